@@ -1,0 +1,29 @@
+import { defineConfig } from "vitest/config";
+
+const SECOND_MS = 1_000;
+
+/** unit: pure and fast · integration: real etcd, real sockets · e2e: real Docker hosts in the lab (root, Linux). */
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: "unit", include: ["proto/src/**/*.test.ts", "packages/*/src/**/*.test.ts"] } },
+      {
+        test: {
+          name: "integration",
+          include: ["test/{integration,contract}/**/*.test.ts"],
+          testTimeout: 60 * SECOND_MS,
+          hookTimeout: 60 * SECOND_MS,
+        },
+      },
+      {
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          testTimeout: 120 * SECOND_MS,
+          hookTimeout: 180 * SECOND_MS,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
