@@ -1,0 +1,84 @@
+import { status } from "@grpc/grpc-js";
+
+/** How an error maps onto gRPC and onto the command line's exit code. */
+interface ErrorKind {
+  /** gRPC status number that carries the error over the wire. */
+  readonly grpc: number;
+  /** Exit code of `berth` when a command ends with this error: 1 it failed, 2 the input was wrong, 3 the cluster could not be reached. */
+  readonly exit: 1 | 2 | 3;
+}
+
+/**
+ * Every error code that a user, a log or a script can meet. Codes are stable: they are never renamed or reused.
+ * The text belongs to the place that raises the error; the code belongs here.
+ */
+export const ERROR_CODES = {
+  BERTH_INPUT_INVALID: { grpc: status.INVALID_ARGUMENT, exit: 2 },
+  BERTH_COMPOSE_INVALID: { grpc: status.INVALID_ARGUMENT, exit: 2 },
+  BERTH_SPEC_INVALID: { grpc: status.INVALID_ARGUMENT, exit: 2 },
+  BERTH_NOT_FOUND: { grpc: status.NOT_FOUND, exit: 1 },
+  BERTH_AMBIGUOUS: { grpc: status.INVALID_ARGUMENT, exit: 1 },
+  BERTH_CONFLICT: { grpc: status.ABORTED, exit: 1 },
+  BERTH_PORT_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_NODE_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_NOT_CONVERGED: { grpc: status.DEADLINE_EXCEEDED, exit: 1 },
+  BERTH_TASK_FAILED: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_DEADLINE: { grpc: status.DEADLINE_EXCEEDED, exit: 1 },
+  BERTH_CANCELLED: { grpc: status.CANCELLED, exit: 1 },
+  BERTH_SERVER_UNREACHABLE: { grpc: status.UNAVAILABLE, exit: 3 },
+  BERTH_NO_LEADER: { grpc: status.UNAVAILABLE, exit: 3 },
+  BERTH_NOT_LEADER: { grpc: status.FAILED_PRECONDITION, exit: 3 },
+  BERTH_STALE_EPOCH: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_ETCD_UNAVAILABLE: { grpc: status.UNAVAILABLE, exit: 3 },
+  BERTH_ETCD_MISSING: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_ETCD_DATA_LOCKED: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_ETCD_FAILED: { grpc: status.INTERNAL, exit: 1 },
+  BERTH_STORE_UNKNOWN_OUTCOME: { grpc: status.UNAVAILABLE, exit: 1 },
+  BERTH_STORE_LIMIT: { grpc: status.RESOURCE_EXHAUSTED, exit: 1 },
+  BERTH_ENGINE_UNAVAILABLE: { grpc: status.UNAVAILABLE, exit: 1 },
+  BERTH_ENGINE_API_VERSION: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_ENGINE_FAILED: { grpc: status.INTERNAL, exit: 1 },
+  BERTH_INGRESS_FAILED: { grpc: status.INTERNAL, exit: 1 },
+  BERTH_ADDRESS_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_PROTOCOL: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_UNSUPPORTED: { grpc: status.UNIMPLEMENTED, exit: 1 },
+  BERTH_INTERNAL: { grpc: status.INTERNAL, exit: 1 },
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export interface BerthErrorOptions {
+  readonly code: ErrorCode;
+  /** What happened, to what, and what to do about it: one or two sentences for a person. */
+  readonly message: string;
+  readonly cause?: unknown;
+  /** Machine-readable facts for `-o json` and logs. Values are short. */
+  readonly details?: Readonly<Record<string, string>>;
+}
+
+/** The one error type that crosses a boundary of berth: between packages, over gRPC, to the terminal. */
+export class BerthError extends Error {
+  override readonly name = "BerthError";
+  readonly code: ErrorCode;
+  readonly details: Readonly<Record<string, string>>;
+
+  constructor(options: BerthErrorOptions) {
+    super(options.message, options.cause === undefined ? {} : { cause: options.cause });
+    this.code = options.code;
+    this.details = options.details ?? {};
+  }
+}
+
+/** True for a BerthError, of the given code if there is one. */
+export function isBerthError(error: unknown, code?: ErrorCode): error is BerthError {
+  return error instanceof BerthError && (code === undefined || error.code === code);
+}
+
+/** True when an operation ended because its AbortSignal fired, not because it failed. */
+export function isAbortError(error: unknown): boolean {
+  return error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError");
+}
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERROR_CODES, text);
+}
