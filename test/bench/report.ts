@@ -1,0 +1,146 @@
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { arch, cpus, release, totalmem, type } from "node:os";
+
+/** What a figure has to reach; `at-least` for throughput and ratios, `at-most` for times, memory and failures. */
+export interface Goal {
+  readonly kind: "at-least" | "at-most";
+  readonly value: number;
+}
+
+/** One number that a benchmark stands for: the median of its runs, with the runs and the peers' numbers beside it. */
+export interface Figure {
+  /** Dotted and stable, e.g. `ingress.userspace_vs_haproxy.close_1`. */
+  readonly name: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly goal?: Goal;
+  /** What others reached in the same run, by name, in the unit that the key says or the figure's own. */
+  readonly peer?: Readonly<Record<string, number>>;
+  readonly runs: readonly number[];
+}
+
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly kernel: string;
+  readonly arch: string;
+  readonly node: string;
+  /** Versions of the programs that a benchmark ran beside berth. */
+  readonly programs: Readonly<Record<string, string>>;
+}
+
+export interface Report {
+  readonly bench: string;
+  readonly machine: Machine;
+  readonly figures: readonly Figure[];
+}
+
+/** The middle value, or the mean of the two middle ones. Throws on an empty list: a figure needs runs. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const upper = sorted[Math.floor(sorted.length / 2)];
+  const lower = sorted[Math.ceil(sorted.length / 2) - 1];
+  if (upper === undefined || lower === undefined) throw new RangeError("median of no values");
+  return (lower + upper) / 2;
+}
+
+/** A figure whose value is the median of its runs. */
+export function figureOf(figure: Omit<Figure, "value">): Figure {
+  return { ...figure, value: median(figure.runs) };
+}
+
+/** This machine; `programs` maps a name to the command line that prints its version. */
+export function describeMachine(programs: Readonly<Record<string, readonly string[]>> = {}): Machine {
+  return {
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: cpus().length,
+    memoryBytes: totalmem(),
+    kernel: `${type()} ${release()}`,
+    arch: arch(),
+    node: process.version,
+    programs: Object.fromEntries(Object.entries(programs).map(([name, argv]) => [name, firstLineOf(argv)])),
+  };
+}
+
+export function meetsGoal(figure: Figure): boolean | undefined {
+  if (figure.goal === undefined) return undefined;
+  return figure.goal.kind === "at-least"
+    ? figure.value >= figure.goal.value
+    : figure.value <= figure.goal.value;
+}
+
+/** Writes the report as JSON; a goal becomes text such as `>= 0.9`. */
+export function writeReport(path: string, report: Report): void {
+  const figures = report.figures.map((figure) => ({
+    name: figure.name,
+    value: figure.value,
+    unit: figure.unit,
+    ...(figure.goal === undefined ? {} : { goal: goalText(figure.goal) }),
+    peer: figure.peer ?? {},
+    runs: figure.runs,
+  }));
+  writeFileSync(
+    path,
+    `${JSON.stringify({ bench: report.bench, machine: report.machine, figures }, null, 2)}\n`,
+  );
+}
+
+/** The report as an aligned table for people. */
+export function printTable(
+  report: Report,
+  write: (text: string) => void = (text) => process.stdout.write(text),
+): void {
+  const { machine } = report;
+  const programs = Object.values(machine.programs).map((version) => ` · ${version}`);
+  write(
+    `${report.bench}: ${machine.cores} × ${machine.cpu}, ${machine.kernel}, node ${machine.node}${programs.join("")}\n\n`,
+  );
+  const header = ["figure", "value", "goal", "", "peers", "runs"];
+  const rows = report.figures.map((figure) => [
+    figure.name,
+    `${numberText(figure.value)} ${figure.unit}`,
+    figure.goal === undefined ? "" : goalText(figure.goal),
+    verdictOf(figure),
+    Object.entries(figure.peer ?? {})
+      .map(([name, value]) => `${name} ${numberText(value)}`)
+      .join(", "),
+    figure.runs.map(numberText).join(" "),
+  ]);
+  const widths = header.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  for (const row of [header, ...rows]) {
+    write(
+      `${row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd()}\n`,
+    );
+  }
+}
+
+function goalText(goal: Goal): string {
+  return `${goal.kind === "at-least" ? ">=" : "<="} ${goal.value}`;
+}
+
+function verdictOf(figure: Figure): string {
+  const met = meetsGoal(figure);
+  if (met === undefined) return "";
+  return met ? "met" : "missed";
+}
+
+/** Three significant digits below 100, whole numbers above: enough to compare, short enough to read. */
+function numberText(value: number): string {
+  return Math.abs(value) >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
+}
+
+function firstLineOf([program = "", ...args]: readonly string[]): string {
+  try {
+    const text = execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    return text.split("\n")[0]?.trim() ?? program;
+  } catch {
+    return `${program} (version unknown)`;
+  }
+}
