@@ -1,0 +1,171 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { agentCommand } from "./berth-commands.js";
+import { cgroupParent } from "./cgroups.js";
+import { endedWhileStarting } from "./daemon-error.js";
+import { pingDocker } from "./docker-ping.js";
+import type { LabImages } from "./images.js";
+import { LabError } from "./lab-error.js";
+import type { DockerConfig } from "./lab-state.js";
+import type { Machine } from "./machine.js";
+import { isAlive, type ProcessInfo, signalProcess } from "./processes.js";
+import type { RunOptions, RunResult } from "./run.js";
+import { waitUntil } from "./wait-until.js";
+
+/** Two seconds when alone; a dozen starting at once on two cores take turns. */
+const DOCKERD_READY_TIMEOUT_MS = 60_000;
+const PROCESS_END_TIMEOUT_MS = 20_000;
+/** Inside a host, Docker is where every program expects it. */
+const DOCKER_SOCKET_INSIDE = "/run/docker.sock";
+
+export type HostProcess = "agent" | "dockerd" | "containerd" | "ingress";
+
+export interface LabHostOptions {
+  readonly lab: string;
+  readonly machine: Machine;
+  readonly images: LabImages;
+  readonly dockerConfig: DockerConfig;
+  /** Where the agent finds the control plane; without it the host runs Docker only. */
+  readonly serverAddress?: string | undefined;
+}
+
+/** One Docker host: a machine with its dockerd and, in a lab with berth, an agent. */
+export class LabHost {
+  readonly name: string;
+  readonly address: string;
+  /** Docker's socket as the root namespace reaches it: `docker -H unix://…`. */
+  readonly dockerSocket: string;
+  readonly logs: { readonly dockerd: string; readonly agent: string };
+  readonly #machine: Machine;
+  readonly #options: LabHostOptions;
+
+  constructor(options: LabHostOptions) {
+    const { name, address, paths } = options.machine;
+    this.name = name;
+    this.address = address;
+    this.dockerSocket = join(paths.runDir, "docker.sock");
+    this.logs = { dockerd: join(paths.logDir, "dockerd.log"), agent: join(paths.logDir, "agent.log") };
+    this.#machine = options.machine;
+    this.#options = options;
+  }
+
+  get isUp(): boolean {
+    return this.#machine.isUp;
+  }
+
+  /** A power cut: containers, Docker and the agent are gone at once, their data stays. */
+  kill(): Promise<void> {
+    return this.#machine.powerOff();
+  }
+
+  /** Switches the host on and waits for Docker; images that the lab got meanwhile are loaded before the agent starts. */
+  async start(signal?: AbortSignal): Promise<void> {
+    await this.#machine.boot(signal);
+    await this.startDockerd(signal);
+    await this.#options.images.loadMissing(this.dockerSocket, signal);
+    if (this.#options.serverAddress) await this.startAgent();
+  }
+
+  /** Pulls the network cable; everything on the host runs on. */
+  partition(): Promise<void> {
+    return this.#machine.unplug();
+  }
+
+  /** Plugs the network cable in again. */
+  heal(): Promise<void> {
+    return this.#machine.plug();
+  }
+
+  isPartitioned(): Promise<boolean> {
+    return this.#machine.isPlugged().then((plugged) => !plugged);
+  }
+
+  exec(argv: readonly string[], options?: RunOptions): Promise<RunResult> {
+    return this.#machine.exec(argv, options);
+  }
+
+  /** The command line that runs `argv` on this host, for programs that need the terminal. */
+  enter(argv: readonly string[]): string[] {
+    return this.#machine.enter(argv);
+  }
+
+  processes(which: HostProcess): ProcessInfo[] {
+    return this.#machine.processes().filter(isProcess[which]);
+  }
+
+  /**
+   * Signals a program of the host, and waits for its end when the signal is one that ends it for sure.
+   *
+   * @throws LabError LAB_NOT_READY when no such program runs.
+   */
+  async killProcess(which: HostProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    const targets = this.processes(which);
+    if (targets.length === 0) throw new LabError("LAB_NOT_READY", `no ${which} runs on ${this.name}`);
+    for (const target of targets) signalProcess(target, signal);
+    if (signal !== "SIGKILL") return;
+    const pids = new Set(targets.map(({ pid }) => pid));
+    await waitUntil(() => !this.processes(which).some(({ pid }) => pids.has(pid)), {
+      what: `${which} of ${this.name} to end`,
+      timeoutMs: PROCESS_END_TIMEOUT_MS,
+    });
+  }
+
+  async startAgent(): Promise<void> {
+    const { serverAddress } = this.#options;
+    if (!serverAddress)
+      throw new LabError("LAB_BAD_USAGE", "this lab was made without berth: it has no server");
+    if (this.processes("agent").length > 0)
+      throw new LabError("LAB_HOST_UP", `${this.name} has an agent already`);
+    const command = agentCommand({
+      address: this.address,
+      serverAddress,
+      dataDir: join(this.#machine.paths.dataDir, "berth"),
+      dockerSocket: DOCKER_SOCKET_INSIDE,
+    });
+    await this.#machine.spawnDaemon(command, this.logs.agent);
+  }
+
+  /** Starts dockerd and waits until it answers. */
+  async startDockerd(signal?: AbortSignal): Promise<void> {
+    if (this.processes("dockerd").length > 0)
+      throw new LabError("LAB_HOST_UP", `${this.name} has a dockerd already`);
+    const configFile = join(this.#machine.paths.dataDir, "daemon.json");
+    await writeFile(configFile, JSON.stringify(this.#dockerdConfig(), null, 2));
+    const dockerd = await this.#machine.spawnDaemon(
+      ["dockerd", "--config-file", configFile],
+      this.logs.dockerd,
+    );
+    const answersOrDies = async (): Promise<boolean> => {
+      if (await pingDocker(this.dockerSocket)) return true;
+      if (dockerd && isAlive(dockerd)) return false;
+      throw await endedWhileStarting(`dockerd of ${this.name}`, this.logs.dockerd);
+    };
+    await waitUntil(answersOrDies, {
+      what: `dockerd of ${this.name} (log: ${this.logs.dockerd})`,
+      timeoutMs: DOCKERD_READY_TIMEOUT_MS,
+      signal,
+    });
+  }
+
+  #dockerdConfig(): DockerConfig {
+    const { lab, machine, dockerConfig } = this.#options;
+    return {
+      hosts: [`unix://${DOCKER_SOCKET_INSIDE}`],
+      "data-root": join(machine.paths.dataDir, "docker"),
+      "exec-root": "/run/docker",
+      pidfile: "/run/docker.pid",
+      "cgroup-parent": cgroupParent(lab, this.name),
+      ...dockerConfig,
+    };
+  }
+}
+
+const isBerth = (argv: readonly string[], word: string): boolean =>
+  argv.some((arg) => /(^|[/-])berth/.test(arg)) && argv.includes(word);
+
+const isProcess: Record<HostProcess, (info: ProcessInfo) => boolean> = {
+  dockerd: ({ command }) => command === "dockerd",
+  containerd: ({ command }) => command === "containerd",
+  agent: ({ argv }) => isBerth(argv, "agent"),
+  ingress: ({ argv }) => !isBerth(argv, "agent") && argv.some((arg) => /ingress/.test(arg)),
+};

@@ -1,0 +1,185 @@
+import { mkdir } from "node:fs/promises";
+import { cliCommand } from "./berth-commands.js";
+import { buildImage } from "./build-image.js";
+import { LabHost } from "./docker-host.js";
+import { LabImages } from "./images.js";
+import { LabError } from "./lab-error.js";
+import { type DockerConfig, LAB_NAME, type LabState, readLabState, writeLabState } from "./lab-state.js";
+import { Lan } from "./lan.js";
+import { Machine } from "./machine.js";
+import { labPaths, RUN_ROOT } from "./paths.js";
+import { selfRef } from "./processes.js";
+import { type RunOptions, type RunResult, run } from "./run.js";
+import { ServerHost } from "./server-host.js";
+import {
+  claimSubnet,
+  DEFAULT_LAB,
+  hostAddress,
+  MAX_HOSTS,
+  rootAddress,
+  serverMachineAddress,
+} from "./subnet.js";
+import { isLabAlive, sweepDeadTestLabs, TEST_LAB_PREFIX, tearDown } from "./teardown.js";
+
+export interface CreateLabOptions {
+  /** 1 to 12 of a-z, 0-9 and hyphens. Names that start with `t-` are tests': they end with their process. */
+  readonly name?: string;
+  readonly hosts: number;
+  /** false: Docker hosts alone, and a server machine on which nothing runs. */
+  readonly berth?: boolean;
+  /** Keys for every host's `daemon.json`. */
+  readonly dockerConfig?: DockerConfig;
+  readonly signal?: AbortSignal | undefined;
+  /** Called with each step done, for people who wait. */
+  readonly onProgress?: (step: string) => void;
+}
+
+/** Several Docker hosts and a server on one machine. */
+export class Lab {
+  readonly name: string;
+  readonly hosts: readonly LabHost[];
+  readonly server: ServerHost;
+  /** `ADDRESS:PORT` of the control plane. */
+  readonly serverAddress: string;
+  readonly hasBerth: boolean;
+  readonly #images: LabImages;
+
+  constructor(state: LabState) {
+    const { name, subnet, berth, dockerConfig } = state;
+    const lan = new Lan(name);
+    const images = new LabImages(labPaths(name).imagesDir);
+    const serverMachine = new Machine({ lab: name, name: "s1", address: serverMachineAddress(subnet), lan });
+    this.name = name;
+    this.hasBerth = berth;
+    this.server = new ServerHost(serverMachine, { berth });
+    this.serverAddress = this.server.serverAddress;
+    const serverAddress = berth ? this.serverAddress : undefined;
+    this.#images = images;
+    this.hosts = state.hostNames.map((hostName, index) => {
+      const machine = new Machine({ lab: name, name: hostName, address: hostAddress(subnet, index), lan });
+      return new LabHost({ lab: name, machine, images, dockerConfig, serverAddress });
+    });
+  }
+
+  /** @throws LabError LAB_NOT_FOUND with the names that exist. */
+  host(name: string): LabHost {
+    const found = this.hosts.find((host) => host.name === name);
+    if (found) return found;
+    const names = this.hosts.map((host) => host.name).join(", ");
+    throw new LabError("LAB_NOT_FOUND", `lab ${this.name} has no host ${name}; it has ${names}`);
+  }
+
+  addressOf(name: string): string {
+    return name === this.server.name ? this.server.address : this.host(name).address;
+  }
+
+  /** Runs the `berth` command line against this lab's server. */
+  berth(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    const env = { ...process.env, BERTH_SERVER: this.serverAddress, NO_COLOR: "1" };
+    return run(cliCommand(args), { env, ...options });
+  }
+
+  /**
+   * Builds (from a folder) or imports (from an archive of `docker save` or of a root file system) an image,
+   * and loads it onto all hosts that are up; the others get it when they start.
+   */
+  async loadImage(source: string, tag: string, hosts: readonly LabHost[] = this.hosts): Promise<void> {
+    const [first, ...others] = hosts.filter((host) => host.isUp);
+    if (!first) throw new LabError("LAB_HOST_DOWN", `no host of lab ${this.name} is up to load ${tag} onto`);
+    await buildImage({ source, tag, dockerSocket: first.dockerSocket });
+    await this.#images.store(tag, first.dockerSocket);
+    await Promise.all(others.map((host) => this.#images.loadMissing(host.dockerSocket)));
+  }
+
+  /** Removes the lab and everything in it. */
+  down(): Promise<void> {
+    return tearDown(this.name);
+  }
+}
+
+/**
+ * Brings a lab up: returns when Docker answers on every host and, with berth, the server is healthy.
+ * Leaves nothing behind when it fails or is aborted. Removes dead test labs first.
+ *
+ * @throws LabError LAB_EXISTS, LAB_BAD_USAGE, LAB_UNSUPPORTED, LAB_NOT_READY.
+ */
+export async function createLab(options: CreateLabOptions): Promise<Lab> {
+  const { name = DEFAULT_LAB, signal } = options;
+  checkOptions(name, options.hosts);
+  await sweepDeadTestLabs();
+  await claimName(name);
+  try {
+    const state = await describeLab(name, options);
+    await new Lan(name).create(rootAddress(state.subnet), signal);
+    const lab = new Lab(state);
+    await startAll(lab, options);
+    return lab;
+  } catch (cause) {
+    await tearDown(name);
+    throw cause;
+  }
+}
+
+/**
+ * Handles a lab that was left running.
+ *
+ * @throws LabError LAB_NOT_FOUND when there is none, or only its remains.
+ */
+export async function openLab(name: string = DEFAULT_LAB): Promise<Lab> {
+  const state = await readLabState(name);
+  if (state && isLabAlive(name)) return new Lab(state);
+  throw new LabError("LAB_NOT_FOUND", `no lab ${name} is running; bring it up first`);
+}
+
+async function startAll(lab: Lab, { signal, onProgress }: CreateLabOptions): Promise<void> {
+  const start = async (machine: LabHost | ServerHost): Promise<void> => {
+    await machine.start(signal);
+    onProgress?.(`${machine.name} is up at ${machine.address}`);
+  };
+  // All must have settled before a failure is cleaned up after: none may go on starting things.
+  const results = await Promise.allSettled([lab.server, ...lab.hosts].map(start));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}
+
+async function describeLab(name: string, options: CreateLabOptions): Promise<LabState> {
+  const state: LabState = {
+    name,
+    subnet: await claimSubnet(name),
+    hostNames: Array.from({ length: options.hosts }, (_, index) => `h${index + 1}`),
+    berth: options.berth ?? true,
+    dockerConfig: options.dockerConfig ?? {},
+    owner: name.startsWith(TEST_LAB_PREFIX) ? selfRef() : null,
+  };
+  await writeLabState(state);
+  return state;
+}
+
+/** Making the folder is the claim: of two that try, one gets it. */
+async function claimName(name: string): Promise<void> {
+  await mkdir(RUN_ROOT, { recursive: true });
+  const { runDir } = labPaths(name);
+  const made = await mkdir(runDir).then(
+    () => true,
+    () => false,
+  );
+  if (made) return;
+  if (isLabAlive(name)) throw new LabError("LAB_EXISTS", `lab ${name} is up already; take it down first`);
+  await tearDown(name);
+  await mkdir(runDir, { recursive: true });
+}
+
+function checkOptions(name: string, hosts: number): void {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) {
+    throw new LabError(
+      "LAB_UNSUPPORTED",
+      "the lab needs Linux and root: it makes network namespaces and mounts",
+    );
+  }
+  if (!LAB_NAME.test(name)) {
+    const rule = "1 to 12 of a-z, 0-9 and hyphens, starting with a letter";
+    throw new LabError("LAB_BAD_USAGE", `"${name}" cannot be a lab's name: ${rule}`);
+  }
+  if (!Number.isInteger(hosts) || hosts < 1 || hosts > MAX_HOSTS) {
+    throw new LabError("LAB_BAD_USAGE", `a lab has 1 to ${MAX_HOSTS} hosts, not ${hosts}`);
+  }
+}

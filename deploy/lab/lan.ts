@@ -1,0 +1,99 @@
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { unmount } from "./mounts.js";
+import { type LabPaths, labPaths } from "./paths.js";
+import { run, runOrThrow } from "./run.js";
+
+/** The machines' side of their cable. */
+const MACHINE_INTERFACE = "eth0";
+const BRIDGE = "lan";
+/** The end of the cable that ends at the person: `bl-` and a lab's name fit into the kernel's 15 characters. */
+const rootInterface = (lab: string): string => `bl-${lab}`;
+
+/**
+ * The network between the machines of one lab: a bridge in a namespace of its own.
+ *
+ * In the root namespace the machine's own firewall (another Docker's `FORWARD DROP`, `bridge-nf-call-iptables`)
+ * would silently drop traffic between the hosts.
+ */
+export class Lan {
+  readonly #lab: string;
+  readonly #paths: LabPaths;
+
+  constructor(lab: string) {
+    this.#lab = lab;
+    this.#paths = labPaths(lab);
+  }
+
+  /** Makes the bridge and the cable to the root namespace, whose end gets `rootAddress`. */
+  async create(rootAddress: string, signal?: AbortSignal): Promise<void> {
+    await createNetns(this.#paths.lanNetns, signal);
+    const outside = rootInterface(this.#lab);
+    await this.#ip([
+      "link set lo up",
+      `link add ${BRIDGE} type bridge`,
+      `link set ${BRIDGE} up`,
+      `link add root type veth peer name ${outside} netns /proc/${process.pid}/ns/net`,
+      `link set root master ${BRIDGE} up`,
+    ]);
+    await runOrThrow(["ip", "address", "add", `${rootAddress}/24`, "dev", outside], { signal });
+    await runOrThrow(["ip", "link", "set", outside, "up"], { signal });
+  }
+
+  /** Gives a machine a new, empty network namespace with a plugged-in interface. */
+  async attach(machine: string, netns: string, address: string): Promise<void> {
+    await this.detach(machine, netns);
+    await createNetns(netns);
+    await this.#ip([
+      `link add ${machine} type veth peer name ${MACHINE_INTERFACE} netns ${netns}`,
+      `link set ${machine} master ${BRIDGE} up`,
+    ]);
+    await ip(netns, [
+      "link set lo up",
+      `address add ${address}/24 dev ${MACHINE_INTERFACE}`,
+      `link set ${MACHINE_INTERFACE} up`,
+    ]);
+  }
+
+  /** Takes the machine's network away: nothing answers at its address any more, not even with a reset. */
+  async detach(machine: string, netns: string): Promise<void> {
+    await run(["nsenter", `--net=${this.#paths.lanNetns}`, "ip", "link", "delete", machine]);
+    await unmount(netns);
+    await rm(netns, { force: true });
+  }
+
+  async plug(machine: string): Promise<void> {
+    await this.#ip([`link set ${machine} up`]);
+  }
+
+  async unplug(machine: string): Promise<void> {
+    await this.#ip([`link set ${machine} down`]);
+  }
+
+  async isPlugged(machine: string): Promise<boolean> {
+    const { stdout } = await run(["nsenter", `--net=${this.#paths.lanNetns}`, "ip", "link", "show", machine]);
+    return /[<,]UP[,>]/.test(stdout);
+  }
+
+  /** Removes what {@link create} left outside of the lab's folder. */
+  async remove(): Promise<void> {
+    await run(["ip", "link", "delete", rootInterface(this.#lab)]);
+  }
+
+  #ip(commands: readonly string[]): Promise<void> {
+    return ip(this.#paths.lanNetns, commands);
+  }
+}
+
+/** Enters with nsenter, as `ip netns exec` remounts /sys and hides the control groups. */
+async function ip(netns: string, commands: readonly string[]): Promise<void> {
+  const input = `${commands.join("\n")}\n`;
+  await runOrThrow(["nsenter", `--net=${netns}`, "ip", "-batch", "-"], { input });
+}
+
+/** A namespace lives as long as its handle, the bind mount at `handle`. */
+async function createNetns(handle: string, signal?: AbortSignal): Promise<void> {
+  await mkdir(dirname(handle), { recursive: true });
+  await writeFile(handle, "");
+  await runOrThrow(["unshare", `--net=${handle}`, "true"], { signal });
+}

@@ -1,0 +1,54 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** What exists while a lab runs: namespaces, sockets, its description. Gone after a reboot. */
+export const RUN_ROOT = "/run/berth-lab";
+/** What survives a power cut: Docker's and berth's data, logs, the lab's images. */
+export const DATA_ROOT = "/var/lib/berth-lab";
+/** The control group, in every hierarchy, under which all containers of all labs are. */
+export const CGROUP_ROOT = "berth-lab";
+
+export const REPO_ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Where the parts of one lab are. Everything carries the lab's name, so that labs live side by side. */
+export interface LabPaths {
+  readonly runDir: string;
+  readonly dataDir: string;
+  readonly stateFile: string;
+  readonly imagesDir: string;
+  /** Handles (bind mounts) of the network namespaces: one file per machine, and `lan`. */
+  readonly netnsDir: string;
+  readonly lanNetns: string;
+}
+
+export function labPaths(lab: string): LabPaths {
+  const runDir = join(RUN_ROOT, lab);
+  const dataDir = join(DATA_ROOT, lab);
+  const netnsDir = join(runDir, "netns");
+  return {
+    runDir,
+    dataDir,
+    netnsDir,
+    stateFile: join(runDir, "lab.json"),
+    imagesDir: join(dataDir, "images"),
+    lanNetns: join(netnsDir, "lan"),
+  };
+}
+
+export interface MachinePaths {
+  readonly netns: string;
+  /** The machine's own `/run`, seen from the root namespace; emptied at each boot. */
+  readonly runDir: string;
+  readonly dataDir: string;
+  readonly logDir: string;
+}
+
+export function machinePaths(lab: string, machine: string): MachinePaths {
+  const { netnsDir, runDir, dataDir } = labPaths(lab);
+  return {
+    netns: join(netnsDir, machine),
+    runDir: join(runDir, machine),
+    dataDir: join(dataDir, machine),
+    logDir: join(dataDir, machine, "log"),
+  };
+}

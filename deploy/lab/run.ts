@@ -1,0 +1,66 @@
+import { execFile } from "node:child_process";
+import { LabError } from "./lab-error.js";
+
+/** No command of the lab takes longer unless its caller says so; `docker save` of a large image does. */
+const DEFAULT_TIMEOUT_MS = 60_000;
+/** Logs and listings fit; a program gone wild is cut off instead of filling the memory. */
+const MAX_OUTPUT_BYTES = 32 * 1024 * 1024;
+
+export interface RunOptions {
+  readonly input?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface RunResult {
+  /** Exit code; 128 + the signal's effect is reported as 128 when a signal ended the program. */
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * Runs a program to its end. A non-zero exit is a value, not an error.
+ *
+ * @throws LabError LAB_COMMAND_FAILED when it cannot be started, times out, or prints too much;
+ * the signal's reason when aborted.
+ */
+export function run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const [program = "", ...args] = argv;
+  const { env, signal, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  return new Promise((resolve, reject) => {
+    const child = execFile(
+      program,
+      args,
+      {
+        maxBuffer: MAX_OUTPUT_BYTES,
+        timeout: timeoutMs,
+        killSignal: "SIGKILL",
+        ...(env && { env }),
+        ...(signal && { signal }),
+      },
+      (error, stdout, stderr) => {
+        if (signal?.aborted) reject(signal.reason);
+        else if (!error) resolve({ code: 0, stdout, stderr });
+        else if (typeof error.code === "number") resolve({ code: error.code, stdout, stderr });
+        else if (error.signal && !error.killed) resolve({ code: 128, stdout, stderr });
+        else reject(cannotRun(argv, error.killed ? `gave no result in ${timeoutMs} ms` : error.message));
+      },
+    );
+    // A program that exits without reading its input must not take the lab down with EPIPE.
+    child.stdin?.on("error", () => undefined);
+    child.stdin?.end(options.input ?? "");
+  });
+}
+
+/** Like {@link run}, for commands that must succeed: returns stdout, throws with the program's own words. */
+export async function runOrThrow(argv: readonly string[], options: RunOptions = {}): Promise<string> {
+  const result = await run(argv, options);
+  if (result.code === 0) return result.stdout;
+  throw cannotRun(argv, `exit ${result.code}: ${(result.stderr || result.stdout).trim()}`);
+}
+
+function cannotRun(argv: readonly string[], why: string): LabError {
+  return new LabError("LAB_COMMAND_FAILED", `${argv.join(" ")}: ${why}`);
+}

@@ -1,0 +1,125 @@
+import { join } from "node:path";
+import { SERVER_HTTP_PORT, SERVER_PORT, serverCommand } from "./berth-commands.js";
+import { endedWhileStarting } from "./daemon-error.js";
+import { LabError } from "./lab-error.js";
+import type { Machine } from "./machine.js";
+import { isAlive, type ProcessInfo, signalProcess } from "./processes.js";
+import type { RunOptions, RunResult } from "./run.js";
+import { waitUntil } from "./wait-until.js";
+
+/** The server starts its etcd and waits for it. */
+const SERVER_READY_TIMEOUT_MS = 60_000;
+const HEALTH_TIMEOUT_MS = 1_000;
+const PROCESS_END_TIMEOUT_MS = 20_000;
+
+export type ServerProcess = "server" | "etcd";
+
+/** The machine of the control plane: `berth server` with the etcd that it starts itself; no Docker. */
+export class ServerHost {
+  readonly name: string;
+  readonly address: string;
+  /** For the CLI and the agents. */
+  readonly serverAddress: string;
+  /** Health and metrics. */
+  readonly httpUrl: string;
+  readonly logs: { readonly server: string };
+  readonly #machine: Machine;
+  readonly #berth: boolean;
+
+  constructor(machine: Machine, options: { readonly berth: boolean }) {
+    this.name = machine.name;
+    this.address = machine.address;
+    this.serverAddress = `${machine.address}:${SERVER_PORT}`;
+    this.httpUrl = `http://${machine.address}:${SERVER_HTTP_PORT}`;
+    this.logs = { server: join(machine.paths.logDir, "server.log") };
+    this.#machine = machine;
+    this.#berth = options.berth;
+  }
+
+  get isUp(): boolean {
+    return this.#machine.isUp;
+  }
+
+  /** A power cut of the control plane's machine. */
+  kill(): Promise<void> {
+    return this.#machine.powerOff();
+  }
+
+  async start(signal?: AbortSignal): Promise<void> {
+    await this.#machine.boot(signal);
+    if (this.#berth) await this.startServer(signal);
+  }
+
+  partition(): Promise<void> {
+    return this.#machine.unplug();
+  }
+
+  heal(): Promise<void> {
+    return this.#machine.plug();
+  }
+
+  isPartitioned(): Promise<boolean> {
+    return this.#machine.isPlugged().then((plugged) => !plugged);
+  }
+
+  exec(argv: readonly string[], options?: RunOptions): Promise<RunResult> {
+    return this.#machine.exec(argv, options);
+  }
+
+  enter(argv: readonly string[]): string[] {
+    return this.#machine.enter(argv);
+  }
+
+  processes(which: ServerProcess): ProcessInfo[] {
+    return this.#machine.processes().filter(isProcess[which]);
+  }
+
+  /** Signals the server or its etcd; after SIGKILL it returns when the process is gone. */
+  async killProcess(which: ServerProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    const targets = this.processes(which);
+    if (targets.length === 0) throw new LabError("LAB_NOT_READY", `no ${which} runs on ${this.name}`);
+    for (const target of targets) signalProcess(target, signal);
+    if (signal !== "SIGKILL") return;
+    const pids = new Set(targets.map(({ pid }) => pid));
+    await waitUntil(() => !this.processes(which).some(({ pid }) => pids.has(pid)), {
+      what: `${which} of ${this.name} to end`,
+      timeoutMs: PROCESS_END_TIMEOUT_MS,
+    });
+  }
+
+  /** Starts `berth server` and waits until it is healthy. */
+  async startServer(signal?: AbortSignal): Promise<void> {
+    if (this.processes("server").length > 0)
+      throw new LabError("LAB_HOST_UP", "the server is running already");
+    const dataDir = join(this.#machine.paths.dataDir, "berth");
+    const command = serverCommand({ address: this.address, dataDir });
+    const server = await this.#machine.spawnDaemon(command, this.logs.server);
+    const healthyOrDies = async (): Promise<boolean> => {
+      if (await this.isHealthy()) return true;
+      if (server && isAlive(server)) return false;
+      throw await endedWhileStarting("berth server", this.logs.server);
+    };
+    await waitUntil(healthyOrDies, {
+      what: `berth server (log: ${this.logs.server})`,
+      timeoutMs: SERVER_READY_TIMEOUT_MS,
+      signal,
+    });
+  }
+
+  async isHealthy(): Promise<boolean> {
+    try {
+      const response = await fetch(`${this.httpUrl}/healthz`, {
+        signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS),
+      });
+      await response.body?.cancel();
+      return response.ok;
+    } catch {
+      return false;
+    }
+  }
+}
+
+const isProcess: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
+  server: ({ argv }) => argv.some((arg) => arg.endsWith("berth.js")) && argv.includes("server"),
+  etcd: ({ command }) => command === "etcd",
+};

@@ -1,0 +1,72 @@
+import { mkdir, readdir, readlink, rm, symlink } from "node:fs/promises";
+import { networkInterfaces } from "node:os";
+import { join } from "node:path";
+import { LabError } from "./lab-error.js";
+import { readLabState } from "./lab-state.js";
+import { RUN_ROOT } from "./paths.js";
+
+/** The lab without a name always has the same addresses: they can be bookmarked. */
+export const DEFAULT_LAB = "lab";
+const PREFIX = "10.77";
+const SUBNETS = 256;
+const CLAIM_PREFIX = ".subnet-";
+
+const ROOT_NUMBER = 1;
+const SERVER_NUMBER = 2;
+const FIRST_HOST_NUMBER = 11;
+/** h1 is .11: the numbers below 255 last for so many. */
+export const MAX_HOSTS = 200;
+
+/** The person's own address on a lab's network. */
+export const rootAddress = (subnet: string): string => `${subnet}.${ROOT_NUMBER}`;
+export const serverMachineAddress = (subnet: string): string => `${subnet}.${SERVER_NUMBER}`;
+export const hostAddress = (subnet: string, index: number): string =>
+  `${subnet}.${FIRST_HOST_NUMBER + index}`;
+
+/**
+ * Takes a free /24 for a lab, each name trying its own first so that addresses stay the same from run to run.
+ * A claim is a symbolic link to the lab's folder: made in one step, so two labs starting at once never share.
+ *
+ * @throws LabError LAB_NO_SUBNET when all are taken.
+ */
+export async function claimSubnet(lab: string): Promise<string> {
+  await mkdir(RUN_ROOT, { recursive: true });
+  for (const number of candidates(lab)) {
+    const subnet = `${PREFIX}.${number}`;
+    if (!isOnThisMachine(subnet) && (await tryClaim(number, lab))) return subnet;
+  }
+  throw new LabError("LAB_NO_SUBNET", `all subnets of ${PREFIX}.0.0/16 are in use; take a lab down`);
+}
+
+export async function releaseSubnets(lab: string): Promise<void> {
+  const entries = await readdir(RUN_ROOT).catch(() => []);
+  for (const entry of entries.filter((name) => name.startsWith(CLAIM_PREFIX))) {
+    const claim = join(RUN_ROOT, entry);
+    if ((await ownerOf(claim)) === lab) await rm(claim, { force: true });
+  }
+}
+
+async function tryClaim(number: number, lab: string): Promise<boolean> {
+  const claim = join(RUN_ROOT, `${CLAIM_PREFIX}${number}`);
+  const owner = await ownerOf(claim);
+  if (owner !== undefined && owner !== lab && !(await readLabState(owner))) await rm(claim, { force: true });
+  return symlink(lab, claim).then(
+    () => true,
+    () => false,
+  );
+}
+
+function ownerOf(claim: string): Promise<string | undefined> {
+  return readlink(claim).catch(() => undefined);
+}
+
+function candidates(lab: string): number[] {
+  if (lab === DEFAULT_LAB) return [0];
+  const hash = [...lab].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 65_521, 7);
+  return Array.from({ length: SUBNETS - 1 }, (_, step) => 1 + ((hash + step) % (SUBNETS - 1)));
+}
+
+function isOnThisMachine(subnet: string): boolean {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return addresses.some(({ address }) => address.startsWith(`${subnet}.`));
+}
