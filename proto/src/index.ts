@@ -12,3 +12,34 @@ export {
   isBerthError,
   isErrorCode,
 } from "./errors.js";
+export { createRpcClient, type RpcClientOptions, type RpcConnection } from "./rpc/client.js";
+export { forwardService } from "./rpc/forward.js";
+export {
+  type RpcServer,
+  type RpcServerOptions,
+  type RpcService,
+  rpcService,
+  startRpcServer,
+} from "./rpc/server.js";
+export type {
+  CallContext,
+  CallOptions,
+  RpcClient,
+  RpcDefinition,
+  RpcHandlers,
+  RpcMethod,
+} from "./rpc/types.js";
+export { applySpecDefaults, DEFAULT_STOP_GRACE_MS } from "./spec/apply-spec-defaults.js";
+export { type Constraint, type ParsedConstraint, parseConstraint } from "./spec/constraint.js";
+export {
+  MAX_NAME_LENGTH,
+  scopedName,
+  serviceNameProblem,
+  stackNameProblem,
+  volumeNameProblem,
+} from "./spec/names.js";
+export { imageProblem } from "./spec/validate-container.js";
+export { clashingPorts, describePublished } from "./spec/validate-ports.js";
+export { MAX_REPLICAS, validateServiceSpec } from "./spec/validate-service-spec.js";
+export type { Violation } from "./spec/violation.js";
+export { BERTH_VERSION, PROTOCOL_VERSION } from "./version.js";

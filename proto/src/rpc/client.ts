@@ -1,0 +1,161 @@
+import {
+  Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  type ClientWritableStream,
+  type CallOptions as GrpcCallOptions,
+  Metadata,
+} from "@grpc/grpc-js";
+import { CHANNEL_OPTIONS, FORWARDED_KEY } from "./channel.js";
+import { channelCredentials } from "./credentials.js";
+import { fromServiceError } from "./status.js";
+import { readMessages, writeMessages } from "./streams.js";
+import type { CallOptions, RpcClient, RpcDefinition, RpcMethod } from "./types.js";
+
+/** A server that does not answer a plain call within this time is as good as gone. */
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+export interface RpcClientOptions {
+  /** "host:port". Nothing is connected before the first call. */
+  readonly address: string;
+  /** Mark every call as passed on by a server. */
+  readonly forwarded?: boolean;
+}
+
+export interface RpcConnection<D extends RpcDefinition> {
+  readonly address: string;
+  readonly calls: RpcClient<D>;
+  /** Ends the connection; running calls fail. */
+  close(): void;
+}
+
+interface Caller {
+  readonly client: Client;
+  readonly address: string;
+  readonly metadata: Metadata;
+}
+
+type AnyClientStream =
+  | ClientReadableStream<unknown>
+  | ClientWritableStream<unknown>
+  | ClientDuplexStream<unknown, unknown>;
+
+/** A typed client: one function per method of the definition. Failures are BerthErrors, or the signal's reason. */
+export function createRpcClient<D extends RpcDefinition>(
+  definition: D,
+  options: RpcClientOptions,
+): RpcConnection<D> {
+  const client = new Client(options.address, channelCredentials(), CHANNEL_OPTIONS);
+  const metadata = new Metadata();
+  if (options.forwarded) metadata.set(FORWARDED_KEY, "1");
+  const caller: Caller = { client, address: options.address, metadata };
+  const calls = Object.fromEntries(
+    Object.entries(definition).map(([name, method]) => [name, callOf(caller, method)]),
+  );
+  return { address: options.address, calls: calls as RpcClient<D>, close: () => client.close() };
+}
+
+function callOf(caller: Caller, method: RpcMethod): (input: never, options?: CallOptions) => unknown {
+  if (method.responseStream) return (input, options = {}) => callForStream(caller, method, input, options);
+  return (input, options = {}) => callOnce(caller, method, input, options);
+}
+
+function callOnce(caller: Caller, method: RpcMethod, input: unknown, options: CallOptions): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const { signal } = options;
+    if (signal?.aborted) return reject(signal.reason);
+    const settle = (error: unknown, response: unknown): void => {
+      signal?.removeEventListener("abort", cancel);
+      if (error === null) resolve(response);
+      else reject(signal?.aborted ? signal.reason : fromServiceError(error, caller.address));
+    };
+    const grpcOptions = { deadline: Date.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS) };
+    const call = startOnce(caller, method, input, method.requestStream ? {} : grpcOptions, settle);
+    const cancel = (): void => call.cancel();
+    signal?.addEventListener("abort", cancel, { once: true });
+  });
+}
+
+function startOnce(
+  { client, metadata }: Caller,
+  method: RpcMethod,
+  input: unknown,
+  grpcOptions: GrpcCallOptions,
+  settle: (error: unknown, response: unknown) => void,
+): { cancel: () => void } {
+  const { path, requestSerialize, responseDeserialize } = method;
+  const serialize = requestSerialize as (value: unknown) => Buffer;
+  if (!method.requestStream) {
+    return client.makeUnaryRequest(
+      path,
+      serialize,
+      responseDeserialize,
+      input,
+      metadata,
+      grpcOptions,
+      settle,
+    );
+  }
+  const call = client.makeClientStreamRequest(
+    path,
+    serialize,
+    responseDeserialize,
+    metadata,
+    grpcOptions,
+    settle,
+  );
+  sendAll(call, input as AsyncIterable<unknown>);
+  return call;
+}
+
+async function* callForStream(
+  caller: Caller,
+  method: RpcMethod,
+  input: unknown,
+  options: CallOptions,
+): AsyncGenerator<unknown> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const call = startStream(caller, method, input);
+  const cancel = (): void => call.cancel();
+  signal?.addEventListener("abort", cancel, { once: true });
+  // Without a listener an error between two reads would end the process; the iterator reports it.
+  call.on("error", () => {});
+  try {
+    yield* readMessages(call);
+  } catch (error) {
+    throw signal?.aborted ? signal.reason : fromServiceError(error, caller.address);
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+    call.cancel();
+  }
+}
+
+function startStream(
+  { client, metadata }: Caller,
+  method: RpcMethod,
+  input: unknown,
+): ClientReadableStream<unknown> | ClientDuplexStream<unknown, unknown> {
+  const { path, requestSerialize, responseDeserialize } = method;
+  const serialize = requestSerialize as (value: unknown) => Buffer;
+  if (!method.requestStream) {
+    return client.makeServerStreamRequest(path, serialize, responseDeserialize, input, metadata, {});
+  }
+  const call = client.makeBidiStreamRequest(path, serialize, responseDeserialize, metadata, {});
+  sendAll(call, input as AsyncIterable<unknown>);
+  return call;
+}
+
+/** Sends in the background; whatever ends the call ends the sending, and a failing producer cancels the call. */
+function sendAll(
+  call: Exclude<AnyClientStream, ClientReadableStream<unknown>>,
+  messages: AsyncIterable<unknown>,
+): void {
+  const over = new AbortController();
+  call.on("status", () => over.abort());
+  call.on("error", () => over.abort());
+  writeMessages(call, messages, over.signal).then(
+    () => call.end(),
+    () => call.cancel(),
+  );
+}

@@ -1,0 +1,268 @@
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  ControlServiceService,
+  type GetNodeRequest,
+  type StreamLogsResponse,
+} from "../../gen/berth/v1/control.js";
+import {
+  DispatcherServiceService,
+  type SessionRequest,
+  type SessionResponse,
+} from "../../gen/berth/v1/dispatcher.js";
+import { BerthError } from "../errors.js";
+import { createRpcClient } from "./client.js";
+import { forwardService } from "./forward.js";
+import { type RpcServer, rpcService, startRpcServer } from "./server.js";
+import type { CallContext, RpcHandlers } from "./types.js";
+
+type Control = RpcHandlers<typeof ControlServiceService>;
+type Dispatcher = RpcHandlers<typeof DispatcherServiceService>;
+
+const LISTEN = "127.0.0.1:0";
+const cleanUps: (() => Promise<void> | void)[] = [];
+
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+/** A control service of which a test gives the methods that it calls. */
+function control(handlers: Partial<Control>): Control {
+  const missing = async (): Promise<never> => {
+    throw new BerthError({ code: "BERTH_UNSUPPORTED", message: "not in this test" });
+  };
+  const all = Object.fromEntries(Object.keys(ControlServiceService).map((name) => [name, missing]));
+  return { ...all, ...handlers } as unknown as Control;
+}
+
+async function serve(
+  ...services: Parameters<typeof startRpcServer>[0]["services"][number][]
+): Promise<RpcServer> {
+  const server = await startRpcServer({ listen: LISTEN, services });
+  cleanUps.push(() => server.close(0));
+  return server;
+}
+
+async function connect(handlers: Partial<Control>) {
+  const server = await serve(rpcService(ControlServiceService, control(handlers)));
+  const client = createRpcClient(ControlServiceService, { address: server.address });
+  cleanUps.push(client.close);
+  return client.calls;
+}
+
+function logLine(text: string): StreamLogsResponse {
+  return { message: { $case: "warning", value: text } };
+}
+
+describe("unary calls", () => {
+  it("carry code, text beyond ASCII and details of a BerthError to the caller", async () => {
+    const calls = await connect({
+      getNode: async () => {
+        throw new BerthError({
+          code: "BERTH_NOT_FOUND",
+          message: "no node “héé”\nsecond line",
+          details: { node: "ñ" },
+        });
+      },
+    });
+    const error: unknown = await calls.getNode({ node: "x" }).catch((e: unknown) => e);
+    expect(error).toMatchObject({
+      name: "BerthError",
+      code: "BERTH_NOT_FOUND",
+      message: "no node “héé”\nsecond line",
+      details: { node: "ñ" },
+    });
+  });
+
+  it("report a bug in a handler as BERTH_INTERNAL and keep serving", async () => {
+    const calls = await connect({
+      getNode: async ({ node }: GetNodeRequest) => {
+        if (node === "bug") throw new TypeError("undefined is not a node");
+        return { node: undefined };
+      },
+    });
+    await expect(calls.getNode({ node: "bug" })).rejects.toMatchObject({ code: "BERTH_INTERNAL" });
+    await expect(calls.getNode({ node: "ok" })).resolves.toEqual({ node: undefined });
+  });
+
+  it("end at their deadline and tell the handler", async () => {
+    let told: Promise<void> | undefined;
+    const calls = await connect({
+      getNode: (_, { signal }: CallContext) => {
+        told = new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
+        return new Promise(() => {});
+      },
+    });
+    await expect(calls.getNode({ node: "" }, { timeoutMs: 50 })).rejects.toMatchObject({
+      code: "BERTH_DEADLINE",
+    });
+    await told;
+  });
+
+  it("reject with the reason of their signal", async () => {
+    const calls = await connect({ getNode: () => new Promise(() => {}) });
+    const controller = new AbortController();
+    const call = calls.getNode({ node: "" }, { signal: controller.signal });
+    controller.abort(new Error("enough"));
+    await expect(call).rejects.toThrow("enough");
+  });
+
+  it("name the address when there is no server", async () => {
+    const client = createRpcClient(ControlServiceService, { address: "127.0.0.1:1" });
+    cleanUps.push(client.close);
+    await expect(client.calls.getCluster({})).rejects.toMatchObject({
+      code: "BERTH_SERVER_UNREACHABLE",
+      message: expect.stringContaining("127.0.0.1:1"),
+    });
+  });
+});
+
+describe("server streams", () => {
+  it("deliver every message in order and then end", async () => {
+    const calls = await connect({
+      streamLogs: async function* () {
+        for (let i = 0; i < 1_000; i++) yield logLine(String(i));
+      },
+    });
+    const seen: string[] = [];
+    for await (const response of calls.streamLogs({ target: "", follow: false, tail: 0, sinceMs: 0 })) {
+      if (response.message?.$case === "warning") seen.push(response.message.value);
+    }
+    expect(seen).toEqual(Array.from({ length: 1_000 }, (_, i) => String(i)));
+  });
+
+  it("stop the producer when the caller leaves the loop", async () => {
+    let stopped: () => void = () => {};
+    const over = new Promise<void>((resolve) => {
+      stopped = resolve;
+    });
+    const calls = await connect({
+      streamLogs: async function* (_, { signal }) {
+        signal.addEventListener("abort", stopped);
+        for (;;) {
+          yield logLine("more");
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      },
+    });
+    for await (const _ of calls.streamLogs({ target: "", follow: true, tail: 0, sinceMs: 0 })) break;
+    await over;
+  });
+
+  it("hold a producer back whose reader is slow", async () => {
+    let produced = 0;
+    const calls = await connect({
+      streamLogs: async function* () {
+        for (; produced < 10_000; produced++) yield logLine("x".repeat(64 * 1024));
+      },
+    });
+    for await (const _ of calls.streamLogs({ target: "", follow: true, tail: 0, sinceMs: 0 })) {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      break;
+    }
+    expect(produced).toBeLessThan(1_000);
+  });
+
+  it("pass on what a producer throws half way", async () => {
+    const calls = await connect({
+      streamLogs: async function* () {
+        yield logLine("one");
+        throw new BerthError({ code: "BERTH_CONFLICT", message: "half way" });
+      },
+    });
+    const read = async (): Promise<void> => {
+      for await (const _ of calls.streamLogs({ target: "", follow: true, tail: 0, sinceMs: 0 }));
+    };
+    await expect(read()).rejects.toMatchObject({ code: "BERTH_CONFLICT", message: "half way" });
+  });
+});
+
+describe("two-way streams", () => {
+  const beat: SessionRequest = { message: { $case: "heartbeat", value: { appliedSequence: 1, lagMs: 0 } } };
+  const echo: Dispatcher["session"] = async function* (requests) {
+    let batch = 0;
+    for await (const _ of requests) yield ack(++batch);
+  };
+
+  function ack(batch: number): SessionResponse {
+    return { message: { $case: "statusesAck", value: { batch } } };
+  }
+
+  async function dispatcher(session: Dispatcher["session"]) {
+    const server = await serve(rpcService(DispatcherServiceService, { session, pushLogs: async () => ({}) }));
+    const client = createRpcClient(DispatcherServiceService, { address: server.address });
+    cleanUps.push(client.close);
+    return { server, calls: client.calls };
+  }
+
+  it("answer message by message, and end when the caller's side ends", async () => {
+    const { calls } = await dispatcher(echo);
+    async function* requests() {
+      for (let i = 0; i < 3; i++) yield beat;
+    }
+    const seen: SessionResponse[] = [];
+    for await (const response of calls.session(requests())) seen.push(response);
+    expect(seen).toEqual([ack(1), ack(2), ack(3)]);
+  });
+
+  it("end for the caller when the server closes", async () => {
+    const { server, calls } = await dispatcher(echo);
+    async function* requests() {
+      yield beat;
+      await new Promise(() => {});
+    }
+    const read = async (): Promise<void> => {
+      for await (const _ of calls.session(requests())) void server.close(100);
+    };
+    await expect(read()).rejects.toBeInstanceOf(BerthError);
+  });
+});
+
+describe("forwardService()", () => {
+  it("passes calls, streams and errors on, and marks them", async () => {
+    let forwarded = false;
+    const leader = await serve(
+      rpcService(
+        ControlServiceService,
+        control({
+          getNode: async ({ node }, context) => {
+            forwarded = context.forwarded;
+            throw new BerthError({ code: "BERTH_NOT_FOUND", message: `no ${node}` });
+          },
+          streamLogs: async function* () {
+            yield logLine("from the leader");
+          },
+        }),
+      ),
+    );
+    const toLeader = createRpcClient(ControlServiceService, { address: leader.address, forwarded: true });
+    cleanUps.push(toLeader.close);
+    const follower = await serve(
+      rpcService(
+        ControlServiceService,
+        forwardService(ControlServiceService, async () => toLeader.calls),
+      ),
+    );
+    const client = createRpcClient(ControlServiceService, { address: follower.address });
+    cleanUps.push(client.close);
+
+    await expect(client.calls.getNode({ node: "n" })).rejects.toMatchObject({
+      code: "BERTH_NOT_FOUND",
+      message: "no n",
+    });
+    expect(forwarded).toBe(true);
+    const lines: StreamLogsResponse[] = [];
+    for await (const line of client.calls.streamLogs({ target: "", follow: false, tail: 0, sinceMs: 0 }))
+      lines.push(line);
+    expect(lines).toEqual([logLine("from the leader")]);
+  });
+});
+
+describe("startRpcServer()", () => {
+  it("names the address that is taken", async () => {
+    const first = await serve();
+    await expect(startRpcServer({ listen: first.address, services: [] })).rejects.toMatchObject({
+      code: "BERTH_ADDRESS_IN_USE",
+      message: expect.stringContaining(first.address),
+    });
+  });
+});

@@ -1,0 +1,170 @@
+import {
+  Server,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  type UntypedHandleCall,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { BerthError } from "../errors.js";
+import { CHANNEL_OPTIONS, FORWARDED_KEY } from "./channel.js";
+import { serverCredentials } from "./credentials.js";
+import { toStatus } from "./status.js";
+import { readMessages, writeMessages } from "./streams.js";
+import type { CallContext, RpcDefinition, RpcHandlers, RpcMethod } from "./types.js";
+
+/** The four kinds of call as one: which parts exist follows from the method's definition. */
+type AnyCall = ServerDuplexStream<unknown, unknown> &
+  Partial<Pick<ServerUnaryCall<unknown, unknown>, "request">>;
+
+type AnyHandler = (input: unknown, context: CallContext) => Promise<unknown> | AsyncIterable<unknown>;
+
+/** A service with its handlers, ready for `startRpcServer`. */
+export interface RpcService {
+  readonly definition: RpcDefinition;
+  readonly handlers: Readonly<Record<string, AnyHandler>>;
+}
+
+/** Ties handlers to a generated definition; the compiler checks that every method is there. */
+export function rpcService<D extends RpcDefinition>(definition: D, handlers: RpcHandlers<D>): RpcService {
+  return { definition, handlers: handlers as unknown as Record<string, AnyHandler> };
+}
+
+export interface RpcServerOptions {
+  /** "host:port"; port 0 picks a free one. */
+  readonly listen: string;
+  readonly services: readonly RpcService[];
+  /** Told of errors that are not BerthErrors: bugs. They never end the process. */
+  readonly onInternalError?: (path: string, error: unknown) => void;
+}
+
+export interface RpcServer {
+  /** "host:port" with the port that is really in use. */
+  readonly address: string;
+  /** Lets running calls finish for `graceMs`, then cuts them. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** @throws BerthError BERTH_ADDRESS_IN_USE when the address cannot be listened on. */
+export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
+  const server = new Server(CHANNEL_OPTIONS);
+  const closing = new AbortController();
+  const onInternalError = options.onInternalError ?? (() => {});
+  for (const service of options.services) {
+    server.addService(service.definition as never, implement(service, closing.signal, onInternalError));
+  }
+  const port = await bind(server, options.listen);
+  const host = options.listen.slice(0, options.listen.lastIndexOf(":"));
+  return { address: `${host}:${port}`, close: (graceMs) => shutDown(server, closing, graceMs) };
+}
+
+function implement(
+  service: RpcService,
+  closing: AbortSignal,
+  onInternalError: (path: string, error: unknown) => void,
+): UntypedServiceImplementation {
+  const entries = Object.entries(service.definition).map(([name, method]) => {
+    const handler = service.handlers[name];
+    if (handler === undefined) throw new Error(`no handler for ${method.path}`);
+    return [name, adapt(method, handler, closing, onInternalError)] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+/** grpc-js neither waits for async handlers nor maps what they throw; this does both, for all four kinds of call. */
+function adapt(
+  method: RpcMethod,
+  handler: AnyHandler,
+  closing: AbortSignal,
+  onInternalError: (path: string, error: unknown) => void,
+): UntypedHandleCall {
+  return (call: AnyCall, callback?: sendUnaryData<unknown>): void => {
+    const { context, dispose } = contextOf(call, closing);
+    const answer = method.responseStream
+      ? answerStream(call, handler, method, context)
+      : answerOnce(call, handler, method, context, callback);
+    answer
+      .catch((error: unknown) => {
+        if (!(error instanceof BerthError) && !context.signal.aborted) onInternalError(method.path, error);
+        const failure = toStatus(error);
+        if (callback === undefined) call.emit("error", failure);
+        else callback(failure);
+      })
+      .finally(dispose);
+  };
+}
+
+async function answerOnce(
+  call: AnyCall,
+  handler: AnyHandler,
+  method: RpcMethod,
+  context: CallContext,
+  callback: sendUnaryData<unknown> | undefined,
+): Promise<void> {
+  const response = await (handler(inputOf(call, method), context) as Promise<unknown>);
+  callback?.(null, response);
+}
+
+async function answerStream(
+  call: AnyCall,
+  handler: AnyHandler,
+  method: RpcMethod,
+  context: CallContext,
+): Promise<void> {
+  const responses = handler(inputOf(call, method), context) as AsyncIterable<unknown>;
+  await writeMessages(call, responses, context.signal);
+  call.end();
+}
+
+function inputOf(call: AnyCall, method: RpcMethod): unknown {
+  return method.requestStream ? readMessages(call) : call.request;
+}
+
+function contextOf(call: AnyCall, closing: AbortSignal): { context: CallContext; dispose: () => void } {
+  const controller = new AbortController();
+  const gone = (): void =>
+    controller.abort(new BerthError({ code: "BERTH_CANCELLED", message: "the caller went away" }));
+  const close = (): void =>
+    controller.abort(
+      new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message: "the server is shutting down" }),
+    );
+  call.on("cancelled", gone);
+  closing.addEventListener("abort", close, { once: true });
+  if (closing.aborted) close();
+  const context = {
+    signal: controller.signal,
+    peer: call.getPeer(),
+    forwarded: call.metadata.get(FORWARDED_KEY).length > 0,
+  };
+  return { context, dispose: () => closing.removeEventListener("abort", close) };
+}
+
+function bind(server: Server, listen: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(listen, serverCredentials(), (error, port) => {
+      if (error === null) return resolve(port);
+      reject(
+        new BerthError({
+          code: "BERTH_ADDRESS_IN_USE",
+          message: `cannot listen on ${listen}: ${error.message}. Another program may have the port, or the address is not this host's.`,
+          cause: error,
+        }),
+      );
+    });
+  });
+}
+
+function shutDown(server: Server, closing: AbortController, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    // tryShutdown waits for open streams for ever: they are told, and cut when the grace is over.
+    const timer = setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, graceMs);
+    closing.abort();
+    server.tryShutdown(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

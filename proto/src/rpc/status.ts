@@ -1,0 +1,100 @@
+import { Metadata, type ServiceError, type StatusObject, status } from "@grpc/grpc-js";
+import {
+  BerthError,
+  ERROR_CODES,
+  type ErrorCode,
+  isAbortError,
+  isBerthError,
+  isErrorCode,
+} from "../errors.js";
+
+const CODE_KEY = "berth-code";
+const DETAILS_KEY = "berth-details-bin";
+const MESSAGE_KEY = "berth-message-bin";
+
+/** gRPC sends messages and metadata as HTTP/2 headers, of which peers accept 16 KiB in all by default. */
+const MAX_MESSAGE_CHARS = 6_000;
+
+/** What a server answers for an error that a handler threw. Only a BerthError's own text leaves the process. */
+export function toStatus(error: unknown): Pick<StatusObject, "code" | "details" | "metadata"> {
+  const known = isBerthError(error) ? error : unexpected(error);
+  const message = clip(known.message);
+  const metadata = new Metadata();
+  metadata.set(CODE_KEY, known.code);
+  // Header text is ASCII: the bytes travel beside it, so that names and quotes survive.
+  metadata.set(MESSAGE_KEY, Buffer.from(message));
+  if (Object.keys(known.details).length > 0) {
+    metadata.set(DETAILS_KEY, Buffer.from(clip(JSON.stringify(known.details))));
+  }
+  return { code: ERROR_CODES[known.code].grpc, details: message, metadata };
+}
+
+/** The BerthError that a failed call means for its caller. `address` is the server that was called. */
+export function fromServiceError(error: unknown, address: string): Error {
+  if (!isServiceError(error)) return error instanceof Error ? error : new Error(String(error));
+  const code = String(error.metadata.get(CODE_KEY)[0] ?? "");
+  if (isErrorCode(code)) {
+    return new BerthError({
+      code,
+      message: remoteMessage(error),
+      details: remoteDetails(error),
+      cause: error,
+    });
+  }
+  return new BerthError({ ...describe(error, address), cause: error });
+}
+
+function describe(error: ServiceError, address: string): { code: ErrorCode; message: string } {
+  switch (error.code) {
+    case status.UNAVAILABLE:
+      return {
+        code: "BERTH_SERVER_UNREACHABLE",
+        message: `cannot reach the berth server at ${address} (${error.details}). Is it running, and is the address right?`,
+      };
+    case status.DEADLINE_EXCEEDED:
+      return { code: "BERTH_DEADLINE", message: `the berth server at ${address} did not answer in time` };
+    case status.CANCELLED:
+      return { code: "BERTH_CANCELLED", message: `the call to ${address} was cancelled` };
+    case status.UNIMPLEMENTED:
+      return {
+        code: "BERTH_PROTOCOL",
+        message: `the server at ${address} does not know this call: it is not berth, or of another version`,
+      };
+    default:
+      return { code: "BERTH_INTERNAL", message: `the call to ${address} failed: ${error.details}` };
+  }
+}
+
+function unexpected(error: unknown): BerthError {
+  if (isAbortError(error))
+    return new BerthError({ code: "BERTH_CANCELLED", message: "the call was cancelled" });
+  const text = error instanceof Error ? error.message : String(error);
+  return new BerthError({ code: "BERTH_INTERNAL", message: `internal error: ${text}`, cause: error });
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return (
+    error instanceof Error && "code" in error && "metadata" in error && error.metadata instanceof Metadata
+  );
+}
+
+function remoteMessage(error: ServiceError): string {
+  const bytes = error.metadata.get(MESSAGE_KEY)[0];
+  return Buffer.isBuffer(bytes) ? bytes.toString("utf8") : error.details;
+}
+
+function remoteDetails(error: ServiceError): Record<string, string> {
+  const bytes = error.metadata.get(DETAILS_KEY)[0];
+  if (!Buffer.isBuffer(bytes)) return {};
+  try {
+    const parsed: unknown = JSON.parse(bytes.toString("utf8"));
+    if (typeof parsed !== "object" || parsed === null) return {};
+    return Object.fromEntries(Object.entries(parsed).map(([key, value]) => [key, String(value)]));
+  } catch {
+    return {}; // Clipped on the way: the message still says what happened.
+  }
+}
+
+function clip(text: string): string {
+  return text.length <= MAX_MESSAGE_CHARS ? text : `${text.slice(0, MAX_MESSAGE_CHARS)}…`;
+}
