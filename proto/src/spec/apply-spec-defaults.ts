@@ -1,0 +1,76 @@
+import {
+  ContainerSpec,
+  NetworkMode,
+  Placement,
+  type PortSpec,
+  PortSpec_Mode,
+  PortSpec_Protocol,
+  PullPolicy,
+  Resources,
+  RestartPolicy,
+  RestartPolicy_Condition,
+  type ServiceSpec,
+  type TaskSpec,
+  UpdateConfig,
+  UpdateConfig_Order,
+} from "../../gen/berth/v1/spec.js";
+
+/** Docker's own default between the stop signal and the kill. */
+export const DEFAULT_STOP_GRACE_MS = 10_000;
+const DEFAULT_REPLICAS = 1;
+const DEFAULT_UPDATE_PARALLELISM = 1;
+
+/**
+ * Fills in what a spec leaves open, so that nobody downstream asks twice and two specs that mean the same are equal.
+ * Idempotent; the argument is not changed.
+ */
+export function applySpecDefaults(spec: ServiceSpec): ServiceSpec {
+  return {
+    ...spec,
+    task: taskDefaults(spec.task),
+    mode: spec.mode ?? { $case: "replicated", value: { replicas: DEFAULT_REPLICAS } },
+    placement: spec.placement ?? Placement.fromPartial({}),
+    update: updateDefaults(spec.update),
+    ports: spec.ports.map(portDefaults),
+  };
+}
+
+function taskDefaults(task: TaskSpec | undefined): TaskSpec {
+  return {
+    container: containerDefaults(task?.container ?? ContainerSpec.fromPartial({})),
+    limits: task?.limits ?? Resources.fromPartial({}),
+    reservations: task?.reservations ?? Resources.fromPartial({}),
+    restart: restartDefaults(task?.restart),
+  };
+}
+
+function containerDefaults(container: ContainerSpec): ContainerSpec {
+  return {
+    ...container,
+    stopGraceMs: container.stopGraceMs ?? DEFAULT_STOP_GRACE_MS,
+    networkMode: container.networkMode || NetworkMode.BRIDGE,
+    pullPolicy: container.pullPolicy || PullPolicy.MISSING,
+  };
+}
+
+function restartDefaults(restart: RestartPolicy | undefined): RestartPolicy {
+  const policy = restart ?? RestartPolicy.fromPartial({});
+  return { ...policy, condition: policy.condition || RestartPolicy_Condition.ANY };
+}
+
+function updateDefaults(update: UpdateConfig | undefined): UpdateConfig {
+  const config = update ?? UpdateConfig.fromPartial({});
+  return {
+    ...config,
+    parallelism: config.parallelism ?? DEFAULT_UPDATE_PARALLELISM,
+    order: config.order || UpdateConfig_Order.STOP_FIRST,
+  };
+}
+
+function portDefaults(port: PortSpec): PortSpec {
+  return {
+    ...port,
+    protocol: port.protocol || PortSpec_Protocol.TCP,
+    mode: port.mode || PortSpec_Mode.INGRESS,
+  };
+}

@@ -1,0 +1,69 @@
+import type { ContainerSpec, Healthcheck } from "../../gen/berth/v1/spec.js";
+import { validateMounts } from "./validate-mounts.js";
+import type { Report } from "./violation.js";
+
+/** Docker's own limit for a hostname. */
+const MAX_HOSTNAME_LENGTH = 63;
+const MAX_IMAGE_LENGTH = 512;
+const IMAGE =
+  /^(?:[a-zA-Z0-9.-]+(?::[0-9]+)?\/|\[[0-9a-fA-F:]+\](?::[0-9]+)?\/)?[a-z0-9]+(?:(?:\.|_{1,2}|-+|\/)[a-z0-9]+)*(?::[\w][\w.-]{0,127})?(?:@[a-z0-9]+:[a-fA-F0-9]{32,128})?$/;
+const HEALTHCHECK_KINDS = ["CMD", "CMD-SHELL", "NONE"];
+
+/** Checks everything about one container that does not depend on the host it will run on. */
+export function validateContainer(container: ContainerSpec, path: string, report: Report): void {
+  const problem = imageProblem(container.image);
+  if (problem !== undefined) report(`${path}.image`, problem);
+  container.env.forEach((entry, index) => {
+    const reason = envProblem(entry);
+    if (reason !== undefined) report(`${path}.env[${index}]`, reason);
+  });
+  if (container.hostname.length > MAX_HOSTNAME_LENGTH && !container.hostname.includes("{{")) {
+    report(`${path}.hostname`, `a hostname has at most ${MAX_HOSTNAME_LENGTH} characters`);
+  }
+  if (container.workingDir !== "" && !container.workingDir.startsWith("/")) {
+    report(`${path}.working_dir`, `${JSON.stringify(container.workingDir)} is not an absolute path`);
+  }
+  if ((container.stopGraceMs ?? 0) < 0) report(`${path}.stop_grace_ms`, "the grace period is negative");
+  if (container.shmSizeBytes < 0) report(`${path}.shm_size_bytes`, "the size is negative");
+  if (container.oomScoreAdj !== undefined && Math.abs(container.oomScoreAdj) > 1000) {
+    report(`${path}.oom_score_adj`, `${container.oomScoreAdj} is not between -1000 and 1000`);
+  }
+  validateMounts(container.mounts, `${path}.mounts`, report);
+  if (container.healthcheck !== undefined) {
+    validateHealthcheck(container.healthcheck, `${path}.healthcheck`, report);
+  }
+}
+
+/** What is wrong with an image reference; undefined when it is good. */
+export function imageProblem(image: string): string | undefined {
+  if (image === "") return "no image is given";
+  if (image.length > MAX_IMAGE_LENGTH) return "the image name is too long";
+  if (IMAGE.test(image)) return undefined;
+  const hint = IMAGE.test(image.toLowerCase()) ? ": a repository name is in lower case" : "";
+  return `${JSON.stringify(image)} is not an image name${hint}`;
+}
+
+function envProblem(entry: string): string | undefined {
+  if (entry.startsWith("=") || !entry.includes("="))
+    return `${JSON.stringify(entry.slice(0, 40))} is not KEY=VALUE`;
+  return entry.includes("\0") ? "an environment variable cannot hold a NUL byte" : undefined;
+}
+
+function validateHealthcheck(check: Healthcheck, path: string, report: Report): void {
+  const kind = check.test[0];
+  if (kind !== undefined && !HEALTHCHECK_KINDS.includes(kind)) {
+    report(`${path}.test`, `the list must start with CMD, CMD-SHELL or NONE, not ${JSON.stringify(kind)}`);
+  }
+  if (kind === "CMD-SHELL" && check.test.length !== 2)
+    report(`${path}.test`, "CMD-SHELL takes one command line");
+  if (kind === "CMD" && check.test.length < 2) report(`${path}.test`, "CMD needs a command");
+  const durations = {
+    interval_ms: check.intervalMs,
+    timeout_ms: check.timeoutMs,
+    start_period_ms: check.startPeriodMs,
+    start_interval_ms: check.startIntervalMs,
+  };
+  for (const [name, ms] of Object.entries(durations)) {
+    if (ms < 0) report(`${path}.${name}`, "the duration is negative");
+  }
+}
