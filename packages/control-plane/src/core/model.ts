@@ -1,0 +1,42 @@
+import type { Node, Service, ServiceSpec, Task } from "@berth/proto";
+
+/** What a decision about one service is made from. All of it is read-only to the core. */
+export interface ServiceView {
+  readonly service: Service;
+  /** The spec of `service.version`. */
+  readonly spec: ServiceSpec;
+  /** Every record of a task of this service, in any order, ended ones too. */
+  readonly tasks: readonly Task[];
+}
+
+/** What is set aside of a node, or asked of it. */
+export interface Reservation {
+  /** 1e9 is one processor. */
+  readonly nanoCpus: number;
+  readonly memoryBytes: number;
+}
+
+/**
+ * A node with what is taken of it by the tasks of all services that occupy it (see occupancy.ts).
+ * The caller keeps it up to date task by task.
+ */
+export interface NodeView {
+  readonly node: Node;
+  readonly reserved: Reservation;
+  /** Tasks that occupy the node. */
+  readonly taskCount: number;
+  /** Keys of the host-mode ports that are taken, as `hostPortKey` makes them. */
+  readonly hostPorts: ReadonlySet<string>;
+}
+
+export interface ClusterView {
+  /** By node id; the order does not matter. */
+  readonly nodes: ReadonlyMap<string, NodeView>;
+}
+
+export interface ReconcileContext {
+  /** Milliseconds since 1970, by the leader's clock. */
+  readonly now: number;
+  /** Gives a fresh task id at each call. */
+  readonly newId: () => string;
+}

@@ -1,0 +1,24 @@
+import { DesiredState, Health, type Task, TaskState } from "@berth/proto";
+
+/** Observed state; a record without a status has just been made. */
+export const stateOf = (task: Task): TaskState => task.status?.state ?? TaskState.NEW;
+
+/** Nothing of it runs or will ever run. */
+export const isEnded = (task: Task): boolean => stateOf(task) >= TaskState.COMPLETE;
+
+/** Has no node yet. */
+export const isPending = (task: Task): boolean => stateOf(task) <= TaskState.NEW;
+
+/** Is to run, or to go on running. */
+export const isWanted = (task: Task): boolean => task.desiredState <= DesiredState.RUNNING;
+
+/** Runs and is not known to be unhealthy. With a healthcheck a task only becomes RUNNING when healthy. */
+export const runsWell = (task: Task): boolean =>
+  stateOf(task) === TaskState.RUNNING && !isUnhealthy(task) && task.status?.health !== Health.STARTING;
+
+export const isUnhealthy = (task: Task): boolean => task.status?.health === Health.UNHEALTHY;
+
+/** Newest first; ids break ties so that the order never depends on that of the input. */
+export function byAge(a: Task, b: Task): number {
+  return b.createdAtMs - a.createdAtMs || (a.id < b.id ? 1 : -1);
+}
