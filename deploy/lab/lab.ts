@@ -34,6 +34,13 @@ export interface CreateLabOptions {
   readonly onProgress?: (step: string) => void;
 }
 
+export interface LoadImageOptions {
+  /** All of the lab unless given. */
+  readonly hosts?: readonly LabHost[];
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: (step: string) => void;
+}
+
 /** Several Docker hosts and a server on one machine. */
 export class Lab {
   readonly name: string;
@@ -80,15 +87,18 @@ export class Lab {
   }
 
   /**
-   * Builds (from a folder) or imports (from an archive of `docker save` or of a root file system) an image,
-   * and loads it onto all hosts that are up; the others get it when they start.
+   * Makes an image from a folder or an archive (see {@link buildImage}) and loads it onto the hosts that are up;
+   * the others get it when they start.
    */
-  async loadImage(source: string, tag: string, hosts: readonly LabHost[] = this.hosts): Promise<void> {
+  async loadImage(source: string, tag: string, options: LoadImageOptions = {}): Promise<void> {
+    const { hosts = this.hosts, signal, onProgress } = options;
     const [first, ...others] = hosts.filter((host) => host.isUp);
     if (!first) throw new LabError("LAB_HOST_DOWN", `no host of lab ${this.name} is up to load ${tag} onto`);
-    await buildImage({ source, tag, dockerSocket: first.dockerSocket });
-    await this.#images.store(tag, first.dockerSocket);
-    await Promise.all(others.map((host) => this.#images.loadMissing(host.dockerSocket)));
+    await buildImage({ source, tag, dockerSocket: first.dockerSocket, signal });
+    onProgress?.(`${tag} is built on ${first.name}`);
+    await this.#images.store(tag, first.dockerSocket, signal);
+    await Promise.all(others.map((host) => this.#images.loadMissing(host.dockerSocket, signal)));
+    onProgress?.(`${tag} is on ${[first, ...others].map((host) => host.name).join(", ")}`);
   }
 
   /** Removes the lab and everything in it. */

@@ -1,0 +1,58 @@
+import type { LabHost } from "../docker-host.js";
+import { pingDocker } from "../docker-ping.js";
+import { docker } from "../images.js";
+import type { Lab } from "../lab.js";
+import type { ServerHost } from "../server-host.js";
+
+/** One line of `status`. */
+export interface MachineStatus {
+  readonly name: string;
+  readonly address: string;
+  /** `cut off`: running, with its cable pulled. */
+  readonly state: "up" | "down" | "cut off";
+  /** The programs of the lab that run on it. */
+  readonly runs: string;
+  readonly containers: number;
+}
+
+export async function machineStatuses(lab: Lab): Promise<MachineStatus[]> {
+  return Promise.all([statusOf(lab.server, () => serverPrograms(lab)), ...lab.hosts.map(hostStatus)]);
+}
+
+function hostStatus(host: LabHost): Promise<MachineStatus> {
+  return statusOf(
+    host,
+    async () => {
+      const programs: string[] = [];
+      if (await pingDocker(host.dockerSocket)) programs.push("docker");
+      else if (host.processes("dockerd").length > 0) programs.push("docker (not answering)");
+      if (host.processes("agent").length > 0) programs.push("agent");
+      return programs;
+    },
+    async () => {
+      const ids = await docker(host.dockerSocket, ["ps", "--quiet"]).catch(() => "");
+      return ids.split("\n").filter(Boolean).length;
+    },
+  );
+}
+
+async function serverPrograms(lab: Lab): Promise<string[]> {
+  if (lab.server.processes("server").length === 0) return [];
+  return [(await lab.server.isHealthy()) ? "server" : "server (not healthy)"];
+}
+
+async function statusOf(
+  machine: LabHost | ServerHost,
+  programs: () => Promise<string[]>,
+  containers: () => Promise<number> = async () => 0,
+): Promise<MachineStatus> {
+  const { name, address, isUp } = machine;
+  if (!isUp) return { name, address, state: "down", runs: "", containers: 0 };
+  const [isCutOff, running, containerCount] = await Promise.all([
+    machine.isPartitioned(),
+    programs(),
+    containers(),
+  ]);
+  const state = isCutOff ? "cut off" : "up";
+  return { name, address, state, runs: running.join(", "), containers: containerCount };
+}

@@ -1,0 +1,108 @@
+import { parseArgs } from "node:util";
+import { LabError } from "../lab-error.js";
+import { DEFAULT_LAB } from "../subnet.js";
+
+const DEFAULT_HOSTS = 3;
+
+interface InLab {
+  readonly lab: string;
+}
+
+/** What can be done to one or more machines, by its word on the command line. */
+export const MACHINE_VERBS = ["kill", "start", "partition", "heal"] as const;
+export type MachineVerb = (typeof MACHINE_VERBS)[number];
+
+export type LabCommand =
+  | (InLab & { readonly kind: "up"; readonly hosts: number; readonly berth: boolean })
+  | (InLab & { readonly kind: "down" })
+  | (InLab & { readonly kind: "status"; readonly json: boolean })
+  | (InLab & { readonly kind: "machines"; readonly verb: MachineVerb; readonly machines: readonly string[] })
+  | (InLab & { readonly kind: "shell"; readonly machine: string; readonly argv: readonly string[] })
+  | (InLab & { readonly kind: "image"; readonly source: string; readonly tag: string })
+  | { readonly kind: "help" };
+
+const OPTIONS = {
+  help: { type: "boolean", short: "h" },
+  name: { type: "string" },
+  hosts: { type: "string" },
+  "no-berth": { type: "boolean" },
+  json: { type: "boolean" },
+} as const;
+
+type OptionName = keyof typeof OPTIONS;
+
+/** The options of each command beside --name and --help. */
+const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
+  up: ["hosts", "no-berth"],
+  status: ["json"],
+};
+
+/** @throws LabError LAB_BAD_USAGE that says what is wrong with the words given. */
+export function parseCommand(args: readonly string[]): LabCommand {
+  const split = args.indexOf("--");
+  const own = split < 0 ? args : args.slice(0, split);
+  const passedOn = split < 0 ? [] : args.slice(split + 1);
+  const { values, positionals } = parseOptions(own);
+  const [word, ...operands] = positionals;
+  if (values.help || word === undefined) return { kind: "help" };
+  const { name, help: _, ...ownOptions } = values;
+  for (const option of Object.keys(ownOptions) as OptionName[]) {
+    if (!OPTIONS_OF[word]?.includes(option)) throw badUsage(`${word} takes no option --${option}`);
+  }
+  if (passedOn.length > 0 && word !== "shell") throw badUsage(`${word} takes nothing after --`);
+  const command = { lab: name ?? DEFAULT_LAB };
+  const [first, second] = operands;
+
+  switch (word) {
+    case "up":
+      expectOperands(word, operands, 0);
+      return { ...command, kind: "up", hosts: parseCount(values.hosts), berth: !values["no-berth"] };
+    case "down":
+      expectOperands(word, operands, 0);
+      return { ...command, kind: "down" };
+    case "status":
+      expectOperands(word, operands, 0);
+      return { ...command, kind: "status", json: values.json ?? false };
+    case "shell":
+      expectOperands(word, operands, 1);
+      return { ...command, kind: "shell", machine: first ?? "", argv: passedOn };
+    case "image":
+      expectOperands(word, operands, 2);
+      return { ...command, kind: "image", source: first ?? "", tag: second ?? "" };
+    default: {
+      const verb = MACHINE_VERBS.find((candidate) => candidate === word);
+      if (!verb) throw badUsage(`there is no command "${word}"`);
+      if (first === undefined) throw badUsage(`${verb} needs the name of a host`);
+      return { ...command, kind: "machines", verb, machines: operands };
+    }
+  }
+}
+
+function parseOptions(args: readonly string[]): ReturnType<typeof parseLabArgs> {
+  try {
+    return parseLabArgs(args);
+  } catch (cause) {
+    throw badUsage(cause instanceof Error ? cause.message : String(cause));
+  }
+}
+
+const parseLabArgs = (args: readonly string[]) =>
+  parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+
+function parseCount(text: string | undefined): number {
+  if (text === undefined) return DEFAULT_HOSTS;
+  if (/^[1-9]\d{0,2}$/.test(text)) return Number(text);
+  throw badUsage(`--hosts needs a number from 1 on, not "${text}"`);
+}
+
+function expectOperands(word: string, operands: readonly string[], count: number): void {
+  if (operands.length > count)
+    throw badUsage(`${word}: nothing known about "${operands.slice(count).join(" ")}"`);
+  if (operands.length < count) {
+    throw badUsage(word === "image" ? "image needs a SOURCE and a TAG" : `${word} needs the name of a host`);
+  }
+}
+
+function badUsage(message: string): LabError {
+  return new LabError("LAB_BAD_USAGE", `${message} (see npm run lab -- --help)`);
+}

@@ -1,0 +1,117 @@
+import { spawn } from "node:child_process";
+import { constants } from "node:os";
+import { resolve } from "node:path";
+import type { LabHost } from "../docker-host.js";
+import { createLab, type Lab, openLab } from "../lab.js";
+import { listLabNames } from "../lab-state.js";
+import type { ServerHost } from "../server-host.js";
+import { DEFAULT_LAB } from "../subnet.js";
+import { tearDown } from "../teardown.js";
+import { machineStatuses } from "./machine-status.js";
+import { startClock, table } from "./output.js";
+import type { LabCommand, MachineVerb } from "./parse-command.js";
+
+type Runnable = Exclude<LabCommand, { kind: "help" }>;
+
+/** Does what was asked; returns the exit code. */
+export async function runCommand(command: Runnable, signal: AbortSignal): Promise<number> {
+  switch (command.kind) {
+    case "up":
+      return up(command, signal);
+    case "down":
+      return down(command.lab);
+    case "status":
+      return status(command);
+    case "machines":
+      return machines(command, signal);
+    case "shell":
+      return shell(command);
+    case "image":
+      return image(command, signal);
+  }
+}
+
+async function up(
+  { lab: name, hosts, berth }: Runnable & { kind: "up" },
+  signal: AbortSignal,
+): Promise<number> {
+  const clock = startClock();
+  const lab = await createLab({ name, hosts, berth, signal, onProgress: clock.step });
+  clock.step(`lab ${name} is up`);
+  console.log(`\n${whatNext(lab)}`);
+  return 0;
+}
+
+async function down(name: string): Promise<number> {
+  const existed = (await listLabNames()).includes(name);
+  const clock = startClock();
+  await tearDown(name);
+  clock.step(existed ? `lab ${name} is removed` : `there is no lab ${name}: nothing to remove`);
+  return 0;
+}
+
+async function status({ lab: name, json }: Runnable & { kind: "status" }): Promise<number> {
+  const statuses = await machineStatuses(await openLab(name));
+  if (json) console.log(JSON.stringify(statuses, null, 2));
+  else console.log(table(statuses.map((row) => ({ ...row }))));
+  return 0;
+}
+
+const DONE: Record<MachineVerb, string> = {
+  kill: "has lost its power",
+  start: "is up",
+  partition: "is cut off from the network",
+  heal: "is on the network again",
+};
+
+async function machines(command: Runnable & { kind: "machines" }, signal: AbortSignal): Promise<number> {
+  const lab = await openLab(command.lab);
+  // All names are checked before anything is done to the first.
+  const targets = command.machines.map((name) => machineOf(lab, name));
+  const clock = startClock();
+  const act = async (machine: LabHost | ServerHost): Promise<void> => {
+    await machine[command.verb](signal);
+    clock.step(`${machine.name} ${DONE[command.verb]}`);
+  };
+  await Promise.all(targets.map(act));
+  return 0;
+}
+
+async function shell({ lab: name, machine, argv }: Runnable & { kind: "shell" }): Promise<number> {
+  const target = machineOf(await openLab(name), machine);
+  const [program = "", ...args] = target.enter(argv.length > 0 ? argv : [process.env.SHELL ?? "sh"]);
+  // The host's own Docker is meant, whatever the person's shell points at.
+  const { DOCKER_HOST: _host, DOCKER_CONTEXT: _context, ...env } = process.env;
+  const child = spawn(program, args, { stdio: "inherit", env });
+  return new Promise((done, failed) => {
+    child.on("error", failed);
+    child.on("exit", (code, signal) => done(code ?? 128 + (signal ? constants.signals[signal] : 0)));
+  });
+}
+
+async function image(
+  { lab: name, source, tag }: Runnable & { kind: "image" },
+  signal: AbortSignal,
+): Promise<number> {
+  const lab = await openLab(name);
+  const clock = startClock();
+  // npm changes into the repository; what the person typed is relative to where they were.
+  await lab.loadImage(resolve(process.env.INIT_CWD ?? "", source), tag, { signal, onProgress: clock.step });
+  return 0;
+}
+
+function machineOf(lab: Lab, name: string): LabHost | ServerHost {
+  return name === lab.server.name ? lab.server : lab.host(name);
+}
+
+function whatNext(lab: Lab): string {
+  const suffix = lab.name === DEFAULT_LAB ? "" : ` --name ${lab.name}`;
+  const hints = [
+    ...(lab.hasBerth ? [`export BERTH_SERVER=${lab.serverAddress}`] : []),
+    `npm run lab -- status${suffix}`,
+    `npm run lab -- shell h1${suffix}`,
+    `npm run lab -- kill h1${suffix}`,
+    `npm run lab -- down${suffix}`,
+  ];
+  return `What to try next:\n${hints.map((hint) => `  ${hint}`).join("\n")}`;
+}

@@ -1,0 +1,55 @@
+// Compiles when a source is newer than the last build.
+import { spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { SetupError } from "./setup-error.mjs";
+
+const STAMP = "node_modules/.cache/berth-build";
+
+/** Runs `tsc -b` unless its output is as new as every source. */
+export function ensureBuilt(root) {
+  const stamp = join(root, STAMP);
+  const projects = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8")).references.map(
+    ({ path }) => path,
+  );
+  const sources = ["tsconfig.base.json", "tsconfig.json", ...projects].map((path) => join(root, path));
+  const startedAt = new Date();
+  const hasOutput = projects.every((path) => existsSync(join(root, path, "dist")));
+  if (hasOutput && existsSync(stamp) && newest(sources) <= statSync(stamp).mtimeMs) return;
+  console.error("setup: compiling (tsc -b)");
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  const { status } = spawnSync(process.execPath, [tsc, "-b"], { cwd: root, stdio: ["ignore", 2, 2] });
+  if (status !== 0) throw new SetupError("compiling failed; the errors are above");
+  mkdirSync(dirname(stamp), { recursive: true });
+  writeFileSync(stamp, "");
+  // What was saved while the compiler ran may not be in its output.
+  utimesSync(stamp, startedAt, startedAt);
+}
+
+/** Time of the youngest file or folder; folders tell of removed files. */
+function newest(paths) {
+  return paths.reduce((latest, path) => Math.max(latest, newestIn(path)), 0);
+}
+
+function newestIn(path) {
+  const { mtimeMs } = statSync(path);
+  if (!statSync(path).isDirectory()) return mtimeMs;
+  const entries = readdirSync(path).filter((name) => !/^(dist|node_modules|.*\.tsbuildinfo)$/.test(name));
+  return entries.reduce(
+    (latest, name) => Math.max(latest, newestIn(join(path, name))),
+    containsOutput(path) ? 0 : mtimeMs,
+  );
+}
+
+/** The compiler itself touches the folder that holds its output. */
+function containsOutput(folder) {
+  return existsSync(join(folder, "tsconfig.json"));
+}
