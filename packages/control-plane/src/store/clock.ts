@@ -1,3 +1,5 @@
+import { onAbort } from "./abort.js";
+
 /**
  * Time as an injected thing: real in a process, virtual in a simulation.
  * `nowMs` is monotonic and has no meaning but its differences.
@@ -21,12 +23,13 @@ export const systemClock: Clock = {
 export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();
-    const wake = (): void => {
-      cancel();
-      signal.removeEventListener("abort", wake);
+    const cancel = clock.after(delayMs, () => {
+      forget();
       resolve();
-    };
-    const cancel = clock.after(delayMs, wake);
-    signal.addEventListener("abort", wake, { once: true });
+    });
+    const forget = onAbort(signal, () => {
+      cancel();
+      resolve();
+    });
   });
 }

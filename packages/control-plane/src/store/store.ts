@@ -85,6 +85,12 @@ export type WatchMessage =
   | { readonly kind: "compacted"; readonly at: bigint }
   | { readonly kind: "disconnected"; readonly cause: BerthError; readonly nextRevision: bigint };
 
+export interface RenewRequest {
+  readonly leaseId: LeaseId;
+  /** Gives up sooner than other calls do: a renewal is worth little once it is late. */
+  readonly timeoutMs?: number;
+}
+
 export type RenewOutcome =
   | { readonly kind: "renewed"; readonly ttlSeconds: number }
   /** The lease is gone and its keys with it. */
@@ -97,7 +103,7 @@ export type RenewOutcome =
 export interface Leases {
   /** The granted time to live may be longer than asked for (etcd: at least 2 s). */
   grant(ttlSeconds: number, signal: AbortSignal): Promise<{ leaseId: LeaseId; ttlSeconds: number }>;
-  renew(leaseId: LeaseId, signal: AbortSignal): Promise<RenewOutcome>;
+  renew(request: RenewRequest, signal: AbortSignal): Promise<RenewOutcome>;
   /** Deletes the lease and its keys in one revision. A lease that is gone already is no error. */
   revoke(leaseId: LeaseId, signal: AbortSignal): Promise<void>;
 }

@@ -1,3 +1,5 @@
+import { onAbort } from "../abort.js";
+
 /** Wakes everyone who waits. Who comes later waits for the next ring. */
 export class Bell {
   #waiting = new Set<() => void>();
@@ -11,14 +13,16 @@ export class Bell {
   /** Resolves at the next ring, or when `signal` aborts. */
   next(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      if (signal.aborted) return resolve();
       const wake = (): void => {
         this.#waiting.delete(wake);
-        signal.removeEventListener("abort", wake);
+        forget();
         resolve();
       };
-      this.#waiting.add(wake);
-      signal.addEventListener("abort", wake, { once: true });
+      const forget = onAbort(signal, () => {
+        this.#waiting.delete(wake);
+        resolve();
+      });
+      if (!signal.aborted) this.#waiting.add(wake);
     });
   }
 }

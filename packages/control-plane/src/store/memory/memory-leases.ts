@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.js";
-import type { LeaseId, Leases, RenewOutcome } from "../store.js";
+import type { LeaseId, Leases, RenewOutcome, RenewRequest } from "../store.js";
 
 /** As etcd with its default election timeout. */
 const MIN_TTL_SECONDS = 2;
@@ -36,7 +36,7 @@ export class MemoryLeases implements Leases {
     return { leaseId, ttlSeconds: granted };
   }
 
-  async renew(leaseId: LeaseId, signal: AbortSignal): Promise<RenewOutcome> {
+  async renew({ leaseId }: RenewRequest, signal: AbortSignal): Promise<RenewOutcome> {
     signal.throwIfAborted();
     const lease = this.#leases.get(leaseId);
     if (lease === undefined) return { kind: "expired" };

@@ -1,0 +1,131 @@
+import { isBerthError } from "@berth/proto";
+import { noop } from "cockatiel";
+import { Etcd3, type IOptions } from "etcd3";
+import { onAbort } from "../abort.js";
+import { toBerthError } from "./errors.js";
+
+/** Long enough for a slow fsync or an etcd election, short enough that a frozen etcd is noticed before a lease runs out. */
+const DEFAULT_CALL_TIMEOUT_MS = 3_000;
+
+/** A page of 1,000 entries or one catch-up batch of a watch; gRPC's own limit is 4 MB. */
+const MAX_RECEIVE_BYTES = 256 * 1024 * 1024;
+
+/** How a dead connection below a quiet watch is found. etcd cuts clients that ping more often than every 5 s. */
+const PING_INTERVAL_MS = 7_000;
+const PING_TIMEOUT_MS = 3_000;
+
+/** gRPC waits up to two minutes between connection attempts; etcd back after a restart should be found at once. */
+const RECONNECT_DELAY_MS = 50;
+const MAX_RECONNECT_DELAY_MS = 1_000;
+
+export interface EtcdOptions {
+  /** URLs, all `http:` or all `https:`. Calls go to one until it fails, then to the next. */
+  readonly endpoints: readonly [string, ...string[]];
+  readonly tls?: EtcdTls;
+  readonly callTimeoutMs?: number;
+}
+
+/** PEM. With a client certificate etcd knows who asks (`--client-cert-auth`). */
+export interface EtcdTls {
+  readonly ca: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+}
+
+/**
+ * Clients of one etcd member. etcd3 resets all channels of a client when one call fails in transport, so each concern has
+ * its own: a timed-out write cuts no watch and no lease.
+ */
+export interface Member {
+  readonly endpoint: string;
+  readonly calls: Etcd3;
+  readonly watches: Etcd3;
+  readonly renewals: Etcd3;
+}
+
+/**
+ * A connection to an etcd cluster: only etcd3's raw calls, none of its retries, breakers and managers.
+ * Those resend transactions that may have been committed, lose watch events and elect two leaders.
+ */
+export class EtcdClient {
+  readonly callTimeoutMs: number;
+  readonly #members: readonly Member[];
+  #current = 0;
+
+  constructor(options: EtcdOptions) {
+    this.callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
+    this.#members = options.endpoints.map((endpoint) =>
+      openMember(endpoint, options.tls, this.callTimeoutMs),
+    );
+  }
+
+  get memberCount(): number {
+    return this.#members.length;
+  }
+
+  /**
+   * Makes one call to the current member; the next call goes to the next member if this one gets no answer.
+   * An aborted call is left behind: it ends by its deadline.
+   * @throws BerthError BERTH_ETCD_UNAVAILABLE without an answer, BERTH_ETCD_FAILED or BERTH_STORE_LIMIT with a refusal;
+   *         the signal's reason when aborted
+   */
+  async call<T>(run: (member: Member) => Promise<T>, signal: AbortSignal): Promise<T> {
+    signal.throwIfAborted();
+    const member = this.current();
+    try {
+      return await orAborted(run(member), signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      const failure = toBerthError(error, member.endpoint);
+      if (isBerthError(failure, "BERTH_ETCD_UNAVAILABLE")) this.abandon(member);
+      throw failure;
+    }
+  }
+
+  current(): Member {
+    const member = this.#members[this.#current];
+    if (member === undefined) throw new RangeError("an etcd client needs an endpoint");
+    return member;
+  }
+
+  /** Turns to the next member, unless that has been done already. */
+  abandon(member: Member): void {
+    if (member === this.#members[this.#current]) this.#current = (this.#current + 1) % this.#members.length;
+  }
+
+  /** Ends all connections; calls and streams under way fail. */
+  close(): void {
+    for (const { calls, watches, renewals } of this.#members)
+      for (const etcd of [calls, watches, renewals]) etcd.close();
+  }
+}
+
+function openMember(endpoint: string, tls: EtcdTls | undefined, callTimeoutMs: number): Member {
+  const options: IOptions = {
+    hosts: endpoint,
+    ...(tls && { credentials: credentialsOf(tls) }),
+    faultHandling: { host: () => noop, global: noop },
+    defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + callTimeoutMs }),
+    grpcOptions: {
+      "grpc.max_receive_message_length": MAX_RECEIVE_BYTES,
+      "grpc.keepalive_time_ms": PING_INTERVAL_MS,
+      "grpc.keepalive_timeout_ms": PING_TIMEOUT_MS,
+      "grpc.initial_reconnect_backoff_ms": RECONNECT_DELAY_MS,
+      "grpc.min_reconnect_backoff_ms": RECONNECT_DELAY_MS,
+      "grpc.max_reconnect_backoff_ms": MAX_RECONNECT_DELAY_MS,
+    },
+  };
+  return { endpoint, calls: new Etcd3(options), watches: new Etcd3(options), renewals: new Etcd3(options) };
+}
+
+function credentialsOf({ ca, cert, key }: EtcdTls): NonNullable<IOptions["credentials"]> {
+  return { rootCertificate: ca, ...(cert && { certChain: cert }), ...(key && { privateKey: key }) };
+}
+
+/** Rejects as soon as `signal` aborts, whatever becomes of `work`. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const forget = onAbort(signal, () => reject(signal.reason));
+    work.then(resolve, reject).finally(forget);
+  });
+}

@@ -1,0 +1,79 @@
+import { isBerthError } from "@berth/proto";
+import type { IRangeRequest, IRangeResponse } from "etcd3";
+import { checkKey, checkTxn } from "../check-txn.js";
+import type { RangePage, RangeQuery, TxnOutcome, TxnRequest } from "../store.js";
+import type { EtcdClient } from "./client.js";
+import { decodeEntry, decodeFirst, decodeResult, encodeCompare, encodeOp, encodeSpan } from "./codec.js";
+import { isCompacted } from "./errors.js";
+
+const DEFAULT_PAGE_SIZE = 1_000;
+
+/** Store.range on etcd: the first page fixes the revision, the others go on after the last key seen. */
+export async function* rangePages(
+  client: EtcdClient,
+  query: RangeQuery,
+  signal: AbortSignal,
+): AsyncGenerator<RangePage> {
+  checkKey("key" in query ? query.key : query.prefix);
+  const span = encodeSpan(query);
+  let { key } = span;
+  let revision = query.revision;
+  for (;;) {
+    const request = {
+      ...span,
+      key,
+      limit: query.pageSize ?? DEFAULT_PAGE_SIZE,
+      revision: String(revision ?? 0n),
+    };
+    const response = await readPage(client, request, signal);
+    if (response === undefined) return yield { kind: "compacted" };
+    revision ??= BigInt(response.header.revision);
+    yield { kind: "page", entries: response.kvs.map(decodeEntry), revision };
+    const last = response.kvs.at(-1);
+    if (!response.more || last === undefined) return;
+    key = Buffer.concat([last.key, Buffer.of(0)]);
+  }
+}
+
+/** A read is harmless to repeat, so it asks every member once. Undefined: the revision is compacted. */
+async function readPage(
+  client: EtcdClient,
+  request: IRangeRequest,
+  signal: AbortSignal,
+): Promise<IRangeResponse | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await client.call(({ calls }) => calls.kv.range(request), signal);
+    } catch (error) {
+      if (isCompacted(error)) return undefined;
+      if (attempt >= client.memberCount || !isBerthError(error, "BERTH_ETCD_UNAVAILABLE")) throw error;
+    }
+  }
+}
+
+/** Store.txn on etcd: sent once. */
+export async function runTxn(
+  client: EtcdClient,
+  request: TxnRequest,
+  signal: AbortSignal,
+): Promise<TxnOutcome> {
+  checkTxn(request);
+  const { compare = [], ops, otherwise = [] } = request;
+  const encoded = {
+    compare: compare.map(encodeCompare),
+    success: ops.map(encodeOp),
+    failure: otherwise.map(encodeOp),
+  };
+  try {
+    const response = await client.call(({ calls }) => calls.kv.txn(encoded), signal);
+    const revision = BigInt(response.header.revision);
+    if (!response.succeeded) return { kind: "refused", revision, found: response.responses.map(decodeFirst) };
+    const results = response.responses.flatMap((each, i) =>
+      ops.slice(i, i + 1).map((op) => decodeResult(op, each)),
+    );
+    return { kind: "committed", revision, results };
+  } catch (error) {
+    if (isBerthError(error, "BERTH_ETCD_UNAVAILABLE")) return { kind: "unknown", cause: error };
+    throw error;
+  }
+}

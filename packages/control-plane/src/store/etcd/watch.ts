@@ -1,0 +1,75 @@
+import { BerthError } from "@berth/proto";
+import type { IDuplexStream, IWatchRequest, IWatchResponse } from "etcd3";
+import { onAbort } from "../abort.js";
+import { checkKey } from "../check-txn.js";
+import type { WatchMessage, WatchQuery } from "../store.js";
+import type { EtcdClient } from "./client.js";
+import { decodeEvent, encodeSpan } from "./codec.js";
+import { toBerthError } from "./errors.js";
+
+type WatchStream = IDuplexStream<IWatchRequest, IWatchResponse>;
+
+/**
+ * Store.watch on etcd: one raw stream, from its creation to its end.
+ * `nextRevision` follows the events alone: the revision in a response's header can be ahead of events still to come.
+ */
+export async function* watchSpan(
+  client: EtcdClient,
+  query: WatchQuery,
+  signal: AbortSignal,
+): AsyncGenerator<WatchMessage> {
+  checkKey("key" in query ? query.key : query.prefix);
+  if (signal.aborted) return;
+  const member = client.current();
+  const stream = await member.watches.watchClient.watch();
+  const stop = (): void => cancel(stream);
+  const forget = onAbort(signal, stop);
+  const unanswered = setTimeout(stop, client.callTimeoutMs);
+  let nextRevision = query.fromRevision;
+  try {
+    stream.write({ create_request: { ...encodeSpan(query), start_revision: String(query.fromRevision) } });
+    for await (const response of responses(stream)) {
+      clearTimeout(unanswered);
+      if (response.canceled) {
+        yield cancelledBy(response, member.endpoint, nextRevision);
+        return;
+      }
+      const last = response.events.at(-1);
+      if (last === undefined) continue;
+      nextRevision = BigInt(last.kv.mod_revision) + 1n;
+      yield { kind: "events", events: response.events.map(decodeEvent), nextRevision };
+    }
+    if (!signal.aborted) yield disconnected(new Error("the watch ended"), member.endpoint, nextRevision);
+  } catch (error) {
+    if (signal.aborted) return;
+    client.abandon(member);
+    yield disconnected(error, member.endpoint, nextRevision);
+  } finally {
+    clearTimeout(unanswered);
+    forget();
+    stop();
+  }
+}
+
+/** Half-closed first: etcd3 takes the error of a stream that is still writable for a dead host, and cuts the others. */
+function cancel(stream: WatchStream): void {
+  stream.end();
+  stream.cancel();
+}
+
+/** etcd3's type leaves out what its streams are: object-mode Duplex streams, which wait for a slow reader. */
+function responses(stream: WatchStream): AsyncIterable<IWatchResponse> {
+  return stream as unknown as AsyncIterable<IWatchResponse>;
+}
+
+function cancelledBy(response: IWatchResponse, endpoint: string, nextRevision: bigint): WatchMessage {
+  const at = BigInt(response.compact_revision);
+  if (at > 0n) return { kind: "compacted", at };
+  const message = `etcd at ${endpoint} cancelled a watch: ${response.cancel_reason || "no reason given"}.`;
+  const cause = new BerthError({ code: "BERTH_ETCD_FAILED", message, details: { endpoint } });
+  return { kind: "disconnected", cause, nextRevision };
+}
+
+function disconnected(error: unknown, endpoint: string, nextRevision: bigint): WatchMessage {
+  return { kind: "disconnected", cause: toBerthError(error, endpoint), nextRevision };
+}

@@ -1,0 +1,72 @@
+import { isBerthError } from "@berth/proto";
+import { onAbort } from "./abort.js";
+import { type Clock, sleep } from "./clock.js";
+import { readAll } from "./read.js";
+import type { Entry, Span, Store, WatchEvent } from "./store.js";
+
+/** etcd before 3.4.31 can lose watch events around a compaction (etcd#17529): nothing stays wrong for longer than this. */
+const DEFAULT_RELIST_MS = 5 * 60_000;
+
+/** Between attempts while the store does not answer; its calls have deadlines of their own. */
+const RETRY_MS = 250;
+
+export type FollowMessage =
+  /** All there is: replace what is known. First, and again whenever events may have been missed. */
+  | { readonly kind: "snapshot"; readonly entries: readonly Entry[]; readonly revision: bigint }
+  /** What changed since the last message; now known up to `revision`. */
+  | { readonly kind: "events"; readonly events: readonly WatchEvent[]; readonly revision: bigint }
+  /** The store does not answer: what is known gets old. Said once; the next message is a snapshot. */
+  | { readonly kind: "unreachable"; readonly cause: Error };
+
+export interface FollowOptions {
+  readonly store: Store;
+  readonly span: Span;
+  readonly clock: Clock;
+  /** How often to list again though nothing seems wrong. */
+  readonly relistMs?: number;
+}
+
+/**
+ * Keeps a reader up to date with a span for as long as it likes: range reads are the truth, the watch is a doorbell.
+ * Lists again after every broken watch, every compaction, and every few minutes. Ends when `signal` aborts.
+ */
+export async function* follow(options: FollowOptions, signal: AbortSignal): AsyncGenerator<FollowMessage> {
+  const { store, span, clock } = options;
+  let reachable = true;
+  while (!signal.aborted) {
+    try {
+      const { entries, revision } = await readAll(store, span, signal);
+      reachable = true;
+      yield { kind: "snapshot", entries, revision };
+      yield* watchForAWhile(options, revision, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!isBerthError(error)) throw error;
+      if (reachable) yield { kind: "unreachable", cause: error };
+      reachable = false;
+    }
+    if (!reachable) await sleep(clock, RETRY_MS, signal);
+  }
+}
+
+/** Passes events on until the time comes to list again. @throws BerthError when the watch breaks */
+async function* watchForAWhile(
+  { store, span, clock, relistMs = DEFAULT_RELIST_MS }: FollowOptions,
+  revision: bigint,
+  signal: AbortSignal,
+): AsyncGenerator<FollowMessage> {
+  const until = new AbortController();
+  const end = (): void => until.abort();
+  const cancel = clock.after(relistMs, end);
+  const forget = onAbort(signal, end);
+  try {
+    for await (const message of store.watch({ ...span, fromRevision: revision + 1n }, until.signal)) {
+      if (message.kind === "compacted") return;
+      if (message.kind === "disconnected") throw message.cause;
+      yield { kind: "events", events: message.events, revision: message.nextRevision - 1n };
+    }
+  } finally {
+    cancel();
+    forget();
+  }
+}
