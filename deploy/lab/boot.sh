@@ -1,7 +1,7 @@
 #!/bin/sh
-# PID 1 of a lab machine, in its own network, mount, uts and PID namespaces: boot.sh NAME RUN_DIR
+# PID 1 of a lab machine, in its own network, mount, uts and PID namespaces: boot.sh NAME RUN_DIR ETC_DIR
 set -eu
-name=$1 run_dir=$2
+name=$1 run_dir=$2 etc_dir=$3
 
 echo "$name" >/proc/sys/kernel/hostname
 mount --make-rprivate /
@@ -13,6 +13,16 @@ awk '$0 ~ / - nsfs / { print $5 }' /proc/self/mountinfo | while read -r handle; 
 # Its own /run: Docker's sockets and pid files, libnetwork's sandboxes (always in /run/docker, whatever
 # --exec-root says), the lock of iptables.
 mount --bind "$run_dir" /run
+
+# Its own /etc, a layer over this machine's: dockerd keeps its identity there, the same on all hosts otherwise.
+mkdir -p "$etc_dir/changes" "$etc_dir/work"
+mount -t overlay -o "lowerdir=/etc,upperdir=$etc_dir/changes,workdir=$etc_dir/work" berth-lab /etc || {
+  cp --archive --no-clobber /etc/. "$etc_dir/changes" # no layers over layers, where this is a container itself
+  mount --bind "$etc_dir/changes" /etc
+}
+[ -d "$etc_dir/changes/docker" ] || { rm -rf /etc/docker && mkdir /etc/docker; }
+echo "$name" >/etc/hostname
+printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$name" >/etc/hosts
 
 cd /
 touch /run/booted

@@ -53,6 +53,11 @@ export class LabHost {
     return this.#machine.isUp;
   }
 
+  /** The host's PID 1 as the root namespace numbers it; undefined while it is down. */
+  get initPid(): number | undefined {
+    return this.#machine.initPid;
+  }
+
   /** A power cut: containers, Docker and the agent are gone at once, their data stays. */
   kill(): Promise<void> {
     return this.#machine.powerOff();

@@ -45,7 +45,7 @@ export class Lan {
     await this.detach(machine, netns);
     await createNetns(netns);
     await this.#ip([
-      `link add ${machine} type veth peer name ${MACHINE_INTERFACE} netns ${netns}`,
+      `link add ${machine} type veth peer name ${MACHINE_INTERFACE} address ${macOf(address)} netns ${netns}`,
       `link set ${machine} master ${BRIDGE} up`,
     ]);
     await ip(netns, [
@@ -83,6 +83,12 @@ export class Lan {
   #ip(commands: readonly string[]): Promise<void> {
     return ip(this.#paths.lanNetns, commands);
   }
+}
+
+/** A network card keeps its address over a restart: others' neighbour tables still hold it. */
+function macOf(address: string): string {
+  const bytes = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
+  return ["02", "be", ...bytes].join(":");
 }
 
 /** Enters with nsenter, as `ip netns exec` remounts /sys and hides the control groups. */

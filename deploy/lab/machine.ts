@@ -55,6 +55,10 @@ export class Machine {
     return this.#findInit() !== undefined;
   }
 
+  get initPid(): number | undefined {
+    return this.#findInit()?.pid;
+  }
+
   /** Switches the machine on with an empty `/run` and network; what is in its data folder is as it was. */
   async boot(signal?: AbortSignal): Promise<void> {
     if (this.isUp) throw new LabError("LAB_HOST_UP", `${this.name} is running already`);
@@ -132,9 +136,18 @@ export class Machine {
   }
 
   #launch(): void {
-    const { netns, runDir } = this.paths;
+    const { netns, runDir, dataDir } = this.paths;
     const namespaces = ["--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"];
-    const argv = [`--net=${netns}`, "unshare", ...namespaces, "sh", BOOT_SCRIPT, this.name, runDir];
+    const argv = [
+      `--net=${netns}`,
+      "unshare",
+      ...namespaces,
+      "sh",
+      BOOT_SCRIPT,
+      this.name,
+      runDir,
+      join(dataDir, "etc"),
+    ];
     // Detached: Ctrl-C at the lab's terminal must not switch off machines.
     const launcher = spawn("nsenter", argv, { detached: true, stdio: "ignore", env: machineEnv(), cwd: "/" });
     launcher.on("error", () => undefined); // not started: waiting for the boot says so

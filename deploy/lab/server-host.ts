@@ -40,6 +40,11 @@ export class ServerHost {
     return this.#machine.isUp;
   }
 
+  /** The host's PID 1 as the root namespace numbers it; undefined while it is down. */
+  get initPid(): number | undefined {
+    return this.#machine.initPid;
+  }
+
   /** A power cut of the control plane's machine. */
   kill(): Promise<void> {
     return this.#machine.powerOff();

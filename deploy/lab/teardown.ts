@@ -50,15 +50,21 @@ export async function sweepDeadTestLabs(): Promise<string[]> {
   return swept;
 }
 
-/** Found by their network namespace: it cannot be mistaken for another's, as a recycled pid could. */
+/**
+ * Found by their network namespace: it cannot be mistaken for another's, as a recycled pid could.
+ * A machine's PID 1 takes everything in it along, and is waited for by what launched it: what is outside goes last.
+ */
 async function killProcesses(lab: string): Promise<void> {
   const allDead = (): boolean => {
-    const targets = networkHandles(lab)
+    const namespaces = networkHandles(lab)
       .map(netnsOfHandle)
-      .flatMap((netns) => (netns ? processesIn("net", netns) : []))
+      .filter((netns) => netns !== undefined);
+    const inits = namespaces.map(findInit).filter((init) => init !== undefined);
+    const others = namespaces
+      .flatMap((netns) => processesIn("net", netns))
       .filter(({ pid }) => pid !== process.pid);
-    for (const target of targets) signalProcess(target, "SIGKILL");
-    return targets.length === 0;
+    for (const target of inits.length > 0 ? inits : others) signalProcess(target, "SIGKILL");
+    return others.length === 0;
   };
   await waitUntil(allDead, { what: `the processes of lab ${lab} to die`, timeoutMs: DEATH_TIMEOUT_MS });
 }

@@ -28,6 +28,6 @@ export async function waitUntil<T>(
     if (performance.now() > deadline) {
       throw new LabError("LAB_NOT_READY", `gave up waiting for ${what} after ${timeoutMs / 1_000} s`);
     }
-    await sleep(POLL_MS, undefined, signal && { signal });
+    await sleep(POLL_MS);
   }
 }

@@ -1,0 +1,275 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { createLab, type Lab, openLab } from "../../deploy/lab/lab.js";
+import { run } from "../../deploy/lab/run.js";
+import { tearDown } from "../../deploy/lab/teardown.js";
+import { testLabName } from "../../deploy/lab/test-lab-name.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { labTraces, namespacesUnder } from "./lab-traces.js";
+
+const fromRepo = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const HELLO = fromRepo("deploy/images/hello");
+const LAB_MAIN = fromRepo("deploy/lab/main.ts");
+const PORT = 8_000;
+const NO_NAMESPACES: ReadonlySet<string> = new Set();
+
+const labs: string[] = [];
+function newName(): string {
+  const name = testLabName();
+  labs.push(name);
+  return name;
+}
+afterAll(async () => {
+  for (const name of labs) await tearDown(name);
+});
+
+describe("a lab of Docker hosts", () => {
+  let lab: Lab;
+  let h1: Lab["hosts"][number];
+  let h2: Lab["hosts"][number];
+
+  beforeAll(async () => {
+    lab = await createLab({ name: newName(), hosts: 2, berth: false });
+    [h1, h2] = [lab.host("h1"), lab.host("h2")];
+    await lab.loadImage(HELLO, "hello:1");
+  });
+
+  afterEach(async () => {
+    for (const host of lab.hosts) if (!host.isUp) await host.start();
+  });
+
+  async function docker(host: Lab["hosts"][number], ...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await run(["docker", "-H", `unix://${host.dockerSocket}`, ...args]);
+    expect(code, stderr).toBe(0);
+    return stdout.trim();
+  }
+
+  test("every host is a Docker daemon of its own, under its own name", async () => {
+    expect(await docker(h1, "info", "--format", "{{.Name}}")).toBe("h1");
+    expect(await docker(h2, "info", "--format", "{{.Name}}")).toBe("h2");
+    const inside = await h2.exec(["hostname"]);
+    expect(inside).toEqual({ code: 0, stdout: "h2\n", stderr: "" });
+    expect(await docker(h1, "info", "--format", "{{.ID}}")).not.toBe(
+      await docker(h2, "info", "--format", "{{.ID}}"),
+    );
+  });
+
+  test("a published port answers the other host, the server's machine and the root namespace", async () => {
+    await docker(h1, "run", "-d", "--name", "web", "-e", "GREETING=ahoy", "-p", `${PORT}:80`, "hello:1");
+    const url = `http://${h1.address}:${PORT}`;
+    const fetched = await waitUntil(() => fetchText(url), {
+      what: "the container to answer",
+      timeoutMs: 10_000,
+    });
+    expect(fetched).toMatch(/^ahoy from [0-9a-f]{12}\n$/);
+    for (const machine of [h2, lab.server]) {
+      expect((await machine.exec(["busybox", "wget", "-q", "-O-", url])).stdout).toBe(fetched);
+    }
+    await docker(h1, "rm", "-f", "web");
+  });
+
+  test("kill is a power cut: an open connection hears nothing, the container is found as Exited (255) after start", async () => {
+    await docker(h1, "run", "-d", "--name", "lost", "-p", `${PORT}:80`, "hello:1");
+    await docker(h2, "run", "-d", "--name", "kept", "hello:1");
+    const connect = ["busybox", "nc", "-w", "1", h1.address, String(PORT)];
+    await waitUntil(async () => (await h2.exec(connect, { input: "" })).code === 0, {
+      what: "the port",
+      timeoutMs: 10_000,
+    });
+    const open = lab.server.exec([
+      "sh",
+      "-c",
+      `sleep 3 | busybox timeout 2 busybox nc ${h1.address} ${PORT}`,
+    ]);
+
+    await h1.kill();
+
+    expect(h1.isUp).toBe(false);
+    expect(h1.processes("dockerd")).toEqual([]);
+    const later = await h2.exec(connect);
+    expect(later.stderr).toMatch(/timed out|No route|unreachable/);
+    expect((await open).code, "ended by its own deadline, not by the host").toBe(143);
+    expect(await docker(h2, "ps", "--format", "{{.Names}}")).toBe("kept");
+    await expect(h1.exec(["true"])).rejects.toMatchObject({ code: "LAB_HOST_DOWN" });
+
+    await h1.start();
+    expect(await docker(h1, "ps", "-a", "--format", "{{.Names}} {{.Status}}")).toMatch(
+      /^lost Exited \(255\)/,
+    );
+    await docker(h1, "rm", "lost");
+    await docker(h2, "rm", "-f", "kept");
+  });
+
+  test("partition cuts a host off while it runs on, heal brings it back", async () => {
+    await docker(h1, "run", "-d", "--name", "web", "-p", `${PORT}:80`, "hello:1");
+    const url = `http://${h1.address}:${PORT}`;
+    await waitUntil(() => fetchText(url), { what: "the container to answer", timeoutMs: 10_000 });
+
+    await h1.partition();
+    expect(await h1.isPartitioned()).toBe(true);
+    expect(await fetchText(url)).toBeUndefined();
+    expect(await docker(h1, "ps", "--format", "{{.Names}}")).toBe("web");
+
+    await h1.heal();
+    await waitUntil(() => fetchText(url), { what: "the container to answer again", timeoutMs: 10_000 });
+    await docker(h1, "rm", "-f", "web");
+  });
+
+  test("an image loaded while a host is down is on it after its start", async () => {
+    await h2.kill();
+    await lab.loadImage(HELLO, "late:1");
+    await h2.start();
+    expect(await docker(h2, "image", "inspect", "--format", "{{.Id}}", "late:1")).toBe(
+      await docker(h1, "image", "inspect", "--format", "{{.Id}}", "late:1"),
+    );
+  });
+
+  test("dockerd can be killed and started alone", async () => {
+    const [before] = h1.processes("dockerd");
+    await h1.killProcess("dockerd");
+    expect(h1.processes("dockerd")).toEqual([]);
+    await h1.startDockerd();
+    expect(h1.processes("dockerd")).toHaveLength(1);
+    expect(h1.processes("dockerd")[0]?.pid).not.toBe(before?.pid);
+    await expect(h1.killProcess("agent")).rejects.toMatchObject({ code: "LAB_NOT_READY" });
+  });
+
+  test("orphans inside a host are reaped by its PID 1", async () => {
+    await h1.exec(["sh", "-c", "(sleep 0.1 &) ; true"]);
+    const zombies = "ps -eo stat= | grep -c ^Z";
+    await waitUntil(
+      async () => (await h1.exec(["sh", "-c", "pgrep -x sleep -n -f 'sleep 0.1'"])).code !== 0,
+      {
+        what: "the orphan to end",
+        timeoutMs: 5_000,
+      },
+    );
+    expect((await h1.exec(["sh", "-c", zombies])).stdout.trim()).toBe("0");
+  });
+
+  test("openLab handles the lab that createLab made", async () => {
+    const again = await openLab(lab.name);
+    expect(again.hosts.map(({ name, address }) => ({ name, address }))).toEqual(
+      lab.hosts.map(({ name, address }) => ({ name, address })),
+    );
+    expect(await docker(again.host("h2"), "info", "--format", "{{.Name}}")).toBe("h2");
+    await expect(createLab({ name: lab.name, hosts: 1 })).rejects.toMatchObject({ code: "LAB_EXISTS" });
+  });
+
+  test("a second lab lives beside it and goes without a trace", async () => {
+    const other = await createLab({ name: newName(), hosts: 1, berth: false });
+    const [host] = other.hosts;
+    if (!host) throw new Error("no host");
+    await other.loadImage(HELLO, "hello:1");
+    await docker(host, "run", "-d", "-m", "20m", "-v", "data:/data", "-p", `${PORT}:80`, "hello:1");
+    const url = `http://${host.address}:${PORT}`;
+    await waitUntil(() => fetchText(url), { what: "the other lab's container", timeoutMs: 10_000 });
+    const subnet = host.address.replace(/\.\d+$/, "");
+    const namespaces = namespacesUnder([host, other.server].map((machine) => machine.initPid ?? 0));
+    const kinds = (traces: string[]): string[] =>
+      [...new Set(traces.map((line) => line.split(" ")[0] ?? ""))].sort();
+    expect(kinds(labTraces(other.name, subnet, namespaces))).toEqual(
+      ["cgroup", "folder", "link", "mount", "process", "route"].sort(),
+    );
+
+    await other.down();
+
+    expect(labTraces(other.name, subnet, namespaces)).toEqual([]);
+    expect(await docker(h1, "info", "--format", "{{.Name}}")).toBe("h1");
+  });
+});
+
+describe("what is left of a lab", () => {
+  test("a lab whose processes were all killed is not found, and down removes the rest", async () => {
+    const lab = await createLab({ name: newName(), hosts: 1, berth: false });
+    for (const machine of [...lab.hosts, lab.server]) process.kill(machine.initPid ?? 0, "SIGKILL");
+    await waitUntil(() => !lab.server.isUp && !lab.host("h1").isUp, {
+      what: "the machines to die",
+      timeoutMs: 10_000,
+    });
+    await expect(openLab(lab.name)).rejects.toMatchObject({ code: "LAB_NOT_FOUND" });
+    expect(labTraces(lab.name, subnetOf(lab), NO_NAMESPACES)).not.toEqual([]);
+    await lab.down();
+    expect(labTraces(lab.name, subnetOf(lab), NO_NAMESPACES)).toEqual([]);
+  });
+
+  test("an aborted createLab leaves nothing", async () => {
+    const name = newName();
+    const interrupt = new AbortController();
+    const abortAtFirstStep = (): void => interrupt.abort(new Error("enough"));
+    const options = { name, hosts: 2, berth: false, signal: interrupt.signal, onProgress: abortAtFirstStep };
+    await expect(createLab(options)).rejects.toThrow("enough");
+    expect(labTraces(name, "no subnet", NO_NAMESPACES)).toEqual([]);
+  });
+
+  test("a test lab whose owner was killed half way is swept by the next one; others' labs stay", async () => {
+    const [orphaned, living] = [newName(), newName()];
+    const mine = await createLab({ name: living, hosts: 1, berth: false });
+    const owner = spawn(
+      process.execPath,
+      ["--import", "tsx", LAB_MAIN, "up", "--no-berth", "--name", orphaned],
+      {
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
+    await once(owner.stdout, "data");
+    owner.kill("SIGKILL");
+    await once(owner, "exit");
+    expect(labTraces(orphaned, "no subnet", NO_NAMESPACES)).not.toEqual([]);
+
+    const next = await createLab({ name: newName(), hosts: 1, berth: false });
+
+    expect(labTraces(orphaned, "no subnet", NO_NAMESPACES)).toEqual([]);
+    expect(mine.host("h1").isUp).toBe(true);
+    await Promise.all([mine.down(), next.down()]);
+  });
+});
+
+describe("the lab's command line", () => {
+  const lab = (...args: string[]): ReturnType<typeof run> =>
+    run([process.execPath, "--import", "tsx", LAB_MAIN, ...args], { env: { ...process.env, NO_COLOR: "1" } });
+
+  test.each([
+    [["fly"], 'there is no command "fly"'],
+    [["kill"], "kill needs the name of a host"],
+    [["up", "--hosts", "zero"], '--hosts needs a number from 1 on, not "zero"'],
+    [["down", "--hosts", "3"], "down takes no option --hosts"],
+    [["image", "somewhere"], "image needs a SOURCE and a TAG"],
+    [["up", "--name", "Not a name"], `"Not a name" cannot be a lab's name`],
+  ])("%j is bad usage: exit code 2 and the reason on stderr", async (args, reason) => {
+    const { code, stdout, stderr } = await lab(...args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain(reason);
+  });
+
+  test("--help fits 80 columns", async () => {
+    const { code, stdout } = await lab("--help");
+    expect(code).toBe(0);
+    expect(stdout.split("\n").filter((line) => line.length > 80)).toEqual([]);
+  });
+
+  test("status of a lab that is not there says what to do", async () => {
+    const { code, stderr } = await lab("status", "--name", newName());
+    expect(code).toBe(1);
+    expect(stderr).toContain("bring it up first");
+  });
+});
+
+function subnetOf(lab: Lab): string {
+  return lab.server.address.replace(/\.\d+$/, "");
+}
+
+/** The body, or undefined when nobody answers within a second. */
+async function fetchText(url: string): Promise<string | undefined> {
+  try {
+    const response = await fetch(url, {
+      signal: AbortSignal.timeout(1_000),
+      headers: { connection: "close" },
+    });
+    return await response.text();
+  } catch {
+    return undefined;
+  }
+}
