@@ -1,0 +1,146 @@
+import { DesiredState, type Task } from "@berth/proto";
+import { taskAfter } from "./apply-action.js";
+import { decide } from "./decide.js";
+import { dismiss, forgotten, lostTasks, retire, trimHistory } from "./departures.js";
+import { type Need, needOf } from "./filters.js";
+import { wantedOnNodes } from "./global.js";
+import type { ClusterView, ReconcileContext, ServiceView } from "./model.js";
+import { occupies } from "./occupancy.js";
+import type { Action, Plan } from "./plan.js";
+import { problemLines } from "./problems.js";
+import { wantedReplicas } from "./replicated.js";
+import { RUNS_WELL_MS } from "./restart.js";
+import { startsFirst } from "./rollout.js";
+import type { ServiceLoad } from "./schedule.js";
+import { seatAnywhere, seatOnNodes } from "./seating.js";
+import { runsWell } from "./task-state.js";
+import type { Wanted } from "./wanted.js";
+
+/**
+ * Compares what a service should be with what it is, and says what to change now.
+ *
+ * Words: a service has **slots** (numbers 1…n, or one per node for a global service); a **task** is one attempt to
+ * fill a slot, and only one of its tasks is to run, except while start-first replaces it. A task is **wanted** until
+ * its desired state says otherwise, **ended** when nothing of it can run any more, **outdated** when it is older than
+ * `templateVersion`. What was told to stop and has not confirmed it still occupies its slot and its node.
+ *
+ * Flow: mark what died with its node → choose the slots to keep, retire and add (`wanted`) → ask each kept slot alone
+ * what it needs (`decideSlot`) → let the rollout pick those that may be replaced now (`nextBatch`) → find nodes for
+ * all that is to be made (`seating`) → tidy up.
+ *
+ * Guarantees: the same input gives the same plan, whatever the order of tasks and nodes. No task is in a plan twice.
+ * Call it again after the plan is written and whenever a task, the service or a node changes, and at `requeueAtMs`;
+ * with nothing left to do the plan is empty. It never waits for anything else.
+ */
+export function reconcile(view: ServiceView, cluster: ClusterView, context: ReconcileContext): Plan {
+  if (view.service.removing) return removal(view, cluster);
+  const { nodes } = cluster;
+  const { now } = context;
+
+  const forget = forgotten(view.tasks, nodes);
+  const remembered = without(view.tasks, forget);
+  const lost = lostTasks(remembered, nodes);
+  const tasks = withLosses(remembered, lost, now);
+  const need = needOf(view.spec);
+  const startFirst = startsFirst(view.spec, need.demand.hostPorts.length > 0);
+  const wanted = wantedSlots({ ...view, tasks }, need, cluster);
+  const decided = decide(view, wanted, { cluster, startFirst, now });
+
+  const load = loadOf(tasks, decided.staying);
+  const seat = view.spec.mode?.$case === "global" ? seatOnNodes : seatAnywhere;
+  const arrivals = seat(decided.seats, { ...context, service: view.service, need, load, cluster });
+  const proven = provenTasks(decided.staying, now);
+  const actions = [
+    ...forget,
+    ...lost,
+    ...wanted.retire.flatMap((slot) => retire(slot, "no longer wanted", nodes)),
+    ...decided.departures,
+    ...wanted.keep.flatMap((slot) => trimHistory(slot, nodes)),
+    ...arrivals,
+    ...proven.actions,
+  ];
+  return planOf(actions, {
+    dueMs: [...decided.dueMs, ...proven.dueMs],
+    problems: problemLines(decided.problems),
+    now,
+  });
+}
+
+function removal(view: ServiceView, { nodes }: ClusterView): Plan {
+  if (view.tasks.length === 0) {
+    return { actions: [{ kind: "remove-service", serviceId: view.service.id }], problems: [] };
+  }
+  const reason = "its service is removed";
+  const actions = view.tasks.flatMap((task) =>
+    dismiss(task, { desired: DesiredState.REMOVE, reason, nodes }),
+  );
+  return { actions, problems: [] };
+}
+
+function wantedSlots(view: ServiceView, need: Need, { nodes }: ClusterView): Wanted {
+  const { mode } = view.spec;
+  if (mode?.$case === "global") return wantedOnNodes(view.tasks, { need, nodes });
+  const replicas = mode?.value.replicas ?? 1;
+  return wantedReplicas(view.tasks, { replicas, templateVersion: view.service.templateVersion });
+}
+
+function without(tasks: readonly Task[], deletions: readonly Action[]): readonly Task[] {
+  if (deletions.length === 0) return tasks;
+  const gone = new Set(deletions.map(taskIdOf));
+  return tasks.filter((task) => !gone.has(task.id));
+}
+
+function withLosses(tasks: readonly Task[], lost: readonly Action[], now: number): readonly Task[] {
+  if (lost.length === 0) return tasks;
+  const after = new Map(lost.map((action) => [taskIdOf(action), taskAfter(action, now)]));
+  return tasks.map((task) => after.get(task.id) ?? task);
+}
+
+function loadOf(tasks: readonly Task[], staying: readonly Task[]): ServiceLoad {
+  return { staying: countByNode(staying), held: countByNode(tasks.filter(occupies)) };
+}
+
+function countByNode(tasks: readonly Task[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { nodeId } of tasks) counts.set(nodeId, (counts.get(nodeId) ?? 0) + 1);
+  return counts;
+}
+
+/** Tasks whose earlier failures are forgiven by now, and when others will be. */
+function provenTasks(
+  staying: readonly Task[],
+  now: number,
+): { readonly actions: readonly Action[]; readonly dueMs: readonly number[] } {
+  const actions: Action[] = [];
+  const dueMs: number[] = [];
+  for (const task of staying) {
+    if (task.restarts === 0 || !runsWell(task)) continue;
+    const provenAtMs = (task.status?.sinceMs ?? now) + RUNS_WELL_MS;
+    if (provenAtMs <= now) actions.push({ kind: "reset-restarts", task });
+    else dueMs.push(provenAtMs);
+  }
+  return { actions, dueMs };
+}
+
+/** A task that got one action may need another after it: that is the next plan's, which is then due at once. */
+function planOf(
+  actions: readonly Action[],
+  rest: { readonly dueMs: readonly number[]; readonly problems: readonly string[]; readonly now: number },
+): Plan {
+  const touched = new Set<string>();
+  const first = actions.filter((action) => {
+    const id = taskIdOf(action);
+    if (touched.has(id)) return false;
+    touched.add(id);
+    return true;
+  });
+  const dueMs = first.length < actions.length ? [rest.now] : rest.dueMs;
+  const earliest = dueMs.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  return {
+    actions: first,
+    problems: rest.problems,
+    ...(earliest === Number.POSITIVE_INFINITY ? {} : { requeueAtMs: earliest }),
+  };
+}
+
+const taskIdOf = (action: Action): string => (action.kind === "remove-service" ? "" : action.task.id);

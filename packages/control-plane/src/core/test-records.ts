@@ -1,0 +1,108 @@
+/** Records for tests: each function fills in what a test does not care about. */
+import {
+  Availability,
+  DesiredState,
+  Node,
+  NodeDescription,
+  NodeState,
+  Service,
+  ServiceSpec,
+  Task,
+  TaskState,
+} from "@berth/proto";
+import type { ClusterView, NodeView, ServiceView } from "./model.js";
+import { type Demand, demandOf, occupies } from "./occupancy.js";
+
+export const GIB = 1024 ** 3;
+export const CPU = 1e9;
+
+type Partial_<T extends { fromPartial: (value: never) => unknown }> = Parameters<T["fromPartial"]>[0];
+
+export function buildSpec(over: Partial_<typeof ServiceSpec> = {}): ServiceSpec {
+  return ServiceSpec.fromPartial({
+    name: "shop_web",
+    stack: "shop",
+    mode: { $case: "replicated", value: { replicas: 1 } },
+    task: { container: { image: "web:1" } },
+    ...over,
+  });
+}
+
+export function buildService(over: Partial_<typeof Service> = {}): Service {
+  return Service.fromPartial({ id: "s1", spec: buildSpec(), version: 1, templateVersion: 1, ...over });
+}
+
+export function buildTask(over: Partial_<typeof Task> = {}): Task {
+  return Task.fromPartial({
+    id: "t1",
+    serviceId: "s1",
+    serviceName: "shop_web",
+    stack: "shop",
+    slot: 1,
+    nodeId: "n1",
+    specVersion: 1,
+    desiredState: DesiredState.RUNNING,
+    status: { state: TaskState.RUNNING },
+    ...over,
+  });
+}
+
+export function buildNode(over: Partial_<typeof Node> = {}): Node {
+  const { description, ...rest } = over;
+  return Node.fromPartial({
+    id: "n1",
+    availability: Availability.ACTIVE,
+    state: NodeState.READY,
+    ...rest,
+    description: NodeDescription.fromPartial({
+      hostname: rest.id ?? "n1",
+      address: "192.0.2.1",
+      os: "linux",
+      architecture: "x86_64",
+      nanoCpus: 4 * CPU,
+      memoryBytes: 8 * GIB,
+      engineReady: true,
+      ...description,
+    }),
+  });
+}
+
+export function buildView(over: Partial<NodeView> = {}): NodeView {
+  return {
+    node: buildNode(),
+    reserved: { nanoCpus: 0, memoryBytes: 0 },
+    taskCount: 0,
+    hostPorts: new Set(),
+    ...over,
+  };
+}
+
+/** The nodes as the tasks of the given services leave them. */
+export function buildCluster(nodes: readonly Node[], views: readonly ServiceView[] = []): ClusterView {
+  const taken = new Map<string, Demand[]>();
+  for (const view of views) {
+    for (const task of view.tasks.filter(occupies)) {
+      taken.set(task.nodeId, [...(taken.get(task.nodeId) ?? []), demandOf(view.spec)]);
+    }
+  }
+  return { nodes: new Map(nodes.map((node) => [node.id, nodeView(node, taken.get(node.id) ?? [])])) };
+}
+
+function nodeView(node: Node, demands: readonly Demand[]): NodeView {
+  const sum = (of: (demand: Demand) => number): number => demands.reduce((total, one) => total + of(one), 0);
+  return {
+    node,
+    reserved: { nanoCpus: sum((one) => one.nanoCpus), memoryBytes: sum((one) => one.memoryBytes) },
+    taskCount: demands.length,
+    hostPorts: new Set(demands.flatMap((one) => one.hostPorts)),
+  };
+}
+
+/** `a1`, `a2`, …: ids that tell the order in which they were made. */
+export function idSequence(prefix = "a"): () => string {
+  let count = 0;
+  return () => {
+    count += 1;
+    return `${prefix}${count}`;
+  };
+}

@@ -1,0 +1,28 @@
+/** Numbers as people read them. Reasons are compared as text, so equal facts must give equal words. */
+
+const UNITS = [
+  ["GiB", 1024 ** 3],
+  ["MiB", 1024 ** 2],
+  ["KiB", 1024],
+] as const;
+
+/** `1.5 GiB`: at most one decimal. */
+export function bytesText(bytes: number): string {
+  for (const [unit, size] of UNITS) {
+    if (bytes >= size) return `${oneDecimal(bytes / size)} ${unit}`;
+  }
+  return `${bytes} bytes`;
+}
+
+/** `0.25 CPU`, `2 CPUs`. */
+export function cpusText(nanoCpus: number): string {
+  const cpus = Number((nanoCpus / 1e9).toFixed(3));
+  return `${cpus} ${cpus <= 1 ? "CPU" : "CPUs"}`;
+}
+
+/** `1 node is`, `3 nodes are`: the verb follows the number. */
+export function nodesText(count: number, verbs: { readonly one: string; readonly many: string }): string {
+  return count === 1 ? `1 node ${verbs.one}` : `${count} nodes ${verbs.many}`;
+}
+
+const oneDecimal = (value: number): string => String(Number(value.toFixed(1)));
