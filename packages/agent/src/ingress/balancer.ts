@@ -1,0 +1,95 @@
+import { afterFailure, type EndpointHealth, HEALTHY, isEjected, needsProbe, startProbe } from "./ejection.js";
+import { Rotation } from "./rotation.js";
+import { type EndpointStats, endpointKey, type IngressEndpoint } from "./table.js";
+
+/** What an endpoint carries: a TCP connection or a UDP flow. */
+export interface Carried {
+  /** The endpoint is gone: end at once, so that the client notices. */
+  abort(): void;
+}
+
+/** An endpoint as this listener knows it. Lives as long as the endpoint is in the listener's table. */
+export class Upstream {
+  readonly endpoint: IngressEndpoint;
+  readonly carried = new Set<Carried>();
+  health: EndpointHealth = HEALTHY;
+  /** Only a serving endpoint takes new connections, also when the attempt began before that changed. */
+  state: "serving" | "draining" | "gone" = "serving";
+  total = 0;
+  failed = 0;
+
+  constructor(endpoint: IngressEndpoint) {
+    this.endpoint = endpoint;
+  }
+}
+
+/** Chooses an endpoint for each new connection of one listener and remembers which ones fail. No clock, no sockets. */
+export class Balancer {
+  readonly #rotation = new Rotation<Upstream>();
+  readonly #upstreams = new Map<string, Upstream>();
+
+  /** Takes over new lists; returns the endpoints that are in neither, for the caller to abort what they carry. */
+  update(endpoints: readonly IngressEndpoint[], draining: readonly IngressEndpoint[]): readonly Upstream[] {
+    const gone = new Map(this.#upstreams);
+    const serving = endpoints.map((endpoint) => this.#keep(endpoint, gone, "serving"));
+    for (const endpoint of draining) {
+      if (!serving.some((upstream) => upstream.endpoint.id === endpoint.id))
+        this.#keep(endpoint, gone, "draining");
+    }
+    for (const [key, upstream] of gone) {
+      upstream.state = "gone";
+      this.#upstreams.delete(key);
+    }
+    this.#rotation.replace(serving);
+    return [...gone.values()];
+  }
+
+  /**
+   * The endpoint whose turn it is. Ejected ones are passed over while others remain; when none remains they are
+   * offered all the same, since our own suspicion must never fail a connection. Undefined: all are in `tried`.
+   */
+  pick(nowMs: number, tried: readonly Upstream[]): Upstream | undefined {
+    const upstream =
+      this.#rotation.next((candidate) => !isEjected(candidate.health, nowMs) && !tried.includes(candidate)) ??
+      this.#rotation.next((candidate) => !tried.includes(candidate));
+    if (upstream !== undefined && needsProbe(upstream.health, nowMs)) {
+      upstream.health = startProbe(upstream.health, nowMs);
+    }
+    return upstream;
+  }
+
+  /** How many endpoints may be tried at all. */
+  get size(): number {
+    return this.#rotation.members.length;
+  }
+
+  /** The endpoint has shown that it answers. */
+  recovered(upstream: Upstream): void {
+    upstream.health = HEALTHY;
+  }
+
+  failed(upstream: Upstream, nowMs: number): void {
+    upstream.failed += 1;
+    upstream.health = afterFailure(upstream.health, nowMs);
+  }
+
+  stats(nowMs: number): readonly EndpointStats[] {
+    return [...this.#upstreams.values()].map((upstream) => ({
+      ...upstream.endpoint,
+      state:
+        upstream.state !== "serving" ? "draining" : isEjected(upstream.health, nowMs) ? "ejected" : "serving",
+      total: upstream.total,
+      active: upstream.carried.size,
+      failed: upstream.failed,
+    }));
+  }
+
+  #keep(endpoint: IngressEndpoint, gone: Map<string, Upstream>, state: "serving" | "draining"): Upstream {
+    const key = endpointKey(endpoint);
+    const upstream = this.#upstreams.get(key) ?? new Upstream(endpoint);
+    this.#upstreams.set(key, upstream);
+    gone.delete(key);
+    upstream.state = state;
+    return upstream;
+  }
+}

@@ -1,0 +1,64 @@
+import { createServer, type Server, type Socket } from "node:net";
+import type { Gateway } from "./gateway.js";
+import { readJsonLines, writeJsonLine } from "./json-lines.js";
+import { type IngressReply, type IngressRequest, MAX_LINE_BYTES, PROTOCOL_VERSION } from "./wire.js";
+import { parseRequest } from "./wire-codec.js";
+
+/** Agents, and people who look. More than this many at once is a mistake somewhere. */
+const MAX_CLIENTS = 16;
+
+export interface ControlServerOptions {
+  readonly gateway: Gateway;
+  onRetire(): void;
+  onStop(): void;
+}
+
+/** Where the agent gives its orders. It may come and go: nothing here outlives a connection. */
+export function createControlServer(options: ControlServerOptions): Server {
+  const server = createServer((socket) => serve(socket, options));
+  server.maxConnections = MAX_CLIENTS;
+  return server;
+}
+
+function serve(socket: Socket, options: ControlServerOptions): void {
+  const reply = (message: IngressReply): void => writeJsonLine(socket, message);
+  socket.on("error", () => socket.destroy());
+  readJsonLines(socket, {
+    maxLineBytes: MAX_LINE_BYTES,
+    onMessage: (message) => {
+      const request = parseRequest(message);
+      if (typeof request === "string") {
+        // An answer needs an id; whoever sent none is not one of ours.
+        socket.destroy();
+        return;
+      }
+      void answer(request, options).then(reply);
+    },
+  });
+  reply({
+    kind: "hello",
+    protocol: PROTOCOL_VERSION,
+    processId: process.pid,
+    version: options.gateway.version,
+  });
+}
+
+async function answer(request: IngressRequest, options: ControlServerOptions): Promise<IngressReply> {
+  const { id } = request;
+  try {
+    switch (request.kind) {
+      case "apply":
+        return { kind: "applied", id, result: await options.gateway.apply(request.table, request.invalid) };
+      case "stats":
+        return { kind: "stats", id, stats: options.gateway.stats() };
+      case "retire":
+        options.onRetire();
+        return { kind: "done", id };
+      case "stop":
+        options.onStop();
+        return { kind: "done", id };
+    }
+  } catch (error) {
+    return { kind: "refused", id, message: error instanceof Error ? error.message : String(error) };
+  }
+}

@@ -1,0 +1,98 @@
+/** One replica that can take connections, by the address at which this host reaches it. */
+export interface IngressEndpoint {
+  /** The task's id. */
+  readonly id: string;
+  /** An IP address, never a name. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** One published port and who stands behind it. */
+export interface IngressListener {
+  readonly protocol: "tcp" | "udp";
+  /** The host address to listen on; "" means all, IPv4 and IPv6. */
+  readonly address: string;
+  readonly port: number;
+  readonly service: string;
+  readonly endpoints: readonly IngressEndpoint[];
+  /** They get no new connections; those they have live on. An endpoint in neither list loses its connections. */
+  readonly draining: readonly IngressEndpoint[];
+}
+
+/** Everything that this host publishes. A table replaces the one before it as a whole. */
+export interface IngressTable {
+  readonly version: number;
+  readonly listeners: readonly IngressListener[];
+}
+
+/** A listener that could not be opened, in words for a person. */
+export interface ListenerError {
+  readonly protocol: "tcp" | "udp";
+  readonly address: string;
+  readonly port: number;
+  readonly service: string;
+  /** The system's name for what went wrong, e.g. `EADDRINUSE`. */
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface ApplyResult {
+  /** The version of the table that now serves; higher than the one asked for when a newer apply overtook it. */
+  readonly version: number;
+  /** Ports that do not answer. They are tried again at the next apply and every few seconds until then. */
+  readonly errors: readonly ListenerError[];
+}
+
+export interface EndpointStats {
+  readonly id: string;
+  readonly address: string;
+  readonly port: number;
+  readonly state: "serving" | "ejected" | "draining";
+  /** Connections (UDP: flows) that it took since it came into the table. */
+  readonly total: number;
+  readonly active: number;
+  /** Connection attempts that it failed. */
+  readonly failed: number;
+}
+
+export interface ListenerStats {
+  readonly protocol: "tcp" | "udp";
+  readonly address: string;
+  readonly port: number;
+  readonly service: string;
+  readonly total: number;
+  readonly active: number;
+  /** Connections that no endpoint took. */
+  readonly failed: number;
+  /** Attempts that moved on to another endpoint. */
+  readonly retried: number;
+  readonly endpoints: readonly EndpointStats[];
+}
+
+export interface IngressStats {
+  readonly version: number;
+  readonly processId: number;
+  readonly uptimeMs: number;
+  readonly residentBytes: number;
+  /** Connections the kernel could not hand over, mostly for want of file descriptors. */
+  readonly acceptErrors: number;
+  /** Ports that do not answer at this moment. */
+  readonly errors: readonly ListenerError[];
+  readonly listeners: readonly ListenerStats[];
+}
+
+/** What makes two listeners the same socket. */
+export function listenerKey(listener: Pick<IngressListener, "protocol" | "address" | "port">): string {
+  return `${listener.protocol}/${listener.address}/${listener.port}`;
+}
+
+/** What makes two endpoints the same: a task that moved to another address is another endpoint. */
+export function endpointKey(endpoint: IngressEndpoint): string {
+  return `${endpoint.id}@${endpoint.address}/${endpoint.port}`;
+}
+
+/** `8080/tcp`, or `10.0.0.1:8080/tcp` when bound to one address. */
+export function listenerName(listener: Pick<IngressListener, "protocol" | "address" | "port">): string {
+  const host = listener.address.includes(":") ? `[${listener.address}]` : listener.address;
+  return `${host === "" ? "" : `${host}:`}${listener.port}/${listener.protocol}`;
+}

@@ -1,0 +1,105 @@
+import { Balancer, type Upstream } from "./balancer.js";
+import type { ByteStream, Transport } from "./byte-stream.js";
+import { type Allowance, newCounters } from "./counters.js";
+import type { Deadlines } from "./deadlines.js";
+import { Dial } from "./dial.js";
+import { Relay } from "./relay.js";
+import type { IngressListener, ListenerStats } from "./table.js";
+
+/** What all TCP listeners of the process share. */
+export interface TcpContext {
+  readonly transport: Transport;
+  readonly deadlines: Deadlines;
+  readonly allowance: Allowance;
+  now(): number;
+  onAcceptError(code: string): void;
+}
+
+/** A published TCP port. */
+export class TcpListener {
+  readonly #context: TcpContext;
+  readonly #balancer = new Balancer();
+  readonly #counters = newCounters();
+  #listener: IngressListener;
+  #server: { close(): void } | undefined;
+
+  private constructor(listener: IngressListener, context: TcpContext) {
+    this.#listener = listener;
+    this.#context = context;
+    this.update(listener);
+  }
+
+  /** Rejects with a system error (`code`) when the port cannot be had. */
+  static async open(listener: IngressListener, context: TcpContext): Promise<TcpListener> {
+    const opened = new TcpListener(listener, context);
+    opened.#server = await context.transport.listen({
+      address: listener.address,
+      port: listener.port,
+      onConnection: (client) => opened.#accept(client),
+      onAcceptError: context.onAcceptError,
+    });
+    return opened;
+  }
+
+  get listener(): IngressListener {
+    return this.#listener;
+  }
+
+  /** Connections of endpoints that are in the new lists live on; those of vanished endpoints are reset. */
+  update(listener: IngressListener): void {
+    this.#listener = listener;
+    for (const upstream of this.#balancer.update(listener.endpoints, listener.draining)) {
+      for (const relay of upstream.carried) relay.abort();
+    }
+  }
+
+  /** Accepts no more; what runs goes on to its own end. */
+  close(): void {
+    this.#server?.close();
+  }
+
+  stats(): ListenerStats {
+    const { protocol, address, port, service } = this.#listener;
+    const endpoints = this.#balancer.stats(this.#context.now());
+    return { protocol, address, port, service, ...this.#counters, endpoints };
+  }
+
+  #accept(client: ByteStream): void {
+    const { allowance, deadlines, transport, now } = this.#context;
+    const counters = this.#counters;
+    counters.total += 1;
+    if (!allowance.take()) {
+      counters.failed += 1;
+      client.reset();
+      return;
+    }
+    counters.active += 1;
+    let carrier: Upstream | undefined;
+    let dial: Dial | undefined;
+    const relay = new Relay(client, () => {
+      counters.active -= 1;
+      allowance.release();
+      dial?.cancel();
+      carrier?.carried.delete(relay);
+    });
+    dial = new Dial({
+      transport,
+      balancer: this.#balancer,
+      deadlines,
+      now,
+      onRetry: () => {
+        counters.retried += 1;
+      },
+      onDone: (result) => {
+        if (result === undefined) {
+          counters.failed += 1;
+          relay.abort();
+          return;
+        }
+        carrier = result.upstream;
+        carrier.carried.add(relay);
+        relay.attach(result.stream);
+      },
+    });
+  }
+}

@@ -1,0 +1,148 @@
+import { createSocket, type Socket } from "node:dgram";
+import { isIPv6 } from "node:net";
+import { Balancer } from "./balancer.js";
+import { type Allowance, newCounters } from "./counters.js";
+import { FlowTable } from "./flow-table.js";
+import type { IngressListener, ListenerStats } from "./table.js";
+import { UdpFlow } from "./udp-flow.js";
+
+/** Expiry is exact to this; one look at the oldest flows, whatever their number. */
+const SWEEP_MS = 1_000;
+
+/** What all UDP listeners of the process share. */
+export interface UdpContext {
+  /** Flows that one listener may keep; the oldest go beyond that. */
+  readonly maxFlows: number;
+  readonly allowance: Allowance;
+  now(): number;
+}
+
+/** A published UDP port: a client stays with its endpoint until its flow is idle or the endpoint goes. */
+export class UdpListener {
+  readonly #context: UdpContext;
+  readonly #socket: Socket;
+  readonly #balancer = new Balancer();
+  readonly #flows: FlowTable<UdpFlow>;
+  readonly #counters = newCounters();
+  readonly #sweep: NodeJS.Timeout;
+  #listener: IngressListener;
+
+  private constructor(listener: IngressListener, socket: Socket, context: UdpContext) {
+    this.#listener = listener;
+    this.#context = context;
+    this.#socket = socket;
+    this.#flows = new FlowTable(context.maxFlows);
+    this.update(listener);
+    socket.on("message", (datagram, from) => this.#forward(datagram, from.address, from.port));
+    socket.on("error", () => {});
+    this.#sweep = setInterval(() => this.#expire(), SWEEP_MS);
+  }
+
+  /** Rejects with a system error (`code`) when the port cannot be had. */
+  static async open(listener: IngressListener, context: UdpContext): Promise<UdpListener> {
+    return new UdpListener(listener, await bindSocket(listener.address, listener.port), context);
+  }
+
+  get listener(): IngressListener {
+    return this.#listener;
+  }
+
+  /** Flows of vanished endpoints move: their client's next datagram goes to another endpoint. */
+  update(listener: IngressListener): void {
+    this.#listener = listener;
+    for (const upstream of this.#balancer.update(listener.endpoints, listener.draining)) {
+      for (const flow of upstream.carried) flow.abort();
+    }
+  }
+
+  /** Without the port no answer can leave: the flows end with it. */
+  close(): void {
+    clearInterval(this.#sweep);
+    for (const flow of this.#flows.clear()) flow.abort();
+    this.#socket.close();
+  }
+
+  stats(): ListenerStats {
+    const { protocol, address, port, service } = this.#listener;
+    const endpoints = this.#balancer.stats(this.#context.now());
+    return { protocol, address, port, service, ...this.#counters, endpoints };
+  }
+
+  #forward(datagram: Buffer, address: string, port: number): void {
+    const client = `${address}/${port}`;
+    const flow = this.#flows.use(client, this.#context.now()) ?? this.#openFlow(client, address, port);
+    flow?.send(datagram);
+  }
+
+  #openFlow(client: string, address: string, port: number): UdpFlow | undefined {
+    const nowMs = this.#context.now();
+    const upstream = this.#balancer.pick(nowMs, []);
+    if (upstream === undefined || !this.#makeRoom()) {
+      this.#counters.failed += 1;
+      return undefined;
+    }
+    const flow = new UdpFlow({
+      client,
+      upstream,
+      onReply: (reply) => {
+        this.#flows.answered(client, this.#context.now());
+        this.#balancer.recovered(upstream);
+        this.#socket.send(reply, port, address);
+      },
+      onClosed: (code) => this.#closed(flow, code),
+    });
+    this.#counters.total += 1;
+    this.#counters.active += 1;
+    upstream.total += 1;
+    upstream.carried.add(flow);
+    this.#flows.add(client, flow, nowMs)?.abort();
+    return flow;
+  }
+
+  /** A new client is worth more than the one that was silent for the longest time. */
+  #makeRoom(): boolean {
+    if (this.#context.allowance.take()) return true;
+    this.#flows.evict()?.abort();
+    return this.#context.allowance.take();
+  }
+
+  #closed(flow: UdpFlow, code: string | undefined): void {
+    this.#counters.active -= 1;
+    this.#context.allowance.release();
+    this.#flows.delete(flow.client);
+    flow.upstream.carried.delete(flow);
+    if (code === undefined) return;
+    this.#counters.retried += 1;
+    this.#balancer.failed(flow.upstream, this.#context.now());
+  }
+
+  #expire(): void {
+    for (const flow of this.#flows.expire(this.#context.now())) flow.abort();
+  }
+}
+
+async function bindSocket(address: string, port: number): Promise<Socket> {
+  if (address !== "") return bindTo(isIPv6(address) ? "udp6" : "udp4", address, port);
+  try {
+    return await bindTo("udp6", "::", port);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code !== "EAFNOSUPPORT" && code !== "EADDRNOTAVAIL") throw error;
+    return bindTo("udp4", "0.0.0.0", port);
+  }
+}
+
+async function bindTo(type: "udp4" | "udp6", address: string, port: number): Promise<Socket> {
+  const socket = createSocket(type);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once("error", reject);
+      socket.bind({ address, port, exclusive: true }, resolve);
+    });
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+  socket.removeAllListeners("error");
+  return socket;
+}

@@ -1,0 +1,40 @@
+import type { ApplyResult, IngressStats, IngressTable, ListenerError } from "./table.js";
+
+/** Raised when a message changes its meaning; a process that speaks another version is asked to retire. */
+export const PROTOCOL_VERSION = 1;
+
+/** What the agent says to the ingress process, one JSON object a line. */
+export type IngressRequest =
+  | {
+      readonly kind: "apply";
+      readonly id: number;
+      readonly table: IngressTable;
+      /** Listeners that make no sense: reported, while the others serve. */
+      readonly invalid: readonly ListenerError[];
+    }
+  | { readonly kind: "stats"; readonly id: number }
+  /** Listen no more, let the connections end, then exit. */
+  | { readonly kind: "retire"; readonly id: number }
+  /** Exit now. */
+  | { readonly kind: "stop"; readonly id: number };
+
+/** What the ingress process says; `hello` first and unasked. */
+export type IngressReply =
+  | {
+      readonly kind: "hello";
+      readonly protocol: number;
+      readonly processId: number;
+      readonly version: number;
+    }
+  | { readonly kind: "applied"; readonly id: number; readonly result: ApplyResult }
+  | { readonly kind: "stats"; readonly id: number; readonly stats: IngressStats }
+  | { readonly kind: "done"; readonly id: number }
+  | { readonly kind: "refused"; readonly id: number; readonly message: string };
+
+/** A table of 100,000 endpoints fits; a peer that sends more on one line is broken. */
+export const MAX_LINE_BYTES = 16 * 1024 * 1024;
+
+/** The socket's name inside the data directory. */
+export const SOCKET_NAME = "ingress.sock";
+/** What the process prints, inside the data directory. */
+export const LOG_NAME = "ingress.log";
