@@ -1,0 +1,103 @@
+import { connect } from "node:net";
+
+/** A command that got no answer by then has met a dead host: nothing else will tell. */
+const ANSWER_TIMEOUT_MS = 500;
+const RECONNECT_MS = 500;
+/** Requests that wait for a slow redis; more are refused at once instead of piling up. */
+const MAX_PENDING = 1_000;
+
+/** As much of a redis client as the shop needs: integers and strings, one connection, made anew whenever it breaks. */
+export class RedisClient {
+  #address;
+  #socket;
+  #isConnected = false;
+  #received = "";
+  #pending = [];
+  #retry;
+
+  constructor({ host, port }) {
+    this.#address = { host, port, noDelay: true };
+    this.#connect();
+  }
+
+  /** Resolves with redis's answer; rejects at once while redis is away. */
+  command(...words) {
+    if (!this.#isConnected) return Promise.reject(new Error("redis is away"));
+    if (this.#pending.length >= MAX_PENDING) return Promise.reject(new Error("redis is slow"));
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => this.#socket.destroy(new Error("redis does not answer")),
+        ANSWER_TIMEOUT_MS,
+      );
+      this.#pending.push({ resolve, reject, timer });
+      this.#socket.write(encode(words));
+    });
+  }
+
+  close() {
+    clearTimeout(this.#retry);
+    this.#socket.removeAllListeners("close");
+    this.#socket.destroy();
+  }
+
+  #connect() {
+    this.#received = "";
+    this.#socket = connect(this.#address);
+    // Until the name resolves and somebody accepts, the same deadline holds as for answers.
+    this.#socket.setTimeout(ANSWER_TIMEOUT_MS, () => this.#isConnected || this.#socket.destroy());
+    this.#socket.setEncoding("utf8");
+    this.#socket.on("connect", () => {
+      this.#isConnected = true;
+    });
+    this.#socket.on("data", (text) => this.#receive(text));
+    this.#socket.on("error", () => undefined); // "close" follows
+    this.#socket.on("close", () => {
+      this.#isConnected = false;
+      for (const { reject, timer } of this.#pending.splice(0)) {
+        clearTimeout(timer);
+        reject(new Error("lost the connection to redis"));
+      }
+      this.#retry = setTimeout(() => this.#connect(), RECONNECT_MS);
+    });
+  }
+
+  #receive(text) {
+    this.#received += text;
+    for (let reply = decode(this.#received); reply; reply = decode(this.#received)) {
+      this.#received = this.#received.slice(reply.length);
+      const command = this.#pending.shift();
+      if (!command) return this.#socket.destroy();
+      clearTimeout(command.timer);
+      if (reply.error) command.reject(new Error(reply.error));
+      else command.resolve(reply.value);
+    }
+  }
+}
+
+/** RESP: an array of strings, each with its length in bytes. */
+function encode(words) {
+  const parts = words.map((word) => `$${Buffer.byteLength(String(word))}\r\n${word}\r\n`);
+  return `*${words.length}\r\n${parts.join("")}`;
+}
+
+/** The first whole reply in `text`, or undefined while it is not all there. The shop's strings are ASCII. */
+function decode(text) {
+  const lineEnd = text.indexOf("\r\n");
+  if (lineEnd < 0) return undefined;
+  const line = text.slice(1, lineEnd);
+  const length = lineEnd + 2;
+  switch (text[0]) {
+    case ":":
+      return { value: Number(line), length };
+    case "-":
+      return { error: line, length };
+    case "$": {
+      const bytes = Number(line);
+      if (bytes < 0) return { value: null, length };
+      const whole = length + bytes + 2;
+      return text.length < whole ? undefined : { value: text.slice(length, length + bytes), length: whole };
+    }
+    default:
+      return { value: line, length };
+  }
+}

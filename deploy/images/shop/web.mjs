@@ -1,0 +1,48 @@
+// The shop's front: says which replica on which host answered, and how often anybody was asked.
+import { createServer } from "node:http";
+import { identity } from "./identity.mjs";
+import { RedisClient } from "./redis-client.mjs";
+
+const { REDIS_HOST = "redis", REDIS_PORT = "6379", PORT = "8080" } = process.env;
+
+const self = identity("web");
+const redis = new RedisClient({ host: REDIS_HOST, port: Number(REDIS_PORT) });
+let isStopping = false;
+
+const server = createServer(async (request, response) => {
+  response.setHeader("content-type", "text/plain; charset=utf-8");
+  if (request.url === "/healthz") {
+    response.statusCode = isStopping ? 503 : 200;
+    response.end(isStopping ? "stopping\n" : "ok\n");
+    return;
+  }
+  const news = await newsFromRedis();
+  // Tells clients that keep their connection to come back on another one, to another replica.
+  if (isStopping) response.setHeader("connection", "close");
+  response.end(`${self}: ${news}\n`);
+});
+
+/** The front serves on without its database; it only knows less. */
+async function newsFromRedis() {
+  try {
+    const [hits, beats] = await Promise.all([
+      redis.command("INCR", "hits"),
+      redis.command("GET", "worker:beats"),
+    ]);
+    return `hit ${hits}, worker beat ${beats ?? 0}`;
+  } catch (error) {
+    return `hits unknown (${error.message})`;
+  }
+}
+
+/** Requests under way are answered; the process ends with the last connection. */
+function stop(signal) {
+  if (isStopping) return;
+  isStopping = true;
+  console.log(`${self}: ${signal}, finishing what is under way`);
+  server.close(() => redis.close());
+  server.closeIdleConnections();
+}
+
+for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, stop);
+server.listen(Number(PORT), () => console.log(`${self}: listening on port ${PORT}`));

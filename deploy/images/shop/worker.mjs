@@ -1,0 +1,32 @@
+// The shop's worker: leaves a heartbeat in redis every second, and goes on when redis comes back.
+import { identity } from "./identity.mjs";
+import { RedisClient } from "./redis-client.mjs";
+
+const { REDIS_HOST = "redis", REDIS_PORT = "6379" } = process.env;
+const BEAT_MS = 1_000;
+/** One line in the log for so many beats. */
+const BEATS_PER_LINE = 10;
+
+const self = identity("worker");
+const redis = new RedisClient({ host: REDIS_HOST, port: Number(REDIS_PORT) });
+let wasAway = false;
+
+const timer = setInterval(async () => {
+  try {
+    const beats = await redis.command("INCR", "worker:beats");
+    if (wasAway) console.log(`${self}: redis is back`);
+    if (beats % BEATS_PER_LINE === 0) console.log(`${self}: beat ${beats}`);
+    wasAway = false;
+  } catch (error) {
+    if (!wasAway) console.log(`${self}: ${error.message}; trying again`);
+    wasAway = true;
+  }
+}, BEAT_MS);
+
+function stop() {
+  clearInterval(timer);
+  redis.close();
+}
+
+console.log(`${self}: started`);
+for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, stop);
