@@ -1,0 +1,121 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { BerthError } from "@berth/proto";
+import { argumentsOf, identityOf, isRunning, type ProcessIdentity } from "./process-identity.js";
+
+/** Who uses the folder, beside etcd's own data so that removing the data removes the claim. */
+const CLAIM_FILE = "berth-server.json";
+
+/** An etcd that was told to end writes its last state within this; then it is killed, which loses nothing either. */
+const END_TIMEOUT_MS = 5_000;
+const POLL_MS = 20;
+
+export interface Ports {
+  readonly client: number;
+  readonly peer: number;
+}
+
+interface Claim {
+  readonly owner: ProcessIdentity;
+  readonly etcd?: ProcessIdentity;
+  readonly ports?: Ports;
+}
+
+/**
+ * The data folder of an embedded etcd, claimed by this process. The claim outlives a crash: the next server finds in it
+ * the etcd that was left over and the ports that it used.
+ */
+export class DataDir {
+  readonly path: string;
+  readonly #file: string;
+  #claim: Claim;
+
+  private constructor(path: string, claim: Claim) {
+    this.path = path;
+    this.#file = join(path, CLAIM_FILE);
+    this.#claim = claim;
+  }
+
+  /**
+   * Makes the folder if need be, ends an etcd that a dead server left behind, and claims it.
+   * @throws BerthError BERTH_ETCD_DATA_LOCKED while another server uses the folder
+   */
+  static async claim(path: string): Promise<DataDir> {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    const owner = identityOf(process.pid);
+    if (owner === undefined) throw new BerthError({ code: "BERTH_UNSUPPORTED", message: NO_PROC });
+    const previous = readClaim(join(path, CLAIM_FILE));
+    if (previous !== undefined && isRunning(previous.owner)) throw lockedBy(path, previous.owner.pid);
+    if (previous?.etcd !== undefined) await endLeftover(previous.etcd, path);
+    const dir = new DataDir(path, { owner, ...(previous?.ports && { ports: previous.ports }) });
+    dir.#write();
+    return dir;
+  }
+
+  /** The ports of the last run, if there was one. */
+  get ports(): Ports | undefined {
+    return this.#claim.ports;
+  }
+
+  /** Notes which etcd serves this folder, before anything else can go wrong. */
+  record(pid: number, ports: Ports): void {
+    const etcd = identityOf(pid);
+    this.#claim = { owner: this.#claim.owner, ports, ...(etcd && { etcd }) };
+    this.#write();
+  }
+
+  /** Lets another server claim the folder. */
+  release(): void {
+    rmSync(this.#file, { force: true });
+  }
+
+  #write(): void {
+    writeFileSync(this.#file, `${JSON.stringify(this.#claim)}\n`, { mode: 0o600 });
+  }
+}
+
+const NO_PROC =
+  "The embedded etcd needs Linux with /proc mounted. Start an etcd of your own and name it with --etcd URL.";
+
+function lockedBy(path: string, pid: number): BerthError {
+  return new BerthError({
+    code: "BERTH_ETCD_DATA_LOCKED",
+    message: `The data folder ${path} is in use by process ${pid}. Stop that server, or give this one another --data-dir.`,
+    details: { dataDir: path, pid: String(pid) },
+  });
+}
+
+/** Ends the process only if it is the very one that was recorded, and an etcd on this folder. */
+async function endLeftover(etcd: ProcessIdentity, path: string): Promise<void> {
+  const isOurs = (): boolean => isRunning(etcd) && argumentsOf(etcd.pid).includes(path);
+  const deadlineMs = performance.now() + END_TIMEOUT_MS;
+  if (isOurs()) process.kill(etcd.pid, "SIGTERM");
+  while (isOurs()) {
+    if (performance.now() > deadlineMs) process.kill(etcd.pid, "SIGKILL");
+    await delay(POLL_MS);
+  }
+}
+
+function readClaim(file: string): Claim | undefined {
+  try {
+    const { owner, etcd, ports } = JSON.parse(readFileSync(file, "utf8"));
+    if (!isIdentity(owner)) return undefined;
+    return { owner, ...(isIdentity(etcd) && { etcd }), ...(isPorts(ports) && { ports }) };
+  } catch {
+    // Absent, or cut short by a crash: then whoever wrote it never got to start an etcd.
+    return undefined;
+  }
+}
+
+function isIdentity(value: unknown): value is ProcessIdentity {
+  if (typeof value !== "object" || value === null) return false;
+  return "pid" in value && Number.isInteger(value.pid) && "startTicks" in value && "bootId" in value;
+}
+
+function isPorts(value: unknown): value is Ports {
+  if (typeof value !== "object" || value === null) return false;
+  return (
+    "client" in value && Number.isInteger(value.client) && "peer" in value && Number.isInteger(value.peer)
+  );
+}

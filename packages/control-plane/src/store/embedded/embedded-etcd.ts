@@ -1,0 +1,171 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { BerthError } from "@berth/proto";
+import type { Logger } from "pino";
+import { onAbort } from "../abort.js";
+import { DataDir, type Ports } from "./data-dir.js";
+import { clientUrl, EtcdProcess } from "./etcd-process.js";
+import { choosePorts, requireFree } from "./free-ports.js";
+import { requireEtcd } from "./program.js";
+
+/** Replaying a long log from a slow disk takes a while; an etcd that waits for a lock waits for ever. */
+const START_TIMEOUT_MS = 30_000;
+
+/** The first restart is at once; an etcd that keeps dying does not get to eat a core. */
+const MAX_RESTART_DELAY_MS = 5_000;
+const FIRST_RESTART_DELAY_MS = 100;
+
+/** An etcd that ran for this long has recovered: the next restart is at once again. */
+const STEADY_MS = 10_000;
+
+export interface EmbeddedEtcdOptions {
+  /** Made if absent. Holds all of the cluster's state. */
+  readonly dataDir: string;
+  /** Loopback when absent: whoever reaches this address can read and write everything. */
+  readonly listenHost?: string;
+  /** Those of the last run when absent, if they are free, else any. */
+  readonly ports?: Ports;
+  readonly logger: Logger;
+  /** The etcd program, found on the PATH when absent. */
+  readonly program?: string;
+}
+
+export interface EmbeddedEtcd {
+  readonly endpoints: readonly [string];
+  /** Resolves when etcd is down for good. */
+  readonly exited: Promise<void>;
+  /** Ends etcd and its supervision, and frees the data folder. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts an etcd of our own and keeps it running, on the same ports, until it is stopped or `signal` aborts.
+ * Every write is on the disk before it is answered (one fsync for all that arrive together: its time is the latency of
+ * a write), so etcd and the server may be killed at any moment.
+ * @throws BerthError BERTH_ETCD_MISSING, BERTH_ETCD_DATA_LOCKED, BERTH_ADDRESS_IN_USE, or BERTH_ETCD_FAILED if it does not come up
+ */
+export async function startEmbeddedEtcd(
+  options: EmbeddedEtcdOptions,
+  signal: AbortSignal,
+): Promise<EmbeddedEtcd> {
+  const program = options.program ?? "etcd";
+  requireEtcd(program);
+  const dir = await DataDir.claim(options.dataDir);
+  try {
+    const host = options.listenHost ?? "127.0.0.1";
+    const ports = options.ports ? await requireFree(host, options.ports) : await choosePorts(host, dir.ports);
+    const supervisor = new Supervisor({ ...options, program, host, ports, dir });
+    await supervisor.start(signal);
+    return supervisor;
+  } catch (error) {
+    dir.release();
+    throw error;
+  }
+}
+
+interface SupervisorOptions extends EmbeddedEtcdOptions {
+  readonly program: string;
+  readonly host: string;
+  readonly ports: Ports;
+  readonly dir: DataDir;
+}
+
+class Supervisor implements EmbeddedEtcd {
+  readonly endpoints: readonly [string];
+  readonly exited: Promise<void>;
+  readonly #options: SupervisorOptions;
+  readonly #stopping = new AbortController();
+  #etcd: EtcdProcess | undefined;
+  #resolveExited: () => void = () => {};
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.endpoints = [clientUrl(options.host, options.ports)];
+    this.exited = new Promise((resolve) => {
+      this.#resolveExited = resolve;
+    });
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const etcd = this.#spawn();
+    const forget = onAbort(signal, () => this.#stopping.abort());
+    if (!(await this.#comesUp(etcd))) {
+      forget();
+      etcd.kill();
+      await etcd.exited;
+      signal.throwIfAborted();
+      throw this.#startFailure(etcd);
+    }
+    void this.#supervise(etcd).finally(forget);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.exited;
+  }
+
+  #spawn(): EtcdProcess {
+    const { dir, ports, host, logger, program } = this.#options;
+    const etcd = new EtcdProcess({ program, dataDir: dir.path, host, ports, logger });
+    this.#etcd = etcd;
+    if (etcd.pid !== undefined) dir.record(etcd.pid, ports);
+    return etcd;
+  }
+
+  async #comesUp(etcd: EtcdProcess): Promise<boolean> {
+    const giveUp = new AbortController();
+    const timer = setTimeout(() => giveUp.abort(), START_TIMEOUT_MS);
+    const forget = onAbort(this.#stopping.signal, () => giveUp.abort());
+    try {
+      return await etcd.becomesHealthy(giveUp.signal);
+    } finally {
+      clearTimeout(timer);
+      forget();
+    }
+  }
+
+  /** Runs until stopping: waits for the process to exit, then starts it again. */
+  async #supervise(first: EtcdProcess): Promise<void> {
+    const { logger, dir } = this.#options;
+    const onExit = (): void => this.#etcd?.kill();
+    process.once("exit", onExit);
+    let etcd = first;
+    let restartDelayMs = 0;
+    for (;;) {
+      const startedAtMs = performance.now();
+      await this.#exitOrStop(etcd);
+      if (this.#stopping.signal.aborted) break;
+      if (performance.now() - startedAtMs > STEADY_MS) restartDelayMs = 0;
+      logger.error({ restartDelayMs, lastWords: etcd.lastWords }, "etcd died; it is started again");
+      await delay(restartDelayMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
+      if (this.#stopping.signal.aborted) break;
+      restartDelayMs = Math.min(Math.max(restartDelayMs * 2, FIRST_RESTART_DELAY_MS), MAX_RESTART_DELAY_MS);
+      etcd = this.#spawn();
+    }
+    await etcd.stop();
+    process.off("exit", onExit);
+    dir.release();
+    this.#resolveExited();
+  }
+
+  #exitOrStop(etcd: EtcdProcess): Promise<void> {
+    return new Promise((resolve) => {
+      const forget = onAbort(this.#stopping.signal, resolve);
+      void etcd.exited.then(() => {
+        forget();
+        resolve();
+      });
+    });
+  }
+
+  #startFailure(etcd: EtcdProcess): BerthError {
+    const { path } = this.#options.dir;
+    const details = { dataDir: path };
+    if (/file lock|already locked/i.test(etcd.lastWords)) {
+      const message = `The etcd data in ${path} is in use by another process. Stop it, or give this server another --data-dir.`;
+      return new BerthError({ code: "BERTH_ETCD_DATA_LOCKED", message, details });
+    }
+    const message = `etcd did not come up on ${path} within ${START_TIMEOUT_MS / 1_000} s: ${etcd.lastWords}.`;
+    return new BerthError({ code: "BERTH_ETCD_FAILED", message, details });
+  }
+}

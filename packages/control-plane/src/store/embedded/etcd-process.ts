@@ -1,0 +1,156 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+import type { Ports } from "./data-dir.js";
+import { logEtcdLine } from "./log-line.js";
+import { findProgram } from "./program.js";
+
+/** Kept for error messages. */
+const MAX_LAST_LINES = 5;
+
+const HEALTH_POLL_MS = 25;
+const HEALTH_CALL_TIMEOUT_MS = 1_000;
+
+/** etcd ends within this when asked to; it is crash-safe, so killing it is no loss. */
+const STOP_TIMEOUT_MS = 5_000;
+
+/** Follows a watch over a short disconnection, and no more: berth lists again after a longer one. */
+const KEPT_REVISIONS = 1_000;
+
+/** Twice etcd's default: a million tasks of 1 kB with their history. */
+const QUOTA_BYTES = 4 * 1024 ** 3;
+
+/**
+ * A lone member elects itself this long after a start, and there is no network to be patient with: etcd's default of
+ * 1,000 ms would be most of an outage. The election timeout must be at least five heartbeats.
+ */
+const HEARTBEAT_MS = 50;
+const ELECTION_TIMEOUT_MS = 250;
+
+/** etcd keeps as many entries in memory as are not in a snapshot yet; its default of 100,000 could be gigabytes of large transactions. */
+const ENTRIES_PER_SNAPSHOT = 5_000;
+
+export interface EtcdProcessOptions {
+  readonly program: string;
+  readonly dataDir: string;
+  readonly host: string;
+  readonly ports: Ports;
+  readonly logger: Logger;
+}
+
+/** One run of the etcd program, from spawn to exit. */
+export class EtcdProcess {
+  readonly exited: Promise<void>;
+  readonly #child: ChildProcess;
+  readonly #endpoint: string;
+  readonly #lastLines: string[] = [];
+  #running = true;
+
+  constructor(options: EtcdProcessOptions) {
+    const { program, host, ports, logger } = options;
+    this.#endpoint = clientUrl(host, ports);
+    const [command, ...args] = dyingWithParent([program, ...etcdArguments(options)]);
+    // A clean environment: every ETCD_* variable would be a flag.
+    this.#child = spawn(command, args, {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { PATH: process.env.PATH },
+    });
+    this.exited = new Promise((resolve) => {
+      // Unlike "exit", after the last of its log has been read.
+      this.#child.once("close", () => resolve());
+      this.#child.once("error", () => resolve());
+    });
+    void this.exited.then(() => {
+      this.#running = false;
+    });
+    this.#forwardLog(logger);
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  get isRunning(): boolean {
+    return this.#running;
+  }
+
+  /** What etcd said last, for an error message. */
+  get lastWords(): string {
+    return this.#lastLines.join("; ") || "it said nothing";
+  }
+
+  /** True once it serves requests, false if it exits or the signal aborts before. */
+  async becomesHealthy(signal: AbortSignal): Promise<boolean> {
+    while (this.#running && !signal.aborted) {
+      if (await isHealthy(this.#endpoint)) return this.#running;
+      await delay(HEALTH_POLL_MS);
+    }
+    return false;
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#running) return;
+    this.#child.kill("SIGTERM");
+    const timer = setTimeout(() => this.kill(), STOP_TIMEOUT_MS);
+    await this.exited;
+    clearTimeout(timer);
+  }
+
+  kill(): void {
+    this.#child.kill("SIGKILL");
+  }
+
+  #forwardLog(logger: Logger): void {
+    const { stderr } = this.#child;
+    if (stderr === null) return;
+    createInterface({ input: stderr }).on("line", (line) => {
+      const text = logEtcdLine(line, logger);
+      if (text !== undefined) this.#lastLines.push(text);
+      if (this.#lastLines.length > MAX_LAST_LINES) this.#lastLines.shift();
+    });
+  }
+}
+
+export function clientUrl(host: string, ports: Ports): string {
+  return `http://${urlHost(host)}:${ports.client}`;
+}
+
+function etcdArguments({ dataDir, host, ports }: EtcdProcessOptions): readonly string[] {
+  const client = clientUrl(host, ports);
+  const peer = `http://${urlHost(host)}:${ports.peer}`;
+  return [
+    ["--name", "berth"],
+    ["--data-dir", dataDir],
+    ["--listen-client-urls", client, "--advertise-client-urls", client],
+    ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", `berth=${peer}`],
+    ["--auto-compaction-mode", "revision", "--auto-compaction-retention", String(KEPT_REVISIONS)],
+    ["--quota-backend-bytes", String(QUOTA_BYTES)],
+    ["--heartbeat-interval", String(HEARTBEAT_MS), "--election-timeout", String(ELECTION_TIMEOUT_MS)],
+    ["--snapshot-count", String(ENTRIES_PER_SNAPSHOT)],
+    ["--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"],
+  ].flat();
+}
+
+function urlHost(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+async function isHealthy(endpoint: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${endpoint}/health`, {
+      signal: AbortSignal.timeout(HEALTH_CALL_TIMEOUT_MS),
+    });
+    await response.arrayBuffer();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+/** A server killed with -9 cannot stop its etcd; the kernel does it where util-linux is there to ask it to. */
+function dyingWithParent(command: readonly [string, ...string[]]): readonly [string, ...string[]] {
+  return findProgram("setpriv") === undefined
+    ? command
+    : ["setpriv", "--pdeathsig", "KILL", "--", ...command];
+}

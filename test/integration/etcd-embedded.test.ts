@@ -1,0 +1,160 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import {
+  type EmbeddedEtcd,
+  type EmbeddedEtcdOptions,
+  startEmbeddedEtcd,
+} from "../../packages/control-plane/src/store/embedded/embedded-etcd.js";
+import { isRunning } from "../../packages/control-plane/src/store/embedded/process-identity.js";
+import { findProgram } from "../../packages/control-plane/src/store/embedded/program.js";
+import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
+import { readOne } from "../../packages/control-plane/src/store/read.js";
+
+const KEY = "/berth/v1/meta/schema";
+const WAIT = { timeout: 20_000, interval: 50 };
+const logger = pino({ level: "silent" });
+const signal = new AbortController().signal;
+
+let folder: string;
+let cleanups: (() => unknown)[];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "berth-embedded-"));
+  cleanups = [() => rmSync(folder, { recursive: true, force: true })];
+});
+afterEach(async () => {
+  for (const cleanup of cleanups.reverse()) await cleanup();
+});
+
+const start = async (options: Partial<EmbeddedEtcdOptions> = {}): Promise<EmbeddedEtcd> => {
+  const etcd = await startEmbeddedEtcd({ dataDir: join(folder, "data"), logger, ...options }, signal);
+  cleanups.push(() => etcd.stop());
+  return etcd;
+};
+const storeOn = ({ endpoints }: { readonly endpoints: readonly [string] }): EtcdStore => {
+  const store = new EtcdStore({ endpoints });
+  cleanups.push(() => store.close());
+  return store;
+};
+const claim = (): { etcd: { pid: number; startTicks: string; bootId: string } } =>
+  JSON.parse(readFileSync(join(folder, "data", "berth-server.json"), "utf8"));
+const write = async (store: EtcdStore, value: string): Promise<void> => {
+  expect(await store.txn({ ops: [{ kind: "put", key: KEY, value }] }, signal)).toMatchObject({
+    kind: "committed",
+  });
+};
+
+describe("startEmbeddedEtcd", () => {
+  it("serves on loopback and leaves nothing running after stop", async () => {
+    const etcd = await start();
+    expect(etcd.endpoints[0]).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+    await write(storeOn(etcd), "1");
+    const { etcd: process } = claim();
+    expect(isRunning(process)).toBe(true);
+    await etcd.stop();
+    await etcd.exited;
+    expect(isRunning(process)).toBe(false);
+    expect(existsSync(join(folder, "data", "berth-server.json"))).toBe(false);
+  });
+
+  it("starts etcd again after kill -9, on the same ports and with its data", async () => {
+    const etcd = await start();
+    const store = storeOn(etcd);
+    for (const round of ["1", "2", "3"]) {
+      await write(store, round);
+      const killed = claim().etcd;
+      process.kill(killed.pid, "SIGKILL");
+      await vi.waitFor(async () => expect((await readOne(store, KEY, signal))?.value).toBe(round), WAIT);
+      expect(claim().etcd.pid).not.toBe(killed.pid);
+    }
+  });
+
+  it("refuses a folder that a live server uses", async () => {
+    await start();
+    await expect(start()).rejects.toMatchObject({ code: "BERTH_ETCD_DATA_LOCKED" });
+  });
+
+  it("says how to install a missing etcd", async () => {
+    await expect(start({ program: "no-such-etcd" })).rejects.toMatchObject({
+      code: "BERTH_ETCD_MISSING",
+      message: expect.stringContaining("apt-get install etcd-server"),
+    });
+    expect(existsSync(join(folder, "data"))).toBe(false);
+  });
+
+  it("does not take another etcd on its port for its own, and then frees the folder", async () => {
+    const occupant = await start({ dataDir: join(folder, "other") });
+    const port = Number(new URL(occupant.endpoints[0]).port);
+    const ports = { client: port, peer: port + 1 };
+    await expect(start({ ports })).rejects.toMatchObject({ code: "BERTH_ADDRESS_IN_USE" });
+    await start();
+  });
+
+  it("says why etcd did not come up", async () => {
+    const wal = join(folder, "data", "member", "wal");
+    mkdirSync(wal, { recursive: true });
+    writeFileSync(join(wal, "0000000000000000-0000000000000000.wal"), "no log of etcd's");
+    await expect(start()).rejects.toMatchObject({
+      code: "BERTH_ETCD_FAILED",
+      message: expect.stringMatching(/wal/),
+    });
+  });
+
+  it("comes back with its data after its server was killed with -9, whatever became of etcd", async () => {
+    const dataDir = join(folder, "data");
+    for (const env of [{}, { PATH: withoutSetpriv() }]) {
+      const server = startInChild(dataDir, env);
+      const [line] = await once(server.stdout ?? process.stdin, "data");
+      const endpoints = [String(line).trim()] as const;
+      await write(storeOn({ endpoints }), "before");
+      server.kill("SIGKILL");
+      await once(server, "exit");
+
+      const leftover = claim().etcd;
+      const next = await start();
+      expect(isRunning(leftover)).toBe(false);
+      expect((await readOne(storeOn(next), KEY, signal))?.value).toBe("before");
+      await next.stop();
+    }
+  });
+});
+
+/** A PATH with etcd on it and no setpriv: there, etcd outlives a server that is killed. */
+function withoutSetpriv(): string {
+  const programs = mkdtempSync(join(folder, "bin-"));
+  symlinkSync(findProgram("etcd") ?? "", join(programs, "etcd"));
+  return programs;
+}
+
+/** A process that starts an embedded etcd and prints its endpoint. */
+function startInChild(dataDir: string, env: NodeJS.ProcessEnv): ChildProcess {
+  const module = new URL(
+    "../../packages/control-plane/dist/store/embedded/embedded-etcd.js",
+    import.meta.url,
+  );
+  const program = `
+    const { startEmbeddedEtcd } = await import(${JSON.stringify(module.href)});
+    const logger = { warn() {}, error() {} };
+    const etcd = await startEmbeddedEtcd({ dataDir: ${JSON.stringify(dataDir)}, logger }, new AbortController().signal);
+    console.log(etcd.endpoints[0]);
+  `;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, ...env },
+  });
+  cleanups.push(() => child.kill("SIGKILL"));
+  return child;
+}
