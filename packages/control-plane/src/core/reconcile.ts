@@ -8,7 +8,7 @@ import type { ClusterView, ReconcileContext, ServiceView } from "./model.js";
 import { occupies } from "./occupancy.js";
 import type { Action, Plan } from "./plan.js";
 import { problemLines } from "./problems.js";
-import { wantedReplicas } from "./replicated.js";
+import { replicasOf, wantedReplicas } from "./replicated.js";
 import { RUNS_WELL_MS } from "./restart.js";
 import { startsFirst } from "./rollout.js";
 import type { ServiceLoad } from "./schedule.js";
@@ -78,10 +78,9 @@ function removal(view: ServiceView, { nodes }: ClusterView): Plan {
 }
 
 function wantedSlots(view: ServiceView, need: Need, { nodes }: ClusterView): Wanted {
-  const { mode } = view.spec;
-  if (mode?.$case === "global") return wantedOnNodes(view.tasks, { need, nodes });
-  const replicas = mode?.value.replicas ?? 1;
-  return wantedReplicas(view.tasks, { replicas, templateVersion: view.service.templateVersion });
+  if (view.spec.mode?.$case === "global") return wantedOnNodes(view.tasks, { need, nodes });
+  const { templateVersion } = view.service;
+  return wantedReplicas(view.tasks, { replicas: replicasOf(view.spec), templateVersion });
 }
 
 function without(tasks: readonly Task[], deletions: readonly Action[]): readonly Task[] {

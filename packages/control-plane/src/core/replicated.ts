@@ -1,8 +1,13 @@
-import type { Task } from "@berth/proto";
+import type { ServiceSpec, Task } from "@berth/proto";
 import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
 import { isInUse, type Slot, type SlotRef, slotsByNumber } from "./slots.js";
 import { runsWell } from "./task-state.js";
 import type { Wanted } from "./wanted.js";
+
+/** Replicas that a spec of a replicated service asks for; 1 when it does not say. */
+export function replicasOf({ mode }: ServiceSpec): number {
+  return mode?.$case === "replicated" ? mode.value.replicas : 1;
+}
 
 /** Makes the number of slots in use that of the replicas. */
 export function wantedReplicas(

@@ -1,0 +1,11 @@
+/** The same text for JSON values that differ in nothing but the order of their keys. */
+export function canonicalText(value: unknown): string {
+  return JSON.stringify(sorted(value)) ?? "";
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(([key, inner]) => [key, sorted(inner)] as const);
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}

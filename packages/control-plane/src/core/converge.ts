@@ -1,0 +1,139 @@
+import { DesiredState, RestartPolicy_Condition, type Task, TaskState } from "@berth/proto";
+import { needOf } from "./filters.js";
+import { isActive, nodeSuits } from "./global.js";
+import type { ClusterView, ServiceView } from "./model.js";
+import { replicasOf } from "./replicated.js";
+import { isInUse, type Slot, slotsByNode, slotsByNumber } from "./slots.js";
+import { byAge, isEnded, isPending, isUnhealthy, isWanted, runsWell, stateOf } from "./task-state.js";
+
+export interface Convergence {
+  /** Tasks that should run. */
+  readonly desired: number;
+  /** Tasks that do. */
+  readonly running: number;
+  /** All that should run does (or completed), nothing is left over, nothing is outdated. */
+  readonly converged: boolean;
+  /** Why not, for a person. Empty exactly when converged. */
+  readonly reasons: readonly string[];
+}
+
+/** How far a service is from what it should be. */
+export function convergence(view: ServiceView, cluster: ClusterView): Convergence {
+  const running = view.tasks.filter((task) => isWanted(task) && runsWell(task)).length;
+  if (view.service.removing) return removing(view, running);
+  const isGlobal = view.spec.mode?.$case === "global";
+  const slots = isGlobal ? slotsByNode(view.tasks) : slotsByNumber(view.tasks).filter(isInUse);
+  const desired = isGlobal ? desiredOnNodes(view, cluster) : replicasOf(view.spec);
+  const states = slots.map((slot) => slotState(slot, view));
+  const satisfied = states.filter((state) => state.satisfied).length;
+  const reasons = new Map<string, number>();
+  for (const state of states) if (state.why !== "") reasons.set(state.why, (reasons.get(state.why) ?? 0) + 1);
+  for (const why of unboundReasons(view, isGlobal)) reasons.set(why, (reasons.get(why) ?? 0) + 1);
+  if (reasons.size === 0 && satisfied !== desired) reasons.set(countReason(satisfied, desired), 1);
+  return {
+    desired,
+    running,
+    converged: reasons.size === 0,
+    reasons: [...reasons].map(([why, count]) => (count === 1 ? why : `${count} tasks: ${why}`)),
+  };
+}
+
+/**
+ * The newest task of each slot and every task that is still to stop: what someone who waits wants to see.
+ * Newest first within a slot.
+ */
+export function newestTasks(tasks: readonly Task[]): readonly Task[] {
+  const newest = new Map<string, Task>();
+  for (const task of tasks) {
+    const key = slotKey(task);
+    const known = newest.get(key);
+    if (known === undefined || byAge(task, known) < 0) newest.set(key, task);
+  }
+  return tasks.filter((task) => newest.get(slotKey(task)) === task || (!isWanted(task) && !isEnded(task)));
+}
+
+/** NEW tasks of a global service have neither number nor node: each is one of its own. */
+function slotKey(task: Task): string {
+  if (task.slot !== 0) return String(task.slot);
+  return task.nodeId === "" ? `new/${task.id}` : `node/${task.nodeId}`;
+}
+
+function removing(view: ServiceView, running: number): Convergence {
+  const left = view.tasks.length;
+  const reasons = [left === 0 ? "it is being removed" : `it is being removed: ${left} tasks are left`];
+  return { desired: 0, running, converged: false, reasons };
+}
+
+function desiredOnNodes(view: ServiceView, { nodes }: ClusterView): number {
+  const suits = nodeSuits(needOf(view.spec));
+  const busy = new Set(
+    view.tasks.filter((task) => isWanted(task) && !isEnded(task)).map((one) => one.nodeId),
+  );
+  let desired = 0;
+  for (const [nodeId, node] of nodes) if (suits(node) && (isActive(node) || busy.has(nodeId))) desired += 1;
+  return desired;
+}
+
+interface SlotState {
+  readonly satisfied: boolean;
+  /** Empty when there is nothing to say. */
+  readonly why: string;
+}
+
+function slotState(slot: Slot, view: ServiceView): SlotState {
+  const stopping = slot.stopping.length > 0 ? "a former task has not stopped yet" : "";
+  const best = slot.active.find(runsWell) ?? slot.active[0] ?? slot.pending[0];
+  if (best === undefined) return emptySlot(slot, view, stopping);
+  if (slot.active.some((task) => task.specVersion < view.service.templateVersion)) {
+    return { satisfied: false, why: "an older version still runs" };
+  }
+  if (slot.active.length > 1) return { satisfied: true, why: "two tasks share a slot" };
+  return runsWell(best) ? { satisfied: true, why: stopping } : { satisfied: false, why: unreadyReason(best) };
+}
+
+function emptySlot(slot: Slot, view: ServiceView, stopping: string): SlotState {
+  const last = slot.ended[0];
+  if (last === undefined) return { satisfied: false, why: stopping };
+  return hasCompleted(last, view)
+    ? { satisfied: true, why: stopping }
+    : { satisfied: false, why: stopping || endReason(last) };
+}
+
+/** A one-shot of the current version that did its work. */
+function hasCompleted(task: Task, { service, spec }: ServiceView): boolean {
+  const condition = spec.task?.restart?.condition || RestartPolicy_Condition.ANY;
+  return (
+    stateOf(task) === TaskState.COMPLETE &&
+    condition !== RestartPolicy_Condition.ANY &&
+    task.specVersion >= service.templateVersion
+  );
+}
+
+function unboundReasons({ tasks }: ServiceView, isGlobal: boolean): readonly string[] {
+  if (!isGlobal) return [];
+  return tasks.filter((task) => isPending(task) && isWanted(task)).map(unreadyReason);
+}
+
+function unreadyReason(task: Task): string {
+  if (isPending(task)) return `no node for it: ${task.status?.message || "not placed yet"}`;
+  if (isUnhealthy(task)) return "it is unhealthy";
+  const doing = DOING[stateOf(task)] ?? "it does not run yet";
+  return task.status?.message ? `${doing}: ${task.status.message}` : doing;
+}
+
+const DOING: Readonly<Partial<Record<TaskState, string>>> = {
+  [TaskState.ASSIGNED]: "it waits for its node",
+  [TaskState.PREPARING]: "it is being prepared",
+  [TaskState.STARTING]: "it is starting",
+};
+
+function endReason(task: Task): string {
+  if (task.desiredState >= DesiredState.SHUTDOWN) return "it is being replaced";
+  const message = task.status?.message;
+  if (message) return message;
+  const code = task.status?.exitCode;
+  return code === undefined ? "it ended" : `it ended with exit code ${code}`;
+}
+
+const countReason = (satisfied: number, desired: number): string =>
+  `${satisfied} of ${desired} tasks are in place`;
