@@ -1,10 +1,4 @@
-import {
-  DesiredState,
-  type Task,
-  TaskState,
-  type TaskStatus,
-  TaskStatus as TaskStatusCodec,
-} from "@berth/proto";
+import { DesiredState, type Task, TaskState, TaskStatus } from "@berth/proto";
 import { isEnded, stateOf } from "./task-state.js";
 
 /** What an agent says of one task. */
