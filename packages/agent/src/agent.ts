@@ -1,0 +1,90 @@
+import { hostname } from "node:os";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { AgentConfig } from "./config.js";
+import { DockerodeEngine } from "./engine/dockerode/dockerode-engine.js";
+import type { Engine } from "./engine/engine.js";
+import { openIngress } from "./ingress/client.js";
+import { Worker } from "./loop/worker.js";
+import { describeNode } from "./session/describe-node.js";
+import { IngressSync } from "./session/ingress-sync.js";
+import { LeaderLink } from "./session/leader-link.js";
+import { LogRelay } from "./session/log-relay.js";
+import { nodeId } from "./session/node-id.js";
+import { Obedience } from "./session/obedience.js";
+import { Outbox } from "./session/outbox.js";
+import { readState, StateFile } from "./session/state-file.js";
+
+/** Runs the agent until the signal fires. Containers and the ingress process outlive it. */
+export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<void> {
+  const id = await nodeId(config.dataDir);
+  const identity = { hostname: hostname(), address: config.advertiseAddress };
+  const state = await readState(config.dataDir, log);
+  log.info({ node: id, ...identity, servers: config.servers }, "agent starts");
+
+  const engine: Engine = new DockerodeEngine(config.dockerSocket);
+  const outbox = new Outbox();
+  const worker = new Worker({
+    engine,
+    node: { nodeId: id, hostname: identity.hostname, advertiseAddress: identity.address },
+    log: log.child({ part: "worker" }),
+    onReport: (report) => {
+      outbox.put(report);
+      link.statusesChanged();
+      file.changed();
+    },
+    onForgotten: (taskId) => {
+      outbox.forget(taskId);
+      file.changed();
+    },
+    onEngine: (info) => link.describe(describeNode(identity, info)),
+  });
+  for (const { taskId, status } of state.reports) if (status) worker.restore(taskId, status);
+
+  const opened = await openIngress({
+    dataDir: join(config.dataDir, "ingress"),
+    logger: log.child({ part: "ingress" }),
+    signal,
+  });
+  const ingress = new IngressSync({
+    apply: (table, applySignal) => opened.apply(table, applySignal),
+    log: log.child({ part: "ingress" }),
+    signal,
+  });
+  ingress.update(0, state.ingress);
+
+  const logs = new LogRelay({
+    engine,
+    log: log.child({ part: "logs" }),
+    containerOf: (taskId) => worker.containerOf(taskId),
+  });
+  const obedience: Obedience = new Obedience({
+    worker,
+    ingress,
+    logs,
+    log: log.child({ part: "session" }),
+    epoch: state.epoch,
+    table: state.ingress,
+    persist: () => file.flush(),
+    persistSoon: () => file.changed(),
+  });
+  const file = new StateFile({
+    dataDir: config.dataDir,
+    log,
+    collect: () => ({ epoch: obedience.epoch, ingress: obedience.table, reports: outbox.reports() }),
+  });
+  const link: LeaderLink = new LeaderLink({
+    servers: config.servers,
+    nodeId: id,
+    description: describeNode(identity, undefined),
+    outbox,
+    handler: obedience,
+    log: log.child({ part: "session" }),
+  });
+
+  await Promise.all([worker.run(signal), link.run(signal)]);
+  logs.stopAll();
+  opened.close();
+  await file.flush();
+  log.info("agent stopped; containers and published ports stay as they are");
+}

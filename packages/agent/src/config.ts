@@ -1,0 +1,94 @@
+import { isIP } from "node:net";
+import { BERTH_VERSION } from "@berth/proto";
+import { Command, CommanderError, Option } from "commander";
+
+export interface AgentConfig {
+  /** "host:port" of servers, in the order to try them in. */
+  readonly servers: readonly string[];
+  /** IP address at which the other hosts reach this one. */
+  readonly advertiseAddress: string;
+  readonly dataDir: string;
+  readonly dockerSocket: string;
+  readonly logLevel: string;
+}
+
+export type ParsedConfig =
+  | { readonly kind: "config"; readonly config: AgentConfig }
+  /** Help or version was asked for, and printed. */
+  | { readonly kind: "done" }
+  | { readonly kind: "invalid"; readonly problems: readonly string[] };
+
+const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
+
+/** Parses the words after `berth agent`; what they leave out comes from BERTH_* variables. */
+export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): ParsedConfig {
+  const problems: string[] = [];
+  const command = agentCommand(env, (problem) => problems.push(problem));
+  try {
+    command.parse(argv, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? { kind: "done" } : { kind: "invalid", problems };
+  }
+  const options: Record<string, string> = command.opts();
+  const config: AgentConfig = {
+    servers: (options.server ?? "")
+      .split(",")
+      .map((part) => part.trim())
+      .filter((part) => part !== ""),
+    advertiseAddress: options.advertise ?? "",
+    dataDir: options.dataDir ?? "",
+    dockerSocket: options.dockerSocket ?? "",
+    logLevel: options.logLevel ?? "",
+  };
+  problems.push(...problemsOf(config));
+  return problems.length > 0 ? { kind: "invalid", problems } : { kind: "config", config };
+}
+
+function agentCommand(env: NodeJS.ProcessEnv, onProblem: (problem: string) => void): Command {
+  const withEnv = (flags: string, description: string, variable: string, fallback: string): Option =>
+    new Option(flags, `${description} (or ${variable})`).default(env[variable] ?? fallback);
+  return new Command("berth agent")
+    .description("Makes the Docker daemon of this host run what the control plane places here.")
+    .version(BERTH_VERSION, "--version")
+    .addOption(
+      withEnv("--server <host:port,...>", "servers of the control plane", "BERTH_SERVER", "127.0.0.1:7400"),
+    )
+    .addOption(
+      withEnv("--advertise <address>", "where other hosts reach this one", "BERTH_ADVERTISE", "127.0.0.1"),
+    )
+    .addOption(withEnv("--data-dir <path>", "identity and state", "BERTH_DATA_DIR", "/var/lib/berth/agent"))
+    .addOption(
+      withEnv("--docker-socket <path>", "the Docker daemon", "BERTH_DOCKER_SOCKET", "/var/run/docker.sock"),
+    )
+    .addOption(withEnv("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info"))
+    .exitOverride()
+    .configureOutput({ outputError: (text) => onProblem(text.trim().replace(/^error: /, "")) });
+}
+
+function problemsOf(config: AgentConfig): string[] {
+  const problems = config.servers
+    .filter((server) => !isHostPort(server))
+    .map((server) => {
+      return `--server: "${server}" is not HOST:PORT`;
+    });
+  if (config.servers.length === 0) problems.push("--server: name at least one HOST:PORT");
+  if (isIP(config.advertiseAddress) === 0) {
+    problems.push(`--advertise: "${config.advertiseAddress}" is not an IP address`);
+  } else if (/^(0\.0\.0\.0|::)$/.test(config.advertiseAddress)) {
+    problems.push(
+      `--advertise: other hosts cannot reach ${config.advertiseAddress}; give an address of this host`,
+    );
+  }
+  if (config.dataDir === "") problems.push("--data-dir: must not be empty");
+  if (config.dockerSocket === "") problems.push("--docker-socket: must not be empty");
+  if (!LOG_LEVELS.includes(config.logLevel)) {
+    problems.push(`--log-level: "${config.logLevel}" is none of ${LOG_LEVELS.join(", ")}`);
+  }
+  return problems;
+}
+
+function isHostPort(text: string): boolean {
+  const [, host = "", port = ""] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
+  return host !== "" && Number(port) >= 1 && Number(port) <= 65_535;
+}

@@ -1,0 +1,109 @@
+/**
+ * The body of Docker's `POST /containers/create`: the part of it that berth sets. The names are Docker's own, so
+ * that what is asked for can be compared with what `docker inspect` shows.
+ */
+export interface CreateBody {
+  readonly Image: string;
+  readonly Labels: Readonly<Record<string, string>>;
+  readonly Entrypoint?: readonly string[];
+  readonly Cmd?: readonly string[];
+  readonly Env?: readonly string[];
+  readonly WorkingDir?: string;
+  readonly User?: string;
+  readonly Hostname?: string;
+  readonly Domainname?: string;
+  readonly Tty?: boolean;
+  readonly OpenStdin?: boolean;
+  readonly StopSignal?: string;
+  /** Seconds. */
+  readonly StopTimeout: number;
+  readonly Healthcheck?: HealthcheckBody;
+  readonly ExposedPorts?: Readonly<Record<string, Record<string, never>>>;
+  readonly HostConfig: HostConfigBody;
+}
+
+/** Durations in nanoseconds, as everywhere in Docker's API. */
+export interface HealthcheckBody {
+  readonly Test?: readonly string[];
+  readonly Interval?: number;
+  readonly Timeout?: number;
+  readonly StartPeriod?: number;
+  readonly StartInterval?: number;
+  readonly Retries?: number;
+}
+
+export interface HostConfigBody {
+  readonly RestartPolicy: { readonly Name: "no" };
+  readonly NetworkMode: "default" | "bridge" | "host" | "none";
+  readonly PortBindings?: Readonly<Record<string, readonly PortBindingBody[]>>;
+  readonly Binds?: readonly string[];
+  readonly Mounts?: readonly MountBody[];
+  readonly NanoCpus?: number;
+  readonly Memory?: number;
+  readonly MemoryReservation?: number;
+  readonly MemorySwap?: number;
+  readonly MemorySwappiness?: number;
+  readonly CpuShares?: number;
+  readonly CpusetCpus?: string;
+  readonly PidsLimit?: number;
+  readonly OomScoreAdj?: number;
+  readonly OomKillDisable?: boolean;
+  readonly CapAdd?: readonly string[];
+  readonly CapDrop?: readonly string[];
+  readonly Privileged?: boolean;
+  readonly ReadonlyRootfs?: boolean;
+  readonly Init?: boolean;
+  readonly Devices?: readonly DeviceBody[];
+  readonly DeviceCgroupRules?: readonly string[];
+  readonly ShmSize?: number;
+  readonly Sysctls?: Readonly<Record<string, string>>;
+  readonly Ulimits?: readonly UlimitBody[];
+  readonly ExtraHosts?: readonly string[];
+  readonly Dns?: readonly string[];
+  readonly DnsSearch?: readonly string[];
+  readonly DnsOptions?: readonly string[];
+  readonly LogConfig?: { readonly Type: string; readonly Config: Readonly<Record<string, string>> };
+  readonly SecurityOpt?: readonly string[];
+  readonly GroupAdd?: readonly string[];
+  readonly PidMode?: string;
+  readonly IpcMode?: string;
+  readonly UTSMode?: string;
+  readonly UsernsMode?: string;
+  readonly CgroupParent?: string;
+  readonly CgroupnsMode?: string;
+  readonly Runtime?: string;
+  readonly StorageOpt?: Readonly<Record<string, string>>;
+  readonly Annotations?: Readonly<Record<string, string>>;
+}
+
+export interface PortBindingBody {
+  readonly HostIp: string;
+  /** Empty: Docker picks a free one. */
+  readonly HostPort: string;
+}
+
+export interface MountBody {
+  readonly Type: "bind" | "volume" | "tmpfs";
+  readonly Source?: string;
+  readonly Target: string;
+  readonly ReadOnly: boolean;
+  readonly BindOptions?: { readonly Propagation?: string; readonly CreateMountpoint?: boolean };
+  readonly VolumeOptions?: {
+    readonly NoCopy: boolean;
+    readonly Labels: Readonly<Record<string, string>>;
+    readonly DriverConfig?: { readonly Name: string; readonly Options: Readonly<Record<string, string>> };
+  };
+  readonly TmpfsOptions?: { readonly SizeBytes?: number; readonly Mode?: number };
+}
+
+export interface DeviceBody {
+  readonly PathOnHost: string;
+  readonly PathInContainer: string;
+  readonly CgroupPermissions: string;
+}
+
+export interface UlimitBody {
+  readonly Name: string;
+  readonly Soft: number;
+  readonly Hard: number;
+}

@@ -1,0 +1,19 @@
+import type { AssignedTask } from "@berth/proto";
+
+/** The label that makes a container ours. Containers without it are never touched. */
+export const TASK_LABEL = "berth.task.id";
+
+/** Swarm's own label for a stack: tools that group containers by it work on berth's, too. */
+const STACK_NAMESPACE_LABEL = "com.docker.stack.namespace";
+
+/** What a task's container says of itself. Enough to adopt it after a restart of the agent. */
+export function taskLabels(task: AssignedTask): Record<string, string> {
+  return {
+    [TASK_LABEL]: task.id,
+    "berth.service.id": task.serviceId,
+    "berth.service.name": task.serviceName,
+    "berth.slot": String(task.slot),
+    "berth.spec.version": String(task.specVersion),
+    ...(task.stack === "" ? {} : { "berth.stack": task.stack, [STACK_NAMESPACE_LABEL]: task.stack }),
+  };
+}

@@ -1,0 +1,70 @@
+import { assertNever, type BindMount, type Mount, type VolumeMount } from "@berth/proto";
+import type { MountBody } from "./create-body.js";
+
+/** Docker's two ways to say what is mounted where. */
+export interface MountBodies {
+  /** `source:target:options`, the only form in which older daemons make a missing folder of the host. */
+  readonly binds: readonly string[];
+  readonly mounts: readonly MountBody[];
+}
+
+type Fill = (text: string) => string;
+
+export function mountBodies(mounts: readonly Mount[], fill: Fill): MountBodies {
+  const bodies = mounts.map((mount) => mountBody(mount, fill));
+  return {
+    binds: bodies.filter((body) => typeof body === "string"),
+    mounts: bodies.filter((body) => typeof body !== "string"),
+  };
+}
+
+function mountBody({ kind, target, readOnly }: Mount, fill: Fill): string | MountBody {
+  const common = { Target: target, ReadOnly: readOnly };
+  switch (kind?.$case) {
+    case "bind":
+      return bindBody(kind.value, { ...common, Source: fill(kind.value.source) });
+    case "volume":
+      return {
+        Type: "volume",
+        ...common,
+        Source: fill(kind.value.name),
+        VolumeOptions: volumeOptions(kind.value),
+      };
+    case "tmpfs": {
+      const { sizeBytes, mode } = kind.value;
+      const options = {
+        ...(sizeBytes > 0 ? { SizeBytes: sizeBytes } : {}),
+        ...(mode > 0 ? { Mode: mode } : {}),
+      };
+      return { Type: "tmpfs", ...common, TmpfsOptions: options };
+    }
+    case undefined:
+      return { Type: "volume", ...common };
+    default:
+      return assertNever(kind);
+  }
+}
+
+function bindBody(
+  bind: BindMount,
+  common: { Source: string; Target: string; ReadOnly: boolean },
+): string | MountBody {
+  const colonFree = !`${common.Source}${common.Target}`.includes(":");
+  if (bind.createHostPath && colonFree) {
+    const options = [common.ReadOnly ? "ro" : "rw", ...(bind.propagation === "" ? [] : [bind.propagation])];
+    return `${common.Source}:${common.Target}:${options.join(",")}`;
+  }
+  const options = {
+    ...(bind.propagation === "" ? {} : { Propagation: bind.propagation }),
+    ...(bind.createHostPath ? { CreateMountpoint: true } : {}),
+  };
+  return { Type: "bind", ...common, BindOptions: options };
+}
+
+function volumeOptions(volume: VolumeMount): NonNullable<MountBody["VolumeOptions"]> {
+  return {
+    NoCopy: volume.noCopy,
+    Labels: volume.labels,
+    ...(volume.driver === "" ? {} : { DriverConfig: { Name: volume.driver, Options: volume.driverOpts } }),
+  };
+}

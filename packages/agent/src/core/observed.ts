@@ -1,0 +1,116 @@
+import { type HostPort, PortSpec_Protocol } from "@berth/proto";
+import { entriesOf, fieldOf, listOf, numberOf, textOf } from "./json.js";
+import { TASK_LABEL } from "./labels.js";
+
+const MS_PER_S = 1_000;
+/** Docker's own grace for a container that names none. */
+const DOCKER_STOP_GRACE_MS = 10_000;
+
+/** Docker's words for what a container does. */
+const CONTAINER_STATES = [
+  "created",
+  "running",
+  "paused",
+  "restarting",
+  "removing",
+  "exited",
+  "dead",
+] as const;
+export type ContainerState = (typeof CONTAINER_STATES)[number];
+
+export type ContainerHealth = "none" | "starting" | "healthy" | "unhealthy";
+
+/** What Docker says of a container of ours, as far as a decision depends on it. */
+export interface ObservedContainer {
+  readonly id: string;
+  readonly name: string;
+  /** Empty for a container that is not ours. */
+  readonly taskId: string;
+  readonly state: ContainerState;
+  readonly exitCode: number;
+  /** Why it could not start or ended badly, in Docker's words. */
+  readonly error: string;
+  readonly outOfMemory: boolean;
+  readonly health: ContainerHealth;
+  /** What the last probe of its healthcheck wrote. */
+  readonly healthOutput: string;
+  /** Published ports, those on an address of the host first that were asked for by address. */
+  readonly ports: readonly PublishedPort[];
+  readonly tty: boolean;
+  readonly stopGraceMs: number;
+}
+
+export interface PublishedPort extends HostPort {
+  readonly hostIp: string;
+}
+
+/** The line that a listing has for a container: enough to see whether what is known of it is still true. */
+export interface ContainerSummary {
+  readonly id: string;
+  readonly taskId: string;
+  readonly state: ContainerState;
+  readonly health: ContainerHealth;
+}
+
+/** Parses the answer to `GET /containers/{id}/json`. */
+export function parseInspect(json: unknown): ObservedContainer {
+  const state = fieldOf(json, "State");
+  const config = fieldOf(json, "Config");
+  const health = fieldOf(state, "Health");
+  const stopTimeoutS = fieldOf(config, "StopTimeout");
+  return {
+    id: textOf(fieldOf(json, "Id")),
+    name: textOf(fieldOf(json, "Name")).replace(/^\//, ""),
+    taskId: textOf(fieldOf(fieldOf(config, "Labels"), TASK_LABEL)),
+    state: parseState(fieldOf(state, "Status")),
+    exitCode: numberOf(fieldOf(state, "ExitCode")),
+    error: textOf(fieldOf(state, "Error")),
+    outOfMemory: fieldOf(state, "OOMKilled") === true,
+    health: parseHealth(fieldOf(health, "Status")),
+    healthOutput: textOf(fieldOf(listOf(fieldOf(health, "Log")).at(-1), "Output")).trim(),
+    ports: parsePorts(fieldOf(fieldOf(json, "NetworkSettings"), "Ports")),
+    tty: fieldOf(config, "Tty") === true,
+    stopGraceMs: typeof stopTimeoutS === "number" ? stopTimeoutS * MS_PER_S : DOCKER_STOP_GRACE_MS,
+  };
+}
+
+/** Parses one element of the answer to `GET /containers/json`. */
+export function parseSummary(json: unknown): ContainerSummary {
+  return {
+    id: textOf(fieldOf(json, "Id")),
+    taskId: textOf(fieldOf(fieldOf(json, "Labels"), TASK_LABEL)),
+    state: parseState(fieldOf(json, "State")),
+    health: healthFromStatusLine(textOf(fieldOf(json, "Status"))),
+  };
+}
+
+/** True while processes of the container exist or may come back by themselves. */
+export function isAlive(container: ObservedContainer): boolean {
+  return container.state === "running" || container.state === "paused" || container.state === "restarting";
+}
+
+function parseState(value: unknown): ContainerState {
+  return CONTAINER_STATES.find((state) => state === value) ?? "dead";
+}
+
+function parseHealth(value: unknown): ContainerHealth {
+  return value === "starting" || value === "healthy" || value === "unhealthy" ? value : "none";
+}
+
+/** A listing tells the health in its text for people alone: "Up 4 seconds (health: starting)". */
+function healthFromStatusLine(line: string): ContainerHealth {
+  return parseHealth(/\((?:health: )?(starting|healthy|unhealthy)\)$/.exec(line)?.[1]);
+}
+
+/** `{"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "32768"}], "9/udp": null}` */
+function parsePorts(json: unknown): PublishedPort[] {
+  return entriesOf(json).flatMap(([key, bindings]) => {
+    const [target = "", protocol] = key.split("/");
+    return listOf(bindings).map((binding) => ({
+      protocol: protocol === "udp" ? PortSpec_Protocol.UDP : PortSpec_Protocol.TCP,
+      target: Number(target),
+      hostPort: Number(textOf(fieldOf(binding, "HostPort"))),
+      hostIp: textOf(fieldOf(binding, "HostIp")),
+    }));
+  });
+}

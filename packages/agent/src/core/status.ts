@@ -1,0 +1,160 @@
+import {
+  type AssignedSpec,
+  DesiredState,
+  Health,
+  type HostPort,
+  NetworkMode,
+  PortSpec_Protocol,
+  TaskState,
+  type TaskStatus,
+} from "@berth/proto";
+import { type ContainerHealth, isAlive, type ObservedContainer } from "./observed.js";
+import type { TaskView } from "./task-view.js";
+
+/** Signal numbers and exit codes above this are a death by signal: 137 is 128 + SIGKILL. */
+const SIGNAL_EXIT_BASE = 128;
+
+const HEALTH_OF: Readonly<Record<ContainerHealth, Health>> = {
+  none: Health.UNSPECIFIED,
+  starting: Health.STARTING,
+  healthy: Health.HEALTHY,
+  unhealthy: Health.UNHEALTHY,
+};
+
+/** What a final state and its reason are, without what the container adds. */
+interface Verdict {
+  readonly state: TaskState;
+  readonly message: string;
+}
+
+export function isFinal(status: TaskStatus | undefined): boolean {
+  return status !== undefined && status.state >= TaskState.COMPLETE;
+}
+
+/**
+ * The task's status as it follows from what is seen of it. States only move forward; a final status never changes.
+ * Undefined: there is nothing to say yet that the leader does not know.
+ */
+export function statusOf(view: TaskView, container: ObservedContainer | undefined): TaskStatus | undefined {
+  if (view.assignment === undefined || isFinal(view.status)) return view.status;
+  const next = nextStatus(view, container, view.assignment.spec);
+  const floor = view.status?.state ?? TaskState.UNSPECIFIED;
+  return next && { ...next, state: Math.max(next.state, floor) };
+}
+
+function nextStatus(
+  view: TaskView,
+  container: ObservedContainer | undefined,
+  spec: AssignedSpec,
+): TaskStatus | undefined {
+  if (container === undefined) return statusWithoutContainer(view);
+  if (isAlive(container)) return runningStatus(view, container, spec);
+  const verdict = container.state === "created" ? verdictBeforeStart(view) : verdictAfterEnd(view, container);
+  if (verdict === undefined) return preparing(view);
+  const ended = container.state !== "created" ? { exitCode: container.exitCode } : {};
+  return status({ ...verdict, containerId: container.id, ...ended });
+}
+
+function statusWithoutContainer(view: TaskView): TaskStatus | undefined {
+  const { containerId } = view.memory;
+  const verdict = verdictBeforeStart(view) ?? (containerId === "" ? undefined : REMOVED_OUTSIDE);
+  return verdict === undefined ? preparing(view) : status({ ...verdict, containerId });
+}
+
+const REMOVED_OUTSIDE: Verdict = {
+  state: TaskState.FAILED,
+  message: "its container was removed by somebody other than berth",
+};
+
+function verdictBeforeStart({ assignment, memory }: TaskView): Verdict | undefined {
+  if (memory.rejection !== "") return { state: TaskState.REJECTED, message: memory.rejection };
+  if (isWanted(assignment?.task.desiredState)) return undefined;
+  return { state: TaskState.SHUTDOWN, message: "stopped before it had started" };
+}
+
+function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict {
+  const { memory, assignment } = view;
+  if (!isWanted(assignment?.task.desiredState)) return { state: TaskState.SHUTDOWN, message: "stopped" };
+  if (memory.failing !== "") return { state: TaskState.FAILED, message: memory.failing };
+  if (memory.outsideSignal !== "") {
+    return {
+      state: TaskState.FAILED,
+      message: `stopped by somebody other than berth (signal ${memory.outsideSignal})`,
+    };
+  }
+  if (container.outOfMemory) {
+    return { state: TaskState.FAILED, message: "killed by the kernel: it needed more memory than its limit" };
+  }
+  if (container.exitCode === 0) return { state: TaskState.COMPLETE, message: "ended with exit code 0" };
+  return { state: TaskState.FAILED, message: exitMessage(container) };
+}
+
+function exitMessage({ exitCode, error }: ObservedContainer): string {
+  const signal = exitCode > SIGNAL_EXIT_BASE ? ` (signal ${exitCode - SIGNAL_EXIT_BASE})` : "";
+  return `ended with exit code ${exitCode}${exitCode === 255 ? "" : signal}${error === "" ? "" : `: ${error}`}`;
+}
+
+function runningStatus(view: TaskView, container: ObservedContainer, spec: AssignedSpec): TaskStatus {
+  const hasRun = view.status?.state === TaskState.RUNNING;
+  const isReady = container.health === "none" || container.health === "healthy";
+  return status({
+    state: hasRun || isReady ? TaskState.RUNNING : TaskState.STARTING,
+    message: runningMessage(view, container),
+    containerId: container.id,
+    health: HEALTH_OF[container.health],
+    ports: hostPorts(container, spec, view.node.advertiseAddress),
+  });
+}
+
+function runningMessage(view: TaskView, container: ObservedContainer): string {
+  if (container.state === "paused") return "paused by somebody other than berth";
+  if (view.memory.failing !== "") return `stopping: ${view.memory.failing}`;
+  if (container.health === "starting") return "waiting for its healthcheck";
+  if (container.health === "unhealthy") return unhealthyMessage(container);
+  return "";
+}
+
+/** Why the healthcheck fails, in the words of its last probe. */
+export function unhealthyMessage(container: ObservedContainer): string {
+  return container.healthOutput === "" ? "unhealthy" : `unhealthy: ${container.healthOutput}`;
+}
+
+/** What a task that has no running container yet can say of itself: what it waits for. */
+function preparing(view: TaskView): TaskStatus | undefined {
+  const message = preparingMessage(view);
+  return message === "" ? view.status : status({ state: TaskState.PREPARING, message });
+}
+
+function preparingMessage({ memory, image, assignment }: TaskView): string {
+  if (memory.retry !== undefined) return `trying again: ${memory.retry.reason}`;
+  const name = assignment?.spec.task?.container?.image ?? "";
+  return image.state === "absent" ? `pulling image ${name}` : "";
+}
+
+/** The published ports; on the host's own network the targets themselves, which need no publishing. */
+function hostPorts(container: ObservedContainer, spec: AssignedSpec, advertise: string): HostPort[] {
+  if (spec.task?.container?.networkMode === NetworkMode.HOST) {
+    return spec.ports.map(({ protocol, target }) => ({ protocol, target, hostPort: target }));
+  }
+  const ports = new Map<string, HostPort>();
+  const advertisedFirst = container.ports.toSorted(
+    (left, right) => Number(right.hostIp === advertise) - Number(left.hostIp === advertise),
+  );
+  for (const { protocol, target, hostPort } of advertisedFirst) {
+    const key = `${protocol}/${target}/${hostPort}`;
+    if (!ports.has(key)) ports.set(key, { protocol: protocol || PortSpec_Protocol.TCP, target, hostPort });
+  }
+  return [...ports.values()];
+}
+
+export function isWanted(desired: DesiredState | undefined): boolean {
+  return desired !== undefined && desired < DesiredState.SHUTDOWN;
+}
+
+export function sameStatus(left: TaskStatus | undefined, right: TaskStatus | undefined): boolean {
+  return left === right || JSON.stringify(left) === JSON.stringify(right);
+}
+
+function status(fields: Partial<TaskStatus> & Verdict): TaskStatus {
+  return { sinceMs: 0, containerId: "", health: Health.UNSPECIFIED, ports: [], ...fields };
+}

@@ -1,0 +1,62 @@
+import type { AssignedSpec, AssignedTask, TaskStatus } from "@berth/proto";
+import type { NodeFacts } from "./node-facts.js";
+import type { ObservedContainer } from "./observed.js";
+
+/** A task that the leader wants on this node, and what it runs. */
+export interface Assignment {
+  readonly task: AssignedTask;
+  readonly spec: AssignedSpec;
+  readonly receivedAtMs: number;
+}
+
+/** What is known of an image on this host. */
+export interface ImageFacts {
+  readonly state: "unknown" | "absent" | "present";
+  /** When the last successful pull of it began; 0: never since the agent started. */
+  readonly pullBeganAtMs: number;
+}
+
+/** What Docker does not remember of a task's past. */
+export interface TaskMemory {
+  /** The container that the task has or had; empty: none so far. */
+  readonly containerId: string;
+  /** 0: it is not unhealthy. */
+  readonly unhealthySinceMs: number;
+  /** Why berth itself stops a task that should run. */
+  readonly failing: string;
+  /** The signal that somebody other than berth sent to the container. */
+  readonly outsideSignal: string;
+  /** Why the node can never run the task. */
+  readonly rejection: string;
+  readonly retry: Retry | undefined;
+}
+
+/** A step failed for a reason that may pass. */
+export interface Retry {
+  readonly attempts: number;
+  readonly notBeforeMs: number;
+  readonly reason: string;
+}
+
+/** Everything that a decision about one task depends on. */
+export interface TaskView {
+  readonly taskId: string;
+  /** Undefined: the leader does not want the task here, now or any more. */
+  readonly assignment: Assignment | undefined;
+  /** All containers with the task's label. More than one only if somebody copied a label. */
+  readonly containers: readonly ObservedContainer[];
+  /** The last status decided; undefined before the first. */
+  readonly status: TaskStatus | undefined;
+  readonly memory: TaskMemory;
+  readonly image: ImageFacts;
+  readonly node: NodeFacts;
+}
+
+export const BLANK_MEMORY: TaskMemory = {
+  containerId: "",
+  unhealthySinceMs: 0,
+  failing: "",
+  outsideSignal: "",
+  rejection: "",
+  retry: undefined,
+};

@@ -1,0 +1,109 @@
+import type { IncomingMessage } from "node:http";
+import Docker from "dockerode";
+import { EngineError } from "../engine-error.js";
+import { withDeadline } from "../with-deadline.js";
+import { toEngineError } from "./errors.js";
+
+/** A daemon that is under load answers late; one that has not answered by then is as good as gone. */
+const DEFAULT_TIMEOUT_MS = 30_000;
+
+/** 304: already started, already stopped. dockerode takes it for an error unless it is listed here. */
+const SUCCESS = { 200: true, 201: true, 204: true, 304: true } as const;
+
+export interface EngineRequest {
+  readonly method: "GET" | "POST" | "DELETE";
+  /** Without version and query: "/containers/json". */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: object;
+  readonly signal: AbortSignal;
+  /** Until the whole answer is there; for a stream until its head is there. */
+  readonly timeoutMs?: number;
+}
+
+/** The part of dockerode's transport that is used. Its own methods put request bodies into the URL, too. */
+interface Dialer {
+  version?: string;
+  dial(
+    request: {
+      readonly path: string;
+      readonly method: string;
+      readonly options: { readonly _query: object; readonly _body: object };
+      readonly statusCodes: Readonly<Record<number, boolean>>;
+      readonly isStream: boolean;
+      readonly abortSignal: AbortSignal;
+    },
+    callback: (error: unknown, result: unknown) => void,
+  ): void;
+}
+
+/** Requests to one daemon, each with a deadline: dockerode alone waits for ever when a daemon dies or hangs. */
+export class EngineClient {
+  readonly #socketPath: string;
+  #dialer: Dialer;
+
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath;
+    this.#dialer = newDialer(socketPath);
+  }
+
+  /** Every later request asks for this version of the API. */
+  setVersion(version: string | undefined): void {
+    this.#dialer = newDialer(this.#socketPath, version);
+  }
+
+  /** The parsed body of the answer: JSON, or bytes when it is none. */
+  request(request: EngineRequest): Promise<unknown> {
+    return this.#guard(request, (signal) => this.#dial(request, signal, false));
+  }
+
+  /** The answer's body as it comes. It ends with an error when `signal` fires or the connection breaks. */
+  async stream(request: EngineRequest): Promise<IncomingMessage> {
+    // The inner signal must outlive the deadline for the head: the body is bound to the caller's signal alone.
+    const result = await this.#guard(request, () => this.#dial(request, request.signal, true));
+    return result as IncomingMessage;
+  }
+
+  async #guard(request: EngineRequest, effect: (signal: AbortSignal) => Promise<unknown>): Promise<unknown> {
+    const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    const onTimeout = (): Error =>
+      new EngineError(
+        "unavailable",
+        `Docker did not answer ${request.method} ${request.path} within ${timeoutMs / 1_000} s`,
+      );
+    try {
+      return await withDeadline({ timeoutMs, signal: request.signal, onTimeout }, effect);
+    } catch (error) {
+      request.signal.throwIfAborted();
+      throw toEngineError(error, this.#socketPath);
+    }
+  }
+
+  #dial(request: EngineRequest, signal: AbortSignal, isStream: boolean): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const { path, method, query = {}, body = {} } = request;
+      this.#dialer.dial(
+        {
+          path: `${path}?`,
+          method,
+          options: { _query: query, _body: body },
+          statusCodes: SUCCESS,
+          isStream,
+          abortSignal: signal,
+        },
+        (error, result) => (error ? reject(error) : resolve(result)),
+      );
+    });
+  }
+}
+
+function newDialer(socketPath: string, version?: string): Dialer {
+  // `host` and `protocol` are named so that DOCKER_HOST in the environment does not redirect the agent.
+  const docker = new Docker({
+    socketPath,
+    host: undefined,
+    protocol: "http",
+    version: version === undefined ? undefined : `v${version}`,
+  });
+  return docker.modem;
+}

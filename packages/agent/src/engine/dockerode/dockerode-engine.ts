@@ -1,0 +1,149 @@
+import type { ContainerConfig } from "../../core/container-config.js";
+import { fieldOf, listOf, textOf } from "../../core/json.js";
+import { TASK_LABEL } from "../../core/labels.js";
+import {
+  type ContainerSummary,
+  type ObservedContainer,
+  parseInspect,
+  parseSummary,
+} from "../../core/observed.js";
+import type {
+  Engine,
+  EngineCall,
+  EngineEvent,
+  EngineInfo,
+  EventsOptions,
+  LogOptions,
+  LogRecord,
+  PullOptions,
+  StopOptions,
+} from "../engine.js";
+import { isEngineError } from "../engine-error.js";
+import { EngineClient } from "./client.js";
+import { readEvents } from "./events.js";
+import { parseInfo } from "./info.js";
+import { readLogs } from "./logs.js";
+import { pullImage } from "./pull.js";
+import { SharedPulls } from "./shared-pulls.js";
+import { negotiateVersion } from "./version.js";
+
+/** Short: it is asked to find out whether the daemon answers at all. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** A start under load (many at once, a slow disk) takes tens of seconds. */
+const START_TIMEOUT_MS = 120_000;
+/** What Docker may need beyond the grace to kill and clean up. */
+const STOP_MARGIN_MS = 30_000;
+
+const OUR_CONTAINERS = JSON.stringify({ label: [TASK_LABEL] });
+
+/** The Docker daemon behind a unix socket. */
+export class DockerodeEngine implements Engine {
+  readonly #client: EngineClient;
+  readonly #pulls: SharedPulls;
+
+  constructor(socketPath: string) {
+    this.#client = new EngineClient(socketPath);
+    this.#pulls = new SharedPulls((image, options) => pullImage(this.#client, image, options));
+  }
+
+  async connect({ signal }: EngineCall): Promise<EngineInfo> {
+    this.#client.setVersion(undefined);
+    const call = { method: "GET", signal, timeoutMs: CONNECT_TIMEOUT_MS } as const;
+    const daemon = negotiateVersion(await this.#client.request({ ...call, path: "/version" }));
+    this.#client.setVersion(daemon.apiVersion);
+    return parseInfo(await this.#client.request({ ...call, path: "/info" }), daemon);
+  }
+
+  async ping({ signal }: EngineCall): Promise<void> {
+    await this.#client.request({ method: "GET", path: "/_ping", signal, timeoutMs: CONNECT_TIMEOUT_MS });
+  }
+
+  async list({ signal }: EngineCall): Promise<readonly ContainerSummary[]> {
+    const query = { all: "1", filters: OUR_CONTAINERS };
+    const json = await this.#client.request({ method: "GET", path: "/containers/json", query, signal });
+    return listOf(json).map(parseSummary);
+  }
+
+  async inspect(container: string, { signal }: EngineCall): Promise<ObservedContainer | undefined> {
+    const path = `${containerPath(container)}/json`;
+    const json = await orNothing("not-found", this.#client.request({ method: "GET", path, signal }));
+    return json === undefined ? undefined : parseInspect(json);
+  }
+
+  async create({ name, platform, body }: ContainerConfig, { signal }: EngineCall): Promise<string> {
+    const json = await this.#client.request({
+      method: "POST",
+      path: "/containers/create",
+      query: { name, ...(platform === "" ? {} : { platform }) },
+      body,
+      signal,
+      timeoutMs: START_TIMEOUT_MS,
+    });
+    return textOf(fieldOf(json, "Id"));
+  }
+
+  async start(containerId: string, { signal }: EngineCall): Promise<void> {
+    await this.#post(containerId, "start", { signal, timeoutMs: START_TIMEOUT_MS });
+  }
+
+  async stop(containerId: string, { signal, graceMs }: StopOptions): Promise<void> {
+    await this.#post(containerId, "stop", { signal, timeoutMs: graceMs + STOP_MARGIN_MS });
+  }
+
+  async kill(
+    containerId: string,
+    { signal, unixSignal }: EngineCall & { unixSignal: string },
+  ): Promise<void> {
+    await this.#post(containerId, "kill", { signal, query: { signal: unixSignal } });
+  }
+
+  async remove(containerId: string, { signal }: EngineCall): Promise<void> {
+    const query = { force: "1", v: "1" };
+    const path = containerPath(containerId);
+    await orNothing("not-found", this.#client.request({ method: "DELETE", path, query, signal }));
+  }
+
+  async imageExists(image: string, { signal }: EngineCall): Promise<boolean> {
+    const path = `/images/${image}/json`;
+    const json = await orNothing("no-such-image", this.#client.request({ method: "GET", path, signal }));
+    return json !== undefined;
+  }
+
+  pull(image: string, options: PullOptions): Promise<void> {
+    return this.#pulls.pull(image, options);
+  }
+
+  events(options: EventsOptions): AsyncIterable<EngineEvent> {
+    return readEvents(this.#client, options);
+  }
+
+  logs(container: ObservedContainer, options: LogOptions): AsyncIterable<LogRecord> {
+    return readLogs(this.#client, container, options);
+  }
+
+  async #post(
+    containerId: string,
+    action: string,
+    options: EngineCall & { timeoutMs?: number; query?: Record<string, string> },
+  ): Promise<void> {
+    await this.#client.request({
+      method: "POST",
+      path: `${containerPath(containerId)}/${action}`,
+      ...options,
+    });
+  }
+}
+
+function containerPath(container: string): string {
+  return `/containers/${encodeURIComponent(container)}`;
+}
+
+/** Undefined instead of an error of this kind. */
+async function orNothing(kind: "not-found" | "no-such-image", request: Promise<unknown>): Promise<unknown> {
+  try {
+    return await request;
+  } catch (error) {
+    if (isEngineError(error, kind)) return undefined;
+    throw error;
+  }
+}

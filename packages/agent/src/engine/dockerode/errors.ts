@@ -1,0 +1,46 @@
+import { fieldOf, numberOf, textOf } from "../../core/json.js";
+import { EngineError, type EngineErrorKind } from "../engine-error.js";
+
+/** Docker tells these apart by its words alone; the status codes differ between versions. */
+const KINDS_BY_WORDS: readonly (readonly [RegExp, EngineErrorKind])[] = [
+  [/port is already allocated|address already in use|ports are not available/i, "port-taken"],
+  [/no such image/i, "no-such-image"],
+  [/container name .* is already in use/i, "name-taken"],
+  [/OCI runtime create failed|executable file not found|bind source path does not exist/i, "invalid"],
+  [/no such file or directory|cannot assign requested address|invalid mount|unknown runtime/i, "invalid"],
+  [/requested IP address|error while mounting volume|failed to mount local volume/i, "invalid"],
+];
+
+const KINDS_BY_STATUS: Readonly<Record<number, EngineErrorKind>> = {
+  400: "invalid",
+  403: "invalid",
+  404: "not-found",
+  409: "conflict",
+  503: "unavailable",
+};
+
+/** Maps what dockerode throws, once. `socketPath` is for the message when nobody answers there. */
+export function toEngineError(error: unknown, socketPath: string): EngineError {
+  if (error instanceof EngineError) return error;
+  const status = numberOf(fieldOf(error, "statusCode"));
+  if (status === 0) return connectionError(error, socketPath);
+  const words = dockersWords(error);
+  return new EngineError(kindOf(status, words), words, error);
+}
+
+function kindOf(status: number, words: string): EngineErrorKind {
+  const byWords = KINDS_BY_WORDS.find(([pattern]) => pattern.test(words));
+  return byWords?.[1] ?? KINDS_BY_STATUS[status] ?? "failed";
+}
+
+/** Docker's own message, without the wrapping that dockerode adds. */
+function dockersWords(error: unknown): string {
+  const message = textOf(fieldOf(fieldOf(error, "json"), "message"));
+  if (message !== "") return message.trim();
+  return error instanceof Error ? error.message.trim() : String(error);
+}
+
+function connectionError(error: unknown, socketPath: string): EngineError {
+  const text = error instanceof Error ? error.message : String(error);
+  return new EngineError("unavailable", `Docker does not answer at ${socketPath}: ${text}`, error);
+}

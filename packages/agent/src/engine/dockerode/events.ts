@@ -1,0 +1,59 @@
+import { fieldOf, numberOf, textOf } from "../../core/json.js";
+import { TASK_LABEL } from "../../core/labels.js";
+import type { EngineEvent, EventsOptions } from "../engine.js";
+import type { EngineClient } from "./client.js";
+import { readNdjson } from "./ndjson.js";
+
+const KINDS: Readonly<Record<string, EngineEvent["kind"]>> = {
+  start: "started",
+  die: "ended",
+  health_status: "health",
+  destroy: "removed",
+  kill: "signalled",
+  pause: "changed",
+  unpause: "changed",
+};
+
+/** The daemon filters: a healthcheck alone makes three more events for each of its probes. */
+const FILTERS = JSON.stringify({ type: ["container"], label: [TASK_LABEL], event: Object.keys(KINDS) });
+
+const NS_DIGITS = 9;
+
+export async function* readEvents(client: EngineClient, options: EventsOptions): AsyncGenerator<EngineEvent> {
+  const { signal, sinceNs } = options;
+  const since = sinceNs === "" ? {} : { since: secondsOf(sinceNs) };
+  const request = { method: "GET", path: "/events", query: { filters: FILTERS, ...since }, signal } as const;
+  const body = await client.stream(request);
+  for await (const json of readNdjson(body)) {
+    const event = parseEvent(json);
+    if (event !== undefined) yield event;
+  }
+}
+
+/** "1700000000123456789" as Docker takes it: "1700000000.123456789". */
+function secondsOf(timeNs: string): string {
+  return `${timeNs.slice(0, -NS_DIGITS)}.${timeNs.slice(-NS_DIGITS)}`;
+}
+
+function parseEvent(json: unknown): EngineEvent | undefined {
+  // "health_status: healthy"
+  const [action = ""] = textOf(fieldOf(json, "Action")).split(":");
+  const kind = KINDS[action];
+  const actor = fieldOf(json, "Actor");
+  const attributes = fieldOf(actor, "Attributes");
+  const taskId = textOf(fieldOf(attributes, TASK_LABEL));
+  if (kind === undefined || taskId === "") return undefined;
+  return {
+    kind,
+    containerId: textOf(fieldOf(actor, "ID")),
+    taskId,
+    unixSignal: textOf(fieldOf(attributes, "signal")),
+    timeNs: `${numberOf(fieldOf(json, "time"))}${nanosecondsOf(json)}`,
+  };
+}
+
+/** `timeNano` does not fit a number: of its digits only those after the second are taken, as exactly as they are known. */
+function nanosecondsOf(json: unknown): string {
+  const milliseconds = Math.floor(numberOf(fieldOf(json, "timeNano")) / 1_000_000) % 1_000;
+  return String(milliseconds).padStart(3, "0").padEnd(NS_DIGITS, "0");
+}

@@ -1,0 +1,28 @@
+import type { ObservedContainer } from "../../core/observed.js";
+import type { LogOptions, LogRecord } from "../engine.js";
+import type { EngineClient } from "./client.js";
+import { demux, rawOutput } from "./demux.js";
+import { logLines } from "./log-lines.js";
+
+const MS_PER_S = 1_000;
+
+export async function* readLogs(
+  client: EngineClient,
+  container: ObservedContainer,
+  { follow, tail, sinceMs, signal }: LogOptions,
+): AsyncGenerator<LogRecord> {
+  const body = await client.stream({
+    method: "GET",
+    path: `/containers/${container.id}/logs`,
+    query: {
+      stdout: "1",
+      stderr: "1",
+      timestamps: "1",
+      follow: follow ? "1" : "0",
+      tail: tail < 0 ? "all" : String(tail),
+      since: (sinceMs / MS_PER_S).toFixed(3),
+    },
+    signal,
+  });
+  yield* logLines(container.tty ? rawOutput(body) : demux(body));
+}

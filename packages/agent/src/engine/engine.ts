@@ -1,0 +1,102 @@
+import type { ContainerConfig } from "../core/container-config.js";
+import type { ContainerSummary, ObservedContainer } from "../core/observed.js";
+
+/**
+ * The Docker daemon of this host, as far as berth needs it.
+ *
+ * Every method has a deadline of its own, also while the daemon hangs, and ends early when `signal` fires (rejecting
+ * with its reason). Failures are EngineErrors.
+ */
+export interface Engine {
+  /** Agrees on an API version and says who the daemon is. To be called first, and again after it was unavailable. */
+  connect(options: EngineCall): Promise<EngineInfo>;
+  /** Does the daemon answer at all? Rejects within seconds when it does not. */
+  ping(options: EngineCall): Promise<void>;
+  /** All containers that carry berth's task label, running or not. */
+  list(options: EngineCall): Promise<readonly ContainerSummary[]>;
+  /** By id or name; undefined: there is none. */
+  inspect(container: string, options: EngineCall): Promise<ObservedContainer | undefined>;
+  /** Returns the id of the new container. */
+  create(config: ContainerConfig, options: EngineCall): Promise<string>;
+  /** Does nothing to a container that runs already. */
+  start(containerId: string, options: EngineCall): Promise<void>;
+  /** The container's stop signal, then SIGKILL after its own grace; returns when it has ended. */
+  stop(containerId: string, options: StopOptions): Promise<void>;
+  kill(containerId: string, options: EngineCall & { readonly unixSignal: string }): Promise<void>;
+  /** Removes it with its anonymous volumes, running or not. One that is not there counts as removed. */
+  remove(containerId: string, options: EngineCall): Promise<void>;
+  imageExists(image: string, options: EngineCall): Promise<boolean>;
+  /** Returns when the image is there. At most one pull of an image runs at a time: later callers join it. */
+  pull(image: string, options: PullOptions): Promise<void>;
+  /** What happens to our containers, until the connection ends (which throws) or the signal fires. */
+  events(options: EventsOptions): AsyncIterable<EngineEvent>;
+  /** The container's log, oldest first. */
+  logs(container: ObservedContainer, options: LogOptions): AsyncIterable<LogRecord>;
+}
+
+export interface EngineCall {
+  readonly signal: AbortSignal;
+}
+
+export interface EngineInfo {
+  readonly hostname: string;
+  /** "linux" */
+  readonly os: string;
+  /** "x86_64", as the daemon names it. */
+  readonly architecture: string;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly version: string;
+  /** The version agreed on, such as "1.41". */
+  readonly apiVersion: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface StopOptions extends EngineCall {
+  /** The grace that the container was created with: what to wait for at least. */
+  readonly graceMs: number;
+}
+
+export interface PullOptions extends EngineCall {
+  /** "linux/amd64"; empty: the daemon's own. */
+  readonly platform: string;
+  /** Told of the progress now and then; never after the promise has settled. */
+  readonly onProgress?: (progress: PullProgress) => void;
+}
+
+/** Of the layers seen so far. */
+export interface PullProgress {
+  readonly receivedBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface EventsOptions extends EngineCall {
+  /** Also what happened since then, as far as the daemon still knows. "": only from now on. */
+  readonly sinceNs: string;
+}
+
+export interface EngineEvent {
+  readonly kind: "started" | "ended" | "health" | "removed" | "signalled" | "changed";
+  readonly containerId: string;
+  readonly taskId: string;
+  /** Number or name of the signal of a `signalled`. */
+  readonly unixSignal: string;
+  /** By the daemon's clock, nanoseconds since 1970. */
+  readonly timeNs: string;
+}
+
+export interface LogOptions extends EngineCall {
+  readonly follow: boolean;
+  /** Lines from the end; negative: all. */
+  readonly tail: number;
+  /** 0: all. */
+  readonly sinceMs: number;
+}
+
+export interface LogRecord {
+  readonly stream: "stdout" | "stderr";
+  /** Nanoseconds since 1970 as decimal text. */
+  readonly timeNs: string;
+  /** Without its line end. */
+  readonly line: Buffer;
+}

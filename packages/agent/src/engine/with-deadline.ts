@@ -1,0 +1,34 @@
+export interface DeadlineOptions {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  /** What to reject with when the time is over. */
+  readonly onTimeout: () => Error;
+}
+
+/**
+ * Runs `effect` with a signal that fires at the deadline or with the outer signal, and settles then at the latest,
+ * whether or not the effect heeds its signal. Leaves no timer and no listener behind.
+ */
+export async function withDeadline<T>(
+  options: DeadlineOptions,
+  effect: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { signal, timeoutMs, onTimeout } = options;
+  signal.throwIfAborted();
+  const inner = new AbortController();
+  const onAbort = (): void => inner.abort(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  const timer = setTimeout(() => inner.abort(onTimeout()), timeoutMs);
+  try {
+    return await Promise.race([effect(inner.signal), rejectOnAbort(inner.signal)]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}

@@ -1,0 +1,135 @@
+import type { ObservedContainer } from "../core/observed.js";
+import type { Outcome } from "../core/outcome.js";
+import type { Step } from "../core/step.js";
+import type { Engine } from "../engine/engine.js";
+import { type EngineErrorKind, isEngineError } from "../engine/engine-error.js";
+import type { ImageCache } from "./image-cache.js";
+
+export interface ExecutorTools {
+  readonly engine: Engine;
+  readonly images: ImageCache;
+}
+
+type StepOf<K extends Step["kind"]> = { [P in K]: Extract<Step, { kind: P }> }[K];
+
+type Executors = {
+  readonly [K in Step["kind"]]: (
+    step: StepOf<K>,
+    tools: ExecutorTools,
+    signal: AbortSignal,
+  ) => Promise<Outcome>;
+};
+
+/** Failures after which trying again is no use. */
+const HOPELESS: readonly EngineErrorKind[] = [
+  "invalid",
+  "port-taken",
+  "not-found",
+  "conflict",
+  "api-version",
+];
+
+const EXECUTORS: Executors = {
+  "check-image": async ({ image }, { images }, signal) => {
+    await images.check(image, signal);
+    return { kind: "image-known" };
+  },
+  pull,
+  create,
+  start: async ({ containerId }, { engine }, signal) => {
+    await engine.start(containerId, { signal });
+    return look(engine, containerId, signal);
+  },
+  stop: async ({ containerId, graceMs }, { engine }, signal) => {
+    await engine.stop(containerId, { graceMs, signal });
+    return look(engine, containerId, signal);
+  },
+  remove: async ({ containerId }, { engine }, signal) => {
+    await engine.remove(containerId, { signal });
+    return { kind: "gone", containerId };
+  },
+};
+
+/** Runs one step and says what came of it. Never rejects: a failure is an outcome. */
+export async function executeStep<K extends Step["kind"]>(
+  step: StepOf<K>,
+  tools: ExecutorTools,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  try {
+    signal.throwIfAborted();
+    const execute: Executors[K] = EXECUTORS[step.kind];
+    return await execute(step, tools, signal);
+  } catch (error) {
+    return outcomeOf(error, step, signal);
+  }
+}
+
+/** What Docker has for a container now. */
+export async function look(engine: Engine, containerId: string, signal: AbortSignal): Promise<Outcome> {
+  const container = await engine.inspect(containerId, { signal });
+  return container === undefined ? { kind: "gone", containerId } : { kind: "observed", container };
+}
+
+async function pull(step: StepOf<"pull">, { images }: ExecutorTools, signal: AbortSignal): Promise<Outcome> {
+  try {
+    await images.pull(step.image, { platform: step.platform, signal });
+    return { kind: "image-known" };
+  } catch (error) {
+    if (signal.aborted || !isEngineError(error) || error.kind === "unavailable") throw error;
+    return { kind: "rejected", reason: `image ${step.image} cannot be pulled: ${error.message}` };
+  }
+}
+
+async function create(
+  step: StepOf<"create">,
+  { engine, images }: ExecutorTools,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { config, taskId } = step;
+  try {
+    const id = await engine.create(config, { signal });
+    return { kind: "observed", container: justCreated(id, step) };
+  } catch (error) {
+    if (isEngineError(error, "no-such-image")) images.forget(config.body.Image);
+    if (!isEngineError(error, "name-taken")) throw error;
+  }
+  // Our own, when an earlier attempt went through although its answer was lost.
+  const holder = await engine.inspect(config.name, { signal });
+  if (holder === undefined) return { kind: "failed", reason: `the name ${config.name} was just in use` };
+  if (holder.taskId === taskId) return { kind: "observed", container: holder };
+  const reason = `the container name ${config.name} is taken by ${holder.id.slice(0, 12)}, which is not this task's`;
+  return { kind: "rejected", reason };
+}
+
+/** What an inspect of a container that was created this moment would show: it saves asking. */
+function justCreated(id: string, { taskId, config }: StepOf<"create">): ObservedContainer {
+  return {
+    id,
+    name: config.name,
+    taskId,
+    state: "created",
+    exitCode: 0,
+    error: "",
+    outOfMemory: false,
+    health: "none",
+    healthOutput: "",
+    ports: [],
+    tty: config.body.Tty ?? false,
+    stopGraceMs: config.body.StopTimeout * 1_000,
+  };
+}
+
+function outcomeOf(error: unknown, step: Step, signal: AbortSignal): Outcome {
+  if (!isEngineError(error)) {
+    if (signal.aborted) return { kind: "cancelled" };
+    return { kind: "failed", reason: error instanceof Error ? error.message : String(error) };
+  }
+  if (error.kind === "unavailable") return { kind: "unknown", reason: error.message };
+  const isAboutContainer = "containerId" in step;
+  if (isAboutContainer && error.kind === "not-found") return { kind: "gone", containerId: step.containerId };
+  if (step.kind === "stop" || step.kind === "remove" || !HOPELESS.includes(error.kind)) {
+    return { kind: "failed", reason: error.message };
+  }
+  return { kind: "rejected", reason: error.message };
+}

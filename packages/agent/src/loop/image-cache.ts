@@ -1,0 +1,61 @@
+import type { ImageFacts } from "../core/task-view.js";
+import type { Engine, PullOptions } from "../engine/engine.js";
+
+/** Bounds the memory of an agent that sees ever new tags for years. */
+const MAX_IMAGES = 1_000;
+
+const UNKNOWN: ImageFacts = { state: "unknown", pullBeganAtMs: 0 };
+
+/** Which images the host has, so that a hundred tasks of one image ask Docker once. */
+export class ImageCache {
+  readonly #engine: Engine;
+  readonly #now: () => number;
+  readonly #facts = new Map<string, ImageFacts>();
+  readonly #checks = new Map<string, Promise<void>>();
+
+  constructor(engine: Engine, now: () => number) {
+    this.#engine = engine;
+    this.#now = now;
+  }
+
+  factsOf(image: string): ImageFacts {
+    return this.#facts.get(image) ?? UNKNOWN;
+  }
+
+  /** Somebody may have removed it: Docker says that it is not there. */
+  forget(image: string): void {
+    this.#facts.delete(image);
+  }
+
+  clear(): void {
+    this.#facts.clear();
+  }
+
+  /** Callers that ask at the same time share one request. */
+  check(image: string, signal: AbortSignal): Promise<void> {
+    const running = this.#checks.get(image);
+    if (running !== undefined) return running;
+    const check = this.#check(image, signal).finally(() => this.#checks.delete(image));
+    this.#checks.set(image, check);
+    return check;
+  }
+
+  async pull(image: string, options: PullOptions): Promise<void> {
+    const pullBeganAtMs = this.#now();
+    await this.#engine.pull(image, options);
+    this.#note(image, { state: "present", pullBeganAtMs });
+  }
+
+  async #check(image: string, signal: AbortSignal): Promise<void> {
+    const exists = await this.#engine.imageExists(image, { signal });
+    const { pullBeganAtMs } = this.factsOf(image);
+    this.#note(image, { state: exists ? "present" : "absent", pullBeganAtMs });
+  }
+
+  #note(image: string, facts: ImageFacts): void {
+    this.#facts.delete(image);
+    this.#facts.set(image, facts);
+    const [oldest] = this.#facts.keys();
+    if (this.#facts.size > MAX_IMAGES && oldest !== undefined) this.#facts.delete(oldest);
+  }
+}

@@ -1,0 +1,37 @@
+import type { Step } from "../core/step.js";
+import { Lane } from "./lane.js";
+
+type WorkKind = Step["kind"] | "look";
+type LaneName = "change" | "look" | "stop" | "pull";
+
+/**
+ * `change`: a daemon starts containers fastest with four to eight requests under way, more only get in each other's
+ * way. `stop`: Docker spends the grace waiting, which costs it nothing. `pull`: two share the line well, and Docker
+ * loads several layers of each at once.
+ */
+const WIDTHS: Readonly<Record<LaneName, number>> = { change: 6, look: 4, stop: 128, pull: 2 };
+
+const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
+  "check-image": "look",
+  create: "change",
+  start: "change",
+  remove: "change",
+  look: "look",
+  pull: "pull",
+  stop: "stop",
+};
+
+/** Bounded concurrency per kind of work, so that no kind holds up another. */
+export class Lanes {
+  readonly #lanes: Readonly<Record<LaneName, Lane>> = {
+    change: new Lane(WIDTHS.change),
+    look: new Lane(WIDTHS.look),
+    stop: new Lane(WIDTHS.stop),
+    pull: new Lane(WIDTHS.pull),
+  };
+
+  /** A start goes before further creates: what has been begun is finished first. */
+  run<T>(kind: WorkKind, effect: () => Promise<T>): Promise<T> {
+    return this.#lanes[LANE_OF[kind]].run(effect, { isUrgent: kind === "start" });
+  }
+}

@@ -1,0 +1,64 @@
+import type { ReportedTask, TaskStatus } from "@berth/proto";
+import type { NodeFacts } from "../core/node-facts.js";
+import type { ContainerSummary, ObservedContainer } from "../core/observed.js";
+import { type Outcome, remember, rememberContainer } from "../core/outcome.js";
+import type { Step } from "../core/step.js";
+import {
+  type Assignment,
+  BLANK_MEMORY,
+  type ImageFacts,
+  type TaskMemory,
+  type TaskView,
+} from "../core/task-view.js";
+
+/** Work on a task that is under way: a step, or a look at one of its containers. */
+export interface InFlight {
+  readonly kind: Step["kind"] | "look";
+  readonly controller: AbortController;
+}
+
+/** What the worker holds of one task. Changed by facts alone; decisions are made elsewhere. */
+export class TaskRecord {
+  readonly taskId: string;
+  readonly containers = new Map<string, ObservedContainer>();
+  /** Containers that may have changed since they were looked at. */
+  readonly stale = new Set<string>();
+  assignment: Assignment | undefined;
+  status: TaskStatus | undefined;
+  memory: TaskMemory = BLANK_MEMORY;
+  inFlight: InFlight | undefined;
+  /** What the leader was last told. */
+  reported: ReportedTask | undefined;
+
+  constructor(taskId: string) {
+    this.taskId = taskId;
+  }
+
+  view(node: NodeFacts, image: ImageFacts): TaskView {
+    const { taskId, assignment, status, memory } = this;
+    return { taskId, assignment, containers: [...this.containers.values()], status, memory, image, node };
+  }
+
+  /** A listing names the container: look at it if it is not as it was. */
+  noteSummary({ id, state, health }: ContainerSummary): void {
+    const known = this.containers.get(id);
+    if (known === undefined || known.state !== state || known.health !== health) this.stale.add(id);
+  }
+
+  noteOutcome(step: Step, outcome: Outcome, nowMs: number): void {
+    this.memory = remember(this.memory, { step, outcome, nowMs });
+    this.#noteContainer(outcome);
+  }
+
+  noteLook(outcome: Outcome, nowMs: number): void {
+    this.#noteContainer(outcome);
+    if (outcome.kind === "observed") {
+      this.memory = rememberContainer(this.memory, outcome.container, nowMs);
+    }
+  }
+
+  #noteContainer(outcome: Outcome): void {
+    if (outcome.kind === "observed") this.containers.set(outcome.container.id, outcome.container);
+    if (outcome.kind === "gone") this.containers.delete(outcome.containerId);
+  }
+}

@@ -1,0 +1,296 @@
+import { assertNever, DesiredState, type ReportedTask, type TaskStatus } from "@berth/proto";
+import type { Logger } from "pino";
+import type { NodeFacts } from "../core/node-facts.js";
+import type { ContainerSummary, ObservedContainer } from "../core/observed.js";
+import { type Outcome, rememberedContainer } from "../core/outcome.js";
+import { type Reconciled, reconcile } from "../core/reconcile.js";
+import { sameStatus } from "../core/status.js";
+import type { Step } from "../core/step.js";
+import type { Assignment } from "../core/task-view.js";
+import type { Engine, EngineEvent, EngineInfo } from "../engine/engine.js";
+import { EngineError } from "../engine/engine-error.js";
+import { Agenda } from "./agenda.js";
+import { type EngineListener, watchEngine } from "./engine-watch.js";
+import { executeStep, look } from "./executors.js";
+import { ImageCache } from "./image-cache.js";
+import { Lanes } from "./lanes.js";
+import { isTerminating } from "./signals.js";
+import { TaskRecord } from "./task-record.js";
+
+export interface WorkerOptions {
+  readonly engine: Engine;
+  readonly node: Omit<NodeFacts, "engineApiVersion">;
+  readonly log: Logger;
+  readonly now?: () => number;
+  /** A task's status changed, or its last trace went. */
+  readonly onReport: (report: ReportedTask) => void;
+  /** Nothing of a task that is not assigned any more is left. */
+  readonly onForgotten: (taskId: string) => void;
+  /** The daemon answers (with what it says of itself), or is away. */
+  readonly onEngine: (info: EngineInfo | undefined) => void;
+}
+
+/** What the leader wants of this node: all of it, or what changed. */
+export interface AssignmentChange {
+  readonly isComplete: boolean;
+  readonly assigned: readonly Assignment[];
+  readonly removedTaskIds: readonly string[];
+}
+
+/**
+ * Makes Docker match what is assigned: observe, decide, do one step, observe again, task by task. It is woken by
+ * events and never scans; every task has at most one step under way.
+ *
+ * Containers that nobody assigned are left alone until a complete set of assignments has come.
+ */
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #now: () => number;
+  readonly #log: Logger;
+  readonly #images: ImageCache;
+  readonly #lanes = new Lanes();
+  readonly #agenda: Agenda;
+  readonly #records = new Map<string, TaskRecord>();
+  readonly #woken = new Set<string>();
+  #node: NodeFacts | undefined;
+  #isSetComplete = false;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#log = options.log;
+    this.#images = new ImageCache(options.engine, this.#now);
+    this.#agenda = new Agenda({ onDue: (taskId) => this.#wake(taskId), now: this.#now });
+  }
+
+  /** Works until the signal fires; then calls off what is under way. Containers stay as they are. */
+  async run(signal: AbortSignal): Promise<void> {
+    await watchEngine(this.#options.engine, this.#listener(), signal);
+    this.#agenda.close();
+    this.#node = undefined;
+    this.#cancelAll(signal.reason);
+  }
+
+  /** What an earlier run of the agent last said of a task. To be called before `run`. */
+  restore(taskId: string, status: TaskStatus): void {
+    const record = this.#record(taskId);
+    record.status = status;
+    record.memory = rememberedContainer(status.containerId);
+  }
+
+  assign({ isComplete, assigned, removedTaskIds }: AssignmentChange): void {
+    for (const assignment of assigned) this.#assignTask(assignment);
+    for (const taskId of removedTaskIds) this.#unassign(taskId);
+    if (!isComplete) return;
+    this.#isSetComplete = true;
+    const wanted = new Set(assigned.map(({ task }) => task.id));
+    for (const taskId of this.#records.keys()) if (!wanted.has(taskId)) this.#unassign(taskId);
+  }
+
+  /** The task's container as it was last seen. */
+  containerOf(taskId: string): ObservedContainer | undefined {
+    const containers = this.#records.get(taskId)?.containers.values();
+    return containers?.next().value;
+  }
+
+  #assignTask(assignment: Assignment): void {
+    const record = this.#record(assignment.task.id);
+    const isKnown = record.assignment !== undefined;
+    const receivedAtMs = record.assignment?.receivedAtMs ?? assignment.receivedAtMs;
+    record.assignment = { ...assignment, receivedAtMs };
+    if (isKnown) this.#callOff(record);
+    this.#wake(record.taskId);
+  }
+
+  #unassign(taskId: string): void {
+    const record = this.#record(taskId);
+    record.assignment = undefined;
+    this.#callOff(record);
+    this.#wake(taskId);
+  }
+
+  /** Ends a pull that may not be needed any more; steps that change a container run to their end. */
+  #callOff({ inFlight, assignment }: TaskRecord): void {
+    const isWanted = assignment?.task.desiredState === DesiredState.RUNNING;
+    if (inFlight?.kind === "pull" && !isWanted) inFlight.controller.abort();
+  }
+
+  #listener(): EngineListener {
+    return {
+      onConnected: (info, containers) => this.#connected(info, containers),
+      onListed: (containers) => this.#listed(containers),
+      onEvent: (event) => this.#event(event),
+      onAway: (reason) => this.#away(reason),
+    };
+  }
+
+  #connected(info: EngineInfo, containers: readonly ContainerSummary[]): void {
+    this.#log.info(
+      { version: info.version, api: info.apiVersion, containers: containers.length },
+      "Docker answers",
+    );
+    this.#node = { ...this.#options.node, engineApiVersion: info.apiVersion };
+    this.#images.clear();
+    for (const record of this.#records.values()) record.memory = { ...record.memory, retry: undefined };
+    this.#options.onEngine(info);
+    this.#listed(containers);
+  }
+
+  #listed(containers: readonly ContainerSummary[]): void {
+    const present = new Set(containers.map(({ id }) => id));
+    for (const summary of containers) this.#record(summary.taskId).noteSummary(summary);
+    for (const record of this.#records.values()) {
+      // A container that was created since the listing is missing in it, too: a look tells.
+      for (const id of record.containers.keys()) if (!present.has(id)) record.stale.add(id);
+      this.#wake(record.taskId);
+    }
+  }
+
+  #away(reason: Error): void {
+    this.#log.warn({ reason: reason.message }, "Docker is away; containers that run stay as they are");
+    this.#node = undefined;
+    this.#options.onEngine(undefined);
+    this.#cancelAll(new EngineError("unavailable", reason.message, reason));
+  }
+
+  #cancelAll(reason: unknown): void {
+    for (const { inFlight } of this.#records.values()) inFlight?.controller.abort(reason);
+  }
+
+  #event({ kind, taskId, containerId, unixSignal }: EngineEvent): void {
+    const record = this.#record(taskId);
+    const { inFlight } = record;
+    switch (kind) {
+      case "signalled":
+        if (inFlight?.kind === "stop" || inFlight?.kind === "remove" || !isTerminating(unixSignal)) return;
+        record.memory = { ...record.memory, outsideSignal: unixSignal };
+        return;
+      case "started":
+        // Steps look at what they did; only a start by somebody else is news.
+        if (inFlight !== undefined || record.containers.get(containerId)?.state === "running") return;
+        break;
+      case "removed":
+        if (inFlight?.kind === "remove") return;
+        break;
+      case "ended":
+      case "health":
+      case "changed":
+        break;
+      default:
+        assertNever(kind);
+    }
+    record.stale.add(containerId);
+    this.#wake(taskId);
+  }
+
+  #wake(taskId: string): void {
+    if (this.#woken.size === 0) queueMicrotask(() => this.#pump());
+    this.#woken.add(taskId);
+  }
+
+  #pump(): void {
+    const woken = [...this.#woken];
+    this.#woken.clear();
+    for (const taskId of woken) {
+      const record = this.#records.get(taskId);
+      if (record !== undefined) this.#advance(record);
+    }
+  }
+
+  /** The loop of one task: look if something may have changed, otherwise decide and do. */
+  #advance(record: TaskRecord): void {
+    const node = this.#node;
+    if (node === undefined || record.inFlight !== undefined) return;
+    const [stale] = record.stale;
+    if (stale !== undefined) this.#look(record, stale);
+    else if (record.assignment !== undefined || this.#isSetComplete) this.#decide(record, node);
+  }
+
+  #decide(record: TaskRecord, node: NodeFacts): void {
+    const image = record.assignment?.spec.task?.container?.image ?? "";
+    const decision = reconcile(record.view(node, this.#images.factsOf(image)), this.#now());
+    this.#report(record, decision);
+    if (decision.requeueAtMs !== undefined) this.#agenda.set(record.taskId, decision.requeueAtMs);
+    if (decision.step !== undefined) this.#execute(record, decision.step, decision.reason ?? "");
+  }
+
+  #look(record: TaskRecord, containerId: string): void {
+    record.stale.delete(containerId);
+    this.#begin(record, "look", async (signal) => {
+      const outcome = await look(this.#options.engine, containerId, signal).catch(() => undefined);
+      if (outcome === undefined) record.stale.add(containerId);
+      else record.noteLook(outcome, this.#now());
+      return outcome !== undefined;
+    });
+  }
+
+  #execute(record: TaskRecord, step: Step, reason: string): void {
+    this.#log.debug({ task: record.taskId, step: step.kind, reason }, "step");
+    if (step.kind === "stop" && step.failing !== "") {
+      this.#log.info({ task: record.taskId, reason: step.failing }, "stopping a task that should run");
+      record.memory = { ...record.memory, failing: step.failing };
+    }
+    const tools = { engine: this.#options.engine, images: this.#images };
+    this.#begin(record, step.kind, async (signal) => {
+      const outcome = await executeStep(step, tools, signal);
+      record.noteOutcome(step, outcome, this.#now());
+      this.#logOutcome(record, step, outcome);
+      return true;
+    });
+  }
+
+  /** Runs one piece of work on the task, and then looks at the task again if there is something new. */
+  #begin(
+    record: TaskRecord,
+    kind: Step["kind"] | "look",
+    work: (signal: AbortSignal) => Promise<boolean>,
+  ): void {
+    const controller = new AbortController();
+    record.inFlight = { kind, controller };
+    void this.#lanes
+      .run(kind, () => work(controller.signal))
+      .then((isNews) => {
+        record.inFlight = undefined;
+        if (isNews) this.#wake(record.taskId);
+      });
+  }
+
+  #report(record: TaskRecord, decision: Reconciled): void {
+    const { taskId, assignment } = record;
+    const isGone = decision.isGone ?? false;
+    const isNew = !sameStatus(record.status, decision.status);
+    record.status = decision.status;
+    if (isNew && decision.status) this.#logStatus(record, decision.status);
+    if (assignment === undefined) {
+      if (isGone) this.#forget(record);
+      return;
+    }
+    if (!isNew && isGone === (record.reported?.removed ?? false)) return;
+    const { serviceId } = assignment.task;
+    record.reported = { taskId, serviceId, status: decision.status, removed: isGone };
+    this.#options.onReport(record.reported);
+  }
+
+  #forget({ taskId }: TaskRecord): void {
+    this.#records.delete(taskId);
+    this.#agenda.clear(taskId);
+    this.#options.onForgotten(taskId);
+  }
+
+  #logStatus({ taskId, assignment }: TaskRecord, { state, message }: TaskStatus): void {
+    this.#log.info({ task: taskId, service: assignment?.task.serviceName, state, reason: message }, "task");
+  }
+
+  #logOutcome({ taskId }: TaskRecord, { kind }: Step, outcome: Outcome): void {
+    if (outcome.kind !== "failed" && outcome.kind !== "rejected") return;
+    this.#log.warn({ task: taskId, step: kind, reason: outcome.reason }, `step ${outcome.kind}`);
+  }
+
+  #record(taskId: string): TaskRecord {
+    const known = this.#records.get(taskId);
+    if (known !== undefined) return known;
+    const record = new TaskRecord(taskId);
+    this.#records.set(taskId, record);
+    return record;
+  }
+}

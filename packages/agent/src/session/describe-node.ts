@@ -1,0 +1,27 @@
+import { arch, cpus, totalmem } from "node:os";
+import { BERTH_VERSION, type NodeDescription } from "@berth/proto";
+import type { EngineInfo } from "../engine/engine.js";
+
+const NANO = 1_000_000_000;
+
+export interface NodeIdentity {
+  readonly hostname: string;
+  /** Where the other hosts reach the published ports of this host's containers. */
+  readonly address: string;
+}
+
+/** What the leader is told of this host. While Docker is away: as the operating system sees it, and not ready. */
+export function describeNode(identity: NodeIdentity, engine: EngineInfo | undefined): NodeDescription {
+  return {
+    ...identity,
+    os: engine?.os ?? process.platform,
+    architecture: engine?.architecture ?? (arch() === "x64" ? "x86_64" : arch()),
+    nanoCpus: (engine?.cpus ?? cpus().length) * NANO,
+    memoryBytes: engine?.memoryBytes ?? totalmem(),
+    engineVersion: engine?.version ?? "",
+    engineApiVersion: engine?.apiVersion ?? "",
+    agentVersion: BERTH_VERSION,
+    engineLabels: { ...engine?.labels },
+    engineReady: engine !== undefined,
+  };
+}

@@ -1,0 +1,77 @@
+import type { IngressEntry } from "@berth/proto";
+import type { Logger } from "pino";
+import type { ApplyResult, IngressTable } from "../ingress/table.js";
+import { ingressListeners } from "./ingress-table.js";
+
+/** A process that does not answer serves what it has; the leader must not wait for it. */
+const APPLY_TIMEOUT_MS = 10_000;
+
+type Apply = (table: IngressTable, signal: AbortSignal) => Promise<ApplyResult>;
+
+export interface IngressSyncOptions {
+  readonly apply: Apply;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** Brings the newest table to the ingress process, one at a time, and knows which sequence it serves. */
+export class IngressSync {
+  readonly #options: IngressSyncOptions;
+  #wanted: { readonly entries: readonly IngressEntry[] } | undefined;
+  #wantedSequence = 0;
+  #appliedSequence = 0;
+  #isApplying = false;
+  /** Grows over restarts of the agent, too: the process keeps what is newest. */
+  #version = Date.now();
+  #lastErrors = "";
+
+  constructor(options: IngressSyncOptions) {
+    this.#options = options;
+  }
+
+  /** Everything up to this assignment sequence is taken over, table included. */
+  get appliedSequence(): number {
+    return this.#appliedSequence;
+  }
+
+  /** A sequence without entries left the table as it was. */
+  update(sequence: number, entries: readonly IngressEntry[] | undefined): void {
+    this.#wantedSequence = sequence;
+    if (entries !== undefined) this.#wanted = { entries };
+    if (!this.#isApplying) void this.#applyAll();
+  }
+
+  async #applyAll(): Promise<void> {
+    this.#isApplying = true;
+    for (let next = this.#wanted; next !== undefined; next = this.#wanted) {
+      this.#wanted = undefined;
+      await this.#apply(next.entries);
+    }
+    // What came meanwhile without a table of its own is covered, too.
+    this.#appliedSequence = this.#wantedSequence;
+    this.#isApplying = false;
+  }
+
+  async #apply(entries: readonly IngressEntry[]): Promise<void> {
+    const { apply, log, signal } = this.#options;
+    this.#version += 1;
+    try {
+      const deadline = AbortSignal.any([signal, AbortSignal.timeout(APPLY_TIMEOUT_MS)]);
+      const { errors } = await apply(
+        { version: this.#version, listeners: ingressListeners(entries) },
+        deadline,
+      );
+      this.#logErrors(errors.map(({ service, message }) => `${service}: ${message}`));
+    } catch (error) {
+      if (!signal.aborted) log.error({ err: error }, "the ingress process did not take the new table");
+    }
+  }
+
+  /** Ports stay taken for long: said when it changes, not with each table. */
+  #logErrors(errors: readonly string[]): void {
+    const text = errors.join("; ");
+    if (text !== this.#lastErrors && text !== "")
+      this.#options.log.error({ errors }, "published ports do not answer");
+    this.#lastErrors = text;
+  }
+}

@@ -1,0 +1,80 @@
+import { type Assignments, BerthError, type IngressEntry, type Welcome } from "@berth/proto";
+import type { Logger } from "pino";
+import type { Worker } from "../loop/worker.js";
+import { AssignmentSet } from "./assignment-set.js";
+import type { IngressSync } from "./ingress-sync.js";
+import type { LogRelay } from "./log-relay.js";
+import type { SessionHandler } from "./session.js";
+
+export interface ObedienceOptions {
+  readonly worker: Pick<Worker, "assign">;
+  readonly ingress: IngressSync;
+  readonly logs: LogRelay;
+  readonly log: Logger;
+  /** The highest epoch and the last table that an earlier run of the agent has seen. */
+  readonly epoch: number;
+  readonly table: readonly IngressEntry[];
+  /** Writes epoch and table down; resolves when they are on disk. */
+  readonly persist: () => Promise<void>;
+  readonly persistSoon: () => void;
+}
+
+/** Passes the leader's orders on, and refuses those of a leader that has been deposed. */
+export class Obedience implements SessionHandler {
+  readonly #options: ObedienceOptions;
+  #assignments = new AssignmentSet();
+  #epoch: number;
+  #table: readonly IngressEntry[];
+
+  constructor(options: ObedienceOptions) {
+    this.#options = options;
+    this.#epoch = options.epoch;
+    this.#table = options.table;
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  get table(): readonly IngressEntry[] {
+    return this.#table;
+  }
+
+  async onWelcome({ epoch }: Welcome): Promise<void> {
+    if (epoch < this.#epoch) {
+      throw new BerthError({
+        code: "BERTH_STALE_EPOCH",
+        message: `the server leads in epoch ${epoch}, but this node has had orders of epoch ${this.#epoch}: it is not the leader any more`,
+      });
+    }
+    this.#assignments = new AssignmentSet();
+    if (epoch > this.#epoch) {
+      this.#epoch = epoch;
+      await this.#options.persist();
+    }
+    this.#options.log.info({ epoch }, "joined the cluster");
+  }
+
+  onAssignments(message: Assignments): void {
+    const { worker, ingress, persistSoon } = this.#options;
+    const result = this.#assignments.apply(message, Date.now());
+    if (result.kind === "gap") throw new BerthError({ code: "BERTH_PROTOCOL", message: result.reason });
+    worker.assign(result.change);
+    ingress.update(result.sequence, result.ingress);
+    if (result.ingress === undefined) return;
+    this.#table = result.ingress;
+    persistSoon();
+  }
+
+  onStartLogs(...args: Parameters<LogRelay["start"]>): void {
+    this.#options.logs.start(...args);
+  }
+
+  onStopLogs(requestId: string): void {
+    this.#options.logs.stop(requestId);
+  }
+
+  appliedSequence(): number {
+    return this.#options.ingress.appliedSequence;
+  }
+}
