@@ -69,13 +69,13 @@ function restartsOfNew(
 ): number | undefined {
   if (step.kind === "fill") return step.restarts;
   if (step.kind !== "replace" || !chosen || !startFirst) return undefined;
-  if (step.trial.kind === "failed") return undefined;
+  if (step.trial.kind === "held") return undefined;
   return step.trial.kind === "retry" ? step.trial.restarts : 0;
 }
 
 function dueOf(step: SlotStep): number | undefined {
   if (step.kind === "wait") return step.atMs;
-  return step.kind === "replace" && step.trial.kind === "failed" ? step.trial.atMs : undefined;
+  return step.kind === "replace" && step.trial.kind === "held" ? step.trial.atMs : undefined;
 }
 
 /** A slot that looks for a node for a new task stays nowhere, even while its old task still runs. */

@@ -14,8 +14,8 @@ export function problemOf(slot: Slot, step: SlotStep): Problem | undefined {
     case "given-up":
       return { why: step.why, slot };
     case "replace":
-      return step.trial.kind === "failed"
-        ? { why: `its new task failed: ${step.trial.why}`, slot }
+      return step.trial.kind === "held"
+        ? { why: `its replacement is held up: ${step.trial.why}`, slot }
         : undefined;
     default:
       return undefined;

@@ -77,7 +77,7 @@ function holdReason({ slot, step }: SlotDecision): string {
     case "given-up":
       return `${name} does not run${parenthesis(step.why)}`;
     case "replace":
-      return `the new task of ${name} failed${step.trial.kind === "failed" ? parenthesis(step.trial.why) : ""}`;
+      return `${name} runs no new task yet${step.trial.kind === "held" ? parenthesis(step.trial.why) : ""}`;
     default:
       return `${name} is being filled`;
   }

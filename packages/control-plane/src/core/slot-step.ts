@@ -26,7 +26,8 @@ export type Trial =
   | { readonly kind: "none" }
   /** It failed; the next may be made now. */
   | { readonly kind: "retry"; readonly restarts: number }
-  | { readonly kind: "failed"; readonly why: string; readonly atMs?: number };
+  /** None may be made before that time, or before something else changes. */
+  | { readonly kind: "held"; readonly why: string; readonly atMs?: number };
 
 export interface SlotContext {
   readonly spec: ServiceSpec;
@@ -44,6 +45,8 @@ export interface SlotDecision {
   readonly superfluous: readonly Task[];
 }
 
+const NOT_STOPPED = "its former task has not confirmed that it stopped";
+
 /** Looks at one slot alone; what the rest of the service allows is the rollout's business. */
 export function decideSlot(slot: Slot, context: SlotContext): SlotDecision {
   const good = slot.active.filter((task) => isCurrent(task, context) && !isDrained(task, context));
@@ -52,8 +55,8 @@ export function decideSlot(slot: Slot, context: SlotContext): SlotDecision {
   const pending = slot.pending.find((task) => mayWaitForNode(task, slot, context));
   const superfluous = slot.pending.filter((task) => task !== pending);
   if (pending !== undefined) return { slot, step: { kind: "pending", task: pending }, superfluous };
-  const { step, completed } = withoutCurrent(slot, context);
-  return { slot, step, superfluous: completed ? [...superfluous, ...slot.active] : superfluous };
+  const bare = withoutCurrent(slot, context);
+  return { slot, step: bare.step, superfluous: [...superfluous, ...bare.superfluous] };
 }
 
 /** Whether a task runs what the service now asks for. */
@@ -75,24 +78,14 @@ function aroundBest(slot: Slot, best: Task): SlotDecision {
   return { slot, step: { kind: "settled" }, superfluous: [...others, ...slot.pending] };
 }
 
-interface EmptyStep {
-  readonly step: SlotStep;
-  /** The current version has done its work here, so what else is active can go. */
-  readonly completed: boolean;
-}
+type BareDecision = Pick<SlotDecision, "step" | "superfluous">;
 
-function withoutCurrent(slot: Slot, context: SlotContext): EmptyStep {
+function withoutCurrent(slot: Slot, context: SlotContext): BareDecision {
   const { spec, templateVersion, now } = context;
   const restart = decideRestart({ ended: slot.ended, policy: spec.task?.restart, templateVersion, now });
-  const running = slot.active[0];
-  if (running !== undefined) return besideOld(running, restart, slot, context);
-  if (slot.stopping.length > 0) {
-    return {
-      step: { kind: "wait", why: "its former task has not confirmed that it stopped" },
-      completed: false,
-    };
-  }
-  return { step: emptyStep(restart, slot), completed: false };
+  if (slot.active.length > 0) return besideOld(slot, restart, context);
+  if (slot.stopping.length > 0) return { step: { kind: "wait", why: NOT_STOPPED }, superfluous: [] };
+  return { step: emptyStep(restart, slot), superfluous: [] };
 }
 
 function emptyStep(restart: RestartDecision, slot: Slot): SlotStep {
@@ -108,26 +101,43 @@ function emptyStep(restart: RestartDecision, slot: Slot): SlotStep {
   }
 }
 
-function besideOld(running: Task, restart: RestartDecision, slot: Slot, context: SlotContext): EmptyStep {
-  const because = isCurrent(running, context) ? "drained" : "outdated";
-  const replace = (trial: Trial): EmptyStep => ({
-    step: { kind: "replace", because, trial },
-    completed: false,
-  });
-  const newest = slot.ended[0];
-  const tried =
-    newest !== undefined && isCurrent(newest, context) && newest.createdAtMs > running.createdAtMs;
-  if (!tried || !context.startFirst) return replace({ kind: "none" });
+/** Of several old tasks (an update overtook another) the one that serves stays until the newest version does. */
+function besideOld(slot: Slot, restart: RestartDecision, context: SlotContext): BareDecision {
+  const keeper = slot.active.find(runsWell) ?? slot.active.at(-1);
+  const superfluous = slot.active.filter((task) => task !== keeper);
+  if (restart.kind === "completed" && wasTried(slot, keeper, context)) {
+    return { step: { kind: "settled" }, superfluous: slot.active };
+  }
+  const because = keeper !== undefined && isCurrent(keeper, context) ? "drained" : "outdated";
+  const crowded = superfluous.length + slot.stopping.length > 0;
+  const trial: Trial = crowded ? { kind: "held", why: NOT_STOPPED } : trialOf(slot, keeper, restart, context);
+  return { step: { kind: "replace", because, trial }, superfluous };
+}
+
+function trialOf(
+  slot: Slot,
+  keeper: Task | undefined,
+  restart: RestartDecision,
+  context: SlotContext,
+): Trial {
+  if (!wasTried(slot, keeper, context)) return { kind: "none" };
   switch (restart.kind) {
     case "now":
-      return replace({ kind: "retry", restarts: restart.restarts });
+      return { kind: "retry", restarts: restart.restarts };
     case "at":
-      return replace({ kind: "failed", why: lastWords(slot), atMs: restart.atMs });
+      return { kind: "held", why: lastWords(slot), atMs: restart.atMs };
     case "completed":
-      return { step: { kind: "settled" }, completed: true };
+      return { kind: "none" };
     default:
-      return replace({ kind: "failed", why: `${restart.why} (${lastWords(slot)})` });
+      return { kind: "held", why: `${restart.why} (${lastWords(slot)})` };
   }
+}
+
+/** Whether a start-first replacement was made for this task and has ended. */
+function wasTried(slot: Slot, keeper: Task | undefined, context: SlotContext): boolean {
+  const newest = slot.ended[0];
+  if (!context.startFirst || newest === undefined || keeper === undefined) return false;
+  return isCurrent(newest, context) && newest.createdAtMs > keeper.createdAtMs;
 }
 
 function lastWords(slot: Slot): string {

@@ -16,9 +16,16 @@ import { type Demand, demandOf, occupies } from "./occupancy.js";
 export const GIB = 1024 ** 3;
 export const CPU = 1e9;
 
-type Partial_<T extends { fromPartial: (value: never) => unknown }> = Parameters<T["fromPartial"]>[0];
+/** Any part of a record; of a union's member at least which one it is. */
+type Part<T> = T extends { $case: infer Case; value: infer Value }
+  ? { $case: Case; value: Part<Value> }
+  : T extends readonly (infer Item)[]
+    ? Part<Item>[]
+    : T extends object
+      ? { [Key in keyof T]?: Part<T[Key]> }
+      : T;
 
-export function buildSpec(over: Partial_<typeof ServiceSpec> = {}): ServiceSpec {
+export function buildSpec(over: Part<ServiceSpec> = {}): ServiceSpec {
   return ServiceSpec.fromPartial({
     name: "shop_web",
     stack: "shop",
@@ -28,11 +35,11 @@ export function buildSpec(over: Partial_<typeof ServiceSpec> = {}): ServiceSpec 
   });
 }
 
-export function buildService(over: Partial_<typeof Service> = {}): Service {
+export function buildService(over: Part<Service> = {}): Service {
   return Service.fromPartial({ id: "s1", spec: buildSpec(), version: 1, templateVersion: 1, ...over });
 }
 
-export function buildTask(over: Partial_<typeof Task> = {}): Task {
+export function buildTask(over: Part<Task> = {}): Task {
   return Task.fromPartial({
     id: "t1",
     serviceId: "s1",
@@ -47,7 +54,7 @@ export function buildTask(over: Partial_<typeof Task> = {}): Task {
   });
 }
 
-export function buildNode(over: Partial_<typeof Node> = {}): Node {
+export function buildNode(over: Part<Node> = {}): Node {
   const { description, ...rest } = over;
   return Node.fromPartial({
     id: "n1",

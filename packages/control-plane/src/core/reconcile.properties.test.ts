@@ -1,0 +1,334 @@
+import {
+  Availability,
+  DesiredState,
+  NodeState,
+  PortSpec_Mode,
+  PortSpec_Protocol,
+  type ServiceSpec,
+  type Task,
+  UpdateConfig_Order,
+} from "@berth/proto";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { convergence } from "./converge.js";
+import type { Action } from "./plan.js";
+import { reconcile } from "./reconcile.js";
+import { replicasOf } from "./replicated.js";
+import { isEnded, isPending, isWanted, runsWell } from "./task-state.js";
+import { buildSpec, CPU, GIB, idSequence } from "./test-records.js";
+import { World, worldNodes } from "./test-world.js";
+
+const NODES = 4;
+const { STOP_FIRST, START_FIRST } = UpdateConfig_Order;
+
+type Event =
+  | { readonly kind: "scale"; readonly replicas: number }
+  | { readonly kind: "update" }
+  | { readonly kind: "relabel" }
+  | { readonly kind: "availability"; readonly node: number; readonly availability: Availability }
+  | { readonly kind: "power"; readonly node: number; readonly state: NodeState }
+  | { readonly kind: "agent"; readonly pick: number; readonly fails: boolean }
+  | { readonly kind: "time"; readonly ms: number };
+
+const node = fc.integer({ min: 1, max: NODES });
+const event: fc.Arbitrary<Event> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant("agent" as const),
+      pick: fc.nat(99),
+      fails: fc.constant(false),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("agent" as const), pick: fc.nat(99), fails: fc.constant(true) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("scale" as const), replicas: fc.integer({ min: 0, max: 8 }) }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("update" as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("relabel" as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant("availability" as const),
+      node,
+      availability: fc.constantFrom(Availability.ACTIVE, Availability.PAUSE, Availability.DRAIN),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant("power" as const),
+      node,
+      state: fc.constantFrom(NodeState.READY, NodeState.DOWN),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("time" as const), ms: fc.integer({ min: 1, max: 90_000 }) }),
+  },
+);
+
+const spec: fc.Arbitrary<ServiceSpec> = fc
+  .record({
+    replicas: fc.integer({ min: 0, max: 8 }),
+    isGlobal: fc.boolean(),
+    parallelism: fc.integer({ min: 0, max: 3 }),
+    order: fc.constantFrom(STOP_FIRST, START_FIRST),
+    delayMs: fc.constantFrom(0, 5_000),
+    maxReplicasPerNode: fc.constantFrom(0, 0, 1, 3),
+    cpus: fc.constantFrom(0, 0, 1, 3),
+    memory: fc.constantFrom(0, 0, 1, 3),
+    hostPort: fc.constantFrom(0, 0, 8080),
+  })
+  .map((made) =>
+    buildSpec({
+      mode: made.isGlobal
+        ? { $case: "global", value: {} }
+        : { $case: "replicated", value: { replicas: made.replicas } },
+      placement: { maxReplicasPerNode: made.maxReplicasPerNode },
+      update: { parallelism: made.parallelism, order: made.order, delayMs: made.delayMs },
+      task: {
+        container: { image: "web:1" },
+        reservations: { nanoCpus: made.cpus * CPU, memoryBytes: made.memory * GIB },
+      },
+      ports:
+        made.hostPort === 0
+          ? []
+          : [{ target: 80, published: 8080, protocol: PortSpec_Protocol.TCP, mode: PortSpec_Mode.HOST }],
+    }),
+  );
+
+function happen(world: World, event: Event): void {
+  switch (event.kind) {
+    case "scale":
+      if (world.spec.mode?.$case === "global") return;
+      world.change(
+        { ...world.spec, mode: { $case: "replicated", value: { replicas: event.replicas } } },
+        { template: false },
+      );
+      return;
+    case "update":
+      world.change(world.spec, { template: true });
+      return;
+    case "relabel":
+      world.change({ ...world.spec, labels: { at: String(world.now) } }, { template: false });
+      return;
+    case "availability":
+      world.setNode(`n${event.node}`, { availability: event.availability });
+      return;
+    case "power":
+      world.setNode(`n${event.node}`, { state: event.state });
+      return;
+    case "agent": {
+      const ids = [...world.tasks.keys()];
+      world.advance(ids[event.pick % Math.max(1, ids.length)] ?? "", event);
+      return;
+    }
+    case "time":
+      world.now += event.ms;
+  }
+}
+
+/** Plays the events, deciding after each, and calls `check` whenever the world has settled. */
+function play(
+  input: { readonly spec: ServiceSpec; readonly events: readonly Event[] },
+  check: (world: World) => void,
+  observe?: (action: Action, world: World) => void,
+): World {
+  const world = new World({ spec: input.spec, nodes: worldNodes(NODES), ...(observe ? { observe } : {}) });
+  world.settle();
+  for (const one of input.events) {
+    world.now += 10;
+    happen(world, one);
+    world.settle();
+    check(world);
+  }
+  return world;
+}
+
+const history = fc.record({ spec, events: fc.array(event, { maxLength: 60 }) });
+const slotOf = (task: Task): string => (task.slot === 0 ? task.nodeId : String(task.slot));
+
+function count<T>(items: readonly T[], key: (item: T) => string): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const item of items) counts.set(key(item), (counts.get(key(item)) ?? 0) + 1);
+  return counts;
+}
+
+describe("reconcile() over random histories", () => {
+  it("comes to rest with all that fits running once faults stop", () => {
+    fc.assert(
+      fc.property(history, (input) => {
+        const world = play(input, () => undefined);
+        for (const id of world.nodes.keys()) {
+          world.setNode(id, { state: NodeState.READY, availability: Availability.ACTIVE });
+        }
+        world.comeToRest();
+        const { converged, desired, running, reasons } = convergence(world.view, world.cluster);
+        const waiting = [...world.tasks.values()].filter(isPending);
+        expect(reasons.length > 0).toBe(!converged);
+        expect(converged).toBe(waiting.length === 0);
+        expect(running + waiting.length).toBeGreaterThanOrEqual(desired);
+        expect(world.live().every((task) => isWanted(task))).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("stop-first never has two live tasks in a slot, start-first never more than two", () => {
+    fc.assert(
+      fc.property(history, (input) => {
+        const limit = input.spec.update?.order === START_FIRST ? 2 : 1;
+        play(input, (world) => {
+          for (const tasks of count(world.live(), slotOf).values()) expect(tasks).toBeLessThanOrEqual(limit);
+        });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("never has more wanted slots than replicas", () => {
+    fc.assert(
+      fc.property(history, (input) => {
+        play(input, (world) => {
+          const wanted = [...world.tasks.values()].filter((task) => isWanted(task) && !isEnded(task));
+          const limit = world.spec.mode?.$case === "global" ? NODES : replicasOf(world.spec);
+          const pending = wanted.filter((task) => slotOf(task) === "");
+          const slots = count(wanted, slotOf).size - (pending.length > 0 ? 1 : 0);
+          expect(slots).toBeLessThanOrEqual(limit);
+          expect(pending.length).toBeLessThanOrEqual(NODES);
+        });
+      }),
+    );
+  });
+
+  it("never over-commits a node, its host ports or the limit per node", () => {
+    fc.assert(
+      fc.property(history, (input) => {
+        play(input, (world) => {
+          const max = world.spec.placement?.maxReplicasPerNode ?? 0;
+          const isGlobal = world.spec.mode?.$case === "global";
+          const { nanoCpus = 0, memoryBytes = 0 } = world.spec.task?.reservations ?? {};
+          for (const tasks of count(world.live(), (task) => task.nodeId).values()) {
+            expect(tasks * nanoCpus).toBeLessThanOrEqual(4 * CPU);
+            expect(tasks * memoryBytes).toBeLessThanOrEqual(8 * GIB);
+            if (world.spec.ports.length > 0) expect(tasks).toBe(1);
+            if (max > 0 && !isGlobal) expect(tasks).toBeLessThanOrEqual(max);
+          }
+        });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("never stops a task that runs well and is current, but to scale down or because of its node", () => {
+    fc.assert(
+      fc.property(history, (input) => {
+        let replicas = replicasOf(input.spec);
+        const observe = (action: Action, world: World): void => {
+          if (action.kind !== "set-desired" || !runsWell(action.task) || !isWanted(action.task)) return;
+          if (action.task.specVersion < world.service.templateVersion) return;
+          const { availability } = world.nodes.get(action.task.nodeId) ?? {};
+          const twin = world
+            .live()
+            .some((task) => task !== action.task && slotOf(task) === slotOf(action.task) && runsWell(task));
+          const scaledDown = replicasOf(world.spec) < replicas && action.desired === DesiredState.REMOVE;
+          expect(scaledDown || twin || availability === Availability.DRAIN).toBe(true);
+        };
+        play(input, (world) => (replicas = replicasOf(world.spec)), observe);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("gives every task without a node a reason", () => {
+    fc.assert(
+      fc.property(history, (input) => {
+        play(input, (world) => {
+          for (const task of world.tasks.values()) {
+            if (isPending(task)) expect(task.status?.message).not.toBe("");
+          }
+        });
+      }),
+    );
+  });
+
+  it("keeps the history of a slot short", () => {
+    fc.assert(
+      fc.property(history, (input) => {
+        play(input, (world) => {
+          const ended = [...world.tasks.values()].filter(
+            (task) => isEnded(task) && task.desiredState < DesiredState.REMOVE,
+          );
+          for (const tasks of count(ended, slotOf).values()) expect(tasks).toBeLessThanOrEqual(5);
+        });
+      }),
+    );
+  });
+
+  it("decides the same whatever the order of tasks and nodes", () => {
+    fc.assert(
+      fc.property(history, fc.infiniteStream(fc.nat()), (input, keys) => {
+        play(input, (world) => {
+          world.now += 1_000;
+          const shuffle = <T>(items: Iterable<T>): readonly T[] =>
+            [...items]
+              .map((item) => ({ item, key: keys.next().value }))
+              .sort((a, b) => a.key - b.key)
+              .map(({ item }) => item);
+          const plan = (tasks: readonly Task[], nodes: typeof world.cluster.nodes) =>
+            reconcile({ ...world.view, tasks }, { nodes }, { now: world.now, newId: idSequence() });
+          const { nodes } = world.cluster;
+          const straight = plan(world.view.tasks, nodes);
+          const shuffled = plan(shuffle(world.view.tasks), new Map(shuffle(nodes)));
+          const byTask = (actions: readonly Action[]): readonly Action[] =>
+            [...actions].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+          expect(byTask(shuffled.actions)).toEqual(byTask(straight.actions));
+          expect(shuffled.requeueAtMs).toBe(straight.requeueAtMs);
+        });
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("removes a service and all its records, dead nodes or not", () => {
+    fc.assert(
+      fc.property(history, (input) => {
+        const world = play(input, () => undefined);
+        world.service = { ...world.service, removing: true };
+        world.comeToRest();
+        expect(world.removed).toBe(true);
+        expect(world.tasks.size).toBe(0);
+      }),
+    );
+  });
+
+  it("ends balanced after scaling up, down and up again", () => {
+    const size = fc.integer({ min: 0, max: 20 });
+    fc.assert(
+      fc.property(
+        fc.array(size, { minLength: 1, maxLength: 6 }),
+        fc.integer({ min: 1, max: 6 }),
+        (sizes, nodes) => {
+          const world = new World({ spec: buildSpec(), nodes: worldNodes(nodes) });
+          for (const replicas of sizes) {
+            happen(world, { kind: "scale", replicas });
+            world.comeToRest();
+            const counts = [...world.nodes.keys()].map(
+              (id) => world.live().filter((task) => task.nodeId === id).length,
+            );
+            expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1);
+            expect(world.live().length).toBe(replicas);
+          }
+        },
+      ),
+    );
+  });
+});
+
+const keyOf = (action: Action): string =>
+  action.kind === "remove-service" ? "" : `${action.task.id}/${action.kind}`;

@@ -1,0 +1,151 @@
+/** A small world for property tests: one service, some nodes, and agents that do what they are told when asked to. */
+import {
+  type Availability,
+  DesiredState,
+  Health,
+  type Node,
+  NodeState,
+  type Service,
+  type ServiceSpec,
+  type Task,
+  TaskState,
+} from "@berth/proto";
+import { taskAfter } from "./apply-action.js";
+import type { ClusterView, ServiceView } from "./model.js";
+import { occupies } from "./occupancy.js";
+import type { Action, Plan } from "./plan.js";
+import { reconcile } from "./reconcile.js";
+import { isEnded, isPending } from "./task-state.js";
+import { buildCluster, buildNode, buildService, idSequence } from "./test-records.js";
+import { transition } from "./transition.js";
+
+/** No plan of these small worlds needs more rounds than this to come to rest. */
+const MAX_ROUNDS = 10;
+
+export class World {
+  readonly nodes = new Map<string, Node>();
+  readonly tasks = new Map<string, Task>();
+  readonly #newId = idSequence("t");
+  readonly #observe: (action: Action, world: World) => void;
+  service: Service;
+  spec: ServiceSpec;
+  now = 1_000_000;
+  removed = false;
+  dueMs: number | undefined;
+
+  constructor(options: {
+    readonly spec: ServiceSpec;
+    readonly nodes: readonly Node[];
+    /** Sees each action before it is applied. */
+    readonly observe?: (action: Action, world: World) => void;
+  }) {
+    this.spec = options.spec;
+    this.service = buildService({ spec: options.spec });
+    this.#observe = options.observe ?? (() => undefined);
+    for (const node of options.nodes) this.nodes.set(node.id, node);
+  }
+
+  get view(): ServiceView {
+    return { service: this.service, spec: this.spec, tasks: [...this.tasks.values()] };
+  }
+
+  get cluster(): ClusterView {
+    return buildCluster([...this.nodes.values()], [this.view]);
+  }
+
+  plan(): Plan {
+    return reconcile(this.view, this.cluster, { now: this.now, newId: this.#newId });
+  }
+
+  /** Plans and applies until there is nothing to do; throws if that never comes. */
+  settle(): void {
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      if (this.removed) return;
+      const plan = this.plan();
+      for (const action of plan.actions) this.#apply(action);
+      this.dueMs = plan.requeueAtMs;
+      if (plan.actions.length === 0) return;
+    }
+    throw new Error("the plan never became empty");
+  }
+
+  #apply(action: Action): void {
+    this.#observe(action, this);
+    if (action.kind === "remove-service") {
+      this.removed = true;
+      return;
+    }
+    const after = taskAfter(action, this.now);
+    if (after === undefined) this.tasks.delete(action.task.id);
+    else this.tasks.set(after.id, after);
+  }
+
+  change(spec: ServiceSpec, { template }: { readonly template: boolean }): void {
+    const version = this.service.version + 1;
+    this.spec = spec;
+    this.service = {
+      ...this.service,
+      spec,
+      version,
+      templateVersion: template ? version : this.service.templateVersion,
+    };
+  }
+
+  setNode(id: string, change: { availability?: Availability; state?: NodeState }): void {
+    const node = this.nodes.get(id);
+    if (node !== undefined) this.nodes.set(id, { ...node, ...change });
+  }
+
+  /** Lets the agent of one task take its next step; `fails` ends a task that should go on. */
+  advance(taskId: string, { fails }: { readonly fails: boolean }): void {
+    const task = this.tasks.get(taskId);
+    if (task === undefined || isPending(task)) return;
+    if (this.nodes.get(task.nodeId)?.state !== NodeState.READY) return;
+    const removed = task.desiredState === DesiredState.REMOVE;
+    const state = nextState(task, fails);
+    if (state === undefined && !removed) return;
+    const health = Health.UNSPECIFIED;
+    const status = {
+      state: state ?? TaskState.SHUTDOWN,
+      message: "",
+      sinceMs: 0,
+      containerId: "c",
+      health,
+      ports: [],
+    };
+    const outcome = transition(task, { nodeId: task.nodeId, status, removed }, this.now);
+    if (outcome.kind === "updated") this.tasks.set(taskId, outcome.task);
+    if (outcome.kind === "deleted") this.tasks.delete(taskId);
+  }
+
+  /** Agents work and time passes until nothing more happens; throws if that never comes. */
+  comeToRest(): void {
+    for (let round = 0; round < 400; round += 1) {
+      this.settle();
+      if (this.removed) return;
+      const before = [...this.tasks.values()];
+      for (const task of before) this.advance(task.id, { fails: false });
+      const changed = before.some((task) => this.tasks.get(task.id) !== task);
+      if (!changed && this.dueMs === undefined) return;
+      this.now = changed ? this.now + 100 : Math.max(this.now + 1, this.dueMs ?? 0);
+    }
+    throw new Error("the world never came to rest");
+  }
+
+  live(): readonly Task[] {
+    return [...this.tasks.values()].filter(occupies);
+  }
+}
+
+function nextState(task: Task, fails: boolean): TaskState | undefined {
+  if (isEnded(task)) return undefined;
+  if (task.desiredState >= DesiredState.SHUTDOWN) return TaskState.SHUTDOWN;
+  if (fails) return TaskState.FAILED;
+  const state = task.status?.state ?? TaskState.NEW;
+  if (state === TaskState.ASSIGNED) return TaskState.PREPARING;
+  if (state === TaskState.PREPARING) return TaskState.STARTING;
+  return state === TaskState.STARTING ? TaskState.RUNNING : undefined;
+}
+
+export const worldNodes = (count: number): readonly Node[] =>
+  Array.from({ length: count }, (_, index) => buildNode({ id: `n${index + 1}` }));
