@@ -1,0 +1,60 @@
+import type { Position } from "./source.js";
+
+/** Something to say about a place in a Compose file. Errors stop the deploy, warnings do not. */
+export interface Diagnostic {
+  readonly severity: "error" | "warning";
+  readonly at: Position;
+  /** `services.web.ports[0]`; empty for the whole file. */
+  readonly path: string;
+  readonly message: string;
+}
+
+export interface Place {
+  readonly at: Position;
+  readonly path: string;
+}
+
+/** Past this nobody reads on, and a broken file should not fill a terminal. */
+const MAX_DIAGNOSTICS = 200;
+
+/** Collects what is found while a file is read, so that all of it is said at once. */
+export class Diagnostics {
+  readonly #found = new Map<string, Diagnostic>();
+
+  error(place: Place, message: string): void {
+    this.#add({ severity: "error", at: place.at, path: place.path, message });
+  }
+
+  warn(place: Place, message: string): void {
+    this.#add({ severity: "warning", at: place.at, path: place.path, message });
+  }
+
+  get hasErrors(): boolean {
+    return [...this.#found.values()].some(({ severity }) => severity === "error");
+  }
+
+  hasErrorAt(place: Place): boolean {
+    return [...this.#found.values()].some(
+      ({ severity, at, path }) => severity === "error" && at.start === place.at.start && path === place.path,
+    );
+  }
+
+  /** In the order of the files as they were first seen, and of the places in them. */
+  sorted(): readonly Diagnostic[] {
+    const found = [...this.#found.values()];
+    const fileOrder = new Map<string, number>();
+    for (const { at } of found) {
+      if (!fileOrder.has(at.source.name)) fileOrder.set(at.source.name, fileOrder.size);
+    }
+    const order = ({ at }: Diagnostic): number => fileOrder.get(at.source.name) ?? 0;
+    return found.toSorted((a, b) => order(a) - order(b) || a.at.start - b.at.start);
+  }
+
+  /** An anchor's mistake is met once per alias: the same words about the same place count once. */
+  #add(diagnostic: Diagnostic): void {
+    if (this.#found.size >= MAX_DIAGNOSTICS) return;
+    const { at, message, severity } = diagnostic;
+    const key = `${severity} ${at.source.name}:${at.start} ${message}`;
+    if (!this.#found.has(key)) this.#found.set(key, diagnostic);
+  }
+}

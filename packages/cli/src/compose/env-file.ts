@@ -1,0 +1,153 @@
+import type { Diagnostics } from "./diagnostics.js";
+import type { Position, Source } from "./source.js";
+import { interpolate, type Lookup } from "./template.js";
+
+export interface EnvFileOptions {
+  /** Variables that win over those of the file when a value names them, and that a key alone takes its value from. */
+  readonly lookup: Lookup;
+  readonly diagnostics: Diagnostics;
+  /** `raw`: nothing in a value is interpreted, neither quotes nor variables nor comments. */
+  readonly format: "compose" | "raw";
+}
+
+const ASSIGNMENT = /[ \t]*(?:export[ \t]+)?([^\s=:#]+)[ \t]*([=:]?)[ \t]*/y;
+const KEY = /^[\w.[\]-]+$/;
+const INLINE_COMMENT = /\s#.*$/;
+const ESCAPE = /\\([abfnrtv"'\\$])/g;
+const ESCAPED: Readonly<Record<string, string>> = {
+  a: "\x07",
+  b: "\b",
+  f: "\f",
+  n: "\n",
+  r: "\r",
+  t: "\t",
+  v: "\v",
+  // The template turns it into one dollar sign.
+  $: "$$",
+};
+
+/** Reads `.env` and `env_file` files as Compose does. Lines that make no sense are reported and left out. */
+export function parseEnvFile(source: Source, options: EnvFileOptions): ReadonlyMap<string, string> {
+  return options.format === "raw" ? parseRaw(source) : new EnvFileReader(source, options).read();
+}
+
+function parseRaw(source: Source): ReadonlyMap<string, string> {
+  const lines = source.text.split(/\r?\n/).filter((line) => line.includes("=") && !line.startsWith("#"));
+  return new Map(lines.map((line) => splitOnce(line, "=")));
+}
+
+/** Both sides of the first separator; without one the second is empty. */
+export function splitOnce(text: string, separator: string): readonly [string, string] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + separator.length)];
+}
+
+class EnvFileReader {
+  readonly #source: Source;
+  readonly #text: string;
+  readonly #options: EnvFileOptions;
+  readonly #values = new Map<string, string>();
+  #at = 0;
+
+  constructor(source: Source, options: EnvFileOptions) {
+    this.#source = source;
+    this.#text = source.text;
+    this.#options = options;
+  }
+
+  read(): ReadonlyMap<string, string> {
+    while (this.#at < this.#text.length) this.#line();
+    return this.#values;
+  }
+
+  #line(): void {
+    const start = this.#at;
+    const lineEnd = this.#lineEnd(start);
+    const line = this.#text.slice(start, lineEnd).trim();
+    if (line === "" || line.startsWith("#")) {
+      this.#at = lineEnd + 1;
+      return;
+    }
+    ASSIGNMENT.lastIndex = start;
+    const [matched = "", key = "", separator = ""] = ASSIGNMENT.exec(this.#text) ?? [];
+    const valueAt = start + matched.length;
+    if (!KEY.test(key) || (separator === "" && valueAt < lineEnd && this.#text[valueAt] !== "\r")) {
+      this.#problem(start, lineEnd, `${JSON.stringify(line.slice(0, 40))} is not NAME=VALUE`);
+      this.#at = lineEnd + 1;
+      return;
+    }
+    if (separator === "") this.#inherit(key, lineEnd);
+    else this.#assign(key, valueAt, lineEnd);
+  }
+
+  /** A name alone hands the caller's variable on, if there is one. */
+  #inherit(key: string, lineEnd: number): void {
+    const value = this.#options.lookup(key);
+    if (value !== undefined) this.#values.set(key, value);
+    this.#at = lineEnd + 1;
+  }
+
+  #assign(key: string, valueAt: number, lineEnd: number): void {
+    const quote = this.#text[valueAt];
+    if (valueAt < lineEnd && (quote === '"' || quote === "'")) this.#assignQuoted(key, valueAt, quote);
+    else {
+      const value = ` ${this.#text.slice(Math.min(valueAt, lineEnd), lineEnd)}`
+        .replace(INLINE_COMMENT, "")
+        .trim();
+      this.#set(key, value, valueAt);
+      this.#at = lineEnd + 1;
+    }
+  }
+
+  #assignQuoted(key: string, open: number, quote: string): void {
+    let close = this.#text.indexOf(quote, open + 1);
+    while (close >= 0 && isEscaped(this.#text, close)) close = this.#text.indexOf(quote, close + 1);
+    if (close < 0) {
+      this.#problem(open, this.#lineEnd(open), `the quote of ${key} is never closed`);
+      this.#at = this.#text.length;
+      return;
+    }
+    const content = this.#text.slice(open + 1, close).replaceAll("\r\n", "\n");
+    if (quote === "'") this.#values.set(key, content.replaceAll("\\'", "'"));
+    else
+      this.#set(
+        key,
+        content.replace(ESCAPE, (_, letter: string) => ESCAPED[letter] ?? letter),
+        open,
+      );
+    this.#at = this.#lineEnd(close) + 1;
+  }
+
+  #set(key: string, template: string, at: number): void {
+    const { lookup, diagnostics } = this.#options;
+    const result = interpolate(template, (name) => lookup(name) ?? this.#values.get(name));
+    if (result.kind === "invalid") {
+      this.#problem(at, at, result.message);
+      return;
+    }
+    for (const name of result.unset) {
+      const message = `the variable ${name} is not set: an empty text is used`;
+      diagnostics.warn({ at: this.#position(at, at), path: key }, message);
+    }
+    this.#values.set(key, result.text);
+  }
+
+  #lineEnd(from: number): number {
+    const end = this.#text.indexOf("\n", from);
+    return end < 0 ? this.#text.length : end;
+  }
+
+  #problem(start: number, end: number, message: string): void {
+    this.#options.diagnostics.error({ at: this.#position(start, end), path: "" }, message);
+  }
+
+  #position(start: number, end: number): Position {
+    return { source: this.#source, start, end };
+  }
+}
+
+function isEscaped(text: string, at: number): boolean {
+  let backslashes = 0;
+  while (text[at - 1 - backslashes] === "\\") backslashes += 1;
+  return backslashes % 2 === 1;
+}

@@ -1,0 +1,36 @@
+import type { Diagnostic } from "./diagnostics.js";
+import { lineColumn, lineText } from "./source.js";
+
+/** Wider excerpts would wrap. */
+const MAX_EXCERPT = 100;
+
+export interface DiagnosticStyle {
+  /** Show the line itself, with a caret under the place. */
+  readonly excerpt: boolean;
+  /** Colours a part, or gives it back as it is. */
+  readonly paint: (part: "place" | "error" | "warning" | "excerpt", text: string) => string;
+}
+
+export const PLAIN_STYLE: DiagnosticStyle = { excerpt: false, paint: (_, text) => text };
+
+/** `compose.yaml:4:5: services.web.prots: unknown key "prots". Did you mean "ports"?` */
+export function formatDiagnostic(diagnostic: Diagnostic, style: DiagnosticStyle = PLAIN_STYLE): string {
+  const { at, path, message, severity } = diagnostic;
+  const { line, column } = lineColumn(at);
+  const place = style.paint("place", `${at.source.name}:${line}:${column}:`);
+  const label = severity === "warning" ? `${style.paint("warning", "warning:")} ` : "";
+  const head = `${place} ${label}${path === "" ? "" : `${path}: `}${message}`;
+  const excerpt = style.excerpt ? excerptOf(diagnostic) : undefined;
+  return excerpt === undefined ? head : `${head}\n${style.paint("excerpt", excerpt)}`;
+}
+
+function excerptOf({ at }: Diagnostic): string | undefined {
+  const { line, column } = lineColumn(at);
+  const text = lineText(at.source, line).replaceAll("\t", " ");
+  if (text.trim() === "" || column > MAX_EXCERPT) return undefined;
+  const width = Math.min(Math.max(1, at.end - at.start), Math.max(1, text.length - column + 1));
+  const margin = `${line} | `;
+  const caret = `${" ".repeat(margin.length - 2)}| ${" ".repeat(column - 1)}${"^".repeat(width)}`;
+  const clipped = [`${margin}${text}`, caret].map((row) => row.slice(0, MAX_EXCERPT + margin.length).trimEnd());
+  return clipped.map((row) => `  ${row}`).join("\n");
+}

@@ -1,0 +1,33 @@
+import { type Cursor, keyPlace, readFields, readItems, readText } from "../cursor.js";
+import type { KeyTable, ServiceDraft } from "../service-draft.js";
+import { didYouMean } from "../suggest.js";
+
+export const DEPENDENCY_KEYS: KeyTable<ServiceDraft> = {
+  depends_on: (cursor, draft) => {
+    for (const [name, reference] of references(cursor)) checkDependency(name, reference, draft);
+    const message = "not supported yet: services start at the same time, in no order";
+    cursor.diagnostics.warn(keyPlace(cursor), message);
+  },
+};
+
+function references(cursor: Cursor): readonly (readonly [string, Cursor])[] {
+  if (cursor.node.kind === "map") return [...(readFields(cursor) ?? [])];
+  const named: (readonly [string, Cursor])[] = [];
+  for (const item of readItems(cursor) ?? []) {
+    const name = readText(item);
+    if (name !== undefined) named.push([name, item]);
+  }
+  return named;
+}
+
+function checkDependency(name: string, reference: Cursor, draft: ServiceDraft): void {
+  const { serviceNames } = draft.context;
+  if (serviceNames.has(name) || isOptional(reference)) return;
+  const message = `there is no service ${JSON.stringify(name)}${didYouMean(name, serviceNames)}`;
+  reference.diagnostics.error(keyPlace(reference), message);
+}
+
+function isOptional({ node }: Cursor): boolean {
+  const required = node.kind === "map" ? node.entries.get("required")?.value : undefined;
+  return required?.kind === "scalar" && String(required.value) === "false";
+}

@@ -1,0 +1,49 @@
+import { Healthcheck } from "@berth/proto";
+import { applyKeys } from "../apply-keys.js";
+import { type Cursor, readDurationMs, readFlag, readInteger, readText, readTexts } from "../cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+
+const RETRIES = { min: 0, max: 1_000_000 };
+
+export const HEALTH_KEYS: KeyTable<ServiceDraft> = {
+  healthcheck: (cursor, draft) => {
+    const check = Healthcheck.fromPartial({});
+    applyKeys(cursor, HEALTHCHECK_KEYS, check);
+    draft.container.healthcheck = check;
+    draft.origins.set("task.container.healthcheck", cursor);
+  },
+};
+
+const HEALTHCHECK_KEYS: KeyTable<Healthcheck> = {
+  test: rule(readTest, (check, test) => {
+    check.test = [...test];
+  }),
+  interval: rule(readDurationMs, (check, ms) => {
+    check.intervalMs = ms;
+  }),
+  timeout: rule(readDurationMs, (check, ms) => {
+    check.timeoutMs = ms;
+  }),
+  start_period: rule(readDurationMs, (check, ms) => {
+    check.startPeriodMs = ms;
+  }),
+  start_interval: rule(readDurationMs, (check, ms) => {
+    check.startIntervalMs = ms;
+  }),
+  retries: rule(
+    (cursor) => readInteger(cursor, RETRIES),
+    (check, retries) => {
+      check.retries = retries;
+    },
+  ),
+  disable: rule(readFlag, (check, disabled) => {
+    if (disabled) check.test = ["NONE"];
+  }),
+};
+
+/** Docker's list as it is; a string is a command line for a shell. */
+function readTest(cursor: Cursor): readonly string[] | undefined {
+  if (cursor.node.kind === "list") return readTexts(cursor);
+  const line = readText(cursor);
+  return line === undefined ? undefined : ["CMD-SHELL", line];
+}

@@ -1,0 +1,49 @@
+import { PullPolicy } from "@berth/proto";
+import { type Cursor, keyPlace, readText } from "../cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+
+const PULL_POLICIES: ReadonlyMap<string, PullPolicy> = new Map([
+  ["always", PullPolicy.ALWAYS],
+  ["missing", PullPolicy.MISSING],
+  ["if_not_present", PullPolicy.MISSING],
+  ["never", PullPolicy.NEVER],
+]);
+const REFRESH_POLICY = /^(?:build|refresh|daily|weekly|every_(?:\d+[wdhms])+)$/;
+
+export const IMAGE_KEYS: KeyTable<ServiceDraft> = {
+  image: rule(readText, (draft, image, cursor) => {
+    draft.container.image = image;
+    draft.origins.set("task.container.image", cursor);
+  }),
+  build: (cursor, draft) => {
+    if (draft.container.image === "") {
+      const message = "berth does not build: build and push the image, and name it with image:";
+      cursor.diagnostics.error(keyPlace(cursor), message);
+      return;
+    }
+    cursor.diagnostics.warn(
+      keyPlace(cursor),
+      `berth does not build: ${draft.container.image} is pulled as it is`,
+    );
+  },
+  pull_policy: rule(readPullPolicy, (draft, policy) => {
+    draft.container.pullPolicy = policy;
+  }),
+  platform: rule(readText, (draft, platform) => {
+    draft.container.platform = platform;
+  }),
+};
+
+function readPullPolicy(cursor: Cursor): PullPolicy | undefined {
+  const text = readText(cursor);
+  if (text === undefined) return undefined;
+  const policy = PULL_POLICIES.get(text);
+  if (policy !== undefined) return policy;
+  if (!REFRESH_POLICY.test(text)) {
+    const known = [...PULL_POLICIES.keys()].join(", ");
+    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is not possible: use ${known}`);
+    return undefined;
+  }
+  cursor.diagnostics.warn(cursor, `not supported yet: ${text} is taken as "missing"`);
+  return PullPolicy.MISSING;
+}

@@ -1,0 +1,52 @@
+import { resolve } from "node:path";
+import { applyKeys } from "../apply-keys.js";
+import { type Cursor, keyPlace, readOneOrMore, readText, readTextMap } from "../cursor.js";
+import { parseEnvFile } from "../env-file.js";
+import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+import { decodeSource } from "../source.js";
+
+/** The order matters: `labels` wins over the files. */
+export const LABEL_KEYS: KeyTable<ServiceDraft> = {
+  label_file: (cursor, draft) => {
+    for (const item of readOneOrMore(cursor) ?? []) addLabelFile(item, draft);
+  },
+  labels: rule(readTextMap, (draft, labels) => {
+    Object.assign(draft.container.labels, labels);
+  }),
+  annotations: rule(readTextMap, (draft, annotations) => {
+    draft.container.annotations = annotations;
+  }),
+  logging: (cursor, draft) => {
+    const logging: LoggingDraft = { name: "", options: {} };
+    applyKeys(cursor, LOGGING_KEYS, logging);
+    draft.container.logDriver = logging;
+  },
+};
+
+interface LoggingDraft {
+  name: string;
+  options: { [key: string]: string };
+}
+
+const LOGGING_KEYS: KeyTable<LoggingDraft> = {
+  driver: rule(readText, (logging, driver) => {
+    logging.name = driver;
+  }),
+  options: rule(readTextMap, (logging, options) => {
+    logging.options = options;
+  }),
+};
+
+function addLabelFile(cursor: Cursor, draft: ServiceDraft): void {
+  const { project } = draft.context;
+  const path = readText(cursor);
+  if (path === undefined) return;
+  const bytes = project.readFile(resolve(project.directory, path));
+  if (bytes === undefined) {
+    cursor.diagnostics.error(keyPlace(cursor), `there is no file ${path}`);
+    return;
+  }
+  const { lookup } = project;
+  const options = { lookup, diagnostics: cursor.diagnostics, format: "compose" } as const;
+  Object.assign(draft.container.labels, Object.fromEntries(parseEnvFile(decodeSource(path, bytes), options)));
+}

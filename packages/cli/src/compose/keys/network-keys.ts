@@ -1,0 +1,127 @@
+import { isIP } from "node:net";
+import { NetworkMode } from "@berth/proto";
+import {
+  type Cursor,
+  keyPlace,
+  readFields,
+  readItems,
+  readOneOrMore,
+  readText,
+  readTexts,
+  wrongType,
+} from "../cursor.js";
+import { isNull } from "../node.js";
+import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+import { didYouMean } from "../suggest.js";
+import { accept, leaveOut } from "./not-supported.js";
+
+const MODES: ReadonlyMap<string, NetworkMode> = new Map([
+  ["bridge", NetworkMode.BRIDGE],
+  ["default", NetworkMode.BRIDGE],
+  ["host", NetworkMode.HOST],
+  ["none", NetworkMode.NONE],
+]);
+const DEFAULT_NETWORK = "default";
+
+export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
+  network_mode: rule(readNetworkMode, (draft, mode) => {
+    draft.container.networkMode = mode;
+  }),
+  networks: (cursor, draft) => {
+    for (const [name, network] of networkReferences(cursor)) checkNetwork(name, network, draft);
+  },
+  extra_hosts: rule(readExtraHosts, (draft, hosts) => {
+    draft.container.extraHosts = [...hosts];
+  }),
+  dns: rule(readAddresses, (draft, addresses) => {
+    draft.container.dns = [...addresses];
+  }),
+  dns_search: rule(readOneOrMoreTexts, (draft, domains) => {
+    draft.container.dnsSearch = [...domains];
+  }),
+  dns_opt: rule(readTexts, (draft, options) => {
+    draft.container.dnsOptions = [...options];
+  }),
+  expose: accept(),
+  links: leaveOut("services reach each other through published ports, not by name"),
+  external_links: leaveOut("services reach each other through published ports, not by name"),
+  mac_address: leaveOut("Docker picks the address"),
+};
+
+function readNetworkMode(cursor: Cursor): NetworkMode | undefined {
+  const text = readText(cursor);
+  if (text === undefined) return undefined;
+  const mode = MODES.get(text);
+  if (mode === undefined) {
+    const shared = /^(?:service|container):/.test(text);
+    const message = shared
+      ? "not supported yet: sharing the network of another container"
+      : `${JSON.stringify(text)} is not possible: use bridge, host or none${didYouMean(text, MODES.keys())}`;
+    cursor.diagnostics.error(cursor, message);
+  }
+  return mode;
+}
+
+/** The networks that a service names; in the long form with what it says of each. */
+function networkReferences(cursor: Cursor): readonly (readonly [string, Cursor])[] {
+  if (cursor.node.kind === "map") return [...(readFields(cursor) ?? [])];
+  const named: (readonly [string, Cursor])[] = [];
+  for (const item of readItems(cursor) ?? []) {
+    const name = readText(item);
+    if (name !== undefined) named.push([name, item]);
+  }
+  return named;
+}
+
+function checkNetwork(name: string, network: Cursor, draft: ServiceDraft): void {
+  const known = draft.context.networkNames;
+  if (name !== DEFAULT_NETWORK && !known.has(name)) {
+    const message = `there is no network ${JSON.stringify(name)} under networks:${didYouMean(name, known)}`;
+    network.diagnostics.error(keyPlace(network), message);
+    return;
+  }
+  if (network.node.kind !== "map" || isNull(network.node)) return;
+  for (const [key, field] of readFields(network) ?? []) {
+    network.diagnostics.warn(keyPlace(field), `not supported yet: ${key} of a network has no effect`);
+  }
+}
+
+/** `host:address`, `host=address`, or a mapping to one address or several. */
+function readExtraHosts(cursor: Cursor): readonly string[] | undefined {
+  if (cursor.node.kind === "map") {
+    return [...(readFields(cursor) ?? [])].flatMap(([host, field]) =>
+      (readOneOrMore(field) ?? []).flatMap((item) => extraHost(item, host, readText(item))),
+    );
+  }
+  if (cursor.node.kind !== "list") return wrongType(cursor, "a list or a mapping");
+  return (readItems(cursor) ?? []).flatMap((item) => {
+    const text = readText(item);
+    const [, host = "", address] = /^([^=:]+)[=:](.*)$/.exec(text ?? "") ?? [];
+    return text === undefined ? [] : extraHost(item, host || text, address);
+  });
+}
+
+function extraHost(cursor: Cursor, host: string, addressText: string | undefined): readonly string[] {
+  const address = addressText?.replace(/^\[(.*)\]$/, "$1");
+  if (address !== undefined && (address === "host-gateway" || isIP(address) !== 0))
+    return [`${host}:${address}`];
+  const shown =
+    address === undefined ? "no address" : `${JSON.stringify(address)}, which is not an IP address`;
+  cursor.diagnostics.error(cursor, `the host ${JSON.stringify(host)} has ${shown}`);
+  return [];
+}
+
+function readAddresses(cursor: Cursor): readonly string[] | undefined {
+  return readOneOrMore(cursor)?.flatMap((item) => {
+    const address = readText(item);
+    if (address === undefined || isIP(address) !== 0) return address ?? [];
+    item.diagnostics.error(item, `${JSON.stringify(address)} is not an IP address`);
+    return [];
+  });
+}
+
+function readOneOrMoreTexts(cursor: Cursor): readonly string[] | undefined {
+  return readOneOrMore(cursor)
+    ?.map(readText)
+    .filter((text) => text !== undefined);
+}

@@ -1,0 +1,106 @@
+import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "@berth/proto";
+import { applyKeys } from "../apply-keys.js";
+import { type Cursor, readChoice, readInteger, readItems, readText } from "../cursor.js";
+import { parsePortRange, parseProtocol, parseShortPorts, type ShortPort } from "../parse-port.js";
+import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+import { accept } from "./not-supported.js";
+
+const PORT = { min: 1, max: 65_535 };
+const MODES = { ingress: PortSpec_Mode.INGRESS, host: PortSpec_Mode.HOST };
+const PROTOCOLS = { tcp: PortSpec_Protocol.TCP, udp: PortSpec_Protocol.UDP };
+
+export const PORT_KEYS: KeyTable<ServiceDraft> = {
+  ports: (cursor, draft) => {
+    for (const item of readItems(cursor) ?? []) {
+      for (const port of readPorts(item)) {
+        draft.origins.set(`ports[${draft.spec.ports.length}]`, item);
+        draft.spec.ports.push(port);
+      }
+    }
+  },
+};
+
+function readPorts(cursor: Cursor): readonly PortSpec[] {
+  if (cursor.node.kind === "map") return readLongPort(cursor);
+  const text = readText(cursor);
+  if (text === undefined) return [];
+  const parsed = parseShortPorts(text);
+  if (parsed.kind === "invalid") {
+    cursor.diagnostics.error(cursor, parsed.reason);
+    return [];
+  }
+  const { ports, choice } = parsed.value;
+  if (choice !== undefined) warnOfChoice(cursor, choice);
+  return ports.map(portSpec);
+}
+
+function portSpec({ hostIp, published, target, protocol }: ShortPort): PortSpec {
+  return { hostIp, published, target, protocol: PROTOCOLS[protocol], mode: PortSpec_Mode.INGRESS };
+}
+
+function readLongPort(cursor: Cursor): readonly PortSpec[] {
+  const port: PortSpec = {
+    target: 0,
+    published: 0,
+    hostIp: "",
+    protocol: PortSpec_Protocol.TCP,
+    mode: PortSpec_Mode.INGRESS,
+  };
+  applyKeys(cursor, LONG_PORT_KEYS, port);
+  if (port.target !== 0) return [port];
+  const said = cursor.node.kind === "map" && cursor.node.entries.has("target");
+  if (!said) cursor.diagnostics.error(cursor, "a port needs a target: the port in the container");
+  return [];
+}
+
+const LONG_PORT_KEYS: KeyTable<PortSpec> = {
+  target: rule(
+    (cursor) => readInteger(cursor, PORT),
+    (port, target) => {
+      port.target = target;
+    },
+  ),
+  published: rule(readPublished, (port, published) => {
+    port.published = published;
+  }),
+  host_ip: rule(readText, (port, address) => {
+    port.hostIp = address;
+  }),
+  protocol: rule(readProtocol, (port, protocol) => {
+    port.protocol = PROTOCOLS[protocol];
+  }),
+  mode: rule(
+    (cursor) => readChoice(cursor, MODES),
+    (port, mode) => {
+      port.mode = mode;
+    },
+  ),
+  name: accept(),
+  app_protocol: accept(),
+};
+
+function readProtocol(cursor: Cursor): "tcp" | "udp" | undefined {
+  const text = readText(cursor);
+  if (text === undefined) return undefined;
+  const parsed = parseProtocol(text);
+  if (parsed.kind === "value") return parsed.value;
+  cursor.diagnostics.error(cursor, parsed.reason);
+  return undefined;
+}
+
+function readPublished(cursor: Cursor): number | undefined {
+  const text = readText(cursor);
+  if (text === undefined || text === "" || text === "0") return undefined;
+  const range = parsePortRange(text);
+  if (range.kind === "invalid") {
+    cursor.diagnostics.error(cursor, range.reason);
+    return undefined;
+  }
+  if (range.value.length > 1) warnOfChoice(cursor, text);
+  return range.value[0];
+}
+
+function warnOfChoice(cursor: Cursor, range: string): void {
+  const message = `not supported yet: picking a free port of ${range}; the first is used`;
+  cursor.diagnostics.warn(cursor, message);
+}

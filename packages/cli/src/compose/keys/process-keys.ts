@@ -1,0 +1,65 @@
+import type { StringList } from "@berth/proto";
+import { type Cursor, readDurationMs, readFlag, readText, readTexts } from "../cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+import { splitShellWords } from "../shell-words.js";
+
+export const PROCESS_KEYS: KeyTable<ServiceDraft> = {
+  entrypoint: rule(readCommandLine, (draft, words) => {
+    draft.container.entrypoint = words;
+  }),
+  command: rule(readCommandLine, (draft, words) => {
+    draft.container.command = words;
+  }),
+  working_dir: rule(readText, (draft, path, cursor) => {
+    draft.container.workingDir = path;
+    draft.origins.set("task.container.working_dir", cursor);
+  }),
+  user: rule(readText, (draft, user) => {
+    draft.container.user = user;
+  }),
+  group_add: rule(readTexts, (draft, groups) => {
+    draft.container.groupAdd = [...groups];
+  }),
+  hostname: rule(readText, (draft, hostname, cursor) => {
+    draft.container.hostname = hostname;
+    draft.origins.set("task.container.hostname", cursor);
+  }),
+  domainname: rule(readText, (draft, domainname) => {
+    draft.container.domainname = domainname;
+  }),
+  tty: rule(readFlag, (draft, tty) => {
+    draft.container.tty = tty;
+  }),
+  stdin_open: rule(readFlag, (draft, open) => {
+    draft.container.stdinOpen = open;
+  }),
+  init: rule(readFlag, (draft, init) => {
+    draft.container.init = init;
+  }),
+  stop_signal: rule(readText, (draft, signal) => {
+    draft.container.stopSignal = signal;
+  }),
+  stop_grace_period: rule(readDurationMs, (draft, ms) => {
+    draft.container.stopGraceMs = ms;
+  }),
+};
+
+/** A list as it is; a string split like a shell would, without running one. Empty: clears the image's own. */
+function readCommandLine(cursor: Cursor): StringList | undefined {
+  if (cursor.node.kind === "list") {
+    const words = readTexts(cursor);
+    return words && { values: [...words] };
+  }
+  const line = readText(cursor);
+  if (line === undefined) return undefined;
+  const split = splitShellWords(line);
+  if (split.kind === "invalid") {
+    cursor.diagnostics.error(cursor, `cannot be split into words: ${split.reason}`);
+    return undefined;
+  }
+  if (split.cut !== "") {
+    const message = `no shell runs this: ${JSON.stringify(split.cut)} is left out. Use ["sh", "-c", "…"] to have one`;
+    cursor.diagnostics.warn(cursor, message);
+  }
+  return { values: [...split.words] };
+}

@@ -1,0 +1,125 @@
+import { applyKeys } from "../apply-keys.js";
+import {
+  type Cursor,
+  type IntegerRange,
+  readBytes,
+  readFields,
+  readFlag,
+  readInteger,
+  readNanoCpus,
+  readText,
+  readTextMap,
+  wrongType,
+} from "../cursor.js";
+import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+import { leaveOut } from "./not-supported.js";
+
+const ANY_INT: IntegerRange = { min: -(2 ** 31), max: 2 ** 31 - 1 };
+const SWAPPINESS: IntegerRange = { min: 0, max: 100 };
+const OOM_SCORE: IntegerRange = { min: -1000, max: 1000 };
+/** -1 is "unlimited". */
+const ULIMIT: IntegerRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
+
+/** Limits in Compose's older words; `deploy.resources` comes later and wins. */
+export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
+  cpus: rule(readNanoCpus, (draft, nano) => {
+    draft.limits.nanoCpus = nano;
+  }),
+  mem_limit: rule(readBytes, (draft, bytes) => {
+    draft.limits.memoryBytes = bytes;
+  }),
+  mem_reservation: rule(readBytes, (draft, bytes) => {
+    draft.reservations.memoryBytes = bytes;
+  }),
+  pids_limit: integer(ANY_INT, (draft, pids) => {
+    draft.limits.pids = pids;
+  }),
+  memswap_limit: rule(readSwapBytes, (draft, bytes) => {
+    draft.container.memorySwapBytes = bytes;
+  }),
+  mem_swappiness: integer(SWAPPINESS, (draft, swappiness) => {
+    draft.container.memorySwappiness = swappiness;
+  }),
+  cpu_shares: integer(ANY_INT, (draft, shares) => {
+    draft.container.cpuShares = shares;
+  }),
+  cpuset: rule(readText, (draft, cpuset) => {
+    draft.container.cpuset = cpuset;
+  }),
+  shm_size: rule(readBytes, (draft, bytes) => {
+    draft.container.shmSizeBytes = bytes;
+  }),
+  oom_score_adj: integer(OOM_SCORE, (draft, score) => {
+    draft.container.oomScoreAdj = score;
+  }),
+  oom_kill_disable: rule(readFlag, (draft, disabled) => {
+    draft.container.oomKillDisable = disabled;
+  }),
+  storage_opt: rule(readTextMap, (draft, options) => {
+    draft.container.storageOpt = options;
+  }),
+  ulimits: rule(readUlimits, (draft, ulimits) => {
+    draft.container.ulimits = ulimits;
+  }),
+  blkio_config: leaveOut("disk bandwidth is not limited"),
+  cpu_count: leaveOut("it is for Windows; use cpus"),
+  cpu_percent: leaveOut("it is for Windows; use cpus"),
+  cpu_period: leaveOut("CPU is not limited by it; use cpus"),
+  cpu_quota: leaveOut("CPU is not limited by it; use cpus"),
+  cpu_rt_period: leaveOut("the container gets no real-time CPU"),
+  cpu_rt_runtime: leaveOut("the container gets no real-time CPU"),
+};
+
+function integer(
+  range: IntegerRange,
+  write: (draft: ServiceDraft, value: number) => void,
+): KeyRule<ServiceDraft> {
+  return rule((cursor) => readInteger(cursor, range), write);
+}
+
+/** -1 is unlimited swap. */
+function readSwapBytes(cursor: Cursor): number | undefined {
+  const unlimited = cursor.node.kind === "scalar" && String(cursor.node.value) === "-1";
+  return unlimited ? -1 : readBytes(cursor);
+}
+
+interface UlimitDraft {
+  readonly name: string;
+  soft: number;
+  hard: number;
+}
+
+function readUlimits(cursor: Cursor): UlimitDraft[] | undefined {
+  const fields = readFields(cursor);
+  return (
+    fields &&
+    [...fields].map(([name, field]) => readUlimit(name, field)).filter((limit) => limit !== undefined)
+  );
+}
+
+function readUlimit(name: string, cursor: Cursor): UlimitDraft | undefined {
+  if (cursor.node.kind === "scalar") {
+    const both = readInteger(cursor, ULIMIT);
+    return both === undefined ? undefined : { name, soft: both, hard: both };
+  }
+  const unset = Number.NaN;
+  const limit: UlimitDraft = { name, soft: unset, hard: unset };
+  applyKeys(cursor, ULIMIT_KEYS, limit);
+  if (!Number.isNaN(limit.soft) && !Number.isNaN(limit.hard)) return limit;
+  return cursor.node.kind === "map" ? wrongType(cursor, "a number, or soft and hard") : undefined;
+}
+
+const ULIMIT_KEYS: KeyTable<UlimitDraft> = {
+  soft: rule(
+    (cursor) => readInteger(cursor, ULIMIT),
+    (limit, soft) => {
+      limit.soft = soft;
+    },
+  ),
+  hard: rule(
+    (cursor) => readInteger(cursor, ULIMIT),
+    (limit, hard) => {
+      limit.hard = hard;
+    },
+  ),
+};

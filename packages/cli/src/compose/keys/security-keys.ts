@@ -1,0 +1,109 @@
+import type { Device } from "@berth/proto";
+import { applyKeys } from "../apply-keys.js";
+import { type Cursor, readFlag, readItems, readOneOf, readText, readTextMap, readTexts } from "../cursor.js";
+import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+import { refuse } from "./not-supported.js";
+
+const DEFAULT_DEVICE_PERMISSIONS = "rwm";
+
+/** What the container may do on its host, and which of the host's namespaces it shares. */
+export const SECURITY_KEYS: KeyTable<ServiceDraft> = {
+  cap_add: rule(readTexts, (draft, capabilities) => {
+    draft.container.capAdd = [...capabilities];
+  }),
+  cap_drop: rule(readTexts, (draft, capabilities) => {
+    draft.container.capDrop = [...capabilities];
+  }),
+  privileged: rule(readFlag, (draft, privileged) => {
+    draft.container.privileged = privileged;
+  }),
+  read_only: rule(readFlag, (draft, readOnly) => {
+    draft.container.readOnly = readOnly;
+  }),
+  security_opt: rule(readTexts, (draft, options) => {
+    draft.container.securityOpt = [...options];
+  }),
+  sysctls: rule(readTextMap, (draft, sysctls) => {
+    draft.container.sysctls = sysctls;
+  }),
+  devices: rule(readDevices, (draft, devices) => {
+    draft.container.devices = devices;
+  }),
+  device_cgroup_rules: rule(readTexts, (draft, rules) => {
+    draft.container.deviceCgroupRules = [...rules];
+  }),
+  gpus: refuse("GPUs. Take the key out, or pin the service to a node and use devices"),
+  runtime: rule(readText, (draft, runtime) => {
+    draft.container.runtime = runtime;
+  }),
+  userns_mode: rule(readText, (draft, mode) => {
+    draft.container.usernsMode = mode;
+  }),
+  cgroup_parent: rule(readText, (draft, parent) => {
+    draft.container.cgroupParent = parent;
+  }),
+  cgroup: namespace(["host", "private"], (draft, mode) => {
+    draft.container.cgroupnsMode = mode;
+  }),
+  cgroupns_mode: namespace(["host", "private"], (draft, mode) => {
+    draft.container.cgroupnsMode = mode;
+  }),
+  pid: namespace(["host"], (draft, mode) => {
+    draft.container.pidMode = mode;
+  }),
+  ipc: namespace(["host", "private", "shareable", "none"], (draft, mode) => {
+    draft.container.ipcMode = mode;
+  }),
+  uts: namespace(["host"], (draft, mode) => {
+    draft.container.utsMode = mode;
+  }),
+};
+
+function namespace(
+  choices: readonly string[],
+  write: (draft: ServiceDraft, mode: string) => void,
+): KeyRule<ServiceDraft> {
+  return rule((cursor) => {
+    const { node, diagnostics } = cursor;
+    const shared = node.kind === "scalar" && /^(?:service|container):/.test(String(node.value));
+    if (!shared) return readOneOf(cursor, choices);
+    diagnostics.error(cursor, "not supported yet: sharing the namespace of another container");
+    return undefined;
+  }, write);
+}
+
+function readDevices(cursor: Cursor): Device[] | undefined {
+  return readItems(cursor)
+    ?.map(readDevice)
+    .filter((device) => device !== undefined);
+}
+
+function readDevice(cursor: Cursor): Device | undefined {
+  if (cursor.node.kind === "map") {
+    const device = { hostPath: "", containerPath: "", permissions: DEFAULT_DEVICE_PERMISSIONS };
+    applyKeys(cursor, DEVICE_KEYS, device);
+    if (device.hostPath === "") cursor.diagnostics.error(cursor, "a device needs a source");
+    return { ...device, containerPath: device.containerPath || device.hostPath };
+  }
+  const text = readText(cursor);
+  if (text === undefined) return undefined;
+  if (!text.startsWith("/")) {
+    const message = `not supported yet: ${JSON.stringify(text)} is not the path of a device`;
+    cursor.diagnostics.error(cursor, message);
+    return undefined;
+  }
+  const [hostPath = "", containerPath = hostPath, permissions = DEFAULT_DEVICE_PERMISSIONS] = text.split(":");
+  return { hostPath, containerPath, permissions };
+}
+
+const DEVICE_KEYS: KeyTable<Device> = {
+  source: rule(readText, (device, path) => {
+    device.hostPath = path;
+  }),
+  target: rule(readText, (device, path) => {
+    device.containerPath = path;
+  }),
+  permissions: rule(readText, (device, permissions) => {
+    device.permissions = permissions;
+  }),
+};

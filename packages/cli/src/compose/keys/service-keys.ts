@@ -1,0 +1,50 @@
+import type { KeyTable, ServiceDraft } from "../service-draft.js";
+import { DEPENDENCY_KEYS } from "./dependency-keys.js";
+import { DEPLOY_KEYS } from "./deploy-keys.js";
+import { ENVIRONMENT_KEYS } from "./environment-keys.js";
+import { HEALTH_KEYS } from "./health-keys.js";
+import { IMAGE_KEYS } from "./image-keys.js";
+import { LABEL_KEYS } from "./label-keys.js";
+import { NETWORK_KEYS } from "./network-keys.js";
+import { accept, leaveOut, refuse } from "./not-supported.js";
+import { PORT_KEYS } from "./port-keys.js";
+import { PROCESS_KEYS } from "./process-keys.js";
+import { RESOURCE_KEYS } from "./resource-keys.js";
+import { SECURITY_KEYS } from "./security-keys.js";
+import { STORAGE_KEYS } from "./storage-keys.js";
+
+const OTHER_KEYS: KeyTable<ServiceDraft> = {
+  attach: accept(),
+  develop: accept(),
+  // Decided before a service's keys are read: one that is left out has no spec.
+  profiles: accept(),
+  container_name: leaveOut("containers are named after their service and slot"),
+  credential_spec: leaveOut("it is for Windows"),
+  isolation: leaveOut("it is for Windows"),
+  configs: refuse("configs. Put the file into the image, or bind-mount it from each node"),
+  secrets: refuse("secrets. Use a variable, or bind-mount a file from each node"),
+  extends: refuse("extends. Use a YAML anchor, or several -c files"),
+  post_start: refuse("commands after the start"),
+  pre_start: refuse("commands before the start"),
+  pre_stop: refuse("commands before the stop"),
+  provider: refuse("services that another program provides"),
+  models: refuse("models"),
+  use_api_socket: refuse("handing the Docker socket on. Bind-mount /var/run/docker.sock instead"),
+};
+
+/** Every key that a service can have. */
+export const SERVICE_KEYS: KeyTable<ServiceDraft> = {
+  ...IMAGE_KEYS,
+  ...PROCESS_KEYS,
+  ...ENVIRONMENT_KEYS,
+  ...LABEL_KEYS,
+  ...STORAGE_KEYS,
+  ...NETWORK_KEYS,
+  ...PORT_KEYS,
+  ...HEALTH_KEYS,
+  ...SECURITY_KEYS,
+  ...RESOURCE_KEYS,
+  ...DEPLOY_KEYS,
+  ...DEPENDENCY_KEYS,
+  ...OTHER_KEYS,
+};

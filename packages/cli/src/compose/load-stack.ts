@@ -1,0 +1,81 @@
+import { dirname } from "node:path";
+import type { ServiceSpec } from "@berth/proto";
+import { rootCursor } from "./cursor.js";
+import { type Diagnostic, Diagnostics } from "./diagnostics.js";
+import { parseEnvFile } from "./env-file.js";
+import { interpolateTree } from "./interpolate-tree.js";
+import { mergeTrees } from "./merge.js";
+import type { Node } from "./node.js";
+import { parseYaml } from "./parse-yaml.js";
+import type { Project } from "./project.js";
+import { decodeSource, type Source, sourceOf } from "./source.js";
+import type { Lookup } from "./template.js";
+import { translateStack } from "./translate-stack.js";
+
+export interface StackInput {
+  readonly stack: string;
+  /** In the order of the command line: later ones win. */
+  readonly files: readonly InputFile[];
+  /** The `.env` file, or what was given instead of it. */
+  readonly envFiles: readonly InputFile[];
+  /** The caller's environment: wins over the env files. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly homeDirectory: string;
+  readonly readFile: Project["readFile"];
+}
+
+export interface InputFile {
+  /** As the user named it. */
+  readonly name: string;
+  /** Absolute; of a stream, where a file of that name would be. */
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface LoadedStack {
+  /** To be deployed only when no diagnostic is an error. */
+  readonly specs: readonly ServiceSpec[];
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/**
+ * From Compose files to specs, with everything that is wrong or left out on the way.
+ * @throws BerthError BERTH_COMPOSE_INVALID when a file is not text at all.
+ */
+export function loadStack(input: StackInput): LoadedStack {
+  const diagnostics = new Diagnostics();
+  const sources = input.files.map(({ name, bytes }) => decodeSource(name, bytes));
+  const lookup = variablesOf(input, diagnostics);
+  const roots = sources.flatMap((source) => readDocuments(source, lookup, diagnostics));
+  const root = mergeTrees(roots, diagnostics);
+  const [first] = input.files;
+  if (root === undefined || first === undefined) {
+    reportEmpty(sources, diagnostics);
+    return { specs: [], diagnostics: diagnostics.sorted() };
+  }
+  const { stack, homeDirectory, readFile } = input;
+  const project: Project = { stack, directory: dirname(first.path), homeDirectory, lookup, readFile };
+  const specs = translateStack(rootCursor(root, diagnostics), project);
+  return { specs, diagnostics: diagnostics.sorted() };
+}
+
+function readDocuments(source: Source, lookup: Lookup, diagnostics: Diagnostics): readonly Node[] {
+  return parseYaml(source, diagnostics).map((root) => interpolateTree(root, lookup, diagnostics));
+}
+
+function variablesOf({ environment, envFiles }: StackInput, diagnostics: Diagnostics): Lookup {
+  const fromFiles = new Map<string, string>();
+  const lookup: Lookup = (name) =>
+    Object.hasOwn(environment, name) ? environment[name] : fromFiles.get(name);
+  for (const { name, bytes } of envFiles) {
+    const values = parseEnvFile(decodeSource(name, bytes), { lookup, diagnostics, format: "compose" });
+    for (const [key, value] of values) fromFiles.set(key, value);
+  }
+  return lookup;
+}
+
+function reportEmpty(sources: readonly Source[], diagnostics: Diagnostics): void {
+  if (diagnostics.hasErrors) return;
+  const source = sources[0] ?? sourceOf("compose file", "");
+  diagnostics.error({ at: { source, start: 0, end: 0 }, path: "" }, "the file is empty");
+}

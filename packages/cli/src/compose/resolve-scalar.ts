@@ -1,0 +1,37 @@
+import type { Scalar } from "./node.js";
+
+const NULLS = ["", "~", "null", "Null", "NULL"];
+const TRUES = ["true", "True", "TRUE"];
+const FALSES = ["false", "False", "FALSE"];
+const DECIMAL = /^[-+]?[0-9][0-9_]*$/;
+const LEGACY_OCTAL = /^0[0-7_]+$/;
+const RADIX = /^0(?:x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)$/;
+const FLOAT = /^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?$/;
+
+/**
+ * What an unquoted scalar means: YAML 1.2's core schema plus the three old integer forms that Compose's own
+ * parser still takes (`0755`, `1_000`, `0b101`). `yes`, `on`, dates and `22:22` are text.
+ */
+export function resolvePlainScalar(text: string): Scalar {
+  if (NULLS.includes(text)) return null;
+  if (TRUES.includes(text)) return true;
+  if (FALSES.includes(text)) return false;
+  const first = text.charCodeAt(0);
+  const mayBeNumber = (first >= 48 && first <= 57) || text[0] === "-" || text[0] === "+" || text[0] === ".";
+  return mayBeNumber ? (parseNumber(text) ?? text) : text;
+}
+
+function parseNumber(text: string): number | undefined {
+  const digits = text.replaceAll("_", "");
+  if (LEGACY_OCTAL.test(text)) return exact(Number.parseInt(digits, 8));
+  if (RADIX.test(text)) return exact(Number(digits));
+  if (DECIMAL.test(text)) return exact(Number(digits));
+  if (!FLOAT.test(text)) return undefined;
+  const value = Number(digits);
+  return Number.isFinite(value) ? value : undefined;
+}
+
+/** An integer that a number cannot hold stays text: it is an id, not an amount. */
+function exact(value: number): number | undefined {
+  return Number.isSafeInteger(value) ? value : undefined;
+}

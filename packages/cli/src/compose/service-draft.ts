@@ -1,0 +1,69 @@
+import {
+  ContainerSpec,
+  Placement,
+  Resources,
+  RestartPolicy,
+  ServiceSpec,
+  scopedName,
+  UpdateConfig,
+  type VolumeMount,
+} from "@berth/proto";
+import type { Cursor } from "./cursor.js";
+import type { Place } from "./diagnostics.js";
+import type { Project } from "./project.js";
+
+/** What the rest of the file says that a service may refer to. */
+export interface StackContext {
+  readonly project: Project;
+  readonly serviceNames: ReadonlySet<string>;
+  readonly networkNames: ReadonlySet<string>;
+  /** Named volumes by the name that services use for them. */
+  readonly volumes: ReadonlyMap<string, VolumeMount>;
+}
+
+/** A service while its keys are read: every key writes its part. */
+export interface ServiceDraft {
+  readonly context: StackContext;
+  readonly spec: ServiceSpec;
+  readonly container: ContainerSpec;
+  readonly limits: Resources;
+  readonly reservations: Resources;
+  readonly restart: RestartPolicy;
+  readonly placement: Placement;
+  readonly update: UpdateConfig;
+  /** Variables so far: env files first, then `environment`. */
+  readonly environment: Map<string, string>;
+  /** Where parts of the spec were written, by their path in the spec. */
+  readonly origins: Map<string, Place>;
+}
+
+export function newServiceDraft(name: string, context: StackContext): ServiceDraft {
+  const container = ContainerSpec.fromPartial({});
+  const parts = {
+    limits: Resources.fromPartial({}),
+    reservations: Resources.fromPartial({}),
+    restart: RestartPolicy.fromPartial({}),
+    placement: Placement.fromPartial({}),
+    update: UpdateConfig.fromPartial({}),
+  };
+  const { stack } = context.project;
+  const spec = ServiceSpec.fromPartial({ name: scopedName(stack, name), stack });
+  return { context, spec, container, ...parts, environment: new Map(), origins: new Map() };
+}
+
+/** Reads one key of a mapping into a draft. */
+export type KeyRule<Draft> = (cursor: Cursor, draft: Draft) => void;
+
+/** The rules of a mapping's keys. They run in the order of the table, not of the file: later ones win. */
+export type KeyTable<Draft> = Readonly<Record<string, KeyRule<Draft>>>;
+
+/** A rule that reads a value and hands it on when it was readable. */
+export function rule<T, Draft = ServiceDraft>(
+  read: (cursor: Cursor) => T | undefined,
+  write: (draft: Draft, value: T, cursor: Cursor) => void,
+): KeyRule<Draft> {
+  return (cursor, draft) => {
+    const value = read(cursor);
+    if (value !== undefined) write(draft, value, cursor);
+  };
+}

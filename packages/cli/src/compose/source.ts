@@ -1,0 +1,76 @@
+import { BerthError } from "@berth/proto";
+
+/** Real Compose files are a few KiB; past this something else was named by mistake. */
+const MAX_BYTES = 5_000_000;
+const NUL = 0;
+
+/** The text of one file, with what it takes to say where something stands in it. */
+export interface Source {
+  /** As the user named it. */
+  readonly name: string;
+  readonly text: string;
+  /** Offset of the start of each line. */
+  readonly lineStarts: readonly number[];
+}
+
+/** A stretch of a source, as offsets into its text. */
+export interface Position {
+  readonly source: Source;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Both from 1; columns count UTF-16 units, as editors do. */
+export interface LineColumn {
+  readonly line: number;
+  readonly column: number;
+}
+
+/**
+ * Takes a file's bytes for text: UTF-8, with or without a byte order mark, any line ends.
+ * @throws BerthError BERTH_COMPOSE_INVALID when they are not text or too many.
+ */
+export function decodeSource(name: string, bytes: Uint8Array): Source {
+  if (bytes.length > MAX_BYTES) {
+    throw invalidFile(
+      name,
+      `has ${bytes.length} bytes, at most ${MAX_BYTES} are read. Is it the right file?`,
+    );
+  }
+  const nul = bytes.indexOf(NUL);
+  if (nul >= 0) throw invalidFile(name, `has a NUL byte at offset ${nul}: it is not a text file`);
+  try {
+    return sourceOf(name, new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw invalidFile(name, "is not UTF-8 text: save it as UTF-8", cause);
+  }
+}
+
+export function sourceOf(name: string, text: string): Source {
+  const lineStarts = [0];
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) lineStarts.push(at + 1);
+  return { name, text, lineStarts };
+}
+
+/** The line and column where a position starts. */
+export function lineColumn({ source, start }: Position): LineColumn {
+  let low = 0;
+  let high = source.lineStarts.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if ((source.lineStarts[middle] ?? 0) <= start) low = middle;
+    else high = middle - 1;
+  }
+  return { line: low + 1, column: start - (source.lineStarts[low] ?? 0) + 1 };
+}
+
+/** The text of a line (from 1), without its line end. */
+export function lineText(source: Source, line: number): string {
+  const start = source.lineStarts[line - 1] ?? 0;
+  const end = source.lineStarts[line] ?? source.text.length + 1;
+  return source.text.slice(start, end - 1).replace(/\r$/, "");
+}
+
+function invalidFile(name: string, problem: string, cause?: unknown): BerthError {
+  return new BerthError({ code: "BERTH_COMPOSE_INVALID", message: `${name} ${problem}`, cause });
+}

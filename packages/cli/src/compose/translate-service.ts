@@ -1,0 +1,54 @@
+import { applySpecDefaults, NetworkMode, type ServiceSpec, validateServiceSpec } from "@berth/proto";
+import { applyKeys } from "./apply-keys.js";
+import { type Cursor, keyPlace } from "./cursor.js";
+import type { Place } from "./diagnostics.js";
+import { SERVICE_KEYS } from "./keys/service-keys.js";
+import { newServiceDraft, type ServiceDraft, type StackContext } from "./service-draft.js";
+
+/** The spec of one service, with all defaults. What is wrong with it is reported through the cursor. */
+export function translateService(name: string, cursor: Cursor, context: StackContext): ServiceSpec {
+  const draft = newServiceDraft(name, context);
+  draft.origins.set("", keyPlace(cursor));
+  applyKeys(cursor, SERVICE_KEYS, draft);
+  dropPortsWithoutNetwork(draft, cursor);
+  const spec = assemble(draft);
+  for (const { path, message } of validateServiceSpec(spec)) {
+    if (path === "task.container.image" && draft.container.image === "") reportNoImage(cursor);
+    else reportViolation(cursor, { place: placeOf(path, draft.origins), message });
+  }
+  return spec;
+}
+
+function assemble(draft: ServiceDraft): ServiceSpec {
+  const { spec, container, limits, reservations, restart, placement, update, environment } = draft;
+  const env = [...environment].map(([name, value]) => `${name}=${value}`);
+  const task = { container: { ...container, env }, limits, reservations, restart };
+  return applySpecDefaults({ ...spec, task, placement, update });
+}
+
+/** As Docker does: a container in the host's network has the host's ports, one without network has none. */
+function dropPortsWithoutNetwork({ container, spec, origins }: ServiceDraft, cursor: Cursor): void {
+  const { networkMode } = container;
+  const first = origins.get("ports[0]");
+  if (first === undefined || (networkMode !== NetworkMode.HOST && networkMode !== NetworkMode.NONE)) return;
+  const mode = networkMode === NetworkMode.HOST ? "host" : "none";
+  cursor.diagnostics.warn(first, `no port is published with network_mode: ${mode}`);
+  spec.ports = [];
+}
+
+function reportNoImage(cursor: Cursor): void {
+  const isBuilt = cursor.node.kind === "map" && cursor.node.entries.has("build");
+  if (!isBuilt) cursor.diagnostics.error(keyPlace(cursor), "the service has no image");
+}
+
+function reportViolation(cursor: Cursor, { place, message }: { place: Place; message: string }): void {
+  if (!cursor.diagnostics.hasErrorAt(place)) cursor.diagnostics.error(place, message);
+}
+
+/** Where the part of the spec that a path names was written: its own place, or that of what it is part of. */
+function placeOf(path: string, origins: ReadonlyMap<string, Place>): Place {
+  for (let prefix = path; ; prefix = prefix.replace(/(?:\.[^.[]+|\[\d+\]|^[^.[]+)$/, "")) {
+    const place = origins.get(prefix);
+    if (place !== undefined) return place;
+  }
+}
