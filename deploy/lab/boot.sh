@@ -15,14 +15,21 @@ awk '$0 ~ / - nsfs / { print $5 }' /proc/self/mountinfo | while read -r handle; 
 mount --bind "$run_dir" /run
 
 # Its own /etc, a layer over this machine's: dockerd keeps its identity there, the same on all hosts otherwise.
+is_first_boot=no
+[ -d "$etc_dir" ] || is_first_boot=yes
 mkdir -p "$etc_dir/changes" "$etc_dir/work"
 mount -t overlay -o "lowerdir=/etc,upperdir=$etc_dir/changes,workdir=$etc_dir/work" berth-lab /etc || {
   cp --archive --no-clobber /etc/. "$etc_dir/changes" # no layers over layers, where this is a container itself
   mount --bind "$etc_dir/changes" /etc
 }
-[ -d "$etc_dir/changes/docker" ] || { rm -rf /etc/docker && mkdir /etc/docker; }
+[ $is_first_boot = no ] || { rm -rf /etc/docker && mkdir /etc/docker; }
 echo "$name" >/etc/hostname
+printf '%s' "$run_dir" | md5sum | cut -c1-32 >/etc/machine-id
 printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$name" >/etc/hosts
+
+# A boot of its own, for programs that ask whether they still are in the one they knew.
+cat /proc/sys/kernel/random/uuid >/run/boot_id
+mount --bind /run/boot_id /proc/sys/kernel/random/boot_id
 
 cd /
 touch /run/booted

@@ -5,16 +5,16 @@ import { cgroupParent } from "./cgroups.js";
 import { endedWhileStarting } from "./daemon-error.js";
 import { pingDocker } from "./docker-ping.js";
 import type { LabImages } from "./images.js";
+import { killProcess } from "./kill-process.js";
 import { LabError } from "./lab-error.js";
 import type { DockerConfig } from "./lab-state.js";
 import type { Machine } from "./machine.js";
-import { isAlive, type ProcessInfo, signalProcess } from "./processes.js";
+import { isAlive, type ProcessInfo } from "./processes.js";
 import type { RunOptions, RunResult } from "./run.js";
 import { waitUntil } from "./wait-until.js";
 
 /** Two seconds when alone; a dozen starting at once on two cores take turns. */
 const DOCKERD_READY_TIMEOUT_MS = 60_000;
-const PROCESS_END_TIMEOUT_MS = 20_000;
 /** Inside a host, Docker is where every program expects it. */
 const DOCKER_SOCKET_INSIDE = "/run/docker.sock";
 
@@ -98,21 +98,9 @@ export class LabHost {
     return this.#machine.processes().filter(isProcess[which]);
   }
 
-  /**
-   * Signals a program of the host, and waits for its end when the signal is one that ends it for sure.
-   *
-   * @throws LabError LAB_NOT_READY when no such program runs.
-   */
-  async killProcess(which: HostProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    const targets = this.processes(which);
-    if (targets.length === 0) throw new LabError("LAB_NOT_READY", `no ${which} runs on ${this.name}`);
-    for (const target of targets) signalProcess(target, signal);
-    if (signal !== "SIGKILL") return;
-    const pids = new Set(targets.map(({ pid }) => pid));
-    await waitUntil(() => !this.processes(which).some(({ pid }) => pids.has(pid)), {
-      what: `${which} of ${this.name} to end`,
-      timeoutMs: PROCESS_END_TIMEOUT_MS,
-    });
+  /** Signals a program of the host; after SIGKILL it returns when the process is gone. */
+  killProcess(which: HostProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    return killProcess({ what: `${which} of ${this.name}`, signal, find: () => this.processes(which) });
   }
 
   async startAgent(): Promise<void> {

@@ -123,8 +123,10 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
     await new Lan(name).create(rootAddress(state.subnet), signal);
     const lab = new Lab(state);
     await startAll(lab, options);
+    signal?.throwIfAborted();
     return lab;
   } catch (cause) {
+    options.onProgress?.("did not come up: removing what was made");
     await tearDown(name);
     throw cause;
   }

@@ -1,16 +1,16 @@
 import { join } from "node:path";
 import { SERVER_HTTP_PORT, SERVER_PORT, serverCommand } from "./berth-commands.js";
 import { endedWhileStarting } from "./daemon-error.js";
+import { killProcess } from "./kill-process.js";
 import { LabError } from "./lab-error.js";
 import type { Machine } from "./machine.js";
-import { isAlive, type ProcessInfo, signalProcess } from "./processes.js";
+import { isAlive, type ProcessInfo } from "./processes.js";
 import type { RunOptions, RunResult } from "./run.js";
 import { waitUntil } from "./wait-until.js";
 
 /** The server starts its etcd and waits for it. */
 const SERVER_READY_TIMEOUT_MS = 60_000;
 const HEALTH_TIMEOUT_MS = 1_000;
-const PROCESS_END_TIMEOUT_MS = 20_000;
 
 export type ServerProcess = "server" | "etcd";
 
@@ -80,16 +80,8 @@ export class ServerHost {
   }
 
   /** Signals the server or its etcd; after SIGKILL it returns when the process is gone. */
-  async killProcess(which: ServerProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    const targets = this.processes(which);
-    if (targets.length === 0) throw new LabError("LAB_NOT_READY", `no ${which} runs on ${this.name}`);
-    for (const target of targets) signalProcess(target, signal);
-    if (signal !== "SIGKILL") return;
-    const pids = new Set(targets.map(({ pid }) => pid));
-    await waitUntil(() => !this.processes(which).some(({ pid }) => pids.has(pid)), {
-      what: `${which} of ${this.name} to end`,
-      timeoutMs: PROCESS_END_TIMEOUT_MS,
-    });
+  killProcess(which: ServerProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    return killProcess({ what: `${which} of ${this.name}`, signal, find: () => this.processes(which) });
   }
 
   /** Starts `berth server` and waits until it is healthy. */

@@ -1,16 +1,27 @@
 import { readdirSync } from "node:fs";
-import { rm, rmdir } from "node:fs/promises";
+import { rm, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { removeCgroups } from "./cgroups.js";
 import { listLabNames, readLabState } from "./lab-state.js";
 import { Lan } from "./lan.js";
 import { unmountBelow } from "./mounts.js";
 import { DATA_ROOT, labPaths, RUN_ROOT } from "./paths.js";
-import { findInit, isAlive, netnsOfHandle, processesIn, signalProcess } from "./processes.js";
+import {
+  findInit,
+  isAlive,
+  netnsOfHandle,
+  type ProcessRef,
+  processesIn,
+  signalProcess,
+} from "./processes.js";
 import { releaseSubnets } from "./subnet.js";
 import { waitUntil } from "./wait-until.js";
 
 const DEATH_TIMEOUT_MS = 20_000;
+/** What launched a machine only reaps its PID 1; others in the lab's network, a person's shell say, may never end. */
+const LAUNCHER_GRACE_MS = 1_000;
+/** Making or removing a lab takes seconds; one that has had no description for so long is nobody's. */
+const UNDESCRIBED_MS = 60_000;
 /** Labs of tests are named with it; they may be swept when whoever made them is gone. */
 export const TEST_LAB_PREFIX = "t-";
 
@@ -39,34 +50,44 @@ export async function tearDown(lab: string): Promise<void> {
 
 /** Removes test labs whose owner died without doing it. Others' labs are never touched. */
 export async function sweepDeadTestLabs(): Promise<string[]> {
+  const testLabs = (await listLabNames()).filter((name) => name.startsWith(TEST_LAB_PREFIX));
   const swept: string[] = [];
-  for (const lab of await listLabNames()) {
-    if (!lab.startsWith(TEST_LAB_PREFIX)) continue;
-    const owner = (await readLabState(lab))?.owner;
-    if (!owner || isAlive(owner)) continue;
+  for (const lab of testLabs) {
+    if (!(await isAbandoned(lab))) continue;
     await tearDown(lab);
     swept.push(lab);
   }
   return swept;
 }
 
+/** A lab without a description is being made or removed, or its owner died doing that. */
+async function isAbandoned(lab: string): Promise<boolean> {
+  const state = await readLabState(lab);
+  if (state) return state.owner !== null && !isAlive(state.owner);
+  const { runDir, dataDir } = labPaths(lab);
+  const changes = await Promise.all([runDir, dataDir].map((folder) => stat(folder).catch(() => undefined)));
+  return changes.every((stats) => stats === undefined || Date.now() - stats.mtimeMs > UNDESCRIBED_MS);
+}
+
 /**
  * Found by their network namespace: it cannot be mistaken for another's, as a recycled pid could.
- * A machine's PID 1 takes everything in it along, and is waited for by what launched it: what is outside goes last.
+ * A machine's PID 1 takes everything in it along, and is waited for by what launched it: that one ends by itself.
  */
 async function killProcesses(lab: string): Promise<void> {
-  const allDead = (): boolean => {
-    const namespaces = networkHandles(lab)
-      .map(netnsOfHandle)
-      .filter((netns) => netns !== undefined);
-    const inits = namespaces.map(findInit).filter((init) => init !== undefined);
-    const others = namespaces
-      .flatMap((netns) => processesIn("net", netns))
-      .filter(({ pid }) => pid !== process.pid);
-    for (const target of inits.length > 0 ? inits : others) signalProcess(target, "SIGKILL");
-    return others.length === 0;
+  const namespaces = networkHandles(lab)
+    .map(netnsOfHandle)
+    .filter((netns) => netns !== undefined);
+  const inits = (): ProcessRef[] => namespaces.map(findInit).filter((init) => init !== undefined);
+  const all = (): ProcessRef[] =>
+    namespaces.flatMap((netns) => processesIn("net", netns)).filter(({ pid }) => pid !== process.pid);
+  const kill = (targets: readonly ProcessRef[]): boolean => {
+    for (const target of targets) signalProcess(target, "SIGKILL");
+    return targets.length === 0;
   };
-  await waitUntil(allDead, { what: `the processes of lab ${lab} to die`, timeoutMs: DEATH_TIMEOUT_MS });
+  const what = `the processes of lab ${lab} to die`;
+  await waitUntil(() => kill(inits()), { what, timeoutMs: DEATH_TIMEOUT_MS });
+  await waitUntil(() => all().length === 0, { what, timeoutMs: LAUNCHER_GRACE_MS }).catch(() => undefined);
+  await waitUntil(() => kill(all()), { what, timeoutMs: DEATH_TIMEOUT_MS });
 }
 
 function networkHandles(lab: string): string[] {

@@ -56,6 +56,22 @@ describe("a lab of Docker hosts", () => {
     );
   });
 
+  test("a host has its own machine id, and another boot id after a power cut", async () => {
+    const ids = async (host: Lab["hosts"][number]): Promise<string[]> => {
+      const { stdout } = await host.exec(["cat", "/etc/machine-id", "/proc/sys/kernel/random/boot_id"]);
+      return stdout.trim().split("\n");
+    };
+    const [machine, boot] = await ids(h1);
+    const [otherMachine, otherBoot] = await ids(h2);
+    expect(machine).toMatch(/^[0-9a-f]{32}$/);
+    expect(new Set([machine, boot, otherMachine, otherBoot]).size).toBe(4);
+    await h1.kill();
+    await h1.start();
+    const [machineAfter, bootAfter] = await ids(h1);
+    expect(machineAfter).toBe(machine);
+    expect(bootAfter).not.toBe(boot);
+  });
+
   test("a published port answers the other host, the server's machine and the root namespace", async () => {
     await docker(h1, "run", "-d", "--name", "web", "-e", "GREETING=ahoy", "-p", `${PORT}:80`, "hello:1");
     const url = `http://${h1.address}:${PORT}`;
