@@ -1,0 +1,49 @@
+import type { Lab } from "../../deploy/lab/lab.js";
+import { BerthStacks } from "./berth-stack.js";
+import { DockerApi } from "./docker-api.js";
+import { loadHello, withBenchLab } from "./lab.js";
+import { publishImage, startRegistry } from "./peer/registry.js";
+import { Swarm } from "./peer/swarm.js";
+import type { BenchContext } from "./run-bench.js";
+
+const HOSTS = 3;
+
+/** Three Docker hosts on which berth and a Swarm both wait for work, and an image that both may run. */
+export interface Arena extends BenchContext {
+  readonly lab: Lab;
+  /** Docker of each host. */
+  readonly apis: readonly DockerApi[];
+  /** Present on every host, and in a registry that Swarm may ask about it. */
+  readonly image: string;
+  readonly stacks: BerthStacks;
+  readonly swarm: Swarm;
+}
+
+export interface ArenaOptions {
+  /** One letter or so, for the lab's name. */
+  readonly tag: string;
+  readonly swarmManagers: number;
+}
+
+/** Builds an arena for `use` and removes it whatever happens. */
+export async function withArena<T>(
+  { tag, swarmManagers }: ArenaOptions,
+  context: BenchContext,
+  use: (arena: Arena) => Promise<T>,
+): Promise<T> {
+  const { signal } = context;
+  return withBenchLab({ tag, hosts: HOSTS, berth: true }, context, async (lab) => {
+    const image = `${await startRegistry(lab, signal)}/hello:bench`;
+    await loadHello(lab, image);
+    await publishImage(lab, image, signal);
+    const swarm = await Swarm.create(lab, swarmManagers, signal);
+    const stacks = new BerthStacks(lab);
+    const apis = lab.hosts.map((host) => new DockerApi(host.dockerSocket));
+    try {
+      await stacks.untilReady(signal);
+      return await use({ ...context, lab, apis, image, stacks, swarm });
+    } finally {
+      for (const connection of [stacks, swarm, ...apis]) connection.close();
+    }
+  });
+}

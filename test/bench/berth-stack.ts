@@ -1,0 +1,87 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ControlServiceService, createRpcClient, NodeState, type RpcConnection } from "@berth/proto";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+
+const READY_TIMEOUT_MS = 60_000;
+
+/** What identifies the containers of one stack, or of one service, that berth runs. */
+export const berthLabel = (stack: string): string => `berth.stack=${stack}`;
+
+export interface BenchService {
+  readonly image: string;
+  readonly replicas: number;
+  /** Compose's `PUBLISHED:TARGET`. */
+  readonly ports?: readonly string[];
+}
+
+/** Stacks on the berth of a lab: changed with the command line as a person does, watched over its API. */
+export class BerthStacks {
+  readonly #lab: Lab;
+  readonly #control: RpcConnection<typeof ControlServiceService>;
+
+  constructor(lab: Lab) {
+    this.#lab = lab;
+    this.#control = createRpcClient(ControlServiceService, { address: lab.serverAddress });
+  }
+
+  /** `berth stack deploy --detach`: returns when the control plane has taken the stack in. */
+  async deploy(
+    stack: string,
+    services: Readonly<Record<string, BenchService>>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const folder = await mkdtemp(join(tmpdir(), "berth-bench-"));
+    try {
+      const file = join(folder, "compose.yml");
+      await writeFile(file, composeOf(services));
+      await this.#berth(["stack", "deploy", "--detach", "-c", file, stack], signal);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  async scale(service: string, replicas: number, signal: AbortSignal): Promise<void> {
+    await this.#berth(["service", "scale", "--detach", `${service}=${replicas}`], signal);
+  }
+
+  async remove(stack: string, signal: AbortSignal): Promise<void> {
+    await this.#berth(["stack", "rm", stack], signal);
+  }
+
+  /** Tasks that the control plane itself says are running. */
+  async runningTasks(stack: string, signal: AbortSignal): Promise<number> {
+    const { services } = await this.#control.calls.listServices({ stack }, { signal });
+    return services.reduce((sum, service) => sum + service.running, 0);
+  }
+
+  /** Waits until every host of the lab is a node that can take tasks. */
+  async untilReady(signal: AbortSignal): Promise<void> {
+    const ready = async (): Promise<boolean> => {
+      const { nodes } = await this.#control.calls.listNodes({}, { signal });
+      const up = nodes.filter(({ node }) => node?.state === NodeState.READY);
+      return up.length === this.#lab.hosts.length;
+    };
+    await waitUntil(ready, { what: "all agents to be connected", timeoutMs: READY_TIMEOUT_MS, signal });
+  }
+
+  close(): void {
+    this.#control.close();
+  }
+
+  async #berth(args: readonly string[], signal: AbortSignal): Promise<void> {
+    const { code, stdout, stderr } = await this.#lab.berth(args, { signal });
+    if (code !== 0) throw new Error(`berth ${args.join(" ")}: exit ${code}\n${stdout}${stderr}`);
+  }
+}
+
+/** JSON is YAML. */
+function composeOf(services: Readonly<Record<string, BenchService>>): string {
+  const entries = Object.entries(services).map(([name, { image, replicas, ports }]) => [
+    name,
+    { image, deploy: { replicas }, ...(ports && { ports }) },
+  ]);
+  return JSON.stringify({ services: Object.fromEntries(entries) }, null, 2);
+}

@@ -1,0 +1,87 @@
+import { waitUntil } from "../../../deploy/lab/wait-until.js";
+import type { DockerApi } from "../docker-api.js";
+import { untilQuiet } from "../quiet.js";
+import { untilGone, watchRunning } from "../running-watch.js";
+
+/** Twenty times what a healthy run takes. */
+const RUNNING_TIMEOUT_MS = 120_000;
+/** Sixty containers with their grace periods. */
+const GONE_TIMEOUT_MS = 120_000;
+
+/** Somebody who starts replicas over the hosts: berth, Swarm, or nobody but Docker itself. */
+export interface Contender {
+  readonly name: string;
+  /** Carried by its containers alone. */
+  readonly label: string;
+  /** Returns when the order has been taken. */
+  readonly start: (count: number) => Promise<void>;
+  /** Containers that it says are running. The floor has no word of its own: it is done when its calls have returned. */
+  readonly runningByItsWord?: () => Promise<number>;
+  readonly remove: () => Promise<void>;
+}
+
+/** All in seconds from the order. */
+export interface DeployTime {
+  /** The order was taken: the command line returned. */
+  readonly acceptedS: number;
+  /** Docker started the first and the last container. */
+  readonly firstStartS: number;
+  readonly lastStartS: number;
+  /** The contender itself knew that all of them ran. */
+  readonly confirmedS: number;
+}
+
+export interface MeasureOptions {
+  readonly apis: readonly DockerApi[];
+  readonly count: number;
+  readonly signal: AbortSignal;
+  /** Called when all run, before they are removed again. */
+  readonly whileRunning?: () => Promise<void> | void;
+}
+
+/** Lets a contender start `count` containers on a quiet machine, and has them removed again. */
+export async function measureDeploy(contender: Contender, options: MeasureOptions): Promise<DeployTime> {
+  const { apis, signal } = options;
+  await untilQuiet(signal);
+  const time = await timeStart(contender, options);
+  await options.whileRunning?.();
+  await contender.remove();
+  await untilGone(apis, contender.label, { timeoutMs: GONE_TIMEOUT_MS, signal });
+  return time;
+}
+
+async function timeStart(contender: Contender, options: MeasureOptions): Promise<DeployTime> {
+  const { apis, count, signal } = options;
+  const watch = await watchRunning(apis, contender.label);
+  try {
+    const orderedAtMs = Date.now();
+    const since = (atMs: number): number => (atMs - orderedAtMs) / 1_000;
+    await contender.start(count);
+    const acceptedAtMs = Date.now();
+    const lastStartMs = await watch.reach(count, { timeoutMs: RUNNING_TIMEOUT_MS, signal });
+    const confirmedAtMs = await confirmedAt(contender, options, acceptedAtMs);
+    return {
+      acceptedS: since(acceptedAtMs),
+      firstStartS: since(watch.startsMs()[0] ?? lastStartMs),
+      lastStartS: since(lastStartMs),
+      confirmedS: since(confirmedAtMs),
+    };
+  } finally {
+    watch.close();
+  }
+}
+
+/** Asks only once Docker runs everything: being asked must not slow anybody down. */
+async function confirmedAt(
+  { name, runningByItsWord }: Contender,
+  { count, signal }: MeasureOptions,
+  acceptedAtMs: number,
+): Promise<number> {
+  if (runningByItsWord === undefined) return acceptedAtMs;
+  await waitUntil(async () => (await runningByItsWord()) >= count, {
+    what: `${name} to know that all ${count} run`,
+    timeoutMs: RUNNING_TIMEOUT_MS,
+    signal,
+  });
+  return Date.now();
+}

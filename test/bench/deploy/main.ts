@@ -1,0 +1,128 @@
+// 60 replicas over three Docker hosts: from the order to all of them running, and known to be running.
+// berth (`stack deploy` of a new stack), Docker Swarm (`service create` of a new service) and the Docker API alone
+// (the floor) take turns on the same daemons, with the same image and settings.
+import { type Arena, withArena } from "../arena.js";
+import { filters } from "../docker-api.js";
+import { bodyLike, type ContainerBody } from "../peer/floor.js";
+import { cpuByProgram, describeCpu } from "../process-usage.js";
+import { type Figure, figureOf, median } from "../report.js";
+import { type BenchContext, runBench } from "../run-bench.js";
+import { type Contender, type DeployTime, measureDeploy } from "./contender.js";
+import { berthContender, floorContender, swarmContender } from "./contenders.js";
+
+const REPLICAS = 60;
+/** Enough for every host to have started a few: caches, compiled code and connections are warm afterwards. */
+const WARM_UP_REPLICAS = 12;
+const FLOOR_CONCURRENCIES = [1, 2, 4, 8];
+/** Swarm at its fastest: one manager needs no one's agreement. berth has one server here, too. */
+const SWARM_MANAGERS = 1;
+const RATIO_TO_FLOOR_GOAL = 1.1;
+
+type Who = "floor" | "berth" | "swarm";
+type Contenders = Readonly<Record<Who, Contender>>;
+type Round = Readonly<Record<Who, DeployTime>>;
+
+async function measure(context: BenchContext): Promise<readonly Figure[]> {
+  return withArena({ tag: "d", swarmManagers: SWARM_MANAGERS }, context, async (arena) => {
+    const contenders = await prepare(arena);
+    const rounds: Round[] = [];
+    for (let run = 1; run <= arena.runs; run += 1) {
+      const floor = await measureOne(arena, contenders.floor, run);
+      const berth = await measureOne(arena, contenders.berth, run);
+      const swarm = await measureOne(arena, contenders.swarm, run);
+      rounds.push({ floor, berth, swarm });
+    }
+    return figuresOf(rounds);
+  });
+}
+
+/** Warms everybody up. The floor then starts what berth starts, at the pace that suits this machine best. */
+async function prepare(arena: Arena): Promise<Contenders> {
+  const { apis, signal, progress } = arena;
+  const berth = berthContender(arena);
+  const swarm = swarmContender(arena);
+  const body: ContainerBody[] = [];
+  const copyOne = async (): Promise<void> => {
+    body.push(await bodyOfFirst(arena, berth.label));
+  };
+  progress("warming up");
+  await measureDeploy(berth, { apis, count: WARM_UP_REPLICAS, signal, whileRunning: copyOne });
+  await measureDeploy(swarm, { apis, count: WARM_UP_REPLICAS, signal });
+  return { floor: await bestFloor(arena, body[0] ?? {}), berth, swarm };
+}
+
+async function bodyOfFirst({ apis, signal }: Arena, label: string): Promise<ContainerBody> {
+  for (const api of apis) {
+    const [first] = await api.get<{ Id: string }[]>(
+      `/containers/json?${filters({ label: [label] })}`,
+      signal,
+    );
+    if (first !== undefined) return bodyLike(api, first.Id);
+  }
+  throw new Error(`no container carries ${label}`);
+}
+
+async function bestFloor(arena: Arena, body: ContainerBody): Promise<Contender> {
+  const { apis, signal, progress } = arena;
+  const tried: { contender: Contender; seconds: number }[] = [];
+  for (const concurrency of FLOOR_CONCURRENCIES) {
+    const contender = floorContender(arena, body, concurrency);
+    const { confirmedS: seconds } = await measureDeploy(contender, { apis, count: REPLICAS, signal });
+    progress(`floor with ${concurrency} at once on each host: ${seconds.toFixed(2)} s`);
+    tried.push({ contender, seconds });
+  }
+  return tried.reduce((best, next) => (next.seconds < best.seconds ? next : best)).contender;
+}
+
+async function measureOne(arena: Arena, contender: Contender, run: number): Promise<DeployTime> {
+  const { lab, apis, signal, progress } = arena;
+  const before = cpuByProgram(lab);
+  let used = "";
+  const time = await measureDeploy(contender, {
+    apis,
+    count: REPLICAS,
+    signal,
+    whileRunning: () => {
+      used = describeCpu(before, cpuByProgram(lab));
+    },
+  });
+  const { acceptedS, firstStartS, lastStartS, confirmedS } = time;
+  const steps = `taken ${acceptedS.toFixed(2)}, starts ${firstStartS.toFixed(2)} to ${lastStartS.toFixed(2)}`;
+  progress(`run ${run} ${contender.name.padEnd(5)} ${confirmedS.toFixed(2)} s (${steps}; cpu s: ${used})`);
+  return time;
+}
+
+function figuresOf(rounds: readonly Round[]): Figure[] {
+  const runsOf = (who: Who, what: keyof DeployTime): number[] => rounds.map((round) => round[who][what]);
+  // Within a round, so that a machine that gets slower over time is slower for both.
+  const ratio = (who: Who, to: Who): number[] =>
+    rounds.map((round) => round[who].confirmedS / round[to].confirmedS);
+  const seconds = (name: string, what: keyof DeployTime): Figure =>
+    figureOf({
+      name,
+      unit: "s",
+      peer: { floor: median(runsOf("floor", what)), swarm: median(runsOf("swarm", what)) },
+      runs: runsOf("berth", what),
+    });
+  return [
+    figureOf({
+      name: "deploy.ratio_to_floor",
+      unit: "x",
+      goal: { kind: "at-most", value: RATIO_TO_FLOOR_GOAL },
+      peer: { swarm: median(ratio("swarm", "floor")) },
+      runs: ratio("berth", "floor"),
+    }),
+    figureOf({ name: "deploy.ratio_to_swarm", unit: "x", runs: ratio("berth", "swarm") }),
+    seconds("deploy.all_running_s", "confirmedS"),
+    seconds("deploy.last_start_s", "lastStartS"),
+  ];
+}
+
+process.exitCode = await runBench(
+  {
+    name: "deploy",
+    programs: { docker: ["dockerd", "--version"], etcd: ["etcd", "--version"] },
+    measure,
+  },
+  process.argv.slice(2),
+);

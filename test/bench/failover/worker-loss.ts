@@ -1,0 +1,38 @@
+import type { LabHost } from "../../../deploy/lab/docker-host.js";
+import type { DockerApi } from "../docker-api.js";
+import { watchRunning } from "../running-watch.js";
+
+/** Swarm needs 17 s. */
+const REPLACED_TIMEOUT_MS = 120_000;
+
+export interface WorkerLoss {
+  /** From the power cut to the first replacement: how long the loss took to be noticed and acted on. */
+  readonly firstReplacementS: number;
+  /** From the power cut to as many containers on the surviving hosts as there were on all. */
+  readonly allReplacedS: number;
+}
+
+export interface WorkerLossOptions {
+  readonly victim: LabHost;
+  /** Docker of the hosts that stay. */
+  readonly survivors: readonly DockerApi[];
+  readonly label: string;
+  readonly replicas: number;
+  readonly signal: AbortSignal;
+}
+
+/** Cuts the power of a host, and times its replicas' return on the others by what their daemons run. */
+export async function loseWorker(options: WorkerLossOptions): Promise<WorkerLoss> {
+  const { victim, survivors, label, replicas, signal } = options;
+  const watch = await watchRunning(survivors, label);
+  try {
+    if (watch.count() === replicas) throw new Error(`${victim.name} runs none of the replicas`);
+    const cutAtMs = Date.now();
+    await victim.kill();
+    const atMs = await watch.reach(replicas, { timeoutMs: REPLACED_TIMEOUT_MS, signal });
+    const firstMs = watch.startsMs().find((startMs) => startMs > cutAtMs) ?? atMs;
+    return { firstReplacementS: (firstMs - cutAtMs) / 1_000, allReplacedS: (atMs - cutAtMs) / 1_000 };
+  } finally {
+    watch.close();
+  }
+}

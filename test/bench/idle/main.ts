@@ -1,0 +1,102 @@
+// What berth costs when nothing happens: three hosts, thirty tasks with published ports.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Lab } from "../../../deploy/lab/lab.js";
+import { waitUntil } from "../../../deploy/lab/wait-until.js";
+import { type BenchService, BerthStacks } from "../berth-stack.js";
+import { loadHello, withBenchLab } from "../lab.js";
+import { type Figure, figureOf, type Goal } from "../report.js";
+import { type BenchContext, runBench } from "../run-bench.js";
+import { type IdleSample, type ProgramSample, sampleIdle } from "./sample.js";
+
+const HOSTS = 3;
+const SERVICES = 3;
+const REPLICAS_PER_SERVICE = 10;
+const FIRST_PORT = 18_080;
+const IMAGE = "hello:bench";
+const NAME = "bench";
+const RUNNING_TIMEOUT_MS = 120_000;
+/** Garbage of the deploy is collected, caches are written back. */
+const SETTLE_MS = 30_000;
+const WINDOW_MS = 30_000;
+
+const SERVER_GOAL_MB = 120;
+const AGENT_GOAL_MB = 80;
+const INGRESS_GOAL_MB = 80;
+const AGENT_CPU_GOAL_PERCENT = 1;
+
+async function measure(context: BenchContext): Promise<readonly Figure[]> {
+  const { signal } = context;
+  return withBenchLab({ tag: "i", hosts: HOSTS, berth: true }, context, async (lab) => {
+    await loadHello(lab, IMAGE);
+    await runTasks(lab, signal);
+    context.progress(`${SERVICES * REPLICAS_PER_SERVICE} tasks run; settling ${SETTLE_MS / 1_000} s`);
+    await sleep(SETTLE_MS, undefined, { signal });
+    const samples: IdleSample[] = [];
+    for (let run = 1; run <= context.runs; run += 1) {
+      const sample = await sampleIdle(lab, WINDOW_MS, signal);
+      context.progress(`run ${run} of ${context.runs}: ${describeSample(sample)}`);
+      samples.push(sample);
+    }
+    return figuresOf(samples);
+  });
+}
+
+async function runTasks(lab: Lab, signal: AbortSignal): Promise<void> {
+  const stacks = new BerthStacks(lab);
+  try {
+    await stacks.untilReady(signal);
+    await stacks.deploy(NAME, services(), signal);
+    const allRun = async (): Promise<boolean> =>
+      (await stacks.runningTasks(NAME, signal)) === SERVICES * REPLICAS_PER_SERVICE;
+    await waitUntil(allRun, { what: "all tasks to run", timeoutMs: RUNNING_TIMEOUT_MS, signal });
+  } finally {
+    stacks.close();
+  }
+}
+
+function services(): Record<string, BenchService> {
+  const one = (index: number): [string, BenchService] => [
+    `web${index}`,
+    { image: IMAGE, replicas: REPLICAS_PER_SERVICE, ports: [`${FIRST_PORT + index}:80`] },
+  ];
+  return Object.fromEntries(Array.from({ length: SERVICES }, (_, index) => one(index)));
+}
+
+function figuresOf(samples: readonly IdleSample[]): Figure[] {
+  const figure = (name: string, unit: string, value: (sample: IdleSample) => number, goal?: number): Figure =>
+    figureOf({ name: `idle.${name}`, unit, ...atMost(goal), runs: samples.map(value) });
+  return [
+    figure("server_mb", "MB", ({ server }) => server.residentMb, SERVER_GOAL_MB),
+    figure("agent_mb", "MB", ({ agent }) => agent.residentMb, AGENT_GOAL_MB),
+    figure("ingress_mb", "MB", ({ ingress }) => ingress.residentMb, INGRESS_GOAL_MB),
+    figure("etcd_mb", "MB", ({ etcd }) => etcd.residentMb),
+    figure("server_pss_mb", "MB", ({ server }) => server.proportionalMb),
+    figure("agent_pss_mb", "MB", ({ agent }) => agent.proportionalMb),
+    figure("ingress_pss_mb", "MB", ({ ingress }) => ingress.proportionalMb),
+    figure("agent_cpu_percent", "%", ({ agent }) => agent.cpuPercent, AGENT_CPU_GOAL_PERCENT),
+    figure("server_cpu_percent", "%", ({ server }) => server.cpuPercent),
+    figure("ingress_cpu_percent", "%", ({ ingress }) => ingress.cpuPercent),
+    figure("etcd_cpu_percent", "%", ({ etcd }) => etcd.cpuPercent),
+    figure("etcd_writes_per_s", "/s", ({ etcdWritesPerSecond }) => etcdWritesPerSecond, 0),
+  ];
+}
+
+function atMost(value: number | undefined): { goal?: Goal } {
+  return value === undefined ? {} : { goal: { kind: "at-most", value } };
+}
+
+function describeSample({ server, etcd, agent, ingress, etcdWritesPerSecond }: IdleSample): string {
+  const one = (name: string, { residentMb, cpuPercent }: ProgramSample): string =>
+    `${name} ${residentMb.toFixed(0)} MB ${cpuPercent.toFixed(1)} %`;
+  const programs = [one("server", server), one("etcd", etcd), one("agent", agent), one("ingress", ingress)];
+  return `${programs.join(", ")}, ${etcdWritesPerSecond.toFixed(2)} etcd writes/s`;
+}
+
+process.exitCode = await runBench(
+  {
+    name: "idle",
+    programs: { docker: ["dockerd", "--version"], etcd: ["etcd", "--version"] },
+    measure,
+  },
+  process.argv.slice(2),
+);

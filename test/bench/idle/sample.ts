@@ -1,0 +1,79 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Lab } from "../../../deploy/lab/lab.js";
+import type { ProcessRef } from "../../../deploy/lab/processes.js";
+import { type ProcessUsage, usageOf } from "../process-usage.js";
+import { median } from "../report.js";
+
+const BYTES_PER_MB = 1e6;
+
+/** One kind of program: the median over its processes. */
+export interface ProgramSample {
+  readonly residentMb: number;
+  readonly proportionalMb: number;
+  /** Of one processor. */
+  readonly cpuPercent: number;
+}
+
+export interface IdleSample {
+  readonly server: ProgramSample;
+  readonly etcd: ProgramSample;
+  readonly agent: ProgramSample;
+  readonly ingress: ProgramSample;
+  /** Growth of etcd's revision: renewing a lease is none. */
+  readonly etcdWritesPerSecond: number;
+}
+
+/** What the processes of a lab that has nothing to do use in a window of time; memory at its end. */
+export async function sampleIdle(lab: Lab, windowMs: number, signal: AbortSignal): Promise<IdleSample> {
+  const processes = {
+    server: lab.server.processes("server"),
+    etcd: lab.server.processes("etcd"),
+    agent: lab.hosts.flatMap((host) => host.processes("agent")),
+    ingress: lab.hosts.flatMap((host) => host.processes("ingress")),
+  };
+  const revisionBefore = await etcdRevision(lab, signal);
+  const startedAt = performance.now();
+  const before = new Map(
+    Object.values(processes)
+      .flat()
+      .map((ref) => [ref.pid, usageOf(ref).cpuSeconds]),
+  );
+  await sleep(windowMs, undefined, { signal });
+  const seconds = (performance.now() - startedAt) / 1_000;
+  const sampleOf = (refs: readonly ProcessRef[]): ProgramSample => {
+    const usages = refs.map((ref) => ({ ref, usage: usageOf(ref) }));
+    const medianOf = (value: (usage: ProcessUsage) => number): number =>
+      median(usages.map(({ usage }) => value(usage)));
+    return {
+      residentMb: medianOf((usage) => usage.rssBytes) / BYTES_PER_MB,
+      proportionalMb: medianOf((usage) => usage.pssBytes) / BYTES_PER_MB,
+      cpuPercent: median(
+        usages.map(({ ref, usage }) => ((usage.cpuSeconds - (before.get(ref.pid) ?? 0)) / seconds) * 100),
+      ),
+    };
+  };
+  return {
+    server: sampleOf(processes.server),
+    etcd: sampleOf(processes.etcd),
+    agent: sampleOf(processes.agent),
+    ingress: sampleOf(processes.ingress),
+    etcdWritesPerSecond: ((await etcdRevision(lab, signal)) - revisionBefore) / seconds,
+  };
+}
+
+async function etcdRevision(lab: Lab, signal: AbortSignal): Promise<number> {
+  const argv = ["etcdctl", "--endpoints", etcdUrl(lab), "endpoint", "status", "--write-out", "json"];
+  const { code, stdout, stderr } = await lab.server.exec(argv, { signal });
+  if (code !== 0) throw new Error(`etcdctl: ${stderr}`);
+  const [endpoint] = JSON.parse(stdout) as { Status: { header: { revision: number } } }[];
+  if (endpoint === undefined) throw new Error("etcdctl names no endpoint");
+  return endpoint.Status.header.revision;
+}
+
+/** The server chooses where its etcd listens: the etcd's own command line tells. */
+function etcdUrl(lab: Lab): string {
+  const argv = lab.server.processes("etcd")[0]?.argv ?? [];
+  const url = /--listen-client-urls[= ](\S+?)(,|\s|$)/.exec(argv.join(" "))?.[1];
+  if (url === undefined) throw new Error("the server runs no etcd of its own");
+  return url;
+}
