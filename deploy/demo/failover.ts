@@ -1,0 +1,109 @@
+import type { LabHost } from "../lab/docker-host.js";
+import type { Lab } from "../lab/lab.js";
+import { type Cluster, isReady, until } from "./cluster.js";
+import type { Screen } from "./screen.js";
+import { summarise } from "./summary.js";
+import type { Outcome, Traffic } from "./traffic.js";
+
+/** Traffic before the cut, so that there is a normal to compare with. */
+const WARM_UP_MS = 3_000;
+/** Traffic after the last replica is back, to see it serve. */
+const COOL_DOWN_MS = 3_000;
+/** Far more than a replacement takes: only a fault lasts longer. */
+const GIVE_UP_MS = 60_000;
+const LIVE_EVERY_MS = 200;
+
+export interface Event {
+  readonly atMs: number;
+  readonly what: string;
+}
+
+/** All times by `performance.now()`. */
+export interface Failover {
+  readonly startedAtMs: number;
+  readonly cutAtMs: number;
+  readonly endedAtMs: number;
+  /** Undefined: it did not happen before the demonstration gave up. */
+  readonly detectedAtMs: number | undefined;
+  readonly replacedAtMs: number | undefined;
+  readonly lostReplicas: number;
+  readonly outcomes: readonly Outcome[];
+}
+
+export interface FailoverOptions {
+  readonly lab: Lab;
+  readonly cluster: Cluster;
+  readonly traffic: Traffic;
+  readonly screen: Screen;
+  readonly service: string;
+  readonly victim: LabHost;
+  readonly signal: AbortSignal;
+}
+
+/** Cuts a host's power under traffic and watches until its replicas run elsewhere. */
+export async function cutPower(options: FailoverOptions): Promise<Failover> {
+  const { cluster, traffic, screen, service, victim, signal } = options;
+  const victimId = (await cluster.node(victim.name))?.id;
+  const before = await cluster.runningTasks(service);
+  const lostReplicas = before.filter(({ nodeId }) => nodeId === victimId).length;
+
+  const startedAtMs = performance.now();
+  traffic.start();
+  const ticker = setInterval(() => screen.live(liveLine(traffic.outcomes)), LIVE_EVERY_MS);
+  try {
+    await pause(WARM_UP_MS, signal);
+    const cutAtMs = performance.now();
+    await victim.kill();
+    const detected = until(async () => !isReady(await cluster.node(victim.name)), GIVE_UP_MS, signal);
+    const replaced = until(
+      () => runsElsewhere(cluster, service, before.length, victimId),
+      GIVE_UP_MS,
+      signal,
+    );
+    const [detectedAtMs, replacedAtMs] = await Promise.all([detected, replaced]);
+    await pause(COOL_DOWN_MS, signal);
+    await traffic.stop();
+    const endedAtMs = performance.now();
+    return {
+      startedAtMs,
+      cutAtMs,
+      endedAtMs,
+      detectedAtMs,
+      replacedAtMs,
+      lostReplicas,
+      outcomes: traffic.outcomes,
+    };
+  } finally {
+    clearInterval(ticker);
+    await traffic.stop();
+  }
+}
+
+async function runsElsewhere(
+  cluster: Cluster,
+  service: string,
+  replicas: number,
+  victimId: string | undefined,
+): Promise<boolean> {
+  const running = await cluster.runningTasks(service);
+  return running.filter(({ nodeId }) => nodeId !== victimId).length >= replicas;
+}
+
+function liveLine(outcomes: readonly Outcome[]): string {
+  const { sent, failed, medianMs } = summarise(outcomes);
+  return `  ${sent} requests answered or failed, ${failed} failed, median ${medianMs.toFixed(1)} ms`;
+}
+
+function pause(durationMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    }, durationMs);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}

@@ -1,0 +1,134 @@
+// `npm run demo`: the failover demonstration, from nothing to a stack that survives a power cut.
+import { parseArgs } from "node:util";
+import { createLab, type Lab, openLab } from "../lab/lab.js";
+import { LabError } from "../lab/lab-error.js";
+import { berth } from "./berth.js";
+import { Cluster, isReady, until } from "./cluster.js";
+import { cutPower } from "./failover.js";
+import { printFailover } from "./report.js";
+import { Screen } from "./screen.js";
+import { deployShop, SHOP } from "./shop.js";
+import { Traffic } from "./traffic.js";
+
+const HOSTS = 3;
+const REQUESTS_PER_SECOND = 100;
+const NODE_READY_TIMEOUT_MS = 60_000;
+
+const USAGE = `usage: npm run demo [-- --down]
+
+Brings up ${HOSTS} Docker hosts on this machine, deploys a stack, sends it traffic, cuts the
+power of one host, and shows what happened. The lab stays up for you to play with.
+
+  --down    remove the lab and everything in it`;
+
+async function main(screen: Screen, signal: AbortSignal): Promise<number> {
+  const { values } = parseArgs({
+    options: { down: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+  });
+  if (values.help) {
+    screen.line(USAGE);
+    return 0;
+  }
+  if (values.down) return removeLab(screen);
+
+  screen.line(screen.paint("bold", "berth: three Docker hosts, one stack, one power cut"));
+  const lab = await bringUp(screen, signal);
+  const cluster = new Cluster(lab.serverAddress);
+  try {
+    await waitForNodes(screen, lab, cluster, signal);
+    await deployShop(screen, lab, signal);
+    return await showFailover(screen, lab, cluster, signal);
+  } finally {
+    cluster.close();
+  }
+}
+
+async function removeLab(screen: Screen): Promise<number> {
+  const lab = await openLab();
+  await lab.down();
+  screen.line("The lab is gone.");
+  return 0;
+}
+
+async function bringUp(screen: Screen, signal: AbortSignal): Promise<Lab> {
+  screen.heading("1  The lab");
+  const running = await openLab().catch(() => undefined);
+  if (running !== undefined) {
+    screen.line("A lab is up already: it is used. (npm run demo -- --down removes it.)");
+    for (const host of running.hosts) if (!host.isUp) await host.start(signal);
+    return running;
+  }
+  screen.live("starting dockerd three times, etcd, a server and three agents …");
+  return createLab({ hosts: HOSTS, signal, onProgress: (step) => screen.line(`  ${step}`) });
+}
+
+async function waitForNodes(screen: Screen, lab: Lab, cluster: Cluster, signal: AbortSignal): Promise<void> {
+  screen.live("waiting for the agents to report …");
+  for (const host of lab.hosts) {
+    const readyAtMs = await until(
+      async () => isReady(await cluster.node(host.name)),
+      NODE_READY_TIMEOUT_MS,
+      signal,
+    );
+    if (readyAtMs === undefined) {
+      throw new LabError("LAB_NOT_READY", `node ${host.name} did not become ready; see ${host.logs.agent}`);
+    }
+  }
+  await berth(screen, lab, ["node", "ls"]);
+}
+
+async function showFailover(
+  screen: Screen,
+  lab: Lab,
+  cluster: Cluster,
+  signal: AbortSignal,
+): Promise<number> {
+  const [target, , victim] = lab.hosts;
+  if (target === undefined || victim === undefined)
+    throw new LabError("LAB_NOT_READY", `the demo needs ${HOSTS} hosts`);
+  const url = `http://${target.address}:${SHOP.port}/`;
+  screen.heading(`3  ${REQUESTS_PER_SECOND} requests a second to ${url}, then a power cut`);
+  const traffic = new Traffic({ url, perSecond: REQUESTS_PER_SECOND, replicaOf: SHOP.replicaOf });
+  const failover = await cutPower({ lab, cluster, traffic, screen, service: SHOP.service, victim, signal });
+  printFailover(screen, failover, victim.name);
+
+  screen.heading(`4  ${victim.name} comes back`);
+  screen.live(`starting ${victim.name} …`);
+  await victim.start(signal);
+  await until(async () => isReady(await cluster.node(victim.name)), NODE_READY_TIMEOUT_MS, signal);
+  await berth(screen, lab, ["node", "ls"]);
+  printNext(screen, lab, url, victim.name);
+  return failover.replacedAtMs === undefined ? 1 : 0;
+}
+
+function printNext(screen: Screen, lab: Lab, url: string, victim: string): void {
+  screen.heading("The lab stays up. Try next");
+  for (const [command, meaning] of [
+    [`export BERTH_SERVER=${lab.serverAddress}`, "for the commands below"],
+    [`curl ${url}`, "ask again and again: the replicas take turns"],
+    ["npm run lab -- status", "hosts, addresses, the server's address"],
+    ["npm run lab -- kill h2", "another power cut"],
+    [`npm run lab -- partition ${victim}`, "pull a cable; heal plugs it in"],
+    ["npx berth service scale shop_web=12", "more replicas"],
+    ["npx berth service logs -f shop_web", "all replicas' logs, merged"],
+    ["npm run demo -- --down", "remove everything"],
+  ] as const) {
+    screen.line(`  ${command.padEnd(38)}${screen.paint("dim", meaning)}`);
+  }
+}
+
+const interrupted = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort());
+const screen = new Screen();
+try {
+  process.exitCode = await main(screen, interrupted.signal);
+} catch (error) {
+  if (interrupted.signal.aborted) {
+    screen.line();
+    console.error("demo: interrupted; npm run demo -- --down removes what is up");
+    process.exitCode = 130;
+  } else if (error instanceof LabError) {
+    console.error(`demo: ${error.message}`);
+    process.exitCode = 1;
+  } else throw error;
+}

@@ -1,0 +1,66 @@
+import { stripVTControlCharacters, styleText } from "node:util";
+
+/** Everything fits a terminal of this width. */
+export const WIDTH = 80;
+
+type Style = Parameters<typeof styleText>[0];
+
+/** Writes the demonstration: with colour and one live line on a terminal, as plain lines elsewhere. */
+export class Screen {
+  readonly #out: NodeJS.WriteStream;
+  readonly #isLive: boolean;
+  #hasLiveLine = false;
+
+  constructor(out: NodeJS.WriteStream = process.stdout) {
+    this.#out = out;
+    this.#isLive = out.isTTY === true;
+  }
+
+  get isLive(): boolean {
+    return this.#isLive;
+  }
+
+  paint(style: Style, text: string): string {
+    return this.#isLive && !process.env.NO_COLOR ? styleText(style, text, { validateStream: false }) : text;
+  }
+
+  line(text = ""): void {
+    this.#clearLive();
+    this.#out.write(`${text}\n`);
+  }
+
+  heading(text: string): void {
+    this.line();
+    this.line(
+      `${this.paint("bold", text)} ${this.paint("dim", "─".repeat(Math.max(0, WIDTH - text.length - 1)))}`,
+    );
+  }
+
+  command(words: string): void {
+    this.line(this.paint("dim", `$ ${words}`));
+  }
+
+  /** Replaces the live line on a terminal; says nothing elsewhere. */
+  live(text: string): void {
+    if (!this.#isLive) return;
+    this.#clearLive();
+    this.#out.write(cut(text, WIDTH - 1));
+    this.#hasLiveLine = true;
+  }
+
+  #clearLive(): void {
+    if (this.#hasLiveLine) this.#out.write("\r\x1b[2K");
+    this.#hasLiveLine = false;
+  }
+}
+
+/** A bar of at most `width` cells. */
+export function bar(share: number, width: number): string {
+  return "█".repeat(Math.round(Math.min(1, Math.max(0, share)) * width));
+}
+
+function cut(text: string, width: number): string {
+  return stripVTControlCharacters(text).length <= width
+    ? text
+    : stripVTControlCharacters(text).slice(0, width);
+}

@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { summarise } from "../../deploy/demo/summary.js";
+import { Traffic } from "../../deploy/demo/traffic.js";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import {
+  CONVERGE_TIMEOUT_MS,
+  createCluster,
+  deploy,
+  readyNodes,
+  waitForReplicas,
+} from "./support/cluster.js";
+import { allContainers, runningOf, startedAt } from "./support/docker-truth.js";
+
+const REPLICAS = 6;
+const COMPOSE = `
+services:
+  web:
+    image: hello:1
+    ports: ["8080:80"]
+    stop_grace_period: 1s
+    deploy: { replicas: ${REPLICAS} }
+`;
+
+describe("the loss of a host", () => {
+  let lab: Lab;
+
+  beforeAll(async () => {
+    lab = await createCluster(3);
+    expect((await deploy(lab, "shop", COMPOSE)).code).toBe(0);
+  });
+  afterAll(() => lab?.down());
+
+  async function untilReady(hosts: number): Promise<void> {
+    await waitUntil(async () => (await readyNodes(lab)).length === hosts, {
+      what: `${hosts} ready nodes`,
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
+  }
+
+  /** Runs `fault` under steady traffic to h1 and returns what became of the requests sent from then on. */
+  async function underTraffic(fault: () => Promise<void>): Promise<ReturnType<typeof summarise>> {
+    const traffic = new Traffic({
+      url: `http://${lab.host("h1").address}:8080/`,
+      perSecond: 50,
+      replicaOf: (body) => body.trim(),
+    });
+    traffic.start();
+    try {
+      await fault();
+    } finally {
+      await traffic.stop();
+    }
+    return summarise(traffic.outcomes);
+  }
+
+  test("power cut: replaced elsewhere, and no new request failed beyond those under way on the dead host", async () => {
+    const summary = await underTraffic(async () => {
+      await lab.host("h3").kill();
+      await waitForReplicas(lab, "shop_web", REPLICAS);
+    });
+    expect(summary.sent).toBeGreaterThan(50);
+    // One request may have been inside a replica at the moment that its host went dark.
+    expect(summary.failed, JSON.stringify(summary.reasons)).toBeLessThanOrEqual(1);
+    expect(await readyNodes(lab)).toEqual(["h1", "h2"]);
+  });
+
+  test("the host comes back: its old containers go, nothing that runs is restarted", async () => {
+    const before = await runningOf(lab, "shop_web");
+    await lab.host("h3").start();
+    await untilReady(3);
+    await waitUntil(async () => (await allContainers(lab)).every(({ host }) => host !== "h3"), {
+      what: "the old containers of h3 to be removed",
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
+    expect(await runningOf(lab, "shop_web")).toEqual(before);
+  });
+
+  test("pulled cable: replaced; when it is plugged in again, every slot runs once", async () => {
+    expect((await lab.berth(["service", "scale", `shop_web=${REPLICAS + 3}`])).code).toBe(0);
+    const summary = await underTraffic(async () => {
+      await lab.host("h3").partition();
+      await waitUntil(async () => (await readyNodes(lab)).length === 2, {
+        what: "h3 to be down",
+        timeoutMs: CONVERGE_TIMEOUT_MS,
+      });
+    });
+    expect(summary.failed, JSON.stringify(summary.reasons)).toBeLessThanOrEqual(1);
+    await lab.host("h3").heal();
+    await untilReady(3);
+    await waitForReplicas(lab, "shop_web", REPLICAS + 3);
+  });
+
+  test("two of three hosts lost at once: the last one carries everything", async () => {
+    await Promise.all([lab.host("h2").kill(), lab.host("h3").kill()]);
+    await waitForReplicas(lab, "shop_web", REPLICAS + 3);
+    await Promise.all([lab.host("h2").start(), lab.host("h3").start()]);
+    await untilReady(3);
+    await waitForReplicas(lab, "shop_web", REPLICAS + 3);
+  });
+
+  test("an agent that is killed and started again adopts its containers", async () => {
+    const before = await Promise.all(
+      (await runningOf(lab, "shop_web")).map((container) => startedAt(lab, container)),
+    );
+    await lab.host("h1").killProcess("agent");
+    await lab.host("h1").startAgent();
+    await untilReady(3);
+    await waitForReplicas(lab, "shop_web", REPLICAS + 3);
+    const after = await Promise.all(
+      (await runningOf(lab, "shop_web")).map((container) => startedAt(lab, container)),
+    );
+    expect(after.sort()).toEqual(before.sort());
+  });
+});

@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { run } from "../../deploy/lab/run.js";
+import { createCluster, deploy, waitForReplicas } from "./support/cluster.js";
+import { allContainers, startedAt } from "./support/docker-truth.js";
+
+interface Kill {
+  readonly what: string;
+  readonly kill: (lab: Lab) => Promise<void>;
+  readonly restart: (lab: Lab) => Promise<void>;
+}
+
+const KILLS: readonly Kill[] = [
+  {
+    what: "server",
+    kill: (lab) => lab.server.killProcess("server"),
+    restart: (lab) => lab.server.startServer(),
+  },
+  { what: "etcd", kill: (lab) => lab.server.killProcess("etcd"), restart: async () => {} },
+  {
+    what: "agent",
+    kill: (lab) => lab.host("h2").killProcess("agent"),
+    restart: (lab) => lab.host("h2").startAgent(),
+  },
+  { what: "ingress", kill: (lab) => lab.host("h2").killProcess("ingress"), restart: async () => {} },
+  {
+    what: "dockerd",
+    kill: (lab) => lab.host("h2").killProcess("dockerd"),
+    restart: (lab) => lab.host("h2").startDockerd(),
+  },
+  { what: "containerd", kill: (lab) => lab.host("h2").killProcess("containerd"), restart: async () => {} },
+];
+
+/** From before the first write to after the last container of a deploy. */
+const MOMENTS_MS = [0, 150, 600];
+
+function hello(replicas: number): string {
+  return `
+services:
+  web:
+    image: hello:1
+    ports: ["8080:80"]
+    stop_grace_period: 1s
+    deploy: { replicas: ${replicas} }
+`;
+}
+
+describe("kill -9 in the middle of a deploy", () => {
+  let lab: Lab;
+  let foreign: { readonly host: string; readonly id: string };
+  let replicas = 3;
+
+  beforeAll(async () => {
+    lab = await createCluster(2);
+    const socket = `unix://${lab.host("h1").dockerSocket}`;
+    const { stdout } = await run(["docker", "-H", socket, "run", "-d", "hello:1"]);
+    foreign = { host: "h1", id: stdout.trim() };
+    expect((await deploy(lab, "shop", hello(replicas))).code).toBe(0);
+  });
+  afterAll(() => lab?.down());
+
+  for (const { what, kill, restart } of KILLS) {
+    for (const moment of MOMENTS_MS) {
+      test(`${what}, ${moment} ms after its start: what was confirmed last is what runs`, async () => {
+        const foreignStart = await startedAt(lab, foreign);
+        const wanted = replicas === 3 ? 6 : 3;
+        const deploying = deploy(lab, "shop", hello(wanted), "--detach");
+        await new Promise((resolve) => setTimeout(resolve, moment));
+        await kill(lab);
+        const { code } = await deploying;
+        await restart(lab);
+        // A deploy that was not confirmed may or may not have been taken over: asking again settles it.
+        if (code !== 0) expect((await deployWhenBack(wanted)).code).toBe(0);
+        replicas = wanted;
+        await waitForReplicas(lab, "shop_web", replicas);
+        const others = (await allContainers(lab)).filter(({ taskId }) => taskId === undefined);
+        expect(others.map(({ id, running }) => ({ id, running }))).toEqual([
+          { id: foreign.id, running: true },
+        ]);
+        expect(await startedAt(lab, foreign)).toBe(foreignStart);
+      });
+    }
+  }
+
+  async function deployWhenBack(wanted: number): ReturnType<typeof deploy> {
+    for (let attempt = 0; ; attempt++) {
+      const result = await deploy(lab, "shop", hello(wanted), "--detach");
+      if (result.code === 0 || attempt === 20) return result;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+});

@@ -1,0 +1,77 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createLab, type Lab } from "../../../deploy/lab/lab.js";
+import type { RunResult } from "../../../deploy/lab/run.js";
+import { testLabName } from "../../../deploy/lab/test-lab-name.js";
+import { waitUntil } from "../../../deploy/lab/wait-until.js";
+import { runningSlots } from "./docker-truth.js";
+
+const HELLO = fileURLToPath(new URL("../../../deploy/images/hello", import.meta.url));
+const NODES_READY_TIMEOUT_MS = 60_000;
+
+/** Faults have stopped: by then the desired state must be reached again. */
+export const CONVERGE_TIMEOUT_MS = 30_000;
+
+/** A lab with berth, the image `hello:1` on every host, and every node ready. */
+export async function createCluster(hosts: number): Promise<Lab> {
+  const lab = await createLab({ name: testLabName(), hosts });
+  try {
+    await lab.loadImage(HELLO, "hello:1");
+    await waitUntil(async () => (await readyNodes(lab)).length === hosts, {
+      what: `${hosts} ready nodes`,
+      timeoutMs: NODES_READY_TIMEOUT_MS,
+    });
+    return lab;
+  } catch (cause) {
+    await lab.down();
+    throw cause;
+  }
+}
+
+interface ListedNode {
+  readonly id: string;
+  readonly hostname: string;
+  readonly status: string;
+}
+
+/** Host names of the nodes that the control plane calls ready; none while it cannot be asked. */
+export async function readyNodes(lab: Lab): Promise<readonly string[]> {
+  const { code, stdout } = await lab.berth(["node", "ls", "-o", "json"]);
+  if (code !== 0) return [];
+  const nodes = JSON.parse(stdout) as readonly ListedNode[];
+  return nodes.filter(({ status }) => status.toLowerCase() === "ready").map(({ hostname }) => hostname);
+}
+
+/** Writes a Compose file and deploys it; extra arguments go to `berth stack deploy`. */
+export async function deploy(
+  lab: Lab,
+  stack: string,
+  compose: string,
+  ...extra: string[]
+): Promise<RunResult> {
+  const folder = await mkdtemp(join(tmpdir(), "berth-e2e-"));
+  try {
+    const file = join(folder, "compose.yml");
+    await writeFile(file, compose);
+    return await lab.berth(["stack", "deploy", "-c", file, ...extra, stack], { timeoutMs: 120_000 });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Waits until exactly the slots 1 to `replicas` run, each once, on Docker's word. */
+export async function waitForReplicas(lab: Lab, service: string, replicas: number): Promise<void> {
+  const wanted = Array.from({ length: replicas }, (_, index) => index + 1).join(" ");
+  let last = "";
+  await waitUntil(
+    async () => {
+      last = (await runningSlots(lab, service)).join(" ");
+      return last === wanted;
+    },
+    { what: `slots ${wanted} of ${service}`, timeoutMs: CONVERGE_TIMEOUT_MS },
+  ).catch((cause: unknown) => {
+    throw new Error(`${service} should run the slots ${wanted}, and runs ${last || "none"}`, { cause });
+  });
+}

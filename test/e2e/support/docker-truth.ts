@@ -1,0 +1,82 @@
+import { request } from "node:http";
+import type { LabHost } from "../../../deploy/lab/docker-host.js";
+import type { Lab } from "../../../deploy/lab/lab.js";
+
+const CALL_TIMEOUT_MS = 10_000;
+
+/** A container as Docker itself tells it: promises are checked on this, not on what the control plane believes. */
+export interface Container {
+  readonly host: string;
+  readonly id: string;
+  readonly name: string;
+  readonly taskId: string | undefined;
+  readonly service: string | undefined;
+  readonly slot: string | undefined;
+  readonly running: boolean;
+}
+
+interface ListedContainer {
+  readonly Id: string;
+  readonly Names: readonly string[];
+  readonly State: string;
+  readonly Labels: Readonly<Record<string, string>>;
+}
+
+/** All containers of all hosts that are up. */
+export async function allContainers(lab: Lab): Promise<readonly Container[]> {
+  const perHost = await Promise.all(lab.hosts.filter((host) => host.isUp).map(containersOf));
+  return perHost.flat();
+}
+
+/** Running containers of one service, by its full name. */
+export async function runningOf(lab: Lab, service: string): Promise<readonly Container[]> {
+  return (await allContainers(lab)).filter((container) => container.running && container.service === service);
+}
+
+/** The slots of a service that have a running container, sorted; a slot that has two is there twice. */
+export async function runningSlots(lab: Lab, service: string): Promise<readonly number[]> {
+  return (await runningOf(lab, service)).map(({ slot }) => Number(slot)).sort((a, b) => a - b);
+}
+
+async function containersOf(host: LabHost): Promise<readonly Container[]> {
+  const listed = (await dockerGet(host, "/containers/json?all=1")) as readonly ListedContainer[];
+  return listed.map(({ Id, Names, State, Labels }) => ({
+    host: host.name,
+    id: Id,
+    name: (Names[0] ?? "").slice(1),
+    taskId: Labels["berth.task.id"],
+    service: Labels["berth.service.name"],
+    slot: Labels["berth.slot"],
+    running: State === "running",
+  }));
+}
+
+/** When a container's process was started, by Docker's clock: changes with every restart. */
+export async function startedAt(lab: Lab, container: Pick<Container, "host" | "id">): Promise<string> {
+  const inspected = (await dockerGet(lab.host(container.host), `/containers/${container.id}/json`)) as {
+    readonly State: { readonly StartedAt: string };
+  };
+  return inspected.State.StartedAt;
+}
+
+function dockerGet(host: LabHost, path: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const req = request(
+      { socketPath: host.dockerSocket, path, timeout: CALL_TIMEOUT_MS, agent: false },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk: Buffer) => chunks.push(chunk));
+        response.on("error", reject);
+        response.on("end", () => {
+          const body = Buffer.concat(chunks).toString("utf8");
+          if (response.statusCode !== 200)
+            reject(new Error(`docker on ${host.name}: ${response.statusCode} ${body}`));
+          else resolve(JSON.parse(body));
+        });
+      },
+    );
+    req.on("timeout", () => req.destroy(new Error(`docker on ${host.name} did not answer ${path}`)));
+    req.on("error", reject);
+    req.end();
+  });
+}

@@ -1,0 +1,8 @@
+import { ask } from "../../../deploy/demo/traffic.js";
+
+/** The bodies of `times` requests, one after the other, each on a connection of its own. */
+export async function askRepeatedly(url: string, times: number): Promise<readonly string[]> {
+  const bodies: string[] = [];
+  for (let i = 0; i < times; i++) bodies.push((await ask(url)).trim());
+  return bodies;
+}
