@@ -31,7 +31,7 @@ export type RangePage =
   /** The revision has been forgotten; the last message of the read. Read again at the newest revision. */
   | { readonly kind: "compacted" };
 
-/** What a transaction demands of a key before it writes anything. */
+/** What a transaction demands of a key before it writes anything. An absent key counts as created and modified at 0. */
 export type Compare =
   | { readonly kind: "absent"; readonly key: string }
   | { readonly kind: "present"; readonly key: string }

@@ -107,9 +107,9 @@ export class MemoryStore implements Store {
       case "present":
         return entry !== undefined;
       case "created-at":
-        return entry?.createRevision === compare.revision;
+        return (entry?.createRevision ?? 0n) === compare.revision;
       case "modified-at":
-        return entry?.modRevision === compare.revision;
+        return (entry?.modRevision ?? 0n) === compare.revision;
       default:
         return assertNever(compare);
     }

@@ -1,0 +1,39 @@
+// A candidate in a process of its own, to be killed and stopped: stands for election and writes as fast as a leader may.
+// Arguments: endpoint, name, lease in seconds. Prints one JSON object a line.
+import { systemClock } from "../../packages/control-plane/dist/store/clock.js";
+import { campaign } from "../../packages/control-plane/dist/store/election.js";
+import { EtcdStore } from "../../packages/control-plane/dist/store/etcd/etcd-store.js";
+import { fence } from "../../packages/control-plane/dist/store/term.js";
+
+const LEADER_KEY = "/berth/v1/leader";
+const WRITE_KEY = "/berth/v1/written";
+const STEP_MS = 20;
+
+const [endpoint, name, ttlSeconds] = process.argv.slice(2);
+const store = new EtcdStore({ endpoints: [endpoint], callTimeoutMs: 1_000 });
+const leaving = new AbortController();
+process.once("SIGTERM", () => leaving.abort());
+
+const options = { store, clock: systemClock, key: LEADER_KEY, value: name, ttlSeconds: Number(ttlSeconds) };
+for await (const term of campaign(options, leaving.signal)) await lead(term);
+store.close();
+
+/** Says when it believes to lead, and writes whether it believes so or not: the fence alone must hold. */
+async function lead(term) {
+  const epoch = String(term.epoch);
+  const sampling = setInterval(() => {
+    // The time is taken first: a process stopped in between must not claim to have led when it woke.
+    const atMs = Number(process.hrtime.bigint() / 1_000_000n);
+    if (term.isHeld()) console.log(JSON.stringify({ kind: "held", name, epoch, atMs }));
+  }, STEP_MS);
+  for (let refused = false; !refused; ) {
+    const ops = [{ kind: "put", key: WRITE_KEY, value: epoch }];
+    const outcome = await store.txn({ compare: [fence(term)], ops }, AbortSignal.timeout(5_000));
+    refused =
+      outcome.kind === "refused" ||
+      (outcome.kind === "unknown" && term.lost.aborted) ||
+      leaving.signal.aborted;
+    await new Promise((resolve) => setTimeout(resolve, STEP_MS));
+  }
+  clearInterval(sampling);
+}

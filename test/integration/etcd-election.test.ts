@@ -1,0 +1,163 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { systemClock } from "../../packages/control-plane/src/store/clock.js";
+import { type Leader, observeLeader } from "../../packages/control-plane/src/store/election.js";
+import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
+import { LEADER_KEY } from "../../packages/control-plane/src/store/keys.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+
+const WRITE_KEY = "/berth/v1/written";
+const WAIT = { timeout: 25_000, interval: 20 };
+
+/** A moment at which a candidate held its own term to be good. Times of all processes of one machine compare. */
+interface Held {
+  readonly name: string;
+  readonly epoch: string;
+  readonly atMs: number;
+}
+
+let etcd: TestEtcd;
+let store: EtcdStore;
+let abort: AbortController;
+let candidates: Map<string, ChildProcess>;
+let held: Held[];
+let leader: Leader | undefined;
+
+beforeEach(async () => {
+  etcd = await startTestEtcd();
+  store = new EtcdStore({ endpoints: [etcd.endpoint] });
+  abort = new AbortController();
+  candidates = new Map();
+  held = [];
+  void (async () => {
+    for await (const each of observeLeader({ store, key: LEADER_KEY, clock: systemClock }, abort.signal))
+      leader = each;
+  })();
+});
+afterEach(async () => {
+  for (const child of candidates.values()) child.kill("SIGKILL");
+  abort.abort();
+  store.close();
+  await etcd.close();
+});
+
+function launch(name: string, ttlSeconds: number): void {
+  const program = fileURLToPath(new URL("../harness/election-candidate.mjs", import.meta.url));
+  const child = spawn(process.execPath, [program, etcd.endpoint, name, String(ttlSeconds)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  createInterface({ input: child.stdout }).on("line", (line) => held.push(JSON.parse(line)));
+  candidates.set(name, child);
+}
+
+/** Waits for somebody whose epoch is later to lead, and to have written. */
+async function nextLeader(after = 0n): Promise<Leader> {
+  return vi.waitFor(async () => {
+    if (leader === undefined || leader.epoch <= after) throw new Error("no new leader");
+    const { epoch } = leader;
+    if (!held.some((each) => each.epoch === String(epoch)))
+      throw new Error("the new leader has done nothing");
+    return leader;
+  }, WAIT);
+}
+
+const signalTo = (name: string, what: NodeJS.Signals): void => {
+  candidates.get(name)?.kill(what);
+};
+
+/** The epochs that wrote, in the order in which their writes were committed. */
+async function writtenEpochs(): Promise<readonly bigint[]> {
+  const epochs: bigint[] = [];
+  const newest = await store.txn(
+    { ops: [{ kind: "put", key: `${WRITE_KEY}/end`, value: "" }] },
+    abort.signal,
+  );
+  if (newest.kind !== "committed") throw new Error(newest.kind);
+  for await (const message of store.watch({ prefix: WRITE_KEY, fromRevision: 1n }, abort.signal)) {
+    if (message.kind !== "events") throw new Error(message.kind);
+    for (const event of message.events) {
+      if (event.kind === "put" && event.key === WRITE_KEY) epochs.push(BigInt(event.entry.value));
+    }
+    if (message.nextRevision > newest.revision) return epochs;
+  }
+  return epochs;
+}
+
+describe("campaign on a real etcd", () => {
+  it("never lets two terms write past each other or be held at once, whatever is killed or frozen", async () => {
+    for (const name of ["a", "b", "c"]) launch(name, 2);
+    let current = await nextLeader();
+
+    // The leader stands still for longer than its lease, and wakes up believing to lead.
+    signalTo(current.value, "SIGSTOP");
+    const frozen = current.value;
+    current = await nextLeader(current.epoch);
+    expect(current.value).not.toBe(frozen);
+    signalTo(frozen, "SIGCONT");
+    await delay(300);
+
+    // etcd dies for a moment: the lease outlives it.
+    await etcd.kill();
+    await etcd.restart();
+
+    // etcd stands still for longer than the lease: nobody may lead meanwhile.
+    etcd.freeze();
+    await delay(3_000);
+    const whileFrozen = held.length;
+    await delay(1_000);
+    expect(held.length).toBe(whileFrozen);
+    etcd.thaw();
+    await vi.waitFor(() => expect(held.length).toBeGreaterThan(whileFrozen), WAIT);
+    current = await nextLeader(current.epoch - 1n);
+
+    // The leader is gone for good.
+    signalTo(current.value, "SIGKILL");
+    current = await nextLeader(current.epoch);
+    await delay(300);
+
+    const epochs = await writtenEpochs();
+    expect(new Set(epochs).size).toBeGreaterThanOrEqual(3);
+    expect([...epochs].sort((a, b) => Number(a - b))).toEqual(epochs);
+    expect(overlaps(held)).toEqual([]);
+  });
+
+  it("passes on at SIGTERM without waiting for the lease, and when the key is removed", async () => {
+    const leaseSeconds = 600;
+    for (const name of ["a", "b", "c"]) launch(name, leaseSeconds);
+    const first = await nextLeader();
+    const child = candidates.get(first.value);
+    signalTo(first.value, "SIGTERM");
+    const second = await nextLeader(first.epoch);
+    expect(second.value).not.toBe(first.value);
+    if (child?.exitCode === null) await once(child, "exit");
+    expect(child?.exitCode).toBe(0);
+
+    await store.txn(
+      {
+        compare: [{ kind: "created-at", key: LEADER_KEY, revision: second.epoch }],
+        ops: [{ kind: "delete", key: LEADER_KEY }],
+      },
+      abort.signal,
+    );
+    const third = await nextLeader(second.epoch);
+    expect(third.epoch).toBeGreaterThan(second.epoch);
+  });
+});
+
+/** Pairs of terms that were held at the same time. */
+function overlaps(samples: readonly Held[]): readonly string[] {
+  const spans = new Map<string, { from: number; to: number }>();
+  for (const { epoch, atMs } of samples) {
+    const span = spans.get(epoch);
+    spans.set(epoch, { from: Math.min(span?.from ?? atMs, atMs), to: Math.max(span?.to ?? atMs, atMs) });
+  }
+  const inOrder = [...spans].sort(([a], [b]) => Number(BigInt(a) - BigInt(b)));
+  return inOrder.flatMap(([epoch, { from }], i) => {
+    const before = inOrder[i - 1];
+    return before !== undefined && before[1].to >= from ? [`${before[0]} and ${epoch}`] : [];
+  });
+}

@@ -1,0 +1,285 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { systemClock } from "../../packages/control-plane/src/store/clock.js";
+import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
+import { follow } from "../../packages/control-plane/src/store/follow.js";
+import { readAll, readOne } from "../../packages/control-plane/src/store/read.js";
+import type { Entry, Store, WatchMessage } from "../../packages/control-plane/src/store/store.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+
+const PREFIX = "/berth/test/";
+const WAIT = { timeout: 20_000, interval: 20 };
+const CALL_TIMEOUT_MS = 400;
+
+let etcd: TestEtcd;
+let store: EtcdStore;
+let abort: AbortController;
+const signal = (): AbortSignal => abort.signal;
+
+beforeEach(async () => {
+  etcd = await startTestEtcd();
+  store = new EtcdStore({ endpoints: [etcd.endpoint], callTimeoutMs: CALL_TIMEOUT_MS });
+  abort = new AbortController();
+});
+afterEach(async () => {
+  abort.abort();
+  store.close();
+  await etcd.close();
+});
+
+async function put(key: string, value: string): Promise<bigint> {
+  const outcome = await store.txn({ ops: [{ kind: "put", key: PREFIX + key, value }] }, signal());
+  if (outcome.kind !== "committed") throw new Error(outcome.kind);
+  return outcome.revision;
+}
+
+/** Puts until it is committed; safe here because the same value is put again. */
+async function putThrough(key: string, value: string): Promise<void> {
+  await vi.waitFor(() => put(key, value), WAIT);
+}
+
+function record(fromRevision: bigint, onlySignal = signal()): WatchMessage[] {
+  const messages: WatchMessage[] = [];
+  void (async () => {
+    for await (const message of store.watch({ prefix: PREFIX, fromRevision }, onlySignal))
+      messages.push(message);
+  })();
+  return messages;
+}
+
+const valuesIn = (messages: readonly WatchMessage[]): readonly string[] =>
+  messages.flatMap((message) =>
+    message.kind === "events"
+      ? message.events.flatMap((event) => (event.kind === "put" ? [event.entry.value] : []))
+      : [],
+  );
+
+describe("EtcdStore on a frozen etcd", () => {
+  it("ends every call by its deadline and works again after the thaw", async () => {
+    const revision = await put("a", "1");
+    const { leaseId } = await store.leases.grant(60, signal());
+    etcd.freeze();
+    const unavailable = { code: "BERTH_ETCD_UNAVAILABLE" };
+    await Promise.all([
+      expect(readOne(store, `${PREFIX}a`, signal())).rejects.toMatchObject(unavailable),
+      expect(store.leases.grant(5, signal())).rejects.toMatchObject(unavailable),
+      expect(store.leases.renew({ leaseId }, signal())).rejects.toMatchObject(unavailable),
+      expect(store.leases.renew({ leaseId, timeoutMs: 50 }, signal())).rejects.toMatchObject(unavailable),
+      expect(store.leases.revoke(leaseId, signal())).rejects.toMatchObject(unavailable),
+      expect(
+        store.txn({ ops: [{ kind: "put", key: `${PREFIX}b`, value: "" }] }, signal()),
+      ).resolves.toMatchObject({
+        kind: "unknown",
+        cause: unavailable,
+      }),
+    ]);
+    const messages = record(revision + 1n);
+    await vi.waitFor(
+      () => expect(messages).toMatchObject([{ kind: "disconnected", cause: unavailable }]),
+      WAIT,
+    );
+    etcd.thaw();
+    await putThrough("a", "2");
+    expect((await readOne(store, `${PREFIX}a`, signal()))?.value).toBe("2");
+  });
+
+  it("leaves a call at once when its signal aborts", async () => {
+    const patient = new EtcdStore({ endpoints: [etcd.endpoint], callTimeoutMs: 60_000 });
+    await readAll(patient, { prefix: PREFIX }, signal());
+    etcd.freeze();
+    const own = new AbortController();
+    const calls = [
+      readAll(patient, { prefix: PREFIX }, own.signal),
+      patient.txn({ ops: [] }, own.signal),
+      patient.leases.renew({ leaseId: "1" }, own.signal),
+    ];
+    const reason = new Error("enough");
+    setTimeout(() => own.abort(reason), 50);
+    const outcomes = await Promise.allSettled(calls);
+    expect(outcomes).toEqual(calls.map(() => ({ status: "rejected", reason })));
+    etcd.thaw();
+    patient.close();
+  });
+
+  it("a call that times out cuts no watch", async () => {
+    const revision = await put("a", "0");
+    const messages = record(revision + 1n);
+    await put("a", "1");
+    await vi.waitFor(() => expect(valuesIn(messages)).toEqual(["1"]), WAIT);
+    etcd.freeze();
+    expect(await store.txn({ ops: [{ kind: "delete", key: `${PREFIX}none` }] }, signal())).toMatchObject({
+      kind: "unknown",
+    });
+    etcd.thaw();
+    await putThrough("a", "2");
+    await vi.waitFor(() => expect(valuesIn(messages).at(-1)).toBe("2"), WAIT);
+    expect(messages.map((message) => message.kind)).not.toContain("disconnected");
+  });
+});
+
+describe("EtcdStore.watch", () => {
+  it("goes on when another watch is cancelled", async () => {
+    const revision = await put("a", "0");
+    const own = new AbortController();
+    const cancelled = record(revision + 1n, own.signal);
+    const kept = record(revision + 1n);
+    await put("a", "1");
+    await vi.waitFor(() => expect([valuesIn(cancelled), valuesIn(kept)]).toEqual([["1"], ["1"]]), WAIT);
+    own.abort();
+    await delay(50);
+    await put("a", "2");
+    await vi.waitFor(() => expect(valuesIn(kept)).toEqual(["1", "2"]), WAIT);
+    expect(kept.every((message) => message.kind === "events")).toBe(true);
+    expect(valuesIn(cancelled)).toEqual(["1"]);
+  });
+
+  it("resumed from nextRevision misses and repeats nothing while etcd is killed and started again", async () => {
+    let next = (await put("n", "-1")) + 1n;
+    const seen: string[] = [];
+    void (async () => {
+      while (!signal().aborted) {
+        for await (const message of store.watch({ prefix: PREFIX, fromRevision: next }, signal())) {
+          if (message.kind === "compacted") throw new Error("compacted");
+          next = message.nextRevision;
+          seen.push(...valuesIn([message]));
+        }
+        await delay(20);
+      }
+    })();
+    const write = async (from: number): Promise<void> => {
+      for (let i = from; i < from + 40; i++) await putThrough("n", String(i));
+    };
+    await write(0);
+    await etcd.kill();
+    const writing = write(40);
+    await delay(300);
+    await etcd.restart();
+    await writing;
+    await vi.waitFor(() => expect(seen.at(-1)).toBe("79"), WAIT);
+    // A put with an unknown outcome was put again, so a value may be in the history twice; none may be missing or out of order.
+    expect([...new Set(seen)]).toEqual(Array.from({ length: 80 }, (_, i) => String(i)));
+    expect([...seen].sort((a, b) => Number(a) - Number(b))).toEqual(seen);
+  });
+});
+
+describe("follow", () => {
+  it("ends up with the truth through kill -9, restart and compaction, and says when the store is gone", async () => {
+    const known = new Map<string, Entry>();
+    const kinds: string[] = [];
+    void (async () => {
+      const options = { store, span: { prefix: PREFIX }, clock: systemClock };
+      for await (const message of follow(options, signal())) {
+        kinds.push(message.kind);
+        if (message.kind === "snapshot") known.clear();
+        if (message.kind === "snapshot") for (const entry of message.entries) known.set(entry.key, entry);
+        if (message.kind !== "events") continue;
+        for (const event of message.events) {
+          if (event.kind === "put") known.set(event.key, event.entry);
+          else known.delete(event.key);
+        }
+      }
+    })();
+    await put("stays", "1");
+    await put("goes", "1");
+    await vi.waitFor(() => expect(known.size).toBe(2), WAIT);
+
+    await etcd.kill();
+    await vi.waitFor(() => expect(kinds.at(-1)).toBe("unreachable"), WAIT);
+    await etcd.restart();
+    await putThrough("new", "1");
+    await store.txn({ ops: [{ kind: "delete", key: `${PREFIX}goes` }] }, signal());
+    await etcd.compact(await put("new", "2"));
+
+    const truth = await readAll(store, { prefix: PREFIX }, signal());
+    await vi.waitFor(() => expect([...known.values()]).toEqual(truth.entries), WAIT);
+    expect(kinds.filter((kind) => kind === "unreachable")).toHaveLength(1);
+  });
+});
+
+describe("EtcdStore.txn", () => {
+  it("with unknown outcomes read again, counts exactly while etcd is killed under it", async () => {
+    const key = `${PREFIX}counter`;
+    await put("counter", "0:none");
+    let done = false;
+    const faults = (async () => {
+      while (!done) {
+        await delay(150);
+        await etcd.kill();
+        await etcd.restart();
+      }
+    })();
+    const increments = await Promise.all([1, 2, 3].map((writer) => countTo(40, key, `w${writer}`)));
+    done = true;
+    await faults;
+    expect((await readThrough(store, key))?.value).toMatch(/^120:/);
+    expect(increments.flat()).toHaveLength(120);
+  });
+
+  /** Adds one, `count` times. Each write carries an id, so that a reader knows whether it was the last to be committed. */
+  async function countTo(count: number, key: string, writer: string): Promise<readonly string[]> {
+    const written: string[] = [];
+    while (written.length < count) {
+      const before = await readThrough(store, key);
+      if (before === undefined) throw new Error("the counter is gone");
+      const id = `${writer}-${written.length}`;
+      const value = `${Number.parseInt(before.value, 10) + 1}:${id}`;
+      const outcome = await store.txn(
+        {
+          compare: [{ kind: "modified-at", key, revision: before.modRevision }],
+          ops: [
+            { kind: "put", key, value },
+            { kind: "put", key: `${PREFIX}ids/${id}`, value: "" },
+          ],
+        },
+        signal(),
+      );
+      // Also after a refusal: what was unknown before may have been committed since.
+      const committed =
+        outcome.kind === "committed" || (await readThrough(store, `${PREFIX}ids/${id}`)) !== undefined;
+      if (committed) written.push(id);
+    }
+    return written;
+  }
+});
+
+describe("EtcdStore with several endpoints", () => {
+  it("turns to the next when one is down, and reads notice nothing", async () => {
+    const other = await startTestEtcd();
+    await other.kill();
+    const both = new EtcdStore({
+      endpoints: [other.endpoint, etcd.endpoint],
+      callTimeoutMs: CALL_TIMEOUT_MS,
+    });
+    try {
+      await put("a", "1");
+      expect((await readOne(both, `${PREFIX}a`, signal()))?.value).toBe("1");
+      expect(await both.txn({ ops: [] }, signal())).toMatchObject({ kind: "committed" });
+    } finally {
+      both.close();
+      await other.close();
+    }
+  });
+});
+
+describe("readAll", () => {
+  it("lists more than gRPC's default message size in one page and in many", async () => {
+    const value = "x".repeat(1_000);
+    for (let i = 0; i < 100; i++) {
+      const ops = Array.from(
+        { length: 100 },
+        (_, j) => ({ kind: "put", key: `${PREFIX}${i}/${j}`, value }) as const,
+      );
+      expect(await store.txn({ ops }, signal())).toMatchObject({ kind: "committed" });
+    }
+    const { entries } = await readAll(store, { prefix: PREFIX }, signal());
+    expect(entries).toHaveLength(10_000);
+    const pages = [];
+    for await (const page of store.range({ prefix: PREFIX, pageSize: 20_000 }, signal())) pages.push(page);
+    expect(pages).toMatchObject([{ kind: "page", entries }]);
+  });
+});
+
+/** Reads until etcd answers. */
+async function readThrough(from: Store, key: string): Promise<Entry | undefined> {
+  return vi.waitFor(() => readOne(from, key, signal()), WAIT);
+}
