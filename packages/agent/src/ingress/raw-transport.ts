@@ -1,4 +1,3 @@
-import { isIPv6 } from "node:net";
 import { getSystemErrorName } from "node:util";
 import {
   ACCEPT_BACKLOG,
@@ -10,7 +9,13 @@ import {
   type Transport,
   type WriteOutcome,
 } from "./byte-stream.js";
-import { loadTcpBinding, type RawBinding, type RawHandle, type RawWriteRequest } from "./raw-binding.js";
+import {
+  loadTcpBinding,
+  type RawBinding,
+  type RawHandle,
+  type RawRequest,
+  type RawWriteRequest,
+} from "./raw-binding.js";
 
 /** libuv's number for "the other side sent FIN". */
 const END_OF_STREAM = -4095;
@@ -30,23 +35,24 @@ export function createRawTransport(): Transport | undefined {
 
 class RawTransport implements Transport {
   readonly #binding: RawBinding;
-  readonly #writer: SharedWriter;
+  readonly #buffers: SharedBuffers;
+  readonly #keepalive = new LateKeepalive();
 
   constructor(binding: RawBinding) {
     this.#binding = binding;
-    this.#writer = new SharedWriter(binding);
+    this.#buffers = new SharedBuffers(binding);
   }
 
   async listen(options: ListenOptions): Promise<{ close(): void }> {
     const server = new this.#binding.TCP(this.#binding.SERVER);
     try {
       bind(server, options);
-      // Linux hands a listening socket's options down to the connections it accepts: two system calls saved on each.
+      // Linux hands a listening socket's options down to the connections it accepts: five system calls saved on each.
       server.setNoDelay(true);
       server.setKeepAlive(true, KEEPALIVE_SECONDS);
       server.onconnection = (status, handle) => {
         if (handle === undefined) options.onAcceptError(errorName(status));
-        else options.onConnection(new RawStream(handle, this.#binding, this.#writer));
+        else options.onConnection(new RawStream(handle, this.#buffers, undefined));
       };
       check(server.listen(ACCEPT_BACKLOG), "listen");
     } catch (error) {
@@ -56,83 +62,42 @@ class RawTransport implements Transport {
     return { close: () => server.close() };
   }
 
-  connect(options: ConnectOptions): ByteStream {
+  connect({ address, port, onConnect }: ConnectOptions): ByteStream {
     const handle = new this.#binding.TCP(this.#binding.SOCKET);
-    const stream = new RawStream(handle, this.#binding, this.#writer);
+    const stream = new RawStream(handle, this.#buffers, this.#keepalive);
     const request = new this.#binding.TCPConnectWrap();
     request.oncomplete = (status) => {
-      if (!stream.isOpen) return;
-      if (status === 0) {
-        handle.setNoDelay(true);
-        handle.setKeepAlive(true, KEEPALIVE_SECONDS);
-      }
-      options.onConnect(status === 0 ? undefined : errorName(status));
+      if (stream.isOpen) onConnect(status === 0 ? undefined : errorName(status));
     };
-    const status = isIPv6(options.address)
-      ? handle.connect6(request, options.address, options.port)
-      : handle.connect(request, options.address, options.port);
-    if (status !== 0) setImmediate(() => request.oncomplete(status));
+    const status = isV6(address)
+      ? handle.connect6(request, address, port)
+      : handle.connect(request, address, port);
+    if (status === 0) {
+      handle.setNoDelay(true);
+      this.#keepalive.add(handle);
+    } else setImmediate(() => request.oncomplete(status));
     return stream;
-  }
-}
-
-/** Where reads land and queued writes wait: shared by all streams, since only one callback runs at a time. */
-class SharedWriter {
-  readonly readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
-  readonly #binding: RawBinding;
-  #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-  #used = 0;
-  #spare: RawWriteRequest;
-
-  constructor(binding: RawBinding) {
-    this.#binding = binding;
-    this.#spare = new binding.WriteWrap();
-  }
-
-  /**
-   * libuv keeps pointing into the chunk when the socket takes only a part, and the read buffer is about to be used
-   * again: so the chunk is copied first, into space that is given back when all was written at once.
-   */
-  write(handle: RawHandle, chunk: Uint8Array, onWritten: (status: number) => void): WriteOutcome {
-    const length = chunk.byteLength;
-    if (this.#used + length > this.#slab.byteLength) {
-      this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, length));
-      this.#used = 0;
-    }
-    this.#slab.set(chunk, this.#used);
-    const copy = this.#slab.subarray(this.#used, this.#used + length);
-    const request = this.#spare;
-    if (handle.writeBuffer(request, copy) !== 0) return "failed";
-    if (!this.#binding.lastWriteWasQueued()) return "written";
-    this.#used += length;
-    request.buffer = copy;
-    request.oncomplete = onWritten;
-    this.#spare = new this.#binding.WriteWrap();
-    return "queued";
   }
 }
 
 class RawStream implements ByteStream {
   readonly #handle: RawHandle;
-  readonly #binding: RawBinding;
-  readonly #writer: SharedWriter;
-  #handler: StreamHandler | undefined;
+  readonly #buffers: SharedBuffers;
+  readonly #keepalive: LateKeepalive | undefined;
   #isEnding = false;
   #resetAfterEnd = false;
+  handler: StreamHandler | undefined;
   isOpen = true;
 
-  constructor(handle: RawHandle, binding: RawBinding, writer: SharedWriter) {
+  constructor(handle: RawHandle, buffers: SharedBuffers, keepalive: LateKeepalive | undefined) {
     this.#handle = handle;
-    this.#binding = binding;
-    this.#writer = writer;
+    this.#buffers = buffers;
+    this.#keepalive = keepalive;
   }
 
   read(handler: StreamHandler): void {
-    if (this.#handler === undefined) {
-      this.#handle.useUserBuffer(this.#writer.readBuffer);
-      this.#handle.onread = () => this.#onRead();
-    }
-    this.#handler = handler;
+    if (this.handler === undefined) this.#buffers.attach(this.#handle, this);
+    this.handler = handler;
     this.#handle.readStart();
   }
 
@@ -141,15 +106,11 @@ class RawStream implements ByteStream {
   }
 
   write(chunk: Uint8Array): WriteOutcome {
-    return this.#writer.write(this.#handle, chunk, (status) => {
-      if (!this.isOpen) return;
-      if (status < 0) this.#handler?.onError(errorName(status));
-      else this.#handler?.onWritten();
-    });
+    return this.#buffers.write(this.#handle, chunk, this);
   }
 
   end(): void {
-    const request = new this.#binding.ShutdownWrap();
+    const request = this.#buffers.newShutdownRequest();
     request.oncomplete = () => {
       this.#isEnding = false;
       if (this.#resetAfterEnd) this.#handle.reset();
@@ -160,6 +121,7 @@ class RawStream implements ByteStream {
   close(): void {
     if (!this.isOpen) return;
     this.isOpen = false;
+    this.#keepalive?.delete(this.#handle);
     this.#handle.close();
   }
 
@@ -167,23 +129,103 @@ class RawStream implements ByteStream {
   reset(): void {
     if (!this.isOpen) return;
     this.isOpen = false;
+    this.#keepalive?.delete(this.#handle);
     if (this.#isEnding) this.#resetAfterEnd = true;
     else this.#handle.reset();
   }
 
-  #onRead(): void {
-    const handler = this.#handler;
+  onReadable(result: number, buffer: Buffer): void {
+    const handler = this.handler;
     if (!this.isOpen || handler === undefined) return;
-    const result = this.#binding.bytesReadOrError();
-    if (result > 0) handler.onData(this.#writer.readBuffer.subarray(0, result));
+    if (result > 0) handler.onData(buffer.subarray(0, result));
     else if (result === END_OF_STREAM) handler.onEnd();
     else if (result < 0) handler.onError(errorName(result));
+  }
+
+  onWriteComplete(status: number): void {
+    if (!this.isOpen) return;
+    if (status < 0) this.handler?.onError(errorName(status));
+    else this.handler?.onWritten();
+  }
+}
+
+/** Where reads land and queued writes wait: shared by all streams, since only one callback runs at a time. */
+class SharedBuffers {
+  readonly #binding: RawBinding;
+  readonly #readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+  #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  #used = 0;
+  #spareRequest: RawWriteRequest;
+
+  constructor(binding: RawBinding) {
+    this.#binding = binding;
+    this.#spareRequest = new binding.WriteWrap();
+  }
+
+  newShutdownRequest(): RawRequest {
+    return new this.#binding.ShutdownWrap();
+  }
+
+  /** Makes the handle read into the common buffer and report to the stream. */
+  attach(handle: RawHandle, stream: RawStream): void {
+    handle.useUserBuffer(this.#readBuffer);
+    handle.onread = () => stream.onReadable(this.#binding.bytesReadOrError(), this.#readBuffer);
+  }
+
+  /**
+   * libuv keeps pointing into the chunk when the socket takes only a part, and the read buffer is about to be used
+   * again: so the chunk is copied first, into space that is given back when all was written at once.
+   */
+  write(handle: RawHandle, chunk: Uint8Array, stream: RawStream): WriteOutcome {
+    const end = this.#used + chunk.byteLength;
+    if (end > this.#slab.byteLength) return this.#writeIntoNewSlab(handle, chunk, stream);
+    this.#slab.set(chunk, this.#used);
+    const copy = this.#slab.subarray(this.#used, end);
+    const request = this.#spareRequest;
+    if (handle.writeBuffer(request, copy) !== 0) return "failed";
+    if (!this.#binding.lastWriteWasQueued()) return "written";
+    this.#used = end;
+    request.buffer = copy;
+    request.oncomplete = (status) => stream.onWriteComplete(status);
+    this.#spareRequest = new this.#binding.WriteWrap();
+    return "queued";
+  }
+
+  #writeIntoNewSlab(handle: RawHandle, chunk: Uint8Array, stream: RawStream): WriteOutcome {
+    this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, chunk.byteLength));
+    this.#used = 0;
+    return this.write(handle, chunk, stream);
+  }
+}
+
+/**
+ * Switches keepalive on when a connection has lived for half the keepalive time: it takes four system calls, and most
+ * connections end long before the first probe. What ends before is never looked at.
+ */
+class LateKeepalive {
+  #young = new Set<RawHandle>();
+  #older = new Set<RawHandle>();
+  #timer: NodeJS.Timeout | undefined;
+
+  add(handle: RawHandle): void {
+    this.#young.add(handle);
+    this.#timer ??= setInterval(() => this.#age(), (KEEPALIVE_SECONDS * 1_000) / 4);
+  }
+
+  delete(handle: RawHandle): void {
+    if (!this.#young.delete(handle)) this.#older.delete(handle);
+  }
+
+  #age(): void {
+    for (const handle of this.#older) handle.setKeepAlive(true, KEEPALIVE_SECONDS);
+    this.#older = this.#young;
+    this.#young = new Set();
   }
 }
 
 function bind(server: RawHandle, { address, port }: ListenOptions): void {
   if (address !== "") {
-    check(isIPv6(address) ? server.bind6(address, port, 0) : server.bind(address, port), "bind");
+    check(isV6(address) ? server.bind6(address, port, 0) : server.bind(address, port), "bind");
     return;
   }
   // One IPv6 socket takes IPv4 connections too; hosts without IPv6 get an IPv4 one.
@@ -191,6 +233,10 @@ function bind(server: RawHandle, { address, port }: ListenOptions): void {
   if (["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"].includes(errorName(status)))
     check(server.bind("0.0.0.0", port), "bind");
   else check(status, "bind");
+}
+
+function isV6(address: string): boolean {
+  return address.includes(":");
 }
 
 function check(status: number, call: string): void {

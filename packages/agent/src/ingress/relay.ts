@@ -2,8 +2,14 @@ import type { Carried } from "./balancer.js";
 import type { ByteStream, StreamHandler } from "./byte-stream.js";
 
 /**
+ * What a client may send ahead of the endpoint's answer before it has to wait. Most send one request: to pause them
+ * at once would cost two system calls a connection.
+ */
+const MAX_EARLY_BYTES = 32_768;
+
+/**
  * Carries bytes both ways between a client and an endpoint until both have ended or one breaks.
- * At most one chunk a direction waits here: the source is paused while the sink is full.
+ * At most one chunk a direction waits here (early on: 96 KiB): the source is paused while the sink is full.
  * The client is read from the start, so that its first chunk, or its reset, is there when the endpoint answers.
  */
 export class Relay implements Carried {
@@ -77,19 +83,17 @@ class Direction implements StreamHandler {
   /** Passes on what came before there was a sink. */
   flush(): void {
     const early = this.early;
-    if (early === undefined) {
-      if (this.hasEnded) this.sink?.end();
-      return;
-    }
     this.early = undefined;
-    this.send(early);
-    if (!this.isBlocked && this.relay.isOpen) this.source.read(this);
+    if (early !== undefined) this.send(early);
+    if (!this.relay.isOpen) return;
+    if (this.isBlocked) this.source.pause();
+    else if (this.hasEnded) this.sink?.end();
+    else if (this.isTooEarly(early)) this.source.read(this);
   }
 
   onData(chunk: Uint8Array): void {
     if (this.sink === undefined) {
-      this.early = new Uint8Array(chunk);
-      this.source.pause();
+      this.keepEarly(chunk);
       return;
     }
     this.send(chunk);
@@ -98,7 +102,8 @@ class Direction implements StreamHandler {
 
   onEnd(): void {
     this.hasEnded = true;
-    if (this.opposite?.hasEnded === true) this.relay.finish();
+    if (this.isBlocked) return;
+    if (this.opposite?.hasEnded === true && !this.opposite.isBlocked) this.relay.finish();
     else this.sink?.end();
   }
 
@@ -111,6 +116,15 @@ class Direction implements StreamHandler {
     this.relay.abort();
   }
 
+  private keepEarly(chunk: Uint8Array): void {
+    this.early = this.early === undefined ? new Uint8Array(chunk) : Buffer.concat([this.early, chunk]);
+    if (this.isTooEarly(this.early)) this.source.pause();
+  }
+
+  private isTooEarly(early: Uint8Array | undefined): boolean {
+    return early !== undefined && early.byteLength >= MAX_EARLY_BYTES;
+  }
+
   private send(chunk: Uint8Array): void {
     const outcome = this.sink?.write(chunk);
     if (outcome === "queued") this.isBlocked = true;
@@ -120,6 +134,7 @@ class Direction implements StreamHandler {
   private unblock(): void {
     if (!this.isBlocked) return;
     this.isBlocked = false;
-    this.source.read(this);
+    if (this.hasEnded) this.onEnd();
+    else this.source.read(this);
   }
 }
