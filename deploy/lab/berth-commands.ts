@@ -47,3 +47,8 @@ export function agentCommand(options: {
 export function cliCommand(args: readonly string[]): string[] {
   return [...BERTH, ...args];
 }
+
+/** Whether a process is `berth WORD …`, as the commands above start it. */
+export function isBerthCommand(argv: readonly string[], word: "server" | "agent"): boolean {
+  return argv[1] === BERTH[1] && argv[2] === word;
+}

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { agentCommand } from "./berth-commands.js";
+import { agentCommand, isBerthCommand } from "./berth-commands.js";
 import { cgroupParent } from "./cgroups.js";
 import { endedWhileStarting } from "./daemon-error.js";
 import { pingDocker } from "./docker-ping.js";
@@ -153,12 +153,10 @@ export class LabHost {
   }
 }
 
-const isBerth = (argv: readonly string[], word: string): boolean =>
-  argv.some((arg) => /(^|[/-])berth/.test(arg)) && argv.includes(word);
-
 const isProcess: Record<HostProcess, (info: ProcessInfo) => boolean> = {
   dockerd: ({ command }) => command === "dockerd",
   containerd: ({ command }) => command === "containerd",
-  agent: ({ argv }) => isBerth(argv, "agent"),
-  ingress: ({ argv }) => !isBerth(argv, "agent") && argv.some((arg) => /ingress/.test(arg)),
+  agent: ({ argv }) => isBerthCommand(argv, "agent"),
+  // The agent starts it as a program of its own: node …/ingress/….js
+  ingress: ({ argv }) => /\/ingress\//.test(argv[1] ?? ""),
 };

@@ -12,6 +12,9 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => interrupt.abort(new Error(`interrupted by ${signal}`)));
 }
 
+// `lab up | head` closes the pipe early: what was being done is still done.
+process.stdout.on("error", () => undefined);
+
 try {
   const command = parseCommand(process.argv.slice(2));
   if (command.kind === "help") console.log(HELP);

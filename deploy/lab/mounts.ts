@@ -12,6 +12,8 @@ export function mountsBelow(folder: string): string[] {
 
 /** Detaches everything mounted below a folder, so that removing the folder removes nothing else. */
 export async function unmountBelow(folder: string): Promise<void> {
+  for (const mountPoint of mountsBelow(folder)) await unmount(mountPoint);
+  // Somebody else may have unmounted them meanwhile; only what is still there is a reason to stop.
   for (const mountPoint of mountsBelow(folder)) await runOrThrow(["umount", "--lazy", mountPoint]);
 }
 

@@ -14,7 +14,7 @@ export interface RunOptions {
 }
 
 export interface RunResult {
-  /** Exit code; 128 + the signal's effect is reported as 128 when a signal ended the program. */
+  /** Exit code; 128 when a signal ended the program. */
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { SERVER_HTTP_PORT, SERVER_PORT, serverCommand } from "./berth-commands.js";
+import { isBerthCommand, SERVER_HTTP_PORT, SERVER_PORT, serverCommand } from "./berth-commands.js";
 import { endedWhileStarting } from "./daemon-error.js";
 import { killProcess } from "./kill-process.js";
 import { LabError } from "./lab-error.js";
@@ -117,6 +117,6 @@ export class ServerHost {
 }
 
 const isProcess: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
-  server: ({ argv }) => argv.some((arg) => arg.endsWith("berth.js")) && argv.includes("server"),
+  server: ({ argv }) => isBerthCommand(argv, "server"),
   etcd: ({ command }) => command === "etcd",
 };

@@ -43,7 +43,9 @@ export async function tearDown(lab: string): Promise<void> {
   await new Lan(lab).remove();
   await Promise.all([unmountBelow(runDir), unmountBelow(dataDir)]);
   removeCgroups(lab);
-  await Promise.all([runDir, dataDir].map((folder) => rm(folder, { recursive: true, force: true })));
+  await Promise.all(
+    [runDir, dataDir].map((folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 })),
+  );
   await releaseSubnets(lab);
   for (const root of [RUN_ROOT, DATA_ROOT]) await rmdir(root).catch(() => undefined); // another lab is in it
 }
