@@ -38,8 +38,8 @@ export function isFinal(status: TaskStatus | undefined): boolean {
 export function statusOf(view: TaskView, container: ObservedContainer | undefined): TaskStatus | undefined {
   if (view.assignment === undefined || isFinal(view.status)) return view.status;
   const next = nextStatus(view, container, view.assignment.spec);
-  const floor = view.status?.state ?? TaskState.UNSPECIFIED;
-  return next && { ...next, state: Math.max(next.state, floor) };
+  if (next === undefined || view.status === undefined || next.state >= view.status.state) return next;
+  return { ...next, state: view.status.state };
 }
 
 function nextStatus(

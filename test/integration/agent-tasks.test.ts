@@ -1,0 +1,180 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  DesiredState,
+  Health,
+  PortSpec_Mode,
+  PortSpec_Protocol,
+  TaskState,
+  type TaskStatus,
+} from "@berth/proto";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { AgentProcess } from "./agent/agent-process.js";
+import { DockerHost } from "./agent/docker-host.js";
+import { FakeLeader } from "./agent/fake-leader.js";
+import { specOf, taskOf } from "./agent/specs.js";
+import { until } from "./agent/until.js";
+
+describe("an agent on a real Docker daemon", () => {
+  let docker: DockerHost;
+  let leader: FakeLeader;
+  let agent: AgentProcess;
+  let dataDir: string;
+
+  beforeAll(async () => {
+    docker = await DockerHost.start();
+  });
+  afterAll(() => docker?.close());
+
+  beforeEach(async () => {
+    dataDir = await mkdtemp(join(tmpdir(), "berth-agent-"));
+    leader = await FakeLeader.start();
+    agent = new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir });
+    await until("the agent has joined", () => leader.isJoined);
+  });
+  afterEach(async () => {
+    await agent.stopWithIngress();
+    await leader.close();
+    await docker.removeContainers();
+    await rm(dataDir, { recursive: true, force: true });
+  });
+
+  const status = (taskId: string): TaskStatus | undefined => leader.reports.get(taskId)?.status;
+  const reaches = (taskId: string, state: TaskState): Promise<TaskStatus> =>
+    until(`task reaches state ${state}`, () => {
+      const now = status(taskId);
+      return now?.state === state ? now : undefined;
+    });
+
+  test("runs what is assigned, publishes its port, stops it and removes it when told", async () => {
+    const spec = specOf({
+      ports: [{ target: 8080, protocol: PortSpec_Protocol.TCP, mode: PortSpec_Mode.INGRESS }],
+    });
+    const task = taskOf(spec);
+    leader.complete([spec], [task]);
+    const running = await reaches(task.id, TaskState.RUNNING);
+    expect(await docker.running(task.id)).toEqual([running.containerId]);
+    const name = await docker.docker("inspect", "--format", "{{.Name}}", running.containerId);
+    expect(name).toBe(`/shop_web.1.${task.id}`);
+    expect(running.ports).toMatchObject([{ target: 8080, protocol: PortSpec_Protocol.TCP }]);
+    expect(await docker.docker("port", running.containerId)).toContain(
+      `127.0.0.1:${running.ports[0]?.hostPort}`,
+    );
+
+    leader.increment({ tasks: [{ ...task, desiredState: DesiredState.SHUTDOWN }] });
+    expect(await reaches(task.id, TaskState.SHUTDOWN)).toMatchObject({ exitCode: 0 });
+    expect(await docker.docker("ps", "-aq", "--no-trunc")).toBe(running.containerId);
+
+    leader.increment({ tasks: [{ ...task, desiredState: DesiredState.REMOVE }] });
+    await until("the agent says that it is removed", () => leader.reports.get(task.id)?.removed);
+    expect(await docker.docker("ps", "-aq")).toBe("");
+    await until("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
+  });
+
+  test("reports how a container ended: by itself, badly, for lack of memory", async () => {
+    const ends = specOf({ serviceId: "ends", command: ["true"] });
+    const fails = specOf({ serviceId: "fails", command: ["sh", "-c", "exit 3"] });
+    const [good, bad] = [taskOf(ends), taskOf(fails)];
+    leader.complete([ends, fails], [good, bad]);
+    expect(await reaches(good.id, TaskState.COMPLETE)).toMatchObject({ exitCode: 0 });
+    expect(await reaches(bad.id, TaskState.FAILED)).toMatchObject({
+      exitCode: 3,
+      message: "ended with exit code 3",
+    });
+  });
+
+  test("stays STARTING until the healthcheck passes, and says when it fails", async () => {
+    const test = ["CMD-SHELL", "test -e /tmp/ok || { echo no file; exit 1; }"];
+    const healthcheck = {
+      test,
+      intervalMs: 200,
+      timeoutMs: 1_000,
+      startPeriodMs: 0,
+      retries: 2,
+      startIntervalMs: 0,
+    };
+    const spec = specOf({ container: { healthcheck } });
+    const task = taskOf(spec);
+    leader.complete([spec], [task]);
+    expect(await reaches(task.id, TaskState.STARTING)).toMatchObject({ health: Health.STARTING });
+    const { containerId } = await until("it is unhealthy", () => {
+      const now = status(task.id);
+      return now?.health === Health.UNHEALTHY ? now : undefined;
+    });
+    await docker.docker("exec", containerId, "sh", "-c", "mkdir -p /tmp; : > /tmp/ok");
+    expect(await reaches(task.id, TaskState.RUNNING)).toMatchObject({ health: Health.HEALTHY });
+  });
+
+  test("a container that somebody stops or removes fails its task with that reason", async () => {
+    const spec = specOf();
+    const [stopped, removed] = [taskOf(spec), taskOf(spec, { slot: 2 })];
+    leader.complete([spec], [stopped, removed]);
+    const first = await reaches(stopped.id, TaskState.RUNNING);
+    const second = await reaches(removed.id, TaskState.RUNNING);
+    await docker.docker("stop", first.containerId);
+    await docker.docker("rm", "-f", second.containerId);
+    const reason = /by somebody other than berth/;
+    expect((await reaches(stopped.id, TaskState.FAILED)).message).toMatch(reason);
+    expect((await reaches(removed.id, TaskState.FAILED)).message).toMatch(reason);
+  });
+
+  test("rejects what Docker cannot run, in Docker's words", async () => {
+    const noImage = specOf({ serviceId: "a", container: { image: "127.0.0.1:1/nothing:1" } });
+    const noProgram = specOf({ serviceId: "b", command: ["no-such-program"] });
+    const port = { target: 80, published: 18_080, protocol: PortSpec_Protocol.TCP, mode: PortSpec_Mode.HOST };
+    const taken = specOf({ serviceId: "c", ports: [port] });
+    const tasks = [taskOf(noImage), taskOf(noProgram), taskOf(taken), taskOf(taken, { slot: 2 })];
+    const [a, b, c, d] = tasks.map(({ id }) => id);
+    leader.complete([noImage, noProgram, taken], tasks);
+    expect((await reaches(a ?? "", TaskState.REJECTED)).message).toMatch(
+      /127.0.0.1:1\/nothing:1 cannot be pulled/,
+    );
+    expect((await reaches(b ?? "", TaskState.REJECTED)).message).toMatch(/executable file not found/);
+    await until("one of the two has the port and the other is told so", () => {
+      const both = [status(c ?? ""), status(d ?? "")];
+      const rejected = both.find((one) => one?.state === TaskState.REJECTED);
+      return (
+        both.some((one) => one?.state === TaskState.RUNNING) &&
+        /already allocated/.test(rejected?.message ?? "")
+      );
+    });
+  });
+
+  test("removes containers of ours that are not assigned, after a complete set, and touches no others", async () => {
+    const run = ["run", "-d", "--stop-timeout", "1"];
+    const foreign = await docker.docker(...run, "busybox:test", "sleep", "1000");
+    const ours = await docker.docker(
+      ...run,
+      "--label",
+      "berth.task.id=gone",
+      "busybox:test",
+      "sleep",
+      "1000",
+    );
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(await docker.running("gone")).toEqual([ours]);
+    leader.complete([], []);
+    await until("ours is gone", async () => (await docker.docker("ps", "-aq", "--no-trunc")) === foreign);
+    expect(await docker.docker("inspect", "--format", "{{.State.Running}}", foreign)).toBe("true");
+  });
+
+  test("follows a log to the leader line by line", async () => {
+    const spec = specOf({ command: ["sh", "-c", "echo one; echo two >&2; sleep 1000"] });
+    const task = taskOf(spec);
+    leader.complete([spec], [task]);
+    await reaches(task.id, TaskState.RUNNING);
+    const request = { requestId: "r1", taskId: task.id, follow: true, tail: -1, sinceMs: 0 };
+    leader.send({ $case: "startLogs", value: request });
+    const lines = await until("both lines have come", () => {
+      const chunks = leader.logs.flatMap(({ chunks }) => chunks);
+      return chunks.length === 2 ? chunks : undefined;
+    });
+    expect(lines.map(({ line }) => line.toString()).sort()).toEqual(["one", "two"]);
+    for (const { timeNs } of lines) expect(Math.abs(Number(timeNs) / 1e6 - Date.now())).toBeLessThan(60_000);
+    leader.send({ $case: "startLogs", value: { ...request, requestId: "r2", taskId: "nobody" } });
+    await until("the other log is refused", () =>
+      leader.logs.some(({ error }) => /no container/.test(error)),
+    );
+  });
+});

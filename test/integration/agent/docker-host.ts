@@ -1,0 +1,85 @@
+import { execFile } from "node:child_process";
+import { cp, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { createLab, type Lab } from "../../../deploy/lab/lab.js";
+import { tearDown } from "../../../deploy/lab/teardown.js";
+import { testLabName } from "../../../deploy/lab/test-lab-name.js";
+import { IMAGE } from "./specs.js";
+
+const exec = promisify(execFile);
+const APPLETS = [
+  "sh",
+  "sleep",
+  "echo",
+  "cat",
+  "env",
+  "hostname",
+  "true",
+  "false",
+  "seq",
+  "nc",
+  "id",
+  "mount",
+  "stty",
+];
+
+/** A Docker daemon that is the test's own, with one small image. */
+export class DockerHost {
+  readonly lab: Lab;
+
+  private constructor(lab: Lab) {
+    this.lab = lab;
+  }
+
+  static async start(dockerConfig: Record<string, never> = {}): Promise<DockerHost> {
+    const host = new DockerHost(
+      await createLab({ name: testLabName(), hosts: 1, berth: false, dockerConfig }),
+    );
+    await host.#makeImage();
+    return host;
+  }
+
+  get host(): Lab["hosts"][number] {
+    return this.lab.host("h1");
+  }
+
+  get socket(): string {
+    return this.host.dockerSocket;
+  }
+
+  async docker(...args: string[]): Promise<string> {
+    const { stdout } = await exec("docker", ["-H", `unix://${this.socket}`, ...args]);
+    return stdout.trim();
+  }
+
+  /** Ids of the running containers of a task. */
+  async running(taskId: string): Promise<string[]> {
+    const ids = await this.docker("ps", "-q", "--no-trunc", "--filter", `label=berth.task.id=${taskId}`);
+    return ids === "" ? [] : ids.split("\n");
+  }
+
+  async removeContainers(): Promise<void> {
+    const ids = await this.docker("ps", "-aq");
+    if (ids !== "") await this.docker("rm", "-fv", ...ids.split("\n"));
+  }
+
+  async close(): Promise<void> {
+    await tearDown(this.lab.name);
+  }
+
+  async #makeImage(): Promise<void> {
+    const root = await mkdtemp(join(tmpdir(), "berth-image-"));
+    try {
+      await mkdir(join(root, "bin"));
+      await cp("/bin/busybox", join(root, "bin/busybox"));
+      for (const applet of APPLETS) await symlink("busybox", join(root, "bin", applet));
+      await exec("tar", ["-C", root, "-cf", `${root}.tar`, "."]);
+      await this.docker("import", `${root}.tar`, IMAGE);
+    } finally {
+      await rm(root, { recursive: true, force: true });
+      await rm(`${root}.tar`, { force: true });
+    }
+  }
+}

@@ -1,0 +1,168 @@
+import {
+  type AssignedSpec,
+  type AssignedTask,
+  Assignments,
+  Assignments_Kind,
+  BerthError,
+  DispatcherServiceService,
+  type Hello,
+  type NodeDescription,
+  type PushLogsRequest,
+  type ReportedTask,
+  type RpcServer,
+  rpcService,
+  type SessionRequest,
+  type SessionResponse,
+  startRpcServer,
+} from "@berth/proto";
+
+/** One session of an agent, as the leader sees it. */
+interface FakeSession {
+  readonly hello: Hello;
+  readonly send: (message: SessionResponse["message"]) => void;
+  readonly end: (error?: Error) => void;
+}
+
+/** A server that says what a test tells it to say, and remembers what agents said. */
+export class FakeLeader {
+  readonly reports = new Map<string, ReportedTask>();
+  readonly history: ReportedTask[] = [];
+  readonly logs: PushLogsRequest[] = [];
+  readonly descriptions: NodeDescription[] = [];
+  hellos = 0;
+  heartbeats = 0;
+  appliedSequence = -1;
+  epoch = 1;
+  /** Set: the server refuses sessions and names this leader. */
+  redirectTo: string | undefined;
+  acks = true;
+  #session: FakeSession | undefined;
+  #server: RpcServer | undefined;
+  #sequence = 0;
+
+  static async start(listen = "127.0.0.1:0"): Promise<FakeLeader> {
+    const leader = new FakeLeader();
+    leader.#server = await startRpcServer({
+      listen,
+      services: [
+        rpcService(DispatcherServiceService, {
+          session: (requests) => leader.#serve(requests),
+          pushLogs: async (requests) => {
+            for await (const request of requests) leader.logs.push(request);
+            return {};
+          },
+        }),
+      ],
+    });
+    return leader;
+  }
+
+  get address(): string {
+    return this.#server?.address ?? "";
+  }
+
+  get isJoined(): boolean {
+    return this.#session !== undefined;
+  }
+
+  async close(): Promise<void> {
+    this.#session?.end();
+    await this.#server?.close(0);
+  }
+
+  /** Breaks the session off, as a crash would. */
+  drop(error?: Error): void {
+    this.#session?.end(error);
+    this.#session = undefined;
+  }
+
+  complete(
+    specs: readonly AssignedSpec[],
+    tasks: readonly AssignedTask[],
+    more: Partial<Assignments> = {},
+  ): void {
+    this.#sequence += 1;
+    this.assign({ kind: Assignments_Kind.COMPLETE, specs: [...specs], tasks: [...tasks], ...more });
+  }
+
+  increment(more: Partial<Assignments>): void {
+    this.#sequence += 1;
+    this.assign({ kind: Assignments_Kind.INCREMENTAL, appliesTo: this.#sequence - 1, ...more });
+  }
+
+  assign(fields: Partial<Assignments>): void {
+    const value = Assignments.fromPartial({ resultsIn: this.#sequence, ...fields });
+    this.send({ $case: "assignments", value });
+  }
+
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  send(message: SessionResponse["message"]): void {
+    if (this.#session === undefined) throw new Error("no agent has joined");
+    this.#session.send(message);
+  }
+
+  async *#serve(requests: AsyncIterable<SessionRequest>): AsyncGenerator<SessionResponse> {
+    if (this.redirectTo !== undefined) {
+      const details = { leader: this.redirectTo };
+      throw new BerthError({ code: "BERTH_NOT_LEADER", message: "not the leader", details });
+    }
+    const queue: SessionResponse["message"][] = [];
+    let wake = (): void => {};
+    let end: { error?: Error | undefined } | undefined;
+    const open = (hello: Hello): void => {
+      this.hellos += 1;
+      this.descriptions.push(...(hello.description ? [hello.description] : []));
+      queue.push({ $case: "welcome", value: { epoch: this.epoch, heartbeatMs: 100, servers: [] } });
+      this.#session = {
+        hello,
+        send: (message) => {
+          queue.push(message);
+          wake();
+        },
+        end: (error) => {
+          end = { error };
+          wake();
+        },
+      };
+      wake();
+    };
+    void (async () => {
+      try {
+        for await (const request of requests) this.#hear(request, open, queue, () => wake());
+      } catch {}
+      end ??= {};
+      wake();
+    })();
+    for (;;) {
+      const next = queue.shift();
+      if (next !== undefined) yield { message: next };
+      else if (end?.error !== undefined) throw end.error;
+      else if (end !== undefined) return;
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+  }
+
+  #hear(
+    { message }: SessionRequest,
+    open: (hello: Hello) => void,
+    queue: SessionResponse["message"][],
+    wake: () => void,
+  ): void {
+    if (message?.$case === "hello") open(message.value);
+    if (message?.$case === "description") this.descriptions.push(message.value);
+    if (message?.$case === "heartbeat") {
+      this.heartbeats += 1;
+      this.appliedSequence = message.value.appliedSequence;
+    }
+    if (message?.$case !== "statuses") return;
+    for (const report of message.value.tasks) {
+      this.reports.set(report.taskId, report);
+      this.history.push(report);
+    }
+    if (this.acks) queue.push({ $case: "statusesAck", value: { batch: message.value.batch } });
+    wake();
+  }
+}
