@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { arch, cpus, release, totalmem, type } from "node:os";
 
@@ -136,11 +136,8 @@ function numberText(value: number): string {
   return Math.abs(value) >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
 }
 
+/** Some programs print their version on stderr, and some call that a failure. */
 function firstLineOf([program = "", ...args]: readonly string[]): string {
-  try {
-    const text = execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-    return text.split("\n")[0]?.trim() ?? program;
-  } catch {
-    return `${program} (version unknown)`;
-  }
+  const { stdout, stderr } = spawnSync(program, args, { encoding: "utf8" });
+  return `${stdout ?? ""}${stderr ?? ""}`.split("\n")[0]?.trim() || `${program} (version unknown)`;
 }

@@ -13,7 +13,8 @@ const OPEN_DEADLINE_MS = 10_000;
 const POLL_MS = 20;
 /** A process that was started and does not answer yet gets this long before another one is started. */
 const START_GRACE_MS = 2_000;
-const FIRST_BACKOFF_MS = 50;
+/** A process that ran for long is started again at once, one that crashes over and over ever more slowly. */
+const FIRST_BACKOFF_MS = 25;
 const LONGEST_BACKOFF_MS = 5_000;
 /** Linux takes no longer path for a socket. */
 const MAX_SOCKET_PATH = 107;
@@ -28,6 +29,8 @@ export interface IngressOptions {
   readonly entryPath?: string;
   /** Further arguments for the process. */
   readonly args?: readonly string[];
+  /** False: only find a running process, never start one. */
+  readonly launch?: boolean;
 }
 
 /** The agent's hold on the ingress process. */
@@ -134,7 +137,7 @@ class IngressClient implements Ingress {
   async #watch(first: Session): Promise<void> {
     const { logger } = this.#options;
     let session = first;
-    let backoffMs = FIRST_BACKOFF_MS;
+    let backoffMs = 0;
     for (;;) {
       const connectedMs = performance.now();
       await session.closed;
@@ -160,7 +163,7 @@ class IngressClient implements Ingress {
   /** Goes on until there is a process that has the table, or this client is closed. */
   async #reconnect(backoffMs: number): Promise<Session> {
     const { logger } = this.#options;
-    for (let waitMs = backoffMs; ; waitMs = Math.min(LONGEST_BACKOFF_MS, waitMs * 2)) {
+    for (let waitMs = backoffMs; ; waitMs = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS + waitMs * 2)) {
       await sleep(waitMs, undefined, { signal: this.#lifetime.signal });
       try {
         const session = await this.#connect(performance.now() + OPEN_DEADLINE_MS);
@@ -187,7 +190,7 @@ class IngressClient implements Ingress {
         await this.#retire(session);
       } catch (error) {
         failure = error;
-        if (isAbsent(error)) this.#launch();
+        if (isAbsent(error) && this.#options.launch !== false) this.#launch();
         await sleep(POLL_MS, undefined, { signal: this.#lifetime.signal });
       }
     }
