@@ -21,7 +21,7 @@ export type Span = { readonly key: string } | { readonly prefix: string };
 export type RangeQuery = Span & {
   /** Read as of this revision; the newest when absent. */
   readonly revision?: bigint;
-  /** Entries a page, 1,000 when absent. */
+  /** Entries a page; chosen by their size when absent. */
   readonly pageSize?: number;
 };
 

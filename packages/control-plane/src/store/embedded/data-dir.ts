@@ -1,5 +1,5 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 import { argumentsOf, identityOf, isRunning, type ProcessIdentity } from "./process-identity.js";
@@ -7,7 +7,7 @@ import { argumentsOf, identityOf, isRunning, type ProcessIdentity } from "./proc
 /** Who uses the folder, beside etcd's own data so that removing the data removes the claim. */
 const CLAIM_FILE = "berth-server.json";
 
-/** An etcd that was told to end writes its last state within this; then it is killed, which loses nothing either. */
+/** An etcd that was told to end does so within this; then it is killed, which loses nothing either. */
 const END_TIMEOUT_MS = 5_000;
 const POLL_MS = 20;
 
@@ -41,7 +41,8 @@ export class DataDir {
    * Makes the folder if need be, ends an etcd that a dead server left behind, and claims it.
    * @throws BerthError BERTH_ETCD_DATA_LOCKED while another server uses the folder
    */
-  static async claim(path: string): Promise<DataDir> {
+  static async claim(folder: string): Promise<DataDir> {
+    const path = resolve(folder);
     mkdirSync(path, { recursive: true, mode: 0o700 });
     const owner = identityOf(process.pid);
     if (owner === undefined) throw new BerthError({ code: "BERTH_UNSUPPORTED", message: NO_PROC });
@@ -71,7 +72,9 @@ export class DataDir {
   }
 
   #write(): void {
-    writeFileSync(this.#file, `${JSON.stringify(this.#claim)}\n`, { mode: 0o600 });
+    // Whole or not at all: a claim cut short by a crash would hide a left-over etcd.
+    writeFileSync(`${this.#file}.new`, `${JSON.stringify(this.#claim)}\n`, { mode: 0o600 });
+    renameSync(`${this.#file}.new`, this.#file);
   }
 }
 
@@ -86,15 +89,18 @@ function lockedBy(path: string, pid: number): BerthError {
   });
 }
 
-/** Ends the process only if it is the very one that was recorded, and an etcd on this folder. */
+/**
+ * Ends the process only if it is the very one that was recorded, and an etcd on this folder.
+ * @throws BerthError BERTH_ETCD_DATA_LOCKED if even SIGKILL does not end it
+ */
 async function endLeftover(etcd: ProcessIdentity, path: string): Promise<void> {
   const isOurs = (): boolean => isRunning(etcd) && argumentsOf(etcd.pid).includes(path);
-  const deadlineMs = performance.now() + END_TIMEOUT_MS;
-  if (isOurs()) process.kill(etcd.pid, "SIGTERM");
-  while (isOurs()) {
-    if (performance.now() > deadlineMs) process.kill(etcd.pid, "SIGKILL");
-    await delay(POLL_MS);
+  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+    if (isOurs()) process.kill(etcd.pid, signal);
+    const deadlineMs = performance.now() + END_TIMEOUT_MS;
+    while (isOurs() && performance.now() < deadlineMs) await delay(POLL_MS);
   }
+  if (isOurs()) throw lockedBy(path, etcd.pid);
 }
 
 function readClaim(file: string): Claim | undefined {
@@ -103,7 +109,7 @@ function readClaim(file: string): Claim | undefined {
     if (!isIdentity(owner)) return undefined;
     return { owner, ...(isIdentity(etcd) && { etcd }), ...(isPorts(ports) && { ports }) };
   } catch {
-    // Absent, or cut short by a crash: then whoever wrote it never got to start an etcd.
+    // Absent, or not of our making.
     return undefined;
   }
 }

@@ -51,10 +51,12 @@ export class EtcdProcess {
     const { program, host, ports, logger } = options;
     this.#endpoint = clientUrl(host, ports);
     const [command, ...args] = dyingWithParent([program, ...etcdArguments(options)]);
-    // A clean environment: every ETCD_* variable would be a flag.
+    // A clean environment: every ETCD_* variable would be a flag. And a session of its own: Ctrl-C in a terminal is for
+    // the server, which still needs its store to leave in order.
     this.#child = spawn(command, args, {
       stdio: ["ignore", "ignore", "pipe"],
       env: { PATH: process.env.PATH },
+      detached: true,
     });
     this.exited = new Promise((resolve) => {
       // Unlike "exit", after the last of its log has been read.

@@ -1,12 +1,20 @@
 import { isBerthError } from "@berth/proto";
-import type { IRangeRequest, IRangeResponse } from "etcd3";
+import type { IKeyValue, IRangeRequest, IRangeResponse } from "etcd3";
 import { checkKey, checkTxn } from "../check-txn.js";
 import type { RangePage, RangeQuery, TxnOutcome, TxnRequest } from "../store.js";
 import type { EtcdClient } from "./client.js";
 import { decodeEntry, decodeFirst, decodeResult, encodeCompare, encodeOp, encodeSpan } from "./codec.js";
 import { isCompacted } from "./errors.js";
 
-const DEFAULT_PAGE_SIZE = 1_000;
+/** The first page, when nothing is known yet about the size of the values. */
+const FIRST_PAGE_SIZE = 1_000;
+
+/**
+ * etcd 3.4 walks the index of the whole rest of a range for every page, so small pages make a long list quadratic; a
+ * page this large takes some 50 ms to decode, and the event loop waits for it.
+ */
+const PAGE_BYTES = 8 * 1024 * 1024;
+const MAX_PAGE_SIZE = 50_000;
 
 /** Store.range on etcd: the first page fixes the revision, the others go on after the last key seen. */
 export async function* rangePages(
@@ -18,13 +26,9 @@ export async function* rangePages(
   const span = encodeSpan(query);
   let { key } = span;
   let revision = query.revision;
+  let limit = query.pageSize ?? FIRST_PAGE_SIZE;
   for (;;) {
-    const request = {
-      ...span,
-      key,
-      limit: query.pageSize ?? DEFAULT_PAGE_SIZE,
-      revision: String(revision ?? 0n),
-    };
+    const request = { ...span, key, limit, revision: String(revision ?? 0n) };
     const response = await readPage(client, request, signal);
     if (response === undefined) return yield { kind: "compacted" };
     revision ??= BigInt(response.header.revision);
@@ -32,7 +36,14 @@ export async function* rangePages(
     const last = response.kvs.at(-1);
     if (!response.more || last === undefined) return;
     key = Buffer.concat([last.key, Buffer.of(0)]);
+    limit = query.pageSize ?? fittingPageSize(response.kvs);
   }
+}
+
+/** As many entries as fit a page, if they are like the last ones. */
+function fittingPageSize(kvs: readonly IKeyValue[]): number {
+  const bytes = kvs.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+  return Math.min(Math.ceil((PAGE_BYTES * kvs.length) / bytes), MAX_PAGE_SIZE);
 }
 
 /** A read is harmless to repeat, so it asks every member once. Undefined: the revision is compacted. */
