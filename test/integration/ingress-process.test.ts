@@ -1,0 +1,132 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { pino } from "pino";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { openIngress } from "../../packages/agent/src/ingress/client.js";
+import {
+  ask,
+  Cleanup,
+  deadline,
+  ENTRY,
+  openClient,
+  startBackend,
+  startIngress,
+  tcpListener,
+  temporaryFolder,
+  unusedPort,
+} from "./ingress-harness.js";
+
+const cleanup = new Cleanup();
+afterEach(() => cleanup.run());
+
+const CLIENT = new URL("../../packages/agent/dist/ingress/client.js", import.meta.url).href;
+
+function open(dataDir: string) {
+  return openIngress({
+    dataDir,
+    logger: pino({ level: "silent" }),
+    signal: new AbortController().signal,
+    entryPath: ENTRY,
+  });
+}
+
+describe("the ingress process", () => {
+  it("serves on when its agent is killed, and the next agent finds it with its connections", async () => {
+    const dataDir = temporaryFolder(cleanup);
+    const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
+    const port = await unusedPort();
+    const table = { version: 7, listeners: [tcpListener(port, [endpoint])] };
+    const agentScript = `import { openIngress } from ${JSON.stringify(CLIENT)};
+const logger = { info() {}, warn() {}, error() {} };
+const ingress = await openIngress({ dataDir: ${JSON.stringify(dataDir)}, logger, signal: new AbortController().signal });
+await ingress.apply(${JSON.stringify(table)}, AbortSignal.timeout(10_000));
+console.log("applied");`;
+    const agent = spawn(process.execPath, ["--input-type=module", "-e", agentScript], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    cleanup.add(() => agent.kill("SIGKILL"));
+    await once(agent.stdout, "data");
+    const client = openClient(cleanup, port);
+    client.socket.write("one ");
+    await vi.waitFor(() => expect(client.read()).toBe("one "));
+
+    agent.kill("SIGKILL");
+    await once(agent, "exit");
+    client.socket.write("two ");
+    await vi.waitFor(() => expect(client.read()).toBe("one two "));
+
+    const next = await open(dataDir);
+    cleanup.add(() => next.stop(deadline()));
+    expect(await next.stats(deadline())).toMatchObject({ version: 7, listeners: [{ active: 1 }] });
+    await next.apply({ ...table, version: 8 }, deadline());
+    client.socket.end("three");
+    expect(await client.closed).toBe("closed");
+    expect(client.read()).toBe("one two three");
+  });
+
+  it("is started again with its last table when it is killed, again and again", async () => {
+    const ingress = await startIngress(cleanup);
+    const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
+    const port = await unusedPort();
+    await ingress.apply({ version: 3, listeners: [tcpListener(port, [endpoint])] }, deadline());
+    for (let round = 0; round < 3; round += 1) {
+      const { processId } = await ingress.stats(deadline());
+      process.kill(processId, "SIGKILL");
+      await vi.waitFor(async () => expect(await ask(port)).toBe("a"), { timeout: 10_000 });
+      const stats = await ingress.stats(deadline());
+      expect(stats.version).toBe(3);
+      expect(stats.processId).not.toBe(processId);
+    }
+  });
+
+  it("starts although a dead process left its socket file", async () => {
+    const dataDir = temporaryFolder(cleanup);
+    writeFileSync(join(dataDir, "ingress.sock"), "");
+    const ingress = await open(dataDir);
+    cleanup.add(() => ingress.stop(deadline()));
+    expect((await ingress.stats(deadline())).version).toBe(0);
+  });
+
+  it("is one process, however many agents start it at once", async () => {
+    const dataDir = temporaryFolder(cleanup);
+    const agents = await Promise.all(Array.from({ length: 4 }, () => open(dataDir)));
+    cleanup.add(() => agents[0]?.stop(deadline()));
+    cleanup.add(() => agents.slice(1).map((agent) => agent.close()));
+    const stats = await Promise.all(agents.map((agent) => agent.stats(deadline())));
+    expect(new Set(stats.map(({ processId }) => processId)).size).toBe(1);
+  });
+
+  it("names the program that holds a port, publishes the others, and takes the port when it is free", async () => {
+    const squatter = createServer();
+    squatter.listen(0, "0.0.0.0");
+    await once(squatter, "listening");
+    cleanup.add(() => squatter.close());
+    const address = squatter.address();
+    if (address === null || typeof address === "string") throw new Error("no TCP server");
+    const ingress = await startIngress(cleanup);
+    const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
+    const free = await unusedPort();
+    const listeners = [tcpListener(address.port, [endpoint]), tcpListener(free, [endpoint])];
+    const { errors } = await ingress.apply({ version: 1, listeners }, deadline());
+    expect(errors).toMatchObject([{ port: address.port, service: "web", code: "EADDRINUSE" }]);
+    expect(errors[0]?.message).toContain(`(pid ${process.pid}) already listens on that port`);
+    expect(await ask(free)).toBe("a");
+    squatter.close();
+    await vi.waitFor(async () => expect(await ask(address.port)).toBe("a"), { timeout: 10_000 });
+    expect((await ingress.stats(deadline())).errors).toEqual([]);
+  });
+
+  it("is gone after stop, with its ports", async () => {
+    const ingress = await startIngress(cleanup);
+    const port = await unusedPort();
+    const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
+    await ingress.apply({ version: 1, listeners: [tcpListener(port, [endpoint])] }, deadline());
+    const { processId } = await ingress.stats(deadline());
+    await ingress.stop(deadline());
+    await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
+    expect(await ask(port)).toBe("ECONNREFUSED");
+  });
+});

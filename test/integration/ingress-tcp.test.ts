@@ -1,0 +1,211 @@
+import { spawn } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type { IngressEndpoint } from "../../packages/agent/src/ingress/table.js";
+import {
+  ask,
+  Cleanup,
+  deadline,
+  openClient,
+  startBackend,
+  startIngress,
+  tcpListener,
+  unusedPort,
+} from "./ingress-harness.js";
+
+const MEBIBYTE = 1024 * 1024;
+const cleanup = new Cleanup();
+afterEach(() => cleanup.run());
+
+/** A backend that says who it is and ends. */
+function startNamed(id: string): Promise<IngressEndpoint> {
+  return startBackend(cleanup, id, (socket) => socket.end(id));
+}
+
+/** A backend that sends back what it gets, and its FIN after the client's. */
+function startEcho(id: string, seen: Socket[] = []): Promise<IngressEndpoint> {
+  return startBackend(cleanup, id, (socket) => {
+    seen.push(socket);
+    socket.pipe(socket);
+  });
+}
+
+/** An endpoint that takes no connection and refuses none, as a host that has lost its power. */
+async function startBlackHole(id: string): Promise<IngressEndpoint> {
+  const script = `const s = require("node:net").createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => console.log(s.address().port));`;
+  const child = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+  cleanup.add(() => child.kill("SIGKILL"));
+  const [line] = await once(child.stdout, "data");
+  const port = Number(String(line));
+  child.kill("SIGSTOP");
+  for (let filler = 0; filler < 4; filler += 1) {
+    const socket = connect(port, "127.0.0.1");
+    socket.on("error", () => {});
+    cleanup.add(() => socket.destroy());
+  }
+  await sleep(200);
+  return { id, address: "127.0.0.1", port };
+}
+
+function tally(answers: readonly string[]): Readonly<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const answer of answers) counts[answer] = (counts[answer] ?? 0) + 1;
+  return counts;
+}
+
+describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transport) => {
+  async function publish(endpoints: readonly IngressEndpoint[]) {
+    const ingress = await startIngress(cleanup, ["--transport", transport]);
+    const port = await unusedPort();
+    const { errors } = await ingress.apply(
+      { version: 1, listeners: [tcpListener(port, endpoints)] },
+      deadline(),
+    );
+    expect(errors).toEqual([]);
+    return { ingress, port };
+  }
+
+  it("takes turns exactly, also while the table changes", async () => {
+    const endpoints = await Promise.all(["a", "b", "c"].map(startNamed));
+    const { ingress, port } = await publish(endpoints);
+    const answers: string[] = [];
+    for (let turn = 0; turn < 10; turn += 1) {
+      for (let request = 0; request < 6; request += 1) answers.push(await ask(port));
+      const listeners = [tcpListener(port, [...endpoints].reverse())];
+      await ingress.apply({ version: turn + 2, listeners }, deadline());
+    }
+    expect(tally(answers)).toEqual({ a: 20, b: 20, c: 20 });
+  });
+
+  it("answers every connection while one endpoint refuses and one is a black hole", async () => {
+    const refusing = { id: "refusing", address: "127.0.0.1", port: await unusedPort() };
+    const endpoints = [await startNamed("a"), refusing, await startBlackHole("dead"), await startNamed("b")];
+    const { ingress, port } = await publish(endpoints);
+    const answers: string[] = [];
+    for (let batch = 0; batch < 5; batch += 1) {
+      answers.push(...(await Promise.all(Array.from({ length: 20 }, () => ask(port)))));
+    }
+    const counts = tally(answers);
+    expect((counts.a ?? 0) + (counts.b ?? 0)).toBe(100);
+    expect(Math.abs((counts.a ?? 0) - (counts.b ?? 0))).toBeLessThanOrEqual(10);
+    const listener = (await ingress.stats(deadline())).listeners[0];
+    expect(listener).toMatchObject({ total: 100, failed: 0, active: 0 });
+    expect(listener?.retried).toBeGreaterThan(0);
+  });
+
+  it("resets the client when no endpoint takes the connection, and serves again as soon as one does", async () => {
+    const refusing = { id: "t1", address: "127.0.0.1", port: await unusedPort() };
+    const { ingress, port } = await publish([refusing]);
+    expect(await ask(port)).toBe("ECONNRESET");
+    await ingress.apply(
+      { version: 2, listeners: [tcpListener(port, [refusing, await startNamed("alive")])] },
+      deadline(),
+    );
+    expect(await ask(port)).toBe("alive");
+  });
+
+  it("lets the connections of a draining endpoint live, gives it no new ones, and resets them when it vanishes", async () => {
+    const [old, young] = [await startEcho("old"), await startNamed("young")];
+    const { ingress, port } = await publish([old]);
+    const client = openClient(cleanup, port);
+    client.socket.write("before ");
+    await vi.waitFor(() => expect(client.read()).toBe("before "));
+
+    await ingress.apply({ version: 2, listeners: [tcpListener(port, [young], [old])] }, deadline());
+    expect(await ask(port)).toBe("young");
+    client.socket.write("during");
+    await vi.waitFor(() => expect(client.read()).toBe("before during"));
+
+    await ingress.apply({ version: 3, listeners: [tcpListener(port, [young])] }, deadline());
+    expect(await client.closed).toBe("ECONNRESET");
+  });
+
+  it("closes the port of a listener that is gone and lets its connections end by themselves", async () => {
+    const { ingress, port } = await publish([await startEcho("a")]);
+    const client = openClient(cleanup, port);
+    client.socket.write("still ");
+    await vi.waitFor(() => expect(client.read()).toBe("still "));
+    await ingress.apply({ version: 2, listeners: [] }, deadline());
+    expect(await ask(port)).toBe("ECONNREFUSED");
+    client.socket.end("here");
+    expect(await client.closed).toBe("closed");
+    expect(client.read()).toBe("still here");
+  });
+
+  it("passes a half-close on and carries every byte both ways", async () => {
+    const received = createHash("sha256");
+    const answer = randomBytes(3 * MEBIBYTE);
+    const endpoint = await startBackend(cleanup, "a", (socket) => {
+      socket.on("data", (chunk) => received.update(chunk));
+      socket.on("end", () => socket.end(answer));
+    });
+    const { port } = await publish([endpoint]);
+    const request = randomBytes(3 * MEBIBYTE);
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    socket.end(request);
+    const chunks: Buffer[] = [];
+    for await (const chunk of socket) chunks.push(chunk);
+    expect(received.digest("hex")).toBe(createHash("sha256").update(request).digest("hex"));
+    expect(Buffer.concat(chunks).equals(answer)).toBe(true);
+  });
+
+  it("passes a reset on, from either side", async () => {
+    const backendSockets: Socket[] = [];
+    const { port } = await publish([await startEcho("a", backendSockets)]);
+    const first = openClient(cleanup, port);
+    first.socket.write("x");
+    await vi.waitFor(() => expect(first.read()).toBe("x"));
+    backendSockets[0]?.resetAndDestroy();
+    expect(await first.closed).toBe("ECONNRESET");
+
+    const second = openClient(cleanup, port);
+    second.socket.write("x");
+    await vi.waitFor(() => expect(second.read()).toBe("x"));
+    const [backend] = backendSockets.slice(-1);
+    if (backend === undefined) throw new Error("no connection at the backend");
+    const error = once(backend, "error");
+    second.socket.resetAndDestroy();
+    expect(await error).toMatchObject([{ code: "ECONNRESET" }]);
+  });
+
+  it("holds little of 100 MB that nobody reads, and delivers all of it in the end", async () => {
+    const chunk = randomBytes(MEBIBYTE);
+    const expected = createHash("sha256");
+    const endpoint = await startBackend(cleanup, "a", (socket) => {
+      let left = 100;
+      const send = (): void => {
+        while (left > 0) {
+          left -= 1;
+          expected.update(chunk);
+          if (!socket.write(chunk)) return;
+        }
+        socket.end();
+      };
+      socket.on("drain", send);
+      send();
+    });
+    const { ingress, port } = await publish([endpoint]);
+    const before = (await ingress.stats(deadline())).residentBytes;
+    const socket = connect({ port, host: "127.0.0.1" });
+    cleanup.add(() => socket.destroy());
+    socket.pause();
+    await sleep(1_000);
+    const stalled = (await ingress.stats(deadline())).residentBytes;
+    expect(stalled - before).toBeLessThan(20 * MEBIBYTE);
+    const received = createHash("sha256");
+    for await (const part of socket) received.update(part);
+    expect(received.digest("hex")).toBe(expected.digest("hex"));
+    expect((await ingress.stats(deadline())).residentBytes - before).toBeLessThan(60 * MEBIBYTE);
+  });
+
+  it("serves on the IPv6 loopback address too", async () => {
+    const { port } = await publish([await startNamed("a")]);
+    const socket = connect(port, "::1");
+    const [data] = await once(socket, "data");
+    socket.destroy();
+    expect(String(data)).toBe("a");
+  });
+});
