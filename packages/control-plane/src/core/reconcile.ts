@@ -128,6 +128,7 @@ function planOf(
 ): Plan {
   const touched = new Set<string>();
   const first = actions.filter((action) => {
+    if (action.kind === "create-task") return true;
     const id = taskIdOf(action);
     if (touched.has(id)) return false;
     touched.add(id);

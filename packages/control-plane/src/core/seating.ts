@@ -1,4 +1,4 @@
-import { DesiredState, type Service, type Task, TaskState } from "@berth/proto";
+import { DesiredState, type Service, type Task, TaskState, type TaskStatus } from "@berth/proto";
 import { status } from "./apply-action.js";
 import type { Need } from "./filters.js";
 import type { ClusterView, NodeView, ReconcileContext } from "./model.js";
@@ -34,8 +34,10 @@ export function seatAnywhere({ pending, fills }: Seats, context: SeatingContext)
     actions.push(...seatPending(task, nodeIds[index], reason));
   });
   fills.forEach((fill, index) => {
-    const nodeId = nodeIds[pending.length + index] ?? "";
-    actions.push({ kind: "create-task", task: newTask(fill, nodeId, { ...context, reason }) });
+    const nodeId = nodeIds[pending.length + index];
+    actions.push(
+      nodeId === undefined ? createWaiting(fill, reason, context) : createOn(nodeId, fill, context),
+    );
   });
   return actions;
 }
@@ -57,7 +59,7 @@ export function seatOnNodes({ pending, fills }: Seats, context: SeatingContext):
     const task = waiting.shift();
     actions.push(
       task === undefined
-        ? { kind: "create-task", task: newTask(fill, fill.ref.nodeId, { ...context, reason: "" }) }
+        ? createOn(fill.ref.nodeId, fill, context)
         : { kind: "assign-task", task, nodeId: fill.ref.nodeId },
     );
   }
@@ -71,16 +73,10 @@ function seatStandIns(
 ): readonly Action[] {
   const reason = explain(viewsOf(full, context.cluster), context.need, context.load);
   const kept = waiting.slice(0, full.length).flatMap((task) => seatPending(task, undefined, reason));
-  const surplus = waiting.slice(full.length).map(
-    (task): Action => ({
-      kind: "delete-task",
-      task,
-      reason: "no node waits for it any more",
-    }),
-  );
-  const made = full
-    .slice(waiting.length)
-    .map((fill): Action => ({ kind: "create-task", task: newTask(fill, "", { ...context, reason }) }));
+  const surplus = waiting
+    .slice(full.length)
+    .map((task): Action => ({ kind: "delete-task", task, reason: "no node waits for it any more" }));
+  const made = full.slice(waiting.length).map((fill) => createWaiting(fill, reason, context));
   return [...kept, ...surplus, ...made];
 }
 
@@ -94,23 +90,31 @@ function seatPending(task: Task, nodeId: string | undefined, reason: string): re
   return [{ kind: "update-message", task, message: reason }];
 }
 
-function newTask(fill: Fill, nodeId: string, context: SeatingContext & { readonly reason: string }): Task {
-  const { service, now, reason } = context;
-  const placed = nodeId !== "";
+function createOn(nodeId: string, fill: Fill, context: SeatingContext): Action {
+  const assigned = status({ state: TaskState.ASSIGNED, message: "", now: context.now });
+  return { kind: "create-task", task: newTask(fill, { nodeId, status: assigned }, context) };
+}
+
+function createWaiting(fill: Fill, reason: string, context: SeatingContext): Action {
+  const waiting = status({ state: TaskState.NEW, message: reason, now: context.now });
+  return { kind: "create-task", task: newTask(fill, { nodeId: "", status: waiting }, context) };
+}
+
+function newTask(
+  fill: Fill,
+  start: { readonly nodeId: string; readonly status: TaskStatus },
+  { service, now, newId }: SeatingContext,
+): Task {
   return {
-    id: context.newId(),
+    id: newId(),
     serviceId: service.id,
     serviceName: service.spec?.name ?? "",
     stack: service.spec?.stack ?? "",
     slot: fill.ref.number,
-    nodeId,
+    nodeId: start.nodeId,
     specVersion: service.version,
     desiredState: DesiredState.RUNNING,
-    status: status({
-      state: placed ? TaskState.ASSIGNED : TaskState.NEW,
-      message: placed ? "" : reason,
-      now,
-    }),
+    status: start.status,
     createdAtMs: now,
     restarts: fill.restarts,
   };

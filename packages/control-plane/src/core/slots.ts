@@ -21,7 +21,7 @@ export interface Slot extends SlotRef {
   readonly ended: readonly Task[];
 }
 
-/** Slots that are in use come first to mind, but a slot may also hold nothing but tasks that are being removed. */
+/** A slot that holds nothing but tasks that are being removed is not in use any more. */
 export function isInUse(slot: Slot): boolean {
   return (
     slot.active.length > 0 ||
@@ -31,52 +31,63 @@ export function isInUse(slot: Slot): boolean {
   );
 }
 
-interface MutableSlot extends Slot {
-  readonly pending: Task[];
-  readonly active: Task[];
-  readonly stopping: Task[];
-  readonly ended: Task[];
-}
-
 /** Groups tasks by slot number, smallest first. */
 export function slotsByNumber(tasks: readonly Task[]): readonly Slot[] {
-  const slots = group(tasks, (task) => ({ number: task.slot, nodeId: "" }));
-  return slots.sort((a, b) => a.number - b.number);
+  const slots = new Map<number, SlotBuilder>();
+  for (const task of tasks) {
+    let slot = slots.get(task.slot);
+    if (slot === undefined) {
+      slot = emptySlot(task.slot, "");
+      slots.set(task.slot, slot);
+    }
+    add(slot, task);
+  }
+  return [...slots.values()].sort((a, b) => a.number - b.number);
 }
 
 /** Groups tasks that have a node by that node, in order of its id. */
 export function slotsByNode(tasks: readonly Task[]): readonly Slot[] {
-  const placed = tasks.filter((task) => task.nodeId !== "");
-  const slots = group(placed, (task) => ({ number: 0, nodeId: task.nodeId }));
-  return slots.sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
-}
-
-function group(tasks: readonly Task[], refOf: (task: Task) => SlotRef): MutableSlot[] {
-  const slots = new Map<string | number, MutableSlot>();
+  const slots = new Map<string, SlotBuilder>();
   for (const task of tasks) {
-    const ref = refOf(task);
-    const key = ref.nodeId === "" ? ref.number : ref.nodeId;
-    let slot = slots.get(key);
+    if (task.nodeId === "") continue;
+    let slot = slots.get(task.nodeId);
     if (slot === undefined) {
-      slot = { ...ref, pending: [], active: [], stopping: [], ended: [] };
-      slots.set(key, slot);
+      slot = emptySlot(0, task.nodeId);
+      slots.set(task.nodeId, slot);
     }
-    listFor(slot, task)?.push(task);
+    add(slot, task);
   }
-  const grouped = [...slots.values()];
-  for (const slot of grouped) sortLists(slot);
-  return grouped;
+  return [...slots.values()].sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
 }
 
-/** Where a task belongs in its slot; ended ones that are to be removed belong nowhere any more. */
-function listFor(slot: MutableSlot, task: Task): Task[] | undefined {
-  if (isEnded(task)) return task.desiredState < DesiredState.REMOVE ? slot.ended : undefined;
-  if (!isWanted(task)) return slot.stopping;
-  return isPending(task) ? slot.pending : slot.active;
+/** Most lists of most slots are empty, and a service may have a hundred thousand slots: they share this one. */
+const NONE: readonly Task[] = [];
+
+interface SlotBuilder extends SlotRef {
+  pending: readonly Task[];
+  active: readonly Task[];
+  stopping: readonly Task[];
+  ended: readonly Task[];
 }
 
-function sortLists(slot: MutableSlot): void {
-  for (const list of [slot.pending, slot.active, slot.stopping, slot.ended]) {
-    if (list.length > 1) list.sort(byAge);
-  }
+const emptySlot = (number: number, nodeId: string): SlotBuilder => ({
+  number,
+  nodeId,
+  pending: NONE,
+  active: NONE,
+  stopping: NONE,
+  ended: NONE,
+});
+
+/** Ended tasks that are to be removed belong to no slot any more. */
+function add(slot: SlotBuilder, task: Task): void {
+  if (isEnded(task)) {
+    if (task.desiredState < DesiredState.REMOVE) slot.ended = appended(slot.ended, task);
+  } else if (!isWanted(task)) slot.stopping = appended(slot.stopping, task);
+  else if (isPending(task)) slot.pending = appended(slot.pending, task);
+  else slot.active = appended(slot.active, task);
 }
+
+/** Lists stay short (see the limit of the history), so copying them is cheap. */
+const appended = (list: readonly Task[], task: Task): readonly Task[] =>
+  list.length === 0 ? [task] : [...list, task].sort(byAge);
