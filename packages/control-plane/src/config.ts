@@ -1,0 +1,123 @@
+import { BERTH_VERSION, BerthError } from "@berth/proto";
+import { Command, CommanderError, Option } from "commander";
+
+/** What `berth server` was told. */
+export interface ServerConfig {
+  /** "host:port" for gRPC. */
+  readonly listen: string;
+  /** "host:port" for /healthz and /metrics. */
+  readonly http: string;
+  /** "host:port" where agents and other servers reach this one; undefined: where it listens. */
+  readonly advertise: string | undefined;
+  readonly dataDir: string;
+  /** URLs of an etcd that somebody else runs; undefined: one of our own. */
+  readonly etcd: readonly [string, ...string[]] | undefined;
+  readonly logLevel: string;
+}
+
+/** Either a configuration, or text for the terminal (`--help`, `--version`). */
+export type ParsedArguments =
+  | { readonly kind: "config"; readonly config: ServerConfig }
+  | { readonly kind: "text"; readonly text: string };
+
+const LOG_LEVELS = ["error", "warn", "info", "debug"];
+const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):([0-9]{1,5})$/;
+const MAX_PORT = 65_535;
+
+/**
+ * Reads the command line and BERTH_* variables, flags first.
+ * @throws BerthError BERTH_INPUT_INVALID with everything that is wrong
+ */
+export function parseArguments(argv: readonly string[], env: Readonly<NodeJS.ProcessEnv>): ParsedArguments {
+  let text = "";
+  const command = serverCommand(env).configureOutput({
+    writeOut: (out) => {
+      text += out;
+    },
+    writeErr: () => {},
+  });
+  try {
+    command.parse([...argv], { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return { kind: "text", text };
+    throw invalid([error.message.replace(/^error: /, "")]);
+  }
+  return { kind: "config", config: validated(command.opts<RawOptions>()) };
+}
+
+interface RawOptions {
+  readonly listen: string;
+  readonly http: string;
+  readonly advertise?: string;
+  readonly dataDir: string;
+  readonly etcd?: string;
+  readonly logLevel: string;
+}
+
+function serverCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
+  const command = new Command("berth server")
+    .description("Keeps the desired state of a cluster and tells its agents what to run.")
+    .version(BERTH_VERSION)
+    .exitOverride();
+  const add = (flags: string, description: string, variable: string, fallback?: string): void => {
+    const option = new Option(flags, `${description} [${variable}]`);
+    const value = env[variable] || fallback;
+    if (value !== undefined) option.default(value);
+    command.addOption(option);
+  };
+  add("--listen <host:port>", "address for agents and the command line", "BERTH_LISTEN", "127.0.0.1:7400");
+  add("--http <host:port>", "address for /healthz and /metrics", "BERTH_HTTP", "127.0.0.1:7401");
+  add(
+    "--advertise <host:port>",
+    "where others reach this server, if not where it listens",
+    "BERTH_ADVERTISE",
+  );
+  add("--data-dir <folder>", "data of the embedded etcd", "BERTH_DATA_DIR", "/var/lib/berth/server");
+  add("--etcd <url,...>", "use this etcd instead of an embedded one", "BERTH_ETCD");
+  add("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info");
+  return command;
+}
+
+function validated(raw: RawOptions): ServerConfig {
+  const problems: string[] = [];
+  const checkAddress = (flag: string, value: string, minPort: number): void => {
+    const port = Number(HOST_PORT.exec(value)?.[2] ?? -1);
+    if (port >= minPort && port <= MAX_PORT) return;
+    problems.push(`${flag} ${JSON.stringify(value)} is not HOST:PORT`);
+  };
+  checkAddress("--listen", raw.listen, 0);
+  checkAddress("--http", raw.http, 0);
+  if (raw.advertise !== undefined) checkAddress("--advertise", raw.advertise, 1);
+  if (raw.advertise === undefined && /^(0\.0\.0\.0|\[::\]):/.test(raw.listen)) {
+    problems.push(
+      `--listen ${raw.listen} is every address of this host: say with --advertise where others reach it`,
+    );
+  }
+  if (raw.dataDir === "") problems.push("--data-dir is empty");
+  if (!LOG_LEVELS.includes(raw.logLevel)) {
+    problems.push(`--log-level ${JSON.stringify(raw.logLevel)} is none of ${LOG_LEVELS.join(", ")}`);
+  }
+  const etcd = raw.etcd === undefined ? undefined : etcdUrls(raw.etcd, problems);
+  if (problems.length > 0) throw invalid(problems);
+  const { listen, http, dataDir, logLevel } = raw;
+  return { listen, http, advertise: raw.advertise, dataDir, etcd, logLevel };
+}
+
+function etcdUrls(list: string, problems: string[]): readonly [string, ...string[]] | undefined {
+  const urls = list.split(",").map((url) => url.trim());
+  for (const url of urls) {
+    if (!/^https?:\/\/[^/\s]+\/?$/.test(url) || !URL.canParse(url)) {
+      problems.push(`--etcd ${JSON.stringify(url)} is not http://HOST:PORT`);
+    }
+  }
+  const [first, ...others] = urls.map((url) => url.replace(/\/$/, ""));
+  return first === undefined ? undefined : [first, ...others];
+}
+
+function invalid(problems: readonly string[]): BerthError {
+  return new BerthError({
+    code: "BERTH_INPUT_INVALID",
+    message: `berth server cannot start with these settings:\n${problems.map((each) => `  ${each}`).join("\n")}`,
+  });
+}

@@ -1,0 +1,26 @@
+import { destination, type Logger, pino } from "pino";
+
+/** JSON lines on stderr; short lines for people when stderr is a terminal. */
+export function serverLogger(level: string): Logger {
+  const isTerminal = process.stderr.isTTY === true;
+  return pino(
+    { level, base: null },
+    isTerminal ? { write: (line) => process.stderr.write(`${forPeople(line)}\n`) } : destination(2),
+  );
+}
+
+const LEVEL_NAMES: Readonly<Record<number, string>> = {
+  20: "debug",
+  30: "info ",
+  40: "WARN ",
+  50: "ERROR",
+  60: "FATAL",
+};
+
+function forPeople(line: string): string {
+  const { level, time, msg, err, ...fields } = JSON.parse(line);
+  const clock = new Date(time).toTimeString().slice(0, 8);
+  const rest = Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  const cause = err === undefined ? [] : [`(${err.message})`];
+  return [clock, LEVEL_NAMES[level] ?? level, msg, ...cause, ...rest].join(" ");
+}

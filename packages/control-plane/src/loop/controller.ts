@@ -1,0 +1,147 @@
+import { isBerthError } from "@berth/proto";
+import type { Logger } from "pino";
+import { occupies } from "../core/occupancy.js";
+import { describe, type Plan } from "../core/plan.js";
+import { reconcile } from "../core/reconcile.js";
+import type { ClusterState } from "../state/cluster-state.js";
+import type { Delta } from "../state/delta.js";
+import { planChanges } from "./plan-changes.js";
+import type { Runtime } from "./runtime.js";
+import { WorkQueue } from "./work-queue.js";
+import type { Decision, Writer } from "./writer.js";
+
+/** Services decided upon at once: the more, the more decisions share a transaction. */
+const WORKERS = 64;
+
+/** Room that appears is offered to waiting tasks this much later, so that many tasks that end cost one look. */
+const OFFER_ROOM_AFTER_MS = 100;
+
+const FIRST_RETRY_MS = 100;
+const MAX_RETRY_MS = 10_000;
+
+/** A plan with more actions is logged as a sum: a thousand lines for one decision tell a person less. */
+const MAX_LOGGED_ACTIONS = 8;
+
+export interface ControllerOptions {
+  readonly state: ClusterState;
+  readonly writer: Writer;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  readonly onReconciled: (durationMs: number) => void;
+}
+
+/** Brings every service to what it should be: a changed key → a plan from the core → written → looked at again. */
+export class Controller {
+  readonly #options: ControllerOptions;
+  readonly #queue: WorkQueue;
+  readonly #failures = new Map<string, number>();
+  #cancelOffer: (() => void) | undefined;
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+    this.#queue = new WorkQueue(options.runtime.clock);
+  }
+
+  /** Services that wait to be looked at. */
+  get depth(): number {
+    return this.#queue.depth;
+  }
+
+  /** Looks at every service once and at each that changes from then on, until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { state } = this.#options;
+    const unsubscribe = state.onChange((delta) => this.#onChange(delta));
+    for (const service of state.services.values()) this.#queue.add(service.id);
+    await Promise.all(Array.from({ length: WORKERS }, () => this.#work(signal)));
+    unsubscribe();
+    this.#cancelOffer?.();
+    this.#queue.close();
+  }
+
+  #onChange(delta: Delta): void {
+    for (const serviceId of delta.services) this.#queue.add(serviceId);
+    let roomAppeared = delta.nodes.size > 0;
+    for (const { before, after } of delta.tasks.values()) {
+      roomAppeared ||= before !== undefined && occupies(before) && (after === undefined || !occupies(after));
+    }
+    if (delta.nodes.size > 0) this.#queueNodes(delta.nodes.keys());
+    if (roomAppeared) this.#offerRoom();
+  }
+
+  /** A node that comes, goes or changes matters to what runs on it and to what runs on every node. */
+  #queueNodes(nodeIds: Iterable<string>): void {
+    const { state } = this.#options;
+    for (const nodeId of nodeIds) {
+      for (const task of state.tasks.ofNode(nodeId).values()) this.#queue.add(task.serviceId);
+    }
+    for (const serviceId of state.services.globalServices()) this.#queue.add(serviceId);
+  }
+
+  #offerRoom(): void {
+    const { state, runtime } = this.#options;
+    this.#cancelOffer ??= runtime.clock.after(OFFER_ROOM_AFTER_MS, () => {
+      this.#cancelOffer = undefined;
+      for (const serviceId of state.tasks.unplacedServices()) this.#queue.add(serviceId);
+    });
+  }
+
+  async #work(signal: AbortSignal): Promise<void> {
+    for (let id = await this.#queue.take(signal); id !== undefined; id = await this.#queue.take(signal)) {
+      const serviceId = id;
+      try {
+        const plan = await this.#options.writer.submit((state) => this.#decide(serviceId, state), signal);
+        this.#finish(serviceId, plan);
+      } catch (error) {
+        if (!signal.aborted) this.#retry(serviceId, error);
+      } finally {
+        this.#queue.done(serviceId);
+      }
+    }
+  }
+
+  #decide(serviceId: string, state: ClusterState): Decision<Plan> {
+    const { runtime, onReconciled } = this.#options;
+    const service = state.services.get(serviceId);
+    const spec = state.services.specOf(serviceId, service?.version ?? 0) ?? service?.spec;
+    if (service === undefined || spec === undefined) return { changes: [], result: NOTHING_TO_DO };
+    const startedMs = runtime.clock.nowMs();
+    const now = runtime.now();
+    const view = { service, spec, tasks: [...state.tasks.ofService(serviceId).values()] };
+    const plan = reconcile(view, state.nodes, { now, newId: () => runtime.newId() });
+    const changes = planChanges(plan, state, now);
+    onReconciled(runtime.clock.nowMs() - startedMs);
+    return { changes, result: plan };
+  }
+
+  #finish(serviceId: string, plan: Plan): void {
+    const { runtime } = this.#options;
+    this.#failures.delete(serviceId);
+    this.#log(serviceId, plan);
+    if (plan.requeueAtMs !== undefined) {
+      this.#queue.addAfter(serviceId, plan.requeueAtMs - runtime.now());
+    }
+  }
+
+  #log(serviceId: string, { actions }: Plan): void {
+    const { logger, state } = this.#options;
+    const service = state.services.get(serviceId)?.spec?.name ?? serviceId;
+    if (actions.length <= MAX_LOGGED_ACTIONS) {
+      for (const action of actions) logger.info({ service }, describe(action));
+      return;
+    }
+    const counts: Record<string, number> = {};
+    for (const { kind } of actions) counts[kind] = (counts[kind] ?? 0) + 1;
+    logger.info({ service, ...counts }, `${actions.length} steps for ${service}`);
+  }
+
+  #retry(serviceId: string, error: unknown): void {
+    const failures = (this.#failures.get(serviceId) ?? 0) + 1;
+    this.#failures.set(serviceId, failures);
+    const delayMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1));
+    const level = isBerthError(error) ? "warn" : "error";
+    this.#options.logger[level]({ err: error, serviceId, delayMs }, "a service could not be reconciled");
+    this.#queue.addAfter(serviceId, delayMs);
+  }
+}
+
+const NOTHING_TO_DO: Plan = { actions: [], problems: [] };

@@ -1,0 +1,159 @@
+import { BerthError, type ControlServiceService, isBerthError, type RpcHandlers } from "@berth/proto";
+import type { Logger } from "pino";
+import { ingressEntries } from "../core/endpoints.js";
+import { HEARTBEAT_MS } from "../core/liveness.js";
+import { serviceView } from "../rpc/control/views.js";
+import { controlHandlers } from "../rpc/control.js";
+import { Dispatcher } from "../rpc/dispatcher.js";
+import { IngressFeed } from "../rpc/ingress-feed.js";
+import { LogRelay } from "../rpc/log-relay.js";
+import { StatusIntake } from "../rpc/status-intake.js";
+import { ClusterState } from "../state/cluster-state.js";
+import { onAbort } from "../store/abort.js";
+import type { Store } from "../store/store.js";
+import { fence, type Term } from "../store/term.js";
+import { Controller } from "./controller.js";
+import { LagMeter } from "./lag-meter.js";
+import { Liveness } from "./liveness.js";
+import { Mirror } from "./mirror.js";
+import type { Runtime } from "./runtime.js";
+import { Writer, type WriterObserver } from "./writer.js";
+
+/** What a leader reports of its work. */
+export interface LeaderObserver extends WriterObserver {
+  onReconciled(durationMs: number): void;
+}
+
+export interface LeadershipOptions {
+  readonly store: Store;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  readonly observer: LeaderObserver;
+  /** Where agents and people reach this server. */
+  readonly address: string;
+  /** Addresses of all servers, now. */
+  readonly servers: () => readonly string[];
+}
+
+/** Everything that exists only while this server leads. */
+export interface Leadership {
+  readonly state: ClusterState;
+  readonly writer: Writer;
+  readonly controller: Controller;
+  readonly dispatcher: Dispatcher;
+  readonly logs: LogRelay;
+  readonly control: RpcHandlers<typeof ControlServiceService>;
+  readonly lag: LagMeter;
+}
+
+/**
+ * Leads for one term: reads everything, calls `serve`, and works until the term is lost or `signal` aborts. Everything
+ * that it started has stopped when it returns.
+ * @throws what made a part of it fail
+ */
+export async function lead(
+  term: Term,
+  options: LeadershipOptions & { readonly serve: (leadership: Leadership | undefined) => void },
+  signal: AbortSignal,
+): Promise<void> {
+  const over = new AbortController();
+  const end = (reason: unknown): void => over.abort(notLeading(reason));
+  const forget = [term.lost, signal].map((each) => onAbort(each, () => end(each.reason)));
+  try {
+    await work(term, options, over);
+  } catch (error) {
+    if (!over.signal.aborted) throw error;
+  } finally {
+    end("the term is over");
+    for (const stop of forget) stop();
+    options.serve(undefined);
+  }
+}
+
+async function work(
+  term: Term,
+  options: LeadershipOptions & { readonly serve: (leadership: Leadership | undefined) => void },
+  over: AbortController,
+): Promise<void> {
+  const { store, runtime, logger } = options;
+  const { signal } = over;
+  const state = new ClusterState();
+  const mirror = new Mirror({ store, clock: runtime.clock, state, logger }, signal);
+  await mirror.load();
+  const leadership = assemble(state, term, options, signal);
+  logger.info(
+    { services: state.services.size, tasks: state.tasks.size, nodes: state.nodes.size },
+    "loaded the cluster's records",
+  );
+  options.serve(leadership);
+  const parts = [
+    leadership.writer.run(signal),
+    leadership.controller.run(signal),
+    leadership.lag.run(signal),
+    mirror.run(leadership.writer),
+  ];
+  // A part that fails ends the term, and with it the others.
+  await Promise.all(parts.map((part) => part.catch((error: unknown) => over.abort(error))));
+  if (!isBerthError(signal.reason)) throw signal.reason;
+}
+
+function assemble(
+  state: ClusterState,
+  term: Term,
+  options: LeadershipOptions,
+  signal: AbortSignal,
+): Leadership {
+  const { store, runtime, logger, observer, address, servers } = options;
+  const { clock } = runtime;
+  const lag = new LagMeter(clock);
+  const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
+  const liveness = new Liveness({ state, writer, runtime, lag, logger, signal });
+  const intake = new StatusIntake({ state, writer, runtime, logger, signal });
+  const ingress = new IngressFeed({ state, clock, signal, entriesOf: (id) => entriesOf(state, id) });
+  const { epoch } = term;
+  const dispatcher = new Dispatcher({
+    epoch,
+    heartbeatMs: HEARTBEAT_MS,
+    servers,
+    state,
+    writer,
+    ingress,
+    intake,
+    runtime,
+    logger,
+    signal,
+    onBeat: (nodeId) => liveness.beat(nodeId),
+  });
+  const logs = new LogRelay({ runtime, sessionOf: (nodeId) => dispatcher.sessionOf(nodeId) });
+  const { onReconciled } = observer;
+  const controller = new Controller({ state, writer, runtime, logger, onReconciled });
+  const control = controlHandlers({
+    state,
+    writer,
+    runtime,
+    ingress: ingress.table,
+    logs,
+    epoch,
+    address,
+    servers,
+    signal,
+  });
+  return { state, writer, controller, dispatcher, logs, control, lag };
+}
+
+/** A service that is being removed gives its ports back at once. */
+function entriesOf(state: ClusterState, serviceId: string): ReturnType<typeof ingressEntries> {
+  const view = serviceView(state, serviceId);
+  if (view === undefined || view.service.removing) return [];
+  const { nodes } = state.nodes;
+  return ingressEntries(view, { nodes, specOf: (version) => state.services.specOf(serviceId, version) });
+}
+
+function notLeading(reason: unknown): BerthError {
+  if (isBerthError(reason)) return reason;
+  return new BerthError({
+    code: "BERTH_NOT_LEADER",
+    message: "This server does not lead any more. Ask again.",
+    cause: reason,
+  });
+}

@@ -1,0 +1,29 @@
+import { taskAfter } from "../core/apply-action.js";
+import type { Action, Plan } from "../core/plan.js";
+import type { Change } from "../state/change.js";
+import type { ClusterState } from "../state/cluster-state.js";
+
+/** A plan as changes of records, in the plan's order. */
+export function planChanges(plan: Plan, state: ClusterState, now: number): readonly Change[] {
+  return plan.actions.flatMap((action) => actionChanges(action, state, now));
+}
+
+function actionChanges(action: Action, state: ClusterState, now: number): readonly Change[] {
+  if (action.kind === "remove-service") return serviceRemoval(action.serviceId, state);
+  if (action.kind === "delete-task") {
+    return [{ kind: "delete-task", serviceId: action.task.serviceId, taskId: action.task.id }];
+  }
+  const task = taskAfter(action, now);
+  return task === undefined ? [] : [{ kind: "put-task", task }];
+}
+
+/** The service's record goes last: while it is there, an interrupted removal is taken up again. */
+function serviceRemoval(serviceId: string, state: ClusterState): readonly Change[] {
+  const changes: Change[] = [];
+  for (const version of state.services.versionsOf(serviceId).keys()) {
+    changes.push({ kind: "delete-revision", serviceId, version });
+  }
+  const name = state.services.get(serviceId)?.spec?.name;
+  if (name !== undefined && state.ownerOf(name) === serviceId) changes.push({ kind: "delete-name", name });
+  return [...changes, { kind: "delete-service", serviceId }];
+}

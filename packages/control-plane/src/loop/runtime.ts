@@ -1,0 +1,26 @@
+import { randomBytes } from "node:crypto";
+import { type Clock, systemClock } from "../store/clock.js";
+
+/** Everything that is not decided by the program itself, so that a simulation can decide it. */
+export interface Runtime {
+  /** Monotonic time and timers. */
+  readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** In [0, 1). */
+  random(): number;
+  /** A fresh id of a service or task: unique in the cluster, part of container names. */
+  newId(): string;
+}
+
+/** 20 of 32 letters are 100 random bits: as good as a UUID, and shorter in a container's name. */
+const ID_LENGTH = 20;
+const ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz";
+
+export const systemRuntime: Runtime = {
+  clock: systemClock,
+  now: () => Date.now(),
+  random: () => Math.random(),
+  newId: () =>
+    Array.from(randomBytes(ID_LENGTH), (byte) => ID_LETTERS.charAt(byte % ID_LETTERS.length)).join(""),
+};

@@ -1,0 +1,263 @@
+import { assertNever, BerthError } from "@berth/proto";
+import type { Logger } from "pino";
+import type { Change } from "../state/change.js";
+import type { ClusterState } from "../state/cluster-state.js";
+import { takeEntries } from "../state/take-over.js";
+import { onAbort } from "../store/abort.js";
+import { type Clock, sleep } from "../store/clock.js";
+import type { Compare, Entry, OpResult, Store } from "../store/store.js";
+import {
+  type EncodedChange,
+  encodeChange,
+  fitsTransaction,
+  readBack,
+  splitChanges,
+  toTxn,
+} from "./transaction.js";
+
+/** Foreign edits of the same record this often in a row are no accident. */
+const MAX_REFUSALS = 5;
+
+/** Between attempts to read what became of a transaction without an answer; each has a deadline of its own. */
+const READ_BACK_RETRY_MS = 250;
+
+/** Changes that a decision wants, and what to answer once they are in the store. */
+export interface Decision<T> {
+  readonly changes: readonly Change[];
+  readonly result: T;
+}
+
+/** Decides from the state as it is, and may be asked again after a conflict. Throws to refuse. */
+export type Decide<T> = (state: ClusterState) => Decision<T>;
+
+export interface WriterObserver {
+  onTransaction(outcome: "committed" | "refused" | "unknown", changes: number): void;
+}
+
+export interface WriterOptions {
+  readonly store: Store;
+  readonly state: ClusterState;
+  readonly fence: Compare;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly observer: WriterObserver;
+}
+
+interface Job {
+  /** Decides and keeps the answer for `settle`. */
+  decide(state: ClusterState): readonly EncodedChange[];
+  settle(): void;
+  fail(error: unknown): void;
+  isOver(): boolean;
+  refusals: number;
+}
+
+/**
+ * The only writer of a term. Decisions are made one after the other, each on a state that holds everything that was
+ * decided before it, so two of them never clash; as many as fit go into one fenced transaction. Nothing is seen by
+ * anybody before it is in the store. Whatever is refused or has no known outcome is read again and decided again.
+ */
+export class Writer {
+  readonly #options: WriterOptions;
+  readonly #jobs: Job[] = [];
+  #wake: () => void = () => {};
+  #inFlight: Promise<void> = Promise.resolve();
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+  }
+
+  /** Decisions that wait. */
+  get depth(): number {
+    return this.#jobs.length;
+  }
+
+  /**
+   * Resolves with the decision's result when all of its changes are in the store.
+   * @throws what `decide` throws; BERTH_CONFLICT when others keep changing the same records; the reason of `signal`, after
+   *         which the changes may still be made if they were under way
+   */
+  submit<T>(decide: Decide<T>, signal: AbortSignal): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let over = false;
+      let result: { readonly value: T } | undefined;
+      const end = (finish: () => void): void => {
+        if (over) return;
+        over = true;
+        forget();
+        finish();
+      };
+      this.#jobs.push({
+        refusals: 0,
+        decide: (state) => {
+          const decision = decide(state);
+          result = { value: decision.result };
+          return decision.changes.map(encodeChange);
+        },
+        settle: () => end(() => result && resolve(result.value)),
+        fail: (error) => end(() => reject(error)),
+        isOver: () => over,
+      });
+      const forget = onAbort(signal, () => end(() => reject(signal.reason)));
+      this.#wake();
+    });
+  }
+
+  /** Resolves when no transaction is under way: events of our own writes are then known already. */
+  settled(): Promise<void> {
+    return this.#inFlight;
+  }
+
+  /** Writes until `signal` aborts; what still waits then fails with its reason. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      if (this.#jobs.length === 0) await this.#nextJob(signal);
+      else {
+        this.#inFlight = this.#writeSome(signal);
+        await this.#inFlight;
+      }
+    }
+    for (const job of this.#jobs.splice(0)) job.fail(signal.reason);
+  }
+
+  #nextJob(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const forget = onAbort(signal, resolve);
+      this.#wake = () => {
+        forget();
+        resolve();
+      };
+    });
+  }
+
+  async #writeSome(signal: AbortSignal): Promise<void> {
+    const { jobs, changes } = this.#decideSome();
+    for (const part of splitChanges(changes)) {
+      const written = await this.#write(part, jobs, signal).catch((error: unknown) => {
+        for (const job of jobs) job.fail(signal.aborted ? signal.reason : error);
+        return false;
+      });
+      if (!written) return;
+    }
+    for (const job of jobs) job.settle();
+  }
+
+  /** Makes decisions until a transaction is full. One that alone is larger is taken by itself. */
+  #decideSome(): { readonly jobs: readonly Job[]; readonly changes: readonly EncodedChange[] } {
+    const jobs: Job[] = [];
+    const changes: EncodedChange[] = [];
+    let bytes = 0;
+    this.#options.state.draft((draft) => {
+      for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
+        const wanted = this.#decide(job);
+        if (wanted === undefined) continue;
+        const grown = bytes + wanted.reduce((sum, each) => sum + each.bytes, 0);
+        const isFull = !fitsTransaction({ changes: changes.length + wanted.length, bytes: grown });
+        if (isFull && jobs.length > 0) {
+          this.#jobs.unshift(job);
+          return;
+        }
+        jobs.push(job);
+        changes.push(...wanted);
+        bytes = grown;
+        draft.write(wanted.map(({ change }) => change));
+        if (isFull) return;
+      }
+    });
+    return { jobs, changes: lastOfEach(changes) };
+  }
+
+  #decide(job: Job): readonly EncodedChange[] | undefined {
+    if (job.isOver()) return undefined;
+    try {
+      return job.decide(this.#options.state);
+    } catch (error) {
+      job.fail(error);
+      return undefined;
+    }
+  }
+
+  /** True when written; otherwise the jobs have been put back or have failed. */
+  async #write(part: readonly EncodedChange[], jobs: readonly Job[], signal: AbortSignal): Promise<boolean> {
+    const { store, state, fence, observer } = this.#options;
+    const outcome = await store.txn(toTxn(part, state, fence), signal);
+    observer.onTransaction(outcome.kind, part.length);
+    switch (outcome.kind) {
+      case "committed":
+        state.apply(part.map(({ change }) => ({ change, revision: outcome.revision })));
+        return true;
+      case "refused": {
+        const [leader, ...found] = outcome.found;
+        this.#checkLeader(leader);
+        this.#takeOver(part, found, outcome.revision);
+        this.#decideAgain(jobs);
+        return false;
+      }
+      case "unknown":
+        await this.#readBack(part, outcome.cause, signal);
+        for (const job of [...jobs].reverse()) this.#jobs.unshift(job);
+        return false;
+      default:
+        return assertNever(outcome);
+    }
+  }
+
+  #checkLeader(entry: Entry | undefined): void {
+    const { fence } = this.#options;
+    if (fence.kind !== "created-at" || entry?.createRevision === fence.revision) return;
+    throw new BerthError({
+      code: "BERTH_NOT_LEADER",
+      message: "Another server leads now; this one wrote nothing. Ask again.",
+    });
+  }
+
+  #decideAgain(jobs: readonly Job[]): void {
+    for (const job of [...jobs].reverse()) {
+      job.refusals += 1;
+      if (job.refusals < MAX_REFUSALS) this.#jobs.unshift(job);
+      else job.fail(conflict());
+    }
+  }
+
+  /** Waits until etcd says what became of a transaction. */
+  async #readBack(part: readonly EncodedChange[], cause: BerthError, signal: AbortSignal): Promise<void> {
+    const { store, clock, logger } = this.#options;
+    logger.warn(
+      { err: cause, changes: part.length },
+      "a write got no answer; reading back what became of it",
+    );
+    for (;;) {
+      const outcome = await store.txn({ ops: readBack(part) }, signal);
+      if (outcome.kind === "committed") {
+        this.#takeOver(part, outcome.results.map(entryOf), outcome.revision);
+        logger.info({ revision: String(outcome.revision) }, "etcd answers again");
+        return;
+      }
+      await sleep(clock, READ_BACK_RETRY_MS, signal);
+      signal.throwIfAborted();
+    }
+  }
+
+  #takeOver(part: readonly EncodedChange[], entries: readonly (Entry | undefined)[], revision: bigint): void {
+    const read = new Map(part.map(({ key }, index) => [key, entries[index]]));
+    for (const { key, reason } of takeEntries(this.#options.state, read, revision)) {
+      this.#options.logger.error({ key, reason }, "a record cannot be read and is ignored");
+    }
+  }
+}
+
+/** Two decisions of one draft may change the same record: the later one was made knowing the earlier. */
+function lastOfEach(changes: readonly EncodedChange[]): readonly EncodedChange[] {
+  return [...new Map(changes.map((change) => [change.key, change])).values()];
+}
+
+function entryOf(result: OpResult): Entry | undefined {
+  return result.kind === "get" ? result.entry : undefined;
+}
+
+function conflict(): BerthError {
+  return new BerthError({
+    code: "BERTH_CONFLICT",
+    message: "Somebody else keeps changing the same records in etcd; nothing was written. Try again.",
+  });
+}

@@ -1,0 +1,73 @@
+import { type BerthError, ERROR_CODES, isBerthError } from "@berth/proto";
+import type { Logger } from "pino";
+import { parseArguments, type ServerConfig } from "./config.js";
+import { serverLogger } from "./logger.js";
+import { systemRuntime } from "./loop/runtime.js";
+import { startServer } from "./server.js";
+import { type EmbeddedEtcd, startEmbeddedEtcd } from "./store/embedded/embedded-etcd.js";
+import { EtcdStore } from "./store/etcd/etcd-store.js";
+
+/** `berth server`: runs until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 2 bad settings, 1 or 3 could not run. */
+export async function main(argv: readonly string[]): Promise<number> {
+  try {
+    const parsed = parseArguments(argv, process.env);
+    if (parsed.kind === "text") {
+      process.stdout.write(parsed.text);
+      return 0;
+    }
+    await runUntilStopped(parsed.config);
+    return 0;
+  } catch (error) {
+    if (!isBerthError(error)) throw error;
+    return failed(error);
+  }
+}
+
+async function runUntilStopped(config: ServerConfig): Promise<void> {
+  const logger = serverLogger(config.logLevel);
+  const stopping = new AbortController();
+  const stop = (signal: NodeJS.Signals): void => {
+    logger.info({ signal }, "stopping");
+    stopping.abort();
+  };
+  const survive = (error: unknown): void => logger.error({ err: error }, "an error was not handled");
+  process.on("unhandledRejection", survive).on("SIGTERM", stop).on("SIGINT", stop);
+  try {
+    await run(config, logger, stopping.signal);
+  } catch (error) {
+    if (!stopping.signal.aborted) throw error;
+  } finally {
+    process.off("unhandledRejection", survive).off("SIGTERM", stop).off("SIGINT", stop);
+  }
+}
+
+/** Started in this order, stopped in the reverse: etcd last, so that the leader can resign. */
+async function run(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<void> {
+  const etcd = await embeddedEtcd(config, logger);
+  const store = new EtcdStore({ endpoints: config.etcd ?? etcd?.endpoints ?? NO_ENDPOINTS });
+  try {
+    const server = await startServer({ ...config, store, runtime: systemRuntime, logger }, signal);
+    await server.stopped;
+    logger.info("stopped");
+  } finally {
+    store.close();
+    await etcd?.stop();
+  }
+}
+
+const NO_ENDPOINTS: readonly [string] = ["http://127.0.0.1:2379"];
+
+/** Not ended by the stop signal: it is needed until everything else has stopped. */
+async function embeddedEtcd(config: ServerConfig, logger: Logger): Promise<EmbeddedEtcd | undefined> {
+  if (config.etcd !== undefined) return undefined;
+  const { dataDir } = config;
+  return await startEmbeddedEtcd(
+    { dataDir, logger: logger.child({ part: "etcd" }) },
+    new AbortController().signal,
+  );
+}
+
+function failed(error: BerthError): number {
+  process.stderr.write(`berth server: ${error.message}\n`);
+  return ERROR_CODES[error.code].exit;
+}

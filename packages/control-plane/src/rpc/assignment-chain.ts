@@ -1,0 +1,144 @@
+import {
+  type AssignedSpec,
+  type AssignedTask,
+  type Assignments,
+  DesiredState,
+  type IngressEntry,
+  Assignments_Kind as Kind,
+  type ServiceSpec,
+  type Task,
+  TaskState,
+} from "@berth/proto";
+import { isEnded, stateOf } from "../core/task-state.js";
+
+/** Where a chain looks up what is true now. */
+export interface AssignmentSource {
+  /** All tasks of the node. */
+  tasks(): Iterable<Task>;
+  task(taskId: string): Task | undefined;
+  spec(serviceId: string, version: number): ServiceSpec | undefined;
+  /** The whole ingress table. */
+  ingress(): Iterable<IngressEntry>;
+  ingressEntry(key: string): IngressEntry | undefined;
+}
+
+/**
+ * What one agent has been told, and what of it is out of date. It keeps no messages: however slow the agent is, what
+ * waits for it is a set of names, and the next increment is made when the agent has room for it.
+ */
+export class AssignmentChain {
+  readonly #nodeId: string;
+  readonly #source: AssignmentSource;
+  readonly #sentTasks = new Map<string, AssignedTask>();
+  /** How many sent tasks name a spec: the agent forgets a spec with the last of them, and so do we. */
+  readonly #specUses = new Map<string, number>();
+  readonly #staleTasks = new Set<string>();
+  readonly #staleIngress = new Set<string>();
+  #sequence = 0;
+
+  constructor(nodeId: string, source: AssignmentSource) {
+    this.#nodeId = nodeId;
+    this.#source = source;
+  }
+
+  /** True when there is something to tell. */
+  get isStale(): boolean {
+    return this.#sequence === 0 || this.#staleTasks.size > 0 || this.#staleIngress.size > 0;
+  }
+
+  taskChanged(taskId: string): void {
+    this.#staleTasks.add(taskId);
+  }
+
+  ingressChanged(key: string): void {
+    this.#staleIngress.add(key);
+  }
+
+  /** The complete set the first time, then what changed since; undefined when that turns out to be nothing. */
+  next(): Assignments | undefined {
+    return this.#sequence === 0 ? this.#complete() : this.#increment();
+  }
+
+  #complete(): Assignments {
+    this.#staleTasks.clear();
+    this.#staleIngress.clear();
+    const tasks: AssignedTask[] = [];
+    const specs: AssignedSpec[] = [];
+    for (const task of this.#source.tasks()) this.#tell(task, tasks, specs);
+    return this.#message(Kind.COMPLETE, { specs, tasks, ingress: [...this.#source.ingress()] });
+  }
+
+  #increment(): Assignments | undefined {
+    const tasks: AssignedTask[] = [];
+    const specs: AssignedSpec[] = [];
+    const removedTaskIds: string[] = [];
+    for (const taskId of this.#staleTasks) {
+      const task = this.#source.task(taskId);
+      if (task !== undefined && this.#isAssigned(task)) this.#tell(task, tasks, specs);
+      else if (this.#forget(taskId)) removedTaskIds.push(taskId);
+    }
+    this.#staleTasks.clear();
+    const ingress: IngressEntry[] = [];
+    const removedIngressKeys: string[] = [];
+    for (const key of this.#staleIngress) {
+      const entry = this.#source.ingressEntry(key);
+      if (entry === undefined) removedIngressKeys.push(key);
+      else ingress.push(entry);
+    }
+    this.#staleIngress.clear();
+    const isNews = [tasks, removedTaskIds, ingress, removedIngressKeys].some((list) => list.length > 0);
+    if (!isNews) return undefined;
+    return this.#message(Kind.INCREMENTAL, { specs, tasks, removedTaskIds, ingress, removedIngressKeys });
+  }
+
+  #message(kind: Kind, content: Partial<Assignments>): Assignments {
+    const appliesTo = this.#sequence;
+    this.#sequence += 1;
+    const empty = { specs: [], tasks: [], removedTaskIds: [], ingress: [], removedIngressKeys: [] };
+    return { ...empty, ...content, kind, appliesTo, resultsIn: this.#sequence };
+  }
+
+  #isAssigned(task: Task): boolean {
+    return task.nodeId === this.#nodeId && stateOf(task) !== TaskState.LOST;
+  }
+
+  #tell(task: Task, tasks: AssignedTask[], specs: AssignedSpec[]): void {
+    if (!this.#isAssigned(task)) return;
+    const assigned = assignedTask(task);
+    const sent = this.#sentTasks.get(task.id);
+    if (sent?.desiredState === assigned.desiredState) return;
+    this.#sentTasks.set(task.id, assigned);
+    tasks.push(assigned);
+    if (sent !== undefined) return;
+    const key = specKey(assigned);
+    const uses = this.#specUses.get(key) ?? 0;
+    this.#specUses.set(key, uses + 1);
+    const spec = uses === 0 ? this.#source.spec(task.serviceId, task.specVersion) : undefined;
+    if (spec === undefined) return;
+    const { serviceId, specVersion: version } = task;
+    specs.push({ serviceId, version, task: spec.task, ports: spec.ports });
+  }
+
+  #forget(taskId: string): boolean {
+    const sent = this.#sentTasks.get(taskId);
+    if (sent === undefined) return false;
+    this.#sentTasks.delete(taskId);
+    const key = specKey(sent);
+    const uses = (this.#specUses.get(key) ?? 1) - 1;
+    if (uses === 0) this.#specUses.delete(key);
+    else this.#specUses.set(key, uses);
+    return true;
+  }
+}
+
+function assignedTask(task: Task): AssignedTask {
+  const { id, serviceId, serviceName, stack, slot, specVersion } = task;
+  // What has ended is never started again: only its container is kept, for its logs.
+  const isOver = isEnded(task) && task.desiredState < DesiredState.SHUTDOWN;
+  const desiredState = isOver ? DesiredState.SHUTDOWN : task.desiredState;
+  return { id, serviceId, serviceName, stack, slot, specVersion, desiredState };
+}
+
+function specKey(task: AssignedTask): string {
+  return `${task.serviceId}/${task.specVersion}`;
+}

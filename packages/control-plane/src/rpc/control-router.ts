@@ -1,0 +1,119 @@
+import {
+  type CallContext,
+  ControlServiceService,
+  createRpcClient,
+  forwardService,
+  isBerthError,
+  type RpcClient,
+  type RpcConnection,
+  type RpcHandlers,
+} from "@berth/proto";
+import type { Clock } from "../store/clock.js";
+import { sleep } from "../store/clock.js";
+import { noLeader, type Role, type Target } from "./role.js";
+
+/** A failover that is under way is bridged: callers see it as a slow answer. */
+const MAX_WAIT_MS = 5_000;
+
+/** Before a leader that did not answer is asked again. */
+const RETRY_MS = 100;
+
+type Control = typeof ControlServiceService;
+type Handlers = RpcHandlers<Control>;
+type Method = (input: never, context: CallContext) => Promise<unknown> | AsyncIterable<unknown>;
+
+/**
+ * The Control service of any server: answers where this server leads, passes on to the leader where it does not.
+ * Calls that fail because the leader has just gone are made again with the next one: all of them can be repeated.
+ */
+export class ControlRouter {
+  readonly handlers: Handlers;
+  readonly #role: Role;
+  readonly #clock: Clock;
+  readonly #forward: Handlers;
+  #connection: RpcConnection<Control> | undefined;
+
+  constructor({ role, clock }: { readonly role: Role; readonly clock: Clock }) {
+    this.#role = role;
+    this.#clock = clock;
+    this.#forward = forwardService(ControlServiceService, async () => this.#leader());
+    const entries = Object.entries(ControlServiceService).map(([name, method]) => {
+      const key = name as keyof Control;
+      const route = method.responseStream ? this.#stream(key) : this.#once(key);
+      return [name, route] as const;
+    });
+    this.handlers = Object.fromEntries(entries) as unknown as Handlers;
+  }
+
+  close(): void {
+    this.#connection?.close();
+  }
+
+  #once(name: keyof Control): Method {
+    return async (input, context) => {
+      const giveUpMs = this.#clock.nowMs() + MAX_WAIT_MS;
+      for (;;) {
+        const target = await this.#target(giveUpMs, context);
+        try {
+          return await this.#method(name, target)(input, context);
+        } catch (error) {
+          await this.#pauseOrThrow(error, giveUpMs, context);
+        }
+      }
+    };
+  }
+
+  #stream(name: keyof Control): Method {
+    return (input, context) => this.#relay(name, input, context);
+  }
+
+  async *#relay(name: keyof Control, input: never, context: CallContext): AsyncGenerator<unknown> {
+    const giveUpMs = this.#clock.nowMs() + MAX_WAIT_MS;
+    for (let hasBegun = false; ; ) {
+      const target = await this.#target(giveUpMs, context);
+      try {
+        for await (const message of this.#method(name, target)(input, context) as AsyncIterable<unknown>) {
+          hasBegun = true;
+          yield message;
+        }
+        return;
+      } catch (error) {
+        if (hasBegun) throw error;
+        await this.#pauseOrThrow(error, giveUpMs, context);
+      }
+    }
+  }
+
+  #method(name: keyof Control, target: Target): Method {
+    const handlers = target.kind === "self" ? target.leadership.control : this.#forward;
+    return handlers[name] as Method;
+  }
+
+  async #target(giveUpMs: number, { signal, forwarded }: CallContext): Promise<Target> {
+    const waitMs = Math.max(0, giveUpMs - this.#clock.nowMs());
+    const target = await this.#role.waitForTarget(waitMs, signal);
+    // Whoever passed the call on saw this server lead; passing it on again could go round in circles.
+    if (forwarded && target.kind === "other") throw noLeader();
+    return target;
+  }
+
+  async #pauseOrThrow(error: unknown, giveUpMs: number, context: CallContext): Promise<void> {
+    const isGone =
+      isBerthError(error, "BERTH_NOT_LEADER") ||
+      isBerthError(error, "BERTH_NO_LEADER") ||
+      isBerthError(error, "BERTH_SERVER_UNREACHABLE");
+    if (!isGone || context.forwarded || this.#clock.nowMs() + RETRY_MS > giveUpMs) throw error;
+    await sleep(this.#clock, RETRY_MS, context.signal);
+    context.signal.throwIfAborted();
+  }
+
+  #leader(): RpcClient<Control> {
+    const { target } = this.#role;
+    if (target?.kind !== "other") throw noLeader();
+    if (this.#connection?.address !== target.address) {
+      this.#connection?.close();
+      this.#connection = createRpcClient(ControlServiceService, { address: target.address, forwarded: true });
+    }
+    return this.#connection.calls;
+  }
+}

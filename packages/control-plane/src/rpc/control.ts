@@ -1,0 +1,28 @@
+import type { ControlServiceService, RpcHandlers } from "@berth/proto";
+import { getCluster } from "./control/cluster.js";
+import { streamLogs } from "./control/logs.js";
+import { getNode, listNodes, removeNode, updateNode } from "./control/nodes.js";
+import type { ControlScope } from "./control/scope.js";
+import { getService, listServices, removeServices, scaleServices } from "./control/services.js";
+import { deployStack } from "./control/stacks.js";
+import { listTasks } from "./control/tasks.js";
+import { watchServices } from "./control/watch.js";
+
+/** The leader's answers to the command line, for one term. */
+export function controlHandlers(scope: ControlScope): RpcHandlers<typeof ControlServiceService> {
+  return {
+    getCluster: async () => getCluster(scope),
+    deployStack: (request, { signal }) => deployStack(request, scope, signal),
+    listServices: async (request) => listServices(request, scope),
+    getService: async (request) => getService(request, scope),
+    scaleServices: (request, { signal }) => scaleServices(request, scope, signal),
+    removeServices: (request, { signal }) => removeServices(request, scope, signal),
+    watchServices: (request, { signal }) => watchServices(request, scope, signal),
+    listTasks: async (request) => listTasks(request, scope),
+    streamLogs: (request, { signal }) => streamLogs(request, scope, signal),
+    listNodes: async () => listNodes(scope),
+    getNode: async (request) => getNode(request, scope),
+    updateNode: (request, { signal }) => updateNode(request, scope, signal),
+    removeNode: (request, { signal }) => removeNode(request, scope, signal),
+  };
+}

@@ -1,0 +1,92 @@
+import type { ServiceOutcome, ServiceSpec } from "@berth/proto";
+import { type ClaimLookup, pickPorts, portConflicts } from "../../core/port-conflicts.js";
+import type { Decision } from "../../loop/writer.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+import { PortClaims } from "../../state/port-claims.js";
+import { acceptRemoval, acceptSpec } from "./accept-spec.js";
+import { type ServiceViolation, violationsError } from "./violations.js";
+
+export interface StackDeployment {
+  readonly stack: string;
+  /** Valid by themselves, with their defaults. */
+  readonly specs: readonly ServiceSpec[];
+  readonly prune: boolean;
+}
+
+/** A spec and the service that it is for, new or not. */
+interface Target {
+  readonly id: string;
+  readonly spec: ServiceSpec;
+}
+
+/**
+ * What deploying a stack changes.
+ * @throws BerthError BERTH_PORT_IN_USE with every port that another service has
+ */
+export function decideDeployment(
+  deployment: StackDeployment,
+  state: ClusterState,
+  { now, newId }: { readonly now: number; readonly newId: () => string },
+): Decision<readonly ServiceOutcome[]> {
+  const targets = deployment.specs.map((spec) => ({
+    // A name without a service was left by a deployment that was cut off: it is completed under the same id.
+    id: state.services.byName(spec.name)?.id ?? state.ownerOf(spec.name) ?? newId(),
+    spec,
+  }));
+  const leaving = leavingServices(deployment, state);
+  const settled = settlePorts(deployment.stack, targets, { state, leaving });
+  const accepted = [
+    ...settled.map(({ id, spec }) => acceptSpec(state, spec, { id, now })),
+    ...(deployment.prune ? leaving : []).flatMap((id) => {
+      const service = state.services.get(id);
+      return service === undefined ? [] : [acceptRemoval(service, now)];
+    }),
+  ];
+  return {
+    changes: accepted.flatMap(({ changes }) => changes),
+    result: accepted.map(({ outcome }) => outcome),
+  };
+}
+
+/** Services of the stack that the deployment does not name and that go, or are going already. */
+function leavingServices({ stack, specs, prune }: StackDeployment, state: ClusterState): readonly string[] {
+  const named = new Set(specs.map(({ name }) => name));
+  return [...state.services.ofStack(stack).values()]
+    .filter((service) => !named.has(service.spec?.name ?? "") && (prune || service.removing))
+    .map(({ id }) => id);
+}
+
+/** Gives every port that leaves the choice to us its number, and checks that nobody else has any of them. */
+function settlePorts(
+  stack: string,
+  targets: readonly Target[],
+  { state, leaving }: { readonly state: ClusterState; readonly leaving: readonly string[] },
+): readonly Target[] {
+  const planned = new PortClaims();
+  for (const { id, spec } of targets) planned.add(id, spec);
+  const replaced = new Set([...targets.map(({ id }) => id), ...leaving]);
+  const claimsOn: ClaimLookup = (protocol, published) => [
+    ...state.services.ports.on(protocol, published).filter(({ serviceId }) => !replaced.has(serviceId)),
+    ...planned.on(protocol, published),
+  ];
+  const violations: ServiceViolation[] = [];
+  const settled = targets.map(({ id, spec }) => {
+    const picked = pickPorts(spec, { previous: state.services.get(id)?.spec, claimsOn });
+    if (picked.kind === "exhausted") {
+      violations.push({ service: spec.name, ...picked.violation });
+      return { id, spec };
+    }
+    planned.remove(id, spec);
+    planned.add(id, picked.spec);
+    return { id, spec: picked.spec };
+  });
+  for (const { id, spec } of settled) {
+    for (const violation of portConflicts(spec, { serviceId: id, claimsOn })) {
+      violations.push({ service: spec.name, ...violation });
+    }
+  }
+  if (violations.length > 0) {
+    throw violationsError("BERTH_PORT_IN_USE", `Stack ${stack} was not deployed`, violations);
+  }
+  return settled;
+}

@@ -1,0 +1,21 @@
+import type { Runtime } from "../../loop/runtime.js";
+import type { Writer } from "../../loop/writer.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+import type { IngressTable } from "../ingress-table.js";
+import type { LogRelay } from "../log-relay.js";
+
+/** What the calls of a leader work with, for one term. */
+export interface ControlScope {
+  readonly state: ClusterState;
+  readonly writer: Writer;
+  readonly runtime: Runtime;
+  readonly ingress: IngressTable;
+  readonly logs: LogRelay;
+  readonly epoch: bigint;
+  /** Where agents and people reach this server. */
+  readonly address: string;
+  /** Addresses of all servers, now. */
+  readonly servers: () => readonly string[];
+  /** Aborts with the term. */
+  readonly signal: AbortSignal;
+}

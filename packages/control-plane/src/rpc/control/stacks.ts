@@ -1,0 +1,57 @@
+import {
+  applySpecDefaults,
+  type DeployStackRequest,
+  type DeployStackResponse,
+  type ServiceSpec,
+  stackNameProblem,
+  validateServiceSpec,
+} from "@berth/proto";
+import { decideDeployment } from "./deploy-decision.js";
+import type { ControlScope } from "./scope.js";
+import { type ServiceViolation, violationsError } from "./violations.js";
+
+/** One request is one message of at most 64 MiB and is decided upon without a pause. */
+const MAX_SERVICES = 1_000;
+
+/**
+ * Makes the services of a stack what the request says. Nothing is written unless all of it is valid.
+ * @throws BerthError BERTH_SPEC_INVALID or BERTH_PORT_IN_USE with every violation
+ */
+export async function deployStack(
+  request: DeployStackRequest,
+  { writer, runtime }: ControlScope,
+  signal: AbortSignal,
+): Promise<DeployStackResponse> {
+  const { stack, prune } = request;
+  const specs = request.services.map(applySpecDefaults);
+  const violations = stackViolations(stack, specs);
+  if (violations.length > 0) {
+    throw violationsError("BERTH_SPEC_INVALID", `Stack ${stack} was not deployed`, violations);
+  }
+  const services = await writer.submit(
+    (state) =>
+      decideDeployment({ stack, specs, prune }, state, { now: runtime.now(), newId: () => runtime.newId() }),
+    signal,
+  );
+  return { services: [...services] };
+}
+
+function stackViolations(stack: string, specs: readonly ServiceSpec[]): readonly ServiceViolation[] {
+  const about = (message: string | undefined): readonly ServiceViolation[] =>
+    message === undefined ? [] : [{ service: "", path: "", message }];
+  const count = specs.length;
+  if (count > MAX_SERVICES) return about(`a stack has at most ${MAX_SERVICES} services, this one ${count}`);
+  const seen = new Set<string>();
+  return [
+    ...about(stackNameProblem(stack)),
+    ...specs.flatMap((spec) => {
+      const found = [...validateServiceSpec(spec)];
+      if (spec.stack !== stack) {
+        found.push({ path: "stack", message: `the service belongs to stack ${JSON.stringify(spec.stack)}` });
+      }
+      if (seen.has(spec.name)) found.push({ path: "name", message: "the name is used twice" });
+      seen.add(spec.name);
+      return found.map((violation) => ({ service: spec.name, ...violation }));
+    }),
+  ];
+}

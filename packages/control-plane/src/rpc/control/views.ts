@@ -1,0 +1,27 @@
+import type { Node, NodeSummary, Service, ServiceSummary } from "@berth/proto";
+import { convergence } from "../../core/converge.js";
+import type { ServiceView } from "../../core/model.js";
+import { isEnded, isWanted } from "../../core/task-state.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+
+/** A service as the core looks at it; undefined for one that is gone. */
+export function serviceView(state: ClusterState, serviceId: string): ServiceView | undefined {
+  const service = state.services.get(serviceId);
+  const spec = service && (state.services.specOf(serviceId, service.version) ?? service.spec);
+  if (service === undefined || spec === undefined) return undefined;
+  return { service, spec, tasks: [...state.tasks.ofService(serviceId).values()] };
+}
+
+export function serviceSummary(state: ClusterState, service: Service): ServiceSummary {
+  const view = serviceView(state, service.id);
+  if (view === undefined) return { service, desired: 0, running: 0, converged: false };
+  const { desired, running, converged } = convergence(view, state.nodes);
+  return { service, desired, running, converged };
+}
+
+export function nodeSummary(state: ClusterState, node: Node): NodeSummary {
+  let tasks = 0;
+  for (const task of state.tasks.ofNode(node.id).values()) if (isWanted(task) && !isEnded(task)) tasks += 1;
+  const { nanoCpus = 0, memoryBytes = 0 } = state.nodes.nodes.get(node.id)?.reserved ?? {};
+  return { node, tasks, reserved: { nanoCpus, memoryBytes, pids: 0 } };
+}

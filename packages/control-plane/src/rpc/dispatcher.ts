@@ -1,0 +1,241 @@
+import {
+  assertNever,
+  BerthError,
+  type CallContext,
+  type Hello,
+  NodeDescription,
+  PROTOCOL_VERSION,
+  type SessionRequest,
+  type SessionResponse,
+} from "@berth/proto";
+import type { Logger } from "pino";
+import type { Runtime } from "../loop/runtime.js";
+import type { Writer } from "../loop/writer.js";
+import type { ClusterState } from "../state/cluster-state.js";
+import type { Delta } from "../state/delta.js";
+import { onAbort } from "../store/abort.js";
+import type { IngressFeed } from "./ingress-feed.js";
+import { registrationOf } from "./register-node.js";
+import { Session } from "./session.js";
+import type { StatusIntake } from "./status-intake.js";
+
+/** An agent says hello as soon as it is connected; who does not is no agent. */
+const HELLO_TIMEOUT_MS = 5_000;
+
+const NODE_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
+
+export interface DispatcherOptions {
+  readonly epoch: bigint;
+  readonly heartbeatMs: number;
+  /** Addresses of all servers, now. */
+  readonly servers: () => readonly string[];
+  readonly state: ClusterState;
+  readonly writer: Writer;
+  readonly ingress: IngressFeed;
+  readonly intake: StatusIntake;
+  /** Called whenever a node's agent is heard. */
+  readonly onBeat: (nodeId: string) => void;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  /** Aborts with the term; its reason is what agents are told. */
+  readonly signal: AbortSignal;
+}
+
+/** The sessions of all agents: tells each what its node is to run, and takes in what they report. */
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  readonly #sessions = new Map<string, Session>();
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+    const { state, ingress, signal } = options;
+    const unsubscribe = state.onChange((delta) => this.#onChange(delta));
+    ingress.onChange((keys) => {
+      for (const session of this.#sessions.values()) for (const key of keys) session.ingressChanged(key);
+    });
+    onAbort(signal, () => {
+      unsubscribe();
+      for (const session of this.#sessions.values()) session.end(reasonOf(signal));
+    });
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  /** The live session of a node's agent. */
+  sessionOf(nodeId: string): Session | undefined {
+    return this.#sessions.get(nodeId);
+  }
+
+  /** Serves one agent's stream until either side ends it. */
+  async *serve(
+    requests: AsyncIterable<SessionRequest>,
+    context: Pick<CallContext, "signal" | "peer">,
+  ): AsyncGenerator<SessionResponse> {
+    const incoming = requests[Symbol.asyncIterator]();
+    const hello = await this.#hello(incoming, context.signal);
+    await this.#register(hello.nodeId, hello.description, context.signal);
+    const session = this.#open(hello, context.peer);
+    const forget = onAbort(context.signal, () => session.end());
+    void this.#read(incoming, session);
+    try {
+      yield* session.messages();
+    } finally {
+      forget();
+      session.end();
+      if (this.#sessions.get(session.nodeId) === session) this.#sessions.delete(session.nodeId);
+    }
+  }
+
+  async #hello(incoming: AsyncIterator<SessionRequest>, signal: AbortSignal): Promise<Hello> {
+    const first = await this.#firstMessage(incoming, signal);
+    if (first?.message?.$case !== "hello") throw badHello("the first message of a session must be a hello");
+    const hello = first.message.value;
+    if (hello.protocolVersion !== PROTOCOL_VERSION) {
+      throw badHello(
+        `the agent speaks protocol version ${hello.protocolVersion}, this server ${PROTOCOL_VERSION}: upgrade the older of the two`,
+      );
+    }
+    if (!NODE_ID.test(hello.nodeId)) throw badHello(`${JSON.stringify(hello.nodeId)} is no node id`);
+    return hello;
+  }
+
+  async #firstMessage(
+    incoming: AsyncIterator<SessionRequest>,
+    signal: AbortSignal,
+  ): Promise<SessionRequest | undefined> {
+    const { clock } = this.#options.runtime;
+    return new Promise((resolve, reject) => {
+      const cancel = clock.after(HELLO_TIMEOUT_MS, () => reject(badHello("the agent sent no hello in time")));
+      const forget = onAbort(signal, () => reject(signal.reason));
+      incoming
+        .next()
+        .then((result) => resolve(result.done ? undefined : result.value), reject)
+        .finally(() => {
+          cancel();
+          forget();
+        });
+    });
+  }
+
+  async #register(
+    nodeId: string,
+    description: NodeDescription | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { writer, runtime, logger, onBeat } = this.#options;
+    const agent = { nodeId, description: description ?? NodeDescription.fromPartial({}) };
+    const isNews = await writer.submit((state) => {
+      const changes = registrationOf(agent, state, runtime.now());
+      return { changes, result: changes.length > 0 };
+    }, signal);
+    onBeat(nodeId);
+    if (isNews) logger.info({ nodeId, hostname: agent.description.hostname }, "node is ready");
+  }
+
+  #open(hello: Hello, peer: string): Session {
+    const { nodeId, bootId } = hello;
+    const { state, ingress, epoch, heartbeatMs, servers, runtime, signal } = this.#options;
+    const session = new Session({
+      nodeId,
+      bootId,
+      peer,
+      clock: runtime.clock,
+      welcome: { epoch: Number(epoch), heartbeatMs, servers: [...servers()] },
+      source: {
+        tasks: () => state.tasks.ofNode(nodeId).values(),
+        task: (taskId) => state.tasks.get(taskId),
+        spec: (serviceId, version) => state.services.specOf(serviceId, version),
+        ingress: () => ingress.table.values(),
+        ingressEntry: (key) => ingress.table.get(key),
+      },
+    });
+    this.#replace(session);
+    if (signal.aborted) session.end(reasonOf(signal));
+    return session;
+  }
+
+  /** Of two agents with one node id the newer is the node; a reconnect of the same process is no quarrel. */
+  #replace(session: Session): void {
+    const older = this.#sessions.get(session.nodeId);
+    this.#sessions.set(session.nodeId, session);
+    if (older === undefined) return;
+    if (older.bootId === session.bootId) return older.end();
+    const { nodeId, peer } = session;
+    this.#options.logger.warn({ nodeId, peer, older: older.peer }, "a newer agent has taken over a node");
+    older.end(
+      new BerthError({
+        code: "BERTH_CONFLICT",
+        message: `Another agent, at ${peer}, has registered as node ${nodeId}. Two hosts must not share a data folder: give one of them its own.`,
+        details: { nodeId, peer },
+      }),
+    );
+  }
+
+  async #read(incoming: AsyncIterator<SessionRequest>, session: Session): Promise<void> {
+    try {
+      for (let next = await incoming.next(); !next.done; next = await incoming.next()) {
+        if (session.isEnded) return;
+        this.#handle(next.value, session);
+      }
+      session.end();
+    } catch {
+      session.end(); // The stream broke: the agent comes back by itself.
+    }
+  }
+
+  #handle({ message }: SessionRequest, session: Session): void {
+    const { onBeat, intake, logger, signal } = this.#options;
+    const { nodeId } = session;
+    onBeat(nodeId);
+    switch (message?.$case) {
+      case "heartbeat":
+        return;
+      case "statuses": {
+        const { value } = message;
+        return intake.add(nodeId, value, () => session.ack(value.batch));
+      }
+      case "description":
+        this.#register(nodeId, message.value, signal).catch((error: unknown) => {
+          if (!signal.aborted)
+            logger.warn({ err: error, nodeId }, "a node's description could not be written");
+        });
+        return;
+      case "hello":
+        return session.end(badHello("a session has only one hello"));
+      case undefined:
+        return; // Of a newer agent: what it means is not needed to go on.
+      default:
+        return assertNever(message);
+    }
+  }
+
+  #onChange(delta: Delta): void {
+    for (const [taskId, { before, after }] of delta.tasks) {
+      const nodeId = after?.nodeId || before?.nodeId;
+      if (nodeId) this.#sessions.get(nodeId)?.taskChanged(taskId);
+    }
+    for (const [nodeId, { after }] of delta.nodes) {
+      if (after === undefined) this.#sessions.get(nodeId)?.end(removedNode(nodeId));
+    }
+  }
+}
+
+function reasonOf(signal: AbortSignal): BerthError {
+  const { reason } = signal;
+  return reason instanceof BerthError
+    ? reason
+    : new BerthError({ code: "BERTH_NOT_LEADER", message: "This server does not lead any more." });
+}
+
+function badHello(message: string): BerthError {
+  return new BerthError({ code: "BERTH_PROTOCOL", message: `${message}.` });
+}
+
+function removedNode(nodeId: string): BerthError {
+  return new BerthError({
+    code: "BERTH_CONFLICT",
+    message: `Node ${nodeId} was removed from the cluster. Its agent may register again.`,
+  });
+}

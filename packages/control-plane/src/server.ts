@@ -1,0 +1,184 @@
+import {
+  ControlServiceService,
+  DispatcherServiceService,
+  isBerthError,
+  rpcService,
+  startRpcServer,
+} from "@berth/proto";
+import type { Logger } from "pino";
+import { health } from "./http/health.js";
+import { Metrics } from "./http/metrics.js";
+import { startHttpServer } from "./http/server.js";
+import { lead } from "./loop/leadership.js";
+import type { Runtime } from "./loop/runtime.js";
+import { addressIn, ServerRegistry } from "./loop/server-registry.js";
+import { ControlRouter } from "./rpc/control-router.js";
+import { dispatcherHandlers } from "./rpc/dispatcher-router.js";
+import { Role } from "./rpc/role.js";
+import { ensureSchema } from "./state/schema.js";
+import { sleep } from "./store/clock.js";
+import { campaign, type ElectionEvent, observeLeader } from "./store/election.js";
+import { LEADER_KEY } from "./store/keys.js";
+import type { Store } from "./store/store.js";
+
+/** A dead leader is replaced after so long. Short enough for people to wait, long enough for a busy machine to renew in. */
+const LEADER_TTL_SECONDS = 3;
+
+/** An etcd that is being started along with us is waited for; then whoever started us should hear of it. */
+const ETCD_START_TIMEOUT_MS = 10_000;
+const ETCD_START_RETRY_MS = 250;
+
+/** After a term that ended by a failure of ours, so that the failure is not repeated as fast as elections go. */
+const FAILED_TERM_PAUSE_MS = 1_000;
+
+/** For answers that are on their way when the server is told to stop. */
+const CLOSE_GRACE_MS = 500;
+
+export interface ServerOptions {
+  readonly store: Store;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  /** "host:port" for gRPC; port 0 picks a free one. */
+  readonly listen: string;
+  /** "host:port" for /healthz and /metrics. */
+  readonly http: string;
+  /** "host:port" where others reach this server; undefined: where it listens. */
+  readonly advertise: string | undefined;
+}
+
+export interface RunningServer {
+  readonly address: string;
+  readonly httpAddress: string;
+  /** Resolves when the server has stopped: after its signal aborted, and what it led is resigned. */
+  readonly stopped: Promise<void>;
+}
+
+/**
+ * Starts one server of the control plane: it answers calls, stands for election, and stops when `signal` aborts.
+ * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_UNSUPPORTED
+ */
+export async function startServer(options: ServerOptions, signal: AbortSignal): Promise<RunningServer> {
+  const { store, runtime, logger } = options;
+  const { clock } = runtime;
+  await etcdAnswers(options, signal);
+
+  const role = new Role(clock);
+  const router = new ControlRouter({ role, clock });
+  const rpc = await startRpcServer({
+    listen: options.listen,
+    services: [
+      rpcService(ControlServiceService, router.handlers),
+      rpcService(DispatcherServiceService, dispatcherHandlers(role)),
+    ],
+    onInternalError: (path, error) => logger.error({ err: error, path }, "a call failed unexpectedly"),
+  });
+  const metrics = new Metrics(() => role.leadership);
+  const http = await startHttpServer({
+    listen: options.http,
+    routes: {
+      "/healthz": () => health(store, role),
+      "/metrics": async () => ({
+        status: 200,
+        contentType: "text/plain; version=0.0.4",
+        body: await metrics.text(),
+      }),
+    },
+  }).catch(async (error: unknown) => {
+    await rpc.close(0);
+    throw error;
+  });
+
+  const address = options.advertise ?? rpc.address;
+  role.setOwnAddress(address);
+  const registry = new ServerRegistry({ store, clock, logger, address });
+  const standing = stand({ ...options, role, registry, metrics, address }, signal);
+  const others = Promise.all([registry.run(signal), observe({ store, role, runtime }, signal)]);
+  const stopped = standing
+    .then(() => rpc.close(CLOSE_GRACE_MS))
+    .then(async () => {
+      http.close();
+      router.close();
+      await others;
+    });
+  logger.info({ listen: rpc.address, http: http.address, advertise: address }, "server is up");
+  return { address, httpAddress: http.address, stopped };
+}
+
+interface Standing extends ServerOptions {
+  readonly role: Role;
+  readonly registry: ServerRegistry;
+  readonly metrics: Metrics;
+  readonly address: string;
+}
+
+/** Stands for election and leads whenever it is elected. */
+async function stand(options: Standing, signal: AbortSignal): Promise<void> {
+  const { store, runtime, logger, role, registry, metrics, address } = options;
+  const candidacy = {
+    store,
+    clock: runtime.clock,
+    key: LEADER_KEY,
+    value: JSON.stringify({ address }),
+    ttlSeconds: LEADER_TTL_SECONDS,
+    onEvent: electionLog(logger),
+  };
+  for await (const term of campaign(candidacy, signal)) {
+    const termLogger = logger.child({ epoch: String(term.epoch) });
+    try {
+      await lead(
+        term,
+        {
+          store,
+          runtime,
+          logger: termLogger,
+          observer: metrics,
+          address,
+          servers: () => registry.addresses(),
+          serve: (leadership) => role.setLeadership(leadership),
+        },
+        signal,
+      );
+    } catch (error) {
+      termLogger.error({ err: error }, "leading failed; the term is given up");
+      await sleep(runtime.clock, FAILED_TERM_PAUSE_MS, signal);
+    }
+  }
+}
+
+async function observe(
+  { store, role, runtime }: { readonly store: Store; readonly role: Role; readonly runtime: Runtime },
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const leader of observeLeader({ store, key: LEADER_KEY, clock: runtime.clock }, signal)) {
+    role.setLeaderAddress(leader && addressIn(leader.value));
+  }
+}
+
+async function etcdAnswers({ store, runtime, logger }: ServerOptions, signal: AbortSignal): Promise<void> {
+  const deadlineMs = runtime.clock.nowMs() + ETCD_START_TIMEOUT_MS;
+  for (;;) {
+    try {
+      return await ensureSchema(store, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isBerthError(error, "BERTH_ETCD_UNAVAILABLE") || runtime.clock.nowMs() > deadlineMs) throw error;
+      logger.debug({ err: error }, "waiting for etcd");
+    }
+    await sleep(runtime.clock, ETCD_START_RETRY_MS, signal);
+  }
+}
+
+function electionLog(logger: Logger): (event: ElectionEvent) => void {
+  return (event) => {
+    switch (event.kind) {
+      case "waiting":
+        return logger.info({ leader: addressIn(event.leader.value) }, "following");
+      case "elected":
+        return logger.info({ epoch: String(event.epoch) }, "elected leader");
+      case "ended":
+        return logger.info({ epoch: String(event.epoch), reason: String(event.reason) }, "leads no more");
+      case "unreachable":
+        return logger.debug({ err: event.cause }, "etcd does not answer the election");
+    }
+  };
+}

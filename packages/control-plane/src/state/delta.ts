@@ -1,0 +1,41 @@
+import type { Node, Task } from "@berth/proto";
+
+/** A record before and after; undefined where it did not exist. */
+export interface Step<T> {
+  readonly before: T | undefined;
+  readonly after: T | undefined;
+}
+
+/** What one committed batch, or one event from outside, changed. */
+export interface Delta {
+  /** Services whose own record changed, or one of whose tasks. */
+  readonly services: ReadonlySet<string>;
+  readonly tasks: ReadonlyMap<string, Step<Task>>;
+  readonly nodes: ReadonlyMap<string, Step<Node>>;
+}
+
+/** Collects steps; of several for one record the first `before` and the last `after` remain. */
+export class DeltaBuilder implements Delta {
+  readonly services = new Set<string>();
+  readonly tasks = new Map<string, Step<Task>>();
+  readonly nodes = new Map<string, Step<Node>>();
+
+  get isEmpty(): boolean {
+    return this.services.size === 0 && this.nodes.size === 0;
+  }
+
+  task(taskId: string, step: Step<Task>): void {
+    join(this.tasks, taskId, step);
+    const serviceId = step.after?.serviceId ?? step.before?.serviceId;
+    if (serviceId !== undefined) this.services.add(serviceId);
+  }
+
+  node(nodeId: string, step: Step<Node>): void {
+    join(this.nodes, nodeId, step);
+  }
+}
+
+function join<T>(steps: Map<string, Step<T>>, id: string, step: Step<T>): void {
+  const earlier = steps.get(id);
+  steps.set(id, earlier === undefined ? step : { before: earlier.before, after: step.after });
+}

@@ -1,0 +1,118 @@
+import type { Node, ServiceSpec, Task } from "@berth/proto";
+import type { ClusterView, NodeView } from "../core/model.js";
+import { type Demand, demandOf, occupies } from "../core/occupancy.js";
+
+const NOTHING: Demand = { nanoCpus: 0, memoryBytes: 0, hostPorts: [] };
+
+/** All nodes with what the tasks on them take, kept up to date task by task. */
+export class NodeTable implements ClusterView {
+  readonly #records = new Map<string, Node>();
+  readonly #usages = new Map<string, Usage>();
+  /** What to give back when a task ends: its spec may be gone by then. */
+  readonly #holdings = new Map<string, { readonly nodeId: string; readonly demand: Demand }>();
+  readonly #views = new Map<string, NodeView>();
+
+  /** Nodes as placement looks at them; alive, so not to be kept over a pause. */
+  get nodes(): ReadonlyMap<string, NodeView> {
+    return this.#views;
+  }
+
+  get size(): number {
+    return this.#records.size;
+  }
+
+  get(nodeId: string): Node | undefined {
+    return this.#records.get(nodeId);
+  }
+
+  values(): IterableIterator<Node> {
+    return this.#records.values();
+  }
+
+  put(node: Node): void {
+    this.#records.set(node.id, node);
+    this.#views.set(node.id, viewOf(node, this.#usageOf(node.id)));
+  }
+
+  delete(nodeId: string): void {
+    this.#records.delete(nodeId);
+    this.#views.delete(nodeId);
+  }
+
+  /** Counts a task against its node, in place of what it took before. */
+  occupy(task: Task, spec: ServiceSpec | undefined): void {
+    this.release(task.id);
+    if (!occupies(task)) return;
+    const demand = spec === undefined ? NOTHING : knownDemandOf(spec);
+    this.#holdings.set(task.id, { nodeId: task.nodeId, demand });
+    this.#usageOf(task.nodeId).add(demand, 1);
+  }
+
+  release(taskId: string): void {
+    const holding = this.#holdings.get(taskId);
+    if (holding === undefined) return;
+    this.#holdings.delete(taskId);
+    const usage = this.#usageOf(holding.nodeId);
+    usage.add(holding.demand, -1);
+    if (usage.taskCount === 0 && !this.#records.has(holding.nodeId)) this.#usages.delete(holding.nodeId);
+  }
+
+  #usageOf(nodeId: string): Usage {
+    let usage = this.#usages.get(nodeId);
+    if (usage === undefined) {
+      usage = new Usage();
+      this.#usages.set(nodeId, usage);
+    }
+    return usage;
+  }
+}
+
+/** The sum of what the tasks on one node take. */
+class Usage {
+  readonly reserved = { nanoCpus: 0, memoryBytes: 0 };
+  readonly hostPorts = new Set<string>();
+  taskCount = 0;
+  readonly #portCounts = new Map<string, number>();
+
+  add(demand: Demand, sign: 1 | -1): void {
+    this.taskCount += sign;
+    this.reserved.nanoCpus += sign * demand.nanoCpus;
+    this.reserved.memoryBytes += sign * demand.memoryBytes;
+    for (const key of demand.hostPorts) this.#addPort(key, sign);
+  }
+
+  /** Two tasks can hold one port for a while: the old one while it stops, the new one while it starts. */
+  #addPort(key: string, sign: 1 | -1): void {
+    const count = (this.#portCounts.get(key) ?? 0) + sign;
+    if (count > 0) {
+      this.#portCounts.set(key, count);
+      this.hostPorts.add(key);
+    } else {
+      this.#portCounts.delete(key);
+      this.hostPorts.delete(key);
+    }
+  }
+}
+
+function viewOf(node: Node, usage: Usage): NodeView {
+  return {
+    node,
+    reserved: usage.reserved,
+    hostPorts: usage.hostPorts,
+    get taskCount() {
+      return usage.taskCount;
+    },
+  };
+}
+
+const demands = new WeakMap<ServiceSpec, Demand>();
+
+/** Specs never change, so what their tasks take is worked out once. */
+function knownDemandOf(spec: ServiceSpec): Demand {
+  let demand = demands.get(spec);
+  if (demand === undefined) {
+    demand = demandOf(spec);
+    demands.set(spec, demand);
+  }
+  return demand;
+}

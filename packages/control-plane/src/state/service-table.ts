@@ -1,0 +1,84 @@
+import type { Service, ServiceSpec } from "@berth/proto";
+import { Grouped } from "./grouped.js";
+import { PortClaims } from "./port-claims.js";
+
+/** All services by id, name and stack, with the specs of their versions and the ports that they publish. */
+export class ServiceTable {
+  readonly ports = new PortClaims();
+  readonly #byId = new Map<string, Service>();
+  readonly #idByName = new Map<string, string>();
+  readonly #byStack = new Grouped<Service>();
+  readonly #global = new Set<string>();
+  readonly #specs = new Map<string, Map<number, ServiceSpec>>();
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  get(serviceId: string): Service | undefined {
+    return this.#byId.get(serviceId);
+  }
+
+  byName(name: string): Service | undefined {
+    const id = this.#idByName.get(name);
+    return id === undefined ? undefined : this.#byId.get(id);
+  }
+
+  values(): IterableIterator<Service> {
+    return this.#byId.values();
+  }
+
+  ofStack(stack: string): ReadonlyMap<string, Service> {
+    return this.#byStack.get(stack);
+  }
+
+  /** Ids of the services that run one task on each node. */
+  globalServices(): IterableIterator<string> {
+    return this.#global.values();
+  }
+
+  /** The spec that tasks of a version run; undefined when its record is gone or unreadable. */
+  specOf(serviceId: string, version: number): ServiceSpec | undefined {
+    return this.#specs.get(serviceId)?.get(version);
+  }
+
+  /** Versions whose specs are kept, with their specs. */
+  versionsOf(serviceId: string): ReadonlyMap<number, ServiceSpec> {
+    return this.#specs.get(serviceId) ?? new Map();
+  }
+
+  put(service: Service): void {
+    this.delete(service.id);
+    this.#byId.set(service.id, service);
+    const { spec } = service;
+    if (spec === undefined) return;
+    this.#idByName.set(spec.name, service.id);
+    this.#byStack.set(spec.stack, service.id, service);
+    if (spec.mode?.$case === "global") this.#global.add(service.id);
+    this.ports.add(service.id, spec);
+  }
+
+  delete(serviceId: string): void {
+    const service = this.#byId.get(serviceId);
+    if (service === undefined) return;
+    this.#byId.delete(serviceId);
+    this.#global.delete(serviceId);
+    const { spec } = service;
+    if (spec === undefined) return;
+    if (this.#idByName.get(spec.name) === serviceId) this.#idByName.delete(spec.name);
+    this.#byStack.delete(spec.stack, serviceId);
+    this.ports.remove(serviceId, spec);
+  }
+
+  putSpec(serviceId: string, version: number, spec: ServiceSpec): void {
+    const specs = this.#specs.get(serviceId);
+    if (specs === undefined) this.#specs.set(serviceId, new Map([[version, spec]]));
+    else specs.set(version, spec);
+  }
+
+  deleteSpec(serviceId: string, version: number): void {
+    const specs = this.#specs.get(serviceId);
+    specs?.delete(version);
+    if (specs?.size === 0) this.#specs.delete(serviceId);
+  }
+}

@@ -1,0 +1,87 @@
+import type { Entry, WatchEvent } from "../store/store.js";
+import { deletionUnder } from "./change.js";
+import type { ClusterState, Committed } from "./cluster-state.js";
+import { decodeEntry } from "./codec.js";
+
+/** A record that could not be read. It is left alone in the store and does not exist for the cluster. */
+export interface Unreadable {
+  readonly key: string;
+  readonly reason: string;
+}
+
+/** Takes over everything there was at `revision`, keeping what was committed later. Returns what could not be read. */
+export function takeSnapshot(
+  state: ClusterState,
+  snapshot: { readonly entries: readonly Entry[]; readonly revision: bigint },
+): readonly Unreadable[] {
+  const present = new Set<string>();
+  for (const { key } of snapshot.entries) present.add(key);
+  const gone: Committed[] = [];
+  for (const key of state.revisions.keysUpTo(snapshot.revision)) {
+    const change = present.has(key) ? undefined : deletionUnder(key);
+    if (change !== undefined) gone.push({ change, revision: snapshot.revision });
+  }
+  const { news, unreadable } = readNews(state, snapshot.entries);
+  state.apply([...gone, ...news]);
+  state.revisions.settled(snapshot.revision);
+  return unreadable;
+}
+
+/** Takes over events that came after the last snapshot; those of changes that are known already cost nothing. */
+export function takeEvents(
+  state: ClusterState,
+  message: { readonly events: readonly WatchEvent[]; readonly revision: bigint },
+): readonly Unreadable[] {
+  const unreadable: Unreadable[] = [];
+  const committed: Committed[] = [];
+  for (const event of message.events) {
+    if (!state.revisions.isNews(event.key, event.modRevision)) continue;
+    if (event.kind === "put") {
+      const read = readNews(state, [event.entry]);
+      committed.push(...read.news);
+      unreadable.push(...read.unreadable);
+    } else {
+      const change = deletionUnder(event.key);
+      if (change !== undefined) committed.push({ change, revision: event.modRevision });
+    }
+  }
+  state.apply(committed);
+  state.revisions.settled(message.revision);
+  return unreadable;
+}
+
+/** Takes over single keys as they were read at `revision`: an entry, or nothing where the key is absent. */
+export function takeEntries(
+  state: ClusterState,
+  read: ReadonlyMap<string, Entry | undefined>,
+  revision: bigint,
+): readonly Unreadable[] {
+  const committed: Committed[] = [];
+  const entries: Entry[] = [];
+  for (const [key, entry] of read) {
+    const change = entry === undefined ? deletionUnder(key) : undefined;
+    if (entry !== undefined) entries.push(entry);
+    else if (change !== undefined) committed.push({ change, revision });
+  }
+  const { news, unreadable } = readNews(state, entries);
+  state.apply([...committed, ...news]);
+  return unreadable;
+}
+
+function readNews(
+  state: ClusterState,
+  entries: readonly Entry[],
+): { readonly news: readonly Committed[]; readonly unreadable: readonly Unreadable[] } {
+  const news: Committed[] = [];
+  const unreadable: Unreadable[] = [];
+  for (const entry of entries) {
+    if (!state.revisions.isNews(entry.key, entry.modRevision)) continue;
+    const decoded = decodeEntry(entry);
+    if (decoded.kind === "put") news.push({ change: decoded.put, revision: entry.modRevision });
+    if (decoded.kind !== "unreadable") continue;
+    // Its revision is remembered, so that it is reported once and can be overwritten.
+    state.revisions.written(entry.key, entry.modRevision);
+    unreadable.push({ key: entry.key, reason: decoded.reason });
+  }
+  return { news, unreadable };
+}
