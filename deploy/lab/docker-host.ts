@@ -148,6 +148,8 @@ export class LabHost {
       "exec-root": "/run/docker",
       pidfile: "/run/docker.pid",
       "cgroup-parent": cgroupParent(lab, this.name),
+      // There is no systemd inside, whichever runs this machine.
+      "exec-opts": ["native.cgroupdriver=cgroupfs"],
       ...dockerConfig,
     };
   }

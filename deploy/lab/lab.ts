@@ -8,7 +8,7 @@ import { type DockerConfig, LAB_NAME, type LabState, readLabState, writeLabState
 import { Lan } from "./lan.js";
 import { Machine } from "./machine.js";
 import { labPaths, RUN_ROOT } from "./paths.js";
-import { selfRef } from "./processes.js";
+import { processRef } from "./processes.js";
 import { type RunOptions, type RunResult, run } from "./run.js";
 import { ServerHost } from "./server-host.js";
 import {
@@ -160,7 +160,7 @@ async function describeLab(name: string, options: CreateLabOptions): Promise<Lab
     hostNames: Array.from({ length: options.hosts }, (_, index) => `h${index + 1}`),
     berth: options.berth ?? true,
     dockerConfig: options.dockerConfig ?? {},
-    owner: name.startsWith(TEST_LAB_PREFIX) ? selfRef() : null,
+    owner: (name.startsWith(TEST_LAB_PREFIX) && processRef(process.pid)) || null,
   };
   await writeLabState(state);
   return state;

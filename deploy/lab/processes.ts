@@ -19,9 +19,11 @@ export function namespaceOf(pid: number | "self", kind: "net" | "pid"): Namespac
   return orUndefinedWhenGone(() => readlinkSync(`/proc/${pid}/ns/${kind}`));
 }
 
-/** The network namespace that a handle (a bind mount of it) holds. */
+/** The network namespace that a handle (a bind mount of it) holds; undefined for a handle with nothing mounted. */
 export function netnsOfHandle(path: string): NamespaceId | undefined {
-  return orUndefinedWhenGone(() => `net:[${statSync(path).ino}]`);
+  const handle = orUndefinedWhenGone(() => statSync(path));
+  // A plain file has an inode number too, which may be that of a namespace that has nothing to do with it.
+  return handle?.dev === statSync("/proc/self/ns/net").dev ? `net:[${handle.ino}]` : undefined;
 }
 
 /** Every process, containers' included, that is directly in the given namespace. */
@@ -32,9 +34,10 @@ export function processesIn(kind: "net" | "pid", namespace: NamespaceId): Proces
     .filter((info) => info !== undefined);
 }
 
-/** The process itself as a reference that can be stored. */
-export function selfRef(): ProcessRef {
-  return { pid: process.pid, startTime: startTimeOf(process.pid) ?? "" };
+/** A reference to a running process, or undefined when there is none of that number. */
+export function processRef(pid: number): ProcessRef | undefined {
+  const startTime = startTimeOf(pid);
+  return startTime === undefined ? undefined : { pid, startTime };
 }
 
 export function isAlive(ref: ProcessRef): boolean {

@@ -1,15 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
-
-const NAMESPACE_KINDS = ["net", "pid", "mnt", "uts"] as const;
+import { isAlive, type ProcessRef, processRef } from "../../deploy/lab/processes.js";
 
 /**
  * Everything on this machine by which a lab could be noticed, a line each: links, routes, firewall rules, mounts in
- * any mount namespace, control groups, folders, and processes that are in one of `namespaces`.
+ * any mount namespace, control groups, folders, and those of `processes` that live.
  */
-export function labTraces(lab: string, subnet: string, namespaces: ReadonlySet<string>): string[] {
-  const names = [lab, `${subnet}.`, ...[...namespaces].map((id) => id.replace(/\D/g, ""))];
-  const carriesName = (line: string): boolean => names.some((name) => line.includes(name));
+export function labTraces(lab: string, subnet: string, processes: readonly ProcessRef[]): string[] {
+  const carriesName = (line: string): boolean => line.includes(lab) || line.includes(`${subnet}.`);
   return [
     ...output("ip", "-o", "address").filter(carriesName).map(labelled("link")),
     ...output("ip", "route").filter(carriesName).map(labelled("route")),
@@ -17,53 +15,41 @@ export function labTraces(lab: string, subnet: string, namespaces: ReadonlySet<s
     ...allMounts().filter(carriesName).map(labelled("mount")),
     ...output("find", "/sys/fs/cgroup", "-name", lab).map(labelled("cgroup")),
     ...["/run/berth-lab", "/var/lib/berth-lab"].flatMap(entries).filter(carriesName).map(labelled("folder")),
-    ...processes()
-      .filter(({ ids }) => ids.some((id) => namespaces.has(id)))
-      .map(({ pid, ids }) => `process ${pid}: ${read(`/proc/${pid}/cmdline`)} ${ids}`),
+    ...processes.filter(isAlive).map(({ pid }) => `process ${pid}: ${read(`/proc/${pid}/cmdline`)}`),
   ];
 }
 
-/** The namespaces of all processes in the network namespaces whose handles are given, and of their containers. */
-export function namespacesUnder(initPids: readonly number[]): Set<string> {
-  const own = new Set(namespacesOf("self"));
-  const found = new Set<string>();
-  for (const pid of initPids.flatMap(descendants)) {
-    for (const id of namespacesOf(pid)) if (!own.has(id)) found.add(id);
-  }
-  return found;
-}
-
-function descendants(pid: number): number[] {
+/** A process and all below it, through nested PID namespaces. */
+export function processTree(root: ProcessRef): ProcessRef[] {
+  const { pid } = root;
   const children = read(`/proc/${pid}/task/${pid}/children`).split(" ").filter(Boolean).map(Number);
-  return [pid, ...children.flatMap(descendants)];
-}
-
-function processes(): { pid: string; ids: string[] }[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map((pid) => ({ pid, ids: namespacesOf(pid) }));
-}
-
-function namespacesOf(pid: number | string): string[] {
-  return NAMESPACE_KINDS.flatMap((kind) => {
-    try {
-      return [readlinkSync(`/proc/${pid}/ns/${kind}`)];
-    } catch {
-      return [];
-    }
-  });
+  return [
+    root,
+    ...children
+      .map(processRef)
+      .filter((child) => child !== undefined)
+      .flatMap(processTree),
+  ];
 }
 
 /** What is mounted anywhere: each mount namespace once. */
 function allMounts(): string[] {
-  const byNamespace = new Map(processes().map(({ pid, ids }) => [ids[2] ?? pid, pid]));
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  const byNamespace = new Map(pids.map((pid) => [mountNamespaceOf(pid) ?? pid, pid]));
   return [...byNamespace.values()].flatMap((pid) => read(`/proc/${pid}/mountinfo`).split("\n"));
 }
 
+function mountNamespaceOf(pid: string): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/mnt`);
+  } catch {
+    return undefined;
+  }
+}
+
 function output(program: string, ...args: string[]): string[] {
-  return execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })
-    .split("\n")
-    .filter(Boolean);
+  const text = execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  return text.split("\n").filter(Boolean);
 }
 
 function entries(folder: string): string[] {

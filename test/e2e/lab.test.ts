@@ -1,19 +1,23 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { collectRootfs, readRecipe } from "../../deploy/lab/image-recipe.js";
 import { createLab, type Lab, openLab } from "../../deploy/lab/lab.js";
+import { processRef } from "../../deploy/lab/processes.js";
 import { run } from "../../deploy/lab/run.js";
 import { tearDown } from "../../deploy/lab/teardown.js";
 import { testLabName } from "../../deploy/lab/test-lab-name.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
-import { labTraces, namespacesUnder } from "./lab-traces.js";
+import { labTraces, processTree } from "./lab-traces.js";
 
 const fromRepo = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const HELLO = fromRepo("deploy/images/hello");
 const LAB_MAIN = fromRepo("deploy/lab/main.ts");
 const PORT = 8_000;
-const NO_NAMESPACES: ReadonlySet<string> = new Set();
 
 const labs: string[] = [];
 function newName(): string {
@@ -183,16 +187,19 @@ describe("a lab of Docker hosts", () => {
     const url = `http://${host.address}:${PORT}`;
     await waitUntil(() => fetchText(url), { what: "the other lab's container", timeoutMs: 10_000 });
     const subnet = host.address.replace(/\.\d+$/, "");
-    const namespaces = namespacesUnder([host, other.server].map((machine) => machine.initPid ?? 0));
+    const inits = [host, other.server].map((machine) => processRef(machine.initPid ?? 0));
+    const processes = inits.filter((init) => init !== undefined).flatMap(processTree);
+    // init and its sleep on both; dockerd, containerd, a shim and the container's own on the host.
+    expect(processes.length).toBeGreaterThanOrEqual(8);
     const kinds = (traces: string[]): string[] =>
       [...new Set(traces.map((line) => line.split(" ")[0] ?? ""))].sort();
-    expect(kinds(labTraces(other.name, subnet, namespaces))).toEqual(
+    expect(kinds(labTraces(other.name, subnet, processes))).toEqual(
       ["cgroup", "folder", "link", "mount", "process", "route"].sort(),
     );
 
     await other.down();
 
-    expect(labTraces(other.name, subnet, namespaces)).toEqual([]);
+    expect(labTraces(other.name, subnet, processes)).toEqual([]);
     expect(await docker(h1, "info", "--format", "{{.Name}}")).toBe("h1");
   });
 });
@@ -206,9 +213,9 @@ describe("what is left of a lab", () => {
       timeoutMs: 10_000,
     });
     await expect(openLab(lab.name)).rejects.toMatchObject({ code: "LAB_NOT_FOUND" });
-    expect(labTraces(lab.name, subnetOf(lab), NO_NAMESPACES)).not.toEqual([]);
+    expect(labTraces(lab.name, subnetOf(lab), [])).not.toEqual([]);
     await lab.down();
-    expect(labTraces(lab.name, subnetOf(lab), NO_NAMESPACES)).toEqual([]);
+    expect(labTraces(lab.name, subnetOf(lab), [])).toEqual([]);
   });
 
   test("an aborted createLab leaves nothing", async () => {
@@ -217,7 +224,7 @@ describe("what is left of a lab", () => {
     const abortAtFirstStep = (): void => interrupt.abort(new Error("enough"));
     const options = { name, hosts: 2, berth: false, signal: interrupt.signal, onProgress: abortAtFirstStep };
     await expect(createLab(options)).rejects.toThrow("enough");
-    expect(labTraces(name, "no subnet", NO_NAMESPACES)).toEqual([]);
+    expect(labTraces(name, "no subnet", [])).toEqual([]);
   });
 
   test("a test lab whose owner was killed half way is swept by the next one; others' labs stay", async () => {
@@ -233,13 +240,53 @@ describe("what is left of a lab", () => {
     await once(owner.stdout, "data");
     owner.kill("SIGKILL");
     await once(owner, "exit");
-    expect(labTraces(orphaned, "no subnet", NO_NAMESPACES)).not.toEqual([]);
+    expect(labTraces(orphaned, "no subnet", [])).not.toEqual([]);
 
     const next = await createLab({ name: newName(), hosts: 1, berth: false });
 
-    expect(labTraces(orphaned, "no subnet", NO_NAMESPACES)).toEqual([]);
+    expect(labTraces(orphaned, "no subnet", [])).toEqual([]);
     expect(mine.host("h1").isUp).toBe(true);
     await Promise.all([mine.down(), next.down()]);
+  });
+});
+
+describe("an image recipe", () => {
+  const folders: string[] = [];
+  afterAll(async () => {
+    for (const folder of folders) await rm(folder, { recursive: true });
+  });
+
+  async function recipeFolder(recipe: string): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), "berth-recipe-"));
+    folders.push(folder);
+    await writeFile(join(folder, "image.json"), recipe);
+    return folder;
+  }
+
+  test("collectRootfs brings a program with all the libraries that it needs to run", async () => {
+    const rootfs = await recipeFolder("{}");
+    await collectRootfs({ programs: ["redis-cli"], folders: ["/var/empty"] }, rootfs);
+    const { code, stdout } = await run(["chroot", rootfs, "/usr/bin/redis-cli", "--version"]);
+    expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/^redis-cli \d/) });
+    expect(await readdir(join(rootfs, "var/empty"))).toEqual([]);
+  });
+
+  test.each([
+    ['{"programs": "node"}', "programs must be a list of strings"],
+    ['{"program": ["node"]}', "unknown: program; known: programs, folders"],
+    ["{", "JSON"],
+  ])("%s is refused with the file's name and the reason", async (recipe, reason) => {
+    const folder = await recipeFolder(recipe);
+    await expect(readRecipe(folder)).rejects.toThrow(reason);
+    await expect(readRecipe(folder)).rejects.toThrow(join(folder, "image.json"));
+  });
+
+  test.each([
+    [{ programs: ["no-such-program"], folders: [] }, "no program no-such-program"],
+    [{ programs: [], folders: ["../../outside"] }, "outside of the image"],
+  ])("%j collects nothing and says why", async (recipe, reason) => {
+    const rootfs = await recipeFolder("{}");
+    await expect(collectRootfs(recipe, rootfs)).rejects.toThrow(reason);
   });
 });
 
