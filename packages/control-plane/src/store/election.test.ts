@@ -98,6 +98,8 @@ describe("campaign", () => {
     clock.jump(TTL_SECONDS * 1_000);
     expect(first.terms[0]?.lost.aborted).toBe(false);
     expect(first.terms[0]?.isHeld()).toBe(false);
+    await clock.advance(0);
+    expect(first.terms[0]?.lost.aborted).toBe(true);
   });
 
   it("ends the term of a leader whose key someone else removed, and the fence holds", async () => {

@@ -122,6 +122,8 @@ class RenewedLease implements HeldLease {
     try {
       const outcome = await this.#leases.renew({ leaseId: this.leaseId, timeoutMs }, this.lost);
       if (outcome.kind === "expired") this.#end("has expired");
+      // Once past its deadline it was not held for a while, and must not come back as if it had been.
+      else if (!this.isHeld()) this.#end("was renewed too late");
       else this.#sentAtMs = sentAtMs;
       return true;
     } catch {

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
@@ -17,7 +17,8 @@ export interface Ports {
 }
 
 interface Claim {
-  readonly owner: ProcessIdentity;
+  /** Absent after an orderly end. */
+  readonly owner?: ProcessIdentity;
   readonly etcd?: ProcessIdentity;
   readonly ports?: Ports;
 }
@@ -47,7 +48,7 @@ export class DataDir {
     const owner = identityOf(process.pid);
     if (owner === undefined) throw new BerthError({ code: "BERTH_UNSUPPORTED", message: NO_PROC });
     const previous = readClaim(join(path, CLAIM_FILE));
-    if (previous !== undefined && isRunning(previous.owner)) throw lockedBy(path, previous.owner.pid);
+    if (previous?.owner !== undefined && isRunning(previous.owner)) throw lockedBy(path, previous.owner.pid);
     if (previous?.etcd !== undefined) await endLeftover(previous.etcd, path);
     const dir = new DataDir(path, { owner, ...(previous?.ports && { ports: previous.ports }) });
     dir.#write();
@@ -62,13 +63,14 @@ export class DataDir {
   /** Notes which etcd serves this folder, before anything else can go wrong. */
   record(pid: number, ports: Ports): void {
     const etcd = identityOf(pid);
-    this.#claim = { owner: this.#claim.owner, ports, ...(etcd && { etcd }) };
+    this.#claim = { ...this.#claim, ports, ...(etcd && { etcd }) };
     this.#write();
   }
 
-  /** Lets another server claim the folder. */
+  /** Lets another server claim the folder; the ports stay noted. */
   release(): void {
-    rmSync(this.#file, { force: true });
+    this.#claim = { ...(this.ports && { ports: this.ports }) };
+    this.#write();
   }
 
   #write(): void {
@@ -106,8 +108,11 @@ async function endLeftover(etcd: ProcessIdentity, path: string): Promise<void> {
 function readClaim(file: string): Claim | undefined {
   try {
     const { owner, etcd, ports } = JSON.parse(readFileSync(file, "utf8"));
-    if (!isIdentity(owner)) return undefined;
-    return { owner, ...(isIdentity(etcd) && { etcd }), ...(isPorts(ports) && { ports }) };
+    return {
+      ...(isIdentity(owner) && { owner }),
+      ...(isIdentity(etcd) && { etcd }),
+      ...(isPorts(ports) && { ports }),
+    };
   } catch {
     // Absent, or not of our making.
     return undefined;

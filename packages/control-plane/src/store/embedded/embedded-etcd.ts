@@ -108,7 +108,14 @@ class Supervisor implements EmbeddedEtcd {
     const { dir, ports, host, logger, program } = this.#options;
     const etcd = new EtcdProcess({ program, dataDir: dir.path, host, ports, logger });
     this.#etcd = etcd;
-    if (etcd.pid !== undefined) dir.record(etcd.pid, ports);
+    try {
+      if (etcd.pid !== undefined) dir.record(etcd.pid, ports);
+    } catch (cause) {
+      logger.warn(
+        { cause },
+        "etcd runs, but its process could not be noted in the data folder; is the disk full?",
+      );
+    }
     return etcd;
   }
 
@@ -126,7 +133,7 @@ class Supervisor implements EmbeddedEtcd {
 
   /** Runs until stopping: waits for the process to exit, then starts it again. */
   async #supervise(first: EtcdProcess): Promise<void> {
-    const { logger, dir } = this.#options;
+    const { logger } = this.#options;
     const onExit = (): void => this.#etcd?.kill();
     process.once("exit", onExit);
     let etcd = first;
@@ -144,8 +151,17 @@ class Supervisor implements EmbeddedEtcd {
     }
     await etcd.stop();
     process.off("exit", onExit);
-    dir.release();
+    this.#release();
     this.#resolveExited();
+  }
+
+  /** A claim that cannot be given up is not in the way: its owner is about to be gone. */
+  #release(): void {
+    try {
+      this.#options.dir.release();
+    } catch (cause) {
+      this.#options.logger.warn({ cause }, "the claim on the data folder could not be removed");
+    }
   }
 
   #exitOrStop(etcd: EtcdProcess): Promise<void> {
@@ -165,7 +181,7 @@ class Supervisor implements EmbeddedEtcd {
       const message = `The etcd data in ${path} is in use by another process. Stop it, or give this server another --data-dir.`;
       return new BerthError({ code: "BERTH_ETCD_DATA_LOCKED", message, details });
     }
-    const message = `etcd did not come up on ${path} within ${START_TIMEOUT_MS / 1_000} s: ${etcd.lastWords}.`;
+    const message = `etcd did not come up on ${path}: ${etcd.lastWords}.`;
     return new BerthError({ code: "BERTH_ETCD_FAILED", message, details });
   }
 }
