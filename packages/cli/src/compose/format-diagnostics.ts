@@ -31,6 +31,8 @@ function excerptOf({ at }: Diagnostic): string | undefined {
   const width = Math.min(Math.max(1, at.end - at.start), Math.max(1, text.length - column + 1));
   const margin = `${line} | `;
   const caret = `${" ".repeat(margin.length - 2)}| ${" ".repeat(column - 1)}${"^".repeat(width)}`;
-  const clipped = [`${margin}${text}`, caret].map((row) => row.slice(0, MAX_EXCERPT + margin.length).trimEnd());
+  const clipped = [`${margin}${text}`, caret].map((row) =>
+    row.slice(0, MAX_EXCERPT + margin.length).trimEnd(),
+  );
   return clipped.map((row) => `  ${row}`).join("\n");
 }

@@ -1,0 +1,46 @@
+import { BerthError, ControlServiceService, createRpcClient, type RpcClient } from "@berth/proto";
+import type { Cli, GlobalOptions } from "./cli.js";
+import { configPath, DEFAULT_CONTEXT, readContexts } from "./context-store.js";
+
+/** Where a server on this machine listens unless told otherwise. */
+export const DEFAULT_SERVER = "127.0.0.1:7400";
+
+export type ControlClient = RpcClient<typeof ControlServiceService>;
+
+const ADDRESS = /^(?:\[[0-9a-fA-F:.%]+\]|[^\s:/[\]]+):(\d{1,5})$/;
+const MAX_PORT = 65_535;
+
+/** The server to talk to: `--server`, else `BERTH_SERVER`, else the context in use. */
+export async function resolveServer(cli: Cli, options: GlobalOptions): Promise<string> {
+  const given = options.server ?? cli.env.BERTH_SERVER;
+  if (given !== undefined && given !== "") return checkAddress(given);
+  const { current, contexts } = await readContexts(configPath(cli));
+  const saved = contexts[current]?.server;
+  if (saved !== undefined) return checkAddress(saved);
+  if (current === DEFAULT_CONTEXT) return DEFAULT_SERVER;
+  const message = `the context ${JSON.stringify(current)} is in use but not saved. Choose another: berth context use NAME`;
+  throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
+}
+
+/** @throws BerthError BERTH_INPUT_INVALID unless the text is `HOST:PORT`. */
+export function checkAddress(text: string): string {
+  const port = Number(ADDRESS.exec(text)?.[1] ?? "0");
+  if (port >= 1 && port <= MAX_PORT) return text;
+  const message = `${JSON.stringify(text)} is not a server address: write HOST:PORT, such as ${DEFAULT_SERVER}`;
+  throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
+}
+
+/** Runs something with a connection to the server, and ends the connection after it. */
+export async function withClient<T>(
+  cli: Cli,
+  options: GlobalOptions,
+  run: (client: ControlClient) => Promise<T>,
+): Promise<T> {
+  const address = await resolveServer(cli, options);
+  const connection = createRpcClient(ControlServiceService, { address });
+  try {
+    return await run(connection.calls);
+  } finally {
+    connection.close();
+  }
+}

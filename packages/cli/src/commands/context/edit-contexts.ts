@@ -1,0 +1,75 @@
+import { BerthError } from "@berth/proto";
+import type { Cli, GlobalOptions } from "../../cli.js";
+import { checkAddress, DEFAULT_SERVER } from "../../client.js";
+import { configPath, DEFAULT_CONTEXT, readContexts, writeContexts } from "../../context-store.js";
+import { printListing } from "../../output/print.js";
+
+const CONTEXT_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
+
+interface ContextRow {
+  readonly name: string;
+  readonly server: string;
+  readonly current: boolean;
+}
+
+/** `berth context create NAME --server HOST:PORT`: saves an address; an existing one is replaced. */
+export async function createContext(cli: Cli, options: GlobalOptions, name: string): Promise<void> {
+  if (!CONTEXT_NAME.test(name))
+    throw badContext(`${JSON.stringify(name)} is not possible as the name of a context`);
+  if (options.server === undefined)
+    throw badContext("say which server: berth context create NAME --server HOST:PORT");
+  const path = configPath(cli);
+  const config = await readContexts(path);
+  const saved = { server: checkAddress(options.server) };
+  await writeContexts(path, { ...config, contexts: { ...config.contexts, [name]: saved } });
+  cli.stdout.write(`Saved context ${name}. Use it with: berth context use ${name}\n`);
+}
+
+/** `berth context use NAME` */
+export async function useContext(cli: Cli, _options: GlobalOptions, name: string): Promise<void> {
+  const path = configPath(cli);
+  const config = await readContexts(path);
+  if (name !== DEFAULT_CONTEXT) requireContext(config.contexts, name);
+  await writeContexts(path, { ...config, current: name });
+  cli.stdout.write(`Using context ${name}\n`);
+}
+
+/** `berth context rm NAME` */
+export async function removeContext(cli: Cli, _options: GlobalOptions, name: string): Promise<void> {
+  const path = configPath(cli);
+  const { current, contexts } = await readContexts(path);
+  requireContext(contexts, name);
+  const { [name]: _removed, ...others } = contexts;
+  await writeContexts(path, { current: current === name ? DEFAULT_CONTEXT : current, contexts: others });
+  cli.stdout.write(`Removed context ${name}\n`);
+}
+
+/** `berth context ls` */
+export async function listContexts(cli: Cli, options: GlobalOptions): Promise<void> {
+  const { current, contexts } = await readContexts(configPath(cli));
+  const all = { [DEFAULT_CONTEXT]: { server: DEFAULT_SERVER }, ...contexts };
+  const rows = Object.entries(all).map(
+    ([name, { server }]): ContextRow => ({ name, server, current: name === current }),
+  );
+  const listing = {
+    rows,
+    id: ({ name }: ContextRow) => name,
+    json: (row: ContextRow) => row,
+    columns: [
+      { title: "NAME", cell: (row: ContextRow) => `${row.name}${row.current ? " *" : ""}` },
+      { title: "SERVER", cell: ({ server }: ContextRow) => server },
+    ],
+  };
+  printListing(cli, listing, options);
+}
+
+function requireContext(contexts: Readonly<Record<string, unknown>>, name: string): void {
+  if (Object.hasOwn(contexts, name)) return;
+  const known = Object.keys(contexts);
+  const hint = known.length === 0 ? "none is saved yet" : `there are ${known.join(", ")}`;
+  throw badContext(`there is no context ${JSON.stringify(name)}: ${hint}`);
+}
+
+function badContext(message: string): BerthError {
+  return new BerthError({ code: "BERTH_INPUT_INVALID", message });
+}

@@ -1,0 +1,59 @@
+import type { Command } from "commander";
+import type { Cli } from "../cli.js";
+import { addTaskListOptions, examples, lazily, repeatable } from "./grammar.js";
+
+/** `berth node …` */
+export function addNodeCommands(program: Command, cli: Cli): void {
+  const node = program.command("node").description("Look at and change nodes");
+  examples(
+    node
+      .command("ls")
+      .alias("list")
+      .description("List nodes")
+      .addOption(
+        repeatable(
+          "-f, --filter <filter>",
+          "only nodes that match: id=, name=, label=, node.label=, availability=, status=",
+        ),
+      )
+      .option("-q, --quiet", "only ids")
+      .action(lazily(cli, async () => (await import("./node/ls.js")).listNodes)),
+    ["berth node ls", "berth node ls --filter status=down"],
+  );
+  examples(
+    node
+      .command("inspect")
+      .argument("<node...>")
+      .description("Show everything about nodes")
+      .option("--pretty", "for a person instead of JSON")
+      .action(lazily(cli, async () => (await import("./node/inspect.js")).inspectNodes)),
+    ["berth node inspect --pretty host-1"],
+  );
+  examples(
+    addTaskListOptions(
+      node.command("ps").argument("<node...>").description("List the tasks of nodes"),
+    ).action(lazily(cli, async () => (await import("./node/ps.js")).listNodeTasks)),
+    ["berth node ps host-1"],
+  );
+  examples(
+    node
+      .command("update")
+      .argument("<node>")
+      .description("Change a node")
+      .option("--availability <word>", "active, pause (no new tasks) or drain (its tasks move elsewhere)")
+      .addOption(repeatable("--label-add <key=value>", "add a label, or change it"))
+      .addOption(repeatable("--label-rm <key>", "remove a label"))
+      .action(lazily(cli, async () => (await import("./node/update.js")).updateNode)),
+    ["berth node update --availability drain host-1", "berth node update --label-add zone=a host-1"],
+  );
+  examples(
+    node
+      .command("rm")
+      .alias("remove")
+      .argument("<node...>")
+      .description("Remove nodes from the cluster")
+      .option("-f, --force", "also when the node is up")
+      .action(lazily(cli, async () => (await import("./node/rm.js")).removeNodes)),
+    ["berth node rm host-3"],
+  );
+}

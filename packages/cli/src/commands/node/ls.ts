@@ -1,0 +1,16 @@
+import type { Cli, GlobalOptions } from "../../cli.js";
+import { withClient } from "../../client.js";
+import { NODE_FILTERS, nodeListing } from "../../output/nodes.js";
+import { printListing } from "../../output/print.js";
+import { applyFilters } from "../filters.js";
+
+export interface NodeListOptions extends GlobalOptions {
+  readonly filter?: readonly string[];
+  readonly quiet?: boolean;
+}
+
+/** `berth node ls` */
+export async function listNodes(cli: Cli, options: NodeListOptions): Promise<void> {
+  const { nodes } = await withClient(cli, options, (client) => client.listNodes({}, { signal: cli.signal }));
+  printListing(cli, nodeListing(applyFilters(nodes, options.filter ?? [], NODE_FILTERS)), options);
+}

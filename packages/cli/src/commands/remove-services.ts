@@ -1,0 +1,39 @@
+import type { RemoveServicesRequest, ServiceOutcome } from "@berth/proto";
+import type { Cli, GlobalOptions } from "../cli.js";
+import type { ControlClient } from "../client.js";
+import { printJson } from "../output/print.js";
+import { createProgressPrinter } from "../wait/progress-printer.js";
+import { waitForServices } from "../wait/wait-for-services.js";
+import { timeoutMsOf } from "./parse-options.js";
+
+export interface RemoveOptions extends GlobalOptions {
+  readonly detach?: boolean;
+  readonly timeout: string;
+}
+
+/** Removes what the requests name, and waits until the last task is gone unless told not to. */
+export async function removeServices(
+  cli: Cli,
+  client: ControlClient,
+  { options, requests }: { options: RemoveOptions; requests: readonly Partial<RemoveServicesRequest>[] },
+): Promise<void> {
+  const timeoutMs = timeoutMsOf(options.timeout);
+  const isJson = options.output === "json";
+  const terminal = isJson ? cli.stderr : cli.stdout;
+  const removed: ServiceOutcome[] = [];
+  for (const request of requests) {
+    const full = { services: [], stack: "", ...request };
+    const { services } = await client.removeServices(full, { signal: cli.signal });
+    for (const { name } of services) terminal.write(`Removing service ${name}\n`);
+    removed.push(...services);
+  }
+  if (!options.detach && removed.length > 0) {
+    await waitForServices(cli, client, {
+      services: removed.map(({ serviceId, name }) => ({ id: serviceId, name })),
+      timeoutMs,
+      printer: createProgressPrinter(terminal, cli.now),
+      goesOn: "The removal goes on",
+    });
+  }
+  if (isJson) printJson(cli, { removed: removed.map(({ serviceId, name }) => ({ id: serviceId, name })) });
+}

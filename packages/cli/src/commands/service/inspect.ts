@@ -1,0 +1,84 @@
+import { type GetServiceResponse, ServiceSpec } from "@berth/proto";
+import type { Cli, GlobalOptions } from "../../cli.js";
+import { withClient } from "../../client.js";
+import { humanBytes, humanCpus } from "../../output/human.js";
+import { printJson } from "../../output/print.js";
+import {
+  imageOf,
+  modeWord,
+  portText,
+  replicasText,
+  serviceId,
+  serviceJson,
+  serviceName,
+} from "../../output/services.js";
+
+export interface InspectOptions extends GlobalOptions {
+  readonly pretty?: boolean;
+}
+
+/** `berth service inspect SERVICE…` */
+export async function inspectServices(
+  cli: Cli,
+  options: InspectOptions,
+  services: readonly string[],
+): Promise<void> {
+  const found = await withClient(cli, options, (client) =>
+    Promise.all(services.map((service) => client.getService({ service }, { signal: cli.signal }))),
+  );
+  const isPretty = options.pretty === true && options.output !== "json";
+  if (isPretty) cli.stdout.write(found.map(prettyService).join("\n"));
+  else printJson(cli, found.map(inspectJson));
+}
+
+function inspectJson({ service, ingress }: GetServiceResponse): unknown {
+  if (service === undefined) return {};
+  const spec = service.service?.spec;
+  return {
+    ...Object.assign({}, serviceJson(service)),
+    createdAtMs: service.service?.createdAtMs ?? 0,
+    updatedAtMs: service.service?.updatedAtMs ?? 0,
+    spec: spec === undefined ? {} : ServiceSpec.toJSON(spec),
+    ingress: ingress.map(({ key, endpoints, draining }) => ({
+      key,
+      endpoints: endpoints.map(endpointText),
+      draining: draining.map(endpointText),
+    })),
+  };
+}
+
+function endpointText({ address, port }: { address: string; port: number }): string {
+  return `${address}:${port}`;
+}
+
+function prettyService({ service, ingress }: GetServiceResponse): string {
+  if (service === undefined) return "";
+  const spec = service.service?.spec;
+  const { limits, reservations } = spec?.task ?? {};
+  const facts: readonly (readonly [string, string])[] = [
+    ["ID", serviceId(service)],
+    ["Name", serviceName(service)],
+    ["Stack", spec?.stack ?? ""],
+    ["Mode", modeWord(service)],
+    ["Replicas", replicasText(service)],
+    ["Version", String(service.service?.version ?? "")],
+    ["Image", imageOf(service)],
+    ["Constraints", spec?.placement?.constraints.join(", ") ?? ""],
+    ["Limits", resourcesText(limits)],
+    ["Reservations", resourcesText(reservations)],
+    ["Ports", spec?.ports.map(portText).join(", ") ?? ""],
+    ...ingress.map(
+      ({ key, endpoints }) => [`Endpoints of ${key}`, endpoints.map(endpointText).join(", ")] as const,
+    ),
+  ];
+  return facts
+    .filter(([, value]) => value !== "")
+    .map(([name, value]) => `${`${name}:`.padEnd(15)} ${value}\n`)
+    .join("");
+}
+
+function resourcesText(resources: { nanoCpus: number; memoryBytes: number } | undefined): string {
+  const { nanoCpus = 0, memoryBytes = 0 } = resources ?? {};
+  const cpus = nanoCpus > 0 ? [`${humanCpus(nanoCpus)} CPUs`] : [];
+  return [...cpus, ...(memoryBytes > 0 ? [`${humanBytes(memoryBytes)} memory`] : [])].join(", ");
+}

@@ -1,0 +1,72 @@
+import { LogChunk_Stream, type LogLine } from "@berth/proto";
+import type { Cli, GlobalOptions } from "../../cli.js";
+import { withClient } from "../../client.js";
+import { shortId } from "../../output/services.js";
+import { sinceMsOf, tailOf } from "../parse-options.js";
+
+export interface LogsOptions extends GlobalOptions {
+  readonly follow?: boolean;
+  readonly tail: string;
+  readonly since?: string;
+  readonly timestamps?: boolean;
+  readonly raw?: boolean;
+  readonly trunc?: boolean;
+  readonly taskIds?: boolean;
+}
+
+/** `berth service logs SERVICE|TASK` */
+export async function showLogs(cli: Cli, options: LogsOptions, target: string): Promise<void> {
+  const request = {
+    target,
+    follow: options.follow ?? false,
+    tail: tailOf(options.tail),
+    sinceMs: options.since === undefined ? 0 : sinceMsOf(options.since, cli.now()),
+  };
+  await withClient(cli, options, async (client) => {
+    let width = 0;
+    for await (const { message } of client.streamLogs(request, { signal: cli.signal })) {
+      if (message?.$case === "warning") cli.stderr.write(`warning: ${message.value}\n`);
+      if (message?.$case !== "line") continue;
+      const prefix = linePrefix(message.value, options);
+      width = Math.max(width, prefix.length);
+      printLine(cli, message.value, { prefix: prefix.padEnd(width), options });
+    }
+  });
+}
+
+/** `shop_web.1.k2j3h4@host-2`, which docker puts before each line. */
+function linePrefix({ serviceName, slot, taskId, nodeHostname }: LogLine, options: LogsOptions): string {
+  if (options.raw || options.output === "json") return "";
+  const id = options.taskIds === false ? "" : `.${options.trunc === false ? taskId : shortId(taskId)}`;
+  return `${serviceName}${slot === 0 ? "" : `.${slot}`}${id}@${nodeHostname}`;
+}
+
+function printLine(
+  cli: Cli,
+  line: LogLine,
+  { prefix, options }: { prefix: string; options: LogsOptions },
+): void {
+  const text = Buffer.from(line.chunk?.line ?? []).toString("utf8");
+  const time = isoTime(line.chunk?.timeNs ?? "");
+  const isError = line.chunk?.stream === LogChunk_Stream.STDERR;
+  if (options.output === "json") {
+    const { taskId, serviceName, slot, nodeHostname } = line;
+    const stream = isError ? "stderr" : "stdout";
+    const entry = { time, taskId, service: serviceName, slot, node: nodeHostname, stream, text };
+    cli.stdout.write(`${JSON.stringify(entry)}\n`);
+    return;
+  }
+  const stamp = options.timestamps && time !== "" ? `${time} ` : "";
+  const margin = prefix === "" ? "" : `${prefix}    | `;
+  (isError ? cli.stderr : cli.stdout).write(`${stamp}${margin}${text}\n`);
+}
+
+const NS_PER_MS = 1_000_000n;
+
+/** RFC 3339 with nanoseconds; empty for what is no time. */
+function isoTime(timeNs: string): string {
+  if (!/^\d{1,19}$/.test(timeNs)) return "";
+  const ns = BigInt(timeNs);
+  const seconds = new Date(Number(ns / NS_PER_MS)).toISOString().slice(0, -5);
+  return `${seconds}.${(ns % 1_000_000_000n).toString().padStart(9, "0")}Z`;
+}

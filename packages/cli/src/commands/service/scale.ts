@@ -1,0 +1,52 @@
+import { MAX_REPLICAS, type ServiceOutcome, type ServiceScale } from "@berth/proto";
+import type { Cli, GlobalOptions } from "../../cli.js";
+import { withClient } from "../../client.js";
+import { printJson } from "../../output/print.js";
+import { outcomeWord } from "../../output/words.js";
+import { createProgressPrinter } from "../../wait/progress-printer.js";
+import { waitForServices } from "../../wait/wait-for-services.js";
+import { badOption, timeoutMsOf } from "../parse-options.js";
+
+export interface ScaleOptions extends GlobalOptions {
+  readonly detach?: boolean;
+  readonly timeout: string;
+}
+
+/** `berth service scale SERVICE=REPLICAS…` */
+export async function scaleServices(
+  cli: Cli,
+  options: ScaleOptions,
+  texts: readonly string[],
+): Promise<void> {
+  const services = texts.map(parseScale);
+  const timeoutMs = timeoutMsOf(options.timeout);
+  const isJson = options.output === "json";
+  const terminal = isJson ? cli.stderr : cli.stdout;
+  await withClient(cli, options, async (client) => {
+    const response = await client.scaleServices({ services }, { signal: cli.signal });
+    response.services.forEach(({ name }, index) => {
+      terminal.write(`${name} scaled to ${services[index]?.replicas}\n`);
+    });
+    if (!options.detach) {
+      await waitForServices(cli, client, {
+        services: response.services.map(({ serviceId, name }) => ({ id: serviceId, name })),
+        timeoutMs,
+        printer: createProgressPrinter(terminal, cli.now),
+        goesOn: "The scaling goes on",
+      });
+    }
+    if (isJson) printJson(cli, response.services.map(outcomeJson));
+  });
+}
+
+function outcomeJson({ serviceId, name, kind, version }: ServiceOutcome): unknown {
+  return { id: serviceId, name, outcome: outcomeWord(kind), version };
+}
+
+function parseScale(text: string): ServiceScale {
+  const [, service, count] = /^([^=]+)=(\d+)$/.exec(text) ?? [];
+  const replicas = Number(count);
+  if (service === undefined) throw badOption(text, "write SERVICE=REPLICAS, such as shop_web=3");
+  if (replicas > MAX_REPLICAS) throw badOption(text, `at most ${MAX_REPLICAS} replicas are possible`);
+  return { service, replicas };
+}

@@ -1,0 +1,68 @@
+import type { Command } from "commander";
+import type { Cli } from "../cli.js";
+import {
+  addServiceListOptions,
+  addTaskListOptions,
+  addWaitOptions,
+  examples,
+  lazily,
+  repeatable,
+} from "./grammar.js";
+
+/** `berth stack …` */
+export function addStackCommands(program: Command, cli: Cli): void {
+  const stack = program.command("stack").description("Deploy and look at stacks");
+  addDeploy(stack, cli);
+  examples(
+    stack
+      .command("ls")
+      .alias("list")
+      .description("List stacks")
+      .option("-q, --quiet", "only names")
+      .action(lazily(cli, async () => (await import("./stack/ls.js")).listStacks)),
+    ["berth stack ls", "berth stack ls -o json"],
+  );
+  examples(
+    addTaskListOptions(
+      stack.command("ps").argument("<stack>").description("List the tasks of a stack"),
+    ).action(lazily(cli, async () => (await import("./stack/ps.js")).listStackTasks)),
+    ["berth stack ps shop", "berth stack ps shop --filter desired-state=running --no-trunc"],
+  );
+  examples(
+    addServiceListOptions(
+      stack.command("services").argument("<stack>").description("List the services of a stack"),
+    ).action(lazily(cli, async () => (await import("./stack/services.js")).listStackServices)),
+    ["berth stack services shop", "berth stack services shop -o json"],
+  );
+  examples(
+    addWaitOptions(
+      stack.command("rm").aliases(["remove", "down"]).argument("<stack...>").description("Remove stacks"),
+    ).action(lazily(cli, async () => (await import("./stack/rm.js")).removeStacks)),
+    ["berth stack rm shop", "berth stack rm shop blog --detach"],
+  );
+}
+
+function addDeploy(stack: Command, cli: Cli): void {
+  const deploy = stack
+    .command("deploy")
+    .alias("up")
+    .argument("<stack>")
+    .description("Make a stack what its Compose files say, and wait until it is")
+    .addOption(
+      repeatable(
+        "-c, --compose-file <file>",
+        'a Compose file, or "-" for stdin; later ones win',
+      ).makeOptionMandatory(),
+    )
+    .addOption(repeatable("--env-file <file>", "variables for the Compose files, instead of .env"))
+    .option("--prune", "also remove services of the stack that the files do not name")
+    .option("-q, --quiet", "show neither warnings nor progress");
+  examples(
+    addWaitOptions(deploy).action(lazily(cli, async () => (await import("./stack/deploy.js")).deployStack)),
+    [
+      "berth stack deploy -c compose.yaml shop",
+      "berth stack deploy -c compose.yaml -c production.yaml --prune shop",
+      "berth stack deploy -c - --detach shop < compose.yaml",
+    ],
+  );
+}

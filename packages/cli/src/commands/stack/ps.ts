@@ -1,0 +1,18 @@
+import { BerthError } from "@berth/proto";
+import type { Cli } from "../../cli.js";
+import { withClient } from "../../client.js";
+import { printTasks, type TaskListOptions } from "../list-tasks.js";
+
+/** `berth stack ps STACK` */
+export async function listStackTasks(cli: Cli, options: TaskListOptions, stack: string): Promise<void> {
+  await withClient(cli, options, async (client) => {
+    const { services } = await client.listServices({ stack }, { signal: cli.signal });
+    if (services.length === 0) throw noSuchStack(stack);
+    await printTasks(cli, client, { options, requests: [{ stack }] });
+  });
+}
+
+export function noSuchStack(stack: string): BerthError {
+  const message = `there is no stack ${stack}. berth stack ls shows those that there are`;
+  return new BerthError({ code: "BERTH_NOT_FOUND", message });
+}

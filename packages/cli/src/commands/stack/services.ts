@@ -1,0 +1,16 @@
+import type { Cli } from "../../cli.js";
+import { withClient } from "../../client.js";
+import { printListing } from "../../output/print.js";
+import { SERVICE_FILTERS, serviceListing } from "../../output/services.js";
+import { applyFilters } from "../filters.js";
+import type { ServiceListOptions } from "../service/ls.js";
+import { noSuchStack } from "./ps.js";
+
+/** `berth stack services STACK` */
+export async function listStackServices(cli: Cli, options: ServiceListOptions, stack: string): Promise<void> {
+  const { services } = await withClient(cli, options, (client) =>
+    client.listServices({ stack }, { signal: cli.signal }),
+  );
+  if (services.length === 0) throw noSuchStack(stack);
+  printListing(cli, serviceListing(applyFilters(services, options.filter ?? [], SERVICE_FILTERS)), options);
+}

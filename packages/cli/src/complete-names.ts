@@ -1,0 +1,49 @@
+import type { Cli } from "./cli.js";
+import { type ControlClient, withClient } from "./client.js";
+import { configPath, DEFAULT_CONTEXT, readContexts } from "./context-store.js";
+import { hostname } from "./output/nodes.js";
+import { modeWord, serviceName } from "./output/services.js";
+
+/** The names that an argument of a command can have now, by the argument's name in the grammar. */
+export async function namesFor(cli: Cli, argument: string, timeoutMs: number): Promise<readonly string[]> {
+  if (argument === "context") {
+    const { contexts } = await readContexts(configPath(cli));
+    return [DEFAULT_CONTEXT, ...Object.keys(contexts)];
+  }
+  const list = LISTS.get(argument);
+  if (list === undefined) return [];
+  const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(timeoutMs)]);
+  return withClient(cli, {}, (client) => list(client, signal));
+}
+
+type List = (client: ControlClient, signal: AbortSignal) => Promise<readonly string[]>;
+
+const LISTS: ReadonlyMap<string, List> = new Map<string, List>([
+  ["stack", stackNames],
+  ["service", serviceNames],
+  ["service|task", serviceNames],
+  ["service=replicas", scaleStarts],
+  ["node", nodeNames],
+]);
+
+async function stackNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { services } = await client.listServices({ stack: "" }, { signal });
+  const stacks = services.map(({ service }) => service?.spec?.stack ?? "");
+  return [...new Set(stacks)].filter((stack) => stack !== "").sort();
+}
+
+async function serviceNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { services } = await client.listServices({ stack: "" }, { signal });
+  return services.map(serviceName).sort();
+}
+
+async function scaleStarts(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { services } = await client.listServices({ stack: "" }, { signal });
+  const replicated = services.filter((summary) => modeWord(summary) === "replicated");
+  return replicated.map((summary) => `${serviceName(summary)}=`).sort();
+}
+
+async function nodeNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { nodes } = await client.listNodes({}, { signal });
+  return nodes.map(hostname).sort();
+}

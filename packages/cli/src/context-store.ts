@@ -1,0 +1,73 @@
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { BerthError } from "@berth/proto";
+
+export const DEFAULT_CONTEXT = "default";
+
+/** The saved server addresses by name, and which of them is in use. */
+export interface ContextConfig {
+  readonly current: string;
+  readonly contexts: Readonly<Record<string, SavedContext>>;
+}
+
+export interface SavedContext {
+  readonly server: string;
+}
+
+const NOTHING_SAVED: ContextConfig = { current: DEFAULT_CONTEXT, contexts: {} };
+
+export interface ConfigLocation {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly homeDirectory: string;
+}
+
+/** `$XDG_CONFIG_HOME/berth/config.json`, by default under `~/.config`. */
+export function configPath({ env, homeDirectory }: ConfigLocation): string {
+  const base = env.XDG_CONFIG_HOME || join(homeDirectory, ".config");
+  return join(base, "berth", "config.json");
+}
+
+/** What is saved; nothing when there is no file yet. @throws BerthError BERTH_INPUT_INVALID when it cannot be read. */
+export async function readContexts(path: string): Promise<ContextConfig> {
+  try {
+    return parseConfig(JSON.parse(await readFile(path, "utf8")));
+  } catch (cause) {
+    if (isMissing(cause)) return NOTHING_SAVED;
+    const message = `cannot read the saved contexts in ${path}: ${String(cause)}. Mend the file or delete it`;
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message, cause });
+  }
+}
+
+/** Replaces the file at once: a reader sees the old or the new contexts, never a part. */
+export async function writeContexts(path: string, config: ContextConfig): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(temporary, `${JSON.stringify(config, undefined, 2)}\n`, { mode: 0o600 });
+    await rename(temporary, path);
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => {});
+    const message = `cannot save the contexts in ${path}: ${String(cause)}`;
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message, cause });
+  }
+}
+
+function parseConfig(value: unknown): ContextConfig {
+  if (!isRecord(value) || typeof value.current !== "string" || !isRecord(value.contexts)) {
+    throw new Error("it has no current context and list of contexts");
+  }
+  const contexts: Record<string, SavedContext> = {};
+  for (const [name, saved] of Object.entries(value.contexts)) {
+    if (!isRecord(saved) || typeof saved.server !== "string") throw new Error(`${name} has no server`);
+    contexts[name] = { server: saved.server };
+  }
+  return { current: value.current, contexts };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}

@@ -1,0 +1,40 @@
+import type { BerthError } from "@berth/proto";
+import { type Cli, InterruptedError } from "./cli.js";
+import { styled } from "./output/style.js";
+
+/** Exit codes: 1 and 3 come from the errors, see their registry. */
+export const EXIT_OK = 0;
+export const EXIT_FAILED = 1;
+export const EXIT_BAD_INPUT = 2;
+/** What a shell gives a program that Ctrl-C ended. */
+export const EXIT_INTERRUPTED = 130;
+
+/** Says what went wrong on stderr and gives the exit code for it. */
+export async function reportError(error: unknown, cli: Cli, format: string): Promise<number> {
+  if (error instanceof InterruptedError || cli.signal.aborted) {
+    if (error instanceof Error && error.message !== "") cli.stderr.write(`${error.message}\n`);
+    return EXIT_INTERRUPTED;
+  }
+  const { ERROR_CODES, isBerthError } = await import("@berth/proto");
+  if (!isBerthError(error)) {
+    cli.stderr.write(`${unexpectedText(error)}\n`);
+    return EXIT_FAILED;
+  }
+  cli.stderr.write(format === "json" ? errorJson(error) : errorText(error, cli));
+  return ERROR_CODES[error.code].exit;
+}
+
+function errorText({ message, code }: BerthError, cli: Cli): string {
+  const label = styled(cli, cli.stderr, "red", "error:");
+  return `${label} ${message}\n${styled(cli, cli.stderr, "dim", `(${code})`)}\n`;
+}
+
+function errorJson({ code, message, details }: BerthError): string {
+  return `${JSON.stringify({ error: { code, message, details } })}\n`;
+}
+
+/** Not a BerthError: a bug. Its stack is what a report of it needs. */
+function unexpectedText(error: unknown): string {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `error: berth failed unexpectedly. Please report this:\n${text}`;
+}

@@ -1,0 +1,75 @@
+import { homedir } from "node:os";
+import { CommanderError } from "commander";
+import { type Cli, InterruptedError, type Terminal } from "./cli.js";
+import { EXIT_BAD_INPUT, EXIT_FAILED, EXIT_OK, reportError } from "./exit.js";
+import { createProgram, DAEMONS } from "./program.js";
+
+const DEFAULT_COLUMNS = 80;
+/** Commands that commander ends by showing something that was asked for. */
+const SHOWN = ["commander.helpDisplayed", "commander.version"];
+
+/** Runs one command line (without the program's name) and gives its exit code. */
+export async function run(argv: readonly string[], cli: Cli): Promise<number> {
+  const [first = ""] = argv;
+  if (Object.hasOwn(DAEMONS, first)) return runDaemon(first, argv.slice(1));
+  if (first === "__complete") return (await import("./completion.js")).complete(cli, argv.slice(1));
+  const program = createProgram(cli);
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return EXIT_OK;
+  } catch (error) {
+    // Commander has said what was wrong, or shown the help of a group that was named alone.
+    if (error instanceof CommanderError) return SHOWN.includes(error.code) ? EXIT_OK : EXIT_BAD_INPUT;
+    return reportError(error, cli, String(program.opts().output));
+  }
+}
+
+/** Runs the process's own command line. Called once, by bin/berth.js. */
+export async function main(): Promise<void> {
+  const interrupt = new AbortController();
+  process.once("SIGINT", () => interrupt.abort(new InterruptedError("")));
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", endOnBrokenPipe);
+  process.exitCode = await run(process.argv.slice(2), {
+    stdout: terminalOf(process.stdout),
+    stderr: terminalOf(process.stderr),
+    env: process.env,
+    cwd: process.cwd(),
+    homeDirectory: homedir(),
+    readStdin,
+    signal: interrupt.signal,
+    now: Date.now,
+  });
+}
+
+/** The other packages are found at run time: the command line is built without them. */
+async function runDaemon(name: string, argv: readonly string[]): Promise<number> {
+  const specifier = name === "server" ? "@berth/control-plane/main" : "@berth/agent/main";
+  const program: unknown = await import(import.meta.resolve(specifier));
+  if (!hasMain(program)) throw new Error(`${specifier} has no main()`);
+  return program.main(argv);
+}
+
+function hasMain(value: unknown): value is { main: (argv: readonly string[]) => Promise<number> } {
+  return typeof value === "object" && value !== null && "main" in value && typeof value.main === "function";
+}
+
+function terminalOf(stream: NodeJS.WriteStream): Terminal {
+  return {
+    write: (text) => stream.write(text),
+    isTty: stream.isTTY === true,
+    get columns() {
+      return stream.columns ?? DEFAULT_COLUMNS;
+    },
+  };
+}
+
+/** `berth … | head` ends when head does. */
+function endOnBrokenPipe(error: NodeJS.ErrnoException): void {
+  process.exit(error.code === "EPIPE" ? EXIT_OK : EXIT_FAILED);
+}
+
+async function readStdin(): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,73 @@
+import { Availability, type Node, NodeState, type NodeSummary } from "@berth/proto";
+import type { FilterTable } from "../commands/filters.js";
+import { hasLabel } from "../commands/filters.js";
+import type { Listing } from "./print.js";
+import { shortId } from "./services.js";
+import { availabilityWord, capitalised, nodeStateWord } from "./words.js";
+
+/** The columns of `docker node ls`, with the address and the tasks instead of the manager's. */
+export function nodeListing(rows: readonly NodeSummary[]): Listing<NodeSummary> {
+  return {
+    rows: rows.toSorted((a, b) => hostname(a).localeCompare(hostname(b), "en", { numeric: true })),
+    id: ({ node }) => node?.id ?? "",
+    json: nodeJson,
+    columns: [
+      { title: "ID", cell: ({ node }) => shortId(node?.id ?? "") },
+      { title: "HOSTNAME", cell: hostname },
+      { title: "STATUS", cell: (row) => capitalised(stateWord(row)) + engineNote(row) },
+      { title: "AVAILABILITY", cell: (row) => capitalised(availabilityOf(row)) },
+      { title: "ADDRESS", cell: ({ node }) => node?.description?.address ?? "" },
+      { title: "TASKS", cell: ({ tasks }) => String(tasks) },
+      { title: "ENGINE VERSION", cell: ({ node }) => node?.description?.engineVersion ?? "" },
+    ],
+  };
+}
+
+export const NODE_FILTERS: FilterTable<NodeSummary> = {
+  id: ({ node }, value) => (node?.id ?? "").startsWith(value),
+  name: (row, value) => hostname(row).includes(value),
+  label: ({ node }, value) => hasLabel(node?.description?.engineLabels ?? {}, value),
+  "node.label": ({ node }, value) => hasLabel(node?.labels ?? {}, value),
+  availability: (row, value) => availabilityOf(row) === value,
+  status: (row, value) => stateWord(row) === value,
+};
+
+export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
+  const description = node?.description;
+  return {
+    id: node?.id ?? "",
+    hostname: description?.hostname ?? "",
+    address: description?.address ?? "",
+    status: stateWord({ node }),
+    statusMessage: node?.stateMessage ?? "",
+    statusSinceMs: node?.stateSinceMs ?? 0,
+    availability: availabilityOf({ node }),
+    labels: node?.labels ?? {},
+    engineLabels: description?.engineLabels ?? {},
+    engineReady: description?.engineReady ?? false,
+    engineVersion: description?.engineVersion ?? "",
+    agentVersion: description?.agentVersion ?? "",
+    os: description?.os ?? "",
+    architecture: description?.architecture ?? "",
+    nanoCpus: description?.nanoCpus ?? 0,
+    memoryBytes: description?.memoryBytes ?? 0,
+    tasks,
+    reservedNanoCpus: reserved?.nanoCpus ?? 0,
+    reservedMemoryBytes: reserved?.memoryBytes ?? 0,
+    createdAtMs: node?.createdAtMs ?? 0,
+  };
+}
+
+interface HasNode {
+  readonly node?: Node | undefined;
+}
+
+export const hostname = ({ node }: HasNode): string => node?.description?.hostname ?? "";
+export const stateWord = ({ node }: HasNode): string => nodeStateWord(node?.state ?? NodeState.UNSPECIFIED);
+export const availabilityOf = ({ node }: HasNode): string =>
+  availabilityWord(node?.availability ?? Availability.UNSPECIFIED);
+
+function engineNote({ node }: HasNode): string {
+  const isSilent = node?.state === NodeState.READY && node.description?.engineReady === false;
+  return isSilent ? " (Docker not answering)" : "";
+}

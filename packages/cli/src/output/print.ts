@@ -1,0 +1,26 @@
+import type { Cli } from "../cli.js";
+import { type Column, formatTable } from "./table.js";
+
+export interface Listing<Row> {
+  readonly rows: readonly Row[];
+  readonly columns: readonly Column<Row>[];
+  readonly id: (row: Row) => string;
+  readonly json: (row: Row) => unknown;
+}
+
+export interface ListingOptions {
+  readonly output?: string;
+  readonly quiet?: boolean;
+}
+
+/** Prints a list as the options want it: a table, ids alone, or JSON. */
+export function printListing<Row>(cli: Cli, listing: Listing<Row>, options: ListingOptions): void {
+  const { rows, columns, id, json } = listing;
+  if (options.output === "json") printJson(cli, rows.map(json));
+  else if (options.quiet) cli.stdout.write(rows.map((row) => `${id(row)}\n`).join(""));
+  else cli.stdout.write(formatTable(columns, rows));
+}
+
+export function printJson(cli: Cli, value: unknown): void {
+  cli.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
+}

@@ -1,0 +1,14 @@
+import { styleText } from "node:util";
+import type { Cli, Terminal } from "../cli.js";
+
+export type Style = "red" | "green" | "yellow" | "cyan" | "dim" | "bold";
+
+/** Colours text for a terminal that shows colours; https://no-color.org is honoured. */
+export function styled(cli: Cli, terminal: Terminal, style: Style, text: string): string {
+  return hasColours(cli, terminal) ? styleText(style, text) : text;
+}
+
+function hasColours({ env }: Cli, terminal: Terminal): boolean {
+  const refused = (env.NO_COLOR ?? "") !== "" || env.TERM === "dumb";
+  return terminal.isTty && !refused;
+}

@@ -1,0 +1,174 @@
+import {
+  DesiredState,
+  Health,
+  type NodeSummary,
+  PortSpec_Mode,
+  type ServiceSummary,
+  type Task,
+  TaskState,
+} from "@berth/proto";
+import type { FilterTable } from "../commands/filters.js";
+import { ago } from "./human.js";
+import type { Listing } from "./print.js";
+import { imageOf, serviceId, shortId } from "./services.js";
+import { oneLine, truncate } from "./table.js";
+import { capitalised, desiredStateWord, healthWord, protocolWord, taskStateWord } from "./words.js";
+
+const MAX_ERROR_WIDTH = 40;
+
+/** A task with what a person wants to see instead of ids. */
+export interface TaskRow {
+  readonly task: Task;
+  /** Empty when another version of the service runs now. */
+  readonly image: string;
+  /** Hostname; empty while it has no node. */
+  readonly node: string;
+  /** Ports that answer on the node itself. */
+  readonly ports: string;
+  /** A newer task has its slot. */
+  readonly isOld: boolean;
+}
+
+export interface TaskListingOptions {
+  readonly nowMs: number;
+  readonly noTrunc?: boolean;
+  readonly noResolve?: boolean;
+}
+
+export interface TaskSources {
+  readonly tasks: readonly Task[];
+  readonly services: readonly ServiceSummary[];
+  readonly nodes: readonly NodeSummary[];
+}
+
+/** Tasks by service and slot, the newest of each slot first. */
+export function taskRows({ tasks, services, nodes }: TaskSources): readonly TaskRow[] {
+  const serviceById = new Map(services.map((summary) => [serviceId(summary), summary]));
+  const hostnames = new Map(nodes.map(({ node }) => [node?.id ?? "", node?.description?.hostname ?? ""]));
+  const seenSlots = new Set<string>();
+  return tasks.toSorted(bySlotThenAge).map((task) => {
+    const slot = `${task.serviceId} ${slotName(task)}`;
+    const isOld = seenSlots.has(slot);
+    seenSlots.add(slot);
+    const service = serviceById.get(task.serviceId);
+    const isCurrent = task.specVersion >= (service?.service?.templateVersion ?? 0);
+    return {
+      task,
+      isOld,
+      image: service !== undefined && isCurrent ? imageOf(service) : "",
+      node: hostnames.get(task.nodeId) || task.nodeId,
+      ports: hostPorts(task, service),
+    };
+  });
+}
+
+/** The columns of `docker service ps`. */
+export function taskListing(rows: readonly TaskRow[], options: TaskListingOptions): Listing<TaskRow> {
+  const { nowMs, noTrunc = false, noResolve = false } = options;
+  return {
+    rows,
+    id: ({ task }) => task.id,
+    json: taskJson,
+    columns: [
+      { title: "ID", cell: ({ task }) => (noTrunc ? task.id : shortId(task.id)) },
+      { title: "NAME", cell: ({ task, isOld }) => `${isOld ? "\\_ " : ""}${displayName(task, noResolve)}` },
+      { title: "IMAGE", cell: ({ image }) => image },
+      { title: "NODE", cell: ({ task, node }) => (noResolve ? task.nodeId : node) },
+      { title: "DESIRED STATE", cell: ({ task }) => capitalised(desiredStateWord(task.desiredState)) },
+      { title: "CURRENT STATE", cell: ({ task }) => currentState(task, nowMs) },
+      {
+        title: "ERROR",
+        cell: ({ task }) => (noTrunc ? problem(task) : truncate(problem(task), MAX_ERROR_WIDTH)),
+      },
+      { title: "PORTS", cell: ({ ports }) => ports },
+    ],
+  };
+}
+
+export const TASK_FILTERS: FilterTable<TaskRow> = {
+  id: ({ task }, value) => task.id.startsWith(value),
+  name: ({ task }, value) => `${task.serviceName}.${slotName(task)}`.includes(value),
+  node: ({ task, node }, value) => task.nodeId.startsWith(value) || node === value,
+  "desired-state": ({ task }, value) =>
+    desiredStateWord(task.desiredState) === value ||
+    (value === "shutdown" && task.desiredState === DesiredState.REMOVE),
+};
+
+function taskJson({ task, image, node }: TaskRow): unknown {
+  const { status } = task;
+  return {
+    id: task.id,
+    name: `${task.serviceName}.${slotName(task)}`,
+    service: task.serviceName,
+    serviceId: task.serviceId,
+    stack: task.stack,
+    slot: task.slot,
+    image,
+    node,
+    nodeId: task.nodeId,
+    desiredState: desiredStateWord(task.desiredState),
+    state: taskStateWord(status?.state ?? TaskState.UNSPECIFIED),
+    health: healthWord(status?.health ?? Health.UNSPECIFIED),
+    message: status?.message ?? "",
+    sinceMs: status?.sinceMs ?? 0,
+    exitCode: status?.exitCode ?? null,
+    containerId: status?.containerId ?? "",
+    restarts: task.restarts,
+    version: task.specVersion,
+    ports: (status?.ports ?? []).map(({ protocol, target, hostPort }) => ({
+      target,
+      hostPort,
+      protocol: protocolWord(protocol),
+    })),
+  };
+}
+
+function slotName({ slot, nodeId }: Task): string {
+  return slot === 0 ? nodeId : String(slot);
+}
+
+function displayName(task: Task, noResolve: boolean): string {
+  return `${noResolve ? task.serviceId : task.serviceName}.${slotName(task)}`;
+}
+
+function currentState({ status }: Task, nowMs: number): string {
+  const state = status?.state ?? TaskState.UNSPECIFIED;
+  const unhealthy = state === TaskState.RUNNING && status?.health === Health.UNHEALTHY ? " (unhealthy)" : "";
+  const when =
+    status === undefined || status.sinceMs === 0 ? "" : ` ${ago(status.sinceMs, nowMs).toLowerCase()}`;
+  return `${capitalised(taskStateWord(state))}${unhealthy}${when}`;
+}
+
+/** What is wrong with a task; nothing while all is well. */
+function problem({ status }: Task): string {
+  const state = status?.state ?? TaskState.UNSPECIFIED;
+  const isWell =
+    state >= TaskState.ASSIGNED && state <= TaskState.RUNNING && status?.health !== Health.UNHEALTHY;
+  const ended = state === TaskState.COMPLETE || state === TaskState.SHUTDOWN;
+  if (status === undefined || isWell || ended) return "";
+  return status.message === "" && status.exitCode !== undefined
+    ? `exit code ${status.exitCode}`
+    : oneLine(status.message);
+}
+
+function hostPorts({ status }: Task, service: ServiceSummary | undefined): string {
+  const direct = new Set(
+    (service?.service?.spec?.ports ?? [])
+      .filter(({ mode }) => mode === PortSpec_Mode.HOST)
+      .map(({ protocol, target }) => `${target}/${protocolWord(protocol)}`),
+  );
+  return (status?.ports ?? [])
+    .map(({ protocol, target, hostPort }) => ({ inside: `${target}/${protocolWord(protocol)}`, hostPort }))
+    .filter(({ inside }) => direct.has(inside))
+    .map(({ inside, hostPort }) => `*:${hostPort}->${inside}`)
+    .join(", ");
+}
+
+function bySlotThenAge(a: Task, b: Task): number {
+  return (
+    a.serviceName.localeCompare(b.serviceName) ||
+    a.slot - b.slot ||
+    a.nodeId.localeCompare(b.nodeId) * Number(a.slot === 0) ||
+    b.createdAtMs - a.createdAtMs
+  );
+}

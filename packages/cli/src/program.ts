@@ -1,0 +1,37 @@
+import { Command, Option } from "commander";
+import type { Cli } from "./cli.js";
+import { addNodeCommands } from "./commands/node-commands.js";
+import { addOtherCommands } from "./commands/other-commands.js";
+import { addServiceCommands } from "./commands/service-commands.js";
+import { addStackCommands } from "./commands/stack-commands.js";
+
+/** Programs of the other packages that `berth` starts; each reads its own command line. */
+export const DAEMONS = {
+  server: "Run a control-plane server",
+  agent: "Run the agent of a Docker host",
+} as const;
+
+/** The grammar of the command line. Loads nothing else: what a command does is loaded when it runs. */
+export function createProgram(cli: Cli): Command {
+  const program = new Command("berth")
+    .description("Deploys Compose stacks over many Docker hosts and keeps them running when hosts die")
+    .addOption(
+      new Option("-s, --server <host:port>", "the server to talk to (BERTH_SERVER; default: the context's)"),
+    )
+    .addOption(
+      new Option("-o, --output <format>", "how to print").choices(["table", "json"]).default("table"),
+    )
+    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+    .configureOutput({
+      writeOut: (text) => cli.stdout.write(text),
+      writeErr: (text) => cli.stderr.write(text),
+    })
+    .showSuggestionAfterError()
+    .exitOverride();
+  addStackCommands(program, cli);
+  addServiceCommands(program, cli);
+  addNodeCommands(program, cli);
+  addOtherCommands(program, cli);
+  for (const [name, description] of Object.entries(DAEMONS)) program.command(name).description(description);
+  return program;
+}

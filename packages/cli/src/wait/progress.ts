@@ -1,0 +1,101 @@
+import { type Task, TaskState, type WatchedService, type WatchServicesResponse } from "@berth/proto";
+
+/** What a wait knows of the services that it waits for. Never changed: each message makes a new one. */
+export interface Progress {
+  readonly services: ReadonlyMap<string, ServiceProgress>;
+  /** Since when nothing was left to do; undefined while there is something. */
+  readonly settledSinceMs: number | undefined;
+  /** Since when some slot has failed too often; undefined while none has. */
+  readonly hopelessSinceMs: number | undefined;
+}
+
+export interface ServiceProgress {
+  readonly id: string;
+  readonly name: string;
+  /** Undefined until the first word of it. */
+  readonly watched: WatchedService | undefined;
+  /** Ids of the tasks of each slot that failed while we watched. */
+  readonly failures: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+export interface AwaitedService {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** A slot that failed this often will not run by itself: something about it is wrong. */
+export const MAX_SLOT_FAILURES = 3;
+
+const FAILED_STATES: readonly TaskState[] = [TaskState.FAILED, TaskState.REJECTED];
+
+export function startProgress(services: readonly AwaitedService[]): Progress {
+  return {
+    services: new Map(
+      services.map(({ id, name }) => [id, { id, name, watched: undefined, failures: new Map() }]),
+    ),
+    settledSinceMs: undefined,
+    hopelessSinceMs: undefined,
+  };
+}
+
+/** Takes over a message of the server. Services that it does not name stay as they were. */
+export function advance(progress: Progress, message: WatchServicesResponse, nowMs: number): Progress {
+  const services = new Map(progress.services);
+  for (const watched of message.services) {
+    const service = services.get(watched.serviceId);
+    if (service !== undefined) services.set(service.id, advanceService(service, watched));
+  }
+  const all = [...services.values()];
+  const settled = all.every(isSettled);
+  const hopeless = all.some((service) => !isSettled(service) && hopelessSlots(service).length > 0);
+  return {
+    services,
+    settledSinceMs: settled ? (progress.settledSinceMs ?? nowMs) : undefined,
+    hopelessSinceMs: hopeless ? (progress.hopelessSinceMs ?? nowMs) : undefined,
+  };
+}
+
+export function isSettled({ watched }: ServiceProgress): boolean {
+  return watched !== undefined && (watched.removed || watched.summary?.converged === true);
+}
+
+/** The newest tasks of the slots that failed too often. */
+export function hopelessSlots(service: ServiceProgress): readonly Task[] {
+  return currentTasks(service).filter((task) => failureCount(service, task) >= MAX_SLOT_FAILURES);
+}
+
+/** Failures of a task's slot: those seen, or those that the server counted before we looked. */
+export function failureCount({ failures }: ServiceProgress, task: Task): number {
+  const seen = failures.get(slotKey(task))?.size ?? 0;
+  return Math.max(seen, task.restarts + (isFailed(task) ? 1 : 0));
+}
+
+/** Tasks of the version that is to run: what stops or is outdated says nothing about it. */
+export function currentTasks({ watched }: ServiceProgress): readonly Task[] {
+  const since = watched?.summary?.service?.templateVersion ?? 0;
+  return watched?.tasks.filter((task) => task.specVersion >= since) ?? [];
+}
+
+export function stateOf(task: Task): TaskState {
+  return task.status?.state ?? TaskState.UNSPECIFIED;
+}
+
+export function isFailed(task: Task): boolean {
+  return FAILED_STATES.includes(stateOf(task));
+}
+
+function advanceService(service: ServiceProgress, watched: WatchedService): ServiceProgress {
+  const next = { ...service, watched };
+  const failures = new Map(service.failures);
+  for (const task of currentTasks(next)) {
+    if (!isFailed(task)) continue;
+    const key = slotKey(task);
+    failures.set(key, new Set(failures.get(key)).add(task.id));
+  }
+  return { ...next, failures };
+}
+
+/** A task of a global service has no slot: its node is its slot. */
+function slotKey({ slot, nodeId }: Task): string {
+  return slot === 0 ? nodeId : String(slot);
+}

@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { BerthError } from "@berth/proto";
+import { type Cli, InterruptedError } from "../cli.js";
+import type { ControlClient } from "../client.js";
+import { decide } from "./decide.js";
+import { explainUnsettled } from "./explain.js";
+import { type AwaitedService, advance, type Progress, startProgress } from "./progress.js";
+import type { ProgressPrinter } from "./progress-printer.js";
+import { watchServices } from "./watch.js";
+
+export interface WaitOptions {
+  readonly services: readonly AwaitedService[];
+  readonly timeoutMs: number;
+  readonly printer: ProgressPrinter;
+  /** What goes on when the user stops waiting: `The deploy of shop goes on`. */
+  readonly goesOn: string;
+}
+
+/**
+ * Waits until the services are as they should be, showing how far they are.
+ * @throws BerthError BERTH_TASK_FAILED when tasks fail again and again, BERTH_NOT_CONVERGED at the timeout;
+ * InterruptedError when the user stops waiting.
+ */
+export async function waitForServices(
+  cli: Cli,
+  client: ControlClient,
+  options: WaitOptions,
+): Promise<Progress> {
+  const deadlineMs = cli.now() + options.timeoutMs;
+  const over = new AbortController();
+  const signal = AbortSignal.any([cli.signal, over.signal]);
+  const ids = options.services.map(({ id }) => id);
+  const onLost = (reason: string): void => options.printer.note(`Connection lost, trying again: ${reason}`);
+  const messages = watchServices(client, ids, { signal, onLost });
+  let progress = startProgress(options.services);
+  let next = messages.next();
+  try {
+    for (;;) {
+      const verdict = decide(progress, cli.now());
+      if (verdict.kind === "done") return progress;
+      if (verdict.kind === "hopeless") throw failed(progress);
+      if (cli.now() >= deadlineMs) throw notConverged(progress, options.timeoutMs);
+      const wakeAtMs = Math.min(deadlineMs, verdict.untilMs ?? deadlineMs);
+      const message = await nextOrTimer(next, { ms: Math.max(0, wakeAtMs - cli.now()), signal });
+      if (message === undefined) continue;
+      if (message.done) throw new Error("the watch ended");
+      progress = advance(progress, message.value, cli.now());
+      options.printer.show(progress);
+      next = messages.next();
+    }
+  } catch (error) {
+    if (!cli.signal.aborted) throw error;
+    throw new InterruptedError(
+      `Stopped waiting. ${options.goesOn}: berth stack ps and berth service ps show how far it is.`,
+    );
+  } finally {
+    options.printer.finish(progress);
+    over.abort();
+    // What was asked for last ends with an abort that nobody waits for.
+    next.catch(() => {});
+  }
+}
+
+/** What the promise gives, or undefined when the time is up first. */
+async function nextOrTimer<T>(
+  next: Promise<T>,
+  { ms, signal }: { ms: number; signal: AbortSignal },
+): Promise<T | undefined> {
+  const timer = new AbortController();
+  const timeUp = sleep(ms, undefined, { signal: AbortSignal.any([signal, timer.signal]) });
+  try {
+    return await Promise.race([next, timeUp]);
+  } finally {
+    timer.abort();
+    timeUp.catch(() => {});
+  }
+}
+
+function failed(progress: Progress): BerthError {
+  const lines = ["tasks fail again and again; berth keeps trying, but does not expect them to run:"];
+  return new BerthError({
+    code: "BERTH_TASK_FAILED",
+    message: [
+      ...lines,
+      ...explainUnsettled(progress),
+      "Look at their output with: berth service logs SERVICE",
+    ].join("\n"),
+  });
+}
+
+function notConverged(progress: Progress, timeoutMs: number): BerthError {
+  const head = `not everything runs after ${timeoutMs / 1_000} s; berth goes on with it:`;
+  return new BerthError({
+    code: "BERTH_NOT_CONVERGED",
+    message: [head, ...explainUnsettled(progress)].join("\n"),
+  });
+}
