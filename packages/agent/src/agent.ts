@@ -39,7 +39,7 @@ export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSi
     },
     onEngine: (info) => link.describe(describeNode(identity, info)),
   });
-  for (const { taskId, status } of state.reports) if (status) worker.restore(taskId, status);
+  for (const [taskId, status] of state.statuses) worker.restore(taskId, status);
 
   const opened = await openIngress({
     dataDir: join(config.dataDir, "ingress"),
@@ -71,7 +71,7 @@ export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSi
   const file = new StateFile({
     dataDir: config.dataDir,
     log,
-    collect: () => ({ epoch: obedience.epoch, ingress: obedience.table, reports: outbox.reports() }),
+    collect: () => ({ epoch: obedience.epoch, ingress: obedience.table, statuses: worker.statuses() }),
   });
   const link: LeaderLink = new LeaderLink({
     servers: config.servers,

@@ -7,6 +7,7 @@ import { createLab, type Lab } from "../../../deploy/lab/lab.js";
 import { tearDown } from "../../../deploy/lab/teardown.js";
 import { testLabName } from "../../../deploy/lab/test-lab-name.js";
 import { IMAGE } from "./specs.js";
+import { until } from "./until.js";
 
 const exec = promisify(execFile);
 const APPLETS = [
@@ -61,8 +62,12 @@ export class DockerHost {
   }
 
   async removeContainers(): Promise<void> {
-    const ids = await this.docker("ps", "-aq");
-    if (ids !== "") await this.docker("rm", "-fv", ...ids.split("\n"));
+    // Again when a removal by somebody else is under way.
+    await until("no container is left", async () => {
+      const ids = await this.docker("ps", "-aq");
+      if (ids !== "") await this.docker("rm", "-fv", ...ids.split("\n")).catch(() => {});
+      return ids === "";
+    });
   }
 
   async close(): Promise<void> {

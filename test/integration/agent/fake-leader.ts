@@ -35,7 +35,7 @@ export class FakeLeader {
   epoch = 1;
   /** Set: the server refuses sessions and names this leader. */
   redirectTo: string | undefined;
-  acks = true;
+  servers: string[] = [];
   #session: FakeSession | undefined;
   #server: RpcServer | undefined;
   #sequence = 0;
@@ -115,7 +115,7 @@ export class FakeLeader {
     const open = (hello: Hello): void => {
       this.hellos += 1;
       this.descriptions.push(...(hello.description ? [hello.description] : []));
-      queue.push({ $case: "welcome", value: { epoch: this.epoch, heartbeatMs: 100, servers: [] } });
+      queue.push({ $case: "welcome", value: { epoch: this.epoch, heartbeatMs: 100, servers: this.servers } });
       this.#session = {
         hello,
         send: (message) => {
@@ -162,7 +162,7 @@ export class FakeLeader {
       this.reports.set(report.taskId, report);
       this.history.push(report);
     }
-    if (this.acks) queue.push({ $case: "statusesAck", value: { batch: message.value.batch } });
+    queue.push({ $case: "statusesAck", value: { batch: message.value.batch } });
     wake();
   }
 }

@@ -87,6 +87,13 @@ export class Worker {
     for (const taskId of this.#records.keys()) if (!wanted.has(taskId)) this.#unassign(taskId);
   }
 
+  /** The status of every task known, to be restored after a restart. */
+  statuses(): ReadonlyMap<string, TaskStatus> {
+    const statuses = new Map<string, TaskStatus>();
+    for (const { taskId, status } of this.#records.values()) if (status) statuses.set(taskId, status);
+    return statuses;
+  }
+
   /** The task's container as it was last seen. */
   containerOf(taskId: string): ObservedContainer | undefined {
     const containers = this.#records.get(taskId)?.containers.values();
@@ -255,19 +262,17 @@ export class Worker {
       });
   }
 
-  #report(record: TaskRecord, decision: Reconciled): void {
-    const { taskId, assignment } = record;
-    const isGone = decision.isGone ?? false;
-    const isNew = !sameStatus(record.status, decision.status);
-    record.status = decision.status;
-    if (isNew && decision.status) this.#logStatus(record, decision.status);
+  #report(record: TaskRecord, { status, isGone = false }: Reconciled): void {
+    const { taskId, assignment, reported } = record;
+    if (status !== undefined && !sameStatus(record.status, status)) this.#logStatus(record, status);
+    record.status = status;
     if (assignment === undefined) {
       if (isGone) this.#forget(record);
       return;
     }
-    if (!isNew && isGone === (record.reported?.removed ?? false)) return;
-    const { serviceId } = assignment.task;
-    record.reported = { taskId, serviceId, status: decision.status, removed: isGone };
+    const isKnown = sameStatus(reported?.status, status) && isGone === (reported?.removed ?? false);
+    if (isKnown) return;
+    record.reported = { taskId, serviceId: assignment.task.serviceId, status, removed: isGone };
     this.#options.onReport(record.reported);
   }
 

@@ -23,11 +23,6 @@ export class Outbox {
     return this.#unsent.size > 0;
   }
 
-  /** The latest of every task, acknowledged or not. */
-  reports(): ReportedTask[] {
-    return [...this.#entries.values()].map(({ report }) => report);
-  }
-
   put(report: ReportedTask): void {
     this.#entries.set(report.taskId, { report, batch: 0, isAcked: false });
     this.#unsent.add(report.taskId);

@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { Assignments, type IngressEntry, ReportedTask } from "@berth/proto";
+import { Assignments, type IngressEntry, TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
-import { fieldOf, listOf, numberOf } from "../core/json.js";
+import { entriesOf, fieldOf, numberOf } from "../core/json.js";
 import { atomicWrite } from "./atomic-write.js";
 import { readIfThere } from "./node-id.js";
 
@@ -15,10 +15,10 @@ export interface AgentState {
   /** The last table: served until a leader sends another. */
   readonly ingress: readonly IngressEntry[];
   /** What was last said of each task: a task that has ended does not start again. */
-  readonly reports: readonly ReportedTask[];
+  readonly statuses: ReadonlyMap<string, TaskStatus>;
 }
 
-const BLANK: AgentState = { epoch: 0, ingress: [], reports: [] };
+const BLANK: AgentState = { epoch: 0, ingress: [], statuses: new Map() };
 
 /** The agent's memory on disk. Losing it costs nothing that a complete set of assignments does not bring back. */
 export class StateFile {
@@ -67,15 +67,18 @@ export async function readState(dataDir: string, log: Logger): Promise<AgentStat
   }
 }
 
-function toJson({ epoch, ingress, reports }: AgentState): object {
+function toJson({ epoch, ingress, statuses }: AgentState): object {
   const table = Assignments.toJSON(Assignments.fromPartial({ ingress: [...ingress] }));
-  return { epoch, table, reports: reports.map((report) => ReportedTask.toJSON(report)) };
+  const tasks = [...statuses].map(([taskId, status]) => [taskId, TaskStatus.toJSON(status)]);
+  return { epoch, table, tasks: Object.fromEntries(tasks) };
 }
 
 function fromJson(json: unknown): AgentState {
   return {
     epoch: numberOf(fieldOf(json, "epoch")),
     ingress: Assignments.fromJSON(fieldOf(json, "table")).ingress,
-    reports: listOf(fieldOf(json, "reports")).map((report) => ReportedTask.fromJSON(report)),
+    statuses: new Map(
+      entriesOf(fieldOf(json, "tasks")).map(([id, status]) => [id, TaskStatus.fromJSON(status)]),
+    ),
   };
 }
