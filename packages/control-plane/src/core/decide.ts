@@ -1,9 +1,9 @@
-import { DesiredState, type Task } from "@berth/proto";
+import { assertNever, DesiredState, type Task } from "@berth/proto";
 import { dismiss } from "./departures.js";
 import type { ClusterView, ServiceView } from "./model.js";
 import type { Action } from "./plan.js";
 import { type Problem, problemOf } from "./problems.js";
-import { nextBatch } from "./rollout.js";
+import { type Batch, nextBatch } from "./rollout.js";
 import type { Fill, Seats } from "./seating.js";
 import { decideSlot, type SlotDecision, type SlotStep } from "./slot-step.js";
 import type { Wanted } from "./wanted.js";
@@ -25,70 +25,97 @@ export interface DecideContext {
   readonly now: number;
 }
 
+/** Asks each slot what it needs, and the rollout what may be replaced now. */
 export function decide(view: ServiceView, wanted: Wanted, context: DecideContext): Decisions {
   const { service, spec } = view;
-  const { now, startFirst, cluster } = context;
   const { version, templateVersion } = service;
+  const { now, startFirst, cluster } = context;
   const slotContext = { spec, version, templateVersion, startFirst, nodes: cluster.nodes, now };
   const decisions = wanted.keep.map((slot) => decideSlot(slot, slotContext));
   const batch = nextBatch(decisions, { spec, templateVersion, now });
-  const replaced = new Set(batch.decisions);
-
+  const chosen = new Set(batch.decisions);
+  const moves = decisions.map((decision) => moveOf(decision, { chosen: chosen.has(decision), startFirst }));
+  const stop = (tasks: readonly Task[], reason: string): readonly Action[] =>
+    tasks.flatMap((task) => dismiss(task, { desired: DesiredState.SHUTDOWN, reason, nodes: cluster.nodes }));
   const stale = wanted.unbound.filter((task) => task.specVersion !== version);
-  const pending = wanted.unbound.filter((task) => task.specVersion === version);
-  const fills: Fill[] = [];
-  const departures = stale.flatMap((task) => stop(task, "its spec has changed", context));
-  const staying: Task[] = [];
-  const dueMs = batch.atMs === undefined ? [] : [batch.atMs];
-  const problems: Problem[] =
-    batch.heldBy === undefined ? [] : [{ why: `the update waits for ${batch.heldBy}` }];
+  const waiting = wanted.unbound.filter((task) => task.specVersion === version);
+  return {
+    seats: {
+      pending: [...moves.flatMap((move) => (move.kind === "seat" ? [move.task] : [])), ...waiting],
+      fills: [
+        ...moves.flatMap((move) => (move.kind === "fill" ? [move.fill] : [])),
+        ...wanted.fresh.map((ref) => ({ ref, restarts: 0 })),
+      ],
+    },
+    departures: [
+      ...stop(stale, "its spec has changed"),
+      ...decisions.flatMap(({ superfluous }) => stop(superfluous, "another takes its place")),
+      ...moves.flatMap((move) => (move.kind === "clear" ? stop(move.tasks, move.reason) : [])),
+    ],
+    staying: moves.flatMap((move) => (move.kind === "stay" ? [move.task] : [])),
+    dueMs: [
+      ...decisions.flatMap(({ step }) => dueOf(step)),
+      ...(batch.atMs === undefined ? [] : [batch.atMs]),
+    ],
+    problems: [...updateProblem(batch), ...decisions.flatMap(({ slot, step }) => problemOf(slot, step))],
+  };
+}
 
-  for (const decision of decisions) {
-    const { slot, step } = decision;
-    departures.push(...decision.superfluous.flatMap((task) => stop(task, "not needed any more", context)));
-    const chosen = replaced.has(decision);
-    const restarts = restartsOfNew(step, { chosen, startFirst });
-    if (restarts !== undefined) fills.push({ ref: slot, restarts });
-    else if (chosen && !startFirst)
-      departures.push(...slot.active.flatMap((task) => replace(task, step, context)));
-    else staying.push(...stayingTask(decision));
-    if (step.kind === "pending") pending.push(step.task);
-    const atMs = dueOf(step);
-    if (atMs !== undefined) dueMs.push(atMs);
-    const problem = problemOf(slot, step);
-    if (problem !== undefined) problems.push(problem);
+/** What becomes of a slot in this plan. */
+type Move =
+  | { readonly kind: "none" }
+  | { readonly kind: "stay"; readonly task: Task }
+  | { readonly kind: "seat"; readonly task: Task }
+  | { readonly kind: "fill"; readonly fill: Fill }
+  | { readonly kind: "clear"; readonly tasks: readonly Task[]; readonly reason: string };
+
+interface Permission {
+  /** The rollout lets the slot be replaced now. */
+  readonly chosen: boolean;
+  readonly startFirst: boolean;
+}
+
+/**
+ * A slot that looks for a node for its new task stays nowhere, though its old task still runs: spreading is to look
+ * at where tasks will be, not where they were.
+ */
+function moveOf({ slot, step, superfluous }: SlotDecision, { chosen, startFirst }: Permission): Move {
+  switch (step.kind) {
+    case "fill":
+      return { kind: "fill", fill: { ref: slot, restarts: step.restarts } };
+    case "pending":
+      return { kind: "seat", task: step.task };
+    case "replace": {
+      if (!chosen) return stay(slot.active, superfluous);
+      if (!startFirst) return { kind: "clear", tasks: slot.active, reason: REPLACED[step.because] };
+      if (step.trial.kind === "held") return stay(slot.active, superfluous);
+      const restarts = step.trial.kind === "retry" ? step.trial.restarts : 0;
+      return { kind: "fill", fill: { ref: slot, restarts } };
+    }
+    case "settled":
+    case "unready":
+      return stay(slot.active, superfluous);
+    case "wait":
+    case "given-up":
+      return { kind: "none" };
+    default:
+      return assertNever(step);
   }
-  for (const ref of wanted.fresh) fills.push({ ref, restarts: 0 });
-  return { seats: { pending, fills }, departures, staying, dueMs, problems };
 }
 
-/** The restart count of the task to be made for a slot now; undefined when none is. */
-function restartsOfNew(
-  step: SlotStep,
-  { chosen, startFirst }: { readonly chosen: boolean; readonly startFirst: boolean },
-): number | undefined {
-  if (step.kind === "fill") return step.restarts;
-  if (step.kind !== "replace" || !chosen || !startFirst) return undefined;
-  if (step.trial.kind === "held") return undefined;
-  return step.trial.kind === "retry" ? step.trial.restarts : 0;
+const REPLACED = { outdated: "a newer version replaces it", drained: "its node is drained" } as const;
+
+function stay(active: readonly Task[], superfluous: readonly Task[]): Move {
+  const task = active.find((one) => !superfluous.includes(one));
+  return task === undefined ? { kind: "none" } : { kind: "stay", task };
 }
 
-function dueOf(step: SlotStep): number | undefined {
-  if (step.kind === "wait") return step.atMs;
-  return step.kind === "replace" && step.trial.kind === "held" ? step.trial.atMs : undefined;
+function dueOf(step: SlotStep): readonly number[] {
+  if (step.kind === "wait") return step.atMs === undefined ? [] : [step.atMs];
+  if (step.kind !== "replace" || step.trial.kind !== "held") return [];
+  return step.trial.atMs === undefined ? [] : [step.trial.atMs];
 }
 
-/** A slot that looks for a node for a new task stays nowhere, even while its old task still runs. */
-function stayingTask({ slot, step, superfluous }: SlotDecision): readonly Task[] {
-  if (step.kind === "pending") return [];
-  return slot.active.filter((task) => !superfluous.includes(task)).slice(0, 1);
-}
-
-function replace(task: Task, step: SlotStep, context: DecideContext): readonly Action[] {
-  const drained = step.kind === "replace" && step.because === "drained";
-  return stop(task, drained ? "its node is drained" : "a newer version replaces it", context);
-}
-
-function stop(task: Task, reason: string, { cluster }: DecideContext): readonly Action[] {
-  return dismiss(task, { desired: DesiredState.SHUTDOWN, reason, nodes: cluster.nodes });
+function updateProblem({ heldBy }: Batch): readonly Problem[] {
+  return heldBy === undefined ? [] : [{ why: `the update waits for ${heldBy}` }];
 }

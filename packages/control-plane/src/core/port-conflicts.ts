@@ -51,24 +51,30 @@ export function pickPorts(
   spec: ServiceSpec,
   { previous, claimsOn }: { readonly previous: ServiceSpec | undefined; readonly claimsOn: ClaimLookup },
 ): PickedPorts {
-  const mine = new Set(spec.ports.map((port) => `${port.protocol}/${port.published}`));
+  const mine = new Set(spec.ports.map(claimKey));
+  let next = FIRST_PICKED_PORT;
+  const pick = (port: PortSpec): PortSpec | undefined => {
+    const before = pickedBefore(port, previous);
+    if (before !== undefined && !mine.has(claimKey({ ...port, published: before }))) {
+      return { ...port, published: before };
+    }
+    for (; next <= LAST_PICKED_PORT; next += 1) {
+      const picked = { ...port, published: next };
+      if (!mine.has(claimKey(picked)) && claimsOn(port.protocol, next).length === 0) return picked;
+    }
+    return undefined;
+  };
   const ports: PortSpec[] = [];
   for (const [index, port] of spec.ports.entries()) {
-    if (port.published !== 0 || isHostMode(port)) {
-      ports.push(port);
-      continue;
-    }
-    const isFree = (published: number): boolean =>
-      !mine.has(`${port.protocol}/${published}`) && claimsOn(port.protocol, published).length === 0;
-    const before = pickedBefore(port, previous);
-    const published =
-      before !== undefined && !mine.has(`${port.protocol}/${before}`) ? before : firstFree(isFree);
-    if (published === undefined) return exhausted(index);
-    mine.add(`${port.protocol}/${published}`);
-    ports.push({ ...port, published });
+    const numbered = port.published !== 0 || isHostMode(port) ? port : pick(port);
+    if (numbered === undefined) return exhausted(index);
+    mine.add(claimKey(numbered));
+    ports.push(numbered);
   }
   return { kind: "picked", spec: { ...spec, ports } };
 }
+
+const claimKey = (port: PortSpec): string => `${port.protocol}/${port.published}`;
 
 function pickedBefore(port: PortSpec, previous: ServiceSpec | undefined): number | undefined {
   return previous?.ports.find(
@@ -80,13 +86,6 @@ function pickedBefore(port: PortSpec, previous: ServiceSpec | undefined): number
       old.published >= FIRST_PICKED_PORT &&
       old.published <= LAST_PICKED_PORT,
   )?.published;
-}
-
-function firstFree(isFree: (published: number) => boolean): number | undefined {
-  for (let published = FIRST_PICKED_PORT; published <= LAST_PICKED_PORT; published += 1) {
-    if (isFree(published)) return published;
-  }
-  return undefined;
 }
 
 function exhausted(index: number): PickedPorts {

@@ -8,17 +8,17 @@ export interface Problem {
   readonly slot?: Slot;
 }
 
-export function problemOf(slot: Slot, step: SlotStep): Problem | undefined {
+export function problemOf(slot: Slot, step: SlotStep): readonly Problem[] {
   switch (step.kind) {
     case "wait":
     case "given-up":
-      return { why: step.why, slot };
+      return [{ why: step.why, slot }];
     case "replace":
       return step.trial.kind === "held"
-        ? { why: `its replacement is held up: ${step.trial.why}`, slot }
-        : undefined;
+        ? [{ why: `its replacement is held up: ${step.trial.why}`, slot }]
+        : [];
     default:
-      return undefined;
+      return [];
   }
 }
 

@@ -332,5 +332,39 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
   });
 });
 
+describe("an update", () => {
+  it("leaves a balanced service balanced, and every slot on the new version", () => {
+    const size = fc.integer({ min: 1, max: 12 });
+    const order = fc.constantFrom(STOP_FIRST, START_FIRST);
+    fc.assert(
+      fc.property(
+        size,
+        fc.integer({ min: 1, max: 5 }),
+        fc.nat(3),
+        order,
+        (replicas, nodes, parallelism, how) => {
+          const made = buildSpec({
+            mode: { $case: "replicated", value: { replicas } },
+            update: { parallelism, order: how },
+          });
+          const world = new World({ spec: made, nodes: worldNodes(nodes) });
+          world.comeToRest();
+          happen(world, { kind: "update" });
+          world.comeToRest();
+          expect(world.live().every((task) => task.specVersion === 2 && runsWell(task))).toBe(true);
+          expectBalanced(world);
+        },
+      ),
+    );
+  });
+});
+
+function expectBalanced(world: World): void {
+  const counts = [...world.nodes.keys()].map(
+    (id) => world.live().filter((task) => task.nodeId === id).length,
+  );
+  expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1);
+}
+
 const keyOf = (action: Action): string =>
   action.kind === "remove-service" ? "" : `${action.task.id}/${action.kind}`;

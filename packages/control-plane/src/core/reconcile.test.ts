@@ -1,4 +1,12 @@
-import { Availability, DesiredState, NodeState, TaskState, UpdateConfig_Order } from "@berth/proto";
+import {
+  Availability,
+  DesiredState,
+  Health,
+  NodeState,
+  RestartPolicy_Condition,
+  type Task,
+  TaskState,
+} from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import type { ServiceView } from "./model.js";
 import { describe as lineFor, type Plan } from "./plan.js";
@@ -24,7 +32,6 @@ function planFor(view: Partial<ServiceView>, nodes = NODES): Plan {
 
 const lines = (plan: Plan): readonly string[] => plan.actions.map(lineFor);
 const replicas = (count: number) => ({ $case: "replicated", value: { replicas: count } }) as const;
-const outdatedService = buildService({ version: 2, templateVersion: 2 });
 
 describe("reconcile() of a replicated service", () => {
   it("spreads new tasks over the nodes", () => {
@@ -60,28 +67,172 @@ describe("reconcile() of a replicated service", () => {
     ]);
   });
 
-  it("stops an outdated task and makes its successor only after the stop is confirmed", () => {
-    const task = buildTask();
-    expect(lines(planFor({ service: outdatedService, tasks: [task] }))).toEqual([
-      "stop task t1 (shop_web.1): a newer version replaces it",
+  it("leaves a paused node's tasks alone and gives it none", () => {
+    const nodes = [buildNode({ id: "n1", availability: Availability.PAUSE }), buildNode({ id: "n2" })];
+    const spec = buildSpec({ mode: replicas(3) });
+    expect(lines(planFor({ spec, tasks: [buildTask()] }, nodes))).toEqual([
+      "create task a1 (shop_web.2) on node n2",
+      "create task a2 (shop_web.3) on node n2",
     ]);
-    const stopping = { ...task, desiredState: DesiredState.SHUTDOWN };
-    expect(lines(planFor({ service: outdatedService, tasks: [stopping] }))).toEqual([]);
-    const stopped = buildTask({ ...stopping, status: { state: TaskState.SHUTDOWN } });
-    expect(lines(planFor({ service: outdatedService, tasks: [stopped] }))).toEqual([
+  });
+
+  it("scales down what runs nothing or badly first, then on the fullest node, highest slot first", () => {
+    const on = (slot: number, nodeId: string, over = {}): Task =>
+      buildTask({ id: `t${slot}`, slot, nodeId, ...over });
+    const unhealthy = { status: { state: TaskState.RUNNING, health: Health.UNHEALTHY } };
+    const waiting = { status: { state: TaskState.NEW } };
+    const tasks = [
+      on(1, "n1"),
+      on(2, "n2"),
+      on(3, "n1"),
+      on(4, "n3"),
+      on(5, "n2", unhealthy),
+      on(6, "", waiting),
+    ];
+    const downTo = (count: number): readonly string[] =>
+      planFor({ spec: buildSpec({ mode: replicas(count) }), tasks }).actions.flatMap((action) =>
+        action.kind === "remove-service" ? [] : [action.task.id],
+      );
+    expect(downTo(5)).toEqual(["t6"]);
+    expect(downTo(4)).toEqual(["t6", "t5"]);
+    expect(downTo(3).toSorted()).toEqual(["t3", "t5", "t6"]);
+    expect(downTo(2).toSorted()).toEqual(["t3", "t4", "t5", "t6"]);
+  });
+
+  it("does not use a slot number again while its former task has not stopped", () => {
+    const leaving = buildTask({ desiredState: DesiredState.REMOVE });
+    expect(lines(planFor({ tasks: [leaving] }))).toEqual(["create task a1 (shop_web.2) on node n2"]);
+  });
+
+  it("restarts what failed, later each time, and says until when it waits", () => {
+    const failed = (restarts: number): Task =>
+      buildTask({ restarts, status: { state: TaskState.FAILED, sinceMs: NOW, message: "exit code 1" } });
+    const first = planFor({ tasks: [failed(0)] });
+    expect(first.actions).toMatchObject([{ kind: "create-task", task: { slot: 1, restarts: 1 } }]);
+    const later = planFor({ tasks: [failed(5)] });
+    expect(later.actions).toEqual([]);
+    expect(later.requeueAtMs).toBeGreaterThan(NOW + 10_000);
+    expect(later.problems).toEqual(["slot 1: it restarts after exit code 1"]);
+  });
+
+  it("forgives failures once a task has run well for a minute", () => {
+    const since = (ageMs: number): Task =>
+      buildTask({ restarts: 3, status: { state: TaskState.RUNNING, sinceMs: NOW - ageMs } });
+    expect(planFor({ tasks: [since(59_000)] })).toMatchObject({ actions: [], requeueAtMs: NOW + 1_000 });
+    expect(lines(planFor({ tasks: [since(60_000)] }))).toEqual(["task t1 (shop_web.1) runs well again"]);
+  });
+
+  it("keeps five ended tasks of a slot", () => {
+    const ended = [1, 2, 3, 4, 5, 6, 7].map((at) =>
+      buildTask({ id: `e${at}`, createdAtMs: at, status: { state: TaskState.FAILED } }),
+    );
+    expect(lines(planFor({ tasks: [...ended, buildTask({ createdAtMs: 9 })] }))).toEqual([
+      "remove task e2 (shop_web.1): old history",
+      "remove task e1 (shop_web.1): old history",
+    ]);
+  });
+
+  it("does not write a reason again that has not changed", () => {
+    const spec = buildSpec({ placement: { constraints: ["node.labels.zone == a"] } });
+    const message = "3 nodes do not meet node.labels.zone == a";
+    const waiting = (text: string): Task =>
+      buildTask({ nodeId: "", status: { state: TaskState.NEW, message: text } });
+    expect(planFor({ spec, tasks: [waiting(message)] }).actions).toEqual([]);
+    expect(lines(planFor({ spec, tasks: [waiting("1 node is down")] }))).toEqual([
+      `task t1 (shop_web.1) has no node: ${message}`,
+    ]);
+  });
+
+  it("gives a waiting task its node when there is room", () => {
+    const waiting = buildTask({ nodeId: "", status: { state: TaskState.NEW, message: "no room" } });
+    expect(lines(planFor({ tasks: [waiting] }))).toEqual(["assign task t1 (shop_web.1) to node n1"]);
+  });
+
+  it("replaces a waiting task whose spec has changed, so that the new reservations count", () => {
+    const waiting = buildTask({ nodeId: "", status: { state: TaskState.NEW, message: "no room" } });
+    expect(lines(planFor({ service: buildService({ version: 2 }), tasks: [waiting] }))).toEqual([
+      "forget task t1 (shop_web.1): another takes its place",
       "create task a1 (shop_web.1) on node n1",
     ]);
   });
 
-  it("starts the successor first when asked to, and stops the old task once it runs", () => {
-    const spec = buildSpec({ update: { order: UpdateConfig_Order.START_FIRST } });
-    const old = buildTask();
-    expect(lines(planFor({ service: outdatedService, spec, tasks: [old] }))).toEqual([
-      "create task a1 (shop_web.1) on node n2",
+  it("leaves a completed one-shot alone", () => {
+    const spec = buildSpec({ task: { restart: { condition: RestartPolicy_Condition.NONE } } });
+    const tasks = [buildTask({ status: { state: TaskState.COMPLETE } })];
+    expect(planFor({ spec, tasks })).toEqual({ actions: [], problems: [] });
+  });
+});
+
+describe("reconcile() of a global service", () => {
+  const global = buildSpec({ mode: { $case: "global", value: {} } });
+  const on = (nodeId: string, over = {}): Task => buildTask({ id: `t-${nodeId}`, slot: 0, nodeId, ...over });
+
+  it("runs one task on each node that meets the constraints", () => {
+    const spec = { ...global, placement: { constraints: ["node.hostname != n2"], maxReplicasPerNode: 0 } };
+    expect(lines(planFor({ spec }))).toEqual([
+      "create task a1 (shop_web) on node n1",
+      "create task a2 (shop_web) on node n3",
     ]);
-    const young = buildTask({ id: "t2", nodeId: "n2", specVersion: 2, createdAtMs: 5 });
-    expect(lines(planFor({ service: outdatedService, spec, tasks: [old, young] }))).toEqual([
-      "stop task t1 (shop_web.1): not needed any more",
+  });
+
+  it("has one waiting task for each node without room, and hands it to the first that has", () => {
+    const spec = { ...global, task: buildSpec({ task: { reservations: { memoryBytes: 8 * GIB } } }).task };
+    const small = NODES.map((one) => buildNode({ id: one.id, description: { memoryBytes: GIB } }));
+    const made = planFor({ spec }, small).actions;
+    expect(made).toMatchObject([1, 2, 3].map(() => ({ kind: "create-task", task: { nodeId: "", slot: 0 } })));
+    const waiting = made.flatMap((action) => (action.kind === "create-task" ? [action.task] : []));
+    expect(planFor({ spec, tasks: waiting }, small).actions).toEqual([]);
+    const [first, second] = small;
+    const grown = [first, second, buildNode({ id: "n3" })].flatMap((one) => one ?? []);
+    expect(lines(planFor({ spec, tasks: waiting }, grown))).toEqual([
+      "assign task a1 (shop_web) to node n3",
+      "task a2 (shop_web) has no node: 2 nodes lack 8 GiB of memory",
+      "task a3 (shop_web) has no node: 2 nodes lack 8 GiB of memory",
     ]);
+  });
+
+  it("removes its task from a drained node, and leaves a paused one's", () => {
+    const nodes = [
+      buildNode({ id: "n1", availability: Availability.DRAIN }),
+      buildNode({ id: "n2", availability: Availability.PAUSE }),
+    ];
+    expect(lines(planFor({ spec: global, tasks: [on("n1"), on("n2")] }, nodes))).toEqual([
+      "remove task t-n1 (shop_web): no longer wanted",
+    ]);
+  });
+
+  it("loses the task of a dead node and runs it again when the node is back", () => {
+    const dead = [buildNode({ id: "n1", state: NodeState.DOWN })];
+    expect(lines(planFor({ spec: global, tasks: [on("n1")] }, dead))).toEqual([
+      "task t-n1 (shop_web) is lost: node n1 is down",
+    ]);
+    const lost = on("n1", { status: { state: TaskState.LOST } });
+    expect(planFor({ spec: global, tasks: [lost] }, dead).actions).toEqual([]);
+    expect(lines(planFor({ spec: global, tasks: [lost] }, [buildNode({ id: "n1" })]))).toEqual([
+      "create task a1 (shop_web) on node n1",
+    ]);
+  });
+});
+
+describe("reconcile() of a service that is being removed", () => {
+  const service = buildService({ removing: true });
+
+  it("removes what an agent can remove and forgets the rest", () => {
+    const nodes = [buildNode({ id: "n1" }), buildNode({ id: "n2", state: NodeState.DOWN })];
+    const tasks = [
+      buildTask({ id: "here" }),
+      buildTask({ id: "dead", nodeId: "n2" }),
+      buildTask({ id: "nowhere", nodeId: "", status: { state: TaskState.NEW } }),
+      buildTask({ id: "asked", desiredState: DesiredState.REMOVE }),
+    ];
+    expect(lines(planFor({ service, tasks }, nodes))).toEqual([
+      "remove task here (shop_web.1): its service is removed",
+      "forget task dead (shop_web.1): its service is removed",
+      "forget task nowhere (shop_web.1): its service is removed",
+    ]);
+  });
+
+  it("goes itself when the last task is gone", () => {
+    expect(lines(planFor({ service }))).toEqual(["forget service s1: its last task is gone"]);
   });
 });
