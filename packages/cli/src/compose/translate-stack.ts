@@ -35,7 +35,7 @@ export function translateStack(root: Cursor, project: Project): readonly Service
   const services = servicesOf(fields, root, project);
   const context: StackContext = {
     project,
-    serviceNames: new Set(services.keys()),
+    serviceNames: new Set(keysOf(fields.get("services")?.node)),
     networkNames: new Set(keysOf(fields.get("networks")?.node)),
     volumes: readVolumes(fields.get("volumes"), project),
   };
@@ -97,6 +97,9 @@ function servicesOf(
     if (problem !== undefined) root.diagnostics.error(keyPlace(service), problem);
     else if (isNull(service.node)) root.diagnostics.error(keyPlace(service), "the service has no image");
     else if (isInProfile(service, project)) services.set(name, service);
+  }
+  if (services.size === 0 && !root.diagnostics.hasErrors) {
+    root.diagnostics.error(keyPlace(cursor), "no service is left: all of them need a profile");
   }
   return services;
 }

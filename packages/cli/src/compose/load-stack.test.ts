@@ -1,0 +1,400 @@
+import { isBerthError } from "@berth/proto";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { loadService, loadText } from "../testing/load-text.js";
+
+describe("loadStack", () => {
+  test("turns a stack into specs with stack-scoped names and all defaults", () => {
+    const { specs, messages } = loadText(`
+services:
+  web:
+    image: nginx:1.27
+    command: nginx -g 'daemon off;'
+    environment: { MODE: live, COUNT: 3, DEBUG: true }
+    ports: ["8080:80"]
+    volumes: ["data:/data:ro", "/etc/app:/etc/app"]
+    deploy:
+      replicas: 3
+      placement: { constraints: [node.labels.zone == a], max_replicas_per_node: 1 }
+      resources:
+        limits: { cpus: "0.5", memory: 64M }
+        reservations: { memory: 32M }
+      restart_policy: { condition: on-failure, delay: 2s, max_attempts: 4 }
+      update_config: { parallelism: 2, delay: 1s, order: start-first }
+      labels: { team: shop }
+volumes:
+  data: { driver: local }
+`);
+    expect(messages).toEqual([]);
+    expect(specs).toHaveLength(1);
+    expect(specs[0]).toMatchObject({
+      name: "t_web",
+      stack: "t",
+      labels: { team: "shop" },
+      mode: { $case: "replicated", value: { replicas: 3 } },
+      placement: { constraints: ["node.labels.zone == a"], maxReplicasPerNode: 1 },
+      update: { parallelism: 2, delayMs: 1_000, order: 2 },
+      ports: [{ target: 80, published: 8080, protocol: 1, mode: 1, hostIp: "" }],
+      task: {
+        limits: { nanoCpus: 500_000_000, memoryBytes: 64 << 20 },
+        reservations: { memoryBytes: 32 << 20 },
+        restart: { condition: 2, delayMs: 2_000, maxAttempts: 4 },
+        container: {
+          image: "nginx:1.27",
+          command: { values: ["nginx", "-g", "daemon off;"] },
+          env: ["MODE=live", "COUNT=3", "DEBUG=true"],
+          mounts: [
+            {
+              target: "/data",
+              readOnly: true,
+              kind: { $case: "volume", value: { name: "t_data", driver: "local" } },
+            },
+            {
+              target: "/etc/app",
+              kind: { $case: "bind", value: { source: "/etc/app", createHostPath: true } },
+            },
+          ],
+        },
+      },
+    });
+  });
+
+  test("names every mistake at once, each with its place", () => {
+    const { messages } = loadText(`services:
+  web:
+    image: nginx
+    prots: ["80"]
+    ports: 80
+    healthcheck:
+      retries: three
+      interval: 10
+    deploy:
+      replicas: -1
+      resources:
+        limits:
+          memory: 512Mi
+          cpus: 500m
+      placement:
+        constraints: ["node.role is manager"]
+    volumes:
+      - nope:/data
+  db:
+    build: .
+  Ünicode:
+    image: x
+serivces: {}
+`);
+    expect(messages).toMatchInlineSnapshot(`
+      [
+        "c.yaml:4:5: services.web.prots: unknown key "prots". Did you mean "ports"?",
+        "c.yaml:5:12: services.web.ports: must be a list such as ["80"], not the number 80",
+        "c.yaml:7:16: services.web.healthcheck.retries: must be a whole number, not the text "three"",
+        "c.yaml:8:17: services.web.healthcheck.interval: the duration "10" has no unit. Did you mean "10s"?",
+        "c.yaml:10:17: services.web.deploy.replicas: -1 is not between 0 and 100000",
+        "c.yaml:13:19: services.web.deploy.resources.limits.memory: "512Mi" is not a size: use 512M",
+        "c.yaml:14:17: services.web.deploy.resources.limits.cpus: "500m" is not a number of CPUs: use 0.5",
+        "c.yaml:16:23: services.web.deploy.placement.constraints[0]: "node.role is manager" is not a constraint: write it like "node.labels.zone == a"",
+        "c.yaml:18:9: services.web.volumes[0]: there is no volume "nope" under the top-level volumes:. Name it there, or write ./nope for a folder",
+        "c.yaml:20:5: services.db.build: berth does not build: build and push the image, and name it with image:",
+        "c.yaml:21:3: services.Ünicode: service name "Ünicode" is not possible: use ASCII letters, digits, -, _ and ., starting with a letter or digit",
+        "c.yaml:23:1: serivces: unknown key "serivces". Did you mean "services"?",
+      ]
+    `);
+  });
+
+  test("names what is not supported, and errors where leaving it out would be wrong", () => {
+    const { messages } = loadText(`services:
+  web:
+    image: nginx
+    build: .
+    container_name: web
+    depends_on: [db]
+    networks: { front: { ipv4_address: 10.0.0.2 } }
+    secrets: [key]
+    configs: [settings]
+    extends: { service: db }
+    deploy:
+      mode: replicated-job
+      endpoint_mode: dnsrr
+      rollback_config: { parallelism: 1 }
+      update_config: { failure_action: rollback, monitor: 5s }
+      resources: { reservations: { devices: [{ capabilities: [gpu] }] } }
+      placement: { constraints: [node.role == manager], preferences: [{ spread: node.labels.zone }] }
+    volumes: ["./html:/html:z"]
+  db: { image: redis, network_mode: "service:web", profiles: [debug] }
+networks: { front: {} }
+secrets: { key: { file: ./key } }
+configs: { settings: { file: ./settings } }
+include: [other.yaml]
+`);
+    expect(messages).toMatchInlineSnapshot(`
+      [
+        "c.yaml:4:5: warning: services.web.build: berth does not build: nginx is pulled as it is",
+        "c.yaml:5:5: warning: services.web.container_name: not supported yet: containers are named after their service and slot",
+        "c.yaml:6:5: warning: services.web.depends_on: not supported yet: services start at the same time, in no order",
+        "c.yaml:6:18: services.web.depends_on[0]: there is no service "db"",
+        "c.yaml:7:26: warning: services.web.networks.front.ipv4_address: not supported yet: ipv4_address of a network has no effect",
+        "c.yaml:8:5: services.web.secrets: not supported yet: secrets. Use a variable, or bind-mount a file from each node",
+        "c.yaml:9:5: services.web.configs: not supported yet: configs. Put the file into the image, or bind-mount it from each node",
+        "c.yaml:10:5: services.web.extends: not supported yet: extends. Use a YAML anchor, or several -c files",
+        "c.yaml:12:13: services.web.deploy.mode: not supported yet: the mode replicated-job",
+        "c.yaml:13:22: warning: services.web.deploy.endpoint_mode: not supported yet: services have no names to look up",
+        "c.yaml:14:7: warning: services.web.deploy.rollback_config: not supported yet: an update that fails is not rolled back",
+        "c.yaml:15:24: warning: services.web.deploy.update_config.failure_action: not supported yet: an update goes on when a task fails",
+        "c.yaml:15:50: warning: services.web.deploy.update_config.monitor: not supported yet: a task counts as updated once it runs and is healthy",
+        "c.yaml:16:36: services.web.deploy.resources.reservations.devices: not supported yet: reserving devices such as GPUs",
+        "c.yaml:17:34: warning: services.web.deploy.placement.constraints[0]: berth's nodes have no roles: the constraint has no effect. Use node.labels.KEY or node.hostname",
+        "c.yaml:17:57: warning: services.web.deploy.placement.preferences: not supported yet: tasks spread over all nodes alike",
+        "c.yaml:18:15: warning: services.web.volumes[0]: not supported yet: SELinux labels; z has no effect",
+        "c.yaml:18:15: warning: services.web.volumes[0]: ./html is /project/html on whichever node runs the task: it must be there on each of them",
+        "c.yaml:19:62: warning: services.db.profiles: the service is left out: it needs COMPOSE_PROFILES=debug",
+        "c.yaml:20:1: warning: networks: not supported yet: networks are not created. Containers use their host's bridge, and services of other hosts are reached through published ports",
+        "c.yaml:21:1: warning: secrets: not supported yet: secrets are not created",
+        "c.yaml:22:1: warning: configs: not supported yet: configs are not created",
+        "c.yaml:23:1: include: not supported yet: other files. Name them with -c",
+      ]
+    `);
+  });
+
+  test("takes keys that mean nothing to a cluster without a word", () => {
+    const file = `version: 3.8
+name: other
+x-common: &common { restart: always }
+services:
+  web:
+    <<: *common
+    image: nginx
+    expose: ["80"]
+    attach: false
+    develop: { watch: [] }
+    x-note: anything
+`;
+    expect(loadText(file).messages).toEqual([]);
+  });
+
+  test("two services cannot publish one port", () => {
+    const { messages } = loadText(`services:
+  a: { image: a, ports: ["127.0.0.1:80:80"] }
+  b: { image: b, ports: ["8080:80", "80:80"] }
+`);
+    expect(messages).toEqual([
+      "c.yaml:3:25: services.b.ports: port 80/tcp is already published by the service a",
+    ]);
+  });
+
+  test("profiles leave a service out unless COMPOSE_PROFILES names one", () => {
+    const file = "services:\n  web: { image: a }\n  debug: { image: b, profiles: [tools] }\n";
+    expect(loadText(file).specs.map(({ name }) => name)).toEqual(["t_web"]);
+    expect(loadText(file).messages).toEqual([
+      "c.yaml:3:32: warning: services.debug.profiles: the service is left out: it needs COMPOSE_PROFILES=tools",
+    ]);
+    expect(loadText(file, { env: { COMPOSE_PROFILES: "x,tools" } }).specs).toHaveLength(2);
+  });
+
+  test("reads .env, with the caller's environment above it", () => {
+    const file = "services:\n  s: { image: 'a:${TAG}', environment: { A: '${A}', B: , C: } }\n";
+    const { specs, messages } = loadText(file, { dotenv: "TAG=1\nA=file\nB=file\n", env: { A: "shell" } });
+    expect(messages).toEqual([]);
+    expect(specs[0]?.task?.container).toMatchObject({ image: "a:1", env: ["A=shell", "B=file"] });
+  });
+
+  test("an unset variable is a warning that names the first place", () => {
+    const { messages } = loadService("user: ${NOPE}\nhostname: a${NOPE}");
+    expect(messages).toEqual([
+      "c.yaml:4:11: warning: services.s.user: the variable NOPE is not set: an empty text is used (1 more place here)",
+    ]);
+  });
+
+  test("env_file: later files win, environment wins over all, absent ones are errors unless optional", () => {
+    const { specs, messages } = loadService(
+      "env_file: [a.env, { path: b.env, format: raw }, { path: none.env, required: false }, gone.env]\nenvironment: { C: top }",
+      { files: { "a.env": "A=1\nB='one' # note\nC=a\n", "b.env": "B='two'\n" } },
+    );
+    expect(messages).toEqual(["c.yaml:4:90: services.s.env_file[3]: there is no file gone.env"]);
+    expect(specs[0]?.task?.container?.env).toEqual(["A=1", "B='two'", "C=top"]);
+  });
+
+  test("merges several files as Compose does", () => {
+    const base = `services:
+  web:
+    image: nginx:1
+    command: [a, b]
+    environment: [A=1, B=2]
+    ports: ["8080:80", "9090:90"]
+    volumes: ["data:/data", "/old:/etc/app"]
+    dns: 1.1.1.1
+    labels: { a: "1" }
+volumes: { data: }
+`;
+    const override = `services:
+  web:
+    image: nginx:2
+    command: [c]
+    environment: { B: "3", C: "4" }
+    ports: ["8080:80", "7070:70"]
+    volumes: ["/new:/etc/app"]
+    dns: [8.8.8.8]
+    labels: !reset null
+  extra: { image: redis }
+`;
+    const { specs, messages } = loadText(base, { overrides: [override] });
+    expect(messages).toEqual([]);
+    expect(specs.map(({ name }) => name)).toEqual(["t_web", "t_extra"]);
+    expect(specs[0]?.ports.map(({ published }) => published)).toEqual([8080, 9090, 7070]);
+    expect(specs[0]?.task?.container).toMatchObject({
+      image: "nginx:2",
+      command: { values: ["c"] },
+      env: ["A=1", "B=3", "C=4"],
+      dns: ["1.1.1.1", "8.8.8.8"],
+      labels: {},
+      mounts: [{ target: "/data" }, { target: "/etc/app", kind: { value: { source: "/new" } } }],
+    });
+  });
+
+  test("!override replaces what earlier files say", () => {
+    const { specs } = loadText('services: { s: { image: a, ports: ["1:1"] } }', {
+      overrides: ['services: { s: { ports: !override ["2:2"] } }'],
+    });
+    expect(specs[0]?.ports.map(({ published }) => published)).toEqual([2]);
+  });
+});
+
+describe("loadStack with files that are no Compose files", () => {
+  const message = (content: string | Uint8Array): string => {
+    try {
+      return loadText(content).messages.join("\n");
+    } catch (error) {
+      if (isBerthError(error, "BERTH_COMPOSE_INVALID")) return error.message;
+      throw error;
+    }
+  };
+
+  test.each([
+    ["an empty file", ""],
+    ["only comments", "# nothing\n"],
+    ["no services", "volumes: {}\n"],
+    ["empty services", "services:\n"],
+    ["a list", "- a\n"],
+    ["a scalar", "hello\n"],
+    ["bad indentation", "services:\n  web:\n    image: a\n   ports: []\n"],
+    ["a duplicate key", "services:\n  web:\n    image: a\n    image: b\n"],
+    ["an unknown alias", "services: *nope\n"],
+    ["an anchor inside itself", "services: &a { web: *a }\n"],
+    ["a NUL byte", "services:\0"],
+    ["a v1 file", "web:\n  image: a\n"],
+    ["a tab", "services:\n\tweb: {}\n"],
+    ["a name that is too long", `services:\n  ${"x".repeat(70)}: { image: a }\n`],
+  ])("%s", (_, content) => {
+    expect(message(content)).toMatchSnapshot();
+  });
+
+  test("not UTF-8", () => {
+    expect(message(new Uint8Array([0xc3, 0x28]))).toBe("c.yaml is not UTF-8 text: save it as UTF-8");
+  });
+
+  test("too large", () => {
+    expect(message(new Uint8Array(5_000_001).fill(35))).toMatch(
+      /^c\.yaml has 5000001 bytes, at most 5000000/,
+    );
+  });
+
+  test("aliases of aliases of aliases", () => {
+    const levels = Array.from({ length: 12 }, (_, level) => {
+      const items = Array.from({ length: 10 }, () => (level === 0 ? "x" : `*a${level - 1}`));
+      return `x-${level}: &a${level} [${items.join(", ")}]`;
+    });
+    expect(message(levels.join("\n"))).toMatch(/with its aliases the file has more than 200000 values/);
+  });
+
+  test("deep nesting", () => {
+    expect(message(`a: ${"[".repeat(20_000)}`)).toMatch(/nested|flow/i);
+    expect(message(`a: ${"[".repeat(200)}${"]".repeat(200)}`)).toMatch(/nested deeper than 100 levels/);
+  });
+
+  test("a byte order mark and CRLF change nothing", () => {
+    const { specs, messages } = loadText("\ufeffservices:\r\n  s:\r\n    image: a\r\n    user: b\r\n");
+    expect(messages).toEqual([]);
+    expect(specs[0]?.task?.container).toMatchObject({ image: "a", user: "b" });
+  });
+});
+
+describe("loadStack never throws anything but a BerthError", () => {
+  const settles = (content: string | Uint8Array): void => {
+    try {
+      const { specs, messages } = loadText(content);
+      expect(specs.length + messages.length).toBeGreaterThan(0);
+    } catch (error) {
+      if (!isBerthError(error)) throw error;
+    }
+  };
+
+  test("for random bytes", () => {
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), settles));
+  });
+
+  test("for random values under the keys of a service", () => {
+    const key = fc.constantFrom(
+      ...[
+        "image",
+        "command",
+        "ports",
+        "volumes",
+        "environment",
+        "env_file",
+        "deploy",
+        "healthcheck",
+        "tmpfs",
+      ],
+      ...[
+        "networks",
+        "labels",
+        "ulimits",
+        "devices",
+        "extra_hosts",
+        "restart",
+        "logging",
+        "dns",
+        "build",
+        "depends_on",
+      ],
+    );
+    const word = fc.constantFrom(
+      "a",
+      "1",
+      "1:2",
+      "$",
+      "${A:-b}",
+      "/x:/y:z",
+      "1s",
+      "node.id==a",
+      "__proto__",
+      "toString",
+    );
+    const scalar = fc.oneof(word, fc.string(), fc.integer(), fc.boolean(), fc.constant(null), fc.double());
+    const inner = fc.constantFrom(
+      "target",
+      "source",
+      "type",
+      "mode",
+      "replicas",
+      "resources",
+      "limits",
+      "test",
+      "x",
+    );
+    const { value } = fc.letrec((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 3 },
+        scalar,
+        fc.array(tie("value"), { maxLength: 3 }),
+        fc.dictionary(fc.oneof(inner, fc.string()), tie("value"), { maxKeys: 3 }),
+      ),
+    }));
+    fc.assert(
+      fc.property(fc.dictionary(key, value, { maxKeys: 6 }), (service) => {
+        settles(JSON.stringify({ services: { s: { image: "a", ...service } }, volumes: { a: null } }));
+      }),
+      { numRuns: 500 },
+    );
+  });
+});

@@ -1,0 +1,40 @@
+import type { Cli, Terminal } from "../cli.js";
+
+export interface FakeCliOptions {
+  readonly isTty?: boolean;
+  readonly columns?: number;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly stdin?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface FakeCli extends Cli {
+  /** What was written so far. */
+  readonly out: () => string;
+  readonly err: () => string;
+}
+
+/** A command line without a process: what it writes is kept. Its home has no saved contexts. */
+export function fakeCli(options: FakeCliOptions = {}): FakeCli {
+  const { isTty = false, columns = 80, env = {}, cwd = "/nowhere", stdin = "" } = options;
+  const out: string[] = [];
+  const err: string[] = [];
+  const terminal = (written: string[]): Terminal => ({
+    write: (text) => void written.push(text),
+    isTty,
+    columns,
+  });
+  return {
+    stdout: terminal(out),
+    stderr: terminal(err),
+    env,
+    cwd,
+    homeDirectory: "/nowhere",
+    readStdin: async () => Buffer.from(stdin),
+    signal: options.signal ?? new AbortController().signal,
+    now: Date.now,
+    out: () => out.join(""),
+    err: () => err.join(""),
+  };
+}

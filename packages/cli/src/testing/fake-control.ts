@@ -1,0 +1,89 @@
+import {
+  BerthError,
+  ControlServiceService,
+  NodeSummary,
+  type RpcHandlers,
+  rpcService,
+  ServiceSummary,
+  startRpcServer,
+  Task,
+  type WatchServicesResponse,
+} from "@berth/proto";
+
+type Handlers = RpcHandlers<typeof ControlServiceService>;
+
+export interface FakeControl {
+  readonly address: string;
+  readonly close: () => Promise<void>;
+}
+
+/** A real gRPC server on a free port with these answers; every other call is refused. */
+export async function startFakeControl(handlers: Partial<Handlers>): Promise<FakeControl> {
+  const refuse = (): never => {
+    throw new BerthError({ code: "BERTH_UNSUPPORTED", message: "the test has no answer for this call" });
+  };
+  const all = Object.fromEntries(Object.keys(ControlServiceService).map((name) => [name, refuse]));
+  const services = [rpcService(ControlServiceService, { ...all, ...handlers } as Handlers)];
+  const server = await startRpcServer({ listen: "127.0.0.1:0", services });
+  return { address: server.address, close: () => server.close(0) };
+}
+
+/** Sends these messages, then stays silent until the caller goes. */
+export function watching(...messages: readonly WatchServicesResponse[]): Handlers["watchServices"] {
+  return async function* (_request, { signal }) {
+    yield* messages;
+    await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+  };
+}
+
+/** A service `shop_web` with two replicas of nginx on port 8080. */
+export function webService(change: Parameters<typeof ServiceSummary.fromPartial>[0] = {}): ServiceSummary {
+  return ServiceSummary.fromPartial({
+    service: {
+      id: "svcwebxxxxxxxxxxxx",
+      version: 1,
+      templateVersion: 1,
+      spec: {
+        name: "shop_web",
+        stack: "shop",
+        labels: { team: "a" },
+        task: { container: { image: "nginx:1.27" } },
+        mode: { $case: "replicated", value: { replicas: 2 } },
+        ports: [{ target: 80, published: 8080, protocol: 1, mode: 1 }],
+      },
+    },
+    desired: 2,
+    running: 2,
+    converged: true,
+    ...change,
+  });
+}
+
+export function webTask(change: Parameters<typeof Task.fromPartial>[0] = {}): Task {
+  return Task.fromPartial({
+    id: "taskonexxxxxxxxx",
+    serviceId: "svcwebxxxxxxxxxxxx",
+    serviceName: "shop_web",
+    stack: "shop",
+    slot: 1,
+    nodeId: "node1",
+    specVersion: 1,
+    desiredState: 1,
+    status: { state: 5, sinceMs: Date.now() - 65_000 },
+    ...change,
+  });
+}
+
+export function readyNode(change: Parameters<typeof NodeSummary.fromPartial>[0] = {}): NodeSummary {
+  return NodeSummary.fromPartial({
+    node: {
+      id: "node1",
+      availability: 1,
+      state: 1,
+      labels: { zone: "a" },
+      description: { hostname: "host-1", address: "10.0.0.1", engineVersion: "20.10.24", engineReady: true },
+    },
+    tasks: 2,
+    ...change,
+  });
+}

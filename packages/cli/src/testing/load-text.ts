@@ -1,0 +1,49 @@
+import { resolve } from "node:path";
+import type { ServiceSpec } from "@berth/proto";
+import { formatDiagnostic } from "../compose/format-diagnostics.js";
+import { loadStack } from "../compose/load-stack.js";
+
+export interface LoadTextOptions {
+  /** More `-f` files after the first. */
+  readonly overrides?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly dotenv?: string;
+  /** Files beside the Compose file, by name. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+export interface LoadedText {
+  readonly specs: readonly ServiceSpec[];
+  readonly messages: readonly string[];
+}
+
+/** Loads Compose text as the stack `t` in /project, without touching a disk. */
+export function loadText(text: string | Uint8Array, options: LoadTextOptions = {}): LoadedText {
+  const { overrides = [], env = {}, dotenv, files = {} } = options;
+  const sources = [text, ...overrides].map((content, index) => {
+    const name = index === 0 ? "c.yaml" : `c${index + 1}.yaml`;
+    return { name, path: `/project/${name}`, bytes: bytesOf(content) };
+  });
+  const { specs, diagnostics } = loadStack({
+    stack: "t",
+    files: sources,
+    envFiles: dotenv === undefined ? [] : [{ name: ".env", path: "/project/.env", bytes: bytesOf(dotenv) }],
+    environment: env,
+    homeDirectory: "/home/user",
+    readFile: (path) => {
+      const found = Object.entries(files).find(([name]) => resolve("/project", name) === path);
+      return found === undefined ? undefined : bytesOf(found[1]);
+    },
+  });
+  return { specs, messages: diagnostics.map((diagnostic) => formatDiagnostic(diagnostic)) };
+}
+
+/** One service `s` with these lines, its image aside. */
+export function loadService(lines: string, options: LoadTextOptions = {}): LoadedText {
+  const indented = lines.split("\n").map((line) => `    ${line}`);
+  return loadText(`services:\n  s:\n    image: a\n${indented.join("\n")}\n`, options);
+}
+
+function bytesOf(content: string | Uint8Array): Uint8Array {
+  return typeof content === "string" ? Buffer.from(content) : content;
+}
