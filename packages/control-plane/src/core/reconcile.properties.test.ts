@@ -1,13 +1,4 @@
-import {
-  Availability,
-  DesiredState,
-  NodeState,
-  PortSpec_Mode,
-  PortSpec_Protocol,
-  type ServiceSpec,
-  type Task,
-  UpdateConfig_Order,
-} from "@berth/proto";
+import { Availability, DesiredState, NodeState, type Task, UpdateConfig_Order } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { convergence } from "./converge.js";
@@ -15,144 +6,14 @@ import type { Action } from "./plan.js";
 import { reconcile } from "./reconcile.js";
 import { replicasOf } from "./replicated.js";
 import { isEnded, isPending, isWanted, runsWell } from "./task-state.js";
+import { happen, history, historyWithReorders, NODES, play } from "./test-histories.js";
 import { buildSpec, CPU, GIB, idSequence } from "./test-records.js";
 import { World, worldNodes } from "./test-world.js";
 
 /** A fault that a hundred histories miss is found by raising this for one run. */
 const RUNS = { numRuns: 100 };
-const NODES = 4;
 const { STOP_FIRST, START_FIRST } = UpdateConfig_Order;
 
-type Event =
-  | { readonly kind: "scale"; readonly replicas: number }
-  | { readonly kind: "update" }
-  | { readonly kind: "relabel" }
-  | { readonly kind: "availability"; readonly node: number; readonly availability: Availability }
-  | { readonly kind: "power"; readonly node: number; readonly state: NodeState }
-  | { readonly kind: "agent"; readonly pick: number; readonly fails: boolean }
-  | { readonly kind: "time"; readonly ms: number };
-
-const node = fc.integer({ min: 1, max: NODES });
-const event: fc.Arbitrary<Event> = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      kind: fc.constant("agent" as const),
-      pick: fc.nat(99),
-      fails: fc.constant(false),
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({ kind: fc.constant("agent" as const), pick: fc.nat(99), fails: fc.constant(true) }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({ kind: fc.constant("scale" as const), replicas: fc.integer({ min: 0, max: 8 }) }),
-  },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("update" as const) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("relabel" as const) }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      kind: fc.constant("availability" as const),
-      node,
-      availability: fc.constantFrom(Availability.ACTIVE, Availability.PAUSE, Availability.DRAIN),
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      kind: fc.constant("power" as const),
-      node,
-      state: fc.constantFrom(NodeState.READY, NodeState.DOWN),
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({ kind: fc.constant("time" as const), ms: fc.integer({ min: 1, max: 90_000 }) }),
-  },
-);
-
-const spec: fc.Arbitrary<ServiceSpec> = fc
-  .record({
-    replicas: fc.integer({ min: 0, max: 8 }),
-    isGlobal: fc.boolean(),
-    parallelism: fc.integer({ min: 0, max: 3 }),
-    order: fc.constantFrom(STOP_FIRST, START_FIRST),
-    delayMs: fc.constantFrom(0, 5_000),
-    maxReplicasPerNode: fc.constantFrom(0, 0, 1, 3),
-    cpus: fc.constantFrom(0, 0, 1, 3),
-    memory: fc.constantFrom(0, 0, 1, 3),
-    hostPort: fc.constantFrom(0, 0, 8080),
-  })
-  .map((made) =>
-    buildSpec({
-      mode: made.isGlobal
-        ? { $case: "global", value: {} }
-        : { $case: "replicated", value: { replicas: made.replicas } },
-      placement: { maxReplicasPerNode: made.maxReplicasPerNode },
-      update: { parallelism: made.parallelism, order: made.order, delayMs: made.delayMs },
-      task: {
-        container: { image: "web:1" },
-        reservations: { nanoCpus: made.cpus * CPU, memoryBytes: made.memory * GIB },
-      },
-      ports:
-        made.hostPort === 0
-          ? []
-          : [{ target: 80, published: 8080, protocol: PortSpec_Protocol.TCP, mode: PortSpec_Mode.HOST }],
-    }),
-  );
-
-function happen(world: World, event: Event): void {
-  switch (event.kind) {
-    case "scale":
-      if (world.spec.mode?.$case === "global") return;
-      world.change(
-        { ...world.spec, mode: { $case: "replicated", value: { replicas: event.replicas } } },
-        { template: false },
-      );
-      return;
-    case "update":
-      world.change(world.spec, { template: true });
-      return;
-    case "relabel":
-      world.change({ ...world.spec, labels: { at: String(world.now) } }, { template: false });
-      return;
-    case "availability":
-      world.setNode(`n${event.node}`, { availability: event.availability });
-      return;
-    case "power":
-      world.setNode(`n${event.node}`, { state: event.state });
-      return;
-    case "agent": {
-      const ids = [...world.tasks.keys()];
-      world.advance(ids[event.pick % Math.max(1, ids.length)] ?? "", event);
-      return;
-    }
-    case "time":
-      world.now += event.ms;
-  }
-}
-
-/** Plays the events, deciding after each, and calls `check` whenever the world has settled. */
-function play(
-  input: { readonly spec: ServiceSpec; readonly events: readonly Event[] },
-  check: (world: World) => void,
-  observe?: (action: Action, world: World) => void,
-): World {
-  const world = new World({ spec: input.spec, nodes: worldNodes(NODES), ...(observe ? { observe } : {}) });
-  world.settle();
-  for (const one of input.events) {
-    world.now += 10;
-    happen(world, one);
-    world.settle();
-    check(world);
-  }
-  return world;
-}
-
-const history = fc.record({ spec, events: fc.array(event, { maxLength: 40 }) });
 const slotOf = (task: Task): string => (task.slot === 0 ? task.nodeId : String(task.slot));
 
 function count<T>(items: readonly T[], key: (item: T) => string): ReadonlyMap<string, number> {
@@ -164,7 +25,7 @@ function count<T>(items: readonly T[], key: (item: T) => string): ReadonlyMap<st
 describe("reconcile() over random histories", { timeout: 60_000 }, () => {
   it("comes to rest with all that fits running once faults stop", () => {
     fc.assert(
-      fc.property(history, (input) => {
+      fc.property(historyWithReorders, (input) => {
         const world = play(input, () => undefined);
         for (const id of world.nodes.keys()) {
           world.setNode(id, { state: NodeState.READY, availability: Availability.ACTIVE });
@@ -320,10 +181,7 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
           for (const replicas of sizes) {
             happen(world, { kind: "scale", replicas });
             world.comeToRest();
-            const counts = [...world.nodes.keys()].map(
-              (id) => world.live().filter((task) => task.nodeId === id).length,
-            );
-            expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1);
+            expectBalanced(world);
             expect(world.live().length).toBe(replicas);
           }
         },
