@@ -7,10 +7,10 @@ import { pingDocker } from "./docker-ping.js";
 import type { LabImages } from "./images.js";
 import { killProcess } from "./kill-process.js";
 import { LabError } from "./lab-error.js";
+import { LabMachine } from "./lab-machine.js";
 import type { DockerConfig } from "./lab-state.js";
 import type { Machine } from "./machine.js";
 import { isAlive, type ProcessInfo } from "./processes.js";
-import type { RunOptions, RunResult } from "./run.js";
 import { waitUntil } from "./wait-until.js";
 
 /** Two seconds when alone; a dozen starting at once on two cores take turns. */
@@ -30,72 +30,30 @@ export interface LabHostOptions {
 }
 
 /** One Docker host: a machine with its dockerd and, in a lab with berth, an agent. */
-export class LabHost {
-  readonly name: string;
-  readonly address: string;
+export class LabHost extends LabMachine {
   /** Docker's socket as the root namespace reaches it: `docker -H unix://…`. */
   readonly dockerSocket: string;
   readonly logs: { readonly dockerd: string; readonly agent: string };
-  readonly #machine: Machine;
   readonly #options: LabHostOptions;
 
   constructor(options: LabHostOptions) {
-    const { name, address, paths } = options.machine;
-    this.name = name;
-    this.address = address;
+    super(options.machine);
+    const { paths } = options.machine;
     this.dockerSocket = join(paths.runDir, "docker.sock");
     this.logs = { dockerd: join(paths.logDir, "dockerd.log"), agent: join(paths.logDir, "agent.log") };
-    this.#machine = options.machine;
     this.#options = options;
   }
 
-  get isUp(): boolean {
-    return this.#machine.isUp;
-  }
-
-  /** The host's PID 1 as the root namespace numbers it; undefined while it is down. */
-  get initPid(): number | undefined {
-    return this.#machine.initPid;
-  }
-
-  /** A power cut: containers, Docker and the agent are gone at once, their data stays. */
-  kill(): Promise<void> {
-    return this.#machine.powerOff();
-  }
-
   /** Switches the host on and waits for Docker; images that the lab got meanwhile are loaded before the agent starts. */
-  async start(signal?: AbortSignal): Promise<void> {
-    await this.#machine.boot(signal);
+  override async start(signal?: AbortSignal): Promise<void> {
+    await this.machine.boot(signal);
     await this.startDockerd(signal);
     await this.#options.images.loadMissing(this.dockerSocket, signal);
     if (this.#options.serverAddress) await this.startAgent();
   }
 
-  /** Pulls the network cable; everything on the host runs on. */
-  partition(): Promise<void> {
-    return this.#machine.unplug();
-  }
-
-  /** Plugs the network cable in again. */
-  heal(): Promise<void> {
-    return this.#machine.plug();
-  }
-
-  isPartitioned(): Promise<boolean> {
-    return this.#machine.isPlugged().then((plugged) => !plugged);
-  }
-
-  exec(argv: readonly string[], options?: RunOptions): Promise<RunResult> {
-    return this.#machine.exec(argv, options);
-  }
-
-  /** The command line that runs `argv` on this host, for programs that need the terminal. */
-  enter(argv: readonly string[]): string[] {
-    return this.#machine.enter(argv);
-  }
-
   processes(which: HostProcess): ProcessInfo[] {
-    return this.#machine.processes().filter(isProcess[which]);
+    return this.machine.processes().filter(isProcess[which]);
   }
 
   /** Signals a program of the host; after SIGKILL it returns when the process is gone. */
@@ -112,19 +70,19 @@ export class LabHost {
     const command = agentCommand({
       address: this.address,
       serverAddress,
-      dataDir: join(this.#machine.paths.dataDir, "berth"),
+      dataDir: join(this.machine.paths.dataDir, "berth"),
       dockerSocket: DOCKER_SOCKET_INSIDE,
     });
-    await this.#machine.spawnDaemon(command, this.logs.agent);
+    await this.machine.spawnDaemon(command, this.logs.agent);
   }
 
   /** Starts dockerd and waits until it answers. */
   async startDockerd(signal?: AbortSignal): Promise<void> {
     if (this.processes("dockerd").length > 0)
       throw new LabError("LAB_HOST_UP", `${this.name} has a dockerd already`);
-    const configFile = join(this.#machine.paths.dataDir, "daemon.json");
+    const configFile = join(this.machine.paths.dataDir, "daemon.json");
     await writeFile(configFile, JSON.stringify(this.#dockerdConfig(), null, 2));
-    const dockerd = await this.#machine.spawnDaemon(
+    const dockerd = await this.machine.spawnDaemon(
       ["dockerd", "--config-file", configFile],
       this.logs.dockerd,
     );

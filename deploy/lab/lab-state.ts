@@ -1,28 +1,33 @@
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { DATA_ROOT, labPaths, RUN_ROOT } from "./paths.js";
+import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { DATA_ROOT, isLabName, labPaths, RUN_ROOT } from "./paths.js";
 import type { ProcessRef } from "./processes.js";
+
+/** Counts the changes of {@link LabState} that make older descriptions unreadable. */
+export const STATE_VERSION = 2;
 
 /** What a lab is made of. Whether its machines run is never stored: the kernel knows. */
 export interface LabState {
+  readonly version: typeof STATE_VERSION;
   readonly name: string;
   /** The first three numbers of the addresses: `10.77.0`. */
   readonly subnet: string;
   readonly hostNames: readonly string[];
   readonly berth: boolean;
   readonly dockerConfig: DockerConfig;
-  /** Who takes the lab down; a lab brought up to stay has no owner. */
-  readonly owner: ProcessRef | null;
+  /** The process that made the lab; a test's lab ends with it. */
+  readonly creator: ProcessRef;
+  /** Whether all of it came up. */
+  readonly isComplete: boolean;
 }
 
 /** Keys of Docker's `daemon.json`. */
 export type DockerConfig = Readonly<Record<string, unknown>>;
 
-/** Labs may be named in the kernel's interface names, hence short. */
-export const LAB_NAME = /^[a-z][a-z0-9-]{0,11}$/;
-
+/** The lab's description; undefined when there is none, or one of another version. */
 export async function readLabState(name: string): Promise<LabState | undefined> {
   try {
-    return JSON.parse(await readFile(labPaths(name).stateFile, "utf8")) as LabState;
+    const state = JSON.parse(await readFile(labPaths(name).stateFile, "utf8")) as Partial<LabState>;
+    return state.version === STATE_VERSION ? (state as LabState) : undefined;
   } catch {
     return undefined;
   }
@@ -31,13 +36,14 @@ export async function readLabState(name: string): Promise<LabState | undefined> 
 export async function writeLabState(state: LabState): Promise<void> {
   const { runDir, stateFile } = labPaths(state.name);
   await mkdir(runDir, { recursive: true });
-  await writeFile(stateFile, `${JSON.stringify(state, null, 2)}\n`);
+  await writeFile(`${stateFile}.new`, `${JSON.stringify(state, null, 2)}\n`);
+  await rename(`${stateFile}.new`, stateFile);
 }
 
 /** All labs of which anything is left, running or not. */
 export async function listLabNames(): Promise<string[]> {
   const names = await Promise.all([RUN_ROOT, DATA_ROOT].map(foldersIn));
-  return [...new Set(names.flat())].sort();
+  return [...new Set(names.flat().filter(isLabName))].sort();
 }
 
 async function foldersIn(folder: string): Promise<string[]> {

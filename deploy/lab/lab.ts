@@ -4,11 +4,13 @@ import { buildImage } from "./build-image.js";
 import { LabHost } from "./docker-host.js";
 import { LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
-import { type DockerConfig, LAB_NAME, type LabState, readLabState, writeLabState } from "./lab-state.js";
+import type { LabMachine } from "./lab-machine.js";
+import { labPhase } from "./lab-phase.js";
+import { type DockerConfig, type LabState, readLabState, STATE_VERSION, writeLabState } from "./lab-state.js";
 import { Lan } from "./lan.js";
 import { Machine } from "./machine.js";
-import { labPaths, RUN_ROOT } from "./paths.js";
-import { processRef } from "./processes.js";
+import { isLabName, labPaths, RUN_ROOT } from "./paths.js";
+import { selfRef } from "./processes.js";
 import { type RunOptions, type RunResult, run } from "./run.js";
 import { ServerHost } from "./server-host.js";
 import {
@@ -19,7 +21,7 @@ import {
   rootAddress,
   serverMachineAddress,
 } from "./subnet.js";
-import { isLabAlive, sweepDeadTestLabs, TEST_LAB_PREFIX, tearDown } from "./teardown.js";
+import { sweepDeadTestLabs, tearDown } from "./teardown.js";
 
 export interface CreateLabOptions {
   /** 1 to 12 of a-z, 0-9 and hyphens. Names that start with `t-` are tests': they end with their process. */
@@ -115,7 +117,7 @@ export class Lab {
  */
 export async function createLab(options: CreateLabOptions): Promise<Lab> {
   const { name = DEFAULT_LAB, signal } = options;
-  checkOptions(name, options.hosts);
+  checkOptions(options.hosts);
   await sweepDeadTestLabs();
   await claimName(name);
   try {
@@ -123,6 +125,7 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
     await new Lan(name).create(rootAddress(state.subnet), signal);
     const lab = new Lab(state);
     await startAll(lab, options);
+    await writeLabState({ ...state, isComplete: true });
     signal?.throwIfAborted();
     return lab;
   } catch (cause) {
@@ -138,13 +141,18 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
  * @throws LabError LAB_NOT_FOUND when there is none, or only its remains.
  */
 export async function openLab(name: string = DEFAULT_LAB): Promise<Lab> {
+  const isRunning = isLabName(name) && (await labPhase(name)) === "running";
+  if (!isRunning) throw new LabError("LAB_NOT_FOUND", `no lab ${name} is running; bring it up first`);
   const state = await readLabState(name);
-  if (state && isLabAlive(name)) return new Lab(state);
-  throw new LabError("LAB_NOT_FOUND", `no lab ${name} is running; bring it up first`);
+  if (state) return new Lab(state);
+  throw new LabError(
+    "LAB_NOT_FOUND",
+    `lab ${name} was made by another version of this program; take it down`,
+  );
 }
 
 async function startAll(lab: Lab, { signal, onProgress }: CreateLabOptions): Promise<void> {
-  const start = async (machine: LabHost | ServerHost): Promise<void> => {
+  const start = async (machine: LabMachine): Promise<void> => {
     await machine.start(signal);
     onProgress?.(`${machine.name} is up at ${machine.address}`);
   };
@@ -155,12 +163,14 @@ async function startAll(lab: Lab, { signal, onProgress }: CreateLabOptions): Pro
 
 async function describeLab(name: string, options: CreateLabOptions): Promise<LabState> {
   const state: LabState = {
+    version: STATE_VERSION,
     name,
     subnet: await claimSubnet(name),
     hostNames: Array.from({ length: options.hosts }, (_, index) => `h${index + 1}`),
     berth: options.berth ?? true,
     dockerConfig: options.dockerConfig ?? {},
-    owner: (name.startsWith(TEST_LAB_PREFIX) && processRef(process.pid)) || null,
+    creator: selfRef(),
+    isComplete: false,
   };
   await writeLabState(state);
   return state;
@@ -168,28 +178,29 @@ async function describeLab(name: string, options: CreateLabOptions): Promise<Lab
 
 /** Making the folder is the claim: of two that try, one gets it. */
 async function claimName(name: string): Promise<void> {
-  await mkdir(RUN_ROOT, { recursive: true });
   const { runDir } = labPaths(name);
-  const made = await mkdir(runDir).then(
-    () => true,
-    () => false,
-  );
-  if (made) return;
-  if (isLabAlive(name)) throw new LabError("LAB_EXISTS", `lab ${name} is up already; take it down first`);
+  await mkdir(RUN_ROOT, { recursive: true });
+  const claim = (): Promise<boolean> =>
+    mkdir(runDir).then(
+      () => true,
+      () => false,
+    );
+  if (await claim()) return;
+  const phase = await labPhase(name);
+  if (phase === "running") throw new LabError("LAB_EXISTS", `lab ${name} is up already; take it down first`);
+  if (phase === "in the making")
+    throw new LabError("LAB_EXISTS", `lab ${name} is being made or removed right now`);
   await tearDown(name);
-  await mkdir(runDir, { recursive: true });
+  await mkdir(RUN_ROOT, { recursive: true });
+  if (!(await claim())) throw new LabError("LAB_EXISTS", `lab ${name} is being made by somebody else`);
 }
 
-function checkOptions(name: string, hosts: number): void {
+function checkOptions(hosts: number): void {
   if (process.platform !== "linux" || process.getuid?.() !== 0) {
     throw new LabError(
       "LAB_UNSUPPORTED",
       "the lab needs Linux and root: it makes network namespaces and mounts",
     );
-  }
-  if (!LAB_NAME.test(name)) {
-    const rule = "1 to 12 of a-z, 0-9 and hyphens, starting with a letter";
-    throw new LabError("LAB_BAD_USAGE", `"${name}" cannot be a lab's name: ${rule}`);
   }
   if (!Number.isInteger(hosts) || hosts < 1 || hosts > MAX_HOSTS) {
     throw new LabError("LAB_BAD_USAGE", `a lab has 1 to ${MAX_HOSTS} hosts, not ${hosts}`);

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { LabError } from "./lab-error.js";
 
 /** What exists while a lab runs: namespaces, sockets, its description. Gone after a reboot. */
 export const RUN_ROOT = "/run/berth-lab";
@@ -9,6 +10,14 @@ export const DATA_ROOT = "/var/lib/berth-lab";
 export const CGROUP_ROOT = "berth-lab";
 
 export const REPO_ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Short, as the kernel's interface names carry it. */
+const LAB_NAME = /^[a-z][a-z0-9-]{0,11}$/;
+const NAME_RULE = "1 to 12 of a-z, 0-9 and hyphens, a letter first";
+
+export function isLabName(text: string): boolean {
+  return LAB_NAME.test(text);
+}
 
 /** Where the parts of one lab are. Everything carries the lab's name, so that labs live side by side. */
 export interface LabPaths {
@@ -21,7 +30,9 @@ export interface LabPaths {
   readonly lanNetns: string;
 }
 
+/** @throws LabError LAB_BAD_USAGE for what is no name: these paths get removed, `..` must never be among them. */
 export function labPaths(lab: string): LabPaths {
+  if (!isLabName(lab)) throw new LabError("LAB_BAD_USAGE", `"${lab}" cannot be a lab's name: ${NAME_RULE}`);
   const runDir = join(RUN_ROOT, lab);
   const dataDir = join(DATA_ROOT, lab);
   const netnsDir = join(runDir, "netns");

@@ -40,6 +40,11 @@ export function processRef(pid: number): ProcessRef | undefined {
   return startTime === undefined ? undefined : { pid, startTime };
 }
 
+/** This process, as a reference that can be stored. */
+export function selfRef(): ProcessRef {
+  return { pid: process.pid, startTime: startTimeOf(process.pid) ?? "" };
+}
+
 export function isAlive(ref: ProcessRef): boolean {
   return startTimeOf(ref.pid) === ref.startTime;
 }

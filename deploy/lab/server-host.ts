@@ -3,9 +3,9 @@ import { isBerthCommand, SERVER_HTTP_PORT, SERVER_PORT, serverCommand } from "./
 import { endedWhileStarting } from "./daemon-error.js";
 import { killProcess } from "./kill-process.js";
 import { LabError } from "./lab-error.js";
+import { LabMachine } from "./lab-machine.js";
 import type { Machine } from "./machine.js";
 import { isAlive, type ProcessInfo } from "./processes.js";
-import type { RunOptions, RunResult } from "./run.js";
 import { waitUntil } from "./wait-until.js";
 
 /** The server starts its etcd and waits for it. */
@@ -15,68 +15,29 @@ const HEALTH_TIMEOUT_MS = 1_000;
 export type ServerProcess = "server" | "etcd";
 
 /** The machine of the control plane: `berth server` with the etcd that it starts itself; no Docker. */
-export class ServerHost {
-  readonly name: string;
-  readonly address: string;
+export class ServerHost extends LabMachine {
   /** For the CLI and the agents. */
   readonly serverAddress: string;
   /** Health and metrics. */
   readonly httpUrl: string;
   readonly logs: { readonly server: string };
-  readonly #machine: Machine;
   readonly #berth: boolean;
 
   constructor(machine: Machine, options: { readonly berth: boolean }) {
-    this.name = machine.name;
-    this.address = machine.address;
+    super(machine);
     this.serverAddress = `${machine.address}:${SERVER_PORT}`;
     this.httpUrl = `http://${machine.address}:${SERVER_HTTP_PORT}`;
     this.logs = { server: join(machine.paths.logDir, "server.log") };
-    this.#machine = machine;
     this.#berth = options.berth;
   }
 
-  get isUp(): boolean {
-    return this.#machine.isUp;
-  }
-
-  /** The host's PID 1 as the root namespace numbers it; undefined while it is down. */
-  get initPid(): number | undefined {
-    return this.#machine.initPid;
-  }
-
-  /** A power cut of the control plane's machine. */
-  kill(): Promise<void> {
-    return this.#machine.powerOff();
-  }
-
-  async start(signal?: AbortSignal): Promise<void> {
-    await this.#machine.boot(signal);
+  override async start(signal?: AbortSignal): Promise<void> {
+    await this.machine.boot(signal);
     if (this.#berth) await this.startServer(signal);
   }
 
-  partition(): Promise<void> {
-    return this.#machine.unplug();
-  }
-
-  heal(): Promise<void> {
-    return this.#machine.plug();
-  }
-
-  isPartitioned(): Promise<boolean> {
-    return this.#machine.isPlugged().then((plugged) => !plugged);
-  }
-
-  exec(argv: readonly string[], options?: RunOptions): Promise<RunResult> {
-    return this.#machine.exec(argv, options);
-  }
-
-  enter(argv: readonly string[]): string[] {
-    return this.#machine.enter(argv);
-  }
-
   processes(which: ServerProcess): ProcessInfo[] {
-    return this.#machine.processes().filter(isProcess[which]);
+    return this.machine.processes().filter(isProcess[which]);
   }
 
   /** Signals the server or its etcd; after SIGKILL it returns when the process is gone. */
@@ -88,9 +49,9 @@ export class ServerHost {
   async startServer(signal?: AbortSignal): Promise<void> {
     if (this.processes("server").length > 0)
       throw new LabError("LAB_HOST_UP", "the server is running already");
-    const dataDir = join(this.#machine.paths.dataDir, "berth");
+    const dataDir = join(this.machine.paths.dataDir, "berth");
     const command = serverCommand({ address: this.address, dataDir });
-    const server = await this.#machine.spawnDaemon(command, this.logs.server);
+    const server = await this.machine.spawnDaemon(command, this.logs.server);
     const healthyOrDies = async (): Promise<boolean> => {
       if (await this.isHealthy()) return true;
       if (server && isAlive(server)) return false;

@@ -1,37 +1,17 @@
-import { readdirSync } from "node:fs";
-import { rm, rmdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { rm, rmdir } from "node:fs/promises";
 import { removeCgroups } from "./cgroups.js";
-import { listLabNames, readLabState } from "./lab-state.js";
+import { isAbandoned, networkHandles } from "./lab-phase.js";
+import { listLabNames } from "./lab-state.js";
 import { Lan } from "./lan.js";
 import { unmountBelow } from "./mounts.js";
 import { DATA_ROOT, labPaths, RUN_ROOT } from "./paths.js";
-import {
-  findInit,
-  isAlive,
-  netnsOfHandle,
-  type ProcessRef,
-  processesIn,
-  signalProcess,
-} from "./processes.js";
+import { findInit, netnsOfHandle, type ProcessRef, processesIn, signalProcess } from "./processes.js";
 import { releaseSubnets } from "./subnet.js";
 import { waitUntil } from "./wait-until.js";
 
 const DEATH_TIMEOUT_MS = 20_000;
 /** What launched a machine only reaps its PID 1; others in the lab's network, a person's shell say, may never end. */
 const LAUNCHER_GRACE_MS = 1_000;
-/** Making or removing a lab takes seconds; one that has had no description for so long is nobody's. */
-const UNDESCRIBED_MS = 60_000;
-/** Labs of tests are named with it; they may be swept when whoever made them is gone. */
-export const TEST_LAB_PREFIX = "t-";
-
-/** Whether any machine of the lab runs. Without one, whatever else is left of it is only rubbish. */
-export function isLabAlive(lab: string): boolean {
-  return networkHandles(lab).some((handle) => {
-    const netns = netnsOfHandle(handle);
-    return netns !== undefined && findInit(netns) !== undefined;
-  });
-}
 
 /**
  * Removes everything of a lab, whatever state it is in: processes, mounts, interfaces, control groups, folders.
@@ -50,25 +30,11 @@ export async function tearDown(lab: string): Promise<void> {
   for (const root of [RUN_ROOT, DATA_ROOT]) await rmdir(root).catch(() => undefined); // another lab is in it
 }
 
-/** Removes test labs whose owner died without doing it. Others' labs are never touched. */
-export async function sweepDeadTestLabs(): Promise<string[]> {
-  const testLabs = (await listLabNames()).filter((name) => name.startsWith(TEST_LAB_PREFIX));
-  const swept: string[] = [];
-  for (const lab of testLabs) {
-    if (!(await isAbandoned(lab))) continue;
-    await tearDown(lab);
-    swept.push(lab);
+/** Removes test labs whose maker died without doing it. Others' labs are never touched. */
+export async function sweepDeadTestLabs(): Promise<void> {
+  for (const lab of await listLabNames()) {
+    if (await isAbandoned(lab)) await tearDown(lab);
   }
-  return swept;
-}
-
-/** A lab without a description is being made or removed, or its owner died doing that. */
-async function isAbandoned(lab: string): Promise<boolean> {
-  const state = await readLabState(lab);
-  if (state) return state.owner !== null && !isAlive(state.owner);
-  const { runDir, dataDir } = labPaths(lab);
-  const changes = await Promise.all([runDir, dataDir].map((folder) => stat(folder).catch(() => undefined)));
-  return changes.every((stats) => stats === undefined || Date.now() - stats.mtimeMs > UNDESCRIBED_MS);
 }
 
 /**
@@ -90,13 +56,4 @@ async function killProcesses(lab: string): Promise<void> {
   await waitUntil(() => kill(inits()), { what, timeoutMs: DEATH_TIMEOUT_MS });
   await waitUntil(() => all().length === 0, { what, timeoutMs: LAUNCHER_GRACE_MS }).catch(() => undefined);
   await waitUntil(() => kill(all()), { what, timeoutMs: DEATH_TIMEOUT_MS });
-}
-
-function networkHandles(lab: string): string[] {
-  const { netnsDir } = labPaths(lab);
-  try {
-    return readdirSync(netnsDir).map((name) => join(netnsDir, name));
-  } catch {
-    return [];
-  }
 }

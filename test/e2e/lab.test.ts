@@ -175,7 +175,10 @@ describe("a lab of Docker hosts", () => {
       lab.hosts.map(({ name, address }) => ({ name, address })),
     );
     expect(await docker(again.host("h2"), "info", "--format", "{{.Name}}")).toBe("h2");
-    await expect(createLab({ name: lab.name, hosts: 1 })).rejects.toMatchObject({ code: "LAB_EXISTS" });
+    await expect(createLab({ name: lab.name, hosts: 1 })).rejects.toMatchObject({
+      code: "LAB_EXISTS",
+      message: `lab ${lab.name} is up already; take it down first`,
+    });
   });
 
   test("a second lab lives beside it and goes without a trace", async () => {
@@ -216,6 +219,17 @@ describe("what is left of a lab", () => {
     expect(labTraces(lab.name, subnetOf(lab), [])).not.toEqual([]);
     await lab.down();
     expect(labTraces(lab.name, subnetOf(lab), [])).toEqual([]);
+  });
+
+  test("of two that make one lab at once, one is refused and the other's lab is whole", async () => {
+    const options = { name: newName(), hosts: 1, berth: false };
+    const results = await Promise.allSettled([createLab(options), createLab(options)]);
+    expect(results.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    for (const result of results) {
+      if (result.status === "rejected") expect(result.reason).toMatchObject({ code: "LAB_EXISTS" });
+      else expect(result.value.host("h1").processes("dockerd")).toHaveLength(1);
+    }
+    await tearDown(options.name);
   });
 
   test("an aborted createLab leaves nothing", async () => {
@@ -301,6 +315,7 @@ describe("the lab's command line", () => {
     [["down", "--hosts", "3"], "down takes no option --hosts"],
     [["image", "somewhere"], "image needs a SOURCE and a TAG"],
     [["up", "--name", "Not a name"], `"Not a name" cannot be a lab's name`],
+    [["down", "--name", "../x"], `"../x" cannot be a lab's name`],
   ])("%j is bad usage: exit code 2 and the reason on stderr", async (args, reason) => {
     const { code, stdout, stderr } = await lab(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });

@@ -2,7 +2,7 @@ import type { LabHost } from "../docker-host.js";
 import { pingDocker } from "../docker-ping.js";
 import { docker } from "../images.js";
 import type { Lab } from "../lab.js";
-import type { ServerHost } from "../server-host.js";
+import type { LabMachine } from "../lab-machine.js";
 
 /** One line of `status`. */
 export interface MachineStatus {
@@ -42,7 +42,7 @@ async function serverPrograms(lab: Lab): Promise<string[]> {
 }
 
 async function statusOf(
-  machine: LabHost | ServerHost,
+  machine: LabMachine,
   programs: () => Promise<string[]>,
   containers: () => Promise<number> = async () => 0,
 ): Promise<MachineStatus> {

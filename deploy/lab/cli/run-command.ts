@@ -1,10 +1,9 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { resolve } from "node:path";
-import type { LabHost } from "../docker-host.js";
 import { createLab, type Lab, openLab } from "../lab.js";
+import type { LabMachine } from "../lab-machine.js";
 import { listLabNames } from "../lab-state.js";
-import type { ServerHost } from "../server-host.js";
 import { DEFAULT_LAB } from "../subnet.js";
 import { tearDown } from "../teardown.js";
 import { machineStatuses } from "./machine-status.js";
@@ -69,7 +68,7 @@ async function machines(command: Runnable & { kind: "machines" }, signal: AbortS
   // All names are checked before anything is done to the first.
   const targets = command.machines.map((name) => machineOf(lab, name));
   const clock = startClock();
-  const act = async (machine: LabHost | ServerHost): Promise<void> => {
+  const act = async (machine: LabMachine): Promise<void> => {
     await machine[command.verb](signal);
     clock.step(`${machine.name} ${DONE[command.verb]}`);
   };
@@ -100,7 +99,7 @@ async function image(
   return 0;
 }
 
-function machineOf(lab: Lab, name: string): LabHost | ServerHost {
+function machineOf(lab: Lab, name: string): LabMachine {
   return name === lab.server.name ? lab.server : lab.host(name);
 }
 
