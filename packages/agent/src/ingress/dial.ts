@@ -28,19 +28,19 @@ export class Dial implements Deadline {
   readonly #tried: Upstream[] = [];
   readonly #endMs: number;
   #stream: ByteStream | undefined;
-  #isDone = false;
+  isWaiting = true;
   deadlineMs = 0;
 
   constructor(options: DialOptions) {
     this.#options = options;
     this.#endMs = options.now() + BUDGET_MS;
     this.#next();
+    if (this.isWaiting) options.deadlines.add(this);
   }
 
   cancel(): void {
-    if (this.#isDone) return;
-    this.#isDone = true;
-    this.#options.deadlines.delete(this);
+    if (!this.isWaiting) return;
+    this.isWaiting = false;
     this.#stream?.close();
   }
 
@@ -50,11 +50,11 @@ export class Dial implements Deadline {
   }
 
   #next(): void {
-    const { balancer, deadlines, transport } = this.#options;
+    const { balancer, transport } = this.#options;
     const nowMs = this.#options.now();
     const upstream = nowMs < this.#endMs ? balancer.pick(nowMs, this.#tried) : undefined;
     if (upstream === undefined) {
-      this.#isDone = true;
+      this.isWaiting = false;
       this.#options.onDone(undefined);
       return;
     }
@@ -62,19 +62,17 @@ export class Dial implements Deadline {
     this.#tried.push(upstream);
     const isLast = this.#tried.length >= balancer.size;
     this.deadlineMs = isLast ? this.#endMs : Math.min(this.#endMs, nowMs + ATTEMPT_MS);
-    deadlines.add(this);
     const { address, port } = upstream.endpoint;
     this.#stream = transport.connect({ address, port, onConnect: (code) => this.#settle(code) });
   }
 
   #settle(code: string | undefined): void {
-    const { balancer, deadlines } = this.#options;
+    const { balancer } = this.#options;
     const stream = this.#stream;
     const upstream = this.#tried.at(-1);
-    if (this.#isDone || stream === undefined || upstream === undefined) return;
-    deadlines.delete(this);
+    if (!this.isWaiting || stream === undefined || upstream === undefined) return;
     if (code === undefined && upstream.state === "serving") {
-      this.#isDone = true;
+      this.isWaiting = false;
       balancer.recovered(upstream);
       upstream.total += 1;
       this.#options.onDone({ upstream, stream });

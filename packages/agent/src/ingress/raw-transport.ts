@@ -22,6 +22,8 @@ const END_OF_STREAM = -4095;
 const READ_BUFFER_BYTES = 65_536;
 /** Queued chunks are cut from slabs of this size, so that a stalled reader of small chunks pins little. */
 const SLAB_BYTES = 65_536;
+/** Bounds the views that are kept to about 200 kB. */
+const MAX_KEPT_WINDOW_BYTES = 2_048;
 
 /**
  * TCP straight on libuv's handles, without `net.Socket` and streams: about half the CPU time for a connection and
@@ -134,10 +136,10 @@ class RawStream implements ByteStream {
     else this.#handle.reset();
   }
 
-  onReadable(result: number, buffer: Buffer): void {
+  onReadable(result: number, windows: Windows): void {
     const handler = this.handler;
     if (!this.isOpen || handler === undefined) return;
-    if (result > 0) handler.onData(buffer.subarray(0, result));
+    if (result > 0) handler.onData(windows.get(result));
     else if (result === END_OF_STREAM) handler.onEnd();
     else if (result < 0) handler.onError(errorName(result));
   }
@@ -152,9 +154,9 @@ class RawStream implements ByteStream {
 /** Where reads land and queued writes wait: shared by all streams, since only one callback runs at a time. */
 class SharedBuffers {
   readonly #binding: RawBinding;
-  readonly #readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+  readonly #readWindows = new Windows(Buffer.allocUnsafeSlow(READ_BUFFER_BYTES), 0);
   #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-  #used = 0;
+  #free = new Windows(this.#slab, 0);
   #spareRequest: RawWriteRequest;
 
   constructor(binding: RawBinding) {
@@ -168,33 +170,55 @@ class SharedBuffers {
 
   /** Makes the handle read into the common buffer and report to the stream. */
   attach(handle: RawHandle, stream: RawStream): void {
-    handle.useUserBuffer(this.#readBuffer);
-    handle.onread = () => stream.onReadable(this.#binding.bytesReadOrError(), this.#readBuffer);
+    handle.useUserBuffer(this.#readWindows.buffer);
+    handle.onread = () => stream.onReadable(this.#binding.bytesReadOrError(), this.#readWindows);
   }
 
   /**
    * libuv keeps pointing into the chunk when the socket takes only a part, and the read buffer is about to be used
-   * again: so the chunk is copied first, into space that is given back when all was written at once.
+   * again: so the chunk is copied first, into space that is used again when all was written at once.
    */
   write(handle: RawHandle, chunk: Uint8Array, stream: RawStream): WriteOutcome {
-    const end = this.#used + chunk.byteLength;
-    if (end > this.#slab.byteLength) return this.#writeIntoNewSlab(handle, chunk, stream);
-    this.#slab.set(chunk, this.#used);
-    const copy = this.#slab.subarray(this.#used, end);
+    const length = chunk.byteLength;
+    if (this.#free.offset + length > this.#slab.byteLength) this.#newSlab(length);
+    const copy = this.#free.get(length);
+    copy.set(chunk);
     const request = this.#spareRequest;
     if (handle.writeBuffer(request, copy) !== 0) return "failed";
     if (!this.#binding.lastWriteWasQueued()) return "written";
-    this.#used = end;
+    this.#free = new Windows(this.#slab, this.#free.offset + length);
     request.buffer = copy;
     request.oncomplete = (status) => stream.onWriteComplete(status);
     this.#spareRequest = new this.#binding.WriteWrap();
     return "queued";
   }
 
-  #writeIntoNewSlab(handle: RawHandle, chunk: Uint8Array, stream: RawStream): WriteOutcome {
-    this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, chunk.byteLength));
-    this.#used = 0;
-    return this.write(handle, chunk, stream);
+  #newSlab(length: number): void {
+    this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, length));
+    this.#free = new Windows(this.#slab, 0);
+  }
+}
+
+/**
+ * Views on a buffer from one offset on. Chunks of a service tend to have few lengths, and making a view costs more than
+ * anything else we do to a small chunk: those of small chunks are kept.
+ */
+class Windows {
+  readonly buffer: Buffer;
+  readonly offset: number;
+  readonly #byLength: (Buffer | undefined)[] = [];
+
+  constructor(buffer: Buffer, offset: number) {
+    this.buffer = buffer;
+    this.offset = offset;
+  }
+
+  get(length: number): Buffer {
+    const kept = this.#byLength[length];
+    if (kept !== undefined) return kept;
+    const window = this.buffer.subarray(this.offset, this.offset + length);
+    if (length < MAX_KEPT_WINDOW_BYTES) this.#byLength[length] = window;
+    return window;
   }
 }
 
