@@ -201,7 +201,7 @@ describe("stack deploy", () => {
   beforeEach(async () => {
     cwd = await mkdtemp(join(tmpdir(), "berth-cli-"));
     cleanUps.push(() => rm(cwd, { recursive: true }));
-    await writeFile(join(cwd, "c.yaml"), "services: { web: { image: 'nginx:${TAG}', depends_on: [] } }\n");
+    await writeFile(join(cwd, "c.yaml"), "services: { web: { image: 'nginx:${TAG}', container_name: w } }\n");
     await writeFile(join(cwd, ".env"), "TAG=1.27\n");
   });
 
@@ -236,7 +236,7 @@ describe("stack deploy", () => {
       shop_web: 2/2 running
       Deployed shop: 1 service, 2 tasks running
       ",
-        "c.yaml:1:43: warning: services.web.depends_on: not supported yet: services start at the same time, in no order
+        "c.yaml:1:43: warning: services.web.container_name: not supported yet: containers are named after their service and slot
       ",
       ]
     `);
@@ -318,10 +318,10 @@ describe("stack deploy", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "c.yaml:1:43: warning: services.web.depends_on: not supported yet: services start at the same time, in no order
+        "c.yaml:1:43: warning: services.web.container_name: not supported yet: containers are named after their service and slot
       error: tasks fail again and again; berth keeps trying, but does not expect them to run:
         shop_web: 0 of 2 tasks running
-          shop_web.1: Failed, exit code 1: no such file: app.js (failed 3 times)
+          shop_web.1: failed, exit code 1: no such file: app.js (failed 3 times)
       Look at their output with: berth service logs SERVICE
       (BERTH_TASK_FAILED)
       ",
@@ -343,10 +343,10 @@ describe("stack deploy", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "c.yaml:1:43: warning: services.web.depends_on: not supported yet: services start at the same time, in no order
+        "c.yaml:1:43: warning: services.web.container_name: not supported yet: containers are named after their service and slot
       error: not everything runs after 0.2 s; berth goes on with it:
         shop_web: 1 of 2 tasks running
-          shop_web.2: New: 2 nodes lack 1.5 GiB memory
+          shop_web.2: waits for a node: 2 nodes lack 1.5 GiB memory
       (BERTH_NOT_CONVERGED)
       ",
       ]
@@ -370,7 +370,7 @@ describe("stack deploy", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         130,
-        "c.yaml:1:43: warning: services.web.depends_on: not supported yet: services start at the same time, in no order
+        "c.yaml:1:43: warning: services.web.container_name: not supported yet: containers are named after their service and slot
       Stopped waiting. The deploy of shop goes on: berth stack ps and berth service ps show how far it is.
       ",
       ]
@@ -408,7 +408,7 @@ test("stack rm waits until the last task is gone", async () => {
     [
       0,
       "Removing service shop_web
-    shop_web: 1/0 stopping 1
+    shop_web: stopping 1
     shop_web: removed
     ",
     ]

@@ -132,7 +132,6 @@ include: [other.yaml]
         "c.yaml:4:5: warning: services.web.build: berth does not build: nginx is pulled as it is",
         "c.yaml:5:5: warning: services.web.container_name: not supported yet: containers are named after their service and slot",
         "c.yaml:6:5: warning: services.web.depends_on: not supported yet: services start at the same time, in no order",
-        "c.yaml:6:18: services.web.depends_on[0]: there is no service "db"",
         "c.yaml:7:26: warning: services.web.networks.front.ipv4_address: not supported yet: ipv4_address of a network has no effect",
         "c.yaml:8:5: services.web.secrets: not supported yet: secrets. Use a variable, or bind-mount a file from each node",
         "c.yaml:9:5: services.web.configs: not supported yet: configs. Put the file into the image, or bind-mount it from each node",

@@ -63,10 +63,15 @@ function readDocuments(source: Source, lookup: Lookup, diagnostics: Diagnostics)
   return parseYaml(source, diagnostics).map((root) => interpolateTree(root, lookup, diagnostics));
 }
 
-function variablesOf({ environment, envFiles }: StackInput, diagnostics: Diagnostics): Lookup {
+/** Compose gives every file the name of its project, whatever the environment says. */
+const STACK_NAME_VARIABLE = "COMPOSE_PROJECT_NAME";
+
+function variablesOf({ environment, envFiles, stack }: StackInput, diagnostics: Diagnostics): Lookup {
   const fromFiles = new Map<string, string>();
-  const lookup: Lookup = (name) =>
-    Object.hasOwn(environment, name) ? environment[name] : fromFiles.get(name);
+  const lookup: Lookup = (name) => {
+    if (name === STACK_NAME_VARIABLE) return stack;
+    return Object.hasOwn(environment, name) ? environment[name] : fromFiles.get(name);
+  };
   for (const { name, bytes } of envFiles) {
     const values = parseEnvFile(decodeSource(name, bytes), { lookup, diagnostics, format: "compose" });
     for (const [key, value] of values) fromFiles.set(key, value);

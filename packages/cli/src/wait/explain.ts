@@ -1,6 +1,7 @@
 import { type Task, TaskState } from "@berth/proto";
 import { counted } from "../output/human.js";
-import { capitalised, taskStateWord } from "../output/words.js";
+import { oneLine } from "../output/table.js";
+import { taskStateWord } from "../output/words.js";
 import {
   currentTasks,
   failureCount,
@@ -57,12 +58,13 @@ function leftover({ watched }: ServiceProgress): string {
   return watched?.summary?.service?.removing ? `${counted(count, "task")} left to stop` : "not yet settled";
 }
 
-/** `Failed, exit code 1: no such file`. */
+/** `failed, exit code 1: no such file`. */
 export function taskReason(task: Task): string {
   const { status } = task;
   const exit = status?.exitCode === undefined ? "" : `, exit code ${status.exitCode}`;
-  const message = status?.message ? `: ${status.message}` : "";
-  return `${capitalised(taskStateWord(stateOf(task)))}${exit}${message}`;
+  const message = status?.message ? `: ${oneLine(status.message)}` : "";
+  const state = stateOf(task) === TaskState.NEW ? "waits for a node" : taskStateWord(stateOf(task));
+  return `${state}${exit}${message}`;
 }
 
 export function taskName({ serviceName, slot, nodeId }: Task): string {

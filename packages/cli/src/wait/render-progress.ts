@@ -47,14 +47,15 @@ function numbers(service: ServiceProgress): string {
   const { watched } = service;
   if (watched === undefined) return "waiting";
   if (watched.removed) return "removed";
+  if (watched.summary?.service?.removing) return `stopping ${watched.tasks.length}`;
   const { running = 0, desired = 0 } = watched.summary ?? {};
   return `${running}/${desired}${isSettled(service) ? " running" : ""}`;
 }
 
 /** What the tasks that do not run are at, or why they cannot. */
 function hint(service: ServiceProgress): string {
-  if (service.watched === undefined || isSettled(service)) return "";
-  if (service.watched.summary?.service?.removing) return ` stopping ${service.watched.tasks.length}`;
+  const { watched } = service;
+  if (watched === undefined || isSettled(service) || watched.summary?.service?.removing) return "";
   const [worst] = reasonsOf(service);
   if (worst === undefined) return " updating";
   const counts = new Map<TaskState, number>();

@@ -107,7 +107,8 @@ function readIfPresent(path: string): Uint8Array | undefined {
 }
 
 function unreadable(name: string, cause: unknown): BerthError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const isMissing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+  const reason = isMissing ? "there is no such file" : String(cause);
   return new BerthError({ code: "BERTH_INPUT_INVALID", message: `cannot read ${name}: ${reason}`, cause });
 }
 

@@ -4,7 +4,9 @@ import { didYouMean } from "../suggest.js";
 
 export const DEPENDENCY_KEYS: KeyTable<ServiceDraft> = {
   depends_on: (cursor, draft) => {
-    for (const [name, reference] of references(cursor)) checkDependency(name, reference, draft);
+    const dependencies = references(cursor);
+    for (const [name, reference] of dependencies) checkDependency(name, reference, draft);
+    if (dependencies.length === 0) return;
     const message = "not supported yet: services start at the same time, in no order";
     cursor.diagnostics.warn(keyPlace(cursor), message);
   },

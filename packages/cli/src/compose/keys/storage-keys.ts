@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import { TmpfsMount, VolumeMount } from "@berth/proto";
 import { applyKeys } from "../apply-keys.js";
 import {
@@ -190,7 +191,13 @@ function addMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): void 
   if (kind === undefined) return;
   const { mounts } = draft.container;
   draft.origins.set(`task.container.mounts[${mounts.length}]`, cursor);
-  mounts.push({ target: mount.target, readOnly: mount.readOnly, kind });
+  mounts.push({ target: cleanTarget(mount.target), readOnly: mount.readOnly, kind });
+}
+
+/** As Compose does: `/data/../x/` is `/x`, so that the same place is not mounted twice. */
+function cleanTarget(target: string): string {
+  const path = posix.normalize(target).replace(/^\/\//, "/");
+  return path.length > 1 ? path.replace(/\/$/, "") : path;
 }
 
 type MountKind = ServiceDraft["container"]["mounts"][number]["kind"];
