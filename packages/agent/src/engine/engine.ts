@@ -1,4 +1,5 @@
 import type { ContainerConfig } from "../core/container-config.js";
+import type { ContainerEvent } from "../core/container-event.js";
 import type { ContainerSummary, ObservedContainer } from "../core/observed.js";
 
 /**
@@ -29,7 +30,7 @@ export interface Engine {
   /** Returns when the image is there. At most one pull of an image runs at a time: later callers join it. */
   pull(image: string, options: PullOptions): Promise<void>;
   /** What happens to our containers, until the connection ends (which throws) or the signal fires. */
-  events(options: EventsOptions): AsyncIterable<EngineEvent>;
+  events(options: EventsOptions): AsyncIterable<ContainerEvent>;
   /** The container's log, oldest first. */
   logs(container: ObservedContainer, options: LogOptions): AsyncIterable<LogRecord>;
 }
@@ -73,16 +74,6 @@ export interface PullProgress {
 export interface EventsOptions extends EngineCall {
   /** Also what happened since then, as far as the daemon still knows. "": only from now on. */
   readonly sinceNs: string;
-}
-
-export interface EngineEvent {
-  readonly kind: "started" | "ended" | "health" | "removed" | "signalled" | "changed";
-  readonly containerId: string;
-  readonly taskId: string;
-  /** Number or name of the signal of a `signalled`. */
-  readonly unixSignal: string;
-  /** By the daemon's clock, nanoseconds since 1970. */
-  readonly timeNs: string;
 }
 
 export interface LogOptions extends EngineCall {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { ContainerEvent } from "../core/container-event.js";
 import type { ContainerSummary } from "../core/observed.js";
-import type { Engine, EngineEvent, EngineInfo } from "../engine/engine.js";
+import type { Engine, EngineInfo } from "../engine/engine.js";
 
 /** A daemon that hangs is noticed within this and the ping's own deadline. */
 const PING_INTERVAL_MS = 5_000;
@@ -17,7 +18,7 @@ export interface EngineListener {
   /** The daemon answers; `containers` are all of ours. */
   onConnected(info: EngineInfo, containers: readonly ContainerSummary[]): void;
   onListed(containers: readonly ContainerSummary[]): void;
-  onEvent(event: EngineEvent): void;
+  onEvent(event: ContainerEvent): void;
   /** The daemon is away. Said once, however long it stays away. */
   onAway(reason: Error): void;
 }

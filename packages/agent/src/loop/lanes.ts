@@ -1,7 +1,6 @@
-import type { Step } from "../core/step.js";
+import type { WorkKind } from "../core/container-event.js";
 import { Lane } from "./lane.js";
 
-type WorkKind = Step["kind"] | "look";
 type LaneName = "change" | "look" | "stop" | "pull";
 
 /**

@@ -1,4 +1,5 @@
 import type { ReportedTask, TaskStatus } from "@berth/proto";
+import type { WorkKind } from "../core/container-event.js";
 import type { NodeFacts } from "../core/node-facts.js";
 import type { ContainerSummary, ObservedContainer } from "../core/observed.js";
 import { type Outcome, remember, rememberContainer } from "../core/outcome.js";
@@ -13,7 +14,7 @@ import {
 
 /** Work on a task that is under way: a step, or a look at one of its containers. */
 export interface InFlight {
-  readonly kind: Step["kind"] | "look";
+  readonly kind: WorkKind;
   readonly controller: AbortController;
 }
 

@@ -1,29 +1,26 @@
-import { assertNever, DesiredState, type ReportedTask, type TaskStatus } from "@berth/proto";
+import { DesiredState, type TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
+import { type ContainerEvent, effectOf, type WorkKind } from "../core/container-event.js";
 import type { NodeFacts } from "../core/node-facts.js";
 import type { ContainerSummary, ObservedContainer } from "../core/observed.js";
 import { type Outcome, rememberedContainer } from "../core/outcome.js";
-import { type Reconciled, reconcile } from "../core/reconcile.js";
-import { sameStatus } from "../core/status.js";
+import { reconcile } from "../core/reconcile.js";
 import type { Step } from "../core/step.js";
 import type { Assignment } from "../core/task-view.js";
-import type { Engine, EngineEvent, EngineInfo } from "../engine/engine.js";
+import type { Engine, EngineInfo } from "../engine/engine.js";
 import { EngineError } from "../engine/engine-error.js";
 import { Agenda } from "./agenda.js";
 import { type EngineListener, watchEngine } from "./engine-watch.js";
 import { executeStep, look } from "./executors.js";
 import { ImageCache } from "./image-cache.js";
 import { Lanes } from "./lanes.js";
-import { isTerminating } from "./signals.js";
+import { Reporter, type ReporterOptions } from "./reporter.js";
 import { TaskRecord } from "./task-record.js";
 
-export interface WorkerOptions {
+export interface WorkerOptions extends ReporterOptions {
   readonly engine: Engine;
   readonly node: Omit<NodeFacts, "engineApiVersion">;
-  readonly log: Logger;
   readonly now?: () => number;
-  /** A task's status changed, or its last trace went. */
-  readonly onReport: (report: ReportedTask) => void;
   /** Nothing of a task that is not assigned any more is left. */
   readonly onForgotten: (taskId: string) => void;
   /** The daemon answers (with what it says of itself), or is away. */
@@ -50,6 +47,7 @@ export class Worker {
   readonly #images: ImageCache;
   readonly #lanes = new Lanes();
   readonly #agenda: Agenda;
+  readonly #reporter: Reporter;
   readonly #records = new Map<string, TaskRecord>();
   readonly #woken = new Set<string>();
   #node: NodeFacts | undefined;
@@ -59,6 +57,7 @@ export class Worker {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#log = options.log;
+    this.#reporter = new Reporter(options);
     this.#images = new ImageCache(options.engine, this.#now);
     this.#agenda = new Agenda({ onDue: (taskId) => this.#wake(taskId), now: this.#now });
   }
@@ -164,30 +163,17 @@ export class Worker {
     for (const { inFlight } of this.#records.values()) inFlight?.controller.abort(reason);
   }
 
-  #event({ kind, taskId, containerId, unixSignal }: EngineEvent): void {
-    const record = this.#record(taskId);
-    const { inFlight } = record;
-    switch (kind) {
-      case "signalled":
-        if (inFlight?.kind === "stop" || inFlight?.kind === "remove" || !isTerminating(unixSignal)) return;
-        record.memory = { ...record.memory, outsideSignal: unixSignal };
-        return;
-      case "started":
-        // Steps look at what they did; only a start by somebody else is news.
-        if (inFlight !== undefined || record.containers.get(containerId)?.state === "running") return;
-        break;
-      case "removed":
-        if (inFlight?.kind === "remove") return;
-        break;
-      case "ended":
-      case "health":
-      case "changed":
-        break;
-      default:
-        assertNever(kind);
-    }
-    record.stale.add(containerId);
-    this.#wake(taskId);
+  #event(event: ContainerEvent): void {
+    // A start tells of a container that somebody made with our label; the rest is the echo of what is done with.
+    const known = this.#records.get(event.taskId);
+    if (known === undefined && event.kind !== "started") return;
+    const record = known ?? this.#record(event.taskId);
+    const state = record.containers.get(event.containerId)?.state;
+    const effect = effectOf(event, { inFlight: record.inFlight?.kind, state });
+    if (effect === "remember-signal") record.memory = { ...record.memory, outsideSignal: event.unixSignal };
+    if (effect !== "look") return;
+    record.stale.add(event.containerId);
+    this.#wake(event.taskId);
   }
 
   #wake(taskId: string): void {
@@ -216,7 +202,8 @@ export class Worker {
   #decide(record: TaskRecord, node: NodeFacts): void {
     const image = record.assignment?.spec.task?.container?.image ?? "";
     const decision = reconcile(record.view(node, this.#images.factsOf(image)), this.#now());
-    this.#report(record, decision);
+    this.#reporter.report(record, decision);
+    if (decision.isGone && record.assignment === undefined) this.#forget(record);
     if (decision.requeueAtMs !== undefined) this.#agenda.set(record.taskId, decision.requeueAtMs);
     if (decision.step !== undefined) this.#execute(record, decision.step, decision.reason ?? "");
   }
@@ -247,11 +234,7 @@ export class Worker {
   }
 
   /** Runs one piece of work on the task, and then looks at the task again if there is something new. */
-  #begin(
-    record: TaskRecord,
-    kind: Step["kind"] | "look",
-    work: (signal: AbortSignal) => Promise<boolean>,
-  ): void {
+  #begin(record: TaskRecord, kind: WorkKind, work: (signal: AbortSignal) => Promise<boolean>): void {
     const controller = new AbortController();
     record.inFlight = { kind, controller };
     void this.#lanes
@@ -262,28 +245,10 @@ export class Worker {
       });
   }
 
-  #report(record: TaskRecord, { status, isGone = false }: Reconciled): void {
-    const { taskId, assignment, reported } = record;
-    if (status !== undefined && !sameStatus(record.status, status)) this.#logStatus(record, status);
-    record.status = status;
-    if (assignment === undefined) {
-      if (isGone) this.#forget(record);
-      return;
-    }
-    const isKnown = sameStatus(reported?.status, status) && isGone === (reported?.removed ?? false);
-    if (isKnown) return;
-    record.reported = { taskId, serviceId: assignment.task.serviceId, status, removed: isGone };
-    this.#options.onReport(record.reported);
-  }
-
   #forget({ taskId }: TaskRecord): void {
     this.#records.delete(taskId);
     this.#agenda.clear(taskId);
     this.#options.onForgotten(taskId);
-  }
-
-  #logStatus({ taskId, assignment }: TaskRecord, { state, message }: TaskStatus): void {
-    this.#log.info({ task: taskId, service: assignment?.task.serviceName, state, reason: message }, "task");
   }
 
   #logOutcome({ taskId }: TaskRecord, { kind }: Step, outcome: Outcome): void {

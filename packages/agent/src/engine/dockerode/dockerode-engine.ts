@@ -1,4 +1,5 @@
 import type { ContainerConfig } from "../../core/container-config.js";
+import type { ContainerEvent } from "../../core/container-event.js";
 import { fieldOf, listOf, textOf } from "../../core/json.js";
 import { TASK_LABEL } from "../../core/labels.js";
 import {
@@ -10,7 +11,6 @@ import {
 import type {
   Engine,
   EngineCall,
-  EngineEvent,
   EngineInfo,
   EventsOptions,
   LogOptions,
@@ -113,7 +113,7 @@ export class DockerodeEngine implements Engine {
     return this.#pulls.pull(image, options);
   }
 
-  events(options: EventsOptions): AsyncIterable<EngineEvent> {
+  events(options: EventsOptions): AsyncIterable<ContainerEvent> {
     return readEvents(this.#client, options);
   }
 

@@ -1,10 +1,11 @@
-import { fieldOf, numberOf, textOf } from "../../core/json.js";
+import type { ContainerEvent } from "../../core/container-event.js";
+import { fieldOf, textOf } from "../../core/json.js";
 import { TASK_LABEL } from "../../core/labels.js";
-import type { EngineEvent, EventsOptions } from "../engine.js";
+import type { EventsOptions } from "../engine.js";
 import type { EngineClient } from "./client.js";
 import { readNdjson } from "./ndjson.js";
 
-const KINDS: Readonly<Record<string, EngineEvent["kind"]>> = {
+const KINDS: Readonly<Record<string, ContainerEvent["kind"]>> = {
   start: "started",
   die: "ended",
   health_status: "health",
@@ -19,7 +20,10 @@ const FILTERS = JSON.stringify({ type: ["container"], label: [TASK_LABEL], event
 
 const NS_DIGITS = 9;
 
-export async function* readEvents(client: EngineClient, options: EventsOptions): AsyncGenerator<EngineEvent> {
+export async function* readEvents(
+  client: EngineClient,
+  options: EventsOptions,
+): AsyncGenerator<ContainerEvent> {
   const { signal, sinceNs } = options;
   const since = sinceNs === "" ? {} : { since: secondsOf(sinceNs) };
   const request = { method: "GET", path: "/events", query: { filters: FILTERS, ...since }, signal } as const;
@@ -35,7 +39,7 @@ function secondsOf(timeNs: string): string {
   return `${timeNs.slice(0, -NS_DIGITS)}.${timeNs.slice(-NS_DIGITS)}`;
 }
 
-function parseEvent(json: unknown): EngineEvent | undefined {
+function parseEvent(json: unknown): ContainerEvent | undefined {
   // "health_status: healthy"
   const [action = ""] = textOf(fieldOf(json, "Action")).split(":");
   const kind = KINDS[action];
@@ -48,12 +52,5 @@ function parseEvent(json: unknown): EngineEvent | undefined {
     containerId: textOf(fieldOf(actor, "ID")),
     taskId,
     unixSignal: textOf(fieldOf(attributes, "signal")),
-    timeNs: `${numberOf(fieldOf(json, "time"))}${nanosecondsOf(json)}`,
   };
-}
-
-/** `timeNano` does not fit a number: of its digits only those after the second are taken, as exactly as they are known. */
-function nanosecondsOf(json: unknown): string {
-  const milliseconds = Math.floor(numberOf(fieldOf(json, "timeNano")) / 1_000_000) % 1_000;
-  return String(milliseconds).padStart(3, "0").padEnd(NS_DIGITS, "0");
 }

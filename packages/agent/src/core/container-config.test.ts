@@ -1,0 +1,245 @@
+import { ContainerSpec, NetworkMode, PortSpec_Mode, PortSpec_Protocol, TaskSpec } from "@berth/proto";
+import { expect, test } from "vitest";
+import { type ContainerConfig, containerConfig } from "./container-config.js";
+import type { CreateBody } from "./create-body.js";
+import { NODE, type SpecParts, specWith, taskWith } from "./testing.js";
+
+function configOf(parts: SpecParts): ContainerConfig {
+  const spec = specWith(parts);
+  const container = spec.task?.container ?? ContainerSpec.create();
+  return containerConfig({ task: taskWith(), spec, container, node: NODE });
+}
+const bodyOf = (parts: SpecParts): CreateBody => configOf(parts).body;
+
+test("containerConfig says nothing that the spec does not say", () => {
+  expect(configOf({})).toEqual({
+    name: "shop_web.2.task1",
+    platform: "",
+    body: {
+      Image: "web:1",
+      Labels: {
+        "berth.task.id": "task1",
+        "berth.service.id": "service1",
+        "berth.service.name": "shop_web",
+        "berth.slot": "2",
+        "berth.spec.version": "3",
+        "berth.stack": "shop",
+        "com.docker.stack.namespace": "shop",
+      },
+      StopTimeout: 10,
+      HostConfig: { RestartPolicy: { Name: "no" }, NetworkMode: "default" },
+    },
+  });
+});
+
+test("containerConfig passes on every field of a container's spec", () => {
+  const container = ContainerSpec.fromPartial({
+    image: "web:1",
+    entrypoint: { values: ["/init"] },
+    command: { values: [] },
+    env: ["A=1", "ON={{ .Node.Hostname }}/{{.Task.Slot}}/{{.Unknown}}"],
+    workingDir: "/w",
+    user: "1:2",
+    labels: { a: "b", "berth.task.id": "forged" },
+    hostname: "{{.Service.Name}}-{{.Task.Slot}}",
+    domainname: "d",
+    stopSignal: "SIGINT",
+    stopGraceMs: 1_500,
+    capAdd: ["NET_ADMIN"],
+    capDrop: ["ALL"],
+    privileged: true,
+    devices: [{ hostPath: "/dev/a", containerPath: "", permissions: "" }],
+    deviceCgroupRules: ["c 1:3 r"],
+    shmSizeBytes: 64,
+    sysctls: { "net.a": "1" },
+    ulimits: [{ name: "nofile", soft: 1, hard: 2 }],
+    extraHosts: ["a:1.2.3.4"],
+    dns: ["1.1.1.1"],
+    dnsSearch: ["s"],
+    dnsOptions: ["o"],
+    init: false,
+    tty: true,
+    stdinOpen: true,
+    readOnly: true,
+    logDriver: { name: "json-file", options: { "max-size": "1m" } },
+    securityOpt: ["no-new-privileges"],
+    groupAdd: ["g"],
+    pidMode: "host",
+    ipcMode: "private",
+    utsMode: "host",
+    usernsMode: "host",
+    cgroupParent: "/p",
+    runtime: "runc",
+    oomScoreAdj: 0,
+    oomKillDisable: true,
+    memorySwapBytes: -1,
+    memorySwappiness: 0,
+    cpuShares: 5,
+    cpuset: "0",
+    storageOpt: { size: "1G" },
+    annotations: { x: "y" },
+    cgroupnsMode: "private",
+    platform: "linux/amd64",
+    healthcheck: {
+      test: ["CMD", "t"],
+      intervalMs: 1,
+      timeoutMs: 2,
+      startPeriodMs: 3,
+      retries: 4,
+      startIntervalMs: 5,
+    },
+  });
+  const task = TaskSpec.fromPartial({
+    limits: { nanoCpus: 5e8, memoryBytes: 100, pids: 7 },
+    reservations: { nanoCpus: 1e8, memoryBytes: 50 },
+  });
+  const config = configOf({ container, task });
+  expect(config.platform).toBe("linux/amd64");
+  expect(config.body).toMatchObject({
+    Entrypoint: ["/init"],
+    Cmd: [],
+    Env: ["A=1", "ON=host1/2/{{.Unknown}}"],
+    WorkingDir: "/w",
+    User: "1:2",
+    Labels: { a: "b", "berth.task.id": "task1" },
+    Hostname: "shop_web-2",
+    Domainname: "d",
+    StopSignal: "SIGINT",
+    StopTimeout: 2,
+    Tty: true,
+    OpenStdin: true,
+    Healthcheck: {
+      Test: ["CMD", "t"],
+      Interval: 1e6,
+      Timeout: 2e6,
+      StartPeriod: 3e6,
+      Retries: 4,
+      StartInterval: 5e6,
+    },
+  });
+  expect(config.body.HostConfig).toEqual({
+    RestartPolicy: { Name: "no" },
+    NetworkMode: "default",
+    NanoCpus: 5e8,
+    Memory: 100,
+    PidsLimit: 7,
+    MemoryReservation: 50,
+    MemorySwap: -1,
+    MemorySwappiness: 0,
+    CpuShares: 5,
+    CpusetCpus: "0",
+    ShmSize: 64,
+    Ulimits: [{ Name: "nofile", Soft: 1, Hard: 2 }],
+    StorageOpt: { size: "1G" },
+    CgroupParent: "/p",
+    OomScoreAdj: 0,
+    OomKillDisable: true,
+    CapAdd: ["NET_ADMIN"],
+    CapDrop: ["ALL"],
+    Privileged: true,
+    ReadonlyRootfs: true,
+    Devices: [{ PathOnHost: "/dev/a", PathInContainer: "/dev/a", CgroupPermissions: "rwm" }],
+    DeviceCgroupRules: ["c 1:3 r"],
+    SecurityOpt: ["no-new-privileges"],
+    GroupAdd: ["g"],
+    PidMode: "host",
+    IpcMode: "private",
+    UTSMode: "host",
+    UsernsMode: "host",
+    CgroupnsMode: "private",
+    Runtime: "runc",
+    Sysctls: { "net.a": "1" },
+    ExtraHosts: ["a:1.2.3.4"],
+    Dns: ["1.1.1.1"],
+    DnsSearch: ["s"],
+    DnsOptions: ["o"],
+    Annotations: { x: "y" },
+    Init: false,
+    LogConfig: { Type: "json-file", Config: { "max-size": "1m" } },
+  });
+});
+
+test("containerConfig uses every field that a container's spec has", () => {
+  // Whoever adds a field to the spec is reminded here: a spec that answers every read must be read in full.
+  const read = new Set<string>();
+  const watched = new Proxy(ContainerSpec.create({ image: "i" }), {
+    get: (target, key, receiver) => {
+      read.add(String(key));
+      return Reflect.get(target, key, receiver);
+    },
+  });
+  containerConfig({ task: taskWith(), spec: specWith(), container: watched, node: NODE });
+  const elsewhere = ["pullPolicy"];
+  const unread = Object.keys(ContainerSpec.create()).filter(
+    (key) => !read.has(key) && !elsewhere.includes(key),
+  );
+  expect(unread).toEqual([]);
+});
+
+test("containerConfig publishes an ingress target once on the advertised address, and host ports as asked", () => {
+  const { TCP, UDP } = PortSpec_Protocol;
+  const { INGRESS, HOST } = PortSpec_Mode;
+  const ports = [
+    { target: 80, published: 8080, protocol: TCP, mode: INGRESS },
+    { target: 80, published: 8081, protocol: TCP, mode: INGRESS },
+    { target: 53, published: 53, protocol: UDP, mode: HOST, hostIp: "127.0.0.1" },
+    { target: 9, published: 0, protocol: TCP, mode: HOST },
+  ];
+  const body = bodyOf({ ports });
+  expect(body.HostConfig.PortBindings).toEqual({
+    "80/tcp": [{ HostIp: "10.0.0.1", HostPort: "" }],
+    "53/udp": [{ HostIp: "127.0.0.1", HostPort: "53" }],
+    "9/tcp": [{ HostIp: "", HostPort: "" }],
+  });
+  expect(body.ExposedPorts).toEqual({ "80/tcp": {}, "53/udp": {}, "9/tcp": {} });
+  const onHost = bodyOf({ ports, container: { networkMode: NetworkMode.HOST } });
+  expect(onHost.HostConfig.PortBindings).toBeUndefined();
+  expect(onHost.HostConfig.NetworkMode).toBe("host");
+});
+
+test("containerConfig mounts binds, volumes and memory", () => {
+  const mounts = [
+    {
+      kind: { $case: "bind", value: { source: "/a", propagation: "", createHostPath: true } },
+      target: "/x",
+      readOnly: true,
+    },
+    {
+      kind: { $case: "bind", value: { source: "/a:b", propagation: "rslave", createHostPath: false } },
+      target: "/y",
+      readOnly: false,
+    },
+    {
+      kind: {
+        $case: "volume",
+        value: {
+          name: "v-{{.Task.Slot}}",
+          driver: "local",
+          driverOpts: { o: "1" },
+          labels: { l: "m" },
+          noCopy: true,
+        },
+      },
+      target: "/z",
+      readOnly: false,
+    },
+    { kind: { $case: "tmpfs", value: { sizeBytes: 10, mode: 0o700 } }, target: "/t", readOnly: false },
+  ] as const;
+  const { HostConfig } = bodyOf({ container: { mounts: [...mounts] } });
+  expect(HostConfig.Binds).toEqual(["/a:/x:ro"]);
+  expect(HostConfig.Mounts).toEqual([
+    { Type: "bind", Source: "/a:b", Target: "/y", ReadOnly: false, BindOptions: { Propagation: "rslave" } },
+    {
+      Type: "volume",
+      Source: "v-2",
+      Target: "/z",
+      ReadOnly: false,
+      VolumeOptions: {
+        NoCopy: true,
+        Labels: { l: "m" },
+        DriverConfig: { Name: "local", Options: { o: "1" } },
+      },
+    },
+    { Type: "tmpfs", Target: "/t", ReadOnly: false, TmpfsOptions: { SizeBytes: 10, Mode: 0o700 } },
+  ]);
+});

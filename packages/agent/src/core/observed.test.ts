@@ -1,0 +1,62 @@
+import { readFile } from "node:fs/promises";
+import { PortSpec_Protocol } from "@berth/proto";
+import { expect, test } from "vitest";
+import { parseInspect, parseSummary } from "./observed.js";
+
+const FIXTURES = new URL("../../../../test/fixtures/inspect/", import.meta.url);
+const inspected = async (name: string): Promise<ReturnType<typeof parseInspect>> =>
+  parseInspect(JSON.parse(await readFile(new URL(`${name}.json`, FIXTURES), "utf8")));
+
+test("parseInspect reads a healthy container with a published port", async () => {
+  expect(await inspected("running-healthy")).toMatchObject({
+    name: "a1",
+    taskId: "t1",
+    state: "running",
+    health: "healthy",
+    ports: [{ protocol: PortSpec_Protocol.TCP, target: 8080, hostPort: 32768, hostIp: "127.0.0.1" }],
+    tty: false,
+    stopGraceMs: 10_000,
+  });
+});
+
+test("parseInspect reads how containers ended or why they did not start", async () => {
+  expect(await inspected("exited-3")).toMatchObject({
+    state: "exited",
+    exitCode: 3,
+    health: "none",
+    ports: [],
+  });
+  expect(await inspected("out-of-memory")).toMatchObject({
+    state: "exited",
+    exitCode: 137,
+    outOfMemory: true,
+  });
+  expect(await inspected("created")).toMatchObject({ state: "created", error: "" });
+  const failed = await inspected("no-such-program");
+  expect(failed.state).toBe("created");
+  expect(failed.error).toContain("executable file not found");
+  expect((await inspected("port-taken")).error).toContain("port is already allocated");
+  expect(await inspected("running-unhealthy")).toMatchObject({ state: "running", health: "unhealthy" });
+});
+
+test("parseInspect takes anything without throwing", () => {
+  for (const json of [
+    undefined,
+    null,
+    3,
+    "x",
+    [],
+    {},
+    { State: [], Config: 7, NetworkSettings: { Ports: { "": 1 } } },
+  ]) {
+    expect(parseInspect(json)).toMatchObject({ id: "", state: "dead" });
+  }
+});
+
+test("parseSummary finds the health in a listing's text for people", () => {
+  const healthOf = (Status: string): string => parseSummary({ Id: "i", State: "running", Status }).health;
+  expect(healthOf("Up 4 seconds (health: starting)")).toBe("starting");
+  expect(healthOf("Up 2 hours (healthy)")).toBe("healthy");
+  expect(healthOf("Up 2 hours (unhealthy)")).toBe("unhealthy");
+  expect(healthOf("Up 2 hours")).toBe("none");
+});

@@ -1,0 +1,205 @@
+import { DesiredState, Health, NetworkMode, PullPolicy, TaskState } from "@berth/proto";
+import { describe, expect, test } from "vitest";
+import { type Reconciled, reconcile, UNHEALTHY_GRACE_MS } from "./reconcile.js";
+import { type Assignment, BLANK_MEMORY, type TaskMemory } from "./task-view.js";
+import { containerWith, NODE, specWith, taskWith, viewWith } from "./testing.js";
+
+const NOW_MS = 100_000;
+
+function assignmentWith(desiredState: DesiredState, spec = specWith()): Assignment {
+  return { task: taskWith({ desiredState }), spec, receivedAtMs: 1_000 };
+}
+const memoryWith = (fields: Partial<TaskMemory>): TaskMemory => ({ ...BLANK_MEMORY, ...fields });
+const stepKind = ({ step }: Reconciled): string | undefined => step?.kind;
+
+describe("reconcile() on the way up", () => {
+  test("asks for the image, pulls it if it is missing, creates, starts", () => {
+    const unknown = reconcile(viewWith({ image: { state: "unknown", pullBeganAtMs: 0 } }), NOW_MS);
+    expect(unknown).toMatchObject({ step: { kind: "check-image", image: "web:1" }, status: undefined });
+    const absent = reconcile(viewWith({ image: { state: "absent", pullBeganAtMs: 0 } }), NOW_MS);
+    expect(absent).toMatchObject({
+      step: { kind: "pull", image: "web:1" },
+      status: { state: TaskState.PREPARING, message: "pulling image web:1" },
+    });
+    expect(reconcile(viewWith(), NOW_MS)).toMatchObject({ step: { kind: "create", taskId: "task1" } });
+    const created = viewWith({ containers: [containerWith({ state: "created" })] });
+    expect(reconcile(created, NOW_MS)).toMatchObject({ step: { kind: "start", containerId: "c1" } });
+    const running = reconcile(viewWith({ containers: [containerWith()] }), NOW_MS);
+    expect(running).toMatchObject({ status: { state: TaskState.RUNNING, containerId: "c1" } });
+    expect(running.step).toBeUndefined();
+  });
+
+  test("pull policies: always pulls once for tasks that came together, never rejects", () => {
+    const always = assignmentWith(
+      DesiredState.RUNNING,
+      specWith({ container: { pullPolicy: PullPolicy.ALWAYS } }),
+    );
+    const image = { state: "present", pullBeganAtMs: 0 } as const;
+    expect(stepKind(reconcile(viewWith({ assignment: always, image }), NOW_MS))).toBe("pull");
+    const pulled = { ...image, pullBeganAtMs: 1_001 };
+    expect(stepKind(reconcile(viewWith({ assignment: always, image: pulled }), NOW_MS))).toBe("create");
+
+    const never = assignmentWith(
+      DesiredState.RUNNING,
+      specWith({ container: { pullPolicy: PullPolicy.NEVER } }),
+    );
+    const absent = { state: "absent", pullBeganAtMs: 0 } as const;
+    const rejected = reconcile(viewWith({ assignment: never, image: absent }), NOW_MS);
+    expect(rejected.status).toMatchObject({
+      state: TaskState.REJECTED,
+      message: expect.stringContaining("never"),
+    });
+    expect(rejected.step).toBeUndefined();
+  });
+
+  test("rejects what the daemon would drop in silence", () => {
+    const spec = specWith({ container: { annotations: { a: "b" } } });
+    const { status } = reconcile(
+      viewWith({ assignment: assignmentWith(DesiredState.RUNNING, spec) }),
+      NOW_MS,
+    );
+    expect(status?.state).toBe(TaskState.REJECTED);
+    expect(status?.message).toBe("annotations needs Docker API 1.43; this node's Docker speaks 1.41");
+  });
+
+  test("a failed step waits for its time, and the status says what is tried again", () => {
+    const retry = { attempts: 1, notBeforeMs: NOW_MS + 500, reason: "no space" };
+    expect(reconcile(viewWith({ memory: memoryWith({ retry }) }), NOW_MS)).toEqual({
+      requeueAtMs: NOW_MS + 500,
+      status: expect.objectContaining({ state: TaskState.PREPARING, message: "trying again: no space" }),
+    });
+  });
+
+  test("on the host's own network the target ports are the host's ports", () => {
+    const spec = specWith({
+      container: { networkMode: NetworkMode.HOST },
+      ports: [{ target: 80, protocol: 1 }],
+    });
+    const assignment = assignmentWith(DesiredState.RUNNING, spec);
+    const { status } = reconcile(viewWith({ assignment, containers: [containerWith()] }), NOW_MS);
+    expect(status?.ports).toEqual([{ protocol: 1, target: 80, hostPort: 80 }]);
+  });
+
+  test("ports on the advertised address come first", () => {
+    const ports = [
+      { protocol: 1, target: 80, hostPort: 8080, hostIp: "0.0.0.0" },
+      { protocol: 1, target: 80, hostPort: 8080, hostIp: "::" },
+      { protocol: 1, target: 80, hostPort: 32768, hostIp: NODE.advertiseAddress },
+    ] as const;
+    const { status } = reconcile(viewWith({ containers: [containerWith({ ports })] }), NOW_MS);
+    expect(status?.ports.map(({ hostPort }) => hostPort)).toEqual([32768, 8080]);
+  });
+});
+
+describe("reconcile() with a healthcheck", () => {
+  test("STARTING until healthy, RUNNING from then on whatever the health", () => {
+    const starting = viewWith({ containers: [containerWith({ health: "starting" })] });
+    const first = reconcile(starting, NOW_MS).status;
+    expect(first).toMatchObject({ state: TaskState.STARTING, health: Health.STARTING });
+    const healthy = { ...starting, status: first, containers: [containerWith({ health: "healthy" })] };
+    const second = reconcile(healthy, NOW_MS).status;
+    expect(second).toMatchObject({ state: TaskState.RUNNING, health: Health.HEALTHY });
+    const ill = {
+      ...starting,
+      status: second,
+      containers: [containerWith({ health: "unhealthy", healthOutput: "503" })],
+    };
+    expect(reconcile(ill, NOW_MS).status).toMatchObject({
+      state: TaskState.RUNNING,
+      health: Health.UNHEALTHY,
+      message: "unhealthy: 503",
+    });
+  });
+
+  test("stops a task that stays unhealthy, and fails it with that reason once it has ended", () => {
+    const container = containerWith({ health: "unhealthy", healthOutput: "503" });
+    const memory = memoryWith({ containerId: "c1", unhealthySinceMs: NOW_MS });
+    const view = viewWith({ containers: [container], memory });
+    expect(reconcile(view, NOW_MS + 1).requeueAtMs).toBe(NOW_MS + UNHEALTHY_GRACE_MS);
+    const { step } = reconcile(view, NOW_MS + UNHEALTHY_GRACE_MS);
+    expect(step).toMatchObject({ kind: "stop", failing: "stayed unhealthy: 503 for 30 s" });
+    const failing = step?.kind === "stop" ? step.failing : "";
+    const ended = {
+      ...view,
+      memory: { ...memory, failing },
+      containers: [containerWith({ state: "exited" })],
+    };
+    expect(reconcile(ended, NOW_MS).status).toMatchObject({ state: TaskState.FAILED, message: failing });
+  });
+});
+
+describe("reconcile() on the way down", () => {
+  test("SHUTDOWN stops and keeps the container, REMOVE removes it and says so", () => {
+    const stop = assignmentWith(DesiredState.SHUTDOWN);
+    const running = viewWith({ assignment: stop, containers: [containerWith()] });
+    expect(reconcile(running, NOW_MS).step).toMatchObject({ kind: "stop", graceMs: 10_000, failing: "" });
+    const ended = reconcile(
+      { ...running, containers: [containerWith({ state: "exited", exitCode: 143 })] },
+      NOW_MS,
+    );
+    expect(ended).toEqual({ status: expect.objectContaining({ state: TaskState.SHUTDOWN, exitCode: 143 }) });
+
+    const remove = assignmentWith(DesiredState.REMOVE);
+    expect(stepKind(reconcile({ ...running, assignment: remove }, NOW_MS))).toBe("stop");
+    const stopped = viewWith({ assignment: remove, containers: [containerWith({ state: "exited" })] });
+    expect(stepKind(reconcile(stopped, NOW_MS))).toBe("remove");
+    expect(reconcile(viewWith({ assignment: remove }), NOW_MS).isGone).toBe(true);
+  });
+
+  test("a task that never started is shut down at once", () => {
+    const { status, step } = reconcile(
+      viewWith({ assignment: assignmentWith(DesiredState.SHUTDOWN) }),
+      NOW_MS,
+    );
+    expect(status).toMatchObject({ state: TaskState.SHUTDOWN, message: "stopped before it had started" });
+    expect(step).toBeUndefined();
+  });
+
+  test("what is not assigned is stopped, removed and forgotten", () => {
+    const running = viewWith({ assignment: undefined, containers: [containerWith()] });
+    expect(stepKind(reconcile(running, NOW_MS))).toBe("stop");
+    const stopped = { ...running, containers: [containerWith({ state: "exited" })] };
+    expect(stepKind(reconcile(stopped, NOW_MS))).toBe("remove");
+    expect(reconcile({ ...running, containers: [] }, NOW_MS)).toMatchObject({ isGone: true });
+  });
+
+  test("of two containers with the task's label the one with another name goes", () => {
+    const copy = containerWith({ id: "c2", name: "copy" });
+    const view = viewWith({ containers: [copy, containerWith()] });
+    expect(reconcile(view, NOW_MS).step).toMatchObject({ kind: "stop", containerId: "c2" });
+  });
+});
+
+describe("reconcile() when a container ends", () => {
+  const endedWith = (
+    container: Parameters<typeof containerWith>[0],
+    memory: Partial<TaskMemory> = {},
+  ): Reconciled =>
+    reconcile(
+      viewWith({
+        containers: [containerWith({ state: "exited", ...container })],
+        memory: memoryWith({ containerId: "c1", ...memory }),
+      }),
+      NOW_MS,
+    );
+
+  test("tells why, and keeps the container for its log", () => {
+    expect(endedWith({ exitCode: 0 })).toEqual({
+      status: expect.objectContaining({ state: TaskState.COMPLETE, exitCode: 0 }),
+    });
+    const failed = { state: TaskState.FAILED };
+    expect(endedWith({ exitCode: 3 }).status).toMatchObject({ ...failed, message: "ended with exit code 3" });
+    expect(endedWith({ exitCode: 137 }).status?.message).toBe("ended with exit code 137 (signal 9)");
+    expect(endedWith({ exitCode: 137, outOfMemory: true }).status?.message).toContain("memory");
+    const outside = endedWith({ exitCode: 0 }, { outsideSignal: "15" });
+    expect(outside.status).toMatchObject({ ...failed, message: expect.stringContaining("signal 15") });
+  });
+
+  test("a container that vanished fails its task; a final status never changes", () => {
+    const gone = viewWith({ memory: memoryWith({ containerId: "c1" }) });
+    const { status } = reconcile(gone, NOW_MS);
+    expect(status).toMatchObject({ state: TaskState.FAILED, containerId: "c1" });
+    const revived = { ...gone, status, containers: [containerWith()] };
+    expect(reconcile(revived, NOW_MS)).toMatchObject({ status, step: { kind: "stop" } });
+  });
+});
