@@ -12,13 +12,15 @@ export type ParsedConstraint = Constraint | { readonly kind: "invalid"; readonly
 const ATTRIBUTES = ["node.id", "node.hostname", "node.platform.os", "node.platform.arch"] as const;
 const LABEL_PREFIXES = ["node.labels.", "engine.labels."] as const;
 const LABEL_KEY = /^[a-zA-Z0-9_][a-zA-Z0-9_./-]*$/;
-const SYNTAX = /^\s*([^\s=!]+)\s*(==|!=)\s*(.*?)\s*$/s;
+const SYNTAX = /^([^\s=!]+)\s*(==|!=)(.*)$/s;
+const MAX_LENGTH = 512;
 const VALUE = /^[\w:\-. */()?+[\]\\^$|@,]+$/;
 
 /** Parses Swarm's syntax: `node.labels.zone == a`, spaces optional. */
 export function parseConstraint(text: string): ParsedConstraint {
-  const match = SYNTAX.exec(text);
-  const [, attribute, operator, value] = match ?? [];
+  if (text.length > MAX_LENGTH) return invalid(`a constraint has at most ${MAX_LENGTH} characters`);
+  const [, attribute, operator, valueText] = SYNTAX.exec(text.trim()) ?? [];
+  const value = valueText?.trim();
   if (attribute === undefined || value === undefined || (operator !== "==" && operator !== "!=")) {
     return invalid(`${JSON.stringify(text)} is not a constraint: write it like "node.labels.zone == a"`);
   }
