@@ -22,12 +22,16 @@ const MAX_RETRY_MS = 10_000;
 /** A plan with more actions is logged as a sum: a thousand lines for one decision tell a person less. */
 const MAX_LOGGED_ACTIONS = 8;
 
+export interface ControllerObserver {
+  onReconciled(durationMs: number): void;
+}
+
 export interface ControllerOptions {
   readonly state: ClusterState;
   readonly writer: Writer;
   readonly runtime: Runtime;
   readonly logger: Logger;
-  readonly onReconciled: (durationMs: number) => void;
+  readonly observer: ControllerObserver;
 }
 
 /** Brings every service to what it should be: a changed key → a plan from the core → written → looked at again. */
@@ -100,7 +104,7 @@ export class Controller {
   }
 
   #decide(serviceId: string, state: ClusterState): Decision<Plan> {
-    const { runtime, onReconciled } = this.#options;
+    const { runtime, observer } = this.#options;
     const service = state.services.get(serviceId);
     const spec = state.services.specOf(serviceId, service?.version ?? 0) ?? service?.spec;
     if (service === undefined || spec === undefined) return { changes: [], result: NOTHING_TO_DO };
@@ -109,7 +113,7 @@ export class Controller {
     const view = { service, spec, tasks: [...state.tasks.ofService(serviceId).values()] };
     const plan = reconcile(view, state.nodes, { now, newId: () => runtime.newId() });
     const changes = planChanges(plan, state, now);
-    onReconciled(runtime.clock.nowMs() - startedMs);
+    observer.onReconciled(runtime.clock.nowMs() - startedMs);
     return { changes, result: plan };
   }
 

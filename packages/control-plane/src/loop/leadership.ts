@@ -12,7 +12,7 @@ import { ClusterState } from "../state/cluster-state.js";
 import { onAbort } from "../store/abort.js";
 import type { Store } from "../store/store.js";
 import { fence, type Term } from "../store/term.js";
-import { Controller } from "./controller.js";
+import { Controller, type ControllerObserver } from "./controller.js";
 import { LagMeter } from "./lag-meter.js";
 import { Liveness } from "./liveness.js";
 import { Mirror } from "./mirror.js";
@@ -20,9 +20,7 @@ import type { Runtime } from "./runtime.js";
 import { Writer, type WriterObserver } from "./writer.js";
 
 /** What a leader reports of its work. */
-export interface LeaderObserver extends WriterObserver {
-  onReconciled(durationMs: number): void;
-}
+export type LeaderObserver = WriterObserver & ControllerObserver;
 
 export interface LeadershipOptions {
   readonly store: Store;
@@ -125,8 +123,7 @@ function assemble(
     onBeat: (nodeId) => liveness.beat(nodeId),
   });
   const logs = new LogRelay({ runtime, sessionOf: (nodeId) => dispatcher.sessionOf(nodeId) });
-  const { onReconciled } = observer;
-  const controller = new Controller({ state, writer, runtime, logger, onReconciled });
+  const controller = new Controller({ state, writer, runtime, logger, observer });
   const control = controlHandlers({
     state,
     writer,

@@ -53,9 +53,11 @@ export class Mirror {
     const { state, logger } = this.#options;
     switch (message.kind) {
       case "snapshot":
-        return this.#report(takeSnapshot(state, message));
+        this.#report(takeSnapshot(state, message));
+        return;
       case "events":
-        return this.#report(takeEvents(state, message));
+        this.#report(takeEvents(state, message));
+        return;
       case "unreachable":
         logger.warn({ err: message.cause }, "etcd does not answer; going on with what is known");
         return;

@@ -161,7 +161,10 @@ export class Dispatcher {
     const older = this.#sessions.get(session.nodeId);
     this.#sessions.set(session.nodeId, session);
     if (older === undefined) return;
-    if (older.bootId === session.bootId) return older.end();
+    if (older.bootId === session.bootId) {
+      older.end();
+      return;
+    }
     const { nodeId, peer } = session;
     this.#options.logger.warn({ nodeId, peer, older: older.peer }, "a newer agent has taken over a node");
     older.end(
@@ -194,7 +197,8 @@ export class Dispatcher {
         return;
       case "statuses": {
         const { value } = message;
-        return intake.add(nodeId, value, () => session.ack(value.batch));
+        intake.add(nodeId, value, () => session.ack(value.batch));
+        return;
       }
       case "description":
         this.#register(nodeId, message.value, signal).catch((error: unknown) => {
@@ -203,11 +207,12 @@ export class Dispatcher {
         });
         return;
       case "hello":
-        return session.end(badHello("a session has only one hello"));
+        session.end(badHello("a session has only one hello"));
+        return;
       case undefined:
         return; // Of a newer agent: what it means is not needed to go on.
       default:
-        return assertNever(message);
+        assertNever(message);
     }
   }
 

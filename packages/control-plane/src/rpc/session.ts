@@ -68,8 +68,8 @@ export class Session {
   }
 
   order(order: Order): void {
-    if (this.#orders.length >= MAX_ORDERS) return this.end(stuck(this.nodeId));
-    this.#orders.push(order);
+    if (this.#orders.length >= MAX_ORDERS) this.end(stuck(this.nodeId));
+    else this.#orders.push(order);
     this.#wake();
   }
 

@@ -28,9 +28,11 @@ export class Tables {
   #write(change: Change): void {
     switch (change.kind) {
       case "put-service":
-        return this.services.put(change.service);
+        this.services.put(change.service);
+        return;
       case "delete-service":
-        return this.services.delete(change.serviceId);
+        this.services.delete(change.serviceId);
+        return;
       case "put-name":
         this.#owners.set(change.name, change.serviceId);
         return;
@@ -38,23 +40,29 @@ export class Tables {
         this.#owners.delete(change.name);
         return;
       case "put-revision":
-        return this.services.putSpec(change.serviceId, change.version, change.spec);
+        this.services.putSpec(change.serviceId, change.version, change.spec);
+        return;
       case "delete-revision":
-        return this.services.deleteSpec(change.serviceId, change.version);
+        this.services.deleteSpec(change.serviceId, change.version);
+        return;
       case "put-task": {
         const { task } = change;
         this.nodes.occupy(task, this.services.specOf(task.serviceId, task.specVersion));
-        return this.tasks.put(task);
+        this.tasks.put(task);
+        return;
       }
       case "delete-task":
         this.nodes.release(change.taskId);
-        return this.tasks.delete(change.taskId);
+        this.tasks.delete(change.taskId);
+        return;
       case "put-node":
-        return this.nodes.put(change.node);
+        this.nodes.put(change.node);
+        return;
       case "delete-node":
-        return this.nodes.delete(change.nodeId);
+        this.nodes.delete(change.nodeId);
+        return;
       default:
-        return assertNever(change);
+        assertNever(change);
     }
   }
 

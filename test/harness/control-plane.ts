@@ -1,0 +1,192 @@
+import { setTimeout as delay } from "node:timers/promises";
+import {
+  ControlServiceService,
+  createRpcClient,
+  type DeployStackRequest,
+  PortSpec,
+  type RpcClient,
+  ServiceSpec,
+  type ServiceSummary,
+  type Task,
+  TaskState,
+} from "@berth/proto";
+import { pino } from "pino";
+import { systemRuntime } from "../../packages/control-plane/src/loop/runtime.js";
+import { startServer } from "../../packages/control-plane/src/server.js";
+import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
+import { ROOT } from "../../packages/control-plane/src/store/keys.js";
+import { readAll } from "../../packages/control-plane/src/store/read.js";
+import type { Store } from "../../packages/control-plane/src/store/store.js";
+import { FakeAgent, type FakeAgentOptions } from "./fake-agent.js";
+
+/** Everything but leases and the layout's mark. */
+const RECORDS = /\/(nodes|services|names|revisions|tasks)\//;
+
+const POLL_MS = 20;
+const DEFAULT_WAIT_MS = 20_000;
+
+export interface TestServer {
+  readonly address: string;
+  readonly httpAddress: string;
+  readonly calls: RpcClient<typeof ControlServiceService>;
+  /** As SIGTERM does: resigns, then ends. */
+  stop(): Promise<void>;
+}
+
+/** Servers and agents of one test, all ended by `close`. */
+export class TestCluster {
+  readonly #endpoint: string;
+  readonly #cleanUps: (() => Promise<void> | void)[] = [];
+  readonly servers: TestServer[] = [];
+  readonly agents: FakeAgent[] = [];
+
+  constructor(etcdEndpoint: string) {
+    this.#endpoint = etcdEndpoint;
+  }
+
+  /** A server in this process, on an etcd connection of its own. */
+  async startServer(wrap: (store: Store) => Store = (store) => store): Promise<TestServer> {
+    const etcd = new EtcdStore({ endpoints: [this.#endpoint], callTimeoutMs: 1_500 });
+    const stopping = new AbortController();
+    const logger = pino({ level: process.env.BERTH_TEST_LOG ?? "silent" });
+    const running = await startServer(
+      {
+        store: wrap(etcd),
+        runtime: systemRuntime,
+        logger,
+        listen: "127.0.0.1:0",
+        http: "127.0.0.1:0",
+        advertise: undefined,
+      },
+      stopping.signal,
+    );
+    const client = createRpcClient(ControlServiceService, { address: running.address });
+    let isStopped = false;
+    const stop = async (): Promise<void> => {
+      if (isStopped) return;
+      isStopped = true;
+      client.close();
+      stopping.abort();
+      await running.stopped;
+      etcd.close();
+    };
+    this.#cleanUps.push(stop);
+    const server = { address: running.address, httpAddress: running.httpAddress, calls: client.calls, stop };
+    this.servers.push(server);
+    return server;
+  }
+
+  /** Agents that have registered by the time it resolves. */
+  async startAgents(
+    nodeIds: readonly string[],
+    options: Partial<FakeAgentOptions> = {},
+  ): Promise<FakeAgent[]> {
+    const agents = nodeIds.map((nodeId) => this.startAgent(nodeId, options));
+    for (const agent of agents) await eventually("the agent has its set", () => agent.completeSets > 0);
+    return agents;
+  }
+
+  startAgent(nodeId: string, options: Partial<FakeAgentOptions> = {}): FakeAgent {
+    const servers = this.servers.map(({ address }) => address);
+    const agent = new FakeAgent({ nodeId, servers, ...options }).start();
+    this.#cleanUps.push(() => agent.vanish());
+    this.agents.push(agent);
+    return agent;
+  }
+
+  /** A connection to the store, to look at and to edit by hand. */
+  openStore(): { readonly store: Store; keys(): Promise<readonly string[]> } {
+    const store = new EtcdStore({ endpoints: [this.#endpoint] });
+    this.#cleanUps.push(() => store.close());
+    const keys = async (): Promise<readonly string[]> => {
+      const { entries } = await readAll(store, { prefix: ROOT }, AbortSignal.timeout(5_000));
+      return entries.map(({ key }) => key).filter((key) => RECORDS.test(key));
+    };
+    return { store, keys };
+  }
+
+  /** Ends everything. Returns what agents complained of, which should be nothing. */
+  async close(): Promise<readonly string[]> {
+    for (const cleanUp of this.#cleanUps.splice(0).reverse()) await cleanUp();
+    return this.agents.flatMap(({ complaints }) => complaints);
+  }
+}
+
+export interface ServiceOptions {
+  readonly stack?: string;
+  readonly replicas?: number;
+  readonly image?: string;
+  readonly ports?: readonly Partial<PortSpec>[];
+  readonly constraints?: readonly string[];
+  readonly memoryBytes?: number;
+  readonly global?: boolean;
+}
+
+export function service(name: string, options: ServiceOptions = {}): ServiceSpec {
+  const {
+    stack = "shop",
+    replicas = 1,
+    image = "web:1",
+    ports = [],
+    constraints = [],
+    memoryBytes = 0,
+  } = options;
+  const mode: ServiceSpec["mode"] = options.global
+    ? { $case: "global", value: {} }
+    : { $case: "replicated", value: { replicas } };
+  const spec = ServiceSpec.fromPartial({
+    name: `${stack}_${name}`,
+    stack,
+    task: { container: { image }, reservations: { memoryBytes } },
+    placement: { constraints: [...constraints] },
+    ports: ports.map((port) => PortSpec.fromPartial(port)),
+  });
+  return { ...spec, mode };
+}
+
+export function deployment(
+  services: ServiceSpec[],
+  options: Partial<DeployStackRequest> = {},
+): DeployStackRequest {
+  return { stack: "shop", prune: false, services, ...options };
+}
+
+/** Polls until `check` gives something. @throws with the last error or `what` after the deadline */
+export async function eventually<T>(
+  what: string,
+  check: () => Promise<T | undefined | false> | T | undefined | false,
+  timeoutMs = DEFAULT_WAIT_MS,
+): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const result = await check();
+      if (result !== undefined && result !== false) return result;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`, { cause: last });
+    await delay(POLL_MS);
+  }
+}
+
+export async function converged(
+  calls: TestServer["calls"],
+  name: string,
+  timeoutMs = DEFAULT_WAIT_MS,
+): Promise<ServiceSummary> {
+  return eventually(
+    `${name} converges`,
+    async () => {
+      const { service: summary } = await calls.getService({ service: name });
+      return summary?.converged === true && summary;
+    },
+    timeoutMs,
+  );
+}
+
+export async function runningTasks(calls: TestServer["calls"], name: string): Promise<readonly Task[]> {
+  const { tasks } = await calls.listTasks({ service: name, stack: "", node: "" });
+  return tasks.filter(({ status }) => status?.state === TaskState.RUNNING);
+}

@@ -1,0 +1,384 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import {
+  type AssignedTask,
+  type Assignments,
+  Assignments_Kind,
+  createRpcClient,
+  DesiredState,
+  DispatcherServiceService,
+  type HostPort,
+  type IngressEntry,
+  isBerthError,
+  LogChunk_Stream,
+  NodeDescription,
+  PortSpec_Mode,
+  PortSpec_Protocol,
+  PROTOCOL_VERSION,
+  type ReportedTask,
+  type RpcClient,
+  type SessionRequest,
+  type StartLogs,
+  TaskState,
+  type TaskStatus,
+} from "@berth/proto";
+
+const RECONNECT_MS = 50;
+const FIRST_HOST_PORT = 40_000;
+
+export interface FakeAgentOptions {
+  readonly nodeId: string;
+  /** Addresses of servers, tried in turn. */
+  readonly servers: readonly string[];
+  readonly hostname?: string;
+  readonly memoryBytes?: number;
+  /** How long a container takes to start. */
+  readonly startMs?: number;
+  /** What the log of each task says. */
+  readonly log?: (taskId: string) => readonly { readonly timeNs: string; readonly text: string }[];
+}
+
+/** A container that exists only in this test: it runs until it is told to end. */
+interface FakeContainer {
+  readonly assigned: AssignedTask;
+  status: TaskStatus;
+}
+
+/**
+ * An agent without Docker, written against the wire contract: it connects, takes assignments, reports its tasks as
+ * running, and checks that the leader keeps to the chain. Containers survive reconnects, as real ones do.
+ */
+export class FakeAgent {
+  readonly options: FakeAgentOptions;
+  readonly containers = new Map<string, FakeContainer>();
+  readonly ingress = new Map<string, IngressEntry>();
+  readonly specs = new Set<string>();
+  /** Violations of the contract by the leader. A test ends with none. */
+  readonly complaints: string[] = [];
+  /** Why sessions ended, as error codes. */
+  readonly endings: string[] = [];
+  readonly received: Assignments[] = [];
+  completeSets = 0;
+  servers: readonly string[] = [];
+  epoch = 0;
+  sequence = 0;
+  #bootId: string = randomUUID();
+  #stopping = new AbortController();
+  #session = new AbortController();
+  #send: (request: SessionRequest) => void = () => {};
+  #sendsHeartbeats = true;
+  #mayMissOne = false;
+  #heartbeatMs = 500;
+  #batch = 0;
+  #nextServer = 0;
+  #nextPort = FIRST_HOST_PORT;
+  #leader: string | undefined;
+  readonly #unacked = new Map<string, { readonly batch: number; readonly report: ReportedTask }>();
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: FakeAgentOptions) {
+    this.options = options;
+  }
+
+  start(): this {
+    this.#stopping = new AbortController();
+    this.#running = this.#run(this.#stopping.signal);
+    return this;
+  }
+
+  /** Cuts the connection and stays away; containers go on. */
+  async vanish(): Promise<void> {
+    this.#stopping.abort();
+    this.#session.abort();
+    await this.#running;
+  }
+
+  /** The process is started again: another boot, the same containers. */
+  async restart(): Promise<void> {
+    await this.vanish();
+    this.#bootId = randomUUID();
+    this.start();
+  }
+
+  /** Breaks the connection once; the agent comes back by itself. */
+  reconnect(): void {
+    this.#session.abort();
+  }
+
+  /** An increment gets lost on its way: the next one does not fit. */
+  loseIncrement(): void {
+    this.sequence -= 1;
+    this.#mayMissOne = true;
+  }
+
+  /** The process hangs, its connection stays. */
+  stopHeartbeats(): void {
+    this.#sendsHeartbeats = false;
+  }
+
+  resumeHeartbeats(): void {
+    this.#sendsHeartbeats = true;
+  }
+
+  /** The container of a task ends by itself. */
+  failTask(taskId: string, exitCode = 1): void {
+    const container = this.containers.get(taskId);
+    if (container === undefined) throw new Error(`no container of task ${taskId}`);
+    const state = exitCode === 0 ? TaskState.COMPLETE : TaskState.FAILED;
+    this.#report(container, { state, exitCode, message: `exit code ${exitCode}`, ports: [] });
+  }
+
+  get runningTaskIds(): readonly string[] {
+    return [...this.containers.values()]
+      .filter(({ status }) => status.state === TaskState.RUNNING)
+      .map(({ assigned }) => assigned.id)
+      .sort();
+  }
+
+  describe(description: Partial<NodeDescription>): void {
+    this.#send({ message: { $case: "description", value: { ...this.#description(), ...description } } });
+  }
+
+  /** Sends a report as a faulty or late agent might. */
+  reportRaw(report: ReportedTask): void {
+    this.#queueReport(report);
+  }
+
+  async #run(stopping: AbortSignal): Promise<void> {
+    while (!stopping.aborted) {
+      const { servers } = this.options;
+      const address = this.#leader ?? servers[this.#nextServer++ % servers.length] ?? "";
+      this.#leader = undefined;
+      try {
+        await this.#serve(address);
+        this.endings.push("ended");
+      } catch (error) {
+        this.endings.push(isBerthError(error) ? error.code : String(error));
+        if (isBerthError(error, "BERTH_NOT_LEADER")) this.#leader = error.details.leader;
+      }
+      this.#send = () => {};
+      await delay(RECONNECT_MS, undefined, { signal: stopping }).catch(() => {});
+    }
+  }
+
+  async #serve(address: string): Promise<void> {
+    const session = new AbortController();
+    this.#session = session;
+    const client = createRpcClient(DispatcherServiceService, { address });
+    const outgoing = queue<SessionRequest>();
+    this.#send = (request) => outgoing.push(request);
+    const hello = {
+      nodeId: this.options.nodeId,
+      protocolVersion: PROTOCOL_VERSION,
+      description: this.#description(),
+      bootId: this.#bootId,
+    };
+    this.#send({ message: { $case: "hello", value: hello } });
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      for await (const { message } of client.calls.session(outgoing.items, { signal: session.signal })) {
+        switch (message?.$case) {
+          case "welcome":
+            if (message.value.epoch < this.epoch) this.complaints.push("an older leader gave orders");
+            this.epoch = message.value.epoch;
+            this.servers = message.value.servers;
+            this.#heartbeatMs = message.value.heartbeatMs;
+            this.sequence = 0;
+            timer = setInterval(() => this.#heartbeat(), this.#heartbeatMs);
+            this.#reportAgain();
+            break;
+          case "assignments":
+            this.#take(message.value);
+            break;
+          case "statusesAck":
+            for (const [taskId, { batch }] of this.#unacked) {
+              if (batch <= message.value.batch) this.#unacked.delete(taskId);
+            }
+            break;
+          case "startLogs":
+            void this.#pushLogs(client.calls, message.value);
+            break;
+          default:
+            break;
+        }
+      }
+    } finally {
+      clearInterval(timer);
+      outgoing.end();
+      session.abort();
+      client.close();
+    }
+  }
+
+  #heartbeat(): void {
+    if (!this.#sendsHeartbeats) return;
+    this.#send({ message: { $case: "heartbeat", value: { appliedSequence: this.sequence, lagMs: 0 } } });
+  }
+
+  #take(assignments: Assignments): void {
+    this.received.push(assignments);
+    const isComplete = assignments.kind === Assignments_Kind.COMPLETE;
+    if (!isComplete && assignments.appliesTo !== this.sequence) {
+      if (!this.#mayMissOne)
+        this.complaints.push(`increment to ${assignments.appliesTo}, but ${this.sequence} is known`);
+      this.reconnect();
+      return;
+    }
+    this.sequence = assignments.resultsIn;
+    this.#mayMissOne = false;
+    if (isComplete) {
+      this.completeSets += 1;
+      this.specs.clear();
+      this.ingress.clear();
+      const named = new Set(assignments.tasks.map(({ id }) => id));
+      for (const taskId of this.containers.keys()) if (!named.has(taskId)) this.containers.delete(taskId);
+    }
+    for (const spec of assignments.specs) this.#takeSpec(`${spec.serviceId}/${spec.version}`);
+    for (const taskId of assignments.removedTaskIds) this.#forget(taskId);
+    for (const entry of assignments.ingress) this.ingress.set(entry.key, entry);
+    for (const key of assignments.removedIngressKeys) this.ingress.delete(key);
+    for (const task of assignments.tasks) this.#obey(task, assignments);
+  }
+
+  #takeSpec(key: string): void {
+    if (this.specs.has(key)) this.complaints.push(`spec ${key} was sent twice`);
+    this.specs.add(key);
+  }
+
+  #forget(taskId: string): void {
+    const removed = this.containers.get(taskId)?.assigned;
+    this.containers.delete(taskId);
+    if (removed === undefined) return;
+    const key = `${removed.serviceId}/${removed.specVersion}`;
+    const isUsed = [...this.containers.values()].some(
+      ({ assigned }) => `${assigned.serviceId}/${assigned.specVersion}` === key,
+    );
+    if (!isUsed) this.specs.delete(key);
+  }
+
+  #obey(task: AssignedTask, { specs }: Assignments): void {
+    const container = this.containers.get(task.id);
+    switch (task.desiredState) {
+      case DesiredState.RUNNING: {
+        if (container !== undefined) return;
+        if (!this.specs.has(`${task.serviceId}/${task.specVersion}`)) {
+          this.complaints.push(`no spec for task ${task.id}`);
+        }
+        const ports = specs.find(({ serviceId }) => serviceId === task.serviceId)?.ports ?? [];
+        const published = ports
+          .filter(({ mode }) => mode !== PortSpec_Mode.HOST)
+          .map(
+            ({ target, protocol }): HostPort => ({
+              protocol: protocol || PortSpec_Protocol.TCP,
+              target,
+              hostPort: this.#nextPort++,
+            }),
+          );
+        void this.#startContainer(task, published);
+        return;
+      }
+      case DesiredState.SHUTDOWN:
+        if (container === undefined || container.status.state >= TaskState.COMPLETE) return;
+        this.#report(container, { state: TaskState.SHUTDOWN, ports: [] });
+        return;
+      case DesiredState.REMOVE: {
+        const status = { ...(container?.status ?? emptyStatus()), state: TaskState.SHUTDOWN, ports: [] };
+        this.#queueReport({ taskId: task.id, serviceId: task.serviceId, status, removed: true });
+        return;
+      }
+    }
+  }
+
+  async #startContainer(assigned: AssignedTask, ports: HostPort[]): Promise<void> {
+    const container = { assigned, status: emptyStatus() };
+    this.containers.set(assigned.id, container);
+    await delay(this.options.startMs ?? 2);
+    if (this.containers.get(assigned.id) !== container || container.status.state >= TaskState.COMPLETE)
+      return;
+    this.#report(container, { state: TaskState.RUNNING, containerId: `c-${assigned.id}`, ports });
+  }
+
+  #report(container: FakeContainer, status: Partial<TaskStatus>): void {
+    container.status = { ...container.status, ...status };
+    const { id: taskId, serviceId } = container.assigned;
+    this.#queueReport({ taskId, serviceId, status: container.status, removed: false });
+  }
+
+  #queueReport(report: ReportedTask): void {
+    const batch = ++this.#batch;
+    this.#unacked.set(report.taskId, { batch, report });
+    this.#send({ message: { $case: "statuses", value: { batch, tasks: [report] } } });
+  }
+
+  /** A new session has a new reader: everything that may not have been written is said again. */
+  #reportAgain(): void {
+    for (const { status, assigned } of this.containers.values()) {
+      if (this.#unacked.has(assigned.id) || status.state < TaskState.RUNNING) continue;
+      const report = { taskId: assigned.id, serviceId: assigned.serviceId, status, removed: false };
+      this.#unacked.set(assigned.id, { batch: 0, report });
+    }
+    const reports = [...this.#unacked.values()].map(({ report }) => report);
+    if (reports.length === 0) return;
+    const batch = ++this.#batch;
+    for (const report of reports) this.#unacked.set(report.taskId, { batch, report });
+    this.#send({ message: { $case: "statuses", value: { batch, tasks: reports } } });
+  }
+
+  async #pushLogs(calls: RpcClient<typeof DispatcherServiceService>, start: StartLogs): Promise<void> {
+    const lines = this.options.log?.(start.taskId) ?? [];
+    async function* chunks() {
+      for (const { timeNs, text } of lines) {
+        const chunk = { stream: LogChunk_Stream.STDOUT, timeNs, line: Buffer.from(text) };
+        yield { requestId: start.requestId, chunks: [chunk], error: "" };
+      }
+      if (lines.length === 0) yield { requestId: start.requestId, chunks: [], error: "" };
+    }
+    await calls.pushLogs(chunks()).catch(() => {});
+  }
+
+  #description(): NodeDescription {
+    const { nodeId, hostname, memoryBytes } = this.options;
+    return NodeDescription.fromPartial({
+      hostname: hostname ?? nodeId,
+      address: "127.0.0.1",
+      os: "linux",
+      architecture: "x86_64",
+      nanoCpus: 4e9,
+      memoryBytes: memoryBytes ?? 8 * 1024 ** 3,
+      agentVersion: "fake",
+      engineReady: true,
+    });
+  }
+}
+
+function emptyStatus(): TaskStatus {
+  return { state: TaskState.ASSIGNED, message: "", sinceMs: 0, containerId: "", health: 0, ports: [] };
+}
+
+/** An endless sequence that is pushed from outside. */
+function queue<T>(): { push(item: T): void; end(): void; items: AsyncGenerator<T> } {
+  const waiting: T[] = [];
+  let isEnded = false;
+  let wake = (): void => {};
+  async function* items(): AsyncGenerator<T> {
+    while (!isEnded) {
+      const item = waiting.shift();
+      if (item !== undefined) yield item;
+      else
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    }
+  }
+  return {
+    push: (item) => {
+      waiting.push(item);
+      wake();
+    },
+    end: () => {
+      isEnded = true;
+      wake();
+    },
+    items: items(),
+  };
+}

@@ -1,0 +1,48 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const PROGRAM = fileURLToPath(new URL("./server-process.mjs", import.meta.url));
+
+export interface ServerProcess {
+  readonly address: string;
+  readonly process: ChildProcess;
+  /** kill -9. */
+  kill(): Promise<void>;
+}
+
+/** Starts `berth server` on free ports and resolves when it is up. @throws with its last words if it ends instead */
+export async function startServerProcess(args: readonly string[]): Promise<ServerProcess> {
+  const ports = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+  const child = spawn(process.execPath, [PROGRAM, ...ports, ...args], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const kill = async (): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    child.kill("SIGKILL");
+    await exited;
+  };
+  const onExit = (): void => void child.kill("SIGKILL");
+  process.once("exit", onExit);
+  child.once("exit", () => process.off("exit", onExit));
+  let lastLine = "";
+  for await (const line of createInterface({ input: child.stderr })) {
+    lastLine = line;
+    const address = addressIn(line);
+    if (address === undefined) continue;
+    child.stderr.resume();
+    return { address, process: child, kill };
+  }
+  throw new Error(`the server did not come up: ${lastLine}`);
+}
+
+function addressIn(line: string): string | undefined {
+  try {
+    const { msg, advertise } = JSON.parse(line);
+    return msg === "server is up" ? advertise : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,278 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { ControlServiceService, createRpcClient, type Task, TaskState } from "@berth/proto";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Store, TxnOutcome } from "../../packages/control-plane/src/store/store.js";
+import {
+  converged,
+  deployment,
+  eventually,
+  runningTasks,
+  service,
+  TestCluster,
+} from "../harness/control-plane.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
+
+let etcd: TestEtcd;
+let cluster: TestCluster;
+const processes: ServerProcess[] = [];
+
+beforeEach(async () => {
+  etcd = await startTestEtcd();
+  cluster = new TestCluster(etcd.endpoint);
+});
+afterEach(async () => {
+  const complaints = await cluster.close();
+  for (const server of processes.splice(0)) await server.kill();
+  await etcd.close();
+  expect(complaints).toEqual([]);
+});
+
+function idsOf(tasks: readonly Task[]): readonly string[] {
+  return tasks.map(({ id }) => id).sort();
+}
+
+describe("a follower", () => {
+  it("answers every call through the leader, streams too, and sends agents there", async () => {
+    const leader = await cluster.startServer();
+    await leader.calls.getCluster({});
+    const follower = await cluster.startServer();
+    const agent = cluster.startAgent("a", { servers: [follower.address] });
+    await eventually("the agent is at the leader", () => agent.completeSets > 0);
+    expect(agent.endings).toContain("BERTH_NOT_LEADER");
+
+    const deployed = await follower.calls.deployStack(deployment([service("web", { replicas: 2 })]));
+    await converged(follower.calls, "shop_web");
+    expect(await follower.calls.getCluster({})).toMatchObject({ leaderAddress: leader.address });
+    await expect(follower.calls.getService({ service: "nope" })).rejects.toMatchObject({
+      code: "BERTH_NOT_FOUND",
+    });
+    const watch = follower.calls.watchServices({ serviceIds: [deployed.services[0]?.serviceId ?? ""] });
+    for await (const { services } of watch) {
+      expect(services[0]?.summary?.running).toBe(2);
+      break;
+    }
+    await eventually("both servers are known", async () => {
+      const { servers } = await leader.calls.getCluster({});
+      return servers.length === 2 && servers.includes(follower.address);
+    });
+  });
+
+  it("takes over when the leader stops, and running tasks do not notice", async () => {
+    const first = await cluster.startServer();
+    await first.calls.getCluster({});
+    const second = await cluster.startServer();
+    const agents = await cluster.startAgents(["a", "b"]);
+    await first.calls.deployStack(deployment([service("web", { replicas: 4 })]));
+    await converged(first.calls, "shop_web");
+    const before = idsOf(await runningTasks(first.calls, "shop_web"));
+    const { epoch } = await first.calls.getCluster({});
+
+    await first.stop();
+    await second.calls.scaleServices({ services: [{ service: "shop_web", replicas: 5 }] });
+    await converged(second.calls, "shop_web");
+    expect((await second.calls.getCluster({})).epoch).toBeGreaterThan(epoch);
+    const after = idsOf(await runningTasks(second.calls, "shop_web"));
+    expect(after).toEqual(expect.arrayContaining([...before]));
+    expect(after).toHaveLength(5);
+    expect(agents.flatMap(({ runningTaskIds }) => runningTaskIds).sort()).toEqual(after);
+  });
+
+  it("takes over from a leader that is killed, with everything that was confirmed", async () => {
+    const first = await startServerProcess(["--etcd", etcd.endpoint]);
+    processes.push(first);
+    const client = createRpcClient(ControlServiceService, { address: first.address });
+    await client.calls.deployStack(deployment([service("web", { replicas: 3 })]));
+    const second = await cluster.startServer();
+    const agent = cluster.startAgent("a", { servers: [first.address, second.address] });
+    await converged(client.calls, "shop_web");
+    const before = agent.runningTaskIds;
+
+    await first.kill();
+    client.close();
+    await converged(second.calls, "shop_web");
+    await eventually("the agent has found the new leader", () => agent.completeSets === 2);
+    expect(agent.runningTaskIds).toEqual(before);
+    const nodes = await second.calls.listNodes({});
+    expect(nodes.nodes).toHaveLength(1);
+  });
+});
+
+describe("a leader that was away", () => {
+  /** Holds back whatever the server sends, as a long pause of its process or network does. */
+  function gated(store: Store): { store: Store; close(): void; open(): void; outcomes: TxnOutcome[] } {
+    let isOpen = true;
+    let release = (): void => {};
+    let opened = Promise.resolve();
+    const outcomes: TxnOutcome[] = [];
+    const pass = async <T>(run: () => Promise<T>): Promise<T> => {
+      if (!isOpen) await opened;
+      return run();
+    };
+    return {
+      outcomes,
+      close: () => {
+        isOpen = false;
+        opened = new Promise((resolve) => {
+          release = resolve;
+        });
+      },
+      open: () => {
+        isOpen = true;
+        release();
+      },
+      store: {
+        range: (query, signal) => store.range(query, signal),
+        watch: (query, signal) => store.watch(query, signal),
+        txn: async (request, signal) => {
+          const wasHeld = !isOpen;
+          // The held request goes out in the end, even though nobody waits for it any more.
+          const outcome = await pass(() =>
+            store.txn(request, wasHeld ? new AbortController().signal : signal),
+          );
+          if (wasHeld) outcomes.push(outcome);
+          return outcome;
+        },
+        leases: {
+          grant: (ttlSeconds, signal) => pass(() => store.leases.grant(ttlSeconds, signal)),
+          renew: (lease, signal) => pass(() => store.leases.renew(lease, signal)),
+          revoke: (leaseId, signal) => pass(() => store.leases.revoke(leaseId, signal)),
+        },
+      },
+    };
+  }
+
+  it("can write nothing once another leads", async () => {
+    let gate: ReturnType<typeof gated> | undefined;
+    const first = await cluster.startServer((store) => {
+      gate = gated(store);
+      return gate.store;
+    });
+    await first.calls.deployStack(deployment([service("web", { image: "web:confirmed" })]));
+    const second = await cluster.startServer();
+    await cluster.startAgents(["a"]);
+    await converged(first.calls, "shop_web");
+
+    gate?.close();
+    const abort = new AbortController();
+    const late = first.calls
+      .deployStack(deployment([service("web", { image: "web:late" })]), { signal: abort.signal })
+      .catch((error: unknown) => error);
+    await delay(200);
+    abort.abort(new Error("gave up"));
+    await late;
+    await eventually("the second leads", async () => {
+      const { leaderAddress } = await second.calls.getCluster({});
+      return leaderAddress === second.address;
+    });
+    await second.calls.deployStack(deployment([service("web", { image: "web:newer" })]));
+    gate?.open();
+    await eventually("the late write has arrived", () => (gate?.outcomes.length ?? 0) > 0);
+    expect(gate?.outcomes.map(({ kind }) => kind)).not.toContain("committed");
+    const { service: summary } = await second.calls.getService({ service: "shop_web" });
+    expect(summary?.service?.spec?.task?.container?.image).toBe("web:newer");
+    expect(summary?.service?.version).toBe(2);
+    await converged(second.calls, "shop_web");
+  });
+
+  it("is started again with its tasks running, and changes nothing", async () => {
+    const first = await cluster.startServer();
+    const [agent] = await cluster.startAgents(["a"]);
+    await first.calls.deployStack(
+      deployment([service("web", { replicas: 3, ports: [{ target: 80, published: 8080 }] })]),
+    );
+    await converged(first.calls, "shop_web");
+    const before = agent?.runningTaskIds;
+    const { store } = cluster.openStore();
+    const revisionOf = async (): Promise<bigint | undefined> => {
+      let newest: bigint | undefined;
+      for await (const page of store.range({ prefix: "/berth/v1/tasks/" }, AbortSignal.timeout(5_000))) {
+        if (page.kind === "compacted") continue;
+        for (const { modRevision } of page.entries) {
+          if (newest === undefined || modRevision > newest) newest = modRevision;
+        }
+      }
+      return newest;
+    };
+    const written = await revisionOf();
+    await first.stop();
+
+    const again = await cluster.startServer();
+    await agent?.vanish();
+    const back = cluster.startAgent("a", { servers: [again.address] });
+    for (const [id, container] of agent?.containers ?? []) back.containers.set(id, container);
+    await eventually("the agent is back", () => back.completeSets === 1);
+    await converged(again.calls, "shop_web");
+    expect(back.runningTaskIds).toEqual(before);
+    expect(await revisionOf()).toBe(written);
+  });
+});
+
+describe("etcd", () => {
+  it("is killed and started again under load: what was confirmed is kept, and all converges", async () => {
+    const { calls, httpAddress } = await cluster.startServer();
+    const agents = await cluster.startAgents(["a", "b"]);
+    await calls.deployStack(deployment([service("web", { replicas: 2 }), service("db")]));
+    const confirmed = new Map<string, number>();
+    let isOver = false;
+    const load = async (name: string): Promise<void> => {
+      for (let replicas = 1; !isOver; replicas = (replicas % 9) + 1) {
+        const answer = await calls
+          .scaleServices({ services: [{ service: name, replicas }] }, { timeoutMs: 8_000 })
+          .catch(() => undefined);
+        if (answer !== undefined) confirmed.set(name, replicas);
+        else confirmed.delete(name);
+        await delay(15);
+      }
+    };
+    const loads = ["shop_web", "shop_db"].map(load);
+    for (let round = 0; round < 3; round++) {
+      await delay(400);
+      await etcd.kill();
+      await delay(300);
+      if (round === 0) expect((await fetch(`http://${httpAddress}/healthz`)).status).toBe(503);
+      await etcd.restart();
+    }
+    await delay(400);
+    isOver = true;
+    await Promise.all(loads);
+
+    for (const name of ["shop_web", "shop_db"]) {
+      const summary = await converged(calls, name, 30_000);
+      const { mode } = summary.service?.spec ?? {};
+      const replicas = mode?.$case === "replicated" ? mode.value.replicas : -1;
+      if (confirmed.has(name)) expect(replicas).toBe(confirmed.get(name));
+      expect(await runningTasks(calls, name)).toHaveLength(replicas);
+    }
+    const { tasks } = await calls.listTasks({ service: "", stack: "", node: "" });
+    const running = tasks.filter(({ status }) => status?.state === TaskState.RUNNING);
+    await eventually("agents run what the records say", () => {
+      const onAgents = agents.flatMap(({ runningTaskIds }) => runningTaskIds);
+      return JSON.stringify(onAgents.sort()) === JSON.stringify(idsOf(running));
+    });
+  });
+
+  it("is edited by hand: the cluster follows, and ignores what it cannot read", async () => {
+    const { calls } = await cluster.startServer();
+    const [agent] = await cluster.startAgents(["a"]);
+    await calls.deployStack(deployment([service("web", { replicas: 2 })]));
+    await converged(calls, "shop_web");
+    const { store } = cluster.openStore();
+    const { signal } = new AbortController();
+    const [task] = await runningTasks(calls, "shop_web");
+    const key = `/berth/v1/tasks/${task?.serviceId}/${task?.id}`;
+
+    await store.txn({ ops: [{ kind: "put", key: "/berth/v1/nodes/strange", value: "{oops" }] }, signal);
+    await store.txn({ ops: [{ kind: "delete", key }] }, signal);
+    await eventually("another takes its place", async () => {
+      const ids = idsOf(await runningTasks(calls, "shop_web"));
+      return ids.length === 2 && !ids.includes(task?.id ?? "");
+    });
+    await eventually("the container is gone", () => agent?.containers.has(task?.id ?? "") === false);
+    expect((await calls.listNodes({})).nodes).toHaveLength(1);
+
+    await store.txn({ ops: [{ kind: "put", key, value: "not json" }] }, signal);
+    await calls.scaleServices({ services: [{ service: "shop_web", replicas: 3 }] });
+    await converged(calls, "shop_web");
+  });
+});
