@@ -9,12 +9,17 @@ const MAX_WINDOW_LINES = 20_000;
 
 type Line = Extract<MergedLine, { readonly kind: "line" }>;
 
-/**
- * Lines of logs that go on, as they come. Logs can be added at any time; it ends with `end`, or with the last log when
- * none can be added any more.
- */
+export interface FollowedLogsOptions {
+  readonly clock: Clock;
+  /** End with the last of the logs; otherwise more can be added at any time. */
+  readonly endsWithLogs: boolean;
+}
+
+/** Lines of logs that go on, as they come, until `end`. */
 export class FollowedLogs {
   readonly #clock: Clock;
+  readonly #endsWithLogs: boolean;
+  #openCount = 0;
   #lines: Line[] = [];
   readonly #warnings: MergedLine[] = [];
   #isEnded = false;
@@ -22,12 +27,17 @@ export class FollowedLogs {
   #wakeWriters: () => void = () => {};
   #roomAgain: Promise<void> | undefined;
 
-  constructor(clock: Clock) {
+  constructor({ clock, endsWithLogs }: FollowedLogsOptions) {
     this.#clock = clock;
+    this.#endsWithLogs = endsWithLogs;
   }
 
   add(source: LogSource): void {
-    void this.#pump(source);
+    this.#openCount += 1;
+    void this.#pump(source).then(() => {
+      this.#openCount -= 1;
+      this.#wakeReader();
+    });
   }
 
   end(): void {
@@ -42,6 +52,7 @@ export class FollowedLogs {
       yield* warnings;
       yield* lines;
       if (lines.length > 0 || warnings.length > 0) await this.#window();
+      else if (this.#endsWithLogs && this.#openCount === 0) return;
       else await this.#something();
     }
   }

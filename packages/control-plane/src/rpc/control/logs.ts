@@ -83,7 +83,7 @@ async function* follow(
   sources: readonly LogSource[],
   { scope, serviceId, open, signal }: FollowOptions,
 ): AsyncGenerator<MergedLine> {
-  const logs = new FollowedLogs(scope.runtime.clock);
+  const logs = new FollowedLogs({ clock: scope.runtime.clock, endsWithLogs: serviceId === undefined });
   for (const source of sources) logs.add(source);
   const known = new Set(sources.map(({ task }) => task.id));
   const unsubscribe = scope.state.onChange(({ tasks }) => {

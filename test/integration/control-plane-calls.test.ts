@@ -1,0 +1,292 @@
+import { Availability, ServiceOutcome_Kind, type StreamLogsResponse } from "@berth/proto";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  converged,
+  deployment,
+  eventually,
+  runningTasks,
+  service,
+  TestCluster,
+  type TestServer,
+} from "../harness/control-plane.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+
+let etcd: TestEtcd;
+let cluster: TestCluster;
+let server: TestServer;
+let calls: TestServer["calls"];
+
+beforeEach(async () => {
+  etcd = await startTestEtcd();
+  cluster = new TestCluster(etcd.endpoint);
+  server = await cluster.startServer();
+  calls = server.calls;
+});
+afterEach(async () => {
+  const complaints = await cluster.close();
+  await etcd.close();
+  expect(complaints).toEqual([]);
+});
+
+async function failure(promise: Promise<unknown>): Promise<Error & { code?: string }> {
+  return promise.then(
+    () => {
+      throw new Error("it did not fail");
+    },
+    (error: Error) => error,
+  );
+}
+
+describe("deployStack()", () => {
+  it("names everything that is wrong at once and changes nothing", async () => {
+    await calls.deployStack(deployment([service("web")]));
+    const bad = [
+      service("web", { image: "", ports: [{ target: 0, published: 80 }] }),
+      service("db", { constraints: ["node.nothing = x"] }),
+      service("db"),
+    ];
+    const error = await failure(calls.deployStack(deployment(bad)));
+    expect(error.code).toBe("BERTH_SPEC_INVALID");
+    for (const part of ["image", "ports[0].target", "placement.constraints[0]", "used twice"]) {
+      expect(error.message).toContain(part);
+    }
+    const { services } = await calls.listServices({ stack: "" });
+    expect(services.map(({ service: one }) => [one?.spec?.name, one?.version])).toEqual([["shop_web", 1]]);
+  });
+
+  it("refuses a port that another service has, and gives it up with that service", async () => {
+    const ports = [{ target: 80, published: 8080 }];
+    await calls.deployStack(deployment([service("web", { ports })]));
+    const other = deployment([service("web", { stack: "blog", ports })], { stack: "blog" });
+    const error = await failure(calls.deployStack(other));
+    expect(error).toMatchObject({ code: "BERTH_PORT_IN_USE" });
+    expect(error.message).toContain("shop_web");
+    expect((await calls.listServices({ stack: "blog" })).services).toEqual([]);
+
+    const clash = await failure(
+      calls.deployStack(deployment([service("web", { ports }), service("api", { ports })])),
+    );
+    expect(clash).toMatchObject({ code: "BERTH_PORT_IN_USE" });
+
+    await calls.removeServices({ services: ["shop_web"], stack: "" });
+    await eventually(
+      "it is gone",
+      async () => (await calls.listServices({ stack: "shop" })).services.length === 0,
+    );
+    await calls.deployStack(other);
+  });
+
+  it("moves a port from one service of the stack to another in one go", async () => {
+    const ports = [{ target: 80, published: 8080 }];
+    const [agent] = await cluster.startAgents(["a"]);
+    await calls.deployStack(deployment([service("old", { ports })]));
+    await converged(calls, "shop_old");
+    await calls.deployStack(deployment([service("new", { ports })], { prune: true }));
+    await converged(calls, "shop_new");
+    await eventually("the old one is gone", async () => {
+      const { services } = await calls.listServices({ stack: "shop" });
+      return services.length === 1;
+    });
+    await eventually("the port leads to the new one", () => {
+      const entry = agent?.ingress.get("tcp//8080");
+      return entry?.serviceName === "shop_new" && entry.endpoints.length === 1;
+    });
+  });
+
+  it("picks a published port and keeps it", async () => {
+    const web = service("web", { ports: [{ target: 80 }] });
+    const published = async (): Promise<number | undefined> => {
+      const { service: summary } = await calls.getService({ service: "shop_web" });
+      return summary?.service?.spec?.ports[0]?.published;
+    };
+    await calls.deployStack(deployment([web, service("api", { ports: [{ target: 80 }] })]));
+    const picked = await published();
+    expect(picked).toBeGreaterThanOrEqual(30_000);
+    const again = await calls.deployStack(deployment([web]));
+    expect(again.services[0]?.kind).toBe(ServiceOutcome_Kind.UNCHANGED);
+    expect(await published()).toBe(picked);
+  });
+
+  it("removes what the stack no longer names, if asked to", async () => {
+    await calls.deployStack(deployment([service("web"), service("db")]));
+    const kept = await calls.deployStack(deployment([service("web")]));
+    expect(kept.services).toHaveLength(1);
+    const pruned = await calls.deployStack(deployment([service("web")], { prune: true }));
+    expect(pruned.services.map(({ name, kind }) => [name, kind])).toEqual([
+      ["shop_web", ServiceOutcome_Kind.UNCHANGED],
+      ["shop_db", ServiceOutcome_Kind.REMOVED],
+    ]);
+    await eventually(
+      "it is gone",
+      async () => (await calls.listServices({ stack: "" })).services.length === 1,
+    );
+  });
+
+  it("takes a stack whose records are more than one transaction holds", async () => {
+    const services = Array.from({ length: 120 }, (_, i) => service(`s${i}`, { replicas: 0 }));
+    const first = await calls.deployStack(deployment(services));
+    expect(first.services).toHaveLength(120);
+    const again = await calls.deployStack(deployment(services));
+    expect(new Set(again.services.map(({ kind }) => kind))).toEqual(new Set([ServiceOutcome_Kind.UNCHANGED]));
+  });
+});
+
+describe("references", () => {
+  it("are ids, names or unique beginnings of ids, and the error names candidates", async () => {
+    const services = Array.from({ length: 40 }, (_, i) => service(`s${i}`, { replicas: 0 }));
+    const deployed = await calls.deployStack(deployment(services));
+    const ids = deployed.services.map(({ serviceId }) => serviceId);
+    const id = ids[0] ?? "";
+    expect((await calls.getService({ service: id.slice(0, 12) })).service?.service?.id).toBe(id);
+    expect((await calls.getService({ service: "shop_s7" })).service?.service?.spec?.name).toBe("shop_s7");
+
+    const letter = [...new Set(ids.map((each) => each.charAt(0)))].find(
+      (each) => ids.filter((one) => one.startsWith(each)).length > 1,
+    );
+    expect(await failure(calls.getService({ service: letter ?? "" }))).toMatchObject({
+      code: "BERTH_AMBIGUOUS",
+    });
+    const missing = await failure(calls.getService({ service: "s39x" }));
+    expect(missing).toMatchObject({ code: "BERTH_NOT_FOUND" });
+    expect((await failure(calls.getService({ service: "S39" }))).message).toContain("shop_s39");
+  });
+});
+
+describe("scaleServices()", () => {
+  it("refuses what has no replicas and what is too many, and changes nothing then", async () => {
+    await calls.deployStack(deployment([service("all", { global: true }), service("web")]));
+    const error = await failure(
+      calls.scaleServices({
+        services: [
+          { service: "shop_web", replicas: 5 },
+          { service: "shop_all", replicas: 2 },
+        ],
+      }),
+    );
+    expect(error).toMatchObject({ code: "BERTH_INPUT_INVALID" });
+    expect(error.message).toContain("shop_all");
+    const { service: summary } = await calls.getService({ service: "shop_web" });
+    expect(summary?.service?.version).toBe(1);
+  });
+});
+
+describe("updateNode()", () => {
+  it("sets and removes labels and leaves the rest alone", async () => {
+    await cluster.startAgents(["a"]);
+    const update = { node: "a", availability: Availability.UNSPECIFIED, addLabels: {}, removeLabels: [] };
+    await calls.updateNode({ ...update, addLabels: { zone: "x", disk: "ssd" } });
+    const { node } = await calls.updateNode({ ...update, removeLabels: ["disk"] });
+    expect(node).toMatchObject({ labels: { zone: "x" }, availability: Availability.ACTIVE });
+    expect(await failure(calls.updateNode({ ...update, addLabels: { "a b": "" } }))).toMatchObject({
+      code: "BERTH_INPUT_INVALID",
+    });
+  });
+});
+
+describe("streamLogs()", () => {
+  async function logOf(target: string, follow: boolean): Promise<readonly string[]> {
+    const lines: string[] = [];
+    for await (const { message } of calls.streamLogs({ target, follow, tail: -1, sinceMs: 0 })) {
+      lines.push(textOf(message));
+      if (follow && lines.length === 4) break;
+    }
+    return lines;
+  }
+
+  function textOf(message: StreamLogsResponse["message"]): string {
+    if (message?.$case === "warning") return `warning: ${message.value}`;
+    return Buffer.from(message?.value.chunk?.line ?? []).toString();
+  }
+
+  it("merges the logs of all tasks in the order of their times", async () => {
+    await cluster.startAgents(["a"], {
+      log: () => [
+        { timeNs: "1000000000000000001", text: "a1" },
+        { timeNs: "1000000000000000005", text: "a5" },
+      ],
+    });
+    await cluster.startAgents(["b"], {
+      log: () => [
+        { timeNs: "999999999999999999", text: "b0" },
+        { timeNs: "1000000000000000003", text: "b3" },
+      ],
+    });
+    await calls.deployStack(deployment([service("web", { replicas: 2 })]));
+    await converged(calls, "shop_web");
+    expect(await logOf("shop_web", false)).toEqual(["b0", "a1", "b3", "a5"]);
+    expect([...(await logOf("shop_web", true))].sort()).toEqual(["a1", "a5", "b0", "b3"]);
+  });
+
+  it("warns of a node that is away and shows the rest", async () => {
+    const [a] = await cluster.startAgents(["a"], { log: () => [{ timeNs: "1", text: "a1" }] });
+    const [b] = await cluster.startAgents(["b"], { log: () => [{ timeNs: "2", text: "b2" }] });
+    await calls.deployStack(deployment([service("web", { replicas: 2 })]));
+    await converged(calls, "shop_web");
+    expect(a?.runningTaskIds).toHaveLength(1);
+    const [onB] = b?.runningTaskIds ?? [];
+    await b?.vanish();
+    await eventually("b is disconnected", async () =>
+      (await fetch(`http://${server.httpAddress}/metrics`))
+        .text()
+        .then((text) => text.includes("berth_sessions 1")),
+    );
+    const lines = await logOf("shop_web", false);
+    expect(lines).toContain("a1");
+    expect(lines.find((line) => line.startsWith("warning"))).toContain(onB);
+  });
+
+  it("gives the log of one task, and ends with it", async () => {
+    const [a] = await cluster.startAgents(["a"], { log: (id) => [{ timeNs: "1", text: id }] });
+    await calls.deployStack(deployment([service("web", { replicas: 2 })]));
+    await converged(calls, "shop_web");
+    const id = a?.runningTaskIds[0] ?? "";
+    expect(await logOf(id, false)).toEqual([id]);
+    const followed: string[] = [];
+    for await (const { message } of calls.streamLogs({ target: id, follow: true, tail: -1, sinceMs: 0 })) {
+      followed.push(textOf(message));
+    }
+    expect(followed).toEqual([id]);
+  });
+});
+
+describe("what a caller leaves behind", () => {
+  it("is nothing, when it cancels", async () => {
+    const [deployed] = (await calls.deployStack(deployment([service("web")]))).services;
+    for (let i = 0; i < 20; i++) {
+      for await (const _ of calls.watchServices({ serviceIds: [deployed?.serviceId ?? ""] })) break;
+      const cancelled = new AbortController();
+      const call = failure(calls.deployStack(deployment([service("web")]), { signal: cancelled.signal }));
+      cancelled.abort(new Error("enough"));
+      expect((await call).message).toBe("enough");
+    }
+    await calls.removeServices({ services: [], stack: "shop" });
+    await eventually(
+      "it is gone",
+      async () => (await calls.listServices({ stack: "" })).services.length === 0,
+    );
+    expect(await cluster.openStore().keys()).toEqual([]);
+  });
+});
+
+describe("/healthz and /metrics", () => {
+  it("tell the role and count what is there", async () => {
+    await cluster.startAgents(["a"]);
+    await calls.deployStack(deployment([service("web", { replicas: 2 })]));
+    await converged(calls, "shop_web");
+    expect(await runningTasks(calls, "shop_web")).toHaveLength(2);
+    const health = await fetch(`http://${server.httpAddress}/healthz`);
+    expect(health.status).toBe(200);
+    expect(await health.json()).toMatchObject({ role: "leader", etcd: "reachable", leader: server.address });
+    const metrics = await (await fetch(`http://${server.httpAddress}/metrics`)).text();
+    for (const line of [
+      "berth_leader 1",
+      "berth_services 1",
+      "berth_sessions 1",
+      'berth_nodes{state="ready"} 1',
+      'berth_tasks{state="running"} 2',
+    ]) {
+      expect(metrics).toContain(line);
+    }
+    expect(metrics).toMatch(/berth_store_transactions_total\{outcome="committed"\} [1-9]/);
+  });
+});
