@@ -207,6 +207,37 @@ describe("a lab of Docker hosts", () => {
   });
 });
 
+describe("a lab with berth on it", () => {
+  let lab: Lab;
+  beforeAll(async () => {
+    lab = await createLab({ name: newName(), hosts: 1 });
+  });
+
+  test("its command line reaches the server", async () => {
+    const listsHost = async (): Promise<boolean> => /\bh1\b/.test((await lab.berth(["node", "ls"])).stdout);
+    await waitUntil(listsHost, { what: "the agent to join", timeoutMs: 30_000 });
+  });
+
+  test("the agent can be killed and started alone", async () => {
+    const host = lab.host("h1");
+    await host.killProcess("agent");
+    expect(host.processes("agent")).toEqual([]);
+    await host.startAgent();
+    expect(host.processes("agent")).toHaveLength(1);
+    await expect(host.startAgent()).rejects.toMatchObject({ code: "LAB_HOST_UP" });
+  });
+
+  test("the server and its etcd can be killed, and the server started again on the same data", async () => {
+    await lab.server.killProcess("etcd");
+    await lab.server.killProcess("server");
+    expect(await lab.server.isHealthy()).toBe(false);
+    await lab.server.startServer();
+    expect(await lab.server.isHealthy()).toBe(true);
+    expect(lab.server.processes("etcd")).toHaveLength(1);
+    expect((await lab.berth(["node", "ls"])).stdout).toMatch(/\bh1\b/);
+  });
+});
+
 describe("what is left of a lab", () => {
   test("a lab whose processes were all killed is not found, and down removes the rest", async () => {
     const lab = await createLab({ name: newName(), hosts: 1, berth: false });
