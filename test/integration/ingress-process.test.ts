@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { openIngress } from "../../packages/agent/src/ingress/client.js";
+import { Session } from "../../packages/agent/src/ingress/session.js";
 import {
   ask,
   Cleanup,
@@ -80,6 +81,26 @@ console.log("applied");`;
       expect(stats.version).toBe(3);
       expect(stats.processId).not.toBe(processId);
     }
+  });
+
+  it("hands its ports to a successor when it is retired, and leaves when its last connection ends", async () => {
+    const ingress = await startIngress(cleanup);
+    const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
+    const port = await unusedPort();
+    await ingress.apply({ version: 1, listeners: [tcpListener(port, [endpoint])] }, deadline());
+    const { processId } = await ingress.stats(deadline());
+    const client = openClient(cleanup, port);
+    client.socket.write("old ");
+    await vi.waitFor(() => expect(client.read()).toBe("old "));
+
+    const session = await Session.open(join(ingress.dataDir, "ingress.sock"));
+    await session.request({ kind: "retire" });
+    await vi.waitFor(async () => expect(await ask(port, "new")).toBe("new"), { timeout: 10_000 });
+    expect((await ingress.stats(deadline())).processId).not.toBe(processId);
+    client.socket.end("lives");
+    expect(await client.closed).toBe("closed");
+    expect(client.read()).toBe("old lives");
+    await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
   });
 
   it("starts although a dead process left its socket file", async () => {

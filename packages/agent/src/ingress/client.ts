@@ -62,6 +62,7 @@ class IngressClient implements Ingress {
   #table: IngressTable | undefined;
   #startedAtMs = Number.NEGATIVE_INFINITY;
   #lastExit = "";
+  readonly #onAbort = (): void => this.close();
 
   constructor(options: IngressOptions) {
     this.#options = options;
@@ -79,7 +80,7 @@ class IngressClient implements Ingress {
       });
     }
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    signal.addEventListener("abort", () => this.close(), { once: true });
+    signal.addEventListener("abort", this.#onAbort, { once: true });
     signal.throwIfAborted();
     const session = await this.#connect(performance.now() + OPEN_DEADLINE_MS);
     this.#session = Promise.resolve(session);
@@ -104,7 +105,7 @@ class IngressClient implements Ingress {
 
   async stop(signal: AbortSignal): Promise<void> {
     const session = await raceSignal(this.#session, signal);
-    this.#lifetime.abort();
+    this.#leave();
     await raceSignal(
       session.request({ kind: "stop" }).catch(() => undefined),
       signal,
@@ -114,11 +115,16 @@ class IngressClient implements Ingress {
   }
 
   close(): void {
-    this.#lifetime.abort();
+    this.#leave();
     this.#session.then(
       (session) => session.close(),
       () => {},
     );
+  }
+
+  #leave(): void {
+    this.#options.signal.removeEventListener("abort", this.#onAbort);
+    this.#lifetime.abort();
   }
 
   /** Once more when the process went away in between: every request may be repeated. */
@@ -167,7 +173,7 @@ class IngressClient implements Ingress {
       await sleep(waitMs, undefined, { signal: this.#lifetime.signal });
       try {
         const session = await this.#connect(performance.now() + OPEN_DEADLINE_MS);
-        if (this.#table !== undefined) await session.request({ kind: "apply", table: this.#table });
+        await this.#restore(session);
         logger.info(
           { processId: session.hello.processId, version: this.#table?.version },
           "ingress process serves again",
@@ -177,6 +183,15 @@ class IngressClient implements Ingress {
         if (this.#lifetime.signal.aborted) throw error;
         logger.error({ err: error }, "ingress process does not come back: trying on");
       }
+    }
+  }
+
+  async #restore(session: Session): Promise<void> {
+    try {
+      if (this.#table !== undefined) await session.request({ kind: "apply", table: this.#table });
+    } catch (error) {
+      session.close();
+      throw error;
     }
   }
 

@@ -15,7 +15,21 @@ export interface ControlServerOptions {
 
 /** Where the agent gives its orders. It may come and go: nothing here outlives a connection. */
 export function createControlServer(options: ControlServerOptions): Server {
-  const server = createServer((socket) => serve(socket, options));
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    serve(socket, {
+      ...options,
+      onRetire: () => {
+        options.onRetire();
+        // Whoever watches this process turns to its successor.
+        setImmediate(() => {
+          for (const each of sockets) each.end();
+        });
+      },
+    });
+  });
   server.maxConnections = MAX_CLIENTS;
   return server;
 }

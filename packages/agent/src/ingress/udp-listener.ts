@@ -3,6 +3,7 @@ import { isIPv6 } from "node:net";
 import { Balancer } from "./balancer.js";
 import { type Allowance, newCounters } from "./counters.js";
 import { FlowTable } from "./flow-table.js";
+import { isLocalFailure } from "./local-failure.js";
 import type { IngressListener, ListenerStats } from "./table.js";
 import { UdpFlow } from "./udp-flow.js";
 
@@ -111,7 +112,7 @@ export class UdpListener {
     this.#context.allowance.release();
     this.#flows.delete(flow.client);
     flow.upstream.carried.delete(flow);
-    if (code === undefined) return;
+    if (code === undefined || isLocalFailure(code)) return;
     this.#counters.retried += 1;
     this.#balancer.failed(flow.upstream, this.#context.now());
   }
