@@ -67,6 +67,22 @@ describe("reconcile() of a replicated service", () => {
     ]);
   });
 
+  it("forgets a task that was to be removed when its node dies, and one that was lost", () => {
+    const nodes = [buildNode({ id: "n1" }), buildNode({ id: "n2", state: NodeState.DOWN })];
+    const leaving = { desiredState: DesiredState.REMOVE, slot: 2 };
+    const lost = { status: { state: TaskState.LOST } };
+    const tasks = [
+      buildTask(),
+      buildTask({ id: "a", nodeId: "n2", ...leaving }),
+      buildTask({ id: "b", ...leaving, ...lost }),
+    ];
+    const reason = "its node is gone, and removes it should it come back";
+    expect(lines(planFor({ tasks }, nodes))).toEqual([
+      `forget task a (shop_web.2): ${reason}`,
+      `forget task b (shop_web.2): ${reason}`,
+    ]);
+  });
+
   it("leaves a paused node's tasks alone and gives it none", () => {
     const nodes = [buildNode({ id: "n1", availability: Availability.PAUSE }), buildNode({ id: "n2" })];
     const spec = buildSpec({ mode: replicas(3) });

@@ -128,6 +128,21 @@ describe("rolling update", () => {
   });
 });
 
+describe("an update that overtakes another", () => {
+  const update = { order: START_FIRST };
+  const running = buildTask({ id: "v0-1", specVersion: 0, createdAtMs: 0 });
+  const overtaken = old(1, inState(TaskState.STARTING));
+
+  it("start-first keeps what serves, and starts nothing new before the overtaken task has stopped", () => {
+    const first = planFor({ tasks: [running, overtaken, young(2), young(3)], update });
+    expect(first.actions.map(lineFor)).toEqual(["stop task v1-1 (shop_web.1): another takes its place"]);
+    const stopping = { ...overtaken, desiredState: DesiredState.SHUTDOWN };
+    expect(planFor({ tasks: [running, stopping, young(2), young(3)], update }).actions).toEqual([]);
+    const gone = old(1, ENDED);
+    expect(made(planFor({ tasks: [running, gone, young(2), young(3)], update }))).toEqual([1]);
+  });
+});
+
 describe("draining a node", () => {
   const tasks = [young(1), young(2), young(3)];
 
