@@ -1,12 +1,16 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: Compose writes its variables like this
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BerthError, type DeployStackRequest, LogChunk_Stream, TaskState } from "@berth/proto";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { InterruptedError } from "./cli.js";
 import { run } from "./main.js";
 import { type FakeCliOptions, fakeCli } from "./testing/fake-cli.js";
 import { readyNode, startFakeControl, watching, webService, webTask } from "./testing/fake-control.js";
+
+/** Properties and real waits on a busy machine. */
+vi.setConfig({ testTimeout: 60_000 });
 
 type Handlers = Parameters<typeof startFakeControl>[0];
 
@@ -327,7 +331,7 @@ describe("stack deploy", () => {
       ",
       ]
     `);
-  }, 15_000);
+  });
 
   test("--timeout names what is missing", async () => {
     const waiting = watched({ running: 1, converged: false }, [

@@ -5,23 +5,29 @@ import { EXIT_BAD_INPUT, EXIT_FAILED, EXIT_OK, reportError } from "./exit.js";
 import { createProgram, DAEMONS } from "./program.js";
 
 const DEFAULT_COLUMNS = 80;
-/** Commands that commander ends by showing something that was asked for. */
-const SHOWN = ["commander.helpDisplayed", "commander.version"];
 
 /** Runs one command line (without the program's name) and gives its exit code. */
 export async function run(argv: readonly string[], cli: Cli): Promise<number> {
   const [first = ""] = argv;
   if (Object.hasOwn(DAEMONS, first)) return runDaemon(first, argv.slice(1));
   if (first === "__complete") return (await import("./completion.js")).complete(cli, argv.slice(1));
+  if (first === "--version" || first === "-v") return printVersion(cli);
   const program = createProgram(cli);
   try {
     await program.parseAsync([...argv], { from: "user" });
     return EXIT_OK;
   } catch (error) {
-    // Commander has said what was wrong, or shown the help of a group that was named alone.
-    if (error instanceof CommanderError) return SHOWN.includes(error.code) ? EXIT_OK : EXIT_BAD_INPUT;
+    // Commander has shown the help that was asked for, or said what was wrong.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_OK : EXIT_BAD_INPUT;
     return reportError(error, cli, String(program.opts().output));
   }
+}
+
+/** Loaded for this alone: commander would want the number before anybody asks. */
+async function printVersion(cli: Cli): Promise<number> {
+  const { BERTH_VERSION } = await import("@berth/proto");
+  cli.stdout.write(`berth ${BERTH_VERSION}\n`);
+  return EXIT_OK;
 }
 
 /** Runs the process's own command line. Called once, by bin/berth.js. */

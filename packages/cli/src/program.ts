@@ -21,6 +21,7 @@ export function createProgram(cli: Cli): Command {
     .addOption(
       new Option("-o, --output <format>", "how to print").choices(["table", "json"]).default("table"),
     )
+    .option("-v, --version", "show this program's version")
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .configureOutput({
       writeOut: (text) => cli.stdout.write(text),

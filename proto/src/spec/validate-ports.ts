@@ -36,7 +36,8 @@ export function clashingPorts(ports: readonly PortSpec[]): readonly (readonly [n
     const earlier = holders.get(key) ?? [];
     const first = earlier.find((other) => addressesOverlap(ports[other]?.hostIp ?? "", port.hostIp));
     if (first !== undefined) clashes.push([first, index]);
-    holders.set(key, [...earlier, index]);
+    earlier.push(index);
+    holders.set(key, earlier);
   });
   return clashes;
 }

@@ -14,12 +14,13 @@ export interface Place {
   readonly path: string;
 }
 
-/** Past this nobody reads on, and a broken file should not fill a terminal. */
-const MAX_DIAGNOSTICS = 200;
+/** A bound for memory, of each severity: warnings never crowd out an error. */
+const MAX_PER_SEVERITY = 1_000;
 
 /** Collects what is found while a file is read, so that all of it is said at once. */
 export class Diagnostics {
   readonly #found = new Map<string, Diagnostic>();
+  readonly #counts = { error: 0, warning: 0 };
 
   error(place: Place, message: string): void {
     this.#add({ severity: "error", at: place.at, path: place.path, message });
@@ -30,7 +31,7 @@ export class Diagnostics {
   }
 
   get hasErrors(): boolean {
-    return [...this.#found.values()].some(({ severity }) => severity === "error");
+    return this.#counts.error > 0;
   }
 
   hasErrorAt(place: Place): boolean {
@@ -52,9 +53,10 @@ export class Diagnostics {
 
   /** An anchor's mistake is met once per alias: the same words about the same place count once. */
   #add(diagnostic: Diagnostic): void {
-    if (this.#found.size >= MAX_DIAGNOSTICS) return;
     const { at, message, severity } = diagnostic;
     const key = `${severity} ${at.source.name}:${at.start} ${message}`;
-    if (!this.#found.has(key)) this.#found.set(key, diagnostic);
+    if (this.#found.has(key) || this.#counts[severity] >= MAX_PER_SEVERITY) return;
+    this.#counts[severity] += 1;
+    this.#found.set(key, diagnostic);
   }
 }

@@ -1,7 +1,11 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: Compose writes its variables like this
 import { isBerthError } from "@berth/proto";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { loadService, loadText } from "../testing/load-text.js";
+
+/** Properties and real waits on a busy machine. */
+vi.setConfig({ testTimeout: 60_000 });
 
 describe("loadStack", () => {
   test("turns a stack into specs with stack-scoped names and all defaults", () => {
@@ -395,5 +399,5 @@ describe("loadStack never throws anything but a BerthError", () => {
       }),
       { numRuns: 300 },
     );
-  }, 60_000);
+  });
 });

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: Compose writes its variables like this
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { interpolate } from "./template.js";

@@ -134,12 +134,16 @@ function reportPortClashes(
   for (const [first, second] of clashingPorts(owned.map(({ port }) => port))) {
     const [holder, clashing] = [owned[first], owned[second]];
     if (holder === undefined || clashing === undefined || holder.owner === clashing.owner) continue;
-    const service = [...services].find(([name]) => scopedName(stack, name) === clashing.owner)?.[1];
+    const service = services.get(unscoped(clashing.owner, stack));
     const ports = service?.node.kind === "map" ? service.node.entries.get("ports") : undefined;
     if (service === undefined || ports === undefined) continue;
     const place = { at: ports.value.at, path: `${service.path}.ports` };
-    const holderName = holder.owner.slice(scopedName(stack, "").length);
-    const message = `port ${describePublished(clashing.port)} is already published by the service ${holderName}`;
+    const port = describePublished(clashing.port);
+    const message = `port ${port} is already published by the service ${unscoped(holder.owner, stack)}`;
     service.diagnostics.error(place, message);
   }
+}
+
+function unscoped(name: string, stack: string): string {
+  return name.slice(scopedName(stack, "").length);
 }

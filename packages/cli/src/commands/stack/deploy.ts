@@ -32,6 +32,8 @@ export interface DeployOptions extends GlobalOptions {
 
 /** The server works through all services before it answers. */
 const DEPLOY_TIMEOUT_MS = 60_000;
+/** More messages than this of one kind nobody reads at once. */
+const MAX_SHOWN = 100;
 const STDIN = "-";
 const DEFAULT_ENV_FILE = ".env";
 
@@ -70,7 +72,9 @@ async function readSpecs(cli: Cli, options: DeployOptions, stack: string): Promi
   throw new BerthError({
     code: "BERTH_COMPOSE_INVALID",
     message: `${counted(errors.length, "error")} in ${options.composeFile.join(", ")}: nothing was deployed`,
-    details: Object.fromEntries(errors.map((error, index) => [String(index + 1), formatDiagnostic(error)])),
+    details: Object.fromEntries(
+      errors.slice(0, MAX_SHOWN).map((error, index) => [String(index + 1), formatDiagnostic(error)]),
+    ),
   });
 }
 
@@ -120,7 +124,11 @@ function printDiagnostics(cli: Cli, diagnostics: readonly Diagnostic[]): void {
         paint: (part: keyof typeof colours, text: string) => styled(cli, cli.stderr, colours[part], text),
       }
     : PLAIN_STYLE;
-  for (const diagnostic of diagnostics) cli.stderr.write(`${formatDiagnostic(diagnostic, style)}\n`);
+  for (const diagnostic of diagnostics.slice(0, MAX_SHOWN)) {
+    cli.stderr.write(`${formatDiagnostic(diagnostic, style)}\n`);
+  }
+  const hidden = diagnostics.length - MAX_SHOWN;
+  if (hidden > 0) cli.stderr.write(`… and ${hidden} more\n`);
 }
 
 const VERBS = new Map<ServiceOutcome_Kind, string>([

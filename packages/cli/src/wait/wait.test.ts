@@ -1,0 +1,146 @@
+import { type Task, TaskState, type WatchServicesResponse } from "@berth/proto";
+import { describe, expect, test } from "vitest";
+import { LiveView } from "../output/live-view.js";
+import { webService, webTask } from "../testing/fake-control.js";
+import { decide } from "./decide.js";
+import { explainUnsettled } from "./explain.js";
+import { advance, type Progress, startProgress } from "./progress.js";
+import { renderProgress } from "./render-progress.js";
+
+const SERVICE = { id: "svcwebxxxxxxxxxxxx", name: "shop_web" };
+
+function message(summary: Parameters<typeof webService>[0], tasks: readonly Task[]): WatchServicesResponse {
+  return {
+    services: [{ serviceId: SERVICE.id, removed: false, summary: webService(summary), tasks: [...tasks] }],
+  };
+}
+
+const unsettled = { running: 0, converged: false };
+const failedTask = (id: string, change = {}) =>
+  webTask({ id, status: { state: TaskState.FAILED, exitCode: 1, message: "boom" }, ...change });
+
+function after(...messages: readonly (readonly [number, WatchServicesResponse])[]): Progress {
+  return messages.reduce((progress, [atMs, next]) => advance(progress, next, atMs), startProgress([SERVICE]));
+}
+
+describe("decide", () => {
+  test("waits for news while nothing is known", () => {
+    expect(decide(startProgress([SERVICE]), 0)).toEqual({ kind: "wait", untilMs: undefined });
+  });
+
+  test("holds what runs for half a second: a program with bad settings ends by then", () => {
+    const progress = after([1_000, message({}, [webTask()])]);
+    expect(decide(progress, 1_000)).toEqual({ kind: "wait", untilMs: 1_500 });
+    expect(decide(progress, 1_500)).toEqual({ kind: "done" });
+  });
+
+  test("starts the hold anew when something fell over meanwhile, and then holds longer", () => {
+    const progress = after(
+      [1_000, message({}, [webTask()])],
+      [1_200, message(unsettled, [failedTask("t1")])],
+      [1_300, message({}, [webTask({ id: "t2", restarts: 1 })])],
+    );
+    expect(decide(progress, 1_300)).toEqual({ kind: "wait", untilMs: 6_300 });
+  });
+
+  test("believes a health check at once", () => {
+    const summary = webService();
+    const container = summary.service?.spec?.task?.container;
+    if (container !== undefined) container.healthcheck = { ...HEALTHCHECK, test: ["CMD", "true"] };
+    expect(decide(after([1_000, message(summary, [webTask()])]), 1_000)).toEqual({ kind: "done" });
+  });
+
+  test("gives up on a slot that failed three times, after the others had time to say why", () => {
+    const failing = [1, 2, 3].map((n) => [n * 1_000, message(unsettled, [failedTask(`t${n}`)])] as const);
+    expect(decide(after(...failing.slice(0, 2)), 9_000)).toEqual({ kind: "wait", untilMs: undefined });
+    expect(decide(after(...failing), 5_999)).toEqual({ kind: "wait", untilMs: 6_000 });
+    expect(decide(after(...failing), 6_000)).toEqual({ kind: "hopeless" });
+  });
+
+  test("counts a failure once however often it is told, and tasks of old versions never", () => {
+    const again = [1, 2, 3, 4].map((n) => [n, message(unsettled, [failedTask("same")])] as const);
+    expect(decide(after(...again), 99_000).kind).toBe("wait");
+    const old = [1, 2, 3].map(
+      (n) => [n, message(unsettled, [failedTask(`t${n}`, { specVersion: 0 })])] as const,
+    );
+    expect(decide(after(...old), 99_000).kind).toBe("wait");
+  });
+
+  test("takes the server's count of restarts from before the wait", () => {
+    expect(decide(after([0, message(unsettled, [failedTask("t9", { restarts: 7 })])]), 3_000).kind).toBe(
+      "hopeless",
+    );
+  });
+
+  test("is done at once when all is gone", () => {
+    const gone = { services: [{ serviceId: SERVICE.id, removed: true, summary: undefined, tasks: [] }] };
+    expect(decide(after([0, gone]), 0)).toEqual({ kind: "done" });
+  });
+});
+
+const HEALTHCHECK = {
+  test: [],
+  intervalMs: 0,
+  timeoutMs: 0,
+  startPeriodMs: 0,
+  retries: 0,
+  startIntervalMs: 0,
+};
+
+test("explainUnsettled puts tasks with one reason together, the worst first", () => {
+  const waiting = (id: string, slot: number) =>
+    webTask({ id, slot, status: { state: TaskState.NEW, message: "2 nodes lack 1.5 GiB memory" } });
+  const tasks = [waiting("a", 1), waiting("b", 2), failedTask("c", { slot: 3, restarts: 4 })];
+  expect(explainUnsettled(after([0, message({ ...unsettled, desired: 3 }, tasks)]))).toEqual([
+    "  shop_web: 0 of 3 tasks running",
+    "    shop_web.3: failed, exit code 1: boom (failed 5 times)",
+    "    shop_web.1 and 1 more: waits for a node: 2 nodes lack 1.5 GiB memory",
+  ]);
+});
+
+describe("renderProgress", () => {
+  test("shows each service in one line", () => {
+    const tasks = [webTask(), webTask({ id: "b", slot: 2, status: { state: TaskState.STARTING } })];
+    expect(renderProgress(after([0, message({ running: 1, converged: false }, tasks)]), 80)).toEqual([
+      "shop_web  █████░░░░░  1/2 starting 1",
+    ]);
+  });
+
+  test("is never wider than the terminal or 80 columns, and never longer than a screen", () => {
+    const many = Array.from({ length: 50 }, (_, n) => ({
+      id: `${n}`,
+      name: `a-very-long-service-name-${n}`.repeat(3),
+    }));
+    const tasks = [webTask({ status: { state: TaskState.REJECTED, message: "no such image ".repeat(20) } })];
+    const progress = many.reduce(
+      (state, { id }) =>
+        advance(
+          state,
+          { services: [{ serviceId: id, removed: false, summary: webService(unsettled), tasks }] },
+          0,
+        ),
+      startProgress(many),
+    );
+    for (const [columns, limit] of [
+      [40, 40],
+      [80, 80],
+      [200, 80],
+    ] as const) {
+      const lines = renderProgress(progress, columns);
+      expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(limit);
+      expect(lines).toHaveLength(20);
+      expect(lines.at(-1)).toBe("… and 31 more services");
+    }
+  });
+});
+
+test("LiveView draws over its last lines, also when there are fewer now", () => {
+  const written: string[] = [];
+  let nowMs = 0;
+  const view = new LiveView({ write: (text) => written.push(text), isTty: true, columns: 80 }, () => nowMs);
+  view.draw(["a", "b"]);
+  view.draw(["skipped: too soon"]);
+  nowMs = 1_000;
+  view.draw(["c"]);
+  expect(written).toEqual(["\x1b[2Ka\n\x1b[2Kb\n", "\x1b[2A\r\x1b[2Kc\n\x1b[2K\n"]);
+});
