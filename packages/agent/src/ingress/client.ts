@@ -1,36 +1,19 @@
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
-import type { Logger } from "pino";
-import { launchIngress } from "./launch.js";
-import { Session } from "./session.js";
+import { Connector, type ConnectorOptions } from "./connector.js";
+import { raceSignal } from "./race-signal.js";
+import type { Session } from "./session.js";
 import type { ApplyResult, IngressStats, IngressTable } from "./table.js";
-import { LOG_NAME, PROTOCOL_VERSION, SOCKET_NAME } from "./wire.js";
 
-/** A start takes about 100 ms; on an overloaded host much longer. */
-const OPEN_DEADLINE_MS = 10_000;
-const POLL_MS = 20;
-/** A process that was started and does not answer yet gets this long before another one is started. */
-const START_GRACE_MS = 2_000;
-/** A process that ran for long is started again at once, one that crashes over and over ever more slowly. */
-const FIRST_BACKOFF_MS = 25;
+/** A process that ran for this long is started again at once, one that crashes over and over ever more slowly. */
+const STABLE_MS = 5_000;
+const FIRST_BACKOFF_MS = 50;
 const LONGEST_BACKOFF_MS = 5_000;
-/** Linux takes no longer path for a socket. */
-const MAX_SOCKET_PATH = 107;
 
-export interface IngressOptions {
-  /** Where the control socket and the log live. Created if missing. */
-  readonly dataDir: string;
-  readonly logger: Logger;
+export interface IngressOptions extends ConnectorOptions {
   /** Ends the opening, and later the client, as `close` does. */
   readonly signal: AbortSignal;
-  /** The compiled entry of the process; by default the one beside this file. */
-  readonly entryPath?: string;
-  /** Further arguments for the process. */
-  readonly args?: readonly string[];
-  /** False: only find a running process, never start one. */
-  readonly launch?: boolean;
 }
 
 /** The agent's hold on the ingress process. */
@@ -49,41 +32,26 @@ export interface Ingress {
  * started again and given the last table. Rejects with BERTH_INGRESS_FAILED when it cannot be started within 10 s.
  */
 export async function openIngress(options: IngressOptions): Promise<Ingress> {
-  const client = new IngressClient(options);
-  await client.open();
-  return client;
+  const { dataDir, signal } = options;
+  signal.throwIfAborted();
+  const connector = new Connector(options);
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  return new IngressClient(options, connector, await connector.connect(signal));
 }
 
 class IngressClient implements Ingress {
   readonly #options: IngressOptions;
-  readonly #socketPath: string;
+  readonly #connector: Connector;
   readonly #lifetime = new AbortController();
+  readonly #onAbort = (): void => this.close();
   #session: Promise<Session>;
   #table: IngressTable | undefined;
-  #startedAtMs = Number.NEGATIVE_INFINITY;
-  #lastExit = "";
-  readonly #onAbort = (): void => this.close();
 
-  constructor(options: IngressOptions) {
+  constructor(options: IngressOptions, connector: Connector, session: Session) {
     this.#options = options;
-    this.#socketPath = join(options.dataDir, SOCKET_NAME);
-    this.#session = Promise.reject(new Error("not open"));
-    this.#session.catch(() => {});
-  }
-
-  async open(): Promise<void> {
-    const { dataDir, signal } = this.#options;
-    if (Buffer.byteLength(this.#socketPath) > MAX_SOCKET_PATH) {
-      throw new BerthError({
-        code: "BERTH_INGRESS_FAILED",
-        message: `the path ${this.#socketPath} is too long for a socket (${MAX_SOCKET_PATH} bytes at most): use a shorter data directory`,
-      });
-    }
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    signal.addEventListener("abort", this.#onAbort, { once: true });
-    signal.throwIfAborted();
-    const session = await this.#connect(performance.now() + OPEN_DEADLINE_MS);
+    this.#connector = connector;
     this.#session = Promise.resolve(session);
+    options.signal.addEventListener("abort", this.#onAbort, { once: true });
     void this.#watch(session);
   }
 
@@ -106,10 +74,8 @@ class IngressClient implements Ingress {
   async stop(signal: AbortSignal): Promise<void> {
     const session = await raceSignal(this.#session, signal);
     this.#leave();
-    await raceSignal(
-      session.request({ kind: "stop" }).catch(() => undefined),
-      signal,
-    );
+    const asked = session.request({ kind: "stop" }).catch(() => undefined);
+    await raceSignal(asked, signal);
     await raceSignal(session.closed, signal);
     this.#options.logger.info({ processId: session.hello.processId }, "ingress process stopped");
   }
@@ -134,6 +100,7 @@ class IngressClient implements Ingress {
     try {
       return await raceSignal(send(session), signal);
     } catch (error) {
+      // One turn of the loop, for the watch to notice that the session is gone.
       await sleep(0);
       if (signal.aborted || this.#lifetime.signal.aborted || this.#session === current) throw error;
       return raceSignal(this.#session.then(send), signal);
@@ -141,23 +108,20 @@ class IngressClient implements Ingress {
   }
 
   async #watch(first: Session): Promise<void> {
-    const { logger } = this.#options;
     let session = first;
     let backoffMs = 0;
     for (;;) {
-      const connectedMs = performance.now();
+      const sinceMs = performance.now();
       await session.closed;
       if (this.#lifetime.signal.aborted) return;
-      logger.warn(
-        { processId: session.hello.processId, reason: this.#lastExit },
-        "ingress process lost: starting it again",
+      this.#options.logger.warn(
+        { processId: session.hello.processId },
+        "lost the ingress process: looking for it, or starting it again",
       );
-      const livedMs = performance.now() - connectedMs;
-      backoffMs =
-        livedMs > LONGEST_BACKOFF_MS ? FIRST_BACKOFF_MS : Math.min(LONGEST_BACKOFF_MS, backoffMs * 2);
+      backoffMs = performance.now() - sinceMs > STABLE_MS ? 0 : longerBackoff(backoffMs);
       const next = this.#reconnect(backoffMs);
-      this.#session = next;
       next.catch(() => {});
+      this.#session = next;
       try {
         session = await next;
       } catch {
@@ -169,18 +133,18 @@ class IngressClient implements Ingress {
   /** Goes on until there is a process that has the table, or this client is closed. */
   async #reconnect(backoffMs: number): Promise<Session> {
     const { logger } = this.#options;
-    for (let waitMs = backoffMs; ; waitMs = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS + waitMs * 2)) {
-      await sleep(waitMs, undefined, { signal: this.#lifetime.signal });
+    const { signal } = this.#lifetime;
+    for (let waitMs = backoffMs; ; waitMs = longerBackoff(waitMs)) {
+      await sleep(waitMs, undefined, { signal });
       try {
-        const session = await this.#connect(performance.now() + OPEN_DEADLINE_MS);
+        const session = await this.#connector.connect(signal);
         await this.#restore(session);
-        logger.info(
-          { processId: session.hello.processId, version: this.#table?.version },
-          "ingress process serves again",
-        );
+        const { processId } = session.hello;
+        const reason = this.#connector.lastExit;
+        logger.info({ processId, version: this.#table?.version, reason }, "ingress process serves again");
         return session;
       } catch (error) {
-        if (this.#lifetime.signal.aborted) throw error;
+        if (signal.aborted) throw error;
         logger.error({ err: error }, "ingress process does not come back: trying on");
       }
     }
@@ -194,58 +158,10 @@ class IngressClient implements Ingress {
       throw error;
     }
   }
-
-  async #connect(deadlineMs: number): Promise<Session> {
-    let failure: unknown;
-    while (performance.now() < deadlineMs) {
-      this.#lifetime.signal.throwIfAborted();
-      try {
-        const session = await Session.open(this.#socketPath);
-        if (session.hello.protocol === PROTOCOL_VERSION) return session;
-        await this.#retire(session);
-      } catch (error) {
-        failure = error;
-        if (isAbsent(error) && this.#options.launch !== false) this.#launch();
-        await sleep(POLL_MS, undefined, { signal: this.#lifetime.signal });
-      }
-    }
-    throw new BerthError({
-      code: "BERTH_INGRESS_FAILED",
-      message: `the ingress process does not answer on ${this.#socketPath}${this.#lastExit === "" ? "" : ` (last one: ${this.#lastExit})`}; see ${join(this.#options.dataDir, LOG_NAME)}`,
-      cause: failure,
-    });
-  }
-
-  /** A process of another release: its connections live on, its ports go to a new process. */
-  async #retire(session: Session): Promise<void> {
-    this.#options.logger.info(
-      { processId: session.hello.processId, protocol: session.hello.protocol },
-      "retiring the ingress process of another release",
-    );
-    await session.request({ kind: "retire" });
-    session.close();
-  }
-
-  #launch(): void {
-    const nowMs = performance.now();
-    if (nowMs - this.#startedAtMs < START_GRACE_MS) return;
-    this.#startedAtMs = nowMs;
-    this.#lastExit = "";
-    launchIngress({
-      dataDir: this.#options.dataDir,
-      entryPath: this.#options.entryPath,
-      args: this.#options.args ?? [],
-      onExit: (reason) => {
-        this.#lastExit = reason;
-        this.#startedAtMs = Number.NEGATIVE_INFINITY;
-      },
-    });
-  }
 }
 
-function isAbsent(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "ENOENT" || code === "ECONNREFUSED";
+function longerBackoff(backoffMs: number): number {
+  return Math.min(LONGEST_BACKOFF_MS, Math.max(FIRST_BACKOFF_MS, backoffMs * 2));
 }
 
 function unexpected(kind: string): BerthError {
@@ -253,20 +169,4 @@ function unexpected(kind: string): BerthError {
     code: "BERTH_INGRESS_FAILED",
     message: `the ingress process answered with ${kind}`,
   });
-}
-
-async function raceSignal<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  signal.throwIfAborted();
-  let onAbort: (() => void) | undefined;
-  try {
-    return await Promise.race([
-      promise,
-      new Promise<never>((_resolve, reject) => {
-        onAbort = () => reject(signal.reason);
-        signal.addEventListener("abort", onAbort, { once: true });
-      }),
-    ]);
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
-  }
 }
