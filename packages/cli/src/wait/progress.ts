@@ -59,9 +59,11 @@ export function isSettled({ watched }: ServiceProgress): boolean {
   return watched !== undefined && (watched.removed || watched.summary?.converged === true);
 }
 
-/** The newest tasks of the slots that failed too often. */
+/** The newest tasks of the slots that failed too often and do not run now. */
 export function hopelessSlots(service: ServiceProgress): readonly Task[] {
-  return currentTasks(service).filter((task) => failureCount(service, task) >= MAX_SLOT_FAILURES);
+  return currentTasks(service).filter(
+    (task) => stateOf(task) !== TaskState.RUNNING && failureCount(service, task) >= MAX_SLOT_FAILURES,
+  );
 }
 
 /** Failures of a task's slot: those seen, or those that the server counted before we looked. */

@@ -72,6 +72,14 @@ describe("decide", () => {
     );
   });
 
+  test("does not give up on a slot that failed often but runs now, while others still start", () => {
+    const tasks = [
+      webTask({ restarts: 5 }),
+      webTask({ id: "b", slot: 2, status: { state: TaskState.STARTING } }),
+    ];
+    expect(decide(after([0, message({ running: 1, converged: false }, tasks)]), 99_000).kind).toBe("wait");
+  });
+
   test("is done at once when all is gone", () => {
     const gone = { services: [{ serviceId: SERVICE.id, removed: true, summary: undefined, tasks: [] }] };
     expect(decide(after([0, gone]), 0)).toEqual({ kind: "done" });
