@@ -31,8 +31,9 @@ export class ImageCache {
     this.#facts.clear();
   }
 
-  /** Callers that ask at the same time share one request. */
-  check(image: string, signal: AbortSignal): Promise<void> {
+  /** Callers that ask at the same time share one request; what was found out meanwhile is not asked again. */
+  async check(image: string, signal: AbortSignal): Promise<void> {
+    if (this.factsOf(image).state !== "unknown") return;
     const running = this.#checks.get(image);
     if (running !== undefined) return running;
     const check = this.#check(image, signal).finally(() => this.#checks.delete(image));

@@ -30,14 +30,17 @@ interface Dialer {
       readonly method: string;
       readonly options: { readonly _query: object; readonly _body: object };
       readonly statusCodes: Readonly<Record<number, boolean>>;
-      readonly isStream: boolean;
+      readonly isStream: true;
       readonly abortSignal: AbortSignal;
     },
-    callback: (error: unknown, result: unknown) => void,
+    callback: (error: unknown, response: unknown) => void,
   ): void;
 }
 
-/** Requests to one daemon, each with a deadline: dockerode alone waits for ever when a daemon dies or hangs. */
+/**
+ * Requests to one daemon, each with a deadline. Bodies are read here: dockerode's own reading waits for ever when the
+ * daemon dies in the middle of one.
+ */
 export class EngineClient {
   readonly #socketPath: string;
   #dialer: Dialer;
@@ -52,19 +55,18 @@ export class EngineClient {
     this.#dialer = newDialer(this.#socketPath, version);
   }
 
-  /** The parsed body of the answer: JSON, or bytes when it is none. */
+  /** The parsed body of the answer; null when there is no JSON in it. */
   request(request: EngineRequest): Promise<unknown> {
-    return this.#guard(request, (signal) => this.#dial(request, signal, false));
+    return this.#guard(request, async (signal) => readJson(await this.#dial(request, signal)));
   }
 
   /** The answer's body as it comes. It ends with an error when `signal` fires or the connection breaks. */
-  async stream(request: EngineRequest): Promise<IncomingMessage> {
-    // The inner signal must outlive the deadline for the head: the body is bound to the caller's signal alone.
-    const result = await this.#guard(request, () => this.#dial(request, request.signal, true));
-    return result as IncomingMessage;
+  stream(request: EngineRequest): Promise<IncomingMessage> {
+    // The body is bound to the caller's signal alone: the deadline is for its head.
+    return this.#guard(request, () => this.#dial(request, request.signal));
   }
 
-  async #guard(request: EngineRequest, effect: (signal: AbortSignal) => Promise<unknown>): Promise<unknown> {
+  async #guard<T>(request: EngineRequest, effect: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     const onTimeout = (): Error =>
       new EngineError(
@@ -79,7 +81,7 @@ export class EngineClient {
     }
   }
 
-  #dial(request: EngineRequest, signal: AbortSignal, isStream: boolean): Promise<unknown> {
+  #dial(request: EngineRequest, signal: AbortSignal): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const { path, method, query = {}, body = {} } = request;
       this.#dialer.dial(
@@ -88,13 +90,21 @@ export class EngineClient {
           method,
           options: { _query: query, _body: body },
           statusCodes: SUCCESS,
-          isStream,
+          isStream: true,
           abortSignal: signal,
         },
-        (error, result) => (error ? reject(error) : resolve(result)),
+        (error, response) => (error ? reject(error) : resolve(response as IncomingMessage)),
       );
     });
   }
+}
+
+/** Null when the answer holds no JSON, as those that only say that something was done. */
+async function readJson(response: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk);
+  const isJson = response.headers["content-type"]?.startsWith("application/json") && chunks.length > 0;
+  return isJson ? JSON.parse(Buffer.concat(chunks).toString()) : null;
 }
 
 function newDialer(socketPath: string, version?: string): Dialer {

@@ -33,11 +33,10 @@ function kindOf(status: number, words: string): EngineErrorKind {
   return byWords?.[1] ?? KINDS_BY_STATUS[status] ?? "failed";
 }
 
-/** Docker's own message, without the wrapping that dockerode adds. */
+/** Docker's own message, without what dockerode puts around it: "(HTTP code 500) unexpected - words ". */
 function dockersWords(error: unknown): string {
-  const message = textOf(fieldOf(fieldOf(error, "json"), "message"));
-  if (message !== "") return message.trim();
-  return error instanceof Error ? error.message.trim() : String(error);
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/^\(HTTP code \d+\) [^-]*- /, "").trim();
 }
 
 function connectionError(error: unknown, socketPath: string): EngineError {

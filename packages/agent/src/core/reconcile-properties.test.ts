@@ -1,0 +1,224 @@
+import { DesiredState, type TaskState } from "@berth/proto";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { isAlive, type ObservedContainer } from "./observed.js";
+import { type Outcome, remember, rememberContainer } from "./outcome.js";
+import { reconcile } from "./reconcile.js";
+import { isFinal } from "./status.js";
+import type { Step } from "./step.js";
+import { BLANK_MEMORY, type TaskView } from "./task-view.js";
+import { containerWith, taskWith, viewWith } from "./testing.js";
+
+/** Far above what any history needs: whoever has not come to rest by then never will. */
+const MAX_STEPS = 60;
+
+type Happening =
+  | { readonly kind: "desire"; readonly desired: DesiredState | undefined }
+  | { readonly kind: "dies"; readonly exitCode: number }
+  | { readonly kind: "restarted-outside" }
+  | { readonly kind: "removed-outside" }
+  | { readonly kind: "health"; readonly health: ObservedContainer["health"] }
+  | { readonly kind: "copied-outside" }
+  | { readonly kind: "agent-restarts" }
+  | { readonly kind: "time-passes"; readonly ms: number };
+
+const happening: fc.Arbitrary<Happening> = fc.oneof(
+  fc.record({
+    kind: fc.constant("desire" as const),
+    desired: fc.constantFrom(DesiredState.RUNNING, DesiredState.SHUTDOWN, DesiredState.REMOVE, undefined),
+  }),
+  fc.record({ kind: fc.constant("dies" as const), exitCode: fc.constantFrom(0, 1, 137) }),
+  fc.record({
+    kind: fc.constant("health" as const),
+    health: fc.constantFrom("starting" as const, "healthy" as const, "unhealthy" as const),
+  }),
+  fc.record({ kind: fc.constant("time-passes" as const), ms: fc.integer({ min: 1, max: 60_000 }) }),
+  fc.constantFrom(
+    { kind: "restarted-outside" as const },
+    { kind: "removed-outside" as const },
+    { kind: "copied-outside" as const },
+    { kind: "agent-restarts" as const },
+  ),
+);
+
+/** A Docker daemon with one task's containers and one container of somebody else. Steps may fail, or get lost on the way back. */
+class SimulatedDocker {
+  readonly containers = new Map<string, ObservedContainer>();
+  readonly foreign: ObservedContainer = containerWith({ id: "foreign", name: "foreign", taskId: "" });
+  #hasImage = false;
+  #created = 0;
+
+  ours(): ObservedContainer[] {
+    return [...this.containers.values()];
+  }
+
+  change(fields: (container: ObservedContainer) => Partial<ObservedContainer>): void {
+    for (const container of this.ours())
+      this.containers.set(container.id, { ...container, ...fields(container) });
+  }
+
+  add(fields: Partial<ObservedContainer>): ObservedContainer {
+    this.#created += 1;
+    const container = containerWith({ id: `c${this.#created}`, ...fields });
+    this.containers.set(container.id, container);
+    return container;
+  }
+
+  image(): TaskView["image"] {
+    return { state: this.#hasImage ? "present" : "absent", pullBeganAtMs: 0 };
+  }
+
+  /** @param luck "fails": nothing happens; "lost": it happens, and nobody hears of it. */
+  run(step: Step, luck: "fine" | "fails" | "lost"): Outcome {
+    if (luck === "fails") return { kind: "failed", reason: "bad luck" };
+    const outcome = this.#do(step);
+    return luck === "lost" ? { kind: "unknown", reason: "connection lost" } : outcome;
+  }
+
+  #do(step: Step): Outcome {
+    switch (step.kind) {
+      case "check-image":
+      case "pull":
+        this.#hasImage = true;
+        return { kind: "image-known" };
+      case "create": {
+        const holder = this.ours().find(({ name }) => name === step.config.name);
+        return {
+          kind: "observed",
+          container: holder ?? this.add({ state: "created", name: step.config.name }),
+        };
+      }
+      case "start":
+        return this.#set(step.containerId, { state: "running" });
+      case "stop":
+        return this.#set(step.containerId, { state: "exited", exitCode: 143 });
+      case "remove":
+        expect(step.containerId).not.toBe("foreign");
+        this.containers.delete(step.containerId);
+        return { kind: "gone", containerId: step.containerId };
+    }
+  }
+
+  #set(id: string, fields: Partial<ObservedContainer>): Outcome {
+    const known = this.containers.get(id);
+    if (known === undefined) return { kind: "gone", containerId: id };
+    const container = { ...known, ...fields };
+    this.containers.set(id, container);
+    return { kind: "observed", container };
+  }
+}
+
+/** The worker's loop without its concurrency: look, decide, do, until there is nothing to do. */
+class SimulatedAgent {
+  readonly docker = new SimulatedDocker();
+  view: TaskView = viewWith({ image: { state: "unknown", pullBeganAtMs: 0 } });
+  nowMs = 100_000;
+  readonly states: TaskState[] = [];
+
+  settle(luck: () => "fine" | "fails" | "lost"): void {
+    for (let steps = 0; steps < MAX_STEPS; steps += 1) {
+      this.#look();
+      const { status, step, requeueAtMs } = reconcile(this.view, this.nowMs);
+      this.view = { ...this.view, status };
+      if (status !== undefined) this.states.push(status.state);
+      if (step === undefined) {
+        // Rest, unless a failed step is waiting for its time.
+        if (requeueAtMs === undefined || this.view.memory.retry === undefined) return;
+        this.nowMs = requeueAtMs;
+        continue;
+      }
+      if (step.kind === "stop" && step.failing !== "") this.#remember({ failing: step.failing });
+      const outcome = this.docker.run(step, steps < MAX_STEPS / 2 ? luck() : "fine");
+      this.view = { ...this.view, memory: remember(this.view.memory, { step, outcome, nowMs: this.nowMs }) };
+      const alive = this.docker.ours().filter(isAlive);
+      expect(alive.filter(({ name }) => name !== "copy").length).toBeLessThanOrEqual(1);
+    }
+    throw new Error("does not come to rest");
+  }
+
+  happen(what: Happening): void {
+    const { docker } = this;
+    switch (what.kind) {
+      case "desire":
+        this.#desire(what.desired);
+        return;
+      case "dies":
+        docker.change((container) =>
+          isAlive(container) ? { state: "exited", exitCode: what.exitCode } : {},
+        );
+        return;
+      case "restarted-outside":
+        docker.change(({ state }) => (state === "exited" ? { state: "running" } : {}));
+        return;
+      case "removed-outside":
+        docker.containers.clear();
+        return;
+      case "health":
+        docker.change(() => ({ health: what.health }));
+        return;
+      case "copied-outside":
+        docker.add({ name: "copy" });
+        return;
+      case "agent-restarts":
+        this.#restart();
+        return;
+      case "time-passes":
+        this.nowMs += what.ms;
+        return;
+    }
+  }
+
+  /** The leader's wishes move forward alone. */
+  #desire(desiredState: DesiredState | undefined): void {
+    const last = this.view.assignment;
+    if (last === undefined || desiredState === undefined) {
+      this.view = { ...this.view, assignment: undefined };
+    } else if (desiredState > last.task.desiredState) {
+      this.view = { ...this.view, assignment: { ...last, task: taskWith({ desiredState }) } };
+    }
+  }
+
+  #restart(): void {
+    const containerId = this.view.status?.containerId ?? "";
+    this.view = { ...this.view, memory: { ...BLANK_MEMORY, containerId } };
+  }
+
+  #look(): void {
+    const containers = this.docker.ours();
+    const [first] = containers;
+    if (first) this.view = { ...this.view, memory: rememberContainer(this.view.memory, first, this.nowMs) };
+    this.view = { ...this.view, containers, image: this.docker.image() };
+  }
+
+  #remember(fields: Partial<TaskView["memory"]>): void {
+    this.view = { ...this.view, memory: { ...this.view.memory, ...fields } };
+  }
+}
+
+const lucks = fc.infiniteStream(
+  fc.constantFrom("fine" as const, "fine" as const, "fails" as const, "lost" as const),
+);
+
+test("reconcile() comes to rest where the leader wants it, whatever happens to Docker, agent and containers", () => {
+  fc.assert(
+    fc.property(fc.array(happening, { maxLength: 12 }), lucks, (happenings, luck) => {
+      const agent = new SimulatedAgent();
+      const nextLuck = (): "fine" | "fails" | "lost" => luck.next().value ?? "fine";
+      agent.settle(nextLuck);
+      for (const what of happenings) {
+        agent.happen(what);
+        agent.settle(nextLuck);
+      }
+      const { assignment, status } = agent.view;
+      const ours = agent.docker.ours();
+      const desired = assignment?.task.desiredState ?? DesiredState.REMOVE;
+      if (desired === DesiredState.REMOVE) expect(ours).toEqual([]);
+      else if (desired === DesiredState.SHUTDOWN || isFinal(status)) expect(ours.filter(isAlive)).toEqual([]);
+      else expect(ours).toEqual([expect.objectContaining({ state: "running" })]);
+      for (const [index, state] of agent.states.entries()) {
+        expect(state).toBeGreaterThanOrEqual(agent.states[index - 1] ?? 0);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});

@@ -1,0 +1,167 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import type { ContainerConfig } from "../../packages/agent/src/core/container-config.js";
+import type { ContainerEvent } from "../../packages/agent/src/core/container-event.js";
+import { TASK_LABEL } from "../../packages/agent/src/core/labels.js";
+import type { ObservedContainer } from "../../packages/agent/src/core/observed.js";
+import { DockerodeEngine } from "../../packages/agent/src/engine/dockerode/dockerode-engine.js";
+import type { Engine } from "../../packages/agent/src/engine/engine.js";
+import { FakeEngine } from "../fakes/engine/fake-engine.js";
+import { DockerHost } from "../integration/agent/docker-host.js";
+import { IMAGE, RUN_UNTIL_STOPPED } from "../integration/agent/specs.js";
+import { until } from "../integration/agent/until.js";
+
+interface Daemon {
+  readonly socket: string;
+  /** Makes the container's log hold "out" and "err". */
+  readonly prepareLog: (id: string) => void;
+  readonly clean: () => Promise<void>;
+  readonly close: () => Promise<void>;
+}
+
+async function realDaemon(): Promise<Daemon> {
+  const host = await DockerHost.start();
+  return {
+    socket: host.socket,
+    prepareLog: () => {},
+    clean: () => host.removeContainers(),
+    close: () => host.close(),
+  };
+}
+
+async function fakeDaemon(): Promise<Daemon> {
+  const folder = await mkdtemp(join(tmpdir(), "berth-engine-"));
+  const socket = join(folder, "docker.sock");
+  const fake = new FakeEngine();
+  await fake.listen(socket);
+  return {
+    socket,
+    prepareLog: (id) =>
+      fake.containers.get(id)?.log.push({ stream: 1, text: "out" }, { stream: 2, text: "err" }),
+    clean: async () => fake.containers.clear(),
+    close: async () => {
+      await fake.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+const { signal } = new AbortController();
+
+function configOf(taskId: string | undefined, command = RUN_UNTIL_STOPPED): ContainerConfig {
+  return {
+    name: `n-${taskId ?? "foreign"}`,
+    platform: "",
+    body: {
+      Image: IMAGE,
+      Cmd: command,
+      Labels: taskId === undefined ? {} : { [TASK_LABEL]: taskId },
+      StopTimeout: 3,
+      ExposedPorts: { "80/tcp": {} },
+      HostConfig: {
+        RestartPolicy: { Name: "no" },
+        NetworkMode: "default",
+        PortBindings: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] },
+      },
+    },
+  };
+}
+
+describe.each([
+  ["a real Docker daemon", realDaemon],
+  ["the fake of tests", fakeDaemon],
+])("Engine on %s", (_, start) => {
+  let daemon: Daemon;
+  let engine: Engine;
+
+  beforeAll(async () => {
+    daemon = await start();
+    engine = new DockerodeEngine(daemon.socket);
+    await engine.connect({ signal });
+  });
+  afterEach(() => daemon.clean());
+  afterAll(() => daemon?.close());
+
+  const inspected = async (id: string): Promise<ObservedContainer> => {
+    const container = await engine.inspect(id, { signal });
+    if (container === undefined) throw new Error("no such container");
+    return container;
+  };
+
+  test("connect agrees on a version that the daemon speaks", async () => {
+    expect(await engine.connect({ signal })).toMatchObject({ apiVersion: "1.41", os: "linux" });
+    await engine.ping({ signal });
+  });
+
+  test("a container's life: created, running with its port, exited, gone", async () => {
+    const id = await engine.create(configOf("t1"), { signal });
+    expect(await inspected("n-t1")).toMatchObject({ id, state: "created", taskId: "t1", stopGraceMs: 3_000 });
+    await engine.start(id, { signal });
+    await engine.start(id, { signal });
+    const running = await inspected(id);
+    expect(running).toMatchObject({ state: "running", ports: [{ target: 80, hostIp: "127.0.0.1" }] });
+    expect(running.ports[0]?.hostPort).toBeGreaterThan(0);
+    await engine.stop(id, { signal, graceMs: 3_000 });
+    await engine.stop(id, { signal, graceMs: 3_000 });
+    expect(await inspected(id)).toMatchObject({ state: "exited" });
+    await engine.remove(id, { signal });
+    await engine.remove(id, { signal });
+    expect(await engine.inspect(id, { signal })).toBeUndefined();
+  });
+
+  test("list knows our containers alone", async () => {
+    const id = await engine.create(configOf("t2"), { signal });
+    await engine.create(configOf(undefined), { signal });
+    expect(await engine.list({ signal })).toMatchObject([{ id, taskId: "t2" }]);
+  });
+
+  test("failures say what they mean: name taken, no such image, not found", async () => {
+    await engine.create(configOf("t3"), { signal });
+    await expect(engine.create(configOf("t3"), { signal })).rejects.toMatchObject({ kind: "name-taken" });
+    const config = configOf("t4");
+    const noImage = { ...config, body: { ...config.body, Image: "nothing:1" } };
+    await expect(engine.create(noImage, { signal })).rejects.toMatchObject({ kind: "no-such-image" });
+    await expect(engine.start("nobody", { signal })).rejects.toMatchObject({ kind: "not-found" });
+    expect(await engine.imageExists("nothing:1", { signal })).toBe(false);
+    expect(await engine.imageExists(IMAGE, { signal })).toBe(true);
+  });
+
+  test("pull rejects with the words of the progress stream", async () => {
+    const pull = engine.pull("127.0.0.1:1/nothing:1", { signal, platform: "" });
+    await expect(pull).rejects.toMatchObject({ message: expect.stringMatching(/refused|unknown/) });
+  });
+
+  test("events tell of starts and ends of our containers, and end with their signal", async () => {
+    const listening = new AbortController();
+    const events: ContainerEvent[] = [];
+    const sinceNs = `${Date.now()}000000`;
+    const reading = (async () => {
+      for await (const event of engine.events({ sinceNs, signal: listening.signal })) events.push(event);
+    })();
+    const ended = reading.catch((error: unknown) => error);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const id = await engine.create(configOf("t5"), { signal });
+    await engine.start(id, { signal });
+    await engine.kill(id, { signal, unixSignal: "SIGKILL" });
+    await until("the end was told", () => events.some(({ kind }) => kind === "ended"));
+    expect(events[0]).toMatchObject({ kind: "started", containerId: id, taskId: "t5" });
+    listening.abort();
+    expect(await ended).toBeInstanceOf(Error);
+  });
+
+  test("logs come line by line, each with its stream and time", async () => {
+    const id = await engine.create(configOf("t6", ["sh", "-c", "echo out; echo err >&2"]), { signal });
+    daemon.prepareLog(id);
+    await engine.start(id, { signal });
+    const lines: string[] = [];
+    const container = await inspected(id);
+    const options = { signal, follow: true, tail: -1, sinceMs: 0 };
+    for await (const { stream, line, timeNs } of engine.logs(container, options)) {
+      lines.push(`${stream} ${line}`);
+      expect(timeNs).toMatch(/^\d{19}$/);
+    }
+    expect(lines.sort()).toEqual(["stderr err", "stdout out"]);
+  });
+});

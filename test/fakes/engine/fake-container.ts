@@ -1,0 +1,77 @@
+import { randomBytes } from "node:crypto";
+
+/** The part of Docker's create body that the fake looks at. */
+export interface FakeBody {
+  readonly Image: string;
+  readonly Labels?: Record<string, string>;
+  readonly Tty?: boolean;
+  readonly StopTimeout?: number;
+  readonly HostConfig?: { readonly PortBindings?: Record<string, readonly FakeBinding[]> };
+}
+
+interface FakeBinding {
+  readonly HostIp: string;
+  readonly HostPort: string;
+}
+
+/** A container that runs nothing. */
+export class FakeContainer {
+  readonly id = randomBytes(32).toString("hex");
+  readonly name: string;
+  readonly body: FakeBody;
+  state: "created" | "running" | "exited" = "created";
+  exitCode = 0;
+  startedAt = "0001-01-01T00:00:00Z";
+  readonly log: { readonly stream: 1 | 2; readonly text: string }[] = [];
+
+  constructor(name: string, body: FakeBody) {
+    this.name = name;
+    this.body = body;
+  }
+
+  get labels(): Record<string, string> {
+    return this.body.Labels ?? {};
+  }
+
+  inspect(): object {
+    return {
+      Id: this.id,
+      Name: `/${this.name}`,
+      State: {
+        Status: this.state,
+        ExitCode: this.exitCode,
+        Error: "",
+        OOMKilled: false,
+        StartedAt: this.startedAt,
+      },
+      Config: { Labels: this.labels, Tty: this.body.Tty ?? false, StopTimeout: this.body.StopTimeout },
+      NetworkSettings: { Ports: this.state === "running" ? this.#ports() : {} },
+    };
+  }
+
+  summary(): object {
+    const Status = this.state === "running" ? "Up 1 second" : "Exited (0) 1 second ago";
+    return { Id: this.id, Names: [`/${this.name}`], Labels: this.labels, State: this.state, Status };
+  }
+
+  /** As the daemon frames it: stream, three zeros, length, payload. */
+  framedLog(): Buffer {
+    const frames = this.log.map(({ stream, text }) => {
+      const payload = Buffer.from(`${new Date().toISOString()} ${text}\n`);
+      const header = Buffer.alloc(8);
+      header[0] = stream;
+      header.writeUInt32BE(payload.length, 4);
+      return Buffer.concat([header, payload]);
+    });
+    return Buffer.concat(frames);
+  }
+
+  #ports(): Record<string, readonly FakeBinding[]> {
+    const bindings = Object.entries(this.body.HostConfig?.PortBindings ?? {});
+    const withPorts = bindings.map(([key, list]) => [
+      key,
+      list.map((binding) => ({ ...binding, HostPort: binding.HostPort || "40000" })),
+    ]);
+    return Object.fromEntries(withPorts);
+  }
+}

@@ -1,0 +1,192 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { type FakeBody, FakeContainer } from "./fake-container.js";
+import { Faults, play } from "./faults.js";
+
+interface Call {
+  readonly method: string;
+  /** Without the version. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly body: unknown;
+  readonly response: ServerResponse;
+}
+
+type Route = readonly [method: string, path: RegExp, handle: (call: Call, match: string) => void];
+
+/** Docker's API on a unix socket, with containers that run nothing, and with faults that no real daemon has on demand. */
+export class FakeEngine {
+  readonly containers = new Map<string, FakeContainer>();
+  readonly images = new Set<string>(["busybox:test"]);
+  readonly faults = new Faults();
+  /** Every request served, as "METHOD /path". */
+  readonly requests: string[] = [];
+  /** Lines of a pull's progress stream. */
+  pullLines: object[] = [{ status: "Pulling from nothing" }, { error: "manifest unknown" }];
+  version: object = { Version: "20.10.24", ApiVersion: "1.41", MinAPIVersion: "1.12" };
+  readonly #listeners = new Set<ServerResponse>();
+  readonly #server: Server = createServer((request, response) => void this.#serve(request, response));
+
+  async listen(socketPath: string): Promise<void> {
+    this.#server.listen(socketPath);
+    await once(this.#server, "listening");
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, "close");
+  }
+
+  /** Breaks every connection, as a daemon that dies does. */
+  dropConnections(): void {
+    this.#server.closeAllConnections();
+  }
+
+  /** Writes to everybody who listens to events, in pieces if a list is given. */
+  emit(...pieces: readonly string[]): void {
+    for (const listener of this.#listeners) for (const piece of pieces) listener.write(piece);
+  }
+
+  readonly #routes: readonly Route[] = [
+    ["GET", /^\/_ping$/, ({ response }) => response.end("OK")],
+    ["GET", /^\/version$/, (call) => send(call, 200, this.version)],
+    ["GET", /^\/info$/, (call) => send(call, 200, { Name: "fake", NCPU: 4, MemTotal: 1e9, OSType: "linux" })],
+    ["GET", /^\/events$/, (call) => this.#events(call)],
+    ["GET", /^\/images\/(.+)\/json$/, (call, image) => this.#image(call, image)],
+    ["POST", /^\/images\/create$/, (call) => this.#pull(call)],
+    ["GET", /^\/containers\/json$/, (call) => this.#list(call)],
+    ["POST", /^\/containers\/create$/, (call) => this.#create(call)],
+    [
+      "GET",
+      /^\/containers\/(.+)\/json$/,
+      this.#on((container, call) => send(call, 200, container.inspect())),
+    ],
+    [
+      "GET",
+      /^\/containers\/(.+)\/logs$/,
+      this.#on((container, { response }) => response.end(container.framedLog())),
+    ],
+    ["POST", /^\/containers\/(.+)\/start$/, this.#on((container, call) => this.#start(container, call))],
+    [
+      "POST",
+      /^\/containers\/(.+)\/(?:stop|kill)$/,
+      this.#on((container, call) => this.#stop(container, call)),
+    ],
+    ["DELETE", /^\/containers\/(.+)$/, this.#on((container, call) => this.#remove(container, call))],
+  ];
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? "/", "http://docker");
+    const path = decodeURIComponent(url.pathname.replace(/^\/v[\d.]+/, ""));
+    const method = request.method ?? "GET";
+    this.requests.push(`${method} ${path}`);
+    const fault = this.faults.take(method, path);
+    if (fault !== undefined && play(fault, response)) return;
+    const body = await readBody(request);
+    if (fault !== undefined) response.write = response.end = () => Boolean(response.destroy()) as never;
+    for (const [routeMethod, pattern, handle] of this.#routes) {
+      const match = routeMethod === method ? pattern.exec(path) : null;
+      if (match) return handle({ method, path, query: url.searchParams, body, response }, match[1] ?? "");
+    }
+    send({ response }, 404, { message: "page not found" });
+  }
+
+  #on(handle: (container: FakeContainer, call: Call) => void): Route[2] {
+    return (call, nameOrId) => {
+      const container = [...this.containers.values()].find(
+        ({ id, name }) => id === nameOrId || name === nameOrId,
+      );
+      if (container) handle(container, call);
+      else send(call, 404, { message: `No such container: ${nameOrId}` });
+    };
+  }
+
+  #events({ response }: Call): void {
+    response.writeHead(200, { "Content-Type": "application/json" });
+    response.flushHeaders();
+    this.#listeners.add(response);
+    response.on("close", () => this.#listeners.delete(response));
+  }
+
+  #image(call: Call, image: string): void {
+    if (this.images.has(image)) send(call, 200, { Id: image });
+    else send(call, 404, { message: `No such image: ${image}` });
+  }
+
+  #pull({ query, response }: Call): void {
+    const lines = this.pullLines;
+    if (!lines.some((line) => "error" in line))
+      this.images.add(`${query.get("fromImage")}:${query.get("tag")}`);
+    response.end(lines.map((line) => `${JSON.stringify(line)}\r\n`).join(""));
+  }
+
+  #list(call: Call): void {
+    const { label = [] }: { label?: string[] } = JSON.parse(call.query.get("filters") ?? "{}");
+    const chosen = [...this.containers.values()].filter(({ labels }) => label.every((one) => one in labels));
+    send(
+      call,
+      200,
+      chosen.map((container) => container.summary()),
+    );
+  }
+
+  #create(call: Call): void {
+    const body = call.body as FakeBody;
+    const name = call.query.get("name") ?? "";
+    const holder = [...this.containers.values()].find((container) => container.name === name);
+    if (!this.images.has(body.Image)) {
+      send(call, 404, { message: `No such image: ${body.Image}` });
+    } else if (holder) {
+      const message = `Conflict. The container name "/${name}" is already in use by container "${holder.id}".`;
+      send(call, 409, { message });
+    } else {
+      const container = new FakeContainer(name, body);
+      this.containers.set(container.id, container);
+      send(call, 201, { Id: container.id, Warnings: [] });
+    }
+  }
+
+  #start(container: FakeContainer, call: Call): void {
+    const isNews = container.state !== "running";
+    if (isNews) {
+      container.state = "running";
+      container.startedAt = new Date().toISOString();
+      this.#happened(container, "start");
+    }
+    send(call, isNews ? 204 : 304);
+  }
+
+  #stop(container: FakeContainer, call: Call): void {
+    const isNews = container.state === "running";
+    if (isNews) {
+      container.state = "exited";
+      container.exitCode = 143;
+      this.#happened(container, "die");
+    }
+    send(call, isNews ? 204 : 304);
+  }
+
+  #remove(container: FakeContainer, call: Call): void {
+    this.containers.delete(container.id);
+    this.#happened(container, "destroy");
+    send(call, 204);
+  }
+
+  #happened(container: FakeContainer, Action: string): void {
+    const Actor = { ID: container.id, Attributes: container.labels };
+    this.emit(`${JSON.stringify({ Type: "container", Action, Actor })}\n`);
+  }
+}
+
+function send({ response }: Pick<Call, "response">, status: number, json?: object): void {
+  response.writeHead(status, { "Content-Type": "application/json" });
+  response.end(json === undefined ? undefined : JSON.stringify(json));
+}
+
+async function readBody(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk);
+  const text = Buffer.concat(chunks).toString();
+  return text === "" ? undefined : JSON.parse(text);
+}

@@ -1,0 +1,183 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { TaskState } from "@berth/proto";
+import { pino } from "pino";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { DockerodeEngine } from "../../packages/agent/src/engine/dockerode/dockerode-engine.js";
+import { Worker } from "../../packages/agent/src/loop/worker.js";
+import { FakeEngine } from "../fakes/engine/fake-engine.js";
+import { specOf, taskOf } from "./agent/specs.js";
+import { until } from "./agent/until.js";
+
+describe("a Docker daemon that misbehaves", () => {
+  let folder: string;
+  let fake: FakeEngine;
+  let engine: DockerodeEngine;
+  const { signal } = new AbortController();
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "berth-engine-"));
+    fake = new FakeEngine();
+    await fake.listen(join(folder, "docker.sock"));
+    engine = new DockerodeEngine(join(folder, "docker.sock"));
+  });
+  afterEach(async () => {
+    await fake.close();
+    await rm(folder, { recursive: true });
+  });
+
+  test("an answer that breaks off is an error, not an eternity", async () => {
+    fake.faults.add("GET", /containers\/json/, { kind: "die-mid-body", body: '[{"Id":"x"' });
+    await expect(engine.list({ signal })).rejects.toMatchObject({ kind: "unavailable" });
+  });
+
+  test("a call ends with its signal also when the daemon stalls in the middle of its answer", async () => {
+    fake.faults.add("GET", /containers\/json/, { kind: "stall-mid-body", body: "[" });
+    const reason = new Error("enough");
+    const patience = new AbortController();
+    const listing = engine.list({ signal: patience.signal });
+    setTimeout(() => patience.abort(reason), 50);
+    await expect(listing).rejects.toBe(reason);
+  });
+
+  test("Docker's own words reach whoever asked, and a daemon's trouble is told from a wrong request", async () => {
+    const message = "driver failed: Bind for 0.0.0.0:80 failed: port is already allocated";
+    fake.faults.add("POST", /start/, { kind: "status", status: 500, message });
+    await expect(engine.start("x", { signal })).rejects.toMatchObject({ kind: "port-taken", message });
+    fake.faults.add("POST", /start/, { kind: "status", status: 500, message: "disk quota" });
+    await expect(engine.start("x", { signal })).rejects.toMatchObject({ kind: "failed" });
+    fake.faults.add("POST", /start/, { kind: "break" });
+    await expect(engine.start("x", { signal })).rejects.toMatchObject({ kind: "unavailable" });
+  });
+
+  test("versions: the daemon's when it is the older one, ours when it is newer, neither when there is none in common", async () => {
+    fake.version = { Version: "29.0", ApiVersion: "1.52", MinAPIVersion: "1.44" };
+    expect(await engine.connect({ signal })).toMatchObject({ apiVersion: "1.47" });
+    fake.version = { Version: "19.03", ApiVersion: "1.40", MinAPIVersion: "1.12" };
+    await expect(engine.connect({ signal })).rejects.toThrow(
+      /19.03 speaks API 1.40 at most; berth needs 1.41/,
+    );
+    fake.version = { Version: "99.0", ApiVersion: "2.10", MinAPIVersion: "2.0" };
+    await expect(engine.connect({ signal })).rejects.toThrow(/upgrade berth/);
+  });
+
+  test("events arrive although the stream splits and glues them", async () => {
+    const listening = new AbortController();
+    const seen: string[] = [];
+    const reading = (async () => {
+      for await (const { containerId } of engine.events({ sinceNs: "", signal: listening.signal }))
+        seen.push(containerId);
+    })().catch(() => {});
+    await until("somebody listens", () => fake.requests.includes("GET /events"));
+    const line = (id: string): string =>
+      JSON.stringify({ Action: "die", Actor: { ID: id, Attributes: { "berth.task.id": "t" } } });
+    await until("it is split and glued", () => {
+      fake.emit(line("a").slice(0, 20), `${line("a").slice(20)}\n${line("b")}\n{"broken\n`, `${line("c")}\n`);
+      return seen.length >= 3;
+    });
+    expect(seen.slice(0, 3)).toEqual(["a", "b", "c"]);
+    listening.abort();
+    await reading;
+  });
+
+  test("callers that want the same image share one pull, and leave it one by one", async () => {
+    fake.faults.add("POST", /images\/create/, { kind: "hang" });
+    const [one, two] = [new AbortController(), new AbortController()];
+    const pulls = [one, two].map((controller) =>
+      engine.pull("web:1", { signal: controller.signal, platform: "" }).catch((error: unknown) => error),
+    );
+    await until("the pull has begun", () => fake.requests.includes("POST /images/create"));
+    one.abort(new Error("one leaves"));
+    expect(await pulls[0]).toMatchObject({ message: "one leaves" });
+    two.abort(new Error("two leaves"));
+    expect(await pulls[1]).toMatchObject({ message: "two leaves" });
+    expect(fake.requests.filter((request) => request === "POST /images/create")).toHaveLength(1);
+    fake.pullLines = [{ status: "done" }];
+    await engine.pull("web:1", { signal, platform: "" });
+  });
+
+  describe("a worker", () => {
+    const stopping = { controller: new AbortController(), done: Promise.resolve() };
+    const states = new Map<string, TaskState>();
+
+    const startWorker = (): Worker => {
+      states.clear();
+      const worker = new Worker({
+        engine,
+        node: { nodeId: "n", hostname: "h", advertiseAddress: "127.0.0.1" },
+        log: pino({ level: "silent" }),
+        onReport: ({ taskId, status }) => status && states.set(taskId, status.state),
+        onForgotten: (taskId) => states.delete(taskId),
+        onEngine: () => {},
+      });
+      stopping.controller = new AbortController();
+      stopping.done = worker.run(stopping.controller.signal);
+      return worker;
+    };
+    afterEach(async () => {
+      stopping.controller.abort();
+      await stopping.done;
+    });
+    const spec = specOf();
+    const assign = (worker: Worker, tasks: readonly ReturnType<typeof taskOf>[]): void => {
+      const assigned = tasks.map((task) => ({ task, spec, receivedAtMs: Date.now() }));
+      worker.assign({ isComplete: true, assigned, removedTaskIds: [] });
+    };
+
+    test("starts a container with three requests, and asks for the image once for all", async () => {
+      const tasks = Array.from({ length: 5 }, (_, index) => taskOf(spec, { slot: index + 1 }));
+      assign(startWorker(), tasks);
+      await until("all run", () => tasks.every(({ id }) => states.get(id) === TaskState.RUNNING));
+      const about = fake.requests.filter((request) => /containers\/(?!json)/.test(request));
+      expect(about).toHaveLength(3 * tasks.length);
+      expect(fake.requests.filter((request) => request.includes("/images/"))).toHaveLength(1);
+    });
+
+    test("a create whose answer was lost does not make a second container", async () => {
+      fake.faults.add("POST", /containers\/create/, { kind: "lose-answer" });
+      const task = taskOf(spec);
+      assign(startWorker(), [task]);
+      await until("it runs", () => states.get(task.id) === TaskState.RUNNING);
+      expect(fake.containers.size).toBe(1);
+    });
+
+    test("a name taken by somebody else's container rejects the task and leaves that container alone", async () => {
+      const task = taskOf(spec);
+      const name = `shop_web.1.${task.id}`;
+      const body = { Image: "busybox:test", Labels: {}, StopTimeout: 1 };
+      const config = { RestartPolicy: { Name: "no" }, NetworkMode: "default" } as const;
+      const id = await engine.create(
+        { name, platform: "", body: { ...body, HostConfig: config } },
+        { signal },
+      );
+      assign(startWorker(), [task]);
+      await until("it is rejected", () => states.get(task.id) === TaskState.REJECTED);
+      expect([...fake.containers.keys()]).toEqual([id]);
+    });
+
+    test("trouble of the daemon is tried again, and given up when it does not pass", async () => {
+      const fault = { kind: "status", status: 500, message: "out of luck" } as const;
+      fake.faults.add("POST", /start/, fault, 2);
+      const task = taskOf(spec);
+      const worker = startWorker();
+      assign(worker, [task]);
+      await until("it runs", () => states.get(task.id) === TaskState.RUNNING);
+      fake.faults.add("POST", /start/, fault, 100);
+      const hopeless = taskOf(spec, { slot: 2 });
+      assign(worker, [task, hopeless]);
+      await until("it is rejected", () => states.get(hopeless.id) === TaskState.REJECTED);
+    });
+
+    test("a daemon that dies again and again in the middle of things ends up with what was asked for", async () => {
+      const tasks = Array.from({ length: 6 }, (_, index) => taskOf(spec, { slot: index + 1 }));
+      assign(startWorker(), tasks);
+      for (let round = 0; round < 5; round += 1) {
+        await new Promise((resolve) => setTimeout(resolve, 15));
+        fake.dropConnections();
+      }
+      await until("all run", () => tasks.every(({ id }) => states.get(id) === TaskState.RUNNING));
+      expect(fake.containers.size).toBe(tasks.length);
+    });
+  });
+});
