@@ -91,15 +91,6 @@ export function requestOnce(options: Omit<LoadOptions, "perSecond">): Promise<Re
   });
 }
 
-/** How many requests failed, by reason. */
-export function failuresByReason(results: readonly RequestResult[]): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const { outcome } of results) {
-    if (outcome.kind === "failed") counts.set(outcome.why, (counts.get(outcome.why) ?? 0) + 1);
-  }
-  return counts;
-}
-
 /** `ECONNRESET` says it as well as a sentence, and is the same every time. */
 function reasonOf(error: Error): string {
   return "code" in error ? String(error.code) : error.message;

@@ -8,7 +8,7 @@ import { type Figure, figureOf, median } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
 import { untilGone } from "../running-watch.js";
 import { type BerthLoss, loseBerthWorker, loseSwarmWorker, STACK } from "./losses.js";
-import { describeTraffic, failedOf, slowestMsOf } from "./traffic.js";
+import { describeTraffic, failuresOf, slowestMsOf } from "./traffic.js";
 import type { WorkerLoss } from "./worker-loss.js";
 
 /** So that the host that is lost need not be the leader, and the rest can still decide. */
@@ -27,7 +27,9 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
     const rounds: Round[] = [];
     for (let run = 1; run <= arena.runs; run += 1) {
       const berth = await loseBerthWorker(arena);
-      arena.progress(`run ${run} berth ${describeLoss(berth)}; ${describeTraffic(berth.requests)}`);
+      arena.progress(
+        `run ${run} berth ${describeLoss(berth)}; ${describeTraffic(berth.requests, berth.cutByMs)}`,
+      );
       await restore(arena);
       const swarm = await loseSwarmWorker(arena);
       arena.progress(`run ${run} swarm ${describeLoss(swarm)}`);
@@ -52,12 +54,13 @@ function describeLoss({ firstReplacementS, allReplacedS }: WorkerLoss): string {
 }
 
 function figuresOf(rounds: readonly Round[]): Figure[] {
-  const seconds = (name: string, what: keyof WorkerLoss): Omit<Figure, "value"> => ({
+  const seconds = (name: string, what: "allReplacedS" | "firstReplacementS"): Omit<Figure, "value"> => ({
     name,
     unit: "s",
     peer: { swarm: median(rounds.map(({ swarm }) => swarm[what])) },
     runs: rounds.map(({ berth }) => berth[what]),
   });
+  const failures = rounds.map(({ berth }) => failuresOf(berth.requests, berth.cutByMs));
   return [
     figureOf({
       ...seconds("failover.worker_s", "allReplacedS"),
@@ -73,7 +76,12 @@ function figuresOf(rounds: readonly Round[]): Figure[] {
       name: "failover.failed_requests",
       unit: "requests",
       goal: { kind: "at-most", value: 0 },
-      runs: rounds.map(({ berth }) => failedOf(berth.requests)),
+      runs: failures.map(({ afterCut }) => afterCut.length),
+    }),
+    figureOf({
+      name: "failover.severed_requests",
+      unit: "requests",
+      runs: failures.map(({ severed }) => severed.length),
     }),
     figureOf({
       name: "failover.slowest_request_ms",

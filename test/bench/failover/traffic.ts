@@ -1,7 +1,9 @@
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
-import { failuresByReason, type RequestResult, requestOnce } from "../load.js";
+import { type RequestResult, requestOnce } from "../load.js";
 
 const ANSWER_TIMEOUT_MS = 30_000;
+/** Of each kind, in a line for people. */
+const MAX_DETAILS = 4;
 
 export interface Target {
   readonly address: string;
@@ -20,17 +22,42 @@ export async function untilAllAnswer(target: Target, replicas: number, signal: A
   await waitUntil(allAnswered, { what: "every replica to answer", timeoutMs: ANSWER_TIMEOUT_MS, signal });
 }
 
-export function failedOf(requests: readonly RequestResult[]): number {
-  return requests.filter(({ outcome }) => outcome.kind === "failed").length;
+export interface Failures {
+  /** Sent when the host was off already: nothing excuses these. */
+  readonly afterCut: readonly RequestResult[];
+  /** Under way when the power went, some of them to a replica that went with it: no one can save those. */
+  readonly severed: readonly RequestResult[];
+}
+
+export function failuresOf(requests: readonly RequestResult[], cutByMs: number): Failures {
+  const failed = requests.filter(({ outcome }) => outcome.kind === "failed");
+  return {
+    afterCut: failed.filter(({ sentAtMs }) => sentAtMs > cutByMs),
+    severed: failed.filter(({ sentAtMs }) => sentAtMs <= cutByMs),
+  };
 }
 
 export function slowestMsOf(requests: readonly RequestResult[]): number {
   return requests.reduce((slowest, { latencyMs }) => Math.max(slowest, latencyMs), 0);
 }
 
-/** `900 requests, 2 failed (2 × ECONNREFUSED), slowest 231 ms` */
-export function describeTraffic(requests: readonly RequestResult[]): string {
-  const reasons = [...failuresByReason(requests)].map(([why, count]) => `${count} × ${why}`);
-  const failures = reasons.length === 0 ? "" : ` (${reasons.join(", ")})`;
-  return `${requests.length} requests, ${failedOf(requests)} failed${failures}, slowest ${slowestMsOf(requests).toFixed(0)} ms`;
+/** `900 requests, 2 failed (ECONNREFUSED at +0.21 s), 1 severed, slowest 231 ms` */
+export function describeTraffic(requests: readonly RequestResult[], cutByMs: number): string {
+  const { afterCut, severed } = failuresOf(requests, cutByMs);
+  const parts = [
+    `${requests.length} requests`,
+    `${afterCut.length} failed${detailsOf(afterCut, cutByMs)}`,
+    `${severed.length} severed${detailsOf(severed, cutByMs)}`,
+    `slowest ${slowestMsOf(requests).toFixed(0)} ms`,
+  ];
+  return parts.join(", ");
+}
+
+function detailsOf(failures: readonly RequestResult[], cutByMs: number): string {
+  if (failures.length === 0) return "";
+  const details = failures.slice(0, MAX_DETAILS).map(({ sentAtMs, outcome }) => {
+    const why = outcome.kind === "failed" ? outcome.why : outcome.body;
+    return `${why} at ${((sentAtMs - cutByMs) / 1_000).toFixed(2)} s`;
+  });
+  return ` (${details.join("; ")}${failures.length > MAX_DETAILS ? "; …" : ""})`;
 }

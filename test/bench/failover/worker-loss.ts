@@ -6,6 +6,8 @@ import { watchRunning } from "../running-watch.js";
 const REPLACED_TIMEOUT_MS = 120_000;
 
 export interface WorkerLoss {
+  /** By when nothing could leave or reach the host any more, in milliseconds since the epoch. */
+  readonly cutByMs: number;
   /** From the power cut to the first replacement: how long the loss took to be noticed and acted on. */
   readonly firstReplacementS: number;
   /** From the power cut to as many containers on the surviving hosts as there were on all. */
@@ -27,11 +29,14 @@ export async function loseWorker(options: WorkerLossOptions): Promise<WorkerLoss
   const watch = await watchRunning(survivors, label);
   try {
     if (watch.count() === replicas) throw new Error(`${victim.name} runs none of the replicas`);
-    const cutAtMs = Date.now();
+    const cutFromMs = Date.now();
+    await victim.partition(); // a power cut begins with it, too: apart, the moment is known
+    const cutByMs = Date.now();
     await victim.kill();
     const atMs = await watch.reach(replicas, { timeoutMs: REPLACED_TIMEOUT_MS, signal });
-    const firstMs = watch.startsMs().find((startMs) => startMs > cutAtMs) ?? atMs;
-    return { firstReplacementS: (firstMs - cutAtMs) / 1_000, allReplacedS: (atMs - cutAtMs) / 1_000 };
+    const firstMs = watch.startsMs().find((startMs) => startMs > cutFromMs) ?? atMs;
+    const since = (timeMs: number): number => (timeMs - cutFromMs) / 1_000;
+    return { cutByMs, firstReplacementS: since(firstMs), allReplacedS: since(atMs) };
   } finally {
     watch.close();
   }
