@@ -1,4 +1,11 @@
-import { BerthError, ControlServiceService, createRpcClient, type RpcClient } from "@berth/proto";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  BerthError,
+  ControlServiceService,
+  createRpcClient,
+  isBerthError,
+  type RpcClient,
+} from "@berth/proto";
 import type { Cli, GlobalOptions } from "./cli.js";
 import { configPath, DEFAULT_CONTEXT, readContexts } from "./context-store.js";
 
@@ -42,5 +49,23 @@ export async function withClient<T>(
     return await run(connection.calls);
   } finally {
     connection.close();
+  }
+}
+
+/** An election takes a few seconds: one that takes longer is a fault to be told. */
+const ELECTION_PATIENCE_MS = 15_000;
+const ELECTION_RETRY_MS = 500;
+
+/** Makes a call, again while the servers are choosing a leader. For calls that may be made twice. */
+export async function untilLed<T>(cli: Cli, call: () => Promise<T>): Promise<T> {
+  const deadlineMs = cli.now() + ELECTION_PATIENCE_MS;
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      const isElection = isBerthError(error, "BERTH_NO_LEADER") || isBerthError(error, "BERTH_NOT_LEADER");
+      if (!isElection || cli.now() >= deadlineMs) throw error;
+      await sleep(ELECTION_RETRY_MS, undefined, { signal: cli.signal });
+    }
   }
 }

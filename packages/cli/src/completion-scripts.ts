@@ -3,12 +3,12 @@ _berth() {
   local IFS=$'\\n' word="\${COMP_WORDS[COMP_CWORD]}"
   # File names where an option takes one; everything else berth knows.
   case "\${COMP_WORDS[COMP_CWORD-1]}" in
-    -c|--compose-file|--env-file) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    -c|--compose-file|--env-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); return ;;
   esac
   COMPREPLY=($(berth __complete "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
   [[ "\${COMPREPLY[0]}" == *= ]] && compopt -o nospace
 }
-complete -o filenames -F _berth berth
+complete -F _berth berth
 `;
 
 const ZSH = `#compdef berth

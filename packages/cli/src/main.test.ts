@@ -253,6 +253,17 @@ describe("stack deploy", () => {
     ]);
   });
 
+  test("waits for an election to end", async () => {
+    let calls = 0;
+    const deployStack: Handlers["deployStack"] = async (request, context) => {
+      calls += 1;
+      if (calls < 3) throw new BerthError({ code: "BERTH_NO_LEADER", message: "no server leads" });
+      return created(request, context);
+    };
+    expect((await berth("stack deploy -c c.yaml -d shop", { deployStack }, { cwd })).code).toBe(0);
+    expect(calls).toBe(3);
+  });
+
   test("--detach returns without watching", async () => {
     const { code, out } = await berth(
       "stack deploy -c c.yaml --detach shop",

@@ -1,10 +1,10 @@
 import type { RemoveServicesRequest, ServiceOutcome } from "@berth/proto";
 import type { Cli, GlobalOptions } from "../cli.js";
-import type { ControlClient } from "../client.js";
+import { type ControlClient, untilLed } from "../client.js";
+import { timeoutMsOf } from "../options/parse-options.js";
 import { printJson } from "../output/print.js";
 import { createProgressPrinter } from "../wait/progress-printer.js";
 import { waitForServices } from "../wait/wait-for-services.js";
-import { timeoutMsOf } from "./parse-options.js";
 
 export interface RemoveOptions extends GlobalOptions {
   readonly detach?: boolean;
@@ -23,7 +23,7 @@ export async function removeServices(
   const removed: ServiceOutcome[] = [];
   for (const request of requests) {
     const full = { services: [], stack: "", ...request };
-    const { services } = await client.removeServices(full, { signal: cli.signal });
+    const { services } = await untilLed(cli, () => client.removeServices(full, { signal: cli.signal }));
     for (const { name } of services) terminal.write(`Removing service ${name}\n`);
     removed.push(...services);
   }

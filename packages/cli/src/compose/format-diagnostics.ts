@@ -24,6 +24,34 @@ export function formatDiagnostic(diagnostic: Diagnostic, style: DiagnosticStyle 
   return excerpt === undefined ? head : `${head}\n${style.paint("excerpt", excerpt)}`;
 }
 
+/**
+ * Each diagnostic as text. Warnings that say the same of several places are one, with the other places under it:
+ * what is not supported is often used in every service.
+ */
+export function formatDiagnostics(
+  diagnostics: readonly Diagnostic[],
+  style: DiagnosticStyle = PLAIN_STYLE,
+): readonly string[] {
+  const groups = new Map<string, Diagnostic[]>();
+  for (const diagnostic of diagnostics) {
+    const { severity, message, path, at } = diagnostic;
+    const key = severity === "warning" ? message : `${at.source.name} ${at.start} ${path} ${message}`;
+    groups.set(key, [...(groups.get(key) ?? []), diagnostic]);
+  }
+  return [...groups.values()].map(([first, ...others]) =>
+    first === undefined ? "" : formatDiagnostic(first, style) + alsoAt(others, style),
+  );
+}
+
+function alsoAt(others: readonly Diagnostic[], style: DiagnosticStyle): string {
+  if (others.length === 0) return "";
+  const places = others.map(({ at }) => {
+    const { line, column } = lineColumn(at);
+    return `${at.source.name}:${line}:${column}`;
+  });
+  return `\n${style.paint("excerpt", `  also at ${places.join(", ")}`)}`;
+}
+
 function excerptOf({ at }: Diagnostic): string | undefined {
   const { line, column } = lineColumn(at);
   const text = lineText(at.source, line).replaceAll("\t", " ");

@@ -1,6 +1,5 @@
 import { Availability, type Node, NodeState, type NodeSummary } from "@berth/proto";
-import type { FilterTable } from "../commands/filters.js";
-import { hasLabel } from "../commands/filters.js";
+import { type FilterTable, hasLabel } from "../options/filters.js";
 import type { Listing } from "./print.js";
 import { shortId } from "./services.js";
 import { availabilityWord, capitalised, nodeStateWord } from "./words.js";

@@ -1,6 +1,5 @@
 import { describePublished, type PortSpec, PortSpec_Mode, type ServiceSummary } from "@berth/proto";
-import type { FilterTable } from "../commands/filters.js";
-import { hasLabel } from "../commands/filters.js";
+import { type FilterTable, hasLabel } from "../options/filters.js";
 import type { Listing } from "./print.js";
 import { portModeWord, protocolWord } from "./words.js";
 

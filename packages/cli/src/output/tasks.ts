@@ -7,7 +7,7 @@ import {
   type Task,
   TaskState,
 } from "@berth/proto";
-import type { FilterTable } from "../commands/filters.js";
+import type { FilterTable } from "../options/filters.js";
 import { ago } from "./human.js";
 import type { Listing } from "./print.js";
 import { imageOf, serviceId, shortId } from "./services.js";

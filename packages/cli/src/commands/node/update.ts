@@ -1,9 +1,9 @@
 import { Availability } from "@berth/proto";
 import type { Cli, GlobalOptions } from "../../cli.js";
 import { withClient } from "../../client.js";
+import { badOption, labelsOf } from "../../options/parse-options.js";
 import { availabilityOf, hostname } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
-import { badOption, labelsOf } from "../parse-options.js";
 
 export interface NodeUpdateOptions extends GlobalOptions {
   readonly availability?: string;

@@ -1,8 +1,8 @@
 import { LogChunk_Stream, type LogLine } from "@berth/proto";
 import type { Cli, GlobalOptions } from "../../cli.js";
 import { withClient } from "../../client.js";
+import { sinceMsOf, tailOf } from "../../options/parse-options.js";
 import { shortId } from "../../output/services.js";
-import { sinceMsOf, tailOf } from "../parse-options.js";
 
 export interface LogsOptions extends GlobalOptions {
   readonly follow?: boolean;

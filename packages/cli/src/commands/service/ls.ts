@@ -1,8 +1,8 @@
 import type { Cli, GlobalOptions } from "../../cli.js";
 import { withClient } from "../../client.js";
+import { applyFilters } from "../../options/filters.js";
 import { printListing } from "../../output/print.js";
 import { SERVICE_FILTERS, serviceListing } from "../../output/services.js";
-import { applyFilters } from "../filters.js";
 
 export interface ServiceListOptions extends GlobalOptions {
   readonly filter?: readonly string[];

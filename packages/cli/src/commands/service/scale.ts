@@ -1,11 +1,11 @@
 import { MAX_REPLICAS, type ServiceOutcome, type ServiceScale } from "@berth/proto";
 import type { Cli, GlobalOptions } from "../../cli.js";
-import { withClient } from "../../client.js";
+import { untilLed, withClient } from "../../client.js";
+import { badOption, timeoutMsOf } from "../../options/parse-options.js";
 import { printJson } from "../../output/print.js";
 import { outcomeWord } from "../../output/words.js";
 import { createProgressPrinter } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
-import { badOption, timeoutMsOf } from "../parse-options.js";
 
 export interface ScaleOptions extends GlobalOptions {
   readonly detach?: boolean;
@@ -23,7 +23,7 @@ export async function scaleServices(
   const isJson = options.output === "json";
   const terminal = isJson ? cli.stderr : cli.stdout;
   await withClient(cli, options, async (client) => {
-    const response = await client.scaleServices({ services }, { signal: cli.signal });
+    const response = await untilLed(cli, () => client.scaleServices({ services }, { signal: cli.signal }));
     response.services.forEach(({ name }, index) => {
       terminal.write(`${name} scaled to ${services[index]?.replicas}\n`);
     });

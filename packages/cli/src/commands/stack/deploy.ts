@@ -9,17 +9,17 @@ import {
   stackNameProblem,
 } from "@berth/proto";
 import type { Cli, GlobalOptions, Terminal } from "../../cli.js";
-import { type ControlClient, withClient } from "../../client.js";
+import { type ControlClient, untilLed, withClient } from "../../client.js";
 import type { Diagnostic } from "../../compose/diagnostics.js";
-import { formatDiagnostic, PLAIN_STYLE } from "../../compose/format-diagnostics.js";
+import { formatDiagnostic, formatDiagnostics, PLAIN_STYLE } from "../../compose/format-diagnostics.js";
 import { type InputFile, loadStack } from "../../compose/load-stack.js";
+import { timeoutMsOf } from "../../options/parse-options.js";
 import { counted } from "../../output/human.js";
 import { printJson } from "../../output/print.js";
 import { styled } from "../../output/style.js";
 import { outcomeWord } from "../../output/words.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
-import { timeoutMsOf } from "../parse-options.js";
 
 export interface DeployOptions extends GlobalOptions {
   readonly composeFile: readonly string[];
@@ -43,7 +43,8 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
   const specs = await readSpecs(cli, options, stack);
   await withClient(cli, options, async (client) => {
     const request = { stack, services: [...specs], prune: options.prune ?? false };
-    const response = await client.deployStack(request, { signal: cli.signal, timeoutMs: DEPLOY_TIMEOUT_MS });
+    const call = { signal: cli.signal, timeoutMs: DEPLOY_TIMEOUT_MS };
+    const response = await untilLed(cli, () => client.deployStack(request, call));
     const terminal = options.output === "json" ? cli.stderr : cli.stdout;
     if (!options.quiet) printOutcomes(terminal, response);
     if (!options.detach) await waitForDeploy(cli, client, { stack, response, timeoutMs, terminal, options });
@@ -124,10 +125,9 @@ function printDiagnostics(cli: Cli, diagnostics: readonly Diagnostic[]): void {
         paint: (part: keyof typeof colours, text: string) => styled(cli, cli.stderr, colours[part], text),
       }
     : PLAIN_STYLE;
-  for (const diagnostic of diagnostics.slice(0, MAX_SHOWN)) {
-    cli.stderr.write(`${formatDiagnostic(diagnostic, style)}\n`);
-  }
-  const hidden = diagnostics.length - MAX_SHOWN;
+  const messages = formatDiagnostics(diagnostics, style);
+  for (const message of messages.slice(0, MAX_SHOWN)) cli.stderr.write(`${message}\n`);
+  const hidden = messages.length - MAX_SHOWN;
   if (hidden > 0) cli.stderr.write(`… and ${hidden} more\n`);
 }
 

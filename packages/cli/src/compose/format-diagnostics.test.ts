@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+import type { Diagnostic } from "./diagnostics.js";
+import { formatDiagnostic, formatDiagnostics, PLAIN_STYLE } from "./format-diagnostics.js";
+import { sourceOf } from "./source.js";
+
+const source = sourceOf("c.yaml", "services:\r\n  a: { x: 1 }\r\n  b: { x: 2 }\r\n");
+
+function at(text: string, change: Partial<Diagnostic> = {}): Diagnostic {
+  const start = source.text.indexOf(text);
+  const place = { source, start, end: start + text.length };
+  return { severity: "warning", at: place, path: "services", message: "no effect", ...change };
+}
+
+test("formatDiagnostic shows the line and marks the place when asked to", () => {
+  const style = { ...PLAIN_STYLE, excerpt: true };
+  expect(formatDiagnostic(at("x: 2", { severity: "error", message: "wrong" }), style)).toBe(
+    "c.yaml:3:8: services: wrong\n  3 |   b: { x: 2 }\n    |        ^^^^",
+  );
+});
+
+test("formatDiagnostics puts warnings with the same words together, and names every place", () => {
+  const error = at("b:", { severity: "error" });
+  expect(
+    formatDiagnostics([at("a:"), at("b:"), at("x: 2", { message: "other" }), error, { ...error, path: "p" }]),
+  ).toEqual([
+    "c.yaml:2:3: warning: services: no effect\n  also at c.yaml:3:3",
+    "c.yaml:3:8: warning: services: other",
+    "c.yaml:3:3: services: no effect",
+    "c.yaml:3:3: p: no effect",
+  ]);
+});
