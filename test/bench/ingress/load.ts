@@ -12,8 +12,17 @@ export interface Load {
   readonly seconds: number;
 }
 
-/** Requests per second by wrk with one thread. Throws when requests failed: a figure with failures is none. */
-export async function measureLoad(network: BenchNetwork, load: Load, signal: AbortSignal): Promise<number> {
+export interface LoadResult {
+  readonly requests: number;
+  readonly requestsPerSecond: number;
+}
+
+/** A load by wrk with one thread. Throws when requests failed: a figure with failures is none. */
+export async function measureLoad(
+  network: BenchNetwork,
+  load: Load,
+  signal: AbortSignal,
+): Promise<LoadResult> {
   const [program = "", ...args] = [
     ...network.enter("client"),
     "wrk",
@@ -25,9 +34,10 @@ export async function measureLoad(network: BenchNetwork, load: Load, signal: Abo
   ];
   const { stdout } = await run(program, args, { signal });
   const rate = /Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1];
+  const requests = /(\d+) requests in/.exec(stdout)?.[1];
   const failures = /Socket errors:.*|Non-2xx.*/.exec(stdout)?.[0];
-  if (rate === undefined || failures !== undefined) {
+  if (rate === undefined || requests === undefined || failures !== undefined) {
     throw new Error(`wrk against ${load.url}: ${failures ?? stdout}`);
   }
-  return Number(rate);
+  return { requests: Number(requests), requestsPerSecond: Number(rate) };
 }

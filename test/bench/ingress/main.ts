@@ -2,7 +2,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { describeMachine, type Figure, figureOf, printTable, type Report, writeReport } from "../report.js";
+import {
+  describeMachine,
+  type Figure,
+  figureOf,
+  median,
+  printTable,
+  type Report,
+  writeReport,
+} from "../report.js";
 import { type Load, measureLoad } from "./load.js";
 import { createNetwork } from "./network.js";
 import { BERTH_PORT, HAPROXY_PORT, Programs } from "./programs.js";
@@ -16,7 +24,19 @@ const SCENARIOS = [
 
 const TARGETS = ["berth", "haproxy", "direct"] as const;
 type Target = (typeof TARGETS)[number];
-type Rates = Record<Target, number>;
+
+interface Measured {
+  readonly rate: number;
+  /** CPU time of the proxy's process for one request, in microseconds. */
+  readonly cpuUs: number;
+}
+
+interface Slice {
+  readonly requests: number;
+  readonly requestsPerSecond: number;
+  readonly cpuMs: number;
+}
+type Results = Readonly<Record<Target, Measured>>;
 
 /** The least that counts as being as good as HAProxy, with one core each. */
 const GOAL = { kind: "at-least", value: 0.9 } as const;
@@ -30,6 +50,9 @@ const { values } = parseArgs({
     transport: { type: "string", default: "raw" },
   },
 });
+
+/** A target is measured in slices that take turns with the other targets', so that a disturbance hits them all. */
+const SLICE_SECONDS = 1;
 
 /**
  * berth's user-space ingress beside HAProxy (tcp mode, one thread, round robin) and the backend itself.
@@ -49,24 +72,37 @@ async function main(signal: AbortSignal): Promise<void> {
       haproxy: `http://${network.address("proxy", "client")}:${HAPROXY_PORT}/`,
       direct: `http://${network.address("backend", "client")}:8001/`,
     };
-    const measure = (load: Load): Promise<number> => measureLoad(network, load, signal);
+    const measure = async (target: Target, load: Omit<Load, "url">): Promise<Slice> => {
+      const beforeMs = programs.cpuMs(target);
+      const { requests, requestsPerSecond } = await measureLoad(
+        network,
+        { ...load, url: urls[target] },
+        signal,
+      );
+      return { requests, requestsPerSecond, cpuMs: programs.cpuMs(target) - beforeMs };
+    };
 
     for (const target of TARGETS) {
-      for (const { connection } of SCENARIOS)
-        await measure({ url: urls[target], connection, connections: 32, seconds: 1 });
+      for (const load of SCENARIOS) await measure(target, { ...load, seconds: 1 });
     }
-    const runs: Record<string, Rates>[] = [];
+    const runs: Record<string, Results>[] = [];
     for (let run = 0; run < Number(values.runs); run += 1) {
-      const results: Record<string, Rates> = {};
-      for (const { name, ...load } of SCENARIOS) {
-        const rates: Rates = { berth: 0, haproxy: 0, direct: 0 };
-        for (const target of rotate(TARGETS, run)) {
-          rates[target] = await measure({ ...load, url: urls[target], seconds: Number(values.seconds) });
+      const results: Record<string, Results> = {};
+      for (const scenario of SCENARIOS) {
+        const slices: Record<Target, Slice[]> = { berth: [], haproxy: [], direct: [] };
+        for (let slice = 0; slice < Number(values.seconds); slice += SLICE_SECONDS) {
+          for (const target of rotate(TARGETS, run + slice)) {
+            slices[target].push(await measure(target, { ...scenario, seconds: SLICE_SECONDS }));
+          }
         }
-        results[name] = rates;
-        progress(
-          `run ${run + 1}/${values.runs} ${name}: ${TARGETS.map((target) => `${target} ${Math.round(rates[target])}`).join(", ")}`,
-        );
+        const result = {
+          berth: summarize(slices.berth),
+          haproxy: summarize(slices.haproxy),
+          direct: summarize(slices.direct),
+        };
+        results[scenario.name] = result;
+        const rates = TARGETS.map((target) => `${target} ${Math.round(result[target].rate)}`);
+        progress(`run ${run + 1}/${values.runs} ${scenario.name}: ${rates.join(", ")} requests/s`);
       }
       runs.push(results);
     }
@@ -78,7 +114,7 @@ async function main(signal: AbortSignal): Promise<void> {
   }
 }
 
-function publish(runs: readonly Record<string, Rates>[]): void {
+function publish(runs: readonly Record<string, Results>[]): void {
   const figures = SCENARIOS.flatMap(({ name }) =>
     figuresOf(name, runs.map((results) => results[name]).filter(isPresent)),
   );
@@ -91,24 +127,35 @@ function publish(runs: readonly Record<string, Rates>[]): void {
   if (values.json !== undefined) writeReport(values.json, report);
 }
 
-function figuresOf(name: string, rates: readonly Rates[]): readonly Figure[] {
-  const medianOf = (target: Target): number =>
-    figureOf({ name, unit: "requests/s", runs: rates.map((rate) => rate[target]) }).value;
+function figuresOf(name: string, results: readonly Results[]): readonly Figure[] {
+  const medians = (target: Target, of: keyof Measured): number =>
+    median(results.map((each) => each[target][of]));
   return [
     figureOf({
       name: `ingress.userspace_vs_haproxy.${name}`,
       unit: "x",
       goal: GOAL,
       peer: { haproxy: 1 },
-      runs: rates.map((rate) => rate.berth / rate.haproxy),
+      runs: results.map(({ berth, haproxy }) => berth.rate / haproxy.rate),
     }),
     figureOf({
       name: `ingress.userspace.${name}`,
       unit: "requests/s",
-      peer: { haproxy: medianOf("haproxy"), direct: medianOf("direct") },
-      runs: rates.map((rate) => rate.berth),
+      peer: { haproxy: medians("haproxy", "rate"), direct: medians("direct", "rate") },
+      runs: results.map(({ berth }) => berth.rate),
+    }),
+    figureOf({
+      name: `ingress.userspace_cpu.${name}`,
+      unit: "µs/request",
+      peer: { haproxy: medians("haproxy", "cpuUs") },
+      runs: results.map(({ berth }) => berth.cpuUs),
     }),
   ];
+}
+
+function summarize(slices: readonly Slice[]): Measured {
+  const sum = (of: keyof Slice): number => slices.reduce((total, slice) => total + slice[of], 0);
+  return { rate: sum("requestsPerSecond") / slices.length, cpuUs: (sum("cpuMs") * 1_000) / sum("requests") };
 }
 
 function rotate<Item>(items: readonly Item[], by: number): readonly Item[] {

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -14,12 +14,17 @@ const BACKEND_PORTS = [8001, 8002] as const;
 export const HAPROXY_PORT = 9001;
 export const BERTH_PORT = 9002;
 const START_DEADLINE_MS = 10_000;
+/** In /proc/PID/stat, split at spaces: user time, then system time, in hundredths of a second. */
+const USER_TICKS_FIELD = 13;
+const MS_PER_TICK = 10;
 
 /** What runs during the benchmark; `stop` ends it all. */
 export class Programs {
   readonly #network: BenchNetwork;
   readonly #folder: string;
   readonly #children: ChildProcess[] = [];
+  #haproxy: ChildProcess | undefined;
+  #berth: ChildProcess | undefined;
 
   constructor(network: BenchNetwork, folder: string) {
     this.#network = network;
@@ -62,14 +67,14 @@ backend replicas
 ${BACKEND_PORTS.map((port) => `  server s${port} ${backend}:${port}`).join("\n")}
 `,
     );
-    this.#start("proxy", ["haproxy", "-db", "-f", config]);
+    this.#haproxy = this.#start("proxy", ["haproxy", "-db", "-f", config]);
     await this.#answers("proxy", HAPROXY_PORT);
   }
 
   /** berth's own process, as the agent would start it, told its table through the same client. */
   async startBerth(args: readonly string[], signal: AbortSignal): Promise<void> {
     const entry = fileURLToPath(new URL("../../../packages/agent/dist/ingress/entry.js", import.meta.url));
-    this.#start("proxy", [process.execPath, entry, "--data-dir", this.#folder, ...args]);
+    this.#berth = this.#start("proxy", [process.execPath, entry, "--data-dir", this.#folder, ...args]);
     await this.#untilReady(async () => {
       const ingress = await openIngress({
         dataDir: this.#folder,
@@ -93,6 +98,14 @@ ${BACKEND_PORTS.map((port) => `  server s${port} ${backend}:${port}`).join("\n")
     });
   }
 
+  /** CPU time that a proxy's process has used until now. `direct` has no proxy. */
+  cpuMs(target: "berth" | "haproxy" | "direct"): number {
+    const child = { berth: this.#berth, haproxy: this.#haproxy, direct: undefined }[target];
+    if (child?.pid === undefined) return 0;
+    const fields = readFileSync(`/proc/${child.pid}/stat`, "utf8").split(" ");
+    return (Number(fields[USER_TICKS_FIELD]) + Number(fields[USER_TICKS_FIELD + 1])) * MS_PER_TICK;
+  }
+
   async stop(): Promise<void> {
     await Promise.all(
       this.#children.map(async (child) => {
@@ -103,9 +116,12 @@ ${BACKEND_PORTS.map((port) => `  server s${port} ${backend}:${port}`).join("\n")
     );
   }
 
-  #start(role: "proxy" | "backend", argv: readonly string[]): void {
+  /** `ip netns exec` becomes the program: the child's pid is the program's. */
+  #start(role: "proxy" | "backend", argv: readonly string[]): ChildProcess {
     const [program = "", ...args] = [...this.#network.enter(role), ...argv];
-    this.#children.push(spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] }));
+    const child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] });
+    this.#children.push(child);
+    return child;
   }
 
   #write(name: string, text: string): string {
