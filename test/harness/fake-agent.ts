@@ -234,10 +234,10 @@ export class FakeAgent {
       for (const taskId of this.containers.keys()) if (!named.has(taskId)) this.containers.delete(taskId);
     }
     for (const spec of assignments.specs) this.#takeSpec(`${spec.serviceId}/${spec.version}`);
-    for (const taskId of assignments.removedTaskIds) this.#forget(taskId);
     for (const entry of assignments.ingress) this.ingress.set(entry.key, entry);
     for (const key of assignments.removedIngressKeys) this.ingress.delete(key);
     for (const task of assignments.tasks) this.#obey(task, assignments);
+    for (const taskId of assignments.removedTaskIds) this.#forget(taskId);
   }
 
   #takeSpec(key: string): void {

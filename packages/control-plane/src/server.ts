@@ -1,4 +1,5 @@
 import {
+  assertNever,
   ControlServiceService,
   DispatcherServiceService,
   isBerthError,
@@ -90,7 +91,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
 
   const address = options.advertise ?? rpc.address;
   role.setOwnAddress(address);
-  const registry = new ServerRegistry({ store, clock, logger, address });
+  const registry = new ServerRegistry({ store, runtime, logger, address });
   const standing = stand({ ...options, role, registry, metrics, address }, signal);
   const others = Promise.all([registry.run(signal), observe({ store, role, runtime }, signal)]);
   const stopped = standing
@@ -169,16 +170,26 @@ async function etcdAnswers({ store, runtime, logger }: ServerOptions, signal: Ab
 }
 
 function electionLog(logger: Logger): (event: ElectionEvent) => void {
+  let isUnreachable = false;
   return (event) => {
+    const wasUnreachable = isUnreachable;
+    isUnreachable = event.kind === "unreachable";
     switch (event.kind) {
       case "waiting":
-        return logger.info({ leader: addressIn(event.leader.value) }, "following");
+        logger.info({ leader: addressIn(event.leader.value) }, "following");
+        return;
       case "elected":
-        return logger.info({ epoch: String(event.epoch) }, "elected leader");
+        logger.info({ epoch: String(event.epoch) }, "elected leader");
+        return;
       case "ended":
-        return logger.info({ epoch: String(event.epoch), reason: String(event.reason) }, "leads no more");
+        logger.info({ epoch: String(event.epoch), reason: String(event.reason) }, "leads no more");
+        return;
       case "unreachable":
-        return logger.debug({ err: event.cause }, "etcd does not answer the election");
+        if (!wasUnreachable)
+          logger.warn({ err: event.cause }, "etcd does not answer; there can be no leader");
+        return;
+      default:
+        assertNever(event);
     }
   };
 }

@@ -5,10 +5,12 @@ import { describe, type Plan } from "../core/plan.js";
 import { reconcile } from "../core/reconcile.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
-import { planChanges } from "./plan-changes.js";
+import { serviceKey } from "../store/keys.js";
+import { orphanChanges, planChanges } from "./plan-changes.js";
 import type { Runtime } from "./runtime.js";
 import { WorkQueue } from "./work-queue.js";
-import type { Decision, Writer } from "./writer.js";
+import type { Decision } from "./write-job.js";
+import type { Writer } from "./writer.js";
 
 /** Services decided upon at once: the more, the more decisions share a transaction. */
 const WORKERS = 64;
@@ -55,7 +57,8 @@ export class Controller {
   async run(signal: AbortSignal): Promise<void> {
     const { state } = this.#options;
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
-    for (const service of state.services.values()) this.#queue.add(service.id);
+    for (const { id } of state.services.values()) this.#queue.add(id);
+    for (const serviceId of state.tasks.serviceIds()) this.#queue.add(serviceId);
     await Promise.all(Array.from({ length: WORKERS }, () => this.#work(signal)));
     unsubscribe();
     this.#cancelOffer?.();
@@ -107,10 +110,15 @@ export class Controller {
     const { runtime, observer } = this.#options;
     const service = state.services.get(serviceId);
     const spec = state.services.specOf(serviceId, service?.version ?? 0) ?? service?.spec;
-    if (service === undefined || spec === undefined) return { changes: [], result: NOTHING_TO_DO };
+    const tasks = [...state.tasks.ofService(serviceId).values()];
+    if (service === undefined || spec === undefined) {
+      // A record that is there and cannot be read is no reason to end what it describes.
+      const isGone = state.revisions.get(serviceKey(serviceId)) === undefined;
+      return { changes: isGone ? orphanChanges(tasks, state) : [], result: NOTHING_TO_DO };
+    }
     const startedMs = runtime.clock.nowMs();
     const now = runtime.now();
-    const view = { service, spec, tasks: [...state.tasks.ofService(serviceId).values()] };
+    const view = { service, spec, tasks };
     const plan = reconcile(view, state.nodes, { now, newId: () => runtime.newId() });
     const changes = planChanges(plan, state, now);
     observer.onReconciled(runtime.clock.nowMs() - startedMs);

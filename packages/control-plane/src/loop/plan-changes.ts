@@ -1,11 +1,23 @@
+import { DesiredState, type Task, TaskState } from "@berth/proto";
 import { taskAfter } from "../core/apply-action.js";
 import type { Action, Plan } from "../core/plan.js";
+import { stateOf } from "../core/task-state.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
 /** A plan as changes of records, in the plan's order. */
 export function planChanges(plan: Plan, state: ClusterState, now: number): readonly Change[] {
   return plan.actions.flatMap((action) => actionChanges(action, state, now));
+}
+
+/** Tasks whose service is gone, which only an edit by hand can bring about: nobody wants them any more. */
+export function orphanChanges(tasks: Iterable<Task>, state: ClusterState): readonly Change[] {
+  return [...tasks].flatMap((task): Change[] => {
+    const canAnswer = state.nodes.get(task.nodeId) !== undefined && stateOf(task) !== TaskState.LOST;
+    if (!canAnswer) return [{ kind: "delete-task", serviceId: task.serviceId, taskId: task.id }];
+    if (task.desiredState === DesiredState.REMOVE) return [];
+    return [{ kind: "put-task", task: { ...task, desiredState: DesiredState.REMOVE } }];
+  });
 }
 
 function actionChanges(action: Action, state: ClusterState, now: number): readonly Change[] {

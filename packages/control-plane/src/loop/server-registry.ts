@@ -1,12 +1,12 @@
-import { randomBytes } from "node:crypto";
 import { BERTH_VERSION } from "@berth/proto";
 import type { Logger } from "pino";
 import { onAbort } from "../store/abort.js";
-import { type Clock, sleep } from "../store/clock.js";
+import { sleep } from "../store/clock.js";
 import { follow } from "../store/follow.js";
 import { type HeldLease, holdLease } from "../store/held-lease.js";
 import { parseKey, SERVERS_PREFIX, serverKey } from "../store/keys.js";
 import type { Entry, Store } from "../store/store.js";
+import type { Runtime } from "./runtime.js";
 
 /** A dead server is offered to agents for so long; a try at it costs them one refused connection. */
 const TTL_SECONDS = 10;
@@ -15,7 +15,7 @@ const RETRY_MS = 1_000;
 
 export interface ServerRegistryOptions {
   readonly store: Store;
-  readonly clock: Clock;
+  readonly runtime: Runtime;
   readonly logger: Logger;
   /** Where agents and people reach this server. */
   readonly address: string;
@@ -24,11 +24,12 @@ export interface ServerRegistryOptions {
 /** Tells the other servers of this one, and knows all of them. */
 export class ServerRegistry {
   readonly #options: ServerRegistryOptions;
-  readonly #serverId = `server-${randomBytes(8).toString("hex")}`;
+  readonly #serverId: string;
   readonly #addressByKey = new Map<string, string>();
 
   constructor(options: ServerRegistryOptions) {
     this.#options = options;
+    this.#serverId = options.runtime.newId();
   }
 
   /** Addresses of all servers, this one among them. */
@@ -42,7 +43,8 @@ export class ServerRegistry {
 
   /** Keeps this server's key there. */
   async #register(signal: AbortSignal): Promise<void> {
-    const { store, clock, logger } = this.#options;
+    const { store, runtime, logger } = this.#options;
+    const { clock } = runtime;
     while (!signal.aborted) {
       let lease: HeldLease | undefined;
       try {
@@ -70,8 +72,9 @@ export class ServerRegistry {
   }
 
   async #observe(signal: AbortSignal): Promise<void> {
-    const { store, clock } = this.#options;
-    for await (const message of follow({ store, clock, span: { prefix: SERVERS_PREFIX } }, signal)) {
+    const { store, runtime } = this.#options;
+    const span = { prefix: SERVERS_PREFIX };
+    for await (const message of follow({ store, clock: runtime.clock, span }, signal)) {
       if (message.kind === "unreachable") continue;
       if (message.kind === "snapshot") {
         this.#addressByKey.clear();

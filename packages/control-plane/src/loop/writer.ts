@@ -1,34 +1,18 @@
 import { assertNever, BerthError } from "@berth/proto";
 import type { Logger } from "pino";
-import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { takeEntries } from "../state/take-over.js";
 import { onAbort } from "../store/abort.js";
 import { type Clock, sleep } from "../store/clock.js";
 import type { Compare, Entry, OpResult, Store } from "../store/store.js";
-import {
-  type EncodedChange,
-  encodeChange,
-  fitsTransaction,
-  readBack,
-  splitChanges,
-  toTxn,
-} from "./transaction.js";
+import { type EncodedChange, fitsTransaction, readBack, splitChanges, toTxn } from "./transaction.js";
+import { type Decide, type WriteJob, writeJob } from "./write-job.js";
 
 /** Foreign edits of the same record this often in a row are no accident. */
 const MAX_REFUSALS = 5;
 
 /** Between attempts to read what became of a transaction without an answer; each has a deadline of its own. */
 const READ_BACK_RETRY_MS = 250;
-
-/** Changes that a decision wants, and what to answer once they are in the store. */
-export interface Decision<T> {
-  readonly changes: readonly Change[];
-  readonly result: T;
-}
-
-/** Decides from the state as it is, and may be asked again after a conflict. Throws to refuse. */
-export type Decide<T> = (state: ClusterState) => Decision<T>;
 
 export interface WriterObserver {
   onTransaction(outcome: "committed" | "refused" | "unknown", changes: number): void;
@@ -43,15 +27,6 @@ export interface WriterOptions {
   readonly observer: WriterObserver;
 }
 
-interface Job {
-  /** Decides and keeps the answer for `settle`. */
-  decide(state: ClusterState): readonly EncodedChange[];
-  settle(): void;
-  fail(error: unknown): void;
-  isOver(): boolean;
-  refusals: number;
-}
-
 /**
  * The only writer of a term. Decisions are made one after the other, each on a state that holds everything that was
  * decided before it, so two of them never clash; as many as fit go into one fenced transaction. Nothing is seen by
@@ -59,7 +34,7 @@ interface Job {
  */
 export class Writer {
   readonly #options: WriterOptions;
-  readonly #jobs: Job[] = [];
+  readonly #jobs: WriteJob[] = [];
   #wake: () => void = () => {};
   #inFlight: Promise<void> = Promise.resolve();
 
@@ -78,29 +53,10 @@ export class Writer {
    *         which the changes may still be made if they were under way
    */
   submit<T>(decide: Decide<T>, signal: AbortSignal): Promise<T> {
-    return new Promise((resolve, reject) => {
-      let over = false;
-      let result: { readonly value: T } | undefined;
-      const end = (finish: () => void): void => {
-        if (over) return;
-        over = true;
-        forget();
-        finish();
-      };
-      this.#jobs.push({
-        refusals: 0,
-        decide: (state) => {
-          const decision = decide(state);
-          result = { value: decision.result };
-          return decision.changes.map(encodeChange);
-        },
-        settle: () => end(() => result && resolve(result.value)),
-        fail: (error) => end(() => reject(error)),
-        isOver: () => over,
-      });
-      const forget = onAbort(signal, () => end(() => reject(signal.reason)));
-      this.#wake();
-    });
+    const { job, done } = writeJob(decide, signal);
+    this.#jobs.push(job);
+    this.#wake();
+    return done;
   }
 
   /** Resolves when no transaction is under way: events of our own writes are then known already. */
@@ -143,8 +99,8 @@ export class Writer {
   }
 
   /** Makes decisions until a transaction is full. One that alone is larger is taken by itself. */
-  #decideSome(): { readonly jobs: readonly Job[]; readonly changes: readonly EncodedChange[] } {
-    const jobs: Job[] = [];
+  #decideSome(): { readonly jobs: readonly WriteJob[]; readonly changes: readonly EncodedChange[] } {
+    const jobs: WriteJob[] = [];
     const changes: EncodedChange[] = [];
     let bytes = 0;
     this.#options.state.draft((draft) => {
@@ -167,7 +123,7 @@ export class Writer {
     return { jobs, changes: lastOfEach(changes) };
   }
 
-  #decide(job: Job): readonly EncodedChange[] | undefined {
+  #decide(job: WriteJob): readonly EncodedChange[] | undefined {
     if (job.isOver()) return undefined;
     try {
       return job.decide(this.#options.state);
@@ -178,7 +134,11 @@ export class Writer {
   }
 
   /** True when written; otherwise the jobs have been put back or have failed. */
-  async #write(part: readonly EncodedChange[], jobs: readonly Job[], signal: AbortSignal): Promise<boolean> {
+  async #write(
+    part: readonly EncodedChange[],
+    jobs: readonly WriteJob[],
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const { store, state, fence, observer } = this.#options;
     const outcome = await store.txn(toTxn(part, state, fence), signal);
     observer.onTransaction(outcome.kind, part.length);
@@ -211,7 +171,7 @@ export class Writer {
     });
   }
 
-  #decideAgain(jobs: readonly Job[]): void {
+  #decideAgain(jobs: readonly WriteJob[]): void {
     for (const job of [...jobs].reverse()) {
       job.refusals += 1;
       if (job.refusals < MAX_REFUSALS) this.#jobs.unshift(job);

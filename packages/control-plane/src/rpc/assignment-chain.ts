@@ -72,11 +72,14 @@ export class AssignmentChain {
     const tasks: AssignedTask[] = [];
     const specs: AssignedSpec[] = [];
     const removedTaskIds: string[] = [];
+    const gone: string[] = [];
     for (const taskId of this.#staleTasks) {
       const task = this.#source.task(taskId);
       if (task !== undefined && this.#isAssigned(task)) this.#tell(task, tasks, specs);
-      else if (this.#forget(taskId)) removedTaskIds.push(taskId);
+      else gone.push(taskId);
     }
+    // After the tasks, as the agent does it: a spec whose last task goes while another comes is kept by both.
+    for (const taskId of gone) if (this.#forget(taskId)) removedTaskIds.push(taskId);
     this.#staleTasks.clear();
     const ingress: IngressEntry[] = [];
     const removedIngressKeys: string[] = [];
@@ -113,10 +116,11 @@ export class AssignmentChain {
     const key = specKey(assigned);
     const uses = this.#specUses.get(key) ?? 0;
     this.#specUses.set(key, uses + 1);
-    const spec = uses === 0 ? this.#source.spec(task.serviceId, task.specVersion) : undefined;
-    if (spec === undefined) return;
+    if (uses > 0) return;
     const { serviceId, specVersion: version } = task;
-    specs.push({ serviceId, version, task: spec.task, ports: spec.ports });
+    const spec = this.#source.spec(serviceId, version);
+    // Without a readable spec nothing new can be started, but what runs by it is known and left alone.
+    specs.push({ serviceId, version, task: spec?.task, ports: spec?.ports ?? [] });
   }
 
   #forget(taskId: string): boolean {

@@ -4,7 +4,6 @@ import {
   type CallContext,
   type Hello,
   NodeDescription,
-  PROTOCOL_VERSION,
   type SessionRequest,
   type SessionResponse,
 } from "@berth/proto";
@@ -14,15 +13,11 @@ import type { Writer } from "../loop/writer.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { onAbort } from "../store/abort.js";
+import { protocolError, readHello } from "./hello.js";
 import type { IngressFeed } from "./ingress-feed.js";
 import { registrationOf } from "./register-node.js";
 import { Session } from "./session.js";
 import type { StatusIntake } from "./status-intake.js";
-
-/** An agent says hello as soon as it is connected; who does not is no agent. */
-const HELLO_TIMEOUT_MS = 5_000;
-
-const NODE_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
 export interface DispatcherOptions {
   readonly epoch: bigint;
@@ -74,7 +69,7 @@ export class Dispatcher {
     context: Pick<CallContext, "signal" | "peer">,
   ): AsyncGenerator<SessionResponse> {
     const incoming = requests[Symbol.asyncIterator]();
-    const hello = await this.#hello(incoming, context.signal);
+    const hello = await readHello(incoming, this.#options.runtime.clock, context.signal);
     await this.#register(hello.nodeId, hello.description, context.signal);
     const session = this.#open(hello, context.peer);
     const forget = onAbort(context.signal, () => session.end());
@@ -86,37 +81,6 @@ export class Dispatcher {
       session.end();
       if (this.#sessions.get(session.nodeId) === session) this.#sessions.delete(session.nodeId);
     }
-  }
-
-  async #hello(incoming: AsyncIterator<SessionRequest>, signal: AbortSignal): Promise<Hello> {
-    const first = await this.#firstMessage(incoming, signal);
-    if (first?.message?.$case !== "hello") throw badHello("the first message of a session must be a hello");
-    const hello = first.message.value;
-    if (hello.protocolVersion !== PROTOCOL_VERSION) {
-      throw badHello(
-        `the agent speaks protocol version ${hello.protocolVersion}, this server ${PROTOCOL_VERSION}: upgrade the older of the two`,
-      );
-    }
-    if (!NODE_ID.test(hello.nodeId)) throw badHello(`${JSON.stringify(hello.nodeId)} is no node id`);
-    return hello;
-  }
-
-  async #firstMessage(
-    incoming: AsyncIterator<SessionRequest>,
-    signal: AbortSignal,
-  ): Promise<SessionRequest | undefined> {
-    const { clock } = this.#options.runtime;
-    return new Promise((resolve, reject) => {
-      const cancel = clock.after(HELLO_TIMEOUT_MS, () => reject(badHello("the agent sent no hello in time")));
-      const forget = onAbort(signal, () => reject(signal.reason));
-      incoming
-        .next()
-        .then((result) => resolve(result.done ? undefined : result.value), reject)
-        .finally(() => {
-          cancel();
-          forget();
-        });
-    });
   }
 
   async #register(
@@ -207,7 +171,7 @@ export class Dispatcher {
         });
         return;
       case "hello":
-        session.end(badHello("a session has only one hello"));
+        session.end(protocolError("a session has only one hello"));
         return;
       case undefined:
         return; // Of a newer agent: what it means is not needed to go on.
@@ -232,10 +196,6 @@ function reasonOf(signal: AbortSignal): BerthError {
   return reason instanceof BerthError
     ? reason
     : new BerthError({ code: "BERTH_NOT_LEADER", message: "This server does not lead any more." });
-}
-
-function badHello(message: string): BerthError {
-  return new BerthError({ code: "BERTH_PROTOCOL", message: `${message}.` });
 }
 
 function removedNode(nodeId: string): BerthError {

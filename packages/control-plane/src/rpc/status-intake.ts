@@ -1,9 +1,10 @@
-import { isBerthError, type TaskStatuses } from "@berth/proto";
+import { isBerthError, type Task, TaskState, type TaskStatuses } from "@berth/proto";
 import type { Logger } from "pino";
 import type { Runtime } from "../loop/runtime.js";
 import { MAX_CHANGES } from "../loop/transaction.js";
 import type { Writer } from "../loop/writer.js";
 import type { ClusterState } from "../state/cluster-state.js";
+import { sleep } from "../store/clock.js";
 import { type Report, reportedChanges } from "./reported-changes.js";
 
 /** Reports of a busy moment share transactions; a single one after a pause is written at once. */
@@ -46,7 +47,7 @@ export class StatusIntake {
       const startedMs = runtime.clock.nowMs();
       const written = await this.#writePending();
       const restMs = (written ? WINDOW_MS : RETRY_MS) - (runtime.clock.nowMs() - startedMs);
-      if (restMs > 0) await new Promise<void>((resolve) => runtime.clock.after(restMs, resolve));
+      if (restMs > 0) await sleep(runtime.clock, restMs, signal);
     }
     this.#isBusy = false;
   }
@@ -66,12 +67,13 @@ export class StatusIntake {
     }
   }
 
-  #write(reports: readonly Report[]): Promise<void> {
-    const { writer, runtime, signal } = this.#options;
-    return writer.submit(
-      (state) => ({ changes: reportedChanges(reports, state, runtime.now()), result: undefined }),
-      signal,
-    );
+  async #write(reports: readonly Report[]): Promise<void> {
+    const { writer, runtime, logger, signal } = this.#options;
+    const changes = await writer.submit((state) => {
+      const wanted = reportedChanges(reports, state, runtime.now());
+      return { changes: wanted, result: wanted };
+    }, signal);
+    for (const change of changes) if (change.kind === "put-task") logEnd(change.task, logger);
   }
 
   #keepForLater(reports: readonly Report[], acks: readonly (() => void)[], error: unknown): void {
@@ -83,6 +85,15 @@ export class StatusIntake {
     for (const [taskId, report] of later) this.#pending.set(taskId, report);
     this.#acks = [...acks, ...this.#acks];
   }
+}
+
+/** A task that ended by itself decides what its service does next, so people should find it in the log. */
+function logEnd({ id, serviceName, slot, nodeId, status }: Task, logger: Logger): void {
+  if (status === undefined || status.state < TaskState.COMPLETE || status.state === TaskState.SHUTDOWN)
+    return;
+  const { exitCode, message } = status;
+  const what = status.state === TaskState.COMPLETE ? "completed" : "failed";
+  logger.info({ nodeId, exitCode, reason: message }, `task ${id} (${serviceName}.${slot}) ${what}`);
 }
 
 function inGroups<T>(items: readonly T[], size: number): readonly (readonly T[])[] {

@@ -30,6 +30,11 @@ export class TaskTable {
     return this.#byNode.get(nodeId);
   }
 
+  /** Ids of the services that have tasks, whether or not there is such a service. */
+  serviceIds(): IterableIterator<string> {
+    return this.#byService.groups();
+  }
+
   /** Ids of the services that have tasks which no node has room for. */
   unplacedServices(): IterableIterator<string> {
     return this.#unplaced.groups();

@@ -1,6 +1,6 @@
 import type { ServiceOutcome, ServiceSpec } from "@berth/proto";
 import { type ClaimLookup, pickPorts, portConflicts } from "../../core/port-conflicts.js";
-import type { Decision } from "../../loop/writer.js";
+import type { Decision } from "../../loop/write-job.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { PortClaims } from "../../state/port-claims.js";
 import { acceptRemoval, acceptSpec } from "./accept-spec.js";

@@ -1,0 +1,92 @@
+import { BerthError, type SessionResponse } from "@berth/proto";
+import { describe, expect, it } from "vitest";
+import { buildSpec, buildTask } from "../core/test-records.js";
+import { ManualClock } from "../store/manual-clock.js";
+import { Session } from "./session.js";
+
+function sessionWith(clock: ManualClock): {
+  session: Session;
+  tasks: Map<string, ReturnType<typeof buildTask>>;
+} {
+  const tasks = new Map<string, ReturnType<typeof buildTask>>();
+  const session = new Session({
+    nodeId: "n1",
+    bootId: "boot",
+    peer: "peer",
+    welcome: { epoch: 1, heartbeatMs: 500, servers: [] },
+    clock,
+    source: {
+      tasks: () => tasks.values(),
+      task: (id) => tasks.get(id),
+      spec: () => buildSpec(),
+      ingress: () => [],
+      ingressEntry: () => undefined,
+    },
+  });
+  return { session, tasks };
+}
+
+async function collect(
+  session: Session,
+): Promise<{ messages: SessionResponse["message"][]; ended: Promise<unknown> }> {
+  const messages: SessionResponse["message"][] = [];
+  const ended = (async () => {
+    for await (const { message } of session.messages()) messages.push(message);
+  })().catch((error: unknown) => error);
+  return { messages, ended };
+}
+
+describe("Session.messages()", () => {
+  it("sends the welcome, the complete set, and changes of one moment together", async () => {
+    const clock = new ManualClock();
+    const { session, tasks } = sessionWith(clock);
+    const { messages } = await collect(session);
+    await clock.advance(1_000);
+    expect(messages.map((message) => message?.$case)).toEqual(["welcome", "assignments"]);
+    for (const id of ["a", "b"]) {
+      tasks.set(id, buildTask({ id }));
+      session.taskChanged(id);
+    }
+    await clock.advance(0);
+    expect(messages).toHaveLength(3);
+    tasks.set("c", buildTask({ id: "c" }));
+    session.taskChanged("c");
+    await clock.advance(5);
+    tasks.set("d", buildTask({ id: "d" }));
+    session.taskChanged("d");
+    await clock.advance(5);
+    expect(messages).toHaveLength(3);
+    await clock.advance(20);
+    const sent = messages.map((message) =>
+      message?.$case === "assignments" ? message.value.tasks.length : 0,
+    );
+    expect(sent).toEqual([0, 0, 2, 2]);
+    session.end();
+  });
+
+  it("acknowledges only the latest batch, and at once", async () => {
+    const clock = new ManualClock();
+    const { session } = sessionWith(clock);
+    const { messages } = await collect(session);
+    await clock.advance(0);
+    session.ack(1);
+    session.ack(3);
+    session.ack(2);
+    await clock.advance(0);
+    const acks = messages.flatMap((message) =>
+      message?.$case === "statusesAck" ? [message.value.batch] : [],
+    );
+    expect(acks.at(-1)).toBe(3);
+    session.end();
+  });
+
+  it("ends with the first reason it is given", async () => {
+    const clock = new ManualClock();
+    const { session } = sessionWith(clock);
+    const { ended } = await collect(session);
+    await clock.advance(0);
+    session.end(new BerthError({ code: "BERTH_NOT_LEADER", message: "no more" }));
+    session.end();
+    expect(await ended).toMatchObject({ code: "BERTH_NOT_LEADER" });
+  });
+});

@@ -1,0 +1,73 @@
+import { Task } from "@berth/proto";
+import { describe, expect, it } from "vitest";
+import { buildTask } from "../core/test-records.js";
+import { nodeKey, serviceKey, taskKey } from "../store/keys.js";
+import type { Entry } from "../store/store.js";
+import { ClusterState } from "./cluster-state.js";
+import { takeEvents, takeSnapshot } from "./take-over.js";
+
+function entry(task: Task, modRevision: bigint): Entry {
+  const value = JSON.stringify(Task.toJSON(task));
+  return { key: taskKey(task.serviceId, task.id), value, createRevision: 1n, modRevision };
+}
+
+describe("takeSnapshot()", () => {
+  it("reports what cannot be read and takes the rest", () => {
+    const state = new ClusterState();
+    const bad = (key: string, value: string): Entry => ({ key, value, createRevision: 1n, modRevision: 2n });
+    const unreadable = takeSnapshot(state, {
+      revision: 9n,
+      entries: [
+        bad(nodeKey("n1"), "{"),
+        bad(nodeKey("n2"), '{"id":"another"}'),
+        bad(serviceKey("s1"), '{"id":"s1"}'),
+        bad(
+          taskKey("s1", "t9"),
+          '{"id":"t9","serviceId":"s1","status":{"state":"TASK_STATE_OF_THE_FUTURE"}}',
+        ),
+        bad("/berth/v1/unheard/of", "x"),
+        entry(buildTask(), 3n),
+      ],
+    });
+    expect(unreadable.map(({ key }) => key)).toEqual([
+      nodeKey("n1"),
+      nodeKey("n2"),
+      serviceKey("s1"),
+      taskKey("s1", "t9"),
+    ]);
+    expect([...state.tasks.values()].map(({ id }) => id)).toEqual(["t1"]);
+    expect(state.revisions.get(nodeKey("n1"))).toBe(2n);
+  });
+
+  it("deletes what is not in it, but not what was written after it", () => {
+    const state = new ClusterState();
+    const put = (id: string, revision: bigint): void =>
+      state.apply([{ change: { kind: "put-task", task: buildTask({ id }) }, revision }]);
+    put("gone", 3n);
+    put("fresh", 12n);
+    state.apply([{ change: { kind: "delete-task", serviceId: "s1", taskId: "deleted" }, revision: 13n }]);
+    takeSnapshot(state, { revision: 10n, entries: [entry(buildTask({ id: "deleted" }), 5n)] });
+    expect([...state.tasks.values()].map(({ id }) => id)).toEqual(["fresh"]);
+  });
+});
+
+describe("takeEvents()", () => {
+  it("knows the events of its own writes, whatever came in between", () => {
+    const state = new ClusterState();
+    const task = buildTask({ status: { message: "ours" } });
+    state.apply([{ change: { kind: "put-task", task }, revision: 5n }]);
+    state.apply([{ change: { kind: "delete-task", serviceId: "s1", taskId: "t1" }, revision: 6n }]);
+    const late = entry(task, 5n);
+    takeEvents(state, {
+      revision: 5n,
+      events: [{ kind: "put", key: late.key, modRevision: 5n, entry: late }],
+    });
+    expect(state.tasks.size).toBe(0);
+    const again = entry(buildTask({ status: { message: "by hand" } }), 7n);
+    takeEvents(state, {
+      revision: 7n,
+      events: [{ kind: "put", key: again.key, modRevision: 7n, entry: again }],
+    });
+    expect(state.tasks.get("t1")?.status?.message).toBe("by hand");
+  });
+});
