@@ -100,6 +100,7 @@ describe("a Docker daemon that misbehaves", () => {
   describe("a worker", () => {
     const stopping = { controller: new AbortController(), done: Promise.resolve() };
     const states = new Map<string, TaskState>();
+    const messages: string[] = [];
 
     const startWorker = (): Worker => {
       states.clear();
@@ -107,7 +108,10 @@ describe("a Docker daemon that misbehaves", () => {
         engine,
         node: { nodeId: "n", hostname: "h", advertiseAddress: "127.0.0.1" },
         log: pino({ level: "silent" }),
-        onReport: ({ taskId, status }) => status && states.set(taskId, status.state),
+        onReport: ({ taskId, status }) => {
+          states.set(taskId, status?.state ?? TaskState.UNSPECIFIED);
+          messages.push(status?.message ?? "");
+        },
         onForgotten: (taskId) => states.delete(taskId),
         onEngine: () => {},
       });
@@ -154,6 +158,18 @@ describe("a Docker daemon that misbehaves", () => {
       assign(startWorker(), [task]);
       await until("it is rejected", () => states.get(task.id) === TaskState.REJECTED);
       expect([...fake.containers.keys()]).toEqual([id]);
+    });
+
+    test("a pull's progress is told, and its end starts the task", async () => {
+      fake.images.clear();
+      fake.pullLines = [
+        { status: "Downloading", id: "layer", progressDetail: { current: 30, total: 60 } },
+        { status: "Download complete", id: "layer" },
+      ];
+      const task = taskOf(spec);
+      assign(startWorker(), [task]);
+      await until("it runs", () => states.get(task.id) === TaskState.RUNNING);
+      expect(messages).toContain("pulling image busybox:test (50 %)");
     });
 
     test("trouble of the daemon is tried again, and given up when it does not pass", async () => {

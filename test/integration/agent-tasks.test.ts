@@ -1,9 +1,12 @@
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   DesiredState,
   Health,
+  IngressEntry,
   PortSpec_Mode,
   PortSpec_Protocol,
   TaskState,
@@ -159,6 +162,31 @@ describe("an agent on a real Docker daemon", () => {
     expect(await docker.docker("inspect", "--format", "{{.State.Running}}", foreign)).toBe("true");
   });
 
+  test("serves the ingress table, and acknowledges it only then", async () => {
+    const backend = createServer((socket) => socket.end("hello"));
+    await once(backend.listen(0, "127.0.0.1"), "listening");
+    const spare = createServer();
+    await once(spare.listen(0, "127.0.0.1"), "listening");
+    const published = portOf(spare);
+    await new Promise((resolve) => spare.close(resolve));
+    try {
+      const endpoints = [{ taskId: "t", nodeId: "n", address: "127.0.0.1", port: portOf(backend) }];
+      const entry = {
+        key: `tcp//${published}`,
+        protocol: PortSpec_Protocol.TCP,
+        hostIp: "127.0.0.1",
+        published,
+        endpoints,
+      };
+      leader.complete([], [], { ingress: [IngressEntry.fromPartial(entry)] });
+      await until("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
+      const [answer] = await once(connect(published, "127.0.0.1"), "data");
+      expect(String(answer)).toBe("hello");
+    } finally {
+      backend.close();
+    }
+  });
+
   test("follows a log to the leader line by line", async () => {
     const spec = specOf({ command: ["sh", "-c", "echo one; echo two >&2; sleep 1000"] });
     const task = taskOf(spec);
@@ -178,3 +206,7 @@ describe("an agent on a real Docker daemon", () => {
     );
   });
 });
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port;
+}

@@ -33,7 +33,7 @@ export function remember(
       return rememberContainer({ ...memory, retry: undefined }, outcome.container, nowMs);
     case "gone":
     case "image-known":
-      return { ...memory, retry: undefined };
+      return { ...memory, retry: undefined, pulledPercent: undefined };
     case "rejected":
       return { ...memory, retry: undefined, rejection: outcome.reason };
     case "failed":

@@ -128,7 +128,8 @@ function preparing(view: TaskView): TaskStatus | undefined {
 function preparingMessage({ memory, image, assignment }: TaskView): string {
   if (memory.retry !== undefined) return `trying again: ${memory.retry.reason}`;
   const name = assignment?.spec.task?.container?.image ?? "";
-  return image.state === "absent" ? `pulling image ${name}` : "";
+  if (image.state !== "absent") return "";
+  return `pulling image ${name}${memory.pulledPercent === undefined ? "" : ` (${memory.pulledPercent} %)`}`;
 }
 
 /** The published ports; on the host's own network the targets themselves, which need no publishing. */

@@ -29,6 +29,8 @@ export interface TaskMemory {
   /** Why the node can never run the task. */
   readonly rejection: string;
   readonly retry: Retry | undefined;
+  /** How much of the image has come, in percent; undefined: not known. */
+  readonly pulledPercent: number | undefined;
 }
 
 /** A step failed for a reason that may pass. */
@@ -59,4 +61,5 @@ export const BLANK_MEMORY: TaskMemory = {
   outsideSignal: "",
   rejection: "",
   retry: undefined,
+  pulledPercent: undefined,
 };

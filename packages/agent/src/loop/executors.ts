@@ -1,13 +1,14 @@
 import type { ObservedContainer } from "../core/observed.js";
 import type { Outcome } from "../core/outcome.js";
 import type { Step } from "../core/step.js";
-import type { Engine } from "../engine/engine.js";
+import type { Engine, PullProgress } from "../engine/engine.js";
 import { type EngineErrorKind, isEngineError } from "../engine/engine-error.js";
 import type { ImageCache } from "./image-cache.js";
 
 export interface ExecutorTools {
   readonly engine: Engine;
   readonly images: ImageCache;
+  readonly onPullProgress: (progress: PullProgress) => void;
 }
 
 type StepOf<K extends Step["kind"]> = { [P in K]: Extract<Step, { kind: P }> }[K];
@@ -71,9 +72,10 @@ export async function look(engine: Engine, containerId: string, signal: AbortSig
   return container === undefined ? { kind: "gone", containerId } : { kind: "observed", container };
 }
 
-async function pull(step: StepOf<"pull">, { images }: ExecutorTools, signal: AbortSignal): Promise<Outcome> {
+async function pull(step: StepOf<"pull">, tools: ExecutorTools, signal: AbortSignal): Promise<Outcome> {
+  const { images, onPullProgress } = tools;
   try {
-    await images.pull(step.image, { platform: step.platform, signal });
+    await images.pull(step.image, { platform: step.platform, signal, onProgress: onPullProgress });
     return { kind: "image-known" };
   } catch (error) {
     if (signal.aborted || !isEngineError(error) || error.kind === "unavailable") throw error;

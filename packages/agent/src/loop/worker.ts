@@ -5,9 +5,10 @@ import type { NodeFacts } from "../core/node-facts.js";
 import type { ContainerSummary, ObservedContainer } from "../core/observed.js";
 import { type Outcome, rememberedContainer } from "../core/outcome.js";
 import { reconcile } from "../core/reconcile.js";
+import { statusOf } from "../core/status.js";
 import type { Step } from "../core/step.js";
 import type { Assignment } from "../core/task-view.js";
-import type { Engine, EngineInfo } from "../engine/engine.js";
+import type { Engine, EngineInfo, PullProgress } from "../engine/engine.js";
 import { EngineError } from "../engine/engine-error.js";
 import { Agenda } from "./agenda.js";
 import { type EngineListener, watchEngine } from "./engine-watch.js";
@@ -200,8 +201,8 @@ export class Worker {
   }
 
   #decide(record: TaskRecord, node: NodeFacts): void {
-    const image = record.assignment?.spec.task?.container?.image ?? "";
-    const decision = reconcile(record.view(node, this.#images.factsOf(image)), this.#now());
+    const view = record.view(node, this.#images.factsOf(imageOf(record)));
+    const decision = reconcile(view, this.#now());
     this.#reporter.report(record, decision);
     if (decision.isGone && record.assignment === undefined) this.#forget(record);
     if (decision.requeueAtMs !== undefined) this.#agenda.set(record.taskId, decision.requeueAtMs);
@@ -224,13 +225,25 @@ export class Worker {
       this.#log.info({ task: record.taskId, reason: step.failing }, "stopping a task that should run");
       record.memory = { ...record.memory, failing: step.failing };
     }
-    const tools = { engine: this.#options.engine, images: this.#images };
+    const tools = {
+      engine: this.#options.engine,
+      images: this.#images,
+      onPullProgress: (progress: PullProgress) => this.#pullProgressed(record, progress),
+    };
     this.#begin(record, step.kind, async (signal) => {
       const outcome = await executeStep(step, tools, signal);
       record.noteOutcome(step, outcome, this.#now());
       this.#logOutcome(record, step, outcome);
       return true;
     });
+  }
+
+  #pullProgressed(record: TaskRecord, { receivedBytes, totalBytes }: PullProgress): void {
+    const node = this.#node;
+    if (node === undefined || totalBytes === 0) return;
+    record.memory = { ...record.memory, pulledPercent: Math.floor((100 * receivedBytes) / totalBytes) };
+    const view = record.view(node, this.#images.factsOf(imageOf(record)));
+    this.#reporter.report(record, { status: statusOf(view, undefined) });
   }
 
   /** Runs one piece of work on the task, and then looks at the task again if there is something new. */
@@ -263,4 +276,8 @@ export class Worker {
     this.#records.set(taskId, record);
     return record;
   }
+}
+
+function imageOf({ assignment }: TaskRecord): string {
+  return assignment?.spec.task?.container?.image ?? "";
 }

@@ -21,10 +21,10 @@ export async function* inBatches<T>(
       const window = openWindow();
       for (;;) {
         pending = iterator.next();
-        // Whoever leaves before it settles must not leave an unhandled rejection behind.
-        pending.catch(() => {});
+        // A failure ends the batch; it is thrown by the next turn, after the batch was taken.
+        const arrival = pending.catch((): typeof OVER => OVER);
         if (batch.length >= MAX_COUNT || bytes >= MAX_BYTES) break;
-        const next = await Promise.race([pending, window.over]);
+        const next = await Promise.race([arrival, window.over]);
         if (next === OVER || next.done) break;
         batch.push(next.value);
         bytes += sizeOf(next.value);

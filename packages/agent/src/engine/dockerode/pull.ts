@@ -6,8 +6,8 @@ import { readNdjson } from "./ndjson.js";
 
 /** The daemon writes progress about ten times a second while it loads; it is silent while a registry does not answer. */
 const SILENCE_TIMEOUT_MS = 120_000;
-/** More often than a person can read is no use. */
-const PROGRESS_INTERVAL_MS = 500;
+/** Each word of it travels to the leader and on to whoever watches. */
+const PROGRESS_INTERVAL_MS = 1_000;
 
 /**
  * Pulls one image. The daemon answers "200" before it begins, so the stream is read to its end and its error lines count.

@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+import { parseConfig } from "./config.js";
+
+test("parseConfig takes flags before BERTH_* variables before defaults", () => {
+  const env = { BERTH_SERVER: "a:1,b:2", BERTH_DATA_DIR: "/env" };
+  expect(parseConfig(["--data-dir", "/flag", "--advertise", "10.0.0.2"], env)).toEqual({
+    kind: "config",
+    config: {
+      servers: ["a:1", "b:2"],
+      advertiseAddress: "10.0.0.2",
+      dataDir: "/flag",
+      dockerSocket: "/var/run/docker.sock",
+      logLevel: "info",
+    },
+  });
+});
+
+test("parseConfig names all problems at once", () => {
+  const parsed = parseConfig(
+    ["--server", "nowhere,x:99999", "--advertise", "0.0.0.0", "--log-level", "loud"],
+    {},
+  );
+  expect(parsed).toMatchObject({ kind: "invalid" });
+  expect(parsed.kind === "invalid" && parsed.problems).toEqual([
+    '--server: "nowhere" is not HOST:PORT',
+    '--server: "x:99999" is not HOST:PORT',
+    "--advertise: other hosts cannot reach 0.0.0.0; give an address of this host",
+    '--log-level: "loud" is none of debug, info, warn, error, silent',
+  ]);
+  expect(parseConfig(["--no-such-flag"], {})).toEqual({
+    kind: "invalid",
+    problems: ["unknown option '--no-such-flag'"],
+  });
+});

@@ -1,0 +1,81 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { demux, rawOutput } from "./demux.js";
+import { logLines } from "./log-lines.js";
+import { parseTimestamp } from "./timestamp.js";
+
+const TIME = "2026-01-02T03:04:05.678901234Z";
+const TIME_NS = `${Date.parse("2026-01-02T03:04:05Z") / 1_000}678901234`;
+
+function frame(stream: 1 | 2, text: string): Buffer {
+  const payload = Buffer.from(text);
+  const header = Buffer.alloc(8);
+  header[0] = stream;
+  header.writeUInt32BE(payload.length, 4);
+  return Buffer.concat([header, payload]);
+}
+
+/** The bytes in chunks of the given sizes, repeated. */
+async function* chunked(bytes: Buffer, sizes: readonly number[]): AsyncGenerator<Buffer> {
+  for (let start = 0, turn = 0; start < bytes.length; turn += 1) {
+    const size = sizes[turn % sizes.length] ?? 1;
+    yield bytes.subarray(start, start + size);
+    start += size;
+  }
+}
+
+async function linesOf(chunks: AsyncIterable<Buffer>, tty = false): Promise<string[]> {
+  const lines: string[] = [];
+  for await (const { stream, timeNs, line } of logLines(tty ? rawOutput(chunks) : demux(chunks))) {
+    lines.push(`${stream} ${timeNs} ${line}`);
+  }
+  return lines;
+}
+
+test("logLines gives the same lines however the stream is cut", async () => {
+  const bytes = Buffer.concat([
+    frame(1, `${TIME} one\n`),
+    frame(2, `${TIME} tw`),
+    frame(1, `${TIME} three\n${TIME} \n`),
+    frame(2, "o\r\n"),
+    frame(1, `${TIME} no end`),
+  ]);
+  const expected = [
+    `stdout ${TIME_NS} one`,
+    `stdout ${TIME_NS} three`,
+    `stdout ${TIME_NS} `,
+    `stderr ${TIME_NS} two`,
+    `stdout ${TIME_NS} no end`,
+  ];
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 8 }),
+      async (sizes) => {
+        expect(await linesOf(chunked(bytes, sizes))).toEqual(expected);
+      },
+    ),
+    { numRuns: 50 },
+  );
+});
+
+test("logLines reads a terminal's output, which is not framed", async () => {
+  const bytes = Buffer.from(`${TIME} one\r\n${TIME} two\r\n`);
+  expect(await linesOf(chunked(bytes, [7]), true)).toEqual([
+    `stdout ${TIME_NS} one`,
+    `stdout ${TIME_NS} two`,
+  ]);
+});
+
+test("logLines cuts a line without end instead of keeping it", async () => {
+  const bytes = Buffer.alloc(200_000, "x");
+  const lines = await linesOf(chunked(bytes, [10_000]), true);
+  expect(lines.length).toBeGreaterThan(1);
+  expect(lines.map((line) => line.split(" ")[2]).join("")).toBe("x".repeat(200_000));
+});
+
+test("parseTimestamp keeps all nine digits and pads what is missing", () => {
+  expect(parseTimestamp(TIME)).toBe(TIME_NS);
+  expect(parseTimestamp("1970-01-01T00:00:01.5Z")).toBe("1500000000");
+  expect(parseTimestamp("1970-01-01T01:00:01+01:00")).toBe("1000000000");
+  expect(parseTimestamp("yesterday")).toBeUndefined();
+});

@@ -1,0 +1,23 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Agenda } from "./agenda.js";
+
+beforeEach(() => vi.useFakeTimers());
+afterEach(() => vi.useRealTimers());
+
+test("Agenda calls each key at its time, once, by one timer", () => {
+  const due: string[] = [];
+  const agenda = new Agenda({ onDue: (key) => due.push(key), now: Date.now });
+  const startMs = Date.now();
+  agenda.set("late", startMs + 300);
+  agenda.set("soon", startMs + 100);
+  agenda.set("moved", startMs + 50);
+  agenda.set("moved", startMs + 200);
+  agenda.set("dropped", startMs + 100);
+  agenda.clear("dropped");
+  expect(vi.getTimerCount()).toBe(1);
+  vi.advanceTimersByTime(150);
+  expect(due).toEqual(["soon"]);
+  vi.advanceTimersByTime(1_000);
+  expect(due).toEqual(["soon", "moved", "late"]);
+  expect(vi.getTimerCount()).toBe(0);
+});

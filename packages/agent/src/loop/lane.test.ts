@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+import { Lane } from "./lane.js";
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test("Lane runs no more than its width, the urgent first, and goes on after a failure", async () => {
+  const lane = new Lane(2);
+  const begun: string[] = [];
+  const finish = new Map<string, () => void>();
+  const run = (name: string, isUrgent = false): Promise<void> =>
+    lane.run(
+      () => {
+        begun.push(name);
+        return new Promise((resolve, reject) => {
+          finish.set(name, name === "bad" ? () => reject(new Error(name)) : resolve);
+        });
+      },
+      { isUrgent },
+    );
+  const bad = run("bad");
+  bad.catch(() => {});
+  const others = [run("a"), run("b"), run("urgent", true)];
+  expect(begun).toEqual(["bad", "a"]);
+  finish.get("bad")?.();
+  await expect(bad).rejects.toThrow("bad");
+  await turn();
+  expect(begun).toEqual(["bad", "a", "urgent"]);
+  finish.get("urgent")?.();
+  await turn();
+  expect(begun.at(-1)).toBe("b");
+  finish.get("a")?.();
+  finish.get("b")?.();
+  await Promise.all(others);
+});

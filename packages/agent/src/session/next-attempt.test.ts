@@ -1,0 +1,36 @@
+import { expect, test } from "vitest";
+import { type Attempt, firstAttempt, nextAttempt } from "./next-attempt.js";
+
+const highest = (): number => 1;
+const lost = { kind: "lost", wasJoined: false, reason: "", servers: [] } as const;
+const first = firstAttempt(["a:1", "b:1"]);
+
+test("nextAttempt tries the servers in turn, ever more slowly up to two seconds", () => {
+  const attempts: Attempt[] = [first];
+  for (let round = 0; round < 8; round += 1) {
+    attempts.push(nextAttempt(attempts.at(-1) ?? first, lost, highest));
+  }
+  expect(attempts.slice(0, 4).map(({ address }) => address)).toEqual(["a:1", "b:1", "a:1", "b:1"]);
+  expect(attempts.map(({ delayMs }) => delayMs)).toEqual([0, 100, 200, 400, 800, 1_600, 2_000, 2_000, 2_000]);
+  expect(nextAttempt(first, lost, () => 0).delayMs).toBe(50);
+});
+
+test("nextAttempt follows the word of a server that knows the leader, but not for ever", () => {
+  const redirect = { kind: "not-leader", leader: "c:1", servers: [] } as const;
+  const followed = nextAttempt(first, redirect, highest);
+  expect(followed).toMatchObject({ address: "c:1", delayMs: 0 });
+  let attempt = followed;
+  for (let round = 0; round < 3; round += 1) attempt = nextAttempt(attempt, redirect, highest);
+  expect(attempt).toMatchObject({ address: "a:1", delayMs: 100 });
+});
+
+test("nextAttempt begins anew after a session that was joined, and learns the leader's servers", () => {
+  const tired = { ...first, failures: 7 };
+  const joined = { kind: "lost", wasJoined: true, reason: "", servers: ["c:1", "a:1"] } as const;
+  expect(nextAttempt(tired, joined, highest)).toMatchObject({
+    address: "b:1",
+    delayMs: 100,
+    failures: 0,
+    servers: ["a:1", "b:1", "c:1"],
+  });
+});
