@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import {
   assertNever,
   ControlServiceService,
@@ -18,7 +19,7 @@ import { dispatcherHandlers } from "./rpc/dispatcher-router.js";
 import { Role } from "./rpc/role.js";
 import { ensureSchema } from "./state/schema.js";
 import { sleep } from "./store/clock.js";
-import { campaign, type ElectionEvent, observeLeader } from "./store/election.js";
+import { campaign, type ElectionEvent, type Leader, observeLeader } from "./store/election.js";
 import { LEADER_KEY } from "./store/keys.js";
 import type { Store } from "./store/store.js";
 
@@ -115,12 +116,16 @@ interface Standing extends ServerOptions {
 /** Stands for election and leads whenever it is elected. */
 async function stand(options: Standing, signal: AbortSignal): Promise<void> {
   const { store, runtime, logger, role, registry, metrics, address } = options;
+  // The host is in it since several may listen at "127.0.0.1:7400".
+  const self = JSON.stringify({ address, host: hostname() });
   const candidacy = {
     store,
     clock: runtime.clock,
     key: LEADER_KEY,
-    value: JSON.stringify({ address }),
+    value: self,
     ttlSeconds: LEADER_TTL_SECONDS,
+    // Two processes of a host cannot listen at one address: a leader that was here is our own past.
+    isKnownDead: ({ value }: Leader) => value === self,
     onEvent: electionLog(logger),
   };
   for await (const term of campaign(candidacy, signal)) {

@@ -29,11 +29,12 @@ afterEach(async () => {
 function stand(
   value: string,
   through: Store = store,
+  isKnownDead: (leader: Leader) => boolean = () => false,
 ): { terms: Term[]; current(): Term | undefined; leave(): void } {
   const terms: Term[] = [];
   const own = new AbortController();
   abort.signal.addEventListener("abort", () => own.abort());
-  const options = { store: through, clock, key: KEY, value, ttlSeconds: TTL_SECONDS };
+  const options = { store: through, clock, key: KEY, value, ttlSeconds: TTL_SECONDS, isKnownDead };
   void (async () => {
     for await (const term of campaign(options, own.signal)) {
       terms.push(term);
@@ -75,6 +76,16 @@ describe("campaign", () => {
     await clock.advance(1);
     expect(first.terms[0]?.isHeld()).toBe(false);
     expect(second.current()?.epoch).toBeGreaterThan(first.terms[0]?.epoch ?? 0n);
+  });
+
+  it("does not wait for the lease of a leader that is known to be dead, and keeps its writes out", async () => {
+    const dead = stand("a");
+    await clock.advance(10);
+    const successor = stand("a again", store, ({ value }) => value === "a");
+    await clock.advance(10);
+    const [former] = dead.terms;
+    expect(successor.current()?.epoch).toBeGreaterThan(former?.epoch ?? 0n);
+    expect(former && (await canWrite(former))).toBe(false);
   });
 
   it("ends a term that cannot be renewed before another can be elected", async () => {
