@@ -82,6 +82,26 @@ describe("lists", () => {
     `);
   });
 
+  test("service ps shows what came before in a slot under what is there now", async () => {
+    const tasks = [
+      webTask({ id: "old", createdAtMs: 1, status: { state: TaskState.FAILED, exitCode: 137, sinceMs: 1 } }),
+      webTask({ id: "new", createdAtMs: 2 }),
+    ];
+    const { out } = await berth("service ps shop_web -o json", {
+      ...handlers,
+      listTasks: async () => ({ tasks }),
+    });
+    const states = JSON.parse(out).map((task: Record<string, unknown>) => [
+      task.id,
+      task.desiredState,
+      task.exitCode,
+    ]);
+    expect(states).toEqual([
+      ["new", "running", null],
+      ["old", "shutdown", 137],
+    ]);
+  });
+
   test("node ls", async () => {
     expect((await berth("node ls", handlers)).out).toMatchInlineSnapshot(`
       "ID      HOSTNAME   STATUS   AVAILABILITY   ADDRESS    TASKS   ENGINE VERSION
@@ -325,9 +345,18 @@ describe("stack deploy", () => {
           status: { state: TaskState.FAILED, exitCode: 1, message: "no such file: app.js" },
         }),
       ]);
-    const handlers = {
+    const handlers: Handlers = {
       deployStack: created,
       watchServices: watching(crashed("t1", 0), crashed("t2", 1), crashed("t3", 2)),
+      streamLogs: async function* () {
+        const line = { taskId: "t3", serviceName: "shop_web", slot: 1, nodeHostname: "host-1" };
+        const chunk = {
+          stream: LogChunk_Stream.STDERR,
+          timeNs: "1",
+          line: Buffer.from("Cannot find app.js\n"),
+        };
+        yield { message: { $case: "line", value: { ...line, chunk } } };
+      },
     };
     const { code, err } = await berth("stack deploy -c c.yaml shop", handlers, { cwd });
     expect([code, err]).toMatchInlineSnapshot(`
@@ -336,8 +365,9 @@ describe("stack deploy", () => {
         "c.yaml:1:43: warning: services.web.container_name: not supported yet: containers are named after their service and slot
       error: tasks fail again and again; berth keeps trying, but does not expect them to run:
         shop_web: 0 of 2 tasks running
-          shop_web.1: failed, exit code 1: no such file: app.js (failed 3 times)
-      Look at their output with: berth service logs SERVICE
+          shop_web.1: failed: exit code 1: no such file: app.js (failed 3 times)
+      Last output of shop_web: Cannot find app.js
+      See more with: berth service logs SERVICE
       (BERTH_TASK_FAILED)
       ",
       ]

@@ -64,7 +64,8 @@ function terminalOf(stream: NodeJS.WriteStream): Terminal {
     write: (text) => stream.write(text),
     isTty: stream.isTTY === true,
     get columns() {
-      return stream.columns ?? DEFAULT_COLUMNS;
+      // A terminal whose size nobody set says 0.
+      return stream.columns || DEFAULT_COLUMNS;
     },
   };
 }

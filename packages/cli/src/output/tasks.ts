@@ -74,7 +74,7 @@ export function taskListing(rows: readonly TaskRow[], options: TaskListingOption
       { title: "NAME", cell: ({ task, isOld }) => `${isOld ? "\\_ " : ""}${displayName(task, noResolve)}` },
       { title: "IMAGE", cell: ({ image }) => image },
       { title: "NODE", cell: ({ task, node }) => (noResolve ? task.nodeId : node) },
-      { title: "DESIRED STATE", cell: ({ task }) => capitalised(desiredStateWord(task.desiredState)) },
+      { title: "DESIRED STATE", cell: (row) => capitalised(desiredWord(row)) },
       { title: "CURRENT STATE", cell: ({ task }) => currentState(task, nowMs) },
       {
         title: "ERROR",
@@ -89,12 +89,12 @@ export const TASK_FILTERS: FilterTable<TaskRow> = {
   id: ({ task }, value) => task.id.startsWith(value),
   name: ({ task }, value) => `${task.serviceName}.${slotName(task)}`.includes(value),
   node: ({ task, node }, value) => task.nodeId.startsWith(value) || node === value,
-  "desired-state": ({ task }, value) =>
-    desiredStateWord(task.desiredState) === value ||
-    (value === "shutdown" && task.desiredState === DesiredState.REMOVE),
+  "desired-state": (row, value) =>
+    desiredWord(row) === value || (value === "shutdown" && row.task.desiredState === DesiredState.REMOVE),
 };
 
-function taskJson({ task, image, node }: TaskRow): unknown {
+function taskJson(row: TaskRow): unknown {
+  const { task, image, node } = row;
   const { status } = task;
   return {
     id: task.id,
@@ -106,7 +106,7 @@ function taskJson({ task, image, node }: TaskRow): unknown {
     image,
     node,
     nodeId: task.nodeId,
-    desiredState: desiredStateWord(task.desiredState),
+    desiredState: desiredWord(row),
     state: taskStateWord(status?.state ?? TaskState.UNSPECIFIED),
     health: healthWord(status?.health ?? Health.UNSPECIFIED),
     message: status?.message ?? "",
@@ -121,6 +121,14 @@ function taskJson({ task, image, node }: TaskRow): unknown {
       protocol: protocolWord(protocol),
     })),
   };
+}
+
+/** A task that ended and has a successor is not wanted any more, as Swarm shows it. */
+function desiredWord({ task, isOld }: TaskRow): string {
+  const isOver = isOld && (task.status?.state ?? TaskState.UNSPECIFIED) >= TaskState.COMPLETE;
+  return desiredStateWord(
+    isOver && task.desiredState === DesiredState.RUNNING ? DesiredState.SHUTDOWN : task.desiredState,
+  );
 }
 
 function slotName({ slot, nodeId }: Task): string {

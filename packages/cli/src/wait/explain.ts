@@ -5,7 +5,9 @@ import { taskStateWord } from "../output/words.js";
 import {
   currentTasks,
   failureCount,
+  isFailed,
   isSettled,
+  latestFailure,
   type Progress,
   type ServiceProgress,
   stateOf,
@@ -24,7 +26,7 @@ export function reasonsOf(service: ServiceProgress): readonly Reason[] {
   const reasons = new Map<string, Reason>();
   for (const task of currentTasks(service)) {
     if (stateOf(task) === TaskState.RUNNING) continue;
-    const text = taskReason(task);
+    const text = slotReason(service, task);
     const earlier = reasons.get(text);
     const failures = Math.max(failureCount(service, task), earlier?.failures ?? 0);
     reasons.set(text, { text, tasks: [...(earlier?.tasks ?? []), taskName(task)], failures });
@@ -58,13 +60,21 @@ function leftover({ watched }: ServiceProgress): string {
   return watched?.summary?.service?.removing ? `${counted(count, "task")} left to stop` : "not yet settled";
 }
 
-/** `failed, exit code 1: no such file`. */
+/** What a slot's task is at; when an attempt before it failed, why that one did. */
+function slotReason(service: ServiceProgress, task: Task): string {
+  const failure = latestFailure(service, task);
+  const isNext = failure !== undefined && failure.id !== task.id && !isFailed(task);
+  return isNext ? `${taskReason(failure)}; now ${taskReason(task)}` : taskReason(task);
+}
+
+/** `failed: no such file`, with the exit code where the message does not tell it. */
 export function taskReason(task: Task): string {
   const { status } = task;
-  const exit = status?.exitCode === undefined ? "" : `, exit code ${status.exitCode}`;
-  const message = status?.message ? `: ${oneLine(status.message)}` : "";
   const state = stateOf(task) === TaskState.NEW ? "waits for a node" : taskStateWord(stateOf(task));
-  return `${state}${exit}${message}`;
+  const message = oneLine(status?.message ?? "");
+  const exit = status?.exitCode === undefined ? "" : `exit code ${status.exitCode}`;
+  const facts = message.includes(exit) ? [message] : [exit, message];
+  return [state, ...facts.filter((fact) => fact !== "")].join(": ");
 }
 
 export function taskName({ serviceName, slot, nodeId }: Task): string {

@@ -14,8 +14,13 @@ export interface ServiceProgress {
   readonly name: string;
   /** Undefined until the first word of it. */
   readonly watched: WatchedService | undefined;
-  /** Ids of the tasks of each slot that failed while we watched. */
-  readonly failures: ReadonlyMap<string, ReadonlySet<string>>;
+  /** What failed while we watched, by slot. */
+  readonly failures: ReadonlyMap<string, SlotFailures>;
+}
+
+export interface SlotFailures {
+  readonly taskIds: ReadonlySet<string>;
+  readonly latest: Task;
 }
 
 export interface AwaitedService {
@@ -68,8 +73,13 @@ export function hopelessSlots(service: ServiceProgress): readonly Task[] {
 
 /** Failures of a task's slot: those seen, or those that the server counted before we looked. */
 export function failureCount({ failures }: ServiceProgress, task: Task): number {
-  const seen = failures.get(slotKey(task))?.size ?? 0;
+  const seen = failures.get(slotKey(task))?.taskIds.size ?? 0;
   return Math.max(seen, task.restarts + (isFailed(task) ? 1 : 0));
+}
+
+/** The last failure of a task's slot that we saw: what says why, while the next attempt has nothing to say yet. */
+export function latestFailure({ failures }: ServiceProgress, task: Task): Task | undefined {
+  return failures.get(slotKey(task))?.latest;
 }
 
 /** Tasks of the version that is to run: what stops or is outdated says nothing about it. */
@@ -92,7 +102,8 @@ function advanceService(service: ServiceProgress, watched: WatchedService): Serv
   for (const task of currentTasks(next)) {
     if (!isFailed(task)) continue;
     const key = slotKey(task);
-    failures.set(key, new Set(failures.get(key)).add(task.id));
+    const taskIds = new Set(failures.get(key)?.taskIds).add(task.id);
+    failures.set(key, { taskIds, latest: task });
   }
   return { ...next, failures };
 }

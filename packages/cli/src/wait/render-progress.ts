@@ -47,7 +47,8 @@ function numbers(service: ServiceProgress): string {
   const { watched } = service;
   if (watched === undefined) return "waiting";
   if (watched.removed) return "removed";
-  if (watched.summary?.service?.removing) return `stopping ${watched.tasks.length}`;
+  const left = watched.tasks.length;
+  if (watched.summary?.service?.removing) return left === 0 ? "removing" : `stopping ${left}`;
   const { running = 0, desired = 0 } = watched.summary ?? {};
   return `${running}/${desired}${isSettled(service) ? " running" : ""}`;
 }

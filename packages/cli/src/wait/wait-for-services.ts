@@ -4,6 +4,7 @@ import { type Cli, InterruptedError } from "../cli.js";
 import type { ControlClient } from "../client.js";
 import { decide } from "./decide.js";
 import { explainUnsettled } from "./explain.js";
+import { lastOutputs } from "./last-output.js";
 import { type AwaitedService, advance, type Progress, startProgress } from "./progress.js";
 import type { ProgressPrinter } from "./progress-printer.js";
 import { watchServices } from "./watch.js";
@@ -38,7 +39,7 @@ export async function waitForServices(
     for (;;) {
       const verdict = decide(progress, cli.now());
       if (verdict.kind === "done") return progress;
-      if (verdict.kind === "hopeless") throw failed(progress);
+      if (verdict.kind === "hopeless") throw failed(progress, await lastOutputs(cli, client, progress));
       if (cli.now() >= deadlineMs) throw notConverged(progress, options.timeoutMs);
       const wakeAtMs = Math.min(deadlineMs, verdict.untilMs ?? deadlineMs);
       const message = await nextOrTimer(next, { ms: Math.max(0, wakeAtMs - cli.now()), signal });
@@ -76,15 +77,12 @@ async function nextOrTimer<T>(
   }
 }
 
-function failed(progress: Progress): BerthError {
-  const lines = ["tasks fail again and again; berth keeps trying, but does not expect them to run:"];
+function failed(progress: Progress, outputs: readonly string[]): BerthError {
+  const head = "tasks fail again and again; berth keeps trying, but does not expect them to run:";
+  const tail = "See more with: berth service logs SERVICE";
   return new BerthError({
     code: "BERTH_TASK_FAILED",
-    message: [
-      ...lines,
-      ...explainUnsettled(progress),
-      "Look at their output with: berth service logs SERVICE",
-    ].join("\n"),
+    message: [head, ...explainUnsettled(progress), ...outputs, tail].join("\n"),
   });
 }
 

@@ -101,9 +101,15 @@ test("explainUnsettled puts tasks with one reason together, the worst first", ()
   const tasks = [waiting("a", 1), waiting("b", 2), failedTask("c", { slot: 3, restarts: 4 })];
   expect(explainUnsettled(after([0, message({ ...unsettled, desired: 3 }, tasks)]))).toEqual([
     "  shop_web: 0 of 3 tasks running",
-    "    shop_web.3: failed, exit code 1: boom (failed 5 times)",
+    "    shop_web.3: failed: exit code 1: boom (failed 5 times)",
     "    shop_web.1 and 1 more: waits for a node: 2 nodes lack 1.5 GiB memory",
   ]);
+});
+
+test("explainUnsettled keeps the reason of a failure while the next attempt starts", () => {
+  const next = webTask({ id: "t2", restarts: 1, status: { state: TaskState.ASSIGNED } });
+  const progress = after([0, message(unsettled, [failedTask("t1")])], [1, message(unsettled, [next])]);
+  expect(explainUnsettled(progress)[1]).toBe("    shop_web.1: failed: exit code 1: boom; now assigned");
 });
 
 describe("renderProgress", () => {

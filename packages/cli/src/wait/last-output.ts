@@ -1,0 +1,49 @@
+import type { LogLine } from "@berth/proto";
+import type { Cli } from "../cli.js";
+import type { ControlClient } from "../client.js";
+import { oneLine, truncate } from "../output/table.js";
+import { isSettled, type Progress } from "./progress.js";
+
+/** The reasons must not wait long for what may not be there. */
+const TIMEOUT_MS = 2_000;
+const MAX_SERVICES = 5;
+const MAX_WIDTH = 160;
+
+/** What the services whose tasks fail wrote last: often the reason itself. */
+export async function lastOutputs(
+  cli: Cli,
+  client: ControlClient,
+  progress: Progress,
+): Promise<readonly string[]> {
+  const failing = [...progress.services.values()].filter(
+    (service) => !isSettled(service) && service.failures.size > 0,
+  );
+  const lines = await Promise.all(failing.slice(0, MAX_SERVICES).map(({ id }) => lastLine(cli, client, id)));
+  return lines.filter((line) => line !== undefined).map(describe);
+}
+
+async function lastLine(cli: Cli, client: ControlClient, target: string): Promise<LogLine | undefined> {
+  const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  let newest: LogLine | undefined;
+  try {
+    for await (const { message } of client.streamLogs(
+      { target, follow: false, tail: 1, sinceMs: 0 },
+      { signal },
+    )) {
+      if (message?.$case === "line" && timeOf(message.value) >= timeOf(newest)) newest = message.value;
+    }
+  } catch {
+    // It is a courtesy: what was read until now is good enough.
+  }
+  return newest;
+}
+
+function timeOf(line: LogLine | undefined): bigint {
+  const text = line?.chunk?.timeNs ?? "";
+  return /^\d+$/.test(text) ? BigInt(text) : 0n;
+}
+
+function describe({ serviceName, chunk }: LogLine): string {
+  const text = oneLine(Buffer.from(chunk?.line ?? []).toString("utf8"));
+  return `Last output of ${serviceName}: ${truncate(text, MAX_WIDTH)}`;
+}
