@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   DesiredState,
@@ -11,6 +11,7 @@ import {
   PortSpec_Protocol,
   TaskState,
   type TaskStatus,
+  VolumeMount,
 } from "@berth/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { AgentProcess } from "./agent/agent-process.js";
@@ -18,6 +19,8 @@ import { DockerHost } from "./agent/docker-host.js";
 import { FakeLeader } from "./agent/fake-leader.js";
 import { specOf, taskOf } from "./agent/specs.js";
 import { until } from "./agent/until.js";
+
+const MIB = 1024 * 1024;
 
 describe("an agent on a real Docker daemon", () => {
   let docker: DockerHost;
@@ -73,6 +76,106 @@ describe("an agent on a real Docker daemon", () => {
     await until("the agent says that it is removed", () => leader.reports.get(task.id)?.removed);
     expect(await docker.docker("ps", "-aq")).toBe("");
     await until("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
+  });
+
+  test("everything that a spec can say reaches Docker, and nothing of it stays behind", async () => {
+    const bind = { source: `${dataDir}/made`, propagation: "", createHostPath: true };
+    const spec = specOf({
+      container: {
+        env: ["WHERE={{.Node.Hostname}}", "SLOT={{.Task.Slot}}"],
+        workingDir: "/tmp",
+        user: "1:1",
+        labels: { mine: "yes" },
+        hostname: "web-{{.Task.Slot}}",
+        stopSignal: "SIGTERM",
+        capAdd: ["NET_ADMIN"],
+        capDrop: ["MKNOD"],
+        devices: [{ hostPath: "/dev/null", containerPath: "/dev/nothing", permissions: "rw" }],
+        shmSizeBytes: 16 * MIB,
+        sysctls: { "net.ipv4.ip_unprivileged_port_start": "0" },
+        ulimits: [{ name: "nofile", soft: 512, hard: 1024 }],
+        extraHosts: ["db:10.1.2.3"],
+        dns: ["10.9.9.9"],
+        dnsSearch: ["example.test"],
+        init: true,
+        readOnly: true,
+        logDriver: { name: "json-file", options: { "max-size": "1m" } },
+        securityOpt: ["no-new-privileges"],
+        groupAdd: ["7"],
+        ipcMode: "private",
+        oomScoreAdj: 100,
+        cpuShares: 512,
+        cpuset: "0",
+        healthcheck: {
+          test: ["CMD", "true"],
+          intervalMs: 500,
+          timeoutMs: 1_000,
+          startPeriodMs: 0,
+          retries: 1,
+          startIntervalMs: 0,
+        },
+        mounts: [
+          { kind: { $case: "bind", value: bind }, target: "/bound", readOnly: true },
+          { kind: { $case: "volume", value: VolumeMount.create() }, target: "/anonymous", readOnly: false },
+          {
+            kind: { $case: "tmpfs", value: { sizeBytes: MIB, mode: 0o1777 } },
+            target: "/scratch",
+            readOnly: false,
+          },
+        ],
+      },
+      task: {
+        limits: { nanoCpus: 500_000_000, memoryBytes: 64 * MIB, pids: 50 },
+        reservations: { nanoCpus: 0, memoryBytes: 32 * MIB, pids: 0 },
+      },
+    });
+    const task = taskOf(spec, { slot: 3 });
+    leader.complete([spec], [task]);
+    const { containerId } = await reaches(task.id, TaskState.RUNNING);
+    const [inspected] = JSON.parse(await docker.docker("inspect", containerId));
+    expect(inspected.Config).toMatchObject({
+      Env: expect.arrayContaining([`WHERE=${hostname()}`, "SLOT=3"]),
+      Hostname: "web-3",
+      User: "1:1",
+      WorkingDir: "/tmp",
+      StopSignal: "SIGTERM",
+      StopTimeout: 2,
+      Labels: { mine: "yes", "berth.task.id": task.id, "com.docker.stack.namespace": "shop" },
+    });
+    expect(inspected.HostConfig).toMatchObject({
+      RestartPolicy: { Name: "no" },
+      NanoCpus: 500_000_000,
+      Memory: 64 * MIB,
+      MemoryReservation: 32 * MIB,
+      PidsLimit: 50,
+      CpuShares: 512,
+      CpusetCpus: "0",
+      ShmSize: 16 * MIB,
+      OomScoreAdj: 100,
+      ReadonlyRootfs: true,
+      Init: true,
+      CapDrop: ["MKNOD"],
+      Devices: [{ PathOnHost: "/dev/null", PathInContainer: "/dev/nothing", CgroupPermissions: "rw" }],
+      Sysctls: { "net.ipv4.ip_unprivileged_port_start": "0" },
+      Ulimits: [{ Name: "nofile", Soft: 512, Hard: 1024 }],
+      ExtraHosts: ["db:10.1.2.3"],
+      Dns: ["10.9.9.9"],
+      DnsSearch: ["example.test"],
+      LogConfig: { Type: "json-file", Config: { "max-size": "1m" } },
+      SecurityOpt: ["no-new-privileges"],
+      GroupAdd: ["7"],
+      IpcMode: "private",
+    });
+    expect(inspected.HostConfig.CapAdd.join()).toContain("NET_ADMIN");
+    const mounts = inspected.Mounts.map((mount: { Destination: string; RW: boolean }) => [
+      mount.Destination,
+      mount.RW,
+    ]);
+    expect(Object.fromEntries(mounts)).toMatchObject({ "/bound": false, "/anonymous": true });
+
+    leader.increment({ tasks: [{ ...task, desiredState: DesiredState.REMOVE }] });
+    await until("the agent says that it is removed", () => leader.reports.get(task.id)?.removed);
+    expect(await docker.docker("volume", "ls", "-q")).toBe("");
   });
 
   test("reports how a container ended: by itself, badly, for lack of memory", async () => {
