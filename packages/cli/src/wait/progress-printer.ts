@@ -1,49 +1,61 @@
 import type { Terminal } from "../cli.js";
 import { LiveView } from "../output/live-view.js";
+import { oneLine, truncate } from "../output/table.js";
 import type { Progress } from "./progress.js";
-import { plainLine, renderProgress } from "./render-progress.js";
+import { MAX_COLUMNS, plainLine, renderProgress } from "./render-progress.js";
 
 /** Shows a wait as it goes: in place on a terminal, one line per change elsewhere. */
 export interface ProgressPrinter {
   show(progress: Progress): void;
+  /** The server is not heard: said once, until there is progress again. */
+  lost(reason: string): void;
   /** Shows the last state for good. */
   finish(progress: Progress): void;
-  note(text: string): void;
 }
 
 export function createProgressPrinter(terminal: Terminal, now: () => number): ProgressPrinter {
   return terminal.isTty ? livePrinter(terminal, now) : plainPrinter(terminal);
 }
 
-export const SILENT_PRINTER: ProgressPrinter = { show: () => {}, finish: () => {}, note: () => {} };
+export const SILENT_PRINTER: ProgressPrinter = { show: () => {}, lost: () => {}, finish: () => {} };
 
 function livePrinter(terminal: Terminal, now: () => number): ProgressPrinter {
   const view = new LiveView(terminal, now);
-  let notes: readonly string[] = [];
-  const lines = (progress: Progress): readonly string[] => [
-    ...renderProgress(progress, terminal.columns),
-    ...notes,
-  ];
+  let lines: readonly string[] = [];
   return {
     show: (progress) => {
-      notes = [];
-      view.draw(lines(progress));
+      lines = renderProgress(progress, terminal.columns);
+      view.draw(lines);
     },
-    finish: (progress) => view.draw(lines(progress), true),
-    note: (text) => {
-      notes = [text];
+    lost: (reason) => {
+      const note = truncate(lostText(reason), Math.min(terminal.columns, MAX_COLUMNS));
+      view.draw([...lines, note], true);
     },
+    finish: (progress) => view.draw(renderProgress(progress, terminal.columns), true),
   };
 }
 
 function plainPrinter(terminal: Terminal): ProgressPrinter {
   const printed = new Map<string, string>();
+  let isLost = false;
   const show = (progress: Progress): void => {
+    isLost = false;
     for (const service of progress.services.values()) {
       const line = plainLine(service);
       if (service.watched !== undefined && printed.get(service.id) !== line) terminal.write(`${line}\n`);
       printed.set(service.id, line);
     }
   };
-  return { show, finish: show, note: (text) => terminal.write(`${text}\n`) };
+  return {
+    show,
+    lost: (reason) => {
+      if (!isLost) terminal.write(`${lostText(reason)}\n`);
+      isLost = true;
+    },
+    finish: show,
+  };
+}
+
+function lostText(reason: string): string {
+  return `Connection lost, trying again: ${oneLine(reason)}`;
 }

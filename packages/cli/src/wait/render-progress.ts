@@ -7,7 +7,7 @@ import { currentTasks, isSettled, type Progress, type ServiceProgress, stateOf }
 const BAR_WIDTH = 10;
 const MAX_NAME_WIDTH = 28;
 /** The view never wraps: a wrapped line could not be drawn over. */
-const MAX_COLUMNS = 80;
+export const MAX_COLUMNS = 80;
 /** More services than this do not fit a terminal: the settled ones make room. */
 const MAX_LINES = 20;
 

@@ -9,6 +9,9 @@ import { type AwaitedService, advance, type Progress, startProgress } from "./pr
 import type { ProgressPrinter } from "./progress-printer.js";
 import { watchServices } from "./watch.js";
 
+/** Timers cannot be set for longer than 24 days: `--timeout 30d` sleeps in parts. */
+const MAX_SLEEP_MS = 3_600_000;
+
 export interface WaitOptions {
   readonly services: readonly AwaitedService[];
   readonly timeoutMs: number;
@@ -31,8 +34,7 @@ export async function waitForServices(
   const over = new AbortController();
   const signal = AbortSignal.any([cli.signal, over.signal]);
   const ids = options.services.map(({ id }) => id);
-  const onLost = (reason: string): void => options.printer.note(`Connection lost, trying again: ${reason}`);
-  const messages = watchServices(client, ids, { signal, onLost });
+  const messages = watchServices(client, ids, { signal, onLost: options.printer.lost });
   let progress = startProgress(options.services);
   let next = messages.next();
   try {
@@ -42,7 +44,8 @@ export async function waitForServices(
       if (verdict.kind === "hopeless") throw failed(progress, await lastOutputs(cli, client, progress));
       if (cli.now() >= deadlineMs) throw notConverged(progress, options.timeoutMs);
       const wakeAtMs = Math.min(deadlineMs, verdict.untilMs ?? deadlineMs);
-      const message = await nextOrTimer(next, { ms: Math.max(0, wakeAtMs - cli.now()), signal });
+      const ms = Math.min(MAX_SLEEP_MS, Math.max(0, wakeAtMs - cli.now()));
+      const message = await nextOrTimer(next, { ms, signal });
       if (message === undefined) continue;
       if (message.done) throw new Error("the watch ended");
       progress = advance(progress, message.value, cli.now());
