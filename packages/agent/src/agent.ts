@@ -51,7 +51,8 @@ export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSi
     log: log.child({ part: "ingress" }),
     signal,
   });
-  ingress.update(0, state.ingress);
+  // Without a table on disk the process keeps what it has: it may serve since before this agent started.
+  if (state.ingress.length > 0) ingress.update(0, state.ingress);
 
   const logs = new LogRelay({
     engine,

@@ -18,6 +18,9 @@ import { Lanes } from "./lanes.js";
 import { Reporter, type ReporterOptions } from "./reporter.js";
 import { TaskRecord } from "./task-record.js";
 
+/** A look that failed although Docker is not away. */
+const LOOK_AGAIN_MS = 1_000;
+
 export interface WorkerOptions extends ReporterOptions {
   readonly engine: Engine;
   readonly node: Omit<NodeFacts, "engineApiVersion">;
@@ -213,9 +216,13 @@ export class Worker {
     record.stale.delete(containerId);
     this.#begin(record, "look", async (signal) => {
       const outcome = await look(this.#options.engine, containerId, signal).catch(() => undefined);
-      if (outcome === undefined) record.stale.add(containerId);
-      else record.noteLook(outcome, this.#now());
-      return outcome !== undefined;
+      if (outcome !== undefined) {
+        record.noteLook(outcome, this.#now());
+        return true;
+      }
+      record.stale.add(containerId);
+      this.#agenda.set(record.taskId, this.#now() + LOOK_AGAIN_MS);
+      return false;
     });
   }
 

@@ -1,6 +1,7 @@
 import type { IngressEntry } from "@berth/proto";
 import type { Logger } from "pino";
 import type { ApplyResult, IngressTable } from "../ingress/table.js";
+import { withDeadline } from "../with-deadline.js";
 import { ingressListeners } from "./ingress-table.js";
 
 /** A process that does not answer serves what it has; the leader must not wait for it. */
@@ -20,6 +21,8 @@ export class IngressSync {
   #wanted: { readonly entries: readonly IngressEntry[] } | undefined;
   #wantedSequence = 0;
   #appliedSequence = 0;
+  /** How many leaders there have been: an apply for an older one says nothing to a newer one. */
+  #leader = 0;
   #isApplying = false;
   /** Grows over restarts of the agent, too: the process keeps what is newest. */
   #version = Date.now();
@@ -34,6 +37,13 @@ export class IngressSync {
     return this.#appliedSequence;
   }
 
+  /** Another leader counts anew: nothing of its sequence is taken over yet. The table serves on. */
+  restart(): void {
+    this.#leader += 1;
+    this.#wantedSequence = 0;
+    this.#appliedSequence = 0;
+  }
+
   /** A sequence without entries left the table as it was. */
   update(sequence: number, entries: readonly IngressEntry[] | undefined): void {
     this.#wantedSequence = sequence;
@@ -45,9 +55,11 @@ export class IngressSync {
     this.#isApplying = true;
     for (let next = this.#wanted; next !== undefined; next = this.#wanted) {
       this.#wanted = undefined;
+      const [leader, covered] = [this.#leader, this.#wantedSequence];
       await this.#apply(next.entries);
+      if (leader === this.#leader) this.#appliedSequence = covered;
     }
-    // What came meanwhile without a table of its own is covered, too.
+    // What came meanwhile without a table of its own needs nothing more.
     this.#appliedSequence = this.#wantedSequence;
     this.#isApplying = false;
   }
@@ -56,11 +68,13 @@ export class IngressSync {
     const { apply, log, signal } = this.#options;
     this.#version += 1;
     try {
-      const deadline = AbortSignal.any([signal, AbortSignal.timeout(APPLY_TIMEOUT_MS)]);
-      const { errors } = await apply(
-        { version: this.#version, listeners: ingressListeners(entries) },
-        deadline,
-      );
+      const table = { version: this.#version, listeners: ingressListeners(entries) };
+      const deadline = {
+        signal,
+        timeoutMs: APPLY_TIMEOUT_MS,
+        onTimeout: () => new Error("no answer in time"),
+      };
+      const { errors } = await withDeadline(deadline, (inner) => apply(table, inner));
       this.#logErrors(errors.map(({ service, message }) => `${service}: ${message}`));
     } catch (error) {
       if (!signal.aborted) log.error({ err: error }, "the ingress process did not take the new table");

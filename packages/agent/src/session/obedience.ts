@@ -48,6 +48,7 @@ export class Obedience implements SessionHandler {
       });
     }
     this.#assignments = new AssignmentSet();
+    this.#options.ingress.restart();
     if (epoch > this.#epoch) {
       this.#epoch = epoch;
       await this.#options.persist();

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import Docker from "dockerode";
+import { withDeadline } from "../../with-deadline.js";
 import { EngineError } from "../engine-error.js";
-import { withDeadline } from "../with-deadline.js";
 import { toEngineError } from "./errors.js";
 
 /** A daemon that is under load answers late; one that has not answered by then is as good as gone. */
