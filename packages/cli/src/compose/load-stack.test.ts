@@ -312,6 +312,11 @@ describe("loadStack with files that are no Compose files", () => {
   test("deep nesting", () => {
     expect(message(`a: ${"[".repeat(20_000)}`)).toMatch(/nested|flow/i);
     expect(message(`a: ${"[".repeat(200)}${"]".repeat(200)}`)).toMatch(/nested deeper than 100 levels/);
+    const chain = Array.from({ length: 500 }, (_, level) => {
+      const inner = level === 0 ? "x" : `*a${level - 1}`;
+      return `x-${level}: &a${level} ${"[".repeat(40)}${inner}${"]".repeat(40)}`;
+    });
+    expect(message(chain.join("\n"))).toMatch(/nested deeper than 100 levels/);
   });
 
   test("a byte order mark and CRLF change nothing", () => {

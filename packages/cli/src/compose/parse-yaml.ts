@@ -54,13 +54,22 @@ function parseDocuments(source: Source, diagnostics: Diagnostics): readonly Docu
   }
 }
 
+/** What an alias stands for, and how much of it there is with all aliases written out. */
+interface Anchored {
+  readonly node: Node;
+  readonly size: number;
+  readonly height: number;
+}
+
 /** Turns the library's nodes into ours. Lives for one document: anchors do not reach across. */
 class Converter {
   readonly #source: Source;
   readonly #diagnostics: Diagnostics;
-  readonly #anchors = new Map<string, { readonly node: Node; readonly size: number }>();
+  readonly #anchors = new Map<string, Anchored>();
   /** Values that the document has with every alias written out. */
   #nodes = 0;
+  /** How deep the part that is being converted goes, with every alias written out. */
+  #deepest = 0;
   #tooMany = false;
 
   constructor(source: Source, diagnostics: Diagnostics) {
@@ -70,16 +79,17 @@ class Converter {
 
   convert(yaml: ParsedNode | null, path: string, depth: number): Node | undefined {
     if (yaml === null) return undefined;
-    if (depth > MAX_DEPTH)
-      return this.#fail(yaml, path, `the file is nested deeper than ${MAX_DEPTH} levels`);
-    if (isAlias(yaml)) return this.#alias(yaml, path);
-    const before = this.#nodes;
-    if (!this.#count(yaml, path, 1)) return undefined;
+    if (isAlias(yaml)) return this.#alias(yaml, path, depth);
+    if (!this.#fits(yaml, path, { size: 1, depth })) return undefined;
+    const nodesBefore = this.#nodes - 1;
+    const deepestBefore = this.#deepest;
+    this.#deepest = depth;
     const node = this.#collectionOrScalar(yaml, path, depth);
-    const anchor = yaml.anchor;
-    if (anchor !== undefined && node !== undefined) {
-      this.#anchors.set(anchor, { node, size: this.#nodes - before });
+    if (yaml.anchor !== undefined && node !== undefined) {
+      const anchored = { node, size: this.#nodes - nodesBefore, height: this.#deepest - depth };
+      this.#anchors.set(yaml.anchor, anchored);
     }
+    this.#deepest = Math.max(this.#deepest, deepestBefore);
     return node;
   }
 
@@ -101,12 +111,13 @@ class Converter {
     return this.#scalar(yaml);
   }
 
-  #alias(yaml: Alias.Parsed, path: string): Node | undefined {
+  #alias(yaml: Alias.Parsed, path: string, depth: number): Node | undefined {
     const target = this.#anchors.get(yaml.source);
     if (target === undefined) {
       return this.#fail(yaml, path, `there is no anchor &${yaml.source} before this line that is complete`);
     }
-    return this.#count(yaml, path, target.size) ? target.node : undefined;
+    const { node, size, height } = target;
+    return this.#fits(yaml, path, { size, depth: depth + height }) ? node : undefined;
   }
 
   #scalar(yaml: YamlScalar): ScalarNode {
@@ -160,8 +171,14 @@ class Converter {
     return yaml.tag === "!override" ? { at, mergeTag: "override" } : { at };
   }
 
-  #count(yaml: ParsedNode, path: string, size: number): boolean {
-    this.#nodes += size;
+  /** Counts what is about to be added, and refuses it when the document would become too large or too deep. */
+  #fits(yaml: ParsedNode, path: string, added: { readonly size: number; readonly depth: number }): boolean {
+    this.#nodes += added.size;
+    this.#deepest = Math.max(this.#deepest, added.depth);
+    if (added.depth > MAX_DEPTH) {
+      this.#fail(yaml, path, `the file is nested deeper than ${MAX_DEPTH} levels`);
+      return false;
+    }
     if (this.#nodes <= MAX_NODES) return true;
     if (!this.#tooMany) this.#fail(yaml, path, `with its aliases the file has more than ${MAX_NODES} values`);
     this.#tooMany = true;
