@@ -113,26 +113,29 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     expect(await docker.docker("ps", "-aq")).toBe("");
   });
 
-  test("dockerd restarts: the agent says that it is away and back, and the tasks' end is reported", async () => {
-    const spec = specOf();
-    const task = taskOf(spec);
-    leader.complete([spec], [task]);
-    await reaches(task.id, TaskState.RUNNING);
-    await docker.host.killProcess("dockerd", "SIGTERM");
-    await until(
-      "the leader knows that Docker is away",
-      () => leader.descriptions.at(-1)?.engineReady === false,
-    );
-    await until("dockerd is gone", () => docker.host.processes("dockerd").length === 0);
-    await docker.host.startDockerd();
-    await until("the leader knows that Docker is back", () => leader.descriptions.at(-1)?.engineReady);
-    await reaches(task.id, TaskState.FAILED);
-    const next = taskOf(spec);
-    leader.increment({ tasks: [next] });
-    await reaches(next.id, TaskState.RUNNING);
-  });
+  test.each(["SIGTERM", "SIGKILL"] as const)(
+    "dockerd ends by %s and is started again: the agent says so, and the tasks' end is a failure",
+    async (signal) => {
+      const spec = specOf();
+      const task = taskOf(spec);
+      leader.complete([spec], [task]);
+      await reaches(task.id, TaskState.RUNNING);
+      await docker.host.killProcess("dockerd", signal);
+      await until(
+        "the leader knows that Docker is away",
+        () => leader.descriptions.at(-1)?.engineReady === false,
+      );
+      await until("dockerd is gone", () => docker.host.processes("dockerd").length === 0);
+      await docker.host.startDockerd();
+      await until("the leader knows that Docker is back", () => leader.descriptions.at(-1)?.engineReady);
+      await reaches(task.id, TaskState.FAILED);
+      const next = taskOf(spec);
+      leader.increment({ tasks: [next] });
+      await reaches(next.id, TaskState.RUNNING);
+    },
+  );
 
-  test("dockerd is killed and hangs: nothing is lost, what was ordered meanwhile is done after", async () => {
+  test("dockerd hangs: nothing is lost, what was ordered meanwhile is done after", async () => {
     const spec = specOf();
     const task = taskOf(spec);
     leader.complete([spec], [task]);

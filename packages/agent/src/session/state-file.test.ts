@@ -1,0 +1,50 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { IngressEntry, TaskState, TaskStatus } from "@berth/proto";
+import { pino } from "pino";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { nodeId } from "./node-id.js";
+import { type AgentState, readState, StateFile } from "./state-file.js";
+
+const log = pino({ level: "silent" });
+let dataDir: string;
+
+beforeEach(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), "berth-state-"));
+});
+afterEach(() => rm(dataDir, { recursive: true }));
+
+const state: AgentState = {
+  epoch: 7,
+  ingress: [
+    IngressEntry.fromPartial({ key: "tcp//80", published: 80, endpoints: [{ taskId: "t", port: 1 }] }),
+  ],
+  statuses: new Map([
+    ["t", TaskStatus.fromPartial({ state: TaskState.FAILED, containerId: "c", exitCode: 0 })],
+  ]),
+};
+
+test("readState gives back what StateFile wrote, and a blank state before that", async () => {
+  expect(await readState(dataDir, log)).toEqual({ epoch: 0, ingress: [], statuses: new Map() });
+  const file = new StateFile({ dataDir, log, collect: () => state });
+  file.changed();
+  await file.flush();
+  expect(await readState(dataDir, log)).toEqual(state);
+  expect(await readdir(dataDir)).toEqual(["state.json"]);
+});
+
+test("readState starts without a file that it cannot read", async () => {
+  await writeFile(join(dataDir, "state.json"), '{"epoch":');
+  expect(await readState(dataDir, log)).toMatchObject({ epoch: 0 });
+});
+
+test("nodeId is made up once, and a file with something else is an error that says what to do", async () => {
+  const [first, again] = [await nodeId(join(dataDir, "new")), await nodeId(join(dataDir, "new"))];
+  expect(first).toMatch(/^[0-9a-z]{25}$/);
+  expect(again).toBe(first);
+  expect(await nodeId(join(dataDir, "other"))).not.toBe(first);
+  await writeFile(join(dataDir, "node-id"), "x");
+  await expect(nodeId(dataDir)).rejects.toThrow(/node-id does not hold a node id; restore it, or remove it/);
+  expect(await readFile(join(dataDir, "node-id"), "utf8")).toBe("x");
+});
