@@ -59,8 +59,6 @@ export async function lead(
   const forget = [term.lost, signal].map((each) => onAbort(each, () => end(each.reason)));
   try {
     await work(term, options, over);
-  } catch (error) {
-    if (!over.signal.aborted) throw error;
   } finally {
     end("the term is over");
     for (const stop of forget) stop();
@@ -77,7 +75,7 @@ async function work(
   const { signal } = over;
   const state = new ClusterState();
   const mirror = new Mirror({ store, clock: runtime.clock, state, logger }, signal);
-  await mirror.load();
+  if (!(await mirror.load())) return;
   const leadership = assemble(state, term, options, signal);
   logger.info(
     { services: state.services.size, tasks: state.tasks.size, nodes: state.nodes.size },
@@ -91,8 +89,19 @@ async function work(
     mirror.run(leadership.writer),
   ];
   // A part that fails ends the term, and with it the others.
-  await Promise.all(parts.map((part) => part.catch((error: unknown) => over.abort(error))));
-  if (!isBerthError(signal.reason)) throw signal.reason;
+  const ends = await Promise.allSettled(parts.map((part) => untilFailed(part, over)));
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
+}
+
+async function untilFailed(part: Promise<void>, over: AbortController): Promise<void> {
+  try {
+    await part;
+  } catch (error) {
+    // What fails because the term is over has not failed.
+    if (over.signal.aborted) return;
+    over.abort(notLeading(error));
+    throw error;
+  }
 }
 
 function assemble(

@@ -29,14 +29,13 @@ export class Mirror {
     this.#messages = follow({ store: options.store, clock: options.clock, span: { prefix: ROOT } }, signal);
   }
 
-  /** Resolves when everything has been read at one revision, waiting for the store if need be. @throws the signal's reason */
-  async load(): Promise<void> {
+  /** True when everything has been read at one revision, however long that takes; false when the signal aborts before. */
+  async load(): Promise<boolean> {
     for (;;) {
       const next = await this.#messages.next();
-      this.#signal.throwIfAborted();
-      if (next.done) throw new Error("the store can no longer be followed");
+      if (next.done || this.#signal.aborted) return false;
       this.#take(next.value);
-      if (next.value.kind === "snapshot") return;
+      if (next.value.kind === "snapshot") return true;
     }
   }
 

@@ -17,10 +17,28 @@ export interface Runtime {
 const ID_LENGTH = 20;
 const ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz";
 
+/** Random bytes are fetched for many ids at once: a call for each costs more than all else about a new task. */
+const POOL_BYTES = 200 * ID_LENGTH;
+
 export const systemRuntime: Runtime = {
   clock: systemClock,
   now: () => Date.now(),
   random: () => Math.random(),
-  newId: () =>
-    Array.from(randomBytes(ID_LENGTH), (byte) => ID_LETTERS.charAt(byte % ID_LETTERS.length)).join(""),
+  newId: idSource(),
 };
+
+function idSource(): () => string {
+  let pool = Buffer.alloc(0);
+  let used = 0;
+  return () => {
+    if (used >= pool.length) {
+      pool = randomBytes(POOL_BYTES);
+      used = 0;
+    }
+    let id = "";
+    for (const end = used + ID_LENGTH; used < end; used++) {
+      id += ID_LETTERS.charAt((pool[used] ?? 0) % ID_LETTERS.length);
+    }
+    return id;
+  };
+}

@@ -7,6 +7,9 @@ import type { Compare, GetOp, Op, TxnRequest } from "../store/store.js";
 /** One comparison is the leader's fence. */
 export const MAX_CHANGES = MAX_TXN_OPS - 1;
 
+/** etcd commits transactions that arrive together with one fsync; more than this at once gain nothing. */
+const IN_FLIGHT = 8;
+
 /** A change as the store is asked for it. Made once, since its value can be long. */
 export interface EncodedChange {
   readonly change: Change;
@@ -27,9 +30,45 @@ export function encodeChange(change: Change): EncodedChange {
   };
 }
 
-/** Whether so much still goes into one transaction. */
-export function fitsTransaction(size: { readonly changes: number; readonly bytes: number }): boolean {
-  return size.changes <= MAX_CHANGES && size.bytes <= MAX_TXN_BYTES;
+/**
+ * How much is written at once: one transaction, so that what belongs together is written together; several when it is
+ * about tasks alone, each of which stands for itself.
+ */
+export class WriteLoad {
+  #changes = 0;
+  #bytes = 0;
+  #tasksOnly = true;
+
+  takes(changes: readonly EncodedChange[]): boolean {
+    const transactions = this.#tasksOnly && changes.every(isTask) ? IN_FLIGHT : 1;
+    return (
+      this.#changes + changes.length <= MAX_CHANGES * transactions &&
+      this.#bytes + bytesOf(changes) <= MAX_TXN_BYTES * transactions
+    );
+  }
+
+  add(changes: readonly EncodedChange[]): void {
+    this.#changes += changes.length;
+    this.#bytes += bytesOf(changes);
+    this.#tasksOnly &&= changes.every(isTask);
+  }
+}
+
+/** Groups transactions that may be under way together: those about tasks alone, in any order among them. */
+export function inTurns<T extends readonly EncodedChange[]>(parts: readonly T[]): readonly (readonly T[])[] {
+  const turns: T[][] = [];
+  let open: T[] | undefined;
+  for (const part of parts) {
+    const mayJoin = part.every(isTask);
+    if (mayJoin && open !== undefined && open.length < IN_FLIGHT) {
+      open.push(part);
+      continue;
+    }
+    const turn = [part];
+    turns.push(turn);
+    open = mayJoin ? turn : undefined;
+  }
+  return turns;
 }
 
 /** Cuts changes into as few transactions as possible, in order. */
@@ -38,7 +77,7 @@ export function splitChanges(changes: readonly EncodedChange[]): readonly (reado
   let part: EncodedChange[] = [];
   let bytes = 0;
   for (const change of changes) {
-    if (part.length > 0 && !fitsTransaction({ changes: part.length + 1, bytes: bytes + change.bytes })) {
+    if (part.length >= MAX_CHANGES || (part.length > 0 && bytes + change.bytes > MAX_TXN_BYTES)) {
       parts.push(part);
       part = [];
       bytes = 0;
@@ -68,4 +107,12 @@ export function readBack(changes: readonly EncodedChange[]): readonly GetOp[] {
 function asKnown(key: string, state: ClusterState): Compare {
   const revision = state.revisions.get(key);
   return revision === undefined ? { kind: "absent", key } : { kind: "modified-at", key, revision };
+}
+
+function isTask({ change }: EncodedChange): boolean {
+  return change.kind === "put-task" || change.kind === "delete-task";
+}
+
+function bytesOf(changes: readonly EncodedChange[]): number {
+  return changes.reduce((sum, { bytes }) => sum + bytes, 0);
 }

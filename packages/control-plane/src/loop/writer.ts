@@ -4,8 +4,8 @@ import type { ClusterState } from "../state/cluster-state.js";
 import { takeEntries } from "../state/take-over.js";
 import { onAbort } from "../store/abort.js";
 import { type Clock, sleep } from "../store/clock.js";
-import type { Compare, Entry, OpResult, Store } from "../store/store.js";
-import { type EncodedChange, fitsTransaction, readBack, splitChanges, toTxn } from "./transaction.js";
+import type { Compare, Entry, OpResult, Store, TxnOutcome } from "../store/store.js";
+import { type EncodedChange, inTurns, readBack, splitChanges, toTxn, WriteLoad } from "./transaction.js";
 import { type Decide, type WriteJob, writeJob } from "./write-job.js";
 
 /** Foreign edits of the same record this often in a row are no accident. */
@@ -88,36 +88,38 @@ export class Writer {
 
   async #writeSome(signal: AbortSignal): Promise<void> {
     const { jobs, changes } = this.#decideSome();
-    for (const part of splitChanges(changes)) {
-      const written = await this.#write(part, jobs, signal).catch((error: unknown) => {
-        for (const job of jobs) job.fail(signal.aborted ? signal.reason : error);
-        return false;
-      });
-      if (!written) return;
+    try {
+      for (const parts of inTurns(splitChanges(changes))) {
+        const outcomes = await Promise.all(parts.map((part) => this.#write(part, signal)));
+        if (outcomes.every((outcome) => outcome === "committed")) continue;
+        this.#decideAgain(jobs, outcomes.includes("refused") ? 1 : 0);
+        return;
+      }
+      for (const job of jobs) job.settle();
+    } catch (error) {
+      for (const job of jobs) job.fail(signal.aborted ? signal.reason : error);
     }
-    for (const job of jobs) job.settle();
   }
 
-  /** Makes decisions until a transaction is full. One that alone is larger is taken by itself. */
+  /** Makes decisions until as much is to be written as goes at once. One that alone is more is taken by itself. */
   #decideSome(): { readonly jobs: readonly WriteJob[]; readonly changes: readonly EncodedChange[] } {
     const jobs: WriteJob[] = [];
     const changes: EncodedChange[] = [];
-    let bytes = 0;
+    const load = new WriteLoad();
     this.#options.state.draft((draft) => {
       for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
         const wanted = this.#decide(job);
         if (wanted === undefined) continue;
-        const grown = bytes + wanted.reduce((sum, each) => sum + each.bytes, 0);
-        const isFull = !fitsTransaction({ changes: changes.length + wanted.length, bytes: grown });
+        const isFull = !load.takes(wanted);
         if (isFull && jobs.length > 0) {
           this.#jobs.unshift(job);
           return;
         }
         jobs.push(job);
-        changes.push(...wanted);
-        bytes = grown;
-        draft.write(wanted.map(({ change }) => change));
+        for (const change of wanted) changes.push(change);
+        load.add(wanted);
         if (isFull) return;
+        draft.write(wanted.map(({ change }) => change));
       }
     });
     return { jobs, changes: lastOfEach(changes) };
@@ -133,33 +135,28 @@ export class Writer {
     }
   }
 
-  /** True when written; otherwise the jobs have been put back or have failed. */
-  async #write(
-    part: readonly EncodedChange[],
-    jobs: readonly WriteJob[],
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  /** After `refused` and `unknown` the state holds what is in the store. */
+  async #write(part: readonly EncodedChange[], signal: AbortSignal): Promise<TxnOutcome["kind"]> {
     const { store, state, fence, observer } = this.#options;
     const outcome = await store.txn(toTxn(part, state, fence), signal);
     observer.onTransaction(outcome.kind, part.length);
     switch (outcome.kind) {
       case "committed":
         state.apply(part.map(({ change }) => ({ change, revision: outcome.revision })));
-        return true;
+        break;
       case "refused": {
         const [leader, ...found] = outcome.found;
         this.#checkLeader(leader);
         this.#takeOver(part, found, outcome.revision);
-        this.#decideAgain(jobs);
-        return false;
+        break;
       }
       case "unknown":
         await this.#readBack(part, outcome.cause, signal);
-        for (const job of [...jobs].reverse()) this.#jobs.unshift(job);
-        return false;
+        break;
       default:
-        return assertNever(outcome);
+        assertNever(outcome);
     }
+    return outcome.kind;
   }
 
   #checkLeader(entry: Entry | undefined): void {
@@ -171,9 +168,9 @@ export class Writer {
     });
   }
 
-  #decideAgain(jobs: readonly WriteJob[]): void {
+  #decideAgain(jobs: readonly WriteJob[], refusals: number): void {
     for (const job of [...jobs].reverse()) {
-      job.refusals += 1;
+      job.refusals += refusals;
       if (job.refusals < MAX_REFUSALS) this.#jobs.unshift(job);
       else job.fail(conflict());
     }

@@ -6,6 +6,7 @@ import {
   type Task,
 } from "@berth/proto";
 import { byAge } from "../../core/task-state.js";
+import { linkSignals } from "../../loop/linked-signal.js";
 import { onAbort } from "../../store/abort.js";
 import { findService, findTask } from "./find.js";
 import { FollowedLogs } from "./followed-logs.js";
@@ -26,8 +27,7 @@ export async function* streamLogs(
   caller: AbortSignal,
 ): AsyncGenerator<StreamLogsResponse> {
   const { tasks, serviceId } = targetOf(request.target, scope);
-  const over = new AbortController();
-  const forget = [caller, scope.signal].map((signal) => onAbort(signal, () => over.abort(signal.reason)));
+  const over = linkSignals(caller, scope.signal);
   const open = (task: Task): LogSource => {
     const { follow, tail, sinceMs } = request;
     const wanted = { nodeId: task.nodeId, taskId: task.id, follow, tail, sinceMs };
@@ -43,8 +43,8 @@ export async function* streamLogs(
     for await (const line of lines) yield response(line, scope);
     over.signal.throwIfAborted();
   } finally {
-    for (const stop of forget) stop();
-    over.abort();
+    over.unlink();
+    over.abort("the log has been read");
   }
 }
 

@@ -1,5 +1,6 @@
 import type { WatchedService, WatchServicesRequest, WatchServicesResponse } from "@berth/proto";
 import { newestTasks } from "../../core/converge.js";
+import { linkSignals } from "../../loop/linked-signal.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { onAbort } from "../../store/abort.js";
 import { sleep } from "../../store/clock.js";
@@ -17,7 +18,8 @@ export async function* watchServices(
 ): AsyncGenerator<WatchServicesResponse> {
   const watched = new Set(serviceIds);
   const changed = new Set(watched);
-  const signal = AbortSignal.any([caller, term]);
+  const over = linkSignals(caller, term);
+  const { signal } = over;
   let wake = (): void => {};
   const unsubscribe = state.onChange((delta) => {
     for (const id of delta.services) if (watched.has(id)) changed.add(id);
@@ -41,6 +43,7 @@ export async function* watchServices(
   } finally {
     unsubscribe();
     forget();
+    over.unlink();
   }
 }
 

@@ -1,0 +1,97 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ControlServiceService, createRpcClient } from "@berth/proto";
+import { afterEach, describe, expect, it } from "vitest";
+import { deployment, eventually, service } from "../harness/control-plane.js";
+import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
+
+const PROGRAM = fileURLToPath(new URL("../harness/server-process.mjs", import.meta.url));
+
+const cleanUps: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+function dataDir(): string {
+  const folder = mkdtempSync(join(tmpdir(), "berth-test-server-"));
+  cleanUps.push(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function start(args: readonly string[]): Promise<ServerProcess> {
+  const server = await startServerProcess(args);
+  cleanUps.push(() => stop(server));
+  return server;
+}
+
+/** SIGTERM, so that an embedded etcd is ended too. */
+async function stop({ process: child }: ServerProcess): Promise<number | null> {
+  if (child.exitCode === null && child.signalCode === null) {
+    const exited = once(child, "exit");
+    child.kill("SIGTERM");
+    await exited;
+  }
+  return child.exitCode;
+}
+
+async function run(
+  args: readonly string[],
+): Promise<{ readonly code: number | null; readonly stderr: string }> {
+  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ["ignore", "ignore", "pipe"] });
+  let stderr = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  await once(child, "close");
+  return { code: child.exitCode, stderr };
+}
+
+describe("berth server", () => {
+  it("keeps everything in its own etcd over SIGTERM and over kill -9", async () => {
+    const args = ["--data-dir", dataDir()];
+    const first = await start(args);
+    const client = createRpcClient(ControlServiceService, { address: first.address });
+    cleanUps.push(client.close);
+    await client.calls.deployStack(deployment([service("web", { replicas: 2 })]));
+    expect(await stop(first)).toBe(0);
+
+    for (const end of ["kill", "stop"] as const) {
+      const next = await start(args);
+      const again = createRpcClient(ControlServiceService, { address: next.address });
+      const summaries = await eventually("it leads", async () => {
+        const { services } = await again.calls.listServices({ stack: "shop" });
+        return services;
+      });
+      expect(summaries.map(({ service: one }) => one?.spec?.name)).toEqual(["shop_web"]);
+      again.close();
+      if (end === "kill") await next.kill();
+    }
+  });
+
+  it("says everything that is wrong with its settings and exits with 2", async () => {
+    const { code, stderr } = await run(["--listen", "nowhere", "--log-level", "loud"]);
+    expect(code).toBe(2);
+    expect(stderr).toContain("--listen");
+    expect(stderr).toContain("--log-level");
+  });
+
+  it.each(["--listen", "--http"])("names the address of %s that is taken", async (flag) => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    cleanUps.push(() => {
+      taken.close();
+    });
+    const bound = taken.address();
+    const address = `127.0.0.1:${typeof bound === "object" ? bound?.port : 0}`;
+    const other = flag === "--listen" ? "--http" : "--listen";
+    const { code, stderr } = await run([flag, address, other, "127.0.0.1:0", "--data-dir", dataDir()]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(address);
+  });
+});
