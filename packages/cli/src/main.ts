@@ -3,6 +3,7 @@ import { CommanderError } from "commander";
 import { type Cli, InterruptedError, type Terminal } from "./cli.js";
 import { EXIT_BAD_INPUT, EXIT_FAILED, EXIT_OK, reportError } from "./exit.js";
 import { createProgram, DAEMONS } from "./program.js";
+import { readBounded } from "./read-bounded.js";
 
 const DEFAULT_COLUMNS = 80;
 
@@ -41,7 +42,7 @@ export async function main(): Promise<void> {
     env: process.env,
     cwd: process.cwd(),
     homeDirectory: homedir(),
-    readStdin,
+    readStdin: () => readBounded(process.stdin),
     signal: interrupt.signal,
     now: Date.now,
   });
@@ -73,10 +74,4 @@ function terminalOf(stream: NodeJS.WriteStream): Terminal {
 /** `berth … | head` ends when head does. */
 function endOnBrokenPipe(error: NodeJS.ErrnoException): void {
   process.exit(error.code === "EPIPE" ? EXIT_OK : EXIT_FAILED);
-}
-
-async function readStdin(): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));
-  return Buffer.concat(chunks);
 }

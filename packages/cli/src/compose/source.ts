@@ -1,7 +1,6 @@
 import { BerthError } from "@berth/proto";
+import { MAX_INPUT_BYTES } from "../read-bounded.js";
 
-/** Real Compose files are a few KiB; past this something else was named by mistake. */
-const MAX_BYTES = 5_000_000;
 const NUL = 0;
 
 /** The text of one file, with what it takes to say where something stands in it. */
@@ -31,11 +30,8 @@ export interface LineColumn {
  * @throws BerthError BERTH_COMPOSE_INVALID when they are not text or too many.
  */
 export function decodeSource(name: string, bytes: Uint8Array): Source {
-  if (bytes.length > MAX_BYTES) {
-    throw invalidFile(
-      name,
-      `has ${bytes.length} bytes, at most ${MAX_BYTES} are read. Is it the right file?`,
-    );
+  if (bytes.length > MAX_INPUT_BYTES) {
+    throw invalidFile(name, `has more than ${MAX_INPUT_BYTES} bytes. Is it the right file?`);
   }
   const nul = bytes.indexOf(NUL);
   if (nul >= 0) throw invalidFile(name, `has a NUL byte at offset ${nul}: it is not a text file`);

@@ -1,0 +1,110 @@
+import { createReadStream, readFileSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { BerthError, type ServiceSpec, stackNameProblem } from "@berth/proto";
+import type { Cli } from "../../cli.js";
+import type { Diagnostic } from "../../compose/diagnostics.js";
+import { formatDiagnostic, formatDiagnostics, PLAIN_STYLE } from "../../compose/format-diagnostics.js";
+import { type InputFile, loadStack } from "../../compose/load-stack.js";
+import { counted } from "../../output/human.js";
+import { styled } from "../../output/style.js";
+import { MAX_INPUT_BYTES, readBounded } from "../../read-bounded.js";
+
+/** More messages than this of one kind nobody reads at once. */
+const MAX_SHOWN = 100;
+const STDIN = "-";
+const DEFAULT_ENV_FILE = ".env";
+
+export interface StackFiles {
+  readonly composeFile: readonly string[];
+  readonly envFile?: readonly string[];
+  /** Say nothing of warnings. */
+  readonly quiet?: boolean;
+}
+
+/**
+ * The specs that the Compose files of a command line say, after the warnings about them are printed.
+ * @throws BerthError BERTH_COMPOSE_INVALID when there are errors, which are printed before.
+ */
+export async function readSpecs(
+  cli: Cli,
+  options: StackFiles,
+  stack: string,
+): Promise<readonly ServiceSpec[]> {
+  const problem = stackNameProblem(stack);
+  if (problem !== undefined) throw new BerthError({ code: "BERTH_INPUT_INVALID", message: problem });
+  const files = await Promise.all(options.composeFile.map((name) => readInput(cli, name)));
+  const { specs, diagnostics } = loadStack({
+    stack,
+    files,
+    envFiles: await readEnvFiles(cli, options, files),
+    environment: cli.env,
+    homeDirectory: cli.homeDirectory,
+    readFile: readIfPresent,
+  });
+  const errors = diagnostics.filter(({ severity }) => severity === "error");
+  const warnings = diagnostics.filter(({ severity }) => severity === "warning");
+  if (!options.quiet) printDiagnostics(cli, warnings);
+  if (errors.length === 0) return specs;
+  printDiagnostics(cli, errors);
+  throw new BerthError({
+    code: "BERTH_COMPOSE_INVALID",
+    message: `${counted(errors.length, "error")} in ${options.composeFile.join(", ")}: nothing was deployed`,
+    details: Object.fromEntries(
+      errors.slice(0, MAX_SHOWN).map((error, index) => [String(index + 1), formatDiagnostic(error)]),
+    ),
+  });
+}
+
+async function readInput(cli: Cli, name: string): Promise<InputFile> {
+  if (name === STDIN)
+    return { name: "<stdin>", path: join(cli.cwd, "compose.yaml"), bytes: await cli.readStdin() };
+  const path = resolve(cli.cwd, name);
+  try {
+    return { name, path, bytes: await readBounded(createReadStream(path)) };
+  } catch (cause) {
+    throw unreadable(name, cause);
+  }
+}
+
+/** Those that were named, or the `.env` beside the first file. */
+async function readEnvFiles(
+  cli: Cli,
+  { envFile }: StackFiles,
+  files: readonly InputFile[],
+): Promise<readonly InputFile[]> {
+  if (envFile !== undefined) return Promise.all(envFile.map((name) => readInput(cli, name)));
+  const path = resolve(files[0]?.path ?? cli.cwd, "..", DEFAULT_ENV_FILE);
+  const bytes = readIfPresent(path);
+  return bytes === undefined ? [] : [{ name: DEFAULT_ENV_FILE, path, bytes }];
+}
+
+function readIfPresent(path: string): Uint8Array | undefined {
+  try {
+    const { size } = statSync(path);
+    if (size > MAX_INPUT_BYTES) throw new Error(`it has ${size} bytes, at most ${MAX_INPUT_BYTES} are read`);
+    return readFileSync(path);
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
+    throw unreadable(path, cause);
+  }
+}
+
+function unreadable(name: string, cause: unknown): BerthError {
+  const isMissing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+  const reason = isMissing ? "there is no such file" : cause instanceof Error ? cause.message : String(cause);
+  return new BerthError({ code: "BERTH_INPUT_INVALID", message: `cannot read ${name}: ${reason}`, cause });
+}
+
+function printDiagnostics(cli: Cli, diagnostics: readonly Diagnostic[]): void {
+  const colours = { place: "bold", error: "red", warning: "yellow", excerpt: "dim" } as const;
+  const style = cli.stderr.isTty
+    ? {
+        excerpt: true,
+        paint: (part: keyof typeof colours, text: string) => styled(cli, cli.stderr, colours[part], text),
+      }
+    : PLAIN_STYLE;
+  const messages = formatDiagnostics(diagnostics, style);
+  for (const message of messages.slice(0, MAX_SHOWN)) cli.stderr.write(`${message}\n`);
+  const hidden = messages.length - MAX_SHOWN;
+  if (hidden > 0) cli.stderr.write(`… and ${hidden} more\n`);
+}
