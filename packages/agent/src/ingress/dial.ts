@@ -1,12 +1,13 @@
 import type { Balancer, Upstream } from "./balancer.js";
 import type { ByteStream, Transport } from "./byte-stream.js";
 import type { Deadline, Deadlines } from "./deadlines.js";
-import { isLocalFailure } from "./local-failure.js";
 
-/** An endpoint in the same network answers in a few milliseconds; one that has not after this is tried no longer. */
+/** An endpoint in the same network answers in a few milliseconds; after this the next one is tried beside it. */
 const ATTEMPT_MS = 200;
 /** A client waits this long at most before it is told that nobody answers. */
 const BUDGET_MS = 3_000;
+/** Our own shortage of files, ports or memory says nothing about the endpoint. */
+const LOCAL_FAILURES = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL"]);
 
 export interface DialOptions {
   readonly transport: Transport;
@@ -18,15 +19,22 @@ export interface DialOptions {
   onDone(result: { readonly upstream: Upstream; readonly stream: ByteStream } | undefined): void;
 }
 
+interface Attempt {
+  readonly upstream: Upstream;
+  stream: ByteStream | undefined;
+}
+
 /**
- * Connects to the endpoint whose turn it is, to the next one when that fails, and so on through all distinct
- * endpoints within 3 s. The last one left gets all the remaining time: slow is better than refused.
+ * Connects to the endpoint whose turn it is, to the next one when that fails or is slow, and so on through all distinct
+ * endpoints within 3 s. A slow attempt is not given up: the first to connect wins. On a busy machine every endpoint may
+ * need longer than 200 ms, and then slow is better than refused.
  */
 export class Dial implements Deadline {
   readonly #options: DialOptions;
   readonly #tried: Upstream[] = [];
   readonly #endMs: number;
-  #stream: ByteStream | undefined;
+  /** Under way, the newest last. */
+  #attempts: Attempt[] = [];
   isWaiting = true;
   deadlineMs = 0;
 
@@ -40,12 +48,16 @@ export class Dial implements Deadline {
   cancel(): void {
     if (!this.isWaiting) return;
     this.isWaiting = false;
-    this.#stream?.close();
+    for (const { stream } of this.#attempts) stream?.close();
   }
 
-  /** The attempt took too long. */
+  /** The newest attempt is slow, or the time is up. */
   expire(): void {
-    this.#settle("ETIMEDOUT");
+    const nowMs = this.#options.now();
+    const newest = this.#attempts.at(-1);
+    if (newest !== undefined) this.#options.balancer.failed(newest.upstream, nowMs);
+    if (nowMs >= this.#endMs) this.#giveUp();
+    else this.#next();
   }
 
   #next(): void {
@@ -53,33 +65,39 @@ export class Dial implements Deadline {
     const nowMs = this.#options.now();
     const upstream = nowMs < this.#endMs ? balancer.pick(nowMs, this.#tried) : undefined;
     if (upstream === undefined) {
-      this.isWaiting = false;
-      this.#options.onDone(undefined);
+      if (this.#attempts.length === 0) this.#giveUp();
+      this.deadlineMs = this.#endMs;
       return;
     }
     if (this.#tried.length > 0) this.#options.onRetry();
     this.#tried.push(upstream);
-    const isLast = this.#tried.length >= balancer.size;
-    this.deadlineMs = isLast ? this.#endMs : Math.min(this.#endMs, nowMs + ATTEMPT_MS);
+    this.deadlineMs = Math.min(this.#endMs, nowMs + ATTEMPT_MS);
+    const attempt: Attempt = { upstream, stream: undefined };
+    this.#attempts.push(attempt);
     const { address, port } = upstream.endpoint;
-    this.#stream = transport.connect({ address, port, onConnect: (code) => this.#settle(code) });
+    attempt.stream = transport.connect({ address, port, onConnect: (code) => this.#settle(attempt, code) });
   }
 
-  #settle(code: string | undefined): void {
+  #settle(attempt: Attempt, code: string | undefined): void {
     const { balancer } = this.#options;
-    const stream = this.#stream;
-    const upstream = this.#tried.at(-1);
-    if (!this.isWaiting || stream === undefined || upstream === undefined) return;
+    const { upstream, stream } = attempt;
+    if (!this.isWaiting || stream === undefined) return;
+    const wasNewest = this.#attempts.at(-1) === attempt;
+    this.#attempts = this.#attempts.filter((other) => other !== attempt);
     if (code === undefined && upstream.state === "serving") {
-      this.isWaiting = false;
+      this.cancel();
       balancer.recovered(upstream);
       upstream.total += 1;
       this.#options.onDone({ upstream, stream });
       return;
     }
     stream.close();
-    this.#stream = undefined;
-    if (code !== undefined && !isLocalFailure(code)) balancer.failed(upstream, this.#options.now());
-    this.#next();
+    if (code !== undefined && !LOCAL_FAILURES.has(code)) balancer.failed(upstream, this.#options.now());
+    if (wasNewest) this.#next();
+  }
+
+  #giveUp(): void {
+    this.cancel();
+    this.#options.onDone(undefined);
   }
 }
