@@ -49,7 +49,7 @@ function describe(error: ServiceError, address: string): { code: ErrorCode; mess
     case status.UNAVAILABLE:
       return {
         code: "BERTH_SERVER_UNREACHABLE",
-        message: `cannot reach the berth server at ${address} (${error.details}). Is it running, and is the address right?`,
+        message: `cannot reach the berth server at ${address} (${reasonIn(error.details)}). Is it running, and is the address right?`,
       };
     case status.DEADLINE_EXCEEDED:
       return { code: "BERTH_DEADLINE", message: `the berth server at ${address} did not answer in time` };
@@ -63,6 +63,11 @@ function describe(error: ServiceError, address: string): { code: ErrorCode; mess
     default:
       return { code: "BERTH_INTERNAL", message: `the call to ${address} failed: ${error.details}` };
   }
+}
+
+/** The system's own words in grpc-js's long sentence about a connection that could not be made. */
+function reasonIn(details: string): string {
+  return /Last error: (?:Error: )?(.*?)\.? Resolution note:/.exec(details)?.[1] ?? details;
 }
 
 function unexpected(error: unknown): BerthError {
