@@ -181,13 +181,19 @@ describe("an agent on a real Docker daemon", () => {
   test("reports how a container ended: by itself, badly, for lack of memory", async () => {
     const ends = specOf({ serviceId: "ends", command: ["true"] });
     const fails = specOf({ serviceId: "fails", command: ["sh", "-c", "exit 3"] });
-    const [good, bad] = [taskOf(ends), taskOf(fails)];
-    leader.complete([ends, fails], [good, bad]);
+    const greedy = specOf({
+      serviceId: "greedy",
+      command: ["sh", "-c", "x=a; while :; do x=$x$x; done"],
+      task: { limits: { nanoCpus: 0, memoryBytes: 8 * MIB, pids: 0 } },
+    });
+    const [good, bad, big] = [taskOf(ends), taskOf(fails), taskOf(greedy)];
+    leader.complete([ends, fails, greedy], [good, bad, big]);
     expect(await reaches(good.id, TaskState.COMPLETE)).toMatchObject({ exitCode: 0 });
     expect(await reaches(bad.id, TaskState.FAILED)).toMatchObject({
       exitCode: 3,
       message: "ended with exit code 3",
     });
+    expect((await reaches(big.id, TaskState.FAILED)).message).toMatch(/more memory than its limit/);
   });
 
   test("stays STARTING until the healthcheck passes, and says when it fails", async () => {
