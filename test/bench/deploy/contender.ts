@@ -1,5 +1,6 @@
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
-import type { DockerApi } from "../docker-api.js";
+import type { Arena } from "../arena.js";
+import { cpuByProgram, cpuSince } from "../process-usage.js";
 import { untilQuiet } from "../quiet.js";
 import { untilGone, watchRunning } from "../running-watch.js";
 
@@ -31,27 +32,36 @@ export interface DeployTime {
   readonly confirmedS: number;
 }
 
+export interface DeployResult extends DeployTime {
+  /** Processor seconds of each kind of program, the containers' own apart. */
+  readonly cpuSeconds: ReadonlyMap<string, number>;
+}
+
 export interface MeasureOptions {
-  readonly apis: readonly DockerApi[];
   readonly count: number;
-  readonly signal: AbortSignal;
   /** Called when all run, before they are removed again. */
-  readonly whileRunning?: () => Promise<void> | void;
+  readonly whileRunning?: () => Promise<void>;
 }
 
 /** Lets a contender start `count` containers on a quiet machine, and has them removed again. */
-export async function measureDeploy(contender: Contender, options: MeasureOptions): Promise<DeployTime> {
-  const { apis, signal } = options;
+export async function measureDeploy(
+  arena: Arena,
+  contender: Contender,
+  options: MeasureOptions,
+): Promise<DeployResult> {
+  const { lab, apis, signal } = arena;
   await untilQuiet(signal);
-  const time = await timeStart(contender, options);
+  const before = cpuByProgram(lab);
+  const time = await timeStart(arena, contender, options.count);
+  const cpuSeconds = cpuSince(before, cpuByProgram(lab));
   await options.whileRunning?.();
   await contender.remove();
   await untilGone(apis, contender.label, { timeoutMs: GONE_TIMEOUT_MS, signal });
-  return time;
+  return { ...time, cpuSeconds };
 }
 
-async function timeStart(contender: Contender, options: MeasureOptions): Promise<DeployTime> {
-  const { apis, count, signal } = options;
+async function timeStart(arena: Arena, contender: Contender, count: number): Promise<DeployTime> {
+  const { apis, signal } = arena;
   const watch = await watchRunning(apis, contender.label);
   try {
     const orderedAtMs = Date.now();
@@ -59,7 +69,7 @@ async function timeStart(contender: Contender, options: MeasureOptions): Promise
     await contender.start(count);
     const acceptedAtMs = Date.now();
     const lastStartMs = await watch.reach(count, { timeoutMs: RUNNING_TIMEOUT_MS, signal });
-    const confirmedAtMs = await confirmedAt(contender, options, acceptedAtMs);
+    const confirmedAtMs = await confirmedAt(contender, { count, signal, acceptedAtMs });
     return {
       acceptedS: since(acceptedAtMs),
       firstStartS: since(watch.startsMs()[0] ?? lastStartMs),
@@ -74,8 +84,11 @@ async function timeStart(contender: Contender, options: MeasureOptions): Promise
 /** Asks only once Docker runs everything: being asked must not slow anybody down. */
 async function confirmedAt(
   { name, runningByItsWord }: Contender,
-  { count, signal }: MeasureOptions,
-  acceptedAtMs: number,
+  {
+    count,
+    signal,
+    acceptedAtMs,
+  }: { readonly count: number; readonly signal: AbortSignal; readonly acceptedAtMs: number },
 ): Promise<number> {
   if (runningByItsWord === undefined) return acceptedAtMs;
   await waitUntil(async () => (await runningByItsWord()) >= count, {

@@ -4,23 +4,23 @@
 import { type Arena, withArena } from "../arena.js";
 import { filters } from "../docker-api.js";
 import { bodyLike, type ContainerBody } from "../peer/floor.js";
-import { cpuByProgram, describeCpu } from "../process-usage.js";
 import { type Figure, figureOf, median } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
-import { type Contender, type DeployTime, measureDeploy } from "./contender.js";
+import { type Contender, type DeployResult, type DeployTime, measureDeploy } from "./contender.js";
 import { berthContender, floorContender, swarmContender } from "./contenders.js";
 
 const REPLICAS = 60;
 /** Enough for every host to have started a few: caches, compiled code and connections are warm afterwards. */
 const WARM_UP_REPLICAS = 12;
-const FLOOR_CONCURRENCIES = [1, 2, 4, 8];
+/** The last: all of them at once, as Swarm does it. */
+const FLOOR_CONCURRENCIES = [1, 2, 4, 8, 20];
 /** Swarm at its fastest: one manager needs no one's agreement. berth has one server here, too. */
 const SWARM_MANAGERS = 1;
 const RATIO_TO_FLOOR_GOAL = 1.1;
 
 type Who = "floor" | "berth" | "swarm";
 type Contenders = Readonly<Record<Who, Contender>>;
-type Round = Readonly<Record<Who, DeployTime>>;
+type Round = Readonly<Record<Who, DeployResult>>;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
   return withArena({ tag: "d", swarmManagers: SWARM_MANAGERS }, context, async (arena) => {
@@ -38,16 +38,15 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
 
 /** Warms everybody up. The floor then starts what berth starts, at the pace that suits this machine best. */
 async function prepare(arena: Arena): Promise<Contenders> {
-  const { apis, signal, progress } = arena;
   const berth = berthContender(arena);
   const swarm = swarmContender(arena);
   const body: ContainerBody[] = [];
   const copyOne = async (): Promise<void> => {
     body.push(await bodyOfFirst(arena, berth.label));
   };
-  progress("warming up");
-  await measureDeploy(berth, { apis, count: WARM_UP_REPLICAS, signal, whileRunning: copyOne });
-  await measureDeploy(swarm, { apis, count: WARM_UP_REPLICAS, signal });
+  arena.progress("warming up");
+  await measureDeploy(arena, berth, { count: WARM_UP_REPLICAS, whileRunning: copyOne });
+  await measureDeploy(arena, swarm, { count: WARM_UP_REPLICAS });
   return { floor: await bestFloor(arena, body[0] ?? {}), berth, swarm };
 }
 
@@ -63,33 +62,25 @@ async function bodyOfFirst({ apis, signal }: Arena, label: string): Promise<Cont
 }
 
 async function bestFloor(arena: Arena, body: ContainerBody): Promise<Contender> {
-  const { apis, signal, progress } = arena;
   const tried: { contender: Contender; seconds: number }[] = [];
   for (const concurrency of FLOOR_CONCURRENCIES) {
     const contender = floorContender(arena, body, concurrency);
-    const { confirmedS: seconds } = await measureDeploy(contender, { apis, count: REPLICAS, signal });
-    progress(`floor with ${concurrency} at once on each host: ${seconds.toFixed(2)} s`);
+    const { confirmedS: seconds } = await measureDeploy(arena, contender, { count: REPLICAS });
+    arena.progress(`floor with ${concurrency} at once on each host: ${seconds.toFixed(2)} s`);
     tried.push({ contender, seconds });
   }
   return tried.reduce((best, next) => (next.seconds < best.seconds ? next : best)).contender;
 }
 
-async function measureOne(arena: Arena, contender: Contender, run: number): Promise<DeployTime> {
-  const { lab, apis, signal, progress } = arena;
-  const before = cpuByProgram(lab);
-  let used = "";
-  const time = await measureDeploy(contender, {
-    apis,
-    count: REPLICAS,
-    signal,
-    whileRunning: () => {
-      used = describeCpu(before, cpuByProgram(lab));
-    },
-  });
-  const { acceptedS, firstStartS, lastStartS, confirmedS } = time;
+async function measureOne(arena: Arena, contender: Contender, run: number): Promise<DeployResult> {
+  const result = await measureDeploy(arena, contender, { count: REPLICAS });
+  const { acceptedS, firstStartS, lastStartS, confirmedS, cpuSeconds } = result;
   const steps = `taken ${acceptedS.toFixed(2)}, starts ${firstStartS.toFixed(2)} to ${lastStartS.toFixed(2)}`;
-  progress(`run ${run} ${contender.name.padEnd(5)} ${confirmedS.toFixed(2)} s (${steps}; cpu s: ${used})`);
-  return time;
+  const cpu = [...cpuSeconds].map(([program, seconds]) => `${program} ${seconds.toFixed(2)}`).join(", ");
+  arena.progress(
+    `run ${run} ${contender.name.padEnd(5)} ${confirmedS.toFixed(2)} s (${steps}; cpu s: ${cpu})`,
+  );
+  return result;
 }
 
 function figuresOf(rounds: readonly Round[]): Figure[] {
@@ -104,6 +95,8 @@ function figuresOf(rounds: readonly Round[]): Figure[] {
       peer: { floor: median(runsOf("floor", what)), swarm: median(runsOf("swarm", what)) },
       runs: runsOf("berth", what),
     });
+  const cpuOf = (who: Who): number[] =>
+    rounds.map((round) => [...round[who].cpuSeconds.values()].reduce((sum, seconds) => sum + seconds, 0));
   return [
     figureOf({
       name: "deploy.ratio_to_floor",
@@ -115,6 +108,12 @@ function figuresOf(rounds: readonly Round[]): Figure[] {
     figureOf({ name: "deploy.ratio_to_swarm", unit: "x", runs: ratio("berth", "swarm") }),
     seconds("deploy.all_running_s", "confirmedS"),
     seconds("deploy.last_start_s", "lastStartS"),
+    figureOf({
+      name: "deploy.cpu_s",
+      unit: "s",
+      peer: { floor: median(cpuOf("floor")), swarm: median(cpuOf("swarm")) },
+      runs: cpuOf("berth"),
+    }),
   ];
 }
 
