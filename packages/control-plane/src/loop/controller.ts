@@ -36,6 +36,12 @@ export interface ControllerOptions {
   readonly observer: ControllerObserver;
 }
 
+/** A plan and the name that people know its service by, which may be gone once the plan is written. */
+interface Decided {
+  readonly plan: Plan;
+  readonly name: string;
+}
+
 /** Brings every service to what it should be: a changed key → a plan from the core → written → looked at again. */
 export class Controller {
   readonly #options: ControllerOptions;
@@ -96,8 +102,8 @@ export class Controller {
     for (let id = await this.#queue.take(signal); id !== undefined; id = await this.#queue.take(signal)) {
       const serviceId = id;
       try {
-        const plan = await this.#options.writer.submit((state) => this.#decide(serviceId, state), signal);
-        this.#finish(serviceId, plan);
+        const decided = await this.#options.writer.submit((state) => this.#decide(serviceId, state), signal);
+        this.#finish(serviceId, decided);
       } catch (error) {
         if (!signal.aborted) this.#retry(serviceId, error);
       } finally {
@@ -106,7 +112,7 @@ export class Controller {
     }
   }
 
-  #decide(serviceId: string, state: ClusterState): Decision<Plan> {
+  #decide(serviceId: string, state: ClusterState): Decision<Decided> {
     const { runtime, observer } = this.#options;
     const service = state.services.get(serviceId);
     const spec = state.services.specOf(serviceId, service?.version ?? 0) ?? service?.spec;
@@ -114,7 +120,10 @@ export class Controller {
     if (service === undefined || spec === undefined) {
       // A record that is there and cannot be read is no reason to end what it describes.
       const isGone = state.revisions.get(serviceKey(serviceId)) === undefined;
-      return { changes: isGone ? orphanChanges(tasks, state) : [], result: NOTHING_TO_DO };
+      return {
+        changes: isGone ? orphanChanges(tasks, state) : [],
+        result: { plan: NOTHING_TO_DO, name: serviceId },
+      };
     }
     const startedMs = runtime.clock.nowMs();
     const now = runtime.now();
@@ -122,21 +131,20 @@ export class Controller {
     const plan = reconcile(view, state.nodes, { now, newId: () => runtime.newId() });
     const changes = planChanges(plan, state, now);
     observer.onReconciled(runtime.clock.nowMs() - startedMs);
-    return { changes, result: plan };
+    return { changes, result: { plan, name: spec.name } };
   }
 
-  #finish(serviceId: string, plan: Plan): void {
+  #finish(serviceId: string, { plan, name }: Decided): void {
     const { runtime } = this.#options;
     this.#failures.delete(serviceId);
-    this.#log(serviceId, plan);
+    this.#log(name, plan);
     if (plan.requeueAtMs !== undefined) {
       this.#queue.addAfter(serviceId, plan.requeueAtMs - runtime.now());
     }
   }
 
-  #log(serviceId: string, { actions }: Plan): void {
-    const { logger, state } = this.#options;
-    const service = state.services.get(serviceId)?.spec?.name ?? serviceId;
+  #log(service: string, { actions }: Plan): void {
+    const { logger } = this.#options;
     if (actions.length <= MAX_LOGGED_ACTIONS) {
       for (const action of actions) logger.info({ service }, describe(action));
       return;

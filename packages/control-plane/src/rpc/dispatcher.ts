@@ -4,6 +4,7 @@ import {
   type CallContext,
   type Hello,
   NodeDescription,
+  NodeState,
   type SessionRequest,
   type SessionResponse,
 } from "@berth/proto";
@@ -90,12 +91,12 @@ export class Dispatcher {
   ): Promise<void> {
     const { writer, runtime, logger, onBeat } = this.#options;
     const agent = { nodeId, description: description ?? NodeDescription.fromPartial({}) };
-    const isNews = await writer.submit((state) => {
+    const wasReady = await writer.submit((state) => {
       const changes = registrationOf(agent, state, runtime.now());
-      return { changes, result: changes.length > 0 };
+      return { changes, result: state.nodes.get(nodeId)?.state === NodeState.READY };
     }, signal);
     onBeat(nodeId);
-    if (isNews) logger.info({ nodeId, hostname: agent.description.hostname }, "node is ready");
+    if (!wasReady) logger.info({ nodeId, hostname: agent.description.hostname }, "node is ready");
   }
 
   #open(hello: Hello, peer: string): Session {

@@ -14,7 +14,7 @@ import type { Session } from "./session.js";
 /** Messages of one task's log that wait for a slow reader; after that its agent waits. */
 const CAPACITY = 16;
 
-/** An agent answers a request for logs at once, even when there is nothing to tell. */
+/** An agent answers a request for a log at once. A log that is followed may have nothing to say for as long as it likes. */
 const ANSWER_TIMEOUT_MS = 5_000;
 
 /** One task's log, in order, in the pieces in which its agent sent it. */
@@ -52,10 +52,13 @@ export class LogRelay {
       return log;
     }
     const requestId = this.#runtime.newId();
-    const cancelTimeout = this.#runtime.clock.after(ANSWER_TIMEOUT_MS, () =>
-      log.end(unavailable("its node does not answer")),
-    );
-    this.#pending.set(requestId, { log, answered: cancelTimeout });
+    const { clock } = this.#runtime;
+    const noAnswer = (): void => {
+      if (wanted.follow && !session.isEnded) cancelTimeout = clock.after(ANSWER_TIMEOUT_MS, noAnswer);
+      else log.end(unavailable("its node does not answer"));
+    };
+    let cancelTimeout = clock.after(ANSWER_TIMEOUT_MS, noAnswer);
+    this.#pending.set(requestId, { log, answered: () => cancelTimeout() });
     session.order({ $case: "startLogs", value: { requestId, ...wanted } });
     onAbort(signal, () => {
       cancelTimeout();
