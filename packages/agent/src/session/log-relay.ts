@@ -15,7 +15,7 @@ import { inBatches } from "./in-batches.js";
 const MAX_STREAMS = 64;
 
 export interface LogRelayOptions {
-  readonly engine: Engine;
+  readonly engine: Pick<Engine, "logs">;
   readonly log: Logger;
   readonly containerOf: (taskId: string) => ObservedContainer | undefined;
 }
@@ -60,6 +60,8 @@ export class LogRelay {
   async *#messages(request: StartLogs, signal: AbortSignal): AsyncGenerator<PushLogsRequest> {
     const { requestId, taskId, follow, tail, sinceMs } = request;
     const { engine, containerOf } = this.#options;
+    // An empty log has no chunks to say that this node answers.
+    yield { requestId, chunks: [], error: "" };
     const container = containerOf(taskId);
     if (container === undefined) {
       yield* failure(requestId, `task ${taskId} has no container on this node`);
