@@ -1,6 +1,6 @@
 import type { LabHost } from "../lab/docker-host.js";
-import type { Lab } from "../lab/lab.js";
 import { type Cluster, isReady, until } from "./cluster.js";
+import { printMoment } from "./report.js";
 import type { Screen } from "./screen.js";
 import { summarise } from "./summary.js";
 import type { Outcome, Traffic } from "./traffic.js";
@@ -13,10 +13,11 @@ const COOL_DOWN_MS = 3_000;
 const GIVE_UP_MS = 60_000;
 const LIVE_EVERY_MS = 200;
 
-export interface Event {
-  readonly atMs: number;
-  readonly what: string;
-}
+/** What the time line tells, in this order. */
+export type Moment =
+  | { readonly kind: "cut"; readonly host: string; readonly replicas: number }
+  | { readonly kind: "detected"; readonly host: string }
+  | { readonly kind: "replaced" };
 
 /** All times by `performance.now()`. */
 export interface Failover {
@@ -24,14 +25,11 @@ export interface Failover {
   readonly cutAtMs: number;
   readonly endedAtMs: number;
   /** Undefined: it did not happen before the demonstration gave up. */
-  readonly detectedAtMs: number | undefined;
   readonly replacedAtMs: number | undefined;
-  readonly lostReplicas: number;
   readonly outcomes: readonly Outcome[];
 }
 
 export interface FailoverOptions {
-  readonly lab: Lab;
   readonly cluster: Cluster;
   readonly traffic: Traffic;
   readonly screen: Screen;
@@ -54,29 +52,41 @@ export async function cutPower(options: FailoverOptions): Promise<Failover> {
     await pause(WARM_UP_MS, signal);
     const cutAtMs = performance.now();
     await victim.kill();
-    const detected = until(async () => !isReady(await cluster.node(victim.name)), GIVE_UP_MS, signal);
-    const replaced = until(
-      () => runsElsewhere(cluster, service, before.length, victimId),
-      GIVE_UP_MS,
-      signal,
+    printMoment(screen, { kind: "cut", host: victim.name, replicas: lostReplicas }, 0);
+    const tell = async (moment: Moment, question: () => Promise<boolean>): Promise<number | undefined> => {
+      const atMs = await until(question, GIVE_UP_MS, signal);
+      printMoment(screen, moment, atMs === undefined ? undefined : atMs - cutAtMs);
+      return atMs;
+    };
+    await tell(
+      { kind: "detected", host: victim.name },
+      async () => !isReady(await cluster.node(victim.name)),
     );
-    const [detectedAtMs, replacedAtMs] = await Promise.all([detected, replaced]);
+    const replacedAtMs = await tell({ kind: "replaced" }, () =>
+      runsElsewhere(cluster, service, before.length, victimId),
+    );
     await pause(COOL_DOWN_MS, signal);
     await traffic.stop();
     const endedAtMs = performance.now();
-    return {
-      startedAtMs,
-      cutAtMs,
-      endedAtMs,
-      detectedAtMs,
-      replacedAtMs,
-      lostReplicas,
-      outcomes: traffic.outcomes,
-    };
+    return { startedAtMs, cutAtMs, replacedAtMs, endedAtMs, outcomes: traffic.outcomes };
   } finally {
     clearInterval(ticker);
     await traffic.stop();
   }
+}
+
+/** The host that runs most replicas, the last one of several: its loss shows most. */
+export async function busiestHost(
+  cluster: Cluster,
+  hosts: readonly LabHost[],
+  service: string,
+): Promise<LabHost | undefined> {
+  const [nodes, tasks] = await Promise.all([cluster.nodes(), cluster.runningTasks(service)]);
+  const replicasOn = ({ name }: LabHost): number => {
+    const id = nodes.find(({ description }) => description?.hostname === name)?.id;
+    return tasks.filter(({ nodeId }) => nodeId === id).length;
+  };
+  return hosts.toSorted((a, b) => replicasOn(a) - replicasOn(b)).at(-1);
 }
 
 async function runsElsewhere(

@@ -2,10 +2,12 @@
 import { parseArgs } from "node:util";
 import { createLab, type Lab, openLab } from "../lab/lab.js";
 import { LabError } from "../lab/lab-error.js";
-import { berth } from "./berth.js";
+import { DEFAULT_LAB } from "../lab/subnet.js";
+import { tearDown } from "../lab/teardown.js";
 import { Cluster, isReady, until } from "./cluster.js";
-import { cutPower } from "./failover.js";
-import { printFailover } from "./report.js";
+import { busiestHost, cutPower } from "./failover.js";
+import { drawHostMap } from "./host-map.js";
+import { printRequests } from "./report.js";
 import { Screen } from "./screen.js";
 import { deployShop, SHOP } from "./shop.js";
 import { Traffic } from "./traffic.js";
@@ -37,15 +39,15 @@ async function main(screen: Screen, signal: AbortSignal): Promise<number> {
   try {
     await waitForNodes(screen, lab, cluster, signal);
     await deployShop(screen, lab, signal);
-    return await showFailover(screen, lab, cluster, signal);
+    const before = await drawHostMap(screen, cluster, { stack: SHOP.stack });
+    return await showFailover({ screen, lab, cluster, signal, before });
   } finally {
     cluster.close();
   }
 }
 
 async function removeLab(screen: Screen): Promise<number> {
-  const lab = await openLab();
-  await lab.down();
+  await tearDown(DEFAULT_LAB);
   screen.line("The lab is gone.");
   return 0;
 }
@@ -74,29 +76,38 @@ async function waitForNodes(screen: Screen, lab: Lab, cluster: Cluster, signal: 
       throw new LabError("LAB_NOT_READY", `node ${host.name} did not become ready; see ${host.logs.agent}`);
     }
   }
-  await berth(screen, lab, ["node", "ls"]);
 }
 
-async function showFailover(
-  screen: Screen,
-  lab: Lab,
-  cluster: Cluster,
-  signal: AbortSignal,
-): Promise<number> {
-  const [target, , victim] = lab.hosts;
+interface Show {
+  readonly screen: Screen;
+  readonly lab: Lab;
+  readonly cluster: Cluster;
+  readonly signal: AbortSignal;
+  /** Ids of the tasks that run before the power cut. */
+  readonly before: ReadonlySet<string>;
+}
+
+async function showFailover({ screen, lab, cluster, signal, before }: Show): Promise<number> {
+  const victim = await busiestHost(cluster, lab.hosts, SHOP.service);
+  const target = lab.hosts.find((host) => host !== victim);
   if (target === undefined || victim === undefined)
-    throw new LabError("LAB_NOT_READY", `the demo needs ${HOSTS} hosts`);
+    throw new LabError("LAB_NOT_READY", "the demo needs two hosts: one to lose and one to ask");
   const url = `http://${target.address}:${SHOP.port}/`;
   screen.heading(`3  ${REQUESTS_PER_SECOND} requests a second to ${url}, then a power cut`);
   const traffic = new Traffic({ url, perSecond: REQUESTS_PER_SECOND, replicaOf: SHOP.replicaOf });
-  const failover = await cutPower({ lab, cluster, traffic, screen, service: SHOP.service, victim, signal });
-  printFailover(screen, failover, victim.name);
+  const failover = await cutPower({ cluster, traffic, screen, service: SHOP.service, victim, signal });
+  screen.line();
+  await drawHostMap(screen, cluster, { stack: SHOP.stack, known: before });
+
+  screen.line();
+  printRequests(screen, failover);
 
   screen.heading(`4  ${victim.name} comes back`);
   screen.live(`starting ${victim.name} …`);
   await victim.start(signal);
   await until(async () => isReady(await cluster.node(victim.name)), NODE_READY_TIMEOUT_MS, signal);
-  await berth(screen, lab, ["node", "ls"]);
+  await drawHostMap(screen, cluster, { stack: SHOP.stack, known: before });
+  screen.line(screen.paint("dim", "  Nothing that runs well is moved; new replicas will go there first."));
   printNext(screen, lab, url, victim.name);
   return failover.replacedAtMs === undefined ? 1 : 0;
 }
@@ -107,6 +118,7 @@ function printNext(screen: Screen, lab: Lab, url: string, victim: string): void 
     [`export BERTH_SERVER=${lab.serverAddress}`, "for the commands below"],
     [`curl ${url}`, "ask again and again: the replicas take turns"],
     ["npm run lab -- status", "hosts, addresses, the server's address"],
+    ["npx berth stack ps shop", "every task, also those that ended"],
     ["npm run lab -- kill h2", "another power cut"],
     [`npm run lab -- partition ${victim}`, "pull a cable; heal plugs it in"],
     ["npx berth service scale shop_web=12", "more replicas"],

@@ -1,35 +1,35 @@
-import type { Failover } from "./failover.js";
+import { assertNever } from "@berth/proto";
+import type { Failover, Moment } from "./failover.js";
 import { bar, type Screen, WIDTH } from "./screen.js";
 import { summarise, type TrafficSummary } from "./summary.js";
 
 const BAR_WIDTH = 36;
 
-/** The time line of a power cut, and what its users noticed. */
-export function printFailover(screen: Screen, failover: Failover, victim: string): void {
-  printTimeline(screen, failover, victim);
-  screen.line();
-  printRequests(screen, failover);
+/** One line of the time line, printed when it happens. `sinceCutMs` undefined: it did not happen in time. */
+export function printMoment(screen: Screen, moment: Moment, sinceCutMs: number | undefined): void {
+  const at = sinceCutMs === undefined ? "—" : `${(sinceCutMs / 1_000).toFixed(2)} s`;
+  screen.line(`${at.padStart(9)}  ${textOf(screen, moment, sinceCutMs !== undefined)}`);
 }
 
-function printTimeline(screen: Screen, failover: Failover, victim: string): void {
-  const { cutAtMs, detectedAtMs, replacedAtMs, lostReplicas } = failover;
-  const at = (ms: number): string => `${((ms - cutAtMs) / 1_000).toFixed(2).padStart(7)} s  `;
-  screen.line(
-    `${at(cutAtMs)}${screen.paint("red", "✂")} power of ${victim} cut; ${lostReplicas} replicas went with it`,
-  );
-  screen.line(
-    detectedAtMs === undefined
-      ? `      —    ${screen.paint("red", "the control plane did not notice")}`
-      : `${at(detectedAtMs)}${screen.paint("yellow", "●")} detected: node ${victim} is down`,
-  );
-  screen.line(
-    replacedAtMs === undefined
-      ? `      —    ${screen.paint("red", "its replicas were not replaced")}`
-      : `${at(replacedAtMs)}${screen.paint("green", "✓")} replaced: all replicas run again, on the hosts that are left`,
-  );
+function textOf(screen: Screen, moment: Moment, happened: boolean): string {
+  switch (moment.kind) {
+    case "cut":
+      return `${screen.paint("red", "✂")} power of ${moment.host} cut: ${moment.replicas} replicas go dark with it`;
+    case "detected":
+      return happened
+        ? `${screen.paint("yellow", "●")} detected: node ${moment.host} is down`
+        : screen.paint("red", "the control plane did not notice");
+    case "replaced":
+      return happened
+        ? `${screen.paint("green", "✓")} replaced: all replicas run again, on the hosts that are left`
+        : screen.paint("red", "its replicas were not replaced");
+    default:
+      return assertNever(moment);
+  }
 }
 
-function printRequests(
+/** What became of the requests, and who answered them. */
+export function printRequests(
   screen: Screen,
   { outcomes, startedAtMs, cutAtMs, endedAtMs, replacedAtMs }: Failover,
 ): void {
