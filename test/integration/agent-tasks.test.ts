@@ -1,8 +1,7 @@
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
-import { hostname, tmpdir } from "node:os";
-import { join } from "node:path";
+import { hostname } from "node:os";
 import {
   DesiredState,
   Health,
@@ -14,6 +13,7 @@ import {
   VolumeMount,
 } from "@berth/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { temporaryFolder } from "../harness/temporary-folder.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { DockerHost } from "./agent/docker-host.js";
 import { FakeLeader } from "./agent/fake-leader.js";
@@ -34,7 +34,7 @@ describe("an agent on a real Docker daemon", () => {
   afterAll(() => docker?.close());
 
   beforeEach(async () => {
-    dataDir = await mkdtemp(join(tmpdir(), "berth-agent-"));
+    dataDir = temporaryFolder();
     leader = await FakeLeader.start();
     agent = new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir });
     await until("the agent has joined", () => leader.isJoined);

@@ -1,11 +1,10 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
 import { type Ingress, openIngress } from "../../packages/agent/src/ingress/client.js";
 import type { IngressEndpoint, IngressListener } from "../../packages/agent/src/ingress/table.js";
+import { temporaryFolder } from "../harness/temporary-folder.js";
 
 export const ENTRY = fileURLToPath(new URL("../../packages/agent/dist/ingress/entry.js", import.meta.url));
 const CALL_DEADLINE_MS = 15_000;
@@ -28,8 +27,8 @@ export class Cleanup {
   }
 }
 
-export function temporaryFolder(cleanup: Cleanup): string {
-  const folder = mkdtempSync(join(tmpdir(), "berth-ingress-"));
+export function folderFor(cleanup: Cleanup): string {
+  const folder = temporaryFolder();
   cleanup.add(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
@@ -39,7 +38,7 @@ export async function startIngress(
   cleanup: Cleanup,
   args: readonly string[] = [],
 ): Promise<Ingress & { readonly dataDir: string }> {
-  const dataDir = temporaryFolder(cleanup);
+  const dataDir = folderFor(cleanup);
   const ingress = await openIngress({
     dataDir,
     logger: pino({ level: "silent" }),

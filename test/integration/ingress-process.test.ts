@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { pino } from "pino";
@@ -12,11 +12,11 @@ import {
   Cleanup,
   deadline,
   ENTRY,
+  folderFor,
   openClient,
   startBackend,
   startIngress,
   tcpListener,
-  temporaryFolder,
   unusedPort,
 } from "./ingress-harness.js";
 
@@ -36,7 +36,7 @@ function open(dataDir: string) {
 
 describe("the ingress process", () => {
   it("serves on when its agent is killed, and the next agent finds it with its connections", async () => {
-    const dataDir = temporaryFolder(cleanup);
+    const dataDir = folderFor(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
     const port = await unusedPort();
     const table = { version: 7, listeners: [tcpListener(port, [endpoint])] };
@@ -103,8 +103,41 @@ console.log("applied");`;
     await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
   });
 
+  it.each([
+    ["its data directory is deleted", () => {}],
+    ["another one has taken its data directory's place", (dataDir: string) => takePlace(dataDir)],
+  ])("retires when %s: its connections live on, and then it leaves", async (_what, after) => {
+    const ingress = await startIngress(cleanup);
+    const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
+    const port = await unusedPort();
+    await ingress.apply({ version: 1, listeners: [tcpListener(port, [endpoint])] }, deadline());
+    const { processId } = await ingress.stats(deadline());
+    ingress.close();
+    const client = openClient(cleanup, port);
+    client.socket.write("old ");
+    await vi.waitFor(() => expect(client.read()).toBe("old "));
+
+    rmSync(ingress.dataDir, { recursive: true });
+    await after(ingress.dataDir);
+    await vi.waitFor(async () => expect(await ask(port)).toBe("ECONNREFUSED"), { timeout: 15_000 });
+    client.socket.end("lives");
+    expect(await client.closed).toBe("closed");
+    expect(client.read()).toBe("old lives");
+    await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
+  });
+
+  /** A new ingress process at the same path, which must not be harmed by the old one's end. */
+  async function takePlace(dataDir: string): Promise<void> {
+    const successor = await open(dataDir);
+    const { processId } = await successor.stats(deadline());
+    cleanup.add(async () => {
+      expect((await successor.stats(deadline())).processId).toBe(processId);
+      await successor.stop(deadline());
+    });
+  }
+
   it("starts although a dead process left its socket file", async () => {
-    const dataDir = temporaryFolder(cleanup);
+    const dataDir = folderFor(cleanup);
     writeFileSync(join(dataDir, "ingress.sock"), "");
     const ingress = await open(dataDir);
     cleanup.add(() => ingress.stop(deadline()));
@@ -112,7 +145,7 @@ console.log("applied");`;
   });
 
   it("is one process, however many agents start it at once", async () => {
-    const dataDir = temporaryFolder(cleanup);
+    const dataDir = folderFor(cleanup);
     const agents = await Promise.all(Array.from({ length: 4 }, () => open(dataDir)));
     cleanup.add(() => agents[0]?.stop(deadline()));
     cleanup.add(() => agents.slice(1).map((agent) => agent.close()));

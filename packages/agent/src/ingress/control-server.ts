@@ -13,25 +13,27 @@ export interface ControlServerOptions {
   onStop(): void;
 }
 
+export interface ControlServer {
+  readonly server: Server;
+  /** Ends the connections, once what is being answered has been: whoever watches this process turns to its successor. */
+  dismissClients(): void;
+}
+
 /** Where the agent gives its orders. It may come and go: nothing here outlives a connection. */
-export function createControlServer(options: ControlServerOptions): Server {
+export function createControlServer(options: ControlServerOptions): ControlServer {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    serve(socket, {
-      ...options,
-      onRetire: () => {
-        options.onRetire();
-        // Whoever watches this process turns to its successor.
-        setImmediate(() => {
-          for (const each of sockets) each.end();
-        });
-      },
-    });
+    serve(socket, options);
   });
   server.maxConnections = MAX_CLIENTS;
-  return server;
+  const dismissClients = (): void => {
+    setImmediate(() => {
+      for (const each of sockets) each.end();
+    });
+  };
+  return { server, dismissClients };
 }
 
 function serve(socket: Socket, options: ControlServerOptions): void {
