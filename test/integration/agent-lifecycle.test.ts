@@ -1,8 +1,8 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { BerthError, DesiredState, TaskState, type TaskStatus } from "@berth/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { temporaryFolder } from "../harness/temporary-folder.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { DockerHost } from "./agent/docker-host.js";
 import { FakeLeader } from "./agent/fake-leader.js";
@@ -21,7 +21,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
   afterAll(() => docker?.close());
 
   beforeEach(async () => {
-    dataDir = await mkdtemp(join(tmpdir(), "berth-agent-"));
+    dataDir = temporaryFolder();
     leader = await FakeLeader.start();
     agent = startAgent();
     await until("the agent has joined", () => leader.isJoined);
@@ -80,6 +80,15 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     const before = await startTimes();
     expect(await agent.kill("SIGTERM")).toBe(0);
     expect(await startTimes()).toBe(before);
+  });
+
+  test("a second agent on the same data directory ends with code 1 and says why; the first is not disturbed", async () => {
+    expect(await startAgent().exited).toBe(1);
+    const log = await readFile(agent.logFile, "utf8");
+    expect(log).toMatch(/another agent runs on .*: stop it, or give this one a --data-dir of its own/);
+    const beats = leader.heartbeats;
+    await until("the first agent beats on", () => leader.heartbeats > beats + 2);
+    expect(leader.hellos).toBe(1);
   });
 
   test("killed again and again while it starts tasks: each ends up with exactly one container", async () => {

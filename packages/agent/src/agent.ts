@@ -1,10 +1,14 @@
+import { mkdir } from "node:fs/promises";
+import type { Server } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import type { AgentConfig } from "./config.js";
 import { DockerodeEngine } from "./engine/dockerode/dockerode-engine.js";
 import type { Engine } from "./engine/engine.js";
 import { openIngress } from "./ingress/client.js";
+import { lockDataDir } from "./lock-data-dir.js";
 import { Worker } from "./loop/worker.js";
 import { describeNode } from "./session/describe-node.js";
 import { IngressSync } from "./session/ingress-sync.js";
@@ -17,6 +21,7 @@ import { readState, StateFile } from "./session/state-file.js";
 
 /** Runs the agent until the signal fires. Containers and the ingress process outlive it. */
 export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<void> {
+  const lock = await claim(config.dataDir);
   const id = await nodeId(config.dataDir);
   const identity = { hostname: hostname(), address: config.advertiseAddress };
   const state = await readState(config.dataDir, log);
@@ -87,5 +92,18 @@ export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSi
   logs.stopAll();
   opened.close();
   await file.flush();
+  lock.close();
   log.info("agent stopped; containers and published ports stay as they are");
+}
+
+/** Two agents with one identity would take turns at stopping what the other one starts. */
+async function claim(dataDir: string): Promise<Server> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const lock = await lockDataDir(dataDir, "agent");
+  if (lock !== undefined) return lock.unref();
+  throw new BerthError({
+    code: "BERTH_CONFLICT",
+    message: `another agent runs on ${dataDir}: stop it, or give this one a --data-dir of its own`,
+    details: { dataDir },
+  });
 }

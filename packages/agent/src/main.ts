@@ -1,3 +1,4 @@
+import { isBerthError } from "@berth/proto";
 import { pino } from "pino";
 import { runAgent } from "./agent.js";
 import { parseConfig } from "./config.js";
@@ -21,7 +22,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     await runAgent(parsed.config, log, stopping.signal);
     return 0;
   } catch (error) {
-    log.fatal({ err: error }, "agent cannot go on");
+    if (isBerthError(error)) log.fatal({ code: error.code, cause: error.cause }, error.message);
+    else log.fatal({ err: error }, "agent cannot go on");
     return 1;
   } finally {
     process.off("SIGTERM", stop).off("SIGINT", stop);

@@ -6,7 +6,11 @@ import { fileURLToPath } from "node:url";
 import { pino } from "pino";
 
 const MAIN = new URL("../../../packages/agent/dist/main.js", import.meta.url).href;
-const RUN_MAIN = `import { main } from ${JSON.stringify(MAIN)}; process.exitCode = await main(process.argv.slice(1));`;
+/** Ends with its parent, also when that is killed: a test process that is gone cannot end it. */
+const RUN_MAIN = `import { main } from ${JSON.stringify(MAIN)};
+const parent = process.ppid;
+setInterval(() => { if (process.ppid !== parent) process.exit(1); }, 1000).unref();
+process.exitCode = await main(process.argv.slice(1));`;
 
 export interface AgentProcessOptions {
   readonly servers: readonly string[];
@@ -20,7 +24,8 @@ export class AgentProcess {
   readonly #child: ChildProcess;
   readonly logFile: string;
   readonly #ingressDir: string;
-  readonly #exited: Promise<number | null>;
+  /** The exit code; null after a signal that it did not handle. */
+  readonly exited: Promise<number | null>;
 
   constructor({ servers, dockerSocket, dataDir, args = [] }: AgentProcessOptions) {
     this.#ingressDir = join(dataDir, "ingress");
@@ -41,7 +46,7 @@ export class AgentProcess {
     const log = createWriteStream(this.logFile, { flags: "a" });
     this.#child.stdout?.pipe(log);
     this.#child.stderr?.pipe(log);
-    this.#exited = once(this.#child, "exit").then(([code]) => code as number | null);
+    this.exited = once(this.#child, "exit").then(([code]) => code as number | null);
   }
 
   get pid(): number {
@@ -51,7 +56,7 @@ export class AgentProcess {
   /** Returns the exit code; null after a signal that it did not handle. */
   async kill(signal: NodeJS.Signals): Promise<number | null> {
     this.#child.kill(signal);
-    return this.#exited;
+    return this.exited;
   }
 
   /** Stops the agent and the ingress process that it leaves running. */

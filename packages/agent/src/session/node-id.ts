@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BerthError } from "@berth/proto";
 import { atomicWrite } from "./atomic-write.js";
@@ -10,11 +10,10 @@ const ID_BYTES = 17;
 const ID_PATTERN = /^[0-9a-z]{25}$/;
 
 /**
- * Who this node is: made up at the first start, the same ever after.
+ * Who this node is: made up at the first start, the same ever after. The data directory must be there.
  * @throws BerthError BERTH_INPUT_INVALID when the file in the data directory holds something else.
  */
 export async function nodeId(dataDir: string): Promise<string> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const path = join(dataDir, "node-id");
   const known = await readIfThere(path);
   if (known === undefined) {

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { IngressEntry, TaskState, TaskStatus } from "@berth/proto";
@@ -40,10 +40,12 @@ test("readState starts without a file that it cannot read", async () => {
 });
 
 test("nodeId is made up once, and a file with something else is an error that says what to do", async () => {
-  const [first, again] = [await nodeId(join(dataDir, "new")), await nodeId(join(dataDir, "new"))];
+  const other = join(dataDir, "other");
+  await mkdir(other);
+  const [first, again] = [await nodeId(dataDir), await nodeId(dataDir)];
   expect(first).toMatch(/^[0-9a-z]{25}$/);
   expect(again).toBe(first);
-  expect(await nodeId(join(dataDir, "other"))).not.toBe(first);
+  expect(await nodeId(other)).not.toBe(first);
   await writeFile(join(dataDir, "node-id"), "x");
   await expect(nodeId(dataDir)).rejects.toThrow(/node-id does not hold a node id; restore it, or remove it/);
   expect(await readFile(join(dataDir, "node-id"), "utf8")).toBe("x");
