@@ -40,6 +40,14 @@ export class Diagnostics {
     );
   }
 
+  /** Whether something is wrong with what a path names, or with a part of it. */
+  hasErrorUnder(path: string): boolean {
+    return [...this.#found.values()].some(
+      (found) =>
+        found.severity === "error" && (found.path === path || /^[.[]/.test(tailAfter(path, found.path))),
+    );
+  }
+
   /** In the order of the files as they were first seen, and of the places in them. */
   sorted(): readonly Diagnostic[] {
     const found = [...this.#found.values()];
@@ -59,4 +67,9 @@ export class Diagnostics {
     this.#counts[severity] += 1;
     this.#found.set(key, diagnostic);
   }
+}
+
+/** What a path has after a prefix; empty when it has another beginning. */
+function tailAfter(prefix: string, path: string): string {
+  return path.startsWith(prefix) ? path.slice(prefix.length) : "";
 }

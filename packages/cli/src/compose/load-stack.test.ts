@@ -292,12 +292,20 @@ describe("loadStack with files that are no Compose files", () => {
   });
 
   test("not UTF-8", () => {
-    expect(message(new Uint8Array([0xc3, 0x28]))).toBe("c.yaml is not UTF-8 text: save it as UTF-8");
+    expect(message(new Uint8Array([0xc3, 0x28]))).toBe(
+      "c.yaml:1:1: the file is not UTF-8 text from here on: save it as UTF-8",
+    );
+  });
+
+  test("an image that cannot be read is not called missing too", () => {
+    expect(message("services:\n  web:\n    image: [1]\n")).toBe(
+      "c.yaml:3:12: services.web.image: must be text, not a list",
+    );
   });
 
   test("too large", () => {
     expect(message(new Uint8Array(5_000_001).fill(35))).toBe(
-      "c.yaml has more than 5000000 bytes. Is it the right file?",
+      "c.yaml:1:1: the file has more than 5000000 bytes. Is it the right one?",
     );
   });
 
@@ -306,11 +314,13 @@ describe("loadStack with files that are no Compose files", () => {
       const items = Array.from({ length: 10 }, () => (level === 0 ? "x" : `*a${level - 1}`));
       return `x-${level}: &a${level} [${items.join(", ")}]`;
     });
-    expect(message(levels.join("\n"))).toMatch(/with its aliases the file has more than 200000 values/);
+    expect(message(levels.join("\n"))).toMatch(
+      /^c\.yaml:\d+:\d+: .*with its aliases the file has more than 200000 values$/,
+    );
   });
 
   test("deep nesting", () => {
-    expect(message(`a: ${"[".repeat(20_000)}`)).toMatch(/nested|flow/i);
+    expect(message(`a: ${"[".repeat(20_000)}`)).toMatch(/^c\.yaml:1:\d+: the file is nested too deeply$/);
     expect(message(`a: ${"[".repeat(200)}${"]".repeat(200)}`)).toMatch(/nested deeper than 100 levels/);
     const chain = Array.from({ length: 500 }, (_, level) => {
       const inner = level === 0 ? "x" : `*a${level - 1}`;

@@ -19,6 +19,8 @@ import type { Position, Source } from "./source.js";
 const MAX_NODES = 200_000;
 const MAX_DEPTH = 100;
 const MERGE_KEY = "<<";
+const TOO_DEEP = "the file is nested too deeply";
+const STACK_OVERFLOW = /^Maximum call stack size exceeded/;
 
 /**
  * Reads a YAML file into its documents, with a place for each value. Anchors are followed (within a bound),
@@ -27,12 +29,13 @@ const MERGE_KEY = "<<";
 export function parseYaml(source: Source, diagnostics: Diagnostics): readonly Node[] {
   const roots: Node[] = [];
   for (const document of parseDocuments(source, diagnostics)) {
-    for (const error of document.errors) {
+    for (const error of tellingErrors(document)) {
       diagnostics.error({ at: position(source, error.pos), path: "" }, yamlMessage(error.message));
     }
     if (document.errors.length > 0 || document.contents === null) continue;
-    const root = new Converter(source, diagnostics).convert(document.contents, "", 0);
-    if (root !== undefined) roots.push(root);
+    const converter = new Converter(source, diagnostics);
+    const root = converter.convert(document.contents, "", 0);
+    if (root !== undefined && !converter.isCut) roots.push(root);
   }
   return roots;
 }
@@ -49,9 +52,15 @@ function parseDocuments(source: Source, diagnostics: Diagnostics): readonly Docu
     return "empty" in parsed ? [] : parsed;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    diagnostics.error({ at: position(source, [0, 0]), path: "" }, "the file is nested too deeply");
+    diagnostics.error({ at: position(source, [0, 0]), path: "" }, TOO_DEEP);
     return [];
   }
+}
+
+/** The library catches its own stack overflow; what it says after that comes from where it stopped reading. */
+function tellingErrors({ errors }: Document.Parsed): Document.Parsed["errors"] {
+  const overflow = errors.find(({ message }) => STACK_OVERFLOW.test(message));
+  return overflow === undefined ? errors : [overflow];
 }
 
 /** What an alias stands for, and how much of it there is with all aliases written out. */
@@ -75,6 +84,11 @@ class Converter {
   constructor(source: Source, diagnostics: Diagnostics) {
     this.#source = source;
     this.#diagnostics = diagnostics;
+  }
+
+  /** Values are left out because there are too many: what is said about the rest would mislead. */
+  get isCut(): boolean {
+    return this.#tooMany;
   }
 
   convert(yaml: ParsedNode | null, path: string, depth: number): Node | undefined {
@@ -202,5 +216,6 @@ function position(source: Source, range: readonly number[] | null | undefined): 
 
 /** The library ends some messages with a place of its own. */
 function yamlMessage(message: string): string {
+  if (STACK_OVERFLOW.test(message)) return TOO_DEEP;
   return message.replace(/ at line \d+, column \d+.*$/s, "").replace(/:$/, "");
 }

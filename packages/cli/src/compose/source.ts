@@ -1,7 +1,9 @@
+import { isUtf8 } from "node:buffer";
 import { BerthError } from "@berth/proto";
 import { MAX_INPUT_BYTES } from "../read-bounded.js";
 
-const NUL = 0;
+/** What a byte that is no UTF-8 is read as. */
+const REPLACEMENT = "\ufffd";
 
 /** The text of one file, with what it takes to say where something stands in it. */
 export interface Source {
@@ -27,19 +29,21 @@ export interface LineColumn {
 
 /**
  * Takes a file's bytes for text: UTF-8, with or without a byte order mark, any line ends.
- * @throws BerthError BERTH_COMPOSE_INVALID when they are not text or too many.
+ * @throws BerthError BERTH_COMPOSE_INVALID, which names the place, when they are not text or too many.
  */
 export function decodeSource(name: string, bytes: Uint8Array): Source {
   if (bytes.length > MAX_INPUT_BYTES) {
-    throw invalidFile(name, `has more than ${MAX_INPUT_BYTES} bytes. Is it the right file?`);
+    const message = `the file has more than ${MAX_INPUT_BYTES} bytes. Is it the right one?`;
+    throw invalidFile(sourceOf(name, ""), 0, message);
   }
-  const nul = bytes.indexOf(NUL);
-  if (nul >= 0) throw invalidFile(name, `has a NUL byte at offset ${nul}: it is not a text file`);
-  try {
-    return sourceOf(name, new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw invalidFile(name, "is not UTF-8 text: save it as UTF-8", cause);
+  const source = sourceOf(name, new TextDecoder("utf-8").decode(bytes));
+  if (!isUtf8(bytes)) {
+    const at = source.text.indexOf(REPLACEMENT);
+    throw invalidFile(source, at, "the file is not UTF-8 text from here on: save it as UTF-8");
   }
+  const nul = source.text.indexOf("\0");
+  if (nul >= 0) throw invalidFile(source, nul, "here is a NUL byte: the file is not a text file");
+  return source;
 }
 
 export function sourceOf(name: string, text: string): Source {
@@ -67,6 +71,8 @@ export function lineText(source: Source, line: number): string {
   return source.text.slice(start, end - 1).replace(/\r$/, "");
 }
 
-function invalidFile(name: string, problem: string, cause?: unknown): BerthError {
-  return new BerthError({ code: "BERTH_COMPOSE_INVALID", message: `${name} ${problem}`, cause });
+function invalidFile(source: Source, start: number, problem: string): BerthError {
+  const { line, column } = lineColumn({ source, start, end: start });
+  const message = `${source.name}:${line}:${column}: ${problem}`;
+  return new BerthError({ code: "BERTH_COMPOSE_INVALID", message });
 }

@@ -38,7 +38,8 @@ function dropPortsWithoutNetwork({ container, spec, origins }: ServiceDraft, cur
 
 function reportNoImage(cursor: Cursor): void {
   const isBuilt = cursor.node.kind === "map" && cursor.node.entries.has("build");
-  if (!isBuilt) cursor.diagnostics.error(keyPlace(cursor), "the service has no image");
+  const isTold = cursor.diagnostics.hasErrorUnder(`${cursor.path}.image`);
+  if (!isBuilt && !isTold) cursor.diagnostics.error(keyPlace(cursor), "the service has no image");
 }
 
 function reportViolation(cursor: Cursor, { place, message }: { place: Place; message: string }): void {

@@ -95,13 +95,19 @@ function servicesOf(
   for (const [name, service] of readFields(cursor) ?? []) {
     const problem = serviceNameProblem(name) ?? serviceNameProblem(scopedName(project.stack, name));
     if (problem !== undefined) root.diagnostics.error(keyPlace(service), problem);
-    else if (isNull(service.node)) root.diagnostics.error(keyPlace(service), "the service has no image");
+    else if (isNull(service.node)) reportEmptyService(service);
     else if (isInProfile(service, project)) services.set(name, service);
   }
   if (services.size === 0 && !root.diagnostics.hasErrors) {
     root.diagnostics.error(keyPlace(cursor), "no service is left: all of them need a profile");
   }
   return services;
+}
+
+/** A service whose alias leads nowhere is empty too, and that was said. */
+function reportEmptyService(service: Cursor): void {
+  if (service.diagnostics.hasErrorUnder(service.path)) return;
+  service.diagnostics.error(keyPlace(service), "the service has no image");
 }
 
 /** A service without profiles is always in; others need one of theirs in COMPOSE_PROFILES. */

@@ -89,9 +89,15 @@ function readIfPresent(path: string): Uint8Array | undefined {
   }
 }
 
+const UNREADABLE: ReadonlyMap<string, string> = new Map([
+  ["ENOENT", "there is no such file"],
+  ["EISDIR", "it is a folder"],
+  ["EACCES", "permission denied"],
+]);
+
 function unreadable(name: string, cause: unknown): BerthError {
-  const isMissing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
-  const reason = isMissing ? "there is no such file" : cause instanceof Error ? cause.message : String(cause);
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  const reason = UNREADABLE.get(code) ?? (cause instanceof Error ? cause.message : String(cause));
   return new BerthError({ code: "BERTH_INPUT_INVALID", message: `cannot read ${name}: ${reason}`, cause });
 }
 
