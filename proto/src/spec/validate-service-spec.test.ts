@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { type DeepPartial, PortSpec_Mode, PortSpec_Protocol, ServiceSpec } from "../../gen/berth/v1/spec.js";
+import { PortSpec_Mode, PortSpec_Protocol, ServiceSpec } from "../../gen/berth/v1/spec.js";
 import { applySpecDefaults } from "./apply-spec-defaults.js";
 import { validateServiceSpec } from "./validate-service-spec.js";
 
 const good = { name: "shop_web", stack: "shop", task: { container: { image: "nginx:1.27" } } };
 
-function violations(change: DeepPartial<ServiceSpec>): readonly string[] {
+function violations(change: Parameters<typeof ServiceSpec.fromPartial>[0]): readonly string[] {
   const spec = applySpecDefaults(ServiceSpec.fromPartial({ ...good, ...change }));
   return validateServiceSpec(spec).map(({ path, message }) => `${path}: ${message}`);
 }

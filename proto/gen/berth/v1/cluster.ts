@@ -575,10 +575,10 @@ export const Service: MessageFns<Service> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Service>, I>>(base?: I): Service {
-    return Service.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Service>): Service {
+    return Service.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Service>, I>>(object: I): Service {
+  fromPartial(object: DeepPartial<Service>): Service {
     const message = createBaseService();
     message.id = object.id ?? "";
     message.spec = (object.spec !== undefined && object.spec !== null)
@@ -838,10 +838,10 @@ export const Task: MessageFns<Task> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Task>, I>>(base?: I): Task {
-    return Task.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Task>): Task {
+    return Task.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Task>, I>>(object: I): Task {
+  fromPartial(object: DeepPartial<Task>): Task {
     const message = createBaseTask();
     message.id = object.id ?? "";
     message.serviceId = object.serviceId ?? "";
@@ -1023,10 +1023,10 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<TaskStatus>, I>>(base?: I): TaskStatus {
-    return TaskStatus.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<TaskStatus>): TaskStatus {
+    return TaskStatus.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<TaskStatus>, I>>(object: I): TaskStatus {
+  fromPartial(object: DeepPartial<TaskStatus>): TaskStatus {
     const message = createBaseTaskStatus();
     message.state = object.state ?? 0;
     message.message = object.message ?? "";
@@ -1132,10 +1132,10 @@ export const HostPort: MessageFns<HostPort> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<HostPort>, I>>(base?: I): HostPort {
-    return HostPort.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<HostPort>): HostPort {
+    return HostPort.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<HostPort>, I>>(object: I): HostPort {
+  fromPartial(object: DeepPartial<HostPort>): HostPort {
     const message = createBaseHostPort();
     message.protocol = object.protocol ?? 0;
     message.target = object.target ?? 0;
@@ -1351,10 +1351,10 @@ export const Node: MessageFns<Node> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Node>, I>>(base?: I): Node {
-    return Node.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Node>): Node {
+    return Node.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Node>, I>>(object: I): Node {
+  fromPartial(object: DeepPartial<Node>): Node {
     const message = createBaseNode();
     message.id = object.id ?? "";
     message.description = (object.description !== undefined && object.description !== null)
@@ -1452,10 +1452,10 @@ export const Node_LabelsEntry: MessageFns<Node_LabelsEntry> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Node_LabelsEntry>, I>>(base?: I): Node_LabelsEntry {
-    return Node_LabelsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Node_LabelsEntry>): Node_LabelsEntry {
+    return Node_LabelsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Node_LabelsEntry>, I>>(object: I): Node_LabelsEntry {
+  fromPartial(object: DeepPartial<Node_LabelsEntry>): Node_LabelsEntry {
     const message = createBaseNode_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -1743,10 +1743,10 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<NodeDescription>, I>>(base?: I): NodeDescription {
-    return NodeDescription.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<NodeDescription>): NodeDescription {
+    return NodeDescription.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<NodeDescription>, I>>(object: I): NodeDescription {
+  fromPartial(object: DeepPartial<NodeDescription>): NodeDescription {
     const message = createBaseNodeDescription();
     message.hostname = object.hostname ?? "";
     message.address = object.address ?? "";
@@ -1845,14 +1845,10 @@ export const NodeDescription_EngineLabelsEntry: MessageFns<NodeDescription_Engin
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<NodeDescription_EngineLabelsEntry>, I>>(
-    base?: I,
-  ): NodeDescription_EngineLabelsEntry {
-    return NodeDescription_EngineLabelsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<NodeDescription_EngineLabelsEntry>): NodeDescription_EngineLabelsEntry {
+    return NodeDescription_EngineLabelsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<NodeDescription_EngineLabelsEntry>, I>>(
-    object: I,
-  ): NodeDescription_EngineLabelsEntry {
+  fromPartial(object: DeepPartial<NodeDescription_EngineLabelsEntry>): NodeDescription_EngineLabelsEntry {
     const message = createBaseNodeDescription_EngineLabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -1868,10 +1864,6 @@ type DeepPartial<T> = T extends Builtin ? T
   : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
-
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
 
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());
@@ -1897,6 +1889,6 @@ interface MessageFns<T> {
   decode(input: BinaryReader | Uint8Array, length?: number): T;
   fromJSON(object: any): T;
   toJSON(message: T): unknown;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

@@ -291,10 +291,10 @@ export const GetClusterRequest: MessageFns<GetClusterRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<GetClusterRequest>, I>>(base?: I): GetClusterRequest {
-    return GetClusterRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GetClusterRequest>): GetClusterRequest {
+    return GetClusterRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GetClusterRequest>, I>>(_: I): GetClusterRequest {
+  fromPartial(_: DeepPartial<GetClusterRequest>): GetClusterRequest {
     const message = createBaseGetClusterRequest();
     return message;
   },
@@ -431,10 +431,10 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<GetClusterResponse>, I>>(base?: I): GetClusterResponse {
-    return GetClusterResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GetClusterResponse>): GetClusterResponse {
+    return GetClusterResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GetClusterResponse>, I>>(object: I): GetClusterResponse {
+  fromPartial(object: DeepPartial<GetClusterResponse>): GetClusterResponse {
     const message = createBaseGetClusterResponse();
     message.serverVersion = object.serverVersion ?? "";
     message.protocolVersion = object.protocolVersion ?? 0;
@@ -536,10 +536,10 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<DeployStackRequest>, I>>(base?: I): DeployStackRequest {
-    return DeployStackRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<DeployStackRequest>): DeployStackRequest {
+    return DeployStackRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<DeployStackRequest>, I>>(object: I): DeployStackRequest {
+  fromPartial(object: DeepPartial<DeployStackRequest>): DeployStackRequest {
     const message = createBaseDeployStackRequest();
     message.stack = object.stack ?? "";
     message.services = object.services?.map((e) => ServiceSpec.fromPartial(e)) || [];
@@ -609,10 +609,10 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<DeployStackResponse>, I>>(base?: I): DeployStackResponse {
-    return DeployStackResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<DeployStackResponse>): DeployStackResponse {
+    return DeployStackResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<DeployStackResponse>, I>>(object: I): DeployStackResponse {
+  fromPartial(object: DeepPartial<DeployStackResponse>): DeployStackResponse {
     const message = createBaseDeployStackResponse();
     message.services = object.services?.map((e) => ServiceOutcome.fromPartial(e)) || [];
     return message;
@@ -727,10 +727,10 @@ export const ServiceOutcome: MessageFns<ServiceOutcome> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ServiceOutcome>, I>>(base?: I): ServiceOutcome {
-    return ServiceOutcome.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ServiceOutcome>): ServiceOutcome {
+    return ServiceOutcome.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ServiceOutcome>, I>>(object: I): ServiceOutcome {
+  fromPartial(object: DeepPartial<ServiceOutcome>): ServiceOutcome {
     const message = createBaseServiceOutcome();
     message.serviceId = object.serviceId ?? "";
     message.name = object.name ?? "";
@@ -844,10 +844,10 @@ export const ServiceSummary: MessageFns<ServiceSummary> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ServiceSummary>, I>>(base?: I): ServiceSummary {
-    return ServiceSummary.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ServiceSummary>): ServiceSummary {
+    return ServiceSummary.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ServiceSummary>, I>>(object: I): ServiceSummary {
+  fromPartial(object: DeepPartial<ServiceSummary>): ServiceSummary {
     const message = createBaseServiceSummary();
     message.service = (object.service !== undefined && object.service !== null)
       ? Service.fromPartial(object.service)
@@ -916,10 +916,10 @@ export const ListServicesRequest: MessageFns<ListServicesRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ListServicesRequest>, I>>(base?: I): ListServicesRequest {
-    return ListServicesRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ListServicesRequest>): ListServicesRequest {
+    return ListServicesRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ListServicesRequest>, I>>(object: I): ListServicesRequest {
+  fromPartial(object: DeepPartial<ListServicesRequest>): ListServicesRequest {
     const message = createBaseListServicesRequest();
     message.stack = object.stack ?? "";
     return message;
@@ -987,10 +987,10 @@ export const ListServicesResponse: MessageFns<ListServicesResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ListServicesResponse>, I>>(base?: I): ListServicesResponse {
-    return ListServicesResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ListServicesResponse>): ListServicesResponse {
+    return ListServicesResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ListServicesResponse>, I>>(object: I): ListServicesResponse {
+  fromPartial(object: DeepPartial<ListServicesResponse>): ListServicesResponse {
     const message = createBaseListServicesResponse();
     message.services = object.services?.map((e) => ServiceSummary.fromPartial(e)) || [];
     return message;
@@ -1054,10 +1054,10 @@ export const GetServiceRequest: MessageFns<GetServiceRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<GetServiceRequest>, I>>(base?: I): GetServiceRequest {
-    return GetServiceRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GetServiceRequest>): GetServiceRequest {
+    return GetServiceRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GetServiceRequest>, I>>(object: I): GetServiceRequest {
+  fromPartial(object: DeepPartial<GetServiceRequest>): GetServiceRequest {
     const message = createBaseGetServiceRequest();
     message.service = object.service ?? "";
     return message;
@@ -1140,10 +1140,10 @@ export const GetServiceResponse: MessageFns<GetServiceResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<GetServiceResponse>, I>>(base?: I): GetServiceResponse {
-    return GetServiceResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GetServiceResponse>): GetServiceResponse {
+    return GetServiceResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GetServiceResponse>, I>>(object: I): GetServiceResponse {
+  fromPartial(object: DeepPartial<GetServiceResponse>): GetServiceResponse {
     const message = createBaseGetServiceResponse();
     message.service = (object.service !== undefined && object.service !== null)
       ? ServiceSummary.fromPartial(object.service)
@@ -1214,10 +1214,10 @@ export const ScaleServicesRequest: MessageFns<ScaleServicesRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ScaleServicesRequest>, I>>(base?: I): ScaleServicesRequest {
-    return ScaleServicesRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ScaleServicesRequest>): ScaleServicesRequest {
+    return ScaleServicesRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ScaleServicesRequest>, I>>(object: I): ScaleServicesRequest {
+  fromPartial(object: DeepPartial<ScaleServicesRequest>): ScaleServicesRequest {
     const message = createBaseScaleServicesRequest();
     message.services = object.services?.map((e) => ServiceScale.fromPartial(e)) || [];
     return message;
@@ -1298,10 +1298,10 @@ export const ServiceScale: MessageFns<ServiceScale> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ServiceScale>, I>>(base?: I): ServiceScale {
-    return ServiceScale.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ServiceScale>): ServiceScale {
+    return ServiceScale.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ServiceScale>, I>>(object: I): ServiceScale {
+  fromPartial(object: DeepPartial<ServiceScale>): ServiceScale {
     const message = createBaseServiceScale();
     message.service = object.service ?? "";
     message.replicas = object.replicas ?? 0;
@@ -1370,10 +1370,10 @@ export const ScaleServicesResponse: MessageFns<ScaleServicesResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ScaleServicesResponse>, I>>(base?: I): ScaleServicesResponse {
-    return ScaleServicesResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ScaleServicesResponse>): ScaleServicesResponse {
+    return ScaleServicesResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ScaleServicesResponse>, I>>(object: I): ScaleServicesResponse {
+  fromPartial(object: DeepPartial<ScaleServicesResponse>): ScaleServicesResponse {
     const message = createBaseScaleServicesResponse();
     message.services = object.services?.map((e) => ServiceOutcome.fromPartial(e)) || [];
     return message;
@@ -1454,10 +1454,10 @@ export const RemoveServicesRequest: MessageFns<RemoveServicesRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<RemoveServicesRequest>, I>>(base?: I): RemoveServicesRequest {
-    return RemoveServicesRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<RemoveServicesRequest>): RemoveServicesRequest {
+    return RemoveServicesRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<RemoveServicesRequest>, I>>(object: I): RemoveServicesRequest {
+  fromPartial(object: DeepPartial<RemoveServicesRequest>): RemoveServicesRequest {
     const message = createBaseRemoveServicesRequest();
     message.services = object.services?.map((e) => e) || [];
     message.stack = object.stack ?? "";
@@ -1526,10 +1526,10 @@ export const RemoveServicesResponse: MessageFns<RemoveServicesResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<RemoveServicesResponse>, I>>(base?: I): RemoveServicesResponse {
-    return RemoveServicesResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<RemoveServicesResponse>): RemoveServicesResponse {
+    return RemoveServicesResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<RemoveServicesResponse>, I>>(object: I): RemoveServicesResponse {
+  fromPartial(object: DeepPartial<RemoveServicesResponse>): RemoveServicesResponse {
     const message = createBaseRemoveServicesResponse();
     message.services = object.services?.map((e) => ServiceOutcome.fromPartial(e)) || [];
     return message;
@@ -1599,10 +1599,10 @@ export const WatchServicesRequest: MessageFns<WatchServicesRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<WatchServicesRequest>, I>>(base?: I): WatchServicesRequest {
-    return WatchServicesRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<WatchServicesRequest>): WatchServicesRequest {
+    return WatchServicesRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<WatchServicesRequest>, I>>(object: I): WatchServicesRequest {
+  fromPartial(object: DeepPartial<WatchServicesRequest>): WatchServicesRequest {
     const message = createBaseWatchServicesRequest();
     message.serviceIds = object.serviceIds?.map((e) => e) || [];
     return message;
@@ -1670,10 +1670,10 @@ export const WatchServicesResponse: MessageFns<WatchServicesResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<WatchServicesResponse>, I>>(base?: I): WatchServicesResponse {
-    return WatchServicesResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<WatchServicesResponse>): WatchServicesResponse {
+    return WatchServicesResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<WatchServicesResponse>, I>>(object: I): WatchServicesResponse {
+  fromPartial(object: DeepPartial<WatchServicesResponse>): WatchServicesResponse {
     const message = createBaseWatchServicesResponse();
     message.services = object.services?.map((e) => WatchedService.fromPartial(e)) || [];
     return message;
@@ -1788,10 +1788,10 @@ export const WatchedService: MessageFns<WatchedService> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<WatchedService>, I>>(base?: I): WatchedService {
-    return WatchedService.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<WatchedService>): WatchedService {
+    return WatchedService.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<WatchedService>, I>>(object: I): WatchedService {
+  fromPartial(object: DeepPartial<WatchedService>): WatchedService {
     const message = createBaseWatchedService();
     message.serviceId = object.serviceId ?? "";
     message.removed = object.removed ?? false;
@@ -1892,10 +1892,10 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ListTasksRequest>, I>>(base?: I): ListTasksRequest {
-    return ListTasksRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ListTasksRequest>): ListTasksRequest {
+    return ListTasksRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ListTasksRequest>, I>>(object: I): ListTasksRequest {
+  fromPartial(object: DeepPartial<ListTasksRequest>): ListTasksRequest {
     const message = createBaseListTasksRequest();
     message.service = object.service ?? "";
     message.stack = object.stack ?? "";
@@ -1961,10 +1961,10 @@ export const ListTasksResponse: MessageFns<ListTasksResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ListTasksResponse>, I>>(base?: I): ListTasksResponse {
-    return ListTasksResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ListTasksResponse>): ListTasksResponse {
+    return ListTasksResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ListTasksResponse>, I>>(object: I): ListTasksResponse {
+  fromPartial(object: DeepPartial<ListTasksResponse>): ListTasksResponse {
     const message = createBaseListTasksResponse();
     message.tasks = object.tasks?.map((e) => Task.fromPartial(e)) || [];
     return message;
@@ -2079,10 +2079,10 @@ export const StreamLogsRequest: MessageFns<StreamLogsRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<StreamLogsRequest>, I>>(base?: I): StreamLogsRequest {
-    return StreamLogsRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<StreamLogsRequest>): StreamLogsRequest {
+    return StreamLogsRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<StreamLogsRequest>, I>>(object: I): StreamLogsRequest {
+  fromPartial(object: DeepPartial<StreamLogsRequest>): StreamLogsRequest {
     const message = createBaseStreamLogsRequest();
     message.target = object.target ?? "";
     message.follow = object.follow ?? false;
@@ -2170,10 +2170,10 @@ export const StreamLogsResponse: MessageFns<StreamLogsResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<StreamLogsResponse>, I>>(base?: I): StreamLogsResponse {
-    return StreamLogsResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<StreamLogsResponse>): StreamLogsResponse {
+    return StreamLogsResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<StreamLogsResponse>, I>>(object: I): StreamLogsResponse {
+  fromPartial(object: DeepPartial<StreamLogsResponse>): StreamLogsResponse {
     const message = createBaseStreamLogsResponse();
     switch (object.message?.$case) {
       case "line": {
@@ -2324,10 +2324,10 @@ export const LogLine: MessageFns<LogLine> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<LogLine>, I>>(base?: I): LogLine {
-    return LogLine.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<LogLine>): LogLine {
+    return LogLine.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<LogLine>, I>>(object: I): LogLine {
+  fromPartial(object: DeepPartial<LogLine>): LogLine {
     const message = createBaseLogLine();
     message.taskId = object.taskId ?? "";
     message.serviceName = object.serviceName ?? "";
@@ -2383,10 +2383,10 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ListNodesRequest>, I>>(base?: I): ListNodesRequest {
-    return ListNodesRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ListNodesRequest>): ListNodesRequest {
+    return ListNodesRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ListNodesRequest>, I>>(_: I): ListNodesRequest {
+  fromPartial(_: DeepPartial<ListNodesRequest>): ListNodesRequest {
     const message = createBaseListNodesRequest();
     return message;
   },
@@ -2451,10 +2451,10 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ListNodesResponse>, I>>(base?: I): ListNodesResponse {
-    return ListNodesResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ListNodesResponse>): ListNodesResponse {
+    return ListNodesResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ListNodesResponse>, I>>(object: I): ListNodesResponse {
+  fromPartial(object: DeepPartial<ListNodesResponse>): ListNodesResponse {
     const message = createBaseListNodesResponse();
     message.nodes = object.nodes?.map((e) => NodeSummary.fromPartial(e)) || [];
     return message;
@@ -2550,10 +2550,10 @@ export const NodeSummary: MessageFns<NodeSummary> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<NodeSummary>, I>>(base?: I): NodeSummary {
-    return NodeSummary.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<NodeSummary>): NodeSummary {
+    return NodeSummary.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<NodeSummary>, I>>(object: I): NodeSummary {
+  fromPartial(object: DeepPartial<NodeSummary>): NodeSummary {
     const message = createBaseNodeSummary();
     message.node = (object.node !== undefined && object.node !== null) ? Node.fromPartial(object.node) : undefined;
     message.tasks = object.tasks ?? 0;
@@ -2621,10 +2621,10 @@ export const GetNodeRequest: MessageFns<GetNodeRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<GetNodeRequest>, I>>(base?: I): GetNodeRequest {
-    return GetNodeRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GetNodeRequest>): GetNodeRequest {
+    return GetNodeRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GetNodeRequest>, I>>(object: I): GetNodeRequest {
+  fromPartial(object: DeepPartial<GetNodeRequest>): GetNodeRequest {
     const message = createBaseGetNodeRequest();
     message.node = object.node ?? "";
     return message;
@@ -2688,10 +2688,10 @@ export const GetNodeResponse: MessageFns<GetNodeResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<GetNodeResponse>, I>>(base?: I): GetNodeResponse {
-    return GetNodeResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GetNodeResponse>): GetNodeResponse {
+    return GetNodeResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GetNodeResponse>, I>>(object: I): GetNodeResponse {
+  fromPartial(object: DeepPartial<GetNodeResponse>): GetNodeResponse {
     const message = createBaseGetNodeResponse();
     message.node = (object.node !== undefined && object.node !== null)
       ? NodeSummary.fromPartial(object.node)
@@ -2843,10 +2843,10 @@ export const UpdateNodeRequest: MessageFns<UpdateNodeRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<UpdateNodeRequest>, I>>(base?: I): UpdateNodeRequest {
-    return UpdateNodeRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<UpdateNodeRequest>): UpdateNodeRequest {
+    return UpdateNodeRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<UpdateNodeRequest>, I>>(object: I): UpdateNodeRequest {
+  fromPartial(object: DeepPartial<UpdateNodeRequest>): UpdateNodeRequest {
     const message = createBaseUpdateNodeRequest();
     message.node = object.node ?? "";
     message.availability = object.availability ?? 0;
@@ -2938,14 +2938,10 @@ export const UpdateNodeRequest_AddLabelsEntry: MessageFns<UpdateNodeRequest_AddL
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<UpdateNodeRequest_AddLabelsEntry>, I>>(
-    base?: I,
-  ): UpdateNodeRequest_AddLabelsEntry {
-    return UpdateNodeRequest_AddLabelsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<UpdateNodeRequest_AddLabelsEntry>): UpdateNodeRequest_AddLabelsEntry {
+    return UpdateNodeRequest_AddLabelsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<UpdateNodeRequest_AddLabelsEntry>, I>>(
-    object: I,
-  ): UpdateNodeRequest_AddLabelsEntry {
+  fromPartial(object: DeepPartial<UpdateNodeRequest_AddLabelsEntry>): UpdateNodeRequest_AddLabelsEntry {
     const message = createBaseUpdateNodeRequest_AddLabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -3010,10 +3006,10 @@ export const UpdateNodeResponse: MessageFns<UpdateNodeResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<UpdateNodeResponse>, I>>(base?: I): UpdateNodeResponse {
-    return UpdateNodeResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<UpdateNodeResponse>): UpdateNodeResponse {
+    return UpdateNodeResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<UpdateNodeResponse>, I>>(object: I): UpdateNodeResponse {
+  fromPartial(object: DeepPartial<UpdateNodeResponse>): UpdateNodeResponse {
     const message = createBaseUpdateNodeResponse();
     message.node = (object.node !== undefined && object.node !== null) ? Node.fromPartial(object.node) : undefined;
     return message;
@@ -3094,10 +3090,10 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<RemoveNodeRequest>, I>>(base?: I): RemoveNodeRequest {
-    return RemoveNodeRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<RemoveNodeRequest>): RemoveNodeRequest {
+    return RemoveNodeRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<RemoveNodeRequest>, I>>(object: I): RemoveNodeRequest {
+  fromPartial(object: DeepPartial<RemoveNodeRequest>): RemoveNodeRequest {
     const message = createBaseRemoveNodeRequest();
     message.node = object.node ?? "";
     message.force = object.force ?? false;
@@ -3168,10 +3164,10 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<RemoveNodeResponse>, I>>(base?: I): RemoveNodeResponse {
-    return RemoveNodeResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<RemoveNodeResponse>): RemoveNodeResponse {
+    return RemoveNodeResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<RemoveNodeResponse>, I>>(object: I): RemoveNodeResponse {
+  fromPartial(object: DeepPartial<RemoveNodeResponse>): RemoveNodeResponse {
     const message = createBaseRemoveNodeResponse();
     message.nodeId = object.nodeId ?? "";
     return message;
@@ -3339,10 +3335,6 @@ type DeepPartial<T> = T extends Builtin ? T
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());
   if (num > globalThis.Number.MAX_SAFE_INTEGER) {
@@ -3367,6 +3359,6 @@ interface MessageFns<T> {
   decode(input: BinaryReader | Uint8Array, length?: number): T;
   fromJSON(object: any): T;
   toJSON(message: T): unknown;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

@@ -353,10 +353,10 @@ export const SessionRequest: MessageFns<SessionRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<SessionRequest>, I>>(base?: I): SessionRequest {
-    return SessionRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SessionRequest>): SessionRequest {
+    return SessionRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SessionRequest>, I>>(object: I): SessionRequest {
+  fromPartial(object: DeepPartial<SessionRequest>): SessionRequest {
     const message = createBaseSessionRequest();
     switch (object.message?.$case) {
       case "hello": {
@@ -504,10 +504,10 @@ export const Hello: MessageFns<Hello> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Hello>, I>>(base?: I): Hello {
-    return Hello.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Hello>): Hello {
+    return Hello.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Hello>, I>>(object: I): Hello {
+  fromPartial(object: DeepPartial<Hello>): Hello {
     const message = createBaseHello();
     message.nodeId = object.nodeId ?? "";
     message.protocolVersion = object.protocolVersion ?? 0;
@@ -601,10 +601,10 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Heartbeat>, I>>(base?: I): Heartbeat {
-    return Heartbeat.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Heartbeat>): Heartbeat {
+    return Heartbeat.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Heartbeat>, I>>(object: I): Heartbeat {
+  fromPartial(object: DeepPartial<Heartbeat>): Heartbeat {
     const message = createBaseHeartbeat();
     message.appliedSequence = object.appliedSequence ?? 0;
     message.lagMs = object.lagMs ?? 0;
@@ -686,10 +686,10 @@ export const TaskStatuses: MessageFns<TaskStatuses> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<TaskStatuses>, I>>(base?: I): TaskStatuses {
-    return TaskStatuses.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<TaskStatuses>): TaskStatuses {
+    return TaskStatuses.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<TaskStatuses>, I>>(object: I): TaskStatuses {
+  fromPartial(object: DeepPartial<TaskStatuses>): TaskStatuses {
     const message = createBaseTaskStatuses();
     message.batch = object.batch ?? 0;
     message.tasks = object.tasks?.map((e) => ReportedTask.fromPartial(e)) || [];
@@ -809,10 +809,10 @@ export const ReportedTask: MessageFns<ReportedTask> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ReportedTask>, I>>(base?: I): ReportedTask {
-    return ReportedTask.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ReportedTask>): ReportedTask {
+    return ReportedTask.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ReportedTask>, I>>(object: I): ReportedTask {
+  fromPartial(object: DeepPartial<ReportedTask>): ReportedTask {
     const message = createBaseReportedTask();
     message.taskId = object.taskId ?? "";
     message.serviceId = object.serviceId ?? "";
@@ -953,10 +953,10 @@ export const SessionResponse: MessageFns<SessionResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<SessionResponse>, I>>(base?: I): SessionResponse {
-    return SessionResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SessionResponse>): SessionResponse {
+    return SessionResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SessionResponse>, I>>(object: I): SessionResponse {
+  fromPartial(object: DeepPartial<SessionResponse>): SessionResponse {
     const message = createBaseSessionResponse();
     switch (object.message?.$case) {
       case "welcome": {
@@ -1087,10 +1087,10 @@ export const Welcome: MessageFns<Welcome> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Welcome>, I>>(base?: I): Welcome {
-    return Welcome.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Welcome>): Welcome {
+    return Welcome.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Welcome>, I>>(object: I): Welcome {
+  fromPartial(object: DeepPartial<Welcome>): Welcome {
     const message = createBaseWelcome();
     message.epoch = object.epoch ?? 0;
     message.heartbeatMs = object.heartbeatMs ?? 0;
@@ -1156,10 +1156,10 @@ export const StatusesAck: MessageFns<StatusesAck> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<StatusesAck>, I>>(base?: I): StatusesAck {
-    return StatusesAck.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<StatusesAck>): StatusesAck {
+    return StatusesAck.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<StatusesAck>, I>>(object: I): StatusesAck {
+  fromPartial(object: DeepPartial<StatusesAck>): StatusesAck {
     const message = createBaseStatusesAck();
     message.batch = object.batch ?? 0;
     return message;
@@ -1357,10 +1357,10 @@ export const Assignments: MessageFns<Assignments> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Assignments>, I>>(base?: I): Assignments {
-    return Assignments.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Assignments>): Assignments {
+    return Assignments.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Assignments>, I>>(object: I): Assignments {
+  fromPartial(object: DeepPartial<Assignments>): Assignments {
     const message = createBaseAssignments();
     message.kind = object.kind ?? 0;
     message.appliesTo = object.appliesTo ?? 0;
@@ -1482,10 +1482,10 @@ export const AssignedSpec: MessageFns<AssignedSpec> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<AssignedSpec>, I>>(base?: I): AssignedSpec {
-    return AssignedSpec.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<AssignedSpec>): AssignedSpec {
+    return AssignedSpec.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<AssignedSpec>, I>>(object: I): AssignedSpec {
+  fromPartial(object: DeepPartial<AssignedSpec>): AssignedSpec {
     const message = createBaseAssignedSpec();
     message.serviceId = object.serviceId ?? "";
     message.version = object.version ?? 0;
@@ -1660,10 +1660,10 @@ export const AssignedTask: MessageFns<AssignedTask> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<AssignedTask>, I>>(base?: I): AssignedTask {
-    return AssignedTask.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<AssignedTask>): AssignedTask {
+    return AssignedTask.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<AssignedTask>, I>>(object: I): AssignedTask {
+  fromPartial(object: DeepPartial<AssignedTask>): AssignedTask {
     const message = createBaseAssignedTask();
     message.id = object.id ?? "";
     message.serviceId = object.serviceId ?? "";
@@ -1837,10 +1837,10 @@ export const IngressEntry: MessageFns<IngressEntry> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<IngressEntry>, I>>(base?: I): IngressEntry {
-    return IngressEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<IngressEntry>): IngressEntry {
+    return IngressEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<IngressEntry>, I>>(object: I): IngressEntry {
+  fromPartial(object: DeepPartial<IngressEntry>): IngressEntry {
     const message = createBaseIngressEntry();
     message.key = object.key ?? "";
     message.serviceName = object.serviceName ?? "";
@@ -1965,10 +1965,10 @@ export const IngressEndpoint: MessageFns<IngressEndpoint> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<IngressEndpoint>, I>>(base?: I): IngressEndpoint {
-    return IngressEndpoint.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<IngressEndpoint>): IngressEndpoint {
+    return IngressEndpoint.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<IngressEndpoint>, I>>(object: I): IngressEndpoint {
+  fromPartial(object: DeepPartial<IngressEndpoint>): IngressEndpoint {
     const message = createBaseIngressEndpoint();
     message.taskId = object.taskId ?? "";
     message.nodeId = object.nodeId ?? "";
@@ -2109,10 +2109,10 @@ export const StartLogs: MessageFns<StartLogs> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<StartLogs>, I>>(base?: I): StartLogs {
-    return StartLogs.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<StartLogs>): StartLogs {
+    return StartLogs.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<StartLogs>, I>>(object: I): StartLogs {
+  fromPartial(object: DeepPartial<StartLogs>): StartLogs {
     const message = createBaseStartLogs();
     message.requestId = object.requestId ?? "";
     message.taskId = object.taskId ?? "";
@@ -2186,10 +2186,10 @@ export const StopLogs: MessageFns<StopLogs> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<StopLogs>, I>>(base?: I): StopLogs {
-    return StopLogs.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<StopLogs>): StopLogs {
+    return StopLogs.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<StopLogs>, I>>(object: I): StopLogs {
+  fromPartial(object: DeepPartial<StopLogs>): StopLogs {
     const message = createBaseStopLogs();
     message.requestId = object.requestId ?? "";
     return message;
@@ -2289,10 +2289,10 @@ export const PushLogsRequest: MessageFns<PushLogsRequest> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<PushLogsRequest>, I>>(base?: I): PushLogsRequest {
-    return PushLogsRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PushLogsRequest>): PushLogsRequest {
+    return PushLogsRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PushLogsRequest>, I>>(object: I): PushLogsRequest {
+  fromPartial(object: DeepPartial<PushLogsRequest>): PushLogsRequest {
     const message = createBasePushLogsRequest();
     message.requestId = object.requestId ?? "";
     message.chunks = object.chunks?.map((e) => LogChunk.fromPartial(e)) || [];
@@ -2394,10 +2394,10 @@ export const LogChunk: MessageFns<LogChunk> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<LogChunk>, I>>(base?: I): LogChunk {
-    return LogChunk.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<LogChunk>): LogChunk {
+    return LogChunk.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<LogChunk>, I>>(object: I): LogChunk {
+  fromPartial(object: DeepPartial<LogChunk>): LogChunk {
     const message = createBaseLogChunk();
     message.stream = object.stream ?? 0;
     message.timeNs = object.timeNs ?? "";
@@ -2449,10 +2449,10 @@ export const PushLogsResponse: MessageFns<PushLogsResponse> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<PushLogsResponse>, I>>(base?: I): PushLogsResponse {
-    return PushLogsResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PushLogsResponse>): PushLogsResponse {
+    return PushLogsResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PushLogsResponse>, I>>(_: I): PushLogsResponse {
+  fromPartial(_: DeepPartial<PushLogsResponse>): PushLogsResponse {
     const message = createBasePushLogsResponse();
     return message;
   },
@@ -2514,10 +2514,6 @@ type DeepPartial<T> = T extends Builtin ? T
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());
   if (num > globalThis.Number.MAX_SAFE_INTEGER) {
@@ -2538,6 +2534,6 @@ interface MessageFns<T> {
   decode(input: BinaryReader | Uint8Array, length?: number): T;
   fromJSON(object: any): T;
   toJSON(message: T): unknown;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

@@ -739,10 +739,10 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ServiceSpec>, I>>(base?: I): ServiceSpec {
-    return ServiceSpec.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ServiceSpec>): ServiceSpec {
+    return ServiceSpec.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ServiceSpec>, I>>(object: I): ServiceSpec {
+  fromPartial(object: DeepPartial<ServiceSpec>): ServiceSpec {
     const message = createBaseServiceSpec();
     message.name = object.name ?? "";
     message.stack = object.stack ?? "";
@@ -855,10 +855,10 @@ export const ServiceSpec_LabelsEntry: MessageFns<ServiceSpec_LabelsEntry> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ServiceSpec_LabelsEntry>, I>>(base?: I): ServiceSpec_LabelsEntry {
-    return ServiceSpec_LabelsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ServiceSpec_LabelsEntry>): ServiceSpec_LabelsEntry {
+    return ServiceSpec_LabelsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ServiceSpec_LabelsEntry>, I>>(object: I): ServiceSpec_LabelsEntry {
+  fromPartial(object: DeepPartial<ServiceSpec_LabelsEntry>): ServiceSpec_LabelsEntry {
     const message = createBaseServiceSpec_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -923,10 +923,10 @@ export const ReplicatedMode: MessageFns<ReplicatedMode> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ReplicatedMode>, I>>(base?: I): ReplicatedMode {
-    return ReplicatedMode.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ReplicatedMode>): ReplicatedMode {
+    return ReplicatedMode.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ReplicatedMode>, I>>(object: I): ReplicatedMode {
+  fromPartial(object: DeepPartial<ReplicatedMode>): ReplicatedMode {
     const message = createBaseReplicatedMode();
     message.replicas = object.replicas ?? 0;
     return message;
@@ -976,10 +976,10 @@ export const GlobalMode: MessageFns<GlobalMode> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<GlobalMode>, I>>(base?: I): GlobalMode {
-    return GlobalMode.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GlobalMode>): GlobalMode {
+    return GlobalMode.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GlobalMode>, I>>(_: I): GlobalMode {
+  fromPartial(_: DeepPartial<GlobalMode>): GlobalMode {
     const message = createBaseGlobalMode();
     return message;
   },
@@ -1065,10 +1065,10 @@ export const Placement: MessageFns<Placement> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Placement>, I>>(base?: I): Placement {
-    return Placement.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Placement>): Placement {
+    return Placement.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Placement>, I>>(object: I): Placement {
+  fromPartial(object: DeepPartial<Placement>): Placement {
     const message = createBasePlacement();
     message.constraints = object.constraints?.map((e) => e) || [];
     message.maxReplicasPerNode = object.maxReplicasPerNode ?? 0;
@@ -1169,10 +1169,10 @@ export const UpdateConfig: MessageFns<UpdateConfig> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<UpdateConfig>, I>>(base?: I): UpdateConfig {
-    return UpdateConfig.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<UpdateConfig>): UpdateConfig {
+    return UpdateConfig.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<UpdateConfig>, I>>(object: I): UpdateConfig {
+  fromPartial(object: DeepPartial<UpdateConfig>): UpdateConfig {
     const message = createBaseUpdateConfig();
     message.parallelism = object.parallelism ?? undefined;
     message.delayMs = object.delayMs ?? 0;
@@ -1304,10 +1304,10 @@ export const PortSpec: MessageFns<PortSpec> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<PortSpec>, I>>(base?: I): PortSpec {
-    return PortSpec.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PortSpec>): PortSpec {
+    return PortSpec.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PortSpec>, I>>(object: I): PortSpec {
+  fromPartial(object: DeepPartial<PortSpec>): PortSpec {
     const message = createBasePortSpec();
     message.target = object.target ?? 0;
     message.published = object.published ?? 0;
@@ -1422,10 +1422,10 @@ export const TaskSpec: MessageFns<TaskSpec> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<TaskSpec>, I>>(base?: I): TaskSpec {
-    return TaskSpec.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<TaskSpec>): TaskSpec {
+    return TaskSpec.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<TaskSpec>, I>>(object: I): TaskSpec {
+  fromPartial(object: DeepPartial<TaskSpec>): TaskSpec {
     const message = createBaseTaskSpec();
     message.container = (object.container !== undefined && object.container !== null)
       ? ContainerSpec.fromPartial(object.container)
@@ -1540,10 +1540,10 @@ export const Resources: MessageFns<Resources> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Resources>, I>>(base?: I): Resources {
-    return Resources.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Resources>): Resources {
+    return Resources.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Resources>, I>>(object: I): Resources {
+  fromPartial(object: DeepPartial<Resources>): Resources {
     const message = createBaseResources();
     message.nanoCpus = object.nanoCpus ?? 0;
     message.memoryBytes = object.memoryBytes ?? 0;
@@ -1668,10 +1668,10 @@ export const RestartPolicy: MessageFns<RestartPolicy> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<RestartPolicy>, I>>(base?: I): RestartPolicy {
-    return RestartPolicy.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<RestartPolicy>): RestartPolicy {
+    return RestartPolicy.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<RestartPolicy>, I>>(object: I): RestartPolicy {
+  fromPartial(object: DeepPartial<RestartPolicy>): RestartPolicy {
     const message = createBaseRestartPolicy();
     message.condition = object.condition ?? 0;
     message.delayMs = object.delayMs ?? undefined;
@@ -2743,10 +2743,10 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ContainerSpec>, I>>(base?: I): ContainerSpec {
-    return ContainerSpec.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ContainerSpec>): ContainerSpec {
+    return ContainerSpec.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ContainerSpec>, I>>(object: I): ContainerSpec {
+  fromPartial(object: DeepPartial<ContainerSpec>): ContainerSpec {
     const message = createBaseContainerSpec();
     message.image = object.image ?? "";
     message.entrypoint = (object.entrypoint !== undefined && object.entrypoint !== null)
@@ -2916,10 +2916,10 @@ export const ContainerSpec_LabelsEntry: MessageFns<ContainerSpec_LabelsEntry> = 
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ContainerSpec_LabelsEntry>, I>>(base?: I): ContainerSpec_LabelsEntry {
-    return ContainerSpec_LabelsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ContainerSpec_LabelsEntry>): ContainerSpec_LabelsEntry {
+    return ContainerSpec_LabelsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ContainerSpec_LabelsEntry>, I>>(object: I): ContainerSpec_LabelsEntry {
+  fromPartial(object: DeepPartial<ContainerSpec_LabelsEntry>): ContainerSpec_LabelsEntry {
     const message = createBaseContainerSpec_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -3001,10 +3001,10 @@ export const ContainerSpec_SysctlsEntry: MessageFns<ContainerSpec_SysctlsEntry> 
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ContainerSpec_SysctlsEntry>, I>>(base?: I): ContainerSpec_SysctlsEntry {
-    return ContainerSpec_SysctlsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ContainerSpec_SysctlsEntry>): ContainerSpec_SysctlsEntry {
+    return ContainerSpec_SysctlsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ContainerSpec_SysctlsEntry>, I>>(object: I): ContainerSpec_SysctlsEntry {
+  fromPartial(object: DeepPartial<ContainerSpec_SysctlsEntry>): ContainerSpec_SysctlsEntry {
     const message = createBaseContainerSpec_SysctlsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -3086,12 +3086,10 @@ export const ContainerSpec_StorageOptEntry: MessageFns<ContainerSpec_StorageOptE
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ContainerSpec_StorageOptEntry>, I>>(base?: I): ContainerSpec_StorageOptEntry {
-    return ContainerSpec_StorageOptEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ContainerSpec_StorageOptEntry>): ContainerSpec_StorageOptEntry {
+    return ContainerSpec_StorageOptEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ContainerSpec_StorageOptEntry>, I>>(
-    object: I,
-  ): ContainerSpec_StorageOptEntry {
+  fromPartial(object: DeepPartial<ContainerSpec_StorageOptEntry>): ContainerSpec_StorageOptEntry {
     const message = createBaseContainerSpec_StorageOptEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -3173,12 +3171,10 @@ export const ContainerSpec_AnnotationsEntry: MessageFns<ContainerSpec_Annotation
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ContainerSpec_AnnotationsEntry>, I>>(base?: I): ContainerSpec_AnnotationsEntry {
-    return ContainerSpec_AnnotationsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ContainerSpec_AnnotationsEntry>): ContainerSpec_AnnotationsEntry {
+    return ContainerSpec_AnnotationsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ContainerSpec_AnnotationsEntry>, I>>(
-    object: I,
-  ): ContainerSpec_AnnotationsEntry {
+  fromPartial(object: DeepPartial<ContainerSpec_AnnotationsEntry>): ContainerSpec_AnnotationsEntry {
     const message = createBaseContainerSpec_AnnotationsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -3245,10 +3241,10 @@ export const StringList: MessageFns<StringList> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<StringList>, I>>(base?: I): StringList {
-    return StringList.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<StringList>): StringList {
+    return StringList.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<StringList>, I>>(object: I): StringList {
+  fromPartial(object: DeepPartial<StringList>): StringList {
     const message = createBaseStringList();
     message.values = object.values?.map((e) => e) || [];
     return message;
@@ -3382,10 +3378,10 @@ export const Mount: MessageFns<Mount> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Mount>, I>>(base?: I): Mount {
-    return Mount.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Mount>): Mount {
+    return Mount.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Mount>, I>>(object: I): Mount {
+  fromPartial(object: DeepPartial<Mount>): Mount {
     const message = createBaseMount();
     switch (object.kind?.$case) {
       case "bind": {
@@ -3506,10 +3502,10 @@ export const BindMount: MessageFns<BindMount> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<BindMount>, I>>(base?: I): BindMount {
-    return BindMount.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BindMount>): BindMount {
+    return BindMount.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BindMount>, I>>(object: I): BindMount {
+  fromPartial(object: DeepPartial<BindMount>): BindMount {
     const message = createBaseBindMount();
     message.source = object.source ?? "";
     message.propagation = object.propagation ?? "";
@@ -3698,10 +3694,10 @@ export const VolumeMount: MessageFns<VolumeMount> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<VolumeMount>, I>>(base?: I): VolumeMount {
-    return VolumeMount.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<VolumeMount>): VolumeMount {
+    return VolumeMount.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<VolumeMount>, I>>(object: I): VolumeMount {
+  fromPartial(object: DeepPartial<VolumeMount>): VolumeMount {
     const message = createBaseVolumeMount();
     message.name = object.name ?? "";
     message.driver = object.driver ?? "";
@@ -3802,10 +3798,10 @@ export const VolumeMount_DriverOptsEntry: MessageFns<VolumeMount_DriverOptsEntry
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<VolumeMount_DriverOptsEntry>, I>>(base?: I): VolumeMount_DriverOptsEntry {
-    return VolumeMount_DriverOptsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<VolumeMount_DriverOptsEntry>): VolumeMount_DriverOptsEntry {
+    return VolumeMount_DriverOptsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<VolumeMount_DriverOptsEntry>, I>>(object: I): VolumeMount_DriverOptsEntry {
+  fromPartial(object: DeepPartial<VolumeMount_DriverOptsEntry>): VolumeMount_DriverOptsEntry {
     const message = createBaseVolumeMount_DriverOptsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -3887,10 +3883,10 @@ export const VolumeMount_LabelsEntry: MessageFns<VolumeMount_LabelsEntry> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<VolumeMount_LabelsEntry>, I>>(base?: I): VolumeMount_LabelsEntry {
-    return VolumeMount_LabelsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<VolumeMount_LabelsEntry>): VolumeMount_LabelsEntry {
+    return VolumeMount_LabelsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<VolumeMount_LabelsEntry>, I>>(object: I): VolumeMount_LabelsEntry {
+  fromPartial(object: DeepPartial<VolumeMount_LabelsEntry>): VolumeMount_LabelsEntry {
     const message = createBaseVolumeMount_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -3976,10 +3972,10 @@ export const TmpfsMount: MessageFns<TmpfsMount> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<TmpfsMount>, I>>(base?: I): TmpfsMount {
-    return TmpfsMount.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<TmpfsMount>): TmpfsMount {
+    return TmpfsMount.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<TmpfsMount>, I>>(object: I): TmpfsMount {
+  fromPartial(object: DeepPartial<TmpfsMount>): TmpfsMount {
     const message = createBaseTmpfsMount();
     message.sizeBytes = object.sizeBytes ?? 0;
     message.mode = object.mode ?? 0;
@@ -4137,10 +4133,10 @@ export const Healthcheck: MessageFns<Healthcheck> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Healthcheck>, I>>(base?: I): Healthcheck {
-    return Healthcheck.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Healthcheck>): Healthcheck {
+    return Healthcheck.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Healthcheck>, I>>(object: I): Healthcheck {
+  fromPartial(object: DeepPartial<Healthcheck>): Healthcheck {
     const message = createBaseHealthcheck();
     message.test = object.test?.map((e) => e) || [];
     message.intervalMs = object.intervalMs ?? 0;
@@ -4249,10 +4245,10 @@ export const Device: MessageFns<Device> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Device>, I>>(base?: I): Device {
-    return Device.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Device>): Device {
+    return Device.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Device>, I>>(object: I): Device {
+  fromPartial(object: DeepPartial<Device>): Device {
     const message = createBaseDevice();
     message.hostPath = object.hostPath ?? "";
     message.containerPath = object.containerPath ?? "";
@@ -4350,10 +4346,10 @@ export const Ulimit: MessageFns<Ulimit> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<Ulimit>, I>>(base?: I): Ulimit {
-    return Ulimit.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Ulimit>): Ulimit {
+    return Ulimit.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Ulimit>, I>>(object: I): Ulimit {
+  fromPartial(object: DeepPartial<Ulimit>): Ulimit {
     const message = createBaseUlimit();
     message.name = object.name ?? "";
     message.soft = object.soft ?? 0;
@@ -4458,10 +4454,10 @@ export const LogDriver: MessageFns<LogDriver> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<LogDriver>, I>>(base?: I): LogDriver {
-    return LogDriver.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<LogDriver>): LogDriver {
+    return LogDriver.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<LogDriver>, I>>(object: I): LogDriver {
+  fromPartial(object: DeepPartial<LogDriver>): LogDriver {
     const message = createBaseLogDriver();
     message.name = object.name ?? "";
     message.options = (globalThis.Object.entries(object.options ?? {}) as [string, string][]).reduce(
@@ -4551,10 +4547,10 @@ export const LogDriver_OptionsEntry: MessageFns<LogDriver_OptionsEntry> = {
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<LogDriver_OptionsEntry>, I>>(base?: I): LogDriver_OptionsEntry {
-    return LogDriver_OptionsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<LogDriver_OptionsEntry>): LogDriver_OptionsEntry {
+    return LogDriver_OptionsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<LogDriver_OptionsEntry>, I>>(object: I): LogDriver_OptionsEntry {
+  fromPartial(object: DeepPartial<LogDriver_OptionsEntry>): LogDriver_OptionsEntry {
     const message = createBaseLogDriver_OptionsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -4570,10 +4566,6 @@ type DeepPartial<T> = T extends Builtin ? T
   : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
-
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
 
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());
@@ -4599,6 +4591,6 @@ interface MessageFns<T> {
   decode(input: BinaryReader | Uint8Array, length?: number): T;
   fromJSON(object: any): T;
   toJSON(message: T): unknown;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }
