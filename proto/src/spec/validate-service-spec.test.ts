@@ -1,5 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { PortSpec_Mode, PortSpec_Protocol, ServiceSpec } from "../../gen/berth/v1/spec.js";
+import {
+  type ContainerSpec,
+  PortSpec_Mode,
+  PortSpec_Protocol,
+  ServiceSpec,
+} from "../../gen/berth/v1/spec.js";
 import { applySpecDefaults } from "./apply-spec-defaults.js";
 import { validateServiceSpec } from "./validate-service-spec.js";
 
@@ -10,7 +15,7 @@ function violations(change: Parameters<typeof ServiceSpec.fromPartial>[0]): read
   return validateServiceSpec(spec).map(({ path, message }) => `${path}: ${message}`);
 }
 
-function container(change: DeepPartial<ServiceSpec["task"] & object>["container"]): readonly string[] {
+function container(change: Parameters<typeof ContainerSpec.fromPartial>[0]): readonly string[] {
   return violations({ task: { container: { image: "nginx", ...change } } });
 }
 
