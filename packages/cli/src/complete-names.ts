@@ -1,11 +1,19 @@
-import type { Cli } from "./cli.js";
+import type { Cli, GlobalOptions } from "./cli.js";
 import { type ControlClient, withClient } from "./client.js";
 import { configPath, DEFAULT_CONTEXT, readContexts } from "./context-store.js";
 import { hostname } from "./output/nodes.js";
 import { modeWord, serviceName } from "./output/services.js";
 
-/** The names that an argument of a command can have now, by the argument's name in the grammar. */
-export async function namesFor(cli: Cli, argument: string, timeoutMs: number): Promise<readonly string[]> {
+export interface NamesRequest {
+  /** The argument's name in the grammar. */
+  readonly argument: string;
+  readonly globals: GlobalOptions;
+  readonly timeoutMs: number;
+}
+
+/** The names that an argument of a command can have now. */
+export async function namesFor(cli: Cli, request: NamesRequest): Promise<readonly string[]> {
+  const { argument, globals, timeoutMs } = request;
   if (argument === "context") {
     const { contexts } = await readContexts(configPath(cli));
     return [DEFAULT_CONTEXT, ...Object.keys(contexts)];
@@ -13,7 +21,7 @@ export async function namesFor(cli: Cli, argument: string, timeoutMs: number): P
   const list = LISTS.get(argument);
   if (list === undefined) return [];
   const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(timeoutMs)]);
-  return withClient(cli, {}, (client) => list(client, signal));
+  return withClient(cli, globals, (client) => list(client, signal));
 }
 
 type List = (client: ControlClient, signal: AbortSignal) => Promise<readonly string[]>;

@@ -1,11 +1,16 @@
 const BASH = `# bash completion for berth: source <(berth completion bash)
 _berth() {
-  local IFS=$'\\n' word="\${COMP_WORDS[COMP_CWORD]}"
+  # COMP_WORDS is cut at every ":" and "=", which stand inside berth's words.
+  local line="\${COMP_LINE:0:COMP_POINT}" words
+  read -ra words <<< "$line"
+  [[ "$line" == *[[:space:]] ]] && words+=("")
+  local IFS=$'\\n' last=$((\${#words[@]} - 1))
   # File names where an option takes one; everything else berth knows.
-  case "\${COMP_WORDS[COMP_CWORD-1]}" in
-    -c|--compose-file|--env-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); return ;;
+  case "\${words[last-1]}" in
+    -c|--compose-file|--env-file)
+      compopt -o filenames; COMPREPLY=($(compgen -f -- "\${words[last]}")); return ;;
   esac
-  COMPREPLY=($(berth __complete "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+  COMPREPLY=($(berth __complete "\${words[@]:1}" 2>/dev/null))
   [[ "\${COMPREPLY[0]}" == *= ]] && compopt -o nospace
 }
 complete -F _berth berth
@@ -18,10 +23,11 @@ _berth() {
     -c|--compose-file|--env-file) _files; return ;;
   esac
   local -a candidates
-  candidates=("\${(@f)$(berth __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
-  compadd -a candidates
+  candidates=(\${(f)"$(berth __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)"})
+  if [[ "$candidates[1]" == *= ]]; then compadd -S '' -a candidates; else compadd -a candidates; fi
 }
-compdef _berth berth
+# Called by zsh itself when this file is in the fpath, and only defined when it is sourced.
+if [[ "$funcstack[1]" == _berth ]]; then _berth "$@"; else compdef _berth berth; fi
 `;
 
 const FISH = `# fish completion for berth: berth completion fish | source

@@ -1,5 +1,5 @@
-import type { Command } from "commander";
-import type { Cli } from "./cli.js";
+import type { Command, Option } from "commander";
+import type { Cli, GlobalOptions } from "./cli.js";
 import { createProgram } from "./program.js";
 
 /** The user waits at a prompt: names that take longer are not shown. */
@@ -12,49 +12,80 @@ const SHELLS = ["bash", "fish", "zsh"];
  */
 export async function complete(cli: Cli, words: readonly string[]): Promise<number> {
   const program = createProgram(cli);
-  const { command, position } = findCommand(program, words.slice(0, -1));
+  const place = findPlace(program, words.slice(0, -1));
   const last = words.at(-1) ?? "";
-  const candidates = last.startsWith("-")
-    ? optionsOf(command, program)
-    : await wordsFor(cli, command, position);
-  const matching = candidates.filter((candidate) => candidate.startsWith(last));
+  const candidates = await candidatesFor(cli, program, { place, last });
+  const matching = candidates.filter((candidate) => candidate.startsWith(last) && !isHalf(candidate, last));
   cli.stdout.write(matching.map((candidate) => `${candidate}\n`).join(""));
   return 0;
 }
 
+/** `shop_web=` is all there already, and what follows is the user's to say. */
+function isHalf(candidate: string, last: string): boolean {
+  return candidate === last && candidate.endsWith("=");
+}
+
+/** Where in the grammar a word stands. */
 interface Place {
   readonly command: Command;
   /** How many arguments of the command come before the word. */
   readonly position: number;
+  /** The option whose value the word is. */
+  readonly option: Option | undefined;
+  /** What the words before it say. */
+  readonly globals: GlobalOptions;
 }
 
-function findCommand(program: Command, words: readonly string[]): Place {
-  let command = program;
-  let position = 0;
-  for (const word of words) {
-    const next = command.commands.find(
-      (candidate) => candidate.name() === word || candidate.aliases().includes(word),
-    );
-    if (next !== undefined) command = next;
-    else if (!word.startsWith("-")) position += 1;
+function findPlace(program: Command, words: readonly string[]): Place {
+  let place: Place = { command: program, position: 0, option: undefined, globals: {} };
+  for (const word of words) place = nextPlace(program, place, word);
+  return place;
+}
+
+function nextPlace(program: Command, place: Place, word: string): Place {
+  const { command, position, option } = place;
+  if (option !== undefined) {
+    const isServer = option.attributeName() === "server";
+    return { ...place, option: undefined, globals: isServer ? { server: word } : place.globals };
   }
-  return { command, position };
+  if (word.startsWith("-")) return { ...place, option: optionWithValue(command, program, word) };
+  const next = command.commands.find(
+    (candidate) => candidate.name() === word || candidate.aliases().includes(word),
+  );
+  return next === undefined ? { ...place, position: position + 1 } : { ...place, command: next };
 }
 
-function optionsOf(command: Command, program: Command): readonly string[] {
-  const options = command === program ? program.options : [...command.options, ...program.options];
-  return ["--help", ...options.flatMap(({ long }) => long ?? [])].sort();
+/** The option that takes the next word as its value; undefined for flags and for `--option=value`. */
+function optionWithValue(command: Command, program: Command, word: string): Option | undefined {
+  return allOptions(command, program).find(
+    ({ short, long, required }) => required && (word === short || word === long),
+  );
 }
 
-async function wordsFor(cli: Cli, command: Command, position: number): Promise<readonly string[]> {
+function allOptions(command: Command, program: Command): readonly Option[] {
+  return command === program ? program.options : [...command.options, ...program.options];
+}
+
+async function candidatesFor(
+  cli: Cli,
+  program: Command,
+  { place, last }: { place: Place; last: string },
+): Promise<readonly string[]> {
+  const { command, option } = place;
+  if (option !== undefined) return option.argChoices ?? [];
+  if (last.startsWith("-")) {
+    return ["--help", ...allOptions(command, program).flatMap(({ long }) => long ?? [])].sort();
+  }
+  return argumentsFor(cli, place);
+}
+
+async function argumentsFor(cli: Cli, { command, position, globals }: Place): Promise<readonly string[]> {
   if (command.commands.length > 0) return command.commands.map((candidate) => candidate.name());
   const args = command.registeredArguments;
   const argument = args[position] ?? (args.at(-1)?.variadic ? args.at(-1) : undefined);
   if (argument === undefined) return [];
   if (argument.name() === "shell") return SHELLS;
-  try {
-    return await (await import("./complete-names.js")).namesFor(cli, argument.name(), NAMES_TIMEOUT_MS);
-  } catch {
-    return []; // No server, no names.
-  }
+  const { namesFor } = await import("./complete-names.js");
+  const request = { argument: argument.name(), globals, timeoutMs: NAMES_TIMEOUT_MS };
+  return namesFor(cli, request).catch(() => []); // No server, no names.
 }

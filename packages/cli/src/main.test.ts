@@ -147,7 +147,7 @@ describe("lists", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "error: there is no stack nope. berth stack ls shows those that there are
+        "error: There is no stack "nope": no service belongs to it.
       (BERTH_NOT_FOUND)
       ",
       ]

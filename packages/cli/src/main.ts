@@ -10,6 +10,8 @@ const DEFAULT_COLUMNS = 80;
 /** Runs one command line (without the program's name) and gives its exit code. */
 export async function run(argv: readonly string[], cli: Cli): Promise<number> {
   const [first = ""] = argv;
+  // Commander's own help command looks one word deep.
+  if (first === "help") return run([...argv.slice(1), "--help"], cli);
   if (Object.hasOwn(DAEMONS, first)) return runDaemon(first, argv.slice(1));
   if (first === "__complete") return (await import("./completion.js")).complete(cli, argv.slice(1));
   if (first === "--version" || first === "-v") return printVersion(cli);

@@ -13,7 +13,7 @@ export const DAEMONS = {
 
 /** The grammar of the command line. Loads nothing else: what a command does is loaded when it runs. */
 export function createProgram(cli: Cli): Command {
-  const program = new Command("berth")
+  const program: Command = new Command("berth")
     .description("Deploys Compose stacks over many Docker hosts and keeps them running when hosts die")
     .addOption(
       new Option("-s, --server <host:port>", "the server to talk to (BERTH_SERVER; default: the context's)"),
@@ -22,7 +22,11 @@ export function createProgram(cli: Cli): Command {
       new Option("-o, --output <format>", "how to print").choices(["table", "json"]).default("table"),
     )
     .option("-v, --version", "show this program's version")
-    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+    .configureHelp({
+      showGlobalOptions: true,
+      sortSubcommands: false,
+      visibleGlobalOptions: (command): Option[] => (command === program ? [] : globalOptions(program)),
+    })
     .configureOutput({
       writeOut: (text) => cli.stdout.write(text),
       writeErr: (text) => cli.stderr.write(text),
@@ -34,5 +38,17 @@ export function createProgram(cli: Cli): Command {
   addNodeCommands(program, cli);
   addOtherCommands(program, cli);
   for (const [name, description] of Object.entries(DAEMONS)) program.command(name).description(description);
+  pointToHelp(program, "berth");
   return program;
+}
+
+/** Those that mean something to every command. */
+function globalOptions(program: Command): Option[] {
+  return program.options.filter(({ long }) => long !== "--version");
+}
+
+/** After what is wrong with a command line, where its right form stands. */
+function pointToHelp(command: Command, words: string): void {
+  command.showHelpAfterError(`See ${words} --help`);
+  for (const child of command.commands) pointToHelp(child, `${words} ${child.name()}`);
 }

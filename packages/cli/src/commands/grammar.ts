@@ -30,11 +30,11 @@ export function repeatable(flags: string, description: string): Option {
   ]);
 }
 
-export const DEFAULT_TIMEOUT = "5m";
+const DEFAULT_TIMEOUT = "5m";
 
 export function addWaitOptions(command: Command): Command {
   return command
-    .option("-d, --detach", "return at once instead of waiting until everything is as it should be")
+    .option("-d, --detach", "return at once instead of waiting until it is done")
     .option("--timeout <duration>", "how long to wait", DEFAULT_TIMEOUT);
 }
 

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { Cli } from "../cli.js";
 import { addTaskListOptions, examples, lazily, repeatable } from "./grammar.js";
 
@@ -40,7 +40,12 @@ export function addNodeCommands(program: Command, cli: Cli): void {
       .command("update")
       .argument("<node>")
       .description("Change a node")
-      .option("--availability <word>", "active, pause (no new tasks) or drain (its tasks move elsewhere)")
+      .addOption(
+        new Option(
+          "--availability <word>",
+          "pause: no new tasks, drain: its tasks move elsewhere too",
+        ).choices(["active", "pause", "drain"]),
+      )
       .addOption(repeatable("--label-add <key=value>", "add a label, or change it"))
       .addOption(repeatable("--label-rm <key>", "remove a label"))
       .action(lazily(cli, async () => (await import("./node/update.js")).updateNode)),

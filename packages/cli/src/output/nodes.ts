@@ -44,6 +44,7 @@ export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
     labels: node?.labels ?? {},
     engineLabels: description?.engineLabels ?? {},
     engineReady: description?.engineReady ?? false,
+    problems: description?.problems ?? [],
     engineVersion: description?.engineVersion ?? "",
     agentVersion: description?.agentVersion ?? "",
     os: description?.os ?? "",
@@ -65,6 +66,11 @@ export const hostname = ({ node }: HasNode): string => node?.description?.hostna
 export const stateWord = ({ node }: HasNode): string => nodeStateWord(node?.state ?? NodeState.UNSPECIFIED);
 export const availabilityOf = ({ node }: HasNode): string =>
   availabilityWord(node?.availability ?? Availability.UNSPECIFIED);
+
+/** `zone=a` for each label. */
+export function labelTexts(labels: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries(labels).map(([key, value]) => `${key}=${value}`);
+}
 
 function engineNote({ node }: HasNode): string {
   const isSilent = node?.state === NodeState.READY && node.description?.engineReady === false;

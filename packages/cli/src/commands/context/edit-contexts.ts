@@ -32,6 +32,7 @@ export async function useContext(cli: Cli, _options: GlobalOptions, name: string
   if (name !== DEFAULT_CONTEXT) requireContext(config.contexts, name);
   await writeContexts(path, { ...config, current: name });
   cli.stdout.write(`Using context ${name}\n`);
+  if (cli.env.BERTH_SERVER) cli.stderr.write("warning: BERTH_SERVER is set and wins over contexts\n");
 }
 
 /** `berth context rm NAME` */

@@ -1,9 +1,11 @@
 import type { NodeSummary } from "@berth/proto";
 import type { Cli } from "../../cli.js";
 import { withClient } from "../../client.js";
+import { formatFacts } from "../../output/facts.js";
 import { humanBytes, humanCpus } from "../../output/human.js";
-import { availabilityOf, hostname, nodeJson, stateWord } from "../../output/nodes.js";
+import { availabilityOf, hostname, labelTexts, nodeJson, stateWord } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
+import { capitalised } from "../../output/words.js";
 import type { InspectOptions } from "../service/inspect.js";
 
 /** `berth node inspect NODE…` */
@@ -24,14 +26,13 @@ export async function inspectNodes(
 function prettyNode(summary: NodeSummary): string {
   const { node, tasks, reserved } = summary;
   const description = node?.description;
-  const labels = Object.entries(node?.labels ?? {}).map(([key, value]) => `${key}=${value}`);
-  const facts: readonly (readonly [string, string])[] = [
+  return formatFacts([
     ["ID", node?.id ?? ""],
     ["Hostname", hostname(summary)],
     ["Address", description?.address ?? ""],
-    ["Status", `${stateWord(summary)}${node?.stateMessage ? ` (${node.stateMessage})` : ""}`],
-    ["Availability", availabilityOf(summary)],
-    ["Labels", labels.join(", ")],
+    ["Status", `${capitalised(stateWord(summary))}${node?.stateMessage ? ` (${node.stateMessage})` : ""}`],
+    ["Availability", capitalised(availabilityOf(summary))],
+    ["Labels", labelTexts(node?.labels ?? {})],
     ["Platform", `${description?.os ?? ""}/${description?.architecture ?? ""}`],
     ["Engine", description?.engineVersion ?? ""],
     ["Agent", description?.agentVersion ?? ""],
@@ -41,9 +42,6 @@ function prettyNode(summary: NodeSummary): string {
       `${humanBytes(description?.memoryBytes ?? 0)}, ${humanBytes(reserved?.memoryBytes ?? 0)} reserved`,
     ],
     ["Tasks", String(tasks)],
-  ];
-  return facts
-    .filter(([, value]) => value !== "")
-    .map(([name, value]) => `${`${name}:`.padEnd(14)} ${value}\n`)
-    .join("");
+    ["Problems", description?.problems ?? []],
+  ]);
 }

@@ -2,20 +2,20 @@ import { Availability } from "@berth/proto";
 import type { Cli, GlobalOptions } from "../../cli.js";
 import { withClient } from "../../client.js";
 import { badOption, labelsOf } from "../../options/parse-options.js";
-import { availabilityOf, hostname } from "../../output/nodes.js";
+import { availabilityOf, hostname, labelTexts } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 
 export interface NodeUpdateOptions extends GlobalOptions {
-  readonly availability?: string;
+  readonly availability?: keyof typeof AVAILABILITIES;
   readonly labelAdd?: readonly string[];
   readonly labelRm?: readonly string[];
 }
 
-const AVAILABILITIES = new Map<string, Availability>([
-  ["active", Availability.ACTIVE],
-  ["pause", Availability.PAUSE],
-  ["drain", Availability.DRAIN],
-]);
+const AVAILABILITIES = {
+  active: Availability.ACTIVE,
+  pause: Availability.PAUSE,
+  drain: Availability.DRAIN,
+} as const;
 
 /** `berth node update NODE` */
 export async function updateNode(cli: Cli, options: NodeUpdateOptions, node: string): Promise<void> {
@@ -25,7 +25,7 @@ export async function updateNode(cli: Cli, options: NodeUpdateOptions, node: str
   }
   const request = {
     node,
-    availability: availability === undefined ? Availability.UNSPECIFIED : availabilityFrom(availability),
+    availability: availability === undefined ? Availability.UNSPECIFIED : AVAILABILITIES[availability],
     addLabels: labelsOf(labelAdd),
     removeLabels: [...labelRm],
   };
@@ -35,11 +35,11 @@ export async function updateNode(cli: Cli, options: NodeUpdateOptions, node: str
   const { id = "", labels = {} } = updated.node ?? {};
   const facts = { id, hostname: hostname(updated), availability: availabilityOf(updated), labels };
   if (options.output === "json") printJson(cli, facts);
-  else cli.stdout.write(`${facts.hostname || node} is updated: ${facts.availability}\n`);
+  else cli.stdout.write(`${facts.hostname || node} is updated: ${summaryOf(facts)}\n`);
 }
 
-function availabilityFrom(text: string): Availability {
-  const availability = AVAILABILITIES.get(text);
-  if (availability !== undefined) return availability;
-  throw badOption("--availability", `${JSON.stringify(text)} is not possible: use active, pause or drain`);
+/** What the node has now, so that nobody needs to ask. */
+function summaryOf(facts: { availability: string; labels: Readonly<Record<string, string>> }): string {
+  const labels = labelTexts(facts.labels);
+  return `availability ${facts.availability}, ${labels.length === 0 ? "no labels" : `labels ${labels.join(", ")}`}`;
 }

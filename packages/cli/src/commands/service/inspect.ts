@@ -1,6 +1,7 @@
-import { type GetServiceResponse, ServiceSpec } from "@berth/proto";
+import { type GetServiceResponse, type IngressEntry, ServiceSpec } from "@berth/proto";
 import type { Cli, GlobalOptions } from "../../cli.js";
 import { withClient } from "../../client.js";
+import { type Fact, formatFacts } from "../../output/facts.js";
 import { humanBytes, humanCpus } from "../../output/human.js";
 import { printJson } from "../../output/print.js";
 import {
@@ -12,6 +13,7 @@ import {
   serviceJson,
   serviceName,
 } from "../../output/services.js";
+import { capitalised, protocolWord } from "../../output/words.js";
 
 export interface InspectOptions extends GlobalOptions {
   readonly pretty?: boolean;
@@ -39,8 +41,10 @@ function inspectJson({ service, ingress }: GetServiceResponse): unknown {
     createdAtMs: service.service?.createdAtMs ?? 0,
     updatedAtMs: service.service?.updatedAtMs ?? 0,
     spec: spec === undefined ? {} : ServiceSpec.toJSON(spec),
-    ingress: ingress.map(({ key, endpoints, draining }) => ({
-      key,
+    ingress: ingress.map(({ published, protocol, hostIp, endpoints, draining }) => ({
+      published,
+      protocol: protocolWord(protocol),
+      hostIp,
       endpoints: endpoints.map(endpointText),
       draining: draining.map(endpointText),
     })),
@@ -55,26 +59,27 @@ function prettyService({ service, ingress }: GetServiceResponse): string {
   if (service === undefined) return "";
   const spec = service.service?.spec;
   const { limits, reservations } = spec?.task ?? {};
-  const facts: readonly (readonly [string, string])[] = [
+  return formatFacts([
     ["ID", serviceId(service)],
     ["Name", serviceName(service)],
     ["Stack", spec?.stack ?? ""],
-    ["Mode", modeWord(service)],
+    ["Mode", capitalised(modeWord(service))],
     ["Replicas", replicasText(service)],
     ["Version", String(service.service?.version ?? "")],
     ["Image", imageOf(service)],
-    ["Constraints", spec?.placement?.constraints.join(", ") ?? ""],
+    ["Constraints", spec?.placement?.constraints ?? []],
     ["Limits", resourcesText(limits)],
     ["Reservations", resourcesText(reservations)],
-    ["Ports", spec?.ports.map(portText).join(", ") ?? ""],
-    ...ingress.map(
-      ({ key, endpoints }) => [`Endpoints of ${key}`, endpoints.map(endpointText).join(", ")] as const,
-    ),
-  ];
-  return facts
-    .filter(([, value]) => value !== "")
-    .map(([name, value]) => `${`${name}:`.padEnd(15)} ${value}\n`)
-    .join("");
+    ["Ports", spec?.ports.map(portText) ?? []],
+    ...ingress.map(endpointsFact),
+  ]);
+}
+
+/** Where connections to one published port go. */
+function endpointsFact({ published, protocol, hostIp, endpoints }: IngressEntry): Fact {
+  const port = `${hostIp === "" ? "" : `${hostIp}:`}${published}/${protocolWord(protocol)}`;
+  const texts = endpoints.map(endpointText);
+  return [`Endpoints of ${port}`, texts.length === 0 ? "none" : texts];
 }
 
 function resourcesText(resources: { nanoCpus: number; memoryBytes: number } | undefined): string {

@@ -13,6 +13,6 @@ export async function listStackTasks(cli: Cli, options: TaskListOptions, stack: 
 }
 
 export function noSuchStack(stack: string): BerthError {
-  const message = `there is no stack ${stack}. berth stack ls shows those that there are`;
+  const message = `There is no stack ${JSON.stringify(stack)}: no service belongs to it.`;
   return new BerthError({ code: "BERTH_NOT_FOUND", message });
 }
