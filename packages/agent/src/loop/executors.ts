@@ -4,21 +4,29 @@ import type { Step } from "../core/step.js";
 import type { Engine, PullProgress } from "../engine/engine.js";
 import { type EngineErrorKind, isEngineError } from "../engine/engine-error.js";
 import type { ImageCache } from "./image-cache.js";
+import type { Lanes } from "./lanes.js";
 
 export interface ExecutorTools {
   readonly engine: Engine;
+  readonly lanes: Lanes;
   readonly images: ImageCache;
   readonly onPullProgress: (progress: PullProgress) => void;
 }
 
 type StepOf<K extends Step["kind"]> = { [P in K]: Extract<Step, { kind: P }> }[K];
 
+/** The step went through; what the container is now has to be looked at. */
+interface Touched {
+  readonly kind: "touched";
+  readonly containerId: string;
+}
+
 type Executors = {
   readonly [K in Step["kind"]]: (
     step: StepOf<K>,
     tools: ExecutorTools,
     signal: AbortSignal,
-  ) => Promise<Outcome>;
+  ) => Promise<Outcome | Touched>;
 };
 
 /** Failures after which trying again is no use. */
@@ -39,11 +47,11 @@ const EXECUTORS: Executors = {
   create,
   start: async ({ containerId }, { engine }, signal) => {
     await engine.start(containerId, { signal });
-    return look(engine, containerId, signal);
+    return { kind: "touched", containerId };
   },
   stop: async ({ containerId, graceMs }, { engine }, signal) => {
     await engine.stop(containerId, { graceMs, signal });
-    return look(engine, containerId, signal);
+    return { kind: "touched", containerId };
   },
   remove: async ({ containerId }, { engine }, signal) => {
     await engine.remove(containerId, { signal });
@@ -51,16 +59,24 @@ const EXECUTORS: Executors = {
   },
 };
 
-/** Runs one step and says what came of it. Never rejects: a failure is an outcome. */
+/**
+ * Runs one step and says what came of it. Never rejects: a failure is an outcome. A look that follows a step goes
+ * through the lane of looks, so that it does not keep the next container from being started.
+ */
 export async function executeStep<K extends Step["kind"]>(
   step: StepOf<K>,
   tools: ExecutorTools,
   signal: AbortSignal,
 ): Promise<Outcome> {
+  const { engine, lanes } = tools;
+  const execute: Executors[K] = EXECUTORS[step.kind];
   try {
-    signal.throwIfAborted();
-    const execute: Executors[K] = EXECUTORS[step.kind];
-    return await execute(step, tools, signal);
+    const outcome = await lanes.run(step.kind, async () => {
+      signal.throwIfAborted();
+      return execute(step, tools, signal);
+    });
+    if (outcome.kind !== "touched") return outcome;
+    return await lanes.run("look", () => look(engine, outcome.containerId, signal));
   } catch (error) {
     return outcomeOf(error, step, signal);
   }

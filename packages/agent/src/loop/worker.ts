@@ -27,8 +27,10 @@ export interface WorkerOptions extends ReporterOptions {
   readonly now?: () => number;
   /** Nothing of a task that is not assigned any more is left. */
   readonly onForgotten: (taskId: string) => void;
-  /** The daemon answers (with what it says of itself), or is away. */
-  readonly onEngine: (info: EngineInfo | undefined) => void;
+  /** The daemon answers, with what it says of itself. */
+  readonly onEngineUp: (info: EngineInfo) => void;
+  /** Said once, however long the daemon stays away. */
+  readonly onEngineAway: (reason: string) => void;
 }
 
 /** What the leader wants of this node: all of it, or what changed. */
@@ -142,7 +144,7 @@ export class Worker {
     this.#node = { ...this.#options.node, engineApiVersion: info.apiVersion };
     this.#images.clear();
     for (const record of this.#records.values()) record.memory = { ...record.memory, retry: undefined };
-    this.#options.onEngine(info);
+    this.#options.onEngineUp(info);
     this.#listed(containers);
   }
 
@@ -159,7 +161,7 @@ export class Worker {
   #away(reason: Error): void {
     this.#log.warn({ reason: reason.message }, "Docker is away; containers that run stay as they are");
     this.#node = undefined;
-    this.#options.onEngine(undefined);
+    this.#options.onEngineAway(reason.message);
     this.#cancelAll(new EngineError("unavailable", reason.message, reason));
   }
 
@@ -215,7 +217,9 @@ export class Worker {
   #look(record: TaskRecord, containerId: string): void {
     record.stale.delete(containerId);
     this.#begin(record, "look", async (signal) => {
-      const outcome = await look(this.#options.engine, containerId, signal).catch(() => undefined);
+      const outcome = await this.#lanes
+        .run("look", () => look(this.#options.engine, containerId, signal))
+        .catch(() => undefined);
       if (outcome !== undefined) {
         record.noteLook(outcome, this.#now());
         return true;
@@ -234,6 +238,7 @@ export class Worker {
     }
     const tools = {
       engine: this.#options.engine,
+      lanes: this.#lanes,
       images: this.#images,
       onPullProgress: (progress: PullProgress) => this.#pullProgressed(record, progress),
     };
@@ -257,12 +262,10 @@ export class Worker {
   #begin(record: TaskRecord, kind: WorkKind, work: (signal: AbortSignal) => Promise<boolean>): void {
     const controller = new AbortController();
     record.inFlight = { kind, controller };
-    void this.#lanes
-      .run(kind, () => work(controller.signal))
-      .then((isNews) => {
-        record.inFlight = undefined;
-        if (isNews) this.#wake(record.taskId);
-      });
+    void work(controller.signal).then((isNews) => {
+      record.inFlight = undefined;
+      if (isNews) this.#wake(record.taskId);
+    });
   }
 
   #forget({ taskId }: TaskRecord): void {
