@@ -113,7 +113,8 @@ describe("a Docker daemon that misbehaves", () => {
           messages.push(status?.message ?? "");
         },
         onForgotten: (taskId) => states.delete(taskId),
-        onEngine: () => {},
+        onEngineUp: () => {},
+        onEngineAway: () => {},
       });
       stopping.controller = new AbortController();
       stopping.done = worker.run(stopping.controller.signal);

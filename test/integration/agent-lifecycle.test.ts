@@ -156,11 +156,15 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
       "the leader knows that Docker is away",
       () => leader.descriptions.at(-1)?.engineReady === false,
     );
+    expect(leader.descriptions.at(-1)?.problems).toEqual([
+      expect.stringMatching(/^Docker does not answer, since \d{4}-.*Z: /),
+    ]);
     const beats = leader.heartbeats;
     await until("the agent beats on", () => leader.heartbeats > beats + 5);
     await docker.host.killProcess("dockerd", "SIGCONT");
     await reaches(next.id, TaskState.RUNNING);
     await reaches(task.id, TaskState.SHUTDOWN);
+    expect(leader.descriptions.at(-1)).toMatchObject({ engineReady: true, problems: [] });
     const text = await readFile(agent.logFile, "utf8");
     expect(text.match(/Docker is away/g)).toHaveLength(1);
   });

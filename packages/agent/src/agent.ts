@@ -11,7 +11,9 @@ import { openIngress } from "./ingress/client.js";
 import { lockDataDir } from "./lock-data-dir.js";
 import { Worker } from "./loop/worker.js";
 import { describeNode } from "./session/describe-node.js";
+import { HostCondition } from "./session/host-condition.js";
 import { IngressSync } from "./session/ingress-sync.js";
+import { watchIngress } from "./session/ingress-watch.js";
 import { LeaderLink } from "./session/leader-link.js";
 import { LogRelay } from "./session/log-relay.js";
 import { nodeId } from "./session/node-id.js";
@@ -29,6 +31,7 @@ export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSi
 
   const engine: Engine = new DockerodeEngine(config.dockerSocket);
   const outbox = new Outbox();
+  const condition = new HostCondition((now) => link.describe(describeNode(identity, now)));
   const worker = new Worker({
     engine,
     node: { nodeId: id, hostname: identity.hostname, advertiseAddress: identity.address },
@@ -42,7 +45,8 @@ export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSi
       outbox.forget(taskId);
       file.changed();
     },
-    onEngine: (info) => link.describe(describeNode(identity, info)),
+    onEngineUp: (info) => condition.engineIsUp(info),
+    onEngineAway: (reason) => condition.engineIsAway(reason, new Date()),
   });
   for (const [taskId, status] of state.statuses) worker.restore(taskId, status);
 
@@ -82,13 +86,18 @@ export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSi
   const link: LeaderLink = new LeaderLink({
     servers: config.servers,
     nodeId: id,
-    description: describeNode(identity, undefined),
+    description: describeNode(identity, condition.now),
     outbox,
     handler: obedience,
     log: log.child({ part: "session" }),
   });
 
-  await Promise.all([worker.run(signal), link.run(signal)]);
+  const watching = watchIngress({
+    stats: (statsSignal) => opened.stats(statsSignal),
+    onProblems: (problems) => condition.ingressProblems(problems),
+    signal,
+  });
+  await Promise.all([worker.run(signal), link.run(signal), watching]);
   logs.stopAll();
   opened.close();
   await file.flush();

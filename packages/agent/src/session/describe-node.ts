@@ -10,8 +10,15 @@ export interface NodeIdentity {
   readonly address: string;
 }
 
+/** What is known of this host and what is wrong with it. */
+export interface Condition {
+  /** Undefined while Docker is away. */
+  readonly engine: EngineInfo | undefined;
+  readonly problems: readonly string[];
+}
+
 /** What the leader is told of this host. While Docker is away: as the operating system sees it, and not ready. */
-export function describeNode(identity: NodeIdentity, engine: EngineInfo | undefined): NodeDescription {
+export function describeNode(identity: NodeIdentity, { engine, problems }: Condition): NodeDescription {
   return {
     ...identity,
     os: engine?.os ?? process.platform,
@@ -23,5 +30,6 @@ export function describeNode(identity: NodeIdentity, engine: EngineInfo | undefi
     agentVersion: BERTH_VERSION,
     engineLabels: { ...engine?.labels },
     engineReady: engine !== undefined,
+    problems: [...problems],
   };
 }

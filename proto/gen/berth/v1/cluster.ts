@@ -407,6 +407,8 @@ export interface NodeDescription {
   engineLabels: { [key: string]: string };
   /** False while the agent cannot reach its Docker daemon: no new tasks go there. */
   engineReady: boolean;
+  /** What is wrong with the host now, a sentence each, for a person: Docker is away, a published port is taken. */
+  problems: string[];
 }
 
 export interface NodeDescription_EngineLabelsEntry {
@@ -1476,6 +1478,7 @@ function createBaseNodeDescription(): NodeDescription {
     agentVersion: "",
     engineLabels: {},
     engineReady: false,
+    problems: [],
   };
 }
 
@@ -1513,6 +1516,9 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     });
     if (message.engineReady !== false) {
       writer.uint32(88).bool(message.engineReady);
+    }
+    for (const v of message.problems) {
+      writer.uint32(98).string(v!);
     }
     return writer;
   },
@@ -1621,6 +1627,14 @@ export const NodeDescription: MessageFns<NodeDescription> = {
             message.engineReady = reader.bool();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.problems.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1696,6 +1710,9 @@ export const NodeDescription: MessageFns<NodeDescription> = {
         : isSet(object.engine_ready)
         ? globalThis.Boolean(object.engine_ready)
         : false,
+      problems: globalThis.Array.isArray(object?.problems)
+        ? object.problems.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -1740,6 +1757,9 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     if (message.engineReady !== false) {
       obj.engineReady = message.engineReady;
     }
+    if (message.problems?.length) {
+      obj.problems = message.problems;
+    }
     return obj;
   },
 
@@ -1767,6 +1787,7 @@ export const NodeDescription: MessageFns<NodeDescription> = {
       {},
     );
     message.engineReady = object.engineReady ?? false;
+    message.problems = object.problems?.map((e) => e) || [];
     return message;
   },
 };

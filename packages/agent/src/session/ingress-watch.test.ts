@@ -1,0 +1,36 @@
+import { expect, test } from "vitest";
+import type { ListenerError } from "../ingress/table.js";
+import { watchIngress } from "./ingress-watch.js";
+
+const taken: ListenerError = {
+  protocol: "tcp",
+  address: "",
+  port: 80,
+  service: "web",
+  code: "EADDRINUSE",
+  message: "cannot publish 80/tcp",
+};
+
+/** What the watch finds first. */
+function firstFinding(
+  stats: () => Promise<{ errors: readonly ListenerError[] }>,
+): Promise<readonly string[]> {
+  const over = new AbortController();
+  return new Promise((resolve) => {
+    const onProblems = (problems: readonly string[]): void => {
+      over.abort();
+      resolve(problems);
+    };
+    void watchIngress({ stats, onProblems, signal: over.signal });
+  });
+}
+
+test("watchIngress finds ports that do not answer, in the words of the ingress process", async () => {
+  expect(await firstFinding(async () => ({ errors: [taken] }))).toEqual(["cannot publish 80/tcp"]);
+  expect(await firstFinding(async () => ({ errors: [] }))).toEqual([]);
+});
+
+test("watchIngress takes a process that does not answer for a problem", async () => {
+  const found = await firstFinding(() => Promise.reject(new Error("gone")));
+  expect(found).toEqual([expect.stringMatching(/ingress process is in trouble: gone/)]);
+});
