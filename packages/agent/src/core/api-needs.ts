@@ -22,7 +22,10 @@ const API_NEEDS: readonly ApiNeed[] = [
 
 /** Why this node's Docker cannot run the spec as it is written; undefined when it can. */
 export function unsupportedReason(spec: AssignedSpec, apiVersion: string): string | undefined {
-  const container = spec.task?.container;
+  if (spec.task === undefined) {
+    return `the stored version ${spec.version} of the service cannot be read: deploy it again`;
+  }
+  const { container } = spec.task;
   if (container === undefined) return "the service's spec names no container";
   const missing = API_NEEDS.filter(
     (need) => need.isUsed(container) && compareVersions(apiVersion, need.since) < 0,

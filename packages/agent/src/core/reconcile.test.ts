@@ -1,4 +1,4 @@
-import { DesiredState, Health, NetworkMode, PullPolicy, TaskState } from "@berth/proto";
+import { DesiredState, Health, NetworkMode, PortSpec_Protocol, PullPolicy, TaskState } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { type Reconciled, reconcile, UNHEALTHY_GRACE_MS } from "./reconcile.js";
 import { type Assignment, BLANK_MEMORY, type TaskMemory } from "./task-view.js";
@@ -50,6 +50,25 @@ describe("reconcile() on the way up", () => {
       message: expect.stringContaining("never"),
     });
     expect(rejected.step).toBeUndefined();
+  });
+
+  test("leaves alone what runs by a spec that the leader cannot read, and starts nothing by it", () => {
+    const spec = { ...specWith(), task: undefined, ports: [] };
+    const assignment = assignmentWith(DesiredState.RUNNING, spec);
+    const ports = [{ protocol: PortSpec_Protocol.TCP, target: 80, hostPort: 80 }];
+    const known = reconcile(viewWith({ containers: [containerWith()] }), NOW_MS).status;
+    const status = known && { ...known, ports };
+    const running = reconcile(viewWith({ assignment, status, containers: [containerWith()] }), NOW_MS);
+    expect(running).toEqual({ status });
+    const absent = reconcile(viewWith({ assignment }), NOW_MS);
+    expect(absent.step).toBeUndefined();
+    expect(absent.status).toMatchObject({
+      state: TaskState.REJECTED,
+      message: expect.stringMatching(/version 3 of the service cannot be read: deploy it again/),
+    });
+    const unwanted = assignmentWith(DesiredState.SHUTDOWN, spec);
+    const stopping = reconcile(viewWith({ assignment: unwanted, containers: [containerWith()] }), NOW_MS);
+    expect(stepKind(stopping)).toBe("stop");
   });
 
   test("rejects what the daemon would drop in silence", () => {

@@ -102,7 +102,9 @@ function runningStatus(view: TaskView, container: ObservedContainer, spec: Assig
     message: runningMessage(view, container),
     containerId: container.id,
     health: HEALTH_OF[container.health],
-    ports: hostPorts(container, spec, view.node.advertiseAddress),
+    // Without its spec a container on the host's own network does not tell its ports: they are as they were.
+    ports:
+      (spec.task ? undefined : view.status?.ports) ?? hostPorts(container, spec, view.node.advertiseAddress),
   });
 }
 

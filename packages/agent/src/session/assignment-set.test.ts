@@ -49,6 +49,22 @@ test("AssignmentSet finds a gap: an increment on something else, on nothing, or 
   expect(new AssignmentSet().apply(Assignments.fromPartial(unknownSpec), 0)).toEqual(gap);
 });
 
+test("AssignmentSet takes a task whose spec the leader cannot read: what runs by it is known and stays", () => {
+  const unreadable = { serviceId: spec.serviceId, version: spec.version, ports: [] };
+  const message = { kind: COMPLETE, resultsIn: 1, specs: [unreadable], tasks: [one] };
+  expect(new AssignmentSet().apply(Assignments.fromPartial(message), 0)).toMatchObject({
+    change: { assigned: [{ task: one, spec: { task: undefined } }] },
+  });
+});
+
+test("AssignmentSet keeps a spec whose last task goes while another one comes", () => {
+  const set = setWithOne();
+  const swap = { kind: INCREMENTAL, appliesTo: 5, resultsIn: 6, tasks: [two], removedTaskIds: ["one"] };
+  expect(set.apply(Assignments.fromPartial(swap), 0)).toMatchObject({ change: { assigned: [{ spec }] } });
+  const again = { kind: INCREMENTAL, appliesTo: 6, resultsIn: 7, tasks: [one] };
+  expect(set.apply(Assignments.fromPartial(again), 0)).toMatchObject({ kind: "applied" });
+});
+
 test("AssignmentSet forgets a spec with the last task that names it", () => {
   const set = setWithOne();
   const removed = { kind: INCREMENTAL, appliesTo: 5, resultsIn: 6, removedTaskIds: ["one"] };

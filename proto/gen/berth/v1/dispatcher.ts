@@ -79,7 +79,11 @@ export interface StatusesAck {
   batch: number;
 }
 
-/** Desired state for one agent: a complete set, or the difference to the set that `applies_to` names. */
+/**
+ * Desired state for one agent: a complete set, or the difference to the set that `applies_to` names.
+ * Both sides take the parts in one order: specs, then tasks, then removals, and at the end they forget the specs that
+ * no task names any more. So a spec stays when its last task goes and another one comes in the same increment.
+ */
 export interface Assignments {
   kind: Assignments_Kind;
   appliesTo: number;
@@ -140,6 +144,7 @@ export function assignments_KindToJSON(object: Assignments_Kind): string {
 export interface AssignedSpec {
   serviceId: string;
   version: number;
+  /** Absent when the leader cannot read this revision: containers that run by it stay, nothing is started by it. */
   task?: TaskSpec | undefined;
   ports: PortSpec[];
 }
