@@ -32,6 +32,11 @@ export class Metrics implements LeaderObserver {
     help: "Records written or deleted in committed transactions",
     registers: [this.#registry],
   });
+  readonly #lateBeats = new Counter({
+    name: "berth_heartbeats_late_total",
+    help: "Times that an agent was heard again after more than two heartbeat intervals of silence",
+    registers: [this.#registry],
+  });
 
   constructor(leadership: () => Leadership | undefined) {
     const gauge = (name: string, help: string, read: (leading: Leadership) => number): void => {
@@ -66,6 +71,10 @@ export class Metrics implements LeaderObserver {
 
   onReconciled(durationMs: number): void {
     this.#reconciled.observe(durationMs / SECOND_MS);
+  }
+
+  onLateBeat(): void {
+    this.#lateBeats.inc();
   }
 
   /** In Prometheus's text format. */

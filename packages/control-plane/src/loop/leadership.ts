@@ -14,13 +14,13 @@ import type { Store } from "../store/store.js";
 import { fence, type Term } from "../store/term.js";
 import { Controller, type ControllerObserver } from "./controller.js";
 import { LagMeter } from "./lag-meter.js";
-import { Liveness } from "./liveness.js";
+import { Liveness, type LivenessObserver } from "./liveness.js";
 import { Mirror } from "./mirror.js";
 import type { Runtime } from "./runtime.js";
 import { Writer, type WriterObserver } from "./writer.js";
 
 /** What a leader reports of its work. */
-export type LeaderObserver = WriterObserver & ControllerObserver;
+export type LeaderObserver = WriterObserver & ControllerObserver & LivenessObserver;
 
 export interface LeadershipOptions {
   readonly store: Store;
@@ -114,7 +114,7 @@ function assemble(
   const { clock } = runtime;
   const lag = new LagMeter(clock);
   const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
-  const liveness = new Liveness({ state, writer, runtime, lag, logger, signal });
+  const liveness = new Liveness({ state, writer, runtime, lag, logger, observer, signal });
   const intake = new StatusIntake({ state, writer, runtime, logger, signal });
   const ingress = new IngressFeed({ state, clock, signal, entriesOf: (id) => entriesOf(state, id) });
   const { epoch } = term;

@@ -20,6 +20,7 @@ let store: MemoryStore;
 let state: ClusterState;
 let liveness: Liveness;
 let over: AbortController;
+let lateBeats: number;
 let parts: Promise<void>[];
 
 beforeEach(async () => {
@@ -51,7 +52,9 @@ beforeEach(async () => {
     never,
   );
   const runtime = { clock, now: () => clock.nowMs(), random: () => 0, newId: () => "id" };
-  liveness = new Liveness({ state, writer, runtime, lag, logger, signal });
+  lateBeats = 0;
+  const observer = { onLateBeat: () => (lateBeats += 1) };
+  liveness = new Liveness({ state, writer, runtime, lag, logger, observer, signal });
 });
 afterEach(async () => {
   over.abort(new Error("the test is over"));
@@ -87,6 +90,14 @@ describe("Liveness", () => {
     expect([stateOf("a"), stateOf("b")]).toEqual([NodeState.READY, NodeState.READY]);
     await pass(4 * DOWN_AFTER_MS, ["a"]);
     expect([stateOf("a"), stateOf("b")]).toEqual([NodeState.READY, NodeState.DOWN]);
+  });
+
+  it("tells of beats that come late, once for each silence", async () => {
+    await pass(4 * HEARTBEAT_MS, ["a", "b"]);
+    expect(lateBeats).toBe(0);
+    await pass(3 * HEARTBEAT_MS, ["a"]);
+    await pass(4 * HEARTBEAT_MS, ["a", "b"]);
+    expect(lateBeats).toBe(1);
   });
 
   it("writes nothing while nothing changes", async () => {

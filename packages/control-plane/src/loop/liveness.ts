@@ -1,6 +1,6 @@
 import { assertNever, NodeState } from "@berth/proto";
 import type { Logger } from "pino";
-import { judge, type Verdict } from "../core/liveness.js";
+import { HEARTBEAT_MS, judge, type Verdict } from "../core/liveness.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { onAbort } from "../store/abort.js";
 import { DelayQueue } from "./delay-queue.js";
@@ -8,8 +8,16 @@ import type { LagMeter } from "./lag-meter.js";
 import type { Runtime } from "./runtime.js";
 import type { Writer } from "./writer.js";
 
+/** Two beats: one that did not come, or that came a whole beat late. */
+const LATE_AFTER_MS = 2 * HEARTBEAT_MS;
+
 /** Before a verdict that could not be written is thought over again. */
 const RETRY_MS = 500;
+
+export interface LivenessObserver {
+  /** A node was silent for longer than it should be, and has been heard again. */
+  onLateBeat(): void;
+}
 
 export interface LivenessOptions {
   readonly state: ClusterState;
@@ -17,6 +25,7 @@ export interface LivenessOptions {
   readonly runtime: Runtime;
   readonly lag: LagMeter;
   readonly logger: Logger;
+  readonly observer: LivenessObserver;
   readonly signal: AbortSignal;
 }
 
@@ -50,9 +59,11 @@ export class Liveness {
 
   /** The node's agent has just been heard. */
   beat(nodeId: string): void {
-    const { state, runtime, signal } = this.#options;
+    const { state, runtime, observer, signal } = this.#options;
     if (signal.aborted) return;
-    this.#lastBeatMs.set(nodeId, runtime.clock.nowMs());
+    const nowMs = runtime.clock.nowMs();
+    if (nowMs - (this.#lastBeatMs.get(nodeId) ?? nowMs) > LATE_AFTER_MS) observer.onLateBeat();
+    this.#lastBeatMs.set(nodeId, nowMs);
     if (state.nodes.get(nodeId)?.state === NodeState.DOWN) this.#checks.add(nodeId, 0);
   }
 
