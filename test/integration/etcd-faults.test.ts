@@ -9,7 +9,7 @@ import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 
 const PREFIX = "/berth/test/";
 const WAIT = { timeout: 20_000, interval: 20 };
-const CALL_TIMEOUT_MS = 400;
+const CALL_TIMEOUT_MS = 1_000;
 
 let etcd: TestEtcd;
 let store: EtcdStore;
@@ -20,6 +20,8 @@ beforeEach(async () => {
   etcd = await startTestEtcd();
   store = new EtcdStore({ endpoints: [etcd.endpoint], callTimeoutMs: CALL_TIMEOUT_MS });
   abort = new AbortController();
+  // The first call loads the client's protocol, which can take longer than a call may on a busy machine.
+  await vi.waitFor(() => readAll(store, { prefix: "/warm-up/" }, signal()), WAIT);
 });
 afterEach(async () => {
   abort.abort();
