@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { run, runOrThrow } from "./run.js";
 
 /** Mount points at or below a folder, innermost first. */
-export function mountsBelow(folder: string): string[] {
+function mountsBelow(folder: string): string[] {
   return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
     .map((line) => line.split(" ")[4] ?? "")

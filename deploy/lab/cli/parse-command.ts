@@ -9,7 +9,7 @@ interface InLab {
 }
 
 /** What can be done to one or more machines, by its word on the command line. */
-export const MACHINE_VERBS = ["kill", "start", "partition", "heal"] as const;
+const MACHINE_VERBS = ["kill", "start", "partition", "heal"] as const;
 export type MachineVerb = (typeof MACHINE_VERBS)[number];
 
 export type LabCommand =

@@ -1,6 +1,6 @@
 import type { Command, Option } from "commander";
 import type { Cli, GlobalOptions } from "./cli.js";
-import { createProgram } from "./program.js";
+import { createProgram, globalOptions } from "./program.js";
 
 /** The user waits at a prompt: names that take longer are not shown. */
 const NAMES_TIMEOUT_MS = 800;
@@ -63,7 +63,7 @@ function optionWithValue(command: Command, program: Command, word: string): Opti
 }
 
 function allOptions(command: Command, program: Command): readonly Option[] {
-  return command === program ? program.options : [...command.options, ...program.options];
+  return command === program ? program.options : [...command.options, ...globalOptions(program)];
 }
 
 async function candidatesFor(
@@ -74,7 +74,8 @@ async function candidatesFor(
   const { command, option } = place;
   if (option !== undefined) return option.argChoices ?? [];
   if (last.startsWith("-")) {
-    return ["--help", ...allOptions(command, program).flatMap(({ long }) => long ?? [])].sort();
+    const longs = allOptions(command, program).flatMap(({ long }) => long ?? []);
+    return ["--help", ...longs].sort();
   }
   return argumentsFor(cli, place);
 }

@@ -10,7 +10,7 @@ export interface ContextConfig {
   readonly contexts: Readonly<Record<string, SavedContext>>;
 }
 
-export interface SavedContext {
+interface SavedContext {
   readonly server: string;
 }
 

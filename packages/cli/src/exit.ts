@@ -7,7 +7,7 @@ export const EXIT_OK = 0;
 export const EXIT_FAILED = 1;
 export const EXIT_BAD_INPUT = 2;
 /** What a shell gives a program that Ctrl-C ended. */
-export const EXIT_INTERRUPTED = 130;
+const EXIT_INTERRUPTED = 130;
 
 /** Says what went wrong on stderr and gives the exit code for it. */
 export async function reportError(error: unknown, cli: Cli, format: string): Promise<number> {

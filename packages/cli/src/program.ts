@@ -43,7 +43,7 @@ export function createProgram(cli: Cli): Command {
 }
 
 /** Those that mean something to every command. */
-function globalOptions(program: Command): Option[] {
+export function globalOptions(program: Command): Option[] {
   return program.options.filter(({ long }) => long !== "--version");
 }
 

@@ -68,7 +68,7 @@ export function readText(cursor: Cursor): string | undefined {
 }
 
 /** The value of a variable, label or option: any scalar, as text. */
-export function readScalarText(cursor: Cursor): string | undefined {
+function readScalarText(cursor: Cursor): string | undefined {
   return cursor.node.kind === "scalar" ? scalarText(cursor.node) : wrongType(cursor, "text or a number");
 }
 

@@ -37,7 +37,7 @@ function parseRaw(source: Source): ReadonlyMap<string, string> {
 }
 
 /** Both sides of the first separator; without one the second is empty. */
-export function splitOnce(text: string, separator: string): readonly [string, string] {
+function splitOnce(text: string, separator: string): readonly [string, string] {
   const at = text.indexOf(separator);
   return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + separator.length)];
 }

@@ -2,7 +2,7 @@
 const MAX_DISTANCE = 3;
 
 /** The candidate that `word` was probably meant to be; undefined when none is near. */
-export function suggest(word: string, candidates: Iterable<string>): string | undefined {
+function suggest(word: string, candidates: Iterable<string>): string | undefined {
   const limit = Math.min(MAX_DISTANCE, Math.max(1, Math.floor(word.length / 3)));
   let best: string | undefined;
   let bestDistance = limit + 1;

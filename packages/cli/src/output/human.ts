@@ -7,7 +7,7 @@ const MONTH_MS = 30 * DAY_MS;
 const YEAR_MS = 365 * DAY_MS;
 
 /** A span of time as docker words it: `12 seconds`, `About a minute`, `3 weeks`. */
-export function humanDuration(ms: number): string {
+function humanDuration(ms: number): string {
   const seconds = Math.floor(ms / SECOND_MS);
   if (seconds < 1) return "Less than a second";
   if (seconds === 1) return "1 second";

@@ -75,6 +75,6 @@ export function portText(port: PortSpec): string {
   return `${from}->${port.target}/${protocolWord(port.protocol)}${mode}`;
 }
 
-export function portJson({ target, published, protocol, mode, hostIp }: PortSpec): unknown {
+function portJson({ target, published, protocol, mode, hostIp }: PortSpec): unknown {
   return { target, published, protocol: protocolWord(protocol), mode: portModeWord(mode), hostIp };
 }

@@ -11,7 +11,7 @@ import {
 
 /** The words for states in tables and JSON. They are part of the interface: scripts compare them. */
 const TASK_STATES = new Map<TaskState, string>([
-  [TaskState.NEW, "new"],
+  [TaskState.NEW, "pending"],
   [TaskState.ASSIGNED, "assigned"],
   [TaskState.PREPARING, "preparing"],
   [TaskState.STARTING, "starting"],

@@ -12,13 +12,15 @@ import {
 
 type Handlers = RpcHandlers<typeof ControlServiceService>;
 
+export type FakeControlHandlers = Partial<Handlers>;
+
 export interface FakeControl {
   readonly address: string;
   readonly close: () => Promise<void>;
 }
 
 /** A real gRPC server on a free port with these answers; every other call is refused. */
-export async function startFakeControl(handlers: Partial<Handlers>): Promise<FakeControl> {
+export async function startFakeControl(handlers: FakeControlHandlers): Promise<FakeControl> {
   const refuse = (): never => {
     throw new BerthError({ code: "BERTH_UNSUPPORTED", message: "the test has no answer for this call" });
   };

@@ -68,7 +68,7 @@ function slotReason(service: ServiceProgress, task: Task): string {
 }
 
 /** `failed: no such file`, with the exit code where the message does not tell it. */
-export function taskReason(task: Task): string {
+function taskReason(task: Task): string {
   const { status } = task;
   const state = stateOf(task) === TaskState.NEW ? "waits for a node" : taskStateWord(stateOf(task));
   const message = oneLine(status?.message ?? "");
@@ -77,6 +77,6 @@ export function taskReason(task: Task): string {
   return [state, ...facts.filter((fact) => fact !== "")].join(": ");
 }
 
-export function taskName({ serviceName, slot, nodeId }: Task): string {
+function taskName({ serviceName, slot, nodeId }: Task): string {
   return slot === 0 ? `${serviceName}.${nodeId}` : `${serviceName}.${slot}`;
 }

@@ -18,7 +18,7 @@ export interface ServiceProgress {
   readonly failures: ReadonlyMap<string, SlotFailures>;
 }
 
-export interface SlotFailures {
+interface SlotFailures {
   readonly taskIds: ReadonlySet<string>;
   readonly latest: Task;
 }
@@ -29,7 +29,7 @@ export interface AwaitedService {
 }
 
 /** A slot that failed this often will not run by itself: something about it is wrong. */
-export const MAX_SLOT_FAILURES = 3;
+const MAX_SLOT_FAILURES = 3;
 
 const FAILED_STATES: readonly TaskState[] = [TaskState.FAILED, TaskState.REJECTED];
 
@@ -65,7 +65,7 @@ export function isSettled({ watched }: ServiceProgress): boolean {
 }
 
 /** The newest tasks of the slots that failed too often and do not run now. */
-export function hopelessSlots(service: ServiceProgress): readonly Task[] {
+function hopelessSlots(service: ServiceProgress): readonly Task[] {
   return currentTasks(service).filter(
     (task) => stateOf(task) !== TaskState.RUNNING && failureCount(service, task) >= MAX_SLOT_FAILURES,
   );

@@ -67,6 +67,6 @@ function hint(service: ServiceProgress): string {
   const isOnItsWay = [...counts.keys()].every(
     (state) => state >= TaskState.ASSIGNED && state <= TaskState.STARTING,
   );
-  if (!isOnItsWay) return `  ${worst.text}`;
+  if (!isOnItsWay) return ` ${worst.text}`;
   return ` ${[...counts].map(([state, count]) => `${taskStateWord(state)} ${count}`).join(", ")}`;
 }

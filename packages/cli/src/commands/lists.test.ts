@@ -1,0 +1,123 @@
+import { TaskState } from "@berth/proto";
+import { describe, expect, test } from "vitest";
+import { type FakeControlHandlers, readyNode, webService, webTask } from "../testing/fake-control.js";
+import { berth } from "../testing/run-berth.js";
+
+describe("lists", () => {
+  const handlers: FakeControlHandlers = {
+    listServices: async () => ({ services: [webService()] }),
+    listNodes: async () => ({ nodes: [readyNode()] }),
+    listTasks: async () => ({
+      tasks: [
+        webTask(),
+        webTask({
+          id: "tasktwo",
+          slot: 2,
+          nodeId: "",
+          status: {
+            state: TaskState.NEW,
+            message: "2 nodes lack 1.5 GiB memory, 1 node is drained",
+            sinceMs: Date.now(),
+          },
+        }),
+      ],
+    }),
+  };
+
+  test("stack ls", async () => {
+    expect((await berth("stack ls", handlers)).out).toMatchInlineSnapshot(`
+      "NAME   SERVICES
+      shop   1
+      "
+    `);
+  });
+
+  test("service ls", async () => {
+    expect((await berth("service ls", handlers)).out).toMatchInlineSnapshot(`
+      "ID             NAME       MODE         REPLICAS   IMAGE        PORTS
+      svcwebxxxxxx   shop_web   replicated   2/2        nginx:1.27   *:8080->80/tcp
+      "
+    `);
+  });
+
+  test("service ps says why a task has no node", async () => {
+    expect((await berth("service ps shop_web --no-trunc", handlers)).out).toMatchInlineSnapshot(`
+      "ID                 NAME         IMAGE        NODE     DESIRED STATE   CURRENT STATE                    ERROR                                            PORTS
+      taskonexxxxxxxxx   shop_web.1   nginx:1.27   host-1   Running         Running about a minute ago
+      tasktwo            shop_web.2   nginx:1.27            Running         Pending less than a second ago   2 nodes lack 1.5 GiB memory, 1 node is drained
+      "
+    `);
+  });
+
+  test("service ps shows what came before in a slot under what is there now", async () => {
+    const tasks = [
+      webTask({ id: "old", createdAtMs: 1, status: { state: TaskState.FAILED, exitCode: 137, sinceMs: 1 } }),
+      webTask({ id: "new", createdAtMs: 2 }),
+    ];
+    const { out } = await berth("service ps shop_web -o json", {
+      ...handlers,
+      listTasks: async () => ({ tasks }),
+    });
+    const states = JSON.parse(out).map((task: Record<string, unknown>) => [
+      task.id,
+      task.desiredState,
+      task.exitCode,
+    ]);
+    expect(states).toEqual([
+      ["new", "running", null],
+      ["old", "shutdown", 137],
+    ]);
+  });
+
+  test("node ls", async () => {
+    expect((await berth("node ls", handlers)).out).toMatchInlineSnapshot(`
+      "ID      HOSTNAME   STATUS   AVAILABILITY   ADDRESS    TASKS   ENGINE VERSION
+      node1   host-1     Ready    Active         10.0.0.1   2       20.10.24
+      "
+    `);
+  });
+
+  test("-q prints ids, -o json the same facts with words for states", async () => {
+    expect((await berth("service ls -q", handlers)).out).toBe("svcwebxxxxxxxxxxxx\n");
+    const [task] = JSON.parse((await berth("stack ps shop -o json", handlers)).out);
+    expect(task).toMatchObject({
+      name: "shop_web.1",
+      node: "host-1",
+      state: "running",
+      desiredState: "running",
+    });
+    const [node] = JSON.parse((await berth("-o json node ls", handlers)).out);
+    expect(node).toMatchObject({ hostname: "host-1", status: "ready", availability: "active" });
+  });
+
+  test("--filter narrows, and an unknown one is bad input", async () => {
+    expect((await berth("service ls -q --filter mode=global", handlers)).out).toBe("");
+    expect((await berth("service ls -q -f label=team=a -f name=web", handlers)).out).toBe(
+      "svcwebxxxxxxxxxxxx\n",
+    );
+    const { code, err } = await berth("service ls --filter colour=red", handlers);
+    expect([code, err]).toMatchInlineSnapshot(`
+      [
+        2,
+        "error: --filter: "colour=red" is not NAME=VALUE with one of id, name, mode, label, stack
+      (BERTH_INPUT_INVALID)
+      ",
+      ]
+    `);
+  });
+
+  test("a stack that is not there is an error", async () => {
+    const { code, err } = await berth("stack ps nope", {
+      ...handlers,
+      listServices: async () => ({ services: [] }),
+    });
+    expect([code, err]).toMatchInlineSnapshot(`
+      [
+        1,
+        "error: There is no stack "nope": no service belongs to it.
+      (BERTH_NOT_FOUND)
+      ",
+      ]
+    `);
+  });
+});

@@ -1,0 +1,235 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: Compose writes its variables like this
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BerthError, type DeployStackRequest, LogChunk_Stream, TaskState } from "@berth/proto";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { InterruptedError } from "../../cli.js";
+import { type FakeControlHandlers, watching, webService, webTask } from "../../testing/fake-control.js";
+import { berth } from "../../testing/run-berth.js";
+
+/** Real waits on a busy machine. */
+vi.setConfig({ testTimeout: 60_000 });
+
+const cleanUps: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0)) await cleanUp();
+});
+
+describe("stack deploy", () => {
+  let cwd = "";
+  beforeEach(async () => {
+    cwd = await mkdtemp(join(tmpdir(), "berth-cli-"));
+    cleanUps.push(() => rm(cwd, { recursive: true }));
+    await writeFile(join(cwd, "c.yaml"), "services: { web: { image: 'nginx:${TAG}', container_name: w } }\n");
+    await writeFile(join(cwd, ".env"), "TAG=1.27\n");
+  });
+
+  const created: NonNullable<FakeControlHandlers["deployStack"]> = async () => ({
+    services: [{ serviceId: "svcwebxxxxxxxxxxxx", name: "shop_web", kind: 1, version: 1 }],
+  });
+  const watched = (summary: Parameters<typeof webService>[0], tasks = [webTask()]) => ({
+    services: [{ serviceId: "svcwebxxxxxxxxxxxx", removed: false, summary: webService(summary), tasks }],
+  });
+
+  test("sends the specs, follows the progress in plain lines and ends when all runs", async () => {
+    const requests: DeployStackRequest[] = [];
+    const { code, out, err } = await berth(
+      "stack deploy -c c.yaml --prune shop",
+      {
+        deployStack: async (request, context) => {
+          requests.push(request);
+          return created(request, context);
+        },
+        watchServices: watching(
+          watched({ running: 0, converged: false }, [webTask({ status: { state: TaskState.PREPARING } })]),
+          watched({}),
+        ),
+      },
+      { cwd },
+    );
+    expect([code, out, err]).toMatchInlineSnapshot(`
+      [
+        0,
+        "Creating service shop_web
+      shop_web: 0/2 preparing 1
+      shop_web: 2/2 running
+      Deployed shop: 1 service, 2 tasks running
+      ",
+        "c.yaml:1:43: warning: services.web.container_name: not supported yet: containers are named after their service and slot
+      ",
+      ]
+    `);
+    expect(requests).toMatchObject([
+      {
+        stack: "shop",
+        prune: true,
+        services: [{ name: "shop_web", task: { container: { image: "nginx:1.27" } } }],
+      },
+    ]);
+  });
+
+  test("waits for an election to end", async () => {
+    let calls = 0;
+    const deployStack: FakeControlHandlers["deployStack"] = async (request, context) => {
+      calls += 1;
+      if (calls < 3) throw new BerthError({ code: "BERTH_NO_LEADER", message: "no server leads" });
+      return created(request, context);
+    };
+    expect((await berth("stack deploy -c c.yaml -d shop", { deployStack }, { cwd })).code).toBe(0);
+    expect(calls).toBe(3);
+  });
+
+  test("--detach returns without watching", async () => {
+    const { code, out } = await berth(
+      "stack deploy -c c.yaml --detach shop",
+      { deployStack: created },
+      { cwd },
+    );
+    expect([code, out]).toEqual([0, "Creating service shop_web\n"]);
+  });
+
+  test("-o json prints JSON alone on stdout", async () => {
+    const handlers = { deployStack: created, watchServices: watching(watched({})) };
+    const { code, out } = await berth("stack deploy -c c.yaml -o json shop", handlers, { cwd });
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      stack: "shop",
+      services: [{ name: "shop_web", outcome: "created" }],
+    });
+  });
+
+  test("a bad file never reaches the server", async () => {
+    await writeFile(join(cwd, "bad.yaml"), "services: { web: { imag: nginx } }\n");
+    const { code, out, err } = await berth("stack deploy -c bad.yaml shop", {}, { cwd });
+    expect([code, out, err]).toMatchInlineSnapshot(`
+      [
+        2,
+        "",
+        "bad.yaml:1:13: services.web: the service has no image
+      bad.yaml:1:20: services.web.imag: unknown key "imag". Did you mean "image"?
+      error: 2 errors in bad.yaml: nothing was deployed
+      (BERTH_COMPOSE_INVALID)
+      ",
+      ]
+    `);
+  });
+
+  test("on a terminal an error shows the line with a caret", async () => {
+    const stdin = "services:\n  web:\n    image: nginx\n    prots: []\n";
+    const options = { cwd, stdin, isTty: true, env: { NO_COLOR: "1" } };
+    const { code, err } = await berth("stack deploy -c - shop", {}, options);
+    expect([code, err]).toMatchInlineSnapshot(`
+      [
+        2,
+        "<stdin>:4:5: services.web.prots: unknown key "prots". Did you mean "ports"?
+        4 |     prots: []
+          |     ^^^^^
+      error: 1 error in -: nothing was deployed
+      (BERTH_COMPOSE_INVALID)
+      ",
+      ]
+    `);
+  });
+
+  test("tasks that crash again and again end the wait with their reasons", async () => {
+    const crashed = (id: string, restarts: number) =>
+      watched({ running: 0, converged: false }, [
+        webTask({
+          id,
+          restarts,
+          status: { state: TaskState.FAILED, exitCode: 1, message: "no such file: app.js" },
+        }),
+      ]);
+    const handlers: FakeControlHandlers = {
+      deployStack: created,
+      watchServices: watching(crashed("t1", 0), crashed("t2", 1), crashed("t3", 2)),
+      streamLogs: async function* () {
+        const line = { taskId: "t3", serviceName: "shop_web", slot: 1, nodeHostname: "host-1" };
+        const chunk = {
+          stream: LogChunk_Stream.STDERR,
+          timeNs: "1",
+          line: Buffer.from("Cannot find app.js\n"),
+        };
+        yield { message: { $case: "line", value: { ...line, chunk } } };
+      },
+    };
+    const { code, err } = await berth("stack deploy -c c.yaml shop", handlers, { cwd });
+    expect([code, err]).toMatchInlineSnapshot(`
+      [
+        1,
+        "c.yaml:1:43: warning: services.web.container_name: not supported yet: containers are named after their service and slot
+      error: tasks fail again and again; berth keeps trying, but does not expect them to run:
+        shop_web: 0 of 2 tasks running
+          shop_web.1: failed: exit code 1: no such file: app.js (failed 3 times)
+      Last output of shop_web: Cannot find app.js
+      See more with: berth service logs SERVICE
+      (BERTH_TASK_FAILED)
+      ",
+      ]
+    `);
+  });
+
+  test("--timeout names what is missing", async () => {
+    const waiting = watched({ running: 1, converged: false }, [
+      webTask(),
+      webTask({
+        id: "t2",
+        slot: 2,
+        status: { state: TaskState.NEW, message: "2 nodes lack 1.5 GiB memory" },
+      }),
+    ]);
+    const handlers = { deployStack: created, watchServices: watching(waiting) };
+    const { code, err } = await berth("stack deploy -c c.yaml --timeout 200ms shop", handlers, { cwd });
+    expect([code, err]).toMatchInlineSnapshot(`
+      [
+        1,
+        "c.yaml:1:43: warning: services.web.container_name: not supported yet: containers are named after their service and slot
+      error: not everything runs after 0.2 s; berth goes on with it:
+        shop_web: 1 of 2 tasks running
+          shop_web.2: waits for a node: 2 nodes lack 1.5 GiB memory
+      (BERTH_NOT_CONVERGED)
+      ",
+      ]
+    `);
+  });
+
+  test("Ctrl-C stops the wait, says that the deploy goes on, and is exit code 130", async () => {
+    const interrupt = new AbortController();
+    const handlers: FakeControlHandlers = {
+      deployStack: created,
+      watchServices: async function* (request, context) {
+        yield* watching(watched({ running: 0, converged: false }))(request, context);
+        interrupt.abort(new InterruptedError(""));
+      },
+    };
+    setTimeout(() => interrupt.abort(new InterruptedError("")), 300);
+    const { code, err } = await berth("stack deploy -c c.yaml shop", handlers, {
+      cwd,
+      signal: interrupt.signal,
+    });
+    expect([code, err]).toMatchInlineSnapshot(`
+      [
+        130,
+        "c.yaml:1:43: warning: services.web.container_name: not supported yet: containers are named after their service and slot
+      Stopped waiting. The deploy of shop goes on: berth stack ps and berth service ps show how far it is.
+      ",
+      ]
+    `);
+  });
+
+  test("a lost connection is made again until all runs", async () => {
+    let calls = 0;
+    const handlers: FakeControlHandlers = {
+      deployStack: created,
+      watchServices: (request, context) => {
+        calls += 1;
+        if (calls === 1) throw new BerthError({ code: "BERTH_NO_LEADER", message: "no server leads" });
+        return watching(watched({}))(request, context);
+      },
+    };
+    const { code, out } = await berth("stack deploy -c c.yaml shop", handlers, { cwd });
+    expect(code).toBe(0);
+    expect(out).toContain("Connection lost, trying again: no server leads");
+  });
+});
