@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { run } from "../../deploy/lab/run.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { createCluster, deploy, waitForReplicas } from "./support/cluster.js";
 import { allContainers, startedAt } from "./support/docker-truth.js";
 
@@ -10,26 +11,48 @@ interface Kill {
   readonly restart: (lab: Lab) => Promise<void>;
 }
 
+/** Their parents start them again: berth its etcd and its ingress, dockerd its containerd. */
+async function untilThere(what: string, find: () => readonly unknown[]): Promise<void> {
+  await waitUntil(() => find().length > 0, {
+    what: `${what} to be started again`,
+    timeoutMs: RESTART_TIMEOUT_MS,
+  });
+}
+
 const KILLS: readonly Kill[] = [
   {
     what: "server",
     kill: (lab) => lab.server.killProcess("server"),
     restart: (lab) => lab.server.startServer(),
   },
-  { what: "etcd", kill: (lab) => lab.server.killProcess("etcd"), restart: async () => {} },
+  {
+    what: "etcd",
+    kill: (lab) => lab.server.killProcess("etcd"),
+    restart: (lab) => untilThere("etcd", () => lab.server.processes("etcd")),
+  },
   {
     what: "agent",
     kill: (lab) => lab.host("h2").killProcess("agent"),
     restart: (lab) => lab.host("h2").startAgent(),
   },
-  { what: "ingress", kill: (lab) => lab.host("h2").killProcess("ingress"), restart: async () => {} },
+  {
+    what: "ingress",
+    kill: (lab) => lab.host("h2").killProcess("ingress"),
+    restart: (lab) => untilThere("ingress", () => lab.host("h2").processes("ingress")),
+  },
   {
     what: "dockerd",
     kill: (lab) => lab.host("h2").killProcess("dockerd"),
     restart: (lab) => lab.host("h2").startDockerd(),
   },
-  { what: "containerd", kill: (lab) => lab.host("h2").killProcess("containerd"), restart: async () => {} },
+  {
+    what: "containerd",
+    kill: (lab) => lab.host("h2").killProcess("containerd"),
+    restart: (lab) => untilThere("containerd", () => lab.host("h2").processes("containerd")),
+  },
 ];
+
+const RESTART_TIMEOUT_MS = 20_000;
 
 /** From before the first write to after the last container of a deploy. */
 const MOMENTS_MS = [0, 150, 600];

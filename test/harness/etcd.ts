@@ -8,6 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 const FOLDER_PREFIX = "berth-test-etcd-";
 const START_TIMEOUT_MS = 15_000;
+const STOP_TIMEOUT_MS = 5_000;
 const POLL_MS = 25;
 
 /** A folder names its etcd and the test process that owns it, so that a later run can clear away what a crashed one left. */
@@ -74,7 +75,7 @@ export async function startTestEtcd(): Promise<TestEtcd> {
   await start();
   return {
     endpoint,
-    freeze: () => child?.kill("SIGSTOP"),
+    freeze: () => child?.pid !== undefined && stopAllThreads(child.pid),
     thaw: () => child?.kill("SIGCONT"),
     kill,
     restart: start,
@@ -89,6 +90,17 @@ export async function startTestEtcd(): Promise<TestEtcd> {
       clearAway();
     },
   };
+}
+
+/** Returns when the last thread stands still: until then etcd may answer a call that comes after the signal. */
+function stopAllThreads(pid: number): void {
+  process.kill(pid, "SIGSTOP");
+  const deadline = Date.now() + STOP_TIMEOUT_MS;
+  const stands = (thread: string): boolean =>
+    /\) T /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8"));
+  while (!readdirSync(`/proc/${pid}/task`).every(stands)) {
+    if (Date.now() > deadline) throw new Error(`etcd ${pid} did not stop within ${STOP_TIMEOUT_MS} ms`);
+  }
 }
 
 async function waitUntilHealthy(endpoint: string): Promise<void> {
