@@ -1,0 +1,73 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { BAD_FILES } from "./support/bad-files.js";
+import { createCluster, deploy } from "./support/cluster.js";
+import { allContainers, startedAt } from "./support/docker-truth.js";
+
+const GOOD = `
+services:
+  web:
+    image: hello:1
+    ports: ["8080:80"]
+    stop_grace_period: 1s
+    deploy: { replicas: 2 }
+`;
+
+describe("a bad file over a running stack is refused with its place", () => {
+  let lab: Lab;
+  let folder: string;
+  let before: unknown;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "berth-bad-"));
+    lab = await createCluster(1);
+    expect((await deploy(lab, "shop", GOOD)).code).toBe(0);
+    before = await clusterNow();
+  });
+  afterAll(async () => {
+    await lab?.down();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  /** What the control plane says of the stack, and what Docker really runs. */
+  async function clusterNow(): Promise<unknown> {
+    const [services, tasks] = await Promise.all(
+      [
+        ["service", "ls"],
+        ["stack", "ps", "shop"],
+      ].map(async (words) => (await lab.berth([...words, "-o", "json"])).stdout),
+    );
+    const containers = await allContainers(lab);
+    const starts = await Promise.all(containers.map((container) => startedAt(lab, container)));
+    return { services, tasks, containers, starts };
+  }
+
+  test.each(BAD_FILES)("$what", async ({ content, message }) => {
+    const file = join(folder, "compose.yml");
+    await writeFile(file, content);
+    const { code, stdout, stderr } = await lab.berth(["stack", "deploy", "-c", file, "shop"]);
+    expect(stderr).toContain(`${file}:`);
+    expect(stderr).toMatch(message);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  });
+
+  test("a name of a stack that cannot be, and a file that is not there", async () => {
+    const bad = [
+      ["-c", join(folder, "compose.yml"), "größe"],
+      ["-c", join(folder, "compose.yml"), "s".repeat(70)],
+      ["-c", join(folder, "nope.yml"), "shop"],
+      ["-c", folder, "shop"],
+    ];
+    for (const args of bad) {
+      const { code, stdout, stderr } = await lab.berth(["stack", "deploy", ...args]);
+      expect({ code, stdout }, stderr).toEqual({ code: 2, stdout: "" });
+    }
+  });
+
+  test("after all of them the cluster is what it was", async () => {
+    expect(await clusterNow()).toEqual(before);
+  });
+});
