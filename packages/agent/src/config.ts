@@ -18,6 +18,11 @@ export type ParsedConfig =
   | { readonly kind: "done" }
   | { readonly kind: "invalid"; readonly problems: readonly string[] };
 
+const EXAMPLES = `
+Examples:
+  $ berth agent --server 10.0.0.1:7400 --advertise 10.0.0.11
+  $ berth agent --server 10.0.0.1:7400,10.0.0.2:7400 --advertise 10.0.0.12
+`;
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
 
 /** Parses the words after `berth agent`; what they leave out comes from BERTH_* variables. */
@@ -47,7 +52,7 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
 
 function agentCommand(env: NodeJS.ProcessEnv, onProblem: (problem: string) => void): Command {
   const withEnv = (flags: string, description: string, variable: string, fallback: string): Option =>
-    new Option(flags, `${description} (or ${variable})`).default(env[variable] ?? fallback);
+    new Option(flags, `${description} [${variable}]`).default(env[variable] ?? fallback);
   return new Command("berth agent")
     .description("Makes the Docker daemon of this host run what the control plane places here.")
     .version(BERTH_VERSION, "--version")
@@ -62,6 +67,7 @@ function agentCommand(env: NodeJS.ProcessEnv, onProblem: (problem: string) => vo
       withEnv("--docker-socket <path>", "the Docker daemon", "BERTH_DOCKER_SOCKET", "/var/run/docker.sock"),
     )
     .addOption(withEnv("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info"))
+    .addHelpText("after", EXAMPLES)
     .exitOverride()
     .configureOutput({ outputError: (text) => onProblem(text.trim().replace(/^error: /, "")) });
 }

@@ -9,6 +9,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   if (parsed.kind === "done") return 0;
   if (parsed.kind === "invalid") {
     for (const problem of parsed.problems) process.stderr.write(`berth agent: ${problem}\n`);
+    process.stderr.write("See berth agent --help\n");
     return 2;
   }
   const log = pino({ name: "berth-agent", level: parsed.config.logLevel });

@@ -20,6 +20,12 @@ export type ParsedArguments =
   | { readonly kind: "config"; readonly config: ServerConfig }
   | { readonly kind: "text"; readonly text: string };
 
+const EXAMPLES = `
+Examples:
+  $ berth server --listen 10.0.0.1:7400
+  $ berth server --listen 0.0.0.0:7400 --advertise 10.0.0.1:7400
+  $ berth server --listen 10.0.0.1:7400 --etcd http://10.0.0.5:2379
+`;
 const LOG_LEVELS = ["error", "warn", "info", "debug"];
 const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):([0-9]{1,5})$/;
 const MAX_PORT = 65_535;
@@ -58,7 +64,8 @@ interface RawOptions {
 function serverCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
   const command = new Command("berth server")
     .description("Keeps the desired state of a cluster and tells its agents what to run.")
-    .version(BERTH_VERSION)
+    .version(BERTH_VERSION, "--version")
+    .addHelpText("after", EXAMPLES)
     .exitOverride();
   const add = (flags: string, description: string, variable: string, fallback?: string): void => {
     const option = new Option(flags, `${description} [${variable}]`);
@@ -118,6 +125,6 @@ function etcdUrls(list: string, problems: string[]): readonly [string, ...string
 function invalid(problems: readonly string[]): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `berth server cannot start with these settings:\n${problems.map((each) => `  ${each}`).join("\n")}`,
+    message: `it cannot start with these settings:\n${problems.map((each) => `  ${each}`).join("\n")}\nSee berth server --help`,
   });
 }
