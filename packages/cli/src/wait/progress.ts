@@ -1,4 +1,10 @@
-import { type Task, TaskState, type WatchedService, type WatchServicesResponse } from "@berth/proto";
+import {
+  RestartPolicy_Condition,
+  type Task,
+  TaskState,
+  type WatchedService,
+  type WatchServicesResponse,
+} from "@berth/proto";
 
 /** What a wait knows of the services that it waits for. Never changed: each message makes a new one. */
 export interface Progress {
@@ -67,8 +73,19 @@ export function isSettled({ watched }: ServiceProgress): boolean {
 /** The newest tasks of the slots that failed too often and do not run now. */
 function hopelessSlots(service: ServiceProgress): readonly Task[] {
   return currentTasks(service).filter(
-    (task) => stateOf(task) !== TaskState.RUNNING && failureCount(service, task) >= MAX_SLOT_FAILURES,
+    (task) =>
+      isGivenUp(service, task) ||
+      (stateOf(task) !== TaskState.RUNNING && failureCount(service, task) >= MAX_SLOT_FAILURES),
   );
+}
+
+/** It failed, and its restart policy allows no further attempt. */
+function isGivenUp({ watched }: ServiceProgress, task: Task): boolean {
+  const policy = watched?.summary?.service?.spec?.task?.restart;
+  if (policy === undefined || !isFailed(task)) return false;
+  const { condition, maxAttempts, windowMs } = policy;
+  if (condition === RestartPolicy_Condition.NONE) return true;
+  return maxAttempts > 0 && windowMs === 0 && task.restarts >= maxAttempts;
 }
 
 /** Failures of a task's slot: those seen, or those that the server counted before we looked. */

@@ -1,4 +1,10 @@
-import { type Task, TaskState, type WatchServicesResponse } from "@berth/proto";
+import {
+  RestartPolicy,
+  RestartPolicy_Condition,
+  type Task,
+  TaskState,
+  type WatchServicesResponse,
+} from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { LiveView } from "../output/live-view.js";
 import { webService, webTask } from "../testing/fake-control.js";
@@ -55,6 +61,23 @@ describe("decide", () => {
     expect(decide(after(...failing.slice(0, 2)), 9_000)).toEqual({ kind: "wait", untilMs: undefined });
     expect(decide(after(...failing), 5_999)).toEqual({ kind: "wait", untilMs: 6_000 });
     expect(decide(after(...failing), 6_000)).toEqual({ kind: "hopeless" });
+  });
+
+  test.each([
+    ["none allows no other attempt", { condition: RestartPolicy_Condition.NONE }, 0, "hopeless"],
+    [
+      "any has used up its attempts",
+      { condition: RestartPolicy_Condition.ANY, maxAttempts: 1 },
+      1,
+      "hopeless",
+    ],
+    ["any has attempts left", { condition: RestartPolicy_Condition.ANY, maxAttempts: 2 }, 1, "wait"],
+  ])("gives up on a failed slot when its restart policy does: %s", (_what, policy, restarts, kind) => {
+    const summary = webService(unsettled);
+    const task = summary.service?.spec?.task;
+    if (task !== undefined) task.restart = RestartPolicy.fromPartial(policy);
+    const progress = after([1_000, message(summary, [failedTask("t1", { restarts })])]);
+    expect(decide(progress, 4_000).kind).toBe(kind);
   });
 
   test("counts a failure once however often it is told, and tasks of old versions never", () => {
