@@ -53,6 +53,15 @@ export function readItems(cursor: Cursor): readonly Cursor[] | undefined {
   }));
 }
 
+/** Names of other parts of the file: a list of them, or a mapping that says more of each. */
+export function readReferences(cursor: Cursor): readonly (readonly [name: string, Cursor])[] {
+  if (cursor.node.kind === "map") return [...(readFields(cursor) ?? [])];
+  return (readItems(cursor) ?? []).flatMap((item) => {
+    const name = readText(item);
+    return name === undefined ? [] : [[name, item] as const];
+  });
+}
+
 /** A list, or the one item that it would have. */
 export function readOneOrMore(cursor: Cursor): readonly Cursor[] | undefined {
   return cursor.node.kind === "list" ? readItems(cursor) : [cursor];

@@ -1,26 +1,16 @@
-import { type Cursor, keyPlace, readFields, readItems, readText } from "../cursor.js";
+import { type Cursor, keyPlace, readReferences } from "../cursor.js";
 import type { KeyTable, ServiceDraft } from "../service-draft.js";
 import { didYouMean } from "../suggest.js";
 
 export const DEPENDENCY_KEYS: KeyTable<ServiceDraft> = {
   depends_on: (cursor, draft) => {
-    const dependencies = references(cursor);
+    const dependencies = readReferences(cursor);
     for (const [name, reference] of dependencies) checkDependency(name, reference, draft);
     if (dependencies.length === 0) return;
     const message = "not supported yet: services start at the same time, in no order";
     cursor.diagnostics.warn(keyPlace(cursor), message);
   },
 };
-
-function references(cursor: Cursor): readonly (readonly [string, Cursor])[] {
-  if (cursor.node.kind === "map") return [...(readFields(cursor) ?? [])];
-  const named: (readonly [string, Cursor])[] = [];
-  for (const item of readItems(cursor) ?? []) {
-    const name = readText(item);
-    if (name !== undefined) named.push([name, item]);
-  }
-  return named;
-}
 
 function checkDependency(name: string, reference: Cursor, draft: ServiceDraft): void {
   const { serviceNames } = draft.context;

@@ -6,6 +6,7 @@ import {
   readFields,
   readItems,
   readOneOrMore,
+  readReferences,
   readText,
   readTexts,
   wrongType,
@@ -28,7 +29,7 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
     draft.container.networkMode = mode;
   }),
   networks: (cursor, draft) => {
-    for (const [name, network] of networkReferences(cursor)) checkNetwork(name, network, draft);
+    for (const [name, network] of readReferences(cursor)) checkNetwork(name, network, draft);
   },
   extra_hosts: rule(readExtraHosts, (draft, hosts) => {
     draft.container.extraHosts = [...hosts];
@@ -60,17 +61,6 @@ function readNetworkMode(cursor: Cursor): NetworkMode | undefined {
     cursor.diagnostics.error(cursor, message);
   }
   return mode;
-}
-
-/** The networks that a service names; in the long form with what it says of each. */
-function networkReferences(cursor: Cursor): readonly (readonly [string, Cursor])[] {
-  if (cursor.node.kind === "map") return [...(readFields(cursor) ?? [])];
-  const named: (readonly [string, Cursor])[] = [];
-  for (const item of readItems(cursor) ?? []) {
-    const name = readText(item);
-    if (name !== undefined) named.push([name, item]);
-  }
-  return named;
 }
 
 function checkNetwork(name: string, network: Cursor, draft: ServiceDraft): void {
