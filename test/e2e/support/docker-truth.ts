@@ -59,6 +59,21 @@ export async function startedAt(lab: Lab, container: Pick<Container, "host" | "i
   return inspected.State.StartedAt;
 }
 
+/** When a container began and ended, by Docker's clock; undefined: it is gone, or has not ended. */
+export async function lifetimeOf(
+  lab: Lab,
+  container: Pick<Container, "host" | "id">,
+): Promise<{ readonly beginMs: number; readonly endMs: number } | undefined> {
+  const path = `/containers/${container.id}/json`;
+  const inspected = (await dockerGet(lab.host(container.host), path).catch(() => undefined)) as
+    | { readonly State: { readonly StartedAt: string; readonly FinishedAt: string } }
+    | undefined;
+  const beginMs = Date.parse(inspected?.State.StartedAt ?? "");
+  const endMs = Date.parse(inspected?.State.FinishedAt ?? "");
+  // One that has not ended yet has a date in the year 1.
+  return endMs >= beginMs ? { beginMs, endMs } : undefined;
+}
+
 function dockerGet(host: LabHost, path: string): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const req = request(
