@@ -57,7 +57,7 @@ export function addNodeCommands(program: Command, cli: Cli): void {
       .alias("remove")
       .argument("<node...>")
       .description("Remove nodes from the cluster")
-      .option("-f, --force", "also when the node is up")
+      .option("-f, --force", "also when the node is up; its agent joins again unless it is stopped")
       .action(lazily(cli, async () => (await import("./node/rm.js")).removeNodes)),
     ["berth node rm host-3"],
   );

@@ -48,7 +48,7 @@ export async function readSpecs(
   printDiagnostics(cli, errors);
   throw new BerthError({
     code: "BERTH_COMPOSE_INVALID",
-    message: `${counted(errors.length, "error")} in ${options.composeFile.join(", ")}: nothing was deployed`,
+    message: `${counted(errors.length, "error")} in ${files.map(({ name }) => name).join(", ")}: nothing was deployed`,
     details: Object.fromEntries(
       errors.slice(0, MAX_SHOWN).map((error, index) => [String(index + 1), formatDiagnostic(error)]),
     ),
