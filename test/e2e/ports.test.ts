@@ -1,0 +1,131 @@
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ask } from "../../deploy/demo/traffic.js";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { CONVERGE_TIMEOUT_MS, createCluster, deploy } from "./support/cluster.js";
+import { runningOf } from "./support/docker-truth.js";
+import { docker, shownProblems, shownTasks } from "./support/tasks.js";
+import { askUdp } from "./support/udp.js";
+
+const SHOP = fileURLToPath(new URL("../../deploy/images/shop", import.meta.url));
+
+function web(ports: string, more = ""): string {
+  return `
+services:
+  web:
+    image: hello:1
+    ports: ${ports}
+    stop_grace_period: 1s
+    ${more}
+`;
+}
+
+const hostMode = (replicas: number): string =>
+  web("[{ mode: host, published: 9000, target: 80 }]", `deploy: { replicas: ${replicas} }`);
+
+const UDP_ECHO = `
+  const socket = require("node:dgram").createSocket("udp4");
+  socket.on("message", (text, { port, address }) => socket.send("echo " + text, port, address));
+  socket.bind(5353);
+`;
+
+describe("published ports", () => {
+  let lab: Lab;
+
+  beforeAll(async () => {
+    lab = await createCluster(2);
+  });
+  afterAll(() => lab?.down());
+
+  const url = (host: string, port: number): string => `http://${lab.host(host).address}:${port}/`;
+  const refused = (host: string, port: number): Promise<void> =>
+    expect(ask(url(host, port))).rejects.toThrow(/ECONNREFUSED/);
+
+  test("mode host: the host with the task answers, and no other", async () => {
+    expect((await deploy(lab, "hosted", hostMode(1))).code).toBe(0);
+    const [task] = await runningOf(lab, "hosted_web");
+    const there = task?.host ?? "";
+    expect(await ask(url(there, 9000))).toContain(`hello from ${task?.id.slice(0, 12)}`);
+    await refused(there === "h1" ? "h2" : "h1", 9000);
+  });
+
+  test("mode host: two tasks never share a port of a host, and one that finds no host says why", async () => {
+    const { code, stdout, stderr } = await deploy(lab, "hosted", hostMode(3), "--timeout", "8s");
+    expect(code).toBe(1);
+    expect(stdout + stderr).toMatch(/2 nodes .*9000/);
+    const running = await runningOf(lab, "hosted_web");
+    expect(running.map(({ host }) => host).sort()).toEqual(["h1", "h2"]);
+    for (const { host, id } of running) expect(await ask(url(host, 9000))).toContain(id.slice(0, 12));
+    const waiting = (await shownTasks(lab, "hosted_web")).filter(({ node }) => node === "");
+    expect(waiting).toMatchObject([{ state: "pending", message: expect.stringMatching(/9000/) }]);
+  });
+
+  test("UDP: every host answers", async () => {
+    await lab.loadImage(SHOP, "shop:1");
+    const echo = `
+services:
+  echo:
+    image: shop:1
+    command: ["-e", ${JSON.stringify(UDP_ECHO)}]
+    ports: ["5353:5353/udp"]
+    stop_grace_period: 1s
+`;
+    const { code, stderr } = await deploy(lab, "udp", echo);
+    expect(code, stderr).toBe(0);
+    for (const { address } of lab.hosts) expect(await askUdp(address, 5353, "hi")).toBe("echo hi");
+  });
+
+  test("a range of ports to one: the first of them is taken", async () => {
+    const { code, stderr } = await deploy(lab, "choice", web('["8100-8102:80"]'));
+    expect(code, stderr).toBe(0);
+    for (const { name } of lab.hosts) {
+      expect(await ask(url(name, 8100))).toMatch(/^hello from /);
+      await refused(name, 8101);
+    }
+  });
+
+  test("a range of ports to another: each leads to its own", async () => {
+    const second = "mkdir -p /tmp/two && echo two >/tmp/two/index.html && busybox httpd -p 81 -h /tmp/two";
+    const command = `command: ["/usr/bin/busybox", "sh", "-c", "${second} && exec /usr/bin/hello"]`;
+    const { code, stderr } = await deploy(lab, "range", web('["8110-8111:80-81"]', command));
+    expect(code, stderr).toBe(0);
+    for (const { name } of lab.hosts) {
+      expect(await ask(url(name, 8110))).toMatch(/^hello from /);
+      expect(await ask(url(name, 8111))).toBe("two\n");
+    }
+  });
+
+  test("on 127.0.0.1: every host answers itself alone", async () => {
+    const { code, stderr } = await deploy(lab, "local", web('["127.0.0.1:8200:80"]'));
+    expect(code, stderr).toBe(0);
+    for (const host of lab.hosts) {
+      const { stdout } = await host.exec(["busybox", "wget", "-qO-", "http://127.0.0.1:8200/"]);
+      expect(stdout).toMatch(/^hello from /);
+      await refused(host.name, 8200);
+    }
+  });
+
+  test("a port that somebody else has on one host: the deploy goes well, and node inspect tells who", async () => {
+    const squatter = await docker(lab.host("h1"), "run", "-d", "-p", "8300:80", "hello:1");
+    const { code, stderr } = await deploy(lab, "taken", web('["8300:80"]'));
+    expect(code, stderr).toBe(0);
+    const [task] = await runningOf(lab, "taken_web");
+    expect(await ask(url("h2", 8300))).toContain(task?.id.slice(0, 12));
+    const wait = { what: "the problem to be told", timeoutMs: CONVERGE_TIMEOUT_MS };
+    await waitUntil(async () => (await shownProblems(lab, "h1")).length > 0, wait);
+    expect(await shownProblems(lab, "h1")).toEqual([
+      expect.stringMatching(
+        /cannot publish 8300\/tcp for taken_web: docker-proxy \(pid \d+\) already listens/,
+      ),
+    ]);
+    expect(await shownProblems(lab, "h2")).toEqual([]);
+
+    await docker(lab.host("h1"), "rm", "-f", squatter);
+    await waitUntil(async () => (await shownProblems(lab, "h1")).length === 0, {
+      what: "the problem to be over",
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
+    expect(await ask(url("h1", 8300))).toContain(task?.id.slice(0, 12));
+  });
+});
