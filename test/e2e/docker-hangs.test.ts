@@ -1,0 +1,67 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
+import { type Container, runningOf, startedAt } from "./support/docker-truth.js";
+import { askRepeatedly } from "./support/http.js";
+import { shownProblems } from "./support/tasks.js";
+
+const HANG_MS = 10_000;
+
+function hello(replicas: number): string {
+  return `
+services:
+  web:
+    image: hello:1
+    ports: ["8080:80"]
+    stop_grace_period: 1s
+    deploy: { replicas: ${replicas} }
+`;
+}
+
+describe("a Docker daemon that hangs in the middle of a deploy", () => {
+  let lab: Lab;
+
+  beforeAll(async () => {
+    lab = await createCluster(2);
+    expect((await deploy(lab, "shop", hello(4))).code).toBe(0);
+  });
+  afterAll(() => lab?.down());
+
+  /** A container that was lost or started again meanwhile has no start, or another one. */
+  const startsOf = (containers: readonly Container[]): Promise<readonly string[]> =>
+    Promise.all(containers.map((container) => startedAt(lab, container)));
+
+  test("its node says so, its containers run on and answer, and what was asked for is there afterwards", async () => {
+    const before = await runningOf(lab, "shop_web");
+    const startedBefore = await startsOf(before);
+    const host = lab.host("h2");
+    const deploying = deploy(lab, "shop", hello(8), "--detach");
+    await delay(150);
+    await host.killProcess("dockerd", "SIGSTOP");
+    try {
+      const hangsUntilMs = Date.now() + HANG_MS;
+      expect((await deploying).code).toBe(0);
+      await waitUntil(async () => (await shownProblems(lab, "h2")).length > 0, {
+        what: "the node to say that Docker hangs",
+        timeoutMs: CONVERGE_TIMEOUT_MS,
+      });
+      expect(await shownProblems(lab, "h2")).toEqual([
+        expect.stringMatching(/^Docker does not answer, since .*Z: /),
+      ]);
+      const names = before.filter(({ host }) => host === "h2").map(({ id }) => id.slice(0, 12));
+      const bodies = (await askRepeatedly(`http://${host.address}:8080/`, 20)).join();
+      expect(names.filter((name) => !bodies.includes(name))).toEqual([]);
+      await delay(Math.max(0, hangsUntilMs - Date.now()));
+    } finally {
+      await host.killProcess("dockerd", "SIGCONT");
+    }
+    await waitForReplicas(lab, "shop_web", 8);
+    await waitUntil(async () => (await shownProblems(lab, "h2")).length === 0, {
+      what: "the node to say that all is well",
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
+    expect(await startsOf(before)).toEqual(startedBefore);
+  });
+});
