@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { summarise } from "../../deploy/demo/summary.js";
+import { Traffic } from "../../deploy/demo/traffic.js";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { UNHEALTHY_GRACE_MS } from "../../packages/agent/src/core/reconcile.js";
+import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
+import { type Container, runningOf } from "./support/docker-truth.js";
+import { askRepeatedly } from "./support/http.js";
+import { docker, shownTasks } from "./support/tasks.js";
+
+function web(healthcheck: string): string {
+  return `
+services:
+  web:
+    image: hello:1
+    ports: ["8080:80"]
+    stop_grace_period: 1s
+    healthcheck: { test: ["CMD", "/usr/bin/busybox", ${healthcheck}], interval: 500ms, timeout: 2s, retries: 2 }
+    deploy: { replicas: 2 }
+`;
+}
+
+describe("a healthcheck", () => {
+  let lab: Lab;
+  let sick: Container;
+
+  beforeAll(async () => {
+    lab = await createCluster(2);
+    const { code, stderr } = await deploy(lab, "shop", web(`"test", "!", "-e", "/tmp/sick"`));
+    expect(code, stderr).toBe(0);
+  });
+  afterAll(() => lab?.down());
+
+  const url = (): string => `http://${lab.host("h1").address}:8080/`;
+  const waiting = (what: string): { what: string; timeoutMs: number } => ({
+    what,
+    timeoutMs: UNHEALTHY_GRACE_MS + CONVERGE_TIMEOUT_MS,
+  });
+  const nameOf = ({ id }: Container): string => id.slice(0, 12);
+
+  test("that fails takes its replica out of the load balancer, and no request fails", async () => {
+    const [first, second] = await runningOf(lab, "shop_web");
+    if (first === undefined || second === undefined) throw new Error("two replicas should run");
+    sick = first;
+    const traffic = new Traffic({ url: url(), perSecond: 50, replicaOf: (body) => body.trim() });
+    traffic.start();
+    try {
+      await docker(lab.host(sick.host), "exec", sick.id, "/usr/bin/busybox", "touch", "/tmp/sick");
+      await waitUntil(
+        async () => (await shownTasks(lab, "shop_web")).some(({ health }) => health === "unhealthy"),
+        waiting("a replica to be shown as unhealthy"),
+      );
+      await waitUntil(
+        async () => !(await askRepeatedly(url(), 4)).join().includes(nameOf(sick)),
+        waiting("the sick replica to get no requests"),
+      );
+    } finally {
+      await traffic.stop();
+    }
+    expect(summarise(traffic.outcomes)).toMatchObject({ failed: 0, reasons: [] });
+    const bodies = await askRepeatedly(url(), 20);
+    expect(new Set(bodies)).toEqual(new Set([expect.stringContaining(nameOf(second))]));
+    expect((await runningOf(lab, "shop_web")).map(({ id }) => id)).toContain(sick.id);
+  });
+
+  test("that goes on failing gets its replica replaced, with the reason", async () => {
+    await waitUntil(
+      async () => !(await runningOf(lab, "shop_web")).some(({ id }) => id === sick.id),
+      waiting("the sick replica to be stopped"),
+    );
+    await waitForReplicas(lab, "shop_web", 2);
+    expect(await shownTasks(lab, "shop_web")).toContainEqual(
+      expect.objectContaining({
+        state: "failed",
+        message: expect.stringMatching(/^stayed unhealthy for 30 s/),
+      }),
+    );
+    await waitUntil(
+      async () => new Set(await askRepeatedly(url(), 4)).size === 2,
+      waiting("both replicas to answer"),
+    );
+  });
+
+  test("that never passes fails the deploy, with what the probe said", async () => {
+    const { code, stdout, stderr } = await deploy(
+      lab,
+      "never",
+      web(`"cat", "/no/such/sign"`).replace("8080:80", "8081:80"),
+      "--timeout",
+      "10s",
+    );
+    expect(code).toBe(1);
+    expect(stdout + stderr).toMatch(/unhealthy: .*\/no\/such\/sign/);
+  });
+});
