@@ -125,7 +125,7 @@ describe("stack deploy", () => {
         "<stdin>:4:5: services.web.prots: unknown key "prots". Did you mean "ports"?
         4 |     prots: []
           |     ^^^^^
-      error: 1 error in -: nothing was deployed
+      error: 1 error in <stdin>: nothing was deployed
       (BERTH_COMPOSE_INVALID)
       ",
       ]
