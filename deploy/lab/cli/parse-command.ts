@@ -82,7 +82,9 @@ function parseOptions(args: readonly string[]): ReturnType<typeof parseLabArgs> 
   try {
     return parseLabArgs(args);
   } catch (cause) {
-    throw badUsage(cause instanceof Error ? cause.message : String(cause));
+    // Node's message goes on with advice that is none here.
+    const [problem = ""] = (cause instanceof Error ? cause.message : String(cause)).split(". ");
+    throw badUsage(problem);
   }
 }
 
