@@ -146,12 +146,17 @@ function bind(server: Server, listen: string): Promise<number> {
       reject(
         new BerthError({
           code: "BERTH_ADDRESS_IN_USE",
-          message: `cannot listen on ${listen}: ${error.message}. Another program may have the port, or the address is not this host's.`,
+          message: `cannot listen on ${listen}: ${systemWords(error.message)}. Another program may have the port, or the address is not this host's.`,
           cause: error,
         }),
       );
     });
   });
+}
+
+/** grpc-js puts the system's words in brackets behind its own. */
+function systemWords(message: string): string {
+  return /\[(.+)\]$/.exec(message)?.[1] ?? message;
 }
 
 function shutDown(server: Server, closing: AbortController, graceMs: number): Promise<void> {
