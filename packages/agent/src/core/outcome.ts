@@ -1,4 +1,4 @@
-import type { ObservedContainer } from "./observed.js";
+import { isAlive, type ObservedContainer } from "./observed.js";
 import type { Step } from "./step.js";
 import { BLANK_MEMORY, type Retry, type TaskMemory } from "./task-view.js";
 
@@ -53,7 +53,8 @@ export function rememberContainer(
 ): TaskMemory {
   const isUnhealthy = container.health === "unhealthy" && container.state === "running";
   const unhealthySinceMs = isUnhealthy ? memory.unhealthySinceMs || nowMs : 0;
-  return { ...memory, containerId: container.id, unhealthySinceMs };
+  const unwatched = memory.unwatched && !isAlive(container);
+  return { ...memory, containerId: container.id, unhealthySinceMs, unwatched };
 }
 
 /** What an agent that has just started knows of a task whose last status it finds on disk. */

@@ -85,6 +85,10 @@ function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict 
   if (container.outOfMemory) {
     return { state: TaskState.FAILED, message: "killed by the kernel: it needed more memory than its limit" };
   }
+  // A daemon that restarts stops its containers, and many end with 0 then: a service must not take that for its own end.
+  if (container.exitCode === 0 && memory.unwatched) {
+    return { state: TaskState.FAILED, message: "ended with exit code 0 while Docker was away" };
+  }
   if (container.exitCode === 0) return { state: TaskState.COMPLETE, message: "ended with exit code 0" };
   return { state: TaskState.FAILED, message: exitMessage(container) };
 }

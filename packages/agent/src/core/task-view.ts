@@ -26,6 +26,8 @@ export interface TaskMemory {
   readonly failing: string;
   /** The signal that somebody other than berth sent to the container. */
   readonly outsideSignal: string;
+  /** Docker has been away since the container was last seen alive: how it ended, nobody saw. */
+  readonly unwatched: boolean;
   /** Why the node can never run the task. */
   readonly rejection: string;
   readonly retry: Retry | undefined;
@@ -59,6 +61,7 @@ export const BLANK_MEMORY: TaskMemory = {
   unhealthySinceMs: 0,
   failing: "",
   outsideSignal: "",
+  unwatched: false,
   rejection: "",
   retry: undefined,
   pulledPercent: undefined,

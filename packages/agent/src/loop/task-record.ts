@@ -1,7 +1,7 @@
 import type { ReportedTask, TaskStatus } from "@berth/proto";
 import type { WorkKind } from "../core/container-event.js";
 import type { NodeFacts } from "../core/node-facts.js";
-import type { ContainerSummary, ObservedContainer } from "../core/observed.js";
+import { type ContainerSummary, isAlive, type ObservedContainer } from "../core/observed.js";
 import { type Outcome, remember, rememberContainer } from "../core/outcome.js";
 import type { Step } from "../core/step.js";
 import {
@@ -38,6 +38,11 @@ export class TaskRecord {
   view(node: NodeFacts, image: ImageFacts): TaskView {
     const { taskId, assignment, status, memory } = this;
     return { taskId, assignment, containers: [...this.containers.values()], status, memory, image, node };
+  }
+
+  /** From now on nobody sees how the container ends, if it does. */
+  noteAway(): void {
+    if ([...this.containers.values()].some(isAlive)) this.memory = { ...this.memory, unwatched: true };
   }
 
   /** A listing names the container: look at it if it is not as it was. */

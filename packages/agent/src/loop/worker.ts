@@ -161,6 +161,7 @@ export class Worker {
   #away(reason: Error): void {
     this.#log.warn({ reason: reason.message }, "Docker is away; containers that run stay as they are");
     this.#node = undefined;
+    for (const record of this.#records.values()) record.noteAway();
     this.#options.onEngineAway(reason.message);
     this.#cancelAll(new EngineError("unavailable", reason.message, reason));
   }
