@@ -213,7 +213,10 @@ describe("reconcile() when a container ends", () => {
     const outside = endedWith({ exitCode: 0 }, { outsideSignal: "15" });
     expect(outside.status).toMatchObject({ ...failed, message: expect.stringContaining("signal 15") });
     const unseen = endedWith({ exitCode: 0 }, { unwatched: true });
-    expect(unseen.status).toMatchObject({ ...failed, message: "ended with exit code 0 while Docker was away" });
+    expect(unseen.status).toMatchObject({
+      ...failed,
+      message: "ended with exit code 0 while Docker was away",
+    });
   });
 
   test("a container that vanished fails its task; a final status never changes", () => {
