@@ -125,8 +125,8 @@ describe("an agent on a real Docker daemon", () => {
         ],
       },
       task: {
-        limits: { nanoCpus: 500_000_000, memoryBytes: 64 * MIB, pids: 50 },
-        reservations: { nanoCpus: 0, memoryBytes: 32 * MIB, pids: 0 },
+        limits: { nanoCpus: 500_000_000, memoryBytes: 64 * MIB, pids: 50, generic: {} },
+        reservations: { nanoCpus: 0, memoryBytes: 32 * MIB, pids: 0, generic: {} },
       },
     });
     const task = taskOf(spec, { slot: 3 });
@@ -184,7 +184,7 @@ describe("an agent on a real Docker daemon", () => {
     const greedy = specOf({
       serviceId: "greedy",
       command: ["sh", "-c", "x=a; while :; do x=$x$x; done"],
-      task: { limits: { nanoCpus: 0, memoryBytes: 8 * MIB, pids: 0 } },
+      task: { limits: { nanoCpus: 0, memoryBytes: 8 * MIB, pids: 0, generic: {} } },
     });
     const [good, bad, big] = [taskOf(ends), taskOf(fails), taskOf(greedy)];
     leader.complete([ends, fails, greedy], [good, bad, big]);

@@ -41,6 +41,7 @@ function taskDefaults(task: TaskSpec | undefined): TaskSpec {
     limits: task?.limits ?? Resources.fromPartial({}),
     reservations: task?.reservations ?? Resources.fromPartial({}),
     restart: restartDefaults(task?.restart),
+    forceUpdate: task?.forceUpdate ?? 0,
   };
 }
 

@@ -22,7 +22,7 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
 function assemble(draft: ServiceDraft): ServiceSpec {
   const { spec, container, limits, reservations, restart, placement, update, environment } = draft;
   const env = [...environment].map(([name, value]) => `${name}=${value}`);
-  const task = { container: { ...container, env }, limits, reservations, restart };
+  const task = { container: { ...container, env }, limits, reservations, restart, forceUpdate: 0 };
   return applySpecDefaults({ ...spec, task, placement, update });
 }
 

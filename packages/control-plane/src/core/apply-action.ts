@@ -36,6 +36,7 @@ export function taskAfter(action: Action, now: number): Task | undefined {
     case "reset-restarts":
       return { ...action.task, restarts: 0 };
     case "delete-task":
+    case "update-service":
     case "remove-service":
       return undefined;
     default:

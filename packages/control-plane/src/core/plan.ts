@@ -1,4 +1,4 @@
-import { assertNever, DesiredState, type Task } from "@berth/proto";
+import { assertNever, DesiredState, type Service, type Task } from "@berth/proto";
 
 /**
  * One change of one record. `task` is the record as it was decided upon, so that whoever writes can compare
@@ -17,6 +17,8 @@ export type Action =
   /** It has run well long enough for earlier failures of its slot to be forgiven. */
   | { readonly kind: "reset-restarts"; readonly task: Task }
   | { readonly kind: "delete-task"; readonly task: Task; readonly reason: string }
+  /** What is known of the service as a whole has changed: its rollout, its job's run, its scale. */
+  | { readonly kind: "update-service"; readonly service: Service; readonly reason: string }
   /** The service was to be removed and no task is left: its record, name and revisions go. */
   | { readonly kind: "remove-service"; readonly serviceId: string };
 
@@ -48,6 +50,8 @@ export function describe(action: Action): string {
       return `${label(action.task)} runs well again`;
     case "delete-task":
       return `forget ${label(action.task)}: ${action.reason}`;
+    case "update-service":
+      return `service ${action.service.spec?.name ?? action.service.id}: ${action.reason}`;
     case "remove-service":
       return `forget service ${action.serviceId}: its last task is gone`;
     default:

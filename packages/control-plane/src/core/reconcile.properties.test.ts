@@ -224,5 +224,4 @@ function expectBalanced(world: World): void {
   expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1);
 }
 
-const keyOf = (action: Action): string =>
-  action.kind === "remove-service" ? "" : `${action.task.id}/${action.kind}`;
+const keyOf = (action: Action): string => ("task" in action ? `${action.task.id}/${action.kind}` : "");

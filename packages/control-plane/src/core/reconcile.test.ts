@@ -3,6 +3,7 @@ import {
   DesiredState,
   Health,
   NodeState,
+  Placement,
   RestartPolicy_Condition,
   type Task,
   TaskState,
@@ -107,7 +108,7 @@ describe("reconcile() of a replicated service", () => {
     ];
     const downTo = (count: number): readonly string[] =>
       planFor({ spec: buildSpec({ mode: replicas(count) }), tasks }).actions.flatMap((action) =>
-        action.kind === "remove-service" ? [] : [action.task.id],
+        "task" in action ? [action.task.id] : [],
       );
     expect(downTo(5)).toEqual(["t6"]);
     expect(downTo(4)).toEqual(["t6", "t5"]);
@@ -184,7 +185,7 @@ describe("reconcile() of a global service", () => {
   const on = (nodeId: string, over = {}): Task => buildTask({ id: `t-${nodeId}`, slot: 0, nodeId, ...over });
 
   it("runs one task on each node that meets the constraints", () => {
-    const spec = { ...global, placement: { constraints: ["node.hostname != n2"], maxReplicasPerNode: 0 } };
+    const spec = { ...global, placement: Placement.fromPartial({ constraints: ["node.hostname != n2"] }) };
     expect(lines(planFor({ spec }))).toEqual([
       "create task a1 (shop_web) on node n1",
       "create task a2 (shop_web) on node n3",

@@ -143,4 +143,4 @@ function planOf(
   };
 }
 
-const taskIdOf = (action: Action): string => (action.kind === "remove-service" ? "" : action.task.id);
+const taskIdOf = (action: Action): string => ("task" in action ? action.task.id : "");

@@ -117,5 +117,6 @@ function newTask(
     status: start.status,
     createdAtMs: now,
     restarts: fill.restarts,
+    jobIteration: 0,
   };
 }

@@ -5,7 +5,7 @@ import {
   PortSpec_Mode,
   PortSpec_Protocol,
   type ServiceSpec,
-  type UpdateConfig,
+  UpdateConfig,
   UpdateConfig_Order,
 } from "@berth/proto";
 import fc from "fast-check";
@@ -154,7 +154,7 @@ export function play(
 
 function otherOrder({ update }: ServiceSpec): UpdateConfig {
   const order = update?.order === START_FIRST ? STOP_FIRST : START_FIRST;
-  return { delayMs: 0, ...update, order };
+  return UpdateConfig.fromPartial({ ...update, order });
 }
 
 export interface History {

@@ -75,6 +75,10 @@ export class World {
       this.removed = true;
       return;
     }
+    if (action.kind === "update-service") {
+      this.service = action.service;
+      return;
+    }
     const after = taskAfter(action, this.now);
     if (after === undefined) this.tasks.delete(action.task.id);
     else this.tasks.set(after.id, after);

@@ -22,6 +22,7 @@ export function orphanChanges(tasks: Iterable<Task>, state: ClusterState): reado
 
 function actionChanges(action: Action, state: ClusterState, now: number): readonly Change[] {
   if (action.kind === "remove-service") return serviceRemoval(action.serviceId, state);
+  if (action.kind === "update-service") return [{ kind: "put-service", service: action.service }];
   if (action.kind === "delete-task") {
     return [{ kind: "delete-task", serviceId: action.task.serviceId, taskId: action.task.id }];
   }

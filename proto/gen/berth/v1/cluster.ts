@@ -328,6 +328,135 @@ export interface Service {
   updatedAtMs: number;
   /** The user asked for its removal: tasks are being stopped, the record goes when the last is gone. */
   removing: boolean;
+  /** The latest change of what tasks run, and how it goes. Absent: there was none since the service was made. */
+  rollout?:
+    | Rollout
+    | undefined;
+  /** The newest version that all slots ran well on: where an automatic rollback goes. 0: none yet. */
+  healthyVersion: number;
+  /** Of jobs: the run that is on, or the last one. */
+  job?:
+    | JobStatus
+    | undefined;
+  /** Of cron jobs. */
+  cron?:
+    | CronStatus
+    | undefined;
+  /** Of autoscaled services. */
+  autoscale?: AutoscaleStatus | undefined;
+}
+
+/** How a change of what a service's tasks run goes. Everything a new leader needs to go on with it. */
+export interface Rollout {
+  state: Rollout_State;
+  fromVersion: number;
+  toVersion: number;
+  startedAtMs: number;
+  /** 0 while it goes on. */
+  endedAtMs: number;
+  /** When it last got further: the progress deadline counts from here. */
+  progressedAtMs: number;
+  /** Slots brought to run well so far. */
+  done: number;
+  /** Slots (numbers, or node ids for global services) whose new task failed within the monitoring time. */
+  failedSlots: string[];
+  /** What happened, for a person. */
+  message: string;
+}
+
+export const Rollout_State = {
+  UNSPECIFIED: 0,
+  UPDATING: 1,
+  PAUSED: 2,
+  COMPLETED: 3,
+  ROLLING_BACK: 4,
+  ROLLBACK_PAUSED: 5,
+  ROLLBACK_COMPLETED: 6,
+} as const;
+
+export type Rollout_State = typeof Rollout_State[keyof typeof Rollout_State];
+
+export namespace Rollout_State {
+  export type UNSPECIFIED = typeof Rollout_State.UNSPECIFIED;
+  export type UPDATING = typeof Rollout_State.UPDATING;
+  export type PAUSED = typeof Rollout_State.PAUSED;
+  export type COMPLETED = typeof Rollout_State.COMPLETED;
+  export type ROLLING_BACK = typeof Rollout_State.ROLLING_BACK;
+  export type ROLLBACK_PAUSED = typeof Rollout_State.ROLLBACK_PAUSED;
+  export type ROLLBACK_COMPLETED = typeof Rollout_State.ROLLBACK_COMPLETED;
+}
+
+export function rollout_StateFromJSON(object: any): Rollout_State {
+  switch (object) {
+    case 0:
+    case "STATE_UNSPECIFIED":
+      return Rollout_State.UNSPECIFIED;
+    case 1:
+    case "STATE_UPDATING":
+      return Rollout_State.UPDATING;
+    case 2:
+    case "STATE_PAUSED":
+      return Rollout_State.PAUSED;
+    case 3:
+    case "STATE_COMPLETED":
+      return Rollout_State.COMPLETED;
+    case 4:
+    case "STATE_ROLLING_BACK":
+      return Rollout_State.ROLLING_BACK;
+    case 5:
+    case "STATE_ROLLBACK_PAUSED":
+      return Rollout_State.ROLLBACK_PAUSED;
+    case 6:
+    case "STATE_ROLLBACK_COMPLETED":
+      return Rollout_State.ROLLBACK_COMPLETED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Rollout_State");
+  }
+}
+
+export function rollout_StateToJSON(object: Rollout_State): string {
+  switch (object) {
+    case Rollout_State.UNSPECIFIED:
+      return "STATE_UNSPECIFIED";
+    case Rollout_State.UPDATING:
+      return "STATE_UPDATING";
+    case Rollout_State.PAUSED:
+      return "STATE_PAUSED";
+    case Rollout_State.COMPLETED:
+      return "STATE_COMPLETED";
+    case Rollout_State.ROLLING_BACK:
+      return "STATE_ROLLING_BACK";
+    case Rollout_State.ROLLBACK_PAUSED:
+      return "STATE_ROLLBACK_PAUSED";
+    case Rollout_State.ROLLBACK_COMPLETED:
+      return "STATE_ROLLBACK_COMPLETED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Rollout_State");
+  }
+}
+
+/** One run of a job: all tasks of `iteration`. */
+export interface JobStatus {
+  iteration: number;
+  startedAtMs: number;
+  /** 0 while it runs. */
+  endedAtMs: number;
+  failed: boolean;
+  message: string;
+}
+
+export interface CronStatus {
+  nextRunAtMs: number;
+  /** Newest first, as many as the history keeps. */
+  runs: JobStatus[];
+}
+
+export interface AutoscaleStatus {
+  /** What the service is scaled to now; takes the place of the spec's replicas. */
+  replicas: number;
+  changedAtMs: number;
+  /** Why, for a person. */
+  message: string;
 }
 
 /** One attempt to fill one slot of a service on one node. */
@@ -347,6 +476,8 @@ export interface Task {
   createdAtMs: number;
   /** Restarts of this slot since it last ran well: what the back-off counts. */
   restarts: number;
+  /** Of a job: the run that it belongs to. */
+  jobIteration: number;
 }
 
 export interface TaskStatus {
@@ -417,7 +548,20 @@ export interface NodeDescription_EngineLabelsEntry {
 }
 
 function createBaseService(): Service {
-  return { id: "", spec: undefined, version: 0, templateVersion: 0, createdAtMs: 0, updatedAtMs: 0, removing: false };
+  return {
+    id: "",
+    spec: undefined,
+    version: 0,
+    templateVersion: 0,
+    createdAtMs: 0,
+    updatedAtMs: 0,
+    removing: false,
+    rollout: undefined,
+    healthyVersion: 0,
+    job: undefined,
+    cron: undefined,
+    autoscale: undefined,
+  };
 }
 
 export const Service: MessageFns<Service> = {
@@ -442,6 +586,21 @@ export const Service: MessageFns<Service> = {
     }
     if (message.removing !== false) {
       writer.uint32(56).bool(message.removing);
+    }
+    if (message.rollout !== undefined) {
+      Rollout.encode(message.rollout, writer.uint32(66).fork()).join();
+    }
+    if (message.healthyVersion !== 0) {
+      writer.uint32(72).int64(message.healthyVersion);
+    }
+    if (message.job !== undefined) {
+      JobStatus.encode(message.job, writer.uint32(82).fork()).join();
+    }
+    if (message.cron !== undefined) {
+      CronStatus.encode(message.cron, writer.uint32(90).fork()).join();
+    }
+    if (message.autoscale !== undefined) {
+      AutoscaleStatus.encode(message.autoscale, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -515,6 +674,46 @@ export const Service: MessageFns<Service> = {
             message.removing = reader.bool();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.rollout = Rollout.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.healthyVersion = longToNumber(reader.int64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.job = JobStatus.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.cron = CronStatus.decode(reader, reader.uint32());
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.autoscale = AutoscaleStatus.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -548,6 +747,15 @@ export const Service: MessageFns<Service> = {
         ? globalThis.Number(object.updated_at_ms)
         : 0,
       removing: isSet(object.removing) ? globalThis.Boolean(object.removing) : false,
+      rollout: isSet(object.rollout) ? Rollout.fromJSON(object.rollout) : undefined,
+      healthyVersion: isSet(object.healthyVersion)
+        ? globalThis.Number(object.healthyVersion)
+        : isSet(object.healthy_version)
+        ? globalThis.Number(object.healthy_version)
+        : 0,
+      job: isSet(object.job) ? JobStatus.fromJSON(object.job) : undefined,
+      cron: isSet(object.cron) ? CronStatus.fromJSON(object.cron) : undefined,
+      autoscale: isSet(object.autoscale) ? AutoscaleStatus.fromJSON(object.autoscale) : undefined,
     };
   },
 
@@ -574,6 +782,21 @@ export const Service: MessageFns<Service> = {
     if (message.removing !== false) {
       obj.removing = message.removing;
     }
+    if (message.rollout !== undefined) {
+      obj.rollout = Rollout.toJSON(message.rollout);
+    }
+    if (message.healthyVersion !== 0) {
+      obj.healthyVersion = Math.round(message.healthyVersion);
+    }
+    if (message.job !== undefined) {
+      obj.job = JobStatus.toJSON(message.job);
+    }
+    if (message.cron !== undefined) {
+      obj.cron = CronStatus.toJSON(message.cron);
+    }
+    if (message.autoscale !== undefined) {
+      obj.autoscale = AutoscaleStatus.toJSON(message.autoscale);
+    }
     return obj;
   },
 
@@ -591,6 +814,583 @@ export const Service: MessageFns<Service> = {
     message.createdAtMs = object.createdAtMs ?? 0;
     message.updatedAtMs = object.updatedAtMs ?? 0;
     message.removing = object.removing ?? false;
+    message.rollout = (object.rollout !== undefined && object.rollout !== null)
+      ? Rollout.fromPartial(object.rollout)
+      : undefined;
+    message.healthyVersion = object.healthyVersion ?? 0;
+    message.job = (object.job !== undefined && object.job !== null) ? JobStatus.fromPartial(object.job) : undefined;
+    message.cron = (object.cron !== undefined && object.cron !== null)
+      ? CronStatus.fromPartial(object.cron)
+      : undefined;
+    message.autoscale = (object.autoscale !== undefined && object.autoscale !== null)
+      ? AutoscaleStatus.fromPartial(object.autoscale)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRollout(): Rollout {
+  return {
+    state: 0,
+    fromVersion: 0,
+    toVersion: 0,
+    startedAtMs: 0,
+    endedAtMs: 0,
+    progressedAtMs: 0,
+    done: 0,
+    failedSlots: [],
+    message: "",
+  };
+}
+
+export const Rollout: MessageFns<Rollout> = {
+  encode(message: Rollout, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== 0) {
+      writer.uint32(8).int32(message.state);
+    }
+    if (message.fromVersion !== 0) {
+      writer.uint32(16).int64(message.fromVersion);
+    }
+    if (message.toVersion !== 0) {
+      writer.uint32(24).int64(message.toVersion);
+    }
+    if (message.startedAtMs !== 0) {
+      writer.uint32(32).int64(message.startedAtMs);
+    }
+    if (message.endedAtMs !== 0) {
+      writer.uint32(40).int64(message.endedAtMs);
+    }
+    if (message.progressedAtMs !== 0) {
+      writer.uint32(48).int64(message.progressedAtMs);
+    }
+    if (message.done !== 0) {
+      writer.uint32(56).uint32(message.done);
+    }
+    for (const v of message.failedSlots) {
+      writer.uint32(66).string(v!);
+    }
+    if (message.message !== "") {
+      writer.uint32(74).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Rollout {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollout();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.fromVersion = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.toVersion = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.startedAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.endedAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.progressedAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.done = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.failedSlots.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Rollout {
+    return {
+      state: isSet(object.state) ? rollout_StateFromJSON(object.state) : 0,
+      fromVersion: isSet(object.fromVersion)
+        ? globalThis.Number(object.fromVersion)
+        : isSet(object.from_version)
+        ? globalThis.Number(object.from_version)
+        : 0,
+      toVersion: isSet(object.toVersion)
+        ? globalThis.Number(object.toVersion)
+        : isSet(object.to_version)
+        ? globalThis.Number(object.to_version)
+        : 0,
+      startedAtMs: isSet(object.startedAtMs)
+        ? globalThis.Number(object.startedAtMs)
+        : isSet(object.started_at_ms)
+        ? globalThis.Number(object.started_at_ms)
+        : 0,
+      endedAtMs: isSet(object.endedAtMs)
+        ? globalThis.Number(object.endedAtMs)
+        : isSet(object.ended_at_ms)
+        ? globalThis.Number(object.ended_at_ms)
+        : 0,
+      progressedAtMs: isSet(object.progressedAtMs)
+        ? globalThis.Number(object.progressedAtMs)
+        : isSet(object.progressed_at_ms)
+        ? globalThis.Number(object.progressed_at_ms)
+        : 0,
+      done: isSet(object.done) ? globalThis.Number(object.done) : 0,
+      failedSlots: globalThis.Array.isArray(object?.failedSlots)
+        ? object.failedSlots.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.failed_slots)
+        ? object.failed_slots.map((e: any) => globalThis.String(e))
+        : [],
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: Rollout): unknown {
+    const obj: any = {};
+    if (message.state !== 0) {
+      obj.state = rollout_StateToJSON(message.state);
+    }
+    if (message.fromVersion !== 0) {
+      obj.fromVersion = Math.round(message.fromVersion);
+    }
+    if (message.toVersion !== 0) {
+      obj.toVersion = Math.round(message.toVersion);
+    }
+    if (message.startedAtMs !== 0) {
+      obj.startedAtMs = Math.round(message.startedAtMs);
+    }
+    if (message.endedAtMs !== 0) {
+      obj.endedAtMs = Math.round(message.endedAtMs);
+    }
+    if (message.progressedAtMs !== 0) {
+      obj.progressedAtMs = Math.round(message.progressedAtMs);
+    }
+    if (message.done !== 0) {
+      obj.done = Math.round(message.done);
+    }
+    if (message.failedSlots?.length) {
+      obj.failedSlots = message.failedSlots;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Rollout>): Rollout {
+    return Rollout.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Rollout>): Rollout {
+    const message = createBaseRollout();
+    message.state = object.state ?? 0;
+    message.fromVersion = object.fromVersion ?? 0;
+    message.toVersion = object.toVersion ?? 0;
+    message.startedAtMs = object.startedAtMs ?? 0;
+    message.endedAtMs = object.endedAtMs ?? 0;
+    message.progressedAtMs = object.progressedAtMs ?? 0;
+    message.done = object.done ?? 0;
+    message.failedSlots = object.failedSlots?.map((e) => e) || [];
+    message.message = object.message ?? "";
+    return message;
+  },
+};
+
+function createBaseJobStatus(): JobStatus {
+  return { iteration: 0, startedAtMs: 0, endedAtMs: 0, failed: false, message: "" };
+}
+
+export const JobStatus: MessageFns<JobStatus> = {
+  encode(message: JobStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.iteration !== 0) {
+      writer.uint32(8).int64(message.iteration);
+    }
+    if (message.startedAtMs !== 0) {
+      writer.uint32(16).int64(message.startedAtMs);
+    }
+    if (message.endedAtMs !== 0) {
+      writer.uint32(24).int64(message.endedAtMs);
+    }
+    if (message.failed !== false) {
+      writer.uint32(32).bool(message.failed);
+    }
+    if (message.message !== "") {
+      writer.uint32(42).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JobStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJobStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.iteration = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.startedAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.endedAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.failed = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): JobStatus {
+    return {
+      iteration: isSet(object.iteration) ? globalThis.Number(object.iteration) : 0,
+      startedAtMs: isSet(object.startedAtMs)
+        ? globalThis.Number(object.startedAtMs)
+        : isSet(object.started_at_ms)
+        ? globalThis.Number(object.started_at_ms)
+        : 0,
+      endedAtMs: isSet(object.endedAtMs)
+        ? globalThis.Number(object.endedAtMs)
+        : isSet(object.ended_at_ms)
+        ? globalThis.Number(object.ended_at_ms)
+        : 0,
+      failed: isSet(object.failed) ? globalThis.Boolean(object.failed) : false,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: JobStatus): unknown {
+    const obj: any = {};
+    if (message.iteration !== 0) {
+      obj.iteration = Math.round(message.iteration);
+    }
+    if (message.startedAtMs !== 0) {
+      obj.startedAtMs = Math.round(message.startedAtMs);
+    }
+    if (message.endedAtMs !== 0) {
+      obj.endedAtMs = Math.round(message.endedAtMs);
+    }
+    if (message.failed !== false) {
+      obj.failed = message.failed;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<JobStatus>): JobStatus {
+    return JobStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JobStatus>): JobStatus {
+    const message = createBaseJobStatus();
+    message.iteration = object.iteration ?? 0;
+    message.startedAtMs = object.startedAtMs ?? 0;
+    message.endedAtMs = object.endedAtMs ?? 0;
+    message.failed = object.failed ?? false;
+    message.message = object.message ?? "";
+    return message;
+  },
+};
+
+function createBaseCronStatus(): CronStatus {
+  return { nextRunAtMs: 0, runs: [] };
+}
+
+export const CronStatus: MessageFns<CronStatus> = {
+  encode(message: CronStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nextRunAtMs !== 0) {
+      writer.uint32(8).int64(message.nextRunAtMs);
+    }
+    for (const v of message.runs) {
+      JobStatus.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CronStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCronStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.nextRunAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.runs.push(JobStatus.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CronStatus {
+    return {
+      nextRunAtMs: isSet(object.nextRunAtMs)
+        ? globalThis.Number(object.nextRunAtMs)
+        : isSet(object.next_run_at_ms)
+        ? globalThis.Number(object.next_run_at_ms)
+        : 0,
+      runs: globalThis.Array.isArray(object?.runs) ? object.runs.map((e: any) => JobStatus.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: CronStatus): unknown {
+    const obj: any = {};
+    if (message.nextRunAtMs !== 0) {
+      obj.nextRunAtMs = Math.round(message.nextRunAtMs);
+    }
+    if (message.runs?.length) {
+      obj.runs = message.runs.map((e) => JobStatus.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CronStatus>): CronStatus {
+    return CronStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CronStatus>): CronStatus {
+    const message = createBaseCronStatus();
+    message.nextRunAtMs = object.nextRunAtMs ?? 0;
+    message.runs = object.runs?.map((e) => JobStatus.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAutoscaleStatus(): AutoscaleStatus {
+  return { replicas: 0, changedAtMs: 0, message: "" };
+}
+
+export const AutoscaleStatus: MessageFns<AutoscaleStatus> = {
+  encode(message: AutoscaleStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.replicas !== 0) {
+      writer.uint32(8).uint32(message.replicas);
+    }
+    if (message.changedAtMs !== 0) {
+      writer.uint32(16).int64(message.changedAtMs);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AutoscaleStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAutoscaleStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.replicas = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.changedAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AutoscaleStatus {
+    return {
+      replicas: isSet(object.replicas) ? globalThis.Number(object.replicas) : 0,
+      changedAtMs: isSet(object.changedAtMs)
+        ? globalThis.Number(object.changedAtMs)
+        : isSet(object.changed_at_ms)
+        ? globalThis.Number(object.changed_at_ms)
+        : 0,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: AutoscaleStatus): unknown {
+    const obj: any = {};
+    if (message.replicas !== 0) {
+      obj.replicas = Math.round(message.replicas);
+    }
+    if (message.changedAtMs !== 0) {
+      obj.changedAtMs = Math.round(message.changedAtMs);
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AutoscaleStatus>): AutoscaleStatus {
+    return AutoscaleStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AutoscaleStatus>): AutoscaleStatus {
+    const message = createBaseAutoscaleStatus();
+    message.replicas = object.replicas ?? 0;
+    message.changedAtMs = object.changedAtMs ?? 0;
+    message.message = object.message ?? "";
     return message;
   },
 };
@@ -608,6 +1408,7 @@ function createBaseTask(): Task {
     status: undefined,
     createdAtMs: 0,
     restarts: 0,
+    jobIteration: 0,
   };
 }
 
@@ -645,6 +1446,9 @@ export const Task: MessageFns<Task> = {
     }
     if (message.restarts !== 0) {
       writer.uint32(88).uint32(message.restarts);
+    }
+    if (message.jobIteration !== 0) {
+      writer.uint32(96).int64(message.jobIteration);
     }
     return writer;
   },
@@ -750,6 +1554,14 @@ export const Task: MessageFns<Task> = {
             message.restarts = reader.uint32();
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.jobIteration = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -799,6 +1611,11 @@ export const Task: MessageFns<Task> = {
         ? globalThis.Number(object.created_at_ms)
         : 0,
       restarts: isSet(object.restarts) ? globalThis.Number(object.restarts) : 0,
+      jobIteration: isSet(object.jobIteration)
+        ? globalThis.Number(object.jobIteration)
+        : isSet(object.job_iteration)
+        ? globalThis.Number(object.job_iteration)
+        : 0,
     };
   },
 
@@ -837,6 +1654,9 @@ export const Task: MessageFns<Task> = {
     if (message.restarts !== 0) {
       obj.restarts = Math.round(message.restarts);
     }
+    if (message.jobIteration !== 0) {
+      obj.jobIteration = Math.round(message.jobIteration);
+    }
     return obj;
   },
 
@@ -858,6 +1678,7 @@ export const Task: MessageFns<Task> = {
       : undefined;
     message.createdAtMs = object.createdAtMs ?? 0;
     message.restarts = object.restarts ?? 0;
+    message.jobIteration = object.jobIteration ?? 0;
     return message;
   },
 };

@@ -7,6 +7,52 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 
+/** Where a task with a named volume of the local driver may go, once the volume exists somewhere. */
+export const VolumePolicy = {
+  UNSPECIFIED: 0,
+  /** STICKY - Only to nodes that have it; anywhere while none has. */
+  STICKY: 1,
+  /** ANY - Anywhere; the volume starts empty there. */
+  ANY: 2,
+} as const;
+
+export type VolumePolicy = typeof VolumePolicy[keyof typeof VolumePolicy];
+
+export namespace VolumePolicy {
+  export type UNSPECIFIED = typeof VolumePolicy.UNSPECIFIED;
+  export type STICKY = typeof VolumePolicy.STICKY;
+  export type ANY = typeof VolumePolicy.ANY;
+}
+
+export function volumePolicyFromJSON(object: any): VolumePolicy {
+  switch (object) {
+    case 0:
+    case "VOLUME_POLICY_UNSPECIFIED":
+      return VolumePolicy.UNSPECIFIED;
+    case 1:
+    case "VOLUME_POLICY_STICKY":
+      return VolumePolicy.STICKY;
+    case 2:
+    case "VOLUME_POLICY_ANY":
+      return VolumePolicy.ANY;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum VolumePolicy");
+  }
+}
+
+export function volumePolicyToJSON(object: VolumePolicy): string {
+  switch (object) {
+    case VolumePolicy.UNSPECIFIED:
+      return "VOLUME_POLICY_UNSPECIFIED";
+    case VolumePolicy.STICKY:
+      return "VOLUME_POLICY_STICKY";
+    case VolumePolicy.ANY:
+      return "VOLUME_POLICY_ANY";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum VolumePolicy");
+  }
+}
+
 export const NetworkMode = {
   UNSPECIFIED: 0,
   /** BRIDGE - A bridge network on each host. */
@@ -113,13 +159,38 @@ export interface ServiceSpec {
   labels: { [key: string]: string };
   /** What each task runs. A change here replaces tasks; a change elsewhere does not. */
   task?: TaskSpec | undefined;
-  mode?: { $case: "replicated"; value: ReplicatedMode } | { $case: "global"; value: GlobalMode } | undefined;
+  mode?:
+    | { $case: "replicated"; value: ReplicatedMode }
+    | { $case: "global"; value: GlobalMode }
+    | { $case: "replicatedJob"; value: ReplicatedJobMode }
+    | { $case: "globalJob"; value: GlobalJobMode }
+    | undefined;
   placement?: Placement | undefined;
   update?:
     | UpdateConfig
     | undefined;
   /** Published ports. A change of a target port or of a host-mode port replaces tasks. */
   ports: PortSpec[];
+  /** How a rollback goes; absent: as `update` says. */
+  rollback?:
+    | UpdateConfig
+    | undefined;
+  /** Services (full names) whose condition must hold before the first tasks are made. */
+  dependsOn: Dependency[];
+  /** For jobs only: when they run. Absent: at once, once per change. */
+  cron?:
+    | CronSpec
+    | undefined;
+  /** For replicated services only: the control plane moves the number of replicas. */
+  autoscale?:
+    | AutoscaleSpec
+    | undefined;
+  /** Absent: tasks of a dead node are replaced at once. */
+  failover?:
+    | FailoverSpec
+    | undefined;
+  /** Never two tasks of a slot at a time, whatever is cut off from whom: a host that lost contact stops its own. */
+  atMostOne: boolean;
 }
 
 export interface ServiceSpec_LabelsEntry {
@@ -136,11 +207,176 @@ export interface ReplicatedMode {
 export interface GlobalMode {
 }
 
+/** Runs a number of tasks to completion. */
+export interface ReplicatedJobMode {
+  /** Tasks that must complete. */
+  totalCompletions: number;
+  /** Of those, at once. 0: all. */
+  maxConcurrent: number;
+}
+
+/** Runs one task to completion on each node that passes the constraints when the run begins. */
+export interface GlobalJobMode {
+}
+
+export interface Dependency {
+  /** Full name of the service: "<stack>_<service>". */
+  service: string;
+  condition: Dependency_Condition;
+  /** Compose's `required: false`: go on without it when it does not exist or its deadline passes. */
+  optional: boolean;
+}
+
+export const Dependency_Condition = {
+  UNSPECIFIED: 0,
+  /** STARTED - All of its tasks run. */
+  STARTED: 1,
+  /** HEALTHY - All of its tasks run and are healthy. */
+  HEALTHY: 2,
+  /** COMPLETED - A job, or a service that is not restarted, has completed. */
+  COMPLETED: 3,
+} as const;
+
+export type Dependency_Condition = typeof Dependency_Condition[keyof typeof Dependency_Condition];
+
+export namespace Dependency_Condition {
+  export type UNSPECIFIED = typeof Dependency_Condition.UNSPECIFIED;
+  export type STARTED = typeof Dependency_Condition.STARTED;
+  export type HEALTHY = typeof Dependency_Condition.HEALTHY;
+  export type COMPLETED = typeof Dependency_Condition.COMPLETED;
+}
+
+export function dependency_ConditionFromJSON(object: any): Dependency_Condition {
+  switch (object) {
+    case 0:
+    case "CONDITION_UNSPECIFIED":
+      return Dependency_Condition.UNSPECIFIED;
+    case 1:
+    case "CONDITION_STARTED":
+      return Dependency_Condition.STARTED;
+    case 2:
+    case "CONDITION_HEALTHY":
+      return Dependency_Condition.HEALTHY;
+    case 3:
+    case "CONDITION_COMPLETED":
+      return Dependency_Condition.COMPLETED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Dependency_Condition");
+  }
+}
+
+export function dependency_ConditionToJSON(object: Dependency_Condition): string {
+  switch (object) {
+    case Dependency_Condition.UNSPECIFIED:
+      return "CONDITION_UNSPECIFIED";
+    case Dependency_Condition.STARTED:
+      return "CONDITION_STARTED";
+    case Dependency_Condition.HEALTHY:
+      return "CONDITION_HEALTHY";
+    case Dependency_Condition.COMPLETED:
+      return "CONDITION_COMPLETED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Dependency_Condition");
+  }
+}
+
+export interface CronSpec {
+  /** Five fields, or @hourly, @daily, @weekly, @monthly, @yearly, "@every 90s". */
+  schedule: string;
+  /** IANA name; empty: UTC. */
+  timeZone: string;
+  concurrency: CronSpec_Concurrency;
+  /** Finished runs whose tasks are kept. Absent: 3. */
+  history?:
+    | number
+    | undefined;
+  /** A run that could not begin this long after its time is skipped. 0: one minute. */
+  startingDeadlineMs: number;
+}
+
+export const CronSpec_Concurrency = {
+  UNSPECIFIED: 0,
+  /** ALLOW - Runs beside the last one. */
+  ALLOW: 1,
+  /** FORBID - Is skipped while the last one is not done. */
+  FORBID: 2,
+  /** REPLACE - Stops the last one. */
+  REPLACE: 3,
+} as const;
+
+export type CronSpec_Concurrency = typeof CronSpec_Concurrency[keyof typeof CronSpec_Concurrency];
+
+export namespace CronSpec_Concurrency {
+  export type UNSPECIFIED = typeof CronSpec_Concurrency.UNSPECIFIED;
+  export type ALLOW = typeof CronSpec_Concurrency.ALLOW;
+  export type FORBID = typeof CronSpec_Concurrency.FORBID;
+  export type REPLACE = typeof CronSpec_Concurrency.REPLACE;
+}
+
+export function cronSpec_ConcurrencyFromJSON(object: any): CronSpec_Concurrency {
+  switch (object) {
+    case 0:
+    case "CONCURRENCY_UNSPECIFIED":
+      return CronSpec_Concurrency.UNSPECIFIED;
+    case 1:
+    case "CONCURRENCY_ALLOW":
+      return CronSpec_Concurrency.ALLOW;
+    case 2:
+    case "CONCURRENCY_FORBID":
+      return CronSpec_Concurrency.FORBID;
+    case 3:
+    case "CONCURRENCY_REPLACE":
+      return CronSpec_Concurrency.REPLACE;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum CronSpec_Concurrency");
+  }
+}
+
+export function cronSpec_ConcurrencyToJSON(object: CronSpec_Concurrency): string {
+  switch (object) {
+    case CronSpec_Concurrency.UNSPECIFIED:
+      return "CONCURRENCY_UNSPECIFIED";
+    case CronSpec_Concurrency.ALLOW:
+      return "CONCURRENCY_ALLOW";
+    case CronSpec_Concurrency.FORBID:
+      return "CONCURRENCY_FORBID";
+    case CronSpec_Concurrency.REPLACE:
+      return "CONCURRENCY_REPLACE";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum CronSpec_Concurrency");
+  }
+}
+
+export interface AutoscaleSpec {
+  min: number;
+  max: number;
+  /** Average of the replicas, in percent of their reservation (of one processor without one). 0: not looked at. */
+  targetCpuPercent: number;
+  /** Open connections of the published ports per replica. 0: not looked at. */
+  targetConnections: number;
+  /** Go up only to what was asked for during all of this time. Absent: 0. */
+  scaleUpWindowMs?:
+    | number
+    | undefined;
+  /** Go down only to what was asked for during all of this time. Absent: five minutes. */
+  scaleDownWindowMs?: number | undefined;
+}
+
+export interface FailoverSpec {
+  /** How long a node must have been down before its tasks are replaced elsewhere. 0: at once. */
+  afterMs: number;
+  /** They wait for their node instead, however long. */
+  never: boolean;
+}
+
 export interface Placement {
   /** "node.labels.zone == a", all of which a node must meet. */
   constraints: string[];
   /** 0: no limit. */
   maxReplicasPerNode: number;
+  /** Node attributes ("node.labels.zone") over whose values tasks are spread evenly, the first one first. */
+  spread: string[];
+  volumes: VolumePolicy;
 }
 
 export interface UpdateConfig {
@@ -150,7 +386,21 @@ export interface UpdateConfig {
     | undefined;
   /** Wait between batches. */
   delayMs: number;
+  /** Unspecified: start-first, but stop-first where two copies at a time would be wrong. */
   order: UpdateConfig_Order;
+  /** Unspecified: rollback (of a rollback: pause). */
+  failureAction: UpdateConfig_FailureAction;
+  /**
+   * How long a new task without a healthcheck must run before it counts, and for how long an end of any new task is
+   * a failure of the update. Absent: 5 s.
+   */
+  monitorMs?:
+    | number
+    | undefined;
+  /** Share of the slots whose failures are borne. 0: none. */
+  maxFailureRatio: number;
+  /** Without any progress for so long, the update has failed. Absent: five minutes. 0: never. */
+  progressDeadlineMs?: number | undefined;
 }
 
 export const UpdateConfig_Order = { UNSPECIFIED: 0, STOP_FIRST: 1, START_FIRST: 2 } as const;
@@ -189,6 +439,51 @@ export function updateConfig_OrderToJSON(object: UpdateConfig_Order): string {
       return "ORDER_START_FIRST";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum UpdateConfig_Order");
+  }
+}
+
+export const UpdateConfig_FailureAction = { UNSPECIFIED: 0, PAUSE: 1, CONTINUE: 2, ROLLBACK: 3 } as const;
+
+export type UpdateConfig_FailureAction = typeof UpdateConfig_FailureAction[keyof typeof UpdateConfig_FailureAction];
+
+export namespace UpdateConfig_FailureAction {
+  export type UNSPECIFIED = typeof UpdateConfig_FailureAction.UNSPECIFIED;
+  export type PAUSE = typeof UpdateConfig_FailureAction.PAUSE;
+  export type CONTINUE = typeof UpdateConfig_FailureAction.CONTINUE;
+  export type ROLLBACK = typeof UpdateConfig_FailureAction.ROLLBACK;
+}
+
+export function updateConfig_FailureActionFromJSON(object: any): UpdateConfig_FailureAction {
+  switch (object) {
+    case 0:
+    case "FAILURE_ACTION_UNSPECIFIED":
+      return UpdateConfig_FailureAction.UNSPECIFIED;
+    case 1:
+    case "FAILURE_ACTION_PAUSE":
+      return UpdateConfig_FailureAction.PAUSE;
+    case 2:
+    case "FAILURE_ACTION_CONTINUE":
+      return UpdateConfig_FailureAction.CONTINUE;
+    case 3:
+    case "FAILURE_ACTION_ROLLBACK":
+      return UpdateConfig_FailureAction.ROLLBACK;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum UpdateConfig_FailureAction");
+  }
+}
+
+export function updateConfig_FailureActionToJSON(object: UpdateConfig_FailureAction): string {
+  switch (object) {
+    case UpdateConfig_FailureAction.UNSPECIFIED:
+      return "FAILURE_ACTION_UNSPECIFIED";
+    case UpdateConfig_FailureAction.PAUSE:
+      return "FAILURE_ACTION_PAUSE";
+    case UpdateConfig_FailureAction.CONTINUE:
+      return "FAILURE_ACTION_CONTINUE";
+    case UpdateConfig_FailureAction.ROLLBACK:
+      return "FAILURE_ACTION_ROLLBACK";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum UpdateConfig_FailureAction");
   }
 }
 
@@ -294,7 +589,11 @@ export interface TaskSpec {
     | undefined;
   /** What placement sets aside on the node. */
   reservations?: Resources | undefined;
-  restart?: RestartPolicy | undefined;
+  restart?:
+    | RestartPolicy
+    | undefined;
+  /** A change replaces tasks though nothing else changed: `service update --force`. */
+  forceUpdate: number;
 }
 
 export interface Resources {
@@ -302,6 +601,13 @@ export interface Resources {
   nanoCpus: number;
   memoryBytes: number;
   pids: number;
+  /** Countable things that a node has so many of ("gpu": 2). Reservations only. */
+  generic: { [key: string]: number };
+}
+
+export interface Resources_GenericEntry {
+  key: string;
+  value: number;
 }
 
 export interface RestartPolicy {
@@ -533,6 +839,12 @@ function createBaseServiceSpec(): ServiceSpec {
     placement: undefined,
     update: undefined,
     ports: [],
+    rollback: undefined,
+    dependsOn: [],
+    cron: undefined,
+    autoscale: undefined,
+    failover: undefined,
+    atMostOne: false,
   };
 }
 
@@ -557,6 +869,12 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
       case "global":
         GlobalMode.encode(message.mode.value, writer.uint32(50).fork()).join();
         break;
+      case "replicatedJob":
+        ReplicatedJobMode.encode(message.mode.value, writer.uint32(82).fork()).join();
+        break;
+      case "globalJob":
+        GlobalJobMode.encode(message.mode.value, writer.uint32(90).fork()).join();
+        break;
     }
     if (message.placement !== undefined) {
       Placement.encode(message.placement, writer.uint32(58).fork()).join();
@@ -566,6 +884,24 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     for (const v of message.ports) {
       PortSpec.encode(v!, writer.uint32(74).fork()).join();
+    }
+    if (message.rollback !== undefined) {
+      UpdateConfig.encode(message.rollback, writer.uint32(98).fork()).join();
+    }
+    for (const v of message.dependsOn) {
+      Dependency.encode(v!, writer.uint32(106).fork()).join();
+    }
+    if (message.cron !== undefined) {
+      CronSpec.encode(message.cron, writer.uint32(114).fork()).join();
+    }
+    if (message.autoscale !== undefined) {
+      AutoscaleSpec.encode(message.autoscale, writer.uint32(122).fork()).join();
+    }
+    if (message.failover !== undefined) {
+      FailoverSpec.encode(message.failover, writer.uint32(130).fork()).join();
+    }
+    if (message.atMostOne !== false) {
+      writer.uint32(136).bool(message.atMostOne);
     }
     return writer;
   },
@@ -634,6 +970,22 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
             message.mode = { $case: "global", value: GlobalMode.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.mode = { $case: "replicatedJob", value: ReplicatedJobMode.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.mode = { $case: "globalJob", value: GlobalJobMode.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 7: {
             if (tag !== 58) {
               break;
@@ -656,6 +1008,54 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
             }
 
             message.ports.push(PortSpec.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.rollback = UpdateConfig.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.dependsOn.push(Dependency.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.cron = CronSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.autoscale = AutoscaleSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.failover = FailoverSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.atMostOne = reader.bool();
             continue;
           }
         }
@@ -693,12 +1093,34 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
         ? { $case: "replicated", value: ReplicatedMode.fromJSON(object.replicated) }
         : isSet(object.global)
         ? { $case: "global", value: GlobalMode.fromJSON(object.global) }
+        : isSet(object.replicatedJob)
+        ? { $case: "replicatedJob", value: ReplicatedJobMode.fromJSON(object.replicatedJob) }
+        : isSet(object.replicated_job)
+        ? { $case: "replicatedJob", value: ReplicatedJobMode.fromJSON(object.replicated_job) }
+        : isSet(object.globalJob)
+        ? { $case: "globalJob", value: GlobalJobMode.fromJSON(object.globalJob) }
+        : isSet(object.global_job)
+        ? { $case: "globalJob", value: GlobalJobMode.fromJSON(object.global_job) }
         : undefined,
       placement: isSet(object.placement) ? Placement.fromJSON(object.placement) : undefined,
       update: isSet(object.update) ? UpdateConfig.fromJSON(object.update) : undefined,
       ports: globalThis.Array.isArray(object?.ports)
         ? object.ports.map((e: any) => PortSpec.fromJSON(e))
         : [],
+      rollback: isSet(object.rollback) ? UpdateConfig.fromJSON(object.rollback) : undefined,
+      dependsOn: globalThis.Array.isArray(object?.dependsOn)
+        ? object.dependsOn.map((e: any) => Dependency.fromJSON(e))
+        : globalThis.Array.isArray(object?.depends_on)
+        ? object.depends_on.map((e: any) => Dependency.fromJSON(e))
+        : [],
+      cron: isSet(object.cron) ? CronSpec.fromJSON(object.cron) : undefined,
+      autoscale: isSet(object.autoscale) ? AutoscaleSpec.fromJSON(object.autoscale) : undefined,
+      failover: isSet(object.failover) ? FailoverSpec.fromJSON(object.failover) : undefined,
+      atMostOne: isSet(object.atMostOne)
+        ? globalThis.Boolean(object.atMostOne)
+        : isSet(object.at_most_one)
+        ? globalThis.Boolean(object.at_most_one)
+        : false,
     };
   },
 
@@ -726,6 +1148,10 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
       obj.replicated = ReplicatedMode.toJSON(message.mode.value);
     } else if (message.mode?.$case === "global") {
       obj.global = GlobalMode.toJSON(message.mode.value);
+    } else if (message.mode?.$case === "replicatedJob") {
+      obj.replicatedJob = ReplicatedJobMode.toJSON(message.mode.value);
+    } else if (message.mode?.$case === "globalJob") {
+      obj.globalJob = GlobalJobMode.toJSON(message.mode.value);
     }
     if (message.placement !== undefined) {
       obj.placement = Placement.toJSON(message.placement);
@@ -735,6 +1161,24 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     if (message.ports?.length) {
       obj.ports = message.ports.map((e) => PortSpec.toJSON(e));
+    }
+    if (message.rollback !== undefined) {
+      obj.rollback = UpdateConfig.toJSON(message.rollback);
+    }
+    if (message.dependsOn?.length) {
+      obj.dependsOn = message.dependsOn.map((e) => Dependency.toJSON(e));
+    }
+    if (message.cron !== undefined) {
+      obj.cron = CronSpec.toJSON(message.cron);
+    }
+    if (message.autoscale !== undefined) {
+      obj.autoscale = AutoscaleSpec.toJSON(message.autoscale);
+    }
+    if (message.failover !== undefined) {
+      obj.failover = FailoverSpec.toJSON(message.failover);
+    }
+    if (message.atMostOne !== false) {
+      obj.atMostOne = message.atMostOne;
     }
     return obj;
   },
@@ -769,6 +1213,18 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
         }
         break;
       }
+      case "replicatedJob": {
+        if (object.mode?.value !== undefined && object.mode?.value !== null) {
+          message.mode = { $case: "replicatedJob", value: ReplicatedJobMode.fromPartial(object.mode.value) };
+        }
+        break;
+      }
+      case "globalJob": {
+        if (object.mode?.value !== undefined && object.mode?.value !== null) {
+          message.mode = { $case: "globalJob", value: GlobalJobMode.fromPartial(object.mode.value) };
+        }
+        break;
+      }
     }
     message.placement = (object.placement !== undefined && object.placement !== null)
       ? Placement.fromPartial(object.placement)
@@ -777,6 +1233,18 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
       ? UpdateConfig.fromPartial(object.update)
       : undefined;
     message.ports = object.ports?.map((e) => PortSpec.fromPartial(e)) || [];
+    message.rollback = (object.rollback !== undefined && object.rollback !== null)
+      ? UpdateConfig.fromPartial(object.rollback)
+      : undefined;
+    message.dependsOn = object.dependsOn?.map((e) => Dependency.fromPartial(e)) || [];
+    message.cron = (object.cron !== undefined && object.cron !== null) ? CronSpec.fromPartial(object.cron) : undefined;
+    message.autoscale = (object.autoscale !== undefined && object.autoscale !== null)
+      ? AutoscaleSpec.fromPartial(object.autoscale)
+      : undefined;
+    message.failover = (object.failover !== undefined && object.failover !== null)
+      ? FailoverSpec.fromPartial(object.failover)
+      : undefined;
+    message.atMostOne = object.atMostOne ?? false;
     return message;
   },
 };
@@ -985,8 +1453,656 @@ export const GlobalMode: MessageFns<GlobalMode> = {
   },
 };
 
+function createBaseReplicatedJobMode(): ReplicatedJobMode {
+  return { totalCompletions: 0, maxConcurrent: 0 };
+}
+
+export const ReplicatedJobMode: MessageFns<ReplicatedJobMode> = {
+  encode(message: ReplicatedJobMode, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.totalCompletions !== 0) {
+      writer.uint32(8).uint32(message.totalCompletions);
+    }
+    if (message.maxConcurrent !== 0) {
+      writer.uint32(16).uint32(message.maxConcurrent);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReplicatedJobMode {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplicatedJobMode();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.totalCompletions = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.maxConcurrent = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReplicatedJobMode {
+    return {
+      totalCompletions: isSet(object.totalCompletions)
+        ? globalThis.Number(object.totalCompletions)
+        : isSet(object.total_completions)
+        ? globalThis.Number(object.total_completions)
+        : 0,
+      maxConcurrent: isSet(object.maxConcurrent)
+        ? globalThis.Number(object.maxConcurrent)
+        : isSet(object.max_concurrent)
+        ? globalThis.Number(object.max_concurrent)
+        : 0,
+    };
+  },
+
+  toJSON(message: ReplicatedJobMode): unknown {
+    const obj: any = {};
+    if (message.totalCompletions !== 0) {
+      obj.totalCompletions = Math.round(message.totalCompletions);
+    }
+    if (message.maxConcurrent !== 0) {
+      obj.maxConcurrent = Math.round(message.maxConcurrent);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReplicatedJobMode>): ReplicatedJobMode {
+    return ReplicatedJobMode.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReplicatedJobMode>): ReplicatedJobMode {
+    const message = createBaseReplicatedJobMode();
+    message.totalCompletions = object.totalCompletions ?? 0;
+    message.maxConcurrent = object.maxConcurrent ?? 0;
+    return message;
+  },
+};
+
+function createBaseGlobalJobMode(): GlobalJobMode {
+  return {};
+}
+
+export const GlobalJobMode: MessageFns<GlobalJobMode> = {
+  encode(_: GlobalJobMode, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GlobalJobMode {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGlobalJobMode();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): GlobalJobMode {
+    return {};
+  },
+
+  toJSON(_: GlobalJobMode): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<GlobalJobMode>): GlobalJobMode {
+    return GlobalJobMode.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<GlobalJobMode>): GlobalJobMode {
+    const message = createBaseGlobalJobMode();
+    return message;
+  },
+};
+
+function createBaseDependency(): Dependency {
+  return { service: "", condition: 0, optional: false };
+}
+
+export const Dependency: MessageFns<Dependency> = {
+  encode(message: Dependency, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.condition !== 0) {
+      writer.uint32(16).int32(message.condition);
+    }
+    if (message.optional !== false) {
+      writer.uint32(24).bool(message.optional);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Dependency {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDependency();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.condition = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.optional = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Dependency {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      condition: isSet(object.condition) ? dependency_ConditionFromJSON(object.condition) : 0,
+      optional: isSet(object.optional) ? globalThis.Boolean(object.optional) : false,
+    };
+  },
+
+  toJSON(message: Dependency): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.condition !== 0) {
+      obj.condition = dependency_ConditionToJSON(message.condition);
+    }
+    if (message.optional !== false) {
+      obj.optional = message.optional;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Dependency>): Dependency {
+    return Dependency.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Dependency>): Dependency {
+    const message = createBaseDependency();
+    message.service = object.service ?? "";
+    message.condition = object.condition ?? 0;
+    message.optional = object.optional ?? false;
+    return message;
+  },
+};
+
+function createBaseCronSpec(): CronSpec {
+  return { schedule: "", timeZone: "", concurrency: 0, history: undefined, startingDeadlineMs: 0 };
+}
+
+export const CronSpec: MessageFns<CronSpec> = {
+  encode(message: CronSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.schedule !== "") {
+      writer.uint32(10).string(message.schedule);
+    }
+    if (message.timeZone !== "") {
+      writer.uint32(18).string(message.timeZone);
+    }
+    if (message.concurrency !== 0) {
+      writer.uint32(24).int32(message.concurrency);
+    }
+    if (message.history !== undefined) {
+      writer.uint32(32).uint32(message.history);
+    }
+    if (message.startingDeadlineMs !== 0) {
+      writer.uint32(40).int64(message.startingDeadlineMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CronSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCronSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.schedule = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.timeZone = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.concurrency = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.history = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.startingDeadlineMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CronSpec {
+    return {
+      schedule: isSet(object.schedule) ? globalThis.String(object.schedule) : "",
+      timeZone: isSet(object.timeZone)
+        ? globalThis.String(object.timeZone)
+        : isSet(object.time_zone)
+        ? globalThis.String(object.time_zone)
+        : "",
+      concurrency: isSet(object.concurrency) ? cronSpec_ConcurrencyFromJSON(object.concurrency) : 0,
+      history: isSet(object.history) ? globalThis.Number(object.history) : undefined,
+      startingDeadlineMs: isSet(object.startingDeadlineMs)
+        ? globalThis.Number(object.startingDeadlineMs)
+        : isSet(object.starting_deadline_ms)
+        ? globalThis.Number(object.starting_deadline_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: CronSpec): unknown {
+    const obj: any = {};
+    if (message.schedule !== "") {
+      obj.schedule = message.schedule;
+    }
+    if (message.timeZone !== "") {
+      obj.timeZone = message.timeZone;
+    }
+    if (message.concurrency !== 0) {
+      obj.concurrency = cronSpec_ConcurrencyToJSON(message.concurrency);
+    }
+    if (message.history !== undefined) {
+      obj.history = Math.round(message.history);
+    }
+    if (message.startingDeadlineMs !== 0) {
+      obj.startingDeadlineMs = Math.round(message.startingDeadlineMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CronSpec>): CronSpec {
+    return CronSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CronSpec>): CronSpec {
+    const message = createBaseCronSpec();
+    message.schedule = object.schedule ?? "";
+    message.timeZone = object.timeZone ?? "";
+    message.concurrency = object.concurrency ?? 0;
+    message.history = object.history ?? undefined;
+    message.startingDeadlineMs = object.startingDeadlineMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseAutoscaleSpec(): AutoscaleSpec {
+  return {
+    min: 0,
+    max: 0,
+    targetCpuPercent: 0,
+    targetConnections: 0,
+    scaleUpWindowMs: undefined,
+    scaleDownWindowMs: undefined,
+  };
+}
+
+export const AutoscaleSpec: MessageFns<AutoscaleSpec> = {
+  encode(message: AutoscaleSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.min !== 0) {
+      writer.uint32(8).uint32(message.min);
+    }
+    if (message.max !== 0) {
+      writer.uint32(16).uint32(message.max);
+    }
+    if (message.targetCpuPercent !== 0) {
+      writer.uint32(25).double(message.targetCpuPercent);
+    }
+    if (message.targetConnections !== 0) {
+      writer.uint32(33).double(message.targetConnections);
+    }
+    if (message.scaleUpWindowMs !== undefined) {
+      writer.uint32(40).int64(message.scaleUpWindowMs);
+    }
+    if (message.scaleDownWindowMs !== undefined) {
+      writer.uint32(48).int64(message.scaleDownWindowMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AutoscaleSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAutoscaleSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.min = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.max = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.targetCpuPercent = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.targetConnections = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.scaleUpWindowMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.scaleDownWindowMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AutoscaleSpec {
+    return {
+      min: isSet(object.min) ? globalThis.Number(object.min) : 0,
+      max: isSet(object.max) ? globalThis.Number(object.max) : 0,
+      targetCpuPercent: isSet(object.targetCpuPercent)
+        ? globalThis.Number(object.targetCpuPercent)
+        : isSet(object.target_cpu_percent)
+        ? globalThis.Number(object.target_cpu_percent)
+        : 0,
+      targetConnections: isSet(object.targetConnections)
+        ? globalThis.Number(object.targetConnections)
+        : isSet(object.target_connections)
+        ? globalThis.Number(object.target_connections)
+        : 0,
+      scaleUpWindowMs: isSet(object.scaleUpWindowMs)
+        ? globalThis.Number(object.scaleUpWindowMs)
+        : isSet(object.scale_up_window_ms)
+        ? globalThis.Number(object.scale_up_window_ms)
+        : undefined,
+      scaleDownWindowMs: isSet(object.scaleDownWindowMs)
+        ? globalThis.Number(object.scaleDownWindowMs)
+        : isSet(object.scale_down_window_ms)
+        ? globalThis.Number(object.scale_down_window_ms)
+        : undefined,
+    };
+  },
+
+  toJSON(message: AutoscaleSpec): unknown {
+    const obj: any = {};
+    if (message.min !== 0) {
+      obj.min = Math.round(message.min);
+    }
+    if (message.max !== 0) {
+      obj.max = Math.round(message.max);
+    }
+    if (message.targetCpuPercent !== 0) {
+      obj.targetCpuPercent = floatToJson(message.targetCpuPercent);
+    }
+    if (message.targetConnections !== 0) {
+      obj.targetConnections = floatToJson(message.targetConnections);
+    }
+    if (message.scaleUpWindowMs !== undefined) {
+      obj.scaleUpWindowMs = Math.round(message.scaleUpWindowMs);
+    }
+    if (message.scaleDownWindowMs !== undefined) {
+      obj.scaleDownWindowMs = Math.round(message.scaleDownWindowMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AutoscaleSpec>): AutoscaleSpec {
+    return AutoscaleSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AutoscaleSpec>): AutoscaleSpec {
+    const message = createBaseAutoscaleSpec();
+    message.min = object.min ?? 0;
+    message.max = object.max ?? 0;
+    message.targetCpuPercent = object.targetCpuPercent ?? 0;
+    message.targetConnections = object.targetConnections ?? 0;
+    message.scaleUpWindowMs = object.scaleUpWindowMs ?? undefined;
+    message.scaleDownWindowMs = object.scaleDownWindowMs ?? undefined;
+    return message;
+  },
+};
+
+function createBaseFailoverSpec(): FailoverSpec {
+  return { afterMs: 0, never: false };
+}
+
+export const FailoverSpec: MessageFns<FailoverSpec> = {
+  encode(message: FailoverSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.afterMs !== 0) {
+      writer.uint32(8).int64(message.afterMs);
+    }
+    if (message.never !== false) {
+      writer.uint32(16).bool(message.never);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FailoverSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFailoverSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.afterMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.never = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FailoverSpec {
+    return {
+      afterMs: isSet(object.afterMs)
+        ? globalThis.Number(object.afterMs)
+        : isSet(object.after_ms)
+        ? globalThis.Number(object.after_ms)
+        : 0,
+      never: isSet(object.never) ? globalThis.Boolean(object.never) : false,
+    };
+  },
+
+  toJSON(message: FailoverSpec): unknown {
+    const obj: any = {};
+    if (message.afterMs !== 0) {
+      obj.afterMs = Math.round(message.afterMs);
+    }
+    if (message.never !== false) {
+      obj.never = message.never;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FailoverSpec>): FailoverSpec {
+    return FailoverSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FailoverSpec>): FailoverSpec {
+    const message = createBaseFailoverSpec();
+    message.afterMs = object.afterMs ?? 0;
+    message.never = object.never ?? false;
+    return message;
+  },
+};
+
 function createBasePlacement(): Placement {
-  return { constraints: [], maxReplicasPerNode: 0 };
+  return { constraints: [], maxReplicasPerNode: 0, spread: [], volumes: 0 };
 }
 
 export const Placement: MessageFns<Placement> = {
@@ -996,6 +2112,12 @@ export const Placement: MessageFns<Placement> = {
     }
     if (message.maxReplicasPerNode !== 0) {
       writer.uint32(16).uint32(message.maxReplicasPerNode);
+    }
+    for (const v of message.spread) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.volumes !== 0) {
+      writer.uint32(32).int32(message.volumes);
     }
     return writer;
   },
@@ -1029,6 +2151,22 @@ export const Placement: MessageFns<Placement> = {
             message.maxReplicasPerNode = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.spread.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.volumes = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1051,6 +2189,8 @@ export const Placement: MessageFns<Placement> = {
         : isSet(object.max_replicas_per_node)
         ? globalThis.Number(object.max_replicas_per_node)
         : 0,
+      spread: globalThis.Array.isArray(object?.spread) ? object.spread.map((e: any) => globalThis.String(e)) : [],
+      volumes: isSet(object.volumes) ? volumePolicyFromJSON(object.volumes) : 0,
     };
   },
 
@@ -1062,6 +2202,12 @@ export const Placement: MessageFns<Placement> = {
     if (message.maxReplicasPerNode !== 0) {
       obj.maxReplicasPerNode = Math.round(message.maxReplicasPerNode);
     }
+    if (message.spread?.length) {
+      obj.spread = message.spread;
+    }
+    if (message.volumes !== 0) {
+      obj.volumes = volumePolicyToJSON(message.volumes);
+    }
     return obj;
   },
 
@@ -1072,12 +2218,22 @@ export const Placement: MessageFns<Placement> = {
     const message = createBasePlacement();
     message.constraints = object.constraints?.map((e) => e) || [];
     message.maxReplicasPerNode = object.maxReplicasPerNode ?? 0;
+    message.spread = object.spread?.map((e) => e) || [];
+    message.volumes = object.volumes ?? 0;
     return message;
   },
 };
 
 function createBaseUpdateConfig(): UpdateConfig {
-  return { parallelism: undefined, delayMs: 0, order: 0 };
+  return {
+    parallelism: undefined,
+    delayMs: 0,
+    order: 0,
+    failureAction: 0,
+    monitorMs: undefined,
+    maxFailureRatio: 0,
+    progressDeadlineMs: undefined,
+  };
 }
 
 export const UpdateConfig: MessageFns<UpdateConfig> = {
@@ -1090,6 +2246,18 @@ export const UpdateConfig: MessageFns<UpdateConfig> = {
     }
     if (message.order !== 0) {
       writer.uint32(24).int32(message.order);
+    }
+    if (message.failureAction !== 0) {
+      writer.uint32(32).int32(message.failureAction);
+    }
+    if (message.monitorMs !== undefined) {
+      writer.uint32(40).int64(message.monitorMs);
+    }
+    if (message.maxFailureRatio !== 0) {
+      writer.uint32(49).double(message.maxFailureRatio);
+    }
+    if (message.progressDeadlineMs !== undefined) {
+      writer.uint32(56).int64(message.progressDeadlineMs);
     }
     return writer;
   },
@@ -1131,6 +2299,38 @@ export const UpdateConfig: MessageFns<UpdateConfig> = {
             message.order = reader.int32() as any;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.failureAction = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.monitorMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.maxFailureRatio = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.progressDeadlineMs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1152,6 +2352,26 @@ export const UpdateConfig: MessageFns<UpdateConfig> = {
         ? globalThis.Number(object.delay_ms)
         : 0,
       order: isSet(object.order) ? updateConfig_OrderFromJSON(object.order) : 0,
+      failureAction: isSet(object.failureAction)
+        ? updateConfig_FailureActionFromJSON(object.failureAction)
+        : isSet(object.failure_action)
+        ? updateConfig_FailureActionFromJSON(object.failure_action)
+        : 0,
+      monitorMs: isSet(object.monitorMs)
+        ? globalThis.Number(object.monitorMs)
+        : isSet(object.monitor_ms)
+        ? globalThis.Number(object.monitor_ms)
+        : undefined,
+      maxFailureRatio: isSet(object.maxFailureRatio)
+        ? globalThis.Number(object.maxFailureRatio)
+        : isSet(object.max_failure_ratio)
+        ? globalThis.Number(object.max_failure_ratio)
+        : 0,
+      progressDeadlineMs: isSet(object.progressDeadlineMs)
+        ? globalThis.Number(object.progressDeadlineMs)
+        : isSet(object.progress_deadline_ms)
+        ? globalThis.Number(object.progress_deadline_ms)
+        : undefined,
     };
   },
 
@@ -1166,6 +2386,18 @@ export const UpdateConfig: MessageFns<UpdateConfig> = {
     if (message.order !== 0) {
       obj.order = updateConfig_OrderToJSON(message.order);
     }
+    if (message.failureAction !== 0) {
+      obj.failureAction = updateConfig_FailureActionToJSON(message.failureAction);
+    }
+    if (message.monitorMs !== undefined) {
+      obj.monitorMs = Math.round(message.monitorMs);
+    }
+    if (message.maxFailureRatio !== 0) {
+      obj.maxFailureRatio = floatToJson(message.maxFailureRatio);
+    }
+    if (message.progressDeadlineMs !== undefined) {
+      obj.progressDeadlineMs = Math.round(message.progressDeadlineMs);
+    }
     return obj;
   },
 
@@ -1177,6 +2409,10 @@ export const UpdateConfig: MessageFns<UpdateConfig> = {
     message.parallelism = object.parallelism ?? undefined;
     message.delayMs = object.delayMs ?? 0;
     message.order = object.order ?? 0;
+    message.failureAction = object.failureAction ?? 0;
+    message.monitorMs = object.monitorMs ?? undefined;
+    message.maxFailureRatio = object.maxFailureRatio ?? 0;
+    message.progressDeadlineMs = object.progressDeadlineMs ?? undefined;
     return message;
   },
 };
@@ -1319,7 +2555,7 @@ export const PortSpec: MessageFns<PortSpec> = {
 };
 
 function createBaseTaskSpec(): TaskSpec {
-  return { container: undefined, limits: undefined, reservations: undefined, restart: undefined };
+  return { container: undefined, limits: undefined, reservations: undefined, restart: undefined, forceUpdate: 0 };
 }
 
 export const TaskSpec: MessageFns<TaskSpec> = {
@@ -1335,6 +2571,9 @@ export const TaskSpec: MessageFns<TaskSpec> = {
     }
     if (message.restart !== undefined) {
       RestartPolicy.encode(message.restart, writer.uint32(34).fork()).join();
+    }
+    if (message.forceUpdate !== 0) {
+      writer.uint32(40).int64(message.forceUpdate);
     }
     return writer;
   },
@@ -1384,6 +2623,14 @@ export const TaskSpec: MessageFns<TaskSpec> = {
             message.restart = RestartPolicy.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.forceUpdate = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1402,6 +2649,11 @@ export const TaskSpec: MessageFns<TaskSpec> = {
       limits: isSet(object.limits) ? Resources.fromJSON(object.limits) : undefined,
       reservations: isSet(object.reservations) ? Resources.fromJSON(object.reservations) : undefined,
       restart: isSet(object.restart) ? RestartPolicy.fromJSON(object.restart) : undefined,
+      forceUpdate: isSet(object.forceUpdate)
+        ? globalThis.Number(object.forceUpdate)
+        : isSet(object.force_update)
+        ? globalThis.Number(object.force_update)
+        : 0,
     };
   },
 
@@ -1418,6 +2670,9 @@ export const TaskSpec: MessageFns<TaskSpec> = {
     }
     if (message.restart !== undefined) {
       obj.restart = RestartPolicy.toJSON(message.restart);
+    }
+    if (message.forceUpdate !== 0) {
+      obj.forceUpdate = Math.round(message.forceUpdate);
     }
     return obj;
   },
@@ -1439,12 +2694,13 @@ export const TaskSpec: MessageFns<TaskSpec> = {
     message.restart = (object.restart !== undefined && object.restart !== null)
       ? RestartPolicy.fromPartial(object.restart)
       : undefined;
+    message.forceUpdate = object.forceUpdate ?? 0;
     return message;
   },
 };
 
 function createBaseResources(): Resources {
-  return { nanoCpus: 0, memoryBytes: 0, pids: 0 };
+  return { nanoCpus: 0, memoryBytes: 0, pids: 0, generic: {} };
 }
 
 export const Resources: MessageFns<Resources> = {
@@ -1458,6 +2714,9 @@ export const Resources: MessageFns<Resources> = {
     if (message.pids !== 0) {
       writer.uint32(24).int64(message.pids);
     }
+    globalThis.Object.entries(message.generic).forEach(([key, value]: [string, number]) => {
+      Resources_GenericEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
     return writer;
   },
 
@@ -1498,6 +2757,17 @@ export const Resources: MessageFns<Resources> = {
             message.pids = longToNumber(reader.int64());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = Resources_GenericEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.generic[entry4.key] = entry4.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1523,6 +2793,20 @@ export const Resources: MessageFns<Resources> = {
         ? globalThis.Number(object.memory_bytes)
         : 0,
       pids: isSet(object.pids) ? globalThis.Number(object.pids) : 0,
+      generic: isObject(object.generic)
+        ? (globalThis.Object.entries(object.generic) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -1537,6 +2821,15 @@ export const Resources: MessageFns<Resources> = {
     if (message.pids !== 0) {
       obj.pids = Math.round(message.pids);
     }
+    if (message.generic) {
+      const entries = globalThis.Object.entries(message.generic) as [string, number][];
+      if (entries.length > 0) {
+        obj.generic = {};
+        entries.forEach(([k, v]) => {
+          obj.generic[k] = Math.round(v);
+        });
+      }
+    }
     return obj;
   },
 
@@ -1548,6 +2841,100 @@ export const Resources: MessageFns<Resources> = {
     message.nanoCpus = object.nanoCpus ?? 0;
     message.memoryBytes = object.memoryBytes ?? 0;
     message.pids = object.pids ?? 0;
+    message.generic = (globalThis.Object.entries(object.generic ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseResources_GenericEntry(): Resources_GenericEntry {
+  return { key: "", value: 0 };
+}
+
+export const Resources_GenericEntry: MessageFns<Resources_GenericEntry> = {
+  encode(message: Resources_GenericEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).int64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Resources_GenericEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResources_GenericEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Resources_GenericEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: Resources_GenericEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = Math.round(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Resources_GenericEntry>): Resources_GenericEntry {
+    return Resources_GenericEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Resources_GenericEntry>): Resources_GenericEntry {
+    const message = createBaseResources_GenericEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };
@@ -4557,6 +5944,10 @@ export const LogDriver_OptionsEntry: MessageFns<LogDriver_OptionsEntry> = {
     return message;
   },
 };
+
+function floatToJson(value: number | null | undefined): number | string | null | undefined {
+  return typeof value === "number" && !globalThis.Number.isFinite(value) ? globalThis.String(value) : value;
+}
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
 

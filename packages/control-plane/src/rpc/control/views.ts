@@ -23,5 +23,5 @@ export function nodeSummary(state: ClusterState, node: Node): NodeSummary {
   let tasks = 0;
   for (const task of state.tasks.ofNode(node.id).values()) if (isWanted(task) && !isEnded(task)) tasks += 1;
   const { nanoCpus = 0, memoryBytes = 0 } = state.nodes.nodes.get(node.id)?.reserved ?? {};
-  return { node, tasks, reserved: { nanoCpus, memoryBytes, pids: 0 } };
+  return { node, tasks, reserved: { nanoCpus, memoryBytes, pids: 0, generic: {} } };
 }
