@@ -31,5 +31,9 @@ export function describeNode(identity: NodeIdentity, { engine, problems }: Condi
     engineLabels: { ...engine?.labels },
     engineReady: engine !== undefined,
     problems: [...problems],
+    pids: 0,
+    generic: {},
+    listeners: [],
+    volumes: [],
   };
 }

@@ -118,5 +118,6 @@ function newTask(
     createdAtMs: now,
     restarts: fill.restarts,
     jobIteration: 0,
+    moveTo: "",
   };
 }

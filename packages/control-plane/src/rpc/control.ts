@@ -2,6 +2,7 @@ import type { ControlServiceService, RpcHandlers } from "@berth/proto";
 import { getCluster } from "./control/cluster.js";
 import { streamLogs } from "./control/logs.js";
 import { getNode, listNodes, removeNode, updateNode } from "./control/nodes.js";
+import { rebalance } from "./control/rebalance.js";
 import type { ControlScope } from "./control/scope.js";
 import { getService, listServices, removeServices, scaleServices } from "./control/services.js";
 import { deployStack } from "./control/stacks.js";
@@ -24,5 +25,6 @@ export function controlHandlers(scope: ControlScope): RpcHandlers<typeof Control
     getNode: async (request) => getNode(request, scope),
     updateNode: (request, { signal }) => updateNode(request, scope, signal),
     removeNode: (request, { signal }) => removeNode(request, scope, signal),
+    rebalance: (request, { signal }) => rebalance(request, scope, signal),
   };
 }

@@ -478,6 +478,8 @@ export interface Task {
   restarts: number;
   /** Of a job: the run that it belongs to. */
   jobIteration: number;
+  /** The node that is to have its replacement: rebalancing moves the slot there, while that node takes it. Empty: none. */
+  moveTo: string;
 }
 
 export interface TaskStatus {
@@ -502,6 +504,14 @@ export interface HostPort {
   target: number;
   /** Port on the node's address. */
   hostPort: number;
+}
+
+/** A port of a host that is taken by some program. */
+export interface HostListener {
+  protocol: PortSpec_Protocol;
+  /** Empty: on all addresses. */
+  address: string;
+  port: number;
 }
 
 /** One Docker host. */
@@ -540,11 +550,24 @@ export interface NodeDescription {
   engineReady: boolean;
   /** What is wrong with the host now, a sentence each, for a person: Docker is away, a published port is taken. */
   problems: string[];
+  /** Processes and threads that its containers can have together. 0: not known, or no limit. */
+  pids: number;
+  /** Countable things that the host's administrator declared ("gpu": 2). */
+  generic: { [key: string]: number };
+  /** Ports of the host that programs other than berth's tasks listen on, in a fixed order. */
+  listeners: HostListener[];
+  /** Named volumes of the local driver that its Docker has, sorted. */
+  volumes: string[];
 }
 
 export interface NodeDescription_EngineLabelsEntry {
   key: string;
   value: string;
+}
+
+export interface NodeDescription_GenericEntry {
+  key: string;
+  value: number;
 }
 
 function createBaseService(): Service {
@@ -1409,6 +1432,7 @@ function createBaseTask(): Task {
     createdAtMs: 0,
     restarts: 0,
     jobIteration: 0,
+    moveTo: "",
   };
 }
 
@@ -1449,6 +1473,9 @@ export const Task: MessageFns<Task> = {
     }
     if (message.jobIteration !== 0) {
       writer.uint32(96).int64(message.jobIteration);
+    }
+    if (message.moveTo !== "") {
+      writer.uint32(106).string(message.moveTo);
     }
     return writer;
   },
@@ -1562,6 +1589,14 @@ export const Task: MessageFns<Task> = {
             message.jobIteration = longToNumber(reader.int64());
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.moveTo = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1616,6 +1651,11 @@ export const Task: MessageFns<Task> = {
         : isSet(object.job_iteration)
         ? globalThis.Number(object.job_iteration)
         : 0,
+      moveTo: isSet(object.moveTo)
+        ? globalThis.String(object.moveTo)
+        : isSet(object.move_to)
+        ? globalThis.String(object.move_to)
+        : "",
     };
   },
 
@@ -1657,6 +1697,9 @@ export const Task: MessageFns<Task> = {
     if (message.jobIteration !== 0) {
       obj.jobIteration = Math.round(message.jobIteration);
     }
+    if (message.moveTo !== "") {
+      obj.moveTo = message.moveTo;
+    }
     return obj;
   },
 
@@ -1679,6 +1722,7 @@ export const Task: MessageFns<Task> = {
     message.createdAtMs = object.createdAtMs ?? 0;
     message.restarts = object.restarts ?? 0;
     message.jobIteration = object.jobIteration ?? 0;
+    message.moveTo = object.moveTo ?? "";
     return message;
   },
 };
@@ -1963,6 +2007,107 @@ export const HostPort: MessageFns<HostPort> = {
     message.protocol = object.protocol ?? 0;
     message.target = object.target ?? 0;
     message.hostPort = object.hostPort ?? 0;
+    return message;
+  },
+};
+
+function createBaseHostListener(): HostListener {
+  return { protocol: 0, address: "", port: 0 };
+}
+
+export const HostListener: MessageFns<HostListener> = {
+  encode(message: HostListener, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.protocol !== 0) {
+      writer.uint32(8).int32(message.protocol);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    if (message.port !== 0) {
+      writer.uint32(24).uint32(message.port);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostListener {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostListener();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.protocol = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HostListener {
+    return {
+      protocol: isSet(object.protocol) ? portSpec_ProtocolFromJSON(object.protocol) : 0,
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      port: isSet(object.port) ? globalThis.Number(object.port) : 0,
+    };
+  },
+
+  toJSON(message: HostListener): unknown {
+    const obj: any = {};
+    if (message.protocol !== 0) {
+      obj.protocol = portSpec_ProtocolToJSON(message.protocol);
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.port !== 0) {
+      obj.port = Math.round(message.port);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HostListener>): HostListener {
+    return HostListener.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HostListener>): HostListener {
+    const message = createBaseHostListener();
+    message.protocol = object.protocol ?? 0;
+    message.address = object.address ?? "";
+    message.port = object.port ?? 0;
     return message;
   },
 };
@@ -2300,6 +2445,10 @@ function createBaseNodeDescription(): NodeDescription {
     engineLabels: {},
     engineReady: false,
     problems: [],
+    pids: 0,
+    generic: {},
+    listeners: [],
+    volumes: [],
   };
 }
 
@@ -2340,6 +2489,18 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     }
     for (const v of message.problems) {
       writer.uint32(98).string(v!);
+    }
+    if (message.pids !== 0) {
+      writer.uint32(104).int64(message.pids);
+    }
+    globalThis.Object.entries(message.generic).forEach(([key, value]: [string, number]) => {
+      NodeDescription_GenericEntry.encode({ key: key as any, value }, writer.uint32(114).fork()).join();
+    });
+    for (const v of message.listeners) {
+      HostListener.encode(v!, writer.uint32(122).fork()).join();
+    }
+    for (const v of message.volumes) {
+      writer.uint32(130).string(v!);
     }
     return writer;
   },
@@ -2456,6 +2617,41 @@ export const NodeDescription: MessageFns<NodeDescription> = {
             message.problems.push(reader.string());
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.pids = longToNumber(reader.int64());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            const entry14 = NodeDescription_GenericEntry.decode(reader, reader.uint32());
+            if (entry14.value !== undefined) {
+              message.generic[entry14.key] = entry14.value;
+            }
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.listeners.push(HostListener.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.volumes.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2534,6 +2730,27 @@ export const NodeDescription: MessageFns<NodeDescription> = {
       problems: globalThis.Array.isArray(object?.problems)
         ? object.problems.map((e: any) => globalThis.String(e))
         : [],
+      pids: isSet(object.pids) ? globalThis.Number(object.pids) : 0,
+      generic: isObject(object.generic)
+        ? (globalThis.Object.entries(object.generic) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      listeners: globalThis.Array.isArray(object?.listeners)
+        ? object.listeners.map((e: any) => HostListener.fromJSON(e))
+        : [],
+      volumes: globalThis.Array.isArray(object?.volumes)
+        ? object.volumes.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -2581,6 +2798,24 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     if (message.problems?.length) {
       obj.problems = message.problems;
     }
+    if (message.pids !== 0) {
+      obj.pids = Math.round(message.pids);
+    }
+    if (message.generic) {
+      const entries = globalThis.Object.entries(message.generic) as [string, number][];
+      if (entries.length > 0) {
+        obj.generic = {};
+        entries.forEach(([k, v]) => {
+          obj.generic[k] = Math.round(v);
+        });
+      }
+    }
+    if (message.listeners?.length) {
+      obj.listeners = message.listeners.map((e) => HostListener.toJSON(e));
+    }
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes;
+    }
     return obj;
   },
 
@@ -2609,6 +2844,18 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     );
     message.engineReady = object.engineReady ?? false;
     message.problems = object.problems?.map((e) => e) || [];
+    message.pids = object.pids ?? 0;
+    message.generic = (globalThis.Object.entries(object.generic ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.listeners = object.listeners?.map((e) => HostListener.fromPartial(e)) || [];
+    message.volumes = object.volumes?.map((e) => e) || [];
     return message;
   },
 };
@@ -2694,6 +2941,91 @@ export const NodeDescription_EngineLabelsEntry: MessageFns<NodeDescription_Engin
     const message = createBaseNodeDescription_EngineLabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseNodeDescription_GenericEntry(): NodeDescription_GenericEntry {
+  return { key: "", value: 0 };
+}
+
+export const NodeDescription_GenericEntry: MessageFns<NodeDescription_GenericEntry> = {
+  encode(message: NodeDescription_GenericEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).int64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeDescription_GenericEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeDescription_GenericEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NodeDescription_GenericEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: NodeDescription_GenericEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = Math.round(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NodeDescription_GenericEntry>): NodeDescription_GenericEntry {
+    return NodeDescription_GenericEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeDescription_GenericEntry>): NodeDescription_GenericEntry {
+    const message = createBaseNodeDescription_GenericEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };
