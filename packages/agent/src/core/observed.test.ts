@@ -15,6 +15,7 @@ test("parseInspect reads a healthy container with a published port", async () =>
     health: "healthy",
     ports: [{ protocol: PortSpec_Protocol.TCP, target: 8080, hostPort: 32768, hostIp: "127.0.0.1" }],
     tty: false,
+    processId: 163,
     stopGraceMs: 10_000,
   });
 });

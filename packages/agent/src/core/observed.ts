@@ -37,6 +37,8 @@ export interface ObservedContainer {
   /** Published ports, those on an address of the host first that were asked for by address. */
   readonly ports: readonly PublishedPort[];
   readonly tty: boolean;
+  /** Of its first process, as this host counts them; 0 while it does not run. */
+  readonly processId: number;
   readonly stopGraceMs: number;
 }
 
@@ -70,6 +72,7 @@ export function parseInspect(json: unknown): ObservedContainer {
     healthOutput: textOf(fieldOf(listOf(fieldOf(health, "Log")).at(-1), "Output")).trim(),
     ports: parsePorts(fieldOf(fieldOf(json, "NetworkSettings"), "Ports")),
     tty: fieldOf(config, "Tty") === true,
+    processId: numberOf(fieldOf(state, "Pid")),
     stopGraceMs: typeof stopTimeoutS === "number" ? stopTimeoutS * MS_PER_S : DOCKER_STOP_GRACE_MS,
   };
 }

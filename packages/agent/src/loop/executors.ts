@@ -134,6 +134,7 @@ function justCreated(id: string, { taskId, config }: StepOf<"create">): Observed
     healthOutput: "",
     ports: [],
     tty: config.body.Tty ?? false,
+    processId: 0,
     stopGraceMs: config.body.StopTimeout * 1_000,
   };
 }

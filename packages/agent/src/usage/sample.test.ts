@@ -1,0 +1,90 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { cgroupFolder, parseCgroupMounts } from "./cgroup.js";
+import { cpuPercent, UsageReader, type UsageSample } from "./sample.js";
+
+const NET_DEV = `Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo: 9999       1    0    0    0     0          0         0  9999       1    0    0    0     0       0          0
+  eth0: 1500      10    0    0    0     0          0         0   700       7    0    0    0     0       0          0
+  eth1:  500       3    0    0    0     0          0         0    50       1    0    0    0     0       0          0
+`;
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "berth-usage-"));
+});
+afterEach(() => rm(root, { recursive: true }));
+
+async function files(contents: Readonly<Record<string, string>>): Promise<UsageReader> {
+  for (const [name, content] of Object.entries(contents)) {
+    const path = join(root, name);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, content);
+  }
+  return new UsageReader(join(root, "proc"));
+}
+
+test("UsageReader reads processor, memory and network of a container under cgroup version 1", async () => {
+  const reader = await files({
+    "proc/self/mountinfo": [
+      `33 31 0:30 / ${root}/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct`,
+      `35 31 0:32 / ${root}/memory rw,relatime - cgroup cgroup rw,memory`,
+      `41 31 0:38 / ${root}/unified rw,relatime - cgroup2 cgroup2 rw`,
+    ].join("\n"),
+    "proc/42/cgroup": "5:memory:/h1/abc\n3:cpu,cpuacct:/h1/abc\n0::/\n",
+    "proc/42/net/dev": NET_DEV,
+    "cpu/h1/abc/cpuacct.usage": "1500000000\n",
+    "memory/h1/abc/memory.usage_in_bytes": "10000\n",
+    "memory/h1/abc/memory.stat": "cache 5000\ninactive_file 1\ntotal_inactive_file 4000\n",
+  });
+  expect(await reader.read(42)).toMatchObject({
+    cpuNs: 1_500_000_000,
+    memoryBytes: 6_000,
+    receivedBytes: 2_000,
+    sentBytes: 750,
+  });
+});
+
+test("UsageReader reads the same under cgroup version 2", async () => {
+  const reader = await files({
+    "proc/self/mountinfo": `30 23 0:26 / ${root}/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n`,
+    "proc/42/cgroup": "0::/system.slice/docker-abc.scope\n",
+    "proc/42/net/dev": NET_DEV,
+    "cgroup/system.slice/docker-abc.scope/cpu.stat": "usage_usec 2500\nuser_usec 2000\n",
+    "cgroup/system.slice/docker-abc.scope/memory.current": "10000\n",
+    "cgroup/system.slice/docker-abc.scope/memory.stat": "anon 1\ninactive_file 3000\n",
+  });
+  expect(await reader.read(42)).toMatchObject({ cpuNs: 2_500_000, memoryBytes: 7_000 });
+});
+
+test("UsageReader says nothing of a process that is gone or whose cgroup is out of sight", async () => {
+  const reader = await files({
+    "proc/self/mountinfo": `30 23 0:26 / ${root}/cgroup rw - cgroup2 cgroup2 rw\n`,
+    "proc/43/cgroup": "0::/../other\n",
+    "proc/43/net/dev": NET_DEV,
+  });
+  expect(await reader.read(42)).toBeUndefined();
+  expect(await reader.read(43)).toBeUndefined();
+  expect(await reader.read(0)).toBeUndefined();
+});
+
+test("cgroupFolder takes the part of the tree into account that a mount shows", () => {
+  const mounts = parseCgroupMounts("30 23 0:26 /docker/me /sys/fs/cgroup rw - cgroup2 cgroup2 rw");
+  expect(cgroupFolder("0::/docker/me/child", "memory", mounts)).toBe("/sys/fs/cgroup/child");
+});
+
+test("cpuPercent is of one processor, and says nothing across a restart of the container", () => {
+  const sample = (atMs: number, cpuNs: number): UsageSample => ({
+    atMs,
+    cpuNs,
+    memoryBytes: 0,
+    receivedBytes: 0,
+    sentBytes: 0,
+  });
+  expect(cpuPercent(sample(0, 0), sample(2_000, 3e9))).toBe(150);
+  expect(cpuPercent(sample(0, 5e9), sample(2_000, 1e9))).toBeUndefined();
+  expect(cpuPercent(sample(5, 0), sample(5, 1))).toBeUndefined();
+});
