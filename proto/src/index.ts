@@ -29,8 +29,15 @@ export type {
   RpcHandlers,
   RpcMethod,
 } from "./rpc/types.js";
+export { type AddressRange, parseAddressRange } from "./spec/address-range.js";
 export { applySpecDefaults, DEFAULT_STOP_GRACE_MS } from "./spec/apply-spec-defaults.js";
-export { type Constraint, type ParsedConstraint, parseConstraint } from "./spec/constraint.js";
+export {
+  type Constraint,
+  type ConstraintOperator,
+  canonicalAttribute,
+  type ParsedConstraint,
+  parseConstraint,
+} from "./spec/constraint.js";
 export {
   MAX_NAME_LENGTH,
   scopedName,

@@ -40,7 +40,7 @@ describe("validateServiceSpec", () => {
         "task.container.env[0]: "A" is not KEY=VALUE",
         "task.limits.memory_bytes: Docker needs a memory limit of at least 6 MiB",
         "replicated.replicas: -1 replicas are not possible: 0 to 100000",
-        "placement.constraints[0]: nodes have no attribute "zone": there are node.id, node.hostname, node.platform.os, node.platform.arch, node.labels.KEY and engine.labels.KEY",
+        "placement.constraints[0]: nodes have no attribute "zone": there are node.id, node.hostname, node.ip, node.platform.os, node.platform.arch, node.labels.KEY and engine.labels.KEY",
         "ports[0].target: 0 is not a port of a container: 1 to 65535",
       ]
     `);

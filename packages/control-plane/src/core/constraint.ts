@@ -1,4 +1,6 @@
-import { type Node, parseConstraint } from "@berth/proto";
+import { type Node, parseAddressRange, parseConstraint } from "@berth/proto";
+import { isGlob, matchesGlob } from "./glob.js";
+import { architectureName, attributeOf } from "./node-attribute.js";
 
 /** A placement constraint, ready to be asked of many nodes. */
 export interface NodeTest {
@@ -8,57 +10,43 @@ export interface NodeTest {
   readonly impossible?: string;
 }
 
-const NODE_LABEL = "node.labels.";
-const ENGINE_LABEL = "engine.labels.";
+type ValueTest = (value: string) => boolean;
 
-/** Every node runs tasks and nothing else: in Swarm's words, a worker. */
-const ROLE = "worker";
-
-/** Names that `uname` has for what Docker calls amd64 and arm64. */
-const ARCHITECTURES: Readonly<Record<string, string>> = { x86_64: "amd64", aarch64: "arm64" };
-
-/** Parses once. A constraint that cannot be parsed is met by no node and says so. */
+/**
+ * Parses once. A constraint that cannot be parsed is met by no node and says so. As in Swarm letter case does not
+ * matter, and a label that the node lacks differs from every value.
+ */
 export function nodeTest(text: string): NodeTest {
   const parsed = parseConstraint(text);
   if (parsed.kind === "invalid") return { text, meets: () => false, impossible: parsed.reason };
   const { attribute, operator } = parsed;
-  const value = comparable(attribute, parsed.value);
-  const wanted = operator === "==";
-  const meets = (node: Node): boolean =>
-    (comparable(attribute, attributeOf(node, attribute)) === value) === wanted;
-  return attribute === "node.role" && (value === ROLE) !== wanted
-    ? { text, meets, impossible: "no node is a manager: servers run no tasks" }
-    : { text, meets };
+  const tests = parsed.values.map((value) => valueTest(attribute, value));
+  const isOneOf = (node: Node): boolean => {
+    const value = attributeOf(node, attribute);
+    return value !== undefined && tests.some((matches) => matches(value));
+  };
+  switch (operator) {
+    case "==":
+    case "in":
+      return { text, meets: isOneOf };
+    case "!=":
+    case "not in":
+      return { text, meets: (node) => !isOneOf(node) };
+    case "exists":
+      return { text, meets: (node) => attributeOf(node, attribute) !== undefined };
+    default:
+      return { text, meets: (node) => attributeOf(node, attribute) === undefined };
+  }
 }
 
-/** Docker's name of an architecture. */
-export const architectureName = (name: string): string => ARCHITECTURES[name] ?? name;
+function valueTest(attribute: string, value: string): ValueTest {
+  if (attribute === "node.ip") return parseAddressRange(value) ?? (() => false);
+  const wanted = comparable(attribute, value);
+  if (isGlob(wanted)) return (candidate) => matchesGlob(wanted, comparable(attribute, candidate));
+  return (candidate) => comparable(attribute, candidate) === wanted;
+}
 
-/** As in Swarm, letter case does not matter. */
 function comparable(attribute: string, value: string): string {
   const lower = value.toLowerCase();
   return attribute === "node.platform.arch" ? architectureName(lower) : lower;
-}
-
-/** A label that the node lacks reads as empty, so `!=` holds for it. */
-function attributeOf(node: Node, attribute: string): string {
-  if (attribute.startsWith(NODE_LABEL)) return node.labels[attribute.slice(NODE_LABEL.length)] ?? "";
-  const description = node.description;
-  if (attribute.startsWith(ENGINE_LABEL)) {
-    return description?.engineLabels[attribute.slice(ENGINE_LABEL.length)] ?? "";
-  }
-  switch (attribute) {
-    case "node.id":
-      return node.id;
-    case "node.hostname":
-      return description?.hostname ?? "";
-    case "node.platform.os":
-      return description?.os ?? "";
-    case "node.platform.arch":
-      return description?.architecture ?? "";
-    case "node.role":
-      return ROLE;
-    default:
-      return "";
-  }
 }

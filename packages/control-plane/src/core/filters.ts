@@ -1,6 +1,7 @@
 import { Availability, NodeState, type ServiceSpec } from "@berth/proto";
-import { architectureName, type NodeTest, nodeTest } from "./constraint.js";
+import { type NodeTest, nodeTest } from "./constraint.js";
 import type { NodeView } from "./model.js";
+import { architectureName } from "./node-attribute.js";
 import { type Demand, demandOf, portsClash } from "./occupancy.js";
 import { bytesText, cpusText, nodesText } from "./words.js";
 

@@ -1,0 +1,36 @@
+import type { Node } from "@berth/proto";
+
+const NODE_LABEL = "node.labels.";
+const ENGINE_LABEL = "engine.labels.";
+
+/** Names that `uname` has for what Docker calls amd64 and arm64. */
+const ARCHITECTURES: Readonly<Record<string, string>> = { x86_64: "amd64", aarch64: "arm64" };
+
+/** What constraints and preferences can ask of a node, by its canonical name; undefined: it has no such label. */
+export function attributeOf(node: Node, attribute: string): string | undefined {
+  if (attribute.startsWith(NODE_LABEL)) return ownValue(node.labels, attribute.slice(NODE_LABEL.length));
+  const { description } = node;
+  if (attribute.startsWith(ENGINE_LABEL)) {
+    return ownValue(description?.engineLabels ?? {}, attribute.slice(ENGINE_LABEL.length));
+  }
+  switch (attribute) {
+    case "node.id":
+      return node.id;
+    case "node.hostname":
+      return description?.hostname ?? "";
+    case "node.ip":
+      return description?.address ?? "";
+    case "node.platform.os":
+      return description?.os ?? "";
+    case "node.platform.arch":
+      return description?.architecture ?? "";
+    default:
+      return undefined;
+  }
+}
+
+/** Docker's name of an architecture. */
+export const architectureName = (name: string): string => ARCHITECTURES[name] ?? name;
+
+const ownValue = (labels: Readonly<Record<string, string>>, key: string): string | undefined =>
+  Object.hasOwn(labels, key) ? labels[key] : undefined;
