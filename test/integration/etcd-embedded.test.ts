@@ -44,7 +44,7 @@ const start = async (options: Partial<EmbeddedEtcdOptions> = {}): Promise<Embedd
   cleanups.push(() => etcd.stop());
   return etcd;
 };
-const storeOn = ({ endpoints }: { readonly endpoints: readonly [string] }): EtcdStore => {
+const storeOn = ({ endpoints }: { readonly endpoints: readonly [string, ...string[]] }): EtcdStore => {
   const store = new EtcdStore({ endpoints });
   cleanups.push(() => store.close());
   return store;

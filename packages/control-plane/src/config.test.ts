@@ -13,6 +13,7 @@ describe("parseArguments()", () => {
         advertise: undefined,
         dataDir: "/var/lib/berth/server",
         etcd: ["http://a:1", "http://b:2"],
+        etcdCluster: undefined,
         logLevel: "info",
       },
     });
@@ -27,6 +28,22 @@ describe("parseArguments()", () => {
 
   it("wants to know the address of a server that listens everywhere", () => {
     expect(() => parseArguments(["--listen", "0.0.0.0:7400"], {})).toThrow(/--advertise/);
+  });
+
+  it("knows which member of the cluster this server is by its own address", () => {
+    const argv = ["--listen", "0.0.0.0:7400", "--advertise", "10.0.0.2:7400"];
+    const parsed = parseArguments([...argv, "--etcd-cluster", "10.0.0.1, 10.0.0.2,10.0.0.3"], {});
+    expect(parsed).toMatchObject({
+      config: { etcdCluster: { self: "10.0.0.2", members: ["10.0.0.1", "10.0.0.2", "10.0.0.3"] } },
+    });
+  });
+
+  it.each([
+    ["another server's list", "10.0.0.2,10.0.0.3", /does not name this server: it is 10\.0\.0\.1/],
+    ["ports", "10.0.0.1:7403,10.0.0.2:7403", /IP addresses without ports/],
+    ["a server twice", "10.0.0.1,10.0.0.1", /twice/],
+  ])("refuses %s as the cluster", (_, list, message) => {
+    expect(() => parseArguments(["--listen", "10.0.0.1:7400", "--etcd-cluster", list], {})).toThrow(message);
   });
 
   it.each([["--nope"], ["stray"], ["--listen"]])("refuses %s", (argument) => {

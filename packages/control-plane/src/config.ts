@@ -1,5 +1,7 @@
+import { isIP } from "node:net";
 import { BERTH_VERSION, BerthError } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
+import type { EtcdCluster } from "./store/embedded/cluster.js";
 
 /** What `berth server` was told. */
 export interface ServerConfig {
@@ -12,6 +14,8 @@ export interface ServerConfig {
   readonly dataDir: string;
   /** URLs of an etcd that somebody else runs; undefined: one of our own. */
   readonly etcd: readonly [string, ...string[]] | undefined;
+  /** The servers whose embedded etcds are one cluster; undefined: this server's etcd is alone. */
+  readonly etcdCluster: EtcdCluster | undefined;
   readonly logLevel: string;
 }
 
@@ -25,10 +29,17 @@ Examples:
   $ berth server --listen 10.0.0.1:7400
   $ berth server --listen 0.0.0.0:7400 --advertise 10.0.0.1:7400
   $ berth server --listen 10.0.0.1:7400 --etcd http://10.0.0.5:2379
+
+Three servers, any one of which may be lost, start with the same list:
+  $ berth server --listen 10.0.0.1:7400 --etcd-cluster 10.0.0.1,10.0.0.2,10.0.0.3
+Their etcds talk to each other on ports 7402 and 7403, without encryption:
+the network between them must be trusted.
 `;
 const LOG_LEVELS = ["error", "warn", "info", "debug"];
 const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):([0-9]{1,5})$/;
 const MAX_PORT = 65_535;
+/** etcd's own advice: more members make every write slower and losses no more bearable. */
+const MAX_ETCD_MEMBERS = 7;
 
 /**
  * Reads the command line and BERTH_* variables, flags first.
@@ -58,6 +69,7 @@ interface RawOptions {
   readonly advertise?: string;
   readonly dataDir: string;
   readonly etcd?: string;
+  readonly etcdCluster?: string;
   readonly logLevel: string;
 }
 
@@ -82,6 +94,11 @@ function serverCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
   );
   add("--data-dir <folder>", "data of the embedded etcd", "BERTH_DATA_DIR", "/var/lib/berth/server");
   add("--etcd <url,...>", "use this etcd instead of an embedded one", "BERTH_ETCD");
+  add(
+    "--etcd-cluster <address,...>",
+    "all servers whose embedded etcds are one cluster, this one among them",
+    "BERTH_ETCD_CLUSTER",
+  );
   add("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info");
   return command;
 }
@@ -106,9 +123,28 @@ function validated(raw: RawOptions): ServerConfig {
     problems.push(`--log-level ${JSON.stringify(raw.logLevel)} is none of ${LOG_LEVELS.join(", ")}`);
   }
   const etcd = raw.etcd === undefined ? undefined : etcdUrls(raw.etcd, problems);
+  const etcdCluster = raw.etcdCluster === undefined ? undefined : clusterOf(raw, raw.etcdCluster, problems);
   if (problems.length > 0) throw invalid(problems);
-  const { listen, http, dataDir, logLevel } = raw;
-  return { listen, http, advertise: raw.advertise, dataDir, etcd, logLevel };
+  const { listen, http, advertise, dataDir, logLevel } = raw;
+  return { listen, http, advertise, dataDir, etcd, etcdCluster, logLevel };
+}
+
+/** Which of the members this server is, its own address says. */
+function clusterOf(raw: RawOptions, list: string, problems: string[]): EtcdCluster {
+  const members = list.split(",").map((member) => bare(member.trim()));
+  const self = bare((raw.advertise ?? raw.listen).replace(/:[0-9]+$/, ""));
+  const say = (problem: string): void =>
+    void problems.push(`--etcd-cluster ${JSON.stringify(list)} ${problem}`);
+  if (raw.etcd !== undefined) say("and --etcd exclude each other");
+  if (members.some((member) => isIP(member) === 0)) say("is not a list of IP addresses without ports");
+  if (new Set(members).size < members.length) say("names a server twice");
+  if (members.length > MAX_ETCD_MEMBERS) say(`is more than ${MAX_ETCD_MEMBERS} servers`);
+  if (!members.includes(self)) say(`does not name this server: it is ${self} by --advertise or --listen`);
+  return { self, members };
+}
+
+function bare(host: string): string {
+  return host.replace(/^\[(.*)\]$/, "$1");
 }
 
 function etcdUrls(list: string, problems: string[]): readonly [string, ...string[]] | undefined {

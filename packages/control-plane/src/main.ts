@@ -4,6 +4,7 @@ import { parseArguments, type ServerConfig } from "./config.js";
 import { serverLogger } from "./logger.js";
 import { systemRuntime } from "./loop/runtime.js";
 import { startServer } from "./server.js";
+import { onAbort } from "./store/abort.js";
 import { type EmbeddedEtcd, startEmbeddedEtcd } from "./store/embedded/embedded-etcd.js";
 import { EtcdStore } from "./store/etcd/etcd-store.js";
 
@@ -43,7 +44,7 @@ async function runUntilStopped(config: ServerConfig): Promise<void> {
 
 /** Started in this order, stopped in the reverse: etcd last, so that the leader can resign. */
 async function run(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<void> {
-  const etcd = await embeddedEtcd(config, logger);
+  const etcd = await embeddedEtcd(config, logger, signal);
   const store = new EtcdStore({ endpoints: config.etcd ?? etcd?.endpoints ?? NO_ENDPOINTS });
   try {
     const server = await startServer({ ...config, store, runtime: systemRuntime, logger }, signal);
@@ -57,14 +58,24 @@ async function run(config: ServerConfig, logger: Logger, signal: AbortSignal): P
 
 const NO_ENDPOINTS: readonly [string] = ["http://127.0.0.1:2379"];
 
-/** Not ended by the stop signal: it is needed until everything else has stopped. */
-async function embeddedEtcd(config: ServerConfig, logger: Logger): Promise<EmbeddedEtcd | undefined> {
+/** The stop signal ends the start, but not what was started: etcd is needed until everything else has stopped. */
+async function embeddedEtcd(
+  config: ServerConfig,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<EmbeddedEtcd | undefined> {
   if (config.etcd !== undefined) return undefined;
-  const { dataDir } = config;
-  return await startEmbeddedEtcd(
-    { dataDir, logger: logger.child({ part: "etcd" }) },
-    new AbortController().signal,
-  );
+  const { dataDir, etcdCluster: cluster } = config;
+  const starting = new AbortController();
+  const forget = onAbort(signal, () => starting.abort(signal.reason));
+  try {
+    return await startEmbeddedEtcd(
+      { dataDir, cluster, logger: logger.child({ part: "etcd" }) },
+      starting.signal,
+    );
+  } finally {
+    forget();
+  }
 }
 
 function failed(error: BerthError): number {

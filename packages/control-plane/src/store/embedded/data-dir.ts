@@ -21,6 +21,8 @@ interface Claim {
   readonly owner?: ProcessIdentity;
   readonly etcd?: ProcessIdentity;
   readonly ports?: Ports;
+  /** Addresses of the cluster that the data is of; absent for a server alone. */
+  readonly members?: readonly string[];
 }
 
 /**
@@ -50,7 +52,7 @@ export class DataDir {
     const previous = readClaim(join(path, CLAIM_FILE));
     if (previous?.owner !== undefined && isRunning(previous.owner)) throw lockedBy(path, previous.owner.pid);
     if (previous?.etcd !== undefined) await endLeftover(previous.etcd, path);
-    const dir = new DataDir(path, { owner, ...(previous?.ports && { ports: previous.ports }) });
+    const dir = new DataDir(path, { owner, ...lasting(previous) });
     dir.#write();
     return dir;
   }
@@ -60,16 +62,21 @@ export class DataDir {
     return this.#claim.ports;
   }
 
+  /** The members of the cluster that the data is of, if it is one. */
+  get members(): readonly string[] {
+    return this.#claim.members ?? [];
+  }
+
   /** Notes which etcd serves this folder, before anything else can go wrong. */
-  record(pid: number, ports: Ports): void {
+  record(pid: number, ports: Ports, members: readonly string[]): void {
     const etcd = identityOf(pid);
-    this.#claim = { ...this.#claim, ports, ...(etcd && { etcd }) };
+    this.#claim = { ...this.#claim, ports, members, ...(etcd && { etcd }) };
     this.#write();
   }
 
-  /** Lets another server claim the folder; the ports stay noted. */
+  /** Lets another server claim the folder; what the data is stays noted. */
   release(): void {
-    this.#claim = { ...(this.ports && { ports: this.ports }) };
+    this.#claim = lasting(this.#claim);
     this.#write();
   }
 
@@ -78,6 +85,10 @@ export class DataDir {
     writeFileSync(`${this.#file}.new`, `${JSON.stringify(this.#claim)}\n`, { mode: 0o600 });
     renameSync(`${this.#file}.new`, this.#file);
   }
+}
+
+function lasting(claim: Claim | undefined): Claim {
+  return { ...(claim?.ports && { ports: claim.ports }), ...(claim?.members && { members: claim.members }) };
 }
 
 const NO_PROC =
@@ -107,11 +118,12 @@ async function endLeftover(etcd: ProcessIdentity, path: string): Promise<void> {
 
 function readClaim(file: string): Claim | undefined {
   try {
-    const { owner, etcd, ports } = JSON.parse(readFileSync(file, "utf8"));
+    const { owner, etcd, ports, members } = JSON.parse(readFileSync(file, "utf8"));
     return {
       ...(isIdentity(owner) && { owner }),
       ...(isIdentity(etcd) && { etcd }),
       ...(isPorts(ports) && { ports }),
+      ...(isTexts(members) && { members }),
     };
   } catch {
     // Absent, or not of our making.
@@ -129,4 +141,8 @@ function isPorts(value: unknown): value is Ports {
   return (
     "client" in value && Number.isInteger(value.client) && "peer" in value && Number.isInteger(value.peer)
   );
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "string");
 }

@@ -2,13 +2,26 @@ import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { onAbort } from "../abort.js";
+import {
+  clientUrl,
+  clientUrls,
+  type EtcdCluster,
+  isReplacement,
+  lostData,
+  MEMBER_PORTS,
+  requireSameMembers,
+} from "./cluster.js";
 import { DataDir, type Ports } from "./data-dir.js";
-import { clientUrl, EtcdProcess } from "./etcd-process.js";
+import { EtcdProcess } from "./etcd-process.js";
 import { choosePorts, requireFree } from "./free-ports.js";
 import { requireEtcd } from "./program.js";
 
 /** Replaying a long log from a slow disk takes a while; an etcd that waits for a lock waits for ever. */
 const START_TIMEOUT_MS = 30_000;
+
+/** A member of a cluster answers once most of the others run: after a power cut hosts come up one after the other. */
+const CLUSTER_START_TIMEOUT_MS = 10 * 60_000;
+const SAY_WAITING_AFTER_MS = 3_000;
 
 /** The first restart is at once; an etcd that keeps dying does not get to eat a core. */
 const MAX_RESTART_DELAY_MS = 5_000;
@@ -24,13 +37,16 @@ export interface EmbeddedEtcdOptions {
   readonly listenHost?: string;
   /** Those of the last run when absent, if they are free, else any. */
   readonly ports?: Ports;
+  /** The servers whose etcds this one joins; a cluster has fixed ports, on the address `self`. Absent: an etcd alone. */
+  readonly cluster?: EtcdCluster | undefined;
   readonly logger: Logger;
   /** The etcd program, found on the PATH when absent. */
   readonly program?: string;
 }
 
 export interface EmbeddedEtcd {
-  readonly endpoints: readonly [string];
+  /** Our own first, then those of the cluster's other members. */
+  readonly endpoints: readonly [string, ...string[]];
   /** Resolves when etcd is down for good. */
   readonly exited: Promise<void>;
   /** Ends etcd and its supervision, and frees the data folder. */
@@ -41,7 +57,8 @@ export interface EmbeddedEtcd {
  * Starts an etcd of our own and keeps it running, on the same ports, until it is stopped or `signal` aborts.
  * Every write is on the disk before it is answered (one fsync for all that arrive together: its time is the latency of
  * a write), so etcd and the server may be killed at any moment.
- * @throws BerthError BERTH_ETCD_MISSING, BERTH_ETCD_DATA_LOCKED, BERTH_ADDRESS_IN_USE, or BERTH_ETCD_FAILED if it does not come up
+ * @throws BerthError BERTH_ETCD_MISSING, BERTH_ETCD_DATA_LOCKED, BERTH_ADDRESS_IN_USE, BERTH_INPUT_INVALID for the
+ *         data of other members, or BERTH_ETCD_FAILED if it does not come up
  */
 export async function startEmbeddedEtcd(
   options: EmbeddedEtcdOptions,
@@ -51,9 +68,13 @@ export async function startEmbeddedEtcd(
   requireEtcd(program);
   const dir = await DataDir.claim(options.dataDir);
   try {
-    const host = options.listenHost ?? "127.0.0.1";
-    const ports = options.ports ? await requireFree(host, options.ports) : await choosePorts(host, dir.ports);
-    const supervisor = new Supervisor({ ...options, program, host, ports, dir });
+    requireSameMembers(dir.path, dir.members, options.cluster);
+    const { cluster } = options;
+    const host = cluster?.self ?? options.listenHost ?? "127.0.0.1";
+    const fixed = options.ports ?? (cluster && MEMBER_PORTS);
+    const ports = fixed ? await requireFree(host, fixed) : await choosePorts(host, dir.ports);
+    const replaces = cluster !== undefined && (await isReplacement(cluster, dir.path));
+    const supervisor = new Supervisor({ ...options, program, host, ports, dir, isReplacement: replaces });
     await supervisor.start(signal);
     return supervisor;
   } catch (error) {
@@ -67,10 +88,11 @@ interface SupervisorOptions extends EmbeddedEtcdOptions {
   readonly host: string;
   readonly ports: Ports;
   readonly dir: DataDir;
+  readonly isReplacement: boolean;
 }
 
 class Supervisor implements EmbeddedEtcd {
-  readonly endpoints: readonly [string];
+  readonly endpoints: readonly [string, ...string[]];
   readonly exited: Promise<void>;
   readonly #options: SupervisorOptions;
   readonly #stopping = new AbortController();
@@ -79,7 +101,8 @@ class Supervisor implements EmbeddedEtcd {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.endpoints = [clientUrl(options.host, options.ports)];
+    const { cluster, host, ports } = options;
+    this.endpoints = cluster ? clientUrls(cluster) : [clientUrl(host, ports)];
     this.exited = new Promise((resolve) => {
       this.#resolveExited = resolve;
     });
@@ -105,11 +128,12 @@ class Supervisor implements EmbeddedEtcd {
   }
 
   #spawn(): EtcdProcess {
-    const { dir, ports, host, logger, program } = this.#options;
-    const etcd = new EtcdProcess({ program, dataDir: dir.path, host, ports, logger });
+    const { dir, ports, host, logger, program, cluster, isReplacement } = this.#options;
+    const membership = cluster && { ...cluster, isReplacement };
+    const etcd = new EtcdProcess({ program, dataDir: dir.path, host, ports, cluster: membership, logger });
     this.#etcd = etcd;
     try {
-      if (etcd.pid !== undefined) dir.record(etcd.pid, ports);
+      if (etcd.pid !== undefined) dir.record(etcd.pid, ports, cluster?.members ?? []);
     } catch (cause) {
       logger.warn(
         { cause },
@@ -120,13 +144,18 @@ class Supervisor implements EmbeddedEtcd {
   }
 
   async #comesUp(etcd: EtcdProcess): Promise<boolean> {
+    const { cluster, logger } = this.#options;
     const giveUp = new AbortController();
-    const timer = setTimeout(() => giveUp.abort(), START_TIMEOUT_MS);
+    const timer = setTimeout(() => giveUp.abort(), cluster ? CLUSTER_START_TIMEOUT_MS : START_TIMEOUT_MS);
+    const sayWaiting = (): void =>
+      logger.info({ members: cluster?.members }, "waiting until most of the cluster's servers run");
+    const waiting = cluster && setTimeout(sayWaiting, SAY_WAITING_AFTER_MS);
     const forget = onAbort(this.#stopping.signal, () => giveUp.abort());
     try {
       return await etcd.becomesHealthy(giveUp.signal);
     } finally {
       clearTimeout(timer);
+      clearTimeout(waiting);
       forget();
     }
   }
@@ -175,8 +204,11 @@ class Supervisor implements EmbeddedEtcd {
   }
 
   #startFailure(etcd: EtcdProcess): BerthError {
-    const { path } = this.#options.dir;
+    const { dir, cluster } = this.#options;
+    const { path } = dir;
     const details = { dataDir: path };
+    if (cluster !== undefined && /already been bootstrapped/.test(etcd.lastWords))
+      return lostData(cluster, path);
     if (/file lock|already locked/i.test(etcd.lastWords)) {
       const message = `The etcd data in ${path} is in use by another process. Stop it, or give this server another --data-dir.`;
       return new BerthError({ code: "BERTH_ETCD_DATA_LOCKED", message, details });

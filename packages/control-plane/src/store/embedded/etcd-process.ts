@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
+import { clientUrl, type EtcdCluster, initialCluster, memberName, peerUrl } from "./cluster.js";
 import type { Ports } from "./data-dir.js";
 import { logEtcdLine } from "./log-line.js";
 import { findProgram } from "./program.js";
@@ -21,12 +22,23 @@ const KEPT_REVISIONS = 1_000;
 /** Twice etcd's default: a million tasks of 1 kB with their history. */
 const QUOTA_BYTES = 4 * 1024 ** 3;
 
+interface Pace {
+  readonly heartbeatMs: number;
+  readonly electionTimeoutMs: number;
+}
+
 /**
  * A lone member elects itself this long after a start, and there is no network to be patient with: etcd's default of
  * 1,000 ms would be most of an outage. The election timeout must be at least five heartbeats.
  */
-const HEARTBEAT_MS = 50;
-const ELECTION_TIMEOUT_MS = 250;
+const ALONE: Pace = { heartbeatMs: 50, electionTimeoutMs: 250 };
+
+/**
+ * Members elect another leader one to two timeouts after the last heartbeat: a lost host costs 0.5-1 s, of which the
+ * server's own failover needs most anyway. A busy machine misses no five heartbeats in a row; if it does, an election
+ * costs a second without writes and nothing else.
+ */
+const AMONG_OTHERS: Pace = { heartbeatMs: 100, electionTimeoutMs: 500 };
 
 /** etcd keeps as many entries in memory as are not in a snapshot yet; its default of 100,000 could be gigabytes of large transactions. */
 const ENTRIES_PER_SNAPSHOT = 5_000;
@@ -36,6 +48,8 @@ export interface EtcdProcessOptions {
   readonly dataDir: string;
   readonly host: string;
   readonly ports: Ports;
+  /** Absent: a member alone. */
+  readonly cluster?: (EtcdCluster & { readonly isReplacement: boolean }) | undefined;
   readonly logger: Logger;
 }
 
@@ -114,28 +128,26 @@ export class EtcdProcess {
   }
 }
 
-export function clientUrl(host: string, ports: Ports): string {
-  return `http://${urlHost(host)}:${ports.client}`;
-}
-
-function etcdArguments({ dataDir, host, ports }: EtcdProcessOptions): readonly string[] {
+function etcdArguments({ dataDir, host, ports, cluster }: EtcdProcessOptions): readonly string[] {
   const client = clientUrl(host, ports);
-  const peer = `http://${urlHost(host)}:${ports.peer}`;
+  const peer = peerUrl(host, ports);
+  const name = cluster === undefined ? "berth" : memberName(host);
+  const { heartbeatMs, electionTimeoutMs } = cluster === undefined ? ALONE : AMONG_OTHERS;
   return [
-    ["--name", "berth"],
+    ["--name", name],
     ["--data-dir", dataDir],
     ["--listen-client-urls", client, "--advertise-client-urls", client],
-    ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", `berth=${peer}`],
+    ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
+    ["--initial-cluster", cluster === undefined ? `${name}=${peer}` : initialCluster(cluster)],
+    ["--initial-cluster-state", cluster?.isReplacement ? "existing" : "new"],
+    // A member that was cut off would otherwise depose a good leader when it comes back.
+    ["--pre-vote"],
     ["--auto-compaction-mode", "revision", "--auto-compaction-retention", String(KEPT_REVISIONS)],
     ["--quota-backend-bytes", String(QUOTA_BYTES)],
-    ["--heartbeat-interval", String(HEARTBEAT_MS), "--election-timeout", String(ELECTION_TIMEOUT_MS)],
+    ["--heartbeat-interval", String(heartbeatMs), "--election-timeout", String(electionTimeoutMs)],
     ["--snapshot-count", String(ENTRIES_PER_SNAPSHOT)],
     ["--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"],
   ].flat();
-}
-
-function urlHost(host: string): string {
-  return host.includes(":") ? `[${host}]` : host;
 }
 
 async function isHealthy(endpoint: string): Promise<boolean> {
