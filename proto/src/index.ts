@@ -21,6 +21,7 @@ export {
   rpcService,
   startRpcServer,
 } from "./rpc/server.js";
+export { grpcTransport, type RpcTransport } from "./rpc/transport.js";
 export type {
   CallContext,
   CallOptions,
@@ -45,6 +46,7 @@ export {
   stackNameProblem,
   volumeNameProblem,
 } from "./spec/names.js";
+export { type ParsedSchedule, parseSchedule, type Schedule } from "./spec/schedule.js";
 export { imageProblem } from "./spec/validate-container.js";
 export { clashingPorts, describePublished } from "./spec/validate-ports.js";
 export { MAX_REPLICAS, validateServiceSpec } from "./spec/validate-service-spec.js";
