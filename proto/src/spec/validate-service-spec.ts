@@ -1,8 +1,10 @@
-import { NetworkMode, type Placement, ServiceSpec, type TaskSpec } from "../../gen/berth/v1/spec.js";
-import { parseConstraint } from "./constraint.js";
+import { NetworkMode, ServiceSpec, type TaskSpec } from "../../gen/berth/v1/spec.js";
 import { scopedName, serviceNameProblem, stackNameProblem } from "./names.js";
 import { validateContainer } from "./validate-container.js";
+import { validateDependencies } from "./validate-dependencies.js";
+import { validatePlacement } from "./validate-placement.js";
 import { validatePorts } from "./validate-ports.js";
+import { validateRollout } from "./validate-rollout.js";
 import type { Report, Violation } from "./violation.js";
 
 export const MAX_REPLICAS = 100_000;
@@ -24,7 +26,8 @@ export function validateServiceSpec(spec: ServiceSpec): readonly Violation[] {
   else validateTask(spec.task, report);
   validateMode(spec, report);
   if (spec.placement !== undefined) validatePlacement(spec.placement, report);
-  validateUpdate(spec, report);
+  validateRollout(spec, report);
+  validateDependencies(spec, report);
   validatePorts(spec.ports, report);
   validateNetworkMode(spec, report);
   validateNumbers(spec, "", report);
@@ -54,17 +57,6 @@ function validateMode(spec: ServiceSpec, report: Report): void {
   }
 }
 
-function validatePlacement(placement: Placement, report: Report): void {
-  placement.constraints.forEach((text, index) => {
-    const parsed = parseConstraint(text);
-    if (parsed.kind === "invalid") report(`placement.constraints[${index}]`, parsed.reason);
-  });
-}
-
-function validateUpdate(spec: ServiceSpec, report: Report): void {
-  if ((spec.update?.delayMs ?? 0) < 0) report("update.delay_ms", "the delay is negative");
-}
-
 function validateTask(task: TaskSpec, report: Report): void {
   if (task.container === undefined) report("task.container", "the service says nothing about its container");
   else validateContainer(task.container, "task.container", report);
@@ -73,6 +65,8 @@ function validateTask(task: TaskSpec, report: Report): void {
     "task.limits.memory_bytes": task.limits?.memoryBytes,
     "task.reservations.nano_cpus": task.reservations?.nanoCpus,
     "task.reservations.memory_bytes": task.reservations?.memoryBytes,
+    "task.reservations.pids": task.reservations?.pids,
+    ...genericAmounts(task),
   };
   for (const [path, amount] of Object.entries(amounts)) {
     if (amount !== undefined && amount < 0) report(path, `${amount} is negative`);
@@ -80,6 +74,11 @@ function validateTask(task: TaskSpec, report: Report): void {
   validateRoom(task, report);
   if ((task.restart?.delayMs ?? 0) < 0) report("task.restart.delay_ms", "the delay is negative");
   if ((task.restart?.windowMs ?? 0) < 0) report("task.restart.window_ms", "the window is negative");
+}
+
+function genericAmounts({ reservations }: TaskSpec): Readonly<Record<string, number>> {
+  const amounts = Object.entries(reservations?.generic ?? {});
+  return Object.fromEntries(amounts.map(([kind, amount]) => [`task.reservations.generic.${kind}`, amount]));
 }
 
 /** A reservation above the limit would set aside room that the container may never use. */
@@ -96,6 +95,9 @@ function validateRoom(task: TaskSpec, report: Report): void {
   if (limits.nanoCpus > 0 && reservations.nanoCpus > limits.nanoCpus) {
     report("task.reservations.nano_cpus", "more CPU is reserved than the limit allows");
   }
+  if (limits.pids > 0 && reservations.pids > limits.pids) {
+    report("task.reservations.pids", "more processes are reserved than the limit allows");
+  }
 }
 
 function validateNetworkMode(spec: ServiceSpec, report: Report): void {
@@ -106,9 +108,17 @@ function validateNetworkMode(spec: ServiceSpec, report: Report): void {
   if (mode === NetworkMode.NONE) report("ports", "a container without network publishes no ports");
 }
 
-/** All numbers of a spec are whole: what is not would be lost, or refused, on the wire. */
+/** The few numbers of a spec that may be fractions. */
+const FRACTIONS: readonly string[] = [
+  "update.max_failure_ratio",
+  "rollback.max_failure_ratio",
+  "autoscale.target_cpu_percent",
+  "autoscale.target_connections",
+];
+
+/** All other numbers are whole: what is not would be lost, or refused, on the wire. */
 function validateNumbers(value: unknown, path: string, report: Report): void {
-  if (typeof value === "number" && !Number.isSafeInteger(value))
+  if (typeof value === "number" && !Number.isSafeInteger(value) && !FRACTIONS.includes(path))
     report(path, `${value} is not a whole number`);
   if (typeof value !== "object" || value === null) return;
   for (const [key, child] of Object.entries(value)) {

@@ -97,6 +97,17 @@ export function readInteger(cursor: Cursor, { min, max }: IntegerRange): number 
   return undefined;
 }
 
+/** A number, whole or not, which may be written as text. */
+export function readNumber(cursor: Cursor, { min, max }: IntegerRange): number | undefined {
+  const { node } = cursor;
+  const text = node.kind === "scalar" ? String(node.value ?? "").trim() : "";
+  const value = /^[-+]?(?:\d+(?:\.\d*)?|\.\d+)$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isNaN(value)) return wrongType(cursor, "a number");
+  if (value >= min && value <= max) return value;
+  cursor.diagnostics.error(cursor, `${text} is not between ${min} and ${max}`);
+  return undefined;
+}
+
 const YES = ["true", "yes", "y", "on"];
 const NO = ["false", "no", "n", "off"];
 

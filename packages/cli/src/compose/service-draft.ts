@@ -15,16 +15,28 @@ import type { Project } from "./project.js";
 /** What the rest of the file says that a service may refer to. */
 export interface StackContext {
   readonly project: Project;
+  /** Services that are to be deployed. */
   readonly serviceNames: ReadonlySet<string>;
+  /** Services that are left out, and the profiles of which one would bring them in. */
+  readonly inactiveNames: ReadonlyMap<string, readonly string[]>;
   readonly networkNames: ReadonlySet<string>;
   /** Named volumes by the name that services use for them. */
   readonly volumes: ReadonlyMap<string, VolumeMount>;
+}
+
+export type ModeWord = "replicated" | "global" | "replicated-job" | "global-job";
+
+/** How often a service runs, as far as its keys say it. */
+export interface ModeDraft {
+  word: ModeWord | undefined;
+  replicas: number | undefined;
 }
 
 /** A service while its keys are read: every key writes its part. */
 export interface ServiceDraft {
   readonly context: StackContext;
   readonly spec: ServiceSpec;
+  readonly mode: ModeDraft;
   readonly container: ContainerSpec;
   readonly limits: Resources;
   readonly reservations: Resources;
@@ -48,7 +60,8 @@ export function newServiceDraft(name: string, context: StackContext): ServiceDra
   };
   const { stack } = context.project;
   const spec = ServiceSpec.fromPartial({ name: scopedName(stack, name), stack });
-  return { context, spec, container, ...parts, environment: new Map(), origins: new Map() };
+  const mode: ModeDraft = { word: undefined, replicas: undefined };
+  return { context, spec, mode, container, ...parts, environment: new Map(), origins: new Map() };
 }
 
 /** Reads one key of a mapping into a draft. */

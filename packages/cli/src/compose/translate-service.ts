@@ -1,29 +1,39 @@
 import { applySpecDefaults, NetworkMode, type ServiceSpec, validateServiceSpec } from "@berth/proto";
 import { applyKeys } from "./apply-keys.js";
+import { assembleMode } from "./assemble-mode.js";
 import { type Cursor, keyPlace } from "./cursor.js";
 import type { Place } from "./diagnostics.js";
+import { readBerthKeys } from "./keys/berth-keys.js";
 import { SERVICE_KEYS } from "./keys/service-keys.js";
 import { newServiceDraft, type ServiceDraft, type StackContext } from "./service-draft.js";
 
-/** The spec of one service, with all defaults. What is wrong with it is reported through the cursor. */
-export function translateService(name: string, cursor: Cursor, context: StackContext): ServiceSpec {
+export interface TranslatedService {
+  /** With all defaults. */
+  readonly spec: ServiceSpec;
+  /** Where parts of the spec were written, by their path in the spec. */
+  readonly origins: ReadonlyMap<string, Place>;
+}
+
+/** The spec of one service. What is wrong with it is reported through the cursor. */
+export function translateService(name: string, cursor: Cursor, context: StackContext): TranslatedService {
   const draft = newServiceDraft(name, context);
   draft.origins.set("", keyPlace(cursor));
   applyKeys(cursor, SERVICE_KEYS, draft);
+  readBerthKeys(cursor, draft);
   dropPortsWithoutNetwork(draft, cursor);
   const spec = assemble(draft);
   for (const { path, message } of validateServiceSpec(spec)) {
     if (path === "task.container.image" && draft.container.image === "") reportNoImage(cursor);
     else reportViolation(cursor, { place: placeOf(path, draft.origins), message });
   }
-  return spec;
+  return { spec, origins: draft.origins };
 }
 
 function assemble(draft: ServiceDraft): ServiceSpec {
   const { spec, container, limits, reservations, restart, placement, update, environment } = draft;
   const env = [...environment].map(([name, value]) => `${name}=${value}`);
   const task = { container: { ...container, env }, limits, reservations, restart, forceUpdate: 0 };
-  return applySpecDefaults({ ...spec, task, placement, update });
+  return applySpecDefaults({ ...spec, task, placement, update, mode: assembleMode(draft) });
 }
 
 /** As Docker does: a container in the host's network has the host's ports, one without network has none. */

@@ -1,13 +1,9 @@
-import {
-  clashingPorts,
-  describePublished,
-  type ServiceSpec,
-  scopedName,
-  serviceNameProblem,
-} from "@berth/proto";
-import { type Cursor, keyPlace, readFields, readTexts } from "./cursor.js";
+import { clashingPorts, describePublished, type ServiceSpec, scopedName } from "@berth/proto";
+import { type Cursor, keyPlace, readFields } from "./cursor.js";
 import { isNull, type Node } from "./node.js";
 import type { Project } from "./project.js";
+import { reportCycles } from "./report-cycles.js";
+import { type SelectedServices, selectServices } from "./select-services.js";
 import type { StackContext } from "./service-draft.js";
 import { didYouMean } from "./suggest.js";
 import { translateService } from "./translate-service.js";
@@ -32,15 +28,18 @@ export function translateStack(root: Cursor, project: Project): readonly Service
   const fields = readFields(root);
   if (fields === undefined) return [];
   reportTopLevel(fields, root);
-  const services = servicesOf(fields, root, project);
+  const { active, inactive } = servicesOf(fields, root, project);
   const context: StackContext = {
     project,
-    serviceNames: new Set(keysOf(fields.get("services")?.node)),
+    serviceNames: new Set(active.keys()),
+    inactiveNames: inactive,
     networkNames: new Set(keysOf(fields.get("networks")?.node)),
     volumes: readVolumes(fields.get("volumes"), project),
   };
-  const specs = [...services].map(([name, cursor]) => translateService(name, cursor, context));
-  reportPortClashes(specs, services, project.stack);
+  const translated = [...active].map(([name, cursor]) => translateService(name, cursor, context));
+  reportCycles(translated, root.diagnostics);
+  const specs = translated.map(({ spec }) => spec);
+  reportPortClashes(specs, active, project.stack);
   return specs;
 }
 
@@ -75,55 +74,15 @@ function readVolumes(cursor: Cursor | undefined, project: Project): StackContext
   return cursor === undefined || isNull(cursor.node) ? new Map() : translateVolumes(cursor, project);
 }
 
-/** The services to deploy: all but those whose profiles are not asked for. */
-function servicesOf(
-  fields: ReadonlyMap<string, Cursor>,
-  root: Cursor,
-  project: Project,
-): ReadonlyMap<string, Cursor> {
+/** The services of the file; none when it has none, which is reported. */
+function servicesOf(fields: ReadonlyMap<string, Cursor>, root: Cursor, project: Project): SelectedServices {
   const cursor = fields.get("services");
-  if (cursor === undefined || isNull(cursor.node) || keysOf(cursor.node).length === 0) {
-    if (cursor !== undefined || !root.diagnostics.hasErrors) {
-      root.diagnostics.error(
-        cursor ?? root,
-        "there are no services: a file needs services: with at least one",
-      );
-    }
-    return new Map();
+  if (cursor !== undefined && keysOf(cursor.node).length > 0) return selectServices(cursor, project);
+  if (cursor !== undefined || !root.diagnostics.hasErrors) {
+    const message = "there are no services: a file needs services: with at least one";
+    root.diagnostics.error(cursor ?? root, message);
   }
-  const services = new Map<string, Cursor>();
-  for (const [name, service] of readFields(cursor) ?? []) {
-    const problem = serviceNameProblem(name) ?? serviceNameProblem(scopedName(project.stack, name));
-    if (problem !== undefined) root.diagnostics.error(keyPlace(service), problem);
-    else if (isNull(service.node)) reportEmptyService(service);
-    else if (isInProfile(service, project)) services.set(name, service);
-  }
-  if (services.size === 0 && !root.diagnostics.hasErrors) {
-    root.diagnostics.error(keyPlace(cursor), "no service is left: all of them need a profile");
-  }
-  return services;
-}
-
-/** A service whose alias leads nowhere is empty too, and that was said. */
-function reportEmptyService(service: Cursor): void {
-  if (service.diagnostics.hasErrorUnder(service.path)) return;
-  service.diagnostics.error(keyPlace(service), "the service has no image");
-}
-
-/** A service without profiles is always in; others need one of theirs in COMPOSE_PROFILES. */
-function isInProfile(service: Cursor, project: Project): boolean {
-  const node = service.node.kind === "map" ? service.node.entries.get("profiles")?.value : undefined;
-  if (node === undefined || isNull(node)) return true;
-  const place = { ...service, node, at: node.at, path: `${service.path}.profiles` };
-  const profiles = readTexts(place) ?? [];
-  const active = (project.lookup("COMPOSE_PROFILES") ?? "").split(",");
-  const isIn =
-    profiles.length === 0 || active.includes("*") || profiles.some((profile) => active.includes(profile));
-  if (!isIn) {
-    const message = `the service is left out: it needs COMPOSE_PROFILES=${profiles.join(" or ")}`;
-    service.diagnostics.warn(place, message);
-  }
-  return isIn;
+  return { active: new Map(), inactive: new Map() };
 }
 
 function keysOf(node: Node | undefined): readonly string[] {

@@ -1,25 +1,70 @@
-import { type Cursor, keyPlace, readReferences } from "../cursor.js";
-import type { KeyTable, ServiceDraft } from "../service-draft.js";
+import { Dependency_Condition, scopedName } from "@berth/proto";
+import { applyKeys } from "../apply-keys.js";
+import { type Cursor, keyPlace, readChoice, readFlag, readReferences } from "../cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
 import { didYouMean } from "../suggest.js";
+
+const CONDITIONS = {
+  service_started: Dependency_Condition.STARTED,
+  service_healthy: Dependency_Condition.HEALTHY,
+  service_completed_successfully: Dependency_Condition.COMPLETED,
+};
 
 export const DEPENDENCY_KEYS: KeyTable<ServiceDraft> = {
   depends_on: (cursor, draft) => {
-    const dependencies = readReferences(cursor);
-    for (const [name, reference] of dependencies) checkDependency(name, reference, draft);
-    if (dependencies.length === 0) return;
-    const message = "not supported yet: services start at the same time, in no order";
+    draft.origins.set("depends_on", cursor);
+    for (const [name, reference] of readReferences(cursor)) addDependency(name, reference, draft);
+  },
+};
+
+interface DependencyDraft {
+  condition: Dependency_Condition;
+  optional: boolean;
+}
+
+const LONG_FORM_KEYS: KeyTable<DependencyDraft> = {
+  condition: rule(
+    (cursor) => readChoice(cursor, CONDITIONS),
+    (draft, condition) => {
+      draft.condition = condition;
+    },
+  ),
+  required: rule(readFlag, (draft, required) => {
+    draft.optional = !required;
+  }),
+  restart: (cursor) => {
+    if (readFlag(cursor) !== true) return;
+    const message = "not supported yet: an update of the other service does not restart this one";
     cursor.diagnostics.warn(keyPlace(cursor), message);
   },
 };
 
-function checkDependency(name: string, reference: Cursor, draft: ServiceDraft): void {
-  const { serviceNames } = draft.context;
-  if (serviceNames.has(name) || isOptional(reference)) return;
-  const message = `there is no service ${JSON.stringify(name)}${didYouMean(name, serviceNames)}`;
-  reference.diagnostics.error(keyPlace(reference), message);
+/** A name alone waits until the other has started, as in Compose. */
+function addDependency(name: string, reference: Cursor, draft: ServiceDraft): void {
+  const dependency: DependencyDraft = { condition: Dependency_Condition.STARTED, optional: false };
+  const isLong = reference.node.kind === "map";
+  if (isLong) applyKeys(reference, LONG_FORM_KEYS, dependency);
+  const { project, serviceNames, inactiveNames } = draft.context;
+  if (!serviceNames.has(name)) {
+    if (!dependency.optional) reportMissing(name, reference, { serviceNames, inactiveNames });
+    return;
+  }
+  const { dependsOn } = draft.spec;
+  const service = scopedName(project.stack, name);
+  if (dependsOn.some((earlier) => earlier.service === service)) return;
+  draft.origins.set(`depends_on[${dependsOn.length}]`, keyPlace(reference));
+  dependsOn.push({ service, ...dependency });
 }
 
-function isOptional({ node }: Cursor): boolean {
-  const required = node.kind === "map" ? node.entries.get("required")?.value : undefined;
-  return required?.kind === "scalar" && String(required.value) === "false";
+function reportMissing(
+  name: string,
+  reference: Cursor,
+  { serviceNames, inactiveNames }: Pick<ServiceDraft["context"], "serviceNames" | "inactiveNames">,
+): void {
+  const profiles = inactiveNames.get(name);
+  const message =
+    profiles === undefined
+      ? `there is no service ${JSON.stringify(name)}${didYouMean(name, serviceNames)}`
+      : `the service ${JSON.stringify(name)} is left out without COMPOSE_PROFILES=${profiles.join(" or ")}: name one of them, or say required: false`;
+  reference.diagnostics.error(keyPlace(reference), message);
 }

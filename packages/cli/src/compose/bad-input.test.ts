@@ -1,0 +1,172 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: Compose writes its variables like this
+import { isBerthError } from "@berth/proto";
+import fc from "fast-check";
+import { describe, expect, test, vi } from "vitest";
+import { loadText } from "../testing/load-text.js";
+
+/** Properties and real waits on a busy machine. */
+vi.setConfig({ testTimeout: 60_000 });
+
+describe("loadStack with files that are no Compose files", () => {
+  const message = (content: string | Uint8Array): string => {
+    try {
+      return loadText(content).messages.join("\n");
+    } catch (error) {
+      if (isBerthError(error, "BERTH_COMPOSE_INVALID")) return error.message;
+      throw error;
+    }
+  };
+
+  test.each([
+    ["an empty file", ""],
+    ["only comments", "# nothing\n"],
+    ["no services", "volumes: {}\n"],
+    ["empty services", "services:\n"],
+    ["a list", "- a\n"],
+    ["a scalar", "hello\n"],
+    ["bad indentation", "services:\n  web:\n    image: a\n   ports: []\n"],
+    ["a duplicate key", "services:\n  web:\n    image: a\n    image: b\n"],
+    ["an unknown alias", "services: *nope\n"],
+    ["an anchor inside itself", "services: &a { web: *a }\n"],
+    ["a NUL byte", "services:\0"],
+    ["a v1 file", "web:\n  image: a\n"],
+    ["a tab", "services:\n\tweb: {}\n"],
+    ["a name that is too long", `services:\n  ${"x".repeat(70)}: { image: a }\n`],
+  ])("%s", (_, content) => {
+    expect(message(content)).toMatchSnapshot();
+  });
+
+  test("not UTF-8", () => {
+    expect(message(new Uint8Array([0xc3, 0x28]))).toBe(
+      "c.yaml:1:1: the file is not UTF-8 text from here on: save it as UTF-8",
+    );
+  });
+
+  test("an image that cannot be read is not called missing too", () => {
+    expect(message("services:\n  web:\n    image: [1]\n")).toBe(
+      "c.yaml:3:12: services.web.image: must be text, not a list",
+    );
+  });
+
+  test("too large", () => {
+    expect(message(new Uint8Array(5_000_001).fill(35))).toBe(
+      "c.yaml:1:1: the file has more than 5000000 bytes. Is it the right one?",
+    );
+  });
+
+  test("aliases of aliases of aliases", () => {
+    const levels = Array.from({ length: 12 }, (_, level) => {
+      const items = Array.from({ length: 10 }, () => (level === 0 ? "x" : `*a${level - 1}`));
+      return `x-${level}: &a${level} [${items.join(", ")}]`;
+    });
+    expect(message(levels.join("\n"))).toMatch(
+      /^c\.yaml:\d+:\d+: .*with its aliases the file has more than 200000 values$/,
+    );
+  });
+
+  test("deep nesting", () => {
+    expect(message(`a: ${"[".repeat(20_000)}`)).toMatch(/^c\.yaml:1:\d+: the file is nested too deeply$/);
+    expect(message(`a: ${"[".repeat(200)}${"]".repeat(200)}`)).toMatch(/nested deeper than 100 levels/);
+    const chain = Array.from({ length: 500 }, (_, level) => {
+      const inner = level === 0 ? "x" : `*a${level - 1}`;
+      return `x-${level}: &a${level} ${"[".repeat(40)}${inner}${"]".repeat(40)}`;
+    });
+    expect(message(chain.join("\n"))).toMatch(/nested deeper than 100 levels/);
+  });
+
+  test("a byte order mark and CRLF change nothing", () => {
+    const { specs, messages } = loadText("\ufeffservices:\r\n  s:\r\n    image: a\r\n    user: b\r\n");
+    expect(messages).toEqual([]);
+    expect(specs[0]?.task?.container).toMatchObject({ image: "a", user: "b" });
+  });
+});
+
+describe("loadStack never throws anything but a BerthError", () => {
+  const settles = (content: string | Uint8Array): void => {
+    try {
+      const { specs, messages } = loadText(content);
+      expect(specs.length + messages.length).toBeGreaterThan(0);
+    } catch (error) {
+      if (!isBerthError(error)) throw error;
+    }
+  };
+
+  test("for random bytes", () => {
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), settles));
+  });
+
+  test("for random values under the keys of a service", () => {
+    const key = fc.constantFrom(
+      ...[
+        "image",
+        "command",
+        "ports",
+        "volumes",
+        "environment",
+        "env_file",
+        "deploy",
+        "healthcheck",
+        "tmpfs",
+      ],
+      ...[
+        "networks",
+        "labels",
+        "ulimits",
+        "devices",
+        "extra_hosts",
+        "restart",
+        "logging",
+        "dns",
+        "build",
+        "depends_on",
+        "x-berth",
+      ],
+    );
+    const word = fc.constantFrom(
+      "a",
+      "1",
+      "1:2",
+      "$",
+      "${A:-b}",
+      "/x:/y:z",
+      "1s",
+      "node.id==a",
+      "__proto__",
+      "toString",
+    );
+    const scalar = fc.oneof(word, fc.string(), fc.integer(), fc.boolean(), fc.constant(null), fc.double());
+    const inner = fc.constantFrom(
+      "target",
+      "source",
+      "type",
+      "mode",
+      "replicas",
+      "resources",
+      "limits",
+      "test",
+      "x",
+      "condition",
+      "update_config",
+      "preferences",
+      "cron",
+      "autoscale",
+      "failover",
+      "schedule",
+      "never",
+    );
+    const { value } = fc.letrec((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 3 },
+        scalar,
+        fc.array(tie("value"), { maxLength: 3 }),
+        fc.dictionary(fc.oneof(inner, fc.string()), tie("value"), { maxKeys: 3 }),
+      ),
+    }));
+    fc.assert(
+      fc.property(fc.dictionary(key, value, { maxKeys: 6 }), (service) => {
+        settles(JSON.stringify({ services: { s: { image: "a", ...service } }, volumes: { a: null } }));
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

@@ -1,0 +1,104 @@
+import { CronSpec_Concurrency, VolumePolicy } from "@berth/proto";
+import { describe, expect, test } from "vitest";
+import { loadService, loadText } from "../../testing/load-text.js";
+
+describe("x-berth", () => {
+  test("is read whole", () => {
+    const { specs, messages } = loadText(`services:
+  web:
+    image: a
+    x-berth:
+      autoscale:
+        min: 2
+        max: 10
+        target_cpu: 70%
+        target_connections: 100.5
+        scale_up_window: 10s
+        scale_down_window: 2m
+      failover: { after: 10s }
+      volumes: sticky
+      at-most-one: true
+  backup:
+    image: a
+    x-berth:
+      cron:
+        schedule: "0 3 * * *"
+        time_zone: Europe/Berlin
+        concurrency: forbid
+        history: 5
+        starting_deadline: 10m
+      failover: never
+      volumes: any
+`);
+    expect(messages).toEqual([]);
+    expect(specs).toMatchObject([
+      {
+        autoscale: {
+          min: 2,
+          max: 10,
+          targetCpuPercent: 70,
+          targetConnections: 100.5,
+          scaleUpWindowMs: 10_000,
+          scaleDownWindowMs: 120_000,
+        },
+        failover: { afterMs: 10_000, never: false },
+        placement: { volumes: VolumePolicy.STICKY },
+        atMostOne: true,
+      },
+      {
+        cron: {
+          schedule: "0 3 * * *",
+          timeZone: "Europe/Berlin",
+          concurrency: CronSpec_Concurrency.FORBID,
+          history: 5,
+          startingDeadlineMs: 600_000,
+        },
+        failover: { afterMs: 0, never: true },
+        placement: { volumes: VolumePolicy.ANY },
+      },
+    ]);
+  });
+
+  test("has short forms", () => {
+    const { specs, messages } = loadService('x-berth: { cron: "@hourly", failover: 10s }');
+    expect(messages).toEqual([]);
+    expect(specs[0]).toMatchObject({ cron: { schedule: "@hourly" }, failover: { afterMs: 10_000 } });
+    expect(loadService("x-berth: { failover: { after: never } }").specs[0]?.failover?.never).toBe(true);
+  });
+
+  test("is merged from several files like any mapping", () => {
+    const { specs } = loadText("services: { s: { image: a, x-berth: { failover: 5s, volumes: any } } }", {
+      overrides: ["services: { s: { x-berth: { failover: never } } }"],
+    });
+    expect(specs[0]).toMatchObject({ failover: { never: true }, placement: { volumes: VolumePolicy.ANY } });
+  });
+
+  test("what is wrong is said where it stands, all at once", () => {
+    const { messages } = loadService(`x-berth:
+  crn: "@hourly"
+  cron: { time_zone: UTC }
+  autoscale: { min: 2, target_cpu: lots }
+  failover: { after: 10s, never: true }
+  at_most_one: true
+  volumes: glue
+  progress_deadline: 5
+deploy: { x-berth: { cron: "@hourly" } }
+x-berth.cron: "@hourly"`);
+    expect(messages).toMatchInlineSnapshot(`
+      [
+        "c.yaml:5:7: services.s.x-berth.crn: unknown key "crn". Did you mean "cron"?",
+        "c.yaml:6:7: services.s.x-berth.cron: it needs a schedule, such as "0 3 * * *" or "@hourly"",
+        "c.yaml:7:40: services.s.x-berth.autoscale.target_cpu: must be a number, not the text "lots"",
+        "c.yaml:8:7: services.s.x-berth.failover: after and never exclude each other",
+        "c.yaml:9:7: services.s.x-berth.at_most_one: unknown key "at_most_one". Did you mean "at-most-one"?",
+        "c.yaml:10:16: services.s.x-berth.volumes: "glue" is not possible: use sticky, any",
+        "c.yaml:11:26: services.s.x-berth.progress_deadline: the duration "5" has no unit. Did you mean "5s"?",
+        "c.yaml:12:15: services.s.deploy.x-berth: x-berth belongs to the service itself, beside image",
+        "c.yaml:13:5: services.s.x-berth.cron: unknown key "x-berth.cron": write x-berth: { cron: … }",
+      ]
+    `);
+    expect(loadService("x-berth: [cron]").messages).toEqual([
+      "c.yaml:4:14: services.s.x-berth: must be a mapping, not a list",
+    ]);
+  });
+});

@@ -1,0 +1,69 @@
+import { VolumePolicy } from "@berth/proto";
+import { applyKeys } from "../apply-keys.js";
+import { type Cursor, keyPlace, readChoice, readDurationMs, readFlag } from "../cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+import { readAutoscale } from "./berth/autoscale-keys.js";
+import { readCron } from "./berth/cron-keys.js";
+import { readFailover } from "./berth/failover-keys.js";
+
+/** The mapping of a service that says what Compose has no words for. */
+const BERTH_KEY = "x-berth";
+
+const VOLUME_POLICIES = { sticky: VolumePolicy.STICKY, any: VolumePolicy.ANY };
+
+const BERTH_KEYS: KeyTable<ServiceDraft> = {
+  cron: readCron,
+  autoscale: readAutoscale,
+  failover: readFailover,
+  "at-most-one": rule(readFlag, ({ spec, origins }, atMostOne, cursor) => {
+    origins.set("at_most_one", cursor);
+    spec.atMostOne = atMostOne;
+  }),
+  progress_deadline: rule(readDurationMs, ({ update, spec }, ms) => {
+    update.progressDeadlineMs = ms;
+    if (spec.rollback !== undefined) spec.rollback.progressDeadlineMs = ms;
+  }),
+  volumes: rule(
+    (cursor) => readChoice(cursor, VOLUME_POLICIES),
+    ({ placement }, policy) => {
+      placement.volumes = policy;
+    },
+  ),
+};
+
+/** Reads the `x-berth` mapping of a service. Comes after the keys of Compose: it adds to what they say. */
+export function readBerthKeys(service: Cursor, draft: ServiceDraft): void {
+  for (const field of extensionsOf(service)) {
+    if (field.path.endsWith(`.${BERTH_KEY}`)) applyKeys(field, BERTH_KEYS, draft);
+    else reportFlatKey(field);
+  }
+}
+
+/** In other mappings it would be taken for somebody else's extension, and have no effect. */
+export function refuseBerthKeys(cursor: Cursor): void {
+  for (const field of extensionsOf(cursor)) {
+    field.diagnostics.error(keyPlace(field), `${BERTH_KEY} belongs to the service itself, beside image`);
+  }
+}
+
+/** `x-berth.cron: …` and the like would be taken for somebody else's extension, and have no effect. */
+function reportFlatKey(field: Cursor): void {
+  const key = field.path.slice(field.path.indexOf(BERTH_KEY));
+  const wanted = key.slice(BERTH_KEY.length).replace(/^[^a-z]+/, "");
+  const known = Object.keys(BERTH_KEYS).find((name) => name === wanted) ?? "KEY";
+  field.diagnostics.error(keyPlace(field), `unknown key "${key}": write ${BERTH_KEY}: { ${known}: … }`);
+}
+
+/** Everything in a mapping that begins with our name. */
+function extensionsOf({ node, path, diagnostics }: Cursor): readonly Cursor[] {
+  if (node.kind !== "map") return [];
+  return [...node.entries]
+    .filter(([key]) => key.startsWith(BERTH_KEY))
+    .map(([key, { keyAt, value }]) => ({
+      node: value,
+      at: value.at,
+      keyAt,
+      path: `${path}.${key}`,
+      diagnostics,
+    }));
+}

@@ -1,0 +1,69 @@
+import { expect, test } from "vitest";
+import { loadService } from "../../testing/load-text.js";
+
+test("placement: preferences are spread over in their order", () => {
+  const { specs, messages } = loadService(`deploy:
+  placement:
+    preferences: [{ spread: node.labels.zone }, { spread: engine.labels.rack }]
+    max_replicas_per_node: 2`);
+  expect(messages).toEqual([]);
+  expect(specs[0]?.placement).toMatchObject({
+    spread: ["node.labels.zone", "engine.labels.rack"],
+    maxReplicasPerNode: 2,
+  });
+});
+
+test("placement: an attribute that nodes do not have is an error where it stands", () => {
+  const { messages } = loadService(`deploy:
+  placement:
+    preferences:
+      - spread: node.zone
+      - spread: zone a
+      - bind: node.labels.zone`);
+  expect(messages).toMatchInlineSnapshot(`
+    [
+      "c.yaml:7:21: services.s.deploy.placement.preferences[0].spread: nodes have no attribute "node.zone": there are node.id, node.hostname, node.ip, node.platform.os, node.platform.arch, node.labels.KEY and engine.labels.KEY",
+      "c.yaml:8:21: services.s.deploy.placement.preferences[1].spread: "zone a" is not an attribute of nodes: write it like "node.labels.zone"",
+      "c.yaml:9:13: services.s.deploy.placement.preferences[2].bind: unknown key "bind"",
+    ]
+  `);
+});
+
+test("reservations: pids and generic resources are set aside", () => {
+  const { specs, messages } = loadService(`deploy:
+  resources:
+    limits: { pids: 100 }
+    reservations:
+      pids: 50
+      generic_resources:
+        - discrete_resource_spec: { kind: gpu, value: 2 }
+        - discrete_resource_spec: { kind: licence, value: "1" }`);
+  expect(messages).toEqual([]);
+  expect(specs[0]?.task).toMatchObject({
+    limits: { pids: 100 },
+    reservations: { pids: 50, generic: { gpu: 2, licence: 1 } },
+  });
+});
+
+test("reservations: what is wrong is said where it stands", () => {
+  const { messages } = loadService(`deploy:
+  resources:
+    limits: { pids: 10 }
+    reservations:
+      pids: 50
+      generic_resources:
+        - discrete_resource_spec: { kind: gpu }
+        - discrete_resource_spec: { kind: gpu, value: -1 }
+        - named_resource_spec: { kind: gpu, value: a }
+        - discrete_resource_spec: { kind: fpga, value: 1 }
+        - discrete_resource_spec: { kind: fpga, value: 1 }`);
+  expect(messages).toMatchInlineSnapshot(`
+    [
+      "c.yaml:8:11: services.s.deploy.resources.reservations: more processes are reserved than the limit allows",
+      "c.yaml:10:15: services.s.deploy.resources.reservations.generic_resources[0].discrete_resource_spec: a resource needs a kind and a value",
+      "c.yaml:11:59: services.s.deploy.resources.reservations.generic_resources[1].discrete_resource_spec.value: -1 is not between 0 and 2147483647",
+      "c.yaml:12:15: services.s.deploy.resources.reservations.generic_resources[2].named_resource_spec: unknown key "named_resource_spec"",
+      "c.yaml:14:39: services.s.deploy.resources.reservations.generic_resources[4].discrete_resource_spec: "fpga" is reserved twice",
+    ]
+  `);
+});

@@ -1,0 +1,46 @@
+import { applyKeys } from "../apply-keys.js";
+import { type Cursor, readInteger, readItems, readText } from "../cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+
+const COUNT = { min: 0, max: 2 ** 31 - 1 };
+
+/** `deploy.placement` */
+export const PLACEMENT_KEYS: KeyTable<ServiceDraft> = {
+  constraints: (cursor, draft) => {
+    for (const item of readItems(cursor) ?? []) {
+      const text = readText(item);
+      if (text !== undefined) addConstraint(item, text, draft);
+    }
+  },
+  max_replicas_per_node: rule(
+    (cursor) => readInteger(cursor, COUNT),
+    ({ placement }, limit) => {
+      placement.maxReplicasPerNode = limit;
+    },
+  ),
+  preferences: (cursor, draft) => {
+    for (const item of readItems(cursor) ?? []) applyKeys(item, PREFERENCE_KEYS, draft);
+  },
+};
+
+const PREFERENCE_KEYS: KeyTable<ServiceDraft> = {
+  spread: rule(readText, ({ placement, origins }, attribute, cursor) => {
+    origins.set(`placement.spread[${placement.spread.length}]`, cursor);
+    placement.spread.push(attribute.trim());
+  }),
+};
+
+/** Swarm's managers and workers do not exist here: every node is a worker. */
+const ROLE = /^\s*node\.role\s*(==|!=)\s*(manager|worker)\s*$/i;
+
+function addConstraint(cursor: Cursor, text: string, draft: ServiceDraft): void {
+  if (ROLE.test(text)) {
+    const message =
+      "berth's nodes have no roles: the constraint has no effect. Use node.labels.KEY or node.hostname";
+    cursor.diagnostics.warn(cursor, message);
+    return;
+  }
+  const { constraints } = draft.placement;
+  draft.origins.set(`placement.constraints[${constraints.length}]`, cursor);
+  constraints.push(text);
+}

@@ -1,0 +1,61 @@
+import { type RestartPolicy, RestartPolicy_Condition } from "@berth/proto";
+import { applyKeys } from "../apply-keys.js";
+import { type Cursor, readChoice, readDurationMs, readInteger, readText } from "../cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+
+const ATTEMPTS = { min: 0, max: 2 ** 31 - 1 };
+const RESTART = /^(no|always|unless-stopped|on-failure)(?::(\d+))?$/;
+const CONDITIONS = {
+  any: RestartPolicy_Condition.ANY,
+  "on-failure": RestartPolicy_Condition.ON_FAILURE,
+  none: RestartPolicy_Condition.NONE,
+};
+
+/** `restart: on-failure:3`. `deploy.restart_policy` comes later and wins. */
+export function readRestart(cursor: Cursor, draft: ServiceDraft): void {
+  // An unquoted `no` is text in YAML 1.2; `false` is what it becomes on the way through older tools.
+  const isOff = cursor.node.kind === "scalar" && cursor.node.value === false;
+  const text = isOff ? "no" : readText(cursor);
+  if (text === undefined) return;
+  const [, policy, attempts] = RESTART.exec(text) ?? [];
+  if (policy === undefined || (attempts !== undefined && policy !== "on-failure")) {
+    const choices = "no, always, unless-stopped, on-failure or on-failure:3";
+    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is not possible: use ${choices}`);
+    return;
+  }
+  draft.restart.condition = restartCondition(policy);
+  draft.restart.maxAttempts = Number(attempts ?? 0);
+}
+
+/** `deploy.restart_policy` */
+export function readRestartPolicy(cursor: Cursor, draft: ServiceDraft): void {
+  draft.origins.set("task.restart", cursor);
+  applyKeys(cursor, RESTART_POLICY_KEYS, draft.restart);
+}
+
+function restartCondition(policy: string): RestartPolicy_Condition {
+  if (policy === "no") return RestartPolicy_Condition.NONE;
+  return policy === "on-failure" ? RestartPolicy_Condition.ON_FAILURE : RestartPolicy_Condition.ANY;
+}
+
+const RESTART_POLICY_KEYS: KeyTable<RestartPolicy> = {
+  condition: rule(
+    (cursor) => readChoice(cursor, CONDITIONS),
+    (policy, condition) => {
+      policy.condition = condition;
+      policy.maxAttempts = 0;
+    },
+  ),
+  delay: rule(readDurationMs, (policy, ms) => {
+    policy.delayMs = ms;
+  }),
+  max_attempts: rule(
+    (cursor) => readInteger(cursor, ATTEMPTS),
+    (policy, attempts) => {
+      policy.maxAttempts = attempts;
+    },
+  ),
+  window: rule(readDurationMs, (policy, ms) => {
+    policy.windowMs = ms;
+  }),
+};

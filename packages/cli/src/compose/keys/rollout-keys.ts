@@ -1,0 +1,73 @@
+import { UpdateConfig, UpdateConfig_FailureAction, UpdateConfig_Order } from "@berth/proto";
+import { applyKeys } from "../apply-keys.js";
+import { type Cursor, readChoice, readDurationMs, readInteger, readNumber } from "../cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+
+const SLOTS = { min: 0, max: 2 ** 31 - 1 };
+const RATIO = { min: 0, max: 1 };
+const ORDERS = {
+  "stop-first": UpdateConfig_Order.STOP_FIRST,
+  "start-first": UpdateConfig_Order.START_FIRST,
+};
+const ACTIONS_AFTER_ROLLBACK = {
+  pause: UpdateConfig_FailureAction.PAUSE,
+  continue: UpdateConfig_FailureAction.CONTINUE,
+};
+const ACTIONS = { ...ACTIONS_AFTER_ROLLBACK, rollback: UpdateConfig_FailureAction.ROLLBACK };
+
+/** `deploy.update_config` */
+export function readUpdateConfig(cursor: Cursor, draft: ServiceDraft): void {
+  draft.origins.set("update", cursor);
+  applyKeys(cursor, UPDATE_KEYS, draft.update);
+}
+
+/** `deploy.rollback_config` */
+export function readRollbackConfig(cursor: Cursor, draft: ServiceDraft): void {
+  draft.origins.set("rollback", cursor);
+  const rollback = UpdateConfig.fromPartial({});
+  applyKeys(cursor, ROLLBACK_KEYS, rollback);
+  draft.spec.rollback = rollback;
+}
+
+const UPDATE_KEYS: KeyTable<UpdateConfig> = {
+  parallelism: rule(
+    (cursor) => readInteger(cursor, SLOTS),
+    (config, parallelism) => {
+      config.parallelism = parallelism;
+    },
+  ),
+  delay: rule(readDurationMs, (config, ms) => {
+    config.delayMs = ms;
+  }),
+  failure_action: failureAction(ACTIONS),
+  monitor: rule(readDurationMs, (config, ms) => {
+    config.monitorMs = ms;
+  }),
+  max_failure_ratio: rule(
+    (cursor) => readNumber(cursor, RATIO),
+    (config, ratio) => {
+      config.maxFailureRatio = ratio;
+    },
+  ),
+  order: rule(
+    (cursor) => readChoice(cursor, ORDERS),
+    (config, order) => {
+      config.order = order;
+    },
+  ),
+};
+
+/** A rollback that fails has nowhere to go back to. */
+const ROLLBACK_KEYS: KeyTable<UpdateConfig> = {
+  ...UPDATE_KEYS,
+  failure_action: failureAction(ACTIONS_AFTER_ROLLBACK),
+};
+
+function failureAction(choices: Readonly<Record<string, UpdateConfig_FailureAction>>) {
+  return rule<UpdateConfig_FailureAction, UpdateConfig>(
+    (cursor) => readChoice(cursor, choices),
+    (config, action) => {
+      config.failureAction = action;
+    },
+  );
+}
