@@ -1,14 +1,6 @@
-import { mkdir } from "node:fs/promises";
-import type { Server } from "node:net";
-import { hostname } from "node:os";
-import { join } from "node:path";
-import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import type { AgentConfig } from "./config.js";
-import { DockerodeEngine } from "./engine/dockerode/dockerode-engine.js";
-import type { Engine } from "./engine/engine.js";
-import { openIngress } from "./ingress/client.js";
-import { lockDataDir } from "./lock-data-dir.js";
+import type { AgentEdges } from "./edges.js";
 import { Worker } from "./loop/worker.js";
 import { describeNode } from "./session/describe-node.js";
 import { HostCondition } from "./session/host-condition.js";
@@ -21,15 +13,20 @@ import { Obedience } from "./session/obedience.js";
 import { Outbox } from "./session/outbox.js";
 import { readState, StateFile } from "./session/state-file.js";
 
+export interface AgentOptions {
+  readonly config: Pick<AgentConfig, "servers" | "advertiseAddress">;
+  readonly edges: AgentEdges;
+  readonly log: Logger;
+}
+
 /** Runs the agent until the signal fires. Containers and the ingress process outlive it. */
-export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<void> {
-  const lock = await claim(config.dataDir);
-  const id = await nodeId(config.dataDir);
-  const identity = { hostname: hostname(), address: config.advertiseAddress };
-  const state = await readState(config.dataDir, log);
+export async function runAgent({ config, edges, log }: AgentOptions, signal: AbortSignal): Promise<void> {
+  const { engine, disk } = edges;
+  const id = await nodeId(disk);
+  const identity = { hostname: edges.hostname, address: config.advertiseAddress };
+  const state = await readState(disk, log);
   log.info({ node: id, ...identity, servers: config.servers }, "agent starts");
 
-  const engine: Engine = new DockerodeEngine(config.dockerSocket);
   const outbox = new Outbox();
   const condition = new HostCondition((now) => link.describe(describeNode(identity, now)));
   const worker = new Worker({
@@ -50,11 +47,7 @@ export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSi
   });
   for (const [taskId, status] of state.statuses) worker.restore(taskId, status);
 
-  const opened = await openIngress({
-    dataDir: join(config.dataDir, "ingress"),
-    logger: log.child({ part: "ingress" }),
-    signal,
-  });
+  const opened = await edges.openIngress(log.child({ part: "ingress" }), signal);
   const ingress = new IngressSync({
     apply: (table, applySignal) => opened.apply(table, applySignal),
     log: log.child({ part: "ingress" }),
@@ -79,7 +72,7 @@ export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSi
     persistSoon: () => file.changed(),
   });
   const file = new StateFile({
-    dataDir: config.dataDir,
+    disk,
     log,
     collect: () => ({ epoch: obedience.epoch, ingress: obedience.table, statuses: worker.statuses() }),
   });
@@ -87,6 +80,7 @@ export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSi
     servers: config.servers,
     nodeId: id,
     description: describeNode(identity, condition.now),
+    transport: edges.transport,
     outbox,
     handler: obedience,
     log: log.child({ part: "session" }),
@@ -101,18 +95,6 @@ export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSi
   logs.stopAll();
   opened.close();
   await file.flush();
-  lock.close();
+  edges.release();
   log.info("agent stopped; containers and published ports stay as they are");
-}
-
-/** Two agents with one identity would take turns at stopping what the other one starts. */
-async function claim(dataDir: string): Promise<Server> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const lock = await lockDataDir(dataDir, "agent");
-  if (lock !== undefined) return lock.unref();
-  throw new BerthError({
-    code: "BERTH_CONFLICT",
-    message: `another agent runs on ${dataDir}: stop it, or give this one a --data-dir of its own`,
-    details: { dataDir },
-  });
 }

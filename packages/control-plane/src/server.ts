@@ -3,9 +3,10 @@ import {
   assertNever,
   ControlServiceService,
   DispatcherServiceService,
+  grpcTransport,
   isBerthError,
+  type RpcTransport,
   rpcService,
-  startRpcServer,
 } from "@berth/proto";
 import type { Logger } from "pino";
 import { health } from "./http/health.js";
@@ -46,7 +47,17 @@ export interface ServerOptions {
   readonly http: string;
   /** "host:port" where others reach this server; undefined: where it listens. */
   readonly advertise: string | undefined;
+  /** What it listens with: the network, unless a simulation brings its own. */
+  readonly edges?: ServerEdges;
 }
+
+/** Everything of a server that touches the network, beside the store. */
+export interface ServerEdges {
+  readonly transport: RpcTransport;
+  readonly startHttp: typeof startHttpServer;
+}
+
+const NETWORK: ServerEdges = { transport: grpcTransport, startHttp: startHttpServer };
 
 export interface RunningServer {
   readonly address: string;
@@ -60,13 +71,14 @@ export interface RunningServer {
  * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_UNSUPPORTED
  */
 export async function startServer(options: ServerOptions, signal: AbortSignal): Promise<RunningServer> {
-  const { store, runtime, logger } = options;
+  const { store, runtime, logger, edges = NETWORK } = options;
   const { clock } = runtime;
+  const { transport } = edges;
   await etcdAnswers(options, signal);
 
   const role = new Role(clock);
-  const router = new ControlRouter({ role, clock });
-  const rpc = await startRpcServer({
+  const router = new ControlRouter({ role, clock, transport });
+  const rpc = await transport.serve({
     listen: options.listen,
     services: [
       rpcService(ControlServiceService, router.handlers),
@@ -75,20 +87,22 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
     onInternalError: (path, error) => logger.error({ err: error, path }, "a call failed unexpectedly"),
   });
   const metrics = new Metrics(() => role.leadership);
-  const http = await startHttpServer({
-    listen: options.http,
-    routes: {
-      "/healthz": () => health(store, role),
-      "/metrics": async () => ({
-        status: 200,
-        contentType: "text/plain; version=0.0.4",
-        body: await metrics.text(),
-      }),
-    },
-  }).catch(async (error: unknown) => {
-    await rpc.close(0);
-    throw error;
-  });
+  const http = await edges
+    .startHttp({
+      listen: options.http,
+      routes: {
+        "/healthz": () => health(store, role),
+        "/metrics": async () => ({
+          status: 200,
+          contentType: "text/plain; version=0.0.4",
+          body: await metrics.text(),
+        }),
+      },
+    })
+    .catch(async (error: unknown) => {
+      await rpc.close(0);
+      throw error;
+    });
 
   const address = options.advertise ?? rpc.address;
   role.setOwnAddress(address);

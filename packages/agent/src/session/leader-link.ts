@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type NodeDescription, PROTOCOL_VERSION } from "@berth/proto";
+import { type NodeDescription, PROTOCOL_VERSION, type RpcTransport } from "@berth/proto";
 import type { Logger } from "pino";
 import { type Attempt, firstAttempt, nextAttempt } from "./next-attempt.js";
 import type { Outbox } from "./outbox.js";
@@ -15,6 +15,7 @@ export interface LeaderLinkOptions {
   readonly servers: readonly string[];
   readonly nodeId: string;
   readonly description: NodeDescription;
+  readonly transport: RpcTransport;
   readonly outbox: Outbox;
   readonly handler: SessionHandler;
   readonly log: Logger;
@@ -52,7 +53,7 @@ export class LeaderLink {
   }
 
   async #try(attempt: Attempt, signal: AbortSignal): Promise<Attempt> {
-    const { nodeId, outbox, handler, log } = this.#options;
+    const { nodeId, transport, outbox, handler, log } = this.#options;
     const { address } = attempt;
     const hello = {
       nodeId,
@@ -60,7 +61,7 @@ export class LeaderLink {
       description: this.#description,
       bootId: this.#bootId,
     };
-    const session = new Session({ address, hello, outbox, handler, log, signal });
+    const session = new Session({ address, transport, hello, outbox, handler, log, signal });
     this.#state = { kind: "open", address, session };
     const end = await session.run();
     this.#state = { kind: "waiting" };

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import {
   type Assignments,
   BerthError,
-  createRpcClient,
   DispatcherServiceService,
   type Hello,
   isBerthError,
   type NodeDescription,
   type RpcClient,
+  type RpcTransport,
   type SessionResponse,
   type StartLogs,
   type Welcome,
@@ -40,6 +40,7 @@ export interface SessionHandler {
 
 export interface SessionOptions {
   readonly address: string;
+  readonly transport: RpcTransport;
   readonly hello: Hello;
   readonly outbox: Outbox;
   readonly handler: SessionHandler;
@@ -72,8 +73,8 @@ export class Session {
 
   /** Never rejects: every end is a value. */
   async run(): Promise<SessionEnd> {
-    const { address, signal } = this.#options;
-    const connection = createRpcClient(DispatcherServiceService, { address });
+    const { address, transport, signal } = this.#options;
+    const connection = transport.connect(DispatcherServiceService, { address });
     const onSignal = (): void => void this.#close();
     signal.addEventListener("abort", onSignal, { once: true });
     const welcomeTimer = setTimeout(() => this.#abort.abort(silent(address)), WELCOME_TIMEOUT_MS);

@@ -1,9 +1,9 @@
-import { join } from "node:path";
 import { Assignments, type IngressEntry, TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
 import { entriesOf, fieldOf, numberOf } from "../core/json.js";
-import { atomicWrite } from "./atomic-write.js";
-import { readIfThere } from "./node-id.js";
+import type { Disk } from "./disk.js";
+
+const FILE = "state.json";
 
 /** Changes come in bursts; a burst is written once. */
 const WRITE_DELAY_MS = 250;
@@ -22,15 +22,15 @@ const BLANK: AgentState = { epoch: 0, ingress: [], statuses: new Map() };
 
 /** The agent's memory on disk. Losing it costs nothing that a complete set of assignments does not bring back. */
 export class StateFile {
-  readonly #path: string;
+  readonly #disk: Disk;
   readonly #log: Logger;
   readonly #collect: () => AgentState;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
 
   /** `collect` is asked for the state whenever it is about to be written. */
-  constructor({ dataDir, log, collect }: { dataDir: string; log: Logger; collect: () => AgentState }) {
-    this.#path = join(dataDir, "state.json");
+  constructor({ disk, log, collect }: { disk: Disk; log: Logger; collect: () => AgentState }) {
+    this.#disk = disk;
     this.#log = log;
     this.#collect = collect;
   }
@@ -46,7 +46,7 @@ export class StateFile {
     this.#timer = undefined;
     this.#writing = this.#writing.then(async () => {
       try {
-        await atomicWrite(this.#path, `${JSON.stringify(toJson(this.#collect()))}\n`);
+        await this.#disk.write(FILE, `${JSON.stringify(toJson(this.#collect()))}\n`);
       } catch (error) {
         this.#log.error({ err: error }, "cannot write the agent's state");
       }
@@ -56,13 +56,12 @@ export class StateFile {
 }
 
 /** A file that cannot be read is said and left behind: a leader knows it all. */
-export async function readState(dataDir: string, log: Logger): Promise<AgentState> {
-  const path = join(dataDir, "state.json");
+export async function readState(disk: Disk, log: Logger): Promise<AgentState> {
   try {
-    const text = await readIfThere(path);
+    const text = await disk.read(FILE);
     return text === undefined ? BLANK : fromJson(JSON.parse(text));
   } catch (error) {
-    log.warn({ err: error, path }, "cannot read the agent's state; starting without it");
+    log.warn({ err: error, path: disk.pathOf(FILE) }, "cannot read the agent's state; starting without it");
     return BLANK;
   }
 }

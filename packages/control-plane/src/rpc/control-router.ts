@@ -1,12 +1,12 @@
 import {
   type CallContext,
   ControlServiceService,
-  createRpcClient,
   forwardService,
   isBerthError,
   type RpcClient,
   type RpcConnection,
   type RpcHandlers,
+  type RpcTransport,
 } from "@berth/proto";
 import type { Clock } from "../store/clock.js";
 import { sleep } from "../store/clock.js";
@@ -22,31 +22,49 @@ type Control = typeof ControlServiceService;
 type Handlers = RpcHandlers<Control>;
 type Method = (input: never, context: CallContext) => Promise<unknown> | AsyncIterable<unknown>;
 
+export interface ControlRouterOptions {
+  readonly role: Role;
+  readonly clock: Clock;
+  readonly transport: RpcTransport;
+}
+
 /**
  * The Control service of any server: answers where this server leads, passes on to the leader where it does not.
- * Calls that fail because the leader has just gone are made again with the next one: all of them can be repeated.
+ * Calls that fail because the leader has just gone are made again with the next one. All of them can be repeated but
+ * those that bring a stream: it is read once.
  */
 export class ControlRouter {
   readonly handlers: Handlers;
   readonly #role: Role;
   readonly #clock: Clock;
+  readonly #transport: RpcTransport;
   readonly #forward: Handlers;
   #connection: RpcConnection<Control> | undefined;
 
-  constructor({ role, clock }: { readonly role: Role; readonly clock: Clock }) {
+  constructor({ role, clock, transport }: ControlRouterOptions) {
     this.#role = role;
     this.#clock = clock;
+    this.#transport = transport;
     this.#forward = forwardService(ControlServiceService, async () => this.#leader());
     const entries = Object.entries(ControlServiceService).map(([name, method]) => {
       const key = name as keyof Control;
-      const route = method.responseStream ? this.#stream(key) : this.#once(key);
-      return [name, route] as const;
+      return [name, this.#route(key, method)] as const;
     });
     this.handlers = Object.fromEntries(entries) as unknown as Handlers;
   }
 
   close(): void {
     this.#connection?.close();
+  }
+
+  #route(name: keyof Control, method: Control[keyof Control]): Method {
+    if (method.requestStream) return (input, context) => this.#relayOnce(name, input, context);
+    return method.responseStream ? this.#stream(name) : this.#once(name);
+  }
+
+  async *#relayOnce(name: keyof Control, input: never, context: CallContext): AsyncGenerator<unknown> {
+    const target = await this.#target(this.#clock.nowMs() + MAX_WAIT_MS, context);
+    yield* this.#method(name, target)(input, context) as AsyncIterable<unknown>;
   }
 
   #once(name: keyof Control): Method {
@@ -112,7 +130,10 @@ export class ControlRouter {
     if (target?.kind !== "other") throw noLeader();
     if (this.#connection?.address !== target.address) {
       this.#connection?.close();
-      this.#connection = createRpcClient(ControlServiceService, { address: target.address, forwarded: true });
+      this.#connection = this.#transport.connect(ControlServiceService, {
+        address: target.address,
+        forwarded: true,
+      });
     }
     return this.#connection.calls;
   }

@@ -1,0 +1,53 @@
+import { mkdir } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { BerthError, grpcTransport, type RpcTransport } from "@berth/proto";
+import type { Logger } from "pino";
+import type { AgentConfig } from "./config.js";
+import { DockerodeEngine } from "./engine/dockerode/dockerode-engine.js";
+import type { Engine } from "./engine/engine.js";
+import { type Ingress, openIngress } from "./ingress/client.js";
+import { lockDataDir } from "./lock-data-dir.js";
+import { type Disk, folderDisk } from "./session/disk.js";
+
+/** Everything of an agent that touches the world outside its process, so that a simulation can be that world. */
+export interface AgentEdges {
+  readonly hostname: string;
+  readonly engine: Engine;
+  readonly transport: RpcTransport;
+  readonly disk: Disk;
+  openIngress(logger: Logger, signal: AbortSignal): Promise<Pick<Ingress, "apply" | "stats" | "close">>;
+  /** Gives the agent's identity to others. */
+  release(): void;
+}
+
+/**
+ * This host, its Docker and its files.
+ * @throws BerthError BERTH_CONFLICT when another agent runs on the same data folder
+ */
+export async function hostEdges({ dataDir, dockerSocket }: AgentConfig): Promise<AgentEdges> {
+  const release = await claim(dataDir);
+  return {
+    hostname: hostname(),
+    engine: new DockerodeEngine(dockerSocket),
+    transport: grpcTransport,
+    disk: folderDisk(dataDir),
+    openIngress: (logger, signal) => openIngress({ dataDir: join(dataDir, "ingress"), logger, signal }),
+    release,
+  };
+}
+
+/** Two agents with one identity would take turns at stopping what the other one starts. */
+async function claim(dataDir: string): Promise<() => void> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const lock = await lockDataDir(dataDir, "agent");
+  if (lock === undefined) {
+    throw new BerthError({
+      code: "BERTH_CONFLICT",
+      message: `another agent runs on ${dataDir}: stop it, or give this one a --data-dir of its own`,
+      details: { dataDir },
+    });
+  }
+  lock.unref();
+  return () => lock.close();
+}
