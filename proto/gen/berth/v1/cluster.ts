@@ -343,7 +343,22 @@ export interface Service {
     | CronStatus
     | undefined;
   /** Of autoscaled services. */
-  autoscale?: AutoscaleStatus | undefined;
+  autoscale?:
+    | AutoscaleStatus
+    | undefined;
+  /**
+   * The template version of each version, written where it changes, oldest first; only the latest are kept.
+   * Going back to an older template makes its tasks current again.
+   */
+  templates: TemplateMark[];
+  /** Versions that ran well before `healthy_version`, newest first. */
+  earlierHealthyVersions: number[];
+}
+
+/** From `version` on, up to the next mark, tasks are made from the template of `template_version`. */
+export interface TemplateMark {
+  version: number;
+  templateVersion: number;
 }
 
 /** How a change of what a service's tasks run goes. Everything a new leader needs to go on with it. */
@@ -358,10 +373,15 @@ export interface Rollout {
   progressedAtMs: number;
   /** Slots brought to run well so far. */
   done: number;
-  /** Slots (numbers, or node ids for global services) whose new task failed within the monitoring time. */
+  /**
+   * Slots (numbers, or node ids for global services) whose new task failed within the monitoring time; the first
+   * hundred of them.
+   */
   failedSlots: string[];
   /** What happened, for a person. */
   message: string;
+  /** How many slots failed. */
+  failed: number;
 }
 
 export const Rollout_State = {
@@ -496,6 +516,8 @@ export interface TaskStatus {
     | undefined;
   /** Where the container's published target ports answer on its node. */
   ports: HostPort[];
+  /** When the task began to run, by the leader's clock; stays when it ends. Absent: it never ran. */
+  runningSinceMs?: number | undefined;
 }
 
 export interface HostPort {
@@ -584,6 +606,8 @@ function createBaseService(): Service {
     job: undefined,
     cron: undefined,
     autoscale: undefined,
+    templates: [],
+    earlierHealthyVersions: [],
   };
 }
 
@@ -624,6 +648,16 @@ export const Service: MessageFns<Service> = {
     }
     if (message.autoscale !== undefined) {
       AutoscaleStatus.encode(message.autoscale, writer.uint32(98).fork()).join();
+    }
+    for (const v of message.templates) {
+      TemplateMark.encode(v!, writer.uint32(106).fork()).join();
+    }
+    if (message.earlierHealthyVersions.length !== 0) {
+      writer.uint32(114).fork();
+      for (const v of message.earlierHealthyVersions) {
+        writer.int64(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -737,6 +771,32 @@ export const Service: MessageFns<Service> = {
             message.autoscale = AutoscaleStatus.decode(reader, reader.uint32());
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.templates.push(TemplateMark.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 14: {
+            if (tag === 112) {
+              message.earlierHealthyVersions.push(longToNumber(reader.int64()));
+
+              continue;
+            }
+
+            if (tag === 114) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.earlierHealthyVersions.push(longToNumber(reader.int64()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -779,6 +839,14 @@ export const Service: MessageFns<Service> = {
       job: isSet(object.job) ? JobStatus.fromJSON(object.job) : undefined,
       cron: isSet(object.cron) ? CronStatus.fromJSON(object.cron) : undefined,
       autoscale: isSet(object.autoscale) ? AutoscaleStatus.fromJSON(object.autoscale) : undefined,
+      templates: globalThis.Array.isArray(object?.templates)
+        ? object.templates.map((e: any) => TemplateMark.fromJSON(e))
+        : [],
+      earlierHealthyVersions: globalThis.Array.isArray(object?.earlierHealthyVersions)
+        ? object.earlierHealthyVersions.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.earlier_healthy_versions)
+        ? object.earlier_healthy_versions.map((e: any) => globalThis.Number(e))
+        : [],
     };
   },
 
@@ -820,6 +888,12 @@ export const Service: MessageFns<Service> = {
     if (message.autoscale !== undefined) {
       obj.autoscale = AutoscaleStatus.toJSON(message.autoscale);
     }
+    if (message.templates?.length) {
+      obj.templates = message.templates.map((e) => TemplateMark.toJSON(e));
+    }
+    if (message.earlierHealthyVersions?.length) {
+      obj.earlierHealthyVersions = message.earlierHealthyVersions.map((e) => Math.round(e));
+    }
     return obj;
   },
 
@@ -848,6 +922,97 @@ export const Service: MessageFns<Service> = {
     message.autoscale = (object.autoscale !== undefined && object.autoscale !== null)
       ? AutoscaleStatus.fromPartial(object.autoscale)
       : undefined;
+    message.templates = object.templates?.map((e) => TemplateMark.fromPartial(e)) || [];
+    message.earlierHealthyVersions = object.earlierHealthyVersions?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseTemplateMark(): TemplateMark {
+  return { version: 0, templateVersion: 0 };
+}
+
+export const TemplateMark: MessageFns<TemplateMark> = {
+  encode(message: TemplateMark, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== 0) {
+      writer.uint32(8).int64(message.version);
+    }
+    if (message.templateVersion !== 0) {
+      writer.uint32(16).int64(message.templateVersion);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TemplateMark {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTemplateMark();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.version = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.templateVersion = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TemplateMark {
+    return {
+      version: isSet(object.version) ? globalThis.Number(object.version) : 0,
+      templateVersion: isSet(object.templateVersion)
+        ? globalThis.Number(object.templateVersion)
+        : isSet(object.template_version)
+        ? globalThis.Number(object.template_version)
+        : 0,
+    };
+  },
+
+  toJSON(message: TemplateMark): unknown {
+    const obj: any = {};
+    if (message.version !== 0) {
+      obj.version = Math.round(message.version);
+    }
+    if (message.templateVersion !== 0) {
+      obj.templateVersion = Math.round(message.templateVersion);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TemplateMark>): TemplateMark {
+    return TemplateMark.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TemplateMark>): TemplateMark {
+    const message = createBaseTemplateMark();
+    message.version = object.version ?? 0;
+    message.templateVersion = object.templateVersion ?? 0;
     return message;
   },
 };
@@ -863,6 +1028,7 @@ function createBaseRollout(): Rollout {
     done: 0,
     failedSlots: [],
     message: "",
+    failed: 0,
   };
 }
 
@@ -894,6 +1060,9 @@ export const Rollout: MessageFns<Rollout> = {
     }
     if (message.message !== "") {
       writer.uint32(74).string(message.message);
+    }
+    if (message.failed !== 0) {
+      writer.uint32(80).uint32(message.failed);
     }
     return writer;
   },
@@ -983,6 +1152,14 @@ export const Rollout: MessageFns<Rollout> = {
             message.message = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.failed = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1030,6 +1207,7 @@ export const Rollout: MessageFns<Rollout> = {
         ? object.failed_slots.map((e: any) => globalThis.String(e))
         : [],
       message: isSet(object.message) ? globalThis.String(object.message) : "",
+      failed: isSet(object.failed) ? globalThis.Number(object.failed) : 0,
     };
   },
 
@@ -1062,6 +1240,9 @@ export const Rollout: MessageFns<Rollout> = {
     if (message.message !== "") {
       obj.message = message.message;
     }
+    if (message.failed !== 0) {
+      obj.failed = Math.round(message.failed);
+    }
     return obj;
   },
 
@@ -1079,6 +1260,7 @@ export const Rollout: MessageFns<Rollout> = {
     message.done = object.done ?? 0;
     message.failedSlots = object.failedSlots?.map((e) => e) || [];
     message.message = object.message ?? "";
+    message.failed = object.failed ?? 0;
     return message;
   },
 };
@@ -1728,7 +1910,16 @@ export const Task: MessageFns<Task> = {
 };
 
 function createBaseTaskStatus(): TaskStatus {
-  return { state: 0, message: "", sinceMs: 0, containerId: "", health: 0, exitCode: undefined, ports: [] };
+  return {
+    state: 0,
+    message: "",
+    sinceMs: 0,
+    containerId: "",
+    health: 0,
+    exitCode: undefined,
+    ports: [],
+    runningSinceMs: undefined,
+  };
 }
 
 export const TaskStatus: MessageFns<TaskStatus> = {
@@ -1753,6 +1944,9 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     }
     for (const v of message.ports) {
       HostPort.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.runningSinceMs !== undefined) {
+      writer.uint32(64).int64(message.runningSinceMs);
     }
     return writer;
   },
@@ -1826,6 +2020,14 @@ export const TaskStatus: MessageFns<TaskStatus> = {
             message.ports.push(HostPort.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.runningSinceMs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1861,6 +2063,11 @@ export const TaskStatus: MessageFns<TaskStatus> = {
       ports: globalThis.Array.isArray(object?.ports)
         ? object.ports.map((e: any) => HostPort.fromJSON(e))
         : [],
+      runningSinceMs: isSet(object.runningSinceMs)
+        ? globalThis.Number(object.runningSinceMs)
+        : isSet(object.running_since_ms)
+        ? globalThis.Number(object.running_since_ms)
+        : undefined,
     };
   },
 
@@ -1887,6 +2094,9 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     if (message.ports?.length) {
       obj.ports = message.ports.map((e) => HostPort.toJSON(e));
     }
+    if (message.runningSinceMs !== undefined) {
+      obj.runningSinceMs = Math.round(message.runningSinceMs);
+    }
     return obj;
   },
 
@@ -1902,6 +2112,7 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     message.health = object.health ?? 0;
     message.exitCode = object.exitCode ?? undefined;
     message.ports = object.ports?.map((e) => HostPort.fromPartial(e)) || [];
+    message.runningSinceMs = object.runningSinceMs ?? undefined;
     return message;
   },
 };
