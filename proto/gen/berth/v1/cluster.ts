@@ -178,6 +178,8 @@ export const Health = {
   STARTING: 1,
   HEALTHY: 2,
   UNHEALTHY: 3,
+  /** UNKNOWN - Its node is down: only the agent can tell, when it is back. */
+  UNKNOWN: 4,
 } as const;
 
 export type Health = typeof Health[keyof typeof Health];
@@ -187,6 +189,7 @@ export namespace Health {
   export type STARTING = typeof Health.STARTING;
   export type HEALTHY = typeof Health.HEALTHY;
   export type UNHEALTHY = typeof Health.UNHEALTHY;
+  export type UNKNOWN = typeof Health.UNKNOWN;
 }
 
 export function healthFromJSON(object: any): Health {
@@ -203,6 +206,9 @@ export function healthFromJSON(object: any): Health {
     case 3:
     case "HEALTH_UNHEALTHY":
       return Health.UNHEALTHY;
+    case 4:
+    case "HEALTH_UNKNOWN":
+      return Health.UNKNOWN;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Health");
   }
@@ -218,6 +224,8 @@ export function healthToJSON(object: Health): string {
       return "HEALTH_HEALTHY";
     case Health.UNHEALTHY:
       return "HEALTH_UNHEALTHY";
+    case Health.UNKNOWN:
+      return "HEALTH_UNKNOWN";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Health");
   }
@@ -548,6 +556,13 @@ export interface Node {
   stateMessage: string;
   stateSinceMs: number;
   createdAtMs: number;
+  /** Of a READY node: its agent does not answer though its host lives. What runs there goes on, nothing new is placed. */
+  agentAway: boolean;
+  /**
+   * Of a node that is DOWN: its host has been silent for so long that its agent, if it lives, has stopped all of its
+   * at-most-one tasks. Only then may others take their place.
+   */
+  fenced: boolean;
 }
 
 export interface Node_LabelsEntry {
@@ -2333,6 +2348,8 @@ function createBaseNode(): Node {
     stateMessage: "",
     stateSinceMs: 0,
     createdAtMs: 0,
+    agentAway: false,
+    fenced: false,
   };
 }
 
@@ -2361,6 +2378,12 @@ export const Node: MessageFns<Node> = {
     }
     if (message.createdAtMs !== 0) {
       writer.uint32(64).int64(message.createdAtMs);
+    }
+    if (message.agentAway !== false) {
+      writer.uint32(72).bool(message.agentAway);
+    }
+    if (message.fenced !== false) {
+      writer.uint32(80).bool(message.fenced);
     }
     return writer;
   },
@@ -2445,6 +2468,22 @@ export const Node: MessageFns<Node> = {
             message.createdAtMs = longToNumber(reader.int64());
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.agentAway = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.fenced = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2492,6 +2531,12 @@ export const Node: MessageFns<Node> = {
         : isSet(object.created_at_ms)
         ? globalThis.Number(object.created_at_ms)
         : 0,
+      agentAway: isSet(object.agentAway)
+        ? globalThis.Boolean(object.agentAway)
+        : isSet(object.agent_away)
+        ? globalThis.Boolean(object.agent_away)
+        : false,
+      fenced: isSet(object.fenced) ? globalThis.Boolean(object.fenced) : false,
     };
   },
 
@@ -2527,6 +2572,12 @@ export const Node: MessageFns<Node> = {
     if (message.createdAtMs !== 0) {
       obj.createdAtMs = Math.round(message.createdAtMs);
     }
+    if (message.agentAway !== false) {
+      obj.agentAway = message.agentAway;
+    }
+    if (message.fenced !== false) {
+      obj.fenced = message.fenced;
+    }
     return obj;
   },
 
@@ -2553,6 +2604,8 @@ export const Node: MessageFns<Node> = {
     message.stateMessage = object.stateMessage ?? "";
     message.stateSinceMs = object.stateSinceMs ?? 0;
     message.createdAtMs = object.createdAtMs ?? 0;
+    message.agentAway = object.agentAway ?? false;
+    message.fenced = object.fenced ?? false;
     return message;
   },
 };

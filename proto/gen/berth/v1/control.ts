@@ -6,9 +6,14 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
 import { Availability, availabilityFromJSON, availabilityToJSON, Node, Service, Task } from "./cluster.js";
-import { IngressEntry, LogChunk } from "./dispatcher.js";
+import { ExecCommand, ExecInput, ExecOutput, IngressEntry, LogChunk } from "./dispatcher.js";
 import { Resources, ServiceSpec } from "./spec.js";
 
 export interface GetClusterRequest {
@@ -27,10 +32,112 @@ export interface DeployStackRequest {
   services: ServiceSpec[];
   /** Also remove services of the stack that the request does not name. */
   prune: boolean;
+  /** Only say what would be done. */
+  dryRun: boolean;
+  /** Not empty: refused unless the plan of this request, made now, has this `rev`. */
+  planRev: string;
 }
 
 export interface DeployStackResponse {
   services: ServiceOutcome[];
+  /** Of a dry run. */
+  plan?: DeployPlan | undefined;
+}
+
+/** What a deployment would do if everything went well, worked out by the same code that does it. */
+export interface DeployPlan {
+  /** Names what the plan does and the versions that it starts from: equal plans have equal names. */
+  rev: string;
+  services: ServicePlan[];
+}
+
+export interface ServicePlan {
+  name: string;
+  kind: ServiceOutcome_Kind;
+  /** 0 of a service that is to be made. */
+  fromVersion: number;
+  toVersion: number;
+  changes: FieldChange[];
+  /** What tasks run changes, so that they are replaced. */
+  replacesTasks: boolean;
+  /** How they are replaced, for a person: "2 at a time, start-first". */
+  rollout: string;
+  /** In the order in which they would be taken. */
+  steps: PlannedStep[];
+  /** What would keep the service from being as it should be, for a person. */
+  problems: string[];
+  /** The plan ends before the service is as it should be: it has more steps than a plan shows. */
+  isCutOff: boolean;
+}
+
+export interface FieldChange {
+  /** In the words of the spec: "task.container.image". */
+  path: string;
+  /** Empty: there was none. */
+  before: string;
+  /** Empty: there is none any more. */
+  after: string;
+}
+
+export interface PlannedStep {
+  kind: PlannedStep_Kind;
+  /** Number of the slot; 0 of a service that has one task a node. */
+  slot: number;
+  /** The task that goes; empty of a step that only makes one. */
+  taskId: string;
+  fromHostname: string;
+  /** Where the new task would go; empty of a step that makes none, or that finds no node. */
+  toHostname: string;
+  /** Steps of one round are taken together, the next ones when those have gone well. From 1. */
+  round: number;
+  /** For a person; of a step that finds no node, why. */
+  why: string;
+  isUnplaced: boolean;
+}
+
+export const PlannedStep_Kind = { UNSPECIFIED: 0, CREATE: 1, REPLACE: 2, STOP: 3 } as const;
+
+export type PlannedStep_Kind = typeof PlannedStep_Kind[keyof typeof PlannedStep_Kind];
+
+export namespace PlannedStep_Kind {
+  export type UNSPECIFIED = typeof PlannedStep_Kind.UNSPECIFIED;
+  export type CREATE = typeof PlannedStep_Kind.CREATE;
+  export type REPLACE = typeof PlannedStep_Kind.REPLACE;
+  export type STOP = typeof PlannedStep_Kind.STOP;
+}
+
+export function plannedStep_KindFromJSON(object: any): PlannedStep_Kind {
+  switch (object) {
+    case 0:
+    case "KIND_UNSPECIFIED":
+      return PlannedStep_Kind.UNSPECIFIED;
+    case 1:
+    case "KIND_CREATE":
+      return PlannedStep_Kind.CREATE;
+    case 2:
+    case "KIND_REPLACE":
+      return PlannedStep_Kind.REPLACE;
+    case 3:
+    case "KIND_STOP":
+      return PlannedStep_Kind.STOP;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum PlannedStep_Kind");
+  }
+}
+
+export function plannedStep_KindToJSON(object: PlannedStep_Kind): string {
+  switch (object) {
+    case PlannedStep_Kind.UNSPECIFIED:
+      return "KIND_UNSPECIFIED";
+    case PlannedStep_Kind.CREATE:
+      return "KIND_CREATE";
+    case PlannedStep_Kind.REPLACE:
+      return "KIND_REPLACE";
+    case PlannedStep_Kind.STOP:
+      return "KIND_STOP";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum PlannedStep_Kind");
+  }
 }
 
 export interface ServiceOutcome {
@@ -100,6 +207,8 @@ export interface ServiceSummary {
   running: number;
   /** Everything runs, nothing is left over, nothing is outdated. */
   converged: boolean;
+  /** Why not, for a person: empty exactly when converged. */
+  reasons: string[];
 }
 
 export interface ListServicesRequest {
@@ -118,6 +227,13 @@ export interface GetServiceRequest {
 export interface GetServiceResponse {
   service?: ServiceSummary | undefined;
   ingress: IngressEntry[];
+  /** Versions that can be gone back to, and the present one, newest first. */
+  revisions: ServiceRevision[];
+}
+
+export interface ServiceRevision {
+  version: number;
+  image: string;
 }
 
 export interface ScaleServicesRequest {
@@ -181,6 +297,8 @@ export interface StreamLogsRequest {
   /** Lines from the end of each task; negative: all. */
   tail: number;
   sinceMs: number;
+  /** Only lines before this time. 0: all. */
+  untilMs: number;
 }
 
 export interface StreamLogsResponse {
@@ -267,6 +385,51 @@ export interface RebalanceMove {
   toHostname: string;
   /** For a person. */
   why: string;
+}
+
+export interface ExecRequest {
+  message?: { $case: "start"; value: ExecStart } | { $case: "input"; value: ExecInput } | undefined;
+}
+
+export interface ExecStart {
+  /** A task (id, prefix, SERVICE.SLOT), or a service of which one task runs. */
+  target: string;
+  command?: ExecCommand | undefined;
+}
+
+export interface ExecResponse {
+  output?: ExecOutput | undefined;
+}
+
+export interface UpdateServiceRequest {
+  /** By id, name or unique id prefix. */
+  service: string;
+  spec?:
+    | ServiceSpec
+    | undefined;
+  /** The version that the spec was made from; the update is refused when there is a newer one. 0: whatever it is. */
+  expectedVersion: number;
+  /** Replace the tasks even if what they run stays the same. */
+  force: boolean;
+}
+
+export interface UpdateServiceResponse {
+  service?: ServiceOutcome | undefined;
+}
+
+export interface RollbackServiceRequest {
+  /** By id, name or unique id prefix. */
+  service: string;
+  /** 0: the newest version that ran well and that the service is not at now. */
+  toVersion: number;
+}
+
+export interface RollbackServiceResponse {
+  service?:
+    | ServiceOutcome
+    | undefined;
+  /** The version whose spec the service has again. */
+  restoredVersion: number;
 }
 
 function createBaseGetClusterRequest(): GetClusterRequest {
@@ -467,7 +630,7 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
 };
 
 function createBaseDeployStackRequest(): DeployStackRequest {
-  return { stack: "", services: [], prune: false };
+  return { stack: "", services: [], prune: false, dryRun: false, planRev: "" };
 }
 
 export const DeployStackRequest: MessageFns<DeployStackRequest> = {
@@ -480,6 +643,12 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     }
     if (message.prune !== false) {
       writer.uint32(24).bool(message.prune);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(32).bool(message.dryRun);
+    }
+    if (message.planRev !== "") {
+      writer.uint32(42).string(message.planRev);
     }
     return writer;
   },
@@ -521,6 +690,22 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
             message.prune = reader.bool();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.planRev = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -540,6 +725,16 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
         ? object.services.map((e: any) => ServiceSpec.fromJSON(e))
         : [],
       prune: isSet(object.prune) ? globalThis.Boolean(object.prune) : false,
+      dryRun: isSet(object.dryRun)
+        ? globalThis.Boolean(object.dryRun)
+        : isSet(object.dry_run)
+        ? globalThis.Boolean(object.dry_run)
+        : false,
+      planRev: isSet(object.planRev)
+        ? globalThis.String(object.planRev)
+        : isSet(object.plan_rev)
+        ? globalThis.String(object.plan_rev)
+        : "",
     };
   },
 
@@ -554,6 +749,12 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     if (message.prune !== false) {
       obj.prune = message.prune;
     }
+    if (message.dryRun !== false) {
+      obj.dryRun = message.dryRun;
+    }
+    if (message.planRev !== "") {
+      obj.planRev = message.planRev;
+    }
     return obj;
   },
 
@@ -565,18 +766,23 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     message.stack = object.stack ?? "";
     message.services = object.services?.map((e) => ServiceSpec.fromPartial(e)) || [];
     message.prune = object.prune ?? false;
+    message.dryRun = object.dryRun ?? false;
+    message.planRev = object.planRev ?? "";
     return message;
   },
 };
 
 function createBaseDeployStackResponse(): DeployStackResponse {
-  return { services: [] };
+  return { services: [], plan: undefined };
 }
 
 export const DeployStackResponse: MessageFns<DeployStackResponse> = {
   encode(message: DeployStackResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.services) {
       ServiceOutcome.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      DeployPlan.encode(message.plan, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -602,6 +808,14 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
             message.services.push(ServiceOutcome.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.plan = DeployPlan.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -619,6 +833,7 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
       services: globalThis.Array.isArray(object?.services)
         ? object.services.map((e: any) => ServiceOutcome.fromJSON(e))
         : [],
+      plan: isSet(object.plan) ? DeployPlan.fromJSON(object.plan) : undefined,
     };
   },
 
@@ -626,6 +841,9 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
     const obj: any = {};
     if (message.services?.length) {
       obj.services = message.services.map((e) => ServiceOutcome.toJSON(e));
+    }
+    if (message.plan !== undefined) {
+      obj.plan = DeployPlan.toJSON(message.plan);
     }
     return obj;
   },
@@ -636,6 +854,634 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
   fromPartial(object: DeepPartial<DeployStackResponse>): DeployStackResponse {
     const message = createBaseDeployStackResponse();
     message.services = object.services?.map((e) => ServiceOutcome.fromPartial(e)) || [];
+    message.plan = (object.plan !== undefined && object.plan !== null)
+      ? DeployPlan.fromPartial(object.plan)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDeployPlan(): DeployPlan {
+  return { rev: "", services: [] };
+}
+
+export const DeployPlan: MessageFns<DeployPlan> = {
+  encode(message: DeployPlan, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.rev !== "") {
+      writer.uint32(10).string(message.rev);
+    }
+    for (const v of message.services) {
+      ServicePlan.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeployPlan {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeployPlan();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.rev = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.services.push(ServicePlan.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeployPlan {
+    return {
+      rev: isSet(object.rev) ? globalThis.String(object.rev) : "",
+      services: globalThis.Array.isArray(object?.services)
+        ? object.services.map((e: any) => ServicePlan.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: DeployPlan): unknown {
+    const obj: any = {};
+    if (message.rev !== "") {
+      obj.rev = message.rev;
+    }
+    if (message.services?.length) {
+      obj.services = message.services.map((e) => ServicePlan.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeployPlan>): DeployPlan {
+    return DeployPlan.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeployPlan>): DeployPlan {
+    const message = createBaseDeployPlan();
+    message.rev = object.rev ?? "";
+    message.services = object.services?.map((e) => ServicePlan.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseServicePlan(): ServicePlan {
+  return {
+    name: "",
+    kind: 0,
+    fromVersion: 0,
+    toVersion: 0,
+    changes: [],
+    replacesTasks: false,
+    rollout: "",
+    steps: [],
+    problems: [],
+    isCutOff: false,
+  };
+}
+
+export const ServicePlan: MessageFns<ServicePlan> = {
+  encode(message: ServicePlan, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    if (message.fromVersion !== 0) {
+      writer.uint32(24).int64(message.fromVersion);
+    }
+    if (message.toVersion !== 0) {
+      writer.uint32(32).int64(message.toVersion);
+    }
+    for (const v of message.changes) {
+      FieldChange.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.replacesTasks !== false) {
+      writer.uint32(48).bool(message.replacesTasks);
+    }
+    if (message.rollout !== "") {
+      writer.uint32(58).string(message.rollout);
+    }
+    for (const v of message.steps) {
+      PlannedStep.encode(v!, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.problems) {
+      writer.uint32(74).string(v!);
+    }
+    if (message.isCutOff !== false) {
+      writer.uint32(80).bool(message.isCutOff);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServicePlan {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServicePlan();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.fromVersion = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.toVersion = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.changes.push(FieldChange.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.replacesTasks = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.rollout = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.steps.push(PlannedStep.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.problems.push(reader.string());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.isCutOff = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ServicePlan {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      kind: isSet(object.kind) ? serviceOutcome_KindFromJSON(object.kind) : 0,
+      fromVersion: isSet(object.fromVersion)
+        ? globalThis.Number(object.fromVersion)
+        : isSet(object.from_version)
+        ? globalThis.Number(object.from_version)
+        : 0,
+      toVersion: isSet(object.toVersion)
+        ? globalThis.Number(object.toVersion)
+        : isSet(object.to_version)
+        ? globalThis.Number(object.to_version)
+        : 0,
+      changes: globalThis.Array.isArray(object?.changes) ? object.changes.map((e: any) => FieldChange.fromJSON(e)) : [],
+      replacesTasks: isSet(object.replacesTasks)
+        ? globalThis.Boolean(object.replacesTasks)
+        : isSet(object.replaces_tasks)
+        ? globalThis.Boolean(object.replaces_tasks)
+        : false,
+      rollout: isSet(object.rollout) ? globalThis.String(object.rollout) : "",
+      steps: globalThis.Array.isArray(object?.steps) ? object.steps.map((e: any) => PlannedStep.fromJSON(e)) : [],
+      problems: globalThis.Array.isArray(object?.problems) ? object.problems.map((e: any) => globalThis.String(e)) : [],
+      isCutOff: isSet(object.isCutOff)
+        ? globalThis.Boolean(object.isCutOff)
+        : isSet(object.is_cut_off)
+        ? globalThis.Boolean(object.is_cut_off)
+        : false,
+    };
+  },
+
+  toJSON(message: ServicePlan): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.kind !== 0) {
+      obj.kind = serviceOutcome_KindToJSON(message.kind);
+    }
+    if (message.fromVersion !== 0) {
+      obj.fromVersion = Math.round(message.fromVersion);
+    }
+    if (message.toVersion !== 0) {
+      obj.toVersion = Math.round(message.toVersion);
+    }
+    if (message.changes?.length) {
+      obj.changes = message.changes.map((e) => FieldChange.toJSON(e));
+    }
+    if (message.replacesTasks !== false) {
+      obj.replacesTasks = message.replacesTasks;
+    }
+    if (message.rollout !== "") {
+      obj.rollout = message.rollout;
+    }
+    if (message.steps?.length) {
+      obj.steps = message.steps.map((e) => PlannedStep.toJSON(e));
+    }
+    if (message.problems?.length) {
+      obj.problems = message.problems;
+    }
+    if (message.isCutOff !== false) {
+      obj.isCutOff = message.isCutOff;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ServicePlan>): ServicePlan {
+    return ServicePlan.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ServicePlan>): ServicePlan {
+    const message = createBaseServicePlan();
+    message.name = object.name ?? "";
+    message.kind = object.kind ?? 0;
+    message.fromVersion = object.fromVersion ?? 0;
+    message.toVersion = object.toVersion ?? 0;
+    message.changes = object.changes?.map((e) => FieldChange.fromPartial(e)) || [];
+    message.replacesTasks = object.replacesTasks ?? false;
+    message.rollout = object.rollout ?? "";
+    message.steps = object.steps?.map((e) => PlannedStep.fromPartial(e)) || [];
+    message.problems = object.problems?.map((e) => e) || [];
+    message.isCutOff = object.isCutOff ?? false;
+    return message;
+  },
+};
+
+function createBaseFieldChange(): FieldChange {
+  return { path: "", before: "", after: "" };
+}
+
+export const FieldChange: MessageFns<FieldChange> = {
+  encode(message: FieldChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    if (message.before !== "") {
+      writer.uint32(18).string(message.before);
+    }
+    if (message.after !== "") {
+      writer.uint32(26).string(message.after);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FieldChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFieldChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.before = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FieldChange {
+    return {
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+      before: isSet(object.before) ? globalThis.String(object.before) : "",
+      after: isSet(object.after) ? globalThis.String(object.after) : "",
+    };
+  },
+
+  toJSON(message: FieldChange): unknown {
+    const obj: any = {};
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    if (message.before !== "") {
+      obj.before = message.before;
+    }
+    if (message.after !== "") {
+      obj.after = message.after;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FieldChange>): FieldChange {
+    return FieldChange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FieldChange>): FieldChange {
+    const message = createBaseFieldChange();
+    message.path = object.path ?? "";
+    message.before = object.before ?? "";
+    message.after = object.after ?? "";
+    return message;
+  },
+};
+
+function createBasePlannedStep(): PlannedStep {
+  return { kind: 0, slot: 0, taskId: "", fromHostname: "", toHostname: "", round: 0, why: "", isUnplaced: false };
+}
+
+export const PlannedStep: MessageFns<PlannedStep> = {
+  encode(message: PlannedStep, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    if (message.slot !== 0) {
+      writer.uint32(16).uint32(message.slot);
+    }
+    if (message.taskId !== "") {
+      writer.uint32(26).string(message.taskId);
+    }
+    if (message.fromHostname !== "") {
+      writer.uint32(34).string(message.fromHostname);
+    }
+    if (message.toHostname !== "") {
+      writer.uint32(42).string(message.toHostname);
+    }
+    if (message.round !== 0) {
+      writer.uint32(48).uint32(message.round);
+    }
+    if (message.why !== "") {
+      writer.uint32(58).string(message.why);
+    }
+    if (message.isUnplaced !== false) {
+      writer.uint32(64).bool(message.isUnplaced);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlannedStep {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlannedStep();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.slot = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.fromHostname = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.toHostname = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.round = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.why = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.isUnplaced = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PlannedStep {
+    return {
+      kind: isSet(object.kind) ? plannedStep_KindFromJSON(object.kind) : 0,
+      slot: isSet(object.slot) ? globalThis.Number(object.slot) : 0,
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      fromHostname: isSet(object.fromHostname)
+        ? globalThis.String(object.fromHostname)
+        : isSet(object.from_hostname)
+        ? globalThis.String(object.from_hostname)
+        : "",
+      toHostname: isSet(object.toHostname)
+        ? globalThis.String(object.toHostname)
+        : isSet(object.to_hostname)
+        ? globalThis.String(object.to_hostname)
+        : "",
+      round: isSet(object.round) ? globalThis.Number(object.round) : 0,
+      why: isSet(object.why) ? globalThis.String(object.why) : "",
+      isUnplaced: isSet(object.isUnplaced)
+        ? globalThis.Boolean(object.isUnplaced)
+        : isSet(object.is_unplaced)
+        ? globalThis.Boolean(object.is_unplaced)
+        : false,
+    };
+  },
+
+  toJSON(message: PlannedStep): unknown {
+    const obj: any = {};
+    if (message.kind !== 0) {
+      obj.kind = plannedStep_KindToJSON(message.kind);
+    }
+    if (message.slot !== 0) {
+      obj.slot = Math.round(message.slot);
+    }
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.fromHostname !== "") {
+      obj.fromHostname = message.fromHostname;
+    }
+    if (message.toHostname !== "") {
+      obj.toHostname = message.toHostname;
+    }
+    if (message.round !== 0) {
+      obj.round = Math.round(message.round);
+    }
+    if (message.why !== "") {
+      obj.why = message.why;
+    }
+    if (message.isUnplaced !== false) {
+      obj.isUnplaced = message.isUnplaced;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PlannedStep>): PlannedStep {
+    return PlannedStep.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PlannedStep>): PlannedStep {
+    const message = createBasePlannedStep();
+    message.kind = object.kind ?? 0;
+    message.slot = object.slot ?? 0;
+    message.taskId = object.taskId ?? "";
+    message.fromHostname = object.fromHostname ?? "";
+    message.toHostname = object.toHostname ?? "";
+    message.round = object.round ?? 0;
+    message.why = object.why ?? "";
+    message.isUnplaced = object.isUnplaced ?? false;
     return message;
   },
 };
@@ -762,7 +1608,7 @@ export const ServiceOutcome: MessageFns<ServiceOutcome> = {
 };
 
 function createBaseServiceSummary(): ServiceSummary {
-  return { service: undefined, desired: 0, running: 0, converged: false };
+  return { service: undefined, desired: 0, running: 0, converged: false, reasons: [] };
 }
 
 export const ServiceSummary: MessageFns<ServiceSummary> = {
@@ -778,6 +1624,9 @@ export const ServiceSummary: MessageFns<ServiceSummary> = {
     }
     if (message.converged !== false) {
       writer.uint32(32).bool(message.converged);
+    }
+    for (const v of message.reasons) {
+      writer.uint32(42).string(v!);
     }
     return writer;
   },
@@ -827,6 +1676,14 @@ export const ServiceSummary: MessageFns<ServiceSummary> = {
             message.converged = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reasons.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -845,6 +1702,7 @@ export const ServiceSummary: MessageFns<ServiceSummary> = {
       desired: isSet(object.desired) ? globalThis.Number(object.desired) : 0,
       running: isSet(object.running) ? globalThis.Number(object.running) : 0,
       converged: isSet(object.converged) ? globalThis.Boolean(object.converged) : false,
+      reasons: globalThis.Array.isArray(object?.reasons) ? object.reasons.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -862,6 +1720,9 @@ export const ServiceSummary: MessageFns<ServiceSummary> = {
     if (message.converged !== false) {
       obj.converged = message.converged;
     }
+    if (message.reasons?.length) {
+      obj.reasons = message.reasons;
+    }
     return obj;
   },
 
@@ -876,6 +1737,7 @@ export const ServiceSummary: MessageFns<ServiceSummary> = {
     message.desired = object.desired ?? 0;
     message.running = object.running ?? 0;
     message.converged = object.converged ?? false;
+    message.reasons = object.reasons?.map((e) => e) || [];
     return message;
   },
 };
@@ -1086,7 +1948,7 @@ export const GetServiceRequest: MessageFns<GetServiceRequest> = {
 };
 
 function createBaseGetServiceResponse(): GetServiceResponse {
-  return { service: undefined, ingress: [] };
+  return { service: undefined, ingress: [], revisions: [] };
 }
 
 export const GetServiceResponse: MessageFns<GetServiceResponse> = {
@@ -1096,6 +1958,9 @@ export const GetServiceResponse: MessageFns<GetServiceResponse> = {
     }
     for (const v of message.ingress) {
       IngressEntry.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.revisions) {
+      ServiceRevision.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1129,6 +1994,14 @@ export const GetServiceResponse: MessageFns<GetServiceResponse> = {
             message.ingress.push(IngressEntry.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.revisions.push(ServiceRevision.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1147,6 +2020,9 @@ export const GetServiceResponse: MessageFns<GetServiceResponse> = {
       ingress: globalThis.Array.isArray(object?.ingress)
         ? object.ingress.map((e: any) => IngressEntry.fromJSON(e))
         : [],
+      revisions: globalThis.Array.isArray(object?.revisions)
+        ? object.revisions.map((e: any) => ServiceRevision.fromJSON(e))
+        : [],
     };
   },
 
@@ -1157,6 +2033,9 @@ export const GetServiceResponse: MessageFns<GetServiceResponse> = {
     }
     if (message.ingress?.length) {
       obj.ingress = message.ingress.map((e) => IngressEntry.toJSON(e));
+    }
+    if (message.revisions?.length) {
+      obj.revisions = message.revisions.map((e) => ServiceRevision.toJSON(e));
     }
     return obj;
   },
@@ -1170,6 +2049,92 @@ export const GetServiceResponse: MessageFns<GetServiceResponse> = {
       ? ServiceSummary.fromPartial(object.service)
       : undefined;
     message.ingress = object.ingress?.map((e) => IngressEntry.fromPartial(e)) || [];
+    message.revisions = object.revisions?.map((e) => ServiceRevision.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseServiceRevision(): ServiceRevision {
+  return { version: 0, image: "" };
+}
+
+export const ServiceRevision: MessageFns<ServiceRevision> = {
+  encode(message: ServiceRevision, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== 0) {
+      writer.uint32(8).int64(message.version);
+    }
+    if (message.image !== "") {
+      writer.uint32(18).string(message.image);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServiceRevision {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServiceRevision();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.version = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ServiceRevision {
+    return {
+      version: isSet(object.version) ? globalThis.Number(object.version) : 0,
+      image: isSet(object.image) ? globalThis.String(object.image) : "",
+    };
+  },
+
+  toJSON(message: ServiceRevision): unknown {
+    const obj: any = {};
+    if (message.version !== 0) {
+      obj.version = Math.round(message.version);
+    }
+    if (message.image !== "") {
+      obj.image = message.image;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ServiceRevision>): ServiceRevision {
+    return ServiceRevision.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ServiceRevision>): ServiceRevision {
+    const message = createBaseServiceRevision();
+    message.version = object.version ?? 0;
+    message.image = object.image ?? "";
     return message;
   },
 };
@@ -1993,7 +2958,7 @@ export const ListTasksResponse: MessageFns<ListTasksResponse> = {
 };
 
 function createBaseStreamLogsRequest(): StreamLogsRequest {
-  return { target: "", follow: false, tail: 0, sinceMs: 0 };
+  return { target: "", follow: false, tail: 0, sinceMs: 0, untilMs: 0 };
 }
 
 export const StreamLogsRequest: MessageFns<StreamLogsRequest> = {
@@ -2009,6 +2974,9 @@ export const StreamLogsRequest: MessageFns<StreamLogsRequest> = {
     }
     if (message.sinceMs !== 0) {
       writer.uint32(32).int64(message.sinceMs);
+    }
+    if (message.untilMs !== 0) {
+      writer.uint32(40).int64(message.untilMs);
     }
     return writer;
   },
@@ -2058,6 +3026,14 @@ export const StreamLogsRequest: MessageFns<StreamLogsRequest> = {
             message.sinceMs = longToNumber(reader.int64());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.untilMs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2080,6 +3056,11 @@ export const StreamLogsRequest: MessageFns<StreamLogsRequest> = {
         : isSet(object.since_ms)
         ? globalThis.Number(object.since_ms)
         : 0,
+      untilMs: isSet(object.untilMs)
+        ? globalThis.Number(object.untilMs)
+        : isSet(object.until_ms)
+        ? globalThis.Number(object.until_ms)
+        : 0,
     };
   },
 
@@ -2097,6 +3078,9 @@ export const StreamLogsRequest: MessageFns<StreamLogsRequest> = {
     if (message.sinceMs !== 0) {
       obj.sinceMs = Math.round(message.sinceMs);
     }
+    if (message.untilMs !== 0) {
+      obj.untilMs = Math.round(message.untilMs);
+    }
     return obj;
   },
 
@@ -2109,6 +3093,7 @@ export const StreamLogsRequest: MessageFns<StreamLogsRequest> = {
     message.follow = object.follow ?? false;
     message.tail = object.tail ?? 0;
     message.sinceMs = object.sinceMs ?? 0;
+    message.untilMs = object.untilMs ?? 0;
     return message;
   },
 };
@@ -3522,6 +4507,635 @@ export const RebalanceMove: MessageFns<RebalanceMove> = {
   },
 };
 
+function createBaseExecRequest(): ExecRequest {
+  return { message: undefined };
+}
+
+export const ExecRequest: MessageFns<ExecRequest> = {
+  encode(message: ExecRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "start":
+        ExecStart.encode(message.message.value, writer.uint32(10).fork()).join();
+        break;
+      case "input":
+        ExecInput.encode(message.message.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = { $case: "start", value: ExecStart.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = { $case: "input", value: ExecInput.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecRequest {
+    return {
+      message: isSet(object.start)
+        ? { $case: "start", value: ExecStart.fromJSON(object.start) }
+        : isSet(object.input)
+        ? { $case: "input", value: ExecInput.fromJSON(object.input) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ExecRequest): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "start") {
+      obj.start = ExecStart.toJSON(message.message.value);
+    } else if (message.message?.$case === "input") {
+      obj.input = ExecInput.toJSON(message.message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecRequest>): ExecRequest {
+    return ExecRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecRequest>): ExecRequest {
+    const message = createBaseExecRequest();
+    switch (object.message?.$case) {
+      case "start": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "start", value: ExecStart.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "input": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "input", value: ExecInput.fromPartial(object.message.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseExecStart(): ExecStart {
+  return { target: "", command: undefined };
+}
+
+export const ExecStart: MessageFns<ExecStart> = {
+  encode(message: ExecStart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.target !== "") {
+      writer.uint32(10).string(message.target);
+    }
+    if (message.command !== undefined) {
+      ExecCommand.encode(message.command, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecStart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecStart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.command = ExecCommand.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecStart {
+    return {
+      target: isSet(object.target) ? globalThis.String(object.target) : "",
+      command: isSet(object.command) ? ExecCommand.fromJSON(object.command) : undefined,
+    };
+  },
+
+  toJSON(message: ExecStart): unknown {
+    const obj: any = {};
+    if (message.target !== "") {
+      obj.target = message.target;
+    }
+    if (message.command !== undefined) {
+      obj.command = ExecCommand.toJSON(message.command);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecStart>): ExecStart {
+    return ExecStart.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecStart>): ExecStart {
+    const message = createBaseExecStart();
+    message.target = object.target ?? "";
+    message.command = (object.command !== undefined && object.command !== null)
+      ? ExecCommand.fromPartial(object.command)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseExecResponse(): ExecResponse {
+  return { output: undefined };
+}
+
+export const ExecResponse: MessageFns<ExecResponse> = {
+  encode(message: ExecResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.output !== undefined) {
+      ExecOutput.encode(message.output, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.output = ExecOutput.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecResponse {
+    return { output: isSet(object.output) ? ExecOutput.fromJSON(object.output) : undefined };
+  },
+
+  toJSON(message: ExecResponse): unknown {
+    const obj: any = {};
+    if (message.output !== undefined) {
+      obj.output = ExecOutput.toJSON(message.output);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecResponse>): ExecResponse {
+    return ExecResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecResponse>): ExecResponse {
+    const message = createBaseExecResponse();
+    message.output = (object.output !== undefined && object.output !== null)
+      ? ExecOutput.fromPartial(object.output)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateServiceRequest(): UpdateServiceRequest {
+  return { service: "", spec: undefined, expectedVersion: 0, force: false };
+}
+
+export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
+  encode(message: UpdateServiceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.spec !== undefined) {
+      ServiceSpec.encode(message.spec, writer.uint32(18).fork()).join();
+    }
+    if (message.expectedVersion !== 0) {
+      writer.uint32(24).int64(message.expectedVersion);
+    }
+    if (message.force !== false) {
+      writer.uint32(32).bool(message.force);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateServiceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateServiceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.spec = ServiceSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.expectedVersion = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateServiceRequest {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      spec: isSet(object.spec) ? ServiceSpec.fromJSON(object.spec) : undefined,
+      expectedVersion: isSet(object.expectedVersion)
+        ? globalThis.Number(object.expectedVersion)
+        : isSet(object.expected_version)
+        ? globalThis.Number(object.expected_version)
+        : 0,
+      force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
+    };
+  },
+
+  toJSON(message: UpdateServiceRequest): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.spec !== undefined) {
+      obj.spec = ServiceSpec.toJSON(message.spec);
+    }
+    if (message.expectedVersion !== 0) {
+      obj.expectedVersion = Math.round(message.expectedVersion);
+    }
+    if (message.force !== false) {
+      obj.force = message.force;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateServiceRequest>): UpdateServiceRequest {
+    return UpdateServiceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateServiceRequest>): UpdateServiceRequest {
+    const message = createBaseUpdateServiceRequest();
+    message.service = object.service ?? "";
+    message.spec = (object.spec !== undefined && object.spec !== null)
+      ? ServiceSpec.fromPartial(object.spec)
+      : undefined;
+    message.expectedVersion = object.expectedVersion ?? 0;
+    message.force = object.force ?? false;
+    return message;
+  },
+};
+
+function createBaseUpdateServiceResponse(): UpdateServiceResponse {
+  return { service: undefined };
+}
+
+export const UpdateServiceResponse: MessageFns<UpdateServiceResponse> = {
+  encode(message: UpdateServiceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== undefined) {
+      ServiceOutcome.encode(message.service, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateServiceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateServiceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = ServiceOutcome.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateServiceResponse {
+    return { service: isSet(object.service) ? ServiceOutcome.fromJSON(object.service) : undefined };
+  },
+
+  toJSON(message: UpdateServiceResponse): unknown {
+    const obj: any = {};
+    if (message.service !== undefined) {
+      obj.service = ServiceOutcome.toJSON(message.service);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateServiceResponse>): UpdateServiceResponse {
+    return UpdateServiceResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateServiceResponse>): UpdateServiceResponse {
+    const message = createBaseUpdateServiceResponse();
+    message.service = (object.service !== undefined && object.service !== null)
+      ? ServiceOutcome.fromPartial(object.service)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRollbackServiceRequest(): RollbackServiceRequest {
+  return { service: "", toVersion: 0 };
+}
+
+export const RollbackServiceRequest: MessageFns<RollbackServiceRequest> = {
+  encode(message: RollbackServiceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.toVersion !== 0) {
+      writer.uint32(16).int64(message.toVersion);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RollbackServiceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollbackServiceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.toVersion = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RollbackServiceRequest {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      toVersion: isSet(object.toVersion)
+        ? globalThis.Number(object.toVersion)
+        : isSet(object.to_version)
+        ? globalThis.Number(object.to_version)
+        : 0,
+    };
+  },
+
+  toJSON(message: RollbackServiceRequest): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.toVersion !== 0) {
+      obj.toVersion = Math.round(message.toVersion);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RollbackServiceRequest>): RollbackServiceRequest {
+    return RollbackServiceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RollbackServiceRequest>): RollbackServiceRequest {
+    const message = createBaseRollbackServiceRequest();
+    message.service = object.service ?? "";
+    message.toVersion = object.toVersion ?? 0;
+    return message;
+  },
+};
+
+function createBaseRollbackServiceResponse(): RollbackServiceResponse {
+  return { service: undefined, restoredVersion: 0 };
+}
+
+export const RollbackServiceResponse: MessageFns<RollbackServiceResponse> = {
+  encode(message: RollbackServiceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== undefined) {
+      ServiceOutcome.encode(message.service, writer.uint32(10).fork()).join();
+    }
+    if (message.restoredVersion !== 0) {
+      writer.uint32(16).int64(message.restoredVersion);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RollbackServiceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollbackServiceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = ServiceOutcome.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.restoredVersion = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RollbackServiceResponse {
+    return {
+      service: isSet(object.service) ? ServiceOutcome.fromJSON(object.service) : undefined,
+      restoredVersion: isSet(object.restoredVersion)
+        ? globalThis.Number(object.restoredVersion)
+        : isSet(object.restored_version)
+        ? globalThis.Number(object.restored_version)
+        : 0,
+    };
+  },
+
+  toJSON(message: RollbackServiceResponse): unknown {
+    const obj: any = {};
+    if (message.service !== undefined) {
+      obj.service = ServiceOutcome.toJSON(message.service);
+    }
+    if (message.restoredVersion !== 0) {
+      obj.restoredVersion = Math.round(message.restoredVersion);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RollbackServiceResponse>): RollbackServiceResponse {
+    return RollbackServiceResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RollbackServiceResponse>): RollbackServiceResponse {
+    const message = createBaseRollbackServiceResponse();
+    message.service = (object.service !== undefined && object.service !== null)
+      ? ServiceOutcome.fromPartial(object.service)
+      : undefined;
+    message.restoredVersion = object.restoredVersion ?? 0;
+    return message;
+  },
+};
+
 export type ControlServiceService = typeof ControlServiceService;
 export const ControlServiceService = {
   getCluster: {
@@ -3573,6 +5187,29 @@ export const ControlServiceService = {
       Buffer.from(ScaleServicesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ScaleServicesResponse => ScaleServicesResponse.decode(value),
   },
+  /** Replaces the whole spec of one service, if nobody changed it since it was read. */
+  updateService: {
+    path: "/berth.v1.ControlService/UpdateService" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UpdateServiceRequest): Buffer => Buffer.from(UpdateServiceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UpdateServiceRequest => UpdateServiceRequest.decode(value),
+    responseSerialize: (value: UpdateServiceResponse): Buffer =>
+      Buffer.from(UpdateServiceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UpdateServiceResponse => UpdateServiceResponse.decode(value),
+  },
+  /** Gives a service the spec of an earlier version again, as a new version. */
+  rollbackService: {
+    path: "/berth.v1.ControlService/RollbackService" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RollbackServiceRequest): Buffer =>
+      Buffer.from(RollbackServiceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RollbackServiceRequest => RollbackServiceRequest.decode(value),
+    responseSerialize: (value: RollbackServiceResponse): Buffer =>
+      Buffer.from(RollbackServiceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RollbackServiceResponse => RollbackServiceResponse.decode(value),
+  },
   /** Marks for removal and returns; follow it with WatchServices. */
   removeServices: {
     path: "/berth.v1.ControlService/RemoveServices" as const,
@@ -3613,6 +5250,19 @@ export const ControlServiceService = {
     requestDeserialize: (value: Buffer): StreamLogsRequest => StreamLogsRequest.decode(value),
     responseSerialize: (value: StreamLogsResponse): Buffer => Buffer.from(StreamLogsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StreamLogsResponse => StreamLogsResponse.decode(value),
+  },
+  /**
+   * Runs a command in the container of a task, wherever that is. The first request is `start`, the first answer is
+   * `started`, the last one is `exited`. A caller that goes away ends what it started. Never made twice.
+   */
+  exec: {
+    path: "/berth.v1.ControlService/Exec" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: ExecRequest): Buffer => Buffer.from(ExecRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ExecRequest => ExecRequest.decode(value),
+    responseSerialize: (value: ExecResponse): Buffer => Buffer.from(ExecResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ExecResponse => ExecResponse.decode(value),
   },
   listNodes: {
     path: "/berth.v1.ControlService/ListNodes" as const,
@@ -3671,12 +5321,21 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   /** By id, full name, or unique id prefix. */
   getService: handleUnaryCall<GetServiceRequest, GetServiceResponse>;
   scaleServices: handleUnaryCall<ScaleServicesRequest, ScaleServicesResponse>;
+  /** Replaces the whole spec of one service, if nobody changed it since it was read. */
+  updateService: handleUnaryCall<UpdateServiceRequest, UpdateServiceResponse>;
+  /** Gives a service the spec of an earlier version again, as a new version. */
+  rollbackService: handleUnaryCall<RollbackServiceRequest, RollbackServiceResponse>;
   /** Marks for removal and returns; follow it with WatchServices. */
   removeServices: handleUnaryCall<RemoveServicesRequest, RemoveServicesResponse>;
   /** Now, and whenever something changes, how far services are from what they should be. */
   watchServices: handleServerStreamingCall<WatchServicesRequest, WatchServicesResponse>;
   listTasks: handleUnaryCall<ListTasksRequest, ListTasksResponse>;
   streamLogs: handleServerStreamingCall<StreamLogsRequest, StreamLogsResponse>;
+  /**
+   * Runs a command in the container of a task, wherever that is. The first request is `start`, the first answer is
+   * `started`, the last one is `exited`. A caller that goes away ends what it started. Never made twice.
+   */
+  exec: handleBidiStreamingCall<ExecRequest, ExecResponse>;
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesResponse>;
   getNode: handleUnaryCall<GetNodeRequest, GetNodeResponse>;
   updateNode: handleUnaryCall<UpdateNodeRequest, UpdateNodeResponse>;

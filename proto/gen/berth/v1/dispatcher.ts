@@ -16,6 +16,7 @@ export interface SessionRequest {
     | { $case: "heartbeat"; value: Heartbeat }
     | { $case: "statuses"; value: TaskStatuses }
     | { $case: "description"; value: NodeDescription }
+    | { $case: "probeResult"; value: ProbeResult }
     | undefined;
 }
 
@@ -36,6 +37,18 @@ export interface Heartbeat {
   appliedSequence: number;
   /** How late the agent's event loop runs. */
   lagMs: number;
+  /**
+   * Asks for a `heartbeat_ack` with the same number: the agent has at-most-one tasks, which it stops when it has not
+   * heard from the leader for too long. 0: no answer is needed.
+   */
+  number: number;
+}
+
+/** The answer to a `probe`. */
+export interface ProbeResult {
+  requestId: string;
+  /** The host's kernel answered, with whatever. False: nothing came back in time. */
+  answered: boolean;
 }
 
 /**
@@ -64,6 +77,11 @@ export interface SessionResponse {
     | { $case: "statusesAck"; value: StatusesAck }
     | { $case: "startLogs"; value: StartLogs }
     | { $case: "stopLogs"; value: StopLogs }
+    | { $case: "startExec"; value: StartExec }
+    | { $case: "stopExec"; value: StopExec }
+    | { $case: "probe"; value: ProbeRequest }
+    | { $case: "heartbeatAck"; value: HeartbeatAck }
+    | { $case: "heartbeatRate"; value: HeartbeatRate }
     | undefined;
 }
 
@@ -73,6 +91,23 @@ export interface Welcome {
   heartbeatMs: number;
   /** Addresses of all servers, for when this one goes away. */
   servers: string[];
+}
+
+/** Asks an agent whether it can reach another host, whose agent has fallen silent. */
+export interface ProbeRequest {
+  requestId: string;
+  address: string;
+  port: number;
+}
+
+/** The leader has heard the heartbeat of this number, and that it leads is certain. */
+export interface HeartbeatAck {
+  number: number;
+}
+
+/** The cluster has grown: heartbeats go slower from now on. */
+export interface HeartbeatRate {
+  heartbeatMs: number;
 }
 
 export interface StatusesAck {
@@ -157,6 +192,8 @@ export interface AssignedTask {
   slot: number;
   specVersion: number;
   desiredState: DesiredState;
+  /** The host stops it by itself when it has lost contact with the leader. */
+  atMostOne: boolean;
 }
 
 /** One published port that every agent's ingress serves. */
@@ -187,6 +224,8 @@ export interface StartLogs {
   tail: number;
   /** Only lines after this time. 0: all. */
   sinceMs: number;
+  /** Only lines before this time. 0: all. */
+  untilMs: number;
 }
 
 export interface StopLogs {
@@ -250,6 +289,89 @@ export function logChunk_StreamToJSON(object: LogChunk_Stream): string {
 export interface PushLogsResponse {
 }
 
+export interface StartExec {
+  requestId: string;
+  taskId: string;
+  command?: ExecCommand | undefined;
+}
+
+/** Nobody waits for the command any more: it is hung up on. */
+export interface StopExec {
+  requestId: string;
+}
+
+/** What is run in a container that runs already. */
+export interface ExecCommand {
+  command: string[];
+  /** "KEY=VALUE", beside the container's own environment. */
+  env: string[];
+  /** "user", "uid", "user:group"; empty: the container's own. */
+  user: string;
+  /** Empty: the container's own. */
+  workingDir: string;
+  /** On a terminal: stdout and stderr are one stream then. */
+  tty: boolean;
+  /** Input follows. */
+  stdin: boolean;
+  /** Start it and leave it: it outlives the call, and nothing of it is told. */
+  detach: boolean;
+  /** The terminal's size at the beginning. */
+  size?: TerminalSize | undefined;
+}
+
+export interface TerminalSize {
+  columns: number;
+  rows: number;
+}
+
+export interface ExecInput {
+  message?:
+    | { $case: "stdin"; value: Buffer }
+    | //
+    /** No more stdin follows: the command reads the end of its input. */
+    { $case: "stdinEnd"; value: StdinEnd }
+    | { $case: "resize"; value: TerminalSize }
+    | //
+    /** To be sent to the command's process: "SIGINT". */
+    { $case: "signal"; value: string }
+    | undefined;
+}
+
+export interface StdinEnd {
+}
+
+export interface ExecOutput {
+  message?:
+    | { $case: "started"; value: ExecStarted }
+    | { $case: "stdout"; value: Buffer }
+    | { $case: "stderr"; value: Buffer }
+    | { $case: "exited"; value: ExecExited }
+    | undefined;
+}
+
+export interface ExecStarted {
+  taskId: string;
+  nodeHostname: string;
+}
+
+export interface ExecExited {
+  exitCode: number;
+}
+
+export interface PushExecRequest {
+  requestId: string;
+  /** Absent in the first message, which says that the node is there. */
+  output?:
+    | ExecOutput
+    | undefined;
+  /** Set in the last message when the command could not be run. */
+  error: string;
+}
+
+export interface PushExecResponse {
+  input?: ExecInput | undefined;
+}
+
 function createBaseSessionRequest(): SessionRequest {
   return { message: undefined };
 }
@@ -268,6 +390,9 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         break;
       case "description":
         NodeDescription.encode(message.message.value, writer.uint32(34).fork()).join();
+        break;
+      case "probeResult":
+        ProbeResult.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
     }
     return writer;
@@ -318,6 +443,14 @@ export const SessionRequest: MessageFns<SessionRequest> = {
             message.message = { $case: "description", value: NodeDescription.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "probeResult", value: ProbeResult.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -340,6 +473,10 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         ? { $case: "statuses", value: TaskStatuses.fromJSON(object.statuses) }
         : isSet(object.description)
         ? { $case: "description", value: NodeDescription.fromJSON(object.description) }
+        : isSet(object.probeResult)
+        ? { $case: "probeResult", value: ProbeResult.fromJSON(object.probeResult) }
+        : isSet(object.probe_result)
+        ? { $case: "probeResult", value: ProbeResult.fromJSON(object.probe_result) }
         : undefined,
     };
   },
@@ -354,6 +491,8 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       obj.statuses = TaskStatuses.toJSON(message.message.value);
     } else if (message.message?.$case === "description") {
       obj.description = NodeDescription.toJSON(message.message.value);
+    } else if (message.message?.$case === "probeResult") {
+      obj.probeResult = ProbeResult.toJSON(message.message.value);
     }
     return obj;
   },
@@ -385,6 +524,12 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       case "description": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "description", value: NodeDescription.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "probeResult": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "probeResult", value: ProbeResult.fromPartial(object.message.value) };
         }
         break;
       }
@@ -525,7 +670,7 @@ export const Hello: MessageFns<Hello> = {
 };
 
 function createBaseHeartbeat(): Heartbeat {
-  return { appliedSequence: 0, lagMs: 0 };
+  return { appliedSequence: 0, lagMs: 0, number: 0 };
 }
 
 export const Heartbeat: MessageFns<Heartbeat> = {
@@ -535,6 +680,9 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     }
     if (message.lagMs !== 0) {
       writer.uint32(16).int64(message.lagMs);
+    }
+    if (message.number !== 0) {
+      writer.uint32(24).int64(message.number);
     }
     return writer;
   },
@@ -568,6 +716,14 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             message.lagMs = longToNumber(reader.int64());
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.number = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -592,6 +748,7 @@ export const Heartbeat: MessageFns<Heartbeat> = {
         : isSet(object.lag_ms)
         ? globalThis.Number(object.lag_ms)
         : 0,
+      number: isSet(object.number) ? globalThis.Number(object.number) : 0,
     };
   },
 
@@ -603,6 +760,9 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     if (message.lagMs !== 0) {
       obj.lagMs = Math.round(message.lagMs);
     }
+    if (message.number !== 0) {
+      obj.number = Math.round(message.number);
+    }
     return obj;
   },
 
@@ -613,6 +773,96 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     const message = createBaseHeartbeat();
     message.appliedSequence = object.appliedSequence ?? 0;
     message.lagMs = object.lagMs ?? 0;
+    message.number = object.number ?? 0;
+    return message;
+  },
+};
+
+function createBaseProbeResult(): ProbeResult {
+  return { requestId: "", answered: false };
+}
+
+export const ProbeResult: MessageFns<ProbeResult> = {
+  encode(message: ProbeResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.answered !== false) {
+      writer.uint32(16).bool(message.answered);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProbeResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProbeResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.answered = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ProbeResult {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      answered: isSet(object.answered) ? globalThis.Boolean(object.answered) : false,
+    };
+  },
+
+  toJSON(message: ProbeResult): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.answered !== false) {
+      obj.answered = message.answered;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ProbeResult>): ProbeResult {
+    return ProbeResult.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ProbeResult>): ProbeResult {
+    const message = createBaseProbeResult();
+    message.requestId = object.requestId ?? "";
+    message.answered = object.answered ?? false;
     return message;
   },
 };
@@ -851,6 +1101,21 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "stopLogs":
         StopLogs.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
+      case "startExec":
+        StartExec.encode(message.message.value, writer.uint32(50).fork()).join();
+        break;
+      case "stopExec":
+        StopExec.encode(message.message.value, writer.uint32(58).fork()).join();
+        break;
+      case "probe":
+        ProbeRequest.encode(message.message.value, writer.uint32(66).fork()).join();
+        break;
+      case "heartbeatAck":
+        HeartbeatAck.encode(message.message.value, writer.uint32(74).fork()).join();
+        break;
+      case "heartbeatRate":
+        HeartbeatRate.encode(message.message.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -908,6 +1173,46 @@ export const SessionResponse: MessageFns<SessionResponse> = {
             message.message = { $case: "stopLogs", value: StopLogs.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "startExec", value: StartExec.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.message = { $case: "stopExec", value: StopExec.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.message = { $case: "probe", value: ProbeRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.message = { $case: "heartbeatAck", value: HeartbeatAck.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.message = { $case: "heartbeatRate", value: HeartbeatRate.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -938,6 +1243,24 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         ? { $case: "stopLogs", value: StopLogs.fromJSON(object.stopLogs) }
         : isSet(object.stop_logs)
         ? { $case: "stopLogs", value: StopLogs.fromJSON(object.stop_logs) }
+        : isSet(object.startExec)
+        ? { $case: "startExec", value: StartExec.fromJSON(object.startExec) }
+        : isSet(object.start_exec)
+        ? { $case: "startExec", value: StartExec.fromJSON(object.start_exec) }
+        : isSet(object.stopExec)
+        ? { $case: "stopExec", value: StopExec.fromJSON(object.stopExec) }
+        : isSet(object.stop_exec)
+        ? { $case: "stopExec", value: StopExec.fromJSON(object.stop_exec) }
+        : isSet(object.probe)
+        ? { $case: "probe", value: ProbeRequest.fromJSON(object.probe) }
+        : isSet(object.heartbeatAck)
+        ? { $case: "heartbeatAck", value: HeartbeatAck.fromJSON(object.heartbeatAck) }
+        : isSet(object.heartbeat_ack)
+        ? { $case: "heartbeatAck", value: HeartbeatAck.fromJSON(object.heartbeat_ack) }
+        : isSet(object.heartbeatRate)
+        ? { $case: "heartbeatRate", value: HeartbeatRate.fromJSON(object.heartbeatRate) }
+        : isSet(object.heartbeat_rate)
+        ? { $case: "heartbeatRate", value: HeartbeatRate.fromJSON(object.heartbeat_rate) }
         : undefined,
     };
   },
@@ -954,6 +1277,16 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       obj.startLogs = StartLogs.toJSON(message.message.value);
     } else if (message.message?.$case === "stopLogs") {
       obj.stopLogs = StopLogs.toJSON(message.message.value);
+    } else if (message.message?.$case === "startExec") {
+      obj.startExec = StartExec.toJSON(message.message.value);
+    } else if (message.message?.$case === "stopExec") {
+      obj.stopExec = StopExec.toJSON(message.message.value);
+    } else if (message.message?.$case === "probe") {
+      obj.probe = ProbeRequest.toJSON(message.message.value);
+    } else if (message.message?.$case === "heartbeatAck") {
+      obj.heartbeatAck = HeartbeatAck.toJSON(message.message.value);
+    } else if (message.message?.$case === "heartbeatRate") {
+      obj.heartbeatRate = HeartbeatRate.toJSON(message.message.value);
     }
     return obj;
   },
@@ -991,6 +1324,36 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "stopLogs": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "stopLogs", value: StopLogs.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "startExec": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "startExec", value: StartExec.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "stopExec": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "stopExec", value: StopExec.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "probe": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "probe", value: ProbeRequest.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "heartbeatAck": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "heartbeatAck", value: HeartbeatAck.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "heartbeatRate": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "heartbeatRate", value: HeartbeatRate.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1100,6 +1463,251 @@ export const Welcome: MessageFns<Welcome> = {
     message.epoch = object.epoch ?? 0;
     message.heartbeatMs = object.heartbeatMs ?? 0;
     message.servers = object.servers?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseProbeRequest(): ProbeRequest {
+  return { requestId: "", address: "", port: 0 };
+}
+
+export const ProbeRequest: MessageFns<ProbeRequest> = {
+  encode(message: ProbeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    if (message.port !== 0) {
+      writer.uint32(24).uint32(message.port);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProbeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProbeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ProbeRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      port: isSet(object.port) ? globalThis.Number(object.port) : 0,
+    };
+  },
+
+  toJSON(message: ProbeRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.port !== 0) {
+      obj.port = Math.round(message.port);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ProbeRequest>): ProbeRequest {
+    return ProbeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ProbeRequest>): ProbeRequest {
+    const message = createBaseProbeRequest();
+    message.requestId = object.requestId ?? "";
+    message.address = object.address ?? "";
+    message.port = object.port ?? 0;
+    return message;
+  },
+};
+
+function createBaseHeartbeatAck(): HeartbeatAck {
+  return { number: 0 };
+}
+
+export const HeartbeatAck: MessageFns<HeartbeatAck> = {
+  encode(message: HeartbeatAck, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.number !== 0) {
+      writer.uint32(8).int64(message.number);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeartbeatAck {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeartbeatAck();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.number = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HeartbeatAck {
+    return { number: isSet(object.number) ? globalThis.Number(object.number) : 0 };
+  },
+
+  toJSON(message: HeartbeatAck): unknown {
+    const obj: any = {};
+    if (message.number !== 0) {
+      obj.number = Math.round(message.number);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HeartbeatAck>): HeartbeatAck {
+    return HeartbeatAck.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeartbeatAck>): HeartbeatAck {
+    const message = createBaseHeartbeatAck();
+    message.number = object.number ?? 0;
+    return message;
+  },
+};
+
+function createBaseHeartbeatRate(): HeartbeatRate {
+  return { heartbeatMs: 0 };
+}
+
+export const HeartbeatRate: MessageFns<HeartbeatRate> = {
+  encode(message: HeartbeatRate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.heartbeatMs !== 0) {
+      writer.uint32(8).int64(message.heartbeatMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeartbeatRate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeartbeatRate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.heartbeatMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HeartbeatRate {
+    return {
+      heartbeatMs: isSet(object.heartbeatMs)
+        ? globalThis.Number(object.heartbeatMs)
+        : isSet(object.heartbeat_ms)
+        ? globalThis.Number(object.heartbeat_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: HeartbeatRate): unknown {
+    const obj: any = {};
+    if (message.heartbeatMs !== 0) {
+      obj.heartbeatMs = Math.round(message.heartbeatMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HeartbeatRate>): HeartbeatRate {
+    return HeartbeatRate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeartbeatRate>): HeartbeatRate {
+    const message = createBaseHeartbeatRate();
+    message.heartbeatMs = object.heartbeatMs ?? 0;
     return message;
   },
 };
@@ -1501,7 +2109,16 @@ export const AssignedSpec: MessageFns<AssignedSpec> = {
 };
 
 function createBaseAssignedTask(): AssignedTask {
-  return { id: "", serviceId: "", serviceName: "", stack: "", slot: 0, specVersion: 0, desiredState: 0 };
+  return {
+    id: "",
+    serviceId: "",
+    serviceName: "",
+    stack: "",
+    slot: 0,
+    specVersion: 0,
+    desiredState: 0,
+    atMostOne: false,
+  };
 }
 
 export const AssignedTask: MessageFns<AssignedTask> = {
@@ -1526,6 +2143,9 @@ export const AssignedTask: MessageFns<AssignedTask> = {
     }
     if (message.desiredState !== 0) {
       writer.uint32(56).int32(message.desiredState);
+    }
+    if (message.atMostOne !== false) {
+      writer.uint32(64).bool(message.atMostOne);
     }
     return writer;
   },
@@ -1599,6 +2219,14 @@ export const AssignedTask: MessageFns<AssignedTask> = {
             message.desiredState = reader.int32() as any;
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.atMostOne = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1636,6 +2264,11 @@ export const AssignedTask: MessageFns<AssignedTask> = {
         : isSet(object.desired_state)
         ? desiredStateFromJSON(object.desired_state)
         : 0,
+      atMostOne: isSet(object.atMostOne)
+        ? globalThis.Boolean(object.atMostOne)
+        : isSet(object.at_most_one)
+        ? globalThis.Boolean(object.at_most_one)
+        : false,
     };
   },
 
@@ -1662,6 +2295,9 @@ export const AssignedTask: MessageFns<AssignedTask> = {
     if (message.desiredState !== 0) {
       obj.desiredState = desiredStateToJSON(message.desiredState);
     }
+    if (message.atMostOne !== false) {
+      obj.atMostOne = message.atMostOne;
+    }
     return obj;
   },
 
@@ -1677,6 +2313,7 @@ export const AssignedTask: MessageFns<AssignedTask> = {
     message.slot = object.slot ?? 0;
     message.specVersion = object.specVersion ?? 0;
     message.desiredState = object.desiredState ?? 0;
+    message.atMostOne = object.atMostOne ?? false;
     return message;
   },
 };
@@ -1984,7 +2621,7 @@ export const IngressEndpoint: MessageFns<IngressEndpoint> = {
 };
 
 function createBaseStartLogs(): StartLogs {
-  return { requestId: "", taskId: "", follow: false, tail: 0, sinceMs: 0 };
+  return { requestId: "", taskId: "", follow: false, tail: 0, sinceMs: 0, untilMs: 0 };
 }
 
 export const StartLogs: MessageFns<StartLogs> = {
@@ -2003,6 +2640,9 @@ export const StartLogs: MessageFns<StartLogs> = {
     }
     if (message.sinceMs !== 0) {
       writer.uint32(40).int64(message.sinceMs);
+    }
+    if (message.untilMs !== 0) {
+      writer.uint32(48).int64(message.untilMs);
     }
     return writer;
   },
@@ -2060,6 +2700,14 @@ export const StartLogs: MessageFns<StartLogs> = {
             message.sinceMs = longToNumber(reader.int64());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.untilMs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2091,6 +2739,11 @@ export const StartLogs: MessageFns<StartLogs> = {
         : isSet(object.since_ms)
         ? globalThis.Number(object.since_ms)
         : 0,
+      untilMs: isSet(object.untilMs)
+        ? globalThis.Number(object.untilMs)
+        : isSet(object.until_ms)
+        ? globalThis.Number(object.until_ms)
+        : 0,
     };
   },
 
@@ -2111,6 +2764,9 @@ export const StartLogs: MessageFns<StartLogs> = {
     if (message.sinceMs !== 0) {
       obj.sinceMs = Math.round(message.sinceMs);
     }
+    if (message.untilMs !== 0) {
+      obj.untilMs = Math.round(message.untilMs);
+    }
     return obj;
   },
 
@@ -2124,6 +2780,7 @@ export const StartLogs: MessageFns<StartLogs> = {
     message.follow = object.follow ?? false;
     message.tail = object.tail ?? 0;
     message.sinceMs = object.sinceMs ?? 0;
+    message.untilMs = object.untilMs ?? 0;
     return message;
   },
 };
@@ -2463,6 +3120,1144 @@ export const PushLogsResponse: MessageFns<PushLogsResponse> = {
   },
 };
 
+function createBaseStartExec(): StartExec {
+  return { requestId: "", taskId: "", command: undefined };
+}
+
+export const StartExec: MessageFns<StartExec> = {
+  encode(message: StartExec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.taskId !== "") {
+      writer.uint32(18).string(message.taskId);
+    }
+    if (message.command !== undefined) {
+      ExecCommand.encode(message.command, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartExec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartExec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.command = ExecCommand.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StartExec {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      command: isSet(object.command) ? ExecCommand.fromJSON(object.command) : undefined,
+    };
+  },
+
+  toJSON(message: StartExec): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.command !== undefined) {
+      obj.command = ExecCommand.toJSON(message.command);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StartExec>): StartExec {
+    return StartExec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StartExec>): StartExec {
+    const message = createBaseStartExec();
+    message.requestId = object.requestId ?? "";
+    message.taskId = object.taskId ?? "";
+    message.command = (object.command !== undefined && object.command !== null)
+      ? ExecCommand.fromPartial(object.command)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseStopExec(): StopExec {
+  return { requestId: "" };
+}
+
+export const StopExec: MessageFns<StopExec> = {
+  encode(message: StopExec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StopExec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStopExec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StopExec {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+    };
+  },
+
+  toJSON(message: StopExec): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StopExec>): StopExec {
+    return StopExec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StopExec>): StopExec {
+    const message = createBaseStopExec();
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseExecCommand(): ExecCommand {
+  return { command: [], env: [], user: "", workingDir: "", tty: false, stdin: false, detach: false, size: undefined };
+}
+
+export const ExecCommand: MessageFns<ExecCommand> = {
+  encode(message: ExecCommand, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.command) {
+      writer.uint32(10).string(v!);
+    }
+    for (const v of message.env) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.user !== "") {
+      writer.uint32(26).string(message.user);
+    }
+    if (message.workingDir !== "") {
+      writer.uint32(34).string(message.workingDir);
+    }
+    if (message.tty !== false) {
+      writer.uint32(40).bool(message.tty);
+    }
+    if (message.stdin !== false) {
+      writer.uint32(48).bool(message.stdin);
+    }
+    if (message.detach !== false) {
+      writer.uint32(56).bool(message.detach);
+    }
+    if (message.size !== undefined) {
+      TerminalSize.encode(message.size, writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecCommand {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecCommand();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.command.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.env.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.user = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.workingDir = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.tty = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.stdin = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.detach = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.size = TerminalSize.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecCommand {
+    return {
+      command: globalThis.Array.isArray(object?.command) ? object.command.map((e: any) => globalThis.String(e)) : [],
+      env: globalThis.Array.isArray(object?.env) ? object.env.map((e: any) => globalThis.String(e)) : [],
+      user: isSet(object.user) ? globalThis.String(object.user) : "",
+      workingDir: isSet(object.workingDir)
+        ? globalThis.String(object.workingDir)
+        : isSet(object.working_dir)
+        ? globalThis.String(object.working_dir)
+        : "",
+      tty: isSet(object.tty) ? globalThis.Boolean(object.tty) : false,
+      stdin: isSet(object.stdin) ? globalThis.Boolean(object.stdin) : false,
+      detach: isSet(object.detach) ? globalThis.Boolean(object.detach) : false,
+      size: isSet(object.size) ? TerminalSize.fromJSON(object.size) : undefined,
+    };
+  },
+
+  toJSON(message: ExecCommand): unknown {
+    const obj: any = {};
+    if (message.command?.length) {
+      obj.command = message.command;
+    }
+    if (message.env?.length) {
+      obj.env = message.env;
+    }
+    if (message.user !== "") {
+      obj.user = message.user;
+    }
+    if (message.workingDir !== "") {
+      obj.workingDir = message.workingDir;
+    }
+    if (message.tty !== false) {
+      obj.tty = message.tty;
+    }
+    if (message.stdin !== false) {
+      obj.stdin = message.stdin;
+    }
+    if (message.detach !== false) {
+      obj.detach = message.detach;
+    }
+    if (message.size !== undefined) {
+      obj.size = TerminalSize.toJSON(message.size);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecCommand>): ExecCommand {
+    return ExecCommand.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecCommand>): ExecCommand {
+    const message = createBaseExecCommand();
+    message.command = object.command?.map((e) => e) || [];
+    message.env = object.env?.map((e) => e) || [];
+    message.user = object.user ?? "";
+    message.workingDir = object.workingDir ?? "";
+    message.tty = object.tty ?? false;
+    message.stdin = object.stdin ?? false;
+    message.detach = object.detach ?? false;
+    message.size = (object.size !== undefined && object.size !== null)
+      ? TerminalSize.fromPartial(object.size)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTerminalSize(): TerminalSize {
+  return { columns: 0, rows: 0 };
+}
+
+export const TerminalSize: MessageFns<TerminalSize> = {
+  encode(message: TerminalSize, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.columns !== 0) {
+      writer.uint32(8).uint32(message.columns);
+    }
+    if (message.rows !== 0) {
+      writer.uint32(16).uint32(message.rows);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TerminalSize {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTerminalSize();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.columns = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.rows = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TerminalSize {
+    return {
+      columns: isSet(object.columns) ? globalThis.Number(object.columns) : 0,
+      rows: isSet(object.rows) ? globalThis.Number(object.rows) : 0,
+    };
+  },
+
+  toJSON(message: TerminalSize): unknown {
+    const obj: any = {};
+    if (message.columns !== 0) {
+      obj.columns = Math.round(message.columns);
+    }
+    if (message.rows !== 0) {
+      obj.rows = Math.round(message.rows);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TerminalSize>): TerminalSize {
+    return TerminalSize.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TerminalSize>): TerminalSize {
+    const message = createBaseTerminalSize();
+    message.columns = object.columns ?? 0;
+    message.rows = object.rows ?? 0;
+    return message;
+  },
+};
+
+function createBaseExecInput(): ExecInput {
+  return { message: undefined };
+}
+
+export const ExecInput: MessageFns<ExecInput> = {
+  encode(message: ExecInput, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "stdin":
+        writer.uint32(10).bytes(message.message.value);
+        break;
+      case "stdinEnd":
+        StdinEnd.encode(message.message.value, writer.uint32(18).fork()).join();
+        break;
+      case "resize":
+        TerminalSize.encode(message.message.value, writer.uint32(26).fork()).join();
+        break;
+      case "signal":
+        writer.uint32(34).string(message.message.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecInput {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecInput();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = { $case: "stdin", value: Buffer.from(reader.bytes()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = { $case: "stdinEnd", value: StdinEnd.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = { $case: "resize", value: TerminalSize.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = { $case: "signal", value: reader.string() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecInput {
+    return {
+      message: isSet(object.stdin)
+        ? { $case: "stdin", value: Buffer.from(bytesFromBase64(object.stdin)) }
+        : isSet(object.stdinEnd)
+        ? { $case: "stdinEnd", value: StdinEnd.fromJSON(object.stdinEnd) }
+        : isSet(object.stdin_end)
+        ? { $case: "stdinEnd", value: StdinEnd.fromJSON(object.stdin_end) }
+        : isSet(object.resize)
+        ? { $case: "resize", value: TerminalSize.fromJSON(object.resize) }
+        : isSet(object.signal)
+        ? { $case: "signal", value: globalThis.String(object.signal) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ExecInput): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "stdin") {
+      obj.stdin = base64FromBytes(message.message.value);
+    } else if (message.message?.$case === "stdinEnd") {
+      obj.stdinEnd = StdinEnd.toJSON(message.message.value);
+    } else if (message.message?.$case === "resize") {
+      obj.resize = TerminalSize.toJSON(message.message.value);
+    } else if (message.message?.$case === "signal") {
+      obj.signal = message.message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecInput>): ExecInput {
+    return ExecInput.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecInput>): ExecInput {
+    const message = createBaseExecInput();
+    switch (object.message?.$case) {
+      case "stdin": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "stdin", value: object.message.value };
+        }
+        break;
+      }
+      case "stdinEnd": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "stdinEnd", value: StdinEnd.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "resize": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "resize", value: TerminalSize.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "signal": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "signal", value: object.message.value };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseStdinEnd(): StdinEnd {
+  return {};
+}
+
+export const StdinEnd: MessageFns<StdinEnd> = {
+  encode(_: StdinEnd, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StdinEnd {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStdinEnd();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): StdinEnd {
+    return {};
+  },
+
+  toJSON(_: StdinEnd): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<StdinEnd>): StdinEnd {
+    return StdinEnd.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<StdinEnd>): StdinEnd {
+    const message = createBaseStdinEnd();
+    return message;
+  },
+};
+
+function createBaseExecOutput(): ExecOutput {
+  return { message: undefined };
+}
+
+export const ExecOutput: MessageFns<ExecOutput> = {
+  encode(message: ExecOutput, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "started":
+        ExecStarted.encode(message.message.value, writer.uint32(10).fork()).join();
+        break;
+      case "stdout":
+        writer.uint32(18).bytes(message.message.value);
+        break;
+      case "stderr":
+        writer.uint32(26).bytes(message.message.value);
+        break;
+      case "exited":
+        ExecExited.encode(message.message.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecOutput {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecOutput();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = { $case: "started", value: ExecStarted.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = { $case: "stdout", value: Buffer.from(reader.bytes()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = { $case: "stderr", value: Buffer.from(reader.bytes()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = { $case: "exited", value: ExecExited.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecOutput {
+    return {
+      message: isSet(object.started)
+        ? { $case: "started", value: ExecStarted.fromJSON(object.started) }
+        : isSet(object.stdout)
+        ? { $case: "stdout", value: Buffer.from(bytesFromBase64(object.stdout)) }
+        : isSet(object.stderr)
+        ? { $case: "stderr", value: Buffer.from(bytesFromBase64(object.stderr)) }
+        : isSet(object.exited)
+        ? { $case: "exited", value: ExecExited.fromJSON(object.exited) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ExecOutput): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "started") {
+      obj.started = ExecStarted.toJSON(message.message.value);
+    } else if (message.message?.$case === "stdout") {
+      obj.stdout = base64FromBytes(message.message.value);
+    } else if (message.message?.$case === "stderr") {
+      obj.stderr = base64FromBytes(message.message.value);
+    } else if (message.message?.$case === "exited") {
+      obj.exited = ExecExited.toJSON(message.message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecOutput>): ExecOutput {
+    return ExecOutput.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecOutput>): ExecOutput {
+    const message = createBaseExecOutput();
+    switch (object.message?.$case) {
+      case "started": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "started", value: ExecStarted.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "stdout": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "stdout", value: object.message.value };
+        }
+        break;
+      }
+      case "stderr": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "stderr", value: object.message.value };
+        }
+        break;
+      }
+      case "exited": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "exited", value: ExecExited.fromPartial(object.message.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseExecStarted(): ExecStarted {
+  return { taskId: "", nodeHostname: "" };
+}
+
+export const ExecStarted: MessageFns<ExecStarted> = {
+  encode(message: ExecStarted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.nodeHostname !== "") {
+      writer.uint32(18).string(message.nodeHostname);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecStarted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecStarted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nodeHostname = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecStarted {
+    return {
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      nodeHostname: isSet(object.nodeHostname)
+        ? globalThis.String(object.nodeHostname)
+        : isSet(object.node_hostname)
+        ? globalThis.String(object.node_hostname)
+        : "",
+    };
+  },
+
+  toJSON(message: ExecStarted): unknown {
+    const obj: any = {};
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.nodeHostname !== "") {
+      obj.nodeHostname = message.nodeHostname;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecStarted>): ExecStarted {
+    return ExecStarted.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecStarted>): ExecStarted {
+    const message = createBaseExecStarted();
+    message.taskId = object.taskId ?? "";
+    message.nodeHostname = object.nodeHostname ?? "";
+    return message;
+  },
+};
+
+function createBaseExecExited(): ExecExited {
+  return { exitCode: 0 };
+}
+
+export const ExecExited: MessageFns<ExecExited> = {
+  encode(message: ExecExited, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.exitCode !== 0) {
+      writer.uint32(8).int32(message.exitCode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecExited {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecExited();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.exitCode = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecExited {
+    return {
+      exitCode: isSet(object.exitCode)
+        ? globalThis.Number(object.exitCode)
+        : isSet(object.exit_code)
+        ? globalThis.Number(object.exit_code)
+        : 0,
+    };
+  },
+
+  toJSON(message: ExecExited): unknown {
+    const obj: any = {};
+    if (message.exitCode !== 0) {
+      obj.exitCode = Math.round(message.exitCode);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecExited>): ExecExited {
+    return ExecExited.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecExited>): ExecExited {
+    const message = createBaseExecExited();
+    message.exitCode = object.exitCode ?? 0;
+    return message;
+  },
+};
+
+function createBasePushExecRequest(): PushExecRequest {
+  return { requestId: "", output: undefined, error: "" };
+}
+
+export const PushExecRequest: MessageFns<PushExecRequest> = {
+  encode(message: PushExecRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.output !== undefined) {
+      ExecOutput.encode(message.output, writer.uint32(18).fork()).join();
+    }
+    if (message.error !== "") {
+      writer.uint32(26).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PushExecRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePushExecRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.output = ExecOutput.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PushExecRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      output: isSet(object.output) ? ExecOutput.fromJSON(object.output) : undefined,
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+    };
+  },
+
+  toJSON(message: PushExecRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.output !== undefined) {
+      obj.output = ExecOutput.toJSON(message.output);
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PushExecRequest>): PushExecRequest {
+    return PushExecRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PushExecRequest>): PushExecRequest {
+    const message = createBasePushExecRequest();
+    message.requestId = object.requestId ?? "";
+    message.output = (object.output !== undefined && object.output !== null)
+      ? ExecOutput.fromPartial(object.output)
+      : undefined;
+    message.error = object.error ?? "";
+    return message;
+  },
+};
+
+function createBasePushExecResponse(): PushExecResponse {
+  return { input: undefined };
+}
+
+export const PushExecResponse: MessageFns<PushExecResponse> = {
+  encode(message: PushExecResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.input !== undefined) {
+      ExecInput.encode(message.input, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PushExecResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePushExecResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.input = ExecInput.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PushExecResponse {
+    return { input: isSet(object.input) ? ExecInput.fromJSON(object.input) : undefined };
+  },
+
+  toJSON(message: PushExecResponse): unknown {
+    const obj: any = {};
+    if (message.input !== undefined) {
+      obj.input = ExecInput.toJSON(message.input);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PushExecResponse>): PushExecResponse {
+    return PushExecResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PushExecResponse>): PushExecResponse {
+    const message = createBasePushExecResponse();
+    message.input = (object.input !== undefined && object.input !== null)
+      ? ExecInput.fromPartial(object.input)
+      : undefined;
+    return message;
+  },
+};
+
 export type DispatcherServiceService = typeof DispatcherServiceService;
 export const DispatcherServiceService = {
   /**
@@ -2489,6 +4284,16 @@ export const DispatcherServiceService = {
     responseSerialize: (value: PushLogsResponse): Buffer => Buffer.from(PushLogsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PushLogsResponse => PushLogsResponse.decode(value),
   },
+  /** The agent's answer to a `start_exec`: what the command prints goes up, what is typed comes down. */
+  pushExec: {
+    path: "/berth.v1.DispatcherService/PushExec" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: PushExecRequest): Buffer => Buffer.from(PushExecRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PushExecRequest => PushExecRequest.decode(value),
+    responseSerialize: (value: PushExecResponse): Buffer => Buffer.from(PushExecResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PushExecResponse => PushExecResponse.decode(value),
+  },
 } as const;
 
 export interface DispatcherServiceServer extends UntypedServiceImplementation {
@@ -2500,6 +4305,8 @@ export interface DispatcherServiceServer extends UntypedServiceImplementation {
   session: handleBidiStreamingCall<SessionRequest, SessionResponse>;
   /** The agent's answer to a `start_logs`: the log of one task. Ends when the log does or the leader has enough. */
   pushLogs: handleClientStreamingCall<PushLogsRequest, PushLogsResponse>;
+  /** The agent's answer to a `start_exec`: what the command prints goes up, what is typed comes down. */
+  pushExec: handleBidiStreamingCall<PushExecRequest, PushExecResponse>;
 }
 
 function bytesFromBase64(b64: string): Uint8Array {

@@ -24,7 +24,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
   const timeoutMs = timeoutMsOf(options.timeout);
   const specs = await readSpecs(cli, options, stack);
   await withClient(cli, options, async (client) => {
-    const request = { stack, services: [...specs], prune: options.prune ?? false };
+    const request = { stack, services: [...specs], prune: options.prune ?? false, dryRun: false, planRev: "" };
     const call = { signal: cli.signal, timeoutMs: DEPLOY_TIMEOUT_MS };
     const response = await untilLed(cli, () => client.deployStack(request, call));
     const terminal = options.output === "json" ? cli.stderr : cli.stdout;

@@ -16,7 +16,7 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import { type Accepted, acceptRemoval, acceptSpec } from "./accept-spec.js";
 import { findService } from "./find.js";
 import type { ControlScope } from "./scope.js";
-import { serviceSummary } from "./views.js";
+import { serviceRevisions, serviceSummary } from "./views.js";
 import { type ServiceViolation, violationsError } from "./violations.js";
 
 export function listServices({ stack }: ListServicesRequest, { state }: ControlScope): ListServicesResponse {
@@ -26,7 +26,11 @@ export function listServices({ stack }: ListServicesRequest, { state }: ControlS
 
 export function getService(request: GetServiceRequest, { state, ingress }: ControlScope): GetServiceResponse {
   const service = findService(state, request.service);
-  return { service: serviceSummary(state, service), ingress: [...ingress.ofService(service.id)] };
+  return {
+    service: serviceSummary(state, service),
+    ingress: [...ingress.ofService(service.id)],
+    revisions: [...serviceRevisions(state, service.id)],
+  };
 }
 
 /** @throws BerthError BERTH_INPUT_INVALID with everything that is wrong; nothing is written then */

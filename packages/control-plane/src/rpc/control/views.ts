@@ -1,8 +1,11 @@
-import type { Node, NodeSummary, Service, ServiceSummary } from "@berth/proto";
+import type { Node, NodeSummary, Service, ServiceRevision, ServiceSummary } from "@berth/proto";
 import { convergence } from "../../core/converge.js";
 import type { ServiceView } from "../../core/model.js";
 import { isEnded, isWanted } from "../../core/task-state.js";
 import type { ClusterState } from "../../state/cluster-state.js";
+
+/** A person reads no more of them, and they are told with every change. */
+const MAX_REASONS = 10;
 
 /** A service as the core looks at it; undefined for one that is gone. */
 export function serviceView(state: ClusterState, serviceId: string): ServiceView | undefined {
@@ -14,9 +17,16 @@ export function serviceView(state: ClusterState, serviceId: string): ServiceView
 
 export function serviceSummary(state: ClusterState, service: Service): ServiceSummary {
   const view = serviceView(state, service.id);
-  if (view === undefined) return { service, desired: 0, running: 0, converged: false };
-  const { desired, running, converged } = convergence(view, state.nodes);
-  return { service, desired, running, converged };
+  if (view === undefined) return { service, desired: 0, running: 0, converged: false, reasons: [] };
+  const { desired, running, converged, reasons } = convergence(view, state.nodes);
+  return { service, desired, running, converged, reasons: reasons.slice(0, MAX_REASONS) };
+}
+
+/** The versions whose specs are kept, newest first. */
+export function serviceRevisions(state: ClusterState, serviceId: string): readonly ServiceRevision[] {
+  return [...state.services.versionsOf(serviceId)]
+    .map(([version, spec]) => ({ version, image: spec.task?.container?.image ?? "" }))
+    .sort((a, b) => b.version - a.version);
 }
 
 export function nodeSummary(state: ClusterState, node: Node): NodeSummary {
