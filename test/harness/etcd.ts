@@ -29,8 +29,13 @@ export interface TestEtcd {
   close(): Promise<void>;
 }
 
-/** Starts a real etcd on unused loopback ports in a temporary folder. Without fsync: a killed process loses nothing, and no test cuts power. */
-export async function startTestEtcd(): Promise<TestEtcd> {
+export interface TestEtcdOptions {
+  /** Write to the disk before it answers, as in production. Tests do without: a killed process loses nothing, and none cuts power. */
+  readonly fsync?: boolean;
+}
+
+/** Starts a real etcd on unused loopback ports in a temporary folder. */
+export async function startTestEtcd({ fsync = false }: TestEtcdOptions = {}): Promise<TestEtcd> {
   sweepLeftovers();
   const folder = mkdtempSync(join(tmpdir(), FOLDER_PREFIX));
   const [clientPort, peerPort] = await Promise.all([freePort(), freePort()]);
@@ -42,8 +47,7 @@ export async function startTestEtcd(): Promise<TestEtcd> {
       "test",
       "--data-dir",
       join(folder, "data"),
-      "--unsafe-no-fsync",
-
+      ...(fsync ? [] : ["--unsafe-no-fsync"]),
       "--logger",
       "zap",
       "--log-level",

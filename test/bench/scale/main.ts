@@ -1,0 +1,47 @@
+// 100,000 tasks on 1,000 simulated hosts: a real server, a real etcd that writes to the disk, real connections.
+import { type Figure, figureOf } from "../report.js";
+import { type BenchContext, runBench } from "../run-bench.js";
+import { type ScaleRun, type ScaleSize, scaleRun } from "./scale-run.js";
+
+const SIZE: ScaleSize = { nodes: 1_000, services: 100, replicas: 1_000 };
+
+const ASSIGNED_PER_S_GOAL = 10_000;
+const NODE_LOSS_GOAL_MS = 100;
+
+async function measure(context: BenchContext): Promise<readonly Figure[]> {
+  const runs: ScaleRun[] = [];
+  for (let run = 1; run <= context.runs; run += 1) {
+    context.progress(`run ${run} of ${context.runs}`);
+    runs.push(await scaleRun(SIZE, context));
+  }
+  return figuresOf(runs);
+}
+
+function figuresOf(runs: readonly ScaleRun[]): readonly Figure[] {
+  const all = (value: (run: ScaleRun) => number): readonly number[] => runs.map(value);
+  return [
+    figureOf({
+      name: "scale.tasks_per_s",
+      unit: "tasks/s",
+      goal: { kind: "at-least", value: ASSIGNED_PER_S_GOAL },
+      runs: all(({ tasks, assignedMs }) => (tasks / assignedMs) * 1_000),
+    }),
+    figureOf({ name: "scale.all_stored_running_s", unit: "s", runs: all((run) => run.runningMs / 1_000) }),
+    figureOf({ name: "scale.server_mb", unit: "MB", runs: all((run) => run.serverMb) }),
+    figureOf({ name: "scale.idle_server_cpu_percent", unit: "%", runs: all((run) => run.idleCpuPercent) }),
+    figureOf({ name: "scale.node_detected_ms", unit: "ms", runs: all((run) => run.nodeDetectedMs) }),
+    figureOf({
+      name: "scale.node_loss_ms",
+      unit: "ms",
+      goal: { kind: "at-most", value: NODE_LOSS_GOAL_MS },
+      runs: all((run) => run.nodeLossMs),
+    }),
+    figureOf({ name: "scale.leader_takeover_ms", unit: "ms", runs: all((run) => run.takeoverMs) }),
+    figureOf({ name: "scale.agents_back_ms", unit: "ms", runs: all((run) => run.agentsBackMs) }),
+  ];
+}
+
+process.exitCode = await runBench(
+  { name: "scale", programs: { etcd: ["etcd", "--version"] }, measure },
+  process.argv.slice(2),
+);

@@ -1,0 +1,221 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  ControlServiceService,
+  createRpcClient,
+  DeployStackRequest,
+  NodeState,
+  ServiceSpec,
+} from "@berth/proto";
+import { startTestEtcd } from "../../harness/etcd.js";
+import { type ServerProcess, startServerProcess } from "../../harness/server-process.js";
+import { usageOf } from "../process-usage.js";
+import type { BenchContext } from "../run-bench.js";
+import { SimAgent } from "./sim-agent.js";
+import { Tally } from "./tally.js";
+
+export interface ScaleSize {
+  readonly nodes: number;
+  readonly services: number;
+  readonly replicas: number;
+}
+
+export interface ScaleRun {
+  readonly tasks: number;
+  /** From the deploy call until the last agent has been told of its last task; every task is in etcd before that. */
+  readonly assignedMs: number;
+  /** From the deploy call until the last report that a task runs is in etcd. */
+  readonly runningMs: number;
+  readonly serverMb: number;
+  readonly idleCpuPercent: number;
+  /** From the end of a host until it is down. */
+  readonly nodeDetectedMs: number;
+  /** From then until its tasks are with other agents. */
+  readonly nodeLossMs: number;
+  /** From `kill -9` of the leader until an agent is welcomed by the next, which has loaded everything. */
+  readonly takeoverMs: number;
+  /** Until all agents have their complete set from it. */
+  readonly agentsBackMs: number;
+}
+
+/** A host pulls the image before its first container starts: reports come after the wave of assignments. */
+const START_MS = 10_000;
+const PHASE_TIMEOUT_MS = 180_000;
+const DEPLOY_TIMEOUT_MS = 60_000;
+const SETTLE_MS = 5_000;
+const IDLE_WINDOW_MS = 10_000;
+const POLL_MS = 20;
+
+type Calls = ReturnType<typeof createRpcClient<typeof ControlServiceService>>["calls"];
+
+/** One whole run on fresh parts; everything that it started has ended when it returns. */
+export async function scaleRun(size: ScaleSize, context: BenchContext): Promise<ScaleRun> {
+  const etcd = await startTestEtcd({ fsync: true });
+  const servers: ServerProcess[] = [];
+  const hosts = new AbortController();
+  try {
+    for (let count = 0; count < 2; count += 1) {
+      servers.push(await startServerProcess(["--etcd", etcd.endpoint]));
+    }
+    return await measurePhases(size, servers, hosts.signal, context);
+  } finally {
+    hosts.abort();
+    for (const server of servers) await server.kill();
+    await etcd.close();
+  }
+}
+
+async function measurePhases(
+  size: ScaleSize,
+  servers: readonly ServerProcess[],
+  hosts: AbortSignal,
+  { signal, progress }: BenchContext,
+): Promise<ScaleRun> {
+  const tally = new Tally();
+  const wait = { timeoutMs: PHASE_TIMEOUT_MS, signal };
+  const tasks = size.services * size.replicas;
+  const agents = startAgents(size.nodes, { servers, tally, hosts });
+  await tally.reached("all agents have their set", () => setsNow(tally) >= size.nodes, wait);
+  progress(`${size.nodes} agents are connected`);
+
+  const client = createRpcClient(ControlServiceService, { address: leaderFirst(servers).address });
+  try {
+    const leader = await leaderOf(client.calls, servers);
+    const deployedAt = performance.now();
+    await client.calls.deployStack(
+      DeployStackRequest.fromPartial({ stack: "scale", services: services(size) }),
+      { timeoutMs: DEPLOY_TIMEOUT_MS, signal },
+    );
+    const assignedAt = await tally.reached("all tasks are assigned", () => tally.assigned >= tasks, wait);
+    progress(`${tasks} tasks assigned in ${((assignedAt - deployedAt) / 1_000).toFixed(1)} s`);
+    const runningAt = await tally.reached("all tasks run", () => tally.stored >= tasks, wait);
+    progress(`stored as running after ${((runningAt - deployedAt) / 1_000).toFixed(1)} s`);
+    const idle = await idleUsage(leader, signal);
+    const loss = await loseNode(agents, { calls: client.calls, tally, signal });
+    progress(`a host's tasks were elsewhere ${loss.nodeLossMs.toFixed(0)} ms after it was found dead`);
+    const change = await loseLeader(leader, { tally, agents: size.nodes - 1, signal });
+    progress(`the next leader was in charge after ${change.takeoverMs.toFixed(0)} ms`);
+    return {
+      tasks,
+      assignedMs: assignedAt - deployedAt,
+      runningMs: runningAt - deployedAt,
+      ...idle,
+      ...loss,
+      ...change,
+    };
+  } finally {
+    client.close();
+  }
+}
+
+interface SimHost {
+  readonly nodeId: string;
+  readonly power: AbortController;
+}
+
+function startAgents(
+  count: number,
+  {
+    servers,
+    tally,
+    hosts,
+  }: { readonly servers: readonly ServerProcess[]; readonly tally: Tally; readonly hosts: AbortSignal },
+): readonly SimHost[] {
+  return Array.from({ length: count }, (_, index) => {
+    const nodeId = `sim-${String(index).padStart(4, "0")}`;
+    const power = new AbortController();
+    const addresses = servers.map(({ address }) => address);
+    const agent = new SimAgent({ nodeId, servers: addresses, startMs: START_MS, observer: tally });
+    void agent.run(AbortSignal.any([hosts, power.signal]));
+    return { nodeId, power };
+  });
+}
+
+function services({ services: count, replicas }: ScaleSize): ServiceSpec[] {
+  return Array.from({ length: count }, (_, index) => {
+    const spec = ServiceSpec.fromPartial({
+      name: `scale_s${index}`,
+      stack: "scale",
+      task: {
+        container: { image: "web:1", env: ["A=1", "B=2"] },
+        reservations: { nanoCpus: 1e8, memoryBytes: 2 ** 26 },
+      },
+    });
+    return { ...spec, mode: { $case: "replicated", value: { replicas } } };
+  });
+}
+
+async function idleUsage(
+  { process }: ServerProcess,
+  signal: AbortSignal,
+): Promise<{ readonly serverMb: number; readonly idleCpuPercent: number }> {
+  const ref = { pid: process.pid ?? 0, startTime: "" };
+  await sleep(SETTLE_MS, undefined, { signal });
+  const before = usageOf(ref);
+  await sleep(IDLE_WINDOW_MS, undefined, { signal });
+  const after = usageOf(ref);
+  return {
+    serverMb: after.rssBytes / 1e6,
+    idleCpuPercent: ((after.cpuSeconds - before.cpuSeconds) / (IDLE_WINDOW_MS / 1_000)) * 100,
+  };
+}
+
+/** A host ends without a word. Its address answers as that of a host whose agent has gone, so others must agree. */
+async function loseNode(
+  [host]: readonly SimHost[],
+  { calls, tally, signal }: { readonly calls: Calls; readonly tally: Tally; readonly signal: AbortSignal },
+): Promise<{ readonly nodeDetectedMs: number; readonly nodeLossMs: number }> {
+  if (host === undefined) throw new Error("there are no agents");
+  const { tasks } = await calls.listTasks({ node: host.nodeId, service: "", stack: "" });
+  const before = tally.assigned;
+  const lostAt = Date.now();
+  host.power.abort();
+  const offsetMs = Date.now() - performance.now();
+  const replacedAt = await tally.reached(
+    "the lost tasks are assigned",
+    () => tally.assigned >= before + tasks.length,
+    {
+      timeoutMs: PHASE_TIMEOUT_MS,
+      signal,
+    },
+  );
+  for (;;) {
+    const { node } = await calls.getNode({ node: host.nodeId });
+    const record = node?.node;
+    if (record?.state === NodeState.DOWN) {
+      const downAt = record.stateSinceMs;
+      return { nodeDetectedMs: downAt - lostAt, nodeLossMs: replacedAt + offsetMs - downAt };
+    }
+    await sleep(POLL_MS, undefined, { signal });
+  }
+}
+
+async function loseLeader(
+  leader: ServerProcess,
+  { tally, agents, signal }: { readonly tally: Tally; readonly agents: number; readonly signal: AbortSignal },
+): Promise<{ readonly takeoverMs: number; readonly agentsBackMs: number }> {
+  const before = tally.epoch;
+  const killedAt = performance.now();
+  await leader.kill();
+  const wait = { timeoutMs: PHASE_TIMEOUT_MS, signal };
+  const backAt = await tally.reached(
+    "all agents are with the next leader",
+    () => tally.epoch > before && setsNow(tally) >= agents,
+    wait,
+  );
+  const welcomedAt = tally.firstWelcomeMs.get(tally.epoch) ?? backAt;
+  return { takeoverMs: welcomedAt - killedAt, agentsBackMs: backAt - killedAt };
+}
+
+const setsNow = (tally: Tally): number => tally.setsByEpoch.get(tally.epoch) ?? 0;
+
+function leaderFirst([first]: readonly ServerProcess[]): ServerProcess {
+  if (first === undefined) throw new Error("no server was started");
+  return first;
+}
+
+async function leaderOf(calls: Calls, servers: readonly ServerProcess[]): Promise<ServerProcess> {
+  const { leaderAddress } = await calls.getCluster({});
+  const leader = servers.find(({ address }) => address === leaderAddress);
+  if (leader === undefined) throw new Error(`the leader ${leaderAddress} is none of this run's servers`);
+  return leader;
+}

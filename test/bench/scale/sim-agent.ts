@@ -1,0 +1,174 @@
+import {
+  type Assignments,
+  createRpcClient,
+  DesiredState,
+  DispatcherServiceService,
+  isBerthError,
+  NodeDescription,
+  PROTOCOL_VERSION,
+  type ReportedTask,
+  type SessionRequest,
+  TaskState,
+  TaskStatus,
+} from "@berth/proto";
+import { Outbox } from "./outbox.js";
+
+/** As eager as a real agent: half a second at most, spread so that a thousand do not come back in one instant. */
+const RECONNECT_MS = 250;
+const CORES = 32;
+const MEMORY_BYTES = 128 * 2 ** 30;
+
+export interface SimAgentOptions {
+  readonly nodeId: string;
+  readonly servers: readonly string[];
+  /** From the order to the report that the container runs: pull, create, start. */
+  readonly startMs: number;
+  readonly observer: SimAgentObserver;
+}
+
+/** Called for everything that a measurement waits for. Times are the observer's to take. */
+export interface SimAgentObserver {
+  onWelcome(epoch: number): void;
+  onCompleteSet(tasks: number): void;
+  /** Tasks to run that this agent had not been told of. */
+  onAssigned(tasks: number): void;
+  /** Reports that the leader has stored. */
+  onStored(tasks: number): void;
+}
+
+/**
+ * One host without Docker: a real session over a real connection. It takes assignments, says of each task that it runs
+ * once `startMs` have passed, and comes back when the leader goes.
+ */
+export class SimAgent {
+  readonly #options: SimAgentOptions;
+  readonly #known = new Set<string>();
+  readonly #running = new Map<string, ReportedTask>();
+  readonly #unacked = new Map<number, number>();
+  #outbox = new Outbox<SessionRequest>();
+  #leader: string | undefined;
+  #attempt = 0;
+  #batch = 0;
+  #sequence = 0;
+
+  constructor(options: SimAgentOptions) {
+    this.#options = options;
+  }
+
+  /** Lives until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const { servers } = this.#options;
+      const address = this.#leader ?? servers[this.#attempt++ % servers.length] ?? "";
+      this.#leader = undefined;
+      const session = new AbortController();
+      const end = (): void => session.abort();
+      signal.addEventListener("abort", end, { once: true });
+      try {
+        await this.#serve(address, session.signal);
+      } catch (error) {
+        if (isBerthError(error, "BERTH_NOT_LEADER")) this.#leader = error.details.leader;
+      } finally {
+        signal.removeEventListener("abort", end);
+        session.abort();
+      }
+      if (this.#leader === undefined) await pause(RECONNECT_MS * (0.5 + Math.random()), signal);
+    }
+  }
+
+  async #serve(address: string, signal: AbortSignal): Promise<void> {
+    const client = createRpcClient(DispatcherServiceService, { address });
+    this.#outbox = new Outbox<SessionRequest>();
+    const { nodeId } = this.#options;
+    const description = NodeDescription.fromPartial({
+      hostname: nodeId,
+      address: "127.0.0.1",
+      nanoCpus: CORES * 1e9,
+      memoryBytes: MEMORY_BYTES,
+      os: "linux",
+      architecture: "x86_64",
+      engineReady: true,
+    });
+    const hello = { nodeId, description, bootId: nodeId, protocolVersion: PROTOCOL_VERSION };
+    this.#outbox.push({ message: { $case: "hello", value: hello } });
+    let beats: NodeJS.Timeout | undefined;
+    try {
+      for await (const { message } of client.calls.session(this.#outbox, { signal })) {
+        if (message?.$case === "welcome") {
+          this.#options.observer.onWelcome(message.value.epoch);
+          beats = setInterval(() => this.#beat(), message.value.heartbeatMs);
+          this.#report([...this.#running.values()]);
+        } else if (message?.$case === "assignments") this.#take(message.value);
+        else if (message?.$case === "statusesAck") this.#stored(message.value.batch);
+      }
+    } finally {
+      clearInterval(beats);
+      this.#outbox.close();
+      client.close();
+    }
+  }
+
+  #beat(): void {
+    const value = { appliedSequence: this.#sequence, lagMs: 0 };
+    this.#outbox.push({ message: { $case: "heartbeat", value } });
+  }
+
+  #take({ tasks, removedTaskIds, resultsIn, appliesTo }: Assignments): void {
+    const { observer, startMs } = this.#options;
+    this.#sequence = resultsIn;
+    const fresh: ReportedTask[] = [];
+    const ended: ReportedTask[] = [];
+    for (const { id, serviceId, desiredState } of tasks) {
+      if (desiredState !== DesiredState.RUNNING) {
+        ended.push(reported(id, serviceId, TaskState.SHUTDOWN));
+        this.#running.delete(id);
+      } else if (!this.#known.has(id)) {
+        this.#known.add(id);
+        fresh.push(reported(id, serviceId, TaskState.RUNNING));
+      }
+    }
+    for (const id of removedTaskIds) {
+      this.#known.delete(id);
+      this.#running.delete(id);
+    }
+    if (appliesTo === 0) observer.onCompleteSet(tasks.length);
+    if (fresh.length > 0) observer.onAssigned(fresh.length);
+    this.#report(ended);
+    if (fresh.length === 0) return;
+    setTimeout(() => {
+      for (const task of fresh) this.#running.set(task.taskId, task);
+      this.#report(fresh);
+    }, startMs).unref();
+  }
+
+  #report(tasks: readonly ReportedTask[]): void {
+    if (tasks.length === 0) return;
+    const batch = ++this.#batch;
+    this.#unacked.set(batch, tasks.length);
+    this.#outbox.push({ message: { $case: "statuses", value: { batch, tasks: [...tasks] } } });
+  }
+
+  #stored(acked: number): void {
+    for (const [batch, tasks] of this.#unacked) {
+      if (batch > acked) return;
+      this.#unacked.delete(batch);
+      this.#options.observer.onStored(tasks);
+    }
+  }
+}
+
+function reported(taskId: string, serviceId: string, state: TaskState): ReportedTask {
+  return { taskId, serviceId, status: TaskStatus.fromPartial({ state }), removed: false };
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done, { once: true });
+  });
+}
