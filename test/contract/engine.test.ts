@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -151,13 +152,64 @@ describe.each([
     expect(await ended).toBeInstanceOf(Error);
   });
 
+  const execIn = async (command: readonly string[], input?: Uint8Array): Promise<Record<string, unknown>> => {
+    const id = await engine.create(configOf(`exec-${command.length}`), { signal });
+    await engine.start(id, { signal });
+    const stdin = input !== undefined;
+    const options = { command, env: ["WHO=world"], user: "", workingDir: "", tty: false, stdin, signal };
+    const exec = await engine.exec(id, options);
+    if (input !== undefined) void exec.write(input).then(() => exec.endInput());
+    const chunks: Record<string, Buffer[]> = { stdout: [], stderr: [] };
+    for await (const { stream, bytes } of exec.output) chunks[stream]?.push(bytes);
+    const exitCode = await exec.exitCode();
+    return {
+      exitCode,
+      stdout: Buffer.concat(chunks.stdout ?? []),
+      stderr: Buffer.concat(chunks.stderr ?? []).toString(),
+    };
+  };
+
+  test("exec gives both outputs apart and the exit code", async () => {
+    const { exitCode, stdout, stderr } = await execIn([
+      "sh",
+      "-c",
+      'echo "hello $WHO"; echo err >&2; exit 7',
+    ]);
+    expect([exitCode, String(stdout), stderr]).toEqual([7, "hello world\n", "err\n"]);
+  });
+
+  test("exec passes input of any bytes on, and its end", async () => {
+    const input = randomBytes(3_000_000);
+    const { exitCode, stdout } = await execIn(["cat"], input);
+    expect(exitCode).toBe(0);
+    expect(input.equals(stdout as Buffer)).toBe(true);
+  });
+
+  test("exec of what is not there is exit code 127, as a shell says it", async () => {
+    expect(await execIn(["no-such-program"])).toMatchObject({ exitCode: 127 });
+  });
+
+  test("exec in a container that does not run says so", async () => {
+    const id = await engine.create(configOf("t7"), { signal });
+    const options = {
+      command: ["true"],
+      env: [],
+      user: "",
+      workingDir: "",
+      tty: false,
+      stdin: false,
+      signal,
+    };
+    await expect(engine.exec(id, options)).rejects.toMatchObject({ kind: "conflict" });
+  });
+
   test("logs come line by line, each with its stream and time", async () => {
     const id = await engine.create(configOf("t6", ["sh", "-c", "echo out; echo err >&2"]), { signal });
     daemon.prepareLog(id);
     await engine.start(id, { signal });
     const lines: string[] = [];
     const container = await inspected(id);
-    const options = { signal, follow: true, tail: -1, sinceMs: 0 };
+    const options = { signal, follow: true, tail: -1, sinceMs: 0, untilMs: 0 };
     for await (const { stream, line, timeNs } of engine.logs(container, options)) {
       lines.push(`${stream} ${line}`);
       expect(timeNs).toMatch(/^\d{19}$/);

@@ -3,6 +3,7 @@ import type { AgentConfig } from "./config.js";
 import type { AgentEdges } from "./edges.js";
 import { Worker } from "./loop/worker.js";
 import { describeNode } from "./session/describe-node.js";
+import { ExecRelay } from "./session/exec-relay.js";
 import { HostCondition } from "./session/host-condition.js";
 import { IngressSync } from "./session/ingress-sync.js";
 import { watchIngress } from "./session/ingress-watch.js";
@@ -61,10 +62,16 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     log: log.child({ part: "logs" }),
     containerOf: (taskId) => worker.containerOf(taskId),
   });
+  const execs = new ExecRelay({
+    engine,
+    log: log.child({ part: "exec" }),
+    containerOf: (taskId) => worker.containerOf(taskId),
+  });
   const obedience: Obedience = new Obedience({
     worker,
     ingress,
     logs,
+    execs,
     log: log.child({ part: "session" }),
     epoch: state.epoch,
     table: state.ingress,

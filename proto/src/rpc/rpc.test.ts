@@ -126,7 +126,13 @@ describe("server streams", () => {
       },
     });
     const seen: string[] = [];
-    for await (const response of calls.streamLogs({ target: "", follow: false, tail: 0, sinceMs: 0 })) {
+    for await (const response of calls.streamLogs({
+      target: "",
+      follow: false,
+      tail: 0,
+      sinceMs: 0,
+      untilMs: 0,
+    })) {
       if (response.message?.$case === "warning") seen.push(response.message.value);
     }
     expect(seen).toEqual(Array.from({ length: 1_000 }, (_, i) => String(i)));
@@ -146,7 +152,8 @@ describe("server streams", () => {
         }
       },
     });
-    for await (const _ of calls.streamLogs({ target: "", follow: true, tail: 0, sinceMs: 0 })) break;
+    for await (const _ of calls.streamLogs({ target: "", follow: true, tail: 0, sinceMs: 0, untilMs: 0 }))
+      break;
     await over;
   });
 
@@ -157,7 +164,7 @@ describe("server streams", () => {
         for (; produced < 10_000; produced++) yield logLine("x".repeat(64 * 1024));
       },
     });
-    for await (const _ of calls.streamLogs({ target: "", follow: true, tail: 0, sinceMs: 0 })) {
+    for await (const _ of calls.streamLogs({ target: "", follow: true, tail: 0, sinceMs: 0, untilMs: 0 })) {
       await new Promise((resolve) => setTimeout(resolve, 300));
       break;
     }
@@ -172,7 +179,7 @@ describe("server streams", () => {
       },
     });
     const read = async (): Promise<void> => {
-      for await (const _ of calls.streamLogs({ target: "", follow: true, tail: 0, sinceMs: 0 }));
+      for await (const _ of calls.streamLogs({ target: "", follow: true, tail: 0, sinceMs: 0, untilMs: 0 }));
     };
     await expect(read()).rejects.toMatchObject({ code: "BERTH_CONFLICT", message: "half way" });
   });
@@ -190,7 +197,7 @@ describe("two-way streams", () => {
   }
 
   async function dispatcher(session: Dispatcher["session"]) {
-    const server = await serve(rpcService(DispatcherServiceService, { session, pushLogs: async () => ({}) }));
+    const server = await serve(rpcService(DispatcherServiceService, { session, pushLogs: async () => ({}), async *pushExec() {} }));
     const client = createRpcClient(DispatcherServiceService, { address: server.address });
     cleanUps.push(client.close);
     return { server, calls: client.calls };
@@ -253,7 +260,13 @@ describe("forwardService()", () => {
     });
     expect(forwarded).toBe(true);
     const lines: StreamLogsResponse[] = [];
-    for await (const line of client.calls.streamLogs({ target: "", follow: false, tail: 0, sinceMs: 0 }))
+    for await (const line of client.calls.streamLogs({
+      target: "",
+      follow: false,
+      tail: 0,
+      sinceMs: 0,
+      untilMs: 0,
+    }))
       lines.push(line);
     expect(lines).toEqual([logLine("from the leader")]);
   });

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type FakeBody, FakeContainer } from "./fake-container.js";
+import { FakeExec } from "./fake-exec.js";
 import { Faults, play } from "./faults.js";
 
 interface Call {
@@ -24,10 +25,17 @@ export class FakeEngine {
   /** Lines of a pull's progress stream. */
   pullLines: object[] = [{ status: "Pulling from nothing" }, { error: "manifest unknown" }];
   version: object = { Version: "20.10.24", ApiVersion: "1.41", MinAPIVersion: "1.12" };
+  readonly execs = new Map<string, FakeExec>();
   readonly #listeners = new Set<ServerResponse>();
   readonly #server: Server = createServer((request, response) => void this.#serve(request, response));
 
   async listen(socketPath: string): Promise<void> {
+    this.#server.on("upgrade", (request, connection) => {
+      const [, id = ""] = /\/exec\/(.+)\/start$/.exec(request.url?.split("?")[0] ?? "") ?? [];
+      const exec = this.execs.get(id);
+      if (exec === undefined) connection.destroy();
+      else exec.attach(connection);
+    });
     this.#server.listen(socketPath);
     await once(this.#server, "listening");
   }
@@ -67,6 +75,9 @@ export class FakeEngine {
       /^\/containers\/(.+)\/logs$/,
       this.#on((container, { response }) => response.end(container.framedLog())),
     ],
+    ["POST", /^\/containers\/(.+)\/exec$/, this.#on((container, call) => this.#exec(container, call))],
+    ["POST", /^\/exec\/(.+)\/resize$/, (call) => send(call, 201)],
+    ["GET", /^\/exec\/(.+)\/json$/, (call, id) => send(call, 200, this.execs.get(id)?.inspect() ?? {})],
     ["POST", /^\/containers\/(.+)\/start$/, this.#on((container, call) => this.#start(container, call))],
     [
       "POST",
@@ -145,6 +156,16 @@ export class FakeEngine {
       this.containers.set(container.id, container);
       send(call, 201, { Id: container.id, Warnings: [] });
     }
+  }
+
+  #exec(container: FakeContainer, call: Call): void {
+    if (container.state !== "running") {
+      send(call, 409, { message: `Container ${container.id} is not running` });
+      return;
+    }
+    const exec = new FakeExec(call.body as FakeExec["body"]);
+    this.execs.set(exec.id, exec);
+    send(call, 201, { Id: exec.id });
   }
 
   #start(container: FakeContainer, call: Call): void {

@@ -5,8 +5,11 @@ import {
   Assignments_Kind,
   BerthError,
   DispatcherServiceService,
+  type ExecInput,
   type Hello,
   type NodeDescription,
+  type PushExecRequest,
+  type PushExecResponse,
   type PushLogsRequest,
   type ReportedTask,
   type RpcServer,
@@ -28,6 +31,10 @@ export class FakeLeader {
   readonly reports = new Map<string, ReportedTask>();
   readonly history: ReportedTask[] = [];
   readonly logs: PushLogsRequest[] = [];
+  /** What commands said, by request. */
+  readonly execs = new Map<string, PushExecRequest[]>();
+  /** What is typed for a command; the leader ends its side with the last. */
+  readonly typed = new Map<string, AsyncIterable<ExecInput>>();
   readonly descriptions: NodeDescription[] = [];
   hellos = 0;
   heartbeats = 0;
@@ -47,6 +54,7 @@ export class FakeLeader {
       services: [
         rpcService(DispatcherServiceService, {
           session: (requests) => leader.#serve(requests),
+          pushExec: (requests) => leader.#exec(requests),
           pushLogs: async (requests) => {
             for await (const request of requests) leader.logs.push(request);
             return {};
@@ -102,6 +110,38 @@ export class FakeLeader {
   send(message: SessionResponse["message"]): void {
     if (this.#session === undefined) throw new Error("no agent has joined");
     this.#session.send(message);
+  }
+
+  /** What a command printed so far, and its end. */
+  heardOf(requestId: string): {
+    stdout: string;
+    stderr: string;
+    exitCode: number | undefined;
+    error: string;
+  } {
+    const heard = { stdout: "", stderr: "", exitCode: undefined as number | undefined, error: "" };
+    for (const { output, error } of this.execs.get(requestId) ?? []) {
+      heard.error += error;
+      const message = output?.message;
+      if (message?.$case === "stdout" || message?.$case === "stderr")
+        heard[message.$case] += Buffer.from(message.value).toString();
+      if (message?.$case === "exited") heard.exitCode = message.value.exitCode;
+    }
+    return heard;
+  }
+
+  async *#exec(requests: AsyncIterable<PushExecRequest>): AsyncGenerator<PushExecResponse> {
+    const incoming = requests[Symbol.asyncIterator]();
+    const first = await incoming.next();
+    if (first.done) return;
+    const { requestId } = first.value;
+    const heard = [first.value];
+    this.execs.set(requestId, heard);
+    const ended = (async () => {
+      for (let next = await incoming.next(); !next.done; next = await incoming.next()) heard.push(next.value);
+    })();
+    for await (const input of this.typed.get(requestId) ?? []) yield { input };
+    await ended;
   }
 
   async *#serve(requests: AsyncIterable<SessionRequest>): AsyncGenerator<SessionResponse> {

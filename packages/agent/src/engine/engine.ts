@@ -33,6 +33,10 @@ export interface Engine {
   events(options: EventsOptions): AsyncIterable<ContainerEvent>;
   /** The container's log, oldest first. */
   logs(container: ObservedContainer, options: LogOptions): AsyncIterable<LogRecord>;
+  /** Starts a command in a running container. It is hung up on when `signal` fires. */
+  exec(containerId: string, options: ExecOptions): Promise<EngineExec>;
+  /** Starts a command in a running container and leaves it. */
+  execDetached(containerId: string, options: ExecOptions): Promise<void>;
 }
 
 export interface EngineCall {
@@ -82,6 +86,42 @@ export interface LogOptions extends EngineCall {
   readonly tail: number;
   /** 0: all. */
   readonly sinceMs: number;
+  /** 0: all. */
+  readonly untilMs: number;
+}
+
+export interface ExecOptions extends EngineCall {
+  readonly command: readonly string[];
+  /** "KEY=VALUE", beside the container's own. */
+  readonly env: readonly string[];
+  /** Empty: the container's own. */
+  readonly user: string;
+  /** Empty: the container's own. */
+  readonly workingDir: string;
+  readonly tty: boolean;
+  /** Input follows. */
+  readonly stdin: boolean;
+}
+
+/** A command that runs in a container. */
+export interface EngineExec {
+  /** What it prints, until it ends. Read as slowly as one likes: the command waits. On a terminal all is stdout. */
+  readonly output: AsyncIterable<OutputChunk>;
+  /** Resolves when there is room for more input, or when nobody reads it any more. */
+  write(bytes: Uint8Array): Promise<void>;
+  endInput(): void;
+  /** Of its terminal. One that cannot be set is left as it is. */
+  resize(size: { readonly columns: number; readonly rows: number }): Promise<void>;
+  /** To its process; nothing when that has ended, or cannot be seen from where the agent runs. */
+  kill(unixSignal: NodeJS.Signals): Promise<void>;
+  /** Waits for its end. */
+  exitCode(): Promise<number>;
+}
+
+/** A piece of a container's output. Its borders mean nothing. */
+export interface OutputChunk {
+  readonly stream: "stdout" | "stderr";
+  readonly bytes: Buffer;
 }
 
 export interface LogRecord {

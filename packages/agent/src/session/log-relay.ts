@@ -58,7 +58,7 @@ export class LogRelay {
   }
 
   async *#messages(request: StartLogs, signal: AbortSignal): AsyncGenerator<PushLogsRequest> {
-    const { requestId, taskId, follow, tail, sinceMs } = request;
+    const { requestId, taskId, follow, tail, sinceMs, untilMs } = request;
     const { engine, containerOf } = this.#options;
     // An empty log has no chunks to say that this node answers.
     yield { requestId, chunks: [], error: "" };
@@ -68,7 +68,7 @@ export class LogRelay {
       return;
     }
     try {
-      const records = engine.logs(container, { follow, tail, sinceMs, signal });
+      const records = engine.logs(container, { follow, tail, sinceMs, untilMs, signal });
       for await (const batch of inBatches(records, (record) => record.line.length)) {
         yield { requestId, chunks: batch.map(toChunk), error: "" };
       }

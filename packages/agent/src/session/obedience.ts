@@ -2,6 +2,7 @@ import { type Assignments, BerthError, type IngressEntry, type Welcome } from "@
 import type { Logger } from "pino";
 import type { Worker } from "../loop/worker.js";
 import { AssignmentSet } from "./assignment-set.js";
+import type { ExecRelay } from "./exec-relay.js";
 import type { IngressSync } from "./ingress-sync.js";
 import type { LogRelay } from "./log-relay.js";
 import type { SessionHandler } from "./session.js";
@@ -10,6 +11,7 @@ export interface ObedienceOptions {
   readonly worker: Pick<Worker, "assign">;
   readonly ingress: IngressSync;
   readonly logs: LogRelay;
+  readonly execs: ExecRelay;
   readonly log: Logger;
   /** The highest epoch and the last table that an earlier run of the agent has seen. */
   readonly epoch: number;
@@ -73,6 +75,18 @@ export class Obedience implements SessionHandler {
 
   onStopLogs(requestId: string): void {
     this.#options.logs.stop(requestId);
+  }
+
+  onStartExec(...args: Parameters<ExecRelay["start"]>): void {
+    this.#options.execs.start(...args);
+  }
+
+  onStopExec(requestId: string): void {
+    this.#options.execs.stop(requestId);
+  }
+
+  onEnd(): void {
+    this.#options.execs.stopAll();
   }
 
   appliedSequence(): number {

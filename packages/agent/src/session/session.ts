@@ -9,6 +9,7 @@ import {
   type RpcClient,
   type RpcTransport,
   type SessionResponse,
+  type StartExec,
   type StartLogs,
   type Welcome,
 } from "@berth/proto";
@@ -35,6 +36,10 @@ export interface SessionHandler {
   onAssignments(assignments: Assignments): void;
   onStartLogs(calls: Calls, request: StartLogs): void;
   onStopLogs(requestId: string): void;
+  onStartExec(calls: Calls, request: StartExec): void;
+  onStopExec(requestId: string): void;
+  /** The session is over: nobody at its other end hears anything any more. */
+  onEnd(): void;
   appliedSequence(): number;
 }
 
@@ -92,6 +97,7 @@ export class Session {
       clearInterval(this.#repeatTimer);
       this.#heartbeats?.stop();
       this.#outgoing.close();
+      this.#options.handler.onEnd();
       signal.removeEventListener("abort", onSignal);
       connection.close();
     }
@@ -112,6 +118,10 @@ export class Session {
         return handler.onStartLogs(calls, message.value);
       case "stopLogs":
         return handler.onStopLogs(message.value.requestId);
+      case "startExec":
+        return handler.onStartExec(calls, message.value);
+      case "stopExec":
+        return handler.onStopExec(message.value.requestId);
       case undefined:
         // A newer leader says something that this agent does not know yet.
         return;

@@ -27,7 +27,7 @@ async function lastLine(cli: Cli, client: ControlClient, target: string): Promis
   let newest: LogLine | undefined;
   try {
     for await (const { message } of client.streamLogs(
-      { target, follow: false, tail: 1, sinceMs: 0 },
+      { target, follow: false, tail: 1, sinceMs: 0, untilMs: 0 },
       { signal },
     )) {
       if (message?.$case === "line" && timeOf(message.value) >= timeOf(newest)) newest = message.value;

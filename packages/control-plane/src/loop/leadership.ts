@@ -5,8 +5,10 @@ import { HEARTBEAT_MS } from "../core/liveness.js";
 import { serviceView } from "../rpc/control/views.js";
 import { controlHandlers } from "../rpc/control.js";
 import { Dispatcher } from "../rpc/dispatcher.js";
+import { ExecRelay } from "../rpc/exec-relay.js";
 import { IngressFeed } from "../rpc/ingress-feed.js";
 import { LogRelay } from "../rpc/log-relay.js";
+import type { Session } from "../rpc/session.js";
 import { StatusIntake } from "../rpc/status-intake.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { onAbort } from "../store/abort.js";
@@ -40,6 +42,7 @@ export interface Leadership {
   readonly controller: Controller;
   readonly dispatcher: Dispatcher;
   readonly logs: LogRelay;
+  readonly execs: ExecRelay;
   readonly control: RpcHandlers<typeof ControlServiceService>;
   readonly lag: LagMeter;
 }
@@ -131,7 +134,9 @@ function assemble(
     signal,
     onBeat: (nodeId) => liveness.beat(nodeId),
   });
-  const logs = new LogRelay({ runtime, sessionOf: (nodeId) => dispatcher.sessionOf(nodeId) });
+  const sessionOf = (nodeId: string): Session | undefined => dispatcher.sessionOf(nodeId);
+  const logs = new LogRelay({ runtime, sessionOf });
+  const execs = new ExecRelay({ runtime, sessionOf });
   const controller = new Controller({ state, writer, runtime, logger, observer });
   const control = controlHandlers({
     state,
@@ -139,12 +144,13 @@ function assemble(
     runtime,
     ingress: ingress.table,
     logs,
+    execs,
     epoch,
     address,
     servers,
     signal,
   });
-  return { state, writer, controller, dispatcher, logs, control, lag };
+  return { state, writer, controller, dispatcher, logs, execs, control, lag };
 }
 
 /** A service that is being removed gives its ports back at once. */

@@ -1,12 +1,15 @@
 import type { ControlServiceService, RpcHandlers } from "@berth/proto";
 import { getCluster } from "./control/cluster.js";
+import { exec } from "./control/exec.js";
 import { streamLogs } from "./control/logs.js";
 import { getNode, listNodes, removeNode, updateNode } from "./control/nodes.js";
 import { rebalance } from "./control/rebalance.js";
+import { rollbackService } from "./control/rollback-service.js";
 import type { ControlScope } from "./control/scope.js";
 import { getService, listServices, removeServices, scaleServices } from "./control/services.js";
 import { deployStack } from "./control/stacks.js";
 import { listTasks } from "./control/tasks.js";
+import { updateService } from "./control/update-service.js";
 import { watchServices } from "./control/watch.js";
 
 /** The leader's answers to the command line, for one term. */
@@ -17,10 +20,13 @@ export function controlHandlers(scope: ControlScope): RpcHandlers<typeof Control
     listServices: async (request) => listServices(request, scope),
     getService: async (request) => getService(request, scope),
     scaleServices: (request, { signal }) => scaleServices(request, scope, signal),
+    updateService: (request, { signal }) => updateService(request, scope, signal),
+    rollbackService: (request, { signal }) => rollbackService(request, scope, signal),
     removeServices: (request, { signal }) => removeServices(request, scope, signal),
     watchServices: (request, { signal }) => watchServices(request, scope, signal),
     listTasks: async (request) => listTasks(request, scope),
     streamLogs: (request, { signal }) => streamLogs(request, scope, signal),
+    exec: (requests, { signal }) => exec(requests, scope, signal),
     listNodes: async () => listNodes(scope),
     getNode: async (request) => getNode(request, scope),
     updateNode: (request, { signal }) => updateNode(request, scope, signal),

@@ -8,6 +8,9 @@ export function dispatcherHandlers(role: Role): RpcHandlers<typeof DispatcherSer
     async *session(requests, context) {
       yield* leading(role).dispatcher.serve(requests, context);
     },
+    async *pushExec(requests, context) {
+      yield* leading(role).execs.push(requests, context);
+    },
     pushLogs: async (requests, context) => leading(role).logs.push(requests, context),
   };
 }

@@ -20,7 +20,7 @@ const ANSWER_TIMEOUT_MS = 5_000;
 /** One task's log, in order, in the pieces in which its agent sent it. */
 export type TaskLog = Channel<readonly LogChunk[]>;
 
-export interface LogRequest extends Pick<StartLogs, "taskId" | "follow" | "tail" | "sinceMs"> {
+export interface LogRequest extends Pick<StartLogs, "taskId" | "follow" | "tail" | "sinceMs" | "untilMs"> {
   readonly nodeId: string;
 }
 

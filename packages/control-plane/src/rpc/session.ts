@@ -11,7 +11,7 @@ const MAX_ORDERS = 1_000;
 /** An order beside the assignments: not part of the chain, sent once. */
 export type Order = Extract<
   NonNullable<SessionResponse["message"]>,
-  { readonly $case: "startLogs" | "stopLogs" }
+  { readonly $case: "startLogs" | "stopLogs" | "startExec" | "stopExec" }
 >;
 
 export interface SessionOptions {

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { Duplex } from "node:stream";
 import Docker from "dockerode";
 import { withDeadline } from "../../with-deadline.js";
 import { EngineError } from "../engine-error.js";
@@ -31,6 +32,7 @@ interface Dialer {
       readonly options: { readonly _query: object; readonly _body: object };
       readonly statusCodes: Readonly<Record<number, boolean>>;
       readonly isStream: true;
+      readonly hijack: boolean;
       readonly abortSignal: AbortSignal;
     },
     callback: (error: unknown, response: unknown) => void,
@@ -66,6 +68,22 @@ export class EngineClient {
     return this.#guard(request, () => this.#dial(request, request.signal));
   }
 
+  /** The connection itself, for what goes both ways. It is destroyed when `signal` fires. */
+  async hijack(request: EngineRequest): Promise<Duplex> {
+    const connection = await this.#guard(request, (signal) => this.#dial(request, signal, true));
+    if (!(connection instanceof Duplex)) {
+      connection.destroy();
+      throw new EngineError("failed", `Docker did not hand over the connection of ${request.path}`);
+    }
+    const onAbort = (): void => void connection.destroy();
+    // Whoever reads it hears of its errors, too.
+    connection.on("error", () => {});
+    connection.once("close", () => request.signal.removeEventListener("abort", onAbort));
+    request.signal.addEventListener("abort", onAbort, { once: true });
+    if (request.signal.aborted) onAbort();
+    return connection;
+  }
+
   async #guard<T>(request: EngineRequest, effect: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     const onTimeout = (): Error =>
@@ -81,7 +99,9 @@ export class EngineClient {
     }
   }
 
-  #dial(request: EngineRequest, signal: AbortSignal): Promise<IncomingMessage> {
+  #dial(request: EngineRequest, signal: AbortSignal): Promise<IncomingMessage>;
+  #dial(request: EngineRequest, signal: AbortSignal, hijack: true): Promise<IncomingMessage | Duplex>;
+  #dial(request: EngineRequest, signal: AbortSignal, hijack = false): Promise<IncomingMessage | Duplex> {
     return new Promise((resolve, reject) => {
       const { path, method, query = {}, body = {} } = request;
       this.#dialer.dial(
@@ -91,9 +111,10 @@ export class EngineClient {
           options: { _query: query, _body: body },
           statusCodes: SUCCESS,
           isStream: true,
+          hijack,
           abortSignal: signal,
         },
-        (error, response) => (error ? reject(error) : resolve(response as IncomingMessage)),
+        (error, response) => (error ? reject(error) : resolve(response as IncomingMessage | Duplex)),
       );
     });
   }

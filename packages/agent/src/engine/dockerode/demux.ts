@@ -1,12 +1,8 @@
+import type { OutputChunk } from "../engine.js";
+
 /** Header of a frame: stream number, three zeros, length of the payload. */
 const HEADER_BYTES = 8;
 const STDERR = 2;
-
-/** A piece of a container's output. Its borders mean nothing. */
-export interface OutputChunk {
-  readonly stream: "stdout" | "stderr";
-  readonly bytes: Buffer;
-}
 
 /**
  * Splits the two streams of a container without a terminal. Reads on only when the consumer asks, and passes payloads

@@ -11,8 +11,10 @@ import {
 import type {
   Engine,
   EngineCall,
+  EngineExec,
   EngineInfo,
   EventsOptions,
+  ExecOptions,
   LogOptions,
   LogRecord,
   PullOptions,
@@ -21,6 +23,7 @@ import type {
 import { isEngineError } from "../engine-error.js";
 import { EngineClient } from "./client.js";
 import { readEvents } from "./events.js";
+import { DockerExec, startDetached } from "./exec.js";
 import { parseInfo } from "./info.js";
 import { readLogs } from "./logs.js";
 import { pullImage } from "./pull.js";
@@ -119,6 +122,14 @@ export class DockerodeEngine implements Engine {
 
   logs(container: ObservedContainer, options: LogOptions): AsyncIterable<LogRecord> {
     return readLogs(this.#client, container, options);
+  }
+
+  exec(containerId: string, options: ExecOptions): Promise<EngineExec> {
+    return DockerExec.start(this.#client, containerId, options);
+  }
+
+  execDetached(containerId: string, options: ExecOptions): Promise<void> {
+    return startDetached(this.#client, containerId, options);
   }
 
   async #post(

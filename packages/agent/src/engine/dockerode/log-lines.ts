@@ -1,5 +1,4 @@
-import type { LogRecord } from "../engine.js";
-import type { OutputChunk } from "./demux.js";
+import type { LogRecord, OutputChunk } from "../engine.js";
 import { parseTimestamp } from "./timestamp.js";
 
 /** Docker itself cuts lines into pieces of 16 KiB; a terminal's output may have no line ends at all. */

@@ -9,7 +9,7 @@ const MS_PER_S = 1_000;
 export async function* readLogs(
   client: EngineClient,
   container: ObservedContainer,
-  { follow, tail, sinceMs, signal }: LogOptions,
+  { follow, tail, sinceMs, untilMs, signal }: LogOptions,
 ): AsyncGenerator<LogRecord> {
   const body = await client.stream({
     method: "GET",
@@ -21,6 +21,7 @@ export async function* readLogs(
       follow: follow ? "1" : "0",
       tail: tail < 0 ? "all" : String(tail),
       since: (sinceMs / MS_PER_S).toFixed(3),
+      ...(untilMs === 0 ? {} : { until: (untilMs / MS_PER_S).toFixed(3) }),
     },
     signal,
   });

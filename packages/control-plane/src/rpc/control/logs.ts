@@ -29,8 +29,8 @@ export async function* streamLogs(
   const { tasks, serviceId } = targetOf(request.target, scope);
   const over = linkSignals(caller, scope.signal);
   const open = (task: Task): LogSource => {
-    const { follow, tail, sinceMs } = request;
-    const wanted = { nodeId: task.nodeId, taskId: task.id, follow, tail, sinceMs };
+    const { follow, tail, sinceMs, untilMs } = request;
+    const wanted = { nodeId: task.nodeId, taskId: task.id, follow, tail, sinceMs, untilMs };
     return { task, log: scope.logs.open(wanted, over.signal) };
   };
   try {

@@ -1,6 +1,7 @@
 import type { Runtime } from "../../loop/runtime.js";
 import type { Writer } from "../../loop/writer.js";
 import type { ClusterState } from "../../state/cluster-state.js";
+import type { ExecRelay } from "../exec-relay.js";
 import type { IngressTable } from "../ingress-table.js";
 import type { LogRelay } from "../log-relay.js";
 
@@ -11,6 +12,7 @@ export interface ControlScope {
   readonly runtime: Runtime;
   readonly ingress: IngressTable;
   readonly logs: LogRelay;
+  readonly execs: ExecRelay;
   readonly epoch: bigint;
   /** Where agents and people reach this server. */
   readonly address: string;

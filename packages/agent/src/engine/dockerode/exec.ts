@@ -1,0 +1,151 @@
+import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fieldOf, numberOf, textOf } from "../../core/json.js";
+import type { EngineExec, ExecOptions, OutputChunk } from "../engine.js";
+import type { EngineClient } from "./client.js";
+import { demux, rawOutput } from "./demux.js";
+import { signalProcess } from "./exec-process.js";
+
+/** A terminal has no size before its process has started, of which Docker tells nobody. */
+const RESIZE_ATTEMPTS = 20;
+const RESIZE_RETRY_MS = 50;
+
+/** The exit code is there a moment after the last output; much later when something else holds the output open. */
+const FIRST_POLL_MS = 10;
+const MAX_POLL_MS = 1_000;
+
+/** What Docker prints when there is no such program. Before 23.0 it called that 126, "cannot be run". */
+const NO_SUCH_PROGRAM = /^OCI runtime exec failed: .*(?:executable file not found|no such file or directory)/;
+const CANNOT_RUN = 126;
+const NOT_FOUND = 127;
+
+/** A command in a container, over the connection that Docker hands over for it. */
+export class DockerExec implements EngineExec {
+  readonly output: AsyncIterable<OutputChunk>;
+  readonly #client: EngineClient;
+  readonly #id: string;
+  readonly #containerId: string;
+  readonly #connection: Duplex;
+  readonly #signal: AbortSignal;
+  #isProgramMissing = false;
+
+  private constructor(parts: {
+    readonly client: EngineClient;
+    readonly id: string;
+    readonly containerId: string;
+    readonly connection: Duplex;
+    readonly options: ExecOptions;
+  }) {
+    this.#client = parts.client;
+    this.#id = parts.id;
+    this.#containerId = parts.containerId;
+    this.#connection = parts.connection;
+    this.#signal = parts.options.signal;
+    this.output = this.#read(parts.options.tty ? rawOutput(parts.connection) : demux(parts.connection));
+  }
+
+  static async start(client: EngineClient, containerId: string, options: ExecOptions): Promise<DockerExec> {
+    const id = await create(client, containerId, { ...options, isAttached: true });
+    const connection = await client.hijack({
+      method: "POST",
+      path: `/exec/${id}/start`,
+      body: { Detach: false, Tty: options.tty },
+      signal: options.signal,
+    });
+    return new DockerExec({ client, id, containerId, connection, options });
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    const connection = this.#connection;
+    if (connection.writableEnded || connection.destroyed || connection.write(bytes)) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        connection.off("drain", done);
+        connection.off("close", done);
+        resolve();
+      };
+      connection.once("drain", done);
+      connection.once("close", done);
+    });
+  }
+
+  endInput(): void {
+    this.#connection.end();
+  }
+
+  async resize({ columns, rows }: { readonly columns: number; readonly rows: number }): Promise<void> {
+    const query = { h: String(rows), w: String(columns) };
+    const path = `/exec/${this.#id}/resize`;
+    for (let attempt = 0; attempt < RESIZE_ATTEMPTS && !this.#connection.destroyed; attempt++) {
+      try {
+        await this.#client.request({ method: "POST", path, query, signal: this.#signal });
+        return;
+      } catch {
+        if (this.#signal.aborted) return;
+        await sleep(RESIZE_RETRY_MS);
+      }
+    }
+  }
+
+  async kill(unixSignal: NodeJS.Signals): Promise<void> {
+    const { isRunning, pid } = await this.#inspect(AbortSignal.timeout(MAX_POLL_MS));
+    if (isRunning) await signalProcess({ pid, containerId: this.#containerId, unixSignal });
+  }
+
+  async exitCode(): Promise<number> {
+    for (let waitMs = FIRST_POLL_MS; ; waitMs = Math.min(2 * waitMs, MAX_POLL_MS)) {
+      const { isRunning, exitCode } = await this.#inspect(this.#signal);
+      if (!isRunning) return exitCode === CANNOT_RUN && this.#isProgramMissing ? NOT_FOUND : exitCode;
+      await sleep(waitMs, undefined, { signal: this.#signal });
+    }
+  }
+
+  async *#read(chunks: AsyncIterable<OutputChunk>): AsyncGenerator<OutputChunk> {
+    let isFirst = true;
+    for await (const chunk of chunks) {
+      if (isFirst) this.#isProgramMissing = NO_SUCH_PROGRAM.test(chunk.bytes.toString("latin1"));
+      isFirst = false;
+      yield chunk;
+    }
+  }
+
+  async #inspect(signal: AbortSignal): Promise<{ isRunning: boolean; exitCode: number; pid: number }> {
+    const json = await this.#client.request({ method: "GET", path: `/exec/${this.#id}/json`, signal });
+    return {
+      isRunning: fieldOf(json, "Running") === true,
+      exitCode: numberOf(fieldOf(json, "ExitCode")),
+      pid: numberOf(fieldOf(json, "Pid")),
+    };
+  }
+}
+
+/** Returns when it has started. */
+export async function startDetached(
+  client: EngineClient,
+  containerId: string,
+  options: ExecOptions,
+): Promise<void> {
+  const id = await create(client, containerId, { ...options, isAttached: false });
+  const body = { Detach: true, Tty: options.tty };
+  await client.request({ method: "POST", path: `/exec/${id}/start`, body, signal: options.signal });
+}
+
+async function create(
+  client: EngineClient,
+  containerId: string,
+  options: ExecOptions & { readonly isAttached: boolean },
+): Promise<string> {
+  const { command, env, user, workingDir, tty, stdin, isAttached, signal } = options;
+  const body = {
+    Cmd: command,
+    Env: env,
+    User: user,
+    WorkingDir: workingDir,
+    Tty: tty,
+    AttachStdin: stdin && isAttached,
+    AttachStdout: isAttached,
+    AttachStderr: isAttached,
+  };
+  const path = `/containers/${containerId}/exec`;
+  return textOf(fieldOf(await client.request({ method: "POST", path, body, signal }), "Id"));
+}
