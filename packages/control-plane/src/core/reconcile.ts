@@ -1,18 +1,18 @@
 import { DesiredState, type Task } from "@berth/proto";
-import { taskAfter } from "./apply-action.js";
 import { decide } from "./decide.js";
-import { dismiss, forgotten, lostTasks, retire, trimHistory } from "./departures.js";
+import { dismiss, retire, trimHistory } from "./departures.js";
 import { type Need, needOf } from "./filters.js";
 import { wantedOnNodes } from "./global.js";
 import type { ClusterView, ReconcileContext, ServiceView } from "./model.js";
-import { occupies } from "./occupancy.js";
 import type { Action, Plan } from "./plan.js";
+import { planOf } from "./plan-of.js";
 import { problemLines } from "./problems.js";
 import { replicasOf, wantedReplicas } from "./replicated.js";
 import { RUNS_WELL_MS } from "./restart.js";
 import { startsFirst } from "./rollout.js";
-import type { ServiceLoad } from "./schedule.js";
 import { seatAnywhere, seatOnNodes } from "./seating.js";
+import { loadOf } from "./service-load.js";
+import { takeStock } from "./stock.js";
 import { runsWell } from "./task-state.js";
 import type { Wanted } from "./wanted.js";
 
@@ -37,10 +37,7 @@ export function reconcile(view: ServiceView, cluster: ClusterView, context: Reco
   const { nodes } = cluster;
   const { now } = context;
 
-  const forget = forgotten(view.tasks, nodes);
-  const remembered = without(view.tasks, forget);
-  const lost = lostTasks(remembered, nodes);
-  const tasks = withLosses(remembered, lost, now);
+  const { tasks, actions: losses } = takeStock(view.tasks, nodes, now);
   const need = needOf(view.spec);
   const startFirst = startsFirst(view.spec, need.demand.hostPorts.length > 0);
   const wanted = wantedSlots({ ...view, tasks }, need, cluster);
@@ -51,8 +48,7 @@ export function reconcile(view: ServiceView, cluster: ClusterView, context: Reco
   const arrivals = seat(decided.seats, { ...context, service: view.service, need, load, cluster });
   const proven = provenTasks(decided.staying, now);
   const actions = [
-    ...forget,
-    ...lost,
+    ...losses,
     ...wanted.retire.flatMap((slot) => retire(slot, "no longer wanted", nodes)),
     ...decided.departures,
     ...wanted.keep.flatMap((slot) => trimHistory(slot, nodes)),
@@ -83,28 +79,6 @@ function wantedSlots(view: ServiceView, need: Need, { nodes }: ClusterView): Wan
   return wantedReplicas(view.tasks, { replicas: replicasOf(view.spec), templateVersion });
 }
 
-function without(tasks: readonly Task[], deletions: readonly Action[]): readonly Task[] {
-  if (deletions.length === 0) return tasks;
-  const gone = new Set(deletions.map(taskIdOf));
-  return tasks.filter((task) => !gone.has(task.id));
-}
-
-function withLosses(tasks: readonly Task[], lost: readonly Action[], now: number): readonly Task[] {
-  if (lost.length === 0) return tasks;
-  const after = new Map(lost.map((action) => [taskIdOf(action), taskAfter(action, now)]));
-  return tasks.map((task) => after.get(task.id) ?? task);
-}
-
-function loadOf(tasks: readonly Task[], staying: readonly Task[]): ServiceLoad {
-  return { staying: countByNode(staying), held: countByNode(tasks.filter(occupies)) };
-}
-
-function countByNode(tasks: readonly Task[]): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const { nodeId } of tasks) counts.set(nodeId, (counts.get(nodeId) ?? 0) + 1);
-  return counts;
-}
-
 /** Tasks whose earlier failures are forgiven by now, and when others will be. */
 function provenTasks(
   staying: readonly Task[],
@@ -120,27 +94,3 @@ function provenTasks(
   }
   return { actions, dueMs };
 }
-
-/** A task that got one action may need another after it: that is the next plan's, which is then due at once. */
-function planOf(
-  actions: readonly Action[],
-  rest: { readonly dueMs: readonly number[]; readonly problems: readonly string[]; readonly now: number },
-): Plan {
-  const touched = new Set<string>();
-  const first = actions.filter((action) => {
-    if (action.kind === "create-task") return true;
-    const id = taskIdOf(action);
-    if (touched.has(id)) return false;
-    touched.add(id);
-    return true;
-  });
-  const dueMs = first.length < actions.length ? [rest.now] : rest.dueMs;
-  const earliest = dueMs.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-  return {
-    actions: first,
-    problems: rest.problems,
-    ...(earliest === Number.POSITIVE_INFINITY ? {} : { requeueAtMs: earliest }),
-  };
-}
-
-const taskIdOf = (action: Action): string => ("task" in action ? action.task.id : "");
