@@ -12,6 +12,7 @@ export {
   isBerthError,
   isErrorCode,
 } from "./errors.js";
+export { PROBE_PORT, type Probe, type ProbeTarget, probeHost } from "./probe/probe-host.js";
 export { createRpcClient, type RpcClientOptions, type RpcConnection } from "./rpc/client.js";
 export { forwardService } from "./rpc/forward.js";
 export {
