@@ -4,8 +4,8 @@ import { probeHost } from "./probe-host.js";
 
 const never = new AbortController().signal;
 
-/** Reserved for documentation: nobody answers, and in a namespace without a route the kernel refuses at once. */
-const NOWHERE = "192.0.2.1";
+/** Of a class that is never used: a kernel has no way there. */
+const NOWHERE = "240.0.0.1";
 
 async function portOf(listens: boolean): Promise<{ readonly port: number; close(): void }> {
   const server = createServer().listen(0, "127.0.0.1");
