@@ -4,8 +4,8 @@ import { probeHost } from "./probe-host.js";
 
 const never = new AbortController().signal;
 
-/** Of a class that is never used: a kernel has no way there. */
-const NOWHERE = "240.0.0.1";
+/** Everybody, whom no connection can be made to. */
+const NOWHERE = "255.255.255.255";
 
 async function portOf(listens: boolean): Promise<{ readonly port: number; close(): void }> {
   const server = createServer().listen(0, "127.0.0.1");
