@@ -471,12 +471,20 @@ export interface JobStatus {
   endedAtMs: number;
   failed: boolean;
   message: string;
+  /** The service's template version when it began. Another template begins another run. */
+  templateVersion: number;
 }
 
 export interface CronStatus {
   nextRunAtMs: number;
-  /** Newest first, as many as the history keeps. */
+  /** Newest first: those that are on, and as many ended ones as the history keeps. */
   runs: JobStatus[];
+  /** Times of the schedule up to this one have had their run, or were skipped. */
+  decidedUntilMs: number;
+  /** What became of the last time if there was no run, for a person. */
+  message: string;
+  /** The task's force_update that has had its run. */
+  forceUpdate: number;
 }
 
 export interface AutoscaleStatus {
@@ -1281,7 +1289,7 @@ export const Rollout: MessageFns<Rollout> = {
 };
 
 function createBaseJobStatus(): JobStatus {
-  return { iteration: 0, startedAtMs: 0, endedAtMs: 0, failed: false, message: "" };
+  return { iteration: 0, startedAtMs: 0, endedAtMs: 0, failed: false, message: "", templateVersion: 0 };
 }
 
 export const JobStatus: MessageFns<JobStatus> = {
@@ -1300,6 +1308,9 @@ export const JobStatus: MessageFns<JobStatus> = {
     }
     if (message.message !== "") {
       writer.uint32(42).string(message.message);
+    }
+    if (message.templateVersion !== 0) {
+      writer.uint32(48).int64(message.templateVersion);
     }
     return writer;
   },
@@ -1357,6 +1368,14 @@ export const JobStatus: MessageFns<JobStatus> = {
             message.message = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.templateVersion = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1384,6 +1403,11 @@ export const JobStatus: MessageFns<JobStatus> = {
         : 0,
       failed: isSet(object.failed) ? globalThis.Boolean(object.failed) : false,
       message: isSet(object.message) ? globalThis.String(object.message) : "",
+      templateVersion: isSet(object.templateVersion)
+        ? globalThis.Number(object.templateVersion)
+        : isSet(object.template_version)
+        ? globalThis.Number(object.template_version)
+        : 0,
     };
   },
 
@@ -1404,6 +1428,9 @@ export const JobStatus: MessageFns<JobStatus> = {
     if (message.message !== "") {
       obj.message = message.message;
     }
+    if (message.templateVersion !== 0) {
+      obj.templateVersion = Math.round(message.templateVersion);
+    }
     return obj;
   },
 
@@ -1417,12 +1444,13 @@ export const JobStatus: MessageFns<JobStatus> = {
     message.endedAtMs = object.endedAtMs ?? 0;
     message.failed = object.failed ?? false;
     message.message = object.message ?? "";
+    message.templateVersion = object.templateVersion ?? 0;
     return message;
   },
 };
 
 function createBaseCronStatus(): CronStatus {
-  return { nextRunAtMs: 0, runs: [] };
+  return { nextRunAtMs: 0, runs: [], decidedUntilMs: 0, message: "", forceUpdate: 0 };
 }
 
 export const CronStatus: MessageFns<CronStatus> = {
@@ -1432,6 +1460,15 @@ export const CronStatus: MessageFns<CronStatus> = {
     }
     for (const v of message.runs) {
       JobStatus.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.decidedUntilMs !== 0) {
+      writer.uint32(24).int64(message.decidedUntilMs);
+    }
+    if (message.message !== "") {
+      writer.uint32(34).string(message.message);
+    }
+    if (message.forceUpdate !== 0) {
+      writer.uint32(40).int64(message.forceUpdate);
     }
     return writer;
   },
@@ -1465,6 +1502,30 @@ export const CronStatus: MessageFns<CronStatus> = {
             message.runs.push(JobStatus.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.decidedUntilMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.forceUpdate = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1485,6 +1546,17 @@ export const CronStatus: MessageFns<CronStatus> = {
         ? globalThis.Number(object.next_run_at_ms)
         : 0,
       runs: globalThis.Array.isArray(object?.runs) ? object.runs.map((e: any) => JobStatus.fromJSON(e)) : [],
+      decidedUntilMs: isSet(object.decidedUntilMs)
+        ? globalThis.Number(object.decidedUntilMs)
+        : isSet(object.decided_until_ms)
+        ? globalThis.Number(object.decided_until_ms)
+        : 0,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+      forceUpdate: isSet(object.forceUpdate)
+        ? globalThis.Number(object.forceUpdate)
+        : isSet(object.force_update)
+        ? globalThis.Number(object.force_update)
+        : 0,
     };
   },
 
@@ -1496,6 +1568,15 @@ export const CronStatus: MessageFns<CronStatus> = {
     if (message.runs?.length) {
       obj.runs = message.runs.map((e) => JobStatus.toJSON(e));
     }
+    if (message.decidedUntilMs !== 0) {
+      obj.decidedUntilMs = Math.round(message.decidedUntilMs);
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    if (message.forceUpdate !== 0) {
+      obj.forceUpdate = Math.round(message.forceUpdate);
+    }
     return obj;
   },
 
@@ -1506,6 +1587,9 @@ export const CronStatus: MessageFns<CronStatus> = {
     const message = createBaseCronStatus();
     message.nextRunAtMs = object.nextRunAtMs ?? 0;
     message.runs = object.runs?.map((e) => JobStatus.fromPartial(e)) || [];
+    message.decidedUntilMs = object.decidedUntilMs ?? 0;
+    message.message = object.message ?? "";
+    message.forceUpdate = object.forceUpdate ?? 0;
     return message;
   },
 };

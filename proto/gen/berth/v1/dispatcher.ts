@@ -17,6 +17,7 @@ export interface SessionRequest {
     | { $case: "statuses"; value: TaskStatuses }
     | { $case: "description"; value: NodeDescription }
     | { $case: "probeResult"; value: ProbeResult }
+    | { $case: "usage"; value: UsageReport }
     | undefined;
 }
 
@@ -82,6 +83,7 @@ export interface SessionResponse {
     | { $case: "probe"; value: ProbeRequest }
     | { $case: "heartbeatAck"; value: HeartbeatAck }
     | { $case: "heartbeatRate"; value: HeartbeatRate }
+    | { $case: "watchUsage"; value: WatchUsage }
     | undefined;
 }
 
@@ -372,6 +374,43 @@ export interface PushExecResponse {
   input?: ExecInput | undefined;
 }
 
+/**
+ * Which services' use of resources the leader wants to hear of from now on. Takes the place of the last one; without
+ * services nothing is measured.
+ */
+export interface WatchUsage {
+  intervalMs: number;
+  services: WatchedUsage[];
+}
+
+export interface WatchedUsage {
+  serviceId: string;
+  /** Full name: what the ingress knows it by. */
+  serviceName: string;
+  /** Processor time of its tasks on this node. */
+  cpu: boolean;
+  /** Connections that this node's ingress carries to its tasks, wherever they run. */
+  connections: boolean;
+}
+
+/** What was measured since the last report. Never stored, never acknowledged. */
+export interface UsageReport {
+  tasks: TaskUsage[];
+  connections: TaskConnections[];
+}
+
+export interface TaskUsage {
+  taskId: string;
+  /** Since the last report, in percent of one processor. */
+  cpuPercent: number;
+}
+
+export interface TaskConnections {
+  taskId: string;
+  /** Open now. */
+  active: number;
+}
+
 function createBaseSessionRequest(): SessionRequest {
   return { message: undefined };
 }
@@ -393,6 +432,9 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         break;
       case "probeResult":
         ProbeResult.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
+      case "usage":
+        UsageReport.encode(message.message.value, writer.uint32(50).fork()).join();
         break;
     }
     return writer;
@@ -451,6 +493,14 @@ export const SessionRequest: MessageFns<SessionRequest> = {
             message.message = { $case: "probeResult", value: ProbeResult.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "usage", value: UsageReport.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -477,6 +527,8 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         ? { $case: "probeResult", value: ProbeResult.fromJSON(object.probeResult) }
         : isSet(object.probe_result)
         ? { $case: "probeResult", value: ProbeResult.fromJSON(object.probe_result) }
+        : isSet(object.usage)
+        ? { $case: "usage", value: UsageReport.fromJSON(object.usage) }
         : undefined,
     };
   },
@@ -493,6 +545,8 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       obj.description = NodeDescription.toJSON(message.message.value);
     } else if (message.message?.$case === "probeResult") {
       obj.probeResult = ProbeResult.toJSON(message.message.value);
+    } else if (message.message?.$case === "usage") {
+      obj.usage = UsageReport.toJSON(message.message.value);
     }
     return obj;
   },
@@ -530,6 +584,12 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       case "probeResult": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "probeResult", value: ProbeResult.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "usage": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "usage", value: UsageReport.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1116,6 +1176,9 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "heartbeatRate":
         HeartbeatRate.encode(message.message.value, writer.uint32(82).fork()).join();
         break;
+      case "watchUsage":
+        WatchUsage.encode(message.message.value, writer.uint32(90).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1213,6 +1276,14 @@ export const SessionResponse: MessageFns<SessionResponse> = {
             message.message = { $case: "heartbeatRate", value: HeartbeatRate.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.message = { $case: "watchUsage", value: WatchUsage.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1261,6 +1332,10 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         ? { $case: "heartbeatRate", value: HeartbeatRate.fromJSON(object.heartbeatRate) }
         : isSet(object.heartbeat_rate)
         ? { $case: "heartbeatRate", value: HeartbeatRate.fromJSON(object.heartbeat_rate) }
+        : isSet(object.watchUsage)
+        ? { $case: "watchUsage", value: WatchUsage.fromJSON(object.watchUsage) }
+        : isSet(object.watch_usage)
+        ? { $case: "watchUsage", value: WatchUsage.fromJSON(object.watch_usage) }
         : undefined,
     };
   },
@@ -1287,6 +1362,8 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       obj.heartbeatAck = HeartbeatAck.toJSON(message.message.value);
     } else if (message.message?.$case === "heartbeatRate") {
       obj.heartbeatRate = HeartbeatRate.toJSON(message.message.value);
+    } else if (message.message?.$case === "watchUsage") {
+      obj.watchUsage = WatchUsage.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1354,6 +1431,12 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "heartbeatRate": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "heartbeatRate", value: HeartbeatRate.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "watchUsage": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "watchUsage", value: WatchUsage.fromPartial(object.message.value) };
         }
         break;
       }
@@ -4258,6 +4341,491 @@ export const PushExecResponse: MessageFns<PushExecResponse> = {
   },
 };
 
+function createBaseWatchUsage(): WatchUsage {
+  return { intervalMs: 0, services: [] };
+}
+
+export const WatchUsage: MessageFns<WatchUsage> = {
+  encode(message: WatchUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.intervalMs !== 0) {
+      writer.uint32(8).int64(message.intervalMs);
+    }
+    for (const v of message.services) {
+      WatchedUsage.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.intervalMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.services.push(WatchedUsage.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchUsage {
+    return {
+      intervalMs: isSet(object.intervalMs)
+        ? globalThis.Number(object.intervalMs)
+        : isSet(object.interval_ms)
+        ? globalThis.Number(object.interval_ms)
+        : 0,
+      services: globalThis.Array.isArray(object?.services)
+        ? object.services.map((e: any) => WatchedUsage.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: WatchUsage): unknown {
+    const obj: any = {};
+    if (message.intervalMs !== 0) {
+      obj.intervalMs = Math.round(message.intervalMs);
+    }
+    if (message.services?.length) {
+      obj.services = message.services.map((e) => WatchedUsage.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchUsage>): WatchUsage {
+    return WatchUsage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchUsage>): WatchUsage {
+    const message = createBaseWatchUsage();
+    message.intervalMs = object.intervalMs ?? 0;
+    message.services = object.services?.map((e) => WatchedUsage.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseWatchedUsage(): WatchedUsage {
+  return { serviceId: "", serviceName: "", cpu: false, connections: false };
+}
+
+export const WatchedUsage: MessageFns<WatchedUsage> = {
+  encode(message: WatchedUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serviceId !== "") {
+      writer.uint32(10).string(message.serviceId);
+    }
+    if (message.serviceName !== "") {
+      writer.uint32(18).string(message.serviceName);
+    }
+    if (message.cpu !== false) {
+      writer.uint32(24).bool(message.cpu);
+    }
+    if (message.connections !== false) {
+      writer.uint32(32).bool(message.connections);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchedUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchedUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serviceId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.serviceName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.cpu = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.connections = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchedUsage {
+    return {
+      serviceId: isSet(object.serviceId)
+        ? globalThis.String(object.serviceId)
+        : isSet(object.service_id)
+        ? globalThis.String(object.service_id)
+        : "",
+      serviceName: isSet(object.serviceName)
+        ? globalThis.String(object.serviceName)
+        : isSet(object.service_name)
+        ? globalThis.String(object.service_name)
+        : "",
+      cpu: isSet(object.cpu) ? globalThis.Boolean(object.cpu) : false,
+      connections: isSet(object.connections) ? globalThis.Boolean(object.connections) : false,
+    };
+  },
+
+  toJSON(message: WatchedUsage): unknown {
+    const obj: any = {};
+    if (message.serviceId !== "") {
+      obj.serviceId = message.serviceId;
+    }
+    if (message.serviceName !== "") {
+      obj.serviceName = message.serviceName;
+    }
+    if (message.cpu !== false) {
+      obj.cpu = message.cpu;
+    }
+    if (message.connections !== false) {
+      obj.connections = message.connections;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchedUsage>): WatchedUsage {
+    return WatchedUsage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchedUsage>): WatchedUsage {
+    const message = createBaseWatchedUsage();
+    message.serviceId = object.serviceId ?? "";
+    message.serviceName = object.serviceName ?? "";
+    message.cpu = object.cpu ?? false;
+    message.connections = object.connections ?? false;
+    return message;
+  },
+};
+
+function createBaseUsageReport(): UsageReport {
+  return { tasks: [], connections: [] };
+}
+
+export const UsageReport: MessageFns<UsageReport> = {
+  encode(message: UsageReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.tasks) {
+      TaskUsage.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.connections) {
+      TaskConnections.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UsageReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUsageReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tasks.push(TaskUsage.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.connections.push(TaskConnections.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UsageReport {
+    return {
+      tasks: globalThis.Array.isArray(object?.tasks) ? object.tasks.map((e: any) => TaskUsage.fromJSON(e)) : [],
+      connections: globalThis.Array.isArray(object?.connections)
+        ? object.connections.map((e: any) => TaskConnections.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: UsageReport): unknown {
+    const obj: any = {};
+    if (message.tasks?.length) {
+      obj.tasks = message.tasks.map((e) => TaskUsage.toJSON(e));
+    }
+    if (message.connections?.length) {
+      obj.connections = message.connections.map((e) => TaskConnections.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UsageReport>): UsageReport {
+    return UsageReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UsageReport>): UsageReport {
+    const message = createBaseUsageReport();
+    message.tasks = object.tasks?.map((e) => TaskUsage.fromPartial(e)) || [];
+    message.connections = object.connections?.map((e) => TaskConnections.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseTaskUsage(): TaskUsage {
+  return { taskId: "", cpuPercent: 0 };
+}
+
+export const TaskUsage: MessageFns<TaskUsage> = {
+  encode(message: TaskUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.cpuPercent !== 0) {
+      writer.uint32(17).double(message.cpuPercent);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.cpuPercent = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TaskUsage {
+    return {
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      cpuPercent: isSet(object.cpuPercent)
+        ? globalThis.Number(object.cpuPercent)
+        : isSet(object.cpu_percent)
+        ? globalThis.Number(object.cpu_percent)
+        : 0,
+    };
+  },
+
+  toJSON(message: TaskUsage): unknown {
+    const obj: any = {};
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.cpuPercent !== 0) {
+      obj.cpuPercent = floatToJson(message.cpuPercent);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TaskUsage>): TaskUsage {
+    return TaskUsage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskUsage>): TaskUsage {
+    const message = createBaseTaskUsage();
+    message.taskId = object.taskId ?? "";
+    message.cpuPercent = object.cpuPercent ?? 0;
+    return message;
+  },
+};
+
+function createBaseTaskConnections(): TaskConnections {
+  return { taskId: "", active: 0 };
+}
+
+export const TaskConnections: MessageFns<TaskConnections> = {
+  encode(message: TaskConnections, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.active !== 0) {
+      writer.uint32(16).uint32(message.active);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskConnections {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskConnections();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.active = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TaskConnections {
+    return {
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      active: isSet(object.active) ? globalThis.Number(object.active) : 0,
+    };
+  },
+
+  toJSON(message: TaskConnections): unknown {
+    const obj: any = {};
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.active !== 0) {
+      obj.active = Math.round(message.active);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TaskConnections>): TaskConnections {
+    return TaskConnections.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskConnections>): TaskConnections {
+    const message = createBaseTaskConnections();
+    message.taskId = object.taskId ?? "";
+    message.active = object.active ?? 0;
+    return message;
+  },
+};
+
 export type DispatcherServiceService = typeof DispatcherServiceService;
 export const DispatcherServiceService = {
   /**
@@ -4315,6 +4883,10 @@ function bytesFromBase64(b64: string): Uint8Array {
 
 function base64FromBytes(arr: Uint8Array): string {
   return globalThis.Buffer.from(arr).toString("base64");
+}
+
+function floatToJson(value: number | null | undefined): number | string | null | undefined {
+  return typeof value === "number" && !globalThis.Number.isFinite(value) ? globalThis.String(value) : value;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
