@@ -174,6 +174,8 @@ export class Dispatcher {
       case "hello":
         session.end(protocolError("a session has only one hello"));
         return;
+      case "usage":
+        return;
       case undefined:
         return; // Of a newer agent: what it means is not needed to go on.
       default:
