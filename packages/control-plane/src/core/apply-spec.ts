@@ -1,6 +1,7 @@
-import { type PortSpec, Service, ServiceSpec } from "@berth/proto";
+import { Rollout_State, Service, ServiceSpec } from "@berth/proto";
 import { canonicalText } from "./canonical.js";
-import { isHostMode } from "./occupancy.js";
+import { beginRollout, carryOn } from "./rollout-record.js";
+import { markTemplate, templateOf, templateText, withSortedPorts } from "./template.js";
 
 export type SpecOutcome =
   | { readonly kind: "created"; readonly service: Service }
@@ -14,32 +15,66 @@ export type SpecOutcome =
     }
   | { readonly kind: "unchanged"; readonly service: Service };
 
+export interface SpecContext {
+  /** Of a service that is new. */
+  readonly id: string;
+  readonly now: number;
+  /** Specs of versions that tasks run at present, by version: going back to one of them restarts none of its tasks. */
+  readonly inUse?: ReadonlyMap<number, ServiceSpec>;
+  /** The change is a rollback: what is said of it, for a person. */
+  readonly rollback?: string;
+}
+
 /**
  * Makes a service what a spec says. Both specs must have their defaults filled in, so that equal meanings are equal.
  *
- * What a task runs decides about its replacement: container, limits, and the ports as its node sees them. Labels of
- * the service, replicas, placement, reservations, restart and update policy apply to tasks made from now on.
+ * What a task runs decides about its replacement: container, limits, the ports as its node sees them, and the counter
+ * of forced updates. Labels of the service, replicas, placement, reservations, restart and update policy apply to
+ * tasks made from now on. A change that replaces tasks begins a rollout, whatever became of the one before.
  * A service that is being removed comes back to life: what is stopping stops, and new tasks are made.
  */
 export function applySpec(
   existing: Service | undefined,
   spec: ServiceSpec,
-  { id, now }: { readonly id: string; readonly now: number },
+  context: SpecContext,
 ): SpecOutcome {
+  const { id, now } = context;
   if (existing === undefined) return { kind: "created", service: newService(spec, id, now) };
   const changed = changedParts(existing.spec, spec);
   if (changed.length === 0 && !existing.removing) return { kind: "unchanged", service: existing };
   const version = existing.version + 1;
   const replacesTasks = templateText(existing.spec) !== templateText(spec);
-  const service = {
-    ...existing,
-    spec,
-    version,
-    templateVersion: replacesTasks ? version : existing.templateVersion,
-    updatedAtMs: now,
-    removing: false,
+  const service = { ...existing, spec, version, updatedAtMs: now, removing: false };
+  if (!replacesTasks) {
+    const rollout = existing.removing ? undefined : carryOn(existing.rollout, { version, changed, now });
+    return { kind: "updated", service: { ...service, rollout }, replacesTasks, changed };
+  }
+  const template = sameTemplate(existing, spec, context) ?? version;
+  const updated = {
+    ...service,
+    templateVersion: template,
+    templates: markTemplate(existing, { version, template }),
+    rollout: existing.removing ? undefined : nextRollout(existing, context),
   };
-  return { kind: "updated", service, replacesTasks, changed };
+  return { kind: "updated", service: updated, replacesTasks, changed };
+}
+
+function nextRollout({ version }: Service, { now, rollback }: SpecContext): Service["rollout"] {
+  const start = { fromVersion: version, toVersion: version + 1, now };
+  return rollback === undefined
+    ? beginRollout({ ...start, state: Rollout_State.UPDATING })
+    : beginRollout({ ...start, state: Rollout_State.ROLLING_BACK, message: rollback });
+}
+
+/** The template of a version in use whose tasks need not be told from those of the spec. */
+function sameTemplate(existing: Service, spec: ServiceSpec, { inUse }: SpecContext): number | undefined {
+  if (inUse === undefined) return undefined;
+  const text = templateText(spec);
+  for (const [version, used] of inUse) {
+    const template = templateOf(existing, version);
+    if (template > 0 && templateText(used) === text) return template;
+  }
+  return undefined;
 }
 
 function newService(spec: ServiceSpec, id: string, now: number): Service {
@@ -63,21 +98,4 @@ function changedParts(before: ServiceSpec | undefined, after: ServiceSpec): read
 function partTexts(spec: ServiceSpec | undefined): ReadonlyMap<string, string> {
   const json = spec === undefined ? {} : ServiceSpec.toJSON(withSortedPorts(spec));
   return new Map(Object.entries(json ?? {}).map(([name, part]) => [name, canonicalText(part)]));
-}
-
-/** The order in which ports are listed means nothing. */
-function withSortedPorts(spec: ServiceSpec): ServiceSpec {
-  const key = (port: PortSpec): string => canonicalText(port);
-  return { ...spec, ports: [...spec.ports].sort((a, b) => (key(a) < key(b) ? -1 : 1)) };
-}
-
-/** What a container of the service is made from. The published port of an ingress is not: it is the agents' matter. */
-function templateText(spec: ServiceSpec | undefined): string {
-  if (spec === undefined) return "";
-  const ports = spec.ports.map((port) => (isHostMode(port) ? port : { ...port, published: 0, hostIp: "" }));
-  const template = ServiceSpec.fromPartial({
-    task: { container: spec.task?.container, limits: spec.task?.limits },
-    ports,
-  });
-  return canonicalText(ServiceSpec.toJSON(withSortedPorts(template)));
 }

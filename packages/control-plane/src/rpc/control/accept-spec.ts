@@ -5,10 +5,11 @@ import {
   type ServiceSpec,
 } from "@berth/proto";
 import { applySpec } from "../../core/apply-spec.js";
+import { isEnded, isWanted } from "../../core/task-state.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
-/** Versions kept beside the current one, for people who look back. Those that tasks run are always kept. */
+/** Versions kept beside the current one, for people who look back. */
 const KEPT_VERSIONS = 10;
 
 export interface Accepted {
@@ -23,9 +24,15 @@ export interface Accepted {
 export function acceptSpec(
   state: ClusterState,
   spec: ServiceSpec,
-  { id, now }: { readonly id: string; readonly now: number },
+  { id, now, rollback }: { readonly id: string; readonly now: number; readonly rollback?: string },
 ): Accepted {
-  const result = applySpec(state.services.get(id), spec, { id, now });
+  const inUse = specsInUse(state, id);
+  const result = applySpec(state.services.get(id), spec, {
+    id,
+    now,
+    inUse,
+    ...(rollback ? { rollback } : {}),
+  });
   const { service } = result;
   if (result.kind === "unchanged") return { changes: [], outcome: outcomeOf(service, Kind.UNCHANGED) };
   const changes: Change[] = [
@@ -49,12 +56,23 @@ export function acceptRemoval(service: Service, now: number): Accepted {
   };
 }
 
-/** Specs of versions that are old and that no task runs. */
+/** What the tasks of a service that are to go on are made from, by version. */
+function specsInUse(state: ClusterState, serviceId: string): ReadonlyMap<number, ServiceSpec> {
+  const specs = new Map<number, ServiceSpec>();
+  for (const task of state.tasks.ofService(serviceId).values()) {
+    if (specs.has(task.specVersion) || !isWanted(task) || isEnded(task)) continue;
+    const spec = state.services.specOf(serviceId, task.specVersion);
+    if (spec !== undefined) specs.set(task.specVersion, spec);
+  }
+  return specs;
+}
+
+/** Specs of versions that are old, that no task runs, and that no rollback would go to. */
 function outlived(state: ClusterState, service: Service): readonly Change[] {
   const oldest = service.version - KEPT_VERSIONS;
   const old = [...state.services.versionsOf(service.id).keys()].filter((version) => version < oldest);
   if (old.length === 0) return [];
-  const used = new Set<number>();
+  const used = new Set<number>([service.healthyVersion]);
   for (const task of state.tasks.ofService(service.id).values()) used.add(task.specVersion);
   return old
     .filter((version) => !used.has(version))

@@ -14,7 +14,7 @@ export interface StackDeployment {
 }
 
 /** A spec and the service that it is for, new or not. */
-interface Target {
+export interface Target {
   readonly id: string;
   readonly spec: ServiceSpec;
 }
@@ -34,7 +34,8 @@ export function decideDeployment(
     spec,
   }));
   const leaving = leavingServices(deployment, state);
-  const settled = settlePorts(deployment.stack, targets, { state, leaving });
+  const intro = `Stack ${deployment.stack} was not deployed`;
+  const settled = settlePorts(targets, { state, leaving, intro });
   const accepted = [
     ...settled.map(({ id, spec }) => acceptSpec(state, spec, { id, now })),
     ...(deployment.prune ? leaving : []).flatMap((id) => {
@@ -56,11 +57,17 @@ function leavingServices({ stack, specs, prune }: StackDeployment, state: Cluste
     .map(({ id }) => id);
 }
 
-/** Gives every port that leaves the choice to us its number, and checks that nobody else has any of them. */
-function settlePorts(
-  stack: string,
+/**
+ * Gives every port that leaves the choice to us its number, and checks that nobody else has any of them.
+ * @throws BerthError BERTH_PORT_IN_USE with every port that another service has
+ */
+export function settlePorts(
   targets: readonly Target[],
-  { state, leaving }: { readonly state: ClusterState; readonly leaving: readonly string[] },
+  {
+    state,
+    leaving,
+    intro,
+  }: { readonly state: ClusterState; readonly leaving: readonly string[]; readonly intro: string },
 ): readonly Target[] {
   const planned = new PortClaims();
   for (const { id, spec } of targets) planned.add(id, spec);
@@ -86,7 +93,7 @@ function settlePorts(
     }
   }
   if (violations.length > 0) {
-    throw violationsError("BERTH_PORT_IN_USE", `Stack ${stack} was not deployed`, violations);
+    throw violationsError("BERTH_PORT_IN_USE", intro, violations);
   }
   return settled;
 }
