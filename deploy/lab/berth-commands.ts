@@ -6,11 +6,18 @@ export const SERVER_PORT = 7400;
 /** Health and metrics. */
 export const SERVER_HTTP_PORT = 7401;
 
+export const serverAddressOn = (address: string): string => `${address}:${SERVER_PORT}`;
+
 /** One program for everything: CLI, server and agent. */
 const BERTH = [process.execPath, join(REPO_ROOT, "packages/cli/bin/berth.js")] as const;
 
-export function serverCommand(options: { readonly address: string; readonly dataDir: string }): string[] {
-  const { address, dataDir } = options;
+export function serverCommand(options: {
+  readonly address: string;
+  readonly dataDir: string;
+  /** Addresses of all servers of a cluster; absent: a server alone. */
+  readonly cluster?: readonly string[] | undefined;
+}): string[] {
+  const { address, dataDir, cluster } = options;
   return [
     ...BERTH,
     "server",
@@ -20,21 +27,22 @@ export function serverCommand(options: { readonly address: string; readonly data
     `${address}:${SERVER_HTTP_PORT}`,
     "--data-dir",
     dataDir,
+    ...(cluster === undefined ? [] : ["--etcd-cluster", cluster.join(",")]),
   ];
 }
 
 export function agentCommand(options: {
   readonly address: string;
-  readonly serverAddress: string;
+  readonly serverAddresses: readonly string[];
   readonly dataDir: string;
   readonly dockerSocket: string;
 }): string[] {
-  const { address, serverAddress, dataDir, dockerSocket } = options;
+  const { address, serverAddresses, dataDir, dockerSocket } = options;
   return [
     ...BERTH,
     "agent",
     "--server",
-    serverAddress,
+    serverAddresses.join(","),
     "--advertise",
     address,
     "--data-dir",

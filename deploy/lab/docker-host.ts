@@ -8,6 +8,7 @@ import type { LabImages } from "./images.js";
 import { killProcess } from "./kill-process.js";
 import { LabError } from "./lab-error.js";
 import { LabMachine } from "./lab-machine.js";
+import { LabServer } from "./lab-server.js";
 import type { DockerConfig } from "./lab-state.js";
 import type { Machine } from "./machine.js";
 import { isAlive, type ProcessInfo } from "./processes.js";
@@ -25,8 +26,10 @@ export interface LabHostOptions {
   readonly machine: Machine;
   readonly images: LabImages;
   readonly dockerConfig: DockerConfig;
-  /** Where the agent finds the control plane; without it the host runs Docker only. */
-  readonly serverAddress?: string | undefined;
+  /** Where the agent finds the control plane; with none the host runs Docker only. */
+  readonly serverAddresses: readonly string[];
+  /** Where servers run on hosts: the addresses of those that have one. */
+  readonly serverCluster?: readonly string[] | undefined;
 }
 
 /** One Docker host: a machine with its dockerd and, in a lab with berth, an agent. */
@@ -34,6 +37,8 @@ export class LabHost extends LabMachine {
   /** Docker's socket as the root namespace reaches it: `docker -H unix://…`. */
   readonly dockerSocket: string;
   readonly logs: { readonly dockerd: string; readonly agent: string };
+  /** The server that runs on this host beside Docker, in a lab where hosts have them. */
+  readonly server: LabServer | undefined;
   readonly #options: LabHostOptions;
 
   constructor(options: LabHostOptions) {
@@ -42,14 +47,20 @@ export class LabHost extends LabMachine {
     this.dockerSocket = join(paths.runDir, "docker.sock");
     this.logs = { dockerd: join(paths.logDir, "dockerd.log"), agent: join(paths.logDir, "agent.log") };
     this.#options = options;
+    const { machine, serverCluster: cluster } = options;
+    this.server = cluster?.includes(machine.address) ? new LabServer({ machine, cluster }) : undefined;
   }
 
-  /** Switches the host on and waits for Docker; images that the lab got meanwhile are loaded before the agent starts. */
+  /**
+   * Switches the host on and waits for Docker; images that the lab got meanwhile are loaded before the agent starts.
+   * Its server is started and not waited for.
+   */
   override async start(signal?: AbortSignal): Promise<void> {
     await this.machine.boot(signal);
+    await this.server?.launch();
     await this.startDockerd(signal);
     await this.#options.images.loadMissing(this.dockerSocket, signal);
-    if (this.#options.serverAddress) await this.startAgent();
+    if (this.#options.serverAddresses.length > 0) await this.startAgent();
   }
 
   processes(which: HostProcess): ProcessInfo[] {
@@ -62,14 +73,14 @@ export class LabHost extends LabMachine {
   }
 
   async startAgent(): Promise<void> {
-    const { serverAddress } = this.#options;
-    if (!serverAddress)
+    const { serverAddresses } = this.#options;
+    if (serverAddresses.length === 0)
       throw new LabError("LAB_BAD_USAGE", "this lab was made without berth: it has no server");
     if (this.processes("agent").length > 0)
       throw new LabError("LAB_HOST_UP", `${this.name} has an agent already`);
     const command = agentCommand({
       address: this.address,
-      serverAddress,
+      serverAddresses,
       dataDir: join(this.machine.paths.dataDir, "berth"),
       dockerSocket: DOCKER_SOCKET_INSIDE,
     });

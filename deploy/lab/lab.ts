@@ -1,11 +1,12 @@
 import { mkdir } from "node:fs/promises";
-import { cliCommand } from "./berth-commands.js";
+import { cliCommand, serverAddressOn } from "./berth-commands.js";
 import { buildImage } from "./build-image.js";
 import { LabHost } from "./docker-host.js";
 import { LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
 import type { LabMachine } from "./lab-machine.js";
 import { labPhase } from "./lab-phase.js";
+import type { LabServer } from "./lab-server.js";
 import { type DockerConfig, type LabState, readLabState, STATE_VERSION, writeLabState } from "./lab-state.js";
 import { Lan } from "./lan.js";
 import { Machine } from "./machine.js";
@@ -23,10 +24,18 @@ import {
 } from "./subnet.js";
 import { sweepDeadTestLabs, tearDown } from "./teardown.js";
 
+/** More members than this make etcd's cluster slower and no safer. */
+const MAX_SERVERS = 7;
+
 export interface CreateLabOptions {
   /** 1 to 12 of a-z, 0-9 and hyphens. Names that start with `t-` are tests': they end with their process. */
   readonly name?: string;
   readonly hosts: number;
+  /**
+   * A server, with a member of the etcd cluster, on each of so many of the first hosts: any of them may be lost while
+   * most stay. Absent: one server on a machine of its own.
+   */
+  readonly servers?: number;
   /** false: Docker hosts alone, and a server machine on which nothing runs. */
   readonly berth?: boolean;
   /** Keys for every host's `daemon.json`. */
@@ -47,27 +56,54 @@ export interface LoadImageOptions {
 export class Lab {
   readonly name: string;
   readonly hosts: readonly LabHost[];
+  /** A machine without Docker, with the server unless the hosts have it. */
   readonly server: ServerHost;
-  /** `ADDRESS:PORT` of the control plane. */
-  readonly serverAddress: string;
+  /** Everything that is `berth server`; none in a lab without berth. */
+  readonly servers: readonly LabServer[];
+  /** `ADDRESS:PORT` of each. */
+  readonly serverAddresses: readonly string[];
   readonly hasBerth: boolean;
   readonly #images: LabImages;
 
   constructor(state: LabState) {
-    const { name, subnet, berth, dockerConfig } = state;
+    const { name, subnet, berth, dockerConfig, hostsWithServer } = state;
     const lan = new Lan(name);
     const images = new LabImages(labPaths(name).imagesDir);
     const serverMachine = new Machine({ lab: name, name: "s1", address: serverMachineAddress(subnet), lan });
     this.name = name;
     this.hasBerth = berth;
-    this.server = new ServerHost(serverMachine, { berth });
-    this.serverAddress = this.server.serverAddress;
-    const serverAddress = berth ? this.serverAddress : undefined;
+    const addresses = state.hostNames.map((_, index) => hostAddress(subnet, index));
+    const serverCluster = hostsWithServer > 0 ? addresses.slice(0, hostsWithServer) : undefined;
+    this.server = new ServerHost(serverMachine, { runsServer: berth && hostsWithServer === 0 });
+    this.serverAddresses = (serverCluster ?? [this.server.address]).map(serverAddressOn);
+    const serverAddresses = berth ? this.serverAddresses : [];
     this.#images = images;
     this.hosts = state.hostNames.map((hostName, index) => {
-      const machine = new Machine({ lab: name, name: hostName, address: hostAddress(subnet, index), lan });
-      return new LabHost({ lab: name, machine, images, dockerConfig, serverAddress });
+      const machine = new Machine({ lab: name, name: hostName, address: addresses[index] ?? "", lan });
+      return new LabHost({ lab: name, machine, images, dockerConfig, serverAddresses, serverCluster });
     });
+    const onHosts = this.hosts.flatMap(({ server }) => server ?? []);
+    this.servers = berth && onHosts.length === 0 ? [this.server.program] : onHosts;
+  }
+
+  /** `ADDRESS:PORT` of the first server. */
+  get serverAddress(): string {
+    return this.serverAddresses[0] ?? "";
+  }
+
+  /** The host whose server leads; undefined while none does, or when the leader is on a machine of its own. */
+  async leaderHost(): Promise<LabHost | undefined> {
+    const leader = await this.leader();
+    return this.hosts.find(({ name }) => name === leader?.name);
+  }
+
+  /** The server that leads, by its own word; undefined while none does. */
+  async leader(): Promise<LabServer | undefined> {
+    const answers = await Promise.all(
+      this.servers.map(async (server) => ({ server, health: await server.health() })),
+    );
+    // One that was cut off believes in itself for a while, but knows that etcd does not answer.
+    return answers.find(({ health }) => health?.role === "leader" && health.status === "ok")?.server;
   }
 
   /** @throws LabError LAB_NOT_FOUND with the names that exist. */
@@ -82,9 +118,9 @@ export class Lab {
     return name === this.server.name ? this.server.address : this.host(name).address;
   }
 
-  /** Runs the `berth` command line against this lab's server. */
+  /** Runs the `berth` command line against this lab's servers. */
   berth(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-    const env = { ...process.env, BERTH_SERVER: this.serverAddress, NO_COLOR: "1" };
+    const env = { ...process.env, BERTH_SERVER: this.serverAddresses.join(","), NO_COLOR: "1" };
     return run(cliCommand(args), { env, ...options });
   }
 
@@ -117,7 +153,7 @@ export class Lab {
  */
 export async function createLab(options: CreateLabOptions): Promise<Lab> {
   const { name = DEFAULT_LAB, signal } = options;
-  checkOptions(options.hosts);
+  checkOptions(options);
   await sweepDeadTestLabs();
   await claimName(name);
   try {
@@ -159,6 +195,8 @@ async function startAll(lab: Lab, { signal, onProgress }: CreateLabOptions): Pro
   // All must have settled before a failure is cleaned up after: none may go on starting things.
   const results = await Promise.allSettled([lab.server, ...lab.hosts].map(start));
   for (const result of results) if (result.status === "rejected") throw result.reason;
+  await Promise.all(lab.servers.map((server) => server.untilHealthy(signal)));
+  if (lab.servers.length > 1) onProgress?.(`${lab.servers.length} servers work together`);
 }
 
 async function describeLab(name: string, options: CreateLabOptions): Promise<LabState> {
@@ -168,6 +206,7 @@ async function describeLab(name: string, options: CreateLabOptions): Promise<Lab
     subnet: await claimSubnet(name),
     hostNames: Array.from({ length: options.hosts }, (_, index) => `h${index + 1}`),
     berth: options.berth ?? true,
+    hostsWithServer: options.berth === false ? 0 : (options.servers ?? 0),
     dockerConfig: options.dockerConfig ?? {},
     creator: selfRef(),
     isComplete: false,
@@ -195,7 +234,7 @@ async function claimName(name: string): Promise<void> {
   if (!(await claim())) throw new LabError("LAB_EXISTS", `lab ${name} is being made by somebody else`);
 }
 
-function checkOptions(hosts: number): void {
+function checkOptions({ hosts, servers }: CreateLabOptions): void {
   if (process.platform !== "linux" || process.getuid?.() !== 0) {
     throw new LabError(
       "LAB_UNSUPPORTED",
@@ -204,5 +243,12 @@ function checkOptions(hosts: number): void {
   }
   if (!Number.isInteger(hosts) || hosts < 1 || hosts > MAX_HOSTS) {
     throw new LabError("LAB_BAD_USAGE", `a lab has 1 to ${MAX_HOSTS} hosts, not ${hosts}`);
+  }
+  const maxServers = Math.min(hosts, MAX_SERVERS);
+  if (servers !== undefined && !(Number.isInteger(servers) && servers >= 1 && servers <= maxServers)) {
+    throw new LabError(
+      "LAB_BAD_USAGE",
+      `a lab of ${hosts} hosts has 1 to ${maxServers} servers, not ${servers}`,
+    );
   }
 }

@@ -13,6 +13,7 @@ export {
   isErrorCode,
 } from "./errors.js";
 export { PROBE_PORT, type Probe, type ProbeTarget, probeHost } from "./probe/probe-host.js";
+export { type UntilSilentOptions, untilSilent } from "./probe/until-silent.js";
 export { createRpcClient, type RpcClientOptions, type RpcConnection } from "./rpc/client.js";
 export { forwardService } from "./rpc/forward.js";
 export {

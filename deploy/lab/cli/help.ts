@@ -4,6 +4,8 @@ export const HELP = `Several real Docker hosts on this machine, with berth on th
 Usage: npm run lab -- COMMAND
 
   up [--hosts N] [--no-berth]  make N hosts (3) h1…hN and a server s1
+     [--servers N]             instead of s1's, servers with their etcd on the
+                               first N hosts: most of them must stay up
   down                         remove the lab and everything in it
   status [--json]              what runs, and at which address
   kill HOST…                   power cut: everything on it dies at once
@@ -25,4 +27,5 @@ Examples:
   curl http://10.77.0.11:8000
   npm run lab -- kill h1
   npm run lab -- start h1
-  npm run lab -- down`;
+  npm run lab -- down
+  npm run lab -- up --hosts 3 --servers 3`;

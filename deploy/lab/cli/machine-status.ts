@@ -3,6 +3,7 @@ import { pingDocker } from "../docker-ping.js";
 import { docker } from "../images.js";
 import type { Lab } from "../lab.js";
 import type { LabMachine } from "../lab-machine.js";
+import type { LabServer } from "../lab-server.js";
 
 /** One line of `status`. */
 export interface MachineStatus {
@@ -16,14 +17,15 @@ export interface MachineStatus {
 }
 
 export async function machineStatuses(lab: Lab): Promise<MachineStatus[]> {
-  return Promise.all([statusOf(lab.server, () => serverPrograms(lab)), ...lab.hosts.map(hostStatus)]);
+  const server = statusOf(lab.server, () => serverPrograms(lab.server.program));
+  return Promise.all([server, ...lab.hosts.map(hostStatus)]);
 }
 
 function hostStatus(host: LabHost): Promise<MachineStatus> {
   return statusOf(
     host,
     async () => {
-      const programs: string[] = [];
+      const programs = host.server === undefined ? [] : await serverPrograms(host.server);
       if (await pingDocker(host.dockerSocket)) programs.push("docker");
       else if (host.processes("dockerd").length > 0) programs.push("docker (not answering)");
       if (host.processes("agent").length > 0) programs.push("agent");
@@ -36,9 +38,11 @@ function hostStatus(host: LabHost): Promise<MachineStatus> {
   );
 }
 
-async function serverPrograms(lab: Lab): Promise<string[]> {
-  if (lab.server.processes("server").length === 0) return [];
-  return [(await lab.server.isHealthy()) ? "server" : "server (not healthy)"];
+async function serverPrograms(server: LabServer): Promise<string[]> {
+  if (server.processes("server").length === 0) return [];
+  const health = await server.health();
+  if (health?.status !== "ok") return ["server (not healthy)"];
+  return [health.role === "leader" ? "server (leads)" : "server"];
 }
 
 async function statusOf(

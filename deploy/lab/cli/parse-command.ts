@@ -12,8 +12,14 @@ interface InLab {
 const MACHINE_VERBS = ["kill", "start", "partition", "heal"] as const;
 export type MachineVerb = (typeof MACHINE_VERBS)[number];
 
+interface UpOptions {
+  readonly hosts: number;
+  readonly berth: boolean;
+  readonly servers?: number;
+}
+
 export type LabCommand =
-  | (InLab & { readonly kind: "up"; readonly hosts: number; readonly berth: boolean })
+  | (InLab & UpOptions & { readonly kind: "up" })
   | (InLab & { readonly kind: "down" })
   | (InLab & { readonly kind: "status"; readonly json: boolean })
   | (InLab & { readonly kind: "machines"; readonly verb: MachineVerb; readonly machines: readonly string[] })
@@ -25,6 +31,7 @@ const OPTIONS = {
   help: { type: "boolean", short: "h" },
   name: { type: "string" },
   hosts: { type: "string" },
+  servers: { type: "string" },
   "no-berth": { type: "boolean" },
   json: { type: "boolean" },
 } as const;
@@ -33,7 +40,7 @@ type OptionName = keyof typeof OPTIONS;
 
 /** The options of each command beside --name and --help. */
 const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
-  up: ["hosts", "no-berth"],
+  up: ["hosts", "servers", "no-berth"],
   status: ["json"],
 };
 
@@ -56,7 +63,7 @@ export function parseCommand(args: readonly string[]): LabCommand {
   switch (word) {
     case "up":
       expectOperands(word, operands, 0);
-      return { ...command, kind: "up", hosts: parseCount(values.hosts), berth: !values["no-berth"] };
+      return { ...command, kind: "up", ...parseUp(values) };
     case "down":
       expectOperands(word, operands, 0);
       return { ...command, kind: "down" };
@@ -91,10 +98,17 @@ function parseOptions(args: readonly string[]): ReturnType<typeof parseLabArgs> 
 const parseLabArgs = (args: readonly string[]) =>
   parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
 
-function parseCount(text: string | undefined): number {
-  if (text === undefined) return DEFAULT_HOSTS;
+function parseUp(values: ReturnType<typeof parseLabArgs>["values"]): UpOptions {
+  if (values.servers !== undefined && values["no-berth"]) throw badUsage("--no-berth leaves no --servers");
+  const hosts = parseCount("--hosts", values.hosts) ?? DEFAULT_HOSTS;
+  const servers = parseCount("--servers", values.servers);
+  return { hosts, berth: !values["no-berth"], ...(servers !== undefined && { servers }) };
+}
+
+function parseCount(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
   if (/^[1-9]\d{0,2}$/.test(text)) return Number(text);
-  throw badUsage(`--hosts needs a number from 1 on, not "${text}"`);
+  throw badUsage(`${option} needs a number from 1 on, not "${text}"`);
 }
 
 function expectOperands(word: string, operands: readonly string[], count: number): void {

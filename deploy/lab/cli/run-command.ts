@@ -31,11 +31,12 @@ export async function runCommand(command: Runnable, signal: AbortSignal): Promis
 }
 
 async function up(
-  { lab: name, hosts, berth }: Runnable & { kind: "up" },
+  { lab: name, hosts, berth, servers }: Runnable & { kind: "up" },
   signal: AbortSignal,
 ): Promise<number> {
   const clock = startClock();
-  const lab = await createLab({ name, hosts, berth, signal, onProgress: clock.step });
+  const placing = servers === undefined ? {} : { servers };
+  const lab = await createLab({ name, hosts, berth, ...placing, signal, onProgress: clock.step });
   clock.step(`lab ${name} is up`);
   console.log(`\n${whatNext(lab)}`);
   return 0;
@@ -106,7 +107,7 @@ function machineOf(lab: Lab, name: string): LabMachine {
 function whatNext(lab: Lab): string {
   const suffix = lab.name === DEFAULT_LAB ? "" : ` --name ${lab.name}`;
   const hints = [
-    ...(lab.hasBerth ? [`export BERTH_SERVER=${lab.serverAddress}`] : []),
+    ...(lab.hasBerth ? [`export BERTH_SERVER=${lab.serverAddresses.join(",")}`] : []),
     `npm run lab -- status${suffix}`,
     `npm run lab -- shell h1${suffix}`,
     `npm run lab -- kill h1${suffix}`,

@@ -6,6 +6,7 @@ import {
   isBerthError,
   type RpcClient,
 } from "@berth/proto";
+import { connectAny } from "./any-server.js";
 import type { Cli, GlobalOptions } from "./cli.js";
 import { configPath, DEFAULT_CONTEXT, readContexts } from "./context-store.js";
 
@@ -17,7 +18,7 @@ export type ControlClient = RpcClient<typeof ControlServiceService>;
 const ADDRESS = /^(?:\[[0-9a-fA-F:.%]+\]|[^\s:/[\]]+):(\d{1,5})$/;
 const MAX_PORT = 65_535;
 
-/** The server to talk to: `--server`, else `BERTH_SERVER`, else the context in use. */
+/** The servers to talk to, `HOST:PORT,…`: `--server`, else `BERTH_SERVER`, else the context in use. */
 export async function resolveServer(cli: Cli, options: GlobalOptions): Promise<string> {
   const given = options.server ?? cli.env.BERTH_SERVER;
   if (given !== undefined && given !== "") return checkAddress(given);
@@ -29,22 +30,31 @@ export async function resolveServer(cli: Cli, options: GlobalOptions): Promise<s
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }
 
-/** @throws BerthError BERTH_INPUT_INVALID unless the text is `HOST:PORT`. */
-export function checkAddress(text: string): string {
+/** @throws BerthError BERTH_INPUT_INVALID unless the text is `HOST:PORT`, or several of them with commas between. */
+export function checkAddress(list: string): string {
+  const addresses = list.split(",").map((part) => part.trim());
+  for (const address of addresses) requireAddress(address);
+  return addresses.join(",");
+}
+
+function requireAddress(text: string): void {
   const port = Number(ADDRESS.exec(text)?.[1] ?? "0");
-  if (port >= 1 && port <= MAX_PORT) return text;
+  if (port >= 1 && port <= MAX_PORT) return;
   const message = `${JSON.stringify(text)} is not a server address: write HOST:PORT, such as ${DEFAULT_SERVER}`;
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }
 
-/** Runs something with a connection to the server, and ends the connection after it. */
+/** Runs something with a connection to the servers, and ends the connection after it. */
 export async function withClient<T>(
   cli: Cli,
   options: GlobalOptions,
   run: (client: ControlClient) => Promise<T>,
 ): Promise<T> {
-  const address = await resolveServer(cli, options);
-  const connection = createRpcClient(ControlServiceService, { address });
+  const [address = "", ...others] = (await resolveServer(cli, options)).split(",");
+  const connection =
+    others.length === 0
+      ? createRpcClient(ControlServiceService, { address })
+      : connectAny([address, ...others]);
   try {
     return await run(connection.calls);
   } finally {

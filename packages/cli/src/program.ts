@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import type { Cli } from "./cli.js";
 import { addNodeCommands } from "./commands/node-commands.js";
+import { addOperateCommands } from "./commands/operate-commands.js";
 import { addOtherCommands } from "./commands/other-commands.js";
 import { addServiceCommands } from "./commands/service-commands.js";
 import { addStackCommands } from "./commands/stack-commands.js";
@@ -16,7 +17,10 @@ export function createProgram(cli: Cli): Command {
   const program: Command = new Command("berth")
     .description("Deploys Compose stacks over many Docker hosts and keeps them running when hosts die")
     .addOption(
-      new Option("-s, --server <host:port>", "the server to talk to (BERTH_SERVER; default: the context's)"),
+      new Option(
+        "-s, --server <host:port,...>",
+        "the servers to talk to, any of them (BERTH_SERVER; default: the context's)",
+      ),
     )
     .addOption(
       new Option("-o, --output <format>", "how to print").choices(["table", "json"]).default("table"),
@@ -36,6 +40,7 @@ export function createProgram(cli: Cli): Command {
   addStackCommands(program, cli);
   addServiceCommands(program, cli);
   addNodeCommands(program, cli);
+  addOperateCommands(program, cli);
   addOtherCommands(program, cli);
   for (const [name, description] of Object.entries(DAEMONS)) program.command(name).description(description);
   pointToHelp(program, "berth");

@@ -32,7 +32,7 @@ Examples:
 
 Three servers, any one of which may be lost, start with the same list:
   $ berth server --listen 10.0.0.1:7400 --etcd-cluster 10.0.0.1,10.0.0.2,10.0.0.3
-Their etcds talk to each other on ports 7402 and 7403, without encryption:
+Their etcds talk to each other on ports 7403 and 7404, without encryption:
 the network between them must be trusted.
 `;
 const LOG_LEVELS = ["error", "warn", "info", "debug"];

@@ -4,7 +4,7 @@ import { BerthError } from "@berth/proto";
 import type { Ports } from "./data-dir.js";
 
 /** Each server's member listens here, on the server's own address: the others must know it beforehand. */
-export const MEMBER_PORTS: Ports = { client: 7402, peer: 7403 };
+export const MEMBER_PORTS: Ports = { client: 7404, peer: 7403 };
 
 /** Where etcd keeps its log and snapshots inside its data folder. */
 const ETCD_DATA = "member";

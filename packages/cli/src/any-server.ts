@@ -1,0 +1,180 @@
+import { connect, isIP, type Socket } from "node:net";
+import {
+  BerthError,
+  ControlServiceService,
+  createRpcClient,
+  isBerthError,
+  probeHost,
+  type RpcClient,
+  type RpcConnection,
+  untilSilent,
+} from "@berth/proto";
+
+type Control = typeof ControlServiceService;
+type Method = (input: never, options?: CallOptions) => Promise<unknown> | AsyncIterable<unknown>;
+
+interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+/** A server on the same network answers a connection in a fraction of this; then the next one is tried beside it. */
+const STAGGER_MS = 150;
+const CONNECT_TIMEOUT_MS = 3_000;
+
+/** A host whose power is gone refuses nothing: a call to it would wait until its deadline. */
+const WATCH = { everyMs: 500, tries: 4, tryMs: 250 };
+
+/**
+ * A client of several servers, any of which answers for the cluster. Calls go to the first that can be connected to;
+ * one that fails because its server is gone is made again with another: all calls of Control may be repeated, but those
+ * that bring a stream and those whose answer has begun.
+ */
+export function connectAny(addresses: readonly [string, ...string[]]): {
+  readonly calls: RpcClient<Control>;
+  close(): void;
+} {
+  const servers = new Servers(addresses);
+  const entries = Object.entries(ControlServiceService).map(([name, method]) => {
+    const key = name as keyof Control;
+    if (method.responseStream)
+      return [name, (input: never, options?: CallOptions) => relay(servers, key, input, options)];
+    return [name, (input: never, options?: CallOptions) => once(servers, key, input, options)];
+  });
+  return { calls: Object.fromEntries(entries) as RpcClient<Control>, close: () => servers.close() };
+}
+
+async function once(
+  servers: Servers,
+  name: keyof Control,
+  input: never,
+  options: CallOptions = {},
+): Promise<unknown> {
+  for (let tries = 1; ; tries++) {
+    const server = await servers.current(options.signal);
+    const watched = watch(server.address, options);
+    try {
+      return await (server.calls[name] as Method)(input, watched.options);
+    } catch (error) {
+      if (tries >= servers.count || !isGone(error)) throw error;
+      servers.leave(server);
+    } finally {
+      watched.end();
+    }
+  }
+}
+
+async function* relay(
+  servers: Servers,
+  name: keyof Control,
+  input: never,
+  options: CallOptions = {},
+): AsyncGenerator<unknown> {
+  const mayRepeat = !ControlServiceService[name].requestStream;
+  for (let tries = 1, hasBegun = false; ; tries++) {
+    const server = await servers.current(options.signal);
+    const watched = watch(server.address, options);
+    try {
+      const answers = (server.calls[name] as Method)(input, watched.options) as AsyncIterable<unknown>;
+      for await (const answer of answers) {
+        hasBegun = true;
+        yield answer;
+      }
+      return;
+    } catch (error) {
+      if (isGone(error)) servers.leave(server);
+      if (hasBegun || !mayRepeat || tries >= servers.count || !isGone(error)) throw error;
+    } finally {
+      watched.end();
+    }
+  }
+}
+
+class Servers {
+  readonly #addresses: readonly [string, ...string[]];
+  #connection: RpcConnection<Control> | undefined;
+
+  constructor(addresses: readonly [string, ...string[]]) {
+    this.#addresses = addresses;
+  }
+
+  get count(): number {
+    return this.#addresses.length;
+  }
+
+  async current(signal: AbortSignal | undefined): Promise<RpcConnection<Control>> {
+    if (this.#connection !== undefined) return this.#connection;
+    const address = (await firstToAccept(this.#addresses, signal)) ?? this.#addresses[0];
+    this.#connection ??= createRpcClient(ControlServiceService, { address });
+    return this.#connection;
+  }
+
+  /** Calls to it that are under way fail too, and find another. */
+  leave(server: RpcConnection<Control>): void {
+    if (this.#connection === server) this.#connection = undefined;
+    server.close();
+  }
+
+  close(): void {
+    this.#connection?.close();
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return isBerthError(error, "BERTH_SERVER_UNREACHABLE");
+}
+
+/** The call's options with a signal that also fires when the server's host falls silent. */
+function watch(address: string, options: CallOptions): { readonly options: CallOptions; end(): void } {
+  const { host, port } = split(address);
+  const over = new AbortController();
+  const gone = new AbortController();
+  if (isIP(host) !== 0) {
+    void untilSilent({ ...WATCH, probe: probeHost, address: host, port }, over.signal).then((isSilent) => {
+      if (isSilent) gone.abort(silent(address));
+    });
+  }
+  const signal = options.signal ? AbortSignal.any([options.signal, gone.signal]) : gone.signal;
+  return { options: { ...options, signal }, end: () => over.abort() };
+}
+
+/** The first address that accepts a connection, each tried a little after the one before; undefined if none does. */
+function firstToAccept(
+  addresses: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  const sockets: Socket[] = [];
+  const timers: NodeJS.Timeout[] = [];
+  return new Promise<string | undefined>((resolve) => {
+    let waitingFor = addresses.length;
+    signal?.addEventListener("abort", () => resolve(undefined), { once: true });
+    timers.push(setTimeout(() => resolve(undefined), CONNECT_TIMEOUT_MS));
+    const knock = (address: string): void => {
+      const socket = connect(split(address));
+      sockets.push(socket);
+      socket.once("connect", () => resolve(address));
+      socket.on("error", () => {
+        waitingFor -= 1;
+        if (waitingFor === 0) resolve(undefined);
+      });
+    };
+    for (const [index, address] of addresses.entries()) {
+      timers.push(setTimeout(() => knock(address), index * STAGGER_MS));
+    }
+  }).finally(() => {
+    for (const timer of timers) clearTimeout(timer);
+    for (const socket of sockets) socket.destroy();
+  });
+}
+
+function split(address: string): { readonly host: string; readonly port: number } {
+  const colon = address.lastIndexOf(":");
+  return {
+    host: address.slice(0, colon).replace(/^\[(.*)\]$/, "$1"),
+    port: Number(address.slice(colon + 1)),
+  };
+}
+
+function silent(address: string): BerthError {
+  const message = `the berth server at ${address} does not answer any more: its host is silent`;
+  return new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
+}
