@@ -209,6 +209,8 @@ export interface ServiceSummary {
   converged: boolean;
   /** Why not, for a person: empty exactly when converged. */
   reasons: string[];
+  /** Of a job: tasks of its latest run that have completed. */
+  completed: number;
 }
 
 export interface ListServicesRequest {
@@ -1608,7 +1610,7 @@ export const ServiceOutcome: MessageFns<ServiceOutcome> = {
 };
 
 function createBaseServiceSummary(): ServiceSummary {
-  return { service: undefined, desired: 0, running: 0, converged: false, reasons: [] };
+  return { service: undefined, desired: 0, running: 0, converged: false, reasons: [], completed: 0 };
 }
 
 export const ServiceSummary: MessageFns<ServiceSummary> = {
@@ -1627,6 +1629,9 @@ export const ServiceSummary: MessageFns<ServiceSummary> = {
     }
     for (const v of message.reasons) {
       writer.uint32(42).string(v!);
+    }
+    if (message.completed !== 0) {
+      writer.uint32(48).uint32(message.completed);
     }
     return writer;
   },
@@ -1684,6 +1689,14 @@ export const ServiceSummary: MessageFns<ServiceSummary> = {
             message.reasons.push(reader.string());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.completed = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1703,6 +1716,7 @@ export const ServiceSummary: MessageFns<ServiceSummary> = {
       running: isSet(object.running) ? globalThis.Number(object.running) : 0,
       converged: isSet(object.converged) ? globalThis.Boolean(object.converged) : false,
       reasons: globalThis.Array.isArray(object?.reasons) ? object.reasons.map((e: any) => globalThis.String(e)) : [],
+      completed: isSet(object.completed) ? globalThis.Number(object.completed) : 0,
     };
   },
 
@@ -1723,6 +1737,9 @@ export const ServiceSummary: MessageFns<ServiceSummary> = {
     if (message.reasons?.length) {
       obj.reasons = message.reasons;
     }
+    if (message.completed !== 0) {
+      obj.completed = Math.round(message.completed);
+    }
     return obj;
   },
 
@@ -1738,6 +1755,7 @@ export const ServiceSummary: MessageFns<ServiceSummary> = {
     message.running = object.running ?? 0;
     message.converged = object.converged ?? false;
     message.reasons = object.reasons?.map((e) => e) || [];
+    message.completed = object.completed ?? 0;
     return message;
   },
 };

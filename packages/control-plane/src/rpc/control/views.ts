@@ -1,7 +1,15 @@
-import type { Node, NodeSummary, Service, ServiceRevision, ServiceSummary } from "@berth/proto";
+import {
+  type Node,
+  type NodeSummary,
+  type Service,
+  type ServiceRevision,
+  type ServiceSummary,
+  type Task,
+  TaskState,
+} from "@berth/proto";
 import { convergence } from "../../core/converge.js";
 import type { ServiceView } from "../../core/model.js";
-import { isEnded, isWanted } from "../../core/task-state.js";
+import { isEnded, isWanted, stateOf } from "../../core/task-state.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
 /** A person reads no more of them, and they are told with every change. */
@@ -17,9 +25,19 @@ export function serviceView(state: ClusterState, serviceId: string): ServiceView
 
 export function serviceSummary(state: ClusterState, service: Service): ServiceSummary {
   const view = serviceView(state, service.id);
-  if (view === undefined) return { service, desired: 0, running: 0, converged: false, reasons: [] };
-  const { desired, running, converged, reasons } = convergence(view, state.nodes);
-  return { service, desired, running, converged, reasons: reasons.slice(0, MAX_REASONS) };
+  if (view === undefined) {
+    return { service, desired: 0, running: 0, converged: false, reasons: [], completed: 0 };
+  }
+  const { reasons, ...counts } = convergence(view, state.nodes);
+  return { service, ...counts, reasons: reasons.slice(0, MAX_REASONS), completed: completedOf(view) };
+}
+
+function completedOf({ service, tasks }: ServiceView): number {
+  const { job } = service;
+  if (job === undefined) return 0;
+  const isDone = (task: Task): boolean =>
+    task.jobIteration === job.iteration && stateOf(task) === TaskState.COMPLETE;
+  return tasks.filter(isDone).length;
 }
 
 /** The versions whose specs are kept, newest first. */
