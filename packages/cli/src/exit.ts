@@ -1,5 +1,5 @@
 import type { BerthError } from "@berth/proto";
-import { type Cli, InterruptedError } from "./cli.js";
+import { type Cli, ExitStatus, InterruptedError } from "./cli.js";
 import { styled } from "./output/style.js";
 
 /** Exit codes: 1 and 3 come from the errors, see their registry. */
@@ -11,6 +11,10 @@ const EXIT_INTERRUPTED = 130;
 
 /** Says what went wrong on stderr and gives the exit code for it. */
 export async function reportError(error: unknown, cli: Cli, format: string): Promise<number> {
+  if (error instanceof ExitStatus) {
+    if (error.cause !== undefined) await reportError(error.cause, cli, format);
+    return error.exitCode;
+  }
   if (error instanceof InterruptedError || cli.signal.aborted) {
     if (error instanceof Error && error.message !== "") cli.stderr.write(`${error.message}\n`);
     return EXIT_INTERRUPTED;

@@ -1,7 +1,9 @@
 import { homedir } from "node:os";
 import { CommanderError } from "commander";
 import { type Cli, InterruptedError, type Terminal } from "./cli.js";
+import { endOptionsOfExec } from "./exec-words.js";
 import { EXIT_BAD_INPUT, EXIT_FAILED, EXIT_OK, reportError } from "./exit.js";
+import { standardStreams } from "./passthrough.js";
 import { createProgram, DAEMONS } from "./program.js";
 import { readBounded } from "./read-bounded.js";
 
@@ -17,7 +19,7 @@ export async function run(argv: readonly string[], cli: Cli): Promise<number> {
   if (first === "--version" || first === "-v") return printVersion(cli);
   const program = createProgram(cli);
   try {
-    await program.parseAsync([...argv], { from: "user" });
+    await program.parseAsync([...endOptionsOfExec(argv, program)], { from: "user" });
     return EXIT_OK;
   } catch (error) {
     // Commander has shown the help that was asked for, or said what was wrong.
@@ -45,6 +47,7 @@ export async function main(): Promise<void> {
     cwd: process.cwd(),
     homeDirectory: homedir(),
     readStdin: () => readBounded(process.stdin),
+    passthrough: standardStreams(),
     signal: interrupt.signal,
     now: Date.now,
   });

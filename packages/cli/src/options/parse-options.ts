@@ -29,15 +29,15 @@ export function tailOf(text: string): number {
   throw badOption("--tail", `${JSON.stringify(text)} is neither a number of lines nor "all"`);
 }
 
-/** `--since`: a time (`2026-01-02T13:23:37Z`, seconds since 1970) or how long ago (`42m`); in ms since 1970. */
-export function sinceMsOf(text: string, nowMs: number): number {
+/** `--since`, `--until`: a time (`2026-01-02T13:23:37Z`, seconds since 1970) or how long ago (`42m`); in ms since 1970. */
+export function timeMsOf(text: string, { option, nowMs }: { option: string; nowMs: number }): number {
   if (/^\d+(?:\.\d+)?$/.test(text)) return Math.round(Number(text) * 1_000);
   const duration = parseDurationMs(text);
   if (duration.kind === "value") return nowMs - duration.value;
   const time = Date.parse(text);
   if (!Number.isNaN(time)) return time;
   throw badOption(
-    "--since",
+    option,
     `${JSON.stringify(text)} is neither a time like 2026-01-02T13:23:37Z nor a span like 42m`,
   );
 }

@@ -1,4 +1,4 @@
-import type { Cli, Terminal } from "../cli.js";
+import type { Cli, Passthrough, Terminal } from "../cli.js";
 
 export interface FakeCliOptions {
   readonly isTty?: boolean;
@@ -7,6 +7,7 @@ export interface FakeCliOptions {
   readonly cwd?: string;
   readonly stdin?: string;
   readonly signal?: AbortSignal;
+  readonly passthrough?: Partial<Passthrough>;
 }
 
 export interface FakeCli extends Cli {
@@ -32,6 +33,18 @@ export function fakeCli(options: FakeCliOptions = {}): FakeCli {
     cwd,
     homeDirectory: "/nowhere",
     readStdin: async () => Buffer.from(stdin),
+    passthrough: {
+      isInputTty: false,
+      input: async function* () {
+        yield Buffer.from(stdin);
+      },
+      write: async (stream, bytes) => void (stream === "stdout" ? out : err).push(String(Buffer.from(bytes))),
+      setRaw: () => {},
+      size: () => undefined,
+      onResize: () => () => {},
+      onSignal: () => () => {},
+      ...options.passthrough,
+    },
     signal: options.signal ?? new AbortController().signal,
     now: Date.now,
     out: () => out.join(""),

@@ -1,13 +1,14 @@
 import { LogChunk_Stream, type LogLine } from "@berth/proto";
 import type { Cli, GlobalOptions } from "../../cli.js";
 import { withClient } from "../../client.js";
-import { sinceMsOf, tailOf } from "../../options/parse-options.js";
+import { tailOf, timeMsOf } from "../../options/parse-options.js";
 import { shortId } from "../../output/services.js";
 
 export interface LogsOptions extends GlobalOptions {
   readonly follow?: boolean;
   readonly tail: string;
   readonly since?: string;
+  readonly until?: string;
   readonly timestamps?: boolean;
   readonly raw?: boolean;
   readonly trunc?: boolean;
@@ -20,7 +21,8 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
     target,
     follow: options.follow ?? false,
     tail: tailOf(options.tail),
-    sinceMs: options.since === undefined ? 0 : sinceMsOf(options.since, cli.now()),
+    sinceMs: timeOption(cli, "--since", options.since),
+    untilMs: timeOption(cli, "--until", options.until),
   };
   await withClient(cli, options, async (client) => {
     let width = 0;
@@ -32,6 +34,11 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
       printLine(cli, message.value, { prefix: prefix.padEnd(width), options });
     }
   });
+}
+
+/** In ms since 1970; 0 when it was not given. */
+function timeOption(cli: Cli, option: string, text: string | undefined): number {
+  return text === undefined ? 0 : timeMsOf(text, { option, nowMs: cli.now() });
 }
 
 /** `shop_web.1.k2j3h4@host-2`, which docker puts before each line. */

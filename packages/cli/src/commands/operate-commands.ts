@@ -1,0 +1,54 @@
+import type { Command } from "commander";
+import type { Cli } from "../cli.js";
+import { examples, lazily, repeatable } from "./grammar.js";
+
+/** `berth exec`, `berth logs`: what is done with what runs, wherever it runs. */
+export function addOperateCommands(program: Command, cli: Cli): void {
+  addExec(program, cli);
+  addLogs(program, cli, "berth logs");
+}
+
+function addExec(program: Command, cli: Cli): void {
+  const exec = program
+    .command("exec")
+    .argument("<service|task>", "a service of which one task runs, SERVICE.SLOT, or a task's id")
+    .argument("<command...>", "what to run; its own options come after it")
+    .description("Run a command in the container of a running task, wherever it runs")
+    .option("-i, --interactive", "pass the standard input on")
+    .option("-t, --tty", "on a terminal")
+    .addOption(repeatable("-e, --env <name=value>", "set an environment variable"))
+    .option("-u, --user <user>", "as another user: NAME, UID or USER:GROUP")
+    .option("-w, --workdir <folder>", "in another folder")
+    .option("-d, --detach", "start it and return")
+    .addHelpText(
+      "after",
+      `
+The exit code is the command's own; 126 or 127 when the container cannot run it or does not have it, and 125 when
+berth failed: there is no such task, or the command was lost. Ctrl-C goes to the command, a second one ends the wait.
+A command whose caller is gone gets the end of its input and SIGHUP, and SIGKILL 5 seconds later.`,
+    )
+    .action(lazily(cli, async () => (await import("./exec.js")).execInTask));
+  examples(exec, [
+    "berth exec -it shop_web.1 sh",
+    "berth exec shop_web.2 ls -l /srv",
+    "berth exec -i shop_db psql < dump.sql",
+  ]);
+}
+
+/** `logs` under `parent`; `words` are what people type to get there. */
+export function addLogs(parent: Command, cli: Cli, words: string): void {
+  const logs = parent
+    .command("logs")
+    .argument("<service|task>")
+    .description("Show the output of a service's tasks, or of one task")
+    .option("-f, --follow", "go on with new lines until Ctrl-C")
+    .option("-n, --tail <lines>", "lines from the end of each task", "all")
+    .option("--since <time>", "only lines after a time (2026-01-02T13:23:37Z) or a span ago (42m)")
+    .option("--until <time>", "only lines before a time or a span ago")
+    .option("-t, --timestamps", "show when each line was written")
+    .option("--raw", "the lines alone")
+    .option("--no-trunc", "show task ids whole")
+    .option("--no-task-ids", "leave the task ids out")
+    .action(lazily(cli, async () => (await import("./service/logs.js")).showLogs));
+  examples(logs, [`${words} -f shop_web`, `${words} --tail 100 --since 10m -t shop_web.2`]);
+}
