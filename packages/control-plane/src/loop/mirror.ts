@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { ClusterState } from "../state/cluster-state.js";
 import { takeEvents, takeSnapshot, type Unreadable } from "../state/take-over.js";
-import type { Clock } from "../store/clock.js";
+import { type Clock, sleep } from "../store/clock.js";
 import { type FollowMessage, follow } from "../store/follow.js";
 import { ROOT } from "../store/keys.js";
 import type { Store } from "../store/store.js";
@@ -34,8 +34,8 @@ export class Mirror {
     for (;;) {
       const next = await this.#messages.next();
       if (next.done || this.#signal.aborted) return false;
-      this.#take(next.value);
-      if (next.value.kind === "snapshot") return true;
+      await this.#take(next.value);
+      if (next.value.kind === "snapshot") return !this.#signal.aborted;
     }
   }
 
@@ -44,15 +44,15 @@ export class Mirror {
     for await (const message of this.#messages) {
       await writer.settled();
       if (this.#signal.aborted) return;
-      this.#take(message);
+      await this.#take(message);
     }
   }
 
-  #take(message: FollowMessage): void {
-    const { state, logger } = this.#options;
+  async #take(message: FollowMessage): Promise<void> {
+    const { state, logger, clock } = this.#options;
     switch (message.kind) {
       case "snapshot":
-        this.#report(takeSnapshot(state, message));
+        this.#report(await takeSnapshot(state, message, () => sleep(clock, 0, this.#signal)));
         return;
       case "events":
         this.#report(takeEvents(state, message));

@@ -5,13 +5,19 @@ import { AssignmentChain, type AssignmentSource } from "./assignment-chain.js";
 /** Changes within this time of the last message travel together; the first after a pause travels at once. */
 const COALESCE_MS = 20;
 
+/**
+ * While there is more to say at the end of each such time it is doubled up to this: a hundred thousand tasks that come
+ * one by one would otherwise cost as many messages. A start of a container takes as long anyway.
+ */
+const MAX_COALESCE_MS = 320;
+
 /** Log orders that an agent has not taken yet. More than this means that it takes nothing at all. */
 const MAX_ORDERS = 1_000;
 
 /** An order beside the assignments: not part of the chain, sent once. */
 export type Order = Extract<
   NonNullable<SessionResponse["message"]>,
-  { readonly $case: "startLogs" | "stopLogs" | "startExec" | "stopExec" }
+  { readonly $case: "startLogs" | "stopLogs" | "startExec" | "stopExec" | "probe" | "heartbeatRate" }
 >;
 
 export interface SessionOptions {
@@ -32,9 +38,12 @@ export class Session {
   readonly #welcome: Welcome;
   readonly #clock: Clock;
   readonly #orders: Order[] = [];
+  #heardBeat = 0;
+  #ackedBeat = 0;
   #ackedBatch = 0;
   #saidBatch = 0;
   #quietUntilMs = 0;
+  #coalesceMs = COALESCE_MS;
   #ended: { readonly reason: BerthError | undefined } | undefined;
   #wake: () => void = () => {};
 
@@ -67,6 +76,12 @@ export class Session {
     this.#wake();
   }
 
+  /** The agent asked for a sign that this heartbeat was heard. */
+  ackBeat(number: number): void {
+    this.#heardBeat = number;
+    this.#wake();
+  }
+
   order(order: Order): void {
     if (this.#orders.length >= MAX_ORDERS) this.end(stuck(this.nodeId));
     else this.#orders.push(order);
@@ -91,6 +106,10 @@ export class Session {
   }
 
   #next(): SessionResponse["message"] {
+    if (this.#heardBeat > this.#ackedBeat) {
+      this.#ackedBeat = this.#heardBeat;
+      return { $case: "heartbeatAck", value: { number: this.#ackedBeat } };
+    }
     if (this.#ackedBatch > this.#saidBatch) {
       this.#saidBatch = this.#ackedBatch;
       return { $case: "statusesAck", value: { batch: this.#saidBatch } };
@@ -105,7 +124,10 @@ export class Session {
     const nowMs = this.#clock.nowMs();
     if (!this.chain.isStale || nowMs < this.#quietUntilMs) return undefined;
     const assignments = this.chain.next();
-    if (assignments !== undefined) this.#quietUntilMs = nowMs + COALESCE_MS;
+    if (assignments === undefined) return undefined;
+    const hadPause = nowMs - this.#quietUntilMs > COALESCE_MS;
+    this.#coalesceMs = hadPause ? COALESCE_MS : Math.min(MAX_COALESCE_MS, this.#coalesceMs * 2);
+    this.#quietUntilMs = nowMs + this.#coalesceMs;
     return assignments;
   }
 
@@ -127,7 +149,8 @@ export class Session {
   }
 
   get #isUrgent(): boolean {
-    return this.isEnded || this.#orders.length > 0 || this.#ackedBatch > this.#saidBatch;
+    const isAckDue = this.#ackedBatch > this.#saidBatch || this.#heardBeat > this.#ackedBeat;
+    return this.isEnded || this.#orders.length > 0 || isAckDue;
   }
 }
 

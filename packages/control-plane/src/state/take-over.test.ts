@@ -11,11 +11,30 @@ function entry(task: Task, modRevision: bigint): Entry {
   return { key: taskKey(task.serviceId, task.id), value, createRevision: 1n, modRevision };
 }
 
+const noPause = async (): Promise<void> => {};
+
 describe("takeSnapshot()", () => {
-  it("reports what cannot be read and takes the rest", () => {
+  it("pauses while it reads a long list, and what is written meanwhile stays", async () => {
+    const state = new ClusterState();
+    const ids = Array.from({ length: 2_500 }, (_, index) => `t${index}`);
+    const entries = ids.map((id) => entry(buildTask({ id }), 5n));
+    let pauses = 0;
+    const pause = async (): Promise<void> => {
+      pauses += 1;
+      if (pauses > 1) return;
+      const task = buildTask({ id: "t2400", status: { message: "newer" } });
+      state.apply([{ change: { kind: "put-task", task }, revision: 12n }]);
+    };
+    await takeSnapshot(state, { revision: 10n, entries }, pause);
+    expect(pauses).toBeGreaterThan(1);
+    expect(state.tasks.size).toBe(ids.length);
+    expect(state.tasks.get("t2400")?.status?.message).toBe("newer");
+  });
+
+  it("reports what cannot be read and takes the rest", async () => {
     const state = new ClusterState();
     const bad = (key: string, value: string): Entry => ({ key, value, createRevision: 1n, modRevision: 2n });
-    const unreadable = takeSnapshot(state, {
+    const snapshot = {
       revision: 9n,
       entries: [
         bad(nodeKey("n1"), "{"),
@@ -28,7 +47,8 @@ describe("takeSnapshot()", () => {
         bad("/berth/v1/unheard/of", "x"),
         entry(buildTask(), 3n),
       ],
-    });
+    };
+    const unreadable = await takeSnapshot(state, snapshot, noPause);
     expect(unreadable.map(({ key }) => key)).toEqual([
       nodeKey("n1"),
       nodeKey("n2"),
@@ -39,14 +59,15 @@ describe("takeSnapshot()", () => {
     expect(state.revisions.get(nodeKey("n1"))).toBe(2n);
   });
 
-  it("deletes what is not in it, but not what was written after it", () => {
+  it("deletes what is not in it, but not what was written after it", async () => {
     const state = new ClusterState();
     const put = (id: string, revision: bigint): void =>
       state.apply([{ change: { kind: "put-task", task: buildTask({ id }) }, revision }]);
     put("gone", 3n);
     put("fresh", 12n);
     state.apply([{ change: { kind: "delete-task", serviceId: "s1", taskId: "deleted" }, revision: 13n }]);
-    takeSnapshot(state, { revision: 10n, entries: [entry(buildTask({ id: "deleted" }), 5n)] });
+    const entries = [entry(buildTask({ id: "deleted" }), 5n)];
+    await takeSnapshot(state, { revision: 10n, entries }, noPause);
     expect([...state.tasks.values()].map(({ id }) => id)).toEqual(["fresh"]);
   });
 });

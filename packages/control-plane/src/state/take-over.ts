@@ -9,11 +9,37 @@ export interface Unreadable {
   readonly reason: string;
 }
 
-/** Takes over everything there was at `revision`, keeping what was committed later. Returns what could not be read. */
-export function takeSnapshot(
+/** Taken over without a pause: some ten milliseconds of work, so that a lease can be kept while all is read. */
+const SLICE_ENTRIES = 1_000;
+
+export interface Snapshot {
+  readonly entries: readonly Entry[];
+  readonly revision: bigint;
+}
+
+/**
+ * Takes over everything there was at `revision`, keeping what was committed later. Returns what could not be read.
+ * `pause` lets other work go on in between; a state that is in use already gets the news slice by slice.
+ */
+export async function takeSnapshot(
   state: ClusterState,
-  snapshot: { readonly entries: readonly Entry[]; readonly revision: bigint },
-): readonly Unreadable[] {
+  snapshot: Snapshot,
+  pause: () => Promise<void>,
+): Promise<readonly Unreadable[]> {
+  state.apply(missingFrom(snapshot, state));
+  const unreadable: Unreadable[] = [];
+  for (let start = 0; start < snapshot.entries.length; start += SLICE_ENTRIES) {
+    const read = readNews(state, snapshot.entries.slice(start, start + SLICE_ENTRIES));
+    state.apply(read.news);
+    for (const each of read.unreadable) unreadable.push(each);
+    await pause();
+  }
+  state.revisions.settled(snapshot.revision);
+  return unreadable;
+}
+
+/** Deletions of what is known and was not there any more. */
+function missingFrom(snapshot: Snapshot, state: ClusterState): readonly Committed[] {
   const present = new Set<string>();
   for (const { key } of snapshot.entries) present.add(key);
   const gone: Committed[] = [];
@@ -21,10 +47,7 @@ export function takeSnapshot(
     const change = present.has(key) ? undefined : deletionUnder(key);
     if (change !== undefined) gone.push({ change, revision: snapshot.revision });
   }
-  const { news, unreadable } = readNews(state, snapshot.entries);
-  state.apply([...gone, ...news]);
-  state.revisions.settled(snapshot.revision);
-  return unreadable;
+  return gone;
 }
 
 /** Takes over events that came after the last snapshot; those of changes that are known already cost nothing. */
