@@ -1,5 +1,6 @@
 import { Rollout_State, Service, ServiceSpec } from "@berth/proto";
 import { canonicalText } from "./canonical.js";
+import { isJob } from "./job-mode.js";
 import { beginRollout, carryOn } from "./rollout-record.js";
 import { markTemplate, templateOf, templateText, withSortedPorts } from "./template.js";
 
@@ -54,7 +55,8 @@ export function applySpec(
     ...service,
     templateVersion: template,
     templates: markTemplate(existing, { version, template }),
-    rollout: existing.removing ? undefined : nextRollout(existing, context),
+    // A job begins a new run in place of a rollout.
+    rollout: existing.removing || isJob(spec) ? undefined : nextRollout(existing, context),
   };
   return { kind: "updated", service: updated, replacesTasks, changed };
 }

@@ -1,6 +1,8 @@
 import { DesiredState, RestartPolicy_Condition, type Task, TaskState } from "@berth/proto";
 import { needOf } from "./filters.js";
 import { isActive, nodeSuits } from "./global.js";
+import { jobConvergence } from "./job-convergence.js";
+import { isJob } from "./job-mode.js";
 import type { ClusterView, ServiceView } from "./model.js";
 import { replicasOf } from "./replicated.js";
 import { isInUse, type Slot, slotsByNode, slotsByNumber } from "./slots.js";
@@ -21,6 +23,7 @@ export interface Convergence {
 export function convergence(view: ServiceView, cluster: ClusterView): Convergence {
   const running = view.tasks.filter((task) => isWanted(task) && runsWell(task)).length;
   if (view.service.removing) return removing(view, running);
+  if (isJob(view.spec)) return jobConvergence(view, cluster);
   const isGlobal = view.spec.mode?.$case === "global";
   const slots = isGlobal ? slotsByNode(view.tasks) : slotsByNumber(view.tasks).filter(isInUse);
   const desired = isGlobal ? desiredOnNodes(view, cluster) : replicasOf(view.spec);

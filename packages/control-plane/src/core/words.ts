@@ -20,6 +20,15 @@ export function cpusText(nanoCpus: number): string {
   return `${cpus} ${cpus <= 1 ? "CPU" : "CPUs"}`;
 }
 
+/** `5m0s`, `1h0m30s`, `0.5s`. */
+export function durationText(ms: number): string {
+  const hours = Math.floor(ms / 3_600_000);
+  const minutes = Math.floor((ms % 3_600_000) / 60_000);
+  const seconds = `${Number(((ms % 60_000) / 1_000).toFixed(1))}s`;
+  if (hours > 0) return `${hours}h${minutes}m${seconds}`;
+  return minutes > 0 ? `${minutes}m${seconds}` : seconds;
+}
+
 /** `1 node is`, `3 nodes are`: the verb follows the number. */
 export function nodesText(count: number, verbs: { readonly one: string; readonly many: string }): string {
   return count === 1 ? `1 node ${verbs.one}` : `${count} nodes ${verbs.many}`;

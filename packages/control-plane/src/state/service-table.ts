@@ -1,4 +1,5 @@
 import type { Service, ServiceSpec } from "@berth/proto";
+import { isBoundToNodes } from "../core/job-mode.js";
 import { Grouped } from "./grouped.js";
 import { PortClaims } from "./port-claims.js";
 
@@ -32,7 +33,7 @@ export class ServiceTable {
     return this.#byStack.get(stack);
   }
 
-  /** Ids of the services that run one task on each node. */
+  /** Ids of the services and jobs that run one task on each node. */
   globalServices(): IterableIterator<string> {
     return this.#global.values();
   }
@@ -54,7 +55,7 @@ export class ServiceTable {
     if (spec === undefined) return;
     this.#idByName.set(spec.name, service.id);
     this.#byStack.set(spec.stack, service.id, service);
-    if (spec.mode?.$case === "global") this.#global.add(service.id);
+    if (isBoundToNodes(spec)) this.#global.add(service.id);
     this.ports.add(service.id, spec);
   }
 

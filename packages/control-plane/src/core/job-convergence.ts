@@ -1,0 +1,61 @@
+import { type JobStatus, type Task, TaskState } from "@berth/proto";
+import type { Convergence } from "./converge.js";
+import { needOf } from "./filters.js";
+import { isOn, runsOf } from "./job-history.js";
+import { maxConcurrent } from "./job-mode.js";
+import { jobSlots } from "./job-slots.js";
+import type { ClusterView, ServiceView } from "./model.js";
+import { occupies } from "./occupancy.js";
+import { type Problem, problemLines } from "./problems.js";
+import { lastWords } from "./slot-step.js";
+import type { Slot } from "./slots.js";
+import { isPending, isWanted, runsWell, stateOf } from "./task-state.js";
+
+/**
+ * How far a job is. One with a schedule is as it should be whatever its runs do, since it goes on with the next one;
+ * any other when the run for what it is now has completed.
+ */
+export function jobConvergence(view: ServiceView, cluster: ClusterView): Convergence {
+  const running = view.tasks.filter((task) => isWanted(task) && runsWell(task)).length;
+  const runs = runsOf(view.service).filter(isOn);
+  const open = runs.map((run) => openSlots(run, view, cluster));
+  const desired = open.reduce((sum, { slots }) => sum + Math.min(maxConcurrent(view.spec), slots.length), 0);
+  const reasons = view.spec.cron === undefined ? reasonsOf(view, open) : [];
+  return { desired, running, converged: reasons.length === 0, reasons };
+}
+
+/** The slots of a run that have not completed, and how many it has in all. */
+interface OpenSlots {
+  readonly slots: readonly Slot[];
+  readonly total: number;
+}
+
+function openSlots(run: JobStatus, { spec, tasks }: ServiceView, cluster: ClusterView): OpenSlots {
+  const own = tasks.filter((task) => task.jobIteration === run.iteration);
+  const { slots } = jobSlots(run, own, { spec, need: needOf(spec), cluster });
+  return { slots: slots.filter((slot) => !slot.ended.some(isComplete)), total: slots.length };
+}
+
+function reasonsOf({ service, tasks }: ServiceView, open: readonly OpenSlots[]): readonly string[] {
+  const [run] = runsOf(service);
+  if (run?.templateVersion !== service.templateVersion) return ["its run has not begun"];
+  if (run.failed) return [run.message];
+  if (isOn(run)) return [...waitingReasons(tasks), ...open.flatMap(runReasons)];
+  const isLeft = tasks.some((task) => occupies(task) && !isWanted(task));
+  return isLeft ? ["a task of a former run has not stopped yet"] : [];
+}
+
+/** What tasks without a node wait for, each reason once. */
+function waitingReasons(tasks: readonly Task[]): readonly string[] {
+  const waiting = tasks.filter((task) => isPending(task) && isWanted(task));
+  return [...new Set(waiting.map(({ status }) => `no node for it: ${status?.message || "not placed yet"}`))];
+}
+
+function runReasons({ slots, total }: OpenSlots): readonly string[] {
+  const failed = slots.flatMap((slot): Problem[] =>
+    slot.active.length === 0 && slot.ended.length > 0 ? [{ why: lastWords(slot), slot }] : [],
+  );
+  return [...problemLines(failed), `${total - slots.length} of ${total} tasks have completed`];
+}
+
+const isComplete = (task: Task): boolean => stateOf(task) === TaskState.COMPLETE;

@@ -1,0 +1,44 @@
+import type { JobStatus, Service } from "@berth/proto";
+
+/** Ended runs of a cron job whose tasks are kept when its spec does not say. */
+export const DEFAULT_HISTORY = 3;
+
+/** The runs of a job that are remembered, newest first: of a cron job several, of any other the last one. */
+export function runsOf({ cron, job, spec }: Service): readonly JobStatus[] {
+  if (spec?.cron !== undefined && cron !== undefined) return cron.runs;
+  return job === undefined ? [] : [job];
+}
+
+export const isOn = (run: JobStatus): boolean => run.endedAtMs === 0;
+
+/** A run that begins now; the service's earlier runs stay as they are. */
+export function nextRunOf({ job, templateVersion }: Service, now: number): JobStatus {
+  return {
+    iteration: (job?.iteration ?? 0) + 1,
+    startedAtMs: now,
+    endedAtMs: 0,
+    failed: false,
+    message: "",
+    templateVersion,
+  };
+}
+
+/** The service with these runs, newest first, of which it remembers those that are on and the newest ended ones. */
+export function withRuns(service: Service, runs: readonly JobStatus[]): Service {
+  const { cron, spec } = service;
+  const job = runs[0] ?? service.job;
+  if (spec?.cron === undefined || cron === undefined) return { ...service, job };
+  let left = spec.cron.history ?? DEFAULT_HISTORY;
+  const kept = runs.filter((run) => {
+    if (isOn(run)) return true;
+    left -= 1;
+    return left >= 0;
+  });
+  return { ...service, job, cron: { ...cron, runs: kept } };
+}
+
+/** The service after one of its runs has become this. */
+export function withRun(service: Service, changed: JobStatus): Service {
+  const runs = runsOf(service).map((run) => (run.iteration === changed.iteration ? changed : run));
+  return withRuns(service, runs);
+}

@@ -1,0 +1,101 @@
+import { DesiredState, type JobStatus, type ServiceSpec, type Task } from "@berth/proto";
+import { dismiss, retire, trimHistory } from "./departures.js";
+import type { Need } from "./filters.js";
+import { maxConcurrent } from "./job-mode.js";
+import { jobSlots } from "./job-slots.js";
+import { type JobDecision, jobStep } from "./job-step.js";
+import type { ClusterView } from "./model.js";
+import type { Action } from "./plan.js";
+import type { Problem } from "./problems.js";
+import type { Seats } from "./seating.js";
+import type { Slot } from "./slots.js";
+
+export interface RunContext {
+  readonly spec: ServiceSpec;
+  readonly version: number;
+  readonly need: Need;
+  readonly cluster: ClusterView;
+  /** Tasks of earlier runs that are on their nodes still: no slot of this run overlaps with its former task. */
+  readonly leaving: readonly Task[];
+  readonly now: number;
+}
+
+/** What one run of a job needs now. */
+export interface RunDecision {
+  readonly seats: Seats;
+  readonly departures: readonly Action[];
+  /** Tasks that stay on their nodes. */
+  readonly staying: readonly Task[];
+  readonly dueMs: readonly number[];
+  readonly problems: readonly Problem[];
+  readonly total: number;
+  readonly completed: number;
+  /** Slots that are given up. */
+  readonly failures: readonly Problem[];
+  /** Every slot has completed or is given up. */
+  readonly isOver: boolean;
+}
+
+/** @param tasks those of the run alone */
+export function decideRun(run: JobStatus, tasks: readonly Task[], context: RunContext): RunDecision {
+  const { version, leaving, cluster } = context;
+  const { slots, retire: unwanted, unbound } = jobSlots(run, tasks, context);
+  const blocked = new Set(leaving.map(slotKey));
+  const isBlocked = (slot: Slot): boolean => blocked.has(slot.nodeId || String(slot.number));
+  const decisions = slots.map((slot) => jobStep(slot, { ...context, isBlocked }));
+  const seats = admit(decisions, context);
+  const waiting = unbound.filter((task) => task.specVersion === version);
+  const stale = unbound.filter((task) => task.specVersion !== version);
+  const { nodes } = cluster;
+  const failures = decisions.flatMap(({ slot, step }) =>
+    step.kind === "failed" ? [{ why: step.why, slot }] : [],
+  );
+  const completed = decisions.filter(({ step }) => step.kind === "completed").length;
+  return {
+    seats: { pending: [...seats.pending, ...waiting], fills: seats.fills },
+    departures: [
+      ...unwanted.flatMap((slot) => retire(slot, "no longer wanted", nodes)),
+      ...stop([...stale, ...seats.surplus], "it is not needed now", cluster),
+      ...decisions.flatMap(({ superfluous }) => stop(superfluous, "its run needs it no more", cluster)),
+      ...slots.flatMap((slot) => trimHistory(slot, nodes)),
+    ],
+    staying: decisions.flatMap(({ step }) => (step.kind === "live" ? [step.task] : [])),
+    dueMs: decisions.flatMap(({ step }) =>
+      step.kind === "wait" && step.atMs !== undefined ? [step.atMs] : [],
+    ),
+    problems: [...failures, ...waits(decisions)],
+    total: slots.length,
+    completed,
+    failures,
+    isOver: slots.length > 0 && completed + failures.length === slots.length,
+  };
+}
+
+interface Admitted extends Seats {
+  /** Tasks that look for a node and are too many, as the limit was lowered. */
+  readonly surplus: readonly Task[];
+}
+
+/** Makes as many tasks as the limit leaves room for, counting all that are not known to have ended. */
+function admit(decisions: readonly JobDecision[], { spec, leaving }: RunContext): Admitted {
+  const busy = decisions.filter(({ slot }) => slot.active.length + slot.stopping.length > 0).length;
+  const room = Math.max(0, maxConcurrent(spec) - busy - leaving.length);
+  const pending = decisions.flatMap(({ step }) => (step.kind === "pending" ? [step.task] : []));
+  const ready = decisions.flatMap(({ slot, step }) =>
+    step.kind === "ready" ? [{ ref: slot, restarts: step.restarts }] : [],
+  );
+  return {
+    pending: pending.slice(0, room),
+    surplus: pending.slice(room),
+    fills: ready.slice(0, Math.max(0, room - pending.length)),
+  };
+}
+
+function stop(tasks: readonly Task[], reason: string, { nodes }: ClusterView): readonly Action[] {
+  return tasks.flatMap((task) => dismiss(task, { desired: DesiredState.SHUTDOWN, reason, nodes }));
+}
+
+const waits = (decisions: readonly JobDecision[]): readonly Problem[] =>
+  decisions.flatMap(({ slot, step }) => (step.kind === "wait" ? [{ why: step.why, slot }] : []));
+
+const slotKey = (task: Task): string => (task.slot === 0 ? task.nodeId : String(task.slot));
