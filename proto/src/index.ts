@@ -34,7 +34,11 @@ export type {
   RpcMethod,
 } from "./rpc/types.js";
 export { type AddressRange, parseAddressRange } from "./spec/address-range.js";
-export { applySpecDefaults, DEFAULT_STOP_GRACE_MS } from "./spec/apply-spec-defaults.js";
+export {
+  applySpecDefaults,
+  DEFAULT_CRON_HISTORY,
+  DEFAULT_STOP_GRACE_MS,
+} from "./spec/apply-spec-defaults.js";
 export {
   type Constraint,
   type ConstraintOperator,
@@ -51,7 +55,8 @@ export {
 } from "./spec/names.js";
 export { type ParsedSchedule, parseSchedule, type Schedule } from "./spec/schedule.js";
 export { imageProblem } from "./spec/validate-container.js";
+export { MAX_REPLICAS } from "./spec/validate-modes.js";
 export { clashingPorts, describePublished } from "./spec/validate-ports.js";
-export { MAX_REPLICAS, validateServiceSpec } from "./spec/validate-service-spec.js";
+export { validateServiceSpec } from "./spec/validate-service-spec.js";
 export type { Violation } from "./spec/violation.js";
 export { BERTH_VERSION, PROTOCOL_VERSION } from "./version.js";

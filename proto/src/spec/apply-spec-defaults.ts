@@ -1,5 +1,7 @@
 import {
   ContainerSpec,
+  type CronSpec,
+  CronSpec_Concurrency,
   NetworkMode,
   Placement,
   type PortSpec,
@@ -19,6 +21,8 @@ import {
 export const DEFAULT_STOP_GRACE_MS = 10_000;
 const DEFAULT_REPLICAS = 1;
 const DEFAULT_UPDATE_PARALLELISM = 1;
+/** Ended runs of a cron job that are kept when its spec does not say. */
+export const DEFAULT_CRON_HISTORY = 3;
 
 /**
  * Fills in what a spec leaves open, so that nobody downstream asks twice and two specs that mean the same are equal.
@@ -27,20 +31,22 @@ const DEFAULT_UPDATE_PARALLELISM = 1;
 export function applySpecDefaults(spec: ServiceSpec): ServiceSpec {
   return {
     ...spec,
-    task: taskDefaults(spec.task),
+    task: taskDefaults(spec),
     mode: spec.mode ?? { $case: "replicated", value: { replicas: DEFAULT_REPLICAS } },
     placement: spec.placement ?? Placement.fromPartial({}),
     update: updateDefaults(spec.update),
     ports: spec.ports.map(portDefaults),
+    ...(spec.cron === undefined ? {} : { cron: cronDefaults(spec.cron) }),
   };
 }
 
-function taskDefaults(task: TaskSpec | undefined): TaskSpec {
+function taskDefaults({ task, mode }: ServiceSpec): TaskSpec {
+  const isJob = mode?.$case === "replicatedJob" || mode?.$case === "globalJob";
   return {
     container: containerDefaults(task?.container ?? ContainerSpec.fromPartial({})),
     limits: task?.limits ?? Resources.fromPartial({}),
     reservations: task?.reservations ?? Resources.fromPartial({}),
-    restart: restartDefaults(task?.restart),
+    restart: restartDefaults(task?.restart, isJob),
     forceUpdate: task?.forceUpdate ?? 0,
   };
 }
@@ -54,9 +60,19 @@ function containerDefaults(container: ContainerSpec): ContainerSpec {
   };
 }
 
-function restartDefaults(restart: RestartPolicy | undefined): RestartPolicy {
+function restartDefaults(restart: RestartPolicy | undefined, isJob: boolean): RestartPolicy {
   const policy = restart ?? RestartPolicy.fromPartial({});
-  return { ...policy, condition: policy.condition || RestartPolicy_Condition.ANY };
+  const { ANY, ON_FAILURE } = RestartPolicy_Condition;
+  return { ...policy, condition: policy.condition || (isJob ? ON_FAILURE : ANY) };
+}
+
+/** Two runs side by side are for jobs that say they can bear it. */
+function cronDefaults(cron: CronSpec): CronSpec {
+  return {
+    ...cron,
+    concurrency: cron.concurrency || CronSpec_Concurrency.FORBID,
+    history: cron.history ?? DEFAULT_CRON_HISTORY,
+  };
 }
 
 function updateDefaults(update: UpdateConfig | undefined): UpdateConfig {

@@ -2,12 +2,12 @@ import { NetworkMode, ServiceSpec, type TaskSpec } from "../../gen/berth/v1/spec
 import { scopedName, serviceNameProblem, stackNameProblem } from "./names.js";
 import { validateContainer } from "./validate-container.js";
 import { validateDependencies } from "./validate-dependencies.js";
+import { validateModes } from "./validate-modes.js";
 import { validatePlacement } from "./validate-placement.js";
 import { validatePorts } from "./validate-ports.js";
 import { validateRollout } from "./validate-rollout.js";
 import type { Report, Violation } from "./violation.js";
 
-export const MAX_REPLICAS = 100_000;
 /** etcd takes requests up to 1.5 MiB; a write holds the spec twice (the service and its revision). */
 const MAX_SPEC_BYTES = 512 * 1024;
 /** Docker's own smallest limit. */
@@ -24,7 +24,7 @@ export function validateServiceSpec(spec: ServiceSpec): readonly Violation[] {
   validateNames(spec, report);
   if (spec.task === undefined) report("task", "the service says nothing about what to run");
   else validateTask(spec.task, report);
-  validateMode(spec, report);
+  validateModes(spec, report);
   if (spec.placement !== undefined) validatePlacement(spec.placement, report);
   validateRollout(spec, report);
   validateDependencies(spec, report);
@@ -46,14 +46,6 @@ function validateNames(spec: ServiceSpec, report: Report): void {
       "name",
       `a service of stack ${spec.stack} is called ${scopedName(spec.stack, "NAME")}, not ${spec.name}`,
     );
-  }
-}
-
-function validateMode(spec: ServiceSpec, report: Report): void {
-  if (spec.mode?.$case !== "replicated") return;
-  const { replicas } = spec.mode.value;
-  if (!Number.isInteger(replicas) || replicas < 0 || replicas > MAX_REPLICAS) {
-    report("replicated.replicas", `${replicas} replicas are not possible: 0 to ${MAX_REPLICAS}`);
   }
 }
 

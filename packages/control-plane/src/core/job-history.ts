@@ -1,7 +1,4 @@
-import type { JobStatus, Service } from "@berth/proto";
-
-/** Ended runs of a cron job whose tasks are kept when its spec does not say. */
-export const DEFAULT_HISTORY = 3;
+import { DEFAULT_CRON_HISTORY, type JobStatus, type Service } from "@berth/proto";
 
 /** The runs of a job that are remembered, newest first: of a cron job several, of any other the last one. */
 export function runsOf({ cron, job, spec }: Service): readonly JobStatus[] {
@@ -28,7 +25,7 @@ export function withRuns(service: Service, runs: readonly JobStatus[]): Service 
   const { cron, spec } = service;
   const job = runs[0] ?? service.job;
   if (spec?.cron === undefined || cron === undefined) return { ...service, job };
-  let left = spec.cron.history ?? DEFAULT_HISTORY;
+  let left = spec.cron.history ?? DEFAULT_CRON_HISTORY;
   const kept = runs.filter((run) => {
     if (isOn(run)) return true;
     left -= 1;
