@@ -5,6 +5,9 @@ import {
   DispatcherServiceService,
   grpcTransport,
   isBerthError,
+  PeerServiceService,
+  type Probe,
+  probeHost,
   type RpcTransport,
   rpcService,
 } from "@berth/proto";
@@ -12,20 +15,29 @@ import type { Logger } from "pino";
 import { health } from "./http/health.js";
 import { Metrics } from "./http/metrics.js";
 import { startHttpServer } from "./http/server.js";
+import { type Knock, knock } from "./loop/knock.js";
+import { LeaderContact } from "./loop/leader-contact.js";
 import { lead } from "./loop/leadership.js";
 import type { Runtime } from "./loop/runtime.js";
 import { addressIn, ServerRegistry } from "./loop/server-registry.js";
 import { ControlRouter } from "./rpc/control-router.js";
 import { dispatcherHandlers } from "./rpc/dispatcher-router.js";
+import { isHeardByPeers, peerHandlers } from "./rpc/peers.js";
 import { Role } from "./rpc/role.js";
 import { ensureSchema } from "./state/schema.js";
 import { sleep } from "./store/clock.js";
-import { campaign, type ElectionEvent, type Leader, observeLeader } from "./store/election.js";
+import { campaign, type ElectionEvent, observeLeader } from "./store/election.js";
 import { LEADER_KEY } from "./store/keys.js";
 import type { Store } from "./store/store.js";
 
-/** A dead leader is replaced after so long. Short enough for people to wait, long enough for a busy machine to renew in. */
+/**
+ * A leader that stands still, or has lost its etcd, is replaced after so long; one that is dead is noticed sooner (see
+ * LeaderContact). Long enough for a busy machine to renew in.
+ */
 const LEADER_TTL_SECONDS = 3;
+
+/** How fresh a server's own contact with the leader must be for others to rely on it. */
+const HEARD_WITHIN_MS = 1_000;
 
 /** An etcd that is being started along with us is waited for; then whoever started us should hear of it. */
 const ETCD_START_TIMEOUT_MS = 10_000;
@@ -55,9 +67,17 @@ export interface ServerOptions {
 export interface ServerEdges {
   readonly transport: RpcTransport;
   readonly startHttp: typeof startHttpServer;
+  readonly probe: Probe;
+  /** Absent: a dead leader is replaced when its lease has run out. */
+  readonly knock?: Knock;
 }
 
-const NETWORK: ServerEdges = { transport: grpcTransport, startHttp: startHttpServer };
+const NETWORK: ServerEdges = {
+  transport: grpcTransport,
+  startHttp: startHttpServer,
+  probe: probeHost,
+  knock,
+};
 
 export interface RunningServer {
   readonly address: string;
@@ -78,11 +98,14 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
 
   const role = new Role(clock);
   const router = new ControlRouter({ role, clock, transport });
+  let contact: LeaderContact | undefined;
+  const hearsLeader = (epoch: bigint): boolean => contact?.hears(epoch, HEARD_WITHIN_MS) === true;
   const rpc = await transport.serve({
     listen: options.listen,
     services: [
       rpcService(ControlServiceService, router.handlers),
       rpcService(DispatcherServiceService, dispatcherHandlers(role)),
+      rpcService(PeerServiceService, peerHandlers(hearsLeader)),
     ],
     onInternalError: (path, error) => logger.error({ err: error, path }, "a call failed unexpectedly"),
   });
@@ -107,7 +130,24 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   const address = options.advertise ?? rpc.address;
   role.setOwnAddress(address);
   const registry = new ServerRegistry({ store, runtime, logger, address });
-  const standing = stand({ ...options, role, registry, metrics, address }, signal);
+  // The host is in it since several may listen at "127.0.0.1:7400".
+  const self = JSON.stringify({ address, host: hostname() });
+  const { knock: knockAt } = edges;
+  contact =
+    knockAt &&
+    new LeaderContact({
+      clock,
+      logger,
+      self,
+      knock: knockAt,
+      onDoubt: (isDoubtful) => role.doubtLeader(isDoubtful),
+      isHeardByOthers: (leader, asked) => {
+        const uninvolved = new Set([address, addressIn(leader.value)]);
+        const peers = registry.addresses().filter((each) => !uninvolved.has(each));
+        return isHeardByPeers({ transport, peers, leader }, asked);
+      },
+    });
+  const standing = stand({ ...options, role, registry, metrics, address, self, contact }, signal);
   const others = Promise.all([registry.run(signal), observe({ store, role, runtime }, signal)]);
   const stopped = standing
     .then(() => rpc.close(CLOSE_GRACE_MS))
@@ -125,21 +165,21 @@ interface Standing extends ServerOptions {
   readonly registry: ServerRegistry;
   readonly metrics: Metrics;
   readonly address: string;
+  /** What it stands for election with. */
+  readonly self: string;
+  readonly contact: LeaderContact | undefined;
 }
 
 /** Stands for election and leads whenever it is elected. */
 async function stand(options: Standing, signal: AbortSignal): Promise<void> {
-  const { store, runtime, logger, role, registry, metrics, address } = options;
-  // The host is in it since several may listen at "127.0.0.1:7400".
-  const self = JSON.stringify({ address, host: hostname() });
+  const { store, runtime, logger, role, registry, metrics, address, self, contact } = options;
   const candidacy = {
     store,
     clock: runtime.clock,
     key: LEADER_KEY,
     value: self,
     ttlSeconds: LEADER_TTL_SECONDS,
-    // Two processes of a host cannot listen at one address: a leader that was here is our own past.
-    isKnownDead: ({ value }: Leader) => value === self,
+    ...(contact && { whenDead: contact.whenDead.bind(contact) }),
     onEvent: electionLog(logger),
   };
   for await (const term of campaign(candidacy, signal)) {
@@ -150,6 +190,7 @@ async function stand(options: Standing, signal: AbortSignal): Promise<void> {
         {
           store,
           runtime,
+          probe: (options.edges ?? NETWORK).probe,
           logger: termLogger,
           observer: metrics,
           address,

@@ -1,4 +1,5 @@
 import {
+  BerthError,
   type CallContext,
   ControlServiceService,
   forwardService,
@@ -8,6 +9,7 @@ import {
   type RpcHandlers,
   type RpcTransport,
 } from "@berth/proto";
+import { linkSignals } from "../loop/linked-signal.js";
 import type { Clock } from "../store/clock.js";
 import { sleep } from "../store/clock.js";
 import { noLeader, type Role, type Target } from "./role.js";
@@ -72,10 +74,13 @@ export class ControlRouter {
       const giveUpMs = this.#clock.nowMs() + MAX_WAIT_MS;
       for (;;) {
         const target = await this.#target(giveUpMs, context);
+        const bound = this.#boundTo(target, context);
         try {
-          return await this.#method(name, target)(input, context);
+          return await this.#method(name, target)(input, bound.context);
         } catch (error) {
           await this.#pauseOrThrow(error, giveUpMs, context);
+        } finally {
+          bound.release();
         }
       }
     };
@@ -89,8 +94,10 @@ export class ControlRouter {
     const giveUpMs = this.#clock.nowMs() + MAX_WAIT_MS;
     for (let hasBegun = false; ; ) {
       const target = await this.#target(giveUpMs, context);
+      const bound = this.#boundTo(target, context);
       try {
-        for await (const message of this.#method(name, target)(input, context) as AsyncIterable<unknown>) {
+        const messages = this.#method(name, target)(input, bound.context) as AsyncIterable<unknown>;
+        for await (const message of messages) {
           hasBegun = true;
           yield message;
         }
@@ -98,6 +105,8 @@ export class ControlRouter {
       } catch (error) {
         if (hasBegun) throw error;
         await this.#pauseOrThrow(error, giveUpMs, context);
+      } finally {
+        bound.release();
       }
     }
   }
@@ -125,6 +134,22 @@ export class ControlRouter {
     context.signal.throwIfAborted();
   }
 
+  /**
+   * The context of a call that is passed on: it also ends when the leader is gone, which a leader whose host has lost
+   * its power cannot say.
+   */
+  #boundTo(target: Target, context: CallContext): { readonly context: CallContext; release(): void } {
+    if (target.kind === "self") return { context, release: () => {} };
+    const { address } = target;
+    const link = linkSignals(context.signal);
+    const forget = this.#role.onDeparture(address, () => link.abort(departed(address)));
+    const release = (): void => {
+      forget();
+      link.unlink();
+    };
+    return { context: { ...context, signal: link.signal }, release };
+  }
+
   #leader(): RpcClient<Control> {
     const { target } = this.#role;
     if (target?.kind !== "other") throw noLeader();
@@ -137,4 +162,9 @@ export class ControlRouter {
     }
     return this.#connection.calls;
   }
+}
+
+function departed(address: string): BerthError {
+  const message = `The leader at ${address} has gone while it worked on this call. Ask again.`;
+  return new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
 }

@@ -1,28 +1,40 @@
-import { BerthError, type DispatcherServiceService, type RpcHandlers } from "@berth/proto";
+import { BerthError, type DispatcherServiceService, isBerthError, type RpcHandlers } from "@berth/proto";
 import type { Leadership } from "../loop/leadership.js";
 import type { Role } from "./role.js";
+
+/** An agent that lost its leader waits here for the next one, instead of asking around. */
+const LEADER_WAIT_MS = 2_000;
 
 /** The Dispatcher service of any server: agents belong to the leader, and are sent there by all others. */
 export function dispatcherHandlers(role: Role): RpcHandlers<typeof DispatcherServiceService> {
   return {
     async *session(requests, context) {
-      yield* leading(role).dispatcher.serve(requests, context);
+      const { dispatcher } = await leading(role, LEADER_WAIT_MS, context.signal);
+      yield* dispatcher.serve(requests, context);
     },
     async *pushExec(requests, context) {
-      yield* leading(role).execs.push(requests, context);
+      const { execs } = await leading(role, 0, context.signal);
+      yield* execs.push(requests, context);
     },
-    pushLogs: async (requests, context) => leading(role).logs.push(requests, context),
+    pushLogs: async (requests, context) => {
+      const { logs } = await leading(role, 0, context.signal);
+      return logs.push(requests, context);
+    },
   };
 }
 
-function leading({ leadership, leaderAddress }: Role): Leadership {
-  if (leadership !== undefined) return leadership;
+async function leading(role: Role, waitMs: number, signal: AbortSignal): Promise<Leadership> {
+  const target = await role.waitForTarget(waitMs, signal).catch((error: unknown) => {
+    if (!isBerthError(error, "BERTH_NO_LEADER")) throw error;
+    return undefined;
+  });
+  if (target?.kind === "self") return target.leadership;
   throw new BerthError({
     code: "BERTH_NOT_LEADER",
     message:
-      leaderAddress === undefined
+      target === undefined
         ? "This server does not lead, and knows of none that does. Try again in a moment."
-        : `This server does not lead; ${leaderAddress} does.`,
-    details: leaderAddress === undefined ? {} : { leader: leaderAddress },
+        : `This server does not lead; ${target.address} does.`,
+    details: target === undefined ? {} : { leader: target.address },
   });
 }

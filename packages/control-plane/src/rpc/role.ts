@@ -14,6 +14,7 @@ export class Role {
   readonly #waiting = new Set<() => void>();
   #leadership: Leadership | undefined;
   #leaderAddress: string | undefined;
+  #isLeaderDoubtful = false;
   #ownAddress: string | undefined;
 
   constructor(clock: Clock) {
@@ -42,14 +43,22 @@ export class Role {
 
   setLeaderAddress(address: string | undefined): void {
     this.#leaderAddress = address;
+    this.#isLeaderDoubtful = false;
     this.#changed();
   }
 
-  /** Who answers now; undefined while there is no leader, or this server is about to be it. */
+  /** While the leader seems to be gone, nobody is sent to it. */
+  doubtLeader(isDoubtful: boolean): void {
+    this.#isLeaderDoubtful = isDoubtful;
+    this.#changed();
+  }
+
+  /** Who answers now; undefined while there is no leader, it seems to be gone, or this server is about to be it. */
   get target(): Target | undefined {
     if (this.#leadership !== undefined) return { kind: "self", leadership: this.#leadership };
     const address = this.#leaderAddress;
-    return address === undefined || address === this.#ownAddress ? undefined : { kind: "other", address };
+    if (address === undefined || address === this.#ownAddress || this.#isLeaderDoubtful) return undefined;
+    return { kind: "other", address };
   }
 
   /** Waits for somebody who answers. @throws BerthError BERTH_NO_LEADER after `timeoutMs`; the signal's reason */
@@ -77,6 +86,18 @@ export class Role {
       const cancel = this.#clock.after(timeoutMs, wake);
       const forget = onAbort(signal, wake);
     });
+  }
+
+  /** Calls `run` when the leader at this address is not whom calls are passed on to any more; returns what takes that back. */
+  onDeparture(address: string, run: () => void): () => void {
+    const check = (): void => {
+      const { target } = this;
+      if (target?.kind === "other" && target.address === address) return;
+      this.#waiting.delete(check);
+      run();
+    };
+    this.#waiting.add(check);
+    return () => void this.#waiting.delete(check);
   }
 
   #changed(): void {

@@ -1,9 +1,10 @@
 import { BerthError } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { onAbort } from "./abort.js";
 import { campaign, type Leader, observeLeader } from "./election.js";
 import { ManualClock } from "./manual-clock.js";
 import { MemoryStore } from "./memory/memory-store.js";
-import type { Leases, Store } from "./store.js";
+import type { Leases, Store, TxnOutcome } from "./store.js";
 import { fence, type Term } from "./term.js";
 
 const KEY = "/berth/v1/leader";
@@ -33,8 +34,11 @@ function stand(
 ): { terms: Term[]; current(): Term | undefined; leave(): void } {
   const terms: Term[] = [];
   const own = new AbortController();
+  const whenDead = async (leader: Leader, signal: AbortSignal): Promise<void> => {
+    if (!isKnownDead(leader)) await new Promise((resolve) => onAbort(signal, () => resolve(undefined)));
+  };
   abort.signal.addEventListener("abort", () => own.abort());
-  const options = { store: through, clock, key: KEY, value, ttlSeconds: TTL_SECONDS, isKnownDead };
+  const options = { store: through, clock, key: KEY, value, ttlSeconds: TTL_SECONDS, whenDead };
   void (async () => {
     for await (const term of campaign(options, own.signal)) {
       terms.push(term);
@@ -44,7 +48,12 @@ function stand(
   return { terms, current: () => terms.findLast((term) => term.isHeld()), leave: () => own.abort() };
 }
 
-async function canWrite(term: Term): Promise<boolean> {
+function committed(outcome: TxnOutcome): { readonly revision: bigint } {
+  if (outcome.kind !== "committed") throw new Error(`not committed: ${outcome.kind}`);
+  return outcome;
+}
+
+async function canWrite(term: Pick<Term, "key" | "epoch">): Promise<boolean> {
   const outcome = await store.txn(
     { compare: [fence(term)], ops: [{ kind: "put", key: "/berth/v1/x", value: "" }] },
     abort.signal,
@@ -79,13 +88,33 @@ describe("campaign", () => {
   });
 
   it("does not wait for the lease of a leader that is known to be dead, and keeps its writes out", async () => {
-    const dead = stand("a");
+    const { leaseId } = await store.leases.grant(TTL_SECONDS, abort.signal);
+    const put = { kind: "put", key: KEY, value: "dead", leaseId } as const;
+    const { revision: epoch } = committed(await store.txn({ ops: [put] }, abort.signal));
+    const successor = stand("b", store, ({ value }) => value === "dead");
     await clock.advance(10);
-    const successor = stand("a again", store, ({ value }) => value === "a");
-    await clock.advance(10);
-    const [former] = dead.terms;
-    expect(successor.current()?.epoch).toBeGreaterThan(former?.epoch ?? 0n);
-    expect(former && (await canWrite(former))).toBe(false);
+    expect(successor.current()?.epoch).toBeGreaterThan(epoch);
+    expect(await canWrite({ key: KEY, epoch })).toBe(false);
+  });
+
+  it("removes a dead leader's key as soon as the store answers again", async () => {
+    const { leaseId } = await store.leases.grant(TTL_SECONDS, abort.signal);
+    const put = { kind: "put", key: KEY, value: "dead", leaseId } as const;
+    await store.txn({ ops: [put] }, abort.signal);
+    let isAnswering = false;
+    const electing: Store = {
+      range: store.range.bind(store),
+      watch: store.watch.bind(store),
+      leases: store.leases,
+      txn: async (request, signal) =>
+        isAnswering ? store.txn(request, signal) : { kind: "unknown", cause: NO_ANSWER },
+    };
+    const successor = stand("b", electing, ({ value }) => value === "dead");
+    await clock.advance(500);
+    expect(successor.terms).toHaveLength(0);
+    isAnswering = true;
+    await clock.advance(100);
+    expect(successor.current()).toBeDefined();
   });
 
   it("ends a term that cannot be renewed before another can be elected", async () => {

@@ -1,4 +1,5 @@
 import { isBerthError } from "@berth/proto";
+import { onAbort } from "./abort.js";
 import { type Clock, sleep } from "./clock.js";
 import { type HeldLease, holdLease } from "./held-lease.js";
 import { observeKey, untilGone } from "./observe-key.js";
@@ -8,6 +9,10 @@ import { leasedTerm, type Term } from "./term.js";
 
 /** Between attempts while the store does not answer. */
 const RETRY_MS = 250;
+
+/** While etcd chooses a leader of its own, as it must when a host with both has gone: about a second. */
+const DEPOSE_TIMEOUT_MS = 300;
+const DEPOSE_RETRY_MS = 50;
 
 /** A leader and from when: the same for everybody who sees it. */
 export interface Leader {
@@ -33,10 +38,11 @@ export interface CampaignOptions {
   /** How long after the leader's death the key stays. etcd grants no less than 2 s. */
   readonly ttlSeconds: number;
   /**
-   * True for a leader that certainly runs no more: its key is then removed instead of waited for. A wrong answer costs a
-   * needless change of leaders and nothing else, since its writes are fenced. @default nobody is known to be dead
+   * Resolves when a leader certainly runs no more, and soon after `signal` aborts: its key is then removed instead of
+   * waited for. A wrong answer costs a needless change of leaders and nothing else, since its writes are fenced.
+   * @default nobody is known to be dead: keys are waited for until their lease runs out
    */
-  readonly isKnownDead?: (leader: Leader) => boolean;
+  readonly whenDead?: (leader: Leader, signal: AbortSignal) => Promise<void>;
   readonly onEvent?: (event: ElectionEvent) => void;
 }
 
@@ -82,9 +88,8 @@ async function nextTerm(options: CampaignOptions, signal: AbortSignal): Promise<
   const { store, clock, key, ttlSeconds } = options;
   const holder = await readOne(store, key, signal);
   if (holder !== undefined) {
-    if (options.isKnownDead?.(leaderOf(holder))) await depose(store, holder, signal);
     options.onEvent?.({ kind: "waiting", leader: leaderOf(holder) });
-    await untilGone({ store, clock, key, createRevision: holder.createRevision }, signal);
+    await untilFree(options, holder, signal);
   }
   const lease = await holdLease({ leases: store.leases, clock, ttlSeconds }, signal);
   try {
@@ -98,10 +103,44 @@ async function nextTerm(options: CampaignOptions, signal: AbortSignal): Promise<
   return undefined;
 }
 
-/** Removes exactly this leader's key, never a successor's. Whatever the outcome, the key is waited for after it. */
-async function depose(store: Store, { key, createRevision }: Entry, signal: AbortSignal): Promise<void> {
+/** Waits for the leader's key to go, and helps when the leader is known to be dead. */
+async function untilFree(options: CampaignOptions, holder: Entry, signal: AbortSignal): Promise<void> {
+  const { store, clock, key, whenDead } = options;
+  const over = new AbortController();
+  const forget = onAbort(signal, () => over.abort(signal.reason));
+  const gone = untilGone({ store, clock, key, createRevision: holder.createRevision }, over.signal);
+  const deposed = whenDead?.(leaderOf(holder), over.signal).then(() => depose(options, holder, over.signal));
+  try {
+    await Promise.race([gone, deposed?.then(() => gone) ?? gone]);
+  } finally {
+    forget();
+    over.abort();
+    await deposed?.catch(() => {});
+  }
+}
+
+/**
+ * Removes exactly this leader's key, never a successor's: what makes it harmless to try again when the outcome is
+ * unknown. A request that etcd gets while its own leader is dead is lost, and answered by nobody.
+ */
+async function depose({ store, clock }: CampaignOptions, holder: Entry, signal: AbortSignal): Promise<void> {
+  const { key, createRevision } = holder;
   const compare = [{ kind: "created-at", key, revision: createRevision }] as const;
-  await store.txn({ compare, ops: [{ kind: "delete", key }] }, signal);
+  while (!signal.aborted) {
+    const attempt = new AbortController();
+    const forget = onAbort(signal, () => attempt.abort(signal.reason));
+    const cancel = clock.after(DEPOSE_TIMEOUT_MS, () => attempt.abort(new Error("no answer in time")));
+    try {
+      const { kind } = await store.txn({ compare, ops: [{ kind: "delete", key }] }, attempt.signal);
+      if (kind !== "unknown") return;
+    } catch (error) {
+      if (signal.aborted || !attempt.signal.aborted) throw error;
+    } finally {
+      cancel();
+      forget();
+    }
+    await sleep(clock, DEPOSE_RETRY_MS, signal);
+  }
 }
 
 /** Puts the key if it is absent. The lease tells whether it is ours when the outcome is unknown. */

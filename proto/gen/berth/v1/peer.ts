@@ -14,7 +14,7 @@ export interface HearsLeaderRequest {
 }
 
 export interface HearsLeaderResponse {
-  /** It is this server, or its host has answered this server within the last second. */
+  /** Its host has answered this server within the last second. */
   hears: boolean;
 }
 

@@ -14,12 +14,18 @@ const MAX_RECEIVE_BYTES = 256 * 1024 * 1024;
 const PING_INTERVAL_MS = 7_000;
 const PING_TIMEOUT_MS = 3_000;
 
+/** How soon calls go to the first member again once it is back: it is on this host, as a rule. */
+const HOME_CHECK_MS = 500;
+
 /** gRPC waits up to two minutes between connection attempts; etcd back after a restart should be found at once. */
 const RECONNECT_DELAY_MS = 50;
 const MAX_RECONNECT_DELAY_MS = 1_000;
 
+/** Reading one that is not there is the least that a member can be asked. */
+const NO_KEY = Buffer.from("/");
+
 export interface EtcdOptions {
-  /** URLs, all `http:` or all `https:`. Calls go to one until it fails, then to the next. */
+  /** URLs, all `http:` or all `https:`. Calls go to the first; while it does not answer, to the next that does. */
   readonly endpoints: readonly [string, ...string[]];
   readonly tls?: EtcdTls;
   readonly callTimeoutMs?: number;
@@ -51,6 +57,7 @@ export class EtcdClient {
   readonly callTimeoutMs: number;
   readonly #members: readonly Member[];
   #current = 0;
+  #homeCheck: NodeJS.Timeout | undefined;
 
   constructor(options: EtcdOptions) {
     this.callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
@@ -64,7 +71,8 @@ export class EtcdClient {
   }
 
   /**
-   * Makes one call to the current member; the next call goes to the next member if this one gets no answer.
+   * Makes one call to the current member; the next call goes to the next member if this one gets no answer. A member
+   * that says itself that it cannot serve has no leader, and nor have the others: calls stay with it.
    * An aborted call is left behind: it ends by its deadline.
    * @throws BerthError BERTH_ETCD_UNAVAILABLE without an answer, BERTH_ETCD_FAILED or BERTH_STORE_LIMIT with a refusal;
    *         the signal's reason when aborted
@@ -77,7 +85,7 @@ export class EtcdClient {
     } catch (error) {
       signal.throwIfAborted();
       const failure = toBerthError(error, member.endpoint);
-      if (isBerthError(failure, "BERTH_ETCD_UNAVAILABLE")) this.abandon(member);
+      if (isBerthError(failure, "BERTH_ETCD_UNAVAILABLE") && !isOwnWord(error)) this.abandon(member);
       throw failure;
     }
   }
@@ -90,14 +98,39 @@ export class EtcdClient {
 
   /** Turns to the next member, unless that has been done already. */
   abandon(member: Member): void {
-    if (member === this.#members[this.#current]) this.#current = (this.#current + 1) % this.#members.length;
+    if (member !== this.#members[this.#current]) return;
+    this.#current = (this.#current + 1) % this.#members.length;
+    this.#homeCheck ??= this.#checkHomeSoon();
+  }
+
+  #checkHomeSoon(): NodeJS.Timeout {
+    return setTimeout(() => void this.#checkHome(), HOME_CHECK_MS).unref();
+  }
+
+  /** Until the first member answers again, which it then does for all calls. */
+  async #checkHome(): Promise<void> {
+    const [home] = this.#members;
+    try {
+      if (this.#current !== 0) await home?.calls.kv.range({ key: NO_KEY });
+      this.#current = 0;
+      this.#homeCheck = undefined;
+    } catch {
+      if (this.#homeCheck !== undefined) this.#homeCheck = this.#checkHomeSoon();
+    }
   }
 
   /** Ends all connections; calls and streams under way fail. */
   close(): void {
+    clearTimeout(this.#homeCheck);
+    this.#homeCheck = undefined;
     for (const { calls, watches, renewals } of this.#members)
       for (const etcd of [calls, watches, renewals]) etcd.close();
   }
+}
+
+/** etcd marks what it says of itself, and not what gRPC says of a connection. */
+function isOwnWord(error: unknown): boolean {
+  return error instanceof Error && /\betcdserver: /.test(error.message);
 }
 
 function openMember(endpoint: string, tls: EtcdTls | undefined, callTimeoutMs: number): Member {
