@@ -11,7 +11,11 @@ function entries(tasks: readonly Task[], over: { readonly state?: NodeState } = 
   const view = { service: buildService({ spec, version: 2, templateVersion: 2 }), spec, tasks };
   const { nodes } = buildCluster([buildNode({ id: "n1", ...over })]);
   const older = buildSpec({ ports: [{ ...HTTP, target: 8000 }] });
-  return ingressEntries(view, { nodes, specOf: (version) => (version === 1 ? older : spec) });
+  return ingressEntries(view, {
+    nodes,
+    specOf: (version) => (version === 1 ? older : spec),
+    isSuspect: () => false,
+  });
 }
 
 const running = (over: Parameters<typeof buildTask>[0] = {}): Task =>

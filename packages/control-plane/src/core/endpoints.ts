@@ -18,12 +18,15 @@ export interface EndpointSources {
   readonly nodes: ClusterView["nodes"];
   /** The spec of an older version of the service, whose tasks may still serve; undefined when it is forgotten. */
   readonly specOf: (version: number) => ServiceSpec | undefined;
+  /** Nodes that fell silent a moment ago, and may be dead. */
+  readonly isSuspect: (nodeId: string) => boolean;
 }
 
 /**
  * Where connections to the published ports of a service go: one entry per port of ingress mode, also when nothing
  * answers it. Endpoints are tasks that run well on a live node; draining are those that were told to stop and still
- * run. Ordered by task id, so that equal tables are equal.
+ * run. Suspect nodes get no connections, unless there are no others: one that may be answered is better than none.
+ * Ordered by task id, so that equal tables are equal.
  */
 export function ingressEntries(view: ServiceView, sources: EndpointSources): readonly IngressEntry[] {
   const tasks = view.tasks.filter(mayServe).sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -59,9 +62,14 @@ function entryFor(
     protocol: port.protocol,
     hostIp: port.hostIp,
     published: port.published,
-    endpoints,
+    endpoints: reachable(endpoints, sources.isSuspect),
     draining,
   };
+}
+
+function reachable(endpoints: IngressEndpoint[], isSuspect: EndpointSources["isSuspect"]): IngressEndpoint[] {
+  const trusted = endpoints.filter(({ nodeId }) => !isSuspect(nodeId));
+  return trusted.length > 0 ? trusted : endpoints;
 }
 
 function endpointOf(

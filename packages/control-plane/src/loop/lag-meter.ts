@@ -1,9 +1,10 @@
 import { type Clock, sleep } from "../store/clock.js";
 
-const TICK_MS = 250;
+/** A pause is measured too short by up to a tick, so a tick is shorter than what a heartbeat may be late by. */
+const TICK_MS = 100;
 
 /** How long a hiccup counts: as long as the deadlines that it can have spoiled. */
-const REMEMBERED_TICKS = 16;
+const REMEMBERED_TICKS = 40;
 
 /** How late the event loop of this process runs: messages that have arrived may lie unread for so long. */
 export class LagMeter {

@@ -1,7 +1,15 @@
-import { BerthError, type ControlServiceService, isBerthError, type RpcHandlers } from "@berth/proto";
+import {
+  BerthError,
+  type ControlServiceService,
+  isBerthError,
+  NodeState,
+  type Probe,
+  type ProbeRequest,
+  type RpcHandlers,
+  type ServiceSpec,
+} from "@berth/proto";
 import type { Logger } from "pino";
 import { ingressEntries } from "../core/endpoints.js";
-import { HEARTBEAT_MS } from "../core/liveness.js";
 import { serviceView } from "../rpc/control/views.js";
 import { controlHandlers } from "../rpc/control.js";
 import { Dispatcher } from "../rpc/dispatcher.js";
@@ -27,6 +35,7 @@ export type LeaderObserver = WriterObserver & ControllerObserver & LivenessObser
 export interface LeadershipOptions {
   readonly store: Store;
   readonly runtime: Runtime;
+  readonly probe: Probe;
   readonly logger: Logger;
   readonly observer: LeaderObserver;
   /** Where agents and people reach this server. */
@@ -113,17 +122,35 @@ function assemble(
   options: LeadershipOptions,
   signal: AbortSignal,
 ): Leadership {
-  const { store, runtime, logger, observer, address, servers } = options;
+  const { store, runtime, probe, logger, observer, address, servers } = options;
   const { clock } = runtime;
   const lag = new LagMeter(clock);
   const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
-  const liveness = new Liveness({ state, writer, runtime, lag, logger, observer, signal });
+  const sessionOf = (nodeId: string): Session | undefined => dispatcher.sessionOf(nodeId);
+  const liveness = new Liveness({
+    state,
+    writer,
+    runtime,
+    lag,
+    probe,
+    logger,
+    observer,
+    signal,
+    ask: (peerId, request) => ask(sessionOf(peerId), request),
+    onSuspicion: (nodeId) => ingress.nodeChanged(nodeId),
+    onRate: (heartbeatMs) => dispatcher.broadcast({ $case: "heartbeatRate", value: { heartbeatMs } }),
+  });
   const intake = new StatusIntake({ state, writer, runtime, logger, signal });
-  const ingress = new IngressFeed({ state, clock, signal, entriesOf: (id) => entriesOf(state, id) });
+  const isSuspect = (nodeId: string): boolean => liveness.isSuspect(nodeId);
+  const ingress = new IngressFeed({
+    state,
+    clock,
+    signal,
+    entriesOf: (serviceId) => entriesOf(serviceId, state, isSuspect),
+  });
   const { epoch } = term;
-  const dispatcher = new Dispatcher({
+  const dispatcher: Dispatcher = new Dispatcher({
     epoch,
-    heartbeatMs: HEARTBEAT_MS,
     servers,
     state,
     writer,
@@ -132,11 +159,17 @@ function assemble(
     runtime,
     logger,
     signal,
-    onBeat: (nodeId) => liveness.beat(nodeId),
+    liveness,
   });
-  const sessionOf = (nodeId: string): Session | undefined => dispatcher.sessionOf(nodeId);
   const logs = new LogRelay({ runtime, sessionOf });
   const execs = new ExecRelay({ runtime, sessionOf });
+  state.onChange(({ nodes }) => {
+    for (const [nodeId, { after }] of nodes) {
+      if (after?.state === NodeState.READY) continue;
+      logs.nodeIsGone(nodeId);
+      execs.nodeIsGone(nodeId);
+    }
+  });
   const controller = new Controller({ state, writer, runtime, logger, observer });
   const control = controlHandlers({
     state,
@@ -153,12 +186,22 @@ function assemble(
   return { state, writer, controller, dispatcher, logs, execs, control, lag };
 }
 
+function ask(session: Session | undefined, value: ProbeRequest): boolean {
+  session?.order({ $case: "probe", value });
+  return session !== undefined;
+}
+
 /** A service that is being removed gives its ports back at once. */
-function entriesOf(state: ClusterState, serviceId: string): ReturnType<typeof ingressEntries> {
+function entriesOf(
+  serviceId: string,
+  state: ClusterState,
+  isSuspect: (nodeId: string) => boolean,
+): ReturnType<typeof ingressEntries> {
   const view = serviceView(state, serviceId);
   if (view === undefined || view.service.removing) return [];
   const { nodes } = state.nodes;
-  return ingressEntries(view, { nodes, specOf: (version) => state.services.specOf(serviceId, version) });
+  const specOf = (version: number): ServiceSpec | undefined => state.services.specOf(serviceId, version);
+  return ingressEntries(view, { nodes, specOf, isSuspect });
 }
 
 function notLeading(reason: unknown): BerthError {

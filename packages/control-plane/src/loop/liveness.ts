@@ -1,18 +1,23 @@
-import { assertNever, NodeState } from "@berth/proto";
+import { type Node, NodeState, type Probe, type ProbeRequest, type ProbeResult } from "@berth/proto";
 import type { Logger } from "pino";
-import { HEARTBEAT_MS, judge, type Verdict } from "../core/liveness.js";
+import { heartbeatMsFor } from "../core/heartbeat-rate.js";
+import { type Judgement, judge, lateAfterMs } from "../core/liveness.js";
+import { evidenceOf, NO_TESTIMONY, type Testimony } from "../core/witnesses.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { onAbort } from "../store/abort.js";
 import { DelayQueue } from "./delay-queue.js";
+import { Inquiries } from "./inquiries.js";
 import type { LagMeter } from "./lag-meter.js";
+import { ProbeCheck } from "./probe-check.js";
 import type { Runtime } from "./runtime.js";
+import { Suspects } from "./suspects.js";
 import type { Writer } from "./writer.js";
-
-/** Two beats: one that did not come, or that came a whole beat late. */
-const LATE_AFTER_MS = 2 * HEARTBEAT_MS;
 
 /** Before a verdict that could not be written is thought over again. */
 const RETRY_MS = 500;
+
+/** A host that was found to live, or dead, is asked again this much later. */
+const ASK_AGAIN_MS = 1_000;
 
 export interface LivenessObserver {
   /** A node was silent for longer than it should be, and has been heard again. */
@@ -23,74 +28,157 @@ export interface LivenessOptions {
   readonly state: ClusterState;
   readonly writer: Writer;
   readonly runtime: Runtime;
-  readonly lag: LagMeter;
+  readonly lag: Pick<LagMeter, "lagMs">;
+  readonly probe: Probe;
+  /** Sends a question to a peer's agent; false: it has no session. */
+  readonly ask: (peerId: string, request: ProbeRequest) => boolean;
+  /** The node takes new connections no more, or again. */
+  readonly onSuspicion: (nodeId: string) => void;
+  /** Agents are to send their heartbeats at another rate from now on. */
+  readonly onRate: (heartbeatMs: number) => void;
   readonly logger: Logger;
   readonly observer: LivenessObserver;
   readonly signal: AbortSignal;
 }
 
+/** What is remembered of one node between two looks. */
+interface Memory {
+  lastBeatMs: number | undefined;
+  agentLagMs: number;
+  testimony: Testimony;
+  answeredMs: number | undefined;
+  answersProbes: boolean;
+  askAgainMs: number;
+  isWriting: boolean;
+}
+
 /**
- * Decides which nodes live, from heartbeats that are kept in memory alone. A node is looked at when its deadline
- * passes, not at each beat; what it is found to be is written.
+ * Decides which nodes live, from heartbeats and probes that are kept in memory alone. A node is looked at when one of
+ * its deadlines passes, not at each beat; what it is found to be is written.
  */
 export class Liveness {
   readonly #options: LivenessOptions;
   readonly #leadingSinceMs: number;
-  readonly #lastBeatMs = new Map<string, number>();
+  readonly #memories = new Map<string, Memory>();
+  readonly #suspects = new Suspects();
   readonly #checks: DelayQueue;
+  readonly #inquiries: Inquiries;
+  readonly #probeCheck: ProbeCheck;
+  #heartbeatMs: number;
 
   constructor(options: LivenessOptions) {
     this.#options = options;
-    const { runtime, state, signal } = options;
+    const { runtime, state, signal, probe, ask } = options;
     this.#leadingSinceMs = runtime.clock.nowMs();
+    this.#heartbeatMs = heartbeatMsFor(state.nodes.size);
     this.#checks = new DelayQueue(runtime.clock, (nodeId) => this.#check(nodeId));
+    this.#inquiries = new Inquiries({
+      probe,
+      runtime,
+      ask,
+      livePeers: (nodeId) => this.#livePeers(nodeId),
+      onTestimony: (nodeId, testimony) => this.#heardOf(nodeId, testimony),
+    });
+    const onResult = (nodeId: string, answered: boolean): void => this.#probeChecked(nodeId, answered);
+    this.#probeCheck = new ProbeCheck({ probe, onResult, signal });
     for (const node of state.nodes.values()) this.#checks.add(node.id, 0);
-    const unsubscribe = state.onChange((delta) => {
-      for (const [nodeId, { after }] of delta.nodes) {
-        if (after === undefined) this.#lastBeatMs.delete(nodeId);
-        else this.#checks.add(nodeId, 0);
-      }
+    const unsubscribe = state.onChange(({ nodes }) => {
+      for (const [nodeId, { after }] of nodes) this.#nodeChanged(nodeId, after);
+      if (nodes.size > 0) this.#reviewFreeze();
     });
     onAbort(signal, () => {
       unsubscribe();
       this.#checks.clear();
+      this.#inquiries.close();
     });
   }
 
-  /** The node's agent has just been heard. */
-  beat(nodeId: string): void {
+  /** How often agents are to be heard. It only ever slows down while a server leads. */
+  get heartbeatMs(): number {
+    return this.#heartbeatMs;
+  }
+
+  isSuspect(nodeId: string): boolean {
+    return this.#suspects.has(nodeId);
+  }
+
+  /** The node's agent has just been heard; `lagMs` is how late its event loop runs. */
+  beat(nodeId: string, lagMs: number): void {
     const { state, runtime, observer, signal } = this.#options;
     if (signal.aborted) return;
     const nowMs = runtime.clock.nowMs();
-    if (nowMs - (this.#lastBeatMs.get(nodeId) ?? nowMs) > LATE_AFTER_MS) observer.onLateBeat();
-    this.#lastBeatMs.set(nodeId, nowMs);
-    if (state.nodes.get(nodeId)?.state === NodeState.DOWN) this.#checks.add(nodeId, 0);
+    const memory = this.#memory(nodeId);
+    const node = state.nodes.get(nodeId);
+    const lastMs = memory.lastBeatMs;
+    memory.lastBeatMs = nowMs;
+    memory.agentLagMs = lagMs;
+    if (lastMs === undefined) this.#probeCheck.add(nodeId, addressOf(node));
+    else if (nowMs - lastMs <= lateAfterMs(this.#heartbeatMs)) return;
+    else if (nowMs - lastMs > 2 * this.#heartbeatMs) observer.onLateBeat();
+    this.#inquiries.cancel(nodeId);
+    memory.testimony = NO_TESTIMONY;
+    memory.askAgainMs = 0;
+    this.#checks.add(nodeId, 0);
+  }
+
+  /** A peer's agent answers what it was asked. */
+  answer(peerId: string, result: ProbeResult): void {
+    this.#inquiries.answer(peerId, result);
+  }
+
+  #memory(nodeId: string): Memory {
+    let memory = this.#memories.get(nodeId);
+    if (memory === undefined) {
+      memory = {
+        lastBeatMs: undefined,
+        agentLagMs: 0,
+        testimony: NO_TESTIMONY,
+        answeredMs: undefined,
+        answersProbes: true,
+        askAgainMs: 0,
+        isWriting: false,
+      };
+      this.#memories.set(nodeId, memory);
+    }
+    return memory;
+  }
+
+  #nodeChanged(nodeId: string, after: Node | undefined): void {
+    if (after !== undefined) {
+      this.#checks.add(nodeId, 0);
+    } else {
+      this.#memories.delete(nodeId);
+      this.#inquiries.cancel(nodeId);
+      this.#suspects.set(nodeId, false, 0);
+    }
+    const heartbeatMs = Math.max(this.#heartbeatMs, heartbeatMsFor(this.#options.state.nodes.size));
+    if (heartbeatMs === this.#heartbeatMs) return;
+    this.#heartbeatMs = heartbeatMs;
+    this.#options.onRate(heartbeatMs);
   }
 
   #check(nodeId: string): void {
-    const verdict = this.#judge(nodeId);
-    switch (verdict?.kind) {
-      case undefined:
-        return;
-      case "unchanged":
-        if (verdict.checkAtMs !== undefined) this.#checkAt(nodeId, verdict.checkAtMs);
-        return;
-      case "ready":
-      case "down":
-        void this.#write(nodeId);
-        return;
-      default:
-        assertNever(verdict);
-    }
+    const judgement = this.#judge(nodeId);
+    if (judgement === undefined) return;
+    const { condition, isSuspect, isLate, checkAtMs } = judgement;
+    if (checkAtMs !== undefined) this.#checkAt(nodeId, checkAtMs);
+    this.#suspect(nodeId, isSuspect);
+    if (isLate) this.#askAfter(nodeId);
+    if (condition !== undefined) void this.#write(nodeId);
   }
 
-  #judge(nodeId: string): Verdict | undefined {
+  #judge(nodeId: string): Judgement | undefined {
     const { state, runtime, lag } = this.#options;
     const node = state.nodes.get(nodeId);
     if (node === undefined) return undefined;
     return judge(
-      { state: node.state, lastBeatMs: this.#lastBeatMs.get(nodeId) },
-      { now: runtime.clock.nowMs(), leadingSinceMs: this.#leadingSinceMs, lagMs: lag.lagMs() },
+      { node, heartbeatMs: this.#heartbeatMs, ...this.#memory(nodeId) },
+      {
+        now: runtime.clock.nowMs(),
+        leadingSinceMs: this.#leadingSinceMs,
+        lagMs: lag.lagMs(),
+        freeze: this.#suspects.freeze,
+      },
     );
   }
 
@@ -98,29 +186,100 @@ export class Liveness {
     this.#checks.add(nodeId, atMs - this.#options.runtime.clock.nowMs());
   }
 
+  #suspect(nodeId: string, isSuspect: boolean): void {
+    const { runtime, onSuspicion } = this.#options;
+    if (!this.#suspects.set(nodeId, isSuspect, runtime.clock.nowMs())) return;
+    onSuspicion(nodeId);
+    this.#reviewFreeze();
+  }
+
+  #reviewFreeze(): void {
+    const { state, runtime, logger } = this.#options;
+    const countUp = (): number =>
+      [...state.nodes.values()].filter((node) => node.state === NodeState.READY).length;
+    if (!this.#suspects.review(countUp, runtime.clock.nowMs())) return;
+    const { freeze } = this.#suspects;
+    logger.warn(freeze === undefined ? "no freeze any more: nodes may be found dead again" : freeze.why);
+    for (const nodeId of this.#suspects.nodeIds) this.#checks.add(nodeId, 0);
+  }
+
+  #askAfter(nodeId: string): void {
+    const { askAgainMs } = this.#memory(nodeId);
+    const address = addressOf(this.#options.state.nodes.get(nodeId));
+    if (askAgainMs > this.#options.runtime.clock.nowMs()) this.#checkAt(nodeId, askAgainMs);
+    else this.#inquiries.begin(nodeId, address);
+  }
+
+  /** The next round follows at once while the node may be found dead by it. */
+  #heardOf(nodeId: string, testimony: Testimony): void {
+    const { state, runtime } = this.#options;
+    const nowMs = runtime.clock.nowMs();
+    const memory = this.#memory(nodeId);
+    const lives = evidenceOf(testimony) === "lives";
+    memory.testimony = testimony;
+    if (lives) memory.answeredMs = nowMs;
+    if (lives) memory.answersProbes = true;
+    const isOpen = !lives && state.nodes.get(nodeId)?.state === NodeState.READY;
+    memory.askAgainMs = isOpen ? nowMs : nowMs + ASK_AGAIN_MS;
+    this.#checks.add(nodeId, 0);
+  }
+
+  #probeChecked(nodeId: string, answered: boolean): void {
+    const { runtime, state, logger } = this.#options;
+    const memory = this.#memories.get(nodeId);
+    if (memory === undefined) return;
+    const isHeard = runtime.clock.nowMs() - (memory.lastBeatMs ?? 0) < 2 * this.#heartbeatMs;
+    if (!answered && !isHeard) return;
+    memory.answersProbes = answered;
+    if (answered) return;
+    logger.warn(
+      { nodeId, address: addressOf(state.nodes.get(nodeId)) },
+      "a node answers no probes, perhaps because of a firewall: its loss is noticed later than that of others",
+    );
+  }
+
+  #livePeers(nodeId: string): readonly string[] {
+    const nowMs = this.#options.runtime.clock.nowMs();
+    const peers: string[] = [];
+    for (const [peerId, { lastBeatMs = Number.NEGATIVE_INFINITY }] of this.#memories) {
+      if (peerId !== nodeId && nowMs - lastBeatMs <= lateAfterMs(this.#heartbeatMs)) peers.push(peerId);
+    }
+    return peers;
+  }
+
   /** Judges again when the write's turn comes: a beat may have come in meanwhile. */
   async #write(nodeId: string): Promise<void> {
     const { writer, runtime, logger, signal } = this.#options;
+    const memory = this.#memory(nodeId);
+    if (memory.isWriting) return;
+    memory.isWriting = true;
     try {
-      const reason = await writer.submit((state) => {
-        const verdict = this.#judge(nodeId);
+      const written = await writer.submit((state) => {
+        const condition = this.#judge(nodeId)?.condition;
         const node = state.nodes.get(nodeId);
-        if (node === undefined || verdict === undefined || verdict.kind === "unchanged") {
-          return { changes: [], result: undefined };
-        }
-        const next = verdict.kind === "ready" ? NodeState.READY : NodeState.DOWN;
-        const since = { stateMessage: verdict.reason, stateSinceMs: runtime.now() };
-        return {
-          changes: [{ kind: "put-node", node: { ...node, state: next, ...since } }],
-          result: { state: verdict.kind, reason: verdict.reason },
-        };
+        if (node === undefined || condition === undefined) return { changes: [], result: undefined };
+        const stateSinceMs = condition.state === node.state ? node.stateSinceMs : runtime.now();
+        const next: Node = { ...node, ...condition, stateSinceMs };
+        return { changes: [{ kind: "put-node", node: next }], result: next };
       }, signal);
-      if (reason === undefined) this.#checks.add(nodeId, 0);
-      else logger.warn({ nodeId, ...reason }, `node is ${reason.state}`);
+      if (written !== undefined) logCondition(written, logger);
+      memory.isWriting = false;
+      this.#checks.add(nodeId, 0);
     } catch (error) {
+      memory.isWriting = false;
       if (signal.aborted) return;
       logger.warn({ err: error, nodeId }, "a node's state could not be written");
       this.#checks.add(nodeId, RETRY_MS);
     }
   }
+}
+
+const addressOf = (node: Node | undefined): string => node?.description?.address ?? "";
+
+function logCondition({ id, description, state, stateMessage, fenced }: Node, logger: Logger): void {
+  const about = { nodeId: id, hostname: description?.hostname };
+  if (state === NodeState.READY)
+    logger.warn(about, `node is ready${stateMessage && `, but ${stateMessage}`}`);
+  else if (fenced) logger.warn(about, "the at-most-one tasks of a node that is down have stopped for sure");
+  else logger.warn(about, `node is down: ${stateMessage}`);
 }

@@ -107,7 +107,8 @@ export class AssignmentChain {
 
   #tell(task: Task, tasks: AssignedTask[], specs: AssignedSpec[]): void {
     if (!this.#isAssigned(task)) return;
-    const assigned = assignedTask(task);
+    const spec = this.#source.spec(task.serviceId, task.specVersion);
+    const assigned = assignedTask(task, spec?.atMostOne ?? false);
     const sent = this.#sentTasks.get(task.id);
     if (sent?.desiredState === assigned.desiredState) return;
     this.#sentTasks.set(task.id, assigned);
@@ -118,7 +119,6 @@ export class AssignmentChain {
     this.#specUses.set(key, uses + 1);
     if (uses > 0) return;
     const { serviceId, specVersion: version } = task;
-    const spec = this.#source.spec(serviceId, version);
     // Without a readable spec nothing new can be started, but what runs by it is known and left alone.
     specs.push({ serviceId, version, task: spec?.task, ports: spec?.ports ?? [] });
   }
@@ -135,12 +135,12 @@ export class AssignmentChain {
   }
 }
 
-function assignedTask(task: Task): AssignedTask {
+function assignedTask(task: Task, atMostOne: boolean): AssignedTask {
   const { id, serviceId, serviceName, stack, slot, specVersion } = task;
   // What has ended is never started again: only its container is kept, for its logs.
   const isOver = isEnded(task) && task.desiredState < DesiredState.SHUTDOWN;
   const desiredState = isOver ? DesiredState.SHUTDOWN : task.desiredState;
-  return { id, serviceId, serviceName, stack, slot, specVersion, desiredState };
+  return { id, serviceId, serviceName, stack, slot, specVersion, desiredState, atMostOne };
 }
 
 function specKey(task: AssignedTask): string {

@@ -9,6 +9,7 @@ import {
   type SessionResponse,
 } from "@berth/proto";
 import type { Logger } from "pino";
+import type { Liveness } from "../loop/liveness.js";
 import type { Runtime } from "../loop/runtime.js";
 import type { Writer } from "../loop/writer.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -17,20 +18,18 @@ import { onAbort } from "../store/abort.js";
 import { protocolError, readHello } from "./hello.js";
 import type { IngressFeed } from "./ingress-feed.js";
 import { registrationOf } from "./register-node.js";
-import { Session } from "./session.js";
+import { type Order, Session } from "./session.js";
 import type { StatusIntake } from "./status-intake.js";
 
 export interface DispatcherOptions {
   readonly epoch: bigint;
-  readonly heartbeatMs: number;
   /** Addresses of all servers, now. */
   readonly servers: () => readonly string[];
   readonly state: ClusterState;
   readonly writer: Writer;
   readonly ingress: IngressFeed;
   readonly intake: StatusIntake;
-  /** Called whenever a node's agent is heard. */
-  readonly onBeat: (nodeId: string) => void;
+  readonly liveness: Pick<Liveness, "beat" | "answer" | "heartbeatMs">;
   readonly runtime: Runtime;
   readonly logger: Logger;
   /** Aborts with the term; its reason is what agents are told. */
@@ -64,6 +63,11 @@ export class Dispatcher {
     return this.#sessions.get(nodeId);
   }
 
+  /** Sends something to the agents of all nodes. */
+  broadcast(order: Order): void {
+    for (const session of this.#sessions.values()) session.order(order);
+  }
+
   /** Serves one agent's stream until either side ends it. */
   async *serve(
     requests: AsyncIterable<SessionRequest>,
@@ -89,25 +93,25 @@ export class Dispatcher {
     description: NodeDescription | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    const { writer, runtime, logger, onBeat } = this.#options;
+    const { writer, runtime, logger, liveness } = this.#options;
     const agent = { nodeId, description: description ?? NodeDescription.fromPartial({}) };
     const wasReady = await writer.submit((state) => {
       const changes = registrationOf(agent, state, runtime.now());
       return { changes, result: state.nodes.get(nodeId)?.state === NodeState.READY };
     }, signal);
-    onBeat(nodeId);
+    liveness.beat(nodeId, 0);
     if (!wasReady) logger.info({ nodeId, hostname: agent.description.hostname }, "node is ready");
   }
 
   #open(hello: Hello, peer: string): Session {
     const { nodeId, bootId } = hello;
-    const { state, ingress, epoch, heartbeatMs, servers, runtime, signal } = this.#options;
+    const { state, ingress, epoch, liveness, servers, runtime, signal } = this.#options;
     const session = new Session({
       nodeId,
       bootId,
       peer,
       clock: runtime.clock,
-      welcome: { epoch: Number(epoch), heartbeatMs, servers: [...servers()] },
+      welcome: { epoch: Number(epoch), heartbeatMs: liveness.heartbeatMs, servers: [...servers()] },
       source: {
         tasks: () => state.tasks.ofNode(nodeId).values(),
         task: (taskId) => state.tasks.get(taskId),
@@ -154,11 +158,16 @@ export class Dispatcher {
   }
 
   #handle({ message }: SessionRequest, session: Session): void {
-    const { onBeat, intake, logger, signal } = this.#options;
+    const { liveness, intake, logger, signal } = this.#options;
     const { nodeId } = session;
-    onBeat(nodeId);
+    if (message?.$case !== "heartbeat") liveness.beat(nodeId, 0);
     switch (message?.$case) {
       case "heartbeat":
+        liveness.beat(nodeId, message.value.lagMs);
+        if (message.value.number > 0) session.ackBeat(message.value.number);
+        return;
+      case "probeResult":
+        liveness.answer(nodeId, message.value);
         return;
       case "statuses": {
         const { value } = message;

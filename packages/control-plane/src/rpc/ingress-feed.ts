@@ -39,11 +39,23 @@ export class IngressFeed {
     this.#listeners.add(listener);
   }
 
+  /** What is thought of a node has changed, though no record has. */
+  nodeChanged(nodeId: string): void {
+    this.#addServicesOn(nodeId);
+    this.#updateSoon();
+  }
+
   #onChange(delta: Delta): void {
     for (const serviceId of delta.services) this.#stale.add(serviceId);
-    for (const nodeId of delta.nodes.keys()) {
-      for (const task of this.#options.state.tasks.ofNode(nodeId).values()) this.#stale.add(task.serviceId);
-    }
+    for (const nodeId of delta.nodes.keys()) this.#addServicesOn(nodeId);
+    this.#updateSoon();
+  }
+
+  #addServicesOn(nodeId: string): void {
+    for (const task of this.#options.state.tasks.ofNode(nodeId).values()) this.#stale.add(task.serviceId);
+  }
+
+  #updateSoon(): void {
     if (this.#stale.size === 0) return;
     this.#cancelUpdate ??= this.#options.clock.after(COALESCE_MS, () => this.#update());
   }

@@ -16,8 +16,10 @@ export function registrationOf(
     ...node,
     description: agent.description,
     state: NodeState.READY,
-    stateMessage: isReady ? node.stateMessage : "",
+    stateMessage: "",
     stateSinceMs: isReady ? node.stateSinceMs : now,
+    agentAway: false,
+    fenced: false,
   };
   return known !== undefined && isDeepStrictEqual(known, ready) ? [] : [{ kind: "put-node", node: ready }];
 }
@@ -32,5 +34,7 @@ function newNode(nodeId: string, now: number): Node {
     stateMessage: "",
     stateSinceMs: now,
     createdAtMs: now,
+    agentAway: false,
+    fenced: false,
   };
 }

@@ -1,0 +1,47 @@
+/** Asking more changes the answer no more. */
+const MAX_PEERS = 5;
+
+/** Fewer peers than this cannot outvote one that is wrong: the server's own probe is a vote then. */
+const ENOUGH_PEERS = 3;
+
+/** Who is asked whether a host that fell silent can be reached. */
+export interface Witnesses {
+  readonly peers: readonly string[];
+  /** The server's own probe counts, too. */
+  readonly withServer: boolean;
+}
+
+/** What the witnesses have said so far. */
+export interface Testimony {
+  readonly asked: number;
+  readonly silent: number;
+  readonly alive: number;
+}
+
+/** What is known of a host at kernel level, however its agent is. */
+export type HostEvidence = "silent" | "lives" | "unknown";
+
+export const NO_TESTIMONY: Testimony = { asked: 0, silent: 0, alive: 0 };
+
+/**
+ * Of the other live nodes five or three, at random; of fewer all, with the server. So in a cluster of three, where one
+ * fell silent, two of {server, peer, peer} decide; in a cluster of two the server and the peer must agree; alone, the
+ * server decides.
+ */
+export function chooseWitnesses(livePeers: readonly string[], random: () => number): Witnesses {
+  if (livePeers.length < ENOUGH_PEERS) return { peers: livePeers, withServer: true };
+  const count = livePeers.length >= MAX_PEERS ? MAX_PEERS : ENOUGH_PEERS;
+  const pool = [...livePeers];
+  const peers: string[] = [];
+  while (peers.length < count) {
+    const index = Math.floor(random() * pool.length);
+    peers.push(...pool.splice(index, 1));
+  }
+  return { peers, withServer: false };
+}
+
+/** One answer proves that a host lives, unless most of those asked cannot reach it: it is cut off from them then. */
+export function evidenceOf({ asked, silent, alive }: Testimony): HostEvidence {
+  if (silent > asked / 2) return "silent";
+  return alive > 0 ? "lives" : "unknown";
+}
