@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import type { Cli } from "../cli.js";
 import { addServiceListOptions, addTaskListOptions, addWaitOptions, examples, lazily } from "./grammar.js";
+import { addLogs } from "./operate-commands.js";
+import { addRollback, addUpdate } from "./service-update-commands.js";
 
 /** `berth service …` */
 export function addServiceCommands(program: Command, cli: Cli): void {
@@ -35,27 +37,13 @@ export function addServiceCommands(program: Command, cli: Cli): void {
     ).action(lazily(cli, async () => (await import("./service/scale.js")).scaleServices)),
     ["berth service scale shop_web=5", "berth service scale shop_web=5 shop_worker=2 --detach"],
   );
-  addLogs(service, cli);
+  addUpdate(service, cli);
+  addRollback(service, cli);
+  addLogs(service, cli, "berth service logs");
   examples(
     addWaitOptions(
       service.command("rm").alias("remove").argument("<service...>").description("Remove services"),
     ).action(lazily(cli, async () => (await import("./service/rm.js")).removeNamedServices)),
     ["berth service rm shop_web"],
   );
-}
-
-function addLogs(service: Command, cli: Cli): void {
-  const logs = service
-    .command("logs")
-    .argument("<service|task>")
-    .description("Show the output of a service's tasks, or of one task")
-    .option("-f, --follow", "go on with new lines until Ctrl-C")
-    .option("-n, --tail <lines>", "lines from the end of each task", "all")
-    .option("--since <time>", "only lines after a time (2026-01-02T13:23:37Z) or a span ago (42m)")
-    .option("-t, --timestamps", "show when each line was written")
-    .option("--raw", "the lines alone")
-    .option("--no-trunc", "show task ids whole")
-    .option("--no-task-ids", "leave the task ids out")
-    .action(lazily(cli, async () => (await import("./service/logs.js")).showLogs));
-  examples(logs, ["berth service logs -f shop_web", "berth service logs --tail 100 --since 10m -t shop_web"]);
 }

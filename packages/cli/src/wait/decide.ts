@@ -1,9 +1,9 @@
-import { currentTasks, type Progress, type ServiceProgress } from "./progress.js";
+import { currentTasks, hasFailed, isSettled, type Progress, type ServiceProgress } from "./progress.js";
 
 /** What a wait does next. */
 export type Verdict =
   | { readonly kind: "done" }
-  /** Some slots fail again and again. */
+  /** A service has failed, or some slots fail again and again. */
   | { readonly kind: "hopeless" }
   /** Nothing to decide before that time, unless there is news. */
   | { readonly kind: "wait"; readonly untilMs: number | undefined };
@@ -22,6 +22,10 @@ export function decide(progress: Progress, nowMs: number): Verdict {
     return nowMs >= untilMs ? { kind: "done" } : { kind: "wait", untilMs };
   }
   if (hopelessSinceMs === undefined) return { kind: "wait", untilMs: undefined };
+  const isAllOver = [...progress.services.values()].every(
+    (service) => isSettled(service) || hasFailed(service),
+  );
+  if (isAllOver) return { kind: "hopeless" };
   const untilMs = hopelessSinceMs + GIVE_UP_AFTER_MS;
   return nowMs >= untilMs ? { kind: "hopeless" } : { kind: "wait", untilMs };
 }

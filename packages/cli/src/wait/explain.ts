@@ -1,17 +1,21 @@
-import { type Task, TaskState } from "@berth/proto";
+import { type ServiceSummary, type Task, TaskState } from "@berth/proto";
 import { counted } from "../output/human.js";
 import { oneLine } from "../output/table.js";
 import { taskStateWord } from "../output/words.js";
 import {
   currentTasks,
+  failedJob,
   failureCount,
+  isDone,
   isFailed,
+  isJob,
   isSettled,
   latestFailure,
   type Progress,
   type ServiceProgress,
   stateOf,
 } from "./progress.js";
+import { rolloutNews } from "./rollout-news.js";
 
 /** One reason for which tasks do not run, and how many it holds up. */
 export interface Reason {
@@ -25,13 +29,41 @@ export interface Reason {
 export function reasonsOf(service: ServiceProgress): readonly Reason[] {
   const reasons = new Map<string, Reason>();
   for (const task of currentTasks(service)) {
-    if (stateOf(task) === TaskState.RUNNING) continue;
-    const text = slotReason(service, task);
-    const earlier = reasons.get(text);
-    const failures = Math.max(failureCount(service, task), earlier?.failures ?? 0);
-    reasons.set(text, { text, tasks: [...(earlier?.tasks ?? []), taskName(task)], failures });
+    if (!isDone(service, task)) add(reasons, { text: slotReason(service, task), task, service });
   }
+  return worstFirst(reasons);
+}
+
+/** Why tasks failed while we watched, whatever took their place since; the worst first. */
+function failuresOf(service: ServiceProgress): readonly Reason[] {
+  const reasons = new Map<string, Reason>();
+  for (const { latest } of service.failures.values()) {
+    add(reasons, { text: taskReason(latest), task: latest, service });
+  }
+  return worstFirst(reasons);
+}
+
+function add(
+  reasons: Map<string, Reason>,
+  { text, task, service }: { text: string; task: Task; service: ServiceProgress },
+): void {
+  const earlier = reasons.get(text);
+  const failures = Math.max(failureCount(service, task), earlier?.failures ?? 0);
+  reasons.set(text, { text, tasks: [...(earlier?.tasks ?? []), taskName(task)], failures });
+}
+
+function worstFirst(reasons: ReadonlyMap<string, Reason>): readonly Reason[] {
   return [...reasons.values()].sort((a, b) => b.failures - a.failures || b.tasks.length - a.tasks.length);
+}
+
+/** How a service has failed for good; undefined when it has not. */
+export function failureText(service: ServiceProgress): string | undefined {
+  const news = rolloutNews(service);
+  if (news.kind === "paused") return `paused: ${news.why}`;
+  if (news.kind === "rolled-back")
+    return news.why.startsWith("rolled back") ? news.why : `rolled back: ${news.why}`;
+  const job = failedJob(service);
+  return job === undefined ? undefined : `the job failed: ${oneLine(job.message) || "see its tasks"}`;
 }
 
 /** Lines for a person: each service that is not as it should be, under it why. */
@@ -43,8 +75,14 @@ function explainService(service: ServiceProgress): readonly string[] {
   const { watched, name } = service;
   const summary = watched?.summary;
   if (summary === undefined) return [`  ${name}: nothing is known of it yet`];
+  const failure = failureText(service);
+  if (failure !== undefined) {
+    const reasons = failuresOf(service);
+    const shown = reasons.length > 0 ? reasons : reasonsOf(service);
+    return [`  ${name}: ${failure}`, ...shown.map((reason) => `    ${explainReason(reason)}`)];
+  }
   const reasons = reasonsOf(service);
-  const head = `  ${name}: ${summary.running} of ${counted(summary.desired, "task")} running`;
+  const head = `  ${name}: ${howFar(service, summary)}`;
   if (reasons.length === 0) return [`${head}, ${leftover(service)}`];
   return [head, ...reasons.map((reason) => `    ${explainReason(reason)}`)];
 }
@@ -55,9 +93,21 @@ function explainReason({ text, tasks, failures }: Reason): string {
   return `${who}: ${text}${failures > 1 ? ` (failed ${failures} times)` : ""}`;
 }
 
-function leftover({ watched }: ServiceProgress): string {
+function howFar(service: ServiceProgress, { running, desired, completed }: ServiceSummary): string {
+  return isJob(service)
+    ? `${completed} of ${counted(desired, "task")} completed`
+    : `${running} of ${counted(desired, "task")} running`;
+}
+
+/** What holds up a service without a task that would say it. */
+function leftover(service: ServiceProgress): string {
+  const { watched } = service;
   const count = watched?.tasks.length ?? 0;
-  return watched?.summary?.service?.removing ? `${counted(count, "task")} left to stop` : "not yet settled";
+  if (watched?.summary?.service?.removing) return `${counted(count, "task")} left to stop`;
+  const news = rolloutNews(service);
+  if (news.kind === "rolling-back") return `rolling back${news.why === "" ? "" : `: ${news.why}`}`;
+  if (news.kind === "updating") return "the update goes on";
+  return watched?.summary?.reasons[0] ?? "not yet settled";
 }
 
 /** What a slot's task is at; when an attempt before it failed, why that one did. */

@@ -1,23 +1,28 @@
 import {
+  type JobStatus,
   RestartPolicy_Condition,
   type Task,
   TaskState,
   type WatchedService,
   type WatchServicesResponse,
 } from "@berth/proto";
+import { currentTest } from "./is-current.js";
+import { hasRolloutFailed, isRollingOut } from "./rollout-news.js";
 
 /** What a wait knows of the services that it waits for. Never changed: each message makes a new one. */
 export interface Progress {
   readonly services: ReadonlyMap<string, ServiceProgress>;
   /** Since when nothing was left to do; undefined while there is something. */
   readonly settledSinceMs: number | undefined;
-  /** Since when some slot has failed too often; undefined while none has. */
+  /** Since when some service has failed for good, or some slot too often; undefined while none has. */
   readonly hopelessSinceMs: number | undefined;
 }
 
 export interface ServiceProgress {
   readonly id: string;
   readonly name: string;
+  /** The version whose arrival is waited for; undefined: whichever there is. */
+  readonly version: number | undefined;
   /** Undefined until the first word of it. */
   readonly watched: WatchedService | undefined;
   /** What failed while we watched, by slot. */
@@ -32,6 +37,8 @@ interface SlotFailures {
 export interface AwaitedService {
   readonly id: string;
   readonly name: string;
+  /** The version that was made of it, if something was. */
+  readonly version?: number;
 }
 
 /** A slot that failed this often will not run by itself: something about it is wrong. */
@@ -42,7 +49,10 @@ const FAILED_STATES: readonly TaskState[] = [TaskState.FAILED, TaskState.REJECTE
 export function startProgress(services: readonly AwaitedService[]): Progress {
   return {
     services: new Map(
-      services.map(({ id, name }) => [id, { id, name, watched: undefined, failures: new Map() }]),
+      services.map(({ id, name, version }) => [
+        id,
+        { id, name, version, watched: undefined, failures: new Map() },
+      ]),
     ),
     settledSinceMs: undefined,
     hopelessSinceMs: undefined,
@@ -58,7 +68,7 @@ export function advance(progress: Progress, message: WatchServicesResponse, nowM
   }
   const all = [...services.values()];
   const settled = all.every(isSettled);
-  const hopeless = all.some((service) => !isSettled(service) && hopelessSlots(service).length > 0);
+  const hopeless = all.some((service) => hasFailed(service) || isHopeless(service));
   return {
     services,
     settledSinceMs: settled ? (progress.settledSinceMs ?? nowMs) : undefined,
@@ -66,8 +76,28 @@ export function advance(progress: Progress, message: WatchServicesResponse, nowM
   };
 }
 
-export function isSettled({ watched }: ServiceProgress): boolean {
-  return watched !== undefined && (watched.removed || watched.summary?.converged === true);
+export function isSettled(service: ServiceProgress): boolean {
+  const { watched, version = 0 } = service;
+  if (watched === undefined || watched.removed) return watched !== undefined;
+  const { converged = false, service: record } = watched.summary ?? {};
+  return converged && (record?.version ?? 0) >= version && !isRollingOut(service) && !hasFailed(service);
+}
+
+/** Nothing will come of it any more: its rollout has ended otherwise than it should, or its job has failed. */
+export function hasFailed(service: ServiceProgress): boolean {
+  return hasRolloutFailed(service) || failedJob(service) !== undefined;
+}
+
+/** The run of a one-time job that has failed. One that runs by the clock has another chance. */
+export function failedJob({ watched }: ServiceProgress): JobStatus | undefined {
+  const { job, spec } = watched?.summary?.service ?? {};
+  const isOver = job !== undefined && job.endedAtMs > 0 && job.failed;
+  return isOver && spec?.cron === undefined ? job : undefined;
+}
+
+/** Some slots fail again and again, and no rollout watches over them. */
+function isHopeless(service: ServiceProgress): boolean {
+  return !isSettled(service) && !isRollingOut(service) && hopelessSlots(service).length > 0;
 }
 
 /** The newest tasks of the slots that failed too often and do not run now. */
@@ -101,8 +131,19 @@ export function latestFailure({ failures }: ServiceProgress, task: Task): Task |
 
 /** Tasks of the version that is to run: what stops or is outdated says nothing about it. */
 export function currentTasks({ watched }: ServiceProgress): readonly Task[] {
-  const since = watched?.summary?.service?.templateVersion ?? 0;
-  return watched?.tasks.filter((task) => task.specVersion >= since) ?? [];
+  return watched?.tasks.filter(currentTest(watched.summary?.service)) ?? [];
+}
+
+/** Whether its tasks are to end. */
+export function isJob({ watched }: ServiceProgress): boolean {
+  const mode = watched?.summary?.service?.spec?.mode?.$case;
+  return mode === "replicatedJob" || mode === "globalJob";
+}
+
+/** Whether a task is where it should be. */
+export function isDone(service: ServiceProgress, task: Task): boolean {
+  const state = stateOf(task);
+  return state === TaskState.RUNNING ? !isJob(service) : state === TaskState.COMPLETE && isJob(service);
 }
 
 export function stateOf(task: Task): TaskState {

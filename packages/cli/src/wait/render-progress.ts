@@ -1,8 +1,17 @@
 import { TaskState } from "@berth/proto";
-import { truncate } from "../output/table.js";
+import { oneLine, truncate } from "../output/table.js";
 import { taskStateWord } from "../output/words.js";
-import { reasonsOf } from "./explain.js";
-import { currentTasks, isSettled, type Progress, type ServiceProgress, stateOf } from "./progress.js";
+import { failureText, reasonsOf } from "./explain.js";
+import {
+  currentTasks,
+  isDone,
+  isJob,
+  isSettled,
+  type Progress,
+  type ServiceProgress,
+  stateOf,
+} from "./progress.js";
+import { rolloutNews } from "./rollout-news.js";
 
 const BAR_WIDTH = 10;
 const MAX_NAME_WIDTH = 28;
@@ -36,11 +45,20 @@ function serviceLine(service: ServiceProgress, nameWidth: number): string {
   return `${name}  ${bar(service)}  ${numbers(service)}${hint(service)}`;
 }
 
-function bar({ watched }: ServiceProgress): string {
-  const { running = 0, desired = 0 } = watched?.summary ?? {};
-  const isWhole = watched?.removed === true || running >= desired;
-  const full = watched === undefined ? 0 : isWhole ? BAR_WIDTH : Math.floor((running / desired) * BAR_WIDTH);
+function bar(service: ServiceProgress): string {
+  const { watched } = service;
+  const { done, wanted } = countsOf(service);
+  const isWhole = watched?.removed === true || done >= wanted;
+  const full = watched === undefined ? 0 : isWhole ? BAR_WIDTH : Math.floor((done / wanted) * BAR_WIDTH);
   return "█".repeat(full) + "░".repeat(BAR_WIDTH - full);
+}
+
+/** What the bar and the numbers count: slots of a rollout, completions of a job, else tasks that run. */
+function countsOf(service: ServiceProgress): { readonly done: number; readonly wanted: number } {
+  const { running = 0, desired = 0, completed = 0 } = service.watched?.summary ?? {};
+  if (isJob(service)) return { done: completed, wanted: desired };
+  const news = rolloutNews(service);
+  return { done: news.kind === "updating" ? news.done : running, wanted: desired };
 }
 
 function numbers(service: ServiceProgress): string {
@@ -49,24 +67,47 @@ function numbers(service: ServiceProgress): string {
   if (watched.removed) return "removed";
   const left = watched.tasks.length;
   if (watched.summary?.service?.removing) return left === 0 ? "removing" : `stopping ${left}`;
-  const { running = 0, desired = 0 } = watched.summary ?? {};
-  return `${running}/${desired}${isSettled(service) ? " running" : ""}`;
+  const { done, wanted } = countsOf(service);
+  const count = `${done}/${wanted}`;
+  if (isJob(service)) return `${count} completed`;
+  if (isSettled(service)) return `${count} running`;
+  return rolloutNews(service).kind === "updating" ? `updating ${count}` : count;
 }
 
 /** What the tasks that do not run are at, or why they cannot. */
 function hint(service: ServiceProgress): string {
   const { watched } = service;
   if (watched === undefined || isSettled(service) || watched.summary?.service?.removing) return "";
+  const failure = failureText(service);
+  if (failure !== undefined) return ` ${failure}`;
+  const news = rolloutNews(service);
+  const going = news.kind === "rolling-back" ? ` rolling back${news.why === "" ? "" : `: ${news.why}`}` : "";
+  if (going !== "") return going;
   const [worst] = reasonsOf(service);
-  if (worst === undefined) return " updating";
+  if (worst === undefined) return news.kind === "updating" ? "" : ` ${serverReason(service) ?? "updating"}`;
+  return isOnItsWay(service) ? ` ${stateCounts(service)}` : ` ${worst.text}`;
+}
+
+/** What the server says of a service that has no task to say it. */
+function serverReason({ watched }: ServiceProgress): string | undefined {
+  const [reason] = watched?.summary?.reasons ?? [];
+  return reason === undefined ? undefined : oneLine(reason);
+}
+
+/** Whether all that does not run yet is on its way. */
+function isOnItsWay(service: ServiceProgress): boolean {
+  return unreadyStates(service).every((state) => state >= TaskState.ASSIGNED && state <= TaskState.STARTING);
+}
+
+/** `preparing 2, starting 1` */
+function stateCounts(service: ServiceProgress): string {
   const counts = new Map<TaskState, number>();
-  for (const task of currentTasks(service)) {
-    const state = stateOf(task);
-    if (state !== TaskState.RUNNING) counts.set(state, (counts.get(state) ?? 0) + 1);
-  }
-  const isOnItsWay = [...counts.keys()].every(
-    (state) => state >= TaskState.ASSIGNED && state <= TaskState.STARTING,
-  );
-  if (!isOnItsWay) return ` ${worst.text}`;
-  return ` ${[...counts].map(([state, count]) => `${taskStateWord(state)} ${count}`).join(", ")}`;
+  for (const state of unreadyStates(service)) counts.set(state, (counts.get(state) ?? 0) + 1);
+  return [...counts].map(([state, count]) => `${taskStateWord(state)} ${count}`).join(", ");
+}
+
+function unreadyStates(service: ServiceProgress): readonly TaskState[] {
+  return currentTasks(service)
+    .filter((task) => !isDone(service, task))
+    .map(stateOf);
 }

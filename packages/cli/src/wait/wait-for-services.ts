@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { BerthError } from "@berth/proto";
 import { type Cli, InterruptedError } from "../cli.js";
 import type { ControlClient } from "../client.js";
 import { decide } from "./decide.js";
-import { explainUnsettled } from "./explain.js";
+import { failed, notConverged } from "./failure.js";
 import { lastOutputs } from "./last-output.js";
 import { type AwaitedService, advance, type Progress, startProgress } from "./progress.js";
 import type { ProgressPrinter } from "./progress-printer.js";
@@ -22,8 +21,8 @@ export interface WaitOptions {
 
 /**
  * Waits until the services are as they should be, showing how far they are.
- * @throws BerthError BERTH_TASK_FAILED when tasks fail again and again, BERTH_NOT_CONVERGED at the timeout;
- * InterruptedError when the user stops waiting.
+ * @throws BerthError BERTH_ROLLED_BACK and BERTH_ROLLOUT_PAUSED when that came of a change, BERTH_TASK_FAILED when
+ * tasks fail again and again or a job did, BERTH_NOT_CONVERGED at the timeout; InterruptedError when the user stops waiting.
  */
 export async function waitForServices(
   cli: Cli,
@@ -78,21 +77,4 @@ async function nextOrTimer<T>(
     timer.abort();
     timeUp.catch(() => {});
   }
-}
-
-function failed(progress: Progress, outputs: readonly string[]): BerthError {
-  const head = "tasks fail again and again; berth keeps trying, but does not expect them to run:";
-  const tail = "See more with: berth service logs SERVICE";
-  return new BerthError({
-    code: "BERTH_TASK_FAILED",
-    message: [head, ...explainUnsettled(progress), ...outputs, tail].join("\n"),
-  });
-}
-
-function notConverged(progress: Progress, timeoutMs: number): BerthError {
-  const head = `not everything runs after ${timeoutMs / 1_000} s; berth goes on with it:`;
-  return new BerthError({
-    code: "BERTH_NOT_CONVERGED",
-    message: [head, ...explainUnsettled(progress)].join("\n"),
-  });
 }

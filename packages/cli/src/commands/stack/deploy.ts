@@ -1,4 +1,4 @@
-import { type DeployStackResponse, ServiceOutcome_Kind } from "@berth/proto";
+import { type DeployStackResponse, type ServiceOutcome, ServiceOutcome_Kind } from "@berth/proto";
 import type { Cli, GlobalOptions, Terminal } from "../../cli.js";
 import { type ControlClient, untilLed, withClient } from "../../client.js";
 import { timeoutMsOf } from "../../options/parse-options.js";
@@ -6,6 +6,7 @@ import { counted } from "../../output/human.js";
 import { printJson } from "../../output/print.js";
 import { styled } from "../../output/style.js";
 import { outcomeWord } from "../../output/words.js";
+import type { AwaitedService } from "../../wait/progress.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
 import { readSpecs, type StackFiles } from "./read-specs.js";
@@ -24,7 +25,13 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
   const timeoutMs = timeoutMsOf(options.timeout);
   const specs = await readSpecs(cli, options, stack);
   await withClient(cli, options, async (client) => {
-    const request = { stack, services: [...specs], prune: options.prune ?? false, dryRun: false, planRev: "" };
+    const request = {
+      stack,
+      services: [...specs],
+      prune: options.prune ?? false,
+      dryRun: false,
+      planRev: "",
+    };
     const call = { signal: cli.signal, timeoutMs: DEPLOY_TIMEOUT_MS };
     const response = await untilLed(cli, () => client.deployStack(request, call));
     const terminal = options.output === "json" ? cli.stderr : cli.stdout;
@@ -59,7 +66,7 @@ interface DeployWait {
 async function waitForDeploy(cli: Cli, client: ControlClient, wait: DeployWait): Promise<void> {
   const { stack, response, timeoutMs, terminal, options } = wait;
   const printer = options.quiet ? SILENT_PRINTER : createProgressPrinter(terminal, cli.now);
-  const services = response.services.map(({ serviceId, name }) => ({ id: serviceId, name }));
+  const services = response.services.map(awaited);
   const goesOn = `The deploy of ${stack} goes on`;
   const progress = await waitForServices(cli, client, { services, timeoutMs, printer, goesOn });
   const alive = [...progress.services.values()].filter(({ watched }) => watched?.removed === false);
@@ -69,6 +76,12 @@ async function waitForDeploy(cli: Cli, client: ControlClient, wait: DeployWait):
     terminal.write(
       `${done} ${stack}: ${counted(alive.length, "service")}, ${counted(tasks, "task")} running\n`,
     );
+}
+
+/** The removal of a service makes no version of it. */
+function awaited({ serviceId, name, version, kind }: ServiceOutcome): AwaitedService {
+  const id = serviceId;
+  return kind === ServiceOutcome_Kind.REMOVED ? { id, name } : { id, name, version };
 }
 
 function deployJson(stack: string, { services }: DeployStackResponse): unknown {

@@ -23,6 +23,7 @@ export function readRestart(cursor: Cursor, draft: ServiceDraft): void {
     cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is not possible: use ${choices}`);
     return;
   }
+  draft.origins.set("task.restart", cursor);
   draft.restart.condition = restartCondition(policy);
   draft.restart.maxAttempts = Number(attempts ?? 0);
 }

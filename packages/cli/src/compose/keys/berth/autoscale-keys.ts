@@ -16,7 +16,7 @@ export function readAutoscale(cursor: Cursor, draft: ServiceDraft): void {
   if (cursor.diagnostics.hasErrorUnder(cursor.path)) return;
   const missing = ["min", "max"].filter((key) => !autoscale.given.has(key));
   if (missing.length > 0) cursor.diagnostics.error(keyPlace(cursor), `it needs ${missing.join(" and ")}`);
-  draft.spec.autoscale = autoscale.spec;
+  else draft.spec.autoscale = autoscale.spec;
 }
 
 interface AutoscaleDraft {

@@ -19,8 +19,9 @@ export function readCron(cursor: Cursor, draft: ServiceDraft): void {
   if (cursor.diagnostics.hasErrorUnder(cursor.path)) return;
   if (cron.schedule === "") {
     cursor.diagnostics.error(keyPlace(cursor), 'it needs a schedule, such as "0 3 * * *" or "@hourly"');
+  } else {
+    draft.spec.cron = cron;
   }
-  draft.spec.cron = cron;
 }
 
 const CRON_KEYS: KeyTable<CronSpec> = {

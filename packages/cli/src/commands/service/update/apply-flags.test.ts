@@ -1,0 +1,235 @@
+import { applySpecDefaults, isBerthError, ServiceSpec } from "@berth/proto";
+import { describe, expect, test } from "vitest";
+import { applyFlags, hasFlags } from "./apply-flags.js";
+import { EDITS } from "./edits.js";
+import { UPDATE_FLAGS, type UpdateFlagName } from "./flags.js";
+
+const SPEC = applySpecDefaults(
+  ServiceSpec.fromPartial({
+    name: "shop_web",
+    stack: "shop",
+    labels: { team: "a" },
+    mode: { $case: "replicated", value: { replicas: 2 } },
+    ports: [{ target: 80, published: 8080, protocol: 1, mode: 1 }],
+    placement: { constraints: ["node.labels.zone == a"], spread: ["node.labels.rack"] },
+    task: {
+      reservations: { generic: { gpu: 1 } },
+      container: {
+        image: "nginx:1.27",
+        env: ["A=1", "AB=2"],
+        capDrop: ["NET_RAW"],
+        dns: ["10.0.0.1"],
+        extraHosts: ["db:10.0.0.5"],
+        mounts: [{ target: "/data", kind: { $case: "tmpfs", value: {} } }],
+        ulimits: [{ name: "nofile", soft: 1, hard: 1 }],
+      },
+    },
+  }),
+);
+
+const edited = (flags: Record<string, unknown>): ServiceSpec => applyFlags(SPEC, flags);
+const container = (flags: Record<string, unknown>) => edited(flags).task?.container;
+
+function problem(flags: Record<string, unknown>, spec = SPEC): string {
+  try {
+    applyFlags(spec, flags);
+  } catch (error) {
+    if (isBerthError(error, "BERTH_INPUT_INVALID")) return error.message;
+    throw error;
+  }
+  return "";
+}
+
+/** A good value for each flag, so that none is forgotten. */
+const GOOD: Readonly<Record<UpdateFlagName, unknown>> = {
+  image: "nginx:1.28",
+  args: "a 'b c'",
+  entrypoint: "/run --now",
+  user: "1000:1000",
+  workdir: "/srv",
+  hostname: "web-{{.Task.Slot}}",
+  "stop-signal": "SIGINT",
+  "stop-grace-period": "1m",
+  init: true,
+  "read-only": true,
+  tty: true,
+  "env-rm": ["A"],
+  "env-add": ["C=3"],
+  "label-rm": ["team"],
+  "label-add": ["owner=me"],
+  "container-label-rm": ["x"],
+  "container-label-add": ["y=1"],
+  "mount-rm": ["/data/"],
+  "mount-add": ["type=bind,source=/etc,target=/host,readonly"],
+  "publish-rm": ["80"],
+  "publish-add": ["9090:90/udp"],
+  replicas: "5",
+  "max-concurrent": "1",
+  "replicas-max-per-node": "2",
+  "constraint-rm": ["node.labels.zone==a"],
+  "constraint-add": ["node.hostname != x"],
+  "placement-pref-rm": ["spread=node.labels.rack"],
+  "placement-pref-add": ["spread=node.labels.zone"],
+  "limit-cpu": "1.5",
+  "limit-memory": "64M",
+  "limit-pids": "10",
+  "reserve-cpu": "0.5",
+  "reserve-memory": "32M",
+  "generic-resource-rm": ["gpu"],
+  "generic-resource-add": ["fpga=2"],
+  "restart-condition": "on-failure",
+  "restart-delay": "2s",
+  "restart-max-attempts": "3",
+  "restart-window": "1m",
+  "update-parallelism": "0",
+  "update-delay": "1s",
+  "update-order": "start-first",
+  "update-failure-action": "rollback",
+  "update-monitor": "10s",
+  "update-max-failure-ratio": "0.25",
+  "progress-deadline": "2m",
+  "rollback-parallelism": "3",
+  "rollback-delay": "2s",
+  "rollback-order": "stop-first",
+  "rollback-failure-action": "continue",
+  "rollback-monitor": "0",
+  "rollback-max-failure-ratio": "1",
+  "health-cmd": "curl -f localhost",
+  "health-interval": "5s",
+  "health-timeout": "2s",
+  "health-retries": "3",
+  "health-start-period": "10s",
+  "health-start-interval": "1s",
+  "no-healthcheck": false,
+  "cap-add": ["CAP_NET_RAW"],
+  "cap-drop": ["ALL"],
+  "sysctl-rm": ["a"],
+  "sysctl-add": ["net.core.somaxconn=1024"],
+  "ulimit-rm": ["nofile"],
+  "ulimit-add": ["nproc=5:-1"],
+  "group-rm": ["a"],
+  "group-add": ["video"],
+  "dns-rm": ["10.0.0.1"],
+  "dns-add": ["10.0.0.2"],
+  "dns-search-rm": ["a"],
+  "dns-search-add": ["example.org"],
+  "dns-option-rm": ["a"],
+  "dns-option-add": ["ndots:2"],
+  "host-rm": ["db"],
+  "host-add": ["cache:10.0.0.6"],
+};
+
+const attributeOf = (name: string): string =>
+  name.replace(/^no-/, "").replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+describe("applyFlags", () => {
+  test("every flag is understood, and leaves the spec that it was given alone", () => {
+    const before = structuredClone(SPEC);
+    for (const [name, given] of Object.entries(GOOD)) {
+      const flags = { [attributeOf(name)]: given };
+      expect([name, hasFlags(flags)]).toEqual([name, true]);
+      if (name === "max-concurrent") continue;
+      expect([name, problem(flags)]).toEqual([name, ""]);
+    }
+    expect(SPEC).toEqual(before);
+    expect(Object.keys(EDITS).toSorted()).toEqual(Object.keys(UPDATE_FLAGS).toSorted());
+  });
+
+  test("what was removed and added, by its own notion of what is the same", () => {
+    expect(container({ envRm: ["A"], envAdd: ["AB=9", "C=3"] })?.env).toEqual(["AB=9", "C=3"]);
+    expect(edited({ labelRm: ["team"], labelAdd: ["x"] }).labels).toEqual({ x: "" });
+    expect(container({ mountRm: ["/data/"], mountAdd: ["source=db,dst=/db"] })?.mounts).toMatchObject([
+      { target: "/db", readOnly: false, kind: { $case: "volume", value: { name: "db" } } },
+    ]);
+    expect(container({ mountAdd: ["type=bind,src=/x,target=/data,ro"] })?.mounts).toMatchObject([
+      { target: "/data", readOnly: true, kind: { $case: "bind", value: { source: "/x" } } },
+    ]);
+    expect(container({ capAdd: ["cap_net_raw"] })).toMatchObject({ capAdd: ["cap_net_raw"], capDrop: [] });
+    expect(container({ hostRm: ["db"], hostAdd: ["db:10.0.0.9"] })?.extraHosts).toEqual(["db:10.0.0.9"]);
+    expect(container({ ulimitAdd: ["nofile=2:3"] })?.ulimits).toEqual([{ name: "nofile", soft: 2, hard: 3 }]);
+    expect(edited({ constraintRm: ["node.labels.zone==a"] }).placement?.constraints).toEqual([]);
+    const generic = { genericResourceRm: ["gpu"], genericResourceAdd: ["fpga=2"] };
+    expect(edited(generic).task?.reservations?.generic).toEqual({ fpga: 2 });
+  });
+
+  test("ports are published and taken back by their target", () => {
+    const ports = (flags: Record<string, unknown>) =>
+      edited(flags).ports.map(({ published, target, protocol, mode }) => [published, target, protocol, mode]);
+    expect(ports({ publishRm: ["80"], publishAdd: ["9090:90/udp"] })).toEqual([[9090, 90, 2, 1]]);
+    expect(ports({ publishRm: ["80/udp"] })).toEqual([[8080, 80, 1, 1]]);
+    expect(ports({ publishAdd: ["published=8080,target=80,mode=host"] })).toEqual([[8080, 80, 1, 2]]);
+    expect(ports({ publishAdd: ["81-82:81-82"] })).toHaveLength(3);
+  });
+
+  test("command lines are split as a shell would, and empty ones give the image its own back", () => {
+    expect(container({ args: "serve --name 'a b'" })?.command?.values).toEqual(["serve", "--name", "a b"]);
+    expect(container({ entrypoint: "" })?.entrypoint).toBeUndefined();
+  });
+
+  test("healthchecks are changed in parts, or turned off", () => {
+    const check = container({ healthCmd: "true", healthRetries: "4" })?.healthcheck;
+    expect(check).toMatchObject({ test: ["CMD-SHELL", "true"], retries: 4, intervalMs: 0 });
+    expect(container({ healthcheck: false })?.healthcheck?.test).toEqual(["NONE"]);
+    expect(hasFlags({ healthcheck: true })).toBe(false);
+  });
+
+  test("the progress deadline is that of a rollback with settings of its own too", () => {
+    expect(edited({ progressDeadline: "2m" })).toMatchObject({
+      update: { progressDeadlineMs: 120_000 },
+      rollback: undefined,
+    });
+    const both = edited({ progressDeadline: "2m", rollbackParallelism: "2" });
+    expect(both.rollback).toMatchObject({ parallelism: 2, progressDeadlineMs: 120_000 });
+  });
+
+  test("jobs have completions and a limit; what runs once a node has no replicas", () => {
+    const mode = { $case: "replicatedJob", value: { totalCompletions: 4, maxConcurrent: 4 } } as const;
+    const { task } = ServiceSpec.fromPartial({ task: { container: { image: "a" } } });
+    const job = applySpecDefaults({ ...SPEC, mode, task, ports: [] });
+    expect(applyFlags(job, { replicas: "9", maxConcurrent: "2" }).mode?.value).toEqual({
+      totalCompletions: 9,
+      maxConcurrent: 2,
+    });
+    const global = { ...SPEC, mode: { $case: "global", value: {} } } as const;
+    expect(problem({ replicas: "2" }, global)).toContain("it has no replicas");
+  });
+
+  test("all that is wrong is said at once", () => {
+    const flags = {
+      replicas: "many",
+      updateDelay: "5",
+      updateMaxFailureRatio: "2",
+      envAdd: ["A"],
+      mountAdd: ["type=blob,target=/x", "source=a", "soruce=a,target=/a"],
+      publishAdd: ["99999:80"],
+      ulimitAdd: ["nofile"],
+      limitMemory: "64Mi",
+      healthcheck: false,
+      healthCmd: "true",
+      args: "a | b",
+    };
+    expect(problem(flags)).toMatchInlineSnapshot(`
+      "service shop_web was not updated:
+        --no-healthcheck and --health-cmd exclude each other
+        --args: "| b" needs a shell
+        --env-add: "A" is not KEY=VALUE
+        --mount-add: "blob" is not possible as type: use volume, bind or tmpfs
+        --mount-add: a mount needs target=/PATH
+        --mount-add: "soruce" is none of type, source, src, target, dst, destination, readonly, ro, bind-propagation, bind-create-src, volume-driver, volume-nocopy, tmpfs-size, tmpfs-mode. Did you mean "source"?
+        --publish-add: "99999:80" is not a port: published port "99999" is not within 1 to 65535
+        --replicas: "many" is not a whole number from 0 to 2147483647
+        --limit-memory: "64Mi" is not a size: use 64M
+        --update-delay: the duration "5" has no unit. Did you mean "5s"?
+        --update-max-failure-ratio: "2" is not a number from 0 to 1
+        --ulimit-add: "nofile" is not a ulimit: write it like nofile=1024:2048"
+    `);
+  });
+
+  test("what is wrong with the whole is said in the words of the spec", () => {
+    expect(problem({ image: "Nginx", constraintAdd: ["zone = a"] })).toMatchInlineSnapshot(`
+      "service shop_web was not updated:
+        task.container.image: "Nginx" is not an image name: a repository name is in lower case
+        placement.constraints[1]: "zone = a" is not a constraint: write it like "node.labels.zone == a""
+    `);
+  });
+});

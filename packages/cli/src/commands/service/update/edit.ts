@@ -1,0 +1,76 @@
+import {
+  type ContainerSpec,
+  Healthcheck,
+  type Placement,
+  type Resources,
+  type RestartPolicy,
+  type ServiceSpec,
+  type TaskSpec,
+  UpdateConfig,
+} from "@berth/proto";
+import type { Parsed } from "../../../compose/units.js";
+
+/** Makes a spec what one value of a flag says, or says why it cannot. The argument is not changed. */
+export type Edit = (spec: ServiceSpec, text: string) => Parsed<ServiceSpec>;
+
+/** What a value changes in one part of a spec: the fields that are different then. */
+type Change<Part, Value> = (part: Part, value: Value) => Partial<Part>;
+
+/** An edit that reads its value first. */
+export function edit<Value>(
+  parse: (text: string) => Parsed<Value>,
+  change: (spec: ServiceSpec, value: Value) => ServiceSpec,
+): Edit {
+  return (spec, text) => {
+    const parsed = parse(text);
+    return parsed.kind === "invalid" ? parsed : { kind: "value", value: change(spec, parsed.value) };
+  };
+}
+
+/** Changes the task; a spec without one, which no server gives, stays as it is. */
+export function inTask<Value>(change: Change<TaskSpec, Value>) {
+  return (spec: ServiceSpec, value: Value): ServiceSpec =>
+    spec.task === undefined ? spec : { ...spec, task: { ...spec.task, ...change(spec.task, value) } };
+}
+
+export function inContainer<Value>(change: Change<ContainerSpec, Value>) {
+  return inTask<Value>((task, value) =>
+    task.container === undefined
+      ? {}
+      : { container: { ...task.container, ...change(task.container, value) } },
+  );
+}
+
+export function inHealthcheck<Value>(change: Change<Healthcheck, Value>) {
+  return inContainer<Value>(({ healthcheck = Healthcheck.fromPartial({}) }, value) => ({
+    healthcheck: { ...healthcheck, ...change(healthcheck, value) },
+  }));
+}
+
+export function inRestart<Value>(change: Change<RestartPolicy, Value>) {
+  return inTask<Value>(({ restart }, value) =>
+    restart === undefined ? {} : { restart: { ...restart, ...change(restart, value) } },
+  );
+}
+
+export function inResources<Value>(part: "limits" | "reservations", change: Change<Resources, Value>) {
+  return inTask<Value>((task, value) => {
+    const resources = task[part];
+    return resources === undefined ? {} : { [part]: { ...resources, ...change(resources, value) } };
+  });
+}
+
+export function inPlacement<Value>(change: Change<Placement, Value>) {
+  return (spec: ServiceSpec, value: Value): ServiceSpec =>
+    spec.placement === undefined
+      ? spec
+      : { ...spec, placement: { ...spec.placement, ...change(spec.placement, value) } };
+}
+
+/** How updates go, or how rollbacks do. */
+export function inRollout<Value>(part: "update" | "rollback", change: Change<UpdateConfig, Value>) {
+  return (spec: ServiceSpec, value: Value): ServiceSpec => {
+    const config = spec[part] ?? UpdateConfig.fromPartial({});
+    return { ...spec, [part]: { ...config, ...change(config, value) } };
+  };
+}

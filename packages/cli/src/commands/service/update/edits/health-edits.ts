@@ -1,0 +1,35 @@
+import { Healthcheck } from "@berth/proto";
+import { type Edit, edit, inContainer, inHealthcheck } from "../edit.js";
+import { count, durationMs, flagState, someText } from "../values.js";
+
+/** When a container counts as healthy. */
+export const HEALTH_EDITS = {
+  "health-cmd": edit(
+    someText,
+    inHealthcheck((_, line) => ({ test: ["CMD-SHELL", line] })),
+  ),
+  "health-interval": edit(
+    durationMs,
+    inHealthcheck((_, intervalMs) => ({ intervalMs })),
+  ),
+  "health-timeout": edit(
+    durationMs,
+    inHealthcheck((_, timeoutMs) => ({ timeoutMs })),
+  ),
+  "health-retries": edit(
+    count,
+    inHealthcheck((_, retries) => ({ retries })),
+  ),
+  "health-start-period": edit(
+    durationMs,
+    inHealthcheck((_, startPeriodMs) => ({ startPeriodMs })),
+  ),
+  "health-start-interval": edit(
+    durationMs,
+    inHealthcheck((_, startIntervalMs) => ({ startIntervalMs })),
+  ),
+  "no-healthcheck": edit(
+    flagState,
+    inContainer(() => ({ healthcheck: Healthcheck.fromPartial({ test: ["NONE"] }) })),
+  ),
+} satisfies Readonly<Record<string, Edit>>;

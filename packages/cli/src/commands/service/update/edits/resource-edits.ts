@@ -1,0 +1,69 @@
+import { RestartPolicy_Condition } from "@berth/proto";
+import { type Parsed, parseBytes, parseNanoCpus } from "../../../../compose/units.js";
+import { type Edit, edit, inResources, inRestart } from "../edit.js";
+import { choice, count, durationMs, fullKeyValue, invalid, someText, value, withoutKey } from "../values.js";
+
+const CONDITIONS = {
+  any: RestartPolicy_Condition.ANY,
+  "on-failure": RestartPolicy_Condition.ON_FAILURE,
+  none: RestartPolicy_Condition.NONE,
+};
+
+/** What a task may use, what is set aside for it, and when it is replaced after its end. */
+export const RESOURCE_EDITS = {
+  "limit-cpu": edit(
+    parseNanoCpus,
+    inResources("limits", (_, nanoCpus) => ({ nanoCpus })),
+  ),
+  "limit-memory": edit(
+    parseBytes,
+    inResources("limits", (_, memoryBytes) => ({ memoryBytes })),
+  ),
+  "limit-pids": edit(
+    count,
+    inResources("limits", (_, pids) => ({ pids })),
+  ),
+  "reserve-cpu": edit(
+    parseNanoCpus,
+    inResources("reservations", (_, nanoCpus) => ({ nanoCpus })),
+  ),
+  "reserve-memory": edit(
+    parseBytes,
+    inResources("reservations", (_, memoryBytes) => ({ memoryBytes })),
+  ),
+  "generic-resource-rm": edit(
+    someText,
+    inResources("reservations", ({ generic }, kind) => ({ generic: withoutKey(generic, kind) })),
+  ),
+  "generic-resource-add": edit(
+    genericResource,
+    inResources("reservations", ({ generic }, { kind, amount }) => ({
+      generic: { ...generic, [kind]: amount },
+    })),
+  ),
+  "restart-condition": edit(
+    choice(CONDITIONS),
+    inRestart((_, condition) => ({ condition })),
+  ),
+  "restart-delay": edit(
+    durationMs,
+    inRestart((_, delayMs) => ({ delayMs })),
+  ),
+  "restart-max-attempts": edit(
+    count,
+    inRestart((_, maxAttempts) => ({ maxAttempts })),
+  ),
+  "restart-window": edit(
+    durationMs,
+    inRestart((_, windowMs) => ({ windowMs })),
+  ),
+} satisfies Readonly<Record<string, Edit>>;
+
+function genericResource(text: string): Parsed<{ readonly kind: string; readonly amount: number }> {
+  const pair = fullKeyValue(text);
+  if (pair.kind === "invalid") return pair;
+  const amount = count(pair.value.value);
+  return amount.kind === "invalid"
+    ? invalid(`${JSON.stringify(text)} is not KIND=COUNT`)
+    : value({ kind: pair.value.key, amount: amount.value });
+}

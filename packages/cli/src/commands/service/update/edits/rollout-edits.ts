@@ -1,0 +1,63 @@
+import { UpdateConfig_FailureAction, UpdateConfig_Order } from "@berth/proto";
+import { type Edit, edit, inRollout } from "../edit.js";
+import { choice, count, durationMs, ratio } from "../values.js";
+
+const ORDERS = {
+  "start-first": UpdateConfig_Order.START_FIRST,
+  "stop-first": UpdateConfig_Order.STOP_FIRST,
+};
+const ACTIONS = {
+  rollback: UpdateConfig_FailureAction.ROLLBACK,
+  pause: UpdateConfig_FailureAction.PAUSE,
+  continue: UpdateConfig_FailureAction.CONTINUE,
+};
+
+/** How updates and rollbacks go. */
+export const ROLLOUT_EDITS = {
+  ...configEdits("update"),
+  ...configEdits("rollback"),
+  "progress-deadline": edit(durationMs, (spec, progressDeadlineMs) => {
+    const change = (part: "update" | "rollback") =>
+      inRollout<number>(part, (_, ms) => ({ progressDeadlineMs: ms }));
+    const updated = change("update")(spec, progressDeadlineMs);
+    // A rollback without settings of its own goes as the update does.
+    return spec.rollback === undefined ? updated : change("rollback")(updated, progressDeadlineMs);
+  }),
+} satisfies Readonly<Record<string, Edit>>;
+
+type ConfigEdits<Part extends string> = Readonly<
+  Record<
+    `${Part}-${"parallelism" | "delay" | "order" | "failure-action" | "monitor" | "max-failure-ratio"}`,
+    Edit
+  >
+>;
+
+function configEdits<Part extends "update" | "rollback">(part: Part): ConfigEdits<Part>;
+function configEdits(part: "update" | "rollback"): Readonly<Record<string, Edit>> {
+  return {
+    [`${part}-parallelism`]: edit(
+      count,
+      inRollout(part, (_, parallelism) => ({ parallelism })),
+    ),
+    [`${part}-delay`]: edit(
+      durationMs,
+      inRollout(part, (_, delayMs) => ({ delayMs })),
+    ),
+    [`${part}-order`]: edit(
+      choice(ORDERS),
+      inRollout(part, (_, order) => ({ order })),
+    ),
+    [`${part}-failure-action`]: edit(
+      choice(ACTIONS),
+      inRollout(part, (_, failureAction) => ({ failureAction })),
+    ),
+    [`${part}-monitor`]: edit(
+      durationMs,
+      inRollout(part, (_, monitorMs) => ({ monitorMs })),
+    ),
+    [`${part}-max-failure-ratio`]: edit(
+      ratio,
+      inRollout(part, (_, maxFailureRatio) => ({ maxFailureRatio })),
+    ),
+  };
+}
