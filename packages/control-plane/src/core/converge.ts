@@ -1,12 +1,14 @@
-import { DesiredState, RestartPolicy_Condition, type Task, TaskState } from "@berth/proto";
+import { DesiredState, RestartPolicy_Condition, type Rollout, type Task, TaskState } from "@berth/proto";
 import { needOf } from "./filters.js";
 import { isActive, nodeSuits } from "./global.js";
 import { jobConvergence } from "./job-convergence.js";
 import { isJob } from "./job-mode.js";
 import type { ClusterView, ServiceView } from "./model.js";
 import { replicasOf } from "./replicated.js";
+import { isOn, isPaused, isRollback } from "./rollout-record.js";
 import { isInUse, type Slot, slotsByNode, slotsByNumber } from "./slots.js";
 import { byAge, isEnded, isPending, isUnhealthy, isWanted, runsWell, stateOf } from "./task-state.js";
+import { type CurrentTest, currentTest } from "./template.js";
 
 export interface Convergence {
   /** Tasks that should run. */
@@ -27,9 +29,11 @@ export function convergence(view: ServiceView, cluster: ClusterView): Convergenc
   const isGlobal = view.spec.mode?.$case === "global";
   const slots = isGlobal ? slotsByNode(view.tasks) : slotsByNumber(view.tasks).filter(isInUse);
   const desired = isGlobal ? desiredOnNodes(view, cluster) : replicasOf(view.spec);
-  const states = slots.map((slot) => slotState(slot, view));
+  const isCurrent = currentTest(view.service);
+  const states = slots.map((slot) => slotState(slot, view, isCurrent));
   const satisfied = states.filter((state) => state.satisfied).length;
   const reasons = new Map<string, number>();
+  for (const why of rolloutReasons(view.service.rollout)) reasons.set(why, 1);
   for (const state of states) if (state.why !== "") reasons.set(state.why, (reasons.get(state.why) ?? 0) + 1);
   for (const why of unboundReasons(view, isGlobal)) reasons.set(why, (reasons.get(why) ?? 0) + 1);
   if (reasons.size === 0 && satisfied !== desired) reasons.set(countReason(satisfied, desired), 1);
@@ -83,33 +87,45 @@ interface SlotState {
   readonly why: string;
 }
 
-function slotState(slot: Slot, view: ServiceView): SlotState {
+/** A rollout that is on or paused is not what was asked for, even if every slot runs something. */
+function rolloutReasons(rollout: Rollout | undefined): readonly string[] {
+  if (rollout === undefined) return [];
+  if (isPaused(rollout)) return [rollout.message];
+  if (!isOn(rollout)) return [];
+  const what = isRollback(rollout) ? "it is being rolled back" : "it is being updated";
+  return [rollout.message === "" ? what : `${what}: ${rollout.message}`];
+}
+
+function slotState(slot: Slot, view: ServiceView, isCurrent: CurrentTest): SlotState {
   const stopping = slot.stopping.length > 0 ? "a former task has not stopped yet" : "";
   const best = slot.active.find(runsWell) ?? slot.active[0] ?? slot.pending[0];
-  if (best === undefined) return emptySlot(slot, view, stopping);
-  if (slot.active.some((task) => task.specVersion < view.service.templateVersion)) {
+  if (best === undefined) return emptySlot(slot, { view, stopping, isCurrent });
+  if (!slot.active.every(isCurrent)) {
     return { satisfied: false, why: "an older version still runs" };
   }
   if (slot.active.length > 1) return { satisfied: true, why: "two tasks share a slot" };
   return runsWell(best) ? { satisfied: true, why: stopping } : { satisfied: false, why: unreadyReason(best) };
 }
 
-function emptySlot(slot: Slot, view: ServiceView, stopping: string): SlotState {
+function emptySlot(
+  slot: Slot,
+  {
+    view,
+    stopping,
+    isCurrent,
+  }: { readonly view: ServiceView; readonly stopping: string; readonly isCurrent: CurrentTest },
+): SlotState {
   const last = slot.ended[0];
   if (last === undefined) return { satisfied: false, why: stopping };
-  return hasCompleted(last, view)
+  return isCurrent(last) && hasCompleted(last, view)
     ? { satisfied: true, why: stopping }
     : { satisfied: false, why: stopping || endReason(last) };
 }
 
-/** A one-shot of the current version that did its work. */
-function hasCompleted(task: Task, { service, spec }: ServiceView): boolean {
+/** A one-shot that did its work. */
+function hasCompleted(task: Task, { spec }: ServiceView): boolean {
   const condition = spec.task?.restart?.condition || RestartPolicy_Condition.ANY;
-  return (
-    stateOf(task) === TaskState.COMPLETE &&
-    condition !== RestartPolicy_Condition.ANY &&
-    task.specVersion >= service.templateVersion
-  );
+  return stateOf(task) === TaskState.COMPLETE && condition !== RestartPolicy_Condition.ANY;
 }
 
 function unboundReasons({ tasks }: ServiceView, isGlobal: boolean): readonly string[] {

@@ -7,6 +7,8 @@ export interface ServiceView {
   readonly spec: ServiceSpec;
   /** Every record of a task of this service, in any order, ended ones too. */
   readonly tasks: readonly Task[];
+  /** Specs of the versions that are kept, by version: where a rollback goes. Absent: none but the current one. */
+  readonly revisions?: ReadonlyMap<number, ServiceSpec>;
 }
 
 /** What is set aside of a node, or asked of it. */
@@ -14,6 +16,9 @@ export interface Reservation {
   /** 1e9 is one processor. */
   readonly nanoCpus: number;
   readonly memoryBytes: number;
+  readonly pids: number;
+  /** Countable things, by kind. */
+  readonly generic: ReadonlyMap<string, number>;
 }
 
 /**
@@ -39,4 +44,6 @@ export interface ReconcileContext {
   readonly now: number;
   /** Gives a fresh task id at each call. */
   readonly newId: () => string;
+  /** What keeps every task of the service from getting a node, for a person. Absent: nothing does. */
+  readonly heldBy?: string;
 }

@@ -2,6 +2,7 @@ import type { ServiceSpec, Task } from "@berth/proto";
 import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
 import { isInUse, type Slot, type SlotRef, slotsByNumber } from "./slots.js";
 import { runsWell } from "./task-state.js";
+import type { CurrentTest } from "./template.js";
 import type { Wanted } from "./wanted.js";
 
 /** Replicas that a spec of a replicated service asks for; 1 when it does not say. */
@@ -12,14 +13,14 @@ export function replicasOf({ mode }: ServiceSpec): number {
 /** Makes the number of slots in use that of the replicas. */
 export function wantedReplicas(
   tasks: readonly Task[],
-  { replicas, templateVersion }: { readonly replicas: number; readonly templateVersion: number },
+  { replicas, isCurrent }: { readonly replicas: number; readonly isCurrent: CurrentTest },
 ): Wanted {
   const slots = slotsByNumber(tasks);
   const used = slots.filter(isInUse);
   if (used.length <= replicas) {
     return { keep: used, retire: [], fresh: freshSlots(slots, replicas - used.length), unbound: [] };
   }
-  const retire = new Set(leastWorthKeeping(used, used.length - replicas, templateVersion));
+  const retire = new Set(leastWorthKeeping(used, used.length - replicas, isCurrent));
   return {
     keep: used.filter((slot) => !retire.has(slot)),
     retire: [...retire],
@@ -44,9 +45,9 @@ function freshSlots(slots: readonly Slot[], count: number): readonly SlotRef[] {
  * The inverse of growing: first slots that run nothing, then those that do not run well, then outdated ones; among
  * equals those of the node with the most tasks of the service, and of these the highest number.
  */
-function leastWorthKeeping(slots: readonly Slot[], count: number, templateVersion: number): readonly Slot[] {
+function leastWorthKeeping(slots: readonly Slot[], count: number, isCurrent: CurrentTest): readonly Slot[] {
   const classes: Slot[][] = [[], [], [], []];
-  for (const slot of slots) classes[worth(slot, templateVersion)]?.push(slot);
+  for (const slot of slots) classes[worth(slot, isCurrent)]?.push(slot);
   const chosen: Slot[] = [];
   const staying = new Set(slots);
   for (const equals of classes) {
@@ -60,10 +61,10 @@ function leastWorthKeeping(slots: readonly Slot[], count: number, templateVersio
   return chosen;
 }
 
-function worth(slot: Slot, templateVersion: number): number {
+function worth(slot: Slot, isCurrent: CurrentTest): number {
   if (slot.active.length === 0) return 0;
   if (!slot.active.some(runsWell)) return 1;
-  return slot.active.every((task) => task.specVersion < templateVersion) ? 2 : 3;
+  return slot.active.some(isCurrent) ? 3 : 2;
 }
 
 /** Slots of one node that may go, the highest number last, and how many of the service the node has. */

@@ -14,7 +14,7 @@ function decide(task: Task | undefined, policy: Partial<RestartPolicy> = {}): Re
   return decideRestart({
     ended: task === undefined ? [] : [task],
     policy: RestartPolicy.fromPartial(policy),
-    templateVersion: 1,
+    isCurrent: ({ specVersion }) => specVersion >= 1,
     now: NOW,
   });
 }
@@ -117,7 +117,7 @@ describe("decideRestart()", () => {
       decideRestart({
         ended: [at(0, 3), at(40_000, 2), at(80_000, 1), at(120_000, 0)],
         policy: RestartPolicy.fromPartial({ maxAttempts: 3, windowMs }),
-        templateVersion: 1,
+        isCurrent: ({ specVersion }) => specVersion >= 1,
         now: NOW,
       }).kind;
     expect(decideIn(50_000)).toBe("at");

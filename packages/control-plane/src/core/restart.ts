@@ -6,6 +6,7 @@ import {
   TaskState,
 } from "@berth/proto";
 import { stateOf } from "./task-state.js";
+import type { CurrentTest } from "./template.js";
 
 /** A task that ran this long proves that its slot works: failures before it are forgiven. */
 export const RUNS_WELL_MS = 60_000;
@@ -27,17 +28,18 @@ export type RestartDecision =
  * Whether and when an empty slot gets its next task.
  *
  * Only a task that ended by itself is restarted by the policy. One that we stopped, or that died with its node, is
- * replaced at once, and so is any task of an older version: a new version starts with a clean record.
+ * replaced at once, and so is any task of another version: a new version starts with a clean record.
  */
 export function decideRestart(slot: {
   /** Ended tasks of the slot, newest first. */
   readonly ended: readonly Task[];
   readonly policy: RestartPolicy | undefined;
-  readonly templateVersion: number;
+  /** Whether a task runs what the service now asks for. */
+  readonly isCurrent: CurrentTest;
   readonly now: number;
 }): RestartDecision {
   const last = slot.ended[0];
-  if (last === undefined || last.specVersion < slot.templateVersion) return { kind: "now", restarts: 0 };
+  if (last === undefined || !slot.isCurrent(last)) return { kind: "now", restarts: 0 };
   const condition = slot.policy?.condition || RestartPolicy_Condition.ANY;
   const state = stateOf(last);
   if (state === TaskState.COMPLETE && condition !== RestartPolicy_Condition.ANY) return { kind: "completed" };

@@ -1,12 +1,25 @@
-import { Availability, DesiredState, type Task, TaskState, UpdateConfig_Order } from "@berth/proto";
+import {
+  Availability,
+  DesiredState,
+  Rollout_State,
+  type Task,
+  TaskState,
+  UpdateConfig_Order,
+} from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { describe as lineFor, type Plan } from "./plan.js";
 import { reconcile } from "./reconcile.js";
 import { buildCluster, buildNode, buildService, buildSpec, buildTask, idSequence } from "./test-records.js";
 
 const NOW = 1_000_000;
-const service = buildService({ version: 2, templateVersion: 2 });
-const START_FIRST = UpdateConfig_Order.START_FIRST;
+const service = buildService({
+  version: 2,
+  templateVersion: 2,
+  healthyVersion: 1,
+  rollout: { state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2, progressedAtMs: NOW, done: 3 },
+});
+const settled = buildService({ version: 2, templateVersion: 2 });
+const { START_FIRST, STOP_FIRST } = UpdateConfig_Order;
 
 interface Situation {
   readonly tasks: readonly Task[];
@@ -14,13 +27,18 @@ interface Situation {
   readonly drained?: boolean;
 }
 
+const linesOf = (plan: Plan): readonly string[] => plan.actions.map(lineFor);
+
 /** Three replicas on three nodes, version 2 being rolled out. */
 function planFor({ tasks, update = {}, drained = false }: Situation): Plan {
-  const spec = buildSpec({ mode: { $case: "replicated", value: { replicas: 3 } }, update });
+  const spec = buildSpec({
+    mode: { $case: "replicated", value: { replicas: 3 } },
+    update: { order: STOP_FIRST, monitorMs: 0, ...update },
+  });
   const nodes = ["n1", "n2", "n3"].map((id) =>
     buildNode({ id, availability: drained && id === "n1" ? Availability.DRAIN : Availability.ACTIVE }),
   );
-  const view = { service, spec, tasks };
+  const view = { service: drained ? settled : service, spec, tasks };
   return reconcile(view, buildCluster(nodes, [view]), { now: NOW, newId: idSequence("new") });
 }
 
@@ -73,15 +91,10 @@ describe("rolling update", () => {
       "slot 1 does not run (its former task has not confirmed that it stopped)",
     ],
     ["is starting", [young(1, inState(TaskState.STARTING)), old(1, ENDED)], "slot 1 does not run yet"],
-    [
-      "failed and waits",
-      [young(1, { restarts: 4, ...inState(TaskState.FAILED) })],
-      "slot 1 does not run (it restarts after its task ended)",
-    ],
   ])("waits while a slot of the batch %s, and says so", (_name, slot, why) => {
     const plan = planFor({ tasks: [...slot, old(2), old(3)] });
     expect(stopped(plan)).toEqual([]);
-    expect(plan.problems).toContain(`the update waits for ${why}`);
+    expect(plan.problems).toContain(`the update waits: ${why}`);
   });
 
   it("pauses between batches and asks to be called again", () => {
@@ -101,30 +114,24 @@ describe("rolling update", () => {
   it("replaces a task that has no node without counting it", () => {
     const waiting = { nodeId: "", status: { state: TaskState.NEW, message: "no room" } };
     const plan = planFor({ tasks: [old(1, waiting), old(2), old(3)] });
-    expect(plan.actions.map(lineFor)).toEqual([
+    expect(linesOf(plan)).toEqual([
       "forget task v1-1 (shop_web.1): another takes its place",
       "stop task v1-2 (shop_web.2): a newer version replaces it",
       "create task new1 (shop_web.1) on node n1",
     ]);
   });
 
-  it("start-first keeps the old task until the new one runs, and tries again when the new one fails", () => {
+  it("start-first keeps the old task until the new one counts", () => {
     const update = { order: START_FIRST };
     const all = [old(1), old(2), old(3)];
     expect(planFor({ tasks: all, update }).actions.map(lineFor)).toEqual([
       "create task new1 (shop_web.1) on node n1",
     ]);
     expect(planFor({ tasks: [...all, young(1, inState(TaskState.STARTING))], update }).actions).toEqual([]);
-    const failedOnce = planFor({ tasks: [...all, young(1, inState(TaskState.FAILED))], update });
-    expect(made(failedOnce)).toEqual([1]);
-    expect(stopped(failedOnce)).toEqual([]);
-    const failedOften = planFor({
-      tasks: [...all, young(1, { restarts: 3, ...inState(TaskState.FAILED) })],
-      update,
-    });
-    expect(failedOften.actions).toEqual([]);
-    expect(failedOften.requeueAtMs).toBeGreaterThan(NOW);
-    expect(failedOften.problems.join()).toContain("slot 1");
+    const running = [...all, young(1, inState(TaskState.RUNNING, NOW - 900))];
+    const early = planFor({ tasks: running, update: { ...update, monitorMs: 1_000 } });
+    expect(early).toMatchObject({ actions: [], requeueAtMs: NOW + 100 });
+    expect(stopped(planFor({ tasks: running, update: { ...update, monitorMs: 900 } }))).toEqual(["v1-1"]);
   });
 });
 
@@ -151,7 +158,7 @@ describe("draining a node", () => {
       "stop task v2-1 (shop_web.1): its node is drained",
     ]);
     const plan = planFor({ tasks: [young(1, ENDED), young(2), young(3)], drained: true });
-    expect(plan.actions.map(lineFor)).toEqual(["create task new1 (shop_web.1) on node n2"]);
+    expect(linesOf(plan)).toEqual(["create task new1 (shop_web.1) on node n2"]);
   });
 
   it("start-first has the successor running before the old task stops", () => {

@@ -1,104 +1,189 @@
-import { type ServiceSpec, type Task, TaskState, UpdateConfig_Order } from "@berth/proto";
-import { slotName } from "./problems.js";
-import type { SlotDecision } from "./slot-step.js";
-import { runsWell, stateOf } from "./task-state.js";
+import type { Rollout, Service, ServiceSpec } from "@berth/proto";
+import { applySpec } from "./apply-spec.js";
+import type { ServiceView } from "./model.js";
+import type { Progress } from "./rollout-progress.js";
+import {
+  completeRollout,
+  isOn,
+  isPaused,
+  isRollback,
+  MAX_FAILED_SLOTS,
+  pauseRollout,
+} from "./rollout-record.js";
+import { specsInUse } from "./specs-in-use.js";
+import { templateOf } from "./template.js";
+import type { UpdatePolicy } from "./update-policy.js";
 
-/** Slots replaced at once when the spec does not say. */
-const DEFAULT_PARALLELISM = 1;
+/** Progress alone is written this often at most: a thousand slots that start at once are not a thousand writes. */
+const PROGRESS_WRITE_MS = 1_000;
 
-/** Which of the slots that run something outdated (or on a drained node) are replaced now. */
-export interface Batch {
-  readonly decisions: readonly SlotDecision[];
-  /** When the pause between batches ends, if that is what holds the next one back. */
-  readonly atMs?: number;
-  /** What holds the next batch back, for a person. */
-  readonly heldBy?: string;
-}
-
-/**
- * Whether a slot's new task is started before its old one is stopped. Stop-first unless asked for: two tasks of one
- * slot at a time are for services that say they can bear it. A global task cannot share its host ports with itself.
- */
-export function startsFirst(spec: ServiceSpec, claimsHostPorts: boolean): boolean {
-  const asked = spec.update?.order === UpdateConfig_Order.START_FIRST;
-  return asked && !(spec.mode?.$case === "global" && claimsHostPorts);
-}
-
-/**
- * Slots of drained nodes are replaced at once. Outdated ones go in batches of `parallelism`: the next batch begins
- * when every slot of the last one runs well and has done so for `delay`. A slot that never ran holds nothing up.
- *
- * This is the seam for rollouts that monitor, pause and roll back: they decide here what may go on.
- */
-export function nextBatch(
-  decisions: readonly SlotDecision[],
-  { spec, templateVersion, now }: { spec: ServiceSpec; templateVersion: number; now: number },
-): Batch {
-  const drained = decisions.filter(({ step }) => step.kind === "replace" && step.because === "drained");
-  const outdated = decisions.filter(({ step }) => step.kind === "replace" && step.because === "outdated");
-  if (outdated.length === 0) return { decisions: drained };
-  const parallelism = spec.update?.parallelism ?? DEFAULT_PARALLELISM;
-  if (parallelism === 0) return { decisions: [...drained, ...outdated] };
-
-  const underTrial = outdated.filter(({ step }) => step.kind === "replace" && step.trial.kind !== "none");
-  const going = [...drained, ...underTrial];
-  const holder = decisions.find((decision) => holdsUp(decision));
-  if (holder !== undefined) return { decisions: going, heldBy: holdReason(holder) };
-  const delayMs = spec.update?.delayMs ?? 0;
-  const atMs = delayMs === 0 ? 0 : newestSuccess(decisions, templateVersion) + delayMs;
-  if (atMs > now) return { decisions: going, atMs, heldBy: "the pause between two batches" };
-  return { decisions: [...going, ...brokenFirst(outdated).slice(0, parallelism)] };
-}
-
-/** Whether the update touched this slot and has not brought it to run well. */
-function holdsUp({ slot, step }: SlotDecision): boolean {
-  switch (step.kind) {
-    case "unready":
-    case "wait":
-    case "given-up":
-      return true;
-    case "pending":
-    case "fill":
-      return slot.ended.length + slot.active.length + slot.stopping.length > 0;
-    case "replace":
-      return step.trial.kind !== "none";
-    default:
-      return false;
-  }
-}
-
-function holdReason({ slot, step }: SlotDecision): string {
-  const name = slotName(slot);
-  switch (step.kind) {
-    case "unready":
-    case "pending":
-      return `${name} does not run yet${parenthesis(step.task.status?.message)}`;
-    case "wait":
-    case "given-up":
-      return `${name} does not run${parenthesis(step.why)}`;
-    case "replace":
-      return `${name} runs no new task yet${step.trial.kind === "held" ? parenthesis(step.trial.why) : ""}`;
-    default:
-      return `${name} is being filled`;
-  }
-}
-
-const parenthesis = (text: string | undefined): string => (text ? ` (${text})` : "");
-
-/** When the last task of the new version began to run; 0 when none does. */
-function newestSuccess(decisions: readonly SlotDecision[], templateVersion: number): number {
-  let newest = 0;
-  for (const { slot } of decisions) {
-    for (const task of slot.active) {
-      if (task.specVersion < templateVersion || stateOf(task) !== TaskState.RUNNING) continue;
-      newest = Math.max(newest, task.status?.sinceMs ?? 0);
+/** What becomes of a service's rollout now. */
+export type RolloutStep =
+  /** It goes on, or there is none. `service` is what is known of it now, when that is to be written. */
+  | {
+      readonly kind: "continue";
+      readonly service?: Service;
+      readonly reason: string;
+      readonly dueMs: readonly number[];
     }
-  }
-  return newest;
+  /** Another state, perhaps another spec: everything else is decided anew after it. */
+  | { readonly kind: "turn"; readonly service: Service; readonly reason: string };
+
+export interface RolloutContext {
+  readonly policy: UpdatePolicy;
+  readonly progress: Progress;
+  /** All slots that the service should have. */
+  readonly total: number;
+  /** Every one of them exists and runs something that the service now asks for. */
+  readonly isComplete: boolean;
+  readonly now: number;
 }
 
-/** Slots that do not serve anyway cost nothing to replace. Otherwise in the given order. */
-function brokenFirst(decisions: readonly SlotDecision[]): readonly SlotDecision[] {
-  const serves = ({ slot }: SlotDecision): boolean => slot.active.some((task: Task) => runsWell(task));
-  return [...decisions.filter((one) => !serves(one)), ...decisions.filter(serves)];
+/**
+ * Decides whether a rollout goes on, has failed, or is complete. Everything it knows is in the records, so it does
+ * not matter who decides. It cannot hang: each slot comes to count, fails, or is given up by the deadline, which
+ * counts from the last slot that got further; there are only so many slots.
+ */
+export function stepRollout(view: ServiceView, context: RolloutContext): RolloutStep {
+  const { service } = view;
+  const { rollout } = service;
+  if (rollout === undefined || !isOn(rollout)) return rest(service, context);
+  const { progress, policy, total } = context;
+  const hasFailed = progress.failedCount > policy.maxFailureRatio * total && progress.failedCount > 0;
+  if (hasFailed && policy.onFailure !== "continue")
+    return failed(view, withFailures(rollout, progress), context);
+  const isDone =
+    !progress.hasUntouched && progress.underway === undefined && progress.watchedUntilMs === undefined;
+  return isDone ? completed(service, rollout, context) : advanced(service, rollout, context);
+}
+
+/** No rollout is on. One that was paused may have come right by itself; what runs well is a place to go back to. */
+function rest(service: Service, context: RolloutContext): RolloutStep {
+  const { progress, isComplete, total, now } = context;
+  const { rollout, version } = service;
+  const isSettled = isComplete && total > 0 && progress.done === total;
+  if (rollout !== undefined && isPaused(rollout) && isSettled) {
+    const whole = completeRollout(rollout, `${rollout.message}; all slots run well since`, now);
+    return {
+      kind: "turn",
+      service: healthyNow({ ...service, rollout: whole }),
+      reason: "its update is complete after all",
+    };
+  }
+  const dueMs = progress.watchedUntilMs === undefined ? [] : [progress.watchedUntilMs];
+  if (!isSettled || service.healthyVersion === version || isPaused(rollout)) {
+    return { kind: "continue", reason: "", dueMs: service.healthyVersion === version ? [] : dueMs };
+  }
+  return {
+    kind: "continue",
+    service: healthyNow(service),
+    reason: `version ${version} runs well`,
+    dueMs: [],
+  };
+}
+
+function completed(
+  service: Service,
+  rollout: Rollout,
+  { progress, isComplete, total, now }: RolloutContext,
+): RolloutStep {
+  const { failedCount } = progress;
+  const words =
+    failedCount === 0
+      ? ""
+      : `${failedCount} of ${total} slots failed (${progress.failure || rollout.message})`;
+  const message = [isRollback(rollout) ? rollout.message : "", words].filter(Boolean).join("; ");
+  const whole = completeRollout(withFailures(rollout, progress), message, now);
+  const isHealthy = isComplete && failedCount === 0 && progress.done === total && total > 0;
+  const after = { ...service, rollout: whole };
+  const what = isRollback(rollout) ? "rolled back" : "updated";
+  return {
+    kind: "turn",
+    service: isHealthy ? healthyNow(after) : after,
+    reason: `${what} to version ${service.version}`,
+  };
+}
+
+function advanced(service: Service, rollout: Rollout, { progress, now }: RolloutContext): RolloutStep {
+  const dueMs = [progress.watchedUntilMs, progress.deadlineMs].flatMap((at) => at ?? []);
+  const hasFailures = progress.failedCount > rollout.failed;
+  if (!hasFailures && progress.done <= rollout.done) return { kind: "continue", reason: "", dueMs };
+  const writeAtMs = rollout.progressedAtMs + PROGRESS_WRITE_MS;
+  if (!hasFailures && writeAtMs > now) return { kind: "continue", reason: "", dueMs: [...dueMs, writeAtMs] };
+  const next = { ...withFailures(rollout, progress), progressedAtMs: now };
+  const reason = hasFailures
+    ? `a slot failed (${progress.failure})`
+    : `${progress.done} slots run version ${service.version}`;
+  return {
+    kind: "continue",
+    service: {
+      ...service,
+      rollout: hasFailures ? { ...next, message: next.message || progress.failure } : next,
+    },
+    reason,
+    dueMs,
+  };
+}
+
+function withFailures(rollout: Rollout, progress: Progress): Rollout {
+  return {
+    ...rollout,
+    done: Math.max(rollout.done, progress.done),
+    failed: progress.failedCount,
+    failedSlots: [...progress.failed].slice(0, MAX_FAILED_SLOTS),
+  };
+}
+
+function failed(view: ServiceView, rollout: Rollout, { policy, progress, now }: RolloutContext): RolloutStep {
+  const { service } = view;
+  const what = isRollback(rollout) ? "the rollback" : "the update";
+  const why = progress.failure || rollout.message;
+  const words = `${what} to version ${service.version} failed (${why})`;
+  if (policy.onFailure !== "rollback") return paused(service, rollout, { words, now });
+  const target = healthySpec(view);
+  if (target === undefined) {
+    return paused(service, rollout, {
+      words: `${words} and no other version is known to have run well`,
+      now,
+    });
+  }
+  const message = `${words}; rolled back to version ${service.healthyVersion}`;
+  const inUse = specsInUse(view.tasks, (version) => view.revisions?.get(version));
+  const { service: before } = applySpec({ ...service, rollout }, target, {
+    id: service.id,
+    now,
+    inUse,
+    rollback: message,
+  });
+  return { kind: "turn", service: before, reason: message };
+}
+
+function paused(
+  service: Service,
+  rollout: Rollout,
+  { words, now }: { readonly words: string; readonly now: number },
+): RolloutStep {
+  const message = `${words}: it is paused until the service is changed`;
+  return {
+    kind: "turn",
+    service: { ...service, rollout: pauseRollout(rollout, message, now) },
+    reason: message,
+  };
+}
+
+/** The spec to go back to: of the newest version that ran well, if that ran something else than what fails now. */
+function healthySpec({ service, revisions }: ServiceView): ServiceSpec | undefined {
+  const { healthyVersion, templateVersion } = service;
+  if (healthyVersion === 0 || templateOf(service, healthyVersion) === templateVersion) return undefined;
+  return revisions?.get(healthyVersion);
+}
+
+/** Healthy versions that are remembered besides the newest one. */
+const KEPT_HEALTHY = 10;
+
+function healthyNow(service: Service): Service {
+  const { version, healthyVersion, earlierHealthyVersions } = service;
+  if (healthyVersion === version) return service;
+  const earlier = healthyVersion === 0 ? [] : [healthyVersion, ...earlierHealthyVersions];
+  return { ...service, healthyVersion: version, earlierHealthyVersions: earlier.slice(0, KEPT_HEALTHY) };
 }

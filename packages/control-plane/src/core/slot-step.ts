@@ -2,12 +2,15 @@ import { Availability, type ServiceSpec, type Task } from "@berth/proto";
 import type { NodeView } from "./model.js";
 import { decideRestart, type RestartDecision } from "./restart.js";
 import type { Slot } from "./slots.js";
-import { runsWell } from "./task-state.js";
+import { provenAtMs, runsWell } from "./task-state.js";
+import type { CurrentTest } from "./template.js";
 
 /** What one slot needs next. */
 export type SlotStep =
-  /** A task of the current version runs well, or completed. */
-  | { readonly kind: "settled" }
+  /** A task of the current version runs well; without one: it has completed. */
+  | { readonly kind: "settled"; readonly task?: Task }
+  /** A task of the current version runs, not yet for long enough to stop the outdated one beside it. */
+  | { readonly kind: "proving"; readonly task: Task; readonly atMs: number }
   /** A task of the current version is on its node and does not run well yet. */
   | { readonly kind: "unready"; readonly task: Task }
   /** A task of the current version looks for a node. */
@@ -31,9 +34,14 @@ export type Trial =
 
 export interface SlotContext {
   readonly spec: ServiceSpec;
+  /** Version of new tasks. */
   readonly version: number;
-  readonly templateVersion: number;
+  /** Whether a task runs what it should. */
+  readonly isCurrent: CurrentTest;
+  /** Nothing is to be replaced by something else: what ended comes back as the version that it was. */
+  readonly isFrozen: boolean;
   readonly startFirst: boolean;
+  readonly monitorMs: number;
   readonly nodes: ReadonlyMap<string, NodeView>;
   readonly now: number;
 }
@@ -41,6 +49,8 @@ export interface SlotContext {
 export interface SlotDecision {
   readonly slot: Slot;
   readonly step: SlotStep;
+  /** Version of whatever is made in the slot. */
+  readonly version: number;
   /** Tasks that are not needed whatever the rest of the service does. */
   readonly superfluous: readonly Task[];
 }
@@ -49,40 +59,57 @@ const NOT_STOPPED = "its former task has not confirmed that it stopped";
 
 /** Looks at one slot alone; what the rest of the service allows is the rollout's business. */
 export function decideSlot(slot: Slot, context: SlotContext): SlotDecision {
-  const good = slot.active.filter((task) => isCurrent(task, context) && !isDrained(task, context));
-  const best = good.find(runsWell) ?? good[0];
-  if (best !== undefined) return aroundBest(slot, best);
-  const pending = slot.pending.find((task) => mayWaitForNode(task, slot, context));
-  const superfluous = slot.pending.filter((task) => task !== pending);
-  if (pending !== undefined) return { slot, step: { kind: "pending", task: pending }, superfluous };
-  const bare = withoutCurrent(slot, context);
-  return { slot, step: bare.step, superfluous: [...superfluous, ...bare.superfluous] };
+  if (!context.isFrozen) return decideAs(context.version, slot, context);
+  const version = latestVersion(slot, context);
+  const ended = slot.ended.filter((task) => task.specVersion === version);
+  return decideAs(version, { ...slot, ended }, context);
 }
 
-/** Whether a task runs what the service now asks for. */
-const isCurrent = (task: Task, { templateVersion }: SlotContext): boolean =>
-  task.specVersion >= templateVersion;
+function decideAs(version: number, slot: Slot, context: SlotContext): SlotDecision {
+  const good = slot.active.filter((task) => context.isCurrent(task) && !isDrained(task, context));
+  const best = good.find(runsWell) ?? good[0];
+  if (best !== undefined) return { slot, version, ...aroundBest(slot, best, context) };
+  const pending = slot.pending.find((task) => task.specVersion === version && mayWaitForNode(slot, context));
+  const superfluous = slot.pending.filter((task) => task !== pending);
+  if (pending !== undefined) return { slot, version, step: { kind: "pending", task: pending }, superfluous };
+  const bare = withoutCurrent(slot, context);
+  return { slot, version, step: bare.step, superfluous: [...superfluous, ...bare.superfluous] };
+}
+
+/** The version of the task that was the last to run or to end in a slot. Global slots share tasks without a node. */
+function latestVersion(slot: Slot, { version }: SlotContext): number {
+  if (slot.nodeId !== "") return version;
+  const sinceMs = (task: Task): number => task.status?.sinceMs ?? 0;
+  const [first, ...others] = slot.active.length > 0 ? slot.active : slot.ended;
+  if (first === undefined) return slot.pending[0]?.specVersion ?? version;
+  return others.reduce((latest, task) => (sinceMs(task) > sinceMs(latest) ? task : latest), first)
+    .specVersion;
+}
 
 const isDrained = (task: Task, { nodes }: SlotContext): boolean =>
   nodes.get(task.nodeId)?.node.availability === Availability.DRAIN;
 
 /** A pending task has nothing to lose, so only one of the very newest spec is kept; stop-first wants the slot empty. */
-function mayWaitForNode(task: Task, slot: Slot, { version, startFirst }: SlotContext): boolean {
-  if (task.specVersion !== version) return false;
+function mayWaitForNode(slot: Slot, { startFirst }: SlotContext): boolean {
   return startFirst || (slot.active.length === 0 && slot.stopping.length === 0);
-}
-
-function aroundBest(slot: Slot, best: Task): SlotDecision {
-  if (!runsWell(best)) return { slot, step: { kind: "unready", task: best }, superfluous: slot.pending };
-  const others = slot.active.filter((task) => task !== best);
-  return { slot, step: { kind: "settled" }, superfluous: [...others, ...slot.pending] };
 }
 
 type BareDecision = Pick<SlotDecision, "step" | "superfluous">;
 
+/** What is outdated goes on until its successor has proven itself; what is drained only until it runs. */
+function aroundBest(slot: Slot, best: Task, { isCurrent, monitorMs, now }: SlotContext): BareDecision {
+  if (!runsWell(best)) return { step: { kind: "unready", task: best }, superfluous: slot.pending };
+  const others = slot.active.filter((task) => task !== best);
+  const atMs = provenAtMs(best, monitorMs);
+  if (atMs > now && others.some((task) => !isCurrent(task) && runsWell(task))) {
+    return { step: { kind: "proving", task: best, atMs }, superfluous: slot.pending };
+  }
+  return { step: { kind: "settled", task: best }, superfluous: [...others, ...slot.pending] };
+}
+
 function withoutCurrent(slot: Slot, context: SlotContext): BareDecision {
-  const { spec, templateVersion, now } = context;
-  const restart = decideRestart({ ended: slot.ended, policy: spec.task?.restart, templateVersion, now });
+  const { spec, isCurrent, now } = context;
+  const restart = decideRestart({ ended: slot.ended, policy: spec.task?.restart, isCurrent, now });
   if (slot.active.length > 0) return besideOld(slot, restart, context);
   if (slot.stopping.length > 0) return { step: { kind: "wait", why: NOT_STOPPED }, superfluous: [] };
   return { step: emptyStep(restart, slot), superfluous: [] };
@@ -108,7 +135,7 @@ function besideOld(slot: Slot, restart: RestartDecision, context: SlotContext): 
   if (restart.kind === "completed" && wasTried(slot, keeper, context)) {
     return { step: { kind: "settled" }, superfluous: slot.active };
   }
-  const because = keeper !== undefined && isCurrent(keeper, context) ? "drained" : "outdated";
+  const because = keeper !== undefined && context.isCurrent(keeper) ? "drained" : "outdated";
   const crowded = superfluous.length + slot.stopping.length > 0;
   const trial: Trial = crowded ? { kind: "held", why: NOT_STOPPED } : trialOf(slot, keeper, restart, context);
   return { step: { kind: "replace", because, trial }, superfluous };
@@ -137,10 +164,11 @@ function trialOf(
 function wasTried(slot: Slot, keeper: Task | undefined, context: SlotContext): boolean {
   const newest = slot.ended[0];
   if (!context.startFirst || newest === undefined || keeper === undefined) return false;
-  return isCurrent(newest, context) && newest.createdAtMs > keeper.createdAtMs;
+  return context.isCurrent(newest) && newest.createdAtMs > keeper.createdAtMs;
 }
 
-function lastWords(slot: Slot): string {
+/** How the newest ended task of a slot ended, for a person. */
+export function lastWords(slot: Slot): string {
   const status = slot.ended[0]?.status;
   if (status === undefined) return "its task ended";
   if (status.message !== "") return status.message;

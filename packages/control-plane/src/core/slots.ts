@@ -31,6 +31,9 @@ export function isInUse(slot: Slot): boolean {
   );
 }
 
+/** How records and people name a slot: its number, or the node of a global service. */
+export const slotKey = (slot: SlotRef): string => (slot.nodeId === "" ? String(slot.number) : slot.nodeId);
+
 /** Groups tasks by slot number, smallest first. */
 export function slotsByNumber(tasks: readonly Task[]): readonly Slot[] {
   const slots = new Map<number, SlotBuilder>();

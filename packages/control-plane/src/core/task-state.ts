@@ -16,6 +16,15 @@ export const isWanted = (task: Task): boolean => task.desiredState <= DesiredSta
 export const runsWell = (task: Task): boolean =>
   stateOf(task) === TaskState.RUNNING && !isUnhealthy(task) && task.status?.health !== Health.STARTING;
 
+/**
+ * When a task that runs well counts as a success: at once when a healthcheck says so, else once it has run for
+ * `monitorMs`.
+ */
+export function provenAtMs(task: Task, monitorMs: number): number {
+  const sinceMs = task.status?.sinceMs ?? 0;
+  return task.status?.health === Health.HEALTHY ? sinceMs : sinceMs + monitorMs;
+}
+
 export const isUnhealthy = (task: Task): boolean => task.status?.health === Health.UNHEALTHY;
 
 /** Newest first; ids break ties so that the order never depends on that of the input. */

@@ -23,8 +23,11 @@ export function templateOf({ templateVersion, templates }: Templates, version: n
   return UNKNOWN_TEMPLATE;
 }
 
-/** Asks whether a task runs what its service now asks for. Quick enough to be asked of every task. */
-export function currentTest(service: Templates): (task: Task) => boolean {
+/** Whether a task runs what its service now asks for. */
+export type CurrentTest = (task: Task) => boolean;
+
+/** The test for a service as it is now; quick enough to be asked of every task. */
+export function currentTest(service: Templates): CurrentTest {
   const { templates, templateVersion } = service;
   const since = templates.at(-1)?.version ?? templateVersion;
   return ({ specVersion }) =>

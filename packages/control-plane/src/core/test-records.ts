@@ -10,7 +10,7 @@ import {
   Task,
   TaskState,
 } from "@berth/proto";
-import type { ClusterView, NodeView, ServiceView } from "./model.js";
+import type { ClusterView, NodeView, Reservation, ServiceView } from "./model.js";
 import { type Demand, demandOf, occupies } from "./occupancy.js";
 
 export const GIB = 1024 ** 3;
@@ -36,7 +36,9 @@ export function buildSpec(over: Part<ServiceSpec> = {}): ServiceSpec {
 }
 
 export function buildService(over: Part<Service> = {}): Service {
-  return Service.fromPartial({ id: "s1", spec: buildSpec(), version: 1, templateVersion: 1, ...over });
+  const { version = 1 } = over;
+  const known = { version, templateVersion: 1, healthyVersion: version };
+  return Service.fromPartial({ id: "s1", spec: buildSpec(), ...known, ...over });
 }
 
 export function buildTask(over: Part<Task> = {}): Task {
@@ -74,10 +76,18 @@ export function buildNode(over: Part<Node> = {}): Node {
   });
 }
 
+export const buildReservation = (over: Partial<Reservation> = {}): Reservation => ({
+  nanoCpus: 0,
+  memoryBytes: 0,
+  pids: 0,
+  generic: new Map(),
+  ...over,
+});
+
 export function buildView(over: Partial<NodeView> = {}): NodeView {
   return {
     node: buildNode(),
-    reserved: { nanoCpus: 0, memoryBytes: 0 },
+    reserved: buildReservation(),
     taskCount: 0,
     hostPorts: new Set(),
     ...over,
@@ -99,10 +109,23 @@ function nodeView(node: Node, demands: readonly Demand[]): NodeView {
   const sum = (of: (demand: Demand) => number): number => demands.reduce((total, one) => total + of(one), 0);
   return {
     node,
-    reserved: { nanoCpus: sum((one) => one.nanoCpus), memoryBytes: sum((one) => one.memoryBytes) },
+    reserved: {
+      nanoCpus: sum((one) => one.nanoCpus),
+      memoryBytes: sum((one) => one.memoryBytes),
+      pids: sum((one) => one.pids),
+      generic: sumOfGeneric(demands),
+    },
     taskCount: demands.length,
     hostPorts: new Set(demands.flatMap((one) => one.hostPorts)),
   };
+}
+
+function sumOfGeneric(demands: readonly Demand[]): ReadonlyMap<string, number> {
+  const total = new Map<string, number>();
+  for (const [kind, count] of demands.flatMap(({ generic }) => [...generic])) {
+    total.set(kind, (total.get(kind) ?? 0) + count);
+  }
+  return total;
 }
 
 /** `a1`, `a2`, …: ids that tell the order in which they were made. */

@@ -40,7 +40,9 @@ function move(task: Task, reported: TaskStatus, now: number): Transition {
   if (!AGENT_STATES.has(to)) return ignored("an agent does not decide on this state");
   if (to < from) return ignored("it is further than that");
   if (to !== from && isEnded(task)) return ignored("it has ended already");
-  const status = { ...reported, sinceMs: to === from ? (task.status?.sinceMs ?? now) : now };
+  const sinceMs = to === from ? (task.status?.sinceMs ?? now) : now;
+  const runningSinceMs = to === TaskState.RUNNING && to !== from ? now : task.status?.runningSinceMs;
+  const status = { ...reported, sinceMs, ...(runningSinceMs === undefined ? {} : { runningSinceMs }) };
   if (task.status !== undefined && sameStatus(task.status, status)) return { kind: "unchanged" };
   return { kind: "updated", task: { ...task, status } };
 }

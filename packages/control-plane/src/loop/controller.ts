@@ -6,6 +6,7 @@ import { reconcile } from "../core/reconcile.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { serviceKey } from "../store/keys.js";
+import { gateOf, waitingFor, withGate } from "./gates.js";
 import { orphanChanges, planChanges } from "./plan-changes.js";
 import type { Runtime } from "./runtime.js";
 import { WorkQueue } from "./work-queue.js";
@@ -72,7 +73,10 @@ export class Controller {
   }
 
   #onChange(delta: Delta): void {
-    for (const serviceId of delta.services) this.#queue.add(serviceId);
+    for (const serviceId of delta.services) {
+      this.#queue.add(serviceId);
+      for (const waiting of waitingFor(serviceId, this.#options.state)) this.#queue.add(waiting);
+    }
     let roomAppeared = delta.nodes.size > 0;
     for (const { before, after } of delta.tasks.values()) {
       roomAppeared ||= before !== undefined && occupies(before) && (after === undefined || !occupies(after));
@@ -127,8 +131,10 @@ export class Controller {
     }
     const startedMs = runtime.clock.nowMs();
     const now = runtime.now();
-    const view = { service, spec, tasks };
-    const plan = reconcile(view, state.nodes, { now, newId: () => runtime.newId() });
+    const view = { service, spec, tasks, revisions: state.services.versionsOf(serviceId) };
+    const gate = gateOf(view, state, now);
+    const context = { now, newId: () => runtime.newId() };
+    const plan = withGate(gate, (held) => reconcile(view, state.nodes, { ...context, ...held }));
     const changes = planChanges(plan, state, now);
     observer.onReconciled(runtime.clock.nowMs() - startedMs);
     return { changes, result: { plan, name: spec.name } };

@@ -5,7 +5,7 @@ import {
   type ServiceSpec,
 } from "@berth/proto";
 import { applySpec } from "../../core/apply-spec.js";
-import { isEnded, isWanted } from "../../core/task-state.js";
+import { specsInUse } from "../../core/specs-in-use.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
@@ -26,7 +26,9 @@ export function acceptSpec(
   spec: ServiceSpec,
   { id, now, rollback }: { readonly id: string; readonly now: number; readonly rollback?: string },
 ): Accepted {
-  const inUse = specsInUse(state, id);
+  const inUse = specsInUse(state.tasks.ofService(id).values(), (version) =>
+    state.services.specOf(id, version),
+  );
   const result = applySpec(state.services.get(id), spec, {
     id,
     now,
@@ -54,17 +56,6 @@ export function acceptRemoval(service: Service, now: number): Accepted {
     changes: [{ kind: "put-service", service: { ...service, removing: true, updatedAtMs: now } }],
     outcome,
   };
-}
-
-/** What the tasks of a service that are to go on are made from, by version. */
-function specsInUse(state: ClusterState, serviceId: string): ReadonlyMap<number, ServiceSpec> {
-  const specs = new Map<number, ServiceSpec>();
-  for (const task of state.tasks.ofService(serviceId).values()) {
-    if (specs.has(task.specVersion) || !isWanted(task) || isEnded(task)) continue;
-    const spec = state.services.specOf(serviceId, task.specVersion);
-    if (spec !== undefined) specs.set(task.specVersion, spec);
-  }
-  return specs;
 }
 
 /** Specs of versions that are old, that no task runs, and that no rollback would go to. */
