@@ -1,9 +1,12 @@
-import { Availability, NodeState, type ServiceSpec } from "@berth/proto";
+import { Availability, canonicalAttribute, NodeState, type ServiceSpec } from "@berth/proto";
 import { type NodeTest, nodeTest } from "./constraint.js";
-import type { NodeView } from "./model.js";
+import type { ClusterView, NodeView } from "./model.js";
 import { architectureName } from "./node-attribute.js";
-import { type Demand, demandOf, portsClash } from "./occupancy.js";
-import { bytesText, cpusText, nodesText } from "./words.js";
+import { type Demand, demandOf } from "./occupancy.js";
+import { portFilters } from "./port-filters.js";
+import { roomFilters } from "./room-filters.js";
+import { stickyVolumes, volumeFilters } from "./sticky-volumes.js";
+import { nodesText } from "./words.js";
 
 /** What every new task of one service version asks of a node. */
 export interface Need {
@@ -13,6 +16,10 @@ export interface Need {
   readonly platform: string;
   /** Infinity: no limit. */
   readonly maxPerNode: number;
+  /** Attributes over whose values tasks are spread, the most important one first. */
+  readonly spread: readonly string[];
+  /** Names of volumes that tasks must find on their node, once they exist anywhere. */
+  readonly volumes: readonly string[];
 }
 
 export interface Filter {
@@ -31,12 +38,20 @@ export function needOf(spec: ServiceSpec): Need {
     tests: (spec.placement?.constraints ?? []).map(nodeTest),
     platform: spec.task?.container?.platform ?? "",
     maxPerNode: max === 0 || isGlobal ? Number.POSITIVE_INFINITY : max,
+    spread: (spec.placement?.spread ?? []).map(canonicalAttribute),
+    volumes: stickyVolumes(spec),
   };
 }
 
 /** In the order in which they are asked and explained: what the user can change fastest comes first. */
-export function filtersFor(need: Need): readonly Filter[] {
-  return [...STATE_FILTERS, ...eligibilityFilters(need), ...roomFilters(need)];
+export function filtersFor(need: Need, cluster: ClusterView): readonly Filter[] {
+  return [
+    ...STATE_FILTERS,
+    ...eligibilityFilters(need),
+    ...volumeFilters(need.volumes, cluster),
+    ...portFilters(need),
+    ...roomFilters(need),
+  ];
 }
 
 /** Asks whether tasks of the need belong on a node at all, whatever its state and load. */
@@ -94,57 +109,6 @@ function platformFilter(platform: string): Filter {
     explain: (count) => `${nodesText(count, { one: "is", many: "are" })} not ${platform}`,
   });
 }
-
-function roomFilters({ demand, maxPerNode }: Need): readonly Filter[] {
-  const filters: Filter[] = [];
-  if (demand.hostPorts.length > 0) filters.push(hostPortFilter(demand.hostPorts));
-  if (maxPerNode !== Number.POSITIVE_INFINITY) filters.push(limitFilter(maxPerNode));
-  if (demand.nanoCpus > 0) {
-    filters.push({
-      name: "cpu",
-      room: ({ node, reserved }) =>
-        fitting((node.description?.nanoCpus ?? 0) - reserved.nanoCpus, demand.nanoCpus),
-      explain: (count) => `${nodesText(count, { one: "lacks", many: "lack" })} ${cpusText(demand.nanoCpus)}`,
-    });
-  }
-  if (demand.memoryBytes > 0) {
-    filters.push({
-      name: "memory",
-      room: ({ node, reserved }) =>
-        fitting((node.description?.memoryBytes ?? 0) - reserved.memoryBytes, demand.memoryBytes),
-      explain: (count) =>
-        `${nodesText(count, { one: "lacks", many: "lack" })} ${bytesText(demand.memoryBytes)} of memory`,
-    });
-  }
-  return filters;
-}
-
-/** Two tasks with one host port never share a node, so there is room for one at most. */
-function hostPortFilter(ports: readonly string[]): Filter {
-  const names = ports.map((key) => key.split("/").filter(Boolean).join(" ")).join(", ");
-  return {
-    name: "host-ports",
-    room: ({ hostPorts }) => {
-      for (const taken of hostPorts) {
-        if (ports.some((port) => portsClash(port, taken))) return 0;
-      }
-      return 1;
-    },
-    explain: (count) => `${nodesText(count, { one: "has", many: "have" })} no free host port for ${names}`,
-  };
-}
-
-function limitFilter(maxPerNode: number): Filter {
-  const tasks = maxPerNode === 1 ? "1 task" : `${maxPerNode} tasks`;
-  return {
-    name: "max-replicas",
-    room: (_node, held) => Math.max(0, maxPerNode - held),
-    explain: (count) =>
-      `${nodesText(count, { one: "has", many: "have" })} the ${tasks} of the service allowed per node`,
-  };
-}
-
-const fitting = (free: number, each: number): number => Math.max(0, Math.floor(free / each));
 
 function test(filter: {
   readonly name: string;

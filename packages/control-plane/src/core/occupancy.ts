@@ -1,4 +1,11 @@
-import { type PortSpec, PortSpec_Mode, PortSpec_Protocol, type ServiceSpec, type Task } from "@berth/proto";
+import {
+  type HostListener,
+  type PortSpec,
+  PortSpec_Mode,
+  PortSpec_Protocol,
+  type ServiceSpec,
+  type Task,
+} from "@berth/proto";
 import type { Reservation } from "./model.js";
 import { isEnded } from "./task-state.js";
 
@@ -16,9 +23,12 @@ export const occupies = (task: Task): boolean => task.nodeId !== "" && !isEnded(
 
 /** What a task takes, by the spec of the version that it runs. */
 export function demandOf(spec: ServiceSpec): Demand {
+  const reserved = spec.task?.reservations;
   return {
-    nanoCpus: spec.task?.reservations?.nanoCpus ?? 0,
-    memoryBytes: spec.task?.reservations?.memoryBytes ?? 0,
+    nanoCpus: reserved?.nanoCpus ?? 0,
+    memoryBytes: reserved?.memoryBytes ?? 0,
+    pids: reserved?.pids ?? 0,
+    generic: new Map(Object.entries(reserved?.generic ?? {}).filter(([, count]) => count > 0)),
     hostPorts: spec.ports.filter((port) => isHostMode(port) && port.published !== 0).map(hostPortKey),
   };
 }
@@ -26,10 +36,13 @@ export function demandOf(spec: ServiceSpec): Demand {
 export const isHostMode = (port: PortSpec): boolean => port.mode === PortSpec_Mode.HOST;
 
 /** `tcp/<host_ip>/<published>`; the address is empty when the port is taken on all of them. */
-export function hostPortKey(port: PortSpec): string {
-  const protocol = port.protocol === PortSpec_Protocol.UDP ? "udp" : "tcp";
-  const everywhere = port.hostIp === "0.0.0.0" || port.hostIp === "::";
-  return `${protocol}/${everywhere ? "" : port.hostIp}/${port.published}`;
+export const hostPortKey = (port: PortSpec): string =>
+  portKey({ protocol: port.protocol, address: port.hostIp, port: port.published });
+
+/** The same for a port that some other program of a host listens on. */
+export function portKey({ protocol, address, port }: HostListener): string {
+  const everywhere = address === "0.0.0.0" || address === "::";
+  return `${protocol === PortSpec_Protocol.UDP ? "udp" : "tcp"}/${everywhere ? "" : address}/${port}`;
 }
 
 /** Whether two keys of `hostPortKey` cannot be on one host together. */

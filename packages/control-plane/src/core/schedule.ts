@@ -1,10 +1,17 @@
+import { better, type Candidate, candidateOf } from "./candidate.js";
 import { type Filter, filtersFor, type Need } from "./filters.js";
-import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
+import { LevelQueue } from "./level-queue.js";
 import type { ClusterView, NodeView } from "./model.js";
+import { countGroups, spreadGroup } from "./spread-path.js";
+import { SpreadTree } from "./spread-tree.js";
 
 /** A number of equal tasks of one service that look for nodes. */
-export interface PlacementRequest {
+export interface PlacementRequest extends Seeker {
   readonly count: number;
+}
+
+/** What looks for a node: tasks of a service that sits on the nodes already. */
+export interface Seeker {
   readonly need: Need;
   readonly load: ServiceLoad;
 }
@@ -15,6 +22,8 @@ export interface ServiceLoad {
   readonly staying: ReadonlyMap<string, number>;
   /** Tasks that occupy the node, those about to stop included: what the limit per node looks at. */
   readonly held: ReadonlyMap<string, number>;
+  /** Nodes to be chosen after all others, the higher the number the later. */
+  readonly avoid: ReadonlyMap<string, number>;
 }
 
 export interface Placement {
@@ -24,49 +33,63 @@ export interface Placement {
   readonly reason: string;
 }
 
-/** A node that still has room, with what the choice depends on. Changes as it is filled. */
-interface Candidate {
-  readonly view: NodeView;
-  room: number;
-  staying: number;
-  tasks: number;
-  nanoCpus: number;
-  memoryBytes: number;
-  share: number;
-}
-
 /**
- * Spreads equal tasks: each goes to the node with the fewest tasks of the service, then the least reserved (the
- * larger of its CPU and memory share), then the fewest tasks, then the smallest id. Filters are asked once per node;
- * after that only the node that took a task changes, so a heap finds the next one: O((nodes + count) · log nodes).
+ * Spreads equal tasks. Each goes to a node that is not to be avoided; of these to the group with the fewest tasks of
+ * the service, level by level; in it to the node with the fewest, then the least reserved (the larger of its CPU and
+ * memory share), then the fewest tasks of all services, then the smallest id. Filters are asked once per node; after
+ * that only the node that took a task changes: O((nodes + count) · log nodes).
  */
 export function place(request: PlacementRequest, cluster: ClusterView): Placement {
-  const filters = filtersFor(request.need);
-  const heap: Candidate[] = [];
-  for (const view of cluster.nodes.values()) {
-    const room = roomOn(view, filters, request.load);
-    if (room > 0) heap.push(candidate(view, room, request.load));
-  }
-  heapify(heap, better);
+  const { count, need, load } = request;
+  const filters = filtersFor(need, cluster);
+  const groups = countGroups(load.staying, cluster.nodes, need.spread);
   const nodeIds: string[] = [];
-  for (let best = heap[0]; best !== undefined && nodeIds.length < request.count; best = heap[0]) {
-    nodeIds.push(best.view.node.id);
-    take(best, request.need);
-    if (best.room > 0) reorderFirst(heap, better);
-    else dropFirst(heap, better);
+  for (const candidates of candidateRanks(request, filters, cluster)) {
+    const pool = new SpreadTree(candidates, groups, {
+      levels: need.spread.length,
+      groupAt: ({ view }, level) => spreadGroup(view.node, need.spread[level]),
+      poolOf: (members) => new LevelQueue(members, need.demand),
+      step: 1,
+      before: better,
+    });
+    for (let { best } = pool; best !== undefined && nodeIds.length < count; best = pool.best) {
+      nodeIds.push(best.id);
+      pool.take();
+    }
   }
-  const reason = nodeIds.length < request.count ? explainFull(nodeIds, filters, request, cluster) : "";
+  const reason = nodeIds.length < count ? explainFull(nodeIds, filters, request, cluster) : "";
   return { nodeIds, reason };
 }
 
-/** Whether one more task fits on this very node. */
-export function fits(view: NodeView, need: Need, load: ServiceLoad): boolean {
-  return roomOn(view, filtersFor(need), load) > 0;
+/** Asks whether one more task fits on a node. */
+export function fitsOn(seeker: Seeker, cluster: ClusterView): (view: NodeView) => boolean {
+  const filters = filtersFor(seeker.need, cluster);
+  return (view) => roomOn(view, filters, seeker.load) > 0;
 }
 
 /** Why none of these nodes takes a task: the first obstacle of each, counted. */
-export function explain(views: Iterable<NodeView>, need: Need, load: ServiceLoad): string {
-  return explainNodes(views, filtersFor(need), (filter, view) => roomBy(filter, view, load) <= 0);
+export function explain(views: Iterable<NodeView>, { need, load }: Seeker, cluster: ClusterView): string {
+  return explainNodes(views, filtersFor(need, cluster), (filter, view) => roomBy(filter, view, load) <= 0);
+}
+
+/** Nodes with room, those that nothing speaks against first. */
+function candidateRanks(
+  { load }: Seeker,
+  filters: readonly Filter[],
+  cluster: ClusterView,
+): readonly (readonly Candidate[])[] {
+  const ranks = new Map<number, Candidate[]>();
+  for (const view of cluster.nodes.values()) {
+    const room = roomOn(view, filters, load);
+    if (room <= 0) continue;
+    const { id } = view.node;
+    const candidate = candidateOf(view, { room, staying: load.staying.get(id) ?? 0 });
+    const avoid = load.avoid.get(id) ?? 0;
+    const rank = ranks.get(avoid);
+    if (rank === undefined) ranks.set(avoid, [candidate]);
+    else rank.push(candidate);
+  }
+  return [...ranks].sort(([a], [b]) => a - b).map(([, candidates]) => candidates);
 }
 
 function explainFull(
@@ -112,41 +135,3 @@ function roomOn(view: NodeView, filters: readonly Filter[], load: ServiceLoad): 
 
 const roomBy = (filter: Filter, view: NodeView, load: ServiceLoad): number =>
   filter.room(view, load.held.get(view.node.id) ?? 0);
-
-function candidate(view: NodeView, room: number, load: ServiceLoad): Candidate {
-  return {
-    view,
-    room,
-    staying: load.staying.get(view.node.id) ?? 0,
-    tasks: view.taskCount,
-    nanoCpus: view.reserved.nanoCpus,
-    memoryBytes: view.reserved.memoryBytes,
-    share: dominantShare(view, view.reserved.nanoCpus, view.reserved.memoryBytes),
-  };
-}
-
-function take(chosen: Candidate, { demand }: Need): void {
-  chosen.room -= 1;
-  chosen.staying += 1;
-  chosen.tasks += 1;
-  if (demand.nanoCpus === 0 && demand.memoryBytes === 0) return;
-  chosen.nanoCpus += demand.nanoCpus;
-  chosen.memoryBytes += demand.memoryBytes;
-  chosen.share = dominantShare(chosen.view, chosen.nanoCpus, chosen.memoryBytes);
-}
-
-const better: Before<Candidate> = (a, b) => {
-  if (a.staying !== b.staying) return a.staying < b.staying;
-  if (a.share !== b.share) return a.share < b.share;
-  if (a.tasks !== b.tasks) return a.tasks < b.tasks;
-  return a.view.node.id < b.view.node.id;
-};
-
-function dominantShare({ node }: NodeView, nanoCpus: number, memoryBytes: number): number {
-  return Math.max(
-    shareOf(nanoCpus, node.description?.nanoCpus ?? 0),
-    shareOf(memoryBytes, node.description?.memoryBytes ?? 0),
-  );
-}
-
-const shareOf = (reserved: number, capacity: number): number => (capacity > 0 ? reserved / capacity : 0);

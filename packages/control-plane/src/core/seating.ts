@@ -1,9 +1,9 @@
-import { DesiredState, type Service, type Task, TaskState, type TaskStatus } from "@berth/proto";
+import { DesiredState, type Service, type Task, TaskState } from "@berth/proto";
 import { status } from "./apply-action.js";
 import type { Need } from "./filters.js";
 import type { ClusterView, NodeView, ReconcileContext } from "./model.js";
 import type { Action } from "./plan.js";
-import { explain, fits, place, type ServiceLoad } from "./schedule.js";
+import { explain, fitsOn, place, type ServiceLoad } from "./schedule.js";
 import type { SlotRef } from "./slots.js";
 
 /** Tasks that are to get a node: those that look for one already, and those to be made. */
@@ -22,22 +22,25 @@ export interface SeatingContext extends ReconcileContext {
   readonly need: Need;
   readonly load: ServiceLoad;
   readonly cluster: ClusterView;
+  /** Of a job: the run that new tasks belong to. */
+  readonly jobIteration?: number;
 }
 
 /** Replicated: any node will do. Tasks that find none are NEW, with the reason. */
 export function seatAnywhere({ pending, fills }: Seats, context: SeatingContext): readonly Action[] {
   const count = pending.length + fills.length;
   if (count === 0) return [];
-  const { nodeIds, reason } = place({ count, need: context.need, load: context.load }, context.cluster);
+  const { nodeIds, reason } =
+    context.heldBy === undefined
+      ? place({ count, need: context.need, load: context.load }, context.cluster)
+      : { nodeIds: [], reason: context.heldBy };
+  const maker = taskMaker(context, reason);
   const actions: Action[] = [];
   pending.forEach((task, index) => {
     actions.push(...seatPending(task, nodeIds[index], reason));
   });
   fills.forEach((fill, index) => {
-    const nodeId = nodeIds[pending.length + index];
-    actions.push(
-      nodeId === undefined ? createWaiting(fill, reason, context) : createOn(nodeId, fill, context),
-    );
+    actions.push(maker(fill, nodeIds[pending.length + index]));
   });
   return actions;
 }
@@ -47,21 +50,21 @@ export function seatAnywhere({ pending, fills }: Seats, context: SeatingContext)
  * cannot take theirs, and as many are kept as there are such nodes.
  */
 export function seatOnNodes({ pending, fills }: Seats, context: SeatingContext): readonly Action[] {
+  if (context.heldBy !== undefined) return seatStandIns(pending, fills, context);
   const waiting = [...pending];
   const actions: Action[] = [];
   const full: Fill[] = [];
+  const fits = fitsOn(context, context.cluster);
+  const maker = taskMaker(context, "");
   for (const fill of fills) {
-    const view = context.cluster.nodes.get(fill.ref.nodeId);
-    if (view === undefined || !fits(view, context.need, context.load)) {
+    const { nodeId } = fill.ref;
+    const view = context.cluster.nodes.get(nodeId);
+    if (view === undefined || !fits(view)) {
       full.push(fill);
       continue;
     }
     const task = waiting.shift();
-    actions.push(
-      task === undefined
-        ? createOn(fill.ref.nodeId, fill, context)
-        : { kind: "assign-task", task, nodeId: fill.ref.nodeId },
-    );
+    actions.push(task === undefined ? maker(fill, nodeId) : { kind: "assign-task", task, nodeId });
   }
   return [...actions, ...seatStandIns(waiting, full, context)];
 }
@@ -71,12 +74,13 @@ function seatStandIns(
   full: readonly Fill[],
   context: SeatingContext,
 ): readonly Action[] {
-  const reason = explain(viewsOf(full, context.cluster), context.need, context.load);
+  const reason = context.heldBy ?? explain(viewsOf(full, context.cluster), context, context.cluster);
+  const maker = taskMaker(context, reason);
   const kept = waiting.slice(0, full.length).flatMap((task) => seatPending(task, undefined, reason));
   const surplus = waiting
     .slice(full.length)
     .map((task): Action => ({ kind: "delete-task", task, reason: "no node waits for it any more" }));
-  const made = full.slice(waiting.length).map((fill) => createWaiting(fill, reason, context));
+  const made = full.slice(waiting.length).map((fill) => maker(fill, undefined));
   return [...kept, ...surplus, ...made];
 }
 
@@ -90,34 +94,33 @@ function seatPending(task: Task, nodeId: string | undefined, reason: string): re
   return [{ kind: "update-message", task, message: reason }];
 }
 
-function createOn(nodeId: string, fill: Fill, context: SeatingContext): Action {
-  const assigned = status({ state: TaskState.ASSIGNED, message: "", now: context.now });
-  return { kind: "create-task", task: newTask(fill, { nodeId, status: assigned }, context) };
-}
+type TaskMaker = (fill: Fill, nodeId: string | undefined) => Action;
 
-function createWaiting(fill: Fill, reason: string, context: SeatingContext): Action {
-  const waiting = status({ state: TaskState.NEW, message: reason, now: context.now });
-  return { kind: "create-task", task: newTask(fill, { nodeId: "", status: waiting }, context) };
-}
-
-function newTask(
-  fill: Fill,
-  start: { readonly nodeId: string; readonly status: TaskStatus },
-  { service, now, newId }: SeatingContext,
-): Task {
-  return {
-    id: newId(),
-    serviceId: service.id,
-    serviceName: service.spec?.name ?? "",
-    stack: service.spec?.stack ?? "",
-    slot: fill.ref.number,
-    nodeId: start.nodeId,
-    specVersion: service.version,
-    desiredState: DesiredState.RUNNING,
-    status: start.status,
-    createdAtMs: now,
-    restarts: fill.restarts,
-    jobIteration: 0,
-    moveTo: "",
-  };
+/**
+ * Makes the new tasks of one plan, those without a node with the reason. Records never change, so what is equal in
+ * all of them is there once: a service may get a hundred thousand tasks in one plan.
+ */
+function taskMaker({ service, now, newId, jobIteration = 0 }: SeatingContext, reason: string): TaskMaker {
+  const assigned = status({ state: TaskState.ASSIGNED, message: "", now });
+  const waiting = status({ state: TaskState.NEW, message: reason, now });
+  const serviceName = service.spec?.name ?? "";
+  const stack = service.spec?.stack ?? "";
+  return ({ ref, restarts }, nodeId) => ({
+    kind: "create-task",
+    task: {
+      id: newId(),
+      serviceId: service.id,
+      serviceName,
+      stack,
+      slot: ref.number,
+      nodeId: nodeId ?? "",
+      specVersion: service.version,
+      desiredState: DesiredState.RUNNING,
+      status: nodeId === undefined ? waiting : assigned,
+      createdAtMs: now,
+      restarts,
+      jobIteration,
+      moveTo: "",
+    },
+  });
 }

@@ -1,10 +1,19 @@
 import type { Task } from "@berth/proto";
+import { nodesToAvoid } from "./avoidance.js";
 import { occupies } from "./occupancy.js";
 import type { ServiceLoad } from "./schedule.js";
 
 /** How a service sits on its nodes, when of its tasks these will stay. */
-export function loadOf(tasks: readonly Task[], staying: readonly Task[]): ServiceLoad {
-  return { staying: countByNode(staying), held: countByNode(tasks.filter(occupies)) };
+export function loadOf(
+  tasks: readonly Task[],
+  staying: readonly Task[],
+  at: { readonly isCurrent: (task: Task) => boolean; readonly now: number },
+): ServiceLoad {
+  return {
+    staying: countByNode(staying),
+    held: countByNode(tasks.filter(occupies)),
+    avoid: nodesToAvoid(tasks, at),
+  };
 }
 
 function countByNode(tasks: readonly Task[]): ReadonlyMap<string, number> {

@@ -7,7 +7,10 @@ import type { Change } from "./change.js";
 import { ClusterState, type Committed } from "./cluster-state.js";
 
 const reserving = buildSpec({
-  task: { container: { image: "x" }, reservations: { nanoCpus: 3, memoryBytes: 7 } },
+  task: {
+    container: { image: "x" },
+    reservations: { nanoCpus: 3, memoryBytes: 7, pids: 5, generic: { gpu: 2 } },
+  },
 });
 
 const id = fc.constantFrom("a", "b", "c");
@@ -64,7 +67,7 @@ function snapshot(state: ClusterState): unknown {
     nodes: [...state.nodes.nodes.values()]
       .map(({ node, reserved, taskCount, hostPorts }) => ({
         node,
-        reserved: { ...reserved },
+        reserved: { ...reserved, generic: [...reserved.generic] },
         taskCount,
         hostPorts: [...hostPorts],
       }))
@@ -83,7 +86,13 @@ function expectConsistent(state: ClusterState): void {
     const view = state.nodes.nodes.get(nodeId);
     if (view === undefined) continue;
     expect(view.taskCount).toBe(holding.length);
-    expect(view.reserved).toEqual({ nanoCpus: 3 * holding.length, memoryBytes: 7 * holding.length });
+    const count = holding.length;
+    expect(view.reserved).toEqual({
+      nanoCpus: 3 * count,
+      memoryBytes: 7 * count,
+      pids: 5 * count,
+      generic: new Map(count === 0 ? [] : [["gpu", 2 * count]]),
+    });
   }
   for (const serviceId of ["a", "b", "c"]) {
     const own = tasks.filter((task) => task.serviceId === serviceId).map((task) => task.id);

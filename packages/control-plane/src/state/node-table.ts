@@ -2,7 +2,7 @@ import type { Node, ServiceSpec, Task } from "@berth/proto";
 import type { ClusterView, NodeView } from "../core/model.js";
 import { type Demand, demandOf, occupies } from "../core/occupancy.js";
 
-const NOTHING: Demand = { nanoCpus: 0, memoryBytes: 0, hostPorts: [] };
+const NOTHING: Demand = { nanoCpus: 0, memoryBytes: 0, pids: 0, generic: new Map(), hostPorts: [] };
 
 /** All nodes with what the tasks on them take, kept up to date task by task. */
 export class NodeTable implements ClusterView {
@@ -69,7 +69,7 @@ export class NodeTable implements ClusterView {
 
 /** The sum of what the tasks on one node take. */
 class Usage {
-  readonly reserved = { nanoCpus: 0, memoryBytes: 0 };
+  readonly reserved = { nanoCpus: 0, memoryBytes: 0, pids: 0, generic: new Map<string, number>() };
   readonly hostPorts = new Set<string>();
   taskCount = 0;
   readonly #portCounts = new Map<string, number>();
@@ -78,6 +78,12 @@ class Usage {
     this.taskCount += sign;
     this.reserved.nanoCpus += sign * demand.nanoCpus;
     this.reserved.memoryBytes += sign * demand.memoryBytes;
+    this.reserved.pids += sign * demand.pids;
+    for (const [kind, count] of demand.generic) {
+      const reserved = (this.reserved.generic.get(kind) ?? 0) + sign * count;
+      if (reserved === 0) this.reserved.generic.delete(kind);
+      else this.reserved.generic.set(kind, reserved);
+    }
     for (const key of demand.hostPorts) this.#addPort(key, sign);
   }
 

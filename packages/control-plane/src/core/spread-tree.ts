@@ -1,0 +1,129 @@
+import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
+
+/** Many items of which the best can be taken, which changes it, again and again. */
+export interface Pool<T> {
+  readonly best: T | undefined;
+  /** Takes the best one; another may be the best then. */
+  take(): void;
+}
+
+/** How many tasks of a service the nodes of a group have, by the groups that it is made of. Changes with each take. */
+export interface Group {
+  count: number;
+  readonly parts: Map<string, Group>;
+}
+
+/** How to choose among groups and among items. */
+export interface TreeOrder<T> {
+  readonly levels: number;
+  /** Which group of a level, from 0, an item is in. */
+  readonly groupAt: (item: T, level: number) => string;
+  readonly poolOf: (items: T[]) => Pool<T>;
+  /** What a take does to the counts: 1 to fill up the emptiest groups first, -1 to empty the fullest. */
+  readonly step: 1 | -1;
+  readonly before: Before<T>;
+}
+
+/**
+ * A pool whose items are in groups of groups. The best item is of the best group of the first level, of the best
+ * group of the second level within that, and so on; equal groups are told apart by their best items. A heap at each
+ * level: a take costs the logarithm of the number of groups, whatever their sizes.
+ */
+export class SpreadTree<T> implements Pool<T> {
+  readonly #root: Tree<T>;
+  readonly #order: TreeOrder<T>;
+
+  /** `counts` gains the groups that are new to it, and follows what is taken. */
+  constructor(items: Iterable<T>, counts: Group, order: TreeOrder<T>) {
+    this.#order = order;
+    this.#root = grow([...items], { group: counts, level: 0 }, order);
+  }
+
+  get best(): T | undefined {
+    return bestOf(this.#root);
+  }
+
+  take(): void {
+    takeFrom(this.#root, this.#order);
+  }
+}
+
+export const emptyGroup = (): Group => ({ count: 0, parts: new Map() });
+
+/** Counts tasks into a group and into the parts that the path names. */
+export function countInto(group: Group, path: readonly string[], count: number): void {
+  group.count += count;
+  let at = group;
+  for (const value of path) {
+    at = partOf(at, value);
+    at.count += count;
+  }
+}
+
+type Tree<T> =
+  | { readonly kind: "leaf"; readonly group: Group; readonly pool: Pool<T> }
+  | { readonly kind: "branch"; readonly group: Group; readonly parts: Tree<T>[] };
+
+interface Place {
+  readonly group: Group;
+  readonly level: number;
+}
+
+function grow<T>(items: T[], { group, level }: Place, order: TreeOrder<T>): Tree<T> {
+  if (level === order.levels) return { kind: "leaf", group, pool: order.poolOf(items) };
+  const byValue = new Map<string, T[]>();
+  for (const item of items) {
+    const value = order.groupAt(item, level);
+    const others = byValue.get(value);
+    if (others === undefined) byValue.set(value, [item]);
+    else others.push(item);
+  }
+  const parts = [...byValue].map(([value, members]) =>
+    grow(members, { group: partOf(group, value), level: level + 1 }, order),
+  );
+  heapify(parts, treeBefore(order));
+  return { kind: "branch", group, parts };
+}
+
+function partOf(group: Group, value: string): Group {
+  const known = group.parts.get(value);
+  if (known !== undefined) return known;
+  const part = emptyGroup();
+  group.parts.set(value, part);
+  return part;
+}
+
+function bestOf<T>(tree: Tree<T>): T | undefined {
+  if (tree.kind === "leaf") return tree.pool.best;
+  const [part] = tree.parts;
+  return part === undefined ? undefined : bestOf(part);
+}
+
+function takeFrom<T>(tree: Tree<T>, order: TreeOrder<T>): void {
+  tree.group.count += order.step;
+  if (tree.kind === "leaf") {
+    tree.pool.take();
+    return;
+  }
+  const [part] = tree.parts;
+  if (part === undefined) return;
+  takeFrom(part, order);
+  if (bestOf(part) === undefined) dropFirst(tree.parts, treeBefore(order));
+  else reorderFirst(tree.parts, treeBefore(order));
+}
+
+/** Both are of one level, so both are leaves or both are branches. */
+function treeBefore<T>(order: TreeOrder<T>): Before<Tree<T>> {
+  const compare: Before<Tree<T>> = (a, b) => {
+    if (a.group.count !== b.group.count) return a.group.count < b.group.count === order.step > 0;
+    if (a.kind === "branch" && b.kind === "branch") {
+      const [firstOfA] = a.parts;
+      const [firstOfB] = b.parts;
+      return firstOfA !== undefined && firstOfB !== undefined && compare(firstOfA, firstOfB);
+    }
+    const bestOfA = bestOf(a);
+    const bestOfB = bestOf(b);
+    return bestOfA !== undefined && bestOfB !== undefined && order.before(bestOfA, bestOfB);
+  };
+  return compare;
+}
