@@ -10,6 +10,7 @@ export class ServiceTable {
   readonly #idByName = new Map<string, string>();
   readonly #byStack = new Grouped<Service>();
   readonly #global = new Set<string>();
+  readonly #byDependency = new Grouped<Service>();
   readonly #specs = new Map<string, Map<number, ServiceSpec>>();
 
   get size(): number {
@@ -38,6 +39,11 @@ export class ServiceTable {
     return this.#global.values();
   }
 
+  /** Services that wait for the one with this name before they start, whether or not it is there. */
+  dependentsOf(name: string): ReadonlyMap<string, Service> {
+    return this.#byDependency.get(name);
+  }
+
   /** The spec that tasks of a version run; undefined when its record is gone or unreadable. */
   specOf(serviceId: string, version: number): ServiceSpec | undefined {
     return this.#specs.get(serviceId)?.get(version);
@@ -56,6 +62,7 @@ export class ServiceTable {
     this.#idByName.set(spec.name, service.id);
     this.#byStack.set(spec.stack, service.id, service);
     if (isBoundToNodes(spec)) this.#global.add(service.id);
+    for (const { service: name } of spec.dependsOn) this.#byDependency.set(name, service.id, service);
     this.ports.add(service.id, spec);
   }
 
@@ -68,6 +75,7 @@ export class ServiceTable {
     if (spec === undefined) return;
     if (this.#idByName.get(spec.name) === serviceId) this.#idByName.delete(spec.name);
     this.#byStack.delete(spec.stack, serviceId);
+    for (const { service: name } of spec.dependsOn) this.#byDependency.delete(name, serviceId);
     this.ports.remove(serviceId, spec);
   }
 

@@ -40,6 +40,11 @@ export class TaskTable {
     return this.#unplaced.groups();
   }
 
+  /** Whether a service has tasks without a node. */
+  isUnplaced(serviceId: string): boolean {
+    return this.#unplaced.get(serviceId).size > 0;
+  }
+
   countByState(): ReadonlyMap<TaskState, number> {
     return this.#countByState;
   }
