@@ -13,6 +13,7 @@ import { problemLines } from "./problems.js";
 import { seatAnywhere, seatOnNodes } from "./seating.js";
 import { loadOf } from "./service-load.js";
 import { takeStock } from "./stock.js";
+import { currentTest } from "./template.js";
 
 /**
  * The same as `reconcile`, for services that run their tasks to the end.
@@ -91,7 +92,7 @@ function seat(
   { cluster, context }: { readonly cluster: ClusterView; readonly context: ReconcileContext },
 ): { readonly actions: readonly Action[]; readonly isComplete: boolean } {
   const staying = decisions.flatMap(({ decision }) => decision.staying);
-  const load = loadOf(tasks, staying, { templateVersion: service.templateVersion, now: context.now });
+  const load = loadOf(tasks, staying, { isCurrent: currentTest(service), now: context.now });
   const seatAll = isBoundToNodes(spec) ? seatOnNodes : seatAnywhere;
   const need = needOf(spec);
   for (const { run, decision } of decisions) {

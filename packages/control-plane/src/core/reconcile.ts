@@ -1,20 +1,22 @@
-import { DesiredState, type Task } from "@berth/proto";
+import { DesiredState, type Service, type Task } from "@berth/proto";
 import { decide } from "./decide.js";
 import { dismiss, retire, trimHistory } from "./departures.js";
 import { type Need, needOf } from "./filters.js";
 import { wantedOnNodes } from "./global.js";
+import { isJob } from "./job-mode.js";
+import { reconcileJob } from "./jobs.js";
 import type { ClusterView, ReconcileContext, ServiceView } from "./model.js";
 import type { Action, Plan } from "./plan.js";
 import { planOf } from "./plan-of.js";
 import { problemLines } from "./problems.js";
 import { replicasOf, wantedReplicas } from "./replicated.js";
 import { RUNS_WELL_MS } from "./restart.js";
-import { startsFirst } from "./rollout.js";
-import { seatAnywhere, seatOnNodes } from "./seating.js";
+import { type Seats, seatAnywhere, seatOnNodes } from "./seating.js";
 import { loadOf } from "./service-load.js";
 import { takeStock } from "./stock.js";
 import { runsWell } from "./task-state.js";
 import { currentTest } from "./template.js";
+import { policyOf } from "./update-policy.js";
 import type { Wanted } from "./wanted.js";
 
 /**
@@ -26,8 +28,8 @@ import type { Wanted } from "./wanted.js";
  * `templateVersion`. What was told to stop and has not confirmed it still occupies its slot and its node.
  *
  * Flow: mark what died with its node → choose the slots to keep, retire and add (`wanted`) → ask each kept slot alone
- * what it needs (`decideSlot`) → let the rollout pick those that may be replaced now (`nextBatch`) → find nodes for
- * all that is to be made (`seating`) → tidy up.
+ * what it needs (`decideSlot`) → see how its rollout fares (`stepRollout`) → pick the slots that may be replaced now
+ * (`nextBatch`) → find nodes for all that is to be made (`seating`) → tidy up.
  *
  * Guarantees: the same input gives the same plan, whatever the order of tasks and nodes. No task is in a plan twice.
  * Call it again after the plan is written and whenever a task, the service or a node changes, and at `requeueAtMs`;
@@ -35,18 +37,27 @@ import type { Wanted } from "./wanted.js";
  */
 export function reconcile(view: ServiceView, cluster: ClusterView, context: ReconcileContext): Plan {
   if (view.service.removing) return removal(view, cluster);
+  if (isJob(view.spec)) return reconcileJob(view, cluster, context);
   const { nodes } = cluster;
   const { now } = context;
 
   const { tasks, actions: losses } = takeStock(view.tasks, nodes, now);
-  const need = needOf(view.spec);
-  const startFirst = startsFirst(view.spec, need.demand.hostPorts.length > 0);
-  const wanted = wantedSlots({ ...view, tasks }, need, cluster);
-  const decided = decide(view, wanted, { cluster, startFirst, now });
+  const wanted = wantedSlots({ ...view, tasks }, needOf(view.spec), cluster);
+  const policy = policyOf(view.service, view.spec);
+  const decided = decide({ ...view, tasks }, wanted, { cluster, policy, now });
+  if (decided.kind === "turn") {
+    const { service, reason } = decided;
+    return {
+      actions: [...losses, { kind: "update-service", service, reason }],
+      problems: [],
+      requeueAtMs: now,
+    };
+  }
 
+  const { seats, isAll } = nextSeats(view, decided.seats);
   const load = loadOf(tasks, decided.staying, { isCurrent: currentTest(view.service), now });
   const seat = view.spec.mode?.$case === "global" ? seatOnNodes : seatAnywhere;
-  const arrivals = seat(decided.seats, { ...context, service: view.service, need, load, cluster });
+  const arrivals = seat(seats.seats, { ...context, ...seats, load, cluster });
   const proven = provenTasks(decided.staying, now);
   const actions = [
     ...losses,
@@ -57,11 +68,39 @@ export function reconcile(view: ServiceView, cluster: ClusterView, context: Reco
     ...proven.actions,
   ];
   return planOf(actions, {
-    dueMs: [...decided.dueMs, ...proven.dueMs],
+    dueMs: [...decided.dueMs, ...proven.dueMs, ...(isAll ? [] : [now])],
     problems: problemLines(decided.problems),
     now,
   });
 }
+
+interface NextSeats {
+  readonly service: Service;
+  readonly need: Need;
+  readonly seats: Seats;
+}
+
+/**
+ * What is placed by this plan: tasks of one version, since what others would take of the nodes is only known once
+ * these are written. Only a paused rollout has several.
+ */
+function nextSeats(
+  { service, spec, revisions }: ServiceView,
+  all: ReadonlyMap<number, Seats>,
+): { readonly seats: NextSeats; readonly isAll: boolean } {
+  const used = [...all].filter(([, { pending, fills }]) => pending.length + fills.length > 0);
+  const [version, seats] = used[0] ?? [service.version, NO_SEATS];
+  const specOfVersion = revisions?.get(version);
+  // Without its spec, an old version cannot come back.
+  const known =
+    specOfVersion === undefined ? { version: service.version, spec } : { version, spec: specOfVersion };
+  return {
+    seats: { service: { ...service, version: known.version }, need: needOf(known.spec), seats },
+    isAll: used.length <= 1,
+  };
+}
+
+const NO_SEATS: Seats = { pending: [], fills: [] };
 
 function removal(view: ServiceView, { nodes }: ClusterView): Plan {
   if (view.tasks.length === 0) {
@@ -76,8 +115,8 @@ function removal(view: ServiceView, { nodes }: ClusterView): Plan {
 
 function wantedSlots(view: ServiceView, need: Need, { nodes }: ClusterView): Wanted {
   if (view.spec.mode?.$case === "global") return wantedOnNodes(view.tasks, { need, nodes });
-  const { templateVersion } = view.service;
-  return wantedReplicas(view.tasks, { replicas: replicasOf(view.spec), templateVersion });
+  const isCurrent = currentTest(view.service);
+  return wantedReplicas(view.tasks, { replicas: replicasOf(view.spec), isCurrent });
 }
 
 /** Tasks whose earlier failures are forgiven by now, and when others will be. */
