@@ -116,7 +116,12 @@ function removal(view: ServiceView, { nodes }: ClusterView): Plan {
 function wantedSlots(view: ServiceView, need: Need, { nodes }: ClusterView): Wanted {
   if (view.spec.mode?.$case === "global") return wantedOnNodes(view.tasks, { need, nodes });
   const isCurrent = currentTest(view.service);
-  return wantedReplicas(view.tasks, { replicas: replicasOf(view.spec), isCurrent });
+  return wantedReplicas(view.tasks, {
+    replicas: replicasOf(view.spec),
+    isCurrent,
+    spread: need.spread,
+    nodes,
+  });
 }
 
 /** Tasks whose earlier failures are forgiven by now, and when others will be. */
