@@ -4,6 +4,7 @@ import { isActive, nodeSuits } from "./global.js";
 import { jobConvergence } from "./job-convergence.js";
 import { isJob } from "./job-mode.js";
 import type { ClusterView, ServiceView } from "./model.js";
+import { pendingReason } from "./pending-reason.js";
 import { replicasOf } from "./replicated.js";
 import { isOn, isPaused, isRollback } from "./rollout-record.js";
 import { isInUse, type Slot, slotsByNode, slotsByNumber } from "./slots.js";
@@ -28,7 +29,7 @@ export function convergence(view: ServiceView, cluster: ClusterView): Convergenc
   if (isJob(view.spec)) return jobConvergence(view, cluster);
   const isGlobal = view.spec.mode?.$case === "global";
   const slots = isGlobal ? slotsByNode(view.tasks) : slotsByNumber(view.tasks).filter(isInUse);
-  const desired = isGlobal ? desiredOnNodes(view, cluster) : replicasOf(view.spec);
+  const desired = isGlobal ? desiredOnNodes(view, cluster) : replicasOf(view.spec, view.service.autoscale);
   const isCurrent = currentTest(view.service);
   const states = slots.map((slot) => slotState(slot, view, isCurrent));
   const satisfied = states.filter((state) => state.satisfied).length;
@@ -134,7 +135,7 @@ function unboundReasons({ tasks }: ServiceView, isGlobal: boolean): readonly str
 }
 
 function unreadyReason(task: Task): string {
-  if (isPending(task)) return `no node for it: ${task.status?.message || "not placed yet"}`;
+  if (isPending(task)) return pendingReason(task);
   if (isUnhealthy(task)) return "it is unhealthy";
   const doing = DOING[stateOf(task)] ?? "it does not run yet";
   return task.status?.message ? `${doing}: ${task.status.message}` : doing;

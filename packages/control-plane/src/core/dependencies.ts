@@ -1,6 +1,7 @@
 import { assertNever, type Dependency, Dependency_Condition, type Task } from "@berth/proto";
 import type { DependencyState } from "./dependency-state.js";
 import type { ServiceView } from "./model.js";
+import { WAITING_FOR } from "./pending-reason.js";
 import { durationText } from "./words.js";
 
 /** Time that a dependency has when the spec does not say: as long as an update has to get further. */
@@ -35,7 +36,7 @@ export function decideGate(view: ServiceView, lookup: DependencyLookup, now: num
   const lateBy = now >= deadlineMs ? durationText(allowedMs) : "";
   const unmet = spec.dependsOn.flatMap((dependency) => unmetReason(dependency, lookup, lateBy));
   if (unmet.length === 0) return OPEN;
-  const heldBy = `waiting for ${unmet.join(", ")}`;
+  const heldBy = `${WAITING_FOR}${unmet.join(", ")}`;
   const isLater = lateBy === "" && deadlineMs !== Number.POSITIVE_INFINITY;
   return { kind: "closed", heldBy, ...(isLater ? { atMs: deadlineMs } : {}) };
 }

@@ -6,6 +6,7 @@ import { maxConcurrent } from "./job-mode.js";
 import { jobSlots } from "./job-slots.js";
 import type { ClusterView, ServiceView } from "./model.js";
 import { occupies } from "./occupancy.js";
+import { pendingReason } from "./pending-reason.js";
 import { type Problem, problemLines } from "./problems.js";
 import { lastWords } from "./slot-step.js";
 import type { Slot } from "./slots.js";
@@ -48,7 +49,7 @@ function reasonsOf({ service, tasks }: ServiceView, open: readonly OpenSlots[]):
 /** What tasks without a node wait for, each reason once. */
 function waitingReasons(tasks: readonly Task[]): readonly string[] {
   const waiting = tasks.filter((task) => isPending(task) && isWanted(task));
-  return [...new Set(waiting.map(({ status }) => `no node for it: ${status?.message || "not placed yet"}`))];
+  return [...new Set(waiting.map(pendingReason))];
 }
 
 function runReasons({ slots, total }: OpenSlots): readonly string[] {

@@ -117,7 +117,7 @@ function wantedSlots(view: ServiceView, need: Need, { nodes }: ClusterView): Wan
   if (view.spec.mode?.$case === "global") return wantedOnNodes(view.tasks, { need, nodes });
   const isCurrent = currentTest(view.service);
   return wantedReplicas(view.tasks, {
-    replicas: replicasOf(view.spec),
+    replicas: replicasOf(view.spec, view.service.autoscale),
     isCurrent,
     spread: need.spread,
     nodes,

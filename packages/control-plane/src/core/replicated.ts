@@ -1,13 +1,15 @@
-import type { ServiceSpec, Task } from "@berth/proto";
+import type { AutoscaleStatus, ServiceSpec, Task } from "@berth/proto";
+import { scaledReplicas } from "./autoscale.js";
 import { type Fullness, fullestFirst } from "./fullest-first.js";
 import { isInUse, type Slot, type SlotRef, slotsByNumber } from "./slots.js";
 import { runsWell } from "./task-state.js";
 import type { CurrentTest } from "./template.js";
 import type { Wanted } from "./wanted.js";
 
-/** Replicas that a spec of a replicated service asks for; 1 when it does not say. */
-export function replicasOf({ mode }: ServiceSpec): number {
-  return mode?.$case === "replicated" ? mode.value.replicas : 1;
+/** Replicas that a replicated service should have: what its spec says (1 when it does not), or what it is scaled to. */
+export function replicasOf({ mode, autoscale }: ServiceSpec, scaled?: AutoscaleStatus): number {
+  const replicas = mode?.$case === "replicated" ? mode.value.replicas : 1;
+  return autoscale === undefined ? replicas : scaledReplicas(autoscale, scaled, replicas);
 }
 
 export interface WantedNumber extends Fullness {
