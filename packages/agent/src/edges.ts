@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { BerthError, grpcTransport, type RpcTransport } from "@berth/proto";
+import { BerthError, grpcTransport, type Probe, probeHost, type RpcTransport } from "@berth/proto";
 import type { Logger } from "pino";
 import type { AgentConfig } from "./config.js";
 import { DockerodeEngine } from "./engine/dockerode/dockerode-engine.js";
@@ -15,6 +15,7 @@ export interface AgentEdges {
   readonly hostname: string;
   readonly engine: Engine;
   readonly transport: RpcTransport;
+  readonly probe: Probe;
   readonly disk: Disk;
   openIngress(logger: Logger, signal: AbortSignal): Promise<Pick<Ingress, "apply" | "stats" | "close">>;
   /** Gives the agent's identity to others. */
@@ -31,6 +32,7 @@ export async function hostEdges({ dataDir, dockerSocket }: AgentConfig): Promise
     hostname: hostname(),
     engine: new DockerodeEngine(dockerSocket),
     transport: grpcTransport,
+    probe: probeHost,
     disk: folderDisk(dataDir),
     openIngress: (logger, signal) => openIngress({ dataDir: join(dataDir, "ingress"), logger, signal }),
     release,

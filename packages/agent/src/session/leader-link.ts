@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type NodeDescription, PROTOCOL_VERSION, type RpcTransport } from "@berth/proto";
+import { type NodeDescription, PROTOCOL_VERSION, type Probe, type RpcTransport } from "@berth/proto";
 import type { Logger } from "pino";
 import { type Attempt, firstAttempt, nextAttempt } from "./next-attempt.js";
 import type { Outbox } from "./outbox.js";
@@ -16,6 +16,7 @@ export interface LeaderLinkOptions {
   readonly nodeId: string;
   readonly description: NodeDescription;
   readonly transport: RpcTransport;
+  readonly probe: Probe;
   readonly outbox: Outbox;
   readonly handler: SessionHandler;
   readonly log: Logger;
@@ -53,7 +54,7 @@ export class LeaderLink {
   }
 
   async #try(attempt: Attempt, signal: AbortSignal): Promise<Attempt> {
-    const { nodeId, transport, outbox, handler, log } = this.#options;
+    const { nodeId, transport, probe, outbox, handler, log } = this.#options;
     const { address } = attempt;
     const hello = {
       nodeId,
@@ -61,11 +62,12 @@ export class LeaderLink {
       description: this.#description,
       bootId: this.#bootId,
     };
-    const session = new Session({ address, transport, hello, outbox, handler, log, signal });
+    const session = new Session({ address, transport, probe, hello, outbox, handler, log, signal });
     this.#state = { kind: "open", address, session };
     const end = await session.run();
     this.#state = { kind: "waiting" };
-    if (end.kind === "lost" && !signal.aborted) this.#logLoss(address, end.reason, end.wasJoined);
+    if (end.kind === "lost" && !signal.aborted)
+      this.#logLoss(address, end.reason, end.joinedHeartbeatMs !== undefined);
     return nextAttempt(attempt, end, Math.random);
   }
 

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { type Attempt, firstAttempt, nextAttempt } from "./next-attempt.js";
 
 const highest = (): number => 1;
-const lost = { kind: "lost", wasJoined: false, reason: "", servers: [] } as const;
+const lost = { kind: "lost", joinedHeartbeatMs: undefined, reason: "", servers: [] } as const;
 const first = firstAttempt(["a:1", "b:1"]);
 
 test("nextAttempt tries the servers in turn, ever more slowly up to two seconds", () => {
@@ -24,13 +24,15 @@ test("nextAttempt follows the word of a server that knows the leader, but not fo
   expect(attempt).toMatchObject({ address: "a:1", delayMs: 100 });
 });
 
-test("nextAttempt begins anew after a session that was joined, and learns the leader's servers", () => {
+test("nextAttempt goes to the next server almost at once after a session that was joined, and learns the leader's servers", () => {
   const tired = { ...first, failures: 7 };
-  const joined = { kind: "lost", wasJoined: true, reason: "", servers: ["c:1", "a:1"] } as const;
-  expect(nextAttempt(tired, joined, highest)).toMatchObject({
-    address: "b:1",
-    delayMs: 100,
-    failures: 0,
-    servers: ["a:1", "b:1", "c:1"],
-  });
+  const joined = { kind: "lost", joinedHeartbeatMs: 500, reason: "", servers: ["c:1", "a:1"] } as const;
+  const next = { address: "b:1", failures: 0, servers: ["a:1", "b:1", "c:1"] };
+  expect(nextAttempt(tired, joined, () => 0)).toMatchObject({ ...next, delayMs: 0 });
+  expect(nextAttempt(tired, joined, highest)).toMatchObject({ ...next, delayMs: 100 });
+});
+
+test("nextAttempt spreads the return of many agents over more time", () => {
+  const large = { kind: "lost", joinedHeartbeatMs: 4_000, reason: "", servers: [] } as const;
+  expect(nextAttempt(first, large, highest).delayMs).toBe(800);
 });

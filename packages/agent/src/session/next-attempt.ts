@@ -2,6 +2,11 @@ import type { SessionEnd } from "./session-end.js";
 
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 2_000;
+/**
+ * Over this part of a heartbeat's interval all agents of a cluster spread their return after its leader was lost:
+ * 100 ms in a small one, more in a large one, whose heartbeats are slower.
+ */
+const RETURN_SPREAD = 0.2;
 /** Servers that point at each other while they elect a leader are not followed around for ever. */
 const MAX_REDIRECTS = 3;
 /** More servers than any cluster has. */
@@ -21,20 +26,23 @@ export function firstAttempt(servers: readonly string[]): Attempt {
   return { address: servers[0] ?? "", delayMs: 0, servers, failures: 0, redirects: 0 };
 }
 
-/** Follows the word of a server that knows the leader; otherwise tries the servers in turn, ever more slowly. */
+/**
+ * Follows the word of a server that knows the leader; otherwise tries the servers in turn: at once after a leader was
+ * lost, for the others know the next one or wait for it, and ever more slowly while none of them does.
+ */
 export function nextAttempt(last: Attempt, end: SessionEnd, rng: () => number): Attempt {
   const servers = [...new Set([...last.servers, ...end.servers])].slice(0, MAX_SERVERS);
   if (end.kind === "not-leader" && end.leader !== "" && last.redirects < MAX_REDIRECTS) {
     const redirects = last.redirects + 1;
     return { ...last, servers, address: end.leader, delayMs: 0, redirects };
   }
-  const failures = end.kind === "lost" && end.wasJoined ? 0 : last.failures + 1;
-  const backoffMs = Math.min(BACKOFF_MIN_MS * 2 ** Math.max(failures - 1, 0), BACKOFF_MAX_MS);
-  return {
-    servers,
-    address: servers[(servers.indexOf(last.address) + 1) % servers.length] ?? last.address,
-    delayMs: backoffMs * (0.5 + rng() / 2),
-    failures,
-    redirects: 0,
-  };
+  const address = servers[(servers.indexOf(last.address) + 1) % servers.length] ?? last.address;
+  const heartbeatMs = end.kind === "lost" ? end.joinedHeartbeatMs : undefined;
+  if (heartbeatMs !== undefined) {
+    const delayMs = rng() * heartbeatMs * RETURN_SPREAD;
+    return { servers, address, delayMs, failures: 0, redirects: 0 };
+  }
+  const failures = last.failures + 1;
+  const backoffMs = Math.min(BACKOFF_MIN_MS * 2 ** (failures - 1), BACKOFF_MAX_MS);
+  return { servers, address, delayMs: backoffMs * (0.5 + rng() / 2), failures, redirects: 0 };
 }

@@ -1,5 +1,10 @@
 /** Why a session is over, as far as the next one depends on it. */
 export type SessionEnd = { readonly servers: readonly string[] } & (
   | { readonly kind: "not-leader" /** Empty: there is none known. */; readonly leader: string }
-  | { readonly kind: "lost"; readonly wasJoined: boolean; readonly reason: string }
+  | {
+      readonly kind: "lost";
+      /** How often the leader had wanted to hear of this node, a measure of the cluster's size; undefined: never joined. */
+      readonly joinedHeartbeatMs: number | undefined;
+      readonly reason: string;
+    }
 );

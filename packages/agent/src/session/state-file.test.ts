@@ -18,6 +18,7 @@ afterEach(() => rm(dataDir, { recursive: true }));
 
 const state: AgentState = {
   epoch: 7,
+  servers: ["10.0.0.1:7400", "10.0.0.2:7400"],
   ingress: [
     IngressEntry.fromPartial({ key: "tcp//80", published: 80, endpoints: [{ taskId: "t", port: 1 }] }),
   ],
@@ -27,7 +28,12 @@ const state: AgentState = {
 };
 
 test("readState gives back what StateFile wrote, and a blank state before that", async () => {
-  expect(await readState(folderDisk(dataDir), log)).toEqual({ epoch: 0, ingress: [], statuses: new Map() });
+  expect(await readState(folderDisk(dataDir), log)).toEqual({
+    epoch: 0,
+    servers: [],
+    ingress: [],
+    statuses: new Map(),
+  });
   const file = new StateFile({ disk: folderDisk(dataDir), log, collect: () => state });
   file.changed();
   await file.flush();

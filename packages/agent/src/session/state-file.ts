@@ -1,6 +1,6 @@
 import { Assignments, type IngressEntry, TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
-import { entriesOf, fieldOf, numberOf } from "../core/json.js";
+import { entriesOf, fieldOf, listOf, numberOf, textOf } from "../core/json.js";
 import type { Disk } from "./disk.js";
 
 const FILE = "state.json";
@@ -12,13 +12,15 @@ const WRITE_DELAY_MS = 250;
 export interface AgentState {
   /** The highest leader epoch seen. */
   readonly epoch: number;
+  /** Addresses of all servers then: those of the command line may be gone since. */
+  readonly servers: readonly string[];
   /** The last table: served until a leader sends another. */
   readonly ingress: readonly IngressEntry[];
   /** What was last said of each task: a task that has ended does not start again. */
   readonly statuses: ReadonlyMap<string, TaskStatus>;
 }
 
-const BLANK: AgentState = { epoch: 0, ingress: [], statuses: new Map() };
+const BLANK: AgentState = { epoch: 0, servers: [], ingress: [], statuses: new Map() };
 
 /** The agent's memory on disk. Losing it costs nothing that a complete set of assignments does not bring back. */
 export class StateFile {
@@ -66,15 +68,18 @@ export async function readState(disk: Disk, log: Logger): Promise<AgentState> {
   }
 }
 
-function toJson({ epoch, ingress, statuses }: AgentState): object {
+function toJson({ epoch, servers, ingress, statuses }: AgentState): object {
   const table = Assignments.toJSON(Assignments.fromPartial({ ingress: [...ingress] }));
   const tasks = [...statuses].map(([taskId, status]) => [taskId, TaskStatus.toJSON(status)]);
-  return { epoch, table, tasks: Object.fromEntries(tasks) };
+  return { epoch, servers, table, tasks: Object.fromEntries(tasks) };
 }
 
 function fromJson(json: unknown): AgentState {
   return {
     epoch: numberOf(fieldOf(json, "epoch")),
+    servers: listOf(fieldOf(json, "servers"))
+      .map(textOf)
+      .filter((server) => server !== ""),
     ingress: Assignments.fromJSON(fieldOf(json, "table")).ingress,
     statuses: new Map(
       entriesOf(fieldOf(json, "tasks")).map(([id, status]) => [id, TaskStatus.fromJSON(status)]),

@@ -1,0 +1,30 @@
+import { isIP } from "node:net";
+import { PROBE_PORT, type Probe, untilSilent } from "@berth/proto";
+
+/** A server that lives accepts or refuses a connection at once; a dead host does neither. */
+const CONNECT = { tries: 2, tryMs: 200 };
+
+/**
+ * How a leader's host is watched: it is missed within a second and a half of its power cut, about when another server
+ * leads. The kernel answers, so a leader with much to do is not mistaken for a dead one.
+ */
+const WATCH = { everyMs: 500, tries: 4, tryMs: 250 };
+
+export interface ServerWatchOptions {
+  /** "host:port" */
+  readonly address: string;
+  readonly probe: Probe;
+}
+
+/** Resolves with true when the server's host is gone without a word, with false when `signal` fires. Names are not watched. */
+export async function untilHostGone(
+  { address, probe }: ServerWatchOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const colon = address.lastIndexOf(":");
+  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  if (isIP(host) === 0) return false;
+  const isThere = await probe({ ...CONNECT, address: host, port: Number(address.slice(colon + 1)) }, signal);
+  if (!isThere) return !signal.aborted;
+  return untilSilent({ ...WATCH, probe, address: host, port: PROBE_PORT }, signal);
+}
