@@ -1,8 +1,9 @@
 import type { Cli, GlobalOptions } from "./cli.js";
 import { type ControlClient, withClient } from "./client.js";
 import { configPath, DEFAULT_CONTEXT, readContexts } from "./context-store.js";
+import { modeWord } from "./output/modes.js";
 import { hostname } from "./output/nodes.js";
-import { modeWord, serviceName } from "./output/services.js";
+import { serviceName } from "./output/services.js";
 
 export interface NamesRequest {
   /** The argument's name in the grammar. */

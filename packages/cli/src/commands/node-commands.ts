@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import type { Cli } from "../cli.js";
-import { addTaskListOptions, examples, lazily, repeatable } from "./grammar.js";
+import { addTaskListOptions, addWaitOptions, examples, lazily, repeatable } from "./grammar.js";
 
 /** `berth node …` */
 export function addNodeCommands(program: Command, cli: Cli): void {
@@ -51,6 +51,7 @@ export function addNodeCommands(program: Command, cli: Cli): void {
       .action(lazily(cli, async () => (await import("./node/update.js")).updateNode)),
     ["berth node update --availability drain host-1", "berth node update --label-add zone=a host-1"],
   );
+  addAvailabilityCommands(node, cli);
   examples(
     node
       .command("rm")
@@ -60,5 +61,34 @@ export function addNodeCommands(program: Command, cli: Cli): void {
       .option("-f, --force", "also when the node is up; its agent joins again unless it is stopped")
       .action(lazily(cli, async () => (await import("./node/rm.js")).removeNodes)),
     ["berth node rm host-3"],
+  );
+}
+
+function addAvailabilityCommands(node: Command, cli: Cli): void {
+  examples(
+    addWaitOptions(
+      node
+        .command("drain")
+        .argument("<node...>")
+        .description("Move the tasks of nodes elsewhere, and wait until none is left there"),
+    ).action(lazily(cli, async () => (await import("./node/drain.js")).drainNodes)),
+    ["berth node drain host-1", "berth node drain host-1 host-2 --timeout 30m", "berth node drain -d host-1"],
+  );
+  const load = () => import("./node/set-availability.js");
+  examples(
+    node
+      .command("activate")
+      .argument("<node...>")
+      .description("Let nodes have tasks again")
+      .action(lazily(cli, async () => (await load()).activateNodes)),
+    ["berth node activate host-1"],
+  );
+  examples(
+    node
+      .command("pause")
+      .argument("<node...>")
+      .description("Give nodes no new tasks; they keep those that they have")
+      .action(lazily(cli, async () => (await load()).pauseNodes)),
+    ["berth node pause host-1"],
   );
 }

@@ -29,6 +29,16 @@ export function ago(sinceMs: number, nowMs: number): string {
   return `${humanDuration(Math.max(0, nowMs - sinceMs))} ago`;
 }
 
+/** The same inside a sentence: `about an hour ago`. */
+export function agoInText(sinceMs: number, nowMs: number): string {
+  return ago(sinceMs, nowMs).toLowerCase();
+}
+
+/** `in 5 minutes`. What should have come already is due now. */
+export function until(atMs: number, nowMs: number): string {
+  return atMs <= nowMs ? "now" : `in ${humanDuration(atMs - nowMs).toLowerCase()}`;
+}
+
 const BINARY_UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 const SIGNIFICANT_DIGITS = 4;
 

@@ -1,6 +1,8 @@
 import { describePublished, type PortSpec, PortSpec_Mode, type ServiceSummary } from "@berth/proto";
 import { type FilterTable, hasLabel } from "../options/filters.js";
+import { modeWord, replicasText } from "./modes.js";
 import type { Listing } from "./print.js";
+import { rolloutWord } from "./rollouts.js";
 import { portModeWord, protocolWord } from "./words.js";
 
 const SHORT_ID_LENGTH = 12;
@@ -35,7 +37,7 @@ export const SERVICE_FILTERS: FilterTable<ServiceSummary> = {
 };
 
 export function serviceJson(summary: ServiceSummary): unknown {
-  const { service, desired, running, converged } = summary;
+  const { service, desired, running, converged, reasons, completed } = summary;
   return {
     id: serviceId(summary),
     name: serviceName(summary),
@@ -45,8 +47,11 @@ export function serviceJson(summary: ServiceSummary): unknown {
     desired,
     running,
     converged,
+    reasons,
+    completed,
     removing: service?.removing ?? false,
     version: service?.version ?? 0,
+    rollout: service?.rollout === undefined ? null : rolloutWord(service.rollout.state),
     ports: (service?.spec?.ports ?? []).map(portJson),
     labels: service?.spec?.labels ?? {},
   };
@@ -55,17 +60,6 @@ export function serviceJson(summary: ServiceSummary): unknown {
 export const serviceId = ({ service }: ServiceSummary): string => service?.id ?? "";
 export const serviceName = ({ service }: ServiceSummary): string => service?.spec?.name ?? "";
 export const imageOf = ({ service }: ServiceSummary): string => service?.spec?.task?.container?.image ?? "";
-
-export function modeWord({ service }: ServiceSummary): "replicated" | "global" {
-  return service?.spec?.mode?.$case === "global" ? "global" : "replicated";
-}
-
-/** `2/3`, with `(max 1 per node)` and what is unusual. */
-export function replicasText({ service, running, desired }: ServiceSummary): string {
-  const max = service?.spec?.placement?.maxReplicasPerNode ?? 0;
-  const limit = max > 0 ? ` (max ${max} per node)` : "";
-  return `${running}/${desired}${limit}${service?.removing ? " (removing)" : ""}`;
-}
 
 /** `*:8080->80/tcp`; with the host mode named, since only some hosts answer. */
 export function portText(port: PortSpec): string {

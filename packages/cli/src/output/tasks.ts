@@ -9,12 +9,15 @@ import {
 } from "@berth/proto";
 import type { FilterTable } from "../options/filters.js";
 import { ago } from "./human.js";
+import { currentTest } from "./is-current.js";
 import type { Listing } from "./print.js";
 import { imageOf, serviceId, shortId } from "./services.js";
 import { oneLine, truncate } from "./table.js";
 import { capitalised, desiredStateWord, healthWord, protocolWord, taskStateWord } from "./words.js";
 
 const MAX_ERROR_WIDTH = 40;
+/** Why a task finds no node is said nowhere else, and half of it is no help. */
+const MAX_PENDING_WIDTH = 120;
 
 /** A task with what a person wants to see instead of ids. */
 export interface TaskRow {
@@ -51,7 +54,7 @@ export function taskRows({ tasks, services, nodes }: TaskSources): readonly Task
     const isOld = seenSlots.has(slot);
     seenSlots.add(slot);
     const service = serviceById.get(task.serviceId);
-    const isCurrent = task.specVersion >= (service?.service?.templateVersion ?? 0);
+    const isCurrent = currentTest(service?.service)(task);
     return {
       task,
       isOld,
@@ -78,7 +81,7 @@ export function taskListing(rows: readonly TaskRow[], options: TaskListingOption
       { title: "CURRENT STATE", cell: ({ task }) => currentState(task, nowMs) },
       {
         title: "ERROR",
-        cell: ({ task }) => (noTrunc ? problem(task) : truncate(problem(task), MAX_ERROR_WIDTH)),
+        cell: ({ task }) => (noTrunc ? problem(task) : truncate(problem(task), maxErrorWidth(task))),
       },
       { title: "PORTS", cell: ({ ports }) => ports },
     ],
@@ -157,6 +160,10 @@ function problem({ status }: Task): string {
   return status.message === "" && status.exitCode !== undefined
     ? `exit code ${status.exitCode}`
     : oneLine(status.message);
+}
+
+function maxErrorWidth({ status }: Task): number {
+  return status?.state === TaskState.NEW ? MAX_PENDING_WIDTH : MAX_ERROR_WIDTH;
 }
 
 function hostPorts({ status }: Task, service: ServiceSummary | undefined): string {

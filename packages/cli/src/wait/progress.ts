@@ -6,7 +6,7 @@ import {
   type WatchedService,
   type WatchServicesResponse,
 } from "@berth/proto";
-import { currentTest } from "./is-current.js";
+import { currentTest } from "../output/is-current.js";
 import { hasRolloutFailed, isRollingOut } from "./rollout-news.js";
 
 /** What a wait knows of the services that it waits for. Never changed: each message makes a new one. */

@@ -1,0 +1,64 @@
+import { Availability, type Node } from "@berth/proto";
+import type { Cli, GlobalOptions } from "../../cli.js";
+import { type ControlClient, untilLed, withClient } from "../../client.js";
+import { availabilityOf, hostname } from "../../output/nodes.js";
+import { printJson } from "../../output/print.js";
+
+/** `berth node activate NODE…` */
+export async function activateNodes(
+  cli: Cli,
+  options: GlobalOptions,
+  nodes: readonly string[],
+): Promise<void> {
+  await changeAvailability(cli, options, { nodes, availability: Availability.ACTIVE });
+}
+
+/** `berth node pause NODE…` */
+export async function pauseNodes(cli: Cli, options: GlobalOptions, nodes: readonly string[]): Promise<void> {
+  await changeAvailability(cli, options, { nodes, availability: Availability.PAUSE });
+}
+
+export interface AvailabilityChange {
+  readonly nodes: readonly string[];
+  readonly availability: Availability;
+}
+
+/** Gives nodes an availability, and themselves. One after the other: the first that is not there ends it. */
+export async function setAvailability(
+  cli: Cli,
+  client: ControlClient,
+  { nodes, availability }: AvailabilityChange,
+): Promise<readonly Node[]> {
+  const updated: Node[] = [];
+  for (const name of nodes) {
+    const request = { node: name, availability, addLabels: {}, removeLabels: [] };
+    const { node } = await untilLed(cli, () => client.updateNode(request, { signal: cli.signal }));
+    if (node !== undefined) updated.push(node);
+  }
+  return updated;
+}
+
+async function changeAvailability(
+  cli: Cli,
+  options: GlobalOptions,
+  change: AvailabilityChange,
+): Promise<void> {
+  const nodes = await withClient(cli, options, (client) => setAvailability(cli, client, change));
+  const facts = nodes.map((node) => ({
+    id: node.id,
+    hostname: hostname({ node }),
+    availability: availabilityOf({ node }),
+  }));
+  if (options.output === "json") printJson(cli, facts);
+  else
+    cli.stdout.write(
+      facts.map((fact) => `${fact.hostname || fact.id} is ${SAID[change.availability]}\n`).join(""),
+    );
+}
+
+const SAID: Readonly<Record<Availability, string>> = {
+  [Availability.UNSPECIFIED]: "as it was",
+  [Availability.ACTIVE]: "active: it gets tasks",
+  [Availability.PAUSE]: "paused: it keeps its tasks and gets no new ones",
+  [Availability.DRAIN]: "drained: its tasks move elsewhere",
+};

@@ -1,0 +1,141 @@
+import { Rollout_State } from "@berth/proto";
+import { describe, expect, test } from "vitest";
+import { webService, webTask } from "../../testing/fake-control.js";
+import { berth } from "../../testing/run-berth.js";
+
+const hourAgo = Date.now() - 3_600_000;
+const { service: record } = webService();
+
+const paused = webService({
+  running: 1,
+  converged: false,
+  reasons: ["the update is paused"],
+  service: {
+    ...record,
+    version: 4,
+    healthyVersion: 3,
+    rollout: {
+      state: Rollout_State.PAUSED,
+      fromVersion: 3,
+      toVersion: 4,
+      startedAtMs: hourAgo,
+      endedAtMs: hourAgo,
+      done: 1,
+      failed: 1,
+      failedSlots: ["2"],
+      message: "1 of 2 failed: exit code 1",
+    },
+    autoscale: { replicas: 2, changedAtMs: hourAgo, message: "CPU is at 80 %" },
+    spec: { ...record?.spec, autoscale: { min: 2, max: 5, targetCpuPercent: 70 } },
+  },
+});
+
+const cron = webService({
+  running: 0,
+  desired: 5,
+  completed: 5,
+  service: {
+    ...record,
+    spec: {
+      ...record?.spec,
+      mode: { $case: "replicatedJob", value: { totalCompletions: 5, maxConcurrent: 2 } },
+      cron: { schedule: "0 3 * * *" },
+    },
+    job: { iteration: 2, startedAtMs: hourAgo, endedAtMs: hourAgo },
+    cron: {
+      nextRunAtMs: Date.now() + 7_200_500,
+      runs: [
+        { iteration: 2, startedAtMs: hourAgo, endedAtMs: hourAgo },
+        {
+          iteration: 1,
+          startedAtMs: hourAgo,
+          endedAtMs: hourAgo,
+          failed: true,
+          message: "2 of 5 tasks failed",
+        },
+      ],
+    },
+  },
+});
+
+const revisions = [
+  { version: 4, image: "nginx:1.28" },
+  { version: 3, image: "nginx:1.27" },
+];
+
+describe("service inspect", () => {
+  test("--pretty shows the rollout, where a rollback would go, and the scale", async () => {
+    const getService = async () => ({ service: paused, ingress: [], revisions });
+    expect((await berth("service inspect --pretty shop_web", { getService })).out).toMatchInlineSnapshot(`
+      "ID:         svcwebxxxxxxxxxxxx
+      Name:       shop_web
+      Stack:      shop
+      Mode:       Replicated
+      Replicas:   1/2 (scales 2 to 5, update paused)
+      Waiting:    the update is paused
+      Version:    4, the last that ran well is 3
+      Revisions:  4: nginx:1.28
+                  3: nginx:1.27
+      Rollout:    paused, version 3 to 4, 1 done, 1 failed, ended about an hour ago
+                  1 of 2 failed: exit code 1
+      Scaled to:  2, changed about an hour ago: CPU is at 80 %
+      Image:      nginx:1.27
+      Ports:      *:8080->80/tcp
+      "
+    `);
+  });
+
+  test("--pretty shows the schedule of a job and how its runs went", async () => {
+    const getService = async () => ({ service: cron, ingress: [], revisions: [] });
+    expect((await berth("service inspect --pretty shop_web", { getService })).out).toMatchInlineSnapshot(`
+      "ID:        svcwebxxxxxxxxxxxx
+      Name:      shop_web
+      Stack:     shop
+      Mode:      Replicated-job
+      Replicas:  5/5 completed
+      Version:   1
+      Schedule:  0 3 * * * (UTC), next in 2 hours
+      Runs:      2: completed, ended about an hour ago
+                 1: failed, ended about an hour ago: 2 of 5 tasks failed
+      Image:     nginx:1.27
+      Ports:     *:8080->80/tcp
+      "
+    `);
+  });
+
+  test("JSON has the same with words for states", async () => {
+    const getService = async () => ({ service: paused, ingress: [], revisions });
+    const [found] = JSON.parse((await berth("service inspect shop_web", { getService })).out);
+    expect(found).toMatchObject({
+      healthyVersion: 3,
+      revisions,
+      reasons: ["the update is paused"],
+      rollout: { state: "paused", fromVersion: 3, toVersion: 4, failedSlots: ["2"] },
+      autoscale: { replicas: 2 },
+      job: null,
+      cron: null,
+    });
+  });
+});
+
+test("service ls shows modes, completions, rollouts and scales", async () => {
+  const listServices = async () => ({ services: [paused, cron] });
+  const { out } = await berth("service ls", { listServices });
+  expect(out).toMatchInlineSnapshot(`
+    "ID             NAME       MODE             REPLICAS                             IMAGE        PORTS
+    svcwebxxxxxx   shop_web   replicated       1/2 (scales 2 to 5, update paused)   nginx:1.27   *:8080->80/tcp
+    svcwebxxxxxx   shop_web   replicated-job   5/5 completed                        nginx:1.27   *:8080->80/tcp
+    "
+  `);
+  expect((await berth("service ls -q -f mode=replicated-job", { listServices })).out).not.toBe("");
+});
+
+test("service ps shows whole why a task has no node", async () => {
+  const message = "2 nodes lack 1.5 GiB memory, 1 node is drained, 3 nodes do not meet node.labels.zone == a";
+  const { out } = await berth("service ps shop_web", {
+    listServices: async () => ({ services: [webService()] }),
+    listNodes: async () => ({ nodes: [] }),
+    listTasks: async () => ({ tasks: [webTask({ nodeId: "", status: { state: 1, message } })] }),
+  });
+  expect(out).toContain(message);
+});

@@ -1,0 +1,35 @@
+import type { ServiceSummary } from "@berth/proto";
+import { rolloutText } from "./rollouts.js";
+
+/** The words for modes in tables, filters and JSON. They are part of the interface: scripts compare them. */
+export type ModeWord = "replicated" | "global" | "replicated-job" | "global-job";
+
+export function modeWord({ service }: Pick<ServiceSummary, "service">): ModeWord {
+  switch (service?.spec?.mode?.$case) {
+    case "global":
+      return "global";
+    case "replicatedJob":
+      return "replicated-job";
+    case "globalJob":
+      return "global-job";
+    default:
+      return "replicated";
+  }
+}
+
+/** `2/3`, for a job `3/5 completed`; with what limits it and what is going on in parentheses. */
+export function replicasText(summary: ServiceSummary): string {
+  const { service, running, desired, completed } = summary;
+  const isJob = modeWord(summary).endsWith("-job");
+  const count = isJob ? `${completed}/${desired} completed` : `${running}/${desired}`;
+  const max = service?.spec?.placement?.maxReplicasPerNode ?? 0;
+  const autoscale = service?.spec?.autoscale;
+  const notes = [
+    isJob && running > 0 ? `${running} running` : "",
+    max > 0 ? `max ${max} per node` : "",
+    autoscale === undefined ? "" : `scales ${autoscale.min} to ${autoscale.max}`,
+    service?.rollout === undefined ? "" : rolloutText(service.rollout, desired),
+    service?.removing ? "removing" : "",
+  ].filter((note) => note !== "");
+  return notes.length === 0 ? count : `${count} (${notes.join(", ")})`;
+}

@@ -1,0 +1,47 @@
+import { type Rollout, Rollout_State } from "@berth/proto";
+
+/** The words for how a rollout goes. They are part of the interface: scripts compare them. */
+const STATES = new Map<Rollout_State, string>([
+  [Rollout_State.UPDATING, "updating"],
+  [Rollout_State.PAUSED, "paused"],
+  [Rollout_State.COMPLETED, "completed"],
+  [Rollout_State.ROLLING_BACK, "rolling-back"],
+  [Rollout_State.ROLLBACK_PAUSED, "rollback-paused"],
+  [Rollout_State.ROLLBACK_COMPLETED, "rolled-back"],
+]);
+
+export function rolloutWord(state: Rollout_State): string {
+  return STATES.get(state) ?? "unknown";
+}
+
+/** `updating 3/6` or `paused`; nothing of one that is through. */
+export function rolloutText({ state, done }: Rollout, desired: number): string {
+  switch (state) {
+    case Rollout_State.UPDATING:
+      return `updating ${done}/${desired}`;
+    case Rollout_State.ROLLING_BACK:
+      return `rolling back ${done}/${desired}`;
+    case Rollout_State.PAUSED:
+      return "update paused";
+    case Rollout_State.ROLLBACK_PAUSED:
+      return "rollback paused";
+    default:
+      return "";
+  }
+}
+
+export function rolloutJson(rollout: Rollout): unknown {
+  const { state, fromVersion, toVersion, startedAtMs, endedAtMs, done, failed, failedSlots, message } =
+    rollout;
+  return {
+    state: rolloutWord(state),
+    fromVersion,
+    toVersion,
+    startedAtMs,
+    endedAtMs,
+    done,
+    failed,
+    failedSlots,
+    message,
+  };
+}

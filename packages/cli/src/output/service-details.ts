@@ -1,0 +1,113 @@
+import {
+  type GetServiceResponse,
+  type IngressEntry,
+  type Resources,
+  type Service,
+  ServiceSpec,
+} from "@berth/proto";
+import { type Fact, formatFacts } from "./facts.js";
+import { agoInText, humanBytes, humanCpus } from "./human.js";
+import { autoscaleFact, cronFacts, cronJson, jobFact, jobJson } from "./jobs.js";
+import { modeWord, replicasText } from "./modes.js";
+import { rolloutJson, rolloutWord } from "./rollouts.js";
+import { imageOf, portText, serviceId, serviceJson, serviceName } from "./services.js";
+import { capitalised, protocolWord } from "./words.js";
+
+/** Everything about a service, for programs. */
+export function serviceDetails({ service: summary, ingress, revisions }: GetServiceResponse): unknown {
+  if (summary === undefined) return {};
+  const { service } = summary;
+  return {
+    ...Object.assign({}, serviceJson(summary)),
+    createdAtMs: service?.createdAtMs ?? 0,
+    updatedAtMs: service?.updatedAtMs ?? 0,
+    templateVersion: service?.templateVersion ?? 0,
+    healthyVersion: service?.healthyVersion || null,
+    revisions,
+    rollout: service?.rollout === undefined ? null : rolloutJson(service.rollout),
+    job: service?.job === undefined ? null : jobJson(service.job),
+    cron: service?.cron === undefined ? null : cronJson(service.cron),
+    autoscale: service?.autoscale ?? null,
+    spec: service?.spec === undefined ? {} : ServiceSpec.toJSON(service.spec),
+    ingress: ingress.map(({ published, protocol, hostIp, endpoints, draining }) => ({
+      published,
+      protocol: protocolWord(protocol),
+      hostIp,
+      endpoints: endpoints.map(endpointText),
+      draining: draining.map(endpointText),
+    })),
+  };
+}
+
+/** The same for a person, as far as there is something to say. */
+export function prettyService(
+  { service: summary, ingress, revisions }: GetServiceResponse,
+  nowMs: number,
+): string {
+  if (summary === undefined) return "";
+  const { service } = summary;
+  const spec = service?.spec;
+  const { limits, reservations } = spec?.task ?? {};
+  return formatFacts([
+    ["ID", serviceId(summary)],
+    ["Name", serviceName(summary)],
+    ["Stack", spec?.stack ?? ""],
+    ["Mode", capitalised(modeWord(summary))],
+    ["Replicas", replicasText(summary)],
+    ["Waiting", summary.reasons],
+    ["Version", versionText(service)],
+    ["Revisions", revisions.map(({ version, image }) => `${version}: ${image}`)],
+    ["Rollout", service === undefined ? [] : rolloutLines(service, nowMs)],
+    ...jobFact(service, nowMs),
+    ...cronFacts(service, nowMs),
+    ...autoscaleFact(service, nowMs),
+    ["Image", imageOf(summary)],
+    ["Constraints", spec?.placement?.constraints ?? []],
+    ["Preferences", spec?.placement?.spread.map((attribute) => `spread over ${attribute}`) ?? []],
+    ["Depends on", spec?.dependsOn.map(({ service: other }) => other) ?? []],
+    ["Limits", resourcesText(limits)],
+    ["Reservations", resourcesText(reservations)],
+    ["Ports", spec?.ports.map(portText) ?? []],
+    ...ingress.map(endpointsFact),
+  ]);
+}
+
+function versionText(service: Service | undefined): string {
+  const { version = 0, healthyVersion = 0 } = service ?? {};
+  const isHealthy = healthyVersion === version;
+  if (healthyVersion === 0 || isHealthy) return `${version}${isHealthy ? ", ran well" : ""}`;
+  return `${version}, the last that ran well is ${healthyVersion}`;
+}
+
+function rolloutLines({ rollout }: Service, nowMs: number): readonly string[] {
+  if (rollout === undefined) return [];
+  const { state, fromVersion, toVersion, startedAtMs, endedAtMs, done, failed, message } = rollout;
+  const when =
+    endedAtMs === 0 ? `began ${agoInText(startedAtMs, nowMs)}` : `ended ${agoInText(endedAtMs, nowMs)}`;
+  const counts = `${done} done${failed > 0 ? `, ${failed} failed` : ""}`;
+  const head = `${rolloutWord(state)}, version ${fromVersion} to ${toVersion}, ${counts}, ${when}`;
+  return message === "" ? [head] : [head, message];
+}
+
+function endpointText({ address, port }: { readonly address: string; readonly port: number }): string {
+  return `${address}:${port}`;
+}
+
+/** Where connections to one published port go. */
+function endpointsFact({ published, protocol, hostIp, endpoints }: IngressEntry): Fact {
+  const port = `${hostIp === "" ? "" : `${hostIp}:`}${published}/${protocolWord(protocol)}`;
+  const texts = endpoints.map(endpointText);
+  return [`Endpoints of ${port}`, texts.length === 0 ? "none" : texts];
+}
+
+function resourcesText(resources: Resources | undefined): string {
+  const { nanoCpus = 0, memoryBytes = 0, pids = 0, generic = {} } = resources ?? {};
+  return [
+    nanoCpus > 0 ? `${humanCpus(nanoCpus)} CPUs` : "",
+    memoryBytes > 0 ? `${humanBytes(memoryBytes)} memory` : "",
+    pids > 0 ? `${pids} pids` : "",
+    ...Object.entries(generic).map(([kind, count]) => `${count} ${kind}`),
+  ]
+    .filter((text) => text !== "")
+    .join(", ");
+}
