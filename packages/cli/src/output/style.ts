@@ -1,7 +1,7 @@
 import { styleText } from "node:util";
 import type { Cli, Terminal } from "../cli.js";
 
-export type Style = "red" | "green" | "yellow" | "cyan" | "dim" | "bold";
+export type Style = "red" | "green" | "yellow" | "cyan" | "magenta" | "blue" | "dim" | "bold";
 
 /** Colours text for a terminal that shows colours; https://no-color.org is honoured. */
 export function styled(cli: Cli, terminal: Terminal, style: Style, text: string): string {

@@ -8,6 +8,7 @@ import {
   type PushExecResponse,
 } from "@berth/proto";
 import type { Runtime } from "../loop/runtime.js";
+import { Grouped } from "../state/grouped.js";
 import { onAbort } from "../store/abort.js";
 import { Channel } from "./channel.js";
 import type { Session } from "./session.js";
@@ -40,6 +41,8 @@ export class ExecRelay {
   readonly #runtime: Runtime;
   readonly #sessionOf: (nodeId: string) => Session | undefined;
   readonly #pending = new Map<string, Pending>();
+  /** Outputs that are open, by their nodes. */
+  readonly #open = new Grouped<RemoteExec["output"]>();
 
   constructor(options: {
     readonly runtime: Runtime;
@@ -47,6 +50,11 @@ export class ExecRelay {
   }) {
     this.#runtime = options.runtime;
     this.#sessionOf = options.sessionOf;
+  }
+
+  /** Nothing more comes from there, whatever its connection says. */
+  nodeIsGone(nodeId: string): void {
+    for (const output of this.#open.get(nodeId).values()) output.end(unreachable("its node is down"));
   }
 
   /** Orders a command. Both channels end when `signal` aborts; the agent then ends the command. */
@@ -63,15 +71,16 @@ export class ExecRelay {
       output.end(unreachable("its node does not answer")),
     );
     this.#pending.set(requestId, { input, output, answered: cancelTimeout });
+    this.#open.set(nodeId, requestId, output);
     session.order({ $case: "startExec", value: { requestId, taskId, command } });
     onAbort(signal, () => {
       cancelTimeout();
       this.#pending.delete(requestId);
-      const isOver = output.isEnded;
+      this.#open.delete(nodeId, requestId);
       input.end();
       output.end();
       // Beside the stream, which an agent may not be reading while the command does not.
-      if (!isOver && !session.isEnded) session.order({ $case: "stopExec", value: { requestId } });
+      if (!session.isEnded) session.order({ $case: "stopExec", value: { requestId } });
     });
     return { input, output };
   }

@@ -7,6 +7,7 @@ import {
   type StartLogs,
 } from "@berth/proto";
 import type { Runtime } from "../loop/runtime.js";
+import { Grouped } from "../state/grouped.js";
 import { onAbort } from "../store/abort.js";
 import { Channel } from "./channel.js";
 import type { Session } from "./session.js";
@@ -34,6 +35,8 @@ export class LogRelay {
   readonly #runtime: Runtime;
   readonly #sessionOf: (nodeId: string) => Session | undefined;
   readonly #pending = new Map<string, Pending>();
+  /** Logs that are open, by their nodes. */
+  readonly #open = new Grouped<TaskLog>();
 
   constructor(options: {
     readonly runtime: Runtime;
@@ -41,6 +44,16 @@ export class LogRelay {
   }) {
     this.#runtime = options.runtime;
     this.#sessionOf = options.sessionOf;
+  }
+
+  /** Whether the node's agent is connected. */
+  reaches(nodeId: string): boolean {
+    return this.#sessionOf(nodeId)?.isEnded === false;
+  }
+
+  /** Nothing more comes from there, whatever its connection says. */
+  nodeIsGone(nodeId: string): void {
+    for (const log of this.#open.get(nodeId).values()) log.end(unavailable("its node is down"));
   }
 
   /** Asks for the log of one task. It ends with an error when it is not to be had, and when `signal` aborts. */
@@ -59,10 +72,12 @@ export class LogRelay {
     };
     let cancelTimeout = clock.after(ANSWER_TIMEOUT_MS, noAnswer);
     this.#pending.set(requestId, { log, answered: () => cancelTimeout() });
+    this.#open.set(nodeId, requestId, log);
     session.order({ $case: "startLogs", value: { requestId, ...wanted } });
     onAbort(signal, () => {
       cancelTimeout();
       this.#pending.delete(requestId);
+      this.#open.delete(nodeId, requestId);
       if (!log.isEnded && !session.isEnded) session.order({ $case: "stopLogs", value: { requestId } });
       log.end();
     });
@@ -80,7 +95,7 @@ export class LogRelay {
       for await (const { requestId, chunks, error } of requests) {
         log ??= this.#claim(requestId);
         if (chunks.length > 0) await log.put(chunks);
-        if (error !== "") log.end(unavailable(error));
+        if (error !== "") log.end(new BerthError({ code: "BERTH_ENGINE_FAILED", message: error }));
         if (log.isEnded) break;
       }
       log?.end();
@@ -108,5 +123,5 @@ export class LogRelay {
 }
 
 function unavailable(message: string): BerthError {
-  return new BerthError({ code: "BERTH_ENGINE_UNAVAILABLE", message });
+  return new BerthError({ code: "BERTH_NODE_UNREACHABLE", message });
 }

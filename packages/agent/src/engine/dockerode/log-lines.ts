@@ -11,6 +11,12 @@ const SPACE = 0x20;
 /** Joins chunks to lines, each stream for itself, and takes the time stamp off that Docker puts before each. */
 export async function* logLines(chunks: AsyncIterable<OutputChunk>): AsyncGenerator<LogRecord> {
   const rests = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+  const times = { stdout: "0", stderr: "0" };
+  const toRecord = (stream: LogRecord["stream"], line: Buffer): LogRecord => {
+    const record = parseLine(stream, line, times[stream]);
+    times[stream] = record.timeNs;
+    return record;
+  };
   for await (const { stream, bytes } of chunks) {
     let start = 0;
     for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
@@ -30,11 +36,11 @@ export async function* logLines(chunks: AsyncIterable<OutputChunk>): AsyncGenera
 }
 
 /** `2026-01-02T03:04:05.678901234Z text` */
-function toRecord(stream: LogRecord["stream"], line: Buffer): LogRecord {
+function parseLine(stream: LogRecord["stream"], line: Buffer, lastTimeNs: string): LogRecord {
   const end = line.at(-1) === CARRIAGE_RETURN ? line.length - 1 : line.length;
   const space = line.indexOf(SPACE);
   const timeNs = parseTimestamp(line.subarray(0, space < 0 ? end : space).toString());
-  // The later pieces of a very long line have no time stamp of their own.
-  if (timeNs === undefined) return { stream, timeNs: "0", line: line.subarray(0, end) };
+  // The later pieces of a very long line have no time stamp of their own: they belong to the one before.
+  if (timeNs === undefined) return { stream, timeNs: lastTimeNs, line: line.subarray(0, end) };
   return { stream, timeNs, line: space < 0 ? Buffer.alloc(0) : line.subarray(space + 1, end) };
 }

@@ -1,8 +1,11 @@
 import { LogChunk_Stream, type LogLine } from "@berth/proto";
 import type { Cli, GlobalOptions } from "../../cli.js";
 import { withClient } from "../../client.js";
-import { tailOf, timeMsOf } from "../../options/parse-options.js";
+import { badOption, tailOf, timeMsOf } from "../../options/parse-options.js";
 import { shortId } from "../../output/services.js";
+import { type Style, styled } from "../../output/style.js";
+import { resumeStream } from "../../resume-stream.js";
+import { LogPosition } from "./log-position.js";
 
 export interface LogsOptions extends GlobalOptions {
   readonly follow?: boolean;
@@ -15,7 +18,10 @@ export interface LogsOptions extends GlobalOptions {
   readonly taskIds?: boolean;
 }
 
-/** `berth service logs SERVICE|TASK` */
+/** Red is kept for what is wrong. */
+const PREFIX_STYLES: readonly Style[] = ["cyan", "yellow", "green", "magenta", "blue"];
+
+/** `berth logs SERVICE|TASK`, `berth service logs SERVICE|TASK` */
 export async function showLogs(cli: Cli, options: LogsOptions, target: string): Promise<void> {
   const request = {
     target,
@@ -24,11 +30,15 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
     sinceMs: timeOption(cli, "--since", options.since),
     untilMs: timeOption(cli, "--until", options.until),
   };
+  if (request.follow && request.untilMs !== 0)
+    throw badOption("--until", "a log that is followed has no end: leave --follow out");
   await withClient(cli, options, async (client) => {
+    const position = new LogPosition(request, cli.now());
+    const open = () => client.streamLogs(position.next(), { signal: cli.signal });
     let width = 0;
-    for await (const { message } of client.streamLogs(request, { signal: cli.signal })) {
+    for await (const { message } of request.follow ? resumeStream(cli, open) : open()) {
       if (message?.$case === "warning") cli.stderr.write(`warning: ${message.value}\n`);
-      if (message?.$case !== "line") continue;
+      if (message?.$case !== "line" || !position.isNews(message.value)) continue;
       const prefix = linePrefix(message.value, options);
       width = Math.max(width, prefix.length);
       printLine(cli, message.value, { prefix: prefix.padEnd(width), options });
@@ -64,8 +74,15 @@ function printLine(
     return;
   }
   const stamp = options.timestamps && time !== "" ? `${time} ` : "";
-  const margin = prefix === "" ? "" : `${prefix}    | `;
-  (isError ? cli.stderr : cli.stdout).write(`${stamp}${margin}${text}\n`);
+  const terminal = isError ? cli.stderr : cli.stdout;
+  const margin = prefix === "" ? "" : styled(cli, terminal, styleOf(line), `${prefix}    | `);
+  terminal.write(`${stamp}${margin}${text}\n`);
+}
+
+/** Each slot has its own, which its later tasks keep. */
+function styleOf({ slot, nodeHostname }: LogLine): Style {
+  const number = slot === 0 ? [...nodeHostname].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) : slot;
+  return PREFIX_STYLES[number % PREFIX_STYLES.length] ?? "cyan";
 }
 
 const NS_PER_MS = 1_000_000n;

@@ -34,7 +34,7 @@ export function findTarget(state: ClusterState, reference: string): TaskTarget {
 export function runningTask(state: ClusterState, reference: string): Task {
   const target = findTarget(state, reference);
   const tasks = target.kind === "task" ? [target.task] : target.tasks;
-  const running = tasks.filter((task) => hasContainer(task));
+  const running = tasks.filter((task) => hasLog(task) && !isEnded(task));
   const [only, ...others] = running;
   if (only !== undefined && others.length === 0) return only;
   if (only === undefined) throw notRunning(reference, tasks);
@@ -78,9 +78,9 @@ function ofServicePrefix(state: ClusterState, reference: string): TaskTarget {
   return ofService(state, findService(state, reference).id, undefined);
 }
 
-/** Its container runs, healthy or not yet. */
-function hasContainer(task: Task): boolean {
-  return task.nodeId !== "" && !isEnded(task) && (task.status?.containerId ?? "") !== "";
+/** Whether it has a container, or had one. */
+export function hasLog(task: Task): boolean {
+  return task.nodeId !== "" && (task.status?.containerId ?? "") !== "";
 }
 
 function notRunning(reference: string, tasks: readonly Task[]): BerthError {

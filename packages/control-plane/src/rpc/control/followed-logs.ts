@@ -1,7 +1,10 @@
 import type { Clock } from "../../store/clock.js";
-import { compareTimes, type LogSource, type MergedLine, reasonOf } from "./merged-logs.js";
+import { compareTimes, type LogSource, type MergedLine } from "./merged-logs.js";
 
-/** Lines that come within this time of each other are put in order. */
+/**
+ * Any two lines that arrive within this time of each other come out in order. Longer than agents gather lines for and
+ * a network in one place takes, short enough for a person not to notice.
+ */
 const WINDOW_MS = 100;
 
 /** Lines in one window; a task that writes more makes all of them wait until the reader has taken them. */
@@ -11,25 +14,27 @@ type Line = Extract<MergedLine, { readonly kind: "line" }>;
 
 export interface FollowedLogsOptions {
   readonly clock: Clock;
-  /** End with the last of the logs; otherwise more can be added at any time. */
-  readonly endsWithLogs: boolean;
+  /** Asked when all logs have ended, and by `look`: is no more to be added? */
+  readonly isOver: () => boolean;
 }
 
 /** Lines of logs that go on, as they come, until `end`. */
 export class FollowedLogs {
   readonly #clock: Clock;
-  readonly #endsWithLogs: boolean;
+  readonly #isOver: () => boolean;
+  readonly #losses: MergedLine[] = [];
   #openCount = 0;
-  #lines: Line[] = [];
-  readonly #warnings: MergedLine[] = [];
+  /** What came before the window that is open now, and in it. */
+  #settled: readonly Line[] = [];
+  #fresh: Line[] = [];
   #isEnded = false;
   #wakeReader: () => void = () => {};
   #wakeWriters: () => void = () => {};
   #roomAgain: Promise<void> | undefined;
 
-  constructor({ clock, endsWithLogs }: FollowedLogsOptions) {
+  constructor({ clock, isOver }: FollowedLogsOptions) {
     this.#clock = clock;
-    this.#endsWithLogs = endsWithLogs;
+    this.#isOver = isOver;
   }
 
   add(source: LogSource): void {
@@ -40,6 +45,11 @@ export class FollowedLogs {
     });
   }
 
+  /** Whether it is over may have changed. */
+  look(): void {
+    this.#wakeReader();
+  }
+
   end(): void {
     this.#isEnded = true;
     this.#wakeReader();
@@ -48,34 +58,42 @@ export class FollowedLogs {
 
   async *lines(): AsyncGenerator<MergedLine> {
     while (!this.#isEnded) {
-      const { lines, warnings } = this.#takeWindow();
-      yield* warnings;
-      yield* lines;
-      if (lines.length > 0 || warnings.length > 0) await this.#window();
-      else if (this.#endsWithLogs && this.#openCount === 0) return;
+      yield* this.#losses.splice(0);
+      yield* this.#takeSettled();
+      if (this.#hasNews) await this.#window();
+      else if (this.#openCount === 0 && this.#isOver()) return;
       else await this.#something();
     }
+  }
+
+  get #hasNews(): boolean {
+    return this.#settled.length > 0 || this.#fresh.length > 0 || this.#losses.length > 0;
   }
 
   async #pump({ task, log }: LogSource): Promise<void> {
     try {
       for (let chunks = await log.take(); chunks !== undefined; chunks = await log.take()) {
-        for (const chunk of chunks) this.#lines.push({ kind: "line", task, chunk });
+        for (const chunk of chunks) this.#fresh.push({ kind: "line", task, chunk });
         this.#wakeReader();
-        if (this.#lines.length >= MAX_WINDOW_LINES) await this.#room();
+        if (this.#fresh.length >= MAX_WINDOW_LINES) await this.#room();
         if (this.#isEnded) return;
       }
     } catch (error) {
-      this.#warnings.push({ kind: "warning", task, reason: reasonOf(error) });
+      this.#losses.push({ kind: "lost", task, error });
       this.#wakeReader();
     }
   }
 
-  #takeWindow(): { readonly lines: readonly Line[]; readonly warnings: readonly MergedLine[] } {
-    const lines = this.#lines.sort((a, b) => compareTimes(a.chunk.timeNs, b.chunk.timeNs));
-    this.#lines = [];
+  /** The lines up to the newest that has waited for a whole window: what may still come is newer than those. */
+  #takeSettled(): readonly Line[] {
+    const byTime = (a: Line, b: Line): number => compareTimes(a.chunk.timeNs, b.chunk.timeNs);
+    const newest = this.#settled.at(-1);
+    const lines = [...this.#settled, ...this.#fresh].sort(byTime);
+    this.#fresh = [];
     this.#wakeWriters();
-    return { lines, warnings: this.#warnings.splice(0) };
+    const end = newest === undefined ? 0 : lines.lastIndexOf(newest) + 1;
+    this.#settled = lines.slice(end);
+    return lines.slice(0, end);
   }
 
   #room(): Promise<void> {
@@ -100,6 +118,5 @@ export class FollowedLogs {
     await new Promise<void>((resolve) => {
       this.#wakeReader = resolve;
     });
-    await this.#window();
   }
 }

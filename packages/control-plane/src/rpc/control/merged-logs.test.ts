@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { buildTask } from "../../core/test-records.js";
 import { Channel } from "../channel.js";
 import type { TaskLog } from "../log-relay.js";
-import { compareTimes, mergeEnded } from "./merged-logs.js";
+import { compareTimes, mergeEnded, reasonOf } from "./merged-logs.js";
 
 function chunk(timeNs: string): LogChunk {
   return { stream: LogChunk_Stream.STDOUT, timeNs, line: Buffer.from(timeNs) };
@@ -39,14 +39,14 @@ describe("mergeEnded()", () => {
   });
 
   it("turns a log that breaks into a warning after its lines, and goes on", async () => {
-    const broken = new BerthError({ code: "BERTH_ENGINE_UNAVAILABLE", message: "its node is gone" });
+    const broken = new BerthError({ code: "BERTH_NODE_UNREACHABLE", message: "its node is gone" });
     const seen: string[] = [];
     const sources = [
       { task: buildTask({ id: "a" }), log: logOf([["1"], ["3"]], broken) },
       { task: buildTask({ id: "b" }), log: logOf([["2"], ["4"]]) },
     ];
     for await (const line of mergeEnded(sources)) {
-      seen.push(line.kind === "line" ? line.chunk.timeNs : `${line.task.id}: ${line.reason}`);
+      seen.push(line.kind === "line" ? line.chunk.timeNs : `${line.task.id}: ${reasonOf(line.error)}`);
     }
     expect(seen).toEqual(["1", "2", "3", "a: its node is gone", "4"]);
   });

@@ -1,14 +1,14 @@
 import { isBerthError, type LogChunk, type Task } from "@berth/proto";
 import type { TaskLog } from "../log-relay.js";
 
-/** A line of some task's log, or why a part of it is missing. */
+/** A line of some task's log, or that the rest of it is missing. */
 export type MergedLine =
   | { readonly kind: "line"; readonly task: Task; readonly chunk: LogChunk }
-  | { readonly kind: "warning"; readonly task: Task; readonly reason: string };
+  | { readonly kind: "lost"; readonly task: Task; readonly error: unknown };
 
 export interface LogSource {
   readonly task: Task;
-  readonly log: TaskLog;
+  readonly log: Pick<TaskLog, "take">;
 }
 
 interface Head extends LogSource {
@@ -16,13 +16,12 @@ interface Head extends LogSource {
   readonly index: number;
 }
 
-/** All lines of logs that end, in the order of their times. A log that cannot be read becomes a warning. */
+/** All lines of logs that end, in the order of their times. A log that cannot be read is said to be lost. */
 export async function* mergeEnded(sources: readonly LogSource[]): AsyncGenerator<MergedLine> {
   const heads: Head[] = [];
-  for (const source of sources) {
-    const next = await nextHead(source);
-    if (next.kind === "head") insert(heads, next.head);
-    else if (next.kind === "warning") yield next;
+  for (const first of await Promise.all(sources.map(nextHead))) {
+    if (first.kind === "head") insert(heads, first.head);
+    else if (first.kind === "lost") yield first;
   }
   for (let head = heads.shift(); head !== undefined; head = heads.shift()) {
     const chunk = head.chunks[head.index];
@@ -33,13 +32,13 @@ export async function* mergeEnded(sources: readonly LogSource[]): AsyncGenerator
     }
     const next = await nextHead(head);
     if (next.kind === "head") insert(heads, next.head);
-    else if (next.kind === "warning") yield next;
+    else if (next.kind === "lost") yield next;
   }
 }
 
 type Next =
   | { readonly kind: "head"; readonly head: Head }
-  | { readonly kind: "warning"; readonly task: Task; readonly reason: string }
+  | Extract<MergedLine, { readonly kind: "lost" }>
   | { readonly kind: "end" };
 
 async function nextHead({ task, log }: LogSource): Promise<Next> {
@@ -47,7 +46,7 @@ async function nextHead({ task, log }: LogSource): Promise<Next> {
     const chunks = await log.take();
     return chunks === undefined ? { kind: "end" } : { kind: "head", head: { task, log, chunks, index: 0 } };
   } catch (error) {
-    return { kind: "warning", task, reason: reasonOf(error) };
+    return { kind: "lost", task, error };
   }
 }
 

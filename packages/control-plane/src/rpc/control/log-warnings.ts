@@ -1,0 +1,23 @@
+import { isBerthError } from "@berth/proto";
+import { type MergedLine, reasonOf } from "./merged-logs.js";
+import type { ControlScope } from "./scope.js";
+
+type Loss = Extract<MergedLine, { readonly kind: "lost" }>;
+
+/** Words for logs that are not to be had: one line for a node that is away, however many of its logs are wanted. */
+export function lossWarnings({ state }: Pick<ControlScope, "state">): {
+  readonly of: (loss: Loss) => readonly string[];
+} {
+  const saidOf = new Set<string>();
+  return {
+    of: ({ task, error }) => {
+      const hostname = state.nodes.get(task.nodeId)?.description?.hostname || task.nodeId;
+      const reason = reasonOf(error);
+      if (!isBerthError(error, "BERTH_NODE_UNREACHABLE"))
+        return [`no log of task ${task.id} (${task.serviceName}.${task.slot}) on ${hostname}: ${reason}`];
+      if (saidOf.has(task.nodeId)) return [];
+      saidOf.add(task.nodeId);
+      return [`${hostname}: ${reason}; what its tasks (${task.serviceName}.${task.slot} …) write is missing`];
+    },
+  };
+}

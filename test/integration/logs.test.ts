@@ -1,0 +1,115 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { ServiceSpec } from "@berth/proto";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { converged, deployment, eventually, TestCluster, type TestServer } from "../harness/control-plane.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { temporaryFolder } from "../harness/temporary-folder.js";
+import { AgentProcess } from "./agent/agent-process.js";
+import { DockerHost } from "./agent/docker-host.js";
+import { IMAGE } from "./agent/specs.js";
+
+const BERTH = fileURLToPath(new URL("../../packages/cli/bin/berth.js", import.meta.url));
+
+/** A line each tenth of a second, no two alike in the whole cluster. */
+const TICK = 'trap "exit 0" TERM; n=0; while :; do n=$((n+1)); echo "$(hostname) $n"; sleep 0.1; done';
+
+class Follower {
+  readonly #child: ChildProcess;
+  stdout = "";
+  stderr = "";
+
+  constructor(servers: readonly TestServer[], ...args: string[]) {
+    const list = servers.map(({ address }) => address).join(",");
+    this.#child = spawn(process.execPath, [BERTH, "--server", list, "logs", "--raw", ...args]);
+    this.#child.stdout?.on("data", (bytes) => (this.stdout += bytes));
+    this.#child.stderr?.on("data", (bytes) => (this.stderr += bytes));
+  }
+
+  get lines(): readonly string[] {
+    return this.stdout.split("\n").slice(0, -1);
+  }
+
+  get writers(): ReadonlySet<string> {
+    return new Set(this.lines.map((line) => line.split(" ")[0] ?? ""));
+  }
+
+  stop(): void {
+    this.#child.kill("SIGKILL");
+  }
+}
+
+describe("a log that is followed", () => {
+  let docker: DockerHost;
+  let etcd: TestEtcd;
+  let cluster: TestCluster;
+  let agent: AgentProcess;
+  let servers: TestServer[];
+  let follower: Follower;
+  const dataDir = temporaryFolder();
+
+  beforeAll(async () => {
+    [docker, etcd] = await Promise.all([DockerHost.start(), startTestEtcd()]);
+    cluster = new TestCluster(etcd.endpoint);
+    const leader = await cluster.startServer();
+    await eventually("a leader", async () => (await leader.calls.getCluster({})).epoch > 0);
+    servers = [leader, await cluster.startServer()];
+    const addresses = servers.map(({ address }) => address);
+    agent = new AgentProcess({ servers: addresses, dockerSocket: docker.socket, dataDir });
+    const container = { image: IMAGE, command: { values: ["sh", "-c", TICK] } };
+    const spec = ServiceSpec.fromPartial({ name: "shop_web", stack: "shop", task: { container } });
+    const mode = { $case: "replicated", value: { replicas: 2 } } as const;
+    await leader.calls.deployStack(deployment([{ ...spec, mode }]));
+    await converged(leader.calls, "shop_web");
+    follower = new Follower(servers, "-f", "shop_web");
+    await eventually("lines of both", () => follower.writers.size === 2);
+  });
+  afterAll(async () => {
+    follower?.stop();
+    await agent?.stopWithIngress();
+    await cluster?.close();
+    await etcd?.close();
+    await docker?.close();
+    await rm(dataDir, { recursive: true, force: true });
+  });
+
+  const moreLines = (): Promise<boolean> => {
+    const before = follower.lines.length;
+    return eventually("more lines", () => follower.lines.length > before + 10);
+  };
+
+  test("goes on with the task that replaces one that died", async () => {
+    const [first] = (await docker.docker("ps", "-q")).split("\n");
+    await docker.docker("kill", first ?? "");
+    await eventually("lines of a third", () => follower.writers.size === 3);
+  });
+
+  test("goes on after its agent was started again, and after its leader was lost", async () => {
+    await agent.kill("SIGKILL");
+    const addresses = servers.map(({ address }) => address);
+    agent = new AgentProcess({ servers: addresses, dockerSocket: docker.socket, dataDir });
+    await eventually("the agent is back", async () => {
+      const { nodes } = (await (servers[1] ?? servers[0])?.calls.listNodes({})) ?? { nodes: [] };
+      return nodes.length === 1;
+    });
+    await moreLines();
+    await servers[0]?.stop();
+    await eventually(
+      "another leader",
+      async () => ((await servers[1]?.calls.getCluster({}))?.epoch ?? 0) > 1,
+    );
+    await moreLines();
+  });
+
+  test("has told every line once, and each container's lines in order", () => {
+    const { lines } = follower;
+    expect(new Set(lines).size).toBe(lines.length);
+    for (const writer of follower.writers) {
+      const numbers = lines
+        .filter((line) => line.startsWith(`${writer} `))
+        .map((line) => Number(line.split(" ")[1]));
+      expect(numbers).toEqual(numbers.map((_, index) => index + 1));
+    }
+  });
+});
