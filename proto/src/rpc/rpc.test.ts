@@ -197,7 +197,9 @@ describe("two-way streams", () => {
   }
 
   async function dispatcher(session: Dispatcher["session"]) {
-    const server = await serve(rpcService(DispatcherServiceService, { session, pushLogs: async () => ({}), async *pushExec() {} }));
+    const server = await serve(
+      rpcService(DispatcherServiceService, { session, pushLogs: async () => ({}), async *pushExec() {} }),
+    );
     const client = createRpcClient(DispatcherServiceService, { address: server.address });
     cleanUps.push(client.close);
     return { server, calls: client.calls };
