@@ -2,8 +2,10 @@ import type { Logger } from "pino";
 import type { AgentConfig } from "./config.js";
 import type { AgentEdges } from "./edges.js";
 import { Worker } from "./loop/worker.js";
+import { Probing } from "./probe/probing.js";
 import { describeNode } from "./session/describe-node.js";
 import { ExecRelay } from "./session/exec-relay.js";
+import { Fence } from "./session/fence.js";
 import { HostCondition } from "./session/host-condition.js";
 import { IngressSync } from "./session/ingress-sync.js";
 import { watchIngress } from "./session/ingress-watch.js";
@@ -30,10 +32,12 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
 
   const outbox = new Outbox();
   const condition = new HostCondition((now) => link.describe(describeNode(identity, now)));
-  const worker = new Worker({
+  const fence = new Fence({ onChange: () => worker.contactChanged(), log: log.child({ part: "fence" }) });
+  const worker: Worker = new Worker({
     engine,
     node: { nodeId: id, hostname: identity.hostname, advertiseAddress: identity.address },
     log: log.child({ part: "worker" }),
+    isCutOff: () => fence.isCutOff,
     onReport: (report) => {
       outbox.put(report);
       link.statusesChanged();
@@ -72,8 +76,11 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     ingress,
     logs,
     execs,
+    probing: new Probing(edges.probe, signal),
+    fence,
     log: log.child({ part: "session" }),
     epoch: state.epoch,
+    servers: state.servers,
     table: state.ingress,
     persist: () => file.flush(),
     persistSoon: () => file.changed(),
@@ -81,13 +88,19 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   const file = new StateFile({
     disk,
     log,
-    collect: () => ({ epoch: obedience.epoch, ingress: obedience.table, statuses: worker.statuses() }),
+    collect: () => ({
+      epoch: obedience.epoch,
+      servers: obedience.servers,
+      ingress: obedience.table,
+      statuses: worker.statuses(),
+    }),
   });
   const link: LeaderLink = new LeaderLink({
-    servers: config.servers,
+    servers: [...new Set([...config.servers, ...state.servers])],
     nodeId: id,
     description: describeNode(identity, condition.now),
     transport: edges.transport,
+    probe: edges.probe,
     outbox,
     handler: obedience,
     log: log.child({ part: "session" }),
@@ -99,6 +112,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     signal,
   });
   await Promise.all([worker.run(signal), link.run(signal), watching]);
+  fence.close();
   logs.stopAll();
   opened.close();
   await file.flush();

@@ -6,6 +6,9 @@ export const TASK_LABEL = "berth.task.id";
 /** Swarm's own label for a stack: tools that group containers by it work on berth's, too. */
 const STACK_NAMESPACE_LABEL = "com.docker.stack.namespace";
 
+/** Says of a container that its host stops it when the leader is out of reach, whoever has forgotten what it is. */
+export const AT_MOST_ONE_LABEL = "berth.at-most-one";
+
 /** What a task's container says of itself. Enough to adopt it after a restart of the agent. */
 export function taskLabels(task: AssignedTask): Record<string, string> {
   return {
@@ -14,6 +17,7 @@ export function taskLabels(task: AssignedTask): Record<string, string> {
     "berth.service.name": task.serviceName,
     "berth.slot": String(task.slot),
     "berth.spec.version": String(task.specVersion),
+    ...(task.atMostOne ? { [AT_MOST_ONE_LABEL]: "true" } : {}),
     ...(task.stack === "" ? {} : { "berth.stack": task.stack, [STACK_NAMESPACE_LABEL]: task.stack }),
   };
 }

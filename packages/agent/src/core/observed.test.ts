@@ -17,6 +17,7 @@ test("parseInspect reads a healthy container with a published port", async () =>
     tty: false,
     processId: 163,
     stopGraceMs: 10_000,
+    atMostOne: false,
   });
 });
 

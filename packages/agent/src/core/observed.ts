@@ -1,6 +1,6 @@
 import { type HostPort, PortSpec_Protocol } from "@berth/proto";
 import { entriesOf, fieldOf, listOf, numberOf, textOf } from "./json.js";
-import { TASK_LABEL } from "./labels.js";
+import { AT_MOST_ONE_LABEL, TASK_LABEL } from "./labels.js";
 
 const MS_PER_S = 1_000;
 /** Docker's own grace for a container that names none. */
@@ -40,6 +40,8 @@ export interface ObservedContainer {
   /** Of its first process, as this host counts them; 0 while it does not run. */
   readonly processId: number;
   readonly stopGraceMs: number;
+  /** It must not run while the leader is out of reach. */
+  readonly atMostOne: boolean;
 }
 
 export interface PublishedPort extends HostPort {
@@ -58,12 +60,13 @@ export interface ContainerSummary {
 export function parseInspect(json: unknown): ObservedContainer {
   const state = fieldOf(json, "State");
   const config = fieldOf(json, "Config");
+  const labels = fieldOf(config, "Labels");
   const health = fieldOf(state, "Health");
   const stopTimeoutS = fieldOf(config, "StopTimeout");
   return {
     id: textOf(fieldOf(json, "Id")),
     name: textOf(fieldOf(json, "Name")).replace(/^\//, ""),
-    taskId: textOf(fieldOf(fieldOf(config, "Labels"), TASK_LABEL)),
+    taskId: textOf(fieldOf(labels, TASK_LABEL)),
     state: parseState(fieldOf(state, "Status")),
     exitCode: numberOf(fieldOf(state, "ExitCode")),
     error: textOf(fieldOf(state, "Error")),
@@ -74,6 +77,7 @@ export function parseInspect(json: unknown): ObservedContainer {
     tty: fieldOf(config, "Tty") === true,
     processId: numberOf(fieldOf(state, "Pid")),
     stopGraceMs: typeof stopTimeoutS === "number" ? stopTimeoutS * MS_PER_S : DOCKER_STOP_GRACE_MS,
+    atMostOne: textOf(fieldOf(labels, AT_MOST_ONE_LABEL)) === "true",
   };
 }
 

@@ -1,6 +1,7 @@
 import { DesiredState, PullPolicy, type TaskStatus } from "@berth/proto";
 import { unsupportedReason } from "./api-needs.js";
 import { containerConfig } from "./container-config.js";
+import { fenced } from "./fencing.js";
 import { isAlive, type ObservedContainer } from "./observed.js";
 import { isFinal, isWanted, statusOf, unhealthyMessage } from "./status.js";
 import type { Decision } from "./step.js";
@@ -58,6 +59,8 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   if (memory.retry !== undefined && memory.retry.notBeforeMs > nowMs) {
     return { requeueAtMs: memory.retry.notBeforeMs };
   }
+  const fencing = fenced(view, container);
+  if (fencing !== undefined) return fencing;
   if (assignment === undefined) {
     return container === undefined ? { isGone: true } : removal(container, "not assigned to this node");
   }

@@ -9,6 +9,13 @@ export interface Assignment {
   readonly receivedAtMs: number;
 }
 
+/** What the leader wants of this node: all of it, or what changed. */
+export interface AssignmentChange {
+  readonly isComplete: boolean;
+  readonly assigned: readonly Assignment[];
+  readonly removedTaskIds: readonly string[];
+}
+
 /** What is known of an image on this host. */
 export interface ImageFacts {
   readonly state: "unknown" | "absent" | "present";
@@ -54,6 +61,8 @@ export interface TaskView {
   readonly memory: TaskMemory;
   readonly image: ImageFacts;
   readonly node: NodeFacts;
+  /** The leader has been out of reach for so long that at-most-one tasks must not run here. */
+  readonly isCutOff: boolean;
 }
 
 export const BLANK_MEMORY: TaskMemory = {

@@ -30,6 +30,7 @@ export function taskWith(fields: Partial<AssignedTask> = {}): AssignedTask {
     slot: 2,
     specVersion: 3,
     desiredState: DesiredState.RUNNING,
+    atMostOne: false,
     ...fields,
   };
 }
@@ -65,6 +66,7 @@ export function containerWith(fields: Partial<ObservedContainer> = {}): Observed
     tty: false,
     processId: 1_000,
     stopGraceMs: 10_000,
+    atMostOne: false,
     ...fields,
   };
 }
@@ -79,6 +81,7 @@ export function viewWith(fields: Partial<TaskView> = {}): TaskView {
     memory: BLANK_MEMORY,
     image: { state: "present", pullBeganAtMs: 0 },
     node: NODE,
+    isCutOff: false,
     ...fields,
   };
 }

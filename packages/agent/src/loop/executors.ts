@@ -1,3 +1,4 @@
+import { AT_MOST_ONE_LABEL } from "../core/labels.js";
 import type { ObservedContainer } from "../core/observed.js";
 import type { Outcome } from "../core/outcome.js";
 import type { Step } from "../core/step.js";
@@ -136,6 +137,7 @@ function justCreated(id: string, { taskId, config }: StepOf<"create">): Observed
     tty: config.body.Tty ?? false,
     processId: 0,
     stopGraceMs: config.body.StopTimeout * 1_000,
+    atMostOne: config.body.Labels[AT_MOST_ONE_LABEL] === "true",
   };
 }
 

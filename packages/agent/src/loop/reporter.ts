@@ -1,7 +1,9 @@
 import { type ReportedTask, TaskState, type TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
+import type { Outcome } from "../core/outcome.js";
 import type { Reconciled } from "../core/reconcile.js";
 import { sameStatus } from "../core/status.js";
+import type { Step } from "../core/step.js";
 import type { TaskRecord } from "./task-record.js";
 
 export interface ReporterOptions {
@@ -29,6 +31,12 @@ export class Reporter {
     if (isKnown) return;
     record.reported = { taskId, serviceId: assignment.task.serviceId, status, removed: isGone };
     this.#options.onReport(record.reported);
+  }
+
+  /** What went wrong is worth a line; what went well shows in the task's state. */
+  logOutcome(taskId: string, step: Step, outcome: Outcome): void {
+    if (outcome.kind !== "failed" && outcome.kind !== "rejected") return;
+    this.#options.log.warn({ task: taskId, step: step.kind, reason: outcome.reason }, `step ${outcome.kind}`);
   }
 
   #logStatus({ taskId, assignment, status }: TaskRecord, next: TaskStatus): void {

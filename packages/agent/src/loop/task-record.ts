@@ -1,16 +1,9 @@
 import type { ReportedTask, TaskStatus } from "@berth/proto";
 import type { WorkKind } from "../core/container-event.js";
-import type { NodeFacts } from "../core/node-facts.js";
 import { type ContainerSummary, isAlive, type ObservedContainer } from "../core/observed.js";
 import { type Outcome, remember, rememberContainer } from "../core/outcome.js";
 import type { Step } from "../core/step.js";
-import {
-  type Assignment,
-  BLANK_MEMORY,
-  type ImageFacts,
-  type TaskMemory,
-  type TaskView,
-} from "../core/task-view.js";
+import { type Assignment, BLANK_MEMORY, type TaskMemory, type TaskView } from "../core/task-view.js";
 
 /** Work on a task that is under way: a step, or a look at one of its containers. */
 export interface InFlight {
@@ -35,9 +28,18 @@ export class TaskRecord {
     this.taskId = taskId;
   }
 
-  view(node: NodeFacts, image: ImageFacts): TaskView {
+  get image(): string {
+    return this.assignment?.spec.task?.container?.image ?? "";
+  }
+
+  get isAtMostOne(): boolean {
+    const [container] = this.containers.values();
+    return this.assignment?.task.atMostOne || container?.atMostOne || false;
+  }
+
+  view(around: Pick<TaskView, "node" | "image" | "isCutOff">): TaskView {
     const { taskId, assignment, status, memory } = this;
-    return { taskId, assignment, containers: [...this.containers.values()], status, memory, image, node };
+    return { taskId, assignment, containers: [...this.containers.values()], status, memory, ...around };
   }
 
   /** From now on nobody sees how the container ends, if it does. */

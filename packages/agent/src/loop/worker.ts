@@ -1,13 +1,14 @@
 import { DesiredState, type TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
 import { type ContainerEvent, effectOf, type WorkKind } from "../core/container-event.js";
+import { FENCE_GRACE_MS } from "../core/fencing.js";
 import type { NodeFacts } from "../core/node-facts.js";
 import type { ContainerSummary, ObservedContainer } from "../core/observed.js";
-import { type Outcome, rememberedContainer } from "../core/outcome.js";
+import { rememberedContainer } from "../core/outcome.js";
 import { reconcile } from "../core/reconcile.js";
 import { statusOf } from "../core/status.js";
 import type { Step } from "../core/step.js";
-import type { Assignment } from "../core/task-view.js";
+import type { Assignment, AssignmentChange, TaskView } from "../core/task-view.js";
 import type { Engine, EngineInfo, PullProgress } from "../engine/engine.js";
 import { EngineError } from "../engine/engine-error.js";
 import { Agenda } from "./agenda.js";
@@ -16,7 +17,7 @@ import { executeStep, look } from "./executors.js";
 import { ImageCache } from "./image-cache.js";
 import { Lanes } from "./lanes.js";
 import { Reporter, type ReporterOptions } from "./reporter.js";
-import { TaskRecord } from "./task-record.js";
+import { type InFlight, TaskRecord } from "./task-record.js";
 
 /** A look that failed although Docker is not away. */
 const LOOK_AGAIN_MS = 1_000;
@@ -25,19 +26,14 @@ export interface WorkerOptions extends ReporterOptions {
   readonly engine: Engine;
   readonly node: Omit<NodeFacts, "engineApiVersion">;
   readonly now?: () => number;
+  /** Whether the leader is out of reach for so long that at-most-one tasks must not run here. */
+  readonly isCutOff: () => boolean;
   /** Nothing of a task that is not assigned any more is left. */
   readonly onForgotten: (taskId: string) => void;
   /** The daemon answers, with what it says of itself. */
   readonly onEngineUp: (info: EngineInfo) => void;
   /** Said once, however long the daemon stays away. */
   readonly onEngineAway: (reason: string) => void;
-}
-
-/** What the leader wants of this node: all of it, or what changed. */
-export interface AssignmentChange {
-  readonly isComplete: boolean;
-  readonly assigned: readonly Assignment[];
-  readonly removedTaskIds: readonly string[];
 }
 
 /**
@@ -92,6 +88,15 @@ export class Worker {
     for (const taskId of this.#records.keys()) if (!wanted.has(taskId)) this.#unassign(taskId);
   }
 
+  /** The leader went out of reach, or is back. A stop that is under way with a long grace is made short. */
+  contactChanged(): void {
+    for (const record of this.#records.values()) {
+      if (!record.isAtMostOne) continue;
+      this.#wake(record.taskId);
+      if (record.inFlight?.kind === "stop" && this.#options.isCutOff()) this.#hurry(record, record.inFlight);
+    }
+  }
+
   /** The status of every task known, to be restored after a restart. */
   statuses(): ReadonlyMap<string, TaskStatus> {
     const statuses = new Map<string, TaskStatus>();
@@ -119,6 +124,11 @@ export class Worker {
     record.assignment = undefined;
     this.#callOff(record);
     this.#wake(taskId);
+  }
+
+  #hurry({ memory }: TaskRecord, { controller: { signal } }: InFlight): void {
+    const options = { graceMs: FENCE_GRACE_MS, signal };
+    void this.#options.engine.stop(memory.containerId, options).catch(() => undefined);
   }
 
   /** Ends a pull that may not be needed any more; steps that change a container run to their end. */
@@ -203,16 +213,21 @@ export class Worker {
     if (node === undefined || record.inFlight !== undefined) return;
     const [stale] = record.stale;
     if (stale !== undefined) this.#look(record, stale);
-    else if (record.assignment !== undefined || this.#isSetComplete) this.#decide(record, node);
+    else if (this.#isSetComplete || record.assignment !== undefined || this.#options.isCutOff())
+      this.#decide(record, node);
   }
 
   #decide(record: TaskRecord, node: NodeFacts): void {
-    const view = record.view(node, this.#images.factsOf(imageOf(record)));
-    const decision = reconcile(view, this.#now());
+    const decision = reconcile(this.#view(record, node), this.#now());
     this.#reporter.report(record, decision);
     if (decision.isGone && record.assignment === undefined) this.#forget(record);
     if (decision.requeueAtMs !== undefined) this.#agenda.set(record.taskId, decision.requeueAtMs);
     if (decision.step !== undefined) this.#execute(record, decision.step, decision.reason ?? "");
+  }
+
+  #view(record: TaskRecord, node: NodeFacts): TaskView {
+    const image = this.#images.factsOf(record.image);
+    return record.view({ node, image, isCutOff: this.#options.isCutOff() });
   }
 
   #look(record: TaskRecord, containerId: string): void {
@@ -246,7 +261,7 @@ export class Worker {
     this.#begin(record, step.kind, async (signal) => {
       const outcome = await executeStep(step, tools, signal);
       record.noteOutcome(step, outcome, this.#now());
-      this.#logOutcome(record, step, outcome);
+      this.#reporter.logOutcome(record.taskId, step, outcome);
       return true;
     });
   }
@@ -255,8 +270,7 @@ export class Worker {
     const node = this.#node;
     if (node === undefined || totalBytes === 0) return;
     record.memory = { ...record.memory, pulledPercent: Math.floor((100 * receivedBytes) / totalBytes) };
-    const view = record.view(node, this.#images.factsOf(imageOf(record)));
-    this.#reporter.report(record, { status: statusOf(view, undefined) });
+    this.#reporter.report(record, { status: statusOf(this.#view(record, node), undefined) });
   }
 
   /** Runs one piece of work on the task, and then looks at the task again if there is something new. */
@@ -275,11 +289,6 @@ export class Worker {
     this.#options.onForgotten(taskId);
   }
 
-  #logOutcome({ taskId }: TaskRecord, { kind }: Step, outcome: Outcome): void {
-    if (outcome.kind !== "failed" && outcome.kind !== "rejected") return;
-    this.#log.warn({ task: taskId, step: kind, reason: outcome.reason }, `step ${outcome.kind}`);
-  }
-
   #record(taskId: string): TaskRecord {
     const known = this.#records.get(taskId);
     if (known !== undefined) return known;
@@ -287,8 +296,4 @@ export class Worker {
     this.#records.set(taskId, record);
     return record;
   }
-}
-
-function imageOf({ assignment }: TaskRecord): string {
-  return assignment?.spec.task?.container?.image ?? "";
 }

@@ -5,8 +5,7 @@ import {
   Assignments_Kind,
   type IngressEntry,
 } from "@berth/proto";
-import type { Assignment } from "../core/task-view.js";
-import type { AssignmentChange } from "../loop/worker.js";
+import type { Assignment, AssignmentChange } from "../core/task-view.js";
 
 /** The message does not follow from what is known: only a new session, with a complete set, puts it right. */
 export interface Gap {

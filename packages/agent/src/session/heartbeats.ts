@@ -10,17 +10,31 @@ export interface HeartbeatsOptions {
 
 /** Beats from a timer of its own, whatever Docker does. The first beat comes at once. */
 export class Heartbeats {
-  readonly #timer: NodeJS.Timeout;
+  readonly #onBeat: HeartbeatsOptions["onBeat"];
+  #timer: NodeJS.Timeout | undefined;
+  #lagMs = 0;
 
   constructor({ intervalMs, onBeat }: HeartbeatsOptions) {
+    this.#onBeat = onBeat;
+    this.beatNow();
+    this.setInterval(intervalMs);
+  }
+
+  setInterval(intervalMs: number): void {
+    clearInterval(this.#timer);
     const everyMs = Math.min(Math.max(intervalMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
     let expectedMs = performance.now() + everyMs;
-    onBeat(0);
     this.#timer = setInterval(() => {
       const nowMs = performance.now();
-      onBeat(Math.max(0, Math.round(nowMs - expectedMs)));
+      this.#lagMs = Math.max(0, Math.round(nowMs - expectedMs));
       expectedMs = nowMs + everyMs;
+      this.beatNow();
     }, everyMs);
+  }
+
+  /** One beat more. */
+  beatNow(): void {
+    this.#onBeat(this.#lagMs);
   }
 
   stop(): void {

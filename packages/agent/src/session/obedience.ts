@@ -1,8 +1,17 @@
-import { type Assignments, BerthError, type IngressEntry, type Welcome } from "@berth/proto";
+import {
+  type Assignments,
+  BerthError,
+  type IngressEntry,
+  type ProbeRequest,
+  type ProbeResult,
+  type Welcome,
+} from "@berth/proto";
 import type { Logger } from "pino";
 import type { Worker } from "../loop/worker.js";
+import type { Probing } from "../probe/probing.js";
 import { AssignmentSet } from "./assignment-set.js";
 import type { ExecRelay } from "./exec-relay.js";
+import type { Fence } from "./fence.js";
 import type { IngressSync } from "./ingress-sync.js";
 import type { LogRelay } from "./log-relay.js";
 import type { SessionHandler } from "./session.js";
@@ -12,11 +21,15 @@ export interface ObedienceOptions {
   readonly ingress: IngressSync;
   readonly logs: LogRelay;
   readonly execs: ExecRelay;
+  readonly probing: Probing;
+  readonly fence: Fence;
   readonly log: Logger;
   /** The highest epoch and the last table that an earlier run of the agent has seen. */
   readonly epoch: number;
   readonly table: readonly IngressEntry[];
-  /** Writes epoch and table down; resolves when they are on disk. */
+  /** All servers that an earlier run was told of. */
+  readonly servers: readonly string[];
+  /** Writes all of these down; resolves when they are on disk. */
   readonly persist: () => Promise<void>;
   readonly persistSoon: () => void;
 }
@@ -27,11 +40,13 @@ export class Obedience implements SessionHandler {
   #assignments = new AssignmentSet();
   #epoch: number;
   #table: readonly IngressEntry[];
+  #servers: readonly string[];
 
   constructor(options: ObedienceOptions) {
     this.#options = options;
     this.#epoch = options.epoch;
     this.#table = options.table;
+    this.#servers = options.servers;
   }
 
   get epoch(): number {
@@ -42,7 +57,12 @@ export class Obedience implements SessionHandler {
     return this.#table;
   }
 
-  async onWelcome({ epoch }: Welcome): Promise<void> {
+  /** Addresses of all servers, by the last leader's word. */
+  get servers(): readonly string[] {
+    return this.#servers;
+  }
+
+  async onWelcome({ epoch, servers }: Welcome): Promise<void> {
     if (epoch < this.#epoch) {
       throw new BerthError({
         code: "BERTH_STALE_EPOCH",
@@ -51,17 +71,21 @@ export class Obedience implements SessionHandler {
     }
     this.#assignments = new AssignmentSet();
     this.#options.ingress.restart();
+    this.#servers = servers;
     if (epoch > this.#epoch) {
       this.#epoch = epoch;
       await this.#options.persist();
+    } else {
+      this.#options.persistSoon();
     }
     this.#options.log.info({ epoch }, "joined the cluster");
   }
 
   onAssignments(message: Assignments): void {
-    const { worker, ingress, persistSoon } = this.#options;
+    const { worker, ingress, fence, persistSoon } = this.#options;
     const result = this.#assignments.apply(message, Date.now());
     if (result.kind === "gap") throw new BerthError({ code: "BERTH_PROTOCOL", message: result.reason });
+    if (message.tasks.some(({ atMostOne }) => atMostOne)) fence.guard();
     worker.assign(result.change);
     ingress.update(result.sequence, result.ingress);
     if (result.ingress === undefined) return;
@@ -87,6 +111,22 @@ export class Obedience implements SessionHandler {
 
   onEnd(): void {
     this.#options.execs.stopAll();
+  }
+
+  onProbe(request: ProbeRequest): Promise<ProbeResult | undefined> {
+    return this.#options.probing.answer(request);
+  }
+
+  onHeard(sentMs: number): void {
+    this.#options.fence.heard(sentMs);
+  }
+
+  needsContact(): boolean {
+    return this.#options.fence.needsContact;
+  }
+
+  heartbeatNumber(): number {
+    return this.#options.fence.number();
   }
 
   appliedSequence(): number {

@@ -1,4 +1,4 @@
-import type { Heartbeat, Hello, NodeDescription, SessionRequest } from "@berth/proto";
+import type { Heartbeat, Hello, NodeDescription, ProbeResult, SessionRequest } from "@berth/proto";
 import type { Outbox } from "./outbox.js";
 
 /** Statuses of tasks that start together travel together; short against the time that a start takes. */
@@ -12,6 +12,8 @@ export class Outgoing {
   readonly #hello: Hello;
   readonly #outbox: Outbox;
   #heartbeat: Heartbeat | undefined;
+  /** No more than are asked for at a time. */
+  readonly #probeResults: ProbeResult[] = [];
   #description: NodeDescription | undefined;
   #isJoined = false;
   #isClosing = false;
@@ -33,6 +35,11 @@ export class Outgoing {
 
   beat(heartbeat: Heartbeat): void {
     this.#heartbeat = heartbeat;
+    this.#wake();
+  }
+
+  probed(result: ProbeResult): void {
+    this.#probeResults.push(result);
     this.#wake();
   }
 
@@ -75,6 +82,8 @@ export class Outgoing {
       this.#heartbeat = undefined;
       return { $case: "heartbeat", value: heartbeat };
     }
+    const probeResult = this.#probeResults.shift();
+    if (probeResult !== undefined) return { $case: "probeResult", value: probeResult };
     const description = this.#description;
     if (description !== undefined) {
       this.#description = undefined;

@@ -6,6 +6,9 @@ import {
   type Hello,
   isBerthError,
   type NodeDescription,
+  type Probe,
+  type ProbeRequest,
+  type ProbeResult,
   type RpcClient,
   type RpcTransport,
   type SessionResponse,
@@ -17,9 +20,10 @@ import type { Logger } from "pino";
 import { Heartbeats } from "./heartbeats.js";
 import type { Outbox } from "./outbox.js";
 import { Outgoing } from "./outgoing.js";
+import { untilHostGone } from "./server-watch.js";
 import type { SessionEnd } from "./session-end.js";
 
-/** A dead host does not even refuse: without this the connection attempt would wait for the kernel to give up. */
+/** Longer than a server that does not lead waits for one that does, before it says so. */
 const WELCOME_TIMEOUT_MS = 3_000;
 /** Time for the leader to read the last statuses of an agent that stops. */
 const CLOSE_GRACE_MS = 500;
@@ -38,6 +42,14 @@ export interface SessionHandler {
   onStopLogs(requestId: string): void;
   onStartExec(calls: Calls, request: StartExec): void;
   onStopExec(requestId: string): void;
+  /** Undefined: too much is asked at a time. */
+  onProbe(request: ProbeRequest): Promise<ProbeResult | undefined>;
+  /** The leader has heard what was said at this time of `performance.now()`. */
+  onHeard(sentMs: number): void;
+  /** Something here waits for the leader's next sign of life. */
+  needsContact(): boolean;
+  /** Names a heartbeat that is to be acknowledged by when it is sent; 0: it need not be. */
+  heartbeatNumber(): number;
   /** The session is over: nobody at its other end hears anything any more. */
   onEnd(): void;
   appliedSequence(): number;
@@ -46,6 +58,7 @@ export interface SessionHandler {
 export interface SessionOptions {
   readonly address: string;
   readonly transport: RpcTransport;
+  readonly probe: Probe;
   readonly hello: Hello;
   readonly outbox: Outbox;
   readonly handler: SessionHandler;
@@ -59,6 +72,7 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #outgoing: Outgoing;
   readonly #abort = new AbortController();
+  readonly #beganMs = performance.now();
   #welcome: Welcome | undefined;
   #heartbeats: Heartbeats | undefined;
   #repeatTimer: NodeJS.Timeout | undefined;
@@ -78,11 +92,15 @@ export class Session {
 
   /** Never rejects: every end is a value. */
   async run(): Promise<SessionEnd> {
-    const { address, transport, signal } = this.#options;
+    const { address, transport, probe, signal } = this.#options;
     const connection = transport.connect(DispatcherServiceService, { address });
     const onSignal = (): void => void this.#close();
     signal.addEventListener("abort", onSignal, { once: true });
-    const welcomeTimer = setTimeout(() => this.#abort.abort(silent(address)), WELCOME_TIMEOUT_MS);
+    const welcomeTimer = setTimeout(() => this.#abort.abort(unanswered(address)), WELCOME_TIMEOUT_MS);
+    const over = new AbortController();
+    void untilHostGone({ address, probe }, over.signal).then((isGone) => {
+      if (isGone) this.#abort.abort(silent(address));
+    });
     try {
       const responses = connection.calls.session(this.#outgoing.messages(), { signal: this.#abort.signal });
       for await (const response of responses) {
@@ -93,6 +111,7 @@ export class Session {
     } catch (error) {
       return this.#ended(error);
     } finally {
+      over.abort();
       clearTimeout(welcomeTimer);
       clearInterval(this.#repeatTimer);
       this.#heartbeats?.stop();
@@ -111,7 +130,9 @@ export class Session {
         return this.#join(message.value);
       case "assignments":
         this.#requireWelcome();
-        return handler.onAssignments(message.value);
+        handler.onAssignments(message.value);
+        if (handler.needsContact()) this.#heartbeats?.beatNow();
+        return;
       case "statusesAck":
         return outbox.acknowledge(message.value.batch);
       case "startLogs":
@@ -122,6 +143,13 @@ export class Session {
         return handler.onStartExec(calls, message.value);
       case "stopExec":
         return handler.onStopExec(message.value.requestId);
+      case "probe":
+        void this.#probe(message.value);
+        return;
+      case "heartbeatAck":
+        return handler.onHeard(message.value.number);
+      case "heartbeatRate":
+        return this.#heartbeats?.setInterval(message.value.heartbeatMs);
       case undefined:
         // A newer leader says something that this agent does not know yet.
         return;
@@ -131,16 +159,28 @@ export class Session {
   #join(welcome: Welcome): void {
     const { outbox, handler } = this.#options;
     this.#welcome = welcome;
+    handler.onHeard(this.#beganMs);
     outbox.repeatAll();
     this.#outgoing.join();
     this.#heartbeats = new Heartbeats({
       intervalMs: welcome.heartbeatMs,
-      onBeat: (lagMs) => this.#outgoing.beat({ appliedSequence: handler.appliedSequence(), lagMs }),
+      onBeat: (lagMs) => this.#beat(lagMs),
     });
     this.#repeatTimer = setInterval(() => {
       outbox.repeatUnacked();
       if (outbox.hasUnsent) this.#outgoing.statusesChanged();
     }, REPEAT_AFTER_MS);
+  }
+
+  async #probe(request: ProbeRequest): Promise<void> {
+    const result = await this.#options.handler.onProbe(request);
+    if (result !== undefined) this.#outgoing.probed(result);
+  }
+
+  #beat(lagMs: number): void {
+    const { handler } = this.#options;
+    const number = handler.heartbeatNumber();
+    this.#outgoing.beat({ appliedSequence: handler.appliedSequence(), lagMs, number });
   }
 
   #requireWelcome(): void {
@@ -163,13 +203,16 @@ export class Session {
       return { kind: "not-leader", leader: error.details.leader ?? "", servers };
     }
     const reason = error instanceof Error ? error.message : String(error);
-    return { kind: "lost", wasJoined: this.#welcome !== undefined, reason, servers };
+    return { kind: "lost", joinedHeartbeatMs: this.#welcome?.heartbeatMs, reason, servers };
   }
 }
 
+function unanswered(address: string): BerthError {
+  const message = `the server at ${address} did not answer within ${WELCOME_TIMEOUT_MS / 1_000} s`;
+  return new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
+}
+
 function silent(address: string): BerthError {
-  return new BerthError({
-    code: "BERTH_SERVER_UNREACHABLE",
-    message: `the server at ${address} did not answer within ${WELCOME_TIMEOUT_MS / 1_000} s`,
-  });
+  const message = `the host of the server at ${address} is silent`;
+  return new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
 }

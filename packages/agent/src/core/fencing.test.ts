@@ -1,0 +1,54 @@
+import { DesiredState } from "@berth/proto";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { FENCE_GRACE_MS } from "./fencing.js";
+import { isAlive } from "./observed.js";
+import { reconcile } from "./reconcile.js";
+import { containerWith, specWith, taskWith, viewWith } from "./testing.js";
+
+const assigned = (atMostOne: boolean) => ({
+  task: taskWith({ atMostOne }),
+  spec: specWith(),
+  receivedAtMs: 1_000,
+});
+
+describe("reconcile() while the leader is out of reach", () => {
+  it("stops an at-most-one task with a short grace, and says why", () => {
+    const container = containerWith({ stopGraceMs: 60_000 });
+    const view = viewWith({ assignment: assigned(true), containers: [container], isCutOff: true });
+    const { step } = reconcile(view, 2_000);
+    expect(step).toMatchObject({ kind: "stop", containerId: "c1", graceMs: FENCE_GRACE_MS });
+    expect(step?.kind === "stop" && step.failing).toMatch(/at most one/);
+  });
+
+  it("knows an at-most-one container by its label alone, after a restart of the agent", () => {
+    const containers = [containerWith({ atMostOne: true })];
+    const view = viewWith({ assignment: undefined, containers, isCutOff: true });
+    expect(reconcile(view, 2_000).step?.kind).toBe("stop");
+  });
+
+  it("leaves all others as they are, and removes nothing", () => {
+    const containers = [containerWith()];
+    expect(
+      reconcile(viewWith({ assignment: assigned(false), containers, isCutOff: true }), 0),
+    ).not.toHaveProperty("step");
+    expect(reconcile(viewWith({ assignment: undefined, containers, isCutOff: true }), 0)).not.toHaveProperty(
+      "step",
+    );
+    expect(reconcile(viewWith({ assignment: undefined, isCutOff: true }), 0).isGone).toBeUndefined();
+  });
+
+  it("never starts an at-most-one task, whatever its container is", () => {
+    const state = fc.constantFrom("created", "running", "exited", "dead", undefined);
+    const desired = fc.constantFrom(DesiredState.RUNNING, DesiredState.SHUTDOWN, DesiredState.REMOVE);
+    fc.assert(
+      fc.property(state, desired, (containerState, desiredState) => {
+        const containers = containerState === undefined ? [] : [containerWith({ state: containerState })];
+        const task = taskWith({ atMostOne: true, desiredState });
+        const view = viewWith({ assignment: { ...assigned(true), task }, containers, isCutOff: true });
+        const kind = reconcile(view, 0).step?.kind;
+        expect(kind).toBe(containers.some(isAlive) ? "stop" : undefined);
+      }),
+    );
+  });
+});

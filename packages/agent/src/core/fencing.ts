@@ -1,0 +1,25 @@
+import type { ObservedContainer } from "./observed.js";
+import { isAlive } from "./observed.js";
+import type { Decision } from "./step.js";
+import type { TaskView } from "./task-view.js";
+
+/** What a container gets to end by itself before it is killed. Short: its replacement waits for it elsewhere. */
+export const FENCE_GRACE_MS = 1_000;
+
+const WHY = "the leader is out of reach, and of this task at most one may run";
+
+/**
+ * What to do about a task while the leader cannot be reached; undefined: as always. An at-most-one task is stopped and
+ * none is started. Containers that nobody has assigned yet, after a restart of the agent, wait for the leader.
+ */
+export function fenced(view: TaskView, container: ObservedContainer | undefined): Decision | undefined {
+  if (!view.isCutOff) return undefined;
+  if (!(view.assignment?.task.atMostOne || container?.atMostOne)) {
+    return view.assignment === undefined ? {} : undefined;
+  }
+  if (container === undefined || !isAlive(container)) return {};
+  return {
+    step: { kind: "stop", containerId: container.id, graceMs: FENCE_GRACE_MS, failing: WHY },
+    reason: WHY,
+  };
+}

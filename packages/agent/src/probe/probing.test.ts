@@ -1,0 +1,20 @@
+import { expect, test } from "vitest";
+import { Probing } from "./probing.js";
+
+test("Probing.answer() says what its probe found, and nothing when it is asked too much at a time", async () => {
+  const finish: ((answered: boolean) => void)[] = [];
+  const probing = new Probing(
+    () => new Promise((resolve) => finish.push(resolve)),
+    new AbortController().signal,
+  );
+  const ask = (requestId: string) => probing.answer({ requestId, address: "10.0.0.1", port: 1 });
+  const first = ask("first");
+  const others = Array.from({ length: 63 }, (_, index) => ask(`other${index}`));
+  expect(await ask("surplus")).toBeUndefined();
+  for (const done of finish) done(true);
+  expect(await first).toEqual({ requestId: "first", answered: true });
+  await Promise.all(others);
+  const again = ask("again");
+  finish.at(-1)?.(false);
+  expect(await again).toEqual({ requestId: "again", answered: false });
+});

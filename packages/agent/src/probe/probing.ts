@@ -1,0 +1,29 @@
+import type { Probe, ProbeRequest, ProbeResult } from "@berth/proto";
+
+/** A live kernel answers within a millisecond; two lost packets in a row are rare, and the leader asks again. */
+const TRIES = 2;
+const TRY_MS = 200;
+
+/** More questions than this at a time get no answer: they are the leader's trouble, not that of the hosts asked about. */
+const MAX_AT_ONCE = 64;
+
+/** Finds out for the leader whether this host reaches others. */
+export class Probing {
+  readonly #probe: Probe;
+  readonly #signal: AbortSignal;
+  #running = 0;
+
+  constructor(probe: Probe, signal: AbortSignal) {
+    this.#probe = probe;
+    this.#signal = signal;
+  }
+
+  /** Never rejects. Undefined: too much was asked. */
+  async answer({ requestId, address, port }: ProbeRequest): Promise<ProbeResult | undefined> {
+    if (this.#running >= MAX_AT_ONCE) return undefined;
+    this.#running += 1;
+    const answered = await this.#probe({ address, port, tries: TRIES, tryMs: TRY_MS }, this.#signal);
+    this.#running -= 1;
+    return { requestId, answered };
+  }
+}

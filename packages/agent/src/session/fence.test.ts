@@ -1,0 +1,58 @@
+import { pino } from "pino";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { FENCE_AFTER_MS, Fence } from "./fence.js";
+
+let fence: Fence;
+let changes: boolean[];
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  changes = [];
+  fence = new Fence({ onChange: () => changes.push(fence.isCutOff), log: pino({ level: "silent" }) });
+});
+afterEach(() => {
+  fence.close();
+  vi.useRealTimers();
+});
+
+const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
+
+describe("Fence", () => {
+  it("cuts off when nothing was acknowledged for its time, counted from when it was said", async () => {
+    fence.guard();
+    await pass(1_000);
+    const sentMs = fence.number();
+    await pass(1_500);
+    fence.heard(sentMs);
+    await pass(FENCE_AFTER_MS - 1_501);
+    expect(changes).toEqual([]);
+    await pass(2);
+    expect(changes).toEqual([true]);
+    expect(fence.needsContact).toBe(true);
+  });
+
+  it("is in contact again with the next acknowledgement, not with a late one", async () => {
+    fence.guard();
+    const oldMs = fence.number();
+    await pass(FENCE_AFTER_MS + 10);
+    fence.heard(oldMs);
+    expect(changes).toEqual([true]);
+    fence.heard(fence.number());
+    expect(changes).toEqual([true, false]);
+    await pass(FENCE_AFTER_MS + 1);
+    expect(changes).toEqual([true, false, true]);
+  });
+
+  it("asks for acknowledgements only once there is something to guard", () => {
+    expect(fence.number()).toBe(0);
+    fence.guard();
+    expect(fence.number()).toBeGreaterThan(0);
+  });
+
+  it("does not believe what was said in the future", async () => {
+    fence.guard();
+    fence.heard(performance.now() + 60_000);
+    await pass(FENCE_AFTER_MS + 1);
+    expect(changes).toEqual([true]);
+  });
+});
