@@ -14,7 +14,6 @@ import {
   type ServiceSpec,
   type TaskSpec,
   UpdateConfig,
-  UpdateConfig_Order,
 } from "../../gen/berth/v1/spec.js";
 
 /** Docker's own default between the stop signal and the kill. */
@@ -75,13 +74,10 @@ function cronDefaults(cron: CronSpec): CronSpec {
   };
 }
 
+/** The order stays open: it depends on the rest of the spec, which may change while nobody says another order. */
 function updateDefaults(update: UpdateConfig | undefined): UpdateConfig {
   const config = update ?? UpdateConfig.fromPartial({});
-  return {
-    ...config,
-    parallelism: config.parallelism ?? DEFAULT_UPDATE_PARALLELISM,
-    order: config.order || UpdateConfig_Order.STOP_FIRST,
-  };
+  return { ...config, parallelism: config.parallelism ?? DEFAULT_UPDATE_PARALLELISM };
 }
 
 function portDefaults(port: PortSpec): PortSpec {

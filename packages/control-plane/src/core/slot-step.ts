@@ -76,11 +76,16 @@ function decideAs(version: number, slot: Slot, context: SlotContext): SlotDecisi
   return { slot, version, step: bare.step, superfluous: [...superfluous, ...bare.superfluous] };
 }
 
-/** The version of the task that was the last to run or to end in a slot. Global slots share tasks without a node. */
+/**
+ * The version of the task that was the last to run in a slot: what never ran is not worth bringing back while
+ * something else did. Tasks without a node belong to no slot of a global service, so these have the newest version.
+ */
 function latestVersion(slot: Slot, { version }: SlotContext): number {
   if (slot.nodeId !== "") return version;
+  const known = slot.active.length > 0 ? slot.active : slot.ended;
+  const ran = known.filter(({ status }) => status?.runningSinceMs !== undefined);
   const sinceMs = (task: Task): number => task.status?.sinceMs ?? 0;
-  const [first, ...others] = slot.active.length > 0 ? slot.active : slot.ended;
+  const [first, ...others] = ran.length > 0 ? ran : known;
   if (first === undefined) return slot.pending[0]?.specVersion ?? version;
   return others.reduce((latest, task) => (sinceMs(task) > sinceMs(latest) ? task : latest), first)
     .specVersion;

@@ -5,16 +5,18 @@ import {
   Health,
   type Node,
   NodeState,
-  type Service,
+  Service,
   type ServiceSpec,
-  type Task,
+  Task,
   TaskState,
 } from "@berth/proto";
 import { taskAfter } from "./apply-action.js";
+import { applySpec } from "./apply-spec.js";
 import type { ClusterView, ServiceView } from "./model.js";
 import { occupies } from "./occupancy.js";
 import type { Action, Plan } from "./plan.js";
 import { reconcile } from "./reconcile.js";
+import { specsInUse } from "./specs-in-use.js";
 import { isEnded, isPending } from "./task-state.js";
 import { buildCluster, buildNode, buildService, idSequence } from "./test-records.js";
 import { transition } from "./transition.js";
@@ -25,6 +27,8 @@ const MAX_ROUNDS = 10;
 export class World {
   readonly nodes = new Map<string, Node>();
   readonly tasks = new Map<string, Task>();
+  /** The spec of every version there was. */
+  readonly revisions = new Map<number, ServiceSpec>();
   readonly #newId = idSequence("t");
   readonly #observe: (action: Action, world: World) => void;
   service: Service;
@@ -40,13 +44,15 @@ export class World {
     readonly observe?: (action: Action, world: World) => void;
   }) {
     this.spec = options.spec;
-    this.service = buildService({ spec: options.spec });
+    this.service = buildService({ spec: options.spec, healthyVersion: 0 });
+    this.revisions.set(1, options.spec);
     this.#observe = options.observe ?? (() => undefined);
     for (const node of options.nodes) this.nodes.set(node.id, node);
   }
 
   get view(): ServiceView {
-    return { service: this.service, spec: this.spec, tasks: [...this.tasks.values()] };
+    const { service, spec, revisions } = this;
+    return { service, spec, tasks: [...this.tasks.values()], revisions };
   }
 
   get cluster(): ClusterView {
@@ -76,7 +82,7 @@ export class World {
       return;
     }
     if (action.kind === "update-service") {
-      this.service = action.service;
+      this.#become(action.service);
       return;
     }
     const after = taskAfter(action, this.now);
@@ -84,15 +90,32 @@ export class World {
     else this.tasks.set(after.id, after);
   }
 
+  /** As an earlier berth left it: a change without any record of its rollout. */
   change(spec: ServiceSpec, { template }: { readonly template: boolean }): void {
     const version = this.service.version + 1;
-    this.spec = spec;
-    this.service = {
-      ...this.service,
-      spec,
-      version,
-      templateVersion: template ? version : this.service.templateVersion,
-    };
+    const templateVersion = template ? version : this.service.templateVersion;
+    this.#become({ ...this.service, spec, version, templateVersion });
+  }
+
+  /** What the leader does with a new spec. */
+  deploy(spec: ServiceSpec, rollback?: string): void {
+    const inUse = specsInUse(this.tasks.values(), (version) => this.revisions.get(version));
+    const context = { id: this.service.id, now: this.now, inUse, ...(rollback ? { rollback } : {}) };
+    this.#become(applySpec(this.service, spec, context).service);
+  }
+
+  /** Another leader has nothing but the records. */
+  changeLeader(): void {
+    this.#become(Service.fromJSON(Service.toJSON(this.service)));
+    for (const [id, task] of this.tasks) this.tasks.set(id, Task.fromJSON(Task.toJSON(task)));
+    this.dueMs = undefined;
+  }
+
+  #become(service: Service): void {
+    this.service = service;
+    if (service.spec === undefined) return;
+    this.spec = service.spec;
+    this.revisions.set(service.version, service.spec);
   }
 
   setNode(id: string, change: { availability?: Availability; state?: NodeState }): void {
@@ -106,9 +129,10 @@ export class World {
     if (task === undefined || isPending(task)) return;
     if (this.nodes.get(task.nodeId)?.state !== NodeState.READY) return;
     const removed = task.desiredState === DesiredState.REMOVE;
-    const state = nextState(task, fails);
+    const image = this.revisions.get(task.specVersion)?.task?.container?.image ?? "";
+    const state = nextState(task, { fails, image });
     if (state === undefined && !removed) return;
-    const health = Health.UNSPECIFIED;
+    const health = image.startsWith("healthy") ? Health.HEALTHY : Health.UNSPECIFIED;
     const status = {
       state: state ?? TaskState.SHUTDOWN,
       message: "",
@@ -136,19 +160,38 @@ export class World {
     throw new Error("the world never came to rest");
   }
 
+  /** Agents work and time passes until `isOver`; throws if that does not come within `limitMs`. */
+  runUntil(isOver: (world: World) => boolean, limitMs: number): void {
+    const endMs = this.now + limitMs;
+    for (this.settle(); !isOver(this); this.settle()) {
+      if (this.now > endMs) throw new Error(`not over after ${limitMs} ms`);
+      const before = [...this.tasks.values()];
+      for (const task of before) this.advance(task.id, { fails: false });
+      const changed = before.some((task) => this.tasks.get(task.id) !== task);
+      this.now = changed ? this.now + 100 : Math.max(this.now + 1, this.dueMs ?? endMs);
+    }
+  }
+
   live(): readonly Task[] {
     return [...this.tasks.values()].filter(occupies);
   }
 }
 
-function nextState(task: Task, fails: boolean): TaskState | undefined {
+/** Images are named after what they do: `crashing`, `unpullable`, `never` healthy; all others run. */
+function nextState(
+  task: Task,
+  { fails, image }: { readonly fails: boolean; readonly image: string },
+): TaskState | undefined {
   if (isEnded(task)) return undefined;
   if (task.desiredState >= DesiredState.SHUTDOWN) return TaskState.SHUTDOWN;
   if (fails) return TaskState.FAILED;
   const state = task.status?.state ?? TaskState.NEW;
   if (state === TaskState.ASSIGNED) return TaskState.PREPARING;
-  if (state === TaskState.PREPARING) return TaskState.STARTING;
-  return state === TaskState.STARTING ? TaskState.RUNNING : undefined;
+  if (state === TaskState.PREPARING) {
+    return image.startsWith("unpullable") ? TaskState.REJECTED : TaskState.STARTING;
+  }
+  if (state === TaskState.STARTING) return image.startsWith("never") ? undefined : TaskState.RUNNING;
+  return image.startsWith("crashing") ? TaskState.FAILED : undefined;
 }
 
 export const worldNodes = (count: number): readonly Node[] =>
