@@ -22,6 +22,7 @@ import { ClusterState } from "../state/cluster-state.js";
 import { onAbort } from "../store/abort.js";
 import type { Store } from "../store/store.js";
 import { fence, type Term } from "../store/term.js";
+import { Autoscaler } from "./autoscaler.js";
 import { Controller, type ControllerObserver } from "./controller.js";
 import { LagMeter } from "./lag-meter.js";
 import { Liveness, type LivenessObserver } from "./liveness.js";
@@ -49,6 +50,7 @@ export interface Leadership {
   readonly state: ClusterState;
   readonly writer: Writer;
   readonly controller: Controller;
+  readonly autoscaler: Autoscaler;
   readonly dispatcher: Dispatcher;
   readonly logs: LogRelay;
   readonly execs: ExecRelay;
@@ -97,6 +99,7 @@ async function work(
   const parts = [
     leadership.writer.run(signal),
     leadership.controller.run(signal),
+    leadership.autoscaler.run(signal),
     leadership.lag.run(signal),
     mirror.run(leadership.writer),
   ];
@@ -149,6 +152,14 @@ function assemble(
     entriesOf: (serviceId) => entriesOf(serviceId, state, isSuspect),
   });
   const { epoch } = term;
+  const autoscaler = new Autoscaler({
+    state,
+    writer,
+    runtime,
+    logger,
+    signal,
+    onWatch: (value) => dispatcher.broadcast({ $case: "watchUsage", value }),
+  });
   const dispatcher: Dispatcher = new Dispatcher({
     epoch,
     servers,
@@ -160,6 +171,7 @@ function assemble(
     logger,
     signal,
     liveness,
+    autoscaler,
   });
   const logs = new LogRelay({ runtime, sessionOf });
   const execs = new ExecRelay({ runtime, sessionOf });
@@ -183,7 +195,7 @@ function assemble(
     servers,
     signal,
   });
-  return { state, writer, controller, dispatcher, logs, execs, control, lag };
+  return { state, writer, controller, autoscaler, dispatcher, logs, execs, control, lag };
 }
 
 function ask(session: Session | undefined, value: ProbeRequest): boolean {

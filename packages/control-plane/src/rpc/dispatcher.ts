@@ -9,6 +9,7 @@ import {
   type SessionResponse,
 } from "@berth/proto";
 import type { Logger } from "pino";
+import type { Autoscaler } from "../loop/autoscaler.js";
 import type { Liveness } from "../loop/liveness.js";
 import type { Runtime } from "../loop/runtime.js";
 import type { Writer } from "../loop/writer.js";
@@ -30,6 +31,7 @@ export interface DispatcherOptions {
   readonly ingress: IngressFeed;
   readonly intake: StatusIntake;
   readonly liveness: Pick<Liveness, "beat" | "answer" | "heartbeatMs">;
+  readonly autoscaler: Pick<Autoscaler, "report" | "watch">;
   readonly runtime: Runtime;
   readonly logger: Logger;
   /** Aborts with the term; its reason is what agents are told. */
@@ -120,6 +122,8 @@ export class Dispatcher {
         ingressEntry: (key) => ingress.table.get(key),
       },
     });
+    const { watch } = this.#options.autoscaler;
+    if (watch !== undefined) session.order({ $case: "watchUsage", value: watch });
     this.#replace(session);
     if (signal.aborted) session.end(reasonOf(signal));
     return session;
@@ -158,7 +162,7 @@ export class Dispatcher {
   }
 
   #handle({ message }: SessionRequest, session: Session): void {
-    const { liveness, intake, logger, signal } = this.#options;
+    const { liveness, intake, autoscaler, logger, signal } = this.#options;
     const { nodeId } = session;
     if (message?.$case !== "heartbeat") liveness.beat(nodeId, 0);
     switch (message?.$case) {
@@ -184,6 +188,7 @@ export class Dispatcher {
         session.end(protocolError("a session has only one hello"));
         return;
       case "usage":
+        autoscaler.report(nodeId, message.value);
         return;
       case undefined:
         return; // Of a newer agent: what it means is not needed to go on.

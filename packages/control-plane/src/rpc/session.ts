@@ -17,7 +17,16 @@ const MAX_ORDERS = 1_000;
 /** An order beside the assignments: not part of the chain, sent once. */
 export type Order = Extract<
   NonNullable<SessionResponse["message"]>,
-  { readonly $case: "startLogs" | "stopLogs" | "startExec" | "stopExec" | "probe" | "heartbeatRate" }
+  {
+    readonly $case:
+      | "startLogs"
+      | "stopLogs"
+      | "startExec"
+      | "stopExec"
+      | "probe"
+      | "heartbeatRate"
+      | "watchUsage";
+  }
 >;
 
 export interface SessionOptions {

@@ -10,6 +10,7 @@ export class ServiceTable {
   readonly #idByName = new Map<string, string>();
   readonly #byStack = new Grouped<Service>();
   readonly #global = new Set<string>();
+  readonly #autoscaled = new Map<string, Service>();
   readonly #byDependency = new Grouped<Service>();
   readonly #specs = new Map<string, Map<number, ServiceSpec>>();
 
@@ -39,6 +40,15 @@ export class ServiceTable {
     return this.#global.values();
   }
 
+  /** Services whose replicas follow their load. */
+  autoscaled(): IterableIterator<Service> {
+    return this.#autoscaled.values();
+  }
+
+  isAutoscaled(serviceId: string): boolean {
+    return this.#autoscaled.has(serviceId);
+  }
+
   /** Services that wait for the one with this name before they start, whether or not it is there. */
   dependentsOf(name: string): ReadonlyMap<string, Service> {
     return this.#byDependency.get(name);
@@ -62,6 +72,7 @@ export class ServiceTable {
     this.#idByName.set(spec.name, service.id);
     this.#byStack.set(spec.stack, service.id, service);
     if (isBoundToNodes(spec)) this.#global.add(service.id);
+    if (spec.autoscale !== undefined) this.#autoscaled.set(service.id, service);
     for (const { service: name } of spec.dependsOn) this.#byDependency.set(name, service.id, service);
     this.ports.add(service.id, spec);
   }
@@ -71,6 +82,7 @@ export class ServiceTable {
     if (service === undefined) return;
     this.#byId.delete(serviceId);
     this.#global.delete(serviceId);
+    this.#autoscaled.delete(serviceId);
     const { spec } = service;
     if (spec === undefined) return;
     if (this.#idByName.get(spec.name) === serviceId) this.#idByName.delete(spec.name);

@@ -72,6 +72,12 @@ interface ResolvedScale {
   readonly replicas: number;
 }
 
+const NO_REPLICAS = {
+  global: "it runs one task on each node and has no replicas",
+  globalJob: "it is a job that runs one task on each node and has no replicas",
+  replicatedJob: "it is a job: change its completions instead",
+} as const;
+
 function resolveScales(scales: readonly ServiceScale[], state: ClusterState): readonly ResolvedScale[] {
   const resolved = scales.map((scale) => ({
     service: findService(state, scale.service),
@@ -83,8 +89,12 @@ function resolveScales(scales: readonly ServiceScale[], state: ClusterState): re
     const refuse = (message: string): void => {
       violations.push({ service: service.spec?.name ?? service.id, path: "", message });
     };
-    if (service.spec?.mode?.$case !== "replicated")
-      refuse("it runs one task on each node and has no replicas");
+    const { mode, autoscale } = service.spec ?? {};
+    if (mode?.$case !== "replicated") refuse(NO_REPLICAS[mode?.$case ?? "global"]);
+    else if (autoscale !== undefined) {
+      const { min, max } = autoscale;
+      refuse(`it scales itself between ${min} and ${max} replicas: change these bounds instead`);
+    }
     if (service.removing) refuse("it is being removed");
     if (replicas > MAX_REPLICAS) refuse(`${replicas} replicas are too many, ${MAX_REPLICAS} are possible`);
     if (seen.has(service.id)) refuse("it is named twice");
