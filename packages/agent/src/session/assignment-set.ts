@@ -54,6 +54,11 @@ export class AssignmentSet {
     };
   }
 
+  /** Ids of the tasks of these services. */
+  tasksOf(serviceIds: ReadonlySet<string>): readonly string[] {
+    return [...this.#tasks.values()].filter(({ serviceId }) => serviceIds.has(serviceId)).map(({ id }) => id);
+  }
+
   #applyIngress({ ingress, removedIngressKeys }: Assignments): boolean {
     for (const entry of ingress) this.#ingress.set(entry.key, entry);
     for (const key of removedIngressKeys) this.#ingress.delete(key);

@@ -1,6 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type NodeDescription, PROTOCOL_VERSION, type Probe, type RpcTransport } from "@berth/proto";
+import {
+  type NodeDescription,
+  PROTOCOL_VERSION,
+  type Probe,
+  type RpcTransport,
+  type UsageReport,
+} from "@berth/proto";
 import type { Logger } from "pino";
 import { type Attempt, firstAttempt, nextAttempt } from "./next-attempt.js";
 import type { Outbox } from "./outbox.js";
@@ -42,6 +48,11 @@ export class LeaderLink {
 
   statusesChanged(): void {
     if (this.#state.kind === "open") this.#state.session.statusesChanged();
+  }
+
+  /** Lost while there is no session: the next report says what is then. */
+  used(report: UsageReport): void {
+    if (this.#state.kind === "open") this.#state.session.used(report);
   }
 
   /** Until the signal fires. */

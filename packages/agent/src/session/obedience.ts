@@ -4,11 +4,13 @@ import {
   type IngressEntry,
   type ProbeRequest,
   type ProbeResult,
+  type WatchUsage,
   type Welcome,
 } from "@berth/proto";
 import type { Logger } from "pino";
 import type { Worker } from "../loop/worker.js";
 import type { Probing } from "../probe/probing.js";
+import type { UsageMeter } from "../usage/usage-meter.js";
 import { AssignmentSet } from "./assignment-set.js";
 import type { ExecRelay } from "./exec-relay.js";
 import type { Fence } from "./fence.js";
@@ -23,6 +25,7 @@ export interface ObedienceOptions {
   readonly execs: ExecRelay;
   readonly probing: Probing;
   readonly fence: Fence;
+  readonly meter: Pick<UsageMeter, "watch" | "stop">;
   readonly log: Logger;
   /** The highest epoch and the last table that an earlier run of the agent has seen. */
   readonly epoch: number;
@@ -109,8 +112,18 @@ export class Obedience implements SessionHandler {
     this.#options.execs.stop(requestId);
   }
 
+  onWatchUsage(watch: WatchUsage): void {
+    this.#options.meter.watch(watch);
+  }
+
+  /** Ids of the tasks of these services that this node is to run. */
+  tasksOf(serviceIds: ReadonlySet<string>): readonly string[] {
+    return this.#assignments.tasksOf(serviceIds);
+  }
+
   onEnd(): void {
     this.#options.execs.stopAll();
+    this.#options.meter.stop();
   }
 
   onProbe(request: ProbeRequest): Promise<ProbeResult | undefined> {

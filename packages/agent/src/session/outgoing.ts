@@ -1,4 +1,11 @@
-import type { Heartbeat, Hello, NodeDescription, ProbeResult, SessionRequest } from "@berth/proto";
+import type {
+  Heartbeat,
+  Hello,
+  NodeDescription,
+  ProbeResult,
+  SessionRequest,
+  UsageReport,
+} from "@berth/proto";
 import type { Outbox } from "./outbox.js";
 
 /** Statuses of tasks that start together travel together; short against the time that a start takes. */
@@ -15,6 +22,7 @@ export class Outgoing {
   /** No more than are asked for at a time. */
   readonly #probeResults: ProbeResult[] = [];
   #description: NodeDescription | undefined;
+  #usage: UsageReport | undefined;
   #isJoined = false;
   #isClosing = false;
   #batchTimer: NodeJS.Timeout | undefined;
@@ -40,6 +48,11 @@ export class Outgoing {
 
   probed(result: ProbeResult): void {
     this.#probeResults.push(result);
+    this.#wake();
+  }
+
+  used(report: UsageReport): void {
+    this.#usage = report;
     this.#wake();
   }
 
@@ -89,10 +102,11 @@ export class Outgoing {
       this.#description = undefined;
       return { $case: "description", value: description };
     }
-    if (!this.#isBatchDue) return undefined;
-    const statuses = this.#outbox.take();
+    const statuses = this.#isBatchDue ? this.#outbox.take() : undefined;
     if (statuses !== undefined) return { $case: "statuses", value: statuses };
     this.#isBatchDue = false;
-    return undefined;
+    const usage = this.#usage;
+    this.#usage = undefined;
+    return usage && { $case: "usage", value: usage };
   }
 }

@@ -14,6 +14,8 @@ import {
   type SessionResponse,
   type StartExec,
   type StartLogs,
+  type UsageReport,
+  type WatchUsage,
   type Welcome,
 } from "@berth/proto";
 import type { Logger } from "pino";
@@ -40,6 +42,7 @@ export interface SessionHandler {
   onAssignments(assignments: Assignments): void;
   onStartLogs(calls: Calls, request: StartLogs): void;
   onStopLogs(requestId: string): void;
+  onWatchUsage(watch: WatchUsage): void;
   onStartExec(calls: Calls, request: StartExec): void;
   onStopExec(requestId: string): void;
   /** Undefined: too much is asked at a time. */
@@ -88,6 +91,10 @@ export class Session {
 
   statusesChanged(): void {
     this.#outgoing.statusesChanged();
+  }
+
+  used(report: UsageReport): void {
+    this.#outgoing.used(report);
   }
 
   /** Never rejects: every end is a value. */
@@ -146,6 +153,8 @@ export class Session {
       case "probe":
         void this.#probe(message.value);
         return;
+      case "watchUsage":
+        return handler.onWatchUsage(message.value);
       case "heartbeatAck":
         return handler.onHeard(message.value.number);
       case "heartbeatRate":
