@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import {
   ControlServiceService,
   createRpcClient,
-  type DeployStackRequest,
+  DeployStackRequest,
   PortSpec,
   type RpcClient,
   ServiceSpec,
@@ -148,7 +148,7 @@ export function deployment(
   services: ServiceSpec[],
   options: Partial<DeployStackRequest> = {},
 ): DeployStackRequest {
-  return { stack: "shop", prune: false, services, ...options };
+  return { ...DeployStackRequest.fromPartial({ stack: "shop" }), services, ...options };
 }
 
 /** Polls until `check` gives something. @throws with the last error or `what` after the deadline */

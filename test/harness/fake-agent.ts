@@ -7,6 +7,7 @@ import {
   createRpcClient,
   DesiredState,
   DispatcherServiceService,
+  Health,
   type HostPort,
   type IngressEntry,
   isBerthError,
@@ -21,10 +22,12 @@ import {
   type StartLogs,
   TaskState,
   type TaskStatus,
+  type UsageReport,
 } from "@berth/proto";
 
 const RECONNECT_MS = 50;
 const FIRST_HOST_PORT = 40_000;
+const CRASH_AFTER_MS = 20;
 
 export interface FakeAgentOptions {
   readonly nodeId: string;
@@ -34,6 +37,10 @@ export interface FakeAgentOptions {
   readonly memoryBytes?: number;
   /** How long a container takes to start. */
   readonly startMs?: number;
+  /** How long a container takes to stop. */
+  readonly stopMs?: number;
+  /** A container has been started. */
+  readonly onStart?: (task: AssignedTask) => void;
   /** What the log of each task says. */
   readonly log?: (taskId: string) => readonly { readonly timeNs: string; readonly text: string }[];
 }
@@ -46,18 +53,21 @@ interface FakeContainer {
 
 /**
  * An agent without Docker, written against the wire contract: it connects, takes assignments, reports its tasks as
- * running, and checks that the leader keeps to the chain. Containers survive reconnects, as real ones do.
+ * running (but see to it that images called `crashing…`, `never-healthy…` and `unpullable…` do so), and checks that the leader keeps to the chain. Containers survive reconnects, as real ones do.
  */
 export class FakeAgent {
   readonly options: FakeAgentOptions;
   readonly containers = new Map<string, FakeContainer>();
   readonly ingress = new Map<string, IngressEntry>();
-  readonly specs = new Set<string>();
+  /** Images of the specs that were sent, by service and version. */
+  readonly specs = new Map<string, string>();
   /** Violations of the contract by the leader. A test ends with none. */
   readonly complaints: string[] = [];
   /** Why sessions ended, as error codes. */
   readonly endings: string[] = [];
   readonly received: Assignments[] = [];
+  /** Full names of the services whose use of resources the leader asked for. */
+  measured: readonly string[] = [];
   completeSets = 0;
   servers: readonly string[] = [];
   epoch = 0;
@@ -139,6 +149,10 @@ export class FakeAgent {
     this.#send({ message: { $case: "description", value: { ...this.#description(), ...description } } });
   }
 
+  reportUsage(report: UsageReport): void {
+    this.#send({ message: { $case: "usage", value: report } });
+  }
+
   /** Sends a report as a faulty or late agent might. */
   reportRaw(report: ReportedTask): void {
     this.#queueReport(report);
@@ -195,6 +209,9 @@ export class FakeAgent {
               if (batch <= message.value.batch) this.#unacked.delete(taskId);
             }
             break;
+          case "watchUsage":
+            this.measured = message.value.services.map(({ serviceName }) => serviceName);
+            break;
           case "startLogs":
             void this.#pushLogs(client.calls, message.value);
             break;
@@ -233,16 +250,18 @@ export class FakeAgent {
       const named = new Set(assignments.tasks.map(({ id }) => id));
       for (const taskId of this.containers.keys()) if (!named.has(taskId)) this.containers.delete(taskId);
     }
-    for (const spec of assignments.specs) this.#takeSpec(`${spec.serviceId}/${spec.version}`);
+    for (const { serviceId, version, task } of assignments.specs) {
+      this.#takeSpec(`${serviceId}/${version}`, task?.container?.image ?? "");
+    }
     for (const entry of assignments.ingress) this.ingress.set(entry.key, entry);
     for (const key of assignments.removedIngressKeys) this.ingress.delete(key);
     for (const task of assignments.tasks) this.#obey(task, assignments);
     for (const taskId of assignments.removedTaskIds) this.#forget(taskId);
   }
 
-  #takeSpec(key: string): void {
+  #takeSpec(key: string, image: string): void {
     if (this.specs.has(key)) this.complaints.push(`spec ${key} was sent twice`);
-    this.specs.add(key);
+    this.specs.set(key, image);
   }
 
   #forget(taskId: string): void {
@@ -279,7 +298,7 @@ export class FakeAgent {
       }
       case DesiredState.SHUTDOWN:
         if (container === undefined || container.status.state >= TaskState.COMPLETE) return;
-        this.#report(container, { state: TaskState.SHUTDOWN, ports: [] });
+        void this.#stopContainer(container);
         return;
       case DesiredState.REMOVE: {
         const status = { ...(container?.status ?? emptyStatus()), state: TaskState.SHUTDOWN, ports: [] };
@@ -292,10 +311,37 @@ export class FakeAgent {
   async #startContainer(assigned: AssignedTask, ports: HostPort[]): Promise<void> {
     const container = { assigned, status: emptyStatus() };
     this.containers.set(assigned.id, container);
+    const image = this.specs.get(`${assigned.serviceId}/${assigned.specVersion}`) ?? "";
+    const isOver = (): boolean =>
+      this.containers.get(assigned.id) !== container || container.status.state >= TaskState.COMPLETE;
     await delay(this.options.startMs ?? 2);
-    if (this.containers.get(assigned.id) !== container || container.status.state >= TaskState.COMPLETE)
+    if (isOver()) return;
+    if (image.startsWith("unpullable")) {
+      this.#report(container, { state: TaskState.REJECTED, message: `no such image: ${image}` });
       return;
+    }
+    this.options.onStart?.(assigned);
+    if (image.startsWith("never-healthy")) {
+      this.#report(container, { state: TaskState.STARTING, health: Health.STARTING });
+      return;
+    }
     this.#report(container, { state: TaskState.RUNNING, containerId: `c-${assigned.id}`, ports });
+    if (!image.startsWith("crashing")) return;
+    await delay(CRASH_AFTER_MS);
+    if (!isOver()) this.failTask(assigned.id);
+  }
+
+  async #stopContainer(container: FakeContainer): Promise<void> {
+    if (this.options.stopMs !== undefined) await delay(this.options.stopMs);
+    if (container.status.state < TaskState.COMPLETE) {
+      this.#report(container, { state: TaskState.SHUTDOWN, ports: [] });
+    }
+  }
+
+  /** Whether a container exists and has not ended. */
+  isUp(taskId: string): boolean {
+    const state = this.containers.get(taskId)?.status.state ?? TaskState.COMPLETE;
+    return state < TaskState.COMPLETE;
   }
 
   #report(container: FakeContainer, status: Partial<TaskStatus>): void {

@@ -35,15 +35,16 @@ export interface DecideContext {
   readonly cluster: ClusterView;
   readonly policy: UpdatePolicy;
   readonly now: number;
+  readonly inChargeSinceMs: number;
 }
 
 /** Asks each slot what it needs, and the rollout what may be replaced now. */
 export function decide(view: ServiceView, wanted: Wanted, context: DecideContext): Decisions {
   const { service } = view;
-  const { now, policy } = context;
+  const { now, policy, inChargeSinceMs } = context;
   const rollout = isOn(service.rollout) ? service.rollout : undefined;
   const decisions = decideSlots(view, wanted, context);
-  const progress = progressOf(decisions, { policy, now, ...(rollout ? { rollout } : {}) });
+  const progress = progressOf(decisions, { policy, now, inChargeSinceMs, ...(rollout ? { rollout } : {}) });
   const total = wanted.keep.length + wanted.fresh.length;
   const isComplete = !progress.hasUnborn && runsCurrentAlone(service, wanted);
   const step = stepRollout(view, { policy, progress, total, isComplete, now });

@@ -44,6 +44,8 @@ export interface ReconcileContext {
   readonly now: number;
   /** Gives a fresh task id at each call. */
   readonly newId: () => string;
+  /** Since when this leader decides: what nobody could see before says nothing against a rollout. Absent: for ever. */
+  readonly inChargeSinceMs?: number;
   /** What keeps every task of the service from getting a node, for a person. Absent: nothing does. */
   readonly heldBy?: string;
 }

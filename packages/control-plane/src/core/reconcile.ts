@@ -41,10 +41,15 @@ export function reconcile(view: ServiceView, cluster: ClusterView, context: Reco
   const { nodes } = cluster;
   const { now } = context;
 
-  const { tasks, actions: losses } = takeStock(view.tasks, nodes, now);
+  const { tasks, actions: losses, dueMs: lossesDueMs } = takeStock(view, nodes, now);
   const wanted = wantedSlots({ ...view, tasks }, needOf(view.spec), cluster);
   const policy = policyOf(view.service, view.spec);
-  const decided = decide({ ...view, tasks }, wanted, { cluster, policy, now });
+  const decided = decide({ ...view, tasks }, wanted, {
+    cluster,
+    policy,
+    now,
+    inChargeSinceMs: context.inChargeSinceMs ?? 0,
+  });
   if (decided.kind === "turn") {
     const { service, reason } = decided;
     return {
@@ -68,7 +73,7 @@ export function reconcile(view: ServiceView, cluster: ClusterView, context: Reco
     ...proven.actions,
   ];
   return planOf(actions, {
-    dueMs: [...decided.dueMs, ...proven.dueMs, ...(isAll ? [] : [now])],
+    dueMs: [...lossesDueMs, ...decided.dueMs, ...proven.dueMs, ...(isAll ? [] : [now])],
     problems: problemLines(decided.problems),
     now,
   });

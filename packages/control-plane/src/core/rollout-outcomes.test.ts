@@ -6,6 +6,7 @@ import {
   Rollout_State as State,
   type Task,
   TaskState,
+  TaskStatus,
 } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { convergence } from "./converge.js";
@@ -13,8 +14,6 @@ import { isOn } from "./rollout-record.js";
 import { isWanted, runsWell } from "./task-state.js";
 import { buildSpec } from "./test-records.js";
 import { World, worldNodes } from "./test-world.js";
-
-const emptyStatus = { message: "", containerId: "", health: 0, ports: [] };
 
 const LIMIT_MS = 3_600_000;
 const { PAUSE, CONTINUE, ROLLBACK } = FailureAction;
@@ -229,7 +228,7 @@ describe("a rollout", () => {
     const world = after(settledWorld(), { image: "never:2", update });
     expect(world.service.rollout?.state).toBe(State.PAUSED);
     for (const task of world.live()) {
-      const status = { ...emptyStatus, state: TaskState.RUNNING, sinceMs: world.now };
+      const status = TaskStatus.fromPartial({ state: TaskState.RUNNING, sinceMs: world.now });
       world.tasks.set(task.id, { ...task, status });
     }
     world.runUntil(({ service }) => service.rollout?.state === State.COMPLETED, 60_000);

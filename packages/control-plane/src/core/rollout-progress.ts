@@ -30,6 +30,8 @@ export interface Progress {
 export interface ProgressContext {
   readonly policy: UpdatePolicy;
   readonly now: number;
+  /** No deadline counts from before. */
+  readonly inChargeSinceMs: number;
   /** The rollout that is on. */
   readonly rollout?: Rollout;
 }
@@ -118,10 +120,10 @@ class Tally {
 
   /** Gives up what is under way once nothing has got further for too long; says until when it is waited for. */
   #applyDeadline(): number | undefined {
-    const { rollout, policy, now } = this.#context;
+    const { rollout, policy, now, inChargeSinceMs } = this.#context;
     const [first] = this.#underway;
     if (rollout === undefined || first === undefined || this.#done > rollout.done) return undefined;
-    const deadlineMs = rollout.progressedAtMs + policy.progressDeadlineMs;
+    const deadlineMs = Math.max(rollout.progressedAtMs, inChargeSinceMs) + policy.progressDeadlineMs;
     if (deadlineMs > now) return Number.isFinite(deadlineMs) ? deadlineMs : undefined;
     const waited = durationText(policy.progressDeadlineMs);
     for (const { slot } of this.#underway) this.#failed.add(slotKey(slot));

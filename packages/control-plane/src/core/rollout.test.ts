@@ -23,7 +23,12 @@ const { START_FIRST, STOP_FIRST } = UpdateConfig_Order;
 
 interface Situation {
   readonly tasks: readonly Task[];
-  readonly update?: { parallelism?: number; delayMs?: number; order?: typeof START_FIRST };
+  readonly update?: {
+    parallelism?: number;
+    delayMs?: number;
+    monitorMs?: number;
+    order?: typeof START_FIRST;
+  };
   readonly drained?: boolean;
 }
 

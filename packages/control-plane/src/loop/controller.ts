@@ -49,9 +49,11 @@ export class Controller {
   readonly #queue: WorkQueue;
   readonly #failures = new Map<string, number>();
   #cancelOffer: (() => void) | undefined;
+  readonly #sinceMs: number;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
+    this.#sinceMs = options.runtime.now();
     this.#queue = new WorkQueue(options.runtime.clock);
   }
 
@@ -133,7 +135,7 @@ export class Controller {
     const now = runtime.now();
     const view = { service, spec, tasks, revisions: state.services.versionsOf(serviceId) };
     const gate = gateOf(view, state, now);
-    const context = { now, newId: () => runtime.newId() };
+    const context = { now, newId: () => runtime.newId(), inChargeSinceMs: this.#sinceMs };
     const plan = withGate(gate, (held) => reconcile(view, state.nodes, { ...context, ...held }));
     const changes = planChanges(plan, state, now);
     observer.onReconciled(runtime.clock.nowMs() - startedMs);

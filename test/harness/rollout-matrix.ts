@@ -1,0 +1,135 @@
+import {
+  UpdateConfig_FailureAction as FailureAction,
+  UpdateConfig_Order as Order,
+  ServiceSpec,
+  type ServiceSummary,
+  Rollout_State as State,
+} from "@berth/proto";
+
+/** Long enough to hear of a crash on a busy machine, short enough to wait for in every row. */
+const MONITOR_MS = 1_500;
+/** A busy machine starts fake containers within it. */
+const PROGRESS_DEADLINE_MS = 4_000;
+
+export const REPLICAS = 2;
+
+const ORDERS = { "stop-first": Order.STOP_FIRST, "start-first": Order.START_FIRST } as const;
+const ACTIONS = {
+  pause: FailureAction.PAUSE,
+  continue: FailureAction.CONTINUE,
+  rollback: FailureAction.ROLLBACK,
+} as const;
+/** What the new version turns out to be; the fake agents know the images. */
+const VERSIONS = ["good", "crashing", "never-healthy", "unplaceable", "unpullable"] as const;
+
+/** One combination: a service of its own, of which a second version is rolled out. */
+export interface MatrixRow {
+  readonly name: string;
+  readonly order: keyof typeof ORDERS;
+  readonly action: keyof typeof ACTIONS;
+  readonly version: (typeof VERSIONS)[number];
+  /** How the rollout is to end. */
+  readonly expected: State;
+}
+
+/** What became of one combination. */
+export interface MatrixOutcome {
+  readonly row: MatrixRow;
+  readonly isLeaderKilled: boolean;
+  readonly state: State;
+  readonly tookMs: number;
+  /** Tasks of the first version that ran before and run on. */
+  readonly kept: number;
+  readonly failed: number;
+  readonly message: string;
+}
+
+export const MATRIX: readonly MatrixRow[] = keysOf(ORDERS).flatMap((order) =>
+  keysOf(ACTIONS).flatMap((action) =>
+    VERSIONS.map((version) => ({
+      name: `shop_${order}-${action}-${version}`,
+      order,
+      action,
+      version,
+      expected: expectedState(action, version),
+    })),
+  ),
+);
+
+/** `first`: what every row begins with; otherwise what it is updated to. */
+export function matrixSpec(row: MatrixRow, version: "first" | "second"): ServiceSpec {
+  const isSecond = version === "second";
+  const image = isSecond ? `${row.version === "unplaceable" ? "good" : row.version}:2` : "good:1";
+  const constraints = isSecond && row.version === "unplaceable" ? ["node.id == nowhere"] : [];
+  return ServiceSpec.fromPartial({
+    name: row.name,
+    stack: "shop",
+    mode: { $case: "replicated", value: { replicas: REPLICAS } },
+    task: { container: { image, stopGraceMs: 100 } },
+    placement: { constraints },
+    update: {
+      order: ORDERS[row.order],
+      failureAction: ACTIONS[row.action],
+      monitorMs: MONITOR_MS,
+      progressDeadlineMs: PROGRESS_DEADLINE_MS,
+    },
+  });
+}
+
+/** The state in which a rollout came to its end; undefined while it goes on. */
+export function endOf(summary: ServiceSummary | undefined): State | undefined {
+  const state = summary?.service?.rollout?.state ?? State.UNSPECIFIED;
+  const goesOn = state === State.UNSPECIFIED || state === State.UPDATING || state === State.ROLLING_BACK;
+  return goesOn ? undefined : state;
+}
+
+/** The matrix as people read it, one line for each combination. */
+export function matrixText(outcomes: readonly MatrixOutcome[]): string {
+  const head = [
+    "order",
+    "failure_action",
+    "new version",
+    "leader",
+    "outcome",
+    "after",
+    "kept",
+    "failed",
+    "message",
+  ];
+  const lines = outcomes.map(({ row, isLeaderKilled, state, tookMs, kept, failed, message }) => [
+    row.order,
+    row.action,
+    row.version,
+    isLeaderKilled ? "killed" : "stays",
+    STATE_WORDS[state] ?? String(state),
+    `${(tookMs / 1000).toFixed(1)} s`,
+    `${kept}/${REPLICAS}`,
+    String(failed),
+    message,
+  ]);
+  const widths = head.map((_, column) =>
+    Math.max(...[head, ...lines].map((line) => line[column]?.length ?? 0)),
+  );
+  const text = (line: readonly string[]): string =>
+    line
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd();
+  return [head, ...lines].map(text).join("\n");
+}
+
+const STATE_WORDS: Readonly<Partial<Record<State, string>>> = {
+  [State.COMPLETED]: "completed",
+  [State.PAUSED]: "paused",
+  [State.ROLLBACK_COMPLETED]: "rolled back",
+  [State.ROLLBACK_PAUSED]: "rollback paused",
+};
+
+function expectedState(action: MatrixRow["action"], version: MatrixRow["version"]): State {
+  if (version === "good" || action === "continue") return State.COMPLETED;
+  return action === "pause" ? State.PAUSED : State.ROLLBACK_COMPLETED;
+}
+
+function keysOf<T extends object>(record: T): readonly (keyof T & string)[] {
+  return Object.keys(record) as (keyof T & string)[];
+}
