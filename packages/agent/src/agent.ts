@@ -1,6 +1,8 @@
 import type { Logger } from "pino";
 import type { AgentConfig } from "./config.js";
 import type { AgentEdges } from "./edges.js";
+import { HostWatch } from "./host/host-watch.js";
+import { ownPorts } from "./host/own-ports.js";
 import { Worker } from "./loop/worker.js";
 import { Probing } from "./probe/probing.js";
 import { describeNode } from "./session/describe-node.js";
@@ -15,6 +17,7 @@ import { nodeId } from "./session/node-id.js";
 import { Obedience } from "./session/obedience.js";
 import { Outbox } from "./session/outbox.js";
 import { readState, StateFile } from "./session/state-file.js";
+import { UsageMeter } from "./usage/usage-meter.js";
 
 export interface AgentOptions {
   readonly config: Pick<AgentConfig, "servers" | "advertiseAddress">;
@@ -26,7 +29,12 @@ export interface AgentOptions {
 export async function runAgent({ config, edges, log }: AgentOptions, signal: AbortSignal): Promise<void> {
   const { engine, disk } = edges;
   const id = await nodeId(disk);
-  const identity = { hostname: edges.hostname, address: config.advertiseAddress };
+  const identity = {
+    hostname: edges.hostname,
+    address: config.advertiseAddress,
+    pids: await edges.host.pidLimit(),
+    generic: edges.host.generic,
+  };
   const state = await readState(disk, log);
   log.info({ node: id, ...identity, servers: config.servers }, "agent starts");
 
@@ -40,6 +48,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     isCutOff: () => fence.isCutOff,
     onReport: (report) => {
       outbox.put(report);
+      hostWatch.volumesMayHaveChanged();
       link.statusesChanged();
       file.changed();
     },
@@ -47,7 +56,10 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
       outbox.forget(taskId);
       file.changed();
     },
-    onEngineUp: (info) => condition.engineIsUp(info),
+    onEngineUp: (info) => {
+      condition.engineIsUp(info);
+      hostWatch.engineIsUp();
+    },
     onEngineAway: (reason) => condition.engineIsAway(reason, new Date()),
   });
   for (const [taskId, status] of state.statuses) worker.restore(taskId, status);
@@ -71,6 +83,14 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     log: log.child({ part: "exec" }),
     containerOf: (taskId) => worker.containerOf(taskId),
   });
+  const meter = new UsageMeter({
+    tasksOf: (serviceIds) => obedience.tasksOf(serviceIds),
+    containerOf: (taskId) => worker.containerOf(taskId),
+    read: edges.readUsage,
+    stats: (statsSignal) => opened.stats(statsSignal),
+    onReport: (report) => link.used(report),
+    log: log.child({ part: "usage" }),
+  });
   const obedience: Obedience = new Obedience({
     worker,
     ingress,
@@ -78,6 +98,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     execs,
     probing: new Probing(edges.probe, signal),
     fence,
+    meter,
     log: log.child({ part: "session" }),
     epoch: state.epoch,
     servers: state.servers,
@@ -106,13 +127,22 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     log: log.child({ part: "session" }),
   });
 
+  const hostWatch = new HostWatch({
+    host: edges.host,
+    engine,
+    ownPorts: () => ownPorts(obedience.table, worker.statuses().values()),
+    onListeners: (listeners) => condition.foreignListeners(listeners),
+    onVolumes: (volumes) => condition.volumes(volumes),
+    onVolumesUnknown: () => condition.volumesUnknown(),
+  });
   const watching = watchIngress({
     stats: (statsSignal) => opened.stats(statsSignal),
     onProblems: (problems) => condition.ingressProblems(problems),
     signal,
   });
-  await Promise.all([worker.run(signal), link.run(signal), watching]);
+  await Promise.all([worker.run(signal), link.run(signal), hostWatch.run(signal), watching]);
   fence.close();
+  meter.stop();
   logs.stopAll();
   opened.close();
   await file.flush();

@@ -10,6 +10,7 @@ test("parseConfig takes flags before BERTH_* variables before defaults", () => {
       advertiseAddress: "10.0.0.2",
       dataDir: "/flag",
       dockerSocket: "/var/run/docker.sock",
+      resources: {},
       logLevel: "info",
     },
   });
@@ -30,5 +31,22 @@ test("parseConfig names all problems at once", () => {
   expect(parseConfig(["--no-such-flag"], {})).toEqual({
     kind: "invalid",
     problems: ["unknown option '--no-such-flag'"],
+  });
+});
+
+test("parseConfig counts what tasks may reserve, and says which word it cannot read", () => {
+  const good = parseConfig(["--resource", "gpu=2", "--resource", "ssd=1,nic=4"], {});
+  expect(good.kind === "config" && good.config.resources).toEqual({ gpu: 2, ssd: 1, nic: 4 });
+  const env = { BERTH_RESOURCE: "gpu=1,ssd=2" };
+  const fromEnv = parseConfig([], env);
+  expect(fromEnv.kind === "config" && fromEnv.config.resources).toEqual({ gpu: 1, ssd: 2 });
+  const fromFlag = parseConfig(["--resource", "nic=1"], env);
+  expect(fromFlag.kind === "config" && fromFlag.config.resources).toEqual({ nic: 1 });
+  expect(parseConfig(["--resource", "gpu", "--resource", "a=-1"], {})).toEqual({
+    kind: "invalid",
+    problems: [
+      '--resource: "gpu" is not KIND=COUNT, such as gpu=2',
+      '--resource: "a=-1" is not KIND=COUNT, such as gpu=2',
+    ],
   });
 });

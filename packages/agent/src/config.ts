@@ -9,6 +9,8 @@ export interface AgentConfig {
   readonly advertiseAddress: string;
   readonly dataDir: string;
   readonly dockerSocket: string;
+  /** Countable things that this host has ("gpu": 2), for tasks to reserve. */
+  readonly resources: Readonly<Record<string, number>>;
   readonly logLevel: string;
 }
 
@@ -22,7 +24,10 @@ const EXAMPLES = `
 Examples:
   $ berth agent --server 10.0.0.1:7400 --advertise 10.0.0.11
   $ berth agent --server 10.0.0.1:7400,10.0.0.2:7400 --advertise 10.0.0.12
+  $ berth agent --server 10.0.0.1:7400 --advertise 10.0.0.13 --resource gpu=2 --resource ssd=1
 `;
+/** A name that constraints and Compose files can hold, and a count that is exact. */
+const RESOURCE = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})=(\d{1,9})$/;
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
 
 /** Parses the words after `berth agent`; what they leave out comes from BERTH_* variables. */
@@ -44,6 +49,7 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
     advertiseAddress: options.advertise ?? "",
     dataDir: options.dataDir ?? "",
     dockerSocket: options.dockerSocket ?? "",
+    resources: parseResources(options.resource ?? env.BERTH_RESOURCE ?? "", problems),
     logLevel: options.logLevel ?? "",
   };
   problems.push(...problemsOf(config));
@@ -66,10 +72,28 @@ function agentCommand(env: NodeJS.ProcessEnv, onProblem: (problem: string) => vo
     .addOption(
       withEnv("--docker-socket <path>", "the Docker daemon", "BERTH_DOCKER_SOCKET", "/var/run/docker.sock"),
     )
+    .addOption(
+      new Option(
+        "--resource <kind=count>",
+        "what tasks may reserve here, repeatable [BERTH_RESOURCE]",
+      ).argParser((one: string, others: string | undefined) =>
+        others === undefined ? one : `${others},${one}`,
+      ),
+    )
     .addOption(withEnv("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info"))
     .addHelpText("after", EXAMPLES)
     .exitOverride()
     .configureOutput({ outputError: (text) => onProblem(text.trim().replace(/^error: /, "")) });
+}
+
+function parseResources(text: string, problems: string[]): Readonly<Record<string, number>> {
+  const resources: Record<string, number> = {};
+  for (const part of text.split(",").filter((one) => one.trim() !== "")) {
+    const [, kind = "", count = ""] = RESOURCE.exec(part.trim()) ?? [];
+    if (kind === "") problems.push(`--resource: "${part.trim()}" is not KIND=COUNT, such as gpu=2`);
+    else resources[kind] = Number(count);
+  }
+  return resources;
 }
 
 function problemsOf(config: AgentConfig): string[] {

@@ -6,17 +6,22 @@ import type { Logger } from "pino";
 import type { AgentConfig } from "./config.js";
 import { DockerodeEngine } from "./engine/dockerode/dockerode-engine.js";
 import type { Engine } from "./engine/engine.js";
+import { type Host, linuxHost } from "./host/host.js";
 import { type Ingress, openIngress } from "./ingress/client.js";
 import { lockDataDir } from "./lock-data-dir.js";
 import { type Disk, folderDisk } from "./session/disk.js";
+import { UsageReader, type UsageSample } from "./usage/sample.js";
 
 /** Everything of an agent that touches the world outside its process, so that a simulation can be that world. */
 export interface AgentEdges {
   readonly hostname: string;
+  readonly host: Host;
   readonly engine: Engine;
   readonly transport: RpcTransport;
   readonly probe: Probe;
   readonly disk: Disk;
+  /** What the container with this first process has used so far; undefined when that cannot be told. */
+  readUsage(processId: number): Promise<UsageSample | undefined>;
   openIngress(logger: Logger, signal: AbortSignal): Promise<Pick<Ingress, "apply" | "stats" | "close">>;
   /** Gives the agent's identity to others. */
   release(): void;
@@ -26,14 +31,17 @@ export interface AgentEdges {
  * This host, its Docker and its files.
  * @throws BerthError BERTH_CONFLICT when another agent runs on the same data folder
  */
-export async function hostEdges({ dataDir, dockerSocket }: AgentConfig): Promise<AgentEdges> {
+export async function hostEdges({ dataDir, dockerSocket, resources }: AgentConfig): Promise<AgentEdges> {
   const release = await claim(dataDir);
+  const usage = new UsageReader();
   return {
     hostname: hostname(),
+    host: linuxHost(resources),
     engine: new DockerodeEngine(dockerSocket),
     transport: grpcTransport,
     probe: probeHost,
     disk: folderDisk(dataDir),
+    readUsage: (processId) => usage.read(processId),
     openIngress: (logger, signal) => openIngress({ dataDir: join(dataDir, "ingress"), logger, signal }),
     release,
   };

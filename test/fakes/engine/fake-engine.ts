@@ -19,6 +19,8 @@ type Route = readonly [method: string, path: RegExp, handle: (call: Call, match:
 export class FakeEngine {
   readonly containers = new Map<string, FakeContainer>();
   readonly images = new Set<string>(["busybox:test"]);
+  /** Names of the volumes of the local driver. */
+  readonly volumes: string[] = [];
   readonly faults = new Faults();
   /** Every request served, as "METHOD /path". */
   readonly requests: string[] = [];
@@ -61,6 +63,7 @@ export class FakeEngine {
     ["GET", /^\/version$/, (call) => send(call, 200, this.version)],
     ["GET", /^\/info$/, (call) => send(call, 200, { Name: "fake", NCPU: 4, MemTotal: 1e9, OSType: "linux" })],
     ["GET", /^\/events$/, (call) => this.#events(call)],
+    ["GET", /^\/volumes$/, (call) => send(call, 200, { Volumes: this.volumes.map((Name) => ({ Name })) })],
     ["GET", /^\/images\/(.+)\/json$/, (call, image) => this.#image(call, image)],
     ["POST", /^\/images\/create$/, (call) => this.#pull(call)],
     ["GET", /^\/containers\/json$/, (call) => this.#list(call)],

@@ -21,12 +21,10 @@ describe("parseSocketLine", () => {
     ["00000000000000000000000001000000:0050", "::1"],
     ["0000000000000000FFFF0000070200C0:0050", "192.0.2.7"],
     ["B80D0120000000000000000002000000:0050", "2001:db8::2"],
-    ["B80D0120000001000000000000000000:0050", "2001:db8:0:1::"],
-    ["B80D0120010002000300040005000600:0050", "2001:db8:1:2:3:4:5:6"],
+    ["B80D0120010000000000000000000000:0050", "2001:db8:0:1::"],
+    ["B80D0120020001000400030006000500:0050", "2001:db8:1:2:3:4:5:6"],
   ])("reads %s", (local, address) => {
-    const parsed = parseSocketLine(line6(local, "0A"), "tcp6");
-    expect(parsed).toMatchObject({ port: 80 });
-    if (address !== "2001:db8:1:2:3:4:5:6") expect(parsed).toMatchObject({ address });
+    expect(parseSocketLine(line6(local, "0A"), "tcp6")).toEqual({ address, port: 80 });
   });
 
   test("tells other sockets from lines that are none", () => {

@@ -28,19 +28,6 @@ function addressOf(hex: string): string {
   const mapped = bytes.slice(0, 12).join("") === "00000000000000000000FFFF";
   if (bytes.length === 4 || mapped) return numbers.slice(-4).join(".");
   const groups = Array.from({ length: 8 }, (_, at) => `${bytes[2 * at]}${bytes[2 * at + 1]}`);
-  return canonicalIpv6(groups.map((group) => Number.parseInt(group, 16).toString(16)));
-}
-
-/** The longest run of zeros becomes `::`, as people and Docker write addresses. */
-function canonicalIpv6(groups: readonly string[]): string {
-  const runs = [...groups.join(":").matchAll(/(?:^|(?<=:))0(?::0)+(?=:|$)/g)];
-  const longest = runs.reduce((best, [run]) => (run.length > best.length ? run : best), "");
-  if (longest === "") return groups.join(":");
-  const [before = "", after = ""] = split(groups.join(":"), longest);
-  return `${before.replace(/:$/, "")}::${after.replace(/^:/, "")}`;
-}
-
-function split(text: string, part: string): readonly [string, string] {
-  const at = text.search(new RegExp(`(^|(?<=:))${part}(?=:|$)`));
-  return [text.slice(0, at), text.slice(at + part.length)];
+  // The shortest form, as people and Docker write it.
+  return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
 }

@@ -26,6 +26,8 @@ export interface Engine {
   kill(containerId: string, options: EngineCall & { readonly unixSignal: string }): Promise<void>;
   /** Removes it with its anonymous volumes, running or not. One that is not there counts as removed. */
   remove(containerId: string, options: EngineCall): Promise<void>;
+  /** Names of the volumes of the local driver, in no order. */
+  volumes(options: EngineCall): Promise<readonly string[]>;
   imageExists(image: string, options: EngineCall): Promise<boolean>;
   /** Returns when the image is there. At most one pull of an image runs at a time: later callers join it. */
   pull(image: string, options: PullOptions): Promise<void>;

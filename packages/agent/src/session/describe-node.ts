@@ -1,5 +1,5 @@
 import { arch, cpus, totalmem } from "node:os";
-import { BERTH_VERSION, type NodeDescription } from "@berth/proto";
+import { BERTH_VERSION, type HostListener, type NodeDescription } from "@berth/proto";
 import type { EngineInfo } from "../engine/engine.js";
 
 const NANO = 1_000_000_000;
@@ -8,6 +8,10 @@ export interface NodeIdentity {
   readonly hostname: string;
   /** Where the other hosts reach the published ports of this host's containers. */
   readonly address: string;
+  /** Processes and threads that it can have. 0: not known. */
+  readonly pids: number;
+  /** Countable things that its administrator declared. */
+  readonly generic: Readonly<Record<string, number>>;
 }
 
 /** What is known of this host and what is wrong with it. */
@@ -15,10 +19,15 @@ export interface Condition {
   /** Undefined while Docker is away. */
   readonly engine: EngineInfo | undefined;
   readonly problems: readonly string[];
+  /** Ports that programs other than berth's tasks listen on, in a fixed order. */
+  readonly listeners: readonly HostListener[];
+  /** Named volumes of its Docker, sorted. */
+  readonly volumes: readonly string[];
 }
 
 /** What the leader is told of this host. While Docker is away: as the operating system sees it, and not ready. */
-export function describeNode(identity: NodeIdentity, { engine, problems }: Condition): NodeDescription {
+export function describeNode(identity: NodeIdentity, condition: Condition): NodeDescription {
+  const { engine } = condition;
   return {
     ...identity,
     os: engine?.os ?? process.platform,
@@ -30,10 +39,9 @@ export function describeNode(identity: NodeIdentity, { engine, problems }: Condi
     agentVersion: BERTH_VERSION,
     engineLabels: { ...engine?.labels },
     engineReady: engine !== undefined,
-    problems: [...problems],
-    pids: 0,
-    generic: {},
-    listeners: [],
-    volumes: [],
+    problems: [...condition.problems],
+    generic: { ...identity.generic },
+    listeners: [...condition.listeners],
+    volumes: [...condition.volumes],
   };
 }

@@ -20,12 +20,16 @@ function recorded(): { readonly condition: HostCondition; readonly told: readonl
 
 test("HostCondition tells what is wrong, since when, and that it is over", () => {
   const { condition, told } = recorded();
-  condition.engineIsUp(info);
-  condition.engineIsAway("connect ENOENT", new Date(0));
-  condition.engineIsUp(info);
+  for (const engineIs of ["up", "away", "up"]) {
+    if (engineIs === "away") condition.engineIsAway("connect ENOENT", new Date(0));
+    else condition.engineIsUp(info);
+    condition.volumes([]);
+  }
   expect(told.map(({ engine, problems }) => [engine?.version, problems])).toEqual([
+    [undefined, []],
     ["20.10", []],
     [undefined, ["Docker does not answer, since 1970-01-01T00:00:00.000Z: connect ENOENT"]],
+    [undefined, []],
     ["20.10", []],
   ]);
 });
@@ -33,10 +37,11 @@ test("HostCondition tells what is wrong, since when, and that it is over", () =>
 test("HostCondition says nothing when nothing has changed", () => {
   const { condition, told } = recorded();
   condition.engineIsUp(info);
+  condition.volumes([]);
   condition.ingressProblems(["8080/tcp is taken"]);
   condition.ingressProblems(["8080/tcp is taken"]);
   condition.engineIsUp({ ...info });
-  expect(told.map(({ problems }) => problems)).toEqual([[], ["8080/tcp is taken"]]);
+  expect(told.map(({ problems }) => problems)).toEqual([[], [], ["8080/tcp is taken"]]);
 });
 
 test("HostCondition counts problems beyond what a description holds", () => {
@@ -44,4 +49,17 @@ test("HostCondition counts problems beyond what a description holds", () => {
   condition.ingressProblems(Array.from({ length: 60 }, (_, port) => `port ${port}`));
   expect(condition.now.problems).toHaveLength(51);
   expect(condition.now.problems.at(-1)).toBe("and 10 more");
+});
+
+test("HostCondition calls Docker ready once it is known which volumes are here", () => {
+  const told: Condition[] = [];
+  const condition = new HostCondition((now) => told.push(now));
+  condition.volumesUnknown();
+  condition.engineIsUp(info);
+  condition.volumes(["shop_data"]);
+  condition.volumesUnknown();
+  expect(told.map(({ engine, volumes }) => [engine?.version, volumes])).toEqual([
+    [undefined, []],
+    ["20.10", ["shop_data"]],
+  ]);
 });

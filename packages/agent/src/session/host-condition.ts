@@ -1,3 +1,4 @@
+import type { HostListener } from "@berth/proto";
 import type { EngineInfo } from "../engine/engine.js";
 import type { Condition } from "./describe-node.js";
 
@@ -10,6 +11,9 @@ export class HostCondition {
   #engine: EngineInfo | undefined;
   #engineProblem: readonly string[] = [];
   #ingressProblems: readonly string[] = [];
+  #listeners: readonly HostListener[] = [];
+  #volumes: readonly string[] = [];
+  #volumesAreKnown = false;
   #told = "";
 
   constructor(onChange: (now: Condition) => void) {
@@ -20,10 +24,17 @@ export class HostCondition {
     const all = [...this.#engineProblem, ...this.#ingressProblems];
     const surplus = all.length - MAX_PROBLEMS;
     const problems = surplus > 0 ? [...all.slice(0, MAX_PROBLEMS), `and ${surplus} more`] : all;
-    return { engine: this.#engine, problems };
+    return {
+      // A task must not be sent here, nor away from here, before it is known which volumes are here.
+      engine: this.#volumesAreKnown ? this.#engine : undefined,
+      problems,
+      listeners: this.#listeners,
+      volumes: this.#volumes,
+    };
   }
 
   engineIsUp(info: EngineInfo): void {
+    if (this.#engine === undefined) this.#volumesAreKnown = false;
     this.#engine = info;
     this.#engineProblem = [];
     this.#tell();
@@ -38,6 +49,22 @@ export class HostCondition {
   ingressProblems(problems: readonly string[]): void {
     this.#ingressProblems = problems;
     this.#tell();
+  }
+
+  foreignListeners(listeners: readonly HostListener[]): void {
+    this.#listeners = listeners;
+    this.#tell();
+  }
+
+  volumes(volumes: readonly string[]): void {
+    this.#volumes = volumes;
+    this.#volumesAreKnown = true;
+    this.#tell();
+  }
+
+  /** Docker does not list them: what was known stays, and the host is not kept waiting. */
+  volumesUnknown(): void {
+    if (this.#engine !== undefined) this.volumes(this.#volumes);
   }
 
   #tell(): void {

@@ -14,7 +14,7 @@ export function registrationOf(
   const isReady = node.state === NodeState.READY;
   const ready: Node = {
     ...node,
-    description: agent.description,
+    description: withKnownVolumes(agent.description, node.description),
     state: NodeState.READY,
     stateMessage: "",
     stateSinceMs: isReady ? node.stateSinceMs : now,
@@ -22,6 +22,11 @@ export function registrationOf(
     fenced: false,
   };
   return known !== undefined && isDeepStrictEqual(known, ready) ? [] : [{ kind: "put-node", node: ready }];
+}
+
+/** While its Docker is away a host cannot say which volumes it has: they have not gone anywhere. */
+function withKnownVolumes(said: NodeDescription, known: NodeDescription | undefined): NodeDescription {
+  return said.engineReady || known === undefined ? said : { ...said, volumes: known.volumes };
 }
 
 function newNode(nodeId: string, now: number): Node {

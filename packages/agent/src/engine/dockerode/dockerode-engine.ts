@@ -37,6 +37,7 @@ const START_TIMEOUT_MS = 120_000;
 /** What Docker may need beyond the grace to kill and clean up. */
 const STOP_MARGIN_MS = 30_000;
 
+const LOCAL_VOLUMES = JSON.stringify({ driver: ["local"] });
 const OUR_CONTAINERS = JSON.stringify({ label: [TASK_LABEL] });
 
 /** The Docker daemon behind a unix socket. */
@@ -104,6 +105,12 @@ export class DockerodeEngine implements Engine {
     const query = { force: "1", v: "1" };
     const path = containerPath(containerId);
     await orNothing("not-found", this.#client.request({ method: "DELETE", path, query, signal }));
+  }
+
+  async volumes({ signal }: EngineCall): Promise<readonly string[]> {
+    const query = { filters: LOCAL_VOLUMES };
+    const json = await this.#client.request({ method: "GET", path: "/volumes", query, signal });
+    return listOf(fieldOf(json, "Volumes")).map((volume) => textOf(fieldOf(volume, "Name")));
   }
 
   async imageExists(image: string, { signal }: EngineCall): Promise<boolean> {

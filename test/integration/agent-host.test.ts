@@ -1,0 +1,56 @@
+import { once } from "node:events";
+import { rm } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { type NodeDescription, PortSpec_Protocol } from "@berth/proto";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { FakeEngine } from "../fakes/engine/fake-engine.js";
+import { temporaryFolder } from "../harness/temporary-folder.js";
+import { AgentProcess } from "./agent/agent-process.js";
+import { FakeLeader } from "./agent/fake-leader.js";
+import { until } from "./agent/until.js";
+
+describe("what an agent says of its host", () => {
+  const engine = new FakeEngine();
+  let dataDir: string;
+  let leader: FakeLeader;
+  let agent: AgentProcess;
+  let program: Server;
+
+  beforeEach(async () => {
+    dataDir = temporaryFolder();
+    engine.volumes.push("shop_data", "0".repeat(64), "a_volume");
+    await engine.listen(join(dataDir, "docker.sock"));
+    program = createServer().listen(0, "127.0.0.1");
+    await once(program, "listening");
+    leader = await FakeLeader.start();
+    agent = new AgentProcess({
+      servers: [leader.address],
+      dockerSocket: join(dataDir, "docker.sock"),
+      dataDir,
+      args: ["--resource", "gpu=2"],
+    });
+  });
+  afterEach(async () => {
+    await agent.stopWithIngress();
+    await leader.close();
+    program.close();
+    await engine.close();
+    await rm(dataDir, { recursive: true, force: true });
+  });
+
+  const said = (what: string, holds: (description: NodeDescription) => boolean): Promise<NodeDescription> =>
+    until(what, () => leader.descriptions.find(holds));
+
+  test("is its volumes before it is ready, its resources, and ports of other programs", async () => {
+    const ready = await said("the host is ready", ({ engineReady }) => engineReady);
+    expect(ready).toMatchObject({ volumes: ["a_volume", "shop_data"], generic: { gpu: 2 } });
+    expect(ready.pids).toBeGreaterThan(0);
+    const address = program.address();
+    const port = typeof address === "object" && address !== null ? address.port : 0;
+    const listener = { protocol: PortSpec_Protocol.TCP, address: "127.0.0.1", port };
+    const isTold = ({ listeners }: NodeDescription): boolean => listeners.some((one) => one.port === port);
+    const told = await said("the program's port is told", isTold);
+    expect(told.listeners).toContainEqual(listener);
+  });
+});
