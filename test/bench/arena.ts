@@ -23,16 +23,18 @@ export interface ArenaOptions {
   /** One letter or so, for the lab's name. */
   readonly tag: string;
   readonly swarmManagers: number;
+  /** Servers of berth on so many of the hosts; absent: one on a machine of its own. */
+  readonly servers?: number;
 }
 
 /** Builds an arena for `use` and removes it whatever happens. */
 export async function withArena<T>(
-  { tag, swarmManagers }: ArenaOptions,
+  { tag, swarmManagers, servers }: ArenaOptions,
   context: BenchContext,
   use: (arena: Arena) => Promise<T>,
 ): Promise<T> {
   const { signal } = context;
-  return withBenchLab({ tag, hosts: HOSTS, berth: true }, context, async (lab) => {
+  return withBenchLab({ tag, hosts: HOSTS, berth: true, servers }, context, async (lab) => {
     const image = `${await startRegistry(lab, signal)}/hello:bench`;
     await loadHello(lab, image);
     await publishImage(lab, image, signal);

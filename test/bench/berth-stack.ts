@@ -1,9 +1,10 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ControlServiceService, createRpcClient, NodeState, type RpcConnection } from "@berth/proto";
+import { type ControlServiceService, NodeState, type RpcConnection } from "@berth/proto";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { connectAny } from "../../packages/cli/src/any-server.js";
 
 const READY_TIMEOUT_MS = 60_000;
 
@@ -20,11 +21,12 @@ export interface BenchService {
 /** Stacks on the berth of a lab: changed with the command line as a person does, watched over its API. */
 export class BerthStacks {
   readonly #lab: Lab;
-  readonly #control: RpcConnection<typeof ControlServiceService>;
+  readonly #control: Pick<RpcConnection<typeof ControlServiceService>, "calls" | "close">;
 
   constructor(lab: Lab) {
     this.#lab = lab;
-    this.#control = createRpcClient(ControlServiceService, { address: lab.serverAddress });
+    const [first = "", ...others] = lab.serverAddresses;
+    this.#control = connectAny([first, ...others]);
   }
 
   /** `berth stack deploy --detach`: returns when the control plane has taken the stack in. */

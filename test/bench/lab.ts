@@ -13,6 +13,8 @@ export interface BenchLabOptions {
   readonly tag: string;
   readonly hosts: number;
   readonly berth: boolean;
+  /** On so many of the hosts; absent: one on a machine of its own. */
+  readonly servers?: number | undefined;
 }
 
 /**
@@ -20,14 +22,14 @@ export interface BenchLabOptions {
  * be killed, the next lab on this machine removes it.
  */
 export async function withBenchLab<T>(
-  { tag, hosts, berth }: BenchLabOptions,
+  { tag, hosts, berth, servers }: BenchLabOptions,
   { signal, progress }: BenchContext,
   use: (lab: Lab) => Promise<T>,
 ): Promise<T> {
   const name = `t-${tag}-${randomBytes(3).toString("hex")}`;
   progress(`lab ${name}: ${hosts} Docker hosts`);
   const dockerConfig = { "insecure-registries": [LAB_NETWORK] };
-  const lab = await createLab({ name, hosts, berth, dockerConfig, signal });
+  const lab = await createLab({ name, hosts, berth, ...(servers && { servers }), dockerConfig, signal });
   try {
     return await use(lab);
   } finally {

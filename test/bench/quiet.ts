@@ -7,8 +7,8 @@ const GIVE_UP_MS = 15_000;
 const QUIET_BUSY_SHARE = 0.1;
 
 /** Waits until the last measurement's aftermath (exits, disk flushes, garbage) no longer needs the processors. */
-export async function untilQuiet(signal: AbortSignal): Promise<void> {
-  const deadline = performance.now() + GIVE_UP_MS;
+export async function untilQuiet(signal: AbortSignal, giveUpMs = GIVE_UP_MS): Promise<void> {
+  const deadline = performance.now() + giveUpMs;
   let before = cpuTimes();
   while (performance.now() < deadline) {
     await sleep(SAMPLE_MS, undefined, { signal });

@@ -9,6 +9,8 @@ const INTERRUPTED_EXIT_CODE = 130;
 export interface BenchContext {
   /** How often each thing is to be measured. */
   readonly runs: number;
+  /** What was given for the benchmark's own options. */
+  readonly options: Readonly<Record<string, string | undefined>>;
   /** Aborted by Ctrl-C: stop measuring, clean up, leave. */
   readonly signal: AbortSignal;
   /** One line for people who wait. Goes to stderr: stdout holds the table alone. */
@@ -19,23 +21,27 @@ export interface Bench {
   readonly name: string;
   /** Program name to the command line that prints its version. */
   readonly programs: Readonly<Record<string, readonly string[]>>;
+  /** Options of this benchmark alone: name to what its value is, in capitals. */
+  readonly options?: Readonly<Record<string, string>>;
   readonly measure: (context: BenchContext) => Promise<readonly Figure[]>;
 }
 
 /** The frame of every benchmark: options, Ctrl-C, progress, table and JSON. Returns the exit code. */
 export async function runBench(bench: Bench, argv: readonly string[]): Promise<number> {
-  const options = parseOptions(argv);
+  const options = parseOptions(bench, argv);
   if (typeof options === "string") {
-    console.error(
-      `${bench.name}: ${options}\nusage: npm run bench -- ${bench.name} [--json FILE] [--runs N]`,
-    );
+    const own = Object.entries(bench.options ?? {}).map(([option, value]) => ` [--${option} ${value}]`);
+    const usage = `npm run bench -- ${bench.name} [--json FILE] [--runs N]${own.join("")}`;
+    console.error(`${bench.name}: ${options}\nusage: ${usage}`);
     return 2;
   }
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort(new Error("interrupted"));
   for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, interrupt);
   try {
-    const context = { runs: options.runs, signal: interrupted.signal, progress: progressOf(bench.name) };
+    const { runs, own } = options;
+    const progress = progressOf(bench.name);
+    const context = { runs, options: own, signal: interrupted.signal, progress };
     const figures = await bench.measure(context);
     const report: Report = { bench: bench.name, machine: describeMachine(bench.programs), figures };
     if (options.json !== undefined) writeReport(options.json, report);
@@ -49,17 +55,25 @@ export async function runBench(bench: Bench, argv: readonly string[]): Promise<n
   }
 }
 
-function parseOptions(argv: readonly string[]): { runs: number; json: string | undefined } | string {
+interface Options {
+  readonly runs: number;
+  readonly json: string | undefined;
+  readonly own: Readonly<Record<string, string | undefined>>;
+}
+
+function parseOptions(bench: Bench, argv: readonly string[]): Options | string {
   try {
-    const { values } = parseArgs({
+    const names = ["json", "runs", ...Object.keys(bench.options ?? {})];
+    const options = Object.fromEntries(names.map((name) => [name, { type: "string" } as const]));
+    const { json, ...values }: Record<string, string | undefined> = parseArgs({
       args: [...argv],
-      options: { json: { type: "string" }, runs: { type: "string" } },
-    });
+      options,
+    }).values;
     const runs = Number(values.runs ?? DEFAULT_RUNS);
     if (!Number.isInteger(runs) || runs < 1 || runs > MAX_RUNS) {
       return `--runs takes 1 to ${MAX_RUNS}, not "${values.runs}"`;
     }
-    return { runs, json: values.json };
+    return { runs, json, own: values };
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

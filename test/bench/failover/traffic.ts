@@ -44,20 +44,21 @@ export function slowestMsOf(requests: readonly RequestResult[]): number {
 /** `900 requests, 2 failed (ECONNREFUSED at +0.21 s), 1 severed, slowest 231 ms` */
 export function describeTraffic(requests: readonly RequestResult[], cutByMs: number): string {
   const { afterCut, severed } = failuresOf(requests, cutByMs);
+  const originMs = cutByMs || (requests[0]?.sentAtMs ?? 0);
   const parts = [
     `${requests.length} requests`,
-    `${afterCut.length} failed${detailsOf(afterCut, cutByMs)}`,
-    `${severed.length} severed${detailsOf(severed, cutByMs)}`,
+    `${afterCut.length} failed${detailsOf(afterCut, originMs)}`,
+    `${severed.length} severed${detailsOf(severed, originMs)}`,
     `slowest ${slowestMsOf(requests).toFixed(0)} ms`,
   ];
   return parts.join(", ");
 }
 
-function detailsOf(failures: readonly RequestResult[], cutByMs: number): string {
+function detailsOf(failures: readonly RequestResult[], originMs: number): string {
   if (failures.length === 0) return "";
   const details = failures.slice(0, MAX_DETAILS).map(({ sentAtMs, outcome }) => {
     const why = outcome.kind === "failed" ? outcome.why : outcome.body;
-    return `${why} at ${((sentAtMs - cutByMs) / 1_000).toFixed(2)} s`;
+    return `${why} at ${((sentAtMs - originMs) / 1_000).toFixed(2)} s`;
   });
   return ` (${details.join("; ")}${failures.length > MAX_DETAILS ? "; …" : ""})`;
 }

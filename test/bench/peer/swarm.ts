@@ -12,7 +12,7 @@ export const swarmLabel = (service: string): string => `com.docker.swarm.service
 interface SwarmNode {
   readonly Description: { readonly Hostname: string };
   readonly Status: { readonly State: string };
-  readonly ManagerStatus?: { readonly Leader?: boolean };
+  readonly ManagerStatus?: { readonly Leader?: boolean; readonly Reachability?: string };
 }
 
 interface SwarmTask {
@@ -30,9 +30,11 @@ export interface SwarmService {
 export class Swarm {
   readonly #lab: Lab;
   readonly #apis: ReadonlyMap<string, DockerApi>;
+  #asked: string;
 
   private constructor(lab: Lab) {
     this.#lab = lab;
+    this.#asked = lab.hosts[0]?.name ?? "";
     this.#apis = new Map(lab.hosts.map((host) => [host.name, new DockerApi(host.dockerSocket)]));
   }
 
@@ -58,11 +60,20 @@ export class Swarm {
     return swarm;
   }
 
-  /** Waits until every host of the lab is a working member. */
+  /** From now on this host's manager is asked: one that is not about to be lost. */
+  ask(host: string): void {
+    this.#asked = host;
+  }
+
+  /** Waits until every host of the lab is a working member, and every manager can vote. */
   async untilReady(signal: AbortSignal): Promise<void> {
     const ready = async (): Promise<boolean> => {
       const nodes = await this.#nodes(signal).catch(() => []);
-      return nodes.filter((node) => node.Status.State === "ready").length === this.#lab.hosts.length;
+      const working = nodes.filter(
+        ({ Status, ManagerStatus }) =>
+          Status.State === "ready" && (ManagerStatus?.Reachability ?? "reachable") === "reachable",
+      );
+      return working.length === this.#lab.hosts.length;
     };
     await waitUntil(ready, { what: "all hosts to be in the swarm", timeoutMs: READY_TIMEOUT_MS, signal });
   }
@@ -105,9 +116,9 @@ export class Swarm {
     return this.#manager().get<SwarmNode[]>("/nodes", signal);
   }
 
-  /** The first host manages, and no benchmark takes it away. */
+  /** The first host manages; who takes it away names another one to ask. */
   #manager(): DockerApi {
-    return this.#api(this.#lab.hosts[0]?.name ?? "");
+    return this.#api(this.#asked);
   }
 
   #managerSocket(): string {

@@ -1,20 +1,22 @@
 import type { LabHost } from "../../../deploy/lab/docker-host.js";
 import type { DockerApi } from "../docker-api.js";
 import { watchRunning } from "../running-watch.js";
+import type { Loss } from "./scenario.js";
 
-/** Swarm needs 17 s. */
-const REPLACED_TIMEOUT_MS = 120_000;
+/** Swarm needs 17 s, 48 s when its leader went too. */
+const REPLACED_TIMEOUT_MS = 150_000;
 
-export interface WorkerLoss {
+export interface LossTimes {
   /** By when nothing could leave or reach the host any more, in milliseconds since the epoch. */
   readonly cutByMs: number;
-  /** From the power cut to the first replacement: how long the loss took to be noticed and acted on. */
+  /** From the cut to the first replacement: how long the loss took to be noticed and acted on. */
   readonly firstReplacementS: number;
-  /** From the power cut to as many containers on the surviving hosts as there were on all. */
+  /** From the cut to as many containers on the surviving hosts as there were on all. */
   readonly allReplacedS: number;
 }
 
-export interface WorkerLossOptions {
+export interface LoseHostOptions {
+  readonly loss: Loss;
   readonly victim: LabHost;
   /** Docker of the hosts that stay. */
   readonly survivors: readonly DockerApi[];
@@ -23,16 +25,16 @@ export interface WorkerLossOptions {
   readonly signal: AbortSignal;
 }
 
-/** Cuts the power of a host, and times its replicas' return on the others by what their daemons run. */
-export async function loseWorker(options: WorkerLossOptions): Promise<WorkerLoss> {
-  const { victim, survivors, label, replicas, signal } = options;
+/** Takes a host away, and times its replicas' return on the others by what their daemons run. */
+export async function loseHost(options: LoseHostOptions): Promise<LossTimes> {
+  const { loss, victim, survivors, label, replicas, signal } = options;
   const watch = await watchRunning(survivors, label);
   try {
     if (watch.count() === replicas) throw new Error(`${victim.name} runs none of the replicas`);
     const cutFromMs = Date.now();
     await victim.partition(); // a power cut begins with it, too: apart, the moment is known
     const cutByMs = Date.now();
-    await victim.kill();
+    await loss.finish(victim);
     const atMs = await watch.reach(replicas, { timeoutMs: REPLACED_TIMEOUT_MS, signal });
     const firstMs = watch.startsMs().find((startMs) => startMs > cutFromMs) ?? atMs;
     const since = (timeMs: number): number => (timeMs - cutFromMs) / 1_000;

@@ -1,0 +1,106 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { LabHost } from "../../../deploy/lab/docker-host.js";
+import { waitUntil } from "../../../deploy/lab/wait-until.js";
+import type { Arena } from "../arena.js";
+import { berthLabel } from "../berth-stack.js";
+import { DockerApi } from "../docker-api.js";
+import { type RequestResult, startLoad } from "../load.js";
+import { untilQuiet } from "../quiet.js";
+import { watchRunning } from "../running-watch.js";
+import { type LossTimes, loseHost } from "./lose-host.js";
+import type { Loss, Scare, Scenario } from "./scenario.js";
+import { untilAllAnswer } from "./traffic.js";
+
+/** The name of the stack, and of the Swarm's service. */
+export const STACK = "bench";
+export const REPLICAS = 12;
+const PORT = 18_080;
+const REQUESTS_PER_SECOND = 100;
+const REQUEST_TIMEOUT_MS = 2_000;
+/** Traffic before the fault and after the last replacement: both must be without failures, too. */
+const MARGIN_MS = 1_500;
+const RUNNING_TIMEOUT_MS = 120_000;
+const QUIET_TIMEOUT_MS = 5_000;
+
+/** What one run of one scenario came to. */
+export interface BerthRun {
+  readonly scenario: Scenario["name"];
+  /** Undefined where nothing was lost. */
+  readonly times: LossTimes | undefined;
+  /** Replicas started although nothing was lost, or beyond those that were. */
+  readonly wrongStarts: number;
+  /** Everything asked of the published port, from before the fault until after it. */
+  readonly requests: readonly RequestResult[];
+  /** Requests sent later must all be answered: the time of the cut, or 0. */
+  readonly excusedUntilMs: number;
+}
+
+/** Deploys a stack, does to it what the scenario says while it serves, and removes it. Hosts stay as the fault left them. */
+export async function runOnBerth(arena: Arena, scenario: Scenario): Promise<BerthRun> {
+  const { lab, stacks, image, signal } = arena;
+  const service = { image, replicas: REPLICAS, ports: [`${PORT}:80`] };
+  await stacks.deploy(STACK, { hello: service }, signal);
+  await waitUntil(async () => (await stacks.runningTasks(STACK, signal)) === REPLICAS, {
+    what: `${REPLICAS} replicas on berth`,
+    timeoutMs: RUNNING_TIMEOUT_MS,
+    signal,
+  });
+  const leader = await lab.leaderHost();
+  const victim = victimOf(scenario, lab.hosts, leader);
+  // In a scare the host itself is asked: what serves there must go on.
+  const asked = scenario.kind === "scare" ? victim : lab.hosts.find((host) => host !== victim);
+  const target = { address: asked?.address ?? "", port: PORT, timeoutMs: REQUEST_TIMEOUT_MS };
+  await untilAllAnswer(target, REPLICAS, signal);
+  await untilQuiet(signal, QUIET_TIMEOUT_MS);
+  const load = startLoad({ ...target, perSecond: REQUESTS_PER_SECOND });
+  try {
+    await sleep(MARGIN_MS, undefined, { signal });
+    const outcome =
+      scenario.kind === "loss" ? await lose(arena, scenario, victim) : await scare(arena, scenario, victim);
+    await sleep(MARGIN_MS, undefined, { signal });
+    return { scenario: scenario.name, ...outcome, requests: await load.stop() };
+  } finally {
+    await load.stop();
+    await stacks.remove(STACK, signal);
+  }
+}
+
+/** The leader's host, or the last of the others. */
+function victimOf(scenario: Scenario, hosts: readonly LabHost[], leader: LabHost | undefined): LabHost {
+  const victim =
+    scenario.kind === "loss" && scenario.onLeader ? leader : hosts.findLast((host) => host !== leader);
+  if (victim === undefined) throw new Error(`no host to lose: ${leader?.name ?? "nobody"} leads`);
+  return victim;
+}
+
+type Outcome = Pick<BerthRun, "times" | "wrongStarts" | "excusedUntilMs">;
+
+async function lose({ lab, signal }: Arena, loss: Loss, victim: LabHost): Promise<Outcome> {
+  const survivors = lab.hosts
+    .filter((host) => host !== victim)
+    .map((host) => new DockerApi(host.dockerSocket));
+  const watch = await watchRunning(survivors, berthLabel(STACK));
+  const staying = watch.count();
+  try {
+    const options = { loss, victim, survivors, label: berthLabel(STACK), replicas: REPLICAS, signal };
+    const times = await loseHost(options);
+    const starts = watch.startsMs().length;
+    return { times, wrongStarts: starts - (REPLICAS - staying), excusedUntilMs: times.cutByMs };
+  } finally {
+    watch.close();
+    for (const api of survivors) api.close();
+  }
+}
+
+async function scare({ apis, signal }: Arena, fault: Scare, host: LabHost): Promise<Outcome> {
+  const watch = await watchRunning(apis, berthLabel(STACK));
+  try {
+    await fault.begin(host);
+    await sleep(fault.lastsMs, undefined, { signal });
+    await fault.end(host);
+    await sleep(fault.aftermathMs, undefined, { signal });
+    return { times: undefined, wrongStarts: watch.startsMs().length, excusedUntilMs: 0 };
+  } finally {
+    watch.close();
+  }
+}
