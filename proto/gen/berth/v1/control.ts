@@ -66,8 +66,8 @@ export interface ServicePlan {
   steps: PlannedStep[];
   /** What would keep the service from being as it should be, for a person. */
   problems: string[];
-  /** The plan ends before the service is as it should be: it has more steps than a plan shows. */
-  isCutOff: boolean;
+  /** Steps that would follow those above in the same way: a plan does not work out hundreds of rounds. */
+  moreSteps: number;
 }
 
 export interface FieldChange {
@@ -432,6 +432,48 @@ export interface RollbackServiceResponse {
     | undefined;
   /** The version whose spec the service has again. */
   restoredVersion: number;
+}
+
+export interface StreamEventsRequest {
+  follow: boolean;
+  sinceMs: number;
+  /** Each narrows the stream; empty: does not. A service or a node by name or id. */
+  service: string;
+  stack: string;
+  node: string;
+  /** The last event that the caller knows. Of another epoch: events since `since_ms`. */
+  afterEpoch: number;
+  afterSequence: number;
+}
+
+export interface StreamEventsResponse {
+  message?: { $case: "event"; value: ClusterEvent } | //
+  /** Events are missing: they came faster than they were read. */
+  { $case: "warning"; value: string } | undefined;
+}
+
+export interface ClusterEvent {
+  /** The term of the leader that tells it. */
+  epoch: number;
+  /** Counts the events of a term, from 1. */
+  sequence: number;
+  timeMs: number;
+  /** A stable code: TASK_FAILED, NODE_DOWN, ROLLOUT_COMPLETED. */
+  reason: string;
+  /** For a person; may be empty. */
+  message: string;
+  /** Something is not as it should be. */
+  isWarning: boolean;
+  /** What it is about; empty where it is about something else. */
+  stack: string;
+  serviceId: string;
+  serviceName: string;
+  taskId: string;
+  slot: number;
+  nodeId: string;
+  nodeHostname: string;
+  /** Read from the records that this leader found, of the time before it led. */
+  isRebuilt: boolean;
 }
 
 function createBaseGetClusterRequest(): GetClusterRequest {
@@ -961,7 +1003,7 @@ function createBaseServicePlan(): ServicePlan {
     rollout: "",
     steps: [],
     problems: [],
-    isCutOff: false,
+    moreSteps: 0,
   };
 }
 
@@ -994,8 +1036,8 @@ export const ServicePlan: MessageFns<ServicePlan> = {
     for (const v of message.problems) {
       writer.uint32(74).string(v!);
     }
-    if (message.isCutOff !== false) {
-      writer.uint32(80).bool(message.isCutOff);
+    if (message.moreSteps !== 0) {
+      writer.uint32(80).uint32(message.moreSteps);
     }
     return writer;
   },
@@ -1090,7 +1132,7 @@ export const ServicePlan: MessageFns<ServicePlan> = {
               break;
             }
 
-            message.isCutOff = reader.bool();
+            message.moreSteps = reader.uint32();
             continue;
           }
         }
@@ -1128,11 +1170,11 @@ export const ServicePlan: MessageFns<ServicePlan> = {
       rollout: isSet(object.rollout) ? globalThis.String(object.rollout) : "",
       steps: globalThis.Array.isArray(object?.steps) ? object.steps.map((e: any) => PlannedStep.fromJSON(e)) : [],
       problems: globalThis.Array.isArray(object?.problems) ? object.problems.map((e: any) => globalThis.String(e)) : [],
-      isCutOff: isSet(object.isCutOff)
-        ? globalThis.Boolean(object.isCutOff)
-        : isSet(object.is_cut_off)
-        ? globalThis.Boolean(object.is_cut_off)
-        : false,
+      moreSteps: isSet(object.moreSteps)
+        ? globalThis.Number(object.moreSteps)
+        : isSet(object.more_steps)
+        ? globalThis.Number(object.more_steps)
+        : 0,
     };
   },
 
@@ -1165,8 +1207,8 @@ export const ServicePlan: MessageFns<ServicePlan> = {
     if (message.problems?.length) {
       obj.problems = message.problems;
     }
-    if (message.isCutOff !== false) {
-      obj.isCutOff = message.isCutOff;
+    if (message.moreSteps !== 0) {
+      obj.moreSteps = Math.round(message.moreSteps);
     }
     return obj;
   },
@@ -1185,7 +1227,7 @@ export const ServicePlan: MessageFns<ServicePlan> = {
     message.rollout = object.rollout ?? "";
     message.steps = object.steps?.map((e) => PlannedStep.fromPartial(e)) || [];
     message.problems = object.problems?.map((e) => e) || [];
-    message.isCutOff = object.isCutOff ?? false;
+    message.moreSteps = object.moreSteps ?? 0;
     return message;
   },
 };
@@ -5154,6 +5196,608 @@ export const RollbackServiceResponse: MessageFns<RollbackServiceResponse> = {
   },
 };
 
+function createBaseStreamEventsRequest(): StreamEventsRequest {
+  return { follow: false, sinceMs: 0, service: "", stack: "", node: "", afterEpoch: 0, afterSequence: 0 };
+}
+
+export const StreamEventsRequest: MessageFns<StreamEventsRequest> = {
+  encode(message: StreamEventsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.follow !== false) {
+      writer.uint32(8).bool(message.follow);
+    }
+    if (message.sinceMs !== 0) {
+      writer.uint32(16).int64(message.sinceMs);
+    }
+    if (message.service !== "") {
+      writer.uint32(26).string(message.service);
+    }
+    if (message.stack !== "") {
+      writer.uint32(34).string(message.stack);
+    }
+    if (message.node !== "") {
+      writer.uint32(42).string(message.node);
+    }
+    if (message.afterEpoch !== 0) {
+      writer.uint32(48).int64(message.afterEpoch);
+    }
+    if (message.afterSequence !== 0) {
+      writer.uint32(56).int64(message.afterSequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StreamEventsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStreamEventsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.follow = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sinceMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.afterEpoch = longToNumber(reader.int64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.afterSequence = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StreamEventsRequest {
+    return {
+      follow: isSet(object.follow) ? globalThis.Boolean(object.follow) : false,
+      sinceMs: isSet(object.sinceMs)
+        ? globalThis.Number(object.sinceMs)
+        : isSet(object.since_ms)
+        ? globalThis.Number(object.since_ms)
+        : 0,
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      afterEpoch: isSet(object.afterEpoch)
+        ? globalThis.Number(object.afterEpoch)
+        : isSet(object.after_epoch)
+        ? globalThis.Number(object.after_epoch)
+        : 0,
+      afterSequence: isSet(object.afterSequence)
+        ? globalThis.Number(object.afterSequence)
+        : isSet(object.after_sequence)
+        ? globalThis.Number(object.after_sequence)
+        : 0,
+    };
+  },
+
+  toJSON(message: StreamEventsRequest): unknown {
+    const obj: any = {};
+    if (message.follow !== false) {
+      obj.follow = message.follow;
+    }
+    if (message.sinceMs !== 0) {
+      obj.sinceMs = Math.round(message.sinceMs);
+    }
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.afterEpoch !== 0) {
+      obj.afterEpoch = Math.round(message.afterEpoch);
+    }
+    if (message.afterSequence !== 0) {
+      obj.afterSequence = Math.round(message.afterSequence);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StreamEventsRequest>): StreamEventsRequest {
+    return StreamEventsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StreamEventsRequest>): StreamEventsRequest {
+    const message = createBaseStreamEventsRequest();
+    message.follow = object.follow ?? false;
+    message.sinceMs = object.sinceMs ?? 0;
+    message.service = object.service ?? "";
+    message.stack = object.stack ?? "";
+    message.node = object.node ?? "";
+    message.afterEpoch = object.afterEpoch ?? 0;
+    message.afterSequence = object.afterSequence ?? 0;
+    return message;
+  },
+};
+
+function createBaseStreamEventsResponse(): StreamEventsResponse {
+  return { message: undefined };
+}
+
+export const StreamEventsResponse: MessageFns<StreamEventsResponse> = {
+  encode(message: StreamEventsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "event":
+        ClusterEvent.encode(message.message.value, writer.uint32(10).fork()).join();
+        break;
+      case "warning":
+        writer.uint32(18).string(message.message.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StreamEventsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStreamEventsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = { $case: "event", value: ClusterEvent.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = { $case: "warning", value: reader.string() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StreamEventsResponse {
+    return {
+      message: isSet(object.event)
+        ? { $case: "event", value: ClusterEvent.fromJSON(object.event) }
+        : isSet(object.warning)
+        ? { $case: "warning", value: globalThis.String(object.warning) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: StreamEventsResponse): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "event") {
+      obj.event = ClusterEvent.toJSON(message.message.value);
+    } else if (message.message?.$case === "warning") {
+      obj.warning = message.message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StreamEventsResponse>): StreamEventsResponse {
+    return StreamEventsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StreamEventsResponse>): StreamEventsResponse {
+    const message = createBaseStreamEventsResponse();
+    switch (object.message?.$case) {
+      case "event": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "event", value: ClusterEvent.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "warning": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "warning", value: object.message.value };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseClusterEvent(): ClusterEvent {
+  return {
+    epoch: 0,
+    sequence: 0,
+    timeMs: 0,
+    reason: "",
+    message: "",
+    isWarning: false,
+    stack: "",
+    serviceId: "",
+    serviceName: "",
+    taskId: "",
+    slot: 0,
+    nodeId: "",
+    nodeHostname: "",
+    isRebuilt: false,
+  };
+}
+
+export const ClusterEvent: MessageFns<ClusterEvent> = {
+  encode(message: ClusterEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epoch !== 0) {
+      writer.uint32(8).int64(message.epoch);
+    }
+    if (message.sequence !== 0) {
+      writer.uint32(16).int64(message.sequence);
+    }
+    if (message.timeMs !== 0) {
+      writer.uint32(24).int64(message.timeMs);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(42).string(message.message);
+    }
+    if (message.isWarning !== false) {
+      writer.uint32(48).bool(message.isWarning);
+    }
+    if (message.stack !== "") {
+      writer.uint32(58).string(message.stack);
+    }
+    if (message.serviceId !== "") {
+      writer.uint32(66).string(message.serviceId);
+    }
+    if (message.serviceName !== "") {
+      writer.uint32(74).string(message.serviceName);
+    }
+    if (message.taskId !== "") {
+      writer.uint32(82).string(message.taskId);
+    }
+    if (message.slot !== 0) {
+      writer.uint32(88).uint32(message.slot);
+    }
+    if (message.nodeId !== "") {
+      writer.uint32(98).string(message.nodeId);
+    }
+    if (message.nodeHostname !== "") {
+      writer.uint32(106).string(message.nodeHostname);
+    }
+    if (message.isRebuilt !== false) {
+      writer.uint32(112).bool(message.isRebuilt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClusterEvent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClusterEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.timeMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.isWarning = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.serviceId = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.serviceName = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.slot = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.nodeHostname = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.isRebuilt = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ClusterEvent {
+    return {
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+      timeMs: isSet(object.timeMs)
+        ? globalThis.Number(object.timeMs)
+        : isSet(object.time_ms)
+        ? globalThis.Number(object.time_ms)
+        : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+      isWarning: isSet(object.isWarning)
+        ? globalThis.Boolean(object.isWarning)
+        : isSet(object.is_warning)
+        ? globalThis.Boolean(object.is_warning)
+        : false,
+      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
+      serviceId: isSet(object.serviceId)
+        ? globalThis.String(object.serviceId)
+        : isSet(object.service_id)
+        ? globalThis.String(object.service_id)
+        : "",
+      serviceName: isSet(object.serviceName)
+        ? globalThis.String(object.serviceName)
+        : isSet(object.service_name)
+        ? globalThis.String(object.service_name)
+        : "",
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      slot: isSet(object.slot) ? globalThis.Number(object.slot) : 0,
+      nodeId: isSet(object.nodeId)
+        ? globalThis.String(object.nodeId)
+        : isSet(object.node_id)
+        ? globalThis.String(object.node_id)
+        : "",
+      nodeHostname: isSet(object.nodeHostname)
+        ? globalThis.String(object.nodeHostname)
+        : isSet(object.node_hostname)
+        ? globalThis.String(object.node_hostname)
+        : "",
+      isRebuilt: isSet(object.isRebuilt)
+        ? globalThis.Boolean(object.isRebuilt)
+        : isSet(object.is_rebuilt)
+        ? globalThis.Boolean(object.is_rebuilt)
+        : false,
+    };
+  },
+
+  toJSON(message: ClusterEvent): unknown {
+    const obj: any = {};
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    if (message.sequence !== 0) {
+      obj.sequence = Math.round(message.sequence);
+    }
+    if (message.timeMs !== 0) {
+      obj.timeMs = Math.round(message.timeMs);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    if (message.isWarning !== false) {
+      obj.isWarning = message.isWarning;
+    }
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
+    if (message.serviceId !== "") {
+      obj.serviceId = message.serviceId;
+    }
+    if (message.serviceName !== "") {
+      obj.serviceName = message.serviceName;
+    }
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.slot !== 0) {
+      obj.slot = Math.round(message.slot);
+    }
+    if (message.nodeId !== "") {
+      obj.nodeId = message.nodeId;
+    }
+    if (message.nodeHostname !== "") {
+      obj.nodeHostname = message.nodeHostname;
+    }
+    if (message.isRebuilt !== false) {
+      obj.isRebuilt = message.isRebuilt;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ClusterEvent>): ClusterEvent {
+    return ClusterEvent.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ClusterEvent>): ClusterEvent {
+    const message = createBaseClusterEvent();
+    message.epoch = object.epoch ?? 0;
+    message.sequence = object.sequence ?? 0;
+    message.timeMs = object.timeMs ?? 0;
+    message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
+    message.isWarning = object.isWarning ?? false;
+    message.stack = object.stack ?? "";
+    message.serviceId = object.serviceId ?? "";
+    message.serviceName = object.serviceName ?? "";
+    message.taskId = object.taskId ?? "";
+    message.slot = object.slot ?? 0;
+    message.nodeId = object.nodeId ?? "";
+    message.nodeHostname = object.nodeHostname ?? "";
+    message.isRebuilt = object.isRebuilt ?? false;
+    return message;
+  },
+};
+
 export type ControlServiceService = typeof ControlServiceService;
 export const ControlServiceService = {
   getCluster: {
@@ -5282,6 +5926,20 @@ export const ControlServiceService = {
     responseSerialize: (value: ExecResponse): Buffer => Buffer.from(ExecResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExecResponse => ExecResponse.decode(value),
   },
+  /**
+   * What happened, oldest first, as far as this leader knows: its memory is bounded, and what came before its term is
+   * only what the records still tell.
+   */
+  streamEvents: {
+    path: "/berth.v1.ControlService/StreamEvents" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: StreamEventsRequest): Buffer => Buffer.from(StreamEventsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): StreamEventsRequest => StreamEventsRequest.decode(value),
+    responseSerialize: (value: StreamEventsResponse): Buffer =>
+      Buffer.from(StreamEventsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): StreamEventsResponse => StreamEventsResponse.decode(value),
+  },
   listNodes: {
     path: "/berth.v1.ControlService/ListNodes" as const,
     requestStream: false as const,
@@ -5354,6 +6012,11 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
    * `started`, the last one is `exited`. A caller that goes away ends what it started. Never made twice.
    */
   exec: handleBidiStreamingCall<ExecRequest, ExecResponse>;
+  /**
+   * What happened, oldest first, as far as this leader knows: its memory is bounded, and what came before its term is
+   * only what the records still tell.
+   */
+  streamEvents: handleServerStreamingCall<StreamEventsRequest, StreamEventsResponse>;
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesResponse>;
   getNode: handleUnaryCall<GetNodeRequest, GetNodeResponse>;
   updateNode: handleUnaryCall<UpdateNodeRequest, UpdateNodeResponse>;

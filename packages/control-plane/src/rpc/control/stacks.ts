@@ -7,6 +7,8 @@ import {
   validateServiceSpec,
 } from "@berth/proto";
 import { decideDeployment } from "./deploy-decision.js";
+import { planDeployment } from "./plan-deployment.js";
+import { checkPlanRev } from "./plan-rev.js";
 import type { ControlScope } from "./scope.js";
 import { type ServiceViolation, violationsError } from "./violations.js";
 
@@ -14,26 +16,30 @@ import { type ServiceViolation, violationsError } from "./violations.js";
 const MAX_SERVICES = 1_000;
 
 /**
- * Makes the services of a stack what the request says. Nothing is written unless all of it is valid.
- * @throws BerthError BERTH_SPEC_INVALID or BERTH_PORT_IN_USE with every violation
+ * Makes the services of a stack what the request says, or says what that would be. Nothing is written unless all of
+ * it is valid.
+ * @throws BerthError BERTH_SPEC_INVALID or BERTH_PORT_IN_USE with every violation, BERTH_PLAN_CHANGED when it would
+ * do something else than the plan that the request names
  */
 export async function deployStack(
   request: DeployStackRequest,
-  { writer, runtime }: ControlScope,
+  { state: known, writer, runtime }: ControlScope,
   signal: AbortSignal,
 ): Promise<DeployStackResponse> {
-  const { stack, prune } = request;
+  const { stack, prune, dryRun, planRev } = request;
   const specs = request.services.map(applySpecDefaults);
   const violations = stackViolations(stack, specs);
   if (violations.length > 0) {
     throw violationsError("BERTH_SPEC_INVALID", `Stack ${stack} was not deployed`, violations);
   }
-  const services = await writer.submit(
-    (state) =>
-      decideDeployment({ stack, specs, prune }, state, { now: runtime.now(), newId: () => runtime.newId() }),
-    signal,
-  );
-  return { services: [...services] };
+  const deployment = { stack, specs, prune };
+  if (dryRun) return { services: [], plan: planDeployment(deployment, known, runtime.now()).plan };
+  const services = await writer.submit((state) => {
+    const now = runtime.now();
+    if (planRev !== "") checkPlanRev(planRev, planDeployment(deployment, state, now).parts, stack);
+    return decideDeployment(deployment, state, { now, newId: () => runtime.newId() });
+  }, signal);
+  return { services: [...services], plan: undefined };
 }
 
 function stackViolations(stack: string, specs: readonly ServiceSpec[]): readonly ServiceViolation[] {
