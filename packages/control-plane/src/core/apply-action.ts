@@ -1,4 +1,4 @@
-import { assertNever, type Task, TaskState, type TaskStatus } from "@berth/proto";
+import { assertNever, Health, type Task, TaskState, type TaskStatus } from "@berth/proto";
 import type { Action } from "./plan.js";
 
 /** The record that an action leaves behind; undefined when it deletes the record (or is about no task). */
@@ -30,7 +30,17 @@ export function taskAfter(action: Action, now: number): Task | undefined {
           state: TaskState.LOST,
           message: action.reason,
           sinceMs: now,
+          health: Health.UNSPECIFIED,
           ports: [],
+        },
+      };
+    case "mark-adrift":
+      return {
+        ...action.task,
+        status: {
+          ...(action.task.status ?? status({ state: TaskState.ASSIGNED, message: "", now })),
+          message: action.reason,
+          health: Health.UNKNOWN,
         },
       };
     case "reset-restarts":

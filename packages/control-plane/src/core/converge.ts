@@ -8,7 +8,16 @@ import { pendingReason } from "./pending-reason.js";
 import { replicasOf } from "./replicated.js";
 import { isOn, isPaused, isRollback } from "./rollout-record.js";
 import { isInUse, type Slot, slotsByNode, slotsByNumber } from "./slots.js";
-import { byAge, isEnded, isPending, isUnhealthy, isWanted, runsWell, stateOf } from "./task-state.js";
+import {
+  byAge,
+  isAdrift,
+  isEnded,
+  isPending,
+  isUnhealthy,
+  isWanted,
+  runsWell,
+  stateOf,
+} from "./task-state.js";
 import { type CurrentTest, currentTest } from "./template.js";
 
 export interface Convergence {
@@ -99,12 +108,14 @@ function rolloutReasons(rollout: Rollout | undefined): readonly string[] {
 
 function slotState(slot: Slot, view: ServiceView, isCurrent: CurrentTest): SlotState {
   const stopping = slot.stopping.length > 0 ? "a former task has not stopped yet" : "";
-  const best = slot.active.find(runsWell) ?? slot.active[0] ?? slot.pending[0];
+  // What is out of reach counts only where nothing takes its place.
+  const inReach = slot.active.filter((task) => !isAdrift(task));
+  const best = inReach.find(runsWell) ?? inReach[0] ?? slot.pending[0] ?? slot.active[0];
   if (best === undefined) return emptySlot(slot, { view, stopping, isCurrent });
   if (!slot.active.every(isCurrent)) {
     return { satisfied: false, why: "an older version still runs" };
   }
-  if (slot.active.length > 1) return { satisfied: true, why: "two tasks share a slot" };
+  if (inReach.length > 1) return { satisfied: true, why: "two tasks share a slot" };
   return runsWell(best) ? { satisfied: true, why: stopping } : { satisfied: false, why: unreadyReason(best) };
 }
 
@@ -137,6 +148,7 @@ function unboundReasons({ tasks }: ServiceView, isGlobal: boolean): readonly str
 function unreadyReason(task: Task): string {
   if (isPending(task)) return pendingReason(task);
   if (isUnhealthy(task)) return "it is unhealthy";
+  if (isAdrift(task)) return task.status?.message || "its node is out of reach";
   const doing = DOING[stateOf(task)] ?? "it does not run yet";
   return task.status?.message ? `${doing}: ${task.status.message}` : doing;
 }

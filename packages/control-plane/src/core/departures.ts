@@ -2,7 +2,7 @@ import { DesiredState, NodeState, type Task, TaskState } from "@berth/proto";
 import type { NodeView } from "./model.js";
 import type { Action, EndState } from "./plan.js";
 import type { Slot } from "./slots.js";
-import { isEnded, isPending, stateOf } from "./task-state.js";
+import { isPending, stateOf } from "./task-state.js";
 
 /** Ended tasks kept per slot: enough to see a pattern of failures, few enough to keep every record in memory. */
 export const HISTORY_PER_SLOT = 5;
@@ -34,8 +34,11 @@ export function trimHistory(slot: Slot, nodes: Nodes): readonly Action[] {
 }
 
 /** Records that wait for an agent to report the removal, which none will ever do. */
-export function forgotten(tasks: readonly Task[], nodes: Nodes): readonly Action[] {
-  const actions: Action[] = [];
+export function forgotten(
+  tasks: readonly Task[],
+  nodes: Nodes,
+): readonly Extract<Action, { kind: "delete-task" }>[] {
+  const actions: Extract<Action, { kind: "delete-task" }>[] = [];
   for (const task of tasks) {
     if (task.desiredState !== DesiredState.REMOVE || !isOutOfReach(task, nodes)) continue;
     actions.push({
@@ -45,23 +48,6 @@ export function forgotten(tasks: readonly Task[], nodes: Nodes): readonly Action
     });
   }
   return actions;
-}
-
-/** Tasks whose node died with them. */
-export function lostTasks(
-  tasks: readonly Task[],
-  nodes: Nodes,
-): readonly Extract<Action, { kind: "mark-lost" }>[] {
-  const lost: Extract<Action, { kind: "mark-lost" }>[] = [];
-  for (const task of tasks) {
-    if (task.nodeId === "" || isEnded(task)) continue;
-    const node = nodes.get(task.nodeId)?.node;
-    if (node?.state === NodeState.READY) continue;
-    const name = node?.description?.hostname ?? task.nodeId;
-    const what = node === undefined ? "was removed" : "is down";
-    lost.push({ kind: "mark-lost", task, reason: `node ${name} ${what}` });
-  }
-  return lost;
 }
 
 /**

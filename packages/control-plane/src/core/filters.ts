@@ -67,6 +67,12 @@ const STATE_FILTERS: readonly Filter[] = [
     explain: (count) => nodesText(count, { one: "is down", many: "are down" }),
   }),
   test({
+    name: "agent",
+    passes: ({ node }) => !node.agentAway,
+    explain: (count) =>
+      nodesText(count, { one: "has an agent that does not answer", many: "have agents that do not answer" }),
+  }),
+  test({
     name: "drained",
     passes: ({ node }) => node.availability !== Availability.DRAIN,
     explain: (count) => nodesText(count, { one: "is drained", many: "are drained" }),

@@ -28,7 +28,7 @@ import { currentTest } from "./template.js";
  */
 export function reconcileJob(view: ServiceView, cluster: ClusterView, context: ReconcileContext): Plan {
   const { now } = context;
-  const stock = takeStock(view.tasks, cluster.nodes, now);
+  const stock = takeStock(view, cluster.nodes, now);
   const schedule = decideSchedule({ ...view, tasks: stock.tasks }, now);
   if (schedule.kind === "change") {
     const { service, reason } = schedule;
@@ -52,6 +52,7 @@ export function reconcileJob(view: ServiceView, cluster: ClusterView, context: R
     ],
     {
       dueMs: [
+        ...stock.dueMs,
         ...schedule.dueMs,
         ...decisions.flatMap(({ decision }) => decision.dueMs),
         ...(arrivals.isComplete && ended.length === 0 ? [] : [now]),

@@ -14,6 +14,8 @@ export type Action =
   | { readonly kind: "set-desired"; readonly task: Task; readonly desired: EndState; readonly reason: string }
   /** Its node died: final, whatever the node may say later. */
   | { readonly kind: "mark-lost"; readonly task: Task; readonly reason: string }
+  /** Its node is down: nobody knows how it is, until its agent says so. */
+  | { readonly kind: "mark-adrift"; readonly task: Task; readonly reason: string }
   /** It has run well long enough for earlier failures of its slot to be forgiven. */
   | { readonly kind: "reset-restarts"; readonly task: Task }
   | { readonly kind: "delete-task"; readonly task: Task; readonly reason: string }
@@ -44,6 +46,8 @@ export function describe(action: Action): string {
       return `${label(action.task)} has no node: ${action.message}`;
     case "set-desired":
       return `${action.desired === DesiredState.REMOVE ? "remove" : "stop"} ${label(action.task)}: ${action.reason}`;
+    case "mark-adrift":
+      return `${label(action.task)} is out of reach: ${action.reason}`;
     case "mark-lost":
       return `${label(action.task)} is lost: ${action.reason}`;
     case "reset-restarts":

@@ -60,10 +60,10 @@ describe("reconcile() of a replicated service", () => {
     ]);
   });
 
-  it("marks tasks of a dead node as lost and replaces them in the same plan", () => {
+  it("marks tasks of a dead node and replaces them in the same plan", () => {
     const nodes = [buildNode({ id: "n1", state: NodeState.DOWN }), buildNode({ id: "n2" })];
     expect(lines(planFor({ tasks: [buildTask()] }, nodes))).toEqual([
-      "task t1 (shop_web.1) is lost: node n1 is down",
+      "task t1 (shop_web.1) is out of reach: node n1 is down",
       "create task a1 (shop_web.1) on node n2",
     ]);
   });
@@ -218,9 +218,13 @@ describe("reconcile() of a global service", () => {
     ]);
   });
 
-  it("loses the task of a dead node and runs it again when the node is back", () => {
+  it("keeps the task of a dead node until it is back, and makes another when it was lost", () => {
     const dead = [buildNode({ id: "n1", state: NodeState.DOWN })];
     expect(lines(planFor({ spec: global, tasks: [on("n1")] }, dead))).toEqual([
+      "task t-n1 (shop_web) is out of reach: node n1 is down",
+    ]);
+    const starting = on("n1", { status: { state: TaskState.STARTING } });
+    expect(lines(planFor({ spec: global, tasks: [starting] }, dead))).toEqual([
       "task t-n1 (shop_web) is lost: node n1 is down",
     ]);
     const lost = on("n1", { status: { state: TaskState.LOST } });

@@ -13,6 +13,7 @@ import { replicasOf, wantedReplicas } from "./replicated.js";
 import { RUNS_WELL_MS } from "./restart.js";
 import { type Seats, seatAnywhere, seatOnNodes } from "./seating.js";
 import { loadOf } from "./service-load.js";
+import { setSettledAside } from "./settled.js";
 import { takeStock } from "./stock.js";
 import { runsWell } from "./task-state.js";
 import { currentTest } from "./template.js";
@@ -38,11 +39,22 @@ import type { Wanted } from "./wanted.js";
 export function reconcile(view: ServiceView, cluster: ClusterView, context: ReconcileContext): Plan {
   if (view.service.removing) return removal(view, cluster);
   if (isJob(view.spec)) return reconcileJob(view, cluster, context);
+  const division = setSettledAside(view, cluster.nodes);
+  return reconcileOpen({ ...view, tasks: division.open }, division.settled, cluster, context);
+}
+
+/** Decides about the tasks of the view; `settled` are those of the service that stay whatever is decided. */
+export function reconcileOpen(
+  view: ServiceView,
+  settled: readonly Task[],
+  cluster: ClusterView,
+  context: ReconcileContext,
+): Plan {
   const { nodes } = cluster;
   const { now } = context;
 
   const { tasks, actions: losses, dueMs: lossesDueMs } = takeStock(view, nodes, now);
-  const wanted = wantedSlots({ ...view, tasks }, needOf(view.spec), cluster);
+  const wanted = wantedSlots({ ...view, tasks }, settled.length, cluster);
   const policy = policyOf(view.service, view.spec);
   const decided = decide({ ...view, tasks }, wanted, {
     cluster,
@@ -60,9 +72,7 @@ export function reconcile(view: ServiceView, cluster: ClusterView, context: Reco
   }
 
   const { seats, isAll } = nextSeats(view, decided.seats);
-  const load = loadOf(tasks, decided.staying, { isCurrent: currentTest(view.service), now });
-  const seat = view.spec.mode?.$case === "global" ? seatOnNodes : seatAnywhere;
-  const arrivals = seat(seats.seats, { ...context, ...seats, load, cluster });
+  const arrivals = seated(seats, { view, tasks, settled, staying: decided.staying }, cluster, context);
   const proven = provenTasks(decided.staying, now);
   const actions = [
     ...losses,
@@ -77,6 +87,27 @@ export function reconcile(view: ServiceView, cluster: ClusterView, context: Reco
     problems: problemLines(decided.problems),
     now,
   });
+}
+
+interface Sitting {
+  readonly view: ServiceView;
+  readonly tasks: readonly Task[];
+  readonly settled: readonly Task[];
+  readonly staying: readonly Task[];
+}
+
+function seated(
+  next: NextSeats,
+  { view, tasks, settled, staying }: Sitting,
+  cluster: ClusterView,
+  context: ReconcileContext,
+): readonly Action[] {
+  const { pending, fills } = next.seats;
+  if (pending.length + fills.length === 0) return [];
+  const isCurrent = currentTest(view.service);
+  const load = loadOf([...tasks, ...settled], [...staying, ...settled], { isCurrent, now: context.now });
+  const seat = view.spec.mode?.$case === "global" ? seatOnNodes : seatAnywhere;
+  return seat(next.seats, { ...context, ...next, load, cluster });
 }
 
 interface NextSeats {
@@ -118,11 +149,12 @@ function removal(view: ServiceView, { nodes }: ClusterView): Plan {
   return { actions, problems: [] };
 }
 
-function wantedSlots(view: ServiceView, need: Need, { nodes }: ClusterView): Wanted {
+function wantedSlots(view: ServiceView, settled: number, { nodes }: ClusterView): Wanted {
+  const need = needOf(view.spec);
   if (view.spec.mode?.$case === "global") return wantedOnNodes(view.tasks, { need, nodes });
   const isCurrent = currentTest(view.service);
   return wantedReplicas(view.tasks, {
-    replicas: replicasOf(view.spec, view.service.autoscale),
+    replicas: replicasOf(view.spec, view.service.autoscale) - settled,
     isCurrent,
     spread: need.spread,
     nodes,

@@ -14,7 +14,13 @@ export const isWanted = (task: Task): boolean => task.desiredState <= DesiredSta
 
 /** Runs and is not known to be unhealthy. With a healthcheck a task only becomes RUNNING when healthy. */
 export const runsWell = (task: Task): boolean =>
-  stateOf(task) === TaskState.RUNNING && !isUnhealthy(task) && task.status?.health !== Health.STARTING;
+  stateOf(task) === TaskState.RUNNING &&
+  !isUnhealthy(task) &&
+  !isAdrift(task) &&
+  task.status?.health !== Health.STARTING;
+
+/** Its node went down, and its agent has not said since what became of it. */
+export const isAdrift = (task: Task): boolean => task.status?.health === Health.UNKNOWN;
 
 /**
  * When a task that runs well counts as a success: at once when a healthcheck says so, else once it has run for

@@ -17,7 +17,7 @@ import { occupies } from "./occupancy.js";
 import type { Action, Plan } from "./plan.js";
 import { reconcile } from "./reconcile.js";
 import { specsInUse } from "./specs-in-use.js";
-import { isEnded, isPending } from "./task-state.js";
+import { isAdrift, isEnded, isPending, stateOf } from "./task-state.js";
 import { buildCluster, buildNode, buildService, idSequence } from "./test-records.js";
 import { transition } from "./transition.js";
 
@@ -27,6 +27,8 @@ const MAX_ROUNDS = 10;
 export class World {
   readonly nodes = new Map<string, Node>();
   readonly tasks = new Map<string, Task>();
+  /** Tasks whose node went down under them. One that returns runs beside its replacement until that has stopped. */
+  readonly wereAdrift = new Set<string>();
   /** The spec of every version there was. */
   readonly revisions = new Map<number, ServiceSpec>();
   readonly #newId = idSequence("t");
@@ -77,6 +79,7 @@ export class World {
 
   #apply(action: Action): void {
     this.#observe(action, this);
+    if (action.kind === "mark-adrift") this.wereAdrift.add(action.task.id);
     if (action.kind === "remove-service") {
       this.removed = true;
       return;
@@ -118,9 +121,12 @@ export class World {
     this.revisions.set(service.version, service.spec);
   }
 
-  setNode(id: string, change: { availability?: Availability; state?: NodeState }): void {
+  setNode(id: string, change: { availability?: Availability; state?: NodeState; fenced?: boolean }): void {
     const node = this.nodes.get(id);
-    if (node !== undefined) this.nodes.set(id, { ...node, ...change });
+    if (node === undefined) return;
+    const isNews = change.state !== undefined && change.state !== node.state;
+    const since = isNews ? { stateSinceMs: this.now, fenced: false } : {};
+    this.nodes.set(id, { ...node, ...since, ...change });
   }
 
   /** Lets the agent of one task take its next step; `fails` ends a task that should go on. */
@@ -130,7 +136,7 @@ export class World {
     if (this.nodes.get(task.nodeId)?.state !== NodeState.READY) return;
     const removed = task.desiredState === DesiredState.REMOVE;
     const image = this.revisions.get(task.specVersion)?.task?.container?.image ?? "";
-    const state = nextState(task, { fails, image });
+    const state = nextState(task, { fails, image }) ?? (isAdrift(task) ? stateOf(task) : undefined);
     if (state === undefined && !removed) return;
     const health = image.startsWith("healthy") ? Health.HEALTHY : Health.UNSPECIFIED;
     const status = {
@@ -172,8 +178,9 @@ export class World {
     }
   }
 
+  /** What runs as far as anybody knows: what is out of reach is left out. */
   live(): readonly Task[] {
-    return [...this.tasks.values()].filter(occupies);
+    return [...this.tasks.values()].filter((task) => occupies(task) && !isAdrift(task));
   }
 }
 
