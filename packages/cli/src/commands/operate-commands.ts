@@ -2,10 +2,11 @@ import type { Command } from "commander";
 import type { Cli } from "../cli.js";
 import { examples, lazily, repeatable } from "./grammar.js";
 
-/** `berth exec`, `berth logs`: what is done with what runs, wherever it runs. */
+/** `berth exec`, `berth logs`, `berth events`: what is done with what runs, wherever it runs. */
 export function addOperateCommands(program: Command, cli: Cli): void {
   addExec(program, cli);
   addLogs(program, cli, "berth logs");
+  addEvents(program, cli);
 }
 
 function addExec(program: Command, cli: Cli): void {
@@ -51,4 +52,27 @@ export function addLogs(parent: Command, cli: Cli, words: string): void {
     .option("--no-task-ids", "leave the task ids out")
     .action(lazily(cli, async () => (await import("./service/logs.js")).showLogs));
   examples(logs, [`${words} -f shop_web`, `${words} --tail 100 --since 10m -t shop_web.2`]);
+}
+
+function addEvents(program: Command, cli: Cli): void {
+  const events = program
+    .command("events")
+    .description("Show what happened to nodes, services and tasks, and why")
+    .option("-f, --follow", "go on with what happens until Ctrl-C")
+    .option("--since <time>", "only what happened after a time (2026-01-02T13:23:37Z) or a span ago (42m)")
+    .option("--service <service>", "only of one service and its tasks")
+    .option("--stack <stack>", "only of one stack")
+    .option("--node <node>", "only of one node and what runs there")
+    .addHelpText(
+      "after",
+      `
+The leader remembers the last 10,000 events of its term. What came before is told from the cluster's records: the
+latest of each task and node, and the milestones of each service.`,
+    )
+    .action(lazily(cli, async () => (await import("./events.js")).showEvents));
+  examples(events, [
+    "berth events -f",
+    "berth events --since 10m --service shop_web",
+    "berth events -f -o json",
+  ]);
 }

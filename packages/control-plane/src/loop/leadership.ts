@@ -24,6 +24,7 @@ import type { Store } from "../store/store.js";
 import { fence, type Term } from "../store/term.js";
 import { Autoscaler } from "./autoscaler.js";
 import { Controller, type ControllerObserver } from "./controller.js";
+import { EventLog } from "./events.js";
 import { LagMeter } from "./lag-meter.js";
 import { Liveness, type LivenessObserver } from "./liveness.js";
 import { Mirror } from "./mirror.js";
@@ -128,6 +129,7 @@ function assemble(
   const { store, runtime, probe, logger, observer, address, servers } = options;
   const { clock } = runtime;
   const lag = new LagMeter(clock);
+  const events = new EventLog({ state, runtime, epoch: term.epoch, address });
   const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
   const sessionOf = (nodeId: string): Session | undefined => dispatcher.sessionOf(nodeId);
   const liveness = new Liveness({
@@ -140,7 +142,10 @@ function assemble(
     observer,
     signal,
     ask: (peerId, request) => ask(sessionOf(peerId), request),
-    onSuspicion: (nodeId) => ingress.nodeChanged(nodeId),
+    onSuspicion: (nodeId) => {
+      ingress.nodeChanged(nodeId);
+      events.suspicion(nodeId, liveness.isSuspect(nodeId));
+    },
     onRate: (heartbeatMs) => dispatcher.broadcast({ $case: "heartbeatRate", value: { heartbeatMs } }),
   });
   const intake = new StatusIntake({ state, writer, runtime, logger, signal });
@@ -190,6 +195,7 @@ function assemble(
     ingress: ingress.table,
     logs,
     execs,
+    events,
     epoch,
     address,
     servers,

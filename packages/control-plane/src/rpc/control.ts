@@ -1,5 +1,6 @@
 import type { ControlServiceService, RpcHandlers } from "@berth/proto";
 import { getCluster } from "./control/cluster.js";
+import { streamEvents } from "./control/events.js";
 import { exec } from "./control/exec.js";
 import { streamLogs } from "./control/logs.js";
 import { getNode, listNodes, removeNode, updateNode } from "./control/nodes.js";
@@ -26,6 +27,7 @@ export function controlHandlers(scope: ControlScope): RpcHandlers<typeof Control
     watchServices: (request, { signal }) => watchServices(request, scope, signal),
     listTasks: async (request) => listTasks(request, scope),
     streamLogs: (request, { signal }) => streamLogs(request, scope, signal),
+    streamEvents: (request, { signal }) => streamEvents(request, scope, signal),
     exec: (requests, { signal }) => exec(requests, scope, signal),
     listNodes: async () => listNodes(scope),
     getNode: async (request) => getNode(request, scope),

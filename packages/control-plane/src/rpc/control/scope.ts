@@ -1,3 +1,4 @@
+import type { EventLog } from "../../loop/events.js";
 import type { Runtime } from "../../loop/runtime.js";
 import type { Writer } from "../../loop/writer.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -13,6 +14,7 @@ export interface ControlScope {
   readonly ingress: IngressTable;
   readonly logs: LogRelay;
   readonly execs: ExecRelay;
+  readonly events: EventLog;
   readonly epoch: bigint;
   /** Where agents and people reach this server. */
   readonly address: string;

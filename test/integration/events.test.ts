@@ -1,0 +1,105 @@
+import { type ClusterEvent, StreamEventsRequest } from "@berth/proto";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import {
+  converged,
+  deployment,
+  eventually,
+  runningTasks,
+  service,
+  TestCluster,
+  type TestServer,
+} from "../harness/control-plane.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+
+let etcd: TestEtcd;
+let cluster: TestCluster;
+
+beforeEach(async () => {
+  etcd = await startTestEtcd();
+  cluster = new TestCluster(etcd.endpoint);
+});
+afterEach(async () => {
+  const complaints = await cluster.close();
+  await etcd.close();
+  expect(complaints).toEqual([]);
+});
+
+async function events(
+  { calls }: TestServer,
+  request: Parameters<typeof StreamEventsRequest.fromPartial>[0] = {},
+): Promise<readonly ClusterEvent[]> {
+  const all: ClusterEvent[] = [];
+  for await (const { message } of calls.streamEvents(StreamEventsRequest.fromPartial(request)))
+    if (message?.$case === "event") all.push(message.value);
+  return all;
+}
+
+const reasonsOf = (all: readonly ClusterEvent[]): readonly string[] => all.map(({ reason }) => reason);
+
+test("events tell a service's life from its deploy to its end, with reasons", async () => {
+  const server = await cluster.startServer();
+  const [agent] = await cluster.startAgents(["a"]);
+  await server.calls.deployStack(deployment([service("web")]));
+  await converged(server.calls, "shop_web");
+  const [task] = await runningTasks(server.calls, "shop_web");
+  agent?.failTask(task?.id ?? "", 7);
+  await eventually("another task runs", async () => {
+    const running = await runningTasks(server.calls, "shop_web");
+    return running.length === 1 && running[0]?.id !== task?.id;
+  });
+  await server.calls.scaleServices({ services: [{ service: "shop_web", replicas: 2 }] });
+  await converged(server.calls, "shop_web");
+  await server.calls.removeServices({ services: ["shop_web"], stack: "" });
+  await eventually(
+    "it is gone",
+    async () => (await server.calls.listServices({ stack: "" })).services.length === 0,
+  );
+
+  const told = await events(server, { service: "shop_web" });
+  const ofTask = told.filter(({ taskId }) => taskId === task?.id);
+  expect(reasonsOf(ofTask)).toEqual(["TASK_PLACED", "TASK_STARTED", "TASK_FAILED"]);
+  expect(ofTask.at(-1)).toMatchObject({ message: "exit code 7", nodeHostname: "a", isWarning: true });
+  const ofService = told.filter(({ taskId }) => taskId === "");
+  expect(reasonsOf(ofService)).toEqual(["SERVICE_CREATED", "SCALED", "SERVICE_REMOVING", "SERVICE_REMOVED"]);
+  expect(await events(server, { node: "a", stack: "nobody" })).toEqual([]);
+});
+
+test("events say why a task has no node, and that an agent is away", async () => {
+  const server = await cluster.startServer();
+  const [agent] = await cluster.startAgents(["a"]);
+  await server.calls.deployStack(deployment([service("web", { constraints: ["node.hostname == nobody"] })]));
+  await agent?.vanish();
+  const told = await eventually("the agent is away", async () => {
+    const all = await events(server);
+    return reasonsOf(all).includes("NODE_AGENT_AWAY") && all;
+  });
+  expect(told).toContainEqual(
+    expect.objectContaining({ reason: "TASK_UNPLACEABLE", message: expect.stringContaining("1 node") }),
+  );
+});
+
+test("a follower gets what it has not seen yet, and from another leader what the records tell", async () => {
+  const first = await cluster.startServer();
+  await cluster.startAgents(["a"]);
+  await first.calls.deployStack(deployment([service("web")]));
+  await converged(first.calls, "shop_web");
+  const all = await events(first);
+  const [, , third] = all;
+  const { epoch = 0, sequence = 0 } = third ?? {};
+  const rest = await events(first, {
+    afterEpoch: epoch,
+    afterSequence: sequence,
+    sinceMs: Date.now() + 60_000,
+  });
+  expect(rest).toEqual(all.slice(3));
+
+  const second = await cluster.startServer();
+  await first.stop();
+  await eventually("another leader", async () => (await second.calls.getCluster({})).epoch > epoch);
+  const rebuilt = (await events(second)).filter(({ isRebuilt }) => isRebuilt);
+  expect(reasonsOf(rebuilt)).toEqual(
+    expect.arrayContaining(["NODE_READY", "SERVICE_CREATED", "TASK_STARTED"]),
+  );
+  const resumed = await events(second, { afterEpoch: epoch, sinceMs: (all.at(-1)?.timeMs ?? 0) + 1 });
+  expect(resumed[0]).toMatchObject({ reason: "LEADER_ELECTED", isRebuilt: false });
+});
