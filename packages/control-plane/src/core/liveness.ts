@@ -22,11 +22,11 @@ export const AGENT_AWAY_AFTER_MS = 3_000;
  */
 export const AGENT_LOST_AFTER_MS = 60_000;
 /**
- * An agent that lost its leader has killed its at-most-one tasks by then: it stops them after 3 s without an
+ * An agent that lost its leader has killed its at-most-one tasks by then: it stops them after 6 s without an
  * acknowledgement and gives them 1 s; the rest is for Docker. Counted from the last heartbeat that was heard, and any
  * that was acknowledged had been heard.
  */
-export const FENCED_AFTER_MS = 6_000;
+export const FENCED_AFTER_MS = 9_000;
 /** A leader that was deposed may have acknowledged heartbeats for as long as its lease can have lasted. */
 const FORMER_LEADER_MS = 3_000;
 /** A slow agent is given at most this much for the lag that it tells of. */
@@ -214,7 +214,8 @@ function nextCheck(
       if (silentMs < thresholdMs) waitMs = Math.min(waitMs, thresholdMs - silentMs);
     }
   }
-  return waitMs === Number.POSITIVE_INFINITY ? undefined : now + waitMs;
+  // Whole milliseconds: a wait too short to move the clock would end before it began, over and over.
+  return waitMs === Number.POSITIVE_INFINITY ? undefined : now + Math.ceil(waitMs);
 }
 
 function changed(node: Condition, wanted: Condition): Condition | undefined {
