@@ -56,12 +56,16 @@ function addDeploy(stack: Command, cli: Cli): void {
     )
     .addOption(repeatable("--env-file <file>", "variables for the Compose files, instead of .env"))
     .option("--prune", "also remove services of the stack that the files do not name")
+    .option("--dry-run", "only show what would change, task by task, and why")
+    .option("--plan-rev <rev>", "do it only if that is the plan which a dry run called so")
     .option("-q, --quiet", "show neither warnings nor progress");
   examples(
     addWaitOptions(deploy).action(lazily(cli, async () => (await import("./stack/deploy.js")).deployStack)),
     [
       "berth stack deploy -c compose.yaml shop",
       "berth stack deploy -c compose.yaml -c production.yaml --prune shop",
+      "berth stack deploy -c compose.yaml --dry-run shop",
+      "berth stack deploy -c compose.yaml --plan-rev 3f9d0c2b7a41-9c1e shop",
       "berth stack deploy -c - --detach shop < compose.yaml",
     ],
   );

@@ -5,7 +5,8 @@ export type Style = "red" | "green" | "yellow" | "cyan" | "magenta" | "blue" | "
 
 /** Colours text for a terminal that shows colours; https://no-color.org is honoured. */
 export function styled(cli: Cli, terminal: Terminal, style: Style, text: string): string {
-  return hasColours(cli, terminal) ? styleText(style, text) : text;
+  // Node would look at its own standard output, which need not be this terminal.
+  return hasColours(cli, terminal) ? styleText(style, text, { validateStream: false }) : text;
 }
 
 function hasColours({ env }: Cli, terminal: Terminal): boolean {

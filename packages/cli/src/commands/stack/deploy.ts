@@ -1,7 +1,12 @@
-import { type DeployStackResponse, type ServiceOutcome, ServiceOutcome_Kind } from "@berth/proto";
+import {
+  type DeployStackResponse,
+  isBerthError,
+  type ServiceOutcome,
+  ServiceOutcome_Kind,
+} from "@berth/proto";
 import type { Cli, GlobalOptions, Terminal } from "../../cli.js";
 import { type ControlClient, untilLed, withClient } from "../../client.js";
-import { timeoutMsOf } from "../../options/parse-options.js";
+import { badOption, timeoutMsOf } from "../../options/parse-options.js";
 import { counted } from "../../output/human.js";
 import { printJson } from "../../output/print.js";
 import { styled } from "../../output/style.js";
@@ -9,11 +14,14 @@ import { outcomeWord } from "../../output/words.js";
 import type { AwaitedService } from "../../wait/progress.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
+import { showPlan, showPresentPlan } from "./plan/show-plan.js";
 import { readSpecs, type StackFiles } from "./read-specs.js";
 
 export interface DeployOptions extends GlobalOptions, StackFiles {
   readonly prune?: boolean;
   readonly detach?: boolean;
+  readonly dryRun?: boolean;
+  readonly planRev?: string;
   readonly timeout: string;
 }
 
@@ -23,6 +31,9 @@ const DEPLOY_TIMEOUT_MS = 60_000;
 /** `berth stack deploy -c FILE… NAME` */
 export async function deployStack(cli: Cli, options: DeployOptions, stack: string): Promise<void> {
   const timeoutMs = timeoutMsOf(options.timeout);
+  if (options.dryRun && options.planRev !== undefined) {
+    throw badOption("--plan-rev", "a dry run carries nothing out: leave one of them away");
+  }
   const specs = await readSpecs(cli, options, stack);
   await withClient(cli, options, async (client) => {
     const request = {
@@ -30,10 +41,14 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
       services: [...specs],
       prune: options.prune ?? false,
       dryRun: false,
-      planRev: "",
+      planRev: options.planRev ?? "",
     };
+    if (options.dryRun) return showPlan(cli, client, { request, options });
     const call = { signal: cli.signal, timeoutMs: DEPLOY_TIMEOUT_MS };
-    const response = await untilLed(cli, () => client.deployStack(request, call));
+    const response = await untilLed(cli, () => client.deployStack(request, call)).catch(async (error) => {
+      if (isBerthError(error, "BERTH_PLAN_CHANGED")) await showPresentPlan(cli, client, request);
+      throw error;
+    });
     const terminal = options.output === "json" ? cli.stderr : cli.stdout;
     if (!options.quiet) printOutcomes(terminal, response);
     if (!options.detach) await waitForDeploy(cli, client, { stack, response, timeoutMs, terminal, options });

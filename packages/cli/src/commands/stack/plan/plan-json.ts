@@ -1,0 +1,21 @@
+import { type DeployPlan, type PlannedStep, PlannedStep_Kind, type ServicePlan } from "@berth/proto";
+import { outcomeWord } from "../../../output/words.js";
+
+const STEP_WORDS = new Map<PlannedStep_Kind, string>([
+  [PlannedStep_Kind.CREATE, "create"],
+  [PlannedStep_Kind.REPLACE, "replace"],
+  [PlannedStep_Kind.STOP, "stop"],
+]);
+
+/** A plan for programs, whole. */
+export function planJson(stack: string, { rev, services }: DeployPlan): unknown {
+  return { stack, planRev: rev, services: services.map(serviceJson) };
+}
+
+function serviceJson({ kind, steps, ...service }: ServicePlan): unknown {
+  return { ...service, outcome: outcomeWord(kind), steps: steps.map(stepJson) };
+}
+
+function stepJson({ kind, ...step }: PlannedStep): unknown {
+  return { ...step, kind: STEP_WORDS.get(kind) ?? "unknown" };
+}
