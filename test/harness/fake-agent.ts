@@ -16,6 +16,9 @@ import {
   PortSpec_Mode,
   PortSpec_Protocol,
   PROTOCOL_VERSION,
+  type Probe,
+  type ProbeRequest,
+  probeHost,
   type ReportedTask,
   type RpcClient,
   type SessionRequest,
@@ -26,6 +29,16 @@ import {
 } from "@berth/proto";
 
 const RECONNECT_MS = 50;
+/** As the agent's own. */
+const PROBE = { tries: 2, tryMs: 200 };
+let hosts = 0;
+
+/** An address of this machine that no other fake host has. */
+function nextAddress(): string {
+  hosts += 1;
+  return `127.77.${hosts >> 8}.${hosts & 255}`;
+}
+
 const FIRST_HOST_PORT = 40_000;
 const CRASH_AFTER_MS = 20;
 
@@ -35,6 +48,8 @@ export interface FakeAgentOptions {
   readonly servers: readonly string[];
   readonly hostname?: string;
   readonly memoryBytes?: number;
+  /** What this host finds when it probes another one. */
+  readonly probe?: Probe;
   /** How long a container takes to start. */
   readonly startMs?: number;
   /** How long a container takes to stop. */
@@ -57,6 +72,9 @@ interface FakeContainer {
  */
 export class FakeAgent {
   readonly options: FakeAgentOptions;
+  readonly address = nextAddress();
+  /** Whether its kernel would answer. The agent may be dead all the same. */
+  hostLives = true;
   readonly containers = new Map<string, FakeContainer>();
   readonly ingress = new Map<string, IngressEntry>();
   /** Images of the specs that were sent, by service and version. */
@@ -91,13 +109,20 @@ export class FakeAgent {
   }
 
   start(): this {
+    this.hostLives = true;
     this.#stopping = new AbortController();
     this.#running = this.#run(this.#stopping.signal);
     return this;
   }
 
-  /** Cuts the connection and stays away; containers go on. */
+  /** Its cable is cut, or its power: nothing there answers any more. What containers do is not known. */
   async vanish(): Promise<void> {
+    this.hostLives = false;
+    await this.kill();
+  }
+
+  /** The process is gone; its host lives, and containers go on. */
+  async kill(): Promise<void> {
     this.#stopping.abort();
     this.#session.abort();
     await this.#running;
@@ -105,7 +130,7 @@ export class FakeAgent {
 
   /** The process is started again: another boot, the same containers. */
   async restart(): Promise<void> {
-    await this.vanish();
+    await this.kill();
     this.#bootId = randomUUID();
     this.start();
   }
@@ -113,6 +138,11 @@ export class FakeAgent {
   /** Breaks the connection once; the agent comes back by itself. */
   reconnect(): void {
     this.#session.abort();
+  }
+
+  /** It learns of another server, and finds it when the session that it has ends. */
+  follow(address: string): void {
+    this.#leader = address;
   }
 
   /** An increment gets lost on its way: the next one does not fit. */
@@ -212,6 +242,14 @@ export class FakeAgent {
           case "watchUsage":
             this.measured = message.value.services.map(({ serviceName }) => serviceName);
             break;
+          case "heartbeatRate":
+            this.#heartbeatMs = message.value.heartbeatMs;
+            clearInterval(timer);
+            timer = setInterval(() => this.#heartbeat(), this.#heartbeatMs);
+            break;
+          case "probe":
+            void this.#probe(message.value, session.signal);
+            break;
           case "startLogs":
             void this.#pushLogs(client.calls, message.value);
             break;
@@ -229,7 +267,14 @@ export class FakeAgent {
 
   #heartbeat(): void {
     if (!this.#sendsHeartbeats) return;
-    this.#send({ message: { $case: "heartbeat", value: { appliedSequence: this.sequence, lagMs: 0 } } });
+    this.#send({
+      message: { $case: "heartbeat", value: { appliedSequence: this.sequence, lagMs: 0, number: 0 } },
+    });
+  }
+
+  async #probe({ requestId, address, port }: ProbeRequest, signal: AbortSignal): Promise<void> {
+    const answered = await (this.options.probe ?? probeHost)({ address, port, ...PROBE }, signal);
+    this.#send({ message: { $case: "probeResult", value: { requestId, answered } } });
   }
 
   #take(assignments: Assignments): void {
@@ -386,7 +431,7 @@ export class FakeAgent {
     const { nodeId, hostname, memoryBytes } = this.options;
     return NodeDescription.fromPartial({
       hostname: hostname ?? nodeId,
-      address: "127.0.0.1",
+      address: this.address,
       os: "linux",
       architecture: "x86_64",
       nanoCpus: 4e9,

@@ -1,0 +1,214 @@
+import {
+  CronSpec,
+  CronSpec_Concurrency,
+  Dependency_Condition,
+  RestartPolicy,
+  type Service,
+  type ServiceSpec,
+  type Task,
+  TaskState,
+} from "@berth/proto";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  converged,
+  deployment,
+  eventually,
+  runningTasks,
+  service,
+  TestCluster,
+  type TestServer,
+} from "../harness/control-plane.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import type { FakeAgent } from "../harness/fake-agent.js";
+
+let etcd: TestEtcd;
+let cluster: TestCluster;
+let calls: TestServer["calls"];
+let agents: FakeAgent[];
+
+beforeEach(async () => {
+  etcd = await startTestEtcd();
+  cluster = new TestCluster(etcd.endpoint);
+  ({ calls } = await cluster.startServer());
+  agents = await cluster.startAgents(["a", "b"]);
+});
+afterEach(async () => {
+  const complaints = await cluster.close();
+  await etcd.close();
+  expect(complaints).toEqual([]);
+});
+
+function job(name: string, run: { total: number; atOnce?: number; maxAttempts?: number }): ServiceSpec {
+  const { total, atOnce = 0, maxAttempts = 0 } = run;
+  const spec = service(name);
+  const restart = RestartPolicy.fromPartial({ maxAttempts });
+  return {
+    ...spec,
+    mode: { $case: "replicatedJob", value: { totalCompletions: total, maxConcurrent: atOnce } },
+    task: spec.task && { ...spec.task, restart },
+  };
+}
+
+function dependsOn(spec: ServiceSpec, on: string, condition: Dependency_Condition): ServiceSpec {
+  return { ...spec, dependsOn: [{ service: `shop_${on}`, condition, optional: false }] };
+}
+
+async function record(name: string): Promise<Service | undefined> {
+  const { service: summary } = await calls.getService({ service: name });
+  return summary?.service;
+}
+
+async function tasksOf(name: string): Promise<readonly Task[]> {
+  const { tasks } = await calls.listTasks({ service: name, stack: "", node: "" });
+  return tasks;
+}
+
+/** Ends a running task of a service wherever it runs. */
+async function end(name: string, exitCode = 0): Promise<void> {
+  const task = await eventually(`a task of ${name} runs`, async () => (await runningTasks(calls, name))[0]);
+  agents.find(({ containers }) => containers.has(task.id))?.failTask(task.id, exitCode);
+  await eventually("its end is known", async () => {
+    const tasks = await runningTasks(calls, name);
+    return !tasks.some(({ id }) => id === task.id);
+  });
+}
+
+describe("a job", () => {
+  it("runs to its end, as many tasks at a time as it may, and again when it is changed", async () => {
+    await calls.deployStack(deployment([job("import", { total: 3, atOnce: 2 })]));
+    for (let left = 3; left > 0; left -= 1) {
+      await eventually("its tasks run", async () => (await runningTasks(calls, "shop_import")).length > 0);
+      expect((await runningTasks(calls, "shop_import")).length).toBeLessThanOrEqual(2);
+      await end("shop_import");
+    }
+    await converged(calls, "shop_import");
+    expect((await record("shop_import"))?.job).toMatchObject({ iteration: 1, failed: false });
+    expect((await tasksOf("shop_import")).map(({ status }) => status?.state)).toEqual([
+      TaskState.COMPLETE,
+      TaskState.COMPLETE,
+      TaskState.COMPLETE,
+    ]);
+
+    await calls.deployStack(deployment([job("import", { total: 1 })]));
+    await converged(calls, "shop_import");
+    expect((await record("shop_import"))?.job?.iteration).toBe(1);
+
+    await calls.updateService({ service: "shop_import", spec: undefined, expectedVersion: 0, force: true });
+    await end("shop_import");
+    await converged(calls, "shop_import");
+    expect((await record("shop_import"))?.job).toMatchObject({ iteration: 2, failed: false });
+  });
+
+  it("that has used up its attempts has failed, and says why", async () => {
+    await calls.deployStack(deployment([job("import", { total: 1, maxAttempts: 1 })]));
+    await end("shop_import", 3);
+    await end("shop_import", 3);
+    await eventually("it has failed", async () => (await record("shop_import"))?.job?.failed);
+    const { service: summary } = await calls.getService({ service: "shop_import" });
+    expect(summary?.converged).toBe(false);
+    expect(summary?.reasons.join()).toMatch(/slot 1: .*\(exit code 3\); 0 of 1 completed/);
+  });
+});
+
+describe("a cron job", () => {
+  it("runs every second, is in order between its runs, and keeps no more than its history", async () => {
+    const cron = CronSpec.fromPartial({
+      schedule: "@every 1s",
+      concurrency: CronSpec_Concurrency.FORBID,
+      history: 1,
+    });
+    await calls.deployStack(deployment([{ ...job("report", { total: 1 }), cron }]));
+    await converged(calls, "shop_report");
+    for (let run = 0; run < 3; run += 1) await end("shop_report");
+    await eventually("three runs have ended", async () => {
+      const { cron: status } = (await record("shop_report")) ?? {};
+      return status?.runs.some(({ iteration, endedAtMs }) => iteration >= 3 && endedAtMs > 0);
+    });
+    const kept = await eventually("older runs are gone", async () => {
+      const iterations = new Set((await tasksOf("shop_report")).map(({ jobIteration }) => jobIteration));
+      return iterations.size <= 2 && iterations;
+    });
+    expect(Math.min(...kept)).toBeGreaterThanOrEqual(3);
+  });
+});
+
+describe("a service that depends on another", () => {
+  it("waits until that is healthy, says so, and does not wait again when it is restarted", async () => {
+    const web = dependsOn(service("web"), "db", Dependency_Condition.HEALTHY);
+    await calls.deployStack(deployment([web]));
+    const held = await eventually("its task waits", async () => (await tasksOf("shop_web"))[0]);
+    expect(held).toMatchObject({
+      nodeId: "",
+      status: { state: TaskState.NEW, message: "waiting for shop_db: there is no such service" },
+    });
+
+    await calls.deployStack(deployment([service("db", { image: "never-healthy" })]));
+    await eventually("the reason changes", async () => {
+      const { service: summary } = await calls.getService({ service: "shop_web" });
+      return summary?.reasons.includes("waiting for shop_db: healthy");
+    });
+    await calls.deployStack(deployment([service("db", { image: "db:2" })]));
+    await converged(calls, "shop_web");
+
+    await calls.removeServices({ services: ["shop_db"], stack: "" });
+    await eventually("the database is gone", async () => {
+      const { services } = await calls.listServices({ stack: "shop" });
+      return services.length === 1;
+    });
+    const [before] = await runningTasks(calls, "shop_web");
+    await end("shop_web", 1);
+    const after = await eventually("it runs again", async () => (await runningTasks(calls, "shop_web"))[0]);
+    expect(after.id).not.toBe(before?.id);
+  });
+
+  it("waits until a job has completed", async () => {
+    const web = dependsOn(service("web"), "migrate", Dependency_Condition.COMPLETED);
+    await calls.deployStack(deployment([web, job("migrate", { total: 1 })]));
+    await eventually("the job runs", async () => (await runningTasks(calls, "shop_migrate")).length === 1);
+    expect((await tasksOf("shop_web")).map(({ status }) => status?.message)).toEqual([
+      "waiting for shop_migrate: completed",
+    ]);
+    await end("shop_migrate");
+    await converged(calls, "shop_web");
+  });
+});
+
+describe("an autoscaled service", () => {
+  const web = (): ServiceSpec => ({
+    ...service("web"),
+    autoscale: { min: 1, max: 4, targetCpuPercent: 0, targetConnections: 10 },
+  });
+
+  it("grows with its connections, and is not scaled by hand", async () => {
+    await calls.deployStack(deployment([web()]));
+    await converged(calls, "shop_web");
+    for (const agent of agents) {
+      await eventually("the agent measures", () => agent.measured.includes("shop_web"));
+    }
+    const [task] = await runningTasks(calls, "shop_web");
+    const report = setInterval(() => {
+      for (const agent of agents) {
+        agent.reportUsage({ tasks: [], connections: [{ taskId: task?.id ?? "", active: 15 }] });
+      }
+    }, 500);
+    try {
+      await eventually(
+        "three replicas run",
+        async () => (await runningTasks(calls, "shop_web")).length === 3,
+      );
+    } finally {
+      clearInterval(report);
+    }
+    expect((await record("shop_web"))?.autoscale).toMatchObject({
+      replicas: 3,
+      message: "from 1 to 3: 30 connections a replica, the target is 10",
+    });
+    const scaling = calls.scaleServices({ services: [{ service: "shop_web", replicas: 1 }] });
+    await expect(scaling).rejects.toThrow(/scales itself between 1 and 4/);
+
+    await calls.deployStack(deployment([service("web")]));
+    for (const agent of agents) {
+      await eventually("the agent measures no more", () => agent.measured.length === 0);
+    }
+  });
+});
