@@ -2,11 +2,12 @@ import { defineConfig } from "vitest/config";
 
 const SECOND_MS = 1_000;
 
-/** unit: pure and fast · integration: real etcd, real sockets · e2e: real Docker hosts in the lab (root, Linux). */
+/** unit: pure and fast · sim: the whole cluster on virtual time · integration: real etcd, real sockets · e2e: real Docker hosts in the lab (root, Linux). */
 export default defineConfig({
   test: {
     projects: [
       { test: { name: "unit", include: ["proto/src/**/*.test.ts", "packages/*/src/**/*.test.ts"] } },
+      { test: { name: "sim", include: ["test/sim/**/*.test.ts"] } },
       {
         test: {
           name: "integration",

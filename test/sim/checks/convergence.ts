@@ -1,0 +1,186 @@
+import { Availability, DesiredState, NodeState, type Service, type Task, TaskState } from "@berth/proto";
+import type { SimHost } from "../cluster/sim-host.js";
+import { isGoodImage } from "../docker/images.js";
+import { replicasOf } from "./copies.js";
+import { isFinal, stateOf } from "./records.js";
+import { runningContainers, type Scene } from "./scene.js";
+
+/** L1's bound. */
+const SETTLE_MS = 15_000;
+/** One slot of a rollout: pull, start, health, monitoring and grace of the old one. */
+const ROLLOUT_STEP_MS = 4_000;
+const STAYS_MS = 5_000;
+/** L3's bound, and a little for the looks of this check to be apart. */
+const PLACED_MS = 1_500;
+
+/** L1, L2, L3 and I10: what has to come true once nothing goes wrong any more. */
+export class Convergence {
+  readonly #scene: Scene;
+  #settledSinceMs: number | undefined;
+  readonly #roomSinceMs = new Map<string, number>();
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+  }
+
+  /** It has been as it should be for long enough. */
+  get isOver(): boolean {
+    return this.#settledSinceMs !== undefined && this.#nowMs - this.#settledSinceMs >= STAYS_MS;
+  }
+
+  get #nowMs(): number {
+    return this.#scene.cluster.world.scheduler.nowMs;
+  }
+
+  /** To be called from the end of the faults on. */
+  look(): void {
+    const { cluster, report } = this.#scene;
+    const missing = this.#missing();
+    const sinceMs = this.#nowMs - cluster.world.history.healAtMs;
+    const isLate = sinceMs > SETTLE_MS + this.#allowanceMs();
+    if (missing.length === 0) this.#settledSinceMs ??= this.#nowMs;
+    else {
+      if (isLate) for (const what of missing) report("L1", what);
+      this.#settledSinceMs = undefined;
+    }
+    this.#checkPlacement();
+  }
+
+  /** What keeps the cluster from being as its users want it. Empty: nothing. */
+  #missing(): readonly string[] {
+    const { records, cluster } = this.#scene;
+    const missing: string[] = [];
+    if (cluster.user.waiting.size > 0) missing.push("a call has no answer");
+    if (records.leader === undefined) missing.push("nobody leads");
+    for (const host of cluster.hosts) {
+      if (records.nodes.get(host.nodeId)?.state !== NodeState.READY)
+        missing.push(`${host.name} is not ready`);
+    }
+    for (const service of records.services.values()) missing.push(...this.#ofService(service));
+    for (const { host, container } of this.#strays())
+      missing.push(`${container.name} is left over on ${host.name}`);
+    return missing;
+  }
+
+  #ofService(service: Service): readonly string[] {
+    const { records } = this.#scene;
+    const name = service.spec?.name ?? service.id;
+    if (service.removing) return [`${name} is not removed yet`];
+    const running = runningContainers(this.#scene).filter(
+      ({ container }) => container.serviceId === service.id,
+    );
+    const tasks = records
+      .tasksOf(service.id)
+      .filter((task) => task.desiredState < DesiredState.SHUTDOWN && !isFinal(task));
+    const image = service.spec?.task?.container?.image ?? "";
+    const missing: string[] = [];
+    const isPaused = this.#isPaused(service);
+    const waiting = tasks.filter((task) => stateOf(task) === TaskState.NEW && this.#hasNoRoom(task)).length;
+    for (const { host, container } of running) {
+      const task = records.tasks.get(container.taskId);
+      if (task === undefined || task.desiredState >= DesiredState.SHUTDOWN)
+        missing.push(`${container.name} still runs on ${host.name}`);
+      else if (
+        container.version < service.templateVersion &&
+        !isPaused &&
+        waiting === 0 &&
+        isGoodImage(image)
+      )
+        missing.push(`${container.name} is outdated`);
+    }
+    if (!isGoodImage(image)) return missing;
+    const wanted = service.spec?.mode?.$case === "global" ? this.#globalHosts().length : replicasOf(service);
+    const well = tasks.filter((task) => stateOf(task) === TaskState.RUNNING && this.#runs(task)).length;
+    if (isPaused) return missing;
+    // Start-first: what has no room waits beside the one that it is to replace.
+    const isAsWanted = waiting > 0 ? well + waiting >= wanted : well === wanted && tasks.length === wanted;
+    if (!isAsWanted) {
+      const states = tasks
+        .map((task) => `${task.slot || task.nodeId}:${stateOf(task)} ${task.status?.message ?? ""}`)
+        .join("; ");
+      missing.push(`${name}: ${well} of ${wanted} run and ${waiting} have no room (${states})`);
+    }
+    return missing;
+  }
+
+  #isPaused(service: Service): boolean {
+    const state = service.rollout?.state ?? 0;
+    return state === 2 || state === 5;
+  }
+
+  /** By Docker's word. */
+  #runs(task: Task): boolean {
+    return runningContainers(this.#scene).some(({ container }) => container.taskId === task.id);
+  }
+
+  #globalHosts(): readonly SimHost[] {
+    const { records, cluster } = this.#scene;
+    return cluster.hosts.filter(
+      ({ nodeId }) => records.nodes.get(nodeId)?.availability !== Availability.DRAIN,
+    );
+  }
+
+  /** I10 among them: containers of services that are gone. */
+  #strays(): ReturnType<typeof runningContainers> {
+    const { records, cluster } = this.#scene;
+    return cluster.hosts.flatMap((host) =>
+      [...host.docker.containers.values()]
+        .filter(({ taskId }) => taskId !== "" && !records.tasks.has(taskId))
+        .map((container) => ({ host, container })),
+    );
+  }
+
+  #checkPlacement(): void {
+    const { records, report } = this.#scene;
+    const waiting = new Set<string>();
+    for (const task of records.tasks.values()) {
+      if (stateOf(task) !== TaskState.NEW || task.desiredState >= DesiredState.SHUTDOWN) continue;
+      if (this.#hasNoRoom(task)) continue;
+      waiting.add(task.id);
+      const sinceMs = this.#roomSinceMs.get(task.id) ?? this.#nowMs;
+      this.#roomSinceMs.set(task.id, sinceMs);
+      if (this.#nowMs - sinceMs > PLACED_MS) {
+        report(
+          "L3",
+          `task ${task.id} (${task.serviceName}.${task.slot}) has room and waits: ${task.status?.message}`,
+        );
+      }
+    }
+    for (const id of this.#roomSinceMs.keys()) if (!waiting.has(id)) this.#roomSinceMs.delete(id);
+  }
+
+  #hasNoRoom(task: Task): boolean {
+    const { records } = this.#scene;
+    const spec = records.specOf(task.serviceId, task.specVersion);
+    const memory = spec?.task?.reservations?.memoryBytes ?? 0;
+    return ![...records.nodes.values()].some((node) => {
+      if (node.state !== NodeState.READY || node.availability !== Availability.ACTIVE) return false;
+      if (node.description?.engineReady !== true) return false;
+      const there = [...records.tasks.values()].filter(
+        (other) => other.nodeId === node.id && !isFinal(other),
+      );
+      const specs = there.map((other) => records.specOf(other.serviceId, other.specVersion));
+      const reserved = specs.reduce((sum, other) => sum + (other?.task?.reservations?.memoryBytes ?? 0), 0);
+      const taken = new Set(
+        specs.flatMap((other) =>
+          (other?.ports ?? []).filter(({ mode }) => mode === 2).map((port) => port.published),
+        ),
+      );
+      const ports = (spec?.ports ?? []).filter(({ mode }) => mode === 2);
+      return (
+        reserved + memory <= (node.description?.memoryBytes ?? 0) &&
+        !ports.some(({ published }) => taken.has(published))
+      );
+    });
+  }
+
+  #allowanceMs(): number {
+    let longest = 0;
+    for (const service of this.#scene.records.services.values()) {
+      const parallelism = (service.spec?.update?.parallelism ?? 1) || Number.POSITIVE_INFINITY;
+      const slots = Math.max(replicasOf(service), 3);
+      longest = Math.max(longest, Math.ceil(slots / parallelism) * ROLLOUT_STEP_MS);
+    }
+    return longest;
+  }
+}

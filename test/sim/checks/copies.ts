@@ -1,0 +1,139 @@
+import { Availability, DesiredState, PortSpec_Mode, type Service, UpdateConfig_Order } from "@berth/proto";
+import { isFinal } from "./records.js";
+import { nameOf, type Running, runningContainers, type Scene } from "./scene.js";
+
+/** A change of the number of replicas is carried out within this, graces included. */
+const SCALE_MS = 10_000;
+
+/** I1 to I4: how many run, and where. */
+export class Copies {
+  readonly #scene: Scene;
+  /** When a service last wanted how many. */
+  readonly #wanted = new Map<string, { readonly replicas: number; readonly untilMs: number }[]>();
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+  }
+
+  /** A service is about to be another one, or is gone. */
+  noteWanted(service: Service): void {
+    const list = this.#wanted.get(service.id) ?? [];
+    list.push({
+      replicas: replicasOf(service),
+      untilMs: this.#scene.cluster.world.scheduler.nowMs + SCALE_MS,
+    });
+    this.#wanted.set(service.id, list);
+  }
+
+  look(): void {
+    const { contact } = this.#scene;
+    const running = runningContainers(this.#scene).filter(({ host }) => !contact.isExcused(host.name));
+    for (const [serviceId, ofService] of groupBy(running, ({ container }) => container.serviceId)) {
+      this.#slots(serviceId, ofService);
+      this.#total(serviceId, ofService);
+    }
+    for (const [, ofHost] of groupBy(running, ({ host }) => host.name)) this.#load(ofHost);
+  }
+
+  #slots(serviceId: string, running: readonly Running[]): void {
+    const { records, report } = this.#scene;
+    const service = records.services.get(serviceId);
+    const slotOf = ({ host, container }: Running): string => {
+      return container.slot === 0 ? `node ${host.name}` : String(container.slot);
+    };
+    for (const [slot, copies] of groupBy(running, slotOf)) {
+      if (copies.length < 2 || (copies.length === 2 && this.#mayOverlap(service, copies))) continue;
+      const names = copies.map(nameOf).join(", ");
+      report(
+        "I1",
+        `${copies.length} tasks of ${service?.spec?.name ?? serviceId} slot ${slot} run: ${names}`,
+      );
+    }
+  }
+
+  /** Start-first: the new one beside the one that it is to replace. */
+  #mayOverlap(service: Service | undefined, copies: readonly Running[]): boolean {
+    const { records } = this.#scene;
+    const orders = new Set(
+      copies.map(({ container }) => isStartFirst(records.specOf(container.serviceId, container.version))),
+    );
+    if (service !== undefined) orders.add(isStartFirst(service.spec));
+    if (!orders.has(true)) return false;
+    const [left, right] = copies.map(({ container }) => records.tasks.get(container.taskId));
+    if (left === undefined || right === undefined) return true;
+    return (
+      left.specVersion !== right.specVersion ||
+      [left, right].some(
+        (task) =>
+          task.desiredState >= DesiredState.SHUTDOWN ||
+          isFinal(task) ||
+          records.nodes.get(task.nodeId)?.availability === Availability.DRAIN,
+      )
+    );
+  }
+
+  #total(serviceId: string, running: readonly Running[]): void {
+    const { records, report, cluster } = this.#scene;
+    const service = records.services.get(serviceId);
+    if (service?.spec?.mode?.$case !== "replicated" || service.removing) return;
+    const { nowMs } = cluster.world.scheduler;
+    const recent = (this.#wanted.get(serviceId) ?? []).filter(({ untilMs }) => untilMs >= nowMs);
+    this.#wanted.set(serviceId, recent);
+    const replicas = Math.max(replicasOf(service), ...recent.map((each) => each.replicas));
+    const surge = isStartFirst(service.spec) ? (service.spec.update?.parallelism ?? 1) || replicas : 0;
+    // A drained node's tasks move start-first, all at once.
+    const moving = isStartFirst(service.spec)
+      ? running.filter(({ host }) => records.nodes.get(host.nodeId)?.availability === Availability.DRAIN)
+          .length
+      : 0;
+    const wanted = running.filter(({ container }) => {
+      const task = records.tasks.get(container.taskId);
+      return task !== undefined && task.desiredState < DesiredState.SHUTDOWN && !isFinal(task);
+    });
+    if (wanted.length > replicas + surge + moving) {
+      const what = `${wanted.length} tasks of ${service.spec.name} run and are wanted: ${wanted.map(nameOf).join(", ")}`;
+      report("I2", `${what}; ${replicas} replicas and ${surge} more at a time were asked for`);
+    }
+  }
+
+  #load(running: readonly Running[]): void {
+    const { report } = this.#scene;
+    const host = running[0]?.host;
+    if (host === undefined) return;
+    const reserved = running.reduce(
+      (sum, { container }) => sum + (container.body.HostConfig.MemoryReservation ?? 0),
+      0,
+    );
+    if (reserved > host.memoryBytes) {
+      report(
+        "I4",
+        `${host.name} is over-committed: ${reserved} of ${host.memoryBytes} bytes by ${running.map(nameOf).join(", ")}`,
+      );
+    }
+  }
+}
+
+export function isStartFirst(spec: Service["spec"]): boolean {
+  const order = spec?.update?.order ?? UpdateConfig_Order.UNSPECIFIED;
+  if (order !== UpdateConfig_Order.UNSPECIFIED) return order === UpdateConfig_Order.START_FIRST;
+  return spec?.atMostOne !== true && spec?.ports.some(({ mode }) => mode === PortSpec_Mode.HOST) !== true;
+}
+
+export function replicasOf(service: Service): number {
+  const mode = service.spec?.mode;
+  return mode?.$case === "replicated" ? mode.value.replicas : 0;
+}
+
+export function groupBy<T>(
+  items: readonly T[],
+  keyOf: (item: T) => string,
+): ReadonlyMap<string, readonly T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
+  }
+  return groups;
+}

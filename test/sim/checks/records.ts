@@ -1,0 +1,87 @@
+import { type Node, type Service, type ServiceSpec, type Task, TaskState } from "@berth/proto";
+import { decodeEntry } from "../../../packages/control-plane/src/state/codec.js";
+import { LEADER_KEY, parseKey } from "../../../packages/control-plane/src/store/keys.js";
+import type { Commit } from "../store/sim-etcd.js";
+
+export interface TaskChange {
+  readonly before: Task | undefined;
+  readonly after: Task | undefined;
+}
+
+/** What one transaction changed, as records. */
+export interface RecordChange {
+  readonly tasks: readonly TaskChange[];
+  readonly services: readonly { readonly before: Service | undefined; readonly after: Service | undefined }[];
+  readonly nodesBefore: ReadonlyMap<string, Node>;
+  readonly unreadable: readonly string[];
+}
+
+/** The cluster's records as they are in etcd, read there and nowhere else. */
+export class Records {
+  readonly tasks = new Map<string, Task>();
+  readonly services = new Map<string, Service>();
+  readonly nodes = new Map<string, Node>();
+  readonly specs = new Map<string, ServiceSpec>();
+  /** Address of who holds the leader key, and since when. */
+  leader: string | undefined;
+
+  specOf(serviceId: string, version: number): ServiceSpec | undefined {
+    return this.specs.get(`${serviceId}/${version}`);
+  }
+
+  serviceNamed(name: string): Service | undefined {
+    for (const service of this.services.values()) if (service.spec?.name === name) return service;
+    return undefined;
+  }
+
+  tasksOf(serviceId: string): readonly Task[] {
+    return [...this.tasks.values()].filter((task) => task.serviceId === serviceId);
+  }
+
+  apply({ events }: Commit): RecordChange {
+    const tasks: TaskChange[] = [];
+    const services: { before: Service | undefined; after: Service | undefined }[] = [];
+    const unreadable: string[] = [];
+    const nodesBefore = new Map<string, Node>();
+    for (const event of events) {
+      const key = parseKey(event.key);
+      if (event.key === LEADER_KEY)
+        this.leader = event.kind === "put" ? JSON.parse(event.entry.value).address : undefined;
+      if (event.kind === "put") {
+        const decoded = decodeEntry(event.entry);
+        if (decoded.kind === "unreadable") unreadable.push(`${event.key}: ${decoded.reason}`);
+        if (decoded.kind !== "put") continue;
+        const { put } = decoded;
+        if (put.kind === "put-task") {
+          tasks.push({ before: this.tasks.get(put.task.id), after: put.task });
+          this.tasks.set(put.task.id, put.task);
+        } else if (put.kind === "put-service") {
+          services.push({ before: this.services.get(put.service.id), after: put.service });
+          this.services.set(put.service.id, put.service);
+        } else if (put.kind === "put-node") {
+          const before = this.nodes.get(put.node.id);
+          if (before !== undefined) nodesBefore.set(put.node.id, before);
+          this.nodes.set(put.node.id, put.node);
+        } else if (put.kind === "put-revision") {
+          this.specs.set(`${put.serviceId}/${put.version}`, put.spec);
+        }
+      } else if (key?.kind === "task") {
+        tasks.push({ before: this.tasks.get(key.taskId), after: undefined });
+        this.tasks.delete(key.taskId);
+      } else if (key?.kind === "service") {
+        services.push({ before: this.services.get(key.serviceId), after: undefined });
+        this.services.delete(key.serviceId);
+      } else if (key?.kind === "node") this.nodes.delete(key.nodeId);
+      else if (key?.kind === "revision") this.specs.delete(`${key.serviceId}/${key.version}`);
+    }
+    return { tasks, services, nodesBefore, unreadable };
+  }
+}
+
+export function stateOf(task: Task | undefined): TaskState {
+  return task?.status?.state ?? TaskState.UNSPECIFIED;
+}
+
+export function isFinal(task: Task | undefined): boolean {
+  return stateOf(task) >= TaskState.COMPLETE;
+}

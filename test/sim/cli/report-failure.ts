@@ -1,0 +1,42 @@
+import { generateHistory } from "../history/generate.js";
+import { describeHappening, type History } from "../history/history.js";
+import { shrink } from "../history/shrink.js";
+import { type HistoryResult, runHistory } from "../run-history.js";
+
+/** Of a history that is not asked for in full: what came before its end. */
+const LAST_LINES = 60;
+
+/** One history for a person to read. Returns the exit code. */
+export async function reportFailure(
+  seed: number,
+  { isTraced, isShrunk }: { readonly isTraced: boolean; readonly isShrunk: boolean },
+): Promise<number> {
+  const whole = generateHistory(seed);
+  const history = isShrunk ? await shrunk(whole) : whole;
+  const result = await runHistory(history, { keepsTrace: true });
+  const lines = isTraced ? result.trace : result.violations.length > 0 ? result.trace.slice(-LAST_LINES) : [];
+  for (const line of lines) console.log(line);
+  print(result);
+  return result.violations.length > 0 ? 1 : 0;
+}
+
+/** The same promise has to be broken: a smaller history may break another one. */
+async function shrunk(history: History): Promise<History> {
+  const promise = (await runHistory(history, { keepsTrace: false })).violations[0]?.promise;
+  if (promise === undefined) return history;
+  return shrink(history, async (smaller) => {
+    const { violations } = await runHistory(smaller, { keepsTrace: false });
+    return violations[0]?.promise === promise;
+  });
+}
+
+function print({ history, violations, steps, virtualMs, traceHash }: HistoryResult): void {
+  const { seed, servers, hosts, isShared, happenings } = history;
+  console.log(`\nseed ${seed}: ${servers} servers${isShared ? " on" : " beside"} ${hosts} hosts`);
+  for (const happening of happenings) console.log(describeHappening(happening));
+  const seconds = (virtualMs / 1_000).toFixed(1);
+  console.log(`\n${steps} steps in ${seconds} virtual seconds, trace ${traceHash}`);
+  if (violations.length === 0) console.log("every promise was kept");
+  for (const { promise, atMs, what } of violations)
+    console.log(`${(atMs / 1_000).toFixed(3)} s  ${promise} broken: ${what}`);
+}

@@ -1,0 +1,32 @@
+import { generateHistory } from "../history/generate.js";
+import { runHistory } from "../run-history.js";
+
+/** What a worker is asked to live through, and how it went. */
+export interface SeedRequest {
+  readonly seed: number;
+}
+
+export interface SeedAnswer {
+  readonly seed: number;
+  readonly steps: number;
+  readonly faults: number;
+  readonly virtualMs: number;
+  readonly traceHash: string;
+  readonly violations: readonly { readonly promise: string; readonly what: string }[];
+}
+
+/** Lives through one history after the other, as the parent process asks, until it hangs up. */
+export function workOff(): void {
+  process.on("message", (request: SeedRequest) => {
+    void answer(request).then((answered) => process.send?.(answered));
+  });
+  process.on("disconnect", () => process.exit());
+  process.send?.("ready");
+}
+
+async function answer({ seed }: SeedRequest): Promise<SeedAnswer> {
+  const { steps, faults, virtualMs, traceHash, violations } = await runHistory(generateHistory(seed), {
+    keepsTrace: false,
+  });
+  return { seed, steps, faults, virtualMs, traceHash, violations };
+}

@@ -1,0 +1,31 @@
+import { hostName, serverHost } from "../history/history.js";
+import { SimHost } from "./sim-host.js";
+import { SimServer } from "./sim-server.js";
+import { User } from "./user.js";
+import type { World } from "./world.js";
+
+/** Everything that can be started and broken. */
+export interface Cluster {
+  readonly world: World;
+  readonly servers: readonly SimServer[];
+  readonly hosts: readonly SimHost[];
+  readonly user: User;
+}
+
+/** Builds what a history names; nothing runs yet. */
+export function buildCluster(world: World): Cluster {
+  const { history } = world;
+  const servers = Array.from({ length: history.servers }, (_, index) => {
+    return new SimServer(world, { name: `server${index + 1}`, host: serverHost(history, index) });
+  });
+  const addresses = servers.map(({ address }) => address);
+  const hosts = Array.from({ length: history.hosts }, (_, index) => {
+    return new SimHost(world, { name: hostName(index), number: index + 1, servers: addresses });
+  });
+  return { world, servers, hosts, user: new User(world, addresses) };
+}
+
+export function startAll({ servers, hosts }: Cluster): void {
+  for (const server of servers) server.start();
+  for (const host of hosts) host.startAgent();
+}

@@ -1,0 +1,194 @@
+import { runAgent } from "../../../packages/agent/src/agent.js";
+import type { AgentEdges } from "../../../packages/agent/src/edges.js";
+import type { IngressTable } from "../../../packages/agent/src/ingress/table.js";
+import { SimDocker } from "../docker/sim-docker.js";
+import { simEngine } from "../docker/sim-engine.js";
+import { Actor } from "../kernel/actor.js";
+import { simProbe } from "../network/sim-probe.js";
+import type { World } from "./world.js";
+
+/** What a host has. */
+const CPUS = 4;
+const MEMORY_BYTES = 4 * 1024 ** 3;
+const NODE_ID_LENGTH = 25;
+/** From power to programs. */
+const BOOT_MS = 1_500;
+const DAEMON_START_MS = 500;
+const DISK_MS = 2;
+
+/** One Docker host with its agent: what outlives the agent's process is kept here. */
+export class SimHost {
+  readonly name: string;
+  readonly nodeId: string;
+  readonly address: string;
+  readonly memoryBytes = MEMORY_BYTES;
+  readonly docker: SimDocker;
+  readonly files = new Map<string, string>();
+  /** The table that its ingress serves. */
+  table: IngressTable | undefined;
+  agent: Actor | undefined;
+  readonly #world: World;
+  readonly #servers: readonly string[];
+  #stop = new AbortController();
+
+  constructor(
+    world: World,
+    options: { readonly name: string; readonly number: number; readonly servers: readonly string[] },
+  ) {
+    this.#world = world;
+    this.name = options.name;
+    this.nodeId = options.name.padEnd(NODE_ID_LENGTH, "0");
+    this.address = `10.0.0.${options.number}`;
+    this.#servers = options.servers;
+    world.network.addresses.set(this.address, this.name);
+    this.files.set("node-id", `${this.nodeId}\n`);
+    this.docker = new SimDocker({
+      host: this.name,
+      scheduler: world.scheduler,
+      rng: world.rng(`docker/${this.name}`),
+      onChange: (container, what) => {
+        world.trace.add(this.name, `container ${container.name} ${what}`);
+        for (const observer of world.observers) observer.onContainer?.(this.name, container, what);
+      },
+    });
+    this.docker.addForeign("postgres");
+  }
+
+  get isUp(): boolean {
+    return this.agent?.isAlive === true;
+  }
+
+  get hasPower(): boolean {
+    return this.#world.network.hasPower(this.name);
+  }
+
+  startAgent(): void {
+    if (this.isUp || !this.hasPower) return;
+    const actor = new Actor(`agent@${this.name}`, this.name);
+    this.agent = actor;
+    this.#stop = new AbortController();
+    const { signal } = this.#stop;
+    this.#world.trace.add(actor.name, "starts");
+    this.#world.scheduler.after(0, actor, () => void this.#main(actor, signal));
+  }
+
+  stopAgent(): void {
+    const { agent } = this;
+    if (!this.isUp || agent === undefined) return;
+    this.#world.scheduler.after(0, agent, () => this.#stop.abort(new Error("SIGTERM")));
+  }
+
+  crashAgent(): void {
+    if (!this.isUp) return;
+    this.#world.trace.add(`agent@${this.name}`, "crashes");
+    this.agent?.kill();
+  }
+
+  cutPower(): void {
+    if (!this.hasPower) return;
+    this.#world.trace.add(this.name, "loses power");
+    this.#world.network.powerOff(this.name);
+    this.crashAgent();
+    this.docker.stopDaemon({ keepsContainers: false });
+    this.table = undefined;
+  }
+
+  restorePower(): void {
+    if (this.hasPower) return;
+    const { network, scheduler, trace } = this.#world;
+    trace.add(this.name, "has power again");
+    network.powerOn(this.name);
+    scheduler.after(BOOT_MS, undefined, () => {
+      if (!this.hasPower) return;
+      this.docker.startDaemon();
+      this.startAgent();
+    });
+  }
+
+  /** The daemon is gone for a while, and its containers with it. */
+  restartDocker(forMs: number): void {
+    if (!this.hasPower || !this.docker.daemon.isAlive) return;
+    this.#world.trace.add(this.name, "Docker stops");
+    this.docker.stopDaemon({ keepsContainers: false });
+    this.#world.scheduler.after(forMs + DAEMON_START_MS, undefined, () => {
+      if (this.hasPower) this.docker.startDaemon();
+    });
+  }
+
+  async #main(actor: Actor, signal: AbortSignal): Promise<void> {
+    const world = this.#world;
+    const log = world.logger(actor.name);
+    try {
+      const config = { servers: this.#servers, advertiseAddress: this.address };
+      await runAgent({ config, edges: this.#edges(actor), log }, signal);
+      world.trace.add(actor.name, "has stopped");
+    } catch (error) {
+      world.bug(actor.name, `ended: ${error instanceof Error ? error.stack : String(error)}`);
+    }
+    world.scheduler.after(0, undefined, () => actor.kill());
+  }
+
+  #edges(actor: Actor): AgentEdges {
+    const world = this.#world;
+    const { scheduler } = world;
+    /** What the program hears of later; a program that has died meanwhile hears nothing, and nothing has happened. */
+    const soon = (act: () => void): Promise<void> => {
+      return new Promise((resolve) => {
+        scheduler.after(DISK_MS, actor, () => {
+          act();
+          resolve();
+        });
+      });
+    };
+    return {
+      hostname: this.name,
+      host: { generic: {}, pidLimit: async () => 0, listeners: async () => [] },
+      engine: simEngine({
+        docker: this.docker,
+        agent: actor,
+        info: { cpus: CPUS, memoryBytes: MEMORY_BYTES },
+        onOrder: (kind, containerId) => {
+          world.trace.add(this.name, `docker ${kind} ${containerId}`);
+          for (const observer of world.observers) observer.onOrder?.(this.name, kind, containerId);
+        },
+      }),
+      transport: world.transport(actor),
+      readUsage: async () => undefined,
+      readHostUsage: async () => ({
+        atMs: scheduler.nowMs(),
+        cpus: CPUS,
+        cpuNs: 0,
+        memoryBytes: 0,
+        memoryTotalBytes: MEMORY_BYTES,
+        receivedBytes: 0,
+        sentBytes: 0,
+      }),
+      probe: simProbe(world.network, actor),
+      disk: {
+        pathOf: (name) => `/var/lib/berth/agent/${name}`,
+        read: async (name) => this.files.get(name),
+        write: (name, text) => soon(() => void this.files.set(name, text)),
+      },
+      openIngress: async () => ({
+        apply: async (table) => {
+          await soon(() => {
+            if (this.table === undefined || table.version >= this.table.version) this.table = table;
+          });
+          return { version: table.version, errors: [] };
+        },
+        stats: async () => ({ ...IDLE_INGRESS, version: this.table?.version ?? 0 }),
+        close: () => {},
+      }),
+      release: () => {},
+    };
+  }
+}
+
+const IDLE_INGRESS = {
+  processId: 1,
+  uptimeMs: 0,
+  residentBytes: 0,
+  acceptErrors: 0,
+  errors: [],
+  listeners: [],
+};

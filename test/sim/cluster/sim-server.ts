@@ -1,0 +1,97 @@
+import type { Runtime } from "../../../packages/control-plane/src/loop/runtime.js";
+import { startServer } from "../../../packages/control-plane/src/server.js";
+import { Actor } from "../kernel/actor.js";
+import { simKnock, simProbe } from "../network/sim-probe.js";
+import { simStore } from "../store/sim-store.js";
+import type { World } from "./world.js";
+
+const PORT = 7400;
+
+/** One server of the control plane: the program, started and ended over and over. */
+export class SimServer {
+  readonly name: string;
+  readonly host: string;
+  readonly address: string;
+  actor: Actor | undefined;
+  readonly #world: World;
+  #stop = new AbortController();
+
+  constructor(world: World, { name, host }: { readonly name: string; readonly host: string }) {
+    this.#world = world;
+    this.name = name;
+    this.host = host;
+    this.address = `${host}:${PORT}`;
+  }
+
+  get isUp(): boolean {
+    return this.actor?.isAlive === true;
+  }
+
+  start(): void {
+    if (this.isUp || !this.#world.network.hasPower(this.host)) return;
+    const { scheduler, trace } = this.#world;
+    const actor = new Actor(this.name, this.host);
+    this.actor = actor;
+    this.#stop = new AbortController();
+    const { signal } = this.#stop;
+    trace.add(this.name, "starts");
+    scheduler.after(0, actor, () => void this.#main(actor, signal));
+  }
+
+  /** SIGTERM. */
+  stop(): void {
+    const { actor } = this;
+    if (!this.isUp || actor === undefined) return;
+    this.#world.trace.add(this.name, "is told to stop");
+    this.#world.scheduler.after(0, actor, () => this.#stop.abort(new Error("SIGTERM")));
+  }
+
+  crash(): void {
+    if (!this.isUp) return;
+    this.#world.trace.add(this.name, "crashes");
+    this.actor?.kill();
+  }
+
+  /** As `berth server` does it; when it ends, whoever keeps it running starts it again. */
+  async #main(actor: Actor, signal: AbortSignal): Promise<void> {
+    const world = this.#world;
+    const options = {
+      store: simStore(world.etcd, actor),
+      runtime: this.#runtime(actor),
+      logger: world.logger(this.name),
+      listen: this.address,
+      http: `${this.host}:7401`,
+      advertise: undefined,
+      edges: {
+        transport: world.transport(actor),
+        probe: simProbe(world.network, actor),
+        knock: simKnock(world.network, actor),
+        startHttp: async ({ listen }: { readonly listen: string }) => ({ address: listen, close: () => {} }),
+      },
+    };
+    try {
+      const { stopped } = await startServer(options, signal);
+      await stopped;
+      world.trace.add(this.name, "has stopped");
+    } catch (error) {
+      world.trace.add(this.name, `ends: ${error instanceof Error ? error.message : String(error)}`);
+      if (!signal.aborted) world.scheduler.after(1_000, undefined, () => this.start());
+    }
+    world.scheduler.after(0, undefined, () => actor.kill());
+  }
+
+  #runtime(actor: Actor): Runtime {
+    const world = this.#world;
+    const { scheduler } = world;
+    const rng = world.rng(`${this.name}/runtime`);
+    return {
+      clock: {
+        nowMs: () => scheduler.nowMs,
+        after: (delayMs, run) => scheduler.after(delayMs, actor, run),
+      },
+      now: () => world.nowOf(this.host),
+      random: () => rng.next(),
+      newId: () => world.newId(),
+    };
+  }
+}

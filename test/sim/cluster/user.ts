@@ -1,0 +1,137 @@
+import {
+  Availability,
+  ControlServiceService,
+  DeployStackRequest,
+  isBerthError,
+  type RpcClient,
+  type RpcConnection,
+} from "@berth/proto";
+import type { Action } from "../history/history.js";
+import { hostName } from "../history/history.js";
+import { Actor } from "../kernel/actor.js";
+import { fullName, STACK, specOf } from "./spec.js";
+import type { World } from "./world.js";
+
+/** A person asks again, and another server, as the command line does. */
+const ATTEMPTS = 3;
+/** What a call takes at most, by its own deadline. */
+const CALL_TIMEOUT_MS = 10_000;
+
+type Calls = RpcClient<typeof ControlServiceService>;
+
+/** An answer that a user has: what was promised has to hold from then on. */
+export interface Answered {
+  readonly action: Action;
+  readonly atMs: number;
+  readonly outcome: "done" | "refused" | "unknown";
+  /** The version that a change was accepted as. */
+  readonly version: number;
+}
+
+/** Somebody with a command line, on a host of their own. */
+export class User {
+  readonly answers: Answered[] = [];
+  /** Calls under way, and since when. */
+  readonly waiting = new Map<number, number>();
+  readonly #world: World;
+  readonly #servers: readonly string[];
+  readonly #actor = new Actor("user", "user");
+  readonly #connections = new Map<string, RpcConnection<typeof ControlServiceService>>();
+  #calls = 0;
+
+  constructor(world: World, servers: readonly string[]) {
+    this.#world = world;
+    this.#servers = servers;
+  }
+
+  do(action: Action): void {
+    this.#world.trace.add("user", `asks: ${JSON.stringify(action)}`);
+    this.#world.scheduler.after(0, this.#actor, () => void this.#ask(action));
+  }
+
+  async #ask(action: Action): Promise<void> {
+    const { scheduler, trace } = this.#world;
+    const call = ++this.#calls;
+    this.waiting.set(call, scheduler.nowMs);
+    let outcome: Answered["outcome"] = "unknown";
+    let version = 0;
+    for (let attempt = 0; attempt < ATTEMPTS && outcome === "unknown"; attempt++) {
+      const address = this.#servers[(call + attempt) % this.#servers.length] ?? "";
+      try {
+        version = await perform(action, this.#connect(address));
+        outcome = "done";
+      } catch (error) {
+        if (!isBerthError(error)) throw error;
+        trace.add("user", `hears ${error.code}: ${error.message}`);
+        if (isRefusal(error.code)) outcome = "refused";
+      }
+    }
+    this.waiting.delete(call);
+    trace.add("user", `${action.kind}: ${outcome} ${version}`);
+    this.answers.push({ action, atMs: scheduler.nowMs, outcome, version });
+  }
+
+  #connect(address: string): Calls {
+    const known = this.#connections.get(address);
+    if (known !== undefined) return known.calls;
+    const connection = this.#world.transport(this.#actor).connect(ControlServiceService, { address });
+    this.#connections.set(address, connection);
+    return connection.calls;
+  }
+}
+
+/** The longest that all attempts take together. */
+export const LONGEST_CALL_MS = ATTEMPTS * CALL_TIMEOUT_MS;
+
+function isRefusal(code: string): boolean {
+  return ![
+    "BERTH_SERVER_UNREACHABLE",
+    "BERTH_DEADLINE",
+    "BERTH_NO_LEADER",
+    "BERTH_NOT_LEADER",
+    "BERTH_CANCELLED",
+    "BERTH_ETCD_UNAVAILABLE",
+  ].includes(code);
+}
+
+async function perform(action: Action, calls: Calls): Promise<number> {
+  const options = { timeoutMs: CALL_TIMEOUT_MS };
+  switch (action.kind) {
+    case "deploy": {
+      const request = DeployStackRequest.fromPartial({ stack: STACK, services: [specOf(action.wish)] });
+      const { services } = await calls.deployStack(request, options);
+      return services[0]?.version ?? 0;
+    }
+    case "scale": {
+      const request = { services: [{ service: fullName(action.service), replicas: action.replicas }] };
+      const { services } = await calls.scaleServices(request, options);
+      return services[0]?.version ?? 0;
+    }
+    case "remove":
+      await calls.removeServices({ services: [fullName(action.service)], stack: "" }, options);
+      return 0;
+    case "rollback": {
+      const { service } = await calls.rollbackService(
+        { service: fullName(action.service), toVersion: 0 },
+        options,
+      );
+      return service?.version ?? 0;
+    }
+    case "availability": {
+      const request = {
+        node: hostName(action.host),
+        availability: AVAILABILITIES[action.availability],
+        addLabels: {},
+        removeLabels: [],
+      };
+      await calls.updateNode(request, options);
+      return 0;
+    }
+  }
+}
+
+const AVAILABILITIES = {
+  active: Availability.ACTIVE,
+  pause: Availability.PAUSE,
+  drain: Availability.DRAIN,
+} as const;

@@ -1,0 +1,126 @@
+import type { RpcTransport } from "@berth/proto";
+import { type Logger, pino } from "pino";
+import type { WatchEvent } from "../../../packages/control-plane/src/store/store.js";
+import type { SimContainer } from "../docker/sim-container.js";
+import type { History } from "../history/history.js";
+import type { Actor } from "../kernel/actor.js";
+import { Rng } from "../kernel/rng.js";
+import { Scheduler } from "../kernel/scheduler.js";
+import { Trace } from "../kernel/trace.js";
+import { virtualNow } from "../kernel/virtual-time.js";
+import { Network } from "../network/network.js";
+import { simTransport } from "../network/sim-transport.js";
+import { type Commit, SimEtcd } from "../store/sim-etcd.js";
+
+/** What checks are told of. */
+export interface Observer {
+  onCommit?(commit: Commit): void;
+  onContainer?(host: string, container: SimContainer, what: string): void;
+  /** The agent of a host is about to change a container. */
+  onOrder?(host: string, kind: string, containerId: string): void;
+}
+
+export interface WorldOptions {
+  readonly history: History;
+  readonly keepsTrace: boolean;
+}
+
+/** What all programs of a history share: time, network, etcd, and who watches. */
+export class World {
+  readonly history: History;
+  readonly scheduler = new Scheduler();
+  readonly trace: Trace;
+  readonly network: Network;
+  readonly etcd: SimEtcd;
+  readonly observers: Observer[] = [];
+  /** Bugs that showed themselves: errors that are none of the expected ones. */
+  readonly bugs: string[] = [];
+  readonly skews = new Map<string, number>();
+  #ids = 0;
+
+  constructor({ history, keepsTrace }: WorldOptions) {
+    const { scheduler } = this;
+    this.history = history;
+    this.trace = new Trace({ nowMs: () => scheduler.nowMs, keepsLines: keepsTrace });
+    this.network = new Network({ scheduler, rng: this.rng("network") });
+    this.etcd = new SimEtcd({
+      network: this.network,
+      rng: this.rng("etcd"),
+      onCommit: (commit) => this.#committed(commit),
+    });
+  }
+
+  /** A source of randomness of its own for each part, so that leaving out one thing changes little of the others. */
+  rng(part: string): Rng {
+    return new Rng(`${this.history.seed}/${part}`);
+  }
+
+  skewMs(host: string): number {
+    return this.skews.get(host) ?? 0;
+  }
+
+  nowOf(host: string): number {
+    return virtualNow({ scheduler: this.scheduler, skewMs: () => this.skewMs(host) });
+  }
+
+  newId(): string {
+    this.#ids += 1;
+    return `x${String(this.#ids).padStart(5, "0")}`;
+  }
+
+  transport(actor: Actor): RpcTransport {
+    return simTransport({
+      network: this.network,
+      actor,
+      onBug: (where, error) => this.bug(actor.name, `${where}: ${textOf(error)}`),
+      onMessage: (to, path, bytes) => this.trace.count(to.name, path, bytes.length),
+    });
+  }
+
+  bug(who: string, what: string): void {
+    this.bugs.push(`${who}: ${what}`);
+    this.trace.note(who, `BUG ${what}`);
+  }
+
+  /** Lines of errors are bugs; the rest is kept for a person when somebody reads. */
+  logger(name: string): Logger {
+    const level = this.trace.isRead ? "info" : "error";
+    return pino({ level, base: {}, timestamp: false }, { write: (line: string) => this.#logged(name, line) });
+  }
+
+  #logged(name: string, line: string): void {
+    const { level, msg, err, ...rest } = JSON.parse(line);
+    const cause = err === undefined ? "" : ` (${err.message})`;
+    this.trace.note(
+      name,
+      `${msg}${cause} ${Object.entries(rest)
+        .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
+        .join(" ")}`,
+    );
+    if (level >= ERROR_LEVEL && !isExpected(err?.type)) this.bug(name, `${msg}${cause}\n${err?.stack ?? ""}`);
+  }
+
+  #committed(commit: Commit): void {
+    const who = commit.server?.name ?? "etcd";
+    for (const event of commit.events)
+      this.trace.add(who, `${event.kind} ${event.key}`, this.#valueOf(event));
+    for (const observer of this.observers) observer.onCommit?.(commit);
+  }
+
+  #valueOf(event: WatchEvent): string {
+    if (event.kind !== "put" || !this.trace.isRead) return "";
+    return ` ${event.entry.value.length > 400 ? `${event.entry.value.slice(0, 400)}…` : event.entry.value}`;
+  }
+}
+
+/** pino's. */
+const ERROR_LEVEL = 50;
+
+/** What a BerthError or a Docker error says is no bug of berth's, however loud it is said. */
+function isExpected(type: unknown): boolean {
+  return type === "BerthError" || type === "EngineError";
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

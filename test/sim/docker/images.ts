@@ -1,0 +1,40 @@
+/** What a container of an image does: the part before the colon decides, the tag tells versions apart. */
+export interface Behaviour {
+  /** False: no registry has it. */
+  readonly exists: boolean;
+  readonly pullMs: readonly [min: number, max: number];
+  /** Ends by itself so long after its start, with this code. */
+  readonly ends:
+    | { readonly afterMs: readonly [min: number, max: number]; readonly exitCode: number }
+    | undefined;
+  /** How long it takes to end when it is asked to; undefined: it does not listen. */
+  readonly obeysMs: readonly [min: number, max: number] | undefined;
+  /** Where it has a healthcheck: healthy after so long; undefined: never. */
+  readonly healthyMs: readonly [min: number, max: number] | undefined;
+}
+
+const GOOD: Behaviour = {
+  exists: true,
+  pullMs: [50, 600],
+  ends: undefined,
+  obeysMs: [10, 400],
+  healthyMs: [200, 900],
+};
+
+const KINDS: Readonly<Record<string, Behaviour>> = {
+  app: GOOD,
+  stubborn: { ...GOOD, obeysMs: undefined },
+  crash: { ...GOOD, ends: { afterMs: [50, 400], exitCode: 1 } },
+  sick: { ...GOOD, healthyMs: undefined },
+  missing: { ...GOOD, exists: false },
+  job: { ...GOOD, ends: { afterMs: [200, 1_500], exitCode: 0 } },
+};
+
+/** True for images that a service converges with. */
+export function isGoodImage(image: string): boolean {
+  return image.startsWith("app:") || image.startsWith("stubborn:");
+}
+
+export function behaviourOf(image: string): Behaviour {
+  return KINDS[image.slice(0, image.indexOf(":"))] ?? GOOD;
+}

@@ -1,0 +1,97 @@
+import type { ContainerConfig } from "../../../packages/agent/src/core/container-config.js";
+import type { CreateBody } from "../../../packages/agent/src/core/create-body.js";
+import { AT_MOST_ONE_LABEL, TASK_LABEL } from "../../../packages/agent/src/core/labels.js";
+import type {
+  ContainerHealth,
+  ContainerSummary,
+  ObservedContainer,
+  PublishedPort,
+} from "../../../packages/agent/src/core/observed.js";
+
+const MS_PER_S = 1_000;
+const NO_HEALTH: ContainerHealth = "none";
+
+/** A container as the daemon knows it. */
+export class SimContainer {
+  readonly id: string;
+  readonly name: string;
+  readonly body: CreateBody;
+  state: "created" | "running" | "exited" = "created";
+  exitCode = 0;
+  health: ContainerHealth = NO_HEALTH;
+  ports: readonly PublishedPort[] = [];
+  /** Counts its starts: what was planned for an earlier one is void. */
+  run = 0;
+  /** When it last began to run. */
+  startedAtMs = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(id: string, { name, body }: Pick<ContainerConfig, "name" | "body">) {
+    this.id = id;
+    this.name = name;
+    this.body = body;
+  }
+
+  get isRunning(): boolean {
+    return this.state === "running";
+  }
+
+  /** Empty for a container that is not berth's. */
+  get taskId(): string {
+    return this.body.Labels[TASK_LABEL] ?? "";
+  }
+
+  get serviceId(): string {
+    return this.body.Labels["berth.service.id"] ?? "";
+  }
+
+  get slot(): number {
+    return Number(this.body.Labels["berth.slot"] ?? 0);
+  }
+
+  get version(): number {
+    return Number(this.body.Labels["berth.spec.version"] ?? 0);
+  }
+
+  /** Resolves when it runs no more. */
+  ended(): Promise<void> {
+    return new Promise((resolve) => {
+      if (!this.isRunning) resolve();
+      else this.#waiting.push(resolve);
+    });
+  }
+
+  end(exitCode: number): void {
+    this.state = "exited";
+    this.exitCode = exitCode;
+    this.ports = [];
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  summary(): ContainerSummary {
+    return { id: this.id, taskId: this.taskId, state: this.state, health: this.#shownHealth() };
+  }
+
+  inspect(): ObservedContainer {
+    return {
+      id: this.id,
+      name: this.name,
+      taskId: this.taskId,
+      state: this.state,
+      exitCode: this.exitCode,
+      error: "",
+      outOfMemory: false,
+      health: this.#shownHealth(),
+      healthOutput: this.health === "unhealthy" ? "no answer" : "",
+      ports: this.ports,
+      tty: false,
+      processId: this.isRunning ? 1_000 : 0,
+      atMostOne: this.body.Labels[AT_MOST_ONE_LABEL] === "true",
+      stopGraceMs: this.body.StopTimeout * MS_PER_S,
+    };
+  }
+
+  #shownHealth(): ContainerHealth {
+    return this.isRunning ? this.health : NO_HEALTH;
+  }
+}

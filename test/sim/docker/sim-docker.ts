@@ -1,0 +1,207 @@
+import type { ContainerConfig } from "../../../packages/agent/src/core/container-config.js";
+import type { ContainerEvent } from "../../../packages/agent/src/core/container-event.js";
+import type { PublishedPort } from "../../../packages/agent/src/core/observed.js";
+import { EngineError } from "../../../packages/agent/src/engine/engine-error.js";
+import { Actor } from "../kernel/actor.js";
+import type { Rng } from "../kernel/rng.js";
+import type { Scheduler } from "../kernel/scheduler.js";
+import { behaviourOf } from "./images.js";
+import { SimContainer } from "./sim-container.js";
+
+const KILLED = 137;
+const TERMINATED = 143;
+const FIRST_EPHEMERAL_PORT = 32_768;
+/** Events kept for who asks for the past. */
+const MAX_EVENTS = 1_000;
+
+export interface SimDockerOptions {
+  readonly host: string;
+  readonly scheduler: Scheduler;
+  readonly rng: Rng;
+  /** A container of this host has begun or ceased to run, or is gone. */
+  readonly onChange: (container: SimContainer, what: ContainerEvent["kind"]) => void;
+}
+
+/** The containers of one host and the daemon over them, which may be away while they run. */
+export class SimDocker {
+  readonly host: string;
+  readonly scheduler: Scheduler;
+  readonly rng: Rng;
+  readonly containers = new Map<string, SimContainer>();
+  readonly images = new Set<string>();
+  /** How likely a request is to fail, half of the time after its work was done. */
+  flakiness = 0;
+  /** Everything takes so many times as long. */
+  slowness = 1;
+  daemon: Actor;
+  readonly #onChange: SimDockerOptions["onChange"];
+  readonly #listeners = new Set<(event: ContainerEvent) => void>();
+  readonly #events: { readonly atMs: number; readonly event: ContainerEvent }[] = [];
+  #created = 0;
+  #nextPort = FIRST_EPHEMERAL_PORT;
+
+  constructor({ host, scheduler, rng, onChange }: SimDockerOptions) {
+    this.host = host;
+    this.scheduler = scheduler;
+    this.rng = rng;
+    this.#onChange = onChange;
+    this.daemon = new Actor(`docker@${host}`, host);
+  }
+
+  /** The daemon is up again after `stopDaemon` or a power cut. */
+  startDaemon(): void {
+    if (!this.daemon.isAlive) this.daemon = new Actor(`docker@${this.host}`, this.host);
+  }
+
+  /** The daemon goes, and its containers with it unless it keeps them alive. */
+  stopDaemon(options: { readonly keepsContainers: boolean }): void {
+    this.daemon.kill();
+    this.#listeners.clear();
+    if (!options.keepsContainers) this.killAll();
+  }
+
+  /** Every container ends at once, as by a power cut. */
+  killAll(): void {
+    for (const container of this.containers.values()) if (container.isRunning) this.#end(container, KILLED);
+  }
+
+  /** A container's main process ends by itself. */
+  crash(container: SimContainer, exitCode: number): void {
+    if (container.isRunning) this.#end(container, exitCode);
+  }
+
+  /** Somebody else's, which nobody but its owner may touch. */
+  addForeign(name: string): void {
+    const body = {
+      Image: "app:1",
+      Labels: {},
+      StopTimeout: 10,
+      HostConfig: { RestartPolicy: { Name: "no" }, NetworkMode: "default" },
+    } as const;
+    const container = new SimContainer(`foreign-${name}`, { name, body });
+    container.state = "running";
+    this.containers.set(container.id, container);
+  }
+
+  find(nameOrId: string): SimContainer | undefined {
+    const byId = this.containers.get(nameOrId);
+    if (byId !== undefined) return byId;
+    for (const container of this.containers.values()) if (container.name === nameOrId) return container;
+    return undefined;
+  }
+
+  create(config: ContainerConfig): string {
+    if (!this.images.has(config.body.Image)) {
+      throw new EngineError("no-such-image", `No such image: ${config.body.Image}`);
+    }
+    if (this.find(config.name) !== undefined) {
+      throw new EngineError("name-taken", `The container name "/${config.name}" is already in use`);
+    }
+    const id = `${this.host}-c${String(++this.#created).padStart(4, "0")}`;
+    this.containers.set(id, new SimContainer(id, config));
+    return id;
+  }
+
+  start(id: string): void {
+    const container = this.#get(id);
+    if (container.isRunning) return;
+    container.ports = this.#bindPorts(container);
+    container.state = "running";
+    container.run += 1;
+    container.startedAtMs = this.scheduler.nowMs;
+    this.#happened(container, "started");
+    this.#live(container);
+  }
+
+  /** Asks it to end, and kills it after the grace. */
+  async stop(id: string): Promise<void> {
+    const container = this.#get(id);
+    if (!container.isRunning) return;
+    const { run } = container;
+    const { obeysMs } = behaviourOf(container.body.Image);
+    this.#happened(container, "signalled", "15");
+    const graceMs = container.body.StopTimeout * 1_000;
+    const endsInMs = obeysMs === undefined ? graceMs : Math.min(this.#between(obeysMs), graceMs);
+    this.#later(container, run, endsInMs, () => this.#end(container, obeysMs ? TERMINATED : KILLED));
+    await container.ended();
+  }
+
+  remove(id: string): void {
+    const container = this.containers.get(id);
+    if (container === undefined) return;
+    if (container.isRunning) this.#end(container, KILLED);
+    this.containers.delete(id);
+    this.#happened(container, "removed");
+  }
+
+  /** Past events since `sinceMs` of the wall clock of the history, then all that come. */
+  listen(sinceMs: number, listener: (event: ContainerEvent) => void): void {
+    for (const { atMs, event } of this.#events) if (atMs >= sinceMs) listener(event);
+    this.#listeners.add(listener);
+  }
+
+  #get(id: string): SimContainer {
+    const container = this.containers.get(id);
+    if (container === undefined) throw new EngineError("not-found", `No such container: ${id}`);
+    return container;
+  }
+
+  /** What its image makes it do. */
+  #live(container: SimContainer): void {
+    const { run, body } = container;
+    const { ends, healthyMs } = behaviourOf(body.Image);
+    if (ends !== undefined) {
+      this.#later(container, run, this.#between(ends.afterMs), () => this.#end(container, ends.exitCode));
+    }
+    container.health = body.Healthcheck === undefined ? "none" : "starting";
+    if (body.Healthcheck === undefined) return;
+    const health = healthyMs === undefined ? "unhealthy" : "healthy";
+    this.#later(container, run, this.#between(healthyMs ?? [500, 1_000]), () => {
+      container.health = health;
+      this.#happened(container, "health");
+    });
+  }
+
+  #later(container: SimContainer, run: number, delayMs: number, act: () => void): void {
+    this.scheduler.after(delayMs, undefined, () => {
+      if (container.isRunning && container.run === run) act();
+    });
+  }
+
+  #end(container: SimContainer, exitCode: number): void {
+    container.end(exitCode);
+    this.#happened(container, "ended");
+  }
+
+  #bindPorts({ body }: SimContainer): readonly PublishedPort[] {
+    const taken = new Set<number>();
+    for (const other of this.containers.values()) for (const { hostPort } of other.ports) taken.add(hostPort);
+    return Object.entries(body.HostConfig.PortBindings ?? {}).flatMap(([key, bindings]) => {
+      const [target, protocol] = key.split("/");
+      return bindings.map(({ HostIp, HostPort }) => {
+        const hostPort = HostPort === "" ? ++this.#nextPort : Number(HostPort);
+        if (taken.has(hostPort)) {
+          throw new EngineError(
+            "port-taken",
+            `Bind for ${HostIp}:${hostPort} failed: port is already allocated`,
+          );
+        }
+        return { protocol: protocol === "udp" ? 2 : 1, target: Number(target), hostPort, hostIp: HostIp };
+      });
+    });
+  }
+
+  #happened(container: SimContainer, kind: ContainerEvent["kind"], unixSignal = ""): void {
+    const event = { kind, containerId: container.id, taskId: container.taskId, unixSignal };
+    if (container.taskId !== "" && this.daemon.isAlive) {
+      this.#events.push({ atMs: this.scheduler.nowMs, event });
+      if (this.#events.length > MAX_EVENTS) this.#events.shift();
+      for (const listener of this.#listeners) listener(event);
+    }
+    this.#onChange(container, kind);
+  }
+
+  #between([min, max]: readonly [number, number]): number {
+    return (min + this.rng.next() * (max - min)) * this.slowness;
+  }
+}

@@ -1,0 +1,179 @@
+import type { ContainerEvent } from "../../../packages/agent/src/core/container-event.js";
+import type {
+  Engine,
+  EngineCall,
+  EngineInfo,
+  EventsOptions,
+} from "../../../packages/agent/src/engine/engine.js";
+import { EngineError } from "../../../packages/agent/src/engine/engine-error.js";
+import type { Actor } from "../kernel/actor.js";
+import { Mailbox } from "../network/mailbox.js";
+import { behaviourOf } from "./images.js";
+import type { SimDocker } from "./sim-docker.js";
+
+/** As the adapter has them. */
+const PING_TIMEOUT_MS = 3_000;
+const CALL_TIMEOUT_MS = 30_000;
+const PULL_TIMEOUT_MS = 600_000;
+
+export interface SimEngineOptions {
+  readonly docker: SimDocker;
+  readonly agent: Actor;
+  readonly info: Pick<EngineInfo, "cpus" | "memoryBytes">;
+  /** Told before a container is changed by the agent. */
+  readonly onOrder: (kind: "create" | "start" | "stop" | "kill" | "remove", containerId: string) => void;
+}
+
+/** The agent's end of the simulated daemon. */
+export function simEngine({ docker, agent, info, onOrder }: SimEngineOptions): Engine {
+  const ask = asker(docker, agent);
+  return {
+    connect: (call) => {
+      return ask(call, 5, () => ({
+        hostname: docker.host,
+        os: "linux",
+        architecture: "x86_64",
+        ...info,
+        version: "20.10.24",
+        apiVersion: "1.41",
+        labels: {},
+      }));
+    },
+    ping: (call) => ask(call, 1, () => {}, PING_TIMEOUT_MS),
+    list: (call) => {
+      return ask(call, 5, () => {
+        return [...docker.containers.values()]
+          .filter(({ taskId }) => taskId !== "")
+          .map((each) => each.summary());
+      });
+    },
+    inspect: (container, call) => ask(call, 3, () => docker.find(container)?.inspect()),
+    create: (config, call) => {
+      return ask(call, 40, () => {
+        onOrder("create", config.name);
+        return docker.create(config);
+      });
+    },
+    start: (id, call) => {
+      return ask(call, 120, () => {
+        onOrder("start", id);
+        docker.start(id);
+      });
+    },
+    stop: (id, call) => {
+      const timeoutMs = call.graceMs + CALL_TIMEOUT_MS;
+      return ask(
+        call,
+        2,
+        () => {
+          onOrder("stop", id);
+          return docker.stop(id);
+        },
+        timeoutMs,
+      );
+    },
+    kill: (id, call) => {
+      return ask(call, 2, () => {
+        onOrder("kill", id);
+        const container = docker.find(id);
+        if (container !== undefined) docker.crash(container, 137);
+      });
+    },
+    remove: (id, call) => {
+      return ask(call, 30, () => {
+        onOrder("remove", id);
+        docker.remove(id);
+      });
+    },
+    volumes: (call) => ask(call, 2, () => []),
+    imageExists: (image, call) => ask(call, 2, () => docker.images.has(image)),
+    pull: (image, call) => {
+      const { exists, pullMs } = behaviourOf(image);
+      const [min, max] = pullMs;
+      const workMs = min + docker.rng.next() * (max - min);
+      const load = (): void => {
+        if (!exists) throw new EngineError("not-found", `manifest for ${image} not found`);
+        docker.images.add(image);
+      };
+      return ask(call, workMs, load, PULL_TIMEOUT_MS);
+    },
+    events: (options) => events(docker, agent, options),
+    logs: () => nothing(),
+    exec: () => Promise.reject(new EngineError("failed", "commands are not simulated")),
+    execDetached: () => Promise.reject(new EngineError("failed", "commands are not simulated")),
+  };
+}
+
+type Ask = <T>(
+  call: EngineCall,
+  workMs: number,
+  work: () => T | Promise<T>,
+  timeoutMs?: number,
+) => Promise<T>;
+
+/** A request to the daemon: what it does it does, whether or not the agent lives to hear of it. */
+function asker(docker: SimDocker, agent: Actor): Ask {
+  const { scheduler, rng } = docker;
+  return (call, workMs, work, timeoutMs = CALL_TIMEOUT_MS) => {
+    return new Promise((resolve, reject) => {
+      const { signal } = call;
+      if (signal.aborted) return reject(signal.reason);
+      const { daemon } = docker;
+      const fate = rng.next();
+      const failsBefore = fate < docker.flakiness / 2;
+      const failsAfter = !failsBefore && fate < docker.flakiness;
+      const onAbort = (): void => settle(() => reject(signal.reason));
+      const cancelTimer = scheduler.after(timeoutMs, agent, () => {
+        settle(() => reject(new EngineError("unavailable", "the daemon did not answer in time")));
+      });
+      const settle = (run: () => void): void => {
+        cancelTimer();
+        signal.removeEventListener("abort", onAbort);
+        run();
+      };
+      const reply = (run: () => void): void => void scheduler.after(0.5, agent, () => settle(run));
+      signal.addEventListener("abort", onAbort, { once: true });
+      if (!daemon.isAlive) return reply(() => reject(new EngineError("unavailable", "connect ECONNREFUSED")));
+      daemon.onDeath(() => reply(() => reject(new EngineError("unavailable", "socket hang up"))));
+      scheduler.after(workMs * (0.5 + rng.next()) * docker.slowness, daemon, () => {
+        if (failsBefore) return reply(() => reject(new EngineError("failed", "internal error, try again")));
+        Promise.resolve()
+          .then(work)
+          .then(
+            (value) => {
+              if (failsAfter) reply(() => reject(new EngineError("unavailable", "unexpected EOF")));
+              else reply(() => resolve(value));
+            },
+            (error: unknown) => reply(() => reject(error)),
+          );
+      });
+    });
+  };
+}
+
+async function* events(
+  docker: SimDocker,
+  agent: Actor,
+  { sinceNs, signal }: EventsOptions,
+): AsyncGenerator<ContainerEvent> {
+  const { scheduler, daemon } = docker;
+  const mailbox = new Mailbox<ContainerEvent>();
+  const end = (error?: Error): void => void scheduler.after(0.5, agent, () => mailbox.end(error));
+  if (!daemon.isAlive) throw new EngineError("unavailable", "connect ECONNREFUSED");
+  daemon.onDeath(() => end(new EngineError("unavailable", "the stream of events ended")));
+  const onAbort = (): void => mailbox.end(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  const agoMs = sinceNs === "" ? 0 : Math.max(0, Date.now() - Number(sinceNs.slice(0, -6)));
+  scheduler.after(1, daemon, () => {
+    docker.listen(scheduler.nowMs - agoMs, (event) => {
+      scheduler.after(1, agent, () => mailbox.put(event));
+    });
+  });
+  try {
+    yield* mailbox;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function* nothing(): AsyncGenerator<never> {}

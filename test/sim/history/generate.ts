@@ -1,0 +1,150 @@
+import { Rng } from "../kernel/rng.js";
+import type { Action, Fault, Happening, History, ServiceWish } from "./history.js";
+import { hostName, serverHost } from "./history.js";
+
+/** Time to elect, to register and to deploy a first service before anything goes wrong. */
+const FIRST_FAULT_MS = 3_500;
+const FAULTS_MS = 20_000;
+const MAX_FAULTS = 10;
+const MAX_ACTIONS = 7;
+const SERVICES = ["web", "api", "db", "edge"];
+
+/** A history that depends on the seed alone: what the cluster is, what users want of it, and what goes wrong. */
+export function generateHistory(seed: number): History {
+  const rng = new Rng(`history/${seed}`);
+  const servers = rng.pick([1, 2, 3, 3]);
+  const hosts = Math.max(rng.int(2, 5), servers);
+  const shape = { servers, hosts, isShared: rng.chance(0.5) };
+  const happenings: Happening[] = [];
+  const wishes = firstWishes(rng);
+  for (const wish of wishes) happenings.push({ atMs: rng.int(800, 2_500), action: { kind: "deploy", wish } });
+  for (let i = rng.int(0, MAX_ACTIONS); i > 0; i--) {
+    happenings.push({ atMs: momentOf(rng), action: randomAction(rng, wishes, hosts) });
+  }
+  for (let i = rng.int(1, MAX_FAULTS); i > 0; i--) {
+    happenings.push({ atMs: momentOf(rng), fault: randomFault(rng, shape) });
+  }
+  happenings.sort((left, right) => left.atMs - right.atMs);
+  return { seed, ...shape, happenings, healAtMs: FIRST_FAULT_MS + FAULTS_MS };
+}
+
+function momentOf(rng: Rng): number {
+  return rng.int(FIRST_FAULT_MS, FIRST_FAULT_MS + FAULTS_MS - 500);
+}
+
+function firstWishes(rng: Rng): readonly ServiceWish[] {
+  return SERVICES.slice(0, rng.int(1, SERVICES.length)).map((name, index) => {
+    const hostPort = rng.chance(0.15) ? 9_000 + index : 0;
+    return {
+      name,
+      image: rng.chance(0.9) ? "app:1" : "stubborn:1",
+      replicas: name === "edge" ? undefined : rng.int(1, 6),
+      // Two copies cannot have one port: who asks for it all the same waits for ever.
+      order: rng.pick(hostPort > 0 ? ["default", "stop-first"] : ["default", "stop-first", "start-first"]),
+      parallelism: rng.pick([0, 1, 1, 2]),
+      failureAction: rng.pick(["pause", "continue", "rollback"]),
+      hasHealthcheck: rng.chance(0.3),
+      ingressPort: rng.chance(0.5) ? 8_080 + index : 0,
+      hostPort,
+      memoryMib: rng.pick([0, 0, 256, 1_024]),
+      stopGraceMs: rng.pick([1_000, 1_000, 3_000]),
+    };
+  });
+}
+
+function randomAction(rng: Rng, wishes: readonly ServiceWish[], hosts: number): Action {
+  const wish = rng.pick(wishes);
+  const dice = rng.next();
+  if (dice < 0.4) return { kind: "deploy", wish: { ...wish, image: randomImage(rng) } };
+  if (dice < 0.5) return { kind: "deploy", wish };
+  if (dice < 0.65 && wish.replicas !== undefined) {
+    return { kind: "scale", service: wish.name, replicas: rng.int(0, 7) };
+  }
+  if (dice < 0.75) return { kind: "remove", service: wish.name };
+  if (dice < 0.82) return { kind: "rollback", service: wish.name };
+  const availability = rng.pick(["drain", "drain", "active", "active", "pause"] as const);
+  return { kind: "availability", host: rng.int(0, hosts - 1), availability };
+}
+
+function randomImage(rng: Rng): string {
+  const kind = rng.chance(0.7) ? "app" : rng.pick(["crash", "sick", "missing", "stubborn"]);
+  return `${kind}:${rng.int(2, 4)}`;
+}
+
+type Shape = Pick<History, "servers" | "hosts" | "isShared">;
+
+function randomFault(rng: Rng, shape: Shape): Fault {
+  const dice = rng.next();
+  if (dice < 0.25) return serverFault(rng, shape);
+  if (dice < 0.4) return agentFault(rng, shape);
+  if (dice < 0.5) return { kind: "power-cut", host: hostOf(rng, shape), forMs: lasting(rng) };
+  if (dice < 0.7) return networkFault(rng, shape);
+  if (dice < 0.85) return etcdFault(rng);
+  return dockerFault(rng, shape);
+}
+
+function serverFault(rng: Rng, { servers }: Shape): Fault {
+  const server = rng.int(0, servers - 1);
+  const forMs = lasting(rng);
+  const kind = rng.pick([
+    "crash-server",
+    "crash-server",
+    "stop-server",
+    "pause-server",
+    "slow-server",
+  ] as const);
+  return kind === "slow-server" ? { kind, server, forMs, turnMs: rng.int(5, 60) } : { kind, server, forMs };
+}
+
+function agentFault(rng: Rng, shape: Shape): Fault {
+  const host = hostOf(rng, shape);
+  const forMs = lasting(rng);
+  const kind = rng.pick(["crash-agent", "crash-agent", "stop-agent", "pause-agent", "slow-agent"] as const);
+  return kind === "slow-agent" ? { kind, host, forMs, turnMs: rng.int(5, 60) } : { kind, host, forMs };
+}
+
+function networkFault(rng: Rng, shape: Shape): Fault {
+  const dice = rng.next();
+  const forMs = lasting(rng);
+  const host = hostOf(rng, shape);
+  if (dice < 0.3) return { kind: "cable", host, forMs };
+  if (dice < 0.4) return { kind: "reset-connections", host };
+  if (dice < 0.5) return { kind: "slow-network", delayMs: rng.int(20, 400), forMs };
+  const server = serverHost(shape, rng.int(0, shape.servers - 1));
+  const [from, to] = rng.pick([
+    [hostName(host), server],
+    [server, hostName(host)],
+    [server, "etcd"],
+    ["etcd", server],
+  ] as const);
+  return { kind: "partition", from, to, isBothWays: rng.chance(0.5), forMs };
+}
+
+function etcdFault(rng: Rng): Fault {
+  const dice = rng.next();
+  if (dice < 0.3) return { kind: "etcd-pause", forMs: rng.int(200, 6_000) };
+  if (dice < 0.7) return { kind: "etcd-flaky", probability: rng.pick([0.1, 0.3, 0.6]), forMs: lasting(rng) };
+  return { kind: rng.pick(["etcd-compact", "etcd-watches-break"]) };
+}
+
+function dockerFault(rng: Rng, shape: Shape): Fault {
+  const host = hostOf(rng, shape);
+  const forMs = lasting(rng);
+  const dice = rng.next();
+  if (dice < 0.15) return { kind: "docker-restart", host, forMs: rng.int(200, 3_000) };
+  if (dice < 0.3) return { kind: "docker-hang", host, forMs };
+  if (dice < 0.5) return { kind: "docker-flaky", host, forMs, probability: rng.pick([0.1, 0.4]) };
+  if (dice < 0.6) return { kind: "docker-slow", host, forMs, factor: rng.int(2, 10) };
+  if (dice < 0.7) return { kind: "clock-jump", host, byMs: rng.pick([-300_000, -5_000, 5_000, 300_000]) };
+  if (dice < 0.9) return { kind: "container-crash", host, exitCode: rng.pick([0, 1, 137]) };
+  return { kind: "container-removed", host };
+}
+
+function hostOf(rng: Rng, { hosts }: Shape): number {
+  return rng.int(0, hosts - 1);
+}
+
+/** Most are over before anybody is called dead, some are not, a few outlast every deadline. */
+function lasting(rng: Rng): number {
+  return rng.pick([rng.int(50, 1_000), rng.int(1_000, 4_000), rng.int(4_000, 12_000)]);
+}

@@ -1,0 +1,99 @@
+/** Who a fault is about: servers and hosts by their number, from 0. */
+export interface OfServer {
+  readonly server: number;
+}
+
+export interface OfHost {
+  readonly host: number;
+}
+
+/** How long it lasts. Whatever still lasts at the end of the faults ends then. */
+export interface Lasting {
+  readonly forMs: number;
+}
+
+export type Fault =
+  | ({ readonly kind: "crash-server" | "stop-server" | "pause-server" } & OfServer & Lasting)
+  | ({ readonly kind: "slow-server"; readonly turnMs: number } & OfServer & Lasting)
+  | ({ readonly kind: "crash-agent" | "pause-agent" | "stop-agent" } & OfHost & Lasting)
+  | ({ readonly kind: "slow-agent"; readonly turnMs: number } & OfHost & Lasting)
+  | ({ readonly kind: "power-cut" | "cable" } & OfHost & Lasting)
+  /** Packets between two hosts get lost, one way or both. */
+  | ({
+      readonly kind: "partition";
+      readonly from: string;
+      readonly to: string;
+      readonly isBothWays: boolean;
+    } & Lasting)
+  | ({ readonly kind: "clock-jump"; readonly byMs: number } & OfHost)
+  | ({ readonly kind: "slow-network"; readonly delayMs: number } & Lasting)
+  | ({ readonly kind: "etcd-pause" } & Lasting)
+  | ({ readonly kind: "etcd-flaky"; readonly probability: number } & Lasting)
+  | { readonly kind: "etcd-compact" | "etcd-watches-break" }
+  | ({ readonly kind: "docker-restart" | "docker-hang" } & OfHost & Lasting)
+  | ({ readonly kind: "docker-flaky"; readonly probability: number } & OfHost & Lasting)
+  | ({ readonly kind: "docker-slow"; readonly factor: number } & OfHost & Lasting)
+  /** A container ends by itself, or somebody removes it by hand. */
+  | ({ readonly kind: "container-crash"; readonly exitCode: number } & OfHost)
+  | ({ readonly kind: "container-removed" } & OfHost)
+  /** All connections of a host are reset. */
+  | ({ readonly kind: "reset-connections" } & OfHost);
+
+/** A service as a user describes it. */
+export interface ServiceWish {
+  readonly name: string;
+  readonly image: string;
+  /** Undefined: global. */
+  readonly replicas: number | undefined;
+  readonly order: "default" | "stop-first" | "start-first";
+  readonly parallelism: number;
+  readonly failureAction: "pause" | "continue" | "rollback";
+  readonly hasHealthcheck: boolean;
+  /** Published for all hosts; 0: none. */
+  readonly ingressPort: number;
+  /** Published by the host that runs it; 0: none. */
+  readonly hostPort: number;
+  readonly memoryMib: number;
+  readonly stopGraceMs: number;
+}
+
+export type Action =
+  | { readonly kind: "deploy"; readonly wish: ServiceWish }
+  | { readonly kind: "scale"; readonly service: string; readonly replicas: number }
+  | { readonly kind: "remove"; readonly service: string }
+  | { readonly kind: "rollback"; readonly service: string }
+  | ({ readonly kind: "availability"; readonly availability: "active" | "pause" | "drain" } & OfHost);
+
+export type Happening = { readonly atMs: number } & ({ readonly fault: Fault } | { readonly action: Action });
+
+/** All that is decided about a history before it begins. As data, so that parts of it can be left out. */
+export interface History {
+  readonly seed: number;
+  readonly servers: number;
+  readonly hosts: number;
+  /** Servers are on the hosts of agents, so that both die together. */
+  readonly isShared: boolean;
+  readonly happenings: readonly Happening[];
+  /** From then on nothing goes wrong any more. */
+  readonly healAtMs: number;
+}
+
+/** "server 1 crashes for 2.3 s" */
+export function describeHappening(happening: Happening): string {
+  const what = "fault" in happening ? happening.fault : happening.action;
+  const { kind, ...rest } = what;
+  const details = Object.entries("wish" in rest ? { ...rest.wish } : rest).map(
+    ([key, value]) => `${key}=${String(value)}`,
+  );
+  const at = `${(happening.atMs / 1_000).toFixed(3)} s`;
+  return `${at.padStart(9)}  ${"fault" in happening ? "fault " : "action"} ${kind} ${details.join(" ")}`;
+}
+
+/** Where servers run, by name. */
+export function serverHost(history: Pick<History, "isShared">, server: number): string {
+  return history.isShared ? hostName(server) : `s${server + 1}`;
+}
+
+export function hostName(host: number): string {
+  return `n${host + 1}`;
+}

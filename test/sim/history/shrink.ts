@@ -1,0 +1,33 @@
+import type { Happening, History } from "./history.js";
+
+/** Each attempt is a whole history. */
+const MAX_ATTEMPTS = 300;
+
+/**
+ * Leaves out what does not matter: first halves, then ever smaller parts, down to single happenings. What is left still
+ * fails, and fails no more without any one of them.
+ */
+export async function shrink(
+  history: History,
+  fails: (smaller: History) => Promise<boolean>,
+): Promise<History> {
+  let best = history;
+  let attempts = 0;
+  for (
+    let size = Math.ceil(best.happenings.length / 2);
+    size >= 1;
+    size = size === 1 ? 0 : Math.ceil(size / 2)
+  ) {
+    for (let start = 0; start < best.happenings.length && attempts < MAX_ATTEMPTS; ) {
+      const smaller = { ...best, happenings: without(best.happenings, start, size) };
+      attempts += 1;
+      if (await fails(smaller)) best = smaller;
+      else start += size;
+    }
+  }
+  return best;
+}
+
+function without(happenings: readonly Happening[], start: number, count: number): readonly Happening[] {
+  return [...happenings.slice(0, start), ...happenings.slice(start + count)];
+}

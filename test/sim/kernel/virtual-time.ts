@@ -1,0 +1,188 @@
+import crypto from "node:crypto";
+import { syncBuiltinESMExports } from "node:module";
+import timersPromises from "node:timers/promises";
+import type { Rng } from "./rng.js";
+import type { Scheduler } from "./scheduler.js";
+
+/** Wall clocks begin at a fixed moment, so that traces of a seed are equal. */
+const EPOCH_MS = Date.UTC(2030, 0, 1);
+
+/** What the replaced functions of Node ask: the history that runs in this process. */
+export interface VirtualTime {
+  readonly scheduler: Scheduler;
+  readonly rng: Rng;
+  /** How far the wall clock of a host is off. */
+  skewMs(host: string): number;
+}
+
+let running: VirtualTime | undefined;
+let isInstalled = false;
+
+/** Milliseconds since 1970 as the current actor's host sees it. */
+export function virtualNow({ scheduler, skewMs }: Pick<VirtualTime, "scheduler" | "skewMs">): number {
+  return EPOCH_MS + Math.floor(scheduler.nowMs) + skewMs(scheduler.current?.host ?? "");
+}
+
+/**
+ * From now on time, timers and randomness of Node itself belong to the history while one of its events runs, and are
+ * the real ones otherwise. Nothing that the code under test calls can slip by, however deep it is.
+ */
+export function enterVirtualTime(time: VirtualTime): () => void {
+  if (!isInstalled) install();
+  isInstalled = true;
+  running = time;
+  return () => {
+    running = undefined;
+  };
+}
+
+function active(): VirtualTime | undefined {
+  return running?.scheduler.isRunning === true ? running : undefined;
+}
+
+/** As much of Node's Timeout as is used. */
+class VirtualTimer {
+  readonly cancel: () => void;
+
+  constructor(cancel: () => void) {
+    this.cancel = cancel;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  hasRef(): boolean {
+    return true;
+  }
+}
+
+type Callback = (...args: unknown[]) => void;
+
+function install(): void {
+  installTimers();
+  installPromisedTimers();
+  installClocks();
+  installRandomness();
+  syncBuiltinESMExports();
+}
+
+function installTimers(): void {
+  const real = { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clearImmediate };
+  const once = (
+    { scheduler }: VirtualTime,
+    run: Callback,
+    delayMs: number,
+    args: unknown[],
+  ): VirtualTimer => {
+    return new VirtualTimer(scheduler.after(delayMs, scheduler.current, () => run(...args)));
+  };
+  const every = (
+    { scheduler }: VirtualTime,
+    run: Callback,
+    delayMs: number,
+    args: unknown[],
+  ): VirtualTimer => {
+    const actor = scheduler.current;
+    let cancel: () => void = () => {};
+    const arm = (): void => {
+      cancel = scheduler.after(delayMs, actor, () => {
+        arm();
+        run(...args);
+      });
+    };
+    arm();
+    return new VirtualTimer(() => cancel());
+  };
+  const clear = (realClear: (timer: never) => void) => (timer: unknown) => {
+    if (timer instanceof VirtualTimer) timer.cancel();
+    else realClear(timer as never);
+  };
+  Object.assign(globalThis, {
+    setTimeout: (run: Callback, delayMs = 1, ...args: unknown[]) => {
+      const time = active();
+      return time ? once(time, run, Math.max(1, delayMs), args) : real.setTimeout(run, delayMs, ...args);
+    },
+    setInterval: (run: Callback, delayMs = 1, ...args: unknown[]) => {
+      const time = active();
+      return time ? every(time, run, Math.max(1, delayMs), args) : real.setInterval(run, delayMs, ...args);
+    },
+    setImmediate: (run: Callback, ...args: unknown[]) => {
+      const time = active();
+      return time ? once(time, run, 0, args) : real.setImmediate(run, ...args);
+    },
+    clearTimeout: clear(real.clearTimeout),
+    clearInterval: clear(real.clearInterval),
+    clearImmediate: clear(real.clearImmediate),
+  });
+}
+
+function installPromisedTimers(): void {
+  const real = timersPromises.setTimeout;
+  Object.assign(timersPromises, {
+    setTimeout: (delayMs = 1, value?: unknown, options: { signal?: AbortSignal } = {}) => {
+      return active() ? sleep(delayMs, value, options.signal) : real(delayMs, value, options);
+    },
+  });
+  const realTimeout = AbortSignal.timeout.bind(AbortSignal);
+  AbortSignal.timeout = (delayMs) => {
+    if (!active()) return realTimeout(delayMs);
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new DOMException("the time is over", "TimeoutError")), delayMs);
+    return controller.signal;
+  };
+}
+
+function sleep(delayMs: number, value: unknown, signal: AbortSignal | undefined): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const aborted = (): Error => new DOMException("the operation was aborted", "AbortError");
+    if (signal?.aborted) return reject(aborted());
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(aborted());
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve(value);
+    }, delayMs);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+function installClocks(): void {
+  const RealDate = Date;
+  const realNow = Date.now;
+  const now = (): number => {
+    const time = active();
+    return time ? virtualNow(time) : realNow();
+  };
+  globalThis.Date = new Proxy(RealDate, {
+    construct: (target, args, newTarget) =>
+      Reflect.construct(target, args.length > 0 ? args : [now()], newTarget),
+    get: (target, key, receiver) => (key === "now" ? now : Reflect.get(target, key, receiver)),
+  });
+  const realMonotonic = performance.now.bind(performance);
+  performance.now = () => active()?.scheduler.nowMs ?? realMonotonic();
+}
+
+function installRandomness(): void {
+  const real = { random: Math.random, randomBytes: crypto.randomBytes, randomUUID: crypto.randomUUID };
+  const virtualBytes = (rng: Rng, size: number): Buffer => {
+    return Buffer.from(Array.from({ length: size }, () => rng.int(0, 255)));
+  };
+  Math.random = () => active()?.rng.next() ?? real.random();
+  Object.assign(crypto, {
+    randomBytes: (size: number) => {
+      const time = active();
+      return time ? virtualBytes(time.rng, size) : real.randomBytes(size);
+    },
+    randomUUID: () => {
+      const time = active();
+      return time ? virtualBytes(time.rng, 16).toString("hex") : real.randomUUID();
+    },
+  });
+}

@@ -1,0 +1,43 @@
+import { parseArgs } from "node:util";
+import { reportFailure } from "./cli/report-failure.js";
+import { runMutants } from "./cli/run-mutants.js";
+import { runSeeds } from "./cli/run-seeds.js";
+import { workOff } from "./cli/worker.js";
+
+const USAGE = `usage: npm run sim -- [--seeds N] [--from N] [--jobs N] [--json FILE]
+       npm run sim -- --seed N [--trace] [--shrink]
+       npm run sim -- --mutants [--json FILE]
+
+  --seeds N    live through N histories (default 1000), from seed --from (default 1) on
+  --jobs N     processes to share them (default 2)
+  --json FILE  write the figures to a file
+  --seed N     one history, with what went wrong in it
+  --trace      print all that happened in it
+  --shrink     leave out of a failing history what does not matter
+  --mutants    plant each known bug and show which promise catches it`;
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: "1000" },
+    from: { type: "string", default: "1" },
+    jobs: { type: "string", default: "2" },
+    json: { type: "string" },
+    seed: { type: "string" },
+    trace: { type: "boolean", default: false },
+    shrink: { type: "boolean", default: false },
+    mutants: { type: "boolean", default: false },
+    worker: { type: "boolean", default: false },
+    help: { type: "boolean", short: "h", default: false },
+  },
+});
+
+const range = { from: Number(values.from), count: Number(values.seeds), jobs: Number(values.jobs) };
+if (values.help) console.log(USAGE);
+else if (values.worker) workOff();
+else if (values.seed !== undefined) {
+  process.exitCode = await reportFailure(Number(values.seed), {
+    isTraced: values.trace,
+    isShrunk: values.shrink,
+  });
+} else if (values.mutants) process.exitCode = await runMutants({ json: values.json });
+else process.exitCode = await runSeeds({ ...range, json: values.json });

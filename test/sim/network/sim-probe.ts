@@ -1,0 +1,65 @@
+import type { Probe } from "@berth/proto";
+import type { Knock } from "../../../packages/control-plane/src/loop/knock.js";
+import type { Actor } from "../kernel/actor.js";
+import { Connection } from "./connection.js";
+import type { Network } from "./network.js";
+
+/** A kernel answers a SYN whatever its programs do: silence means no power, or no way there or back. */
+export function simProbe(network: Network, actor: Actor): Probe {
+  return async ({ address, tries, tryMs }, signal) => {
+    const host = network.hostAt(address);
+    for (let attempt = 0; attempt < tries && !signal.aborted; attempt++) {
+      if (await answers(network, actor, host, tryMs, signal)) return true;
+    }
+    return false;
+  };
+}
+
+/** As a server tries whether another one listens. */
+export function simKnock(network: Network, actor: Actor): Knock {
+  return async (address, timeoutMs, signal) => {
+    const host = network.hostAt(address.slice(0, address.lastIndexOf(":")));
+    if (!(await answers(network, actor, host, timeoutMs, signal))) return { kind: "silent" };
+    const listener = network.listeners.get(address);
+    if (listener === undefined) return { kind: "refused" };
+    let tell: () => void = () => {};
+    const closed = new Promise<void>((resolve) => {
+      tell = resolve;
+    });
+    const connection = new Connection(
+      network,
+      { actor, onBroken: () => tell() },
+      { actor: listener.actor, onBroken: () => {} },
+    );
+    return { kind: "open", closed, close: () => connection.close() };
+  };
+}
+
+/** Whether a segment gets there and its answer back within a time; false at the end of it, or when the signal fires. */
+function answers(
+  network: Network,
+  actor: Actor,
+  host: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { scheduler } = network;
+  return new Promise((resolve) => {
+    const settle = (isAnswered: boolean): void => {
+      cancel();
+      signal.removeEventListener("abort", onAbort);
+      resolve(isAnswered);
+    };
+    const onAbort = (): void => settle(false);
+    const cancel = scheduler.after(timeoutMs, actor, () => settle(false));
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) return settle(false);
+    const thereMs = network.delayMs(actor.host, host);
+    scheduler.after(thereMs, undefined, () => {
+      if (!network.reaches(actor.host, host)) return;
+      scheduler.after(network.delayMs(host, actor.host), actor, () => {
+        if (network.reaches(host, actor.host)) settle(true);
+      });
+    });
+  });
+}

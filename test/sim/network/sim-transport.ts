@@ -1,0 +1,372 @@
+import {
+  BerthError,
+  type CallContext,
+  type CallOptions,
+  isBerthError,
+  type RpcClient,
+  type RpcClientOptions,
+  type RpcConnection,
+  type RpcDefinition,
+  type RpcMethod,
+  type RpcServer,
+  type RpcServerOptions,
+  type RpcService,
+  type RpcTransport,
+} from "@berth/proto";
+import type { Actor } from "../kernel/actor.js";
+import { Connection } from "./connection.js";
+import { Mailbox } from "./mailbox.js";
+import type { Network } from "./network.js";
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+/** Messages under way before a sender waits for the reader: gRPC's window, roughly. */
+const WINDOW = 16;
+/** A SYN that was lost comes again; how long after a network has healed is a matter of luck. */
+const SYN_RETRY_MS = 300;
+
+export interface SimTransportOptions {
+  readonly network: Network;
+  /** The program whose end this is. */
+  readonly actor: Actor;
+  /** A handler threw something that is not a BerthError. */
+  readonly onBug: (where: string, error: unknown) => void;
+  /** Every message that arrives, for the trace. */
+  readonly onMessage: (to: Actor, path: string, bytes: Buffer) => void;
+}
+
+/** What a server registers: it is called, as the server, once for each call. */
+type Accept = (call: IncomingCall) => void;
+
+interface IncomingCall {
+  readonly path: string;
+  readonly requests: Mailbox<Buffer>;
+  readonly signal: AbortSignal;
+  readonly peer: string;
+  readonly forwarded: boolean;
+  readonly respond: (bytes: Buffer) => Promise<void>;
+  readonly end: (error: unknown) => void;
+}
+
+/** gRPC's calls over the simulated network: one connection for each call, messages as bytes. */
+export function simTransport(options: SimTransportOptions): RpcTransport {
+  return {
+    serve: async (server) => serve(options, server),
+    connect: (definition, client) => connect(options, definition, client),
+  };
+}
+
+function serve({ network, actor, onBug }: SimTransportOptions, options: RpcServerOptions): RpcServer {
+  const address = options.listen;
+  const closing = new AbortController();
+  const accept: Accept = (call) => {
+    for (const service of options.services) {
+      const name = Object.keys(service.definition).find((key) => service.definition[key]?.path === call.path);
+      if (name !== undefined) return void answer(service, name, call, { closing: closing.signal, onBug });
+    }
+    call.end(new Error(`no method ${call.path}`));
+  };
+  network.listeners.set(address, { actor, accept });
+  actor.onDeath(() => network.listeners.delete(address));
+  return {
+    address,
+    close: async () => {
+      network.listeners.delete(address);
+      closing.abort();
+    },
+  };
+}
+
+async function answer(
+  { definition, handlers }: RpcService,
+  name: string,
+  call: IncomingCall,
+  { closing, onBug }: { readonly closing: AbortSignal; readonly onBug: SimTransportOptions["onBug"] },
+): Promise<void> {
+  const method = definition[name];
+  const handler = handlers[name];
+  if (method === undefined || handler === undefined) return;
+  const over = new AbortController();
+  const close = (): void =>
+    over.abort(new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message: "the server is shutting down" }));
+  closing.addEventListener("abort", close, { once: true });
+  call.signal.addEventListener("abort", () => over.abort(call.signal.reason), { once: true });
+  const context: CallContext = { signal: over.signal, peer: call.peer, forwarded: call.forwarded };
+  const serialize = method.responseSerialize as (value: unknown) => Buffer;
+  try {
+    const input = method.requestStream ? decoded(call.requests, method) : await first(call.requests, method);
+    const output = handler(input, context);
+    if (!method.responseStream) await call.respond(serialize(await output));
+    else
+      await sendAll(output as AsyncIterable<unknown>, over.signal, (value) => call.respond(serialize(value)));
+    call.end(undefined);
+  } catch (error) {
+    if (!isBerthError(error) && !over.signal.aborted) onBug(method.path, error);
+    call.end(error);
+  } finally {
+    closing.removeEventListener("abort", close);
+  }
+}
+
+async function* decoded(requests: Mailbox<Buffer>, method: RpcMethod): AsyncGenerator<unknown> {
+  for await (const bytes of requests) yield method.requestDeserialize(bytes);
+}
+
+async function first(requests: Mailbox<Buffer>, method: RpcMethod): Promise<unknown> {
+  for await (const bytes of requests) return method.requestDeserialize(bytes);
+  throw new BerthError({ code: "BERTH_CANCELLED", message: "the caller went away" });
+}
+
+/** Until the messages or the call end; the producer is told, but not waited for. */
+async function sendAll(
+  messages: AsyncIterable<unknown>,
+  signal: AbortSignal,
+  send: (value: unknown) => Promise<void>,
+): Promise<void> {
+  const iterator = messages[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await unlessAborted(iterator.next(), signal);
+      if (next.done) return;
+      await unlessAborted(send(next.value), signal);
+    }
+  } finally {
+    void iterator.return?.()?.catch(() => {});
+  }
+}
+
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    if (signal.aborted) return onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}
+
+function connect<D extends RpcDefinition>(
+  options: SimTransportOptions,
+  definition: D,
+  client: RpcClientOptions,
+): RpcConnection<D> {
+  const closed = new AbortController();
+  const calls = Object.fromEntries(
+    Object.entries(definition).map(([name, method]) => {
+      const call = (input: unknown, callOptions: CallOptions = {}): unknown => {
+        const outgoing = { method, input, client, closed: closed.signal, ...callOptions };
+        return method.responseStream ? callForStream(options, outgoing) : callOnce(options, outgoing);
+      };
+      return [name, call];
+    }),
+  );
+  return {
+    address: client.address,
+    calls: calls as RpcClient<D>,
+    close: () => closed.abort(unreachable(client.address, "the connection was closed")),
+  };
+}
+
+interface OutgoingCall extends CallOptions {
+  readonly method: RpcMethod;
+  readonly input: unknown;
+  readonly client: RpcClientOptions;
+  readonly closed: AbortSignal;
+}
+
+async function callOnce(options: SimTransportOptions, call: OutgoingCall): Promise<unknown> {
+  const deadline = new AbortController();
+  const timer = setTimeout(() => {
+    const message = `the berth server at ${call.client.address} did not answer in time`;
+    deadline.abort(new BerthError({ code: "BERTH_DEADLINE", message }));
+  }, call.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+  try {
+    for await (const response of exchange(options, call, deadline.signal)) return response;
+    throw unreachable(call.client.address, "no answer");
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function callForStream(options: SimTransportOptions, call: OutgoingCall): AsyncGenerator<unknown> {
+  return exchange(options, call, undefined);
+}
+
+/** One call, from the first segment to the last, as the client lives it. */
+async function* exchange(
+  { network, actor, onMessage }: SimTransportOptions,
+  { method, input, client, closed, signal }: OutgoingCall,
+  deadline: AbortSignal | undefined,
+): AsyncGenerator<unknown> {
+  signal?.throwIfAborted();
+  const { address, forwarded = false } = client;
+  const responses = new Mailbox<Buffer>();
+  const over = new AbortController();
+  const fail = (error: Error): void => {
+    over.abort(error);
+    responses.end(error);
+  };
+  const stops = [signal, closed, deadline].flatMap((each) => {
+    if (each === undefined) return [];
+    const stop = (): void => fail(each.reason);
+    each.addEventListener("abort", stop, { once: true });
+    return [() => each.removeEventListener("abort", stop)];
+  });
+  const request = open({ network, actor, address, path: method.path, forwarded, responses, fail, onMessage });
+  const serialize = method.requestSerialize as (value: unknown) => Buffer;
+  const messages = method.requestStream ? (input as AsyncIterable<unknown>) : only(input);
+  sendAll(messages, over.signal, (value) => request.send(serialize(value))).then(
+    () => request.end(),
+    () => request.cancel(),
+  );
+  try {
+    for await (const bytes of responses) yield method.responseDeserialize(bytes);
+  } finally {
+    for (const stop of stops) stop();
+    over.abort(new BerthError({ code: "BERTH_CANCELLED", message: "the call is over" }));
+    request.cancel();
+  }
+}
+
+async function* only(value: unknown): AsyncGenerator<unknown> {
+  yield value;
+}
+
+interface Opening {
+  readonly network: Network;
+  readonly actor: Actor;
+  readonly address: string;
+  readonly path: string;
+  readonly forwarded: boolean;
+  readonly responses: Mailbox<Buffer>;
+  readonly fail: (error: Error) => void;
+  readonly onMessage: SimTransportOptions["onMessage"];
+}
+
+interface Request {
+  readonly send: (bytes: Buffer) => Promise<void>;
+  readonly end: () => void;
+  readonly cancel: () => void;
+}
+
+/** Opens the connection: who listens there when the first segment arrives is the server. */
+function open(opening: Opening): Request {
+  const { network, actor, address, path, forwarded, responses, fail, onMessage } = opening;
+  const { scheduler } = network;
+  const host = address.slice(0, address.lastIndexOf(":"));
+  const early: (() => void)[] = [];
+  let toServer = (run: () => void): void => void early.push(run);
+  let requests: Mailbox<Buffer> | undefined;
+  const cancelled = new AbortController();
+  const establish = (): void => {
+    if (!actor.isAlive || cancelled.signal.aborted) return;
+    if (!network.reaches(actor.host, host)) {
+      network.onHeal(() => scheduler.after(SYN_RETRY_MS, undefined, establish));
+      return;
+    }
+    const listener = network.listeners.get(address);
+    if (listener === undefined) {
+      scheduler.after(network.delayMs(host, actor.host), actor, () => {
+        if (network.reaches(host, actor.host)) fail(unreachable(address, "connection refused"));
+      });
+      return;
+    }
+    const server = listener.actor;
+    const gone = new AbortController();
+    const incoming = new Mailbox<Buffer>();
+    requests = incoming;
+    const connection = new Connection(
+      network,
+      { actor, onBroken: (reason) => fail(unreachable(address, reason)) },
+      {
+        actor: server,
+        onBroken: () => {
+          const reason = new BerthError({ code: "BERTH_CANCELLED", message: "the caller went away" });
+          incoming.end(reason);
+          gone.abort(reason);
+        },
+      },
+    );
+    const window = new Window();
+    const call: IncomingCall = {
+      path,
+      requests: incoming,
+      signal: gone.signal,
+      peer: `${actor.host}:0`,
+      forwarded,
+      respond: (bytes) => {
+        connection.toClient.send(() => {
+          onMessage(actor, path, bytes);
+          responses.put(bytes);
+          connection.toServer.send(() => window.release());
+        });
+        return window.take();
+      },
+      end: (error) => {
+        connection.toClient.send(() => {
+          connection.close();
+          responses.end(error === undefined ? undefined : asReceived(error, address));
+        });
+      },
+    };
+    toServer = (run) => connection.toServer.send(run);
+    scheduler.after(0, server, () => (listener.accept as Accept)(call));
+    for (const run of early.splice(0)) toServer(run);
+    cancelled.signal.addEventListener("abort", () => {
+      connection.toServer.send(() => {
+        connection.close();
+        const reason = new BerthError({ code: "BERTH_CANCELLED", message: "the caller went away" });
+        incoming.end(reason);
+        gone.abort(reason);
+      });
+    });
+  };
+  scheduler.after(network.delayMs(actor.host, host), undefined, establish);
+  return {
+    send: async (bytes) => {
+      toServer(() => {
+        const listener = network.listeners.get(address);
+        if (listener !== undefined) onMessage(listener.actor, path, bytes);
+        requests?.put(bytes);
+      });
+    },
+    end: () => toServer(() => requests?.end()),
+    cancel: () => cancelled.abort(),
+  };
+}
+
+/** How much a sender may be ahead of its reader. */
+class Window {
+  #underWay = 0;
+  #wake: () => void = () => {};
+
+  async take(): Promise<void> {
+    this.#underWay += 1;
+    while (this.#underWay >= WINDOW) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  release(): void {
+    this.#underWay -= 1;
+    this.#wake();
+  }
+}
+
+/** The error as it comes out of the wire: a copy, or what gRPC makes of a bug. */
+function asReceived(error: unknown, address: string): Error {
+  if (isBerthError(error)) {
+    return new BerthError({ code: error.code, message: error.message, details: error.details });
+  }
+  return new BerthError({
+    code: "BERTH_INTERNAL",
+    message: `the call to ${address} failed: ${String(error)}`,
+  });
+}
+
+function unreachable(address: string, why: string): BerthError {
+  return new BerthError({
+    code: "BERTH_SERVER_UNREACHABLE",
+    message: `cannot reach the berth server at ${address} (${why})`,
+  });
+}

@@ -1,0 +1,181 @@
+import { BerthError } from "@berth/proto";
+import type {
+  RangePage,
+  RangeQuery,
+  RenewOutcome,
+  Store,
+  TxnOutcome,
+  TxnRequest,
+  WatchMessage,
+  WatchQuery,
+} from "../../../packages/control-plane/src/store/store.js";
+import type { Actor } from "../kernel/actor.js";
+import { Connection } from "../network/connection.js";
+import { Mailbox } from "../network/mailbox.js";
+import { Pipe } from "../network/pipe.js";
+import { ETCD_HOST, type SimEtcd } from "./sim-etcd.js";
+
+/** As the client of the real etcd has it. */
+const CALL_TIMEOUT_MS = 3_000;
+/** A disk that syncs: most of what a transaction costs. */
+const COMMIT_MS = 2;
+
+/** etcd as one server sees it: over the network, with answers that may come late or never. */
+export function simStore(etcd: SimEtcd, server: Actor): Store {
+  return {
+    txn: (request, signal) => txn(etcd, server, request, signal),
+    range: (query, signal) => range(etcd, server, query, signal),
+    watch: (query, signal) => watch(etcd, server, query, signal),
+    leases: {
+      grant: (ttlSeconds, signal) => {
+        return ask(etcd, server, signal, () => etcd.memory.leases.grant(ttlSeconds, NEVER));
+      },
+      renew: ({ leaseId, timeoutMs = CALL_TIMEOUT_MS }, signal): Promise<RenewOutcome> => {
+        return ask(etcd, server, signal, () => etcd.memory.leases.renew({ leaseId }, NEVER), timeoutMs);
+      },
+      revoke: (leaseId, signal) => ask(etcd, server, signal, () => etcd.revoke(leaseId)),
+    },
+  };
+}
+
+async function txn(
+  etcd: SimEtcd,
+  server: Actor,
+  request: TxnRequest,
+  signal: AbortSignal,
+): Promise<TxnOutcome> {
+  signal.throwIfAborted();
+  const fate = etcd.rng.next();
+  const isLost = fate < etcd.flakiness / 2;
+  const isUnanswered = !isLost && fate < etcd.flakiness;
+  try {
+    return await ask(etcd, server, signal, async () => {
+      if (isLost) throw unavailable("the connection broke before the request");
+      const outcome = await etcd.txn(server, request);
+      if (isUnanswered) throw unavailable("the connection broke before the answer");
+      return outcome;
+    });
+  } catch (error) {
+    if (error instanceof BerthError && error.code === "BERTH_ETCD_UNAVAILABLE") {
+      return { kind: "unknown", cause: error };
+    }
+    throw error;
+  }
+}
+
+async function* range(
+  etcd: SimEtcd,
+  server: Actor,
+  query: RangeQuery,
+  signal: AbortSignal,
+): AsyncGenerator<RangePage> {
+  const pages = await ask(etcd, server, signal, async () => {
+    if (etcd.rng.next() < etcd.flakiness) throw unavailable("the connection broke");
+    const all: RangePage[] = [];
+    for await (const page of etcd.memory.range(query, NEVER)) all.push(page);
+    return all;
+  });
+  yield* pages;
+}
+
+async function* watch(
+  etcd: SimEtcd,
+  server: Actor,
+  query: WatchQuery,
+  signal: AbortSignal,
+): AsyncGenerator<WatchMessage> {
+  const messages = new Mailbox<WatchMessage>();
+  const over = new AbortController();
+  let nextRevision = query.fromRevision;
+  const disconnect = (why: string): void => {
+    messages.put({ kind: "disconnected", cause: unavailable(why), nextRevision });
+    messages.end();
+  };
+  const connection = new Connection(
+    etcd.network,
+    { actor: server, onBroken: disconnect },
+    { actor: etcd.actor, onBroken: () => over.abort() },
+  );
+  const leave = (): void => {
+    connection.toServer.send(() => over.abort());
+    messages.end();
+  };
+  signal.addEventListener("abort", leave, { once: true });
+  connection.toServer.send(
+    () =>
+      void pass(etcd, query, over.signal, (message) => {
+        connection.toClient.send(() => messages.put(message));
+      }),
+  );
+  try {
+    for await (const message of messages) {
+      if (signal.aborted) return;
+      if (message.kind === "events") nextRevision = message.nextRevision;
+      yield message;
+      if (message.kind !== "events") return;
+    }
+  } finally {
+    signal.removeEventListener("abort", leave);
+    connection.close();
+    leave();
+  }
+}
+
+/** etcd's side of a watch. */
+async function pass(
+  etcd: SimEtcd,
+  query: WatchQuery,
+  signal: AbortSignal,
+  send: (message: WatchMessage) => void,
+): Promise<void> {
+  const both = AbortSignal.any([signal, etcd.watches]);
+  let nextRevision = query.fromRevision;
+  for await (const message of etcd.memory.watch(query, both)) {
+    if (both.aborted) break;
+    if (message.kind === "events") nextRevision = message.nextRevision;
+    send(message);
+  }
+  if (!signal.aborted && both.aborted) {
+    send({ kind: "disconnected", cause: unavailable("another member answers now"), nextRevision });
+  }
+}
+
+/** One request to etcd and its answer. What the deadline or the signal ends may still happen there. */
+function ask<T>(
+  etcd: SimEtcd,
+  server: Actor,
+  signal: AbortSignal,
+  serve: () => Promise<T>,
+  timeoutMs = CALL_TIMEOUT_MS,
+): Promise<T> {
+  const { network } = etcd;
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const onAbort = (): void => settle(() => reject(signal.reason));
+    const cancelTimer = network.scheduler.after(timeoutMs, server, () => {
+      settle(() => reject(unavailable("etcd did not answer in time")));
+    });
+    const settle = (run: () => void): void => {
+      cancelTimer();
+      signal.removeEventListener("abort", onAbort);
+      run();
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    const back = new Pipe(network, ETCD_HOST, server);
+    const reply = (run: () => void): void => {
+      network.scheduler.after(etcd.rng.next() * COMMIT_MS, undefined, () => back.send(() => settle(run)));
+    };
+    new Pipe(network, server.host, etcd.actor).send(() => {
+      serve().then(
+        (value) => reply(() => resolve(value)),
+        (error: unknown) => reply(() => reject(error)),
+      );
+    });
+  });
+}
+
+function unavailable(why: string): BerthError {
+  return new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message: `etcd is not reachable: ${why}` });
+}
+
+const NEVER = new AbortController().signal;
