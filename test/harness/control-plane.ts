@@ -4,6 +4,7 @@ import {
   createRpcClient,
   DeployStackRequest,
   PortSpec,
+  type Probe,
   type RpcClient,
   ServiceSpec,
   type ServiceSummary,
@@ -12,7 +13,7 @@ import {
 } from "@berth/proto";
 import { pino } from "pino";
 import { systemRuntime } from "../../packages/control-plane/src/loop/runtime.js";
-import { startServer } from "../../packages/control-plane/src/server.js";
+import { NETWORK, startServer } from "../../packages/control-plane/src/server.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { ROOT } from "../../packages/control-plane/src/store/keys.js";
 import { readAll } from "../../packages/control-plane/src/store/read.js";
@@ -39,6 +40,12 @@ export class TestCluster {
   readonly #cleanUps: (() => Promise<void> | void)[] = [];
   readonly servers: TestServer[] = [];
   readonly agents: FakeAgent[] = [];
+  /** Whether a host answers, seen from anywhere. A silent one takes all of the time that it is given. */
+  readonly #probe: Probe = async ({ address, tries, tryMs }) => {
+    const lives = this.agents.some((agent) => agent.address === address && agent.hostLives);
+    if (!lives) await delay(tries * tryMs);
+    return lives;
+  };
 
   constructor(etcdEndpoint: string) {
     this.#endpoint = etcdEndpoint;
@@ -57,6 +64,7 @@ export class TestCluster {
         listen: "127.0.0.1:0",
         http: "127.0.0.1:0",
         advertise: undefined,
+        edges: { ...NETWORK, probe: this.#probe },
       },
       stopping.signal,
     );
@@ -88,7 +96,7 @@ export class TestCluster {
 
   startAgent(nodeId: string, options: Partial<FakeAgentOptions> = {}): FakeAgent {
     const servers = this.servers.map(({ address }) => address);
-    const agent = new FakeAgent({ nodeId, servers, ...options }).start();
+    const agent = new FakeAgent({ nodeId, servers, probe: this.#probe, ...options }).start();
     this.#cleanUps.push(() => agent.vanish());
     this.agents.push(agent);
     return agent;

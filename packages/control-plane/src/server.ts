@@ -72,7 +72,8 @@ export interface ServerEdges {
   readonly knock?: Knock;
 }
 
-const NETWORK: ServerEdges = {
+/** The network that is there. */
+export const NETWORK: ServerEdges = {
   transport: grpcTransport,
   startHttp: startHttpServer,
   probe: probeHost,

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 
-/** A lost packet or a new leader costs less; a leader that cannot be reached for longer may have given this host up. */
-export const FENCE_AFTER_MS = 3_000;
+/** A dead leader is replaced in less; one that cannot be reached for longer may have given this host up. */
+export const FENCE_AFTER_MS = 6_000;
 
 export interface FenceOptions {
   /** This host has just been cut off, or is in contact again. */
