@@ -47,7 +47,9 @@ export function applySpec(
   const replacesTasks = templateText(existing.spec) !== templateText(spec);
   const service = { ...existing, spec, version, updatedAtMs: now, removing: false };
   if (!replacesTasks) {
-    const rollout = existing.removing ? undefined : carryOn(existing.rollout, { version, changed, now });
+    const rollout = hasRollouts(existing, spec)
+      ? carryOn(existing.rollout, { version, changed, now })
+      : undefined;
     return { kind: "updated", service: { ...service, rollout }, replacesTasks, changed };
   }
   const template = sameTemplate(existing, spec, context) ?? version;
@@ -56,10 +58,13 @@ export function applySpec(
     templateVersion: template,
     templates: markTemplate(existing, { version, template }),
     // A job begins a new run in place of a rollout.
-    rollout: existing.removing || isJob(spec) ? undefined : nextRollout(existing, context),
+    rollout: hasRollouts(existing, spec) ? nextRollout(existing, context) : undefined,
   };
   return { kind: "updated", service: updated, replacesTasks, changed };
 }
+
+/** A job begins a new run instead, and a service that was being removed is made anew. */
+const hasRollouts = ({ removing }: Service, spec: ServiceSpec): boolean => !removing && !isJob(spec);
 
 function nextRollout({ version }: Service, { now, rollback }: SpecContext): Service["rollout"] {
   const start = { fromVersion: version, toVersion: version + 1, now };

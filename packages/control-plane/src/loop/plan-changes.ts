@@ -1,9 +1,10 @@
-import { DesiredState, type Service, type Task, TaskState } from "@berth/proto";
+import { DesiredState, type Task, TaskState } from "@berth/proto";
 import { taskAfter } from "../core/apply-action.js";
 import type { Action, Plan } from "../core/plan.js";
 import { stateOf } from "../core/task-state.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
+import { serviceUpdate } from "./service-update.js";
 
 /** A plan as changes of records, in the plan's order. */
 export function planChanges(plan: Plan, state: ClusterState, now: number): readonly Change[] {
@@ -22,20 +23,12 @@ export function orphanChanges(tasks: Iterable<Task>, state: ClusterState): reado
 
 function actionChanges(action: Action, state: ClusterState, now: number): readonly Change[] {
   if (action.kind === "remove-service") return serviceRemoval(action.serviceId, state);
-  if (action.kind === "update-service") return serviceUpdate(action.service, state);
+  if (action.kind === "update-service") return serviceUpdate(action.service, state, now);
   if (action.kind === "delete-task") {
     return [{ kind: "delete-task", serviceId: action.task.serviceId, taskId: action.task.id }];
   }
   const task = taskAfter(action, now);
   return task === undefined ? [] : [{ kind: "put-task", task }];
-}
-
-/** A service that was rolled back has a new version: its spec is written before the service that makes it count. */
-function serviceUpdate(service: Service, state: ClusterState): readonly Change[] {
-  const { id: serviceId, version, spec } = service;
-  const isKnown = spec === undefined || state.services.specOf(serviceId, version) !== undefined;
-  const update: Change = { kind: "put-service", service };
-  return isKnown ? [update] : [{ kind: "put-revision", serviceId, version, spec }, update];
 }
 
 /** The service's record goes last: while it is there, an interrupted removal is taken up again. */

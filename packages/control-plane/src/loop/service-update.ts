@@ -1,0 +1,32 @@
+import type { Service, ServiceSpec } from "@berth/proto";
+import { portConflicts } from "../core/port-conflicts.js";
+import { pauseRollout } from "../core/rollout-record.js";
+import type { Change } from "../state/change.js";
+import type { ClusterState } from "../state/cluster-state.js";
+
+/**
+ * What an updated service is written as. One that goes back to an earlier version has a new version: its spec is
+ * written before the service that makes it count. Should another service have taken a port of that spec meanwhile,
+ * there is no way back, and the service stays as it is.
+ */
+export function serviceUpdate(service: Service, state: ClusterState, now: number): readonly Change[] {
+  const { id: serviceId, version, spec } = service;
+  const update: Change = { kind: "put-service", service };
+  if (spec === undefined || state.services.specOf(serviceId, version) !== undefined) return [update];
+  const obstacle = takenPort(serviceId, spec, state);
+  const known = state.services.get(serviceId);
+  if (obstacle !== undefined && known?.rollout !== undefined && service.rollout !== undefined) {
+    const message = `${service.rollout.message} is not possible, since ${obstacle}: it is paused until the service is changed`;
+    return [
+      { kind: "put-service", service: { ...known, rollout: pauseRollout(known.rollout, message, now) } },
+    ];
+  }
+  return [{ kind: "put-revision", serviceId, version, spec }, update];
+}
+
+function takenPort(serviceId: string, spec: ServiceSpec, state: ClusterState): string | undefined {
+  const { ports } = state.services;
+  const claimsOn: Parameters<typeof portConflicts>[1]["claimsOn"] = (protocol, published) =>
+    ports.on(protocol, published);
+  return portConflicts(spec, { serviceId, claimsOn })[0]?.message;
+}
