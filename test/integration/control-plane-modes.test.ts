@@ -4,6 +4,7 @@ import {
   Dependency_Condition,
   RestartPolicy,
   type Service,
+  ServiceOutcome_Kind,
   type ServiceSpec,
   type Task,
   TaskState,
@@ -97,6 +98,9 @@ describe("a job", () => {
     await end("shop_import");
     await converged(calls, "shop_import");
     expect((await record("shop_import"))?.job).toMatchObject({ iteration: 2, failed: false });
+
+    const again = await calls.deployStack(deployment([job("import", { total: 1 })]));
+    expect(again.services[0]?.kind).toBe(ServiceOutcome_Kind.UNCHANGED);
   });
 
   it("that has used up its attempts has failed, and says why", async () => {

@@ -31,7 +31,7 @@ export function decideDeployment(
   const targets = deployment.specs.map((spec) => ({
     // A name without a service was left by a deployment that was cut off: it is completed under the same id.
     id: state.services.byName(spec.name)?.id ?? state.ownerOf(spec.name) ?? newId(),
-    spec,
+    spec: asForced(spec, state.services.byName(spec.name)?.spec),
   }));
   const leaving = leavingServices(deployment, state);
   const intro = `Stack ${deployment.stack} was not deployed`;
@@ -47,6 +47,13 @@ export function decideDeployment(
     changes: accepted.flatMap(({ changes }) => changes),
     result: accepted.map(({ outcome }) => outcome),
   };
+}
+
+/** A file knows nothing of updates that were forced, and must not undo them: that would replace all tasks once more. */
+function asForced(spec: ServiceSpec, previous: ServiceSpec | undefined): ServiceSpec {
+  const forceUpdate = previous?.task?.forceUpdate ?? 0;
+  if (spec.task === undefined || spec.task.forceUpdate >= forceUpdate) return spec;
+  return { ...spec, task: { ...spec.task, forceUpdate } };
 }
 
 /** Services of the stack that the deployment does not name and that go, or are going already. */
