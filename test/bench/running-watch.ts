@@ -82,6 +82,16 @@ export async function untilGone(
   await waitUntil(gone, { what: `the containers with ${label} to be gone`, ...limits });
 }
 
+/** Waits until exactly so many containers with the label run. */
+export async function untilRunning(
+  apis: readonly DockerApi[],
+  label: string,
+  { count, ...limits }: WaitLimits & { readonly count: number },
+): Promise<void> {
+  const reached = async (): Promise<boolean> => (await countRunning(apis, label)) === count;
+  await waitUntil(reached, { what: `${count} containers with ${label} to run`, ...limits });
+}
+
 async function countRunning(apis: readonly DockerApi[], label: string): Promise<number> {
   const lists = await Promise.all(apis.map((api) => runningIds(api, label)));
   return lists.flat().length;

@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LabHost } from "../../../deploy/lab/docker-host.js";
-import { waitUntil } from "../../../deploy/lab/wait-until.js";
 import type { Arena } from "../arena.js";
 import { berthLabel } from "../berth-stack.js";
 import { DockerApi } from "../docker-api.js";
 import { type RequestResult, startLoad } from "../load.js";
 import { untilQuiet } from "../quiet.js";
-import { watchRunning } from "../running-watch.js";
+import { untilRunning, watchRunning } from "../running-watch.js";
 import { type LossTimes, loseHost } from "./lose-host.js";
 import type { Loss, Scare, Scenario } from "./scenario.js";
 import { untilAllAnswer } from "./traffic.js";
@@ -35,18 +34,12 @@ export interface BerthRun {
   readonly excusedUntilMs: number;
 }
 
-/** Deploys a stack, does to it what the scenario says while it serves, and removes it. Hosts stay as the fault left them. */
+/** Does to a stack what the scenario says while it serves. Stack and hosts stay as the fault left them. */
 export async function runOnBerth(arena: Arena, scenario: Scenario): Promise<BerthRun> {
-  const { lab, stacks, image, signal } = arena;
-  const service = { image, replicas: REPLICAS, ports: [`${PORT}:80`] };
-  await stacks.deploy(STACK, { hello: service }, signal);
-  await waitUntil(async () => (await stacks.runningTasks(STACK, signal)) === REPLICAS, {
-    what: `${REPLICAS} replicas on berth`,
-    timeoutMs: RUNNING_TIMEOUT_MS,
-    signal,
-  });
+  const { lab, signal } = arena;
   const leader = await lab.leaderHost();
   const victim = victimOf(scenario, lab.hosts, leader);
+  await deployOnto(arena, victim);
   // In a scare the host itself is asked: what serves there must go on.
   const asked = scenario.kind === "scare" ? victim : lab.hosts.find((host) => host !== victim);
   const target = { address: asked?.address ?? "", port: PORT, timeoutMs: REQUEST_TIMEOUT_MS };
@@ -61,7 +54,27 @@ export async function runOnBerth(arena: Arena, scenario: Scenario): Promise<Bert
     return { scenario: scenario.name, ...outcome, requests: await load.stop() };
   } finally {
     await load.stop();
+  }
+}
+
+/** Brings the stack up, anew when an earlier fault has left nothing of it on the host that is next. */
+async function deployOnto({ stacks, image, apis, signal }: Arena, victim: LabHost): Promise<void> {
+  const api = new DockerApi(victim.dockerSocket);
+  const service = { image, replicas: REPLICAS, ports: [`${PORT}:80`] };
+  const deploy = async (): Promise<number> => {
+    await stacks.deploy(STACK, { hello: service }, signal);
+    const limits = { count: REPLICAS, timeoutMs: RUNNING_TIMEOUT_MS, signal };
+    await untilRunning(apis, berthLabel(STACK), limits);
+    const watch = await watchRunning([api], berthLabel(STACK));
+    watch.close();
+    return watch.count();
+  };
+  try {
+    if ((await deploy()) > 0) return;
     await stacks.remove(STACK, signal);
+    if ((await deploy()) === 0) throw new Error(`nothing is placed on ${victim.name}`);
+  } finally {
+    api.close();
   }
 }
 

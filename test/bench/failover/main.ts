@@ -24,31 +24,37 @@ const GONE_TIMEOUT_MS = 120_000;
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
   const scenarios = scenariosIn(context.options.scenario);
   const peerRuns = Number(context.options["peer-runs"] ?? Math.min(DEFAULT_PEER_RUNS, context.runs));
-  if (!Number.isInteger(peerRuns) || peerRuns < 0) throw new Error("--peer-runs takes a number from 0 on");
+  if (!(Number.isInteger(peerRuns) && peerRuns >= 0 && peerRuns <= context.runs)) {
+    throw new Error(`--peer-runs takes 0 to --runs, not "${context.options["peer-runs"]}"`);
+  }
   const losses = scenarios.filter((scenario) => scenario.kind === "loss");
   return withArena({ tag: "f", swarmManagers: SERVERS, servers: SERVERS }, context, async (arena) => {
     const berth: BerthRun[] = [];
     const swarm = new Map<Loss["name"], LossTimes[]>();
-    for (let run = 1; run <= Math.max(arena.runs, peerRuns); run += 1) {
-      for (const scenario of run <= arena.runs ? scenarios : []) {
+    for (let run = 1; run <= arena.runs; run += 1) {
+      for (const scenario of scenarios) {
         const result = await runOnBerth(arena, scenario);
         arena.progress(`run ${run} berth, ${scenario.what}: ${describe(result)}`);
         berth.push(result);
         await restore(arena);
       }
-      for (const loss of run <= peerRuns ? losses : []) {
+      if (run > peerRuns || losses.length === 0) continue;
+      await arena.stacks.remove(STACK, arena.signal);
+      for (const loss of losses) {
+        await untilClear(arena);
         const times = await loseOnSwarm(arena, loss);
         arena.progress(`run ${run} swarm, ${loss.what}: ${describeTimes(times)}`);
         swarm.set(loss.name, [...(swarm.get(loss.name) ?? []), times]);
         await restore(arena);
       }
+      await untilClear(arena);
     }
     return figuresOf({ scenarios, berth, swarm });
   });
 }
 
-/** Gives back what was taken, and waits until nothing is left of the last run. */
-async function restore({ lab, apis, stacks, swarm, signal }: Arena): Promise<void> {
+/** Gives back what was taken, and waits until all of it takes part again. */
+async function restore({ lab, stacks, swarm, signal }: Arena): Promise<void> {
   await Promise.all(
     lab.hosts.map(async (host) => {
       if (!host.isUp) await host.start(signal);
@@ -57,6 +63,10 @@ async function restore({ lab, apis, stacks, swarm, signal }: Arena): Promise<voi
   );
   await Promise.all(lab.servers.map((server) => server.untilHealthy(signal)));
   await Promise.all([stacks.untilReady(signal), swarm.untilReady(signal)]);
+}
+
+/** Waits until nothing of earlier runs is left on any host. */
+async function untilClear({ apis, signal }: Arena): Promise<void> {
   for (const label of [berthLabel(STACK), swarmLabel(STACK)]) {
     await untilGone(apis, label, { timeoutMs: GONE_TIMEOUT_MS, signal });
   }

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { createLab, type Lab } from "../../../deploy/lab/lab.js";
+import { type CreateLabOptions, createLab, type Lab } from "../../../deploy/lab/lab.js";
 import type { RunResult } from "../../../deploy/lab/run.js";
 import { testLabName } from "../../../deploy/lab/test-lab-name.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
@@ -15,8 +15,11 @@ const NODES_READY_TIMEOUT_MS = 60_000;
 export const CONVERGE_TIMEOUT_MS = 30_000;
 
 /** A lab with berth, the image `hello:1` on every host, and every node ready. */
-export async function createCluster(hosts: number): Promise<Lab> {
-  const lab = await createLab({ name: testLabName(), hosts });
+export async function createCluster(
+  hosts: number,
+  options: Pick<CreateLabOptions, "servers"> = {},
+): Promise<Lab> {
+  const lab = await createLab({ ...options, name: testLabName(), hosts });
   try {
     await lab.loadImage(HELLO, "hello:1");
     await waitUntil(async () => (await readyNodes(lab)).length === hosts, {

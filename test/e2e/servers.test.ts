@@ -1,0 +1,122 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { summarise } from "../../deploy/demo/summary.js";
+import { Traffic } from "../../deploy/demo/traffic.js";
+import type { LabHost } from "../../deploy/lab/docker-host.js";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import {
+  CONVERGE_TIMEOUT_MS,
+  createCluster,
+  deploy,
+  readyNodes,
+  waitForReplicas,
+} from "./support/cluster.js";
+
+const REPLICAS = 6;
+const COMPOSE = `
+services:
+  web:
+    image: hello:1
+    ports: ["8080:80"]
+    stop_grace_period: 1s
+    deploy: { replicas: ${REPLICAS} }
+`;
+
+describe("three hosts, each with a server and its etcd", () => {
+  let lab: Lab;
+
+  beforeAll(async () => {
+    lab = await createCluster(3, { servers: 3 });
+    expect((await deploy(lab, "shop", COMPOSE)).code).toBe(0);
+  });
+  afterAll(() => lab?.down());
+
+  function untilLedBy(isRight: (host: LabHost) => boolean): Promise<LabHost> {
+    return waitUntil(
+      async () => {
+        const host = await lab.leaderHost();
+        return host !== undefined && isRight(host) && host;
+      },
+      { what: "another leader", timeoutMs: CONVERGE_TIMEOUT_MS },
+    );
+  }
+
+  async function untilWhole(): Promise<void> {
+    await waitUntil(async () => (await readyNodes(lab)).length === 3, {
+      what: "three ready nodes",
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
+    await Promise.all(lab.servers.map((server) => server.untilHealthy()));
+  }
+
+  /** Changes the service through whichever server answers. */
+  async function scale(replicas: number): Promise<void> {
+    const { code, stderr } = await lab.berth(["service", "scale", `shop_web=${replicas}`]);
+    expect(code, stderr).toBe(0);
+    await waitForReplicas(lab, "shop_web", replicas);
+  }
+
+  test("the leader's host loses its power: another leads, all replicas run, no new request fails", async () => {
+    const leader = await untilLedBy(() => true);
+    const asked = lab.hosts.find((host) => host !== leader);
+    const traffic = new Traffic({
+      url: `http://${asked?.address}:8080/`,
+      perSecond: 100,
+      replicaOf: (body) => body.trim(),
+    });
+    traffic.start();
+    try {
+      await leader.kill();
+      await untilLedBy((host) => host !== leader);
+      await waitForReplicas(lab, "shop_web", REPLICAS);
+    } finally {
+      await traffic.stop();
+    }
+    const summary = summarise(traffic.outcomes);
+    expect(summary.sent).toBeGreaterThan(100);
+    // Some may have been inside a replica at the moment that its host went dark.
+    expect(summary.failed, JSON.stringify(summary.reasons)).toBeLessThanOrEqual(3);
+    await scale(REPLICAS + 1);
+  });
+
+  test("the host comes back: its server and its etcd take part again", async () => {
+    const lost = lab.hosts.find((host) => !host.isUp);
+    await lost?.start();
+    await untilWhole();
+    expect(await lost?.server?.health()).toMatchObject({ status: "ok", role: "follower" });
+    await waitForReplicas(lab, "shop_web", REPLICAS + 1);
+  });
+
+  test("the leader's process is killed: another leads", async () => {
+    const leader = await untilLedBy(() => true);
+    await leader.server?.kill("server");
+    await untilLedBy((host) => host !== leader);
+    await scale(REPLICAS);
+    await leader.server?.launch();
+    await untilWhole();
+  });
+
+  test("the leader is told to stop: it hands over, and no call fails meanwhile", async () => {
+    const leader = await untilLedBy(() => true);
+    const asking = Array.from({ length: 5 }, () => lab.berth(["service", "ls"]));
+    await leader.server?.kill("server", "SIGTERM");
+    for (const { code, stderr } of await Promise.all(asking)) expect(code, stderr).toBe(0);
+    await untilLedBy((host) => host !== leader);
+    await waitUntil(() => leader.server?.processes("server").length === 0, {
+      what: "the former leader to end",
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
+    await leader.server?.launch();
+    await untilWhole();
+  });
+
+  test("the leader stands still for longer than its lease: another leads, and its return changes nothing", async () => {
+    const leader = await untilLedBy(() => true);
+    await leader.server?.kill("server", "SIGSTOP");
+    const next = await untilLedBy((host) => host !== leader);
+    await leader.server?.kill("server", "SIGCONT");
+    await untilWhole();
+    expect((await lab.leaderHost())?.name).toBe(next.name);
+    await scale(REPLICAS + 1);
+  });
+});
