@@ -109,7 +109,7 @@ export class SimAgent {
   }
 
   #beat(): void {
-    const value = { appliedSequence: this.#sequence, lagMs: 0 };
+    const value = { appliedSequence: this.#sequence, lagMs: 0, number: 0 };
     this.#outbox.push({ message: { $case: "heartbeat", value } });
   }
 

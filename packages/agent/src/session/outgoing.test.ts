@@ -14,8 +14,8 @@ test("Outgoing says hello, waits for its welcome, and then the latest of each ki
   outbox.put({ taskId: "t", serviceId: "s", status: TaskStatus.create(), removed: false });
   outgoing.describe(NodeDescription.fromPartial({ hostname: "old" }));
   outgoing.describe(NodeDescription.fromPartial({ hostname: "new" }));
-  outgoing.beat({ appliedSequence: 1, lagMs: 0 });
-  outgoing.beat({ appliedSequence: 2, lagMs: 0 });
+  outgoing.beat({ appliedSequence: 1, lagMs: 0, number: 0 });
+  outgoing.beat({ appliedSequence: 2, lagMs: 0, number: 0 });
   outgoing.join();
   const said = [await messages.next(), await messages.next(), await messages.next()];
   expect(said.map(({ value }) => value?.message)).toMatchObject([
