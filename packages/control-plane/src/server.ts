@@ -22,7 +22,7 @@ import type { Runtime } from "./loop/runtime.js";
 import { addressIn, ServerRegistry } from "./loop/server-registry.js";
 import { ControlRouter } from "./rpc/control-router.js";
 import { dispatcherHandlers } from "./rpc/dispatcher-router.js";
-import { isHeardByPeers, peerHandlers } from "./rpc/peers.js";
+import { isMissedByPeers, peerHandlers } from "./rpc/peers.js";
 import { Role } from "./rpc/role.js";
 import { ensureSchema } from "./state/schema.js";
 import { sleep } from "./store/clock.js";
@@ -37,7 +37,7 @@ import type { Store } from "./store/store.js";
 const LEADER_TTL_SECONDS = 3;
 
 /** How fresh a server's own contact with the leader must be for others to rely on it. */
-const HEARD_WITHIN_MS = 1_000;
+const HEARD_WITHIN_MS = 700;
 
 /** An etcd that is being started along with us is waited for; then whoever started us should hear of it. */
 const ETCD_START_TIMEOUT_MS = 10_000;
@@ -142,10 +142,10 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       self,
       knock: knockAt,
       onDoubt: (isDoubtful) => role.doubtLeader(isDoubtful),
-      isHeardByOthers: (leader, asked) => {
+      isMissedByOthers: (leader, asked) => {
         const uninvolved = new Set([address, addressIn(leader.value)]);
         const peers = registry.addresses().filter((each) => !uninvolved.has(each));
-        return isHeardByPeers({ transport, peers, leader }, asked);
+        return isMissedByPeers({ transport, peers, leader }, asked);
       },
     });
   const standing = stand({ ...options, role, registry, metrics, address, self, contact }, signal);

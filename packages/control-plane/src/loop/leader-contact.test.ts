@@ -13,7 +13,7 @@ let doubts: boolean[];
 let answer: Knocked["kind"];
 /** Ends the connection that is open. */
 let hangUp: () => void;
-let isHeardByOthers: boolean;
+let isMissedByOthers: boolean;
 
 beforeEach(() => {
   clock = new ManualClock();
@@ -21,7 +21,7 @@ beforeEach(() => {
   doubts = [];
   answer = "open";
   hangUp = () => {};
-  isHeardByOthers = false;
+  isMissedByOthers = true;
 });
 afterEach(() => abort.abort());
 
@@ -38,7 +38,7 @@ function contact(self = "somebody else"): LeaderContact {
       });
       return { kind: "open", closed, close: () => {} };
     },
-    isHeardByOthers: async () => isHeardByOthers,
+    isMissedByOthers: async () => isMissedByOthers,
     onDoubt: (isDoubtful) => doubts.push(isDoubtful),
   });
 }
@@ -82,8 +82,8 @@ describe("LeaderContact", () => {
     expect(isDead()).toBe(true);
   });
 
-  it("does not take a broken link for death while another server hears the leader", async () => {
-    isHeardByOthers = true;
+  it("does not take a broken link for death while no other server misses the leader", async () => {
+    isMissedByOthers = false;
     const isDead = follow(contact());
     answer = "silent";
     await clock.advance(10_000);

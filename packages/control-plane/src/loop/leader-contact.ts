@@ -30,8 +30,8 @@ export interface LeaderContactOptions {
   readonly knock: Knock;
   /** What this server stands for election with: a leader with the same value is an earlier run of it. */
   readonly self: string;
-  /** Whether another server hears the leader: then silence is the fault of one link. */
-  readonly isHeardByOthers: (leader: Leader, signal: AbortSignal) => Promise<boolean>;
+  /** Whether the other servers miss the leader, too: else silence is the fault of one link, or of our own. */
+  readonly isMissedByOthers: (leader: Leader, signal: AbortSignal) => Promise<boolean>;
   /** Told whenever it becomes doubtful, or certain again, that the leader answers. */
   readonly onDoubt: (isDoubtful: boolean) => void;
 }
@@ -44,6 +44,7 @@ export interface LeaderContactOptions {
  * | process killed                 | connection ends, then refusals     | 0.1 s                         |
  * | host lost, cable pulled        | silence, to all servers            | 1-1.3 s                       |
  * | one link broken                | silence, but others hear it        | not; it goes on leading       |
+ * | this server cut off            | silence, and no other to ask       | not by this server            |
  * | stopped, hangs, its etcd gone  | answers: its kernel lives          | its lease's time to live      |
  *
  * A leader that is taken for dead and lives has lost its key, so its next write is refused and it steps down.
@@ -54,6 +55,8 @@ export class LeaderContact {
   /** Silences in a row, of one leader: who asks again after etcd did not answer need not wait for them again. */
   #silence: { readonly epoch: bigint; readonly count: number } | undefined;
   #isDoubtful = false;
+  /** The last leader whose death was logged. */
+  #declared: bigint | undefined;
 
   constructor(options: LeaderContactOptions) {
     this.#options = options;
@@ -74,12 +77,14 @@ export class LeaderContact {
     if (address === undefined) return aborted(signal);
     if (this.#silence?.epoch !== leader.epoch) this.#doubt(false);
     const how = await this.#untilDead(leader, address, signal);
-    if (how !== undefined) logger.warn({ leader: address, epoch: String(leader.epoch) }, how);
+    if (how === undefined || this.#declared === leader.epoch) return;
+    this.#declared = leader.epoch;
+    logger.warn({ leader: address, epoch: String(leader.epoch) }, how);
   }
 
   /** What the leader died of; undefined when `signal` aborts. */
   async #untilDead(leader: Leader, address: string, signal: AbortSignal): Promise<string | undefined> {
-    const { clock, knock, isHeardByOthers } = this.#options;
+    const { clock, knock, isMissedByOthers } = this.#options;
     let refusals = 0;
     let silences = this.#silence?.epoch === leader.epoch ? this.#silence.count : 0;
     while (!signal.aborted) {
@@ -107,7 +112,7 @@ export class LeaderContact {
         this.#silence = { epoch: leader.epoch, count: silences };
         this.#doubt(silences >= SILENCES_OF_DOUBT);
         if (silences < SILENCES_OF_DEATH) continue;
-        if (!(await isHeardByOthers(leader, signal))) return "the leader's host is silent";
+        if (await isMissedByOthers(leader, signal)) return "the leader's host is silent";
       }
     }
     return undefined;

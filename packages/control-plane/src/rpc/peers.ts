@@ -19,8 +19,11 @@ export interface AskPeersOptions {
   readonly leader: Leader;
 }
 
-/** Whether any of the other servers hears the leader. Those that do not answer do not count. */
-export async function isHeardByPeers(
+/**
+ * Whether the other servers do not hear the leader either. If none of them answers, this server is the one that is cut
+ * off; only where there are no others its own word is enough.
+ */
+export async function isMissedByPeers(
   { transport, peers, leader }: AskPeersOptions,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -33,13 +36,14 @@ export async function isHeardByPeers(
           signal,
           timeoutMs: ANSWER_TIMEOUT_MS,
         });
-        return hears;
+        return [hears];
       } catch {
-        return false;
+        return [];
       } finally {
         connection.close();
       }
     }),
   );
-  return answers.some((hears) => hears);
+  const given = answers.flat();
+  return peers.length === 0 || (given.length > 0 && !given.includes(true));
 }

@@ -105,17 +105,27 @@ async function nextTerm(options: CampaignOptions, signal: AbortSignal): Promise<
 
 /** Waits for the leader's key to go, and helps when the leader is known to be dead. */
 async function untilFree(options: CampaignOptions, holder: Entry, signal: AbortSignal): Promise<void> {
-  const { store, clock, key, whenDead } = options;
+  const { store, clock, key } = options;
   const over = new AbortController();
   const forget = onAbort(signal, () => over.abort(signal.reason));
   const gone = untilGone({ store, clock, key, createRevision: holder.createRevision }, over.signal);
-  const deposed = whenDead?.(leaderOf(holder), over.signal).then(() => depose(options, holder, over.signal));
+  const deposed = deposeWhenDead(options, holder, over.signal);
   try {
-    await Promise.race([gone, deposed?.then(() => gone) ?? gone]);
+    await Promise.race([gone, deposed.then(() => gone)]);
   } finally {
     forget();
     over.abort();
-    await deposed?.catch(() => {});
+    await deposed.catch(() => {});
+  }
+}
+
+/** Asks before each attempt: who was cut off, and is so no more, must not act on what it believed then. */
+async function deposeWhenDead(options: CampaignOptions, holder: Entry, signal: AbortSignal): Promise<void> {
+  const { whenDead, clock } = options;
+  while (whenDead !== undefined && !signal.aborted) {
+    await whenDead(leaderOf(holder), signal);
+    if (signal.aborted || (await depose(options, holder, signal))) return;
+    await sleep(clock, DEPOSE_RETRY_MS, signal);
   }
 }
 
@@ -123,23 +133,24 @@ async function untilFree(options: CampaignOptions, holder: Entry, signal: AbortS
  * Removes exactly this leader's key, never a successor's: what makes it harmless to try again when the outcome is
  * unknown. A request that etcd gets while its own leader is dead is lost, and answered by nobody.
  */
-async function depose({ store, clock }: CampaignOptions, holder: Entry, signal: AbortSignal): Promise<void> {
-  const { key, createRevision } = holder;
+async function depose(
+  { store, clock }: CampaignOptions,
+  { key, createRevision }: Entry,
+  signal: AbortSignal,
+): Promise<boolean> {
   const compare = [{ kind: "created-at", key, revision: createRevision }] as const;
-  while (!signal.aborted) {
-    const attempt = new AbortController();
-    const forget = onAbort(signal, () => attempt.abort(signal.reason));
-    const cancel = clock.after(DEPOSE_TIMEOUT_MS, () => attempt.abort(new Error("no answer in time")));
-    try {
-      const { kind } = await store.txn({ compare, ops: [{ kind: "delete", key }] }, attempt.signal);
-      if (kind !== "unknown") return;
-    } catch (error) {
-      if (signal.aborted || !attempt.signal.aborted) throw error;
-    } finally {
-      cancel();
-      forget();
-    }
-    await sleep(clock, DEPOSE_RETRY_MS, signal);
+  const attempt = new AbortController();
+  const forget = onAbort(signal, () => attempt.abort(signal.reason));
+  const cancel = clock.after(DEPOSE_TIMEOUT_MS, () => attempt.abort(new Error("no answer in time")));
+  try {
+    const { kind } = await store.txn({ compare, ops: [{ kind: "delete", key }] }, attempt.signal);
+    return kind !== "unknown";
+  } catch (error) {
+    if (signal.aborted || !attempt.signal.aborted) throw error;
+    return false;
+  } finally {
+    cancel();
+    forget();
   }
 }
 

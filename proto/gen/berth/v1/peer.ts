@@ -14,7 +14,7 @@ export interface HearsLeaderRequest {
 }
 
 export interface HearsLeaderResponse {
-  /** Its host has answered this server within the last second. */
+  /** Its host has just answered this server. */
   hears: boolean;
 }
 

@@ -73,7 +73,7 @@ export async function isReplacement(cluster: EtcdCluster, path: string): Promise
   const own = peerUrl(cluster.self, MEMBER_PORTS);
   const others = cluster.members.filter((host) => host !== cluster.self);
   const answers = await Promise.all(others.map(membersKnownTo));
-  return answers.flat().some(({ name, peerURLs }) => name === "" && peerURLs?.includes(own) === true);
+  return answers.flat().some(({ name, peerURLs }) => !name && peerURLs?.includes(own) === true);
 }
 
 /** What to do about a member whose data is gone while the others remember it. */
@@ -89,7 +89,8 @@ export function lostData({ self, members }: EtcdCluster, path: string): BerthErr
 }
 
 interface KnownMember {
-  readonly name: string;
+  /** Absent until the member has started for the first time. */
+  readonly name?: string;
   readonly peerURLs?: readonly string[];
 }
 

@@ -1,0 +1,111 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  type EmbeddedEtcd,
+  startEmbeddedEtcd,
+} from "../../packages/control-plane/src/store/embedded/embedded-etcd.js";
+import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
+import { readOne } from "../../packages/control-plane/src/store/read.js";
+import { eventually } from "../harness/control-plane.js";
+
+const KEY = "/berth/v1/meta/schema";
+const logger = pino({ level: "silent" });
+const signal = new AbortController().signal;
+
+let folder: string;
+let members: readonly string[];
+let cleanUps: (() => Promise<void> | void)[];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "berth-cluster-"));
+  // The ports of a cluster are fixed, so each run has loopback addresses of its own.
+  const [a, b] = [1, 2].map(() => 1 + Math.floor(Math.random() * 250));
+  members = [1, 2, 3].map((host) => `127.${a}.${b}.${host}`);
+  cleanUps = [() => rmSync(folder, { recursive: true, force: true })];
+});
+afterEach(async () => {
+  for (const cleanUp of cleanUps.reverse()) await cleanUp();
+});
+
+async function start(self: string): Promise<EmbeddedEtcd> {
+  const etcd = await startEmbeddedEtcd(
+    { dataDir: join(folder, self), cluster: { self, members }, logger },
+    signal,
+  );
+  cleanUps.push(() => etcd.stop());
+  return etcd;
+}
+
+/** A store whose calls go to this member alone. */
+function storeOf({ endpoints: [own] }: EmbeddedEtcd): EtcdStore {
+  const store = new EtcdStore({ endpoints: [own] });
+  cleanUps.push(() => store.close());
+  return store;
+}
+
+async function write(store: EtcdStore, value: string): Promise<void> {
+  await eventually(`${value} is written`, async () => {
+    const outcome = await store.txn({ ops: [{ kind: "put", key: KEY, value }] }, signal);
+    return outcome.kind === "committed";
+  });
+}
+
+function etcdctl(host: string, ...args: string[]): string {
+  const env = { ...process.env, ETCDCTL_API: "3" };
+  const options = { env, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] } as const;
+  return execFileSync("etcdctl", ["--endpoints", `http://${host}:7404`, ...args], options);
+}
+
+describe("startEmbeddedEtcd() as a member of a cluster", () => {
+  it("keeps what was written when any one member goes, and brings a returning member up to date", async () => {
+    const [first, second, third] = await Promise.all(members.map(start));
+    if (!first || !second || !third) throw new Error("three were started");
+    await write(storeOf(first), "one");
+    await first.stop();
+    const survivor = storeOf(second);
+    expect((await readOne(survivor, KEY, signal))?.value).toBe("one");
+    await write(survivor, "two");
+    const back = await start(members[0] ?? "");
+    await third.stop();
+    const again = storeOf(back);
+    await eventually("the returned member serves", async () => {
+      return (await readOne(again, KEY, signal))?.value === "two";
+    });
+  });
+
+  it("says what to do about lost data, and that helps", async () => {
+    const [self = "", other = ""] = members;
+    const [first] = await Promise.all(members.map(start));
+    await first?.stop();
+    rmSync(join(folder, self), { recursive: true });
+    await expect(start(self)).rejects.toMatchObject({
+      code: "BERTH_ETCD_FAILED",
+      message: expect.stringMatching(/member remove ID.*member add/s),
+    });
+    const id = new RegExp(`^(\\w+), \\w+, berth-${self},`, "m").exec(etcdctl(other, "member", "list"))?.[1];
+    etcdctl(other, "member", "remove", id ?? "");
+    // Not before etcd has seen its other members healthy for some seconds.
+    await eventually("etcd takes the new member", () =>
+      etcdctl(other, "member", "add", `berth-${self}`, `--peer-urls=http://${self}:7403`),
+    );
+    rmSync(join(folder, self), { recursive: true, force: true });
+    const replaced = await start(self);
+    await write(storeOf(replaced), "three");
+  });
+
+  it("refuses the data of another cluster", async () => {
+    const [self = ""] = members;
+    const dataDir = join(folder, "alone");
+    const alone = await startEmbeddedEtcd({ dataDir, logger }, signal);
+    await alone.stop();
+    const joining = startEmbeddedEtcd({ dataDir, cluster: { self, members }, logger }, signal);
+    await expect(joining).rejects.toMatchObject({
+      code: "BERTH_INPUT_INVALID",
+      message: expect.stringContaining("a server alone"),
+    });
+  });
+});
