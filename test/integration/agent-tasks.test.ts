@@ -304,7 +304,7 @@ describe("an agent on a real Docker daemon", () => {
     const task = taskOf(spec);
     leader.complete([spec], [task]);
     await reaches(task.id, TaskState.RUNNING);
-    const request = { requestId: "r1", taskId: task.id, follow: true, tail: -1, sinceMs: 0 };
+    const request = { requestId: "r1", taskId: task.id, follow: true, tail: -1, sinceMs: 0, untilMs: 0 };
     leader.send({ $case: "startLogs", value: request });
     const lines = await until("both lines have come", () => {
       const chunks = leader.logs.flatMap(({ chunks }) => chunks);

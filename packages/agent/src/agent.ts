@@ -12,6 +12,7 @@ import { HostCondition } from "./session/host-condition.js";
 import { IngressSync } from "./session/ingress-sync.js";
 import { watchIngress } from "./session/ingress-watch.js";
 import { LeaderLink } from "./session/leader-link.js";
+import { LoadRelay } from "./session/load-relay.js";
 import { LogRelay } from "./session/log-relay.js";
 import { nodeId } from "./session/node-id.js";
 import { Obedience } from "./session/obedience.js";
@@ -91,11 +92,19 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     onReport: (report) => link.used(report),
     log: log.child({ part: "usage" }),
   });
+  const loads = new LoadRelay({
+    taskIds: () => worker.statuses().keys(),
+    containerOf: (taskId) => worker.containerOf(taskId),
+    readTask: edges.readUsage,
+    readHost: edges.readHostUsage,
+    log: log.child({ part: "load" }),
+  });
   const obedience: Obedience = new Obedience({
     worker,
     ingress,
     logs,
     execs,
+    loads,
     probing: new Probing(edges.probe, signal),
     fence,
     meter,
@@ -144,6 +153,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   fence.close();
   meter.stop();
   logs.stopAll();
+  loads.stopAll();
   opened.close();
   await file.flush();
   edges.release();

@@ -10,6 +10,7 @@ import { type Host, linuxHost } from "./host/host.js";
 import { type Ingress, openIngress } from "./ingress/client.js";
 import { lockDataDir } from "./lock-data-dir.js";
 import { type Disk, folderDisk } from "./session/disk.js";
+import { type HostUsage, readHostUsage } from "./usage/host-usage.js";
 import { UsageReader, type UsageSample } from "./usage/sample.js";
 
 /** Everything of an agent that touches the world outside its process, so that a simulation can be that world. */
@@ -22,6 +23,8 @@ export interface AgentEdges {
   readonly disk: Disk;
   /** What the container with this first process has used so far; undefined when that cannot be told. */
   readUsage(processId: number): Promise<UsageSample | undefined>;
+  /** What the whole host has used so far. */
+  readHostUsage(): Promise<HostUsage>;
   openIngress(logger: Logger, signal: AbortSignal): Promise<Pick<Ingress, "apply" | "stats" | "close">>;
   /** Gives the agent's identity to others. */
   release(): void;
@@ -42,6 +45,7 @@ export async function hostEdges({ dataDir, dockerSocket, resources }: AgentConfi
     probe: probeHost,
     disk: folderDisk(dataDir),
     readUsage: (processId) => usage.read(processId),
+    readHostUsage: () => readHostUsage(),
     openIngress: (logger, signal) => openIngress({ dataDir: join(dataDir, "ingress"), logger, signal }),
     release,
   };

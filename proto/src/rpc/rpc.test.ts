@@ -186,7 +186,9 @@ describe("server streams", () => {
 });
 
 describe("two-way streams", () => {
-  const beat: SessionRequest = { message: { $case: "heartbeat", value: { appliedSequence: 1, lagMs: 0 } } };
+  const beat: SessionRequest = {
+    message: { $case: "heartbeat", value: { appliedSequence: 1, lagMs: 0, number: 1 } },
+  };
   const echo: Dispatcher["session"] = async function* (requests) {
     let batch = 0;
     for await (const _ of requests) yield ack(++batch);
@@ -197,9 +199,8 @@ describe("two-way streams", () => {
   }
 
   async function dispatcher(session: Dispatcher["session"]) {
-    const server = await serve(
-      rpcService(DispatcherServiceService, { session, pushLogs: async () => ({}), async *pushExec() {} }),
-    );
+    const others = { pushLogs: async () => ({}), pushLoad: async () => ({}), async *pushExec() {} };
+    const server = await serve(rpcService(DispatcherServiceService, { session, ...others }));
     const client = createRpcClient(DispatcherServiceService, { address: server.address });
     cleanUps.push(client.close);
     return { server, calls: client.calls };

@@ -54,6 +54,7 @@ export class FakeLeader {
       services: [
         rpcService(DispatcherServiceService, {
           session: (requests) => leader.#serve(requests),
+          pushLoad: async () => ({}),
           pushExec: (requests) => leader.#exec(requests),
           pushLogs: async (requests) => {
             for await (const request of requests) leader.logs.push(request);

@@ -155,7 +155,7 @@ export class SimHost {
       transport: world.transport(actor),
       readUsage: async () => undefined,
       readHostUsage: async () => ({
-        atMs: scheduler.nowMs(),
+        atMs: scheduler.nowMs,
         cpus: CPUS,
         cpuNs: 0,
         memoryBytes: 0,

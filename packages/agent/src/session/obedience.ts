@@ -15,6 +15,7 @@ import { AssignmentSet } from "./assignment-set.js";
 import type { ExecRelay } from "./exec-relay.js";
 import type { Fence } from "./fence.js";
 import type { IngressSync } from "./ingress-sync.js";
+import type { LoadRelay } from "./load-relay.js";
 import type { LogRelay } from "./log-relay.js";
 import type { SessionHandler } from "./session.js";
 
@@ -23,6 +24,7 @@ export interface ObedienceOptions {
   readonly ingress: IngressSync;
   readonly logs: LogRelay;
   readonly execs: ExecRelay;
+  readonly loads: LoadRelay;
   readonly probing: Probing;
   readonly fence: Fence;
   readonly meter: Pick<UsageMeter, "watch" | "stop">;
@@ -112,6 +114,14 @@ export class Obedience implements SessionHandler {
     this.#options.execs.stop(requestId);
   }
 
+  onStartLoad(...args: Parameters<LoadRelay["start"]>): void {
+    this.#options.loads.start(...args);
+  }
+
+  onStopLoad(requestId: string): void {
+    this.#options.loads.stop(requestId);
+  }
+
   onWatchUsage(watch: WatchUsage): void {
     this.#options.meter.watch(watch);
   }
@@ -123,6 +133,7 @@ export class Obedience implements SessionHandler {
 
   onEnd(): void {
     this.#options.execs.stopAll();
+    this.#options.loads.stopAll();
     this.#options.meter.stop();
   }
 

@@ -13,6 +13,7 @@ import {
   type RpcTransport,
   type SessionResponse,
   type StartExec,
+  type StartLoad,
   type StartLogs,
   type UsageReport,
   type WatchUsage,
@@ -45,6 +46,8 @@ export interface SessionHandler {
   onWatchUsage(watch: WatchUsage): void;
   onStartExec(calls: Calls, request: StartExec): void;
   onStopExec(requestId: string): void;
+  onStartLoad(calls: Calls, request: StartLoad): void;
+  onStopLoad(requestId: string): void;
   /** Undefined: too much is asked at a time. */
   onProbe(request: ProbeRequest): Promise<ProbeResult | undefined>;
   /** The leader has heard what was said at this time of `performance.now()`. */
@@ -146,6 +149,10 @@ export class Session {
         return handler.onStartLogs(calls, message.value);
       case "stopLogs":
         return handler.onStopLogs(message.value.requestId);
+      case "startLoad":
+        return handler.onStartLoad(calls, message.value);
+      case "stopLoad":
+        return handler.onStopLoad(message.value.requestId);
       case "startExec":
         return handler.onStartExec(calls, message.value);
       case "stopExec":

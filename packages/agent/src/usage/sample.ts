@@ -84,7 +84,7 @@ function statValue(stat: string, name: string): number {
 }
 
 /** `  eth0: <received bytes> <7 more> <sent bytes> …`, after two lines of headings. */
-function parseNetwork(dev: string): Pick<UsageSample, "receivedBytes" | "sentBytes"> {
+export function parseNetwork(dev: string): Pick<UsageSample, "receivedBytes" | "sentBytes"> {
   let receivedBytes = 0;
   let sentBytes = 0;
   for (const line of dev.split("\n").slice(2)) {

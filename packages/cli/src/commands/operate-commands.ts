@@ -1,12 +1,13 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { Cli } from "../cli.js";
 import { examples, lazily, repeatable } from "./grammar.js";
 
-/** `berth exec`, `berth logs`, `berth events`: what is done with what runs, wherever it runs. */
+/** `berth exec`, `berth logs`, `berth events`, `berth top`: what is done with what runs, wherever it runs. */
 export function addOperateCommands(program: Command, cli: Cli): void {
   addExec(program, cli);
   addLogs(program, cli, "berth logs");
   addEvents(program, cli);
+  addTop(program, cli);
 }
 
 function addExec(program: Command, cli: Cli): void {
@@ -75,4 +76,23 @@ latest of each task and node, and the milestones of each service.`,
     "berth events --since 10m --service shop_web",
     "berth events -f -o json",
   ]);
+}
+
+function addTop(program: Command, cli: Cli): void {
+  const top = program
+    .command("top")
+    .description("Show what nodes and tasks use: processor, memory, network")
+    .option("--service <service>", "only the tasks of one service")
+    .option("--node <node>", "only one node")
+    .option("--once", "show it once instead of again and again")
+    .addOption(
+      new Option("--sort <column>", "the busiest first, by").choices(["cpu", "mem", "net"]).default("cpu"),
+    )
+    .addHelpText(
+      "after",
+      `
+On a terminal: c, m and n sort by processor, memory and network, q ends. 100 % is one processor.`,
+    )
+    .action(lazily(cli, async () => (await import("./top.js")).showTop));
+  examples(top, ["berth top", "berth top --service shop_web --sort mem", "berth top --once -o json"]);
 }

@@ -15,6 +15,7 @@ import { controlHandlers } from "../rpc/control.js";
 import { Dispatcher } from "../rpc/dispatcher.js";
 import { ExecRelay } from "../rpc/exec-relay.js";
 import { IngressFeed } from "../rpc/ingress-feed.js";
+import { LoadRelay } from "../rpc/load-relay.js";
 import { LogRelay } from "../rpc/log-relay.js";
 import type { Session } from "../rpc/session.js";
 import { StatusIntake } from "../rpc/status-intake.js";
@@ -54,6 +55,7 @@ export interface Leadership {
   readonly autoscaler: Autoscaler;
   readonly dispatcher: Dispatcher;
   readonly logs: LogRelay;
+  readonly loads: LoadRelay;
   readonly execs: ExecRelay;
   readonly control: RpcHandlers<typeof ControlServiceService>;
   readonly lag: LagMeter;
@@ -180,6 +182,7 @@ function assemble(
   });
   const logs = new LogRelay({ runtime, sessionOf });
   const execs = new ExecRelay({ runtime, sessionOf });
+  const loads = new LoadRelay({ runtime, sessionOf, signal });
   state.onChange(({ nodes }) => {
     for (const [nodeId, { after }] of nodes) {
       if (after?.state === NodeState.READY) continue;
@@ -194,6 +197,7 @@ function assemble(
     runtime,
     ingress: ingress.table,
     logs,
+    loads,
     execs,
     events,
     epoch,
@@ -201,7 +205,7 @@ function assemble(
     servers,
     signal,
   });
-  return { state, writer, controller, autoscaler, dispatcher, logs, execs, control, lag };
+  return { state, writer, controller, autoscaler, dispatcher, logs, loads, execs, control, lag };
 }
 
 function ask(session: Session | undefined, value: ProbeRequest): boolean {

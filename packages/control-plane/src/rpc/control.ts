@@ -2,6 +2,7 @@ import type { ControlServiceService, RpcHandlers } from "@berth/proto";
 import { getCluster } from "./control/cluster.js";
 import { streamEvents } from "./control/events.js";
 import { exec } from "./control/exec.js";
+import { watchLoad } from "./control/load.js";
 import { streamLogs } from "./control/logs.js";
 import { getNode, listNodes, removeNode, updateNode } from "./control/nodes.js";
 import { rebalance } from "./control/rebalance.js";
@@ -27,6 +28,7 @@ export function controlHandlers(scope: ControlScope): RpcHandlers<typeof Control
     watchServices: (request, { signal }) => watchServices(request, scope, signal),
     listTasks: async (request) => listTasks(request, scope),
     streamLogs: (request, { signal }) => streamLogs(request, scope, signal),
+    watchLoad: (request, { signal }) => watchLoad(request, scope, signal),
     streamEvents: (request, { signal }) => streamEvents(request, scope, signal),
     exec: (requests, { signal }) => exec(requests, scope, signal),
     listNodes: async () => listNodes(scope),

@@ -16,6 +16,10 @@ export function dispatcherHandlers(role: Role): RpcHandlers<typeof DispatcherSer
       const { execs } = await leading(role, 0, context.signal);
       yield* execs.push(requests, context);
     },
+    pushLoad: async (requests, context) => {
+      const { loads } = await leading(role, 0, context.signal);
+      return loads.push(requests);
+    },
     pushLogs: async (requests, context) => {
       const { logs } = await leading(role, 0, context.signal);
       return logs.push(requests, context);

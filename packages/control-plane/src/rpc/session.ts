@@ -25,7 +25,9 @@ export type Order = Extract<
       | "stopExec"
       | "probe"
       | "heartbeatRate"
-      | "watchUsage";
+      | "watchUsage"
+      | "startLoad"
+      | "stopLoad";
   }
 >;
 

@@ -13,7 +13,7 @@ import type {
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Availability, availabilityFromJSON, availabilityToJSON, Node, Service, Task } from "./cluster.js";
-import { ExecCommand, ExecInput, ExecOutput, IngressEntry, LogChunk } from "./dispatcher.js";
+import { ExecCommand, ExecInput, ExecOutput, IngressEntry, Load, LogChunk, NodeLoad } from "./dispatcher.js";
 import { Resources, ServiceSpec } from "./spec.js";
 
 export interface GetClusterRequest {
@@ -474,6 +474,45 @@ export interface ClusterEvent {
   nodeHostname: string;
   /** Read from the records that this leader found, of the time before it led. */
   isRebuilt: boolean;
+}
+
+export interface WatchLoadRequest {
+  /** Each narrows what is told; empty: does not. */
+  service: string;
+  node: string;
+  /** 0: what suits a person. */
+  intervalMs: number;
+}
+
+export interface WatchLoadResponse {
+  nodes: WatchedNodeLoad[];
+  /** The busiest first. */
+  tasks: WatchedTaskLoad[];
+  /** How many more tasks run than are told of. */
+  moreTasks: number;
+}
+
+export interface WatchedNodeLoad {
+  nodeId: string;
+  hostname: string;
+  /** Absent: the node does not tell. */
+  load?:
+    | NodeLoad
+    | undefined;
+  /** Tasks of which it told something. */
+  tasks: number;
+}
+
+export interface WatchedTaskLoad {
+  taskId: string;
+  serviceName: string;
+  slot: number;
+  nodeHostname: string;
+  load?:
+    | Load
+    | undefined;
+  /** 0: no limit but the node's memory. */
+  memoryLimitBytes: number;
 }
 
 function createBaseGetClusterRequest(): GetClusterRequest {
@@ -5798,6 +5837,502 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
   },
 };
 
+function createBaseWatchLoadRequest(): WatchLoadRequest {
+  return { service: "", node: "", intervalMs: 0 };
+}
+
+export const WatchLoadRequest: MessageFns<WatchLoadRequest> = {
+  encode(message: WatchLoadRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.node !== "") {
+      writer.uint32(18).string(message.node);
+    }
+    if (message.intervalMs !== 0) {
+      writer.uint32(24).int64(message.intervalMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchLoadRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchLoadRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.intervalMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchLoadRequest {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      intervalMs: isSet(object.intervalMs)
+        ? globalThis.Number(object.intervalMs)
+        : isSet(object.interval_ms)
+        ? globalThis.Number(object.interval_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: WatchLoadRequest): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.intervalMs !== 0) {
+      obj.intervalMs = Math.round(message.intervalMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchLoadRequest>): WatchLoadRequest {
+    return WatchLoadRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchLoadRequest>): WatchLoadRequest {
+    const message = createBaseWatchLoadRequest();
+    message.service = object.service ?? "";
+    message.node = object.node ?? "";
+    message.intervalMs = object.intervalMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseWatchLoadResponse(): WatchLoadResponse {
+  return { nodes: [], tasks: [], moreTasks: 0 };
+}
+
+export const WatchLoadResponse: MessageFns<WatchLoadResponse> = {
+  encode(message: WatchLoadResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.nodes) {
+      WatchedNodeLoad.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.tasks) {
+      WatchedTaskLoad.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.moreTasks !== 0) {
+      writer.uint32(24).uint32(message.moreTasks);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchLoadResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchLoadResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodes.push(WatchedNodeLoad.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tasks.push(WatchedTaskLoad.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.moreTasks = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchLoadResponse {
+    return {
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => WatchedNodeLoad.fromJSON(e)) : [],
+      tasks: globalThis.Array.isArray(object?.tasks) ? object.tasks.map((e: any) => WatchedTaskLoad.fromJSON(e)) : [],
+      moreTasks: isSet(object.moreTasks)
+        ? globalThis.Number(object.moreTasks)
+        : isSet(object.more_tasks)
+        ? globalThis.Number(object.more_tasks)
+        : 0,
+    };
+  },
+
+  toJSON(message: WatchLoadResponse): unknown {
+    const obj: any = {};
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes.map((e) => WatchedNodeLoad.toJSON(e));
+    }
+    if (message.tasks?.length) {
+      obj.tasks = message.tasks.map((e) => WatchedTaskLoad.toJSON(e));
+    }
+    if (message.moreTasks !== 0) {
+      obj.moreTasks = Math.round(message.moreTasks);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchLoadResponse>): WatchLoadResponse {
+    return WatchLoadResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchLoadResponse>): WatchLoadResponse {
+    const message = createBaseWatchLoadResponse();
+    message.nodes = object.nodes?.map((e) => WatchedNodeLoad.fromPartial(e)) || [];
+    message.tasks = object.tasks?.map((e) => WatchedTaskLoad.fromPartial(e)) || [];
+    message.moreTasks = object.moreTasks ?? 0;
+    return message;
+  },
+};
+
+function createBaseWatchedNodeLoad(): WatchedNodeLoad {
+  return { nodeId: "", hostname: "", load: undefined, tasks: 0 };
+}
+
+export const WatchedNodeLoad: MessageFns<WatchedNodeLoad> = {
+  encode(message: WatchedNodeLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== "") {
+      writer.uint32(10).string(message.nodeId);
+    }
+    if (message.hostname !== "") {
+      writer.uint32(18).string(message.hostname);
+    }
+    if (message.load !== undefined) {
+      NodeLoad.encode(message.load, writer.uint32(26).fork()).join();
+    }
+    if (message.tasks !== 0) {
+      writer.uint32(32).uint32(message.tasks);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchedNodeLoad {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchedNodeLoad();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.load = NodeLoad.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.tasks = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchedNodeLoad {
+    return {
+      nodeId: isSet(object.nodeId)
+        ? globalThis.String(object.nodeId)
+        : isSet(object.node_id)
+        ? globalThis.String(object.node_id)
+        : "",
+      hostname: isSet(object.hostname) ? globalThis.String(object.hostname) : "",
+      load: isSet(object.load) ? NodeLoad.fromJSON(object.load) : undefined,
+      tasks: isSet(object.tasks) ? globalThis.Number(object.tasks) : 0,
+    };
+  },
+
+  toJSON(message: WatchedNodeLoad): unknown {
+    const obj: any = {};
+    if (message.nodeId !== "") {
+      obj.nodeId = message.nodeId;
+    }
+    if (message.hostname !== "") {
+      obj.hostname = message.hostname;
+    }
+    if (message.load !== undefined) {
+      obj.load = NodeLoad.toJSON(message.load);
+    }
+    if (message.tasks !== 0) {
+      obj.tasks = Math.round(message.tasks);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchedNodeLoad>): WatchedNodeLoad {
+    return WatchedNodeLoad.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchedNodeLoad>): WatchedNodeLoad {
+    const message = createBaseWatchedNodeLoad();
+    message.nodeId = object.nodeId ?? "";
+    message.hostname = object.hostname ?? "";
+    message.load = (object.load !== undefined && object.load !== null) ? NodeLoad.fromPartial(object.load) : undefined;
+    message.tasks = object.tasks ?? 0;
+    return message;
+  },
+};
+
+function createBaseWatchedTaskLoad(): WatchedTaskLoad {
+  return { taskId: "", serviceName: "", slot: 0, nodeHostname: "", load: undefined, memoryLimitBytes: 0 };
+}
+
+export const WatchedTaskLoad: MessageFns<WatchedTaskLoad> = {
+  encode(message: WatchedTaskLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.serviceName !== "") {
+      writer.uint32(18).string(message.serviceName);
+    }
+    if (message.slot !== 0) {
+      writer.uint32(24).uint32(message.slot);
+    }
+    if (message.nodeHostname !== "") {
+      writer.uint32(34).string(message.nodeHostname);
+    }
+    if (message.load !== undefined) {
+      Load.encode(message.load, writer.uint32(42).fork()).join();
+    }
+    if (message.memoryLimitBytes !== 0) {
+      writer.uint32(48).int64(message.memoryLimitBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchedTaskLoad {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchedTaskLoad();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.serviceName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.slot = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.nodeHostname = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.load = Load.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.memoryLimitBytes = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchedTaskLoad {
+    return {
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      serviceName: isSet(object.serviceName)
+        ? globalThis.String(object.serviceName)
+        : isSet(object.service_name)
+        ? globalThis.String(object.service_name)
+        : "",
+      slot: isSet(object.slot) ? globalThis.Number(object.slot) : 0,
+      nodeHostname: isSet(object.nodeHostname)
+        ? globalThis.String(object.nodeHostname)
+        : isSet(object.node_hostname)
+        ? globalThis.String(object.node_hostname)
+        : "",
+      load: isSet(object.load) ? Load.fromJSON(object.load) : undefined,
+      memoryLimitBytes: isSet(object.memoryLimitBytes)
+        ? globalThis.Number(object.memoryLimitBytes)
+        : isSet(object.memory_limit_bytes)
+        ? globalThis.Number(object.memory_limit_bytes)
+        : 0,
+    };
+  },
+
+  toJSON(message: WatchedTaskLoad): unknown {
+    const obj: any = {};
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.serviceName !== "") {
+      obj.serviceName = message.serviceName;
+    }
+    if (message.slot !== 0) {
+      obj.slot = Math.round(message.slot);
+    }
+    if (message.nodeHostname !== "") {
+      obj.nodeHostname = message.nodeHostname;
+    }
+    if (message.load !== undefined) {
+      obj.load = Load.toJSON(message.load);
+    }
+    if (message.memoryLimitBytes !== 0) {
+      obj.memoryLimitBytes = Math.round(message.memoryLimitBytes);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchedTaskLoad>): WatchedTaskLoad {
+    return WatchedTaskLoad.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchedTaskLoad>): WatchedTaskLoad {
+    const message = createBaseWatchedTaskLoad();
+    message.taskId = object.taskId ?? "";
+    message.serviceName = object.serviceName ?? "";
+    message.slot = object.slot ?? 0;
+    message.nodeHostname = object.nodeHostname ?? "";
+    message.load = (object.load !== undefined && object.load !== null) ? Load.fromPartial(object.load) : undefined;
+    message.memoryLimitBytes = object.memoryLimitBytes ?? 0;
+    return message;
+  },
+};
+
 export type ControlServiceService = typeof ControlServiceService;
 export const ControlServiceService = {
   getCluster: {
@@ -5940,6 +6475,16 @@ export const ControlServiceService = {
       Buffer.from(StreamEventsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StreamEventsResponse => StreamEventsResponse.decode(value),
   },
+  /** What nodes and their tasks use, again and again. It is measured only while somebody watches. */
+  watchLoad: {
+    path: "/berth.v1.ControlService/WatchLoad" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchLoadRequest): Buffer => Buffer.from(WatchLoadRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchLoadRequest => WatchLoadRequest.decode(value),
+    responseSerialize: (value: WatchLoadResponse): Buffer => Buffer.from(WatchLoadResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchLoadResponse => WatchLoadResponse.decode(value),
+  },
   listNodes: {
     path: "/berth.v1.ControlService/ListNodes" as const,
     requestStream: false as const,
@@ -6017,6 +6562,8 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
    * only what the records still tell.
    */
   streamEvents: handleServerStreamingCall<StreamEventsRequest, StreamEventsResponse>;
+  /** What nodes and their tasks use, again and again. It is measured only while somebody watches. */
+  watchLoad: handleServerStreamingCall<WatchLoadRequest, WatchLoadResponse>;
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesResponse>;
   getNode: handleUnaryCall<GetNodeRequest, GetNodeResponse>;
   updateNode: handleUnaryCall<UpdateNodeRequest, UpdateNodeResponse>;

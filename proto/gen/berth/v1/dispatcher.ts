@@ -84,6 +84,8 @@ export interface SessionResponse {
     | { $case: "heartbeatAck"; value: HeartbeatAck }
     | { $case: "heartbeatRate"; value: HeartbeatRate }
     | { $case: "watchUsage"; value: WatchUsage }
+    | { $case: "startLoad"; value: StartLoad }
+    | { $case: "stopLoad"; value: StopLoad }
     | undefined;
 }
 
@@ -409,6 +411,48 @@ export interface TaskConnections {
   taskId: string;
   /** Open now. */
   active: number;
+}
+
+export interface StartLoad {
+  requestId: string;
+  intervalMs: number;
+}
+
+export interface StopLoad {
+  requestId: string;
+}
+
+export interface PushLoadRequest {
+  requestId: string;
+  /** Absent in the first message, which says that the node measures. */
+  node?:
+    | NodeLoad
+    | undefined;
+  /** Of the tasks that run there. */
+  tasks: TaskLoad[];
+}
+
+export interface PushLoadResponse {
+}
+
+/** What something uses, over the time since it was measured last. */
+export interface Load {
+  /** Of one processor. */
+  cpuPercent: number;
+  memoryBytes: number;
+  receivedBytesPerSecond: number;
+  sentBytesPerSecond: number;
+}
+
+export interface NodeLoad {
+  load?: Load | undefined;
+  cpus: number;
+  memoryTotalBytes: number;
+}
+
+export interface TaskLoad {
+  taskId: string;
+  load?: Load | undefined;
 }
 
 function createBaseSessionRequest(): SessionRequest {
@@ -1179,6 +1223,12 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "watchUsage":
         WatchUsage.encode(message.message.value, writer.uint32(90).fork()).join();
         break;
+      case "startLoad":
+        StartLoad.encode(message.message.value, writer.uint32(98).fork()).join();
+        break;
+      case "stopLoad":
+        StopLoad.encode(message.message.value, writer.uint32(106).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1284,6 +1334,22 @@ export const SessionResponse: MessageFns<SessionResponse> = {
             message.message = { $case: "watchUsage", value: WatchUsage.decode(reader, reader.uint32()) };
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.message = { $case: "startLoad", value: StartLoad.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.message = { $case: "stopLoad", value: StopLoad.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1336,6 +1402,14 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         ? { $case: "watchUsage", value: WatchUsage.fromJSON(object.watchUsage) }
         : isSet(object.watch_usage)
         ? { $case: "watchUsage", value: WatchUsage.fromJSON(object.watch_usage) }
+        : isSet(object.startLoad)
+        ? { $case: "startLoad", value: StartLoad.fromJSON(object.startLoad) }
+        : isSet(object.start_load)
+        ? { $case: "startLoad", value: StartLoad.fromJSON(object.start_load) }
+        : isSet(object.stopLoad)
+        ? { $case: "stopLoad", value: StopLoad.fromJSON(object.stopLoad) }
+        : isSet(object.stop_load)
+        ? { $case: "stopLoad", value: StopLoad.fromJSON(object.stop_load) }
         : undefined,
     };
   },
@@ -1364,6 +1438,10 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       obj.heartbeatRate = HeartbeatRate.toJSON(message.message.value);
     } else if (message.message?.$case === "watchUsage") {
       obj.watchUsage = WatchUsage.toJSON(message.message.value);
+    } else if (message.message?.$case === "startLoad") {
+      obj.startLoad = StartLoad.toJSON(message.message.value);
+    } else if (message.message?.$case === "stopLoad") {
+      obj.stopLoad = StopLoad.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1437,6 +1515,18 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "watchUsage": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "watchUsage", value: WatchUsage.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "startLoad": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "startLoad", value: StartLoad.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "stopLoad": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "stopLoad", value: StopLoad.fromPartial(object.message.value) };
         }
         break;
       }
@@ -4826,6 +4916,656 @@ export const TaskConnections: MessageFns<TaskConnections> = {
   },
 };
 
+function createBaseStartLoad(): StartLoad {
+  return { requestId: "", intervalMs: 0 };
+}
+
+export const StartLoad: MessageFns<StartLoad> = {
+  encode(message: StartLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.intervalMs !== 0) {
+      writer.uint32(16).int64(message.intervalMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartLoad {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartLoad();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.intervalMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StartLoad {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      intervalMs: isSet(object.intervalMs)
+        ? globalThis.Number(object.intervalMs)
+        : isSet(object.interval_ms)
+        ? globalThis.Number(object.interval_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: StartLoad): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.intervalMs !== 0) {
+      obj.intervalMs = Math.round(message.intervalMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StartLoad>): StartLoad {
+    return StartLoad.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StartLoad>): StartLoad {
+    const message = createBaseStartLoad();
+    message.requestId = object.requestId ?? "";
+    message.intervalMs = object.intervalMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseStopLoad(): StopLoad {
+  return { requestId: "" };
+}
+
+export const StopLoad: MessageFns<StopLoad> = {
+  encode(message: StopLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StopLoad {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStopLoad();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StopLoad {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+    };
+  },
+
+  toJSON(message: StopLoad): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StopLoad>): StopLoad {
+    return StopLoad.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StopLoad>): StopLoad {
+    const message = createBaseStopLoad();
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBasePushLoadRequest(): PushLoadRequest {
+  return { requestId: "", node: undefined, tasks: [] };
+}
+
+export const PushLoadRequest: MessageFns<PushLoadRequest> = {
+  encode(message: PushLoadRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.node !== undefined) {
+      NodeLoad.encode(message.node, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.tasks) {
+      TaskLoad.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PushLoadRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePushLoadRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.node = NodeLoad.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tasks.push(TaskLoad.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PushLoadRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      node: isSet(object.node) ? NodeLoad.fromJSON(object.node) : undefined,
+      tasks: globalThis.Array.isArray(object?.tasks) ? object.tasks.map((e: any) => TaskLoad.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: PushLoadRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.node !== undefined) {
+      obj.node = NodeLoad.toJSON(message.node);
+    }
+    if (message.tasks?.length) {
+      obj.tasks = message.tasks.map((e) => TaskLoad.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PushLoadRequest>): PushLoadRequest {
+    return PushLoadRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PushLoadRequest>): PushLoadRequest {
+    const message = createBasePushLoadRequest();
+    message.requestId = object.requestId ?? "";
+    message.node = (object.node !== undefined && object.node !== null) ? NodeLoad.fromPartial(object.node) : undefined;
+    message.tasks = object.tasks?.map((e) => TaskLoad.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePushLoadResponse(): PushLoadResponse {
+  return {};
+}
+
+export const PushLoadResponse: MessageFns<PushLoadResponse> = {
+  encode(_: PushLoadResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PushLoadResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePushLoadResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): PushLoadResponse {
+    return {};
+  },
+
+  toJSON(_: PushLoadResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<PushLoadResponse>): PushLoadResponse {
+    return PushLoadResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<PushLoadResponse>): PushLoadResponse {
+    const message = createBasePushLoadResponse();
+    return message;
+  },
+};
+
+function createBaseLoad(): Load {
+  return { cpuPercent: 0, memoryBytes: 0, receivedBytesPerSecond: 0, sentBytesPerSecond: 0 };
+}
+
+export const Load: MessageFns<Load> = {
+  encode(message: Load, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cpuPercent !== 0) {
+      writer.uint32(9).double(message.cpuPercent);
+    }
+    if (message.memoryBytes !== 0) {
+      writer.uint32(16).int64(message.memoryBytes);
+    }
+    if (message.receivedBytesPerSecond !== 0) {
+      writer.uint32(25).double(message.receivedBytesPerSecond);
+    }
+    if (message.sentBytesPerSecond !== 0) {
+      writer.uint32(33).double(message.sentBytesPerSecond);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Load {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoad();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.cpuPercent = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.memoryBytes = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.receivedBytesPerSecond = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.sentBytesPerSecond = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Load {
+    return {
+      cpuPercent: isSet(object.cpuPercent)
+        ? globalThis.Number(object.cpuPercent)
+        : isSet(object.cpu_percent)
+        ? globalThis.Number(object.cpu_percent)
+        : 0,
+      memoryBytes: isSet(object.memoryBytes)
+        ? globalThis.Number(object.memoryBytes)
+        : isSet(object.memory_bytes)
+        ? globalThis.Number(object.memory_bytes)
+        : 0,
+      receivedBytesPerSecond: isSet(object.receivedBytesPerSecond)
+        ? globalThis.Number(object.receivedBytesPerSecond)
+        : isSet(object.received_bytes_per_second)
+        ? globalThis.Number(object.received_bytes_per_second)
+        : 0,
+      sentBytesPerSecond: isSet(object.sentBytesPerSecond)
+        ? globalThis.Number(object.sentBytesPerSecond)
+        : isSet(object.sent_bytes_per_second)
+        ? globalThis.Number(object.sent_bytes_per_second)
+        : 0,
+    };
+  },
+
+  toJSON(message: Load): unknown {
+    const obj: any = {};
+    if (message.cpuPercent !== 0) {
+      obj.cpuPercent = floatToJson(message.cpuPercent);
+    }
+    if (message.memoryBytes !== 0) {
+      obj.memoryBytes = Math.round(message.memoryBytes);
+    }
+    if (message.receivedBytesPerSecond !== 0) {
+      obj.receivedBytesPerSecond = floatToJson(message.receivedBytesPerSecond);
+    }
+    if (message.sentBytesPerSecond !== 0) {
+      obj.sentBytesPerSecond = floatToJson(message.sentBytesPerSecond);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Load>): Load {
+    return Load.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Load>): Load {
+    const message = createBaseLoad();
+    message.cpuPercent = object.cpuPercent ?? 0;
+    message.memoryBytes = object.memoryBytes ?? 0;
+    message.receivedBytesPerSecond = object.receivedBytesPerSecond ?? 0;
+    message.sentBytesPerSecond = object.sentBytesPerSecond ?? 0;
+    return message;
+  },
+};
+
+function createBaseNodeLoad(): NodeLoad {
+  return { load: undefined, cpus: 0, memoryTotalBytes: 0 };
+}
+
+export const NodeLoad: MessageFns<NodeLoad> = {
+  encode(message: NodeLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.load !== undefined) {
+      Load.encode(message.load, writer.uint32(10).fork()).join();
+    }
+    if (message.cpus !== 0) {
+      writer.uint32(16).uint32(message.cpus);
+    }
+    if (message.memoryTotalBytes !== 0) {
+      writer.uint32(24).int64(message.memoryTotalBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeLoad {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeLoad();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.load = Load.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.cpus = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.memoryTotalBytes = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NodeLoad {
+    return {
+      load: isSet(object.load) ? Load.fromJSON(object.load) : undefined,
+      cpus: isSet(object.cpus) ? globalThis.Number(object.cpus) : 0,
+      memoryTotalBytes: isSet(object.memoryTotalBytes)
+        ? globalThis.Number(object.memoryTotalBytes)
+        : isSet(object.memory_total_bytes)
+        ? globalThis.Number(object.memory_total_bytes)
+        : 0,
+    };
+  },
+
+  toJSON(message: NodeLoad): unknown {
+    const obj: any = {};
+    if (message.load !== undefined) {
+      obj.load = Load.toJSON(message.load);
+    }
+    if (message.cpus !== 0) {
+      obj.cpus = Math.round(message.cpus);
+    }
+    if (message.memoryTotalBytes !== 0) {
+      obj.memoryTotalBytes = Math.round(message.memoryTotalBytes);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NodeLoad>): NodeLoad {
+    return NodeLoad.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeLoad>): NodeLoad {
+    const message = createBaseNodeLoad();
+    message.load = (object.load !== undefined && object.load !== null) ? Load.fromPartial(object.load) : undefined;
+    message.cpus = object.cpus ?? 0;
+    message.memoryTotalBytes = object.memoryTotalBytes ?? 0;
+    return message;
+  },
+};
+
+function createBaseTaskLoad(): TaskLoad {
+  return { taskId: "", load: undefined };
+}
+
+export const TaskLoad: MessageFns<TaskLoad> = {
+  encode(message: TaskLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.load !== undefined) {
+      Load.encode(message.load, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskLoad {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskLoad();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.load = Load.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TaskLoad {
+    return {
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      load: isSet(object.load) ? Load.fromJSON(object.load) : undefined,
+    };
+  },
+
+  toJSON(message: TaskLoad): unknown {
+    const obj: any = {};
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.load !== undefined) {
+      obj.load = Load.toJSON(message.load);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TaskLoad>): TaskLoad {
+    return TaskLoad.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskLoad>): TaskLoad {
+    const message = createBaseTaskLoad();
+    message.taskId = object.taskId ?? "";
+    message.load = (object.load !== undefined && object.load !== null) ? Load.fromPartial(object.load) : undefined;
+    return message;
+  },
+};
+
 export type DispatcherServiceService = typeof DispatcherServiceService;
 export const DispatcherServiceService = {
   /**
@@ -4862,6 +5602,16 @@ export const DispatcherServiceService = {
     responseSerialize: (value: PushExecResponse): Buffer => Buffer.from(PushExecResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PushExecResponse => PushExecResponse.decode(value),
   },
+  /** The agent's answer to a `start_load`: what the host and its tasks use, until the leader has enough. */
+  pushLoad: {
+    path: "/berth.v1.DispatcherService/PushLoad" as const,
+    requestStream: true as const,
+    responseStream: false as const,
+    requestSerialize: (value: PushLoadRequest): Buffer => Buffer.from(PushLoadRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PushLoadRequest => PushLoadRequest.decode(value),
+    responseSerialize: (value: PushLoadResponse): Buffer => Buffer.from(PushLoadResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PushLoadResponse => PushLoadResponse.decode(value),
+  },
 } as const;
 
 export interface DispatcherServiceServer extends UntypedServiceImplementation {
@@ -4875,6 +5625,8 @@ export interface DispatcherServiceServer extends UntypedServiceImplementation {
   pushLogs: handleClientStreamingCall<PushLogsRequest, PushLogsResponse>;
   /** The agent's answer to a `start_exec`: what the command prints goes up, what is typed comes down. */
   pushExec: handleBidiStreamingCall<PushExecRequest, PushExecResponse>;
+  /** The agent's answer to a `start_load`: what the host and its tasks use, until the leader has enough. */
+  pushLoad: handleClientStreamingCall<PushLoadRequest, PushLoadResponse>;
 }
 
 function bytesFromBase64(b64: string): Uint8Array {

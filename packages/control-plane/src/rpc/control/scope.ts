@@ -4,6 +4,7 @@ import type { Writer } from "../../loop/writer.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ExecRelay } from "../exec-relay.js";
 import type { IngressTable } from "../ingress-table.js";
+import type { LoadRelay } from "../load-relay.js";
 import type { LogRelay } from "../log-relay.js";
 
 /** What the calls of a leader work with, for one term. */
@@ -13,6 +14,7 @@ export interface ControlScope {
   readonly runtime: Runtime;
   readonly ingress: IngressTable;
   readonly logs: LogRelay;
+  readonly loads: LoadRelay;
   readonly execs: ExecRelay;
   readonly events: EventLog;
   readonly epoch: bigint;

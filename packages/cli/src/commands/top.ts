@@ -1,0 +1,112 @@
+import type { WatchLoadResponse } from "@berth/proto";
+import type { Cli, GlobalOptions } from "../cli.js";
+import { withClient } from "../client.js";
+import { FullScreen } from "../output/full-screen.js";
+import { isLoadSort, type LoadSort, loadJson, loadLines } from "../output/loads.js";
+import { resumeStream } from "../resume-stream.js";
+
+const INTERVAL_MS = 2_000;
+
+/** Lines that a screen has when nobody says. */
+const DEFAULT_ROWS = 24;
+
+const SORT_KEYS: ReadonlyMap<string, LoadSort> = new Map<string, LoadSort>([
+  ["c", "cpu"],
+  ["m", "mem"],
+  ["n", "net"],
+]);
+
+const CTRL_C = "\x03";
+
+export interface TopOptions extends GlobalOptions {
+  readonly service?: string;
+  readonly node?: string;
+  readonly once?: boolean;
+  readonly sort: string;
+}
+
+/** `berth top` */
+export async function showTop(cli: Cli, options: TopOptions): Promise<void> {
+  const { service = "", node = "", once = false } = options;
+  const over = new AbortController();
+  const signal = AbortSignal.any([cli.signal, over.signal]);
+  const isLive = cli.stdout.isTty && !once && options.output !== "json";
+  const view = isLive ? liveView(cli, options, () => over.abort()) : plainView(cli, options);
+  await withClient(cli, options, async (client) => {
+    const open = () => client.watchLoad({ service, node, intervalMs: INTERVAL_MS }, { signal });
+    try {
+      for await (const loads of once ? open() : resumeStream(cli, open)) {
+        view.show(loads);
+        if (once) return;
+      }
+    } catch (error) {
+      if (!over.signal.aborted) throw error;
+    } finally {
+      view.close();
+    }
+  });
+}
+
+interface View {
+  show(loads: WatchLoadResponse): void;
+  close(): void;
+}
+
+function plainView(cli: Cli, options: TopOptions): View {
+  const sort = sortOf(options);
+  return {
+    show: (loads) => {
+      const isJson = options.output === "json";
+      const text = isJson ? [JSON.stringify(loadJson(loads, sort))] : loadLines(loads, { sort });
+      cli.stdout.write(`${text.join("\n")}\n${isJson || options.once ? "" : "\n"}`);
+    },
+    close: () => {},
+  };
+}
+
+/** The whole screen, drawn over; keys change the order. */
+function liveView(cli: Cli, options: TopOptions, end: () => void): View {
+  const { passthrough } = cli;
+  const screen = new FullScreen(cli.stdout);
+  const closed = new AbortController();
+  let sort = sortOf(options);
+  let last: WatchLoadResponse | undefined;
+  const draw = (): void => {
+    const rows = passthrough.size()?.rows ?? DEFAULT_ROWS;
+    if (last !== undefined) screen.draw(loadLines(last, { sort, rows, columns: cli.stdout.columns }));
+  };
+  const onKey = (key: string): void => {
+    if (key === "q" || key === CTRL_C) end();
+    sort = SORT_KEYS.get(key) ?? sort;
+    draw();
+  };
+  screen.open();
+  passthrough.setRaw(true);
+  const stopResizes = passthrough.onResize(draw);
+  if (passthrough.isInputTty) void readKeys(cli, onKey, closed.signal);
+  return {
+    show: (loads) => {
+      last = loads;
+      draw();
+    },
+    close: () => {
+      stopResizes();
+      passthrough.setRaw(false);
+      closed.abort();
+      screen.close();
+    },
+  };
+}
+
+async function readKeys(
+  { passthrough }: Cli,
+  onKey: (key: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const bytes of passthrough.input(signal))
+    for (const key of Buffer.from(bytes).toString("latin1")) onKey(key);
+}
+
+function sortOf({ sort }: TopOptions): LoadSort {
+  return isLoadSort(sort) ? sort : "cpu";
+}

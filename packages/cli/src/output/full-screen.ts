@@ -1,0 +1,34 @@
+import type { Terminal } from "../cli.js";
+
+const ENTER = "\x1b[?1049h\x1b[?25l";
+const LEAVE = "\x1b[?25h\x1b[?1049l";
+const HOME = "\x1b[H";
+const CLEAR_TO_LINE_END = "\x1b[K";
+const CLEAR_BELOW = "\x1b[J";
+
+/** A terminal's other screen, which leaves what was on it as it was. */
+export class FullScreen {
+  readonly #terminal: Terminal;
+  #isOpen = false;
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+  }
+
+  open(): void {
+    this.#isOpen = true;
+    this.#terminal.write(ENTER);
+  }
+
+  /** In place of what was drawn last: line over line, so that nothing flickers. */
+  draw(lines: readonly string[]): void {
+    if (!this.#isOpen) return;
+    const text = lines.map((line) => `${line}${CLEAR_TO_LINE_END}`).join("\r\n");
+    this.#terminal.write(`${HOME}${text}${CLEAR_BELOW}`);
+  }
+
+  close(): void {
+    if (this.#isOpen) this.#terminal.write(LEAVE);
+    this.#isOpen = false;
+  }
+}

@@ -1,0 +1,96 @@
+import {
+  type Node,
+  NodeState,
+  type Task,
+  type WatchedNodeLoad,
+  type WatchedTaskLoad,
+  type WatchLoadRequest,
+  type WatchLoadResponse,
+} from "@berth/proto";
+import { linkSignals } from "../../loop/linked-signal.js";
+import { sleep } from "../../store/clock.js";
+import { findNode, findService } from "./find.js";
+import type { ControlScope } from "./scope.js";
+
+/** What suits a person, and what nobody reads faster than. */
+const DEFAULT_INTERVAL_MS = 2_000;
+const MIN_INTERVAL_MS = 500;
+const MAX_INTERVAL_MS = 60_000;
+
+/** The first answer waits for so long until every node has told something, looking this often. */
+const FIRST_WAIT_MS = 3_000;
+const FIRST_POLL_MS = 100;
+
+/** More than a screen shows, and little to send. */
+const MAX_TASKS = 1_000;
+
+/**
+ * What nodes and their tasks use, again and again, the busiest first, until the caller or the term ends.
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
+export async function* watchLoad(
+  request: WatchLoadRequest,
+  scope: ControlScope,
+  caller: AbortSignal,
+): AsyncGenerator<WatchLoadResponse> {
+  const { state, runtime, signal: term } = scope;
+  const serviceId = request.service === "" ? "" : findService(state, request.service).id;
+  const nodeId = request.node === "" ? "" : findNode(state, request.node).id;
+  const intervalMs = Math.min(
+    Math.max(request.intervalMs || DEFAULT_INTERVAL_MS, MIN_INTERVAL_MS),
+    MAX_INTERVAL_MS,
+  );
+  const over = linkSignals(caller, term);
+  const { signal } = over;
+  const look = (): WatchLoadResponse => snapshot({ serviceId, nodeId }, scope);
+  try {
+    const firstUntilMs = runtime.clock.nowMs() + FIRST_WAIT_MS;
+    while (!signal.aborted && isPartial(look(), scope) && runtime.clock.nowMs() < firstUntilMs)
+      await sleep(runtime.clock, FIRST_POLL_MS, signal);
+    while (!signal.aborted) {
+      yield look();
+      await sleep(runtime.clock, intervalMs, signal);
+    }
+    signal.throwIfAborted();
+  } finally {
+    over.unlink();
+  }
+}
+
+/** Whether a node that is up has not told anything yet. */
+function isPartial({ nodes }: WatchLoadResponse, { state }: ControlScope): boolean {
+  return nodes.some(
+    ({ nodeId, load }) => load === undefined && state.nodes.get(nodeId)?.state === NodeState.READY,
+  );
+}
+
+function snapshot(
+  wanted: { readonly serviceId: string; readonly nodeId: string },
+  scope: ControlScope,
+): WatchLoadResponse {
+  const { state } = scope;
+  const nodes: WatchedNodeLoad[] = [];
+  const tasks: WatchedTaskLoad[] = [];
+  for (const node of state.nodes.values()) {
+    if (wanted.nodeId !== "" && node.id !== wanted.nodeId) continue;
+    const sample = scope.loads.latest(node.id);
+    const hostname = hostnameOf(node);
+    nodes.push({ nodeId: node.id, hostname, load: sample?.node, tasks: sample?.tasks.length ?? 0 });
+    for (const { taskId, load } of sample?.tasks ?? []) {
+      const task = state.tasks.get(taskId);
+      if (task === undefined || (wanted.serviceId !== "" && task.serviceId !== wanted.serviceId)) continue;
+      const { serviceName, slot } = task;
+      const memoryLimitBytes = memoryLimitOf(task, scope);
+      tasks.push({ taskId, serviceName, slot, nodeHostname: hostname, load, memoryLimitBytes });
+    }
+  }
+  nodes.sort((a, b) => (a.hostname < b.hostname ? -1 : 1));
+  tasks.sort((a, b) => (b.load?.cpuPercent ?? 0) - (a.load?.cpuPercent ?? 0));
+  return { nodes, tasks: tasks.slice(0, MAX_TASKS), moreTasks: Math.max(0, tasks.length - MAX_TASKS) };
+}
+
+function memoryLimitOf({ serviceId, specVersion }: Task, { state }: ControlScope): number {
+  return state.services.specOf(serviceId, specVersion)?.task?.limits?.memoryBytes ?? 0;
+}
+
+const hostnameOf = ({ id, description }: Node): string => description?.hostname || id;
