@@ -1,4 +1,4 @@
-import { hasGivenUpHope } from "./hopeless.js";
+import { hopelessAtMs } from "./hopeless.js";
 import type { Progress } from "./rollout-progress.js";
 import type { SlotDecision } from "./slot-step.js";
 import { slotKey } from "./slots.js";
@@ -6,7 +6,7 @@ import { underwayReason } from "./standing.js";
 import { runsWell } from "./task-state.js";
 import type { UpdatePolicy } from "./update-policy.js";
 
-/** Which of the slots that run something outdated, or on a drained node, are replaced now. */
+/** Which of the slots that run something outdated, or are to leave their node, are replaced now. */
 export interface Batch {
   readonly chosen: ReadonlySet<SlotDecision>;
   /** Whether slots are among them that the rollout had not touched before. */
@@ -32,11 +32,11 @@ export interface BatchContext {
  */
 export function nextBatch(decisions: readonly SlotDecision[], context: BatchContext): Batch {
   const { policy } = context;
-  const { retries, drained, outdated } = candidatesOf(decisions, context);
+  const { retries, leaving, outdated } = candidatesOf(decisions, context);
   const busy = decisions.filter((decision) => isBusy(decision, context));
   const holder = busy[0];
   const budget = policy.parallelism - busy.length;
-  const first = take([...retries, ...drained], budget);
+  const first = take([...retries, ...leaving], budget);
   const gate = first.length > 0 || holder !== undefined ? SHUT : gateOf(context);
   const open = gate.isOpen || policy.parallelism === Number.POSITIVE_INFINITY;
   const next = outdated.length > 0 && open ? take(brokenFirst(outdated), budget - first.length) : [];
@@ -45,9 +45,12 @@ export function nextBatch(decisions: readonly SlotDecision[], context: BatchCont
   return {
     chosen: new Set([...first, ...next]),
     isNext: next.length > 0,
-    dueMs: next.length > 0 || outdated.length === 0 ? [] : gate.dueMs,
+    dueMs: [
+      ...(next.length > 0 || outdated.length === 0 ? [] : gate.dueMs),
+      ...(waits(leaving) || waits(outdated) ? hopeOf(busy, context) : []),
+    ],
     heldBy: [
-      ...(first.length < drained.length && waits(drained) ? [`draining its nodes waits: ${reason}`] : []),
+      ...(first.length < leaving.length && waits(leaving) ? [`draining its nodes waits: ${reason}`] : []),
       ...(next.length === 0 && waits(outdated) ? [`the update waits: ${reason}`] : []),
       ...(next.length === 0 && outdated.length > 0 ? gate.why : []),
     ],
@@ -56,23 +59,23 @@ export function nextBatch(decisions: readonly SlotDecision[], context: BatchCont
 
 interface Candidates {
   readonly retries: readonly SlotDecision[];
-  readonly drained: readonly SlotDecision[];
+  readonly leaving: readonly SlotDecision[];
   readonly outdated: readonly SlotDecision[];
 }
 
 /** A slot whose replacement failed keeps what it has until the rollout is over. */
 function candidatesOf(decisions: readonly SlotDecision[], { isOn, progress }: BatchContext): Candidates {
   const retries: SlotDecision[] = [];
-  const drained: SlotDecision[] = [];
+  const leaving: SlotDecision[] = [];
   const outdated: SlotDecision[] = [];
   for (const decision of decisions) {
     const { step, slot } = decision;
     if (step.kind !== "replace" || step.trial.kind === "held") continue;
     if (step.because === "outdated" && isOn && progress.failed.has(slotKey(slot))) continue;
     if (step.trial.kind === "retry") retries.push(decision);
-    else (step.because === "drained" ? drained : outdated).push(decision);
+    else (step.because === "outdated" ? outdated : leaving).push(decision);
   }
-  return { retries, drained, outdated };
+  return { retries, leaving, outdated };
 }
 
 /** Between two tasks. What has failed holds nobody up, unless it takes the room of two. */
@@ -82,7 +85,18 @@ function isBusy(decision: SlotDecision, { policy, progress, isOn, now }: BatchCo
   if (progress.standings.get(decision)?.kind !== "underway") return false;
   if (step.kind === "replace" && step.trial.kind !== "held") return false;
   if (isOn) return !progress.failed.has(slotKey(slot));
-  return !hasGivenUpHope(decision, { deadlineMs: policy.progressDeadlineMs, now });
+  return (
+    (hopelessAtMs(decision, { deadlineMs: policy.progressDeadlineMs, now }) ?? Number.POSITIVE_INFINITY) > now
+  );
+}
+
+/** When the next of the slots that hold others up is given up. Of a rollout that is on, its deadline says so. */
+function hopeOf(busy: readonly SlotDecision[], { policy, isOn, now }: BatchContext): readonly number[] {
+  if (isOn) return [];
+  const deadlineMs = policy.progressDeadlineMs;
+  return busy
+    .flatMap((decision) => hopelessAtMs(decision, { deadlineMs, now }) ?? [])
+    .filter((atMs) => atMs > now);
 }
 
 interface Gate {

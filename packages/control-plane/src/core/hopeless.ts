@@ -1,32 +1,35 @@
 import type { SlotDecision } from "./slot-step.js";
 import { DEFAULT_PROGRESS_DEADLINE_MS } from "./update-policy.js";
 
+/**
+ * A slot that has not come to run well for long holds up nothing else: a service of which one replica can never run
+ * must not keep a node from being drained.
+ */
+
 /** With the pauses between them, about two minutes of failures in a row. */
 const HOPELESS_RESTARTS = 8;
 
-/**
- * Whether a slot has not come to run well for so long that nothing else should wait for it: a service of which one
- * replica can never run must not keep a node from being drained.
- */
-export function hasGivenUpHope(
+/** From when on nothing waits for a slot any more; undefined: it depends on more than time. */
+export function hopelessAtMs(
   { slot, step }: SlotDecision,
   { deadlineMs, now }: { readonly deadlineMs: number; readonly now: number },
-): boolean {
+): number | undefined {
   switch (step.kind) {
     case "given-up":
-      return true;
+      return now;
     case "unready":
-    case "pending":
+    case "pending": {
+      if (step.task.restarts >= HOPELESS_RESTARTS) return now;
       return (
-        step.task.restarts >= HOPELESS_RESTARTS || hopelessAtMs(step.task.createdAtMs, deadlineMs) <= now
+        step.task.createdAtMs + (Number.isFinite(deadlineMs) ? deadlineMs : DEFAULT_PROGRESS_DEADLINE_MS)
       );
+    }
     case "wait":
     case "fill":
-      return slot.stopping.length === 0 && (slot.ended[0]?.restarts ?? 0) >= HOPELESS_RESTARTS;
+      return slot.stopping.length === 0 && (slot.ended[0]?.restarts ?? 0) >= HOPELESS_RESTARTS
+        ? now
+        : undefined;
     default:
-      return false;
+      return undefined;
   }
 }
-
-const hopelessAtMs = (createdAtMs: number, deadlineMs: number): number =>
-  createdAtMs + (Number.isFinite(deadlineMs) ? deadlineMs : DEFAULT_PROGRESS_DEADLINE_MS);
