@@ -1,6 +1,7 @@
 import { assertNever, DesiredState, type Service, type Task } from "@berth/proto";
 import { type Batch, nextBatch } from "./batch.js";
 import { dismiss } from "./departures.js";
+import { wishOf } from "./leaving.js";
 import type { ClusterView, ServiceView } from "./model.js";
 import type { Action } from "./plan.js";
 import { type Problem, problemOf } from "./problems.js";
@@ -189,7 +190,12 @@ interface Permission {
  */
 function moveOf(decision: SlotDecision, { chosen, startFirst, hasFailed }: Permission): Move {
   const { slot, step, superfluous, version } = decision;
-  const fill = (restarts: number): Move => ({ kind: "fill", fill: { ref: slot, restarts }, version });
+  const wish = wishOf(slot);
+  const fill = (restarts: number): Move => ({
+    kind: "fill",
+    fill: { ref: slot, restarts, ...(wish === undefined ? {} : { wish }) },
+    version,
+  });
   switch (step.kind) {
     case "fill":
       return fill(step.restarts);
@@ -213,7 +219,11 @@ function moveOf(decision: SlotDecision, { chosen, startFirst, hasFailed }: Permi
   }
 }
 
-const REPLACED = { outdated: "a newer version replaces it", drained: "its node is drained" } as const;
+const REPLACED = {
+  outdated: "a newer version replaces it",
+  drained: "its node is drained",
+  moved: "it moves to a node with fewer tasks",
+} as const;
 
 /** The old task of the slot still runs, so that it is better off without a new one that does not. */
 const giveUp = (tasks: readonly Task[]): Move => ({

@@ -42,7 +42,7 @@ describe("wantedReplicas()", () => {
       fc.property(nodes, spread, replicas, replicas, (all, levels, before, more) => {
         const spec = buildSpec({
           mode: { $case: "replicated", value: { replicas: before } },
-          placement: { spread: levels },
+          placement: { spread: [...levels] },
         });
         const world = new World({ spec, nodes: all });
         world.comeToRest();

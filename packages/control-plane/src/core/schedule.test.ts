@@ -270,6 +270,7 @@ describe("place()", () => {
     expect(place(request, clusterOf(views(NodeState.READY))).nodeIds).toEqual(["h2", "h2"]);
     expect(place(request, clusterOf(views(NodeState.DOWN)))).toEqual({
       nodeIds: [],
+      granted: [],
       reason: "1 node is down, 2 nodes do not have volume shop_data, which is on h2 (down)",
     });
   });

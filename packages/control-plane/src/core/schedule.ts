@@ -1,13 +1,15 @@
-import { better, type Candidate, candidateOf } from "./candidate.js";
+import { better, type Candidate, candidateOf, fill } from "./candidate.js";
 import { type Filter, filtersFor, type Need } from "./filters.js";
 import { LevelQueue } from "./level-queue.js";
 import type { ClusterView, NodeView } from "./model.js";
-import { countGroups, spreadGroup } from "./spread-path.js";
-import { SpreadTree } from "./spread-tree.js";
+import { countGroups, spreadGroup, spreadPath } from "./spread-path.js";
+import { countInto, type Group, SpreadTree } from "./spread-tree.js";
 
 /** A number of equal tasks of one service that look for nodes. */
 export interface PlacementRequest extends Seeker {
   readonly count: number;
+  /** Nodes that some of them go to before anything else is weighed, while these have room. */
+  readonly wishes?: readonly string[];
 }
 
 /** What looks for a node: tasks of a service that sits on the nodes already. */
@@ -27,8 +29,10 @@ export interface ServiceLoad {
 }
 
 export interface Placement {
-  /** A node for each task that got one, best first; at most `count`. */
+  /** A node for each task that got one otherwise than by a wish, best first. */
   readonly nodeIds: readonly string[];
+  /** The wishes that were granted; there are at most `count` nodes with the others. */
+  readonly granted: readonly string[];
   /** Why the rest got none, counted over the nodes. Empty when all were placed. */
   readonly reason: string;
 }
@@ -43,22 +47,44 @@ export function place(request: PlacementRequest, cluster: ClusterView): Placemen
   const { count, need, load } = request;
   const filters = filtersFor(need, cluster);
   const groups = countGroups(load.staying, cluster.nodes, need.spread);
+  const ranks = candidateRanks(request, filters, cluster);
+  const granted = grantWishes(request, ranks, groups);
+  const free = count - granted.length;
   const nodeIds: string[] = [];
-  for (const candidates of candidateRanks(request, filters, cluster)) {
-    const pool = new SpreadTree(candidates, groups, {
+  for (const candidates of ranks) {
+    const open = granted.length === 0 ? candidates : candidates.filter(({ room }) => room > 0);
+    const pool = new SpreadTree(open, groups, {
       levels: need.spread.length,
       groupAt: ({ view }, level) => spreadGroup(view.node, need.spread[level]),
       poolOf: (members) => new LevelQueue(members, need.demand),
       step: 1,
       before: better,
     });
-    for (let { best } = pool; best !== undefined && nodeIds.length < count; best = pool.best) {
+    for (let { best } = pool; best !== undefined && nodeIds.length < free; best = pool.best) {
       nodeIds.push(best.id);
       pool.take();
     }
   }
-  const reason = nodeIds.length < count ? explainFull(nodeIds, filters, request, cluster) : "";
-  return { nodeIds, reason };
+  const isShort = nodeIds.length < free;
+  const reason = isShort ? explainFull([...granted, ...nodeIds], filters, request, cluster) : "";
+  return { nodeIds, granted, reason };
+}
+
+/** Puts tasks onto the nodes that they wish for; whatever is placed after them finds these as they are then. */
+function grantWishes(
+  { wishes = [], need }: PlacementRequest,
+  ranks: readonly (readonly Candidate[])[],
+  groups: Group,
+): readonly string[] {
+  if (wishes.length === 0) return [];
+  const candidates = new Map(ranks.flat().map((candidate) => [candidate.id, candidate]));
+  return wishes.filter((id) => {
+    const candidate = candidates.get(id);
+    if (candidate === undefined || candidate.room <= 0) return false;
+    fill(candidate, need.demand);
+    countInto(groups, spreadPath(candidate.view.node, need.spread), 1);
+    return true;
+  });
 }
 
 /** Asks whether one more task fits on a node. */

@@ -3,7 +3,7 @@ import { status } from "./apply-action.js";
 import type { Need } from "./filters.js";
 import type { ClusterView, NodeView, ReconcileContext } from "./model.js";
 import type { Action } from "./plan.js";
-import { explain, fitsOn, place, type ServiceLoad } from "./schedule.js";
+import { explain, fitsOn, type Placement, place, type ServiceLoad } from "./schedule.js";
 import type { SlotRef } from "./slots.js";
 
 /** Tasks that are to get a node: those that look for one already, and those to be made. */
@@ -15,6 +15,8 @@ export interface Seats {
 export interface Fill {
   readonly ref: SlotRef;
   readonly restarts: number;
+  /** The node that it goes to if that has room. */
+  readonly wish?: string;
 }
 
 export interface SeatingContext extends ReconcileContext {
@@ -30,19 +32,33 @@ export interface SeatingContext extends ReconcileContext {
 export function seatAnywhere({ pending, fills }: Seats, context: SeatingContext): readonly Action[] {
   const count = pending.length + fills.length;
   if (count === 0) return [];
-  const { nodeIds, reason } =
-    context.heldBy === undefined
-      ? place({ count, need: context.need, load: context.load }, context.cluster)
-      : { nodeIds: [], reason: context.heldBy };
-  const maker = taskMaker(context, reason);
+  const { need, load, cluster, heldBy } = context;
+  const wishes = fills.flatMap(({ wish }) => wish ?? []);
+  const placement =
+    heldBy === undefined
+      ? place({ count, need, load, wishes }, cluster)
+      : { nodeIds: [], granted: [], reason: heldBy };
+  const maker = taskMaker(context, placement.reason);
+  const nodeOf = handOut(placement);
   const actions: Action[] = [];
-  pending.forEach((task, index) => {
-    actions.push(...seatPending(task, nodeIds[index], reason));
-  });
-  fills.forEach((fill, index) => {
-    actions.push(maker(fill, nodeIds[pending.length + index]));
-  });
+  for (const task of pending) actions.push(...seatPending(task, nodeOf(undefined), placement.reason));
+  for (const fill of fills) actions.push(maker(fill, nodeOf(fill.wish)));
   return actions;
+}
+
+/** Gives each task in turn its node: those that wished for one theirs, while it was granted, the others the next. */
+function handOut({
+  nodeIds,
+  granted,
+}: Omit<Placement, "reason">): (wish: string | undefined) => string | undefined {
+  const wishes = [...granted];
+  let next = 0;
+  return (wish) => {
+    const at = wish === undefined ? -1 : wishes.indexOf(wish);
+    if (at >= 0) return wishes.splice(at, 1)[0];
+    next += 1;
+    return nodeIds[next - 1];
+  };
 }
 
 /**

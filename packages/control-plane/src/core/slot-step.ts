@@ -1,4 +1,5 @@
-import { Availability, type ServiceSpec, type Task } from "@berth/proto";
+import type { ServiceSpec, Task } from "@berth/proto";
+import { type LeavingReason, whyLeaves } from "./leaving.js";
 import type { NodeView } from "./model.js";
 import { decideRestart, type RestartDecision } from "./restart.js";
 import type { Slot } from "./slots.js";
@@ -21,8 +22,8 @@ export type SlotStep =
   | { readonly kind: "wait"; readonly why: string; readonly atMs?: number }
   /** Empty, and stays so until the service changes. */
   | { readonly kind: "given-up"; readonly why: string }
-  /** What it runs is outdated or on a drained node. */
-  | { readonly kind: "replace"; readonly because: "outdated" | "drained"; readonly trial: Trial };
+  /** What it runs is outdated, or is to leave its node. */
+  | { readonly kind: "replace"; readonly because: "outdated" | LeavingReason; readonly trial: Trial };
 
 /** How a start-first replacement beside the old task fares. */
 export type Trial =
@@ -66,7 +67,9 @@ export function decideSlot(slot: Slot, context: SlotContext): SlotDecision {
 }
 
 function decideAs(version: number, slot: Slot, context: SlotContext): SlotDecision {
-  const good = slot.active.filter((task) => context.isCurrent(task) && !isDrained(task, context));
+  const good = slot.active.filter(
+    (task) => context.isCurrent(task) && whyLeaves(task, context.nodes) === undefined,
+  );
   const best = good.find(runsWell) ?? good[0];
   if (best !== undefined) return { slot, version, ...aroundBest(slot, best, context) };
   const pending = slot.pending.find((task) => task.specVersion === version && mayWaitForNode(slot, context));
@@ -90,9 +93,6 @@ function latestVersion(slot: Slot, { version }: SlotContext): number {
   return others.reduce((latest, task) => (sinceMs(task) > sinceMs(latest) ? task : latest), first)
     .specVersion;
 }
-
-const isDrained = (task: Task, { nodes }: SlotContext): boolean =>
-  nodes.get(task.nodeId)?.node.availability === Availability.DRAIN;
 
 /** A pending task has nothing to lose, so only one of the very newest spec is kept; stop-first wants the slot empty. */
 function mayWaitForNode(slot: Slot, { startFirst }: SlotContext): boolean {
@@ -140,7 +140,8 @@ function besideOld(slot: Slot, restart: RestartDecision, context: SlotContext): 
   if (restart.kind === "completed" && wasTried(slot, keeper, context)) {
     return { step: { kind: "settled" }, superfluous: slot.active };
   }
-  const because = keeper !== undefined && context.isCurrent(keeper) ? "drained" : "outdated";
+  const isCurrent = keeper !== undefined && context.isCurrent(keeper);
+  const because = (isCurrent && whyLeaves(keeper, context.nodes)) || "outdated";
   const crowded = superfluous.length + slot.stopping.length > 0;
   const trial: Trial = crowded ? { kind: "held", why: NOT_STOPPED } : trialOf(slot, keeper, restart, context);
   return { step: { kind: "replace", because, trial }, superfluous };

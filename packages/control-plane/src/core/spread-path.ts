@@ -1,11 +1,15 @@
 import type { Node } from "@berth/proto";
 import type { NodeView } from "./model.js";
 import { attributeOf } from "./node-attribute.js";
-import { countInto, emptyGroup, type Group } from "./spread-tree.js";
+import { countInto, countsAlong, emptyGroup, type Group } from "./spread-tree.js";
 
 /** The group that a node is in at each level of a spread: nodes without the label are one group of their own. */
 export const spreadGroup = (node: Node | undefined, attribute: string | undefined): string =>
   node === undefined || attribute === undefined ? "" : (attributeOf(node, attribute) ?? "");
+
+/** Its groups at all levels, the first level first. */
+export const spreadPath = (node: Node | undefined, attributes: readonly string[]): readonly string[] =>
+  attributes.map((attribute) => spreadGroup(node, attribute));
 
 /** How the tasks of a service, counted by node, are spread; those on nodes that take no more count as well. */
 export function countGroups(
@@ -16,9 +20,20 @@ export function countGroups(
   const groups = emptyGroup();
   if (attributes.length === 0) return groups;
   for (const [nodeId, count] of countByNode) {
-    const node = nodes.get(nodeId)?.node;
-    const path = attributes.map((attribute) => spreadGroup(node, attribute));
-    countInto(groups, path, count);
+    countInto(groups, spreadPath(nodes.get(nodeId)?.node, attributes), count);
   }
   return groups;
+}
+
+/** For a node: the tasks of its group at each level, and those of the node itself. */
+export function spreadCounts(
+  countByNode: ReadonlyMap<string, number>,
+  nodes: ReadonlyMap<string, NodeView>,
+  attributes: readonly string[],
+): (nodeId: string) => readonly number[] {
+  const groups = countGroups(countByNode, nodes, attributes);
+  return (nodeId) => {
+    const path = spreadPath(nodes.get(nodeId)?.node, attributes);
+    return [...countsAlong(groups, path), countByNode.get(nodeId) ?? 0];
+  };
 }

@@ -60,6 +60,15 @@ export function countInto(group: Group, path: readonly string[], count: number):
   }
 }
 
+/** The counts of the parts that the path names, the first level first. */
+export function countsAlong(group: Group, path: readonly string[]): readonly number[] {
+  let at: Group | undefined = group;
+  return path.map((value) => {
+    at = at?.parts.get(value);
+    return at?.count ?? 0;
+  });
+}
+
 type Tree<T> =
   | { readonly kind: "leaf"; readonly group: Group; readonly pool: Pool<T> }
   | { readonly kind: "branch"; readonly group: Group; readonly parts: Tree<T>[] };
