@@ -27,15 +27,13 @@ describe("reconcile() while the leader is out of reach", () => {
     expect(reconcile(view, 2_000).step?.kind).toBe("stop");
   });
 
-  it("leaves all others as they are, and removes nothing", () => {
+  it("goes on with all others as the leader last wanted them", () => {
     const containers = [containerWith()];
-    expect(
-      reconcile(viewWith({ assignment: assigned(false), containers, isCutOff: true }), 0),
-    ).not.toHaveProperty("step");
-    expect(reconcile(viewWith({ assignment: undefined, containers, isCutOff: true }), 0)).not.toHaveProperty(
-      "step",
-    );
-    expect(reconcile(viewWith({ assignment: undefined, isCutOff: true }), 0).isGone).toBeUndefined();
+    const wanted = viewWith({ assignment: assigned(false), containers, isCutOff: true });
+    expect(reconcile(wanted, 0)).not.toHaveProperty("step");
+    const removed = viewWith({ assignment: undefined, containers, isCutOff: true });
+    expect(reconcile(removed, 0).step?.kind).toBe("stop");
+    expect(reconcile(viewWith({ assignment: undefined, isCutOff: true }), 0).isGone).toBe(true);
   });
 
   it("never starts an at-most-one task, whatever its container is", () => {

@@ -10,13 +10,10 @@ const WHY = "the leader is out of reach, and of this task at most one may run";
 
 /**
  * What to do about a task while the leader cannot be reached; undefined: as always. An at-most-one task is stopped and
- * none is started. Containers that nobody has assigned yet, after a restart of the agent, wait for the leader.
+ * none is started. All others go on as the leader last wanted them.
  */
 export function fenced(view: TaskView, container: ObservedContainer | undefined): Decision | undefined {
-  if (!view.isCutOff) return undefined;
-  if (!(view.assignment?.task.atMostOne || container?.atMostOne)) {
-    return view.assignment === undefined ? {} : undefined;
-  }
+  if (!view.isCutOff || !(view.assignment?.task.atMostOne || container?.atMostOne)) return undefined;
   if (container === undefined || !isAlive(container)) return {};
   return {
     step: { kind: "stop", containerId: container.id, graceMs: FENCE_GRACE_MS, failing: WHY },

@@ -213,8 +213,12 @@ export class Worker {
     if (node === undefined || record.inFlight !== undefined) return;
     const [stale] = record.stale;
     if (stale !== undefined) this.#look(record, stale);
-    else if (this.#isSetComplete || record.assignment !== undefined || this.#options.isCutOff())
+    else if (this.#isSetComplete || record.assignment !== undefined || this.#isFenced(record))
       this.#decide(record, node);
+  }
+
+  #isFenced(record: TaskRecord): boolean {
+    return record.isAtMostOne && this.#options.isCutOff();
   }
 
   #decide(record: TaskRecord, node: NodeFacts): void {
