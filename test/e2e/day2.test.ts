@@ -1,0 +1,162 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cliCommand } from "../../deploy/lab/berth-commands.js";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
+import { runningOf } from "./support/docker-truth.js";
+import { docker } from "./support/tasks.js";
+
+const BUSYBOX = "/usr/bin/busybox";
+
+/** Says who it is once a second. */
+const COMPOSE = `
+services:
+  web:
+    image: hello:1
+    stop_grace_period: 1s
+    command: ["${BUSYBOX}", "sh", "-c", "trap 'exit 0' TERM; while :; do ${BUSYBOX} hostname; ${BUSYBOX} sleep 0.2; done"]
+    deploy: { replicas: 2 }
+  huge:
+    image: hello:1
+    deploy: { replicas: 1, resources: { reservations: { memory: 900000g } } }
+`;
+
+interface Event {
+  readonly reason: string;
+  readonly message: string;
+  readonly serviceName: string;
+  readonly nodeHostname: string;
+}
+
+interface Loads {
+  readonly nodes: readonly { readonly hostname: string; readonly cpuPercent: number | null }[];
+  readonly tasks: readonly {
+    readonly service: string;
+    readonly cpuPercent: number;
+    readonly memoryBytes: number;
+  }[];
+}
+
+describe("two hosts that are looked after", () => {
+  let lab: Lab;
+
+  beforeAll(async () => {
+    lab = await createCluster(2);
+    await deploy(lab, "shop", COMPOSE, "--detach");
+    await waitForReplicas(lab, "shop_web", 2);
+  });
+  afterAll(() => lab?.down());
+
+  /** The command line as a process, to be typed at and to be killed. */
+  const start = (...args: string[]): ChildProcess => {
+    const [program = "", ...words] = cliCommand(args);
+    const env = { ...process.env, BERTH_SERVER: lab.serverAddresses.join(",") };
+    return spawn(program, words, { env, stdio: ["pipe", "pipe", "inherit"] });
+  };
+  const outputOf = async (child: ChildProcess): Promise<{ code: number; stdout: string }> => {
+    let stdout = "";
+    child.stdout?.on("data", (bytes) => (stdout += bytes));
+    const [code] = (await once(child, "close")) as [number];
+    return { code, stdout };
+  };
+  const processesOf = async (slot: number): Promise<string> => {
+    const container = (await runningOf(lab, "shop_web")).find((one) => one.slot === String(slot));
+    return container === undefined ? "" : docker(lab.host(container.host), "top", container.id);
+  };
+  const shell = (script: string): string[] => [BUSYBOX, "sh", "-c", script];
+
+  test("exec runs in a task on any host: exit code, input, a terminal of the caller's size", async () => {
+    for (const slot of [1, 2]) {
+      const child = start("exec", "-i", `shop_web.${slot}`, ...shell(`${BUSYBOX} cat; exit 3${slot}`));
+      child.stdin?.end(`for ${slot}`);
+      expect(await outputOf(child)).toEqual({ code: 30 + slot, stdout: `for ${slot}` });
+    }
+    const exec = cliCommand(["exec", "-it", "shop_web.1", BUSYBOX, "stty", "size"]).join(" ");
+    const env = { ...process.env, BERTH_SERVER: lab.serverAddresses.join(",") };
+    const terminal = spawn("script", ["-qec", `stty rows 33 cols 77; ${exec}`, "/dev/null"], { env });
+    expect((await outputOf(terminal)).stdout).toContain("33 77");
+  });
+
+  test("exec passes signals on, and leaves nothing running when its caller is killed", async () => {
+    const trapped = start(
+      "exec",
+      "shop_web.1",
+      ...shell("trap 'exit 9' INT; echo ready; while :; do :; done"),
+    );
+    await once(trapped.stdout ?? trapped, "data");
+    trapped.kill("SIGINT");
+    expect((await outputOf(trapped)).code).toBe(9);
+
+    const endless = start("exec", "shop_web.2", ...shell("while :; do echo $((31337)); done"));
+    await once(endless.stdout ?? endless, "data");
+    expect(await processesOf(2)).toContain("31337");
+    endless.kill("SIGKILL");
+    await waitUntil(async () => !(await processesOf(2)).includes("31337"), {
+      what: "the end of a command whose caller is gone",
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
+  });
+
+  test("top shows a busy task first, and what its hosts use", async () => {
+    await lab.berth(["exec", "-d", "shop_web.1", ...shell("while :; do :; done")]);
+    let loads: Loads = { nodes: [], tasks: [] };
+    await waitUntil(
+      async () => {
+        loads = JSON.parse((await lab.berth(["top", "--once", "-o", "json"])).stdout) as Loads;
+        return (loads.tasks[0]?.cpuPercent ?? 0) > 5;
+      },
+      { what: "a busy task", timeoutMs: CONVERGE_TIMEOUT_MS },
+    );
+    expect(loads.tasks).toHaveLength(2);
+    expect(loads.tasks[0]).toMatchObject({ service: "shop_web" });
+    expect(loads.tasks.every(({ memoryBytes }) => memoryBytes > 0)).toBe(true);
+    expect(loads.nodes.every(({ cpuPercent }) => (cpuPercent ?? 0) > 0)).toBe(true);
+  });
+
+  test("events say what was placed where, what has no place and why, and what failed", async () => {
+    const [web] = await runningOf(lab, "shop_web");
+    await docker(lab.host(web?.host ?? ""), "kill", web?.id ?? "");
+    const events = async (): Promise<readonly Event[]> => {
+      const { stdout } = await lab.berth(["events", "--stack", "shop", "-o", "json"]);
+      return stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line) as Event);
+    };
+    let told: readonly Event[] = [];
+    await waitUntil(
+      async () => {
+        told = await events();
+        return told.filter(({ reason }) => reason === "TASK_STARTED").length >= 3;
+      },
+      { what: "a third start", timeoutMs: CONVERGE_TIMEOUT_MS },
+    );
+    const of = (reason: string): readonly Event[] => told.filter((event) => event.reason === reason);
+    expect(new Set(of("TASK_PLACED").map(({ nodeHostname }) => nodeHostname)).size).toBe(2);
+    expect(of("TASK_UNPLACEABLE")).toMatchObject([
+      { serviceName: "shop_huge", message: expect.stringMatching(/^2 nodes lack .* memory/) },
+    ]);
+    expect(of("TASK_FAILED")).toMatchObject([{ nodeHostname: web?.host }]);
+    expect(of("SERVICE_CREATED")).toHaveLength(2);
+  });
+
+  test("logs of two hosts are merged by time; one that is dead is one line of warning", async () => {
+    await waitForReplicas(lab, "shop_web", 2);
+    const logs = (...args: string[]) => lab.berth(["logs", "-t", "--raw", ...args, "shop_web"]);
+    const { stdout } = await logs();
+    const lines = stdout.trimEnd().split("\n");
+    const times = lines.map((line) => line.split(" ")[0] ?? "");
+    expect(times).toEqual([...times].sort());
+    expect(new Set(lines.map((line) => line.split(" ")[1])).size).toBeGreaterThan(2);
+
+    await lab.host("h2").kill();
+    const partial = await logs("--tail", "5");
+    expect(partial.code).toBe(0);
+    expect(partial.stdout.trimEnd().split("\n").length).toBeGreaterThanOrEqual(5);
+    await waitForReplicas(lab, "shop_web", 2);
+    const after = await logs("--tail", "5");
+    expect(after.stderr.trimEnd().split("\n")).toEqual([expect.stringMatching(/^warning: h2: /)]);
+  });
+});
