@@ -69,6 +69,18 @@ describe("lists", () => {
     ]);
   });
 
+  test("service ps shows what runs above a replacement that failed beside it", async () => {
+    const tasks = [
+      webTask({ id: "runs", createdAtMs: 1 }),
+      webTask({ id: "failed", createdAtMs: 2, status: { state: TaskState.FAILED, exitCode: 1, sinceMs: 1 } }),
+    ];
+    const { out } = await berth("service ps shop_web -q", {
+      ...handlers,
+      listTasks: async () => ({ tasks }),
+    });
+    expect(out).toBe("runs\nfailed\n");
+  });
+
   test("node ls", async () => {
     expect((await berth("node ls", handlers)).out).toMatchInlineSnapshot(`
       "ID      HOSTNAME   STATUS   AVAILABILITY   ADDRESS    TASKS   ENGINE VERSION

@@ -44,7 +44,7 @@ export interface TaskSources {
   readonly nodes: readonly NodeSummary[];
 }
 
-/** Tasks by service and slot, the newest of each slot first. */
+/** Tasks by service and slot; of each slot what is there now first, then what came before, the newest first. */
 export function taskRows({ tasks, services, nodes }: TaskSources): readonly TaskRow[] {
   const serviceById = new Map(services.map((summary) => [serviceId(summary), summary]));
   const hostnames = new Map(nodes.map(({ node }) => [node?.id ?? "", node?.description?.hostname ?? ""]));
@@ -179,11 +179,17 @@ function hostPorts({ status }: Task, service: ServiceSummary | undefined): strin
     .join(", ");
 }
 
+/** A replacement that failed beside the task that it was to replace came to nothing: that one still has the slot. */
+function hasEnded({ status }: Task): boolean {
+  return (status?.state ?? TaskState.UNSPECIFIED) >= TaskState.COMPLETE;
+}
+
 function bySlotThenAge(a: Task, b: Task): number {
   return (
     a.serviceName.localeCompare(b.serviceName) ||
     a.slot - b.slot ||
     a.nodeId.localeCompare(b.nodeId) * Number(a.slot === 0) ||
+    Number(hasEnded(a)) - Number(hasEnded(b)) ||
     b.createdAtMs - a.createdAtMs
   );
 }

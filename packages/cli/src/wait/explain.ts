@@ -59,9 +59,8 @@ function worstFirst(reasons: ReadonlyMap<string, Reason>): readonly Reason[] {
 /** How a service has failed for good; undefined when it has not. */
 export function failureText(service: ServiceProgress): string | undefined {
   const news = rolloutNews(service);
-  if (news.kind === "paused") return `paused: ${news.why}`;
-  if (news.kind === "rolled-back")
-    return news.why.startsWith("rolled back") ? news.why : `rolled back: ${news.why}`;
+  if (news.kind === "paused") return withWord("paused", news.why);
+  if (news.kind === "rolled-back") return withWord("rolled back", news.why);
   const job = failedJob(service);
   return job === undefined ? undefined : `the job failed: ${oneLine(job.message) || "see its tasks"}`;
 }
@@ -94,9 +93,21 @@ function explainReason({ text, tasks, failures }: Reason): string {
 }
 
 function howFar(service: ServiceProgress, { running, desired, completed }: ServiceSummary): string {
-  return isJob(service)
-    ? `${completed} of ${counted(desired, "task")} completed`
-    : `${running} of ${counted(desired, "task")} running`;
+  const tasks = counted(desired, "task");
+  if (isJob(service)) return `${completed} of ${tasks} completed`;
+  const news = rolloutNews(service);
+  if (news.kind !== "updating") return `${running} of ${tasks} running`;
+  return `${updatedSlots(service, news.done)} of ${tasks} updated, ${running} running`;
+}
+
+/** The server writes down only now and then how many it has brought to run well; the tasks say it at once. */
+export function updatedSlots(service: ServiceProgress, done: number): number {
+  return Math.max(done, currentTasks(service).filter((task) => isDone(service, task)).length);
+}
+
+/** The server's words may say already what it is that they explain. */
+function withWord(word: string, why: string): string {
+  return why.includes(word) ? why : `${word}: ${why}`;
 }
 
 /** What holds up a service without a task that would say it. */

@@ -1,7 +1,7 @@
 import { TaskState } from "@berth/proto";
 import { oneLine, truncate } from "../output/table.js";
 import { taskStateWord } from "../output/words.js";
-import { failureText, reasonsOf } from "./explain.js";
+import { failureText, reasonsOf, updatedSlots } from "./explain.js";
 import {
   currentTasks,
   isDone,
@@ -58,7 +58,7 @@ function countsOf(service: ServiceProgress): { readonly done: number; readonly w
   const { running = 0, desired = 0, completed = 0 } = service.watched?.summary ?? {};
   if (isJob(service)) return { done: completed, wanted: desired };
   const news = rolloutNews(service);
-  return { done: news.kind === "updating" ? news.done : running, wanted: desired };
+  return { done: news.kind === "updating" ? updatedSlots(service, news.done) : running, wanted: desired };
 }
 
 function numbers(service: ServiceProgress): string {

@@ -89,7 +89,11 @@ describe("node drain", () => {
 
   test("says at the timeout what is left, and why", async () => {
     const failed = successor(TaskState.FAILED, "no such file: app.js");
-    const { handlers } = cluster([[there, failed]]);
+    const former = webTask({ id: "old", status: { state: TaskState.FAILED, message: "long ago" } });
+    const { handlers } = cluster([
+      [there, former],
+      [there, former, failed],
+    ]);
     const { code, err } = await berth("node drain host-1 --timeout 500ms", handlers);
     expect([code, err]).toMatchInlineSnapshot(`
       [

@@ -195,7 +195,7 @@ describe("the name of a plan", () => {
     const db = specOf({ name: "shop_db", image: "db:1" });
     const { rev } = planOf(state, changed, db);
     expect(() => checkPlanRev(rev, parts(state, specOf({ image: "web:3" }), db), "shop")).toThrow(
-      "the plan is another by now, shop_web would differ",
+      "the plan is another by now: shop_web would differ",
     );
     const moved = running(specOf({ labels: { a: "b" } }), db);
     const service = moved.services.byName("shop_web");
@@ -204,6 +204,6 @@ describe("the name of a plan", () => {
       moved.apply([{ change, revision: 1_000n }]);
     }
     expect(() => checkPlanRev(rev, parts(moved, changed, db), "shop")).toThrow("shop_web would differ");
-    expect(() => checkPlanRev(rev, parts(state, changed), "shop")).toThrow("shop_db");
+    expect(() => checkPlanRev(rev, parts(state, changed), "shop")).toThrow("shop_db would differ");
   });
 });

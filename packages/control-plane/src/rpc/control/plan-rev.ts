@@ -31,11 +31,10 @@ export function checkPlanRev(asked: string, parts: readonly PlanPart[], stack: s
   const current = planRev(parts);
   if (asked === current) return;
   const differing = differences(asked, current, sorted(parts));
-  const what =
-    differing.length === 0 ? "other services are part of it" : `${differing.join(", ")} would differ`;
+  const what = differing.length === 0 ? "" : `: ${differing.join(", ")} would differ`;
   throw new BerthError({
     code: "BERTH_PLAN_CHANGED",
-    message: `Stack ${stack} was not deployed: the plan is another by now, ${what}. Look at the new one with --dry-run.`,
+    message: `Stack ${stack} was not deployed: the plan is another by now${what}. Look at the new one with --dry-run.`,
     details: { planRev: current, services: differing.join(",") },
   });
 }
@@ -43,7 +42,7 @@ export function checkPlanRev(asked: string, parts: readonly PlanPart[], stack: s
 function differences(asked: string, current: string, parts: readonly PlanPart[]): readonly string[] {
   const [, old = ""] = asked.split("-");
   const [, fresh = ""] = current.split("-");
-  if (old.length !== fresh.length) return [];
+  if (old.length !== fresh.length) return []; // Other services are part of it, or it is no plan's name at all.
   const at = (text: string, index: number): string =>
     text.slice(index * PART_LENGTH, (index + 1) * PART_LENGTH);
   return parts.filter((_, index) => at(old, index) !== at(fresh, index)).map(({ plan }) => plan.name);

@@ -29,6 +29,8 @@ export interface DrainSighting {
   readonly tasks: readonly Task[];
   /** Tasks that were on the nodes so far: those whose leaving is counted. */
   readonly seen: ReadonlyMap<string, Task>;
+  /** Ids of tasks that had ended when the drain began: what became of them has nothing to do with it. */
+  readonly endedBefore: ReadonlySet<string>;
 }
 
 /** Tasks on the nodes at this moment that have not ended. */
@@ -42,7 +44,7 @@ export function drainProgress(sighting: DrainSighting): DrainProgress {
   return { services, isDone: services.every(({ moved, total, note }) => moved === total && note === "") };
 }
 
-function serviceDrain(name: string, { nodeIds, tasks, seen }: DrainSighting): ServiceDrain {
+function serviceDrain(name: string, { nodeIds, tasks, seen, endedBefore }: DrainSighting): ServiceDrain {
   const own = tasks.filter(({ serviceName }) => serviceName === name);
   const left = tasksOn(nodeIds, own);
   const total = [...seen.values()].filter(({ serviceName }) => serviceName === name).length;
@@ -51,7 +53,7 @@ function serviceDrain(name: string, { nodeIds, tasks, seen }: DrainSighting): Se
     (task) => stateOf(task) > TaskState.NEW && stateOf(task) < TaskState.RUNNING,
   );
   const pending = elsewhere.filter((task) => stateOf(task) === TaskState.NEW);
-  const failed = failures(own, { nodeIds, left });
+  const failed = left.length === 0 ? [] : own.filter((task) => hasFailed(task) && !endedBefore.has(task.id));
   const note = [stateCounts(starting), left.length > 0 && starting.length === 0 ? stopping(left) : ""]
     .filter((text) => text !== "")
     .join(", ");
@@ -64,18 +66,9 @@ function serviceDrain(name: string, { nodeIds, tasks, seen }: DrainSighting): Se
   };
 }
 
-/** Replacements that failed elsewhere while their former tasks are still here. */
-function failures(
-  own: readonly Task[],
-  { nodeIds, left }: { readonly nodeIds: ReadonlySet<string>; readonly left: readonly Task[] },
-): readonly Task[] {
-  const sinceBySlot = new Map(left.map(({ slot, createdAtMs }) => [slot, createdAtMs]));
-  return own.filter((task) => {
-    const state = stateOf(task);
-    const hasFailed = state === TaskState.FAILED || state === TaskState.REJECTED;
-    const since = sinceBySlot.get(task.slot);
-    return hasFailed && !nodeIds.has(task.nodeId) && since !== undefined && task.createdAtMs > since;
-  });
+/** A replacement, most likely, while its former task is still here. */
+function hasFailed(task: Task): boolean {
+  return stateOf(task) === TaskState.FAILED || stateOf(task) === TaskState.REJECTED;
 }
 
 function stopping(left: readonly Task[]): string {
@@ -96,7 +89,7 @@ function reasonOf(task: Task): string {
   return `its replacement failed: ${message || exit || "for no reason that is known"}`;
 }
 
-function hasEnded(task: Task): boolean {
+export function hasEnded(task: Task): boolean {
   return stateOf(task) >= TaskState.COMPLETE;
 }
 

@@ -4,7 +4,7 @@ import { type Cli, InterruptedError, type Terminal } from "../../../cli.js";
 import { type ControlClient, untilLed } from "../../../client.js";
 import { LiveView } from "../../../output/live-view.js";
 import { hostname } from "../../../output/nodes.js";
-import { type DrainProgress, drainProgress, tasksOn } from "./drain-progress.js";
+import { type DrainProgress, drainProgress, hasEnded, tasksOn } from "./drain-progress.js";
 import { drainLine, leftLines, renderDrain } from "./render-drain.js";
 
 /** Tasks stop within seconds: looking more often shows nothing new. */
@@ -27,11 +27,13 @@ export async function followDrain(cli: Cli, client: ControlClient, wait: DrainWa
   const deadlineMs = cli.now() + timeoutMs;
   const nodeIds = new Set(nodes.map(({ id }) => id));
   const seen = new Map<string, Task>();
+  let endedBefore: ReadonlySet<string> | undefined;
   const printer = drainPrinter(terminal, cli.now);
   try {
     for (;;) {
       const tasks = await untilLed(cli, () => look(cli, client, { nodeIds, seen }));
-      const progress = drainProgress({ nodeIds, tasks, seen });
+      endedBefore ??= new Set(tasks.filter(hasEnded).map(({ id }) => id));
+      const progress = drainProgress({ nodeIds, tasks, seen, endedBefore });
       const isOver = progress.isDone || cli.now() >= deadlineMs;
       printer(progress, isOver);
       if (progress.isDone) return progress;

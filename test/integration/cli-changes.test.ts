@@ -1,0 +1,114 @@
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { run } from "../../packages/cli/src/main.js";
+import { fakeCli } from "../../packages/cli/src/testing/fake-cli.js";
+import { TestCluster } from "../harness/control-plane.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { temporaryFolder } from "../harness/temporary-folder.js";
+
+let etcd: TestEtcd;
+let cluster: TestCluster;
+let address = "";
+let folder = "";
+
+beforeEach(async () => {
+  etcd = await startTestEtcd();
+  cluster = new TestCluster(etcd.endpoint);
+  ({ address } = await cluster.startServer());
+  await cluster.startAgents(["n1", "n2", "n3"]);
+  folder = temporaryFolder();
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+  const complaints = await cluster.close();
+  await etcd.close();
+  expect(complaints).toEqual([]);
+});
+
+/** Runs a command line, its words apart by spaces, as a person would. */
+async function berth(line: string): Promise<{ code: number; out: string; err: string }> {
+  const cli = fakeCli({ env: { BERTH_SERVER: address }, cwd: folder });
+  const code = await run(line.split(" "), cli);
+  return { code, out: cli.out(), err: cli.err() };
+}
+
+async function deploys(image: string): Promise<void> {
+  const file = `
+services:
+  db: { image: "db:1" }
+  web:
+    image: "${image}"
+    depends_on: { db: { condition: service_started } }
+    deploy:
+      replicas: 4
+      update_config: { parallelism: 2, monitor: 500ms }
+`;
+  await writeFile(join(folder, "c.yaml"), file);
+}
+
+function revIn(plan: string): string {
+  return /--plan-rev (\S+)/.exec(plan)?.[1] ?? "";
+}
+
+it("a plan says what a deploy then does, and only that plan is carried out", async () => {
+  await deploys("web:1");
+  const first = await berth("stack deploy -c c.yaml --dry-run shop");
+  expect(first.out).toContain("+ shop_web  new");
+  expect(first.out).toContain("2 services to create; 5 tasks to create.");
+  expect((await berth("service ls -q")).out).toBe("");
+
+  const deployed = await berth(`stack deploy -c c.yaml --plan-rev ${revIn(first.out)} shop`);
+  expect(deployed).toMatchObject({ code: 0, err: "" });
+  expect(deployed.out).toContain("waiting for shop_db: started");
+  expect(deployed.out).toContain("Deployed shop: 2 services, 5 tasks running");
+
+  await deploys("web:2");
+  const second = await berth("stack deploy -c c.yaml --dry-run shop");
+  expect(second.out).toContain("task.container.image: web:1 → web:2");
+  expect(second.out).toContain("1 service to update; 4 tasks to replace.");
+  await berth("service scale shop_web=3");
+  const late = await berth(`stack deploy -c c.yaml --plan-rev ${revIn(second.out)} shop`);
+  expect(late.code).toBe(1);
+  expect(late.err).toContain("the plan is another by now: shop_web would differ");
+});
+
+it("an update is followed to its end, whatever that is, and can be undone", async () => {
+  await deploys("web:1");
+  await berth("stack deploy -c c.yaml shop");
+  const good = await berth("service update --image web:2 shop_web");
+  expect(good).toMatchObject({ code: 0, err: "" });
+  expect(good.out).toContain("shop_web: 4/4 running");
+
+  const undone = await berth("service update --image crashing:1 shop_web");
+  expect(undone.code).toBe(1);
+  expect(undone.err).toContain("rolled back to version 2");
+  expect(undone.err).toContain("failed: exit code 1");
+  expect(undone.err).toContain("(BERTH_ROLLED_BACK)");
+
+  const paused = await berth("service update --image crashing:1 --update-failure-action pause shop_web");
+  expect(paused.code).toBe(1);
+  expect(paused.err).toContain("(BERTH_ROLLOUT_PAUSED)");
+  expect((await berth("service ls")).out).toContain("4/4 (update paused)");
+
+  const back = await berth("service rollback shop_web");
+  expect(back.code).toBe(0);
+  expect((await berth("service inspect --pretty shop_web")).out).toContain("Image:       web:2");
+});
+
+it("a drained node is empty when the command ends, and what finds no room is told", async () => {
+  await deploys("web:1");
+  await berth("stack deploy -c c.yaml shop");
+  const drained = await berth("node drain n1");
+  expect(drained).toMatchObject({ code: 0, err: "" });
+  expect(drained.out).toMatch(/Drained n1: \d tasks? moved/);
+  expect(cluster.agents[0]?.runningTaskIds).toEqual([]);
+
+  await berth("node activate n1");
+  await berth("service update --constraint-add node.id!=n1 --constraint-add node.id!=n2 shop_web");
+  await berth("service update --force shop_web");
+  const stuck = await berth("node drain n3 --timeout 2s");
+  expect(stuck.code).toBe(1);
+  expect(stuck.err).toContain("shop_web: 0 of 4 moved");
+  expect(stuck.err).toContain("no other node: 1 node is drained, 1 node does not meet node.id!=n1");
+});
