@@ -2,12 +2,29 @@ import { type Command, Option } from "commander";
 import type { Cli } from "../cli.js";
 import { examples, lazily, repeatable } from "./grammar.js";
 
-/** `berth exec`, `berth logs`, `berth events`, `berth top`: what is done with what runs, wherever it runs. */
+/** `berth exec`, `berth logs`, `berth events`, `berth top`, `berth rebalance`: what is done with what runs, wherever it runs. */
 export function addOperateCommands(program: Command, cli: Cli): void {
   addExec(program, cli);
   addLogs(program, cli, "berth logs");
   addEvents(program, cli);
   addTop(program, cli);
+  addRebalance(program, cli);
+}
+
+function addRebalance(program: Command, cli: Cli): void {
+  const rebalance = program
+    .command("rebalance")
+    .description("Move tasks from full nodes to empty ones, each by the order and at the pace of its service")
+    .option("--dry-run", "only show what would move, and why")
+    .option("--max-moves <number>", "move so many tasks at most")
+    .addHelpText(
+      "after",
+      `
+Replicated services that are not just being changed take part; what is bound to its node by a constraint, a host port
+or a volume stays. The moves are asked for and go on by themselves: "berth service ps" shows them.`,
+    )
+    .action(lazily(cli, async () => (await import("./rebalance.js")).rebalance));
+  examples(rebalance, ["berth rebalance --dry-run", "berth rebalance --max-moves 10"]);
 }
 
 function addExec(program: Command, cli: Cli): void {
