@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { CONVERGE_TIMEOUT_MS, createCluster, deploy } from "./support/cluster.js";
+import { runningOf } from "./support/docker-truth.js";
+import { docker, shownTasks } from "./support/tasks.js";
+
+const BUSYBOX = "/usr/bin/busybox";
+
+/** The database becomes healthy when somebody makes a file in it; the website runs on the other host. */
+const SHOP = `
+services:
+  db:
+    image: hello:1
+    healthcheck: { test: ["CMD", "${BUSYBOX}", "test", "-e", "/tmp/ready"], interval: 300ms, retries: 1000 }
+    deploy: { placement: { constraints: ["node.hostname == h1"] } }
+  migrate:
+    image: hello:1
+    command: ["${BUSYBOX}", "sleep", "1"]
+    depends_on: { db: { condition: service_healthy } }
+    deploy: { mode: replicated-job, replicas: 3 }
+  web:
+    image: hello:1
+    depends_on: { migrate: { condition: service_completed_successfully } }
+    deploy: { placement: { constraints: ["node.hostname == h2"] } }
+`;
+
+const LOAD = `
+services:
+  busy:
+    image: hello:1
+    command: ["${BUSYBOX}", "sh", "-c", "while :; do :; done"]
+    x-berth: { autoscale: { min: 1, max: 2, target_cpu: 20 } }
+`;
+
+const FAILING = `
+services:
+  broken:
+    image: hello:1
+    command: ["${BUSYBOX}", "sh", "-c", "exit 7"]
+    deploy: { mode: replicated-job, restart_policy: { condition: on-failure, max_attempts: 1 } }
+`;
+
+describe("services of other kinds", () => {
+  let lab: Lab;
+
+  beforeAll(async () => {
+    lab = await createCluster(2);
+  });
+  afterAll(() => lab?.down());
+
+  const states = async (service: string): Promise<readonly string[]> =>
+    (await shownTasks(lab, service)).map(({ state }) => state);
+  const within = (what: string): { what: string; timeoutMs: number } => ({
+    what,
+    timeoutMs: CONVERGE_TIMEOUT_MS,
+  });
+
+  test("start in the order of their dependencies, over hosts, and say what they wait for", async () => {
+    const { code, stderr } = await deploy(lab, "shop", SHOP, "--detach");
+    expect(code, stderr).toBe(0);
+    await waitUntil(
+      async () => (await runningOf(lab, "shop_db")).length === 1,
+      within("the database to run"),
+    );
+    const waiting = [...(await shownTasks(lab, "shop_migrate")), ...(await shownTasks(lab, "shop_web"))];
+    expect(new Set(waiting.map(({ message }) => message))).toEqual(
+      new Set(["waiting for shop_db: healthy", "waiting for shop_migrate: completed"]),
+    );
+
+    const [db] = await runningOf(lab, "shop_db");
+    await docker(lab.host("h1"), "exec", db?.id ?? "", BUSYBOX, "touch", "/tmp/ready");
+    await waitUntil(
+      async () => (await runningOf(lab, "shop_web")).length === 1,
+      within("the website to run"),
+    );
+    expect((await runningOf(lab, "shop_web")).map(({ host }) => host)).toEqual(["h2"]);
+    expect(await states("shop_migrate")).toEqual(["complete", "complete", "complete"]);
+  });
+
+  test("fail at once when a job does, with its exit code", async () => {
+    const { code, stderr } = await deploy(lab, "broken", FAILING);
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/exit code 7/);
+  });
+
+  test("grow with the load that their containers put on their hosts", async () => {
+    const { code, stderr } = await deploy(lab, "load", LOAD);
+    expect(code, stderr).toBe(0);
+    await waitUntil(
+      async () => (await runningOf(lab, "load_busy")).length === 2,
+      within("a second replica of what keeps a processor busy"),
+    );
+  });
+});
