@@ -1,14 +1,9 @@
 import { describe, expect, test } from "vitest";
-import {
-  type DeepPartial,
-  Dependency_Condition,
-  ServiceSpec,
-  UpdateConfig_FailureAction,
-} from "../../gen/berth/v1/spec.js";
+import { Dependency_Condition, ServiceSpec, UpdateConfig_FailureAction } from "../../gen/berth/v1/spec.js";
 import { applySpecDefaults } from "./apply-spec-defaults.js";
 import { validateServiceSpec } from "./validate-service-spec.js";
 
-function violations(change: DeepPartial<ServiceSpec>): readonly string[] {
+function violations(change: Parameters<typeof ServiceSpec.fromPartial>[0]): readonly string[] {
   const base = { name: "web", task: { container: { image: "nginx" } } };
   const spec = applySpecDefaults(ServiceSpec.fromPartial({ ...base, ...change }));
   return validateServiceSpec(spec).map(({ path, message }) => `${path}: ${message}`);

@@ -1,4 +1,11 @@
-import { applySpecDefaults, PlannedStep_Kind, type ServicePlan, ServiceSpec, TaskState } from "@berth/proto";
+import {
+  applySpecDefaults,
+  Dependency_Condition,
+  PlannedStep_Kind,
+  type ServicePlan,
+  ServiceSpec,
+  TaskState,
+} from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { buildNode, buildTask } from "../../core/test-records.js";
 import type { Change } from "../../state/change.js";
@@ -145,7 +152,7 @@ describe("planDeployment", () => {
   });
 
   test("makes what depends on others after them", () => {
-    const dependsOn = [{ service: "shop_db", condition: 2 }];
+    const dependsOn = [{ service: "shop_db", condition: Dependency_Condition.STARTED }];
     const one = { $case: "replicated", value: { replicas: 1 } } as const;
     const { services } = planOf(
       running(),

@@ -1,12 +1,12 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BerthError, DeployPlan, type DeployStackRequest } from "@berth/proto";
+import { BerthError, DeployPlan, type DeployStackRequest, PlannedStep_Kind } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { FakeControlHandlers } from "../../../testing/fake-control.js";
 import { berth } from "../../../testing/run-berth.js";
 
-const [CREATE, REPLACE, STOP] = [1, 2, 3];
+const { CREATE, REPLACE, STOP } = PlannedStep_Kind;
 const PLAN = DeployPlan.fromPartial({
   rev: "3f9d0c2b7a41-9c1e",
   services: [
