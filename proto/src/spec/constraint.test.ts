@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseConstraint, spreadProblem } from "./constraint.js";
+import { parseConstraint } from "./constraint.js";
 
 describe("parseConstraint", () => {
   test.each([
@@ -53,14 +53,5 @@ describe("parseConstraint", () => {
         expect(parseConstraint(`${parsed.attribute}${parsed.operator}${parsed.values[0]}`)).toEqual(parsed);
       }),
     );
-  });
-});
-
-describe("spreadProblem", () => {
-  test("takes what constraints take, and nothing else", () => {
-    expect(spreadProblem("node.labels.rack")).toBeUndefined();
-    expect(spreadProblem("node.platform.arch")).toBeUndefined();
-    expect(spreadProblem("rack")).toContain("rack");
-    expect(spreadProblem("node.labels.")).toContain("label key");
   });
 });

@@ -44,11 +44,6 @@ export function parseConstraint(text: string): ParsedConstraint {
     : invalid(reason);
 }
 
-/** Why tasks cannot be spread over the values of this attribute; undefined when they can. */
-export function spreadProblem(attribute: string): string | undefined {
-  return attributeProblem(canonicalAttribute(attribute));
-}
-
 /** As in Swarm, letter case matters in the keys of labels alone. */
 export function canonicalAttribute(text: string): string {
   const lower = text.toLowerCase();
