@@ -213,12 +213,8 @@ export class Worker {
     if (node === undefined || record.inFlight !== undefined) return;
     const [stale] = record.stale;
     if (stale !== undefined) this.#look(record, stale);
-    else if (this.#isSetComplete || record.assignment !== undefined || this.#isFenced(record))
-      this.#decide(record, node);
-  }
-
-  #isFenced(record: TaskRecord): boolean {
-    return record.isAtMostOne && this.#options.isCutOff();
+    else if (this.#isSetComplete || record.assignment !== undefined) this.#decide(record, node);
+    else if (record.isAtMostOne && this.#options.isCutOff()) this.#decide(record, node);
   }
 
   #decide(record: TaskRecord, node: NodeFacts): void {
