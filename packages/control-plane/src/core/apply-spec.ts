@@ -45,7 +45,7 @@ export function applySpec(
   if (changed.length === 0 && !existing.removing) return { kind: "unchanged", service: existing };
   const version = existing.version + 1;
   const replacesTasks = templateText(existing.spec) !== templateText(spec);
-  const service = { ...existing, spec, version, updatedAtMs: now, removing: false };
+  const service = { ...revived(existing), spec, version, updatedAtMs: now, removing: false };
   if (!replacesTasks) {
     const rollout = hasRollouts(existing, spec)
       ? carryOn(existing.rollout, { version, changed, now })
@@ -61,6 +61,13 @@ export function applySpec(
     rollout: hasRollouts(existing, spec) ? nextRollout(existing, context) : undefined,
   };
   return { kind: "updated", service: updated, replacesTasks, changed };
+}
+
+/** A service that was being removed begins as a new one does: it waits for what it depends on, and its job runs again. */
+function revived(service: Service): Service {
+  const { removing, job } = service;
+  if (!removing) return service;
+  return { ...service, healthyVersion: 0, autoscale: undefined, job: job && { ...job, templateVersion: 0 } };
 }
 
 /** A job begins a new run instead, and a service that was being removed is made anew. */

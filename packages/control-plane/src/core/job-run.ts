@@ -1,7 +1,7 @@
 import { DesiredState, type JobStatus, type ServiceSpec, type Task } from "@berth/proto";
 import { dismiss, retire, trimHistory } from "./departures.js";
 import type { Need } from "./filters.js";
-import { maxConcurrent } from "./job-mode.js";
+import { isBoundToNodes, maxConcurrent } from "./job-mode.js";
 import { jobSlots } from "./job-slots.js";
 import { type JobDecision, jobStep } from "./job-step.js";
 import type { ClusterView } from "./model.js";
@@ -43,7 +43,8 @@ export function decideRun(run: JobStatus, tasks: readonly Task[], context: RunCo
   const blocked = new Set(leaving.map(slotKey));
   const isBlocked = (slot: Slot): boolean => blocked.has(slot.nodeId || String(slot.number));
   const decisions = slots.map((slot) => jobStep(slot, { ...context, isBlocked }));
-  const seats = admit(decisions, context);
+  const elsewhere = leaving.length + unwanted.filter(isBusy).length;
+  const seats = admit(decisions, maxConcurrent(context.spec) - elsewhere);
   const waiting = unbound.filter((task) => task.specVersion === version);
   const stale = unbound.filter((task) => task.specVersion !== version);
   const { nodes } = cluster;
@@ -67,7 +68,9 @@ export function decideRun(run: JobStatus, tasks: readonly Task[], context: RunCo
     total: slots.length,
     completed,
     failures,
-    isOver: slots.length > 0 && completed + failures.length === slots.length,
+    // A global job without a node has not begun; no completions at all are asked for by number alone.
+    isOver:
+      (slots.length > 0 || !isBoundToNodes(context.spec)) && completed + failures.length === slots.length,
   };
 }
 
@@ -77,9 +80,9 @@ interface Admitted extends Seats {
 }
 
 /** Makes as many tasks as the limit leaves room for, counting all that are not known to have ended. */
-function admit(decisions: readonly JobDecision[], { spec, leaving }: RunContext): Admitted {
-  const busy = decisions.filter(({ slot }) => slot.active.length + slot.stopping.length > 0).length;
-  const room = Math.max(0, maxConcurrent(spec) - busy - leaving.length);
+function admit(decisions: readonly JobDecision[], limit: number): Admitted {
+  const busy = decisions.filter(({ slot }) => isBusy(slot)).length;
+  const room = Math.max(0, limit - busy);
   const pending = decisions.flatMap(({ step }) => (step.kind === "pending" ? [step.task] : []));
   const ready = decisions.flatMap(({ slot, step }) =>
     step.kind === "ready" ? [{ ref: slot, restarts: step.restarts }] : [],
@@ -90,6 +93,8 @@ function admit(decisions: readonly JobDecision[], { spec, leaving }: RunContext)
     fills: ready.slice(0, Math.max(0, room - pending.length)),
   };
 }
+
+const isBusy = ({ active, stopping }: Slot): boolean => active.length + stopping.length > 0;
 
 function stop(tasks: readonly Task[], reason: string, { nodes }: ClusterView): readonly Action[] {
   return tasks.flatMap((task) => dismiss(task, { desired: DesiredState.SHUTDOWN, reason, nodes }));

@@ -10,6 +10,7 @@ import {
 } from "@berth/proto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { applySpec } from "./apply-spec.js";
 import { convergence } from "./converge.js";
 import { occupies } from "./occupancy.js";
 import { isEnded, stateOf } from "./task-state.js";
@@ -142,6 +143,30 @@ test("labels and the like restart nothing, and more completions go on with the r
   world.change(jobSpec({ total: 2 }), { template: false });
   world.settle();
   expect(only(live(world))).toMatchObject({ slot: 2, jobIteration: 1 });
+});
+
+test("a job of no completions is done, and fewer completions stop what is too much", () => {
+  expect(started(jobSpec({ total: 0 })).service.job).toMatchObject({
+    failed: false,
+    message: "0 of 0 completed",
+  });
+  const world = started(jobSpec({ total: 3, atOnce: 3 }));
+  world.change(jobSpec({ total: 1, atOnce: 1 }), { template: false });
+  world.settle();
+  expect(live(world).map(({ slot }) => slot)).toEqual([1]);
+  stopAll(world);
+  end(world, only(live(world)), TaskState.COMPLETE);
+  expect(state(world).converged).toBe(true);
+});
+
+test("a job that was being removed runs again when it is wanted again", () => {
+  const world = started(jobSpec({ total: 1 }));
+  end(world, only(live(world)), TaskState.COMPLETE);
+  const removing = { ...world.service, removing: true };
+  const revived = applySpec(removing, jobSpec({ total: 1 }), { id: "s1", now: world.now });
+  world.service = revived.service;
+  world.settle();
+  expect(only(live(world))).toMatchObject({ jobIteration: 2 });
 });
 
 test("a task that finds no node waits and says why", () => {
