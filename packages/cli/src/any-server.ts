@@ -55,7 +55,7 @@ async function once(
     try {
       return await (server.calls[name] as Method)(input, watched.options);
     } catch (error) {
-      if (tries >= servers.count || !isGone(error)) throw error;
+      if (options.signal?.aborted || tries >= servers.count || !isGone(error)) throw error;
       servers.leave(server);
     } finally {
       watched.end();
@@ -81,6 +81,7 @@ async function* relay(
       }
       return;
     } catch (error) {
+      if (options.signal?.aborted) throw error;
       if (isGone(error)) servers.leave(server);
       if (hasBegun || !mayRepeat || tries >= servers.count || !isGone(error)) throw error;
     } finally {
@@ -119,8 +120,9 @@ class Servers {
   }
 }
 
+/** A server that is cut short in the middle of calls cancels them. */
 function isGone(error: unknown): boolean {
-  return isBerthError(error, "BERTH_SERVER_UNREACHABLE");
+  return isBerthError(error, "BERTH_SERVER_UNREACHABLE") || isBerthError(error, "BERTH_CANCELLED");
 }
 
 /** The call's options with a signal that also fires when the server's host falls silent. */
