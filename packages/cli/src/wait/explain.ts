@@ -131,8 +131,10 @@ function slotReason(service: ServiceProgress, task: Task): string {
 /** `failed: no such file`, with the exit code where the message does not tell it. */
 function taskReason(task: Task): string {
   const { status } = task;
-  const state = stateOf(task) === TaskState.NEW ? "waits for a node" : taskStateWord(stateOf(task));
   const message = oneLine(status?.message ?? "");
+  // What waits for another service looks for no node yet.
+  if (stateOf(task) === TaskState.NEW && message.startsWith("waiting for ")) return message;
+  const state = stateOf(task) === TaskState.NEW ? "waits for a node" : taskStateWord(stateOf(task));
   const exit = status?.exitCode === undefined ? "" : `exit code ${status.exitCode}`;
   const facts = message.includes(exit) ? [message] : [exit, message];
   return [state, ...facts.filter((fact) => fact !== "")].join(": ");

@@ -129,6 +129,12 @@ test("explainUnsettled puts tasks with one reason together, the worst first", ()
   ]);
 });
 
+test("explainUnsettled tells of a service that is waited for, not of a node", () => {
+  const held = webTask({ status: { state: TaskState.NEW, message: "waiting for shop_db: healthy" } });
+  const progress = after([0, message(unsettled, [held])]);
+  expect(explainUnsettled(progress)[1]).toBe("    shop_web.1: waiting for shop_db: healthy");
+});
+
 test("explainUnsettled keeps the reason of a failure while the next attempt starts", () => {
   const next = webTask({ id: "t2", restarts: 1, status: { state: TaskState.ASSIGNED } });
   const progress = after([0, message(unsettled, [failedTask("t1")])], [1, message(unsettled, [next])]);
