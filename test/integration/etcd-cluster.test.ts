@@ -55,9 +55,11 @@ async function write(store: EtcdStore, value: string): Promise<void> {
 }
 
 function etcdctl(host: string, ...args: string[]): string {
-  const env = { ...process.env, ETCDCTL_API: "3" };
-  const options = { env, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] } as const;
-  return execFileSync("etcdctl", ["--endpoints", `http://${host}:7404`, ...args], options);
+  return execFileSync("etcdctl", ["--endpoints", `http://${host}:7404`, ...args], {
+    env: { ...process.env, ETCDCTL_API: "3" },
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
 }
 
 describe("startEmbeddedEtcd() as a member of a cluster", () => {

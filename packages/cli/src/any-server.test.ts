@@ -1,4 +1,4 @@
-import { BerthError, ListNodesResponse } from "@berth/proto";
+import { BerthError, ListNodesResponse, WatchServicesResponse } from "@berth/proto";
 import { afterEach, describe, expect, it } from "vitest";
 import { connectAny } from "./any-server.js";
 import { type FakeControlHandlers, startFakeControl, watching } from "./testing/fake-control.js";
@@ -65,11 +65,11 @@ describe("connectAny()", () => {
   it("passes the end of a stream that has begun on to its reader, who finds the next server by asking again", async () => {
     const first = await server({
       watchServices: async function* () {
-        yield { message: undefined };
+        yield WatchServicesResponse.fromPartial({});
         throw new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message: "it shuts down" });
       },
     });
-    const second = await server({ watchServices: watching({ message: undefined }) });
+    const second = await server({ watchServices: watching(WatchServicesResponse.fromPartial({})) });
     const { calls } = client(first.address, second.address);
     const read = async (): Promise<void> => {
       for await (const _ of calls.watchServices({ serviceIds: [] })) seen += 1;
