@@ -82,7 +82,7 @@ function candidatesOf(decisions: readonly SlotDecision[], { isOn, progress }: Ba
 function isBusy(decision: SlotDecision, { policy, progress, isOn, now }: BatchContext): boolean {
   const { slot, step } = decision;
   if (slot.active.length + slot.stopping.length > 1) return true;
-  if (progress.standings.get(decision)?.kind !== "underway") return false;
+  if (!progress.touched.has(decision)) return false;
   if (step.kind === "replace" && step.trial.kind !== "held") return false;
   if (isOn) return !progress.failed.has(slotKey(slot));
   return (

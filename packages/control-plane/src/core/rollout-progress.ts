@@ -2,12 +2,13 @@ import type { Rollout, Task } from "@berth/proto";
 import { slotName } from "./problems.js";
 import type { SlotDecision } from "./slot-step.js";
 import { slotKey } from "./slots.js";
-import { failureOf, type Standing, standingOf, underwayReason } from "./standing.js";
+import { failureOf, standingOf, underwayReason } from "./standing.js";
 import type { UpdatePolicy } from "./update-policy.js";
 
 /** How a rollout stands by the records, and what they say of its slots. */
 export interface Progress {
-  readonly standings: ReadonlyMap<SlotDecision, Standing>;
+  /** Slots that something is being done about, those that failed among them. */
+  readonly touched: ReadonlySet<SlotDecision>;
   /** Slots that run well what they should. */
   readonly done: number;
   /** Keys of slots that failed, now or before. */
@@ -45,7 +46,7 @@ export function progressOf(decisions: readonly SlotDecision[], context: Progress
 
 class Tally {
   readonly #context: ProgressContext;
-  readonly #standings = new Map<SlotDecision, Standing>();
+  readonly #touched = new Set<SlotDecision>();
   readonly #failed: Set<string>;
   readonly #underway: SlotDecision[] = [];
   #failure = "";
@@ -63,7 +64,6 @@ class Tally {
   add(decision: SlotDecision): void {
     const { policy, now } = this.#context;
     const standing = standingOf(decision, { monitorMs: policy.monitorMs, now });
-    this.#standings.set(decision, standing);
     const hasFailed = this.#noteFailure(decision);
     switch (standing.kind) {
       case "unborn":
@@ -73,6 +73,7 @@ class Tally {
         this.#hasUntouched ||= !hasFailed;
         return;
       case "underway":
+        this.#touched.add(decision);
         if (!hasFailed) this.#underway.push(decision);
         return;
       case "watched":
@@ -89,7 +90,7 @@ class Tally {
   progress(): Progress {
     const deadlineMs = this.#applyDeadline();
     return {
-      standings: this.#standings,
+      touched: this.#touched,
       done: this.#done,
       failed: this.#failed,
       // The record names only so many of them.
@@ -106,7 +107,7 @@ class Tally {
 
   #noteFailure({ slot }: SlotDecision): boolean {
     const { rollout, policy } = this.#context;
-    if (rollout === undefined) return false;
+    if (rollout === undefined || (this.#failed.size === 0 && slot.ended.length === 0)) return false;
     if (this.#failed.has(slotKey(slot))) return true;
     const failure = failureOf(slot, { sinceVersion: rollout.fromVersion + 1, policy });
     if (failure !== undefined) this.#fail(slotKey(slot), `${slotName(slot)}: ${endText(failure)}`);
