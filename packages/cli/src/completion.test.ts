@@ -18,6 +18,14 @@ test("completion offers commands, options and names that the server knows", asyn
   expect((await berth("__complete node inspect h", handlers)).out).toBe("");
   expect((await berth("__complete stack deploy -c compose.yaml sh", handlers)).out).toBe("shop\n");
   expect((await berth("__complete service scale shop_web=", handlers)).out).toBe("");
+  expect((await berth("__complete service update --update-or", handlers)).out).toBe("--update-order\n");
+  expect((await berth("__complete service update --update-order st", handlers)).out).toBe(
+    "start-first\nstop-first\n",
+  );
+  expect((await berth("__complete service update --image nginx:1.28 sh", handlers)).out).toBe("shop_web\n");
+  expect((await berth("__complete service rollback sh", handlers)).out).toBe("shop_web\n");
+  expect((await berth("__complete stack deploy --dry", handlers)).out).toBe("--dry-run\n");
+  expect((await berth("__complete node dr", handlers)).out).toBe("drain\n");
   expect((await berth("__complete node update --availability d", handlers)).out).toBe("drain\n");
 });
 

@@ -17,11 +17,17 @@ export function modeWord({ service }: Pick<ServiceSummary, "service">): ModeWord
   }
 }
 
+/** Tasks of a job that are to complete; a global one has as many as have, or are still to. */
+export function jobTotal({ service, completed, desired }: ServiceSummary): number {
+  const mode = service?.spec?.mode;
+  return mode?.$case === "replicatedJob" ? mode.value.totalCompletions : completed + desired;
+}
+
 /** `2/3`, for a job `3/5 completed`; with what limits it and what is going on in parentheses. */
 export function replicasText(summary: ServiceSummary): string {
   const { service, running, desired, completed } = summary;
   const isJob = modeWord(summary).endsWith("-job");
-  const count = isJob ? `${completed}/${desired} completed` : `${running}/${desired}`;
+  const count = isJob ? `${completed}/${jobTotal(summary)} completed` : `${running}/${desired}`;
   const max = service?.spec?.placement?.maxReplicasPerNode ?? 0;
   const autoscale = service?.spec?.autoscale;
   const notes = [

@@ -1,5 +1,6 @@
 import { type ServiceSummary, type Task, TaskState } from "@berth/proto";
 import { counted } from "../output/human.js";
+import { jobTotal } from "../output/modes.js";
 import { oneLine } from "../output/table.js";
 import { taskStateWord } from "../output/words.js";
 import {
@@ -92,9 +93,10 @@ function explainReason({ text, tasks, failures }: Reason): string {
   return `${who}: ${text}${failures > 1 ? ` (failed ${failures} times)` : ""}`;
 }
 
-function howFar(service: ServiceProgress, { running, desired, completed }: ServiceSummary): string {
+function howFar(service: ServiceProgress, summary: ServiceSummary): string {
+  const { running, desired, completed } = summary;
+  if (isJob(service)) return `${completed} of ${counted(jobTotal(summary), "task")} completed`;
   const tasks = counted(desired, "task");
-  if (isJob(service)) return `${completed} of ${tasks} completed`;
   const news = rolloutNews(service);
   if (news.kind !== "updating") return `${running} of ${tasks} running`;
   return `${updatedSlots(service, news.done)} of ${tasks} updated, ${running} running`;

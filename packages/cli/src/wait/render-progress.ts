@@ -1,4 +1,5 @@
 import { TaskState } from "@berth/proto";
+import { jobTotal } from "../output/modes.js";
 import { oneLine, truncate } from "../output/table.js";
 import { taskStateWord } from "../output/words.js";
 import { failureText, reasonsOf, updatedSlots } from "./explain.js";
@@ -55,8 +56,10 @@ function bar(service: ServiceProgress): string {
 
 /** What the bar and the numbers count: slots of a rollout, completions of a job, else tasks that run. */
 function countsOf(service: ServiceProgress): { readonly done: number; readonly wanted: number } {
-  const { running = 0, desired = 0, completed = 0 } = service.watched?.summary ?? {};
-  if (isJob(service)) return { done: completed, wanted: desired };
+  const { summary } = service.watched ?? {};
+  if (summary === undefined) return { done: 0, wanted: 0 };
+  const { running, desired, completed } = summary;
+  if (isJob(service)) return { done: completed, wanted: jobTotal(summary) };
   const news = rolloutNews(service);
   return { done: news.kind === "updating" ? updatedSlots(service, news.done) : running, wanted: desired };
 }

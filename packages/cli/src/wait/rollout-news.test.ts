@@ -125,12 +125,12 @@ describe("a wait without a rollout", () => {
   test("counts the completions of a job, and is over when all have completed", () => {
     const done = webTask({ status: { state: TaskState.COMPLETE } });
     const running = webTask({ id: "b", slot: 2, status: { state: TaskState.STARTING } });
-    const summary = { desired: 5, completed: 3, running: 1, converged: false };
+    const summary = { desired: 2, completed: 3, running: 1, converged: false };
     const progress = after([{ service: job({}), summary, tasks: [done, running] }]);
     expect(lineOf(progress)).toBe("shop_web: 3/5 completed starting 1");
     const over = {
       service: job({ endedAtMs: 2 }),
-      summary: { desired: 5, completed: 5, running: 0 },
+      summary: { desired: 0, completed: 5, running: 0 },
       tasks: [done],
     };
     expect(lineOf(after([over]))).toBe("shop_web: 5/5 completed");

@@ -32,7 +32,7 @@ const paused = webService({
 
 const cron = webService({
   running: 0,
-  desired: 5,
+  desired: 0,
   completed: 5,
   service: {
     ...record,

@@ -29,7 +29,7 @@ export async function scaleServices(
     });
     if (!options.detach) {
       await waitForServices(cli, client, {
-        services: response.services.map(({ serviceId, name }) => ({ id: serviceId, name })),
+        services: response.services.map(({ serviceId, name, version }) => ({ id: serviceId, name, version })),
         timeoutMs,
         printer: createProgressPrinter(terminal, cli.now),
         goesOn: "The scaling goes on",

@@ -97,6 +97,7 @@ x-berth.cron: "@hourly"`);
         "c.yaml:13:5: services.s.x-berth.cron: unknown key "x-berth.cron": write x-berth: { cron: … }",
       ]
     `);
+    expect(loadService("x-berth:").messages).toEqual([]);
     expect(loadService("x-berth: [cron]").messages).toEqual([
       "c.yaml:4:14: services.s.x-berth: must be a mapping, not a list",
     ]);

@@ -1,6 +1,7 @@
 import { VolumePolicy } from "@berth/proto";
 import { applyKeys } from "../apply-keys.js";
 import { type Cursor, keyPlace, readChoice, readDurationMs, readFlag } from "../cursor.js";
+import { isNull } from "../node.js";
 import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
 import { readAutoscale } from "./berth/autoscale-keys.js";
 import { readCron } from "./berth/cron-keys.js";
@@ -34,6 +35,7 @@ const BERTH_KEYS: KeyTable<ServiceDraft> = {
 /** Reads the `x-berth` mapping of a service. Comes after the keys of Compose: it adds to what they say. */
 export function readBerthKeys(service: Cursor, draft: ServiceDraft): void {
   for (const field of extensionsOf(service)) {
+    if (isNull(field.node)) continue;
     if (field.path.endsWith(`.${BERTH_KEY}`)) applyKeys(field, BERTH_KEYS, draft);
     else reportFlatKey(field);
   }

@@ -42,8 +42,10 @@ export function renderPlan(stack: string, plan: DeployPlan, paint: Paint): reado
     ...touched.flatMap((service) => serviceLines(service, paint)),
     ...(untouched.length === 0 ? [] : [marked(NOTHING, `unchanged: ${untouched.join(", ")}`, paint)]),
     "",
-    `${planSummary(plan)}`,
-    `To do exactly this: berth stack deploy … --plan-rev ${plan.rev} ${stack}`,
+    planSummary(plan),
+    ...(touched.length === 0
+      ? []
+      : [`To do exactly this: berth stack deploy … --plan-rev ${plan.rev} ${stack}`]),
   ];
 }
 
