@@ -39,7 +39,6 @@ function after(
       agentLagMs: 0,
       testimony: NO_TESTIMONY,
       answeredMs: undefined,
-      answersProbes: true,
       ...pulse,
     },
     { now: HEARD_MS + silentMs, leadingSinceMs: 0, lagMs: 0, freeze: undefined, ...context },
@@ -69,7 +68,8 @@ describe("judge() of a node that is up", () => {
   });
 
   it("without anybody's word waits for 5 s; so it does when its host never answered probes", () => {
-    for (const pulse of [{}, { testimony: SILENT, answersProbes: false }]) {
+    const node = buildNode({ state: NodeState.READY, ignoresProbes: true });
+    for (const pulse of [{}, { testimony: SILENT, node }]) {
       expect(isDown(after(DOWN_UNCONFIRMED_AFTER_MS - 1, { pulse }))).toBe(false);
       expect(isDown(after(DOWN_UNCONFIRMED_AFTER_MS, { pulse }))).toBe(true);
     }
@@ -140,7 +140,8 @@ describe("judge() of a node that is down", () => {
     });
     const contested = { asked: 3, silent: 2, alive: 1 };
     expect(after(60_000, { pulse: { ...pulse, testimony: contested } }).condition).toBeUndefined();
-    expect(after(60_000, { pulse: { ...pulse, answersProbes: false } }).condition).toBeUndefined();
+    const node = { ...down, ignoresProbes: true };
+    expect(after(60_000, { pulse: { ...pulse, node } }).condition).toBeUndefined();
   });
 
   it("under a new leader is fenced later: the former one may have gone on acknowledging", () => {
@@ -168,7 +169,7 @@ describe("judge() at any time", () => {
     agentLagMs: fc.nat(5_000),
     testimony,
     answeredMs: fc.option(fc.integer({ min: HEARD_MS, max: HEARD_MS + 70_000 }), { nil: undefined }),
-    answersProbes: fc.boolean(),
+    ignoresProbes: fc.boolean(),
     state: fc.constantFrom(NodeState.READY, NodeState.DOWN),
   });
 
@@ -179,7 +180,7 @@ describe("judge() at any time", () => {
     fc.assert(
       fc.property(pulse, silence, fc.nat(3_000), fc.boolean(), (made, silentMs, lagMs, frozen) => {
         const context = { lagMs, leadingSinceMs: HEARD_MS, freeze: frozen ? FREEZE : undefined };
-        const node = buildNode({ state: made.state });
+        const node = buildNode({ state: made.state, ignoresProbes: made.ignoresProbes });
         const judgement = after(silentMs, { pulse: { ...made, node }, context });
         const now = HEARD_MS + silentMs;
         if (judgement.checkAtMs !== undefined) expect(judgement.checkAtMs).toBeGreaterThan(now);

@@ -34,7 +34,7 @@ const MAX_AGENT_LAG_MS = 1_000;
 
 /** What is known of one node. Times are of the clock of the leader that asks. */
 export interface Pulse {
-  readonly node: Pick<Node, "state" | "agentAway" | "fenced" | "stateMessage">;
+  readonly node: Pick<Node, "state" | "agentAway" | "fenced" | "stateMessage" | "ignoresProbes">;
   /** When its agent was last heard; undefined: never since this server leads. */
   readonly lastBeatMs: number | undefined;
   readonly heartbeatMs: number;
@@ -44,8 +44,6 @@ export interface Pulse {
   readonly testimony: Testimony;
   /** When its host last answered a probe. */
   readonly answeredMs: number | undefined;
-  /** False: it answered no probe while its agent was heard, so that its silence proves nothing. */
-  readonly answersProbes: boolean;
 }
 
 export interface LivenessContext {
@@ -103,7 +101,7 @@ function silenceOf(pulse: Pulse, { now, leadingSinceMs, lagMs }: LivenessContext
   const heardMs = Math.max(pulse.lastBeatMs ?? leadingSinceMs, leadingSinceMs);
   const excusedMs = Math.max(0, lagMs) + Math.min(Math.max(0, pulse.agentLagMs), MAX_AGENT_LAG_MS);
   const evidence = evidenceOf(pulse.testimony);
-  const isProof = evidence !== "silent" || pulse.answersProbes;
+  const isProof = evidence !== "silent" || !pulse.node.ignoresProbes;
   return {
     agentMs: now - heardMs - excusedMs,
     hostMs: now - Math.max(heardMs, pulse.answeredMs ?? 0) - excusedMs,
@@ -168,7 +166,7 @@ function deathOf(pulse: Pulse, { agentMs, hostMs, evidence }: Silence): string |
 /** That etcd takes our writes needs no question of its own: a death that it does not take has not happened. */
 function deathInFreeze(pulse: Pulse, silence: Silence, { freeze, now }: LivenessContext): string | undefined {
   if (freeze !== undefined && now < freeze.sinceMs + FREEZE_MS) return undefined;
-  return silence.evidence === "silent" || !pulse.answersProbes ? deathOf(pulse, silence) : undefined;
+  return silence.evidence === "silent" || pulse.node.ignoresProbes ? deathOf(pulse, silence) : undefined;
 }
 
 /** Says on a suspect node's record why it is not replaced. */

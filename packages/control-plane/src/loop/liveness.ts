@@ -47,7 +47,6 @@ interface Memory {
   agentLagMs: number;
   testimony: Testimony;
   answeredMs: number | undefined;
-  answersProbes: boolean;
   askAgainMs: number;
   isWriting: boolean;
 }
@@ -83,7 +82,7 @@ export class Liveness {
     this.#probeCheck = new ProbeCheck({ probe, onResult, signal });
     for (const node of state.nodes.values()) this.#checks.add(node.id, 0);
     const unsubscribe = state.onChange(({ nodes }) => {
-      for (const [nodeId, { after }] of nodes) this.#nodeChanged(nodeId, after);
+      for (const [nodeId, { before, after }] of nodes) this.#nodeChanged(nodeId, before, after);
       if (nodes.size > 0) this.#reviewFreeze();
     });
     onAbort(signal, () => {
@@ -134,7 +133,6 @@ export class Liveness {
         agentLagMs: 0,
         testimony: NO_TESTIMONY,
         answeredMs: undefined,
-        answersProbes: true,
         askAgainMs: 0,
         isWriting: false,
       };
@@ -143,9 +141,12 @@ export class Liveness {
     return memory;
   }
 
-  #nodeChanged(nodeId: string, after: Node | undefined): void {
+  #nodeChanged(nodeId: string, before: Node | undefined, after: Node | undefined): void {
     if (after !== undefined) {
       this.#checks.add(nodeId, 0);
+      if (before !== undefined && addressOf(before) !== addressOf(after)) {
+        this.#probeCheck.add(nodeId, addressOf(after));
+      }
     } else {
       this.#memories.delete(nodeId);
       this.#inquiries.cancel(nodeId);
@@ -218,24 +219,27 @@ export class Liveness {
     const lives = evidenceOf(testimony) === "lives";
     memory.testimony = testimony;
     if (lives) memory.answeredMs = nowMs;
-    if (lives) memory.answersProbes = true;
+    if (lives) this.#probeChecked(nodeId, true);
     const isOpen = !lives && state.nodes.get(nodeId)?.state === NodeState.READY;
     memory.askAgainMs = isOpen ? nowMs : nowMs + ASK_AGAIN_MS;
     this.#checks.add(nodeId, 0);
   }
 
+  /** Written down, so that the next leader does not take such a node for dead. */
   #probeChecked(nodeId: string, answered: boolean): void {
-    const { runtime, state, logger } = this.#options;
-    const memory = this.#memories.get(nodeId);
-    if (memory === undefined) return;
-    const isHeard = runtime.clock.nowMs() - (memory.lastBeatMs ?? 0) < 2 * this.#heartbeatMs;
-    if (!answered && !isHeard) return;
-    memory.answersProbes = answered;
-    if (answered) return;
-    logger.warn(
-      { nodeId, address: addressOf(state.nodes.get(nodeId)) },
-      "a node answers no probes, perhaps because of a firewall: its loss is noticed later than that of others",
-    );
+    const { runtime, state, writer, logger, signal } = this.#options;
+    const heardMs = this.#memories.get(nodeId)?.lastBeatMs ?? Number.NEGATIVE_INFINITY;
+    const isHeard = runtime.clock.nowMs() - heardMs < 2 * this.#heartbeatMs;
+    const node = state.nodes.get(nodeId);
+    if (node === undefined || node.ignoresProbes !== answered || !(answered || isHeard)) return;
+    if (!answered) logger.warn({ nodeId, address: addressOf(node) }, IGNORES_PROBES);
+    const write = writer.submit(({ nodes }) => {
+      const now = nodes.get(nodeId);
+      const change = now && { kind: "put-node" as const, node: { ...now, ignoresProbes: !answered } };
+      return { changes: change ? [change] : [], result: undefined };
+    }, signal);
+    // What could not be written is found again by the next leader.
+    write.catch(() => undefined);
   }
 
   #livePeers(nodeId: string): readonly string[] {
@@ -273,6 +277,9 @@ export class Liveness {
     }
   }
 }
+
+const IGNORES_PROBES =
+  "a node answers no probes, perhaps because of a firewall: its loss is noticed later than that of others";
 
 const addressOf = (node: Node | undefined): string => node?.description?.address ?? "";
 

@@ -41,5 +41,6 @@ function newNode(nodeId: string, now: number): Node {
     createdAtMs: now,
     agentAway: false,
     fenced: false,
+    ignoresProbes: false,
   };
 }

@@ -571,6 +571,8 @@ export interface Node {
    * at-most-one tasks. Only then may others take their place.
    */
   fenced: boolean;
+  /** It answered no probe while its agent was heard, because of a firewall perhaps: its silence proves nothing. */
+  ignoresProbes: boolean;
 }
 
 export interface Node_LabelsEntry {
@@ -2434,6 +2436,7 @@ function createBaseNode(): Node {
     createdAtMs: 0,
     agentAway: false,
     fenced: false,
+    ignoresProbes: false,
   };
 }
 
@@ -2468,6 +2471,9 @@ export const Node: MessageFns<Node> = {
     }
     if (message.fenced !== false) {
       writer.uint32(80).bool(message.fenced);
+    }
+    if (message.ignoresProbes !== false) {
+      writer.uint32(88).bool(message.ignoresProbes);
     }
     return writer;
   },
@@ -2568,6 +2574,14 @@ export const Node: MessageFns<Node> = {
             message.fenced = reader.bool();
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.ignoresProbes = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2621,6 +2635,11 @@ export const Node: MessageFns<Node> = {
         ? globalThis.Boolean(object.agent_away)
         : false,
       fenced: isSet(object.fenced) ? globalThis.Boolean(object.fenced) : false,
+      ignoresProbes: isSet(object.ignoresProbes)
+        ? globalThis.Boolean(object.ignoresProbes)
+        : isSet(object.ignores_probes)
+        ? globalThis.Boolean(object.ignores_probes)
+        : false,
     };
   },
 
@@ -2662,6 +2681,9 @@ export const Node: MessageFns<Node> = {
     if (message.fenced !== false) {
       obj.fenced = message.fenced;
     }
+    if (message.ignoresProbes !== false) {
+      obj.ignoresProbes = message.ignoresProbes;
+    }
     return obj;
   },
 
@@ -2690,6 +2712,7 @@ export const Node: MessageFns<Node> = {
     message.createdAtMs = object.createdAtMs ?? 0;
     message.agentAway = object.agentAway ?? false;
     message.fenced = object.fenced ?? false;
+    message.ignoresProbes = object.ignoresProbes ?? false;
     return message;
   },
 };
