@@ -11,8 +11,8 @@ import type { ObservedContainer } from "../core/observed.js";
 import type { Engine, LogRecord } from "../engine/engine.js";
 import { inBatches } from "./in-batches.js";
 
-/** Each holds a connection to Docker and one to the leader. */
-const MAX_STREAMS = 64;
+/** As many as one reader may ask for. Each holds a connection to Docker and a stream to the leader. */
+const MAX_STREAMS = 200;
 
 export interface LogRelayOptions {
   readonly engine: Pick<Engine, "logs">;

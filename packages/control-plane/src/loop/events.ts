@@ -65,7 +65,8 @@ export class EventLog {
 
   /** Undefined when it is not known any more, or not yet. */
   at(sequence: number): ClusterEvent | undefined {
-    return sequence < this.first ? undefined : this.#ring[(sequence - 1) % CAPACITY];
+    const isKnown = sequence >= this.first && sequence <= this.#last;
+    return isKnown ? this.#ring[(sequence - 1) % CAPACITY] : undefined;
   }
 
   /** Calls `listener` whenever there are new events; the returned function ends that. */

@@ -1,12 +1,15 @@
 import {
+  type Load,
   type Node,
   NodeState,
   type Task,
+  TaskState,
   type WatchedNodeLoad,
   type WatchedTaskLoad,
   type WatchLoadRequest,
   type WatchLoadResponse,
 } from "@berth/proto";
+import { stateOf } from "../../core/task-state.js";
 import { linkSignals } from "../../loop/linked-signal.js";
 import { sleep } from "../../store/clock.js";
 import { findNode, findService } from "./find.js";
@@ -76,21 +79,27 @@ function snapshot(
     const sample = scope.loads.latest(node.id);
     const hostname = hostnameOf(node);
     nodes.push({ nodeId: node.id, hostname, load: sample?.node, tasks: sample?.tasks.length ?? 0 });
-    for (const { taskId, load } of sample?.tasks ?? []) {
-      const task = state.tasks.get(taskId);
-      if (task === undefined || (wanted.serviceId !== "" && task.serviceId !== wanted.serviceId)) continue;
-      const { serviceName, slot } = task;
-      const memoryLimitBytes = memoryLimitOf(task, scope);
-      tasks.push({ taskId, serviceName, slot, nodeHostname: hostname, load, memoryLimitBytes });
+    if (sample === undefined) continue;
+    const loads = new Map(sample.tasks.map(({ taskId, load }) => [taskId, load]));
+    for (const task of state.tasks.ofNode(node.id).values()) {
+      if (stateOf(task) !== TaskState.RUNNING) continue;
+      if (wanted.serviceId !== "" && task.serviceId !== wanted.serviceId) continue;
+      tasks.push(taskLoad(task, { load: loads.get(task.id), hostname, scope }));
     }
   }
   nodes.sort((a, b) => (a.hostname < b.hostname ? -1 : 1));
-  tasks.sort((a, b) => (b.load?.cpuPercent ?? 0) - (a.load?.cpuPercent ?? 0));
+  tasks.sort((a, b) => (b.load?.cpuPercent ?? -1) - (a.load?.cpuPercent ?? -1));
   return { nodes, tasks: tasks.slice(0, MAX_TASKS), moreTasks: Math.max(0, tasks.length - MAX_TASKS) };
 }
 
-function memoryLimitOf({ serviceId, specVersion }: Task, { state }: ControlScope): number {
-  return state.services.specOf(serviceId, specVersion)?.task?.limits?.memoryBytes ?? 0;
+/** Without a load: an agent that runs beside its host's processes cannot see them. */
+function taskLoad(
+  { id: taskId, serviceId, serviceName, slot, specVersion }: Task,
+  known: { readonly load: Load | undefined; readonly hostname: string; readonly scope: ControlScope },
+): WatchedTaskLoad {
+  const spec = known.scope.state.services.specOf(serviceId, specVersion);
+  const memoryLimitBytes = spec?.task?.limits?.memoryBytes ?? 0;
+  return { taskId, serviceName, slot, nodeHostname: known.hostname, load: known.load, memoryLimitBytes };
 }
 
 const hostnameOf = ({ id, description }: Node): string => description?.hostname || id;
