@@ -72,9 +72,14 @@ function numbers(service: ServiceProgress): string {
   if (watched.summary?.service?.removing) return left === 0 ? "removing" : `stopping ${left}`;
   const { done, wanted } = countsOf(service);
   const count = `${done}/${wanted}`;
-  if (isJob(service)) return `${count} completed`;
+  if (isJob(service)) return isScheduled(service) ? "scheduled" : `${count} completed`;
   if (isSettled(service)) return `${count} running`;
   return rolloutNews(service).kind === "updating" ? `updating ${count}` : count;
+}
+
+/** Its runs come with their time: there is nothing to wait for. */
+function isScheduled({ watched }: ServiceProgress): boolean {
+  return watched?.summary?.service?.spec?.cron !== undefined;
 }
 
 /** What the tasks that do not run are at, or why they cannot. */

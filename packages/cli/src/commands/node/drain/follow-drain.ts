@@ -9,6 +9,8 @@ import { drainLine, leftLines, renderDrain } from "./render-drain.js";
 
 /** Tasks stop within seconds: looking more often shows nothing new. */
 const LOOK_EVERY_MS = 300;
+/** Services of very many tasks take a while to look at: the server is to do other things most of the time. */
+const REST_PER_LOOK = 4;
 /** Services whose tasks are fetched at once. */
 const MAX_CALLS = 8;
 
@@ -31,6 +33,7 @@ export async function followDrain(cli: Cli, client: ControlClient, wait: DrainWa
   const printer = drainPrinter(terminal, cli.now);
   try {
     for (;;) {
+      const startedMs = cli.now();
       const tasks = await untilLed(cli, () => look(cli, client, { nodeIds, seen }));
       endedBefore ??= new Set(tasks.filter(hasEnded).map(({ id }) => id));
       const progress = drainProgress({ nodeIds, tasks, seen, endedBefore });
@@ -38,7 +41,8 @@ export async function followDrain(cli: Cli, client: ControlClient, wait: DrainWa
       printer(progress, isOver);
       if (progress.isDone) return progress;
       if (isOver) throw notDrained(progress, wait);
-      await sleep(LOOK_EVERY_MS, undefined, { signal: cli.signal });
+      const restMs = REST_PER_LOOK * (cli.now() - startedMs);
+      await sleep(Math.max(LOOK_EVERY_MS, restMs), undefined, { signal: cli.signal });
     }
   } catch (error) {
     if (!cli.signal.aborted) throw error;

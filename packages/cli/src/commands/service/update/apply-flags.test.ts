@@ -101,6 +101,8 @@ const GOOD: Readonly<Record<UpdateFlagName, unknown>> = {
   "health-start-period": "10s",
   "health-start-interval": "1s",
   "no-healthcheck": false,
+  "log-driver": "json-file",
+  "log-opt": ["max-size=10m"],
   "cap-add": ["CAP_NET_RAW"],
   "cap-drop": ["ALL"],
   "sysctl-rm": ["a"],
@@ -171,6 +173,14 @@ describe("applyFlags", () => {
     expect(check).toMatchObject({ test: ["CMD-SHELL", "true"], retries: 4, intervalMs: 0 });
     expect(container({ healthcheck: false })?.healthcheck?.test).toEqual(["NONE"]);
     expect(hasFlags({ healthcheck: true })).toBe(false);
+  });
+
+  test("a log driver comes with its own options", () => {
+    const flags = { logDriver: "json-file", logOpt: ["max-size=10m", "max-file=3"] };
+    expect(container(flags)?.logDriver).toEqual({
+      name: "json-file",
+      options: { "max-size": "10m", "max-file": "3" },
+    });
   });
 
   test("the progress deadline is that of a rollback with settings of its own too", () => {

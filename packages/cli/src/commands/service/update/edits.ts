@@ -1,6 +1,7 @@
 import type { Edit } from "./edit.js";
 import { HEALTH_EDITS } from "./edits/health-edits.js";
 import { LABEL_EDITS } from "./edits/label-edits.js";
+import { LOGGING_EDITS } from "./edits/logging-edits.js";
 import { MOUNT_EDITS } from "./edits/mount-edits.js";
 import { NETWORK_EDITS } from "./edits/network-edits.js";
 import { PLACEMENT_EDITS } from "./edits/placement-edits.js";
@@ -20,5 +21,6 @@ export const EDITS: Readonly<Record<UpdateFlagName, Edit>> = {
   ...RESOURCE_EDITS,
   ...ROLLOUT_EDITS,
   ...HEALTH_EDITS,
+  ...LOGGING_EDITS,
   ...SECURITY_EDITS,
 };

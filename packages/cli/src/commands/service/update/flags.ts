@@ -78,6 +78,8 @@ export const UPDATE_FLAGS = {
   "health-start-period": one("duration", "time to start up, in which failures do not count"),
   "health-start-interval": one("duration", "time between two checks in the start period"),
   "no-healthcheck": { description: "no check, not even the image's own" },
+  "log-driver": one("name", "log driver of the containers; takes the options of the former one away"),
+  "log-opt": many("key=value", "add an option of the log driver, or change it"),
   "cap-add": many("capability", "add a Linux capability"),
   "cap-drop": many("capability", "drop a Linux capability"),
   "sysctl-rm": many("key", "remove a kernel parameter"),
