@@ -20,7 +20,7 @@ export function jobConvergence(view: ServiceView, cluster: ClusterView): Converg
   const running = view.tasks.filter((task) => isWanted(task) && runsWell(task)).length;
   const runs = runsOf(view.service).filter(isOn);
   const open = runs.map((run) => openSlots(run, view, cluster));
-  const desired = open.reduce((sum, { slots }) => sum + Math.min(maxConcurrent(view.spec), slots.length), 0);
+  const desired = open.reduce((sum, { count }) => sum + Math.min(maxConcurrent(view.spec), count), 0);
   const reasons = view.spec.cron === undefined ? reasonsOf(view, open) : [];
   return { desired, running, converged: reasons.length === 0, reasons };
 }
@@ -28,13 +28,16 @@ export function jobConvergence(view: ServiceView, cluster: ClusterView): Converg
 /** The slots of a run that have not completed, and how many it has in all. */
 interface OpenSlots {
   readonly slots: readonly Slot[];
+  /** Of those above and those that were not begun yet. */
+  readonly count: number;
   readonly total: number;
 }
 
 function openSlots(run: JobStatus, { spec, tasks }: ServiceView, cluster: ClusterView): OpenSlots {
   const own = tasks.filter((task) => task.jobIteration === run.iteration);
-  const { slots } = jobSlots(run, own, { spec, need: needOf(spec), cluster });
-  return { slots: slots.filter((slot) => !slot.ended.some(isComplete)), total: slots.length };
+  const { done, slots, fresh } = jobSlots(run, own, { spec, need: needOf(spec), cluster });
+  const open = slots.filter((slot) => !slot.ended.some(isComplete));
+  return { slots: open, count: open.length + fresh.length, total: done + slots.length + fresh.length };
 }
 
 function reasonsOf({ service, tasks }: ServiceView, open: readonly OpenSlots[]): readonly string[] {
@@ -52,11 +55,11 @@ function waitingReasons(tasks: readonly Task[]): readonly string[] {
   return [...new Set(waiting.map(pendingReason))];
 }
 
-function runReasons({ slots, total }: OpenSlots): readonly string[] {
+function runReasons({ slots, count, total }: OpenSlots): readonly string[] {
   const failed = slots.flatMap((slot): Problem[] =>
     slot.active.length === 0 && slot.ended.length > 0 ? [{ why: lastWords(slot), slot }] : [],
   );
-  return [...problemLines(failed), `${total - slots.length} of ${total} tasks have completed`];
+  return [...problemLines(failed), `${total - count} of ${total} tasks have completed`];
 }
 
 const isComplete = (task: Task): boolean => stateOf(task) === TaskState.COMPLETE;

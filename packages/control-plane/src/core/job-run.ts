@@ -5,10 +5,11 @@ import { isBoundToNodes, maxConcurrent } from "./job-mode.js";
 import { jobSlots } from "./job-slots.js";
 import { type JobDecision, jobStep } from "./job-step.js";
 import type { ClusterView } from "./model.js";
+import { occupies } from "./occupancy.js";
 import type { Action } from "./plan.js";
 import type { Problem } from "./problems.js";
 import type { Seats } from "./seating.js";
-import type { Slot } from "./slots.js";
+import type { Slot, SlotRef } from "./slots.js";
 
 export interface RunContext {
   readonly spec: ServiceSpec;
@@ -39,24 +40,29 @@ export interface RunDecision {
 /** @param tasks those of the run alone */
 export function decideRun(run: JobStatus, tasks: readonly Task[], context: RunContext): RunDecision {
   const { version, leaving, cluster } = context;
-  const { slots, retire: unwanted, unbound } = jobSlots(run, tasks, context);
+  const { done, slots, fresh, extra, retire: unwanted, unbound } = jobSlots(run, tasks, context);
   const blocked = new Set(leaving.map(slotKey));
-  const isBlocked = (slot: Slot): boolean => blocked.has(slot.nodeId || String(slot.number));
+  const isBlocked = ({ number, nodeId }: SlotRef): boolean => blocked.has(nodeId || String(number));
   const decisions = slots.map((slot) => jobStep(slot, { ...context, isBlocked }));
-  const elsewhere = leaving.length + unwanted.filter(isBusy).length;
-  const seats = admit(decisions, maxConcurrent(context.spec) - elsewhere);
+  const elsewhere = leaving.length + extra.filter(occupies).length + unwanted.filter(isBusy).length;
+  const seats = admit(decisions, {
+    limit: maxConcurrent(context.spec) - elsewhere,
+    fresh: fresh.filter((ref) => !isBlocked(ref)),
+  });
   const waiting = unbound.filter((task) => task.specVersion === version);
   const stale = unbound.filter((task) => task.specVersion !== version);
   const { nodes } = cluster;
   const failures = decisions.flatMap(({ slot, step }) =>
     step.kind === "failed" ? [{ why: step.why, slot }] : [],
   );
-  const completed = decisions.filter(({ step }) => step.kind === "completed").length;
+  const completed = done + decisions.filter(({ step }) => step.kind === "completed").length;
+  const total = done + slots.length + fresh.length;
   return {
     seats: { pending: [...seats.pending, ...waiting], fills: seats.fills },
     departures: [
       ...unwanted.flatMap((slot) => retire(slot, "no longer wanted", nodes)),
       ...stop([...stale, ...seats.surplus], "it is not needed now", cluster),
+      ...stop(extra, "its slot has completed", cluster),
       ...decisions.flatMap(({ superfluous }) => stop(superfluous, "its run needs it no more", cluster)),
       ...slots.flatMap((slot) => trimHistory(slot, nodes)),
     ],
@@ -65,12 +71,11 @@ export function decideRun(run: JobStatus, tasks: readonly Task[], context: RunCo
       step.kind === "wait" && step.atMs !== undefined ? [step.atMs] : [],
     ),
     problems: [...failures, ...waits(decisions)],
-    total: slots.length,
+    total,
     completed,
     failures,
     // A global job without a node has not begun; no completions at all are asked for by number alone.
-    isOver:
-      (slots.length > 0 || !isBoundToNodes(context.spec)) && completed + failures.length === slots.length,
+    isOver: (total > 0 || !isBoundToNodes(context.spec)) && completed + failures.length === total,
   };
 }
 
@@ -80,17 +85,22 @@ interface Admitted extends Seats {
 }
 
 /** Makes as many tasks as the limit leaves room for, counting all that are not known to have ended. */
-function admit(decisions: readonly JobDecision[], limit: number): Admitted {
+function admit(
+  decisions: readonly JobDecision[],
+  { limit, fresh }: { readonly limit: number; readonly fresh: readonly SlotRef[] },
+): Admitted {
   const busy = decisions.filter(({ slot }) => isBusy(slot)).length;
   const room = Math.max(0, limit - busy);
   const pending = decisions.flatMap(({ step }) => (step.kind === "pending" ? [step.task] : []));
-  const ready = decisions.flatMap(({ slot, step }) =>
+  const again = decisions.flatMap(({ slot, step }) =>
     step.kind === "ready" ? [{ ref: slot, restarts: step.restarts }] : [],
   );
+  const left = Math.max(0, room - pending.length - again.length);
+  const first = fresh.slice(0, left).map((ref) => ({ ref, restarts: 0 }));
   return {
     pending: pending.slice(0, room),
     surplus: pending.slice(room),
-    fills: ready.slice(0, Math.max(0, room - pending.length)),
+    fills: [...again.slice(0, Math.max(0, room - pending.length)), ...first],
   };
 }
 

@@ -3,7 +3,7 @@ import { jobRestartPolicy } from "./job-mode.js";
 import type { ClusterView } from "./model.js";
 import { decideRestart } from "./restart.js";
 import { lastWords } from "./slot-step.js";
-import type { Slot } from "./slots.js";
+import type { Slot, SlotRef } from "./slots.js";
 import { stateOf } from "./task-state.js";
 
 /** What one slot of a job's run needs next. */
@@ -33,7 +33,7 @@ export interface JobStepContext {
   readonly version: number;
   readonly cluster: ClusterView;
   /** Whether a task of an earlier run has not stopped yet that had the same slot. */
-  readonly isBlocked: (slot: Slot) => boolean;
+  readonly isBlocked: (slot: SlotRef) => boolean;
   readonly now: number;
 }
 

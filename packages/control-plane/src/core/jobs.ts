@@ -123,13 +123,14 @@ function outcomeOf({ failures, completed, total }: RunDecision): string {
 /** Tasks of runs that are not on: those that are remembered stop, the others go with all traces. */
 function departures({ service, tasks }: ServiceView, { nodes }: ClusterView): readonly Action[] {
   const runs = new Map(runsOf(service).map((run) => [run.iteration, run]));
-  return tasks.flatMap((task) => {
+  const actions: Action[] = [];
+  for (const task of tasks) {
     const run = runs.get(task.jobIteration);
-    if (run === undefined)
-      return dismiss(task, { desired: DesiredState.REMOVE, reason: "its run is over", nodes });
-    if (isOn(run) || !occupiesOrWaits(task)) return [];
-    return dismiss(task, { desired: DesiredState.SHUTDOWN, reason: "its run is over", nodes });
-  });
+    if (run !== undefined && (isOn(run) || !occupiesOrWaits(task))) continue;
+    const desired = run === undefined ? DesiredState.REMOVE : DesiredState.SHUTDOWN;
+    actions.push(...dismiss(task, { desired, reason: "its run is over", nodes }));
+  }
+  return actions;
 }
 
 const occupiesOrWaits = (task: Task): boolean => occupies(task) || task.nodeId === "";
