@@ -1,7 +1,8 @@
-import { DesiredState, type Service, type Task } from "@berth/proto";
+import { DesiredState, type Task } from "@berth/proto";
+import { seatNext } from "./arrivals.js";
 import { decide } from "./decide.js";
 import { dismiss, retire, trimHistory } from "./departures.js";
-import { type Need, needOf } from "./filters.js";
+import { needOf } from "./filters.js";
 import { wantedOnNodes } from "./global.js";
 import { isJob } from "./job-mode.js";
 import { reconcileJob } from "./jobs.js";
@@ -11,8 +12,6 @@ import { planOf } from "./plan-of.js";
 import { problemLines } from "./problems.js";
 import { replicasOf, wantedReplicas } from "./replicated.js";
 import { RUNS_WELL_MS } from "./restart.js";
-import { type Seats, seatAnywhere, seatOnNodes } from "./seating.js";
-import { loadOf } from "./service-load.js";
 import { setSettledAside } from "./settled.js";
 import { takeStock } from "./stock.js";
 import { runsWell } from "./task-state.js";
@@ -71,72 +70,23 @@ export function reconcileOpen(
     };
   }
 
-  const { seats, isAll } = nextSeats(view, decided.seats);
-  const arrivals = seated(seats, { view, tasks, settled, staying: decided.staying }, cluster, context);
-  const proven = provenTasks(decided.staying, now);
+  const { seats, staying } = decided;
+  const arrivals = seatNext(seats, { ...context, view, cluster, tasks, staying, settled });
+  const proven = provenTasks(staying, now);
   const actions = [
     ...losses,
     ...wanted.retire.flatMap((slot) => retire(slot, "no longer wanted", nodes)),
     ...decided.departures,
     ...wanted.keep.flatMap((slot) => trimHistory(slot, nodes)),
-    ...arrivals,
+    ...arrivals.actions,
     ...proven.actions,
   ];
   return planOf(actions, {
-    dueMs: [...lossesDueMs, ...decided.dueMs, ...proven.dueMs, ...(isAll ? [] : [now])],
+    dueMs: [...lossesDueMs, ...decided.dueMs, ...proven.dueMs, ...(arrivals.isAll ? [] : [now])],
     problems: problemLines(decided.problems),
     now,
   });
 }
-
-interface Sitting {
-  readonly view: ServiceView;
-  readonly tasks: readonly Task[];
-  readonly settled: readonly Task[];
-  readonly staying: readonly Task[];
-}
-
-function seated(
-  next: NextSeats,
-  { view, tasks, settled, staying }: Sitting,
-  cluster: ClusterView,
-  context: ReconcileContext,
-): readonly Action[] {
-  const { pending, fills } = next.seats;
-  if (pending.length + fills.length === 0) return [];
-  const isCurrent = currentTest(view.service);
-  const load = loadOf([...tasks, ...settled], [...staying, ...settled], { isCurrent, now: context.now });
-  const seat = view.spec.mode?.$case === "global" ? seatOnNodes : seatAnywhere;
-  return seat(next.seats, { ...context, ...next, load, cluster });
-}
-
-interface NextSeats {
-  readonly service: Service;
-  readonly need: Need;
-  readonly seats: Seats;
-}
-
-/**
- * What is placed by this plan: tasks of one version, since what others would take of the nodes is only known once
- * these are written. Only a paused rollout has several.
- */
-function nextSeats(
-  { service, spec, revisions }: ServiceView,
-  all: ReadonlyMap<number, Seats>,
-): { readonly seats: NextSeats; readonly isAll: boolean } {
-  const used = [...all].filter(([, { pending, fills }]) => pending.length + fills.length > 0);
-  const [version, seats] = used[0] ?? [service.version, NO_SEATS];
-  const specOfVersion = revisions?.get(version);
-  // Without its spec, an old version cannot come back.
-  const known =
-    specOfVersion === undefined ? { version: service.version, spec } : { version, spec: specOfVersion };
-  return {
-    seats: { service: { ...service, version: known.version }, need: needOf(known.spec), seats },
-    isAll: used.length <= 1,
-  };
-}
-
-const NO_SEATS: Seats = { pending: [], fills: [] };
 
 function removal(view: ServiceView, { nodes }: ClusterView): Plan {
   if (view.tasks.length === 0) {

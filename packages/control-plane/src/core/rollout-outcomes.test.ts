@@ -11,7 +11,7 @@ import {
 import { describe, expect, it } from "vitest";
 import { convergence } from "./converge.js";
 import { isOn } from "./rollout-record.js";
-import { isWanted, runsWell } from "./task-state.js";
+import { isPending, isWanted, runsWell } from "./task-state.js";
 import { buildSpec } from "./test-records.js";
 import { World, worldNodes } from "./test-world.js";
 
@@ -240,5 +240,19 @@ describe("a rollout", () => {
     world.setNode("n1", { availability: Availability.DRAIN });
     world.runUntil((now) => now.live().every(({ nodeId }) => nodeId !== "n1"), 60_000);
     expect(imagesOf(world)).toEqual(["good:1", "good:1", "good:1"]);
+  });
+
+  it("that is paused comes to rest though tasks of two versions find no node", () => {
+    const world = after(settledWorld(), {
+      image: "crashing:2",
+      update: { failureAction: PAUSE, parallelism: 2 },
+    });
+    for (const id of world.nodes.keys()) world.setNode(id, { availability: Availability.PAUSE });
+    for (const task of world.live()) world.advance(task.id, { fails: true });
+    world.now += 600_000;
+    world.settle();
+    expect([...world.tasks.values()].filter((task) => isPending(task)).length).toBe(3);
+    expect(world.plan()).toMatchObject({ actions: [] });
+    expect(world.plan().requeueAtMs ?? Number.POSITIVE_INFINITY).toBeGreaterThan(world.now);
   });
 });
