@@ -15,6 +15,8 @@ import { Outbox } from "./outbox.js";
 
 /** As eager as a real agent: half a second at most, spread so that a thousand do not come back in one instant. */
 const RECONNECT_MS = 250;
+/** A server that names itself has just lost its term and may lead again at once. */
+const REDIRECT_MS = 50;
 const CORES = 32;
 const MEMORY_BYTES = 128 * 2 ** 30;
 
@@ -72,7 +74,8 @@ export class SimAgent {
         signal.removeEventListener("abort", end);
         session.abort();
       }
-      if (this.#leader === undefined) await pause(RECONNECT_MS * (0.5 + Math.random()), signal);
+      const restMs = this.#leader === undefined ? RECONNECT_MS : REDIRECT_MS;
+      await pause(restMs * (0.5 + Math.random()), signal);
     }
   }
 
