@@ -46,6 +46,10 @@ const ETCD_START_RETRY_MS = 250;
 /** After a term that ended by a failure of ours, so that the failure is not repeated as fast as elections go. */
 const FAILED_TERM_PAUSE_MS = 1_000;
 
+/** For the next leader to be elected when this one has resigned, and for calls to get their answers from it. */
+const HAND_OVER_MS = 500;
+const PASS_ON_MS = 200;
+
 /** For answers that are on their way when the server is told to stop. */
 const CLOSE_GRACE_MS = 500;
 
@@ -149,10 +153,13 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       },
     });
   const standing = stand({ ...options, role, registry, metrics, address, self, contact }, signal);
-  const others = Promise.all([registry.run(signal), observe({ store, role, runtime }, signal)]);
+  const over = new AbortController();
+  const others = Promise.all([registry.run(signal), observe({ store, role, runtime }, over.signal)]);
   const stopped = standing
+    .then(() => handOver(role, { clock, isAlone: registry.addresses().length === 1 }))
     .then(() => rpc.close(CLOSE_GRACE_MS))
     .then(async () => {
+      over.abort();
       http.close();
       router.close();
       await others;
@@ -205,6 +212,17 @@ async function stand(options: Standing, signal: AbortSignal): Promise<void> {
       await sleep(runtime.clock, FAILED_TERM_PAUSE_MS, signal);
     }
   }
+}
+
+/** Calls that were under way when this server resigned are passed on to the next leader, which is there in a moment. */
+async function handOver(
+  role: Role,
+  { clock, isAlone }: { readonly clock: Runtime["clock"]; readonly isAlone: boolean },
+): Promise<void> {
+  if (isAlone) return;
+  const signal = new AbortController().signal;
+  await role.waitForTarget(HAND_OVER_MS, signal).catch(() => {});
+  await sleep(clock, PASS_ON_MS, signal);
 }
 
 async function observe(
