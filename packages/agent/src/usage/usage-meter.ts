@@ -10,6 +10,8 @@ const MIN_INTERVAL_MS = 1_000;
 const MAX_INTERVAL_MS = 60_000;
 /** The ingress process answers within milliseconds. */
 const STATS_TIMEOUT_MS = 1_000;
+/** Looks in a row at running containers that showed none of them. */
+const BLIND_LOOKS = 3;
 
 export interface UsageMeterOptions {
   /** Tasks of these services that this node is to run. */
@@ -27,6 +29,7 @@ export class UsageMeter {
   #before: ReadonlyMap<string, UsageSample> = new Map();
   #stop = new AbortController();
   #lastReason = "";
+  #blindLooks = 0;
 
   constructor(options: UsageMeterOptions) {
     this.#options = options;
@@ -73,16 +76,32 @@ export class UsageMeter {
     const { tasksOf, containerOf, read } = this.#options;
     const usage: TaskUsage[] = [];
     const after = new Map<string, UsageSample>();
+    let unreadable = 0;
     for (const taskId of serviceIds.size === 0 ? [] : tasksOf(serviceIds)) {
-      const sample = await read(containerOf(taskId)?.processId ?? 0);
-      if (sample === undefined) continue;
+      const processId = containerOf(taskId)?.processId ?? 0;
+      const sample = await read(processId);
+      if (sample === undefined) {
+        if (processId > 0) unreadable += 1;
+        continue;
+      }
       after.set(taskId, sample);
       const before = this.#before.get(taskId);
       const percent = before && cpuPercent(before, sample);
       if (percent !== undefined) usage.push({ taskId, cpuPercent: percent });
     }
-    if (!signal.aborted) this.#before = after;
+    if (signal.aborted) return [];
+    this.#before = after;
+    this.#noteBlindness(after.size === 0 && unreadable > 0);
     return usage;
+  }
+
+  /** What has just ended cannot be read either: one such look says nothing. */
+  #noteBlindness(isBlind: boolean): void {
+    this.#blindLooks = isBlind ? this.#blindLooks + 1 : 0;
+    if (this.#blindLooks !== BLIND_LOOKS) return;
+    this.#options.log.warn(
+      "the cgroups of containers cannot be seen from here: services do not scale by CPU",
+    );
   }
 
   async #connections(serviceNames: ReadonlySet<string>, signal: AbortSignal): Promise<TaskConnections[]> {

@@ -1,4 +1,10 @@
-import { Dependency_Condition, RestartPolicy_Condition, type Task, TaskState } from "@berth/proto";
+import {
+  Dependency_Condition,
+  DesiredState,
+  RestartPolicy_Condition,
+  type Task,
+  TaskState,
+} from "@berth/proto";
 import { expect, test } from "vitest";
 import { type DependencyLookup, decideGate } from "./dependencies.js";
 import { type DependencyState, dependencyState } from "./dependency-state.js";
@@ -75,6 +81,8 @@ test("a dependency that failed is told of at once", () => {
 test("what has been started once does not wait again", () => {
   const restarted = web(HEALTHY, { tasks: [buildTask({ status: { state: TaskState.FAILED } })] });
   expect(decideGate(restarted, knows({}), 0).kind).toBe("open");
+  const comesBack = web(HEALTHY, { tasks: [buildTask({ desiredState: DesiredState.REMOVE })] });
+  expect(decideGate(comesBack, knows({}), 0).kind).toBe("closed");
   const scaledToNothing = web(HEALTHY);
   const service = { ...scaledToNothing.service, healthyVersion: 1 };
   expect(decideGate({ ...scaledToNothing, service }, knows({}), 0).kind).toBe("open");

@@ -1,4 +1,4 @@
-import { assertNever, type Dependency, Dependency_Condition, type Task } from "@berth/proto";
+import { assertNever, type Dependency, Dependency_Condition, DesiredState, type Task } from "@berth/proto";
 import type { DependencyState } from "./dependency-state.js";
 import type { ServiceView } from "./model.js";
 import { WAITING_FOR } from "./pending-reason.js";
@@ -41,11 +41,11 @@ export function decideGate(view: ServiceView, lookup: DependencyLookup, now: num
   return { kind: "closed", heldBy, ...(isLater ? { atMs: deadlineMs } : {}) };
 }
 
-/** A task that was given a node, ever; or a version that ran well, or a run that ended, whose tasks are gone. */
+/** A task that was given a node and is not being removed; or a version that ran well, or a run that ended, before. */
 function hasStarted({ service, tasks }: ServiceView): boolean {
   const { healthyVersion, job } = service;
   if (healthyVersion > 0 || (job !== undefined && (job.iteration > 1 || job.endedAtMs > 0))) return true;
-  return tasks.some((task) => task.nodeId !== "");
+  return tasks.some(({ nodeId, desiredState }) => nodeId !== "" && desiredState < DesiredState.REMOVE);
 }
 
 /** The tasks that wait were made when the waiting began. */

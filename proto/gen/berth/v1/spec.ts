@@ -285,6 +285,7 @@ export interface CronSpec {
   schedule: string;
   /** IANA name; empty: UTC. */
   timeZone: string;
+  /** Unspecified: forbid. */
   concurrency: CronSpec_Concurrency;
   /** Finished runs whose tasks are kept. Absent: 3. */
   history?:
