@@ -1,4 +1,10 @@
-import { applySpecDefaults, type ServiceSpec, UpdateConfig_Order } from "@berth/proto";
+import {
+  applySpecDefaults,
+  Rollout,
+  Rollout_State,
+  type ServiceSpec,
+  UpdateConfig_Order,
+} from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { applySpec, type SpecOutcome } from "./apply-spec.js";
 import { buildService, buildSpec } from "./test-records.js";
@@ -76,5 +82,54 @@ describe("applySpec()", () => {
   it("brings a service back that is being removed", () => {
     const outcome = applySpec({ ...existing, removing: true }, spec(), { id: "", now: NOW });
     expect(outcome).toMatchObject({ kind: "updated", service: { removing: false, version: 4 }, changed: [] });
+  });
+
+  it("begins a rollout when it replaces tasks, and none otherwise", () => {
+    const image = { task: { ...BASE.task, container: { image: "web:2" } } };
+    expect(apply(spec(image))).toMatchObject({
+      service: {
+        rollout: { state: Rollout_State.UPDATING, fromVersion: 3, toVersion: 4, startedAtMs: NOW, done: 0 },
+        templates: [
+          { version: 2, templateVersion: 2 },
+          { version: 4, templateVersion: 4 },
+        ],
+      },
+    });
+    expect(apply(spec({ labels: {} })).service.rollout).toBeUndefined();
+    const forced = apply(spec({ task: { ...BASE.task, forceUpdate: 1 } }));
+    expect(forced).toMatchObject({ kind: "updated", replacesTasks: true });
+  });
+
+  it("takes a rollout that is on along, and has a paused one tried again", () => {
+    const rollout = { fromVersion: 2, toVersion: 3, failed: 1, failedSlots: ["1"] };
+    const after = (state: Rollout_State, over: Parameters<typeof buildSpec>[0]) => {
+      const service = { ...existing, rollout: Rollout.fromPartial({ ...rollout, state }) };
+      return applySpec(service, spec(over), { id: "", now: NOW }).service.rollout;
+    };
+    const labels = { labels: {} };
+    const replicas = { mode: { $case: "replicated", value: { replicas: 9 } } } as const;
+    const { UPDATING, PAUSED, COMPLETED } = Rollout_State;
+    expect(after(UPDATING, labels)).toMatchObject({
+      state: UPDATING,
+      fromVersion: 2,
+      toVersion: 4,
+      failed: 1,
+    });
+    expect(after(PAUSED, labels)).toMatchObject({ state: UPDATING, fromVersion: 3, toVersion: 4, failed: 0 });
+    expect(after(PAUSED, replicas)).toMatchObject({ state: PAUSED, failed: 1 });
+    expect(after(COMPLETED, labels)).toMatchObject({ state: COMPLETED, toVersion: 3 });
+  });
+
+  it("finds the template of tasks that run already", () => {
+    const other = spec({ task: { ...BASE.task, container: { image: "web:2" } } });
+    const updated = apply(other).service;
+    const inUse = new Map([
+      [3, spec()],
+      [4, other],
+    ]);
+    const back = applySpec(updated, spec({ labels: {} }), { id: "", now: NOW, inUse, rollback: "why" });
+    expect(back.service).toMatchObject({ version: 5, templateVersion: 2 });
+    expect(back.service.rollout).toMatchObject({ state: Rollout_State.ROLLING_BACK, message: "why" });
+    expect(applySpec(updated, spec(), { id: "", now: NOW }).service.templateVersion).toBe(5);
   });
 });

@@ -3,6 +3,8 @@ import {
   DesiredState,
   Health,
   RestartPolicy_Condition,
+  Rollout,
+  Rollout_State,
   type Task,
   TaskState,
 } from "@berth/proto";
@@ -33,6 +35,31 @@ describe("convergence()", () => {
   it("is reached by a service of no replicas that has no task", () => {
     const none = { mode: { $case: "replicated", value: { replicas: 0 } } } as const;
     expect(converge([], none)).toEqual({ desired: 0, running: 0, converged: true, reasons: [] });
+  });
+
+  it.each<[string, Rollout_State, string, readonly string[]]>([
+    ["is on", Rollout_State.UPDATING, "", ["it is being updated"]],
+    ["goes back", Rollout_State.ROLLING_BACK, "2 failed", ["it is being rolled back: 2 failed"]],
+    ["is paused", Rollout_State.PAUSED, "the update failed", ["the update failed"]],
+    ["is paused on its way back", Rollout_State.ROLLBACK_PAUSED, "no way back", ["no way back"]],
+    ["is complete", Rollout_State.COMPLETED, "", []],
+    ["has gone back", Rollout_State.ROLLBACK_COMPLETED, "rolled back to version 1", []],
+  ])("says so when a rollout %s, though every task runs", (_name, state, message, reasons) => {
+    const updated = { ...service, rollout: Rollout.fromPartial({ state, message }) };
+    const view = { service: updated, spec: buildSpec(), tasks: [task()] };
+    expect(convergence(view, cluster)).toMatchObject({ converged: reasons.length === 0, reasons });
+  });
+
+  it("is reached by tasks of an older version with the template that the service is back at", () => {
+    const templates = [1, 2, 3].map((version) => ({ version, templateVersion: version === 2 ? 2 : 1 }));
+    const back = buildService({ version: 3, templateVersion: 1, templates });
+    const of = (specVersion: number) => ({
+      service: back,
+      spec: buildSpec(),
+      tasks: [task({ specVersion })],
+    });
+    expect(convergence(of(1), cluster).reasons).toEqual([]);
+    expect(convergence(of(2), cluster).reasons).toEqual(["an older version still runs"]);
   });
 
   it.each<[string, Task, string]>([

@@ -43,6 +43,17 @@ describe("transition()", () => {
     });
   });
 
+  it("remembers when a task began to run, also once it has ended", () => {
+    const starting = buildTask({ status: { state: TaskState.STARTING, sinceMs: 1 } });
+    const running = transition(starting, report(TaskState.RUNNING), NOW);
+    if (running.kind !== "updated") throw new Error("it runs");
+    expect(running.task.status).toMatchObject({ sinceMs: NOW, runningSinceMs: NOW });
+    const ended = transition(running.task, report(TaskState.FAILED, { runningSinceMs: 7 }), NOW + 9);
+    expect(ended).toMatchObject({ task: { status: { sinceMs: NOW + 9, runningSinceMs: NOW } } });
+    const neverRan = transition(starting, report(TaskState.REJECTED), NOW);
+    expect(neverRan).toMatchObject({ task: { status: { runningSinceMs: undefined } } });
+  });
+
   it("writes nothing for a repeated report", () => {
     const task = buildTask({ status: { state: TaskState.RUNNING, sinceMs: 1, containerId: "c" } });
     expect(transition(task, report(TaskState.RUNNING, { sinceMs: 77, containerId: "c" }), NOW).kind).toBe(

@@ -42,7 +42,7 @@ function move(task: Task, reported: TaskStatus, now: number): Transition {
   if (to !== from && isEnded(task)) return ignored("it has ended already");
   const sinceMs = to === from ? (task.status?.sinceMs ?? now) : now;
   const runningSinceMs = to === TaskState.RUNNING && to !== from ? now : task.status?.runningSinceMs;
-  const status = { ...reported, sinceMs, ...(runningSinceMs === undefined ? {} : { runningSinceMs }) };
+  const status = { ...reported, sinceMs, runningSinceMs };
   if (task.status !== undefined && sameStatus(task.status, status)) return { kind: "unchanged" };
   return { kind: "updated", task: { ...task, status } };
 }
