@@ -1,5 +1,4 @@
-import type { JobStatus, Service, ServiceSpec } from "@berth/proto";
-import { TaskState } from "@berth/proto";
+import { type JobStatus, type Service, type ServiceSpec, TaskState } from "@berth/proto";
 import { decideCron } from "./cron.js";
 import { isOn, nextRunOf, runsOf, withRuns } from "./job-history.js";
 import type { ServiceView } from "./model.js";
