@@ -73,9 +73,12 @@ describe("two hosts that are looked after", () => {
       child.stdin?.end(`for ${slot}`);
       expect(await outputOf(child)).toEqual({ code: 30 + slot, stdout: `for ${slot}` });
     }
-    const exec = cliCommand(["exec", "-it", "shop_web.1", BUSYBOX, "stty", "size"]).join(" ");
+    const exec = cliCommand(["exec", "-it", "shop_web.1", BUSYBOX, "sh", "-c"]).join(" ");
+    const inside = `${BUSYBOX} sleep 0.5; ${BUSYBOX} stty size`;
     const env = { ...process.env, BERTH_SERVER: lab.serverAddresses.join(",") };
-    const terminal = spawn("script", ["-qec", `stty rows 33 cols 77; ${exec}`, "/dev/null"], { env });
+    const terminal = spawn("script", ["-qec", `stty rows 33 cols 77; ${exec} '${inside}'`, "/dev/null"], {
+      env,
+    });
     expect((await outputOf(terminal)).stdout).toContain("33 77");
   });
 

@@ -44,13 +44,14 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
   let etcd: TestEtcd;
   let cluster: TestCluster;
   let agent: AgentProcess;
+  let leader: TestServer;
   let follower: TestServer;
   const dataDir = temporaryFolder();
 
   beforeAll(async () => {
     [docker, etcd] = await Promise.all([DockerHost.start(), startTestEtcd()]);
     cluster = new TestCluster(etcd.endpoint);
-    const leader = await cluster.startServer();
+    leader = await cluster.startServer();
     await eventually("a leader", async () => (await leader.calls.getCluster({})).epoch > 0);
     follower = await cluster.startServer();
     const servers = [leader.address, follower.address];
@@ -109,10 +110,19 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
   });
 
   test("gives a terminal of the caller's size, which follows it", async () => {
-    const words = `stty rows 33 cols 77; ${process.execPath} ${BERTH} --server ${follower.address} exec -it shop_web.1 sh -c 'sleep 0.5; stty size; tty -s && echo terminal'`;
+    const becomes = (size: string): string =>
+      `until [ "$(stty size)" = "${size}" ]; do sleep 0.1; done; echo is ${size}`;
+    const inside = `${becomes("33 77")}; ${becomes("44 88")}`;
+    const command = `${process.execPath} ${BERTH} --server ${follower.address} exec -it shop_web.1 sh -c`;
+    const words = `tty; stty rows 33 cols 77; ${command} '${inside}'`;
     const child = spawn("script", ["-qec", words, "/dev/null"], { stdio: ["pipe", "pipe", "pipe"] });
-    const { stdout } = await collected(child);
-    expect(stdout.toString()).toContain("33 77");
+    const ended = collected(child);
+    let seen = "";
+    child.stdout.on("data", (bytes) => (seen += bytes));
+    await eventually("the first size", () => seen.includes("is 33 77"));
+    const [terminal = ""] = /\/dev\S+/.exec(seen) ?? [];
+    spawn("stty", ["-F", terminal, "rows", "44", "cols", "88"]);
+    expect((await ended).stdout.toString()).toMatch(/is 33 77\s+is 44 88/);
   });
 
   test("ends the input of a command whose caller is killed", async () => {
@@ -124,12 +134,31 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
   });
 
   test("holds a command back whose output nobody reads", async () => {
-    const { child } = exec("shop_web.2", "sh", "-c", "seq 1 100000000; echo > /tmp/all-of-it");
-    await once(child, "spawn");
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
-    child.stdout?.destroy();
-    const { code } = await run("shop_web.2", "sh", "-c", "test -e /tmp/all-of-it");
-    expect(code).toBe(1);
+    const everything = 1_000;
+    const script = `for i in $(seq 1 ${everything}); do seq 1 20000; echo $i > /progress; done`;
+    const { child } = exec("shop_web.2", "sh", "-c", script);
+    child.stdout?.pause();
+    const progress = async (): Promise<number> =>
+      Number((await run("shop_web.2", "cat", "/progress")).stdout);
+    let before = -1;
+    const stalled = await eventually("it is held back", async () => {
+      const now = await progress();
+      const isStalled = now > 0 && now === before;
+      before = now;
+      return isStalled && now;
+    });
+    expect(stalled).toBeLessThan(everything / 2);
     child.kill("SIGKILL");
+  });
+
+  test("says that it lost the command when its leader goes, with an exit code of berth's own", async () => {
+    const { child, ended } = exec("-i", "shop_web.1", "sh", "-c", "echo ready; cat");
+    await once(child.stdout ?? child, "data");
+    await leader.stop();
+    const { code, stderr } = await ended;
+    expect(stderr).toMatch(/lost the command in task \w+ on .+, which is hung up on/);
+    expect(code).toBe(125);
+    await eventually("another leader", async () => (await follower.calls.getCluster({})).epoch > 1);
+    await eventually("its agent is with it", async () => (await run("shop_web.1", "true")).code === 0);
   });
 });

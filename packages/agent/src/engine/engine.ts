@@ -103,6 +103,13 @@ export interface ExecOptions extends EngineCall {
   readonly tty: boolean;
   /** Input follows. */
   readonly stdin: boolean;
+  /** Of its terminal when it starts. Docker before 23.0 does not know: resize it then. */
+  readonly size?: TerminalSize | undefined;
+}
+
+export interface TerminalSize {
+  readonly columns: number;
+  readonly rows: number;
 }
 
 /** A command that runs in a container. */
@@ -113,7 +120,7 @@ export interface EngineExec {
   write(bytes: Uint8Array): Promise<void>;
   endInput(): void;
   /** Of its terminal. One that cannot be set is left as it is. */
-  resize(size: { readonly columns: number; readonly rows: number }): Promise<void>;
+  resize(size: TerminalSize): Promise<void>;
   /** To its process; nothing when that has ended, or cannot be seen from where the agent runs. */
   kill(unixSignal: NodeJS.Signals): Promise<void>;
   /** Waits for its end. */

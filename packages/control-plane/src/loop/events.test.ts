@@ -9,7 +9,6 @@ import {
 import { beforeEach, expect, test } from "vitest";
 import { buildNode, buildService, buildTask } from "../core/test-records.js";
 import { streamEvents } from "../rpc/control/events.js";
-import type { ControlScope } from "../rpc/control/scope.js";
 import type { Change } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { EventLog } from "./events.js";
@@ -41,8 +40,7 @@ async function read(
   const { signal } = new AbortController();
   const told: ClusterEvent[] = [];
   const warnings: string[] = [];
-  // Of the scope it takes the events and the term alone.
-  const scope = { events, signal } as ControlScope;
+  const scope = { events, signal };
   for await (const { message } of streamEvents(StreamEventsRequest.fromPartial(request), scope, signal)) {
     if (message?.$case === "event") told.push(message.value);
     if (message?.$case === "warning") warnings.push(message.value);

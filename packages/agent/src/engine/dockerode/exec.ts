@@ -1,14 +1,14 @@
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fieldOf, numberOf, textOf } from "../../core/json.js";
-import type { EngineExec, ExecOptions, OutputChunk } from "../engine.js";
+import type { EngineExec, ExecOptions, OutputChunk, TerminalSize } from "../engine.js";
 import type { EngineClient } from "./client.js";
 import { demux, rawOutput } from "./demux.js";
 import { signalProcess } from "./exec-process.js";
 
 /** A terminal has no size before its process has started, of which Docker tells nobody. */
-const RESIZE_ATTEMPTS = 20;
-const RESIZE_RETRY_MS = 50;
+const RESIZE_ATTEMPTS = 100;
+const RESIZE_RETRY_MS = 10;
 
 /** The exit code is there a moment after the last output; much later when something else holds the output open. */
 const FIRST_POLL_MS = 10;
@@ -49,7 +49,7 @@ export class DockerExec implements EngineExec {
     const connection = await client.hijack({
       method: "POST",
       path: `/exec/${id}/start`,
-      body: { Detach: false, Tty: options.tty },
+      body: { Detach: false, Tty: options.tty, ...consoleSize(options) },
       signal: options.signal,
     });
     return new DockerExec({ client, id, containerId, connection, options });
@@ -73,7 +73,7 @@ export class DockerExec implements EngineExec {
     this.#connection.end();
   }
 
-  async resize({ columns, rows }: { readonly columns: number; readonly rows: number }): Promise<void> {
+  async resize({ columns, rows }: TerminalSize): Promise<void> {
     const query = { h: String(rows), w: String(columns) };
     const path = `/exec/${this.#id}/resize`;
     for (let attempt = 0; attempt < RESIZE_ATTEMPTS && !this.#connection.destroyed; attempt++) {
@@ -145,7 +145,12 @@ async function create(
     AttachStdin: stdin && isAttached,
     AttachStdout: isAttached,
     AttachStderr: isAttached,
+    ...consoleSize(options),
   };
   const path = `/containers/${containerId}/exec`;
   return textOf(fieldOf(await client.request({ method: "POST", path, body, signal }), "Id"));
+}
+
+function consoleSize({ tty, size }: ExecOptions): object {
+  return tty && size !== undefined ? { ConsoleSize: [size.rows, size.columns] } : {};
 }

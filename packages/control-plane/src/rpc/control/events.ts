@@ -9,7 +9,7 @@ import type { ControlScope } from "./scope.js";
  */
 export async function* streamEvents(
   request: StreamEventsRequest,
-  { events, signal: term }: ControlScope,
+  { events, signal: term }: Pick<ControlScope, "events" | "signal">,
   caller: AbortSignal,
 ): AsyncGenerator<StreamEventsResponse> {
   const isResumed = request.afterEpoch === events.epoch;
