@@ -56,6 +56,9 @@ export class TaskRecord {
   noteOutcome(step: Step, outcome: Outcome, nowMs: number): void {
     this.memory = remember(this.memory, { step, outcome, nowMs });
     this.#noteContainer(outcome);
+    // It may have been done all the same: a container that is taken for dead and runs would not be stopped.
+    const isDoubtful = outcome.kind === "unknown" || outcome.kind === "failed";
+    if (isDoubtful && "containerId" in step) this.stale.add(step.containerId);
   }
 
   noteLook(outcome: Outcome, nowMs: number): void {
