@@ -6,7 +6,7 @@ import { workOff } from "./cli/worker.js";
 
 const USAGE = `usage: npm run sim -- [--seeds N] [--from N] [--jobs N] [--json FILE]
        npm run sim -- --seed N [--trace] [--shrink]
-       npm run sim -- --mutants [--json FILE]
+       npm run sim -- --mutants [NAME...] [--seeds N] [--json FILE]
 
   --seeds N    live through N histories (default 1000), from seed --from (default 1) on
   --jobs N     processes to share them (default 2)
@@ -16,7 +16,8 @@ const USAGE = `usage: npm run sim -- [--seeds N] [--from N] [--jobs N] [--json F
   --shrink     leave out of a failing history what does not matter
   --mutants    plant each known bug and show which promise catches it`;
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     seeds: { type: "string", default: "1000" },
     from: { type: "string", default: "1" },
@@ -39,5 +40,6 @@ else if (values.seed !== undefined) {
     isTraced: values.trace,
     isShrunk: values.shrink,
   });
-} else if (values.mutants) process.exitCode = await runMutants({ json: values.json });
-else process.exitCode = await runSeeds({ ...range, json: values.json });
+} else if (values.mutants) {
+  process.exitCode = await runMutants({ ...range, json: values.json, only: positionals });
+} else process.exitCode = await runSeeds({ ...range, json: values.json });

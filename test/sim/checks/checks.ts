@@ -7,7 +7,7 @@ import type { Commit } from "../store/sim-etcd.js";
 import { Contact } from "./contact.js";
 import { Convergence } from "./convergence.js";
 import { Copies } from "./copies.js";
-import { checkOrder } from "./foreign.js";
+import { checkOrder } from "./orders.js";
 import { Records, stateOf } from "./records.js";
 import type { Scene } from "./scene.js";
 import { Transitions } from "./transitions.js";
@@ -48,6 +48,7 @@ export function check(cluster: Cluster): Checks {
       const change = records.apply(commit);
       for (const { before } of change.services) if (before !== undefined) copies.noteWanted(before);
       transitions.onCommit(commit, change, leaderBefore);
+      for (const [nodeId, before] of change.nodesBefore) contact.checkDeath(nodeId, before, report);
       for (const { after } of change.tasks) {
         if (after !== undefined && stateOf(after) === TaskState.NEW && after.status?.message === "") {
           report("L2", `task ${after.id} (${after.serviceName}.${after.slot}) waits and does not say why`);
@@ -73,9 +74,9 @@ export function check(cluster: Cluster): Checks {
     }
     for (const bug of world.bugs) report("BUG", bug);
     isStopped = violations.length > 0 || convergence.isOver;
-    scheduler.after(LOOK_MS, undefined, look);
+    scheduler.quietly(LOOK_MS, look);
   };
-  scheduler.after(LOOK_MS, undefined, look);
+  scheduler.quietly(LOOK_MS, look);
   return {
     violations,
     get isOver() {

@@ -1,4 +1,4 @@
-import { NodeState } from "@berth/proto";
+import { type Node, NodeState } from "@berth/proto";
 import type { Cluster } from "../cluster/cluster.js";
 import type { SimHost } from "../cluster/sim-host.js";
 import type { Records } from "./records.js";
@@ -11,6 +11,7 @@ export class Contact {
   readonly #cluster: Cluster;
   readonly #records: Records;
   readonly #troubledAtMs = new Map<string, number>();
+  readonly #sickAtMs = new Map<string, number>();
 
   constructor(cluster: Cluster, records: Records) {
     this.#cluster = cluster;
@@ -21,6 +22,7 @@ export class Contact {
   look(): void {
     const { hosts, world } = this.#cluster;
     for (const host of hosts) {
+      if (this.#isSick(host)) this.#sickAtMs.set(host.name, world.scheduler.nowMs);
       if (this.#isInTrouble(host)) this.#troubledAtMs.set(host.name, world.scheduler.nowMs);
     }
   }
@@ -31,9 +33,26 @@ export class Contact {
     return atMs !== undefined && this.#cluster.world.scheduler.nowMs - atMs < HEAL_MS;
   }
 
-  /** Nothing is wrong with any host now. */
-  get isQuiet(): boolean {
-    return !this.#cluster.hosts.some((host) => this.#isInTrouble(host));
+  /** A host that nothing is wrong with must not be called dead, whatever happens to the servers. */
+  checkDeath(nodeId: string, before: Node, report: (promise: string, what: string) => void): void {
+    if (before.state !== NodeState.READY || this.#records.nodes.get(nodeId)?.state !== NodeState.DOWN) return;
+    const host = this.#cluster.hosts.find((each) => each.nodeId === nodeId);
+    const sickMs = this.#sickAtMs.get(host?.name ?? "");
+    const { nowMs } = this.#cluster.world.scheduler;
+    if (host === undefined || (sickMs !== undefined && nowMs - sickMs < HEAL_MS)) return;
+    const why = this.#records.nodes.get(nodeId)?.stateMessage;
+    report("D1", `${host.name} is called dead though it lives and is reached (${why})`);
+  }
+
+  /** The host or its agent, or the way to any server; or servers that are too slow to tell. */
+  #isSick({ name, hasPower, agent }: SimHost): boolean {
+    const { servers, world } = this.#cluster;
+    if (!hasPower || agent === undefined || !agent.isAlive || agent.isPaused || agent.turnMs > 0) return true;
+    if (world.network.slownessMs > 0 || world.etcd.actor.isPaused) return true;
+    return servers.some(({ host, actor }) => {
+      const isSlow = actor?.isAlive === true && (actor.isPaused || actor.turnMs > 0);
+      return isSlow || !world.network.reaches(name, host) || !world.network.reaches(host, name);
+    });
   }
 
   #isInTrouble(host: SimHost): boolean {

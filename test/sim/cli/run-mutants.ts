@@ -1,3 +1,77 @@
-export async function runMutants(_options: { readonly json: string | undefined }): Promise<number> {
-  return 2;
+import { fileURLToPath } from "node:url";
+import { describeMachine, type Figure, figureOf, writeReport } from "../../bench/report.js";
+import { MUTANTS, type Mutant } from "../mutants/mutants.js";
+import { runPool } from "./pool.js";
+import type { SeedAnswer } from "./worker.js";
+
+const HOOKS = fileURLToPath(new URL("../mutants/register.mjs", import.meta.url));
+
+export interface RunMutantsOptions {
+  readonly json: string | undefined;
+  readonly from: number;
+  /** Histories that a bug may hide in. */
+  readonly count: number;
+  readonly jobs: number;
+  /** Names of those to plant; empty: all. */
+  readonly only: readonly string[];
+}
+
+interface Finding {
+  readonly mutant: Mutant;
+  /** The first history that it broke a promise in. */
+  readonly caught: SeedAnswer | undefined;
+  readonly histories: number;
+}
+
+/** Plants each bug by itself and lives through histories until one breaks a promise. Returns the exit code. */
+export async function runMutants(options: RunMutantsOptions): Promise<number> {
+  const findings: Finding[] = [];
+  for (const mutant of MUTANTS.filter(
+    ({ name }) => options.only.length === 0 || options.only.includes(name),
+  )) {
+    const finding = await plant(mutant, options);
+    findings.push(finding);
+    console.log(describe(finding));
+  }
+  const caught = findings.filter((finding) => finding.caught !== undefined).length;
+  console.log(`\n${caught} of ${findings.length} planted bugs were caught`);
+  if (options.json !== undefined) {
+    writeReport(options.json, { bench: "sim", machine: describeMachine(), figures: figuresOf(findings) });
+  }
+  return caught === findings.length ? 0 : 1;
+}
+
+async function plant(mutant: Mutant, { from, count, jobs }: RunMutantsOptions): Promise<Finding> {
+  let caught: SeedAnswer | undefined;
+  let histories = 0;
+  await runPool({
+    jobs,
+    from,
+    count,
+    execArgv: ["--import", HOOKS],
+    env: { BERTH_SIM_MUTANT: JSON.stringify(mutant) },
+    onAnswer: (answer) => {
+      histories += 1;
+      if (answer.violations.length > 0) caught ??= answer;
+      return caught !== undefined;
+    },
+  });
+  return { mutant, caught, histories };
+}
+
+function describe({ mutant, caught, histories }: Finding): string {
+  const [first] = caught?.violations ?? [];
+  const result = caught === undefined ? "NOT CAUGHT" : `${first?.promise} in seed ${caught.seed}`;
+  return `${mutant.name.padEnd(22)}${result.padEnd(18)}${String(histories).padStart(5)} histories  ${mutant.what}\n${" ".repeat(22)}${first?.what ?? ""}`;
+}
+
+function figuresOf(findings: readonly Finding[]): readonly Figure[] {
+  const caught = findings.filter((finding) => finding.caught !== undefined).length;
+  return [
+    figureOf({ name: "sim.mutants_planted", unit: "", runs: [findings.length] }),
+    {
+      ...figureOf({ name: "sim.mutants_caught", unit: "", runs: [caught] }),
+      goal: { kind: "at-least", value: findings.length },
+    },
+  ];
 }

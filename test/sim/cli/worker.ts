@@ -17,6 +17,8 @@ export interface SeedAnswer {
 
 /** Lives through one history after the other, as the parent process asks, until it hangs up. */
 export function workOff(): void {
+  // Aborts carry errors whose stacks nobody reads; a replay has them.
+  Error.stackTraceLimit = 0;
   process.on("message", (request: SeedRequest) => {
     void answer(request).then((answered) => process.send?.(answered));
   });

@@ -84,9 +84,9 @@ export class Connection {
         : undefined;
       if (silentSinceMs !== undefined && scheduler.nowMs - silentSinceMs >= KEEPALIVE_MS - LOOK_MS) {
         scheduler.after(0, own.actor, () => this.#break(own, "keepalive timed out"));
-      } else scheduler.after(LOOK_MS, undefined, look);
+      } else scheduler.quietly(LOOK_MS, look);
     };
-    scheduler.after(LOOK_MS, undefined, look);
+    scheduler.quietly(LOOK_MS, look);
   }
 
   #break(end: End, reason: string): void {

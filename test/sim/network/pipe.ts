@@ -46,7 +46,7 @@ export class Pipe {
 
   #try(delayMs: number): void {
     const { scheduler } = this.#network;
-    scheduler.after(delayMs, undefined, () => {
+    scheduler.quietly(delayMs, () => {
       if (this.#isCut) return;
       if (!this.#network.reaches(this.#from, this.#to.host)) {
         this.#stuckSinceMs ??= scheduler.nowMs;

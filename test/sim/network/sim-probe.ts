@@ -55,7 +55,7 @@ function answers(
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) return settle(false);
     const thereMs = network.delayMs(actor.host, host);
-    scheduler.after(thereMs, undefined, () => {
+    scheduler.quietly(thereMs, () => {
       if (!network.reaches(actor.host, host)) return;
       scheduler.after(network.delayMs(host, actor.host), actor, () => {
         if (network.reaches(host, actor.host)) settle(true);

@@ -296,7 +296,7 @@ function open(opening: Opening): Request {
         connection.toClient.send(() => {
           onMessage(actor, path, bytes);
           responses.put(bytes);
-          connection.toServer.send(() => window.release());
+          if (window.release()) scheduler.after(0, server, () => window.wake());
         });
         return window.take();
       },
@@ -347,8 +347,13 @@ class Window {
     }
   }
 
-  release(): void {
+  /** True when that makes room for somebody who waits. */
+  release(): boolean {
     this.#underWay -= 1;
+    return this.#underWay === WINDOW - 1;
+  }
+
+  wake(): void {
     this.#wake();
   }
 }

@@ -163,7 +163,7 @@ function ask<T>(
     signal.addEventListener("abort", onAbort, { once: true });
     const back = new Pipe(network, ETCD_HOST, server);
     const reply = (run: () => void): void => {
-      network.scheduler.after(etcd.rng.next() * COMMIT_MS, undefined, () => back.send(() => settle(run)));
+      network.scheduler.quietly(etcd.rng.next() * COMMIT_MS, () => back.send(() => settle(run)));
     };
     new Pipe(network, server.host, etcd.actor).send(() => {
       serve().then(

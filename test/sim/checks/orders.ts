@@ -1,0 +1,20 @@
+import { DesiredState, NodeState } from "@berth/proto";
+import { isFinal } from "./records.js";
+import type { Scene } from "./scene.js";
+
+/** What an agent asks of its Docker: I6, and that it ends nothing that the leader wants to run. */
+export function checkOrder(scene: Scene, hostName: string, kind: string, containerId: string): void {
+  const { cluster, records, report } = scene;
+  const host = cluster.hosts.find(({ name }) => name === hostName);
+  const container = kind === "create" ? undefined : host?.docker.containers.get(containerId);
+  if (host === undefined || container === undefined) return;
+  if (container.taskId === "") {
+    report("I6", `the agent of ${hostName} wants to ${kind} ${container.name}, which is somebody else's`);
+  }
+  if (kind === "start" || !container.isRunning || container.health === "unhealthy") return;
+  const task = records.tasks.get(container.taskId);
+  if (task === undefined || isFinal(task) || task.desiredState >= DesiredState.SHUTDOWN) return;
+  // Given up by the leader a moment ago: the agent may know of a record that is being written.
+  if (records.nodes.get(host.nodeId)?.state !== NodeState.READY) return;
+  report("I6", `the agent of ${hostName} wants to ${kind} ${container.name}, which runs well and is wanted`);
+}

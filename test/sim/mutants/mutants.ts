@@ -1,0 +1,124 @@
+/** A bug, planted by a change of one place of the product's source while it is loaded. */
+export interface Mutant {
+  readonly name: string;
+  /** What is wrong now. */
+  readonly what: string;
+  /** From the root of the repository. */
+  readonly file: string;
+  /** Occurs exactly once in the file. */
+  readonly search: string;
+  readonly replace: string;
+}
+
+const CONTROL = "packages/control-plane/src";
+const AGENT = "packages/agent/src";
+
+/** Mistakes that somebody could make, each in one line. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "no-fence",
+    what: "a leader's transactions do not compare the leader key",
+    file: `${CONTROL}/loop/transaction.ts`,
+    search: "compare: [fence, ...changes",
+    replace: "compare: [...changes",
+  },
+  {
+    name: "unknown-is-committed",
+    what: "a transaction without an answer counts as committed: decisions are made on a stale mirror",
+    file: `${CONTROL}/loop/writer.ts`,
+    search: "await this.#readBack(part, outcome.cause, signal);",
+    replace: "state.apply(part.map(({ change }) => ({ change, revision: 0n }))); return 'committed';",
+  },
+  {
+    name: "no-requeue",
+    what: "a plan's `requeueAtMs` is forgotten",
+    file: `${CONTROL}/loop/controller.ts`,
+    search: "if (plan.requeueAtMs !== undefined) {",
+    replace: "if (plan.requeueAtMs !== undefined && false) {",
+  },
+  {
+    name: "surge-twice",
+    what: "slots that are being replaced do not count against `parallelism`",
+    file: `${CONTROL}/core/batch.ts`,
+    search: "const budget = policy.parallelism - busy.length;",
+    replace: "const budget = policy.parallelism;",
+  },
+  {
+    name: "dead-runs",
+    what: "a container that was killed is called running",
+    file: `${AGENT}/core/status.ts`,
+    search: "if (isAlive(container)) return runningStatus(view, container, spec);",
+    replace:
+      "if (isAlive(container) || container.exitCode > 128) return runningStatus(view, container, spec);",
+  },
+  {
+    name: "any-epoch",
+    what: "an agent obeys a leader that has been deposed",
+    file: `${AGENT}/session/obedience.ts`,
+    search: "if (epoch < this.#epoch) {",
+    replace: "if (epoch < 0) {",
+  },
+  {
+    name: "lost-statuses",
+    what: "a new session does not repeat what the last one may have lost",
+    file: `${AGENT}/session/session.ts`,
+    search: "outbox.repeatAll();",
+    replace: "",
+  },
+  {
+    name: "no-grace",
+    what: "a new leader gives agents no time to come to it",
+    file: `${CONTROL}/core/liveness.ts`,
+    search: "const heardMs = Math.max(pulse.lastBeatMs ?? leadingSinceMs, leadingSinceMs);",
+    replace: "const heardMs = pulse.lastBeatMs ?? leadingSinceMs - 60_000;",
+  },
+  {
+    name: "no-adoption",
+    what: "an agent that starts removes what it does not know, before it has heard the leader",
+    file: `${AGENT}/loop/worker.ts`,
+    search: "else if (this.#isSetComplete || record.assignment !== undefined) this.#decide(record, node);",
+    replace: "else this.#decide(record, node);",
+  },
+  {
+    name: "state-goes-back",
+    what: "a late report takes a task's state back",
+    file: `${CONTROL}/core/transition.ts`,
+    search: 'if (to < from) return ignored("it is further than that");',
+    replace: "",
+  },
+  {
+    name: "lost-forever",
+    what: "what a host runs of tasks that were given up is not removed when it is back",
+    file: `${CONTROL}/rpc/assignment-chain.ts`,
+    search: "for (const taskId of gone) if (this.#forget(taskId)) removedTaskIds.push(taskId);",
+    replace: "for (const taskId of gone) this.#forget(taskId);",
+  },
+  {
+    name: "no-memory",
+    what: "reservations of memory are not looked at",
+    file: `${CONTROL}/core/room-filters.ts`,
+    search: "(node.description?.memoryBytes ?? 0) - reserved.memoryBytes",
+    replace: "(node.description?.memoryBytes ?? 0)",
+  },
+  {
+    name: "drained-takes",
+    what: "drained nodes get new tasks",
+    file: `${CONTROL}/core/filters.ts`,
+    search: "passes: ({ node }) => node.availability !== Availability.DRAIN,",
+    replace: "passes: () => true,",
+  },
+  {
+    name: "early-ack",
+    what: "statuses are acknowledged before they are in the store",
+    file: `${CONTROL}/rpc/status-intake.ts`,
+    search: "this.#acks.push(ack);",
+    replace: "ack(); this.#acks.push(() => {});",
+  },
+  {
+    name: "no-room-offer",
+    what: "room that appears is not offered to tasks that wait for it",
+    file: `${CONTROL}/loop/controller.ts`,
+    search: "if (roomAppeared) this.#offerRoom();",
+    replace: "",
+  },
+];
