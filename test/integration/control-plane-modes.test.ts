@@ -114,6 +114,25 @@ describe("a job", () => {
   });
 });
 
+describe("a run", () => {
+  it("goes on under another leader, and what has completed does not run again", async () => {
+    const second = await cluster.startServer();
+    agents = await cluster.startAgents(["c"]);
+    const onC = service("import", { constraints: ["node.id == c"] });
+    await calls.deployStack(
+      deployment([{ ...job("import", { total: 3, atOnce: 1 }), placement: onC.placement }]),
+    );
+    await end("shop_import");
+    await cluster.servers[0]?.stop();
+    ({ calls } = second);
+    await end("shop_import");
+    await end("shop_import");
+    await converged(calls, "shop_import");
+    expect((await record("shop_import"))?.job).toMatchObject({ iteration: 1, message: "3 of 3 completed" });
+    expect((await tasksOf("shop_import")).map(({ slot }) => slot).sort()).toEqual([1, 2, 3]);
+  });
+});
+
 describe("a cron job", () => {
   it("runs every second, is in order between its runs, and keeps no more than its history", async () => {
     const cron = CronSpec.fromPartial({
