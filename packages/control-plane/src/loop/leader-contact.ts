@@ -45,7 +45,8 @@ export interface LeaderContactOptions {
  * | host lost, cable pulled        | silence, to all servers            | 1-1.3 s                       |
  * | one link broken                | silence, but others hear it        | not; it goes on leading       |
  * | this server cut off            | silence, and no other to ask       | not by this server            |
- * | stopped, hangs, its etcd gone  | answers: its kernel lives          | its lease's time to live      |
+ * | stopped, hangs                 | answers: its kernel lives          | its lease's time to live      |
+ * | its etcd gone, not the others  | nothing: it asks their etcds       | not; it goes on leading       |
  *
  * A leader that is taken for dead and lives has lost its key, so its next write is refused and it steps down.
  */
