@@ -30,6 +30,7 @@ type Event =
 
 export interface RolloutHistory {
   readonly replicas: number;
+  readonly isGlobal: boolean;
   readonly order: UpdateConfig_Order;
   readonly parallelism: number;
   readonly delayMs: number;
@@ -69,6 +70,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
 
 export const rolloutHistory: fc.Arbitrary<RolloutHistory> = record({
   replicas: fc.integer({ min: 1, max: 5 }),
+  isGlobal: fc.boolean(),
   order: fc.constantFrom(UpdateConfig_Order.STOP_FIRST, UpdateConfig_Order.START_FIRST),
   parallelism: fc.integer({ min: 0, max: 3 }),
   delayMs: fc.constantFrom(0, 0, 3_000),
@@ -79,7 +81,9 @@ export const rolloutHistory: fc.Arbitrary<RolloutHistory> = record({
 
 export function worldOf(history: RolloutHistory, observe?: (action: Action, world: World) => void): World {
   const spec = buildSpec({
-    mode: { $case: "replicated", value: { replicas: history.replicas } },
+    mode: history.isGlobal
+      ? { $case: "global", value: {} }
+      : { $case: "replicated", value: { replicas: history.replicas } },
     task: { container: { image: "good:1" } },
     update: configOf(history, 0),
   });
@@ -106,6 +110,7 @@ export function happen(world: World, one: Event, history: RolloutHistory): void 
       return;
     }
     case "scale":
+      if (history.isGlobal) return;
       world.deploy({ ...world.spec, mode: { $case: "replicated", value: { replicas: one.replicas } } });
       return;
     case "relabel":
