@@ -73,6 +73,7 @@ export function labelTexts(labels: Readonly<Record<string, string>>): readonly s
 }
 
 function engineNote({ node }: HasNode): string {
-  const isSilent = node?.state === NodeState.READY && node.description?.engineReady === false;
-  return isSilent ? " (Docker not answering)" : "";
+  if (node?.state !== NodeState.READY) return "";
+  if (node.agentAway) return " (agent not answering)";
+  return node.description?.engineReady === false ? " (Docker not answering)" : "";
 }

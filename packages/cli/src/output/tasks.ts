@@ -142,12 +142,19 @@ function displayName(task: Task, noResolve: boolean): string {
   return `${noResolve ? task.serviceId : task.serviceName}.${slotName(task)}`;
 }
 
+/** A container on a host that is down may run, or may not. */
+const HEALTH_NOTES: ReadonlyMap<Health, string> = new Map([
+  [Health.UNHEALTHY, " (unhealthy)"],
+  [Health.UNKNOWN, " (out of reach)"],
+]);
+
 function currentState({ status }: Task, nowMs: number): string {
   const state = status?.state ?? TaskState.UNSPECIFIED;
-  const unhealthy = state === TaskState.RUNNING && status?.health === Health.UNHEALTHY ? " (unhealthy)" : "";
+  const isRunning = state === TaskState.RUNNING;
+  const note = (isRunning && HEALTH_NOTES.get(status?.health ?? Health.UNSPECIFIED)) || "";
   const when =
     status === undefined || status.sinceMs === 0 ? "" : ` ${ago(status.sinceMs, nowMs).toLowerCase()}`;
-  return `${capitalised(taskStateWord(state))}${unhealthy}${when}`;
+  return `${capitalised(taskStateWord(state))}${note}${when}`;
 }
 
 /** What is wrong with a task; nothing while all is well. */

@@ -32,6 +32,7 @@ const HEALTHS = new Map<Health, string>([
   [Health.STARTING, "starting"],
   [Health.HEALTHY, "healthy"],
   [Health.UNHEALTHY, "unhealthy"],
+  [Health.UNKNOWN, "unknown"],
 ]);
 const NODE_STATES = new Map<NodeState, string>([
   [NodeState.READY, "ready"],
