@@ -1,4 +1,4 @@
-import { type UsageReport, WatchUsage } from "@berth/proto";
+import { type UsageReport, type WatchedUsage, WatchUsage } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { ListenerStats } from "../ingress/table.js";
@@ -36,8 +36,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const watch = (services: Parameters<typeof WatchUsage.fromPartial>[0]["services"]): void =>
-  meter.watch(WatchUsage.fromPartial({ intervalMs: 5_000, services }));
+const watch = (services: readonly Partial<WatchedUsage>[]): void =>
+  meter.watch(WatchUsage.fromPartial({ intervalMs: 5_000, services: [...services] }));
 
 test("UsageMeter measures nothing until it is asked to, and stops when it is asked for nothing", async () => {
   await vi.advanceTimersByTimeAsync(60_000);
