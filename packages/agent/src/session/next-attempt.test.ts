@@ -32,7 +32,10 @@ test("nextAttempt goes to the next server almost at once after a session that wa
   expect(nextAttempt(tired, joined, highest)).toMatchObject({ ...next, delayMs: 100 });
 });
 
-test("nextAttempt spreads the return of many agents over more time", () => {
-  const large = { kind: "lost", joinedHeartbeatMs: 4_000, reason: "", servers: [] } as const;
-  expect(nextAttempt(first, large, highest).delayMs).toBe(800);
+test("nextAttempt spreads the return of many agents over more time, also to the leader that they are all told of", () => {
+  const large = { kind: "lost", joinedHeartbeatMs: 2_000, reason: "", servers: [] } as const;
+  const away = nextAttempt(first, large, highest);
+  expect(away.delayMs).toBe(400);
+  const redirect = { kind: "not-leader", leader: "c:1", servers: [] } as const;
+  expect(nextAttempt(away, redirect, () => 0.5)).toMatchObject({ address: "c:1", delayMs: 200 });
 });
