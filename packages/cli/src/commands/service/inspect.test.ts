@@ -1,7 +1,10 @@
 import { Rollout_State } from "@berth/proto";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { webService, webTask } from "../../testing/fake-control.js";
 import { berth } from "../../testing/run-berth.js";
+
+/** Real waits on a busy machine. */
+vi.setConfig({ testTimeout: 60_000 });
 
 const hourAgo = Date.now() - 3_600_000;
 const { service: record } = webService();

@@ -6,13 +6,16 @@ import {
   ServiceSpec,
   TaskState,
 } from "@berth/proto";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { buildNode, buildTask } from "../../core/test-records.js";
 import type { Change } from "../../state/change.js";
 import { ClusterState } from "../../state/cluster-state.js";
 import { decideDeployment } from "./deploy-decision.js";
 import { planDeployment } from "./plan-deployment.js";
 import { checkPlanRev } from "./plan-rev.js";
+
+/** Very many tasks on a busy machine. */
+vi.setConfig({ testTimeout: 60_000 });
 
 type Part = Parameters<typeof ServiceSpec.fromPartial>[0];
 

@@ -2,9 +2,12 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BerthError, DeployPlan, type DeployStackRequest, PlannedStep_Kind } from "@berth/proto";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FakeControlHandlers } from "../../../testing/fake-control.js";
 import { berth } from "../../../testing/run-berth.js";
+
+/** Real waits on a busy machine. */
+vi.setConfig({ testTimeout: 60_000 });
 
 const { CREATE, REPLACE, STOP } = PlannedStep_Kind;
 const PLAN = DeployPlan.fromPartial({
