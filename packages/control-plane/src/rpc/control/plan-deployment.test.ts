@@ -2,6 +2,7 @@ import {
   applySpecDefaults,
   Dependency_Condition,
   PlannedStep_Kind,
+  RestartPolicy_Condition,
   type ServicePlan,
   ServiceSpec,
   TaskState,
@@ -167,6 +168,40 @@ describe("planDeployment", () => {
       ["shop_db", []],
     ]);
     expect(services[0]?.steps).toMatchObject([{ kind: PlannedStep_Kind.CREATE, isUnplaced: false }]);
+  });
+
+  test("an update that finds no room is told as it stands, without what its deadline would bring", () => {
+    const changed = specOf({ image: "web:2", placement: { constraints: ["node.labels.a == b"] } });
+    const [web] = planOf(running(specOf()), changed).services;
+    expect(web?.steps).toMatchObject([
+      { kind: PlannedStep_Kind.REPLACE, slot: 1, isUnplaced: true, toHostname: "" },
+    ]);
+    expect(web?.steps[0]?.why).toContain("2 nodes do not meet node.labels.a == b");
+    expect(web?.moreSteps).toBe(0);
+  });
+
+  test("one task a node is told by its node, a job by its tasks, and a schedule does nothing now", () => {
+    const global = specOf({ name: "shop_all", mode: { $case: "global", value: {} } });
+    const onFailure = { restart: { condition: RestartPolicy_Condition.ON_FAILURE } };
+    const task = { container: { image: "job:1" }, ...onFailure };
+    const mode = { $case: "replicatedJob", value: { totalCompletions: 3, maxConcurrent: 2 } } as const;
+    const job = specOf({ name: "shop_job", mode, task });
+    const nightly = specOf({ name: "shop_nightly", mode, task, cron: { schedule: "@daily" } });
+    const { services } = planOf(running(), global, job, nightly);
+    expect(services.map(({ name, problems }) => [name, problems])).toEqual([
+      ["shop_all", []],
+      ["shop_job", []],
+      ["shop_nightly", []],
+    ]);
+    expect(services.map(stepTexts)).toEqual([
+      ["1 create 0 n1", "1 create 0 n2"],
+      [
+        expect.stringMatching("1 create 1"),
+        expect.stringMatching("1 create 2"),
+        expect.stringMatching("2 create 3"),
+      ],
+      [],
+    ]);
   });
 
   test("leaves the state as it was", () => {

@@ -45,38 +45,50 @@ export function forecast(
   serviceIds: readonly string[],
   context: ForecastContext,
 ): ReadonlyMap<string, Forecast> {
-  const { state, draft } = context;
+  const { state } = context;
   const courses = serviceIds.map((serviceId) => {
     const recorder = new StepRecorder(state.tasks.ofService(serviceId).values());
     return { serviceId, recorder, plan: NOTHING };
   });
-  let looks = 0;
-  let now = context.now;
-  let isMoving = courses.length > 0;
-  while (isMoving && looks < MAX_LOOKS) {
-    isMoving = false;
-    for (const course of courses) {
-      looks += 1 + state.tasks.ofService(course.serviceId).size;
-      isMoving = advance(course, { ...context, now }) || isMoving;
-    }
-    for (const { serviceId } of courses) {
-      const steps = agentSteps(serviceId, state, now);
-      draft.write(steps);
-      isMoving ||= steps.length > 0;
-    }
-    const dueMs = isMoving ? now : nextBatchMs(courses, state);
-    if (dueMs === undefined) continue;
-    isMoving = true;
-    now = Math.max(now + 1, dueMs);
-  }
+  const isCutOff = carryOut(courses, context);
   const hostnameOf = (nodeId: string): string => state.nodes.get(nodeId)?.description?.hostname || nodeId;
   return new Map(
     courses.map((course) => {
       const steps = course.recorder.steps({ hostnameOf });
-      const moreSteps = isMoving ? outdatedTasks(course.serviceId, state) : 0;
+      const moreSteps = isCutOff ? outdatedTasks(course.serviceId, state) : 0;
       return [course.serviceId, { steps, problems: course.plan.problems, moreSteps }];
     }),
   );
+}
+
+/** Goes on until nothing is left to do; true when it had to end before. */
+function carryOut(courses: readonly Course[], context: ForecastContext): boolean {
+  const { state } = context;
+  let { now } = context;
+  let hasWaited = false;
+  for (let looks = 0; looks < MAX_LOOKS; ) {
+    for (const { serviceId } of courses) looks += 1 + state.tasks.ofService(serviceId).size;
+    const isMoving = takeRound(courses, { ...context, now });
+    // What does not go on after a wait waits for something that is no matter of time.
+    const nextMs = isMoving ? now : hasWaited ? undefined : nextBatchMs(courses, state);
+    if (nextMs === undefined) return false;
+    hasWaited = !isMoving;
+    now = Math.max(now + 1, nextMs);
+  }
+  return true;
+}
+
+/** Decides about every service, and lets the agents do it; true when there was something to do. */
+function takeRound(courses: readonly Course[], context: ForecastContext): boolean {
+  const { state, draft, now } = context;
+  let isMoving = false;
+  for (const course of courses) isMoving = advance(course, context) || isMoving;
+  for (const { serviceId } of courses) {
+    const steps = agentSteps(serviceId, state, now);
+    draft.write(steps);
+    isMoving ||= steps.length > 0;
+  }
+  return isMoving;
 }
 
 /** Tasks that an update has not come to. */
@@ -94,8 +106,10 @@ function advance(course: Course, { state, draft, now, newId }: ForecastContext):
   if (view === undefined) return false;
   const revisions = state.services.versionsOf(course.serviceId);
   const whole = { ...view, revisions };
+  // No deadline runs out: what does not get further is told as it stands, and not what would follow from that.
+  const decision = { now, newId, inChargeSinceMs: now };
   const plan = withGate(gateOf(whole, state, now), (held) =>
-    reconcile(whole, state.nodes, { now, newId, ...held }),
+    reconcile(whole, state.nodes, { ...decision, ...held }),
   );
   course.plan = plan;
   course.recorder.nextRound();
