@@ -1,30 +1,25 @@
+import type { LabHost } from "../../../deploy/lab/docker-host.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
 import type { Arena } from "../arena.js";
 import { DockerApi } from "../docker-api.js";
 import { swarmLabel } from "../peer/swarm.js";
 import { untilQuiet } from "../quiet.js";
+import { untilGone, watchRunning } from "../running-watch.js";
 import { REPLICAS, STACK } from "./berth-runs.js";
 import { type LossTimes, loseHost } from "./lose-host.js";
 import type { Loss } from "./scenario.js";
 
 const RUNNING_TIMEOUT_MS = 120_000;
 const QUIET_TIMEOUT_MS = 5_000;
+const MAX_ATTEMPTS = 3;
 
 /** A service of the Swarm loses one of its hosts, its leader's or another. It is removed; the host stays as it is. */
 export async function loseOnSwarm(arena: Arena, loss: Loss): Promise<LossTimes> {
-  const { lab, swarm, image, signal } = arena;
-  await swarm.createService({ name: STACK, image, replicas: REPLICAS, signal });
-  await waitUntil(async () => (await swarm.runningTasks(STACK, signal)) === REPLICAS, {
-    what: `${REPLICAS} replicas on swarm`,
-    timeoutMs: RUNNING_TIMEOUT_MS,
-    signal,
-  });
-  await untilQuiet(signal, QUIET_TIMEOUT_MS);
-  const leader = await swarm.leader(signal);
-  const victim = lab.hosts.findLast(({ name }) => (name === leader) === loss.onLeader);
+  const { lab, swarm, signal } = arena;
+  const victim = await serveOnVictim(arena, loss);
   const others = lab.hosts.filter((host) => host !== victim);
-  if (victim === undefined || others[0] === undefined) throw new RangeError("a lab without hosts to lose");
-  swarm.ask(others[0].name);
+  swarm.ask(others[0]?.name ?? "");
+  await untilQuiet(signal, QUIET_TIMEOUT_MS);
   const survivors = others.map((host) => new DockerApi(host.dockerSocket));
   try {
     const label = swarmLabel(STACK);
@@ -33,4 +28,30 @@ export async function loseOnSwarm(arena: Arena, loss: Loss): Promise<LossTimes> 
     for (const api of survivors) api.close();
     await swarm.removeService(STACK, signal);
   }
+}
+
+/** Starts the service, anew when nothing of it came to be on the host that is to be lost: one that was away just now. */
+async function serveOnVictim({ lab, apis, swarm, image, signal }: Arena, loss: Loss): Promise<LabHost> {
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
+    await untilGone(apis, swarmLabel(STACK), { timeoutMs: RUNNING_TIMEOUT_MS, signal });
+    await swarm.createService({ name: STACK, image, replicas: REPLICAS, signal });
+    await waitUntil(async () => (await swarm.runningTasks(STACK, signal)) === REPLICAS, {
+      what: `${REPLICAS} replicas on swarm`,
+      timeoutMs: RUNNING_TIMEOUT_MS,
+      signal,
+    });
+    const leader = await swarm.leader(signal);
+    const victim = lab.hosts.findLast(({ name }) => (name === leader) === loss.onLeader);
+    if (victim !== undefined && (await runningOn(victim)) > 0) return victim;
+    await swarm.removeService(STACK, signal);
+  }
+  throw new Error("the Swarm places nothing on the host that is to be lost");
+}
+
+async function runningOn(host: LabHost): Promise<number> {
+  const api = new DockerApi(host.dockerSocket);
+  const watch = await watchRunning([api], swarmLabel(STACK));
+  watch.close();
+  api.close();
+  return watch.count();
 }
