@@ -64,14 +64,14 @@ test("events tell a service's life from its deploy to its end, with reasons", as
   expect(await events(server, { node: "a", stack: "nobody" })).toEqual([]);
 });
 
-test("events say why a task has no node, and that an agent is away", async () => {
+test("events say why a task has no node, and that a node is lost", async () => {
   const server = await cluster.startServer();
   const [agent] = await cluster.startAgents(["a"]);
   await server.calls.deployStack(deployment([service("web", { constraints: ["node.hostname == nobody"] })]));
   await agent?.vanish();
-  const told = await eventually("the agent is away", async () => {
+  const told = await eventually("the node is lost", async () => {
     const all = await events(server);
-    return reasonsOf(all).includes("NODE_AGENT_AWAY") && all;
+    return all.some(({ reason }) => reason === "NODE_AGENT_AWAY" || reason === "NODE_DOWN") && all;
   });
   expect(told).toContainEqual(
     expect.objectContaining({ reason: "TASK_UNPLACEABLE", message: expect.stringContaining("1 node") }),

@@ -1,5 +1,5 @@
 import { Availability, type Node, NodeState } from "@berth/proto";
-import { type EventReason, type Happening, happening } from "./event.js";
+import type { EventReason, Happening } from "./event.js";
 
 /** A host with more wrong than this is told of in `node inspect`. */
 const MAX_PROBLEMS = 5;
@@ -13,7 +13,7 @@ export function eventsOfNode(
   if (node === undefined) return [];
   const events: Happening[] = [];
   const tell = (reason: EventReason, message: string): void =>
-    void events.push(nodeEvent(node, { reason, message, timeMs }));
+    void events.push({ timeMs, reason, message, node });
   if (after === undefined) {
     tell("NODE_REMOVED", "");
     return events;
@@ -34,13 +34,6 @@ export function lastEventOfNode(node: Node): Happening | undefined {
     { before: { ...node, state: NodeState.UNSPECIFIED }, after: node },
     node.stateSinceMs,
   ).at(0);
-}
-
-export function nodeEvent(
-  { id: nodeId, description }: Node,
-  { reason, message, timeMs }: Pick<Happening, "message" | "timeMs"> & { readonly reason: EventReason },
-): Happening {
-  return happening(reason, message, { timeMs, nodeId, nodeHostname: description?.hostname || nodeId });
 }
 
 function tellState(

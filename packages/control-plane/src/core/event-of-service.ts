@@ -1,5 +1,5 @@
 import { type JobStatus, type Rollout, Rollout_State, type Service } from "@berth/proto";
-import { type EventReason, type Happening, happening } from "./event.js";
+import type { EventReason, Happening } from "./event.js";
 
 const ROLLOUT_REASONS: ReadonlyMap<Rollout_State, EventReason> = new Map<Rollout_State, EventReason>([
   [Rollout_State.UPDATING, "ROLLOUT_STARTED"],
@@ -21,7 +21,7 @@ export function eventsOfService(
   if (service === undefined) return [];
   const events: Happening[] = [];
   const tell: Tell = (reason, message, atMs = timeMs) =>
-    void events.push(happening(reason, message, { timeMs: atMs, ...subjectOf(service) }));
+    void events.push({ timeMs: atMs, reason, message, service });
   if (after === undefined) {
     tell("SERVICE_REMOVED", "");
     return events;
@@ -37,7 +37,7 @@ export function eventsOfService(
 export function pastEventsOfService(service: Service): readonly Happening[] {
   const events: Happening[] = [];
   const tell: Tell = (reason, message, atMs = service.updatedAtMs) =>
-    void events.push(happening(reason, message, { timeMs: atMs, ...subjectOf(service) }));
+    void events.push({ timeMs: atMs, reason, message, service });
   tell("SERVICE_CREATED", "", service.createdAtMs);
   if (service.version > 1) tell("SERVICE_UPDATED", `version ${service.version}`);
   const { rollout } = service;
@@ -111,8 +111,4 @@ function versionsText({ fromVersion, toVersion }: Rollout): string {
 function sizeText(service: Service): string {
   const replicas = replicasOf(service);
   return replicas === undefined ? "" : `${replicas} replicas`;
-}
-
-function subjectOf({ id: serviceId, spec }: Service) {
-  return { serviceId, serviceName: spec?.name ?? "", stack: spec?.stack ?? "" };
 }

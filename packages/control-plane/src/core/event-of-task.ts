@@ -1,5 +1,5 @@
-import { DesiredState, Health, type Task, TaskState } from "@berth/proto";
-import { type EventContext, type EventReason, type Happening, happening } from "./event.js";
+import { DesiredState, Health, type Node, type Task, TaskState } from "@berth/proto";
+import type { EventReason, Happening } from "./event.js";
 import { WAITING_FOR } from "./pending-reason.js";
 import { isEnded, isWanted, stateOf } from "./task-state.js";
 
@@ -11,15 +11,21 @@ const END_REASONS: ReadonlyMap<TaskState, EventReason> = new Map<TaskState, Even
   [TaskState.LOST, "TASK_LOST"],
 ]);
 
+export interface TaskEventContext {
+  /** When it happened. */
+  readonly timeMs: number;
+  readonly nodeOf: (nodeId: string) => Node | undefined;
+}
+
 /** What a change of one task's record says, in the order in which it happened. That records go is no news. */
 export function eventsOfTask(
   { before, after }: { readonly before: Task | undefined; readonly after: Task | undefined },
-  context: EventContext,
+  { timeMs, nodeOf }: TaskEventContext,
 ): readonly Happening[] {
   if (after === undefined) return [];
   const events: Happening[] = [];
   const tell = (reason: EventReason, message: string): void =>
-    void events.push(happening(reason, message, { timeMs: context.timeMs, ...subjectOf(after, context) }));
+    void events.push({ timeMs, reason, message, task: after, node: nodeOf(after.nodeId) });
   const was = before === undefined ? TaskState.UNSPECIFIED : stateOf(before);
   const is = stateOf(after);
   const message = after.status?.message ?? "";
@@ -27,7 +33,7 @@ export function eventsOfTask(
   if (after.nodeId === "" && message !== "" && message !== before?.status?.message)
     tell(message.startsWith(WAITING_FOR) ? "TASK_WAITING" : "TASK_UNPLACEABLE", message);
   if (after.nodeId !== "" && (before?.nodeId ?? "") === "" && !isEnded(after))
-    tell("TASK_PLACED", `on ${context.hostnameOf(after.nodeId)}`);
+    tell("TASK_PLACED", `on ${nodeOf(after.nodeId)?.description?.hostname || after.nodeId}`);
   if (was < TaskState.STARTING && (is === TaskState.STARTING || is === TaskState.RUNNING))
     tell("TASK_STARTED", message);
   if (!isEnded(after)) tellHealth(before, after, tell);
@@ -39,7 +45,10 @@ export function eventsOfTask(
 }
 
 /** The latest that a task's record tells, when nobody saw what came before; undefined when that is nothing. */
-export function lastEventOfTask(task: Task, context: Omit<EventContext, "timeMs">): Happening | undefined {
+export function lastEventOfTask(
+  task: Task,
+  context: Omit<TaskEventContext, "timeMs">,
+): Happening | undefined {
   const timeMs = task.status?.sinceMs || task.createdAtMs;
   const before = { ...task, status: undefined, nodeId: isEnded(task) ? task.nodeId : "" };
   return eventsOfTask({ before, after: task }, { ...context, timeMs }).at(-1);
@@ -53,10 +62,4 @@ function tellHealth(
   if (status === undefined || status.health === (before?.status?.health ?? Health.UNSPECIFIED)) return;
   if (status.health === Health.HEALTHY) tell("TASK_HEALTHY", status.message);
   if (status.health === Health.UNHEALTHY) tell("TASK_UNHEALTHY", status.message);
-}
-
-function subjectOf(task: Task, { hostnameOf }: Pick<EventContext, "hostnameOf">) {
-  const { id: taskId, serviceId, serviceName, stack, slot, nodeId } = task;
-  const nodeHostname = nodeId === "" ? "" : hostnameOf(nodeId);
-  return { taskId, serviceId, serviceName, stack, slot, nodeId, nodeHostname };
 }

@@ -11,17 +11,19 @@ import {
 } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { clusterEvent } from "./event.js";
 import { pastEvents } from "./event-history.js";
 import { eventsOfNode } from "./event-of-node.js";
 import { eventsOfService } from "./event-of-service.js";
 import { eventsOfTask } from "./event-of-task.js";
 import { buildNode, buildService, buildSpec, buildTask } from "./test-records.js";
 
-const hostnameOf = (nodeId: string): string => `host-${nodeId}`;
+const nodeOf = (nodeId: string) =>
+  nodeId === "" ? undefined : buildNode({ id: nodeId, description: { hostname: `host-${nodeId}` } });
 
 function told(...tasks: readonly Task[]): readonly string[] {
   return tasks.flatMap((after, index) =>
-    eventsOfTask({ before: tasks[index - 1], after }, { timeMs: 1, hostnameOf }).map(({ reason, message }) =>
+    eventsOfTask({ before: tasks[index - 1], after }, { timeMs: 1, nodeOf }).map(({ reason, message }) =>
       `${reason} ${message}`.trim(),
     ),
   );
@@ -84,7 +86,9 @@ describe("eventsOfTask()", () => {
 test("eventsOfNode tells of joins, deaths, drains and what is wrong with a host", () => {
   const ready = buildNode({ id: "n1", state: NodeState.READY });
   const reasons = (before: typeof ready | undefined, after: typeof ready | undefined): readonly string[] =>
-    eventsOfNode({ before, after }, 1).map(({ reason, isWarning }) => `${reason}${isWarning ? "!" : ""}`);
+    eventsOfNode({ before, after }, 1).map(
+      (event) => `${event.reason}${clusterEvent(event, { epoch: 1, sequence: 1 }).isWarning ? "!" : ""}`,
+    );
   expect(reasons(undefined, ready)).toEqual(["NODE_JOINED", "NODE_READY"]);
   expect(reasons(ready, { ...ready, state: NodeState.DOWN })).toEqual(["NODE_DOWN!"]);
   expect(reasons(ready, { ...ready, agentAway: true })).toEqual(["NODE_AGENT_AWAY!"]);
@@ -132,7 +136,7 @@ test("pastEvents keeps the newest in the order of their times (property)", () =>
       const tasks = sinceMs.map((since, index) =>
         buildTask({ id: `t${index}`, status: { state: TaskState.RUNNING, sinceMs: since } }),
       );
-      const events = pastEvents({ services: [], nodes: [], tasks, hostnameOf }, limit);
+      const events = pastEvents({ services: [], nodes: [], tasks, nodeOf }, limit);
       const expected = [...sinceMs].sort((a, b) => a - b).slice(-limit);
       expect(events.map(({ timeMs }) => timeMs)).toEqual(expected);
     }),

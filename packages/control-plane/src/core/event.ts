@@ -1,4 +1,4 @@
-import type { ClusterEvent } from "@berth/proto";
+import type { ClusterEvent, Node, Service, Task } from "@berth/proto";
 
 /** Every reason that an event can have. Codes are stable: they are never renamed or reused. */
 export const EVENT_REASONS = [
@@ -60,36 +60,49 @@ const WARNINGS: ReadonlySet<EventReason> = new Set<EventReason>([
   "TASK_LOST",
 ]);
 
-/** What happened, before it has its place in the order of a term. */
-export type Happening = Omit<ClusterEvent, "epoch" | "sequence" | "isRebuilt">;
-
-export interface EventContext {
-  /** Milliseconds since 1970: when it happened. */
+/**
+ * What happened, to the records as they were then. Kept small, since most events are never read: a record is not
+ * changed, so that naming it costs nothing.
+ */
+export interface Happening {
+  /** Milliseconds since 1970. */
   readonly timeMs: number;
-  readonly hostnameOf: (nodeId: string) => string;
+  readonly reason: EventReason;
+  /** For a person; may be empty. */
+  readonly message: string;
+  readonly service?: Service;
+  readonly task?: Task;
+  /** Of a task: where it is. */
+  readonly node?: Node | undefined;
 }
 
-type Subject = Partial<
-  Pick<Happening, "stack" | "serviceId" | "serviceName" | "taskId" | "slot" | "nodeId" | "nodeHostname">
->;
+/** Its place among the events of a term. */
+export interface EventPlace {
+  readonly epoch: number;
+  /** 0: before the term. */
+  readonly sequence: number;
+}
 
-export function happening(
-  reason: EventReason,
-  message: string,
-  { timeMs, ...subject }: Subject & { readonly timeMs: number },
-): Happening {
+/** An event as it is told. */
+export function clusterEvent(
+  { timeMs, reason, message, service, task, node }: Happening,
+  { epoch, sequence }: EventPlace,
+): ClusterEvent {
+  const nodeId = task?.nodeId ?? node?.id ?? "";
   return {
+    epoch,
+    sequence,
     timeMs,
     reason,
     message,
     isWarning: WARNINGS.has(reason),
-    stack: "",
-    serviceId: "",
-    serviceName: "",
-    taskId: "",
-    slot: 0,
-    nodeId: "",
-    nodeHostname: "",
-    ...subject,
+    stack: task?.stack ?? service?.spec?.stack ?? "",
+    serviceId: task?.serviceId ?? service?.id ?? "",
+    serviceName: task?.serviceName ?? service?.spec?.name ?? "",
+    taskId: task?.id ?? "",
+    slot: task?.slot ?? 0,
+    nodeId,
+    nodeHostname: node?.description?.hostname || nodeId,
+    isRebuilt: sequence === 0,
   };
 }

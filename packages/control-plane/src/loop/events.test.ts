@@ -6,13 +6,16 @@ import {
   type Task,
   TaskState,
 } from "@berth/proto";
-import { beforeEach, expect, test } from "vitest";
+import { afterAll, beforeEach, expect, test } from "vitest";
 import { buildNode, buildService, buildTask } from "../core/test-records.js";
 import { streamEvents } from "../rpc/control/events.js";
 import type { Change } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { EventLog } from "./events.js";
 import { systemRuntime } from "./runtime.js";
+
+const ended = new AbortController();
+afterAll(() => ended.abort());
 
 let state: ClusterState;
 let revision: bigint;
@@ -30,14 +33,14 @@ const putTask = (task: Task): Change => ({ kind: "put-task", task });
 const putNode = (node: Node): Change => ({ kind: "put-node", node });
 
 function newLog(): EventLog {
-  return new EventLog({ state, runtime: systemRuntime, epoch: 7n, address: "s1:7400" });
+  return new EventLog({ state, runtime: systemRuntime, epoch: 7n, address: "s1:7400", signal: ended.signal });
 }
 
 async function read(
   events: EventLog,
   request: Parameters<typeof StreamEventsRequest.fromPartial>[0] = {},
 ): Promise<{ told: readonly ClusterEvent[]; warnings: readonly string[] }> {
-  const { signal } = new AbortController();
+  const { signal } = ended;
   const told: ClusterEvent[] = [];
   const warnings: string[] = [];
   const scope = { events, signal };
@@ -64,7 +67,7 @@ test("EventLog begins with what the records tell, marked as such, and goes on wi
     "SERVICE_CREATED",
     "NODE_SUSPECT",
   ]);
-  expect(told.map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4, 5]);
+  expect(told.map(({ sequence }) => sequence)).toEqual([0, 0, 1, 2, 3]);
   expect(told[1]).toMatchObject({ timeMs: 9, message: "exit code 1", epoch: 7 });
 });
 

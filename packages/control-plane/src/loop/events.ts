@@ -1,18 +1,22 @@
-import type { ClusterEvent, Service } from "@berth/proto";
-import { type EventReason, type Happening, happening } from "../core/event.js";
+import type { ClusterEvent, Node, Service } from "@berth/proto";
+import { clusterEvent, type Happening } from "../core/event.js";
 import { pastEvents } from "../core/event-history.js";
-import { eventsOfNode, nodeEvent } from "../core/event-of-node.js";
+import { eventsOfNode } from "../core/event-of-node.js";
 import { eventsOfService } from "../core/event-of-service.js";
 import { eventsOfTask } from "../core/event-of-task.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
+import { onAbort } from "../store/abort.js";
 import type { Runtime } from "./runtime.js";
 
 /** A few megabytes; in a cluster that is well, days. */
 const CAPACITY = 10_000;
 
-/** Of the time before this leader's term, so that a takeover is not slowed down and leaves room for what follows. */
+/** Of the time before this leader's term. */
 const MAX_REBUILT = 2_000;
+
+/** Records are looked through for the past once the takeover, which must be quick, is over; sooner if somebody asks. */
+const REBUILD_AFTER_MS = 5_000;
 
 export interface EventLogOptions {
   readonly state: ClusterState;
@@ -20,37 +24,52 @@ export interface EventLogOptions {
   readonly epoch: bigint;
   /** Of this server: who leads. */
   readonly address: string;
+  /** Aborts with the term. */
+  readonly signal: AbortSignal;
 }
 
 /**
- * What happened in the cluster, in this leader's memory: the newest events of its term, after what the records that it
+ * What happened in the cluster, in this leader's memory: the newest events of its term, and what the records that it
  * found tell of the time before. Costs the same for each change, however much there is.
  */
 export class EventLog {
   readonly #options: EventLogOptions;
-  readonly #ring: ClusterEvent[] = [];
+  readonly #ring: Happening[] = [];
   readonly #listeners = new Set<() => void>();
   /** As they were told last: deltas only name services that changed. Records are never changed in place. */
   readonly #services = new Map<string, Service>();
-  readonly #hostnameOf = (nodeId: string): string =>
-    this.#options.state.nodes.get(nodeId)?.description?.hostname || nodeId;
+  readonly #nodeOf = (nodeId: string): Node | undefined => this.#options.state.nodes.get(nodeId);
+  readonly #electedMs: number;
+  #past: readonly ClusterEvent[] | undefined;
   #last = 0;
 
   /** Records everything from now on; `state` is what the leader has found. */
   constructor(options: EventLogOptions) {
     this.#options = options;
-    const { state, runtime, address, epoch } = options;
-    const { services, tasks } = state;
-    const records = { services: services.values(), tasks: tasks.values(), nodes: state.nodes.values() };
-    for (const event of pastEvents({ ...records, hostnameOf: this.#hostnameOf }, MAX_REBUILT))
-      this.#add(event, true);
-    for (const service of services.values()) this.#services.set(service.id, service);
+    const { state, runtime, address, epoch, signal } = options;
+    this.#electedMs = runtime.now();
+    for (const service of state.services.values()) this.#services.set(service.id, service);
     const message = `${address} leads (term ${epoch}); what came before is told from the records alone`;
-    this.#add(happening("LEADER_ELECTED", message, { timeMs: runtime.now() }));
-    state.onChange((delta) => this.#onChange(delta));
+    this.#add({ timeMs: this.#electedMs, reason: "LEADER_ELECTED", message });
+    const unsubscribe = state.onChange((delta) => this.#onChange(delta));
+    const cancel = runtime.clock.after(REBUILD_AFTER_MS, () => void this.past());
+    onAbort(signal, () => {
+      cancel();
+      unsubscribe();
+    });
   }
 
-  /** Sequence numbers of the oldest and the newest event that is known. */
+  get epoch(): number {
+    return Number(this.#options.epoch);
+  }
+
+  /** What the records tell of the time before the term, oldest first. Without places in its order. */
+  past(): readonly ClusterEvent[] {
+    this.#past ??= this.#rebuild();
+    return this.#past;
+  }
+
+  /** Sequence numbers of the oldest and the newest event of the term that are known. */
   get first(): number {
     return this.#last - this.#ring.length + 1;
   }
@@ -59,14 +78,10 @@ export class EventLog {
     return this.#last;
   }
 
-  get epoch(): number {
-    return Number(this.#options.epoch);
-  }
-
   /** Undefined when it is not known any more, or not yet. */
   at(sequence: number): ClusterEvent | undefined {
-    const isKnown = sequence >= this.first && sequence <= this.#last;
-    return isKnown ? this.#ring[(sequence - 1) % CAPACITY] : undefined;
+    const event = sequence < this.first || sequence > this.#last ? undefined : this.#ring[placeOf(sequence)];
+    return event && clusterEvent(event, { epoch: this.epoch, sequence });
   }
 
   /** Calls `listener` whenever there are new events; the returned function ends that. */
@@ -77,11 +92,11 @@ export class EventLog {
 
   /** What is known of a node in memory alone: whether it takes new connections. */
   suspicion(nodeId: string, isSuspect: boolean): void {
-    const node = this.#options.state.nodes.get(nodeId);
+    const node = this.#nodeOf(nodeId);
     if (node === undefined) return;
-    const reason: EventReason = isSuspect ? "NODE_SUSPECT" : "NODE_CLEARED";
+    const timeMs = this.#options.runtime.now();
     const message = isSuspect ? "late: it gets no new connections for now" : "it gets new connections again";
-    this.#add(nodeEvent(node, { reason, message, timeMs: this.#options.runtime.now() }));
+    this.#add({ timeMs, reason: isSuspect ? "NODE_SUSPECT" : "NODE_CLEARED", message, node });
     this.#tell();
   }
 
@@ -90,7 +105,7 @@ export class EventLog {
     const before = this.#last;
     for (const step of nodes.values()) for (const event of eventsOfNode(step, timeMs)) this.#add(event);
     for (const serviceId of services) this.#serviceChanged(serviceId, timeMs);
-    const context = { timeMs, hostnameOf: this.#hostnameOf };
+    const context = { timeMs, nodeOf: this.#nodeOf };
     for (const step of tasks.values()) for (const event of eventsOfTask(step, context)) this.#add(event);
     if (this.#last > before) this.#tell();
   }
@@ -104,13 +119,22 @@ export class EventLog {
     for (const event of eventsOfService({ before, after }, timeMs)) this.#add(event);
   }
 
-  #add(event: Happening, isRebuilt = false): void {
-    const at = this.#last % CAPACITY;
+  #rebuild(): readonly ClusterEvent[] {
+    const { services, tasks, nodes } = this.#options.state;
+    const records = { services: services.values(), tasks: tasks.values(), nodes: nodes.values() };
+    return pastEvents({ ...records, nodeOf: this.#nodeOf }, MAX_REBUILT)
+      .filter(({ timeMs }) => timeMs < this.#electedMs)
+      .map((event) => clusterEvent(event, { epoch: this.epoch, sequence: 0 }));
+  }
+
+  #add(event: Happening): void {
     this.#last += 1;
-    this.#ring[at] = { ...event, epoch: this.epoch, sequence: this.#last, isRebuilt };
+    this.#ring[placeOf(this.#last)] = event;
   }
 
   #tell(): void {
     for (const listener of this.#listeners) listener();
   }
 }
+
+const placeOf = (sequence: number): number => (sequence - 1) % CAPACITY;

@@ -131,7 +131,7 @@ function assemble(
   const { store, runtime, probe, logger, observer, address, servers } = options;
   const { clock } = runtime;
   const lag = new LagMeter(clock);
-  const events = new EventLog({ state, runtime, epoch: term.epoch, address });
+  const events = new EventLog({ state, runtime, epoch: term.epoch, address, signal });
   const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
   const sessionOf = (nodeId: string): Session | undefined => dispatcher.sessionOf(nodeId);
   const liveness = new Liveness({

@@ -41,7 +41,7 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
       if (message?.$case !== "line" || !position.isNews(message.value)) continue;
       const prefix = linePrefix(message.value, options);
       width = Math.max(width, prefix.length);
-      printLine(cli, message.value, { prefix: prefix.padEnd(width), options });
+      await printLine(cli, message.value, { prefix: prefix.padEnd(width), options });
     }
   });
 }
@@ -58,11 +58,12 @@ function linePrefix({ serviceName, slot, taskId, nodeHostname }: LogLine, option
   return `${serviceName}${slot === 0 ? "" : `.${slot}`}${id}@${nodeHostname}`;
 }
 
-function printLine(
+/** Waits for a reader that is slower than the log. */
+async function printLine(
   cli: Cli,
   line: LogLine,
   { prefix, options }: { prefix: string; options: LogsOptions },
-): void {
+): Promise<void> {
   const text = Buffer.from(line.chunk?.line ?? []).toString("utf8");
   const time = isoTime(line.chunk?.timeNs ?? "");
   const isError = line.chunk?.stream === LogChunk_Stream.STDERR;
@@ -70,13 +71,12 @@ function printLine(
     const { taskId, serviceName, slot, nodeHostname } = line;
     const stream = isError ? "stderr" : "stdout";
     const entry = { time, taskId, service: serviceName, slot, node: nodeHostname, stream, text };
-    cli.stdout.write(`${JSON.stringify(entry)}\n`);
-    return;
+    return cli.passthrough.write("stdout", Buffer.from(`${JSON.stringify(entry)}\n`));
   }
   const stamp = options.timestamps && time !== "" ? `${time} ` : "";
-  const terminal = isError ? cli.stderr : cli.stdout;
-  const margin = prefix === "" ? "" : styled(cli, terminal, styleOf(line), `${prefix}    | `);
-  terminal.write(`${stamp}${margin}${text}\n`);
+  const stream = isError ? "stderr" : "stdout";
+  const margin = prefix === "" ? "" : styled(cli, cli[stream], styleOf(line), `${prefix}    | `);
+  await cli.passthrough.write(stream, Buffer.from(`${stamp}${margin}${text}\n`));
 }
 
 /** Each slot has its own, which its later tasks keep. */

@@ -19,6 +19,9 @@ export async function* streamEvents(
   const unsubscribe = events.onNews(() => wake());
   const forget = onAbort(over.signal, () => wake());
   try {
+    // Whoever was told of this term has been told of what came before it.
+    for (const event of isResumed ? [] : events.past())
+      if (isWanted(event, request, false)) yield told(event);
     while (!over.signal.aborted) {
       if (next < events.first) {
         yield missed(events.first - next);
@@ -27,7 +30,7 @@ export async function* streamEvents(
       const event = events.at(next);
       if (event !== undefined) {
         next += 1;
-        if (isWanted(event, request, isResumed)) yield { message: { $case: "event", value: event } };
+        if (isWanted(event, request, isResumed)) yield told(event);
       } else if (!request.follow) {
         return;
       } else {
@@ -55,6 +58,10 @@ function isWanted(
     (stack === "" || stack === event.stack) &&
     (node === "" || node === event.nodeHostname || node === event.nodeId)
   );
+}
+
+function told(value: ClusterEvent): StreamEventsResponse {
+  return { message: { $case: "event", value } };
 }
 
 function missed(count: number): StreamEventsResponse {

@@ -44,7 +44,8 @@ class Following {
     this.#options = options;
     this.#logs = new FollowedLogs({ clock: scope.runtime.clock, isOver: () => this.#isOver });
     this.#known = new Set(tasks.map(({ id }) => id));
-    for (const task of tasks) this.#logs.add(reading.following(task));
+    // What had ended before has been read to its end.
+    for (const task of tasks) if (!isEnded(task)) this.#logs.add(reading.following(task));
     this.#unsubscribe = scope.state.onChange((delta) => this.#onChange(delta));
   }
 
@@ -91,10 +92,11 @@ class Following {
     const { reading, scope } = this.#options;
     for (const { id, nodeId } of [...this.#lost.values()]) {
       const task = scope.state.tasks.get(id);
+      const isOver = task === undefined || isEnded(task);
       const isBack = scope.state.nodes.get(nodeId)?.state === NodeState.READY && scope.logs.reaches(nodeId);
-      if (task !== undefined && !isEnded(task) && !isBack) continue;
+      if (!isOver && !isBack) continue;
       this.#lost.delete(id);
-      if (task !== undefined && isBack) this.#logs.add(reading.following(task));
+      if (!isOver) this.#logs.add(reading.following(task));
     }
     this.#logs.look();
     if (this.#lost.size > 0) this.#cancelRetry = scope.runtime.clock.after(RETRY_MS, () => this.#retry());

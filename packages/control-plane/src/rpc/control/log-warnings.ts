@@ -7,9 +7,12 @@ type Loss = Extract<MergedLine, { readonly kind: "lost" }>;
 /** Words for logs that are not to be had: one line for a node that is away, however many of its logs are wanted. */
 export function lossWarnings({ state }: Pick<ControlScope, "state">): {
   readonly of: (loss: Loss) => readonly string[];
+  /** The node has given a line: when it is lost again, that is news. */
+  readonly heard: (nodeId: string) => void;
 } {
   const saidOf = new Set<string>();
   return {
+    heard: (nodeId) => void saidOf.delete(nodeId),
     of: ({ task, error }) => {
       const hostname = state.nodes.get(task.nodeId)?.description?.hostname || task.nodeId;
       const reason = reasonOf(error);

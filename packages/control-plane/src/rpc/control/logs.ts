@@ -2,7 +2,7 @@ import type { LogLine, StreamLogsRequest, StreamLogsResponse, Task } from "@bert
 import { byAge } from "../../core/task-state.js";
 import { linkSignals } from "../../loop/linked-signal.js";
 import { findTarget, hasLog } from "./find-task.js";
-import { followLogs } from "./follow-logs.js";
+import { type FollowOptions, followLogs } from "./follow-logs.js";
 import { LogReading } from "./log-reading.js";
 import { lossWarnings } from "./log-warnings.js";
 import { type MergedLine, mergeEnded } from "./merged-logs.js";
@@ -31,13 +31,19 @@ export async function* streamLogs(
     if (tasks.length > MAX_TASKS)
       yield warning(`only the newest ${MAX_TASKS} of ${tasks.length} tasks are shown`);
     const shown = tasks.slice(0, MAX_TASKS);
-    yield* responses(past(shown, reading, request), scope);
-    if (request.follow) yield* responses(followLogs({ target, tasks: shown, reading, scope }), scope);
+    yield* responses(lines({ request, target, tasks: shown, reading, scope }), scope);
     over.signal.throwIfAborted();
   } finally {
     over.unlink();
     over.abort("the log has been read");
   }
+}
+
+async function* lines(
+  options: FollowOptions & { readonly request: StreamLogsRequest },
+): AsyncGenerator<MergedLine> {
+  yield* past(options.tasks, options.reading, options.request);
+  if (options.request.follow) yield* followLogs(options);
 }
 
 /** What has been written until now. Someone who follows from now on wants none of it. */
@@ -56,8 +62,12 @@ async function* responses(
 ): AsyncGenerator<StreamLogsResponse> {
   const warnings = lossWarnings(scope);
   for await (const line of lines) {
-    if (line.kind === "line") yield { message: { $case: "line", value: logLine(line, scope) } };
-    else for (const text of warnings.of(line)) yield warning(text);
+    if (line.kind === "lost") {
+      for (const text of warnings.of(line)) yield warning(text);
+    } else {
+      warnings.heard(line.task.nodeId);
+      yield { message: { $case: "line", value: logLine(line, scope) } };
+    }
   }
 }
 
