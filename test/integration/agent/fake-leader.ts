@@ -8,6 +8,7 @@ import {
   type ExecInput,
   type Hello,
   type NodeDescription,
+  type ProbeResult,
   type PushExecRequest,
   type PushExecResponse,
   type PushLogsRequest,
@@ -36,6 +37,9 @@ export class FakeLeader {
   /** What is typed for a command; the leader ends its side with the last. */
   readonly typed = new Map<string, AsyncIterable<ExecInput>>();
   readonly descriptions: NodeDescription[] = [];
+  readonly probeResults: ProbeResult[] = [];
+  /** False: heartbeats arrive, and nobody says so. */
+  acknowledges = true;
   hellos = 0;
   heartbeats = 0;
   appliedSequence = -1;
@@ -197,7 +201,11 @@ export class FakeLeader {
     if (message?.$case === "heartbeat") {
       this.heartbeats += 1;
       this.appliedSequence = message.value.appliedSequence;
+      const { number } = message.value;
+      if (number > 0 && this.acknowledges) queue.push({ $case: "heartbeatAck", value: { number } });
+      wake();
     }
+    if (message?.$case === "probeResult") this.probeResults.push(message.value);
     if (message?.$case !== "statuses") return;
     for (const report of message.value.tasks) {
       this.reports.set(report.taskId, report);

@@ -60,7 +60,7 @@ export interface EngineInfo {
 }
 
 export interface StopOptions extends EngineCall {
-  /** The grace that the container was created with: what to wait for at least. */
+  /** From the request to end until the kill, in whole seconds, rounded up. */
   readonly graceMs: number;
 }
 

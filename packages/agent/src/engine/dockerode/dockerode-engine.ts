@@ -36,6 +36,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const START_TIMEOUT_MS = 120_000;
 /** What Docker may need beyond the grace to kill and clean up. */
 const STOP_MARGIN_MS = 30_000;
+const MS_PER_S = 1_000;
 
 const LOCAL_VOLUMES = JSON.stringify({ driver: ["local"] });
 const OUR_CONTAINERS = JSON.stringify({ label: [TASK_LABEL] });
@@ -91,7 +92,8 @@ export class DockerodeEngine implements Engine {
   }
 
   async stop(containerId: string, { signal, graceMs }: StopOptions): Promise<void> {
-    await this.#post(containerId, "stop", { signal, timeoutMs: graceMs + STOP_MARGIN_MS });
+    const query = { t: String(Math.ceil(graceMs / MS_PER_S)) };
+    await this.#post(containerId, "stop", { signal, query, timeoutMs: graceMs + STOP_MARGIN_MS });
   }
 
   async kill(

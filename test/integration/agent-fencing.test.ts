@@ -1,0 +1,79 @@
+import { rm } from "node:fs/promises";
+import { PROBE_PORT, TaskState } from "@berth/proto";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { temporaryFolder } from "../harness/temporary-folder.js";
+import { AgentProcess } from "./agent/agent-process.js";
+import { DockerHost } from "./agent/docker-host.js";
+import { FakeLeader } from "./agent/fake-leader.js";
+import { specOf, taskOf } from "./agent/specs.js";
+import { until } from "./agent/until.js";
+
+/** As process 1 of its container it takes no notice of SIGTERM, and is asked for a grace of a minute. */
+const STUBBORN = { command: ["sleep", "1000"], container: { stopGraceMs: 60_000 } };
+
+describe("an agent whose leader falls silent", () => {
+  let docker: DockerHost;
+  let leader: FakeLeader;
+  let agent: AgentProcess;
+  let dataDir: string;
+
+  beforeAll(async () => {
+    docker = await DockerHost.start();
+  });
+  afterAll(() => docker?.close());
+
+  beforeEach(async () => {
+    dataDir = temporaryFolder();
+    leader = await FakeLeader.start();
+    agent = new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir });
+    await until("the agent has joined", () => leader.isJoined);
+  });
+  afterEach(async () => {
+    await agent.stopWithIngress();
+    await leader.close();
+    await docker.removeContainers();
+    await rm(dataDir, { recursive: true, force: true });
+  });
+
+  const stateOf = (taskId: string): TaskState | undefined => leader.reports.get(taskId)?.status?.state;
+
+  test("stops its at-most-one tasks by itself, whatever their grace, and no others", async () => {
+    const spec = specOf(STUBBORN);
+    const ordinary = taskOf(spec);
+    const single = { ...taskOf(spec), atMostOne: true };
+    leader.complete([spec], [ordinary, single]);
+    await until("both run", () => [ordinary, single].every(({ id }) => stateOf(id) === TaskState.RUNNING));
+    leader.acknowledges = false;
+    await until("the at-most-one task is dead", async () => (await docker.running(single.id)).length === 0);
+    expect(await docker.running(ordinary.id)).toHaveLength(1);
+    const failed = await until("its end is told", () =>
+      stateOf(single.id) === TaskState.FAILED ? leader.reports.get(single.id) : undefined,
+    );
+    expect(failed.status?.message).toMatch(
+      /the leader is out of reach, and of this task at most one may run/,
+    );
+
+    const next = { ...taskOf(spec), atMostOne: true };
+    leader.increment({ tasks: [next] });
+    await until("the order is taken", () => leader.appliedSequence === leader.sequence);
+    expect(await docker.running(next.id)).toEqual([]);
+    leader.acknowledges = true;
+    await until("the next one runs", () => stateOf(next.id) === TaskState.RUNNING);
+  });
+
+  test("answers whether it reaches another host", async () => {
+    leader.send({
+      $case: "probe",
+      value: { requestId: "lives", address: "127.0.0.1", port: PROBE_PORT },
+    });
+    leader.send({
+      $case: "probe",
+      value: { requestId: "silent", address: "255.255.255.255", port: PROBE_PORT },
+    });
+    await until("both are answered", () => leader.probeResults.length === 2);
+    expect(leader.probeResults).toEqual([
+      { requestId: "lives", answered: true },
+      { requestId: "silent", answered: false },
+    ]);
+  });
+});
