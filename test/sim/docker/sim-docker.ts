@@ -114,13 +114,12 @@ export class SimDocker {
   }
 
   /** Asks it to end, and kills it after the grace. */
-  async stop(id: string): Promise<void> {
+  async stop(id: string, graceMs: number): Promise<void> {
     const container = this.#get(id);
     if (!container.isRunning) return;
     const { run } = container;
     const { obeysMs } = behaviourOf(container.body.Image);
     this.#happened(container, "signalled", "15");
-    const graceMs = container.body.StopTimeout * 1_000;
     const endsInMs = obeysMs === undefined ? graceMs : Math.min(this.#between(obeysMs), graceMs);
     this.#later(container, run, endsInMs, () => this.#end(container, obeysMs ? TERMINATED : KILLED));
     await container.ended();

@@ -67,7 +67,7 @@ export function simEngine({ docker, agent, info, onOrder }: SimEngineOptions): E
         2,
         () => {
           onOrder("stop", id);
-          return docker.stop(id);
+          return docker.stop(id, call.graceMs);
         },
         timeoutMs,
       );
