@@ -13,7 +13,7 @@ const REPO_ROOT = fileURLToPath(new URL("..", import.meta.url));
 const STATIC_CHECKS = ["lint", "gen:check", "typecheck"];
 
 /** In this order, one after the other: later ones take longer and mean less when earlier ones fail. */
-const PROJECTS = ["unit", "integration", "e2e"];
+const PROJECTS = ["unit", "sim", "integration", "e2e"];
 
 let running;
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => running?.kill(signal));

@@ -4,11 +4,15 @@ import { LONGEST_CALL_MS } from "../cluster/user.js";
 import type { SimContainer } from "../docker/sim-container.js";
 import type { Violation } from "../run-history.js";
 import type { Commit } from "../store/sim-etcd.js";
+import { Answers } from "./answers.js";
 import { Contact } from "./contact.js";
 import { Convergence } from "./convergence.js";
 import { Copies } from "./copies.js";
+import { Ingress } from "./ingress.js";
+
 import { checkOrder } from "./orders.js";
 import { Records, stateOf } from "./records.js";
+import { Rollbacks } from "./rollbacks.js";
 import type { Scene } from "./scene.js";
 import { Transitions } from "./transitions.js";
 
@@ -38,6 +42,9 @@ export function check(cluster: Cluster): Checks {
   const contact = new Contact(cluster, records);
   const scene: Scene = { cluster, records, contact, report };
   const copies = new Copies(scene);
+  const answers = new Answers(scene);
+  const ingress = new Ingress(scene);
+  const rollbacks = new Rollbacks(scene);
   const transitions = new Transitions(scene);
   const convergence = new Convergence(scene);
   let isStopped = false;
@@ -46,7 +53,10 @@ export function check(cluster: Cluster): Checks {
     onCommit(commit: Commit) {
       const leaderBefore = records.leader;
       const change = records.apply(commit);
-      for (const { before } of change.services) if (before !== undefined) copies.noteWanted(before);
+      for (const { before, after } of change.services) {
+        if (before !== undefined) copies.noteWanted(before);
+        rollbacks.onChange(before, after);
+      }
       transitions.onCommit(commit, change, leaderBefore);
       for (const [nodeId, before] of change.nodesBefore) contact.checkDeath(nodeId, before, report);
       for (const { after } of change.tasks) {
@@ -58,6 +68,7 @@ export function check(cluster: Cluster): Checks {
     },
     onContainer(_host: string, container: SimContainer, what: string) {
       if (what === "started") transitions.noteStarted(container.taskId);
+      if (what === "started" || what === "health") rollbacks.noteContainer(container.serviceId);
       contact.look();
       if (what === "started") copies.look();
     },
@@ -67,6 +78,8 @@ export function check(cluster: Cluster): Checks {
   const look = (): void => {
     contact.look();
     copies.look();
+    answers.look();
+    ingress.look();
     if (scheduler.nowMs > history.healAtMs) convergence.look();
     for (const sinceMs of cluster.user.waiting.values()) {
       if (scheduler.nowMs - sinceMs > LONGEST_CALL_MS)

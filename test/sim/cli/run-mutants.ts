@@ -1,8 +1,13 @@
 import { fileURLToPath } from "node:url";
 import { describeMachine, type Figure, figureOf, writeReport } from "../../bench/report.js";
+import { generateHistory } from "../history/generate.js";
 import { MUTANTS, type Mutant } from "../mutants/mutants.js";
+import { runHistory } from "../run-history.js";
 import { runPool } from "./pool.js";
 import type { SeedAnswer } from "./worker.js";
+
+/** Histories between two looks at what failed. */
+const ROUND = 20;
 
 const HOOKS = fileURLToPath(new URL("../mutants/register.mjs", import.meta.url));
 
@@ -42,21 +47,34 @@ export async function runMutants(options: RunMutantsOptions): Promise<number> {
 }
 
 async function plant(mutant: Mutant, { from, count, jobs }: RunMutantsOptions): Promise<Finding> {
+  const failing: SeedAnswer[] = [];
   let caught: SeedAnswer | undefined;
   let histories = 0;
-  await runPool({
-    jobs,
-    from,
-    count,
-    execArgv: ["--import", HOOKS],
-    env: { BERTH_SIM_MUTANT: JSON.stringify(mutant) },
-    onAnswer: (answer) => {
-      histories += 1;
-      if (answer.violations.length > 0) caught ??= answer;
-      return caught !== undefined;
-    },
-  });
+  for (let next = from; caught === undefined && next < from + count; next += ROUND) {
+    await runPool({
+      jobs,
+      from: next,
+      count: Math.min(ROUND, from + count - next),
+      execArgv: ["--import", HOOKS],
+      env: { BERTH_SIM_MUTANT: JSON.stringify(mutant) },
+      onAnswer: (answer) => {
+        histories += 1;
+        if (answer.violations.length > 0) failing.push(answer);
+        return failing.length > 0;
+      },
+    });
+    caught = await firstThatIsGuilty(failing.splice(0));
+  }
   return { mutant, caught, histories };
+}
+
+/** A history that fails without the bug, too, has not caught it. */
+async function firstThatIsGuilty(answers: readonly SeedAnswer[]): Promise<SeedAnswer | undefined> {
+  for (const answer of answers) {
+    const { violations } = await runHistory(generateHistory(answer.seed), { keepsTrace: false });
+    if (violations.length === 0) return answer;
+  }
+  return undefined;
 }
 
 function describe({ mutant, caught, histories }: Finding): string {

@@ -30,6 +30,7 @@ export interface Answered {
 
 /** Somebody with a command line, on a host of their own. */
 export class User {
+  readonly asked: Action[] = [];
   readonly answers: Answered[] = [];
   /** Calls under way, and since when. */
   readonly waiting = new Map<number, number>();
@@ -45,6 +46,7 @@ export class User {
   }
 
   do(action: Action): void {
+    this.asked.push(action);
     this.#world.trace.add("user", `asks: ${JSON.stringify(action)}`);
     this.#world.scheduler.after(0, this.#actor, () => void this.#ask(action));
   }

@@ -1,0 +1,35 @@
+import { runningContainers, type Scene } from "./scene.js";
+
+/** A table is at every host within this after an endpoint is gone: the report, the write, the way to the agents. */
+const STALE_MS = 3_000;
+
+/** I9, as far as tables go: new connections are sent to nobody who is gone. */
+export class Ingress {
+  readonly #scene: Scene;
+  readonly #goneSinceMs = new Map<string, number>();
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+  }
+
+  look(): void {
+    const { cluster, contact, report } = this.#scene;
+    const { nowMs } = cluster.world.scheduler;
+    const running = new Set(runningContainers(this.#scene).map(({ container }) => container.taskId));
+    const isAnyExcused = cluster.hosts.some(({ name }) => contact.isExcused(name));
+    const gone = new Set<string>();
+    for (const host of cluster.hosts) {
+      for (const { endpoints, service } of host.table?.listeners ?? []) {
+        for (const { id } of endpoints) {
+          if (running.has(id) || isAnyExcused) continue;
+          const key = `${host.name} sends connections for ${service} to task ${id}`;
+          gone.add(key);
+          const sinceMs = this.#goneSinceMs.get(key) ?? nowMs;
+          this.#goneSinceMs.set(key, sinceMs);
+          if (nowMs - sinceMs > STALE_MS) report("I9", `${key}, which is gone`);
+        }
+      }
+    }
+    for (const key of this.#goneSinceMs.keys()) if (!gone.has(key)) this.#goneSinceMs.delete(key);
+  }
+}

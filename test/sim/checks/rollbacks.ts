@@ -1,0 +1,47 @@
+import { Rollout_State, type Service } from "@berth/proto";
+import { replicasOf } from "./copies.js";
+import { runningContainers, type Scene } from "./scene.js";
+
+/** I8: a service goes back to nothing that never ran well. */
+export class Rollbacks {
+  readonly #scene: Scene;
+  /** "<service>/<image>" that all replicas were seen to run, healthy. */
+  readonly #ranWell = new Set<string>();
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+  }
+
+  /** To be called whenever a container has started or has become healthy. */
+  noteContainer(serviceId: string): void {
+    const { records } = this.#scene;
+    const service = records.services.get(serviceId);
+    if (service === undefined) return;
+    const image = imageOf(service);
+    const well = runningContainers(this.#scene).filter(({ container }) => {
+      const { body, health } = container;
+      return (
+        container.serviceId === serviceId &&
+        body.Image === image &&
+        health !== "starting" &&
+        health !== "unhealthy"
+      );
+    });
+    const slots = new Set(well.map(({ host, container }) => container.slot || host.name));
+    const wanted = service.spec?.mode?.$case === "global" ? 1 : replicasOf(service);
+    if (slots.size >= wanted) this.#ranWell.add(`${serviceId}/${image}`);
+  }
+
+  onChange(before: Service | undefined, after: Service | undefined): void {
+    if (after?.rollout?.state !== Rollout_State.ROLLING_BACK) return;
+    if (before?.rollout?.state === Rollout_State.ROLLING_BACK || before === undefined) return;
+    if (imageOf(before) === imageOf(after) || this.#ranWell.has(`${after.id}/${imageOf(after)}`)) return;
+    if (replicasOf(after) === 0) return;
+    const { report } = this.#scene;
+    report("I8", `${after.spec?.name} goes back to ${imageOf(after)}, which never ran well`);
+  }
+}
+
+function imageOf({ spec }: Service): string {
+  return spec?.task?.container?.image ?? "";
+}
