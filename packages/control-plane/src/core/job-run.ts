@@ -2,7 +2,7 @@ import { DesiredState, type JobStatus, type ServiceSpec, type Task } from "@bert
 import { dismiss, retire, trimHistory } from "./departures.js";
 import type { Need } from "./filters.js";
 import { isBoundToNodes, maxConcurrent } from "./job-mode.js";
-import { jobSlots } from "./job-slots.js";
+import { type JobSlots, jobSlots } from "./job-slots.js";
 import { type JobDecision, jobStep } from "./job-step.js";
 import type { ClusterView } from "./model.js";
 import { occupies } from "./occupancy.js";
@@ -39,44 +39,60 @@ export interface RunDecision {
 
 /** @param tasks those of the run alone */
 export function decideRun(run: JobStatus, tasks: readonly Task[], context: RunContext): RunDecision {
-  const { version, leaving, cluster } = context;
-  const { done, slots, fresh, extra, retire: unwanted, unbound } = jobSlots(run, tasks, context);
+  const { spec, version, leaving, cluster } = context;
+  const slots = jobSlots(run, tasks, context);
   const blocked = new Set(leaving.map(slotKey));
   const isBlocked = ({ number, nodeId }: SlotRef): boolean => blocked.has(nodeId || String(number));
-  const decisions = slots.map((slot) => jobStep(slot, { ...context, isBlocked }));
-  const elsewhere = leaving.length + extra.filter(occupies).length + unwanted.filter(isBusy).length;
-  const seats = admit(decisions, {
-    limit: maxConcurrent(context.spec) - elsewhere,
-    fresh: fresh.filter((ref) => !isBlocked(ref)),
+  const decisions = slots.slots.map((slot) => jobStep(slot, { ...context, isBlocked }));
+  const elsewhere = leaving.length + slots.extra.filter(occupies).length + slots.retire.filter(isBusy).length;
+  const { pending, fills, surplus } = admit(decisions, {
+    limit: maxConcurrent(spec) - elsewhere,
+    fresh: slots.fresh.filter((ref) => !isBlocked(ref)),
   });
-  const waiting = unbound.filter((task) => task.specVersion === version);
-  const stale = unbound.filter((task) => task.specVersion !== version);
-  const { nodes } = cluster;
-  const failures = decisions.flatMap(({ slot, step }) =>
-    step.kind === "failed" ? [{ why: step.why, slot }] : [],
-  );
-  const completed = done + decisions.filter(({ step }) => step.kind === "completed").length;
-  const total = done + slots.length + fresh.length;
+  const waiting = slots.unbound.filter((task) => task.specVersion === version);
+  const stale = slots.unbound.filter((task) => task.specVersion !== version);
+  const tally = tallyOf(slots, decisions, spec);
   return {
-    seats: { pending: [...seats.pending, ...waiting], fills: seats.fills },
+    ...tally,
+    seats: { pending: [...pending, ...waiting], fills },
     departures: [
-      ...unwanted.flatMap((slot) => retire(slot, "no longer wanted", nodes)),
-      ...stop([...stale, ...seats.surplus], "it is not needed now", cluster),
-      ...stop(extra, "its slot has completed", cluster),
-      ...decisions.flatMap(({ superfluous }) => stop(superfluous, "its run needs it no more", cluster)),
-      ...slots.flatMap((slot) => trimHistory(slot, nodes)),
+      ...stop([...stale, ...surplus], "it is not needed now", cluster),
+      ...departuresFrom(slots, decisions, cluster),
     ],
     staying: decisions.flatMap(({ step }) => (step.kind === "live" ? [step.task] : [])),
     dueMs: decisions.flatMap(({ step }) =>
       step.kind === "wait" && step.atMs !== undefined ? [step.atMs] : [],
     ),
-    problems: [...failures, ...waits(decisions)],
-    total,
-    completed,
-    failures,
-    // A global job without a node has not begun; no completions at all are asked for by number alone.
-    isOver: (total > 0 || !isBoundToNodes(context.spec)) && completed + failures.length === total,
+    problems: [...tally.failures, ...waits(decisions)],
   };
+}
+
+function tallyOf(
+  { done, slots, fresh }: JobSlots,
+  decisions: readonly JobDecision[],
+  spec: ServiceSpec,
+): Pick<RunDecision, "total" | "completed" | "failures" | "isOver"> {
+  const failures = decisions.flatMap(({ slot, step }) =>
+    step.kind === "failed" ? [{ why: step.why, slot }] : [],
+  );
+  const completed = done + decisions.filter(({ step }) => step.kind === "completed").length;
+  const total = done + slots.length + fresh.length;
+  // A global job without a node has not begun; no completions at all are asked for by number alone.
+  const hasBegun = total > 0 || !isBoundToNodes(spec);
+  return { total, completed, failures, isOver: hasBegun && completed + failures.length === total };
+}
+
+function departuresFrom(
+  { slots, retire: unwanted, extra }: JobSlots,
+  decisions: readonly JobDecision[],
+  cluster: ClusterView,
+): readonly Action[] {
+  return [
+    ...unwanted.flatMap((slot) => retire(slot, "no longer wanted", cluster.nodes)),
+    ...stop(extra, "its slot has completed", cluster),
+    ...decisions.flatMap(({ superfluous }) => stop(superfluous, "its run needs it no more", cluster)),
+    ...slots.flatMap((slot) => trimHistory(slot, cluster.nodes)),
+  ];
 }
 
 interface Admitted extends Seats {
