@@ -54,6 +54,7 @@ describe("policyOf()", () => {
     ["stops first with a volume that it writes to", volume({ name: "data" }), false],
     ["starts first with a volume that it only reads", volume({ name: "data", readOnly: true }), true],
     ["starts first with an anonymous volume", volume({ name: "" }), true],
+    ["stops first where a node takes only so many", { placement: { maxReplicasPerNode: 1 } }, false],
     ["stops first when there may only be one", { atMostOne: true }, false],
     ["starts first as told, volume or not", withOrder(Order.START_FIRST, volume({ name: "data" })), true],
     ["stops first as told", withOrder(Order.STOP_FIRST), false],

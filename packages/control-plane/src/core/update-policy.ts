@@ -61,7 +61,9 @@ function startsFirst(asked: Order, spec: ServiceSpec): boolean {
   const hasHostPorts = spec.ports.some(isHostMode);
   if (spec.atMostOne || (hasHostPorts && spec.mode?.$case === "global")) return false;
   if (asked !== Order.UNSPECIFIED) return asked === Order.START_FIRST;
-  return !hasHostPorts && !writesToVolume(spec);
+  // Where nodes take only so many replicas, there is often no room for one more.
+  const isLimited = (spec.placement?.maxReplicasPerNode ?? 0) > 0;
+  return !hasHostPorts && !isLimited && !writesToVolume(spec);
 }
 
 function writesToVolume({ task }: ServiceSpec): boolean {
