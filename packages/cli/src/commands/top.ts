@@ -82,7 +82,7 @@ function liveView(cli: Cli, options: TopOptions, end: () => void): View {
   };
   screen.open();
   passthrough.setRaw(true);
-  const stopResizes = passthrough.onResize(draw);
+  const stopListening = [passthrough.onResize(draw), passthrough.onSignal(end)];
   if (passthrough.isInputTty) void readKeys(cli, onKey, closed.signal);
   return {
     show: (loads) => {
@@ -90,7 +90,7 @@ function liveView(cli: Cli, options: TopOptions, end: () => void): View {
       draw();
     },
     close: () => {
-      stopResizes();
+      for (const stop of stopListening) stop();
       passthrough.setRaw(false);
       closed.abort();
       screen.close();

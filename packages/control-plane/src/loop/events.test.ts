@@ -43,7 +43,7 @@ async function read(
   const { signal } = ended;
   const told: ClusterEvent[] = [];
   const warnings: string[] = [];
-  const scope = { events, signal };
+  const scope = { events, state, signal };
   for await (const { message } of streamEvents(StreamEventsRequest.fromPartial(request), scope, signal)) {
     if (message?.$case === "event") told.push(message.value);
     if (message?.$case === "warning") warnings.push(message.value);
@@ -82,6 +82,11 @@ test("EventLog keeps the newest events, and a reader who comes too late is told 
   expect(told).toHaveLength(10_000);
   expect(told.at(-1)?.message).toBe("no room 11999");
   expect((await read(log, { afterEpoch: 7, afterSequence: log.last })).told).toEqual([]);
+});
+
+test("a reader who names what is not there is told so", async () => {
+  const { warnings } = await read(newLog(), { service: "shop_wed", node: "n9" });
+  expect(warnings).toEqual(['there is no service "shop_wed" now', 'there is no node "n9" now']);
 });
 
 test("EventLog says nothing of a service's record that did not change while its tasks did", async () => {

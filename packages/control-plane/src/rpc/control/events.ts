@@ -1,5 +1,6 @@
 import type { ClusterEvent, StreamEventsRequest, StreamEventsResponse } from "@berth/proto";
 import { linkSignals } from "../../loop/linked-signal.js";
+import type { ClusterState } from "../../state/cluster-state.js";
 import { onAbort } from "../../store/abort.js";
 import type { ControlScope } from "./scope.js";
 
@@ -9,7 +10,7 @@ import type { ControlScope } from "./scope.js";
  */
 export async function* streamEvents(
   request: StreamEventsRequest,
-  { events, signal: term }: Pick<ControlScope, "events" | "signal">,
+  { events, state, signal: term }: Pick<ControlScope, "events" | "state" | "signal">,
   caller: AbortSignal,
 ): AsyncGenerator<StreamEventsResponse> {
   const isResumed = request.afterEpoch === events.epoch;
@@ -19,12 +20,13 @@ export async function* streamEvents(
   const unsubscribe = events.onNews(() => wake());
   const forget = onAbort(over.signal, () => wake());
   try {
+    for (const text of unknownNames(request, state)) yield warning(text);
     // Whoever was told of this term has been told of what came before it.
     for (const event of isResumed ? [] : events.past())
       if (isWanted(event, request, false)) yield told(event);
     while (!over.signal.aborted) {
       if (next < events.first) {
-        yield missed(events.first - next);
+        yield warning(`${events.first - next} events are missing: they came faster than they were read`);
         next = events.first;
       }
       const event = events.at(next);
@@ -64,7 +66,18 @@ function told(value: ClusterEvent): StreamEventsResponse {
   return { message: { $case: "event", value } };
 }
 
-function missed(count: number): StreamEventsResponse {
-  const value = `${count} events are missing: they came faster than they were read`;
+/** A name of the past is no mistake; one that was mistyped should not look like silence. */
+function unknownNames({ service, node }: StreamEventsRequest, state: ClusterState): readonly string[] {
+  const isService = state.services.get(service) !== undefined || state.services.byName(service) !== undefined;
+  const isNode = [...state.nodes.values()].some(
+    (one) => node === one.id || node === one.description?.hostname,
+  );
+  return [
+    ...(service === "" || isService ? [] : [`there is no service ${JSON.stringify(service)} now`]),
+    ...(node === "" || isNode ? [] : [`there is no node ${JSON.stringify(node)} now`]),
+  ];
+}
+
+function warning(value: string): StreamEventsResponse {
   return { message: { $case: "warning", value } };
 }
