@@ -8,7 +8,7 @@ const CONNECT = { tries: 2, tryMs: 200 };
  * How a leader's host is watched: it is missed within a second and a half of its power cut, about when another server
  * leads. The kernel answers, so a leader with much to do is not mistaken for a dead one.
  */
-const WATCH = { everyMs: 250, tries: 4, tryMs: 250 };
+const WATCH = { everyMs: 400, tries: 4, tryMs: 250 };
 
 export interface ServerWatchOptions {
   /** "host:port" */
