@@ -116,7 +116,7 @@ describe("applySpec()", () => {
       failed: 1,
     });
     expect(after(PAUSED, labels)).toMatchObject({ state: UPDATING, fromVersion: 3, toVersion: 4, failed: 0 });
-    expect(after(PAUSED, replicas)).toMatchObject({ state: PAUSED, failed: 1 });
+    expect(after(PAUSED, replicas)).toMatchObject({ state: PAUSED, toVersion: 4, failed: 1 });
     expect(after(COMPLETED, labels)).toMatchObject({ state: COMPLETED, toVersion: 3 });
   });
 

@@ -48,7 +48,8 @@ export function carryOn(
 ): Rollout | undefined {
   if (rollout === undefined) return undefined;
   if (isOn(rollout)) return { ...rollout, toVersion: version, progressedAtMs: now };
-  if (!isPaused(rollout) || changed.every((part) => part === "replicated")) return rollout;
+  if (!isPaused(rollout)) return rollout;
+  if (changed.every((part) => part === "replicated")) return { ...rollout, toVersion: version };
   const state = rollout.state === State.PAUSED ? State.UPDATING : State.ROLLING_BACK;
   return beginRollout({ state, fromVersion: version - 1, toVersion: version, now });
 }
