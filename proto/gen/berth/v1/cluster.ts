@@ -330,7 +330,7 @@ export interface Service {
     | undefined;
   /** Counts every accepted change of the spec, from 1. */
   version: number;
-  /** The version since which what a task runs has been the same. Tasks of an older version are outdated. */
+  /** The first version with what tasks are to run now; tasks made from anything else are outdated. See `templates`. */
   templateVersion: number;
   createdAtMs: number;
   updatedAtMs: number;
