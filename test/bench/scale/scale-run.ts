@@ -112,6 +112,12 @@ interface SimHost {
   readonly power: AbortController;
 }
 
+/**
+ * Where no kernel answers, as the address of a host that lost its power. The one that is to die has it from the start,
+ * so that it looks as one behind a firewall: it is down after five seconds without a word.
+ */
+const NOWHERE = "255.255.255.255";
+
 function startAgents(
   count: number,
   {
@@ -124,7 +130,8 @@ function startAgents(
     const nodeId = `sim-${String(index).padStart(4, "0")}`;
     const power = new AbortController();
     const addresses = servers.map(({ address }) => address);
-    const agent = new SimAgent({ nodeId, servers: addresses, startMs: START_MS, observer: tally });
+    const address = index === 0 ? NOWHERE : "127.0.0.1";
+    const agent = new SimAgent({ nodeId, address, servers: addresses, startMs: START_MS, observer: tally });
     void agent.run(AbortSignal.any([hosts, power.signal]));
     return { nodeId, power };
   });
@@ -159,7 +166,7 @@ async function idleUsage(
   };
 }
 
-/** A host ends without a word. Its address answers as that of a host whose agent has gone, so others must agree. */
+/** A host ends without a word. */
 async function loseNode(
   [host]: readonly SimHost[],
   { calls, tally, signal }: { readonly calls: Calls; readonly tally: Tally; readonly signal: AbortSignal },

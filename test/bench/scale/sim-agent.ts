@@ -22,6 +22,8 @@ const MEMORY_BYTES = 128 * 2 ** 30;
 
 export interface SimAgentOptions {
   readonly nodeId: string;
+  /** Where the servers probe its host. */
+  readonly address: string;
   readonly servers: readonly string[];
   /** From the order to the report that the container runs: pull, create, start. */
   readonly startMs: number;
@@ -85,7 +87,7 @@ export class SimAgent {
     const { nodeId } = this.#options;
     const description = NodeDescription.fromPartial({
       hostname: nodeId,
-      address: "127.0.0.1",
+      address: this.#options.address,
       nanoCpus: CORES * 1e9,
       memoryBytes: MEMORY_BYTES,
       os: "linux",
@@ -101,6 +103,9 @@ export class SimAgent {
           this.#options.observer.onWelcome(message.value.epoch);
           beats = setInterval(() => this.#beat(), message.value.heartbeatMs);
           this.#report([...this.#running.values()]);
+        } else if (message?.$case === "heartbeatRate") {
+          clearInterval(beats);
+          beats = setInterval(() => this.#beat(), message.value.heartbeatMs);
         } else if (message?.$case === "assignments") this.#take(message.value);
         else if (message?.$case === "statusesAck") this.#stored(message.value.batch);
       }
