@@ -1,8 +1,8 @@
-import type { LogLine } from "@berth/proto";
+import type { LogLine, Task } from "@berth/proto";
 import type { Cli } from "../cli.js";
 import type { ControlClient } from "../client.js";
 import { oneLine, truncate } from "../output/table.js";
-import { isSettled, type Progress } from "./progress.js";
+import { isSettled, type Progress, type ServiceProgress } from "./progress.js";
 
 /** The reasons must not wait long for what may not be there. */
 const TIMEOUT_MS = 2_000;
@@ -15,11 +15,16 @@ export async function lastOutputs(
   client: ControlClient,
   progress: Progress,
 ): Promise<readonly string[]> {
-  const failing = [...progress.services.values()].filter(
-    (service) => !isSettled(service) && service.failures.size > 0,
-  );
-  const lines = await Promise.all(failing.slice(0, MAX_SERVICES).map(({ id }) => lastLine(cli, client, id)));
+  const failing = [...progress.services.values()].filter((service) => !isSettled(service));
+  const tasks = failing.flatMap((service) => newestFailure(service) ?? []).slice(0, MAX_SERVICES);
+  const lines = await Promise.all(tasks.map(({ id }) => lastLine(cli, client, id)));
   return lines.filter((line) => line !== undefined).map(describe);
+}
+
+/** Others of the service may run well by now, and have nothing to say about it. */
+function newestFailure({ failures }: ServiceProgress): Task | undefined {
+  const newestFirst = [...failures.values()].sort((a, b) => b.latest.createdAtMs - a.latest.createdAtMs);
+  return newestFirst[0]?.latest;
 }
 
 async function lastLine(cli: Cli, client: ControlClient, target: string): Promise<LogLine | undefined> {

@@ -156,14 +156,20 @@ export function isFailed(task: Task): boolean {
 
 function advanceService(service: ServiceProgress, watched: WatchedService): ServiceProgress {
   const next = { ...service, watched };
+  return withFailures(next, currentTasks(next).filter(isFailed));
+}
+
+/** Remembers tasks that failed, each once however often it is told. */
+export function withFailures(service: ServiceProgress, failed: readonly Task[]): ServiceProgress {
   const failures = new Map(service.failures);
-  for (const task of currentTasks(next)) {
-    if (!isFailed(task)) continue;
+  for (const task of failed) {
     const key = slotKey(task);
-    const taskIds = new Set(failures.get(key)?.taskIds).add(task.id);
-    failures.set(key, { taskIds, latest: task });
+    const known = failures.get(key);
+    const taskIds = new Set(known?.taskIds).add(task.id);
+    const isNewer = known === undefined || task.createdAtMs >= known.latest.createdAtMs;
+    failures.set(key, { taskIds, latest: isNewer ? task : known.latest });
   }
-  return { ...next, failures };
+  return { ...service, failures };
 }
 
 /** A task of a global service has no slot: its node is its slot. */

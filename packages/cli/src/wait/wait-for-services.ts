@@ -4,6 +4,7 @@ import type { ControlClient } from "../client.js";
 import { decide } from "./decide.js";
 import { failed, notConverged } from "./failure.js";
 import { lastOutputs } from "./last-output.js";
+import { withLateFailures } from "./late-failures.js";
 import { type AwaitedService, advance, type Progress, startProgress } from "./progress.js";
 import type { ProgressPrinter } from "./progress-printer.js";
 import { watchServices } from "./watch.js";
@@ -40,7 +41,10 @@ export async function waitForServices(
     for (;;) {
       const verdict = decide(progress, cli.now());
       if (verdict.kind === "done") return progress;
-      if (verdict.kind === "hopeless") throw failed(progress, await lastOutputs(cli, client, progress));
+      if (verdict.kind === "hopeless") {
+        progress = await withLateFailures(cli, client, progress);
+        throw failed(progress, await lastOutputs(cli, client, progress));
+      }
       if (cli.now() >= deadlineMs) throw notConverged(progress, options.timeoutMs);
       const wakeAtMs = Math.min(deadlineMs, verdict.untilMs ?? deadlineMs);
       const ms = Math.min(MAX_SLEEP_MS, Math.max(0, wakeAtMs - cli.now()));

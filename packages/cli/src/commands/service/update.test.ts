@@ -129,6 +129,26 @@ describe("service update", () => {
     `);
   });
 
+  test("tasks that failed before anybody looked are told all the same", async () => {
+    const late = webTask({
+      id: "x",
+      slot: 2,
+      specVersion: 2,
+      status: { state: 9, message: "no such image" },
+    });
+    const former = webTask({ id: "y", specVersion: 1, status: { state: 7, message: "long ago" } });
+    const undone = { state: Rollout_State.ROLLBACK_COMPLETED, fromVersion: 2, toVersion: 3 };
+    const { err } = await berth("service update --image nginx:1.28 shop_web", {
+      getService,
+      updateService: accepted,
+      watchServices: watching(at(undone)),
+      listTasks: async () => ({ tasks: [former, late] }),
+      streamLogs: async function* () {},
+    });
+    expect(err).toContain("    shop_web.2: rejected: no such image\n");
+    expect(err).not.toContain("long ago");
+  });
+
   test("a paused update ends at once", async () => {
     const handlers: FakeControlHandlers = {
       getService,
