@@ -55,11 +55,12 @@ describe("changes of what runs", () => {
 
   test("an update whose replicas crash is undone and says why", async () => {
     const before = (await runningOf(lab, "shop_web")).map(({ id }) => id).sort();
-    const crash = ["--args", "/usr/bin/busybox false"];
+    const crash = ["--args", "/usr/bin/busybox sh -c 'echo no such setting; exit 1'"];
     const { code, stderr } = await berth("service", "update", ...crash, "shop_web");
     expect(code).toBe(1);
     expect(stderr).toContain("(BERTH_ROLLED_BACK)");
     expect(stderr).toContain("exit code 1");
+    expect(stderr).toContain("Last output of shop_web: no such setting");
     await waitForReplicas(lab, "shop_web", 4);
     const after = (await runningOf(lab, "shop_web")).map(({ id }) => id);
     expect(after.filter((id) => before.includes(id)).length).toBeGreaterThanOrEqual(2);
