@@ -1,5 +1,5 @@
 import { assertNever } from "@berth/proto";
-import type { Fault } from "../history/history.js";
+import { type Fault, LEADER, type OfServer } from "../history/history.js";
 import type { Actor } from "../kernel/actor.js";
 import { ETCD_HOST } from "../store/sim-etcd.js";
 import type { Cluster } from "./cluster.js";
@@ -18,7 +18,7 @@ export function inject(fault: Fault, cluster: Cluster): Undo {
     case "stop-server":
     case "pause-server":
     case "slow-server":
-      return injectServer(fault, cluster.servers[fault.server], cluster);
+      return injectServer(fault, serverOf(fault, cluster), cluster);
     case "etcd-pause":
       world.scheduler.pause(etcd.actor);
       return () => world.scheduler.resume(etcd.actor);
@@ -40,14 +40,23 @@ export function inject(fault: Fault, cluster: Cluster): Undo {
         network.slownessMs = 0;
       };
     case "partition":
-      return part(cluster, fault.from, [fault.to], fault.isBothWays);
+      return part(cluster, hostOf(fault.from, cluster), [hostOf(fault.to, cluster)], fault.isBothWays);
     default:
       return injectHost(fault, cluster.hosts[fault.host], cluster);
   }
 }
 
-type ServerFault = Extract<Fault, { readonly server: number }>;
+type ServerFault = Extract<Fault, OfServer>;
 type HostFault = Extract<Fault, { readonly host: number }>;
+
+function serverOf({ server }: OfServer, { servers, world }: Cluster): SimServer | undefined {
+  if (server !== LEADER) return servers[server];
+  return servers.find(({ address }) => address === world.leaderAddress) ?? servers[0];
+}
+
+function hostOf(name: string, cluster: Cluster): string {
+  return name === LEADER ? (serverOf({ server: LEADER }, cluster)?.host ?? name) : name;
+}
 
 function injectServer(fault: ServerFault, server: SimServer | undefined, { world }: Cluster): Undo {
   const actor = server?.actor;

@@ -1,5 +1,7 @@
 import type { RpcTransport } from "@berth/proto";
 import { type Logger, pino } from "pino";
+import { addressIn } from "../../../packages/control-plane/src/loop/server-registry.js";
+import { LEADER_KEY } from "../../../packages/control-plane/src/store/keys.js";
 import type { WatchEvent } from "../../../packages/control-plane/src/store/store.js";
 import type { SimContainer } from "../docker/sim-container.js";
 import type { History } from "../history/history.js";
@@ -36,6 +38,8 @@ export class World {
   /** Bugs that showed themselves: errors that are none of the expected ones. */
   readonly bugs: string[] = [];
   readonly skews = new Map<string, number>();
+  /** Of who holds the leader key. */
+  leaderAddress: string | undefined;
   #ids = 0;
 
   constructor({ history, keepsTrace }: WorldOptions) {
@@ -102,6 +106,9 @@ export class World {
 
   #committed(commit: Commit): void {
     const who = commit.server?.name ?? "etcd";
+    for (const event of commit.events) {
+      if (event.key === LEADER_KEY) this.leaderAddress = addressOf(event);
+    }
     for (const event of commit.events)
       this.trace.add(who, `${event.kind} ${event.key}`, this.#valueOf(event));
     for (const observer of this.observers) observer.onCommit?.(commit);
@@ -111,6 +118,10 @@ export class World {
     if (event.kind !== "put" || !this.trace.isRead) return "";
     return ` ${event.entry.value.length > 400 ? `${event.entry.value.slice(0, 400)}…` : event.entry.value}`;
   }
+}
+
+function addressOf(event: WatchEvent): string | undefined {
+  return event.kind === "put" ? addressIn(event.entry.value) : undefined;
 }
 
 /** pino's. */

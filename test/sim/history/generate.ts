@@ -1,6 +1,6 @@
 import { Rng } from "../kernel/rng.js";
 import type { Action, Fault, Happening, History, ServiceWish } from "./history.js";
-import { hostName, serverHost } from "./history.js";
+import { hostName, LEADER, serverHost } from "./history.js";
 
 /** Time to elect, to register and to deploy a first service before anything goes wrong. */
 const FIRST_FAULT_MS = 3_500;
@@ -84,7 +84,7 @@ function randomFault(rng: Rng, shape: Shape): Fault {
 }
 
 function serverFault(rng: Rng, { servers }: Shape): Fault {
-  const server = rng.int(0, servers - 1);
+  const server = rng.chance(0.5) ? "leader" : rng.int(0, servers - 1);
   const forMs = lasting(rng);
   const kind = rng.pick([
     "crash-server",
@@ -110,7 +110,7 @@ function networkFault(rng: Rng, shape: Shape): Fault {
   if (dice < 0.3) return { kind: "cable", host, forMs };
   if (dice < 0.4) return { kind: "reset-connections", host };
   if (dice < 0.5) return { kind: "slow-network", delayMs: rng.int(20, 400), forMs };
-  const server = serverHost(shape, rng.int(0, shape.servers - 1));
+  const server = rng.chance(0.5) ? LEADER : serverHost(shape, rng.int(0, shape.servers - 1));
   const [from, to] = rng.pick([
     [hostName(host), server],
     [server, hostName(host)],

@@ -1,11 +1,14 @@
 /** Who a fault is about: servers and hosts by their number, from 0. */
 export interface OfServer {
-  readonly server: number;
+  /** "leader": whoever leads when it happens. */
+  readonly server: number | "leader";
 }
 
 export interface OfHost {
   readonly host: number;
 }
+
+export const LEADER = "leader";
 
 /** How long it lasts. Whatever still lasts at the end of the faults ends then. */
 export interface Lasting {
@@ -18,7 +21,7 @@ export type Fault =
   | ({ readonly kind: "crash-agent" | "pause-agent" | "stop-agent" } & OfHost & Lasting)
   | ({ readonly kind: "slow-agent"; readonly turnMs: number } & OfHost & Lasting)
   | ({ readonly kind: "power-cut" | "cable" } & OfHost & Lasting)
-  /** Packets between two hosts get lost, one way or both. */
+  /** Packets between two hosts get lost, one way or both. LEADER stands for the host of whoever leads. */
   | ({
       readonly kind: "partition";
       readonly from: string;

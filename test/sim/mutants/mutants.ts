@@ -16,13 +16,6 @@ const AGENT = "packages/agent/src";
 /** Mistakes that somebody could make, each in one line. */
 export const MUTANTS: readonly Mutant[] = [
   {
-    name: "no-fence",
-    what: "a leader's transactions do not compare the leader key",
-    file: `${CONTROL}/loop/transaction.ts`,
-    search: "compare: [fence, ...changes",
-    replace: "compare: [...changes",
-  },
-  {
     name: "unknown-is-committed",
     what: "a transaction without an answer counts as committed: decisions are made on a stale mirror",
     file: `${CONTROL}/loop/writer.ts`,
@@ -50,13 +43,6 @@ export const MUTANTS: readonly Mutant[] = [
     search: "if (isAlive(container)) return runningStatus(view, container, spec);",
     replace:
       "if (isAlive(container) || container.exitCode > 128) return runningStatus(view, container, spec);",
-  },
-  {
-    name: "any-epoch",
-    what: "an agent obeys a leader that has been deposed",
-    file: `${AGENT}/session/obedience.ts`,
-    search: "if (epoch < this.#epoch) {",
-    replace: "if (epoch < 0) {",
   },
   {
     name: "lost-statuses",
@@ -120,5 +106,19 @@ export const MUTANTS: readonly Mutant[] = [
     file: `${CONTROL}/loop/controller.ts`,
     search: "if (roomAppeared) this.#offerRoom();",
     replace: "",
+  },
+  {
+    name: "no-fence",
+    what: "a leader's transactions do not compare the leader key",
+    file: `${CONTROL}/loop/transaction.ts`,
+    search: "compare: [fence, ...changes",
+    replace: "compare: [...changes",
+  },
+  {
+    name: "any-epoch",
+    what: "an agent obeys a leader that has been deposed",
+    file: `${AGENT}/session/obedience.ts`,
+    search: "if (epoch < this.#epoch) {",
+    replace: "if (epoch < 0) {",
   },
 ];
