@@ -264,6 +264,31 @@ describe("EtcdStore with several endpoints", () => {
   });
 });
 
+describe("EtcdStore whose first endpoint is its own member", () => {
+  it("comes back to it when it answers again", async () => {
+    // Two that know nothing of each other, so that an answer tells whose it is.
+    const own = await startTestEtcd();
+    const both = new EtcdStore({ endpoints: [own.endpoint, etcd.endpoint], callTimeoutMs: CALL_TIMEOUT_MS });
+    const read = async (): Promise<string | undefined> =>
+      (await readOne(both, `${PREFIX}a`, signal()))?.value;
+    try {
+      await vi.waitFor(async () => {
+        const op = { kind: "put", key: `${PREFIX}a`, value: "own" } as const;
+        expect(await both.txn({ ops: [op] }, signal())).toMatchObject({ kind: "committed" });
+      }, WAIT);
+      await put("a", "other's");
+      expect(await read()).toBe("own");
+      await own.kill();
+      expect(await read()).toBe("other's");
+      await own.restart();
+      await vi.waitFor(async () => expect(await read()).toBe("own"), WAIT);
+    } finally {
+      both.close();
+      await own.close();
+    }
+  });
+});
+
 describe("readAll", () => {
   it("lists more than gRPC's default message size in one page and in many", async () => {
     const value = "x".repeat(1_000);
