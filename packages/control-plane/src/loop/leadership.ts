@@ -180,9 +180,12 @@ function assemble(
     liveness,
     autoscaler,
   });
-  const logs = new LogRelay({ runtime, sessionOf });
-  const execs = new ExecRelay({ runtime, sessionOf });
-  const loads = new LoadRelay({ runtime, sessionOf, signal });
+  // The connection of a dead host lingers: nobody is to wait for it.
+  const liveSessionOf = (nodeId: string): Session | undefined =>
+    state.nodes.get(nodeId)?.state === NodeState.READY ? sessionOf(nodeId) : undefined;
+  const logs = new LogRelay({ runtime, sessionOf: liveSessionOf });
+  const execs = new ExecRelay({ runtime, sessionOf: liveSessionOf });
+  const loads = new LoadRelay({ runtime, sessionOf: liveSessionOf, signal });
   state.onChange(({ nodes }) => {
     for (const [nodeId, { after }] of nodes) {
       if (after?.state === NodeState.READY) continue;

@@ -1,4 +1,4 @@
-import { isBerthError, NodeState, type Task } from "@berth/proto";
+import { isBerthError, type Task } from "@berth/proto";
 import { isEnded } from "../../core/task-state.js";
 import type { Delta } from "../../state/delta.js";
 import { onAbort } from "../../store/abort.js";
@@ -93,7 +93,7 @@ class Following {
     for (const { id, nodeId } of [...this.#lost.values()]) {
       const task = scope.state.tasks.get(id);
       const isOver = task === undefined || isEnded(task);
-      const isBack = scope.state.nodes.get(nodeId)?.state === NodeState.READY && scope.logs.reaches(nodeId);
+      const isBack = scope.logs.reaches(nodeId);
       if (!isOver && !isBack) continue;
       this.#lost.delete(id);
       if (!isOver) this.#logs.add(reading.following(task));
