@@ -159,6 +159,8 @@ export class Convergence {
       const there = [...records.tasks.values()].filter(
         (other) => other.nodeId === node.id && !isFinal(other),
       );
+      const isHere = there.some(({ serviceId }) => serviceId === task.serviceId);
+      if (spec?.mode?.$case === "global" && isHere) return false;
       const specs = there.map((other) => records.specOf(other.serviceId, other.specVersion));
       const reserved = specs.reduce((sum, other) => sum + (other?.task?.reservations?.memoryBytes ?? 0), 0);
       const taken = new Set(
