@@ -39,7 +39,7 @@ export function decide(view: ServiceView, wanted: Wanted, context: DecideContext
   const step = stepRollout(view, { policy, progress, total, isComplete, now });
   if (step.kind === "turn") return step;
   const batch = nextBatch(decisions, { policy, progress, isOn: rollout !== undefined, now });
-  const steps = stepsOf({ service, wanted, decisions, batch, progress, context });
+  const steps = stepsOf({ view, wanted, decisions, batch, progress, context });
   const after = begun(step.service ?? service, batch, now);
   const update: readonly Action[] =
     after === service
@@ -92,7 +92,7 @@ const rolloutProblem = ({ rollout }: Service): readonly Problem[] =>
   rollout !== undefined && isPaused(rollout) ? [{ why: rollout.message }] : [];
 
 interface StepsInput {
-  readonly service: Service;
+  readonly view: ServiceView;
   readonly wanted: Wanted;
   readonly decisions: readonly SlotDecision[];
   readonly batch: Batch;
@@ -100,10 +100,13 @@ interface StepsInput {
   readonly context: DecideContext;
 }
 
-function stepsOf({ service, wanted, decisions, batch, progress, context }: StepsInput): Steps {
+function stepsOf({ view, wanted, decisions, batch, progress, context }: StepsInput): Steps {
+  const { service } = view;
   const { startFirst } = context.policy;
   const failed = isOn(service.rollout) ? progress.failed : NO_SLOTS;
-  const builder = new StepsBuilder(service.version, context.cluster.nodes);
+  const { version } = service;
+  const { nodes } = context.cluster;
+  const builder = new StepsBuilder({ version, freshVersion: freshVersionOf(view), nodes });
   for (const decision of decisions) {
     const chosen = batch.chosen.has(decision);
     const hasFailed = failed.size > 0 && failed.has(slotKey(decision.slot));
@@ -111,6 +114,13 @@ function stepsOf({ service, wanted, decisions, batch, progress, context }: Steps
   }
   builder.addWanted(wanted);
   return builder.steps();
+}
+
+/** A service that grows while its rollout is paused grows by what is known to run well. */
+function freshVersionOf({ service, spec, revisions }: ServiceView): number {
+  const { version, healthyVersion, rollout } = service;
+  const canTell = isPaused(rollout) && spec.mode?.$case === "replicated";
+  return canTell && revisions?.has(healthyVersion) === true ? healthyVersion : version;
 }
 
 const NO_SLOTS: ReadonlySet<string> = new Set();

@@ -24,8 +24,9 @@ import type { Wanted } from "./wanted.js";
  *
  * Words: a service has **slots** (numbers 1…n, or one per node for a global service); a **task** is one attempt to
  * fill a slot, and only one of its tasks is to run, except while start-first replaces it. A task is **wanted** until
- * its desired state says otherwise, **ended** when nothing of it can run any more, **outdated** when it was
- * made from another template than the service's. What was told to stop and has not confirmed it still occupies its slot and its node.
+ * its desired state says otherwise, **ended** when nothing of it can run any more, **outdated** when it was made from
+ * another template than the service's. What was told to stop and has not confirmed it still occupies its slot and its
+ * node.
  *
  * Flow: mark what died with its node → choose the slots to keep, retire and add (`wanted`) → ask each kept slot alone
  * what it needs (`decideSlot`) → see how its rollout fares (`stepRollout`) → pick the slots that may be replaced now

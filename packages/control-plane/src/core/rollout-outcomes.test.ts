@@ -209,6 +209,8 @@ describe("a rollout", () => {
     const world = after(settledWorld(), bad);
     after(world, { ...bad, replicas: 4 });
     expect(world.service.rollout?.state).toBe(State.PAUSED);
+    world.runUntil((now) => imagesOf(now).length === 4, 60_000);
+    expect(imagesOf(world)).toEqual(["good:1", "good:1", "good:1", "good:1"]);
     after(world, { ...bad, replicas: 4, constraints: [] });
     expect(world.service.rollout?.state).toBe(State.COMPLETED);
     expect(imagesOf(world)).toEqual(["good:2", "good:2", "good:2", "good:2"]);

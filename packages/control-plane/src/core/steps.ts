@@ -23,6 +23,7 @@ export interface Steps {
 /** Gathers the steps of one slot after the other: most slots of a large service need none, and cost next to nothing. */
 export class StepsBuilder {
   readonly #version: number;
+  readonly #freshVersion: number;
   readonly #nodes: ReadonlyMap<string, NodeView>;
   readonly #seats = new Map<number, { readonly pending: Task[]; readonly fills: Fill[] }>();
   readonly #departures: Action[] = [];
@@ -30,17 +31,22 @@ export class StepsBuilder {
   readonly #dueMs: number[] = [];
   readonly #problems: Problem[] = [];
 
-  constructor(version: number, nodes: ReadonlyMap<string, NodeView>) {
-    this.#version = version;
-    this.#nodes = nodes;
+  constructor(options: {
+    readonly version: number;
+    /** Of tasks in slots that do not exist yet. */
+    readonly freshVersion: number;
+    readonly nodes: ReadonlyMap<string, NodeView>;
+  }) {
+    this.#version = options.version;
+    this.#freshVersion = options.freshVersion;
+    this.#nodes = options.nodes;
   }
 
   /** Slots that do not exist yet, and tasks without a node that belong to no slot. */
   addWanted({ fresh, unbound }: Wanted): void {
-    const seats = this.#seatsOf(this.#version);
-    for (const ref of fresh) seats.fills.push({ ref, restarts: 0 });
+    for (const ref of fresh) this.#seatsOf(this.#freshVersion).fills.push({ ref, restarts: 0 });
     for (const task of unbound) {
-      if (task.specVersion === this.#version) seats.pending.push(task);
+      if (task.specVersion === this.#version) this.#seatsOf(this.#version).pending.push(task);
       else this.#stop([task], "its spec has changed");
     }
   }
