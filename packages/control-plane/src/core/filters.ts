@@ -45,8 +45,24 @@ export function needOf(spec: ServiceSpec): Need {
 
 /** In the order in which they are asked and explained: what the user can change fastest comes first. */
 export function filtersFor(need: Need, cluster: ClusterView): readonly Filter[] {
+  return [...STATE_FILTERS, ...serviceFilters(need, cluster)];
+}
+
+/** Says how many more tasks of the need a node takes: what all filters allow, with as few questions as possible. */
+export function roomFor(need: Need, cluster: ClusterView): (node: NodeView, heldByService: number) => number {
+  const filters = serviceFilters(need, cluster);
+  return (view, held) => {
+    let room = isOpen(view) ? Number.POSITIVE_INFINITY : 0;
+    for (const filter of filters) {
+      if (room <= 0) return 0;
+      room = Math.min(room, filter.room(view, held));
+    }
+    return room;
+  };
+}
+
+function serviceFilters(need: Need, cluster: ClusterView): readonly Filter[] {
   return [
-    ...STATE_FILTERS,
     ...eligibilityFilters(need),
     ...volumeFilters(need.volumes, cluster),
     ...portFilters(need),
@@ -60,31 +76,34 @@ export function eligibilityOf(need: Need): (node: NodeView) => boolean {
   return (node) => filters.every((filter) => filter.room(node, 0) > 0);
 }
 
+const isUp = ({ node }: NodeView): boolean => node.state === NodeState.READY;
+const isNotDrained = ({ node }: NodeView): boolean => node.availability !== Availability.DRAIN;
+const isNotPaused = ({ node }: NodeView): boolean => node.availability !== Availability.PAUSE;
+const hasEngine = ({ node }: NodeView): boolean => node.description?.engineReady === true;
+
+/** Whether a node takes tasks at all: what `STATE_FILTERS` ask one by one. */
+const isOpen = (view: NodeView): boolean =>
+  isUp(view) && isNotDrained(view) && isNotPaused(view) && hasEngine(view);
+
 const STATE_FILTERS: readonly Filter[] = [
   test({
     name: "ready",
-    passes: ({ node }) => node.state === NodeState.READY,
+    passes: isUp,
     explain: (count) => nodesText(count, { one: "is down", many: "are down" }),
   }),
   test({
-    name: "agent",
-    passes: ({ node }) => !node.agentAway,
-    explain: (count) =>
-      nodesText(count, { one: "has an agent that does not answer", many: "have agents that do not answer" }),
-  }),
-  test({
     name: "drained",
-    passes: ({ node }) => node.availability !== Availability.DRAIN,
+    passes: isNotDrained,
     explain: (count) => nodesText(count, { one: "is drained", many: "are drained" }),
   }),
   test({
     name: "paused",
-    passes: ({ node }) => node.availability !== Availability.PAUSE,
+    passes: isNotPaused,
     explain: (count) => nodesText(count, { one: "is paused", many: "are paused" }),
   }),
   test({
     name: "engine",
-    passes: ({ node }) => node.description?.engineReady === true,
+    passes: hasEngine,
     explain: (count) =>
       nodesText(count, { one: "cannot reach its Docker", many: "cannot reach their Docker" }),
   }),

@@ -21,6 +21,10 @@ export function dropFirst<T>(items: T[], before: Before<T>): void {
   sink(items, before, 0);
 }
 
+/**
+ * Moves the item down to where no child comes before it. Most items end near the bottom, so a path is cleared all the
+ * way down first, and then the item moves up it: half the comparisons of looking at the item on each level.
+ */
 function sink<T>(items: T[], before: Before<T>, from: number): void {
   const item = items[from];
   if (item === undefined) return;
@@ -30,10 +34,15 @@ function sink<T>(items: T[], before: Before<T>, from: number): void {
     if (left === undefined) break;
     const right = items[2 * at + 2];
     const rightWins = right !== undefined && before(right, left);
-    const child = rightWins ? right : left;
-    if (!before(child, item)) break;
-    items[at] = child;
+    items[at] = rightWins ? right : left;
     at = 2 * at + (rightWins ? 2 : 1);
+  }
+  while (at > from) {
+    const up = (at - 1) >> 1;
+    const parent = items[up];
+    if (parent === undefined || !before(item, parent)) break;
+    items[at] = parent;
+    at = up;
   }
   items[at] = item;
 }

@@ -1,5 +1,6 @@
 import { better, type Candidate, fill } from "./candidate.js";
-import { type Before, dropFirst, heapify } from "./heap.js";
+import { dropFirst, heapify } from "./heap.js";
+import { mergeSort } from "./merge-sort.js";
 import type { Demand } from "./occupancy.js";
 import type { Pool } from "./spread-tree.js";
 
@@ -11,18 +12,31 @@ import type { Pool } from "./spread-tree.js";
  */
 export class LevelQueue implements Pool<Candidate> {
   readonly #demand: Demand;
-  /** Took no task yet; a heap. */
+  /** Took no task yet and are not in the level; a heap. */
   readonly #fresh: Candidate[];
-  /** Took one before, in order, those before `#at` again at this level. */
+  /** The level, in order; those before `#at` took one at it. */
   #level: Candidate[] = [];
   #at = 0;
   /** Took one at this level and have room for more, in the order in which they took it. */
   #next: Candidate[] = [];
 
-  constructor(candidates: Candidate[], demand: Demand) {
+  /** `count`: how many tasks there are at most. With fewer than candidates, most of these are never looked at. */
+  constructor(
+    candidates: Candidate[],
+    { demand, count }: { readonly demand: Demand; readonly count: number },
+  ) {
     this.#demand = demand;
-    this.#fresh = candidates;
-    heapify(this.#fresh, better);
+    if (count < candidates.length) {
+      this.#fresh = candidates;
+      heapify(this.#fresh, better);
+    } else {
+      const sorted = mergeSort(candidates, better);
+      const lowest = sorted[0]?.staying;
+      const above = sorted.findIndex(({ staying }) => staying !== lowest);
+      this.#level = above < 0 ? sorted : sorted.slice(0, above);
+      // In order, which is a heap as well.
+      this.#fresh = above < 0 ? [] : sorted.slice(above);
+    }
   }
 
   get best(): Candidate | undefined {
@@ -47,15 +61,8 @@ export class LevelQueue implements Pool<Candidate> {
     const [waiting] = this.#next;
     const fresh = this.#fresh[0];
     if (waiting === undefined || (fresh !== undefined && fresh.staying < waiting.staying)) return;
-    this.#level = this.#next.sort(byBetter);
+    this.#level = mergeSort(this.#next, better);
     this.#next = [];
     this.#at = 0;
   }
 }
-
-const inOrder =
-  <T>(before: Before<T>) =>
-  (a: T, b: T): number =>
-    before(a, b) ? -1 : 1;
-
-const byBetter = inOrder(better);

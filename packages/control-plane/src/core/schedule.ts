@@ -1,5 +1,5 @@
 import { better, type Candidate, candidateOf, fill } from "./candidate.js";
-import { type Filter, filtersFor, type Need } from "./filters.js";
+import { type Filter, filtersFor, type Need, roomFor } from "./filters.js";
 import { LevelQueue } from "./level-queue.js";
 import type { ClusterView, NodeView } from "./model.js";
 import { countGroups, spreadGroup, spreadPath } from "./spread-path.js";
@@ -45,9 +45,8 @@ export interface Placement {
  */
 export function place(request: PlacementRequest, cluster: ClusterView): Placement {
   const { count, need, load } = request;
-  const filters = filtersFor(need, cluster);
   const groups = countGroups(load.staying, cluster.nodes, need.spread);
-  const ranks = candidateRanks(request, filters, cluster);
+  const ranks = candidateRanks(request, cluster);
   const granted = grantWishes(request, ranks, groups);
   const free = count - granted.length;
   const nodeIds: string[] = [];
@@ -56,7 +55,7 @@ export function place(request: PlacementRequest, cluster: ClusterView): Placemen
     const pool = new SpreadTree(open, groups, {
       levels: need.spread.length,
       groupAt: ({ view }, level) => spreadGroup(view.node, need.spread[level]),
-      poolOf: (members) => new LevelQueue(members, need.demand),
+      poolOf: (members) => new LevelQueue(members, { demand: need.demand, count: free }),
       step: 1,
       before: better,
     });
@@ -66,7 +65,7 @@ export function place(request: PlacementRequest, cluster: ClusterView): Placemen
     }
   }
   const isShort = nodeIds.length < free;
-  const reason = isShort ? explainFull([...granted, ...nodeIds], filters, request, cluster) : "";
+  const reason = isShort ? explainFull([...granted, ...nodeIds], request, cluster) : "";
   return { nodeIds, granted, reason };
 }
 
@@ -89,8 +88,8 @@ function grantWishes(
 
 /** Asks whether one more task fits on a node. */
 export function fitsOn(seeker: Seeker, cluster: ClusterView): (view: NodeView) => boolean {
-  const filters = filtersFor(seeker.need, cluster);
-  return (view) => roomOn(view, filters, seeker.load) > 0;
+  const roomOn = roomFor(seeker.need, cluster);
+  return (view) => roomOn(view, seeker.load.held.get(view.node.id) ?? 0) > 0;
 }
 
 /** Why none of these nodes takes a task: the first obstacle of each, counted. */
@@ -99,16 +98,13 @@ export function explain(views: Iterable<NodeView>, { need, load }: Seeker, clust
 }
 
 /** Nodes with room, those that nothing speaks against first. */
-function candidateRanks(
-  { load }: Seeker,
-  filters: readonly Filter[],
-  cluster: ClusterView,
-): readonly (readonly Candidate[])[] {
+function candidateRanks({ need, load }: Seeker, cluster: ClusterView): readonly (readonly Candidate[])[] {
+  const roomOn = roomFor(need, cluster);
   const ranks = new Map<number, Candidate[]>();
   for (const view of cluster.nodes.values()) {
-    const room = roomOn(view, filters, load);
-    if (room <= 0) continue;
     const { id } = view.node;
+    const room = roomOn(view, load.held.get(id) ?? 0);
+    if (room <= 0) continue;
     const candidate = candidateOf(view, { room, staying: load.staying.get(id) ?? 0 });
     const avoid = load.avoid.get(id) ?? 0;
     const rank = ranks.get(avoid);
@@ -118,17 +114,12 @@ function candidateRanks(
   return [...ranks].sort(([a], [b]) => a - b).map(([, candidates]) => candidates);
 }
 
-function explainFull(
-  nodeIds: readonly string[],
-  filters: readonly Filter[],
-  request: PlacementRequest,
-  cluster: ClusterView,
-): string {
+function explainFull(nodeIds: readonly string[], request: PlacementRequest, cluster: ClusterView): string {
   const placed = new Map<string, number>();
   for (const id of nodeIds) placed.set(id, (placed.get(id) ?? 0) + 1);
   return explainNodes(
     cluster.nodes.values(),
-    filters,
+    filtersFor(request.need, cluster),
     (filter, view) => roomBy(filter, view, request.load) <= (placed.get(view.node.id) ?? 0),
   );
 }
@@ -148,15 +139,6 @@ function explainNodes(
     .filter((filter) => counts.has(filter))
     .map((filter) => filter.explain(counts.get(filter) ?? 0))
     .join(", ");
-}
-
-function roomOn(view: NodeView, filters: readonly Filter[], load: ServiceLoad): number {
-  let room = Number.POSITIVE_INFINITY;
-  for (const filter of filters) {
-    room = Math.min(room, roomBy(filter, view, load));
-    if (room <= 0) return 0;
-  }
-  return room;
 }
 
 const roomBy = (filter: Filter, view: NodeView, load: ServiceLoad): number =>

@@ -33,7 +33,8 @@ export function seatAnywhere({ pending, fills }: Seats, context: SeatingContext)
   const count = pending.length + fills.length;
   if (count === 0) return [];
   const { need, load, cluster, heldBy } = context;
-  const wishes = fills.flatMap(({ wish }) => wish ?? []);
+  const wishes: string[] = [];
+  for (const { wish } of fills) if (wish !== undefined) wishes.push(wish);
   const placement =
     heldBy === undefined
       ? place({ count, need, load, wishes }, cluster)

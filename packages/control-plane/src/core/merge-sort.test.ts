@@ -1,0 +1,16 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { mergeSort } from "./merge-sort.js";
+
+describe("mergeSort()", () => {
+  it("gives what the built-in sort gives, equal ones in the order in which they were", () => {
+    const item = fc.record({ key: fc.nat(9), place: fc.nat() });
+    fc.assert(
+      fc.property(fc.array(item, { maxLength: 70 }), (items) => {
+        const original = [...items];
+        expect(mergeSort(items, (a, b) => a.key < b.key)).toEqual([...items].sort((a, b) => a.key - b.key));
+        expect(items).toEqual(original);
+      }),
+    );
+  });
+});
