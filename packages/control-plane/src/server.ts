@@ -1,6 +1,5 @@
 import { hostname } from "node:os";
 import {
-  assertNever,
   ControlServiceService,
   DispatcherServiceService,
   grpcTransport,
@@ -17,24 +16,18 @@ import { Metrics } from "./http/metrics.js";
 import { startHttpServer } from "./http/server.js";
 import { type Knock, knock } from "./loop/knock.js";
 import { LeaderContact } from "./loop/leader-contact.js";
-import { lead } from "./loop/leadership.js";
 import type { Runtime } from "./loop/runtime.js";
 import { addressIn, ServerRegistry } from "./loop/server-registry.js";
 import { ControlRouter } from "./rpc/control-router.js";
 import { dispatcherHandlers } from "./rpc/dispatcher-router.js";
 import { isMissedByPeers, peerHandlers } from "./rpc/peers.js";
 import { Role } from "./rpc/role.js";
+import { stand } from "./stand.js";
 import { ensureSchema } from "./state/schema.js";
 import { sleep } from "./store/clock.js";
-import { campaign, type ElectionEvent, observeLeader } from "./store/election.js";
+import { observeLeader } from "./store/election.js";
 import { LEADER_KEY } from "./store/keys.js";
 import type { Store } from "./store/store.js";
-
-/**
- * A leader that stands still, or has lost its etcd, is replaced after so long; one that is dead is noticed sooner (see
- * LeaderContact). Long enough for a busy machine to renew in.
- */
-const LEADER_TTL_SECONDS = 3;
 
 /** How fresh a server's own contact with the leader must be for others to rely on it. */
 const HEARD_WITHIN_MS = 700;
@@ -42,9 +35,6 @@ const HEARD_WITHIN_MS = 700;
 /** An etcd that is being started along with us is waited for; then whoever started us should hear of it. */
 const ETCD_START_TIMEOUT_MS = 10_000;
 const ETCD_START_RETRY_MS = 250;
-
-/** After a term that ended by a failure of ours, so that the failure is not repeated as fast as elections go. */
-const FAILED_TERM_PAUSE_MS = 1_000;
 
 /** For the next leader to be elected when this one has resigned, and for calls to get their answers from it. */
 const HAND_OVER_MS = 500;
@@ -152,7 +142,10 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
         return isMissedByPeers({ transport, peers, leader }, asked);
       },
     });
-  const standing = stand({ ...options, role, registry, metrics, address, self, contact }, signal);
+  const standing = stand(
+    { store, runtime, logger, probe: edges.probe, role, registry, metrics, address, self, contact },
+    signal,
+  );
   const over = new AbortController();
   const others = Promise.all([registry.run(signal), observe({ store, role, runtime }, over.signal)]);
   const stopped = standing
@@ -166,52 +159,6 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
     });
   logger.info({ listen: rpc.address, http: http.address, advertise: address }, "server is up");
   return { address, httpAddress: http.address, stopped };
-}
-
-interface Standing extends ServerOptions {
-  readonly role: Role;
-  readonly registry: ServerRegistry;
-  readonly metrics: Metrics;
-  readonly address: string;
-  /** What it stands for election with. */
-  readonly self: string;
-  readonly contact: LeaderContact | undefined;
-}
-
-/** Stands for election and leads whenever it is elected. */
-async function stand(options: Standing, signal: AbortSignal): Promise<void> {
-  const { store, runtime, logger, role, registry, metrics, address, self, contact } = options;
-  const candidacy = {
-    store,
-    clock: runtime.clock,
-    key: LEADER_KEY,
-    value: self,
-    ttlSeconds: LEADER_TTL_SECONDS,
-    ...(contact && { whenDead: contact.whenDead.bind(contact) }),
-    onEvent: electionLog(logger),
-  };
-  for await (const term of campaign(candidacy, signal)) {
-    const termLogger = logger.child({ epoch: String(term.epoch) });
-    try {
-      await lead(
-        term,
-        {
-          store,
-          runtime,
-          probe: (options.edges ?? NETWORK).probe,
-          logger: termLogger,
-          observer: metrics,
-          address,
-          servers: () => registry.addresses(),
-          serve: (leadership) => role.setLeadership(leadership),
-        },
-        signal,
-      );
-    } catch (error) {
-      termLogger.error({ err: error }, "leading failed; the term is given up");
-      await sleep(runtime.clock, FAILED_TERM_PAUSE_MS, signal);
-    }
-  }
 }
 
 /** Calls that were under way when this server resigned are passed on to the next leader, which is there in a moment. */
@@ -246,29 +193,4 @@ async function etcdAnswers({ store, runtime, logger }: ServerOptions, signal: Ab
     }
     await sleep(runtime.clock, ETCD_START_RETRY_MS, signal);
   }
-}
-
-function electionLog(logger: Logger): (event: ElectionEvent) => void {
-  let isUnreachable = false;
-  return (event) => {
-    const wasUnreachable = isUnreachable;
-    isUnreachable = event.kind === "unreachable";
-    switch (event.kind) {
-      case "waiting":
-        logger.info({ leader: addressIn(event.leader.value) }, "following");
-        return;
-      case "elected":
-        logger.info({ epoch: String(event.epoch) }, "elected leader");
-        return;
-      case "ended":
-        logger.info({ epoch: String(event.epoch), reason: String(event.reason) }, "leads no more");
-        return;
-      case "unreachable":
-        if (!wasUnreachable)
-          logger.warn({ err: event.cause }, "etcd does not answer; there can be no leader");
-        return;
-      default:
-        assertNever(event);
-    }
-  };
 }
