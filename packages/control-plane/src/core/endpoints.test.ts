@@ -7,14 +7,17 @@ const HTTP = { target: 80, published: 8080, protocol: 1, mode: 1 } as const;
 const spec = buildSpec({ ports: [HTTP] });
 const OPEN = [{ protocol: 1, target: 80, hostPort: 49_153 }] as const;
 
-function entries(tasks: readonly Task[], over: { readonly state?: NodeState } = {}): readonly IngressEntry[] {
+function entries(
+  tasks: readonly Task[],
+  { suspects = [], ...over }: { readonly state?: NodeState; readonly suspects?: readonly string[] } = {},
+): readonly IngressEntry[] {
   const view = { service: buildService({ spec, version: 2, templateVersion: 2 }), spec, tasks };
-  const { nodes } = buildCluster([buildNode({ id: "n1", ...over })]);
+  const { nodes } = buildCluster([buildNode({ id: "n1", ...over }), buildNode({ id: "n2" })]);
   const older = buildSpec({ ports: [{ ...HTTP, target: 8000 }] });
   return ingressEntries(view, {
     nodes,
     specOf: (version) => (version === 1 ? older : spec),
-    isSuspect: () => false,
+    isSuspect: (nodeId) => suspects.includes(nodeId),
   });
 }
 
@@ -50,6 +53,14 @@ describe("ingressEntries()", () => {
 
   it("leaves out a dead node", () => {
     expect(entries([running()], { state: NodeState.DOWN })).toMatchObject([{ endpoints: [], draining: [] }]);
+  });
+
+  it("leaves out suspect nodes, unless there are no others", () => {
+    const tasks = [running({ id: "a" }), running({ id: "b", nodeId: "n2" })];
+    const nodesOf = (suspects: readonly string[]) =>
+      entries(tasks, { suspects }).flatMap(({ endpoints }) => endpoints.map(({ nodeId }) => nodeId));
+    expect(nodesOf(["n1"])).toEqual(["n2"]);
+    expect(nodesOf(["n1", "n2"])).toEqual(["n1", "n2"]);
   });
 
   it("drains a task that was told to stop for as long as it runs", () => {
