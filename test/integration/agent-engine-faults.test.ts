@@ -108,6 +108,7 @@ describe("a Docker daemon that misbehaves", () => {
         engine,
         node: { nodeId: "n", hostname: "h", advertiseAddress: "127.0.0.1" },
         log: pino({ level: "silent" }),
+        isCutOff: () => false,
         onReport: ({ taskId, status }) => {
           states.set(taskId, status?.state ?? TaskState.UNSPECIFIED);
           messages.push(status?.message ?? "");

@@ -49,6 +49,7 @@ export function taskOf(spec: AssignedSpec, fields: Partial<AssignedTask> = {}): 
     slot: 1,
     specVersion: spec.version,
     desiredState: DesiredState.RUNNING,
+    atMostOne: false,
     ...fields,
   };
 }
