@@ -1,15 +1,13 @@
 import type { SlotDecision } from "./slot-step.js";
 import { DEFAULT_PROGRESS_DEADLINE_MS } from "./update-policy.js";
 
-/**
- * A slot that has not come to run well for long holds up nothing else: a service of which one replica can never run
- * must not keep a node from being drained.
- */
-
 /** With the pauses between them, about two minutes of failures in a row. */
 const HOPELESS_RESTARTS = 8;
 
-/** From when on nothing waits for a slot any more; undefined: it depends on more than time. */
+/**
+ * From when on nothing waits for a slot any more: a service of which one replica can never run must not keep a node
+ * from being drained. Undefined when that depends on more than time.
+ */
 export function hopelessAtMs(
   { slot, step }: SlotDecision,
   { deadlineMs, now }: { readonly deadlineMs: number; readonly now: number },
