@@ -80,6 +80,7 @@ describe("convergence()", () => {
       "it is unhealthy",
     ],
     ["it is outdated", task({ specVersion: 1 }), "an older version still runs"],
+    ["its node is drained", task({ nodeId: "n3" }), "it is to leave its node, which is drained"],
     ["it failed", task({ status: { state: TaskState.FAILED, exitCode: 3 } }), "it ended with exit code 3"],
     ["it stops", task({ desiredState: DesiredState.SHUTDOWN }), "a former task has not stopped yet"],
   ])("says why not when %s", (_name, only, reason) => {

@@ -3,6 +3,7 @@ import { needOf } from "./filters.js";
 import { isActive, nodeSuits } from "./global.js";
 import { jobConvergence } from "./job-convergence.js";
 import { isJob } from "./job-mode.js";
+import { whyLeaves } from "./leaving.js";
 import type { ClusterView, ServiceView } from "./model.js";
 import { pendingReason } from "./pending-reason.js";
 import { replicasOf } from "./replicated.js";
@@ -40,7 +41,7 @@ export function convergence(view: ServiceView, cluster: ClusterView): Convergenc
   const slots = isGlobal ? slotsByNode(view.tasks) : slotsByNumber(view.tasks).filter(isInUse);
   const desired = isGlobal ? desiredOnNodes(view, cluster) : replicasOf(view.spec, view.service.autoscale);
   const isCurrent = currentTest(view.service);
-  const states = slots.map((slot) => slotState(slot, view, isCurrent));
+  const states = slots.map((slot) => slotState(slot, { view, cluster, isCurrent }));
   const satisfied = states.filter((state) => state.satisfied).length;
   const reasons = new Map<string, number>();
   for (const why of rolloutReasons(view.service.rollout)) reasons.set(why, 1);
@@ -106,7 +107,13 @@ function rolloutReasons(rollout: Rollout | undefined): readonly string[] {
   return [rollout.message === "" ? what : `${what}: ${rollout.message}`];
 }
 
-function slotState(slot: Slot, view: ServiceView, isCurrent: CurrentTest): SlotState {
+interface SlotContext {
+  readonly view: ServiceView;
+  readonly cluster: ClusterView;
+  readonly isCurrent: CurrentTest;
+}
+
+function slotState(slot: Slot, { view, cluster, isCurrent }: SlotContext): SlotState {
   const stopping = slot.stopping.length > 0 ? "a former task has not stopped yet" : "";
   // What is out of reach counts only where nothing takes its place.
   const inReach = slot.active.filter((task) => !isAdrift(task));
@@ -116,8 +123,15 @@ function slotState(slot: Slot, view: ServiceView, isCurrent: CurrentTest): SlotS
     return { satisfied: false, why: "an older version still runs" };
   }
   if (inReach.length > 1) return { satisfied: true, why: "two tasks share a slot" };
-  return runsWell(best) ? { satisfied: true, why: stopping } : { satisfied: false, why: unreadyReason(best) };
+  if (!runsWell(best)) return { satisfied: false, why: unreadyReason(best) };
+  const leaves = whyLeaves(best, cluster.nodes);
+  return { satisfied: true, why: stopping || (leaves === undefined ? "" : LEAVES[leaves]) };
 }
+
+const LEAVES = {
+  drained: "it is to leave its node, which is drained",
+  moved: "it is to move to another node",
+} as const;
 
 function emptySlot(
   slot: Slot,
