@@ -31,12 +31,14 @@ export interface TreeOrder<T> {
  */
 export class SpreadTree<T> implements Pool<T> {
   readonly #root: Tree<T>;
-  readonly #order: TreeOrder<T>;
+  readonly #step: 1 | -1;
+  readonly #before: Before<Tree<T>>;
 
   /** `counts` gains the groups that are new to it, and follows what is taken. */
   constructor(items: Iterable<T>, counts: Group, order: TreeOrder<T>) {
-    this.#order = order;
-    this.#root = grow([...items], { group: counts, level: 0 }, order);
+    this.#step = order.step;
+    this.#before = treeBefore(order);
+    this.#root = grow([...items], { group: counts, level: 0 }, { ...order, treeBefore: this.#before });
   }
 
   get best(): T | undefined {
@@ -44,7 +46,7 @@ export class SpreadTree<T> implements Pool<T> {
   }
 
   take(): void {
-    takeFrom(this.#root, this.#order);
+    takeFrom(this.#root, this.#step, this.#before);
   }
 }
 
@@ -78,7 +80,11 @@ interface Place {
   readonly level: number;
 }
 
-function grow<T>(items: T[], { group, level }: Place, order: TreeOrder<T>): Tree<T> {
+interface GrowOrder<T> extends TreeOrder<T> {
+  readonly treeBefore: Before<Tree<T>>;
+}
+
+function grow<T>(items: T[], { group, level }: Place, order: GrowOrder<T>): Tree<T> {
   if (level === order.levels) return { kind: "leaf", group, pool: order.poolOf(items) };
   const byValue = new Map<string, T[]>();
   for (const item of items) {
@@ -90,7 +96,7 @@ function grow<T>(items: T[], { group, level }: Place, order: TreeOrder<T>): Tree
   const parts = [...byValue].map(([value, members]) =>
     grow(members, { group: partOf(group, value), level: level + 1 }, order),
   );
-  heapify(parts, treeBefore(order));
+  heapify(parts, order.treeBefore);
   return { kind: "branch", group, parts };
 }
 
@@ -108,17 +114,17 @@ function bestOf<T>(tree: Tree<T>): T | undefined {
   return part === undefined ? undefined : bestOf(part);
 }
 
-function takeFrom<T>(tree: Tree<T>, order: TreeOrder<T>): void {
-  tree.group.count += order.step;
+function takeFrom<T>(tree: Tree<T>, step: 1 | -1, before: Before<Tree<T>>): void {
+  tree.group.count += step;
   if (tree.kind === "leaf") {
     tree.pool.take();
     return;
   }
   const [part] = tree.parts;
   if (part === undefined) return;
-  takeFrom(part, order);
-  if (bestOf(part) === undefined) dropFirst(tree.parts, treeBefore(order));
-  else reorderFirst(tree.parts, treeBefore(order));
+  takeFrom(part, step, before);
+  if (bestOf(part) === undefined) dropFirst(tree.parts, before);
+  else reorderFirst(tree.parts, before);
 }
 
 /** Both are of one level, so both are leaves or both are branches. */
