@@ -4,11 +4,12 @@ import { runMutants } from "./cli/run-mutants.js";
 import { runSeeds } from "./cli/run-seeds.js";
 import { workOff } from "./cli/worker.js";
 
-const USAGE = `usage: npm run sim -- [--seeds N] [--from N] [--jobs N] [--json FILE]
+const USAGE = `usage: npm run sim -- [--seeds N] [--from N] [--for SECONDS] [--jobs N] [--json FILE]
        npm run sim -- --seed N [--trace] [--shrink]
        npm run sim -- --mutants [NAME...] [--seeds N] [--json FILE]
 
   --seeds N    live through N histories (default 1000), from seed --from (default 1) on
+  --for N      begin no more after N seconds
   --jobs N     processes to share them (default 2)
   --json FILE  write the figures to a file
   --seed N     one history, with what went wrong in it
@@ -23,6 +24,7 @@ const { values, positionals } = parseArgs({
     from: { type: "string", default: "1" },
     jobs: { type: "string", default: "2" },
     json: { type: "string" },
+    for: { type: "string" },
     seed: { type: "string" },
     trace: { type: "boolean", default: false },
     shrink: { type: "boolean", default: false },
@@ -42,4 +44,9 @@ else if (values.seed !== undefined) {
   });
 } else if (values.mutants) {
   process.exitCode = await runMutants({ ...range, json: values.json, only: positionals });
-} else process.exitCode = await runSeeds({ ...range, json: values.json });
+} else
+  process.exitCode = await runSeeds({
+    ...range,
+    json: values.json,
+    ...(values.for === undefined ? {} : { forMs: Number(values.for) * 1_000 }),
+  });

@@ -11,6 +11,7 @@ export class Contact {
   readonly #cluster: Cluster;
   readonly #records: Records;
   readonly #troubledAtMs = new Map<string, number>();
+  readonly #agentlessAtMs = new Map<string, number>();
   readonly #sickAtMs = new Map<string, number>();
 
   constructor(cluster: Cluster, records: Records) {
@@ -22,6 +23,7 @@ export class Contact {
   look(): void {
     const { hosts, world } = this.#cluster;
     for (const host of hosts) {
+      if (isAgentless(host)) this.#agentlessAtMs.set(host.name, world.scheduler.nowMs);
       if (this.#isSick(host)) this.#sickAtMs.set(host.name, world.scheduler.nowMs);
       if (this.#isInTrouble(host)) this.#troubledAtMs.set(host.name, world.scheduler.nowMs);
     }
@@ -31,6 +33,12 @@ export class Contact {
   isExcused(host: string): boolean {
     const atMs = this.#troubledAtMs.get(host);
     return atMs !== undefined && this.#cluster.world.scheduler.nowMs - atMs < HEAL_MS;
+  }
+
+  /** Its agent can be relied on to stop what must not run, cut off or not. */
+  hasAgent(host: string): boolean {
+    const atMs = this.#agentlessAtMs.get(host);
+    return atMs === undefined || this.#cluster.world.scheduler.nowMs - atMs >= HEAL_MS;
   }
 
   /** A host that nothing is wrong with must not be called dead, whatever happens to the servers. */
@@ -70,4 +78,10 @@ export class Contact {
     if (leader?.actor === undefined || !leader.isUp || leader.actor.isPaused) return false;
     return world.network.reaches(name, leader.host) && world.network.reaches(leader.host, name);
   }
+}
+
+/** Its agent cannot act, or its Docker does not obey at once. */
+function isAgentless({ agent, docker, hasPower }: SimHost): boolean {
+  if (!hasPower || agent === undefined || !agent.isAlive || agent.isPaused || agent.turnMs > 0) return true;
+  return !docker.daemon.isAlive || docker.daemon.isPaused || docker.flakiness > 0 || docker.slowness > 1;
 }

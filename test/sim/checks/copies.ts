@@ -27,12 +27,29 @@ export class Copies {
 
   look(): void {
     const { contact } = this.#scene;
-    const running = runningContainers(this.#scene).filter(({ host }) => !contact.isExcused(host.name));
+    const all = runningContainers(this.#scene);
+    this.#atMostOne(all.filter(({ host }) => contact.hasAgent(host.name)));
+    const running = all.filter(({ host }) => !contact.isExcused(host.name));
     for (const [serviceId, ofService] of groupBy(running, ({ container }) => container.serviceId)) {
       this.#slots(serviceId, ofService);
       this.#total(serviceId, ofService);
     }
     for (const [, ofHost] of groupBy(running, ({ host }) => host.name)) this.#load(ofHost);
+  }
+
+  /** Also on hosts that are cut off: what lives there stops its own in time. */
+  #atMostOne(running: readonly Running[]): void {
+    const { records, report } = this.#scene;
+    const strict = running.filter(({ container }) => {
+      return records.specOf(container.serviceId, container.version)?.atMostOne === true;
+    });
+    for (const copies of groupBy(
+      strict,
+      ({ container: { serviceId, slot } }) => `${serviceId}.${slot}`,
+    ).values()) {
+      if (copies.length > 1)
+        report("I1", `an at-most-one task runs more than once: ${copies.map(nameOf).join(", ")}`);
+    }
   }
 
   #slots(serviceId: string, running: readonly Running[]): void {

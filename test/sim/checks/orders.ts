@@ -14,6 +14,8 @@ export function checkOrder(scene: Scene, hostName: string, kind: string, contain
   if (kind === "start" || !container.isRunning || container.health === "unhealthy") return;
   const task = records.tasks.get(container.taskId);
   if (task === undefined || isFinal(task) || task.desiredState >= DesiredState.SHUTDOWN) return;
+  // A host that is cut off stops these by itself.
+  if (records.specOf(container.serviceId, container.version)?.atMostOne === true) return;
   // Given up by the leader a moment ago: the agent may know of a record that is being written.
   if (records.nodes.get(host.nodeId)?.state !== NodeState.READY) return;
   report("I6", `the agent of ${hostName} wants to ${kind} ${container.name}, which runs well and is wanted`);

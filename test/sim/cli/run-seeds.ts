@@ -12,10 +12,12 @@ export interface RunSeedsOptions {
   readonly count: number;
   readonly jobs: number;
   readonly json: string | undefined;
+  /** Begin no more histories after this. */
+  readonly forMs?: number;
 }
 
 /** Lives through a range of histories and says what came of it. Returns the exit code. */
-export async function runSeeds({ from, count, jobs, json }: RunSeedsOptions): Promise<number> {
+export async function runSeeds({ from, count, jobs, json, forMs }: RunSeedsOptions): Promise<number> {
   const failed: SeedAnswer[] = [];
   const sum = { histories: 0, steps: 0, faults: 0, violations: 0, virtualMs: 0 };
   const startedMs = performance.now();
@@ -38,7 +40,7 @@ export async function runSeeds({ from, count, jobs, json }: RunSeedsOptions): Pr
         printedMs = performance.now();
         process.stderr.write(`${sum.histories} of ${count} histories, ${sum.violations} failed\r`);
       }
-      return false;
+      return performance.now() - startedMs > (forMs ?? Number.POSITIVE_INFINITY);
     },
   });
   const wallMs = performance.now() - startedMs;

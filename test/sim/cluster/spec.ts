@@ -57,6 +57,7 @@ export function specOf(wish: ServiceWish): ServiceSpec {
       progressDeadlineMs: PROGRESS_DEADLINE_MS,
     },
     ports: portsOf(wish),
+    atMostOne: wish.isAtMostOne,
   });
 }
 

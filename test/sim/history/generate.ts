@@ -35,12 +35,15 @@ function momentOf(rng: Rng): number {
 function firstWishes(rng: Rng): readonly ServiceWish[] {
   return SERVICES.slice(0, rng.int(1, SERVICES.length)).map((name, index) => {
     const hostPort = rng.chance(0.15) ? 9_000 + index : 0;
+    const isAtMostOne = name !== "edge" && rng.chance(0.15);
     return {
       name,
       image: rng.chance(0.9) ? "app:1" : "stubborn:1",
       replicas: name === "edge" ? undefined : rng.int(1, 6),
       // Two copies cannot have one port: who asks for it all the same waits for ever.
-      order: rng.pick(hostPort > 0 ? ["default", "stop-first"] : ["default", "stop-first", "start-first"]),
+      order: rng.pick(
+        hostPort > 0 || isAtMostOne ? ["default", "stop-first"] : ["default", "stop-first", "start-first"],
+      ),
       parallelism: rng.pick([0, 1, 1, 2]),
       failureAction: rng.pick(["pause", "continue", "rollback"]),
       hasHealthcheck: rng.chance(0.3),
@@ -48,6 +51,7 @@ function firstWishes(rng: Rng): readonly ServiceWish[] {
       hostPort,
       memoryMib: rng.pick([0, 0, 256, 1_024]),
       stopGraceMs: rng.pick([1_000, 1_000, 3_000]),
+      isAtMostOne,
     };
   });
 }

@@ -58,6 +58,7 @@ export interface ServiceWish {
   readonly hostPort: number;
   readonly memoryMib: number;
   readonly stopGraceMs: number;
+  readonly isAtMostOne: boolean;
 }
 
 export type Action =

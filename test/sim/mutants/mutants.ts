@@ -33,8 +33,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "surge-twice",
     what: "slots that are being replaced do not count against `parallelism`",
     file: `${CONTROL}/core/batch.ts`,
-    search: "const budget = policy.parallelism - busy.length;",
-    replace: "const budget = policy.parallelism;",
+    search: "const holder = busy[0];\n  const budget = policy.parallelism - busy.length;",
+    replace: "const holder = undefined; const budget = policy.parallelism;",
   },
   {
     name: "dead-runs",
@@ -62,8 +62,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "no-adoption",
     what: "an agent that starts removes what it does not know, before it has heard the leader",
     file: `${AGENT}/loop/worker.ts`,
-    search: "else if (this.#isSetComplete || record.assignment !== undefined) this.#decide(record, node);",
-    replace: "else this.#decide(record, node);",
+    search: "else if (this.#isSetComplete || record.assignment !== undefined)",
+    replace: "else if (true)",
   },
   {
     name: "state-goes-back",
