@@ -1,0 +1,86 @@
+// What deciding costs: the tasks of new services, each made and given its node, as plans. Nothing is written.
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { type Figure, figureOf, type Goal, median } from "../report.js";
+import { type BenchContext, runBench } from "../run-bench.js";
+import { type Shape, timeOnce } from "./decide.js";
+
+interface Measured extends Shape {
+  readonly name: string;
+  readonly goalMs?: number;
+  /** What SwarmKit's own benchmark of its scheduler says (its pull request 1550), in milliseconds. */
+  readonly swarmKitMs?: number;
+}
+
+const SHAPES: readonly Measured[] = [
+  { name: "1k_1k", tasks: 1_000, nodes: 1_000, swarmKitMs: 98 },
+  { name: "10k_1k", tasks: 10_000, nodes: 1_000, goalMs: 50, swarmKitMs: 548 },
+  { name: "100k_1k", tasks: 100_000, nodes: 1_000, goalMs: 500, swarmKitMs: 6_160 },
+  { name: "1k_10k", tasks: 1_000, nodes: 10_000 },
+  { name: "spread_100k_1k", tasks: 100_000, nodes: 1_000, isSpread: true },
+  { name: "1m_5k", tasks: 1_000_000, nodes: 5_000 },
+];
+
+/** Their cost per task is to be the same. */
+const FLAT: readonly string[] = ["1k_1k", "10k_1k", "100k_1k", "1m_5k"];
+const FLATNESS_GOAL: Goal = { kind: "at-most", value: 1.5 };
+/** The engine compiles what it sees often. */
+const WARM_UPS = 2;
+
+async function measure({ runs, signal, progress }: BenchContext): Promise<readonly Figure[]> {
+  const runsByShape = new Map<string, readonly number[]>();
+  for (const shape of SHAPES) {
+    const runsMs: number[] = [];
+    for (let run = -WARM_UPS; run < runs; run += 1) {
+      // Lets Ctrl-C be heard.
+      await new Promise((resolve) => setImmediate(resolve));
+      signal.throwIfAborted();
+      collectGarbage();
+      const tookMs = timeOnce(shape);
+      if (run >= 0) runsMs.push(tookMs);
+    }
+    runsByShape.set(shape.name, runsMs);
+    progress(`${shape.name}: ${median(runsMs).toFixed(2)} ms`);
+  }
+  return [
+    ...SHAPES.flatMap((shape) => figuresOf(shape, runsByShape.get(shape.name) ?? [])),
+    flatness(runsByShape),
+  ];
+}
+
+function figuresOf(
+  { name, tasks, goalMs, swarmKitMs }: Measured,
+  runs: readonly number[],
+): readonly Figure[] {
+  return [
+    figureOf({
+      name: `schedule.${name}_ms`,
+      unit: "ms",
+      runs,
+      ...(goalMs === undefined ? {} : { goal: { kind: "at-most", value: goalMs } }),
+      ...(swarmKitMs === undefined ? {} : { peer: { "swarmkit (published)": swarmKitMs } }),
+    }),
+    figureOf({
+      name: `schedule.${name}_us_per_task`,
+      unit: "µs",
+      runs: runs.map((ms) => (ms * 1_000) / tasks),
+    }),
+  ];
+}
+
+function flatness(runsByShape: ReadonlyMap<string, readonly number[]>): Figure {
+  const perTask = SHAPES.filter(({ name }) => FLAT.includes(name)).map(
+    ({ name, tasks }) => median(runsByShape.get(name) ?? []) / tasks,
+  );
+  const value = Math.max(...perTask) / Math.min(...perTask);
+  return { name: "schedule.flatness", value, unit: "x", goal: FLATNESS_GOAL, runs: [value] };
+}
+
+/** Each run starts with a clean heap: what another one left behind is not its cost. */
+function collectGarbage(): void {
+  setFlagsFromString("--expose-gc");
+  const collect: unknown = runInNewContext("gc");
+  if (typeof collect === "function") collect();
+}
+
+process.exitCode = await runBench({ name: "schedule", programs: {}, measure }, process.argv.slice(2));
