@@ -21,8 +21,10 @@ interface CallOptions {
 const STAGGER_MS = 150;
 const CONNECT_TIMEOUT_MS = 3_000;
 
-/** A host whose power is gone refuses nothing: a call to it would wait until its deadline. */
-const WATCH = { everyMs: 500, tries: 4, tryMs: 250 };
+/** A host whose power is gone refuses nothing: a call to it would wait until its deadline. It had accepted a connection. */
+const WATCH = { everyMs: 500, tries: 4, tryMs: 250, hasAnswered: true };
+/** Calls that take less time than this are not watched over. */
+const WATCH_AFTER_MS = 500;
 
 /**
  * A client of several servers, any of which answers for the cluster. Calls go to the first that can be connected to;
@@ -130,13 +132,17 @@ function watch(address: string, options: CallOptions): { readonly options: CallO
   const { host, port } = split(address);
   const over = new AbortController();
   const gone = new AbortController();
-  if (isIP(host) !== 0) {
-    void untilSilent({ ...WATCH, probe: probeHost, address: host, port }, over.signal).then((isSilent) => {
-      if (isSilent) gone.abort(silent(address));
-    });
-  }
+  const begin = async (): Promise<void> => {
+    const isSilent = await untilSilent({ ...WATCH, probe: probeHost, address: host, port }, over.signal);
+    if (isSilent) gone.abort(silent(address));
+  };
+  const timer = isIP(host) === 0 ? undefined : setTimeout(() => void begin(), WATCH_AFTER_MS);
   const signal = options.signal ? AbortSignal.any([options.signal, gone.signal]) : gone.signal;
-  return { options: { ...options, signal }, end: () => over.abort() };
+  const end = (): void => {
+    clearTimeout(timer);
+    over.abort();
+  };
+  return { options: { ...options, signal }, end };
 }
 
 /** The first address that accepts a connection, each tried a little after the one before; undefined if none does. */

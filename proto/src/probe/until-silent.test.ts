@@ -18,6 +18,13 @@ describe("untilSilent()", () => {
     expect(asked()).toBe(3);
   });
 
+  it("judges a host at once that is known to answer", async () => {
+    const { probe, asked } = answering(false);
+    const options = { ...TARGET, probe, hasAnswered: true };
+    expect(await untilSilent(options, new AbortController().signal)).toBe(true);
+    expect(asked()).toBe(1);
+  });
+
   it("does not judge a host that never answered", async () => {
     const over = new AbortController();
     const { probe, asked } = answering(false);

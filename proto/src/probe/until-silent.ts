@@ -5,6 +5,8 @@ export interface UntilSilentOptions extends ProbeTarget {
   readonly probe: Probe;
   /** Between an answer and the next question. */
   readonly everyMs: number;
+  /** Whether it is known that the host answers when it lives. @default its first answer shows it */
+  readonly hasAnswered?: boolean;
 }
 
 /**
@@ -13,7 +15,7 @@ export interface UntilSilentOptions extends ProbeTarget {
  */
 export async function untilSilent(options: UntilSilentOptions, signal: AbortSignal): Promise<boolean> {
   const { probe, everyMs } = options;
-  let hasAnswered = false;
+  let { hasAnswered = false } = options;
   while (!signal.aborted) {
     const answers = await probe(options, signal);
     if (!answers && hasAnswered && !signal.aborted) return true;
