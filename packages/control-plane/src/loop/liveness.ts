@@ -8,6 +8,7 @@ import { onAbort } from "../store/abort.js";
 import { DelayQueue } from "./delay-queue.js";
 import { Inquiries } from "./inquiries.js";
 import type { LagMeter } from "./lag-meter.js";
+import { blankMemory, type NodeMemory } from "./node-memory.js";
 import { ProbeCheck } from "./probe-check.js";
 import type { Runtime } from "./runtime.js";
 import { Suspects } from "./suspects.js";
@@ -41,16 +42,6 @@ export interface LivenessOptions {
   readonly signal: AbortSignal;
 }
 
-/** What is remembered of one node between two looks. */
-interface Memory {
-  lastBeatMs: number | undefined;
-  agentLagMs: number;
-  testimony: Testimony;
-  answeredMs: number | undefined;
-  askAgainMs: number;
-  isWriting: boolean;
-}
-
 /**
  * Decides which nodes live, from heartbeats and probes that are kept in memory alone. A node is looked at when one of
  * its deadlines passes, not at each beat; what it is found to be is written.
@@ -58,7 +49,7 @@ interface Memory {
 export class Liveness {
   readonly #options: LivenessOptions;
   readonly #leadingSinceMs: number;
-  readonly #memories = new Map<string, Memory>();
+  readonly #memories = new Map<string, NodeMemory>();
   readonly #suspects = new Suspects();
   readonly #checks: DelayQueue;
   readonly #inquiries: Inquiries;
@@ -125,17 +116,10 @@ export class Liveness {
     this.#inquiries.answer(peerId, result);
   }
 
-  #memory(nodeId: string): Memory {
+  #memory(nodeId: string): NodeMemory {
     let memory = this.#memories.get(nodeId);
     if (memory === undefined) {
-      memory = {
-        lastBeatMs: undefined,
-        agentLagMs: 0,
-        testimony: NO_TESTIMONY,
-        answeredMs: undefined,
-        askAgainMs: 0,
-        isWriting: false,
-      };
+      memory = blankMemory();
       this.#memories.set(nodeId, memory);
     }
     return memory;
