@@ -10,8 +10,8 @@ const SUSPECT_MS = 150;
 export const DOWN_AFTER_MS = 1_400;
 /** With slow heartbeats the silence before the first question is long; the questions take their time all the same. */
 const DOWN_AFTER_LATE_MS = 1_000;
-/** Agents find a new leader within this time, or are asked after as any other. */
-export const TAKEOVER_GRACE_MS = 2_000;
+/** Enough for most agents to find a new leader, so that peers can be asked; a host that lives answers all the time. */
+export const TAKEOVER_GRACE_MS = 1_500;
 /** Without anybody's word on the host: seconds of silence, as a busy or paused agent is silent, too. */
 export const DOWN_UNCONFIRMED_AFTER_MS = 5_000;
 /** An agent that is upgraded or restarted is back by then, and nobody needs to hear of it. */
