@@ -24,6 +24,8 @@ type Calls = RpcClient<typeof ControlServiceService>;
 
 const ROLLOUTS_TIMEOUT_MS = 40_000;
 const STOP_MS = 50;
+/** Long enough for a leader to die between the making of a task and its start. */
+const START_MS = 400;
 
 const all: MatrixOutcome[] = [];
 
@@ -54,11 +56,14 @@ describe.each([false, true])("the rollout matrix, leader killed half way: %s", (
     await first.calls.deployStack(deployment(MATRIX.map((row) => matrixSpec(row, "second"))));
     first.close();
     if (isLeaderKilled) {
-      await eventually("some slot has been replaced", async () => {
-        const services = await summaries(calls);
-        return services.some(({ service }) => (service?.rollout?.done ?? 0) > 0);
+      await eventually("every rollout has made a task", async () => {
+        const { tasks } = await calls.listTasks({ service: "", stack: "shop", node: "" });
+        const begun = tasks.filter(({ specVersion }) => specVersion > 1);
+        return new Set(begun.map(({ serviceName }) => serviceName)).size === MATRIX.length;
       });
+      expect((await calls.getCluster({})).leaderAddress).toBe(doomed.address);
       await doomed.kill();
+      expect((await calls.getCluster({})).leaderAddress).not.toBe(doomed.address);
     }
     for (const outcome of await ends(calls, { before, startedMs, isLeaderKilled })) {
       outcomes.set(outcome.row.name, outcome);
@@ -106,7 +111,8 @@ function startAgents(cluster: TestCluster, leader: string, crowded: Set<string>)
     );
     if (up.length > 1) crowded.add(slot);
   };
-  for (const nodeId of ["a", "b", "c"]) cluster.startAgent(nodeId, { servers, onStart, stopMs: STOP_MS });
+  for (const nodeId of ["a", "b", "c"])
+    cluster.startAgent(nodeId, { servers, onStart, startMs: START_MS, stopMs: STOP_MS });
 }
 
 async function summaries(calls: Calls): Promise<readonly ServiceSummary[]> {
