@@ -69,9 +69,13 @@ export class Convergence {
     const running = runningContainers(this.#scene).filter(
       ({ container }) => container.serviceId === service.id,
     );
-    const tasks = records
-      .tasksOf(service.id)
-      .filter((task) => task.desiredState < DesiredState.SHUTDOWN && !isFinal(task));
+    const isGlobal = service.spec?.mode?.$case === "global";
+    const takers = new Set(this.#takers().map(({ nodeId }) => nodeId));
+    const tasks = records.tasksOf(service.id).filter((task) => {
+      if (task.desiredState >= DesiredState.SHUTDOWN || isFinal(task)) return false;
+      // A paused node keeps what it has and gets nothing for what it loses.
+      return !isGlobal || task.nodeId === "" || takers.has(task.nodeId);
+    });
     const image = service.spec?.task?.container?.image ?? "";
     const missing: string[] = [];
     const isPaused = this.#isPaused(service);
@@ -89,7 +93,7 @@ export class Convergence {
         missing.push(`${container.name} is outdated`);
     }
     if (!isGoodImage(image)) return missing;
-    const wanted = service.spec?.mode?.$case === "global" ? this.#globalHosts().length : replicasOf(service);
+    const wanted = isGlobal ? takers.size : replicasOf(service);
     const well = tasks.filter((task) => stateOf(task) === TaskState.RUNNING && this.#runs(task)).length;
     if (isPaused) return missing;
     // Start-first: what has no room waits beside the one that it is to replace.
@@ -113,10 +117,11 @@ export class Convergence {
     return runningContainers(this.#scene).some(({ container }) => container.taskId === task.id);
   }
 
-  #globalHosts(): readonly SimHost[] {
+  /** Hosts that new tasks may go to. */
+  #takers(): readonly SimHost[] {
     const { records, cluster } = this.#scene;
     return cluster.hosts.filter(
-      ({ nodeId }) => records.nodes.get(nodeId)?.availability !== Availability.DRAIN,
+      ({ nodeId }) => records.nodes.get(nodeId)?.availability === Availability.ACTIVE,
     );
   }
 

@@ -69,7 +69,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "state-goes-back",
     what: "a late report takes a task's state back",
     file: `${CONTROL}/core/transition.ts`,
-    search: 'if (to < from) return ignored("it is further than that");',
+    search:
+      'if (to < from) return ignored("it is further than that");\n  if (to !== from && isEnded(task)) return ignored("it has ended already");',
     replace: "",
   },
   {
