@@ -1,0 +1,46 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { converged, deployment, eventually, service, TestCluster } from "../harness/control-plane.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+
+let etcd: TestEtcd;
+let cluster: TestCluster;
+
+beforeEach(async () => {
+  etcd = await startTestEtcd();
+  cluster = new TestCluster(etcd.endpoint);
+});
+afterEach(async () => {
+  const complaints = await cluster.close();
+  await etcd.close();
+  expect(complaints).toEqual([]);
+});
+
+describe("rebalancing", () => {
+  it("says what it would move, and moves it onto a node that came later", async () => {
+    const { calls } = await cluster.startServer();
+    const [a] = await cluster.startAgents(["a"]);
+    await calls.deployStack(deployment([service("web", { replicas: 4 })]));
+    await converged(calls, "shop_web");
+    const [b] = await cluster.startAgents(["b"]);
+
+    const planned = await calls.rebalance({ dryRun: true, maxMoves: 0 });
+    expect(planned.moves.map(({ fromNodeId, toNodeId }) => `${fromNodeId}>${toNodeId}`)).toEqual([
+      "a>b",
+      "a>b",
+    ]);
+    expect(b?.runningTaskIds).toEqual([]);
+
+    const { moves } = await calls.rebalance({ dryRun: false, maxMoves: 1 });
+    expect(moves).toHaveLength(1);
+    await eventually(
+      "one task has moved",
+      () => b?.runningTaskIds.length === 1 && a?.runningTaskIds.length === 3,
+    );
+    await converged(calls, "shop_web");
+
+    await calls.rebalance({ dryRun: false, maxMoves: 0 });
+    await eventually("both have two", () => b?.runningTaskIds.length === 2 && a?.runningTaskIds.length === 2);
+    await converged(calls, "shop_web");
+    expect((await calls.rebalance({ dryRun: true, maxMoves: 0 })).moves).toEqual([]);
+  });
+});
