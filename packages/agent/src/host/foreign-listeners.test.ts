@@ -28,3 +28,10 @@ test("ForeignListeners keeps the description of a host small", () => {
   expect(told).toHaveLength(256);
   expect(told[0]).toEqual(tcp(39_001));
 });
+
+test("ForeignListeners takes no UDP client for a server", () => {
+  const foreign = new ForeignListeners();
+  const sockets = [udp(123), udp(40_000), tcp(40_000)];
+  foreign.next(sockets, []);
+  expect(foreign.next(sockets, [])).toEqual([udp(123), tcp(40_000)]);
+});
