@@ -49,7 +49,7 @@ function firstWishes(rng: Rng): readonly ServiceWish[] {
       hasHealthcheck: rng.chance(0.3),
       ingressPort: rng.chance(0.5) ? 8_080 + index : 0,
       hostPort,
-      memoryMib: rng.pick([0, 0, 256, 1_024]),
+      memoryMib: rng.pick([0, 0, 512, 1_536]),
       stopGraceMs: rng.pick([1_000, 1_000, 3_000]),
       isAtMostOne,
     };

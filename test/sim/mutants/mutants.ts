@@ -91,8 +91,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "drained-takes",
     what: "drained nodes get new tasks",
     file: `${CONTROL}/core/filters.ts`,
-    search: "passes: ({ node }) => node.availability !== Availability.DRAIN,",
-    replace: "passes: () => true,",
+    search: "=> node.availability !== Availability.DRAIN;",
+    replace: "=> node.id !== '';",
   },
   {
     name: "early-ack",
