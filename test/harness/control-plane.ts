@@ -52,12 +52,16 @@ export class TestCluster {
   }
 
   /** A server in this process, on an etcd connection of its own. */
-  async startServer(wrap: (store: Store) => Store = (store) => store): Promise<TestServer> {
+  async startServer(
+    wrap: (store: Store) => Store = (store) => store,
+    settings: { readonly autoRebalanceMs?: number } = {},
+  ): Promise<TestServer> {
     const etcd = new EtcdStore({ endpoints: [this.#endpoint], callTimeoutMs: 1_500 });
     const stopping = new AbortController();
     const logger = pino({ level: process.env.BERTH_TEST_LOG ?? "silent" });
     const running = await startServer(
       {
+        ...settings,
         store: wrap(etcd),
         runtime: systemRuntime,
         logger,

@@ -43,4 +43,14 @@ describe("rebalancing", () => {
     await converged(calls, "shop_web");
     expect((await calls.rebalance({ dryRun: true, maxMoves: 0 })).moves).toEqual([]);
   });
+
+  it("happens by itself once a node that came later has been up for long enough, if the server is told to", async () => {
+    const { calls } = await cluster.startServer(undefined, { autoRebalanceMs: 500 });
+    const [a] = await cluster.startAgents(["a"]);
+    await calls.deployStack(deployment([service("web", { replicas: 4 })]));
+    await converged(calls, "shop_web");
+    const [b] = await cluster.startAgents(["b"]);
+    await eventually("both have two", () => b?.runningTaskIds.length === 2 && a?.runningTaskIds.length === 2);
+    await converged(calls, "shop_web");
+  });
 });

@@ -15,6 +15,7 @@ describe("parseArguments()", () => {
         etcd: ["http://a:1", "http://b:2"],
         etcdCluster: undefined,
         logLevel: "info",
+        autoRebalanceMs: undefined,
       },
     });
   });
@@ -24,6 +25,13 @@ describe("parseArguments()", () => {
     const flags = ["--listen", "--http", "--advertise", "--log-level", "--etcd"];
     const parse = (): unknown => parseArguments([...argv, "--log-level", "loud"], {});
     for (const flag of flags) expect(parse).toThrow(flag);
+  });
+
+  it("takes the time after which it rebalances by itself", () => {
+    expect(parseArguments(["--auto-rebalance", "10m"], {})).toMatchObject({
+      config: { autoRebalanceMs: 600_000 },
+    });
+    expect(() => parseArguments(["--auto-rebalance", "soon"], {})).toThrow(/--auto-rebalance "soon"/);
   });
 
   it("wants to know the address of a server that listens everywhere", () => {

@@ -17,6 +17,8 @@ export interface ServerConfig {
   /** The servers whose embedded etcds are one cluster; undefined: this server's etcd is alone. */
   readonly etcdCluster: EtcdCluster | undefined;
   readonly logLevel: string;
+  /** Tasks move onto a node that came back once it was up for so long; undefined: only when somebody asks. */
+  readonly autoRebalanceMs: number | undefined;
 }
 
 /** Either a configuration, or text for the terminal (`--help`, `--version`). */
@@ -71,6 +73,7 @@ interface RawOptions {
   readonly etcd?: string;
   readonly etcdCluster?: string;
   readonly logLevel: string;
+  readonly autoRebalance?: string;
 }
 
 function serverCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
@@ -99,6 +102,11 @@ function serverCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
     "all servers whose embedded etcds are one cluster, this one among them",
     "BERTH_ETCD_CLUSTER",
   );
+  add(
+    "--auto-rebalance <duration>",
+    "move tasks onto a node that came back once it was up for so long, such as 10m",
+    "BERTH_AUTO_REBALANCE",
+  );
   add("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info");
   return command;
 }
@@ -124,9 +132,21 @@ function validated(raw: RawOptions): ServerConfig {
   }
   const etcd = raw.etcd === undefined ? undefined : etcdUrls(raw.etcd, problems);
   const etcdCluster = raw.etcdCluster === undefined ? undefined : clusterOf(raw, raw.etcdCluster, problems);
+  const autoRebalanceMs =
+    raw.autoRebalance === undefined ? undefined : pauseMsOf(raw.autoRebalance, problems);
   if (problems.length > 0) throw invalid(problems);
   const { listen, http, advertise, dataDir, logLevel } = raw;
-  return { listen, http, advertise, dataDir, etcd, etcdCluster, logLevel };
+  return { listen, http, advertise, dataDir, etcd, etcdCluster, logLevel, autoRebalanceMs };
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
+
+function pauseMsOf(text: string, problems: string[]): number | undefined {
+  const [, count = "", unit = ""] = /^([1-9]\d{0,4})([smh])$/.exec(text) ?? [];
+  const unitMs = UNIT_MS[unit];
+  if (unitMs !== undefined) return Number(count) * unitMs;
+  problems.push(`--auto-rebalance ${JSON.stringify(text)} is not a duration such as 90s, 10m or 1h`);
+  return undefined;
 }
 
 /** Which of the members this server is, its own address says. */

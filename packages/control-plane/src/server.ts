@@ -53,6 +53,8 @@ export interface ServerOptions {
   readonly http: string;
   /** "host:port" where others reach this server; undefined: where it listens. */
   readonly advertise: string | undefined;
+  /** Tasks move onto a node that came back once it was up for so long; undefined: only when somebody asks. */
+  readonly autoRebalanceMs?: number | undefined;
   /** What it listens with: the network, unless a simulation brings its own. */
   readonly edges?: ServerEdges;
 }
@@ -86,7 +88,7 @@ export interface RunningServer {
  * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_UNSUPPORTED
  */
 export async function startServer(options: ServerOptions, signal: AbortSignal): Promise<RunningServer> {
-  const { store, runtime, logger, edges = NETWORK } = options;
+  const { store, runtime, logger, autoRebalanceMs, edges = NETWORK } = options;
   const { clock } = runtime;
   const { transport } = edges;
   await etcdAnswers(options, signal);
@@ -143,7 +145,19 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       },
     });
   const standing = stand(
-    { store, runtime, logger, probe: edges.probe, role, registry, metrics, address, self, contact },
+    {
+      store,
+      runtime,
+      logger,
+      probe: edges.probe,
+      role,
+      registry,
+      metrics,
+      address,
+      self,
+      contact,
+      autoRebalanceMs,
+    },
     signal,
   );
   const over = new AbortController();

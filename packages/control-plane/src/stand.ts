@@ -30,6 +30,7 @@ export interface Standing {
   readonly metrics: Metrics;
   /** Where agents and people reach this server. */
   readonly address: string;
+  readonly autoRebalanceMs: number | undefined;
   /** What it stands for election with. */
   readonly self: string;
   /** Absent: a dead leader is replaced when its lease has run out. */
@@ -60,6 +61,7 @@ export async function stand(options: Standing, signal: AbortSignal): Promise<voi
           logger: termLogger,
           observer: metrics,
           address,
+          autoRebalanceMs: options.autoRebalanceMs,
           servers: () => registry.addresses(),
           serve: (leadership) => role.setLeadership(leadership),
         },

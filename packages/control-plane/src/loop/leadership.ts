@@ -23,6 +23,7 @@ import { ClusterState } from "../state/cluster-state.js";
 import { onAbort } from "../store/abort.js";
 import type { Store } from "../store/store.js";
 import { fence, type Term } from "../store/term.js";
+import { autoRebalance } from "./auto-rebalance.js";
 import { Autoscaler } from "./autoscaler.js";
 import { Controller, type ControllerObserver } from "./controller.js";
 import { EventLog } from "./events.js";
@@ -45,6 +46,8 @@ export interface LeadershipOptions {
   readonly address: string;
   /** Addresses of all servers, now. */
   readonly servers: () => readonly string[];
+  /** Tasks move onto a node that came back once it was up for so long; undefined: only when somebody asks. */
+  readonly autoRebalanceMs?: number | undefined;
 }
 
 /** Everything that exists only while this server leads. */
@@ -88,7 +91,7 @@ async function work(
   options: LeadershipOptions & { readonly serve: (leadership: Leadership | undefined) => void },
   over: AbortController,
 ): Promise<void> {
-  const { store, runtime, logger } = options;
+  const { store, runtime, logger, autoRebalanceMs } = options;
   const { signal } = over;
   const state = new ClusterState();
   const mirror = new Mirror({ store, clock: runtime.clock, state, logger }, signal);
@@ -105,6 +108,9 @@ async function work(
     leadership.autoscaler.run(signal),
     leadership.lag.run(signal),
     mirror.run(leadership.writer),
+    ...(autoRebalanceMs === undefined
+      ? []
+      : [autoRebalance({ ...leadership, runtime, logger, afterMs: autoRebalanceMs }, signal)]),
   ];
   // A part that fails ends the term, and with it the others.
   const ends = await Promise.allSettled(parts.map((part) => untilFailed(part, over)));
