@@ -1,5 +1,5 @@
 import type { Node, ServiceSpec, Task } from "@berth/proto";
-import type { ClusterView, NodeView } from "../core/model.js";
+import type { ClusterView, NodeView, Reservation } from "../core/model.js";
 import { type Demand, demandOf, occupies } from "../core/occupancy.js";
 
 const NOTHING: Demand = { nanoCpus: 0, memoryBytes: 0, pids: 0, generic: new Map(), hostPorts: [] };
@@ -31,7 +31,7 @@ export class NodeTable implements ClusterView {
 
   put(node: Node): void {
     this.#records.set(node.id, node);
-    this.#views.set(node.id, viewOf(node, this.#usageOf(node.id)));
+    this.#views.set(node.id, new LiveView(node, this.#usageOf(node.id)));
   }
 
   delete(nodeId: string): void {
@@ -100,15 +100,23 @@ class Usage {
   }
 }
 
-function viewOf(node: Node, usage: Usage): NodeView {
-  return {
-    node,
-    reserved: usage.reserved,
-    hostPorts: usage.hostPorts,
-    get taskCount() {
-      return usage.taskCount;
-    },
-  };
+/** A class for its getter: objects that each bring a getter of their own are several times as slow to read. */
+class LiveView implements NodeView {
+  readonly node: Node;
+  readonly reserved: Reservation;
+  readonly hostPorts: ReadonlySet<string>;
+  readonly #usage: Usage;
+
+  constructor(node: Node, usage: Usage) {
+    this.node = node;
+    this.reserved = usage.reserved;
+    this.hostPorts = usage.hostPorts;
+    this.#usage = usage;
+  }
+
+  get taskCount(): number {
+    return this.#usage.taskCount;
+  }
 }
 
 const demands = new WeakMap<ServiceSpec, Demand>();
