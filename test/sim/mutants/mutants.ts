@@ -95,17 +95,10 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "=> node.id !== '';",
   },
   {
-    name: "early-ack",
-    what: "statuses are acknowledged before they are in the store",
-    file: `${CONTROL}/rpc/status-intake.ts`,
-    search: "this.#acks.push(ack);",
-    replace: "ack(); this.#acks.push(() => {});",
-  },
-  {
-    name: "no-room-offer",
-    what: "room that appears is not offered to tasks that wait for it",
-    file: `${CONTROL}/loop/controller.ts`,
-    search: "if (roomAppeared) this.#offerRoom();",
+    name: "empty-start",
+    what: "a new leader gives orders before it has read the records",
+    file: `${CONTROL}/loop/mirror.ts`,
+    search: "await this.#take(next.value);",
     replace: "",
   },
   {
@@ -114,12 +107,5 @@ export const MUTANTS: readonly Mutant[] = [
     file: `${CONTROL}/loop/transaction.ts`,
     search: "compare: [fence, ...changes",
     replace: "compare: [...changes",
-  },
-  {
-    name: "any-epoch",
-    what: "an agent obeys a leader that has been deposed",
-    file: `${AGENT}/session/obedience.ts`,
-    search: "if (epoch < this.#epoch) {",
-    replace: "if (epoch < 0) {",
   },
 ];

@@ -1,0 +1,169 @@
+import { BerthError, isBerthError } from "@berth/proto";
+import type { Actor } from "../kernel/actor.js";
+import { Connection } from "./connection.js";
+import { Mailbox } from "./mailbox.js";
+import type { Network } from "./network.js";
+
+/** Messages under way before a sender waits for the reader: gRPC's window, roughly. */
+const WINDOW = 16;
+/** A SYN that was lost comes again; how long after a network has healed is a matter of luck. */
+const SYN_RETRY_MS = 300;
+
+/** What a server registers: it is called, as the server, once for each call. */
+export type Accept = (call: IncomingCall) => void;
+
+export interface IncomingCall {
+  readonly path: string;
+  readonly requests: Mailbox<Buffer>;
+  readonly signal: AbortSignal;
+  readonly peer: string;
+  readonly forwarded: boolean;
+  readonly respond: (bytes: Buffer) => Promise<void>;
+  readonly end: (error: unknown) => void;
+}
+
+export interface Opening {
+  readonly network: Network;
+  readonly actor: Actor;
+  readonly address: string;
+  readonly path: string;
+  readonly forwarded: boolean;
+  readonly responses: Mailbox<Buffer>;
+  readonly fail: (error: Error) => void;
+  readonly onMessage: (to: Actor, path: string, bytes: Buffer) => void;
+}
+
+export interface Request {
+  readonly send: (bytes: Buffer) => Promise<void>;
+  readonly end: () => void;
+  readonly cancel: () => void;
+}
+
+/** Opens the connection: who listens there when the first segment arrives is the server. */
+export function openCall(opening: Opening): Request {
+  const { network, actor, address, path, forwarded, responses, fail, onMessage } = opening;
+  const { scheduler } = network;
+  const host = address.slice(0, address.lastIndexOf(":"));
+  const early: (() => void)[] = [];
+  let toServer = (run: () => void): void => void early.push(run);
+  let requests: Mailbox<Buffer> | undefined;
+  const cancelled = new AbortController();
+  const establish = (): void => {
+    if (!actor.isAlive || cancelled.signal.aborted) return;
+    if (!network.reaches(actor.host, host)) {
+      network.onHeal(() => scheduler.after(SYN_RETRY_MS, undefined, establish));
+      return;
+    }
+    const listener = network.listeners.get(address);
+    if (listener === undefined) {
+      scheduler.after(network.delayMs(host, actor.host), actor, () => {
+        if (network.reaches(host, actor.host)) fail(unreachable(address, "connection refused"));
+      });
+      return;
+    }
+    const server = listener.actor;
+    const gone = new AbortController();
+    const incoming = new Mailbox<Buffer>();
+    requests = incoming;
+    const connection = new Connection(
+      network,
+      { actor, onBroken: (reason) => fail(unreachable(address, reason)) },
+      {
+        actor: server,
+        onBroken: () => {
+          const reason = new BerthError({ code: "BERTH_CANCELLED", message: "the caller went away" });
+          incoming.end(reason);
+          gone.abort(reason);
+        },
+      },
+    );
+    const window = new Window();
+    const call: IncomingCall = {
+      path,
+      requests: incoming,
+      signal: gone.signal,
+      peer: `${actor.host}:0`,
+      forwarded,
+      respond: (bytes) => {
+        connection.toClient.send(() => {
+          onMessage(actor, path, bytes);
+          responses.put(bytes);
+          if (window.release()) scheduler.after(0, server, () => window.wake());
+        });
+        return window.take();
+      },
+      end: (error) => {
+        connection.toClient.send(() => {
+          connection.close();
+          responses.end(error === undefined ? undefined : asReceived(error, address));
+        });
+      },
+    };
+    toServer = (run) => connection.toServer.send(run);
+    scheduler.after(0, server, () => (listener.accept as Accept)(call));
+    for (const run of early.splice(0)) toServer(run);
+    cancelled.signal.addEventListener("abort", () => {
+      connection.toServer.send(() => {
+        connection.close();
+        const reason = new BerthError({ code: "BERTH_CANCELLED", message: "the caller went away" });
+        incoming.end(reason);
+        gone.abort(reason);
+      });
+    });
+  };
+  scheduler.after(network.delayMs(actor.host, host), undefined, establish);
+  return {
+    send: async (bytes) => {
+      toServer(() => {
+        const listener = network.listeners.get(address);
+        if (listener !== undefined) onMessage(listener.actor, path, bytes);
+        requests?.put(bytes);
+      });
+    },
+    end: () => toServer(() => requests?.end()),
+    cancel: () => cancelled.abort(),
+  };
+}
+
+/** How much a sender may be ahead of its reader. */
+class Window {
+  #underWay = 0;
+  #wake: () => void = () => {};
+
+  async take(): Promise<void> {
+    this.#underWay += 1;
+    while (this.#underWay >= WINDOW) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** True when that makes room for somebody who waits. */
+  release(): boolean {
+    this.#underWay -= 1;
+    return this.#underWay === WINDOW - 1;
+  }
+
+  wake(): void {
+    this.#wake();
+  }
+}
+
+/** The error as it comes out of the wire: a copy, or what gRPC makes of a bug. */
+function asReceived(error: unknown, address: string): Error {
+  if (isBerthError(error)) {
+    return new BerthError({ code: error.code, message: error.message, details: error.details });
+  }
+  return new BerthError({
+    code: "BERTH_INTERNAL",
+    message: `the call to ${address} failed: ${String(error)}`,
+  });
+}
+
+export function unreachable(address: string, why: string): BerthError {
+  return new BerthError({
+    code: "BERTH_SERVER_UNREACHABLE",
+    message: `cannot reach the berth server at ${address} (${why})`,
+  });
+}
