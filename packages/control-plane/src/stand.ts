@@ -1,10 +1,10 @@
 import { assertNever, type Probe } from "@berth/proto";
 import type { Logger } from "pino";
 import type { Metrics } from "./http/metrics.js";
-import type { LeaderContact } from "./loop/leader-contact.js";
 import { lead } from "./loop/leadership.js";
 import type { Runtime } from "./loop/runtime.js";
-import { addressIn, type ServerRegistry } from "./loop/server-registry.js";
+import type { LeaderContact } from "./loop/servers/leader-contact.js";
+import { addressIn, type ServerRegistry } from "./loop/servers/server-registry.js";
 import type { Role } from "./rpc/role.js";
 import { sleep } from "./store/clock.js";
 import { campaign, type ElectionEvent } from "./store/election.js";

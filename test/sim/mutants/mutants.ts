@@ -32,7 +32,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "surge-twice",
     what: "slots that are being replaced do not count against `parallelism`",
-    file: `${CONTROL}/core/batch.ts`,
+    file: `${CONTROL}/core/rollout/batch.ts`,
     search: "const holder = busy[0];\n  const budget = policy.parallelism - busy.length;",
     replace: "const holder = undefined; const budget = policy.parallelism;",
   },
@@ -54,7 +54,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-grace",
     what: "a new leader gives agents no time to come to it",
-    file: `${CONTROL}/core/liveness.ts`,
+    file: `${CONTROL}/core/detector/liveness.ts`,
     search: "const heardMs = Math.max(pulse.lastBeatMs ?? leadingSinceMs, leadingSinceMs);",
     replace: "const heardMs = pulse.lastBeatMs ?? leadingSinceMs - 60_000;",
   },
@@ -83,14 +83,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-memory",
     what: "reservations of memory are not looked at",
-    file: `${CONTROL}/core/room-filters.ts`,
+    file: `${CONTROL}/core/placement/room-filters.ts`,
     search: "(node.description?.memoryBytes ?? 0) - reserved.memoryBytes",
     replace: "(node.description?.memoryBytes ?? 0)",
   },
   {
     name: "drained-takes",
     what: "drained nodes get new tasks",
-    file: `${CONTROL}/core/filters.ts`,
+    file: `${CONTROL}/core/placement/filters.ts`,
     search: "=> node.availability !== Availability.DRAIN;",
     replace: "=> node.id !== '';",
   },

@@ -1,5 +1,5 @@
 import type { Probe } from "@berth/proto";
-import type { Knock } from "../../../packages/control-plane/src/loop/knock.js";
+import type { Knock } from "../../../packages/control-plane/src/loop/servers/knock.js";
 import type { Actor } from "../kernel/actor.js";
 import { Connection } from "./connection.js";
 import type { Network } from "./network.js";

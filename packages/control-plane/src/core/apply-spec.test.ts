@@ -7,7 +7,7 @@ import {
 } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { applySpec, type SpecOutcome } from "./apply-spec.js";
-import { buildService, buildSpec } from "./test-records.js";
+import { buildService, buildSpec } from "./testing/test-records.js";
 
 const NOW = 5_000;
 const PORTS = [{ target: 80, published: 8080, protocol: 1, mode: 1 }] as const;

@@ -1,8 +1,8 @@
 import { Rollout_State, Service, ServiceSpec } from "@berth/proto";
 import { canonicalText } from "./canonical.js";
-import { isJob } from "./job-mode.js";
-import { beginRollout, carryOn } from "./rollout-record.js";
-import { markTemplate, templateOf, templateText, withSortedPorts } from "./template.js";
+import { isJob } from "./jobs/job-mode.js";
+import { beginRollout, carryOn } from "./rollout/rollout-record.js";
+import { markTemplate, templateOf, templateText, withSortedPorts } from "./rollout/template.js";
 
 export type SpecOutcome =
   | { readonly kind: "created"; readonly service: Service }

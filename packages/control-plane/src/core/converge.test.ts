@@ -10,7 +10,7 @@ import {
 } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { type Convergence, convergence, newestTasks } from "./converge.js";
-import { buildCluster, buildNode, buildService, buildSpec, buildTask } from "./test-records.js";
+import { buildCluster, buildNode, buildService, buildSpec, buildTask } from "./testing/test-records.js";
 
 const NODES = [
   buildNode({ id: "n1" }),

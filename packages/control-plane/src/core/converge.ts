@@ -1,14 +1,15 @@
 import { DesiredState, RestartPolicy_Condition, type Rollout, type Task, TaskState } from "@berth/proto";
-import { needOf } from "./filters.js";
-import { isActive, nodeSuits } from "./global.js";
-import { jobConvergence } from "./job-convergence.js";
-import { isJob } from "./job-mode.js";
-import { whyLeaves } from "./leaving.js";
+import { jobConvergence } from "./jobs/job-convergence.js";
+import { isJob } from "./jobs/job-mode.js";
 import type { ClusterView, ServiceView } from "./model.js";
-import { pendingReason } from "./pending-reason.js";
-import { replicasOf } from "./replicated.js";
-import { isOn, isPaused, isRollback } from "./rollout-record.js";
-import { isInUse, type Slot, slotsByNode, slotsByNumber } from "./slots.js";
+import { needOf } from "./placement/filters.js";
+import { pendingReason } from "./placement/pending-reason.js";
+import { isOn, isPaused, isRollback } from "./rollout/rollout-record.js";
+import { type CurrentTest, currentTest } from "./rollout/template.js";
+import { isActive, nodeSuits } from "./slots/global.js";
+import { whyLeaves } from "./slots/leaving.js";
+import { replicasOf } from "./slots/replicated.js";
+import { isInUse, type Slot, slotsByNode, slotsByNumber } from "./slots/slots.js";
 import {
   byAge,
   isAdrift,
@@ -19,7 +20,6 @@ import {
   runsWell,
   stateOf,
 } from "./task-state.js";
-import { type CurrentTest, currentTest } from "./template.js";
 
 export interface Convergence {
   /** Tasks that should run. */

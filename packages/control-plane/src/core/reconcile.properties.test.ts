@@ -4,11 +4,11 @@ import { describe, expect, it } from "vitest";
 import { convergence } from "./converge.js";
 import type { Action } from "./plan.js";
 import { reconcile } from "./reconcile.js";
-import { replicasOf } from "./replicated.js";
+import { replicasOf } from "./slots/replicated.js";
 import { isEnded, isPending, isWanted, runsWell } from "./task-state.js";
-import { happen, history, historyWithReorders, NODES, play } from "./test-histories.js";
-import { buildSpec, CPU, GIB, idSequence } from "./test-records.js";
-import { World, worldNodes } from "./test-world.js";
+import { happen, history, historyWithReorders, NODES, play } from "./testing/test-histories.js";
+import { buildSpec, CPU, GIB, idSequence } from "./testing/test-records.js";
+import { World, worldNodes } from "./testing/test-world.js";
 
 /** A fault that a hundred histories miss is found by raising this for one run. */
 const RUNS = { numRuns: 100 };

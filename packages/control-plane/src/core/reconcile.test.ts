@@ -20,7 +20,7 @@ import {
   buildTask,
   GIB,
   idSequence,
-} from "./test-records.js";
+} from "./testing/test-records.js";
 
 const NOW = 1_000_000;
 const NODES = ["n1", "n2", "n3"].map((id) => buildNode({ id }));

@@ -1,23 +1,23 @@
 import { DesiredState, type Task } from "@berth/proto";
-import { seatNext } from "./arrivals.js";
-import { decide } from "./decide.js";
-import { dismiss, retire, trimHistory } from "./departures.js";
-import { needOf } from "./filters.js";
-import { wantedOnNodes } from "./global.js";
-import { isJob } from "./job-mode.js";
-import { reconcileJob } from "./jobs.js";
+import { isJob } from "./jobs/job-mode.js";
+import { reconcileJob } from "./jobs/jobs.js";
 import type { ClusterView, ReconcileContext, ServiceView } from "./model.js";
+import { needOf } from "./placement/filters.js";
 import type { Action, Plan } from "./plan.js";
 import { planOf } from "./plan-of.js";
 import { problemLines } from "./problems.js";
-import { replicasOf, wantedReplicas } from "./replicated.js";
-import { RUNS_WELL_MS } from "./restart.js";
-import { setSettledAside } from "./settled.js";
-import { takeStock } from "./stock.js";
+import { currentTest } from "./rollout/template.js";
+import { policyOf } from "./rollout/update-policy.js";
+import { seatNext } from "./slots/arrivals.js";
+import { decide } from "./slots/decide.js";
+import { dismiss, retire, trimHistory } from "./slots/departures.js";
+import { wantedOnNodes } from "./slots/global.js";
+import { replicasOf, wantedReplicas } from "./slots/replicated.js";
+import { RUNS_WELL_MS } from "./slots/restart.js";
+import { setSettledAside } from "./slots/settled.js";
+import { takeStock } from "./slots/stock.js";
+import type { Wanted } from "./slots/wanted.js";
 import { runsWell } from "./task-state.js";
-import { currentTest } from "./template.js";
-import { policyOf } from "./update-policy.js";
-import type { Wanted } from "./wanted.js";
 
 /**
  * Compares what a service should be with what it is, and says what to change now.

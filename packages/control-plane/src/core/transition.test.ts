@@ -1,7 +1,7 @@
 import { DesiredState, Health, TaskState, TaskStatus } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { buildTask } from "./test-records.js";
+import { buildTask } from "./testing/test-records.js";
 import { type Report, transition } from "./transition.js";
 
 const NOW = 5_000;

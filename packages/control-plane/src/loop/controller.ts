@@ -1,6 +1,6 @@
 import { isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
-import { occupies } from "../core/occupancy.js";
+import { occupies } from "../core/placement/occupancy.js";
 import { describe, type Plan } from "../core/plan.js";
 import { reconcile } from "../core/reconcile.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -8,8 +8,8 @@ import type { Delta } from "../state/delta.js";
 import { serviceKey } from "../store/keys.js";
 import { gateOf, waitingFor, withGate } from "./gates.js";
 import { orphanChanges, planChanges } from "./plan-changes.js";
+import { WorkQueue } from "./queues/work-queue.js";
 import type { Runtime } from "./runtime.js";
-import { WorkQueue } from "./work-queue.js";
 import type { Decision } from "./write-job.js";
 import type { Writer } from "./writer.js";
 

@@ -1,9 +1,9 @@
 import type { ClusterEvent, Node, Service } from "@berth/proto";
-import { clusterEvent, type Happening } from "../core/event.js";
-import { pastEvents } from "../core/event-history.js";
-import { eventsOfNode } from "../core/event-of-node.js";
-import { eventsOfService } from "../core/event-of-service.js";
-import { eventsOfTask } from "../core/event-of-task.js";
+import { clusterEvent, type Happening } from "../core/events/event.js";
+import { pastEvents } from "../core/events/event-history.js";
+import { eventsOfNode } from "../core/events/event-of-node.js";
+import { eventsOfService } from "../core/events/event-of-service.js";
+import { eventsOfTask } from "../core/events/event-of-task.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { onAbort } from "../store/abort.js";

@@ -1,5 +1,5 @@
-import { type DependencyLookup, decideGate, type Gate } from "../core/dependencies.js";
-import { dependencyState } from "../core/dependency-state.js";
+import { type DependencyLookup, decideGate, type Gate } from "../core/dependencies/dependencies.js";
+import { dependencyState } from "../core/dependencies/dependency-state.js";
 import type { ReconcileContext, ServiceView } from "../core/model.js";
 import type { Plan } from "../core/plan.js";
 import type { ClusterState } from "../state/cluster-state.js";

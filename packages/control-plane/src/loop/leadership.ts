@@ -9,28 +9,28 @@ import {
   type ServiceSpec,
 } from "@berth/proto";
 import type { Logger } from "pino";
-import { ingressEntries } from "../core/endpoints.js";
+import { ingressEntries } from "../core/traffic/endpoints.js";
 import { serviceView } from "../rpc/control/views.js";
 import { controlHandlers } from "../rpc/control.js";
 import { Dispatcher } from "../rpc/dispatcher.js";
-import { ExecRelay } from "../rpc/exec-relay.js";
 import { IngressFeed } from "../rpc/ingress-feed.js";
-import { LoadRelay } from "../rpc/load-relay.js";
-import { LogRelay } from "../rpc/log-relay.js";
+import { ExecRelay } from "../rpc/relays/exec-relay.js";
+import { LoadRelay } from "../rpc/relays/load-relay.js";
+import { LogRelay } from "../rpc/relays/log-relay.js";
 import type { Session } from "../rpc/session.js";
 import { StatusIntake } from "../rpc/status-intake.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { onAbort } from "../store/abort.js";
 import type { Store } from "../store/store.js";
 import { fence, type Term } from "../store/term.js";
-import { autoRebalance } from "./auto-rebalance.js";
-import { Autoscaler } from "./autoscaler.js";
 import { Controller, type ControllerObserver } from "./controller.js";
+import { LagMeter } from "./detector/lag-meter.js";
+import { Liveness, type LivenessObserver } from "./detector/liveness.js";
 import { EventLog } from "./events.js";
-import { LagMeter } from "./lag-meter.js";
-import { Liveness, type LivenessObserver } from "./liveness.js";
 import { Mirror } from "./mirror.js";
+import { autoRebalance } from "./rebalance/auto-rebalance.js";
 import type { Runtime } from "./runtime.js";
+import { Autoscaler } from "./scale/autoscaler.js";
 import { Writer, type WriterObserver } from "./writer.js";
 
 /** What a leader reports of its work. */

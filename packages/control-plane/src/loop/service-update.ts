@@ -1,6 +1,6 @@
 import type { Service, ServiceSpec } from "@berth/proto";
-import { portConflicts } from "../core/port-conflicts.js";
-import { pauseRollout } from "../core/rollout-record.js";
+import { pauseRollout } from "../core/rollout/rollout-record.js";
+import { portConflicts } from "../core/traffic/port-conflicts.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 

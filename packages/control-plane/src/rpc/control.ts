@@ -3,7 +3,7 @@ import { getCluster } from "./control/cluster.js";
 import { streamEvents } from "./control/events.js";
 import { exec } from "./control/exec.js";
 import { watchLoad } from "./control/load.js";
-import { streamLogs } from "./control/logs.js";
+import { streamLogs } from "./control/logs/logs.js";
 import { getNode, listNodes, removeNode, updateNode } from "./control/nodes.js";
 import { rebalance } from "./control/rebalance.js";
 import { rollbackService } from "./control/rollback-service.js";

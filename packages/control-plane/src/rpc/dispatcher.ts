@@ -9,9 +9,9 @@ import {
   type SessionResponse,
 } from "@berth/proto";
 import type { Logger } from "pino";
-import type { Autoscaler } from "../loop/autoscaler.js";
-import type { Liveness } from "../loop/liveness.js";
+import type { Liveness } from "../loop/detector/liveness.js";
 import type { Runtime } from "../loop/runtime.js";
+import type { Autoscaler } from "../loop/scale/autoscaler.js";
 import type { Writer } from "../loop/writer.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";

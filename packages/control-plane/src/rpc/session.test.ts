@@ -1,6 +1,6 @@
 import { BerthError, type SessionResponse } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { buildSpec, buildTask } from "../core/test-records.js";
+import { buildSpec, buildTask } from "../core/testing/test-records.js";
 import { ManualClock } from "../store/manual-clock.js";
 import { Session } from "./session.js";
 

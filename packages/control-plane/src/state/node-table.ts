@@ -1,6 +1,6 @@
 import type { Node, ServiceSpec, Task } from "@berth/proto";
 import type { ClusterView, NodeView, Reservation } from "../core/model.js";
-import { type Demand, demandOf, occupies } from "../core/occupancy.js";
+import { type Demand, demandOf, occupies } from "../core/placement/occupancy.js";
 
 const NOTHING: Demand = { nanoCpus: 0, memoryBytes: 0, pids: 0, generic: new Map(), hostPorts: [] };
 

@@ -5,7 +5,7 @@ import {
   type ServiceSpec,
 } from "@berth/proto";
 import { applySpec } from "../../core/apply-spec.js";
-import { specsInUse } from "../../core/specs-in-use.js";
+import { specsInUse } from "../../core/rollout/specs-in-use.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 

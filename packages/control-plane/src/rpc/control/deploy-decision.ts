@@ -1,5 +1,5 @@
 import type { ServiceOutcome, ServiceSpec } from "@berth/proto";
-import { type ClaimLookup, pickPorts, portConflicts } from "../../core/port-conflicts.js";
+import { type ClaimLookup, pickPorts, portConflicts } from "../../core/traffic/port-conflicts.js";
 import type { Decision } from "../../loop/write-job.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { PortClaims } from "../../state/port-claims.js";

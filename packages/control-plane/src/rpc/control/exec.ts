@@ -9,7 +9,7 @@ import {
 } from "@berth/proto";
 import { linkSignals } from "../../loop/linked-signal.js";
 import { onAbort } from "../../store/abort.js";
-import type { RemoteExec } from "../exec-relay.js";
+import type { RemoteExec } from "../relays/exec-relay.js";
 import { runningTask } from "./find-task.js";
 import type { ControlScope } from "./scope.js";
 

@@ -1,6 +1,6 @@
 import type { RebalanceMove as MoveMessage, RebalanceRequest, RebalanceResponse } from "@berth/proto";
-import type { RebalanceMove } from "../../core/rebalance.js";
-import { askToMove, planMoves } from "../../loop/rebalancing.js";
+import type { RebalanceMove } from "../../core/placement/rebalance.js";
+import { askToMove, planMoves } from "../../loop/rebalance/rebalancing.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ControlScope } from "./scope.js";
 

@@ -2,10 +2,10 @@ import type { EventLog } from "../../loop/events.js";
 import type { Runtime } from "../../loop/runtime.js";
 import type { Writer } from "../../loop/writer.js";
 import type { ClusterState } from "../../state/cluster-state.js";
-import type { ExecRelay } from "../exec-relay.js";
 import type { IngressTable } from "../ingress-table.js";
-import type { LoadRelay } from "../load-relay.js";
-import type { LogRelay } from "../log-relay.js";
+import type { ExecRelay } from "../relays/exec-relay.js";
+import type { LoadRelay } from "../relays/load-relay.js";
+import type { LogRelay } from "../relays/log-relay.js";
 
 /** What the calls of a leader work with, for one term. */
 export interface ControlScope {

@@ -7,8 +7,8 @@ import {
   validateServiceSpec,
 } from "@berth/proto";
 import { decideDeployment } from "./deploy-decision.js";
-import { planDeployment } from "./plan-deployment.js";
-import { checkPlanRev } from "./plan-rev.js";
+import { planDeployment } from "./plan/plan-deployment.js";
+import { checkPlanRev } from "./plan/plan-rev.js";
 import type { ControlScope } from "./scope.js";
 import { type ServiceViolation, violationsError } from "./violations.js";
 

@@ -1,0 +1,39 @@
+import type { Node } from "@berth/proto";
+import type { NodeView } from "../model.js";
+import { attributeOf } from "./node-attribute.js";
+import { countInto, countsAlong, emptyGroup, type Group } from "./spread-tree.js";
+
+/** The group that a node is in at each level of a spread: nodes without the label are one group of their own. */
+export const spreadGroup = (node: Node | undefined, attribute: string | undefined): string =>
+  node === undefined || attribute === undefined ? "" : (attributeOf(node, attribute) ?? "");
+
+/** Its groups at all levels, the first level first. */
+export const spreadPath = (node: Node | undefined, attributes: readonly string[]): readonly string[] =>
+  attributes.map((attribute) => spreadGroup(node, attribute));
+
+/** How the tasks of a service, counted by node, are spread; those on nodes that take no more count as well. */
+export function countGroups(
+  countByNode: ReadonlyMap<string, number>,
+  nodes: ReadonlyMap<string, NodeView>,
+  attributes: readonly string[],
+): Group {
+  const groups = emptyGroup();
+  if (attributes.length === 0) return groups;
+  for (const [nodeId, count] of countByNode) {
+    countInto(groups, spreadPath(nodes.get(nodeId)?.node, attributes), count);
+  }
+  return groups;
+}
+
+/** For a node: the tasks of its group at each level, and those of the node itself. */
+export function spreadCounts(
+  countByNode: ReadonlyMap<string, number>,
+  nodes: ReadonlyMap<string, NodeView>,
+  attributes: readonly string[],
+): (nodeId: string) => readonly number[] {
+  const groups = countGroups(countByNode, nodes, attributes);
+  return (nodeId) => {
+    const path = spreadPath(nodes.get(nodeId)?.node, attributes);
+    return [...countsAlong(groups, path), countByNode.get(nodeId) ?? 0];
+  };
+}

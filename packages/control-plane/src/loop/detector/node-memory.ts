@@ -1,0 +1,25 @@
+import { NO_TESTIMONY, type Testimony } from "../../core/detector/witnesses.js";
+
+/** What a leader remembers of one node between two looks at it. Nothing of it is stored. */
+export interface NodeMemory {
+  /** Undefined: its agent was not heard since this server leads. */
+  lastBeatMs: number | undefined;
+  /** How late its agent's event loop ran when it was last heard. */
+  agentLagMs: number;
+  /** Of the last round of questions in this silence. */
+  testimony: Testimony;
+  /** When its host last answered a probe. */
+  answeredMs: number | undefined;
+  /** Its host is not asked after before this time. */
+  askAgainMs: number;
+  isWriting: boolean;
+}
+
+export const blankMemory = (): NodeMemory => ({
+  lastBeatMs: undefined,
+  agentLagMs: 0,
+  testimony: NO_TESTIMONY,
+  answeredMs: undefined,
+  askAgainMs: 0,
+  isWriting: false,
+});
