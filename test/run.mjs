@@ -15,6 +15,9 @@ const STATIC_CHECKS = ["lint", "gen:check", "typecheck"];
 /** In this order, one after the other: later ones take longer and mean less when earlier ones fail. */
 const PROJECTS = ["unit", "sim", "integration", "e2e"];
 
+/** Integration tests mostly wait, each for its own servers: more of them than processors go side by side. */
+const OPTIONS = { integration: ["--maxWorkers=3"] };
+
 let running;
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => running?.kill(signal));
 
@@ -69,7 +72,10 @@ async function main(extra) {
   const folder = mkdtempSync(join(tmpdir(), "berth-test-"));
   try {
     const total = extra.length > 0 ? { passed: 0, failed: 0, skipped: 0 } : await runChecks();
-    const runs = extra.length > 0 ? [extra] : PROJECTS.map((project) => ["--project", project]);
+    const runs =
+      extra.length > 0
+        ? [extra]
+        : PROJECTS.map((project) => ["--project", project, ...(OPTIONS[project] ?? [])]);
     for (const [index, args] of runs.entries()) {
       const { passed, failed, skipped } = await runVitest(args, join(folder, `${index}.json`));
       total.passed += passed;
