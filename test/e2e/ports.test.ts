@@ -53,7 +53,7 @@ describe("published ports", () => {
   test("mode host: two tasks never share a port of a host, and one that finds no host says why", async () => {
     const { code, stdout, stderr } = await deploy(lab, "hosted", hostMode(3), "--timeout", "8s");
     expect(code).toBe(1);
-    expect(stdout + stderr).toMatch(/2 nodes .*9000/);
+    expect(stdout + stderr).toMatch(/9000.tcp is taken by another task on 2 nodes/);
     const running = await runningOf(lab, "hosted_web");
     expect(running.map(({ host }) => host).sort()).toEqual(["h1", "h2"]);
     for (const { host, id } of running) expect(await ask(url(host, 9000))).toContain(id.slice(0, 12));

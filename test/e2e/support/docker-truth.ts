@@ -70,8 +70,9 @@ export async function lifetimeOf(
     | undefined;
   const beginMs = Date.parse(inspected?.State.StartedAt ?? "");
   const endMs = Date.parse(inspected?.State.FinishedAt ?? "");
-  // One that has not ended yet has a date in the year 1.
-  return endMs >= beginMs ? { beginMs, endMs } : undefined;
+  // One that has not ended yet has a date in the year 1. One that ended at once may have begun "after" that: Docker
+  // notes the begin when the start has been answered.
+  return endMs > 0 ? { beginMs: Math.min(beginMs, endMs), endMs } : undefined;
 }
 
 function dockerGet(host: LabHost, path: string): Promise<unknown> {
