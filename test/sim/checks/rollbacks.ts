@@ -33,7 +33,12 @@ export class Rollbacks {
   }
 
   onChange(before: Service | undefined, after: Service | undefined): void {
-    if (after?.rollout?.state !== Rollout_State.ROLLING_BACK) return;
+    if (after === undefined) return;
+    if (after.rollout?.state !== Rollout_State.ROLLING_BACK) {
+      // Fewer replicas may be just those that run well.
+      this.noteContainer(after.id);
+      return;
+    }
     if (before?.rollout?.state === Rollout_State.ROLLING_BACK || before === undefined) return;
     if (imageOf(before) === imageOf(after) || this.#ranWell.has(`${after.id}/${imageOf(after)}`)) return;
     if (replicasOf(after) === 0) return;

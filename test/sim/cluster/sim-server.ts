@@ -15,6 +15,9 @@ export class SimServer {
   actor: Actor | undefined;
   readonly #world: World;
   #stop = new AbortController();
+  #isStopping = false;
+  /** Whoever keeps it running waits for a slow stop to end, too. */
+  #startsAfterStop = false;
 
   constructor(world: World, { name, host }: { readonly name: string; readonly host: string }) {
     this.#world = world;
@@ -28,7 +31,10 @@ export class SimServer {
   }
 
   start(): void {
+    if (this.isUp) this.#startsAfterStop = this.#isStopping;
     if (this.isUp || !this.#world.network.hasPower(this.host)) return;
+    this.#isStopping = false;
+    this.#startsAfterStop = false;
     const { scheduler, trace } = this.#world;
     const actor = new Actor(this.name, this.host);
     this.actor = actor;
@@ -42,6 +48,7 @@ export class SimServer {
   stop(): void {
     const { actor } = this;
     if (!this.isUp || actor === undefined) return;
+    this.#isStopping = true;
     this.#world.trace.add(this.name, "is told to stop");
     this.#world.scheduler.after(0, actor, () => this.#stop.abort(new Error("SIGTERM")));
   }
@@ -77,7 +84,10 @@ export class SimServer {
       world.trace.add(this.name, `ends: ${error instanceof Error ? error.message : String(error)}`);
       if (!signal.aborted) world.scheduler.after(1_000, undefined, () => this.start());
     }
-    world.scheduler.after(0, undefined, () => actor.kill());
+    world.scheduler.after(0, undefined, () => {
+      actor.kill();
+      if (this.#startsAfterStop && this.actor === actor) this.start();
+    });
   }
 
   #runtime(actor: Actor): Runtime {
