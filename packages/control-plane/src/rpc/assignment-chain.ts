@@ -46,6 +46,11 @@ export class AssignmentChain {
     return this.#sequence === 0 || this.#staleTasks.size > 0 || this.#staleIngress.size > 0;
   }
 
+  /** True when where connections go is out of date. */
+  get isTrafficStale(): boolean {
+    return this.#staleIngress.size > 0;
+  }
+
   taskChanged(taskId: string): void {
     this.#staleTasks.add(taskId);
   }

@@ -64,6 +64,29 @@ describe("Session.messages()", () => {
     session.end();
   });
 
+  it("gathers a flood of tasks for longer and longer, but never what traffic waits for", async () => {
+    const clock = new ManualClock();
+    const { session, tasks } = sessionWith(clock);
+    const { messages } = await collect(session);
+    await clock.advance(1_000);
+    const flood = async (forMs: number): Promise<void> => {
+      for (let ms = 0; ms < forMs; ms += 5) {
+        const id = `t${tasks.size}`;
+        tasks.set(id, buildTask({ id }));
+        session.taskChanged(id);
+        await clock.advance(5);
+      }
+    };
+    await flood(2_000);
+    const sent = messages.length;
+    expect(sent).toBeLessThan(15);
+    await flood(50);
+    session.ingressChanged("tcp//80");
+    await clock.advance(20);
+    expect(messages).toHaveLength(sent + 1);
+    session.end();
+  });
+
   it("acknowledges only the latest batch, and at once", async () => {
     const clock = new ManualClock();
     const { session } = sessionWith(clock);

@@ -53,7 +53,7 @@ export class Session {
   #ackedBeat = 0;
   #ackedBatch = 0;
   #saidBatch = 0;
-  #quietUntilMs = 0;
+  #assignedAtMs = Number.NEGATIVE_INFINITY;
   #coalesceMs = COALESCE_MS;
   #ended: { readonly reason: BerthError | undefined } | undefined;
   #wake: () => void = () => {};
@@ -133,27 +133,38 @@ export class Session {
 
   #assignments(): Assignments | undefined {
     const nowMs = this.#clock.nowMs();
-    if (!this.chain.isStale || nowMs < this.#quietUntilMs) return undefined;
+    if (!this.chain.isStale || nowMs < this.#dueMs) return undefined;
     const assignments = this.chain.next();
     if (assignments === undefined) return undefined;
-    const hadPause = nowMs - this.#quietUntilMs > COALESCE_MS;
+    const hadPause = nowMs - this.#assignedAtMs > this.#coalesceMs + COALESCE_MS;
     this.#coalesceMs = hadPause ? COALESCE_MS : Math.min(MAX_COALESCE_MS, this.#coalesceMs * 2);
-    this.#quietUntilMs = nowMs + this.#coalesceMs;
+    this.#assignedAtMs = nowMs;
     return assignments;
+  }
+
+  /** When what is stale is to be said. Traffic does not wait for a flood of tasks to end. */
+  get #dueMs(): number {
+    return this.#assignedAtMs + (this.chain.isTrafficStale ? COALESCE_MS : this.#coalesceMs);
   }
 
   #somethingToSay(): Promise<void> {
     return new Promise((resolve) => {
       let cancel: (() => void) | undefined;
+      let goesAtMs = Number.POSITIVE_INFINITY;
       const go = (): void => {
         this.#wake = () => {};
         cancel?.();
         resolve();
       };
       this.#wake = () => {
-        const quietMs = this.#quietUntilMs - this.#clock.nowMs();
-        if (quietMs <= 0 || this.#isUrgent) go();
-        else cancel ??= this.#clock.after(quietMs, go);
+        const nowMs = this.#clock.nowMs();
+        const dueMs = this.#dueMs;
+        if (dueMs <= nowMs || this.#isUrgent) go();
+        else if (dueMs < goesAtMs) {
+          cancel?.();
+          goesAtMs = dueMs;
+          cancel = this.#clock.after(dueMs - nowMs, go);
+        }
       };
       if (this.chain.isStale || this.#isUrgent) this.#wake();
     });
