@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import {
   Server,
   type ServerDuplexStream,
@@ -49,6 +50,8 @@ export interface RpcServer {
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
   const server = new Server(CHANNEL_OPTIONS);
   const closing = new AbortController();
+  // Every call in flight listens to it: Node's warning about leaks says nothing here.
+  setMaxListeners(0, closing.signal);
   const onInternalError = options.onInternalError ?? (() => {});
   for (const service of options.services) {
     server.addService(service.definition as never, implement(service, closing.signal, onInternalError));

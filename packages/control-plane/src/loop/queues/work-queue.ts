@@ -1,3 +1,4 @@
+import { onAbort } from "../../store/abort.js";
 import type { Clock } from "../../store/clock.js";
 import { DelayQueue } from "./delay-queue.js";
 
@@ -46,15 +47,14 @@ export class WorkQueue {
     }
     return new Promise((resolve) => {
       const give = (key: string): void => {
-        signal.removeEventListener("abort", leave);
+        forget();
         resolve(key);
       };
-      const leave = (): void => {
+      this.#takers.push(give);
+      const forget = onAbort(signal, () => {
         this.#takers.splice(this.#takers.indexOf(give), 1);
         resolve(undefined);
-      };
-      this.#takers.push(give);
-      signal.addEventListener("abort", leave, { once: true });
+      });
     });
   }
 
