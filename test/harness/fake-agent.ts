@@ -24,7 +24,7 @@ import {
   type SessionRequest,
   type StartLogs,
   TaskState,
-  type TaskStatus,
+  TaskStatus,
   type UsageReport,
 } from "@berth/proto";
 
@@ -443,7 +443,7 @@ export class FakeAgent {
 }
 
 function emptyStatus(): TaskStatus {
-  return { state: TaskState.ASSIGNED, message: "", sinceMs: 0, containerId: "", health: 0, ports: [] };
+  return TaskStatus.fromPartial({ state: TaskState.ASSIGNED });
 }
 
 /** An endless sequence that is pushed from outside. */

@@ -47,6 +47,7 @@ function taskDefaults({ task, mode }: ServiceSpec): TaskSpec {
     reservations: task?.reservations ?? Resources.fromPartial({}),
     restart: restartDefaults(task?.restart, isJob),
     forceUpdate: task?.forceUpdate ?? 0,
+    networks: task?.networks ?? [],
   };
 }
 

@@ -163,5 +163,6 @@ export function sameStatus(left: TaskStatus | undefined, right: TaskStatus | und
 }
 
 function status(fields: Partial<TaskStatus> & Verdict): TaskStatus {
-  return { sinceMs: 0, containerId: "", health: Health.UNSPECIFIED, ports: [], ...fields };
+  const blank = { sinceMs: 0, containerId: "", health: Health.UNSPECIFIED, ports: [], addresses: [] };
+  return { ...blank, ...fields };
 }

@@ -1,4 +1,10 @@
-import { applySpecDefaults, NetworkMode, type ServiceSpec, validateServiceSpec } from "@berth/proto";
+import {
+  applySpecDefaults,
+  NetworkMode,
+  type ServiceSpec,
+  TaskSpec,
+  validateServiceSpec,
+} from "@berth/proto";
 import { applyKeys } from "./apply-keys.js";
 import { assembleMode } from "./assemble-mode.js";
 import { type Cursor, keyPlace } from "./cursor.js";
@@ -32,7 +38,7 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
 function assemble(draft: ServiceDraft): ServiceSpec {
   const { spec, container, limits, reservations, restart, placement, update, environment } = draft;
   const env = [...environment].map(([name, value]) => `${name}=${value}`);
-  const task = { container: { ...container, env }, limits, reservations, restart, forceUpdate: 0 };
+  const task = TaskSpec.fromPartial({ container: { ...container, env }, limits, reservations, restart });
   return applySpecDefaults({ ...spec, task, placement, update, mode: assembleMode(draft) });
 }
 

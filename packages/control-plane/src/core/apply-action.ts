@@ -67,5 +67,6 @@ export function status(known: {
     containerId: "",
     health: 0,
     ports: [],
+    addresses: [],
   };
 }

@@ -1,7 +1,7 @@
 import {
   type AssignedSpec,
   type AssignedTask,
-  type Assignments,
+  Assignments,
   DesiredState,
   type IngressEntry,
   Assignments_Kind as Kind,
@@ -10,6 +10,9 @@ import {
   TaskState,
 } from "@berth/proto";
 import { isEnded, stateOf } from "../core/task-state.js";
+
+/** What an increment says of what has not changed. */
+const NOTHING = Assignments.fromPartial({});
 
 /** Where a chain looks up what is true now. */
 export interface AssignmentSource {
@@ -102,8 +105,7 @@ export class AssignmentChain {
   #message(kind: Kind, content: Partial<Assignments>): Assignments {
     const appliesTo = this.#sequence;
     this.#sequence += 1;
-    const empty = { specs: [], tasks: [], removedTaskIds: [], ingress: [], removedIngressKeys: [] };
-    return { ...empty, ...content, kind, appliesTo, resultsIn: this.#sequence };
+    return { ...NOTHING, ...content, kind, appliesTo, resultsIn: this.#sequence };
   }
 
   #isAssigned(task: Task): boolean {

@@ -190,6 +190,7 @@ export class Dispatcher {
       case "usage":
         autoscaler.report(nodeId, message.value);
         return;
+      case "tablesApplied":
       case undefined:
         return; // Of a newer agent: what it means is not needed to go on.
       default:

@@ -6,7 +6,13 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { PortSpec_Protocol, portSpec_ProtocolFromJSON, portSpec_ProtocolToJSON, ServiceSpec } from "./spec.js";
+import {
+  NetworkSpec,
+  PortSpec_Protocol,
+  portSpec_ProtocolFromJSON,
+  portSpec_ProtocolToJSON,
+  ServiceSpec,
+} from "./spec.js";
 
 /**
  * Observed state of a task. It only moves forward, in the order of these numbers;
@@ -533,7 +539,17 @@ export interface TaskStatus {
   /** Where the container's published target ports answer on its node. */
   ports: HostPort[];
   /** When the task began to run, by the leader's clock; stays when it ends. Absent: it never ran. */
-  runningSinceMs?: number | undefined;
+  runningSinceMs?:
+    | number
+    | undefined;
+  /** Where its container answers in the networks that span hosts. */
+  addresses: TaskAddress[];
+}
+
+export interface TaskAddress {
+  networkId: string;
+  /** IPv4. */
+  address: string;
 }
 
 export interface HostPort {
@@ -605,6 +621,8 @@ export interface NodeDescription {
   listeners: HostListener[];
   /** Named volumes of the local driver that its Docker has, sorted. */
   volumes: string[];
+  /** What its data plane can do. Absent: the agent is of a release without one. */
+  dataPlane?: DataPlane | undefined;
 }
 
 export interface NodeDescription_EngineLabelsEntry {
@@ -615,6 +633,60 @@ export interface NodeDescription_EngineLabelsEntry {
 export interface NodeDescription_GenericEntry {
   key: string;
   value: number;
+}
+
+/** How a host takes part in the cluster's network. */
+export interface DataPlane {
+  /** New connections to published ports are balanced by the kernel; false: by a process. */
+  kernel: boolean;
+  /** Why, for a person: "nft is not installed", "forced by --ingress userspace". */
+  kernelReason: string;
+  /** It can have networks that span hosts. */
+  overlay: boolean;
+  /** Why not, for a person. */
+  overlayReason: string;
+  /** Bytes that a packet of such a network may have. */
+  overlayMtu: number;
+  /** Of the host's WireGuard key pair; empty: it cannot have encrypted networks, and `wireguard_reason` says why. */
+  wireguardPublicKey: string;
+  wireguardReason: string;
+}
+
+/** A network as stored. */
+export interface Network {
+  id: string;
+  spec?:
+    | NetworkSpec
+    | undefined;
+  /** "10.64.0.0/18": what the spec says, or what was picked. */
+  subnet: string;
+  /** Tells its packets from those of other networks between hosts. */
+  vni: number;
+  createdAtMs: number;
+  /** It goes when the last task that uses it is gone. */
+  removing: boolean;
+}
+
+/**
+ * The part of a network's subnet from which one host's Docker gives out addresses. Leased until the node is removed
+ * from the cluster or the network goes: a lease that ran out by itself would give out addresses twice.
+ */
+export interface NetworkRange {
+  networkId: string;
+  nodeId: string;
+  /** "10.64.1.0/25" */
+  range: string;
+  /** The host's own address in the network, in that range. */
+  gateway: string;
+}
+
+/** The address that stands for a service in a network. */
+export interface VirtualIp {
+  networkId: string;
+  serviceId: string;
+  address: string;
+  /** When the service left; the address is not given to another for an hour, since resolvers may remember it. 0: in use. */
+  releasedAtMs: number;
 }
 
 function createBaseService(): Service {
@@ -2020,6 +2092,7 @@ function createBaseTaskStatus(): TaskStatus {
     exitCode: undefined,
     ports: [],
     runningSinceMs: undefined,
+    addresses: [],
   };
 }
 
@@ -2048,6 +2121,9 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     }
     if (message.runningSinceMs !== undefined) {
       writer.uint32(64).int64(message.runningSinceMs);
+    }
+    for (const v of message.addresses) {
+      TaskAddress.encode(v!, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -2129,6 +2205,14 @@ export const TaskStatus: MessageFns<TaskStatus> = {
             message.runningSinceMs = longToNumber(reader.int64());
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.addresses.push(TaskAddress.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2169,6 +2253,9 @@ export const TaskStatus: MessageFns<TaskStatus> = {
         : isSet(object.running_since_ms)
         ? globalThis.Number(object.running_since_ms)
         : undefined,
+      addresses: globalThis.Array.isArray(object?.addresses)
+        ? object.addresses.map((e: any) => TaskAddress.fromJSON(e))
+        : [],
     };
   },
 
@@ -2198,6 +2285,9 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     if (message.runningSinceMs !== undefined) {
       obj.runningSinceMs = Math.round(message.runningSinceMs);
     }
+    if (message.addresses?.length) {
+      obj.addresses = message.addresses.map((e) => TaskAddress.toJSON(e));
+    }
     return obj;
   },
 
@@ -2214,6 +2304,96 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     message.exitCode = object.exitCode ?? undefined;
     message.ports = object.ports?.map((e) => HostPort.fromPartial(e)) || [];
     message.runningSinceMs = object.runningSinceMs ?? undefined;
+    message.addresses = object.addresses?.map((e) => TaskAddress.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseTaskAddress(): TaskAddress {
+  return { networkId: "", address: "" };
+}
+
+export const TaskAddress: MessageFns<TaskAddress> = {
+  encode(message: TaskAddress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.networkId !== "") {
+      writer.uint32(10).string(message.networkId);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskAddress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskAddress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.networkId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TaskAddress {
+    return {
+      networkId: isSet(object.networkId)
+        ? globalThis.String(object.networkId)
+        : isSet(object.network_id)
+        ? globalThis.String(object.network_id)
+        : "",
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+    };
+  },
+
+  toJSON(message: TaskAddress): unknown {
+    const obj: any = {};
+    if (message.networkId !== "") {
+      obj.networkId = message.networkId;
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TaskAddress>): TaskAddress {
+    return TaskAddress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskAddress>): TaskAddress {
+    const message = createBaseTaskAddress();
+    message.networkId = object.networkId ?? "";
+    message.address = object.address ?? "";
     return message;
   },
 };
@@ -2820,6 +3000,7 @@ function createBaseNodeDescription(): NodeDescription {
     generic: {},
     listeners: [],
     volumes: [],
+    dataPlane: undefined,
   };
 }
 
@@ -2872,6 +3053,9 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     }
     for (const v of message.volumes) {
       writer.uint32(130).string(v!);
+    }
+    if (message.dataPlane !== undefined) {
+      DataPlane.encode(message.dataPlane, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -3023,6 +3207,14 @@ export const NodeDescription: MessageFns<NodeDescription> = {
             message.volumes.push(reader.string());
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.dataPlane = DataPlane.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3122,6 +3314,11 @@ export const NodeDescription: MessageFns<NodeDescription> = {
       volumes: globalThis.Array.isArray(object?.volumes)
         ? object.volumes.map((e: any) => globalThis.String(e))
         : [],
+      dataPlane: isSet(object.dataPlane)
+        ? DataPlane.fromJSON(object.dataPlane)
+        : isSet(object.data_plane)
+        ? DataPlane.fromJSON(object.data_plane)
+        : undefined,
     };
   },
 
@@ -3187,6 +3384,9 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     if (message.volumes?.length) {
       obj.volumes = message.volumes;
     }
+    if (message.dataPlane !== undefined) {
+      obj.dataPlane = DataPlane.toJSON(message.dataPlane);
+    }
     return obj;
   },
 
@@ -3227,6 +3427,9 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     );
     message.listeners = object.listeners?.map((e) => HostListener.fromPartial(e)) || [];
     message.volumes = object.volumes?.map((e) => e) || [];
+    message.dataPlane = (object.dataPlane !== undefined && object.dataPlane !== null)
+      ? DataPlane.fromPartial(object.dataPlane)
+      : undefined;
     return message;
   },
 };
@@ -3397,6 +3600,608 @@ export const NodeDescription_GenericEntry: MessageFns<NodeDescription_GenericEnt
     const message = createBaseNodeDescription_GenericEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseDataPlane(): DataPlane {
+  return {
+    kernel: false,
+    kernelReason: "",
+    overlay: false,
+    overlayReason: "",
+    overlayMtu: 0,
+    wireguardPublicKey: "",
+    wireguardReason: "",
+  };
+}
+
+export const DataPlane: MessageFns<DataPlane> = {
+  encode(message: DataPlane, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kernel !== false) {
+      writer.uint32(8).bool(message.kernel);
+    }
+    if (message.kernelReason !== "") {
+      writer.uint32(18).string(message.kernelReason);
+    }
+    if (message.overlay !== false) {
+      writer.uint32(24).bool(message.overlay);
+    }
+    if (message.overlayReason !== "") {
+      writer.uint32(34).string(message.overlayReason);
+    }
+    if (message.overlayMtu !== 0) {
+      writer.uint32(40).uint32(message.overlayMtu);
+    }
+    if (message.wireguardPublicKey !== "") {
+      writer.uint32(50).string(message.wireguardPublicKey);
+    }
+    if (message.wireguardReason !== "") {
+      writer.uint32(58).string(message.wireguardReason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DataPlane {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDataPlane();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kernel = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kernelReason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.overlay = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.overlayReason = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.overlayMtu = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.wireguardPublicKey = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.wireguardReason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DataPlane {
+    return {
+      kernel: isSet(object.kernel) ? globalThis.Boolean(object.kernel) : false,
+      kernelReason: isSet(object.kernelReason)
+        ? globalThis.String(object.kernelReason)
+        : isSet(object.kernel_reason)
+        ? globalThis.String(object.kernel_reason)
+        : "",
+      overlay: isSet(object.overlay) ? globalThis.Boolean(object.overlay) : false,
+      overlayReason: isSet(object.overlayReason)
+        ? globalThis.String(object.overlayReason)
+        : isSet(object.overlay_reason)
+        ? globalThis.String(object.overlay_reason)
+        : "",
+      overlayMtu: isSet(object.overlayMtu)
+        ? globalThis.Number(object.overlayMtu)
+        : isSet(object.overlay_mtu)
+        ? globalThis.Number(object.overlay_mtu)
+        : 0,
+      wireguardPublicKey: isSet(object.wireguardPublicKey)
+        ? globalThis.String(object.wireguardPublicKey)
+        : isSet(object.wireguard_public_key)
+        ? globalThis.String(object.wireguard_public_key)
+        : "",
+      wireguardReason: isSet(object.wireguardReason)
+        ? globalThis.String(object.wireguardReason)
+        : isSet(object.wireguard_reason)
+        ? globalThis.String(object.wireguard_reason)
+        : "",
+    };
+  },
+
+  toJSON(message: DataPlane): unknown {
+    const obj: any = {};
+    if (message.kernel !== false) {
+      obj.kernel = message.kernel;
+    }
+    if (message.kernelReason !== "") {
+      obj.kernelReason = message.kernelReason;
+    }
+    if (message.overlay !== false) {
+      obj.overlay = message.overlay;
+    }
+    if (message.overlayReason !== "") {
+      obj.overlayReason = message.overlayReason;
+    }
+    if (message.overlayMtu !== 0) {
+      obj.overlayMtu = Math.round(message.overlayMtu);
+    }
+    if (message.wireguardPublicKey !== "") {
+      obj.wireguardPublicKey = message.wireguardPublicKey;
+    }
+    if (message.wireguardReason !== "") {
+      obj.wireguardReason = message.wireguardReason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DataPlane>): DataPlane {
+    return DataPlane.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DataPlane>): DataPlane {
+    const message = createBaseDataPlane();
+    message.kernel = object.kernel ?? false;
+    message.kernelReason = object.kernelReason ?? "";
+    message.overlay = object.overlay ?? false;
+    message.overlayReason = object.overlayReason ?? "";
+    message.overlayMtu = object.overlayMtu ?? 0;
+    message.wireguardPublicKey = object.wireguardPublicKey ?? "";
+    message.wireguardReason = object.wireguardReason ?? "";
+    return message;
+  },
+};
+
+function createBaseNetwork(): Network {
+  return { id: "", spec: undefined, subnet: "", vni: 0, createdAtMs: 0, removing: false };
+}
+
+export const Network: MessageFns<Network> = {
+  encode(message: Network, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.spec !== undefined) {
+      NetworkSpec.encode(message.spec, writer.uint32(18).fork()).join();
+    }
+    if (message.subnet !== "") {
+      writer.uint32(26).string(message.subnet);
+    }
+    if (message.vni !== 0) {
+      writer.uint32(32).uint32(message.vni);
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(40).int64(message.createdAtMs);
+    }
+    if (message.removing !== false) {
+      writer.uint32(48).bool(message.removing);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Network {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetwork();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.spec = NetworkSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.subnet = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.vni = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.removing = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Network {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      spec: isSet(object.spec) ? NetworkSpec.fromJSON(object.spec) : undefined,
+      subnet: isSet(object.subnet) ? globalThis.String(object.subnet) : "",
+      vni: isSet(object.vni) ? globalThis.Number(object.vni) : 0,
+      createdAtMs: isSet(object.createdAtMs)
+        ? globalThis.Number(object.createdAtMs)
+        : isSet(object.created_at_ms)
+        ? globalThis.Number(object.created_at_ms)
+        : 0,
+      removing: isSet(object.removing) ? globalThis.Boolean(object.removing) : false,
+    };
+  },
+
+  toJSON(message: Network): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.spec !== undefined) {
+      obj.spec = NetworkSpec.toJSON(message.spec);
+    }
+    if (message.subnet !== "") {
+      obj.subnet = message.subnet;
+    }
+    if (message.vni !== 0) {
+      obj.vni = Math.round(message.vni);
+    }
+    if (message.createdAtMs !== 0) {
+      obj.createdAtMs = Math.round(message.createdAtMs);
+    }
+    if (message.removing !== false) {
+      obj.removing = message.removing;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Network>): Network {
+    return Network.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Network>): Network {
+    const message = createBaseNetwork();
+    message.id = object.id ?? "";
+    message.spec = (object.spec !== undefined && object.spec !== null)
+      ? NetworkSpec.fromPartial(object.spec)
+      : undefined;
+    message.subnet = object.subnet ?? "";
+    message.vni = object.vni ?? 0;
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.removing = object.removing ?? false;
+    return message;
+  },
+};
+
+function createBaseNetworkRange(): NetworkRange {
+  return { networkId: "", nodeId: "", range: "", gateway: "" };
+}
+
+export const NetworkRange: MessageFns<NetworkRange> = {
+  encode(message: NetworkRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.networkId !== "") {
+      writer.uint32(10).string(message.networkId);
+    }
+    if (message.nodeId !== "") {
+      writer.uint32(18).string(message.nodeId);
+    }
+    if (message.range !== "") {
+      writer.uint32(26).string(message.range);
+    }
+    if (message.gateway !== "") {
+      writer.uint32(34).string(message.gateway);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.networkId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.range = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.gateway = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NetworkRange {
+    return {
+      networkId: isSet(object.networkId)
+        ? globalThis.String(object.networkId)
+        : isSet(object.network_id)
+        ? globalThis.String(object.network_id)
+        : "",
+      nodeId: isSet(object.nodeId)
+        ? globalThis.String(object.nodeId)
+        : isSet(object.node_id)
+        ? globalThis.String(object.node_id)
+        : "",
+      range: isSet(object.range) ? globalThis.String(object.range) : "",
+      gateway: isSet(object.gateway) ? globalThis.String(object.gateway) : "",
+    };
+  },
+
+  toJSON(message: NetworkRange): unknown {
+    const obj: any = {};
+    if (message.networkId !== "") {
+      obj.networkId = message.networkId;
+    }
+    if (message.nodeId !== "") {
+      obj.nodeId = message.nodeId;
+    }
+    if (message.range !== "") {
+      obj.range = message.range;
+    }
+    if (message.gateway !== "") {
+      obj.gateway = message.gateway;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NetworkRange>): NetworkRange {
+    return NetworkRange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkRange>): NetworkRange {
+    const message = createBaseNetworkRange();
+    message.networkId = object.networkId ?? "";
+    message.nodeId = object.nodeId ?? "";
+    message.range = object.range ?? "";
+    message.gateway = object.gateway ?? "";
+    return message;
+  },
+};
+
+function createBaseVirtualIp(): VirtualIp {
+  return { networkId: "", serviceId: "", address: "", releasedAtMs: 0 };
+}
+
+export const VirtualIp: MessageFns<VirtualIp> = {
+  encode(message: VirtualIp, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.networkId !== "") {
+      writer.uint32(10).string(message.networkId);
+    }
+    if (message.serviceId !== "") {
+      writer.uint32(18).string(message.serviceId);
+    }
+    if (message.address !== "") {
+      writer.uint32(26).string(message.address);
+    }
+    if (message.releasedAtMs !== 0) {
+      writer.uint32(32).int64(message.releasedAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VirtualIp {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVirtualIp();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.networkId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.serviceId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.releasedAtMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): VirtualIp {
+    return {
+      networkId: isSet(object.networkId)
+        ? globalThis.String(object.networkId)
+        : isSet(object.network_id)
+        ? globalThis.String(object.network_id)
+        : "",
+      serviceId: isSet(object.serviceId)
+        ? globalThis.String(object.serviceId)
+        : isSet(object.service_id)
+        ? globalThis.String(object.service_id)
+        : "",
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      releasedAtMs: isSet(object.releasedAtMs)
+        ? globalThis.Number(object.releasedAtMs)
+        : isSet(object.released_at_ms)
+        ? globalThis.Number(object.released_at_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: VirtualIp): unknown {
+    const obj: any = {};
+    if (message.networkId !== "") {
+      obj.networkId = message.networkId;
+    }
+    if (message.serviceId !== "") {
+      obj.serviceId = message.serviceId;
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.releasedAtMs !== 0) {
+      obj.releasedAtMs = Math.round(message.releasedAtMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<VirtualIp>): VirtualIp {
+    return VirtualIp.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VirtualIp>): VirtualIp {
+    const message = createBaseVirtualIp();
+    message.networkId = object.networkId ?? "";
+    message.serviceId = object.serviceId ?? "";
+    message.address = object.address ?? "";
+    message.releasedAtMs = object.releasedAtMs ?? 0;
     return message;
   },
 };

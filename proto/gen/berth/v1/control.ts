@@ -12,9 +12,19 @@ import type {
   handleUnaryCall,
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Availability, availabilityFromJSON, availabilityToJSON, Node, Service, Task } from "./cluster.js";
+import {
+  Availability,
+  availabilityFromJSON,
+  availabilityToJSON,
+  Network,
+  NetworkRange,
+  Node,
+  Service,
+  Task,
+  VirtualIp,
+} from "./cluster.js";
 import { ExecCommand, ExecInput, ExecOutput, IngressEntry, Load, LogChunk, NodeLoad } from "./dispatcher.js";
-import { Resources, ServiceSpec } from "./spec.js";
+import { NetworkSpec, Resources, ServiceSpec } from "./spec.js";
 
 export interface GetClusterRequest {
 }
@@ -36,12 +46,124 @@ export interface DeployStackRequest {
   dryRun: boolean;
   /** Not empty: refused unless the plan of this request, made now, has this `rev`. */
   planRev: string;
+  /** Networks of the stack. Those that it has and that are not named go with `prune`, once nothing uses them. */
+  networks: NetworkSpec[];
 }
 
 export interface DeployStackResponse {
   services: ServiceOutcome[];
   /** Of a dry run. */
   plan?: DeployPlan | undefined;
+  networks: NetworkOutcome[];
+}
+
+export interface NetworkOutcome {
+  networkId: string;
+  name: string;
+  kind: NetworkOutcome_Kind;
+}
+
+export const NetworkOutcome_Kind = {
+  UNSPECIFIED: 0,
+  CREATED: 1,
+  UNCHANGED: 2,
+  REMOVED: 3,
+  /** UPDATED - Labels only: nothing else of a network can change while it is used. */
+  UPDATED: 4,
+} as const;
+
+export type NetworkOutcome_Kind = typeof NetworkOutcome_Kind[keyof typeof NetworkOutcome_Kind];
+
+export namespace NetworkOutcome_Kind {
+  export type UNSPECIFIED = typeof NetworkOutcome_Kind.UNSPECIFIED;
+  export type CREATED = typeof NetworkOutcome_Kind.CREATED;
+  export type UNCHANGED = typeof NetworkOutcome_Kind.UNCHANGED;
+  export type REMOVED = typeof NetworkOutcome_Kind.REMOVED;
+  export type UPDATED = typeof NetworkOutcome_Kind.UPDATED;
+}
+
+export function networkOutcome_KindFromJSON(object: any): NetworkOutcome_Kind {
+  switch (object) {
+    case 0:
+    case "KIND_UNSPECIFIED":
+      return NetworkOutcome_Kind.UNSPECIFIED;
+    case 1:
+    case "KIND_CREATED":
+      return NetworkOutcome_Kind.CREATED;
+    case 2:
+    case "KIND_UNCHANGED":
+      return NetworkOutcome_Kind.UNCHANGED;
+    case 3:
+    case "KIND_REMOVED":
+      return NetworkOutcome_Kind.REMOVED;
+    case 4:
+    case "KIND_UPDATED":
+      return NetworkOutcome_Kind.UPDATED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum NetworkOutcome_Kind");
+  }
+}
+
+export function networkOutcome_KindToJSON(object: NetworkOutcome_Kind): string {
+  switch (object) {
+    case NetworkOutcome_Kind.UNSPECIFIED:
+      return "KIND_UNSPECIFIED";
+    case NetworkOutcome_Kind.CREATED:
+      return "KIND_CREATED";
+    case NetworkOutcome_Kind.UNCHANGED:
+      return "KIND_UNCHANGED";
+    case NetworkOutcome_Kind.REMOVED:
+      return "KIND_REMOVED";
+    case NetworkOutcome_Kind.UPDATED:
+      return "KIND_UPDATED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum NetworkOutcome_Kind");
+  }
+}
+
+export interface ListNetworksRequest {
+  /** Empty: all. */
+  stack: string;
+}
+
+export interface ListNetworksResponse {
+  networks: NetworkSummary[];
+}
+
+export interface NetworkSummary {
+  network?:
+    | Network
+    | undefined;
+  /** Services that use it, by full name. */
+  services: string[];
+  ranges: NetworkRange[];
+  vips: VirtualIp[];
+}
+
+export interface GetNetworkRequest {
+  /** By id, name or unique id prefix. */
+  network: string;
+}
+
+export interface GetNetworkResponse {
+  network?: NetworkSummary | undefined;
+}
+
+export interface CreateNetworkRequest {
+  spec?: NetworkSpec | undefined;
+}
+
+export interface CreateNetworkResponse {
+  network?: Network | undefined;
+}
+
+export interface RemoveNetworksRequest {
+  /** By id, name or unique id prefix. */
+  networks: string[];
+}
+
+export interface RemoveNetworksResponse {
+  networks: NetworkOutcome[];
 }
 
 /** What a deployment would do if everything went well, worked out by the same code that does it. */
@@ -713,7 +835,7 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
 };
 
 function createBaseDeployStackRequest(): DeployStackRequest {
-  return { stack: "", services: [], prune: false, dryRun: false, planRev: "" };
+  return { stack: "", services: [], prune: false, dryRun: false, planRev: "", networks: [] };
 }
 
 export const DeployStackRequest: MessageFns<DeployStackRequest> = {
@@ -732,6 +854,9 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     }
     if (message.planRev !== "") {
       writer.uint32(42).string(message.planRev);
+    }
+    for (const v of message.networks) {
+      NetworkSpec.encode(v!, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -789,6 +914,14 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
             message.planRev = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.networks.push(NetworkSpec.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -818,6 +951,9 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
         : isSet(object.plan_rev)
         ? globalThis.String(object.plan_rev)
         : "",
+      networks: globalThis.Array.isArray(object?.networks)
+        ? object.networks.map((e: any) => NetworkSpec.fromJSON(e))
+        : [],
     };
   },
 
@@ -838,6 +974,9 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     if (message.planRev !== "") {
       obj.planRev = message.planRev;
     }
+    if (message.networks?.length) {
+      obj.networks = message.networks.map((e) => NetworkSpec.toJSON(e));
+    }
     return obj;
   },
 
@@ -851,12 +990,13 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     message.prune = object.prune ?? false;
     message.dryRun = object.dryRun ?? false;
     message.planRev = object.planRev ?? "";
+    message.networks = object.networks?.map((e) => NetworkSpec.fromPartial(e)) || [];
     return message;
   },
 };
 
 function createBaseDeployStackResponse(): DeployStackResponse {
-  return { services: [], plan: undefined };
+  return { services: [], plan: undefined, networks: [] };
 }
 
 export const DeployStackResponse: MessageFns<DeployStackResponse> = {
@@ -866,6 +1006,9 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
     }
     if (message.plan !== undefined) {
       DeployPlan.encode(message.plan, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.networks) {
+      NetworkOutcome.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -899,6 +1042,14 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
             message.plan = DeployPlan.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.networks.push(NetworkOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -917,6 +1068,9 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
         ? object.services.map((e: any) => ServiceOutcome.fromJSON(e))
         : [],
       plan: isSet(object.plan) ? DeployPlan.fromJSON(object.plan) : undefined,
+      networks: globalThis.Array.isArray(object?.networks)
+        ? object.networks.map((e: any) => NetworkOutcome.fromJSON(e))
+        : [],
     };
   },
 
@@ -927,6 +1081,9 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
     }
     if (message.plan !== undefined) {
       obj.plan = DeployPlan.toJSON(message.plan);
+    }
+    if (message.networks?.length) {
+      obj.networks = message.networks.map((e) => NetworkOutcome.toJSON(e));
     }
     return obj;
   },
@@ -940,6 +1097,783 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
     message.plan = (object.plan !== undefined && object.plan !== null)
       ? DeployPlan.fromPartial(object.plan)
       : undefined;
+    message.networks = object.networks?.map((e) => NetworkOutcome.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseNetworkOutcome(): NetworkOutcome {
+  return { networkId: "", name: "", kind: 0 };
+}
+
+export const NetworkOutcome: MessageFns<NetworkOutcome> = {
+  encode(message: NetworkOutcome, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.networkId !== "") {
+      writer.uint32(10).string(message.networkId);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(24).int32(message.kind);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkOutcome {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkOutcome();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.networkId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NetworkOutcome {
+    return {
+      networkId: isSet(object.networkId)
+        ? globalThis.String(object.networkId)
+        : isSet(object.network_id)
+        ? globalThis.String(object.network_id)
+        : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      kind: isSet(object.kind) ? networkOutcome_KindFromJSON(object.kind) : 0,
+    };
+  },
+
+  toJSON(message: NetworkOutcome): unknown {
+    const obj: any = {};
+    if (message.networkId !== "") {
+      obj.networkId = message.networkId;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.kind !== 0) {
+      obj.kind = networkOutcome_KindToJSON(message.kind);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NetworkOutcome>): NetworkOutcome {
+    return NetworkOutcome.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkOutcome>): NetworkOutcome {
+    const message = createBaseNetworkOutcome();
+    message.networkId = object.networkId ?? "";
+    message.name = object.name ?? "";
+    message.kind = object.kind ?? 0;
+    return message;
+  },
+};
+
+function createBaseListNetworksRequest(): ListNetworksRequest {
+  return { stack: "" };
+}
+
+export const ListNetworksRequest: MessageFns<ListNetworksRequest> = {
+  encode(message: ListNetworksRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stack !== "") {
+      writer.uint32(10).string(message.stack);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListNetworksRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListNetworksRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListNetworksRequest {
+    return { stack: isSet(object.stack) ? globalThis.String(object.stack) : "" };
+  },
+
+  toJSON(message: ListNetworksRequest): unknown {
+    const obj: any = {};
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListNetworksRequest>): ListNetworksRequest {
+    return ListNetworksRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListNetworksRequest>): ListNetworksRequest {
+    const message = createBaseListNetworksRequest();
+    message.stack = object.stack ?? "";
+    return message;
+  },
+};
+
+function createBaseListNetworksResponse(): ListNetworksResponse {
+  return { networks: [] };
+}
+
+export const ListNetworksResponse: MessageFns<ListNetworksResponse> = {
+  encode(message: ListNetworksResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.networks) {
+      NetworkSummary.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListNetworksResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListNetworksResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.networks.push(NetworkSummary.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListNetworksResponse {
+    return {
+      networks: globalThis.Array.isArray(object?.networks)
+        ? object.networks.map((e: any) => NetworkSummary.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ListNetworksResponse): unknown {
+    const obj: any = {};
+    if (message.networks?.length) {
+      obj.networks = message.networks.map((e) => NetworkSummary.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListNetworksResponse>): ListNetworksResponse {
+    return ListNetworksResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListNetworksResponse>): ListNetworksResponse {
+    const message = createBaseListNetworksResponse();
+    message.networks = object.networks?.map((e) => NetworkSummary.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseNetworkSummary(): NetworkSummary {
+  return { network: undefined, services: [], ranges: [], vips: [] };
+}
+
+export const NetworkSummary: MessageFns<NetworkSummary> = {
+  encode(message: NetworkSummary, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.network !== undefined) {
+      Network.encode(message.network, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.services) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.ranges) {
+      NetworkRange.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.vips) {
+      VirtualIp.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkSummary {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkSummary();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.network = Network.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.services.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.ranges.push(NetworkRange.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.vips.push(VirtualIp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NetworkSummary {
+    return {
+      network: isSet(object.network) ? Network.fromJSON(object.network) : undefined,
+      services: globalThis.Array.isArray(object?.services) ? object.services.map((e: any) => globalThis.String(e)) : [],
+      ranges: globalThis.Array.isArray(object?.ranges) ? object.ranges.map((e: any) => NetworkRange.fromJSON(e)) : [],
+      vips: globalThis.Array.isArray(object?.vips) ? object.vips.map((e: any) => VirtualIp.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: NetworkSummary): unknown {
+    const obj: any = {};
+    if (message.network !== undefined) {
+      obj.network = Network.toJSON(message.network);
+    }
+    if (message.services?.length) {
+      obj.services = message.services;
+    }
+    if (message.ranges?.length) {
+      obj.ranges = message.ranges.map((e) => NetworkRange.toJSON(e));
+    }
+    if (message.vips?.length) {
+      obj.vips = message.vips.map((e) => VirtualIp.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NetworkSummary>): NetworkSummary {
+    return NetworkSummary.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkSummary>): NetworkSummary {
+    const message = createBaseNetworkSummary();
+    message.network = (object.network !== undefined && object.network !== null)
+      ? Network.fromPartial(object.network)
+      : undefined;
+    message.services = object.services?.map((e) => e) || [];
+    message.ranges = object.ranges?.map((e) => NetworkRange.fromPartial(e)) || [];
+    message.vips = object.vips?.map((e) => VirtualIp.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGetNetworkRequest(): GetNetworkRequest {
+  return { network: "" };
+}
+
+export const GetNetworkRequest: MessageFns<GetNetworkRequest> = {
+  encode(message: GetNetworkRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.network !== "") {
+      writer.uint32(10).string(message.network);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetNetworkRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetNetworkRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetNetworkRequest {
+    return { network: isSet(object.network) ? globalThis.String(object.network) : "" };
+  },
+
+  toJSON(message: GetNetworkRequest): unknown {
+    const obj: any = {};
+    if (message.network !== "") {
+      obj.network = message.network;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetNetworkRequest>): GetNetworkRequest {
+    return GetNetworkRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetNetworkRequest>): GetNetworkRequest {
+    const message = createBaseGetNetworkRequest();
+    message.network = object.network ?? "";
+    return message;
+  },
+};
+
+function createBaseGetNetworkResponse(): GetNetworkResponse {
+  return { network: undefined };
+}
+
+export const GetNetworkResponse: MessageFns<GetNetworkResponse> = {
+  encode(message: GetNetworkResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.network !== undefined) {
+      NetworkSummary.encode(message.network, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetNetworkResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetNetworkResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.network = NetworkSummary.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetNetworkResponse {
+    return { network: isSet(object.network) ? NetworkSummary.fromJSON(object.network) : undefined };
+  },
+
+  toJSON(message: GetNetworkResponse): unknown {
+    const obj: any = {};
+    if (message.network !== undefined) {
+      obj.network = NetworkSummary.toJSON(message.network);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetNetworkResponse>): GetNetworkResponse {
+    return GetNetworkResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetNetworkResponse>): GetNetworkResponse {
+    const message = createBaseGetNetworkResponse();
+    message.network = (object.network !== undefined && object.network !== null)
+      ? NetworkSummary.fromPartial(object.network)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCreateNetworkRequest(): CreateNetworkRequest {
+  return { spec: undefined };
+}
+
+export const CreateNetworkRequest: MessageFns<CreateNetworkRequest> = {
+  encode(message: CreateNetworkRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.spec !== undefined) {
+      NetworkSpec.encode(message.spec, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateNetworkRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateNetworkRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.spec = NetworkSpec.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateNetworkRequest {
+    return { spec: isSet(object.spec) ? NetworkSpec.fromJSON(object.spec) : undefined };
+  },
+
+  toJSON(message: CreateNetworkRequest): unknown {
+    const obj: any = {};
+    if (message.spec !== undefined) {
+      obj.spec = NetworkSpec.toJSON(message.spec);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateNetworkRequest>): CreateNetworkRequest {
+    return CreateNetworkRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateNetworkRequest>): CreateNetworkRequest {
+    const message = createBaseCreateNetworkRequest();
+    message.spec = (object.spec !== undefined && object.spec !== null)
+      ? NetworkSpec.fromPartial(object.spec)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCreateNetworkResponse(): CreateNetworkResponse {
+  return { network: undefined };
+}
+
+export const CreateNetworkResponse: MessageFns<CreateNetworkResponse> = {
+  encode(message: CreateNetworkResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.network !== undefined) {
+      Network.encode(message.network, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateNetworkResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateNetworkResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.network = Network.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateNetworkResponse {
+    return { network: isSet(object.network) ? Network.fromJSON(object.network) : undefined };
+  },
+
+  toJSON(message: CreateNetworkResponse): unknown {
+    const obj: any = {};
+    if (message.network !== undefined) {
+      obj.network = Network.toJSON(message.network);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateNetworkResponse>): CreateNetworkResponse {
+    return CreateNetworkResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateNetworkResponse>): CreateNetworkResponse {
+    const message = createBaseCreateNetworkResponse();
+    message.network = (object.network !== undefined && object.network !== null)
+      ? Network.fromPartial(object.network)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRemoveNetworksRequest(): RemoveNetworksRequest {
+  return { networks: [] };
+}
+
+export const RemoveNetworksRequest: MessageFns<RemoveNetworksRequest> = {
+  encode(message: RemoveNetworksRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.networks) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveNetworksRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveNetworksRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.networks.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveNetworksRequest {
+    return {
+      networks: globalThis.Array.isArray(object?.networks) ? object.networks.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: RemoveNetworksRequest): unknown {
+    const obj: any = {};
+    if (message.networks?.length) {
+      obj.networks = message.networks;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveNetworksRequest>): RemoveNetworksRequest {
+    return RemoveNetworksRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveNetworksRequest>): RemoveNetworksRequest {
+    const message = createBaseRemoveNetworksRequest();
+    message.networks = object.networks?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRemoveNetworksResponse(): RemoveNetworksResponse {
+  return { networks: [] };
+}
+
+export const RemoveNetworksResponse: MessageFns<RemoveNetworksResponse> = {
+  encode(message: RemoveNetworksResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.networks) {
+      NetworkOutcome.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveNetworksResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveNetworksResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.networks.push(NetworkOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveNetworksResponse {
+    return {
+      networks: globalThis.Array.isArray(object?.networks)
+        ? object.networks.map((e: any) => NetworkOutcome.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: RemoveNetworksResponse): unknown {
+    const obj: any = {};
+    if (message.networks?.length) {
+      obj.networks = message.networks.map((e) => NetworkOutcome.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveNetworksResponse>): RemoveNetworksResponse {
+    return RemoveNetworksResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveNetworksResponse>): RemoveNetworksResponse {
+    const message = createBaseRemoveNetworksResponse();
+    message.networks = object.networks?.map((e) => NetworkOutcome.fromPartial(e)) || [];
     return message;
   },
 };

@@ -8,7 +8,15 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleBidiStreamingCall, handleClientStreamingCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { DesiredState, desiredStateFromJSON, desiredStateToJSON, NodeDescription, TaskStatus } from "./cluster.js";
-import { PortSpec, PortSpec_Protocol, portSpec_ProtocolFromJSON, portSpec_ProtocolToJSON, TaskSpec } from "./spec.js";
+import {
+  NetworkSpec,
+  PortSpec,
+  PortSpec_Protocol,
+  portSpec_ProtocolFromJSON,
+  portSpec_ProtocolToJSON,
+  TaskSpec,
+  TrafficSpec,
+} from "./spec.js";
 
 export interface SessionRequest {
   message?:
@@ -18,7 +26,13 @@ export interface SessionRequest {
     | { $case: "description"; value: NodeDescription }
     | { $case: "probeResult"; value: ProbeResult }
     | { $case: "usage"; value: UsageReport }
+    | { $case: "tablesApplied"; value: TablesApplied }
     | undefined;
+}
+
+/** The answer to assignments with `ack_wanted`: ingress and names are in force as of this sequence. */
+export interface TablesApplied {
+  sequence: number;
 }
 
 export interface Hello {
@@ -133,6 +147,14 @@ export interface Assignments {
   removedTaskIds: string[];
   ingress: IngressEntry[];
   removedIngressKeys: string[];
+  /** Networks that tasks of this node use. */
+  networks: AssignedNetwork[];
+  removedNetworkIds: string[];
+  /** Who answers to which name in those networks. */
+  names: NameEntry[];
+  removedNameKeys: string[];
+  /** The leader waits for the answer `tables_applied`. */
+  ackWanted: boolean;
 }
 
 export const Assignments_Kind = {
@@ -179,6 +201,53 @@ export function assignments_KindToJSON(object: Assignments_Kind): string {
   }
 }
 
+/** A network that spans hosts, as one of them sees it. */
+export interface AssignedNetwork {
+  id: string;
+  spec?: NetworkSpec | undefined;
+  subnet: string;
+  vni: number;
+  /** Of this host. */
+  range: string;
+  gateway: string;
+  /** The other hosts that take part. */
+  peers: NetworkPeer[];
+}
+
+export interface NetworkPeer {
+  nodeId: string;
+  /** Where the host is reached. */
+  address: string;
+  /** Of encrypted networks. */
+  wireguardPublicKey: string;
+}
+
+/** A service in a network, by its names there. */
+export interface NameEntry {
+  /** "<network id>/<service id>" */
+  key: string;
+  networkId: string;
+  serviceId: string;
+  /** Full name. */
+  serviceName: string;
+  stack: string;
+  /** What containers call it: the service's name in its stack, and its aliases. */
+  names: string[];
+  /** Its virtual IP; empty: its names stand for the tasks' addresses. */
+  vip: string;
+  endpoints: NameEndpoint[];
+  /** Get no new connections and keep those they have. */
+  draining: NameEndpoint[];
+}
+
+export interface NameEndpoint {
+  taskId: string;
+  nodeId: string;
+  /** In the network. */
+  address: string;
+  slot: number;
+}
+
 /** What tasks of one service version run, sent once per agent. An agent forgets it with the last task that names it. */
 export interface AssignedSpec {
   serviceId: string;
@@ -211,6 +280,7 @@ export interface IngressEntry {
   endpoints: IngressEndpoint[];
   /** Get no new connections and keep those they have. */
   draining: IngressEndpoint[];
+  traffic?: TrafficSpec | undefined;
 }
 
 export interface IngressEndpoint {
@@ -480,6 +550,9 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       case "usage":
         UsageReport.encode(message.message.value, writer.uint32(50).fork()).join();
         break;
+      case "tablesApplied":
+        TablesApplied.encode(message.message.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -545,6 +618,14 @@ export const SessionRequest: MessageFns<SessionRequest> = {
             message.message = { $case: "usage", value: UsageReport.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.message = { $case: "tablesApplied", value: TablesApplied.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -573,6 +654,10 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         ? { $case: "probeResult", value: ProbeResult.fromJSON(object.probe_result) }
         : isSet(object.usage)
         ? { $case: "usage", value: UsageReport.fromJSON(object.usage) }
+        : isSet(object.tablesApplied)
+        ? { $case: "tablesApplied", value: TablesApplied.fromJSON(object.tablesApplied) }
+        : isSet(object.tables_applied)
+        ? { $case: "tablesApplied", value: TablesApplied.fromJSON(object.tables_applied) }
         : undefined,
     };
   },
@@ -591,6 +676,8 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       obj.probeResult = ProbeResult.toJSON(message.message.value);
     } else if (message.message?.$case === "usage") {
       obj.usage = UsageReport.toJSON(message.message.value);
+    } else if (message.message?.$case === "tablesApplied") {
+      obj.tablesApplied = TablesApplied.toJSON(message.message.value);
     }
     return obj;
   },
@@ -637,7 +724,80 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         }
         break;
       }
+      case "tablesApplied": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "tablesApplied", value: TablesApplied.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseTablesApplied(): TablesApplied {
+  return { sequence: 0 };
+}
+
+export const TablesApplied: MessageFns<TablesApplied> = {
+  encode(message: TablesApplied, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0) {
+      writer.uint32(8).int64(message.sequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TablesApplied {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTablesApplied();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TablesApplied {
+    return { sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0 };
+  },
+
+  toJSON(message: TablesApplied): unknown {
+    const obj: any = {};
+    if (message.sequence !== 0) {
+      obj.sequence = Math.round(message.sequence);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TablesApplied>): TablesApplied {
+    return TablesApplied.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TablesApplied>): TablesApplied {
+    const message = createBaseTablesApplied();
+    message.sequence = object.sequence ?? 0;
     return message;
   },
 };
@@ -1962,6 +2122,11 @@ function createBaseAssignments(): Assignments {
     removedTaskIds: [],
     ingress: [],
     removedIngressKeys: [],
+    networks: [],
+    removedNetworkIds: [],
+    names: [],
+    removedNameKeys: [],
+    ackWanted: false,
   };
 }
 
@@ -1990,6 +2155,21 @@ export const Assignments: MessageFns<Assignments> = {
     }
     for (const v of message.removedIngressKeys) {
       writer.uint32(66).string(v!);
+    }
+    for (const v of message.networks) {
+      AssignedNetwork.encode(v!, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.removedNetworkIds) {
+      writer.uint32(82).string(v!);
+    }
+    for (const v of message.names) {
+      NameEntry.encode(v!, writer.uint32(90).fork()).join();
+    }
+    for (const v of message.removedNameKeys) {
+      writer.uint32(98).string(v!);
+    }
+    if (message.ackWanted !== false) {
+      writer.uint32(104).bool(message.ackWanted);
     }
     return writer;
   },
@@ -2071,6 +2251,46 @@ export const Assignments: MessageFns<Assignments> = {
             message.removedIngressKeys.push(reader.string());
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.networks.push(AssignedNetwork.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.removedNetworkIds.push(reader.string());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.names.push(NameEntry.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.removedNameKeys.push(reader.string());
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.ackWanted = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2111,6 +2331,27 @@ export const Assignments: MessageFns<Assignments> = {
         : globalThis.Array.isArray(object?.removed_ingress_keys)
         ? object.removed_ingress_keys.map((e: any) => globalThis.String(e))
         : [],
+      networks: globalThis.Array.isArray(object?.networks)
+        ? object.networks.map((e: any) => AssignedNetwork.fromJSON(e))
+        : [],
+      removedNetworkIds: globalThis.Array.isArray(object?.removedNetworkIds)
+        ? object.removedNetworkIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.removed_network_ids)
+        ? object.removed_network_ids.map((e: any) => globalThis.String(e))
+        : [],
+      names: globalThis.Array.isArray(object?.names)
+        ? object.names.map((e: any) => NameEntry.fromJSON(e))
+        : [],
+      removedNameKeys: globalThis.Array.isArray(object?.removedNameKeys)
+        ? object.removedNameKeys.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.removed_name_keys)
+        ? object.removed_name_keys.map((e: any) => globalThis.String(e))
+        : [],
+      ackWanted: isSet(object.ackWanted)
+        ? globalThis.Boolean(object.ackWanted)
+        : isSet(object.ack_wanted)
+        ? globalThis.Boolean(object.ack_wanted)
+        : false,
     };
   },
 
@@ -2140,6 +2381,21 @@ export const Assignments: MessageFns<Assignments> = {
     if (message.removedIngressKeys?.length) {
       obj.removedIngressKeys = message.removedIngressKeys;
     }
+    if (message.networks?.length) {
+      obj.networks = message.networks.map((e) => AssignedNetwork.toJSON(e));
+    }
+    if (message.removedNetworkIds?.length) {
+      obj.removedNetworkIds = message.removedNetworkIds;
+    }
+    if (message.names?.length) {
+      obj.names = message.names.map((e) => NameEntry.toJSON(e));
+    }
+    if (message.removedNameKeys?.length) {
+      obj.removedNameKeys = message.removedNameKeys;
+    }
+    if (message.ackWanted !== false) {
+      obj.ackWanted = message.ackWanted;
+    }
     return obj;
   },
 
@@ -2156,6 +2412,637 @@ export const Assignments: MessageFns<Assignments> = {
     message.removedTaskIds = object.removedTaskIds?.map((e) => e) || [];
     message.ingress = object.ingress?.map((e) => IngressEntry.fromPartial(e)) || [];
     message.removedIngressKeys = object.removedIngressKeys?.map((e) => e) || [];
+    message.networks = object.networks?.map((e) => AssignedNetwork.fromPartial(e)) || [];
+    message.removedNetworkIds = object.removedNetworkIds?.map((e) => e) || [];
+    message.names = object.names?.map((e) => NameEntry.fromPartial(e)) || [];
+    message.removedNameKeys = object.removedNameKeys?.map((e) => e) || [];
+    message.ackWanted = object.ackWanted ?? false;
+    return message;
+  },
+};
+
+function createBaseAssignedNetwork(): AssignedNetwork {
+  return { id: "", spec: undefined, subnet: "", vni: 0, range: "", gateway: "", peers: [] };
+}
+
+export const AssignedNetwork: MessageFns<AssignedNetwork> = {
+  encode(message: AssignedNetwork, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.spec !== undefined) {
+      NetworkSpec.encode(message.spec, writer.uint32(18).fork()).join();
+    }
+    if (message.subnet !== "") {
+      writer.uint32(26).string(message.subnet);
+    }
+    if (message.vni !== 0) {
+      writer.uint32(32).uint32(message.vni);
+    }
+    if (message.range !== "") {
+      writer.uint32(42).string(message.range);
+    }
+    if (message.gateway !== "") {
+      writer.uint32(50).string(message.gateway);
+    }
+    for (const v of message.peers) {
+      NetworkPeer.encode(v!, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AssignedNetwork {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAssignedNetwork();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.spec = NetworkSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.subnet = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.vni = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.range = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.gateway = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.peers.push(NetworkPeer.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AssignedNetwork {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      spec: isSet(object.spec) ? NetworkSpec.fromJSON(object.spec) : undefined,
+      subnet: isSet(object.subnet) ? globalThis.String(object.subnet) : "",
+      vni: isSet(object.vni) ? globalThis.Number(object.vni) : 0,
+      range: isSet(object.range) ? globalThis.String(object.range) : "",
+      gateway: isSet(object.gateway) ? globalThis.String(object.gateway) : "",
+      peers: globalThis.Array.isArray(object?.peers) ? object.peers.map((e: any) => NetworkPeer.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: AssignedNetwork): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.spec !== undefined) {
+      obj.spec = NetworkSpec.toJSON(message.spec);
+    }
+    if (message.subnet !== "") {
+      obj.subnet = message.subnet;
+    }
+    if (message.vni !== 0) {
+      obj.vni = Math.round(message.vni);
+    }
+    if (message.range !== "") {
+      obj.range = message.range;
+    }
+    if (message.gateway !== "") {
+      obj.gateway = message.gateway;
+    }
+    if (message.peers?.length) {
+      obj.peers = message.peers.map((e) => NetworkPeer.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AssignedNetwork>): AssignedNetwork {
+    return AssignedNetwork.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AssignedNetwork>): AssignedNetwork {
+    const message = createBaseAssignedNetwork();
+    message.id = object.id ?? "";
+    message.spec = (object.spec !== undefined && object.spec !== null)
+      ? NetworkSpec.fromPartial(object.spec)
+      : undefined;
+    message.subnet = object.subnet ?? "";
+    message.vni = object.vni ?? 0;
+    message.range = object.range ?? "";
+    message.gateway = object.gateway ?? "";
+    message.peers = object.peers?.map((e) => NetworkPeer.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseNetworkPeer(): NetworkPeer {
+  return { nodeId: "", address: "", wireguardPublicKey: "" };
+}
+
+export const NetworkPeer: MessageFns<NetworkPeer> = {
+  encode(message: NetworkPeer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== "") {
+      writer.uint32(10).string(message.nodeId);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    if (message.wireguardPublicKey !== "") {
+      writer.uint32(26).string(message.wireguardPublicKey);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkPeer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkPeer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.wireguardPublicKey = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NetworkPeer {
+    return {
+      nodeId: isSet(object.nodeId)
+        ? globalThis.String(object.nodeId)
+        : isSet(object.node_id)
+        ? globalThis.String(object.node_id)
+        : "",
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      wireguardPublicKey: isSet(object.wireguardPublicKey)
+        ? globalThis.String(object.wireguardPublicKey)
+        : isSet(object.wireguard_public_key)
+        ? globalThis.String(object.wireguard_public_key)
+        : "",
+    };
+  },
+
+  toJSON(message: NetworkPeer): unknown {
+    const obj: any = {};
+    if (message.nodeId !== "") {
+      obj.nodeId = message.nodeId;
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.wireguardPublicKey !== "") {
+      obj.wireguardPublicKey = message.wireguardPublicKey;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NetworkPeer>): NetworkPeer {
+    return NetworkPeer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkPeer>): NetworkPeer {
+    const message = createBaseNetworkPeer();
+    message.nodeId = object.nodeId ?? "";
+    message.address = object.address ?? "";
+    message.wireguardPublicKey = object.wireguardPublicKey ?? "";
+    return message;
+  },
+};
+
+function createBaseNameEntry(): NameEntry {
+  return {
+    key: "",
+    networkId: "",
+    serviceId: "",
+    serviceName: "",
+    stack: "",
+    names: [],
+    vip: "",
+    endpoints: [],
+    draining: [],
+  };
+}
+
+export const NameEntry: MessageFns<NameEntry> = {
+  encode(message: NameEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.networkId !== "") {
+      writer.uint32(18).string(message.networkId);
+    }
+    if (message.serviceId !== "") {
+      writer.uint32(26).string(message.serviceId);
+    }
+    if (message.serviceName !== "") {
+      writer.uint32(34).string(message.serviceName);
+    }
+    if (message.stack !== "") {
+      writer.uint32(42).string(message.stack);
+    }
+    for (const v of message.names) {
+      writer.uint32(50).string(v!);
+    }
+    if (message.vip !== "") {
+      writer.uint32(58).string(message.vip);
+    }
+    for (const v of message.endpoints) {
+      NameEndpoint.encode(v!, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.draining) {
+      NameEndpoint.encode(v!, writer.uint32(74).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NameEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNameEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.networkId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.serviceId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.serviceName = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.names.push(reader.string());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.vip = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.endpoints.push(NameEndpoint.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.draining.push(NameEndpoint.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NameEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      networkId: isSet(object.networkId)
+        ? globalThis.String(object.networkId)
+        : isSet(object.network_id)
+        ? globalThis.String(object.network_id)
+        : "",
+      serviceId: isSet(object.serviceId)
+        ? globalThis.String(object.serviceId)
+        : isSet(object.service_id)
+        ? globalThis.String(object.service_id)
+        : "",
+      serviceName: isSet(object.serviceName)
+        ? globalThis.String(object.serviceName)
+        : isSet(object.service_name)
+        ? globalThis.String(object.service_name)
+        : "",
+      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
+      names: globalThis.Array.isArray(object?.names)
+        ? object.names.map((e: any) => globalThis.String(e))
+        : [],
+      vip: isSet(object.vip) ? globalThis.String(object.vip) : "",
+      endpoints: globalThis.Array.isArray(object?.endpoints)
+        ? object.endpoints.map((e: any) => NameEndpoint.fromJSON(e))
+        : [],
+      draining: globalThis.Array.isArray(object?.draining)
+        ? object.draining.map((e: any) => NameEndpoint.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: NameEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.networkId !== "") {
+      obj.networkId = message.networkId;
+    }
+    if (message.serviceId !== "") {
+      obj.serviceId = message.serviceId;
+    }
+    if (message.serviceName !== "") {
+      obj.serviceName = message.serviceName;
+    }
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
+    if (message.names?.length) {
+      obj.names = message.names;
+    }
+    if (message.vip !== "") {
+      obj.vip = message.vip;
+    }
+    if (message.endpoints?.length) {
+      obj.endpoints = message.endpoints.map((e) => NameEndpoint.toJSON(e));
+    }
+    if (message.draining?.length) {
+      obj.draining = message.draining.map((e) => NameEndpoint.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NameEntry>): NameEntry {
+    return NameEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NameEntry>): NameEntry {
+    const message = createBaseNameEntry();
+    message.key = object.key ?? "";
+    message.networkId = object.networkId ?? "";
+    message.serviceId = object.serviceId ?? "";
+    message.serviceName = object.serviceName ?? "";
+    message.stack = object.stack ?? "";
+    message.names = object.names?.map((e) => e) || [];
+    message.vip = object.vip ?? "";
+    message.endpoints = object.endpoints?.map((e) => NameEndpoint.fromPartial(e)) || [];
+    message.draining = object.draining?.map((e) => NameEndpoint.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseNameEndpoint(): NameEndpoint {
+  return { taskId: "", nodeId: "", address: "", slot: 0 };
+}
+
+export const NameEndpoint: MessageFns<NameEndpoint> = {
+  encode(message: NameEndpoint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.nodeId !== "") {
+      writer.uint32(18).string(message.nodeId);
+    }
+    if (message.address !== "") {
+      writer.uint32(26).string(message.address);
+    }
+    if (message.slot !== 0) {
+      writer.uint32(32).uint32(message.slot);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NameEndpoint {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNameEndpoint();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.slot = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NameEndpoint {
+    return {
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      nodeId: isSet(object.nodeId)
+        ? globalThis.String(object.nodeId)
+        : isSet(object.node_id)
+        ? globalThis.String(object.node_id)
+        : "",
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      slot: isSet(object.slot) ? globalThis.Number(object.slot) : 0,
+    };
+  },
+
+  toJSON(message: NameEndpoint): unknown {
+    const obj: any = {};
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.nodeId !== "") {
+      obj.nodeId = message.nodeId;
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.slot !== 0) {
+      obj.slot = Math.round(message.slot);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NameEndpoint>): NameEndpoint {
+    return NameEndpoint.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NameEndpoint>): NameEndpoint {
+    const message = createBaseNameEndpoint();
+    message.taskId = object.taskId ?? "";
+    message.nodeId = object.nodeId ?? "";
+    message.address = object.address ?? "";
+    message.slot = object.slot ?? 0;
     return message;
   },
 };
@@ -2492,7 +3379,16 @@ export const AssignedTask: MessageFns<AssignedTask> = {
 };
 
 function createBaseIngressEntry(): IngressEntry {
-  return { key: "", serviceName: "", protocol: 0, hostIp: "", published: 0, endpoints: [], draining: [] };
+  return {
+    key: "",
+    serviceName: "",
+    protocol: 0,
+    hostIp: "",
+    published: 0,
+    endpoints: [],
+    draining: [],
+    traffic: undefined,
+  };
 }
 
 export const IngressEntry: MessageFns<IngressEntry> = {
@@ -2517,6 +3413,9 @@ export const IngressEntry: MessageFns<IngressEntry> = {
     }
     for (const v of message.draining) {
       IngressEndpoint.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.traffic !== undefined) {
+      TrafficSpec.encode(message.traffic, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -2590,6 +3489,14 @@ export const IngressEntry: MessageFns<IngressEntry> = {
             message.draining.push(IngressEndpoint.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.traffic = TrafficSpec.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2623,6 +3530,7 @@ export const IngressEntry: MessageFns<IngressEntry> = {
       draining: globalThis.Array.isArray(object?.draining)
         ? object.draining.map((e: any) => IngressEndpoint.fromJSON(e))
         : [],
+      traffic: isSet(object.traffic) ? TrafficSpec.fromJSON(object.traffic) : undefined,
     };
   },
 
@@ -2649,6 +3557,9 @@ export const IngressEntry: MessageFns<IngressEntry> = {
     if (message.draining?.length) {
       obj.draining = message.draining.map((e) => IngressEndpoint.toJSON(e));
     }
+    if (message.traffic !== undefined) {
+      obj.traffic = TrafficSpec.toJSON(message.traffic);
+    }
     return obj;
   },
 
@@ -2664,6 +3575,9 @@ export const IngressEntry: MessageFns<IngressEntry> = {
     message.published = object.published ?? 0;
     message.endpoints = object.endpoints?.map((e) => IngressEndpoint.fromPartial(e)) || [];
     message.draining = object.draining?.map((e) => IngressEndpoint.fromPartial(e)) || [];
+    message.traffic = (object.traffic !== undefined && object.traffic !== null)
+      ? TrafficSpec.fromPartial(object.traffic)
+      : undefined;
     return message;
   },
 };

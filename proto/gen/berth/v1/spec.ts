@@ -7,6 +7,51 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 
+export const EndpointMode = {
+  UNSPECIFIED: 0,
+  /** VIP - One address that stays as long as the service does; each host balances it over the tasks. */
+  VIP: 1,
+  /** DNSRR - The addresses of the tasks. */
+  DNSRR: 2,
+} as const;
+
+export type EndpointMode = typeof EndpointMode[keyof typeof EndpointMode];
+
+export namespace EndpointMode {
+  export type UNSPECIFIED = typeof EndpointMode.UNSPECIFIED;
+  export type VIP = typeof EndpointMode.VIP;
+  export type DNSRR = typeof EndpointMode.DNSRR;
+}
+
+export function endpointModeFromJSON(object: any): EndpointMode {
+  switch (object) {
+    case 0:
+    case "ENDPOINT_MODE_UNSPECIFIED":
+      return EndpointMode.UNSPECIFIED;
+    case 1:
+    case "ENDPOINT_MODE_VIP":
+      return EndpointMode.VIP;
+    case 2:
+    case "ENDPOINT_MODE_DNSRR":
+      return EndpointMode.DNSRR;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum EndpointMode");
+  }
+}
+
+export function endpointModeToJSON(object: EndpointMode): string {
+  switch (object) {
+    case EndpointMode.UNSPECIFIED:
+      return "ENDPOINT_MODE_UNSPECIFIED";
+    case EndpointMode.VIP:
+      return "ENDPOINT_MODE_VIP";
+    case EndpointMode.DNSRR:
+      return "ENDPOINT_MODE_DNSRR";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum EndpointMode");
+  }
+}
+
 /** Where a task with a named volume of the local driver may go, once the volume exists somewhere. */
 export const VolumePolicy = {
   UNSPECIFIED: 0,
@@ -191,11 +236,145 @@ export interface ServiceSpec {
     | undefined;
   /** Never two tasks of a slot at a time, whatever is cut off from whom: a host that lost contact stops its own. */
   atMostOne: boolean;
+  /** What the service's name stands for in its networks. */
+  endpointMode: EndpointMode;
+  /** How connections to its published ports reach its tasks. */
+  traffic?: TrafficSpec | undefined;
 }
 
 export interface ServiceSpec_LabelsEntry {
   key: string;
   value: string;
+}
+
+export interface TrafficSpec {
+  /** Each connection to a task begins with a PROXY protocol v2 header, which holds the client's address. */
+  proxyProtocol: boolean;
+  affinity: TrafficSpec_Affinity;
+  balance: TrafficSpec_Balance;
+}
+
+export const TrafficSpec_Affinity = {
+  UNSPECIFIED: 0,
+  /** NONE - Each connection goes to the task whose turn it is. */
+  NONE: 1,
+  /** SOURCE - All connections of a client's address go to one task, through whichever host they come. */
+  SOURCE: 2,
+} as const;
+
+export type TrafficSpec_Affinity = typeof TrafficSpec_Affinity[keyof typeof TrafficSpec_Affinity];
+
+export namespace TrafficSpec_Affinity {
+  export type UNSPECIFIED = typeof TrafficSpec_Affinity.UNSPECIFIED;
+  export type NONE = typeof TrafficSpec_Affinity.NONE;
+  export type SOURCE = typeof TrafficSpec_Affinity.SOURCE;
+}
+
+export function trafficSpec_AffinityFromJSON(object: any): TrafficSpec_Affinity {
+  switch (object) {
+    case 0:
+    case "AFFINITY_UNSPECIFIED":
+      return TrafficSpec_Affinity.UNSPECIFIED;
+    case 1:
+    case "AFFINITY_NONE":
+      return TrafficSpec_Affinity.NONE;
+    case 2:
+    case "AFFINITY_SOURCE":
+      return TrafficSpec_Affinity.SOURCE;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum TrafficSpec_Affinity");
+  }
+}
+
+export function trafficSpec_AffinityToJSON(object: TrafficSpec_Affinity): string {
+  switch (object) {
+    case TrafficSpec_Affinity.UNSPECIFIED:
+      return "AFFINITY_UNSPECIFIED";
+    case TrafficSpec_Affinity.NONE:
+      return "AFFINITY_NONE";
+    case TrafficSpec_Affinity.SOURCE:
+      return "AFFINITY_SOURCE";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum TrafficSpec_Affinity");
+  }
+}
+
+export const TrafficSpec_Balance = {
+  UNSPECIFIED: 0,
+  ROUND_ROBIN: 1,
+  /** LEAST_CONNECTIONS - The task with the fewest open connections through this host. */
+  LEAST_CONNECTIONS: 2,
+} as const;
+
+export type TrafficSpec_Balance = typeof TrafficSpec_Balance[keyof typeof TrafficSpec_Balance];
+
+export namespace TrafficSpec_Balance {
+  export type UNSPECIFIED = typeof TrafficSpec_Balance.UNSPECIFIED;
+  export type ROUND_ROBIN = typeof TrafficSpec_Balance.ROUND_ROBIN;
+  export type LEAST_CONNECTIONS = typeof TrafficSpec_Balance.LEAST_CONNECTIONS;
+}
+
+export function trafficSpec_BalanceFromJSON(object: any): TrafficSpec_Balance {
+  switch (object) {
+    case 0:
+    case "BALANCE_UNSPECIFIED":
+      return TrafficSpec_Balance.UNSPECIFIED;
+    case 1:
+    case "BALANCE_ROUND_ROBIN":
+      return TrafficSpec_Balance.ROUND_ROBIN;
+    case 2:
+    case "BALANCE_LEAST_CONNECTIONS":
+      return TrafficSpec_Balance.LEAST_CONNECTIONS;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum TrafficSpec_Balance");
+  }
+}
+
+export function trafficSpec_BalanceToJSON(object: TrafficSpec_Balance): string {
+  switch (object) {
+    case TrafficSpec_Balance.UNSPECIFIED:
+      return "BALANCE_UNSPECIFIED";
+    case TrafficSpec_Balance.ROUND_ROBIN:
+      return "BALANCE_ROUND_ROBIN";
+    case TrafficSpec_Balance.LEAST_CONNECTIONS:
+      return "BALANCE_LEAST_CONNECTIONS";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum TrafficSpec_Balance");
+  }
+}
+
+/** A network of containers that spans the hosts. */
+export interface NetworkSpec {
+  /** Unique in the cluster: "<stack>_<network>" for a network of a stack, unless it has a name of its own. */
+  name: string;
+  /** The stack that it goes with; empty: it stays until it is removed. */
+  stack: string;
+  labels: { [key: string]: string };
+  /** No way out of it, and none in. */
+  internal: boolean;
+  /** Services of other stacks, and containers that berth did not make, may join it. */
+  attachable: boolean;
+  /** What travels between hosts is encrypted. A host that cannot do so takes no part. */
+  encrypted: boolean;
+  /** "10.20.0.0/16"; empty: one is picked that no other network has. */
+  subnet: string;
+  /** Bytes that a packet may have in it. 0: what the hosts' uplinks leave. */
+  mtu: number;
+}
+
+export interface NetworkSpec_LabelsEntry {
+  key: string;
+  value: string;
+}
+
+/** A service's place in a network. */
+export interface NetworkAttachment {
+  /** Full name of the network. */
+  network: string;
+  /** What else the service is called there. */
+  aliases: string[];
+  /** Of the only task; empty: Docker picks one. */
+  ipv4Address: string;
 }
 
 /** A fixed number of tasks, wherever they fit. */
@@ -595,6 +774,8 @@ export interface TaskSpec {
     | undefined;
   /** A change replaces tasks though nothing else changed: `service update --force`. */
   forceUpdate: number;
+  /** In the order in which the container joins them: the first one has its default route. Empty: the host's bridge. */
+  networks: NetworkAttachment[];
 }
 
 export interface Resources {
@@ -846,6 +1027,8 @@ function createBaseServiceSpec(): ServiceSpec {
     autoscale: undefined,
     failover: undefined,
     atMostOne: false,
+    endpointMode: 0,
+    traffic: undefined,
   };
 }
 
@@ -903,6 +1086,12 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     if (message.atMostOne !== false) {
       writer.uint32(136).bool(message.atMostOne);
+    }
+    if (message.endpointMode !== 0) {
+      writer.uint32(144).int32(message.endpointMode);
+    }
+    if (message.traffic !== undefined) {
+      TrafficSpec.encode(message.traffic, writer.uint32(154).fork()).join();
     }
     return writer;
   },
@@ -1059,6 +1248,22 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
             message.atMostOne = reader.bool();
             continue;
           }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.endpointMode = reader.int32() as any;
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.traffic = TrafficSpec.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1122,6 +1327,12 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
         : isSet(object.at_most_one)
         ? globalThis.Boolean(object.at_most_one)
         : false,
+      endpointMode: isSet(object.endpointMode)
+        ? endpointModeFromJSON(object.endpointMode)
+        : isSet(object.endpoint_mode)
+        ? endpointModeFromJSON(object.endpoint_mode)
+        : 0,
+      traffic: isSet(object.traffic) ? TrafficSpec.fromJSON(object.traffic) : undefined,
     };
   },
 
@@ -1180,6 +1391,12 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     if (message.atMostOne !== false) {
       obj.atMostOne = message.atMostOne;
+    }
+    if (message.endpointMode !== 0) {
+      obj.endpointMode = endpointModeToJSON(message.endpointMode);
+    }
+    if (message.traffic !== undefined) {
+      obj.traffic = TrafficSpec.toJSON(message.traffic);
     }
     return obj;
   },
@@ -1246,6 +1463,10 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
       ? FailoverSpec.fromPartial(object.failover)
       : undefined;
     message.atMostOne = object.atMostOne ?? false;
+    message.endpointMode = object.endpointMode ?? 0;
+    message.traffic = (object.traffic !== undefined && object.traffic !== null)
+      ? TrafficSpec.fromPartial(object.traffic)
+      : undefined;
     return message;
   },
 };
@@ -1331,6 +1552,512 @@ export const ServiceSpec_LabelsEntry: MessageFns<ServiceSpec_LabelsEntry> = {
     const message = createBaseServiceSpec_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseTrafficSpec(): TrafficSpec {
+  return { proxyProtocol: false, affinity: 0, balance: 0 };
+}
+
+export const TrafficSpec: MessageFns<TrafficSpec> = {
+  encode(message: TrafficSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.proxyProtocol !== false) {
+      writer.uint32(8).bool(message.proxyProtocol);
+    }
+    if (message.affinity !== 0) {
+      writer.uint32(16).int32(message.affinity);
+    }
+    if (message.balance !== 0) {
+      writer.uint32(24).int32(message.balance);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TrafficSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrafficSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.proxyProtocol = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.affinity = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.balance = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TrafficSpec {
+    return {
+      proxyProtocol: isSet(object.proxyProtocol)
+        ? globalThis.Boolean(object.proxyProtocol)
+        : isSet(object.proxy_protocol)
+        ? globalThis.Boolean(object.proxy_protocol)
+        : false,
+      affinity: isSet(object.affinity) ? trafficSpec_AffinityFromJSON(object.affinity) : 0,
+      balance: isSet(object.balance) ? trafficSpec_BalanceFromJSON(object.balance) : 0,
+    };
+  },
+
+  toJSON(message: TrafficSpec): unknown {
+    const obj: any = {};
+    if (message.proxyProtocol !== false) {
+      obj.proxyProtocol = message.proxyProtocol;
+    }
+    if (message.affinity !== 0) {
+      obj.affinity = trafficSpec_AffinityToJSON(message.affinity);
+    }
+    if (message.balance !== 0) {
+      obj.balance = trafficSpec_BalanceToJSON(message.balance);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TrafficSpec>): TrafficSpec {
+    return TrafficSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TrafficSpec>): TrafficSpec {
+    const message = createBaseTrafficSpec();
+    message.proxyProtocol = object.proxyProtocol ?? false;
+    message.affinity = object.affinity ?? 0;
+    message.balance = object.balance ?? 0;
+    return message;
+  },
+};
+
+function createBaseNetworkSpec(): NetworkSpec {
+  return { name: "", stack: "", labels: {}, internal: false, attachable: false, encrypted: false, subnet: "", mtu: 0 };
+}
+
+export const NetworkSpec: MessageFns<NetworkSpec> = {
+  encode(message: NetworkSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.stack !== "") {
+      writer.uint32(18).string(message.stack);
+    }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      NetworkSpec_LabelsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    if (message.internal !== false) {
+      writer.uint32(32).bool(message.internal);
+    }
+    if (message.attachable !== false) {
+      writer.uint32(40).bool(message.attachable);
+    }
+    if (message.encrypted !== false) {
+      writer.uint32(48).bool(message.encrypted);
+    }
+    if (message.subnet !== "") {
+      writer.uint32(58).string(message.subnet);
+    }
+    if (message.mtu !== 0) {
+      writer.uint32(64).uint32(message.mtu);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = NetworkSpec_LabelsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.labels[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.internal = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.attachable = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.encrypted = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.subnet = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.mtu = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NetworkSpec {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
+      labels: isObject(object.labels)
+        ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      internal: isSet(object.internal) ? globalThis.Boolean(object.internal) : false,
+      attachable: isSet(object.attachable) ? globalThis.Boolean(object.attachable) : false,
+      encrypted: isSet(object.encrypted) ? globalThis.Boolean(object.encrypted) : false,
+      subnet: isSet(object.subnet) ? globalThis.String(object.subnet) : "",
+      mtu: isSet(object.mtu) ? globalThis.Number(object.mtu) : 0,
+    };
+  },
+
+  toJSON(message: NetworkSpec): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
+    if (message.labels) {
+      const entries = globalThis.Object.entries(message.labels) as [string, string][];
+      if (entries.length > 0) {
+        obj.labels = {};
+        entries.forEach(([k, v]) => {
+          obj.labels[k] = v;
+        });
+      }
+    }
+    if (message.internal !== false) {
+      obj.internal = message.internal;
+    }
+    if (message.attachable !== false) {
+      obj.attachable = message.attachable;
+    }
+    if (message.encrypted !== false) {
+      obj.encrypted = message.encrypted;
+    }
+    if (message.subnet !== "") {
+      obj.subnet = message.subnet;
+    }
+    if (message.mtu !== 0) {
+      obj.mtu = Math.round(message.mtu);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NetworkSpec>): NetworkSpec {
+    return NetworkSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkSpec>): NetworkSpec {
+    const message = createBaseNetworkSpec();
+    message.name = object.name ?? "";
+    message.stack = object.stack ?? "";
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.internal = object.internal ?? false;
+    message.attachable = object.attachable ?? false;
+    message.encrypted = object.encrypted ?? false;
+    message.subnet = object.subnet ?? "";
+    message.mtu = object.mtu ?? 0;
+    return message;
+  },
+};
+
+function createBaseNetworkSpec_LabelsEntry(): NetworkSpec_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const NetworkSpec_LabelsEntry: MessageFns<NetworkSpec_LabelsEntry> = {
+  encode(message: NetworkSpec_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkSpec_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkSpec_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NetworkSpec_LabelsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: NetworkSpec_LabelsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NetworkSpec_LabelsEntry>): NetworkSpec_LabelsEntry {
+    return NetworkSpec_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkSpec_LabelsEntry>): NetworkSpec_LabelsEntry {
+    const message = createBaseNetworkSpec_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseNetworkAttachment(): NetworkAttachment {
+  return { network: "", aliases: [], ipv4Address: "" };
+}
+
+export const NetworkAttachment: MessageFns<NetworkAttachment> = {
+  encode(message: NetworkAttachment, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.network !== "") {
+      writer.uint32(10).string(message.network);
+    }
+    for (const v of message.aliases) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.ipv4Address !== "") {
+      writer.uint32(26).string(message.ipv4Address);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkAttachment {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkAttachment();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.aliases.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.ipv4Address = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NetworkAttachment {
+    return {
+      network: isSet(object.network) ? globalThis.String(object.network) : "",
+      aliases: globalThis.Array.isArray(object?.aliases) ? object.aliases.map((e: any) => globalThis.String(e)) : [],
+      ipv4Address: isSet(object.ipv4Address)
+        ? globalThis.String(object.ipv4Address)
+        : isSet(object.ipv4_address)
+        ? globalThis.String(object.ipv4_address)
+        : "",
+    };
+  },
+
+  toJSON(message: NetworkAttachment): unknown {
+    const obj: any = {};
+    if (message.network !== "") {
+      obj.network = message.network;
+    }
+    if (message.aliases?.length) {
+      obj.aliases = message.aliases;
+    }
+    if (message.ipv4Address !== "") {
+      obj.ipv4Address = message.ipv4Address;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NetworkAttachment>): NetworkAttachment {
+    return NetworkAttachment.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkAttachment>): NetworkAttachment {
+    const message = createBaseNetworkAttachment();
+    message.network = object.network ?? "";
+    message.aliases = object.aliases?.map((e) => e) || [];
+    message.ipv4Address = object.ipv4Address ?? "";
     return message;
   },
 };
@@ -2556,7 +3283,14 @@ export const PortSpec: MessageFns<PortSpec> = {
 };
 
 function createBaseTaskSpec(): TaskSpec {
-  return { container: undefined, limits: undefined, reservations: undefined, restart: undefined, forceUpdate: 0 };
+  return {
+    container: undefined,
+    limits: undefined,
+    reservations: undefined,
+    restart: undefined,
+    forceUpdate: 0,
+    networks: [],
+  };
 }
 
 export const TaskSpec: MessageFns<TaskSpec> = {
@@ -2575,6 +3309,9 @@ export const TaskSpec: MessageFns<TaskSpec> = {
     }
     if (message.forceUpdate !== 0) {
       writer.uint32(40).int64(message.forceUpdate);
+    }
+    for (const v of message.networks) {
+      NetworkAttachment.encode(v!, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -2632,6 +3369,14 @@ export const TaskSpec: MessageFns<TaskSpec> = {
             message.forceUpdate = longToNumber(reader.int64());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.networks.push(NetworkAttachment.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2655,6 +3400,9 @@ export const TaskSpec: MessageFns<TaskSpec> = {
         : isSet(object.force_update)
         ? globalThis.Number(object.force_update)
         : 0,
+      networks: globalThis.Array.isArray(object?.networks)
+        ? object.networks.map((e: any) => NetworkAttachment.fromJSON(e))
+        : [],
     };
   },
 
@@ -2674,6 +3422,9 @@ export const TaskSpec: MessageFns<TaskSpec> = {
     }
     if (message.forceUpdate !== 0) {
       obj.forceUpdate = Math.round(message.forceUpdate);
+    }
+    if (message.networks?.length) {
+      obj.networks = message.networks.map((e) => NetworkAttachment.toJSON(e));
     }
     return obj;
   },
@@ -2696,6 +3447,7 @@ export const TaskSpec: MessageFns<TaskSpec> = {
       ? RestartPolicy.fromPartial(object.restart)
       : undefined;
     message.forceUpdate = object.forceUpdate ?? 0;
+    message.networks = object.networks?.map((e) => NetworkAttachment.fromPartial(e)) || [];
     return message;
   },
 };

@@ -42,6 +42,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
       prune: options.prune ?? false,
       dryRun: false,
       planRev: options.planRev ?? "",
+      networks: [],
     };
     if (options.dryRun) return showPlan(cli, client, { request, options });
     const call = { signal: cli.signal, timeoutMs: DEPLOY_TIMEOUT_MS };

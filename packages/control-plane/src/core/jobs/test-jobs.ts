@@ -49,6 +49,7 @@ export function end(world: World, task: Task, state: TaskState): void {
     ...task,
     status: {
       ports: [],
+      addresses: [],
       health: 0,
       containerId: "c",
       message: "",

@@ -146,6 +146,7 @@ export class World {
       containerId: "c",
       health,
       ports: [],
+      addresses: [],
     };
     const outcome = transition(task, { nodeId: task.nodeId, status, removed }, this.now);
     if (outcome.kind === "updated") this.tasks.set(taskId, outcome.task);

@@ -33,13 +33,14 @@ export async function deployStack(
     throw violationsError("BERTH_SPEC_INVALID", `Stack ${stack} was not deployed`, violations);
   }
   const deployment = { stack, specs, prune };
-  if (dryRun) return { services: [], plan: planDeployment(deployment, known, runtime.now()).plan };
+  if (dryRun)
+    return { services: [], networks: [], plan: planDeployment(deployment, known, runtime.now()).plan };
   const services = await writer.submit((state) => {
     const now = runtime.now();
     if (planRev !== "") checkPlanRev(planRev, planDeployment(deployment, state, now).parts, stack);
     return decideDeployment(deployment, state, { now, newId: () => runtime.newId() });
   }, signal);
-  return { services: [...services], plan: undefined };
+  return { services: [...services], networks: [], plan: undefined };
 }
 
 function stackViolations(stack: string, specs: readonly ServiceSpec[]): readonly ServiceViolation[] {
