@@ -44,6 +44,8 @@ export interface Asker {
   readonly address: string;
   /** Networks that it is in, the first one first. */
   readonly networkIds: readonly string[];
+  /** Servers that its service wants asked for names of the outside; none: those of the host. */
+  readonly dns: readonly string[];
 }
 
 /** The names that this host's containers can use. */

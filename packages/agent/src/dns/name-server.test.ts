@@ -1,0 +1,177 @@
+import { createSocket, type Socket } from "node:dgram";
+import { Resolver } from "node:dns/promises";
+import { connect } from "node:net";
+import { decode, encode, streamDecode, streamEncode } from "dns-packet";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Forwarder } from "./forward.js";
+import { NameServer, type NameServerTrouble } from "./name-server.js";
+import type { NamesTable } from "./names-table.js";
+
+const GATEWAY = "127.0.0.53";
+const MANY = 200;
+
+const NETWORK = {
+  id: "n1",
+  name: "shop_default",
+  stack: "shop",
+  subnet: "10.64.0.0/18",
+  gateway: GATEWAY,
+  bridge: "b",
+};
+const tasks = (count: number): NamesTable["services"][number]["endpoints"] =>
+  Array.from({ length: count }, (_, at) => ({
+    id: `t${at}`,
+    nodeId: "h",
+    address: `10.64.8.${at + 2}`,
+    slot: at + 1,
+  }));
+const named = (name: string, vip: string, count: number): NamesTable["services"][number] => ({
+  key: `n1/${name}`,
+  networkId: "n1",
+  service: `shop_${name}`,
+  stack: "shop",
+  names: [name],
+  vip,
+  endpoints: tasks(count),
+  draining: [],
+});
+const TABLE: NamesTable = {
+  networks: [NETWORK],
+  services: [named("api", "10.64.0.2", 2), named("many", "", MANY)],
+  askers: [],
+};
+
+/** A free port for this file: the same number is asked at several loopback addresses. */
+async function freePort(): Promise<number> {
+  const socket = createSocket("udp4");
+  await new Promise<void>((resolve) => socket.bind(0, GATEWAY, resolve));
+  const { port } = socket.address();
+  await new Promise<void>((resolve) => socket.close(() => resolve()));
+  return port;
+}
+
+describe("NameServer", () => {
+  let port = 0;
+  let upstream: Socket;
+  let server: NameServer;
+  let resolvers: readonly string[] = [];
+  const troubles: NameServerTrouble[] = [];
+  const resolver = (): Resolver => {
+    const made = new Resolver({ timeout: 2_000, tries: 1 });
+    made.setServers([`${GATEWAY}:${port}`]);
+    return made;
+  };
+
+  beforeEach(async () => {
+    port = await freePort();
+    troubles.length = 0;
+    resolvers = ["127.0.0.54"];
+    upstream = createSocket("udp4");
+    await new Promise<void>((resolve) => upstream.bind(port, "127.0.0.54", resolve));
+    upstream.on("message", (bytes, from) => {
+      const { id, questions = [] } = decode(bytes);
+      const answers = [{ type: "A" as const, name: questions[0]?.name ?? "", ttl: 60, data: "192.0.2.80" }];
+      upstream.send(encode({ type: "response", id: id ?? 0, questions, answers }), from.port, from.address);
+    });
+    server = new NameServer({
+      forwarder: new Forwarder({ random: Math.random, port }),
+      hostResolvers: async () => resolvers,
+      random: Math.random,
+      isInForce: () => true,
+      port,
+      onTrouble: (trouble) => troubles.push(trouble),
+    });
+    await server.update(TABLE);
+  });
+  afterEach(async () => {
+    await server.close();
+    upstream.close();
+  });
+
+  it("answers a real resolver", async () => {
+    expect(await resolver().resolve4("api", { ttl: true })).toEqual([{ address: "10.64.0.2", ttl: 30 }]);
+    await expect(resolver().resolve6("api")).rejects.toMatchObject({ code: "ENODATA" });
+    await expect(resolver().resolve4("nosuch")).rejects.toMatchObject({ code: "ENOTFOUND" });
+    expect(await resolver().reverse("10.64.0.2")).toEqual(["api.shop_default"]);
+  });
+
+  it("answers what is too long for UDP over TCP", async () => {
+    expect(await resolver().resolve4("many")).toHaveLength(MANY);
+  });
+
+  it("asks the host's servers for other names, also over TCP-less ones that are silent first", async () => {
+    expect(await resolver().resolve4("example.com")).toEqual(["192.0.2.80"]);
+    resolvers = ["127.0.0.55", "127.0.0.54"];
+    expect(await resolver().resolve4("example.org")).toEqual(["192.0.2.80"]);
+  });
+
+  it("says that it failed when nobody answers, and does not call the name unknown", async () => {
+    resolvers = [];
+    await expect(resolver().resolve4("example.com")).rejects.toMatchObject({ code: "ESERVFAIL" });
+  });
+
+  it("serves several questions of one TCP connection, in pieces", async () => {
+    const replies = await new Promise<number[]>((resolve, reject) => {
+      const got: number[] = [];
+      const socket = connect(port, GATEWAY);
+      let pending = Buffer.alloc(0);
+      socket.on("error", reject).on("data", (chunk) => {
+        pending = Buffer.concat([pending, chunk]);
+        for (let size = pending.readUInt16BE(0) + 2; pending.length >= size; ) {
+          got.push(streamDecode(pending.subarray(0, size)).id ?? 0);
+          pending = pending.subarray(size);
+          size = pending.length < 2 ? Number.POSITIVE_INFINITY : pending.readUInt16BE(0) + 2;
+        }
+        if (got.length === 2) {
+          socket.destroy();
+          resolve(got);
+        }
+      });
+      const both = Buffer.concat(
+        [1, 2].map((id) => streamEncode({ type: "query", id, questions: [{ type: "A", name: "api" }] })),
+      );
+      socket.write(both.subarray(0, 5));
+      setTimeout(() => socket.write(both.subarray(5)), 20);
+    });
+    expect(replies.sort()).toEqual([1, 2]);
+  });
+
+  it.each<[string, Buffer, number | undefined]>([
+    ["noise", Buffer.from("not a DNS message at all"), undefined],
+    ["a header alone", Buffer.from("abcd00000000000000000000", "hex"), 1],
+    [
+      "two questions",
+      encode({
+        type: "query",
+        id: 7,
+        questions: [
+          { type: "A", name: "a" },
+          { type: "A", name: "b" },
+        ],
+      }),
+      1,
+    ],
+    [
+      "a question that is cut off",
+      encode({ type: "query", id: 7, questions: [{ type: "A", name: "api" }] }).subarray(0, 15),
+      1,
+    ],
+  ])("survives %s", async (_name, bytes, rcode) => {
+    const socket = createSocket("udp4");
+    const reply = new Promise<Buffer>((resolve) => socket.once("message", resolve));
+    socket.send(bytes, port, GATEWAY);
+    if (rcode !== undefined) expect((await reply).readUInt16BE(2) & 0xf).toBe(rcode);
+    socket.close();
+    expect(await resolver().resolve4("api")).toEqual(["10.64.0.2"]);
+  });
+
+  it("tells when it cannot answer at an address, and does so as soon as it can", async () => {
+    const holder = createSocket("udp4");
+    await new Promise<void>((resolve) => holder.bind(port, "127.0.0.56", resolve));
+    await server.update({ ...TABLE, networks: [NETWORK, { ...NETWORK, id: "n2", gateway: "127.0.0.56" }] });
+    expect(troubles).toEqual([{ address: "127.0.0.56", code: "EADDRINUSE" }]);
+    expect(await resolver().resolve4("api")).toEqual(["10.64.0.2"]);
+    holder.close();
+    await expect.poll(() => server.troubles, { timeout: 3_000 }).toEqual([]);
+  });
+});

@@ -1,0 +1,108 @@
+import { DnsListener, type DnsRequest } from "./dns-listener.js";
+import type { Forwarder } from "./forward.js";
+import { failureTo, fitIntoUdp, parseRequest, replyTo } from "./message.js";
+import { NameIndex } from "./name-index.js";
+import { type NamesTable, NO_NAMES } from "./names-table.js";
+import { resolve } from "./resolve.js";
+
+/** A bridge that is still being made has no address yet, and a port that is taken may be free soon. */
+const REOPEN_MS = 500;
+
+export interface NameServerOptions {
+  readonly forwarder: Forwarder;
+  /** The servers that the host itself asks. */
+  readonly hostResolvers: () => Promise<readonly string[]>;
+  readonly random: () => number;
+  readonly isInForce: (vip: string) => boolean;
+  readonly port: number;
+  /** Called once for each address at which names cannot be answered, and why. */
+  readonly onTrouble: (trouble: NameServerTrouble) => void;
+}
+
+export interface NameServerTrouble {
+  readonly address: string;
+  /** The system's name for what is wrong: "EADDRINUSE". */
+  readonly code: string;
+}
+
+/**
+ * Answers the names of the cluster's services to the containers of this host, at the host's own address in each
+ * network; asks others for all other names. Works on the last table that it was given.
+ */
+export class NameServer {
+  readonly #options: NameServerOptions;
+  readonly #listeners = new Map<string, DnsListener>();
+  readonly #troubles = new Map<string, string>();
+  #table: NamesTable = NO_NAMES;
+  #index = new NameIndex(NO_NAMES);
+  #work: Promise<void> = Promise.resolve();
+  #reopen: NodeJS.Timeout | undefined;
+
+  constructor(options: NameServerOptions) {
+    this.#options = options;
+  }
+
+  /** Answers from this table at once; resolves when its addresses are open, as far as they can be. */
+  update(table: NamesTable): Promise<void> {
+    this.#table = table;
+    this.#index = new NameIndex(table);
+    return this.#reconcileNext();
+  }
+
+  /** Addresses at which names are not answered now. */
+  get troubles(): readonly NameServerTrouble[] {
+    return [...this.#troubles].map(([address, code]) => ({ address, code }));
+  }
+
+  async close(): Promise<void> {
+    await this.update(NO_NAMES);
+    clearTimeout(this.#reopen);
+  }
+
+  #reconcileNext(): Promise<void> {
+    this.#work = this.#work.then(() => this.#reconcile());
+    return this.#work;
+  }
+
+  async #reconcile(): Promise<void> {
+    clearTimeout(this.#reopen);
+    const wanted = new Set(this.#table.networks.map(({ gateway }) => gateway));
+    for (const [address, listener] of this.#listeners) {
+      if (wanted.has(address)) continue;
+      listener.close();
+      this.#listeners.delete(address);
+    }
+    for (const address of this.#troubles.keys()) if (!wanted.has(address)) this.#troubles.delete(address);
+    for (const address of wanted) if (!this.#listeners.has(address)) await this.#open(address);
+    if (this.#troubles.size > 0) this.#reopen = setTimeout(() => void this.#reconcileNext(), REOPEN_MS);
+  }
+
+  async #open(address: string): Promise<void> {
+    const { port, onTrouble } = this.#options;
+    try {
+      const answer = (request: DnsRequest): Promise<Buffer | undefined> => this.#answer(request, address);
+      this.#listeners.set(address, await DnsListener.open({ address, port, answer }));
+      this.#troubles.delete(address);
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+      if (this.#troubles.get(address) !== code) onTrouble({ address, code });
+      this.#troubles.set(address, code);
+    }
+  }
+
+  async #answer({ bytes, from, viaTcp }: DnsRequest, gateway: string): Promise<Buffer | undefined> {
+    const parsed = parseRequest(bytes);
+    if (parsed.kind === "ignore") return undefined;
+    if (parsed.kind === "reject") return parsed.reply;
+    const { request } = parsed;
+    const { name, type } = request.question;
+    const { random, isInForce, forwarder, hostResolvers } = this.#options;
+    const answer = resolve(this.#index, { name, type, from, gateway }, { random, isInForce });
+    if (answer.kind === "forward") {
+      const servers = answer.servers.length > 0 ? answer.servers : await hostResolvers();
+      return (await forwarder.ask(bytes, servers, viaTcp)) ?? failureTo(request);
+    }
+    const reply = replyTo(request, answer);
+    return viaTcp ? reply : fitIntoUdp(request, reply);
+  }
+}

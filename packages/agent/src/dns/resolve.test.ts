@@ -1,0 +1,176 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { NameIndex } from "./name-index.js";
+import type { NamedService, NamesTable } from "./names-table.js";
+import { type Answer, resolve } from "./resolve.js";
+
+const DEFAULT = {
+  id: "n1",
+  name: "shop_default",
+  stack: "shop",
+  subnet: "10.64.0.0/18",
+  gateway: "10.64.8.1",
+  bridge: "b1",
+};
+const BACK = {
+  ...DEFAULT,
+  id: "n2",
+  name: "shop_back",
+  subnet: "10.64.64.0/18",
+  gateway: "10.64.72.1",
+  bridge: "b2",
+};
+const OTHER = {
+  ...DEFAULT,
+  id: "n3",
+  name: "blog_default",
+  stack: "blog",
+  subnet: "10.64.128.0/18",
+  gateway: "10.64.136.1",
+  bridge: "b3",
+};
+const WEB = "10.64.8.2";
+const DB = "10.64.72.2";
+const BLOG = "10.64.136.2";
+
+function service(over: Partial<NamedService> & Pick<NamedService, "service">): NamedService {
+  const networkId = over.networkId ?? "n1";
+  return {
+    key: `${networkId}/${over.service}`,
+    networkId,
+    stack: "shop",
+    names: [over.service.replace(/^[^_]*_/, "")],
+    vip: "",
+    endpoints: [],
+    draining: [],
+    ...over,
+  };
+}
+
+const API = service({
+  service: "shop_api",
+  names: ["api", "Backend.example.com"],
+  vip: "10.64.0.2",
+  endpoints: [
+    { id: "t1", nodeId: "h1", address: "10.64.8.5", slot: 1 },
+    { id: "t2", nodeId: "h2", address: "10.64.9.5", slot: 2 },
+  ],
+  draining: [{ id: "t0", nodeId: "h2", address: "10.64.9.9", slot: 1 }],
+});
+
+const TABLE: NamesTable = {
+  networks: [DEFAULT, BACK, OTHER],
+  services: [
+    API,
+    service({
+      service: "shop_db",
+      networkId: "n2",
+      endpoints: [{ id: "t3", nodeId: "h1", address: "10.64.72.5", slot: 1 }],
+    }),
+    service({ service: "blog_api", networkId: "n3", stack: "blog", vip: "10.64.128.2" }),
+    service({ service: "shop_idle" }),
+  ],
+  askers: [
+    { address: WEB, networkIds: ["n1", "n2"], dns: [] },
+    { address: DB, networkIds: ["n2"], dns: ["192.0.2.53"] },
+    { address: BLOG, networkIds: ["n3"], dns: [] },
+  ],
+};
+const INDEX = new NameIndex(TABLE);
+
+function ask(
+  name: string,
+  { from = WEB, type = "A", isInForce = true, gateway = DEFAULT.gateway } = {},
+): Answer {
+  return resolve(INDEX, { name, type, from, gateway }, { random: () => 0, isInForce: () => isInForce });
+}
+
+const addressesOf = (answer: Answer): readonly string[] =>
+  answer.kind === "addresses" ? [...answer.addresses].sort() : [answer.kind];
+
+describe("resolve()", () => {
+  it.each([
+    "api",
+    "API",
+    "api.",
+    "shop_api",
+    "api.default",
+    "api.shop_default",
+    "api.shop",
+    "api.shop.internal",
+    "api.default.internal",
+    "backend.example.com",
+  ])("%s is the virtual IP of the service", (name) => {
+    expect(ask(name)).toEqual({ kind: "addresses", ttlS: 30, addresses: ["10.64.0.2"] });
+  });
+
+  it.each(["tasks.api", "tasks.shop_api", "tasks.api.shop", "tasks.api.shop_default.internal"])(
+    "%s is every healthy task",
+    (name) => {
+      expect(addressesOf(ask(name))).toEqual(["10.64.8.5", "10.64.9.5"]);
+    },
+  );
+
+  it("names the task of a slot", () => {
+    expect(addressesOf(ask("2.api"))).toEqual(["10.64.9.5"]);
+    expect(addressesOf(ask("2.api.shop"))).toEqual(["10.64.9.5"]);
+    expect(ask("3.api")).toEqual({ kind: "unknown" });
+  });
+
+  it("gives the tasks where the kernel does not balance the virtual IP, or there is none", () => {
+    expect(addressesOf(ask("api", { isInForce: false }))).toEqual(["10.64.8.5", "10.64.9.5"]);
+    expect(addressesOf(ask("db"))).toEqual(["10.64.72.5"]);
+  });
+
+  it("keeps networks apart", () => {
+    expect(addressesOf(ask("db", { from: DB }))).toEqual(["10.64.72.5"]);
+    expect(ask("api", { from: DB })).toEqual({ kind: "unknown" });
+    expect(ask("db.back", { from: BLOG })).toEqual({ kind: "forward", servers: [] });
+    expect(addressesOf(ask("api", { from: BLOG }))).toEqual(["10.64.128.2"]);
+  });
+
+  it("takes a container that berth did not make for one of the network it asks through", () => {
+    expect(addressesOf(ask("api", { from: "10.64.8.99" }))).toEqual(["10.64.0.2"]);
+    expect(addressesOf(ask("api", { from: "10.64.8.99", gateway: OTHER.gateway }))).toEqual(["10.64.128.2"]);
+    expect(ask("api", { from: "192.0.2.1", gateway: "192.0.2.2" })).toEqual({ kind: "unknown" });
+  });
+
+  it("says of a name that is there that it has no such address, never that it is unknown", () => {
+    expect(ask("api", { type: "AAAA" })).toEqual({ kind: "empty" });
+    expect(ask("tasks.api", { type: "MX" })).toEqual({ kind: "empty" });
+    expect(ask("idle")).toEqual({ kind: "empty" });
+  });
+
+  it("asks others for names of the outside, but not for plain names", () => {
+    expect(ask("example.com")).toEqual({ kind: "forward", servers: [] });
+    expect(ask("example.com", { from: DB })).toEqual({ kind: "forward", servers: ["192.0.2.53"] });
+    expect(ask("nosuch")).toEqual({ kind: "unknown" });
+    expect(ask("nosuch.shop.internal")).toEqual({ kind: "unknown" });
+  });
+
+  it("finds the names of addresses in the asker's networks", () => {
+    const ptr = (address: string, from = WEB): Answer =>
+      ask(`${address.split(".").reverse().join(".")}.in-addr.arpa`, { type: "PTR", from });
+    expect(ptr("10.64.0.2")).toMatchObject({ kind: "name", name: "api.shop_default" });
+    expect(ptr("10.64.9.5")).toMatchObject({ kind: "name", name: "2.api.shop_default" });
+    expect(ptr("10.64.9.9")).toMatchObject({ kind: "name", name: "1.api.shop_default" });
+    expect(ptr("10.64.0.2", BLOG)).toEqual({ kind: "forward", servers: [] });
+    expect(ptr("192.0.2.7")).toEqual({ kind: "forward", servers: [] });
+  });
+
+  it("shuffles without losing any", () => {
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(fc.ipV4(), { maxLength: 20 }),
+        fc.infiniteStream(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })),
+        (list, chance) => {
+          const endpoints = list.map((address, at) => ({ id: `t${at}`, nodeId: "h", address, slot: at + 1 }));
+          const index = new NameIndex({ ...TABLE, services: [{ ...API, vip: "", endpoints }] });
+          const options = { random: () => chance.next().value ?? 0, isInForce: () => true };
+          const answer = resolve(index, { name: "api", type: "A", from: WEB, gateway: "" }, options);
+          expect(addressesOf(answer)).toEqual(list.length === 0 ? ["empty"] : [...list].sort());
+        },
+      ),
+    );
+  });
+});
