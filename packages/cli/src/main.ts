@@ -4,7 +4,7 @@ import { type Cli, InterruptedError, type Terminal } from "./cli.js";
 import { endOptionsOfExec } from "./exec-words.js";
 import { EXIT_BAD_INPUT, EXIT_FAILED, EXIT_OK, reportError } from "./exit.js";
 import { standardStreams } from "./passthrough.js";
-import { createProgram, DAEMONS } from "./program.js";
+import { createProgram, PROGRAMS } from "./program.js";
 import { readBounded } from "./read-bounded.js";
 
 const DEFAULT_COLUMNS = 80;
@@ -14,7 +14,8 @@ export async function run(argv: readonly string[], cli: Cli): Promise<number> {
   const [first = ""] = argv;
   // Commander's own help command looks one word deep.
   if (first === "help") return run([...argv.slice(1), "--help"], cli);
-  if (Object.hasOwn(DAEMONS, first)) return runDaemon(first, argv.slice(1));
+  const other = Object.hasOwn(PROGRAMS, first) ? PROGRAMS[first] : undefined;
+  if (other !== undefined) return runOther(other.module, argv.slice(1));
   if (first === "__complete") return (await import("./completion.js")).complete(cli, argv.slice(1));
   if (first === "--version" || first === "-v") return printVersion(cli);
   const program = createProgram(cli);
@@ -54,8 +55,7 @@ export async function main(): Promise<void> {
 }
 
 /** The other packages are found at run time: the command line is built without them. */
-async function runDaemon(name: string, argv: readonly string[]): Promise<number> {
-  const specifier = name === "server" ? "@berth/control-plane/main" : "@berth/agent/main";
+async function runOther(specifier: string, argv: readonly string[]): Promise<number> {
   const program: unknown = await import(import.meta.resolve(specifier));
   if (!hasMain(program)) throw new Error(`${specifier} has no main()`);
   return program.main(argv);

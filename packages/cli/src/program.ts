@@ -6,11 +6,15 @@ import { addOtherCommands } from "./commands/other-commands.js";
 import { addServiceCommands } from "./commands/service-commands.js";
 import { addStackCommands } from "./commands/stack-commands.js";
 
-/** Programs of the other packages that `berth` starts; each reads its own command line. */
-export const DAEMONS = {
-  server: "Run a control-plane server",
-  agent: "Run the agent of a Docker host",
-} as const;
+/** Programs of the other packages that `berth` runs; each reads its own command line. */
+export const PROGRAMS: Readonly<Record<string, { readonly module: string; readonly description: string }>> = {
+  server: { module: "@berth/control-plane/main", description: "Run a control-plane server" },
+  agent: { module: "@berth/agent/main", description: "Run the agent of a Docker host" },
+  doctor: {
+    module: "@berth/agent/doctor",
+    description: "Look whether this host can do all that berth asks of it",
+  },
+};
 
 /** The grammar of the command line. Loads nothing else: what a command does is loaded when it runs. */
 export function createProgram(cli: Cli): Command {
@@ -42,7 +46,9 @@ export function createProgram(cli: Cli): Command {
   addNodeCommands(program, cli);
   addOperateCommands(program, cli);
   addOtherCommands(program, cli);
-  for (const [name, description] of Object.entries(DAEMONS)) program.command(name).description(description);
+  for (const [name, { description }] of Object.entries(PROGRAMS)) {
+    program.command(name).description(description);
+  }
   pointToHelp(program, "berth");
   return program;
 }

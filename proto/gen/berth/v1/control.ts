@@ -35,6 +35,8 @@ export interface GetClusterResponse {
   leaderAddress: string;
   epoch: number;
   servers: string[];
+  /** By the leader's clock, in milliseconds since 1970. */
+  nowMs: number;
 }
 
 export interface DeployStackRequest {
@@ -690,7 +692,7 @@ export const GetClusterRequest: MessageFns<GetClusterRequest> = {
 };
 
 function createBaseGetClusterResponse(): GetClusterResponse {
-  return { serverVersion: "", protocolVersion: 0, leaderAddress: "", epoch: 0, servers: [] };
+  return { serverVersion: "", protocolVersion: 0, leaderAddress: "", epoch: 0, servers: [], nowMs: 0 };
 }
 
 export const GetClusterResponse: MessageFns<GetClusterResponse> = {
@@ -709,6 +711,9 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
     }
     for (const v of message.servers) {
       writer.uint32(42).string(v!);
+    }
+    if (message.nowMs !== 0) {
+      writer.uint32(48).int64(message.nowMs);
     }
     return writer;
   },
@@ -766,6 +771,14 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
             message.servers.push(reader.string());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.nowMs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -797,6 +810,11 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
         : "",
       epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
       servers: globalThis.Array.isArray(object?.servers) ? object.servers.map((e: any) => globalThis.String(e)) : [],
+      nowMs: isSet(object.nowMs)
+        ? globalThis.Number(object.nowMs)
+        : isSet(object.now_ms)
+        ? globalThis.Number(object.now_ms)
+        : 0,
     };
   },
 
@@ -817,6 +835,9 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
     if (message.servers?.length) {
       obj.servers = message.servers;
     }
+    if (message.nowMs !== 0) {
+      obj.nowMs = Math.round(message.nowMs);
+    }
     return obj;
   },
 
@@ -830,6 +851,7 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
     message.leaderAddress = object.leaderAddress ?? "";
     message.epoch = object.epoch ?? 0;
     message.servers = object.servers?.map((e) => e) || [];
+    message.nowMs = object.nowMs ?? 0;
     return message;
   },
 };

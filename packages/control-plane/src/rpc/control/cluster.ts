@@ -1,12 +1,13 @@
 import { BERTH_VERSION, type GetClusterResponse, PROTOCOL_VERSION } from "@berth/proto";
 import type { ControlScope } from "./scope.js";
 
-export function getCluster({ address, epoch, servers }: ControlScope): GetClusterResponse {
+export function getCluster({ address, epoch, servers, runtime }: ControlScope): GetClusterResponse {
   return {
     serverVersion: BERTH_VERSION,
     protocolVersion: PROTOCOL_VERSION,
     leaderAddress: address,
     epoch: Number(epoch),
     servers: [...servers()],
+    nowMs: runtime.now(),
   };
 }
