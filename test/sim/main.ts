@@ -2,7 +2,6 @@ import { parseArgs } from "node:util";
 import { reportFailure } from "./cli/report-failure.js";
 import { runMutants } from "./cli/run-mutants.js";
 import { runSeeds } from "./cli/run-seeds.js";
-import { workOff } from "./cli/worker.js";
 
 const USAGE = `usage: npm run sim -- [--seeds N] [--from N] [--for SECONDS] [--jobs N] [--json FILE]
        npm run sim -- --seed N [--trace] [--shrink]
@@ -29,14 +28,14 @@ const { values, positionals } = parseArgs({
     trace: { type: "boolean", default: false },
     shrink: { type: "boolean", default: false },
     mutants: { type: "boolean", default: false },
-    worker: { type: "boolean", default: false },
     help: { type: "boolean", short: "h", default: false },
   },
 });
 
 const range = { from: Number(values.from), count: Number(values.seeds), jobs: Number(values.jobs) };
+// What is to be removed at the end is, also then.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 if (values.help) console.log(USAGE);
-else if (values.worker) workOff();
 else if (values.seed !== undefined) {
   process.exitCode = await reportFailure(Number(values.seed), {
     isTraced: values.trace,

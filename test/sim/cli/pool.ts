@@ -1,16 +1,12 @@
-import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { fork } from "node:child_process";
 import type { SeedAnswer } from "./worker.js";
 
-const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
-
 export interface PoolOptions {
+  /** The worker's program. */
+  readonly file: string;
   readonly jobs: number;
   readonly from: number;
   readonly count: number;
-  /** Node's own arguments, such as hooks that change what is loaded. */
-  readonly execArgv?: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
   /** Called for each history; true: no more are wanted. */
   readonly onAnswer: (answer: SeedAnswer) => boolean;
 }
@@ -22,7 +18,10 @@ export async function runPool(options: PoolOptions): Promise<void> {
   let isOver = false;
   const work = (): Promise<void> => {
     return new Promise((resolve, reject) => {
-      const child = start(options);
+      const child = fork(options.file, [], {
+        execArgv: [],
+        stdio: ["ignore", "inherit", "inherit", "ipc"],
+      });
       let seed = next;
       const hand = (): void => {
         if (isOver || next >= end) {
@@ -44,12 +43,4 @@ export async function runPool(options: PoolOptions): Promise<void> {
     });
   };
   await Promise.all(Array.from({ length: options.jobs }, work));
-}
-
-function start({ execArgv = [], env = {} }: PoolOptions): ChildProcess {
-  return fork(MAIN, ["--worker"], {
-    execArgv: [...process.execArgv, ...execArgv],
-    env: { ...process.env, ...env },
-    stdio: ["ignore", "inherit", "inherit", "ipc"],
-  });
 }

@@ -1,15 +1,13 @@
-import { fileURLToPath } from "node:url";
 import { describeMachine, type Figure, figureOf, writeReport } from "../../bench/report.js";
 import { generateHistory } from "../history/generate.js";
 import { MUTANTS, type Mutant } from "../mutants/mutants.js";
 import { runHistory } from "../run-history.js";
+import { bundleWorker } from "./bundle.js";
 import { runPool } from "./pool.js";
 import type { SeedAnswer } from "./worker.js";
 
 /** Histories between two looks at what failed. */
 const ROUND = 20;
-
-const HOOKS = fileURLToPath(new URL("../mutants/register.mjs", import.meta.url));
 
 export interface RunMutantsOptions {
   readonly json: string | undefined;
@@ -50,13 +48,13 @@ async function plant(mutant: Mutant, { from, count, jobs }: RunMutantsOptions): 
   const failing: SeedAnswer[] = [];
   let caught: SeedAnswer | undefined;
   let histories = 0;
+  const worker = await bundleWorker(mutant);
   for (let next = from; caught === undefined && next < from + count; next += ROUND) {
     await runPool({
+      file: worker.file,
       jobs,
       from: next,
       count: Math.min(ROUND, from + count - next),
-      execArgv: ["--import", HOOKS],
-      env: { BERTH_SIM_MUTANT: JSON.stringify(mutant) },
       onAnswer: (answer) => {
         histories += 1;
         if (answer.violations.length > 0) failing.push(answer);
@@ -65,6 +63,7 @@ async function plant(mutant: Mutant, { from, count, jobs }: RunMutantsOptions): 
     });
     caught = await firstThatIsGuilty(failing.splice(0));
   }
+  worker.remove();
   return { mutant, caught, histories };
 }
 

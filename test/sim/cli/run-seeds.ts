@@ -1,4 +1,5 @@
 import { describeMachine, type Figure, figureOf, printTable, writeReport } from "../../bench/report.js";
+import { bundleWorker } from "./bundle.js";
 import { runPool } from "./pool.js";
 import type { SeedAnswer } from "./worker.js";
 
@@ -22,7 +23,9 @@ export async function runSeeds({ from, count, jobs, json, forMs }: RunSeedsOptio
   const sum = { histories: 0, steps: 0, faults: 0, violations: 0, virtualMs: 0 };
   const startedMs = performance.now();
   let printedMs = startedMs;
+  const worker = await bundleWorker();
   await runPool({
+    file: worker.file,
     jobs,
     from,
     count,
@@ -43,6 +46,7 @@ export async function runSeeds({ from, count, jobs, json, forMs }: RunSeedsOptio
       return performance.now() - startedMs > (forMs ?? Number.POSITIVE_INFINITY);
     },
   });
+  worker.remove();
   const wallMs = performance.now() - startedMs;
   const report = { bench: "sim", machine: describeMachine(), figures: figuresOf(sum, wallMs) };
   printTable(report);

@@ -15,20 +15,18 @@ export interface SeedAnswer {
   readonly violations: readonly { readonly promise: string; readonly what: string }[];
 }
 
-/** Lives through one history after the other, as the parent process asks, until it hangs up. */
-export function workOff(): void {
-  // Aborts carry errors whose stacks nobody reads; a replay has them.
-  Error.stackTraceLimit = 0;
-  process.on("message", (request: SeedRequest) => {
-    void answer(request).then((answered) => process.send?.(answered));
-  });
-  process.on("disconnect", () => process.exit());
-  process.send?.("ready");
-}
-
 async function answer({ seed }: SeedRequest): Promise<SeedAnswer> {
   const { steps, faults, virtualMs, traceHash, violations } = await runHistory(generateHistory(seed), {
     keepsTrace: false,
   });
   return { seed, steps, faults, virtualMs, traceHash, violations };
 }
+
+// A program of its own, bundled: lives through one history after the other, as its parent asks, until that hangs up.
+// Aborts carry errors whose stacks nobody reads; a replay has them.
+Error.stackTraceLimit = 0;
+process.on("message", (request: SeedRequest) => {
+  void answer(request).then((answered) => process.send?.(answered));
+});
+process.on("disconnect", () => process.exit());
+process.send?.("ready");

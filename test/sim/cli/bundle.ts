@@ -1,0 +1,55 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build, type Plugin } from "vite";
+import type { Mutant } from "../mutants/mutants.js";
+
+const REPO_ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+/** Below node_modules, so that packages are found from there. */
+const CACHE = join(REPO_ROOT, "node_modules/.cache/berth-sim");
+
+/** The worker and all that it lives through as one file: compiled once, however many processes load it. */
+export interface Bundle {
+  readonly file: string;
+  remove(): void;
+}
+
+/** Compiles the worker from the sources as they are, or with a bug planted in one of them; no source changes. */
+export async function bundleWorker(mutant?: Mutant): Promise<Bundle> {
+  mkdirSync(CACHE, { recursive: true });
+  const folder = mkdtempSync(join(CACHE, "worker-"));
+  const remove = (): void => {
+    process.off("exit", remove);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  process.once("exit", remove);
+  await build({
+    root: REPO_ROOT,
+    configFile: false,
+    publicDir: false,
+    logLevel: "error",
+    plugins: mutant === undefined ? [] : [planting(mutant)],
+    resolve: { alias: { "@berth/proto": join(REPO_ROOT, "proto/src/index.ts") } },
+    build: {
+      ssr: join(REPO_ROOT, "test/sim/cli/worker.ts"),
+      outDir: folder,
+      target: "node20",
+      minify: false,
+      rolldownOptions: { output: { entryFileNames: "worker.mjs" } },
+    },
+  });
+  return { file: join(folder, "worker.mjs"), remove };
+}
+
+/** Changes one place of one source on its way into the bundle. */
+function planting({ file, search, replace }: Mutant): Plugin {
+  return {
+    name: "plant-a-bug",
+    enforce: "pre",
+    load: (id) => {
+      const path = id.split("?", 1)[0] ?? id;
+      if (!path.endsWith(`/${file}`)) return null;
+      return readFileSync(path, "utf8").replace(search, () => replace);
+    },
+  };
+}
