@@ -9,9 +9,9 @@ import { Contact } from "./contact.js";
 import { Convergence } from "./convergence.js";
 import { Copies } from "./copies.js";
 import { Ingress } from "./ingress.js";
-
 import { checkOrder } from "./orders.js";
 import { Records, stateOf } from "./records.js";
+import { Reports } from "./reports.js";
 import { Rollbacks } from "./rollbacks.js";
 import type { Scene } from "./scene.js";
 import { Transitions } from "./transitions.js";
@@ -44,6 +44,7 @@ export function check(cluster: Cluster): Checks {
   const copies = new Copies(scene);
   const answers = new Answers(scene);
   const ingress = new Ingress(scene);
+  const reports = new Reports(scene);
   const rollbacks = new Rollbacks(scene);
   const transitions = new Transitions(scene);
   const convergence = new Convergence(scene);
@@ -80,6 +81,7 @@ export function check(cluster: Cluster): Checks {
     copies.look();
     answers.look();
     ingress.look();
+    reports.look();
     if (scheduler.nowMs > history.healAtMs) convergence.look();
     for (const sinceMs of cluster.user.waiting.values()) {
       if (scheduler.nowMs - sinceMs > LONGEST_CALL_MS)

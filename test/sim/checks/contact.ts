@@ -13,6 +13,8 @@ export class Contact {
   readonly #troubledAtMs = new Map<string, number>();
   readonly #agentlessAtMs = new Map<string, number>();
   readonly #sickAtMs = new Map<string, number>();
+  readonly #muteAtMs = new Map<string, number>();
+  #leader: string | undefined;
 
   constructor(cluster: Cluster, records: Records) {
     this.#cluster = cluster;
@@ -22,7 +24,10 @@ export class Contact {
   /** To be called often: trouble that nobody looks at is not seen. */
   look(): void {
     const { hosts, world } = this.#cluster;
+    const isLeaderNew = this.#leader !== this.#records.leader;
+    this.#leader = this.#records.leader;
     for (const host of hosts) {
+      if (isLeaderNew || this.#isMute(host)) this.#muteAtMs.set(host.name, world.scheduler.nowMs);
       if (isAgentless(host)) this.#agentlessAtMs.set(host.name, world.scheduler.nowMs);
       if (this.#isSick(host)) this.#sickAtMs.set(host.name, world.scheduler.nowMs);
       if (this.#isInTrouble(host)) this.#troubledAtMs.set(host.name, world.scheduler.nowMs);
@@ -39,6 +44,11 @@ export class Contact {
   hasAgent(host: string): boolean {
     const atMs = this.#agentlessAtMs.get(host);
     return atMs === undefined || this.#cluster.world.scheduler.nowMs - atMs >= HEAL_MS;
+  }
+
+  /** For how long its agent could tell the leader, and the leader etcd, what happens there. */
+  tellsForMs(host: string): number {
+    return this.#cluster.world.scheduler.nowMs - (this.#muteAtMs.get(host) ?? 0);
   }
 
   /** A host that nothing is wrong with must not be called dead, whatever happens to the servers. */
@@ -61,6 +71,12 @@ export class Contact {
       const isSlow = actor?.isAlive === true && (actor.isPaused || actor.turnMs > 0);
       return isSlow || !world.network.reaches(name, host) || !world.network.reaches(host, name);
     });
+  }
+
+  /** Anything between its Docker and etcd is broken or slow; a server that stands still keeps its agents' sessions. */
+  #isMute(host: SimHost): boolean {
+    const { flakiness } = this.#cluster.world.etcd;
+    return this.#isInTrouble(host) || this.#isSick(host) || host.docker.slowness > 1 || flakiness > 0;
   }
 
   #isInTrouble(host: SimHost): boolean {

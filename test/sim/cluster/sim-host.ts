@@ -4,12 +4,10 @@ import type { IngressTable } from "../../../packages/agent/src/ingress/table.js"
 import { SimDocker } from "../docker/sim-docker.js";
 import { simEngine } from "../docker/sim-engine.js";
 import { Actor } from "../kernel/actor.js";
+import { MACHINE_CPUS, MACHINE_MEMORY_BYTES } from "../kernel/virtual-time.js";
 import { simProbe } from "../network/sim-probe.js";
 import type { World } from "./world.js";
 
-/** What a host has. */
-const CPUS = 4;
-const MEMORY_BYTES = 4 * 1024 ** 3;
 const NODE_ID_LENGTH = 25;
 /** From power to programs. */
 const BOOT_MS = 1_500;
@@ -21,7 +19,7 @@ export class SimHost {
   readonly name: string;
   readonly nodeId: string;
   readonly address: string;
-  readonly memoryBytes = MEMORY_BYTES;
+  readonly memoryBytes = MACHINE_MEMORY_BYTES;
   readonly docker: SimDocker;
   readonly files = new Map<string, string>();
   /** The table that its ingress serves. */
@@ -30,6 +28,9 @@ export class SimHost {
   readonly #world: World;
   readonly #servers: readonly string[];
   #stop = new AbortController();
+  #isStopping = false;
+  /** Whoever keeps it running waits for a slow stop to end, too. */
+  #startsAfterStop = false;
 
   constructor(
     world: World,
@@ -63,7 +64,10 @@ export class SimHost {
   }
 
   startAgent(): void {
+    if (this.isUp) this.#startsAfterStop = this.#isStopping;
     if (this.isUp || !this.hasPower) return;
+    this.#isStopping = false;
+    this.#startsAfterStop = false;
     const actor = new Actor(`agent@${this.name}`, this.name);
     this.agent = actor;
     this.#stop = new AbortController();
@@ -75,6 +79,7 @@ export class SimHost {
   stopAgent(): void {
     const { agent } = this;
     if (!this.isUp || agent === undefined) return;
+    this.#isStopping = true;
     this.#world.scheduler.after(0, agent, () => this.#stop.abort(new Error("SIGTERM")));
   }
 
@@ -125,7 +130,10 @@ export class SimHost {
     } catch (error) {
       world.bug(actor.name, `ended: ${error instanceof Error ? error.stack : String(error)}`);
     }
-    world.scheduler.after(0, undefined, () => actor.kill());
+    world.scheduler.after(0, undefined, () => {
+      actor.kill();
+      if (this.#startsAfterStop && this.agent === actor) this.startAgent();
+    });
   }
 
   #edges(actor: Actor): AgentEdges {
@@ -146,7 +154,7 @@ export class SimHost {
       engine: simEngine({
         docker: this.docker,
         agent: actor,
-        info: { cpus: CPUS, memoryBytes: MEMORY_BYTES },
+        info: { cpus: MACHINE_CPUS, memoryBytes: MACHINE_MEMORY_BYTES },
         onOrder: (kind, containerId) => {
           world.trace.add(this.name, `docker ${kind} ${containerId}`);
           for (const observer of world.observers) observer.onOrder?.(this.name, kind, containerId);
@@ -156,10 +164,10 @@ export class SimHost {
       readUsage: async () => undefined,
       readHostUsage: async () => ({
         atMs: scheduler.nowMs,
-        cpus: CPUS,
+        cpus: MACHINE_CPUS,
         cpuNs: 0,
         memoryBytes: 0,
-        memoryTotalBytes: MEMORY_BYTES,
+        memoryTotalBytes: MACHINE_MEMORY_BYTES,
         receivedBytes: 0,
         sentBytes: 0,
       }),

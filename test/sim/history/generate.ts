@@ -3,8 +3,9 @@ import type { Action, Fault, Happening, History, ServiceWish } from "./history.j
 import { hostName, LEADER, serverHost } from "./history.js";
 
 /** Time to elect, to register and to deploy a first service before anything goes wrong. */
-const FIRST_FAULT_MS = 3_500;
-const FAULTS_MS = 20_000;
+const FIRST_FAULT_MS = 3_000;
+/** Mostly short and dense: faults meet in the middle of what the ones before set off. Some wait for long deadlines. */
+const FAULTS_MS = [6_000, 9_000, 12_000, 24_000];
 const MAX_FAULTS = 10;
 const MAX_ACTIONS = 7;
 const SERVICES = ["web", "api", "db", "edge"];
@@ -17,19 +18,17 @@ export function generateHistory(seed: number): History {
   const shape = { servers, hosts, isShared: rng.chance(0.5) };
   const happenings: Happening[] = [];
   const wishes = firstWishes(rng);
+  const healAtMs = FIRST_FAULT_MS + rng.pick(FAULTS_MS);
+  const moment = (): number => rng.int(FIRST_FAULT_MS, healAtMs - 500);
   for (const wish of wishes) happenings.push({ atMs: rng.int(800, 2_500), action: { kind: "deploy", wish } });
-  for (let i = rng.int(0, MAX_ACTIONS); i > 0; i--) {
-    happenings.push({ atMs: momentOf(rng), action: randomAction(rng, wishes, hosts) });
+  for (let i = rng.int(1, MAX_ACTIONS); i > 0; i--) {
+    happenings.push({ atMs: moment(), action: randomAction(rng, wishes, hosts) });
   }
-  for (let i = rng.int(1, MAX_FAULTS); i > 0; i--) {
-    happenings.push({ atMs: momentOf(rng), fault: randomFault(rng, shape) });
+  for (let i = rng.int(2, MAX_FAULTS); i > 0; i--) {
+    happenings.push({ atMs: moment(), fault: randomFault(rng, shape) });
   }
   happenings.sort((left, right) => left.atMs - right.atMs);
-  return { seed, ...shape, happenings, healAtMs: FIRST_FAULT_MS + FAULTS_MS };
-}
-
-function momentOf(rng: Rng): number {
-  return rng.int(FIRST_FAULT_MS, FIRST_FAULT_MS + FAULTS_MS - 500);
+  return { seed, ...shape, happenings, healAtMs };
 }
 
 function firstWishes(rng: Rng): readonly ServiceWish[] {

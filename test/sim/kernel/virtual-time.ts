@@ -1,11 +1,16 @@
 import crypto from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
+import os from "node:os";
 import timersPromises from "node:timers/promises";
 import type { Rng } from "./rng.js";
 import type { Scheduler } from "./scheduler.js";
 
 /** Wall clocks begin at a fixed moment, so that traces of a seed are equal. */
 const EPOCH_MS = Date.UTC(2030, 0, 1);
+
+/** What every host has. */
+export const MACHINE_CPUS = 4;
+export const MACHINE_MEMORY_BYTES = 4 * 1024 ** 3;
 
 /** What the replaced functions of Node ask: the history that runs in this process. */
 export interface VirtualTime {
@@ -68,6 +73,7 @@ function install(): void {
   installPromisedTimers();
   installClocks();
   installRandomness();
+  installMachine();
   syncBuiltinESMExports();
 }
 
@@ -167,6 +173,16 @@ function installClocks(): void {
   });
   const realMonotonic = performance.now.bind(performance);
   performance.now = () => active()?.scheduler.nowMs ?? realMonotonic();
+}
+
+/** The machine that a history is lived through on must not show in it. */
+function installMachine(): void {
+  const real = { cpus: os.cpus, totalmem: os.totalmem };
+  const cpu = { model: "virtual", speed: 1_000, times: { user: 0, nice: 0, sys: 0, idle: 0, irq: 0 } };
+  Object.assign(os, {
+    cpus: () => (active() ? Array.from({ length: MACHINE_CPUS }, () => cpu) : real.cpus()),
+    totalmem: () => (active() ? MACHINE_MEMORY_BYTES : real.totalmem()),
+  });
 }
 
 function installRandomness(): void {
