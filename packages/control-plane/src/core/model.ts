@@ -1,4 +1,5 @@
 import type { Node, Service, ServiceSpec, Task } from "@berth/proto";
+import type { LoadOrders } from "./placement/load-orders.js";
 
 /** What a decision about one service is made from. All of it is read-only to the core. */
 export interface ServiceView {
@@ -37,6 +38,8 @@ export interface NodeView {
 export interface ClusterView {
   /** By node id; the order does not matter. */
   readonly nodes: ReadonlyMap<string, NodeView>;
+  /** The nodes in order of load, kept up to date. Absent: whoever needs the order sorts them. */
+  readonly orders?: LoadOrders;
 }
 
 export interface ReconcileContext {

@@ -1,5 +1,6 @@
 import type { Node, ServiceSpec, Task } from "@berth/proto";
 import type { ClusterView, NodeView, Reservation } from "../core/model.js";
+import { LoadOrders } from "../core/placement/load-orders.js";
 import { type Demand, demandOf, occupies } from "../core/placement/occupancy.js";
 
 const NOTHING: Demand = { nanoCpus: 0, memoryBytes: 0, pids: 0, generic: new Map(), hostPorts: [] };
@@ -11,6 +12,8 @@ export class NodeTable implements ClusterView {
   /** What to give back when a task ends: its spec may be gone by then. */
   readonly #holdings = new Map<string, { readonly nodeId: string; readonly demand: Demand }>();
   readonly #views = new Map<string, NodeView>();
+  /** Alive like the views. */
+  readonly orders = new LoadOrders(this.#views);
 
   /** Nodes as placement looks at them; alive, so not to be kept over a pause. */
   get nodes(): ReadonlyMap<string, NodeView> {
@@ -31,12 +34,15 @@ export class NodeTable implements ClusterView {
 
   put(node: Node): void {
     this.#records.set(node.id, node);
-    this.#views.set(node.id, new LiveView(node, this.#usageOf(node.id)));
+    const view = new LiveView(node, this.#usageOf(node.id));
+    this.#views.set(node.id, view);
+    this.orders.put(view);
   }
 
   delete(nodeId: string): void {
     this.#records.delete(nodeId);
     this.#views.delete(nodeId);
+    this.orders.delete(nodeId);
   }
 
   /** Counts a task against its node, in place of what it took before. */
@@ -46,6 +52,7 @@ export class NodeTable implements ClusterView {
     const demand = spec === undefined ? NOTHING : knownDemandOf(spec);
     this.#holdings.set(task.id, { nodeId: task.nodeId, demand });
     this.#usageOf(task.nodeId).add(demand, 1);
+    this.orders.touch(task.nodeId);
   }
 
   release(taskId: string): void {
@@ -54,6 +61,7 @@ export class NodeTable implements ClusterView {
     this.#holdings.delete(taskId);
     const usage = this.#usageOf(holding.nodeId);
     usage.add(holding.demand, -1);
+    this.orders.touch(holding.nodeId);
     if (usage.taskCount === 0 && !this.#records.has(holding.nodeId)) this.#usages.delete(holding.nodeId);
   }
 

@@ -1,12 +1,15 @@
 import type { ClusterView, NodeView } from "../model.js";
+import { LoadOrders } from "./load-orders.js";
 import type { Demand } from "./occupancy.js";
 
 /** The nodes of a cluster, on which tasks can be tried out. The cluster itself stays as it is. */
 export class DraftCluster implements ClusterView {
   readonly nodes: Map<string, NodeView>;
+  readonly orders: LoadOrders;
 
   constructor(cluster: ClusterView) {
     this.nodes = new Map(cluster.nodes);
+    this.orders = new LoadOrders(this.nodes);
   }
 
   add(nodeId: string, demand: Demand): void {
@@ -19,7 +22,10 @@ export class DraftCluster implements ClusterView {
 
   #change(nodeId: string, demand: Demand, sign: 1 | -1): void {
     const view = this.nodes.get(nodeId);
-    if (view !== undefined) this.nodes.set(nodeId, changed(view, demand, sign));
+    if (view === undefined) return;
+    const after = changed(view, demand, sign);
+    this.nodes.set(nodeId, after);
+    this.orders.put(after);
   }
 }
 

@@ -82,7 +82,7 @@ const isNotPaused = ({ node }: NodeView): boolean => node.availability !== Avail
 const hasEngine = ({ node }: NodeView): boolean => node.description?.engineReady === true;
 
 /** Whether a node takes tasks at all: what `STATE_FILTERS` ask one by one. */
-const isOpen = (view: NodeView): boolean =>
+export const isOpen = (view: NodeView): boolean =>
   isUp(view) && isNotDrained(view) && isNotPaused(view) && hasEngine(view);
 
 const STATE_FILTERS: readonly Filter[] = [

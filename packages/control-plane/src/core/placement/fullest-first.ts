@@ -1,8 +1,8 @@
 import type { NodeView } from "../model.js";
 import type { Slot } from "../slots/slots.js";
 import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
-import { countGroups, spreadGroup } from "./spread-path.js";
-import { type Pool, SpreadTree } from "./spread-tree.js";
+import { countGroups, spreadPath } from "./spread-path.js";
+import { leavesOf, type Pool, SpreadTree } from "./spread-tree.js";
 
 /** What decides how full a node or a group of nodes is. */
 export interface Fullness {
@@ -24,17 +24,12 @@ export function fullestFirst(
   for (const slot of staying) shareOf(shares, slot).count += 1;
   for (const slot of slots) shareOf(shares, slot).removable.push(slot);
   const counts = new Map([...shares].map(([nodeId, share]) => [nodeId, share.count]));
-  const tree = new SpreadTree(
+  const pathOf = (nodeId: string): readonly string[] => spreadPath(nodes.get(nodeId)?.node, spread);
+  const leaves = leavesOf(
     [...shares.values()].filter((share) => share.removable.length > 0),
-    countGroups(counts, nodes, spread),
-    {
-      levels: spread.length,
-      groupAt: ({ nodeId }, level) => spreadGroup(nodes.get(nodeId)?.node, spread[level]),
-      poolOf: (members) => new ShareHeap(members),
-      step: -1,
-      before: fuller,
-    },
+    { pathOf: ({ nodeId }) => pathOf(nodeId), poolOf: (members) => new ShareHeap(members) },
   );
+  const tree = new SpreadTree(leaves, countGroups(counts, pathOf), { step: -1, before: fuller });
   const chosen: Slot[] = [];
   while (chosen.length < count) {
     const slot = tree.best?.removable.at(-1);

@@ -171,7 +171,7 @@ const situation = fc
     const load = {
       staying: byNode((one) => one.staying),
       held: byNode((one) => one.staying + one.stopping),
-      avoid: byNode((one) => one.avoid),
+      avoid: new Map([...byNode((one) => one.avoid)].filter(([, failures]) => failures > 0)),
     };
     return { cluster: clusterOf(views), need: needOf(spec), count: made.count, load };
   });

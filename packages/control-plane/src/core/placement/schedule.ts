@@ -1,9 +1,12 @@
 import type { ClusterView, NodeView } from "../model.js";
 import { better, type Candidate, candidateOf, fill } from "./candidate.js";
+import { type Ask, LightestFirst, sortedSource } from "./candidate-source.js";
 import { type Filter, filtersFor, type Need, roomFor } from "./filters.js";
 import { LevelQueue } from "./level-queue.js";
-import { countGroups, spreadGroup, spreadPath } from "./spread-path.js";
-import { countInto, type Group, SpreadTree } from "./spread-tree.js";
+import type { Weighed } from "./load-order.js";
+import { LoadOrders, type Way } from "./load-orders.js";
+import { countGroups } from "./spread-path.js";
+import { countInto, emptyGroup, type Group, type Leaf, leavesOf, SpreadTree } from "./spread-tree.js";
 
 /** A number of equal tasks of one service that look for nodes. */
 export interface PlacementRequest extends Seeker {
@@ -24,7 +27,7 @@ export interface ServiceLoad {
   readonly staying: ReadonlyMap<string, number>;
   /** Tasks that occupy the node, those about to stop included: what the limit per node looks at. */
   readonly held: ReadonlyMap<string, number>;
-  /** Nodes to be chosen after all others, the higher the number the later. */
+  /** Nodes to be chosen after all others, the higher the number (above 0) the later. */
   readonly avoid: ReadonlyMap<string, number>;
 }
 
@@ -40,26 +43,27 @@ export interface Placement {
 /**
  * Spreads equal tasks. Each goes to a node that is not to be avoided; of these to the group with the fewest tasks of
  * the service, level by level; in it to the node with the fewest, then the least reserved (the larger of its CPU and
- * memory share), then the fewest tasks of all services, then the smallest id. Filters are asked once per node; after
- * that only the node that took a task changes: O((nodes + count) · log nodes).
+ * memory share), then the fewest tasks of all services, then the smallest id.
+ *
+ * Nodes are looked at in that order, which the cluster has ready, and asked whether they have room when their turn
+ * comes: one task costs about as much as the nodes that turn it down. Once a node has taken a task only it changes.
  */
 export function place(request: PlacementRequest, cluster: ClusterView): Placement {
   const { count, need, load } = request;
-  const groups = countGroups(load.staying, cluster.nodes, need.spread);
-  const ranks = candidateRanks(request, cluster);
-  const granted = grantWishes(request, ranks, groups);
+  const way = (cluster.orders ?? new LoadOrders(cluster.nodes)).way(need.spread);
+  const groups =
+    need.spread.length === 0 ? emptyGroup() : countGroups(load.staying, (nodeId) => way.pathOf(nodeId));
+  const wished = new Map<string, Candidate>();
+  const context = { request, cluster, way, wished, ask: asker(request, cluster, wished) };
+  const granted = grantWishes(context, groups);
   const free = count - granted.length;
   const nodeIds: string[] = [];
-  for (const candidates of ranks) {
-    const open = granted.length === 0 ? candidates : candidates.filter(({ room }) => room > 0);
-    const pool = new SpreadTree(open, groups, {
-      levels: need.spread.length,
-      groupAt: ({ view }, level) => spreadGroup(view.node, need.spread[level]),
-      poolOf: (members) => new LevelQueue(members, { demand: need.demand, count: free }),
-      step: 1,
-      before: better,
-    });
-    for (let { best } = pool; best !== undefined && nodeIds.length < free; best = pool.best) {
+  for (const leaves of ranks(context)) {
+    if (nodeIds.length === free) break;
+    const pool = new SpreadTree(leaves, groups, { step: 1, before: better });
+    while (nodeIds.length < free) {
+      const { best } = pool;
+      if (best === undefined) break;
       nodeIds.push(best.id);
       pool.take();
     }
@@ -69,21 +73,71 @@ export function place(request: PlacementRequest, cluster: ClusterView): Placemen
   return { nodeIds, granted, reason };
 }
 
+interface PlaceContext {
+  readonly request: PlacementRequest;
+  readonly cluster: ClusterView;
+  readonly way: Way;
+  /** Candidates that took a task by a wish, or were asked for one. */
+  readonly wished: Map<string, Candidate>;
+  readonly ask: Ask;
+}
+
+function asker(
+  { need, load }: PlacementRequest,
+  cluster: ClusterView,
+  wished: ReadonlyMap<string, Candidate>,
+): Ask {
+  const roomOn = roomFor(need, cluster);
+  return (view) => {
+    const { id } = view.node;
+    const known = wished.get(id);
+    const room = known === undefined ? roomOn(view, load.held.get(id) ?? 0) : known.room;
+    if (room <= 0) return undefined;
+    return known ?? candidateOf(view, { room, staying: load.staying.get(id) ?? 0 });
+  };
+}
+
 /** Puts tasks onto the nodes that they wish for; whatever is placed after them finds these as they are then. */
-function grantWishes(
-  { wishes = [], need }: PlacementRequest,
-  ranks: readonly (readonly Candidate[])[],
-  groups: Group,
-): readonly string[] {
-  if (wishes.length === 0) return [];
-  const candidates = new Map(ranks.flat().map((candidate) => [candidate.id, candidate]));
+function grantWishes({ request, cluster, way, wished, ask }: PlaceContext, groups: Group): readonly string[] {
+  const { wishes = [], need } = request;
   return wishes.filter((id) => {
-    const candidate = candidates.get(id);
-    if (candidate === undefined || candidate.room <= 0) return false;
+    const view = cluster.nodes.get(id);
+    const candidate = view === undefined ? undefined : ask(view);
+    if (candidate === undefined) return false;
+    wished.set(id, candidate);
     fill(candidate, need.demand);
-    countInto(groups, spreadPath(candidate.view.node, need.spread), 1);
+    countInto(groups, way.pathOf(id), 1);
     return true;
   });
+}
+
+/** The nodes that may have room: first those that nothing speaks against, then the others, the worst ones last. */
+function* ranks({ request, cluster, way, wished, ask }: PlaceContext): Iterable<readonly Leaf<Candidate>[]> {
+  const { need, load } = request;
+  const { demand } = need;
+  yield Array.from(way.groups, ({ path, order }) => {
+    const nodes = order.inOrder();
+    const source =
+      wished.size === 0
+        ? new LightestFirst(nodes, { ask, load })
+        : sortedSource(viewsBut(load.avoid, nodes), ask);
+    return { path, pool: new LevelQueue(source, demand) };
+  });
+  const avoided = new Map<number, NodeView[]>();
+  for (const [id, rank] of load.avoid) {
+    const view = cluster.nodes.get(id);
+    if (view !== undefined) avoided.set(rank, [...(avoided.get(rank) ?? []), view]);
+  }
+  for (const [, views] of [...avoided].sort(([a], [b]) => a - b)) {
+    yield leavesOf(views, {
+      pathOf: ({ node }) => way.pathOf(node.id),
+      poolOf: (members) => new LevelQueue(sortedSource(members, ask), demand),
+    });
+  }
+}
+
+function* viewsBut(avoided: ReadonlyMap<string, number>, nodes: readonly Weighed[]): Iterable<NodeView> {
+  for (const { id, view } of nodes) if (!avoided.has(id)) yield view;
 }
 
 /** Asks whether one more task fits on a node. */
@@ -95,23 +149,6 @@ export function fitsOn(seeker: Seeker, cluster: ClusterView): (view: NodeView) =
 /** Why none of these nodes takes a task: the first obstacle of each, counted. */
 export function explain(views: Iterable<NodeView>, { need, load }: Seeker, cluster: ClusterView): string {
   return explainNodes(views, filtersFor(need, cluster), (filter, view) => roomBy(filter, view, load) <= 0);
-}
-
-/** Nodes with room, those that nothing speaks against first. */
-function candidateRanks({ need, load }: Seeker, cluster: ClusterView): readonly (readonly Candidate[])[] {
-  const roomOn = roomFor(need, cluster);
-  const ranks = new Map<number, Candidate[]>();
-  for (const view of cluster.nodes.values()) {
-    const { id } = view.node;
-    const room = roomOn(view, load.held.get(id) ?? 0);
-    if (room <= 0) continue;
-    const candidate = candidateOf(view, { room, staying: load.staying.get(id) ?? 0 });
-    const avoid = load.avoid.get(id) ?? 0;
-    const rank = ranks.get(avoid);
-    if (rank === undefined) ranks.set(avoid, [candidate]);
-    else rank.push(candidate);
-  }
-  return [...ranks].sort(([a], [b]) => a - b).map(([, candidates]) => candidates);
 }
 
 function explainFull(nodeIds: readonly string[], request: PlacementRequest, cluster: ClusterView): string {

@@ -14,14 +14,10 @@ export const spreadPath = (node: Node | undefined, attributes: readonly string[]
 /** How the tasks of a service, counted by node, are spread; those on nodes that take no more count as well. */
 export function countGroups(
   countByNode: ReadonlyMap<string, number>,
-  nodes: ReadonlyMap<string, NodeView>,
-  attributes: readonly string[],
+  pathOf: (nodeId: string) => readonly string[],
 ): Group {
   const groups = emptyGroup();
-  if (attributes.length === 0) return groups;
-  for (const [nodeId, count] of countByNode) {
-    countInto(groups, spreadPath(nodes.get(nodeId)?.node, attributes), count);
-  }
+  for (const [nodeId, count] of countByNode) countInto(groups, pathOf(nodeId), count);
   return groups;
 }
 
@@ -31,9 +27,7 @@ export function spreadCounts(
   nodes: ReadonlyMap<string, NodeView>,
   attributes: readonly string[],
 ): (nodeId: string) => readonly number[] {
-  const groups = countGroups(countByNode, nodes, attributes);
-  return (nodeId) => {
-    const path = spreadPath(nodes.get(nodeId)?.node, attributes);
-    return [...countsAlong(groups, path), countByNode.get(nodeId) ?? 0];
-  };
+  const pathOf = (nodeId: string): readonly string[] => spreadPath(nodes.get(nodeId)?.node, attributes);
+  const groups = attributes.length === 0 ? emptyGroup() : countGroups(countByNode, pathOf);
+  return (nodeId) => [...countsAlong(groups, pathOf(nodeId)), countByNode.get(nodeId) ?? 0];
 }

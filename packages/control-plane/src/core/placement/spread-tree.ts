@@ -13,12 +13,15 @@ export interface Group {
   readonly parts: Map<string, Group>;
 }
 
+/** A pool of the items that are in the same group at each level. */
+export interface Leaf<T> {
+  /** The groups that it is in, the first level first. All leaves of a tree have as many. */
+  readonly path: readonly string[];
+  readonly pool: Pool<T>;
+}
+
 /** How to choose among groups and among items. */
 export interface TreeOrder<T> {
-  readonly levels: number;
-  /** Which group of a level, from 0, an item is in. */
-  readonly groupAt: (item: T, level: number) => string;
-  readonly poolOf: (items: T[]) => Pool<T>;
   /** What a take does to the counts: 1 to fill up the emptiest groups first, -1 to empty the fullest. */
   readonly step: 1 | -1;
   readonly before: Before<T>;
@@ -33,21 +36,51 @@ export class SpreadTree<T> implements Pool<T> {
   readonly #root: Tree<T>;
   readonly #step: 1 | -1;
   readonly #before: Before<Tree<T>>;
+  /** Whether the groups on the way to the best item have yet to find their places after a take. */
+  #isUnsettled = false;
 
   /** `counts` gains the groups that are new to it, and follows what is taken. */
-  constructor(items: Iterable<T>, counts: Group, order: TreeOrder<T>) {
+  constructor(leaves: readonly Leaf<T>[], counts: Group, order: TreeOrder<T>) {
     this.#step = order.step;
     this.#before = treeBefore(order);
-    this.#root = grow([...items], { group: counts, level: 0 }, { ...order, treeBefore: this.#before });
+    this.#root = grow(leaves, { group: counts, level: 0 }, this.#before);
   }
 
+  /** Another is looked for only now, as finding it may cost more than what was taken. */
   get best(): T | undefined {
+    this.#settle();
     return bestOf(this.#root);
   }
 
   take(): void {
-    takeFrom(this.#root, this.#step, this.#before);
+    this.#settle();
+    takeFrom(this.#root, this.#step);
+    this.#isUnsettled = true;
   }
+
+  #settle(): void {
+    if (this.#isUnsettled) settle(this.#root, this.#before);
+    this.#isUnsettled = false;
+  }
+}
+
+/** Makes leaves of what pools are made of. */
+export function leavesOf<Item, T>(
+  items: Iterable<Item>,
+  {
+    pathOf,
+    poolOf,
+  }: { readonly pathOf: (item: Item) => readonly string[]; readonly poolOf: (items: Item[]) => Pool<T> },
+): readonly Leaf<T>[] {
+  const leaves = new Map<string, { readonly path: readonly string[]; readonly members: Item[] }>();
+  for (const item of items) {
+    const path = pathOf(item);
+    const key = JSON.stringify(path);
+    const known = leaves.get(key);
+    if (known === undefined) leaves.set(key, { path, members: [item] });
+    else known.members.push(item);
+  }
+  return [...leaves.values()].map(({ path, members }) => ({ path, pool: poolOf(members) }));
 }
 
 export const emptyGroup = (): Group => ({ count: 0, parts: new Map() });
@@ -80,23 +113,21 @@ interface Place {
   readonly level: number;
 }
 
-interface GrowOrder<T> extends TreeOrder<T> {
-  readonly treeBefore: Before<Tree<T>>;
-}
-
-function grow<T>(items: T[], { group, level }: Place, order: GrowOrder<T>): Tree<T> {
-  if (level === order.levels) return { kind: "leaf", group, pool: order.poolOf(items) };
-  const byValue = new Map<string, T[]>();
-  for (const item of items) {
-    const value = order.groupAt(item, level);
+/** Leaves out the groups that have nothing to take. */
+function grow<T>(leaves: readonly Leaf<T>[], { group, level }: Place, before: Before<Tree<T>>): Tree<T> {
+  const [first] = leaves;
+  if (leaves.length === 1 && first?.path.length === level) return { kind: "leaf", group, pool: first.pool };
+  const byValue = new Map<string, Leaf<T>[]>();
+  for (const leaf of leaves) {
+    const value = leaf.path[level] ?? "";
     const others = byValue.get(value);
-    if (others === undefined) byValue.set(value, [item]);
-    else others.push(item);
+    if (others === undefined) byValue.set(value, [leaf]);
+    else others.push(leaf);
   }
-  const parts = [...byValue].map(([value, members]) =>
-    grow(members, { group: partOf(group, value), level: level + 1 }, order),
-  );
-  heapify(parts, order.treeBefore);
+  const parts = [...byValue]
+    .map(([value, members]) => grow(members, { group: partOf(group, value), level: level + 1 }, before))
+    .filter((part) => bestOf(part) !== undefined);
+  heapify(parts, before);
   return { kind: "branch", group, parts };
 }
 
@@ -114,15 +145,21 @@ function bestOf<T>(tree: Tree<T>): T | undefined {
   return part === undefined ? undefined : bestOf(part);
 }
 
-function takeFrom<T>(tree: Tree<T>, step: 1 | -1, before: Before<Tree<T>>): void {
+function takeFrom<T>(tree: Tree<T>, step: 1 | -1): void {
   tree.group.count += step;
   if (tree.kind === "leaf") {
     tree.pool.take();
     return;
   }
   const [part] = tree.parts;
+  if (part !== undefined) takeFrom(part, step);
+}
+
+function settle<T>(tree: Tree<T>, before: Before<Tree<T>>): void {
+  if (tree.kind === "leaf") return;
+  const [part] = tree.parts;
   if (part === undefined) return;
-  takeFrom(part, step, before);
+  settle(part, before);
   if (bestOf(part) === undefined) dropFirst(tree.parts, before);
   else reorderFirst(tree.parts, before);
 }

@@ -1,0 +1,79 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { NodeView } from "../model.js";
+import { buildNode, buildReservation, buildView, CPU } from "../testing/test-records.js";
+import { LoadOrder } from "./load-order.js";
+
+const NODES = 30;
+
+/** What happens to the nodes, by number; the order is asked for after each batch. */
+const batches = fc.array(
+  fc.array(
+    fc.record({
+      node: fc.nat(NODES - 1),
+      kind: fc.constantFrom("put", "load", "load", "touch", "delete"),
+      tasks: fc.nat(3),
+      cpus: fc.nat(3),
+    }),
+    { maxLength: 12 },
+  ),
+  { maxLength: 20 },
+);
+
+interface Mutable {
+  taskCount: number;
+  reserved: NodeView["reserved"];
+}
+
+function viewOf(number: number): NodeView & Mutable {
+  // Ids that only their ends tell apart, some of them too long for their rank.
+  const id = number % 2 === 0 ? `node-with-a-long-name-${number}` : `n${number}`;
+  return { ...buildView({ node: buildNode({ id }) }) };
+}
+
+describe("LoadOrder", () => {
+  it("gives the nodes as sorting them afresh would, whatever changed since it was last asked", () => {
+    fc.assert(
+      fc.property(batches, (all) => {
+        const order = new LoadOrder();
+        const views = new Map<number, NodeView & Mutable>();
+        for (const batch of all) {
+          for (const { node, kind, tasks, cpus } of batch) {
+            const known = views.get(node);
+            if (kind === "put" || known === undefined) {
+              const view = viewOf(node);
+              views.set(node, view);
+              order.put(view);
+            } else if (kind === "delete") {
+              views.delete(node);
+              order.delete(known.node.id);
+            } else {
+              if (kind === "load") {
+                known.taskCount = tasks;
+                known.reserved = buildReservation({ nanoCpus: cpus * CPU });
+              }
+              order.touch(known.node.id);
+            }
+          }
+          const sorted = [...views.values()].sort(byLoad).map((view) => view.node.id);
+          expect(order.inOrder().map(({ id }) => id)).toEqual(sorted);
+          expect(order.inOrder().every(({ id, view }) => view.node.id === id)).toBe(true);
+        }
+      }),
+    );
+  });
+
+  it("knows nothing of nodes that it was not given", () => {
+    const order = new LoadOrder();
+    order.touch("n1");
+    order.delete("n1");
+    expect(order.inOrder()).toEqual([]);
+  });
+});
+
+/** All have as many processors and as much memory, and reserve none of the latter. */
+function byLoad(a: NodeView, b: NodeView): number {
+  const difference = a.reserved.nanoCpus - b.reserved.nanoCpus || a.taskCount - b.taskCount;
+  if (difference !== 0) return difference;
+  return a.node.id < b.node.id ? -1 : 1;
+}

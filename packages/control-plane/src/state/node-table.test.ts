@@ -1,0 +1,73 @@
+import { Availability, NodeState, TaskState } from "@berth/proto";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { needOf } from "../core/placement/filters.js";
+import { place } from "../core/placement/schedule.js";
+import { buildNode, buildSpec, buildTask, CPU } from "../core/testing/test-records.js";
+import { NodeTable } from "./node-table.js";
+
+const SPREADS = [[], ["node.labels.zone"], ["node.labels.zone", "node.labels.rack"]];
+
+const number = fc.nat(9);
+const step = fc.oneof(
+  fc.record({
+    kind: fc.constant("node" as const),
+    node: number,
+    zone: fc.constantFrom("a", "b"),
+    rack: fc.constantFrom("1", "2"),
+    cpus: fc.integer({ min: 1, max: 4 }),
+    state: fc.constantFrom(NodeState.READY, NodeState.READY, NodeState.DOWN),
+    availability: fc.constantFrom(Availability.ACTIVE, Availability.ACTIVE, Availability.DRAIN),
+  }),
+  fc.record({ kind: fc.constant("no-node" as const), node: number }),
+  fc.record({ kind: fc.constant("task" as const), task: fc.nat(20), node: number, cpus: fc.nat(2) }),
+  fc.record({ kind: fc.constant("no-task" as const), task: fc.nat(20) }),
+  fc.record({ kind: fc.constant("place" as const), count: fc.nat(12), spread: fc.nat(SPREADS.length - 1) }),
+);
+
+describe("the order of load that a NodeTable keeps", () => {
+  it("leads to the placement that sorting the nodes afresh leads to, whatever happened before", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const table = new NodeTable();
+        for (const made of steps) {
+          switch (made.kind) {
+            case "node":
+              table.put(
+                buildNode({
+                  id: `n${made.node}`,
+                  labels: { zone: made.zone, rack: made.rack },
+                  state: made.state,
+                  availability: made.availability,
+                  description: { nanoCpus: made.cpus * CPU },
+                }),
+              );
+              break;
+            case "no-node":
+              table.delete(`n${made.node}`);
+              break;
+            case "task": {
+              const spec = buildSpec({ task: { reservations: { nanoCpus: made.cpus * CPU } } });
+              const status = { state: TaskState.RUNNING };
+              table.occupy(buildTask({ id: `t${made.task}`, nodeId: `n${made.node}`, status }), spec);
+              break;
+            }
+            case "no-task":
+              table.release(`t${made.task}`);
+              break;
+            default: {
+              const spec = buildSpec({
+                task: { reservations: { nanoCpus: CPU / 2 } },
+                placement: { spread: SPREADS[made.spread] ?? [] },
+              });
+              const load = { staying: new Map([["n1", 1]]), held: new Map([["n1", 1]]), avoid: new Map() };
+              const request = { count: made.count, need: needOf(spec), load };
+              expect(place(request, table)).toEqual(place(request, { nodes: table.nodes }));
+            }
+          }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
