@@ -6,6 +6,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { ContainerConfig } from "../../packages/agent/src/core/container-config.js";
 import type { ContainerEvent } from "../../packages/agent/src/core/container-event.js";
 import { TASK_LABEL } from "../../packages/agent/src/core/labels.js";
+import { networkBody } from "../../packages/agent/src/core/networks/network-body.js";
+import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
 import type { ObservedContainer } from "../../packages/agent/src/core/observed.js";
 import { DockerodeEngine } from "../../packages/agent/src/engine/dockerode/dockerode-engine.js";
 import type { Engine } from "../../packages/agent/src/engine/engine.js";
@@ -50,6 +52,11 @@ async function fakeDaemon(): Promise<Daemon> {
 }
 
 const { signal } = new AbortController();
+
+/** The container's address in its networks, by their names. */
+function addressesIn({ networks }: ObservedContainer): Record<string, string> {
+  return Object.fromEntries(networks.map(({ name, address }) => [name, address]));
+}
 
 function configOf(taskId: string | undefined, command = RUN_UNTIL_STOPPED): ContainerConfig {
   return {
@@ -116,6 +123,52 @@ describe.each([
     const id = await engine.create(configOf("t2"), { signal });
     await engine.create(configOf(undefined), { signal });
     expect(await engine.list({ signal })).toMatchObject([{ id, taskId: "t2" }]);
+  });
+
+  test("a network's life: made once, joined by containers, kept while they run, gone", async () => {
+    const front = networkBody(networkWith({ id: "front", spec: { name: "front" } }), 1_450);
+    const back = networkBody(
+      networkWith({
+        id: "back",
+        vni: 4098,
+        subnet: "10.65.0.0/18",
+        range: "10.65.1.0/25",
+        gateway: "10.65.1.1",
+        spec: { name: "back" },
+      }),
+      1_450,
+    );
+    const [frontId, backId] = [
+      await engine.createNetwork(front, { signal }),
+      await engine.createNetwork(back, { signal }),
+    ];
+    await expect(engine.createNetwork(front, { signal })).rejects.toMatchObject({ kind: "name-taken" });
+    expect(await engine.networks({ signal })).toContainEqual({
+      id: frontId,
+      name: "front",
+      networkId: "front",
+      config: "10.64.0.0/18 10.64.1.0/25 10.64.1.1 4097",
+      mtu: 1_450,
+    });
+
+    const { body, ...config } = configOf("networked");
+    const NetworkingConfig = { EndpointsConfig: { front: {} } };
+    const HostConfig = { ...body.HostConfig, NetworkMode: "front" };
+    const id = await engine.create(
+      { ...config, body: { ...body, HostConfig, NetworkingConfig } },
+      { signal },
+    );
+    await engine.connectNetwork("back", { containerId: id, endpoint: {}, signal });
+    expect(addressesIn(await inspected(id))).toEqual({ front: "", back: "" });
+    await engine.start(id, { signal });
+    // The gateways have .1, and nobody gets .0.
+    expect(addressesIn(await inspected(id))).toEqual({ front: "10.64.1.2", back: "10.65.1.2" });
+
+    await expect(engine.removeNetwork(frontId, { signal })).rejects.toMatchObject({ kind: "conflict" });
+    await engine.remove(id, { signal });
+    for (const network of [frontId, frontId, backId]) await engine.removeNetwork(network, { signal });
+    const left = (await engine.networks({ signal })).filter(({ networkId }) => networkId !== "");
+    expect(left).toEqual([]);
   });
 
   test("failures say what they mean: name taken, no such image, not found", async () => {

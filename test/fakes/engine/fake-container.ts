@@ -6,7 +6,10 @@ export interface FakeBody {
   readonly Labels?: Record<string, string>;
   readonly Tty?: boolean;
   readonly StopTimeout?: number;
-  readonly HostConfig?: { readonly PortBindings?: Record<string, readonly FakeBinding[]> };
+  readonly HostConfig?: {
+    readonly PortBindings?: Record<string, readonly FakeBinding[]>;
+    readonly NetworkMode?: string;
+  };
 }
 
 interface FakeBinding {
@@ -21,6 +24,8 @@ export class FakeContainer {
   readonly body: FakeBody;
   state: "created" | "running" | "exited" = "created";
   exitCode = 0;
+  /** Names of networks, and its address there. */
+  readonly networks = new Map<string, string>();
   startedAt = "0001-01-01T00:00:00Z";
   readonly log: { readonly stream: 1 | 2; readonly text: string }[] = [];
 
@@ -45,7 +50,7 @@ export class FakeContainer {
         StartedAt: this.startedAt,
       },
       Config: { Labels: this.labels, Tty: this.body.Tty ?? false, StopTimeout: this.body.StopTimeout },
-      NetworkSettings: { Ports: this.state === "running" ? this.#ports() : {} },
+      NetworkSettings: { Ports: this.state === "running" ? this.#ports() : {}, Networks: this.#networks() },
     };
   }
 
@@ -64,6 +69,13 @@ export class FakeContainer {
       return Buffer.concat([header, payload]);
     });
     return Buffer.concat(frames);
+  }
+
+  #networks(): Record<string, object> {
+    const isUp = this.state === "running";
+    return Object.fromEntries(
+      [...this.networks].map(([name, address]) => [name, { IPAddress: isUp ? address : "" }]),
+    );
   }
 
   #ports(): Record<string, readonly FakeBinding[]> {

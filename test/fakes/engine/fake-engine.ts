@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type FakeBody, FakeContainer } from "./fake-container.js";
 import { FakeExec } from "./fake-exec.js";
+import { FakeNetwork, type FakeNetworkBody } from "./fake-network.js";
 import { Faults, play } from "./faults.js";
 
 interface Call {
@@ -18,6 +19,7 @@ type Route = readonly [method: string, path: RegExp, handle: (call: Call, match:
 /** Docker's API on a unix socket, with containers that run nothing, and with faults that no real daemon has on demand. */
 export class FakeEngine {
   readonly containers = new Map<string, FakeContainer>();
+  readonly networks = new Map<string, FakeNetwork>();
   readonly images = new Set<string>(["busybox:test"]);
   /** Names of the volumes of the local driver. */
   readonly volumes: string[] = [];
@@ -64,6 +66,10 @@ export class FakeEngine {
     ["GET", /^\/info$/, (call) => send(call, 200, { Name: "fake", NCPU: 4, MemTotal: 1e9, OSType: "linux" })],
     ["GET", /^\/events$/, (call) => this.#events(call)],
     ["GET", /^\/volumes$/, (call) => send(call, 200, { Volumes: this.volumes.map((Name) => ({ Name })) })],
+    ["GET", /^\/networks$/, (call) => send(call, 200, this.#networks())],
+    ["POST", /^\/networks\/create$/, (call) => this.#createNetwork(call)],
+    ["POST", /^\/networks\/(.+)\/connect$/, (call, name) => this.#connect(call, name)],
+    ["DELETE", /^\/networks\/(.+)$/, (call, id) => this.#removeNetwork(call, id)],
     ["GET", /^\/images\/(.+)\/json$/, (call, image) => this.#image(call, image)],
     ["POST", /^\/images\/create$/, (call) => this.#pull(call)],
     ["GET", /^\/containers\/json$/, (call) => this.#list(call)],
@@ -157,8 +163,48 @@ export class FakeEngine {
     } else {
       const container = new FakeContainer(name, body);
       this.containers.set(container.id, container);
+      this.#join(container, body.HostConfig?.NetworkMode ?? "");
       send(call, 201, { Id: container.id, Warnings: [] });
     }
+  }
+
+  #networks(): object[] {
+    return [...this.networks.values()].map((network) => network.summary());
+  }
+
+  #createNetwork(call: Call): void {
+    const network = new FakeNetwork(call.body as FakeNetworkBody);
+    if ([...this.networks.values()].some(({ name }) => name === network.name)) {
+      send(call, 409, { message: `network with name ${network.name} already exists` });
+    } else {
+      this.networks.set(network.id, network);
+      send(call, 201, { Id: network.id, Warning: "" });
+    }
+  }
+
+  #removeNetwork(call: Call, id: string): void {
+    const network = this.networks.get(id);
+    const isUsed = [...this.containers.values()].some(
+      (container) => container.state === "running" && container.networks.has(network?.name ?? ""),
+    );
+    if (network === undefined) send(call, 404, { message: `network ${id} not found` });
+    else if (isUsed) send(call, 403, { message: `network ${network.name} id ${id} has active endpoints` });
+    else {
+      this.networks.delete(id);
+      send(call, 204);
+    }
+  }
+
+  #connect(call: Call, name: string): void {
+    const container = this.containers.get((call.body as { Container: string }).Container);
+    if (container !== undefined && this.#join(container, name)) send(call, 200);
+    else send(call, 404, { message: `network ${name} not found` });
+  }
+
+  #join(container: FakeContainer, nameOrId: string): boolean {
+    const network = [...this.networks.values()].find(({ id, name }) => id === nameOrId || name === nameOrId);
+    if (network !== undefined) container.networks.set(network.name, network.nextAddress());
+    return network !== undefined;
   }
 
   #exec(container: FakeContainer, call: Call): void {

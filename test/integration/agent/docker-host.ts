@@ -1,31 +1,12 @@
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { promisify } from "node:util";
 import { createLab, type Lab } from "../../../deploy/lab/lab.js";
 import { tearDown } from "../../../deploy/lab/teardown.js";
 import { testLabName } from "../../../deploy/lab/test-lab-name.js";
-import { IMAGE } from "./specs.js";
+import { importBusybox } from "./busybox-image.js";
 import { until } from "./until.js";
 
 const exec = promisify(execFile);
-const APPLETS = [
-  "sh",
-  "sleep",
-  "echo",
-  "cat",
-  "env",
-  "hostname",
-  "true",
-  "false",
-  "seq",
-  "nc",
-  "id",
-  "mount",
-  "stty",
-];
-
 /** A Docker daemon that is the test's own, with one small image. */
 export class DockerHost {
   readonly lab: Lab;
@@ -38,7 +19,7 @@ export class DockerHost {
     const host = new DockerHost(
       await createLab({ name: testLabName(), hosts: 1, berth: false, dockerConfig }),
     );
-    await host.#makeImage();
+    await importBusybox([host.socket]);
     return host;
   }
 
@@ -72,19 +53,5 @@ export class DockerHost {
 
   async close(): Promise<void> {
     await tearDown(this.lab.name);
-  }
-
-  async #makeImage(): Promise<void> {
-    const root = await mkdtemp(join(tmpdir(), "berth-image-"));
-    try {
-      await mkdir(join(root, "bin"));
-      await cp("/bin/busybox", join(root, "bin/busybox"));
-      for (const applet of APPLETS) await symlink("busybox", join(root, "bin", applet));
-      await exec("tar", ["-C", root, "-cf", `${root}.tar`, "."]);
-      await this.docker("import", `${root}.tar`, IMAGE);
-    } finally {
-      await rm(root, { recursive: true, force: true });
-      await rm(`${root}.tar`, { force: true });
-    }
   }
 }

@@ -84,6 +84,7 @@ export class SimContainer {
       health: this.#shownHealth(),
       healthOutput: this.health === "unhealthy" ? "no answer" : "",
       ports: this.ports,
+      networks: [],
       tty: false,
       processId: this.isRunning ? 1_000 : 0,
       atMostOne: this.body.Labels[AT_MOST_ONE_LABEL] === "true",

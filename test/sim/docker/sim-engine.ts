@@ -37,6 +37,7 @@ export function simEngine({ docker, agent, info, onOrder }: SimEngineOptions): E
         version: "20.10.24",
         apiVersion: "1.41",
         labels: {},
+        enclosure: "",
       }));
     },
     ping: (call) => ask(call, 1, () => {}, PING_TIMEOUT_MS),
@@ -86,6 +87,10 @@ export function simEngine({ docker, agent, info, onOrder }: SimEngineOptions): E
       });
     },
     volumes: (call) => ask(call, 2, () => []),
+    networks: (call) => ask(call, 2, () => []),
+    createNetwork: () => Promise.reject(new EngineError("failed", "networks are not simulated")),
+    removeNetwork: () => Promise.reject(new EngineError("failed", "networks are not simulated")),
+    connectNetwork: () => Promise.reject(new EngineError("failed", "networks are not simulated")),
     imageExists: (image, call) => ask(call, 2, () => docker.images.has(image)),
     pull: (image, call) => {
       const { exists, pullMs } = behaviourOf(image);

@@ -157,7 +157,7 @@ function healthcheckBody(check: Healthcheck): HealthcheckBody {
   });
 }
 
-function networkModeName(mode: NetworkMode): HostConfigBody["NetworkMode"] {
+function networkModeName(mode: NetworkMode): "default" | "bridge" | "host" | "none" {
   if (mode === NetworkMode.HOST) return "host";
   if (mode === NetworkMode.NONE) return "none";
   return mode === NetworkMode.BRIDGE ? "bridge" : "default";

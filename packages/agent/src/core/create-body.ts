@@ -20,6 +20,15 @@ export interface CreateBody {
   readonly Healthcheck?: HealthcheckBody;
   readonly ExposedPorts?: Readonly<Record<string, Record<string, never>>>;
   readonly HostConfig: HostConfigBody;
+  /** Of the network that `HostConfig.NetworkMode` names. Docker before 25.0 takes no more than one here. */
+  readonly NetworkingConfig?: { readonly EndpointsConfig: Readonly<Record<string, EndpointBody>> };
+}
+
+/** A container's place in a network. */
+export interface EndpointBody {
+  readonly IPAMConfig?: { readonly IPv4Address: string };
+  /** The network with the highest has the default route. Docker before 28.0 does not know it. */
+  readonly GwPriority?: number;
 }
 
 /** Durations in nanoseconds, as everywhere in Docker's API. */
@@ -34,7 +43,8 @@ export interface HealthcheckBody {
 
 export interface HostConfigBody {
   readonly RestartPolicy: { readonly Name: "no" };
-  readonly NetworkMode: "default" | "bridge" | "host" | "none";
+  /** "default", "bridge", "host", "none", or the name of a network. */
+  readonly NetworkMode: string;
   readonly PortBindings?: Readonly<Record<string, readonly PortBindingBody[]>>;
   readonly Binds?: readonly string[];
   readonly Mounts?: readonly MountBody[];

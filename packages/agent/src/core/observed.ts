@@ -36,6 +36,8 @@ export interface ObservedContainer {
   readonly healthOutput: string;
   /** Published ports, those on an address of the host first that were asked for by address. */
   readonly ports: readonly PublishedPort[];
+  /** Docker networks that it is in. */
+  readonly networks: readonly JoinedNetwork[];
   readonly tty: boolean;
   /** Of its first process, as this host counts them; 0 while it does not run. */
   readonly processId: number;
@@ -46,6 +48,12 @@ export interface ObservedContainer {
 
 export interface PublishedPort extends HostPort {
   readonly hostIp: string;
+}
+
+export interface JoinedNetwork {
+  readonly name: string;
+  /** IPv4; empty while it does not run. */
+  readonly address: string;
 }
 
 /** The line that a listing has for a container: enough to see whether what is known of it is still true. */
@@ -74,6 +82,7 @@ export function parseInspect(json: unknown): ObservedContainer {
     health: parseHealth(fieldOf(health, "Status")),
     healthOutput: textOf(fieldOf(listOf(fieldOf(health, "Log")).at(-1), "Output")).trim(),
     ports: parsePorts(fieldOf(fieldOf(json, "NetworkSettings"), "Ports")),
+    networks: parseJoined(fieldOf(fieldOf(json, "NetworkSettings"), "Networks")),
     tty: fieldOf(config, "Tty") === true,
     processId: numberOf(fieldOf(state, "Pid")),
     stopGraceMs: typeof stopTimeoutS === "number" ? stopTimeoutS * MS_PER_S : DOCKER_STOP_GRACE_MS,
@@ -120,4 +129,12 @@ function parsePorts(json: unknown): PublishedPort[] {
       hostIp: textOf(fieldOf(binding, "HostIp")),
     }));
   });
+}
+
+/** `{"shop_default": {"IPAddress": "10.64.1.2", …}}` */
+function parseJoined(json: unknown): JoinedNetwork[] {
+  return entriesOf(json).map(([name, endpoint]) => ({
+    name,
+    address: textOf(fieldOf(endpoint, "IPAddress")),
+  }));
 }

@@ -63,6 +63,7 @@ export function containerWith(fields: Partial<ObservedContainer> = {}): Observed
     health: "none",
     healthOutput: "",
     ports: [],
+    networks: [],
     tty: false,
     processId: 1_000,
     stopGraceMs: 10_000,

@@ -1,5 +1,8 @@
 import type { ContainerConfig } from "../core/container-config.js";
 import type { ContainerEvent } from "../core/container-event.js";
+import type { EndpointBody } from "../core/create-body.js";
+import type { NetworkBody } from "../core/networks/network-body.js";
+import type { ObservedNetwork } from "../core/networks/observed-network.js";
 import type { ContainerSummary, ObservedContainer } from "../core/observed.js";
 
 /**
@@ -28,6 +31,14 @@ export interface Engine {
   remove(containerId: string, options: EngineCall): Promise<void>;
   /** Names of the volumes of the local driver, in no order. */
   volumes(options: EngineCall): Promise<readonly string[]>;
+  /** All networks, also those that are not ours. */
+  networks(options: EngineCall): Promise<readonly ObservedNetwork[]>;
+  /** Returns Docker's id of it. A network of that name that is there already: `name-taken`. */
+  createNetwork(body: NetworkBody, options: EngineCall): Promise<string>;
+  /** By id. One that is not there counts as removed; one that containers are in: `conflict`. */
+  removeNetwork(networkId: string, options: EngineCall): Promise<void>;
+  /** Puts a container that has not been started into one more network. */
+  connectNetwork(network: string, options: ConnectOptions): Promise<void>;
   imageExists(image: string, options: EngineCall): Promise<boolean>;
   /** Returns when the image is there. At most one pull of an image runs at a time: later callers join it. */
   pull(image: string, options: PullOptions): Promise<void>;
@@ -57,11 +68,18 @@ export interface EngineInfo {
   /** The version agreed on, such as "1.41". */
   readonly apiVersion: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** What its containers run on, when that is not this host itself: "rootless Docker", "Docker Desktop". */
+  readonly enclosure: string;
 }
 
 export interface StopOptions extends EngineCall {
   /** From the request to end until the kill, in whole seconds, rounded up. */
   readonly graceMs: number;
+}
+
+export interface ConnectOptions extends EngineCall {
+  readonly containerId: string;
+  readonly endpoint: EndpointBody;
 }
 
 export interface PullOptions extends EngineCall {

@@ -134,6 +134,10 @@ function justCreated(id: string, { taskId, config }: StepOf<"create">): Observed
     health: "none",
     healthOutput: "",
     ports: [],
+    networks: Object.keys(config.body.NetworkingConfig?.EndpointsConfig ?? {}).map((network) => ({
+      name: network,
+      address: "",
+    })),
     tty: config.body.Tty ?? false,
     processId: 0,
     stopGraceMs: config.body.StopTimeout * 1_000,

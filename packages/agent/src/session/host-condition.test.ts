@@ -11,6 +11,7 @@ const info = {
   version: "20.10",
   apiVersion: "1.41",
   labels: {},
+  enclosure: "",
 };
 
 function recorded(): { readonly condition: HostCondition; readonly told: readonly Condition[] } {

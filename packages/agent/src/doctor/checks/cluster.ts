@@ -7,9 +7,9 @@ import {
   probeHost,
   type RpcConnection,
 } from "@berth/proto";
+import { runProgram } from "../../run-program.js";
 import type { Check, CheckContext } from "../check.js";
 import { type Finding, failed, ok, warning } from "../finding.js";
-import { runProgram } from "../run-program.js";
 import { interfaceOf, mtuOf } from "./address.js";
 
 const CALL_TIMEOUT_MS = 5_000;

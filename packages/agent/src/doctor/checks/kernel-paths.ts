@@ -1,7 +1,7 @@
 import { access } from "node:fs/promises";
+import { type ProgramResult, runProgram } from "../../run-program.js";
 import type { Check, CheckContext } from "../check.js";
 import { type Finding, failed, ok, warning } from "../finding.js";
-import { type ProgramResult, runProgram } from "../run-program.js";
 
 const BRIDGE_FILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 

@@ -2,6 +2,8 @@ import type { ContainerConfig } from "../../core/container-config.js";
 import type { ContainerEvent } from "../../core/container-event.js";
 import { fieldOf, listOf, textOf } from "../../core/json.js";
 import { TASK_LABEL } from "../../core/labels.js";
+import type { NetworkBody } from "../../core/networks/network-body.js";
+import { type ObservedNetwork, parseNetworks } from "../../core/networks/observed-network.js";
 import {
   type ContainerSummary,
   type ObservedContainer,
@@ -9,6 +11,7 @@ import {
   parseSummary,
 } from "../../core/observed.js";
 import type {
+  ConnectOptions,
   Engine,
   EngineCall,
   EngineExec,
@@ -115,6 +118,26 @@ export class DockerodeEngine implements Engine {
     return listOf(fieldOf(json, "Volumes")).map((volume) => textOf(fieldOf(volume, "Name")));
   }
 
+  async networks({ signal }: EngineCall): Promise<readonly ObservedNetwork[]> {
+    return parseNetworks(await this.#client.request({ method: "GET", path: "/networks", signal }));
+  }
+
+  async createNetwork(body: NetworkBody, { signal }: EngineCall): Promise<string> {
+    const json = await this.#client.request({ method: "POST", path: "/networks/create", body, signal });
+    return textOf(fieldOf(json, "Id"));
+  }
+
+  async removeNetwork(networkId: string, { signal }: EngineCall): Promise<void> {
+    const path = networkPath(networkId);
+    await orNothing("not-found", this.#client.request({ method: "DELETE", path, signal }));
+  }
+
+  async connectNetwork(network: string, { signal, containerId, endpoint }: ConnectOptions): Promise<void> {
+    const body = { Container: containerId, EndpointConfig: endpoint };
+    const path = `${networkPath(network)}/connect`;
+    await this.#client.request({ method: "POST", path, body, signal, timeoutMs: START_TIMEOUT_MS });
+  }
+
   async imageExists(image: string, { signal }: EngineCall): Promise<boolean> {
     const path = `/images/${image}/json`;
     const json = await orNothing("no-such-image", this.#client.request({ method: "GET", path, signal }));
@@ -156,6 +179,10 @@ export class DockerodeEngine implements Engine {
 
 function containerPath(container: string): string {
   return `/containers/${encodeURIComponent(container)}`;
+}
+
+function networkPath(network: string): string {
+  return `/networks/${encodeURIComponent(network)}`;
 }
 
 /** Undefined instead of an error of this kind. */

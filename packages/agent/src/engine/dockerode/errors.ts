@@ -6,6 +6,8 @@ const KINDS_BY_WORDS: readonly (readonly [RegExp, EngineErrorKind])[] = [
   [/port is already allocated|address already in use|ports are not available/i, "port-taken"],
   [/no such image/i, "no-such-image"],
   [/container name .* is already in use/i, "name-taken"],
+  [/network with name .* already exists/i, "name-taken"],
+  [/has active endpoints/i, "conflict"],
   [/OCI runtime create failed|executable file not found|bind source path does not exist/i, "invalid"],
   [/no such file or directory|cannot assign requested address|invalid mount|unknown runtime/i, "invalid"],
   [/requested IP address|error while mounting volume|failed to mount local volume/i, "invalid"],

@@ -12,8 +12,16 @@ export function parseInfo(json: unknown, daemon: DaemonVersion): EngineInfo {
     memoryBytes: numberOf(fieldOf(json, "MemTotal")),
     version: daemon.version,
     apiVersion: daemon.apiVersion,
+    enclosure: enclosureOf(json),
     labels: Object.fromEntries(listOf(fieldOf(json, "Labels")).map((label) => splitLabel(textOf(label)))),
   };
+}
+
+/** Where containers have other network devices than the host: rootless Docker's, or a virtual machine's. */
+function enclosureOf(json: unknown): string {
+  const isRootless = listOf(fieldOf(json, "SecurityOptions")).some((one) => textOf(one) === "name=rootless");
+  if (isRootless) return "rootless Docker";
+  return textOf(fieldOf(json, "OperatingSystem")) === "Docker Desktop" ? "Docker Desktop" : "";
 }
 
 function splitLabel(label: string): [string, string] {

@@ -2,6 +2,8 @@ import { execFile } from "node:child_process";
 
 /** Every program asked here answers within milliseconds; one that hangs says enough. */
 const TIMEOUT_MS = 5_000;
+/** Listings of a host with thousands of devices. */
+const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 export type ProgramResult =
   | { readonly kind: "done"; readonly stdout: string }
@@ -16,13 +18,16 @@ export interface ProgramCall {
   readonly signal: AbortSignal;
 }
 
+export type RunProgram = typeof runProgram;
+
 /** Runs a program of the host and never rejects but when the signal fires. */
 export function runProgram(
   program: string,
   { args, input = "", signal }: ProgramCall,
 ): Promise<ProgramResult> {
   return new Promise((resolve, reject) => {
-    const child = execFile(program, args, { timeout: TIMEOUT_MS, signal }, (error, stdout, stderr) => {
+    const options = { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES, signal };
+    const child = execFile(program, args, options, (error, stdout, stderr) => {
       if (error === null) resolve({ kind: "done", stdout });
       else if (signal.aborted) reject(signal.reason);
       else if (error.code === "ENOENT") resolve({ kind: "missing" });

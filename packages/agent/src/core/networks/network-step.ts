@@ -1,0 +1,24 @@
+import type { NetworkBody } from "./network-body.js";
+
+/** One small thing to do for a network. After it, the host is looked at again. */
+export type NetworkStep = DockerNetworkStep | LinkStep;
+
+export type DockerNetworkStep =
+  | { readonly kind: "create-network"; readonly body: NetworkBody }
+  /** Docker refuses while containers are in it, and then it stays. */
+  | { readonly kind: "remove-network"; readonly dockerId: string };
+
+export type LinkStep =
+  | {
+      readonly kind: "add-tunnel";
+      readonly device: string;
+      readonly bridge: string;
+      readonly vni: number;
+      readonly local: string;
+      readonly mtu: number;
+    }
+  /** Makes it a port of the bridge, with this MTU, and up. */
+  | { readonly kind: "set-tunnel"; readonly device: string; readonly bridge: string; readonly mtu: number }
+  | { readonly kind: "delete-link"; readonly device: string }
+  | { readonly kind: "add-peer"; readonly device: string; readonly peer: string }
+  | { readonly kind: "remove-peer"; readonly device: string; readonly peer: string };

@@ -1,0 +1,19 @@
+import type { NetworkState } from "./plan-network.js";
+
+/** A network that spans hosts, as tasks of this host see it. */
+export interface NetworkFacts {
+  readonly id: string;
+  /** The host's own address in it, where names are answered. */
+  readonly gateway: string;
+  readonly state: NetworkState;
+}
+
+/** The networks that tasks of this host can be in. */
+export interface NetworksView {
+  /** By full name, which is Docker's name of it, too. */
+  readonly byName: ReadonlyMap<string, NetworkFacts>;
+  /** The name servers that this host asks, as far as containers can reach them. */
+  readonly resolvers: readonly string[];
+}
+
+export const NO_NETWORKS: NetworksView = { byName: new Map(), resolvers: [] };

@@ -1,0 +1,143 @@
+import type { AssignedNetwork } from "@berth/proto";
+import { bridgeName, overlayMtu, tunnelName, VXLAN_PORT, vniOfTunnel } from "./devices.js";
+import { networkBody, networkConfig } from "./network-body.js";
+import type { LinkStep, NetworkStep } from "./network-step.js";
+import type { ObservedLink, ObservedLinks } from "./observed-links.js";
+import type { ObservedNetwork } from "./observed-network.js";
+
+/** What a host's networks are made from. */
+export interface NetworkHost {
+  /** Where the other hosts reach this one. */
+  readonly address: string;
+  /** Why it can have no networks that span hosts; "": it can. */
+  readonly refusal: string;
+  /** Why it can have none that are encrypted; "": it can. */
+  readonly encryptionRefusal: string;
+}
+
+/** This host's networks and devices as they are. */
+export interface ObservedHostNetworks extends ObservedLinks {
+  readonly networks: readonly ObservedNetwork[];
+}
+
+/** How far a network has come on this host. */
+export type NetworkState =
+  /** Containers can join it. */
+  | { readonly kind: "ready"; readonly dockerId: string }
+  | { readonly kind: "waiting"; readonly reason: string }
+  /** It cannot be on this host, now or tomorrow. */
+  | { readonly kind: "refused"; readonly reason: string };
+
+export interface NetworkPlan {
+  readonly state: NetworkState;
+  /** The next things to do, in this order; after them the host is looked at again. */
+  readonly steps: readonly NetworkStep[];
+}
+
+/**
+ * What to do about one network that tasks of this host use. Level-triggered: first Docker's network, which brings the
+ * bridge, then the VXLAN device on that bridge, then the other hosts.
+ */
+export function planNetwork(
+  network: AssignedNetwork,
+  observed: ObservedHostNetworks,
+  host: NetworkHost,
+): NetworkPlan {
+  const refusal = refusalOf(network, host);
+  if (refusal !== "") return stuck({ kind: "refused", reason: refusal });
+  if (observed.uplinkMtu === 0) return waiting(`no device of this host has its address ${host.address}`);
+  const own = observed.networks.find(({ networkId }) => networkId === network.id);
+  if (own === undefined) return planCreation(network, observed, mtuOf(network, observed.uplinkMtu, host));
+  if (own.config !== networkConfig(network)) {
+    const reason = "its settings have changed, and containers of this host still use it as it was";
+    return { ...waiting(reason), steps: [{ kind: "remove-network", dockerId: own.id }] };
+  }
+  const bridge = observed.links.get(bridgeName(network.vni));
+  if (bridge?.kind !== "bridge") {
+    return waiting(`its bridge ${bridgeName(network.vni)} is not on this host: does Docker run elsewhere?`);
+  }
+  const tunnelSteps = planTunnel(network, observed.links.get(tunnelName(network.vni)), host, own.mtu);
+  const steps = [...tunnelSteps, ...planPeers(network, observed)];
+  if (tunnelSteps.length > 0) return { ...waiting("it is being joined to the other hosts"), steps };
+  return { state: { kind: "ready", dockerId: own.id }, steps };
+}
+
+/** What to take away: networks and VXLAN devices of ours that nobody wants here any more. */
+export function planRemovals(
+  wanted: readonly AssignedNetwork[],
+  { networks, links }: ObservedHostNetworks,
+): readonly NetworkStep[] {
+  const ids = new Set(wanted.map(({ id }) => id));
+  const vnis = new Set(wanted.map(({ vni }) => vni));
+  const surplus = networks.filter(({ networkId }) => networkId !== "" && !ids.has(networkId));
+  const steps: NetworkStep[] = surplus.map(({ id }) => ({ kind: "remove-network", dockerId: id }));
+  for (const { name, kind } of links.values()) {
+    const vni = vniOfTunnel(name);
+    // Docker's network goes first, since Docker refuses while containers are in it: they keep their tunnel.
+    const isInUse = vni !== undefined && (vnis.has(vni) || links.has(bridgeName(vni)));
+    if (kind === "vxlan" && vni !== undefined && !isInUse) steps.push({ kind: "delete-link", device: name });
+  }
+  return steps;
+}
+
+function refusalOf({ spec }: AssignedNetwork, { refusal, encryptionRefusal }: NetworkHost): string {
+  if (refusal !== "") return `this host cannot have networks that span hosts: ${refusal}`;
+  if (spec?.encrypted && encryptionRefusal !== "") {
+    return `it is encrypted, which this host cannot do: ${encryptionRefusal}`;
+  }
+  return "";
+}
+
+function planCreation(
+  network: AssignedNetwork,
+  { networks }: ObservedHostNetworks,
+  mtu: number,
+): NetworkPlan {
+  const name = network.spec?.name ?? "";
+  const foreign = networks.find((one) => one.name === name);
+  if (foreign !== undefined) {
+    const id = foreign.id.slice(0, 12);
+    return waiting(`this host's Docker has a network ${name} (${id}) that is not this one: remove that`);
+  }
+  const step = { kind: "create-network", body: networkBody(network, mtu) } as const;
+  return { ...waiting("it is being made"), steps: [step] };
+}
+
+function mtuOf({ spec }: AssignedNetwork, uplinkMtu: number, { address }: NetworkHost): number {
+  const isIpv6 = address.includes(":");
+  const most = overlayMtu(uplinkMtu, { isIpv6, isEncrypted: spec?.encrypted ?? false });
+  return spec === undefined || spec.mtu === 0 ? most : Math.min(spec.mtu, most);
+}
+
+function planTunnel(
+  { vni }: AssignedNetwork,
+  tunnel: ObservedLink | undefined,
+  { address }: NetworkHost,
+  mtu: number,
+): readonly LinkStep[] {
+  const [device, bridge] = [tunnelName(vni), bridgeName(vni)];
+  const add: LinkStep = { kind: "add-tunnel", device, bridge, vni, local: address, mtu };
+  if (tunnel === undefined) return [add];
+  const isRight =
+    tunnel.kind === "vxlan" && tunnel.vni === vni && tunnel.local === address && tunnel.port === VXLAN_PORT;
+  if (!isRight) return [{ kind: "delete-link", device }, add];
+  const isJoined = tunnel.master === bridge && tunnel.isUp && tunnel.mtu === mtu;
+  return isJoined ? [] : [{ kind: "set-tunnel", device, bridge, mtu }];
+}
+
+function planPeers({ vni, peers }: AssignedNetwork, { floodTo }: ObservedLinks): readonly LinkStep[] {
+  const device = tunnelName(vni);
+  const known = new Set(floodTo.get(device));
+  const wanted = new Set(peers.map(({ address }) => address));
+  return [
+    ...[...wanted]
+      .filter((peer) => !known.has(peer))
+      .map((peer) => ({ kind: "add-peer", device, peer }) as const),
+    ...[...known]
+      .filter((peer) => !wanted.has(peer))
+      .map((peer) => ({ kind: "remove-peer", device, peer }) as const),
+  ];
+}
+
+const stuck = (state: NetworkState): NetworkPlan => ({ state, steps: [] });
+const waiting = (reason: string): NetworkPlan => stuck({ kind: "waiting", reason });

@@ -1,0 +1,93 @@
+import { AssignedNetwork, NetworkSpec } from "@berth/proto";
+import { bridgeName, tunnelName } from "./devices.js";
+import { networkConfig } from "./network-body.js";
+import type { ObservedLink } from "./observed-links.js";
+import type { ObservedNetwork } from "./observed-network.js";
+import type { NetworkHost, ObservedHostNetworks } from "./plan-network.js";
+
+// Values for tests of networks, with everything set that a test does not care about.
+
+export const HOST: NetworkHost = { address: "10.0.0.1", refusal: "", encryptionRefusal: "" };
+
+export function networkWith(
+  fields: Partial<Omit<AssignedNetwork, "spec">> & { readonly spec?: Partial<NetworkSpec> } = {},
+): AssignedNetwork {
+  const { spec, ...rest } = fields;
+  return AssignedNetwork.fromPartial({
+    id: "net1",
+    subnet: "10.64.0.0/18",
+    vni: 4097,
+    range: "10.64.1.0/25",
+    gateway: "10.64.1.1",
+    peers: [
+      { nodeId: "node2", address: "10.0.0.2" },
+      { nodeId: "node3", address: "10.0.0.3" },
+    ],
+    ...rest,
+    spec: NetworkSpec.fromPartial({ name: "shop_default", stack: "shop", ...spec }),
+  });
+}
+
+/** Docker's network of it, as it is when all is well. */
+export function dockerNetworkOf(
+  network: AssignedNetwork,
+  fields: Partial<ObservedNetwork> = {},
+): ObservedNetwork {
+  return {
+    id: `docker-${network.id}`,
+    name: network.spec?.name ?? "",
+    networkId: network.id,
+    config: networkConfig(network),
+    mtu: 1_450,
+    ...fields,
+  };
+}
+
+export function linkWith(fields: Partial<ObservedLink> & { name: string }): ObservedLink {
+  return { kind: "", isUp: true, mtu: 1_500, master: "", vni: 0, local: "", port: 0, ...fields };
+}
+
+export const bridgeOf = ({ vni }: AssignedNetwork): ObservedLink =>
+  linkWith({ name: bridgeName(vni), kind: "bridge", mtu: 1_450 });
+
+export const tunnelOf = ({ vni }: AssignedNetwork, fields: Partial<ObservedLink> = {}): ObservedLink =>
+  linkWith({
+    name: tunnelName(vni),
+    kind: "vxlan",
+    mtu: 1_450,
+    master: bridgeName(vni),
+    vni,
+    local: HOST.address,
+    port: 4_789,
+    ...fields,
+  });
+
+export interface ObservedParts {
+  readonly networks?: readonly ObservedNetwork[];
+  readonly links?: readonly ObservedLink[];
+  readonly floodTo?: Readonly<Record<string, readonly string[]>>;
+  readonly uplinkMtu?: number;
+}
+
+export function observedWith({
+  networks = [],
+  links = [],
+  floodTo = {},
+  uplinkMtu = 1_500,
+}: ObservedParts = {}): ObservedHostNetworks {
+  return {
+    networks,
+    links: new Map(links.map((link) => [link.name, link])),
+    floodTo: new Map(Object.entries(floodTo)),
+    uplinkMtu,
+  };
+}
+
+/** A host on which the network is as it shall be. */
+export function settled(network: AssignedNetwork): ObservedHostNetworks {
+  return observedWith({
+    networks: [dockerNetworkOf(network)],
+    links: [bridgeOf(network), tunnelOf(network)],
+    floodTo: { [tunnelName(network.vni)]: network.peers.map(({ address }) => address) },
+  });
+}

@@ -1,0 +1,146 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createLab, type Lab } from "../../deploy/lab/lab.js";
+import { testLabName } from "../../deploy/lab/test-lab-name.js";
+import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
+import { importBusybox } from "./agent/busybox-image.js";
+import { NetworkHost } from "./agent/network-host.js";
+import { until } from "./agent/until.js";
+
+const SHOP = networkWith({ id: "shop", vni: 4097, subnet: "10.64.0.0/16", spec: { name: "shop_default" } });
+const BLOG = networkWith({ id: "blog", vni: 4098, subnet: "10.65.0.0/16", spec: { name: "blog_default" } });
+/** The largest that fits a packet of 1450 bytes: 20 of them are IP's, 8 ICMP's. */
+const LARGEST_PAYLOAD = 1_422;
+
+/** Packets that this host had to cut into pieces, since they were larger than its uplink takes. */
+async function fragmentsOf(host: NetworkHost): Promise<number> {
+  const [names = [], values = []] = (await host.sh("cat", "/proc/net/snmp"))
+    .split("\n")
+    .filter((line) => line.startsWith("Ip:"))
+    .map((line) => line.split(" "));
+  return Number(values[names.indexOf("FragCreates")]);
+}
+
+describe("networks over three hosts", () => {
+  let lab: Lab;
+  let hosts: NetworkHost[];
+  let first: NetworkHost;
+  let second: NetworkHost;
+  let third: NetworkHost;
+
+  beforeAll(async () => {
+    lab = await createLab({ name: testLabName(), hosts: 3, berth: false });
+    await importBusybox(lab.hosts.map(({ dockerSocket }) => dockerSocket));
+    hosts = lab.hosts.map((_, index) => new NetworkHost(lab, index));
+    [first, second, third] = hosts as [NetworkHost, NetworkHost, NetworkHost];
+    for (const host of hosts) await host.start();
+  });
+  afterAll(async () => {
+    for (const host of hosts ?? []) await host.close();
+    await lab?.down();
+  });
+
+  /** Every host takes part in both, as far as it is among these. */
+  const assign = async (inShop: readonly NetworkHost[], inBlog: readonly NetworkHost[]): Promise<void> => {
+    for (const host of hosts) {
+      const networks = [
+        ...(inShop.includes(host) ? [host.partOf(SHOP, inShop)] : []),
+        ...(inBlog.includes(host) ? [host.partOf(BLOG, inBlog)] : []),
+      ];
+      host.keeper.assign(networks, { isComplete: true });
+    }
+    for (const host of inShop) await host.ready("shop");
+    for (const host of inBlog) await host.ready("blog");
+  };
+
+  const reaches = (host: NetworkHost, container: string, address: string): Promise<boolean> =>
+    until(`${container} reaches ${address}`, () => host.pings(container, address)).then(() => true);
+
+  test("containers talk over hosts with packets as large as they may be, and no address ends in .0", async () => {
+    await assign(hosts, [first, second]);
+    const addresses = [];
+    for (const host of hosts) addresses.push(await host.runIn("shop_default", `web-${host.name}`));
+    expect(addresses).toEqual(["10.64.1.2", "10.64.2.2", "10.64.3.2"]);
+    const cutBefore = await fragmentsOf(first);
+    for (const host of hosts) {
+      for (const address of addresses) {
+        expect(await host.pings(`web-${host.name}`, address, LARGEST_PAYLOAD)).toBe(true);
+      }
+    }
+    expect(await first.docker("exec", "web-h1", "cat", "/sys/class/net/eth0/mtu")).toBe("1450");
+    expect(await fragmentsOf(first)).toBe(cutBefore);
+  });
+
+  test("networks are apart from each other, on one host and over hosts", async () => {
+    const blogOnFirst = await first.runIn("blog_default", "blog-h1");
+    const blogOnSecond = await second.runIn("blog_default", "blog-h2");
+    expect(await first.pings("blog-h1", blogOnSecond)).toBe(true);
+    expect(await first.pings("web-h1", blogOnFirst)).toBe(false);
+    expect(await first.pings("web-h1", blogOnSecond)).toBe(false);
+  });
+
+  test("an agent that starts anew takes over what is there, and puts right what others changed", async () => {
+    const successor = new NetworkHost(lab, 0);
+    await successor.start();
+    try {
+      successor.keeper.assign([first.partOf(SHOP, hosts), first.partOf(BLOG, [first, second])], {
+        isComplete: true,
+      });
+      await successor.ready("shop");
+      expect(await first.pings("web-h1", "10.64.2.2")).toBe(true);
+      await first.sh("ip", "link", "delete", "btv4097");
+      successor.keeper.look();
+      expect(await reaches(first, "web-h1", "10.64.2.2")).toBe(true);
+    } finally {
+      await successor.close();
+    }
+  });
+
+  test("a host that leaves gets nothing more, and one that lost its power is joined again", async () => {
+    await assign([first, second], [first, second]);
+    const peers = (): Promise<string> => first.sh("bridge", "fdb", "show", "dev", "btv4097");
+    await until("the host is no peer any more", async () => !(await peers()).includes(third.address));
+    await assign(hosts, [first, second]);
+    await third.crash();
+    await third.docker("start", "web-h3");
+    third.keeper.look();
+    expect(await reaches(third, "web-h3", "10.64.1.2")).toBe(true);
+  });
+
+  test("a daemon that restarts keeps the networks", async () => {
+    const h2 = lab.host("h2");
+    await h2.killProcess("dockerd", "SIGTERM");
+    await until("the daemon has ended", () => h2.processes("dockerd").length === 0);
+    await h2.startDockerd();
+    await second.docker("start", "web-h2");
+    second.keeper.look();
+    expect(await reaches(second, "web-h2", "10.64.1.2")).toBe(true);
+  });
+
+  test("a network goes when nobody uses it any more, and not before", async () => {
+    await assign([], []);
+    for (const name of ["web-h2", "blog-h2"]) await second.docker("rm", "-f", name);
+    second.keeper.look();
+    await until("nothing of ours is left", async () => !/bt[hv]\d/.test(await second.sh("ip", "link")));
+    expect(await second.docker("network", "ls", "--format", "{{.Name}}")).not.toContain("default");
+    // The others' containers still run, and talk to each other.
+    expect(await first.pings("web-h1", "10.64.3.2")).toBe(true);
+    for (const host of [first, third]) await host.docker("rm", "-f", `web-${host.name}`);
+    await first.docker("rm", "-f", "blog-h1");
+    for (const host of [first, third]) {
+      host.keeper.look();
+      await until("nothing of ours is left", async () => !/bt[hv]\d/.test(await host.sh("ip", "link")));
+    }
+  });
+
+  test("a network of that name that is somebody else's stays, and the reason says so", async () => {
+    await first.docker("network", "create", "shop_default");
+    first.keeper.assign([first.partOf(SHOP, hosts)], { isComplete: true });
+    await until("the reason is told", () => {
+      const state = first.keeper.states.get("shop");
+      return state?.kind === "waiting" && state.reason.includes("that is not this one");
+    });
+    await first.docker("network", "rm", "shop_default");
+    first.keeper.look();
+    await first.ready("shop");
+  });
+});

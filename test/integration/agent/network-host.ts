@@ -1,0 +1,112 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import type { AssignedNetwork } from "@berth/proto";
+import { pino } from "pino";
+import type { Lab } from "../../../deploy/lab/lab.js";
+import { run } from "../../../deploy/lab/run.js";
+import { networkWith } from "../../../packages/agent/src/core/networks/testing.js";
+import { DockerodeEngine } from "../../../packages/agent/src/engine/dockerode/dockerode-engine.js";
+import { linuxHostNetwork } from "../../../packages/agent/src/overlay/host-network.js";
+import { NetworkKeeper } from "../../../packages/agent/src/overlay/network-keeper.js";
+import type { RunProgram } from "../../../packages/agent/src/run-program.js";
+import { IMAGE, RUN_UNTIL_STOPPED } from "./specs.js";
+import { until } from "./until.js";
+
+const exec = promisify(execFile);
+
+/** A Docker host of a lab with the part of an agent that makes networks. */
+export class NetworkHost {
+  readonly name: string;
+  readonly address: string;
+  readonly keeper: NetworkKeeper;
+  readonly #host: Lab["hosts"][number];
+  readonly #index: number;
+  readonly #stopping = new AbortController();
+  readonly #engine: DockerodeEngine;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(lab: Lab, index: number) {
+    this.#host = lab.host(`h${index + 1}`);
+    this.#index = index;
+    this.name = this.#host.name;
+    this.address = this.#host.address;
+    this.#engine = new DockerodeEngine(this.#host.dockerSocket);
+    this.keeper = new NetworkKeeper({
+      engine: this.#engine,
+      devices: linuxHostNetwork(this.#inside),
+      host: { address: this.address, refusal: "", encryptionRefusal: "" },
+      log: pino({ level: "silent" }),
+      onChange: () => {},
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.#engine.connect({ signal: this.#stopping.signal });
+    this.keeper.engineIsUp();
+    this.#running = this.keeper.run(this.#stopping.signal);
+  }
+
+  async close(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  /** The power fails and comes back. */
+  async crash(): Promise<void> {
+    this.keeper.engineIsAway();
+    await this.#host.kill();
+    await this.#host.start();
+    this.keeper.engineIsUp();
+  }
+
+  /** As this host sees the network that it shares with others. */
+  partOf(base: AssignedNetwork, hosts: readonly NetworkHost[]): AssignedNetwork {
+    const prefix = base.subnet.split(".").slice(0, 2).join(".");
+    const part = `${prefix}.${this.#index + 1}`;
+    const peers = hosts.filter((host) => host !== this);
+    return {
+      ...networkWith({ ...base, spec: base.spec ?? {} }),
+      range: `${part}.0/25`,
+      gateway: `${part}.1`,
+      peers: peers.map(({ name, address }) => ({ nodeId: name, address, wireguardPublicKey: "" })),
+    };
+  }
+
+  async ready(networkId: string): Promise<void> {
+    const state = (): string => this.keeper.states.get(networkId)?.kind ?? "unknown";
+    await until(`${networkId} is ready on ${this.name}`, () => state() === "ready").catch((error) => {
+      throw new Error(`${error}: ${JSON.stringify([...this.keeper.states])}`);
+    });
+  }
+
+  async docker(...args: string[]): Promise<string> {
+    const { stdout } = await exec("docker", ["-H", `unix://${this.#host.dockerSocket}`, ...args]);
+    return stdout.trim();
+  }
+
+  /** Starts a container in a network and returns its address there. */
+  async runIn(network: string, name: string): Promise<string> {
+    await this.docker("run", "-d", "--name", name, "--network", network, IMAGE, ...RUN_UNTIL_STOPPED);
+    return this.docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name);
+  }
+
+  /** Whether a container reaches an address with packets that have so many bytes of payload. */
+  async pings(container: string, address: string, payloadBytes = 56): Promise<boolean> {
+    const words = ["busybox", "ping", "-c", "1", "-W", "2", "-s", String(payloadBytes), address];
+    return this.docker("exec", container, ...words).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** Runs a program on the host and returns what it prints, whatever its exit code. */
+  async sh(...argv: string[]): Promise<string> {
+    const { stdout, stderr } = await this.#host.exec(argv);
+    return `${stdout}${stderr}`;
+  }
+
+  readonly #inside: RunProgram = async (program, { args, signal, input = "" }) => {
+    const { code, stdout, stderr } = await run(this.#host.enter([program, ...args]), { signal, input });
+    return code === 0 ? { kind: "done", stdout } : { kind: "failed", reason: stderr.trim() };
+  };
+}
