@@ -2,7 +2,7 @@ import type { Probe, ProbeRequest, ProbeResult } from "@berth/proto";
 
 /** A live kernel answers within a millisecond; two lost packets in a row are rare, and the leader asks again. */
 const TRIES = 2;
-const TRY_MS = 200;
+const TRY_MS = 150;
 
 /** More questions than this at a time get no answer: they are the leader's trouble, not that of the hosts asked about. */
 const MAX_AT_ONCE = 64;

@@ -12,14 +12,19 @@ import {
   type Judgement,
   judge,
   type LivenessContext,
+  PROOF_MS,
   type Pulse,
   TAKEOVER_GRACE_MS,
+  TAKEOVER_LATE_MS,
 } from "./liveness.js";
 import { NO_TESTIMONY, type Testimony } from "./witnesses.js";
 
 const HEARD_MS = 100_000;
 const HEARTBEAT_MS = 250;
 const SILENT: Testimony = { asked: 3, silent: 2, alive: 0 };
+/** Nobody reached it, twice. */
+const PROVEN = { testimony: { asked: 3, silent: 3, alive: 0 }, vainRounds: 2 };
+const PROVEN_DOWN_AFTER_MS = 1_000;
 const LIVES: Testimony = { asked: 3, silent: 1, alive: 2 };
 const FREEZE: Freeze = { sinceMs: HEARD_MS + 400, why: "most nodes fell silent" };
 
@@ -38,6 +43,7 @@ function after(
       heartbeatMs: HEARTBEAT_MS,
       agentLagMs: 0,
       testimony: NO_TESTIMONY,
+      vainRounds: 0,
       answeredMs: undefined,
       ...pulse,
     },
@@ -65,6 +71,17 @@ describe("judge() of a node that is up", () => {
     const judgement = after(DOWN_AFTER_MS, { pulse: { testimony: SILENT } });
     expect(judgement.condition?.stateMessage).toMatch(/silent for 1\.4 s, say 2 of 3/);
     expect(judgement.isSuspect).toBe(true);
+  });
+
+  it("waits no longer once everybody asked in vain twice", () => {
+    expect(isDown(after(PROVEN_DOWN_AFTER_MS - 1, { pulse: PROVEN }))).toBe(false);
+    expect(isDown(after(PROVEN_DOWN_AFTER_MS, { pulse: PROVEN }))).toBe(true);
+    const once = { ...PROVEN, vainRounds: 1 };
+    expect(isDown(after(DOWN_AFTER_MS - 1, { pulse: once }))).toBe(false);
+    const answered = { ...PROVEN, answeredMs: HEARD_MS + 500 };
+    expect(isDown(after(PROVEN_DOWN_AFTER_MS, { pulse: answered }))).toBe(false);
+    const lagging = { pulse: PROVEN, context: { lagMs: 300 } };
+    expect(isDown(after(PROVEN_DOWN_AFTER_MS, lagging))).toBe(false);
   });
 
   it("without anybody's word waits for 5 s; so it does when its host never answered probes", () => {
@@ -101,9 +118,17 @@ describe("judge() of a node that is up", () => {
   it("gives one that has not connected to a new leader a little longer, and no more", () => {
     const pulse = { lastBeatMs: undefined, testimony: SILENT };
     const context = { leadingSinceMs: HEARD_MS };
+    expect(after(TAKEOVER_LATE_MS, { pulse, context })).toMatchObject({ isLate: true, isSuspect: false });
     expect(after(400, { pulse, context }).isSuspect).toBe(true);
     expect(isDown(after(TAKEOVER_GRACE_MS - 1, { pulse, context }))).toBe(false);
     expect(isDown(after(TAKEOVER_GRACE_MS, { pulse, context }))).toBe(true);
+  });
+
+  it("of one that died while there was no leader needs no more than two rounds", () => {
+    const pulse = { ...PROVEN, lastBeatMs: undefined };
+    const context = { leadingSinceMs: HEARD_MS };
+    expect(isDown(after(TAKEOVER_LATE_MS + PROOF_MS - 1, { pulse, context }))).toBe(false);
+    expect(isDown(after(TAKEOVER_LATE_MS + PROOF_MS, { pulse, context }))).toBe(true);
   });
 
   it("in a freeze holds nobody dead, says why, and needs confirmation when it is over", () => {
@@ -168,6 +193,7 @@ describe("judge() at any time", () => {
     heartbeatMs: fc.constantFrom(250, 500, 2_000),
     agentLagMs: fc.nat(5_000),
     testimony,
+    vainRounds: fc.nat(3),
     answeredMs: fc.option(fc.integer({ min: HEARD_MS, max: HEARD_MS + 70_000 }), { nil: undefined }),
     ignoresProbes: fc.boolean(),
     state: fc.constantFrom(NodeState.READY, NodeState.DOWN),
@@ -186,7 +212,9 @@ describe("judge() at any time", () => {
         if (judgement.checkAtMs !== undefined) expect(judgement.checkAtMs).toBeGreaterThan(now);
         if (made.state === NodeState.DOWN) return;
         const quietMs = now - Math.max(HEARD_MS, made.answeredMs ?? 0);
-        if (quietMs < DOWN_AFTER_MS && silentMs < AGENT_LOST_AFTER_MS) expect(isDown(judgement)).toBe(false);
+        const isProven = made.vainRounds >= 2;
+        const neededMs = isProven ? TAKEOVER_LATE_MS + PROOF_MS : DOWN_AFTER_MS;
+        if (quietMs < neededMs && silentMs < AGENT_LOST_AFTER_MS) expect(isDown(judgement)).toBe(false);
         if (frozen && now < FREEZE.sinceMs + FREEZE_MS) expect(isDown(judgement)).toBe(false);
       }),
     );

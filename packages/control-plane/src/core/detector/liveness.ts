@@ -6,11 +6,20 @@ import { evidenceOf, type HostEvidence, type Testimony } from "./witnesses.js";
 const LATE_MS = 50;
 /** Later than this, and with a host that does not answer: new connections go elsewhere. Nothing else happens. */
 const SUSPECT_MS = 150;
-/** Kernels that were asked twice by most of those who could know: long enough for a route to move. */
+/** With the word of most of those who could know: long enough for a route to move. */
 export const DOWN_AFTER_MS = 1_400;
+/** Two rounds in which everybody asked in vain leave nothing to wait for. */
+const PROOF_ROUNDS = 2;
+/**
+ * What two rounds take at least: the server's own probe alone at first, then twice the two tries of everybody. With
+ * heartbeats every 250 ms a host is down 1.0 s after its last one.
+ */
+export const PROOF_MS = 700;
+/** After a takeover hosts are asked after as soon as most agents have found the new leader, and can be witnesses. */
+export const TAKEOVER_LATE_MS = 100;
 /** With slow heartbeats the silence before the first question is long; the questions take their time all the same. */
 const DOWN_AFTER_LATE_MS = 1_000;
-/** Enough for most agents to find a new leader, so that peers can be asked; a host that lives answers all the time. */
+/** Enough for nearly all agents to find a new leader, so that peers can be asked; a host that lives answers all the time. */
 export const TAKEOVER_GRACE_MS = 1_500;
 /** Without anybody's word on the host: seconds of silence, as a busy or paused agent is silent, too. */
 export const DOWN_UNCONFIRMED_AFTER_MS = 5_000;
@@ -42,6 +51,8 @@ export interface Pulse {
   readonly agentLagMs: number;
   /** Of the last round of questions; none while there was none in this silence. */
   readonly testimony: Testimony;
+  /** The last rounds in a row in which several were asked and nobody reached its host. */
+  readonly vainRounds: number;
   /** When its host last answered a probe. */
   readonly answeredMs: number | undefined;
 }
@@ -113,8 +124,14 @@ function silenceOf(pulse: Pulse, { now, leadingSinceMs, lagMs }: LivenessContext
 function judgeUp(pulse: Pulse, silence: Silence, context: LivenessContext): Judgement {
   const { node, heartbeatMs } = pulse;
   const { agentMs, evidence, isUnheard } = silence;
-  const lateMs = lateAfterMs(heartbeatMs);
-  const thresholds = [lateMs, heartbeatMs + SUSPECT_MS, downAfterMs(pulse), ...FIXED_THRESHOLDS_MS];
+  const lateMs = lateMsOf(pulse);
+  const thresholds = [
+    lateMs,
+    heartbeatMs + SUSPECT_MS,
+    lateMs + PROOF_MS,
+    downAfterMs(pulse),
+    ...FIXED_THRESHOLDS_MS,
+  ];
   const checkAtMs = nextCheck(thresholds, silence, context);
   if (agentMs < lateMs) {
     const condition = isUnheard ? undefined : changed(node, READY);
@@ -138,6 +155,16 @@ const FIXED_THRESHOLDS_MS: readonly number[] = [
   AGENT_LOST_AFTER_MS,
 ];
 
+function lateMsOf({ heartbeatMs, lastBeatMs }: Pulse): number {
+  return lastBeatMs === undefined ? TAKEOVER_LATE_MS : lateAfterMs(heartbeatMs);
+}
+
+/** How long a host that is found silent must have been so, to be dead. */
+function deadAfterMs(pulse: Pulse): number {
+  const isProven = pulse.vainRounds >= PROOF_ROUNDS;
+  return isProven ? lateMsOf(pulse) + PROOF_MS : downAfterMs(pulse);
+}
+
 function downAfterMs({ heartbeatMs, lastBeatMs }: Pulse): number {
   const afterMs = Math.max(DOWN_AFTER_MS, heartbeatMs + DOWN_AFTER_LATE_MS);
   return lastBeatMs === undefined ? Math.max(afterMs, TAKEOVER_GRACE_MS) : afterMs;
@@ -148,7 +175,7 @@ function deathOf(pulse: Pulse, { agentMs, hostMs, evidence }: Silence): string |
   switch (evidence) {
     case "silent": {
       const { silent, asked } = pulse.testimony;
-      return hostMs >= downAfterMs(pulse)
+      return hostMs >= deadAfterMs(pulse)
         ? `its host has been silent for ${seconds(hostMs)} s, say ${silent} of ${asked} that were asked`
         : undefined;
     }

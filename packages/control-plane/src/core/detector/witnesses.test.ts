@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { chooseWitnesses, evidenceOf } from "./witnesses.js";
+import { chooseWitnesses, evidenceOf, isUnanimous } from "./witnesses.js";
 
 describe("chooseWitnesses()", () => {
   it("takes five or three peers, and with fewer all of them and the server", () => {
@@ -29,5 +29,16 @@ describe("evidenceOf()", () => {
     [{ asked: 0, silent: 0, alive: 0 }, "unknown"],
   ] as const)("%o: %s", (testimony, evidence) => {
     expect(evidenceOf(testimony)).toBe(evidence);
+  });
+});
+
+describe("isUnanimous()", () => {
+  it.each([
+    [{ asked: 1, silent: 1, alive: 0 }, false],
+    [{ asked: 2, silent: 2, alive: 0 }, true],
+    [{ asked: 3, silent: 2, alive: 0 }, false],
+    [{ asked: 0, silent: 0, alive: 0 }, false],
+  ] as const)("%o: %s", (testimony, unanimous) => {
+    expect(isUnanimous(testimony)).toBe(unanimous);
   });
 });

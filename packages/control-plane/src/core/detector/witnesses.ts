@@ -40,6 +40,11 @@ export function chooseWitnesses(livePeers: readonly string[], random: () => numb
   return { peers, withServer: false };
 }
 
+/** Whether several were asked and none of them reaches the host: a round that speaks more clearly than a majority. */
+export function isUnanimous({ asked, silent }: Testimony): boolean {
+  return asked >= 2 && silent === asked;
+}
+
 /** One answer proves that a host lives, unless most of those asked cannot reach it: it is cut off from them then. */
 export function evidenceOf({ asked, silent, alive }: Testimony): HostEvidence {
   if (silent > asked / 2) return "silent";

@@ -34,15 +34,21 @@ function answer(peerId: string, answered: boolean): void {
 
 describe("Inquiries", () => {
   it("asks nobody when the host answers this server at once", async () => {
-    inquiries.begin("n", "10.0.0.1");
+    inquiries.begin("n", { address: "10.0.0.1", isDoubtful: false });
     probed[0]?.finish(true);
     await clock.advance(2_000);
     expect(asked).toEqual([]);
     expect(heard).toEqual([{ nodeId: "n", testimony: { asked: 1, silent: 0, alive: 1 } }]);
   });
 
+  it("asks everybody at once about a host that nobody reached just now", async () => {
+    inquiries.begin("n", { address: "10.0.0.1", isDoubtful: true });
+    await clock.advance(0);
+    expect(asked.map(({ peerId }) => peerId)).toEqual(["p1", "p2"]);
+  });
+
   it("concludes when all have answered, and counts each once", async () => {
-    inquiries.begin("n", "10.0.0.1");
+    inquiries.begin("n", { address: "10.0.0.1", isDoubtful: false });
     await clock.advance(100);
     expect(asked.map(({ peerId, request }) => [peerId, request.address])).toEqual([
       ["p1", "10.0.0.1"],
@@ -58,7 +64,7 @@ describe("Inquiries", () => {
   });
 
   it("does not wait for ever, nor listen to whom it did not ask or to what comes too late", async () => {
-    inquiries.begin("n", "10.0.0.1");
+    inquiries.begin("n", { address: "10.0.0.1", isDoubtful: false });
     await clock.advance(100);
     answer("p1", false);
     const requestId = asked[0]?.request.requestId ?? "";
@@ -72,7 +78,7 @@ describe("Inquiries", () => {
   });
 
   it("forgets a question that was answered by a heartbeat", async () => {
-    inquiries.begin("n", "10.0.0.1");
+    inquiries.begin("n", { address: "10.0.0.1", isDoubtful: false });
     inquiries.cancel("n");
     probed[0]?.finish(false);
     await clock.advance(2_000);
@@ -81,7 +87,9 @@ describe("Inquiries", () => {
 
   it("has a bound on what it asks at a time, and comes to the others later", async () => {
     peers = [];
-    for (let index = 0; index < 70; index += 1) inquiries.begin(`n${index}`, `10.0.0.${index}`);
+    for (let index = 0; index < 70; index += 1) {
+      inquiries.begin(`n${index}`, { address: `10.0.0.${index}`, isDoubtful: false });
+    }
     expect(probed).toHaveLength(64);
     inquiries.cancel("n69");
     probed[0]?.finish(true);

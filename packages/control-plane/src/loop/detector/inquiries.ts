@@ -5,9 +5,12 @@ import type { Runtime } from "../runtime.js";
 
 /** A live kernel answers within a millisecond; two lost packets in a row are rare, and the next round asks again. */
 const TRIES = 2;
-const TRY_MS = 200;
+const TRY_MS = 150;
 
-/** What our own probe may take before others are asked: a busy host answers at once, and nobody else needs to know. */
+/**
+ * What our own probe may take before others are asked: a busy host answers at once, and nobody else needs to know. In a
+ * second round everybody is asked at once.
+ */
 const ASK_PEERS_AFTER_MS = 100;
 
 /** Peers take two tries, too; the rest is for the way there and back. Who says nothing has no vote that counts. */
@@ -24,6 +27,12 @@ export interface InquiriesOptions {
   /** Sends a question to a peer's agent; false: it has no session. */
   readonly ask: (peerId: string, request: ProbeRequest) => boolean;
   readonly onTestimony: (nodeId: string, testimony: Testimony) => void;
+}
+
+export interface Question {
+  readonly address: string;
+  /** The last round was the first one in which nobody reached the host: a second one is proof. */
+  readonly isDoubtful: boolean;
 }
 
 interface Round {
@@ -44,17 +53,17 @@ export class Inquiries {
   readonly #options: InquiriesOptions;
   readonly #rounds = new Map<string, Round>();
   readonly #nodeByRequest = new Map<string, string>();
-  readonly #waiting = new Map<string, string>();
+  readonly #waiting = new Map<string, Question>();
 
   constructor(options: InquiriesOptions) {
     this.#options = options;
   }
 
   /** Begins a round, unless one is under way or waits for its turn. */
-  begin(nodeId: string, address: string): void {
+  begin(nodeId: string, question: Question): void {
     if (this.#rounds.has(nodeId)) return;
-    if (this.#rounds.size < MAX_ROUNDS) this.#start(nodeId, address);
-    else this.#waiting.set(nodeId, address);
+    if (this.#rounds.size < MAX_ROUNDS) this.#start(nodeId, question);
+    else this.#waiting.set(nodeId, question);
   }
 
   /** The host was heard: the question is void. */
@@ -75,7 +84,7 @@ export class Inquiries {
     for (const round of [...this.#rounds.values()]) this.#end(round);
   }
 
-  #start(nodeId: string, address: string): void {
+  #start(nodeId: string, { address, isDoubtful }: Question): void {
     const { clock, newId } = this.#options.runtime;
     const over = new AbortController();
     const round = { nodeId, requestId: newId(), address, over, answers: new Map(), voters: undefined };
@@ -83,7 +92,7 @@ export class Inquiries {
     this.#nodeByRequest.set(round.requestId, nodeId);
     onAbort(
       over.signal,
-      clock.after(ASK_PEERS_AFTER_MS, () => this.#askPeers(round)),
+      clock.after(isDoubtful ? 0 : ASK_PEERS_AFTER_MS, () => this.#askPeers(round)),
     );
     onAbort(
       over.signal,
@@ -128,9 +137,9 @@ export class Inquiries {
     round.over.abort();
     this.#rounds.delete(round.nodeId);
     this.#nodeByRequest.delete(round.requestId);
-    for (const [nodeId, address] of this.#waiting) {
+    for (const [nodeId, question] of this.#waiting) {
       this.#waiting.delete(nodeId);
-      this.#start(nodeId, address);
+      this.#start(nodeId, question);
       return;
     }
   }

@@ -2,7 +2,7 @@ import { type Node, NodeState, type Probe, type ProbeRequest, type ProbeResult }
 import type { Logger } from "pino";
 import { heartbeatMsFor } from "../../core/detector/heartbeat-rate.js";
 import { type Judgement, judge, lateAfterMs } from "../../core/detector/liveness.js";
-import { evidenceOf, NO_TESTIMONY, type Testimony } from "../../core/detector/witnesses.js";
+import { evidenceOf, isUnanimous, NO_TESTIMONY, type Testimony } from "../../core/detector/witnesses.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { onAbort } from "../../store/abort.js";
 import { DelayQueue } from "../queues/delay-queue.js";
@@ -107,6 +107,7 @@ export class Liveness {
     else if (nowMs - lastMs > 2 * this.#heartbeatMs) observer.onLateBeat();
     this.#inquiries.cancel(nodeId);
     memory.testimony = NO_TESTIMONY;
+    memory.vainRounds = 0;
     memory.askAgainMs = 0;
     this.#checks.add(nodeId, 0);
   }
@@ -189,10 +190,10 @@ export class Liveness {
   }
 
   #askAfter(nodeId: string): void {
-    const { askAgainMs } = this.#memory(nodeId);
+    const { askAgainMs, vainRounds } = this.#memory(nodeId);
     const address = addressOf(this.#options.state.nodes.get(nodeId));
     if (askAgainMs > this.#options.runtime.clock.nowMs()) this.#checkAt(nodeId, askAgainMs);
-    else this.#inquiries.begin(nodeId, address);
+    else this.#inquiries.begin(nodeId, { address, isDoubtful: vainRounds === 1 });
   }
 
   /** The next round follows at once while the node may be found dead by it. */
@@ -202,6 +203,7 @@ export class Liveness {
     const memory = this.#memory(nodeId);
     const lives = evidenceOf(testimony) === "lives";
     memory.testimony = testimony;
+    memory.vainRounds = isUnanimous(testimony) ? memory.vainRounds + 1 : 0;
     if (lives) memory.answeredMs = nowMs;
     if (lives) this.#probeChecked(nodeId, true);
     const isOpen = !lives && state.nodes.get(nodeId)?.state === NodeState.READY;

@@ -8,6 +8,8 @@ export interface NodeMemory {
   agentLagMs: number;
   /** Of the last round of questions in this silence. */
   testimony: Testimony;
+  /** The last rounds in a row in which several were asked and nobody reached its host. */
+  vainRounds: number;
   /** When its host last answered a probe. */
   answeredMs: number | undefined;
   /** Its host is not asked after before this time. */
@@ -19,6 +21,7 @@ export const blankMemory = (): NodeMemory => ({
   lastBeatMs: undefined,
   agentLagMs: 0,
   testimony: NO_TESTIMONY,
+  vainRounds: 0,
   answeredMs: undefined,
   askAgainMs: 0,
   isWriting: false,
