@@ -5,10 +5,10 @@ import { PROBE_PORT, type Probe, untilSilent } from "@berth/proto";
 const CONNECT = { tries: 2, tryMs: 200 };
 
 /**
- * How a leader's host is watched: it is missed within a second and a half of its power cut, about when another server
+ * How a leader's host is watched: it is missed within 1.2 s of its power cut, about when another server
  * leads. The kernel answers, so a leader with much to do is not mistaken for a dead one.
  */
-const WATCH = { everyMs: 400, tries: 4, tryMs: 250 };
+const WATCH = { everyMs: 400, tries: 4, tryMs: 200 };
 
 export interface ServerWatchOptions {
   /** "host:port" */

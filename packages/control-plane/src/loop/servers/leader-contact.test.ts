@@ -72,7 +72,7 @@ describe("LeaderContact", () => {
     expect(doubts).toEqual([true]);
   });
 
-  it("takes a second of silence for death, and stops sending calls there before", async () => {
+  it("takes 0.8 s of silence for death, and stops sending calls there before", async () => {
     const isDead = follow(contact());
     await clock.advance(1_000);
     answer = "silent";

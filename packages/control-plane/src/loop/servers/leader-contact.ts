@@ -5,13 +5,13 @@ import type { Leader } from "../../store/election.js";
 import type { Knock } from "./knock.js";
 import { addressIn } from "./server-registry.js";
 
-/** Often enough for a lost host to be missed within a second and a half; each costs the leader a connection. */
+/** Often enough for a lost host to be missed within 1.2 s; each costs the leader a connection. */
 const EVERY_MS = 400;
 
 /** An answer takes a fraction of a millisecond in a LAN; it is the kernel's, so a busy host is no slower. */
-const KNOCK_TIMEOUT_MS = 250;
+const KNOCK_TIMEOUT_MS = 200;
 
-/** A second in which four connections in a row got no answer at all. */
+/** 0.8 s in which four connections in a row got no answer at all. */
 const SILENCES_OF_DEATH = 4;
 
 /** From then on calls wait for another leader instead of being passed on to this one. */
@@ -42,7 +42,7 @@ export interface LeaderContactOptions {
  * | what happened to the leader    | what a follower sees               | key removed after             |
  * |--------------------------------|------------------------------------|-------------------------------|
  * | process killed                 | connection ends, then refusals     | 0.1 s                         |
- * | host lost, cable pulled        | silence, to all servers            | 1-1.5 s                       |
+ * | host lost, cable pulled        | silence, to all servers            | 0.8-1.2 s                     |
  * | one link broken                | silence, but others hear it        | not; it goes on leading       |
  * | this server cut off            | silence, and no other to ask       | not by this server            |
  * | stopped, hangs                 | answers: its kernel lives          | its lease's time to live      |
