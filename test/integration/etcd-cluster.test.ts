@@ -99,6 +99,24 @@ describe("startEmbeddedEtcd() as a member of a cluster", () => {
     await write(storeOf(replaced), "three");
   });
 
+  it("moves its lead to the member that a store is at home with, and goes on from there", async () => {
+    const etcds = await Promise.all(members.map(start));
+    const endpoints = etcds.map(({ endpoints: [own] }) => own);
+    for (const home of [0, 1, 2]) {
+      const [first = "", ...others] = [...endpoints.slice(home), ...endpoints.slice(0, home)];
+      const store = new EtcdStore({ endpoints: [first, ...others] });
+      cleanUps.push(() => store.close());
+      await write(store, `before ${home}`);
+      const moves = [await store.bringLeadHome(signal), await store.bringLeadHome(signal)];
+      expect(moves[1]).toBe(false);
+      await write(store, `after ${home}`);
+      const status = etcdctl(members[home] ?? "", "endpoint", "status", "-w", "json");
+      const [{ Status }] = JSON.parse(status);
+      expect(Status.leader).toBe(Status.header.member_id);
+      if (home > 0) expect(moves[0]).toBe(true);
+    }
+  });
+
   it("refuses the data of another cluster", async () => {
     const [self = ""] = members;
     const dataDir = join(folder, "alone");

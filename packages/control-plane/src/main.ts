@@ -47,7 +47,17 @@ async function run(config: ServerConfig, logger: Logger, signal: AbortSignal): P
   const etcd = await embeddedEtcd(config, logger, signal);
   const store = new EtcdStore({ endpoints: config.etcd ?? etcd?.endpoints ?? NO_ENDPOINTS });
   try {
-    const server = await startServer({ ...config, store, runtime: systemRuntime, logger }, signal);
+    const server = await startServer(
+      {
+        ...config,
+        store,
+        runtime: systemRuntime,
+        logger,
+        // An etcd that is not ours may have reasons of its own to be led from elsewhere.
+        ...(etcd && config.etcdCluster && { bringStoreHome: (asked) => store.bringLeadHome(asked) }),
+      },
+      signal,
+    );
     await server.stopped;
     logger.info("stopped");
   } finally {

@@ -55,6 +55,8 @@ export interface ServerOptions {
   readonly advertise: string | undefined;
   /** Tasks move onto a node that came back once it was up for so long; undefined: only when somebody asks. */
   readonly autoRebalanceMs?: number | undefined;
+  /** While this server leads: moves the lead of its store to its host; false: it was there. Absent: it stays anywhere. */
+  readonly bringStoreHome?: (signal: AbortSignal) => Promise<boolean>;
   /** What it listens with: the network, unless a simulation brings its own. */
   readonly edges?: ServerEdges;
 }
@@ -88,7 +90,7 @@ export interface RunningServer {
  * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_UNSUPPORTED
  */
 export async function startServer(options: ServerOptions, signal: AbortSignal): Promise<RunningServer> {
-  const { store, runtime, logger, autoRebalanceMs, edges = NETWORK } = options;
+  const { store, runtime, logger, autoRebalanceMs, bringStoreHome, edges = NETWORK } = options;
   const { clock } = runtime;
   const { transport } = edges;
   await etcdAnswers(options, signal);
@@ -157,6 +159,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       self,
       contact,
       autoRebalanceMs,
+      bringStoreHome,
     },
     signal,
   );

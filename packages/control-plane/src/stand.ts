@@ -31,6 +31,8 @@ export interface Standing {
   /** Where agents and people reach this server. */
   readonly address: string;
   readonly autoRebalanceMs: number | undefined;
+  /** Absent: the lead of the store stays where it is. */
+  readonly bringStoreHome: ((signal: AbortSignal) => Promise<boolean>) | undefined;
   /** What it stands for election with. */
   readonly self: string;
   /** Absent: a dead leader is replaced when its lease has run out. */
@@ -62,6 +64,7 @@ export async function stand(options: Standing, signal: AbortSignal): Promise<voi
           observer: metrics,
           address,
           autoRebalanceMs: options.autoRebalanceMs,
+          bringStoreHome: options.bringStoreHome,
           servers: () => registry.addresses(),
           serve: (leadership) => role.setLeadership(leadership),
         },

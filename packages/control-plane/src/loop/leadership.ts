@@ -31,6 +31,7 @@ import { Mirror } from "./mirror.js";
 import { autoRebalance } from "./rebalance/auto-rebalance.js";
 import type { Runtime } from "./runtime.js";
 import { Autoscaler } from "./scale/autoscaler.js";
+import { keepStoreHome } from "./servers/store-home.js";
 import { Writer, type WriterObserver } from "./writer.js";
 
 /** What a leader reports of its work. */
@@ -48,6 +49,8 @@ export interface LeadershipOptions {
   readonly servers: () => readonly string[];
   /** Tasks move onto a node that came back once it was up for so long; undefined: only when somebody asks. */
   readonly autoRebalanceMs?: number | undefined;
+  /** Moves the lead of the store to this host; absent: it stays where it is. */
+  readonly bringStoreHome?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
 }
 
 /** Everything that exists only while this server leads. */
@@ -91,7 +94,7 @@ async function work(
   options: LeadershipOptions & { readonly serve: (leadership: Leadership | undefined) => void },
   over: AbortController,
 ): Promise<void> {
-  const { store, runtime, logger, autoRebalanceMs } = options;
+  const { store, runtime, logger, autoRebalanceMs, bringStoreHome: bringHome } = options;
   const { signal } = over;
   const state = new ClusterState();
   const mirror = new Mirror({ store, clock: runtime.clock, state, logger }, signal);
@@ -108,6 +111,7 @@ async function work(
     leadership.autoscaler.run(signal),
     leadership.lag.run(signal),
     mirror.run(leadership.writer),
+    ...(bringHome === undefined ? [] : [keepStoreHome({ bringHome, clock: runtime.clock, logger }, signal)]),
     ...(autoRebalanceMs === undefined
       ? []
       : [autoRebalance({ ...leadership, runtime, logger, afterMs: autoRebalanceMs }, signal)]),

@@ -70,6 +70,11 @@ export class EtcdClient {
     return this.#members.length;
   }
 
+  /** In the order of the endpoints. */
+  get members(): readonly Member[] {
+    return this.#members;
+  }
+
   /**
    * Makes one call to the current member; the next call goes to the next member if this one gets no answer. A member
    * that says itself that it cannot serve has no leader, and nor have the others: calls stay with it.
@@ -87,6 +92,17 @@ export class EtcdClient {
       const failure = toBerthError(error, member.endpoint);
       if (isBerthError(failure, "BERTH_ETCD_UNAVAILABLE") && !isOwnWord(error)) this.abandon(member);
       throw failure;
+    }
+  }
+
+  /** Makes one call to this member, whichever the others go to. Throws what `call` throws. */
+  async callAt<T>(member: Member, run: (member: Member) => Promise<T>, signal: AbortSignal): Promise<T> {
+    signal.throwIfAborted();
+    try {
+      return await orAborted(run(member), signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw toBerthError(error, member.endpoint);
     }
   }
 

@@ -9,6 +9,7 @@ import type {
 } from "../store.js";
 import { EtcdClient, type EtcdOptions } from "./client.js";
 import { rangePages, runTxn } from "./kv.js";
+import { bringLeadHome } from "./lead-at-home.js";
 import { EtcdLeases } from "./lease.js";
 import { watchSpan } from "./watch.js";
 
@@ -34,6 +35,11 @@ export class EtcdStore implements Store {
 
   watch(query: WatchQuery, signal: AbortSignal): AsyncGenerator<WatchMessage> {
     return watchSpan(this.#client, query, signal);
+  }
+
+  /** Moves the lead of etcd's cluster to the first endpoint's member; false: it was there. See bringLeadHome. */
+  bringLeadHome(signal: AbortSignal): Promise<boolean> {
+    return bringLeadHome(this.#client, signal);
   }
 
   /** Ends all connections; what is under way fails. */
