@@ -53,6 +53,12 @@ export class BerthStacks {
     await this.#berth(["stack", "rm", stack], signal);
   }
 
+  /** Whether anything of the stack is known. */
+  async exists(stack: string, signal: AbortSignal): Promise<boolean> {
+    const { services } = await this.#control.calls.listServices({ stack }, { signal });
+    return services.length > 0;
+  }
+
   /** Tasks that the control plane itself says are running. */
   async runningTasks(stack: string, signal: AbortSignal): Promise<number> {
     const { services } = await this.#control.calls.listServices({ stack }, { signal });

@@ -82,6 +82,20 @@ export async function untilGone(
   await waitUntil(gone, { what: `the containers with ${label} to be gone`, ...limits });
 }
 
+/** Removes every container with the label, whatever it does. */
+export async function removeAll(
+  apis: readonly DockerApi[],
+  label: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const query = filters({ label: [label] });
+  for (const api of apis) {
+    const containers = await api.get<{ Id: string }[]>(`/containers/json?all=1&${query}`, signal);
+    const removals = containers.map(({ Id }) => api.call("DELETE", `/containers/${Id}?force=1`, { signal }));
+    await Promise.all(removals);
+  }
+}
+
 /** Waits until exactly so many containers with the label run. */
 export async function untilRunning(
   apis: readonly DockerApi[],

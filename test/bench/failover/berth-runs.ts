@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LabHost } from "../../../deploy/lab/docker-host.js";
-import type { Arena } from "../arena.js";
+import type { Stage } from "../arena.js";
 import { berthLabel } from "../berth-stack.js";
 import { DockerApi } from "../docker-api.js";
 import { type RequestResult, startLoad } from "../load.js";
@@ -13,13 +13,16 @@ import { untilAllAnswer } from "./traffic.js";
 /** The name of the stack, and of the Swarm's service. */
 export const STACK = "bench";
 export const REPLICAS = 12;
+/** Of berth's servers and of Swarm's managers: any host may be lost, and the rest can still decide. */
+export const SERVERS = 3;
 const PORT = 18_080;
 const REQUESTS_PER_SECOND = 100;
 const REQUEST_TIMEOUT_MS = 2_000;
 /** Traffic before the fault and after the last replacement: both must be without failures, too. */
-const MARGIN_MS = 1_500;
+const MARGIN_MS = 1_000;
 const RUNNING_TIMEOUT_MS = 120_000;
-const QUIET_TIMEOUT_MS = 5_000;
+/** For what the machine still does of its own after a deployment. */
+export const QUIET_TIMEOUT_MS = 3_000;
 
 /** What one run of one scenario came to. */
 export interface BerthRun {
@@ -35,11 +38,11 @@ export interface BerthRun {
 }
 
 /** Does to a stack what the scenario says while it serves. Stack and hosts stay as the fault left them. */
-export async function runOnBerth(arena: Arena, scenario: Scenario): Promise<BerthRun> {
-  const { lab, signal } = arena;
+export async function runOnBerth(stage: Stage, scenario: Scenario): Promise<BerthRun> {
+  const { lab, signal } = stage;
   const leader = await lab.leaderHost();
   const victim = victimOf(scenario, lab.hosts, leader);
-  await deployOnto(arena, victim);
+  await deployOnto(stage, scenario, victim);
   // In a scare the host itself is asked: what serves there must go on.
   const asked = scenario.kind === "scare" ? victim : lab.hosts.find((host) => host !== victim);
   const target = { address: asked?.address ?? "", port: PORT, timeoutMs: REQUEST_TIMEOUT_MS };
@@ -49,7 +52,7 @@ export async function runOnBerth(arena: Arena, scenario: Scenario): Promise<Bert
   try {
     await sleep(MARGIN_MS, undefined, { signal });
     const outcome =
-      scenario.kind === "loss" ? await lose(arena, scenario, victim) : await scare(arena, scenario, victim);
+      scenario.kind === "loss" ? await lose(stage, scenario, victim) : await scare(stage, scenario, victim);
     await sleep(MARGIN_MS, undefined, { signal });
     return { scenario: scenario.name, ...outcome, requests: await load.stop() };
   } finally {
@@ -57,8 +60,15 @@ export async function runOnBerth(arena: Arena, scenario: Scenario): Promise<Bert
   }
 }
 
-/** Brings the stack up, anew when an earlier fault has left nothing of it on the host that is next. */
-async function deployOnto({ stacks, image, apis, signal }: Arena, victim: LabHost): Promise<void> {
+/**
+ * Brings the stack up. For a loss anew, so that every loss costs as many replicas as the others, and as Swarm's do; for a
+ * scare only when an earlier fault has left nothing of it on the host that is next.
+ */
+async function deployOnto(
+  { stacks, image, apis, signal }: Stage,
+  { kind }: Scenario,
+  victim: LabHost,
+): Promise<void> {
   const api = new DockerApi(victim.dockerSocket);
   const service = { image, replicas: REPLICAS, ports: [`${PORT}:80`] };
   const deploy = async (): Promise<number> => {
@@ -70,8 +80,9 @@ async function deployOnto({ stacks, image, apis, signal }: Arena, victim: LabHos
     return watch.count();
   };
   try {
-    if ((await deploy()) > 0) return;
-    await stacks.remove(STACK, signal);
+    const isThere = await stacks.exists(STACK, signal);
+    if (isThere && kind === "scare" && (await deploy()) > 0) return;
+    if (isThere) await stacks.remove(STACK, signal);
     if ((await deploy()) === 0) throw new Error(`nothing is placed on ${victim.name}`);
   } finally {
     api.close();
@@ -88,7 +99,7 @@ function victimOf(scenario: Scenario, hosts: readonly LabHost[], leader: LabHost
 
 type Outcome = Pick<BerthRun, "times" | "wrongStarts" | "excusedUntilMs">;
 
-async function lose({ lab, signal }: Arena, loss: Loss, victim: LabHost): Promise<Outcome> {
+async function lose({ lab, signal }: Stage, loss: Loss, victim: LabHost): Promise<Outcome> {
   const survivors = lab.hosts
     .filter((host) => host !== victim)
     .map((host) => new DockerApi(host.dockerSocket));
@@ -105,7 +116,7 @@ async function lose({ lab, signal }: Arena, loss: Loss, victim: LabHost): Promis
   }
 }
 
-async function scare({ apis, signal }: Arena, fault: Scare, host: LabHost): Promise<Outcome> {
+async function scare({ apis, signal }: Stage, fault: Scare, host: LabHost): Promise<Outcome> {
   const watch = await watchRunning(apis, berthLabel(STACK));
   try {
     await fault.begin(host);

@@ -54,10 +54,10 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "agent_killed",
     what: "an agent's process is killed, and started again",
     begin: (host) => host.killProcess("agent"),
-    // Longer than any silence of an agent that could be taken for its host's death.
-    lastsMs: 8_000,
+    // Longer than any silence of an agent that could be taken for its host's death, and a container's start.
+    lastsMs: 6_500,
     end: (host) => host.startAgent(),
-    aftermathMs: 2_000,
+    aftermathMs: 1_000,
   },
   {
     kind: "scare",
@@ -66,7 +66,7 @@ export const SCENARIOS: readonly Scenario[] = [
     begin: (host) => host.killProcess("agent", "SIGSTOP"),
     lastsMs: 3_000,
     end: (host) => host.killProcess("agent", "SIGCONT"),
-    aftermathMs: 4_000,
+    aftermathMs: 2_500,
   },
   {
     kind: "scare",
@@ -79,7 +79,7 @@ export const SCENARIOS: readonly Scenario[] = [
     },
     lastsMs: BUSY_SECONDS * 1_000,
     end: async () => {},
-    aftermathMs: 2_000,
+    aftermathMs: 1_000,
   },
 ];
 

@@ -1,22 +1,33 @@
 import type { LabHost } from "../../../deploy/lab/docker-host.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
-import type { Arena } from "../arena.js";
+import type { Stage } from "../arena.js";
 import { DockerApi } from "../docker-api.js";
-import { swarmLabel } from "../peer/swarm.js";
+import { Swarm, swarmLabel } from "../peer/swarm.js";
 import { untilQuiet } from "../quiet.js";
 import { untilGone, watchRunning } from "../running-watch.js";
-import { REPLICAS, STACK } from "./berth-runs.js";
+import { QUIET_TIMEOUT_MS, REPLICAS, SERVERS, STACK } from "./berth-runs.js";
 import { type LossTimes, loseHost } from "./lose-host.js";
 import type { Loss } from "./scenario.js";
 
 const RUNNING_TIMEOUT_MS = 120_000;
-const QUIET_TIMEOUT_MS = 5_000;
 const MAX_ATTEMPTS = 3;
 
-/** A service of the Swarm loses one of its hosts, its leader's or another. It is removed; the host stays as it is. */
-export async function loseOnSwarm(arena: Arena, loss: Loss): Promise<LossTimes> {
-  const { lab, swarm, signal } = arena;
-  const victim = await serveOnVictim(arena, loss);
+/**
+ * A service of a Swarm loses one of its hosts, its leader's or another. The Swarm is made for this one loss and disbanded
+ * after it: neither its other losses nor berth's are to be slowed by what it has to recover from. The host stays as it is.
+ */
+export async function loseOnSwarm(stage: Stage, loss: Loss): Promise<LossTimes> {
+  const swarm = await Swarm.create(stage.lab, SERVERS, stage.signal);
+  try {
+    return await loseHostOf(swarm, stage, loss);
+  } finally {
+    await swarm.disband(stage.signal);
+  }
+}
+
+async function loseHostOf(swarm: Swarm, stage: Stage, loss: Loss): Promise<LossTimes> {
+  const { lab, signal } = stage;
+  const victim = await serveOnVictim(swarm, stage, loss);
   const others = lab.hosts.filter((host) => host !== victim);
   swarm.ask(others[0]?.name ?? "");
   await untilQuiet(signal, QUIET_TIMEOUT_MS);
@@ -26,12 +37,15 @@ export async function loseOnSwarm(arena: Arena, loss: Loss): Promise<LossTimes> 
     return await loseHost({ loss, victim, survivors, label, replicas: REPLICAS, signal });
   } finally {
     for (const api of survivors) api.close();
-    await swarm.removeService(STACK, signal);
   }
 }
 
 /** Starts the service, anew when nothing of it came to be on the host that is to be lost: one that was away just now. */
-async function serveOnVictim({ lab, apis, swarm, image, signal }: Arena, loss: Loss): Promise<LabHost> {
+async function serveOnVictim(
+  swarm: Swarm,
+  { lab, apis, image, signal }: Stage,
+  loss: Loss,
+): Promise<LabHost> {
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
     await untilGone(apis, swarmLabel(STACK), { timeoutMs: RUNNING_TIMEOUT_MS, signal });
     await swarm.createService({ name: STACK, image, replicas: REPLICAS, signal });

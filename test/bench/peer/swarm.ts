@@ -1,5 +1,8 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { docker } from "../../../deploy/lab/images.js";
 import type { Lab } from "../../../deploy/lab/lab.js";
+import { machinePaths } from "../../../deploy/lab/paths.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
 import { DockerApi, filters } from "../docker-api.js";
 
@@ -58,6 +61,17 @@ export class Swarm {
     }
     await swarm.untilReady(signal);
     return swarm;
+  }
+
+  /** Disbands it: whoever is up forgets that there was a swarm. A host that is off takes no part in it when it returns. */
+  async disband(signal: AbortSignal): Promise<void> {
+    await Promise.all(
+      this.#lab.hosts.map(async (host) => {
+        if (host.isUp) await this.#api(host.name).call("POST", "/swarm/leave?force=1", { signal });
+        else await rm(swarmDirOf(this.#lab, host.name), { recursive: true, force: true });
+      }),
+    );
+    this.close();
   }
 
   /** From now on this host's manager is asked: one that is not about to be lost. */
@@ -130,6 +144,11 @@ export class Swarm {
     if (api === undefined) throw new RangeError(`no host ${host}`);
     return api;
   }
+}
+
+/** Where a host's Docker keeps what it knows of the swarm. */
+function swarmDirOf(lab: Lab, host: string): string {
+  return join(machinePaths(lab.name, host).dataDir, "docker", "swarm");
 }
 
 function whereAt(address: string): { ListenAddr: string; AdvertiseAddr: string } {
