@@ -32,6 +32,7 @@ import { autoRebalance } from "./rebalance/auto-rebalance.js";
 import type { Runtime } from "./runtime.js";
 import { Autoscaler } from "./scale/autoscaler.js";
 import { keepStoreHome } from "./servers/store-home.js";
+import { latestRecordedMs, steadyTime } from "./steady-time.js";
 import { Writer, type WriterObserver } from "./writer.js";
 
 /** What a leader reports of its work. */
@@ -94,12 +95,13 @@ async function work(
   options: LeadershipOptions & { readonly serve: (leadership: Leadership | undefined) => void },
   over: AbortController,
 ): Promise<void> {
-  const { store, runtime, logger, autoRebalanceMs, bringStoreHome: bringHome } = options;
+  const { store, logger, autoRebalanceMs, bringStoreHome: bringHome } = options;
   const { signal } = over;
   const state = new ClusterState();
-  const mirror = new Mirror({ store, clock: runtime.clock, state, logger }, signal);
+  const mirror = new Mirror({ store, clock: options.runtime.clock, state, logger }, signal);
   if (!(await mirror.load())) return;
-  const leadership = assemble(state, term, options, signal);
+  const runtime = steadied(options.runtime, state);
+  const leadership = assemble(state, term, { ...options, runtime }, signal);
   logger.info(
     { services: state.services.size, tasks: state.tasks.size, nodes: state.nodes.size },
     "loaded the cluster's records",
@@ -119,6 +121,16 @@ async function work(
   // A part that fails ends the term, and with it the others.
   const ends = await Promise.allSettled(parts.map((part) => untilFailed(part, over)));
   for (const end of ends) if (end.status === "rejected") throw end.reason;
+}
+
+/** The runtime of one term: its time goes on from where the records end. */
+function steadied(runtime: Runtime, state: ClusterState): Runtime {
+  return {
+    clock: runtime.clock,
+    now: steadyTime(runtime, latestRecordedMs(state)),
+    random: () => runtime.random(),
+    newId: () => runtime.newId(),
+  };
 }
 
 async function untilFailed(part: Promise<void>, over: AbortController): Promise<void> {
