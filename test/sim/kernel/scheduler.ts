@@ -67,7 +67,11 @@ export class Scheduler {
   /** What came meanwhile comes now, in order. */
   resume(actor: Actor): void {
     actor.isPaused = false;
-    for (const { isCancelled, run } of actor.backlog.splice(0)) if (!isCancelled) this.after(0, actor, run);
+    // The same events, so that one of them can still cancel another.
+    for (const event of actor.backlog.splice(0)) {
+      event.atMs = this.#nowMs;
+      this.#push(event);
+    }
   }
 
   /** Runs everything up to then. Ends early once `isOver` says so. */
