@@ -114,7 +114,10 @@ export class Worker {
     const record = this.#record(assignment.task.id);
     const isKnown = record.assignment !== undefined;
     const receivedAtMs = record.assignment?.receivedAtMs ?? assignment.receivedAtMs;
-    record.assignment = { ...assignment, receivedAtMs };
+    // What a task is to be moves forward only. A new leader, who waits for tables before it has a task stopped, would
+    // take back what the one before it had said.
+    const desiredState = furthest(assignment, record.assignment);
+    record.assignment = { ...assignment, task: { ...assignment.task, desiredState }, receivedAtMs };
     if (isKnown) this.#callOff(record);
     this.#wake(record.taskId);
   }
@@ -296,4 +299,10 @@ export class Worker {
     this.#records.set(taskId, record);
     return record;
   }
+}
+
+function furthest({ task }: Assignment, known: Assignment | undefined): DesiredState {
+  return known !== undefined && known.task.desiredState > task.desiredState
+    ? known.task.desiredState
+    : task.desiredState;
 }

@@ -74,3 +74,34 @@ test("IngressSync goes on after a process that failed: it serves what it has", a
   await turn();
   expect(sync.appliedSequence).toBe(1);
 });
+
+test("IngressSync says when the table of a sequence is in force, and not before", async () => {
+  const process = new SlowProcess();
+  const sync = new IngressSync({ apply: process.apply, log, signal });
+  sync.update(1, [entry(1)]);
+  sync.update(2, [entry(2)]);
+  const said: string[] = [];
+  void sync.inForce(1).then((isInForce) => said.push(`1 ${isInForce}`));
+  void sync.inForce(2).then((isInForce) => said.push(`2 ${isInForce}`));
+  await turn();
+  expect(said).toEqual([]);
+  await process.take();
+  expect(said).toEqual(["1 true"]);
+  await process.take();
+  expect(said).toEqual(["1 true", "2 true"]);
+  expect(await sync.inForce(2)).toBe(true);
+});
+
+test("IngressSync vouches for nothing that the process did not take, nor to a leader that was replaced", async () => {
+  const failing = new IngressSync({ apply: () => Promise.reject(new Error("gone")), log, signal });
+  failing.update(1, [entry(1)]);
+  const refused = failing.inForce(1);
+  expect(await refused).toBe(false);
+  expect(await failing.inForce(1)).toBe(false);
+  const process = new SlowProcess();
+  const sync = new IngressSync({ apply: process.apply, log, signal });
+  sync.update(1, [entry(1)]);
+  const asked = sync.inForce(1);
+  sync.restart();
+  expect(await asked).toBe(false);
+});

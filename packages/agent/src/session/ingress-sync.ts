@@ -9,6 +9,12 @@ const APPLY_TIMEOUT_MS = 10_000;
 
 type Apply = (table: IngressTable, signal: AbortSignal) => Promise<ApplyResult>;
 
+/** Somebody who waits for the table of a sequence. */
+interface Waiting {
+  readonly sequence: number;
+  readonly resolve: (isInForce: boolean) => void;
+}
+
 export interface IngressSyncOptions {
   readonly apply: Apply;
   readonly log: Logger;
@@ -24,9 +30,12 @@ export class IngressSync {
   /** How many leaders there have been: an apply for an older one says nothing to a newer one. */
   #leader = 0;
   #isApplying = false;
+  /** The process did not take the last table that it was given. */
+  #hasFailed = false;
   /** Grows over restarts of the agent, too: the process keeps what is newest. */
   #version = Date.now();
   #lastErrors = "";
+  #waiting: Waiting[] = [];
 
   constructor(options: IngressSyncOptions) {
     this.#options = options;
@@ -40,6 +49,7 @@ export class IngressSync {
   /** Another leader counts anew: nothing of its sequence is taken over yet. The table serves on. */
   restart(): void {
     this.#leader += 1;
+    this.#settle(Number.POSITIVE_INFINITY, false);
     this.#wantedSequence = 0;
     this.#appliedSequence = 0;
   }
@@ -51,20 +61,39 @@ export class IngressSync {
     if (!this.#isApplying) void this.#applyAll();
   }
 
+  /**
+   * Resolves once the process has confirmed that it serves the table as of this sequence. False: it has not taken it,
+   * or the leader who asks has been replaced.
+   */
+  inForce(sequence: number): Promise<boolean> {
+    if (!this.#isApplying) return Promise.resolve(!this.#hasFailed);
+    return new Promise((resolve) => this.#waiting.push({ sequence, resolve }));
+  }
+
+  #settle(upTo: number, isInForce: boolean): void {
+    const waiting = this.#waiting;
+    this.#waiting = waiting.filter(({ sequence }) => sequence > upTo);
+    for (const { sequence, resolve } of waiting) if (sequence <= upTo) resolve(isInForce);
+  }
+
   async #applyAll(): Promise<void> {
     this.#isApplying = true;
     for (let next = this.#wanted; next !== undefined; next = this.#wanted) {
       this.#wanted = undefined;
       const [leader, covered] = [this.#leader, this.#wantedSequence];
-      await this.#apply(next.entries);
-      if (leader === this.#leader) this.#appliedSequence = covered;
+      this.#hasFailed = !(await this.#apply(next.entries));
+      if (leader !== this.#leader) continue;
+      this.#appliedSequence = covered;
+      this.#settle(covered, !this.#hasFailed);
     }
     // What came meanwhile without a table of its own needs nothing more.
     this.#appliedSequence = this.#wantedSequence;
     this.#isApplying = false;
+    this.#settle(this.#appliedSequence, !this.#hasFailed);
   }
 
-  async #apply(entries: readonly IngressEntry[]): Promise<void> {
+  /** True when the process says that it serves the table. */
+  async #apply(entries: readonly IngressEntry[]): Promise<boolean> {
     const { apply, log, signal } = this.#options;
     this.#version += 1;
     try {
@@ -76,8 +105,10 @@ export class IngressSync {
       };
       const { errors } = await withDeadline(deadline, (inner) => apply(table, inner));
       this.#logErrors(errors.map(({ service, message }) => `${service}: ${message}`));
+      return true;
     } catch (error) {
       if (!signal.aborted) log.error({ err: error }, "the ingress process did not take the new table");
+      return false;
     }
   }
 

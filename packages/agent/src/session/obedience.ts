@@ -98,6 +98,11 @@ export class Obedience implements SessionHandler {
     persistSoon();
   }
 
+  /** Resolves with true once what was sent up to this sequence is in force here; false: it is not. */
+  tablesInForce(sequence: number): Promise<boolean> {
+    return this.#options.ingress.inForce(sequence);
+  }
+
   onStartLogs(...args: Parameters<LogRelay["start"]>): void {
     this.#options.logs.start(...args);
   }

@@ -21,6 +21,7 @@ export class Outgoing {
   #heartbeat: Heartbeat | undefined;
   /** No more than are asked for at a time. */
   readonly #probeResults: ProbeResult[] = [];
+  #tablesApplied = 0;
   #description: NodeDescription | undefined;
   #usage: UsageReport | undefined;
   #isJoined = false;
@@ -48,6 +49,12 @@ export class Outgoing {
 
   probed(result: ProbeResult): void {
     this.#probeResults.push(result);
+    this.#wake();
+  }
+
+  /** Traffic follows the tables as of this sequence: an older answer is covered by it. */
+  tablesApplied(sequence: number): void {
+    this.#tablesApplied = Math.max(this.#tablesApplied, sequence);
     this.#wake();
   }
 
@@ -94,6 +101,11 @@ export class Outgoing {
     if (heartbeat !== undefined) {
       this.#heartbeat = undefined;
       return { $case: "heartbeat", value: heartbeat };
+    }
+    const sequence = this.#tablesApplied;
+    if (sequence > 0) {
+      this.#tablesApplied = 0;
+      return { $case: "tablesApplied", value: { sequence } };
     }
     const probeResult = this.#probeResults.shift();
     if (probeResult !== undefined) return { $case: "probeResult", value: probeResult };

@@ -41,6 +41,8 @@ export interface SessionHandler {
   onWelcome(welcome: Welcome): Promise<void>;
   /** @throws BerthError BERTH_PROTOCOL when they do not follow from what came before. */
   onAssignments(assignments: Assignments): void;
+  /** Resolves with true once what was sent up to this sequence is in force here; false: it is not. */
+  tablesInForce(sequence: number): Promise<boolean>;
   onStartLogs(calls: Calls, request: StartLogs): void;
   onStopLogs(requestId: string): void;
   onWatchUsage(watch: WatchUsage): void;
@@ -141,6 +143,7 @@ export class Session {
       case "assignments":
         this.#requireWelcome();
         handler.onAssignments(message.value);
+        if (message.value.ackWanted) void this.#tellWhenInForce(message.value.resultsIn);
         if (handler.needsContact()) this.#heartbeats?.beatNow();
         return;
       case "statusesAck":
@@ -186,6 +189,10 @@ export class Session {
       outbox.repeatUnacked();
       if (outbox.hasUnsent) this.#outgoing.statusesChanged();
     }, REPEAT_AFTER_MS);
+  }
+
+  async #tellWhenInForce(sequence: number): Promise<void> {
+    if (await this.#options.handler.tablesInForce(sequence)) this.#outgoing.tablesApplied(sequence);
   }
 
   async #probe(request: ProbeRequest): Promise<void> {

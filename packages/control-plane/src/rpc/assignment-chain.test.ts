@@ -41,13 +41,14 @@ class Follower {
   }
 }
 
-function chainOver(tasks: Map<string, Task>): AssignmentChain {
+function chainOver(tasks: Map<string, Task>, held = new Set<string>()): AssignmentChain {
   return new AssignmentChain(NODE, {
     tasks: () => tasks.values(),
     task: (id) => tasks.get(id),
     spec: () => buildSpec(),
     ingress: () => [],
     ingressEntry: () => undefined,
+    isHeld: (id) => held.has(id),
   });
 }
 
@@ -95,6 +96,19 @@ describe("AssignmentChain", () => {
         expect(chain.isStale).toBe(false);
       }),
     );
+  });
+
+  it("keeps the order to stop from the agent for as long as it is held, in a complete set as well", () => {
+    const stopping = buildTask({ id: "a", nodeId: NODE, desiredState: DesiredState.SHUTDOWN });
+    const tasks = new Map([["a", stopping]]);
+    const held = new Set(["a"]);
+    const chain = chainOver(tasks, held);
+    expect(chain.next()?.tasks).toMatchObject([{ id: "a", desiredState: DesiredState.RUNNING }]);
+    chain.taskChanged("a");
+    expect(chain.next()).toBeUndefined();
+    held.clear();
+    chain.taskChanged("a");
+    expect(chain.next()?.tasks).toMatchObject([{ id: "a", desiredState: DesiredState.SHUTDOWN }]);
   });
 
   it("says nothing when what changed is not the agent's business", () => {

@@ -23,6 +23,8 @@ export interface AssignmentSource {
   /** The whole ingress table. */
   ingress(): Iterable<IngressEntry>;
   ingressEntry(key: string): IngressEntry | undefined;
+  /** The task is to stop, and its agent is not to be told yet: hosts may still send it connections. */
+  isHeld(taskId: string): boolean;
 }
 
 /**
@@ -62,21 +64,24 @@ export class AssignmentChain {
     this.#staleIngress.add(key);
   }
 
-  /** The complete set the first time, then what changed since; undefined when that turns out to be nothing. */
-  next(): Assignments | undefined {
-    return this.#sequence === 0 ? this.#complete() : this.#increment();
+  /**
+   * The complete set the first time, then what changed since; undefined when that turns out to be nothing, unless an
+   * answer is wanted.
+   */
+  next(ackWanted = false): Assignments | undefined {
+    return this.#sequence === 0 ? this.#complete(ackWanted) : this.#increment(ackWanted);
   }
 
-  #complete(): Assignments {
+  #complete(ackWanted: boolean): Assignments {
     this.#staleTasks.clear();
     this.#staleIngress.clear();
     const tasks: AssignedTask[] = [];
     const specs: AssignedSpec[] = [];
     for (const task of this.#source.tasks()) this.#tell(task, tasks, specs);
-    return this.#message(Kind.COMPLETE, { specs, tasks, ingress: [...this.#source.ingress()] });
+    return this.#message(Kind.COMPLETE, { specs, tasks, ingress: [...this.#source.ingress()], ackWanted });
   }
 
-  #increment(): Assignments | undefined {
+  #increment(ackWanted: boolean): Assignments | undefined {
     const tasks: AssignedTask[] = [];
     const specs: AssignedSpec[] = [];
     const removedTaskIds: string[] = [];
@@ -98,8 +103,9 @@ export class AssignmentChain {
     }
     this.#staleIngress.clear();
     const isNews = [tasks, removedTaskIds, ingress, removedIngressKeys].some((list) => list.length > 0);
-    if (!isNews) return undefined;
-    return this.#message(Kind.INCREMENTAL, { specs, tasks, removedTaskIds, ingress, removedIngressKeys });
+    if (!isNews && !ackWanted) return undefined;
+    const changes = { specs, tasks, removedTaskIds, ingress, removedIngressKeys };
+    return this.#message(Kind.INCREMENTAL, { ...changes, ackWanted });
   }
 
   #message(kind: Kind, content: Partial<Assignments>): Assignments {
@@ -115,7 +121,8 @@ export class AssignmentChain {
   #tell(task: Task, tasks: AssignedTask[], specs: AssignedSpec[]): void {
     if (!this.#isAssigned(task)) return;
     const spec = this.#source.spec(task.serviceId, task.specVersion);
-    const assigned = assignedTask(task, spec?.atMostOne ?? false);
+    const isHeld = this.#source.isHeld(task.id);
+    const assigned = assignedTask(task, { atMostOne: spec?.atMostOne ?? false, isHeld });
     const sent = this.#sentTasks.get(task.id);
     if (sent?.desiredState === assigned.desiredState) return;
     this.#sentTasks.set(task.id, assigned);
@@ -142,12 +149,28 @@ export class AssignmentChain {
   }
 }
 
-function assignedTask(task: Task, atMostOne: boolean): AssignedTask {
+function assignedTask(
+  task: Task,
+  { atMostOne, isHeld }: { readonly atMostOne: boolean; readonly isHeld: boolean },
+): AssignedTask {
   const { id, serviceId, serviceName, stack, slot, specVersion } = task;
+  return {
+    id,
+    serviceId,
+    serviceName,
+    stack,
+    slot,
+    specVersion,
+    desiredState: desiredFor(task, isHeld),
+    atMostOne,
+  };
+}
+
+function desiredFor(task: Task, isHeld: boolean): DesiredState {
+  if (isHeld) return DesiredState.RUNNING;
   // What has ended is never started again: only its container is kept, for its logs.
   const isOver = isEnded(task) && task.desiredState < DesiredState.SHUTDOWN;
-  const desiredState = isOver ? DesiredState.SHUTDOWN : task.desiredState;
-  return { id, serviceId, serviceName, stack, slot, specVersion, desiredState, atMostOne };
+  return isOver ? DesiredState.SHUTDOWN : task.desiredState;
 }
 
 function specKey(task: AssignedTask): string {

@@ -16,6 +16,7 @@ import type { Writer } from "../loop/writer.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { onAbort } from "../store/abort.js";
+import { DrainGate } from "./drain/drain-gate.js";
 import { protocolError, readHello } from "./hello.js";
 import type { IngressFeed } from "./ingress-feed.js";
 import { registrationOf } from "./register-node.js";
@@ -30,7 +31,7 @@ export interface DispatcherOptions {
   readonly writer: Writer;
   readonly ingress: IngressFeed;
   readonly intake: StatusIntake;
-  readonly liveness: Pick<Liveness, "beat" | "answer" | "heartbeatMs">;
+  readonly liveness: Pick<Liveness, "beat" | "answer" | "heartbeatMs" | "isSuspect">;
   readonly autoscaler: Pick<Autoscaler, "report" | "watch">;
   readonly runtime: Runtime;
   readonly logger: Logger;
@@ -42,14 +43,28 @@ export interface DispatcherOptions {
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #sessions = new Map<string, Session>();
+  readonly #drains: DrainGate;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    const { state, ingress, signal } = options;
+    const { state, ingress, liveness, runtime, signal } = options;
+    this.#drains = new DrainGate({
+      state,
+      tables: ingress,
+      clock: runtime.clock,
+      isSuspect: (nodeId) => liveness.isSuspect(nodeId),
+      inForceOn: (nodeId) => this.#sessions.get(nodeId)?.tablesInForce ?? 0,
+      onWanted: (version) => {
+        for (const session of this.#sessions.values()) session.wantTables(version);
+      },
+      onOpen: ({ id, nodeId }) => this.#sessions.get(nodeId)?.taskChanged(id),
+      signal,
+    });
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
     ingress.onChange((keys) => {
       for (const session of this.#sessions.values()) for (const key of keys) session.ingressChanged(key);
     });
+    ingress.onUpdated(() => this.#drains.tablesUpdated());
     onAbort(signal, () => {
       unsubscribe();
       for (const session of this.#sessions.values()) session.end(reasonOf(signal));
@@ -120,8 +135,12 @@ export class Dispatcher {
         spec: (serviceId, version) => state.services.specOf(serviceId, version),
         ingress: () => ingress.table.values(),
         ingressEntry: (key) => ingress.table.get(key),
+        isHeld: (taskId) => this.#drains.holds(taskId),
       },
+      tableVersion: () => ingress.version,
     });
+    const { wanted } = this.#drains;
+    if (wanted !== undefined) session.wantTables(wanted);
     const { watch } = this.#options.autoscaler;
     if (watch !== undefined) session.order({ $case: "watchUsage", value: watch });
     this.#replace(session);
@@ -191,6 +210,8 @@ export class Dispatcher {
         autoscaler.report(nodeId, message.value);
         return;
       case "tablesApplied":
+        if (session.tablesApplied(message.value.sequence)) this.#drains.reviewSoon();
+        return;
       case undefined:
         return; // Of a newer agent: what it means is not needed to go on.
       default:
@@ -199,6 +220,7 @@ export class Dispatcher {
   }
 
   #onChange(delta: Delta): void {
+    this.#drains.onChange(delta);
     for (const [taskId, { before, after }] of delta.tasks) {
       const nodeId = after?.nodeId || before?.nodeId;
       if (nodeId) this.#sessions.get(nodeId)?.taskChanged(taskId);

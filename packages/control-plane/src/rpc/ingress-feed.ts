@@ -21,8 +21,10 @@ export class IngressFeed {
   readonly table = new IngressTable();
   readonly #options: IngressFeedOptions;
   readonly #listeners = new Set<(keys: readonly string[]) => void>();
+  readonly #updateListeners = new Set<() => void>();
   readonly #stale = new Set<string>();
   #cancelUpdate: (() => void) | undefined;
+  #version = 1;
 
   constructor(options: IngressFeedOptions) {
     this.#options = options;
@@ -35,8 +37,23 @@ export class IngressFeed {
     });
   }
 
+  /** Grows with each change of the table; from 1. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Something about the service has changed that the table does not show yet. */
+  isStale(serviceId: string): boolean {
+    return this.#stale.has(serviceId);
+  }
+
   onChange(listener: (keys: readonly string[]) => void): void {
     this.#listeners.add(listener);
+  }
+
+  /** Calls `listener` whenever the table has caught up with what changed, after those that are told of its keys. */
+  onUpdated(listener: () => void): void {
+    this.#updateListeners.add(listener);
   }
 
   /** What is thought of a node has changed, though no record has. */
@@ -67,6 +84,10 @@ export class IngressFeed {
       changed.push(...this.table.replace(serviceId, this.#options.entriesOf(serviceId)));
     }
     this.#stale.clear();
-    if (changed.length > 0) for (const listener of this.#listeners) listener(changed);
+    if (changed.length > 0) {
+      this.#version += 1;
+      for (const listener of this.#listeners) listener(changed);
+    }
+    for (const listener of this.#updateListeners) listener();
   }
 }

@@ -21,7 +21,9 @@ function sessionWith(clock: ManualClock): {
       spec: () => buildSpec(),
       ingress: () => [],
       ingressEntry: () => undefined,
+      isHeld: () => false,
     },
+    tableVersion: () => 1,
   });
   return { session, tasks };
 }
@@ -84,6 +86,27 @@ describe("Session.messages()", () => {
     session.ingressChanged("tcp//80");
     await clock.advance(20);
     expect(messages).toHaveLength(sent + 1);
+    session.end();
+  });
+
+  it("asks for an answer once, and with nothing else to say in a message of its own", async () => {
+    const clock = new ManualClock();
+    const { session } = sessionWith(clock);
+    const { messages } = await collect(session);
+    await clock.advance(1_000);
+    session.wantTables(1);
+    session.wantTables(1);
+    await clock.advance(50);
+    const wanted = messages.flatMap((message) =>
+      message?.$case === "assignments" ? [[message.value.resultsIn, message.value.ackWanted]] : [],
+    );
+    expect(wanted).toEqual([
+      [1, false],
+      [2, true],
+    ]);
+    expect(session.tablesInForce).toBe(0);
+    expect(session.tablesApplied(2)).toBe(true);
+    expect(session.tablesInForce).toBe(1);
     session.end();
   });
 

@@ -1,6 +1,7 @@
 import { type Assignments, BerthError, type SessionResponse, type Welcome } from "@berth/proto";
 import type { Clock } from "../store/clock.js";
 import { AssignmentChain, type AssignmentSource } from "./assignment-chain.js";
+import { TableAcks } from "./drain/table-acks.js";
 
 /** Changes within this time of the last message travel together; the first after a pause travels at once. */
 const COALESCE_MS = 20;
@@ -37,6 +38,8 @@ export interface SessionOptions {
   readonly peer: string;
   readonly welcome: Welcome;
   readonly source: AssignmentSource;
+  /** Of the tables that `source` has now. */
+  readonly tableVersion: () => number;
   readonly clock: Clock;
 }
 
@@ -49,6 +52,8 @@ export class Session {
   readonly #welcome: Welcome;
   readonly #clock: Clock;
   readonly #orders: Order[] = [];
+  readonly #tableVersion: () => number;
+  readonly #acks = new TableAcks();
   #heardBeat = 0;
   #ackedBeat = 0;
   #ackedBatch = 0;
@@ -64,7 +69,13 @@ export class Session {
     this.peer = options.peer;
     this.chain = new AssignmentChain(options.nodeId, options.source);
     this.#welcome = options.welcome;
+    this.#tableVersion = options.tableVersion;
     this.#clock = options.clock;
+  }
+
+  /** The version of the tables that the agent has in force, by its own word; 0: it has not said. */
+  get tablesInForce(): number {
+    return this.#acks.inForce;
   }
 
   get isEnded(): boolean {
@@ -79,6 +90,17 @@ export class Session {
   ingressChanged(key: string): void {
     this.chain.ingressChanged(key);
     this.#wake();
+  }
+
+  /** The agent is to say when it has these tables, or later ones, in force. */
+  wantTables(version: number): void {
+    this.#acks.want(version);
+    this.#wake();
+  }
+
+  /** The agent has in force what it was sent up to this sequence. True when that is news. */
+  tablesApplied(sequence: number): boolean {
+    return this.#acks.applied(sequence);
   }
 
   /** Every status up to this batch is in the store. */
@@ -133,9 +155,11 @@ export class Session {
 
   #assignments(): Assignments | undefined {
     const nowMs = this.#clock.nowMs();
-    if (!this.chain.isStale || nowMs < this.#dueMs) return undefined;
-    const assignments = this.chain.next();
+    if (!this.#isStale || nowMs < this.#dueMs) return undefined;
+    const ackWanted = this.#acks.isDue;
+    const assignments = this.chain.next(ackWanted);
     if (assignments === undefined) return undefined;
+    if (ackWanted) this.#acks.asked(assignments.resultsIn, this.#tableVersion());
     const hadPause = nowMs - this.#assignedAtMs > this.#coalesceMs + COALESCE_MS;
     this.#coalesceMs = hadPause ? COALESCE_MS : Math.min(MAX_COALESCE_MS, this.#coalesceMs * 2);
     this.#assignedAtMs = nowMs;
@@ -144,7 +168,12 @@ export class Session {
 
   /** When what is stale is to be said. Traffic does not wait for a flood of tasks to end. */
   get #dueMs(): number {
-    return this.#assignedAtMs + (this.chain.isTrafficStale ? COALESCE_MS : this.#coalesceMs);
+    const isTraffic = this.chain.isTrafficStale || this.#acks.isDue;
+    return this.#assignedAtMs + (isTraffic ? COALESCE_MS : this.#coalesceMs);
+  }
+
+  get #isStale(): boolean {
+    return this.chain.isStale || this.#acks.isDue;
   }
 
   #somethingToSay(): Promise<void> {
@@ -166,7 +195,7 @@ export class Session {
           cancel = this.#clock.after(dueMs - nowMs, go);
         }
       };
-      if (this.chain.isStale || this.#isUrgent) this.#wake();
+      if (this.#isStale || this.#isUrgent) this.#wake();
     });
   }
 

@@ -27,7 +27,9 @@ function connected() {
       spec: () => undefined,
       ingress: () => [],
       ingressEntry: () => undefined,
+      isHeld: () => false,
     },
+    tableVersion: () => 1,
   });
   const relay = new ExecRelay({
     runtime: { ...systemRuntime, clock },
