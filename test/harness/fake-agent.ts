@@ -56,6 +56,8 @@ export interface FakeAgentOptions {
   readonly stopMs?: number;
   /** A container has been started. */
   readonly onStart?: (task: AssignedTask) => void;
+  /** A container is told to stop. */
+  readonly onStop?: (task: AssignedTask) => void;
   /** What the log of each task says. */
   readonly log?: (taskId: string) => readonly { readonly timeNs: string; readonly text: string }[];
 }
@@ -79,6 +81,8 @@ export class FakeAgent {
   readonly ingress = new Map<string, IngressEntry>();
   /** Images of the specs that were sent, by service and version. */
   readonly specs = new Map<string, string>();
+  /** Whether it says when tables are in force. */
+  answersForTables = true;
   /** Violations of the contract by the leader. A test ends with none. */
   readonly complaints: string[] = [];
   /** Why sessions ended, as error codes. */
@@ -300,6 +304,10 @@ export class FakeAgent {
     }
     for (const entry of assignments.ingress) this.ingress.set(entry.key, entry);
     for (const key of assignments.removedIngressKeys) this.ingress.delete(key);
+    if (assignments.ackWanted && this.answersForTables) {
+      const value = { sequence: assignments.resultsIn };
+      this.#send({ message: { $case: "tablesApplied", value } });
+    }
     for (const task of assignments.tasks) this.#obey(task, assignments);
     for (const taskId of assignments.removedTaskIds) this.#forget(taskId);
   }
@@ -342,10 +350,20 @@ export class FakeAgent {
         return;
       }
       case DesiredState.SHUTDOWN:
-        if (container === undefined || container.status.state >= TaskState.COMPLETE) return;
+        if (container === undefined) {
+          // Called off before it was heard of.
+          const unborn = { assigned: task, status: emptyStatus() };
+          this.containers.set(task.id, unborn);
+          this.#report(unborn, { state: TaskState.SHUTDOWN });
+          return;
+        }
+        if (container.status.state >= TaskState.COMPLETE) return;
+        this.options.onStop?.(task);
         void this.#stopContainer(container);
         return;
       case DesiredState.REMOVE: {
+        if (container !== undefined && container.status.state < TaskState.COMPLETE)
+          this.options.onStop?.(task);
         const status = { ...(container?.status ?? emptyStatus()), state: TaskState.SHUTDOWN, ports: [] };
         this.#queueReport({ taskId: task.id, serviceId: task.serviceId, status, removed: true });
         return;

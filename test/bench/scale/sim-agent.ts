@@ -121,9 +121,10 @@ export class SimAgent {
     this.#outbox.push({ message: { $case: "heartbeat", value } });
   }
 
-  #take({ tasks, removedTaskIds, resultsIn, appliesTo }: Assignments): void {
+  #take({ tasks, removedTaskIds, resultsIn, appliesTo, ackWanted }: Assignments): void {
     const { observer, startMs } = this.#options;
     this.#sequence = resultsIn;
+    if (ackWanted) this.#outbox.push({ message: { $case: "tablesApplied", value: { sequence: resultsIn } } });
     const fresh: ReportedTask[] = [];
     const ended: ReportedTask[] = [];
     for (const { id, serviceId, desiredState } of tasks) {

@@ -8,6 +8,7 @@ import { Answers } from "./answers.js";
 import { Contact } from "./contact.js";
 import { Convergence } from "./convergence.js";
 import { Copies } from "./copies.js";
+import { Drains } from "./drains.js";
 import { Ingress } from "./ingress.js";
 import { checkOrder } from "./orders.js";
 import { Records, stateOf } from "./records.js";
@@ -45,6 +46,7 @@ export function check(cluster: Cluster): Checks {
   const answers = new Answers(scene);
   const ingress = new Ingress(scene);
   const reports = new Reports(scene);
+  const drains = new Drains(scene);
   const rollbacks = new Rollbacks(scene);
   const transitions = new Transitions(scene);
   const convergence = new Convergence(scene);
@@ -58,6 +60,7 @@ export function check(cluster: Cluster): Checks {
         if (before !== undefined) copies.noteWanted(before);
         rollbacks.onChange(before, after);
       }
+      drains.onCommit(change.tasks);
       transitions.onCommit(commit, change, leaderBefore);
       for (const [nodeId, before] of change.nodesBefore) contact.checkDeath(nodeId, before, report);
       for (const { after } of change.tasks) {
@@ -73,7 +76,10 @@ export function check(cluster: Cluster): Checks {
       contact.look();
       if (what === "started") copies.look();
     },
-    onOrder: (host, kind, containerId) => checkOrder(scene, host, kind, containerId),
+    onOrder(host, kind, containerId) {
+      checkOrder(scene, host, kind, containerId);
+      if (kind === "stop") drains.onStop(host, containerId);
+    },
   });
 
   const look = (): void => {

@@ -51,6 +51,13 @@ export class Contact {
     return this.#cluster.world.scheduler.nowMs - (this.#muteAtMs.get(host) ?? 0);
   }
 
+  /** It takes part in everything, and has done so for long enough. */
+  isWell(host: string): boolean {
+    const atMs = this.#sickAtMs.get(host);
+    const isSick = atMs !== undefined && this.#cluster.world.scheduler.nowMs - atMs < HEAL_MS;
+    return !isSick && !this.isExcused(host);
+  }
+
   /** A host that nothing is wrong with must not be called dead, whatever happens to the servers. */
   checkDeath(nodeId: string, before: Node, report: (promise: string, what: string) => void): void {
     if (before.state !== NodeState.READY || this.#records.nodes.get(nodeId)?.state !== NodeState.DOWN) return;

@@ -95,6 +95,13 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "=> node.id !== '';",
   },
   {
+    name: "early-stop",
+    what: "a task is told to stop while hosts still send it connections",
+    file: `${CONTROL}/rpc/drain/drain-gate.ts`,
+    search: "return this.#drains.has(taskId);",
+    replace: "return taskId === '';",
+  },
+  {
     name: "empty-start",
     what: "a new leader gives orders before it has read the records",
     file: `${CONTROL}/loop/mirror.ts`,

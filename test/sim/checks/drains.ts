@@ -1,0 +1,51 @@
+import { DesiredState } from "@berth/proto";
+import { takesConnections } from "../../../packages/control-plane/src/core/traffic/takes-connections.js";
+import type { TaskChange } from "./records.js";
+import type { Scene } from "./scene.js";
+
+/** A host that does not answer is waited for so long; less what a timer may be early against a commit's time. */
+const DEADLINE_MS = 990;
+
+/** I11: a task is not told to stop while a host that is well still sends it new connections. */
+export class Drains {
+  readonly #scene: Scene;
+  /** Tasks that took connections when they were to stop, and since when. */
+  readonly #stoppingSinceMs = new Map<string, number>();
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+  }
+
+  onCommit(tasks: readonly TaskChange[]): void {
+    const { cluster, records } = this.#scene;
+    for (const { before, after } of tasks) {
+      const isNews =
+        before !== undefined &&
+        before.desiredState < DesiredState.SHUTDOWN &&
+        (after?.desiredState ?? DesiredState.UNSPECIFIED) >= DesiredState.SHUTDOWN;
+      const spec = before && records.specOf(before.serviceId, before.specVersion);
+      if (!isNews || spec === undefined || !takesConnections(before, spec)) continue;
+      this.#stoppingSinceMs.set(before.id, cluster.world.scheduler.nowMs);
+    }
+  }
+
+  onStop(hostName: string, containerId: string): void {
+    const { cluster, records, contact, report } = this.#scene;
+    const host = cluster.hosts.find(({ name }) => name === hostName);
+    const { taskId = "" } = host?.docker.containers.get(containerId) ?? {};
+    const sinceMs = this.#stoppingSinceMs.get(taskId);
+    const { nowMs } = cluster.world.scheduler;
+    if (sinceMs === undefined || nowMs - sinceMs >= DEADLINE_MS) return;
+    const task = records.tasks.get(taskId);
+    // What ended, fell ill or goes with its service is not waited for.
+    if (task === undefined || records.services.get(task.serviceId)?.removing !== false) return;
+    const spec = records.specOf(task.serviceId, task.specVersion);
+    if (spec === undefined || !takesConnections(task, spec)) return;
+    for (const { name, table } of cluster.hosts) {
+      const sends = table?.listeners.some(({ endpoints }) => endpoints.some(({ id }) => id === taskId));
+      if (!sends || !contact.isWell(name)) continue;
+      const what = `${hostName} stops task ${taskId} (${task.serviceName})`;
+      report("I11", `${what} while ${name} still sends it connections`);
+    }
+  }
+}
