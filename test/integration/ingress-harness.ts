@@ -50,6 +50,7 @@ export async function startIngress(
   return {
     dataDir,
     apply: (table, signal) => ingress.apply(table, signal),
+    suspect: (nodes, signal) => ingress.suspect(nodes, signal),
     stats: (signal) => ingress.stats(signal),
     stop: (signal) => ingress.stop(signal),
     close: () => ingress.close(),

@@ -199,4 +199,5 @@ const IDLE_INGRESS = {
   acceptErrors: 0,
   errors: [],
   listeners: [],
+  path: { kernel: false, reason: "simulated" },
 };

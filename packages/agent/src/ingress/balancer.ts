@@ -27,6 +27,11 @@ export class Upstream {
 export class Balancer {
   readonly #rotation = new Rotation<Upstream>();
   readonly #upstreams = new Map<string, Upstream>();
+  readonly #isSuspect: (node: string | undefined) => boolean;
+
+  constructor(isSuspect: (node: string | undefined) => boolean = () => false) {
+    this.#isSuspect = isSuspect;
+  }
 
   /** Takes over new lists; returns the endpoints that are in neither, for the caller to abort what they carry. */
   update(endpoints: readonly IngressEndpoint[], draining: readonly IngressEndpoint[]): readonly Upstream[] {
@@ -45,12 +50,12 @@ export class Balancer {
   }
 
   /**
-   * The endpoint whose turn it is. Ejected ones are passed over while others remain; when none remains they are
+   * The endpoint whose turn it is. Ejected ones and those on suspect nodes are passed over while others remain; when none remains they are
    * offered all the same, since our own suspicion must never fail a connection. Undefined: all are in `tried`.
    */
   pick(nowMs: number, tried: readonly Upstream[]): Upstream | undefined {
     const upstream =
-      this.#rotation.next((candidate) => !isEjected(candidate.health, nowMs) && !tried.includes(candidate)) ??
+      this.#rotation.next((candidate) => this.#isTrusted(candidate, nowMs) && !tried.includes(candidate)) ??
       this.#rotation.next((candidate) => !tried.includes(candidate));
     if (upstream !== undefined && needsProbe(upstream.health, nowMs)) {
       upstream.health = startProbe(upstream.health, nowMs);
@@ -82,6 +87,10 @@ export class Balancer {
       active: upstream.carried.size,
       failed: upstream.failed,
     }));
+  }
+
+  #isTrusted({ endpoint, health }: Upstream, nowMs: number): boolean {
+    return !isEjected(health, nowMs) && !this.#isSuspect(endpoint.node);
   }
 
   #keep(endpoint: IngressEndpoint, gone: Map<string, Upstream>, state: "serving" | "draining"): Upstream {

@@ -5,6 +5,8 @@ import { Connector, type ConnectorOptions } from "./connector.js";
 import { raceSignal } from "./race-signal.js";
 import type { Session } from "./session.js";
 import type { ApplyResult, IngressStats, IngressTable } from "./table.js";
+import { deltaOf } from "./table-delta.js";
+import type { IngressReply } from "./wire.js";
 
 /** A process that ran for this long is started again at once, one that crashes over and over ever more slowly. */
 const STABLE_MS = 5_000;
@@ -20,6 +22,8 @@ export interface IngressOptions extends ConnectorOptions {
 export interface Ingress {
   /** Makes the process serve the table. Resolves when it does; a newer apply may have overtaken it by then. */
   apply(table: IngressTable, signal: AbortSignal): Promise<ApplyResult>;
+  /** Endpoints on these nodes get no new connections where there are others; all of them, each time. */
+  suspect(nodes: readonly string[], signal: AbortSignal): Promise<void>;
   stats(signal: AbortSignal): Promise<IngressStats>;
   /** Ends the process and every connection through it. */
   stop(signal: AbortSignal): Promise<void>;
@@ -46,6 +50,9 @@ class IngressClient implements Ingress {
   readonly #onAbort = (): void => this.close();
   #session: Promise<Session>;
   #table: IngressTable | undefined;
+  #suspects: readonly string[] = [];
+  /** The table that a process serves, so that only what differs has to be said. */
+  readonly #served = new WeakMap<Session, IngressTable>();
 
   constructor(options: IngressOptions, connector: Connector, session: Session) {
     this.#options = options;
@@ -59,10 +66,15 @@ class IngressClient implements Ingress {
     this.#table = table;
     const reply = await this.#call((session) => {
       // The newest one: after a restart of the process an older apply must not undo it.
-      return session.request({ kind: "apply", table: this.#table ?? table });
+      return this.#send(session, this.#table ?? table);
     }, signal);
     if (reply.kind === "applied") return reply.result;
     throw unexpected(reply.kind);
+  }
+
+  async suspect(nodes: readonly string[], signal: AbortSignal): Promise<void> {
+    this.#suspects = nodes;
+    await this.#call((session) => session.request({ kind: "suspect", nodes: this.#suspects }), signal);
   }
 
   async stats(signal: AbortSignal): Promise<IngressStats> {
@@ -150,9 +162,21 @@ class IngressClient implements Ingress {
     }
   }
 
+  async #send(session: Session, table: IngressTable): Promise<IngressReply> {
+    const served = this.#served.get(session);
+    this.#served.delete(session);
+    // Refused when somebody else has given it another table meanwhile.
+    const changed =
+      served && (await session.request({ kind: "change", ...deltaOf(served, table) }).catch(() => undefined));
+    const reply = changed ?? (await session.request({ kind: "apply", table }));
+    this.#served.set(session, table);
+    return reply;
+  }
+
   async #restore(session: Session): Promise<void> {
     try {
-      if (this.#table !== undefined) await session.request({ kind: "apply", table: this.#table });
+      if (this.#suspects.length > 0) await session.request({ kind: "suspect", nodes: this.#suspects });
+      if (this.#table !== undefined) await this.#send(session, this.#table);
     } catch (error) {
       session.close();
       throw error;

@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Gateway } from "./gateway.js";
 import { readJsonLines, writeJsonLine } from "./json-lines.js";
+import type { PathInUse } from "./table.js";
 import { type IngressReply, type IngressRequest, MAX_LINE_BYTES, PROTOCOL_VERSION } from "./wire.js";
 import { parseRequest } from "./wire-codec.js";
 
@@ -9,8 +10,10 @@ const MAX_CLIENTS = 16;
 
 export interface ControlServerOptions {
   readonly gateway: Gateway;
-  onRetire(): void;
-  onStop(): void;
+  /** Which way new connections take. */
+  path(): PathInUse;
+  onRetire(): Promise<void>;
+  onStop(): Promise<void>;
 }
 
 export interface ControlServer {
@@ -65,13 +68,18 @@ async function answer(request: IngressRequest, options: ControlServerOptions): P
     switch (request.kind) {
       case "apply":
         return { kind: "applied", id, result: await options.gateway.apply(request.table, request.invalid) };
+      case "change":
+        return { kind: "applied", id, result: await options.gateway.change(request, request.invalid) };
+      case "suspect":
+        await options.gateway.suspect(request.nodes);
+        return { kind: "done", id };
       case "stats":
-        return { kind: "stats", id, stats: options.gateway.stats() };
+        return { kind: "stats", id, stats: { ...options.gateway.stats(), path: options.path() } };
       case "retire":
-        options.onRetire();
+        await options.onRetire();
         return { kind: "done", id };
       case "stop":
-        options.onStop();
+        await options.onStop();
         return { kind: "done", id };
     }
   } catch (error) {

@@ -5,6 +5,8 @@ import { pino } from "pino";
 import { lockDataDir } from "../lock-data-dir.js";
 import { createControlServer } from "./control-server.js";
 import { Gateway } from "./gateway.js";
+import { INGRESS_MODES, isIngressMode } from "./kernel/mode.js";
+import { openKernelPath } from "./kernel/open-kernel-path.js";
 import { createNetTransport } from "./net-transport.js";
 import { createRawTransport } from "./raw-transport.js";
 import { watchSocket } from "./socket-watch.js";
@@ -19,11 +21,17 @@ const STOP_DELAY_MS = 20;
 /** The ingress process: `node entry.js --data-dir DIR`. Serves the last table it was given, with an agent or without. */
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { "data-dir": { type: "string" }, transport: { type: "string" } },
+    options: {
+      "data-dir": { type: "string" },
+      transport: { type: "string" },
+      // Not auto: only an agent knows that this host is its to change.
+      mode: { type: "string", default: "userspace" },
+    },
   });
   const dataDir = values["data-dir"];
   const log = pino({ name: "ingress" });
   if (dataDir === undefined) throw new Error("--data-dir is missing: the directory for the control socket");
+  if (!isIngressMode(values.mode)) throw new Error(`--mode is none of ${INGRESS_MODES.join(", ")}`);
   const lock = await lockDataDir(dataDir, "ingress");
   if (lock === undefined) {
     log.info({ dataDir }, "another ingress process serves this data directory: leaving");
@@ -31,16 +39,18 @@ async function main(): Promise<void> {
   }
 
   const raw = values.transport === "net" ? undefined : createRawTransport();
-  const gateway = new Gateway(raw ?? createNetTransport(), () => performance.now());
+  const path = await openKernelPath(values.mode, log);
+  const gateway = new Gateway(raw ?? createNetTransport(), () => performance.now(), path.fastPath);
   const socketPath = join(dataDir, SOCKET_NAME);
   let isRetired = false;
-  const retire = (reason: string): void => {
+  const retire = async (reason: string, isLast: boolean): Promise<void> => {
     if (isRetired) return;
     isRetired = true;
     log.info(
       { reason, connections: gateway.active },
       "retired: no new connections, leaving when the last one ends",
     );
+    await path.close({ isLast });
     lock.close();
     control.dismissClients();
     void gateway.apply({ version: gateway.version, listeners: [] });
@@ -52,13 +62,16 @@ async function main(): Promise<void> {
   };
   const control = createControlServer({
     gateway,
+    path: () => path.inUse(),
     onRetire: () => {
       control.server.close();
-      retire("told to");
+      // A successor is about to start: until it has listeners of its own, the kernel goes on as it is.
+      return retire("told to", false);
     },
-    onStop: () => {
+    onStop: async () => {
       log.info("told to stop");
       rmSync(socketPath, { force: true });
+      await path.close({ isLast: true });
       setTimeout(() => process.exit(0), STOP_DELAY_MS);
     },
   });
@@ -71,8 +84,9 @@ async function main(): Promise<void> {
   });
   control.server.listen(socketPath, () => {
     // The server stays open then: to close it would delete the file at its path, which may be a successor's.
-    watchSocket(socketPath, () => retire("its control socket is gone"));
-    log.info({ socketPath, transport: raw === undefined ? "net" : "raw" }, "ingress is ready");
+    watchSocket(socketPath, () => void retire("its control socket is gone", true));
+    const transport = raw === undefined ? "net" : "raw";
+    log.info({ socketPath, transport, path: path.inUse() }, "ingress is ready");
   });
 }
 

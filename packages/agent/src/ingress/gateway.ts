@@ -11,6 +11,7 @@ import {
   type ListenerError,
   listenerKey,
 } from "./table.js";
+import { type TableDelta, withDelta } from "./table-delta.js";
 import { diffTables } from "./table-diff.js";
 import { type TcpContext, TcpListener } from "./tcp-listener.js";
 import { type UdpContext, UdpListener } from "./udp-listener.js";
@@ -26,6 +27,13 @@ const FALLBACK_FILE_LIMIT = 1_024;
 
 type OpenListener = TcpListener | UdpListener;
 
+/** Balances new connections instead of us, to the ports that we hold. */
+export interface FastPath {
+  /** Resolves when nothing goes any more to endpoints that are not in these listeners. */
+  apply(listeners: Iterable<IngressListener>): Promise<void>;
+  suspect(nodes: ReadonlySet<string>): Promise<void>;
+}
+
 /** The published ports of this host, kept as the last table says. */
 export class Gateway {
   readonly #open = new Map<string, OpenListener>();
@@ -34,17 +42,22 @@ export class Gateway {
   readonly #udp: UdpContext;
   readonly #startedMs: number;
   #acceptErrors = 0;
+  #suspects: ReadonlySet<string> = new Set();
   #table: IngressTable = { version: 0, listeners: [] };
   #invalid: readonly ListenerError[] = [];
   #work: Promise<unknown> = Promise.resolve();
   #reopen: NodeJS.Timeout | undefined;
+  readonly #fastPath: FastPath | undefined;
 
-  constructor(transport: Transport, now: () => number) {
+  constructor(transport: Transport, now: () => number, fastPath?: FastPath) {
+    this.#fastPath = fastPath;
     const files = Math.max(0, openFileLimit() - RESERVED_FILES);
     this.#startedMs = now();
+    const isSuspect = (node: string | undefined): boolean => node !== undefined && this.#suspects.has(node);
     this.#tcp = {
       transport,
       now,
+      isSuspect,
       deadlines: new Deadlines(now),
       allowance: new Allowance(Math.floor((files * TCP_SHARE) / 2)),
       onAcceptError: () => {
@@ -53,6 +66,7 @@ export class Gateway {
     };
     this.#udp = {
       now,
+      isSuspect,
       maxFlows: MAX_UDP_FLOWS,
       allowance: new Allowance(Math.min(MAX_UDP_FLOWS, Math.floor(files * (1 - TCP_SHARE)))),
     };
@@ -69,17 +83,24 @@ export class Gateway {
 
   /** Makes the listeners be those of the table, one apply after the other. A port that fails harms no other port. */
   apply(table: IngressTable, invalid: readonly ListenerError[] = []): Promise<ApplyResult> {
-    const applied = this.#work.then(async () => {
-      this.#table = table;
-      this.#invalid = invalid;
-      await this.#reconcile();
-      return { version: table.version, errors: this.#allErrors() };
-    });
-    this.#work = applied.catch(() => {});
-    return applied;
+    return this.#serve(() => table, invalid);
   }
 
-  stats(): IngressStats {
+  /**
+   * The same for what differs from a table. Rejects when that is not the one that serves. Invalid listeners are those
+   * of the change: older ones were told of.
+   */
+  change(delta: TableDelta, invalid: readonly ListenerError[] = []): Promise<ApplyResult> {
+    return this.#serve(() => withDelta(this.#table, delta), invalid);
+  }
+
+  /** Endpoints on these nodes get no new connections where there are others. Resolves when that is so. */
+  async suspect(nodes: readonly string[]): Promise<void> {
+    this.#suspects = new Set(nodes);
+    await this.#fastPath?.suspect(this.#suspects);
+  }
+
+  stats(): Omit<IngressStats, "path"> {
     return {
       version: this.#table.version,
       processId: process.pid,
@@ -91,6 +112,18 @@ export class Gateway {
     };
   }
 
+  #serve(next: () => IngressTable, invalid: readonly ListenerError[]): Promise<ApplyResult> {
+    const served = this.#work.then(async () => {
+      const table = next();
+      this.#table = table;
+      this.#invalid = invalid;
+      await this.#reconcile();
+      return { version: table.version, errors: this.#allErrors() };
+    });
+    this.#work = served.catch(() => {});
+    return served;
+  }
+
   async #reconcile(): Promise<void> {
     clearTimeout(this.#reopen);
     this.#errors.clear();
@@ -99,6 +132,7 @@ export class Gateway {
     for (const key of diff.close) this.#closeListener(key);
     for (const listener of diff.update) this.#open.get(listenerKey(listener))?.update(listener);
     for (const listener of diff.open) await this.#openListener(listener);
+    await this.#fastPath?.apply([...this.#open.values()].map(({ listener }) => listener));
     if (this.#errors.size > 0) this.#reopen = setTimeout(() => this.#retry(), REOPEN_MS);
   }
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { type IngressListener, listenerKey } from "./table.js";
 
 /** What has to happen to the sockets to get from one table to the next. */
@@ -32,8 +33,10 @@ export function diffTables(
 }
 
 function sameListener(a: IngressListener, b: IngressListener): boolean {
+  if (a === b) return true;
   return (
     a.service === b.service &&
+    isDeepStrictEqual(a.traffic, b.traffic) &&
     sameEndpoints(a.endpoints, b.endpoints) &&
     sameEndpoints(a.draining, b.draining)
   );
@@ -44,7 +47,13 @@ function sameEndpoints(a: IngressListener["endpoints"], b: IngressListener["endp
     a.length === b.length &&
     a.every((endpoint, index) => {
       const other = b[index];
-      return endpoint.id === other?.id && endpoint.address === other.address && endpoint.port === other.port;
+      return (
+        endpoint.id === other?.id &&
+        endpoint.address === other.address &&
+        endpoint.port === other.port &&
+        endpoint.node === other.node &&
+        isDeepStrictEqual(endpoint.route, other.route)
+      );
     })
   );
 }

@@ -5,6 +5,29 @@ export interface IngressEndpoint {
   /** An IP address, never a name. */
   readonly address: string;
   readonly port: number;
+  /** The node that it runs on. */
+  readonly node?: string;
+  /** How the kernel may bring connections there. Absent: not at all, and so not to any endpoint of its listener. */
+  readonly route?: KernelRoute;
+}
+
+export type KernelRoute =
+  /** To its address and port, with this host's address in place of the client's. */
+  | { readonly kind: "forward" }
+  /** Its container is on this host: to its own address, with the client's. */
+  | {
+      readonly kind: "direct";
+      readonly address: string;
+      readonly port: number;
+      /** Of its Docker network, "172.17.0.0/16"; "": it is on the host's own network. */
+      readonly subnet: string;
+    };
+
+/** How connections are given to endpoints; as `x-berth` of a service says. */
+export interface TrafficRules {
+  readonly proxyProtocol: boolean;
+  readonly affinity: "none" | "source";
+  readonly balance: "round-robin" | "least-connections";
 }
 
 /** One published port and who stands behind it. */
@@ -14,6 +37,8 @@ export interface IngressListener {
   readonly address: string;
   readonly port: number;
   readonly service: string;
+  /** Absent: each connection to the endpoint whose turn it is. */
+  readonly traffic?: TrafficRules;
   readonly endpoints: readonly IngressEndpoint[];
   /** They get no new connections; those they have live on. An endpoint in neither list loses its connections. */
   readonly draining: readonly IngressEndpoint[];
@@ -69,6 +94,14 @@ export interface ListenerStats {
   readonly endpoints: readonly EndpointStats[];
 }
 
+/** Who balances new connections. */
+export interface PathInUse {
+  /** The kernel, for all that it can; else this process. */
+  readonly kernel: boolean;
+  /** Why, for a person. */
+  readonly reason: string;
+}
+
 export interface IngressStats {
   readonly version: number;
   readonly processId: number;
@@ -79,6 +112,7 @@ export interface IngressStats {
   /** Ports that do not answer at this moment. */
   readonly errors: readonly ListenerError[];
   readonly listeners: readonly ListenerStats[];
+  readonly path: PathInUse;
 }
 
 /** What makes two listeners the same socket. */

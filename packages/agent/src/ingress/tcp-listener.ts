@@ -12,13 +12,14 @@ export interface TcpContext {
   readonly deadlines: Deadlines;
   readonly allowance: Allowance;
   now(): number;
+  isSuspect(node: string | undefined): boolean;
   onAcceptError(code: string): void;
 }
 
 /** A published TCP port. */
 export class TcpListener {
   readonly #context: TcpContext;
-  readonly #balancer = new Balancer();
+  readonly #balancer: Balancer;
   readonly #counters = newCounters();
   #listener: IngressListener;
   #server: { close(): void } | undefined;
@@ -26,6 +27,7 @@ export class TcpListener {
   private constructor(listener: IngressListener, context: TcpContext) {
     this.#listener = listener;
     this.#context = context;
+    this.#balancer = new Balancer(context.isSuspect);
     this.update(listener);
   }
 

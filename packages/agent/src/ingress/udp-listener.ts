@@ -16,13 +16,14 @@ export interface UdpContext {
   readonly maxFlows: number;
   readonly allowance: Allowance;
   now(): number;
+  isSuspect(node: string | undefined): boolean;
 }
 
 /** A published UDP port: a client stays with its endpoint until its flow is idle or the endpoint goes. */
 export class UdpListener {
   readonly #context: UdpContext;
   readonly #socket: Socket;
-  readonly #balancer = new Balancer();
+  readonly #balancer: Balancer;
   readonly #flows: FlowTable<UdpFlow>;
   readonly #counters = newCounters();
   readonly #sweep: NodeJS.Timeout;
@@ -31,6 +32,7 @@ export class UdpListener {
   private constructor(listener: IngressListener, socket: Socket, context: UdpContext) {
     this.#listener = listener;
     this.#context = context;
+    this.#balancer = new Balancer(context.isSuspect);
     this.#socket = socket;
     this.#flows = new FlowTable(context.maxFlows);
     this.update(listener);

@@ -1,5 +1,5 @@
-import { isIP } from "node:net";
-import type { IngressEndpoint, IngressListener, ListenerError } from "./table.js";
+import { isIP, isIPv4 } from "node:net";
+import type { IngressEndpoint, IngressListener, KernelRoute, ListenerError, TrafficRules } from "./table.js";
 import type { IngressReply, IngressRequest } from "./wire.js";
 
 const HIGHEST_PORT = 65_535;
@@ -16,9 +16,14 @@ export function parseRequest(message: unknown): IngressRequest | string {
     case "retire":
     case "stop":
       return { kind, id };
-    case "apply": {
+    case "apply":
       return parseApply(id, message.table);
-    }
+    case "change":
+      return parseChange(id, message);
+    case "suspect":
+      return isListOf(message.nodes, isText)
+        ? { kind, id, nodes: message.nodes }
+        : "suspicions that are no list of names";
     default:
       return `an unknown request ${JSON.stringify(kind)}`;
   }
@@ -33,14 +38,32 @@ function parseApply(id: number, table: unknown): IngressRequest | string {
   if (!isRecord(table) || typeof table.version !== "number" || !Array.isArray(table.listeners)) {
     return "a table without version or listeners";
   }
+  const { listeners, invalid } = parseListeners(table.listeners);
+  return { kind: "apply", id, table: { version: table.version, listeners }, invalid };
+}
+
+function parseChange(
+  id: number,
+  { base, version, set, removed }: Record<string, unknown>,
+): IngressRequest | string {
+  if (typeof base !== "number" || typeof version !== "number") return "a change without its versions";
+  if (!Array.isArray(set) || !isListOf(removed, isText)) return "a change without its lists";
+  const { listeners, invalid } = parseListeners(set);
+  return { kind: "change", id, base, version, set: listeners, removed, invalid };
+}
+
+function parseListeners(candidates: readonly unknown[]): {
+  readonly listeners: readonly IngressListener[];
+  readonly invalid: readonly ListenerError[];
+} {
   const listeners: IngressListener[] = [];
   const invalid: ListenerError[] = [];
-  for (const candidate of table.listeners) {
+  for (const candidate of candidates) {
     const listener = parseListener(candidate);
     if (listener === undefined) invalid.push(describeInvalid(candidate));
     else listeners.push(listener);
   }
-  return { kind: "apply", id, table: { version: table.version, listeners }, invalid };
+  return { listeners, invalid };
 }
 
 function describeInvalid(value: unknown): ListenerError {
@@ -57,14 +80,18 @@ function describeInvalid(value: unknown): ListenerError {
 
 function parseListener(value: unknown): IngressListener | undefined {
   if (!isRecord(value)) return undefined;
-  const { protocol, address, port, service } = value;
+  const { protocol, address, port, service, traffic } = value;
   if (protocol !== "tcp" && protocol !== "udp") return undefined;
   if (typeof address !== "string" || (address !== "" && isIP(address) === 0)) return undefined;
   if (!isPort(port) || typeof service !== "string") return undefined;
   const endpoints = parseEndpoints(value.endpoints);
   const draining = parseEndpoints(value.draining);
   if (endpoints === undefined || draining === undefined) return undefined;
-  return { protocol, address, port, service, endpoints, draining };
+  if (traffic !== undefined && !isTraffic(traffic)) return undefined;
+  return {
+    ...{ protocol, address, port, service, endpoints, draining },
+    ...(traffic === undefined ? {} : { traffic }),
+  };
 }
 
 function parseEndpoints(value: unknown): readonly IngressEndpoint[] | undefined {
@@ -77,8 +104,46 @@ function isEndpoint(value: unknown): value is IngressEndpoint {
     typeof value.id === "string" &&
     typeof value.address === "string" &&
     isIP(value.address) !== 0 &&
-    isPort(value.port)
+    isPort(value.port) &&
+    (value.node === undefined || typeof value.node === "string") &&
+    (value.route === undefined || isRoute(value.route))
   );
+}
+
+/** Goes into a script for nft: nothing else than addresses may be in it. */
+function isRoute(value: unknown): value is KernelRoute {
+  if (!isRecord(value)) return false;
+  if (value.kind === "forward") return true;
+  return (
+    value.kind === "direct" &&
+    typeof value.address === "string" &&
+    isIPv4(value.address) &&
+    isPort(value.port) &&
+    (value.subnet === "" || isSubnet(value.subnet))
+  );
+}
+
+function isSubnet(value: unknown): boolean {
+  const [, address = "", bits = ""] =
+    /^([\d.]+)\/(\d{1,2})$/.exec(typeof value === "string" ? value : "") ?? [];
+  return isIPv4(address) && Number(bits) <= 32;
+}
+
+function isTraffic(value: unknown): value is TrafficRules {
+  return (
+    isRecord(value) &&
+    typeof value.proxyProtocol === "boolean" &&
+    (value.affinity === "none" || value.affinity === "source") &&
+    (value.balance === "round-robin" || value.balance === "least-connections")
+  );
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+function isListOf<Item>(value: unknown, isItem: (item: unknown) => item is Item): value is readonly Item[] {
+  return Array.isArray(value) && value.every(isItem);
 }
 
 function isPort(value: unknown): value is number {

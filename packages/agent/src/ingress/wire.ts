@@ -1,7 +1,8 @@
 import type { ApplyResult, IngressStats, IngressTable, ListenerError } from "./table.js";
+import type { TableDelta } from "./table-delta.js";
 
 /** Raised when a message changes its meaning; a process that speaks another version is asked to retire. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** What the agent says to the ingress process, one JSON object a line. */
 export type IngressRequest =
@@ -12,6 +13,14 @@ export type IngressRequest =
       /** Listeners that make no sense: reported, while the others serve. */
       readonly invalid: readonly ListenerError[];
     }
+  /** Refused when another table serves than the one that it changes. */
+  | (TableDelta & {
+      readonly kind: "change";
+      readonly id: number;
+      readonly invalid: readonly ListenerError[];
+    })
+  /** Nodes whose endpoints get no new connections where there are others; all of them, each time. */
+  | { readonly kind: "suspect"; readonly id: number; readonly nodes: readonly string[] }
   | { readonly kind: "stats"; readonly id: number }
   /** Listen no more, let the connections end, then exit. */
   | { readonly kind: "retire"; readonly id: number }

@@ -1,0 +1,229 @@
+import type { Logger } from "pino";
+import { type IngressListener, listenerKey } from "../table.js";
+import { deletionArguments, FlowEnds } from "./connection-cleanup.js";
+import { allowForwarding, disallowForwarding } from "./forwarding.js";
+import { KernelTable } from "./kernel-table.js";
+import { doorKey, type KernelLayout, type KernelService } from "./layout.js";
+import { runProgram } from "./run-program.js";
+import { ENTRY_CHAIN, TABLE } from "./skeleton.js";
+import { TableWatch } from "./table-watch.js";
+import { kernelService } from "./wanted.js";
+
+/** Somebody may remove a rule in ways that nobody tells of. */
+const CHECK_MS = 10_000;
+/** After a failure, which leaves everything to the process that listens. */
+const RETRY_MS = 5_000;
+
+export interface KernelPathOptions {
+  readonly log: Logger;
+}
+
+interface Known {
+  readonly listener: IngressListener;
+  readonly service: KernelService | undefined;
+}
+
+interface Waiting {
+  readonly change: number;
+  resolve(): void;
+}
+
+/** The kernel's part of the balancing: keeps its table as the listeners and the suspicions of the moment ask for. */
+export class KernelPath {
+  readonly #log: Logger;
+  readonly #table = new KernelTable();
+  readonly #watch: TableWatch;
+  readonly #timer: NodeJS.Timeout;
+  readonly #ends = new FlowEnds();
+  readonly #known = new Map<string, Known>();
+  readonly #wanted = new Map<string, KernelService>();
+  #suspects: ReadonlySet<string> = new Set();
+  #waiting: Waiting[] = [];
+  #changes = 0;
+  #isSettled = true;
+  #mustLoad = true;
+  #working: Promise<void> | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #cleanup: Promise<void> = Promise.resolve();
+  #problem: string | undefined;
+  #isClosed = false;
+
+  constructor({ log }: KernelPathOptions) {
+    this.#log = log;
+    this.#watch = new TableWatch({
+      onTable: () => void this.#checkTable(),
+      onDocker: () => void this.#checkForwarding(),
+    });
+    this.#timer = setInterval(() => {
+      void this.#checkTable();
+      void this.#checkForwarding();
+    }, CHECK_MS);
+    void this.#checkForwarding();
+  }
+
+  /** Why the kernel does not balance at the moment, though it should. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /**
+   * Makes the kernel balance these listeners, which listen already. Resolves when it picks no endpoint any more that
+   * is not in them, or when it has failed and everything is left to the process that listens.
+   */
+  apply(listeners: Iterable<IngressListener>): Promise<void> {
+    const gone = new Map(this.#known);
+    let hasChanged = this.#mustLoad;
+    for (const listener of listeners) {
+      const key = listenerKey(listener);
+      gone.delete(key);
+      if (this.#known.get(key)?.listener === listener) continue;
+      hasChanged = true;
+      this.#forget(key);
+      this.#learn(key, listener);
+    }
+    for (const key of gone.keys()) this.#forget(key);
+    if (!hasChanged && gone.size === 0) return Promise.resolve();
+    return this.#settle();
+  }
+
+  /** Endpoints on these nodes get no connections, as long as their service has others. */
+  suspect(nodes: ReadonlySet<string>): Promise<void> {
+    const concerned = new Set(
+      [...nodes, ...this.#suspects].filter((node) => nodes.has(node) !== this.#suspects.has(node)),
+    );
+    if (concerned.size === 0) return Promise.resolve();
+    this.#suspects = nodes;
+    for (const [key, { listener }] of this.#known) {
+      if (listener.endpoints.some(({ node = "" }) => concerned.has(node))) this.#want(key, listener);
+    }
+    return this.#settle();
+  }
+
+  /** Ends the work. @param isLast nobody takes the table over: it is removed, with everything else of ours */
+  async close({ isLast }: { readonly isLast: boolean }): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    clearTimeout(this.#retry);
+    this.#watch.close();
+    await this.#working;
+    await this.#cleanup;
+    if (isLast) await removeTable();
+    for (const { resolve } of this.#waiting.splice(0)) resolve();
+  }
+
+  #learn(key: string, listener: IngressListener): void {
+    this.#ends.add(listener);
+    this.#want(key, listener);
+  }
+
+  #want(key: string, listener: IngressListener): void {
+    const previous = this.#known.get(key)?.service;
+    if (previous !== undefined) this.#wanted.delete(doorKey(previous.door));
+    const service = kernelService(listener, this.#suspects);
+    this.#known.set(key, { listener, service });
+    if (service !== undefined) this.#wanted.set(doorKey(service.door), service);
+  }
+
+  #forget(key: string): void {
+    const known = this.#known.get(key);
+    if (known === undefined) return;
+    this.#ends.remove(known.listener);
+    if (known.service !== undefined) this.#wanted.delete(doorKey(known.service.door));
+    this.#known.delete(key);
+  }
+
+  #settle(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
+    this.#changes += 1;
+    this.#isSettled = false;
+    const settled = new Promise<void>((resolve) => {
+      this.#waiting.push({ change: this.#changes, resolve });
+    });
+    this.#work();
+    return settled;
+  }
+
+  #work(): void {
+    this.#working ??= this.#workOff().finally(() => {
+      this.#working = undefined;
+      if (!this.#isSettled && this.#retry === undefined && !this.#isClosed) this.#work();
+    });
+  }
+
+  async #workOff(): Promise<void> {
+    while (!this.#isSettled && this.#retry === undefined && !this.#isClosed) {
+      const covered = this.#changes;
+      const wanted: KernelLayout = this.#wanted;
+      const { script, isDone } = this.#mustLoad
+        ? { script: this.#table.load(wanted), isDone: true }
+        : this.#table.change(wanted);
+      this.#mustLoad = false;
+      const failure = script === "" ? undefined : await runNft(script);
+      if (failure !== undefined) await this.#fail(failure);
+      else if (isDone && covered === this.#changes) this.#isSettled = true;
+      if (failure === undefined) this.#succeed();
+      this.#cleanUp();
+      this.#answer(covered);
+    }
+  }
+
+  #answer(covered: number): void {
+    const answered = this.#waiting.filter(({ change }) => change <= covered);
+    this.#waiting = this.#waiting.filter(({ change }) => change > covered);
+    for (const { resolve } of answered) resolve();
+  }
+
+  #succeed(): void {
+    if (this.#problem !== undefined) this.#log.info("the kernel balances again");
+    this.#problem = undefined;
+  }
+
+  /** A table that cannot be changed is stale soon: better none. */
+  async #fail(reason: string): Promise<void> {
+    this.#log.error({ reason }, "nft did not take the table: the process balances alone, and tries again");
+    this.#problem = reason;
+    this.#mustLoad = true;
+    await runNft(`table ip ${TABLE}\ndelete table ip ${TABLE}\n`);
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.#work();
+    }, RETRY_MS);
+  }
+
+  /** Connections of vanished endpoints, one after the other, behind everything else. */
+  #cleanUp(): void {
+    for (const end of this.#ends.drain()) {
+      this.#cleanup = this.#cleanup.then(async () => {
+        if (!this.#isClosed) await runProgram("conntrack", { args: deletionArguments(end) });
+      });
+    }
+  }
+
+  async #checkTable(): Promise<void> {
+    if (this.#working !== undefined) await this.#working;
+    if (this.#isClosed || this.#mustLoad) return;
+    const found = await runProgram("nft", { args: ["list", "chain", "ip", TABLE, ENTRY_CHAIN] });
+    if (this.#isClosed || found.kind === "done" || this.#working !== undefined) return;
+    this.#log.warn("somebody removed the kernel's table: it is loaded again");
+    this.#mustLoad = true;
+    await this.#settle();
+  }
+
+  async #checkForwarding(): Promise<void> {
+    const problem = await allowForwarding();
+    if (problem !== undefined && !this.#isClosed)
+      this.#log.warn({ problem }, "cannot let balanced connections through");
+  }
+}
+
+/** Removes everything that an ingress process may have left in the kernel. */
+export async function removeTable(): Promise<void> {
+  await runNft(`table ip ${TABLE}\ndelete table ip ${TABLE}\n`);
+  await disallowForwarding();
+}
+
+/** One transaction. @returns why it failed */
+async function runNft(script: string): Promise<string | undefined> {
+  const result = await runProgram("nft", { args: ["--file", "-"], input: script });
+  return result.kind === "failed" ? result.reason : undefined;
+}

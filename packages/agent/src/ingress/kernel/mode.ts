@@ -1,0 +1,16 @@
+import type { PathInUse } from "../table.js";
+
+/** Who balances new connections. auto: the kernel where it can. */
+export const INGRESS_MODES = ["auto", "kernel", "userspace"] as const;
+export type IngressMode = (typeof INGRESS_MODES)[number];
+
+/** @param problem why the kernel cannot; undefined: it can */
+export function choosePath(mode: IngressMode, problem: string | undefined): PathInUse {
+  if (mode === "userspace") return { kernel: false, reason: "forced by --ingress userspace" };
+  if (problem !== undefined) return { kernel: false, reason: problem };
+  return { kernel: true, reason: mode === "kernel" ? "forced by --ingress kernel" : "the kernel can do it" };
+}
+
+export function isIngressMode(text: string): text is IngressMode {
+  return INGRESS_MODES.some((mode) => mode === text);
+}

@@ -1,0 +1,53 @@
+import type { Logger } from "pino";
+import type { FastPath } from "../gateway.js";
+import type { PathInUse } from "../table.js";
+import { KernelPath, removeTable } from "./kernel-path.js";
+import { choosePath, type IngressMode } from "./mode.js";
+import { findKernelProblem } from "./self-test.js";
+import { lockTable } from "./table-lock.js";
+
+/** What the ingress process uses of the kernel. */
+export interface OpenedPath {
+  readonly fastPath: FastPath;
+  /** Which way new connections take at the moment. */
+  inUse(): PathInUse;
+  /** @param isLast nobody takes over: what is ours in the kernel goes. Otherwise the kernel balances on as it does. */
+  close(options: { readonly isLast: boolean }): Promise<void>;
+}
+
+/** Finds out whether the kernel shall and can balance, and begins. What an earlier process left serves until then. */
+export async function openKernelPath(mode: IngressMode, log: Logger): Promise<OpenedPath> {
+  const lock = mode === "userspace" ? undefined : await lockTable();
+  const problem = mode === "userspace" ? undefined : await problemOf(lock !== undefined);
+  const chosen = choosePath(mode, problem);
+  const kernel = chosen.kernel ? new KernelPath({ log }) : undefined;
+  return {
+    fastPath: kernel ?? removingLeftovers(),
+    inUse: () => (kernel?.problem === undefined ? chosen : { kernel: false, reason: kernel.problem }),
+    close: async (options) => {
+      await kernel?.close(options);
+      lock?.close();
+    },
+  };
+}
+
+/** On a host whose kernel shall not balance: what an earlier process has left there goes once we listen. */
+function removingLeftovers(): FastPath {
+  let isDone = false;
+  return {
+    apply: async () => {
+      if (isDone) return;
+      isDone = true;
+      const lock = await lockTable();
+      if (lock === undefined) return;
+      await removeTable();
+      lock.close();
+    },
+    suspect: () => Promise.resolve(),
+  };
+}
+
+function problemOf(isOurs: boolean): Promise<string | undefined> {
+  if (isOurs) return findKernelProblem();
+  return Promise.resolve("another ingress process of this host has the kernel's table");
+}

@@ -1,0 +1,34 @@
+/** Elements of one set that several services may need. Tells which have to be added and deleted. */
+export class ReferenceCounts {
+  readonly #counts = new Map<string, number>();
+  /** As it was before the first change since the last `drain`. */
+  readonly #before = new Map<string, number>();
+
+  add(element: string): void {
+    this.#change(element, 1);
+  }
+
+  remove(element: string): void {
+    this.#change(element, -1);
+  }
+
+  /** What changed since the last time. */
+  drain(): { readonly added: readonly string[]; readonly deleted: readonly string[] } {
+    const added: string[] = [];
+    const deleted: string[] = [];
+    for (const [element, before] of this.#before) {
+      const isNeeded = this.#counts.has(element);
+      if (isNeeded && before === 0) added.push(element);
+      else if (!isNeeded && before > 0) deleted.push(element);
+    }
+    this.#before.clear();
+    return { added, deleted };
+  }
+
+  #change(element: string, by: number): void {
+    const count = this.#counts.get(element) ?? 0;
+    if (!this.#before.has(element)) this.#before.set(element, count);
+    if (count + by > 0) this.#counts.set(element, count + by);
+    else this.#counts.delete(element);
+  }
+}

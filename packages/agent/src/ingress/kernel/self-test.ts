@@ -1,0 +1,38 @@
+import { readFile } from "node:fs/promises";
+import { KernelTable } from "./kernel-table.js";
+import { type KernelService, layoutOf } from "./layout.js";
+import { runProgram } from "./run-program.js";
+
+const FORWARDING = "/proc/sys/net/ipv4/ip_forward";
+
+/** Addresses of RFC 5737, which nobody has. */
+const SAMPLES: readonly KernelService[] = [
+  {
+    door: { kind: "port", protocol: "tcp", port: 1 },
+    pick: "turn",
+    endpoints: [
+      { id: "a", node: "a", address: "192.0.2.1", port: 1, source: "masqueraded", subnet: "" },
+      { id: "b", node: "b", address: "192.0.2.2", port: 1, source: "kept", subnet: "192.0.2.0/24" },
+    ],
+  },
+  {
+    door: { kind: "bound", protocol: "udp", address: "192.0.2.3", port: 1 },
+    pick: "source",
+    endpoints: [{ id: "a", node: "a", address: "192.0.2.1", port: 1, source: "masqueraded", subnet: "" }],
+  },
+];
+
+/**
+ * Why the kernel of this host cannot balance connections, for a person; undefined: it can. The kernel is asked to
+ * check a whole table, with everything that a real one may hold, and to throw it away.
+ */
+export async function findKernelProblem(): Promise<string | undefined> {
+  const trial = await runProgram("nft", {
+    args: ["--check", "--file", "-"],
+    input: new KernelTable().load(layoutOf(SAMPLES)),
+  });
+  if (trial.kind === "failed") return trial.reason.replace(/^.*?Error: /, "nft: ");
+  const forwarding = await readFile(FORWARDING, "utf8").catch(() => "");
+  if (forwarding.trim() !== "1") return `${FORWARDING} is not 1: this host forwards no packets`;
+  return undefined;
+}

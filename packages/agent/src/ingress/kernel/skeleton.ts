@@ -1,0 +1,121 @@
+import type { Protocol } from "./layout.js";
+import { BALANCED_TEXT } from "./marks.js";
+import { FELL_THROUGH, QUICK } from "./service-chain.js";
+
+export const TABLE = "berth";
+/** The chain whose absence tells that the table was flushed by somebody. */
+export const ENTRY_CHAIN = "incoming";
+
+/**
+ * The members of all services are in these maps, by number. One for each protocol would do; but each new member is
+ * checked by the kernel against every rule that uses its map, and a full load of 1,000 services took twice as long.
+ */
+const MAPS_PER_PROTOCOL = 16;
+const PROTOCOLS: readonly Protocol[] = ["tcp", "udp"];
+
+/** The map that holds the members of a service, always the same one. */
+export function memberMap(protocol: Protocol, service: string): string {
+  let hash = 0;
+  for (let index = 0; index < service.length; index += 1) {
+    hash = (Math.imul(hash, 31) + service.charCodeAt(index)) >>> 0;
+  }
+  return `${protocol}-members${hash % MAPS_PER_PROTOCOL}`;
+}
+
+/** Typed by protocol: nft 1.0.6 cannot read back what it wrote for `th dport`. */
+const MEMBER_MAPS = PROTOCOLS.flatMap((protocol) =>
+  Array.from({ length: MAPS_PER_PROTOCOL }, (_, index) => {
+    return `  map ${protocol}-members${index} { typeof numgen inc mod 2 : ip daddr . ${protocol} dport; }`;
+  }),
+).join("\n");
+
+/** Sets that name endpoints and the like, each kept by reference counts. */
+export const ELEMENT_SETS = ["remotes", "locals", "hairpins", "neighbours", "vip-ranges"] as const;
+export type ElementSet = (typeof ELEMENT_SETS)[number];
+
+/** Verdict maps from a door to its service's chain. */
+export const DOOR_MAPS = { port: "ports", bound: "bound", vip: "vips" } as const;
+
+/** Prefixed to a table, in one script: whatever was there before is replaced at once, and nothing need have been there. */
+export const REPLACE = `table ip ${TABLE}\ndelete table ip ${TABLE}\n`;
+
+/**
+ * What does not depend on any service.
+ *
+ * - -110 is before Docker's own address translation (-100), 90 before its masquerading (100).
+ * - An unanswered SYN is forgotten after 1 s, when its client repeats it: the repetition goes to another endpoint.
+ * - Ended connections are forgotten after 20 s instead of 120 s: at 10,000 connections a second the kernel's table of
+ *   connections, 262,144 entries on most hosts, would be full otherwise.
+ * - A refused SYN (RST with sequence number 0) is kept from the client, which repeats it then, as above. What tells
+ *   that a host or port cannot be reached is kept from it, too, until the first answer; "too big" (code 4) is not.
+ * - Connections to 127.0.0.1 cannot leave the host, and a container may be picked to serve its own connection, which
+ *   Docker's bridges do not carry: both stay with the process that listens.
+ */
+export const SKELETON = `table ip ${TABLE} {
+  ct timeout ${QUICK} { protocol tcp; l3proto ip; policy = { syn_sent : 1, time_wait : 20 }; }
+  counter ${FELL_THROUGH} { }
+  counter unreachable { }
+  map ports { type inet_proto . inet_service : verdict; }
+  map bound { type ipv4_addr . inet_proto . inet_service : verdict; }
+  map vips { type ipv4_addr . inet_proto . inet_service : verdict; }
+${MEMBER_MAPS}
+  set remotes { type ipv4_addr . inet_proto . inet_service; counter; }
+  set locals { type ipv4_addr . inet_proto . inet_service; counter; }
+  set hairpins { type ipv4_addr . inet_proto . inet_service; }
+  set neighbours { type ipv4_addr . ipv4_addr; flags interval; }
+  set vip-ranges { type ipv4_addr; flags interval; }
+  set refusals { type ipv4_addr . inet_proto . inet_service; flags dynamic, timeout; timeout 1h; size 65536; counter; }
+  chain ${ENTRY_CHAIN} {
+    type nat hook prerouting priority -110; policy accept;
+    ip saddr . meta l4proto . th dport @hairpins return
+    jump doors
+  }
+  chain outgoing {
+    type nat hook output priority -110; policy accept;
+    ip daddr != 127.0.0.0/8 jump doors
+  }
+  chain doors {
+    ip daddr . meta l4proto . th dport vmap @vips
+    ip daddr . meta l4proto . th dport vmap @bound
+    fib daddr type local meta l4proto . th dport vmap @ports
+  }
+  chain leaving {
+    type nat hook postrouting priority 90; policy accept;
+    ct mark and ${BALANCED_TEXT} == 0 return
+    ip daddr . meta l4proto . th dport @remotes masquerade
+    ip daddr . meta l4proto . th dport @locals ip saddr . ip daddr @neighbours masquerade
+  }
+  chain arriving {
+    type nat hook input priority 90; policy accept;
+    ct mark and ${BALANCED_TEXT} == ${BALANCED_TEXT} ip daddr . meta l4proto . th dport @locals
+  }
+  chain unanswered-in {
+    type filter hook prerouting priority -140; policy accept;
+    jump unanswered
+  }
+  chain unanswered-out {
+    type filter hook output priority -140; policy accept;
+    jump unanswered
+  }
+  chain unanswered {
+    tcp flags & (syn | rst | ack) == (rst | ack) tcp sequence 0 ct mark and ${BALANCED_TEXT} == ${BALANCED_TEXT} ct direction reply update @refusals { ip saddr . meta l4proto . tcp sport } drop
+    icmp type destination-unreachable icmp code != frag-needed ct original protocol tcp ct mark and ${BALANCED_TEXT} == ${BALANCED_TEXT} ct status and seen-reply == 0 counter name "unreachable" drop
+  }
+  chain unused-vips-forward {
+    type filter hook forward priority -10; policy accept;
+    ip daddr @vip-ranges goto unused-vips
+  }
+  chain unused-vips-input {
+    type filter hook input priority -10; policy accept;
+    ip daddr @vip-ranges goto unused-vips
+  }
+  chain unused-vips-output {
+    type filter hook output priority 0; policy accept;
+    ip daddr @vip-ranges goto unused-vips
+  }
+  chain unused-vips {
+    meta l4proto tcp reject with tcp reset
+    reject
+  }
+}
+`;

@@ -1,0 +1,268 @@
+import { once } from "node:events";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { bucketOf, rendezvous } from "../../packages/agent/src/ingress/rendezvous.js";
+import { Cleanup, deadline } from "./ingress-harness.js";
+import { apply, local, published, remote, startKernelIngress, tally } from "./kernel/kernel-ingress.js";
+import { ADDRESS, TestNetwork } from "./kernel/test-network.js";
+
+const cleanup = new Cleanup();
+let network: TestNetwork;
+beforeAll(async () => {
+  network = await TestNetwork.create();
+  await network.serve("b", 8_001);
+  await network.serve("b", 8_002, "tcp", "b2");
+  await network.serve("c", 8_001);
+  await network.serve("c1", 80);
+  await network.serve("c2", 80);
+  for (const place of ["b", "c", "c1"] as const) await network.serve(place, 53, "udp");
+});
+afterAll(() => network.dispose());
+afterEach(() => cleanup.run());
+
+const [B, C] = [remote("b", 8_001), remote("c", 8_001)];
+const [C1, C2] = [local("c1", 80), local("c2", 80)];
+const CLIENT = ADDRESS.client;
+
+/** Who got connections from the kernel: those of the process are not counted there. */
+function kernelConnections(): number {
+  const json = JSON.parse(network.run("a", "nft", "-j", "list", "table", "ip", "berth"));
+  let count = 0;
+  for (const { set } of json.nftables) {
+    for (const { elem } of set?.name === "remotes" || set?.name === "locals" ? (set.elem ?? []) : []) {
+      count += elem.counter.packets;
+    }
+  }
+  return count;
+}
+
+describe("the kernel path", () => {
+  it("takes turns exactly over replicas on three hosts, and keeps the client's address for its own", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    expect((await ingress.stats(deadline())).path).toEqual({
+      kernel: true,
+      reason: "forced by --ingress kernel",
+    });
+    await apply(ingress, published(8_080, [B, C, C1]));
+    const answers = await network.ask("client", ADDRESS.a, 8_080, { count: 60, parallel: 6 });
+    expect(tally(answers)).toEqual({ [`b ${ADDRESS.a}`]: 20, [`c ${ADDRESS.a}`]: 20, [`c1 ${CLIENT}`]: 20 });
+    expect(kernelConnections()).toBe(60);
+    const { listeners } = await ingress.stats(deadline());
+    expect(listeners[0]?.total).toBe(0);
+  });
+
+  it("serves the host's own programs, by its address in the kernel and by 127.0.0.1 in the process", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    await apply(ingress, published(8_080, [B, C1]));
+    expect(tally(await network.ask("a", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
+      [`b ${ADDRESS.a}`]: 2,
+      [`c1 ${ADDRESS.a}`]: 2,
+    });
+    expect(kernelConnections()).toBe(4);
+    await apply(ingress, published(8_080, [B]));
+    expect(tally(await network.ask("a", "127.0.0.1", 8_080, { count: 4 }))).toEqual({
+      [`b ${ADDRESS.a}`]: 4,
+    });
+    expect((await ingress.stats(deadline())).listeners[0]?.total).toBe(4);
+  });
+
+  it.each([0, 1])(
+    "lets containers ask replicas beside them, themselves included (bridge filter %i)",
+    async (filter) => {
+      network.run("a", "sh", "-c", `echo ${filter} > /sys/class/net/br0/bridge/nf_call_iptables`);
+      const ingress = await startKernelIngress(network, cleanup);
+      // What Docker does for its own port, which the process uses for a container that asks itself.
+      await network.serve("a", 32_000, "tcp", "docker");
+      cleanup.add(() => network.close("a", 32_000));
+      await apply(ingress, published(8_080, [C1]));
+      expect(tally(await network.ask("c2", ADDRESS.a, 8_080, { count: 4 }))).toEqual({ "c1 172.30.0.1": 4 });
+      expect(tally(await network.ask("c2", "172.30.0.1", 8_080, { count: 4 }))).toEqual({
+        "c1 172.30.0.1": 4,
+      });
+      expect(kernelConnections()).toBe(8);
+      expect(tally(await network.ask("c1", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
+        [`docker ${ADDRESS.a}`]: 4,
+      });
+      await apply(ingress, published(8_080, [B]));
+      expect(tally(await network.ask("c1", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
+        [`b ${ADDRESS.a}`]: 4,
+      });
+    },
+  );
+
+  it("tries another replica after a second when one refuses or is silent, and tells no client", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    await apply(ingress, published(8_080, [remote("b", 9_999), C]));
+    for (const answer of await network.ask("client", ADDRESS.a, 8_080, { count: 4 })) {
+      expect(answer.text).toBe(`c ${ADDRESS.a}`);
+      expect(answer.ms).toBeLessThan(3_500);
+    }
+    network.cut("c");
+    cleanup.add(() => network.mend("c"));
+    await apply(ingress, published(8_080, [B, C]));
+    for (const answer of await network.ask("client", ADDRESS.a, 8_080, { count: 4 })) {
+      expect(answer.text).toBe(`b ${ADDRESS.a}`);
+    }
+    // A program of the host itself, and a container's server that is not there.
+    await apply(ingress, published(8_080, [local("c1", 81), B]));
+    for (const place of ["a", "client"] as const) {
+      for (const answer of await network.ask(place, ADDRESS.a, 8_080, { count: 2 })) {
+        expect(answer.text).toBe(`b ${ADDRESS.a}`);
+      }
+    }
+  });
+
+  it("leaves to the process what needs it, and comes back", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    const traffic = { proxyProtocol: false, affinity: "none", balance: "least-connections" } as const;
+    await apply(ingress, published(8_080, [B], { traffic }));
+    expect(tally(await network.ask("client", ADDRESS.a, 8_080, { count: 3 }))).toEqual({
+      [`b ${ADDRESS.a}`]: 3,
+    });
+    expect(kernelConnections()).toBe(0);
+    await apply(ingress, published(8_080, [B]));
+    await network.ask("client", ADDRESS.a, 8_080, { count: 3 });
+    expect(kernelConnections()).toBe(3);
+    await apply(ingress, published(8_080, []));
+    expect((await network.ask("client", ADDRESS.a, 8_080))[0]?.text).toBe("ECONNRESET");
+  });
+
+  it("publishes on one address only, and not in a port's place that another program holds", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    network.run("a", "ip", "addr", "add", "10.77.0.101/24", "dev", "eth0");
+    cleanup.add(() => network.run("a", "ip", "addr", "del", "10.77.0.101/24", "dev", "eth0"));
+    await apply(ingress, published(8_080, [B], { address: "10.77.0.101" }));
+    expect((await network.ask("client", "10.77.0.101", 8_080))[0]?.text).toBe(`b ${ADDRESS.a}`);
+    expect((await network.ask("client", ADDRESS.a, 8_080))[0]?.text).toBe("ECONNREFUSED");
+    expect(kernelConnections()).toBe(1);
+    await network.serve("a", 8_090, "tcp", "other");
+    cleanup.add(() => network.close("a", 8_090));
+    await expect(apply(ingress, published(8_090, [B]))).rejects.toThrow("already listens");
+    expect((await network.ask("client", ADDRESS.a, 8_090))[0]?.text).toBe(`other ${CLIENT}`);
+  });
+
+  it("takes the endpoints of suspect nodes out at once, unless there are no others, and brings them back", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    await apply(ingress, published(8_080, [B, C, C1]), published(8_081, [B]));
+    await ingress.suspect(["b"], deadline());
+    const answers = tally(await network.ask("client", ADDRESS.a, 8_080, { count: 40 }));
+    expect(answers).toEqual({ [`c ${ADDRESS.a}`]: 20, [`c1 ${CLIENT}`]: 20 });
+    expect(tally(await network.ask("client", ADDRESS.a, 8_081, { count: 2 }))).toEqual({
+      [`b ${ADDRESS.a}`]: 2,
+    });
+    await ingress.suspect([], deadline());
+    expect(Object.keys(tally(await network.ask("client", ADDRESS.a, 8_080, { count: 30 })))).toHaveLength(3);
+  });
+
+  it("resets connections of a replica that vanishes, not those of one that drains", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    await apply(ingress, published(8_080, [B]));
+    await network.call("client", "open", { connection: 1, host: ADDRESS.a, port: 8_080 });
+    await apply(ingress, published(8_080, [C], { draining: [B] }));
+    expect(await network.call("client", "say", { connection: 1, text: "still" })).toEqual({ text: "still" });
+    network.cut("b");
+    cleanup.add(() => network.mend("b"));
+    await apply(ingress, published(8_080, [C]));
+    await vi.waitFor(async () => {
+      const said = await network.call("client", "say", { connection: 1, text: "x", timeoutMs: 300 });
+      expect(said).toMatchObject({ end: "ECONNRESET" });
+    });
+  });
+
+  it("keeps a client's address with one replica if told so, and agrees with the process on which", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    const traffic = { proxyProtocol: false, affinity: "source", balance: "round-robin" } as const;
+    const endpoints = [B, C, C1, C2];
+    await apply(ingress, published(8_080, endpoints, { traffic }));
+    for (let last = 50; last < 66; last += 1) {
+      const from = `10.77.0.${last}`;
+      network.run("client", "ip", "addr", "add", `${from}/24`, "dev", "eth0");
+      const expected = rendezvous(bucketOf(from), endpoints)?.id;
+      const answers = await network.ask("client", ADDRESS.a, 8_080, { count: 3, from });
+      expect(answers.map(({ text }) => text.split(" ")[0])).toEqual([expected, expected, expected]);
+    }
+    expect(kernelConnections()).toBe(48);
+  });
+
+  it("balances UDP by flow, and moves a flow whose replica vanished", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    const udp = { protocol: "udp" } as const;
+    const [b, c, c1] = [remote("b", 53), remote("c", 53), local("c1", 53)];
+    await apply(ingress, published(5_353, [b, c, c1], udp));
+    const fixed = await network.askUdp("client", ADDRESS.a, 5_353, 6_000);
+    expect(await network.askUdp("client", ADDRESS.a, 5_353, 6_000)).toBe(fixed);
+    const seen = new Set<string>();
+    for (let flow = 0; flow < 6; flow += 1) seen.add(await network.askUdp("client", ADDRESS.a, 5_353));
+    expect(seen).toEqual(new Set([`b ${ADDRESS.a}`, `c ${ADDRESS.a}`, `c1 ${CLIENT}`]));
+    const others = [b, c, c1].filter(({ id }) => !fixed.startsWith(`${id} `));
+    await apply(ingress, published(5_353, others, udp));
+    await vi.waitFor(async () => {
+      const answer = await network.askUdp("client", ADDRESS.a, 5_353, 6_000);
+      expect(others.some(({ id }) => answer.startsWith(`${id} `))).toBe(true);
+    });
+  });
+
+  it("is back within a second when somebody flushes all rules, and serves all the while", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    await apply(ingress, published(8_080, [B, C]));
+    await network.call("client", "open", { connection: 2, host: ADDRESS.a, port: 8_080 });
+    const rules = network.run("a", "iptables-save");
+    network.run("a", "nft", "flush", "ruleset");
+    cleanup.add(() => network.run("a", "sh", "-c", `iptables-restore <<'RULES'\n${rules}RULES`));
+    for (const { text } of await network.ask("client", ADDRESS.a, 8_080, { count: 10 })) {
+      expect(text).toMatch(/^[bc] /);
+    }
+    await vi.waitFor(
+      () => expect(network.run("a", "nft", "list", "tables")).toContain("table ip berth"),
+      1_000,
+    );
+    await vi.waitFor(async () => {
+      await network.ask("client", ADDRESS.a, 8_080);
+      expect(kernelConnections()).toBeGreaterThan(0);
+    });
+    expect(await network.call("client", "say", { connection: 2, text: "alive" })).toEqual({ text: "alive" });
+  });
+
+  it("is let through again when Docker's chain was emptied", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    await apply(ingress, published(8_080, [C1]));
+    expect((await network.ask("client", ADDRESS.a, 8_080))[0]?.text).toBe(`c1 ${CLIENT}`);
+    network.run("a", "iptables", "-F", "DOCKER-USER");
+    await vi.waitFor(
+      () => expect(network.run("a", "iptables", "-S", "DOCKER-USER")).toContain("connmark"),
+      15_000,
+    );
+    expect((await network.ask("client", ADDRESS.a, 8_080))[0]?.text).toBe(`c1 ${CLIENT}`);
+  });
+
+  it("balances on when the process is killed; the next one takes over; a retired last one leaves nothing", async () => {
+    const first = await startKernelIngress(network, cleanup);
+    await apply(first, published(8_080, [B, C]));
+    first.close();
+    first.process.kill("SIGKILL");
+    await once(first.process, "exit");
+    expect(tally(await network.ask("client", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
+      [`b ${ADDRESS.a}`]: 2,
+      [`c ${ADDRESS.a}`]: 2,
+    });
+    const second = await startKernelIngress(network, cleanup);
+    await apply(second, published(8_080, [C]));
+    expect(tally(await network.ask("client", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
+      [`c ${ADDRESS.a}`]: 4,
+    });
+    await second.stop(deadline());
+    expect(network.run("a", "nft", "list", "tables")).not.toContain("berth");
+    expect(network.run("a", "iptables", "-S", "DOCKER-USER")).not.toContain("connmark");
+  });
+
+  it("stays away where it is forbidden, and says why; a table of an earlier process goes", async () => {
+    network.nft("table ip berth {\n chain left {\n }\n}\n");
+    const ingress = await startKernelIngress(network, cleanup, { mode: "userspace" });
+    await apply(ingress, published(8_080, [B]));
+    expect((await ingress.stats(deadline())).path).toEqual({
+      kernel: false,
+      reason: "forced by --ingress userspace",
+    });
+    expect(network.run("a", "nft", "list", "tables")).not.toContain("berth");
+    expect((await network.ask("client", ADDRESS.a, 8_080))[0]?.text).toBe(`b ${ADDRESS.a}`);
+  });
+});

@@ -1,0 +1,85 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { pino } from "pino";
+import { type Ingress, openIngress } from "../../../packages/agent/src/ingress/client.js";
+import type { IngressEndpoint, IngressListener } from "../../../packages/agent/src/ingress/table.js";
+import { SOCKET_NAME } from "../../../packages/agent/src/ingress/wire.js";
+import { type Cleanup, deadline, ENTRY, folderFor } from "../ingress-harness.js";
+import { ADDRESS, SUBNET, type TestNetwork } from "./test-network.js";
+
+export interface KernelIngress extends Ingress {
+  readonly process: ChildProcess;
+  readonly dataDir: string;
+}
+
+/** The real ingress process on the first host, told through the agent's own client. */
+export async function startKernelIngress(
+  network: TestNetwork,
+  cleanup: Cleanup,
+  { mode = "kernel", dataDir = folderFor(cleanup) }: { mode?: string; dataDir?: string } = {},
+): Promise<KernelIngress> {
+  const args = ["netns", "exec", network.namespace("a"), process.execPath, ENTRY];
+  const child = spawn("ip", [...args, "--data-dir", dataDir, "--mode", mode], {
+    stdio: ["ignore", process.env.BERTH_TEST_LOG ? "inherit" : "ignore", "inherit"],
+  });
+  cleanup.add(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    child.kill("SIGKILL");
+    await exited;
+  });
+  while (!existsSync(join(dataDir, SOCKET_NAME))) await sleep(10);
+  const ingress = await openIngress({
+    dataDir,
+    logger: pino({ level: "silent" }),
+    signal: new AbortController().signal,
+    launch: false,
+  });
+  cleanup.add(() => ingress.close());
+  return {
+    process: child,
+    dataDir,
+    apply: (table, signal) => ingress.apply(table, signal),
+    suspect: (nodes, signal) => ingress.suspect(nodes, signal),
+    stats: (signal) => ingress.stats(signal),
+    stop: (signal) => ingress.stop(signal),
+    close: () => ingress.close(),
+  };
+}
+
+/** A replica on another host, at a port of it. */
+export function remote(host: "b" | "c", port: number, id: string = host): IngressEndpoint {
+  return { id, node: host, address: ADDRESS[host], port, route: { kind: "forward" } };
+}
+
+/** A replica on the first host. Docker's own port for it is one that nobody serves: it must not be needed. */
+export function local(container: "c1" | "c2", port: number): IngressEndpoint {
+  const route = { kind: "direct", address: ADDRESS[container], port, subnet: SUBNET } as const;
+  return { id: container, node: "a", address: ADDRESS.a, port: 32_000, route };
+}
+
+export function published(
+  port: number,
+  endpoints: readonly IngressEndpoint[],
+  more: Partial<IngressListener> = {},
+): IngressListener {
+  return { protocol: "tcp", address: "", port, service: "web", endpoints, draining: [], ...more };
+}
+
+let lastVersion = 0;
+
+export async function apply(ingress: Ingress, ...listeners: readonly IngressListener[]): Promise<void> {
+  lastVersion += 1;
+  const { errors } = await ingress.apply({ version: lastVersion, listeners }, deadline());
+  if (errors[0] !== undefined) throw new Error(errors[0].message);
+}
+
+/** How often each text was answered. */
+export function tally(answers: readonly { readonly text: string }[]): Readonly<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const { text } of answers) counts[text] = (counts[text] ?? 0) + 1;
+  return counts;
+}
