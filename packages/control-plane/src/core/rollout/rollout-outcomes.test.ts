@@ -204,6 +204,20 @@ describe("a rollout", () => {
     expect(world.service.rollout?.message).toContain("the rollback to version 3 failed");
   });
 
+  it("to what ran well before is paused when it fails, though all its tasks were gone meanwhile", () => {
+    const world = settledWorld();
+    world.deploy(spec({ image: "good:2" }));
+    world.runUntil(({ service }) => (service.rollout?.done ?? 0) >= 1, LIMIT_MS);
+    for (const { id, specVersion } of [...world.tasks.values()])
+      if (specVersion === 1) world.tasks.delete(id);
+    world.deploy(spec());
+    world.settle();
+    for (const { id, specVersion } of world.live()) world.advance(id, { fails: specVersion === 3 });
+    world.runUntil(isOver, LIMIT_MS);
+    expect(world.service).toMatchObject({ version: 3, templateVersion: 3, healthyVersion: 1 });
+    expect(world.service.rollout?.state).toBe(State.PAUSED);
+  });
+
   it("that is paused goes on when the policy or a constraint changes, not when it is scaled", () => {
     const bad = { image: "good:2", constraints: ["node.id == nowhere"], update: { failureAction: PAUSE } };
     const world = after(settledWorld(), bad);

@@ -11,7 +11,7 @@ import {
   pauseRollout,
 } from "./rollout-record.js";
 import { specsInUse } from "./specs-in-use.js";
-import { templateOf } from "./template.js";
+import { templateText } from "./template.js";
 import type { UpdatePolicy } from "./update-policy.js";
 
 /** Progress alone is written this often at most: a thousand slots that start at once are not a thousand writes. */
@@ -171,11 +171,13 @@ function paused(
   };
 }
 
-/** The spec to go back to: of the newest version that ran well, if that ran something else than what fails now. */
-function healthySpec({ service, revisions }: ServiceView): ServiceSpec | undefined {
-  const { healthyVersion, templateVersion } = service;
-  if (healthyVersion === 0 || templateOf(service, healthyVersion) === templateVersion) return undefined;
-  return revisions?.get(healthyVersion);
+/**
+ * The spec to go back to: of the newest version that ran well, if that ran something else than what fails now. Their
+ * texts are compared: what was gone back to by hand has a template of another name when no task ran it any more.
+ */
+function healthySpec({ service, spec, revisions }: ServiceView): ServiceSpec | undefined {
+  const healthy = revisions?.get(service.healthyVersion);
+  return healthy === undefined || templateText(healthy) === templateText(spec) ? undefined : healthy;
 }
 
 /** Healthy versions that are remembered besides the newest one. */
