@@ -37,52 +37,49 @@ export function sortedSource(views: Iterable<NodeView>, ask: Ask): CandidateSour
 export class LightestFirst implements CandidateSource {
   readonly #ask: Ask;
   readonly #load: ServiceLoad;
-  #order: readonly Weighed[];
+  /** Those of one level are in order of load; first it is all nodes. */
+  #level: readonly Weighed[];
   #at = 0;
-  /** By the number of tasks of the service; undefined once these are what is left. */
-  #later: Map<number, Weighed[]> | undefined = new Map();
+  /** Put aside, by the number of tasks of the service. */
+  readonly #aside = new Map<number, Weighed[]>();
+  /** The levels still to come, the next one last; undefined as long as there may be nodes without a task. */
+  #later: (readonly Weighed[])[] | undefined;
 
   constructor(order: readonly Weighed[], { ask, load }: { readonly ask: Ask; readonly load: ServiceLoad }) {
-    this.#order = order;
+    this.#level = order;
     this.#ask = ask;
     this.#load = load;
   }
 
   next(): Candidate | undefined {
-    for (let view = this.#nextView(); view !== undefined; view = this.#nextView()) {
-      const candidate = this.#ask(view);
-      if (candidate !== undefined) return candidate;
-    }
-    return undefined;
-  }
-
-  #nextView(): NodeView | undefined {
-    while (this.#later !== undefined) {
-      const weighed = this.#order[this.#at];
+    for (;;) {
+      const weighed = this.#level[this.#at];
+      this.#at += 1;
       if (weighed === undefined) {
-        this.#order = levelByLevel(this.#later);
-        this.#at = 0;
-        this.#later = undefined;
-      } else {
-        this.#at += 1;
-        if (this.#isFirst(weighed, this.#later)) return weighed.view;
+        if (!this.#turnToNextLevel()) return undefined;
+      } else if (this.#later !== undefined || this.#isFirst(weighed)) {
+        const candidate = this.#ask(weighed.view);
+        if (candidate !== undefined) return candidate;
       }
     }
-    this.#at += 1;
-    return this.#order[this.#at - 1]?.view;
   }
 
-  #isFirst(weighed: Weighed, later: Map<number, Weighed[]>): boolean {
+  #isFirst(weighed: Weighed): boolean {
     const { avoid, staying } = this.#load;
-    if (avoid.has(weighed.id)) return false;
+    if (avoid.size > 0 && avoid.has(weighed.id)) return false;
     const count = staying.get(weighed.id) ?? 0;
     if (count === 0) return true;
-    const others = later.get(count);
-    if (others === undefined) later.set(count, [weighed]);
-    else others.push(weighed);
+    const level = this.#aside.get(count);
+    if (level === undefined) this.#aside.set(count, [weighed]);
+    else level.push(weighed);
     return false;
   }
-}
 
-const levelByLevel = (levels: ReadonlyMap<number, readonly Weighed[]>): readonly Weighed[] =>
-  [...levels].sort(([a], [b]) => a - b).flatMap(([, level]) => level);
+  #turnToNextLevel(): boolean {
+    this.#later ??= [...this.#aside].sort(([a], [b]) => b - a).map(([, level]) => level);
+    const level = this.#later.pop();
+    this.#level = level ?? [];
+    this.#at = 0;
+    return level !== undefined;
+  }
+}

@@ -82,18 +82,16 @@ interface PlaceContext {
   readonly ask: Ask;
 }
 
-function asker(
-  { need, load }: PlacementRequest,
-  cluster: ClusterView,
-  wished: ReadonlyMap<string, Candidate>,
-): Ask {
-  const roomOn = roomFor(need, cluster);
+function asker(request: PlacementRequest, cluster: ClusterView, wished: ReadonlyMap<string, Candidate>): Ask {
+  const { staying } = request.load;
+  const roomOn = roomFor(request.need, cluster);
+  const heldOn = heldBy(request);
   return (view) => {
     const { id } = view.node;
     const known = wished.get(id);
-    const room = known === undefined ? roomOn(view, load.held.get(id) ?? 0) : known.room;
+    const room = known === undefined ? roomOn(view, heldOn(view)) : known.room;
     if (room <= 0) return undefined;
-    return known ?? candidateOf(view, { room, staying: load.staying.get(id) ?? 0 });
+    return known ?? candidateOf(view, { room, staying: staying.get(id) ?? 0 });
   };
 }
 
@@ -143,21 +141,25 @@ function* viewsBut(avoided: ReadonlyMap<string, number>, nodes: readonly Weighed
 /** Asks whether one more task fits on a node. */
 export function fitsOn(seeker: Seeker, cluster: ClusterView): (view: NodeView) => boolean {
   const roomOn = roomFor(seeker.need, cluster);
-  return (view) => roomOn(view, seeker.load.held.get(view.node.id) ?? 0) > 0;
+  const heldOn = heldBy(seeker);
+  return (view) => roomOn(view, heldOn(view)) > 0;
 }
 
 /** Why none of these nodes takes a task: the first obstacle of each, counted. */
-export function explain(views: Iterable<NodeView>, { need, load }: Seeker, cluster: ClusterView): string {
-  return explainNodes(views, filtersFor(need, cluster), (filter, view) => roomBy(filter, view, load) <= 0);
+export function explain(views: Iterable<NodeView>, seeker: Seeker, cluster: ClusterView): string {
+  const heldOn = heldBy(seeker);
+  const filters = filtersFor(seeker.need, cluster);
+  return explainNodes(views, filters, (filter, view) => filter.room(view, heldOn(view)) <= 0);
 }
 
 function explainFull(nodeIds: readonly string[], request: PlacementRequest, cluster: ClusterView): string {
   const placed = new Map<string, number>();
   for (const id of nodeIds) placed.set(id, (placed.get(id) ?? 0) + 1);
+  const heldOn = heldBy(request);
   return explainNodes(
     cluster.nodes.values(),
     filtersFor(request.need, cluster),
-    (filter, view) => roomBy(filter, view, request.load) <= (placed.get(view.node.id) ?? 0),
+    (filter, view) => filter.room(view, heldOn(view)) <= (placed.get(view.node.id) ?? 0),
   );
 }
 
@@ -178,5 +180,9 @@ function explainNodes(
     .join(", ");
 }
 
-const roomBy = (filter: Filter, view: NodeView, load: ServiceLoad): number =>
-  filter.room(view, load.held.get(view.node.id) ?? 0);
+/** What a limit per node looks at; without a limit nothing does, and it is not worked out. */
+function heldBy({ need, load }: Seeker): (view: NodeView) => number {
+  if (need.maxPerNode === Number.POSITIVE_INFINITY) return () => 0;
+  const { held } = load;
+  return ({ node }) => held.get(node.id) ?? 0;
+}

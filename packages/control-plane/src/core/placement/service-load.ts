@@ -9,11 +9,30 @@ export function loadOf(
   staying: readonly Task[],
   at: { readonly isCurrent: (task: Task) => boolean; readonly now: number },
 ): ServiceLoad {
-  return {
-    staying: countByNode(staying),
-    held: countByNode(tasks.filter(occupies)),
-    avoid: nodesToAvoid(tasks, at),
-  };
+  return new TaskLoad(tasks, countByNode(staying), nodesToAvoid(tasks, at));
+}
+
+/** Only a limit per node asks for what is held, and most services have none. */
+class TaskLoad implements ServiceLoad {
+  readonly #tasks: readonly Task[];
+  readonly staying: ReadonlyMap<string, number>;
+  readonly avoid: ReadonlyMap<string, number>;
+  #held: ReadonlyMap<string, number> | undefined;
+
+  constructor(
+    tasks: readonly Task[],
+    staying: ReadonlyMap<string, number>,
+    avoid: ReadonlyMap<string, number>,
+  ) {
+    this.#tasks = tasks;
+    this.staying = staying;
+    this.avoid = avoid;
+  }
+
+  get held(): ReadonlyMap<string, number> {
+    this.#held ??= countByNode(this.#tasks.filter(occupies));
+    return this.#held;
+  }
 }
 
 function countByNode(tasks: readonly Task[]): ReadonlyMap<string, number> {
