@@ -4,6 +4,7 @@ import { runInNewContext } from "node:vm";
 import { type Figure, figureOf, type Goal, median } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
 import { type Shape, timeOnce } from "./decide.js";
+import { type SingleShape, timeSingle } from "./single.js";
 
 interface Measured extends Shape {
   readonly name: string;
@@ -21,31 +22,66 @@ const SHAPES: readonly Measured[] = [
   { name: "1m_5k", tasks: 1_000_000, nodes: 5_000 },
 ];
 
+interface MeasuredSingle extends SingleShape {
+  readonly name: string;
+  readonly goalUs?: number;
+}
+
+/** One task each: what is to be done many times at once when a node dies. */
+const SINGLES: readonly MeasuredSingle[] = [
+  { name: "single_1k", nodes: 1_000, replicas: 100, goalUs: 200 },
+  { name: "single_10k", nodes: 10_000, replicas: 100 },
+  { name: "single_everywhere_1k", nodes: 1_000, replicas: 1_000 },
+];
+
 /** Their cost per task is to be the same. */
 const FLAT: readonly string[] = ["1k_1k", "10k_1k", "100k_1k", "1m_5k"];
 const FLATNESS_GOAL: Goal = { kind: "at-most", value: 1.5 };
 /** The engine compiles what it sees often. */
 const WARM_UPS = 2;
 
-async function measure({ runs, signal, progress }: BenchContext): Promise<readonly Figure[]> {
+async function measure(context: BenchContext): Promise<readonly Figure[]> {
   const runsByShape = new Map<string, readonly number[]>();
-  for (const shape of SHAPES) {
-    const runsMs: number[] = [];
-    for (let run = -WARM_UPS; run < runs; run += 1) {
-      // Lets Ctrl-C be heard.
-      await new Promise((resolve) => setImmediate(resolve));
-      signal.throwIfAborted();
-      collectGarbage();
-      const tookMs = timeOnce(shape);
-      if (run >= 0) runsMs.push(tookMs);
-    }
-    runsByShape.set(shape.name, runsMs);
-    progress(`${shape.name}: ${median(runsMs).toFixed(2)} ms`);
+  for (const shape of SHAPES)
+    runsByShape.set(shape.name, await repeat(shape.name, () => timeOnce(shape), context));
+  const singles: Figure[] = [];
+  for (const shape of SINGLES) {
+    const runs = await repeat(shape.name, () => timeSingle(shape), { ...context, unit: "µs" });
+    const goal: Goal | undefined =
+      shape.goalUs === undefined ? undefined : { kind: "at-most", value: shape.goalUs };
+    singles.push(
+      figureOf({
+        name: `schedule.${shape.name}_us`,
+        unit: "µs",
+        runs,
+        ...(goal === undefined ? {} : { goal }),
+      }),
+    );
   }
   return [
     ...SHAPES.flatMap((shape) => figuresOf(shape, runsByShape.get(shape.name) ?? [])),
+    ...singles,
     flatness(runsByShape),
   ];
+}
+
+/** What each run took, in the unit that `time` gives. */
+async function repeat(
+  name: string,
+  time: () => number,
+  { runs, signal, progress, unit = "ms" }: BenchContext & { readonly unit?: string },
+): Promise<readonly number[]> {
+  const took: number[] = [];
+  for (let run = -WARM_UPS; run < runs; run += 1) {
+    // Lets Ctrl-C be heard.
+    await new Promise((resolve) => setImmediate(resolve));
+    signal.throwIfAborted();
+    collectGarbage();
+    const one = time();
+    if (run >= 0) took.push(one);
+  }
+  progress(`${name}: ${median(took).toFixed(2)} ${unit}`);
+  return took;
 }
 
 function figuresOf(
