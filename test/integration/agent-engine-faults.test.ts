@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { TaskState } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { NO_NETWORKS } from "../../packages/agent/src/core/networks/networks-view.js";
 import { DockerodeEngine } from "../../packages/agent/src/engine/dockerode/dockerode-engine.js";
 import { Worker } from "../../packages/agent/src/loop/worker.js";
 import { FakeEngine } from "../fakes/engine/fake-engine.js";
@@ -109,6 +110,7 @@ describe("a Docker daemon that misbehaves", () => {
         node: { nodeId: "n", hostname: "h", advertiseAddress: "127.0.0.1" },
         log: pino({ level: "silent" }),
         isCutOff: () => false,
+        networks: () => NO_NETWORKS,
         onReport: ({ taskId, status }) => {
           states.set(taskId, status?.state ?? TaskState.UNSPECIFIED);
           messages.push(status?.message ?? "");

@@ -4,6 +4,7 @@ import type { AgentEdges } from "./edges.js";
 import { HostWatch } from "./host/host-watch.js";
 import { ownPorts } from "./host/own-ports.js";
 import { Worker } from "./loop/worker.js";
+import { Overlay } from "./overlay/overlay.js";
 import { Probing } from "./probe/probing.js";
 import { describeNode } from "./session/describe-node.js";
 import { ExecRelay } from "./session/exec-relay.js";
@@ -50,19 +51,34 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     onReport: (report) => {
       outbox.put(report);
       hostWatch.volumesMayHaveChanged();
+      overlay.containerChanged();
       link.statusesChanged();
       file.changed();
     },
+    networks: () => overlay.view,
     onForgotten: (taskId) => {
       outbox.forget(taskId);
       file.changed();
     },
     onEngineUp: (info) => {
       condition.engineIsUp(info);
+      overlay.engineIsUp(info);
       hostWatch.engineIsUp();
     },
-    onEngineAway: (reason) => condition.engineIsAway(reason, new Date()),
+    onEngineAway: (reason) => {
+      condition.engineIsAway(reason, new Date());
+      overlay.engineIsAway();
+    },
   });
+  const overlay: Overlay = new Overlay({
+    edge: edges.overlay,
+    engine,
+    address: identity.address,
+    log: log.child({ part: "networks" }),
+    onChange: () => worker.networksChanged(),
+    onAbility: (ability) => condition.dataPlaneIs(ability),
+  });
+  if (state.networks.length > 0) overlay.assign(state.networks, { isComplete: false });
   for (const [taskId, status] of state.statuses) worker.restore(taskId, status);
 
   const opened = await edges.openIngress(log.child({ part: "ingress" }), signal);
@@ -102,6 +118,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   const obedience: Obedience = new Obedience({
     worker,
     ingress,
+    overlay,
     logs,
     execs,
     loads,
@@ -112,6 +129,8 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     epoch: state.epoch,
     servers: state.servers,
     table: state.ingress,
+    networks: state.networks,
+    names: state.names,
     persist: () => file.flush(),
     persistSoon: () => file.changed(),
   });
@@ -122,6 +141,8 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
       epoch: obedience.epoch,
       servers: obedience.servers,
       ingress: obedience.table,
+      networks: obedience.networks,
+      names: obedience.names,
       statuses: worker.statuses(),
     }),
   });
@@ -149,7 +170,14 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     onProblems: (problems) => condition.ingressProblems(problems),
     signal,
   });
-  await Promise.all([worker.run(signal), link.run(signal), hostWatch.run(signal), watching]);
+  await overlay.examine(signal);
+  await Promise.all([
+    worker.run(signal),
+    link.run(signal),
+    overlay.run(signal),
+    hostWatch.run(signal),
+    watching,
+  ]);
   fence.close();
   meter.stop();
   logs.stopAll();

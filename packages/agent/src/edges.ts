@@ -9,6 +9,10 @@ import type { Engine } from "./engine/engine.js";
 import { type Host, linuxHost } from "./host/host.js";
 import { type Ingress, openIngress } from "./ingress/client.js";
 import { lockDataDir } from "./lock-data-dir.js";
+import { containerResolvers } from "./overlay/container-resolvers.js";
+import { examineKernel } from "./overlay/examine-kernel.js";
+import { linuxHostNetwork } from "./overlay/host-network.js";
+import type { OverlayEdge } from "./overlay/overlay.js";
 import { type Disk, folderDisk } from "./session/disk.js";
 import { type HostUsage, readHostUsage } from "./usage/host-usage.js";
 import { UsageReader, type UsageSample } from "./usage/sample.js";
@@ -18,6 +22,7 @@ export interface AgentEdges {
   readonly hostname: string;
   readonly host: Host;
   readonly engine: Engine;
+  readonly overlay: OverlayEdge;
   readonly transport: RpcTransport;
   readonly probe: Probe;
   readonly disk: Disk;
@@ -41,6 +46,11 @@ export async function hostEdges({ dataDir, dockerSocket, resources }: AgentConfi
     hostname: hostname(),
     host: linuxHost(resources),
     engine: new DockerodeEngine(dockerSocket),
+    overlay: {
+      devices: linuxHostNetwork(),
+      examineKernel: (signal) => examineKernel(signal),
+      resolvers: () => containerResolvers(),
+    },
     transport: grpcTransport,
     probe: probeHost,
     disk: folderDisk(dataDir),

@@ -160,6 +160,11 @@ export class SimHost {
           for (const observer of world.observers) observer.onOrder?.(this.name, kind, containerId);
         },
       }),
+      overlay: {
+        devices: { observe: async () => NO_DEVICES, run: async () => {} },
+        examineKernel: async () => ({ refusal: "not simulated", encryptionRefusal: "not simulated" }),
+        resolvers: async () => [],
+      },
       transport: world.transport(actor),
       readUsage: async () => undefined,
       readHostUsage: async () => ({
@@ -191,6 +196,8 @@ export class SimHost {
     };
   }
 }
+
+const NO_DEVICES = { links: new Map(), uplinkMtu: 0, floodTo: new Map() };
 
 const IDLE_INGRESS = {
   processId: 1,

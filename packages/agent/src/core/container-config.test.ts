@@ -2,12 +2,13 @@ import { ContainerSpec, NetworkMode, PortSpec_Mode, PortSpec_Protocol, TaskSpec 
 import { expect, test } from "vitest";
 import { type ContainerConfig, containerConfig } from "./container-config.js";
 import type { CreateBody } from "./create-body.js";
+import { NO_NETWORKS } from "./networks/networks-view.js";
 import { NODE, type SpecParts, specWith, taskWith } from "./testing.js";
 
 function configOf(parts: SpecParts): ContainerConfig {
   const spec = specWith(parts);
   const container = spec.task?.container ?? ContainerSpec.create();
-  return containerConfig({ task: taskWith(), spec, container, node: NODE });
+  return containerConfig({ task: taskWith(), spec, container, node: NODE, networks: NO_NETWORKS });
 }
 const bodyOf = (parts: SpecParts): CreateBody => configOf(parts).body;
 
@@ -168,7 +169,13 @@ test("containerConfig uses every field that a container's spec has", () => {
       return Reflect.get(target, key, receiver);
     },
   });
-  containerConfig({ task: taskWith(), spec: specWith(), container: watched, node: NODE });
+  containerConfig({
+    task: taskWith(),
+    spec: specWith(),
+    container: watched,
+    node: NODE,
+    networks: NO_NETWORKS,
+  });
   const elsewhere = ["pullPolicy"];
   const unread = Object.keys(ContainerSpec.create()).filter(
     (key) => !read.has(key) && !elsewhere.includes(key),

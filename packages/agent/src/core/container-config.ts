@@ -9,6 +9,8 @@ import {
 import type { CreateBody, HealthcheckBody, HostConfigBody } from "./create-body.js";
 import { taskLabels } from "./labels.js";
 import { mountBodies } from "./mount-body.js";
+import type { NetworksView } from "./networks/networks-view.js";
+import { attachmentsOf, dnsServers, endpointBody } from "./networks/task-networks.js";
 import type { NodeFacts } from "./node-facts.js";
 import { portBodies } from "./port-body.js";
 import { presentValues, setValues } from "./set-values.js";
@@ -34,12 +36,14 @@ export interface ContainerConfigInput {
   readonly spec: AssignedSpec;
   readonly container: ContainerSpec;
   readonly node: NodeFacts;
+  readonly networks: NetworksView;
 }
 
 /** What a spec says, in Docker's words. What it does not say is left out, so that the image's and daemon's own hold. */
 export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   const { task, container, node } = input;
   const fill = (text: string): string => fillTemplate(text, task, node);
+  const [firstNetwork] = attachmentsOf(input.spec);
   const ports = portBodies(input.spec.ports, container.networkMode, node.advertiseAddress);
   return {
     name: containerName(task, node.nodeId),
@@ -66,13 +70,20 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
       }),
       HostConfig: {
         RestartPolicy: { Name: "no" },
-        NetworkMode: networkModeName(container.networkMode),
+        NetworkMode: firstNetwork?.network ?? networkModeName(container.networkMode),
         ...setValues({ PortBindings: ports.bindings }),
         ...mountConfig(container, fill),
         ...resourceConfig(input.spec.task, container),
         ...isolationConfig(container),
-        ...environmentConfig(container),
+        ...environmentConfig(container, dnsServers(input.spec, container.dns, input.networks)),
       },
+      ...(firstNetwork && {
+        NetworkingConfig: {
+          EndpointsConfig: {
+            [firstNetwork.network]: endpointBody(input.spec, firstNetwork, node.engineApiVersion),
+          },
+        },
+      }),
     },
   };
 }
@@ -128,13 +139,13 @@ function isolationConfig(container: ContainerSpec): Partial<HostConfigBody> {
   });
 }
 
-function environmentConfig(container: ContainerSpec): Partial<HostConfigBody> {
+function environmentConfig(container: ContainerSpec, dns: readonly string[]): Partial<HostConfigBody> {
   const { logDriver } = container;
   return {
     ...setValues({
       Sysctls: container.sysctls,
       ExtraHosts: container.extraHosts,
-      Dns: container.dns,
+      Dns: dns,
       DnsSearch: container.dnsSearch,
       DnsOptions: container.dnsOptions,
       Annotations: container.annotations,

@@ -88,6 +88,8 @@ class SimulatedDocker {
           container: holder ?? this.add({ state: "created", name: step.config.name }),
         };
       }
+      case "connect":
+        return this.#set(step.containerId, {});
       case "start":
         return this.#set(step.containerId, { state: "running" });
       case "stop":

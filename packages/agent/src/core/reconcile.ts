@@ -2,6 +2,7 @@ import { DesiredState, PullPolicy, type TaskStatus } from "@berth/proto";
 import { unsupportedReason } from "./api-needs.js";
 import { containerConfig } from "./container-config.js";
 import { fenced } from "./fencing.js";
+import { endpointBody, missingNetwork, networkRefusal, networkWait } from "./networks/task-networks.js";
 import { isAlive, type ObservedContainer } from "./observed.js";
 import { isFinal, isWanted, statusOf, unhealthyMessage } from "./status.js";
 import type { Decision } from "./step.js";
@@ -33,8 +34,12 @@ export function reconcile(asked: TaskView, nowMs: number): Reconciled {
 function withRejection(view: TaskView): TaskView {
   const { assignment, memory } = view;
   if (assignment === undefined || memory.rejection !== "") return view;
-  const rejection = unsupportedReason(assignment.spec, view.node.engineApiVersion) ?? imageMissing(view);
-  return rejection === undefined ? view : { ...view, memory: { ...memory, rejection } };
+  const { spec } = assignment;
+  const rejection =
+    unsupportedReason(spec, view.node.engineApiVersion) ??
+    imageMissing(view) ??
+    networkRefusal(spec, view.networks);
+  return rejection === "" ? view : { ...view, memory: { ...memory, rejection } };
 }
 
 function imageMissing({ assignment, image }: TaskView): string | undefined {
@@ -71,9 +76,7 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   if (!isWanted(desiredState)) return stopIfAlive(container, "the leader wants it stopped");
   if (isFinal(status)) return stopIfAlive(container, "the task has ended");
   if (container === undefined) return towardsContainer(view, assignment);
-  if (container.state === "created") {
-    return { step: { kind: "start", containerId: container.id }, reason: "created" };
-  }
+  if (container.state === "created") return towardsStart(view, assignment, container);
   return watchHealth(view, container, nowMs);
 }
 
@@ -101,8 +104,24 @@ function towardsContainer(view: TaskView, { task, spec, receivedAtMs }: Assignme
   if (view.image.state === "unknown") {
     return { step: { kind: "check-image", image }, reason: "not known whether the image is here" };
   }
-  const config = containerConfig({ task, spec, container, node: view.node });
+  if (networkWait(spec, view.networks) !== "") return {};
+  const config = containerConfig({ task, spec, container, node: view.node, networks: view.networks });
   return { step: { kind: "create", taskId: task.id, config }, reason: "no container" };
+}
+
+/** First into all of its networks: one that joins while the program runs would come too late for it. */
+function towardsStart(view: TaskView, { spec }: Assignment, container: ObservedContainer): Decision {
+  if (networkWait(spec, view.networks) !== "") return {};
+  const missing = missingNetwork(spec, container);
+  if (missing === undefined) {
+    return { step: { kind: "start", containerId: container.id }, reason: "created" };
+  }
+  const { network } = missing;
+  const endpoint = endpointBody(spec, missing, view.node.engineApiVersion);
+  return {
+    step: { kind: "connect", containerId: container.id, network, endpoint },
+    reason: `not in network ${network} yet`,
+  };
 }
 
 function watchHealth(view: TaskView, container: ObservedContainer, nowMs: number): Decision {

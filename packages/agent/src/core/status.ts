@@ -8,6 +8,7 @@ import {
   TaskState,
   type TaskStatus,
 } from "@berth/proto";
+import { addressesIn, networkWait } from "./networks/task-networks.js";
 import { type ContainerHealth, isAlive, type ObservedContainer } from "./observed.js";
 import type { TaskView } from "./task-view.js";
 
@@ -109,6 +110,7 @@ function runningStatus(view: TaskView, container: ObservedContainer, spec: Assig
     // Without its spec a container on the host's own network does not tell its ports: they are as they were.
     ports:
       (spec.task ? undefined : view.status?.ports) ?? hostPorts(container, spec, view.node.advertiseAddress),
+    addresses: addressesIn(spec, container.networks, view.networks, view.status?.addresses ?? []),
   });
 }
 
@@ -131,10 +133,10 @@ function preparing(view: TaskView): TaskStatus | undefined {
   return message === "" ? view.status : status({ state: TaskState.PREPARING, message });
 }
 
-function preparingMessage({ memory, image, assignment }: TaskView): string {
+function preparingMessage({ memory, image, assignment, networks }: TaskView): string {
   if (memory.retry !== undefined) return `trying again: ${memory.retry.reason}`;
   const name = assignment?.spec.task?.container?.image ?? "";
-  if (image.state !== "absent") return "";
+  if (image.state !== "absent") return assignment ? networkWait(assignment.spec, networks) : "";
   return `pulling image ${name}${memory.pulledPercent === undefined ? "" : ` (${memory.pulledPercent} %)`}`;
 }
 

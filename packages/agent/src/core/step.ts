@@ -1,10 +1,18 @@
 import type { ContainerConfig } from "./container-config.js";
+import type { EndpointBody } from "./create-body.js";
 
 /** One small thing to do for one task. After it, Docker is looked at again. */
 export type Step =
   | { readonly kind: "check-image"; readonly image: string }
   | { readonly kind: "pull"; readonly image: string; readonly platform: string }
   | { readonly kind: "create"; readonly taskId: string; readonly config: ContainerConfig }
+  /** One more network, before it is started: older daemons take a single one when they make a container. */
+  | {
+      readonly kind: "connect";
+      readonly containerId: string;
+      readonly network: string;
+      readonly endpoint: EndpointBody;
+    }
   | { readonly kind: "start"; readonly containerId: string }
   | {
       readonly kind: "stop";

@@ -1,4 +1,5 @@
 import type { AssignedSpec, AssignedTask, TaskStatus } from "@berth/proto";
+import type { NetworksView } from "./networks/networks-view.js";
 import type { NodeFacts } from "./node-facts.js";
 import type { ObservedContainer } from "./observed.js";
 
@@ -61,6 +62,7 @@ export interface TaskView {
   readonly memory: TaskMemory;
   readonly image: ImageFacts;
   readonly node: NodeFacts;
+  readonly networks: NetworksView;
   /** The leader has been out of reach for so long that at-most-one tasks must not run here. */
   readonly isCutOff: boolean;
 }

@@ -6,6 +6,7 @@ import {
   type PortSpec,
   type TaskSpec,
 } from "@berth/proto";
+import { NO_NETWORKS } from "./networks/networks-view.js";
 import type { NodeFacts } from "./node-facts.js";
 import type { ObservedContainer } from "./observed.js";
 import { BLANK_MEMORY, type TaskView } from "./task-view.js";
@@ -82,6 +83,7 @@ export function viewWith(fields: Partial<TaskView> = {}): TaskView {
     memory: BLANK_MEMORY,
     image: { state: "present", pullBeganAtMs: 0 },
     node: NODE,
+    networks: NO_NETWORKS,
     isCutOff: false,
     ...fields,
   };

@@ -6,6 +6,7 @@ export type EngineErrorKind =
   | "unavailable"
   | "not-found"
   | "no-such-image"
+  | "no-such-network"
   | "name-taken"
   | "conflict"
   | "port-taken"

@@ -46,6 +46,10 @@ const EXECUTORS: Executors = {
   },
   pull,
   create,
+  connect: async ({ containerId, network, endpoint }, { engine }, signal) => {
+    await engine.connectNetwork(network, { containerId, endpoint, signal });
+    return { kind: "touched", containerId };
+  },
   start: async ({ containerId }, { engine }, signal) => {
     await engine.start(containerId, { signal });
     return { kind: "touched", containerId };

@@ -13,6 +13,7 @@ const WIDTHS: Readonly<Record<LaneName, number>> = { change: 6, look: 4, stop: 1
 const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
   "check-image": "look",
   create: "change",
+  connect: "change",
   start: "change",
   remove: "change",
   look: "look",

@@ -37,7 +37,7 @@ export class TaskRecord {
     return this.assignment?.task.atMostOne || container?.atMostOne || false;
   }
 
-  view(around: Pick<TaskView, "node" | "image" | "isCutOff">): TaskView {
+  view(around: Pick<TaskView, "node" | "image" | "networks" | "isCutOff">): TaskView {
     const { taskId, assignment, status, memory } = this;
     return { taskId, assignment, containers: [...this.containers.values()], status, memory, ...around };
   }

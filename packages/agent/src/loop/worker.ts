@@ -2,6 +2,7 @@ import { DesiredState, type TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
 import { type ContainerEvent, effectOf, type WorkKind } from "../core/container-event.js";
 import { FENCE_GRACE_MS } from "../core/fencing.js";
+import type { NetworksView } from "../core/networks/networks-view.js";
 import type { NodeFacts } from "../core/node-facts.js";
 import type { ContainerSummary, ObservedContainer } from "../core/observed.js";
 import { rememberedContainer } from "../core/outcome.js";
@@ -28,6 +29,8 @@ export interface WorkerOptions extends ReporterOptions {
   readonly now?: () => number;
   /** Whether the leader is out of reach for so long that at-most-one tasks must not run here. */
   readonly isCutOff: () => boolean;
+  /** The networks that tasks of this host can be in, as they are now. */
+  readonly networks: () => NetworksView;
   /** Nothing of a task that is not assigned any more is left. */
   readonly onForgotten: (taskId: string) => void;
   /** The daemon answers, with what it says of itself. */
@@ -94,6 +97,13 @@ export class Worker {
       if (!record.isAtMostOne) continue;
       this.#wake(record.taskId);
       if (record.inFlight?.kind === "stop" && this.#options.isCutOff()) this.#hurry(record, record.inFlight);
+    }
+  }
+
+  /** A network has come further: tasks may be waiting for it. */
+  networksChanged(): void {
+    for (const { taskId, assignment } of this.#records.values()) {
+      if ((assignment?.spec.task?.networks.length ?? 0) > 0) this.#wake(taskId);
     }
   }
 
@@ -230,7 +240,8 @@ export class Worker {
 
   #view(record: TaskRecord, node: NodeFacts): TaskView {
     const image = this.#images.factsOf(record.image);
-    return record.view({ node, image, isCutOff: this.#options.isCutOff() });
+    const { isCutOff, networks } = this.#options;
+    return record.view({ node, image, networks: networks(), isCutOff: isCutOff() });
   }
 
   #look(record: TaskRecord, containerId: string): void {

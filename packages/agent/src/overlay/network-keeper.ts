@@ -41,6 +41,8 @@ export class NetworkKeeper {
   #problems = new Map<string, string>();
   #failures = 0;
   #isDue = false;
+  /** Docker has kept a network that is to go, for its containers. */
+  #isRemovalDue = false;
   #wake: () => void = () => {};
 
   constructor(options: NetworkKeeperOptions) {
@@ -70,7 +72,12 @@ export class NetworkKeeper {
     this.#isEngineUp = false;
   }
 
-  /** Something may have changed: a container is gone, and its network is used no longer. */
+  /** A container has ended or is gone: perhaps the last one of a network that is to go. */
+  containerChanged(): void {
+    if (this.#isRemovalDue) this.look();
+  }
+
+  /** Something may have changed on the host. */
   look(): void {
     this.#isDue = true;
     this.#wake();
@@ -133,6 +140,7 @@ export class NetworkKeeper {
     }
     if (this.#isSetComplete) {
       const removals = planRemovals(wanted, observed);
+      this.#isRemovalDue = false;
       for (const step of removals) if (await this.#remove(step, problems, signal)) hasChanged = true;
     }
     this.#setStates(states);
@@ -168,7 +176,8 @@ export class NetworkKeeper {
       return true;
     } catch (error) {
       signal.throwIfAborted();
-      if (!isEngineError(error, "conflict")) this.#note("", problems, error);
+      if (isEngineError(error, "conflict")) this.#isRemovalDue = true;
+      else this.#note("", problems, error);
       return false;
     }
   }

@@ -1,4 +1,4 @@
-import { Assignments, Assignments_Kind, IngressEntry } from "@berth/proto";
+import { AssignedNetwork, Assignments, Assignments_Kind, IngressEntry, NameEntry } from "@berth/proto";
 import { expect, test } from "vitest";
 import { specWith, taskWith } from "../core/testing.js";
 import { AssignmentSet } from "./assignment-set.js";
@@ -25,6 +25,8 @@ test("AssignmentSet puts increments on what they apply to, and tells what change
     sequence: 6,
     change: { isComplete: false, assigned: [{ task: two, spec, receivedAtMs: 2_000 }], removedTaskIds: [] },
     ingress: undefined,
+    networks: undefined,
+    names: undefined,
   });
   const removed = {
     kind: INCREMENTAL,
@@ -71,4 +73,27 @@ test("AssignmentSet forgets a spec with the last task that names it", () => {
   set.apply(Assignments.fromPartial(removed), 0);
   const again = { kind: INCREMENTAL, appliesTo: 6, resultsIn: 7, tasks: [two] };
   expect(set.apply(Assignments.fromPartial(again), 0)).toMatchObject({ kind: "gap" });
+});
+
+test("AssignmentSet keeps networks and names, and tells all of a kind when one changed", () => {
+  const set = setWithOne();
+  const shop = AssignedNetwork.fromPartial({ id: "shop" });
+  const blog = AssignedNetwork.fromPartial({ id: "blog" });
+  const api = NameEntry.fromPartial({ key: "shop/api", names: ["api"] });
+  const both = { kind: INCREMENTAL, appliesTo: 5, resultsIn: 6, networks: [shop, blog], names: [api] };
+  expect(set.apply(Assignments.fromPartial(both), 1_000)).toMatchObject({
+    ingress: undefined,
+    networks: [shop, blog],
+    names: [api],
+  });
+  const gone = { kind: INCREMENTAL, appliesTo: 6, resultsIn: 7, removedNetworkIds: ["shop"] };
+  expect(set.apply(Assignments.fromPartial(gone), 1_000)).toMatchObject({
+    networks: [blog],
+    names: undefined,
+  });
+  const nameless = { kind: INCREMENTAL, appliesTo: 7, resultsIn: 8, removedNameKeys: [api.key] };
+  expect(set.apply(Assignments.fromPartial(nameless), 1_000)).toMatchObject({
+    networks: undefined,
+    names: [],
+  });
 });

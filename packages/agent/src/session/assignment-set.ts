@@ -1,9 +1,11 @@
 import {
+  type AssignedNetwork,
   type AssignedSpec,
   type AssignedTask,
   type Assignments,
   Assignments_Kind,
   type IngressEntry,
+  type NameEntry,
 } from "@berth/proto";
 import type { Assignment, AssignmentChange } from "../core/task-view.js";
 
@@ -19,6 +21,10 @@ export interface Applied {
   readonly change: AssignmentChange;
   /** The whole table, if the message touched it. */
   readonly ingress: readonly IngressEntry[] | undefined;
+  /** All networks, if the message touched one. */
+  readonly networks: readonly AssignedNetwork[] | undefined;
+  /** All names, if the message touched one. */
+  readonly names: readonly NameEntry[] | undefined;
 }
 
 /** What the leader wants of this node, put together from a complete set and the increments that follow. */
@@ -26,6 +32,8 @@ export class AssignmentSet {
   readonly #specs = new Map<string, AssignedSpec>();
   readonly #tasks = new Map<string, AssignedTask>();
   readonly #ingress = new Map<string, IngressEntry>();
+  readonly #networks = new Map<string, AssignedNetwork>();
+  readonly #names = new Map<string, NameEntry>();
   /** Undefined: no complete set has come yet. */
   #sequence: number | undefined;
 
@@ -51,6 +59,8 @@ export class AssignmentSet {
       sequence: message.resultsIn,
       change: { isComplete, assigned, removedTaskIds: message.removedTaskIds },
       ingress: this.#applyIngress(message) || isComplete ? [...this.#ingress.values()] : undefined,
+      networks: this.#applyNetworks(message) || isComplete ? [...this.#networks.values()] : undefined,
+      names: this.#applyNames(message) || isComplete ? [...this.#names.values()] : undefined,
     };
   }
 
@@ -65,6 +75,18 @@ export class AssignmentSet {
     return ingress.length > 0 || removedIngressKeys.length > 0;
   }
 
+  #applyNetworks({ networks, removedNetworkIds }: Assignments): boolean {
+    for (const network of networks) this.#networks.set(network.id, network);
+    for (const id of removedNetworkIds) this.#networks.delete(id);
+    return networks.length > 0 || removedNetworkIds.length > 0;
+  }
+
+  #applyNames({ names, removedNameKeys }: Assignments): boolean {
+    for (const entry of names) this.#names.set(entry.key, entry);
+    for (const key of removedNameKeys) this.#names.delete(key);
+    return names.length > 0 || removedNameKeys.length > 0;
+  }
+
   #dropUnusedSpecs(): void {
     const used = new Set<string>();
     for (const task of this.#tasks.values()) used.add(specKey(task.serviceId, task.specVersion));
@@ -75,6 +97,8 @@ export class AssignmentSet {
     this.#specs.clear();
     this.#tasks.clear();
     this.#ingress.clear();
+    this.#networks.clear();
+    this.#names.clear();
   }
 }
 

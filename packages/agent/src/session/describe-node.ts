@@ -1,5 +1,5 @@
 import { arch, cpus, totalmem } from "node:os";
-import { BERTH_VERSION, type HostListener, type NodeDescription } from "@berth/proto";
+import { BERTH_VERSION, type DataPlane, type HostListener, type NodeDescription } from "@berth/proto";
 import type { EngineInfo } from "../engine/engine.js";
 
 const NANO = 1_000_000_000;
@@ -23,6 +23,7 @@ export interface Condition {
   readonly listeners: readonly HostListener[];
   /** Named volumes of its Docker, sorted. */
   readonly volumes: readonly string[];
+  readonly dataPlane: DataPlane;
 }
 
 /** What the leader is told of this host. While Docker is away: as the operating system sees it, and not ready. */
@@ -43,5 +44,6 @@ export function describeNode(identity: NodeIdentity, condition: Condition): Node
     generic: { ...identity.generic },
     listeners: [...condition.listeners],
     volumes: [...condition.volumes],
+    dataPlane: { ...condition.dataPlane },
   };
 }

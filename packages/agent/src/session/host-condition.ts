@@ -1,4 +1,4 @@
-import type { HostListener } from "@berth/proto";
+import { DataPlane, type HostListener } from "@berth/proto";
 import type { EngineInfo } from "../engine/engine.js";
 import type { Condition } from "./describe-node.js";
 
@@ -14,6 +14,7 @@ export class HostCondition {
   #listeners: readonly HostListener[] = [];
   #volumes: readonly string[] = [];
   #volumesAreKnown = false;
+  #dataPlane = DataPlane.fromPartial({ overlayReason: "not known yet", wireguardReason: "not known yet" });
   #told = "";
 
   constructor(onChange: (now: Condition) => void) {
@@ -30,6 +31,7 @@ export class HostCondition {
       problems,
       listeners: this.#listeners,
       volumes: this.#volumes,
+      dataPlane: this.#dataPlane,
     };
   }
 
@@ -59,6 +61,12 @@ export class HostCondition {
   volumes(volumes: readonly string[]): void {
     this.#volumes = volumes;
     this.#volumesAreKnown = true;
+    this.#tell();
+  }
+
+  /** What of the data plane has been found out, or has changed. */
+  dataPlaneIs(found: Partial<DataPlane>): void {
+    this.#dataPlane = { ...this.#dataPlane, ...found };
     this.#tell();
   }
 

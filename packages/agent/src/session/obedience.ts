@@ -1,7 +1,9 @@
 import {
+  type AssignedNetwork,
   type Assignments,
   BerthError,
   type IngressEntry,
+  type NameEntry,
   type ProbeRequest,
   type ProbeResult,
   type WatchUsage,
@@ -9,6 +11,7 @@ import {
 } from "@berth/proto";
 import type { Logger } from "pino";
 import type { Worker } from "../loop/worker.js";
+import type { Overlay } from "../overlay/overlay.js";
 import type { Probing } from "../probe/probing.js";
 import type { UsageMeter } from "../usage/usage-meter.js";
 import { AssignmentSet } from "./assignment-set.js";
@@ -22,6 +25,7 @@ import type { SessionHandler } from "./session.js";
 export interface ObedienceOptions {
   readonly worker: Pick<Worker, "assign">;
   readonly ingress: IngressSync;
+  readonly overlay: Pick<Overlay, "assign">;
   readonly logs: LogRelay;
   readonly execs: ExecRelay;
   readonly loads: LoadRelay;
@@ -32,6 +36,8 @@ export interface ObedienceOptions {
   /** The highest epoch and the last table that an earlier run of the agent has seen. */
   readonly epoch: number;
   readonly table: readonly IngressEntry[];
+  readonly networks: readonly AssignedNetwork[];
+  readonly names: readonly NameEntry[];
   /** All servers that an earlier run was told of. */
   readonly servers: readonly string[];
   /** Writes all of these down; resolves when they are on disk. */
@@ -45,12 +51,16 @@ export class Obedience implements SessionHandler {
   #assignments = new AssignmentSet();
   #epoch: number;
   #table: readonly IngressEntry[];
+  #networks: readonly AssignedNetwork[];
+  #names: readonly NameEntry[];
   #servers: readonly string[];
 
   constructor(options: ObedienceOptions) {
     this.#options = options;
     this.#epoch = options.epoch;
     this.#table = options.table;
+    this.#networks = options.networks;
+    this.#names = options.names;
     this.#servers = options.servers;
   }
 
@@ -60,6 +70,14 @@ export class Obedience implements SessionHandler {
 
   get table(): readonly IngressEntry[] {
     return this.#table;
+  }
+
+  get networks(): readonly AssignedNetwork[] {
+    return this.#networks;
+  }
+
+  get names(): readonly NameEntry[] {
+    return this.#names;
   }
 
   /** Addresses of all servers, by the last leader's word. */
@@ -87,15 +105,20 @@ export class Obedience implements SessionHandler {
   }
 
   onAssignments(message: Assignments): void {
-    const { worker, ingress, fence, persistSoon } = this.#options;
+    const { worker, ingress, overlay, fence, persistSoon } = this.#options;
     const result = this.#assignments.apply(message, Date.now());
     if (result.kind === "gap") throw new BerthError({ code: "BERTH_PROTOCOL", message: result.reason });
     if (message.tasks.some(({ atMostOne }) => atMostOne)) fence.guard();
+    // The networks first: tasks that come with them would wait for networks that nobody has heard of.
+    if (result.networks !== undefined) {
+      this.#networks = result.networks;
+      overlay.assign(result.networks, { isComplete: true });
+    }
     worker.assign(result.change);
     ingress.update(result.sequence, result.ingress);
-    if (result.ingress === undefined) return;
-    this.#table = result.ingress;
-    persistSoon();
+    this.#table = result.ingress ?? this.#table;
+    this.#names = result.names ?? this.#names;
+    if (result.ingress ?? result.networks ?? result.names) persistSoon();
   }
 
   /** Resolves with true once what was sent up to this sequence is in force here; false: it is not. */

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { IngressEntry, TaskState, TaskStatus } from "@berth/proto";
+import { AssignedNetwork, IngressEntry, NameEntry, TaskState, TaskStatus } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { folderDisk } from "./disk.js";
@@ -22,6 +22,8 @@ const state: AgentState = {
   ingress: [
     IngressEntry.fromPartial({ key: "tcp//80", published: 80, endpoints: [{ taskId: "t", port: 1 }] }),
   ],
+  networks: [AssignedNetwork.fromPartial({ id: "n", vni: 7, peers: [{ nodeId: "b", address: "10.0.0.2" }] })],
+  names: [NameEntry.fromPartial({ key: "n/s", names: ["api"], endpoints: [{ address: "10.64.1.2" }] })],
   statuses: new Map([
     ["t", TaskStatus.fromPartial({ state: TaskState.FAILED, containerId: "c", exitCode: 0 })],
   ]),
@@ -32,6 +34,8 @@ test("readState gives back what StateFile wrote, and a blank state before that",
     epoch: 0,
     servers: [],
     ingress: [],
+    networks: [],
+    names: [],
     statuses: new Map(),
   });
   const file = new StateFile({ disk: folderDisk(dataDir), log, collect: () => state });

@@ -1,4 +1,10 @@
-import { Assignments, type IngressEntry, TaskStatus } from "@berth/proto";
+import {
+  type AssignedNetwork,
+  Assignments,
+  type IngressEntry,
+  type NameEntry,
+  TaskStatus,
+} from "@berth/proto";
 import type { Logger } from "pino";
 import { entriesOf, fieldOf, listOf, numberOf, textOf } from "../core/json.js";
 import type { Disk } from "./disk.js";
@@ -16,11 +22,21 @@ export interface AgentState {
   readonly servers: readonly string[];
   /** The last table: served until a leader sends another. */
   readonly ingress: readonly IngressEntry[];
+  /** The last networks and names: they stay until a leader says otherwise. */
+  readonly networks: readonly AssignedNetwork[];
+  readonly names: readonly NameEntry[];
   /** What was last said of each task: a task that has ended does not start again. */
   readonly statuses: ReadonlyMap<string, TaskStatus>;
 }
 
-const BLANK: AgentState = { epoch: 0, servers: [], ingress: [], statuses: new Map() };
+const BLANK: AgentState = {
+  epoch: 0,
+  servers: [],
+  ingress: [],
+  networks: [],
+  names: [],
+  statuses: new Map(),
+};
 
 /** The agent's memory on disk. Losing it costs nothing that a complete set of assignments does not bring back. */
 export class StateFile {
@@ -68,19 +84,23 @@ export async function readState(disk: Disk, log: Logger): Promise<AgentState> {
   }
 }
 
-function toJson({ epoch, servers, ingress, statuses }: AgentState): object {
-  const table = Assignments.toJSON(Assignments.fromPartial({ ingress: [...ingress] }));
+function toJson({ epoch, servers, ingress, networks, names, statuses }: AgentState): object {
+  const tables = { ingress: [...ingress], networks: [...networks], names: [...names] };
+  const table = Assignments.toJSON(Assignments.fromPartial(tables));
   const tasks = [...statuses].map(([taskId, status]) => [taskId, TaskStatus.toJSON(status)]);
   return { epoch, servers, table, tasks: Object.fromEntries(tasks) };
 }
 
 function fromJson(json: unknown): AgentState {
+  const { ingress, networks, names } = Assignments.fromJSON(fieldOf(json, "table"));
   return {
     epoch: numberOf(fieldOf(json, "epoch")),
     servers: listOf(fieldOf(json, "servers"))
       .map(textOf)
       .filter((server) => server !== ""),
-    ingress: Assignments.fromJSON(fieldOf(json, "table")).ingress,
+    ingress,
+    networks,
+    names,
     statuses: new Map(
       entriesOf(fieldOf(json, "tasks")).map(([id, status]) => [id, TaskStatus.fromJSON(status)]),
     ),

@@ -1,3 +1,4 @@
+import type { AssignedNetwork } from "@berth/proto";
 import type { NetworkState } from "./plan-network.js";
 
 /** A network that spans hosts, as tasks of this host see it. */
@@ -17,3 +18,17 @@ export interface NetworksView {
 }
 
 export const NO_NETWORKS: NetworksView = { byName: new Map(), resolvers: [] };
+
+/** Puts together what is assigned and how far it has come. */
+export function networksView(
+  networks: readonly AssignedNetwork[],
+  states: ReadonlyMap<string, NetworkState>,
+  resolvers: readonly string[],
+): NetworksView {
+  const byName = new Map<string, NetworkFacts>();
+  for (const { id, spec, gateway } of networks) {
+    const state = states.get(id) ?? { kind: "waiting", reason: "it has not been looked at yet" };
+    byName.set(spec?.name ?? "", { id, gateway, state });
+  }
+  return { byName, resolvers };
+}

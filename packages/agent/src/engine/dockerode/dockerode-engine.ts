@@ -129,7 +129,7 @@ export class DockerodeEngine implements Engine {
 
   async removeNetwork(networkId: string, { signal }: EngineCall): Promise<void> {
     const path = networkPath(networkId);
-    await orNothing("not-found", this.#client.request({ method: "DELETE", path, signal }));
+    await orNothing("no-such-network", this.#client.request({ method: "DELETE", path, signal }));
   }
 
   async connectNetwork(network: string, { signal, containerId, endpoint }: ConnectOptions): Promise<void> {
@@ -186,7 +186,10 @@ function networkPath(network: string): string {
 }
 
 /** Undefined instead of an error of this kind. */
-async function orNothing(kind: "not-found" | "no-such-image", request: Promise<unknown>): Promise<unknown> {
+async function orNothing(
+  kind: "not-found" | "no-such-image" | "no-such-network",
+  request: Promise<unknown>,
+): Promise<unknown> {
   try {
     return await request;
   } catch (error) {

@@ -5,6 +5,7 @@ import { EngineError, type EngineErrorKind } from "../engine-error.js";
 const KINDS_BY_WORDS: readonly (readonly [RegExp, EngineErrorKind])[] = [
   [/port is already allocated|address already in use|ports are not available/i, "port-taken"],
   [/no such image/i, "no-such-image"],
+  [/^network \S+ not found/i, "no-such-network"],
   [/container name .* is already in use/i, "name-taken"],
   [/network with name .* already exists/i, "name-taken"],
   [/has active endpoints/i, "conflict"],

@@ -1,0 +1,141 @@
+import { type AssignedSpec, DesiredState, NetworkAttachment, NetworkMode, TaskState } from "@berth/proto";
+import { describe, expect, it } from "vitest";
+import { reconcile } from "../reconcile.js";
+import type { TaskView } from "../task-view.js";
+import { containerWith, specWith, taskWith, viewWith } from "../testing.js";
+import { type NetworksView, networksView } from "./networks-view.js";
+import type { NetworkState } from "./plan-network.js";
+import { dnsServers } from "./task-networks.js";
+import { networkWith } from "./testing.js";
+
+const NOW_MS = 100_000;
+const READY: NetworkState = { kind: "ready", dockerId: "d1" };
+
+const FRONT = networkWith({ id: "front", spec: { name: "shop_front" } });
+const BACK = networkWith({ id: "back", gateway: "10.65.1.1", spec: { name: "shop_back" } });
+
+function networks(front: NetworkState = READY, back: NetworkState = READY): NetworksView {
+  const states = new Map([
+    ["front", front],
+    ["back", back],
+  ]);
+  return networksView([FRONT, BACK], states, ["192.0.2.53", "192.0.2.54", "192.0.2.55"]);
+}
+
+function spec(parts: Parameters<typeof specWith>[0] = {}): AssignedSpec {
+  const attachments = ["shop_front", "shop_back"].map((network) =>
+    NetworkAttachment.fromPartial({ network }),
+  );
+  return specWith({ ...parts, task: { networks: attachments, ...parts.task } });
+}
+
+function viewOf(fields: Partial<TaskView> = {}, specOf = spec()): TaskView {
+  const task = taskWith({ desiredState: DesiredState.RUNNING });
+  const assignment = { task, spec: specOf, receivedAtMs: 1_000 };
+  return viewWith({ assignment, networks: networks(), ...fields });
+}
+
+describe("a task in networks over hosts", () => {
+  it("is made in its first one, asking its host for names and then the host's own servers", () => {
+    const { step } = reconcile(viewOf(), NOW_MS);
+    expect(step).toMatchObject({
+      kind: "create",
+      config: {
+        body: {
+          HostConfig: { NetworkMode: "shop_front", Dns: ["10.64.1.1", "192.0.2.53", "192.0.2.54"] },
+          NetworkingConfig: { EndpointsConfig: { shop_front: {} } },
+        },
+      },
+    });
+  });
+
+  it("joins the others before it starts", () => {
+    const created = (names: readonly string[]): TaskView => {
+      const joined = names.map((name) => ({ name, address: "" }));
+      return viewOf({ containers: [containerWith({ state: "created", networks: joined })] });
+    };
+    expect(reconcile(created(["shop_front"]), NOW_MS).step).toEqual({
+      kind: "connect",
+      containerId: "c1",
+      network: "shop_back",
+      endpoint: {},
+    });
+    expect(reconcile(created(["shop_front", "shop_back"]), NOW_MS).step).toMatchObject({ kind: "start" });
+  });
+
+  it("waits for them, and says for which and why", () => {
+    const waiting = { kind: "waiting", reason: "it is being made" } as const;
+    for (const containers of [[], [containerWith({ state: "created" })]]) {
+      const { step, status } = reconcile(viewOf({ containers, networks: networks(READY, waiting) }), NOW_MS);
+      expect(step).toBeUndefined();
+      expect(status).toMatchObject({
+        state: TaskState.PREPARING,
+        message: "waiting for network shop_back: it is being made",
+      });
+    }
+    const unheard = { byName: new Map(), resolvers: [] };
+    expect(reconcile(viewOf({ networks: unheard }), NOW_MS).status?.message).toContain("shop_front");
+  });
+
+  it("is rejected where one of them can never be, so that another node is tried", () => {
+    const refused = { kind: "refused", reason: "it is encrypted, which this host cannot do" } as const;
+    const { step, status } = reconcile(viewOf({ networks: networks(READY, refused) }), NOW_MS);
+    expect(step).toBeUndefined();
+    expect(status).toMatchObject({
+      state: TaskState.REJECTED,
+      message: "network shop_back: it is encrypted, which this host cannot do",
+    });
+  });
+
+  it("tells its addresses, and keeps them while the leader has not named its networks", () => {
+    const joined = [
+      { name: "shop_back", address: "10.65.1.2" },
+      { name: "shop_front", address: "10.64.1.2" },
+      { name: "somebody's", address: "172.17.0.2" },
+    ];
+    const running = viewOf({ containers: [containerWith({ networks: joined })] });
+    const { status } = reconcile(running, NOW_MS);
+    const addresses = [
+      { networkId: "back", address: "10.65.1.2" },
+      { networkId: "front", address: "10.64.1.2" },
+    ];
+    expect(status?.addresses).toEqual(addresses);
+    const unheard = { ...running, status, networks: { byName: new Map(), resolvers: [] } };
+    expect(reconcile(unheard, NOW_MS).status?.addresses).toEqual(addresses);
+  });
+
+  it("has the fixed address that its service asks for, and the default route of its first network", () => {
+    const fixed = NetworkAttachment.fromPartial({ network: "shop_front", ipv4Address: "10.64.0.9" });
+    const other = NetworkAttachment.fromPartial({ network: "shop_back" });
+    const view = viewOf({}, spec({ task: { networks: [fixed, other] } }));
+    const modern = { ...view, node: { ...view.node, engineApiVersion: "1.48" } };
+    expect(reconcile(modern, NOW_MS).step).toMatchObject({
+      config: {
+        body: {
+          NetworkingConfig: {
+            EndpointsConfig: { shop_front: { IPAMConfig: { IPv4Address: "10.64.0.9" }, GwPriority: 2 } },
+          },
+        },
+      },
+    });
+  });
+
+  it("is in none on the host's own network", () => {
+    const hostMode = spec({ container: { networkMode: NetworkMode.HOST } });
+    const { step } = reconcile(
+      viewOf({ networks: networks({ kind: "waiting", reason: "" }) }, hostMode),
+      NOW_MS,
+    );
+    expect(step).toMatchObject({ kind: "create", config: { body: { HostConfig: { NetworkMode: "host" } } } });
+    expect(step).not.toHaveProperty("config.body.NetworkingConfig");
+  });
+});
+
+describe("dnsServers", () => {
+  it("puts the host's name server before those of the service, and changes nothing without networks", () => {
+    const own = ["198.51.100.1"];
+    expect(dnsServers(spec(), own, networks())).toEqual(["10.64.1.1", "198.51.100.1"]);
+    expect(dnsServers(specWith(), own, networks())).toEqual(own);
+    expect(dnsServers(specWith(), [], networks())).toEqual([]);
+  });
+});

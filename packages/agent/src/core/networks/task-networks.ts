@@ -1,0 +1,94 @@
+import { type AssignedSpec, type NetworkAttachment, NetworkMode, type TaskAddress } from "@berth/proto";
+import { compareVersions } from "../api-needs.js";
+import type { EndpointBody } from "../create-body.js";
+import type { JoinedNetwork, ObservedContainer } from "../observed.js";
+import type { NetworksView } from "./networks-view.js";
+
+/** Since then a container's networks can be told which of them has the default route. */
+const GATEWAY_PRIORITY_SINCE = "1.48";
+/** Resolvers of the C library take no more, and Docker asks no more. */
+const MAX_DNS_SERVERS = 3;
+
+/** The networks over hosts that a container is to be in, the first one first. */
+export function attachmentsOf(spec: AssignedSpec): readonly NetworkAttachment[] {
+  const mode = spec.task?.container?.networkMode;
+  return mode === NetworkMode.HOST || mode === NetworkMode.NONE ? [] : (spec.task?.networks ?? []);
+}
+
+/** Why its container cannot be made or started now; "": its networks are there. */
+export function networkWait(spec: AssignedSpec, { byName }: NetworksView): string {
+  for (const { network } of attachmentsOf(spec)) {
+    const state = byName.get(network)?.state;
+    if (state === undefined)
+      return `waiting for network ${network}: the leader has not said yet how it is here`;
+    if (state.kind === "waiting") return `waiting for network ${network}: ${state.reason}`;
+  }
+  return "";
+}
+
+/** Why this host can never run it; "": nothing is against it. */
+export function networkRefusal(spec: AssignedSpec, { byName }: NetworksView): string {
+  for (const { network } of attachmentsOf(spec)) {
+    const state = byName.get(network)?.state;
+    if (state?.kind === "refused") return `network ${network}: ${state.reason}`;
+  }
+  return "";
+}
+
+/** The next network that a container, which has not been started, is not in yet. */
+export function missingNetwork(
+  spec: AssignedSpec,
+  container: ObservedContainer,
+): NetworkAttachment | undefined {
+  const joined = new Set(container.networks.map(({ name }) => name));
+  return attachmentsOf(spec).find(({ network }) => !joined.has(network));
+}
+
+/**
+ * A container's place in one of its networks. Never the service's name among its aliases: Docker's own resolver would
+ * answer it with the containers of this host alone.
+ */
+export function endpointBody(
+  spec: AssignedSpec,
+  attachment: NetworkAttachment,
+  engineApiVersion: string,
+): EndpointBody {
+  const attachments = attachmentsOf(spec);
+  const knowsPriority = compareVersions(engineApiVersion, GATEWAY_PRIORITY_SINCE) >= 0;
+  return {
+    ...(attachment.ipv4Address === "" ? {} : { IPAMConfig: { IPv4Address: attachment.ipv4Address } }),
+    ...(knowsPriority && attachments.length > 1
+      ? { GwPriority: attachments.length - attachments.indexOf(attachment) }
+      : {}),
+  };
+}
+
+/**
+ * The servers that a container asks for names: this host's name server, which asks the service's own ones for other
+ * names, and behind it, should it be gone, those directly.
+ */
+export function dnsServers(
+  spec: AssignedSpec,
+  own: readonly string[],
+  { byName, resolvers }: NetworksView,
+): readonly string[] {
+  const [first] = attachmentsOf(spec);
+  const gateway = first && byName.get(first.network)?.gateway;
+  if (gateway === undefined) return own;
+  return [gateway, ...(own.length > 0 ? own : resolvers)].slice(0, MAX_DNS_SERVERS);
+}
+
+/** Where a container answers; `known`: what was said before, for networks that the leader has not named (yet). */
+export function addressesIn(
+  spec: AssignedSpec,
+  joined: readonly JoinedNetwork[],
+  { byName }: NetworksView,
+  known: readonly TaskAddress[],
+): TaskAddress[] {
+  const isKnown = attachmentsOf(spec).every(({ network }) => byName.has(network));
+  if (!isKnown) return [...known];
+  return joined.flatMap(({ name, address }) => {
+    const networkId = byName.get(name)?.id;
+    return networkId === undefined || address === "" ? [] : [{ networkId, address }];
+  });
+}

@@ -1,0 +1,128 @@
+import type { AssignedNetwork, DataPlane } from "@berth/proto";
+import type { Logger } from "pino";
+import { overlayMtu } from "../core/networks/devices.js";
+import { type NetworksView, NO_NETWORKS, networksView } from "../core/networks/networks-view.js";
+import type { NetworkHost } from "../core/networks/plan-network.js";
+import type { Engine, EngineInfo } from "../engine/engine.js";
+import type { OverlayKernel } from "./examine-kernel.js";
+import type { HostNetwork } from "./host-network.js";
+import { NetworkKeeper } from "./network-keeper.js";
+
+/** What of its host an agent needs for networks over hosts. */
+export interface OverlayEdge {
+  readonly devices: HostNetwork;
+  examineKernel(signal: AbortSignal): Promise<OverlayKernel>;
+  /** The host's name servers that containers can reach. */
+  resolvers(): Promise<readonly string[]>;
+}
+
+export interface OverlayOptions {
+  readonly edge: OverlayEdge;
+  readonly engine: Pick<Engine, "networks" | "createNetwork" | "removeNetwork">;
+  /** Where the other hosts reach this one. */
+  readonly address: string;
+  readonly log: Logger;
+  /** A network has come further, or there are others. */
+  readonly onChange: () => void;
+  readonly onAbility: (ability: Partial<DataPlane>) => void;
+}
+
+/** The networks over hosts in which containers of this host are. */
+export class Overlay {
+  readonly #options: OverlayOptions;
+  readonly #keeper: NetworkKeeper;
+  #networks: readonly AssignedNetwork[] = [];
+  #resolvers: readonly string[] = [];
+  #view: NetworksView = NO_NETWORKS;
+  #kernel: OverlayKernel = { refusal: "", encryptionRefusal: "" };
+  #enclosure = "";
+
+  constructor(options: OverlayOptions) {
+    this.#options = options;
+    this.#keeper = new NetworkKeeper({
+      engine: options.engine,
+      devices: options.edge.devices,
+      host: this.#host,
+      log: options.log,
+      onChange: () => this.#changed(),
+    });
+  }
+
+  get networks(): readonly AssignedNetwork[] {
+    return this.#networks;
+  }
+
+  get view(): NetworksView {
+    return this.#view;
+  }
+
+  /** Until a set is complete, networks that are not in it stay as they are. */
+  assign(networks: readonly AssignedNetwork[], options: { readonly isComplete: boolean }): void {
+    this.#networks = networks;
+    this.#keeper.assign(networks, options);
+    this.#changed();
+  }
+
+  /** Finds out what this host can do. To be called before `run`. */
+  async examine(signal: AbortSignal): Promise<void> {
+    const { edge } = this.#options;
+    try {
+      this.#kernel = await edge.examineKernel(signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+    this.#resolvers = await edge.resolvers();
+    this.#keeper.hostIs(this.#host);
+    await this.#tellAbility(signal);
+  }
+
+  engineIsUp({ enclosure }: EngineInfo): void {
+    this.#enclosure = enclosure;
+    this.#keeper.hostIs(this.#host);
+    this.#keeper.engineIsUp();
+    void this.#tellAbility(AbortSignal.timeout(ABILITY_TIMEOUT_MS));
+  }
+
+  engineIsAway(): void {
+    this.#keeper.engineIsAway();
+  }
+
+  containerChanged(): void {
+    this.#keeper.containerChanged();
+  }
+
+  run(signal: AbortSignal): Promise<void> {
+    return this.#keeper.run(signal);
+  }
+
+  get #host(): NetworkHost {
+    const { refusal, encryptionRefusal } = this.#kernel;
+    const enclosed = this.#enclosure && `${this.#enclosure} keeps containers off the host's network devices`;
+    return { address: this.#options.address, refusal: enclosed || refusal, encryptionRefusal };
+  }
+
+  #changed(): void {
+    this.#view = networksView(this.#networks, this.#keeper.states, this.#resolvers);
+    this.#options.onChange();
+  }
+
+  async #tellAbility(signal: AbortSignal): Promise<void> {
+    const { edge, address, onAbility } = this.#options;
+    const { refusal, encryptionRefusal } = this.#host;
+    const uplinkMtu = await edge.devices.observe(address, signal).then(
+      (observed) => observed.uplinkMtu,
+      () => 0,
+    );
+    const reason = refusal || (uplinkMtu === 0 ? `no device of this host has its address ${address}` : "");
+    const isIpv6 = address.includes(":");
+    onAbility({
+      overlay: reason === "",
+      overlayReason: reason,
+      overlayMtu: uplinkMtu === 0 ? 0 : overlayMtu(uplinkMtu, { isIpv6, isEncrypted: false }),
+      wireguardReason: encryptionRefusal,
+    });
+  }
+}
+
+/** A few programs that answer within milliseconds. */
+const ABILITY_TIMEOUT_MS = 10_000;

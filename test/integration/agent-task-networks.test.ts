@@ -1,0 +1,137 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type AssignedSpec, DesiredState, NetworkAttachment, TaskState, type TaskStatus } from "@berth/proto";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
+import { temporaryFolder } from "../harness/temporary-folder.js";
+import { DockerHost } from "./agent/docker-host.js";
+import { FakeLeader } from "./agent/fake-leader.js";
+import { LabAgent } from "./agent/lab-agent.js";
+import { specOf, taskOf } from "./agent/specs.js";
+import { until } from "./agent/until.js";
+
+const FRONT = networkWith({ id: "front", peers: [], spec: { name: "shop_front", stack: "shop" } });
+const BACK = networkWith({
+  id: "back",
+  vni: 4098,
+  subnet: "10.65.0.0/18",
+  range: "10.65.1.0/25",
+  gateway: "10.65.1.1",
+  peers: [],
+  spec: { name: "shop_back", stack: "shop", internal: true },
+});
+
+describe("an agent whose tasks are in networks over hosts", () => {
+  let docker: DockerHost;
+  let leader: FakeLeader;
+  let agent: LabAgent;
+  let folder: string;
+
+  beforeAll(async () => {
+    docker = await DockerHost.start();
+    folder = temporaryFolder();
+    // The address of this side of the lab's cable.
+    leader = await FakeLeader.start(`${docker.host.address.replace(/\d+$/, "1")}:0`);
+    agent = new LabAgent(docker.host, { server: leader.address, dataDir: join(folder, "agent") });
+    agent.start();
+    await until("the agent has joined", () => leader.isJoined);
+  });
+  afterAll(async () => {
+    await leader?.close();
+    await docker?.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const specIn = (...networks: string[]): AssignedSpec =>
+    specOf({ task: { networks: networks.map((network) => NetworkAttachment.fromPartial({ network })) } });
+  const statusWith = (taskId: string, holds: (status: TaskStatus) => boolean): Promise<TaskStatus> =>
+    until(`task ${taskId} is as it should be`, () => {
+      const status = leader.reports.get(taskId)?.status;
+      return status !== undefined && holds(status) && status;
+    });
+  const runs = ({ state }: TaskStatus): boolean => state === TaskState.RUNNING;
+  const inspect = async (taskId: string, format: string): Promise<string> => {
+    const [id = ""] = await docker.running(taskId);
+    return docker.docker("inspect", "--format", format, id);
+  };
+
+  test("says that its host can have them, and how large their packets are", async () => {
+    const described = await until("the agent says so", () =>
+      leader.descriptions.find(({ dataPlane, engineReady }) => engineReady && dataPlane?.overlay),
+    );
+    expect(described.dataPlane).toMatchObject({
+      overlayReason: "",
+      overlayMtu: 1_450,
+      wireguardPublicKey: "",
+    });
+    expect(described.dataPlane?.wireguardReason).not.toBe("");
+  });
+
+  test("makes its part of them, puts tasks into all of theirs, and tells their addresses", async () => {
+    const spec = specIn("shop_front", "shop_back");
+    const task = taskOf(spec);
+    leader.complete([spec], [task]);
+    const waiting = await statusWith(task.id, ({ message }) => message !== "");
+    expect(waiting).toMatchObject({
+      state: TaskState.PREPARING,
+      message: expect.stringContaining("waiting for network shop_front"),
+    });
+
+    leader.increment({ networks: [FRONT, BACK] });
+    const running = await statusWith(task.id, runs);
+    expect(running.addresses.toSorted((a, b) => a.networkId.localeCompare(b.networkId))).toEqual([
+      { networkId: "back", address: "10.65.1.2" },
+      { networkId: "front", address: "10.64.1.2" },
+    ]);
+    const dns = await inspect(task.id, "{{index .HostConfig.Dns 0}}");
+    expect(dns).toBe("10.64.1.1");
+    expect(await docker.docker("network", "inspect", "--format", "{{.Internal}}", "shop_back")).toBe("true");
+    const device = await docker.host.exec(["ip", "-d", "link", "show", "btv4097"]);
+    expect(device.stdout).toMatch(/mtu 1450 .*master bth4097[\s\S]*vxlan id 4097/);
+  });
+
+  test("starts anew and keeps them, also while there is no leader", async () => {
+    const [before] = [...leader.reports.keys()];
+    await agent.kill();
+    await docker.host.exec(["ip", "link", "delete", "btv4097"]);
+    leader.redirectTo = "127.0.0.1:1";
+    agent.start();
+    await until("the agent has put the device back by what it remembers", async () => {
+      const { code } = await docker.host.exec(["ip", "link", "show", "btv4097"]);
+      return code === 0;
+    });
+    expect(await docker.running(before ?? "")).toHaveLength(1);
+    leader.redirectTo = undefined;
+    await until("the agent is back", () => leader.isJoined);
+  });
+
+  test("leaves a network that is still in use, and removes it with its last task", async () => {
+    await until("the agent has joined again", () => leader.hellos > 1);
+    const spec = specIn("shop_front");
+    const task = taskOf(spec);
+    leader.complete([spec], [task], { networks: [FRONT] });
+    await statusWith(task.id, runs);
+    await until("the other network is gone", async () => {
+      const names = await docker.docker("network", "ls", "--format", "{{.Name}}");
+      return !names.includes("shop_back") && names.includes("shop_front");
+    });
+    leader.increment({
+      removedNetworkIds: ["front"],
+      tasks: [{ ...task, desiredState: DesiredState.REMOVE }],
+    });
+    await until("nothing of it is left", async () => {
+      const { stdout } = await docker.host.exec(["ip", "link", "show"]);
+      return !/bt[hv]\d/.test(stdout);
+    });
+  });
+
+  test("refuses a task of an encrypted network where the kernel cannot encrypt, and never makes a plain one", async () => {
+    const sealed = networkWith({ ...FRONT, id: "sealed", spec: { name: "shop_sealed", encrypted: true } });
+    const spec = specIn("shop_sealed");
+    const task = taskOf(spec);
+    leader.complete([spec], [task], { networks: [sealed] });
+    const rejected = await statusWith(task.id, ({ state }) => state === TaskState.REJECTED);
+    expect(rejected.message).toContain("network shop_sealed: it is encrypted, which this host cannot do");
+    expect(await docker.docker("network", "ls", "--format", "{{.Name}}")).not.toContain("shop_sealed");
+  });
+});

@@ -1,0 +1,38 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createWriteStream } from "node:fs";
+import { agentCommand } from "../../../deploy/lab/berth-commands.js";
+import type { LabHost } from "../../../deploy/lab/docker-host.js";
+import { until } from "./until.js";
+
+/** The built agent inside a host of a lab, where it sees the host's devices; it ends with the lab. */
+export class LabAgent {
+  readonly #host: LabHost;
+  readonly #server: string;
+  readonly #dataDir: string;
+  #child: ChildProcess | undefined;
+
+  constructor(host: LabHost, options: { readonly server: string; readonly dataDir: string }) {
+    this.#host = host;
+    this.#server = options.server;
+    this.#dataDir = options.dataDir;
+  }
+
+  start(): void {
+    const command = agentCommand({
+      address: this.#host.address,
+      serverAddresses: [this.#server],
+      dataDir: this.#dataDir,
+      dockerSocket: "/run/docker.sock",
+    });
+    const [program = "", ...args] = this.#host.enter(command);
+    this.#child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const log = createWriteStream(`${this.#dataDir}.log`, { flags: "a" });
+    this.#child.stdout?.pipe(log);
+    this.#child.stderr?.pipe(log);
+  }
+
+  async kill(): Promise<void> {
+    await this.#host.killProcess("agent", "SIGKILL");
+    await until("the agent has ended", () => this.#host.processes("agent").length === 0);
+  }
+}
