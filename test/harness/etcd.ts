@@ -16,6 +16,8 @@ const OWNER_FILE = "owner.json";
 
 export interface TestEtcd {
   readonly endpoint: string;
+  /** Of the process that was started last. */
+  readonly pid: number | undefined;
   /** Stops the process where it is, as a machine under memory pressure or a paused VM does. */
   freeze(): void;
   thaw(): void;
@@ -79,6 +81,9 @@ export async function startTestEtcd({ fsync = false }: TestEtcdOptions = {}): Pr
   await start();
   return {
     endpoint,
+    get pid() {
+      return child?.pid;
+    },
     freeze: () => child?.pid !== undefined && stopAllThreads(child.pid),
     thaw: () => child?.kill("SIGCONT"),
     kill,

@@ -3,18 +3,31 @@ import { type Figure, figureOf } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
 import { type ScaleRun, type ScaleSize, scaleRun } from "./scale-run.js";
 
-const SIZE: ScaleSize = { nodes: 1_000, services: 100, replicas: 1_000 };
+const NODES = 1_000;
+const TASKS = 100_000;
+const SERVICES = 100;
 
 const ASSIGNED_PER_S_GOAL = 10_000;
 const NODE_LOSS_GOAL_MS = 100;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
+  const size = sizeOf(context.options);
   const runs: ScaleRun[] = [];
   for (let run = 1; run <= context.runs; run += 1) {
     context.progress(`run ${run} of ${context.runs}`);
-    runs.push(await scaleRun(SIZE, context));
+    runs.push(await scaleRun(size, context));
   }
   return figuresOf(runs);
+}
+
+/** @throws what is wrong with an option */
+function sizeOf({ nodes = String(NODES), tasks = String(TASKS) }: BenchContext["options"]): ScaleSize {
+  const size = { nodes: Number(nodes), services: SERVICES, replicas: Number(tasks) / SERVICES };
+  if (!Number.isInteger(size.nodes) || size.nodes < 2) throw new Error("--nodes takes a number from 2");
+  if (!Number.isInteger(size.replicas) || size.replicas < 1) {
+    throw new Error(`--tasks takes a multiple of ${SERVICES}: there are ${SERVICES} services`);
+  }
+  return size;
 }
 
 function figuresOf(runs: readonly ScaleRun[]): readonly Figure[] {
@@ -26,6 +39,9 @@ function figuresOf(runs: readonly ScaleRun[]): readonly Figure[] {
       goal: { kind: "at-least", value: ASSIGNED_PER_S_GOAL },
       runs: all(({ tasks, assignedMs }) => (tasks / assignedMs) * 1_000),
     }),
+    figureOf({ name: "scale.assign_server_cpu_s", unit: "s", runs: all((run) => run.assignCpu.server) }),
+    figureOf({ name: "scale.assign_etcd_cpu_s", unit: "s", runs: all((run) => run.assignCpu.etcd) }),
+    figureOf({ name: "scale.assign_agents_cpu_s", unit: "s", runs: all((run) => run.assignCpu.agents) }),
     figureOf({ name: "scale.all_stored_running_s", unit: "s", runs: all((run) => run.runningMs / 1_000) }),
     figureOf({ name: "scale.server_mb", unit: "MB", runs: all((run) => run.serverMb) }),
     figureOf({ name: "scale.idle_server_cpu_percent", unit: "%", runs: all((run) => run.idleCpuPercent) }),
@@ -42,6 +58,11 @@ function figuresOf(runs: readonly ScaleRun[]): readonly Figure[] {
 }
 
 process.exitCode = await runBench(
-  { name: "scale", programs: { etcd: ["etcd", "--version"] }, measure },
+  {
+    name: "scale",
+    programs: { etcd: ["etcd", "--version"] },
+    options: { nodes: "N", tasks: "N" },
+    measure,
+  },
   process.argv.slice(2),
 );

@@ -6,7 +6,7 @@ import {
   NodeState,
   ServiceSpec,
 } from "@berth/proto";
-import { startTestEtcd } from "../../harness/etcd.js";
+import { startTestEtcd, type TestEtcd } from "../../harness/etcd.js";
 import { type ServerProcess, startServerProcess } from "../../harness/server-process.js";
 import { usageOf } from "../process-usage.js";
 import type { BenchContext } from "../run-bench.js";
@@ -23,6 +23,8 @@ export interface ScaleRun {
   readonly tasks: number;
   /** From the deploy call until the last agent has been told of its last task; every task is in etcd before that. */
   readonly assignedMs: number;
+  /** What each part used of the processors meanwhile. */
+  readonly assignCpu: CpuUse;
   /** From the deploy call until the last report that a task runs is in etcd. */
   readonly runningMs: number;
   readonly serverMb: number;
@@ -35,6 +37,14 @@ export interface ScaleRun {
   readonly takeoverMs: number;
   /** Until all agents have their complete set from it. */
   readonly agentsBackMs: number;
+}
+
+/** Processor time in seconds. */
+export interface CpuUse {
+  readonly server: number;
+  readonly etcd: number;
+  /** This process: all agents together. */
+  readonly agents: number;
 }
 
 /** A host pulls the image before its first container starts: reports come after the wave of assignments. */
@@ -56,7 +66,7 @@ export async function scaleRun(size: ScaleSize, context: BenchContext): Promise<
     for (let count = 0; count < 2; count += 1) {
       servers.push(await startServerProcess(["--etcd", etcd.endpoint]));
     }
-    return await measurePhases(size, servers, hosts.signal, context);
+    return await measurePhases(size, { servers, etcd, hosts: hosts.signal }, context);
   } finally {
     hosts.abort();
     for (const server of servers) await server.kill();
@@ -64,10 +74,16 @@ export async function scaleRun(size: ScaleSize, context: BenchContext): Promise<
   }
 }
 
+interface Parts {
+  readonly servers: readonly ServerProcess[];
+  readonly etcd: TestEtcd;
+  /** Ends all agents. */
+  readonly hosts: AbortSignal;
+}
+
 async function measurePhases(
   size: ScaleSize,
-  servers: readonly ServerProcess[],
-  hosts: AbortSignal,
+  { servers, etcd, hosts }: Parts,
   { signal, progress }: BenchContext,
 ): Promise<ScaleRun> {
   const tally = new Tally();
@@ -80,13 +96,17 @@ async function measurePhases(
   const client = createRpcClient(ControlServiceService, { address: leaderFirst(servers).address });
   try {
     const leader = await leaderOf(client.calls, servers);
+    const cpu = cpuMeter(leader, etcd);
     const deployedAt = performance.now();
     await client.calls.deployStack(
       DeployStackRequest.fromPartial({ stack: "scale", services: services(size) }),
       { timeoutMs: DEPLOY_TIMEOUT_MS, signal },
     );
     const assignedAt = await tally.reached("all tasks are assigned", () => tally.assigned >= tasks, wait);
-    progress(`${tasks} tasks assigned in ${((assignedAt - deployedAt) / 1_000).toFixed(1)} s`);
+    const assignCpu = cpu();
+    const { server: serverS, etcd: etcdS, agents: agentsS } = assignCpu;
+    const cpuUse = `processor: server ${serverS.toFixed(1)} s, etcd ${etcdS.toFixed(1)} s, agents ${agentsS.toFixed(1)} s`;
+    progress(`${tasks} tasks assigned in ${((assignedAt - deployedAt) / 1_000).toFixed(1)} s; ${cpuUse}`);
     const runningAt = await tally.reached("all tasks run", () => tally.stored >= tasks, wait);
     progress(`stored as running after ${((runningAt - deployedAt) / 1_000).toFixed(1)} s`);
     const idle = await idleUsage(leader, signal);
@@ -97,6 +117,7 @@ async function measurePhases(
     return {
       tasks,
       assignedMs: assignedAt - deployedAt,
+      assignCpu,
       runningMs: runningAt - deployedAt,
       ...idle,
       ...loss,
@@ -150,6 +171,26 @@ function services({ services: count, replicas }: ScaleSize): ServiceSpec[] {
     return { ...spec, mode: { $case: "replicated", value: { replicas } } };
   });
 }
+
+/** Begins to count; what it returns says what has been used since. */
+function cpuMeter(leader: ServerProcess, etcd: TestEtcd): () => CpuUse {
+  const used = (): CpuUse => ({
+    server: cpuSecondsOf(leader.process.pid),
+    etcd: cpuSecondsOf(etcd.pid),
+    agents: cpuSecondsOf(process.pid),
+  });
+  const before = used();
+  return () => {
+    const after = used();
+    return {
+      server: after.server - before.server,
+      etcd: after.etcd - before.etcd,
+      agents: after.agents - before.agents,
+    };
+  };
+}
+
+const cpuSecondsOf = (pid = 0): number => usageOf({ pid, startTime: "" }).cpuSeconds;
 
 async function idleUsage(
   { process }: ServerProcess,
