@@ -16,24 +16,38 @@ export async function writeMessages<T>(
   signal: AbortSignal,
 ): Promise<void> {
   const iterator = messages[Symbol.asyncIterator]();
+  const unless = unlessAborted(signal);
   try {
     for (;;) {
-      const next = await unlessAborted(iterator.next(), signal);
+      const next = await unless.aborted(iterator.next());
       if (next.done) return;
       if (!stream.write(next.value)) await once(stream, "drain", { signal });
     }
   } finally {
+    unless.forget();
     // The producer is told, but not waited for: it may be asleep until its own signal fires.
     void iterator.return?.()?.catch(() => {});
   }
 }
 
-/** Not `Promise.race`: on a stream that lives for weeks it would keep a reaction per message on the abort promise. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    if (signal.aborted) return onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
+/**
+ * Waits for one promise after the other, each rejected when the signal aborts. Not `Promise.race`: on a stream that
+ * lives for weeks it would keep a reaction per message on the abort promise. One listener, however many messages.
+ */
+function unlessAborted(signal: AbortSignal): {
+  readonly aborted: <T>(promise: Promise<T>) => Promise<T>;
+  readonly forget: () => void;
+} {
+  let reject: (reason: unknown) => void = () => {};
+  const onAbort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  return {
+    aborted: (promise) =>
+      new Promise((resolve, rejectThis) => {
+        if (signal.aborted) return rejectThis(signal.reason);
+        reject = rejectThis;
+        promise.then(resolve, rejectThis);
+      }),
+    forget: () => signal.removeEventListener("abort", onAbort),
+  };
 }
