@@ -7,6 +7,7 @@ import { LEADER_KEY, taskKey } from "../store/keys.js";
 import { MemoryStore } from "../store/memory/memory-store.js";
 import { readOne } from "../store/read.js";
 import type { Store, TxnRequest } from "../store/store.js";
+import { MAX_CHANGES } from "./transaction.js";
 import type { Decide } from "./write-job.js";
 import { Writer } from "./writer.js";
 
@@ -107,6 +108,29 @@ describe("Writer.submit()", () => {
     );
     expect(outcomes).toEqual(["committed 99", "committed 99", "committed 52"]);
     expect(state.tasks.size).toBe(250);
+  });
+
+  it("says when it has caught up after it had more to write than goes at once", async () => {
+    const writer = await startWriter();
+    let caughtUp = 0;
+    writer.onCaughtUp(() => {
+      caughtUp += 1;
+      expect(writer.isBehind).toBe(false);
+    });
+    await writer.submit(addNext, never);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(caughtUp).toBe(0);
+    const addMany = (count: number) => (current: ClusterState) => {
+      const first = current.tasks.size;
+      const tasks = Array.from({ length: count }, (_, i) => task(`t${first + i}`));
+      return { changes: tasks.map((one) => ({ kind: "put-task" as const, task: one })), result: undefined };
+    };
+    const seen: boolean[] = [];
+    state.onChange(() => seen.push(writer.isBehind));
+    await Promise.all([1, 2].map(() => writer.submit(addMany(MAX_CHANGES * 100), never)));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(seen[0]).toBe(true);
+    expect(caughtUp).toBe(1);
   });
 
   it("decides again on what somebody else wrote", async () => {

@@ -37,6 +37,8 @@ export class Writer {
   readonly #jobs: WriteJob[] = [];
   #wake: () => void = () => {};
   #inFlight: Promise<void> = Promise.resolve();
+  #isBehind = false;
+  readonly #onCaughtUp = new Set<() => void>();
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -45,6 +47,17 @@ export class Writer {
   /** Decisions that wait. */
   get depth(): number {
     return this.#jobs.length;
+  }
+
+  /** More decisions wait than were written at once: their changes follow those that came last without a pause. */
+  get isBehind(): boolean {
+    return this.#isBehind;
+  }
+
+  /** Calls `listener` whenever the writer was behind and is not any more; the returned function ends that. */
+  onCaughtUp(listener: () => void): () => void {
+    this.#onCaughtUp.add(listener);
+    return () => this.#onCaughtUp.delete(listener);
   }
 
   /**
@@ -67,13 +80,21 @@ export class Writer {
   /** Writes until `signal` aborts; what still waits then fails with its reason. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      if (this.#jobs.length === 0) await this.#nextJob(signal);
-      else {
+      if (this.#jobs.length === 0) {
+        this.#catchUp();
+        await this.#nextJob(signal);
+      } else {
         this.#inFlight = this.#writeSome(signal);
         await this.#inFlight;
       }
     }
     for (const job of this.#jobs.splice(0)) job.fail(signal.reason);
+  }
+
+  #catchUp(): void {
+    if (!this.#isBehind) return;
+    this.#isBehind = false;
+    for (const listener of this.#onCaughtUp) listener();
   }
 
   #nextJob(signal: AbortSignal): Promise<void> {
@@ -113,12 +134,16 @@ export class Writer {
         const isFull = !load.takes(wanted);
         if (isFull && jobs.length > 0) {
           this.#jobs.unshift(job);
+          this.#isBehind = true;
           return;
         }
         jobs.push(job);
         for (const change of wanted) changes.push(change);
         load.add(wanted);
-        if (isFull) return;
+        if (isFull) {
+          this.#isBehind ||= this.#jobs.length > 0;
+          return;
+        }
         draft.write(wanted.map(({ change }) => change));
       }
     });

@@ -47,7 +47,7 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    const { state, ingress, liveness, runtime, signal } = options;
+    const { state, writer, ingress, liveness, runtime, signal } = options;
     this.#drains = new DrainGate({
       state,
       tables: ingress,
@@ -65,8 +65,12 @@ export class Dispatcher {
       for (const session of this.#sessions.values()) for (const key of keys) session.ingressChanged(key);
     });
     ingress.onUpdated(() => this.#drains.tablesUpdated());
+    const forget = writer.onCaughtUp(() => {
+      for (const session of this.#sessions.values()) session.floodIsOver();
+    });
     onAbort(signal, () => {
       unsubscribe();
+      forget();
       for (const session of this.#sessions.values()) session.end(reasonOf(signal));
     });
   }
@@ -122,12 +126,13 @@ export class Dispatcher {
 
   #open(hello: Hello, peer: string): Session {
     const { nodeId, bootId } = hello;
-    const { state, ingress, epoch, liveness, servers, runtime, signal } = this.#options;
+    const { state, writer, ingress, epoch, liveness, servers, runtime, signal } = this.#options;
     const session = new Session({
       nodeId,
       bootId,
       peer,
       clock: runtime.clock,
+      isFlooded: () => writer.isBehind,
       welcome: { epoch: Number(epoch), heartbeatMs: liveness.heartbeatMs, servers: [...servers()] },
       source: {
         tasks: () => state.tasks.ofNode(nodeId).values(),

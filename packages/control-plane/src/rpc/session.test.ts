@@ -4,7 +4,10 @@ import { buildSpec, buildTask } from "../core/testing/test-records.js";
 import { ManualClock } from "../store/manual-clock.js";
 import { Session } from "./session.js";
 
-function sessionWith(clock: ManualClock): {
+function sessionWith(
+  clock: ManualClock,
+  isFlooded = () => false,
+): {
   session: Session;
   tasks: Map<string, ReturnType<typeof buildTask>>;
 } {
@@ -15,6 +18,7 @@ function sessionWith(clock: ManualClock): {
     peer: "peer",
     welcome: { epoch: 1, heartbeatMs: 500, servers: [] },
     clock,
+    isFlooded,
     source: {
       tasks: () => tasks.values(),
       task: (id) => tasks.get(id),
@@ -107,6 +111,31 @@ describe("Session.messages()", () => {
     expect(session.tablesInForce).toBe(0);
     expect(session.tablesApplied(2)).toBe(true);
     expect(session.tablesInForce).toBe(1);
+    session.end();
+  });
+
+  it("gathers for longer while the leader has more to write, and sends all once it has not", async () => {
+    const clock = new ManualClock();
+    let isFlooded = true;
+    const { session, tasks } = sessionWith(clock, () => isFlooded);
+    const { messages } = await collect(session);
+    await clock.advance(1_000);
+    for (let ms = 0; ms < 5_000; ms += 100) {
+      const id = `t${tasks.size}`;
+      tasks.set(id, buildTask({ id }));
+      session.taskChanged(id);
+      await clock.advance(100);
+    }
+    const sent = messages.length;
+    expect(sent).toBeLessThan(13);
+    isFlooded = false;
+    session.floodIsOver();
+    await clock.advance(0);
+    expect(messages).toHaveLength(sent + 1);
+    const told = messages.flatMap((message) =>
+      message?.$case === "assignments" ? message.value.tasks.map(({ id }) => id) : [],
+    );
+    expect(told).toEqual([...tasks.keys()]);
     session.end();
   });
 

@@ -12,6 +12,12 @@ const COALESCE_MS = 20;
  */
 const MAX_COALESCE_MS = 320;
 
+/**
+ * And up to this while the leader has more decisions to write than go at once. A thousand agents cost it as many
+ * messages each time; the sooner it is done, the sooner the last of them hears of its tasks.
+ */
+const MAX_FLOOD_MS = 1_280;
+
 /** Log orders that an agent has not taken yet. More than this means that it takes nothing at all. */
 const MAX_ORDERS = 1_000;
 
@@ -41,6 +47,8 @@ export interface SessionOptions {
   /** Of the tables that `source` has now. */
   readonly tableVersion: () => number;
   readonly clock: Clock;
+  /** The leader knows that more changes of tasks follow at once. */
+  readonly isFlooded?: () => boolean;
 }
 
 /** The leader's side of one agent's stream. What is to be said is kept as facts and made into a message when the agent takes it. */
@@ -51,6 +59,7 @@ export class Session {
   readonly chain: AssignmentChain;
   readonly #welcome: Welcome;
   readonly #clock: Clock;
+  readonly #isFlooded: () => boolean;
   readonly #orders: Order[] = [];
   readonly #tableVersion: () => number;
   readonly #acks = new TableAcks();
@@ -71,6 +80,7 @@ export class Session {
     this.#welcome = options.welcome;
     this.#tableVersion = options.tableVersion;
     this.#clock = options.clock;
+    this.#isFlooded = options.isFlooded ?? (() => false);
   }
 
   /** The version of the tables that the agent has in force, by its own word; 0: it has not said. */
@@ -101,6 +111,12 @@ export class Session {
   /** The agent has in force what it was sent up to this sequence. True when that is news. */
   tablesApplied(sequence: number): boolean {
     return this.#acks.applied(sequence);
+  }
+
+  /** Nothing more follows at once: what was gathered may go. */
+  floodIsOver(): void {
+    this.#coalesceMs = COALESCE_MS;
+    this.#wake();
   }
 
   /** Every status up to this batch is in the store. */
@@ -160,8 +176,11 @@ export class Session {
     const assignments = this.chain.next(ackWanted);
     if (assignments === undefined) return undefined;
     if (ackWanted) this.#acks.asked(assignments.resultsIn, this.#tableVersion());
-    const hadPause = nowMs - this.#assignedAtMs > this.#coalesceMs + COALESCE_MS;
-    this.#coalesceMs = hadPause ? COALESCE_MS : Math.min(MAX_COALESCE_MS, this.#coalesceMs * 2);
+    const isFlooded = this.#isFlooded();
+    // In a flood one agent's turn comes every now and then: that is no pause.
+    const hadPause = !isFlooded && nowMs - this.#assignedAtMs > this.#coalesceMs + COALESCE_MS;
+    const maxMs = isFlooded ? MAX_FLOOD_MS : MAX_COALESCE_MS;
+    this.#coalesceMs = hadPause ? COALESCE_MS : Math.min(maxMs, this.#coalesceMs * 2);
     this.#assignedAtMs = nowMs;
     return assignments;
   }
