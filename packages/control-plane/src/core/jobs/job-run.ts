@@ -109,10 +109,10 @@ function admit(
   const room = Math.max(0, limit - busy);
   const pending = decisions.flatMap(({ step }) => (step.kind === "pending" ? [step.task] : []));
   const again = decisions.flatMap(({ slot, step }) =>
-    step.kind === "ready" ? [{ ref: slot, restarts: step.restarts }] : [],
+    step.kind === "ready" ? [{ number: slot.number, nodeId: slot.nodeId, restarts: step.restarts }] : [],
   );
   const left = Math.max(0, room - pending.length - again.length);
-  const first = fresh.slice(0, left).map((ref) => ({ ref, restarts: 0 }));
+  const first = fresh.slice(0, left);
   return {
     pending: pending.slice(0, room),
     surplus: pending.slice(room),

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { ClusterView, NodeView } from "../model.js";
 import { buildNode, buildReservation, buildSpec, buildView, CPU, GIB } from "../testing/test-records.js";
 import { type Filter, filtersFor, type Need, needOf } from "./filters.js";
-import { explain, fitsOn, place, type ServiceLoad } from "./schedule.js";
+import { explain, fitsOn, type PlacementRequest, place, type ServiceLoad } from "./schedule.js";
 import { spreadGroup } from "./spread-path.js";
 
 const NO_LOAD: ServiceLoad = { staying: new Map(), held: new Map(), avoid: new Map() };
@@ -12,8 +12,11 @@ const clusterOf = (views: readonly NodeView[]): ClusterView => ({
   nodes: new Map(views.map((view) => [view.node.id, view])),
 });
 
-/** Places one task after the other, looking at every node and every task each time. */
-function placeSlowly(count: number, need: Need, load: ServiceLoad, cluster: ClusterView): readonly string[] {
+/** Places one task after the other, looking at every node and every task each time; the wishes first. */
+function placeSlowly(
+  { count, need, load, wishes = [] }: PlacementRequest,
+  cluster: ClusterView,
+): { readonly nodeIds: readonly string[]; readonly granted: readonly string[] } {
   const filters = filtersFor(need, cluster);
   const views = new Map(cluster.nodes);
   const staying = new Map(load.staying);
@@ -33,21 +36,30 @@ function placeSlowly(count: number, need: Need, load: ServiceLoad, cluster: Clus
     view.taskCount,
     view.node.id,
   ];
-  for (let index = 0; index < count; index += 1) {
-    const fitting = [...views.values()].filter((view) =>
-      filters.every((filter: Filter) => filter.room(view, held.get(view.node.id) ?? 0) > 0),
-    );
-    const [best] = fitting
+  const fits = (view: NodeView): boolean =>
+    filters.every((filter: Filter) => filter.room(view, held.get(view.node.id) ?? 0) > 0);
+  const take = (view: NodeView): void => {
+    const { id } = view.node;
+    staying.set(id, (staying.get(id) ?? 0) + 1);
+    held.set(id, (held.get(id) ?? 0) + 1);
+    views.set(id, withTask(view, need));
+  };
+  const granted = wishes.filter((id) => {
+    const view = views.get(id);
+    if (view === undefined || !fits(view)) return false;
+    take(view);
+    return true;
+  });
+  while (nodeIds.length + granted.length < count) {
+    const [best] = [...views.values()]
+      .filter(fits)
       .map((view) => ({ view, rank: rankOf(view) }))
       .sort((a, b) => compare(a.rank, b.rank));
     if (best === undefined) break;
-    const { id } = best.view.node;
-    nodeIds.push(id);
-    staying.set(id, (staying.get(id) ?? 0) + 1);
-    held.set(id, (held.get(id) ?? 0) + 1);
-    views.set(id, withTask(best.view, need));
+    nodeIds.push(best.view.node.id);
+    take(best.view);
   }
-  return nodeIds;
+  return { nodeIds, granted };
 }
 
 function compare(a: readonly (number | string)[], b: readonly (number | string)[]): number {
@@ -180,11 +192,22 @@ describe("place()", () => {
   it("chooses exactly what looking at every node for every task would choose", () => {
     fc.assert(
       fc.property(situation, ({ cluster, need, count, load }) => {
-        expect(place({ count, need, load }, cluster).nodeIds).toEqual(
-          placeSlowly(count, need, load, cluster),
-        );
+        const { nodeIds } = place({ count, need, load }, cluster);
+        expect(nodeIds).toEqual(placeSlowly({ count, need, load }, cluster).nodeIds);
       }),
       { numRuns: 500 },
+    );
+  });
+
+  it("does so too when some of the tasks wish for a node", () => {
+    const wish = fc.nat(13).map((index) => `n${index}`);
+    fc.assert(
+      fc.property(situation, fc.array(wish, { maxLength: 6 }), ({ cluster, need, count, load }, wishes) => {
+        const request = { count: count + wishes.length, need, load, wishes };
+        const { nodeIds, granted } = place(request, cluster);
+        expect({ nodeIds, granted }).toEqual(placeSlowly(request, cluster));
+      }),
+      { numRuns: 300 },
     );
   });
 

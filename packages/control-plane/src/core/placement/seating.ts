@@ -12,9 +12,10 @@ export interface Seats {
   readonly fills: readonly Fill[];
 }
 
-export interface Fill {
-  readonly ref: SlotRef;
-  readonly restarts: number;
+/** A slot that gets a task. */
+export interface Fill extends SlotRef {
+  /** Absent: none. A slot that does not exist yet is a fill as it is: a service may get a hundred thousand at once. */
+  readonly restarts?: number;
   /** The node that it goes to if that has room. */
   readonly wish?: string;
 }
@@ -74,7 +75,7 @@ export function seatOnNodes({ pending, fills }: Seats, context: SeatingContext):
   const fits = fitsOn(context, context.cluster);
   const maker = taskMaker(context, "");
   for (const fill of fills) {
-    const { nodeId } = fill.ref;
+    const { nodeId } = fill;
     const view = context.cluster.nodes.get(nodeId);
     if (view === undefined || !fits(view)) {
       full.push(fill);
@@ -102,7 +103,7 @@ function seatStandIns(
 }
 
 function viewsOf(fills: readonly Fill[], cluster: ClusterView): readonly NodeView[] {
-  return fills.flatMap((fill) => cluster.nodes.get(fill.ref.nodeId) ?? []);
+  return fills.flatMap((fill) => cluster.nodes.get(fill.nodeId) ?? []);
 }
 
 function seatPending(task: Task, nodeId: string | undefined, reason: string): readonly Action[] {
@@ -122,14 +123,14 @@ function taskMaker({ service, now, newId, jobIteration = 0 }: SeatingContext, re
   const waiting = status({ state: TaskState.NEW, message: reason, now });
   const serviceName = service.spec?.name ?? "";
   const stack = service.spec?.stack ?? "";
-  return ({ ref, restarts }, nodeId) => ({
+  return ({ number, restarts = 0 }, nodeId) => ({
     kind: "create-task",
     task: {
       id: newId(),
       serviceId: service.id,
       serviceName,
       stack,
-      slot: ref.number,
+      slot: number,
       nodeId: nodeId ?? "",
       specVersion: service.version,
       desiredState: DesiredState.RUNNING,

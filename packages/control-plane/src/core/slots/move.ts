@@ -27,7 +27,8 @@ export function moveOf(decision: SlotDecision, { chosen, startFirst, hasFailed }
   const { slot, step, superfluous, version } = decision;
   const fill = (restarts: number): Move => {
     const wish = wishOf(slot);
-    const made = { ref: slot, restarts, ...(wish === undefined ? {} : { wish }) };
+    const { number, nodeId } = slot;
+    const made = { number, nodeId, restarts, ...(wish === undefined ? {} : { wish }) };
     return { kind: "fill", fill: made, version };
   };
   switch (step.kind) {

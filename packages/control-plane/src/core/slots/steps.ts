@@ -44,7 +44,8 @@ export class StepsBuilder {
 
   /** Slots that do not exist yet, and tasks without a node that belong to no slot. */
   addWanted({ fresh, unbound }: Wanted): void {
-    for (const ref of fresh) this.#seatsOf(this.#freshVersion).fills.push({ ref, restarts: 0 });
+    const { fills } = this.#seatsOf(this.#freshVersion);
+    for (const slot of fresh) fills.push(slot);
     for (const task of unbound) {
       if (task.specVersion === this.#version) this.#seatsOf(this.#version).pending.push(task);
       else this.#stop([task], "its spec has changed");
