@@ -1,5 +1,6 @@
 import { Rollout_State, Service, ServiceSpec } from "@berth/proto";
 import { canonicalText } from "./canonical.js";
+import { isOn, runsOf, withRuns } from "./jobs/job-history.js";
 import { isJob } from "./jobs/job-mode.js";
 import { beginRollout, carryOn } from "./rollout/rollout-record.js";
 import { markTemplate, templateOf, templateText, withSortedPorts } from "./rollout/template.js";
@@ -45,7 +46,7 @@ export function applySpec(
   if (changed.length === 0 && !existing.removing) return { kind: "unchanged", service: existing };
   const version = existing.version + 1;
   const replacesTasks = templateText(existing.spec) !== templateText(spec);
-  const service = { ...revived(existing), spec, version, updatedAtMs: now, removing: false };
+  const service = { ...revived(existing, now), spec, version, updatedAtMs: now, removing: false };
   if (!replacesTasks) {
     const rollout = hasRollouts(existing, spec)
       ? carryOn(existing.rollout, { version, changed, now })
@@ -63,11 +64,18 @@ export function applySpec(
   return { kind: "updated", service: updated, replacesTasks, changed };
 }
 
-/** A service that was being removed begins as a new one does: it waits for what it depends on, and its job runs again. */
-function revived(service: Service): Service {
-  const { removing, job } = service;
-  if (!removing) return service;
-  return { ...service, healthyVersion: 0, autoscale: undefined, job: job && { ...job, templateVersion: 0 } };
+/**
+ * A service that was being removed begins as a new one does: it waits for what it depends on, and its job runs again.
+ * Runs that were on are over: what they had done is gone with their tasks, and would be done twice.
+ */
+function revived(service: Service, now: number): Service {
+  if (!service.removing) return service;
+  const message = "its service was removed";
+  const runs = runsOf(service).map((run) =>
+    isOn(run) ? { ...run, endedAtMs: now, failed: true, message } : run,
+  );
+  const { job, ...ended } = withRuns(service, runs);
+  return { ...ended, healthyVersion: 0, autoscale: undefined, job: job && { ...job, templateVersion: 0 } };
 }
 
 /** A job begins a new run instead, and a service that was being removed is made anew. */

@@ -46,3 +46,19 @@ test("a forced update of a cron job runs it now, a changed template only the nex
   world.settle();
   expect(only(live(world)).jobIteration).toBe(1);
 });
+
+test("a run of a job that was removed and is deployed again does not go on", () => {
+  const world = started(cronSpec(CronSpec_Concurrency.FORBID));
+  world.now = world.dueMs ?? 0;
+  world.settle();
+  expect(only(live(world)).jobIteration).toBe(1);
+  world.service = { ...world.service, removing: true };
+  world.tasks.clear();
+  world.deploy(world.spec);
+  world.settle();
+  expect(live(world)).toEqual([]);
+  expect(world.service.cron?.runs).toMatchObject([{ iteration: 1, failed: true }]);
+  world.now = world.dueMs ?? 0;
+  world.settle();
+  expect(only(live(world)).jobIteration).toBe(2);
+});
