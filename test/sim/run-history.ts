@@ -6,7 +6,7 @@ import { describeHappening, type History } from "./history/history.js";
 import { enterVirtualTime } from "./kernel/virtual-time.js";
 
 /** After the faults everything has to be as it should be within L1's bound, with room for what was planned before. */
-const SETTLE_MS = 45_000;
+const SETTLE_MS = 90_000;
 
 /** Many times what a history takes: something goes round in circles. */
 const MAX_STEPS = 200_000;

@@ -8,14 +8,17 @@ import { Answers } from "./answers.js";
 import { Contact } from "./contact.js";
 import { Convergence } from "./convergence.js";
 import { Copies } from "./copies.js";
+import { Dependencies } from "./dependencies.js";
 import { Drains } from "./drains.js";
 import { Ingress } from "./ingress.js";
+import { Jobs } from "./jobs.js";
 import { checkOrder } from "./orders.js";
 import { Records, stateOf } from "./records.js";
 import { Reports } from "./reports.js";
 import { Rollbacks } from "./rollbacks.js";
 import type { Scene } from "./scene.js";
 import { Transitions } from "./transitions.js";
+import { Volumes } from "./volumes.js";
 
 const LOOK_MS = 100;
 const MAX_VIOLATIONS = 10;
@@ -45,6 +48,9 @@ export function check(cluster: Cluster): Checks {
   const copies = new Copies(scene);
   const answers = new Answers(scene);
   const ingress = new Ingress(scene);
+  const jobs = new Jobs(scene);
+  const dependencies = new Dependencies(scene);
+  const volumes = new Volumes(scene);
   const reports = new Reports(scene);
   const drains = new Drains(scene);
   const rollbacks = new Rollbacks(scene);
@@ -62,6 +68,7 @@ export function check(cluster: Cluster): Checks {
       }
       drains.onCommit(change.tasks);
       transitions.onCommit(commit, change, leaderBefore);
+      for (const each of [jobs, dependencies, volumes]) each.onChange(change);
       for (const [nodeId, before] of change.nodesBefore) contact.checkDeath(nodeId, before, report);
       for (const { after } of change.tasks) {
         if (after !== undefined && stateOf(after) === TaskState.NEW && after.status?.message === "") {
@@ -70,11 +77,14 @@ export function check(cluster: Cluster): Checks {
       }
       contact.look();
     },
-    onContainer(_host: string, container: SimContainer, what: string) {
+    onContainer(host: string, container: SimContainer, what: string) {
+      dependencies.noteContainer(host, container, what);
       if (what === "started") transitions.noteStarted(container.taskId);
       if (what === "started" || what === "health") rollbacks.noteContainer(container.serviceId);
       contact.look();
-      if (what === "started") copies.look();
+      if (what !== "started") return;
+      copies.look();
+      jobs.look();
     },
     onOrder(host, kind, containerId) {
       checkOrder(scene, host, kind, containerId);

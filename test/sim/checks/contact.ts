@@ -14,6 +14,8 @@ export class Contact {
   readonly #agentlessAtMs = new Map<string, number>();
   readonly #sickAtMs = new Map<string, number>();
   readonly #muteAtMs = new Map<string, number>();
+  /** Hosts that were ready once: before that they have nothing that could be wrong. */
+  readonly #joined = new Set<string>();
   #leader: string | undefined;
 
   constructor(cluster: Cluster, records: Records) {
@@ -30,7 +32,9 @@ export class Contact {
       if (isLeaderNew || this.#isMute(host)) this.#muteAtMs.set(host.name, world.scheduler.nowMs);
       if (isAgentless(host)) this.#agentlessAtMs.set(host.name, world.scheduler.nowMs);
       if (this.#isSick(host)) this.#sickAtMs.set(host.name, world.scheduler.nowMs);
-      if (this.#isInTrouble(host)) this.#troubledAtMs.set(host.name, world.scheduler.nowMs);
+      if (this.#records.nodes.get(host.nodeId)?.state === NodeState.READY) this.#joined.add(host.name);
+      if (this.#joined.has(host.name) && this.#isInTrouble(host))
+        this.#troubledAtMs.set(host.name, world.scheduler.nowMs);
     }
   }
 

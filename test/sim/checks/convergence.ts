@@ -2,8 +2,11 @@ import { Availability, DesiredState, NodeState, type Service, type Task, TaskSta
 import type { SimHost } from "../cluster/sim-host.js";
 import { isGoodImage } from "../docker/images.js";
 import { replicasOf } from "./copies.js";
-import { isFinal, stateOf } from "./records.js";
+import { isHeld } from "./held.js";
+import { jobAllowanceMs, missingOfJob } from "./job-convergence.js";
+import { isFinal, isJob, stateOf } from "./records.js";
 import { runningContainers, type Scene } from "./scene.js";
+import { homesOf } from "./volumes.js";
 
 /** L1's bound. */
 const SETTLE_MS = 15_000;
@@ -56,16 +59,37 @@ export class Convergence {
       if (records.nodes.get(host.nodeId)?.state !== NodeState.READY)
         missing.push(`${host.name} is not ready`);
     }
-    for (const service of records.services.values()) missing.push(...this.#ofService(service));
+    for (const service of records.services.values()) missing.push(...this.#of(service));
     for (const { host, container } of this.#strays())
       missing.push(`${container.name} is left over on ${host.name}`);
     return missing;
   }
 
+  #of(service: Service): readonly string[] {
+    const name = service.spec?.name ?? service.id;
+    if (service.removing) return [`${name} is not removed yet`];
+    if (isHeld(service, this.#scene)) {
+      const late = (service.spec?.dependsOn ?? []).filter((each) => !this.#isThere(each.service));
+      return late.length > 0 ? [] : [`${name} waits for what is there`];
+    }
+    const hasNoRoom = (task: Task): boolean => this.#hasNoRoom(task);
+    return isJob(service.spec) ? missingOfJob(service, this.#scene, hasNoRoom) : this.#ofService(service);
+  }
+
+  /** As everybody who waits for it wants it. */
+  #isThere(name: string): boolean {
+    const service = this.#scene.records.serviceNamed(name);
+    if (service === undefined || service.removing || this.#isPaused(service)) return false;
+    const image = service.spec?.task?.container?.image ?? "";
+    const isDone = service.job !== undefined && service.job.endedAtMs > 0 && !service.job.failed;
+    if (isJob(service.spec)) return isDone;
+    const isWaiting = this.#scene.records.tasksOf(service.id).some((task) => stateOf(task) === TaskState.NEW);
+    return isGoodImage(image) && !isWaiting && this.#of(service).length === 0;
+  }
+
   #ofService(service: Service): readonly string[] {
     const { records } = this.#scene;
     const name = service.spec?.name ?? service.id;
-    if (service.removing) return [`${name} is not removed yet`];
     const running = runningContainers(this.#scene).filter(
       ({ container }) => container.serviceId === service.id,
     );
@@ -130,7 +154,11 @@ export class Convergence {
     const { records, cluster } = this.#scene;
     return cluster.hosts.flatMap((host) =>
       [...host.docker.containers.values()]
-        .filter(({ taskId }) => taskId !== "" && !records.tasks.has(taskId))
+        .filter(({ taskId, serviceId }) => {
+          // Runs of a schedule come and go all the time.
+          const isScheduled = records.services.get(serviceId)?.spec?.cron !== undefined;
+          return taskId !== "" && !records.tasks.has(taskId) && !isScheduled;
+        })
         .map((container) => ({ host, container })),
     );
   }
@@ -140,7 +168,10 @@ export class Convergence {
     const waiting = new Set<string>();
     for (const task of records.tasks.values()) {
       if (stateOf(task) !== TaskState.NEW || task.desiredState >= DesiredState.SHUTDOWN) continue;
-      if (this.#hasNoRoom(task)) continue;
+      if (this.#hasNoRoom(task) || task.status?.message.startsWith("waiting for")) continue;
+      // Meant for one node, though its record does not say for which.
+      const { mode } = records.specOf(task.serviceId, task.specVersion) ?? {};
+      if (mode?.$case === "globalJob") continue;
       waiting.add(task.id);
       const sinceMs = this.#roomSinceMs.get(task.id) ?? this.#nowMs;
       this.#roomSinceMs.set(task.id, sinceMs);
@@ -158,9 +189,13 @@ export class Convergence {
     const { records } = this.#scene;
     const spec = records.specOf(task.serviceId, task.specVersion);
     const memory = spec?.task?.reservations?.memoryBytes ?? 0;
+    const volumes = (spec?.task?.container?.mounts ?? []).flatMap(({ kind }) =>
+      kind?.$case === "volume" ? [kind.value.name] : [],
+    );
+    const homes = homesOf(this.#scene, volumes);
     return ![...records.nodes.values()].some((node) => {
       if (node.state !== NodeState.READY || node.availability !== Availability.ACTIVE) return false;
-      if (node.description?.engineReady !== true) return false;
+      if (node.description?.engineReady !== true || homes?.has(node.id) === false) return false;
       const there = [...records.tasks.values()].filter(
         (other) => other.nodeId === node.id && !isFinal(other),
       );
@@ -188,6 +223,6 @@ export class Convergence {
       const slots = Math.max(replicasOf(service), 3);
       longest = Math.max(longest, Math.ceil(slots / parallelism) * ROLLOUT_STEP_MS);
     }
-    return longest;
+    return longest + jobAllowanceMs(this.#scene);
   }
 }

@@ -1,5 +1,5 @@
 import { Availability, DesiredState, PortSpec_Mode, type Service, UpdateConfig_Order } from "@berth/proto";
-import { isFinal } from "./records.js";
+import { isFinal, isJob } from "./records.js";
 import { nameOf, type Running, runningContainers, type Scene } from "./scene.js";
 
 /** A change of the number of replicas is carried out within this, graces included. */
@@ -56,10 +56,13 @@ export class Copies {
     const { records, report } = this.#scene;
     const service = records.services.get(serviceId);
     const slotOf = ({ host, container }: Running): string => {
-      return container.slot === 0 ? `node ${host.name}` : String(container.slot);
+      const run = records.runs.get(container.taskId) ?? 0;
+      const slot = container.slot === 0 ? `node ${host.name}` : String(container.slot);
+      return run === 0 ? slot : `${slot} of run ${run}`;
     };
     for (const [slot, copies] of groupBy(running, slotOf)) {
-      if (copies.length < 2 || (copies.length === 2 && this.#mayOverlap(service, copies))) continue;
+      const mayOverlap = !isJob(service?.spec) && copies.length === 2 && this.#mayOverlap(service, copies);
+      if (copies.length < 2 || mayOverlap) continue;
       const names = copies.map(nameOf).join(", ");
       report(
         "I1",
@@ -83,6 +86,7 @@ export class Copies {
       [left, right].some(
         (task) =>
           task.desiredState >= DesiredState.SHUTDOWN ||
+          task.moveTo !== "" ||
           isFinal(task) ||
           records.nodes.get(task.nodeId)?.availability === Availability.DRAIN,
       )
@@ -98,10 +102,12 @@ export class Copies {
     this.#wanted.set(serviceId, recent);
     const replicas = Math.max(replicasOf(service), ...recent.map((each) => each.replicas));
     const surge = isStartFirst(service.spec) ? (service.spec.update?.parallelism ?? 1) || replicas : 0;
-    // A drained node's tasks move start-first, all at once.
+    // A drained node's tasks move start-first, all at once; so do those that are to be elsewhere.
     const moving = isStartFirst(service.spec)
-      ? running.filter(({ host }) => records.nodes.get(host.nodeId)?.availability === Availability.DRAIN)
-          .length
+      ? running.filter(({ host, container }) => {
+          const isDrained = records.nodes.get(host.nodeId)?.availability === Availability.DRAIN;
+          return isDrained || (records.tasks.get(container.taskId)?.moveTo ?? "") !== "";
+        }).length
       : 0;
     const wanted = running.filter(({ container }) => {
       const task = records.tasks.get(container.taskId);

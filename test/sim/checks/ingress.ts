@@ -17,6 +17,8 @@ export class Ingress {
     const { nowMs } = cluster.world.scheduler;
     const running = new Set(runningContainers(this.#scene).map(({ container }) => container.taskId));
     const isAnyExcused = cluster.hosts.some(({ name }) => contact.isExcused(name));
+    // Nothing becomes known while etcd stands still.
+    const toldForMs = Math.min(...cluster.hosts.map(({ name }) => contact.tellsForMs(name)));
     const gone = new Set<string>();
     for (const host of cluster.hosts) {
       for (const { endpoints, service } of host.table?.listeners ?? []) {
@@ -26,7 +28,7 @@ export class Ingress {
           gone.add(key);
           const sinceMs = this.#goneSinceMs.get(key) ?? nowMs;
           this.#goneSinceMs.set(key, sinceMs);
-          if (nowMs - sinceMs > STALE_MS) report("I9", `${key}, which is gone`);
+          if (Math.min(nowMs - sinceMs, toldForMs) > STALE_MS) report("I9", `${key}, which is gone`);
         }
       }
     }

@@ -22,6 +22,8 @@ export class Records {
   readonly services = new Map<string, Service>();
   readonly nodes = new Map<string, Node>();
   readonly specs = new Map<string, ServiceSpec>();
+  /** Of jobs' tasks, also of those that are gone: the run that they belong to. */
+  readonly runs = new Map<string, number>();
   /** Address of who holds the leader key, and since when. */
   leader: string | undefined;
 
@@ -55,6 +57,7 @@ export class Records {
         if (put.kind === "put-task") {
           tasks.push({ before: this.tasks.get(put.task.id), after: put.task });
           this.tasks.set(put.task.id, put.task);
+          if (put.task.jobIteration > 0) this.runs.set(put.task.id, put.task.jobIteration);
         } else if (put.kind === "put-service") {
           services.push({ before: this.services.get(put.service.id), after: put.service });
           this.services.set(put.service.id, put.service);
@@ -80,6 +83,10 @@ export class Records {
 
 export function stateOf(task: Task | undefined): TaskState {
   return task?.status?.state ?? TaskState.UNSPECIFIED;
+}
+
+export function isJob(spec: ServiceSpec | undefined): boolean {
+  return spec?.mode?.$case === "replicatedJob" || spec?.mode?.$case === "globalJob";
 }
 
 export function isFinal(task: Task | undefined): boolean {

@@ -18,6 +18,7 @@ export function inject(fault: Fault, cluster: Cluster): Undo {
     case "stop-server":
     case "pause-server":
     case "slow-server":
+    case "server-clock-jump":
       return injectServer(fault, serverOf(fault, cluster), cluster);
     case "etcd-pause":
       world.scheduler.pause(etcd.actor);
@@ -73,6 +74,9 @@ function injectServer(fault: ServerFault, server: SimServer | undefined, { world
       return () => world.scheduler.resume(actor);
     case "slow-server":
       return slow(actor, fault.turnMs);
+    case "server-clock-jump":
+      world.skews.set(server.host, fault.byMs);
+      return NOTHING;
     default:
       return assertNever(fault);
   }

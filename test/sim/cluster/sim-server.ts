@@ -69,6 +69,7 @@ export class SimServer {
       listen: this.address,
       http: `${this.host}:7401`,
       advertise: undefined,
+      autoRebalanceMs: world.history.autoRebalanceMs || undefined,
       edges: {
         transport: world.transport(actor),
         probe: simProbe(world.network, actor),

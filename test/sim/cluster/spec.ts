@@ -1,11 +1,15 @@
 import {
+  CronSpec,
+  CronSpec_Concurrency,
+  Dependency_Condition,
+  type Mount,
   PortSpec_Mode,
   PortSpec_Protocol,
   ServiceSpec,
   UpdateConfig_FailureAction,
   UpdateConfig_Order,
 } from "@berth/proto";
-import type { ServiceWish } from "../history/history.js";
+import type { CronWish, ServiceWish } from "../history/history.js";
 
 export const STACK = "s";
 const MIB = 1024 ** 2;
@@ -25,6 +29,18 @@ const FAILURE_ACTIONS = {
   rollback: UpdateConfig_FailureAction.ROLLBACK,
 } as const;
 
+const CONCURRENCIES = {
+  allow: CronSpec_Concurrency.ALLOW,
+  forbid: CronSpec_Concurrency.FORBID,
+  replace: CronSpec_Concurrency.REPLACE,
+} as const;
+
+const CONDITIONS = {
+  started: Dependency_Condition.STARTED,
+  healthy: Dependency_Condition.HEALTHY,
+  completed: Dependency_Condition.COMPLETED,
+} as const;
+
 export function fullName(service: string): string {
   return `${STACK}_${service}`;
 }
@@ -35,14 +51,12 @@ export function specOf(wish: ServiceWish): ServiceSpec {
   return ServiceSpec.fromPartial({
     name: fullName(wish.name),
     stack: STACK,
-    mode:
-      wish.replicas === undefined
-        ? { $case: "global", value: {} }
-        : { $case: "replicated", value: { replicas: wish.replicas } },
+    mode: modeOf(wish),
     task: {
       container: {
         image: wish.image,
         stopGraceMs: wish.stopGraceMs,
+        ...(wish.hasVolume ? { mounts: [{ kind: volumeOf(wish.name), target: "/data" }] } : {}),
         ...(wish.hasHealthcheck
           ? { healthcheck: { test: ["CMD", "true"], intervalMs: 500, timeoutMs: 500, retries: 1 } }
           : {}),
@@ -58,6 +72,38 @@ export function specOf(wish: ServiceWish): ServiceSpec {
     },
     ports: portsOf(wish),
     atMostOne: wish.isAtMostOne,
+    dependsOn: wish.dependsOn.map(({ service, condition }) => {
+      return { service: fullName(service), condition: CONDITIONS[condition], optional: false };
+    }),
+    ...(wish.job?.cron === undefined ? {} : { cron: cronOf(wish.job.cron) }),
+  });
+}
+
+/** The name of a service's volume on its hosts. */
+export function volumeName(service: string): string {
+  return `${fullName(service)}_data`;
+}
+
+function volumeOf(service: string): Mount["kind"] {
+  const value = { name: volumeName(service), driver: "", driverOpts: {}, labels: {}, noCopy: false };
+  return { $case: "volume", value };
+}
+
+function modeOf({ replicas, job }: ServiceWish): ServiceSpec["mode"] {
+  if (job !== undefined) {
+    if (replicas === undefined) return { $case: "globalJob", value: {} };
+    const value = { totalCompletions: replicas, maxConcurrent: job.maxConcurrent };
+    return { $case: "replicatedJob", value };
+  }
+  return replicas === undefined
+    ? { $case: "global", value: {} }
+    : { $case: "replicated", value: { replicas } };
+}
+
+function cronOf({ everyS, concurrency }: CronWish): CronSpec {
+  return CronSpec.fromPartial({
+    schedule: `@every ${everyS}s`,
+    concurrency: CONCURRENCIES[concurrency],
   });
 }
 

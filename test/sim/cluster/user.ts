@@ -119,6 +119,9 @@ async function perform(action: Action, calls: Calls): Promise<number> {
       );
       return service?.version ?? 0;
     }
+    case "rebalance":
+      await calls.rebalance({ dryRun: false, maxMoves: 0 }, options);
+      return 0;
     case "availability": {
       const request = {
         node: hostName(action.host),

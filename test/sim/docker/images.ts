@@ -28,11 +28,17 @@ const KINDS: Readonly<Record<string, Behaviour>> = {
   sick: { ...GOOD, healthyMs: undefined },
   missing: { ...GOOD, exists: false },
   job: { ...GOOD, ends: { afterMs: [200, 1_500], exitCode: 0 } },
+  long: { ...GOOD, ends: { afterMs: [1_500, 4_000], exitCode: 0 } },
 };
 
 /** True for images that a service converges with. */
 export function isGoodImage(image: string): boolean {
   return image.startsWith("app:") || image.startsWith("stubborn:");
+}
+
+/** True for images that a job completes with. */
+export function isJobImage(image: string): boolean {
+  return image.startsWith("job:") || image.startsWith("long:");
 }
 
 export function behaviourOf(image: string): Behaviour {

@@ -29,6 +29,8 @@ export class SimDocker {
   readonly rng: Rng;
   readonly containers = new Map<string, SimContainer>();
   readonly images = new Set<string>();
+  /** Named ones, and since when they are there. */
+  readonly volumes = new Map<string, number>();
   /** How likely a request is to fail, half of the time after its work was done. */
   flakiness = 0;
   /** Everything takes so many times as long. */
@@ -99,6 +101,11 @@ export class SimDocker {
     }
     const id = `${this.host}-c${String(++this.#created).padStart(4, "0")}`;
     this.containers.set(id, new SimContainer(id, config));
+    for (const { Type, Source = "" } of config.body.HostConfig.Mounts ?? []) {
+      if (Type === "volume" && Source !== "" && !this.volumes.has(Source)) {
+        this.volumes.set(Source, this.scheduler.nowMs);
+      }
+    }
     return id;
   }
 

@@ -86,11 +86,11 @@ export function simEngine({ docker, agent, info, onOrder }: SimEngineOptions): E
         docker.remove(id);
       });
     },
-    volumes: (call) => ask(call, 2, () => []),
     networks: (call) => ask(call, 2, () => []),
     createNetwork: () => Promise.reject(new EngineError("failed", "networks are not simulated")),
     removeNetwork: () => Promise.reject(new EngineError("failed", "networks are not simulated")),
     connectNetwork: () => Promise.reject(new EngineError("failed", "networks are not simulated")),
+    volumes: (call) => ask(call, 2, () => [...docker.volumes.keys()]),
     imageExists: (image, call) => ask(call, 2, () => docker.images.has(image)),
     pull: (image, call) => {
       const { exists, pullMs } = behaviourOf(image);

@@ -1,14 +1,15 @@
 import { Rng } from "../kernel/rng.js";
-import type { Action, Fault, Happening, History, ServiceWish } from "./history.js";
+import type { Fault, Happening, History } from "./history.js";
 import { hostName, LEADER, serverHost } from "./history.js";
+import { firstWishes, randomAction } from "./wishes.js";
 
 /** Time to elect, to register and to deploy a first service before anything goes wrong. */
 const FIRST_FAULT_MS = 3_000;
 /** Mostly short and dense: faults meet in the middle of what the ones before set off. Some wait for long deadlines. */
 const FAULTS_MS = [6_000, 9_000, 12_000, 24_000];
+const JUMPS_MS = [-300_000, -5_000, 5_000, 300_000];
 const MAX_FAULTS = 10;
 const MAX_ACTIONS = 7;
-const SERVICES = ["web", "api", "db", "edge"];
 
 /** A history that depends on the seed alone: what the cluster is, what users want of it, and what goes wrong. */
 export function generateHistory(seed: number): History {
@@ -28,50 +29,8 @@ export function generateHistory(seed: number): History {
     happenings.push({ atMs: moment(), fault: randomFault(rng, shape) });
   }
   happenings.sort((left, right) => left.atMs - right.atMs);
-  return { seed, ...shape, happenings, healAtMs };
-}
-
-function firstWishes(rng: Rng): readonly ServiceWish[] {
-  return SERVICES.slice(0, rng.int(1, SERVICES.length)).map((name, index) => {
-    const hostPort = rng.chance(0.15) ? 9_000 + index : 0;
-    const isAtMostOne = name !== "edge" && rng.chance(0.15);
-    return {
-      name,
-      image: rng.chance(0.9) ? "app:1" : "stubborn:1",
-      replicas: name === "edge" ? undefined : rng.int(1, 6),
-      // Two copies cannot have one port: who asks for it all the same waits for ever.
-      order: rng.pick(
-        hostPort > 0 || isAtMostOne ? ["default", "stop-first"] : ["default", "stop-first", "start-first"],
-      ),
-      parallelism: rng.pick([0, 1, 1, 2]),
-      failureAction: rng.pick(["pause", "continue", "rollback"]),
-      hasHealthcheck: rng.chance(0.3),
-      ingressPort: rng.chance(0.5) ? 8_080 + index : 0,
-      hostPort,
-      memoryMib: rng.pick([0, 0, 512, 1_536]),
-      stopGraceMs: rng.pick([1_000, 1_000, 3_000]),
-      isAtMostOne,
-    };
-  });
-}
-
-function randomAction(rng: Rng, wishes: readonly ServiceWish[], hosts: number): Action {
-  const wish = rng.pick(wishes);
-  const dice = rng.next();
-  if (dice < 0.4) return { kind: "deploy", wish: { ...wish, image: randomImage(rng) } };
-  if (dice < 0.5) return { kind: "deploy", wish };
-  if (dice < 0.65 && wish.replicas !== undefined) {
-    return { kind: "scale", service: wish.name, replicas: rng.int(0, 7) };
-  }
-  if (dice < 0.75) return { kind: "remove", service: wish.name };
-  if (dice < 0.82) return { kind: "rollback", service: wish.name };
-  const availability = rng.pick(["drain", "drain", "active", "active", "pause"] as const);
-  return { kind: "availability", host: rng.int(0, hosts - 1), availability };
-}
-
-function randomImage(rng: Rng): string {
-  const kind = rng.chance(0.7) ? "app" : rng.pick(["crash", "sick", "missing", "stubborn"]);
-  return `${kind}:${rng.int(2, 4)}`;
+  const autoRebalanceMs = rng.chance(0.3) ? 2_000 : 0;
+  return { seed, ...shape, autoRebalanceMs, happenings, healAtMs };
 }
 
 type Shape = Pick<History, "servers" | "hosts" | "isShared">;
@@ -95,7 +54,9 @@ function serverFault(rng: Rng, { servers }: Shape): Fault {
     "stop-server",
     "pause-server",
     "slow-server",
+    "server-clock-jump",
   ] as const);
+  if (kind === "server-clock-jump") return { kind, server, byMs: rng.pick(JUMPS_MS) };
   return kind === "slow-server" ? { kind, server, forMs, turnMs: rng.int(5, 60) } : { kind, server, forMs };
 }
 
@@ -138,7 +99,7 @@ function dockerFault(rng: Rng, shape: Shape): Fault {
   if (dice < 0.3) return { kind: "docker-hang", host, forMs };
   if (dice < 0.5) return { kind: "docker-flaky", host, forMs, probability: rng.pick([0.1, 0.4]) };
   if (dice < 0.6) return { kind: "docker-slow", host, forMs, factor: rng.int(2, 10) };
-  if (dice < 0.7) return { kind: "clock-jump", host, byMs: rng.pick([-300_000, -5_000, 5_000, 300_000]) };
+  if (dice < 0.7) return { kind: "clock-jump", host, byMs: rng.pick(JUMPS_MS) };
   if (dice < 0.9) return { kind: "container-crash", host, exitCode: rng.pick([0, 1, 137]) };
   return { kind: "container-removed", host };
 }

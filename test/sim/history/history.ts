@@ -29,6 +29,7 @@ export type Fault =
       readonly isBothWays: boolean;
     } & Lasting)
   | ({ readonly kind: "clock-jump"; readonly byMs: number } & OfHost)
+  | ({ readonly kind: "server-clock-jump"; readonly byMs: number } & OfServer)
   | ({ readonly kind: "slow-network"; readonly delayMs: number } & Lasting)
   | ({ readonly kind: "etcd-pause" } & Lasting)
   | ({ readonly kind: "etcd-flaky"; readonly probability: number } & Lasting)
@@ -59,6 +60,29 @@ export interface ServiceWish {
   readonly memoryMib: number;
   readonly stopGraceMs: number;
   readonly isAtMostOne: boolean;
+  /** Undefined: its tasks are to go on running. Otherwise `replicas` of them (undefined: one on each node) are to end. */
+  readonly job: JobWish | undefined;
+  /** What has to be so before its first task. */
+  readonly dependsOn: readonly DependencyWish[];
+  /** Its tasks have a volume of the host that they are on. */
+  readonly hasVolume: boolean;
+}
+
+export interface JobWish {
+  /** 0: all. */
+  readonly maxConcurrent: number;
+  /** Once for each change when undefined. */
+  readonly cron: CronWish | undefined;
+}
+
+export interface CronWish {
+  readonly everyS: number;
+  readonly concurrency: "allow" | "forbid" | "replace";
+}
+
+export interface DependencyWish {
+  readonly service: string;
+  readonly condition: "started" | "healthy" | "completed";
 }
 
 export type Action =
@@ -66,6 +90,7 @@ export type Action =
   | { readonly kind: "scale"; readonly service: string; readonly replicas: number }
   | { readonly kind: "remove"; readonly service: string }
   | { readonly kind: "rollback"; readonly service: string }
+  | { readonly kind: "rebalance" }
   | ({ readonly kind: "availability"; readonly availability: "active" | "pause" | "drain" } & OfHost);
 
 export type Happening = { readonly atMs: number } & ({ readonly fault: Fault } | { readonly action: Action });
@@ -77,6 +102,8 @@ export interface History {
   readonly hosts: number;
   /** Servers are on the hosts of agents, so that both die together. */
   readonly isShared: boolean;
+  /** Servers even the cluster out so long after a host is back; 0: when they are asked to. */
+  readonly autoRebalanceMs: number;
   readonly happenings: readonly Happening[];
   /** From then on nothing goes wrong any more. */
   readonly healAtMs: number;
@@ -87,7 +114,7 @@ export function describeHappening(happening: Happening): string {
   const what = "fault" in happening ? happening.fault : happening.action;
   const { kind, ...rest } = what;
   const details = Object.entries("wish" in rest ? { ...rest.wish } : rest).map(
-    ([key, value]) => `${key}=${String(value)}`,
+    ([key, value]) => `${key}=${typeof value === "object" ? JSON.stringify(value) : String(value)}`,
   );
   const at = `${(happening.atMs / 1_000).toFixed(3)} s`;
   return `${at.padStart(9)}  ${"fault" in happening ? "fault " : "action"} ${kind} ${details.join(" ")}`;

@@ -1,0 +1,94 @@
+import { Dependency_Condition, type Service, TaskState } from "@berth/proto";
+import type { SimContainer } from "../docker/sim-container.js";
+import { replicasOf } from "./copies.js";
+import { isJob, type RecordChange } from "./records.js";
+import type { Scene } from "./scene.js";
+
+/** What was seen of a service, whoever it was by that name. */
+interface Seen {
+  /** Slots that a container has run in; that one was well in; that one has completed in. */
+  readonly started: Set<string>;
+  readonly healthy: Set<string>;
+  readonly completed: Set<string>;
+  /** The fewest tasks that it was ever asked for. */
+  fewest: number;
+}
+
+/** W1: nothing of a service starts before what it waits for was so, by Docker's word. */
+export class Dependencies {
+  readonly #scene: Scene;
+  readonly #seen = new Map<string, Seen>();
+  /** Services that have had a task on a node. */
+  readonly #begun = new Set<string>();
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+  }
+
+  noteContainer(host: string, container: SimContainer, what: string): void {
+    const { records } = this.#scene;
+    const name = records.services.get(container.serviceId)?.spec?.name;
+    if (name === undefined) return;
+    const { started, healthy, completed } = this.#of(name);
+    const slot = container.slot === 0 ? host : String(container.slot);
+    if (what === "started") started.add(slot);
+    if (container.isRunning && (container.health === "none" || container.health === "healthy")) {
+      healthy.add(slot);
+    }
+    if (what === "ended" && container.exitCode === 0) completed.add(slot);
+  }
+
+  onChange({ services, tasks }: RecordChange): void {
+    for (const { after } of services) {
+      if (after?.spec === undefined) continue;
+      const seen = this.#of(after.spec.name);
+      seen.fewest = Math.min(seen.fewest, tasksWanted(after));
+    }
+    for (const { before, after } of tasks) {
+      if (after === undefined || after.nodeId === "" || before?.nodeId === after.nodeId) continue;
+      if (this.#begun.has(after.serviceId) || after.status?.state === TaskState.NEW) continue;
+      this.#begun.add(after.serviceId);
+      const service = this.#scene.records.services.get(after.serviceId);
+      if (service !== undefined) this.#checkFirst(service);
+    }
+  }
+
+  #checkFirst({ spec }: Service): void {
+    const { report } = this.#scene;
+    for (const { service, condition } of spec?.dependsOn ?? []) {
+      const seen = this.#of(service);
+      const { slots, word } = slotsOf(seen, condition);
+      if (slots.size >= seen.fewest) continue;
+      report("W1", `${spec?.name} begins, but only ${slots.size} of ${service} were ever ${word}`);
+    }
+  }
+
+  #of(name: string): Seen {
+    const known = this.#seen.get(name);
+    if (known !== undefined) return known;
+    const seen = {
+      started: new Set<string>(),
+      healthy: new Set<string>(),
+      completed: new Set<string>(),
+      fewest: Number.POSITIVE_INFINITY,
+    };
+    this.#seen.set(name, seen);
+    return seen;
+  }
+}
+
+function slotsOf(
+  { started, healthy, completed }: Seen,
+  condition: Dependency_Condition,
+): { readonly slots: ReadonlySet<string>; readonly word: string } {
+  if (condition === Dependency_Condition.COMPLETED) return { slots: completed, word: "completed" };
+  if (condition === Dependency_Condition.HEALTHY) return { slots: healthy, word: "well" };
+  return { slots: started, word: "started" };
+}
+
+/** At least: of those on each node, none where all are drained. */
+function tasksWanted(service: Service): number {
+  const { mode } = service.spec ?? {};
+  if (mode?.$case === "replicatedJob") return mode.value.totalCompletions;
+  return isJob(service.spec) ? 1 : replicasOf(service);
+}

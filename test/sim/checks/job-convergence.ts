@@ -1,0 +1,59 @@
+import { Availability, type Service, type Task, TaskState } from "@berth/proto";
+import { isJobImage } from "../docker/images.js";
+import { isJob, stateOf } from "./records.js";
+import { runningContainers, type Scene } from "./scene.js";
+
+/** A scheduled time is decided upon within this. */
+const DECIDED_MS = 10_000;
+/** One task after the other: pull, start, and the longest that an image of a job takes. */
+const STEP_MS = 6_000;
+
+/** What keeps a job from being done. Empty: nothing. */
+export function missingOfJob(
+  service: Service,
+  scene: Scene,
+  hasNoRoom: (task: Task) => boolean,
+): readonly string[] {
+  const { records } = scene;
+  const { spec, job, cron } = service;
+  const name = spec?.name ?? service.id;
+  if (!isJobImage(spec?.task?.container?.image ?? "")) return [];
+  if (spec?.cron !== undefined) {
+    const isLate =
+      cron !== undefined && cron.nextRunAtMs > 0 && cron.nextRunAtMs < leaderNow(scene) - DECIDED_MS;
+    return isLate ? [`a run of ${name} was due at ${new Date(cron.nextRunAtMs).toISOString()}`] : [];
+  }
+  const waiting = records.tasksOf(service.id).some((task) => {
+    return stateOf(task) === TaskState.NEW && hasNoRoom(task);
+  });
+  // A task that is bound to its node waits for that.
+  const isBound = spec?.mode?.$case === "globalJob" && !areAllActive(scene);
+  if (waiting || isBound) return [];
+  if (job === undefined || job.endedAtMs === 0) return [`${name} is not done`];
+  if (job.failed) return [`${name} has failed: ${job.message}`];
+  return runningContainers(scene)
+    .filter(({ container }) => container.serviceId === service.id)
+    .map(({ container, host }) => `${container.name} still runs on ${host.name}`);
+}
+
+/** How long the jobs that there are may take, at most. */
+export function jobAllowanceMs({ records }: Scene): number {
+  let longest = 0;
+  for (const { spec } of records.services.values()) {
+    if (!isJob(spec) || spec?.cron !== undefined) continue;
+    const { totalCompletions, maxConcurrent } =
+      spec?.mode?.$case === "replicatedJob" ? spec.mode.value : { totalCompletions: 1, maxConcurrent: 0 };
+    const steps = maxConcurrent === 0 ? 1 : Math.ceil(totalCompletions / maxConcurrent);
+    longest = Math.max(longest, steps * STEP_MS);
+  }
+  return longest;
+}
+
+function areAllActive({ records }: Scene): boolean {
+  return [...records.nodes.values()].every(({ availability }) => availability === Availability.ACTIVE);
+}
+
+function leaderNow({ cluster, records }: Scene): number {
+  const leader = cluster.servers.find(({ address }) => address === records.leader);
+  return cluster.world.nowOf(leader?.host ?? "");
+}

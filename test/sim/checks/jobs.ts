@@ -1,0 +1,78 @@
+import { CronSpec_Concurrency, type Service, type ServiceSpec, TaskState } from "@berth/proto";
+import { groupBy } from "./copies.js";
+import { isJob, type RecordChange, stateOf, type TaskChange } from "./records.js";
+import { nameOf, type Running, runningContainers, type Scene } from "./scene.js";
+
+/** J1 to J4: what is done is done once, no more at a time than asked for, no scheduled time twice. */
+export class Jobs {
+  readonly #scene: Scene;
+  /** "<service>/<run>/<slot>" of what etcd has called complete. */
+  readonly #done = new Set<string>();
+  /** Of each service with a schedule: the last time that a run has begun for. */
+  readonly #lastDueMs = new Map<string, number>();
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+  }
+
+  onChange({ tasks, services }: RecordChange): void {
+    for (const task of tasks) this.#checkTask(task);
+    for (const { before, after } of services) {
+      if (before !== undefined && after !== undefined) this.#checkSchedule(before, after);
+    }
+  }
+
+  /** What runs at this moment. */
+  look(): void {
+    const { contact, records } = this.#scene;
+    const running = runningContainers(this.#scene).filter(({ host, container }) => {
+      return records.runs.has(container.taskId) && !contact.isExcused(host.name);
+    });
+    for (const [serviceId, ofService] of groupBy(running, ({ container }) => container.serviceId)) {
+      const spec = records.services.get(serviceId)?.spec;
+      if (spec !== undefined && isJob(spec)) this.#checkRuns(spec, ofService);
+    }
+  }
+
+  #checkTask({ before, after }: TaskChange): void {
+    if (after === undefined || after.jobIteration === 0) return;
+    const { report } = this.#scene;
+    const slot = `${after.serviceId}/${after.jobIteration}/${after.slot || after.nodeId}`;
+    const isNew = before === undefined || before.nodeId !== after.nodeId;
+    if (isNew && after.nodeId !== "" && this.#done.has(slot)) {
+      const what = `${after.serviceName}.${after.slot} of run ${after.jobIteration}`;
+      report("J1", `${what} has completed and is done again by task ${after.id}`);
+    }
+    if (stateOf(after) === TaskState.COMPLETE) this.#done.add(slot);
+  }
+
+  #checkRuns(spec: ServiceSpec, running: readonly Running[]): void {
+    const { report, records } = this.#scene;
+    const runs = groupBy(running, ({ container }) => String(records.runs.get(container.taskId)));
+    const most = spec.mode?.$case === "replicatedJob" ? spec.mode.value.maxConcurrent : 0;
+    for (const [run, tasks] of runs) {
+      if (most === 0 || tasks.length <= most) continue;
+      const what = `${tasks.length} tasks of run ${run} of ${spec.name} run, ${most} may`;
+      report("J2", `${what}: ${tasks.map(nameOf).join(", ")}`);
+    }
+    if (spec.cron?.concurrency === CronSpec_Concurrency.FORBID && runs.size > 1) {
+      report("J3", `runs ${[...runs.keys()].join(" and ")} of ${spec.name} run side by side`);
+    }
+  }
+
+  #checkSchedule(before: Service, after: Service): void {
+    const { report } = this.#scene;
+    const { spec, cron } = after;
+    if (spec?.cron === undefined || cron === undefined || before.cron === undefined) return;
+    const on = cron.runs.filter(({ endedAtMs }) => endedAtMs === 0);
+    if (spec.cron.concurrency !== CronSpec_Concurrency.ALLOW && on.length > 1) {
+      report("J3", `${on.length} runs of ${spec.name} are on, which are not to be side by side`);
+    }
+    if ((after.job?.iteration ?? 0) === (before.job?.iteration ?? 0)) return;
+    const dueMs = before.cron.nextRunAtMs;
+    if (dueMs <= (this.#lastDueMs.get(after.id) ?? 0)) {
+      report("J4", `the time ${new Date(dueMs).toISOString()} of ${spec.name} has begun two runs`);
+    }
+    this.#lastDueMs.set(after.id, dueMs);
+  }
+}

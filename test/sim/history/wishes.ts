@@ -1,0 +1,114 @@
+import type { Rng } from "../kernel/rng.js";
+import type { Action, DependencyWish, JobWish, ServiceWish } from "./history.js";
+
+const SERVICES = ["web", "api", "db", "edge"];
+/** Runs once for each change, and by the clock. */
+const JOB = "batch";
+const CRON = "tick";
+
+/** What users want at first. */
+export function firstWishes(rng: Rng): readonly ServiceWish[] {
+  const wishes = SERVICES.slice(0, rng.int(1, SERVICES.length)).map((name, index) => {
+    return serviceWish(rng, name, index);
+  });
+  if (rng.chance(0.3)) wishes.push(jobWish(rng, JOB));
+  if (rng.chance(0.25)) wishes.push(jobWish(rng, CRON));
+  return wishes.map((wish) => ({ ...wish, dependsOn: dependenciesOf(rng, wish, wishes) }));
+}
+
+function serviceWish(rng: Rng, name: string, index: number): ServiceWish {
+  const hostPort = rng.chance(0.15) ? 9_000 + index : 0;
+  const isAtMostOne = name !== "edge" && rng.chance(0.15);
+  const hasVolume = name !== "edge" && rng.chance(0.15);
+  return {
+    name,
+    image: rng.chance(0.9) ? "app:1" : "stubborn:1",
+    replicas: name === "edge" ? undefined : rng.int(1, 6),
+    // Two copies cannot have one port: who asks for it all the same waits for ever.
+    order: rng.pick(
+      hostPort > 0 || isAtMostOne || hasVolume
+        ? ["default", "stop-first"]
+        : ["default", "stop-first", "start-first"],
+    ),
+    parallelism: rng.pick([0, 1, 1, 2]),
+    failureAction: rng.pick(["pause", "continue", "rollback"]),
+    hasHealthcheck: rng.chance(0.3),
+    ingressPort: rng.chance(0.5) ? 8_080 + index : 0,
+    hostPort,
+    memoryMib: rng.pick([0, 0, 512, 1_536]),
+    stopGraceMs: rng.pick([1_000, 1_000, 3_000]),
+    isAtMostOne,
+    job: undefined,
+    dependsOn: [],
+    hasVolume,
+  };
+}
+
+function jobWish(rng: Rng, name: string): ServiceWish {
+  return {
+    name,
+    image: rng.pick(["job:1", "job:1", "long:1"]),
+    replicas: rng.chance(0.8) ? rng.int(1, 5) : undefined,
+    order: "default",
+    parallelism: 1,
+    failureAction: "pause",
+    hasHealthcheck: false,
+    ingressPort: 0,
+    hostPort: 0,
+    memoryMib: rng.pick([0, 0, 512]),
+    stopGraceMs: 1_000,
+    isAtMostOne: false,
+    job: jobOf(rng, name),
+    dependsOn: [],
+    hasVolume: false,
+  };
+}
+
+function jobOf(rng: Rng, name: string): JobWish {
+  const maxConcurrent = rng.pick([0, 1, 2]);
+  if (name !== CRON) return { maxConcurrent, cron: undefined };
+  const concurrency = rng.pick(["allow", "forbid", "replace"] as const);
+  return { maxConcurrent: 0, cron: { everyS: rng.int(2, 4), concurrency } };
+}
+
+/** On one that comes before it, so that nobody waits for each other. */
+function dependenciesOf(
+  rng: Rng,
+  { name, job }: ServiceWish,
+  wishes: readonly ServiceWish[],
+): readonly DependencyWish[] {
+  if (!rng.chance(0.25)) return [];
+  const isJobThere = wishes.some((wish) => wish.name === JOB);
+  if (job === undefined && isJobThere && rng.chance(0.5)) return [{ service: JOB, condition: "completed" }];
+  const earlier = wishes.slice(
+    0,
+    wishes.findIndex((wish) => wish.name === name),
+  );
+  const services = earlier.filter((wish) => wish.job === undefined && wish.dependsOn.length === 0);
+  if (services.length === 0) return [];
+  // A job that others wait for must not wait for these.
+  if (name === JOB) return [];
+  return [{ service: rng.pick(services).name, condition: rng.pick(["started", "healthy"] as const) }];
+}
+
+export function randomAction(rng: Rng, wishes: readonly ServiceWish[], hosts: number): Action {
+  const wish = rng.pick(wishes);
+  const dice = rng.next();
+  if (dice < 0.4) return { kind: "deploy", wish: { ...wish, image: randomImage(rng, wish) } };
+  if (dice < 0.5) return { kind: "deploy", wish };
+  if (dice < 0.65 && wish.replicas !== undefined && wish.job === undefined) {
+    return { kind: "scale", service: wish.name, replicas: rng.int(0, 7) };
+  }
+  if (dice < 0.75) return { kind: "remove", service: wish.name };
+  if (dice < 0.82 && wish.job === undefined) return { kind: "rollback", service: wish.name };
+  if (dice < 0.87) return { kind: "rebalance" };
+  const availability = rng.pick(["drain", "drain", "active", "active", "pause"] as const);
+  return { kind: "availability", host: rng.int(0, hosts - 1), availability };
+}
+
+function randomImage(rng: Rng, { job }: ServiceWish): string {
+  const good = job === undefined ? "app" : "job";
+  const bad = job === undefined ? ["crash", "sick", "missing", "stubborn"] : ["crash", "missing", "long"];
+  const kind = rng.chance(0.7) ? good : rng.pick(bad);
+  return `${kind}:${rng.int(2, 4)}`;
+}
