@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { ContainerConfig } from "../core/container-config.js";
 import { containerWith } from "../core/testing.js";
 import { TaskRecord } from "./task-record.js";
 
@@ -11,5 +12,20 @@ test.each(["unknown", "failed"] as const)(
     const step = { kind: "start", containerId: container.id } as const;
     record.noteOutcome(step, { kind, reason: "unexpected EOF" }, 0);
     expect([...record.stale]).toEqual([container.id]);
+  },
+);
+
+test.each(["unknown", "failed"] as const)(
+  "TaskRecord looks by name for a container whose creation had the outcome %s",
+  (kind) => {
+    const record = new TaskRecord("task1");
+    const config = { name: "shop_web.2.task1" } as ContainerConfig;
+    const step = { kind: "create", taskId: "task1", config } as const;
+    record.noteOutcome(step, { kind, reason: "unexpected EOF" }, 0);
+    expect([...record.stale]).toEqual([config.name]);
+    record.noteLook({ kind: "observed", container: containerWith({ id: "c8", taskId: "" }) }, 0);
+    expect([...record.containers.keys()]).toEqual([]);
+    record.noteLook({ kind: "observed", container: containerWith({ id: "c9", state: "created" }) }, 0);
+    expect([...record.containers.keys()]).toEqual(["c9"]);
   },
 );

@@ -59,9 +59,13 @@ export class TaskRecord {
     // It may have been done all the same: a container that is taken for dead and runs would not be stopped.
     const isDoubtful = outcome.kind === "unknown" || outcome.kind === "failed";
     if (isDoubtful && "containerId" in step) this.stale.add(step.containerId);
+    // A container that nobody knows of would be left over: it has a name, if it is there.
+    if (isDoubtful && step.kind === "create") this.stale.add(step.config.name);
   }
 
   noteLook(outcome: Outcome, nowMs: number): void {
+    // Looked up by name: it may be somebody else's.
+    if (outcome.kind === "observed" && outcome.container.taskId !== this.taskId) return;
     this.#noteContainer(outcome);
     if (outcome.kind === "observed") {
       this.memory = rememberContainer(this.memory, outcome.container, nowMs);
