@@ -1,6 +1,6 @@
 import { Rollout_State, Service, ServiceSpec } from "@berth/proto";
 import { canonicalText } from "./canonical.js";
-import { isOn, runsOf, withRuns } from "./jobs/job-history.js";
+import { NO_TEMPLATE } from "./jobs/job-history.js";
 import { isJob } from "./jobs/job-mode.js";
 import { beginRollout, carryOn } from "./rollout/rollout-record.js";
 import { markTemplate, templateOf, templateText, withSortedPorts } from "./rollout/template.js";
@@ -66,16 +66,14 @@ export function applySpec(
 
 /**
  * A service that was being removed begins as a new one does: it waits for what it depends on, and its job runs again.
- * Runs that were on are over: what they had done is gone with their tasks, and would be done twice.
+ * Its runs are over, what they have done is gone with their tasks: going on with one would do it twice.
  */
 function revived(service: Service, now: number): Service {
-  if (!service.removing) return service;
-  const message = "its service was removed";
-  const runs = runsOf(service).map((run) =>
-    isOn(run) ? { ...run, endedAtMs: now, failed: true, message } : run,
-  );
-  const { job, ...ended } = withRuns(service, runs);
-  return { ...ended, healthyVersion: 0, autoscale: undefined, job: job && { ...job, templateVersion: 0 } };
+  const { removing, job, cron } = service;
+  if (!removing) return service;
+  const ended = job && { ...job, endedAtMs: job.endedAtMs || now, templateVersion: NO_TEMPLATE };
+  const forgotten = cron && { ...cron, runs: [] };
+  return { ...service, healthyVersion: 0, autoscale: undefined, job: ended, cron: forgotten };
 }
 
 /** A job begins a new run instead, and a service that was being removed is made anew. */

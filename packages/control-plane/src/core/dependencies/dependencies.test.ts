@@ -152,3 +152,14 @@ test("dependencyState looks at the last run of a job", () => {
   });
   expect(stateWith({ ...job, templateVersion: 0 }).completed).toBe(false);
 });
+
+test("runs of a job that waited until the next one took their place open nothing", () => {
+  const held = web(STARTED, { tasks: [pending(0)] });
+  const job = { iteration: 2, startedAtMs: 5, endedAtMs: 0, failed: false, message: "", templateVersion: 2 };
+  const again = { ...held, service: { ...held.service, job } };
+  expect(decideGate(again, knows({}), 0).kind).toBe("closed");
+  const replaced = { ...held, service: { ...held.service, job: { ...job, endedAtMs: 6, failed: true } } };
+  expect(decideGate(replaced, knows({}), 0).kind).toBe("closed");
+  const done = { ...held, service: { ...held.service, job: { ...job, endedAtMs: 6 } } };
+  expect(decideGate(done, knows({}), 0).kind).toBe("open");
+});

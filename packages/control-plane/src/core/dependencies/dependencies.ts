@@ -1,4 +1,12 @@
-import { assertNever, type Dependency, Dependency_Condition, DesiredState, type Task } from "@berth/proto";
+import {
+  assertNever,
+  type Dependency,
+  Dependency_Condition,
+  DesiredState,
+  type JobStatus,
+  type Task,
+} from "@berth/proto";
+import { NO_TEMPLATE, runsOf } from "../jobs/job-history.js";
 import type { ServiceView } from "../model.js";
 import { WAITING_FOR } from "../placement/pending-reason.js";
 import { durationText } from "../words.js";
@@ -41,12 +49,18 @@ export function decideGate(view: ServiceView, lookup: DependencyLookup, now: num
   return { kind: "closed", heldBy, ...(isLater ? { atMs: deadlineMs } : {}) };
 }
 
-/** A task that was given a node and is not being removed; or a version that ran well, or a run that ended, before. */
+/**
+ * A task that was given a node and is not being removed; or a version that ran well, or a run that was done, before.
+ * That there were runs says nothing: each may have waited until the next one took its place.
+ */
 function hasStarted({ service, tasks }: ServiceView): boolean {
-  const { healthyVersion, job } = service;
-  if (healthyVersion > 0 || (job !== undefined && (job.iteration > 1 || job.endedAtMs > 0))) return true;
+  const runs = [...(service.job === undefined ? [] : [service.job]), ...runsOf(service)];
+  if (service.healthyVersion > 0 || runs.some(wasDone)) return true;
   return tasks.some(({ nodeId, desiredState }) => nodeId !== "" && desiredState < DesiredState.REMOVE);
 }
+
+const wasDone = ({ endedAtMs, failed, templateVersion }: JobStatus): boolean =>
+  endedAtMs > 0 && !failed && templateVersion !== NO_TEMPLATE;
 
 /** The tasks that wait were made when the waiting began. */
 const waitsSinceMs = (tasks: readonly Task[], now: number): number =>

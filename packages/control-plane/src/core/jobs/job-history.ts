@@ -1,5 +1,8 @@
 import { DEFAULT_CRON_HISTORY, type JobStatus, type Service } from "@berth/proto";
 
+/** That of a run which counts no more: its service was removed since. */
+export const NO_TEMPLATE = 0;
+
 /** The runs of a job that are remembered, newest first: of a cron job several, of any other the last one. */
 export function runsOf({ cron, job, spec }: Service): readonly JobStatus[] {
   if (spec?.cron !== undefined && cron !== undefined) return cron.runs;
