@@ -1,6 +1,13 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type AssignedSpec, DesiredState, NetworkAttachment, TaskState, type TaskStatus } from "@berth/proto";
+import {
+  type AssignedSpec,
+  DesiredState,
+  NameEntry,
+  NetworkAttachment,
+  TaskState,
+  type TaskStatus,
+} from "@berth/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
@@ -90,6 +97,63 @@ describe("an agent whose tasks are in networks over hosts", () => {
     expect(device.stdout).toMatch(/mtu 1450 .*master bth4097[\s\S]*vxlan id 4097/);
   });
 
+  const names = (networkId: string, service: string, address: string): NameEntry =>
+    NameEntry.fromPartial({
+      key: `${networkId}/${service}`,
+      networkId,
+      serviceId: service,
+      serviceName: `shop_${service}`,
+      stack: "shop",
+      names: [service],
+      endpoints: [{ taskId: "t", nodeId: "n", address, slot: 1 }],
+    });
+  /** What a container of a task gets for a name; "": no such name. */
+  const lookUp = async (taskId: string, name: string): Promise<string> => {
+    const [id = ""] = await docker.running(taskId);
+    const asked = await docker.docker("exec", id, "busybox", "nslookup", name).catch(() => "");
+    return /Name:.*\nAddress(?: 1)?: ([\d.]+)/.exec(asked)?.[1] ?? "";
+  };
+
+  test("answers its containers the names of their networks, and no others", async () => {
+    const [both = ""] = [...leader.reports.keys()];
+    const frontOnly = specOf({
+      serviceId: "s2",
+      task: { networks: [NetworkAttachment.fromPartial({ network: "shop_front" })] },
+    });
+    const other = taskOf(frontOnly);
+    leader.increment({
+      specs: [frontOnly],
+      tasks: [other],
+      names: [names("front", "api", "10.64.1.77"), names("back", "db", "10.65.1.77")],
+    });
+    await statusWith(other.id, runs);
+    await until("the name is known", async () => (await lookUp(other.id, "api")) === "10.64.1.77");
+    expect(await lookUp(both, "db")).toBe("10.65.1.77");
+    for (const name of ["api.shop_front", "tasks.api", "1.api", "api.shop"]) {
+      expect(await lookUp(other.id, name)).toBe("10.64.1.77");
+    }
+    expect(await lookUp(other.id, "db")).toBe("");
+    expect(await lookUp(other.id, "db.shop_back")).toBe("");
+
+    leader.increment({ names: [names("front", "api", "10.64.1.78")] });
+    await until("the name has moved", async () => (await lookUp(other.id, "api")) === "10.64.1.78");
+    leader.increment({ removedNameKeys: ["front/api"] });
+    await until("the name is gone", async () => (await lookUp(other.id, "api")) === "");
+  });
+
+  test("names are answered while the agent is away, and what the container is in alone has names too", async () => {
+    const [both = ""] = [...leader.reports.keys()];
+    const sealedIn = specIn("shop_back");
+    const inner = taskOf({ ...sealedIn, serviceId: "s3" });
+    leader.increment({ specs: [{ ...sealedIn, serviceId: "s3" }], tasks: [inner] });
+    await statusWith(inner.id, runs);
+    await until("the inner network has names", async () => (await lookUp(inner.id, "db")) === "10.65.1.77");
+    await agent.kill();
+    expect(await lookUp(both, "db")).toBe("10.65.1.77");
+    agent.start();
+    await until("the agent is back", () => leader.hellos > 1);
+  });
+
   test("starts anew and keeps them, also while there is no leader", async () => {
     const [before] = [...leader.reports.keys()];
     await agent.kill();
@@ -106,7 +170,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
   });
 
   test("leaves a network that is still in use, and removes it with its last task", async () => {
-    await until("the agent has joined again", () => leader.hellos > 1);
+    await until("the agent has joined again", () => leader.hellos > 2);
     const spec = specIn("shop_front");
     const task = taskOf(spec);
     leader.complete([spec], [task], { networks: [FRONT] });

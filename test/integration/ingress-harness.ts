@@ -51,6 +51,7 @@ export async function startIngress(
     dataDir,
     apply: (table, signal) => ingress.apply(table, signal),
     suspect: (nodes, signal) => ingress.suspect(nodes, signal),
+    names: (names, signal) => ingress.names(names, signal),
     stats: (signal) => ingress.stats(signal),
     stop: (signal) => ingress.stop(signal),
     close: () => ingress.close(),

@@ -15,6 +15,8 @@ import { watchIngress } from "./session/ingress-watch.js";
 import { LeaderLink } from "./session/leader-link.js";
 import { LoadRelay } from "./session/load-relay.js";
 import { LogRelay } from "./session/log-relay.js";
+import { namesOf } from "./session/names-of.js";
+import { NamesSync } from "./session/names-sync.js";
 import { nodeId } from "./session/node-id.js";
 import { Obedience } from "./session/obedience.js";
 import { Outbox } from "./session/outbox.js";
@@ -52,12 +54,14 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
       outbox.put(report);
       hostWatch.volumesMayHaveChanged();
       overlay.containerChanged();
+      if (overlay.networks.length > 0) nameSync.changed();
       link.statusesChanged();
       file.changed();
     },
     networks: () => overlay.view,
     onForgotten: (taskId) => {
       outbox.forget(taskId);
+      if (overlay.networks.length > 0) nameSync.changed();
       file.changed();
     },
     onEngineUp: (info) => {
@@ -75,10 +79,12 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     engine,
     address: identity.address,
     log: log.child({ part: "networks" }),
-    onChange: () => worker.networksChanged(),
+    onChange: () => {
+      worker.networksChanged();
+      nameSync.changed();
+    },
     onAbility: (ability) => condition.dataPlaneIs(ability),
   });
-  if (state.networks.length > 0) overlay.assign(state.networks, { isComplete: false });
   for (const [taskId, status] of state.statuses) worker.restore(taskId, status);
 
   const opened = await edges.openIngress(log.child({ part: "ingress" }), signal);
@@ -89,6 +95,18 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   });
   // Without a table on disk the process keeps what it has: it may serve since before this agent started.
   if (state.ingress.length > 0) ingress.update(0, state.ingress);
+
+  const nameSync: NamesSync = new NamesSync({
+    apply: (names, applySignal) => opened.names(names, applySignal),
+    collect: () =>
+      namesOf({
+        networks: overlay.established,
+        entries: obedience.names,
+        tasks: worker.inNetworks(),
+      }),
+    log: log.child({ part: "names" }),
+    signal,
+  });
 
   const logs = new LogRelay({
     engine,
@@ -119,6 +137,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     worker,
     ingress,
     overlay,
+    nameSync,
     logs,
     execs,
     loads,
@@ -171,6 +190,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     signal,
   });
   await overlay.examine(signal);
+  if (state.networks.length > 0) overlay.restore(state.networks);
   await Promise.all([
     worker.run(signal),
     link.run(signal),

@@ -30,7 +30,10 @@ export interface AgentEdges {
   readUsage(processId: number): Promise<UsageSample | undefined>;
   /** What the whole host has used so far. */
   readHostUsage(): Promise<HostUsage>;
-  openIngress(logger: Logger, signal: AbortSignal): Promise<Pick<Ingress, "apply" | "stats" | "close">>;
+  openIngress(
+    logger: Logger,
+    signal: AbortSignal,
+  ): Promise<Pick<Ingress, "apply" | "names" | "stats" | "close">>;
   /** Gives the agent's identity to others. */
   release(): void;
 }

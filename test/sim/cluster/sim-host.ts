@@ -190,6 +190,7 @@ export class SimHost {
           return { version: table.version, errors: [] };
         },
         stats: async () => ({ ...IDLE_INGRESS, version: this.table?.version ?? 0 }),
+        names: async () => {},
         close: () => {},
       }),
       release: () => {},
@@ -206,5 +207,6 @@ const IDLE_INGRESS = {
   acceptErrors: 0,
   errors: [],
   listeners: [],
+  nameProblems: [],
   path: { kernel: false, reason: "simulated" },
 };

@@ -165,6 +165,31 @@ describe("NameServer", () => {
     expect(await resolver().resolve4("api")).toEqual(["10.64.0.2"]);
   });
 
+  it("leaves out tasks on suspect nodes, and none where all are suspect", async () => {
+    const [first, second] = tasks(2).map((task, at) => ({ ...task, nodeId: at === 0 ? "good" : "bad" }));
+    const service = { ...named("dnsrr", "", 0), endpoints: [first, second].flatMap((one) => one ?? []) };
+    await server.update({ ...TABLE, services: [service] });
+    server.suspect(["bad"]);
+    expect(await resolver().resolve4("dnsrr")).toEqual(["10.64.8.2"]);
+    server.suspect(["bad", "good"]);
+    expect(await resolver().resolve4("dnsrr")).toHaveLength(2);
+    server.suspect([]);
+    expect(await resolver().resolve4("dnsrr")).toHaveLength(2);
+  });
+
+  it("waits a moment for the networks of a container that has just been started", async () => {
+    const elsewhere = { ...named("db", "10.64.0.9", 1), networkId: "n2" };
+    const both = {
+      networks: [NETWORK, { ...NETWORK, id: "n2", gateway: "127.0.0.57" }],
+      services: [elsewhere],
+    };
+    await server.update({ ...both, askers: [] });
+    const asked = resolver().resolve4("db");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await server.update({ ...both, askers: [{ address: "127.0.0.1", networkIds: ["n1", "n2"], dns: [] }] });
+    expect(await asked).toEqual(["10.64.0.9"]);
+  });
+
   it("tells when it cannot answer at an address, and does so as soon as it can", async () => {
     const holder = createSocket("udp4");
     await new Promise<void>((resolve) => holder.bind(port, "127.0.0.56", resolve));

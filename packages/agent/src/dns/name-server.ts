@@ -3,10 +3,15 @@ import type { Forwarder } from "./forward.js";
 import { failureTo, fitIntoUdp, parseRequest, replyTo } from "./message.js";
 import { NameIndex } from "./name-index.js";
 import { type NamesTable, NO_NAMES } from "./names-table.js";
-import { resolve } from "./resolve.js";
+import { type Answer, resolve } from "./resolve.js";
+import { withoutSuspects } from "./without-suspects.js";
 
 /** A bridge that is still being made has no address yet, and a port that is taken may be free soon. */
 const REOPEN_MS = 500;
+/** From the start of a container until its address is known here: a program may ask at once for names. */
+const NEWCOMER_MS = 500;
+/** Questions of newcomers that wait at a time; more are answered at once. */
+const MAX_NEWCOMERS = 1_000;
 
 export interface NameServerOptions {
   readonly forwarder: Forwarder;
@@ -35,6 +40,8 @@ export class NameServer {
   readonly #troubles = new Map<string, string>();
   #table: NamesTable = NO_NAMES;
   #index = new NameIndex(NO_NAMES);
+  #suspects: ReadonlySet<string> = new Set();
+  #onTable = new Set<() => void>();
   #work: Promise<void> = Promise.resolve();
   #reopen: NodeJS.Timeout | undefined;
 
@@ -45,8 +52,15 @@ export class NameServer {
   /** Answers from this table at once; resolves when its addresses are open, as far as they can be. */
   update(table: NamesTable): Promise<void> {
     this.#table = table;
-    this.#index = new NameIndex(table);
+    this.#makeIndex();
+    for (const tell of this.#onTable) tell();
     return this.#reconcileNext();
+  }
+
+  /** Tasks on these nodes are not answered where there are others; all of them, each time. */
+  suspect(nodes: readonly string[]): void {
+    this.#suspects = new Set(nodes);
+    this.#makeIndex();
   }
 
   /** Addresses at which names are not answered now. */
@@ -57,6 +71,10 @@ export class NameServer {
   async close(): Promise<void> {
     await this.update(NO_NAMES);
     clearTimeout(this.#reopen);
+  }
+
+  #makeIndex(): void {
+    this.#index = new NameIndex(withoutSuspects(this.#table, this.#suspects));
   }
 
   #reconcileNext(): Promise<void> {
@@ -97,12 +115,34 @@ export class NameServer {
     const { request } = parsed;
     const { name, type } = request.question;
     const { random, isInForce, forwarder, hostResolvers } = this.#options;
-    const answer = resolve(this.#index, { name, type, from, gateway }, { random, isInForce });
+    const ask = (): Answer => resolve(this.#index, { name, type, from, gateway }, { random, isInForce });
+    let answer = ask();
+    if (answer.kind === "unknown" && this.#index.asker(from) === undefined) {
+      await this.#untilKnown(from);
+      answer = ask();
+    }
     if (answer.kind === "forward") {
       const servers = answer.servers.length > 0 ? answer.servers : await hostResolvers();
       return (await forwarder.ask(bytes, servers, viaTcp)) ?? failureTo(request);
     }
     const reply = replyTo(request, answer);
     return viaTcp ? reply : fitIntoUdp(request, reply);
+  }
+
+  /** Whoever asks may be a container that has just been started, whose networks nobody has told us yet. */
+  #untilKnown(address: string): Promise<void> {
+    return new Promise((resolve) => {
+      const finish = (): void => {
+        clearTimeout(timer);
+        this.#onTable.delete(look);
+        resolve();
+      };
+      const look = (): void => {
+        if (this.#index.asker(address) !== undefined) finish();
+      };
+      const timer = setTimeout(finish, NEWCOMER_MS);
+      if (this.#onTable.size < MAX_NEWCOMERS) this.#onTable.add(look);
+      else finish();
+    });
   }
 }

@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
+import type { NamesTable } from "../dns/names-table.js";
 import { Connector, type ConnectorOptions } from "./connector.js";
 import { raceSignal } from "./race-signal.js";
 import type { Session } from "./session.js";
@@ -24,6 +25,8 @@ export interface Ingress {
   apply(table: IngressTable, signal: AbortSignal): Promise<ApplyResult>;
   /** Endpoints on these nodes get no new connections where there are others; all of them, each time. */
   suspect(nodes: readonly string[], signal: AbortSignal): Promise<void>;
+  /** Makes the process answer these names to the containers of this host. Resolves when it does. */
+  names(table: NamesTable, signal: AbortSignal): Promise<void>;
   stats(signal: AbortSignal): Promise<IngressStats>;
   /** Ends the process and every connection through it. */
   stop(signal: AbortSignal): Promise<void>;
@@ -51,6 +54,7 @@ class IngressClient implements Ingress {
   #session: Promise<Session>;
   #table: IngressTable | undefined;
   #suspects: readonly string[] = [];
+  #names: NamesTable | undefined;
   /** The table that a process serves, so that only what differs has to be said. */
   readonly #served = new WeakMap<Session, IngressTable>();
 
@@ -75,6 +79,11 @@ class IngressClient implements Ingress {
   async suspect(nodes: readonly string[], signal: AbortSignal): Promise<void> {
     this.#suspects = nodes;
     await this.#call((session) => session.request({ kind: "suspect", nodes: this.#suspects }), signal);
+  }
+
+  async names(table: NamesTable, signal: AbortSignal): Promise<void> {
+    this.#names = table;
+    await this.#call((session) => session.request({ kind: "names", names: this.#names ?? table }), signal);
   }
 
   async stats(signal: AbortSignal): Promise<IngressStats> {
@@ -177,6 +186,7 @@ class IngressClient implements Ingress {
     try {
       if (this.#suspects.length > 0) await session.request({ kind: "suspect", nodes: this.#suspects });
       if (this.#table !== undefined) await this.#send(session, this.#table);
+      if (this.#names !== undefined) await session.request({ kind: "names", names: this.#names });
     } catch (error) {
       session.close();
       throw error;

@@ -1,7 +1,9 @@
 import { createServer, type Server, type Socket } from "node:net";
+import type { NameServer } from "../dns/name-server.js";
+import { describeTrouble } from "../dns/trouble.js";
 import type { Gateway } from "./gateway.js";
 import { readJsonLines, writeJsonLine } from "./json-lines.js";
-import type { PathInUse } from "./table.js";
+import type { IngressStats, PathInUse } from "./table.js";
 import { type IngressReply, type IngressRequest, MAX_LINE_BYTES, PROTOCOL_VERSION } from "./wire.js";
 import { parseRequest } from "./wire-codec.js";
 
@@ -10,6 +12,7 @@ const MAX_CLIENTS = 16;
 
 export interface ControlServerOptions {
   readonly gateway: Gateway;
+  readonly names: Pick<NameServer, "update" | "suspect" | "troubles">;
   /** Which way new connections take. */
   path(): PathInUse;
   onRetire(): Promise<void>;
@@ -71,10 +74,14 @@ async function answer(request: IngressRequest, options: ControlServerOptions): P
       case "change":
         return { kind: "applied", id, result: await options.gateway.change(request, request.invalid) };
       case "suspect":
+        options.names.suspect(request.nodes);
         await options.gateway.suspect(request.nodes);
         return { kind: "done", id };
+      case "names":
+        await options.names.update(request.names);
+        return { kind: "done", id };
       case "stats":
-        return { kind: "stats", id, stats: { ...options.gateway.stats(), path: options.path() } };
+        return { kind: "stats", id, stats: statsOf(options) };
       case "retire":
         await options.onRetire();
         return { kind: "done", id };
@@ -85,4 +92,11 @@ async function answer(request: IngressRequest, options: ControlServerOptions): P
   } catch (error) {
     return { kind: "refused", id, message: error instanceof Error ? error.message : String(error) };
   }
+}
+
+function statsOf({ gateway, names, path }: ControlServerOptions): IngressStats {
+  // A bridge that is not there is its network's trouble, and told with that.
+  const troubles = names.troubles.filter(({ code }) => code !== "EADDRNOTAVAIL");
+  const nameProblems = troubles.map(describeTrouble);
+  return { ...gateway.stats(), nameProblems, path: path() };
 }

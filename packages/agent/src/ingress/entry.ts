@@ -2,6 +2,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { pino } from "pino";
+import { openNameServer } from "../dns/open-name-server.js";
 import { lockDataDir } from "../lock-data-dir.js";
 import { createControlServer } from "./control-server.js";
 import { Gateway } from "./gateway.js";
@@ -41,6 +42,7 @@ async function main(): Promise<void> {
   const raw = values.transport === "net" ? undefined : createRawTransport();
   const path = await openKernelPath(values.mode, log);
   const gateway = new Gateway(raw ?? createNetTransport(), () => performance.now(), path.fastPath);
+  const names = openNameServer(log);
   const socketPath = join(dataDir, SOCKET_NAME);
   let isRetired = false;
   const retire = async (reason: string, isLast: boolean): Promise<void> => {
@@ -50,6 +52,8 @@ async function main(): Promise<void> {
       { reason, connections: gateway.active },
       "retired: no new connections, leaving when the last one ends",
     );
+    // Its addresses are for the successor to answer at.
+    await names.close();
     await path.close({ isLast });
     lock.close();
     control.dismissClients();
@@ -62,6 +66,7 @@ async function main(): Promise<void> {
   };
   const control = createControlServer({
     gateway,
+    names,
     path: () => path.inUse(),
     onRetire: () => {
       control.server.close();

@@ -100,7 +100,7 @@ export class Gateway {
     await this.#fastPath?.suspect(this.#suspects);
   }
 
-  stats(): Omit<IngressStats, "path"> {
+  stats(): Omit<IngressStats, "path" | "nameProblems"> {
     return {
       version: this.#table.version,
       processId: process.pid,

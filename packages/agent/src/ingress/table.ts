@@ -112,6 +112,8 @@ export interface IngressStats {
   /** Ports that do not answer at this moment. */
   readonly errors: readonly ListenerError[];
   readonly listeners: readonly ListenerStats[];
+  /** Addresses at which names are not answered at this moment, in words for a person. */
+  readonly nameProblems: readonly string[];
   readonly path: PathInUse;
 }
 

@@ -1,4 +1,5 @@
 import { isIP, isIPv4 } from "node:net";
+import { parseNames } from "./names-codec.js";
 import type { IngressEndpoint, IngressListener, KernelRoute, ListenerError, TrafficRules } from "./table.js";
 import type { IngressReply, IngressRequest } from "./wire.js";
 
@@ -20,6 +21,10 @@ export function parseRequest(message: unknown): IngressRequest | string {
       return parseApply(id, message.table);
     case "change":
       return parseChange(id, message);
+    case "names": {
+      const names = parseNames(message.names);
+      return names === undefined ? "a table of names that is none" : { kind, id, names };
+    }
     case "suspect":
       return isListOf(message.nodes, isText)
         ? { kind, id, nodes: message.nodes }

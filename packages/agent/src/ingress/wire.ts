@@ -1,8 +1,9 @@
+import type { NamesTable } from "../dns/names-table.js";
 import type { ApplyResult, IngressStats, IngressTable, ListenerError } from "./table.js";
 import type { TableDelta } from "./table-delta.js";
 
 /** Raised when a message changes its meaning; a process that speaks another version is asked to retire. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** What the agent says to the ingress process, one JSON object a line. */
 export type IngressRequest =
@@ -21,6 +22,8 @@ export type IngressRequest =
     })
   /** Nodes whose endpoints get no new connections where there are others; all of them, each time. */
   | { readonly kind: "suspect"; readonly id: number; readonly nodes: readonly string[] }
+  /** The names that containers of this host can use, as a whole. */
+  | { readonly kind: "names"; readonly id: number; readonly names: NamesTable }
   | { readonly kind: "stats"; readonly id: number }
   /** Listen no more, let the connections end, then exit. */
   | { readonly kind: "retire"; readonly id: number }

@@ -114,6 +114,14 @@ export class Worker {
     return statuses;
   }
 
+  /** Tasks that have been said to be in networks, and the name servers that their services want asked. */
+  *inNetworks(): Generator<{ readonly status: TaskStatus; readonly dns: readonly string[] }> {
+    for (const { status, assignment } of this.#records.values()) {
+      if (status === undefined || status.addresses.length === 0) continue;
+      yield { status, dns: assignment?.spec.task?.container?.dns ?? [] };
+    }
+  }
+
   /** The task's container as it was last seen. */
   containerOf(taskId: string): ObservedContainer | undefined {
     const containers = this.#records.get(taskId)?.containers.values();

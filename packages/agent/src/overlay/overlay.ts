@@ -32,6 +32,8 @@ export class Overlay {
   readonly #options: OverlayOptions;
   readonly #keeper: NetworkKeeper;
   #networks: readonly AssignedNetwork[] = [];
+  /** Ids of those that are, or have been, ready. */
+  #established: ReadonlySet<string> = new Set();
   #resolvers: readonly string[] = [];
   #view: NetworksView = NO_NETWORKS;
   #kernel: OverlayKernel = { refusal: "", encryptionRefusal: "" };
@@ -52,15 +54,24 @@ export class Overlay {
     return this.#networks;
   }
 
+  /** Networks in which containers may be already, also while something about them is put right. */
+  get established(): readonly AssignedNetwork[] {
+    return this.#networks.filter(({ id }) => this.#established.has(id));
+  }
+
   get view(): NetworksView {
     return this.#view;
   }
 
-  /** Until a set is complete, networks that are not in it stay as they are. */
-  assign(networks: readonly AssignedNetwork[], options: { readonly isComplete: boolean }): void {
-    this.#networks = networks;
-    this.#keeper.assign(networks, options);
-    this.#changed();
+  /** What an earlier run of the agent was told. */
+  restore(networks: readonly AssignedNetwork[]): void {
+    this.#established = new Set(networks.map(({ id }) => id));
+    this.#assign(networks, { isComplete: false });
+  }
+
+  /** All networks that tasks of this host use. */
+  assign(networks: readonly AssignedNetwork[]): void {
+    this.#assign(networks, { isComplete: true });
   }
 
   /** Finds out what this host can do. To be called before `run`. */
@@ -101,8 +112,18 @@ export class Overlay {
     return { address: this.#options.address, refusal: enclosed || refusal, encryptionRefusal };
   }
 
+  #assign(networks: readonly AssignedNetwork[], options: { readonly isComplete: boolean }): void {
+    this.#networks = networks;
+    this.#keeper.assign(networks, options);
+    this.#changed();
+  }
+
   #changed(): void {
-    this.#view = networksView(this.#networks, this.#keeper.states, this.#resolvers);
+    const { states } = this.#keeper;
+    this.#view = networksView(this.#networks, states, this.#resolvers);
+    const ready = this.#networks.filter(({ id }) => states.get(id)?.kind === "ready");
+    const ids = [...this.established, ...ready].map(({ id }) => id);
+    this.#established = new Set(ids);
     this.#options.onChange();
   }
 

@@ -13,7 +13,7 @@ const taken: ListenerError = {
 
 /** What the watch finds first. */
 function firstFinding(
-  stats: () => Promise<{ errors: readonly ListenerError[] }>,
+  stats: () => Promise<{ errors: readonly ListenerError[]; nameProblems: readonly string[] }>,
 ): Promise<readonly string[]> {
   const over = new AbortController();
   return new Promise((resolve) => {
@@ -26,8 +26,15 @@ function firstFinding(
 }
 
 test("watchIngress finds ports that do not answer, in the words of the ingress process", async () => {
-  expect(await firstFinding(async () => ({ errors: [taken] }))).toEqual(["cannot publish 80/tcp"]);
-  expect(await firstFinding(async () => ({ errors: [] }))).toEqual([]);
+  expect(await firstFinding(async () => ({ errors: [taken], nameProblems: [] }))).toEqual([
+    "cannot publish 80/tcp",
+  ]);
+  expect(await firstFinding(async () => ({ errors: [], nameProblems: [] }))).toEqual([]);
+});
+
+test("watchIngress finds addresses at which names are not answered", async () => {
+  const stats = async () => ({ errors: [], nameProblems: ["port 53 is taken"] });
+  expect(await firstFinding(stats)).toEqual(["port 53 is taken"]);
 });
 
 test("watchIngress takes a process that does not answer for a problem", async () => {

@@ -8,7 +8,7 @@ const CHECK_MS = 3_000;
 const ANSWER_TIMEOUT_MS = 5_000;
 
 export interface IngressWatchOptions {
-  readonly stats: (signal: AbortSignal) => Promise<Pick<IngressStats, "errors">>;
+  readonly stats: (signal: AbortSignal) => Promise<Pick<IngressStats, "errors" | "nameProblems">>;
   readonly onProblems: (problems: readonly string[]) => void;
   /** Ends the watch. */
   readonly signal: AbortSignal;
@@ -30,8 +30,9 @@ async function problemsOf(
 ): Promise<readonly string[]> {
   const onTimeout = (): Error => new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1_000} s`);
   try {
-    const { errors } = await withDeadline({ signal, timeoutMs: ANSWER_TIMEOUT_MS, onTimeout }, stats);
-    return errors.map(({ message }) => message);
+    const deadline = { signal, timeoutMs: ANSWER_TIMEOUT_MS, onTimeout };
+    const { errors, nameProblems } = await withDeadline(deadline, stats);
+    return [...errors.map(({ message }) => message), ...nameProblems];
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return [`published ports may not answer here: the ingress process is in trouble: ${reason}`];

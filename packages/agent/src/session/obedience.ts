@@ -20,12 +20,14 @@ import type { Fence } from "./fence.js";
 import type { IngressSync } from "./ingress-sync.js";
 import type { LoadRelay } from "./load-relay.js";
 import type { LogRelay } from "./log-relay.js";
+import type { NamesSync } from "./names-sync.js";
 import type { SessionHandler } from "./session.js";
 
 export interface ObedienceOptions {
   readonly worker: Pick<Worker, "assign">;
   readonly ingress: IngressSync;
   readonly overlay: Pick<Overlay, "assign">;
+  readonly nameSync: Pick<NamesSync, "changed" | "inForce">;
   readonly logs: LogRelay;
   readonly execs: ExecRelay;
   readonly loads: LoadRelay;
@@ -105,25 +107,30 @@ export class Obedience implements SessionHandler {
   }
 
   onAssignments(message: Assignments): void {
-    const { worker, ingress, overlay, fence, persistSoon } = this.#options;
+    const { worker, ingress, overlay, nameSync, fence, persistSoon } = this.#options;
     const result = this.#assignments.apply(message, Date.now());
     if (result.kind === "gap") throw new BerthError({ code: "BERTH_PROTOCOL", message: result.reason });
     if (message.tasks.some(({ atMostOne }) => atMostOne)) fence.guard();
     // The networks first: tasks that come with them would wait for networks that nobody has heard of.
     if (result.networks !== undefined) {
       this.#networks = result.networks;
-      overlay.assign(result.networks, { isComplete: true });
+      overlay.assign(result.networks);
     }
     worker.assign(result.change);
     ingress.update(result.sequence, result.ingress);
     this.#table = result.ingress ?? this.#table;
-    this.#names = result.names ?? this.#names;
+    if (result.names !== undefined) {
+      this.#names = result.names;
+      nameSync.changed();
+    }
     if (result.ingress ?? result.networks ?? result.names) persistSoon();
   }
 
   /** Resolves with true once what was sent up to this sequence is in force here; false: it is not. */
-  tablesInForce(sequence: number): Promise<boolean> {
-    return this.#options.ingress.inForce(sequence);
+  async tablesInForce(sequence: number): Promise<boolean> {
+    const { ingress, nameSync } = this.#options;
+    const [ports, names] = await Promise.all([ingress.inForce(sequence), nameSync.inForce()]);
+    return ports && names;
   }
 
   onStartLogs(...args: Parameters<LogRelay["start"]>): void {

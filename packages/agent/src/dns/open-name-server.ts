@@ -1,0 +1,23 @@
+import { randomInt } from "node:crypto";
+import type { Logger } from "pino";
+import { Forwarder } from "./forward.js";
+import { HostResolvers } from "./host-resolvers.js";
+import { NameServer } from "./name-server.js";
+import { DNS_PORT, describeTrouble } from "./trouble.js";
+
+const RANDOM_STEPS = 2 ** 32;
+
+/** The name server of this host. It answers nothing before it has been given a table. */
+export function openNameServer(log: Logger): NameServer {
+  const random = (): number => randomInt(RANDOM_STEPS) / RANDOM_STEPS;
+  const resolvers = new HostResolvers("/etc/resolv.conf", () => performance.now());
+  return new NameServer({
+    forwarder: new Forwarder({ random, port: DNS_PORT }),
+    hostResolvers: () => resolvers.servers(),
+    random,
+    // The kernel balances no virtual IPs yet: names stand for the tasks' own addresses.
+    isInForce: () => false,
+    port: DNS_PORT,
+    onTrouble: (trouble) => log.warn({ ...trouble }, describeTrouble(trouble)),
+  });
+}

@@ -1,0 +1,39 @@
+import { pino } from "pino";
+import { expect, test } from "vitest";
+import { type NamesTable, NO_NAMES } from "../dns/names-table.js";
+import { NamesSync } from "./names-sync.js";
+
+const log = pino({ level: "silent" });
+const { signal } = new AbortController();
+const asker = (address: string): NamesTable => ({
+  ...NO_NAMES,
+  askers: [{ address, networkIds: [], dns: [] }],
+});
+
+test("NamesSync brings a burst of changes as one table, and none that is there already", async () => {
+  const tables: NamesTable[] = [];
+  let now = asker("10.64.1.2");
+  const apply = async (names: NamesTable): Promise<void> => void tables.push(names);
+  const sync = new NamesSync({ apply, collect: () => now, log, signal });
+  sync.changed();
+  sync.changed();
+  now = asker("10.64.1.3");
+  expect(await sync.inForce()).toBe(true);
+  expect(tables).toEqual([asker("10.64.1.3")]);
+  sync.changed();
+  await sync.inForce();
+  expect(tables).toHaveLength(1);
+});
+
+test("NamesSync vouches for nothing that the process did not take, and brings it again", async () => {
+  let fails = true;
+  const apply = async (): Promise<void> => {
+    if (fails) throw new Error("gone");
+  };
+  const sync = new NamesSync({ apply, collect: () => NO_NAMES, log, signal });
+  sync.changed();
+  expect(await sync.inForce()).toBe(false);
+  fails = false;
+  sync.changed();
+  expect(await sync.inForce()).toBe(true);
+});
