@@ -1,6 +1,7 @@
 import type { Runtime } from "../../../packages/control-plane/src/loop/runtime.js";
 import { startServer } from "../../../packages/control-plane/src/server.js";
 import { Actor } from "../kernel/actor.js";
+import { timerMs } from "../kernel/virtual-time.js";
 import { simKnock, simProbe } from "../network/sim-probe.js";
 import { simStore } from "../store/sim-store.js";
 import type { World } from "./world.js";
@@ -98,7 +99,7 @@ export class SimServer {
     return {
       clock: {
         nowMs: () => scheduler.nowMs,
-        after: (delayMs, run) => scheduler.after(delayMs, actor, run),
+        after: (delayMs, run) => scheduler.after(timerMs(delayMs), actor, run),
       },
       now: () => world.nowOf(this.host),
       random: () => rng.next(),

@@ -45,6 +45,11 @@ function active(): VirtualTime | undefined {
   return running?.scheduler.isRunning === true ? running : undefined;
 }
 
+/** Node's timers count in whole milliseconds, of which they wait for one at least: they may be early by a fraction. */
+export function timerMs(delayMs: number): number {
+  return delayMs >= 1 ? Math.trunc(delayMs) : 1;
+}
+
 /** As much of Node's Timeout as is used. */
 class VirtualTimer {
   readonly cancel: () => void;
@@ -111,11 +116,11 @@ function installTimers(): void {
   Object.assign(globalThis, {
     setTimeout: (run: Callback, delayMs = 1, ...args: unknown[]) => {
       const time = active();
-      return time ? once(time, run, Math.max(1, delayMs), args) : real.setTimeout(run, delayMs, ...args);
+      return time ? once(time, run, timerMs(delayMs), args) : real.setTimeout(run, delayMs, ...args);
     },
     setInterval: (run: Callback, delayMs = 1, ...args: unknown[]) => {
       const time = active();
-      return time ? every(time, run, Math.max(1, delayMs), args) : real.setInterval(run, delayMs, ...args);
+      return time ? every(time, run, timerMs(delayMs), args) : real.setInterval(run, delayMs, ...args);
     },
     setImmediate: (run: Callback, ...args: unknown[]) => {
       const time = active();
