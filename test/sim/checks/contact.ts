@@ -84,9 +84,13 @@ export class Contact {
     });
   }
 
-  /** Anything between its Docker and etcd is broken or slow; a server that stands still keeps its agents' sessions. */
+  /**
+   * Anything between its Docker and etcd is broken or slow, or its agent has not tried again to reach its Docker. A
+   * server that stands still keeps its agents' sessions.
+   */
   #isMute(host: SimHost): boolean {
     const { flakiness } = this.#cluster.world.etcd;
+    if (this.#records.nodes.get(host.nodeId)?.description?.engineReady !== true) return true;
     return this.#isInTrouble(host) || this.#isSick(host) || host.docker.slowness > 1 || flakiness > 0;
   }
 
