@@ -48,14 +48,26 @@ export {
 } from "./spec/constraint.js";
 export {
   MAX_NAME_LENGTH,
+  networkNameProblem,
   scopedName,
   serviceNameProblem,
   stackNameProblem,
   volumeNameProblem,
 } from "./spec/names.js";
 export { type ParsedSchedule, parseSchedule, type Schedule } from "./spec/schedule.js";
+export {
+  ipv4Text,
+  parseIpv4,
+  parseSubnet,
+  type Subnet,
+  subnetHas,
+  subnetSize,
+  subnetsOverlap,
+  subnetText,
+} from "./spec/subnet.js";
 export { imageProblem } from "./spec/validate-container.js";
 export { MAX_REPLICAS } from "./spec/validate-modes.js";
+export { defaultNetworkName, subnetProblem, validateNetworkSpec } from "./spec/validate-networks.js";
 export { clashingPorts, describePublished } from "./spec/validate-ports.js";
 export { validateServiceSpec } from "./spec/validate-service-spec.js";
 export type { Violation } from "./spec/violation.js";

@@ -2,6 +2,7 @@ import {
   ContainerSpec,
   type CronSpec,
   CronSpec_Concurrency,
+  EndpointMode,
   NetworkMode,
   Placement,
   type PortSpec,
@@ -35,6 +36,7 @@ export function applySpecDefaults(spec: ServiceSpec): ServiceSpec {
     placement: spec.placement ?? Placement.fromPartial({}),
     update: updateDefaults(spec.update),
     ports: spec.ports.map(portDefaults),
+    endpointMode: spec.endpointMode || EndpointMode.VIP,
     ...(spec.cron === undefined ? {} : { cron: cronDefaults(spec.cron) }),
   };
 }

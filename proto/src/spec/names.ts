@@ -25,6 +25,15 @@ export function serviceNameProblem(name: string): string | undefined {
   });
 }
 
+/** What is wrong with a network's name, with or without its stack in front; undefined when it is good. */
+export function networkNameProblem(name: string): string | undefined {
+  return nameProblem("network name", name, {
+    pattern: SERVICE_NAME,
+    wanted: "ASCII letters, digits, -, _ and ., starting with a letter or digit",
+    maxLength: 2 * MAX_NAME_LENGTH,
+  });
+}
+
 /** What is wrong with a named volume's name; undefined when it is good. */
 export function volumeNameProblem(name: string): string | undefined {
   return nameProblem("volume name", name, {

@@ -3,6 +3,7 @@ import { scopedName, serviceNameProblem, stackNameProblem } from "./names.js";
 import { validateContainer } from "./validate-container.js";
 import { validateDependencies } from "./validate-dependencies.js";
 import { validateModes } from "./validate-modes.js";
+import { validateAttachments } from "./validate-networks.js";
 import { validatePlacement } from "./validate-placement.js";
 import { validatePorts } from "./validate-ports.js";
 import { validateRollout } from "./validate-rollout.js";
@@ -30,6 +31,7 @@ export function validateServiceSpec(spec: ServiceSpec): readonly Violation[] {
   validateDependencies(spec, report);
   validatePorts(spec.ports, report);
   validateNetworkMode(spec, report);
+  validateAttachments(spec, report);
   validateNumbers(spec, "", report);
   validateSize(spec, report);
   return violations;

@@ -57,6 +57,8 @@ export interface DeployStackResponse {
   /** Of a dry run. */
   plan?: DeployPlan | undefined;
   networks: NetworkOutcome[];
+  /** What was deployed will not be all that the request says, for a person. */
+  warnings: string[];
 }
 
 export interface NetworkOutcome {
@@ -173,6 +175,8 @@ export interface DeployPlan {
   /** Names what the plan does and the versions that it starts from: equal plans have equal names. */
   rev: string;
   services: ServicePlan[];
+  /** Those that are made, changed or removed. */
+  networks: NetworkOutcome[];
 }
 
 export interface ServicePlan {
@@ -384,6 +388,8 @@ export interface RemoveServicesRequest {
 
 export interface RemoveServicesResponse {
   services: ServiceOutcome[];
+  /** Of the stack; they go when the last task that uses them is gone. */
+  networks: NetworkOutcome[];
 }
 
 export interface WatchServicesRequest {
@@ -1018,7 +1024,7 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
 };
 
 function createBaseDeployStackResponse(): DeployStackResponse {
-  return { services: [], plan: undefined, networks: [] };
+  return { services: [], plan: undefined, networks: [], warnings: [] };
 }
 
 export const DeployStackResponse: MessageFns<DeployStackResponse> = {
@@ -1031,6 +1037,9 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
     }
     for (const v of message.networks) {
       NetworkOutcome.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.warnings) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -1072,6 +1081,14 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
             message.networks.push(NetworkOutcome.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1093,6 +1110,7 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
       networks: globalThis.Array.isArray(object?.networks)
         ? object.networks.map((e: any) => NetworkOutcome.fromJSON(e))
         : [],
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -1107,6 +1125,9 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
     if (message.networks?.length) {
       obj.networks = message.networks.map((e) => NetworkOutcome.toJSON(e));
     }
+    if (message.warnings?.length) {
+      obj.warnings = message.warnings;
+    }
     return obj;
   },
 
@@ -1120,6 +1141,7 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
       ? DeployPlan.fromPartial(object.plan)
       : undefined;
     message.networks = object.networks?.map((e) => NetworkOutcome.fromPartial(e)) || [];
+    message.warnings = object.warnings?.map((e) => e) || [];
     return message;
   },
 };
@@ -1901,7 +1923,7 @@ export const RemoveNetworksResponse: MessageFns<RemoveNetworksResponse> = {
 };
 
 function createBaseDeployPlan(): DeployPlan {
-  return { rev: "", services: [] };
+  return { rev: "", services: [], networks: [] };
 }
 
 export const DeployPlan: MessageFns<DeployPlan> = {
@@ -1911,6 +1933,9 @@ export const DeployPlan: MessageFns<DeployPlan> = {
     }
     for (const v of message.services) {
       ServicePlan.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.networks) {
+      NetworkOutcome.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1944,6 +1969,14 @@ export const DeployPlan: MessageFns<DeployPlan> = {
             message.services.push(ServicePlan.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.networks.push(NetworkOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1962,6 +1995,9 @@ export const DeployPlan: MessageFns<DeployPlan> = {
       services: globalThis.Array.isArray(object?.services)
         ? object.services.map((e: any) => ServicePlan.fromJSON(e))
         : [],
+      networks: globalThis.Array.isArray(object?.networks)
+        ? object.networks.map((e: any) => NetworkOutcome.fromJSON(e))
+        : [],
     };
   },
 
@@ -1973,6 +2009,9 @@ export const DeployPlan: MessageFns<DeployPlan> = {
     if (message.services?.length) {
       obj.services = message.services.map((e) => ServicePlan.toJSON(e));
     }
+    if (message.networks?.length) {
+      obj.networks = message.networks.map((e) => NetworkOutcome.toJSON(e));
+    }
     return obj;
   },
 
@@ -1983,6 +2022,7 @@ export const DeployPlan: MessageFns<DeployPlan> = {
     const message = createBaseDeployPlan();
     message.rev = object.rev ?? "";
     message.services = object.services?.map((e) => ServicePlan.fromPartial(e)) || [];
+    message.networks = object.networks?.map((e) => NetworkOutcome.fromPartial(e)) || [];
     return message;
   },
 };
@@ -3507,13 +3547,16 @@ export const RemoveServicesRequest: MessageFns<RemoveServicesRequest> = {
 };
 
 function createBaseRemoveServicesResponse(): RemoveServicesResponse {
-  return { services: [] };
+  return { services: [], networks: [] };
 }
 
 export const RemoveServicesResponse: MessageFns<RemoveServicesResponse> = {
   encode(message: RemoveServicesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.services) {
       ServiceOutcome.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.networks) {
+      NetworkOutcome.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -3539,6 +3582,14 @@ export const RemoveServicesResponse: MessageFns<RemoveServicesResponse> = {
             message.services.push(ServiceOutcome.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.networks.push(NetworkOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3556,6 +3607,9 @@ export const RemoveServicesResponse: MessageFns<RemoveServicesResponse> = {
       services: globalThis.Array.isArray(object?.services)
         ? object.services.map((e: any) => ServiceOutcome.fromJSON(e))
         : [],
+      networks: globalThis.Array.isArray(object?.networks)
+        ? object.networks.map((e: any) => NetworkOutcome.fromJSON(e))
+        : [],
     };
   },
 
@@ -3563,6 +3617,9 @@ export const RemoveServicesResponse: MessageFns<RemoveServicesResponse> = {
     const obj: any = {};
     if (message.services?.length) {
       obj.services = message.services.map((e) => ServiceOutcome.toJSON(e));
+    }
+    if (message.networks?.length) {
+      obj.networks = message.networks.map((e) => NetworkOutcome.toJSON(e));
     }
     return obj;
   },
@@ -3573,6 +3630,7 @@ export const RemoveServicesResponse: MessageFns<RemoveServicesResponse> = {
   fromPartial(object: DeepPartial<RemoveServicesResponse>): RemoveServicesResponse {
     const message = createBaseRemoveServicesResponse();
     message.services = object.services?.map((e) => ServiceOutcome.fromPartial(e)) || [];
+    message.networks = object.networks?.map((e) => NetworkOutcome.fromPartial(e)) || [];
     return message;
   },
 };
@@ -7488,6 +7546,49 @@ export const ControlServiceService = {
     responseSerialize: (value: RebalanceResponse): Buffer => Buffer.from(RebalanceResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RebalanceResponse => RebalanceResponse.decode(value),
   },
+  listNetworks: {
+    path: "/berth.v1.ControlService/ListNetworks" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListNetworksRequest): Buffer => Buffer.from(ListNetworksRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListNetworksRequest => ListNetworksRequest.decode(value),
+    responseSerialize: (value: ListNetworksResponse): Buffer =>
+      Buffer.from(ListNetworksResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListNetworksResponse => ListNetworksResponse.decode(value),
+  },
+  /** By id, full name, or unique id prefix. */
+  getNetwork: {
+    path: "/berth.v1.ControlService/GetNetwork" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetNetworkRequest): Buffer => Buffer.from(GetNetworkRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetNetworkRequest => GetNetworkRequest.decode(value),
+    responseSerialize: (value: GetNetworkResponse): Buffer => Buffer.from(GetNetworkResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetNetworkResponse => GetNetworkResponse.decode(value),
+  },
+  /** Makes a network that belongs to no stack. */
+  createNetwork: {
+    path: "/berth.v1.ControlService/CreateNetwork" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateNetworkRequest): Buffer => Buffer.from(CreateNetworkRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateNetworkRequest => CreateNetworkRequest.decode(value),
+    responseSerialize: (value: CreateNetworkResponse): Buffer =>
+      Buffer.from(CreateNetworkResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateNetworkResponse => CreateNetworkResponse.decode(value),
+  },
+  /** Refused while services use one of them. */
+  removeNetworks: {
+    path: "/berth.v1.ControlService/RemoveNetworks" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveNetworksRequest): Buffer =>
+      Buffer.from(RemoveNetworksRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveNetworksRequest => RemoveNetworksRequest.decode(value),
+    responseSerialize: (value: RemoveNetworksResponse): Buffer =>
+      Buffer.from(RemoveNetworksResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemoveNetworksResponse => RemoveNetworksResponse.decode(value),
+  },
 } as const;
 
 export interface ControlServiceServer extends UntypedServiceImplementation {
@@ -7527,6 +7628,13 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   removeNode: handleUnaryCall<RemoveNodeRequest, RemoveNodeResponse>;
   /** Moves tasks from full nodes to empty ones, each with the order and the health checks of its service. */
   rebalance: handleUnaryCall<RebalanceRequest, RebalanceResponse>;
+  listNetworks: handleUnaryCall<ListNetworksRequest, ListNetworksResponse>;
+  /** By id, full name, or unique id prefix. */
+  getNetwork: handleUnaryCall<GetNetworkRequest, GetNetworkResponse>;
+  /** Makes a network that belongs to no stack. */
+  createNetwork: handleUnaryCall<CreateNetworkRequest, CreateNetworkResponse>;
+  /** Refused while services use one of them. */
+  removeNetworks: handleUnaryCall<RemoveNetworksRequest, RemoveNetworksResponse>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;

@@ -352,7 +352,7 @@ export interface NetworkSpec {
   labels: { [key: string]: string };
   /** No way out of it, and none in. */
   internal: boolean;
-  /** Services of other stacks, and containers that berth did not make, may join it. */
+  /** Containers that berth did not make may join it. Services of other stacks may do so anyway. */
   attachable: boolean;
   /** What travels between hosts is encrypted. A host that cannot do so takes no part. */
   encrypted: boolean;
@@ -375,6 +375,10 @@ export interface NetworkAttachment {
   aliases: string[];
   /** Of the only task; empty: Docker picks one. */
   ipv4Address: string;
+  /** Nobody asked for it by name: on a host that cannot have networks over hosts, tasks run without it. */
+  optional: boolean;
+  /** The network is encrypted. The control plane fills it in. */
+  encrypted: boolean;
 }
 
 /** A fixed number of tasks, wherever they fit. */
@@ -1958,7 +1962,7 @@ export const NetworkSpec_LabelsEntry: MessageFns<NetworkSpec_LabelsEntry> = {
 };
 
 function createBaseNetworkAttachment(): NetworkAttachment {
-  return { network: "", aliases: [], ipv4Address: "" };
+  return { network: "", aliases: [], ipv4Address: "", optional: false, encrypted: false };
 }
 
 export const NetworkAttachment: MessageFns<NetworkAttachment> = {
@@ -1971,6 +1975,12 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     }
     if (message.ipv4Address !== "") {
       writer.uint32(26).string(message.ipv4Address);
+    }
+    if (message.optional !== false) {
+      writer.uint32(32).bool(message.optional);
+    }
+    if (message.encrypted !== false) {
+      writer.uint32(40).bool(message.encrypted);
     }
     return writer;
   },
@@ -2012,6 +2022,22 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
             message.ipv4Address = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.optional = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.encrypted = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2033,6 +2059,8 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
         : isSet(object.ipv4_address)
         ? globalThis.String(object.ipv4_address)
         : "",
+      optional: isSet(object.optional) ? globalThis.Boolean(object.optional) : false,
+      encrypted: isSet(object.encrypted) ? globalThis.Boolean(object.encrypted) : false,
     };
   },
 
@@ -2047,6 +2075,12 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     if (message.ipv4Address !== "") {
       obj.ipv4Address = message.ipv4Address;
     }
+    if (message.optional !== false) {
+      obj.optional = message.optional;
+    }
+    if (message.encrypted !== false) {
+      obj.encrypted = message.encrypted;
+    }
     return obj;
   },
 
@@ -2058,6 +2092,8 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     message.network = object.network ?? "";
     message.aliases = object.aliases?.map((e) => e) || [];
     message.ipv4Address = object.ipv4Address ?? "";
+    message.optional = object.optional ?? false;
+    message.encrypted = object.encrypted ?? false;
     return message;
   },
 };

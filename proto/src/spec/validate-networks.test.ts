@@ -1,0 +1,74 @@
+import { describe, expect, test } from "vitest";
+import { type NetworkAttachment, NetworkMode, NetworkSpec, ServiceSpec } from "../../gen/berth/v1/spec.js";
+import { applySpecDefaults } from "./apply-spec-defaults.js";
+import { validateNetworkSpec } from "./validate-networks.js";
+import { validateServiceSpec } from "./validate-service-spec.js";
+
+const network = (parts: Partial<NetworkSpec>): readonly string[] =>
+  validateNetworkSpec(NetworkSpec.fromPartial({ name: "shop_back", stack: "shop", ...parts })).map(
+    ({ path, message }) => `${path}: ${message}`,
+  );
+
+function service(parts: Parameters<typeof ServiceSpec.fromPartial>[0]): readonly string[] {
+  const good = { name: "web", task: { container: { image: "web:1" } } };
+  const spec = applySpecDefaults(ServiceSpec.fromPartial({ ...good, ...parts }));
+  return validateServiceSpec(spec).map(({ path, message }) => `${path}: ${message}`);
+}
+
+const joining = (...networks: Partial<NetworkAttachment>[]): readonly string[] =>
+  service({ task: { container: { image: "web:1" }, networks } });
+
+describe("validateNetworkSpec", () => {
+  test("takes networks with and without a subnet", () => {
+    expect(network({})).toEqual([]);
+    expect(network({ subnet: "172.20.0.0/24", mtu: 1_400, internal: true })).toEqual([]);
+  });
+
+  test("says everything that is wrong", () => {
+    expect(network({ name: "-x", stack: "Shop", subnet: "10.0.0.1/8", mtu: 12 })).toMatchInlineSnapshot(`
+      [
+        "name: network name "-x" is not possible: use ASCII letters, digits, -, _ and ., starting with a letter or digit",
+        "stack: stack name "Shop" is not possible: use lower-case letters, digits, - and _, starting with a letter or digit",
+        "subnet: "10.0.0.1/8" is no IPv4 subnet, such as 10.20.0.0/16",
+        "mtu: 12 bytes are not possible: 68 to 65535",
+      ]
+    `);
+    expect(network({ subnet: "10.0.0.0/28" })).toEqual([
+      "subnet: a subnet with a prefix of 28 is not possible: /8 to /26, so that each host gets a part of it",
+    ]);
+  });
+});
+
+describe("networks of a service", () => {
+  test("may be several, with aliases and an address", () => {
+    expect(
+      joining({ network: "front" }, { network: "back", aliases: ["db", "db.example.com", "_x"] }),
+    ).toEqual([]);
+    expect(joining({ network: "front", ipv4Address: "10.0.0.5" })).toEqual([]);
+  });
+
+  test("are named once, by names that can be", () => {
+    expect(
+      joining({ network: "a b" }, { network: "x" }, { network: "x", aliases: ["-"] }),
+    ).toMatchInlineSnapshot(`
+      [
+        "task.networks[0].network: network name "a b" is not possible: use ASCII letters, digits, -, _ and ., starting with a letter or digit",
+        "task.networks[2]: x is named twice",
+        "task.networks[2].aliases: "-" cannot be a host's name",
+      ]
+    `);
+  });
+
+  test("have one address for one task", () => {
+    const networks = [{ network: "x", ipv4Address: "10.0.0.5" }];
+    const task = { container: { image: "web:1" }, networks };
+    expect(service({ task, mode: { $case: "replicated", value: { replicas: 2 } } })).toHaveLength(1);
+    expect(service({ task, mode: { $case: "global", value: {} } })).toHaveLength(1);
+    expect(joining({ network: "x", ipv4Address: "10.0.0" })).toHaveLength(1);
+  });
+
+  test("are not for containers in the host's network", () => {
+    const container = { image: "web:1", networkMode: NetworkMode.HOST };
+    expect(service({ task: { container, networks: [{ network: "x" }] } })).toHaveLength(1);
+  });
+});
