@@ -3,6 +3,8 @@ import {
   ControlServiceService,
   createRpcClient,
   DeployStackRequest,
+  EndpointMode,
+  type NetworkAttachment,
   PortSpec,
   type Probe,
   type RpcClient,
@@ -21,7 +23,7 @@ import type { Store } from "../../packages/control-plane/src/store/store.js";
 import { FakeAgent, type FakeAgentOptions } from "./fake-agent.js";
 
 /** Everything but leases and the layout's mark. */
-const RECORDS = /\/(nodes|services|names|revisions|tasks)\//;
+const RECORDS = /\/(nodes|services|names|revisions|tasks|networks|ranges|vips)\//;
 
 const POLL_MS = 20;
 const DEFAULT_WAIT_MS = 20_000;
@@ -132,6 +134,8 @@ export interface ServiceOptions {
   readonly constraints?: readonly string[];
   readonly memoryBytes?: number;
   readonly global?: boolean;
+  readonly networks?: readonly Partial<NetworkAttachment>[];
+  readonly endpointMode?: EndpointMode;
 }
 
 export function service(name: string, options: ServiceOptions = {}): ServiceSpec {
@@ -142,6 +146,8 @@ export function service(name: string, options: ServiceOptions = {}): ServiceSpec
     ports = [],
     constraints = [],
     memoryBytes = 0,
+    networks = [],
+    endpointMode = EndpointMode.UNSPECIFIED,
   } = options;
   const mode: ServiceSpec["mode"] = options.global
     ? { $case: "global", value: {} }
@@ -149,7 +155,8 @@ export function service(name: string, options: ServiceOptions = {}): ServiceSpec
   const spec = ServiceSpec.fromPartial({
     name: `${stack}_${name}`,
     stack,
-    task: { container: { image }, reservations: { memoryBytes } },
+    task: { container: { image }, reservations: { memoryBytes }, networks: [...networks] },
+    endpointMode,
     placement: { constraints: [...constraints] },
     ports: ports.map((port) => PortSpec.fromPartial(port)),
   });

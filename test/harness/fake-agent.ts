@@ -1,28 +1,35 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import {
+  type AssignedNetwork,
   type AssignedTask,
   type Assignments,
   Assignments_Kind,
   createRpcClient,
+  type DataPlane,
   DesiredState,
   DispatcherServiceService,
   Health,
   type HostPort,
   type IngressEntry,
+  ipv4Text,
   isBerthError,
   LogChunk_Stream,
+  type NameEntry,
+  type NetworkAttachment,
   NodeDescription,
   PortSpec_Mode,
   PortSpec_Protocol,
   PROTOCOL_VERSION,
   type Probe,
   type ProbeRequest,
+  parseSubnet,
   probeHost,
   type ReportedTask,
   type RpcClient,
   type SessionRequest,
   type StartLogs,
+  type TaskAddress,
   TaskState,
   TaskStatus,
   type UsageReport,
@@ -50,6 +57,8 @@ export interface FakeAgentOptions {
   readonly memoryBytes?: number;
   /** What this host finds when it probes another one. */
   readonly probe?: Probe;
+  /** What its data plane can do beside networks over hosts, or instead. undefined: an agent of before there were any. */
+  readonly dataPlane?: Partial<DataPlane> | undefined;
   /** How long a container takes to start. */
   readonly startMs?: number;
   /** How long a container takes to stop. */
@@ -79,6 +88,9 @@ export class FakeAgent {
   hostLives = true;
   readonly containers = new Map<string, FakeContainer>();
   readonly ingress = new Map<string, IngressEntry>();
+  readonly networks = new Map<string, AssignedNetwork>();
+  readonly names = new Map<string, NameEntry>();
+  readonly #attachments = new Map<string, readonly NetworkAttachment[]>();
   /** Images of the specs that were sent, by service and version. */
   readonly specs = new Map<string, string>();
   /** Whether it says when tables are in force. */
@@ -296,12 +308,16 @@ export class FakeAgent {
       this.completeSets += 1;
       this.specs.clear();
       this.ingress.clear();
+      this.networks.clear();
+      this.names.clear();
       const named = new Set(assignments.tasks.map(({ id }) => id));
       for (const taskId of this.containers.keys()) if (!named.has(taskId)) this.containers.delete(taskId);
     }
     for (const { serviceId, version, task } of assignments.specs) {
       this.#takeSpec(`${serviceId}/${version}`, task?.container?.image ?? "");
+      this.#attachments.set(`${serviceId}/${version}`, task?.networks ?? []);
     }
+    this.#takeNetworks(assignments);
     for (const entry of assignments.ingress) this.ingress.set(entry.key, entry);
     for (const key of assignments.removedIngressKeys) this.ingress.delete(key);
     if (assignments.ackWanted && this.answersForTables) {
@@ -310,6 +326,44 @@ export class FakeAgent {
     }
     for (const task of assignments.tasks) this.#obey(task, assignments);
     for (const taskId of assignments.removedTaskIds) this.#forget(taskId);
+  }
+
+  /** Names are only of networks that it is in, and only what it has can be taken away. */
+  #takeNetworks({ networks, removedNetworkIds, names, removedNameKeys }: Assignments): void {
+    for (const network of networks) this.networks.set(network.id, network);
+    for (const id of removedNetworkIds) {
+      if (!this.networks.delete(id)) this.complaints.push(`network ${id} was never here`);
+    }
+    for (const name of names) {
+      this.names.set(name.key, name);
+      if (!this.networks.has(name.networkId)) this.complaints.push(`${name.key} is of a foreign network`);
+    }
+    for (const key of removedNameKeys) {
+      if (!this.names.delete(key)) this.complaints.push(`name ${key} was never here`);
+    }
+  }
+
+  /** As Docker gives them out: the first free ones of the host's range. */
+  #addressesFor(task: AssignedTask): TaskAddress[] {
+    const attachments = this.#attachments.get(`${task.serviceId}/${task.specVersion}`) ?? [];
+    return attachments.flatMap(({ network: name, ipv4Address, optional }) => {
+      const network = [...this.networks.values()].find(({ spec }) => spec?.name === name);
+      if (network === undefined) {
+        if (!optional) this.complaints.push(`task ${task.id} is here without its network ${name}`);
+        return [];
+      }
+      return [{ networkId: network.id, address: ipv4Address || this.#freeAddress(network) }];
+    });
+  }
+
+  #freeAddress({ id, range, gateway }: AssignedNetwork): string {
+    const taken = new Set([gateway]);
+    for (const { status } of this.containers.values()) {
+      if (status.state >= TaskState.COMPLETE) continue;
+      for (const { networkId, address } of status.addresses) if (networkId === id) taken.add(address);
+    }
+    const base = parseSubnet(range)?.base ?? 0;
+    for (let next = base + 2; ; next += 1) if (!taken.has(ipv4Text(next))) return ipv4Text(next);
   }
 
   #takeSpec(key: string, image: string): void {
@@ -388,7 +442,8 @@ export class FakeAgent {
       this.#report(container, { state: TaskState.STARTING, health: Health.STARTING });
       return;
     }
-    this.#report(container, { state: TaskState.RUNNING, containerId: `c-${assigned.id}`, ports });
+    const addresses = this.#addressesFor(assigned);
+    this.#report(container, { state: TaskState.RUNNING, containerId: `c-${assigned.id}`, ports, addresses });
     if (!image.startsWith("crashing")) return;
     await delay(CRASH_AFTER_MS);
     if (!isOver()) this.failTask(assigned.id);
@@ -447,6 +502,7 @@ export class FakeAgent {
 
   #description(): NodeDescription {
     const { nodeId, hostname, memoryBytes } = this.options;
+    const dataPlane = "dataPlane" in this.options ? this.options.dataPlane : { overlay: true };
     return NodeDescription.fromPartial({
       hostname: hostname ?? nodeId,
       address: this.address,
@@ -456,6 +512,7 @@ export class FakeAgent {
       memoryBytes: memoryBytes ?? 8 * 1024 ** 3,
       agentVersion: "fake",
       engineReady: true,
+      dataPlane,
     });
   }
 }

@@ -16,6 +16,7 @@ describe("parseArguments()", () => {
         etcdCluster: undefined,
         logLevel: "info",
         autoRebalanceMs: undefined,
+        networkPool: { subnet: { base: 0x0a400000, prefix: 10 }, networkPrefix: 18 },
       },
     });
   });
@@ -32,6 +33,17 @@ describe("parseArguments()", () => {
       config: { autoRebalanceMs: 600_000 },
     });
     expect(() => parseArguments(["--auto-rebalance", "soon"], {})).toThrow(/--auto-rebalance "soon"/);
+  });
+
+  it("takes the pool of networks", () => {
+    const argv = ["--network-pool", "172.16.0.0/12", "--network-prefix", "20"];
+    expect(parseArguments(argv, {})).toMatchObject({
+      config: { networkPool: { subnet: { base: 0xac100000, prefix: 12 }, networkPrefix: 20 } },
+    });
+    expect(() => parseArguments(["--network-pool", "10.0.0.1/8"], {})).toThrow(/--network-pool/);
+    expect(() => parseArguments(["--network-prefix", "8"], {})).toThrow(
+      /--network-prefix "8" is not 10 to 24/,
+    );
   });
 
   it("wants to know the address of a server that listens everywhere", () => {

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
-import { BERTH_VERSION, BerthError } from "@berth/proto";
+import { BERTH_VERSION, BerthError, parseSubnet, subnetProblem } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
+import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/network/pick.js";
 import type { EtcdCluster } from "./store/embedded/cluster.js";
 
 /** What `berth server` was told. */
@@ -19,6 +20,8 @@ export interface ServerConfig {
   readonly logLevel: string;
   /** Tasks move onto a node that came back once it was up for so long; undefined: only when somebody asks. */
   readonly autoRebalanceMs: number | undefined;
+  /** Where networks over hosts get their addresses. */
+  readonly networkPool: NetworkPool;
 }
 
 /** Either a configuration, or text for the terminal (`--help`, `--version`). */
@@ -42,6 +45,8 @@ const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):([0-9]{1,5})$/;
 const MAX_PORT = 65_535;
 /** etcd's own advice: more members make every write slower and losses no more bearable. */
 const MAX_ETCD_MEMBERS = 7;
+/** With less there are only a few hosts, of some ten containers each. */
+const MAX_NETWORK_PREFIX = 24;
 
 /**
  * Reads the command line and BERTH_* variables, flags first.
@@ -74,6 +79,8 @@ interface RawOptions {
   readonly etcdCluster?: string;
   readonly logLevel: string;
   readonly autoRebalance?: string;
+  readonly networkPool: string;
+  readonly networkPrefix: string;
 }
 
 function serverCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
@@ -107,6 +114,13 @@ function serverCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
     "move tasks onto a node that came back once it was up for so long, such as 10m",
     "BERTH_AUTO_REBALANCE",
   );
+  add(
+    "--network-pool <subnet>",
+    "addresses of networks that span hosts, which no host reaches by other ways",
+    "BERTH_NETWORK_POOL",
+    "10.64.0.0/10",
+  );
+  add("--network-prefix <bits>", "prefix of each network in that pool", "BERTH_NETWORK_PREFIX", "18");
   add("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info");
   return command;
 }
@@ -134,9 +148,26 @@ function validated(raw: RawOptions): ServerConfig {
   const etcdCluster = raw.etcdCluster === undefined ? undefined : clusterOf(raw, raw.etcdCluster, problems);
   const autoRebalanceMs =
     raw.autoRebalance === undefined ? undefined : pauseMsOf(raw.autoRebalance, problems);
+  const networkPool = poolOf(raw, problems);
   if (problems.length > 0) throw invalid(problems);
   const { listen, http, advertise, dataDir, logLevel } = raw;
-  return { listen, http, advertise, dataDir, etcd, etcdCluster, logLevel, autoRebalanceMs };
+  return { listen, http, advertise, dataDir, etcd, etcdCluster, logLevel, autoRebalanceMs, networkPool };
+}
+
+function poolOf({ networkPool, networkPrefix }: RawOptions, problems: string[]): NetworkPool {
+  const subnet = parseSubnet(networkPool);
+  const problem = subnetProblem(networkPool);
+  if (subnet === undefined || problem !== undefined) {
+    problems.push(`--network-pool: ${problem ?? "it is no subnet"}`);
+    return DEFAULT_NETWORK_POOL;
+  }
+  const prefix = Number(networkPrefix);
+  if (!/^[0-9]{1,2}$/.test(networkPrefix) || prefix < subnet.prefix || prefix > MAX_NETWORK_PREFIX) {
+    problems.push(
+      `--network-prefix ${JSON.stringify(networkPrefix)} is not ${subnet.prefix} to ${MAX_NETWORK_PREFIX}`,
+    );
+  }
+  return { subnet, networkPrefix: prefix };
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };

@@ -11,6 +11,7 @@ import {
   rpcService,
 } from "@berth/proto";
 import type { Logger } from "pino";
+import type { NetworkPool } from "./core/network/pick.js";
 import { health } from "./http/health.js";
 import { Metrics } from "./http/metrics.js";
 import { startHttpServer } from "./http/server.js";
@@ -57,6 +58,8 @@ export interface ServerOptions {
   readonly autoRebalanceMs?: number | undefined;
   /** While this server leads: moves the lead of its store to its host; false: it was there. Absent: it stays anywhere. */
   readonly bringStoreHome?: (signal: AbortSignal) => Promise<boolean>;
+  /** Where networks over hosts get their addresses. */
+  readonly networkPool?: NetworkPool | undefined;
   /** What it listens with: the network, unless a simulation brings its own. */
   readonly edges?: ServerEdges;
 }
@@ -90,7 +93,7 @@ export interface RunningServer {
  * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_UNSUPPORTED
  */
 export async function startServer(options: ServerOptions, signal: AbortSignal): Promise<RunningServer> {
-  const { store, runtime, logger, autoRebalanceMs, bringStoreHome, edges = NETWORK } = options;
+  const { store, runtime, logger, autoRebalanceMs, bringStoreHome, networkPool, edges = NETWORK } = options;
   const { clock } = runtime;
   const { transport } = edges;
   await etcdAnswers(options, signal);
@@ -160,6 +163,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       contact,
       autoRebalanceMs,
       bringStoreHome,
+      networkPool,
     },
     signal,
   );

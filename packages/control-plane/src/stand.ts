@@ -1,5 +1,6 @@
 import { assertNever, type Probe } from "@berth/proto";
 import type { Logger } from "pino";
+import type { NetworkPool } from "./core/network/pick.js";
 import type { Metrics } from "./http/metrics.js";
 import { lead } from "./loop/leadership.js";
 import type { Runtime } from "./loop/runtime.js";
@@ -33,6 +34,8 @@ export interface Standing {
   readonly autoRebalanceMs: number | undefined;
   /** Absent: the lead of the store stays where it is. */
   readonly bringStoreHome: ((signal: AbortSignal) => Promise<boolean>) | undefined;
+  /** Where networks over hosts get their addresses. */
+  readonly networkPool: NetworkPool | undefined;
   /** What it stands for election with. */
   readonly self: string;
   /** Absent: a dead leader is replaced when its lease has run out. */
@@ -65,6 +68,7 @@ export async function stand(options: Standing, signal: AbortSignal): Promise<voi
           address,
           autoRebalanceMs: options.autoRebalanceMs,
           bringStoreHome: options.bringStoreHome,
+          networkPool: options.networkPool,
           servers: () => registry.addresses(),
           serve: (leadership) => role.setLeadership(leadership),
         },

@@ -7,6 +7,7 @@ import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { serviceKey } from "../store/keys.js";
 import { gateOf, waitingFor, withGate } from "./gates.js";
+import { vipChanges } from "./networks/vip-changes.js";
 import { orphanChanges, planChanges } from "./plan-changes.js";
 import { WorkQueue } from "./queues/work-queue.js";
 import type { Runtime } from "./runtime.js";
@@ -137,7 +138,9 @@ export class Controller {
     const gate = gateOf(view, state, now);
     const context = { now, newId: () => runtime.newId(), inChargeSinceMs: this.#sinceMs };
     const plan = withGate(gate, (held) => reconcile(view, state.nodes, { ...context, ...held }));
-    const changes = planChanges(plan, state, now);
+    const isGoing = plan.actions.some(({ kind }) => kind === "remove-service");
+    const vips = isGoing ? [] : vipChanges(serviceId, spec, { state, now });
+    const changes = [...vips, ...planChanges(plan, state, now)];
     observer.onReconciled(runtime.clock.nowMs() - startedMs);
     return { changes, result: { plan, name: spec.name } };
   }

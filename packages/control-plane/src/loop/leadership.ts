@@ -2,6 +2,7 @@ import {
   BerthError,
   type ControlServiceService,
   isBerthError,
+  type NameEntry,
   NodeState,
   type Probe,
   type ProbeRequest,
@@ -9,16 +10,18 @@ import {
   type ServiceSpec,
 } from "@berth/proto";
 import type { Logger } from "pino";
+import { nameEntries } from "../core/network/name-entries.js";
+import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../core/network/pick.js";
 import { ingressEntries } from "../core/traffic/endpoints.js";
 import { serviceView } from "../rpc/control/views.js";
 import { controlHandlers } from "../rpc/control.js";
 import { Dispatcher } from "../rpc/dispatcher.js";
-import { IngressFeed } from "../rpc/ingress-feed.js";
 import { ExecRelay } from "../rpc/relays/exec-relay.js";
 import { LoadRelay } from "../rpc/relays/load-relay.js";
 import { LogRelay } from "../rpc/relays/log-relay.js";
 import type { Session } from "../rpc/session.js";
 import { StatusIntake } from "../rpc/status-intake.js";
+import { TrafficFeed } from "../rpc/traffic-feed.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { onAbort } from "../store/abort.js";
 import type { Store } from "../store/store.js";
@@ -28,6 +31,7 @@ import { LagMeter } from "./detector/lag-meter.js";
 import { Liveness, type LivenessObserver } from "./detector/liveness.js";
 import { EventLog } from "./events.js";
 import { Mirror } from "./mirror.js";
+import { keepNetworks } from "./networks/network-keeper.js";
 import { autoRebalance } from "./rebalance/auto-rebalance.js";
 import type { Runtime } from "./runtime.js";
 import { Autoscaler } from "./scale/autoscaler.js";
@@ -52,6 +56,8 @@ export interface LeadershipOptions {
   readonly autoRebalanceMs?: number | undefined;
   /** Moves the lead of the store to this host; absent: it stays where it is. */
   readonly bringStoreHome?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
+  /** Where networks over hosts get their addresses. */
+  readonly networkPool?: NetworkPool | undefined;
 }
 
 /** Everything that exists only while this server leads. */
@@ -114,6 +120,7 @@ async function work(
     leadership.lag.run(signal),
     mirror.run(leadership.writer),
     ...(bringHome === undefined ? [] : [keepStoreHome({ bringHome, clock: runtime.clock, logger }, signal)]),
+    keepNetworks({ ...leadership, runtime, logger }, signal),
     ...(autoRebalanceMs === undefined
       ? []
       : [autoRebalance({ ...leadership, runtime, logger, afterMs: autoRebalanceMs }, signal)]),
@@ -167,18 +174,19 @@ function assemble(
     signal,
     ask: (peerId, request) => ask(sessionOf(peerId), request),
     onSuspicion: (nodeId) => {
-      ingress.nodeChanged(nodeId);
+      traffic.nodeChanged(nodeId);
       events.suspicion(nodeId, liveness.isSuspect(nodeId));
     },
     onRate: (heartbeatMs) => dispatcher.broadcast({ $case: "heartbeatRate", value: { heartbeatMs } }),
   });
   const intake = new StatusIntake({ state, writer, runtime, logger, signal });
   const isSuspect = (nodeId: string): boolean => liveness.isSuspect(nodeId);
-  const ingress = new IngressFeed({
+  const traffic = new TrafficFeed({
     state,
     clock,
     signal,
     entriesOf: (serviceId) => entriesOf(serviceId, state, isSuspect),
+    namesOf: (serviceId) => namesOf(serviceId, state, isSuspect),
   });
   const { epoch } = term;
   const autoscaler = new Autoscaler({
@@ -194,7 +202,7 @@ function assemble(
     servers,
     state,
     writer,
-    ingress,
+    traffic,
     intake,
     runtime,
     logger,
@@ -220,11 +228,12 @@ function assemble(
     state,
     writer,
     runtime,
-    ingress: ingress.table,
+    ingress: traffic.ingress,
     logs,
     loads,
     execs,
     events,
+    networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
     epoch,
     address,
     servers,
@@ -249,6 +258,26 @@ function entriesOf(
   const { nodes } = state.nodes;
   const specOf = (version: number): ServiceSpec | undefined => state.services.specOf(serviceId, version);
   return ingressEntries(view, { nodes, specOf, isSuspect });
+}
+
+/** Names stay until a service's last task is gone: it may be what the others of its stack still need. */
+function namesOf(
+  serviceId: string,
+  state: ClusterState,
+  isSuspect: (nodeId: string) => boolean,
+): readonly NameEntry[] {
+  const view = serviceView(state, serviceId);
+  if (view === undefined) return [];
+  const { networks } = state;
+  return nameEntries(view, {
+    nodes: state.nodes.nodes,
+    isSuspect,
+    networkIdOf: (name) => networks.idOf(name),
+    vipIn: (networkId) => {
+      const vip = networks.vips.get(networkId, serviceId);
+      return vip?.releasedAtMs === 0 ? vip.address : "";
+    },
+  });
 }
 
 function notLeading(reason: unknown): BerthError {

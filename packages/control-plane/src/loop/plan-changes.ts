@@ -4,11 +4,15 @@ import type { Action, Plan } from "../core/plan.js";
 import { stateOf } from "../core/task-state.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
+import { rangeChanges } from "./networks/range-changes.js";
+import { vipReleases } from "./networks/vip-changes.js";
 import { serviceUpdate } from "./service-update.js";
 
-/** A plan as changes of records, in the plan's order. */
+/** A plan as changes of records, in the plan's order, after what its tasks need of their nodes' networks. */
 export function planChanges(plan: Plan, state: ClusterState, now: number): readonly Change[] {
-  return plan.actions.flatMap((action) => actionChanges(action, state, now));
+  const changes = plan.actions.flatMap((action) => actionChanges(action, state, now));
+  const ranges = rangeChanges(plan.actions, state);
+  return ranges.length === 0 ? changes : [...ranges, ...changes];
 }
 
 /** Tasks whose service is gone, which only an edit by hand can bring about: nobody wants them any more. */
@@ -22,7 +26,7 @@ export function orphanChanges(tasks: Iterable<Task>, state: ClusterState): reado
 }
 
 function actionChanges(action: Action, state: ClusterState, now: number): readonly Change[] {
-  if (action.kind === "remove-service") return serviceRemoval(action.serviceId, state);
+  if (action.kind === "remove-service") return serviceRemoval(action.serviceId, state, now);
   if (action.kind === "update-service") return serviceUpdate(action.service, state, now);
   if (action.kind === "delete-task") {
     return [{ kind: "delete-task", serviceId: action.task.serviceId, taskId: action.task.id }];
@@ -32,8 +36,8 @@ function actionChanges(action: Action, state: ClusterState, now: number): readon
 }
 
 /** The service's record goes last: while it is there, an interrupted removal is taken up again. */
-function serviceRemoval(serviceId: string, state: ClusterState): readonly Change[] {
-  const changes: Change[] = [];
+function serviceRemoval(serviceId: string, state: ClusterState, now: number): readonly Change[] {
+  const changes: Change[] = [...vipReleases(serviceId, state, now)];
   for (const version of state.services.versionsOf(serviceId).keys()) {
     changes.push({ kind: "delete-revision", serviceId, version });
   }

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildSpec, buildTask } from "../core/testing/test-records.js";
 import { AssignmentChain } from "./assignment-chain.js";
+import { NO_NETWORKS } from "./testing/no-networks.js";
 
 const NODE = "n1";
 
@@ -49,6 +50,7 @@ function chainOver(tasks: Map<string, Task>, held = new Set<string>()): Assignme
     ingress: () => [],
     ingressEntry: () => undefined,
     isHeld: (id) => held.has(id),
+    ...NO_NETWORKS,
   });
 }
 

@@ -10,12 +10,13 @@ import {
   TaskState,
 } from "@berth/proto";
 import { isEnded, stateOf } from "../core/task-state.js";
+import { type NetworkSource, SentNetworks } from "./sent-networks.js";
 
 /** What an increment says of what has not changed. */
 const NOTHING = Assignments.fromPartial({});
 
 /** Where a chain looks up what is true now. */
-export interface AssignmentSource {
+export interface AssignmentSource extends NetworkSource {
   /** All tasks of the node. */
   tasks(): Iterable<Task>;
   task(taskId: string): Task | undefined;
@@ -39,21 +40,24 @@ export class AssignmentChain {
   readonly #specUses = new Map<string, number>();
   readonly #staleTasks = new Set<string>();
   readonly #staleIngress = new Set<string>();
+  readonly #networks: SentNetworks;
   #sequence = 0;
 
   constructor(nodeId: string, source: AssignmentSource) {
     this.#nodeId = nodeId;
     this.#source = source;
+    this.#networks = new SentNetworks(source);
   }
 
   /** True when there is something to tell. */
   get isStale(): boolean {
-    return this.#sequence === 0 || this.#staleTasks.size > 0 || this.#staleIngress.size > 0;
+    const isStale = this.#staleTasks.size > 0 || this.#staleIngress.size > 0 || this.#networks.isStale;
+    return this.#sequence === 0 || isStale;
   }
 
   /** True when where connections go is out of date. */
   get isTrafficStale(): boolean {
-    return this.#staleIngress.size > 0;
+    return this.#staleIngress.size > 0 || this.#networks.isTrafficStale;
   }
 
   taskChanged(taskId: string): void {
@@ -62,6 +66,14 @@ export class AssignmentChain {
 
   ingressChanged(key: string): void {
     this.#staleIngress.add(key);
+  }
+
+  networkChanged(networkId: string): void {
+    this.#networks.networkChanged(networkId);
+  }
+
+  nameChanged(key: string): void {
+    this.#networks.nameChanged(key);
   }
 
   /**
@@ -78,7 +90,8 @@ export class AssignmentChain {
     const tasks: AssignedTask[] = [];
     const specs: AssignedSpec[] = [];
     for (const task of this.#source.tasks()) this.#tell(task, tasks, specs);
-    return this.#message(Kind.COMPLETE, { specs, tasks, ingress: [...this.#source.ingress()], ackWanted });
+    const ingress = [...this.#source.ingress()];
+    return this.#message(Kind.COMPLETE, { specs, tasks, ingress, ...this.#networks.news(), ackWanted });
   }
 
   #increment(ackWanted: boolean): Assignments | undefined {
@@ -102,10 +115,9 @@ export class AssignmentChain {
       else ingress.push(entry);
     }
     this.#staleIngress.clear();
-    const isNews = [tasks, removedTaskIds, ingress, removedIngressKeys].some((list) => list.length > 0);
-    if (!isNews && !ackWanted) return undefined;
-    const changes = { specs, tasks, removedTaskIds, ingress, removedIngressKeys };
-    return this.#message(Kind.INCREMENTAL, { ...changes, ackWanted });
+    const news = { tasks, removedTaskIds, ingress, removedIngressKeys, ...this.#networks.news() };
+    if (!ackWanted && Object.values(news).every((list) => list.length === 0)) return undefined;
+    return this.#message(Kind.INCREMENTAL, { specs, ...news, ackWanted });
   }
 
   #message(kind: Kind, content: Partial<Assignments>): Assignments {
@@ -128,6 +140,7 @@ export class AssignmentChain {
     this.#sentTasks.set(task.id, assigned);
     tasks.push(assigned);
     if (sent !== undefined) return;
+    this.#networks.taskSent(task.id, spec);
     const key = specKey(assigned);
     const uses = this.#specUses.get(key) ?? 0;
     this.#specUses.set(key, uses + 1);
@@ -141,6 +154,7 @@ export class AssignmentChain {
     const sent = this.#sentTasks.get(taskId);
     if (sent === undefined) return false;
     this.#sentTasks.delete(taskId);
+    this.#networks.taskForgotten(taskId);
     const key = specKey(sent);
     const uses = (this.#specUses.get(key) ?? 1) - 1;
     if (uses === 0) this.#specUses.delete(key);

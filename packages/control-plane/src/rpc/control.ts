@@ -4,6 +4,7 @@ import { streamEvents } from "./control/events.js";
 import { exec } from "./control/exec.js";
 import { watchLoad } from "./control/load.js";
 import { streamLogs } from "./control/logs/logs.js";
+import { createNetwork, getNetwork, listNetworks, removeNetworks } from "./control/networks/networks.js";
 import { getNode, listNodes, removeNode, updateNode } from "./control/nodes.js";
 import { rebalance } from "./control/rebalance.js";
 import { rollbackService } from "./control/rollback-service.js";
@@ -35,6 +36,10 @@ export function controlHandlers(scope: ControlScope): RpcHandlers<typeof Control
     getNode: async (request) => getNode(request, scope),
     updateNode: (request, { signal }) => updateNode(request, scope, signal),
     removeNode: (request, { signal }) => removeNode(request, scope, signal),
+    listNetworks: async (request) => listNetworks(request, scope),
+    getNetwork: async (request) => getNetwork(request, scope),
+    createNetwork: (request, { signal }) => createNetwork(request, scope, signal),
+    removeNetworks: (request, { signal }) => removeNetworks(request, scope, signal),
     rebalance: (request, { signal }) => rebalance(request, scope, signal),
   };
 }

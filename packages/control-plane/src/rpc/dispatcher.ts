@@ -3,12 +3,14 @@ import {
   BerthError,
   type CallContext,
   type Hello,
+  type Node,
   NodeDescription,
   NodeState,
   type SessionRequest,
   type SessionResponse,
 } from "@berth/proto";
 import type { Logger } from "pino";
+import { nameKey, networkOfNameKey } from "../core/network/name-entries.js";
 import type { Liveness } from "../loop/detector/liveness.js";
 import type { Runtime } from "../loop/runtime.js";
 import type { Autoscaler } from "../loop/scale/autoscaler.js";
@@ -16,12 +18,13 @@ import type { Writer } from "../loop/writer.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { onAbort } from "../store/abort.js";
+import { assignedNetwork } from "./assigned-network.js";
 import { DrainGate } from "./drain/drain-gate.js";
 import { protocolError, readHello } from "./hello.js";
-import type { IngressFeed } from "./ingress-feed.js";
 import { registrationOf } from "./register-node.js";
 import { type Order, Session } from "./session.js";
 import type { StatusIntake } from "./status-intake.js";
+import type { TrafficFeed } from "./traffic-feed.js";
 
 export interface DispatcherOptions {
   readonly epoch: bigint;
@@ -29,7 +32,7 @@ export interface DispatcherOptions {
   readonly servers: () => readonly string[];
   readonly state: ClusterState;
   readonly writer: Writer;
-  readonly ingress: IngressFeed;
+  readonly traffic: TrafficFeed;
   readonly intake: StatusIntake;
   readonly liveness: Pick<Liveness, "beat" | "answer" | "heartbeatMs" | "isSuspect">;
   readonly autoscaler: Pick<Autoscaler, "report" | "watch">;
@@ -47,10 +50,10 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    const { state, writer, ingress, liveness, runtime, signal } = options;
+    const { state, writer, traffic, liveness, runtime, signal } = options;
     this.#drains = new DrainGate({
       state,
-      tables: ingress,
+      tables: traffic,
       clock: runtime.clock,
       isSuspect: (nodeId) => liveness.isSuspect(nodeId),
       inForceOn: (nodeId) => this.#sessions.get(nodeId)?.tablesInForce ?? 0,
@@ -61,10 +64,13 @@ export class Dispatcher {
       signal,
     });
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
-    ingress.onChange((keys) => {
-      for (const session of this.#sessions.values()) for (const key of keys) session.ingressChanged(key);
+    traffic.onChange(({ ingress, names }) => {
+      for (const session of this.#sessions.values()) for (const key of ingress) session.ingressChanged(key);
+      for (const key of names) {
+        for (const session of this.#sessionsIn(networkOfNameKey(key))) session.nameChanged(key);
+      }
     });
-    ingress.onUpdated(() => this.#drains.tablesUpdated());
+    traffic.onUpdated(() => this.#drains.tablesUpdated());
     const forget = writer.onCaughtUp(() => {
       for (const session of this.#sessions.values()) session.floodIsOver();
     });
@@ -126,7 +132,7 @@ export class Dispatcher {
 
   #open(hello: Hello, peer: string): Session {
     const { nodeId, bootId } = hello;
-    const { state, writer, ingress, epoch, liveness, servers, runtime, signal } = this.#options;
+    const { state, writer, traffic, epoch, liveness, servers, runtime, signal } = this.#options;
     const session = new Session({
       nodeId,
       bootId,
@@ -138,11 +144,15 @@ export class Dispatcher {
         tasks: () => state.tasks.ofNode(nodeId).values(),
         task: (taskId) => state.tasks.get(taskId),
         spec: (serviceId, version) => state.services.specOf(serviceId, version),
-        ingress: () => ingress.table.values(),
-        ingressEntry: (key) => ingress.table.get(key),
+        ingress: () => traffic.ingress.values(),
+        ingressEntry: (key) => traffic.ingress.get(key),
         isHeld: (taskId) => this.#drains.holds(taskId),
+        networkIdOf: (name) => state.networks.idOf(name),
+        network: (networkId) => assignedNetwork(state, networkId, nodeId),
+        nameKeys: (networkId) => nameKeysIn(networkId, state),
+        nameEntry: (key) => traffic.names.get(key),
       },
-      tableVersion: () => ingress.version,
+      tableVersion: () => traffic.version,
     });
     const { wanted } = this.#drains;
     if (wanted !== undefined) session.wantTables(wanted);
@@ -230,10 +240,48 @@ export class Dispatcher {
       const nodeId = after?.nodeId || before?.nodeId;
       if (nodeId) this.#sessions.get(nodeId)?.taskChanged(taskId);
     }
-    for (const [nodeId, { after }] of delta.nodes) {
+    for (const [nodeId, { before, after }] of delta.nodes) {
       if (after === undefined) this.#sessions.get(nodeId)?.end(removedNode(nodeId));
+      else if (isAnotherPeer(before, after)) this.#peerChanged(nodeId);
+    }
+    for (const networkId of delta.networks) {
+      for (const session of this.#sessions.values()) session.networkChanged(networkId);
+    }
+    for (const networkId of delta.ranges) this.#networkChanged(networkId);
+  }
+
+  #peerChanged(nodeId: string): void {
+    const { ranges } = this.#options.state.networks;
+    for (const networkId of ranges.ofSecond(nodeId).keys()) this.#networkChanged(networkId);
+  }
+
+  #networkChanged(networkId: string): void {
+    for (const session of this.#sessionsIn(networkId)) session.networkChanged(networkId);
+  }
+
+  /** Sessions of the nodes that have a part of a network. */
+  *#sessionsIn(networkId: string): IterableIterator<Session> {
+    for (const nodeId of this.#options.state.networks.ranges.ofFirst(networkId).keys()) {
+      const session = this.#sessions.get(nodeId);
+      if (session !== undefined) yield session;
     }
   }
+}
+
+function nameKeysIn(networkId: string, state: ClusterState): readonly string[] {
+  const name = state.networks.get(networkId)?.spec?.name;
+  if (name === undefined) return [];
+  return [...state.services.ofNetwork(name).keys()].map((serviceId) => nameKey(networkId, serviceId));
+}
+
+/** Whether other hosts reach a node in another way than before, or it has become able to be in networks. */
+function isAnotherPeer(before: Node | undefined, after: Node): boolean {
+  const [old, now] = [before?.description, after.description];
+  return (
+    old?.address !== now?.address ||
+    old?.dataPlane?.overlay !== now?.dataPlane?.overlay ||
+    old?.dataPlane?.wireguardPublicKey !== now?.dataPlane?.wireguardPublicKey
+  );
 }
 
 function reasonOf(signal: AbortSignal): BerthError {

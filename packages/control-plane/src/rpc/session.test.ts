@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { buildSpec, buildTask } from "../core/testing/test-records.js";
 import { ManualClock } from "../store/manual-clock.js";
 import { Session } from "./session.js";
+import { NO_NETWORKS } from "./testing/no-networks.js";
 
 function sessionWith(
   clock: ManualClock,
@@ -26,6 +27,7 @@ function sessionWith(
       ingress: () => [],
       ingressEntry: () => undefined,
       isHeld: () => false,
+      ...NO_NETWORKS,
     },
     tableVersion: () => 1,
   });

@@ -119,6 +119,16 @@ export class Session {
     this.#wake();
   }
 
+  networkChanged(networkId: string): void {
+    this.chain.networkChanged(networkId);
+    this.#wake();
+  }
+
+  nameChanged(key: string): void {
+    this.chain.nameChanged(key);
+    this.#wake();
+  }
+
   /** Every status up to this batch is in the store. */
   ack(batch: number): void {
     this.#ackedBatch = Math.max(this.#ackedBatch, batch);

@@ -1,5 +1,24 @@
-import { assertNever, type Node, type Service, type ServiceSpec, type Task } from "@berth/proto";
-import { nameKey, nodeKey, parseKey, revisionKey, serviceKey, taskKey } from "../store/keys.js";
+import {
+  assertNever,
+  type Network,
+  type NetworkRange,
+  type Node,
+  type Service,
+  type ServiceSpec,
+  type Task,
+  type VirtualIp,
+} from "@berth/proto";
+import {
+  nameKey,
+  networkKey,
+  nodeKey,
+  parseKey,
+  rangeKey,
+  revisionKey,
+  serviceKey,
+  taskKey,
+  vipKey,
+} from "../store/keys.js";
 
 /** One record written or deleted: the only way in which the cluster's state changes, in memory and in the store alike. */
 export type Change = Put | Deletion;
@@ -16,14 +35,20 @@ export type Put =
       readonly spec: ServiceSpec;
     }
   | { readonly kind: "put-task"; readonly task: Task }
-  | { readonly kind: "put-node"; readonly node: Node };
+  | { readonly kind: "put-node"; readonly node: Node }
+  | { readonly kind: "put-network"; readonly network: Network }
+  | { readonly kind: "put-range"; readonly range: NetworkRange }
+  | { readonly kind: "put-vip"; readonly vip: VirtualIp };
 
 export type Deletion =
   | { readonly kind: "delete-service"; readonly serviceId: string }
   | { readonly kind: "delete-name"; readonly name: string }
   | { readonly kind: "delete-revision"; readonly serviceId: string; readonly version: number }
   | { readonly kind: "delete-task"; readonly serviceId: string; readonly taskId: string }
-  | { readonly kind: "delete-node"; readonly nodeId: string };
+  | { readonly kind: "delete-node"; readonly nodeId: string }
+  | { readonly kind: "delete-network"; readonly networkId: string }
+  | { readonly kind: "delete-range"; readonly networkId: string; readonly nodeId: string }
+  | { readonly kind: "delete-vip"; readonly networkId: string; readonly serviceId: string };
 
 /** The deletion of the record that a change is about. */
 export function deletionOf(change: Change): Deletion {
@@ -38,6 +63,12 @@ export function deletionOf(change: Change): Deletion {
       return { kind: "delete-task", serviceId: change.task.serviceId, taskId: change.task.id };
     case "put-node":
       return { kind: "delete-node", nodeId: change.node.id };
+    case "put-network":
+      return { kind: "delete-network", networkId: change.network.id };
+    case "put-range":
+      return { kind: "delete-range", networkId: change.range.networkId, nodeId: change.range.nodeId };
+    case "put-vip":
+      return { kind: "delete-vip", networkId: change.vip.networkId, serviceId: change.vip.serviceId };
     default:
       return change;
   }
@@ -57,6 +88,12 @@ export function changeKey(change: Change): string {
       return taskKey(record.serviceId, record.taskId);
     case "delete-node":
       return nodeKey(record.nodeId);
+    case "delete-network":
+      return networkKey(record.networkId);
+    case "delete-range":
+      return rangeKey(record.networkId, record.nodeId);
+    case "delete-vip":
+      return vipKey(record.networkId, record.serviceId);
     default:
       return assertNever(record);
   }
@@ -76,6 +113,12 @@ export function deletionUnder(key: string): Deletion | undefined {
       return { kind: "delete-task", serviceId: parsed.serviceId, taskId: parsed.taskId };
     case "node":
       return { kind: "delete-node", nodeId: parsed.nodeId };
+    case "network":
+      return { kind: "delete-network", networkId: parsed.networkId };
+    case "range":
+      return { kind: "delete-range", networkId: parsed.networkId, nodeId: parsed.nodeId };
+    case "vip":
+      return { kind: "delete-vip", networkId: parsed.networkId, serviceId: parsed.serviceId };
     default:
       return undefined;
   }

@@ -1,6 +1,7 @@
 import { type Change, changeKey, deletionOf } from "./change.js";
 import { type Delta, DeltaBuilder } from "./delta.js";
 import { KeyRevisions } from "./key-revisions.js";
+import type { NetworkTable } from "./network-table.js";
 import type { NodeTable } from "./node-table.js";
 import type { ServiceTable } from "./service-table.js";
 import { Tables } from "./tables.js";
@@ -39,6 +40,10 @@ export class ClusterState {
 
   get nodes(): NodeTable {
     return this.#tables.nodes;
+  }
+
+  get networks(): NetworkTable {
+    return this.#tables.networks;
   }
 
   /** Id of the service that owns a name. */
@@ -101,7 +106,14 @@ export class ClusterState {
       }
       case "delete-service":
       case "delete-revision":
+      case "delete-vip":
         delta.services.add(subject.serviceId);
+        return;
+      case "delete-network":
+        delta.networks.add(subject.networkId);
+        return;
+      case "delete-range":
+        delta.ranges.add(subject.networkId);
         return;
       default:
         return; // A name is a guard, nothing depends on it.

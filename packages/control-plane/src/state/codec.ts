@@ -1,4 +1,13 @@
-import { assertNever, Node, Service, ServiceSpec, Task } from "@berth/proto";
+import {
+  assertNever,
+  Network,
+  NetworkRange,
+  Node,
+  Service,
+  ServiceSpec,
+  Task,
+  VirtualIp,
+} from "@berth/proto";
 import { type ParsedKey, parseKey } from "../store/keys.js";
 import type { Entry } from "../store/store.js";
 import type { Change, Put } from "./change.js";
@@ -24,11 +33,20 @@ export function encodeValue(change: Change): string | undefined {
       return JSON.stringify(Task.toJSON(change.task));
     case "put-node":
       return JSON.stringify(Node.toJSON(change.node));
+    case "put-network":
+      return JSON.stringify(Network.toJSON(change.network));
+    case "put-range":
+      return JSON.stringify(NetworkRange.toJSON(change.range));
+    case "put-vip":
+      return JSON.stringify(VirtualIp.toJSON(change.vip));
     case "delete-service":
     case "delete-name":
     case "delete-revision":
     case "delete-task":
     case "delete-node":
+    case "delete-network":
+    case "delete-range":
+    case "delete-vip":
       return undefined;
     default:
       return assertNever(change);
@@ -79,6 +97,10 @@ function decodePut(key: ParsedKey, value: string): Put | undefined {
       expectSame(node.id, key.nodeId);
       return { kind: "put-node", node };
     }
+    case "network":
+    case "range":
+    case "vip":
+      return decodeNetworking(key, parseObject(value));
     case "schema":
     case "leader":
     case "server":
@@ -86,6 +108,28 @@ function decodePut(key: ParsedKey, value: string): Put | undefined {
     default:
       return assertNever(key);
   }
+}
+
+function decodeNetworking(
+  key: Extract<ParsedKey, { readonly networkId: string }>,
+  value: Readonly<Record<string, unknown>>,
+): Put {
+  if (key.kind === "network") {
+    const network = Network.fromJSON(value);
+    expectSame(network.id, key.networkId);
+    if (network.spec === undefined) throw new Error("the network has no spec");
+    return { kind: "put-network", network };
+  }
+  if (key.kind === "range") {
+    const range = NetworkRange.fromJSON(value);
+    expectSame(range.networkId, key.networkId);
+    expectSame(range.nodeId, key.nodeId);
+    return { kind: "put-range", range };
+  }
+  const vip = VirtualIp.fromJSON(value);
+  expectSame(vip.networkId, key.networkId);
+  expectSame(vip.serviceId, key.serviceId);
+  return { kind: "put-vip", vip };
 }
 
 function parseObject(value: string): Readonly<Record<string, unknown>> {

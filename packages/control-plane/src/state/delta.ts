@@ -8,10 +8,14 @@ export interface Step<T> {
 
 /** What one committed batch, or one event from outside, changed. */
 export interface Delta {
-  /** Services whose own record changed, or one of whose tasks. */
+  /** Services whose own record changed, one of their tasks, or an address that stands for them. */
   readonly services: ReadonlySet<string>;
   readonly tasks: ReadonlyMap<string, Step<Task>>;
   readonly nodes: ReadonlyMap<string, Step<Node>>;
+  /** Ids of networks whose own record changed. */
+  readonly networks: ReadonlySet<string>;
+  /** Ids of networks of which a node has another part than before. */
+  readonly ranges: ReadonlySet<string>;
 }
 
 /** Collects steps; of several for one record the first `before` and the last `after` remain. */
@@ -19,9 +23,12 @@ export class DeltaBuilder implements Delta {
   readonly services = new Set<string>();
   readonly tasks = new Map<string, Step<Task>>();
   readonly nodes = new Map<string, Step<Node>>();
+  readonly networks = new Set<string>();
+  readonly ranges = new Set<string>();
 
   get isEmpty(): boolean {
-    return this.services.size === 0 && this.nodes.size === 0;
+    const { services, nodes, networks, ranges } = this;
+    return services.size + nodes.size + networks.size + ranges.size === 0;
   }
 
   task(taskId: string, step: Step<Task>): void {

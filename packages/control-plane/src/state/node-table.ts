@@ -3,7 +3,14 @@ import type { ClusterView, NodeView, Reservation } from "../core/model.js";
 import { LoadOrders } from "../core/placement/load-orders.js";
 import { type Demand, demandOf, occupies } from "../core/placement/occupancy.js";
 
-const NOTHING: Demand = { nanoCpus: 0, memoryBytes: 0, pids: 0, generic: new Map(), hostPorts: [] };
+const NOTHING: Demand = {
+  nanoCpus: 0,
+  memoryBytes: 0,
+  pids: 0,
+  generic: new Map(),
+  hostPorts: [],
+  networks: [],
+};
 
 /** All nodes with what the tasks on them take, kept up to date task by task. */
 export class NodeTable implements ClusterView {
@@ -14,6 +21,7 @@ export class NodeTable implements ClusterView {
   readonly #views = new Map<string, NodeView>();
   /** Alive like the views. */
   readonly orders = new LoadOrders(this.#views);
+  readonly #tasksByNetwork = new Map<string, number>();
 
   /** Nodes as placement looks at them; alive, so not to be kept over a pause. */
   get nodes(): ReadonlyMap<string, NodeView> {
@@ -30,6 +38,11 @@ export class NodeTable implements ClusterView {
 
   values(): IterableIterator<Node> {
     return this.#records.values();
+  }
+
+  /** How many tasks of any node are in the network of this name. */
+  tasksIn(network: string): number {
+    return this.#tasksByNetwork.get(network) ?? 0;
   }
 
   put(node: Node): void {
@@ -53,6 +66,7 @@ export class NodeTable implements ClusterView {
     this.#holdings.set(task.id, { nodeId: task.nodeId, demand });
     this.#usageOf(task.nodeId).add(demand, 1);
     this.orders.touch(task.nodeId);
+    this.#countNetworks(demand, 1);
   }
 
   release(taskId: string): void {
@@ -62,7 +76,16 @@ export class NodeTable implements ClusterView {
     const usage = this.#usageOf(holding.nodeId);
     usage.add(holding.demand, -1);
     this.orders.touch(holding.nodeId);
+    this.#countNetworks(holding.demand, -1);
     if (usage.taskCount === 0 && !this.#records.has(holding.nodeId)) this.#usages.delete(holding.nodeId);
+  }
+
+  #countNetworks({ networks }: Demand, sign: 1 | -1): void {
+    for (const name of networks) {
+      const count = this.tasksIn(name) + sign;
+      if (count === 0) this.#tasksByNetwork.delete(name);
+      else this.#tasksByNetwork.set(name, count);
+    }
   }
 
   #usageOf(nodeId: string): Usage {

@@ -12,6 +12,7 @@ export class ServiceTable {
   readonly #global = new Set<string>();
   readonly #autoscaled = new Map<string, Service>();
   readonly #byDependency = new Grouped<Service>();
+  readonly #byNetwork = new Grouped<Service>();
   readonly #specs = new Map<string, Map<number, ServiceSpec>>();
 
   get size(): number {
@@ -54,6 +55,11 @@ export class ServiceTable {
     return this.#byDependency.get(name);
   }
 
+  /** Services that join the network of this name, as their newest specs say. */
+  ofNetwork(name: string): ReadonlyMap<string, Service> {
+    return this.#byNetwork.get(name);
+  }
+
   /** The spec that tasks of a version run; undefined when its record is gone or unreadable. */
   specOf(serviceId: string, version: number): ServiceSpec | undefined {
     return this.#specs.get(serviceId)?.get(version);
@@ -74,6 +80,7 @@ export class ServiceTable {
     if (isBoundToNodes(spec)) this.#global.add(service.id);
     if (spec.autoscale !== undefined) this.#autoscaled.set(service.id, service);
     for (const { service: name } of spec.dependsOn) this.#byDependency.set(name, service.id, service);
+    for (const { network } of spec.task?.networks ?? []) this.#byNetwork.set(network, service.id, service);
     this.ports.add(service.id, spec);
   }
 
@@ -88,6 +95,7 @@ export class ServiceTable {
     if (this.#idByName.get(spec.name) === serviceId) this.#idByName.delete(spec.name);
     this.#byStack.delete(spec.stack, serviceId);
     for (const { service: name } of spec.dependsOn) this.#byDependency.delete(name, serviceId);
+    for (const { network } of spec.task?.networks ?? []) this.#byNetwork.delete(network, serviceId);
     this.ports.remove(serviceId, spec);
   }
 

@@ -1,5 +1,6 @@
 import { assertNever } from "@berth/proto";
 import { type Change, type Deletion, deletionOf, type Put } from "./change.js";
+import { NetworkTable } from "./network-table.js";
 import { NodeTable } from "./node-table.js";
 import { ServiceTable } from "./service-table.js";
 import { TaskTable } from "./task-table.js";
@@ -9,6 +10,7 @@ export class Tables {
   readonly services = new ServiceTable();
   readonly tasks = new TaskTable();
   readonly nodes = new NodeTable();
+  readonly networks = new NetworkTable();
   readonly #owners = new Map<string, string>();
 
   /** Id of the service that owns a name. */
@@ -61,6 +63,24 @@ export class Tables {
       case "delete-node":
         this.nodes.delete(change.nodeId);
         return;
+      case "put-network":
+        this.networks.put(change.network);
+        return;
+      case "delete-network":
+        this.networks.delete(change.networkId);
+        return;
+      case "put-range":
+        this.networks.ranges.put(change.range);
+        return;
+      case "delete-range":
+        this.networks.ranges.delete(change.networkId, change.nodeId);
+        return;
+      case "put-vip":
+        this.networks.vips.put(change.vip);
+        return;
+      case "delete-vip":
+        this.networks.vips.delete(change.networkId, change.serviceId);
+        return;
       default:
         assertNever(change);
     }
@@ -89,6 +109,18 @@ export class Tables {
       case "delete-node": {
         const node = this.nodes.get(deletion.nodeId);
         return node && { kind: "put-node", node };
+      }
+      case "delete-network": {
+        const network = this.networks.get(deletion.networkId);
+        return network && { kind: "put-network", network };
+      }
+      case "delete-range": {
+        const range = this.networks.ranges.get(deletion.networkId, deletion.nodeId);
+        return range && { kind: "put-range", range };
+      }
+      case "delete-vip": {
+        const vip = this.networks.vips.get(deletion.networkId, deletion.serviceId);
+        return vip && { kind: "put-vip", vip };
       }
       default:
         return assertNever(deletion);

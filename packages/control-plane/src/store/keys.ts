@@ -13,6 +13,9 @@
  * | `names/<serviceName>`              | id of the service that owns the name          | the leader            |
  * | `revisions/<serviceId>/<version>`  | the spec of that version; never changes       | the leader            |
  * | `tasks/<serviceId>/<taskId>`       | a task: desired and observed state            | the leader            |
+ * | `networks/<networkId>`             | a network over hosts: its spec, its subnet    | the leader            |
+ * | `ranges/<networkId>/<nodeId>`      | the part of a network that a host has         | the leader            |
+ * | `vips/<networkId>/<serviceId>`     | the address of a service in a network         | the leader            |
  *
  * The leader's writes all compare the create revision of `leader` (see election.ts).
  * Versions are zero-padded so that they sort as numbers.
@@ -34,6 +37,9 @@ export const SERVICES_PREFIX = `${ROOT}services/`;
 export const NAMES_PREFIX = `${ROOT}names/`;
 export const REVISIONS_PREFIX = `${ROOT}revisions/`;
 export const TASKS_PREFIX = `${ROOT}tasks/`;
+export const NETWORKS_PREFIX = `${ROOT}networks/`;
+export const RANGES_PREFIX = `${ROOT}ranges/`;
+export const VIPS_PREFIX = `${ROOT}vips/`;
 
 export const serverKey = (serverId: string): string => SERVERS_PREFIX + segment(serverId);
 export const nodeKey = (nodeId: string): string => NODES_PREFIX + segment(nodeId);
@@ -49,6 +55,12 @@ export const revisionKey = (serviceId: string, version: number): string =>
 export const tasksOf = (serviceId: string): string => `${TASKS_PREFIX}${segment(serviceId)}/`;
 export const taskKey = (serviceId: string, taskId: string): string => tasksOf(serviceId) + segment(taskId);
 
+export const networkKey = (networkId: string): string => NETWORKS_PREFIX + segment(networkId);
+export const rangeKey = (networkId: string, nodeId: string): string =>
+  `${RANGES_PREFIX}${segment(networkId)}/${segment(nodeId)}`;
+export const vipKey = (networkId: string, serviceId: string): string =>
+  `${VIPS_PREFIX}${segment(networkId)}/${segment(serviceId)}`;
+
 /** What a key is about. */
 export type ParsedKey =
   | { readonly kind: "schema" }
@@ -58,10 +70,13 @@ export type ParsedKey =
   | { readonly kind: "service"; readonly serviceId: string }
   | { readonly kind: "name"; readonly serviceName: string }
   | { readonly kind: "revision"; readonly serviceId: string; readonly version: number }
-  | { readonly kind: "task"; readonly serviceId: string; readonly taskId: string };
+  | { readonly kind: "task"; readonly serviceId: string; readonly taskId: string }
+  | { readonly kind: "network"; readonly networkId: string }
+  | { readonly kind: "range"; readonly networkId: string; readonly nodeId: string }
+  | { readonly kind: "vip"; readonly networkId: string; readonly serviceId: string };
 
 const KEY_PATTERN = new RegExp(
-  `^${ROOT}(?:(meta/schema|leader)|(servers|nodes|services|names|revisions|tasks)/(${SEGMENT})(?:/(${SEGMENT}))?)$`,
+  `^${ROOT}(?:(meta/schema|leader)|(servers|nodes|services|names|revisions|tasks|networks|ranges|vips)/(${SEGMENT})(?:/(${SEGMENT}))?)$`,
 );
 const VERSION_PATTERN = new RegExp(`^[0-9]{${VERSION_DIGITS}}$`);
 
@@ -84,15 +99,28 @@ function parseShort(collection: string | undefined, id: string): ParsedKey | und
       return { kind: "service", serviceId: id };
     case "names":
       return { kind: "name", serviceName: id };
+    case "networks":
+      return { kind: "network", networkId: id };
     default:
       return undefined;
   }
 }
 
-function parseLong(collection: string | undefined, serviceId: string, last: string): ParsedKey | undefined {
-  if (collection === "tasks") return { kind: "task", serviceId, taskId: last };
-  if (collection !== "revisions" || !VERSION_PATTERN.test(last)) return undefined;
-  return { kind: "revision", serviceId, version: Number(last) };
+function parseLong(collection: string | undefined, first: string, last: string): ParsedKey | undefined {
+  switch (collection) {
+    case "tasks":
+      return { kind: "task", serviceId: first, taskId: last };
+    case "ranges":
+      return { kind: "range", networkId: first, nodeId: last };
+    case "vips":
+      return { kind: "vip", networkId: first, serviceId: last };
+    case "revisions":
+      return VERSION_PATTERN.test(last)
+        ? { kind: "revision", serviceId: first, version: Number(last) }
+        : undefined;
+    default:
+      return undefined;
+  }
 }
 
 const SEGMENT_PATTERN = new RegExp(`^${SEGMENT}$`);

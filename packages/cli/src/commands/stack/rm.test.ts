@@ -7,7 +7,10 @@ test("stack rm waits until the last task is gone", async () => {
   const removing = webService({ converged: false, running: 1, desired: 0 });
   if (removing.service !== undefined) removing.service.removing = true;
   const { code, out } = await berth("stack rm shop", {
-    removeServices: async () => ({ services: [{ serviceId, name: "shop_web", kind: 4, version: 1 }] }),
+    removeServices: async () => ({
+      services: [{ serviceId, name: "shop_web", kind: 4, version: 1 }],
+      networks: [],
+    }),
     watchServices: watching(
       { services: [{ serviceId, removed: false, summary: removing, tasks: [webTask()] }] },
       { services: [{ serviceId, removed: true, summary: undefined, tasks: [] }] },

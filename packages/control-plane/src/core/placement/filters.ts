@@ -1,7 +1,14 @@
-import { Availability, canonicalAttribute, NodeState, type ServiceSpec } from "@berth/proto";
+import {
+  Availability,
+  canonicalAttribute,
+  type NetworkAttachment,
+  NodeState,
+  type ServiceSpec,
+} from "@berth/proto";
 import type { ClusterView, NodeView } from "../model.js";
 import { nodesText } from "../words.js";
 import { type NodeTest, nodeTest } from "./constraint.js";
+import { networkFilters } from "./network-filters.js";
 import { architectureName } from "./node-attribute.js";
 import { type Demand, demandOf } from "./occupancy.js";
 import { portFilters } from "./port-filters.js";
@@ -20,6 +27,8 @@ export interface Need {
   readonly spread: readonly string[];
   /** Names of volumes that tasks must find on their node, once they exist anywhere. */
   readonly volumes: readonly string[];
+  /** Networks over hosts that tasks cannot do without. */
+  readonly networks: readonly NetworkAttachment[];
 }
 
 export interface Filter {
@@ -40,6 +49,7 @@ export function needOf(spec: ServiceSpec): Need {
     maxPerNode: max === 0 || isGlobal ? Number.POSITIVE_INFINITY : max,
     spread: (spec.placement?.spread ?? []).map(canonicalAttribute),
     volumes: stickyVolumes(spec),
+    networks: (spec.task?.networks ?? []).filter(({ optional }) => !optional),
   };
 }
 
@@ -109,7 +119,7 @@ const STATE_FILTERS: readonly Filter[] = [
   }),
 ];
 
-function eligibilityFilters({ platform, tests }: Need): readonly Filter[] {
+function eligibilityFilters({ platform, tests, networks }: Need): readonly Filter[] {
   const constraints = tests.map((constraint) =>
     test({
       name: "constraint",
@@ -120,7 +130,8 @@ function eligibilityFilters({ platform, tests }: Need): readonly Filter[] {
       },
     }),
   );
-  return platform === "" ? constraints : [platformFilter(platform), ...constraints];
+  const platforms = platform === "" ? [] : [platformFilter(platform)];
+  return [...platforms, ...networkFilters(networks).map(test), ...constraints];
 }
 
 function platformFilter(platform: string): Filter {
@@ -135,11 +146,14 @@ function platformFilter(platform: string): Filter {
   });
 }
 
-function test(filter: {
+/** A filter that says yes or no. */
+export interface NodeFilter {
   readonly name: string;
   readonly passes: (node: NodeView) => boolean;
   readonly explain: (count: number) => string;
-}): Filter {
+}
+
+function test(filter: NodeFilter): Filter {
   return {
     name: filter.name,
     room: (node) => (filter.passes(node) ? Number.POSITIVE_INFINITY : 0),

@@ -49,8 +49,10 @@ export function templateText(spec: ServiceSpec | undefined): string {
   if (spec === undefined) return "";
   // The published port of an ingress is the agents' matter, not the container's.
   const ports = spec.ports.map((port) => (isHostMode(port) ? port : { ...port, published: 0, hostIp: "" }));
-  const { container, limits, forceUpdate = 0 } = spec.task ?? {};
-  const template = ServiceSpec.fromPartial({ task: { container, limits, forceUpdate }, ports });
+  const { container, limits, forceUpdate = 0, networks: joined = [] } = spec.task ?? {};
+  // Names in a network are the name servers' matter, not the container's.
+  const networks = joined.map(({ network, ipv4Address }) => ({ network, ipv4Address }));
+  const template = ServiceSpec.fromPartial({ task: { container, limits, forceUpdate, networks }, ports });
   return canonicalText(ServiceSpec.toJSON(withSortedPorts(template)));
 }
 

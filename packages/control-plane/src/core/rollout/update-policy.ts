@@ -59,7 +59,9 @@ export function policyOf({ rollout }: Pick<Service, "rollout">, spec: ServiceSpe
  */
 function startsFirst(asked: Order, spec: ServiceSpec): boolean {
   const hasHostPorts = spec.ports.some(isHostMode);
-  if (spec.atMostOne || (hasHostPorts && spec.mode?.$case === "global")) return false;
+  // An address of its own is had by one container at a time.
+  const hasAddress = spec.task?.networks.some(({ ipv4Address }) => ipv4Address !== "");
+  if (spec.atMostOne || hasAddress || (hasHostPorts && spec.mode?.$case === "global")) return false;
   if (asked !== Order.UNSPECIFIED) return asked === Order.START_FIRST;
   // Where nodes take only so many replicas, there is often no room for one more.
   const isLimited = (spec.placement?.maxReplicasPerNode ?? 0) > 0;

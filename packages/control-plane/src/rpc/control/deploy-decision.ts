@@ -1,16 +1,42 @@
-import type { ServiceOutcome, ServiceSpec } from "@berth/proto";
+import type { NetworkOutcome, NetworkSpec, ServiceOutcome, ServiceSpec } from "@berth/proto";
+import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../../core/network/pick.js";
 import { type ClaimLookup, pickPorts, portConflicts } from "../../core/traffic/port-conflicts.js";
 import type { Decision } from "../../loop/write-job.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { PortClaims } from "../../state/port-claims.js";
 import { acceptRemoval, acceptSpec } from "./accept-spec.js";
+import {
+  decideNetworks,
+  leavingNetworks,
+  type NetworkDecision,
+  removeNetworks,
+} from "./networks/network-decision.js";
+import { networkWarnings, settleNetworks } from "./networks/settle-networks.js";
 import { type ServiceViolation, violationsError } from "./violations.js";
 
 export interface StackDeployment {
   readonly stack: string;
   /** Valid by themselves, with their defaults. */
   readonly specs: readonly ServiceSpec[];
+  /** Of the stack. Absent: none. */
+  readonly networks?: readonly NetworkSpec[];
+  /** Where networks get their subnets. */
+  readonly pool?: NetworkPool;
   readonly prune: boolean;
+}
+
+export interface DeployOutcome {
+  readonly services: readonly ServiceOutcome[];
+  readonly networks: readonly NetworkOutcome[];
+  /** For a person. */
+  readonly warnings: readonly string[];
+}
+
+export interface DeployContext {
+  readonly now: number;
+  readonly newId: () => string;
+  /** From 0 up to 1, anew at each call. Absent: 0. */
+  readonly random?: () => number;
 }
 
 /** A spec and the service that it is for, new or not. */
@@ -21,21 +47,25 @@ export interface Target {
 
 /**
  * What deploying a stack changes.
- * @throws BerthError BERTH_PORT_IN_USE with every port that another service has
+ * @throws BerthError BERTH_SPEC_INVALID with everything that is wrong about networks, BERTH_PORT_IN_USE with every port
+ * that another service has
  */
 export function decideDeployment(
   deployment: StackDeployment,
   state: ClusterState,
-  { now, newId }: { readonly now: number; readonly newId: () => string },
-): Decision<readonly ServiceOutcome[]> {
+  context: DeployContext,
+): Decision<DeployOutcome> {
+  const { now, newId } = context;
+  const intro = `Stack ${deployment.stack} was not deployed`;
+  const networks = networksOf(deployment, state, { ...context, intro });
   const targets = deployment.specs.map((spec) => ({
     // A name without a service was left by a deployment that was cut off: it is completed under the same id.
     id: state.services.byName(spec.name)?.id ?? state.ownerOf(spec.name) ?? newId(),
     spec: asForced(spec, state.services.byName(spec.name)?.spec),
   }));
   const leaving = leavingServices(deployment, state);
-  const intro = `Stack ${deployment.stack} was not deployed`;
-  const settled = settlePorts(targets, { state, leaving, intro });
+  const joined = settleNetworks(targets, { state, made: networks.byName, intro });
+  const settled = settlePorts(joined, { state, leaving, intro });
   const accepted = [
     ...settled.map(({ id, spec }) => acceptSpec(state, spec, { id, now })),
     ...(deployment.prune ? leaving : []).flatMap((id) => {
@@ -44,8 +74,33 @@ export function decideDeployment(
     }),
   ];
   return {
-    changes: accepted.flatMap(({ changes }) => changes),
-    result: accepted.map(({ outcome }) => outcome),
+    // Networks first: a deployment that is cut off leaves no service without its own.
+    changes: [...networks.changes, ...accepted.flatMap(({ changes }) => changes)],
+    result: {
+      services: accepted.map(({ outcome }) => outcome),
+      networks: networks.outcomes,
+      warnings: networkWarnings(settled, state),
+    },
+  };
+}
+
+function networksOf(
+  { stack, specs, networks = [], pool = DEFAULT_NETWORK_POOL, prune }: StackDeployment,
+  state: ClusterState,
+  { now, newId, random = () => 0, intro }: DeployContext & { readonly intro: string },
+): Pick<NetworkDecision, "changes" | "outcomes" | "byName"> {
+  const made = decideNetworks(networks, { state, pool, now, newId, random });
+  if (made.violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, made.violations);
+  const joined = new Set(specs.flatMap(({ task }) => (task?.networks ?? []).map(({ network }) => network)));
+  const others = leavingNetworks(stack, state).filter(({ spec }) => {
+    const name = spec?.name ?? "";
+    return !made.byName.has(name) && !joined.has(name);
+  });
+  const gone = removeNetworks(prune ? others : []);
+  return {
+    byName: made.byName,
+    changes: [...made.changes, ...gone.changes],
+    outcomes: [...made.outcomes, ...gone.outcomes],
   };
 }
 

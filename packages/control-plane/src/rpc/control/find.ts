@@ -1,4 +1,4 @@
-import { BerthError, type Node, type Service, type Task } from "@berth/proto";
+import { BerthError, type Network, type Node, type Service, type Task } from "@berth/proto";
 import type { ClusterState } from "../../state/cluster-state.js";
 
 /** As many as fit on a line or two. */
@@ -12,6 +12,17 @@ export function findService(state: ClusterState, reference: string): Service {
     what: "service",
     reference,
     nameOf: (service) => service.spec?.name ?? "",
+  });
+}
+
+/** By id, full name or unique id prefix. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS, naming candidates */
+export function findNetwork(state: ClusterState, reference: string): Network {
+  const exact = state.networks.get(reference) ?? state.networks.byName(reference);
+  if (exact !== undefined) return exact;
+  return byPrefix(state.networks.values(), {
+    what: "network",
+    reference,
+    nameOf: (network) => network.spec?.name ?? "",
   });
 }
 

@@ -65,6 +65,7 @@ export async function removeNode(
     if (node.state === NodeState.READY && !request.force) throw nodeIsUp(node);
     const changes = [
       ...tasksOfGone(state, node, runtime.now()),
+      ...rangesOfGone(state, node.id),
       { kind: "delete-node", nodeId: node.id } as const,
     ];
     return { changes, result: node.id };
@@ -79,6 +80,15 @@ function tasksOfGone(state: ClusterState, node: Node, now: number): readonly Cha
     if (lost !== undefined && stateOf(lost) === TaskState.LOST) return { kind: "put-task", task: lost };
     return { kind: "delete-task", serviceId: task.serviceId, taskId: task.id };
   });
+}
+
+/** Its parts of networks may be another node's from now on: what is left on its host is nobody's any more. */
+function rangesOfGone(state: ClusterState, nodeId: string): readonly Change[] {
+  return [...state.networks.ranges.ofSecond(nodeId).keys()].map((networkId) => ({
+    kind: "delete-range",
+    networkId,
+    nodeId,
+  }));
 }
 
 function lostTask(task: Task, now: number): Task | undefined {

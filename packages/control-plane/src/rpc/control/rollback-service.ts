@@ -10,6 +10,7 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import { acceptSpec } from "./accept-spec.js";
 import { settlePorts } from "./deploy-decision.js";
 import { findService } from "./find.js";
+import { settleNetworks } from "./networks/settle-networks.js";
 import type { ControlScope } from "./scope.js";
 import { checkChangeable, nameOf } from "./update-service.js";
 
@@ -27,7 +28,8 @@ export async function rollbackService(
     checkChangeable(service);
     const { version, spec } = found(service, request.toVersion, state);
     const intro = `Service ${nameOf(service)} was not rolled back`;
-    const [target] = settlePorts([{ id: service.id, spec }], { state, leaving: [], intro });
+    const wanted = settleNetworks([{ id: service.id, spec }], { state, intro });
+    const [target] = settlePorts(wanted, { state, leaving: [], intro });
     const { changes, outcome } = acceptSpec(state, target?.spec ?? spec, {
       id: service.id,
       now: runtime.now(),

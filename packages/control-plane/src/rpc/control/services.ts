@@ -15,6 +15,7 @@ import {
 import type { ClusterState } from "../../state/cluster-state.js";
 import { type Accepted, acceptRemoval, acceptSpec } from "./accept-spec.js";
 import { findService } from "./find.js";
+import { leavingNetworks, removeNetworks } from "./networks/network-decision.js";
 import type { ControlScope } from "./scope.js";
 import { serviceRevisions, serviceSummary } from "./views.js";
 import { type ServiceViolation, violationsError } from "./violations.js";
@@ -53,11 +54,17 @@ export async function removeServices(
   { writer, runtime }: ControlScope,
   signal: AbortSignal,
 ): Promise<RemoveServicesResponse> {
-  const accepted = await writer.submit((state) => {
-    const services = toRemove(request, state);
-    return bundle(services.map((service) => acceptRemoval(service, runtime.now())));
+  const { services, networks } = await writer.submit((state) => {
+    const { changes, result } = bundle(
+      toRemove(request, state).map((service) => acceptRemoval(service, runtime.now())),
+    );
+    const leaving = removeNetworks(request.stack === "" ? [] : leavingNetworks(request.stack, state));
+    return {
+      changes: [...changes, ...leaving.changes],
+      result: { services: result.map(({ outcome }) => outcome), networks: [...leaving.outcomes] },
+    };
   }, signal);
-  return { services: accepted.map(({ outcome }) => outcome) };
+  return { services, networks };
 }
 
 function bundle(accepted: readonly Accepted[]): {
@@ -121,7 +128,7 @@ function scaled(
 function toRemove({ services, stack }: RemoveServicesRequest, state: ClusterState): readonly Service[] {
   const named = services.map((reference) => findService(state, reference));
   const ofStack = stack === "" ? [] : [...state.services.ofStack(stack).values()];
-  if (stack !== "" && ofStack.length === 0) {
+  if (stack !== "" && ofStack.length === 0 && state.networks.ofStack(stack).size === 0) {
     throw new BerthError({
       code: "BERTH_NOT_FOUND",
       message: `There is no stack ${JSON.stringify(stack)}: no service belongs to it.`,

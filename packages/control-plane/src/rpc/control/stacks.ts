@@ -2,6 +2,7 @@ import {
   applySpecDefaults,
   type DeployStackRequest,
   type DeployStackResponse,
+  type NetworkSpec,
   type ServiceSpec,
   stackNameProblem,
   validateServiceSpec,
@@ -14,6 +15,7 @@ import { type ServiceViolation, violationsError } from "./violations.js";
 
 /** One request is one message of at most 64 MiB and is decided upon without a pause. */
 const MAX_SERVICES = 1_000;
+const MAX_NETWORKS = 256;
 
 /**
  * Makes the services of a stack what the request says, or says what that would be. Nothing is written unless all of
@@ -23,24 +25,53 @@ const MAX_SERVICES = 1_000;
  */
 export async function deployStack(
   request: DeployStackRequest,
-  { state: known, writer, runtime }: ControlScope,
+  { state: known, writer, runtime, networkPool: pool }: ControlScope,
   signal: AbortSignal,
 ): Promise<DeployStackResponse> {
-  const { stack, prune, dryRun, planRev } = request;
+  const { stack, prune, dryRun, planRev, networks } = request;
   const specs = request.services.map(applySpecDefaults);
-  const violations = stackViolations(stack, specs);
+  const violations = [...stackViolations(stack, specs), ...networkViolations(stack, networks)];
   if (violations.length > 0) {
     throw violationsError("BERTH_SPEC_INVALID", `Stack ${stack} was not deployed`, violations);
   }
-  const deployment = { stack, specs, prune };
-  if (dryRun)
-    return { services: [], networks: [], plan: planDeployment(deployment, known, runtime.now()).plan };
-  const services = await writer.submit((state) => {
+  const deployment = { stack, specs, networks, pool, prune };
+  if (dryRun) {
+    const { plan, warnings } = planDeployment(deployment, known, runtime.now());
+    return { services: [], networks: [], plan, warnings: [...warnings] };
+  }
+  const outcome = await writer.submit((state) => {
     const now = runtime.now();
-    if (planRev !== "") checkPlanRev(planRev, planDeployment(deployment, state, now).parts, stack);
-    return decideDeployment(deployment, state, { now, newId: () => runtime.newId() });
+    if (planRev !== "") checkPlanRev(planRev, planDeployment(deployment, state, now), stack);
+    return decideDeployment(deployment, state, {
+      now,
+      newId: () => runtime.newId(),
+      random: () => runtime.random(),
+    });
   }, signal);
-  return { services: [...services], networks: [], plan: undefined };
+  return {
+    services: [...outcome.services],
+    networks: [...outcome.networks],
+    plan: undefined,
+    warnings: [...outcome.warnings],
+  };
+}
+
+/** What is wrong with networks beside what is wrong with each by itself. */
+function networkViolations(stack: string, networks: readonly NetworkSpec[]): readonly ServiceViolation[] {
+  if (networks.length > MAX_NETWORKS) {
+    const message = `a stack has at most ${MAX_NETWORKS} networks, this one ${networks.length}`;
+    return [{ service: "", path: "", message }];
+  }
+  const seen = new Set<string>();
+  return networks.flatMap(({ name, stack: owner }) => {
+    const found: ServiceViolation[] = [];
+    const say = (path: string, message: string): void =>
+      void found.push({ service: `network ${name}`, path, message });
+    if (owner !== stack) say("stack", `the network belongs to stack ${JSON.stringify(owner)}`);
+    if (seen.has(name)) say("name", "the name is used twice");
+    seen.add(name);
+    return found;
+  });
 }
 
 function stackViolations(stack: string, specs: readonly ServiceSpec[]): readonly ServiceViolation[] {

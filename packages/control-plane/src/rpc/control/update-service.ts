@@ -10,6 +10,7 @@ import {
 import { acceptSpec } from "./accept-spec.js";
 import { settlePorts } from "./deploy-decision.js";
 import { findService } from "./find.js";
+import { settleNetworks } from "./networks/settle-networks.js";
 import type { ControlScope } from "./scope.js";
 import { violationsError } from "./violations.js";
 
@@ -28,7 +29,8 @@ export async function updateService(
     checkChangeable(service, request.expectedVersion);
     const intro = `Service ${nameOf(service)} was not updated`;
     const spec = checkedSpec(service, request, intro);
-    const [target] = settlePorts([{ id: service.id, spec }], { state, leaving: [], intro });
+    const wanted = settleNetworks([{ id: service.id, spec }], { state, intro });
+    const [target] = settlePorts(wanted, { state, leaving: [], intro });
     const result = acceptSpec(state, target?.spec ?? spec, { id: service.id, now: runtime.now() });
     return { changes: result.changes, result };
   }, signal);

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { systemRuntime } from "../../loop/runtime.js";
 import { ManualClock } from "../../store/manual-clock.js";
 import { type Order, Session } from "../session.js";
+import { NO_NETWORKS } from "../testing/no-networks.js";
 import { LoadRelay } from "./load-relay.js";
 
 class RecordingSession extends Session {
@@ -28,6 +29,7 @@ function connected() {
       ingress: () => [],
       ingressEntry: () => undefined,
       isHeld: () => false,
+      ...NO_NETWORKS,
     },
     tableVersion: () => 1,
   });

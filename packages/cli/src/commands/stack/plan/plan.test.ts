@@ -74,7 +74,7 @@ describe("stack deploy --dry-run", () => {
   });
   const planning: NonNullable<FakeControlHandlers["deployStack"]> = async (request) => {
     requests.push(request);
-    return { services: [], networks: [], plan: PLAN };
+    return { services: [], networks: [], warnings: [], plan: PLAN };
   };
 
   test("shows every change and every step, and writes nothing", async () => {
@@ -139,7 +139,7 @@ describe("stack deploy --dry-run", () => {
 
   test("says when there is nothing to do", async () => {
     const plan = DeployPlan.fromPartial({ rev: "abc", services: [{ name: "shop_db", kind: 3 }] });
-    const deployStack = async () => ({ services: [], networks: [], plan });
+    const deployStack = async () => ({ services: [], networks: [], warnings: [], plan });
     const { out } = await berth("stack deploy -c c.yaml --dry-run shop", { deployStack }, { cwd });
     expect(out).toContain("= unchanged: shop_db\n\nNothing to do.\n");
   });

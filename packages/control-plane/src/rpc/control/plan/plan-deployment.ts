@@ -2,6 +2,8 @@ import {
   type DeployPlan,
   type FieldChange,
   ServiceOutcome_Kind as Kind,
+  type NetworkOutcome,
+  NetworkOutcome_Kind,
   type Service,
   type ServiceOutcome,
   type ServicePlan,
@@ -11,12 +13,13 @@ import { policyOf } from "../../../core/rollout/update-policy.js";
 import type { ClusterState } from "../../../state/cluster-state.js";
 import { decideDeployment, type StackDeployment } from "../deploy-decision.js";
 import { type Forecast, forecast } from "./plan-forecast.js";
-import { type PlanPart, planRev } from "./plan-rev.js";
+import { type PlanParts, planRev } from "./plan-rev.js";
 import { specChanges } from "./plan-spec-changes.js";
 
-export interface PlannedDeployment {
+export interface PlannedDeployment extends PlanParts {
   readonly plan: DeployPlan;
-  readonly parts: readonly PlanPart[];
+  /** For a person. */
+  readonly warnings: readonly string[];
 }
 
 /** Of what is new, all is a change: these say enough. */
@@ -37,7 +40,9 @@ export function planDeployment(
       [...state.services.ofStack(deployment.stack).values()].map((one) => [one.id, one]),
     );
     const newId = idSource();
-    const { changes, result: outcomes } = decideDeployment(deployment, state, { now, newId });
+    const { changes, result } = decideDeployment(deployment, state, { now, newId });
+    const { services: outcomes, warnings } = result;
+    const networks = result.networks.filter(({ kind }) => kind !== NetworkOutcome_Kind.UNCHANGED);
     draft.write(changes);
     const after = new Map(
       outcomes.map(({ serviceId }) => [serviceId, state.services.get(serviceId)] as const),
@@ -50,8 +55,15 @@ export function planDeployment(
       const spec = outcome.kind === Kind.REMOVED ? undefined : service?.spec;
       return { plan: servicePlan(outcome, { old, service, future }), spec };
     });
-    return { plan: { rev: planRev(parts), services: parts.map(({ plan }) => plan) }, parts };
+    const rev = planRev({ parts, networks });
+    const services = parts.map(({ plan }) => plan);
+    return { plan: { rev, services, networks: networks.map(asPlanned) }, parts, networks, warnings };
   });
+}
+
+/** An id that nothing will ever have tells nobody anything. */
+function asPlanned(outcome: NetworkOutcome): NetworkOutcome {
+  return outcome.kind === NetworkOutcome_Kind.CREATED ? { ...outcome, networkId: "" } : outcome;
 }
 
 interface Course {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { BerthError, type ServicePlan, type ServiceSpec } from "@berth/proto";
+import { BerthError, type NetworkOutcome, type ServicePlan, type ServiceSpec } from "@berth/proto";
 import { canonicalText } from "../../../core/canonical.js";
 
 const WHOLE_LENGTH = 12;
@@ -15,22 +15,29 @@ export interface PlanPart {
   readonly spec: ServiceSpec | undefined;
 }
 
+/** What a plan does. */
+export interface PlanParts {
+  readonly parts: readonly PlanPart[];
+  /** What it does to networks. */
+  readonly networks: readonly NetworkOutcome[];
+}
+
 /**
  * The name of a plan: the same for plans that do the same to the same versions. Where tasks would go is not part of
  * it, as that changes with every task that starts or ends anywhere.
  */
-export function planRev(parts: readonly PlanPart[]): string {
+export function planRev({ parts, networks }: PlanParts): string {
   const texts = sorted(parts).map(partText);
-  const whole = hashOf(texts.join("\n")).slice(0, WHOLE_LENGTH);
+  const whole = hashOf([...texts, ...networks.map(networkText).sort()].join("\n")).slice(0, WHOLE_LENGTH);
   if (parts.length > MAX_PARTS) return whole;
   return `${whole}-${texts.map((text) => hashOf(text).slice(0, PART_LENGTH)).join("")}`;
 }
 
 /** @throws BerthError BERTH_PLAN_CHANGED with the services that differ, as far as the names tell them. */
-export function checkPlanRev(asked: string, parts: readonly PlanPart[], stack: string): void {
-  const current = planRev(parts);
+export function checkPlanRev(asked: string, plan: PlanParts, stack: string): void {
+  const current = planRev(plan);
   if (asked === current) return;
-  const differing = differences(asked, current, sorted(parts));
+  const differing = differences(asked, current, sorted(plan.parts));
   const what = differing.length === 0 ? "" : `: ${differing.join(", ")} would differ`;
   throw new BerthError({
     code: "BERTH_PLAN_CHANGED",
@@ -56,6 +63,10 @@ function partText({ plan, spec }: PlanPart): string {
   const { name, kind, fromVersion, steps } = plan;
   const taken = steps.map((step) => [step.kind, step.slot, step.round, step.isUnplaced]);
   return canonicalText({ name, kind, fromVersion, spec: spec ?? null, taken });
+}
+
+function networkText({ name, kind }: NetworkOutcome): string {
+  return `network ${name} ${kind}`;
 }
 
 function hashOf(text: string): string {

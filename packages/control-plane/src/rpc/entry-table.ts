@@ -1,24 +1,23 @@
 import { isDeepStrictEqual } from "node:util";
-import type { IngressEntry } from "@berth/proto";
 
 const NONE: ReadonlySet<string> = new Set<string>();
 
-/** Every published port with its endpoints: what the ingress of each host serves. */
-export class IngressTable {
-  readonly #entries = new Map<string, IngressEntry>();
+/** What hosts are told of services, by keys of its own: published ports with their endpoints, or names. */
+export class EntryTable<Entry extends { readonly key: string }> {
+  readonly #entries = new Map<string, Entry>();
   readonly #keysByService = new Map<string, ReadonlySet<string>>();
   /** A port can go from a service that is being removed to a new one: the key is then the new one's. */
   readonly #ownerByKey = new Map<string, string>();
 
-  get(key: string): IngressEntry | undefined {
+  get(key: string): Entry | undefined {
     return this.#entries.get(key);
   }
 
-  values(): IterableIterator<IngressEntry> {
+  values(): IterableIterator<Entry> {
     return this.#entries.values();
   }
 
-  ofService(serviceId: string): readonly IngressEntry[] {
+  ofService(serviceId: string): readonly Entry[] {
     const keys = [...(this.#keysByService.get(serviceId) ?? NONE)];
     return keys.flatMap((key) =>
       this.#ownerByKey.get(key) === serviceId ? (this.#entries.get(key) ?? []) : [],
@@ -26,7 +25,7 @@ export class IngressTable {
   }
 
   /** Replaces the entries of a service and returns the keys of those that changed. */
-  replace(serviceId: string, entries: readonly IngressEntry[]): readonly string[] {
+  replace(serviceId: string, entries: readonly Entry[]): readonly string[] {
     const before = this.#keysByService.get(serviceId) ?? NONE;
     const changed: string[] = [];
     const keys = new Set<string>();

@@ -1,14 +1,14 @@
 import { IngressEntry } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { IngressTable } from "./ingress-table.js";
+import { EntryTable } from "./entry-table.js";
 
 function entry(key: string, serviceName: string, ports: readonly number[] = []): IngressEntry {
   return IngressEntry.fromPartial({ key, serviceName, endpoints: ports.map((port) => ({ port })) });
 }
 
-describe("IngressTable.replace()", () => {
+describe("EntryTable.replace()", () => {
   it("names the keys that changed and no others", () => {
-    const table = new IngressTable();
+    const table = new EntryTable<IngressEntry>();
     expect(table.replace("s1", [entry("a", "x"), entry("b", "x")])).toEqual(["a", "b"]);
     expect(table.replace("s1", [entry("a", "x"), entry("b", "x", [1])])).toEqual(["b"]);
     expect(table.replace("s1", [entry("b", "x", [1])])).toEqual(["a"]);
@@ -16,7 +16,7 @@ describe("IngressTable.replace()", () => {
   });
 
   it("leaves a key with the service that took it over", () => {
-    const table = new IngressTable();
+    const table = new EntryTable<IngressEntry>();
     table.replace("old", [entry("a", "old")]);
     table.replace("new", [entry("a", "new")]);
     expect(table.replace("old", [])).toEqual([]);

@@ -1,0 +1,69 @@
+import { type Network, NetworkSpec } from "@berth/proto";
+import { describe, expect, it } from "vitest";
+import { applyNetwork, type NetworkOutcome } from "./apply-network.js";
+import { DEFAULT_NETWORK_POOL } from "./pick.js";
+
+const spec = (parts: Partial<NetworkSpec> = {}): NetworkSpec =>
+  NetworkSpec.fromPartial({ name: "shop_back", stack: "shop", ...parts });
+
+function apply(
+  existing: Network | undefined,
+  wanted: NetworkSpec,
+  others: readonly Network[] = [],
+): NetworkOutcome {
+  return applyNetwork(existing, wanted, {
+    id: "n1",
+    now: 5,
+    pool: DEFAULT_NETWORK_POOL,
+    others,
+    random: () => 0,
+  });
+}
+
+function made(wanted = spec(), others: readonly Network[] = []): Network {
+  const outcome = apply(undefined, wanted, others);
+  if (outcome.kind === "refused") throw new Error(outcome.violation.message);
+  return outcome.network;
+}
+
+const messageOf = (outcome: NetworkOutcome): string =>
+  outcome.kind === "refused" ? `${outcome.violation.path}: ${outcome.violation.message}` : outcome.kind;
+
+describe("applyNetwork()", () => {
+  it("makes a network, with a subnet of the pool or its own", () => {
+    expect(made()).toMatchObject({ id: "n1", subnet: "10.64.0.0/18", vni: 4_096, createdAtMs: 5 });
+    expect(made(spec({ subnet: "172.20.0.0/16" })).subnet).toBe("172.20.0.0/16");
+    expect(made(spec(), [made()])).toMatchObject({ subnet: "10.64.64.0/18", vni: 4_097 });
+  });
+
+  it("leaves one alone that is just so, and brings back one that was to go", () => {
+    const network = made();
+    expect(apply(network, spec())).toEqual({ kind: "unchanged", network });
+    expect(apply({ ...network, removing: true }, spec())).toEqual({ kind: "updated", network });
+  });
+
+  it("changes who may join, and labels", () => {
+    const changed = spec({ attachable: true, labels: { tier: "back" } });
+    expect(apply(made(), changed)).toMatchObject({ kind: "updated", network: { spec: changed } });
+  });
+
+  it("refuses what hosts would have to build anew, and what others have", () => {
+    expect(messageOf(apply(made(), spec({ internal: true })))).toMatchInlineSnapshot(
+      `"internal: it cannot change from false to true while the network is there: remove the stack first, or give the network another name"`,
+    );
+    expect(messageOf(apply(made(), spec({ subnet: "172.20.0.0/16" })))).toMatch(
+      /^subnet: .*10\.64\.0\.0\/18/,
+    );
+    expect(messageOf(apply(made(), spec({ stack: "blog" })))).toMatchInlineSnapshot(
+      `"name: there is a network of this name already; it belongs to stack shop"`,
+    );
+    const holder = made(spec({ name: "other", subnet: "172.20.0.0/16" }));
+    expect(messageOf(apply(undefined, spec({ subnet: "172.20.5.0/24" }), [holder]))).toMatchInlineSnapshot(
+      `"subnet: 172.20.5.0/24 overlaps 172.20.0.0/16, which network other has"`,
+    );
+    const full = made(spec({ name: "all", subnet: "10.64.0.0/10" }));
+    expect(messageOf(apply(undefined, spec(), [full]))).toMatchInlineSnapshot(
+      `"subnet: no subnet is left in 10.64.0.0/10: remove networks, give this one a subnet of its own, or start the servers with a larger --network-pool"`,
+    );
+  });
+});

@@ -1,0 +1,101 @@
+import {
+  type Network,
+  type NetworkSpec,
+  NetworkSpec as NetworkSpecCodec,
+  parseSubnet,
+  type Subnet,
+  subnetsOverlap,
+  subnetText,
+  type Violation,
+} from "@berth/proto";
+import { canonicalText } from "../canonical.js";
+import { type NetworkPool, pickSubnet, pickVni } from "./pick.js";
+
+export type NetworkOutcome =
+  | { readonly kind: "created" | "updated" | "unchanged"; readonly network: Network }
+  | { readonly kind: "refused"; readonly violation: Violation };
+
+export interface NetworkContext {
+  /** Of a network that is new. */
+  readonly id: string;
+  readonly now: number;
+  readonly pool: NetworkPool;
+  /** All other networks. */
+  readonly others: readonly Network[];
+  /** From 0 up to 1, anew at each call. */
+  readonly random: () => number;
+}
+
+/**
+ * Makes a network what a spec says. Hosts build a network once: of one that is there, only labels and who may join
+ * can change. One that is being removed stays.
+ */
+export function applyNetwork(
+  existing: Network | undefined,
+  spec: NetworkSpec,
+  context: NetworkContext,
+): NetworkOutcome {
+  if (existing === undefined) return newNetwork(spec, context);
+  const violation = changeProblem(existing, spec);
+  if (violation !== undefined) return { kind: "refused", violation };
+  if (!existing.removing && specText(existing.spec) === specText(spec)) {
+    return { kind: "unchanged", network: existing };
+  }
+  return { kind: "updated", network: { ...existing, spec, removing: false } };
+}
+
+function newNetwork(spec: NetworkSpec, { id, now, pool, others, random }: NetworkContext): NetworkOutcome {
+  const taken = others.flatMap(({ subnet }) => parseSubnet(subnet) ?? []);
+  const found = spec.subnet === "" ? pickSubnet(pool, taken, random()) : ownSubnet(spec.subnet, others);
+  if (typeof found === "string") return refused("subnet", found);
+  if (found === undefined) {
+    return refused(
+      "subnet",
+      `no subnet is left in ${subnetText(pool.subnet)}: remove networks, give this one a subnet of its own, or start the servers with a larger --network-pool`,
+    );
+  }
+  const vni = pickVni(new Set(others.map((network) => network.vni)), random());
+  const network = { id, spec, subnet: subnetText(found), vni, createdAtMs: now, removing: false };
+  return { kind: "created", network };
+}
+
+/** The subnet that a spec asks for, or why it cannot have it. */
+function ownSubnet(text: string, others: readonly Network[]): Subnet | string {
+  const subnet = parseSubnet(text);
+  if (subnet === undefined) return `${JSON.stringify(text)} is no subnet`;
+  const holder = others.find((other) => {
+    const its = parseSubnet(other.subnet);
+    return its !== undefined && subnetsOverlap(its, subnet);
+  });
+  return holder === undefined
+    ? subnet
+    : `${text} overlaps ${holder.subnet}, which network ${holder.spec?.name ?? holder.id} has`;
+}
+
+function changeProblem(existing: Network, spec: NetworkSpec): Violation | undefined {
+  const before = existing.spec ?? NetworkSpecCodec.fromPartial({});
+  if (before.stack !== spec.stack) {
+    const owner = before.stack === "" ? "no stack" : `stack ${before.stack}`;
+    return { path: "name", message: `there is a network of this name already; it belongs to ${owner}` };
+  }
+  if (spec.subnet !== "" && spec.subnet !== existing.subnet) {
+    return fixedAfter("subnet", existing.subnet, spec.subnet);
+  }
+  for (const path of ["internal", "encrypted", "mtu"] as const) {
+    if (before[path] !== spec[path]) return fixedAfter(path, String(before[path]), String(spec[path]));
+  }
+  return undefined;
+}
+
+function fixedAfter(path: string, before: string, after: string): Violation {
+  const message = `it cannot change from ${before} to ${after} while the network is there: remove the stack first, or give the network another name`;
+  return { path, message };
+}
+
+function refused(path: string, message: string): NetworkOutcome {
+  return { kind: "refused", violation: { path, message } };
+}
+
+function specText(spec: NetworkSpec | undefined): string {
+  return spec === undefined ? "" : canonicalText(NetworkSpecCodec.toJSON(spec));
+}

@@ -1,0 +1,194 @@
+import {
+  type Network,
+  NetworkSpec,
+  parseIpv4,
+  parseSubnet,
+  type Subnet,
+  subnetHas,
+  subnetsOverlap,
+  type VirtualIp,
+} from "@berth/proto";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { applyNetwork } from "./apply-network.js";
+import { gatewayOf, layoutOf } from "./layout.js";
+import { FIRST_VNI, pickRange } from "./pick.js";
+import { settleVips, VIP_QUARANTINE_MS } from "./vips.js";
+
+/** So small that it fills up. */
+const POOL = { subnet: { base: 0x0a400000, prefix: 18 }, networkPrefix: 22 };
+const fraction = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+const OWN_SUBNETS = ["", "", "", "10.64.0.0/20", "10.64.8.0/24", "172.20.0.0/16", "172.20.5.0/24"];
+
+function parsed(text: string): Subnet {
+  const subnet = parseSubnet(text);
+  if (subnet === undefined) throw new Error(`${text} is no subnet`);
+  return subnet;
+}
+
+describe("networks", () => {
+  it("never share a subnet or a number, whatever comes and goes (property)", () => {
+    const step = fc.record({
+      name: fc.constantFrom(
+        "a",
+        "b",
+        "c",
+        "d",
+        "e",
+        "f",
+        "g",
+        "h",
+        "i",
+        "j",
+        "k",
+        "l",
+        "m",
+        "n",
+        "o",
+        "p",
+        "q",
+        "r",
+      ),
+      subnet: fc.constantFrom(...OWN_SUBNETS),
+      removes: fc.boolean(),
+      random: fraction,
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const networks = new Map<string, Network>();
+        for (const { name, subnet, removes, random } of steps) {
+          if (removes) {
+            networks.delete(name);
+            continue;
+          }
+          const existing = networks.get(name);
+          const others = [...networks.values()].filter(({ id }) => id !== existing?.id);
+          const context = { id: name, now: 1, pool: POOL, others, random: () => random };
+          const outcome = applyNetwork(existing, NetworkSpec.fromPartial({ name, subnet }), context);
+          if (outcome.kind === "refused") {
+            if (existing === undefined && subnet === "") expect(others.length).toBeGreaterThan(4);
+            continue;
+          }
+          if (existing !== undefined) expect(outcome.network.subnet).toBe(existing.subnet);
+          networks.set(name, outcome.network);
+        }
+        const all = [...networks.values()];
+        for (const [index, a] of all.entries()) {
+          expect(a.vni).toBeGreaterThanOrEqual(FIRST_VNI);
+          expect(a.vni).toBeLessThan(2 ** 24);
+          for (const b of all.slice(index + 1)) {
+            expect(a.vni).not.toBe(b.vni);
+            expect(subnetsOverlap(parsed(a.subnet), parsed(b.subnet))).toBe(false);
+          }
+        }
+      }),
+    );
+  });
+
+  it("give every host a part of its own, apart from services' addresses and chosen ones (property)", () => {
+    const prefix = fc.integer({ min: 16, max: 26 });
+    const hosts = fc.array(fc.tuple(fc.integer({ min: 0, max: 40 }), fc.boolean()), { maxLength: 80 });
+    fc.assert(
+      fc.property(prefix, hosts, fc.array(fraction, { maxLength: 5 }), (bits, changes, chosen) => {
+        const subnet = { base: 0xac140000, prefix: bits };
+        const layout = layoutOf(subnet);
+        const fixed = chosen.map((each) => subnet.base + Math.floor(each * 2 ** (32 - bits)));
+        const ranges = new Map<number, Subnet>();
+        for (const [host, joins] of changes) {
+          if (!joins) ranges.delete(host);
+          if (!joins || ranges.has(host)) continue;
+          const range = pickRange(subnet, { taken: [...ranges.values()], fixed });
+          if (range !== undefined) ranges.set(host, range);
+          else expect(ranges.size).toBeGreaterThanOrEqual(layout.endRange - layout.firstRange - fixed.length);
+        }
+        const all = [...ranges.values()];
+        for (const [index, range] of all.entries()) {
+          expect(subnetHas(subnet, range.base)).toBe(true);
+          expect(subnetHas(range, gatewayOf(range))).toBe(true);
+          expect(subnetsOverlap(range, layout.vips)).toBe(false);
+          expect(fixed.some((address) => subnetHas(range, address))).toBe(false);
+          for (const other of all.slice(index + 1)) expect(subnetsOverlap(range, other)).toBe(false);
+        }
+      }),
+    );
+  });
+});
+
+describe("addresses of services", () => {
+  it("are never given to two, nor to another within an hour (property)", () => {
+    const step = fc.record({
+      service: fc.constantFrom("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"),
+      joins: fc.boolean(),
+      afterMs: fc.constantFrom(1, 1_000, VIP_QUARANTINE_MS / 3, VIP_QUARANTINE_MS),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
+        // Eight addresses, of which two are never given out, and one is chosen by somebody.
+        const network = { id: "n", subnet: "10.64.0.0/26", fixed: ["10.64.0.5"] };
+        const vips = new Map<string, VirtualIp>();
+        const lastHad = new Map<string, { readonly serviceId: string; readonly untilMs: number }>();
+        let now = 1;
+        for (const { service, joins, afterMs } of steps) {
+          now += afterMs;
+          const before = vips.get(service);
+          const joined = joins ? [{ ...network, vips: [...vips.values()] }] : [];
+          const changes = settleVips(service, { joined, held: before === undefined ? [] : [before], now });
+          for (const { serviceId } of changes.forgotten) vips.delete(serviceId);
+          for (const vip of changes.put) {
+            vips.set(vip.serviceId, vip);
+            if (vip.releasedAtMs !== 0) {
+              lastHad.set(vip.address, { serviceId: service, untilMs: now });
+              continue;
+            }
+            const had = lastHad.get(vip.address);
+            const isFree =
+              had === undefined || had.serviceId === service || now - had.untilMs >= VIP_QUARANTINE_MS;
+            expect(isFree).toBe(true);
+          }
+          const addresses = [...vips.values()].map(({ address }) => address);
+          expect(new Set(addresses).size).toBe(addresses.length);
+          expect(addresses).not.toContain("10.64.0.5");
+          for (const address of addresses) {
+            expect(subnetHas(layoutOf(parsed(network.subnet)).vips, parseIpv4(address) ?? 0)).toBe(true);
+          }
+        }
+      }),
+    );
+  });
+
+  it("come back with their service, and go when it leaves", () => {
+    const network = { id: "n", subnet: "10.64.0.0/18", fixed: [], vips: [] };
+    const [vip] = settleVips("s1", { joined: [network], held: [], now: 5 }).put;
+    expect(vip).toEqual({ networkId: "n", serviceId: "s1", address: "10.64.7.255", releasedAtMs: 0 });
+    const held = vip === undefined ? [] : [vip];
+    expect(settleVips("s1", { joined: [{ ...network, vips: held }], held, now: 6 })).toEqual({
+      put: [],
+      forgotten: [],
+    });
+    const released = settleVips("s1", { joined: [], held, now: 7 }).put;
+    expect(released).toEqual([{ ...vip, releasedAtMs: 7 }]);
+    const again = settleVips("s1", { joined: [{ ...network, vips: released }], held: released, now: 8 });
+    expect(again.put).toEqual(held);
+    const other = settleVips("s2", { joined: [{ ...network, vips: released }], held: [], now: 9 });
+    expect(other.put.map(({ address }) => address)).toEqual(["10.64.7.254"]);
+  });
+});
+
+describe("layoutOf()", () => {
+  it.each([
+    ["10.64.0.0/18", { vips: 21, range: 25, first: 16, end: 128, room: 126 }],
+    ["172.20.0.0/16", { vips: 19, range: 25, first: 64, end: 512, room: 126 }],
+    ["172.20.0.0/24", { vips: 27, range: 28, first: 2, end: 16, room: 14 }],
+    ["172.20.0.0/26", { vips: 29, range: 30, first: 2, end: 16, room: 2 }],
+  ])("%s", (text, expected) => {
+    const { vips, rangePrefix, firstRange, endRange, roomPerRange } = layoutOf(parsed(text));
+    const found = {
+      vips: vips.prefix,
+      range: rangePrefix,
+      first: firstRange,
+      end: endRange,
+      room: roomPerRange,
+    };
+    expect(found).toEqual(expected);
+  });
+});

@@ -1,0 +1,38 @@
+import type { AssignedNetwork, NetworkPeer } from "@berth/proto";
+import { takesPart } from "../core/network/take-part.js";
+import type { ClusterState } from "../state/cluster-state.js";
+
+/** A network as one of its nodes sees it; undefined for a node that has no part of it, or cannot have one any more. */
+export function assignedNetwork(
+  state: ClusterState,
+  networkId: string,
+  nodeId: string,
+): AssignedNetwork | undefined {
+  const network = state.networks.get(networkId);
+  const own = state.networks.ranges.get(networkId, nodeId);
+  const node = state.nodes.get(nodeId);
+  if (network?.spec === undefined || own === undefined || node === undefined) return undefined;
+  const { id, spec, subnet, vni } = network;
+  if (!takesPart(node, spec)) return undefined;
+  return {
+    id,
+    spec,
+    subnet,
+    vni,
+    range: own.range,
+    gateway: own.gateway,
+    peers: peersOf(state, networkId, nodeId),
+  };
+}
+
+/** Down ones too: their containers may run, and answer again when they return. */
+function peersOf(state: ClusterState, networkId: string, nodeId: string): NetworkPeer[] {
+  const peers: NetworkPeer[] = [];
+  for (const peerId of state.networks.ranges.ofFirst(networkId).keys()) {
+    const description = peerId === nodeId ? undefined : state.nodes.get(peerId)?.description;
+    if (description === undefined) continue;
+    const { address, dataPlane } = description;
+    peers.push({ nodeId: peerId, address, wireguardPublicKey: dataPlane?.wireguardPublicKey ?? "" });
+  }
+  return peers;
+}

@@ -1,0 +1,71 @@
+import type { Network, NetworkRange, VirtualIp } from "@berth/proto";
+import { Grouped } from "./grouped.js";
+import { PairTable } from "./pair-table.js";
+
+/** All networks by id, name and stack, with the hosts that have a part of them and the addresses of services. */
+export class NetworkTable {
+  /** By network and node. */
+  readonly ranges = new PairTable<NetworkRange>(
+    ({ networkId }) => networkId,
+    ({ nodeId }) => nodeId,
+  );
+  /** By network and service. */
+  readonly vips = new PairTable<VirtualIp>(
+    ({ networkId }) => networkId,
+    ({ serviceId }) => serviceId,
+  );
+  readonly #byId = new Map<string, Network>();
+  readonly #idByName = new Map<string, string>();
+  readonly #byStack = new Grouped<Network>();
+  readonly #leaving = new Map<string, Network>();
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  get(networkId: string): Network | undefined {
+    return this.#byId.get(networkId);
+  }
+
+  idOf(name: string): string | undefined {
+    return this.#idByName.get(name);
+  }
+
+  byName(name: string): Network | undefined {
+    const id = this.#idByName.get(name);
+    return id === undefined ? undefined : this.#byId.get(id);
+  }
+
+  values(): IterableIterator<Network> {
+    return this.#byId.values();
+  }
+
+  ofStack(stack: string): ReadonlyMap<string, Network> {
+    return this.#byStack.get(stack);
+  }
+
+  /** Those that go when nothing uses them any more. */
+  leaving(): ReadonlyMap<string, Network> {
+    return this.#leaving;
+  }
+
+  put(network: Network): void {
+    this.delete(network.id);
+    this.#byId.set(network.id, network);
+    if (network.removing) this.#leaving.set(network.id, network);
+    if (network.spec === undefined) return;
+    this.#idByName.set(network.spec.name, network.id);
+    this.#byStack.set(network.spec.stack, network.id, network);
+  }
+
+  delete(networkId: string): void {
+    const network = this.#byId.get(networkId);
+    if (network === undefined) return;
+    this.#byId.delete(networkId);
+    this.#leaving.delete(networkId);
+    const { spec } = network;
+    if (spec === undefined) return;
+    if (this.#idByName.get(spec.name) === networkId) this.#idByName.delete(spec.name);
+    this.#byStack.delete(spec.stack, networkId);
+  }
+}

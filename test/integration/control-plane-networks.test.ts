@@ -1,0 +1,379 @@
+import {
+  type DeployStackRequest,
+  EndpointMode,
+  Network,
+  NetworkOutcome_Kind,
+  NetworkSpec,
+  parseIpv4,
+  parseSubnet,
+  subnetHas,
+  subnetsOverlap,
+} from "@berth/proto";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  converged,
+  deployment,
+  eventually,
+  runningTasks,
+  service,
+  TestCluster,
+} from "../harness/control-plane.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import type { FakeAgent } from "../harness/fake-agent.js";
+
+let etcd: TestEtcd;
+let cluster: TestCluster;
+
+beforeEach(async () => {
+  etcd = await startTestEtcd();
+  cluster = new TestCluster(etcd.endpoint);
+});
+afterEach(async () => {
+  const complaints = await cluster.close();
+  await etcd.close();
+  expect(complaints).toEqual([]);
+});
+
+const network = (name: string, parts: Partial<NetworkSpec> = {}): NetworkSpec =>
+  NetworkSpec.fromPartial({ name, stack: "shop", ...parts });
+const BACK = { network: "shop_back" };
+const OPTIONAL = { network: "shop_default", optional: true };
+
+/** What a host has been told of a service in a network, by full names. */
+function nameOn(agent: FakeAgent | undefined, serviceName: string, networkName: string) {
+  const [found] = [...(agent?.networks.values() ?? [])].filter(({ spec }) => spec?.name === networkName);
+  return [...(agent?.names.values() ?? [])].find(
+    (entry) => entry.serviceName === serviceName && entry.networkId === found?.id,
+  );
+}
+
+async function networkNames(calls: Awaited<ReturnType<TestCluster["startServer"]>>["calls"]) {
+  const { networks } = await calls.listNetworks({ stack: "" });
+  return networks.map((summary) => summary.network?.spec?.name);
+}
+
+describe("the networks of a stack", () => {
+  it("reach every host with tasks in them, each with a part of its own, and go with the stack", async () => {
+    const { calls } = await cluster.startServer();
+    const agents = await cluster.startAgents(["a", "b", "c"]);
+    const request: DeployStackRequest = deployment(
+      [
+        service("web", { replicas: 3, networks: [BACK] }),
+        service("db", { networks: [BACK], constraints: ["node.id == a"] }),
+      ],
+      { networks: [network("shop_back")] },
+    );
+    const deployed = await calls.deployStack(request);
+    expect(deployed.networks.map(({ name, kind }) => [name, kind])).toEqual([
+      ["shop_back", NetworkOutcome_Kind.CREATED],
+    ]);
+    expect(deployed.warnings).toEqual([]);
+    await converged(calls, "shop_web");
+    await converged(calls, "shop_db");
+    for (const agent of agents) {
+      await eventually("all names are known", () => {
+        const web = nameOn(agent, "shop_web", "shop_back");
+        const db = nameOn(agent, "shop_db", "shop_back");
+        const [assigned] = [...agent.networks.values()];
+        const isWhole = web?.endpoints.length === 3 && db?.endpoints.length === 1;
+        return isWhole && web.vip !== "" && db.vip !== "" && assigned?.peers.length === 2;
+      });
+    }
+
+    const { network: summary } = await calls.getNetwork({ network: "shop_back" });
+    expect(summary?.services).toEqual(["shop_db", "shop_web"]);
+    const subnet = parseSubnet(summary?.network?.subnet ?? "");
+    const ranges = (summary?.ranges ?? []).map(({ range }) => parseSubnet(range));
+    expect(ranges).toHaveLength(3);
+    ranges.forEach((range, index) => {
+      if (range === undefined || subnet === undefined) throw new Error("no subnet");
+      expect(subnetHas(subnet, range.base)).toBe(true);
+      for (const other of ranges.slice(index + 1)) {
+        if (other !== undefined) expect(subnetsOverlap(range, other)).toBe(false);
+      }
+    });
+    const web = nameOn(agents[0], "shop_web", "shop_back");
+    expect(web).toMatchObject({ stack: "shop", names: ["web"] });
+    const addresses = [...(web?.endpoints.map(({ address }) => address) ?? []), web?.vip ?? ""];
+    expect(new Set(addresses).size).toBe(4);
+    for (const address of addresses) {
+      expect(subnet !== undefined && subnetHas(subnet, parseIpv4(address) ?? 0)).toBe(true);
+    }
+
+    const again = await calls.deployStack(request);
+    expect(again.networks.map(({ kind }) => kind)).toEqual([NetworkOutcome_Kind.UNCHANGED]);
+    const removed = await calls.removeServices({ services: [], stack: "shop" });
+    expect(removed.networks.map(({ name }) => name)).toEqual(["shop_back"]);
+    await eventually("no network is left", async () => (await networkNames(calls)).length === 0);
+    for (const agent of agents) {
+      await eventually("the host forgets it", () => agent.networks.size === 0 && agent.names.size === 0);
+    }
+    const store = cluster.openStore();
+    expect(await store.keys()).toEqual(["/berth/v1/nodes/a", "/berth/v1/nodes/b", "/berth/v1/nodes/c"]);
+  });
+
+  it("tell each host only of networks that its tasks are in, and of changes in them", async () => {
+    const { calls } = await cluster.startServer();
+    const [a, b] = await cluster.startAgents(["a", "b"]);
+    await calls.deployStack(
+      deployment(
+        [
+          service("web", { networks: [{ network: "shop_front" }], constraints: ["node.id == a"] }),
+          service("db", { networks: [BACK], constraints: ["node.id == b"] }),
+        ],
+        { networks: [network("shop_front"), network("shop_back")] },
+      ),
+    );
+    await eventually("a knows web", () => nameOn(a, "shop_web", "shop_front")?.endpoints.length === 1);
+    await eventually("b knows db", () => nameOn(b, "shop_db", "shop_back")?.endpoints.length === 1);
+    expect([a?.networks.size, b?.networks.size]).toEqual([1, 1]);
+    expect([a?.names.size, b?.names.size]).toEqual([1, 1]);
+    expect([...(a?.networks.values() ?? [])][0]?.peers).toEqual([]);
+
+    const messages = b?.received.length ?? 0;
+    await calls.scaleServices({ services: [{ service: "shop_web", replicas: 3 }] });
+    await eventually("a knows three", () => nameOn(a, "shop_web", "shop_front")?.endpoints.length === 3);
+    expect(b?.received.length).toBe(messages);
+
+    await calls.scaleServices({ services: [{ service: "shop_web", replicas: 0 }] });
+    await eventually("a needs it no more", () => a?.networks.size === 0 && a.names.size === 0);
+    // Leased until the node goes: an address that was given back could be given out twice.
+    const { network: front } = await calls.getNetwork({ network: "shop_front" });
+    expect(front?.ranges.map(({ nodeId }) => nodeId)).toEqual(["a"]);
+  });
+
+  it("keep only what answers under their names", async () => {
+    const { calls } = await cluster.startServer();
+    const [a, b] = await cluster.startAgents(["a", "b"]);
+    await calls.deployStack(
+      deployment([service("web", { replicas: 2, networks: [{ ...BACK, aliases: ["www"] }] })], {
+        networks: [network("shop_back")],
+      }),
+    );
+    await eventually("both answer", () => nameOn(a, "shop_web", "shop_back")?.endpoints.length === 2);
+    expect(nameOn(a, "shop_web", "shop_back")?.names).toEqual(["web", "www"]);
+    await b?.vanish();
+    await eventually("the dead host's task is gone", () => {
+      const endpoints = nameOn(a, "shop_web", "shop_back")?.endpoints ?? [];
+      return endpoints.length > 0 && endpoints.every(({ nodeId }) => nodeId === "a");
+    });
+  });
+
+  it("have an address that stays with a service, and comes back with it", async () => {
+    const { calls } = await cluster.startServer();
+    const [a] = await cluster.startAgents(["a"]);
+    const networks = [network("shop_back")];
+    const web = service("web", { networks: [BACK] });
+    const db = service("db", { networks: [BACK] });
+    await calls.deployStack(deployment([web, db], { networks }));
+    const vipOf = (name: string) => nameOn(a, name, "shop_back")?.vip ?? "";
+    await eventually("both have one", () => vipOf("shop_web") !== "" && vipOf("shop_db") !== "");
+    const before = vipOf("shop_web");
+
+    await calls.deployStack(deployment([{ ...web, endpointMode: EndpointMode.DNSRR }, db], { networks }));
+    await eventually("it is given back", () => vipOf("shop_web") === "");
+    const other = service("other", { networks: [BACK] });
+    await calls.deployStack(
+      deployment([{ ...web, endpointMode: EndpointMode.DNSRR }, db, other], { networks }),
+    );
+    await eventually("another service has another", () => vipOf("shop_other") !== "");
+    expect(vipOf("shop_other")).not.toBe(before);
+    await calls.deployStack(deployment([web, db, other], { networks }));
+    await eventually("it comes back", () => vipOf("shop_web") === before);
+  });
+
+  it("are the same to the next leader", async () => {
+    const first = await cluster.startServer();
+    const second = await cluster.startServer();
+    const [a, b] = await cluster.startAgents(["a", "b"]);
+    await first.calls.deployStack(
+      deployment([service("web", { replicas: 2, networks: [BACK] })], { networks: [network("shop_back")] }),
+    );
+    await eventually("both answer", () => nameOn(a, "shop_web", "shop_back")?.endpoints.length === 2);
+    await eventually("it has its address", () => nameOn(a, "shop_web", "shop_back")?.vip !== "");
+    const before = await first.calls.getNetwork({ network: "shop_back" });
+    await first.stop();
+    const after = await second.calls.getNetwork({ network: "shop_back" });
+    expect(after).toEqual(before);
+    await eventually("agents hear the same again", () =>
+      [a, b].every((agent) => nameOn(agent, "shop_web", "shop_back")?.endpoints.length === 2),
+    );
+  });
+
+  it("give the part of a node that was removed to others", async () => {
+    const { calls } = await cluster.startServer();
+    const [a] = await cluster.startAgents(["a"]);
+    const networks = [network("shop_back")];
+    await calls.deployStack(deployment([service("web", { networks: [BACK] })], { networks }));
+    await converged(calls, "shop_web");
+    const before = await calls.getNetwork({ network: "shop_back" });
+    await a?.vanish();
+    await calls.removeNode({ node: "a", force: true });
+    await cluster.startAgents(["b"]);
+    await converged(calls, "shop_web");
+    const after = await calls.getNetwork({ network: "shop_back" });
+    expect(after.network?.ranges).toEqual([{ ...before.network?.ranges[0], nodeId: "b" }]);
+  });
+});
+
+describe("hosts without networks over hosts", () => {
+  const cannot = { dataPlane: { overlay: false, overlayReason: "rootless" } };
+
+  it("take no tasks that need one, and the deployment says so where no host can", async () => {
+    const { calls } = await cluster.startServer();
+    await cluster.startAgents(["a"], cannot);
+    const request = deployment([service("web", { replicas: 2, networks: [BACK] })], {
+      networks: [network("shop_back")],
+    });
+    await expect(calls.deployStack(request)).rejects.toThrow(
+      "no node can have networks that span hosts, such as shop_back (a: rootless)",
+    );
+    expect(await networkNames(calls)).toEqual([]);
+
+    await cluster.startAgents(["b"]);
+    await calls.deployStack(request);
+    await converged(calls, "shop_web");
+    const tasks = await runningTasks(calls, "shop_web");
+    expect(tasks.map(({ nodeId }) => nodeId)).toEqual(["b", "b"]);
+    const pinned = service("pinned", { networks: [BACK], constraints: ["node.id == a"] });
+    await calls.deployStack({ ...request, services: [...request.services, pinned] });
+    await eventually("it says why", async () => {
+      const { service: summary } = await calls.getService({ service: "shop_pinned" });
+      return summary?.reasons.some((reason) =>
+        reason.includes("1 node cannot have networks that span hosts"),
+      );
+    });
+  });
+
+  it("run tasks whose network nobody asked for, as before there were any", async () => {
+    const { calls } = await cluster.startServer();
+    const [a] = await cluster.startAgents(["a"], { dataPlane: undefined });
+    const [b] = await cluster.startAgents(["b"]);
+    const deployed = await calls.deployStack(
+      deployment([service("web", { replicas: 2, networks: [OPTIONAL] })], {
+        networks: [network("shop_default")],
+      }),
+    );
+    expect(deployed.warnings).toEqual([
+      "tasks on hosts that cannot have networks over hosts are not found by their services' names (a: its agent is of a release without them)",
+    ]);
+    await converged(calls, "shop_web");
+    await eventually("b is in it", () => nameOn(b, "shop_web", "shop_default")?.endpoints.length === 1);
+    expect(a?.runningTaskIds).toHaveLength(1);
+    expect([a?.networks.size, a?.names.size]).toEqual([0, 0]);
+  });
+
+  it("take no tasks of encrypted networks without a key", async () => {
+    const { calls } = await cluster.startServer();
+    await cluster.startAgents(["a"], {
+      dataPlane: { overlay: true, wireguardReason: "no WireGuard in this kernel" },
+    });
+    const networks = [network("shop_back", { encrypted: true })];
+    const request = deployment([service("web", { networks: [{ ...BACK, optional: true }] })], { networks });
+    await expect(calls.deployStack(request)).rejects.toThrow(
+      "no node can have encrypted networks, such as shop_back (a: no WireGuard in this kernel)",
+    );
+    const [b] = await cluster.startAgents(["b"], { dataPlane: { overlay: true, wireguardPublicKey: "key" } });
+    await calls.deployStack(request);
+    await converged(calls, "shop_web");
+    expect(b?.runningTaskIds).toHaveLength(1);
+  });
+});
+
+describe("networks of no stack", () => {
+  it("are made and removed by hand, and joined by stacks", async () => {
+    const { calls } = await cluster.startServer();
+    await cluster.startAgents(["a"]);
+    const joining = deployment([service("web", { networks: [{ network: "proxy" }] })]);
+    await expect(calls.deployStack(joining)).rejects.toThrow(
+      "shop_web: task.networks[0]: there is no network proxy: make it with berth network create proxy",
+    );
+    const { network: made } = await calls.createNetwork({ spec: NetworkSpec.fromPartial({ name: "proxy" }) });
+    const again = await calls.createNetwork({ spec: NetworkSpec.fromPartial({ name: "proxy" }) });
+    expect(again.network).toEqual(made);
+    await expect(
+      calls.createNetwork({ spec: NetworkSpec.fromPartial({ name: "two", subnet: made?.subnet ?? "" }) }),
+    ).rejects.toThrow(/overlaps/);
+    await calls.deployStack(joining);
+    await converged(calls, "shop_web");
+    await expect(calls.removeNetworks({ networks: ["proxy"] })).rejects.toThrow(
+      "No network was removed, since services use them: proxy by shop_web.",
+    );
+    await calls.removeServices({ services: [], stack: "shop" });
+    await eventually("no service is left", async () => {
+      const { services } = await calls.listServices({ stack: "" });
+      return services.length === 0;
+    });
+    expect(await networkNames(calls)).toEqual(["proxy"]);
+    await calls.removeNetworks({ networks: [made?.id.slice(0, 6) ?? ""] });
+    await eventually("it is gone", async () => (await networkNames(calls)).length === 0);
+  });
+
+  it("are kept by prune while another stack uses a network, and removed once nobody does", async () => {
+    const { calls } = await cluster.startServer();
+    await cluster.startAgents(["a"]);
+    const networks = [network("shop_back"), network("shop_front")];
+    await calls.deployStack(deployment([service("web", { networks: [BACK] })], { networks }));
+    const other = service("web", { stack: "blog", networks: [BACK] });
+    await calls.deployStack(deployment([other], { stack: "blog" }));
+    const pruned = await calls.deployStack(deployment([service("web")], { networks: [], prune: true }));
+    expect(pruned.networks.map(({ name, kind }) => [name, kind])).toEqual([
+      ["shop_front", NetworkOutcome_Kind.REMOVED],
+    ]);
+    await eventually(
+      "the unused one is gone",
+      async () => (await networkNames(calls)).join() === "shop_back",
+    );
+    await calls.removeServices({ services: [], stack: "blog" });
+    await eventually("blog is gone", async () => {
+      const { services } = await calls.listServices({ stack: "blog" });
+      return services.length === 0;
+    });
+    await calls.removeServices({ services: [], stack: "shop" });
+    await eventually("all is gone", async () => (await networkNames(calls)).length === 0);
+  });
+
+  it("are planned without being made", async () => {
+    const { calls } = await cluster.startServer();
+    await cluster.startAgents(["a"]);
+    const request = deployment([service("web", { networks: [BACK] })], { networks: [network("shop_back")] });
+    const { plan } = await calls.deployStack({ ...request, dryRun: true });
+    expect(plan?.networks).toEqual([{ networkId: "", name: "shop_back", kind: NetworkOutcome_Kind.CREATED }]);
+    expect(await networkNames(calls)).toEqual([]);
+    await calls.deployStack({ ...request, planRev: plan?.rev ?? "" });
+    expect(await networkNames(calls)).toEqual(["shop_back"]);
+  });
+
+  it("let services choose addresses that nobody else has", async () => {
+    const { calls } = await cluster.startServer();
+    const [a] = await cluster.startAgents(["a"]);
+    const networks = [network("shop_back", { subnet: "172.30.0.0/24" })];
+    const at = (name: string, ipv4Address: string) => service(name, { networks: [{ ...BACK, ipv4Address }] });
+    await expect(
+      calls.deployStack(
+        deployment([at("web", "172.31.0.9"), at("db", "172.30.0.9"), at("x", "172.30.0.9")], { networks }),
+      ),
+    ).rejects.toThrow(/172\.31\.0\.9: it is not in 172\.30\.0\.0\/24[\s\S]*another service has chosen it/);
+    await calls.deployStack(deployment([at("web", "172.30.0.40")], { networks }));
+    await eventually("it answers there", () => {
+      const [endpoint] = nameOn(a, "shop_web", "shop_back")?.endpoints ?? [];
+      return endpoint?.address === "172.30.0.40";
+    });
+    const { network: summary } = await calls.getNetwork({ network: "shop_back" });
+    expect(summary?.ranges.map(({ range }) => range)).toEqual(["172.30.0.48/28"]);
+    await expect(calls.deployStack(deployment([at("db", "172.30.0.50")], { networks }))).rejects.toThrow(
+      "172.30.0.50: node a gives out 172.30.0.48/28; choose one from 172.30.0.2 on, in 172.30.0.0/27",
+    );
+  });
+});
+
+it("a record that cannot be read is left alone", async () => {
+  const { store } = cluster.openStore();
+  const value = JSON.stringify(Network.toJSON(Network.fromPartial({ id: "another" })));
+  await store.txn(
+    { ops: [{ kind: "put", key: "/berth/v1/networks/n1", value }] },
+    AbortSignal.timeout(5_000),
+  );
+  const { calls } = await cluster.startServer();
+  expect(await networkNames(calls)).toEqual([]);
+});
