@@ -1,8 +1,10 @@
 import type { AssignedNetwork, NetworkPeer } from "@berth/proto";
-import { takesPart } from "../core/network/take-part.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
-/** A network as one of its nodes sees it; undefined for a node that has no part of it, or cannot have one any more. */
+/**
+ * A network as one of its nodes sees it; undefined for a node that has no part of it. A node that can have none any
+ * more is told all the same: what runs there stays in it, and the agent says of new tasks what is in their way.
+ */
 export function assignedNetwork(
   state: ClusterState,
   networkId: string,
@@ -10,10 +12,8 @@ export function assignedNetwork(
 ): AssignedNetwork | undefined {
   const network = state.networks.get(networkId);
   const own = state.networks.ranges.get(networkId, nodeId);
-  const node = state.nodes.get(nodeId);
-  if (network?.spec === undefined || own === undefined || node === undefined) return undefined;
+  if (network?.spec === undefined || own === undefined) return undefined;
   const { id, spec, subnet, vni } = network;
-  if (!takesPart(node, spec)) return undefined;
   return {
     id,
     spec,
