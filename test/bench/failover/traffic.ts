@@ -37,28 +37,37 @@ export function failuresOf(requests: readonly RequestResult[], cutByMs: number):
   };
 }
 
-export function slowestMsOf(requests: readonly RequestResult[]): number {
-  return requests.reduce((slowest, { latencyMs }) => Math.max(slowest, latencyMs), 0);
+function slowestOf(requests: readonly RequestResult[]): RequestResult | undefined {
+  return requests.reduce<RequestResult | undefined>(
+    (slowest, each) => (each.latencyMs > (slowest?.latencyMs ?? 0) ? each : slowest),
+    undefined,
+  );
 }
 
-/** `900 requests, 2 failed (ECONNREFUSED at +0.21 s), 1 severed, slowest 231 ms` */
+/** `900 requests, 2 failed (ECONNREFUSED at 0.21 s), 1 severed, slowest 231 ms (sent at 0.30 s)` */
 export function describeTraffic(requests: readonly RequestResult[], cutByMs: number): string {
   const { afterCut, severed } = failuresOf(requests, cutByMs);
   const originMs = cutByMs || (requests[0]?.sentAtMs ?? 0);
+  const slowest = slowestOf(requests);
   const parts = [
     `${requests.length} requests`,
     `${afterCut.length} failed${detailsOf(afterCut, originMs)}`,
     `${severed.length} severed${detailsOf(severed, originMs)}`,
-    `slowest ${slowestMsOf(requests).toFixed(0)} ms`,
+    `slowest ${slowest?.latencyMs.toFixed(0) ?? 0} ms (sent at ${secondsAfter(originMs, slowest)} s)`,
   ];
   return parts.join(", ");
 }
 
 function detailsOf(failures: readonly RequestResult[], originMs: number): string {
   if (failures.length === 0) return "";
-  const details = failures.slice(0, MAX_DETAILS).map(({ sentAtMs, outcome }) => {
+  const details = failures.slice(0, MAX_DETAILS).map((failure) => {
+    const { outcome } = failure;
     const why = outcome.kind === "failed" ? outcome.why : outcome.body;
-    return `${why} at ${((sentAtMs - originMs) / 1_000).toFixed(2)} s`;
+    return `${why} at ${secondsAfter(originMs, failure)} s`;
   });
   return ` (${details.join("; ")}${failures.length > MAX_DETAILS ? "; …" : ""})`;
+}
+
+function secondsAfter(originMs: number, request: RequestResult | undefined): string {
+  return (((request?.sentAtMs ?? originMs) - originMs) / 1_000).toFixed(2);
 }
