@@ -106,6 +106,7 @@ describe("a Docker daemon that misbehaves", () => {
     const startWorker = (): Worker => {
       states.clear();
       const worker = new Worker({
+        knock: async () => false,
         engine,
         node: { nodeId: "n", hostname: "h", advertiseAddress: "127.0.0.1" },
         log: pino({ level: "silent" }),

@@ -47,6 +47,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   const fence = new Fence({ onChange: () => worker.contactChanged(), log: log.child({ part: "fence" }) });
   const worker: Worker = new Worker({
     engine,
+    knock: edges.knock,
     node: { nodeId: id, hostname: identity.hostname, advertiseAddress: identity.address },
     log: log.child({ part: "worker" }),
     isCutOff: () => fence.isCutOff,

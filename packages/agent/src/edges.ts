@@ -13,6 +13,7 @@ import { containerResolvers } from "./overlay/container-resolvers.js";
 import { examineKernel } from "./overlay/examine-kernel.js";
 import { linuxHostNetwork } from "./overlay/host-network.js";
 import type { OverlayEdge } from "./overlay/overlay.js";
+import { type Knock, knockAt } from "./probe/knock.js";
 import { type Disk, folderDisk } from "./session/disk.js";
 import { type HostUsage, readHostUsage } from "./usage/host-usage.js";
 import { UsageReader, type UsageSample } from "./usage/sample.js";
@@ -25,6 +26,8 @@ export interface AgentEdges {
   readonly overlay: OverlayEdge;
   readonly transport: RpcTransport;
   readonly probe: Probe;
+  /** Whether a port of a container here refuses connections. */
+  readonly knock: Knock;
   readonly disk: Disk;
   /** What the container with this first process has used so far; undefined when that cannot be told. */
   readUsage(processId: number): Promise<UsageSample | undefined>;
@@ -56,6 +59,7 @@ export async function hostEdges({ dataDir, dockerSocket, resources }: AgentConfi
     },
     transport: grpcTransport,
     probe: probeHost,
+    knock: knockAt,
     disk: folderDisk(dataDir),
     readUsage: (processId) => usage.read(processId),
     readHostUsage: () => readHostUsage(),

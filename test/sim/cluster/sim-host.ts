@@ -176,6 +176,7 @@ export class SimHost {
         receivedBytes: 0,
         sentBytes: 0,
       }),
+      knock: async () => false,
       probe: simProbe(world.network, actor),
       disk: {
         pathOf: (name) => `/var/lib/berth/agent/${name}`,

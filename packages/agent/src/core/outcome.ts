@@ -1,4 +1,5 @@
 import { isAlive, type ObservedContainer } from "./observed.js";
+import { afterKnock } from "./port-watch.js";
 import type { Step } from "./step.js";
 import { BLANK_MEMORY, type Retry, type TaskMemory } from "./task-view.js";
 
@@ -7,6 +8,8 @@ export type Outcome =
   /** The container as it is after the step. */
   | { readonly kind: "observed"; readonly container: ObservedContainer }
   | { readonly kind: "gone"; readonly containerId: string }
+  /** Its ports were tried: those that refuse. */
+  | { readonly kind: "knocked"; readonly containerId: string; readonly refused: readonly number[] }
   /** It is about the image, which is remembered elsewhere. */
   | { readonly kind: "image-known" }
   /** Docker would say the same tomorrow. */
@@ -34,6 +37,8 @@ export function remember(
     case "gone":
     case "image-known":
       return { ...memory, retry: undefined, pulledPercent: undefined };
+    case "knocked":
+      return { ...memory, portWatch: afterKnock(memory.portWatch, outcome, nowMs) };
     case "rejected":
       return { ...memory, retry: undefined, rejection: outcome.reason };
     case "failed":

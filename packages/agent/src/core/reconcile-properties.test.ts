@@ -7,7 +7,7 @@ import { reconcile } from "./reconcile.js";
 import { isFinal } from "./status.js";
 import type { Step } from "./step.js";
 import { BLANK_MEMORY, type TaskView } from "./task-view.js";
-import { containerWith, taskWith, viewWith } from "./testing.js";
+import { containerWith, specWith, taskWith, viewWith } from "./testing.js";
 
 /** Far above what any history needs: whoever has not come to rest by then never will. */
 const MAX_STEPS = 60;
@@ -47,6 +47,7 @@ class SimulatedDocker {
   readonly foreign: ObservedContainer = containerWith({ id: "foreign", name: "foreign", taskId: "" });
   #hasImage = false;
   #created = 0;
+  #knocks = 0;
 
   ours(): ObservedContainer[] {
     return [...this.containers.values()];
@@ -59,7 +60,8 @@ class SimulatedDocker {
 
   add(fields: Partial<ObservedContainer>): ObservedContainer {
     this.#created += 1;
-    const container = containerWith({ id: `c${this.#created}`, ...fields });
+    const networks = [{ name: "bridge", address: "172.17.0.2" }];
+    const container = containerWith({ id: `c${this.#created}`, networks, ...fields });
     this.containers.set(container.id, container);
     return container;
   }
@@ -94,6 +96,10 @@ class SimulatedDocker {
         return this.#set(step.containerId, { state: "running" });
       case "stop":
         return this.#set(step.containerId, { state: "exited", exitCode: 143 });
+      case "knock":
+        this.#knocks += 1;
+        // Opens at the third attempt.
+        return { kind: "knocked", containerId: step.containerId, refused: this.#knocks % 3 > 0 ? [80] : [] };
       case "remove":
         expect(step.containerId).not.toBe("foreign");
         this.containers.delete(step.containerId);
@@ -113,7 +119,10 @@ class SimulatedDocker {
 /** The worker's loop without its concurrency: look, decide, do, until there is nothing to do. */
 class SimulatedAgent {
   readonly docker = new SimulatedDocker();
-  view: TaskView = viewWith({ image: { state: "unknown", pullBeganAtMs: 0 } });
+  view: TaskView = viewWith({
+    image: { state: "unknown", pullBeganAtMs: 0 },
+    assignment: { task: taskWith(), spec: specWith({ ports: [{ target: 80 }] }), receivedAtMs: 1_000 },
+  });
   nowMs = 100_000;
   readonly states: TaskState[] = [];
 
@@ -124,8 +133,10 @@ class SimulatedAgent {
       this.view = { ...this.view, status };
       if (status !== undefined) this.states.push(status.state);
       if (step === undefined) {
-        // Rest, unless a failed step is waiting for its time.
-        if (requeueAtMs === undefined || this.view.memory.retry === undefined) return;
+        // Rest, unless a failed step or a closed port is waiting for its time.
+        const { retry, portWatch } = this.view.memory;
+        const isWaiting = retry !== undefined || portWatch?.isOver === false;
+        if (requeueAtMs === undefined || !isWaiting) return;
         this.nowMs = requeueAtMs;
         continue;
       }

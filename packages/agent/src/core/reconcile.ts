@@ -1,9 +1,10 @@
-import { DesiredState, PullPolicy, type TaskStatus } from "@berth/proto";
+import { DesiredState, PullPolicy, TaskState, type TaskStatus } from "@berth/proto";
 import { unsupportedReason } from "./api-needs.js";
 import { containerConfig } from "./container-config.js";
 import { fenced } from "./fencing.js";
 import { endpointBody, missingNetwork, networkRefusal, networkWait } from "./networks/task-networks.js";
 import { isAlive, type ObservedContainer } from "./observed.js";
+import { doorsOf } from "./port-watch.js";
 import { isFinal, isWanted, statusOf, unhealthyMessage } from "./status.js";
 import type { Decision } from "./step.js";
 import { containerName } from "./task-name.js";
@@ -77,7 +78,19 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   if (isFinal(status)) return stopIfAlive(container, "the task has ended");
   if (container === undefined) return towardsContainer(view, assignment);
   if (container.state === "created") return towardsStart(view, assignment, container);
-  return watchHealth(view, container, nowMs);
+  return tryPorts(view, container, nowMs) ?? watchHealth(view, container, nowMs);
+}
+
+/** Undefined: the task does not wait for its ports. Once it runs, nobody asks any more. */
+function tryPorts(view: TaskView, container: ObservedContainer, nowMs: number): Decision | undefined {
+  const doors = doorsOf(view, container);
+  if (view.status?.state !== TaskState.STARTING || doors === undefined) return undefined;
+  const { portWatch } = view.memory;
+  if (portWatch?.containerId === container.id && portWatch.nextMs > nowMs) {
+    return { requeueAtMs: portWatch.nextMs };
+  }
+  const step = { kind: "knock", containerId: container.id, ...doors } as const;
+  return { step, reason: "do its ports accept connections" };
 }
 
 function removal(container: ObservedContainer, reason: string): Decision {

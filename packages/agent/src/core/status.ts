@@ -10,6 +10,7 @@ import {
 } from "@berth/proto";
 import { addressesIn, networkWait } from "./networks/task-networks.js";
 import { type ContainerHealth, isAlive, type ObservedContainer } from "./observed.js";
+import { awaitsPorts, refusalMessage } from "./port-watch.js";
 import type { TaskView } from "./task-view.js";
 
 /** Signal numbers and exit codes above this are a death by signal: 137 is 128 + SIGKILL. */
@@ -101,7 +102,8 @@ function exitMessage({ exitCode, error }: ObservedContainer): string {
 
 function runningStatus(view: TaskView, container: ObservedContainer, spec: AssignedSpec): TaskStatus {
   const hasRun = view.status?.state === TaskState.RUNNING;
-  const isReady = container.health === "none" || container.health === "healthy";
+  const isWell = container.health === "none" || container.health === "healthy";
+  const isReady = isWell && !awaitsPorts(view, container);
   return status({
     state: hasRun || isReady ? TaskState.RUNNING : TaskState.STARTING,
     message: runningMessage(view, container),
@@ -119,7 +121,7 @@ function runningMessage(view: TaskView, container: ObservedContainer): string {
   if (view.memory.failing !== "") return `stopping: ${view.memory.failing}`;
   if (container.health === "starting") return "waiting for its healthcheck";
   if (container.health === "unhealthy") return unhealthyMessage(container);
-  return "";
+  return refusalMessage(view.memory);
 }
 
 /** Why the healthcheck fails, in the words of its last probe. */

@@ -21,6 +21,13 @@ export type Step =
       /** Set when the task should run and berth stops it all the same: why. */
       readonly failing: string;
     }
+  /** Sees whether the container's ports accept connections. */
+  | {
+      readonly kind: "knock";
+      readonly containerId: string;
+      readonly address: string;
+      readonly targets: readonly number[];
+    }
   | { readonly kind: "remove"; readonly containerId: string };
 
 /** What is to be done and said about one task now. */

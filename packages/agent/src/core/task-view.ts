@@ -2,6 +2,7 @@ import type { AssignedSpec, AssignedTask, TaskStatus } from "@berth/proto";
 import type { NetworksView } from "./networks/networks-view.js";
 import type { NodeFacts } from "./node-facts.js";
 import type { ObservedContainer } from "./observed.js";
+import type { PortWatch } from "./port-watch.js";
 
 /** A task that the leader wants on this node, and what it runs. */
 export interface Assignment {
@@ -41,6 +42,8 @@ export interface TaskMemory {
   readonly retry: Retry | undefined;
   /** How much of the image has come, in percent; undefined: not known. */
   readonly pulledPercent: number | undefined;
+  /** Of a container without a healthcheck whose ports others are to be sent to; undefined: not tried yet. */
+  readonly portWatch: PortWatch | undefined;
 }
 
 /** A step failed for a reason that may pass. */
@@ -76,4 +79,5 @@ export const BLANK_MEMORY: TaskMemory = {
   rejection: "",
   retry: undefined,
   pulledPercent: undefined,
+  portWatch: undefined,
 };

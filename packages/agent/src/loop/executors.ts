@@ -4,6 +4,7 @@ import type { Outcome } from "../core/outcome.js";
 import type { Step } from "../core/step.js";
 import type { Engine, PullProgress } from "../engine/engine.js";
 import { type EngineErrorKind, isEngineError } from "../engine/engine-error.js";
+import type { Knock } from "../probe/knock.js";
 import type { ImageCache } from "./image-cache.js";
 import type { Lanes } from "./lanes.js";
 
@@ -11,6 +12,7 @@ export interface ExecutorTools {
   readonly engine: Engine;
   readonly lanes: Lanes;
   readonly images: ImageCache;
+  readonly knock: Knock;
   readonly onPullProgress: (progress: PullProgress) => void;
 }
 
@@ -57,6 +59,14 @@ const EXECUTORS: Executors = {
   stop: async ({ containerId, graceMs }, { engine }, signal) => {
     await engine.stop(containerId, { graceMs, signal });
     return { kind: "touched", containerId };
+  },
+  knock: async ({ containerId, address, targets }, { knock }, signal) => {
+    const tried = await Promise.all(
+      targets.map(async (port) => ({ port, isRefused: await knock(address, port, signal) })),
+    );
+    signal.throwIfAborted();
+    const refused = tried.filter(({ isRefused }) => isRefused).map(({ port }) => port);
+    return { kind: "knocked", containerId, refused };
   },
   remove: async ({ containerId }, { engine }, signal) => {
     await engine.remove(containerId, { signal });

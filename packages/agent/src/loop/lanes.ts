@@ -1,14 +1,14 @@
 import type { WorkKind } from "../core/container-event.js";
 import { Lane } from "./lane.js";
 
-type LaneName = "change" | "look" | "stop" | "pull";
+type LaneName = "change" | "look" | "stop" | "pull" | "knock";
 
 /**
  * `change`: a daemon starts containers fastest with four to eight requests under way, more only get in each other's
  * way. `stop`: Docker spends the grace waiting, which costs it nothing. `pull`: two share the line well, and Docker
- * loads several layers of each at once.
+ * loads several layers of each at once. `knock`: Docker is not asked.
  */
-const WIDTHS: Readonly<Record<LaneName, number>> = { change: 6, look: 4, stop: 128, pull: 2 };
+const WIDTHS: Readonly<Record<LaneName, number>> = { change: 6, look: 4, stop: 128, pull: 2, knock: 32 };
 
 const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
   "check-image": "look",
@@ -19,6 +19,7 @@ const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
   look: "look",
   pull: "pull",
   stop: "stop",
+  knock: "knock",
 };
 
 /** Bounded concurrency per kind of work, so that no kind holds up another. */
@@ -28,6 +29,7 @@ export class Lanes {
     look: new Lane(WIDTHS.look),
     stop: new Lane(WIDTHS.stop),
     pull: new Lane(WIDTHS.pull),
+    knock: new Lane(WIDTHS.knock),
   };
 
   /** A start goes before further creates: what has been begun is finished first. */

@@ -12,6 +12,7 @@ import type { Step } from "../core/step.js";
 import type { Assignment, AssignmentChange, TaskView } from "../core/task-view.js";
 import type { Engine, EngineInfo, PullProgress } from "../engine/engine.js";
 import { EngineError } from "../engine/engine-error.js";
+import type { Knock } from "../probe/knock.js";
 import { Agenda } from "./agenda.js";
 import { type EngineListener, watchEngine } from "./engine-watch.js";
 import { executeStep, look } from "./executors.js";
@@ -25,6 +26,7 @@ const LOOK_AGAIN_MS = 1_000;
 
 export interface WorkerOptions extends ReporterOptions {
   readonly engine: Engine;
+  readonly knock: Knock;
   readonly node: Omit<NodeFacts, "engineApiVersion">;
   readonly now?: () => number;
   /** Whether the leader is out of reach for so long that at-most-one tasks must not run here. */
@@ -276,6 +278,7 @@ export class Worker {
     }
     const tools = {
       engine: this.#options.engine,
+      knock: this.#options.knock,
       lanes: this.#lanes,
       images: this.#images,
       onPullProgress: (progress: PullProgress) => this.#pullProgressed(record, progress),

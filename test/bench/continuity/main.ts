@@ -1,0 +1,79 @@
+// A stack serves new connections and kept ones while one thing after the other happens to it: which requests failed,
+// and how long the slowest connection took. The goal is that none fails but those that were inside what died.
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { REPO_ROOT } from "../../../deploy/lab/paths.js";
+import { type Stage, withStage } from "../arena.js";
+import { untilQuiet } from "../quiet.js";
+import type { Figure } from "../report.js";
+import { type BenchContext, runBench } from "../run-bench.js";
+import { EVENTS, type Event, eventsIn } from "./events.js";
+import { describeRun, figuresOf, type Run } from "./figures.js";
+import { type Path, pathsIn } from "./paths.js";
+import { Scene, STACK } from "./scene.js";
+import { underTraffic } from "./traffic.js";
+
+const IMAGE_SOURCE = join(REPO_ROOT, "test/bench/continuity/image");
+const IMAGE = "continuity:bench";
+const REPLICAS = 6;
+const PORT = 18_080;
+const SERVER_GONE_S = 60;
+/** Traffic before anything happens and after all of it has. */
+const MARGIN_MS = 1_000;
+const QUIET_TIMEOUT_MS = 3_000;
+
+async function measure(context: BenchContext): Promise<readonly Figure[]> {
+  const events = eventsIn(context.options.events);
+  const paths = pathsIn(context.options.paths);
+  const serverGoneMs = Number(context.options["server-gone-s"] ?? SERVER_GONE_S) * 1_000;
+  const runs: Run[] = [];
+  for (const path of paths) {
+    await withStage({ tag: "k" }, context, async (stage) => {
+      const scene = new Scene(stage, { replicas: REPLICAS, serverGoneMs });
+      await stage.lab.loadImage(IMAGE_SOURCE, IMAGE);
+      const web = { image: IMAGE, replicas: REPLICAS, ports: [`${PORT}:80`] };
+      await stage.stacks.deploy(STACK, { web }, stage.signal);
+      for (let run = 1; run <= stage.runs; run += 1) {
+        for (const event of events) runs.push(await runEvent(stage, scene, { path, event }));
+      }
+    });
+  }
+  return figuresOf(runs, events, paths);
+}
+
+async function runEvent(
+  stage: Stage,
+  scene: Scene,
+  { path, event }: { readonly path: Path; readonly event: Event },
+): Promise<Run> {
+  const { signal, stacks, progress } = stage;
+  await stacks.untilReady(signal);
+  await scene.settle(0);
+  await untilQuiet(signal, QUIET_TIMEOUT_MS);
+  scene.begin();
+  let beganAtMs = 0;
+  const { results, resent } = await underTraffic({ addresses: scene.addresses, port: PORT }, async () => {
+    await sleep(MARGIN_MS, undefined, { signal });
+    beganAtMs = Date.now();
+    await event.happen(scene);
+    await sleep(MARGIN_MS, undefined, { signal });
+  });
+  const run: Run = { path, event: event.name, results, resent, severedAtMs: scene.severedAtMs };
+  progress(`${path}, ${event.name}: ${describeRun(run, beganAtMs)}`);
+  await event.restore?.(scene);
+  return run;
+}
+
+process.exitCode = await runBench(
+  {
+    name: "continuity",
+    programs: { docker: ["dockerd", "--version"], nginx: ["nginx", "-v"] },
+    options: {
+      events: EVENTS.map(({ name }) => name).join(","),
+      paths: "userspace",
+      "server-gone-s": "SECONDS",
+    },
+    measure,
+  },
+  process.argv.slice(2),
+);

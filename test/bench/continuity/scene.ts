@@ -1,0 +1,99 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { LabHost } from "../../../deploy/lab/docker-host.js";
+import type { LabServer } from "../../../deploy/lab/lab-server.js";
+import { waitUntil } from "../../../deploy/lab/wait-until.js";
+import type { Stage } from "../arena.js";
+import { berthLabel } from "../berth-stack.js";
+import { type DockerApi, filters } from "../docker-api.js";
+
+export const STACK = "bench";
+const SETTLED_TIMEOUT_MS = 120_000;
+const PROCESS_TIMEOUT_MS = 30_000;
+
+/** A stack that serves on three hosts, and what can be done to it. */
+export class Scene {
+  readonly service = `${STACK}_web`;
+  readonly replicas: number;
+  readonly serverGoneMs: number;
+  readonly #stage: Stage;
+  /** When something died, in milliseconds since the epoch. */
+  #severedAtMs = 0;
+
+  constructor(stage: Stage, options: { readonly replicas: number; readonly serverGoneMs: number }) {
+    this.#stage = stage;
+    this.replicas = options.replicas;
+    this.serverGoneMs = options.serverGoneMs;
+  }
+
+  /** A host that clients ask, to which things happen that leave it on the network. */
+  get asked(): LabHost {
+    return this.#host(1);
+  }
+
+  /** A host that no client asks, to which the worst happens. */
+  get victim(): LabHost {
+    return this.#host(2);
+  }
+
+  get addresses(): readonly string[] {
+    return [this.#host(0).address, this.asked.address];
+  }
+
+  get servers(): readonly LabServer[] {
+    return this.#stage.lab.servers;
+  }
+
+  /** Requests sent until now may have been inside what has just died. */
+  get severedAtMs(): number {
+    return this.#severedAtMs;
+  }
+
+  severed(): void {
+    this.#severedAtMs = Date.now();
+  }
+
+  begin(): void {
+    this.#severedAtMs = 0;
+  }
+
+  async berth(...args: readonly string[]): Promise<void> {
+    const { lab, signal } = this.#stage;
+    const { code, stdout, stderr } = await lab.berth(args, { signal });
+    if (code !== 0) throw new Error(`berth ${args.join(" ")}: exit ${code}\n${stdout}${stderr}`);
+  }
+
+  /** Waits, and then until all replicas run. */
+  async settle(afterMs: number): Promise<void> {
+    const { stacks, signal } = this.#stage;
+    await sleep(afterMs, undefined, { signal });
+    await waitUntil(async () => (await stacks.runningTasks(STACK, signal)) === this.replicas, {
+      what: `${this.replicas} running replicas`,
+      timeoutMs: SETTLED_TIMEOUT_MS,
+      signal,
+    });
+  }
+
+  /** A replica on the host that is asked. */
+  async someReplica(): Promise<{ readonly host: LabHost; readonly api: DockerApi; readonly id: string }> {
+    const host = this.asked;
+    const api = this.#stage.apis[this.#stage.lab.hosts.indexOf(host)];
+    const query = filters({ label: [berthLabel(STACK)], status: ["running"] });
+    const [first] = (await api?.get<{ Id: string }[]>(`/containers/json?${query}`)) ?? [];
+    if (api === undefined || first === undefined) throw new Error(`${host.name} runs no replica`);
+    return { host, api, id: first.Id };
+  }
+
+  async untilEnded(which: "agent" | "dockerd"): Promise<void> {
+    await waitUntil(() => this.asked.processes(which).length === 0, {
+      what: `the ${which} of ${this.asked.name} to end`,
+      timeoutMs: PROCESS_TIMEOUT_MS,
+      signal: this.#stage.signal,
+    });
+  }
+
+  #host(index: number): LabHost {
+    const host = this.#stage.lab.hosts[index];
+    if (host === undefined) throw new Error("the lab has too few hosts");
+    return host;
+  }
+}
