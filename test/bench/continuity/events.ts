@@ -32,8 +32,8 @@ export const EVENTS: readonly Event[] = [
     happen: async (scene) => {
       const { host, api, id } = await scene.someReplica();
       const { State } = await api.get<{ State: { Pid: number } }>(`/containers/${id}/json`);
-      scene.severed();
       await host.exec(["kill", "-9", String(State.Pid)]);
+      scene.severed();
       await scene.settle(AFTERMATH_MS);
     },
   },
@@ -42,9 +42,9 @@ export const EVENTS: readonly Event[] = [
     what: "somebody kills a replica's container",
     severs: true,
     happen: async (scene) => {
-      const { host, id } = await scene.someReplica();
+      const { api, id } = await scene.someReplica();
+      await api.call("POST", `/containers/${id}/kill`);
       scene.severed();
-      await host.exec(["docker", "kill", id]);
       await scene.settle(AFTERMATH_MS);
     },
   },
@@ -101,7 +101,6 @@ export const EVENTS: readonly Event[] = [
     what: "Docker of a host that is asked is stopped, with its containers, and started again",
     severs: true,
     happen: async (scene) => {
-      scene.severed();
       await scene.asked.killProcess("dockerd", "SIGTERM");
       await scene.untilEnded("dockerd");
       scene.severed();

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { type KeptCounts, keepAsking } from "./kept-connection.js";
 import { openConnections } from "./new-connections.js";
 import type { Result } from "./result.js";
@@ -23,6 +24,7 @@ export async function underTraffic(
   const results: Result[] = [];
   const counts: KeptCounts = { resent: 0 };
   const over = new AbortController();
+  setMaxListeners(0, over.signal);
   const target = {
     addresses,
     port,
