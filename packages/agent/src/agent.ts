@@ -5,6 +5,7 @@ import { HostWatch } from "./host/host-watch.js";
 import { ownPorts } from "./host/own-ports.js";
 import { Worker } from "./loop/worker.js";
 import { Overlay } from "./overlay/overlay.js";
+import { PeerWatch } from "./peers/peer-watch.js";
 import { Probing } from "./probe/probing.js";
 import { describeNode } from "./session/describe-node.js";
 import { ExecRelay } from "./session/exec-relay.js";
@@ -109,6 +110,13 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     signal,
   });
 
+  const peers = new PeerWatch({
+    probe: edges.probe,
+    onChange: (silent) => ingress.avoid(silent),
+    log: log.child({ part: "peers" }),
+    signal,
+  });
+
   const logs = new LogRelay({
     engine,
     log: log.child({ part: "logs" }),
@@ -136,9 +144,11 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   });
   const obedience: Obedience = new Obedience({
     worker,
+    nodeId: id,
     ingress,
     overlay,
     nameSync,
+    peers,
     logs,
     execs,
     loads,

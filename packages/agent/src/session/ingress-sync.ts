@@ -2,7 +2,7 @@ import type { IngressEntry } from "@berth/proto";
 import type { Logger } from "pino";
 import type { ApplyResult, IngressTable } from "../ingress/table.js";
 import { withDeadline } from "../with-deadline.js";
-import { ingressListeners } from "./ingress-table.js";
+import { avoiding, ingressListeners } from "./ingress-table.js";
 
 /** A process that does not answer serves what it has; the leader must not wait for it. */
 const APPLY_TIMEOUT_MS = 10_000;
@@ -24,6 +24,9 @@ export interface IngressSyncOptions {
 /** Brings the newest table to the ingress process, one at a time, and knows which sequence it serves. */
 export class IngressSync {
   readonly #options: IngressSyncOptions;
+  /** What the leader last said. */
+  #entries: readonly IngressEntry[] | undefined;
+  #avoided: ReadonlySet<string> = new Set();
   #wanted: { readonly entries: readonly IngressEntry[] } | undefined;
   #wantedSequence = 0;
   #appliedSequence = 0;
@@ -57,7 +60,18 @@ export class IngressSync {
   /** A sequence without entries left the table as it was. */
   update(sequence: number, entries: readonly IngressEntry[] | undefined): void {
     this.#wantedSequence = sequence;
-    if (entries !== undefined) this.#wanted = { entries };
+    if (entries !== undefined) {
+      this.#entries = entries;
+      this.#wanted = { entries };
+    }
+    if (!this.#isApplying) void this.#applyAll();
+  }
+
+  /** New connections are to go to other nodes than these from now on. */
+  avoid(nodeIds: ReadonlySet<string>): void {
+    this.#avoided = nodeIds;
+    if (this.#entries === undefined) return;
+    this.#wanted = { entries: this.#entries };
     if (!this.#isApplying) void this.#applyAll();
   }
 
@@ -97,7 +111,7 @@ export class IngressSync {
     const { apply, log, signal } = this.#options;
     this.#version += 1;
     try {
-      const table = { version: this.#version, listeners: ingressListeners(entries) };
+      const table = { version: this.#version, listeners: ingressListeners(avoiding(entries, this.#avoided)) };
       const deadline = {
         signal,
         timeoutMs: APPLY_TIMEOUT_MS,

@@ -12,12 +12,14 @@ import {
 import type { Logger } from "pino";
 import type { Worker } from "../loop/worker.js";
 import type { Overlay } from "../overlay/overlay.js";
+import type { PeerWatch } from "../peers/peer-watch.js";
 import type { Probing } from "../probe/probing.js";
 import type { UsageMeter } from "../usage/usage-meter.js";
 import { AssignmentSet } from "./assignment-set.js";
 import type { ExecRelay } from "./exec-relay.js";
 import type { Fence } from "./fence.js";
 import type { IngressSync } from "./ingress-sync.js";
+import { peersIn } from "./ingress-table.js";
 import type { LoadRelay } from "./load-relay.js";
 import type { LogRelay } from "./log-relay.js";
 import type { NamesSync } from "./names-sync.js";
@@ -25,9 +27,11 @@ import type { SessionHandler } from "./session.js";
 
 export interface ObedienceOptions {
   readonly worker: Pick<Worker, "assign">;
+  readonly nodeId: string;
   readonly ingress: IngressSync;
   readonly overlay: Pick<Overlay, "assign">;
   readonly nameSync: Pick<NamesSync, "changed" | "inForce">;
+  readonly peers: Pick<PeerWatch, "watch">;
   readonly logs: LogRelay;
   readonly execs: ExecRelay;
   readonly loads: LoadRelay;
@@ -64,6 +68,7 @@ export class Obedience implements SessionHandler {
     this.#networks = options.networks;
     this.#names = options.names;
     this.#servers = options.servers;
+    options.peers.watch(peersIn(options.table, options.nodeId));
   }
 
   get epoch(): number {
@@ -107,7 +112,7 @@ export class Obedience implements SessionHandler {
   }
 
   onAssignments(message: Assignments): void {
-    const { worker, ingress, overlay, nameSync, fence, persistSoon } = this.#options;
+    const { worker, nodeId, ingress, peers, overlay, nameSync, fence, persistSoon } = this.#options;
     const result = this.#assignments.apply(message, Date.now());
     if (result.kind === "gap") throw new BerthError({ code: "BERTH_PROTOCOL", message: result.reason });
     if (message.tasks.some(({ atMostOne }) => atMostOne)) fence.guard();
@@ -118,6 +123,7 @@ export class Obedience implements SessionHandler {
     }
     worker.assign(result.change);
     ingress.update(result.sequence, result.ingress);
+    if (result.ingress !== undefined) peers.watch(peersIn(result.ingress, nodeId));
     this.#table = result.ingress ?? this.#table;
     if (result.names !== undefined) {
       this.#names = result.names;

@@ -60,6 +60,8 @@ describe("ingressEntries()", () => {
     const nodesOf = (suspects: readonly string[]) =>
       entries(tasks, { suspects }).flatMap(({ endpoints }) => endpoints.map(({ nodeId }) => nodeId));
     expect(nodesOf(["n1"])).toEqual(["n2"]);
+    const [entry] = entries(tasks, { suspects: ["n1"] });
+    expect(entry?.draining.map(({ nodeId }) => nodeId)).toEqual(["n1"]);
     expect(nodesOf(["n1", "n2"])).toEqual(["n1", "n2"]);
   });
 

@@ -25,7 +25,8 @@ export interface EndpointSources {
 /**
  * Where connections to the published ports of a service go: one entry per port of ingress mode, also when nothing
  * answers it. Endpoints are tasks that run well on a live node; draining are those that were told to stop and still
- * run. Suspect nodes get no connections, unless there are no others: one that may be answered is better than none.
+ * run. Suspect nodes get no new connections, unless there are no others: one that may be answered is better than none.
+ * Those that they have live on until the node is down; flows of datagrams, which nobody would miss, move at once.
  * Ordered by task id, so that equal tables are equal.
  */
 export function ingressEntries(view: ServiceView, sources: EndpointSources): readonly IngressEntry[] {
@@ -56,20 +57,18 @@ function entryFor(
     if (task.desiredState >= DesiredState.SHUTDOWN) draining.push(endpoint);
     else if (runsWell(task)) endpoints.push(endpoint);
   }
+  const isUdp = port.protocol === PortSpec_Protocol.UDP;
+  const suspect = endpoints.filter(({ nodeId }) => sources.isSuspect(nodeId));
+  const trusted = endpoints.filter(({ nodeId }) => !sources.isSuspect(nodeId));
   return {
     key: ingressKey(port),
     serviceName: sources.view.spec.name,
     protocol: port.protocol,
     hostIp: port.hostIp,
     published: port.published,
-    endpoints: reachable(endpoints, sources.isSuspect),
-    draining,
+    endpoints: trusted.length > 0 ? trusted : endpoints,
+    draining: [...draining, ...(trusted.length > 0 && !isUdp ? suspect : [])],
   };
-}
-
-function reachable(endpoints: IngressEndpoint[], isSuspect: EndpointSources["isSuspect"]): IngressEndpoint[] {
-  const trusted = endpoints.filter(({ nodeId }) => !isSuspect(nodeId));
-  return trusted.length > 0 ? trusted : endpoints;
 }
 
 function endpointOf(

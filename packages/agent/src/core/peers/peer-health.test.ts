@@ -1,0 +1,61 @@
+import { describe, expect, it } from "vitest";
+import {
+  afterAnswer,
+  afterMiss,
+  judged,
+  type PeerHealth,
+  probeIntervalMs,
+  silentPeers,
+  UNKNOWN_PEER,
+} from "./peer-health.js";
+
+const at = (nowMs: number, lagMs = 0) => ({ nowMs, lagMs, intervalMs: 150 });
+const answered = afterAnswer(UNKNOWN_PEER, 0);
+
+describe("a peer", () => {
+  it("is silent when two probes in a row had no answer", () => {
+    expect(judged(answered, at(350)).isSilent).toBe(false);
+    expect(judged(answered, at(351)).isSilent).toBe(true);
+  });
+
+  it("is given the time for which we ourselves were late", () => {
+    expect(judged(answered, at(3_000, 2_700)).isSilent).toBe(false);
+  });
+
+  it("is given more time where it is asked more rarely", () => {
+    expect(judged(answered, { ...at(1_000), intervalMs: 500 }).isSilent).toBe(false);
+    expect(judged(answered, { ...at(1_051), intervalMs: 500 }).isSilent).toBe(true);
+  });
+
+  it("that has never answered is not missed", () => {
+    expect(judged(UNKNOWN_PEER, at(1e9)).isSilent).toBe(false);
+  });
+
+  it("is back after three answers in a row", () => {
+    const silent = judged(answered, at(500));
+    const twice = afterAnswer(afterAnswer(silent, 600), 700);
+    expect(twice.isSilent).toBe(true);
+    expect(afterAnswer(twice, 800).isSilent).toBe(false);
+    expect(afterAnswer(afterMiss(twice), 800).isSilent).toBe(true);
+  });
+});
+
+describe("silentPeers()", () => {
+  const peers = (...silent: readonly boolean[]): ReadonlyMap<string, PeerHealth> =>
+    new Map(silent.map((isSilent, index) => [`n${index}`, { ...answered, isSilent }]));
+
+  it("names those that are silent, up to half of all hosts", () => {
+    expect([...silentPeers(peers(true))]).toEqual(["n0"]);
+    expect([...silentPeers(peers(true, false))]).toEqual(["n0"]);
+    expect([...silentPeers(peers(true, true, false))]).toEqual(["n0", "n1"]);
+  });
+
+  it("names nobody when more than half are: it is this host that is cut off", () => {
+    expect(silentPeers(peers(true, true)).size).toBe(0);
+    expect(silentPeers(peers(true, true, true, false)).size).toBe(0);
+  });
+});
+
+it("probeIntervalMs() keeps the cost where it is beyond a dozen peers", () => {
+  expect([2, 12, 50, 10_000].map(probeIntervalMs)).toEqual([150, 150, 600, 2_000]);
+});
