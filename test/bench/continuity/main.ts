@@ -48,7 +48,7 @@ async function runEvent(
 ): Promise<Run> {
   const { signal, stacks, progress } = stage;
   await stacks.untilReady(signal);
-  await scene.settle(0);
+  await scene.spread();
   await untilQuiet(signal, QUIET_TIMEOUT_MS);
   scene.begin();
   let beganAtMs = 0;

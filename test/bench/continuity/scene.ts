@@ -8,6 +8,7 @@ import { type DockerApi, filters } from "../docker-api.js";
 
 export const STACK = "bench";
 const SETTLED_TIMEOUT_MS = 120_000;
+const REBALANCE_EVERY_MS = 1_000;
 const PROCESS_TIMEOUT_MS = 30_000;
 
 /** A stack that serves on three hosts, and what can be done to it. */
@@ -73,12 +74,33 @@ export class Scene {
     });
   }
 
+  /** Until every host has its share again: what happens to a host without replicas would show nothing. */
+  async spread(): Promise<void> {
+    const { apis, signal } = this.#stage;
+    await waitUntil(
+      async () => {
+        const counts = await Promise.all(apis.map(async (api) => (await replicasOn(api)).length));
+        const isSpread = counts.every((count) => count >= Math.floor(this.replicas / counts.length));
+        if (isSpread) return true;
+        await this.berth("rebalance");
+        await sleep(REBALANCE_EVERY_MS, undefined, { signal });
+        return false;
+      },
+      {
+        what: "replicas on every host",
+        timeoutMs: SETTLED_TIMEOUT_MS,
+
+        signal,
+      },
+    );
+    await this.settle(0);
+  }
+
   /** A replica on the host that is asked. */
   async someReplica(): Promise<{ readonly host: LabHost; readonly api: DockerApi; readonly id: string }> {
     const host = this.asked;
     const api = this.#stage.apis[this.#stage.lab.hosts.indexOf(host)];
-    const query = filters({ label: [berthLabel(STACK)], status: ["running"] });
-    const [first] = (await api?.get<{ Id: string }[]>(`/containers/json?${query}`)) ?? [];
+    const [first] = api === undefined ? [] : await replicasOn(api);
     if (api === undefined || first === undefined) throw new Error(`${host.name} runs no replica`);
     return { host, api, id: first.Id };
   }
@@ -96,4 +118,9 @@ export class Scene {
     if (host === undefined) throw new Error("the lab has too few hosts");
     return host;
   }
+}
+
+function replicasOn(api: DockerApi): Promise<readonly { readonly Id: string }[]> {
+  const query = filters({ label: [berthLabel(STACK)], status: ["running"] });
+  return api.get(`/containers/json?${query}`);
 }
