@@ -7,6 +7,7 @@ import { validateAttachments } from "./validate-networks.js";
 import { validatePlacement } from "./validate-placement.js";
 import { validatePorts } from "./validate-ports.js";
 import { validateRollout } from "./validate-rollout.js";
+import { validateTraffic } from "./validate-traffic.js";
 import type { Report, Violation } from "./violation.js";
 
 /** etcd takes requests up to 1.5 MiB; a write holds the spec twice (the service and its revision). */
@@ -30,6 +31,7 @@ export function validateServiceSpec(spec: ServiceSpec): readonly Violation[] {
   validateRollout(spec, report);
   validateDependencies(spec, report);
   validatePorts(spec.ports, report);
+  validateTraffic(spec, report);
   validateNetworkMode(spec, report);
   validateAttachments(spec, report);
   validateNumbers(spec, "", report);

@@ -3,6 +3,11 @@ import { describe, expect, it } from "vitest";
 import { Balancer, type Upstream } from "./balancer.js";
 import type { IngressEndpoint } from "./table.js";
 
+/** The client of a service that does not care who asks. */
+const nobody = (): string => {
+  throw new Error("nobody needs to know");
+};
+
 function endpointsOf(count: number): readonly IngressEndpoint[] {
   return Array.from({ length: count }, (_, index) => ({
     id: `t${index}`,
@@ -25,7 +30,7 @@ function connect(
 ): { taken?: string; attempts: number } {
   const tried: Upstream[] = [];
   for (;;) {
-    const upstream = balancer.pick(nowMs, tried);
+    const upstream = balancer.pick(nowMs, tried, nobody);
     if (upstream === undefined) return { attempts: tried.length };
     tried.push(upstream);
     if (!dead.has(upstream.endpoint.id)) {
@@ -75,7 +80,7 @@ describe("Balancer", () => {
   it("lets one connection probe while the others keep away", () => {
     const balancer = balancerOf(2);
     connect(balancer, 0, new Set(["t0"]));
-    const picks = Array.from({ length: 6 }, () => balancer.pick(1_000, [])?.endpoint.id);
+    const picks = Array.from({ length: 6 }, () => balancer.pick(1_000, [], nobody)?.endpoint.id);
     expect(picks.filter((id) => id === "t0")).toHaveLength(1);
   });
 
@@ -107,7 +112,7 @@ describe("Balancer", () => {
       throw new Error("three endpoints");
     const gone = balancer.update([first], [second]);
     expect(gone.map(({ endpoint }) => endpoint)).toEqual([third]);
-    expect(Array.from({ length: 5 }, () => balancer.pick(0, [])?.endpoint)).toEqual([
+    expect(Array.from({ length: 5 }, () => balancer.pick(0, [], nobody)?.endpoint)).toEqual([
       first,
       first,
       first,
@@ -121,6 +126,42 @@ describe("Balancer", () => {
     const balancer = balancerOf(1);
     const gone = balancer.update([{ id: "t0", address: "10.0.0.9", port: 80 }], []);
     expect(gone.map(({ endpoint }) => endpoint.address)).toEqual(["10.0.0.1"]);
-    expect(balancer.pick(0, [])?.endpoint.address).toBe("10.0.0.9");
+    expect(balancer.pick(0, [], nobody)?.endpoint.address).toBe("10.0.0.9");
+  });
+
+  it("sends a client's address to one endpoint, and moves only the clients of one that goes", () => {
+    const traffic = { proxyProtocol: false, affinity: "source", balance: "round-robin" } as const;
+    const balancer = new Balancer();
+    balancer.update(endpointsOf(5), [], traffic);
+    const clients = Array.from({ length: 500 }, (_, index) => `10.1.${index >> 8}.${index & 255}`);
+    const idOf = (client: string): string | undefined => balancer.pick(0, [], () => client)?.endpoint.id;
+    const before = clients.map(idOf);
+    expect(clients.map(idOf)).toEqual(before);
+    expect(new Set(before).size).toBe(5);
+    balancer.update(endpointsOf(5).slice(1), [], traffic);
+    const after = clients.map(idOf);
+    expect(after).not.toContain("t0");
+    const moved = clients.filter((_, index) => before[index] !== "t0" && before[index] !== after[index]);
+    expect(moved).toEqual([]);
+    const [first] = [balancer.pick(0, [], () => "10.1.0.1")];
+    expect(balancer.pick(0, first === undefined ? [] : [first], () => "10.1.0.1")).not.toBe(first);
+  });
+
+  it("sends a connection to the endpoint that carries the fewest, and to the next one in turn of several", () => {
+    const traffic = { proxyProtocol: false, affinity: "none", balance: "least-connections" } as const;
+    const balancer = new Balancer();
+    balancer.update(endpointsOf(3), [], traffic);
+    const take = (): Upstream => {
+      const upstream = balancer.pick(0, [], nobody);
+      if (upstream === undefined) throw new Error("no endpoint");
+      upstream.carried.add({ abort: () => {} });
+      return upstream;
+    };
+    const six = [take(), take(), take(), take(), take(), take()];
+    expect(six.map(({ endpoint }) => endpoint.id)).toEqual(["t0", "t1", "t2", "t0", "t1", "t2"]);
+    six[1]?.carried.clear();
+    expect(take().endpoint.id).toBe("t1");
+    expect(take().endpoint.id).toBe("t1");
+    expect(take().endpoint.id).toBe("t2");
   });
 });

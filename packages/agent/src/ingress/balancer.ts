@@ -1,6 +1,7 @@
 import { afterFailure, type EndpointHealth, HEALTHY, isEjected, needsProbe, startProbe } from "./ejection.js";
+import { bucketOf, rendezvous } from "./rendezvous.js";
 import { Rotation } from "./rotation.js";
-import { type EndpointStats, endpointKey, type IngressEndpoint } from "./table.js";
+import { type EndpointStats, endpointKey, type IngressEndpoint, type TrafficRules } from "./table.js";
 
 /** What an endpoint carries: a TCP connection or a UDP flow. */
 export interface Carried {
@@ -27,6 +28,7 @@ export class Upstream {
 export class Balancer {
   readonly #rotation = new Rotation<Upstream>();
   readonly #upstreams = new Map<string, Upstream>();
+  #traffic: TrafficRules | undefined;
   readonly #isSuspect: (node: string | undefined) => boolean;
 
   constructor(isSuspect: (node: string | undefined) => boolean = () => false) {
@@ -34,7 +36,12 @@ export class Balancer {
   }
 
   /** Takes over new lists; returns the endpoints that are in neither, for the caller to abort what they carry. */
-  update(endpoints: readonly IngressEndpoint[], draining: readonly IngressEndpoint[]): readonly Upstream[] {
+  update(
+    endpoints: readonly IngressEndpoint[],
+    draining: readonly IngressEndpoint[],
+    traffic?: TrafficRules,
+  ): readonly Upstream[] {
+    this.#traffic = traffic;
     const gone = new Map(this.#upstreams);
     const serving = endpoints.map((endpoint) => this.#keep(endpoint, gone, "serving"));
     for (const endpoint of draining) {
@@ -50,13 +57,16 @@ export class Balancer {
   }
 
   /**
-   * The endpoint whose turn it is. Ejected ones and those on suspect nodes are passed over while others remain; when none remains they are
-   * offered all the same, since our own suspicion must never fail a connection. Undefined: all are in `tried`.
+   * The endpoint whose turn it is, or the one that the service's rules name. Ejected ones and those on suspect nodes are
+   * passed over while others remain; when none remains they are offered all the same, since our own suspicion must never
+   * fail a connection. Undefined: all are in `tried`. `clientAddress` is asked for where the choice depends on it.
    */
-  pick(nowMs: number, tried: readonly Upstream[]): Upstream | undefined {
+  pick(nowMs: number, tried: readonly Upstream[], clientAddress: () => string): Upstream | undefined {
     const upstream =
-      this.#rotation.next((candidate) => this.#isTrusted(candidate, nowMs) && !tried.includes(candidate)) ??
-      this.#rotation.next((candidate) => !tried.includes(candidate));
+      this.#choose(
+        (candidate) => this.#isTrusted(candidate, nowMs) && !tried.includes(candidate),
+        clientAddress,
+      ) ?? this.#choose((candidate) => !tried.includes(candidate), clientAddress);
     if (upstream !== undefined && needsProbe(upstream.health, nowMs)) {
       upstream.health = startProbe(upstream.health, nowMs);
     }
@@ -87,6 +97,20 @@ export class Balancer {
       active: upstream.carried.size,
       failed: upstream.failed,
     }));
+  }
+
+  #choose(accepts: (candidate: Upstream) => boolean, clientAddress: () => string): Upstream | undefined {
+    const rotation = this.#rotation;
+    if (this.#traffic?.affinity === "source") {
+      const members = rotation.members
+        .filter(accepts)
+        .map((upstream) => ({ id: upstream.endpoint.id, upstream }));
+      return rendezvous(bucketOf(clientAddress()), members)?.upstream;
+    }
+    if (this.#traffic?.balance === "least-connections") {
+      return rotation.lowest(accepts, ({ carried }) => carried.size);
+    }
+    return rotation.next(accepts);
   }
 
   #isTrusted({ endpoint, health }: Upstream, nowMs: number): boolean {

@@ -13,6 +13,14 @@ export interface StreamHandler {
 /** written: nothing is kept. queued: one chunk waits, and nothing may be written before `onWritten`. */
 export type WriteOutcome = "written" | "queued" | "failed";
 
+/** Who a connection is between. */
+export interface Ends {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+}
+
 /** One TCP connection, half-closable, that reads only when told to. */
 export interface ByteStream {
   /** Starts, or resumes, calling the handler. */
@@ -25,6 +33,8 @@ export interface ByteStream {
   close(): void;
   /** Closes with RST, so that the other side sees a failure and not an orderly end. */
   reset(): void;
+  /** Undefined when the connection is gone already. Costs two system calls. */
+  ends(): Ends | undefined;
 }
 
 export interface ListenOptions {

@@ -40,6 +40,7 @@ const transport: Transport = {
       end: () => {},
       close,
       reset: close,
+      ends: () => undefined,
     };
     return stream;
   },
@@ -51,6 +52,7 @@ function dial(): Dial {
     balancer,
     deadlines: new Deadlines(() => nowMs),
     now: () => nowMs,
+    clientAddress: () => "",
     onRetry: () => {},
     onDone: (done) => {
       result = done === undefined ? "refused" : { port: done.upstream.endpoint.port };

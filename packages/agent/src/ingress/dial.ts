@@ -14,6 +14,8 @@ export interface DialOptions {
   readonly balancer: Balancer;
   readonly deadlines: Deadlines;
   now(): number;
+  /** Of the client, where the choice depends on it. */
+  clientAddress(): string;
   onRetry(): void;
   /** Called once, unless cancelled: the stream is connected, or no endpoint took the connection. */
   onDone(result: { readonly upstream: Upstream; readonly stream: ByteStream } | undefined): void;
@@ -63,7 +65,8 @@ export class Dial implements Deadline {
   #next(): void {
     const { balancer, transport } = this.#options;
     const nowMs = this.#options.now();
-    const upstream = nowMs < this.#endMs ? balancer.pick(nowMs, this.#tried) : undefined;
+    const upstream =
+      nowMs < this.#endMs ? balancer.pick(nowMs, this.#tried, this.#options.clientAddress) : undefined;
     if (upstream === undefined) {
       if (this.#attempts.length === 0) this.#giveUp();
       this.deadlineMs = this.#endMs;

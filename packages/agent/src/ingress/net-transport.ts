@@ -3,6 +3,7 @@ import {
   ACCEPT_BACKLOG,
   type ByteStream,
   type ConnectOptions,
+  type Ends,
   KEEPALIVE_SECONDS,
   type ListenOptions,
   type StreamHandler,
@@ -91,6 +92,12 @@ class NetStream implements ByteStream {
     this.#silence();
     if (this.#socket.connecting) this.#socket.destroy();
     else this.#socket.resetAndDestroy();
+  }
+
+  ends(): Ends | undefined {
+    const { remoteAddress, remotePort, localAddress, localPort } = this.#socket;
+    if (remoteAddress === undefined || localAddress === undefined) return undefined;
+    return { remoteAddress, remotePort: remotePort ?? 0, localAddress, localPort: localPort ?? 0 };
   }
 
   #silence(): void {

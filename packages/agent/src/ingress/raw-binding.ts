@@ -20,6 +20,14 @@ export interface RawHandle {
   shutdown(request: RawRequest): number;
   close(): void;
   reset(): number;
+  getpeername(out: RawName): number;
+  getsockname(out: RawName): number;
+}
+
+/** Filled in by the handle. */
+export interface RawName {
+  address?: string;
+  port?: number;
 }
 
 export interface RawRequest {
@@ -65,6 +73,8 @@ const HANDLE_METHODS = [
   "connect",
   "connect6",
   "reset",
+  "getpeername",
+  "getsockname",
   "setNoDelay",
   "setKeepAlive",
 ];

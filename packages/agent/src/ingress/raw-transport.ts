@@ -3,6 +3,7 @@ import {
   ACCEPT_BACKLOG,
   type ByteStream,
   type ConnectOptions,
+  type Ends,
   KEEPALIVE_SECONDS,
   type ListenOptions,
   type StreamHandler,
@@ -13,6 +14,7 @@ import {
   loadTcpBinding,
   type RawBinding,
   type RawHandle,
+  type RawName,
   type RawRequest,
   type RawWriteRequest,
 } from "./raw-binding.js";
@@ -134,6 +136,16 @@ class RawStream implements ByteStream {
     this.#keepalive?.delete(this.#handle);
     if (this.#isEnding) this.#resetAfterEnd = true;
     else this.#handle.reset();
+  }
+
+  ends(): Ends | undefined {
+    const remote: RawName = {};
+    const local: RawName = {};
+    if (!this.isOpen || this.#handle.getpeername(remote) !== 0 || this.#handle.getsockname(local) !== 0)
+      return undefined;
+    const { address: remoteAddress = "", port: remotePort = 0 } = remote;
+    const { address: localAddress = "", port: localPort = 0 } = local;
+    return { remoteAddress, remotePort, localAddress, localPort };
   }
 
   onReadable(result: number, windows: Windows): void {

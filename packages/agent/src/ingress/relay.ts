@@ -30,12 +30,13 @@ export class Relay implements Carried {
     return this.#open;
   }
 
-  /** Joins the two ends: what the client sent until now goes out first. */
-  attach(endpoint: ByteStream): void {
+  /** Joins the two ends: the preface, if any, and what the client sent until now go out first. */
+  attach(endpoint: ByteStream, preface?: Uint8Array): void {
     this.#endpoint = endpoint;
     const fromEndpoint = new Direction(this, endpoint);
     fromEndpoint.connect(this.#client, this.#fromClient);
     this.#fromClient.connect(endpoint, fromEndpoint);
+    if (preface !== undefined) this.#fromClient.prefix(preface);
     this.#fromClient.flush();
     if (this.#open) endpoint.read(fromEndpoint);
   }
@@ -78,6 +79,11 @@ class Direction implements StreamHandler {
   connect(sink: ByteStream, opposite: Direction): void {
     this.sink = sink;
     this.opposite = opposite;
+  }
+
+  /** Goes before what came until now. */
+  prefix(preface: Uint8Array): void {
+    this.early = this.early === undefined ? preface : Buffer.concat([preface, this.early]);
   }
 
   /** Passes on what came before there was a sink. */

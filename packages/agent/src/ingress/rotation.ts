@@ -19,6 +19,16 @@ export class Rotation<Member> {
     this.#turn = 0;
   }
 
+  /**
+   * The member with the lowest score of those that `accepts`; of several the one whose turn it is. It goes to the end of
+   * the queue.
+   */
+  lowest(accepts: (member: Member) => boolean, score: (member: Member) => number): Member | undefined {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const member of this.#members) if (accepts(member)) lowest = Math.min(lowest, score(member));
+    return this.next((member) => accepts(member) && score(member) === lowest);
+  }
+
   /** The next member, in turn, that `accepts`; it goes to the end of the queue and the ones passed over lose their turn. */
   next(accepts: (member: Member) => boolean): Member | undefined {
     const count = this.#members.length;

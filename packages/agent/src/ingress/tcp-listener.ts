@@ -3,6 +3,7 @@ import type { ByteStream, Transport } from "./byte-stream.js";
 import { type Allowance, newCounters } from "./counters.js";
 import type { Deadlines } from "./deadlines.js";
 import { Dial } from "./dial.js";
+import { proxyHeader } from "./proxy-header.js";
 import { Relay } from "./relay.js";
 import type { IngressListener, ListenerStats } from "./table.js";
 
@@ -50,7 +51,8 @@ export class TcpListener {
   /** Connections of endpoints that are in the new lists live on; those of vanished endpoints are reset. */
   update(listener: IngressListener): void {
     this.#listener = listener;
-    for (const upstream of this.#balancer.update(listener.endpoints, listener.draining)) {
+    const { endpoints, draining, traffic } = listener;
+    for (const upstream of this.#balancer.update(endpoints, draining, traffic)) {
       for (const relay of upstream.carried) relay.abort();
     }
   }
@@ -89,6 +91,7 @@ export class TcpListener {
       balancer: this.#balancer,
       deadlines,
       now,
+      clientAddress: () => client.ends()?.remoteAddress ?? "",
       onRetry: () => {
         counters.retried += 1;
       },
@@ -100,7 +103,8 @@ export class TcpListener {
         }
         carrier = result.upstream;
         carrier.carried.add(relay);
-        relay.attach(result.stream);
+        const isProxied = this.#listener.traffic?.proxyProtocol === true;
+        relay.attach(result.stream, isProxied ? proxyHeader(client.ends()) : undefined);
       },
     });
   }

@@ -53,7 +53,8 @@ export class UdpListener {
   /** Flows of vanished endpoints move: their client's next datagram goes to another endpoint. */
   update(listener: IngressListener): void {
     this.#listener = listener;
-    for (const upstream of this.#balancer.update(listener.endpoints, listener.draining)) {
+    const { endpoints, draining, traffic } = listener;
+    for (const upstream of this.#balancer.update(endpoints, draining, traffic)) {
       for (const flow of upstream.carried) flow.abort();
     }
   }
@@ -79,7 +80,7 @@ export class UdpListener {
 
   #openFlow(client: string, address: string, port: number): UdpFlow | undefined {
     const nowMs = this.#context.now();
-    const upstream = this.#balancer.pick(nowMs, []);
+    const upstream = this.#balancer.pick(nowMs, [], () => address);
     if (upstream === undefined || !this.#makeRoom()) {
       this.#counters.failed += 1;
       return undefined;

@@ -1,4 +1,4 @@
-import { CronSpec_Concurrency, VolumePolicy } from "@berth/proto";
+import { CronSpec_Concurrency, TrafficSpec_Affinity, TrafficSpec_Balance, VolumePolicy } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { loadService, loadText } from "../../testing/load-text.js";
 
@@ -18,6 +18,11 @@ describe("x-berth", () => {
       failover: { after: 10s }
       volumes: sticky
       at-most-one: true
+      proxy_protocol: true
+      affinity: source
+  api:
+    image: a
+    x-berth: { balance: least-connections }
   backup:
     image: a
     x-berth:
@@ -44,7 +49,9 @@ describe("x-berth", () => {
         failover: { afterMs: 10_000, never: false },
         placement: { volumes: VolumePolicy.STICKY },
         atMostOne: true,
+        traffic: { proxyProtocol: true, affinity: TrafficSpec_Affinity.SOURCE },
       },
+      { traffic: { proxyProtocol: false, balance: TrafficSpec_Balance.LEAST_CONNECTIONS } },
       {
         cron: {
           schedule: "0 3 * * *",

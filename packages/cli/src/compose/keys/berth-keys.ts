@@ -1,4 +1,4 @@
-import { VolumePolicy } from "@berth/proto";
+import { TrafficSpec, TrafficSpec_Affinity, TrafficSpec_Balance, VolumePolicy } from "@berth/proto";
 import { applyKeys } from "../apply-keys.js";
 import { type Cursor, keyPlace, readChoice, readDurationMs, readFlag } from "../cursor.js";
 import { isNull } from "../node.js";
@@ -12,6 +12,12 @@ const BERTH_KEY = "x-berth";
 
 const VOLUME_POLICIES = { sticky: VolumePolicy.STICKY, any: VolumePolicy.ANY };
 
+const AFFINITIES = { none: TrafficSpec_Affinity.NONE, source: TrafficSpec_Affinity.SOURCE };
+const BALANCES = {
+  "round-robin": TrafficSpec_Balance.ROUND_ROBIN,
+  "least-connections": TrafficSpec_Balance.LEAST_CONNECTIONS,
+};
+
 const BERTH_KEYS: KeyTable<ServiceDraft> = {
   cron: readCron,
   autoscale: readAutoscale,
@@ -24,6 +30,22 @@ const BERTH_KEYS: KeyTable<ServiceDraft> = {
     update.progressDeadlineMs = ms;
     if (spec.rollback !== undefined) spec.rollback.progressDeadlineMs = ms;
   }),
+  proxy_protocol: rule(readFlag, (draft, proxyProtocol) => {
+    trafficOf(draft).proxyProtocol = proxyProtocol;
+  }),
+  affinity: rule(
+    (cursor) => readChoice(cursor, AFFINITIES),
+    (draft, affinity) => {
+      trafficOf(draft).affinity = affinity;
+    },
+  ),
+  balance: rule(
+    (cursor) => readChoice(cursor, BALANCES),
+    (draft, balance, cursor) => {
+      draft.origins.set("traffic.balance", cursor);
+      trafficOf(draft).balance = balance;
+    },
+  ),
   volumes: rule(
     (cursor) => readChoice(cursor, VOLUME_POLICIES),
     ({ placement }, policy) => {
@@ -31,6 +53,11 @@ const BERTH_KEYS: KeyTable<ServiceDraft> = {
     },
   ),
 };
+
+function trafficOf({ spec }: ServiceDraft): TrafficSpec {
+  spec.traffic ??= TrafficSpec.fromPartial({});
+  return spec.traffic;
+}
 
 /** Reads the `x-berth` mapping of a service. Comes after the keys of Compose: it adds to what they say. */
 export function readBerthKeys(service: Cursor, draft: ServiceDraft): void {

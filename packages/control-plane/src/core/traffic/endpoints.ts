@@ -67,6 +67,7 @@ function entryFor(
     hostIp: port.hostIp,
     published: port.published,
     endpoints: trusted.length > 0 ? trusted : endpoints,
+    ...(sources.view.spec.traffic && { traffic: sources.view.spec.traffic }),
     draining: [...draining, ...(trusted.length > 0 && !isUdp ? suspect : [])],
   };
 }
