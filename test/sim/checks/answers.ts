@@ -15,7 +15,7 @@ export class Answers {
     for (const { action, outcome, version } of cluster.user.answers.slice(this.#seen)) {
       this.#seen += 1;
       if (outcome !== "done" || version === 0 || action.kind === "remove") continue;
-      if (action.kind === "availability" || action.kind === "rebalance") continue;
+      if (action.kind === "availability" || action.kind === "rebalance" || action.kind === "load") continue;
       const name = action.kind === "deploy" ? action.wish.name : action.service;
       const isBeingRemoved = cluster.user.asked.some(
         (each) => each.kind === "remove" && each.service === name,

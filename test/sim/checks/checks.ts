@@ -12,6 +12,7 @@ import { Dependencies } from "./dependencies.js";
 import { Drains } from "./drains.js";
 import { Ingress } from "./ingress.js";
 import { Jobs } from "./jobs.js";
+import { Load } from "./load.js";
 import { checkOrder } from "./orders.js";
 import { Records, stateOf } from "./records.js";
 import { Reports } from "./reports.js";
@@ -50,6 +51,7 @@ export function check(cluster: Cluster): Checks {
   const ingress = new Ingress(scene);
   const jobs = new Jobs(scene);
   const dependencies = new Dependencies(scene);
+  const load = new Load(scene);
   const volumes = new Volumes(scene);
   const reports = new Reports(scene);
   const drains = new Drains(scene);
@@ -68,7 +70,7 @@ export function check(cluster: Cluster): Checks {
       }
       drains.onCommit(change.tasks);
       transitions.onCommit(commit, change, leaderBefore);
-      for (const each of [jobs, dependencies, volumes]) each.onChange(change);
+      for (const each of [jobs, dependencies, volumes, load]) each.onChange(change);
       for (const [nodeId, before] of change.nodesBefore) contact.checkDeath(nodeId, before, report);
       for (const { after } of change.tasks) {
         if (after !== undefined && stateOf(after) === TaskState.NEW && after.status?.message === "") {

@@ -4,6 +4,7 @@ import { isGoodImage } from "../docker/images.js";
 import { replicasOf } from "./copies.js";
 import { isHeld } from "./held.js";
 import { jobAllowanceMs, missingOfJob } from "./job-convergence.js";
+import { loadAllowanceMs, missingOfLoad } from "./load.js";
 import { isFinal, isJob, stateOf } from "./records.js";
 import { runningContainers, type Scene } from "./scene.js";
 import { homesOf } from "./volumes.js";
@@ -117,6 +118,9 @@ export class Convergence {
         missing.push(`${container.name} is outdated`);
     }
     if (!isGoodImage(image)) return missing;
+    // Only where nothing keeps its replicas from running.
+    const unscaled = waiting === 0 && !isPaused ? missingOfLoad(service, this.#scene) : undefined;
+    if (unscaled !== undefined) missing.push(unscaled);
     const wanted = isGlobal ? takers.size : replicasOf(service);
     const well = tasks.filter((task) => stateOf(task) === TaskState.RUNNING && this.#runs(task)).length;
     if (isPaused) return missing;
@@ -223,6 +227,6 @@ export class Convergence {
       const slots = Math.max(replicasOf(service), 3);
       longest = Math.max(longest, Math.ceil(slots / parallelism) * ROLLOUT_STEP_MS);
     }
-    return longest + jobAllowanceMs(this.#scene);
+    return longest + jobAllowanceMs(this.#scene) + loadAllowanceMs(this.#scene);
   }
 }

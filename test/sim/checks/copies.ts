@@ -142,9 +142,12 @@ export function isStartFirst(spec: Service["spec"]): boolean {
   return spec?.atMostOne !== true && spec?.ports.some(({ mode }) => mode === PortSpec_Mode.HOST) !== true;
 }
 
-export function replicasOf(service: Service): number {
-  const mode = service.spec?.mode;
-  return mode?.$case === "replicated" ? mode.value.replicas : 0;
+/** Of a service that is scaled by its load: how many that has come to. */
+export function replicasOf({ spec, autoscale }: Service): number {
+  const replicas = spec?.mode?.$case === "replicated" ? spec.mode.value.replicas : 0;
+  if (spec?.autoscale === undefined) return replicas;
+  const { min, max } = spec.autoscale;
+  return Math.min(Math.max(autoscale?.replicas ?? replicas, min), max);
 }
 
 export function groupBy<T>(

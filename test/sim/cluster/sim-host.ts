@@ -1,6 +1,6 @@
 import { runAgent } from "../../../packages/agent/src/agent.js";
 import type { AgentEdges } from "../../../packages/agent/src/edges.js";
-import type { IngressTable } from "../../../packages/agent/src/ingress/table.js";
+import type { IngressTable, ListenerStats } from "../../../packages/agent/src/ingress/table.js";
 import { SimDocker } from "../docker/sim-docker.js";
 import { simEngine } from "../docker/sim-engine.js";
 import { Actor } from "../kernel/actor.js";
@@ -27,6 +27,7 @@ export class SimHost {
   agent: Actor | undefined;
   readonly #world: World;
   readonly #servers: readonly string[];
+  readonly #number: number;
   #stop = new AbortController();
   #isStopping = false;
   /** Whoever keeps it running waits for a slow stop to end, too. */
@@ -38,6 +39,7 @@ export class SimHost {
   ) {
     this.#world = world;
     this.name = options.name;
+    this.#number = options.number;
     this.nodeId = options.name.padEnd(NODE_ID_LENGTH, "0");
     this.address = `10.0.0.${options.number}`;
     this.#servers = options.servers;
@@ -136,6 +138,19 @@ export class SimHost {
     });
   }
 
+  /** Clients come to all hosts alike, and each host spreads its own over whom its table names. */
+  #listeners(): readonly ListenerStats[] {
+    const { history, loads } = this.#world;
+    return (this.table?.listeners ?? []).map(({ protocol, address, port, service, endpoints }) => {
+      const active = shareOf(loads.get(service) ?? 0, this.#number - 1, history.hosts);
+      const stats = endpoints.map((endpoint, index) => {
+        const own = shareOf(active, index, endpoints.length);
+        return { ...endpoint, state: "serving" as const, total: 0, active: own, failed: 0 };
+      });
+      return { protocol, address, port, service, total: 0, active, failed: 0, retried: 0, endpoints: stats };
+    });
+  }
+
   #edges(actor: Actor): AgentEdges {
     const world = this.#world;
     const { scheduler } = world;
@@ -190,7 +205,11 @@ export class SimHost {
           });
           return { version: table.version, errors: [] };
         },
-        stats: async () => ({ ...IDLE_INGRESS, version: this.table?.version ?? 0 }),
+        stats: async () => ({
+          ...IDLE_INGRESS,
+          version: this.table?.version ?? 0,
+          listeners: this.#listeners(),
+        }),
         names: async () => {},
         close: () => {},
       }),
@@ -200,6 +219,11 @@ export class SimHost {
 }
 
 const NO_DEVICES = { links: new Map(), uplinkMtu: 0, floodTo: new Map() };
+
+/** Evenly, in whole connections. */
+function shareOf(connections: number, index: number, count: number): number {
+  return Math.floor(connections / count) + (index < connections % count ? 1 : 0);
+}
 
 const IDLE_INGRESS = {
   processId: 1,

@@ -1,4 +1,5 @@
 import {
+  AutoscaleSpec,
   CronSpec,
   CronSpec_Concurrency,
   Dependency_Condition,
@@ -9,13 +10,14 @@ import {
   UpdateConfig_FailureAction,
   UpdateConfig_Order,
 } from "@berth/proto";
-import type { CronWish, ServiceWish } from "../history/history.js";
+import type { AutoscaleWish, CronWish, ServiceWish } from "../history/history.js";
 
 export const STACK = "s";
 const MIB = 1024 ** 2;
 /** Short, so that a rollout and its failure fit into a history. */
 const MONITOR_MS = 1_000;
 const PROGRESS_DEADLINE_MS = 8_000;
+const SCALE_DOWN_WINDOW_MS = 5_000;
 
 const ORDERS = {
   default: UpdateConfig_Order.UNSPECIFIED,
@@ -75,6 +77,7 @@ export function specOf(wish: ServiceWish): ServiceSpec {
     dependsOn: wish.dependsOn.map(({ service, condition }) => {
       return { service: fullName(service), condition: CONDITIONS[condition], optional: false };
     }),
+    ...(wish.autoscale === undefined ? {} : { autoscale: autoscaleOf(wish.autoscale) }),
     ...(wish.job?.cron === undefined ? {} : { cron: cronOf(wish.job.cron) }),
   });
 }
@@ -98,6 +101,11 @@ function modeOf({ replicas, job }: ServiceWish): ServiceSpec["mode"] {
   return replicas === undefined
     ? { $case: "global", value: {} }
     : { $case: "replicated", value: { replicas } };
+}
+
+function autoscaleOf({ min, max, target }: AutoscaleWish): AutoscaleSpec {
+  const scaleDownWindowMs = SCALE_DOWN_WINDOW_MS;
+  return AutoscaleSpec.fromPartial({ min, max, targetConnections: target, scaleDownWindowMs });
 }
 
 function cronOf({ everyS, concurrency }: CronWish): CronSpec {

@@ -17,6 +17,8 @@ const ATTEMPTS = 3;
 /** What a call takes at most, by its own deadline. */
 const CALL_TIMEOUT_MS = 10_000;
 
+/** What goes to a server. */
+type Asked = Exclude<Action, { kind: "load" }>;
 type Calls = RpcClient<typeof ControlServiceService>;
 
 /** An answer that a user has: what was promised has to hold from then on. */
@@ -48,10 +50,14 @@ export class User {
   do(action: Action): void {
     this.asked.push(action);
     this.#world.trace.add("user", `asks: ${JSON.stringify(action)}`);
+    if (action.kind === "load") {
+      this.#world.loads.set(fullName(action.service), action.connections);
+      return;
+    }
     this.#world.scheduler.after(0, this.#actor, () => void this.#ask(action));
   }
 
-  async #ask(action: Action): Promise<void> {
+  async #ask(action: Asked): Promise<void> {
     const { scheduler, trace } = this.#world;
     const call = ++this.#calls;
     this.waiting.set(call, scheduler.nowMs);
@@ -96,7 +102,7 @@ function isRefusal(code: string): boolean {
   ].includes(code);
 }
 
-async function perform(action: Action, calls: Calls): Promise<number> {
+async function perform(action: Asked, calls: Calls): Promise<number> {
   const options = { timeoutMs: CALL_TIMEOUT_MS };
   switch (action.kind) {
     case "deploy": {

@@ -38,6 +38,8 @@ export class World {
   /** Bugs that showed themselves: errors that are none of the expected ones. */
   readonly bugs: string[] = [];
   readonly skews = new Map<string, number>();
+  /** Connections that clients hold, by full name of the service. */
+  readonly loads = new Map<string, number>();
   /** Of who holds the leader key. */
   leaderAddress: string | undefined;
   #ids = 0;

@@ -66,6 +66,15 @@ export interface ServiceWish {
   readonly dependsOn: readonly DependencyWish[];
   /** Its tasks have a volume of the host that they are on. */
   readonly hasVolume: boolean;
+  /** Berth moves the number of replicas. */
+  readonly autoscale: AutoscaleWish | undefined;
+}
+
+export interface AutoscaleWish {
+  readonly min: number;
+  readonly max: number;
+  /** Open connections for each replica. */
+  readonly target: number;
 }
 
 export interface JobWish {
@@ -91,6 +100,8 @@ export type Action =
   | { readonly kind: "remove"; readonly service: string }
   | { readonly kind: "rollback"; readonly service: string }
   | { readonly kind: "rebalance" }
+  /** From now on clients hold so many connections to a service. */
+  | { readonly kind: "load"; readonly service: string; readonly connections: number }
   | ({ readonly kind: "availability"; readonly availability: "active" | "pause" | "drain" } & OfHost);
 
 export type Happening = { readonly atMs: number } & ({ readonly fault: Fault } | { readonly action: Action });

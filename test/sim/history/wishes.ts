@@ -1,5 +1,5 @@
 import type { Rng } from "../kernel/rng.js";
-import type { Action, DependencyWish, JobWish, ServiceWish } from "./history.js";
+import type { Action, AutoscaleWish, DependencyWish, JobWish, ServiceWish } from "./history.js";
 
 const SERVICES = ["web", "api", "db", "edge"];
 /** Runs once for each change, and by the clock. */
@@ -13,7 +13,10 @@ export function firstWishes(rng: Rng): readonly ServiceWish[] {
   });
   if (rng.chance(0.3)) wishes.push(jobWish(rng, JOB));
   if (rng.chance(0.25)) wishes.push(jobWish(rng, CRON));
-  return wishes.map((wish) => ({ ...wish, dependsOn: dependenciesOf(rng, wish, wishes) }));
+  return wishes.map((wish) => {
+    const dependsOn = dependenciesOf(rng, wish, wishes);
+    return { ...wish, dependsOn, autoscale: autoscaleOf(rng, wish) };
+  });
 }
 
 function serviceWish(rng: Rng, name: string, index: number): ServiceWish {
@@ -41,26 +44,35 @@ function serviceWish(rng: Rng, name: string, index: number): ServiceWish {
     job: undefined,
     dependsOn: [],
     hasVolume,
+    autoscale: undefined,
   };
 }
 
+function autoscaleOf(rng: Rng, { ingressPort, replicas }: ServiceWish): AutoscaleWish | undefined {
+  if (ingressPort === 0 || replicas === undefined || !rng.chance(0.2)) return undefined;
+  return { min: rng.int(1, 2), max: rng.int(3, 6), target: 10 };
+}
+
 function jobWish(rng: Rng, name: string): ServiceWish {
+  const replicas = rng.chance(0.8) ? rng.int(1, 5) : undefined;
   return {
     name,
     image: rng.pick(["job:1", "job:1", "long:1"]),
-    replicas: rng.chance(0.8) ? rng.int(1, 5) : undefined,
+    replicas,
     order: "default",
     parallelism: 1,
     failureAction: "pause",
     hasHealthcheck: false,
     ingressPort: 0,
     hostPort: 0,
-    memoryMib: rng.pick([0, 0, 512]),
+    // One that is bound to a full node would wait for ever.
+    memoryMib: replicas === undefined ? 0 : rng.pick([0, 0, 512]),
     stopGraceMs: 1_000,
     isAtMostOne: false,
     job: jobOf(rng, name),
     dependsOn: [],
     hasVolume: false,
+    autoscale: undefined,
   };
 }
 
@@ -93,10 +105,13 @@ function dependenciesOf(
 
 export function randomAction(rng: Rng, wishes: readonly ServiceWish[], hosts: number): Action {
   const wish = rng.pick(wishes);
+  if (wish.autoscale !== undefined && rng.chance(0.5)) {
+    return { kind: "load", service: wish.name, connections: rng.int(0, 70) };
+  }
   const dice = rng.next();
   if (dice < 0.4) return { kind: "deploy", wish: { ...wish, image: randomImage(rng, wish) } };
   if (dice < 0.5) return { kind: "deploy", wish };
-  if (dice < 0.65 && wish.replicas !== undefined && wish.job === undefined) {
+  if (dice < 0.65 && wish.replicas !== undefined && wish.job === undefined && wish.autoscale === undefined) {
     return { kind: "scale", service: wish.name, replicas: rng.int(0, 7) };
   }
   if (dice < 0.75) return { kind: "remove", service: wish.name };

@@ -172,4 +172,11 @@ export const MUTANTS: readonly Mutant[] = [
     search: "if (!startFirst) return {",
     replace: "if (!startFirst && step.because !== 'moved') return {",
   },
+  {
+    name: "scaled-short",
+    what: "the replicas that a load asks for are rounded down",
+    file: `${CONTROL}/core/scale/autoscale.ts`,
+    search: "? current : Math.ceil(ratio * current);",
+    replace: "? current : Math.floor(ratio * current);",
+  },
 ];
