@@ -33,7 +33,7 @@ export class NetworkHost {
     this.#engine = new DockerodeEngine(this.#host.dockerSocket);
     this.keeper = new NetworkKeeper({
       engine: this.#engine,
-      devices: linuxHostNetwork(this.#inside),
+      devices: linuxHostNetwork(this.inside),
       host: { address: this.address, refusal: "", encryptionRefusal: "" },
       log: pino({ level: "silent" }),
       onChange: () => {},
@@ -85,8 +85,12 @@ export class NetworkHost {
   }
 
   /** Starts a container in a network and returns its address there. */
-  async runIn(network: string, name: string): Promise<string> {
-    await this.docker("run", "-d", "--name", name, "--network", network, IMAGE, ...RUN_UNTIL_STOPPED);
+  async runIn(
+    network: string,
+    name: string,
+    command: readonly string[] = RUN_UNTIL_STOPPED,
+  ): Promise<string> {
+    await this.docker("run", "-d", "--name", name, "--network", network, IMAGE, ...command);
     return this.docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name);
   }
 
@@ -105,7 +109,8 @@ export class NetworkHost {
     return `${stdout}${stderr}`;
   }
 
-  readonly #inside: RunProgram = async (program, { args, signal, input = "" }) => {
+  /** Runs a program on the host as the agent would. */
+  readonly inside: RunProgram = async (program, { args, signal, input = "" }) => {
     const { code, stdout, stderr } = await run(this.#host.enter([program, ...args]), { signal, input });
     return code === 0 ? { kind: "done", stdout } : { kind: "failed", reason: stderr.trim() };
   };

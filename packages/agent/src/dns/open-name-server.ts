@@ -8,15 +8,14 @@ import { DNS_PORT, describeTrouble } from "./trouble.js";
 const RANDOM_STEPS = 2 ** 32;
 
 /** The name server of this host. It answers nothing before it has been given a table. */
-export function openNameServer(log: Logger): NameServer {
+export function openNameServer(log: Logger, isInForce: (vip: string) => boolean): NameServer {
   const random = (): number => randomInt(RANDOM_STEPS) / RANDOM_STEPS;
   const resolvers = new HostResolvers("/etc/resolv.conf", () => performance.now());
   return new NameServer({
     forwarder: new Forwarder({ random, port: DNS_PORT }),
     hostResolvers: () => resolvers.servers(),
     random,
-    // The kernel balances no virtual IPs yet: names stand for the tasks' own addresses.
-    isInForce: () => false,
+    isInForce,
     port: DNS_PORT,
     onTrouble: (trouble) => log.warn({ ...trouble }, describeTrouble(trouble)),
   });

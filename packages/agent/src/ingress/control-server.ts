@@ -1,8 +1,8 @@
 import { createServer, type Server, type Socket } from "node:net";
-import type { NameServer } from "../dns/name-server.js";
 import { describeTrouble } from "../dns/trouble.js";
 import type { Gateway } from "./gateway.js";
 import { readJsonLines, writeJsonLine } from "./json-lines.js";
+import type { NamesService } from "./names-service.js";
 import type { IngressStats, PathInUse } from "./table.js";
 import { type IngressReply, type IngressRequest, MAX_LINE_BYTES, PROTOCOL_VERSION } from "./wire.js";
 import { parseRequest } from "./wire-codec.js";
@@ -12,7 +12,7 @@ const MAX_CLIENTS = 16;
 
 export interface ControlServerOptions {
   readonly gateway: Gateway;
-  readonly names: Pick<NameServer, "update" | "suspect" | "troubles">;
+  readonly names: Pick<NamesService, "update" | "suspect" | "troubles">;
   /** Which way new connections take. */
   path(): PathInUse;
   onRetire(): Promise<void>;
@@ -74,8 +74,7 @@ async function answer(request: IngressRequest, options: ControlServerOptions): P
       case "change":
         return { kind: "applied", id, result: await options.gateway.change(request, request.invalid) };
       case "suspect":
-        options.names.suspect(request.nodes);
-        await options.gateway.suspect(request.nodes);
+        await Promise.all([options.gateway.suspect(request.nodes), options.names.suspect(request.nodes)]);
         return { kind: "done", id };
       case "names":
         await options.names.update(request.names);

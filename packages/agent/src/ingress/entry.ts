@@ -8,9 +8,11 @@ import { createControlServer } from "./control-server.js";
 import { Gateway } from "./gateway.js";
 import { INGRESS_MODES, isIngressMode } from "./kernel/mode.js";
 import { openKernelPath } from "./kernel/open-kernel-path.js";
+import { NamesService } from "./names-service.js";
 import { createNetTransport } from "./net-transport.js";
 import { createRawTransport } from "./raw-transport.js";
 import { watchSocket } from "./socket-watch.js";
+import { VipBalancer } from "./vips/vip-balancer.js";
 import { SOCKET_NAME } from "./wire.js";
 
 /** How long a retired process may wait for its connections to end. */
@@ -42,7 +44,9 @@ async function main(): Promise<void> {
   const raw = values.transport === "net" ? undefined : createRawTransport();
   const path = await openKernelPath(values.mode, log);
   const gateway = new Gateway(raw ?? createNetTransport(), () => performance.now(), path.fastPath);
-  const names = openNameServer(log);
+  const vips = values.mode === "userspace" ? undefined : new VipBalancer(log);
+  const nameServer = openNameServer(log, (vip) => vips?.isInForce(vip) ?? false);
+  const names = new NamesService(nameServer, vips);
   const socketPath = join(dataDir, SOCKET_NAME);
   let isRetired = false;
   const retire = async (reason: string, isLast: boolean): Promise<void> => {
@@ -53,7 +57,7 @@ async function main(): Promise<void> {
       "retired: no new connections, leaving when the last one ends",
     );
     // Its addresses are for the successor to answer at.
-    await names.close();
+    await names.close({ isLast });
     await path.close({ isLast });
     lock.close();
     control.dismissClients();
@@ -76,6 +80,7 @@ async function main(): Promise<void> {
     onStop: async () => {
       log.info("told to stop");
       rmSync(socketPath, { force: true });
+      await names.close({ isLast: true });
       await path.close({ isLast: true });
       setTimeout(() => process.exit(0), STOP_DELAY_MS);
     },

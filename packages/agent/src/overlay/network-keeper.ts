@@ -7,6 +7,7 @@ import {
   type NetworkState,
   type ObservedHostNetworks,
   planNetwork,
+  planPorts,
   planRemovals,
 } from "../core/networks/plan-network.js";
 import type { Engine } from "../engine/engine.js";
@@ -72,9 +73,9 @@ export class NetworkKeeper {
     this.#isEngineUp = false;
   }
 
-  /** A container has ended or is gone: perhaps the last one of a network that is to go. */
+  /** A container has begun, and its port may need something, or it is gone, perhaps as the last one of a network. */
   containerChanged(): void {
-    if (this.#isRemovalDue) this.look();
+    if (this.#isRemovalDue || this.#wanted.length > 0) this.look();
   }
 
   /** Something may have changed on the host. */
@@ -143,6 +144,7 @@ export class NetworkKeeper {
       this.#isRemovalDue = false;
       for (const step of removals) if (await this.#remove(step, problems, signal)) hasChanged = true;
     }
+    for (const step of planPorts(observed)) await this.#tryTo(step, signal);
     this.#setStates(states);
     return hasChanged;
   }
@@ -166,6 +168,15 @@ export class NetworkKeeper {
     } catch (error) {
       signal.throwIfAborted();
       return this.#note(networkId, problems, error);
+    }
+  }
+
+  /** What cannot be done now is seen again, if it still is to be done. */
+  async #tryTo(step: NetworkStep, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#run(step, signal);
+    } catch {
+      signal.throwIfAborted();
     }
   }
 

@@ -16,6 +16,11 @@ export function bridgeName(vni: number): string {
   return `bth${vni}`;
 }
 
+/** True for the bridge of one of our networks. */
+export function isBridgeName(name: string): boolean {
+  return /^bth[1-9]\d{0,7}$/.test(name);
+}
+
 /** The VXLAN device that joins the bridges of all hosts. */
 export function tunnelName(vni: number): string {
   return `btv${vni}`;

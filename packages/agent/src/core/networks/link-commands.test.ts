@@ -11,6 +11,10 @@ it("says each step in iproute2's words", () => {
   ]);
   expect(words({ kind: "set-tunnel", ...tunnel })).toEqual(["ip link set btv7 mtu 1450 master bth7 up"]);
   expect(words({ kind: "delete-link", device: "btv7" })).toEqual(["ip link delete btv7"]);
+  expect(words({ kind: "filter-bridge", bridge: "bth7" })).toEqual([
+    "ip link set bth7 type bridge nf_call_iptables 1",
+  ]);
+  expect(words({ kind: "set-hairpin", device: "veth1" })).toEqual(["bridge link set dev veth1 hairpin on"]);
   const peer = { device: "btv7", peer: "10.0.0.2" };
   expect(words({ kind: "add-peer", ...peer })).toEqual([
     "bridge fdb append 00:00:00:00:00:00 dev btv7 dst 10.0.0.2",

@@ -21,6 +21,10 @@ export function linkCommands(step: LinkStep): readonly LinkCommand[] {
       const { device, bridge, mtu } = step;
       return [["ip", "link", "set", device, "mtu", String(mtu), "master", bridge, "up"]];
     }
+    case "filter-bridge":
+      return [["ip", "link", "set", step.bridge, "type", "bridge", "nf_call_iptables", "1"]];
+    case "set-hairpin":
+      return [["bridge", "link", "set", "dev", step.device, "hairpin", "on"]];
     case "delete-link":
       return [["ip", "link", "delete", step.device]];
     case "add-peer":

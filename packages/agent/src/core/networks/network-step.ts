@@ -19,6 +19,10 @@ export type LinkStep =
     }
   /** Makes it a port of the bridge, with this MTU, and up. */
   | { readonly kind: "set-tunnel"; readonly device: string; readonly bridge: string; readonly mtu: number }
+  /** What a bridge carries is seen by the kernel's tables, which balance virtual IPs. */
+  | { readonly kind: "filter-bridge"; readonly bridge: string }
+  /** A container may be picked for its own connection: its port gives it back. */
+  | { readonly kind: "set-hairpin"; readonly device: string }
   | { readonly kind: "delete-link"; readonly device: string }
   | { readonly kind: "add-peer"; readonly device: string; readonly peer: string }
   | { readonly kind: "remove-peer"; readonly device: string; readonly peer: string };

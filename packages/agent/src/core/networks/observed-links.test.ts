@@ -20,7 +20,7 @@ const ADDRESSES = [
     ifname: "bth4097",
     flags: ["UP"],
     mtu: 1_450,
-    linkinfo: { info_kind: "bridge", info_data: {} },
+    linkinfo: { info_kind: "bridge", info_data: { nf_call_iptables: 1 } },
     addr_info: [],
   },
   {
@@ -43,7 +43,7 @@ describe("parseLinks", () => {
   it("finds devices, the uplink's MTU and where broadcasts go", () => {
     const { links, uplinkMtu, floodTo } = parseLinks(ADDRESSES, FDB, "10.0.0.1");
     expect(uplinkMtu).toBe(1_500);
-    expect(links.get("bth4097")).toMatchObject({ kind: "bridge", isUp: true });
+    expect(links.get("bth4097")).toMatchObject({ kind: "bridge", isUp: true, isFiltered: true });
     expect(links.get("btv4097")).toEqual({
       name: "btv4097",
       kind: "vxlan",
@@ -53,6 +53,8 @@ describe("parseLinks", () => {
       vni: 4_097,
       local: "10.0.0.1",
       port: 4_789,
+      isFiltered: false,
+      isHairpin: false,
     });
     expect([...floodTo]).toEqual([["btv4097", ["10.0.0.2", "10.0.0.3"]]]);
   });

@@ -13,6 +13,10 @@ export interface ObservedLink {
   readonly vni: number;
   readonly local: string;
   readonly port: number;
+  /** Of a bridge: what it carries is seen by the kernel's tables. */
+  readonly isFiltered: boolean;
+  /** Of a bridge's port: it gives back to its container what that sent to itself. */
+  readonly isHairpin: boolean;
 }
 
 /** The network devices of this host, as far as a decision depends on them. */
@@ -52,6 +56,8 @@ function parseLink(json: unknown): ObservedLink {
     vni: numberOf(fieldOf(data, "id")),
     local: textOf(fieldOf(data, "local")) || textOf(fieldOf(data, "local6")),
     port: numberOf(fieldOf(data, "port")),
+    isFiltered: fieldOf(data, "nf_call_iptables") === 1,
+    isHairpin: fieldOf(fieldOf(info, "info_slave_data"), "hairpin") === true,
   };
 }
 

@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { planNetwork, planRemovals } from "./plan-network.js";
-import { bridgeOf, dockerNetworkOf, HOST, networkWith, observedWith, settled, tunnelOf } from "./testing.js";
+import { planNetwork, planPorts, planRemovals } from "./plan-network.js";
+import {
+  bridgeOf,
+  dockerNetworkOf,
+  HOST,
+  linkWith,
+  networkWith,
+  observedWith,
+  settled,
+  tunnelOf,
+} from "./testing.js";
 
 const NETWORK = networkWith();
 
@@ -131,6 +140,29 @@ describe("planNetwork", () => {
       },
       steps: [],
     });
+  });
+});
+
+describe("what virtual IPs need", () => {
+  it("is a bridge that the kernel's tables see", () => {
+    const { networks, links, ...rest } = settled(NETWORK);
+    const plain = new Map(links).set("bth4097", { ...bridgeOf(NETWORK), isFiltered: false });
+    expect(planNetwork(NETWORK, { ...rest, networks, links: plain }, HOST)).toMatchObject({
+      state: { kind: "ready" },
+      steps: [{ kind: "filter-bridge", bridge: "bth4097" }],
+    });
+  });
+
+  it("is that containers' ports give back what is for themselves; others' ports are left alone", () => {
+    const port = (name: string, fields: Parameters<typeof linkWith>[0] | object) =>
+      linkWith({ name, kind: "veth", ...fields });
+    const links = [
+      port("veth1", { master: "bth4097" }),
+      port("veth2", { master: "bth4097", isHairpin: true }),
+      port("veth3", { master: "docker0" }),
+      tunnelOf(NETWORK),
+    ];
+    expect(planPorts(observedWith({ links }))).toEqual([{ kind: "set-hairpin", device: "veth1" }]);
   });
 });
 

@@ -1,5 +1,5 @@
 import type { AssignedNetwork } from "@berth/proto";
-import { bridgeName, overlayMtu, tunnelName, VXLAN_PORT, vniOfTunnel } from "./devices.js";
+import { bridgeName, isBridgeName, overlayMtu, tunnelName, VXLAN_PORT, vniOfTunnel } from "./devices.js";
 import { networkBody, networkConfig } from "./network-body.js";
 import type { LinkStep, NetworkStep } from "./network-step.js";
 import type { ObservedLink, ObservedLinks } from "./observed-links.js";
@@ -57,9 +57,17 @@ export function planNetwork(
     return waiting(`its bridge ${bridgeName(network.vni)} is not on this host: does Docker run elsewhere?`);
   }
   const tunnelSteps = planTunnel(network, observed.links.get(tunnelName(network.vni)), host, own.mtu);
-  const steps = [...tunnelSteps, ...planPeers(network, observed)];
+  const filter: LinkStep[] = bridge.isFiltered ? [] : [{ kind: "filter-bridge", bridge: bridge.name }];
+  const steps = [...tunnelSteps, ...filter, ...planPeers(network, observed)];
   if (tunnelSteps.length > 0) return { ...waiting("it is being joined to the other hosts"), steps };
   return { state: { kind: "ready", dockerId: own.id }, steps };
+}
+
+/** Ports of containers that have come since the host was looked at last. They may go again at any time. */
+export function planPorts({ links }: ObservedLinks): readonly LinkStep[] {
+  const ours = [...links.values()].filter(({ kind, master }) => kind === "veth" && isBridgeName(master));
+  const plain = ours.filter(({ isHairpin }) => !isHairpin);
+  return plain.map(({ name }) => ({ kind: "set-hairpin", device: name }));
 }
 
 /** What to take away: networks and VXLAN devices of ours that nobody wants here any more. */

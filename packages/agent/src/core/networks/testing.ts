@@ -44,11 +44,22 @@ export function dockerNetworkOf(
 }
 
 export function linkWith(fields: Partial<ObservedLink> & { name: string }): ObservedLink {
-  return { kind: "", isUp: true, mtu: 1_500, master: "", vni: 0, local: "", port: 0, ...fields };
+  return {
+    kind: "",
+    isUp: true,
+    mtu: 1_500,
+    master: "",
+    vni: 0,
+    local: "",
+    port: 0,
+    isFiltered: false,
+    isHairpin: false,
+    ...fields,
+  };
 }
 
 export const bridgeOf = ({ vni }: AssignedNetwork): ObservedLink =>
-  linkWith({ name: bridgeName(vni), kind: "bridge", mtu: 1_450 });
+  linkWith({ name: bridgeName(vni), kind: "bridge", mtu: 1_450, isFiltered: true });
 
 export const tunnelOf = ({ vni }: AssignedNetwork, fields: Partial<ObservedLink> = {}): ObservedLink =>
   linkWith({

@@ -1,0 +1,98 @@
+import type { NamesTable } from "../../dns/names-table.js";
+
+/** Of our own in the kernel: one for IPv4, and one of the same name for the bridges. */
+export const VIP_TABLE = "berth-vips";
+/** The chain whose absence tells that the table was flushed by somebody. */
+export const VIP_CHAIN = "incoming";
+
+/** A virtual IP, and where its connections go. */
+export interface Vip {
+  readonly address: string;
+  /** The bridge on which containers of this host ask for it. */
+  readonly bridge: string;
+  /** Addresses of tasks; none: connections are refused. */
+  readonly tasks: readonly string[];
+}
+
+/** The virtual IPs of the networks that this host has a part of. */
+export function vipsOf({ networks, services }: NamesTable): readonly Vip[] {
+  const bridges = new Map(networks.map(({ id, bridge }) => [id, bridge]));
+  return services.flatMap(({ vip, networkId, endpoints }) => {
+    const bridge = bridges.get(networkId);
+    if (vip === "" || bridge === undefined) return [];
+    return [{ address: vip, bridge, tasks: endpoints.map(({ address }) => address) }];
+  });
+}
+
+/**
+ * Replaces all that balances virtual IPs, in one transaction.
+ *
+ * - -111 is before published ports are looked at (-110): a virtual IP is an address of this host, too.
+ * - An unanswered SYN is forgotten after 1 s, when its client repeats it: the repetition goes to another task.
+ * - A task that gets its own connection needs another source address, or it would answer itself past the kernel.
+ * - Each host has every virtual IP, so that questions for its hardware address are answered by the host's own bridge;
+ *   those of other hosts' containers come in by the tunnel and are for their own.
+ */
+export function vipScript(vips: readonly Vip[]): string {
+  const served = vips.filter(({ tasks }) => tasks.length > 0);
+  const tasks = [...new Set(served.flatMap((vip) => vip.tasks))];
+  return `table ip ${VIP_TABLE}
+delete table ip ${VIP_TABLE}
+table ip ${VIP_TABLE} {
+  ct timeout quick { protocol tcp; l3proto ip; policy = { syn_sent : 1 }; }
+  set vips { type ipv4_addr; ${elements(vips.map(({ address }) => address))}}
+  set selves { type ipv4_addr . ipv4_addr; ${elements(tasks.map((task) => `${task} . ${task}`))}}
+${served.map(serviceChain).join("")}  map services { type ipv4_addr : verdict; ${elements(served.map(({ address }, at) => `${address} : jump vip${at}`))}}
+  chain ${VIP_CHAIN} {
+    type nat hook prerouting priority -111; policy accept;
+    ip daddr vmap @services
+  }
+  chain outgoing {
+    type nat hook output priority -111; policy accept;
+    ip daddr vmap @services
+  }
+  chain leaving {
+    type nat hook postrouting priority 89; policy accept;
+    ct status dnat ip saddr . ip daddr @selves masquerade
+  }
+  chain quick-in {
+    type filter hook prerouting priority -151; policy accept;
+    ip daddr @vips tcp flags & (syn | ack) == syn ct timeout set "quick"
+  }
+  chain quick-out {
+    type filter hook output priority -151; policy accept;
+    ip daddr @vips tcp flags & (syn | ack) == syn ct timeout set "quick"
+  }
+  chain unserved {
+    type filter hook input priority -11; policy accept;
+    ip daddr @vips meta l4proto tcp reject with tcp reset
+    ip daddr @vips meta l4proto udp reject
+  }
+}
+table bridge ${VIP_TABLE}
+delete table bridge ${VIP_TABLE}
+table bridge ${VIP_TABLE} {
+  set vips { type ipv4_addr; ${elements(vips.map(({ address }) => address))}}
+  chain from-peers {
+    type filter hook prerouting priority -300; policy accept;
+    iifname "btv*" ether type arp arp daddr ip @vips drop
+  }
+}
+`;
+}
+
+/** Takes all of it away; nothing need be there. */
+export const REMOVE_VIPS = ["ip", "bridge"]
+  .map((family) => `table ${family} ${VIP_TABLE}\ndelete table ${family} ${VIP_TABLE}\n`)
+  .join("");
+
+function serviceChain({ tasks }: Vip, at: number): string {
+  const picks = tasks.map((task, index) => `${index} : ${task}`).join(", ");
+  return `  chain vip${at} {
+    meta l4proto { tcp, udp } dnat to numgen inc mod ${tasks.length} map { ${picks} }
+  }
+`;
+}
+
+const elements = (list: readonly string[]): string =>
+  list.length === 0 ? "" : `elements = { ${list.join(", ")} } `;
