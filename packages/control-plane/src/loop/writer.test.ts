@@ -127,8 +127,9 @@ describe("Writer.submit()", () => {
     };
     const seen: boolean[] = [];
     state.onChange(() => seen.push(writer.isBehind));
+    const told = new Promise<void>((resolve) => writer.onCaughtUp(resolve));
     await Promise.all([1, 2].map(() => writer.submit(addMany(MAX_CHANGES * 100), never)));
-    await new Promise((resolve) => setImmediate(resolve));
+    await told;
     expect(seen[0]).toBe(true);
     expect(caughtUp).toBe(1);
   });

@@ -14,6 +14,9 @@ const MAX_REFUSALS = 5;
 /** Between attempts to read what became of a transaction without an answer; each has a deadline of its own. */
 const READ_BACK_RETRY_MS = 250;
 
+/** Decisions that change nothing are made for so long at a time, so that nobody waits for a long row of them. */
+const MAX_ROW_MS = 10;
+
 export interface WriterObserver {
   onTransaction(outcome: "committed" | "refused" | "unknown", changes: number): void;
 }
@@ -86,6 +89,8 @@ export class Writer {
       } else {
         this.#inFlight = this.#writeSome(signal);
         await this.#inFlight;
+        // What was written is on its way to the agents before anybody thinks about what comes next.
+        await sleep(this.#options.clock, 0, signal);
       }
     }
     for (const job of this.#jobs.splice(0)) job.fail(signal.reason);
@@ -127,7 +132,9 @@ export class Writer {
     const jobs: WriteJob[] = [];
     const changes: EncodedChange[] = [];
     const load = new WriteLoad();
-    this.#options.state.draft((draft) => {
+    const { state, clock } = this.#options;
+    const startedMs = clock.nowMs();
+    state.draft((draft) => {
       for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
         const wanted = this.#decide(job);
         if (wanted === undefined) continue;
@@ -145,6 +152,7 @@ export class Writer {
           return;
         }
         draft.write(wanted.map(({ change }) => change));
+        if (changes.length === 0 && clock.nowMs() - startedMs > MAX_ROW_MS) return;
       }
     });
     return { jobs, changes: lastOfEach(changes) };

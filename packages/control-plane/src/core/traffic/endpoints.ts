@@ -30,10 +30,10 @@ export interface EndpointSources {
  * Ordered by task id, so that equal tables are equal.
  */
 export function ingressEntries(view: ServiceView, sources: EndpointSources): readonly IngressEntry[] {
+  const ports = view.spec.ports.filter((port) => port.mode !== PortSpec_Mode.HOST && port.published !== 0);
+  if (ports.length === 0) return [];
   const tasks = view.tasks.filter(mayServe).sort((a, b) => (a.id < b.id ? -1 : 1));
-  return view.spec.ports
-    .filter((port) => port.mode !== PortSpec_Mode.HOST && port.published !== 0)
-    .map((port) => entryFor(port, tasks, { view, ...sources }));
+  return ports.map((port) => entryFor(port, tasks, { view, ...sources }));
 }
 
 /** `tcp/<host_ip>/<published>`. */

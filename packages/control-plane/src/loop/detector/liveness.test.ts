@@ -44,7 +44,7 @@ let parts: Promise<void>[];
 let ids = 0;
 
 async function addNodes(nodeIds: readonly string[]): Promise<void> {
-  await writer.submit(
+  const added = writer.submit(
     () => ({
       changes: nodeIds.map((id) => ({
         kind: "put-node",
@@ -54,6 +54,8 @@ async function addNodes(nodeIds: readonly string[]): Promise<void> {
     }),
     never,
   );
+  await clock.advance(0);
+  await added;
 }
 
 beforeEach(async () => {
