@@ -24,20 +24,40 @@ export async function* rangePages(
 ): AsyncGenerator<RangePage> {
   checkKey("key" in query ? query.key : query.prefix);
   const span = encodeSpan(query);
-  let { key } = span;
-  let revision = query.revision;
-  let limit = query.pageSize ?? FIRST_PAGE_SIZE;
-  for (;;) {
-    const request = { ...span, key, limit, revision: String(revision ?? 0n) };
-    const response = await readPage(client, request, signal);
+  let { revision } = query;
+  const first = { ...span, limit: query.pageSize ?? FIRST_PAGE_SIZE, revision: String(revision ?? 0n) };
+  let page: Promise<IRangeResponse | undefined> | undefined = readPage(client, first, signal);
+  while (page !== undefined) {
+    const response: IRangeResponse | undefined = await page;
     if (response === undefined) return yield { kind: "compacted" };
     revision ??= BigInt(response.header.revision);
+    const last: IKeyValue | undefined = response.more ? response.kvs.at(-1) : undefined;
+    // etcd works on the next page while this one is taken in.
+    page = last && readPage(client, nextPage(query, span, { last, response, revision }), signal);
+    // Whoever stops here has no use for it; whoever goes on meets its error above.
+    page?.catch(() => undefined);
     yield { kind: "page", entries: response.kvs.map(decodeEntry), revision };
-    const last = response.kvs.at(-1);
-    if (!response.more || last === undefined) return;
-    key = Buffer.concat([last.key, Buffer.of(0)]);
-    limit = query.pageSize ?? fittingPageSize(response.kvs);
   }
+}
+
+interface PageRead {
+  readonly last: IKeyValue;
+  readonly response: IRangeResponse;
+  readonly revision: bigint;
+}
+
+/** Goes on after the last key of a page, at the revision of the first. */
+function nextPage(
+  { pageSize }: RangeQuery,
+  span: ReturnType<typeof encodeSpan>,
+  { last, response, revision }: PageRead,
+): IRangeRequest {
+  return {
+    ...span,
+    key: Buffer.concat([last.key, Buffer.of(0)]),
+    limit: pageSize ?? fittingPageSize(response.kvs),
+    revision: String(revision),
+  };
 }
 
 /** As many entries as fit a page, if they are like the last ones. */
