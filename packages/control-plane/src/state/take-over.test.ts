@@ -16,7 +16,7 @@ const noPause = async (): Promise<void> => {};
 describe("takeSnapshot()", () => {
   it("pauses while it reads a long list, and what is written meanwhile stays", async () => {
     const state = new ClusterState();
-    const ids = Array.from({ length: 2_500 }, (_, index) => `t${index}`);
+    const ids = Array.from({ length: 9_000 }, (_, index) => `t${index}`);
     const entries = ids.map((id) => entry(buildTask({ id }), 5n));
     let pauses = 0;
     const pause = async (): Promise<void> => {
