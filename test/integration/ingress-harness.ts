@@ -53,6 +53,7 @@ export async function startIngress(
     suspect: (nodes, signal) => ingress.suspect(nodes, signal),
     names: (names, signal) => ingress.names(names, signal),
     stats: (signal) => ingress.stats(signal),
+    condition: (signal) => ingress.condition(signal),
     stop: (signal) => ingress.stop(signal),
     close: () => ingress.close(),
   };

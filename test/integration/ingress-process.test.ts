@@ -103,6 +103,23 @@ console.log("applied");`;
     await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
   });
 
+  it("makes way for one of another mode", async () => {
+    const options = {
+      dataDir: folderFor(cleanup),
+      logger: pino({ level: "silent" }),
+      signal: new AbortController().signal,
+      entryPath: ENTRY,
+    };
+    const before = await openIngress(options);
+    const after = await openIngress({ ...options, mode: "auto" });
+    cleanup.add(() => after.stop(deadline()));
+    before.close();
+    expect((await after.stats(deadline())).path.reason).not.toContain("forced");
+    const again = await openIngress({ ...options, mode: "auto" });
+    cleanup.add(() => again.close());
+    expect((await again.stats(deadline())).processId).toBe((await after.stats(deadline())).processId);
+  });
+
   it.each([
     ["its data directory is deleted", () => {}],
     ["another one has taken its data directory's place", (dataDir: string) => takePlace(dataDir)],

@@ -46,8 +46,10 @@ describe("the kernel path", () => {
     const answers = await network.ask("client", ADDRESS.a, 8_080, { count: 60, parallel: 6 });
     expect(tally(answers)).toEqual({ [`b ${ADDRESS.a}`]: 20, [`c ${ADDRESS.a}`]: 20, [`c1 ${CLIENT}`]: 20 });
     expect(kernelConnections()).toBe(60);
+    await network.call("client", "open", { connection: 9, host: ADDRESS.a, port: 8_080 });
     const { listeners } = await ingress.stats(deadline());
-    expect(listeners[0]?.total).toBe(0);
+    expect(listeners[0]).toMatchObject({ total: 61, active: 1 });
+    expect(listeners[0]?.endpoints.map(({ total }) => total).sort()).toEqual([20, 20, 21]);
   });
 
   it("serves the host's own programs, by its address in the kernel and by 127.0.0.1 in the process", async () => {
@@ -62,7 +64,8 @@ describe("the kernel path", () => {
     expect(tally(await network.ask("a", "127.0.0.1", 8_080, { count: 4 }))).toEqual({
       [`b ${ADDRESS.a}`]: 4,
     });
-    expect((await ingress.stats(deadline())).listeners[0]?.total).toBe(4);
+    expect(kernelConnections()).toBe(2);
+    expect((await ingress.stats(deadline())).listeners[0]?.total).toBe(6);
   });
 
   it.each([0, 1])(

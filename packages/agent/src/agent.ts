@@ -12,7 +12,9 @@ import { ExecRelay } from "./session/exec-relay.js";
 import { Fence } from "./session/fence.js";
 import { HostCondition } from "./session/host-condition.js";
 import { IngressSync } from "./session/ingress-sync.js";
+import { routesOf } from "./session/ingress-table.js";
 import { watchIngress } from "./session/ingress-watch.js";
+import { localRoute } from "./session/kernel-route.js";
 import { LeaderLink } from "./session/leader-link.js";
 import { LoadRelay } from "./session/load-relay.js";
 import { LogRelay } from "./session/log-relay.js";
@@ -57,6 +59,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
       hostWatch.volumesMayHaveChanged();
       overlay.containerChanged();
       if (overlay.networks.length > 0) nameSync.changed();
+      ingress.routesMayHaveChanged();
       link.statusesChanged();
       file.changed();
     },
@@ -92,6 +95,9 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   const opened = await edges.openIngress(log.child({ part: "ingress" }), signal);
   const ingress = new IngressSync({
     apply: (table, applySignal) => opened.apply(table, applySignal),
+    routeTo: routesOf(id, (endpoint, protocol) =>
+      localRoute(endpoint, protocol, worker.containerOf(endpoint.taskId)),
+    ),
     log: log.child({ part: "ingress" }),
     signal,
   });
@@ -196,8 +202,9 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     onVolumesUnknown: () => condition.volumesUnknown(),
   });
   const watching = watchIngress({
-    stats: (statsSignal) => opened.stats(statsSignal),
+    condition: (watchSignal) => opened.condition(watchSignal),
     onProblems: (problems) => condition.ingressProblems(problems),
+    onPath: ({ kernel, reason }) => condition.dataPlaneIs({ kernel, kernelReason: reason }),
     signal,
   });
   await overlay.examine(signal);

@@ -10,6 +10,7 @@ test("parseConfig takes flags before BERTH_* variables before defaults", () => {
       advertiseAddress: "10.0.0.2",
       dataDir: "/flag",
       dockerSocket: "/var/run/docker.sock",
+      ingress: "auto",
       resources: {},
       logLevel: "info",
     },

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { BERTH_VERSION } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
+import { INGRESS_MODES, type IngressMode, isIngressMode } from "./ingress/kernel/mode.js";
 
 export interface AgentConfig {
   /** "host:port" of servers, in the order to try them in. */
@@ -11,6 +12,8 @@ export interface AgentConfig {
   readonly dockerSocket: string;
   /** Countable things that this host has ("gpu": 2), for tasks to reserve. */
   readonly resources: Readonly<Record<string, number>>;
+  /** Who balances connections to published ports: the kernel where it can, or one of the two by force. */
+  readonly ingress: IngressMode;
   readonly logLevel: string;
 }
 
@@ -41,6 +44,7 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
     return error.exitCode === 0 ? { kind: "done" } : { kind: "invalid", problems };
   }
   const options: Record<string, string> = command.opts();
+  const { ingress = "" } = options;
   const config: AgentConfig = {
     servers: (options.server ?? "")
       .split(",")
@@ -50,8 +54,11 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
     dataDir: options.dataDir ?? "",
     dockerSocket: options.dockerSocket ?? "",
     resources: parseResources(options.resource ?? env.BERTH_RESOURCE ?? "", problems),
+    ingress: isIngressMode(ingress) ? ingress : "auto",
     logLevel: options.logLevel ?? "",
   };
+  if (!isIngressMode(ingress))
+    problems.push(`--ingress: "${ingress}" is none of ${INGRESS_MODES.join(", ")}`);
   problems.push(...problemsOf(config));
   return problems.length > 0 ? { kind: "invalid", problems } : { kind: "config", config };
 }
@@ -78,6 +85,14 @@ function agentCommand(env: NodeJS.ProcessEnv, onProblem: (problem: string) => vo
         "what tasks may reserve here, repeatable [BERTH_RESOURCE]",
       ).argParser((one: string, others: string | undefined) =>
         others === undefined ? one : `${others},${one}`,
+      ),
+    )
+    .addOption(
+      withEnv(
+        "--ingress <path>",
+        `who balances published ports: ${INGRESS_MODES.join(", ")}`,
+        "BERTH_INGRESS",
+        "auto",
       ),
     )
     .addOption(withEnv("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info"))

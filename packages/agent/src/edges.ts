@@ -36,7 +36,7 @@ export interface AgentEdges {
   openIngress(
     logger: Logger,
     signal: AbortSignal,
-  ): Promise<Pick<Ingress, "apply" | "names" | "stats" | "close">>;
+  ): Promise<Pick<Ingress, "apply" | "names" | "stats" | "condition" | "close">>;
   /** Gives the agent's identity to others. */
   release(): void;
 }
@@ -45,7 +45,12 @@ export interface AgentEdges {
  * This host, its Docker and its files.
  * @throws BerthError BERTH_CONFLICT when another agent runs on the same data folder
  */
-export async function hostEdges({ dataDir, dockerSocket, resources }: AgentConfig): Promise<AgentEdges> {
+export async function hostEdges({
+  dataDir,
+  dockerSocket,
+  resources,
+  ingress,
+}: AgentConfig): Promise<AgentEdges> {
   const release = await claim(dataDir);
   const usage = new UsageReader();
   return {
@@ -63,7 +68,8 @@ export async function hostEdges({ dataDir, dockerSocket, resources }: AgentConfi
     disk: folderDisk(dataDir),
     readUsage: (processId) => usage.read(processId),
     readHostUsage: () => readHostUsage(),
-    openIngress: (logger, signal) => openIngress({ dataDir: join(dataDir, "ingress"), logger, signal }),
+    openIngress: (logger, signal) =>
+      openIngress({ dataDir: join(dataDir, "ingress"), mode: ingress, logger, signal }),
     release,
   };
 }

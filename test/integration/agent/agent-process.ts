@@ -37,6 +37,9 @@ export class AgentProcess {
       dockerSocket,
       "--data-dir",
       dataDir,
+      // The kernel's table is the machine's, which tests only borrow.
+      "--ingress",
+      "userspace",
       ...args,
     ];
     this.#child = spawn(process.execPath, ["--input-type=module", "--eval", RUN_MAIN, "--", ...words], {

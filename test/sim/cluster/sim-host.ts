@@ -211,6 +211,7 @@ export class SimHost {
           listeners: this.#listeners(),
         }),
         names: async () => {},
+        condition: async () => IDLE_INGRESS,
         close: () => {},
       }),
       release: () => {},

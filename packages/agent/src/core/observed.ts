@@ -54,6 +54,10 @@ export interface JoinedNetwork {
   readonly name: string;
   /** IPv4; empty while it does not run. */
   readonly address: string;
+  /** "172.17.0.0/16"; empty without an address. */
+  readonly subnet?: string;
+  /** By which it leaves the host; empty in a network without a way out. */
+  readonly gateway?: string;
 }
 
 /** The line that a listing has for a container: enough to see whether what is known of it is still true. */
@@ -136,5 +140,15 @@ function parseJoined(json: unknown): JoinedNetwork[] {
   return entriesOf(json).map(([name, endpoint]) => ({
     name,
     address: textOf(fieldOf(endpoint, "IPAddress")),
+    subnet: subnetOf(textOf(fieldOf(endpoint, "IPAddress")), numberOf(fieldOf(endpoint, "IPPrefixLen"))),
+    gateway: textOf(fieldOf(endpoint, "Gateway")),
   }));
+}
+
+function subnetOf(address: string, prefixBits: number): string {
+  if (address === "") return "";
+  const word = address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+  const blockSize = 2 ** (32 - prefixBits);
+  const base = Math.floor(word / blockSize) * blockSize;
+  return `${[24, 16, 8, 0].map((shift) => (base >>> shift) & 0xff).join(".")}/${prefixBits}`;
 }

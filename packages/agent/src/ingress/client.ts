@@ -5,7 +5,7 @@ import type { NamesTable } from "../dns/names-table.js";
 import { Connector, type ConnectorOptions } from "./connector.js";
 import { raceSignal } from "./race-signal.js";
 import type { Session } from "./session.js";
-import type { ApplyResult, IngressStats, IngressTable } from "./table.js";
+import type { ApplyResult, IngressCondition, IngressStats, IngressTable } from "./table.js";
 import { deltaOf } from "./table-delta.js";
 import type { IngressReply } from "./wire.js";
 
@@ -27,7 +27,9 @@ export interface Ingress {
   suspect(nodes: readonly string[], signal: AbortSignal): Promise<void>;
   /** Makes the process answer these names to the containers of this host. Resolves when it does. */
   names(table: NamesTable, signal: AbortSignal): Promise<void>;
+  /** With what the kernel counts, which takes some milliseconds. */
   stats(signal: AbortSignal): Promise<IngressStats>;
+  condition(signal: AbortSignal): Promise<IngressCondition>;
   /** Ends the process and every connection through it. */
   stop(signal: AbortSignal): Promise<void>;
   /** Lets go: the process serves on, and the next agent finds it. */
@@ -89,6 +91,12 @@ class IngressClient implements Ingress {
   async stats(signal: AbortSignal): Promise<IngressStats> {
     const reply = await this.#call((session) => session.request({ kind: "stats" }), signal);
     if (reply.kind === "stats") return reply.stats;
+    throw unexpected(reply.kind);
+  }
+
+  async condition(signal: AbortSignal): Promise<IngressCondition> {
+    const reply = await this.#call((session) => session.request({ kind: "condition" }), signal);
+    if (reply.kind === "condition") return reply.condition;
     throw unexpected(reply.kind);
   }
 

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
+import type { IngressMode } from "./kernel/mode.js";
 import { launchIngress } from "./launch.js";
 import { Session } from "./session.js";
 import { LOG_NAME, PROTOCOL_VERSION, SOCKET_NAME } from "./wire.js";
@@ -20,6 +21,8 @@ export interface ConnectorOptions {
   readonly logger: Logger;
   /** The compiled entry of the process; by default the one beside this file. */
   readonly entryPath?: string;
+  /** Who shall balance. A process that was started with another mode is replaced. Absent: any. */
+  readonly mode?: IngressMode;
   /** Further arguments for the process. */
   readonly args?: readonly string[];
   /** False: only find a running process, never start one. */
@@ -57,7 +60,7 @@ export class Connector {
       signal.throwIfAborted();
       try {
         const session = await Session.open(this.#socketPath);
-        if (session.hello.protocol === PROTOCOL_VERSION && !signal.aborted) return session;
+        if (this.#isRight(session) && !signal.aborted) return session;
         await this.#dismiss(session);
       } catch (error) {
         failure = error;
@@ -72,11 +75,19 @@ export class Connector {
     );
   }
 
+  #isRight({ hello }: Session): boolean {
+    const { mode = hello.mode } = this.#options;
+    return hello.protocol === PROTOCOL_VERSION && hello.mode === mode;
+  }
+
   /** Takes leave. A process of another release is retired: its connections live on, its ports go to a new process. */
   async #dismiss(session: Session): Promise<void> {
-    const { protocol, processId } = session.hello;
-    if (protocol !== PROTOCOL_VERSION) {
-      this.#options.logger.info({ processId, protocol }, "retiring the ingress process of another release");
+    const { protocol, processId, mode } = session.hello;
+    if (!this.#isRight(session)) {
+      this.#options.logger.info(
+        { processId, protocol, mode },
+        "retiring the ingress process of another release or mode",
+      );
       await session.request({ kind: "retire" });
     }
     session.close();
@@ -86,10 +97,11 @@ export class Connector {
     const nowMs = performance.now();
     if (nowMs - this.#startedAtMs < START_GRACE_MS) return;
     this.#startedAtMs = nowMs;
+    const { mode, args = [] } = this.#options;
     launchIngress({
       dataDir: this.#options.dataDir,
       entryPath: this.#options.entryPath,
-      args: this.#options.args ?? [],
+      args: [...(mode === undefined ? [] : ["--mode", mode]), ...args],
       onExit: (reason) => {
         this.#lastExit = reason;
         this.#startedAtMs = Number.NEGATIVE_INFINITY;

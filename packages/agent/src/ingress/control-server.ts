@@ -2,8 +2,9 @@ import { createServer, type Server, type Socket } from "node:net";
 import { describeTrouble } from "../dns/trouble.js";
 import type { Gateway } from "./gateway.js";
 import { readJsonLines, writeJsonLine } from "./json-lines.js";
+import type { IngressMode } from "./kernel/mode.js";
 import type { NamesService } from "./names-service.js";
-import type { IngressStats, PathInUse } from "./table.js";
+import type { IngressCondition, PathInUse } from "./table.js";
 import { type IngressReply, type IngressRequest, MAX_LINE_BYTES, PROTOCOL_VERSION } from "./wire.js";
 import { parseRequest } from "./wire-codec.js";
 
@@ -13,6 +14,7 @@ const MAX_CLIENTS = 16;
 export interface ControlServerOptions {
   readonly gateway: Gateway;
   readonly names: Pick<NamesService, "update" | "suspect" | "troubles">;
+  readonly mode: IngressMode;
   /** Which way new connections take. */
   path(): PathInUse;
   onRetire(): Promise<void>;
@@ -62,6 +64,7 @@ function serve(socket: Socket, options: ControlServerOptions): void {
     protocol: PROTOCOL_VERSION,
     processId: process.pid,
     version: options.gateway.version,
+    mode: options.mode,
   });
 }
 
@@ -80,7 +83,9 @@ async function answer(request: IngressRequest, options: ControlServerOptions): P
         await options.names.update(request.names);
         return { kind: "done", id };
       case "stats":
-        return { kind: "stats", id, stats: statsOf(options) };
+        return { kind: "stats", id, stats: { ...(await options.gateway.stats()), ...conditionOf(options) } };
+      case "condition":
+        return { kind: "condition", id, condition: conditionOf(options) };
       case "retire":
         await options.onRetire();
         return { kind: "done", id };
@@ -93,9 +98,9 @@ async function answer(request: IngressRequest, options: ControlServerOptions): P
   }
 }
 
-function statsOf({ gateway, names, path }: ControlServerOptions): IngressStats {
+function conditionOf({ gateway, names, path }: ControlServerOptions): IngressCondition {
   // A bridge that is not there is its network's trouble, and told with that.
   const troubles = names.troubles.filter(({ code }) => code !== "EADDRNOTAVAIL");
   const nameProblems = troubles.map(describeTrouble);
-  return { ...gateway.stats(), nameProblems, path: path() };
+  return { errors: gateway.errors, nameProblems, path: path() };
 }

@@ -42,7 +42,8 @@ async function main(): Promise<void> {
   }
 
   const raw = values.transport === "net" ? undefined : createRawTransport();
-  const path = await openKernelPath(values.mode, log);
+  const { mode } = values;
+  const path = await openKernelPath(mode, log);
   const gateway = new Gateway(raw ?? createNetTransport(), () => performance.now(), path.fastPath);
   const vips = values.mode === "userspace" ? undefined : new VipBalancer(log);
   const nameServer = openNameServer(log, (vip) => vips?.isInForce(vip) ?? false);
@@ -71,6 +72,7 @@ async function main(): Promise<void> {
   const control = createControlServer({
     gateway,
     names,
+    mode,
     path: () => path.inUse(),
     onRetire: () => {
       control.server.close();

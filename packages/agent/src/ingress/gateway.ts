@@ -5,10 +5,12 @@ import { Deadlines } from "./deadlines.js";
 import { describeListenerError } from "./listener-error.js";
 import {
   type ApplyResult,
+  type IngressCondition,
   type IngressListener,
   type IngressStats,
   type IngressTable,
   type ListenerError,
+  type ListenerStats,
   listenerKey,
 } from "./table.js";
 import { type TableDelta, withDelta } from "./table-delta.js";
@@ -32,6 +34,8 @@ export interface FastPath {
   /** Resolves when nothing goes any more to endpoints that are not in these listeners. */
   apply(listeners: Iterable<IngressListener>): Promise<void>;
   suspect(nodes: ReadonlySet<string>): Promise<void>;
+  /** Its own part is added to what we have counted. */
+  addStatistics(stats: readonly ListenerStats[]): Promise<readonly ListenerStats[]>;
 }
 
 /** The published ports of this host, kept as the last table says. */
@@ -100,15 +104,20 @@ export class Gateway {
     await this.#fastPath?.suspect(this.#suspects);
   }
 
-  stats(): Omit<IngressStats, "path" | "nameProblems"> {
+  /** What is wrong, at no cost. */
+  get errors(): readonly ListenerError[] {
+    return this.#allErrors();
+  }
+
+  async stats(): Promise<Omit<IngressStats, keyof IngressCondition>> {
+    const listeners = [...this.#open.values()].map((listener) => listener.stats());
     return {
       version: this.#table.version,
       processId: process.pid,
       uptimeMs: Math.round(this.#tcp.now() - this.#startedMs),
       residentBytes: process.memoryUsage.rss(),
       acceptErrors: this.#acceptErrors,
-      errors: this.#allErrors(),
-      listeners: [...this.#open.values()].map((listener) => listener.stats()),
+      listeners: (await this.#fastPath?.addStatistics(listeners)) ?? listeners,
     };
   }
 

@@ -32,7 +32,8 @@ export function diffTables(
   return { close: [...open.keys()].filter((key) => !wantedByKey.has(key)), open: toOpen, update: toUpdate };
 }
 
-function sameListener(a: IngressListener, b: IngressListener): boolean {
+/** Whether two listeners of one key do the same. */
+export function sameListener(a: IngressListener, b: IngressListener): boolean {
   if (a === b) return true;
   return (
     a.service === b.service &&

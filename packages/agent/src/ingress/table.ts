@@ -102,19 +102,23 @@ export interface PathInUse {
   readonly reason: string;
 }
 
-export interface IngressStats {
+/** How the process does; asking for it costs nothing. */
+export interface IngressCondition {
+  /** Ports that do not answer at this moment. */
+  readonly errors: readonly ListenerError[];
+  /** Addresses at which names are not answered at this moment, in words for a person. */
+  readonly nameProblems: readonly string[];
+  readonly path: PathInUse;
+}
+
+export interface IngressStats extends IngressCondition {
   readonly version: number;
   readonly processId: number;
   readonly uptimeMs: number;
   readonly residentBytes: number;
   /** Connections the kernel could not hand over, mostly for want of file descriptors. */
   readonly acceptErrors: number;
-  /** Ports that do not answer at this moment. */
-  readonly errors: readonly ListenerError[];
   readonly listeners: readonly ListenerStats[];
-  /** Addresses at which names are not answered at this moment, in words for a person. */
-  readonly nameProblems: readonly string[];
-  readonly path: PathInUse;
 }
 
 /** What makes two listeners the same socket. */

@@ -6,7 +6,14 @@ import type { IngressReply, IngressRequest } from "./wire.js";
 const HIGHEST_PORT = 65_535;
 /** How much of a broken listener its error shows. */
 const MAX_QUOTED = 200;
-const REPLY_KINDS: ReadonlySet<unknown> = new Set(["hello", "applied", "stats", "done", "refused"]);
+const REPLY_KINDS: ReadonlySet<unknown> = new Set([
+  "hello",
+  "applied",
+  "stats",
+  "condition",
+  "done",
+  "refused",
+]);
 
 /** A request of the agent, or a text that says what is wrong with it. Checked in full: it opens ports. */
 export function parseRequest(message: unknown): IngressRequest | string {
@@ -14,6 +21,7 @@ export function parseRequest(message: unknown): IngressRequest | string {
   const { id, kind } = message;
   switch (kind) {
     case "stats":
+    case "condition":
     case "retire":
     case "stop":
       return { kind, id };

@@ -1,5 +1,6 @@
 import type { NamesTable } from "../dns/names-table.js";
-import type { ApplyResult, IngressStats, IngressTable, ListenerError } from "./table.js";
+import type { IngressMode } from "./kernel/mode.js";
+import type { ApplyResult, IngressCondition, IngressStats, IngressTable, ListenerError } from "./table.js";
 import type { TableDelta } from "./table-delta.js";
 
 /** Raised when a message changes its meaning; a process that speaks another version is asked to retire. */
@@ -24,7 +25,9 @@ export type IngressRequest =
   | { readonly kind: "suspect"; readonly id: number; readonly nodes: readonly string[] }
   /** The names that containers of this host can use, as a whole. */
   | { readonly kind: "names"; readonly id: number; readonly names: NamesTable }
+  /** Counters, those of the kernel included. */
   | { readonly kind: "stats"; readonly id: number }
+  | { readonly kind: "condition"; readonly id: number }
   /** Listen no more, let the connections end, then exit. */
   | { readonly kind: "retire"; readonly id: number }
   /** Exit now. */
@@ -37,9 +40,12 @@ export type IngressReply =
       readonly protocol: number;
       readonly processId: number;
       readonly version: number;
+      /** With which it was started. */
+      readonly mode: IngressMode;
     }
   | { readonly kind: "applied"; readonly id: number; readonly result: ApplyResult }
   | { readonly kind: "stats"; readonly id: number; readonly stats: IngressStats }
+  | { readonly kind: "condition"; readonly id: number; readonly condition: IngressCondition }
   | { readonly kind: "done"; readonly id: number }
   | { readonly kind: "refused"; readonly id: number; readonly message: string };
 

@@ -151,6 +151,8 @@ function justCreated(id: string, { taskId, config }: StepOf<"create">): Observed
     networks: Object.keys(config.body.NetworkingConfig?.EndpointsConfig ?? {}).map((network) => ({
       name: network,
       address: "",
+      subnet: "",
+      gateway: "",
     })),
     tty: config.body.Tty ?? false,
     processId: 0,

@@ -1,8 +1,8 @@
 import type { IngressEntry } from "@berth/proto";
 import type { Logger } from "pino";
-import type { ApplyResult, IngressTable } from "../ingress/table.js";
+import type { ApplyResult, IngressListener, IngressTable } from "../ingress/table.js";
 import { withDeadline } from "../with-deadline.js";
-import { avoiding, ingressListeners } from "./ingress-table.js";
+import { avoiding, IngressListeners, type RouteTo } from "./ingress-table.js";
 
 /** A process that does not answer serves what it has; the leader must not wait for it. */
 const APPLY_TIMEOUT_MS = 10_000;
@@ -17,6 +17,8 @@ interface Waiting {
 
 export interface IngressSyncOptions {
   readonly apply: Apply;
+  /** How the kernel of this host may reach endpoints. */
+  readonly routeTo?: RouteTo;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -27,6 +29,14 @@ export class IngressSync {
   /** What the leader last said. */
   #entries: readonly IngressEntry[] | undefined;
   #avoided: ReadonlySet<string> = new Set();
+  readonly #listeners: IngressListeners;
+  #served: readonly IngressListener[] = [];
+  #trusted:
+    | {
+        readonly key: readonly [readonly IngressEntry[], ReadonlySet<string>];
+        readonly entries: readonly IngressEntry[];
+      }
+    | undefined;
   #wanted: { readonly entries: readonly IngressEntry[] } | undefined;
   #wantedSequence = 0;
   #appliedSequence = 0;
@@ -42,6 +52,7 @@ export class IngressSync {
 
   constructor(options: IngressSyncOptions) {
     this.#options = options;
+    this.#listeners = new IngressListeners(options.routeTo);
   }
 
   /** Everything up to this assignment sequence is taken over, table included. */
@@ -72,6 +83,16 @@ export class IngressSync {
     this.#avoided = nodeIds;
     if (this.#entries === undefined) return;
     this.#wanted = { entries: this.#entries };
+    if (!this.#isApplying) void this.#applyAll();
+  }
+
+  /** Containers of this host have changed, and with them perhaps how the kernel reaches them. */
+  routesMayHaveChanged(): void {
+    if (this.#entries === undefined) return;
+    const listeners = this.#listeners.of(this.#avoiding(this.#entries));
+    const isServed = listeners.every((listener, index) => listener === this.#served[index]);
+    if (isServed && listeners.length === this.#served.length) return;
+    this.#wanted ??= { entries: this.#entries };
     if (!this.#isApplying) void this.#applyAll();
   }
 
@@ -106,18 +127,29 @@ export class IngressSync {
     this.#settle(this.#appliedSequence, !this.#hasFailed);
   }
 
+  /** The same objects as long as nothing changes: what is the same need not be looked into. */
+  #avoiding(entries: readonly IngressEntry[]): readonly IngressEntry[] {
+    const [made, avoided] = this.#trusted?.key ?? [];
+    if (this.#trusted === undefined || made !== entries || avoided !== this.#avoided) {
+      this.#trusted = { key: [entries, this.#avoided], entries: avoiding(entries, this.#avoided) };
+    }
+    return this.#trusted.entries;
+  }
+
   /** True when the process says that it serves the table. */
   async #apply(entries: readonly IngressEntry[]): Promise<boolean> {
     const { apply, log, signal } = this.#options;
     this.#version += 1;
     try {
-      const table = { version: this.#version, listeners: ingressListeners(avoiding(entries, this.#avoided)) };
+      const listeners = this.#listeners.of(this.#avoiding(entries));
+      const table = { version: this.#version, listeners };
       const deadline = {
         signal,
         timeoutMs: APPLY_TIMEOUT_MS,
         onTimeout: () => new Error("no answer in time"),
       };
       const { errors } = await withDeadline(deadline, (inner) => apply(table, inner));
+      this.#served = table.listeners;
       this.#logErrors(errors.map(({ service, message }) => `${service}: ${message}`));
       return true;
     } catch (error) {

@@ -1,5 +1,17 @@
-import { type IngressEndpoint, type IngressEntry, PortSpec_Protocol } from "@berth/proto";
-import type { IngressListener } from "../ingress/table.js";
+import {
+  type IngressEndpoint,
+  type IngressEntry,
+  PortSpec_Protocol,
+  TrafficSpec_Affinity,
+  TrafficSpec_Balance,
+} from "@berth/proto";
+import type {
+  IngressEndpoint as Endpoint,
+  IngressListener,
+  KernelRoute,
+  TrafficRules,
+} from "../ingress/table.js";
+import { sameListener } from "../ingress/table-diff.js";
 
 /**
  * The same without new connections to some nodes, as long as a port has other endpoints: one that may answer is better
@@ -28,22 +40,74 @@ export function peersIn(entries: readonly IngressEntry[], ownNodeId: string): Re
   return peers;
 }
 
-/** What the leader says of the published ports, in the words of the ingress process. */
-export function ingressListeners(entries: readonly IngressEntry[]): IngressListener[] {
-  return entries.map((entry) => ({
+/** How the kernel may bring connections to an endpoint; undefined: not at all. */
+export type RouteTo = (endpoint: IngressEndpoint, protocol: PortSpec_Protocol) => KernelRoute | undefined;
+
+const AFAR: KernelRoute = { kind: "forward" };
+
+/** Routes of this node: its own containers are reached directly. Without an id every endpoint is elsewhere. */
+export function routesOf(
+  nodeId: string,
+  localRoute: (endpoint: IngressEndpoint, protocol: PortSpec_Protocol) => KernelRoute | undefined,
+): RouteTo {
+  return (endpoint, protocol) => (endpoint.nodeId === nodeId ? localRoute(endpoint, protocol) : AFAR);
+}
+
+/**
+ * What the leader says of the published ports, in the words of the ingress process. A port of which nothing has
+ * changed keeps its object, so that a table of a thousand is not compared endpoint by endpoint.
+ */
+export class IngressListeners {
+  readonly #routeTo: RouteTo;
+  readonly #made = new WeakMap<IngressEntry, IngressListener>();
+
+  constructor(routeTo: RouteTo = () => AFAR) {
+    this.#routeTo = routeTo;
+  }
+
+  of(entries: readonly IngressEntry[]): readonly IngressListener[] {
+    return entries.map((entry) => this.#listener(entry));
+  }
+
+  #listener(entry: IngressEntry): IngressListener {
+    const made = this.#made.get(entry);
+    if (made !== undefined && this.#isAllAfar(made)) return made;
+    const listener = toListener(entry, this.#routeTo);
+    if (made !== undefined && sameListener(made, listener)) return made;
+    this.#made.set(entry, listener);
+    return listener;
+  }
+
+  /** Without one of this host's own containers nothing but the entry decides. */
+  #isAllAfar(made: IngressListener): boolean {
+    const isAfar = ({ route }: Endpoint): boolean => route?.kind === "forward";
+    return made.endpoints.every(isAfar) && made.draining.every(isAfar);
+  }
+}
+
+function toListener(entry: IngressEntry, routeTo: RouteTo): IngressListener {
+  const toEndpoint = (endpoint: IngressEndpoint): Endpoint => {
+    const { taskId, nodeId, address, port } = endpoint;
+    const route = routeTo(endpoint, entry.protocol);
+    return { id: taskId, node: nodeId, address, port, ...(route === undefined ? {} : { route }) };
+  };
+  const traffic = trafficRules(entry);
+  return {
     protocol: entry.protocol === PortSpec_Protocol.UDP ? "udp" : "tcp",
     address: entry.hostIp,
     port: entry.published,
     service: entry.serviceName,
     endpoints: entry.endpoints.map(toEndpoint),
     draining: entry.draining.map(toEndpoint),
-  }));
+    ...(traffic === undefined ? {} : { traffic }),
+  };
 }
 
-function toEndpoint({ taskId, address, port }: IngressEndpoint): {
-  id: string;
-  address: string;
-  port: number;
-} {
-  return { id: taskId, address, port };
+function trafficRules({ traffic }: IngressEntry): TrafficRules | undefined {
+  if (traffic === undefined) return undefined;
+  return {
+    proxyProtocol: traffic.proxyProtocol,
+    affinity: traffic.affinity === TrafficSpec_Affinity.SOURCE ? "source" : "none",
+    balance: traffic.balance === TrafficSpec_Balance.LEAST_CONNECTIONS ? "least-connections" : "round-robin",
+  };
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { ListenerError } from "../ingress/table.js";
+import type { IngressCondition, ListenerError, PathInUse } from "../ingress/table.js";
 import { watchIngress } from "./ingress-watch.js";
 
 const taken: ListenerError = {
@@ -11,30 +11,32 @@ const taken: ListenerError = {
   message: "cannot publish 80/tcp",
 };
 
+const paths: PathInUse[] = [];
+const path: PathInUse = { kernel: true, reason: "the kernel can do it" };
+
 /** What the watch finds first. */
-function firstFinding(
-  stats: () => Promise<{ errors: readonly ListenerError[]; nameProblems: readonly string[] }>,
-): Promise<readonly string[]> {
+function firstFinding(condition: () => Promise<IngressCondition>): Promise<readonly string[]> {
   const over = new AbortController();
   return new Promise((resolve) => {
     const onProblems = (problems: readonly string[]): void => {
       over.abort();
       resolve(problems);
     };
-    void watchIngress({ stats, onProblems, signal: over.signal });
+    void watchIngress({ condition, onProblems, onPath: (found) => paths.push(found), signal: over.signal });
   });
 }
 
 test("watchIngress finds ports that do not answer, in the words of the ingress process", async () => {
-  expect(await firstFinding(async () => ({ errors: [taken], nameProblems: [] }))).toEqual([
+  expect(await firstFinding(async () => ({ errors: [taken], nameProblems: [], path }))).toEqual([
     "cannot publish 80/tcp",
   ]);
-  expect(await firstFinding(async () => ({ errors: [], nameProblems: [] }))).toEqual([]);
+  expect(await firstFinding(async () => ({ errors: [], nameProblems: [], path }))).toEqual([]);
+  expect(paths).toEqual([path, path]);
 });
 
 test("watchIngress finds addresses at which names are not answered", async () => {
-  const stats = async () => ({ errors: [], nameProblems: ["port 53 is taken"] });
-  expect(await firstFinding(stats)).toEqual(["port 53 is taken"]);
+  const condition = async () => ({ errors: [], nameProblems: ["port 53 is taken"], path });
+  expect(await firstFinding(condition)).toEqual(["port 53 is taken"]);
 });
 
 test("watchIngress takes a process that does not answer for a problem", async () => {

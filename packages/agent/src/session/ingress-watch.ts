@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { IngressStats } from "../ingress/table.js";
+import type { IngressCondition, PathInUse } from "../ingress/table.js";
 import { withDeadline } from "../with-deadline.js";
 
 /** Ports come free and processes start again within seconds: no use in telling of a state sooner. */
@@ -8,33 +8,37 @@ const CHECK_MS = 3_000;
 const ANSWER_TIMEOUT_MS = 5_000;
 
 export interface IngressWatchOptions {
-  readonly stats: (signal: AbortSignal) => Promise<Pick<IngressStats, "errors" | "nameProblems">>;
+  readonly condition: (signal: AbortSignal) => Promise<IngressCondition>;
+  readonly onPath: (path: PathInUse) => void;
   readonly onProblems: (problems: readonly string[]) => void;
   /** Ends the watch. */
   readonly signal: AbortSignal;
 }
 
-/** Asks the ingress process every few seconds what is wrong with the published ports of this host. */
-export async function watchIngress({ stats, onProblems, signal }: IngressWatchOptions): Promise<void> {
+/** Asks the ingress process every few seconds which path it takes and what is wrong with the host's published ports. */
+export async function watchIngress(options: IngressWatchOptions): Promise<void> {
+  const { onProblems, onPath, signal } = options;
   while (!signal.aborted) {
-    const problems = await problemsOf(stats, signal);
+    const { path, problems } = await look(options);
     if (signal.aborted) return;
+    if (path !== undefined) onPath(path);
     onProblems(problems);
     await sleep(CHECK_MS, undefined, { signal }).catch(() => {});
   }
 }
 
-async function problemsOf(
-  stats: IngressWatchOptions["stats"],
-  signal: AbortSignal,
-): Promise<readonly string[]> {
+async function look({ condition, signal }: IngressWatchOptions): Promise<{
+  readonly path: PathInUse | undefined;
+  readonly problems: readonly string[];
+}> {
   const onTimeout = (): Error => new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1_000} s`);
   try {
     const deadline = { signal, timeoutMs: ANSWER_TIMEOUT_MS, onTimeout };
-    const { errors, nameProblems } = await withDeadline(deadline, stats);
-    return [...errors.map(({ message }) => message), ...nameProblems];
+    const { errors, nameProblems, path } = await withDeadline(deadline, condition);
+    return { path, problems: [...errors.map(({ message }) => message), ...nameProblems] };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    return [`published ports may not answer here: the ingress process is in trouble: ${reason}`];
+    const problem = `published ports may not answer here: the ingress process is in trouble: ${reason}`;
+    return { path: undefined, problems: [problem] };
   }
 }

@@ -1,4 +1,4 @@
-import { Availability, type Node, NodeState, type NodeSummary } from "@berth/proto";
+import { Availability, DataPlane, type Node, NodeState, type NodeSummary } from "@berth/proto";
 import { type FilterTable, hasLabel } from "../options/filters.js";
 import type { Listing } from "./print.js";
 import { shortId } from "./services.js";
@@ -45,6 +45,7 @@ export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
     engineLabels: description?.engineLabels ?? {},
     engineReady: description?.engineReady ?? false,
     problems: description?.problems ?? [],
+    dataPlane: DataPlane.fromPartial(description?.dataPlane ?? {}),
     engineVersion: description?.engineVersion ?? "",
     agentVersion: description?.agentVersion ?? "",
     os: description?.os ?? "",

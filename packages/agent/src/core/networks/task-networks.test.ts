@@ -51,7 +51,7 @@ describe("a task in networks over hosts", () => {
 
   it("joins the others before it starts", () => {
     const created = (names: readonly string[]): TaskView => {
-      const joined = names.map((name) => ({ name, address: "" }));
+      const joined = names.map((name) => ({ name, address: "", subnet: "", gateway: "" }));
       return viewOf({ containers: [containerWith({ state: "created", networks: joined })] });
     };
     expect(reconcile(created(["shop_front"]), NOW_MS).step).toEqual({
@@ -89,9 +89,9 @@ describe("a task in networks over hosts", () => {
 
   it("tells its addresses, and keeps them while the leader has not named its networks", () => {
     const joined = [
-      { name: "shop_back", address: "10.65.1.2" },
-      { name: "shop_front", address: "10.64.1.2" },
-      { name: "somebody's", address: "172.17.0.2" },
+      { name: "shop_back", address: "10.65.1.2", subnet: "", gateway: "" },
+      { name: "shop_front", address: "10.64.1.2", subnet: "", gateway: "" },
+      { name: "somebody's", address: "172.17.0.2", subnet: "", gateway: "" },
     ];
     const running = viewOf({ containers: [containerWith({ networks: joined })] });
     const { status } = reconcile(running, NOW_MS);

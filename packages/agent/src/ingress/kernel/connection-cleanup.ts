@@ -1,7 +1,6 @@
-import type { IngressListener } from "../table.js";
+import type { IngressEndpoint, IngressListener } from "../table.js";
 import { endpointElement, type Protocol } from "./layout.js";
 import { BALANCED_TEXT } from "./marks.js";
-import { ReferenceCounts } from "./reference-counts.js";
 import { kernelEndpoint } from "./wanted.js";
 
 /** A replica by how its packets look. */
@@ -12,44 +11,68 @@ export interface FlowEnd {
   readonly port: number | undefined;
 }
 
+interface Task {
+  /** Listeners that have it. */
+  listeners: number;
+  readonly ends: Map<string, FlowEnd>;
+}
+
 /**
- * Knows whose connections the kernel has to forget: of endpoints that were in a table and are not any more, not even
- * as draining ones. The next packet of such a connection goes to another endpoint, which does not know it and resets
- * it: that is how a client learns of a dead host. A UDP flow just goes on with another endpoint.
+ * Knows whose connections the kernel has to forget: of tasks that were in a table and are not any more, not even as
+ * draining ones. The next packet of such a connection goes to another endpoint, which does not know it and resets
+ * it: that is how a client learns of a dead host. A UDP flow just goes on with another endpoint. A task to which the
+ * kernel has no way for a while, such as when the agent starts, has not vanished.
  */
 export class FlowEnds {
-  readonly #ends = new ReferenceCounts();
-  readonly #addresses = new Map<string, number>();
+  readonly #tasks = new Map<string, Task>();
+  readonly #endsAt = new Map<string, number>();
+  readonly #left = new Set<string>();
 
   add(listener: IngressListener): void {
-    for (const [key, address] of endsOf(listener)) {
-      this.#ends.add(key);
-      this.#addresses.set(address, (this.#addresses.get(address) ?? 0) + 1);
+    for (const endpoint of endpointsOf(listener)) {
+      const task = this.#tasks.get(endpoint.id) ?? { listeners: 0, ends: new Map() };
+      this.#tasks.set(endpoint.id, task);
+      task.listeners += 1;
+      const reached = kernelEndpoint(endpoint);
+      if (reached === undefined) continue;
+      const key = endpointElement(listener.protocol, reached);
+      if (!task.ends.has(key)) this.#count(reached.address, 1);
+      task.ends.set(key, { protocol: listener.protocol, address: reached.address, port: reached.port });
     }
   }
 
   remove(listener: IngressListener): void {
-    for (const [key, address] of endsOf(listener)) {
-      this.#ends.remove(key);
-      this.#addresses.set(address, (this.#addresses.get(address) ?? 0) - 1);
+    for (const { id } of endpointsOf(listener)) {
+      const task = this.#tasks.get(id);
+      if (task === undefined) continue;
+      task.listeners -= 1;
+      if (task.listeners === 0) this.#left.add(id);
     }
   }
 
   /** Those that vanished since the last time. When all of an address did, it is one end: a dead host, most likely. */
   drain(): readonly FlowEnd[] {
-    const vanished = new Map<string, FlowEnd>();
-    for (const key of this.#ends.drain().deleted) {
-      const [address = "", protocol, port] = key.split(" . ");
-      const isWhole = (this.#addresses.get(address) ?? 0) <= 0;
-      const end: FlowEnd = {
-        protocol: protocol === "udp" ? "udp" : "tcp",
-        address,
-        port: isWhole ? undefined : Number(port),
-      };
-      vanished.set(`${end.protocol} ${address} ${end.port}`, end);
-      if (isWhole) this.#addresses.delete(address);
+    const gone: FlowEnd[] = [];
+    for (const id of this.#left) {
+      const task = this.#tasks.get(id);
+      if (task === undefined || task.listeners > 0) continue;
+      this.#tasks.delete(id);
+      gone.push(...task.ends.values());
     }
-    return [...vanished.values()];
+    this.#left.clear();
+    for (const { address } of gone) this.#count(address, -1);
+    const ends = new Map<string, FlowEnd>();
+    for (const each of gone) {
+      const end = this.#endsAt.has(each.address) ? each : { ...each, port: undefined };
+      ends.set(`${end.protocol} ${end.address} ${end.port}`, end);
+    }
+    return [...ends.values()];
+  }
+
+  #count(address: string, by: number): void {
+    const count = (this.#endsAt.get(address) ?? 0) + by;
+    if (count > 0) this.#endsAt.set(address, count);
+    else this.#endsAt.delete(address);
   }
 }
 
@@ -62,9 +85,7 @@ export function deletionArguments({ protocol, address, port }: FlowEnd): readonl
   ];
 }
 
-function* endsOf({ protocol, endpoints, draining }: IngressListener): Generator<readonly [string, string]> {
-  for (const each of [...endpoints, ...draining]) {
-    const endpoint = kernelEndpoint(each);
-    if (endpoint !== undefined) yield [endpointElement(protocol, endpoint), endpoint.address];
-  }
+function* endpointsOf({ endpoints, draining }: IngressListener): Generator<IngressEndpoint> {
+  yield* endpoints;
+  yield* draining;
 }

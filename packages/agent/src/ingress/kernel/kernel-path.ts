@@ -1,11 +1,13 @@
 import type { Logger } from "pino";
-import { type IngressListener, listenerKey } from "../table.js";
+import { type IngressListener, type ListenerStats, listenerKey } from "../table.js";
+import { addStatistics } from "./add-statistics.js";
 import { deletionArguments, FlowEnds } from "./connection-cleanup.js";
 import { allowForwarding, disallowForwarding } from "./forwarding.js";
 import { KernelTable } from "./kernel-table.js";
 import { doorKey, type KernelLayout, type KernelService } from "./layout.js";
 import { runProgram } from "./run-program.js";
 import { ENTRY_CHAIN, TABLE } from "./skeleton.js";
+import { readStatistics } from "./statistics.js";
 import { TableWatch } from "./table-watch.js";
 import { kernelService } from "./wanted.js";
 
@@ -97,6 +99,12 @@ export class KernelPath {
       if (listener.endpoints.some(({ node = "" }) => concerned.has(node))) this.#want(key, listener);
     }
     return this.#settle();
+  }
+
+  async addStatistics(stats: readonly ListenerStats[]): Promise<readonly ListenerStats[]> {
+    if (this.#mustLoad) return stats;
+    const listeners = [...this.#known.values()].map(({ listener }) => listener);
+    return addStatistics(stats, listeners, await readStatistics());
   }
 
   /** Ends the work. @param isLast nobody takes the table over: it is removed, with everything else of ours */

@@ -44,6 +44,7 @@ function removingLeftovers(): FastPath {
       lock.close();
     },
     suspect: () => Promise.resolve(),
+    addStatistics: (stats) => Promise.resolve(stats),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { NodeSummary } from "@berth/proto";
+import type { DataPlane, NodeSummary } from "@berth/proto";
 import type { Cli } from "../../cli.js";
 import { withClient } from "../../client.js";
 import { formatFacts } from "../../output/facts.js";
@@ -36,6 +36,7 @@ function prettyNode(summary: NodeSummary): string {
     ["Platform", `${description?.os ?? ""}/${description?.architecture ?? ""}`],
     ["Engine", description?.engineVersion ?? ""],
     ["Agent", description?.agentVersion ?? ""],
+    ["Ingress", ingressPath(description?.dataPlane)],
     ["CPUs", `${humanCpus(description?.nanoCpus ?? 0)}, ${humanCpus(reserved?.nanoCpus ?? 0)} reserved`],
     [
       "Memory",
@@ -44,4 +45,10 @@ function prettyNode(summary: NodeSummary): string {
     ["Tasks", String(tasks)],
     ["Problems", description?.problems ?? []],
   ]);
+}
+
+/** Who balances connections to published ports there, and why. */
+function ingressPath(dataPlane: DataPlane | undefined): string {
+  if (dataPlane === undefined || dataPlane.kernelReason === "") return "";
+  return `${dataPlane.kernel ? "kernel" : "user space"} (${dataPlane.kernelReason})`;
 }

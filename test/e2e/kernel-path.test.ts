@@ -1,0 +1,157 @@
+import { connect } from "node:net";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { createCluster, deploy } from "./support/cluster.js";
+
+const SHOP = fileURLToPath(new URL("../../deploy/images/shop", import.meta.url));
+const PORT = 8_100;
+const REPLICAS = 6;
+const ROUNDS = 5;
+
+/** Tells whoever connects which container it is and what address it sees. */
+const WHO = `
+  require("node:net").createServer((socket) => {
+    socket.on("error", () => {});
+    socket.end(require("node:os").hostname() + " " + socket.remoteAddress.replace("::ffff:", ""));
+  }).listen(8080);
+`;
+
+const COMPOSE = `
+services:
+  web:
+    image: shop:1
+    command: ["-e", ${JSON.stringify(WHO.replaceAll("\n", " "))}]
+    ports: ["${PORT}:8080"]
+    stop_grace_period: 1s
+    deploy: { replicas: ${REPLICAS} }
+`;
+
+interface InspectedNode {
+  readonly dataPlane: { readonly kernel: boolean; readonly kernelReason: string };
+}
+
+describe("the kernel path, over real Docker hosts", () => {
+  let lab: Lab;
+
+  beforeAll(async () => {
+    lab = await createCluster(3);
+    await lab.loadImage(SHOP, "shop:1");
+    const { code, stdout, stderr } = await deploy(lab, "who", COMPOSE);
+    expect(code, stdout + stderr).toBe(0);
+  });
+  afterAll(() => lab?.down());
+
+  const run = async (host: string, ...argv: readonly string[]): Promise<string> =>
+    (await lab.host(host).exec(argv)).stdout;
+  const hasTable = async (host: string): Promise<boolean> =>
+    (await run(host, "nft", "list", "tables")).includes("table ip berth");
+
+  /** Connections that the kernel of a host has balanced. */
+  const balanced = async (host: string): Promise<number> => {
+    const sets = ["remotes", "locals"].map((set) => run(host, "nft", "list", "set", "ip", "berth", set));
+    const counts = (await Promise.all(sets)).join("").matchAll(/counter packets (\d+)/g);
+    return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+  };
+
+  /** Asks until an answer came by way of the kernel. */
+  const kernelBalances = async (host: string): Promise<void> => {
+    const asked = async (): Promise<boolean> => {
+      await askWho(lab.host(host).address);
+      return (await balanced(host)) > 0;
+    };
+    await waitUntil(asked, { what: `${host} balances in the kernel`, timeoutMs: 10_000 });
+  };
+
+  test("node inspect says that the kernel balances, and why", async () => {
+    const { stdout } = await lab.berth(["node", "inspect", "h1"]);
+    const [node] = JSON.parse(stdout) as readonly InspectedNode[];
+    expect(node?.dataPlane).toMatchObject({ kernel: true, kernelReason: "the kernel can do it" });
+    expect((await lab.berth(["node", "inspect", "--pretty", "h1"])).stdout).toMatch(/Ingress: +kernel/);
+  });
+
+  test("each host gives each replica its turn, and its own replicas the client's address", async () => {
+    for (const host of ["h1", "h2", "h3"]) {
+      const { address } = lab.host(host);
+      await kernelBalances(host);
+      const before = await balanced(host);
+      const answers = new Map<string, string[]>();
+      for (let request = 0; request < REPLICAS * ROUNDS; request += 1) {
+        const { replica, seen } = await askWho(address);
+        answers.set(replica, [...(answers.get(replica) ?? []), seen]);
+      }
+      expect(await balanced(host)).toBe(before + REPLICAS * ROUNDS);
+      expect([...answers.values()].map((each) => each.length)).toEqual(Array(REPLICAS).fill(ROUNDS));
+      const kept = [...answers.values()].filter((seen) =>
+        seen.every((each) => each === clientAddress(address)),
+      );
+      expect(kept).toHaveLength(REPLICAS / 3);
+    }
+  });
+
+  test("a host's programs and its containers reach the port, on every address of it", async () => {
+    const { address } = lab.host("h1");
+    const script = (host: string): string =>
+      `require("node:net").connect(${PORT}, "${host}").on("data", (text) => console.log(String(text)))`;
+    for (const target of ["127.0.0.1", address, "::1"]) {
+      expect(await run("h1", process.execPath, "-e", script(target)), target).toMatch(/^[0-9a-f]{12} /);
+    }
+    const ids = (
+      await run("h1", "docker", "ps", "-q", "--filter", "label=com.docker.stack.namespace=who")
+    ).trim();
+    const all = ids === "" ? (await run("h1", "docker", "ps", "-q")).trim() : ids;
+    for (const id of all.split("\n")) {
+      for (let request = 0; request < REPLICAS; request += 1) {
+        const answer = await run("h1", "docker", "exec", id, "/usr/bin/node", "-e", script(address));
+        expect(answer).toMatch(/^[0-9a-f]{12} /);
+      }
+    }
+  });
+
+  test("nft flush ruleset costs no connection, and the table is back", async () => {
+    const { address } = lab.host("h2");
+    await run("h2", "nft", "flush", "ruleset");
+    const answers = await Promise.all(Array.from({ length: 30 }, () => askWho(address)));
+    expect(answers).toHaveLength(30);
+    await waitUntil(() => hasTable("h2"), { what: "the table is back", timeoutMs: 2_000 });
+    await kernelBalances("h2");
+  });
+
+  test("the kernel serves on without agent and ingress process, and the next ones take over", async () => {
+    const { address } = lab.host("h3");
+    await lab.host("h3").killProcess("agent");
+    await lab.host("h3").killProcess("ingress");
+    expect((await Promise.all(Array.from({ length: 12 }, () => askWho(address)))).length).toBe(12);
+    await lab.host("h3").startAgent();
+    await waitUntil(async () => lab.host("h3").processes("ingress").length === 1, {
+      what: "the ingress process is back",
+      timeoutMs: 10_000,
+    });
+    expect(await askWho(address)).toMatchObject({ replica: expect.stringMatching(/^[0-9a-f]{12}$/) });
+  });
+});
+
+/** Our own address, as a host sees it: that of our end of the cable. */
+function clientAddress(host: string): string {
+  return ourAddresses.get(host) ?? "";
+}
+
+const ourAddresses = new Map<string, string>();
+
+function askWho(host: string): Promise<{ readonly replica: string; readonly seen: string }> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port: PORT, timeout: 5_000 });
+    let text = "";
+    socket.on("connect", () => ourAddresses.set(host, socket.localAddress ?? ""));
+    socket.on("data", (chunk) => {
+      text += String(chunk);
+    });
+    socket.on("timeout", () => socket.destroy(new Error(`no answer from ${host}`)));
+    socket.on("error", reject);
+    socket.on("end", () => {
+      const [replica = "", seen = ""] = text.split(" ");
+      resolve({ replica, seen });
+    });
+  });
+}
