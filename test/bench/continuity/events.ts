@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { handOver } from "./hand-over.js";
 import type { Scene } from "./scene.js";
 
 /** Something that happens to a stack that serves. */
@@ -92,6 +93,8 @@ export const EVENTS: readonly Event[] = [
     happen: async (scene) => {
       await scene.asked.killProcess("agent", "SIGTERM");
       await scene.untilEnded("agent");
+      await handOver(scene.asked, "bench");
+      await sleep(AGENT_AWAY_MS);
       await scene.asked.startAgent();
       await scene.settle(AFTERMATH_MS);
     },
@@ -108,6 +111,8 @@ export const EVENTS: readonly Event[] = [
       await scene.asked.startDockerd();
       await scene.settle(AFTERMATH_MS);
     },
+    // The service avoids a host on which so much of it failed; another one knows nothing of that.
+    restore: (scene) => scene.deploy(),
   },
   {
     name: "server_gone",

@@ -10,13 +10,12 @@ import { type BenchContext, runBench } from "../run-bench.js";
 import { EVENTS, type Event, eventsIn } from "./events.js";
 import { describeRun, figuresOf, type Run } from "./figures.js";
 import { type Path, pathsIn } from "./paths.js";
-import { Scene, STACK } from "./scene.js";
+import { PORT, Scene } from "./scene.js";
 import { underTraffic } from "./traffic.js";
 
 const IMAGE_SOURCE = join(REPO_ROOT, "test/bench/continuity/image");
 const IMAGE = "continuity:bench";
 const REPLICAS = 6;
-const PORT = 18_080;
 const SERVER_GONE_S = 60;
 /** Traffic before anything happens and after all of it has. */
 const MARGIN_MS = 1_000;
@@ -29,10 +28,9 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
   const runs: Run[] = [];
   for (const path of paths) {
     await withStage({ tag: "k" }, context, async (stage) => {
-      const scene = new Scene(stage, { replicas: REPLICAS, serverGoneMs });
+      const scene = new Scene(stage, { image: IMAGE, replicas: REPLICAS, serverGoneMs });
       await stage.lab.loadImage(IMAGE_SOURCE, IMAGE);
-      const web = { image: IMAGE, replicas: REPLICAS, ports: [`${PORT}:80`] };
-      await stage.stacks.deploy(STACK, { web }, stage.signal);
+      await scene.deploy();
       for (let run = 1; run <= stage.runs; run += 1) {
         for (const event of events) runs.push(await runEvent(stage, scene, { path, event }));
       }

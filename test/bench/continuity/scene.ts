@@ -6,7 +6,9 @@ import type { Stage } from "../arena.js";
 import { berthLabel } from "../berth-stack.js";
 import { type DockerApi, filters } from "../docker-api.js";
 
-export const STACK = "bench";
+const STACK = "bench";
+/** Where every host answers. */
+export const PORT = 18_080;
 const SETTLED_TIMEOUT_MS = 120_000;
 const REBALANCE_EVERY_MS = 1_000;
 const PROCESS_TIMEOUT_MS = 30_000;
@@ -16,12 +18,17 @@ export class Scene {
   readonly service = `${STACK}_web`;
   readonly replicas: number;
   readonly serverGoneMs: number;
+  readonly #image: string;
   readonly #stage: Stage;
   /** When something died, in milliseconds since the epoch. */
   #severedAtMs = 0;
 
-  constructor(stage: Stage, options: { readonly replicas: number; readonly serverGoneMs: number }) {
+  constructor(
+    stage: Stage,
+    options: { readonly image: string; readonly replicas: number; readonly serverGoneMs: number },
+  ) {
     this.#stage = stage;
+    this.#image = options.image;
     this.replicas = options.replicas;
     this.serverGoneMs = options.serverGoneMs;
   }
@@ -55,6 +62,14 @@ export class Scene {
 
   begin(): void {
     this.#severedAtMs = 0;
+  }
+
+  /** Anew, whatever was there. */
+  async deploy(): Promise<void> {
+    const { stacks, signal } = this.#stage;
+    if (await stacks.exists(STACK, signal)) await stacks.remove(STACK, signal);
+    const web = { image: this.#image, replicas: this.replicas, ports: [`${PORT}:80`] };
+    await stacks.deploy(STACK, { web }, signal);
   }
 
   async berth(...args: readonly string[]): Promise<void> {

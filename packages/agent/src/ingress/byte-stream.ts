@@ -41,6 +41,8 @@ export interface ListenOptions {
   /** "" for all addresses, IPv4 and IPv6. */
   readonly address: string;
   readonly port: number;
+  /** A socket that listens there already, from another process; whatever else it is, the port is opened anew. */
+  readonly inherited?: unknown;
   onConnection(stream: ByteStream): void;
   onAcceptError(code: string): void;
 }
@@ -52,10 +54,16 @@ export interface ConnectOptions {
   onConnect(code: string | undefined): void;
 }
 
+export interface Listening {
+  close(): void;
+  /** To be given to another process; undefined: it cannot be. */
+  readonly handle: unknown;
+}
+
 /** Makes TCP streams with no Nagle delay and keepalive probes after 30 s of silence. */
 export interface Transport {
   /** Resolves when the port accepts; rejects with a system error (`code`). */
-  listen(options: ListenOptions): Promise<{ close(): void }>;
+  listen(options: ListenOptions): Promise<Listening>;
   /** Starts a connection. Before `onConnect` the stream can only be closed. Never throws. */
   connect(options: ConnectOptions): ByteStream;
 }

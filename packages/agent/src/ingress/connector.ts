@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BerthError } from "@berth/proto";
+import { BERTH_VERSION, BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import type { IngressMode } from "./kernel/mode.js";
-import { launchIngress } from "./launch.js";
+import { launchIngress, OWN_ENTRY } from "./launch.js";
 import { Session } from "./session.js";
 import { LOG_NAME, PROTOCOL_VERSION, SOCKET_NAME } from "./wire.js";
 
@@ -25,6 +25,8 @@ export interface ConnectorOptions {
   readonly mode?: IngressMode;
   /** Further arguments for the process. */
   readonly args?: readonly string[];
+  /** Of the agent; a process of another one is replaced. */
+  readonly release?: string;
   /** False: only find a running process, never start one. */
   readonly launch?: boolean;
 }
@@ -54,13 +56,21 @@ export class Connector {
 
   /** A session with a process of our protocol. Rejects with BERTH_INGRESS_FAILED after 10 s, or as the signal says. */
   async connect(signal: AbortSignal): Promise<Session> {
+    let mayReplace = this.#options.launch !== false;
     const deadlineMs = performance.now() + CONNECT_DEADLINE_MS;
     let failure: unknown;
     while (performance.now() < deadlineMs) {
       signal.throwIfAborted();
       try {
         const session = await Session.open(this.#socketPath);
-        if (this.#isRight(session) && !signal.aborted) return session;
+        const { release } = session.hello;
+        const isRight = this.#isRight(session) && !signal.aborted;
+        if (isRight && (release === this.#release || release === undefined || !mayReplace)) return session;
+        if (release !== undefined && mayReplace && !signal.aborted) {
+          mayReplace = false;
+          await this.#replace(session);
+          continue;
+        }
         await this.#dismiss(session);
       } catch (error) {
         failure = error;
@@ -80,6 +90,34 @@ export class Connector {
     return hello.protocol === PROTOCOL_VERSION && hello.mode === mode;
   }
 
+  get #release(): string {
+    return this.#options.release ?? BERTH_VERSION;
+  }
+
+  #args(mode = this.#options.mode): readonly string[] {
+    const { args = [] } = this.#options;
+    return [...(mode === undefined ? [] : ["--mode", mode]), ...args, "--release", this.#release];
+  }
+
+  /** Has a process of another release start one of ours and give it its sockets: nobody is refused. */
+  async #replace(session: Session): Promise<void> {
+    const { logger, entryPath } = this.#options;
+    const { processId, release } = session.hello;
+    const { mode = session.hello.mode } = this.#options;
+    logger.info({ processId, release }, "the ingress process of another release is to hand over");
+    const program = { exec: process.execPath, entry: entryPath ?? OWN_ENTRY, args: this.#args(mode) };
+    try {
+      await session.request({ kind: "hand-over", program });
+      // For a moment nobody answers at the socket: that is no reason to start another one.
+      this.#startedAtMs = performance.now();
+    } catch (error) {
+      // It may have, and be gone before its answer was: then another one answers at the socket.
+      logger.warn({ err: error, processId }, "the ingress process did not say that it has handed over");
+    } finally {
+      session.close();
+    }
+  }
+
   /** Takes leave. A process of another release is retired: its connections live on, its ports go to a new process. */
   async #dismiss(session: Session): Promise<void> {
     const { protocol, processId, mode } = session.hello;
@@ -97,11 +135,10 @@ export class Connector {
     const nowMs = performance.now();
     if (nowMs - this.#startedAtMs < START_GRACE_MS) return;
     this.#startedAtMs = nowMs;
-    const { mode, args = [] } = this.#options;
     launchIngress({
       dataDir: this.#options.dataDir,
       entryPath: this.#options.entryPath,
-      args: [...(mode === undefined ? [] : ["--mode", mode]), ...args],
+      args: this.#args(),
       onExit: (reason) => {
         this.#lastExit = reason;
         this.#startedAtMs = Number.NEGATIVE_INFINITY;

@@ -3,6 +3,7 @@ import { describeTrouble } from "../dns/trouble.js";
 import type { Gateway } from "./gateway.js";
 import { readJsonLines, writeJsonLine } from "./json-lines.js";
 import type { IngressMode } from "./kernel/mode.js";
+import type { IngressProgram } from "./launch.js";
 import type { NamesService } from "./names-service.js";
 import type { IngressCondition, PathInUse } from "./table.js";
 import { type IngressReply, type IngressRequest, MAX_LINE_BYTES, PROTOCOL_VERSION } from "./wire.js";
@@ -17,7 +18,10 @@ export interface ControlServerOptions {
   readonly mode: IngressMode;
   /** Which way new connections take. */
   path(): PathInUse;
+  readonly release: string;
   onRetire(): Promise<void>;
+  /** Rejects when the successor does not take over: nothing has changed then. */
+  onHandOver(program: IngressProgram): Promise<void>;
   onStop(): Promise<void>;
 }
 
@@ -65,6 +69,7 @@ function serve(socket: Socket, options: ControlServerOptions): void {
     processId: process.pid,
     version: options.gateway.version,
     mode: options.mode,
+    release: options.release,
   });
 }
 
@@ -88,6 +93,9 @@ async function answer(request: IngressRequest, options: ControlServerOptions): P
         return { kind: "condition", id, condition: conditionOf(options) };
       case "retire":
         await options.onRetire();
+        return { kind: "done", id };
+      case "hand-over":
+        await options.onHandOver(request.program);
         return { kind: "done", id };
       case "stop":
         await options.onStop();

@@ -26,7 +26,7 @@ beforeEach(() => {
 
 /** Connects when the test says so. */
 const transport: Transport = {
-  listen: async () => ({ close: () => {} }),
+  listen: async () => ({ close: () => {}, handle: undefined }),
   connect: ({ port, onConnect }) => {
     const connection: Connection = { port, answer: onConnect, closed: false };
     connections.push(connection);

@@ -1,13 +1,20 @@
 import { rmSync } from "node:fs";
+import type { Server } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { BERTH_VERSION } from "@berth/proto";
 import { pino } from "pino";
 import { openNameServer } from "../dns/open-name-server.js";
 import { lockDataDir } from "../lock-data-dir.js";
 import { createControlServer } from "./control-server.js";
 import { Gateway } from "./gateway.js";
+import { giveTo, leaveTo } from "./handover/give.js";
+import { inherit } from "./handover/inherit.js";
 import { INGRESS_MODES, isIngressMode } from "./kernel/mode.js";
 import { openKernelPath } from "./kernel/open-kernel-path.js";
+import { LateFastPath } from "./late-fast-path.js";
+import { spawnIngress } from "./launch.js";
 import { NamesService } from "./names-service.js";
 import { createNetTransport } from "./net-transport.js";
 import { createRawTransport } from "./raw-transport.js";
@@ -20,6 +27,8 @@ const MAX_RETIREMENT_MS = 60 * 60 * 1_000;
 const RETIREMENT_CHECK_MS = 250;
 /** Time for the answer to an order to stop to leave. */
 const STOP_DELAY_MS = 20;
+const LOCK_DEADLINE_MS = 3_000;
+const LOCK_POLL_MS = 5;
 
 /** The ingress process: `node entry.js --data-dir DIR`. Serves the last table it was given, with an agent or without. */
 async function main(): Promise<void> {
@@ -29,22 +38,36 @@ async function main(): Promise<void> {
       transport: { type: "string" },
       // Not auto: only an agent knows that this host is its to change.
       mode: { type: "string", default: "userspace" },
+      // Who starts this process gives it its listening sockets.
+      inherit: { type: "boolean", default: false },
+      release: { type: "string", default: BERTH_VERSION },
     },
   });
   const dataDir = values["data-dir"];
   const log = pino({ name: "ingress" });
   if (dataDir === undefined) throw new Error("--data-dir is missing: the directory for the control socket");
   if (!isIngressMode(values.mode)) throw new Error(`--mode is none of ${INGRESS_MODES.join(", ")}`);
-  const lock = await lockDataDir(dataDir, "ingress");
+  const raw = values.transport === "net" ? undefined : createRawTransport();
+  const transport = raw ?? createNetTransport();
+  const late = new LateFastPath();
+  const now = (): number => performance.now();
+  const inheritance = values.inherit ? await inherit() : undefined;
+  const gateway = new Gateway(transport, now, late, inheritance?.ports);
+  if (inheritance !== undefined) {
+    await gateway.suspect(inheritance.suspects);
+    await gateway.apply(inheritance.table);
+    await inheritance.serve();
+  }
+  const lock = await lockSoon(dataDir, inheritance === undefined ? 0 : LOCK_DEADLINE_MS);
   if (lock === undefined) {
     log.info({ dataDir }, "another ingress process serves this data directory: leaving");
-    return;
+    process.exit(0);
   }
-
-  const raw = values.transport === "net" ? undefined : createRawTransport();
   const { mode } = values;
   const path = await openKernelPath(mode, log);
-  const gateway = new Gateway(raw ?? createNetTransport(), () => performance.now(), path.fastPath);
+  await late.open(path.fastPath);
+  // Ports that only one process can have at a time are free now.
+  if (inheritance !== undefined) await gateway.apply(inheritance.table);
   const vips = values.mode === "userspace" ? undefined : new VipBalancer(log);
   const nameServer = openNameServer(log, (vip) => vips?.isInForce(vip) ?? false);
   const names = new NamesService(nameServer, vips);
@@ -73,11 +96,26 @@ async function main(): Promise<void> {
     gateway,
     names,
     mode,
+    release: values.release,
     path: () => path.inUse(),
     onRetire: () => {
       control.server.close();
       // A successor is about to start: until it has listeners of its own, the kernel goes on as it is.
       return retire("told to", false);
+    },
+    onHandOver: async (program) => {
+      if (isRetired) throw new Error("it has been retired");
+      const heir = spawnIngress(dataDir, program, "heir");
+      try {
+        await giveTo(heir, gateway.estate);
+      } catch (error) {
+        heir.kill("SIGKILL");
+        throw error;
+      }
+      control.server.close();
+      await retire(`process ${heir.pid} serves now`, false);
+      leaveTo(heir);
+      heir.unref();
     },
     onStop: async () => {
       log.info("told to stop");
@@ -97,9 +135,19 @@ async function main(): Promise<void> {
   control.server.listen(socketPath, () => {
     // The server stays open then: to close it would delete the file at its path, which may be a successor's.
     watchSocket(socketPath, () => void retire("its control socket is gone", true));
-    const transport = raw === undefined ? "net" : "raw";
-    log.info({ socketPath, transport, path: path.inUse() }, "ingress is ready");
+    const over = raw === undefined ? "net" : "raw";
+    log.info({ socketPath, transport: over, path: path.inUse() }, "ingress is ready");
   });
+}
+
+/** Who hands over has given up the lock a moment ago. */
+async function lockSoon(dataDir: string, deadlineMs: number): Promise<Server | undefined> {
+  const endMs = performance.now() + deadlineMs;
+  for (;;) {
+    const lock = await lockDataDir(dataDir, "ingress");
+    if (lock !== undefined || performance.now() >= endMs) return lock;
+    await sleep(LOCK_POLL_MS);
+  }
 }
 
 process.on("SIGHUP", () => {});

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import type { Transport } from "./byte-stream.js";
 import { Allowance } from "./counters.js";
 import { Deadlines } from "./deadlines.js";
+import type { Estate } from "./handover/give.js";
 import { describeListenerError } from "./listener-error.js";
 import {
   type ApplyResult,
@@ -52,8 +53,16 @@ export class Gateway {
   #work: Promise<unknown> = Promise.resolve();
   #reopen: NodeJS.Timeout | undefined;
   readonly #fastPath: FastPath | undefined;
+  readonly #inherited: Map<string, unknown>;
 
-  constructor(transport: Transport, now: () => number, fastPath?: FastPath) {
+  /** @param inherited sockets that listen already, by listener */
+  constructor(
+    transport: Transport,
+    now: () => number,
+    fastPath?: FastPath,
+    inherited: ReadonlyMap<string, unknown> = new Map(),
+  ) {
+    this.#inherited = new Map(inherited);
     this.#fastPath = fastPath;
     const files = Math.max(0, openFileLimit() - RESERVED_FILES);
     this.#startedMs = now();
@@ -78,6 +87,16 @@ export class Gateway {
 
   get version(): number {
     return this.#table.version;
+  }
+
+  /** What another process needs to go on in place of this one. */
+  get estate(): Estate {
+    const ports = new Map<string, unknown>();
+    for (const [key, listener] of this.#open) {
+      const handle = listener instanceof TcpListener ? listener.handle : undefined;
+      if (handle !== undefined) ports.set(key, handle);
+    }
+    return { table: this.#table, suspects: [...this.#suspects], ports };
   }
 
   /** TCP connections and UDP flows that are alive, of closed listeners too. */
@@ -159,12 +178,19 @@ export class Gateway {
     try {
       const opened =
         listener.protocol === "tcp"
-          ? await TcpListener.open(listener, this.#tcp)
+          ? await TcpListener.open(listener, this.#tcp, this.#takeInherited(key))
           : await UdpListener.open(listener, this.#udp);
       this.#open.set(key, opened);
     } catch (error) {
       this.#errors.set(key, await describeListenerError(listener, error));
     }
+  }
+
+  /** A port that is closed and opened again later is bound anew. */
+  #takeInherited(key: string): unknown {
+    const handle = this.#inherited.get(key);
+    this.#inherited.delete(key);
+    return handle;
   }
 
   #allErrors(): readonly ListenerError[] {

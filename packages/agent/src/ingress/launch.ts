@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,19 +16,39 @@ export interface LaunchOptions {
   onExit(reason: string): void;
 }
 
+/** The compiled entry beside this file. */
+export const OWN_ENTRY = fileURLToPath(new URL("./entry.js", import.meta.url));
+
 /** Starts the ingress process in a session of its own, so that it outlives us. It finds out itself if one runs already. */
 export function launchIngress({ dataDir, entryPath, args, onExit }: LaunchOptions): void {
-  const entry = entryPath ?? fileURLToPath(new URL("./entry.js", import.meta.url));
+  const program = { exec: process.execPath, entry: entryPath ?? OWN_ENTRY, args };
+  const child = spawnIngress(dataDir, program, "alone");
+  child.once("error", (error) => onExit(error.message));
+  child.once("exit", (code, signal) => onExit(signal === null ? `exit code ${code}` : `signal ${signal}`));
+  child.unref();
+}
+
+/** A release of the ingress process. */
+export interface IngressProgram {
+  readonly exec: string;
+  readonly entry: string;
+  readonly args: readonly string[];
+}
+
+/** @param as "heir": it begins with what this process gives it over its channel */
+export function spawnIngress(
+  dataDir: string,
+  { exec, entry, args }: IngressProgram,
+  as: "alone" | "heir",
+): ChildProcess {
   const log = openLog(join(dataDir, LOG_NAME));
+  const isHeir = as === "heir";
   try {
-    const child = spawn(process.execPath, [entry, "--data-dir", dataDir, ...args], {
+    return spawn(exec, [entry, "--data-dir", dataDir, ...(isHeir ? ["--inherit"] : []), ...args], {
       detached: true,
-      stdio: ["ignore", log, log],
+      stdio: isHeir ? ["ignore", log, log, "ipc"] : ["ignore", log, log],
       env: { PATH: process.env.PATH, LANG: process.env.LANG },
     });
-    child.once("error", (error) => onExit(error.message));
-    child.once("exit", (code, signal) => onExit(signal === null ? `exit code ${code}` : `signal ${signal}`));
-    child.unref();
   } finally {
     closeSync(log);
   }

@@ -5,6 +5,7 @@ import {
   type ConnectOptions,
   type Ends,
   KEEPALIVE_SECONDS,
+  type Listening,
   type ListenOptions,
   type StreamHandler,
   type Transport,
@@ -23,7 +24,7 @@ export function createNetTransport(): Transport {
   return { listen, connect: connectStream };
 }
 
-async function listen(options: ListenOptions): Promise<{ close(): void }> {
+async function listen(options: ListenOptions): Promise<Listening> {
   const server = createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true }, (socket) =>
     options.onConnection(new NetStream(socket)),
   );
@@ -34,7 +35,7 @@ async function listen(options: ListenOptions): Promise<{ close(): void }> {
   });
   server.removeAllListeners("error");
   server.on("error", (error) => options.onAcceptError(codeOf(error)));
-  return { close: () => void server.close() };
+  return { close: () => void server.close(), handle: undefined };
 }
 
 function connectStream({ address, port, onConnect }: ConnectOptions): ByteStream {

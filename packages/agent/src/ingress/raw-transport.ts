@@ -5,6 +5,7 @@ import {
   type ConnectOptions,
   type Ends,
   KEEPALIVE_SECONDS,
+  type Listening,
   type ListenOptions,
   type StreamHandler,
   type Transport,
@@ -47,10 +48,11 @@ class RawTransport implements Transport {
     this.#buffers = new SharedBuffers(binding);
   }
 
-  async listen(options: ListenOptions): Promise<{ close(): void }> {
-    const server = new this.#binding.TCP(this.#binding.SERVER);
+  async listen(options: ListenOptions): Promise<Listening> {
+    const { TCP, SERVER } = this.#binding;
+    const server = options.inherited instanceof TCP ? options.inherited : new TCP(SERVER);
     try {
-      bind(server, options);
+      if (server !== options.inherited) bind(server, options);
       // Linux hands a listening socket's options down to the connections it accepts: five system calls saved on each.
       server.setNoDelay(true);
       server.setKeepAlive(true, KEEPALIVE_SECONDS);
@@ -63,7 +65,7 @@ class RawTransport implements Transport {
       server.close();
       throw error;
     }
-    return { close: () => server.close() };
+    return { close: () => server.close(), handle: server };
   }
 
   connect({ address, port, onConnect }: ConnectOptions): ByteStream {

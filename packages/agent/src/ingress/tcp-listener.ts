@@ -1,5 +1,5 @@
 import { Balancer, type Upstream } from "./balancer.js";
-import type { ByteStream, Transport } from "./byte-stream.js";
+import type { ByteStream, Listening, Transport } from "./byte-stream.js";
 import { type Allowance, newCounters } from "./counters.js";
 import type { Deadlines } from "./deadlines.js";
 import { Dial } from "./dial.js";
@@ -23,7 +23,7 @@ export class TcpListener {
   readonly #balancer: Balancer;
   readonly #counters = newCounters();
   #listener: IngressListener;
-  #server: { close(): void } | undefined;
+  #server: Listening | undefined;
 
   private constructor(listener: IngressListener, context: TcpContext) {
     this.#listener = listener;
@@ -33,15 +33,25 @@ export class TcpListener {
   }
 
   /** Rejects with a system error (`code`) when the port cannot be had. */
-  static async open(listener: IngressListener, context: TcpContext): Promise<TcpListener> {
+  static async open(
+    listener: IngressListener,
+    context: TcpContext,
+    inherited?: unknown,
+  ): Promise<TcpListener> {
     const opened = new TcpListener(listener, context);
     opened.#server = await context.transport.listen({
       address: listener.address,
       port: listener.port,
+      inherited,
       onConnection: (client) => opened.#accept(client),
       onAcceptError: context.onAcceptError,
     });
     return opened;
+  }
+
+  /** The listening socket, to be given to another process; undefined: it cannot be. */
+  get handle(): unknown {
+    return this.#server?.handle;
   }
 
   get listener(): IngressListener {

@@ -1,4 +1,5 @@
 import { isIP, isIPv4 } from "node:net";
+import type { IngressProgram } from "./launch.js";
 import { parseNames } from "./names-codec.js";
 import type { IngressEndpoint, IngressListener, KernelRoute, ListenerError, TrafficRules } from "./table.js";
 import type { IngressReply, IngressRequest } from "./wire.js";
@@ -33,6 +34,10 @@ export function parseRequest(message: unknown): IngressRequest | string {
       const names = parseNames(message.names);
       return names === undefined ? "a table of names that is none" : { kind, id, names };
     }
+    case "hand-over":
+      return isProgram(message.program)
+        ? { kind, id, program: message.program }
+        : "a program that is none to hand over to";
     case "suspect":
       return isListOf(message.nodes, isText)
         ? { kind, id, nodes: message.nodes }
@@ -40,6 +45,10 @@ export function parseRequest(message: unknown): IngressRequest | string {
     default:
       return `an unknown request ${JSON.stringify(kind)}`;
   }
+}
+
+function isProgram(value: unknown): value is IngressProgram {
+  return isRecord(value) && isText(value.exec) && isText(value.entry) && isListOf(value.args, isText);
 }
 
 /** A reply of the ingress process. Only its kind is checked: the same release wrote it, or one whose hello says so. */

@@ -1,5 +1,6 @@
 import type { NamesTable } from "../dns/names-table.js";
 import type { IngressMode } from "./kernel/mode.js";
+import type { IngressProgram } from "./launch.js";
 import type { ApplyResult, IngressCondition, IngressStats, IngressTable, ListenerError } from "./table.js";
 import type { TableDelta } from "./table-delta.js";
 
@@ -30,6 +31,8 @@ export type IngressRequest =
   | { readonly kind: "condition"; readonly id: number }
   /** Listen no more, let the connections end, then exit. */
   | { readonly kind: "retire"; readonly id: number }
+  /** The same, once the process that this program starts accepts connections on the same sockets. */
+  | { readonly kind: "hand-over"; readonly id: number; readonly program: IngressProgram }
   /** Exit now. */
   | { readonly kind: "stop"; readonly id: number };
 
@@ -42,6 +45,8 @@ export type IngressReply =
       readonly version: number;
       /** With which it was started. */
       readonly mode: IngressMode;
+      /** Of berth; absent: one that cannot hand over. */
+      readonly release?: string;
     }
   | { readonly kind: "applied"; readonly id: number; readonly result: ApplyResult }
   | { readonly kind: "stats"; readonly id: number; readonly stats: IngressStats }
