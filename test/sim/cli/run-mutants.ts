@@ -6,9 +6,6 @@ import { bundleWorker } from "./bundle.js";
 import { runPool } from "./pool.js";
 import type { SeedAnswer } from "./worker.js";
 
-/** Histories between two looks at what failed. */
-const ROUND = 20;
-
 export interface RunMutantsOptions {
   readonly json: string | undefined;
   readonly from: number;
@@ -45,23 +42,25 @@ export async function runMutants(options: RunMutantsOptions): Promise<number> {
 }
 
 async function plant(mutant: Mutant, { from, count, jobs }: RunMutantsOptions): Promise<Finding> {
-  const failing: SeedAnswer[] = [];
   let caught: SeedAnswer | undefined;
   let histories = 0;
   const worker = await bundleWorker(mutant);
-  for (let next = from; caught === undefined && next < from + count; next += ROUND) {
+  const end = from + count;
+  for (let next = from; caught === undefined && next < end; ) {
+    const failing: SeedAnswer[] = [];
     await runPool({
       file: worker.file,
       jobs,
       from: next,
-      count: Math.min(ROUND, from + count - next),
+      count: end - next,
       onAnswer: (answer) => {
         histories += 1;
+        next = Math.max(next, answer.seed + 1);
         if (answer.violations.length > 0) failing.push(answer);
         return failing.length > 0;
       },
     });
-    caught = await firstThatIsGuilty(failing.splice(0));
+    caught = await firstThatIsGuilty(failing);
   }
   worker.remove();
   return { mutant, caught, histories };
