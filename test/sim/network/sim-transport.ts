@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import {
   BerthError,
   type CallContext,
@@ -41,6 +42,8 @@ export function simTransport(options: SimTransportOptions): RpcTransport {
 function serve({ network, actor, onBug }: SimTransportOptions, options: RpcServerOptions): RpcServer {
   const address = options.listen;
   const closing = new AbortController();
+  // All calls that are open hear of it.
+  setMaxListeners(0, closing.signal);
   const accept: Accept = (call) => {
     for (const service of options.services) {
       const name = Object.keys(service.definition).find((key) => service.definition[key]?.path === call.path);
@@ -132,6 +135,7 @@ function connect<D extends RpcDefinition>(
   client: RpcClientOptions,
 ): RpcConnection<D> {
   const closed = new AbortController();
+  setMaxListeners(0, closed.signal);
   const calls = Object.fromEntries(
     Object.entries(definition).map(([name, method]) => {
       const call = (input: unknown, callOptions: CallOptions = {}): unknown => {
