@@ -201,7 +201,7 @@ export class SimHost {
       openIngress: async () => ({
         apply: async (table) => {
           await soon(() => {
-            if (this.table === undefined || table.version >= this.table.version) this.table = table;
+            this.table = table;
           });
           return { version: table.version, errors: [] };
         },

@@ -22,6 +22,11 @@ export function generateHistory(seed: number): History {
   const healAtMs = FIRST_FAULT_MS + rng.pick(FAULTS_MS);
   const moment = (): number => rng.int(FIRST_FAULT_MS, healAtMs - 500);
   for (const wish of wishes) happenings.push({ atMs: rng.int(800, 2_500), action: { kind: "deploy", wish } });
+  // Nobody keeps the clocks of some clusters.
+  if (rng.chance(0.4)) {
+    const server = rng.int(0, servers - 1);
+    happenings.push({ atMs: 0, fault: { kind: "server-clock-jump", server, byMs: rng.pick(JUMPS_MS) } });
+  }
   for (let i = rng.int(1, MAX_ACTIONS); i > 0; i--) {
     happenings.push({ atMs: moment(), action: randomAction(rng, wishes, hosts) });
   }
