@@ -13,6 +13,7 @@ import { containerResolvers } from "./overlay/container-resolvers.js";
 import { examineKernel } from "./overlay/examine-kernel.js";
 import { linuxHostNetwork } from "./overlay/host-network.js";
 import type { OverlayEdge } from "./overlay/overlay.js";
+import { hostWireguardKey } from "./overlay/wireguard-key.js";
 import { type Knock, knockAt } from "./probe/knock.js";
 import { type Disk, folderDisk } from "./session/disk.js";
 import { type HostUsage, readHostUsage } from "./usage/host-usage.js";
@@ -53,19 +54,22 @@ export async function hostEdges({
 }: AgentConfig): Promise<AgentEdges> {
   const release = await claim(dataDir);
   const usage = new UsageReader();
+  const disk = folderDisk(dataDir);
+  const wireguard = await hostWireguardKey(disk);
   return {
     hostname: hostname(),
     host: linuxHost(resources),
     engine: new DockerodeEngine(dockerSocket),
     overlay: {
-      devices: linuxHostNetwork(),
+      wireguardPublicKey: wireguard.publicKey,
+      devices: linuxHostNetwork({ wireguardPrivateKey: wireguard.privateKey }),
       examineKernel: (signal) => examineKernel(signal),
       resolvers: () => containerResolvers(),
     },
     transport: grpcTransport,
     probe: probeHost,
     knock: knockAt,
-    disk: folderDisk(dataDir),
+    disk,
     readUsage: (processId) => usage.read(processId),
     readHostUsage: () => readHostUsage(),
     openIngress: (logger, signal) =>

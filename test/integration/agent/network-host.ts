@@ -33,7 +33,7 @@ export class NetworkHost {
     this.#engine = new DockerodeEngine(this.#host.dockerSocket);
     this.keeper = new NetworkKeeper({
       engine: this.#engine,
-      devices: linuxHostNetwork(this.inside),
+      devices: linuxHostNetwork({ run: this.inside, wireguardPrivateKey: "" }),
       host: { address: this.address, refusal: "", encryptionRefusal: "" },
       log: pino({ level: "silent" }),
       onChange: () => {},

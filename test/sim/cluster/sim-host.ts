@@ -176,6 +176,7 @@ export class SimHost {
         },
       }),
       overlay: {
+        wireguardPublicKey: "",
         devices: { observe: async () => NO_DEVICES, run: async () => {} },
         examineKernel: async () => ({ refusal: "not simulated", encryptionRefusal: "not simulated" }),
         resolvers: async () => [],
@@ -219,7 +220,7 @@ export class SimHost {
   }
 }
 
-const NO_DEVICES = { links: new Map(), uplinkMtu: 0, floodTo: new Map() };
+const NO_DEVICES = { links: new Map(), uplinkMtu: 0, floodTo: new Map(), wireguardPeers: new Map() };
 
 /** Evenly, in whole connections. */
 function shareOf(connections: number, index: number, count: number): number {

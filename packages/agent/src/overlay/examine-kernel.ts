@@ -22,10 +22,11 @@ export async function examineKernel(
     return problemOf(await run("unshare", { args: ["--net", ...command], signal }), command);
   };
   const [tunnel, bridge, wireguard] = await Promise.all([TUNNEL, BRIDGE, WIREGUARD].map(attempt));
+  const { kind } = await run("wg", { args: ["--version"], signal });
+  const tool = kind === "missing" ? "wg is not installed (wireguard-tools)" : "";
   return {
     refusal: tunnel || bridge || "",
-    // Until encryption is there, a plain network must not stand in for an encrypted one.
-    encryptionRefusal: wireguard || "this release cannot do it yet",
+    encryptionRefusal: wireguard || tool,
   };
 }
 

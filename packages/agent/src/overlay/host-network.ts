@@ -1,6 +1,7 @@
 import { linkCommands } from "../core/networks/link-commands.js";
 import type { LinkStep } from "../core/networks/network-step.js";
 import { type ObservedLinks, parseLinks } from "../core/networks/observed-links.js";
+import { WIREGUARD_DEVICE } from "../core/networks/wireguard.js";
 import { type RunProgram, runProgram } from "../run-program.js";
 
 /** The network devices of a host. */
@@ -11,15 +12,22 @@ export interface HostNetwork {
   run(step: LinkStep, signal: AbortSignal): Promise<void>;
 }
 
+export interface LinuxOptions {
+  /** Of this host; "": it has none. */
+  readonly wireguardPrivateKey: string;
+  readonly run?: RunProgram;
+}
+
 /** The devices of the network namespace that programs run in, by way of iproute2. */
-export function linuxHostNetwork(run: RunProgram = runProgram): HostNetwork {
+export function linuxHostNetwork({ run = runProgram, wireguardPrivateKey }: LinuxOptions): HostNetwork {
   const execute = async (
     [program = "", ...args]: readonly string[],
     signal: AbortSignal,
+    input = "",
   ): Promise<string> => {
-    const result = await run(program, { args, signal });
+    const result = await run(program, { args, signal, input });
     if (result.kind === "done") return result.stdout;
-    const problem = result.kind === "missing" ? "iproute2 is not installed" : result.reason;
+    const problem = result.kind === "missing" ? `${program} is not installed` : result.reason;
     throw new Error(`${[program, ...args].join(" ")}: ${problem}`);
   };
   const readJson = async (command: readonly string[], signal: AbortSignal): Promise<unknown> => {
@@ -32,10 +40,16 @@ export function linuxHostNetwork(run: RunProgram = runProgram): HostNetwork {
         readJson(["ip", "-json", "-details", "address", "show"], signal),
         readJson(["bridge", "-json", "fdb", "show"], signal),
       ]);
-      return parseLinks(addresses, fdb, nodeAddress);
+      const listings = { addresses, fdb, endpoints: "" };
+      const observed = parseLinks(listings, nodeAddress);
+      if (!observed.links.has(WIREGUARD_DEVICE)) return observed;
+      const endpoints = await execute(["wg", "show", WIREGUARD_DEVICE, "endpoints"], signal);
+      return parseLinks({ ...listings, endpoints }, nodeAddress);
     },
     async run(step, signal) {
-      for (const command of linkCommands(step)) await execute(command, signal);
+      for (const { program, words, input } of linkCommands(step, wireguardPrivateKey)) {
+        await execute([program, ...words], signal, input);
+      }
     },
   };
 }

@@ -10,6 +10,7 @@ import {
   planPorts,
   planRemovals,
 } from "../core/networks/plan-network.js";
+import { planWireguard } from "../core/networks/wireguard.js";
 import type { Engine } from "../engine/engine.js";
 import { isEngineError } from "../engine/engine-error.js";
 import type { HostNetwork } from "./host-network.js";
@@ -132,7 +133,9 @@ export class NetworkKeeper {
     const observed = await this.#observe(signal);
     const wanted = this.#wanted;
     const states = new Map<string, NetworkState>();
-    let hasChanged = false;
+    const encryption = planWireguard(wanted, observed, this.#host);
+    const encryptionProblem = await this.#runAll(encryption, "", problems, signal);
+    let hasChanged = encryption.length > 0 && encryptionProblem === undefined;
     for (const network of wanted) {
       const { state, steps } = planNetwork(network, observed, this.#host);
       const problem = await this.#runAll(steps, network.id, problems, signal);

@@ -10,6 +10,8 @@ import { NetworkKeeper } from "./network-keeper.js";
 
 /** What of its host an agent needs for networks over hosts. */
 export interface OverlayEdge {
+  /** Of this host's WireGuard key. */
+  readonly wireguardPublicKey: string;
   readonly devices: HostNetwork;
   examineKernel(signal: AbortSignal): Promise<OverlayKernel>;
   /** The host's name servers that containers can reach. */
@@ -140,6 +142,7 @@ export class Overlay {
       overlay: reason === "",
       overlayReason: reason,
       overlayMtu: uplinkMtu === 0 ? 0 : overlayMtu(uplinkMtu, { isIpv6, isEncrypted: false }),
+      wireguardPublicKey: encryptionRefusal === "" ? edge.wireguardPublicKey : "",
       wireguardReason: encryptionRefusal,
     });
   }

@@ -3,9 +3,9 @@ import { linkCommands } from "./link-commands.js";
 
 it("says each step in iproute2's words", () => {
   const words = (step: Parameters<typeof linkCommands>[0]) =>
-    linkCommands(step).map((each) => each.join(" "));
+    linkCommands(step, "own=").map(({ program, words: rest }) => [program, ...rest].join(" "));
   const tunnel = { device: "btv7", bridge: "bth7", mtu: 1_450 };
-  expect(words({ kind: "add-tunnel", ...tunnel, vni: 7, local: "10.0.0.1" })).toEqual([
+  expect(words({ kind: "add-tunnel", ...tunnel, vni: 7, local: "10.0.0.1", through: "" })).toEqual([
     "ip link add btv7 mtu 1450 type vxlan id 7 local 10.0.0.1 dstport 4789",
     "ip link set btv7 master bth7 up",
   ]);
@@ -15,6 +15,15 @@ it("says each step in iproute2's words", () => {
     "ip link set bth7 type bridge nf_call_iptables 1",
   ]);
   expect(words({ kind: "set-hairpin", device: "veth1" })).toEqual(["bridge link set dev veth1 hairpin on"]);
+  const sealed = { ...tunnel, vni: 7, local: "fd62:6572:7468::a00:1", through: "berthwg" };
+  expect(words({ kind: "add-tunnel", ...sealed })[0]).toBe(
+    "ip link add btv7 mtu 1450 type vxlan id 7 local fd62:6572:7468::a00:1 dev berthwg dstport 4789",
+  );
+  expect(words({ kind: "add-wireguard", inner: "fd62:6572:7468::a00:1", mtu: 1_440 })).toEqual([
+    "ip link add berthwg mtu 1440 type wireguard",
+    "ip address add fd62:6572:7468::a00:1/96 dev berthwg nodad",
+    "ip link set berthwg up",
+  ]);
   const peer = { device: "btv7", peer: "10.0.0.2" };
   expect(words({ kind: "add-peer", ...peer })).toEqual([
     "bridge fdb append 00:00:00:00:00:00 dev btv7 dst 10.0.0.2",
@@ -22,4 +31,12 @@ it("says each step in iproute2's words", () => {
   expect(words({ kind: "remove-peer", ...peer })).toEqual([
     "bridge fdb delete 00:00:00:00:00:00 dev btv7 dst 10.0.0.2",
   ]);
+});
+
+it("keeps the private key out of the words that anybody can see", () => {
+  const step = { kind: "set-wireguard", peers: [{ publicKey: "key2=", address: "10.0.0.2" }] } as const;
+  const [command, ...others] = linkCommands(step, "own=");
+  expect(others).toEqual([]);
+  expect(command).toMatchObject({ program: "wg", words: ["syncconf", "berthwg", "/dev/stdin"] });
+  expect(command?.input).toContain("PrivateKey = own=");
 });

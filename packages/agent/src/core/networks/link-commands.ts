@@ -1,17 +1,34 @@
 import { VXLAN_PORT } from "./devices.js";
 import type { LinkStep } from "./network-step.js";
+import { INNER_PREFIX_BITS, WIREGUARD_DEVICE, wireguardConfig } from "./wireguard.js";
 
-/** A program of iproute2 and its words. */
-export type LinkCommand = readonly [program: "ip" | "bridge", ...words: string[]];
+/** A program and its words. */
+export interface LinkCommand {
+  readonly program: "ip" | "bridge" | "wg";
+  readonly words: readonly string[];
+  /** For its standard input: what must not be seen among the words. */
+  readonly input: string;
+}
 
 const EVERYBODY = "00:00:00:00:00:00";
 
 /** The commands that do a step, in this order. */
-export function linkCommands(step: LinkStep): readonly LinkCommand[] {
+export function linkCommands(step: LinkStep, wireguardPrivateKey: string): readonly LinkCommand[] {
+  if (step.kind !== "set-wireguard") {
+    return wordsOf(step).map(([program, ...words]) => ({ program, words, input: "" }));
+  }
+  const input = wireguardConfig(wireguardPrivateKey, step.peers);
+  return [{ program: "wg", words: ["syncconf", WIREGUARD_DEVICE, "/dev/stdin"], input }];
+}
+
+type Words = readonly (readonly [program: "ip" | "bridge", ...words: string[]])[];
+
+function wordsOf(step: Exclude<LinkStep, { kind: "set-wireguard" }>): Words {
   switch (step.kind) {
     case "add-tunnel": {
-      const { device, vni, local, mtu, bridge } = step;
-      const vxlan = ["id", String(vni), "local", local, "dstport", String(VXLAN_PORT)];
+      const { device, vni, local, through, mtu, bridge } = step;
+      const bound = through === "" ? [] : ["dev", through];
+      const vxlan = ["id", String(vni), "local", local, ...bound, "dstport", String(VXLAN_PORT)];
       return [
         ["ip", "link", "add", device, "mtu", String(mtu), "type", "vxlan", ...vxlan],
         ["ip", "link", "set", device, "master", bridge, "up"],
@@ -20,6 +37,14 @@ export function linkCommands(step: LinkStep): readonly LinkCommand[] {
     case "set-tunnel": {
       const { device, bridge, mtu } = step;
       return [["ip", "link", "set", device, "mtu", String(mtu), "master", bridge, "up"]];
+    }
+    case "add-wireguard": {
+      const inner = `${step.inner}/${INNER_PREFIX_BITS}`;
+      return [
+        ["ip", "link", "add", WIREGUARD_DEVICE, "mtu", String(step.mtu), "type", "wireguard"],
+        ["ip", "address", "add", inner, "dev", WIREGUARD_DEVICE, "nodad"],
+        ["ip", "link", "set", WIREGUARD_DEVICE, "up"],
+      ];
     }
     case "filter-bridge":
       return [["ip", "link", "set", step.bridge, "type", "bridge", "nf_call_iptables", "1"]];

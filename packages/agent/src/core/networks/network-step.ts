@@ -1,4 +1,5 @@
 import type { NetworkBody } from "./network-body.js";
+import type { WireguardPeer } from "./wireguard.js";
 
 /** One small thing to do for a network. After it, the host is looked at again. */
 export type NetworkStep = DockerNetworkStep | LinkStep;
@@ -15,10 +16,16 @@ export type LinkStep =
       readonly bridge: string;
       readonly vni: number;
       readonly local: string;
+      /** The only device that its packets come and go through; "": any. */
+      readonly through: string;
       readonly mtu: number;
     }
   /** Makes it a port of the bridge, with this MTU, and up. */
   | { readonly kind: "set-tunnel"; readonly device: string; readonly bridge: string; readonly mtu: number }
+  /** Makes the device through which encrypted networks go, with this address inside. */
+  | { readonly kind: "add-wireguard"; readonly inner: string; readonly mtu: number }
+  /** These hosts, and no others. */
+  | { readonly kind: "set-wireguard"; readonly peers: readonly WireguardPeer[] }
   /** What a bridge carries is seen by the kernel's tables, which balance virtual IPs. */
   | { readonly kind: "filter-bridge"; readonly bridge: string }
   /** A container may be picked for its own connection: its port gives it back. */

@@ -39,9 +39,14 @@ const FDB = [
   { mac: "00:00:00:00:00:00", ifname: "btv4097", dst: "10.0.0.3", flags: ["self"], state: "permanent" },
 ];
 
+const ENDPOINTS = "key2=\t10.0.0.2:7403\nkey3=\t(none)\n";
+
 describe("parseLinks", () => {
   it("finds devices, the uplink's MTU and where broadcasts go", () => {
-    const { links, uplinkMtu, floodTo } = parseLinks(ADDRESSES, FDB, "10.0.0.1");
+    const { links, uplinkMtu, floodTo, wireguardPeers } = parseLinks(
+      { addresses: ADDRESSES, fdb: FDB, endpoints: ENDPOINTS },
+      "10.0.0.1",
+    );
     expect(uplinkMtu).toBe(1_500);
     expect(links.get("bth4097")).toMatchObject({ kind: "bridge", isUp: true, isFiltered: true });
     expect(links.get("btv4097")).toEqual({
@@ -52,14 +57,21 @@ describe("parseLinks", () => {
       master: "bth4097",
       vni: 4_097,
       local: "10.0.0.1",
+      through: "",
       port: 4_789,
       isFiltered: false,
       isHairpin: false,
     });
+    expect([...wireguardPeers]).toEqual([["key2=", "10.0.0.2"]]);
     expect([...floodTo]).toEqual([["btv4097", ["10.0.0.2", "10.0.0.3"]]]);
   });
 
   it("makes nothing of what is no list", () => {
-    expect(parseLinks({}, "x", "10.0.0.1")).toEqual({ links: new Map(), uplinkMtu: 0, floodTo: new Map() });
+    expect(parseLinks({ addresses: {}, fdb: "x", endpoints: "" }, "10.0.0.1")).toEqual({
+      links: new Map(),
+      uplinkMtu: 0,
+      floodTo: new Map(),
+      wireguardPeers: new Map(),
+    });
   });
 });

@@ -12,6 +12,8 @@ export interface ObservedLink {
   /** Of a VXLAN device, otherwise 0 and "". */
   readonly vni: number;
   readonly local: string;
+  /** The device that it is bound to; "": none. */
+  readonly through: string;
   readonly port: number;
   /** Of a bridge: what it carries is seen by the kernel's tables. */
   readonly isFiltered: boolean;
@@ -26,13 +28,24 @@ export interface ObservedLinks {
   readonly uplinkMtu: number;
   /** Where each VXLAN device sends what is for everybody. */
   readonly floodTo: ReadonlyMap<string, readonly string[]>;
+  /** Public keys of the hosts that our WireGuard device knows, and where each answers. */
+  readonly wireguardPeers: ReadonlyMap<string, string>;
+}
+
+export interface LinkListings {
+  /** `ip -json -details address show` */
+  readonly addresses: unknown;
+  /** `bridge -json fdb show` */
+  readonly fdb: unknown;
+  /** `wg show berthwg endpoints`; "" where there is no such device. */
+  readonly endpoints: string;
 }
 
 /** In the forwarding table: everybody. */
 const EVERYBODY = "00:00:00:00:00:00";
 
-/** Parses `ip -json -details address show` and `bridge -json fdb show`. */
-export function parseLinks(addresses: unknown, fdb: unknown, nodeAddress: string): ObservedLinks {
+/** Parses what programs show of the devices of a host. */
+export function parseLinks({ addresses, fdb, endpoints }: LinkListings, nodeAddress: string): ObservedLinks {
   const list = listOf(addresses);
   const uplink = list.find((link) =>
     listOf(fieldOf(link, "addr_info")).some((one) => fieldOf(one, "local") === nodeAddress),
@@ -41,6 +54,7 @@ export function parseLinks(addresses: unknown, fdb: unknown, nodeAddress: string
     links: new Map(list.map(parseLink).map((link) => [link.name, link])),
     uplinkMtu: numberOf(fieldOf(uplink, "mtu")),
     floodTo: parseFloodTo(fdb),
+    wireguardPeers: parseEndpoints(endpoints),
   };
 }
 
@@ -55,6 +69,7 @@ function parseLink(json: unknown): ObservedLink {
     master: textOf(fieldOf(json, "master")),
     vni: numberOf(fieldOf(data, "id")),
     local: textOf(fieldOf(data, "local")) || textOf(fieldOf(data, "local6")),
+    through: textOf(fieldOf(data, "link")),
     port: numberOf(fieldOf(data, "port")),
     isFiltered: fieldOf(data, "nf_call_iptables") === 1,
     isHairpin: fieldOf(fieldOf(info, "info_slave_data"), "hairpin") === true,
@@ -71,4 +86,10 @@ function parseFloodTo(fdb: unknown): ReadonlyMap<string, readonly string[]> {
     peers.push(peer);
   }
   return floodTo;
+}
+
+/** `<public key>\t10.0.0.2:7403` a line; "(none)" for a host that has no address. */
+function parseEndpoints(text: string): ReadonlyMap<string, string> {
+  const lines = text.split("\n").map((line) => /^(\S+)\t(.+):\d+$/.exec(line));
+  return new Map(lines.flatMap((line) => (line ? [[line[1] ?? "", line[2] ?? ""] as const] : [])));
 }

@@ -31,6 +31,7 @@ describe("planNetwork", () => {
           bridge: "bth4097",
           vni: 4097,
           local: "10.0.0.1",
+          through: "",
           mtu: 1_450,
         },
         { kind: "add-peer", device: "btv4097", peer: "10.0.0.2" },

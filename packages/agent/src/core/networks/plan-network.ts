@@ -4,6 +4,7 @@ import { networkBody, networkConfig } from "./network-body.js";
 import type { LinkStep, NetworkStep } from "./network-step.js";
 import type { ObservedLink, ObservedLinks } from "./observed-links.js";
 import type { ObservedNetwork } from "./observed-network.js";
+import { innerAddress, WIREGUARD_DEVICE } from "./wireguard.js";
 
 /** What a host's networks are made from. */
 export interface NetworkHost {
@@ -56,6 +57,9 @@ export function planNetwork(
   if (bridge?.kind !== "bridge") {
     return waiting(`its bridge ${bridgeName(network.vni)} is not on this host: does Docker run elsewhere?`);
   }
+  if (network.spec?.encrypted && !observed.links.has(WIREGUARD_DEVICE)) {
+    return waiting(`its encryption is being set up: ${WIREGUARD_DEVICE} is not there yet`);
+  }
   const tunnelSteps = planTunnel(network, observed.links.get(tunnelName(network.vni)), host, own.mtu);
   const filter: LinkStep[] = bridge.isFiltered ? [] : [{ kind: "filter-bridge", bridge: bridge.name }];
   const steps = [...tunnelSteps, ...filter, ...planPeers(network, observed)];
@@ -88,12 +92,11 @@ export function planRemovals(
   return steps;
 }
 
-function refusalOf({ spec }: AssignedNetwork, { refusal, encryptionRefusal }: NetworkHost): string {
+function refusalOf({ spec }: AssignedNetwork, { address, refusal, encryptionRefusal }: NetworkHost): string {
   if (refusal !== "") return `this host cannot have networks that span hosts: ${refusal}`;
-  if (spec?.encrypted && encryptionRefusal !== "") {
-    return `it is encrypted, which this host cannot do: ${encryptionRefusal}`;
-  }
-  return "";
+  if (!spec?.encrypted) return "";
+  if (address.includes(":")) return "it is encrypted, which hosts with IPv6 addresses cannot do";
+  return encryptionRefusal && `it is encrypted, which this host cannot do: ${encryptionRefusal}`;
 }
 
 function planCreation(
@@ -118,25 +121,37 @@ function mtuOf({ spec }: AssignedNetwork, uplinkMtu: number, { address }: Networ
 }
 
 function planTunnel(
-  { vni }: AssignedNetwork,
+  { vni, spec }: AssignedNetwork,
   tunnel: ObservedLink | undefined,
   { address }: NetworkHost,
   mtu: number,
 ): readonly LinkStep[] {
   const [device, bridge] = [tunnelName(vni), bridgeName(vni)];
-  const add: LinkStep = { kind: "add-tunnel", device, bridge, vni, local: address, mtu };
+  const { local, through } = spec?.encrypted
+    ? { local: innerAddress(address), through: WIREGUARD_DEVICE }
+    : { local: address, through: "" };
+  const add: LinkStep = { kind: "add-tunnel", device, bridge, vni, local, through, mtu };
   if (tunnel === undefined) return [add];
   const isRight =
-    tunnel.kind === "vxlan" && tunnel.vni === vni && tunnel.local === address && tunnel.port === VXLAN_PORT;
+    tunnel.kind === "vxlan" &&
+    tunnel.vni === vni &&
+    tunnel.local === local &&
+    tunnel.through === through &&
+    tunnel.port === VXLAN_PORT;
   if (!isRight) return [{ kind: "delete-link", device }, add];
   const isJoined = tunnel.master === bridge && tunnel.isUp && tunnel.mtu === mtu;
   return isJoined ? [] : [{ kind: "set-tunnel", device, bridge, mtu }];
 }
 
-function planPeers({ vni, peers }: AssignedNetwork, { floodTo }: ObservedLinks): readonly LinkStep[] {
+function planPeers({ vni, spec, peers }: AssignedNetwork, { floodTo }: ObservedLinks): readonly LinkStep[] {
   const device = tunnelName(vni);
   const known = new Set(floodTo.get(device));
-  const wanted = new Set(peers.map(({ address }) => address));
+  const inside = peers.filter(({ wireguardPublicKey }) => wireguardPublicKey !== "");
+  const wanted = new Set(
+    spec?.encrypted
+      ? inside.map(({ address }) => innerAddress(address))
+      : peers.map(({ address }) => address),
+  );
   return [
     ...[...wanted]
       .filter((peer) => !known.has(peer))

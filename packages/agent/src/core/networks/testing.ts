@@ -51,6 +51,7 @@ export function linkWith(fields: Partial<ObservedLink> & { name: string }): Obse
     master: "",
     vni: 0,
     local: "",
+    through: "",
     port: 0,
     isFiltered: false,
     isHairpin: false,
@@ -91,6 +92,7 @@ export function observedWith({
     links: new Map(links.map((link) => [link.name, link])),
     floodTo: new Map(Object.entries(floodTo)),
     uplinkMtu,
+    wireguardPeers: new Map(),
   };
 }
 

@@ -1,0 +1,61 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { linkCommands } from "../core/networks/link-commands.js";
+import { parseLinks } from "../core/networks/observed-links.js";
+import { planNetwork } from "../core/networks/plan-network.js";
+import { dockerNetworkOf, HOST, networkWith } from "../core/networks/testing.js";
+import { examineKernel } from "./examine-kernel.js";
+
+const isRoot = process.getuid?.() === 0;
+const { signal } = new AbortController();
+const PEER = { nodeId: "node2", address: "10.0.0.2", wireguardPublicKey: "key2=" };
+
+/** A host with the devices that a network finds: any device stands in for WireGuard's, which not every kernel has. */
+const DEVICES = `
+  ip link add up0 type veth peer name up1
+  ip address add 10.0.0.1/24 dev up0
+  ip link set up0 up
+  ip link set up1 up
+  ip link add berthwg type veth peer name wg1
+  ip address add fd62:6572:7468::a00:1/96 dev berthwg nodad
+  ip link set berthwg mtu 1440 up
+  ip link add bth4097 type bridge
+  ip link set bth4097 up`;
+
+describe.skipIf(!isRoot)("the kernel", () => {
+  it.each([false, true])(
+    "takes what a network needs, and shows it as it was asked for; encrypted: %s",
+    (encrypted) => {
+      const network = networkWith({ peers: [PEER], spec: { encrypted } });
+      const made = dockerNetworkOf(network, { mtu: encrypted ? 1_370 : 1_450 });
+      const before = observe("");
+      const { steps } = planNetwork(network, { ...before, networks: [made] }, HOST);
+      const commands = steps.flatMap((step) => {
+        if (step.kind === "create-network" || step.kind === "remove-network") throw new Error(step.kind);
+        return linkCommands(step, "").map(({ program, words }) => [program, ...words].join(" "));
+      });
+      const after = observe(commands.join("\n"));
+      const settled = planNetwork(network, { ...after, networks: [made] }, HOST);
+      expect(settled).toMatchObject({ state: { kind: "ready" }, steps: [] });
+    },
+  );
+
+  it("is examined without a trace", async () => {
+    const { refusal, encryptionRefusal } = await examineKernel(signal);
+    expect(refusal).toBe("");
+    const hasWireguard =
+      spawnSync("unshare", ["--net", "ip", "link", "add", "wg", "type", "wireguard"]).status === 0;
+    if (!hasWireguard) expect(encryptionRefusal).toBe("the kernel has no wireguard");
+    expect(existsSync("/sys/class/net/bt")).toBe(false);
+  });
+});
+
+/** The devices of a network namespace of its own after some commands. */
+function observe(script: string): ReturnType<typeof parseLinks> {
+  const show = "ip -json -details address show; echo '|'; bridge -json fdb show";
+  const { stdout, stderr } = spawnSync("unshare", ["--net", "sh", "-ec", `${DEVICES}\n${script}\n${show}`]);
+  expect(String(stderr)).toBe("");
+  const [addresses = "", fdb = ""] = String(stdout).split("|");
+  return parseLinks({ addresses: JSON.parse(addresses), fdb: JSON.parse(fdb), endpoints: "" }, HOST.address);
+}
