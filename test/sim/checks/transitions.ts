@@ -3,11 +3,16 @@ import type { Commit } from "../store/sim-etcd.js";
 import { type RecordChange, stateOf, type TaskChange } from "./records.js";
 import type { Scene } from "./scene.js";
 
+/** A decision may be written late: by as much as etcd is out of reach. */
+const WRITTEN_LATE_MS = 30_000;
+
 /** I5 and I7, and the part of I4 that is decided when a task gets its node: what may be written, and by whom. */
 export class Transitions {
   readonly #scene: Scene;
   /** Tasks whose container was seen to run. */
   readonly #started = new Set<string>();
+  /** The latest time that a task's status was recorded to be of. */
+  #latestMs = 0;
 
   constructor(scene: Scene) {
     this.#scene = scene;
@@ -48,6 +53,7 @@ export class Transitions {
       this.#checkHostPorts(after.id);
     }
     this.#checkTruth(after.id, name);
+    this.#checkTime(before?.status?.sinceMs, after.status?.sinceMs ?? 0, name);
     if (before === undefined) return;
     const [from, to] = [stateOf(before), stateOf(after)];
     if (to < from) report("I5", `the state of task ${name} went back from ${from} to ${to}`);
@@ -57,6 +63,15 @@ export class Transitions {
     if (before.nodeId !== "" && before.nodeId !== after.nodeId)
       report("I5", `task ${name} moved to another node`);
     if (before.specVersion !== after.specVersion) report("I5", `task ${name} changed its spec`);
+  }
+
+  /** T1: whatever the clocks of servers say, time goes on. Else what waits since a moment would wait for long. */
+  #checkTime(before: number | undefined, sinceMs: number, name: string): void {
+    if (sinceMs === before) return;
+    const backMs = this.#latestMs - sinceMs;
+    if (backMs > WRITTEN_LATE_MS)
+      this.#scene.report("T1", `task ${name} changed ${backMs} ms ago, by its record`);
+    this.#latestMs = Math.max(this.#latestMs, sinceMs);
   }
 
   #checkHostPorts(taskId: string): void {
