@@ -5,8 +5,8 @@ import { runningContainers, type Scene } from "./scene.js";
 /** I8: a service goes back to nothing that never ran well. */
 export class Rollbacks {
   readonly #scene: Scene;
-  /** "<service>/<image>" that all replicas were seen to run, healthy. */
-  readonly #ranWell = new Set<string>();
+  /** By "<service>/<image>": slots in which it was seen to run, healthy. Not all at once: a host may die meanwhile. */
+  readonly #well = new Map<string, Set<string>>();
 
   constructor(scene: Scene) {
     this.#scene = scene;
@@ -27,9 +27,10 @@ export class Rollbacks {
         health !== "unhealthy"
       );
     });
-    const slots = new Set(well.map(({ host, container }) => container.slot || host.name));
-    const wanted = service.spec?.mode?.$case === "global" ? 1 : replicasOf(service);
-    if (slots.size >= wanted) this.#ranWell.add(`${serviceId}/${image}`);
+    const key = `${serviceId}/${image}`;
+    const slots = this.#well.get(key) ?? new Set<string>();
+    for (const { host, container } of well) slots.add(String(container.slot || host.name));
+    this.#well.set(key, slots);
   }
 
   onChange(before: Service | undefined, after: Service | undefined): void {
@@ -40,8 +41,9 @@ export class Rollbacks {
       return;
     }
     if (before?.rollout?.state === Rollout_State.ROLLING_BACK || before === undefined) return;
-    if (imageOf(before) === imageOf(after) || this.#ranWell.has(`${after.id}/${imageOf(after)}`)) return;
-    if (replicasOf(after) === 0) return;
+    const wanted = after.spec?.mode?.$case === "global" ? 1 : replicasOf(after);
+    const seen = this.#well.get(`${after.id}/${imageOf(after)}`)?.size ?? 0;
+    if (imageOf(before) === imageOf(after) || seen >= wanted) return;
     const { report } = this.#scene;
     report("I8", `${after.spec?.name} goes back to ${imageOf(after)}, which never ran well`);
   }
