@@ -118,7 +118,12 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
 
   const peers = new PeerWatch({
     probe: edges.probe,
-    onChange: (silent) => ingress.avoid(silent),
+    onChange: (silent) => {
+      // The client remembers it, and tells the process that comes after one that did not answer.
+      opened.suspect([...silent], signal).catch((error: unknown) => {
+        if (!signal.aborted) log.warn({ err: error }, "the ingress process was not told of silent hosts");
+      });
+    },
     log: log.child({ part: "peers" }),
     signal,
   });

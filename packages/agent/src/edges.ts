@@ -37,7 +37,7 @@ export interface AgentEdges {
   openIngress(
     logger: Logger,
     signal: AbortSignal,
-  ): Promise<Pick<Ingress, "apply" | "names" | "stats" | "condition" | "close">>;
+  ): Promise<Pick<Ingress, "apply" | "suspect" | "names" | "stats" | "condition" | "close">>;
   /** Gives the agent's identity to others. */
   release(): void;
 }

@@ -206,6 +206,7 @@ export class SimHost {
           });
           return { version: table.version, errors: [] };
         },
+        suspect: async () => {},
         stats: async () => ({
           ...IDLE_INGRESS,
           version: this.table?.version ?? 0,

@@ -2,7 +2,7 @@ import type { IngressEntry } from "@berth/proto";
 import type { Logger } from "pino";
 import type { ApplyResult, IngressListener, IngressTable } from "../ingress/table.js";
 import { withDeadline } from "../with-deadline.js";
-import { avoiding, IngressListeners, type RouteTo } from "./ingress-table.js";
+import { IngressListeners, type RouteTo } from "./ingress-table.js";
 
 /** A process that does not answer serves what it has; the leader must not wait for it. */
 const APPLY_TIMEOUT_MS = 10_000;
@@ -28,15 +28,8 @@ export class IngressSync {
   readonly #options: IngressSyncOptions;
   /** What the leader last said. */
   #entries: readonly IngressEntry[] | undefined;
-  #avoided: ReadonlySet<string> = new Set();
   readonly #listeners: IngressListeners;
   #served: readonly IngressListener[] = [];
-  #trusted:
-    | {
-        readonly key: readonly [readonly IngressEntry[], ReadonlySet<string>];
-        readonly entries: readonly IngressEntry[];
-      }
-    | undefined;
   #wanted: { readonly entries: readonly IngressEntry[] } | undefined;
   #wantedSequence = 0;
   #appliedSequence = 0;
@@ -78,18 +71,10 @@ export class IngressSync {
     if (!this.#isApplying) void this.#applyAll();
   }
 
-  /** New connections are to go to other nodes than these from now on. */
-  avoid(nodeIds: ReadonlySet<string>): void {
-    this.#avoided = nodeIds;
-    if (this.#entries === undefined) return;
-    this.#wanted = { entries: this.#entries };
-    if (!this.#isApplying) void this.#applyAll();
-  }
-
   /** Containers of this host have changed, and with them perhaps how the kernel reaches them. */
   routesMayHaveChanged(): void {
     if (this.#entries === undefined) return;
-    const listeners = this.#listeners.of(this.#avoiding(this.#entries));
+    const listeners = this.#listeners.of(this.#entries);
     const isServed = listeners.every((listener, index) => listener === this.#served[index]);
     if (isServed && listeners.length === this.#served.length) return;
     this.#wanted ??= { entries: this.#entries };
@@ -127,21 +112,12 @@ export class IngressSync {
     this.#settle(this.#appliedSequence, !this.#hasFailed);
   }
 
-  /** The same objects as long as nothing changes: what is the same need not be looked into. */
-  #avoiding(entries: readonly IngressEntry[]): readonly IngressEntry[] {
-    const [made, avoided] = this.#trusted?.key ?? [];
-    if (this.#trusted === undefined || made !== entries || avoided !== this.#avoided) {
-      this.#trusted = { key: [entries, this.#avoided], entries: avoiding(entries, this.#avoided) };
-    }
-    return this.#trusted.entries;
-  }
-
   /** True when the process says that it serves the table. */
   async #apply(entries: readonly IngressEntry[]): Promise<boolean> {
     const { apply, log, signal } = this.#options;
     this.#version += 1;
     try {
-      const listeners = this.#listeners.of(this.#avoiding(entries));
+      const listeners = this.#listeners.of(entries);
       const table = { version: this.#version, listeners };
       const deadline = {
         signal,

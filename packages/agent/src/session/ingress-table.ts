@@ -13,24 +13,6 @@ import type {
 } from "../ingress/table.js";
 import { sameListener } from "../ingress/table-diff.js";
 
-/**
- * The same without new connections to some nodes, as long as a port has other endpoints: one that may answer is better
- * than none. Connections that are there live on, until the leader says that the node is down; datagrams have none.
- */
-export function avoiding(
-  entries: readonly IngressEntry[],
-  nodeIds: ReadonlySet<string>,
-): readonly IngressEntry[] {
-  if (nodeIds.size === 0) return entries;
-  return entries.map((entry) => {
-    const trusted = entry.endpoints.filter(({ nodeId }) => !nodeIds.has(nodeId));
-    if (trusted.length === 0 || trusted.length === entry.endpoints.length) return entry;
-    const isUdp = entry.protocol === PortSpec_Protocol.UDP;
-    const avoided = isUdp ? [] : entry.endpoints.filter(({ nodeId }) => nodeIds.has(nodeId));
-    return { ...entry, endpoints: trusted, draining: [...entry.draining, ...avoided] };
-  });
-}
-
 /** Addresses of the other nodes that connections go to, by node id. */
 export function peersIn(entries: readonly IngressEntry[], ownNodeId: string): ReadonlyMap<string, string> {
   const peers = new Map<string, string>();
