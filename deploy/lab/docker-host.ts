@@ -39,6 +39,8 @@ export class LabHost extends LabMachine {
   readonly logs: { readonly dockerd: string; readonly agent: string };
   /** The server that runs on this host beside Docker, in a lab where hosts have them. */
   readonly server: LabServer | undefined;
+  /** Further options of its agent, from its next start on. */
+  agentOptions: readonly string[] = [];
   readonly #options: LabHostOptions;
 
   constructor(options: LabHostOptions) {
@@ -84,7 +86,7 @@ export class LabHost extends LabMachine {
       dataDir: join(this.machine.paths.dataDir, "berth"),
       dockerSocket: DOCKER_SOCKET_INSIDE,
     });
-    await this.machine.spawnDaemon(command, this.logs.agent);
+    await this.machine.spawnDaemon([...command, ...this.agentOptions], this.logs.agent);
   }
 
   /** Starts dockerd and waits until it answers. */

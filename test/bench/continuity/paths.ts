@@ -1,7 +1,7 @@
 /** How connections reach replicas: through a process, or diverted by the kernel. */
 export type Path = "userspace" | "kernel";
 
-const PATHS: readonly Path[] = ["userspace"];
+const PATHS: readonly Path[] = ["userspace", "kernel"];
 
 /** @throws Error that names those there are */
 export function pathsIn(list: string | undefined): readonly Path[] {
