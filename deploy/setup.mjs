@@ -27,7 +27,14 @@ export const LAB_PACKAGES = [
 ];
 
 /** Those of the benchmarks: what berth is measured against, and with. */
-export const BENCH_PACKAGES = [...LAB_PACKAGES, "docker-registry", "haproxy", "nginx-light", "wrk"];
+export const BENCH_PACKAGES = [
+  ...LAB_PACKAGES,
+  "docker-registry",
+  "haproxy",
+  "nginx-light",
+  "libnginx-mod-stream",
+  "wrk",
+];
 
 /**
  * Returns when everything is there; takes some milliseconds when it was.

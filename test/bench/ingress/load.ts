@@ -12,9 +12,15 @@ export interface Load {
   readonly seconds: number;
 }
 
+export interface Latency {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
 export interface LoadResult {
   readonly requests: number;
   readonly requestsPerSecond: number;
+  readonly latency: Latency;
 }
 
 /** A load by wrk with one thread. Throws when requests failed: a figure with failures is none. */
@@ -29,6 +35,7 @@ export async function measureLoad(
     "-t1",
     `-c${load.connections}`,
     `-d${load.seconds}`,
+    "--latency",
     ...(load.connection === "close" ? ["-H", "Connection: close"] : []),
     load.url,
   ];
@@ -39,5 +46,14 @@ export async function measureLoad(
   if (rate === undefined || requests === undefined || failures !== undefined) {
     throw new Error(`wrk against ${load.url}: ${failures ?? stdout}`);
   }
-  return { requests: Number(requests), requestsPerSecond: Number(rate) };
+  const latency = { p50Ms: percentile(stdout, 50), p99Ms: percentile(stdout, 99) };
+  return { requests: Number(requests), requestsPerSecond: Number(rate), latency };
+}
+
+const MS_OF = { us: 0.001, ms: 1, s: 1_000 } as const;
+
+/** `     99%    1.23ms` */
+function percentile(output: string, which: number): number {
+  const [, value = "NaN", unit = "ms"] = new RegExp(`\\s${which}%\\s+([\\d.]+)(us|ms|s)`).exec(output) ?? [];
+  return Number(value) * MS_OF[unit as keyof typeof MS_OF];
 }

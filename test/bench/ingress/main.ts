@@ -11,35 +11,47 @@ import {
   type Report,
   writeReport,
 } from "../report.js";
-import { type Load, measureLoad } from "./load.js";
+import { type Latency, type Load, measureLoad } from "./load.js";
 import { createNetwork } from "./network.js";
-import { BERTH_PORT, HAPROXY_PORT, Programs } from "./programs.js";
+import {
+  BERTH_PORT,
+  BIG_PATH,
+  HAPROXY_PORT,
+  NGINX_PORT,
+  Programs,
+  TARGETS,
+  type Target,
+} from "./programs.js";
 
 const SCENARIOS = [
-  { name: "keepalive_32", connection: "keep-alive", connections: 32 },
-  { name: "close_32", connection: "close", connections: 32 },
-  { name: "keepalive_1", connection: "keep-alive", connections: 1 },
-  { name: "close_1", connection: "close", connections: 1 },
+  { name: "keepalive_1", connection: "keep-alive", connections: 1, path: "/" },
+  { name: "keepalive_32", connection: "keep-alive", connections: 32, path: "/" },
+  { name: "keepalive_256", connection: "keep-alive", connections: 256, path: "/" },
+  { name: "close_1", connection: "close", connections: 1, path: "/" },
+  { name: "close_32", connection: "close", connections: 32, path: "/" },
+  { name: "close_256", connection: "close", connections: 256, path: "/" },
+  { name: "big_32", connection: "keep-alive", connections: 32, path: BIG_PATH },
 ] as const;
-
-const TARGETS = ["berth", "haproxy", "direct"] as const;
-type Target = (typeof TARGETS)[number];
 
 interface Measured {
   readonly rate: number;
   /** CPU time of the proxy's process for one request, in microseconds. */
   readonly cpuUs: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
 }
 
 interface Slice {
   readonly requests: number;
   readonly requestsPerSecond: number;
   readonly cpuMs: number;
+  readonly latency: Latency;
 }
 type Results = Readonly<Record<Target, Measured>>;
 
-/** The least that counts as being as good as HAProxy, with one core each. */
-const GOAL = { kind: "at-least", value: 0.9 } as const;
+/** The least that counts as being as good as HAProxy, with one core each; and what the kernel has to be better. */
+const USERSPACE_GOAL = { kind: "at-least", value: 0.9 } as const;
+const KERNEL_GOAL = { kind: "at-least", value: 1.25 } as const;
 
 const { values } = parseArgs({
   options: {
@@ -55,7 +67,8 @@ const { values } = parseArgs({
 const SLICE_SECONDS = 1;
 
 /**
- * berth's user-space ingress beside HAProxy (tcp mode, one thread, round robin) and the backend itself.
+ * berth's ingress, by its process and by the kernel, beside HAProxy (tcp mode, one thread, round robin), nginx (stream,
+ * one worker) and the backend itself.
  * A run is one measurement of every target in every scenario, in an order that moves on from run to run:
  * what disturbs the machine disturbs them alike, and only ratios within one run are formed.
  */
@@ -66,40 +79,36 @@ async function main(signal: AbortSignal): Promise<void> {
   try {
     await programs.startBackends();
     await programs.startHaproxy();
+    await programs.startNginxStream();
     await programs.startBerth(["--transport", values.transport], signal);
-    const urls: Record<Target, string> = {
-      berth: `http://${network.address("proxy", "client")}:${BERTH_PORT}/`,
-      haproxy: `http://${network.address("proxy", "client")}:${HAPROXY_PORT}/`,
-      direct: `http://${network.address("backend", "client")}:8001/`,
+    await programs.startKernel(signal);
+    const bases: Record<Target, string> = {
+      kernel: `http://${network.address("router", "client")}:${BERTH_PORT}`,
+      berth: `http://${network.address("proxy", "client")}:${BERTH_PORT}`,
+      haproxy: `http://${network.address("proxy", "client")}:${HAPROXY_PORT}`,
+      nginx: `http://${network.address("proxy", "client")}:${NGINX_PORT}`,
+      direct: `http://${network.address("backend", "client")}:8001`,
     };
-    const measure = async (target: Target, load: Omit<Load, "url">): Promise<Slice> => {
+    const measure = async (target: Target, load: Omit<Load, "url"> & { path: string }): Promise<Slice> => {
       const beforeMs = programs.cpuMs(target);
-      const { requests, requestsPerSecond } = await measureLoad(
-        network,
-        { ...load, url: urls[target] },
-        signal,
-      );
-      return { requests, requestsPerSecond, cpuMs: programs.cpuMs(target) - beforeMs };
+      const url = `${bases[target]}${load.path}`;
+      const result = await measureLoad(network, { ...load, url }, signal);
+      return { ...result, cpuMs: programs.cpuMs(target) - beforeMs };
     };
 
-    for (const target of TARGETS) {
-      for (const load of SCENARIOS) await measure(target, { ...load, seconds: 1 });
-    }
+    const [warmUp] = SCENARIOS;
+    for (const target of TARGETS) await measure(target, { ...warmUp, seconds: 1 });
     const runs: Record<string, Results>[] = [];
     for (let run = 0; run < Number(values.runs); run += 1) {
       const results: Record<string, Results> = {};
       for (const scenario of SCENARIOS) {
-        const slices: Record<Target, Slice[]> = { berth: [], haproxy: [], direct: [] };
+        const slices = perTarget((): Slice[] => []);
         for (let slice = 0; slice < Number(values.seconds); slice += SLICE_SECONDS) {
           for (const target of rotate(TARGETS, run + slice)) {
             slices[target].push(await measure(target, { ...scenario, seconds: SLICE_SECONDS }));
           }
         }
-        const result = {
-          berth: summarize(slices.berth),
-          haproxy: summarize(slices.haproxy),
-          direct: summarize(slices.direct),
-        };
+        const result = perTarget((target) => summarize(slices[target]));
         results[scenario.name] = result;
         const rates = TARGETS.map((target) => `${target} ${Math.round(result[target].rate)}`);
         progress(`run ${run + 1}/${values.runs} ${scenario.name}: ${rates.join(", ")} requests/s`);
@@ -130,20 +139,45 @@ function publish(runs: readonly Record<string, Results>[]): void {
 function figuresOf(name: string, results: readonly Results[]): readonly Figure[] {
   const medians = (target: Target, of: keyof Measured): number =>
     median(results.map((each) => each[target][of]));
+  const peers = (of: keyof Measured): Readonly<Record<string, number>> => ({
+    haproxy: medians("haproxy", of),
+    nginx: medians("nginx", of),
+    direct: medians("direct", of),
+  });
+  const versus = (target: "kernel" | "berth"): Pick<Figure, "peer" | "runs"> => ({
+    peer: {
+      haproxy: 1,
+      nginx: medians("nginx", "rate") / medians("haproxy", "rate"),
+      direct: medians("direct", "rate") / medians("haproxy", "rate"),
+    },
+    runs: results.map((each) => each[target].rate / each.haproxy.rate),
+  });
+  const plain = (figure: string, unit: string, target: "kernel" | "berth", of: keyof Measured): Figure =>
+    figureOf({
+      name: `${figure}.${name}`,
+      unit,
+      peer: peers(of),
+      runs: results.map((each) => each[target][of]),
+    });
   return [
+    figureOf({
+      name: `ingress.kernel_vs_haproxy.${name}`,
+      unit: "x",
+      goal: KERNEL_GOAL,
+      ...versus("kernel"),
+    }),
     figureOf({
       name: `ingress.userspace_vs_haproxy.${name}`,
       unit: "x",
-      goal: GOAL,
-      peer: { haproxy: 1 },
-      runs: results.map(({ berth, haproxy }) => berth.rate / haproxy.rate),
+      goal: USERSPACE_GOAL,
+      ...versus("berth"),
     }),
-    figureOf({
-      name: `ingress.userspace.${name}`,
-      unit: "requests/s",
-      peer: { haproxy: medians("haproxy", "rate"), direct: medians("direct", "rate") },
-      runs: results.map(({ berth }) => berth.rate),
-    }),
+    plain("ingress.kernel", "requests/s", "kernel", "rate"),
+    plain("ingress.kernel_p50_ms", "ms", "kernel", "p50Ms"),
+    plain("ingress.kernel_p99_ms", "ms", "kernel", "p99Ms"),
+    plain("ingress.userspace", "requests/s", "berth", "rate"),
+    plain("ingress.userspace_p50_ms", "ms", "berth", "p50Ms"),
+    plain("ingress.userspace_p99_ms", "ms", "berth", "p99Ms"),
     figureOf({
       name: `ingress.userspace_cpu.${name}`,
       unit: "µs/request",
@@ -153,9 +187,20 @@ function figuresOf(name: string, results: readonly Results[]): readonly Figure[]
   ];
 }
 
+function perTarget<Value>(make: (target: Target) => Value): Readonly<Record<Target, Value>> {
+  const [kernel, berth, haproxy, nginx, direct] = TARGETS.map(make) as [Value, Value, Value, Value, Value];
+  return { kernel, berth, haproxy, nginx, direct };
+}
+
 function summarize(slices: readonly Slice[]): Measured {
-  const sum = (of: keyof Slice): number => slices.reduce((total, slice) => total + slice[of], 0);
-  return { rate: sum("requestsPerSecond") / slices.length, cpuUs: (sum("cpuMs") * 1_000) / sum("requests") };
+  const sum = (of: "requests" | "requestsPerSecond" | "cpuMs"): number =>
+    slices.reduce((total, slice) => total + slice[of], 0);
+  return {
+    rate: sum("requestsPerSecond") / slices.length,
+    cpuUs: (sum("cpuMs") * 1_000) / sum("requests"),
+    p50Ms: median(slices.map(({ latency }) => latency.p50Ms)),
+    p99Ms: median(slices.map(({ latency }) => latency.p99Ms)),
+  };
 }
 
 function rotate<Item>(items: readonly Item[], by: number): readonly Item[] {

@@ -1,10 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 
-const ROLES = ["client", "proxy", "backend"] as const;
+const ROLES = ["client", "proxy", "router", "backend"] as const;
 export type Role = (typeof ROLES)[number];
 
-/** Three hosts on one machine: a client, a proxy, a backend, each a network namespace with a cable to each other one. */
+/**
+ * Four hosts on one machine: a client, a proxy, a router whose kernel balances, a backend, each a network namespace, with
+ * a cable to each one that they talk to. The router is a host of its own so that its connection tracking slows no proxy.
+ */
 export interface BenchNetwork {
   /** What to put before a command line to run it on that host. */
   enter(role: Role): readonly string[];
@@ -15,7 +18,13 @@ export interface BenchNetwork {
 }
 
 /** Each pair of hosts has a subnet of its own: 10.99.N.0/24. */
-const SUBNETS = { "client-proxy": 1, "client-backend": 2, "proxy-backend": 3 } as const;
+const SUBNETS = {
+  "client-proxy": 1,
+  "client-backend": 2,
+  "proxy-backend": 3,
+  "client-router": 4,
+  "router-backend": 5,
+} as const;
 
 /** Needs root. The names are random, so that runs go beside each other. */
 export function createNetwork(): BenchNetwork {
@@ -33,6 +42,9 @@ export function createNetwork(): BenchNetwork {
     cable("client", "proxy");
     cable("client", "backend");
     cable("proxy", "backend");
+    cable("client", "router");
+    cable("router", "backend");
+    execFileSync("ip", ["netns", "exec", namespace("router"), "sysctl", "-qw", "net.ipv4.ip_forward=1"]);
   } catch (error) {
     dispose();
     throw error;
@@ -67,7 +79,7 @@ export function createNetwork(): BenchNetwork {
 /**
  * A load generator that opens thousands of connections a second from one address uses up its ports within seconds,
  * since TIME_WAIT holds each for a minute; then the kernel's search for a free one is measured and not the proxy.
- * The same on all three hosts, so for every proxy.
+ * The same on all hosts, so for every proxy.
  */
 function tune(namespace: string): void {
   for (const setting of ["net.ipv4.ip_local_port_range=1024 65000", "net.ipv4.tcp_tw_reuse=1"]) {

@@ -1,22 +1,32 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { pino } from "pino";
 import { openIngress } from "../../../packages/agent/src/ingress/client.js";
+import type { KernelRoute } from "../../../packages/agent/src/ingress/table.js";
 import type { BenchNetwork } from "./network.js";
 
 const run = promisify(execFile);
 const BACKEND_PORTS = [8001, 8002] as const;
 export const HAPROXY_PORT = 9001;
 export const BERTH_PORT = 9002;
+export const NGINX_PORT = 9003;
+export const BIG_PATH = "/big";
+const BIG_BYTES = 1024 * 1024;
+/** Where Debian's libnginx-mod-stream puts it. */
+const STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
 const START_DEADLINE_MS = 10_000;
 /** In /proc/PID/stat, split at spaces: user time, then system time, in hundredths of a second. */
 const USER_TICKS_FIELD = 13;
 const MS_PER_TICK = 10;
+
+/** What is measured: berth by its process and by its kernel, its peers, and the backend itself. */
+export const TARGETS = ["kernel", "berth", "haproxy", "nginx", "direct"] as const;
+export type Target = (typeof TARGETS)[number];
 
 /** What runs during the benchmark; `stop` ends it all. */
 export class Programs {
@@ -31,15 +41,20 @@ export class Programs {
     this.#folder = folder;
   }
 
-  /** Two small HTTP backends: one nginx worker, two ports. */
+  /** Two HTTP backends with a small and a big answer: one nginx worker, two ports. */
   async startBackends(): Promise<void> {
+    writeFileSync(join(this.#folder, BIG_PATH), Buffer.alloc(BIG_BYTES, "b"));
     const config = this.#write(
       "nginx.conf",
-      `daemon off; worker_processes 1; pid ${this.#folder}/nginx.pid; error_log stderr crit;
+      `user root; daemon off; worker_processes 1; pid ${this.#folder}/nginx.pid; error_log stderr crit;
 events { worker_connections 4096; }
 http {
-  access_log off; keepalive_requests 1000000000;
-  server { ${BACKEND_PORTS.map((port) => `listen ${port} backlog=4096;`).join(" ")} location / { return 200 "berth\\n"; } }
+  access_log off; keepalive_requests 1000000000; sendfile on;
+  server {
+    ${BACKEND_PORTS.map((port) => `listen ${port} backlog=4096;`).join(" ")}
+    location ${BIG_PATH} { root ${this.#folder}; }
+    location / { return 200 "berth\\n"; }
+  }
 }
 `,
     );
@@ -71,36 +86,74 @@ ${BACKEND_PORTS.map((port) => `  server s${port} ${backend}:${port}`).join("\n")
     await this.#answers("proxy", HAPROXY_PORT);
   }
 
+  /** nginx's TCP proxy, one worker. */
+  async startNginxStream(): Promise<void> {
+    const backend = this.#network.address("backend", "proxy");
+    const config = this.#write(
+      "stream.conf",
+      `load_module ${STREAM_MODULE};
+daemon off; worker_processes 1; pid ${this.#folder}/stream.pid; error_log stderr crit;
+events { worker_connections 8192; }
+stream {
+  upstream replicas { ${BACKEND_PORTS.map((port) => `server ${backend}:${port};`).join(" ")} }
+  server { listen ${NGINX_PORT} backlog=4096; proxy_connect_timeout 1s; proxy_pass replicas; }
+}
+`,
+    );
+    this.#start("proxy", ["nginx", "-p", this.#folder, "-c", config]);
+    await this.#answers("proxy", NGINX_PORT);
+  }
+
   /** berth's own process, as the agent would start it, told its table through the same client. */
   async startBerth(args: readonly string[], signal: AbortSignal): Promise<void> {
+    this.#berth = await this.#startIngress("proxy", args, undefined, signal);
+  }
+
+  /** The same with its kernel's help, on a host of its own. */
+  async startKernel(signal: AbortSignal): Promise<void> {
+    await this.#startIngress("router", ["--mode", "kernel"], { kind: "forward" }, signal);
+    await this.#answers("router", BERTH_PORT);
+  }
+
+  async #startIngress(
+    role: "proxy" | "router",
+    args: readonly string[],
+    route: KernelRoute | undefined,
+    signal: AbortSignal,
+  ): Promise<ChildProcess> {
     const entry = fileURLToPath(new URL("../../../packages/agent/dist/ingress/entry.js", import.meta.url));
-    this.#berth = this.#start("proxy", [process.execPath, entry, "--data-dir", this.#folder, ...args]);
+    const dataDir = join(this.#folder, role);
+    mkdirSync(dataDir);
+    const child = this.#start(role, [process.execPath, entry, "--data-dir", dataDir, ...args]);
+    const address = this.#network.address("backend", role);
+    const endpoints = BACKEND_PORTS.map((port) => {
+      return { id: `task-${port}`, address, port, ...(route === undefined ? {} : { route }) };
+    });
+    const listener = { address: "", port: BERTH_PORT, service: "web", endpoints, draining: [] };
     await this.#untilReady(async () => {
       const ingress = await openIngress({
-        dataDir: this.#folder,
+        dataDir,
         logger: pino({ level: "silent" }),
         signal,
         launch: false,
       });
-      const address = this.#network.address("backend", "proxy");
-      const endpoints = BACKEND_PORTS.map((port) => ({ id: `task-${port}`, address, port }));
-      const listener = {
-        protocol: "tcp",
-        address: "",
-        port: BERTH_PORT,
-        service: "web",
-        endpoints,
-        draining: [],
-      } as const;
-      const { errors } = await ingress.apply({ version: 1, listeners: [listener] }, signal);
+      const table = { version: 1, listeners: [{ ...listener, protocol: "tcp" } as const] };
+      const { errors } = await ingress.apply(table, signal);
+      const { path } = await ingress.condition(signal);
       ingress.close();
       if (errors[0] !== undefined) throw new Error(errors[0].message);
+      if (path.kernel !== (route !== undefined)) throw new Error(`the wrong path: ${path.reason}`);
     });
+    return child;
   }
 
-  /** CPU time that a proxy's process has used until now. `direct` has no proxy. */
-  cpuMs(target: "berth" | "haproxy" | "direct"): number {
-    const child = { berth: this.#berth, haproxy: this.#haproxy, direct: undefined }[target];
+  /** CPU time that a proxy's process has used until now. 0 for what has no process, or several. */
+  cpuMs(target: Target): number {
+    const processes: Partial<Record<Target, ChildProcess | undefined>> = {
+      berth: this.#berth,
+      haproxy: this.#haproxy,
+    };
+    const child = processes[target];
     if (child?.pid === undefined) return 0;
     const fields = readFileSync(`/proc/${child.pid}/stat`, "utf8").split(" ");
     return (Number(fields[USER_TICKS_FIELD]) + Number(fields[USER_TICKS_FIELD + 1])) * MS_PER_TICK;
@@ -117,7 +170,7 @@ ${BACKEND_PORTS.map((port) => `  server s${port} ${backend}:${port}`).join("\n")
   }
 
   /** `ip netns exec` becomes the program: the child's pid is the program's. */
-  #start(role: "proxy" | "backend", argv: readonly string[]): ChildProcess {
+  #start(role: "proxy" | "router" | "backend", argv: readonly string[]): ChildProcess {
     const [program = "", ...args] = [...this.#network.enter(role), ...argv];
     const child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] });
     this.#children.push(child);
@@ -130,7 +183,7 @@ ${BACKEND_PORTS.map((port) => `  server s${port} ${backend}:${port}`).join("\n")
     return path;
   }
 
-  async #answers(role: "proxy" | "backend", port: number): Promise<void> {
+  async #answers(role: "proxy" | "router" | "backend", port: number): Promise<void> {
     const [program = "", ...args] = this.#network.enter("client");
     const url = `http://${this.#network.address(role, "client")}:${port}/`;
     await this.#untilReady(async () => void (await run(program, [...args, "wrk", "-t1", "-c1", "-d1", url])));

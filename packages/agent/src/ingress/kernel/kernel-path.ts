@@ -210,8 +210,10 @@ export class KernelPath {
   async #checkTable(): Promise<void> {
     if (this.#working !== undefined) await this.#working;
     if (this.#isClosed || this.#mustLoad) return;
-    const found = await runProgram("nft", { args: ["list", "chain", "ip", TABLE, ENTRY_CHAIN] });
-    if (this.#isClosed || found.kind === "done" || this.#working !== undefined) return;
+    // Not the one chain: for that nft reads the members of all maps, too.
+    const found = await runProgram("nft", { args: ["list", "chains", "ip"] });
+    const isThere = found.kind === "done" && isListed(found.stdout);
+    if (this.#isClosed || isThere || this.#working !== undefined) return;
     this.#log.warn("somebody removed the kernel's table: it is loaded again");
     this.#mustLoad = true;
     await this.#settle();
@@ -234,4 +236,10 @@ export async function removeTable(): Promise<void> {
 async function runNft(script: string): Promise<string | undefined> {
   const result = await runProgram("nft", { args: ["--file", "-"], input: script });
   return result.kind === "failed" ? result.reason : undefined;
+}
+
+/** Whether our first chain is among those that `nft list chains` tells of. */
+function isListed(chains: string): boolean {
+  const [, ours = ""] = chains.split(`table ip ${TABLE} {`);
+  return ours.split("\n}")[0]?.includes(`chain ${ENTRY_CHAIN} {`) === true;
 }

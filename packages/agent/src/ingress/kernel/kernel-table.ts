@@ -12,8 +12,8 @@ import { chainRules, membersOf } from "./service-chain.js";
 import { DOOR_MAPS, ELEMENT_SETS, type ElementSet, memberMap, REPLACE, SKELETON, TABLE } from "./skeleton.js";
 
 /**
- * Services of which one transaction may rewrite the chains: about 50 ms. What has to go is deleted before that, for
- * all services at once.
+ * Services of which one transaction may rewrite the chains: about 50 ms. Where more have changed, what has to go is
+ * deleted before that, for all services at once, in a transaction that does nothing else.
  */
 const REWRITES_AT_ONCE = 100;
 /** Members are numbered on and on, in 32 bits. Near the end the table is loaded anew. */
@@ -71,23 +71,28 @@ export class KernelTable {
     const batch = new Batch();
     this.#deleteLitter(batch);
     for (const key of this.#services.keys()) if (!wanted.has(key)) this.#remove(key, batch);
-    let isDone = true;
-    let rewrites = 0;
-    for (const [key, service] of wanted) {
-      const loaded = this.#services.get(key);
-      const isAsWanted =
-        loaded !== undefined && loaded.holes.size === 0 && sameService(loaded.service, service);
-      if (isAsWanted) continue;
-      if (rewrites < this.#maxRewrites) {
-        this.#write(key, service, batch);
-        rewrites += 1;
-      } else {
-        if (loaded !== undefined) this.#punchHoles(key, loaded, service, batch);
-        isDone = false;
-      }
-    }
+    const stale = [...wanted].filter(([key, service]) => !this.#isAsWanted(key, service));
+    const isSplit = stale.length > this.#maxRewrites;
+    const hasUrgent = isSplit && this.#punchAll(stale, batch);
+    const rewritten = hasUrgent ? [] : stale.slice(0, this.#maxRewrites);
+    for (const [key, service] of rewritten) this.#write(key, service, batch);
     this.#flushSets(batch);
-    return { script: batch.text(), isDone: isDone && this.#litter.size === 0 };
+    return { script: batch.text(), isDone: !isSplit && this.#litter.size === 0 };
+  }
+
+  #isAsWanted(key: string, service: KernelService): boolean {
+    const loaded = this.#services.get(key);
+    return loaded !== undefined && loaded.holes.size === 0 && sameService(loaded.service, service);
+  }
+
+  /** @returns whether there was anything to take out */
+  #punchAll(stale: Iterable<readonly [string, KernelService]>, batch: Batch): boolean {
+    let hasPunched = false;
+    for (const [key, service] of stale) {
+      const loaded = this.#services.get(key);
+      if (loaded !== undefined && this.#punchHoles(key, loaded, service, batch)) hasPunched = true;
+    }
+    return hasPunched;
   }
 
   /** The endpoints of what is loaded, those included that were deleted from a chain which is not rewritten yet. */
@@ -133,7 +138,7 @@ export class KernelTable {
   }
 
   /** Takes members out that are not wanted any more: a pick that meets a hole moves on to the next pick. */
-  #punchHoles(key: string, loaded: LoadedService, wanted: KernelService, batch: Batch): void {
+  #punchHoles(key: string, loaded: LoadedService, wanted: KernelService, batch: Batch): boolean {
     const staying = new Map(wanted.endpoints.map((endpoint) => [endpoint.id, endpoint]));
     const holes = new Set(loaded.holes);
     for (const [index, member] of loaded.members.entries()) {
@@ -142,7 +147,9 @@ export class KernelTable {
       holes.add(number);
       batch.deleteElement(loaded.map, String(number));
     }
-    if (holes.size > loaded.holes.size) this.#services.set(key, { ...loaded, holes });
+    if (holes.size === loaded.holes.size) return false;
+    this.#services.set(key, { ...loaded, holes });
+    return true;
   }
 
   #forget(service: KernelService): void {

@@ -1,0 +1,185 @@
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import type { IngressEndpoint, IngressListener } from "../../../packages/agent/src/ingress/table.js";
+import { Cleanup, deadline } from "../../integration/ingress-harness.js";
+import { type KernelIngress, startKernelIngress, tally } from "../../integration/kernel/kernel-ingress.js";
+import { ADDRESS, TestNetwork } from "../../integration/kernel/test-network.js";
+import { describeMachine, type Figure, figureOf, median, printTable, writeReport } from "../report.js";
+
+const SERVICES = 1_000;
+const ENDPOINTS = 10;
+const NODES = 3;
+const FIRST_PORT = 10_000;
+const CHANGES = 10;
+const CONNECTIONS = 10_000;
+const REPLICAS = 7;
+const PUBLISHED = 8_080;
+/** A client repeats its SYN after 1, 2, 3, 4, 5, 7 and 11 s, and may meet the dead replica each time. */
+const PATIENCE_MS = 15_000;
+
+const { values } = parseArgs({
+  options: { json: { type: "string" }, runs: { type: "string", default: "3" } },
+});
+
+/**
+ * How long the ingress process takes over tables of 1,000 ports with 10 endpoints each, by the kernel's path, from the
+ * order until it is in force; and how evenly the kernel gives connections to replicas.
+ */
+async function main(): Promise<void> {
+  const cleanup = new Cleanup();
+  const network = await TestNetwork.create();
+  cleanup.add(() => network.dispose());
+  try {
+    const runs: Loads[] = [];
+    for (let run = 0; run < Number(values.runs); run += 1) runs.push(await measureLoads(network));
+    const balance = await measureBalance(network, cleanup);
+    const of = (name: keyof Loads): readonly number[] => runs.map((each) => each[name]);
+    const figures: readonly Figure[] = [
+      figure("ingress.load_1000x10_s", "s", of("loadS"), 0.5),
+      figure("ingress.one_change_s", "s", of("changeS"), 0.06),
+      figure("ingress.dead_host_s", "s", of("deadHostS"), 0.1),
+      figure("ingress.host_back_s", "s", of("hostBackS")),
+      figure("ingress.resident_1000x10_mb", "MB", of("residentMb")),
+      figure("ingress.balance_max_min", "x", [balance.all], 1.02),
+      figure("ingress.balance_one_dead_max_min", "x", [balance.oneDead], 1.02),
+    ];
+    const report = { bench: "dataplane", machine: describeMachine({ nft: ["nft", "--version"] }), figures };
+    printTable(report);
+    if (values.json !== undefined) writeReport(values.json, report);
+  } finally {
+    await cleanup.run();
+  }
+}
+
+interface Loads {
+  readonly loadS: number;
+  readonly changeS: number;
+  readonly deadHostS: number;
+  readonly hostBackS: number;
+  readonly residentMb: number;
+}
+
+async function measureLoads(network: TestNetwork): Promise<Loads> {
+  const cleanup = new Cleanup();
+  try {
+    const ingress = await startKernelIngress(network, cleanup);
+    const listeners = Array.from({ length: SERVICES }, (_, service) => listenerOf(service));
+    // The first table, as after a start: 1,000 ports are opened, and the kernel gets all of it in one transaction.
+    const loadS = await secondsOf(() => ingress.apply({ version: 2, listeners }, deadline()));
+    const changes: number[] = [];
+    let current = listeners;
+    for (let change = 0; change < CHANGES; change += 1) {
+      const less = { ...listenerOf(change), endpoints: listenerOf(change).endpoints.slice(1) };
+      current = current.map((each, index) => (index === change ? less : each));
+      const listenersNow = current;
+      changes.push(
+        await secondsOf(() => ingress.apply({ version: 3 + change, listeners: listenersNow }, deadline())),
+      );
+    }
+    const deadHostS = await secondsOf(() => ingress.suspect(["n1"], deadline()));
+    await settled(network);
+    const hostBackS = await secondsOf(async () => {
+      await ingress.suspect([], deadline());
+      await until(() => lastChain(network).includes(`mod ${ENDPOINTS} `));
+    });
+    const residentMb = residentBytes(ingress) / 1e6;
+    return { loadS, changeS: median(changes), deadHostS, hostBackS, residentMb };
+  } finally {
+    await cleanup.run();
+  }
+}
+
+async function measureBalance(
+  network: TestNetwork,
+  cleanup: Cleanup,
+): Promise<{ readonly all: number; readonly oneDead: number }> {
+  const hosts = ["b", "c", "a"] as const;
+  const endpoints = await Promise.all(
+    Array.from({ length: REPLICAS }, async (_, index): Promise<IngressEndpoint> => {
+      const host = hosts[index % hosts.length] ?? "b";
+      const port = 9_001 + index;
+      await network.serve(host, port, "tcp", `r${index}`);
+      const here = { kind: "direct", address: ADDRESS.a, port, subnet: "" } as const;
+      return {
+        id: `r${index}`,
+        node: host,
+        address: ADDRESS[host],
+        port,
+        route: host === "a" ? here : { kind: "forward" },
+      };
+    }),
+  );
+  const ingress = await startKernelIngress(network, cleanup);
+  const apply = (version: number): Promise<unknown> =>
+    ingress.apply({ version, listeners: [{ ...listenerOf(0), port: PUBLISHED, endpoints }] }, deadline());
+  const spread = async (parallel: number): Promise<number> => {
+    const options = { count: CONNECTIONS, parallel, timeoutMs: PATIENCE_MS };
+    const answers = await network.ask("client", ADDRESS.a, PUBLISHED, options);
+    const byReplica = tally(answers.map(({ text }) => ({ text: text.split(" ")[0] ?? "" })));
+    if (Object.keys(byReplica).some((name) => !name.startsWith("r")))
+      throw new Error(JSON.stringify(byReplica));
+    const counts = Object.values(byReplica);
+    return Math.max(...counts) / Math.min(...counts);
+  };
+  await apply(1);
+  const all = await spread(32);
+  // Refused, and found out by each client's own repetition: nothing tells the kernel.
+  await network.close("b", 9_001);
+  await apply(2);
+  return { all, oneDead: await spread(128) };
+}
+
+function listenerOf(service: number): IngressListener {
+  const endpoints = Array.from({ length: ENDPOINTS }, (_, slot): IngressEndpoint => {
+    const node = (service + slot) % NODES;
+    const port = 20_000 + service * ENDPOINTS + slot;
+    return {
+      id: `t${service}-${slot}`,
+      node: `n${node}`,
+      address: `10.77.1.${node + 1}`,
+      port,
+      route: { kind: "forward" },
+    };
+  });
+  return {
+    protocol: "tcp",
+    address: "",
+    port: FIRST_PORT + service,
+    service: `s${service}`,
+    endpoints,
+    draining: [],
+  };
+}
+
+/** What is rewritten after the answer must not be part of the next measurement. */
+function settled(network: TestNetwork): Promise<void> {
+  return until(() => !lastChain(network).includes(`mod ${ENDPOINTS} `));
+}
+
+/** Chains are rewritten in the order of the ports. */
+function lastChain(network: TestNetwork): string {
+  return network.run("a", "nft", "list", "chain", "ip", "berth", `port-tcp-${FIRST_PORT + SERVICES - 1}`);
+}
+
+async function until(check: () => boolean): Promise<void> {
+  while (!check()) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+async function secondsOf(work: () => Promise<unknown>): Promise<number> {
+  const startMs = performance.now();
+  await work();
+  return (performance.now() - startMs) / 1_000;
+}
+
+/** `ip netns exec` becomes the process. */
+function residentBytes({ process: child }: KernelIngress): number {
+  const [, kilobytes = "0"] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8")) ?? [];
+  return Number(kilobytes) * 1_024;
+}
+
+function figure(name: string, unit: string, runs: readonly number[], atMost?: number): Figure {
+  const goal = atMost === undefined ? {} : { goal: { kind: "at-most", value: atMost } as const };
+  return figureOf({ name, unit, ...goal, runs });
+}
+
+await main();
