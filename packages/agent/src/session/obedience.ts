@@ -19,11 +19,11 @@ import { AssignmentSet } from "./assignment-set.js";
 import type { ExecRelay } from "./exec-relay.js";
 import type { Fence } from "./fence.js";
 import type { IngressSync } from "./ingress-sync.js";
-import { peersIn } from "./ingress-table.js";
 import type { LoadRelay } from "./load-relay.js";
 import type { LogRelay } from "./log-relay.js";
 import type { NamesSync } from "./names-sync.js";
 import type { SessionHandler } from "./session.js";
+import { watchedPeers } from "./watched-peers.js";
 
 export interface ObedienceOptions {
   readonly worker: Pick<Worker, "assign">;
@@ -68,7 +68,7 @@ export class Obedience implements SessionHandler {
     this.#networks = options.networks;
     this.#names = options.names;
     this.#servers = options.servers;
-    options.peers.watch(peersIn(options.table, options.nodeId));
+    options.peers.watch(watchedPeers(options, options.nodeId));
   }
 
   get epoch(): number {
@@ -123,13 +123,14 @@ export class Obedience implements SessionHandler {
     }
     worker.assign(result.change);
     ingress.update(result.sequence, result.ingress);
-    if (result.ingress !== undefined) peers.watch(peersIn(result.ingress, nodeId));
     this.#table = result.ingress ?? this.#table;
     if (result.names !== undefined) {
       this.#names = result.names;
       nameSync.changed();
     }
-    if (result.ingress ?? result.networks ?? result.names) persistSoon();
+    if ((result.ingress ?? result.networks ?? result.names) === undefined) return;
+    peers.watch(watchedPeers({ table: this.#table, networks: this.#networks, names: this.#names }, nodeId));
+    persistSoon();
   }
 
   /** Resolves with true once what was sent up to this sequence is in force here; false: it is not. */
