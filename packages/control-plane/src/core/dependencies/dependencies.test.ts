@@ -163,3 +163,14 @@ test("runs of a job that waited until the next one took their place open nothing
   const done = { ...held, service: { ...held.service, job: { ...job, endedAtMs: 6 } } };
   expect(decideGate(done, knows({}), 0).kind).toBe("open");
 });
+
+test("two tasks of a slot, as there are while it is updated, are not two replicas", () => {
+  const spec = buildSpec({ mode: { $case: "replicated", value: { replicas: 2 } } });
+  const running = (id: string, slot: number): Task =>
+    buildTask({ id, slot, status: { state: TaskState.RUNNING } });
+  const view = (tasks: readonly Task[]): ServiceView => ({ service: buildService({ spec }), spec, tasks });
+  const updating = dependencyState(view([running("t1", 1), running("t2", 1)]), cluster);
+  expect(updating).toMatchObject({ started: false, healthy: false });
+  const whole = dependencyState(view([running("t1", 1), running("t2", 2)]), cluster);
+  expect(whole).toMatchObject({ started: true, healthy: true });
+});

@@ -53,8 +53,8 @@ function serviceState(view: ServiceView, cluster: ClusterView): DependencyState 
   const done = outcomes.filter(({ kind }) => kind === "completed").length;
   const wanted = tasks.filter(isWanted);
   return {
-    started: wanted.filter(isUp).length + done >= desired,
-    healthy: wanted.filter(runsWell).length >= desired,
+    started: slotCount(wanted.filter(isUp)) + done >= desired,
+    healthy: slotCount(wanted.filter(runsWell)) >= desired,
     completed: done >= desired,
     failure: outcomes.flatMap((one) => (one.kind === "given-up" ? [one.why] : []))[0] ?? "",
   };
@@ -62,6 +62,10 @@ function serviceState(view: ServiceView, cluster: ClusterView): DependencyState 
 
 const isEmpty = ({ active, pending, ended }: Slot): boolean =>
   active.length === 0 && pending.length === 0 && ended.length > 0;
+
+/** While a slot is updated start-first it has two tasks, and counts once. */
+const slotCount = (tasks: readonly Task[]): number =>
+  new Set(tasks.map(({ slot, nodeId }) => (slot === 0 ? nodeId : slot))).size;
 
 const isUp = (task: Task): boolean =>
   stateOf(task) === TaskState.STARTING || stateOf(task) === TaskState.RUNNING;
