@@ -43,7 +43,7 @@ export interface ContainerConfigInput {
 export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   const { task, container, node } = input;
   const fill = (text: string): string => fillTemplate(text, task, node);
-  const [firstNetwork] = attachmentsOf(input.spec);
+  const [firstNetwork] = attachmentsOf(input.spec, input.networks);
   const ports = portBodies(input.spec.ports, container.networkMode, node.advertiseAddress);
   return {
     name: containerName(task, node.nodeId),
@@ -80,7 +80,10 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
       ...(firstNetwork && {
         NetworkingConfig: {
           EndpointsConfig: {
-            [firstNetwork.network]: endpointBody(input.spec, firstNetwork, node.engineApiVersion),
+            [firstNetwork.network]: endpointBody(input.spec, firstNetwork, {
+              networks: input.networks,
+              engineApiVersion: node.engineApiVersion,
+            }),
           },
         },
       }),

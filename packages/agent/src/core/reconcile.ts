@@ -125,12 +125,15 @@ function towardsContainer(view: TaskView, { task, spec, receivedAtMs }: Assignme
 /** First into all of its networks: one that joins while the program runs would come too late for it. */
 function towardsStart(view: TaskView, { spec }: Assignment, container: ObservedContainer): Decision {
   if (networkWait(spec, view.networks) !== "") return {};
-  const missing = missingNetwork(spec, container);
+  const missing = missingNetwork(spec, container, view.networks);
   if (missing === undefined) {
     return { step: { kind: "start", containerId: container.id }, reason: "created" };
   }
   const { network } = missing;
-  const endpoint = endpointBody(spec, missing, view.node.engineApiVersion);
+  const endpoint = endpointBody(spec, missing, {
+    networks: view.networks,
+    engineApiVersion: view.node.engineApiVersion,
+  });
   return {
     step: { kind: "connect", containerId: container.id, network, endpoint },
     reason: `not in network ${network} yet`,

@@ -120,6 +120,18 @@ describe("a task in networks over hosts", () => {
     });
   });
 
+  it("goes without one that it does not need and that its host has no part of", () => {
+    const optional = NetworkAttachment.fromPartial({ network: "shop_default", optional: true });
+    const view = viewOf({}, spec({ task: { networks: [optional] } }));
+    const { step } = reconcile(view, NOW_MS);
+    expect(step).toMatchObject({ kind: "create" });
+    expect(step).not.toHaveProperty("config.body.NetworkingConfig");
+    expect(step).not.toHaveProperty("config.body.HostConfig.Dns");
+    const front = NetworkAttachment.fromPartial({ network: "shop_front", optional: true });
+    const { step: joining } = reconcile(viewOf({}, spec({ task: { networks: [front] } })), NOW_MS);
+    expect(joining).toMatchObject({ config: { body: { HostConfig: { NetworkMode: "shop_front" } } } });
+  });
+
   it("is in none on the host's own network", () => {
     const hostMode = spec({ container: { networkMode: NetworkMode.HOST } });
     const { step } = reconcile(

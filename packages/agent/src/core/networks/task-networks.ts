@@ -9,16 +9,20 @@ const GATEWAY_PRIORITY_SINCE = "1.48";
 /** Resolvers of the C library take no more, and Docker asks no more. */
 const MAX_DNS_SERVERS = 3;
 
-/** The networks over hosts that a container is to be in, the first one first. */
-export function attachmentsOf(spec: AssignedSpec): readonly NetworkAttachment[] {
+/**
+ * The networks over hosts that a container is to be in, the first one first. Those that it can do without count where
+ * this host has a part of them: the leader says so no later than it assigns the task.
+ */
+export function attachmentsOf(spec: AssignedSpec, { byName }: NetworksView): readonly NetworkAttachment[] {
   const mode = spec.task?.container?.networkMode;
-  return mode === NetworkMode.HOST || mode === NetworkMode.NONE ? [] : (spec.task?.networks ?? []);
+  if (mode === NetworkMode.HOST || mode === NetworkMode.NONE) return [];
+  return (spec.task?.networks ?? []).filter(({ network, optional }) => !optional || byName.has(network));
 }
 
 /** Why its container cannot be made or started now; "": its networks are there. */
-export function networkWait(spec: AssignedSpec, { byName }: NetworksView): string {
-  for (const { network } of attachmentsOf(spec)) {
-    const state = byName.get(network)?.state;
+export function networkWait(spec: AssignedSpec, networks: NetworksView): string {
+  for (const { network } of attachmentsOf(spec, networks)) {
+    const state = networks.byName.get(network)?.state;
     if (state === undefined)
       return `waiting for network ${network}: the leader has not said yet how it is here`;
     if (state.kind === "waiting") return `waiting for network ${network}: ${state.reason}`;
@@ -27,9 +31,9 @@ export function networkWait(spec: AssignedSpec, { byName }: NetworksView): strin
 }
 
 /** Why this host can never run it; "": nothing is against it. */
-export function networkRefusal(spec: AssignedSpec, { byName }: NetworksView): string {
-  for (const { network } of attachmentsOf(spec)) {
-    const state = byName.get(network)?.state;
+export function networkRefusal(spec: AssignedSpec, networks: NetworksView): string {
+  for (const { network } of attachmentsOf(spec, networks)) {
+    const state = networks.byName.get(network)?.state;
     if (state?.kind === "refused") return `network ${network}: ${state.reason}`;
   }
   return "";
@@ -39,9 +43,10 @@ export function networkRefusal(spec: AssignedSpec, { byName }: NetworksView): st
 export function missingNetwork(
   spec: AssignedSpec,
   container: ObservedContainer,
+  networks: NetworksView,
 ): NetworkAttachment | undefined {
   const joined = new Set(container.networks.map(({ name }) => name));
-  return attachmentsOf(spec).find(({ network }) => !joined.has(network));
+  return attachmentsOf(spec, networks).find(({ network }) => !joined.has(network));
 }
 
 /**
@@ -51,9 +56,9 @@ export function missingNetwork(
 export function endpointBody(
   spec: AssignedSpec,
   attachment: NetworkAttachment,
-  engineApiVersion: string,
+  { networks, engineApiVersion }: { readonly networks: NetworksView; readonly engineApiVersion: string },
 ): EndpointBody {
-  const attachments = attachmentsOf(spec);
+  const attachments = attachmentsOf(spec, networks);
   const knowsPriority = compareVersions(engineApiVersion, GATEWAY_PRIORITY_SINCE) >= 0;
   return {
     ...(attachment.ipv4Address === "" ? {} : { IPAMConfig: { IPv4Address: attachment.ipv4Address } }),
@@ -70,9 +75,10 @@ export function endpointBody(
 export function dnsServers(
   spec: AssignedSpec,
   own: readonly string[],
-  { byName, resolvers }: NetworksView,
+  networks: NetworksView,
 ): readonly string[] {
-  const [first] = attachmentsOf(spec);
+  const { byName, resolvers } = networks;
+  const [first] = attachmentsOf(spec, networks);
   const gateway = first && byName.get(first.network)?.gateway;
   if (gateway === undefined) return own;
   return [gateway, ...(own.length > 0 ? own : resolvers)].slice(0, MAX_DNS_SERVERS);
@@ -85,7 +91,7 @@ export function addressesIn(
   { byName }: NetworksView,
   known: readonly TaskAddress[],
 ): TaskAddress[] {
-  const isKnown = attachmentsOf(spec).every(({ network }) => byName.has(network));
+  const isKnown = (spec.task?.networks ?? []).every(({ network }) => byName.has(network));
   if (!isKnown) return [...known];
   return joined.flatMap(({ name, address }) => {
     const networkId = byName.get(name)?.id;
