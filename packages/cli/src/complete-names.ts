@@ -2,6 +2,7 @@ import type { Cli, GlobalOptions } from "./cli.js";
 import { type ControlClient, withClient } from "./client.js";
 import { configPath, DEFAULT_CONTEXT, readContexts } from "./context-store.js";
 import { modeWord } from "./output/modes.js";
+import { networkName } from "./output/networks.js";
 import { hostname } from "./output/nodes.js";
 import { serviceName } from "./output/services.js";
 
@@ -33,6 +34,7 @@ const LISTS: ReadonlyMap<string, List> = new Map<string, List>([
   ["service|task", serviceNames],
   ["service=replicas", scaleStarts],
   ["node", nodeNames],
+  ["network", networkNames],
 ]);
 
 async function stackNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
@@ -55,4 +57,9 @@ async function scaleStarts(client: ControlClient, signal: AbortSignal): Promise<
 async function nodeNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
   const { nodes } = await client.listNodes({}, { signal });
   return nodes.map(hostname).sort();
+}
+
+async function networkNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { networks } = await client.listNetworks({ stack: "" }, { signal });
+  return networks.map(networkName).sort();
 }

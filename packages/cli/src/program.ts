@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import type { Cli } from "./cli.js";
+import { addNetworkCommands } from "./commands/network-commands.js";
 import { addNodeCommands } from "./commands/node-commands.js";
 import { addOperateCommands } from "./commands/operate-commands.js";
 import { addOtherCommands } from "./commands/other-commands.js";
@@ -44,6 +45,7 @@ export function createProgram(cli: Cli): Command {
   addStackCommands(program, cli);
   addServiceCommands(program, cli);
   addNodeCommands(program, cli);
+  addNetworkCommands(program, cli);
   addOperateCommands(program, cli);
   addOtherCommands(program, cli);
   for (const [name, { description }] of Object.entries(PROGRAMS)) {

@@ -2,6 +2,7 @@ import type { RemoveServicesRequest, ServiceOutcome } from "@berth/proto";
 import type { Cli, GlobalOptions } from "../cli.js";
 import { type ControlClient, untilLed } from "../client.js";
 import { timeoutMsOf } from "../options/parse-options.js";
+import { networkOutcomeLines } from "../output/networks.js";
 import { printJson } from "../output/print.js";
 import { createProgressPrinter } from "../wait/progress-printer.js";
 import { waitForServices } from "../wait/wait-for-services.js";
@@ -23,8 +24,11 @@ export async function removeServices(
   const removed: ServiceOutcome[] = [];
   for (const request of requests) {
     const full = { services: [], stack: "", ...request };
-    const { services } = await untilLed(cli, () => client.removeServices(full, { signal: cli.signal }));
+    const { services, networks } = await untilLed(cli, () =>
+      client.removeServices(full, { signal: cli.signal }),
+    );
     for (const { name } of services) terminal.write(`Removing service ${name}\n`);
+    terminal.write(networkOutcomeLines(networks));
     removed.push(...services);
   }
   if (!options.detach && removed.length > 0) {

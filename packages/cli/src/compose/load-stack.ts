@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import type { ServiceSpec } from "@berth/proto";
+import type { NetworkSpec, ServiceSpec } from "@berth/proto";
 import { rootCursor } from "./cursor.js";
 import { type Diagnostic, Diagnostics } from "./diagnostics.js";
 import { parseEnvFile } from "./env-file.js";
@@ -35,6 +35,7 @@ export interface InputFile {
 export interface LoadedStack {
   /** To be deployed only when no diagnostic is an error. */
   readonly specs: readonly ServiceSpec[];
+  readonly networks: readonly NetworkSpec[];
   readonly diagnostics: readonly Diagnostic[];
 }
 
@@ -51,12 +52,12 @@ export function loadStack(input: StackInput): LoadedStack {
   const [first] = input.files;
   if (root === undefined || first === undefined) {
     reportEmpty(sources, diagnostics);
-    return { specs: [], diagnostics: diagnostics.sorted() };
+    return { specs: [], networks: [], diagnostics: diagnostics.sorted() };
   }
   const { stack, homeDirectory, readFile } = input;
   const project: Project = { stack, directory: dirname(first.path), homeDirectory, lookup, readFile };
-  const specs = translateStack(rootCursor(root, diagnostics), project);
-  return { specs, diagnostics: diagnostics.sorted() };
+  const { specs, networks } = translateStack(rootCursor(root, diagnostics), project);
+  return { specs, networks, diagnostics: diagnostics.sorted() };
 }
 
 function readDocuments(source: Source, lookup: Lookup, diagnostics: Diagnostics): readonly Node[] {

@@ -40,6 +40,7 @@ const RULES: Readonly<Record<string, MergeRule>> = {
   "services.*.deploy.labels": MAPPING,
   "volumes.*.labels": MAPPING,
   "networks.*.labels": MAPPING,
+  "networks.*.driver_opts": MAPPING,
   "services.*.logging": { kind: "same", key: "driver" },
   "services.*.volumes": { kind: "keyed", keyOf: mountTarget },
   "services.*.devices": { kind: "keyed", keyOf: mountTarget },

@@ -9,17 +9,22 @@ import {
   type VolumeMount,
 } from "@berth/proto";
 import type { Cursor } from "./cursor.js";
-import type { Place } from "./diagnostics.js";
+import type { Diagnostics, Place } from "./diagnostics.js";
+import type { Joined } from "./keys/attachment-keys.js";
+import type { Link } from "./keys/link-keys.js";
 import type { Project } from "./project.js";
+import type { StackNetwork } from "./translate-networks.js";
 
 /** What the rest of the file says that a service may refer to. */
 export interface StackContext {
   readonly project: Project;
+  readonly diagnostics: Diagnostics;
   /** Services that are to be deployed. */
   readonly serviceNames: ReadonlySet<string>;
   /** Services that are left out, and the profiles of which one would bring them in. */
   readonly inactiveNames: ReadonlyMap<string, readonly string[]>;
-  readonly networkNames: ReadonlySet<string>;
+  /** Networks by the name that services use for them, the default one among them. */
+  readonly networks: ReadonlyMap<string, StackNetwork>;
   /** Named volumes by the name that services use for them. */
   readonly volumes: ReadonlyMap<string, VolumeMount>;
 }
@@ -47,6 +52,14 @@ export interface ServiceDraft {
   readonly environment: Map<string, string>;
   /** Where parts of the spec were written, by their path in the spec. */
   readonly origins: Map<string, Place>;
+  /** Networks that it lists, in the order of the file. */
+  readonly joined: Joined[];
+  /** Where it lists them, by their name in the cluster. */
+  readonly attachmentPlaces: Map<string, Place>;
+  /** Other names of other services that it uses. */
+  readonly links: Link[];
+  /** What Compose would call its container. */
+  containerName: string;
 }
 
 export function newServiceDraft(name: string, context: StackContext): ServiceDraft {
@@ -61,7 +74,19 @@ export function newServiceDraft(name: string, context: StackContext): ServiceDra
   const { stack } = context.project;
   const spec = ServiceSpec.fromPartial({ name: scopedName(stack, name), stack });
   const mode: ModeDraft = { word: undefined, replicas: undefined };
-  return { context, spec, mode, container, ...parts, environment: new Map(), origins: new Map() };
+  return {
+    context,
+    spec,
+    mode,
+    container,
+    ...parts,
+    environment: new Map(),
+    origins: new Map(),
+    joined: [],
+    attachmentPlaces: new Map(),
+    links: [],
+    containerName: "",
+  };
 }
 
 /** Reads one key of a mapping into a draft. */

@@ -1,5 +1,6 @@
 import {
   applySpecDefaults,
+  type NetworkAttachment,
   NetworkMode,
   type ServiceSpec,
   TaskSpec,
@@ -7,9 +8,11 @@ import {
 } from "@berth/proto";
 import { applyKeys } from "./apply-keys.js";
 import { assembleMode } from "./assemble-mode.js";
+import { assembleNetworks } from "./assemble-networks.js";
 import { type Cursor, keyPlace } from "./cursor.js";
 import type { Place } from "./diagnostics.js";
 import { readBerthKeys } from "./keys/berth-keys.js";
+import type { Link } from "./keys/link-keys.js";
 import { SERVICE_KEYS } from "./keys/service-keys.js";
 import { newServiceDraft, type ServiceDraft, type StackContext } from "./service-draft.js";
 
@@ -18,6 +21,8 @@ export interface TranslatedService {
   readonly spec: ServiceSpec;
   /** Where parts of the spec were written, by their path in the spec. */
   readonly origins: ReadonlyMap<string, Place>;
+  /** Other names that it has for other services. */
+  readonly links: readonly Link[];
 }
 
 /** The spec of one service. What is wrong with it is reported through the cursor. */
@@ -26,19 +31,21 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
   draft.origins.set("", keyPlace(cursor));
   applyKeys(cursor, SERVICE_KEYS, draft);
   readBerthKeys(cursor, draft);
+  const networks = assembleNetworks(draft);
   dropPortsWithoutNetwork(draft, cursor);
-  const spec = assemble(draft);
+  const spec = assemble(draft, networks);
   for (const { path, message } of validateServiceSpec(spec)) {
     if (path === "task.container.image" && draft.container.image === "") reportNoImage(cursor);
     else reportViolation(cursor, { place: placeOf(path, draft.origins), message });
   }
-  return { spec, origins: draft.origins };
+  return { spec, origins: draft.origins, links: draft.links };
 }
 
-function assemble(draft: ServiceDraft): ServiceSpec {
+function assemble(draft: ServiceDraft, networks: NetworkAttachment[]): ServiceSpec {
   const { spec, container, limits, reservations, restart, placement, update, environment } = draft;
   const env = [...environment].map(([name, value]) => `${name}=${value}`);
-  const task = TaskSpec.fromPartial({ container: { ...container, env }, limits, reservations, restart });
+  const parts = { container: { ...container, env }, limits, reservations, restart, networks };
+  const task = TaskSpec.fromPartial(parts);
   return applySpecDefaults({ ...spec, task, placement, update, mode: assembleMode(draft) });
 }
 

@@ -1,12 +1,21 @@
-import { clashingPorts, describePublished, type ServiceSpec, scopedName } from "@berth/proto";
+import {
+  clashingPorts,
+  defaultNetworkName,
+  describePublished,
+  NetworkSpec,
+  type ServiceSpec,
+  scopedName,
+} from "@berth/proto";
 import { type Cursor, keyPlace, readFields } from "./cursor.js";
+import { DEFAULT_NETWORK } from "./keys/attachment-keys.js";
 import { isNull, type Node } from "./node.js";
 import type { Project } from "./project.js";
 import { reportCycles } from "./report-cycles.js";
 import { type SelectedServices, selectServices } from "./select-services.js";
 import type { StackContext } from "./service-draft.js";
 import { didYouMean } from "./suggest.js";
-import { translateService } from "./translate-service.js";
+import { type StackNetwork, translateNetworks } from "./translate-networks.js";
+import { type TranslatedService, translateService } from "./translate-service.js";
 import { translateVolumes } from "./translate-volumes.js";
 
 const TOP_LEVEL_KEYS = [
@@ -23,24 +32,77 @@ const TOP_LEVEL_KEYS = [
 /** Keys that a service has: at the top they mean a file of the first format. */
 const V1_KEYS = ["image", "build", "command"];
 
+/** What a file says is to be deployed. */
+export interface TranslatedStack {
+  readonly specs: readonly ServiceSpec[];
+  /** Networks that services use and that go with the stack. */
+  readonly networks: readonly NetworkSpec[];
+}
+
 /** The specs of a merged and interpolated file. What is wrong or left out is reported through the cursor. */
-export function translateStack(root: Cursor, project: Project): readonly ServiceSpec[] {
+export function translateStack(root: Cursor, project: Project): TranslatedStack {
   const fields = readFields(root);
-  if (fields === undefined) return [];
+  if (fields === undefined) return { specs: [], networks: [] };
   reportTopLevel(fields, root);
   const { active, inactive } = servicesOf(fields, root, project);
+  const networks = readNetworks(fields.get("networks"), project);
   const context: StackContext = {
     project,
+    diagnostics: root.diagnostics,
     serviceNames: new Set(active.keys()),
     inactiveNames: inactive,
-    networkNames: new Set(keysOf(fields.get("networks")?.node)),
+    networks,
     volumes: readVolumes(fields.get("volumes"), project),
   };
   const translated = [...active].map(([name, cursor]) => translateService(name, cursor, context));
   reportCycles(translated, root.diagnostics);
-  const specs = translated.map(({ spec }) => spec);
+  const specs = withLinks(translated, project.stack);
   reportPortClashes(specs, active, project.stack);
-  return specs;
+  return { specs, networks: usedNetworks(specs, networks) };
+}
+
+/** Those of the file, and the default one, which is there without a word. */
+function readNetworks(cursor: Cursor | undefined, project: Project): ReadonlyMap<string, StackNetwork> {
+  const { stack } = project;
+  const named =
+    cursor === undefined || isNull(cursor.node)
+      ? new Map<string, StackNetwork>()
+      : translateNetworks(cursor, project);
+  if (named.has(DEFAULT_NETWORK)) return named;
+  const name = defaultNetworkName(stack);
+  const spec = NetworkSpec.fromPartial({ name, stack });
+  return new Map([...named, [DEFAULT_NETWORK, { name, isExternal: false, spec, mode: undefined }]]);
+}
+
+/** As Docker Compose does: a network that no service is in is not made. */
+function usedNetworks(
+  specs: readonly ServiceSpec[],
+  networks: ReadonlyMap<string, StackNetwork>,
+): readonly NetworkSpec[] {
+  const used = new Set(specs.flatMap(({ task }) => (task?.networks ?? []).map(({ network }) => network)));
+  const own = [...networks.values()].filter(({ name, isExternal }) => !isExternal && used.has(name));
+  return [...new Map(own.map(({ name, spec }) => [name, spec])).values()];
+}
+
+/** Gives services the names that others link to them by, in the networks that both are in. */
+function withLinks(translated: readonly TranslatedService[], stack: string): readonly ServiceSpec[] {
+  const aliases = new Map<string, string[]>();
+  for (const { spec, links } of translated) {
+    for (const { service, alias } of links) {
+      for (const { network } of spec.task?.networks ?? []) {
+        const key = `${scopedName(stack, service)} ${network}`;
+        aliases.set(key, [...(aliases.get(key) ?? []), alias]);
+      }
+    }
+  }
+  return translated.map(({ spec }) => {
+    if (aliases.size === 0 || spec.task === undefined) return spec;
+    const networks = spec.task.networks.map((attachment) => {
+      const linked = aliases.get(`${spec.name} ${attachment.network}`) ?? [];
+      return { ...attachment, aliases: [...new Set([...attachment.aliases, ...linked])] };
+    });
+    return { ...spec, task: { ...spec.task, networks } };
+  });
 }
 
 function reportTopLevel(fields: ReadonlyMap<string, Cursor>, root: Cursor): void {
@@ -55,19 +117,11 @@ function reportTopLevel(fields: ReadonlyMap<string, Cursor>, root: Cursor): void
     const field = fields.get(key);
     if (field && !isNull(field.node)) root.diagnostics.error(keyPlace(field), `not supported yet: ${reason}`);
   }
-  reportNetworks(fields.get("networks"));
   for (const key of ["secrets", "configs"]) {
     const field = fields.get(key);
     if (field && !isNull(field.node))
       root.diagnostics.warn(keyPlace(field), `not supported yet: ${key} are not created`);
   }
-}
-
-function reportNetworks(networks: Cursor | undefined): void {
-  if (networks === undefined || isNull(networks.node) || keysOf(networks.node).length === 0) return;
-  const message =
-    "not supported yet: networks are not created. Containers use their host's bridge, and services of other hosts are reached through published ports";
-  networks.diagnostics.warn(keyPlace(networks), message);
 }
 
 function readVolumes(cursor: Cursor | undefined, project: Project): StackContext["volumes"] {

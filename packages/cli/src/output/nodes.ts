@@ -59,6 +59,19 @@ export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
   };
 }
 
+/** Which networks a host can have, a line each, for a person; empty for an agent of before there were any. */
+export function networkAbilities(plane: DataPlane | undefined): readonly string[] {
+  if (plane === undefined) return [];
+  const because = (reason: string): string => (reason === "" ? "" : ` (${reason})`);
+  if (!plane.overlay) return [`none that span hosts${because(plane.overlayReason)}`];
+  const mtu = plane.overlayMtu === 0 ? "" : `, MTU ${plane.overlayMtu}`;
+  const isEncrypting = plane.wireguardPublicKey !== "";
+  return [
+    `can span hosts${mtu}`,
+    isEncrypting ? "can be encrypted" : `cannot be encrypted${because(plane.wireguardReason)}`,
+  ];
+}
+
 interface HasNode {
   readonly node?: Node | undefined;
 }

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { ServiceSpec } from "@berth/proto";
+import type { NetworkSpec, ServiceSpec } from "@berth/proto";
 import { formatDiagnostic } from "../compose/format-diagnostics.js";
 import { loadStack } from "../compose/load-stack.js";
 
@@ -14,6 +14,7 @@ export interface LoadTextOptions {
 
 export interface LoadedText {
   readonly specs: readonly ServiceSpec[];
+  readonly networks: readonly NetworkSpec[];
   readonly messages: readonly string[];
 }
 
@@ -24,7 +25,7 @@ export function loadText(text: string | Uint8Array, options: LoadTextOptions = {
     const name = index === 0 ? "c.yaml" : `c${index + 1}.yaml`;
     return { name, path: `/project/${name}`, bytes: bytesOf(content) };
   });
-  const { specs, diagnostics } = loadStack({
+  const { specs, networks, diagnostics } = loadStack({
     stack: "t",
     files: sources,
     envFiles: dotenv === undefined ? [] : [{ name: ".env", path: "/project/.env", bytes: bytesOf(dotenv) }],
@@ -35,7 +36,7 @@ export function loadText(text: string | Uint8Array, options: LoadTextOptions = {
       return found === undefined ? undefined : bytesOf(found[1]);
     },
   });
-  return { specs, messages: diagnostics.map((diagnostic) => formatDiagnostic(diagnostic)) };
+  return { specs, networks, messages: diagnostics.map((diagnostic) => formatDiagnostic(diagnostic)) };
 }
 
 /** One service `s` with these lines, its image aside. */

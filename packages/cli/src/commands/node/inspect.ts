@@ -3,7 +3,14 @@ import type { Cli } from "../../cli.js";
 import { withClient } from "../../client.js";
 import { formatFacts } from "../../output/facts.js";
 import { humanBytes, humanCpus } from "../../output/human.js";
-import { availabilityOf, hostname, labelTexts, nodeJson, stateWord } from "../../output/nodes.js";
+import {
+  availabilityOf,
+  hostname,
+  labelTexts,
+  networkAbilities,
+  nodeJson,
+  stateWord,
+} from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 import { capitalised } from "../../output/words.js";
 import type { InspectOptions } from "../service/inspect.js";
@@ -43,6 +50,7 @@ function prettyNode(summary: NodeSummary): string {
       `${humanBytes(description?.memoryBytes ?? 0)}, ${humanBytes(reserved?.memoryBytes ?? 0)} reserved`,
     ],
     ["Tasks", String(tasks)],
+    ["Networks", networkAbilities(description?.dataPlane)],
     ["Problems", description?.problems ?? []],
   ]);
 }

@@ -2,7 +2,13 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BerthError, type DeployStackRequest, LogChunk_Stream, TaskState } from "@berth/proto";
+import {
+  BerthError,
+  type DeployStackRequest,
+  LogChunk_Stream,
+  NetworkOutcome_Kind,
+  TaskState,
+} from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { InterruptedError } from "../../cli.js";
 import { type FakeControlHandlers, watching, webService, webTask } from "../../testing/fake-control.js";
@@ -23,6 +29,21 @@ describe("stack deploy", () => {
     cleanUps.push(() => rm(cwd, { recursive: true }));
     await writeFile(join(cwd, "c.yaml"), "services: { web: { image: 'nginx:${TAG}', container_name: w } }\n");
     await writeFile(join(cwd, ".env"), "TAG=1.27\n");
+  });
+
+  test("shows which networks are made, and what the server warns of", async () => {
+    const deployStack: typeof created = async (request, context) => ({
+      ...(await created(request, context)),
+      networks: request.networks.map(({ name }) => ({
+        networkId: "n1",
+        name,
+        kind: NetworkOutcome_Kind.CREATED,
+      })),
+      warnings: ["tasks on host-3 are not found by name"],
+    });
+    const { code, out, err } = await berth("stack deploy -c c.yaml --detach shop", { deployStack }, { cwd });
+    expect([code, out]).toEqual([0, "Creating network shop_default\nCreating service shop_web\n"]);
+    expect(err).toContain("warning: tasks on host-3 are not found by name\n");
   });
 
   const created: NonNullable<FakeControlHandlers["deployStack"]> = async () => ({
@@ -58,7 +79,7 @@ describe("stack deploy", () => {
       shop_web: 2/2 running
       Deployed shop: 1 service, 2 tasks running
       ",
-        "c.yaml:1:43: warning: services.web.container_name: not supported yet: containers are named after their service and slot
+        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name is one of the service's in its networks
       ",
       ]
     `);
@@ -160,7 +181,7 @@ describe("stack deploy", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "c.yaml:1:43: warning: services.web.container_name: not supported yet: containers are named after their service and slot
+        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name is one of the service's in its networks
       error: tasks fail again and again; berth keeps trying, but does not expect them to run:
         shop_web: 0 of 2 tasks running
           shop_web.1: failed: exit code 1: no such file: app.js (failed 3 times)
@@ -186,7 +207,7 @@ describe("stack deploy", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "c.yaml:1:43: warning: services.web.container_name: not supported yet: containers are named after their service and slot
+        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name is one of the service's in its networks
       error: not everything runs after 0.2 s; berth goes on with it:
         shop_web: 1 of 2 tasks running
           shop_web.2: waits for a node: 2 nodes lack 1.5 GiB memory
@@ -213,7 +234,7 @@ describe("stack deploy", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         130,
-        "c.yaml:1:43: warning: services.web.container_name: not supported yet: containers are named after their service and slot
+        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name is one of the service's in its networks
       Stopped waiting. The deploy of shop goes on: berth stack ps and berth service ps show how far it is.
       ",
       ]

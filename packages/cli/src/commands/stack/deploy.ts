@@ -8,6 +8,7 @@ import type { Cli, GlobalOptions, Terminal } from "../../cli.js";
 import { type ControlClient, untilLed, withClient } from "../../client.js";
 import { badOption, timeoutMsOf } from "../../options/parse-options.js";
 import { counted } from "../../output/human.js";
+import { networkOutcomeJson, networkOutcomeLines } from "../../output/networks.js";
 import { printJson } from "../../output/print.js";
 import { styled } from "../../output/style.js";
 import { outcomeWord } from "../../output/words.js";
@@ -34,7 +35,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
   if (options.dryRun && options.planRev !== undefined) {
     throw badOption("--plan-rev", "a dry run carries nothing out: leave one of them away");
   }
-  const specs = await readSpecs(cli, options, stack);
+  const { specs, networks } = await readSpecs(cli, options, stack);
   await withClient(cli, options, async (client) => {
     const request = {
       stack,
@@ -42,7 +43,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
       prune: options.prune ?? false,
       dryRun: false,
       planRev: options.planRev ?? "",
-      networks: [],
+      networks: [...networks],
     };
     if (options.dryRun) return showPlan(cli, client, { request, options });
     const call = { signal: cli.signal, timeoutMs: DEPLOY_TIMEOUT_MS };
@@ -51,7 +52,10 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
       throw error;
     });
     const terminal = options.output === "json" ? cli.stderr : cli.stdout;
-    if (!options.quiet) printOutcomes(terminal, response);
+    if (!options.quiet) {
+      for (const warning of response.warnings) cli.stderr.write(`warning: ${warning}\n`);
+      printOutcomes(terminal, response);
+    }
     if (!options.detach) await waitForDeploy(cli, client, { stack, response, timeoutMs, terminal, options });
     if (options.output === "json") printJson(cli, deployJson(stack, response));
   });
@@ -63,7 +67,8 @@ const VERBS = new Map<ServiceOutcome_Kind, string>([
   [ServiceOutcome_Kind.REMOVED, "Removing"],
 ]);
 
-function printOutcomes(terminal: Terminal, { services }: DeployStackResponse): void {
+function printOutcomes(terminal: Terminal, { services, networks }: DeployStackResponse): void {
+  terminal.write(networkOutcomeLines(networks));
   for (const { name, kind } of services) {
     const verb = VERBS.get(kind);
     const line = verb === undefined ? `Service ${name} is ${outcomeWord(kind)}` : `${verb} service ${name}`;
@@ -100,9 +105,11 @@ function awaited({ serviceId, name, version, kind }: ServiceOutcome): AwaitedSer
   return kind === ServiceOutcome_Kind.REMOVED ? { id, name } : { id, name, version };
 }
 
-function deployJson(stack: string, { services }: DeployStackResponse): unknown {
+function deployJson(stack: string, { services, networks, warnings }: DeployStackResponse): unknown {
   return {
     stack,
+    networks: networks.map(networkOutcomeJson),
+    warnings,
     services: services.map(({ serviceId, name, kind, version }) => ({
       id: serviceId,
       name,

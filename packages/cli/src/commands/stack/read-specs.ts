@@ -1,10 +1,10 @@
 import { createReadStream, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { BerthError, type ServiceSpec, stackNameProblem } from "@berth/proto";
+import { BerthError, stackNameProblem } from "@berth/proto";
 import type { Cli } from "../../cli.js";
 import type { Diagnostic } from "../../compose/diagnostics.js";
 import { formatDiagnostic, formatDiagnostics, PLAIN_STYLE } from "../../compose/format-diagnostics.js";
-import { type InputFile, loadStack } from "../../compose/load-stack.js";
+import { type InputFile, type LoadedStack, loadStack } from "../../compose/load-stack.js";
 import { counted } from "../../output/human.js";
 import { styled } from "../../output/style.js";
 import { MAX_INPUT_BYTES, readBounded } from "../../read-bounded.js";
@@ -29,11 +29,11 @@ export async function readSpecs(
   cli: Cli,
   options: StackFiles,
   stack: string,
-): Promise<readonly ServiceSpec[]> {
+): Promise<Pick<LoadedStack, "specs" | "networks">> {
   const problem = stackNameProblem(stack);
   if (problem !== undefined) throw new BerthError({ code: "BERTH_INPUT_INVALID", message: problem });
   const files = await Promise.all(options.composeFile.map((name) => readInput(cli, name)));
-  const { specs, diagnostics } = loadStack({
+  const { specs, networks, diagnostics } = loadStack({
     stack,
     files,
     envFiles: await readEnvFiles(cli, options, files),
@@ -44,7 +44,7 @@ export async function readSpecs(
   const errors = diagnostics.filter(({ severity }) => severity === "error");
   const warnings = diagnostics.filter(({ severity }) => severity === "warning");
   if (!options.quiet) printDiagnostics(cli, warnings);
-  if (errors.length === 0) return specs;
+  if (errors.length === 0) return { specs, networks };
   printDiagnostics(cli, errors);
   throw new BerthError({
     code: "BERTH_COMPOSE_INVALID",

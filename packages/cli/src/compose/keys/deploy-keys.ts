@@ -1,5 +1,6 @@
+import { EndpointMode } from "@berth/proto";
 import { applyKeys } from "../apply-keys.js";
-import { readOneOf, readTextMap } from "../cursor.js";
+import { readChoice, readTextMap } from "../cursor.js";
 import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
 import { refuseBerthKeys } from "./berth-keys.js";
 import { readMode, readReplicas } from "./mode-keys.js";
@@ -7,6 +8,8 @@ import { PLACEMENT_KEYS } from "./placement-keys.js";
 import { DEPLOY_RESOURCE_KEYS } from "./reservation-keys.js";
 import { readRestart, readRestartPolicy } from "./restart-keys.js";
 import { readRollbackConfig, readUpdateConfig } from "./rollout-keys.js";
+
+const ENDPOINT_MODES = { vip: EndpointMode.VIP, dnsrr: EndpointMode.DNSRR };
 
 /** The order matters: `deploy` wins over the older words for the same things. */
 export const DEPLOY_KEYS: KeyTable<ServiceDraft> = {
@@ -29,9 +32,10 @@ const DEPLOY_FIELDS: KeyTable<ServiceDraft> = {
   restart_policy: readRestartPolicy,
   update_config: readUpdateConfig,
   rollback_config: readRollbackConfig,
-  endpoint_mode: (cursor) => {
-    const mode = readOneOf(cursor, ["vip", "dnsrr"]);
-    if (mode === "dnsrr")
-      cursor.diagnostics.warn(cursor, "not supported yet: services have no names to look up");
-  },
+  endpoint_mode: rule(
+    (cursor) => readChoice(cursor, ENDPOINT_MODES),
+    ({ spec }, mode) => {
+      spec.endpointMode = mode;
+    },
+  ),
 };

@@ -6,14 +6,13 @@ import {
   readFields,
   readItems,
   readOneOrMore,
-  readReferences,
   readText,
   readTexts,
   wrongType,
 } from "../cursor.js";
-import { isNull } from "../node.js";
 import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
 import { didYouMean } from "../suggest.js";
+import { readJoined } from "./attachment-keys.js";
 import { accept, leaveOut } from "./not-supported.js";
 
 const MODES: ReadonlyMap<string, NetworkMode> = new Map([
@@ -22,14 +21,17 @@ const MODES: ReadonlyMap<string, NetworkMode> = new Map([
   ["host", NetworkMode.HOST],
   ["none", NetworkMode.NONE],
 ]);
-const DEFAULT_NETWORK = "default";
 
 export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
   network_mode: rule(readNetworkMode, (draft, mode) => {
     draft.container.networkMode = mode;
   }),
   networks: (cursor, draft) => {
-    for (const [name, network] of readReferences(cursor)) checkNetwork(name, network, draft);
+    draft.origins.set("task.networks", keyPlace(cursor));
+    readJoined(cursor, draft);
+    const { networkMode } = draft.container;
+    if (networkMode === NetworkMode.UNSPECIFIED || draft.joined.length === 0) return;
+    cursor.diagnostics.error(keyPlace(cursor), "network_mode and networks exclude each other");
   },
   extra_hosts: rule(readExtraHosts, (draft, hosts) => {
     draft.container.extraHosts = [...hosts];
@@ -44,8 +46,7 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
     draft.container.dnsOptions = [...options];
   }),
   expose: accept(),
-  links: leaveOut("services reach each other through published ports, not by name"),
-  external_links: leaveOut("services reach each other through published ports, not by name"),
+  external_links: leaveOut("join an external network to reach services of other stacks by name"),
   mac_address: leaveOut("Docker picks the address"),
 };
 
@@ -61,19 +62,6 @@ function readNetworkMode(cursor: Cursor): NetworkMode | undefined {
     cursor.diagnostics.error(cursor, message);
   }
   return mode;
-}
-
-function checkNetwork(name: string, network: Cursor, draft: ServiceDraft): void {
-  const known = draft.context.networkNames;
-  if (name !== DEFAULT_NETWORK && !known.has(name)) {
-    const message = `there is no network ${JSON.stringify(name)} under networks:${didYouMean(name, known)}`;
-    network.diagnostics.error(keyPlace(network), message);
-    return;
-  }
-  if (network.node.kind !== "map" || isNull(network.node)) return;
-  for (const [key, field] of readFields(network) ?? []) {
-    network.diagnostics.warn(keyPlace(field), `not supported yet: ${key} of a network has no effect`);
-  }
 }
 
 /** `host:address`, `host=address`, or a mapping to one address or several. */

@@ -1,10 +1,12 @@
-import type { KeyTable, ServiceDraft } from "../service-draft.js";
+import { keyPlace, readText } from "../cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
 import { DEPENDENCY_KEYS } from "./dependency-keys.js";
 import { DEPLOY_KEYS } from "./deploy-keys.js";
 import { ENVIRONMENT_KEYS } from "./environment-keys.js";
 import { HEALTH_KEYS } from "./health-keys.js";
 import { IMAGE_KEYS } from "./image-keys.js";
 import { LABEL_KEYS } from "./label-keys.js";
+import { readLinks } from "./link-keys.js";
 import { NETWORK_KEYS } from "./network-keys.js";
 import { accept, leaveOut, refuse } from "./not-supported.js";
 import { PORT_KEYS } from "./port-keys.js";
@@ -18,7 +20,14 @@ const OTHER_KEYS: KeyTable<ServiceDraft> = {
   develop: accept(),
   // Decided before a service's keys are read: one that is left out has no spec.
   profiles: accept(),
-  container_name: leaveOut("containers are named after their service and slot"),
+  container_name: rule(readText, (draft, name, cursor) => {
+    draft.containerName = name;
+    const message =
+      "containers are named after their service and slot; the name is one of the service's in its networks";
+    cursor.diagnostics.warn(keyPlace(cursor), message);
+  }),
+  // After depends_on, which can say more of the same service.
+  links: readLinks,
   credential_spec: leaveOut("it is for Windows"),
   isolation: leaveOut("it is for Windows"),
   configs: refuse("configs. Put the file into the image, or bind-mount it from each node"),

@@ -1,4 +1,5 @@
 import { type DeployPlan, type PlannedStep, PlannedStep_Kind, type ServicePlan } from "@berth/proto";
+import { networkOutcomeJson } from "../../../output/networks.js";
 import { outcomeWord } from "../../../output/words.js";
 
 const STEP_WORDS = new Map<PlannedStep_Kind, string>([
@@ -8,8 +9,13 @@ const STEP_WORDS = new Map<PlannedStep_Kind, string>([
 ]);
 
 /** A plan for programs, whole. */
-export function planJson(stack: string, { rev, services }: DeployPlan): unknown {
-  return { stack, planRev: rev, services: services.map(serviceJson) };
+export function planJson(stack: string, { rev, services, networks }: DeployPlan): unknown {
+  return {
+    stack,
+    planRev: rev,
+    networks: networks.map(networkOutcomeJson),
+    services: services.map(serviceJson),
+  };
 }
 
 function serviceJson({ kind, steps, ...service }: ServicePlan): unknown {

@@ -1,6 +1,8 @@
 import {
   type DeployPlan,
   type FieldChange,
+  type NetworkOutcome,
+  NetworkOutcome_Kind,
   type PlannedStep,
   PlannedStep_Kind,
   ServiceOutcome_Kind,
@@ -26,6 +28,11 @@ const SERVICE_MARKS = new Map<ServiceOutcome_Kind, Mark>([
   [ServiceOutcome_Kind.UPDATED, { sign: "~", style: "yellow" }],
   [ServiceOutcome_Kind.REMOVED, { sign: "-", style: "red" }],
 ]);
+const NETWORK_MARKS = new Map<NetworkOutcome_Kind, Mark & { readonly note: string }>([
+  [NetworkOutcome_Kind.CREATED, { sign: "+", style: "green", note: "new" }],
+  [NetworkOutcome_Kind.UPDATED, { sign: "~", style: "yellow", note: "changed in place" }],
+  [NetworkOutcome_Kind.REMOVED, { sign: "-", style: "red", note: "removed" }],
+]);
 const STEP_MARKS = new Map<PlannedStep_Kind, Mark>([
   [PlannedStep_Kind.CREATE, { sign: "+", style: "green" }],
   [PlannedStep_Kind.REPLACE, { sign: "~", style: "yellow" }],
@@ -38,15 +45,22 @@ const NOTHING: Mark = { sign: "=", style: "dim" };
 export function renderPlan(stack: string, plan: DeployPlan, paint: Paint): readonly string[] {
   const touched = plan.services.filter((service) => !isUntouched(service));
   const untouched = plan.services.filter(isUntouched).map(({ name }) => name);
+  const networks = plan.networks.flatMap((network) => networkLine(network, paint));
   return [
+    ...networks,
     ...touched.flatMap((service) => serviceLines(service, paint)),
     ...(untouched.length === 0 ? [] : [marked(NOTHING, `unchanged: ${untouched.join(", ")}`, paint)]),
     "",
     planSummary(plan),
-    ...(touched.length === 0
+    ...(touched.length + networks.length === 0
       ? []
       : [`To do exactly this: berth stack deploy … --plan-rev ${plan.rev} ${stack}`]),
   ];
+}
+
+function networkLine({ name, kind }: NetworkOutcome, paint: Paint): readonly string[] {
+  const mark = NETWORK_MARKS.get(kind);
+  return mark === undefined ? [] : [marked(mark, `network ${paint("bold", name)}  ${mark.note}`, paint)];
 }
 
 /** Nothing is said of it, and nothing would be done. */

@@ -34,7 +34,8 @@ export async function showPresentPlan(
 async function fetchPlan(cli: Cli, client: ControlClient, request: DeployStackRequest): Promise<DeployPlan> {
   const asked = { ...request, dryRun: true, planRev: "" };
   const call = { signal: cli.signal, timeoutMs: PLAN_TIMEOUT_MS };
-  const { plan } = await untilLed(cli, () => client.deployStack(asked, call));
+  const { plan, warnings } = await untilLed(cli, () => client.deployStack(asked, call));
+  for (const warning of warnings) cli.stderr.write(`warning: ${warning}\n`);
   if (plan !== undefined) return plan;
   const message = "the server does not know how to plan: it is older than this program. Update it first.";
   throw new BerthError({ code: "BERTH_UNSUPPORTED", message });

@@ -1,0 +1,57 @@
+import { BerthError, NetworkSpec, validateNetworkSpec } from "@berth/proto";
+import type { Cli, GlobalOptions } from "../../cli.js";
+import { untilLed, withClient } from "../../client.js";
+import { badOption, labelsOf } from "../../options/parse-options.js";
+import { printJson } from "../../output/print.js";
+
+export interface NetworkCreateOptions extends GlobalOptions {
+  readonly driver: string;
+  readonly attachable?: boolean;
+  readonly internal?: boolean;
+  readonly subnet?: string;
+  readonly opt?: readonly string[];
+  readonly label?: readonly string[];
+}
+
+const DRIVERS = ["overlay", "bridge"];
+const MTU_OPTION = "com.docker.network.driver.mtu";
+
+/** `berth network create NETWORK` */
+export async function createNetwork(cli: Cli, options: NetworkCreateOptions, name: string): Promise<void> {
+  const spec = specOf(options, name);
+  const [violation] = validateNetworkSpec(spec);
+  if (violation !== undefined) {
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: violation.message });
+  }
+  const { network } = await withClient(cli, options, (client) =>
+    untilLed(cli, () => client.createNetwork({ spec }, { signal: cli.signal })),
+  );
+  const id = network?.id ?? "";
+  if (options.output === "json") printJson(cli, { id, name, subnet: network?.subnet ?? "" });
+  else cli.stdout.write(`${id}\n`);
+}
+
+function specOf(options: NetworkCreateOptions, name: string): NetworkSpec {
+  if (!DRIVERS.includes(options.driver)) {
+    throw badOption(
+      "--driver",
+      `${JSON.stringify(options.driver)} is not possible: use ${DRIVERS.join(" or ")}`,
+    );
+  }
+  const spec = NetworkSpec.fromPartial({
+    name,
+    internal: options.internal ?? false,
+    attachable: options.attachable ?? false,
+    subnet: options.subnet ?? "",
+    labels: labelsOf(options.label ?? []),
+  });
+  for (const text of options.opt ?? []) applyOption(spec, text);
+  return spec;
+}
+
+function applyOption(spec: NetworkSpec, text: string): void {
+  const [key = "", value = ""] = text.split("=", 2);
+  if (key === "encrypted") spec.encrypted = value !== "false";
+  else if (key === MTU_OPTION && /^[1-9][0-9]{0,4}$/.test(value)) spec.mtu = Number(value);
+  else throw badOption("--opt", `${JSON.stringify(text)} is neither encrypted=true nor ${MTU_OPTION}=BYTES`);
+}

@@ -1,0 +1,61 @@
+import type { NetworkSummary } from "@berth/proto";
+import type { Cli } from "../../cli.js";
+import { type ControlClient, withClient } from "../../client.js";
+import { formatFacts } from "../../output/facts.js";
+import { networkJson, networkName } from "../../output/networks.js";
+import { hostname, labelTexts } from "../../output/nodes.js";
+import { printJson } from "../../output/print.js";
+import { serviceName } from "../../output/services.js";
+import type { InspectOptions } from "../service/inspect.js";
+
+/** `berth network inspect NETWORK…` */
+export async function inspectNetworks(
+  cli: Cli,
+  options: InspectOptions,
+  networks: readonly string[],
+): Promise<void> {
+  const isPretty = options.pretty === true && options.output !== "json";
+  await withClient(cli, options, async (client) => {
+    const found = await Promise.all(
+      networks.map((network) => client.getNetwork({ network }, { signal: cli.signal })),
+    );
+    const summaries = found.map(({ network }) => network).filter((network) => network !== undefined);
+    if (!isPretty) return printJson(cli, summaries.map(networkJson));
+    const names = await namesOf(cli, client);
+    cli.stdout.write(summaries.map((summary) => prettyNetwork(summary, names)).join("\n"));
+  });
+}
+
+/** Names of nodes and services, by id. */
+async function namesOf(cli: Cli, client: ControlClient): Promise<ReadonlyMap<string, string>> {
+  const [{ nodes }, { services }] = await Promise.all([
+    client.listNodes({}, { signal: cli.signal }),
+    client.listServices({ stack: "" }, { signal: cli.signal }),
+  ]);
+  return new Map([
+    ...nodes.map((summary) => [summary.node?.id ?? "", hostname(summary)] as const),
+    ...services.map((summary) => [summary.service?.id ?? "", serviceName(summary)] as const),
+  ]);
+}
+
+function prettyNetwork(summary: NetworkSummary, names: ReadonlyMap<string, string>): string {
+  const { network, services, ranges, vips } = summary;
+  const spec = network?.spec;
+  const traits = { internal: spec?.internal, attachable: spec?.attachable, encrypted: spec?.encrypted };
+  const nameOf = (id: string): string => names.get(id) ?? id;
+  const inUse = vips.filter(({ releasedAtMs }) => releasedAtMs === 0);
+  return formatFacts([
+    ["ID", network?.id ?? ""],
+    ["Name", networkName(summary)],
+    ["Stack", spec?.stack ?? ""],
+    ["Status", network?.removing ? "Removed when nothing uses it any more" : ""],
+    ["Subnet", network?.subnet ?? ""],
+    ["VNI", String(network?.vni ?? "")],
+    ["MTU", spec?.mtu ? String(spec.mtu) : ""],
+    ["Traits", Object.keys(traits).filter((name) => traits[name as keyof typeof traits])],
+    ["Labels", labelTexts(spec?.labels ?? {})],
+    ["Nodes", ranges.map(({ nodeId, range }) => `${nameOf(nodeId)}  ${range}`).sort()],
+    ["Services", services],
+    ["Virtual IPs", inUse.map(({ serviceId, address }) => `${nameOf(serviceId)}  ${address}`).sort()],
+  ]);
+}

@@ -1,0 +1,18 @@
+import type { Cli, GlobalOptions } from "../../cli.js";
+import { untilLed, withClient } from "../../client.js";
+import { networkOutcomeJson } from "../../output/networks.js";
+import { printJson } from "../../output/print.js";
+
+/** `berth network rm NETWORK…` */
+export async function removeNetworks(
+  cli: Cli,
+  options: GlobalOptions,
+  networks: readonly string[],
+): Promise<void> {
+  const request = { networks: [...networks] };
+  const removed = await withClient(cli, options, (client) =>
+    untilLed(cli, () => client.removeNetworks(request, { signal: cli.signal })),
+  );
+  if (options.output === "json") printJson(cli, { removed: removed.networks.map(networkOutcomeJson) });
+  else cli.stdout.write(removed.networks.map(({ name }) => `${name}\n`).join(""));
+}

@@ -1,0 +1,35 @@
+import { Dependency_Condition, scopedName } from "@berth/proto";
+import { type Cursor, readItems, readText } from "../cursor.js";
+import type { ServiceDraft } from "../service-draft.js";
+import { didYouMean } from "../suggest.js";
+
+/** Another name for a service, which those that share a network with the linking one can use. */
+export interface Link {
+  /** As the file calls it. */
+  readonly service: string;
+  readonly alias: string;
+}
+
+/** `links: [db, "db:database"]`: names that are there anyway, or aliases; and the order of the start. */
+export function readLinks(cursor: Cursor, draft: ServiceDraft): void {
+  for (const item of readItems(cursor) ?? []) {
+    const text = readText(item);
+    if (text === undefined) continue;
+    const [service = "", alias = service, ...rest] = text.split(":");
+    const { serviceNames, inactiveNames, project } = draft.context;
+    if (inactiveNames.has(service)) continue;
+    if (!serviceNames.has(service) || rest.length > 0 || alias === "") {
+      const hint = serviceNames.has(service) ? "" : didYouMean(service, serviceNames);
+      item.diagnostics.error(
+        item,
+        `${JSON.stringify(text)} is not SERVICE or SERVICE:ALIAS of this file${hint}`,
+      );
+      continue;
+    }
+    if (alias !== service) draft.links.push({ service, alias });
+    const name = scopedName(project.stack, service);
+    if (draft.spec.dependsOn.some((earlier) => earlier.service === name)) continue;
+    draft.origins.set(`depends_on[${draft.spec.dependsOn.length}]`, item);
+    draft.spec.dependsOn.push({ service: name, condition: Dependency_Condition.STARTED, optional: false });
+  }
+}

@@ -1,0 +1,216 @@
+import { EndpointMode, NetworkMode } from "@berth/proto";
+import { describe, expect, test } from "vitest";
+import { loadText } from "../testing/load-text.js";
+
+/** The networks of each service: their names in the cluster, with what is said of the service in them. */
+function joined(text: string) {
+  const { specs, networks, messages } = loadText(text);
+  return {
+    messages,
+    networks,
+    services: Object.fromEntries(specs.map(({ name, task }) => [name, task?.networks ?? []])),
+  };
+}
+
+const names = (attachments: readonly { readonly network: string }[] | undefined): readonly string[] =>
+  (attachments ?? []).map(({ network }) => network);
+
+describe("networks of a Compose file", () => {
+  test("there is a default one, which a service that names none can do without", () => {
+    const { networks, services, messages } = joined("services: { web: { image: a } }");
+    expect(messages).toEqual([]);
+    expect(networks).toMatchObject([{ name: "t_default", stack: "t" }]);
+    expect(services.t_web).toMatchObject([{ network: "t_default", aliases: [], optional: true }]);
+  });
+
+  test("services join those that they name, which they cannot do without", () => {
+    const { networks, services, messages } = joined(`services:
+  web: { image: a, networks: [front, default] }
+  db:
+    image: b
+    networks:
+      back: { aliases: [database, db.example.com], ipv4_address: 172.20.0.5 }
+networks:
+  front:
+  back: { driver: bridge, internal: true, ipam: { config: [{ subnet: 172.20.0.0/24 }] } }
+  unused:
+`);
+    expect(messages).toEqual([]);
+    expect(names(services.t_web)).toEqual(["t_front", "t_default"]);
+    expect(services.t_web?.every(({ optional }) => optional)).toBe(false);
+    expect(services.t_db).toMatchObject([
+      {
+        network: "t_back",
+        aliases: ["database", "db.example.com"],
+        ipv4Address: "172.20.0.5",
+        optional: false,
+      },
+    ]);
+    expect(networks.map(({ name, internal, subnet }) => [name, internal, subnet])).toEqual([
+      ["t_front", false, ""],
+      ["t_back", true, "172.20.0.0/24"],
+      ["t_default", false, ""],
+    ]);
+  });
+
+  test("those without a way out come last, and priorities decide among the others", () => {
+    const { services } = joined(`services:
+  web:
+    image: a
+    networks:
+      inner: { priority: 1000 }
+      one: {}
+      two: { priority: 5 }
+      three: { gw_priority: 1 }
+networks: { inner: { internal: true }, one: , two: , three: }
+`);
+    expect(names(services.t_web)).toEqual(["t_three", "t_two", "t_one", "t_inner"]);
+  });
+
+  test("the default one can be set up, and is then what its settings promise", () => {
+    const encrypted = joined(`services: { web: { image: a } }
+networks: { default: { name: mesh, driver: overlay, driver_opts: { encrypted: "" }, labels: [a=b] } }
+`);
+    expect(encrypted.messages).toEqual([]);
+    expect(encrypted.networks).toMatchObject([{ name: "mesh", encrypted: true, labels: { a: "b" } }]);
+    expect(encrypted.services.t_web).toMatchObject([{ network: "mesh", optional: false }]);
+    const external = joined(`services: { web: { image: a } }
+networks: { default: { external: { name: proxy } } }
+`);
+    expect(external.networks).toEqual([]);
+    expect(external.services.t_web).toMatchObject([{ network: "proxy", optional: false }]);
+  });
+
+  test("options that Docker's bridge has are taken, or named as without effect", () => {
+    const { messages, networks } = joined(`services: { web: { image: a } }
+networks:
+  default:
+    attachable: true
+    enable_ipv6: true
+    driver_opts: { com.docker.network.driver.mtu: "1400", com.docker.network.bridge.name: br0 }
+    ipam:
+      driver: default
+      config:
+        - { subnet: 10.9.0.1/16, gateway: 10.9.0.1, ip_range: 10.9.1.0/24 }
+        - { subnet: "fd00::/64" }
+`);
+    expect(networks).toMatchObject([{ attachable: true, mtu: 1_400, subnet: "10.9.0.0/16" }]);
+    expect(messages).toMatchInlineSnapshot(`
+      [
+        "c.yaml:5:5: warning: networks.default.enable_ipv6: not supported yet: networks have no IPv6 addresses",
+        "c.yaml:6:59: warning: networks.default.driver_opts.com.docker.network.bridge.name: not supported yet: com.docker.network.bridge.name has no effect",
+        "c.yaml:10:34: warning: networks.default.ipam.config[0].gateway: not supported yet: each host has a gateway and a range of its own in the network",
+        "c.yaml:10:53: warning: networks.default.ipam.config[0].ip_range: not supported yet: each host has a gateway and a range of its own in the network",
+        "c.yaml:11:13: warning: networks.default.ipam.config[1].subnet: not supported yet: networks have no IPv6 addresses",
+      ]
+    `);
+  });
+
+  test("what cannot be is an error with its place", () => {
+    const { messages } = joined(`services:
+  web: { image: a, networks: [frnt] }
+  one: { image: a, networks: { front: { ipv4_address: 10.0.0.5 } } }
+  two: { image: a, networks: { back: { ipv4_address: 10.0.0.5, aliasses: [x] } } }
+  three: { image: a, network_mode: host, networks: [front] }
+  four: { image: a, networks: { back: { ipv4_address: 172.20.0.9 } }, deploy: { replicas: 2 } }
+  five: { image: a, links: [nosuch] }
+networks:
+  front: { driver: macvlan }
+  back: { ipam: { config: [{ subnet: 172.20.0.0/24 }] } }
+  tiny: { ipam: { config: [{ subnet: 172.21.0.0/29 }] } }
+`);
+    expect(messages).toMatchInlineSnapshot(`
+      [
+        "c.yaml:2:31: services.web.networks[0]: there is no network "frnt" under networks:. Did you mean "front"?",
+        "c.yaml:3:55: services.one.networks.front.ipv4_address: the network front has no subnet of its own: give it one under ipam",
+        "c.yaml:4:54: services.two.networks.back.ipv4_address: 10.0.0.5 is not in 172.20.0.0/24, the subnet of back",
+        "c.yaml:4:64: services.two.networks.back.aliasses: unknown key "aliasses". Did you mean "aliases"?",
+        "c.yaml:5:42: services.three.networks: network_mode and networks exclude each other",
+        "c.yaml:6:33: services.four.networks.back: only a service with one replica can have an address of its own",
+        "c.yaml:7:29: services.five.links[0]: "nosuch" is not SERVICE or SERVICE:ALIAS of this file",
+        "c.yaml:9:20: networks.front.driver: not supported yet: the driver macvlan. Networks span the hosts: leave driver out, or say bridge or overlay, which mean the same",
+        "c.yaml:11:38: networks.tiny.ipam.config[0].subnet: a subnet with a prefix of 29 is not possible: /8 to /26, so that each host gets a part of it",
+      ]
+    `);
+  });
+
+  test("the host's own networks are no networks over hosts", () => {
+    const { specs, networks, messages } = loadText(`services:
+  a: { image: a, network_mode: host }
+  b: { image: a, network_mode: none }
+  c: { image: a, network_mode: bridge }
+  d: { image: a, networks: [hostnet] }
+networks: { hostnet: { external: true, name: host } }
+`);
+    expect(messages).toEqual([]);
+    expect(networks).toEqual([]);
+    expect(specs.map(({ task }) => [task?.container?.networkMode, task?.networks])).toEqual([
+      [NetworkMode.HOST, []],
+      [NetworkMode.NONE, []],
+      [NetworkMode.BRIDGE, []],
+      [NetworkMode.HOST, []],
+    ]);
+  });
+
+  test("container names, hostnames and links are names of their services", () => {
+    const { services, messages } = joined(`services:
+  web: { image: a, container_name: site, hostname: www, networks: [front, back], links: ["db:sql", db] }
+  db: { image: b, hostname: web, networks: [back, other] }
+  job: { image: c, hostname: "{{.Node.Hostname}}" }
+networks: { front: , back: , other: }
+`);
+    expect(messages).toMatchInlineSnapshot(`
+      [
+        "c.yaml:2:20: warning: services.web.container_name: containers are named after their service and slot; the name is one of the service's in its networks",
+      ]
+    `);
+    expect(services.t_web?.map(({ aliases }) => aliases)).toEqual([
+      ["site", "www"],
+      ["site", "www"],
+    ]);
+    expect(services.t_db?.map(({ network, aliases }) => [network, aliases])).toEqual([
+      ["t_back", ["sql"]],
+      ["t_other", []],
+    ]);
+    expect(services.t_job?.[0]?.aliases).toEqual([]);
+  });
+
+  test("links start what they link to first", () => {
+    const { specs } = loadText(`services:
+  web: { image: a, links: [db], depends_on: { db: { condition: service_healthy } } }
+  api: { image: a, links: [db] }
+  db: { image: b }
+`);
+    expect(
+      specs.map(({ dependsOn }) => dependsOn.map(({ service, condition }) => [service, condition])),
+    ).toEqual([[["t_db", 2]], [["t_db", 1]], []]);
+  });
+
+  test("names can stand for tasks, and traffic can be told how to go", () => {
+    const { specs, messages } = loadText(`services:
+  a: { image: a, deploy: { endpoint_mode: dnsrr } }
+  b: { image: a, x-berth: { proxy_protocol: true, affinity: source, balance: least-connections } }
+  c: { image: a, x-berth: { affinity: sticky } }
+`);
+    expect(messages).toEqual([
+      'c.yaml:4:39: services.c.x-berth.affinity: "sticky" is not possible: use none, source',
+    ]);
+    expect(specs[0]?.endpointMode).toBe(EndpointMode.DNSRR);
+    expect(specs[1]).toMatchObject({
+      endpointMode: EndpointMode.VIP,
+      traffic: { proxyProtocol: true, affinity: 2, balance: 2 },
+    });
+  });
+
+  test("several files make one network", () => {
+    const base =
+      "services: { web: { image: a, networks: [x] } }\nnetworks: { x: { driver_opts: { encrypted: 'true' } } }";
+    const { networks, specs } = loadText(base, {
+      overrides: [
+        "services: { web: { networks: { x: { aliases: [w] } } } }\nnetworks: { x: { internal: true } }",
+      ],
+    });
+    expect(networks).toMatchObject([{ name: "t_x", encrypted: true, internal: true }]);
+    expect(specs[0]?.task?.networks).toMatchObject([{ network: "t_x", aliases: ["w"] }]);
+  });
+});

@@ -1,0 +1,137 @@
+import { NetworkMode, NetworkSpec, scopedName, validateNetworkSpec } from "@berth/proto";
+import { applyKeys } from "./apply-keys.js";
+import {
+  type Cursor,
+  keyPlace,
+  readFields,
+  readFlag,
+  readInteger,
+  readKeyValues,
+  readText,
+  readTextMap,
+} from "./cursor.js";
+import { readIpam } from "./keys/ipam-keys.js";
+import { leaveOut } from "./keys/not-supported.js";
+import { isNull } from "./node.js";
+import type { Project } from "./project.js";
+import { type KeyTable, rule } from "./service-draft.js";
+
+/** A network of the file, by the name that its services use for it. */
+export interface StackNetwork {
+  /** Its name in the cluster. */
+  readonly name: string;
+  /** It was made by somebody else and is there. */
+  readonly isExternal: boolean;
+  /** Of one that goes with the stack. */
+  readonly spec: NetworkSpec;
+  /** It is no network of ours, but what Docker calls by this name on each host. */
+  readonly mode: NetworkMode | undefined;
+}
+
+interface NetworkDraft {
+  name: string | undefined;
+  isExternal: boolean;
+  readonly spec: NetworkSpec;
+}
+
+/** Networks that each host has by itself. */
+const HOST_NETWORKS: ReadonlyMap<string, NetworkMode> = new Map([
+  ["bridge", NetworkMode.BRIDGE],
+  ["host", NetworkMode.HOST],
+  ["none", NetworkMode.NONE],
+]);
+const DRIVERS = ["", "bridge", "overlay", "default"];
+const MTU_OPTION = "com.docker.network.driver.mtu";
+const MTU = { min: 68, max: 65_535 };
+
+const NAME_KEY: KeyTable<NetworkDraft> = {
+  name: rule(readText, (network, name) => {
+    network.name = name;
+  }),
+};
+
+const NETWORK_KEYS: KeyTable<NetworkDraft> = {
+  ...NAME_KEY,
+  external: readExternal,
+  driver: checkDriver,
+  driver_opts: readOptions,
+  internal: rule(readFlag, ({ spec }, internal) => {
+    spec.internal = internal;
+  }),
+  attachable: rule(readFlag, ({ spec }, attachable) => {
+    spec.attachable = attachable;
+  }),
+  labels: rule(readTextMap, ({ spec }, labels) => {
+    spec.labels = labels;
+  }),
+  ipam: (cursor, { spec }) => readIpam(cursor, spec),
+  enable_ipv4: (cursor) => {
+    if (readFlag(cursor) === false) leaveOut("networks have IPv4 addresses")(cursor, undefined);
+  },
+  enable_ipv6: (cursor) => {
+    if (readFlag(cursor) === true) leaveOut("networks have no IPv6 addresses")(cursor, undefined);
+  },
+};
+
+/** The top-level `networks:`. */
+export function translateNetworks(cursor: Cursor, project: Project): ReadonlyMap<string, StackNetwork> {
+  const networks = new Map<string, StackNetwork>();
+  for (const [key, field] of readFields(cursor) ?? [])
+    networks.set(key, translateNetwork(key, field, project));
+  return networks;
+}
+
+function translateNetwork(key: string, cursor: Cursor, { stack }: Project): StackNetwork {
+  const draft: NetworkDraft = {
+    name: undefined,
+    isExternal: false,
+    spec: NetworkSpec.fromPartial({ stack }),
+  };
+  if (!isNull(cursor.node)) applyKeys(cursor, NETWORK_KEYS, draft);
+  const { isExternal, spec } = draft;
+  const name = draft.name ?? (isExternal ? key : scopedName(stack, key));
+  spec.name = name;
+  const mode = HOST_NETWORKS.get(name);
+  if (mode === undefined) report(validateNetworkSpec(spec), cursor);
+  return { name, isExternal, spec, mode };
+}
+
+/** What the readers below have not said already. */
+function report(
+  violations: readonly { readonly path: string; readonly message: string }[],
+  cursor: Cursor,
+): void {
+  for (const { path, message } of violations) {
+    if (path !== "stack" && !cursor.diagnostics.hasErrorUnder(cursor.path)) {
+      cursor.diagnostics.error(keyPlace(cursor), message);
+    }
+  }
+}
+
+/** `external: true`, or the old form `external: {name: …}`. */
+function readExternal(cursor: Cursor, network: NetworkDraft): void {
+  if (cursor.node.kind === "map") {
+    network.isExternal = true;
+    applyKeys(cursor, NAME_KEY, network);
+  } else network.isExternal = readFlag(cursor) ?? false;
+}
+
+function checkDriver(cursor: Cursor): void {
+  const driver = readText(cursor);
+  if (driver === undefined || DRIVERS.includes(driver) || HOST_NETWORKS.has(driver)) return;
+  const message = `not supported yet: the driver ${driver}. Networks span the hosts: leave driver out, or say bridge or overlay, which mean the same`;
+  cursor.diagnostics.error(cursor, message);
+}
+
+function readOptions(cursor: Cursor, { spec }: NetworkDraft): void {
+  for (const [key, { value, cursor: field }] of readKeyValues(cursor) ?? []) {
+    if (key === "encrypted") spec.encrypted = isOn(value, field);
+    else if (key === MTU_OPTION) spec.mtu = readInteger(field, MTU) ?? 0;
+    else leaveOut(`${key} has no effect`)(field, undefined);
+  }
+}
+
+/** As Docker's overlay driver does: there without a value, it is on. */
+function isOn(value: string | null, field: Cursor): boolean {
+  return value === null || value === "" || readFlag(field) === true;
+}

@@ -1,0 +1,93 @@
+import { type NetworkOutcome, NetworkOutcome_Kind, type NetworkSummary } from "@berth/proto";
+import { type FilterTable, hasLabel } from "../options/filters.js";
+import type { Listing } from "./print.js";
+import { shortId } from "./services.js";
+
+/** What Docker calls networks that span hosts. */
+const DRIVER = "overlay";
+const SCOPE = "cluster";
+
+export const networkName = ({ network }: NetworkSummary): string => network?.spec?.name ?? "";
+
+/** The columns of `docker network ls`, and what tells networks over hosts apart. */
+export function networkListing(
+  rows: readonly NetworkSummary[],
+  { isWhole }: { readonly isWhole: boolean },
+): Listing<NetworkSummary> {
+  const idOf = ({ network }: NetworkSummary): string => network?.id ?? "";
+  return {
+    rows,
+    id: idOf,
+    json: networkJson,
+    columns: [
+      { title: "NETWORK ID", cell: (row) => (isWhole ? idOf(row) : shortId(idOf(row))) },
+      { title: "NAME", cell: networkName },
+      { title: "DRIVER", cell: () => DRIVER },
+      { title: "SCOPE", cell: () => SCOPE },
+      { title: "SUBNET", cell: ({ network }) => network?.subnet ?? "" },
+      { title: "NODES", cell: ({ ranges }) => String(ranges.length) },
+      { title: "SERVICES", cell: ({ services }) => String(services.length) },
+    ],
+  };
+}
+
+export const NETWORK_FILTERS: FilterTable<NetworkSummary> = {
+  id: ({ network }, value) => (network?.id ?? "").startsWith(value),
+  name: (row, value) => networkName(row).includes(value),
+  label: ({ network }, value) => hasLabel(network?.spec?.labels ?? {}, value),
+  stack: ({ network }, value) => (network?.spec?.stack ?? "") === value,
+};
+
+export function networkJson({ network, services, ranges, vips }: NetworkSummary): unknown {
+  const spec = network?.spec;
+  return {
+    id: network?.id ?? "",
+    name: spec?.name ?? "",
+    stack: spec?.stack ?? "",
+    driver: DRIVER,
+    scope: SCOPE,
+    subnet: network?.subnet ?? "",
+    vni: network?.vni ?? 0,
+    internal: spec?.internal ?? false,
+    attachable: spec?.attachable ?? false,
+    encrypted: spec?.encrypted ?? false,
+    mtu: spec?.mtu ?? 0,
+    labels: spec?.labels ?? {},
+    removing: network?.removing ?? false,
+    createdAtMs: network?.createdAtMs ?? 0,
+    services,
+    nodes: ranges.map(({ nodeId, range, gateway }) => ({ nodeId, range, gateway })),
+    virtualIps: vips
+      .filter(({ releasedAtMs }) => releasedAtMs === 0)
+      .map(({ serviceId, address }) => ({ serviceId, address })),
+  };
+}
+
+const OUTCOMES = new Map<NetworkOutcome_Kind, string>([
+  [NetworkOutcome_Kind.CREATED, "created"],
+  [NetworkOutcome_Kind.UPDATED, "updated"],
+  [NetworkOutcome_Kind.UNCHANGED, "unchanged"],
+  [NetworkOutcome_Kind.REMOVED, "removed"],
+]);
+
+const networkOutcomeWord = (kind: NetworkOutcome_Kind): string => OUTCOMES.get(kind) ?? "unknown";
+
+export function networkOutcomeJson({ networkId, name, kind }: NetworkOutcome): unknown {
+  return { id: networkId, name, outcome: networkOutcomeWord(kind) };
+}
+
+const VERBS = new Map<NetworkOutcome_Kind, string>([
+  [NetworkOutcome_Kind.CREATED, "Creating"],
+  [NetworkOutcome_Kind.UPDATED, "Updating"],
+  [NetworkOutcome_Kind.REMOVED, "Removing"],
+]);
+
+/** `Creating network shop_default`; nothing of one that stays as it is. */
+export function networkOutcomeLines(outcomes: readonly NetworkOutcome[]): string {
+  return outcomes
+    .flatMap(({ name, kind }) => {
+      const verb = VERBS.get(kind);
+      return verb === undefined ? [] : [`${verb} network ${name}\n`];
+    })
+    .join("");
+}
