@@ -186,20 +186,17 @@ networks: { front: , back: , other: }
     ).toEqual([[["t_db", 2]], [["t_db", 1]], []]);
   });
 
-  test("names can stand for tasks, and traffic can be told how to go", () => {
+  test("names can stand for tasks instead of one address", () => {
     const { specs, messages } = loadText(`services:
   a: { image: a, deploy: { endpoint_mode: dnsrr } }
-  b: { image: a, x-berth: { proxy_protocol: true, affinity: source, balance: least-connections } }
-  c: { image: a, x-berth: { affinity: sticky } }
+  b: { image: a, deploy: { endpoint_mode: vip } }
+  c: { image: a, deploy: { endpoint_mode: lb } }
 `);
     expect(messages).toEqual([
-      'c.yaml:4:39: services.c.x-berth.affinity: "sticky" is not possible: use none, source',
+      'c.yaml:4:43: services.c.deploy.endpoint_mode: "lb" is not possible: use vip, dnsrr',
     ]);
-    expect(specs[0]?.endpointMode).toBe(EndpointMode.DNSRR);
-    expect(specs[1]).toMatchObject({
-      endpointMode: EndpointMode.VIP,
-      traffic: { proxyProtocol: true, affinity: 2, balance: 2 },
-    });
+    const { DNSRR, VIP } = EndpointMode;
+    expect(specs.map(({ endpointMode }) => endpointMode)).toEqual([DNSRR, VIP, VIP]);
   });
 
   test("several files make one network", () => {

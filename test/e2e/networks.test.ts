@@ -1,0 +1,157 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { run } from "../../deploy/lab/run.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
+import { runningOf } from "./support/docker-truth.js";
+
+/** Each tier on another host; only api is in both networks. */
+const THREE_TIERS = `
+services:
+  web:
+    image: hello:1
+    ports: ["8080:80"]
+    networks: [front]
+    stop_grace_period: 1s
+    deploy: { placement: { constraints: [node.hostname == h1] } }
+  api:
+    image: hello:1
+    networks: { front: { aliases: [backend] }, back: }
+    stop_grace_period: 1s
+    deploy: { replicas: 3 }
+  db:
+    image: hello:1
+    hostname: storage
+    networks: [back]
+    stop_grace_period: 1s
+    deploy: { placement: { constraints: [node.hostname == h3] }, endpoint_mode: dnsrr }
+networks:
+  front:
+  back: { internal: true }
+`;
+
+/** The default network, which nobody names. */
+const PAIR = `
+services:
+  web:
+    image: hello:1
+    deploy: { placement: { constraints: [node.hostname == h1] } }
+  api:
+    image: hello:1
+    container_name: the-api
+    deploy: { placement: { constraints: [node.hostname == h2] } }
+`;
+
+describe("networks over three hosts", () => {
+  let lab: Lab;
+
+  beforeAll(async () => {
+    lab = await createCluster(3);
+    await waitUntil(async () => (await capableNodes()) === 3, {
+      what: "three nodes that can have networks",
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
+  });
+  afterAll(() => lab?.down());
+
+  async function capableNodes(): Promise<number> {
+    const { stdout } = await lab.berth(["node", "inspect", "h1", "h2", "h3"]);
+    const nodes = JSON.parse(stdout) as readonly {
+      readonly dataPlane: { readonly overlay: boolean } | null;
+    }[];
+    return nodes.filter(({ dataPlane }) => dataPlane?.overlay).length;
+  }
+
+  const busybox = (service: string, ...command: string[]) =>
+    lab.berth(["exec", service, "/usr/bin/busybox", ...command]);
+
+  /** What a name stands for, as a container of a service is told. */
+  async function resolve(service: string, name: string): Promise<readonly string[]> {
+    const { stdout } = await busybox(service, "nslookup", name);
+    return [...stdout.matchAll(/^Address: (\S+)$/gm)].map(([, address = ""]) => address);
+  }
+
+  /** What a container of a service gets from the first that a name stands for; undefined when it gets nothing. */
+  async function fetchFrom(service: string, name: string): Promise<string | undefined> {
+    const [address] = await resolve(service, name);
+    if (address === undefined) return undefined;
+    const { code, stdout } = await busybox(service, "wget", "-q", "-O", "-", `http://${address}/`);
+    return code === 0 ? stdout.trim() : undefined;
+  }
+
+  async function answered(service: string, name: string): Promise<string> {
+    let body: string | undefined;
+    await waitUntil(
+      async () => {
+        body = await fetchFrom(service, name);
+        return body !== undefined;
+      },
+      { what: `${service} gets an answer from ${name}`, timeoutMs: CONVERGE_TIMEOUT_MS },
+    );
+    return body ?? "";
+  }
+
+  async function networksOn(host: string): Promise<readonly string[]> {
+    const socket = `unix://${lab.host(host).dockerSocket}`;
+    const { stdout } = await run(["docker", "-H", socket, "network", "ls", "--format", "{{.Name}}"]);
+    return stdout.split("\n").filter((name) => name.includes("_"));
+  }
+
+  test("stack deploy makes them, and says so", async () => {
+    const { code, stdout, stderr } = await deploy(lab, "shop", THREE_TIERS);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(stdout).toContain("Creating network shop_front\nCreating network shop_back\n");
+    const { stdout: listed } = await lab.berth(["network", "ls"]);
+    expect(listed).toMatch(/shop_back\s+overlay\s+cluster\s+10\.\S+\s+3\s+2/);
+  });
+
+  test("services find each other by their names, wherever they run", async () => {
+    for (const name of ["api", "backend", "api.front", "tasks.api", "api.shop", "shop_api"]) {
+      await answered("shop_web", name);
+    }
+    await answered("shop_api.1", "db");
+    await answered("shop_api.1", "storage");
+    const bodies = new Set<string>();
+    for (let asked = 0; asked < 30 && bodies.size < 3; asked += 1)
+      bodies.add(await answered("shop_web", "api"));
+    expect(bodies.size).toBe(3);
+  });
+
+  test("networks keep apart what they do not join", async () => {
+    expect(await fetchFrom("shop_web", "db")).toBeUndefined();
+    expect(await fetchFrom("shop_db", "web")).toBeUndefined();
+  });
+
+  test("names follow what runs", async () => {
+    expect((await lab.berth(["service", "scale", "shop_api=1"])).code).toBe(0);
+    await waitForReplicas(lab, "shop_api", 1);
+    const bodies = new Set<string>();
+    for (let asked = 0; asked < 6; asked += 1) bodies.add((await fetchFrom("shop_web", "api")) ?? "nothing");
+    expect(bodies.size).toBe(1);
+    expect([...bodies]).not.toContain("nothing");
+  });
+
+  test("the default network needs no word", async () => {
+    const { code } = await deploy(lab, "pair", PAIR);
+    expect(code).toBe(0);
+    await answered("pair_web", "api");
+    await answered("pair_web", "the-api");
+    expect(await fetchFrom("pair_web", "db")).toBeUndefined();
+  });
+
+  test("they go with their stack, from every host", async () => {
+    for (const stack of ["shop", "pair"]) expect((await lab.berth(["stack", "rm", stack])).code).toBe(0);
+    await waitUntil(async () => (await lab.berth(["network", "ls", "-q"])).stdout === "", {
+      what: "no network is left",
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
+    for (const { name } of lab.hosts) {
+      await waitUntil(async () => (await networksOn(name)).length === 0, {
+        what: `no network is left on ${name}`,
+        timeoutMs: CONVERGE_TIMEOUT_MS,
+      });
+    }
+    expect(await runningOf(lab, "shop_web")).toEqual([]);
+  });
+});
