@@ -19,6 +19,7 @@ import { DockerHost } from "./agent/docker-host.js";
 import { FakeLeader } from "./agent/fake-leader.js";
 import { specOf, taskOf } from "./agent/specs.js";
 import { until } from "./agent/until.js";
+import { unusedPort } from "./ingress-harness.js";
 
 const MIB = 1024 * 1024;
 
@@ -27,6 +28,7 @@ describe("an agent on a real Docker daemon", () => {
   let leader: FakeLeader;
   let agent: AgentProcess;
   let dataDir: string;
+  let metrics: string;
 
   beforeAll(async () => {
     docker = await DockerHost.start();
@@ -36,7 +38,9 @@ describe("an agent on a real Docker daemon", () => {
   beforeEach(async () => {
     dataDir = temporaryFolder();
     leader = await FakeLeader.start();
-    agent = new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir });
+    metrics = `127.0.0.1:${await unusedPort()}`;
+    const args = ["--metrics", metrics];
+    agent = new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir, args });
     await until("the agent has joined", () => leader.isJoined);
   });
   afterEach(async () => {
@@ -294,6 +298,9 @@ describe("an agent on a real Docker daemon", () => {
       await until("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
       const [answer] = await once(connect(published, "127.0.0.1"), "data");
       expect(String(answer)).toBe("hello");
+      const told = await (await fetch(`http://${metrics}/metrics`)).text();
+      expect(told).toContain(`{service="",port="127.0.0.1:${published}/tcp"} 1`);
+      expect(told).toContain("berth_ingress_kernel 0");
     } finally {
       backend.close();
     }

@@ -93,6 +93,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   for (const [taskId, status] of state.statuses) worker.restore(taskId, status);
 
   const opened = await edges.openIngress(log.child({ part: "ingress" }), signal);
+  const stopMetrics = await edges.serveMetrics?.((statsSignal) => opened.stats(statsSignal));
   const ingress = new IngressSync({
     apply: (table, applySignal) => opened.apply(table, applySignal),
     routeTo: routesOf(id, (endpoint, protocol) =>
@@ -225,6 +226,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   meter.stop();
   logs.stopAll();
   loads.stopAll();
+  stopMetrics?.();
   opened.close();
   await file.flush();
   edges.release();

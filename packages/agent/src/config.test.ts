@@ -11,6 +11,7 @@ test("parseConfig takes flags before BERTH_* variables before defaults", () => {
       dataDir: "/flag",
       dockerSocket: "/var/run/docker.sock",
       ingress: "auto",
+      metrics: "",
       resources: {},
       logLevel: "info",
     },
@@ -19,14 +20,27 @@ test("parseConfig takes flags before BERTH_* variables before defaults", () => {
 
 test("parseConfig names all problems at once", () => {
   const parsed = parseConfig(
-    ["--server", "nowhere,x:99999", "--advertise", "0.0.0.0", "--log-level", "loud"],
+    [
+      "--server",
+      "nowhere,x:99999",
+      "--advertise",
+      "0.0.0.0",
+      "--log-level",
+      "loud",
+      "--metrics",
+      "9000",
+      "--ingress",
+      "fast",
+    ],
     {},
   );
   expect(parsed).toMatchObject({ kind: "invalid" });
   expect(parsed.kind === "invalid" && parsed.problems).toEqual([
+    '--ingress: "fast" is none of auto, kernel, userspace',
     '--server: "nowhere" is not HOST:PORT',
     '--server: "x:99999" is not HOST:PORT',
     "--advertise: other hosts cannot reach 0.0.0.0; give an address of this host",
+    '--metrics: "9000" is not HOST:PORT',
     '--log-level: "loud" is none of debug, info, warn, error, silent',
   ]);
   expect(parseConfig(["--no-such-flag"], {})).toEqual({

@@ -14,6 +14,8 @@ export interface AgentConfig {
   readonly resources: Readonly<Record<string, number>>;
   /** Who balances connections to published ports: the kernel where it can, or one of the two by force. */
   readonly ingress: IngressMode;
+  /** "host:port" at which Prometheus may ask; empty: it may not. */
+  readonly metrics: string;
   readonly logLevel: string;
 }
 
@@ -55,6 +57,7 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
     dockerSocket: options.dockerSocket ?? "",
     resources: parseResources(options.resource ?? env.BERTH_RESOURCE ?? "", problems),
     ingress: isIngressMode(ingress) ? ingress : "auto",
+    metrics: options.metrics ?? "",
     logLevel: options.logLevel ?? "",
   };
   if (!isIngressMode(ingress))
@@ -95,6 +98,7 @@ function agentCommand(env: NodeJS.ProcessEnv, onProblem: (problem: string) => vo
         "auto",
       ),
     )
+    .addOption(withEnv("--metrics <host:port>", "where Prometheus may ask", "BERTH_METRICS", ""))
     .addOption(withEnv("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info"))
     .addHelpText("after", EXAMPLES)
     .exitOverride()
@@ -127,6 +131,9 @@ function problemsOf(config: AgentConfig): string[] {
   }
   if (config.dataDir === "") problems.push("--data-dir: must not be empty");
   if (config.dockerSocket === "") problems.push("--docker-socket: must not be empty");
+  if (config.metrics !== "" && !isHostPort(config.metrics)) {
+    problems.push(`--metrics: "${config.metrics}" is not HOST:PORT`);
+  }
   if (!LOG_LEVELS.includes(config.logLevel)) {
     problems.push(`--log-level: "${config.logLevel}" is none of ${LOG_LEVELS.join(", ")}`);
   }

@@ -8,7 +8,10 @@ import { DockerodeEngine } from "./engine/dockerode/dockerode-engine.js";
 import type { Engine } from "./engine/engine.js";
 import { type Host, linuxHost } from "./host/host.js";
 import { type Ingress, openIngress } from "./ingress/client.js";
+import type { IngressStats } from "./ingress/table.js";
 import { lockDataDir } from "./lock-data-dir.js";
+import { ingressMetrics } from "./metrics/ingress-metrics.js";
+import { serveMetrics } from "./metrics/serve-metrics.js";
 import { containerResolvers } from "./overlay/container-resolvers.js";
 import { examineKernel } from "./overlay/examine-kernel.js";
 import { linuxHostNetwork } from "./overlay/host-network.js";
@@ -38,6 +41,8 @@ export interface AgentEdges {
     logger: Logger,
     signal: AbortSignal,
   ): Promise<Pick<Ingress, "apply" | "suspect" | "names" | "stats" | "condition" | "close">>;
+  /** Lets Prometheus ask for the ingress's counters. Absent: nobody wants them. Returns how to end it. */
+  serveMetrics?(stats: (signal: AbortSignal) => Promise<IngressStats>): Promise<() => void>;
   /** Gives the agent's identity to others. */
   release(): void;
 }
@@ -51,6 +56,7 @@ export async function hostEdges({
   dockerSocket,
   resources,
   ingress,
+  metrics,
 }: AgentConfig): Promise<AgentEdges> {
   const release = await claim(dataDir);
   const usage = new UsageReader();
@@ -74,8 +80,17 @@ export async function hostEdges({
     readHostUsage: () => readHostUsage(),
     openIngress: (logger, signal) =>
       openIngress({ dataDir: join(dataDir, "ingress"), mode: ingress, logger, signal }),
+    ...(metrics === "" ? {} : { serveMetrics: (stats) => serveIngressMetrics(metrics, stats) }),
     release,
   };
+}
+
+async function serveIngressMetrics(
+  listen: string,
+  stats: (signal: AbortSignal) => Promise<IngressStats>,
+): Promise<() => void> {
+  const server = await serveMetrics(listen, async (signal) => ingressMetrics(await stats(signal)));
+  return () => server.close();
 }
 
 /** Two agents with one identity would take turns at stopping what the other one starts. */

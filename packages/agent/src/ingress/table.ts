@@ -72,6 +72,8 @@ export interface EndpointStats {
   readonly id: string;
   readonly address: string;
   readonly port: number;
+  /** The node that it runs on. */
+  readonly node?: string;
   readonly state: "serving" | "ejected" | "draining";
   /** Connections (UDP: flows) that it took since it came into the table. */
   readonly total: number;
