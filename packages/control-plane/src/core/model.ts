@@ -20,6 +20,8 @@ export interface Reservation {
   readonly pids: number;
   /** Countable things, by kind. */
   readonly generic: ReadonlyMap<string, number>;
+  /** Addresses in networks over hosts, by their names. */
+  readonly networks: ReadonlyMap<string, number>;
 }
 
 /**

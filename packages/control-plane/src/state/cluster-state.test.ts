@@ -10,6 +10,7 @@ const reserving = buildSpec({
   task: {
     container: { image: "x" },
     reservations: { nanoCpus: 3, memoryBytes: 7, pids: 5, generic: { gpu: 2 } },
+    networks: [{ network: "shop_back" }],
   },
 });
 
@@ -67,7 +68,7 @@ function snapshot(state: ClusterState): unknown {
     nodes: [...state.nodes.nodes.values()]
       .map(({ node, reserved, taskCount, hostPorts }) => ({
         node,
-        reserved: { ...reserved, generic: [...reserved.generic] },
+        reserved: { ...reserved, generic: [...reserved.generic], networks: [...reserved.networks] },
         taskCount,
         hostPorts: [...hostPorts],
       }))
@@ -92,6 +93,7 @@ function expectConsistent(state: ClusterState): void {
       memoryBytes: 7 * count,
       pids: 5 * count,
       generic: new Map(count === 0 ? [] : [["gpu", 2 * count]]),
+      networks: new Map(count === 0 ? [] : [["shop_back", count]]),
     });
   }
   for (const serviceId of ["a", "b", "c"]) {

@@ -9,7 +9,7 @@ const NOTHING: Demand = {
   pids: 0,
   generic: new Map(),
   hostPorts: [],
-  networks: [],
+  networks: new Map(),
 };
 
 /** All nodes with what the tasks on them take, kept up to date task by task. */
@@ -81,7 +81,7 @@ export class NodeTable implements ClusterView {
   }
 
   #countNetworks({ networks }: Demand, sign: 1 | -1): void {
-    for (const name of networks) {
+    for (const name of networks.keys()) {
       const count = this.tasksIn(name) + sign;
       if (count === 0) this.#tasksByNetwork.delete(name);
       else this.#tasksByNetwork.set(name, count);
@@ -100,7 +100,13 @@ export class NodeTable implements ClusterView {
 
 /** The sum of what the tasks on one node take. */
 class Usage {
-  readonly reserved = { nanoCpus: 0, memoryBytes: 0, pids: 0, generic: new Map<string, number>() };
+  readonly reserved = {
+    nanoCpus: 0,
+    memoryBytes: 0,
+    pids: 0,
+    generic: new Map<string, number>(),
+    networks: new Map<string, number>(),
+  };
   readonly hostPorts = new Set<string>();
   taskCount = 0;
   readonly #portCounts = new Map<string, number>();
@@ -110,11 +116,8 @@ class Usage {
     this.reserved.nanoCpus += sign * demand.nanoCpus;
     this.reserved.memoryBytes += sign * demand.memoryBytes;
     this.reserved.pids += sign * demand.pids;
-    for (const [kind, count] of demand.generic) {
-      const reserved = (this.reserved.generic.get(kind) ?? 0) + sign * count;
-      if (reserved === 0) this.reserved.generic.delete(kind);
-      else this.reserved.generic.set(kind, reserved);
-    }
+    addCounts(this.reserved.generic, demand.generic, sign);
+    addCounts(this.reserved.networks, demand.networks, sign);
     for (const key of demand.hostPorts) this.#addPort(key, sign);
   }
 
@@ -128,6 +131,14 @@ class Usage {
       this.#portCounts.delete(key);
       this.hostPorts.delete(key);
     }
+  }
+}
+
+function addCounts(sum: Map<string, number>, counts: ReadonlyMap<string, number>, sign: 1 | -1): void {
+  for (const [kind, count] of counts) {
+    const total = (sum.get(kind) ?? 0) + sign * count;
+    if (total === 0) sum.delete(kind);
+    else sum.set(kind, total);
   }
 }
 

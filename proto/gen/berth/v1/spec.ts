@@ -379,6 +379,8 @@ export interface NetworkAttachment {
   optional: boolean;
   /** The network is encrypted. The control plane fills it in. */
   encrypted: boolean;
+  /** Containers that a host can have in the network. The control plane fills it in. 0: not known. */
+  room: number;
 }
 
 /** A fixed number of tasks, wherever they fit. */
@@ -1962,7 +1964,7 @@ export const NetworkSpec_LabelsEntry: MessageFns<NetworkSpec_LabelsEntry> = {
 };
 
 function createBaseNetworkAttachment(): NetworkAttachment {
-  return { network: "", aliases: [], ipv4Address: "", optional: false, encrypted: false };
+  return { network: "", aliases: [], ipv4Address: "", optional: false, encrypted: false, room: 0 };
 }
 
 export const NetworkAttachment: MessageFns<NetworkAttachment> = {
@@ -1981,6 +1983,9 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     }
     if (message.encrypted !== false) {
       writer.uint32(40).bool(message.encrypted);
+    }
+    if (message.room !== 0) {
+      writer.uint32(48).uint32(message.room);
     }
     return writer;
   },
@@ -2038,6 +2043,14 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
             message.encrypted = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.room = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2061,6 +2074,7 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
         : "",
       optional: isSet(object.optional) ? globalThis.Boolean(object.optional) : false,
       encrypted: isSet(object.encrypted) ? globalThis.Boolean(object.encrypted) : false,
+      room: isSet(object.room) ? globalThis.Number(object.room) : 0,
     };
   },
 
@@ -2081,6 +2095,9 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     if (message.encrypted !== false) {
       obj.encrypted = message.encrypted;
     }
+    if (message.room !== 0) {
+      obj.room = Math.round(message.room);
+    }
     return obj;
   },
 
@@ -2094,6 +2111,7 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     message.ipv4Address = object.ipv4Address ?? "";
     message.optional = object.optional ?? false;
     message.encrypted = object.encrypted ?? false;
+    message.room = object.room ?? 0;
     return message;
   },
 };

@@ -31,8 +31,8 @@ export class DraftCluster implements ClusterView {
 
 function changed(view: NodeView, demand: Demand, sign: 1 | -1): NodeView {
   const { reserved } = view;
-  const generic = new Map(reserved.generic);
-  for (const [kind, count] of demand.generic) generic.set(kind, (generic.get(kind) ?? 0) + sign * count);
+  const generic = withCounts(reserved.generic, demand.generic, sign);
+  const networks = withCounts(reserved.networks, demand.networks, sign);
   const hostPorts = new Set(view.hostPorts);
   for (const key of demand.hostPorts) {
     if (sign > 0) hostPorts.add(key);
@@ -45,8 +45,19 @@ function changed(view: NodeView, demand: Demand, sign: 1 | -1): NodeView {
       memoryBytes: reserved.memoryBytes + sign * demand.memoryBytes,
       pids: reserved.pids + sign * demand.pids,
       generic,
+      networks,
     },
     taskCount: view.taskCount + sign,
     hostPorts,
   };
+}
+
+function withCounts(
+  sum: ReadonlyMap<string, number>,
+  counts: ReadonlyMap<string, number>,
+  sign: 1 | -1,
+): ReadonlyMap<string, number> {
+  const total = new Map(sum);
+  for (const [kind, count] of counts) total.set(kind, (total.get(kind) ?? 0) + sign * count);
+  return total;
 }

@@ -8,7 +8,7 @@ import {
 import type { ClusterView, NodeView } from "../model.js";
 import { nodesText } from "../words.js";
 import { type NodeTest, nodeTest } from "./constraint.js";
-import { networkFilters } from "./network-filters.js";
+import { addressFilters, networkFilters } from "./network-filters.js";
 import { architectureName } from "./node-attribute.js";
 import { type Demand, demandOf } from "./occupancy.js";
 import { portFilters } from "./port-filters.js";
@@ -27,7 +27,7 @@ export interface Need {
   readonly spread: readonly string[];
   /** Names of volumes that tasks must find on their node, once they exist anywhere. */
   readonly volumes: readonly string[];
-  /** Networks over hosts that tasks cannot do without. */
+  /** Networks over hosts that tasks are in. */
   readonly networks: readonly NetworkAttachment[];
 }
 
@@ -49,7 +49,7 @@ export function needOf(spec: ServiceSpec): Need {
     maxPerNode: max === 0 || isGlobal ? Number.POSITIVE_INFINITY : max,
     spread: (spec.placement?.spread ?? []).map(canonicalAttribute),
     volumes: stickyVolumes(spec),
-    networks: (spec.task?.networks ?? []).filter(({ optional }) => !optional),
+    networks: spec.task?.networks ?? [],
   };
 }
 
@@ -77,6 +77,7 @@ function serviceFilters(need: Need, cluster: ClusterView): readonly Filter[] {
     ...volumeFilters(need.volumes, cluster),
     ...portFilters(need),
     ...roomFilters(need),
+    ...addressFilters(need.networks),
   ];
 }
 

@@ -1,10 +1,11 @@
 import type { NetworkAttachment } from "@berth/proto";
-import { encryptionProblem, overlayProblem } from "../network/take-part.js";
+import { encryptionProblem, overlayProblem, takesPart } from "../network/take-part.js";
 import { nodesText } from "../words.js";
-import type { NodeFilter } from "./filters.js";
+import type { Filter, NodeFilter } from "./filters.js";
 
 /** Tasks go where all of the networks can be that they need: a container without one of them would not be reached. */
-export function networkFilters(networks: readonly NetworkAttachment[]): readonly NodeFilter[] {
+export function networkFilters(joined: readonly NetworkAttachment[]): readonly NodeFilter[] {
+  const networks = joined.filter(({ optional }) => !optional);
   if (networks.length === 0) return [];
   const overlay: NodeFilter = {
     name: "network",
@@ -20,4 +21,23 @@ export function networkFilters(networks: readonly NetworkAttachment[]): readonly
       `${nodesText(count, { one: "cannot", many: "cannot" })} encrypt networks (berth node inspect says why)`,
   };
   return [overlay, encryption];
+}
+
+/** A host gives out only so many addresses in each network. One that has no part of it gives out none, and lacks none. */
+export function addressFilters(joined: readonly NetworkAttachment[]): readonly Filter[] {
+  return joined.flatMap((attachment): readonly Filter[] => {
+    const { network, room } = attachment;
+    if (room === 0) return [];
+    return [
+      {
+        name: "network-room",
+        room: ({ node, reserved }) =>
+          takesPart(node, attachment)
+            ? Math.max(0, room - (reserved.networks.get(network) ?? 0))
+            : Number.POSITIVE_INFINITY,
+        explain: (count) =>
+          `${nodesText(count, { one: "has", many: "have" })} no address left in network ${network} (${room} each)`,
+      },
+    ];
+  });
 }

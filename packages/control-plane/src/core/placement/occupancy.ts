@@ -13,8 +13,6 @@ import { isEnded } from "../task-state.js";
 export interface Demand extends Reservation {
   /** Keys of its host-mode ports. Ports that Docker picks are not in it. */
   readonly hostPorts: readonly string[];
-  /** Names of the networks that its container is in. */
-  readonly networks: readonly string[];
 }
 
 /**
@@ -32,7 +30,7 @@ export function demandOf(spec: ServiceSpec): Demand {
     pids: reserved?.pids ?? 0,
     generic: new Map(Object.entries(reserved?.generic ?? {}).filter(([, count]) => count > 0)),
     hostPorts: spec.ports.filter((port) => isHostMode(port) && port.published !== 0).map(hostPortKey),
-    networks: (spec.task?.networks ?? []).map(({ network }) => network),
+    networks: new Map((spec.task?.networks ?? []).map(({ network }) => [network, 1])),
   };
 }
 

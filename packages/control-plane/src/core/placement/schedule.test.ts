@@ -71,6 +71,8 @@ function withTask(view: NodeView, { demand }: Need): NodeView {
   const { reserved } = view;
   const generic = new Map(reserved.generic);
   for (const [kind, count] of demand.generic) generic.set(kind, (generic.get(kind) ?? 0) + count);
+  const networks = new Map(reserved.networks);
+  for (const [name, count] of demand.networks) networks.set(name, (networks.get(name) ?? 0) + count);
   return {
     node: view.node,
     taskCount: view.taskCount + 1,
@@ -80,6 +82,7 @@ function withTask(view: NodeView, { demand }: Need): NodeView {
       memoryBytes: reserved.memoryBytes + demand.memoryBytes,
       pids: reserved.pids + demand.pids,
       generic,
+      networks,
     },
   };
 }
@@ -113,6 +116,9 @@ const view = fc.record({
   ),
   state: fc.constantFrom(NodeState.READY, NodeState.READY, NodeState.DOWN),
   engineReady: fc.constantFrom(true, true, false),
+  hasOverlay: fc.constantFrom(true, true, false, undefined),
+  hasKey: fc.boolean(),
+  addresses: fc.nat(3),
   staying: fc.nat(3),
   stopping: fc.nat(1),
   avoid: fc.constantFrom(0, 0, 0, 1, 5),
@@ -132,6 +138,8 @@ const situation = fc
     volumes: fc.constantFrom(VolumePolicy.UNSPECIFIED, VolumePolicy.ANY),
     mounts: fc.boolean(),
     port: fc.constantFrom("", "", "192.0.2.1", "192.0.2.2", "0.0.0.0"),
+    network: fc.constantFrom(undefined, undefined, "needed", "optional", "encrypted"),
+    room: fc.constantFrom(0, 2, 5),
   })
   .map((made) => {
     const views = made.views.map((one, index) =>
@@ -147,11 +155,18 @@ const situation = fc
             pids: one.pids,
             generic: { gpu: one.gpus },
             engineReady: one.engineReady,
+            ...(one.hasOverlay === undefined
+              ? {}
+              : { dataPlane: { overlay: one.hasOverlay, wireguardPublicKey: one.hasKey ? "key" : "" } }),
             volumes: one.hasVolume ? ["shop_data"] : [],
             listeners: one.listens === "" ? [] : [{ protocol: 1, address: one.listens, port: 80 }],
           },
         }),
-        reserved: buildReservation({ nanoCpus: one.usedCpus * CPU, memoryBytes: one.usedGib * GIB }),
+        reserved: buildReservation({
+          nanoCpus: one.usedCpus * CPU,
+          memoryBytes: one.usedGib * GIB,
+          networks: new Map([["shop_back", one.addresses]]),
+        }),
         taskCount: one.tasks,
         hostPorts: new Set(one.port === "" ? [] : [one.port]),
       }),
@@ -169,6 +184,17 @@ const situation = fc
           pids: made.pids,
           generic: { gpu: made.gpus },
         },
+        networks:
+          made.network === undefined
+            ? []
+            : [
+                {
+                  network: "shop_back",
+                  optional: made.network === "optional",
+                  encrypted: made.network === "encrypted",
+                  room: made.room,
+                },
+              ],
       },
       placement: {
         maxReplicasPerNode: made.max,

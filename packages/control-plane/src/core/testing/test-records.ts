@@ -81,6 +81,7 @@ export const buildReservation = (over: Partial<Reservation> = {}): Reservation =
   memoryBytes: 0,
   pids: 0,
   generic: new Map(),
+  networks: new Map(),
   ...over,
 });
 
@@ -113,16 +114,17 @@ function nodeView(node: Node, demands: readonly Demand[]): NodeView {
       nanoCpus: sum((one) => one.nanoCpus),
       memoryBytes: sum((one) => one.memoryBytes),
       pids: sum((one) => one.pids),
-      generic: sumOfGeneric(demands),
+      generic: sumOf(demands.map(({ generic }) => generic)),
+      networks: sumOf(demands.map(({ networks }) => networks)),
     },
     taskCount: demands.length,
     hostPorts: new Set(demands.flatMap((one) => one.hostPorts)),
   };
 }
 
-function sumOfGeneric(demands: readonly Demand[]): ReadonlyMap<string, number> {
+function sumOf(counts: readonly ReadonlyMap<string, number>[]): ReadonlyMap<string, number> {
   const total = new Map<string, number>();
-  for (const [kind, count] of demands.flatMap(({ generic }) => [...generic])) {
+  for (const [kind, count] of counts.flatMap((each) => [...each])) {
     total.set(kind, (total.get(kind) ?? 0) + count);
   }
   return total;

@@ -60,9 +60,12 @@ export function networkWarnings(targets: readonly Target[], state: ClusterState)
 function filledIn(spec: ServiceSpec, setting: NetworkSetting): ServiceSpec {
   if (spec.task === undefined || spec.task.networks.length === 0) return spec;
   const networks = spec.task.networks.map((attachment): NetworkAttachment => {
-    const encrypted = find(attachment.network, setting)?.spec?.encrypted ?? false;
+    const network = find(attachment.network, setting);
+    const encrypted = network?.spec?.encrypted ?? false;
+    const subnet = parseSubnet(network?.subnet ?? "");
+    const room = subnet === undefined ? 0 : layoutOf(subnet).roomPerRange;
     // Nothing that was to be secret goes out of a container that runs without its network.
-    return { ...attachment, encrypted, optional: attachment.optional && !encrypted };
+    return { ...attachment, encrypted, room, optional: attachment.optional && !encrypted };
   });
   return { ...spec, task: { ...spec.task, networks } };
 }
