@@ -1,5 +1,6 @@
 import type { Node, Service, ServiceSpec, Task } from "@berth/proto";
 import type { LoadOrders } from "./placement/load-orders.js";
+import type { TaskIndex } from "./slots/task-index.js";
 
 /** What a decision about one service is made from. All of it is read-only to the core. */
 export interface ServiceView {
@@ -8,6 +9,8 @@ export interface ServiceView {
   readonly spec: ServiceSpec;
   /** Every record of a task of this service, in any order, ended ones too. */
   readonly tasks: readonly Task[];
+  /** The same tasks, indexed. Absent: whoever needs the index makes it. */
+  readonly index?: TaskIndex;
   /** Specs of the versions that are kept, by version: where a rollback goes. Absent: none but the current one. */
   readonly revisions?: ReadonlyMap<number, ServiceSpec>;
 }
@@ -42,6 +45,8 @@ export interface ClusterView {
   readonly nodes: ReadonlyMap<string, NodeView>;
   /** The nodes in order of load, kept up to date. Absent: whoever needs the order sorts them. */
   readonly orders?: LoadOrders;
+  /** Ids of nodes on which no task is to stay (see `holdsTasks`), kept up to date. Absent: whoever asks looks at all. */
+  readonly unfit?: Iterable<string>;
 }
 
 export interface ReconcileContext {

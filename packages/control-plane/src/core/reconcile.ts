@@ -14,7 +14,7 @@ import { dismiss, retire, trimHistory } from "./slots/departures.js";
 import { wantedOnNodes } from "./slots/global.js";
 import { replicasOf, wantedReplicas } from "./slots/replicated.js";
 import { RUNS_WELL_MS } from "./slots/restart.js";
-import { setSettledAside } from "./slots/settled.js";
+import { type Settled, setSettledAside } from "./slots/settled.js";
 import { takeStock } from "./slots/stock.js";
 import type { Wanted } from "./slots/wanted.js";
 import { runsWell } from "./task-state.js";
@@ -39,14 +39,15 @@ import { runsWell } from "./task-state.js";
 export function reconcile(view: ServiceView, cluster: ClusterView, context: ReconcileContext): Plan {
   if (view.service.removing) return removal(view, cluster);
   if (isJob(view.spec)) return reconcileJob(view, cluster, context);
-  const division = setSettledAside(view, cluster.nodes);
-  return reconcileOpen({ ...view, tasks: division.open }, division.settled, cluster, context);
+  const { open, settled } = setSettledAside(view, cluster);
+  const { index, ...rest } = view;
+  return reconcileOpen({ ...rest, tasks: open }, settled, cluster, context);
 }
 
 /** Decides about the tasks of the view; `settled` are those of the service that stay whatever is decided. */
 export function reconcileOpen(
   view: ServiceView,
-  settled: readonly Task[],
+  settled: Settled | undefined,
   cluster: ClusterView,
   context: ReconcileContext,
 ): Plan {
@@ -54,7 +55,7 @@ export function reconcileOpen(
   const { now } = context;
 
   const { tasks, actions: losses, dueMs: lossesDueMs } = takeStock(view, nodes, now);
-  const wanted = wantedSlots({ ...view, tasks }, settled.length, cluster);
+  const wanted = wantedSlots({ ...view, tasks }, settled?.size ?? 0, cluster);
   const policy = policyOf(view.service, view.spec);
   const decided = decide({ ...view, tasks }, wanted, {
     cluster,

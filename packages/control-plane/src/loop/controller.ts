@@ -123,7 +123,8 @@ export class Controller {
     const { runtime, observer } = this.#options;
     const service = state.services.get(serviceId);
     const spec = state.services.specOf(serviceId, service?.version ?? 0) ?? service?.spec;
-    const tasks = [...state.tasks.ofService(serviceId).values()];
+    const index = state.tasks.indexOf(serviceId);
+    const tasks = [...index.byId.values()];
     if (service === undefined || spec === undefined) {
       // A record that is there and cannot be read is no reason to end what it describes.
       const isGone = state.revisions.get(serviceKey(serviceId)) === undefined;
@@ -134,7 +135,7 @@ export class Controller {
     }
     const startedMs = runtime.clock.nowMs();
     const now = runtime.now();
-    const view = { service, spec, tasks, revisions: state.services.versionsOf(serviceId) };
+    const view = { service, spec, tasks, index, revisions: state.services.versionsOf(serviceId) };
     const gate = gateOf(view, state, now);
     const context = { now, newId: () => runtime.newId(), inChargeSinceMs: this.#sinceMs };
     const plan = withGate(gate, (held) => reconcile(view, state.nodes, { ...context, ...held }));

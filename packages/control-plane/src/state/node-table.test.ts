@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { needOf } from "../core/placement/filters.js";
 import { place } from "../core/placement/schedule.js";
+import { holdsTasks } from "../core/slots/settled.js";
 import { buildNode, buildSpec, buildTask, CPU } from "../core/testing/test-records.js";
 import { NodeTable } from "./node-table.js";
 
@@ -65,6 +66,35 @@ describe("the order of load that a NodeTable keeps", () => {
               expect(place(request, table)).toEqual(place(request, { nodes: table.nodes }));
             }
           }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe("the unfit nodes that a NodeTable keeps", () => {
+  it("are those that hold no tasks, and those without a record that tasks are on", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const table = new NodeTable();
+        const taskOn = new Map<string, string>();
+        for (const made of steps) {
+          const id = "node" in made ? `n${made.node}` : "";
+          if (made.kind === "node") {
+            table.put(buildNode({ id, state: made.state, availability: made.availability }));
+          } else if (made.kind === "no-node") table.delete(id);
+          else if (made.kind === "task") {
+            const task = buildTask({ id: `t${made.task}`, nodeId: id, status: { state: TaskState.RUNNING } });
+            table.occupy(task, buildSpec({}));
+            taskOn.set(task.id, id);
+          } else if (made.kind === "no-task") {
+            table.release(`t${made.task}`);
+            taskOn.delete(`t${made.task}`);
+          }
+          const known = new Set([...table.nodes.keys(), ...taskOn.values()]);
+          const unfit = [...known].filter((nodeId) => !holdsTasks(table.get(nodeId)));
+          expect([...table.unfit].sort()).toEqual(unfit.sort());
         }
       }),
       { numRuns: 300 },

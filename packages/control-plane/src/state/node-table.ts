@@ -2,6 +2,7 @@ import type { Node, ServiceSpec, Task } from "@berth/proto";
 import type { ClusterView, NodeView, Reservation } from "../core/model.js";
 import { LoadOrders } from "../core/placement/load-orders.js";
 import { type Demand, demandOf, occupies } from "../core/placement/occupancy.js";
+import { holdsTasks } from "../core/slots/settled.js";
 
 const NOTHING: Demand = {
   nanoCpus: 0,
@@ -22,10 +23,15 @@ export class NodeTable implements ClusterView {
   /** Alive like the views. */
   readonly orders = new LoadOrders(this.#views);
   readonly #tasksByNetwork = new Map<string, number>();
+  readonly #unfit = new Set<string>();
 
   /** Nodes as placement looks at them; alive, so not to be kept over a pause. */
   get nodes(): ReadonlyMap<string, NodeView> {
     return this.#views;
+  }
+
+  get unfit(): ReadonlySet<string> {
+    return this.#unfit;
   }
 
   get size(): number {
@@ -50,12 +56,15 @@ export class NodeTable implements ClusterView {
     const view = new LiveView(node, this.#usageOf(node.id));
     this.#views.set(node.id, view);
     this.orders.put(view);
+    this.#judge(node.id);
   }
 
   delete(nodeId: string): void {
     this.#records.delete(nodeId);
     this.#views.delete(nodeId);
     this.orders.delete(nodeId);
+    this.#forgetUnused(nodeId);
+    this.#judge(nodeId);
   }
 
   /** Counts a task against its node, in place of what it took before. */
@@ -77,7 +86,19 @@ export class NodeTable implements ClusterView {
     usage.add(holding.demand, -1);
     this.orders.touch(holding.nodeId);
     this.#countNetworks(holding.demand, -1);
-    if (usage.taskCount === 0 && !this.#records.has(holding.nodeId)) this.#usages.delete(holding.nodeId);
+    this.#forgetUnused(holding.nodeId);
+  }
+
+  #forgetUnused(nodeId: string): void {
+    if (this.#records.has(nodeId) || this.#usages.get(nodeId)?.taskCount !== 0) return;
+    this.#usages.delete(nodeId);
+    this.#unfit.delete(nodeId);
+  }
+
+  /** A node without a record is none that tasks may be on, and matters as long as there are some. */
+  #judge(nodeId: string): void {
+    if (this.#usages.has(nodeId) && !holdsTasks(this.#records.get(nodeId))) this.#unfit.add(nodeId);
+    else this.#unfit.delete(nodeId);
   }
 
   #countNetworks({ networks }: Demand, sign: 1 | -1): void {
@@ -93,6 +114,7 @@ export class NodeTable implements ClusterView {
     if (usage === undefined) {
       usage = new Usage();
       this.#usages.set(nodeId, usage);
+      this.#judge(nodeId);
     }
     return usage;
   }

@@ -1,11 +1,12 @@
 import type { Task, TaskState } from "@berth/proto";
+import { TaskIndex } from "../core/slots/task-index.js";
 import { isPending, isWanted, stateOf } from "../core/task-state.js";
 import { Grouped } from "./grouped.js";
 
 /** All tasks, by id, by service and by node. Every change costs the same, however many there are. */
 export class TaskTable {
   readonly #byId = new Map<string, Task>();
-  readonly #byService = new Grouped<Task>();
+  readonly #byService = new Map<string, TaskIndex>();
   readonly #byNode = new Grouped<Task>();
   readonly #unplaced = new Grouped<Task>();
   readonly #countByState = new Map<TaskState, number>();
@@ -23,7 +24,12 @@ export class TaskTable {
   }
 
   ofService(serviceId: string): ReadonlyMap<string, Task> {
-    return this.#byService.get(serviceId);
+    return this.indexOf(serviceId).byId;
+  }
+
+  /** Alive, so not to be kept over a pause. */
+  indexOf(serviceId: string): TaskIndex {
+    return this.#byService.get(serviceId) ?? NO_TASKS;
   }
 
   ofNode(nodeId: string): ReadonlyMap<string, Task> {
@@ -32,7 +38,7 @@ export class TaskTable {
 
   /** Ids of the services that have tasks, whether or not there is such a service. */
   serviceIds(): IterableIterator<string> {
-    return this.#byService.groups();
+    return this.#byService.keys();
   }
 
   /** Ids of the services that have tasks which no node has room for. */
@@ -52,7 +58,7 @@ export class TaskTable {
   put(task: Task): void {
     this.delete(task.id);
     this.#byId.set(task.id, task);
-    this.#byService.set(task.serviceId, task.id, task);
+    this.#putOfService(task);
     if (task.nodeId !== "") this.#byNode.set(task.nodeId, task.id, task);
     if (waitsForNode(task)) this.#unplaced.set(task.serviceId, task.id, task);
     this.#count(task, 1);
@@ -62,10 +68,22 @@ export class TaskTable {
     const task = this.#byId.get(taskId);
     if (task === undefined) return;
     this.#byId.delete(taskId);
-    this.#byService.delete(task.serviceId, taskId);
+    this.#deleteOfService(task);
     this.#byNode.delete(task.nodeId, taskId);
     this.#unplaced.delete(task.serviceId, taskId);
     this.#count(task, -1);
+  }
+
+  #putOfService(task: Task): void {
+    const index = this.#byService.get(task.serviceId);
+    if (index === undefined) this.#byService.set(task.serviceId, TaskIndex.of([task]));
+    else index.put(task);
+  }
+
+  #deleteOfService({ serviceId, id }: Task): void {
+    const index = this.#byService.get(serviceId);
+    index?.delete(id);
+    if (index?.byId.size === 0) this.#byService.delete(serviceId);
   }
 
   #count(task: Task, by: 1 | -1): void {
@@ -73,6 +91,8 @@ export class TaskTable {
     this.#countByState.set(state, (this.#countByState.get(state) ?? 0) + by);
   }
 }
+
+const NO_TASKS = new TaskIndex();
 
 function waitsForNode(task: Task): boolean {
   return isPending(task) && isWanted(task);

@@ -5,6 +5,7 @@ import { type Filter, filtersFor, type Need, roomFor } from "./filters.js";
 import { LevelQueue } from "./level-queue.js";
 import type { Weighed } from "./load-order.js";
 import { LoadOrders, type Way } from "./load-orders.js";
+import type { NodeCounts } from "./node-counts.js";
 import { countGroups } from "./spread-path.js";
 import { countInto, emptyGroup, type Group, type Leaf, leavesOf, SpreadTree } from "./spread-tree.js";
 
@@ -24,9 +25,9 @@ export interface Seeker {
 /** How the service sits on the nodes already, by node id. */
 export interface ServiceLoad {
   /** Tasks that will stay: what spreading looks at. */
-  readonly staying: ReadonlyMap<string, number>;
+  readonly staying: NodeCounts;
   /** Tasks that occupy the node, those about to stop included: what the limit per node looks at. */
-  readonly held: ReadonlyMap<string, number>;
+  readonly held: NodeCounts;
   /** Nodes to be chosen after all others, the higher the number (above 0) the later. */
   readonly avoid: ReadonlyMap<string, number>;
 }

@@ -1,6 +1,7 @@
 import type { Node } from "@berth/proto";
 import type { NodeView } from "../model.js";
 import { attributeOf } from "./node-attribute.js";
+import type { NodeCounts } from "./node-counts.js";
 import { countInto, countsAlong, emptyGroup, type Group } from "./spread-tree.js";
 
 /** The group that a node is in at each level of a spread: nodes without the label are one group of their own. */
@@ -12,10 +13,7 @@ export const spreadPath = (node: Node | undefined, attributes: readonly string[]
   attributes.map((attribute) => spreadGroup(node, attribute));
 
 /** How the tasks of a service, counted by node, are spread; those on nodes that take no more count as well. */
-export function countGroups(
-  countByNode: ReadonlyMap<string, number>,
-  pathOf: (nodeId: string) => readonly string[],
-): Group {
+export function countGroups(countByNode: NodeCounts, pathOf: (nodeId: string) => readonly string[]): Group {
   const groups = emptyGroup();
   for (const [nodeId, count] of countByNode) countInto(groups, pathOf(nodeId), count);
   return groups;
@@ -23,7 +21,7 @@ export function countGroups(
 
 /** For a node: the tasks of its group at each level, and those of the node itself. */
 export function spreadCounts(
-  countByNode: ReadonlyMap<string, number>,
+  countByNode: NodeCounts,
   nodes: ReadonlyMap<string, NodeView>,
   attributes: readonly string[],
 ): (nodeId: string) => readonly number[] {

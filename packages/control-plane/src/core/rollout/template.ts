@@ -24,7 +24,7 @@ export function templateOf({ templateVersion, templates }: Templates, version: n
 }
 
 /** Whether a task runs what its service now asks for. */
-export type CurrentTest = (task: Task) => boolean;
+export type CurrentTest = (task: Pick<Task, "specVersion">) => boolean;
 
 /** The test for a service as it is now; quick enough to be asked of every task. */
 export function currentTest(service: Templates): CurrentTest {

@@ -5,6 +5,7 @@ import { type Seats, seatAnywhere, seatOnNodes } from "../placement/seating.js";
 import { loadOf } from "../placement/service-load.js";
 import type { Action } from "../plan.js";
 import { currentTest } from "../rollout/template.js";
+import type { Settled } from "./settled.js";
 
 export interface ArrivalContext extends ReconcileContext {
   readonly view: ServiceView;
@@ -14,7 +15,7 @@ export interface ArrivalContext extends ReconcileContext {
   /** Those of them that stay where they are. */
   readonly staying: readonly Task[];
   /** All others, which stay too. */
-  readonly settled: readonly Task[];
+  readonly settled: Settled | undefined;
 }
 
 /**
@@ -38,7 +39,7 @@ function seatVersion(asked: number, seats: Seats, context: ArrivalContext): read
   const { view, cluster, tasks, staying, settled, now } = context;
   const { version, spec } = known(asked, view);
   const isCurrent = currentTest(view.service);
-  const load = loadOf([...tasks, ...settled], [...staying, ...settled], { isCurrent, now });
+  const load = loadOf(tasks, staying, { isCurrent, now, settled });
   const seat = spec.mode?.$case === "global" ? seatOnNodes : seatAnywhere;
   const service = { ...view.service, version };
   return seat(seats, { ...context, service, need: needOf(spec), load, cluster });

@@ -1,17 +1,24 @@
-import { Availability, NodeState, type Task } from "@berth/proto";
-import type { NodeView, ServiceView } from "../model.js";
+import { Availability, type Node, NodeState, type Task } from "@berth/proto";
+import type { ClusterView, ServiceView } from "../model.js";
 import { isOn, isPaused } from "../rollout/rollout-record.js";
-import { type CurrentTest, currentTest } from "../rollout/template.js";
-import { isWanted, runsWell } from "../task-state.js";
+import { currentTest } from "../rollout/template.js";
 import { replicasOf } from "./replicated.js";
 import { isInUse, slotsByNumber } from "./slots.js";
+import { TaskIndex } from "./task-index.js";
 
-type Nodes = ReadonlyMap<string, NodeView>;
+/** Tasks that are each alone in their slot and just as they should be: nothing is to be decided about them. */
+export interface Settled {
+  readonly size: number;
+  /** Tasks on each node, but for those of `leaving` counted as well. Alive. */
+  readonly calm: ReadonlyMap<string, number>;
+  /** Tasks that are calm by themselves, on nodes that they are not to stay on. */
+  readonly leaving: readonly Task[];
+}
 
 /** A service's tasks, divided. */
 export interface Division {
-  /** Each alone in its slot, and just as it should be: nothing is to be decided about it. */
-  readonly settled: readonly Task[];
+  /** Undefined: none are set aside. */
+  readonly settled: Settled | undefined;
   /** All others. */
   readonly open: readonly Task[];
 }
@@ -21,23 +28,23 @@ export interface Division {
  * Only where nothing has to look at all of them: no rollout goes on or is to be completed, and none are too many or
  * missing. Otherwise all tasks are open.
  */
-export function setSettledAside(view: ServiceView, nodes: Nodes): Division {
-  const whole: Division = { settled: [], open: view.tasks };
+export function setSettledAside(view: ServiceView, cluster: ClusterView): Division {
+  const whole: Division = { settled: undefined, open: view.tasks };
   if (!isAtRest(view)) return whole;
-  const tasksIn = countBySlot(view.tasks);
-  if (tasksIn === undefined) return whole;
-  const isSettled = settledTest(currentTest(view.service), nodes);
-  const settled: Task[] = [];
-  const open: Task[] = [];
-  for (const task of view.tasks) {
-    if (tasksIn[task.slot] === 1 && isSettled(task)) settled.push(task);
-    else open.push(task);
-  }
-  if (settled.length < open.length) return whole;
+  const index = view.index ?? TaskIndex.of(view.tasks);
+  if (!isAllCurrent(view, index)) return whole;
+  const leaving = leavingTasks(index, cluster);
+  const open = [...index.restless(), ...leaving];
+  const size = index.calmCount - leaving.length;
+  if (size < open.length) return whole;
   const used = slotsByNumber(open).filter(isInUse).length;
-  const replicas = replicasOf(view.spec, view.service.autoscale);
-  return settled.length + used === replicas ? { settled, open } : whole;
+  if (size + used !== replicasOf(view.spec, view.service.autoscale)) return whole;
+  return { settled: { size, calm: index.calmOn, leaving }, open };
 }
+
+/** Whether a task may stay on a node that is like this. */
+export const holdsTasks = (node: Node | undefined): boolean =>
+  node?.state === NodeState.READY && node.availability !== Availability.DRAIN;
 
 function isAtRest({ service, spec }: ServiceView): boolean {
   const { rollout, version, healthyVersion } = service;
@@ -46,24 +53,17 @@ function isAtRest({ service, spec }: ServiceView): boolean {
   );
 }
 
-/** Numbers count from 1 without large gaps; a record with any other was made by hand. */
-const MAX_GAP = 1_000;
-
-/** Tasks of each slot, up to 255; undefined when the numbers are too strange to count by. */
-function countBySlot(tasks: readonly Task[]): Uint8Array | undefined {
-  let highest = 0;
-  for (const { slot } of tasks) highest = Math.max(highest, slot);
-  if (highest > tasks.length + MAX_GAP) return undefined;
-  const counts = new Uint8ClampedArray(highest + 1);
-  for (const { slot } of tasks) counts[slot] = (counts[slot] ?? 0) + 1;
-  return new Uint8Array(counts.buffer);
+/** Whatever ran well as a whole has nothing outdated that runs well. */
+function isAllCurrent({ service }: ServiceView, index: TaskIndex): boolean {
+  const isCurrent = currentTest(service);
+  for (const specVersion of index.calmVersions()) if (!isCurrent({ specVersion })) return false;
+  return true;
 }
 
-function settledTest(isCurrent: CurrentTest, nodes: Nodes): (task: Task) => boolean {
-  return (task) => {
-    if (!isWanted(task) || !runsWell(task) || !isCurrent(task)) return false;
-    if (task.restarts > 0 || task.moveTo !== "") return false;
-    const node = nodes.get(task.nodeId)?.node;
-    return node?.state === NodeState.READY && node.availability !== Availability.DRAIN;
-  };
+function leavingTasks(index: TaskIndex, { nodes, unfit }: ClusterView): readonly Task[] {
+  const nodeIds = new Set<string>();
+  for (const id of unfit ?? index.calmOn.keys()) {
+    if (index.calmOn.has(id) && !holdsTasks(nodes.get(id)?.node)) nodeIds.add(id);
+  }
+  return nodeIds.size === 0 ? [] : index.calmTasksOn(nodeIds);
 }
