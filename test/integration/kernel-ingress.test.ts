@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { bucketOf, rendezvous } from "../../packages/agent/src/ingress/rendezvous.js";
 import { Cleanup, deadline } from "./ingress-harness.js";
@@ -255,6 +256,15 @@ describe("the kernel path", () => {
     await second.stop(deadline());
     expect(network.run("a", "nft", "list", "tables")).not.toContain("berth");
     expect(network.run("a", "iptables", "-S", "DOCKER-USER")).not.toContain("connmark");
+  });
+
+  it("takes its table along when its data folder is deleted, as by an uninstall", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    await apply(ingress, published(8_080, [B]));
+    ingress.close();
+    rmSync(ingress.dataDir, { recursive: true });
+    await vi.waitFor(() => expect(network.run("a", "nft", "list", "tables")).not.toContain("berth"), 15_000);
+    await vi.waitFor(() => expect(ingress.process.exitCode).toBe(0), 5_000);
   });
 
   it("stays away where it is forbidden, and says why; a table of an earlier process goes", async () => {

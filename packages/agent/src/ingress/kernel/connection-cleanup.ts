@@ -14,7 +14,11 @@ export interface FlowEnd {
 interface Task {
   /** Listeners that have it. */
   listeners: number;
-  readonly ends: Map<string, FlowEnd>;
+  readonly ends: End[];
+}
+
+interface End extends FlowEnd {
+  readonly element: string;
 }
 
 /**
@@ -25,19 +29,23 @@ interface Task {
  */
 export class FlowEnds {
   readonly #tasks = new Map<string, Task>();
-  readonly #endsAt = new Map<string, number>();
+  /** Ends of tasks that are there, by address and by element. */
+  readonly #present = new Map<string, number>();
   readonly #left = new Set<string>();
 
   add(listener: IngressListener): void {
     for (const endpoint of endpointsOf(listener)) {
-      const task = this.#tasks.get(endpoint.id) ?? { listeners: 0, ends: new Map() };
+      const task = this.#tasks.get(endpoint.id) ?? { listeners: 0, ends: [] };
       this.#tasks.set(endpoint.id, task);
       task.listeners += 1;
       const reached = kernelEndpoint(endpoint);
       if (reached === undefined) continue;
-      const key = endpointElement(listener.protocol, reached);
-      if (!task.ends.has(key)) this.#count(reached.address, 1);
-      task.ends.set(key, { protocol: listener.protocol, address: reached.address, port: reached.port });
+      const { address, port } = reached;
+      const element = endpointElement(listener.protocol, reached);
+      if (task.ends.some((end) => end.element === element)) continue;
+      task.ends.push({ element, protocol: listener.protocol, address, port });
+      this.#count(address, 1);
+      this.#count(element, 1);
     }
   }
 
@@ -52,27 +60,36 @@ export class FlowEnds {
 
   /** Those that vanished since the last time. When all of an address did, it is one end: a dead host, most likely. */
   drain(): readonly FlowEnd[] {
-    const gone: FlowEnd[] = [];
+    const gone: End[] = [];
     for (const id of this.#left) {
       const task = this.#tasks.get(id);
       if (task === undefined || task.listeners > 0) continue;
       this.#tasks.delete(id);
-      gone.push(...task.ends.values());
+      gone.push(...task.ends);
     }
     this.#left.clear();
-    for (const { address } of gone) this.#count(address, -1);
+    for (const { address, element } of gone) {
+      this.#count(address, -1);
+      this.#count(element, -1);
+    }
     const ends = new Map<string, FlowEnd>();
-    for (const each of gone) {
-      const end = this.#endsAt.has(each.address) ? each : { ...each, port: undefined };
-      ends.set(`${end.protocol} ${end.address} ${end.port}`, end);
+    for (const { element, protocol, address, port } of gone) {
+      // Docker gives out an address again: then the connections may be those of the next task.
+      if (this.#present.has(element)) continue;
+      const isWhole = !this.#present.has(address);
+      ends.set(isWhole ? `${protocol} ${address}` : element, {
+        protocol,
+        address,
+        port: isWhole ? undefined : port,
+      });
     }
     return [...ends.values()];
   }
 
-  #count(address: string, by: number): void {
-    const count = (this.#endsAt.get(address) ?? 0) + by;
-    if (count > 0) this.#endsAt.set(address, count);
-    else this.#endsAt.delete(address);
+  #count(what: string, by: number): void {
+    const count = (this.#present.get(what) ?? 0) + by;
+    if (count > 0) this.#present.set(what, count);
+    else this.#present.delete(what);
   }
 }
 

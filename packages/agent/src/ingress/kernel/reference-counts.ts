@@ -1,8 +1,8 @@
 /** Elements of one set that several services may need. Tells which have to be added and deleted. */
 export class ReferenceCounts {
   readonly #counts = new Map<string, number>();
-  /** As it was before the first change since the last `drain`. */
-  readonly #before = new Map<string, number>();
+  /** As it was before the first change since the last `drain`. Before the first one there is nothing to remember. */
+  #before: Map<string, number> | undefined;
 
   add(element: string): void {
     this.#change(element, 1);
@@ -14,20 +14,22 @@ export class ReferenceCounts {
 
   /** What changed since the last time. */
   drain(): { readonly added: readonly string[]; readonly deleted: readonly string[] } {
+    const changed = this.#before;
+    this.#before = new Map();
+    if (changed === undefined) return { added: [...this.#counts.keys()], deleted: [] };
     const added: string[] = [];
     const deleted: string[] = [];
-    for (const [element, before] of this.#before) {
+    for (const [element, before] of changed) {
       const isNeeded = this.#counts.has(element);
       if (isNeeded && before === 0) added.push(element);
       else if (!isNeeded && before > 0) deleted.push(element);
     }
-    this.#before.clear();
     return { added, deleted };
   }
 
   #change(element: string, by: number): void {
     const count = this.#counts.get(element) ?? 0;
-    if (!this.#before.has(element)) this.#before.set(element, count);
+    if (this.#before?.has(element) === false) this.#before.set(element, count);
     if (count + by > 0) this.#counts.set(element, count + by);
     else this.#counts.delete(element);
   }

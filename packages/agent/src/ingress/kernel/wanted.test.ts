@@ -89,6 +89,27 @@ describe("whose connections the kernel forgets", () => {
     expect(ends.drain()).toEqual([{ protocol: "tcp", address: "10.0.0.1", port: undefined }]);
   });
 
+  it("leaves the connections of a task alone that has got the address of the one before it", () => {
+    const ends = new FlowEnds();
+    const before = listener({ endpoints: [near] });
+    ends.add(before);
+    ends.add(listener({ endpoints: [{ ...near, id: "next" }] }));
+    ends.remove(before);
+    expect(ends.drain()).toEqual([]);
+  });
+
+  it("takes a task without a way for one that is still there", () => {
+    const ends = new FlowEnds();
+    const { route, ...lost } = near;
+    const [before, after] = [listener({ endpoints: [near] }), listener({ endpoints: [lost] })];
+    ends.add(before);
+    ends.add(after);
+    ends.remove(before);
+    expect([route?.kind, ends.drain()]).toEqual(["direct", []]);
+    ends.remove(after);
+    expect(ends.drain()).toEqual([{ protocol: "tcp", address: "172.17.0.2", port: undefined }]);
+  });
+
   it("tells conntrack of our own connections only", () => {
     expect(deletionArguments({ protocol: "udp", address: "10.0.0.1", port: 53 }).join(" ")).toBe(
       "--delete --proto udp --mark 0x200000/0x200000 --reply-src 10.0.0.1 --reply-port-src 53",
