@@ -63,6 +63,24 @@ describe("a cluster of three hosts", () => {
     }
   });
 
+  test("service inspect shows where connections go, and what came of them on each host", async () => {
+    const { code, stdout } = await lab.berth(["service", "inspect", "shop_web"]);
+    expect(code).toBe(0);
+    const [service] = JSON.parse(stdout);
+    const hosts = new Map<string, number>(
+      service.traffic.hosts.map((host: { hostname: string; traffic: { connections: number } }) => [
+        host.hostname,
+        Number(host.traffic.connections),
+      ]),
+    );
+    expect([...hosts.keys()].sort()).toEqual(["h1", "h2", "h3"]);
+    // At least what was asked of each of them above.
+    for (const connections of hosts.values()) expect(connections).toBeGreaterThanOrEqual(12);
+    const { stdout: pretty } = await lab.berth(["service", "inspect", "--pretty", "shop_web"]);
+    expect(pretty).toMatch(/Endpoints of 8080\/tcp: .*\(shop_web\.\d on h[123]\)/);
+    expect(pretty).toMatch(/h1: \d+ connections, \d+ open, 0 failed/);
+  });
+
   test("deploying the same file again changes nothing", async () => {
     const before = await runningOf(lab, "shop_web");
     const { code } = await deploy(lab, "shop", hello(6));

@@ -164,6 +164,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     logs,
     execs,
     loads,
+    stats: () => opened.stats(signal),
     probing: new Probing(edges.probe, signal),
     fence,
     meter,

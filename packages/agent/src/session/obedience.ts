@@ -1,4 +1,5 @@
 import {
+  type AskTraffic,
   type AssignedNetwork,
   type Assignments,
   BerthError,
@@ -6,10 +7,12 @@ import {
   type NameEntry,
   type ProbeRequest,
   type ProbeResult,
+  type TrafficAnswer,
   type WatchUsage,
   type Welcome,
 } from "@berth/proto";
 import type { Logger } from "pino";
+import type { IngressStats } from "../ingress/table.js";
 import type { Worker } from "../loop/worker.js";
 import type { Overlay } from "../overlay/overlay.js";
 import type { PeerWatch } from "../peers/peer-watch.js";
@@ -23,7 +26,11 @@ import type { LoadRelay } from "./load-relay.js";
 import type { LogRelay } from "./log-relay.js";
 import type { NamesSync } from "./names-sync.js";
 import type { SessionHandler } from "./session.js";
+import { serviceTraffic } from "./traffic-answer.js";
 import { watchedPeers } from "./watched-peers.js";
+
+/** People look one at a time. */
+const MAX_TRAFFIC_ASKED = 8;
 
 export interface ObedienceOptions {
   readonly worker: Pick<Worker, "assign">;
@@ -35,6 +42,8 @@ export interface ObedienceOptions {
   readonly logs: LogRelay;
   readonly execs: ExecRelay;
   readonly loads: LoadRelay;
+  /** Of the ingress process. */
+  readonly stats: () => Promise<Pick<IngressStats, "listeners">>;
   readonly probing: Probing;
   readonly fence: Fence;
   readonly meter: Pick<UsageMeter, "watch" | "stop">;
@@ -55,6 +64,7 @@ export interface ObedienceOptions {
 export class Obedience implements SessionHandler {
   readonly #options: ObedienceOptions;
   #assignments = new AssignmentSet();
+  #trafficAsked = 0;
   #epoch: number;
   #table: readonly IngressEntry[];
   #networks: readonly AssignedNetwork[];
@@ -181,6 +191,19 @@ export class Obedience implements SessionHandler {
 
   onProbe(request: ProbeRequest): Promise<ProbeResult | undefined> {
     return this.#options.probing.answer(request);
+  }
+
+  /** As many at a time as people look; who asks for more gets no answer. */
+  async onAskTraffic({ requestId, serviceName }: AskTraffic): Promise<TrafficAnswer | undefined> {
+    if (this.#trafficAsked >= MAX_TRAFFIC_ASKED) return undefined;
+    this.#trafficAsked += 1;
+    try {
+      return { requestId, traffic: serviceTraffic(await this.#options.stats(), serviceName) };
+    } catch {
+      return undefined;
+    } finally {
+      this.#trafficAsked -= 1;
+    }
   }
 
   onHeard(sentMs: number): void {

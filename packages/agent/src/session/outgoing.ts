@@ -4,6 +4,7 @@ import type {
   NodeDescription,
   ProbeResult,
   SessionRequest,
+  TrafficAnswer,
   UsageReport,
 } from "@berth/proto";
 import type { Outbox } from "./outbox.js";
@@ -21,6 +22,8 @@ export class Outgoing {
   #heartbeat: Heartbeat | undefined;
   /** No more than are asked for at a time. */
   readonly #probeResults: ProbeResult[] = [];
+  /** No more than are asked for at a time. */
+  readonly #trafficAnswers: TrafficAnswer[] = [];
   #tablesApplied = 0;
   #description: NodeDescription | undefined;
   #usage: UsageReport | undefined;
@@ -55,6 +58,11 @@ export class Outgoing {
   /** Traffic follows the tables as of this sequence: an older answer is covered by it. */
   tablesApplied(sequence: number): void {
     this.#tablesApplied = Math.max(this.#tablesApplied, sequence);
+    this.#wake();
+  }
+
+  answerTraffic(answer: TrafficAnswer): void {
+    this.#trafficAnswers.push(answer);
     this.#wake();
   }
 
@@ -109,6 +117,8 @@ export class Outgoing {
     }
     const probeResult = this.#probeResults.shift();
     if (probeResult !== undefined) return { $case: "probeResult", value: probeResult };
+    const traffic = this.#trafficAnswers.shift();
+    if (traffic !== undefined) return { $case: "traffic", value: traffic };
     const description = this.#description;
     if (description !== undefined) {
       this.#description = undefined;

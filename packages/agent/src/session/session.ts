@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import {
+  type AskTraffic,
   type Assignments,
   BerthError,
   DispatcherServiceService,
@@ -15,6 +16,7 @@ import {
   type StartExec,
   type StartLoad,
   type StartLogs,
+  type TrafficAnswer,
   type UsageReport,
   type WatchUsage,
   type Welcome,
@@ -52,6 +54,8 @@ export interface SessionHandler {
   onStopLoad(requestId: string): void;
   /** Undefined: too much is asked at a time. */
   onProbe(request: ProbeRequest): Promise<ProbeResult | undefined>;
+  /** Undefined: it cannot be told. */
+  onAskTraffic(request: AskTraffic): Promise<TrafficAnswer | undefined>;
   /** The leader has heard what was said at this time of `performance.now()`. */
   onHeard(sentMs: number): void;
   /** Something here waits for the leader's next sign of life. */
@@ -163,6 +167,9 @@ export class Session {
       case "probe":
         void this.#probe(message.value);
         return;
+      case "askTraffic":
+        void this.#answerTraffic(message.value);
+        return;
       case "watchUsage":
         return handler.onWatchUsage(message.value);
       case "heartbeatAck":
@@ -198,6 +205,11 @@ export class Session {
   async #probe(request: ProbeRequest): Promise<void> {
     const result = await this.#options.handler.onProbe(request);
     if (result !== undefined) this.#outgoing.probed(result);
+  }
+
+  async #answerTraffic(request: AskTraffic): Promise<void> {
+    const answer = await this.#options.handler.onAskTraffic(request);
+    if (answer !== undefined) this.#outgoing.answerTraffic(answer);
   }
 
   #beat(lagMs: number): void {

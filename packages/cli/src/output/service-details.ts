@@ -1,20 +1,24 @@
 import {
   type GetServiceResponse,
-  type IngressEntry,
+  GetServiceTrafficResponse,
   type Resources,
   type Service,
   ServiceSpec,
 } from "@berth/proto";
-import { type Fact, formatFacts } from "./facts.js";
+import { formatFacts } from "./facts.js";
 import { agoInText, humanBytes, humanCpus } from "./human.js";
 import { autoscaleFact, cronFacts, cronJson, jobFact, jobJson } from "./jobs.js";
 import { modeWord, replicasText } from "./modes.js";
 import { rolloutJson, rolloutWord } from "./rollouts.js";
+import { endpointsFact, type ServiceSights, trafficFact } from "./service-traffic.js";
 import { imageOf, portText, serviceId, serviceJson, serviceName } from "./services.js";
 import { capitalised, protocolWord } from "./words.js";
 
 /** Everything about a service, for programs. */
-export function serviceDetails({ service: summary, ingress, revisions }: GetServiceResponse): unknown {
+export function serviceDetails(
+  { service: summary, ingress, revisions }: GetServiceResponse,
+  sights?: ServiceSights,
+): unknown {
   if (summary === undefined) return {};
   const { service } = summary;
   return {
@@ -35,7 +39,9 @@ export function serviceDetails({ service: summary, ingress, revisions }: GetServ
       hostIp,
       endpoints: endpoints.map(endpointText),
       draining: draining.map(endpointText),
+      tasks: [...endpoints, ...draining].map(({ taskId }) => taskId),
     })),
+    traffic: sights === undefined ? null : GetServiceTrafficResponse.toJSON(sights.traffic),
   };
 }
 
@@ -43,6 +49,7 @@ export function serviceDetails({ service: summary, ingress, revisions }: GetServ
 export function prettyService(
   { service: summary, ingress, revisions }: GetServiceResponse,
   nowMs: number,
+  sights?: ServiceSights,
 ): string {
   if (summary === undefined) return "";
   const { service } = summary;
@@ -68,7 +75,8 @@ export function prettyService(
     ["Limits", resourcesText(limits)],
     ["Reservations", resourcesText(reservations)],
     ["Ports", spec?.ports.map(portText) ?? []],
-    ...ingress.map(endpointsFact),
+    ...ingress.map((entry) => endpointsFact(entry, sights)),
+    ...(sights === undefined ? [] : [trafficFact(sights.traffic)]),
   ]);
 }
 
@@ -91,13 +99,6 @@ function rolloutLines({ rollout }: Service, nowMs: number): readonly string[] {
 
 function endpointText({ address, port }: { readonly address: string; readonly port: number }): string {
   return `${address}:${port}`;
-}
-
-/** Where connections to one published port go. */
-function endpointsFact({ published, protocol, hostIp, endpoints }: IngressEntry): Fact {
-  const port = `${hostIp === "" ? "" : `${hostIp}:`}${published}/${protocolWord(protocol)}`;
-  const texts = endpoints.map(endpointText);
-  return [`Endpoints of ${port}`, texts.length === 0 ? "none" : texts];
 }
 
 function resourcesText(resources: Resources | undefined): string {

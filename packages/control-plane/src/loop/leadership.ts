@@ -19,6 +19,7 @@ import { Dispatcher } from "../rpc/dispatcher.js";
 import { ExecRelay } from "../rpc/relays/exec-relay.js";
 import { LoadRelay } from "../rpc/relays/load-relay.js";
 import { LogRelay } from "../rpc/relays/log-relay.js";
+import { TrafficInquiry } from "../rpc/relays/traffic-inquiry.js";
 import type { Session } from "../rpc/session.js";
 import { StatusIntake } from "../rpc/status-intake.js";
 import { TrafficFeed } from "../rpc/traffic-feed.js";
@@ -197,6 +198,7 @@ function assemble(
     signal,
     onWatch: (value) => dispatcher.broadcast({ $case: "watchUsage", value }),
   });
+  const counters = new TrafficInquiry({ runtime, sessionOf });
   const dispatcher: Dispatcher = new Dispatcher({
     epoch,
     servers,
@@ -209,6 +211,7 @@ function assemble(
     signal,
     liveness,
     autoscaler,
+    counters,
   });
   // The connection of a dead host lingers: nobody is to wait for it.
   const liveSessionOf = (nodeId: string): Session | undefined =>
@@ -231,6 +234,7 @@ function assemble(
     ingress: traffic.ingress,
     logs,
     loads,
+    counters,
     execs,
     events,
     networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,

@@ -9,6 +9,7 @@ import { getNode, listNodes, removeNode, updateNode } from "./control/nodes.js";
 import { rebalance } from "./control/rebalance.js";
 import { rollbackService } from "./control/rollback-service.js";
 import type { ControlScope } from "./control/scope.js";
+import { getServiceTraffic } from "./control/service-traffic.js";
 import { getService, listServices, removeServices, scaleServices } from "./control/services.js";
 import { deployStack } from "./control/stacks.js";
 import { listTasks } from "./control/tasks.js";
@@ -22,6 +23,7 @@ export function controlHandlers(scope: ControlScope): RpcHandlers<typeof Control
     deployStack: (request, { signal }) => deployStack(request, scope, signal),
     listServices: async (request) => listServices(request, scope),
     getService: async (request) => getService(request, scope),
+    getServiceTraffic: (request, { signal }) => getServiceTraffic(request, scope, signal),
     scaleServices: (request, { signal }) => scaleServices(request, scope, signal),
     updateService: (request, { signal }) => updateService(request, scope, signal),
     rollbackService: (request, { signal }) => rollbackService(request, scope, signal),

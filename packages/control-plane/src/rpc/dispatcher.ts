@@ -22,6 +22,7 @@ import { assignedNetwork } from "./assigned-network.js";
 import { DrainGate } from "./drain/drain-gate.js";
 import { protocolError, readHello } from "./hello.js";
 import { registrationOf } from "./register-node.js";
+import type { TrafficInquiry } from "./relays/traffic-inquiry.js";
 import { type Order, Session } from "./session.js";
 import type { StatusIntake } from "./status-intake.js";
 import type { TrafficFeed } from "./traffic-feed.js";
@@ -35,6 +36,7 @@ export interface DispatcherOptions {
   readonly traffic: TrafficFeed;
   readonly intake: StatusIntake;
   readonly liveness: Pick<Liveness, "beat" | "answer" | "heartbeatMs" | "isSuspect">;
+  readonly counters: Pick<TrafficInquiry, "answered">;
   readonly autoscaler: Pick<Autoscaler, "report" | "watch">;
   readonly runtime: Runtime;
   readonly logger: Logger;
@@ -196,7 +198,7 @@ export class Dispatcher {
   }
 
   #handle({ message }: SessionRequest, session: Session): void {
-    const { liveness, intake, autoscaler, logger, signal } = this.#options;
+    const { liveness, intake, autoscaler, counters, logger, signal } = this.#options;
     const { nodeId } = session;
     if (message?.$case !== "heartbeat") liveness.beat(nodeId, 0);
     switch (message?.$case) {
@@ -217,6 +219,9 @@ export class Dispatcher {
           if (!signal.aborted)
             logger.warn({ err: error, nodeId }, "a node's description could not be written");
         });
+        return;
+      case "traffic":
+        counters.answered(nodeId, message.value);
         return;
       case "hello":
         session.end(protocolError("a session has only one hello"));

@@ -34,7 +34,8 @@ export type Order = Extract<
       | "heartbeatRate"
       | "watchUsage"
       | "startLoad"
-      | "stopLoad";
+      | "stopLoad"
+      | "askTraffic";
   }
 >;
 

@@ -23,7 +23,16 @@ import {
   Task,
   VirtualIp,
 } from "./cluster.js";
-import { ExecCommand, ExecInput, ExecOutput, IngressEntry, Load, LogChunk, NodeLoad } from "./dispatcher.js";
+import {
+  ExecCommand,
+  ExecInput,
+  ExecOutput,
+  IngressEntry,
+  Load,
+  LogChunk,
+  NodeLoad,
+  ServiceTraffic,
+} from "./dispatcher.js";
 import { NetworkSpec, Resources, ServiceSpec } from "./spec.js";
 
 export interface GetClusterRequest {
@@ -359,6 +368,24 @@ export interface GetServiceResponse {
   ingress: IngressEntry[];
   /** Versions that can be gone back to, and the present one, newest first. */
   revisions: ServiceRevision[];
+}
+
+export interface GetServiceTrafficRequest {
+  /** By id, name or unique id prefix. */
+  service: string;
+}
+
+export interface GetServiceTrafficResponse {
+  /** Those that take part and answer within a second. */
+  hosts: HostTraffic[];
+  /** Hostnames of nodes that are up and did not answer. */
+  silent: string[];
+}
+
+export interface HostTraffic {
+  nodeId: string;
+  hostname: string;
+  traffic?: ServiceTraffic | undefined;
 }
 
 export interface ServiceRevision {
@@ -3145,6 +3172,265 @@ export const GetServiceResponse: MessageFns<GetServiceResponse> = {
       : undefined;
     message.ingress = object.ingress?.map((e) => IngressEntry.fromPartial(e)) || [];
     message.revisions = object.revisions?.map((e) => ServiceRevision.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGetServiceTrafficRequest(): GetServiceTrafficRequest {
+  return { service: "" };
+}
+
+export const GetServiceTrafficRequest: MessageFns<GetServiceTrafficRequest> = {
+  encode(message: GetServiceTrafficRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetServiceTrafficRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetServiceTrafficRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetServiceTrafficRequest {
+    return { service: isSet(object.service) ? globalThis.String(object.service) : "" };
+  },
+
+  toJSON(message: GetServiceTrafficRequest): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetServiceTrafficRequest>): GetServiceTrafficRequest {
+    return GetServiceTrafficRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetServiceTrafficRequest>): GetServiceTrafficRequest {
+    const message = createBaseGetServiceTrafficRequest();
+    message.service = object.service ?? "";
+    return message;
+  },
+};
+
+function createBaseGetServiceTrafficResponse(): GetServiceTrafficResponse {
+  return { hosts: [], silent: [] };
+}
+
+export const GetServiceTrafficResponse: MessageFns<GetServiceTrafficResponse> = {
+  encode(message: GetServiceTrafficResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.hosts) {
+      HostTraffic.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.silent) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetServiceTrafficResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetServiceTrafficResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hosts.push(HostTraffic.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.silent.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetServiceTrafficResponse {
+    return {
+      hosts: globalThis.Array.isArray(object?.hosts) ? object.hosts.map((e: any) => HostTraffic.fromJSON(e)) : [],
+      silent: globalThis.Array.isArray(object?.silent) ? object.silent.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: GetServiceTrafficResponse): unknown {
+    const obj: any = {};
+    if (message.hosts?.length) {
+      obj.hosts = message.hosts.map((e) => HostTraffic.toJSON(e));
+    }
+    if (message.silent?.length) {
+      obj.silent = message.silent;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetServiceTrafficResponse>): GetServiceTrafficResponse {
+    return GetServiceTrafficResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetServiceTrafficResponse>): GetServiceTrafficResponse {
+    const message = createBaseGetServiceTrafficResponse();
+    message.hosts = object.hosts?.map((e) => HostTraffic.fromPartial(e)) || [];
+    message.silent = object.silent?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseHostTraffic(): HostTraffic {
+  return { nodeId: "", hostname: "", traffic: undefined };
+}
+
+export const HostTraffic: MessageFns<HostTraffic> = {
+  encode(message: HostTraffic, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== "") {
+      writer.uint32(10).string(message.nodeId);
+    }
+    if (message.hostname !== "") {
+      writer.uint32(18).string(message.hostname);
+    }
+    if (message.traffic !== undefined) {
+      ServiceTraffic.encode(message.traffic, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostTraffic {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostTraffic();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.traffic = ServiceTraffic.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HostTraffic {
+    return {
+      nodeId: isSet(object.nodeId)
+        ? globalThis.String(object.nodeId)
+        : isSet(object.node_id)
+        ? globalThis.String(object.node_id)
+        : "",
+      hostname: isSet(object.hostname) ? globalThis.String(object.hostname) : "",
+      traffic: isSet(object.traffic) ? ServiceTraffic.fromJSON(object.traffic) : undefined,
+    };
+  },
+
+  toJSON(message: HostTraffic): unknown {
+    const obj: any = {};
+    if (message.nodeId !== "") {
+      obj.nodeId = message.nodeId;
+    }
+    if (message.hostname !== "") {
+      obj.hostname = message.hostname;
+    }
+    if (message.traffic !== undefined) {
+      obj.traffic = ServiceTraffic.toJSON(message.traffic);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HostTraffic>): HostTraffic {
+    return HostTraffic.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HostTraffic>): HostTraffic {
+    const message = createBaseHostTraffic();
+    message.nodeId = object.nodeId ?? "";
+    message.hostname = object.hostname ?? "";
+    message.traffic = (object.traffic !== undefined && object.traffic !== null)
+      ? ServiceTraffic.fromPartial(object.traffic)
+      : undefined;
     return message;
   },
 };
@@ -7444,6 +7730,18 @@ export const ControlServiceService = {
       Buffer.from(WatchServicesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchServicesResponse => WatchServicesResponse.decode(value),
   },
+  /** What the hosts' ingress does for a service, asked of all of them now. */
+  getServiceTraffic: {
+    path: "/berth.v1.ControlService/GetServiceTraffic" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetServiceTrafficRequest): Buffer =>
+      Buffer.from(GetServiceTrafficRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetServiceTrafficRequest => GetServiceTrafficRequest.decode(value),
+    responseSerialize: (value: GetServiceTrafficResponse): Buffer =>
+      Buffer.from(GetServiceTrafficResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetServiceTrafficResponse => GetServiceTrafficResponse.decode(value),
+  },
   listTasks: {
     path: "/berth.v1.ControlService/ListTasks" as const,
     requestStream: false as const,
@@ -7607,6 +7905,8 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   removeServices: handleUnaryCall<RemoveServicesRequest, RemoveServicesResponse>;
   /** Now, and whenever something changes, how far services are from what they should be. */
   watchServices: handleServerStreamingCall<WatchServicesRequest, WatchServicesResponse>;
+  /** What the hosts' ingress does for a service, asked of all of them now. */
+  getServiceTraffic: handleUnaryCall<GetServiceTrafficRequest, GetServiceTrafficResponse>;
   listTasks: handleUnaryCall<ListTasksRequest, ListTasksResponse>;
   streamLogs: handleServerStreamingCall<StreamLogsRequest, StreamLogsResponse>;
   /**

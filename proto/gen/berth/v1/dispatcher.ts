@@ -27,12 +27,46 @@ export interface SessionRequest {
     | { $case: "probeResult"; value: ProbeResult }
     | { $case: "usage"; value: UsageReport }
     | { $case: "tablesApplied"; value: TablesApplied }
+    | { $case: "traffic"; value: TrafficAnswer }
     | undefined;
 }
 
 /** The answer to assignments with `ack_wanted`: ingress and names are in force as of this sequence. */
 export interface TablesApplied {
   sequence: number;
+}
+
+/** The answer to `ask_traffic`. Without `traffic`: this host publishes no port of the service. */
+export interface TrafficAnswer {
+  requestId: string;
+  traffic?: ServiceTraffic | undefined;
+}
+
+/**
+ * What one host's ingress has done for a service since it opened the service's ports. Flows of datagrams count as
+ * connections.
+ */
+export interface ServiceTraffic {
+  connections: number;
+  /** Open now. */
+  active: number;
+  /** That no task took. */
+  failed: number;
+  /** Attempts that moved on to another task. */
+  retried: number;
+  tasks: TaskTraffic[];
+}
+
+export interface TaskTraffic {
+  taskId: string;
+  connections: number;
+  active: number;
+  /** Attempts to connect. */
+  failed: number;
+  /** Passed over for a while, since it failed. */
+  ejected: boolean;
+  /** Gets no new connections and keeps those it has. */
+  draining: boolean;
 }
 
 export interface Hello {
@@ -100,6 +134,7 @@ export interface SessionResponse {
     | { $case: "watchUsage"; value: WatchUsage }
     | { $case: "startLoad"; value: StartLoad }
     | { $case: "stopLoad"; value: StopLoad }
+    | { $case: "askTraffic"; value: AskTraffic }
     | undefined;
 }
 
@@ -116,6 +151,13 @@ export interface ProbeRequest {
   requestId: string;
   address: string;
   port: number;
+}
+
+/** Asks for the counters of one service. */
+export interface AskTraffic {
+  requestId: string;
+  /** Full name. */
+  serviceName: string;
 }
 
 /** The leader has heard the heartbeat of this number, and that it leads is certain. */
@@ -553,6 +595,9 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       case "tablesApplied":
         TablesApplied.encode(message.message.value, writer.uint32(58).fork()).join();
         break;
+      case "traffic":
+        TrafficAnswer.encode(message.message.value, writer.uint32(66).fork()).join();
+        break;
     }
     return writer;
   },
@@ -626,6 +671,14 @@ export const SessionRequest: MessageFns<SessionRequest> = {
             message.message = { $case: "tablesApplied", value: TablesApplied.decode(reader, reader.uint32()) };
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.message = { $case: "traffic", value: TrafficAnswer.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -658,6 +711,8 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         ? { $case: "tablesApplied", value: TablesApplied.fromJSON(object.tablesApplied) }
         : isSet(object.tables_applied)
         ? { $case: "tablesApplied", value: TablesApplied.fromJSON(object.tables_applied) }
+        : isSet(object.traffic)
+        ? { $case: "traffic", value: TrafficAnswer.fromJSON(object.traffic) }
         : undefined,
     };
   },
@@ -678,6 +733,8 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       obj.usage = UsageReport.toJSON(message.message.value);
     } else if (message.message?.$case === "tablesApplied") {
       obj.tablesApplied = TablesApplied.toJSON(message.message.value);
+    } else if (message.message?.$case === "traffic") {
+      obj.traffic = TrafficAnswer.toJSON(message.message.value);
     }
     return obj;
   },
@@ -727,6 +784,12 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       case "tablesApplied": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "tablesApplied", value: TablesApplied.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "traffic": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "traffic", value: TrafficAnswer.fromPartial(object.message.value) };
         }
         break;
       }
@@ -798,6 +861,383 @@ export const TablesApplied: MessageFns<TablesApplied> = {
   fromPartial(object: DeepPartial<TablesApplied>): TablesApplied {
     const message = createBaseTablesApplied();
     message.sequence = object.sequence ?? 0;
+    return message;
+  },
+};
+
+function createBaseTrafficAnswer(): TrafficAnswer {
+  return { requestId: "", traffic: undefined };
+}
+
+export const TrafficAnswer: MessageFns<TrafficAnswer> = {
+  encode(message: TrafficAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.traffic !== undefined) {
+      ServiceTraffic.encode(message.traffic, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TrafficAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrafficAnswer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.traffic = ServiceTraffic.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TrafficAnswer {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      traffic: isSet(object.traffic) ? ServiceTraffic.fromJSON(object.traffic) : undefined,
+    };
+  },
+
+  toJSON(message: TrafficAnswer): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.traffic !== undefined) {
+      obj.traffic = ServiceTraffic.toJSON(message.traffic);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TrafficAnswer>): TrafficAnswer {
+    return TrafficAnswer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TrafficAnswer>): TrafficAnswer {
+    const message = createBaseTrafficAnswer();
+    message.requestId = object.requestId ?? "";
+    message.traffic = (object.traffic !== undefined && object.traffic !== null)
+      ? ServiceTraffic.fromPartial(object.traffic)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseServiceTraffic(): ServiceTraffic {
+  return { connections: 0, active: 0, failed: 0, retried: 0, tasks: [] };
+}
+
+export const ServiceTraffic: MessageFns<ServiceTraffic> = {
+  encode(message: ServiceTraffic, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.connections !== 0) {
+      writer.uint32(8).int64(message.connections);
+    }
+    if (message.active !== 0) {
+      writer.uint32(16).int64(message.active);
+    }
+    if (message.failed !== 0) {
+      writer.uint32(24).int64(message.failed);
+    }
+    if (message.retried !== 0) {
+      writer.uint32(32).int64(message.retried);
+    }
+    for (const v of message.tasks) {
+      TaskTraffic.encode(v!, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServiceTraffic {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServiceTraffic();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.connections = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.active = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.failed = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.retried = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.tasks.push(TaskTraffic.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ServiceTraffic {
+    return {
+      connections: isSet(object.connections) ? globalThis.Number(object.connections) : 0,
+      active: isSet(object.active) ? globalThis.Number(object.active) : 0,
+      failed: isSet(object.failed) ? globalThis.Number(object.failed) : 0,
+      retried: isSet(object.retried) ? globalThis.Number(object.retried) : 0,
+      tasks: globalThis.Array.isArray(object?.tasks) ? object.tasks.map((e: any) => TaskTraffic.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ServiceTraffic): unknown {
+    const obj: any = {};
+    if (message.connections !== 0) {
+      obj.connections = Math.round(message.connections);
+    }
+    if (message.active !== 0) {
+      obj.active = Math.round(message.active);
+    }
+    if (message.failed !== 0) {
+      obj.failed = Math.round(message.failed);
+    }
+    if (message.retried !== 0) {
+      obj.retried = Math.round(message.retried);
+    }
+    if (message.tasks?.length) {
+      obj.tasks = message.tasks.map((e) => TaskTraffic.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ServiceTraffic>): ServiceTraffic {
+    return ServiceTraffic.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ServiceTraffic>): ServiceTraffic {
+    const message = createBaseServiceTraffic();
+    message.connections = object.connections ?? 0;
+    message.active = object.active ?? 0;
+    message.failed = object.failed ?? 0;
+    message.retried = object.retried ?? 0;
+    message.tasks = object.tasks?.map((e) => TaskTraffic.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseTaskTraffic(): TaskTraffic {
+  return { taskId: "", connections: 0, active: 0, failed: 0, ejected: false, draining: false };
+}
+
+export const TaskTraffic: MessageFns<TaskTraffic> = {
+  encode(message: TaskTraffic, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.connections !== 0) {
+      writer.uint32(16).int64(message.connections);
+    }
+    if (message.active !== 0) {
+      writer.uint32(24).int64(message.active);
+    }
+    if (message.failed !== 0) {
+      writer.uint32(32).int64(message.failed);
+    }
+    if (message.ejected !== false) {
+      writer.uint32(40).bool(message.ejected);
+    }
+    if (message.draining !== false) {
+      writer.uint32(48).bool(message.draining);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskTraffic {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskTraffic();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.connections = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.active = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.failed = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.ejected = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.draining = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TaskTraffic {
+    return {
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      connections: isSet(object.connections) ? globalThis.Number(object.connections) : 0,
+      active: isSet(object.active) ? globalThis.Number(object.active) : 0,
+      failed: isSet(object.failed) ? globalThis.Number(object.failed) : 0,
+      ejected: isSet(object.ejected) ? globalThis.Boolean(object.ejected) : false,
+      draining: isSet(object.draining) ? globalThis.Boolean(object.draining) : false,
+    };
+  },
+
+  toJSON(message: TaskTraffic): unknown {
+    const obj: any = {};
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.connections !== 0) {
+      obj.connections = Math.round(message.connections);
+    }
+    if (message.active !== 0) {
+      obj.active = Math.round(message.active);
+    }
+    if (message.failed !== 0) {
+      obj.failed = Math.round(message.failed);
+    }
+    if (message.ejected !== false) {
+      obj.ejected = message.ejected;
+    }
+    if (message.draining !== false) {
+      obj.draining = message.draining;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TaskTraffic>): TaskTraffic {
+    return TaskTraffic.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskTraffic>): TaskTraffic {
+    const message = createBaseTaskTraffic();
+    message.taskId = object.taskId ?? "";
+    message.connections = object.connections ?? 0;
+    message.active = object.active ?? 0;
+    message.failed = object.failed ?? 0;
+    message.ejected = object.ejected ?? false;
+    message.draining = object.draining ?? false;
     return message;
   },
 };
@@ -1389,6 +1829,9 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "stopLoad":
         StopLoad.encode(message.message.value, writer.uint32(106).fork()).join();
         break;
+      case "askTraffic":
+        AskTraffic.encode(message.message.value, writer.uint32(114).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1510,6 +1953,14 @@ export const SessionResponse: MessageFns<SessionResponse> = {
             message.message = { $case: "stopLoad", value: StopLoad.decode(reader, reader.uint32()) };
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.message = { $case: "askTraffic", value: AskTraffic.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1570,6 +2021,10 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         ? { $case: "stopLoad", value: StopLoad.fromJSON(object.stopLoad) }
         : isSet(object.stop_load)
         ? { $case: "stopLoad", value: StopLoad.fromJSON(object.stop_load) }
+        : isSet(object.askTraffic)
+        ? { $case: "askTraffic", value: AskTraffic.fromJSON(object.askTraffic) }
+        : isSet(object.ask_traffic)
+        ? { $case: "askTraffic", value: AskTraffic.fromJSON(object.ask_traffic) }
         : undefined,
     };
   },
@@ -1602,6 +2057,8 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       obj.startLoad = StartLoad.toJSON(message.message.value);
     } else if (message.message?.$case === "stopLoad") {
       obj.stopLoad = StopLoad.toJSON(message.message.value);
+    } else if (message.message?.$case === "askTraffic") {
+      obj.askTraffic = AskTraffic.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1687,6 +2144,12 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "stopLoad": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "stopLoad", value: StopLoad.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "askTraffic": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "askTraffic", value: AskTraffic.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1901,6 +2364,99 @@ export const ProbeRequest: MessageFns<ProbeRequest> = {
     message.requestId = object.requestId ?? "";
     message.address = object.address ?? "";
     message.port = object.port ?? 0;
+    return message;
+  },
+};
+
+function createBaseAskTraffic(): AskTraffic {
+  return { requestId: "", serviceName: "" };
+}
+
+export const AskTraffic: MessageFns<AskTraffic> = {
+  encode(message: AskTraffic, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.serviceName !== "") {
+      writer.uint32(18).string(message.serviceName);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AskTraffic {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAskTraffic();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.serviceName = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AskTraffic {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      serviceName: isSet(object.serviceName)
+        ? globalThis.String(object.serviceName)
+        : isSet(object.service_name)
+        ? globalThis.String(object.service_name)
+        : "",
+    };
+  },
+
+  toJSON(message: AskTraffic): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.serviceName !== "") {
+      obj.serviceName = message.serviceName;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AskTraffic>): AskTraffic {
+    return AskTraffic.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AskTraffic>): AskTraffic {
+    const message = createBaseAskTraffic();
+    message.requestId = object.requestId ?? "";
+    message.serviceName = object.serviceName ?? "";
     return message;
   },
 };

@@ -1,4 +1,12 @@
-import { Rollout_State } from "@berth/proto";
+import {
+  GetServiceTrafficResponse,
+  Health,
+  IngressEntry,
+  ListNodesResponse,
+  PortSpec_Protocol,
+  Rollout_State,
+  TaskState,
+} from "@berth/proto";
 import { describe, expect, test, vi } from "vitest";
 import { webService, webTask } from "../../testing/fake-control.js";
 import { berth } from "../../testing/run-berth.js";
@@ -104,6 +112,49 @@ describe("service inspect", () => {
       Ports:     *:8080->80/tcp
       "
     `);
+  });
+
+  test("--pretty shows where connections go, what comes of them on each host, and what drains", async () => {
+    const at = (slot: number) => ({
+      taskId: `t${slot}`,
+      nodeId: `n${slot}`,
+      address: `10.0.0.${slot}`,
+      port: 80,
+    });
+    const ports = { published: 8080, endpoints: [at(1)], draining: [at(2)] };
+    const entry = IngressEntry.fromPartial({ key: "tcp//8080", protocol: PortSpec_Protocol.TCP, ...ports });
+    const getService = async () => ({ service: paused, ingress: [entry], revisions: [] });
+    const traffic = {
+      connections: 7,
+      active: 2,
+      failed: 1,
+      retried: 3,
+      tasks: [{ taskId: "t1", ejected: true }],
+    };
+    const answer = { hosts: [{ nodeId: "n1", hostname: "h1", traffic }], silent: ["h3"] };
+    const getServiceTraffic = async () => GetServiceTrafficResponse.fromPartial(answer);
+    const status = { state: TaskState.RUNNING, health: Health.HEALTHY };
+    const listTasks = async () => ({
+      tasks: [webTask({ id: "t1", slot: 1, status }), webTask({ id: "t2", slot: 2 })],
+    });
+    const node = { id: "n1", description: { hostname: "h1" } };
+    const listNodes = async () => ListNodesResponse.fromPartial({ nodes: [{ node }] });
+    const calls = { getService, getServiceTraffic, listTasks, listNodes };
+    const { out } = await berth("service inspect --pretty shop_web", calls);
+    expect(out.split("\n").slice(-5)).toMatchInlineSnapshot(`
+      [
+        "Endpoints of 8080/tcp:  10.0.0.1:80 (shop_web.1 on h1, healthy)",
+        "                        10.0.0.2:80 (shop_web.2 on n2), draining",
+        "Traffic:                h1: 7 connections, 2 open, 1 failed, 3 tried again elsewhere, 1 replicas passed over",
+        "                        h3: does not answer",
+        "",
+      ]
+    `);
+    const [found] = JSON.parse((await berth("service inspect shop_web", calls)).out);
+    expect(found).toMatchObject({
+      ingress: [{ endpoints: ["10.0.0.1:80"], draining: ["10.0.0.2:80"], tasks: ["t1", "t2"] }],
+      traffic: { hosts: [{ hostname: "h1", traffic: { connections: 7 } }], silent: ["h3"] },
+    });
   });
 
   test("JSON has the same with words for states", async () => {

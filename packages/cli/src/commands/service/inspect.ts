@@ -1,7 +1,9 @@
+import type { GetServiceResponse } from "@berth/proto";
 import type { Cli, GlobalOptions } from "../../cli.js";
-import { withClient } from "../../client.js";
+import { type ControlClient, withClient } from "../../client.js";
 import { printJson } from "../../output/print.js";
 import { prettyService, serviceDetails } from "../../output/service-details.js";
+import type { ServiceSights } from "../../output/service-traffic.js";
 
 export interface InspectOptions extends GlobalOptions {
   readonly pretty?: boolean;
@@ -14,9 +16,44 @@ export async function inspectServices(
   services: readonly string[],
 ): Promise<void> {
   const found = await withClient(cli, options, (client) =>
-    Promise.all(services.map((service) => client.getService({ service }, { signal: cli.signal }))),
+    Promise.all(
+      services.map(async (service) => {
+        const known = await client.getService({ service }, { signal: cli.signal });
+        return { known, sights: await sightsOf(known, client, cli.signal) };
+      }),
+    ),
   );
   const isPretty = options.pretty === true && options.output !== "json";
-  if (isPretty) cli.stdout.write(found.map((one) => prettyService(one, cli.now())).join("\n"));
-  else printJson(cli, found.map(serviceDetails));
+  const texts = (): readonly string[] =>
+    found.map(({ known, sights }) => prettyService(known, cli.now(), sights));
+  if (isPretty) cli.stdout.write(texts().join("\n"));
+  else
+    printJson(
+      cli,
+      found.map(({ known, sights }) => serviceDetails(known, sights)),
+    );
+}
+
+/** Of a service with published ports. Undefined as well while a server of an earlier release leads. */
+async function sightsOf(
+  { service: summary, ingress }: GetServiceResponse,
+  client: ControlClient,
+  signal: AbortSignal,
+): Promise<ServiceSights | undefined> {
+  const service = summary?.service?.id ?? "";
+  if (ingress.length === 0 || service === "") return undefined;
+  try {
+    const [traffic, { tasks }, { nodes }] = await Promise.all([
+      client.getServiceTraffic({ service }, { signal }),
+      client.listTasks({ service, stack: "", node: "" }, { signal }),
+      client.listNodes({}, { signal }),
+    ]);
+    const hostnames = new Map(
+      nodes.map(({ node }) => [node?.id ?? "", node?.description?.hostname ?? ""] as const),
+    );
+    return { traffic, tasks, hostnames };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return undefined;
+  }
 }

@@ -8,6 +8,7 @@ import type { EntryTable } from "../entry-table.js";
 import type { ExecRelay } from "../relays/exec-relay.js";
 import type { LoadRelay } from "../relays/load-relay.js";
 import type { LogRelay } from "../relays/log-relay.js";
+import type { TrafficInquiry } from "../relays/traffic-inquiry.js";
 
 /** What the calls of a leader work with, for one term. */
 export interface ControlScope {
@@ -17,6 +18,7 @@ export interface ControlScope {
   readonly ingress: EntryTable<IngressEntry>;
   readonly logs: LogRelay;
   readonly loads: LoadRelay;
+  readonly counters: TrafficInquiry;
   readonly execs: ExecRelay;
   readonly events: EventLog;
   /** Where networks over hosts get their addresses. */

@@ -1,0 +1,66 @@
+import type { ServiceTraffic, TrafficAnswer } from "@berth/proto";
+import type { Runtime } from "../../loop/runtime.js";
+import { onAbort } from "../../store/abort.js";
+import type { Session } from "../session.js";
+
+/** Agents ask a process on their own host: milliseconds. Who is silent for so long is told of as silent. */
+const ANSWER_MS = 1_000;
+
+export interface TrafficInquiryOptions {
+  readonly runtime: Runtime;
+  readonly sessionOf: (nodeId: string) => Session | undefined;
+}
+
+interface Question {
+  readonly open: Set<string>;
+  readonly answers: Map<string, ServiceTraffic | undefined>;
+  readonly finish: () => void;
+}
+
+/** Asks agents what their hosts' ingress does for a service. Nothing of it is kept. */
+export class TrafficInquiry {
+  readonly #options: TrafficInquiryOptions;
+  readonly #questions = new Map<string, Question>();
+
+  constructor(options: TrafficInquiryOptions) {
+    this.#options = options;
+  }
+
+  /** By node id, what each of them said within a second; undefined: it publishes no port of the service. */
+  async ask(
+    serviceName: string,
+    nodeIds: readonly string[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, ServiceTraffic | undefined>> {
+    const { runtime, sessionOf } = this.#options;
+    const requestId = runtime.newId();
+    const answers = new Map<string, ServiceTraffic | undefined>();
+    const open = new Set<string>();
+    await new Promise<void>((resolve) => {
+      const finish = (): void => {
+        cancel();
+        forget();
+        this.#questions.delete(requestId);
+        resolve();
+      };
+      const cancel = runtime.clock.after(ANSWER_MS, () => finish());
+      const forget = onAbort(signal, () => finish());
+      this.#questions.set(requestId, { open, answers, finish });
+      for (const nodeId of nodeIds) {
+        const session = sessionOf(nodeId);
+        if (session === undefined || session.isEnded) continue;
+        open.add(nodeId);
+        session.order({ $case: "askTraffic", value: { requestId, serviceName } });
+      }
+      if (open.size === 0) finish();
+    });
+    return answers;
+  }
+
+  answered(nodeId: string, { requestId, traffic }: TrafficAnswer): void {
+    const question = this.#questions.get(requestId);
+    if (question === undefined || !question.open.delete(nodeId)) return;
+    question.answers.set(nodeId, traffic);
+    if (question.open.size === 0) question.finish();
+  }
+}
