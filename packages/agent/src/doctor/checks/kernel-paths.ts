@@ -1,23 +1,10 @@
 import { access } from "node:fs/promises";
+import { TRIAL_TABLE } from "../../ingress/kernel/self-test.js";
 import { type ProgramResult, runProgram } from "../../run-program.js";
 import type { Check, CheckContext } from "../check.js";
 import { type Finding, failed, ok, warning } from "../finding.js";
 
 const BRIDGE_FILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables";
-
-/** What the ingress asks of nftables: counted round robin, verdict maps, and a time-out for unanswered SYNs. */
-const RULES = `table ip berth-doctor {
-  ct timeout quick { protocol tcp; l3proto ip; policy = { syn_sent : 1 }; }
-  map endpoints { typeof numgen inc mod 2 : verdict; }
-  chain replica {
-    meta l4proto tcp dnat to 192.0.2.1:80
-  }
-  chain published {
-    type nat hook prerouting priority -110;
-    fib daddr type local numgen inc mod 2 vmap @endpoints
-  }
-}
-`;
 
 /** Each is tried in a network namespace of its own, which is gone afterwards. */
 interface Trial {
@@ -32,7 +19,7 @@ const TRIALS: readonly Trial[] = [
   {
     subject: "nftables",
     command: ["nft", "-f", "-"],
-    input: RULES,
+    input: TRIAL_TABLE,
     good: "the kernel can balance published ports",
     judge: (problem) =>
       warning(

@@ -22,14 +22,17 @@ const SAMPLES: readonly KernelService[] = [
   },
 ];
 
+/** For nft: a table with everything that a real one may hold. */
+export const TRIAL_TABLE = new KernelTable().load(layoutOf(SAMPLES));
+
 /**
  * Why the kernel of this host cannot balance connections, for a person; undefined: it can. The kernel is asked to
- * check a whole table, with everything that a real one may hold, and to throw it away.
+ * check a whole table and to throw it away.
  */
 export async function findKernelProblem(): Promise<string | undefined> {
   const trial = await runProgram("nft", {
     args: ["--check", "--file", "-"],
-    input: new KernelTable().load(layoutOf(SAMPLES)),
+    input: TRIAL_TABLE,
   });
   if (trial.kind === "failed") return trial.reason.replace(/^.*?Error: /, "nft: ");
   const forwarding = await readFile(FORWARDING, "utf8").catch(() => "");
