@@ -58,13 +58,17 @@ describe("a virtual IP over two hosts", () => {
     await lab?.down();
   });
 
-  const serve = async (picked: typeof tasks): Promise<void> => {
+  const serve = async (picked: typeof tasks, draining: typeof tasks = []): Promise<void> => {
+    const endpoint = ({ id, address, host }: (typeof tasks)[number]) => {
+      return { taskId: id, nodeId: host.name, address, slot: 1 };
+    };
     const entry = NameEntry.fromPartial({
       key: "shop/api",
       networkId: "shop",
       names: ["api"],
       vip: VIP,
-      endpoints: picked.map(({ id, address, host }) => ({ taskId: id, nodeId: host.name, address, slot: 1 })),
+      endpoints: picked.map(endpoint),
+      draining: draining.map(endpoint),
     });
     for (const [at, host] of hosts.entries()) {
       const networks = [host.partOf(SHOP, hosts)];
@@ -111,6 +115,29 @@ describe("a virtual IP over two hosts", () => {
     expect(await ask("a-h1")).toBe("refused");
     await serve(tasks);
     expect(await ask("a-h1")).not.toBe("refused");
+  });
+
+  test("keeps what a draining task has, and resets what a vanished one had", async () => {
+    const last = tasks.at(-1);
+    if (last === undefined) throw new Error("no task");
+    await last.host.docker("exec", "-d", last.id, "sh", "-c", "busybox sleep 60 | busybox nc -l -p 9001");
+    await until("the port is open", async () =>
+      (await last.host.docker("exec", last.id, "busybox", "netstat", "-lnt")).includes(":9001 "),
+    );
+    await serve([last]);
+    const talk = `{ while busybox sleep 0.1; do echo x; done; } | busybox nc ${VIP} 9001`;
+    let isOver = false;
+    const talking = first
+      .docker("exec", "a-h1", "sh", "-c", talk)
+      .catch(() => "")
+      .then(() => (isOver = true));
+    const flows = (): Promise<string> => first.sh("conntrack", "-L", "--orig-dst", VIP, "-p", "tcp");
+    await until("they talk", async () => (await flows()).includes("ESTABLISHED"));
+    await serve(tasks.slice(0, 1), [last]);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect(isOver).toBe(false);
+    await serve(tasks.slice(0, 1));
+    await talking;
   });
 
   test("is asked for on the own host alone: its hardware address is the own bridge's", async () => {

@@ -1,6 +1,6 @@
 import type { NamedService, NamesTable } from "./names-table.js";
 
-/** The table without tasks on these nodes, but with all tasks of a service that has no others. */
+/** The table with tasks on these nodes as draining ones, but with all tasks of a service that has no others. */
 export function withoutSuspects(table: NamesTable, suspects: ReadonlySet<string>): NamesTable {
   if (suspects.size === 0) return table;
   return { ...table, services: table.services.map((service) => trusted(service, suspects)) };
@@ -8,5 +8,7 @@ export function withoutSuspects(table: NamesTable, suspects: ReadonlySet<string>
 
 function trusted(service: NamedService, suspects: ReadonlySet<string>): NamedService {
   const endpoints = service.endpoints.filter(({ nodeId }) => !suspects.has(nodeId));
-  return endpoints.length === 0 ? service : { ...service, endpoints };
+  if (endpoints.length === 0 || endpoints.length === service.endpoints.length) return service;
+  const avoided = service.endpoints.filter(({ nodeId }) => suspects.has(nodeId));
+  return { ...service, endpoints, draining: [...service.draining, ...avoided] };
 }

@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { NamesTable } from "../../dns/names-table.js";
 import { type RunProgram, runProgram } from "../../run-program.js";
 import { addressChanges, presentVips } from "./vip-addresses.js";
+import { forgetting, type GoneFlows, goneFlows } from "./vip-flows.js";
 import { REMOVE_VIPS, VIP_CHAIN, VIP_TABLE, type Vip, vipScript, vipsOf } from "./vip-script.js";
 
 /** Without it what bridges carry is not seen by the kernel's tables, and answers would go past them. */
@@ -16,6 +17,8 @@ export class VipBalancer {
   readonly #run: RunProgram;
   readonly #stopping = new AbortController();
   #vips: readonly Vip[] = [];
+  /** As the kernel was last told. */
+  #loaded: readonly Vip[] = [];
   #inForce: ReadonlySet<string> = new Set();
   #problem = "";
   #work: Promise<void> = Promise.resolve();
@@ -59,6 +62,10 @@ export class VipBalancer {
       const present = await this.#load(vips);
       const there = vips.filter(({ address, bridge }) => present.has(`${address} ${bridge}`));
       this.#inForce = new Set(there.map(({ address }) => address));
+      const gone = goneFlows(this.#loaded, vips);
+      this.#loaded = vips;
+      // Nobody waits for it, and where conntrack is missing clients find out by themselves.
+      void this.#forget(gone);
       this.#tell(there.length < vips.length ? "the bridge of a network is not there" : "");
     } catch (error) {
       this.#inForce = new Set();
@@ -85,6 +92,14 @@ export class VipBalancer {
       signal: this.#stopping.signal,
     });
     return this.#present();
+  }
+
+  async #forget(gone: readonly GoneFlows[]): Promise<void> {
+    const { signal } = this.#stopping;
+    for (const flows of gone) {
+      if (signal.aborted) return;
+      await this.#run("conntrack", { args: forgetting(flows), signal }).catch(() => {});
+    }
   }
 
   async #present(): Promise<ReadonlySet<string>> {

@@ -38,8 +38,8 @@ const TABLE: NamesTable = {
 describe("virtual IPs", () => {
   it("are those of services in networks of this host", () => {
     expect(vipsOf(TABLE)).toEqual([
-      { address: "10.64.0.2", bridge: "bth4097", tasks: ["10.64.1.2", "10.64.2.2"] },
-      { address: "10.64.0.3", bridge: "bth4097", tasks: [] },
+      { address: "10.64.0.2", bridge: "bth4097", tasks: ["10.64.1.2", "10.64.2.2"], kept: [] },
+      { address: "10.64.0.3", bridge: "bth4097", tasks: [], kept: [] },
     ]);
   });
 

@@ -1,4 +1,4 @@
-import type { NamesTable } from "../../dns/names-table.js";
+import type { NamedEndpoint, NamesTable } from "../../dns/names-table.js";
 
 /** Of our own in the kernel: one for IPv4, and one of the same name for the bridges. */
 export const VIP_TABLE = "berth-vips";
@@ -12,15 +12,18 @@ export interface Vip {
   readonly bridge: string;
   /** Addresses of tasks; none: connections are refused. */
   readonly tasks: readonly string[];
+  /** Of those that get no new connections and keep what they have. */
+  readonly kept: readonly string[];
 }
 
 /** The virtual IPs of the networks that this host has a part of. */
 export function vipsOf({ networks, services }: NamesTable): readonly Vip[] {
   const bridges = new Map(networks.map(({ id, bridge }) => [id, bridge]));
-  return services.flatMap(({ vip, networkId, endpoints }) => {
+  return services.flatMap(({ vip, networkId, endpoints, draining }) => {
     const bridge = bridges.get(networkId);
     if (vip === "" || bridge === undefined) return [];
-    return [{ address: vip, bridge, tasks: endpoints.map(({ address }) => address) }];
+    const [tasks, kept] = [endpoints.map(addressOf), draining.map(addressOf)];
+    return [{ address: vip, bridge, tasks, kept }];
   });
 }
 
@@ -93,6 +96,8 @@ function serviceChain({ tasks }: Vip, at: number): string {
   }
 `;
 }
+
+const addressOf = ({ address }: NamedEndpoint): string => address;
 
 const elements = (list: readonly string[]): string =>
   list.length === 0 ? "" : `elements = { ${list.join(", ")} } `;
