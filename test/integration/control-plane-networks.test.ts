@@ -280,6 +280,46 @@ describe("hosts without networks over hosts", () => {
   });
 });
 
+describe("a network that is full", () => {
+  /** Fourteen hosts can have a part of it, with two addresses each. */
+  const SMALL = network("shop_back", { subnet: "172.30.0.0/26" });
+
+  it("keeps tasks from hosts without a part of it, and from hosts without an address", async () => {
+    const { calls } = await cluster.startServer();
+    const nodeIds = Array.from({ length: 16 }, (_, index) => `n${String(index).padStart(2, "0")}`);
+    const agents = await cluster.startAgents(nodeIds);
+    const web = service("web", { replicas: 16, networks: [BACK] });
+    await calls.deployStack(deployment([web], { networks: [SMALL] }));
+    await converged(calls, "shop_web");
+    const { network: summary } = await calls.getNetwork({ network: "shop_back" });
+    expect(summary?.ranges).toHaveLength(14);
+    expect(agents.filter(({ runningTaskIds }) => runningTaskIds.length === 0)).toHaveLength(2);
+
+    await calls.scaleServices({ services: [{ service: "shop_web", replicas: 30 }] });
+    await eventually("28 run", async () => (await runningTasks(calls, "shop_web")).length === 28);
+    await eventually("it says why no more do", async () => {
+      const { service: full } = await calls.getService({ service: "shop_web" });
+      return full?.reasons.some(
+        (reason) =>
+          reason.includes("14 nodes have no address left in network shop_back (2 each)") &&
+          reason.includes("2 nodes have no part of network shop_back"),
+      );
+    });
+  });
+
+  it("is done without where nobody asked for it", async () => {
+    const { calls } = await cluster.startServer();
+    const nodeIds = Array.from({ length: 15 }, (_, index) => `n${String(index).padStart(2, "0")}`);
+    await cluster.startAgents(nodeIds);
+    const networks = [{ ...SMALL, name: "shop_default" }];
+    await calls.deployStack(
+      deployment([service("web", { replicas: 15, networks: [OPTIONAL] })], { networks }),
+    );
+    await converged(calls, "shop_web");
+    expect(new Set((await runningTasks(calls, "shop_web")).map(({ nodeId }) => nodeId)).size).toBe(15);
+  });
+});
+
 describe("networks of no stack", () => {
   it("are made and removed by hand, and joined by stacks", async () => {
     const { calls } = await cluster.startServer();

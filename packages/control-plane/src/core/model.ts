@@ -47,6 +47,14 @@ export interface ClusterView {
   readonly orders?: LoadOrders;
   /** Ids of nodes on which no task is to stay (see `holdsTasks`), kept up to date. Absent: whoever asks looks at all. */
   readonly unfit?: Iterable<string>;
+  /** Which hosts can be in which network. Absent: all in all. */
+  readonly parts?: NetworkParts;
+}
+
+/** The parts of networks that hosts have; each network has only so many. */
+export interface NetworkParts {
+  /** Whether a node has a part of the network of this name, or there is one left for it. */
+  hasPartFor(nodeId: string, network: string): boolean;
 }
 
 export interface ReconcileContext {

@@ -10,9 +10,31 @@ import { serviceUpdate } from "./service-update.js";
 
 /** A plan as changes of records, in the plan's order, after what its tasks need of their nodes' networks. */
 export function planChanges(plan: Plan, state: ClusterState, now: number): readonly Change[] {
-  const changes = plan.actions.flatMap((action) => actionChanges(action, state, now));
   const ranges = rangeChanges(plan.actions, state);
-  return ranges.length === 0 ? changes : [...ranges, ...changes];
+  const changes = plan.actions.flatMap((action) => {
+    const { refused } = ranges;
+    const allowed = refused.size === 0 ? action : withoutNode(action, refused);
+    return allowed === undefined ? [] : actionChanges(allowed, state, now);
+  });
+  return ranges.changes.length === 0 ? changes : [...ranges.changes, ...changes];
+}
+
+/** A task for whose node there is no part of its network goes on waiting for one. Undefined: it does so already. */
+function withoutNode(action: Action, refused: ReadonlyMap<string, string>): Action | undefined {
+  if (action.kind !== "create-task" && action.kind !== "assign-task") return action;
+  const message = refused.get(action.task.id);
+  if (message === undefined) return action;
+  if (action.kind === "assign-task") {
+    const isSaid = action.task.status?.message === message;
+    return isSaid ? undefined : { kind: "update-message", task: action.task, message };
+  }
+  const { status } = action.task;
+  const waiting = {
+    ...action.task,
+    nodeId: "",
+    ...(status && { status: { ...status, state: TaskState.NEW, message } }),
+  };
+  return { kind: "create-task", task: waiting };
 }
 
 /** Tasks whose service is gone, which only an edit by hand can bring about: nobody wants them any more. */

@@ -1,9 +1,11 @@
-import type { Network, NetworkRange, VirtualIp } from "@berth/proto";
+import { type Network, type NetworkRange, parseSubnet, type VirtualIp } from "@berth/proto";
+import type { NetworkParts } from "../core/model.js";
+import { layoutOf } from "../core/network/layout.js";
 import { Grouped } from "./grouped.js";
 import { PairTable } from "./pair-table.js";
 
 /** All networks by id, name and stack, with the hosts that have a part of them and the addresses of services. */
-export class NetworkTable {
+export class NetworkTable implements NetworkParts {
   /** By network and node. */
   readonly ranges = new PairTable<NetworkRange>(
     ({ networkId }) => networkId,
@@ -18,6 +20,8 @@ export class NetworkTable {
   readonly #idByName = new Map<string, string>();
   readonly #byStack = new Grouped<Network>();
   readonly #leaving = new Map<string, Network>();
+  /** How many hosts can have a part: asked for every node that a task could go to. */
+  readonly #partCounts = new Map<string, number>();
 
   get size(): number {
     return this.#byId.size;
@@ -34,6 +38,12 @@ export class NetworkTable {
   byName(name: string): Network | undefined {
     const id = this.#idByName.get(name);
     return id === undefined ? undefined : this.#byId.get(id);
+  }
+
+  hasPartFor(nodeId: string, name: string): boolean {
+    const id = this.#idByName.get(name) ?? "";
+    const taken = this.ranges.ofFirst(id);
+    return taken.has(nodeId) || taken.size < (this.#partCounts.get(id) ?? Number.POSITIVE_INFINITY);
   }
 
   values(): IterableIterator<Network> {
@@ -53,6 +63,11 @@ export class NetworkTable {
     this.delete(network.id);
     this.#byId.set(network.id, network);
     if (network.removing) this.#leaving.set(network.id, network);
+    const subnet = parseSubnet(network.subnet);
+    if (subnet !== undefined) {
+      const { firstRange, endRange } = layoutOf(subnet);
+      this.#partCounts.set(network.id, endRange - firstRange);
+    }
     if (network.spec === undefined) return;
     this.#idByName.set(network.spec.name, network.id);
     this.#byStack.set(network.spec.stack, network.id, network);
@@ -63,6 +78,7 @@ export class NetworkTable {
     if (network === undefined) return;
     this.#byId.delete(networkId);
     this.#leaving.delete(networkId);
+    this.#partCounts.delete(networkId);
     const { spec } = network;
     if (spec === undefined) return;
     if (this.#idByName.get(spec.name) === networkId) this.#idByName.delete(spec.name);

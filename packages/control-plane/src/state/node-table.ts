@@ -1,5 +1,5 @@
 import type { Node, ServiceSpec, Task } from "@berth/proto";
-import type { ClusterView, NodeView, Reservation } from "../core/model.js";
+import type { ClusterView, NetworkParts, NodeView, Reservation } from "../core/model.js";
 import { LoadOrders } from "../core/placement/load-orders.js";
 import { type Demand, demandOf, occupies } from "../core/placement/occupancy.js";
 import { holdsTasks } from "../core/slots/settled.js";
@@ -24,6 +24,11 @@ export class NodeTable implements ClusterView {
   readonly orders = new LoadOrders(this.#views);
   readonly #tasksByNetwork = new Map<string, number>();
   readonly #unfit = new Set<string>();
+  readonly parts?: NetworkParts;
+
+  constructor(parts?: NetworkParts) {
+    if (parts !== undefined) this.parts = parts;
+  }
 
   /** Nodes as placement looks at them; alive, so not to be kept over a pause. */
   get nodes(): ReadonlyMap<string, NodeView> {

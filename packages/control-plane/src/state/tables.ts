@@ -9,8 +9,8 @@ import { TaskTable } from "./task-table.js";
 export class Tables {
   readonly services = new ServiceTable();
   readonly tasks = new TaskTable();
-  readonly nodes = new NodeTable();
   readonly networks = new NetworkTable();
+  readonly nodes = new NodeTable(this.networks);
   readonly #owners = new Map<string, string>();
 
   /** Id of the service that owns a name. */

@@ -1,4 +1,4 @@
-import type { ClusterView, NodeView } from "../model.js";
+import type { ClusterView, NetworkParts, NodeView } from "../model.js";
 import { LoadOrders } from "./load-orders.js";
 import type { Demand } from "./occupancy.js";
 
@@ -6,10 +6,12 @@ import type { Demand } from "./occupancy.js";
 export class DraftCluster implements ClusterView {
   readonly nodes: Map<string, NodeView>;
   readonly orders: LoadOrders;
+  readonly parts?: NetworkParts;
 
   constructor(cluster: ClusterView) {
     this.nodes = new Map(cluster.nodes);
     this.orders = new LoadOrders(this.nodes);
+    if (cluster.parts !== undefined) this.parts = cluster.parts;
   }
 
   add(nodeId: string, demand: Demand): void {

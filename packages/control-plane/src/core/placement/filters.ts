@@ -8,7 +8,7 @@ import {
 import type { ClusterView, NodeView } from "../model.js";
 import { nodesText } from "../words.js";
 import { type NodeTest, nodeTest } from "./constraint.js";
-import { addressFilters, networkFilters } from "./network-filters.js";
+import { addressFilters, networkFilters, partFilters } from "./network-filters.js";
 import { architectureName } from "./node-attribute.js";
 import { type Demand, demandOf } from "./occupancy.js";
 import { portFilters } from "./port-filters.js";
@@ -78,6 +78,7 @@ function serviceFilters(need: Need, cluster: ClusterView): readonly Filter[] {
     ...portFilters(need),
     ...roomFilters(need),
     ...addressFilters(need.networks),
+    ...partFilters(need.networks, cluster),
   ];
 }
 

@@ -1,4 +1,5 @@
 import type { NetworkAttachment } from "@berth/proto";
+import type { ClusterView } from "../model.js";
 import { encryptionProblem, overlayProblem, takesPart } from "../network/take-part.js";
 import { nodesText } from "../words.js";
 import type { Filter, NodeFilter } from "./filters.js";
@@ -37,6 +38,22 @@ export function addressFilters(joined: readonly NetworkAttachment[]): readonly F
             : Number.POSITIVE_INFINITY,
         explain: (count) =>
           `${nodesText(count, { one: "has", many: "have" })} no address left in network ${network} (${room} each)`,
+      },
+    ];
+  });
+}
+
+/** A network has parts for only so many hosts. What can do without it is not kept from a host that has none. */
+export function partFilters(joined: readonly NetworkAttachment[], { parts }: ClusterView): readonly Filter[] {
+  if (parts === undefined) return [];
+  return joined.flatMap(({ network, optional }): readonly Filter[] => {
+    if (optional) return [];
+    return [
+      {
+        name: "network-part",
+        room: ({ node }) => (parts.hasPartFor(node.id, network) ? Number.POSITIVE_INFINITY : 0),
+        explain: (count) =>
+          `${nodesText(count, { one: "has", many: "have" })} no part of network ${network}, whose parts are all taken: give it a larger subnet`,
       },
     ];
   });

@@ -15,23 +15,30 @@ import type { Action } from "../../core/plan.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
+export interface RangeDecision {
+  readonly changes: readonly Change[];
+  /** Ids of tasks whose node cannot have a network that they need, with the reason. */
+  readonly refused: ReadonlyMap<string, string>;
+}
+
 /**
  * Gives the nodes that get tasks their part of these tasks' networks, where they have none yet. What such a change
  * makes possible has to come after it.
  */
-export function rangeChanges(actions: readonly Action[], state: ClusterState): readonly Change[] {
+export function rangeChanges(actions: readonly Action[], state: ClusterState): RangeDecision {
   const leases = new RangeLeases(state);
   for (const action of actions) {
     if (action.kind === "create-task" && action.task.nodeId !== "") {
       leases.forTask(action.task, action.task.nodeId);
     } else if (action.kind === "assign-task") leases.forTask(action.task, action.nodeId);
   }
-  return leases.changes;
+  return leases;
 }
 
 /** Collects new leases; those of one plan know of each other. */
-class RangeLeases {
+class RangeLeases implements RangeDecision {
   readonly changes: Change[] = [];
+  readonly refused = new Map<string, string>();
   readonly #state: ClusterState;
   readonly #planned = new Map<string, NetworkRange>();
 
@@ -39,7 +46,7 @@ class RangeLeases {
     this.#state = state;
   }
 
-  forTask({ serviceId, specVersion }: Task, nodeId: string): void {
+  forTask({ id, serviceId, specVersion }: Task, nodeId: string): void {
     const attachments = this.#state.services.specOf(serviceId, specVersion)?.task?.networks ?? [];
     if (attachments.length === 0) return;
     const node = this.#state.nodes.get(nodeId);
@@ -47,18 +54,21 @@ class RangeLeases {
     for (const attachment of attachments) {
       const network = this.#state.networks.byName(attachment.network);
       if (network === undefined || !takesPart(node, attachment)) continue;
-      this.#lease(network, nodeId);
+      if (this.#lease(network, nodeId) || attachment.optional) continue;
+      this.refused.set(id, `all parts of network ${attachment.network} are taken by other nodes`);
     }
   }
 
-  #lease(network: Network, nodeId: string): void {
+  /** False when the network has none left. */
+  #lease(network: Network, nodeId: string): boolean {
     const { ranges } = this.#state.networks;
     const key = `${network.id}/${nodeId}`;
-    if (ranges.get(network.id, nodeId) !== undefined || this.#planned.has(key)) return;
+    if (ranges.get(network.id, nodeId) !== undefined || this.#planned.has(key)) return true;
     const range = this.#pick(network, nodeId);
-    if (range === undefined) return; // Full: see the reasons of the placement.
+    if (range === undefined) return false;
     this.#planned.set(key, range);
     this.changes.push({ kind: "put-range", range });
+    return true;
   }
 
   #pick(network: Network, nodeId: string): NetworkRange | undefined {
