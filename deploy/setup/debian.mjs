@@ -4,7 +4,7 @@ import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync 
 import { join } from "node:path";
 import { SetupError } from "./setup-error.mjs";
 
-/** Every package that may be asked for: the programs it brings, and why they are wanted. */
+/** Every package that may be asked for: the programs or files it brings, and why they are wanted. */
 const PACKAGES = {
   "docker.io": { programs: ["dockerd", "docker", "docker-init"], why: "the lab's Docker hosts" },
   "etcd-server": { programs: ["etcd"], why: "where the control plane keeps its state" },
@@ -17,6 +17,10 @@ const PACKAGES = {
   "redis-server": { programs: ["redis-server", "redis-cli"], why: "the example images" },
   "docker-registry": { programs: ["docker-registry"], why: "benchmarks: images for Docker Swarm" },
   haproxy: { programs: ["haproxy"], why: "benchmarks: the proxy to compare with" },
+  "libnginx-mod-stream": {
+    files: ["/usr/lib/nginx/modules/ngx_stream_module.so"],
+    why: "benchmarks: nginx as a proxy of connections",
+  },
   "nginx-light": { programs: ["nginx"], why: "benchmarks: a server to send requests to" },
   wrk: { programs: ["wrk"], why: "benchmarks: sends the requests" },
 };
@@ -26,13 +30,11 @@ const POLICY_FILE = "/usr/sbin/policy-rc.d";
 const POLICY =
   "#!/bin/sh\n# Left by berth's setup: a package must not start its service. Safe to remove.\nexit 101\n";
 
-/** Installs the packages of which a program is missing. */
+/** Installs the packages of which something is missing. */
 export function ensurePackages(packages) {
-  const missing = packages.filter((name) => missingPrograms(name).length > 0);
+  const missing = packages.filter((name) => missingOf(name).length > 0);
   if (missing.length === 0) return;
-  const list = missing.map(
-    (name) => `  ${name} (${missingPrograms(name).join(", ")}): ${PACKAGES[name].why}`,
-  );
+  const list = missing.map((name) => `  ${name} (${missingOf(name).join(", ")}): ${PACKAGES[name].why}`);
   if (!existsSync("/etc/debian_version")) {
     throw new SetupError(
       `install what has these programs; only Debian's packages are known here:\n${list.join("\n")}`,
@@ -46,18 +48,22 @@ export function ensurePackages(packages) {
   }
   console.error(`setup: installing Debian packages (no service is started)\n${list.join("\n")}`);
   withoutStartingServices(() => install(missing));
-  const still = missing.flatMap(missingPrograms);
+  const still = missing.flatMap(missingOf);
   if (still.length > 0) throw new SetupError(`installed, but still missing: ${still.join(", ")}`);
 }
 
-function missingPrograms(name) {
+function missingOf(name) {
   const known = PACKAGES[name];
   if (!known)
     throw new SetupError(
       `no package ${name} is known to setup; it knows ${Object.keys(PACKAGES).join(", ")}`,
     );
   const folders = [...(process.env.PATH ?? "").split(":"), ...SBIN];
-  return known.programs.filter((program) => !folders.some((folder) => isExecutable(join(folder, program))));
+  const { programs = [], files = [] } = known;
+  return [
+    ...programs.filter((program) => !folders.some((folder) => isExecutable(join(folder, program)))),
+    ...files.filter((file) => !existsSync(file)),
+  ];
 }
 
 function isExecutable(file) {
