@@ -42,7 +42,7 @@ export interface ChainOptions {
 
 /**
  * The rules of a service's chain. A pick whose member was deleted falls through to the next pick, and past the last
- * one to the process that listens on the port: then the connection is not ours.
+ * one back to the chain that looked for a door: then the connection is not ours.
  */
 export function chainRules({ protocol, pick, map, base, size }: ChainOptions): readonly string[] {
   const picks =
@@ -53,7 +53,6 @@ export function chainRules({ protocol, pick, map, base, size }: ChainOptions): r
   return [
     `ct mark set ct mark or ${BALANCED_TEXT}${timeout}`,
     ...picks.map((each) => `meta l4proto ${protocol} dnat ip to ${each} offset ${base} map @${map}`),
-    `ct mark set ct mark xor ${BALANCED_TEXT} counter name "${FELL_THROUGH}"`,
   ];
 }
 

@@ -78,6 +78,7 @@ ${MEMBER_MAPS}
     ip daddr . meta l4proto . th dport vmap @vips
     ip daddr . meta l4proto . th dport vmap @bound
     fib daddr type local meta l4proto . th dport vmap @ports
+    ct mark and ${BALANCED_TEXT} == ${BALANCED_TEXT} ct mark set ct mark xor ${BALANCED_TEXT} counter name "${FELL_THROUGH}"
   }
   chain leaving {
     type nat hook postrouting priority 90; policy accept;
