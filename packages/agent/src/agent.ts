@@ -57,7 +57,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     onReport: (report) => {
       outbox.put(report);
       hostWatch.volumesMayHaveChanged();
-      overlay.containerChanged();
+      overlay.taskReported(report);
       if (overlay.networks.length > 0) nameSync.changed();
       ingress.routesMayHaveChanged();
       link.statusesChanged();
@@ -66,6 +66,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     networks: () => overlay.view,
     onForgotten: (taskId) => {
       outbox.forget(taskId);
+      overlay.taskForgotten(taskId);
       if (overlay.networks.length > 0) nameSync.changed();
       file.changed();
     },

@@ -1,4 +1,4 @@
-import type { AssignedNetwork, DataPlane } from "@berth/proto";
+import type { AssignedNetwork, DataPlane, ReportedTask, TaskState } from "@berth/proto";
 import type { Logger } from "pino";
 import { overlayMtu } from "../core/networks/devices.js";
 import { type NetworksView, NO_NETWORKS, networksView } from "../core/networks/networks-view.js";
@@ -36,6 +36,7 @@ export class Overlay {
   #networks: readonly AssignedNetwork[] = [];
   /** Ids of those that are, or have been, ready. */
   #established: ReadonlySet<string> = new Set();
+  readonly #phases = new Map<string, TaskState>();
   #resolvers: readonly string[] = [];
   #view: NetworksView = NO_NETWORKS;
   #kernel: OverlayKernel = { refusal: "", encryptionRefusal: "" };
@@ -100,7 +101,17 @@ export class Overlay {
     this.#keeper.engineIsAway();
   }
 
-  containerChanged(): void {
+  /** What a task's healthcheck says changes often; its container begins and ends once. */
+  taskReported({ taskId, status, removed }: ReportedTask): void {
+    const phase = removed ? undefined : status?.state;
+    if (this.#phases.get(taskId) === phase) return;
+    if (phase === undefined) this.#phases.delete(taskId);
+    else this.#phases.set(taskId, phase);
+    this.#keeper.containerChanged();
+  }
+
+  taskForgotten(taskId: string): void {
+    this.#phases.delete(taskId);
     this.#keeper.containerChanged();
   }
 
