@@ -3,9 +3,9 @@ import { createServer } from "node:http";
 import { identity } from "./identity.mjs";
 import { RedisClient } from "./redis-client.mjs";
 
-const { REDIS_HOST = "redis", REDIS_PORT = "6379", PORT = "8080" } = process.env;
+const { REDIS_HOST = "redis", REDIS_PORT = "6379", PORT = "8080", TIER = "web" } = process.env;
 
-const self = identity("web");
+const self = identity(TIER);
 const redis = new RedisClient({ host: REDIS_HOST, port: Number(REDIS_PORT) });
 let isStopping = false;
 
