@@ -1,0 +1,94 @@
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { summarise } from "../../deploy/demo/summary.js";
+import { Traffic } from "../../deploy/demo/traffic.js";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { CONVERGE_TIMEOUT_MS, createCluster, readyNodes, waitForReplicas } from "./support/cluster.js";
+import { runningOf } from "./support/docker-truth.js";
+import { askRepeatedly } from "./support/http.js";
+
+const IMAGES = fileURLToPath(new URL("../../deploy/images/", import.meta.url));
+const STACK = fileURLToPath(new URL("../../deploy/stacks/tiers/", import.meta.url));
+const WEB_PORT = 8000;
+/** What `web` answers when all three tiers reach each other. */
+const ALL_TIERS = /^web\.(\d+) on (h\d) → api\.(\d+) on (h\d): hit (\d+)/;
+
+describe("three tiers that talk by name", () => {
+  let lab: Lab;
+
+  beforeAll(async () => {
+    lab = await createCluster(3);
+    await lab.loadImage(`${IMAGES}shop`, "shop:1");
+    await lab.loadImage(`${IMAGES}redis`, "shop-redis:1");
+  });
+  afterAll(() => lab?.down());
+
+  async function deployTiers(...overlays: string[]): Promise<void> {
+    const files = ["compose.yml", ...overlays].flatMap((file) => ["-c", `${STACK}${file}`]);
+    const { code, stderr } = await lab.berth(["stack", "deploy", ...files, "tiers"], { timeoutMs: 120_000 });
+    expect(code, stderr).toBe(0);
+  }
+
+  const url = (host: string): string => `http://${lab.host(host).address}:${WEB_PORT}/`;
+
+  test("each on a host of its own: web reaches api, api reaches redis, asked from any host", async () => {
+    await deployTiers("apart.yml");
+    for (const host of ["h1", "h2", "h3"]) {
+      const answers = await askRepeatedly(url(host), 4);
+      for (const answer of answers) {
+        const [, , webHost, , apiHost] = ALL_TIERS.exec(answer) ?? [];
+        expect([answer, webHost, apiHost]).toEqual([answer, "h1", "h2"]);
+      }
+      expect(new Set(answers.map((answer) => ALL_TIERS.exec(answer)?.[3])).size).toBe(2);
+    }
+    expect((await runningOf(lab, "tiers_redis")).map(({ host }) => host)).toEqual(["h3"]);
+  });
+
+  test("what is not on a network does not know its names", async () => {
+    const [web] = (await runningOf(lab, "tiers_web")).map(({ id }) => id);
+    expect(web).toBeDefined();
+    const lookup = async (name: string) =>
+      lab.berth(["exec", "tiers_web.1", "/usr/bin/node", "-e", lookupOf(name)], { timeoutMs: 20_000 });
+    expect((await lookup("api")).code).toBe(0);
+    expect((await lookup("redis")).code).toBe(1);
+  });
+
+  test("each host killed in turn under traffic: the tiers move, find each other again, and every request is answered", async () => {
+    await deployTiers();
+    await waitForReplicas(lab, "tiers_web", 3);
+    for (const victim of ["h3", "h2", "h1"]) {
+      const asked = victim === "h1" ? "h2" : "h1";
+      const traffic = new Traffic({ url: url(asked), perSecond: 30, replicaOf: (body) => body.trim() });
+      traffic.start();
+      try {
+        await lab.host(victim).kill();
+        await untilAllTiersAnswer(asked);
+      } finally {
+        await traffic.stop();
+      }
+      const summary = summarise(traffic.outcomes);
+      // A request inside a container of the host at the moment that it goes dark is lost with it.
+      expect(summary.failed, JSON.stringify(summary.reasons)).toBeLessThanOrEqual(2);
+      await lab.host(victim).start();
+      await waitUntil(async () => (await readyNodes(lab)).length === 3, {
+        what: "3 ready nodes",
+        timeoutMs: CONVERGE_TIMEOUT_MS,
+      });
+    }
+  });
+
+  async function untilAllTiersAnswer(asked: string): Promise<void> {
+    await waitUntil(
+      async () =>
+        (await runningOf(lab, "tiers_api")).length === 2 &&
+        (await askRepeatedly(url(asked), 6)).every((answer) => ALL_TIERS.test(answer)),
+      { what: "web, api and redis to reach each other", timeoutMs: 2 * CONVERGE_TIMEOUT_MS },
+    );
+  }
+});
+
+/** Ends with 0 if the name has an address. */
+function lookupOf(name: string): string {
+  return `require("dns").lookup(${JSON.stringify(name)}, (error) => process.exit(error ? 1 : 0))`;
+}
