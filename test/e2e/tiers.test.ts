@@ -46,45 +46,56 @@ describe("three tiers that talk by name", () => {
   });
 
   test("what is not on a network does not know its names", async () => {
-    const [web] = (await runningOf(lab, "tiers_web")).map(({ id }) => id);
-    expect(web).toBeDefined();
     const lookup = async (name: string) =>
       lab.berth(["exec", "tiers_web.1", "/usr/bin/node", "-e", lookupOf(name)], { timeoutMs: 20_000 });
     expect((await lookup("api")).code).toBe(0);
     expect((await lookup("redis")).code).toBe(1);
   });
 
-  test("each host killed in turn under traffic: the tiers move, find each other again, and every request is answered", async () => {
+  test("each host killed in turn under traffic: web and api move, redis counts on when its host is back", async () => {
+    // Anew, since what runs stays where it is when its constraints go: both api on one host.
+    expect((await lab.berth(["stack", "rm", "tiers"])).code).toBe(0);
     await deployTiers();
     await waitForReplicas(lab, "tiers_web", 3);
+    await untilAllTiersAnswer("h1");
     for (const victim of ["h3", "h2", "h1"]) {
       const asked = victim === "h1" ? "h2" : "h1";
+      const hitsBefore = await hits(asked);
       const traffic = new Traffic({ url: url(asked), perSecond: 30, replicaOf: (body) => body.trim() });
       traffic.start();
       try {
         await lab.host(victim).kill();
-        await untilAllTiersAnswer(asked);
+        await waitForReplicas(lab, "tiers_api", 2);
       } finally {
         await traffic.stop();
       }
       const summary = summarise(traffic.outcomes);
-      // A request inside a container of the host at the moment that it goes dark is lost with it.
+      // Requests inside containers of the host at the moment that it goes dark are lost with it.
       expect(summary.failed, JSON.stringify(summary.reasons)).toBeLessThanOrEqual(2);
       await lab.host(victim).start();
-      await waitUntil(async () => (await readyNodes(lab)).length === 3, {
-        what: "3 ready nodes",
-        timeoutMs: CONVERGE_TIMEOUT_MS,
-      });
+      await untilReady();
+      await untilAllTiersAnswer(asked);
+      expect(await hits(asked)).toBeGreaterThan(hitsBefore);
     }
   });
 
+  async function untilReady(): Promise<void> {
+    await waitUntil(async () => (await readyNodes(lab)).length === 3, {
+      what: "3 ready nodes",
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
+  }
+
   async function untilAllTiersAnswer(asked: string): Promise<void> {
-    await waitUntil(
-      async () =>
-        (await runningOf(lab, "tiers_api")).length === 2 &&
-        (await askRepeatedly(url(asked), 6)).every((answer) => ALL_TIERS.test(answer)),
-      { what: "web, api and redis to reach each other", timeoutMs: 2 * CONVERGE_TIMEOUT_MS },
-    );
+    await waitUntil(async () => (await askRepeatedly(url(asked), 6)).every((text) => ALL_TIERS.test(text)), {
+      what: "web, api and redis to reach each other",
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
+  }
+
+  async function hits(asked: string): Promise<number> {
+    const [answer = ""] = await askRepeatedly(url(asked), 1);
+    return Number(ALL_TIERS.exec(answer)?.[5]);
   }
 });
 
