@@ -119,7 +119,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   });
 
   const peers = new PeerWatch({
-    probe: edges.probe,
+    probe: edges.peerProbe,
     onChange: (silent) => {
       // The client remembers it, and tells the process that comes after one that did not answer.
       opened.suspect([...silent], signal).catch((error: unknown) => {

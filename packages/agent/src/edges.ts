@@ -17,6 +17,7 @@ import { examineKernel } from "./overlay/examine-kernel.js";
 import { linuxHostNetwork } from "./overlay/host-network.js";
 import type { OverlayEdge } from "./overlay/overlay.js";
 import { hostWireguardKey } from "./overlay/wireguard-key.js";
+import { cheapProbe } from "./probe/cheap-probe.js";
 import { type Knock, knockAt } from "./probe/knock.js";
 import { type Disk, folderDisk } from "./session/disk.js";
 import { type HostUsage, readHostUsage } from "./usage/host-usage.js";
@@ -30,6 +31,8 @@ export interface AgentEdges {
   readonly overlay: OverlayEdge;
   readonly transport: RpcTransport;
   readonly probe: Probe;
+  /** The same, for peers that are asked all the time. */
+  readonly peerProbe: Probe;
   /** Whether a port of a container here refuses connections. */
   readonly knock: Knock;
   readonly disk: Disk;
@@ -74,6 +77,7 @@ export async function hostEdges({
     },
     transport: grpcTransport,
     probe: probeHost,
+    peerProbe: cheapProbe(),
     knock: knockAt,
     disk,
     readUsage: (processId) => usage.read(processId),

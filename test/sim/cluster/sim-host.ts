@@ -194,6 +194,7 @@ export class SimHost {
       }),
       knock: async () => false,
       probe: simProbe(world.network, actor),
+      peerProbe: simProbe(world.network, actor),
       disk: {
         pathOf: (name) => `/var/lib/berth/agent/${name}`,
         read: async (name) => this.files.get(name),
