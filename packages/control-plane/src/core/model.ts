@@ -45,8 +45,11 @@ export interface ClusterView {
   readonly nodes: ReadonlyMap<string, NodeView>;
   /** The nodes in order of load, kept up to date. Absent: whoever needs the order sorts them. */
   readonly orders?: LoadOrders;
-  /** Ids of nodes on which no task is to stay (see `holdsTasks`), kept up to date. Absent: whoever asks looks at all. */
-  readonly unfit?: Iterable<string>;
+  /**
+   * Ids of the nodes that take no tasks at all, and of those that tasks are on though there is no such node; kept up to
+   * date. Absent: whoever asks looks at all.
+   */
+  readonly closed?: Iterable<string>;
   /** Which hosts can be in which network. Absent: all in all. */
   readonly parts?: NetworkParts;
 }

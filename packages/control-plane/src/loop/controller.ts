@@ -14,8 +14,11 @@ import type { Runtime } from "./runtime.js";
 import type { Decision } from "./write-job.js";
 import type { Writer } from "./writer.js";
 
-/** Services decided upon at once: the more, the more decisions share a transaction. */
-const WORKERS = 64;
+/**
+ * Services decided upon at once: the more, the more decisions share a transaction. A host that dies has tasks of a
+ * hundred services on it.
+ */
+const WORKERS = 128;
 
 /** Room that appears is offered to waiting tasks this much later, so that many tasks that end cost one look. */
 const OFFER_ROOM_AFTER_MS = 100;

@@ -109,7 +109,7 @@ function asKnown(key: string, state: ClusterState): Compare {
   return revision === undefined ? { kind: "absent", key } : { kind: "modified-at", key, revision };
 }
 
-function isTask({ change }: EncodedChange): boolean {
+export function isTask({ change }: EncodedChange): boolean {
   return change.kind === "put-task" || change.kind === "delete-task";
 }
 

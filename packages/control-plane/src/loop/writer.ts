@@ -5,7 +5,15 @@ import { takeEntries } from "../state/take-over.js";
 import { onAbort } from "../store/abort.js";
 import { type Clock, sleep } from "../store/clock.js";
 import type { Compare, Entry, OpResult, Store, TxnOutcome } from "../store/store.js";
-import { type EncodedChange, inTurns, readBack, splitChanges, toTxn, WriteLoad } from "./transaction.js";
+import {
+  type EncodedChange,
+  inTurns,
+  isTask,
+  readBack,
+  splitChanges,
+  toTxn,
+  WriteLoad,
+} from "./transaction.js";
 import { type Decide, type WriteJob, writeJob } from "./write-job.js";
 
 /** Foreign edits of the same record this often in a row are no accident. */
@@ -87,10 +95,10 @@ export class Writer {
         this.#catchUp();
         await this.#nextJob(signal);
       } else {
-        this.#inFlight = this.#writeSome(signal);
+        const row = this.#decideSome();
+        this.#inFlight = this.#write(row, signal);
         await this.#inFlight;
-        // What was written is on its way to the agents before anybody thinks about what comes next.
-        await sleep(this.#options.clock, 0, signal);
+        if (needsPause(row)) await sleep(this.#options.clock, 0, signal);
       }
     }
     for (const job of this.#jobs.splice(0)) job.fail(signal.reason);
@@ -112,11 +120,10 @@ export class Writer {
     });
   }
 
-  async #writeSome(signal: AbortSignal): Promise<void> {
-    const { jobs, changes } = this.#decideSome();
+  async #write({ jobs, changes }: Row, signal: AbortSignal): Promise<void> {
     try {
       for (const parts of inTurns(splitChanges(changes))) {
-        const outcomes = await Promise.all(parts.map((part) => this.#write(part, signal)));
+        const outcomes = await Promise.all(parts.map((part) => this.#commit(part, signal)));
         if (outcomes.every((outcome) => outcome === "committed")) continue;
         this.#decideAgain(jobs, outcomes.includes("refused") ? 1 : 0);
         return;
@@ -128,7 +135,7 @@ export class Writer {
   }
 
   /** Makes decisions until as much is to be written as goes at once. One that alone is more is taken by itself. */
-  #decideSome(): { readonly jobs: readonly WriteJob[]; readonly changes: readonly EncodedChange[] } {
+  #decideSome(): Row {
     const jobs: WriteJob[] = [];
     const changes: EncodedChange[] = [];
     const load = new WriteLoad();
@@ -169,7 +176,7 @@ export class Writer {
   }
 
   /** After `refused` and `unknown` the state holds what is in the store. */
-  async #write(part: readonly EncodedChange[], signal: AbortSignal): Promise<TxnOutcome["kind"]> {
+  async #commit(part: readonly EncodedChange[], signal: AbortSignal): Promise<TxnOutcome["kind"]> {
     const { store, state, fence, observer } = this.#options;
     const outcome = await store.txn(toTxn(part, state, fence), signal);
     observer.onTransaction(outcome.kind, part.length);
@@ -235,6 +242,18 @@ export class Writer {
     }
   }
 }
+
+/** Decisions that are made, and written, one after the other. */
+interface Row {
+  readonly jobs: readonly WriteJob[];
+  readonly changes: readonly EncodedChange[];
+}
+
+/**
+ * What was written of tasks is on its way to the agents before anybody thinks about what comes next. Where nothing was
+ * written, nobody has had a turn. All else, a thousand hosts that register for one, goes on at once.
+ */
+const needsPause = ({ changes }: Row): boolean => changes.length === 0 || changes.some(isTask);
 
 /** Two decisions of one draft may change the same record: the later one was made knowing the earlier. */
 function lastOfEach(changes: readonly EncodedChange[]): readonly EncodedChange[] {

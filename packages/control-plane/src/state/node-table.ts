@@ -1,8 +1,8 @@
 import type { Node, ServiceSpec, Task } from "@berth/proto";
 import type { ClusterView, NetworkParts, NodeView, Reservation } from "../core/model.js";
+import { isOpen } from "../core/placement/filters.js";
 import { LoadOrders } from "../core/placement/load-orders.js";
 import { type Demand, demandOf, occupies } from "../core/placement/occupancy.js";
-import { holdsTasks } from "../core/slots/settled.js";
 
 const NOTHING: Demand = {
   nanoCpus: 0,
@@ -23,7 +23,7 @@ export class NodeTable implements ClusterView {
   /** Alive like the views. */
   readonly orders = new LoadOrders(this.#views);
   readonly #tasksByNetwork = new Map<string, number>();
-  readonly #unfit = new Set<string>();
+  readonly #closed = new Set<string>();
   readonly parts?: NetworkParts;
 
   constructor(parts?: NetworkParts) {
@@ -35,8 +35,8 @@ export class NodeTable implements ClusterView {
     return this.#views;
   }
 
-  get unfit(): ReadonlySet<string> {
-    return this.#unfit;
+  get closed(): ReadonlySet<string> {
+    return this.#closed;
   }
 
   get size(): number {
@@ -97,13 +97,14 @@ export class NodeTable implements ClusterView {
   #forgetUnused(nodeId: string): void {
     if (this.#records.has(nodeId) || this.#usages.get(nodeId)?.taskCount !== 0) return;
     this.#usages.delete(nodeId);
-    this.#unfit.delete(nodeId);
+    this.#closed.delete(nodeId);
   }
 
-  /** A node without a record is none that tasks may be on, and matters as long as there are some. */
+  /** A node without a record matters as long as there are tasks on it. */
   #judge(nodeId: string): void {
-    if (this.#usages.has(nodeId) && !holdsTasks(this.#records.get(nodeId))) this.#unfit.add(nodeId);
-    else this.#unfit.delete(nodeId);
+    const view = this.#views.get(nodeId);
+    if (view === undefined ? this.#usages.has(nodeId) : !isOpen(view)) this.#closed.add(nodeId);
+    else this.#closed.delete(nodeId);
   }
 
   #countNetworks({ networks }: Demand, sign: 1 | -1): void {

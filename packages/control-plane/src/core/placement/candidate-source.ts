@@ -31,24 +31,30 @@ export function sortedSource(views: Iterable<NodeView>, ask: Ask): CandidateSour
 }
 
 /**
- * Nodes that nothing speaks against, from their order of load. First those without a task of the service; the others
+ * Nodes that nothing speaks against, from their order of load. First those with the fewest tasks of the service; the others
  * met on the way are put aside by the number of tasks they have, and their turn comes level by level.
  */
 export class LightestFirst implements CandidateSource {
   readonly #ask: Ask;
   readonly #load: ServiceLoad;
+  readonly #least: number;
   /** Those of one level are in order of load; first it is all nodes. */
   #level: readonly Weighed[];
   #at = 0;
   /** Put aside, by the number of tasks of the service. */
   readonly #aside = new Map<number, Weighed[]>();
-  /** The levels still to come, the next one last; undefined as long as there may be nodes without a task. */
+  /** The levels still to come, the next one last; undefined as long as there may be nodes with the fewest. */
   #later: (readonly Weighed[])[] | undefined;
 
-  constructor(order: readonly Weighed[], { ask, load }: { readonly ask: Ask; readonly load: ServiceLoad }) {
+  /** `least`: none of the nodes has fewer tasks of the service. */
+  constructor(
+    order: readonly Weighed[],
+    { ask, load, least }: { readonly ask: Ask; readonly load: ServiceLoad; readonly least: number },
+  ) {
     this.#level = order;
     this.#ask = ask;
     this.#load = load;
+    this.#least = least;
   }
 
   next(): Candidate | undefined {
@@ -68,7 +74,7 @@ export class LightestFirst implements CandidateSource {
     const { avoid, staying } = this.#load;
     if (avoid.size > 0 && avoid.has(weighed.id)) return false;
     const count = staying.get(weighed.id) ?? 0;
-    if (count === 0) return true;
+    if (count === this.#least) return true;
     const level = this.#aside.get(count);
     if (level === undefined) this.#aside.set(count, [weighed]);
     else level.push(weighed);

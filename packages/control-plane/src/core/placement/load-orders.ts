@@ -70,6 +70,13 @@ export class Way {
     return this.#groups.values();
   }
 
+  /** Nodes that take tasks, in all groups. */
+  get openCount(): number {
+    let count = 0;
+    for (const { order } of this.#groups.values()) count += order.size;
+    return count;
+  }
+
   /** The group of a node, whether it takes tasks or not. */
   groupOf(nodeId: string): NodeGroup | undefined {
     return this.#byNode.get(nodeId);

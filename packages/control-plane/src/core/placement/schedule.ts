@@ -5,7 +5,7 @@ import { type Filter, filtersFor, type Need, roomFor } from "./filters.js";
 import { LevelQueue } from "./level-queue.js";
 import type { Weighed } from "./load-order.js";
 import { LoadOrders, type Way } from "./load-orders.js";
-import type { NodeCounts } from "./node-counts.js";
+import { leastOf, type NodeCounts } from "./node-counts.js";
 import { countGroups } from "./spread-path.js";
 import { countInto, emptyGroup, type Group, type Leaf, leavesOf, SpreadTree } from "./spread-tree.js";
 
@@ -114,11 +114,13 @@ function grantWishes({ request, cluster, way, wished, ask }: PlaceContext, group
 function* ranks({ request, cluster, way, wished, ask }: PlaceContext): Iterable<readonly Leaf<Candidate>[]> {
   const { need, load } = request;
   const { demand } = need;
+  const isOneGroup = need.spread.length === 0;
+  const least = isOneGroup ? leastOf(load.staying, { open: way.openCount, closed: cluster.closed }) : 0;
   yield Array.from(way.groups, ({ path, order }) => {
     const nodes = order.inOrder();
     const source =
       wished.size === 0
-        ? new LightestFirst(nodes, { ask, load })
+        ? new LightestFirst(nodes, { ask, load, least })
         : sortedSource(viewsBut(load.avoid, nodes), ask);
     return { path, pool: new LevelQueue(source, demand) };
   });

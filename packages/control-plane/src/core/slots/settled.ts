@@ -1,5 +1,6 @@
 import { Availability, type Node, NodeState, type Task } from "@berth/proto";
 import type { ClusterView, ServiceView } from "../model.js";
+import type { LevelCounts } from "../placement/node-counts.js";
 import { isOn, isPaused } from "../rollout/rollout-record.js";
 import { currentTest } from "../rollout/template.js";
 import { replicasOf } from "./replicated.js";
@@ -10,7 +11,7 @@ import { TaskIndex } from "./task-index.js";
 export interface Settled {
   readonly size: number;
   /** Tasks on each node, but for those of `leaving` counted as well. Alive. */
-  readonly calm: ReadonlyMap<string, number>;
+  readonly calm: LevelCounts;
   /** Tasks that are calm by themselves, on nodes that they are not to stay on. */
   readonly leaving: readonly Task[];
 }
@@ -43,7 +44,7 @@ export function setSettledAside(view: ServiceView, cluster: ClusterView): Divisi
 }
 
 /** Whether a task may stay on a node that is like this. */
-export const holdsTasks = (node: Node | undefined): boolean =>
+const holdsTasks = (node: Node | undefined): boolean =>
   node?.state === NodeState.READY && node.availability !== Availability.DRAIN;
 
 function isAtRest({ service, spec }: ServiceView): boolean {
@@ -60,10 +61,14 @@ function isAllCurrent({ service }: ServiceView, index: TaskIndex): boolean {
   return true;
 }
 
-function leavingTasks(index: TaskIndex, { nodes, unfit }: ClusterView): readonly Task[] {
-  const nodeIds = new Set<string>();
-  for (const id of unfit ?? index.calmOn.keys()) {
-    if (index.calmOn.has(id) && !holdsTasks(nodes.get(id)?.node)) nodeIds.add(id);
+function leavingTasks(index: TaskIndex, { nodes, closed }: ClusterView): readonly Task[] {
+  const leaving: Task[] = [];
+  for (const nodeId of closed ?? nodeIdsOf(index.calmOn)) {
+    if (!holdsTasks(nodes.get(nodeId)?.node)) leaving.push(...index.calmTasksOn(nodeId));
   }
-  return nodeIds.size === 0 ? [] : index.calmTasksOn(nodeIds);
+  return leaving;
+}
+
+function* nodeIdsOf(counts: LevelCounts): Iterable<string> {
+  for (const [nodeId] of counts) yield nodeId;
 }

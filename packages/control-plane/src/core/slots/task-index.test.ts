@@ -16,9 +16,10 @@ const wordsOf = (index: TaskIndex): unknown => ({
   tasks: byId(index.byId.values()),
   calmCount: index.calmCount,
   calmOn: new Map([...index.calmOn].sort()),
+  levels: new Map([...index.calmOn.levels].sort()),
   versions: [...index.calmVersions()].sort(),
   restless: byId(index.restless()),
-  calm: NODE_IDS.map((id) => byId(index.calmTasksOn(new Set([id])))),
+  calm: NODE_IDS.map((id) => byId(index.calmTasksOn(id))),
 });
 
 describe("TaskIndex", () => {

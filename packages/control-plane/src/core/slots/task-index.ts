@@ -1,5 +1,7 @@
 import type { Task } from "@berth/proto";
+import type { LevelCounts } from "../placement/node-counts.js";
 import { isWanted, runsWell } from "../task-state.js";
+import { CalmTasks } from "./calm-tasks.js";
 
 /**
  * The tasks of one service, with those apart that nothing is to be decided about by what they say themselves: each is
@@ -14,7 +16,7 @@ export class TaskIndex {
   readonly #shared = new Map<number, Map<string, Task>>();
   /** Tasks that are alone in their slot and not calm. */
   readonly #restless = new Map<string, Task>();
-  readonly #calmOn = new Map<string, number>();
+  readonly #calm = new CalmTasks();
   readonly #calmOfVersion = new Map<number, number>();
   #calmCount = 0;
 
@@ -34,8 +36,8 @@ export class TaskIndex {
   }
 
   /** How many of them are on each node. Alive. */
-  get calmOn(): ReadonlyMap<string, number> {
-    return this.#calmOn;
+  get calmOn(): LevelCounts {
+    return this.#calm;
   }
 
   /** Versions that any of them is of. */
@@ -43,11 +45,9 @@ export class TaskIndex {
     return this.#calmOfVersion.keys();
   }
 
-  /** Those of them on these nodes. Looks through all, which is rare: a node has to be lost or drained under them. */
-  calmTasksOn(nodeIds: ReadonlySet<string>): readonly Task[] {
-    const found: Task[] = [];
-    for (const task of this.#alone.values()) if (nodeIds.has(task.nodeId) && isCalm(task)) found.push(task);
-    return found;
+  /** Those of them on a node. */
+  calmTasksOn(nodeId: string): readonly Task[] {
+    return this.#calm.on(nodeId);
   }
 
   /** All other tasks. */
@@ -88,19 +88,22 @@ export class TaskIndex {
 
   #addAlone(task: Task): void {
     this.#alone.set(task.slot, task);
-    if (isCalm(task)) this.#countCalm(task, 1);
-    else this.#restless.set(task.id, task);
+    if (isCalm(task)) {
+      this.#calm.add(task);
+      this.#countCalm(task, 1);
+    } else this.#restless.set(task.id, task);
   }
 
   #removeAlone(task: Task): void {
     this.#alone.delete(task.slot);
-    if (isCalm(task)) this.#countCalm(task, -1);
-    else this.#restless.delete(task.id);
+    if (isCalm(task)) {
+      this.#calm.delete(task);
+      this.#countCalm(task, -1);
+    } else this.#restless.delete(task.id);
   }
 
-  #countCalm({ nodeId, specVersion }: Task, by: 1 | -1): void {
+  #countCalm({ specVersion }: Task, by: 1 | -1): void {
     this.#calmCount += by;
-    count(this.#calmOn, nodeId, by);
     count(this.#calmOfVersion, specVersion, by);
   }
 }
