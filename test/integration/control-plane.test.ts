@@ -2,7 +2,9 @@ import {
   ControlServiceService,
   createRpcClient,
   ServiceOutcome_Kind,
+  type ServiceSpec,
   TaskState,
+  UpdateConfig,
   type WatchServicesResponse,
 } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -128,12 +130,17 @@ describe("a stack", () => {
   it("is deployed by ten people at once, each change counted once", async () => {
     const { calls, address } = await cluster.startServer();
     await cluster.startAgents(["a"]);
-    await calls.deployStack(deployment([service("web", { image: "web:first" })]));
+    // The last of them would be watched for five seconds before its predecessor stops.
+    const web = (image: string): ServiceSpec => ({
+      ...service("web", { image }),
+      update: UpdateConfig.fromPartial({ monitorMs: 100 }),
+    });
+    await calls.deployStack(deployment([web("web:first")]));
     const images = Array.from({ length: 10 }, (_, i) => `web:${i}`);
     const clients = images.map(() => createRpcClient(ControlServiceService, { address }));
     const versions = await Promise.all(
       images.map(async (image, i) => {
-        const answer = await clients[i]?.calls.deployStack(deployment([service("web", { image })]));
+        const answer = await clients[i]?.calls.deployStack(deployment([web(image)]));
         return answer?.services[0]?.version;
       }),
     );
