@@ -1,4 +1,4 @@
-import { DesiredState, RestartPolicy_Condition, type Rollout, type Task, TaskState } from "@berth/proto";
+import { DesiredState, NodeState, RestartPolicy_Condition, type Rollout, type Task, TaskState } from "@berth/proto";
 import { jobConvergence } from "./jobs/job-convergence.js";
 import { isJob } from "./jobs/job-mode.js";
 import type { ClusterView, ServiceView } from "./model.js";
@@ -6,6 +6,7 @@ import { needOf } from "./placement/filters.js";
 import { pendingReason } from "./placement/pending-reason.js";
 import { isOn, isPaused, isRollback } from "./rollout/rollout-record.js";
 import { type CurrentTest, currentTest } from "./rollout/template.js";
+import { NOT_FENCED } from "./slots/fate.js";
 import { isActive, nodeSuits } from "./slots/global.js";
 import { whyLeaves } from "./slots/leaving.js";
 import { replicasOf } from "./slots/replicated.js";
@@ -35,7 +36,7 @@ export interface Convergence {
 /** How far a service is from what it should be. */
 export function convergence(view: ServiceView, cluster: ClusterView): Convergence {
   const running = view.tasks.filter((task) => isWanted(task) && runsWell(task)).length;
-  if (view.service.removing) return removing(view, running);
+  if (view.service.removing) return removing(view, running, cluster);
   if (isJob(view.spec)) return jobConvergence(view, cluster);
   const isGlobal = view.spec.mode?.$case === "global";
   const slots = isGlobal ? slotsByNode(view.tasks) : slotsByNumber(view.tasks).filter(isInUse);
@@ -76,9 +77,13 @@ function slotKey(task: Task): string {
   return task.nodeId === "" ? `new/${task.id}` : `node/${task.nodeId}`;
 }
 
-function removing(view: ServiceView, running: number): Convergence {
+function removing(view: ServiceView, running: number, { nodes }: ClusterView): Convergence {
   const left = view.tasks.length;
-  const reasons = [left === 0 ? "it is being removed" : `it is being removed: ${left} tasks are left`];
+  const isDown = ({ nodeId }: Task): boolean => nodes.get(nodeId)?.node.state === NodeState.DOWN;
+  const unsure = view.tasks.filter(isDown).length;
+  // All others on such nodes are forgotten at once.
+  const why = unsure === 0 ? "" : `; ${unsure} of them on nodes that are down: ${NOT_FENCED}`;
+  const reasons = [left === 0 ? "it is being removed" : `it is being removed: ${left} tasks are left${why}`];
   return { desired: 0, running, converged: false, reasons };
 }
 

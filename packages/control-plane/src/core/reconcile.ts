@@ -10,7 +10,7 @@ import { currentTest } from "./rollout/template.js";
 import { policyOf } from "./rollout/update-policy.js";
 import { seatNext } from "./slots/arrivals.js";
 import { decide } from "./slots/decide.js";
-import { dismiss, retire, trimHistory } from "./slots/departures.js";
+import { dismiss, goneTest, retire, trimHistory } from "./slots/departures.js";
 import { wantedOnNodes } from "./slots/global.js";
 import { replicasOf, wantedReplicas } from "./slots/replicated.js";
 import { RUNS_WELL_MS } from "./slots/restart.js";
@@ -53,6 +53,7 @@ export function reconcileOpen(
 ): Plan {
   const { nodes } = cluster;
   const { now } = context;
+  const isGone = goneTest(view, nodes);
 
   const { tasks, actions: losses, dueMs: lossesDueMs } = takeStock(view, nodes, now);
   const wanted = wantedSlots({ ...view, tasks }, settled?.size ?? 0, cluster);
@@ -77,9 +78,9 @@ export function reconcileOpen(
   const proven = provenTasks(staying, now);
   const actions = [
     ...losses,
-    ...wanted.retire.flatMap((slot) => retire(slot, "no longer wanted", nodes)),
+    ...wanted.retire.flatMap((slot) => retire(slot, "no longer wanted", isGone)),
     ...decided.departures,
-    ...wanted.keep.flatMap((slot) => trimHistory(slot, nodes)),
+    ...wanted.keep.flatMap((slot) => trimHistory(slot, isGone)),
     ...arrivals.actions,
     ...proven.actions,
   ];
@@ -95,8 +96,9 @@ function removal(view: ServiceView, { nodes }: ClusterView): Plan {
     return { actions: [{ kind: "remove-service", serviceId: view.service.id }], problems: [] };
   }
   const reason = "its service is removed";
+  const isGone = goneTest(view, nodes);
   const actions = view.tasks.flatMap((task) =>
-    dismiss(task, { desired: DesiredState.REMOVE, reason, nodes }),
+    dismiss(task, { desired: DesiredState.REMOVE, reason, isGone }),
   );
   return { actions, problems: [] };
 }

@@ -5,7 +5,7 @@ import { occupies } from "../placement/occupancy.js";
 import type { Seats } from "../placement/seating.js";
 import type { Action } from "../plan.js";
 import type { Problem } from "../problems.js";
-import { dismiss, retire, trimHistory } from "../slots/departures.js";
+import { dismiss, type GoneTest, retire, trimHistory } from "../slots/departures.js";
 import type { Slot, SlotRef } from "../slots/slots.js";
 import { isBoundToNodes, maxConcurrent } from "./job-mode.js";
 import { type JobSlots, jobSlots } from "./job-slots.js";
@@ -16,6 +16,7 @@ export interface RunContext {
   readonly version: number;
   readonly need: Need;
   readonly cluster: ClusterView;
+  readonly isGone: GoneTest;
   /** Tasks of earlier runs that are on their nodes still: no slot of this run overlaps with its former task. */
   readonly leaving: readonly Task[];
   readonly now: number;
@@ -39,7 +40,7 @@ export interface RunDecision {
 
 /** @param tasks those of the run alone */
 export function decideRun(run: JobStatus, tasks: readonly Task[], context: RunContext): RunDecision {
-  const { spec, version, leaving, cluster } = context;
+  const { spec, version, leaving, isGone } = context;
   const slots = jobSlots(run, tasks, context);
   const blocked = new Set(leaving.map(slotKey));
   const isBlocked = ({ number, nodeId }: SlotRef): boolean => blocked.has(nodeId || String(number));
@@ -56,8 +57,8 @@ export function decideRun(run: JobStatus, tasks: readonly Task[], context: RunCo
     ...tally,
     seats: { pending: [...pending, ...waiting], fills },
     departures: [
-      ...stop([...stale, ...surplus], "it is not needed now", cluster),
-      ...departuresFrom(slots, decisions, cluster),
+      ...stop([...stale, ...surplus], "it is not needed now", isGone),
+      ...departuresFrom(slots, decisions, isGone),
     ],
     staying: decisions.flatMap(({ step }) => (step.kind === "live" ? [step.task] : [])),
     dueMs: decisions.flatMap(({ step }) =>
@@ -85,13 +86,13 @@ function tallyOf(
 function departuresFrom(
   { slots, retire: unwanted, extra }: JobSlots,
   decisions: readonly JobDecision[],
-  cluster: ClusterView,
+  isGone: GoneTest,
 ): readonly Action[] {
   return [
-    ...unwanted.flatMap((slot) => retire(slot, "no longer wanted", cluster.nodes)),
-    ...stop(extra, "its slot has completed", cluster),
-    ...decisions.flatMap(({ superfluous }) => stop(superfluous, "its run needs it no more", cluster)),
-    ...slots.flatMap((slot) => trimHistory(slot, cluster.nodes)),
+    ...unwanted.flatMap((slot) => retire(slot, "no longer wanted", isGone)),
+    ...stop(extra, "its slot has completed", isGone),
+    ...decisions.flatMap(({ superfluous }) => stop(superfluous, "its run needs it no more", isGone)),
+    ...slots.flatMap((slot) => trimHistory(slot, isGone)),
   ];
 }
 
@@ -122,8 +123,8 @@ function admit(
 
 const isBusy = ({ active, stopping }: Slot): boolean => active.length + stopping.length > 0;
 
-function stop(tasks: readonly Task[], reason: string, { nodes }: ClusterView): readonly Action[] {
-  return tasks.flatMap((task) => dismiss(task, { desired: DesiredState.SHUTDOWN, reason, nodes }));
+function stop(tasks: readonly Task[], reason: string, isGone: GoneTest): readonly Action[] {
+  return tasks.flatMap((task) => dismiss(task, { desired: DesiredState.SHUTDOWN, reason, isGone }));
 }
 
 const waits = (decisions: readonly JobDecision[]): readonly Problem[] =>

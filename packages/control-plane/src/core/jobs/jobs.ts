@@ -8,7 +8,7 @@ import type { Action, Plan } from "../plan.js";
 import { planOf } from "../plan-of.js";
 import { problemLines } from "../problems.js";
 import { currentTest } from "../rollout/template.js";
-import { dismiss } from "../slots/departures.js";
+import { dismiss, goneTest } from "../slots/departures.js";
 import { takeStock } from "../slots/stock.js";
 import { isOn, runsOf, withRun } from "./job-history.js";
 import { isBoundToNodes } from "./job-mode.js";
@@ -82,7 +82,8 @@ function decideRuns(view: ServiceView, cluster: ClusterView, now: number): reado
     else if (occupies(task)) leaving.push(task);
   }
   const { spec } = view;
-  const context = { spec, version: view.service.version, need: needOf(spec), cluster, leaving, now };
+  const isGone = goneTest(view, cluster.nodes);
+  const context = { spec, version: view.service.version, need: needOf(spec), cluster, isGone, leaving, now };
   return runs.map((run) => ({ run, decision: decideRun(run, byRun.get(run.iteration) ?? [], context) }));
 }
 
@@ -121,14 +122,16 @@ function outcomeOf({ failures, completed, total }: RunDecision): string {
 }
 
 /** Tasks of runs that are not on: those that are remembered stop, the others go with all traces. */
-function departures({ service, tasks }: ServiceView, { nodes }: ClusterView): readonly Action[] {
+function departures(view: ServiceView, { nodes }: ClusterView): readonly Action[] {
+  const { service, tasks } = view;
+  const isGone = goneTest(view, nodes);
   const runs = new Map(runsOf(service).map((run) => [run.iteration, run]));
   const actions: Action[] = [];
   for (const task of tasks) {
     const run = runs.get(task.jobIteration);
     if (run !== undefined && (isOn(run) || !occupiesOrWaits(task))) continue;
     const desired = run === undefined ? DesiredState.REMOVE : DesiredState.SHUTDOWN;
-    actions.push(...dismiss(task, { desired, reason: "its run is over", nodes }));
+    actions.push(...dismiss(task, { desired, reason: "its run is over", isGone }));
   }
   return actions;
 }

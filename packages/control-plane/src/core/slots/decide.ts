@@ -8,6 +8,7 @@ import { type Progress, progressOf } from "../rollout/rollout-progress.js";
 import { isOn, isPaused } from "../rollout/rollout-record.js";
 import { currentTest } from "../rollout/template.js";
 import type { UpdatePolicy } from "../rollout/update-policy.js";
+import { goneTest } from "./departures.js";
 import { moveOf } from "./move.js";
 import { decideSlot, type SlotDecision } from "./slot-step.js";
 import { slotKey } from "./slots.js";
@@ -105,8 +106,8 @@ function stepsOf({ view, wanted, decisions, batch, progress, context }: StepsInp
   const { startFirst } = context.policy;
   const failed = isOn(service.rollout) ? progress.failed : NO_SLOTS;
   const { version } = service;
-  const { nodes } = context.cluster;
-  const builder = new StepsBuilder({ version, freshVersion: freshVersionOf(view), nodes });
+  const isGone = goneTest(view, context.cluster.nodes);
+  const builder = new StepsBuilder({ version, freshVersion: freshVersionOf(view), isGone });
   for (const decision of decisions) {
     const chosen = batch.chosen.has(decision);
     const hasFailed = failed.size > 0 && failed.has(slotKey(decision.slot));

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { convergence } from "../converge.js";
 import { occupies } from "../placement/occupancy.js";
+import type { Action } from "../plan.js";
 import { isAdrift, isWanted, runsWell } from "../task-state.js";
 import { happen } from "../testing/test-histories.js";
 import { buildSpec } from "../testing/test-records.js";
@@ -14,14 +15,18 @@ const REPLICAS = 4;
 type Failover = { readonly never?: boolean; readonly afterMs?: number };
 
 /** A service that runs all it should, with its tasks spread over all nodes. */
-function running(failover: Failover = {}, atMostOne = false): World {
+function running(
+  failover: Failover = {},
+  atMostOne = false,
+  observe: (action: Action, world: World) => void = () => undefined,
+): World {
   const spec = buildSpec({
     mode: { $case: "replicated", value: { replicas: REPLICAS } },
     failover,
     atMostOne,
     task: { container: { image: "web:1" }, restart: { condition: RestartPolicy_Condition.ANY } },
   });
-  const world = new World({ spec, nodes: worldNodes(NODES) });
+  const world = new World({ spec, nodes: worldNodes(NODES), observe });
   world.comeToRest();
   return world;
 }
@@ -137,6 +142,13 @@ describe("failover: never", () => {
   });
 });
 
+/** What may run where nobody can see it keeps its record, and so its slot. */
+function forgetsNoneThatMayRun(action: Action, world: World): void {
+  if (action.kind !== "delete-task" || !occupies(action.task)) return;
+  const node = world.nodes.get(action.task.nodeId);
+  expect(node?.state === NodeState.DOWN && !node.fenced).toBe(false);
+}
+
 describe("at-most-one", () => {
   it("never has two tasks in a slot, known to run or out of reach, before the node is fenced", () => {
     const event = fc.oneof(
@@ -146,10 +158,11 @@ describe("at-most-one", () => {
       }),
       fc.record({ kind: fc.constant("work" as const), node: fc.constant(0) }),
       fc.record({ kind: fc.constant("update" as const), node: fc.constant(0) }),
+      fc.record({ kind: fc.constant("scale" as const), node: fc.nat(REPLICAS) }),
     );
     fc.assert(
       fc.property(fc.array(event, { maxLength: 25 }), (events) => {
-        const world = running({}, true);
+        const world = running({}, true, forgetsNoneThatMayRun);
         for (const { kind, node } of events) {
           const id = `n${node}`;
           const isDown = world.nodes.get(id)?.state === NodeState.DOWN;
@@ -157,6 +170,7 @@ describe("at-most-one", () => {
           if (kind === "up") world.setNode(id, { state: NodeState.READY });
           if (kind === "fence" && isDown) world.setNode(id, { fenced: true });
           if (kind === "update") happen(world, { kind: "update" });
+          if (kind === "scale") happen(world, { kind: "scale", replicas: node });
           world.settle();
           if (kind === "work") work(world, 1);
           const slots = [...world.tasks.values()].filter(occupies).map(({ slot }) => slot);
@@ -164,6 +178,26 @@ describe("at-most-one", () => {
         }
       }),
     );
+  });
+
+  it("keeps its slot when it is scaled down or removed on a node that is down, until that is fenced", () => {
+    const world = running({}, true);
+    const hidden = ids(on(world, "n1"));
+    power(world, "n1", NodeState.DOWN);
+    happen(world, { kind: "scale", replicas: 0 });
+    world.comeToRest();
+    expect(ids([...world.tasks.values()])).toEqual(hidden);
+    happen(world, { kind: "scale", replicas: REPLICAS });
+    world.comeToRest();
+    const taken = new Set(on(world, "n1").map(({ slot }) => slot));
+    expect(world.live().filter(({ slot }) => taken.has(slot))).toEqual([]);
+    world.service = { ...world.service, removing: true };
+    world.comeToRest();
+    expect(ids([...world.tasks.values()])).toEqual(hidden);
+    expect(convergence(world.view, world.cluster).reasons.join()).toMatch(/nodes that are down: its task waits/);
+    world.setNode("n1", { fenced: true });
+    world.comeToRest();
+    expect(world.removed).toBe(true);
   });
 
   it("is replaced once the node is fenced, and says what it waits for until then", () => {

@@ -1,4 +1,4 @@
-import { Availability, type Node, NodeState, type ServiceSpec, type Task, TaskState } from "@berth/proto";
+import { Availability, type Node, NodeState, type Task, TaskState } from "@berth/proto";
 import type { NodeView, ServiceView } from "../model.js";
 import { type CurrentTest, currentTest } from "../rollout/template.js";
 import { isAdrift, isEnded, isWanted, runsWell, stateOf } from "../task-state.js";
@@ -57,7 +57,7 @@ function fateOnDownNode(
   return !atMostOne && mayGoOn(task, node, context) ? { kind: "adrift", why } : { kind: "lost", why };
 }
 
-const NOT_FENCED = "its task waits until it is certain that it runs there no more (at-most-one)";
+export const NOT_FENCED = "its task waits until it is certain that it runs there no more (at-most-one)";
 
 /** Whether the task is as good as any that could take its place: the others are not worth keeping a slot for. */
 function mayGoOn(
@@ -74,9 +74,9 @@ function mayGoOn(
 }
 
 /** The task itself may be of a version that was, or was not yet, at-most-one. */
-function isAtMostOne(
+export function isAtMostOne(
   { specVersion }: Task,
-  { spec, revisions }: { readonly spec: ServiceSpec; readonly revisions?: ServiceView["revisions"] },
+  { spec, revisions }: Pick<ServiceView, "spec" | "revisions">,
 ): boolean {
   return spec.atMostOne || (revisions?.get(specVersion)?.atMostOne ?? false);
 }

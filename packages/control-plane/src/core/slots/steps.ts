@@ -1,9 +1,8 @@
 import { assertNever, DesiredState, type Task } from "@berth/proto";
-import type { NodeView } from "../model.js";
 import type { Fill, Seats } from "../placement/seating.js";
 import type { Action } from "../plan.js";
 import { type Problem, problemOf } from "../problems.js";
-import { dismiss } from "./departures.js";
+import { dismiss, type GoneTest } from "./departures.js";
 import type { Move } from "./move.js";
 import type { SlotDecision, SlotStep } from "./slot-step.js";
 import type { Wanted } from "./wanted.js";
@@ -24,7 +23,7 @@ export interface Steps {
 export class StepsBuilder {
   readonly #version: number;
   readonly #freshVersion: number;
-  readonly #nodes: ReadonlyMap<string, NodeView>;
+  readonly #isGone: GoneTest;
   readonly #seats = new Map<number, { readonly pending: Task[]; readonly fills: Fill[] }>();
   readonly #departures: Action[] = [];
   readonly #staying: Task[] = [];
@@ -35,11 +34,11 @@ export class StepsBuilder {
     readonly version: number;
     /** Of tasks in slots that do not exist yet. */
     readonly freshVersion: number;
-    readonly nodes: ReadonlyMap<string, NodeView>;
+    readonly isGone: GoneTest;
   }) {
     this.#version = options.version;
     this.#freshVersion = options.freshVersion;
-    this.#nodes = options.nodes;
+    this.#isGone = options.isGone;
   }
 
   /** Slots that do not exist yet, and tasks without a node that belong to no slot. */
@@ -88,7 +87,7 @@ export class StepsBuilder {
   }
 
   #stop(tasks: readonly Task[], reason: string): void {
-    const how = { desired: DesiredState.SHUTDOWN, reason, nodes: this.#nodes };
+    const how = { desired: DesiredState.SHUTDOWN, reason, isGone: this.#isGone };
     for (const task of tasks) this.#departures.push(...dismiss(task, how));
   }
 

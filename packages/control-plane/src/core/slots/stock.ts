@@ -3,7 +3,7 @@ import { taskAfter } from "../apply-action.js";
 import type { NodeView, ServiceView } from "../model.js";
 import type { Action } from "../plan.js";
 import { isAdrift, runsWell, stateOf } from "../task-state.js";
-import { forgotten } from "./departures.js";
+import { forgotten, goneTest } from "./departures.js";
 import { type Fate, fates } from "./fate.js";
 
 /** A service's tasks as they are to be looked at, and the actions that make the records say so. */
@@ -21,7 +21,7 @@ export interface Stock {
  * rest of the plan it is lost: so its slot is filled elsewhere. One that waits for its node keeps its slot.
  */
 export function takeStock(view: ServiceView, nodes: ReadonlyMap<string, NodeView>, now: number): Stock {
-  const forget = forgotten(view.tasks, nodes);
+  const forget = forgotten(view.tasks, goneTest(view, nodes));
   const gone = new Set(forget.map(({ task }) => task.id));
   const isReplaced = replacedTest(view.tasks, nodes);
   const fateOf = fates({ view, nodes, isReplaced, now });
