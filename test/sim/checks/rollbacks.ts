@@ -7,6 +7,8 @@ export class Rollbacks {
   readonly #scene: Scene;
   /** By "<service>/<image>": slots in which it was seen to run, healthy. Not all at once: a host may die meanwhile. */
   readonly #well = new Map<string, Set<string>>();
+  /** What was seen in as many slots as the service had then: that it has more since says nothing against it. */
+  readonly #proven = new Set<string>();
 
   constructor(scene: Scene) {
     this.#scene = scene;
@@ -31,6 +33,7 @@ export class Rollbacks {
     const slots = this.#well.get(key) ?? new Set<string>();
     for (const { host, container } of well) slots.add(String(container.slot || host.name));
     this.#well.set(key, slots);
+    if (slots.size >= wantedOf(service)) this.#proven.add(key);
   }
 
   onChange(before: Service | undefined, after: Service | undefined): void {
@@ -41,13 +44,16 @@ export class Rollbacks {
       return;
     }
     if (before?.rollout?.state === Rollout_State.ROLLING_BACK || before === undefined) return;
-    const wanted = after.spec?.mode?.$case === "global" ? 1 : replicasOf(after);
-    const seen = this.#well.get(`${after.id}/${imageOf(after)}`)?.size ?? 0;
-    if (imageOf(before) === imageOf(after) || seen >= wanted) return;
+    const key = `${after.id}/${imageOf(after)}`;
+    const seen = this.#well.get(key)?.size ?? 0;
+    if (imageOf(before) === imageOf(after) || this.#proven.has(key) || seen >= wantedOf(after)) return;
     const { report } = this.#scene;
     report("I8", `${after.spec?.name} goes back to ${imageOf(after)}, which never ran well`);
   }
 }
+
+const wantedOf = (service: Service): number =>
+  service.spec?.mode?.$case === "global" ? 1 : replicasOf(service);
 
 function imageOf({ spec }: Service): string {
   return spec?.task?.container?.image ?? "";
