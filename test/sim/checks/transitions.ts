@@ -11,8 +11,6 @@ export class Transitions {
   readonly #scene: Scene;
   /** Tasks whose container was seen to run. */
   readonly #started = new Set<string>();
-  /** The latest time that a task's status was recorded to be of. */
-  #latestMs = 0;
 
   constructor(scene: Scene) {
     this.#scene = scene;
@@ -65,13 +63,19 @@ export class Transitions {
     if (before.specVersion !== after.specVersion) report("I5", `task ${name} changed its spec`);
   }
 
-  /** T1: whatever the clocks of servers say, time goes on. Else what waits since a moment would wait for long. */
+  /**
+   * T1: whatever the clocks of servers say, time goes on. Else what waits since a moment would wait for long: what has
+   * no record any more does not, and a new leader cannot know of it.
+   */
   #checkTime(before: number | undefined, sinceMs: number, name: string): void {
     if (sinceMs === before) return;
-    const backMs = this.#latestMs - sinceMs;
+    let latestMs = before ?? 0;
+    for (const { status } of this.#scene.records.tasks.values()) {
+      latestMs = Math.max(latestMs, status?.sinceMs ?? 0);
+    }
+    const backMs = latestMs - sinceMs;
     if (backMs > WRITTEN_LATE_MS)
       this.#scene.report("T1", `task ${name} changed ${backMs} ms ago, by its record`);
-    this.#latestMs = Math.max(this.#latestMs, sinceMs);
   }
 
   #checkHostPorts(taskId: string): void {
