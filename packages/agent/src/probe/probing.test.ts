@@ -1,4 +1,5 @@
-import { expect, test } from "vitest";
+import { setImmediate } from "node:timers/promises";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { Probing } from "./probing.js";
 
 test("Probing.answer() says what its probe found, and nothing when it is asked too much at a time", async () => {
@@ -17,4 +18,25 @@ test("Probing.answer() says what its probe found, and nothing when it is asked t
   const again = ask("again");
   finish.at(-1)?.(false);
   expect(await again).toEqual({ requestId: "again", answered: false });
+});
+
+test("Probing has many questions open at a time without a warning of a leak", async () => {
+  const warn = vi.fn();
+  process.on("warning", warn);
+  onTestFinished(() => void process.off("warning", warn));
+  const over = new AbortController();
+  const probing = new Probing(
+    (_target, signal) =>
+      new Promise((resolve) => {
+        signal.addEventListener("abort", () => resolve(false), { once: true });
+      }),
+    over.signal,
+  );
+  const answers = Array.from({ length: 64 }, (_, index) =>
+    probing.answer({ requestId: String(index), address: "10.0.0.1", port: 1 }),
+  );
+  over.abort();
+  await Promise.all(answers);
+  await setImmediate();
+  expect(warn).not.toHaveBeenCalled();
 });

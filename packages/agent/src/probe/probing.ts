@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Probe, ProbeRequest, ProbeResult } from "@berth/proto";
 
 /** A live kernel answers within a millisecond; two lost packets in a row are rare, and the leader asks again. */
@@ -16,6 +17,8 @@ export class Probing {
   constructor(probe: Probe, signal: AbortSignal) {
     this.#probe = probe;
     this.#signal = signal;
+    // Each question that is open hears of its end, beside whatever else does.
+    setMaxListeners(0, signal);
   }
 
   /** Never rejects. Undefined: too much was asked. */

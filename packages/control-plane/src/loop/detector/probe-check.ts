@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { PROBE_PORT, type Probe } from "@berth/proto";
 
 /** Hosts looked at one beside the other: a server that has just taken over has a thousand of them connect at once. */
@@ -23,6 +24,8 @@ export class ProbeCheck {
     this.#probe = options.probe;
     this.#onResult = options.onResult;
     this.#signal = options.signal;
+    // Each probe that is under way hears of its end, beside whatever else does.
+    setMaxListeners(0, options.signal);
   }
 
   add(nodeId: string, address: string): void {
