@@ -1,4 +1,11 @@
-import { DesiredState, NodeState, RestartPolicy_Condition, type Rollout, type Task, TaskState } from "@berth/proto";
+import {
+  DesiredState,
+  NodeState,
+  RestartPolicy_Condition,
+  type Rollout,
+  type Task,
+  TaskState,
+} from "@berth/proto";
 import { jobConvergence } from "./jobs/job-convergence.js";
 import { isJob } from "./jobs/job-mode.js";
 import type { ClusterView, ServiceView } from "./model.js";

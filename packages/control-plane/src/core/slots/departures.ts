@@ -14,7 +14,11 @@ export type GoneTest = (task: Task) => boolean;
 /** Asks for a task to go; forgets it at once when no agent has to do anything for that. */
 export function dismiss(
   task: Task,
-  { desired, reason, isGone }: { readonly desired: EndState; readonly reason: string; readonly isGone: GoneTest },
+  {
+    desired,
+    reason,
+    isGone,
+  }: { readonly desired: EndState; readonly reason: string; readonly isGone: GoneTest },
 ): readonly Action[] {
   if (isPending(task) || (desired === DesiredState.REMOVE && isGone(task))) {
     return [{ kind: "delete-task", task, reason }];

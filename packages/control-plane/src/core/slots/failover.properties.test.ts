@@ -194,7 +194,9 @@ describe("at-most-one", () => {
     world.service = { ...world.service, removing: true };
     world.comeToRest();
     expect(ids([...world.tasks.values()])).toEqual(hidden);
-    expect(convergence(world.view, world.cluster).reasons.join()).toMatch(/nodes that are down: its task waits/);
+    expect(convergence(world.view, world.cluster).reasons.join()).toMatch(
+      /nodes that are down: its task waits/,
+    );
     world.setNode("n1", { fenced: true });
     world.comeToRest();
     expect(world.removed).toBe(true);
