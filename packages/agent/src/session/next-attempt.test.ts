@@ -16,7 +16,7 @@ test("nextAttempt tries the servers in turn, ever more slowly up to two seconds"
 });
 
 test("nextAttempt follows the word of a server that knows the leader, but not for ever", () => {
-  const redirect = { kind: "not-leader", leader: "c:1", servers: [] } as const;
+  const redirect = { kind: "not-leader", leader: "c:1", afterMs: 5, servers: [] } as const;
   const followed = nextAttempt(first, redirect, highest);
   expect(followed).toMatchObject({ address: "c:1", delayMs: 0 });
   let attempt = followed;
@@ -36,6 +36,13 @@ test("nextAttempt spreads the return of many agents over more time, also to the 
   const large = { kind: "lost", joinedHeartbeatMs: 2_000, reason: "", servers: [] } as const;
   const away = nextAttempt(first, large, highest);
   expect(away.delayMs).toBe(400);
-  const redirect = { kind: "not-leader", leader: "c:1", servers: [] } as const;
+  const redirect = { kind: "not-leader", leader: "c:1", afterMs: 5, servers: [] } as const;
   expect(nextAttempt(away, redirect, () => 0.5)).toMatchObject({ address: "c:1", delayMs: 200 });
+});
+
+test("nextAttempt goes on almost at once from a server that has waited for a leader in vain, but not from one that has not", () => {
+  const tired = { ...first, failures: 7 };
+  const vain = { kind: "not-leader", leader: "", afterMs: 2_000, servers: [] } as const;
+  expect(nextAttempt(tired, vain, highest)).toMatchObject({ address: "b:1", delayMs: 100, failures: 1 });
+  expect(nextAttempt(tired, { ...vain, afterMs: 5 }, highest)).toMatchObject({ delayMs: 2_000, failures: 8 });
 });

@@ -9,6 +9,8 @@ const BACKOFF_MAX_MS = 2_000;
 const RETURN_SPREAD = 0.2;
 /** So few agents that they may all come at the moment in which they are told of the next leader. */
 const NEGLIGIBLE_SPREAD_MS = 100;
+/** A server that took longer to say that it knows no leader has waited for one: that was pause enough. */
+const PATIENT_MS = 1_000;
 /** Servers that point at each other while they elect a leader are not followed around for ever. */
 const MAX_REDIRECTS = 3;
 /** More servers than any cluster has. */
@@ -32,7 +34,7 @@ export function firstAttempt(servers: readonly string[]): Attempt {
 
 /**
  * Follows the word of a server that knows the leader; otherwise tries the servers in turn: at once after a leader was
- * lost, for the others know the next one or wait for it, and ever more slowly while none of them does.
+ * lost, for the others know the next one or wait for it, and ever more slowly while none of them answers.
  */
 export function nextAttempt(last: Attempt, end: SessionEnd, rng: () => number): Attempt {
   const servers = [...new Set([...last.servers, ...end.servers])].slice(0, MAX_SERVERS);
@@ -47,7 +49,9 @@ export function nextAttempt(last: Attempt, end: SessionEnd, rng: () => number): 
     const spreadMs = heartbeatMs * RETURN_SPREAD;
     return { servers, address, delayMs: rng() * spreadMs, failures: 0, redirects: 0, spreadMs };
   }
-  const failures = last.failures + 1;
+  // Else pauses that grew while one server was away would be made before each wait at another that is cut off from etcd.
+  const wasPatient = end.kind === "not-leader" && end.leader === "" && end.afterMs >= PATIENT_MS;
+  const failures = wasPatient ? 1 : last.failures + 1;
   const backoffMs = Math.min(BACKOFF_MIN_MS * 2 ** (failures - 1), BACKOFF_MAX_MS);
   return { ...last, servers, address, delayMs: backoffMs * (0.5 + rng() / 2), failures, redirects: 0 };
 }

@@ -235,7 +235,8 @@ export class Session {
   #ended(error: unknown): SessionEnd {
     const servers = this.#welcome?.servers ?? [];
     if (isBerthError(error, "BERTH_NOT_LEADER")) {
-      return { kind: "not-leader", leader: error.details.leader ?? "", servers };
+      const afterMs = performance.now() - this.#beganMs;
+      return { kind: "not-leader", leader: error.details.leader ?? "", afterMs, servers };
     }
     const reason = error instanceof Error ? error.message : String(error);
     return { kind: "lost", joinedHeartbeatMs: this.#welcome?.heartbeatMs, reason, servers };
