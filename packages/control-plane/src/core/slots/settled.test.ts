@@ -38,6 +38,18 @@ describe("setSettledAside()", () => {
     ).toHaveLength(3);
   });
 
+  it("gives the same plan whatever the order of the tasks, also when a host takes several with it", () => {
+    const lost = new World({ spec, nodes: worldNodes(NODES) });
+    lost.setNode("n1", { state: NodeState.DOWN });
+    const onOneNode = tasks.map((task) => ({ ...task, nodeId: "n1" }));
+    const planOf = (ordered: typeof tasks) =>
+      reconcile({ service: buildService({ spec }), spec, tasks: ordered }, lost.cluster, {
+        now: lost.now,
+        newId: idSequence("x"),
+      });
+    expect(planOf([...onOneNode].reverse())).toEqual(planOf(onOneNode));
+  });
+
   it("never changes what is decided, over random histories", { timeout: 60_000 }, () => {
     let divisions = 0;
     fc.assert(

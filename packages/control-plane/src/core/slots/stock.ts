@@ -26,19 +26,25 @@ export function takeStock(view: ServiceView, nodes: ReadonlyMap<string, NodeView
   const isReplaced = replacedTest(view.tasks, nodes);
   const fateOf = fates({ view, nodes, isReplaced, now });
   const tasks: Task[] = [];
-  const actions: Action[] = [...forget];
+  const records: TaskAction[] = [];
   const dueMs: number[] = [];
   for (const task of view.tasks) {
     if (gone.has(task.id)) continue;
     const fate = fateOf(task);
-    actions.push(...record(task, fate));
+    records.push(...record(task, fate));
     tasks.push(asSeen(task, fate, now));
     if (fate.kind === "waits" && fate.untilMs !== undefined) dueMs.push(fate.untilMs);
   }
-  return { tasks, actions, dueMs };
+  return { tasks, actions: [...forget, ...records].sort(bySlot), dueMs };
 }
 
-function record(task: Task, fate: Fate): readonly Action[] {
+/** The same plan whatever the order of the tasks. */
+const bySlot = ({ task: a }: TaskAction, { task: b }: TaskAction): number =>
+  a.slot - b.slot || (a.id < b.id ? -1 : 1);
+
+type TaskAction = Extract<Action, { readonly task: Task }>;
+
+function record(task: Task, fate: Fate): readonly TaskAction[] {
   switch (fate.kind) {
     case "none":
       return [];
