@@ -7,7 +7,7 @@ import {
   type ServiceSummary,
 } from "@berth/proto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { deployment, eventually, runningTasks, TestCluster } from "../harness/control-plane.js";
+import { converged, deployment, eventually, runningTasks, TestCluster } from "../harness/control-plane.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import {
   endOf,
@@ -142,7 +142,7 @@ async function ends(
     readonly isLeaderKilled: boolean;
   },
 ): Promise<readonly MatrixOutcome[]> {
-  const outcomes = new Map<string, MatrixOutcome>();
+  const outcomes = new Map<string, Omit<MatrixOutcome, "kept">>();
   await eventually(
     "every rollout ends",
     async () => {
@@ -150,16 +150,12 @@ async function ends(
         const row = MATRIX.find(({ name }) => name === summary.service?.spec?.name);
         const state = endOf(summary);
         if (row === undefined || state === undefined || outcomes.has(row.name)) continue;
-        const kept = input.before.get(row.name) ?? new Set();
         const rollout = summary.service?.rollout;
         outcomes.set(row.name, {
           row,
           isLeaderKilled: input.isLeaderKilled,
           state,
           tookMs: Date.now() - input.startedMs,
-          kept: (await runningTasks(calls, row.name)).filter(
-            ({ id, desiredState }) => kept.has(id) && desiredState === DesiredState.RUNNING,
-          ).length,
           failed: rollout?.failed ?? 0,
           message: rollout?.message ?? "",
         });
@@ -168,5 +164,19 @@ async function ends(
     },
     ROLLOUTS_TIMEOUT_MS,
   );
-  return [...outcomes.values()];
+  const counted: MatrixOutcome[] = [];
+  for (const outcome of outcomes.values()) {
+    const { name, version } = outcome.row;
+    // That it is complete is written before the last old task is told to stop.
+    if (version === "good") await converged(calls, name);
+    counted.push({ ...outcome, kept: await keptOf(calls, name, input.before.get(name) ?? new Set()) });
+  }
+  return counted;
+}
+
+/** How many tasks that ran before the update run on, and are to. */
+async function keptOf(calls: Calls, name: string, before: ReadonlySet<string>): Promise<number> {
+  const tasks = await runningTasks(calls, name);
+  return tasks.filter(({ id, desiredState }) => before.has(id) && desiredState === DesiredState.RUNNING)
+    .length;
 }
