@@ -1,4 +1,4 @@
-import { type Network, NetworkSpec } from "@berth/proto";
+import { type Network, NetworkSpec, Node } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { applyNetwork, type NetworkOutcome } from "./apply-network.js";
 import { DEFAULT_NETWORK_POOL } from "./pick.js";
@@ -10,12 +10,14 @@ function apply(
   existing: Network | undefined,
   wanted: NetworkSpec,
   others: readonly Network[] = [],
+  nodes: readonly Node[] = [],
 ): NetworkOutcome {
   return applyNetwork(existing, wanted, {
     id: "n1",
     now: 5,
     pool: DEFAULT_NETWORK_POOL,
     others,
+    nodes,
     random: () => 0,
   });
 }
@@ -34,6 +36,18 @@ describe("applyNetwork()", () => {
     expect(made()).toMatchObject({ id: "n1", subnet: "10.64.0.0/18", vni: 4_096, createdAtMs: 5 });
     expect(made(spec({ subnet: "172.20.0.0/16" })).subnet).toBe("172.20.0.0/16");
     expect(made(spec(), [made()])).toMatchObject({ subnet: "10.64.64.0/18", vni: 4_097 });
+  });
+
+  it("keeps away from the addresses of nodes", () => {
+    const node = (address: string): Node =>
+      Node.fromPartial({ id: "x", description: { hostname: "h1", address } });
+    const nodes = [node("10.64.0.7"), node("10.64.127.255"), node("fd00::7"), node("")];
+    expect(apply(undefined, spec(), [], nodes)).toMatchObject({ network: { subnet: "10.64.128.0/18" } });
+    expect(messageOf(apply(undefined, spec({ subnet: "10.64.0.0/24" }), [], nodes))).toMatchInlineSnapshot(
+      `"subnet: 10.64.0.0/24 holds 10.64.0.7, the address of node h1: choose one that holds no node's"`,
+    );
+    const network = made(spec({ subnet: "10.64.0.0/24" }));
+    expect(apply(network, spec({ subnet: "10.64.0.0/24" }), [], nodes).kind).toBe("unchanged");
   });
 
   it("leaves one alone that is just so, and brings back one that was to go", () => {

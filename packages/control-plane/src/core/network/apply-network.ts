@@ -2,6 +2,7 @@ import {
   type Network,
   type NetworkSpec,
   NetworkSpec as NetworkSpecCodec,
+  type Node,
   parseSubnet,
   type Subnet,
   subnetsOverlap,
@@ -22,6 +23,8 @@ export interface NetworkContext {
   readonly pool: NetworkPool;
   /** All other networks. */
   readonly others: readonly Network[];
+  /** Whose own addresses no network may hold: a host would look for them among its containers. */
+  readonly nodes: readonly Node[];
   /** From 0 up to 1, anew at each call. */
   readonly random: () => number;
 }
@@ -44,9 +47,12 @@ export function applyNetwork(
   return { kind: "updated", network: { ...existing, spec, removing: false } };
 }
 
-function newNetwork(spec: NetworkSpec, { id, now, pool, others, random }: NetworkContext): NetworkOutcome {
-  const taken = others.flatMap(({ subnet }) => parseSubnet(subnet) ?? []);
-  const found = spec.subnet === "" ? pickSubnet(pool, taken, random()) : ownSubnet(spec.subnet, others);
+function newNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutcome {
+  const { id, now, pool, others, nodes, random } = context;
+  const taken = [...others.map(({ subnet }) => parseSubnet(subnet)), ...nodes.map(addressOf)].flatMap(
+    (subnet) => subnet ?? [],
+  );
+  const found = spec.subnet === "" ? pickSubnet(pool, taken, random()) : ownSubnet(spec.subnet, context);
   if (typeof found === "string") return refused("subnet", found);
   if (found === undefined) {
     return refused(
@@ -60,17 +66,23 @@ function newNetwork(spec: NetworkSpec, { id, now, pool, others, random }: Networ
 }
 
 /** The subnet that a spec asks for, or why it cannot have it. */
-function ownSubnet(text: string, others: readonly Network[]): Subnet | string {
+function ownSubnet(text: string, { others, nodes }: NetworkContext): Subnet | string {
   const subnet = parseSubnet(text);
   if (subnet === undefined) return `${JSON.stringify(text)} is no subnet`;
-  const holder = others.find((other) => {
-    const its = parseSubnet(other.subnet);
-    return its !== undefined && subnetsOverlap(its, subnet);
-  });
-  return holder === undefined
-    ? subnet
-    : `${text} overlaps ${holder.subnet}, which network ${holder.spec?.name ?? holder.id} has`;
+  const overlaps = (its: Subnet | undefined): boolean => its !== undefined && subnetsOverlap(its, subnet);
+  const holder = others.find((other) => overlaps(parseSubnet(other.subnet)));
+  if (holder !== undefined) {
+    return `${text} overlaps ${holder.subnet}, which network ${holder.spec?.name ?? holder.id} has`;
+  }
+  const inside = nodes.find((node) => overlaps(addressOf(node)));
+  if (inside === undefined) return subnet;
+  const { hostname, address } = inside.description ?? {};
+  return `${text} holds ${address}, the address of node ${hostname || inside.id}: choose one that holds no node's`;
 }
+
+/** Undefined: none that a network could hold. */
+const addressOf = ({ description }: Node): Subnet | undefined =>
+  parseSubnet(`${description?.address ?? ""}/32`);
 
 function changeProblem(existing: Network, spec: NetworkSpec): Violation | undefined {
   const before = existing.spec ?? NetworkSpecCodec.fromPartial({});

@@ -63,7 +63,7 @@ describe("networks", () => {
           }
           const existing = networks.get(name);
           const others = [...networks.values()].filter(({ id }) => id !== existing?.id);
-          const context = { id: name, now: 1, pool: POOL, others, random: () => random };
+          const context = { id: name, now: 1, pool: POOL, others, nodes: [], random: () => random };
           const outcome = applyNetwork(existing, NetworkSpec.fromPartial({ name, subnet }), context);
           if (outcome.kind === "refused") {
             if (existing === undefined && subnet === "") expect(others.length).toBeGreaterThan(4);

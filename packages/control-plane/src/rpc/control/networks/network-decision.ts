@@ -35,12 +35,14 @@ export function decideNetworks(specs: readonly NetworkSpec[], sources: NetworkSo
     validateNetworkSpec(spec).map((violation) => ({ service: `network ${spec.name}`, ...violation })),
   );
   const known = new Map([...state.networks.values()].map((network) => [network.id, network]));
+  const nodes = [...state.nodes.values()];
   const byName = new Map<string, Network>();
   const kinds = new Map<string, Kind>();
   for (const spec of fixedFirst(specs)) {
     const existing = state.networks.byName(spec.name);
     const others = [...known.values()].filter(({ id }) => id !== existing?.id);
-    const outcome = applyNetwork(existing, spec, { id: existing?.id ?? newId(), now, pool, others, random });
+    const id = existing?.id ?? newId();
+    const outcome = applyNetwork(existing, spec, { id, now, pool, others, nodes, random });
     if (outcome.kind === "refused") {
       violations.push({ service: `network ${spec.name}`, ...outcome.violation });
       continue;
