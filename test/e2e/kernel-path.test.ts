@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy } from "./support/cluster.js";
+import { runningOf } from "./support/docker-truth.js";
 
 const SHOP = fileURLToPath(new URL("../../deploy/images/shop", import.meta.url));
 const PORT = 8_100;
@@ -25,7 +26,7 @@ services:
     command: ["-e", ${JSON.stringify(WHO.replaceAll("\n", " "))}]
     ports: ["${PORT}:8080"]
     stop_grace_period: 1s
-    deploy: { replicas: ${REPLICAS} }
+    deploy: { replicas: ${REPLICAS}, placement: { max_replicas_per_node: ${REPLICAS / 3} } }
 `;
 
 interface InspectedNode {
@@ -99,10 +100,13 @@ describe("the kernel path, over real Docker hosts", () => {
       }
       expect(await balanced(host)).toBe(before + REPLICAS * ROUNDS);
       expect([...answers.values()].map((each) => each.length)).toEqual(Array(REPLICAS).fill(ROUNDS));
-      const kept = [...answers.values()].filter((seen) =>
-        seen.every((each) => each === clientAddress(address)),
-      );
-      expect(kept).toHaveLength(REPLICAS / 3);
+      const own = (await runningOf(lab, "who_web")).filter((container) => container.host === host);
+      const shortIds = new Set(own.map(({ id }) => id.slice(0, 12)));
+      expect(shortIds.size).toBe(REPLICAS / 3);
+      for (const [replica, seen] of answers) {
+        const expected = shortIds.has(replica) ? clientAddress(address) : address;
+        expect([replica, ...new Set(seen)]).toEqual([replica, expected]);
+      }
     }
   });
 
@@ -113,11 +117,8 @@ describe("the kernel path, over real Docker hosts", () => {
     for (const target of ["127.0.0.1", address, "::1"]) {
       expect(await run("h1", process.execPath, "-e", script(target)), target).toMatch(/^[0-9a-f]{12} /);
     }
-    const ids = (
-      await run("h1", "docker", "ps", "-q", "--filter", "label=com.docker.stack.namespace=who")
-    ).trim();
-    const all = ids === "" ? (await run("h1", "docker", "ps", "-q")).trim() : ids;
-    for (const id of all.split("\n")) {
+    const own = (await runningOf(lab, "who_web")).filter((container) => container.host === "h1");
+    for (const { id } of own) {
       for (let request = 0; request < REPLICAS; request += 1) {
         const answer = await run("h1", "docker", "exec", id, "/usr/bin/node", "-e", script(address));
         expect(answer).toMatch(/^[0-9a-f]{12} /);
