@@ -1,4 +1,5 @@
 import { BerthError } from "@berth/proto";
+import { onAbort } from "../../../packages/control-plane/src/store/abort.js";
 import type {
   RangePage,
   RangeQuery,
@@ -151,16 +152,15 @@ function ask<T>(
   const { network } = etcd;
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
-    const onAbort = (): void => settle(() => reject(signal.reason));
     const cancelTimer = network.scheduler.after(timeoutMs, server, () => {
       settle(() => reject(unavailable("etcd did not answer in time")));
     });
     const settle = (run: () => void): void => {
       cancelTimer();
-      signal.removeEventListener("abort", onAbort);
+      forget();
       run();
     };
-    signal.addEventListener("abort", onAbort, { once: true });
+    const forget = onAbort(signal, () => settle(() => reject(signal.reason)));
     const back = new Pipe(network, ETCD_HOST, server);
     const reply = (run: () => void): void => {
       network.scheduler.quietly(etcd.rng.next() * COMMIT_MS, () => back.send(() => settle(run)));
