@@ -1,7 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
-import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
+import {
+  CONVERGE_TIMEOUT_MS,
+  createCluster,
+  deploy,
+  networksAreThere,
+  waitForReplicas,
+} from "./support/cluster.js";
 import { runningOf } from "./support/docker-truth.js";
 import { docker } from "./support/tasks.js";
 
@@ -30,6 +36,7 @@ describe("networks over hosts when things go wrong", () => {
 
   beforeAll(async () => {
     lab = await createCluster(3);
+    await networksAreThere(lab);
     const { code, stdout, stderr } = await deploy(lab, "shop", PAIR);
     expect(code, stdout + stderr).toBe(0);
     await waitForReplicas(lab, "shop_api", 2);

@@ -2,7 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { run } from "../../deploy/lab/run.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
-import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
+import {
+  CONVERGE_TIMEOUT_MS,
+  createCluster,
+  deploy,
+  networksAreThere,
+  waitForReplicas,
+} from "./support/cluster.js";
 import { runningOf } from "./support/docker-truth.js";
 
 /** Each tier on another host; only api is in both networks. */
@@ -47,20 +53,9 @@ describe("networks over three hosts", () => {
 
   beforeAll(async () => {
     lab = await createCluster(3);
-    await waitUntil(async () => (await capableNodes()) === 3, {
-      what: "three nodes that can have networks",
-      timeoutMs: CONVERGE_TIMEOUT_MS,
-    });
+    await networksAreThere(lab);
   });
   afterAll(() => lab?.down());
-
-  async function capableNodes(): Promise<number> {
-    const { stdout } = await lab.berth(["node", "inspect", "h1", "h2", "h3"]);
-    const nodes = JSON.parse(stdout) as readonly {
-      readonly dataPlane: { readonly overlay: boolean } | null;
-    }[];
-    return nodes.filter(({ dataPlane }) => dataPlane?.overlay).length;
-  }
 
   const busybox = (service: string, ...command: string[]) =>
     lab.berth(["exec", service, "/usr/bin/busybox", ...command]);
@@ -113,9 +108,10 @@ describe("networks over three hosts", () => {
     await answered("shop_api.1", "db");
     await answered("shop_api.1", "storage");
     const bodies = new Set<string>();
-    for (let asked = 0; asked < 30 && bodies.size < 3; asked += 1)
-      bodies.add(await answered("shop_web", "api"));
-    expect(bodies.size).toBe(3);
+    await waitUntil(async () => bodies.add(await answered("shop_web", "api")).size === 3, {
+      what: "all three replicas answer",
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
   });
 
   test("networks keep apart what they do not join", async () => {
@@ -138,6 +134,19 @@ describe("networks over three hosts", () => {
     await answered("pair_web", "api");
     await answered("pair_web", "the-api");
     expect(await fetchFrom("pair_web", "db")).toBeUndefined();
+  });
+
+  test("none holds an address of a host", async () => {
+    const [a, b, c] = lab.host("h1").address.split(".");
+    const { code, stderr } = await lab.berth([
+      "network",
+      "create",
+      "--subnet",
+      `${a}.${b}.${c}.0/24`,
+      "near",
+    ]);
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/the address of node h\d/);
   });
 
   test("they go with their stack, from every host", async () => {

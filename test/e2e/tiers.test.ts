@@ -4,7 +4,13 @@ import { summarise } from "../../deploy/demo/summary.js";
 import { Traffic } from "../../deploy/demo/traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
-import { CONVERGE_TIMEOUT_MS, createCluster, readyNodes, waitForReplicas } from "./support/cluster.js";
+import {
+  CONVERGE_TIMEOUT_MS,
+  createCluster,
+  networksAreThere,
+  readyNodes,
+  waitForReplicas,
+} from "./support/cluster.js";
 import { runningOf } from "./support/docker-truth.js";
 import { askRepeatedly } from "./support/http.js";
 
@@ -21,6 +27,7 @@ describe("three tiers that talk by name", () => {
     lab = await createCluster(3);
     await lab.loadImage(`${IMAGES}shop`, "shop:1");
     await lab.loadImage(`${IMAGES}redis`, "shop-redis:1");
+    await networksAreThere(lab);
   });
   afterAll(() => lab?.down());
 
@@ -35,6 +42,7 @@ describe("three tiers that talk by name", () => {
   test("each on a host of its own: web reaches api, api reaches redis, asked from any host", async () => {
     await deployTiers("apart.yml");
     for (const host of ["h1", "h2", "h3"]) {
+      await untilAllTiersAnswer(host);
       const answers = await askRepeatedly(url(host), 4);
       for (const answer of answers) {
         const [, , webHost, , apiHost] = ALL_TIERS.exec(answer) ?? [];
@@ -47,7 +55,7 @@ describe("three tiers that talk by name", () => {
 
   test("what is not on a network does not know its names", async () => {
     const lookup = async (name: string) =>
-      lab.berth(["exec", "tiers_web.1", "/usr/bin/node", "-e", lookupOf(name)], { timeoutMs: 20_000 });
+      lab.berth(["exec", "tiers_web.1", "/usr/bin/node", "-e", lookupOf(name)], { timeoutMs: 60_000 });
     expect((await lookup("api")).code).toBe(0);
     expect((await lookup("redis")).code).toBe(1);
   });

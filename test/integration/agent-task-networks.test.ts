@@ -78,7 +78,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
     const spec = specIn("shop_front", "shop_back");
     const task = taskOf(spec);
     leader.complete([spec], [task]);
-    const waiting = await statusWith(task.id, ({ message }) => message !== "");
+    const waiting = await statusWith(task.id, ({ message }) => message.includes("waiting for network"));
     expect(waiting).toMatchObject({
       state: TaskState.PREPARING,
       message: expect.stringContaining("waiting for network shop_front"),

@@ -47,6 +47,19 @@ export async function readyNodes(lab: Lab): Promise<readonly string[]> {
   return nodes.filter(({ status }) => status.toLowerCase() === "ready").map(({ hostname }) => hostname);
 }
 
+/** Waits until every host has said that it can have networks: without, tasks run there outside their default network. */
+export async function networksAreThere(lab: Lab): Promise<void> {
+  const names = lab.hosts.map(({ name }) => name);
+  const capable = async (): Promise<boolean> => {
+    const { stdout } = await lab.berth(["node", "inspect", ...names]);
+    const nodes = JSON.parse(stdout) as readonly {
+      readonly dataPlane: { readonly overlay: boolean } | null;
+    }[];
+    return nodes.every(({ dataPlane }) => dataPlane?.overlay);
+  };
+  await waitUntil(capable, { what: "hosts that can have networks", timeoutMs: CONVERGE_TIMEOUT_MS });
+}
+
 /** Writes a Compose file and deploys it; extra arguments go to `berth stack deploy`. */
 export async function deploy(
   lab: Lab,
