@@ -1,6 +1,9 @@
 import { fork } from "node:child_process";
 import type { SeedAnswer } from "./worker.js";
 
+/** What histories leave in a process's memory (about 2 MB each) goes with it, long before there is too much of it. */
+const HISTORIES_PER_PROCESS = 200;
+
 export interface PoolOptions {
   /** The worker's program. */
   readonly file: string;
@@ -16,18 +19,21 @@ export async function runPool(options: PoolOptions): Promise<void> {
   const end = options.from + options.count;
   let next = options.from;
   let isOver = false;
-  const work = (): Promise<void> => {
+  const isDone = (): boolean => isOver || next >= end;
+  const liveInOneProcess = (): Promise<void> => {
     return new Promise((resolve, reject) => {
       const child = fork(options.file, [], {
         execArgv: [],
         stdio: ["ignore", "inherit", "inherit", "ipc"],
       });
       let seed = next;
+      let left = HISTORIES_PER_PROCESS;
       const hand = (): void => {
-        if (isOver || next >= end) {
+        if (isDone() || left === 0) {
           child.disconnect();
           return;
         }
+        left -= 1;
         seed = next;
         next += 1;
         child.send({ seed });
@@ -36,11 +42,14 @@ export async function runPool(options: PoolOptions): Promise<void> {
         if (message !== "ready" && options.onAnswer(message)) isOver = true;
         hand();
       });
-      child.on("exit", (code) => {
-        if (code === 0 || code === null) resolve();
-        else reject(new Error(`the process that lived through seed ${seed} ended with code ${code}`));
+      child.on("exit", (code, killedBy) => {
+        if (code === 0) resolve();
+        else reject(new Error(`the process that lived through seed ${seed} ended with ${killedBy ?? code}`));
       });
     });
+  };
+  const work = async (): Promise<void> => {
+    while (!isDone()) await liveInOneProcess();
   };
   await Promise.all(Array.from({ length: options.jobs }, work));
 }

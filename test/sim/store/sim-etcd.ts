@@ -32,6 +32,8 @@ export class SimEtcd {
   readonly rng: Rng;
   readonly actor = new Actor("etcd", ETCD_HOST);
   readonly memory: MemoryStore;
+  /** For requests that nobody gives up. This history's own: what listens to it goes with it. */
+  readonly never = new AbortController().signal;
   readonly #onCommit: (commit: Commit) => void;
   /** How likely a transaction is to lose its answer, or its way there. */
   flakiness = 0;
@@ -75,18 +77,18 @@ export class SimEtcd {
 
   txn(server: Actor, request: TxnRequest): Promise<TxnOutcome> {
     this.#serving = { server, request };
-    return this.memory.txn(request, NEVER);
+    return this.memory.txn(request, this.never);
   }
 
   revoke(leaseId: string): Promise<void> {
     this.#serving = NOBODY;
-    return this.memory.leases.revoke(leaseId, NEVER);
+    return this.memory.leases.revoke(leaseId, this.never);
   }
 
   async #tell(): Promise<void> {
     for await (const message of this.memory.watch(
       { prefix: ROOT, fromRevision: this.#revision + 1n },
-      NEVER,
+      this.never,
     )) {
       if (message.kind !== "events") throw new Error("the simulation lost sight of its store");
       this.#revision = message.nextRevision - 1n;
@@ -96,4 +98,3 @@ export class SimEtcd {
 }
 
 const NOBODY = { server: undefined, request: undefined };
-const NEVER = new AbortController().signal;

@@ -29,10 +29,10 @@ export function simStore(etcd: SimEtcd, server: Actor): Store {
     watch: (query, signal) => watch(etcd, server, query, signal),
     leases: {
       grant: (ttlSeconds, signal) => {
-        return ask(etcd, server, signal, () => etcd.memory.leases.grant(ttlSeconds, NEVER));
+        return ask(etcd, server, signal, () => etcd.memory.leases.grant(ttlSeconds, etcd.never));
       },
       renew: ({ leaseId, timeoutMs = CALL_TIMEOUT_MS }, signal): Promise<RenewOutcome> => {
-        return ask(etcd, server, signal, () => etcd.memory.leases.renew({ leaseId }, NEVER), timeoutMs);
+        return ask(etcd, server, signal, () => etcd.memory.leases.renew({ leaseId }, etcd.never), timeoutMs);
       },
       revoke: (leaseId, signal) => ask(etcd, server, signal, () => etcd.revoke(leaseId)),
     },
@@ -73,7 +73,7 @@ async function* range(
   const pages = await ask(etcd, server, signal, async () => {
     if (etcd.rng.next() < etcd.flakiness) throw unavailable("the connection broke");
     const all: RangePage[] = [];
-    for await (const page of etcd.memory.range(query, NEVER)) all.push(page);
+    for await (const page of etcd.memory.range(query, etcd.never)) all.push(page);
     return all;
   });
   yield* pages;
@@ -177,5 +177,3 @@ function ask<T>(
 function unavailable(why: string): BerthError {
   return new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message: `etcd is not reachable: ${why}` });
 }
-
-const NEVER = new AbortController().signal;
