@@ -93,13 +93,33 @@ export class FlowEnds {
   }
 }
 
-/** Arguments for `conntrack`. */
-export function deletionArguments({ protocol, address, port }: FlowEnd): readonly string[] {
+/** Arguments for `conntrack`, which lists what it deletes. */
+export function deletionArguments(
+  { protocol, address, port }: FlowEnd,
+  { isUnansweredOnly = false }: { readonly isUnansweredOnly?: boolean } = {},
+): readonly string[] {
   const mark = `${BALANCED_TEXT}/${BALANCED_TEXT}`;
   return [
-    ...["--delete", "--proto", protocol, "--mark", mark, "--reply-src", address],
+    ...["--delete", "--proto", protocol, ...(isUnansweredOnly ? ["--state", "SYN_SENT"] : [])],
+    ...["--mark", mark, "--reply-src", address],
     ...(port === undefined ? [] : ["--reply-port-src", String(port)]),
   ];
+}
+
+/** Where TCP connections go that reach these nodes, by their addresses. */
+export function endsOnNodes(
+  listeners: Iterable<IngressListener>,
+  nodes: ReadonlySet<string>,
+): readonly FlowEnd[] {
+  const ends = new Map<string, FlowEnd>();
+  for (const { protocol, endpoints } of listeners) {
+    if (protocol !== "tcp") continue;
+    for (const endpoint of endpoints) {
+      const address = nodes.has(endpoint.node ?? "") ? kernelEndpoint(endpoint)?.address : undefined;
+      if (address !== undefined) ends.set(address, { protocol, address, port: undefined });
+    }
+  }
+  return [...ends.values()];
 }
 
 function* endpointsOf({ endpoints, draining }: IngressListener): Generator<IngressEndpoint> {

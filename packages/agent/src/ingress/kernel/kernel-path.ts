@@ -1,14 +1,16 @@
 import type { Logger } from "pino";
 import { type IngressListener, type ListenerStats, listenerKey } from "../table.js";
 import { addStatistics } from "./add-statistics.js";
-import { deletionArguments, FlowEnds } from "./connection-cleanup.js";
+import { deletionArguments, endsOnNodes, type FlowEnd, FlowEnds } from "./connection-cleanup.js";
 import { allowForwarding, disallowForwarding } from "./forwarding.js";
 import { KernelTable } from "./kernel-table.js";
 import { doorKey, type KernelLayout, type KernelService } from "./layout.js";
+import { promptClients } from "./prompt.js";
 import { runProgram } from "./run-program.js";
 import { ENTRY_CHAIN, TABLE } from "./skeleton.js";
 import { readStatistics } from "./statistics.js";
 import { TableWatch } from "./table-watch.js";
+import { parseUnanswered } from "./unanswered.js";
 import { kernelService } from "./wanted.js";
 
 /** Somebody may remove a rule in ways that nobody tells of. */
@@ -25,6 +27,13 @@ interface Known {
   readonly service: KernelService | undefined;
 }
 
+/** Connections that the kernel has to forget. */
+interface Stale {
+  readonly end: FlowEnd;
+  /** Those that stand may live on. */
+  readonly isUnansweredOnly: boolean;
+}
+
 interface Waiting {
   readonly change: number;
   resolve(): void;
@@ -37,6 +46,8 @@ export class KernelPath {
   readonly #watch: TableWatch;
   readonly #timer: NodeJS.Timeout;
   readonly #ends = new FlowEnds();
+  /** Of nodes that fell silent since the last change. */
+  #silent: FlowEnd[] = [];
   readonly #known = new Map<string, Known>();
   readonly #wanted = new Map<string, KernelService>();
   #suspects: ReadonlySet<string> = new Set();
@@ -94,6 +105,8 @@ export class KernelPath {
       [...nodes, ...this.#suspects].filter((node) => nodes.has(node) !== this.#suspects.has(node)),
     );
     if (concerned.size === 0) return Promise.resolve();
+    const fallen = new Set([...nodes].filter((node) => !this.#suspects.has(node)));
+    this.#silent.push(...endsOnNodes(this.#listeners, fallen));
     this.#suspects = nodes;
     for (const [key, { listener }] of this.#known) {
       if (listener.endpoints.some(({ node = "" }) => concerned.has(node))) this.#want(key, listener);
@@ -103,8 +116,7 @@ export class KernelPath {
 
   async addStatistics(stats: readonly ListenerStats[]): Promise<readonly ListenerStats[]> {
     if (this.#mustLoad) return stats;
-    const listeners = [...this.#known.values()].map(({ listener }) => listener);
-    return addStatistics(stats, listeners, await readStatistics());
+    return addStatistics(stats, this.#listeners, await readStatistics());
   }
 
   /** Ends the work. @param isLast nobody takes the table over: it is removed, with everything else of ours */
@@ -117,6 +129,10 @@ export class KernelPath {
     await this.#cleanup;
     if (isLast) await removeTable();
     for (const { resolve } of this.#waiting.splice(0)) resolve();
+  }
+
+  get #listeners(): readonly IngressListener[] {
+    return [...this.#known.values()].map(({ listener }) => listener);
   }
 
   #learn(key: string, listener: IngressListener): void {
@@ -166,11 +182,12 @@ export class KernelPath {
         ? { script: this.#table.load(wanted), isDone: true }
         : this.#table.change(wanted);
       this.#mustLoad = false;
+      const stale = this.#takeStale();
       const failure = script === "" ? undefined : await runNft(script);
       if (failure !== undefined) await this.#fail(failure);
       else if (isDone && covered === this.#changes) this.#isSettled = true;
       if (failure === undefined) this.#succeed();
-      this.#cleanUp();
+      this.#cleanUp(stale);
       this.#answer(covered);
     }
   }
@@ -198,11 +215,23 @@ export class KernelPath {
     }, RETRY_MS);
   }
 
-  /** Connections of vanished endpoints, one after the other, behind everything else. */
-  #cleanUp(): void {
-    for (const end of this.#ends.drain()) {
+  /** Taken before the change that lets no new ones follow, forgotten after it. */
+  #takeStale(): readonly Stale[] {
+    const silent = this.#silent;
+    this.#silent = [];
+    return [
+      ...silent.map((end) => ({ end, isUnansweredOnly: true })),
+      ...this.#ends.drain().map((end) => ({ end, isUnansweredOnly: false })),
+    ];
+  }
+
+  /** One after the other, behind everything else. Clients that were waiting in vain go to another endpoint at once. */
+  #cleanUp(stale: readonly Stale[]): void {
+    for (const { end, ...which } of stale) {
       this.#cleanup = this.#cleanup.then(async () => {
-        if (!this.#isClosed) await runProgram("conntrack", { args: deletionArguments(end) });
+        if (this.#isClosed) return;
+        const deleted = await runProgram("conntrack", { args: deletionArguments(end, which) });
+        if (deleted.kind === "done") await promptClients(parseUnanswered(deleted.stdout));
       });
     }
   }

@@ -33,6 +33,9 @@ const MEMBER_MAPS = PROTOCOLS.flatMap((protocol) =>
 export const ELEMENT_SETS = ["remotes", "locals", "hairpins", "neighbours", "vip-ranges"] as const;
 export type ElementSet = (typeof ELEMENT_SETS)[number];
 
+/** Clients that are waiting for an endpoint which has gone, and where they believe to be connecting to. See `prompt.ts`. */
+export const PROMPTS = "prompts";
+
 /** Verdict maps from a door to its service's chain. */
 export const DOOR_MAPS = { port: "ports", bound: "bound", vip: "vips" } as const;
 
@@ -46,8 +49,14 @@ export const REPLACE = `table ip ${TABLE}\ndelete table ip ${TABLE}\n`;
  * - An unanswered SYN is forgotten after 1 s, when its client repeats it: the repetition goes to another endpoint.
  * - Ended connections are forgotten after 20 s instead of 120 s: at 10,000 connections a second the kernel's table of
  *   connections, 262,144 entries on most hosts, would be full otherwise.
- * - A refused SYN (RST with sequence number 0) is kept from the client, which repeats it then, as above. What tells
- *   that a host or port cannot be reached is kept from it, too, until the first answer; "too big" (code 4) is not.
+ * - A refusal of a SYN (RST with sequence number 0) reaches the client as an acknowledgement of something that it never
+ *   sent. By RFC 9293 it answers that with a reset and goes on waiting; Linux repeats its SYN at once then (since 5.6,
+ *   once per connection), others after a second, as above. What was refused once (`again`) goes to the process that
+ *   listens, which tries one endpoint after the other: the next in turn might refuse as well.
+ * - A client in `prompts` is sent such an acknowledgement: it looks like our own attempt to connect to it, until it is
+ *   on its way. Should the client repeat its SYN just then, that must not be taken for an answer.
+ * - What tells that a host or port cannot be reached is kept from the client until the first answer; "too big" (code 4)
+ *   is not.
  * - Connections to 127.0.0.1 cannot leave the host, and a container may be picked to serve its own connection, which
  *   Docker's bridges do not carry: both stay with the process that listens.
  */
@@ -64,6 +73,8 @@ ${MEMBER_MAPS}
   set hairpins { type ipv4_addr . inet_proto . inet_service; }
   set neighbours { type ipv4_addr . ipv4_addr; flags interval; }
   set vip-ranges { type ipv4_addr; flags interval; }
+  set again { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic, timeout; timeout 2s; size 65536; }
+  map ${PROMPTS} { type ipv4_addr . inet_service : ipv4_addr . inet_service; flags timeout; timeout 1s; size 4096; }
   set refusals { type ipv4_addr . inet_proto . inet_service; flags dynamic, timeout; timeout 1h; size 65536; counter; }
   chain ${ENTRY_CHAIN} {
     type nat hook prerouting priority -110; policy accept;
@@ -72,16 +83,19 @@ ${MEMBER_MAPS}
   }
   chain outgoing {
     type nat hook output priority -110; policy accept;
+    ip daddr . tcp dport @${PROMPTS} ct timeout set "${QUICK}" return
     ip daddr != 127.0.0.0/8 jump doors
   }
   chain doors {
     ip daddr . meta l4proto . th dport vmap @vips
+    ip saddr . tcp sport . ip daddr . tcp dport @again return
     ip daddr . meta l4proto . th dport vmap @bound
     fib daddr type local meta l4proto . th dport vmap @ports
     ct mark and ${BALANCED_TEXT} == ${BALANCED_TEXT} ct mark set ct mark xor ${BALANCED_TEXT} counter name "${FELL_THROUGH}"
   }
   chain leaving {
     type nat hook postrouting priority 90; policy accept;
+    snat ip to ip daddr . tcp dport map @${PROMPTS}
     ct mark and ${BALANCED_TEXT} == 0 return
     ip daddr . meta l4proto . th dport @remotes masquerade
     ip daddr . meta l4proto . th dport @locals ip saddr . ip daddr @neighbours masquerade
@@ -92,15 +106,22 @@ ${MEMBER_MAPS}
   }
   chain unanswered-in {
     type filter hook prerouting priority -140; policy accept;
+    tcp flags & (syn | ack) == syn ct direction reply ip saddr . tcp sport @${PROMPTS} drop
     jump unanswered
   }
   chain unanswered-out {
     type filter hook output priority -140; policy accept;
+    tcp flags & (syn | ack) == syn ip daddr . tcp dport @${PROMPTS} tcp flags set ack tcp ackseq set 0
     jump unanswered
   }
   chain unanswered {
-    tcp flags & (syn | rst | ack) == (rst | ack) tcp sequence 0 ct mark and ${BALANCED_TEXT} == ${BALANCED_TEXT} ct direction reply update @refusals { ip saddr . meta l4proto . tcp sport } drop
+    tcp flags & (syn | rst | ack) == (rst | ack) tcp sequence 0 ct mark and ${BALANCED_TEXT} == ${BALANCED_TEXT} ct direction reply goto refused
     icmp type destination-unreachable icmp code != frag-needed ct original protocol tcp ct mark and ${BALANCED_TEXT} == ${BALANCED_TEXT} ct status and seen-reply == 0 counter name "unreachable" drop
+  }
+  chain refused {
+    tcp flags & rst == rst update @again { ct original ip saddr . ct original proto-src . ct original ip daddr . ct original proto-dst } tcp flags set ack tcp ackseq set 0
+    update @refusals { ip saddr . meta l4proto . tcp sport }
+    tcp flags & rst == rst drop
   }
   chain unused-vips-forward {
     type filter hook forward priority -10; policy accept;

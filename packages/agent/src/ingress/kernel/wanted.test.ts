@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { IngressEndpoint, IngressListener } from "../table.js";
-import { deletionArguments, FlowEnds } from "./connection-cleanup.js";
+import { deletionArguments, endsOnNodes, FlowEnds } from "./connection-cleanup.js";
 import { choosePath } from "./mode.js";
 import { kernelService } from "./wanted.js";
 
@@ -114,6 +114,18 @@ describe("whose connections the kernel forgets", () => {
     expect(deletionArguments({ protocol: "udp", address: "10.0.0.1", port: 53 }).join(" ")).toBe(
       "--delete --proto udp --mark 0x200000/0x200000 --reply-src 10.0.0.1 --reply-port-src 53",
     );
+  });
+
+  it("forgets of a silent host what it has not answered, at each of its addresses, and no datagrams", () => {
+    const listeners = [
+      listener({ endpoints: [far, { ...far, id: "t4", port: 32_770 }, near] }),
+      listener({ protocol: "udp", endpoints: [{ ...far, address: "10.0.0.7" }] }),
+    ];
+    const ends = endsOnNodes(listeners, new Set(["n1"]));
+    expect(ends).toEqual([{ protocol: "tcp", address: "10.0.0.1", port: undefined }]);
+    expect(ends.map((end) => deletionArguments(end, { isUnansweredOnly: true }).join(" "))).toEqual([
+      "--delete --proto tcp --state SYN_SENT --mark 0x200000/0x200000 --reply-src 10.0.0.1",
+    ]);
   });
 });
 
