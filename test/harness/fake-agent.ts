@@ -352,7 +352,8 @@ export class FakeAgent {
         if (!optional) this.complaints.push(`task ${task.id} is here without its network ${name}`);
         return [];
       }
-      return [{ networkId: network.id, address: ipv4Address || this.#freeAddress(network) }];
+      const address = ipv4Address || this.#freeAddress(network);
+      return [{ networkId: network.id, address, macAddress: "" }];
     });
   }
 

@@ -1,3 +1,4 @@
+import { NameEntry } from "@berth/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createLab, type Lab } from "../../deploy/lab/lab.js";
 import { testLabName } from "../../deploy/lab/test-lab-name.js";
@@ -110,6 +111,38 @@ describe("networks over three hosts", () => {
     await third.docker("start", "web-h3");
     third.keeper.look();
     expect(await reaches(third, "web-h3", "10.64.1.2")).toBe(true);
+  });
+
+  test("beyond a few dozen hosts nothing goes to everybody, and each host knows where containers are", async () => {
+    const listed = networkWith({ ...SHOP, listed: true, spec: SHOP.spec ?? {} });
+    const endpoints = await Promise.all(hosts.map((host) => host.endpointOf(`web-${host.name}`)));
+    const late = endpoints.pop();
+    const tell = (known: typeof endpoints): void => {
+      const entry = NameEntry.fromPartial({ key: "shop/web", networkId: "shop", endpoints: known });
+      for (const host of hosts) host.keeper.named([entry]);
+    };
+    tell(endpoints);
+    for (const host of hosts) {
+      host.keeper.assign([host.partOf(listed, hosts), host.partOf(BLOG, [first, second])], {
+        isComplete: true,
+      });
+    }
+    const isFlooding = async (host: NetworkHost): Promise<boolean> =>
+      (await host.sh("bridge", "fdb", "show", "dev", "btv4097")).includes("00:00:00:00:00:00");
+    for (const host of hosts) {
+      await until("nothing goes to everybody", async () => !(await isFlooding(host)));
+      await host.docker("exec", `web-${host.name}`, "busybox", "ip", "neigh", "flush", "all").catch(() => "");
+    }
+    expect(await reaches(first, "web-h1", "10.64.2.2")).toBe(true);
+    expect(await first.pings("web-h1", "10.64.3.2")).toBe(false);
+    tell([...endpoints, ...(late === undefined ? [] : [late])]);
+    expect(await reaches(first, "web-h1", "10.64.3.2")).toBe(true);
+    expect(await reaches(third, "web-h3", "10.64.1.2")).toBe(true);
+    // A few hosts are left: as before.
+    await assign(hosts, [first, second]);
+    for (const host of hosts) await until("everybody is asked", () => isFlooding(host));
+    expect(await first.sh("ip", "neigh", "show", "nud", "permanent")).not.toContain("bth4097");
+    expect(await reaches(second, "web-h2", "10.64.3.2")).toBe(true);
   });
 
   test("a daemon that restarts keeps the networks", async () => {

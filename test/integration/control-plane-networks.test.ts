@@ -417,3 +417,27 @@ it("a record that cannot be read is left alone", async () => {
   const { calls } = await cluster.startServer();
   expect(await networkNames(calls)).toEqual([]);
 });
+
+describe("a network of more hosts than packets are copied to", () => {
+  it("is listed once it has them: names tell of every container, also of one that is not healthy", async () => {
+    const { calls } = await cluster.startServer(undefined, { floodHosts: 1 });
+    const [first] = await cluster.startAgents(["a", "b"]);
+    const db = service("db", { networks: [BACK], constraints: ["node.id == a"] });
+    const sick = service("sick", {
+      networks: [BACK],
+      constraints: ["node.id == b"],
+      image: "never-healthy:1",
+    });
+    const networks = { networks: [network("shop_back")] };
+    await calls.deployStack(deployment([db], networks));
+    await converged(calls, "shop_db");
+    const isListed = (): readonly boolean[] => [...(first?.networks.values() ?? [])].map((one) => one.listed);
+    expect(isListed()).toEqual([false]);
+    await calls.deployStack(deployment([db, sick], networks));
+    await eventually("the other host's container is known", () => {
+      const entry = nameOn(first, "shop_sick", "shop_back");
+      return entry?.endpoints.length === 0 && entry.unanswered.length === 1;
+    });
+    expect(isListed()).toEqual([true]);
+  });
+});

@@ -216,6 +216,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     signal,
   });
   await overlay.examine(signal);
+  overlay.named(state.names);
   if (state.networks.length > 0) overlay.restore(state.networks);
   await Promise.all([
     worker.run(signal),

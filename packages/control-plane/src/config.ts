@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { BERTH_VERSION, BerthError, parseSubnet, subnetProblem } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
+import { DEFAULT_FLOOD_HOSTS } from "./core/network/listing.js";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/network/pick.js";
 import type { EtcdCluster } from "./store/embedded/cluster.js";
 
@@ -22,6 +23,8 @@ export interface ServerConfig {
   readonly autoRebalanceMs: number | undefined;
   /** Where networks over hosts get their addresses. */
   readonly networkPool: NetworkPool;
+  /** Hosts that a network may have before they are told where its containers are. */
+  readonly floodHosts: number;
 }
 
 /** Either a configuration, or text for the terminal (`--help`, `--version`). */
@@ -81,6 +84,7 @@ interface RawOptions {
   readonly autoRebalance?: string;
   readonly networkPool: string;
   readonly networkPrefix: string;
+  readonly networkFloodHosts: string;
 }
 
 function serverCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
@@ -121,6 +125,12 @@ function serverCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
     "10.64.0.0/10",
   );
   add("--network-prefix <bits>", "prefix of each network in that pool", "BERTH_NETWORK_PREFIX", "18");
+  add(
+    "--network-flood-hosts <count>",
+    "hosts that a network may have before each is told where its containers are",
+    "BERTH_NETWORK_FLOOD_HOSTS",
+    String(DEFAULT_FLOOD_HOSTS),
+  );
   add("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info");
   return command;
 }
@@ -149,9 +159,14 @@ function validated(raw: RawOptions): ServerConfig {
   const autoRebalanceMs =
     raw.autoRebalance === undefined ? undefined : pauseMsOf(raw.autoRebalance, problems);
   const networkPool = poolOf(raw, problems);
+  const floodHosts = Number(raw.networkFloodHosts);
+  if (!/^[0-9]{1,4}$/.test(raw.networkFloodHosts)) {
+    problems.push(`--network-flood-hosts ${JSON.stringify(raw.networkFloodHosts)} is not 0 to 9999`);
+  }
   if (problems.length > 0) throw invalid(problems);
   const { listen, http, advertise, dataDir, logLevel } = raw;
-  return { listen, http, advertise, dataDir, etcd, etcdCluster, logLevel, autoRebalanceMs, networkPool };
+  const addresses = { listen, http, advertise, dataDir, etcd, etcdCluster };
+  return { ...addresses, logLevel, autoRebalanceMs, networkPool, floodHosts };
 }
 
 function poolOf({ networkPool, networkPrefix }: RawOptions, problems: string[]): NetworkPool {

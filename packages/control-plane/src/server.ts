@@ -60,6 +60,8 @@ export interface ServerOptions {
   readonly bringStoreHome?: (signal: AbortSignal) => Promise<boolean>;
   /** Where networks over hosts get their addresses. */
   readonly networkPool?: NetworkPool | undefined;
+  /** Hosts that a network may have before they are told where its containers are. */
+  readonly floodHosts?: number | undefined;
   /** What it listens with: the network, unless a simulation brings its own. */
   readonly edges?: ServerEdges;
 }
@@ -93,7 +95,8 @@ export interface RunningServer {
  * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_UNSUPPORTED
  */
 export async function startServer(options: ServerOptions, signal: AbortSignal): Promise<RunningServer> {
-  const { store, runtime, logger, autoRebalanceMs, bringStoreHome, networkPool, edges = NETWORK } = options;
+  const { store, runtime, logger, autoRebalanceMs, bringStoreHome, networkPool, floodHosts } = options;
+  const { edges = NETWORK } = options;
   const { clock } = runtime;
   const { transport } = edges;
   await etcdAnswers(options, signal);
@@ -164,6 +167,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       autoRebalanceMs,
       bringStoreHome,
       networkPool,
+      floodHosts,
     },
     signal,
   );

@@ -36,6 +36,8 @@ export interface Standing {
   readonly bringStoreHome: ((signal: AbortSignal) => Promise<boolean>) | undefined;
   /** Where networks over hosts get their addresses. */
   readonly networkPool: NetworkPool | undefined;
+  /** Hosts that a network may have before they are told where its containers are. */
+  readonly floodHosts: number | undefined;
   /** What it stands for election with. */
   readonly self: string;
   /** Absent: a dead leader is replaced when its lease has run out. */
@@ -69,6 +71,7 @@ export async function stand(options: Standing, signal: AbortSignal): Promise<voi
           autoRebalanceMs: options.autoRebalanceMs,
           bringStoreHome: options.bringStoreHome,
           networkPool: options.networkPool,
+          floodHosts: options.floodHosts,
           servers: () => registry.addresses(),
           serve: (leadership) => role.setLeadership(leadership),
         },

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import type { AssignedNetwork } from "@berth/proto";
+import { type AssignedNetwork, NameEndpoint } from "@berth/proto";
 import { pino } from "pino";
 import type { Lab } from "../../../deploy/lab/lab.js";
 import { run } from "../../../deploy/lab/run.js";
@@ -92,6 +92,13 @@ export class NetworkHost {
   ): Promise<string> {
     await this.docker("run", "-d", "--name", name, "--network", network, IMAGE, ...command);
     return this.docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name);
+  }
+
+  /** Where a container is in its network, as the leader is told. */
+  async endpointOf(name: string): Promise<NameEndpoint> {
+    const format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.MacAddress}}{{end}}";
+    const [address = "", macAddress = ""] = (await this.docker("inspect", "-f", format, name)).split(" ");
+    return NameEndpoint.fromPartial({ nodeId: this.name, taskId: name, address, macAddress });
   }
 
   /** Whether a container reaches an address with packets that have so many bytes of payload. */

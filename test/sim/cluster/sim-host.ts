@@ -1,4 +1,5 @@
 import { runAgent } from "../../../packages/agent/src/agent.js";
+import { parseLinks } from "../../../packages/agent/src/core/networks/observed-links.js";
 import type { AgentEdges } from "../../../packages/agent/src/edges.js";
 import type { IngressTable, ListenerStats } from "../../../packages/agent/src/ingress/table.js";
 import { SimDocker } from "../docker/sim-docker.js";
@@ -222,7 +223,7 @@ export class SimHost {
   }
 }
 
-const NO_DEVICES = { links: new Map(), uplinkMtu: 0, floodTo: new Map(), wireguardPeers: new Map() };
+const NO_DEVICES = parseLinks({ addresses: [], fdb: [], neighbours: [], endpoints: "" }, "");
 
 /** Evenly, in whole connections. */
 function shareOf(connections: number, index: number, count: number): number {

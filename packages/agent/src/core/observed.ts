@@ -54,6 +54,8 @@ export interface JoinedNetwork {
   readonly name: string;
   /** IPv4; empty while it does not run. */
   readonly address: string;
+  /** Of its interface; empty while it does not run. */
+  readonly mac?: string;
   /** "172.17.0.0/16"; empty without an address. */
   readonly subnet?: string;
   /** By which it leaves the host; empty in a network without a way out. */
@@ -140,6 +142,7 @@ function parseJoined(json: unknown): JoinedNetwork[] {
   return entriesOf(json).map(([name, endpoint]) => ({
     name,
     address: textOf(fieldOf(endpoint, "IPAddress")),
+    mac: textOf(fieldOf(endpoint, "MacAddress")).toLowerCase(),
     subnet: subnetOf(textOf(fieldOf(endpoint, "IPAddress")), numberOf(fieldOf(endpoint, "IPPrefixLen"))),
     gateway: textOf(fieldOf(endpoint, "Gateway")),
   }));

@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { NameEntry } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { linkCommands } from "../core/networks/link-commands.js";
 import { parseLinks } from "../core/networks/observed-links.js";
@@ -9,6 +10,9 @@ import { examineKernel } from "./examine-kernel.js";
 
 const isRoot = process.getuid?.() === 0;
 const { signal } = new AbortController();
+const NAMES = [
+  NameEntry.fromPartial({ networkId: "net1", endpoints: [{ nodeId: "node2", address: "10.64.2.2" }] }),
+];
 const PEER = { nodeId: "node2", address: "10.0.0.2", wireguardPublicKey: "key2=" };
 
 /** A host with the devices that a network finds: any device stands in for WireGuard's, which not every kernel has. */
@@ -24,22 +28,26 @@ const DEVICES = `
   ip link set bth4097 up`;
 
 describe.skipIf(!isRoot)("the kernel", () => {
-  it.each([false, true])(
-    "takes what a network needs, and shows it as it was asked for; encrypted: %s",
-    (encrypted) => {
-      const network = networkWith({ peers: [PEER], spec: { encrypted } });
-      const made = dockerNetworkOf(network, { mtu: encrypted ? 1_370 : 1_450 });
-      const before = observe("");
-      const { steps } = planNetwork(network, { ...before, networks: [made] }, HOST);
-      const commands = steps.flatMap((step) => {
-        if (step.kind === "create-network" || step.kind === "remove-network") throw new Error(step.kind);
-        return linkCommands(step, "").map(({ program, words }) => [program, ...words].join(" "));
+  it.each([
+    { encrypted: false, listed: false },
+    { encrypted: true, listed: false },
+    { encrypted: false, listed: true },
+    { encrypted: true, listed: true },
+  ])("takes what a network needs, and shows it as it was asked for: %o", ({ encrypted, listed }) => {
+    const network = networkWith({ peers: [PEER], listed, spec: { encrypted } });
+    const made = dockerNetworkOf(network, { mtu: encrypted ? 1_370 : 1_450 });
+    const before = observe("");
+    const { steps } = planNetwork(network, { ...before, networks: [made] }, HOST, NAMES);
+    const commands = steps.flatMap((step) => {
+      if (step.kind === "create-network" || step.kind === "remove-network") throw new Error(step.kind);
+      return linkCommands(step, "").map(({ program, words, input }) => {
+        return `${[program, ...words].join(" ")} <<'END'\n${input}END`;
       });
-      const after = observe(commands.join("\n"));
-      const settled = planNetwork(network, { ...after, networks: [made] }, HOST);
-      expect(settled).toMatchObject({ state: { kind: "ready" }, steps: [] });
-    },
-  );
+    });
+    const after = observe(commands.join("\n"));
+    const settled = planNetwork(network, { ...after, networks: [made] }, HOST, NAMES);
+    expect(settled).toMatchObject({ state: { kind: "ready" }, steps: [] });
+  });
 
   it("is examined without a trace", async () => {
     const { refusal, encryptionRefusal } = await examineKernel(signal);
@@ -53,9 +61,20 @@ describe.skipIf(!isRoot)("the kernel", () => {
 
 /** The devices of a network namespace of its own after some commands. */
 function observe(script: string): ReturnType<typeof parseLinks> {
-  const show = "ip -json -details address show; echo '|'; bridge -json fdb show";
-  const { stdout, stderr } = spawnSync("unshare", ["--net", "sh", "-ec", `${DEVICES}\n${script}\n${show}`]);
+  const show = [
+    "ip -json -details address show",
+    "bridge -json fdb show",
+    "ip -json neigh show nud permanent",
+  ];
+  const { stdout, stderr } = spawnSync("unshare", [
+    "--net",
+    "sh",
+    "-ec",
+    `${DEVICES}\n${script}\n${show.join("\necho '|'\n")}`,
+  ]);
   expect(String(stderr)).toBe("");
-  const [addresses = "", fdb = ""] = String(stdout).split("|");
-  return parseLinks({ addresses: JSON.parse(addresses), fdb: JSON.parse(fdb), endpoints: "" }, HOST.address);
+  const [addresses, fdb, neighbours] = String(stdout)
+    .split("|")
+    .map((listing) => JSON.parse(listing.trim() || "[]"));
+  return parseLinks({ addresses, fdb, neighbours, endpoints: "" }, HOST.address);
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { AssignedNetwork } from "@berth/proto";
+import type { AssignedNetwork, NameEntry } from "@berth/proto";
 import type { Logger } from "pino";
 import type { NetworkStep } from "../core/networks/network-step.js";
 import {
@@ -37,6 +37,7 @@ export class NetworkKeeper {
   readonly #options: NetworkKeeperOptions;
   #host: NetworkHost;
   #wanted: readonly AssignedNetwork[] = [];
+  #names: readonly NameEntry[] = [];
   #isSetComplete = false;
   #isEngineUp = false;
   #states: ReadonlyMap<string, NetworkState> = new Map();
@@ -57,6 +58,12 @@ export class NetworkKeeper {
     this.#wanted = networks;
     this.#isSetComplete ||= isComplete;
     this.look();
+  }
+
+  /** Who is called what in all networks; of listed ones it says where each container is. */
+  named(names: readonly NameEntry[]): void {
+    this.#names = names;
+    if (this.#wanted.some(({ listed }) => listed)) this.look();
   }
 
   /** What the host can do has been found out, or has changed. */
@@ -137,7 +144,7 @@ export class NetworkKeeper {
     const encryptionProblem = await this.#runAll(encryption, "", problems, signal);
     let hasChanged = encryption.length > 0 && encryptionProblem === undefined;
     for (const network of wanted) {
-      const { state, steps } = planNetwork(network, observed, this.#host);
+      const { state, steps } = planNetwork(network, observed, this.#host, this.#names);
       const problem = await this.#runAll(steps, network.id, problems, signal);
       states.set(network.id, problem === undefined ? state : { kind: "waiting", reason: problem });
       if (steps.length > 0 && problem === undefined) hasChanged = true;

@@ -1,4 +1,4 @@
-import type { AssignedNetwork, DataPlane, ReportedTask, TaskState } from "@berth/proto";
+import type { AssignedNetwork, DataPlane, NameEntry, ReportedTask, TaskState } from "@berth/proto";
 import type { Logger } from "pino";
 import { overlayMtu } from "../core/networks/devices.js";
 import { type NetworksView, NO_NETWORKS, networksView } from "../core/networks/networks-view.js";
@@ -75,6 +75,11 @@ export class Overlay {
   /** All networks that tasks of this host use. */
   assign(networks: readonly AssignedNetwork[]): void {
     this.#assign(networks, { isComplete: true });
+  }
+
+  /** Who is called what in these networks, and where the containers of listed ones are. */
+  named(names: readonly NameEntry[]): void {
+    this.#keeper.named(names);
   }
 
   /** Finds out what this host can do. To be called before `run`. */

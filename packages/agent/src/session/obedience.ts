@@ -36,7 +36,7 @@ export interface ObedienceOptions {
   readonly worker: Pick<Worker, "assign">;
   readonly nodeId: string;
   readonly ingress: IngressSync;
-  readonly overlay: Pick<Overlay, "assign">;
+  readonly overlay: Pick<Overlay, "assign" | "named">;
   readonly nameSync: Pick<NamesSync, "changed" | "inForce">;
   readonly peers: Pick<PeerWatch, "watch">;
   readonly logs: LogRelay;
@@ -131,6 +131,7 @@ export class Obedience implements SessionHandler {
       this.#networks = result.networks;
       overlay.assign(result.networks);
     }
+    if (result.names !== undefined) overlay.named(result.names);
     worker.assign(result.change);
     ingress.update(result.sequence, result.ingress);
     this.#table = result.ingress ?? this.#table;

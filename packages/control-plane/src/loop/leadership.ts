@@ -10,7 +10,8 @@ import {
   type ServiceSpec,
 } from "@berth/proto";
 import type { Logger } from "pino";
-import { nameEntries } from "../core/network/name-entries.js";
+import { DEFAULT_FLOOD_HOSTS, isListed as isNetworkListed } from "../core/network/listing.js";
+import { type NameSources, nameEntries } from "../core/network/name-entries.js";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../core/network/pick.js";
 import { ingressEntries } from "../core/traffic/endpoints.js";
 import { serviceView } from "../rpc/control/views.js";
@@ -59,6 +60,8 @@ export interface LeadershipOptions {
   readonly bringStoreHome?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
   /** Where networks over hosts get their addresses. */
   readonly networkPool?: NetworkPool | undefined;
+  /** Hosts that a network may have before they are told where its containers are. */
+  readonly floodHosts?: number | undefined;
 }
 
 /** Everything that exists only while this server leads. */
@@ -182,12 +185,20 @@ function assemble(
   });
   const intake = new StatusIntake({ state, writer, runtime, logger, signal });
   const isSuspect = (nodeId: string): boolean => liveness.isSuspect(nodeId);
+  const isListed = (networkId: string): boolean => {
+    const network = state.networks.get(networkId);
+    const hosts = state.networks.ranges.ofFirst(networkId).size;
+    return (
+      network !== undefined && isNetworkListed(network, hosts, options.floodHosts ?? DEFAULT_FLOOD_HOSTS)
+    );
+  };
   const traffic = new TrafficFeed({
     state,
     clock,
     signal,
     entriesOf: (serviceId) => entriesOf(serviceId, state, isSuspect),
-    namesOf: (serviceId) => namesOf(serviceId, state, isSuspect),
+    namesOf: (serviceId) => namesOf(serviceId, state, { isSuspect, isListed }),
+    isListed,
   });
   const { epoch } = term;
   const autoscaler = new Autoscaler({
@@ -205,6 +216,7 @@ function assemble(
     state,
     writer,
     traffic,
+    isListed,
     intake,
     runtime,
     logger,
@@ -268,7 +280,7 @@ function entriesOf(
 function namesOf(
   serviceId: string,
   state: ClusterState,
-  isSuspect: (nodeId: string) => boolean,
+  { isSuspect, isListed }: Pick<NameSources, "isSuspect" | "isListed">,
 ): readonly NameEntry[] {
   const view = serviceView(state, serviceId);
   if (view === undefined) return [];
@@ -276,6 +288,7 @@ function namesOf(
   return nameEntries(view, {
     nodes: state.nodes.nodes,
     isSuspect,
+    isListed,
     networkIdOf: (name) => networks.idOf(name),
     vipIn: (networkId) => {
       const vip = networks.vips.get(networkId, serviceId);

@@ -9,6 +9,7 @@ export function assignedNetwork(
   state: ClusterState,
   networkId: string,
   nodeId: string,
+  isListed: (networkId: string) => boolean,
 ): AssignedNetwork | undefined {
   const network = state.networks.get(networkId);
   const own = state.networks.ranges.get(networkId, nodeId);
@@ -22,6 +23,7 @@ export function assignedNetwork(
     range: own.range,
     gateway: own.gateway,
     peers: peersOf(state, networkId, nodeId),
+    listed: isListed(networkId),
   };
 }
 

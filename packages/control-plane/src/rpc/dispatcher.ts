@@ -34,6 +34,8 @@ export interface DispatcherOptions {
   readonly state: ClusterState;
   readonly writer: Writer;
   readonly traffic: TrafficFeed;
+  /** Whether hosts are told where each container of a network is. */
+  readonly isListed: (networkId: string) => boolean;
   readonly intake: StatusIntake;
   readonly liveness: Pick<Liveness, "beat" | "answer" | "heartbeatMs" | "isSuspect">;
   readonly counters: Pick<TrafficInquiry, "answered">;
@@ -134,7 +136,7 @@ export class Dispatcher {
 
   #open(hello: Hello, peer: string): Session {
     const { nodeId, bootId } = hello;
-    const { state, writer, traffic, epoch, liveness, servers, runtime, signal } = this.#options;
+    const { state, writer, traffic, epoch, liveness, servers, runtime, isListed, signal } = this.#options;
     const session = new Session({
       nodeId,
       bootId,
@@ -150,7 +152,7 @@ export class Dispatcher {
         ingressEntry: (key) => traffic.ingress.get(key),
         isHeld: (taskId) => this.#drains.holds(taskId),
         networkIdOf: (name) => state.networks.idOf(name),
-        network: (networkId) => assignedNetwork(state, networkId, nodeId),
+        network: (networkId) => assignedNetwork(state, networkId, nodeId, isListed),
         nameKeys: (networkId) => nameKeysIn(networkId, state),
         nameEntry: (key) => traffic.names.get(key),
       },

@@ -15,6 +15,8 @@ export interface TrafficFeedOptions {
   readonly entriesOf: (serviceId: string) => readonly IngressEntry[];
   /** The names of a service as they should be now; none for a service that is gone. */
   readonly namesOf: (serviceId: string) => readonly NameEntry[];
+  /** Whether hosts are told where each container of a network is. */
+  readonly isListed: (networkId: string) => boolean;
   readonly signal: AbortSignal;
 }
 
@@ -78,6 +80,9 @@ export class TrafficFeed {
     for (const serviceId of delta.services) this.#stale.add(serviceId);
     for (const nodeId of delta.nodes.keys()) this.#addServicesOn(nodeId);
     for (const networkId of delta.networks) this.#addServicesIn(networkId);
+    // One host more may be one too many for sending to everybody.
+    for (const networkId of delta.ranges)
+      if (this.#options.isListed(networkId)) this.#addServicesIn(networkId);
     this.#updateSoon();
   }
 

@@ -550,6 +550,8 @@ export interface TaskAddress {
   networkId: string;
   /** IPv4. */
   address: string;
+  /** Of the container's interface there. */
+  macAddress: string;
 }
 
 export interface HostPort {
@@ -2310,7 +2312,7 @@ export const TaskStatus: MessageFns<TaskStatus> = {
 };
 
 function createBaseTaskAddress(): TaskAddress {
-  return { networkId: "", address: "" };
+  return { networkId: "", address: "", macAddress: "" };
 }
 
 export const TaskAddress: MessageFns<TaskAddress> = {
@@ -2320,6 +2322,9 @@ export const TaskAddress: MessageFns<TaskAddress> = {
     }
     if (message.address !== "") {
       writer.uint32(18).string(message.address);
+    }
+    if (message.macAddress !== "") {
+      writer.uint32(26).string(message.macAddress);
     }
     return writer;
   },
@@ -2353,6 +2358,14 @@ export const TaskAddress: MessageFns<TaskAddress> = {
             message.address = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.macAddress = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2373,6 +2386,11 @@ export const TaskAddress: MessageFns<TaskAddress> = {
         ? globalThis.String(object.network_id)
         : "",
       address: isSet(object.address) ? globalThis.String(object.address) : "",
+      macAddress: isSet(object.macAddress)
+        ? globalThis.String(object.macAddress)
+        : isSet(object.mac_address)
+        ? globalThis.String(object.mac_address)
+        : "",
     };
   },
 
@@ -2384,6 +2402,9 @@ export const TaskAddress: MessageFns<TaskAddress> = {
     if (message.address !== "") {
       obj.address = message.address;
     }
+    if (message.macAddress !== "") {
+      obj.macAddress = message.macAddress;
+    }
     return obj;
   },
 
@@ -2394,6 +2415,7 @@ export const TaskAddress: MessageFns<TaskAddress> = {
     const message = createBaseTaskAddress();
     message.networkId = object.networkId ?? "";
     message.address = object.address ?? "";
+    message.macAddress = object.macAddress ?? "";
     return message;
   },
 };

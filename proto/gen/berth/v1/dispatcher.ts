@@ -254,6 +254,8 @@ export interface AssignedNetwork {
   gateway: string;
   /** The other hosts that take part. */
   peers: NetworkPeer[];
+  /** So many hosts take part that nothing is sent to all of them: names say where every container of it is. */
+  listed: boolean;
 }
 
 export interface NetworkPeer {
@@ -280,6 +282,8 @@ export interface NameEntry {
   endpoints: NameEndpoint[];
   /** Get no new connections and keep those they have. */
   draining: NameEndpoint[];
+  /** In a listed network: the service's other tasks that have an address there, whatever they do. */
+  unanswered: NameEndpoint[];
 }
 
 export interface NameEndpoint {
@@ -288,6 +292,8 @@ export interface NameEndpoint {
   /** In the network. */
   address: string;
   slot: number;
+  /** In a listed network: of its container's interface. Empty: as Docker makes it from the address. */
+  macAddress: string;
 }
 
 /** What tasks of one service version run, sent once per agent. An agent forgets it with the last task that names it. */
@@ -2978,7 +2984,7 @@ export const Assignments: MessageFns<Assignments> = {
 };
 
 function createBaseAssignedNetwork(): AssignedNetwork {
-  return { id: "", spec: undefined, subnet: "", vni: 0, range: "", gateway: "", peers: [] };
+  return { id: "", spec: undefined, subnet: "", vni: 0, range: "", gateway: "", peers: [], listed: false };
 }
 
 export const AssignedNetwork: MessageFns<AssignedNetwork> = {
@@ -3003,6 +3009,9 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
     }
     for (const v of message.peers) {
       NetworkPeer.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.listed !== false) {
+      writer.uint32(64).bool(message.listed);
     }
     return writer;
   },
@@ -3076,6 +3085,14 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
             message.peers.push(NetworkPeer.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.listed = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3097,6 +3114,7 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
       range: isSet(object.range) ? globalThis.String(object.range) : "",
       gateway: isSet(object.gateway) ? globalThis.String(object.gateway) : "",
       peers: globalThis.Array.isArray(object?.peers) ? object.peers.map((e: any) => NetworkPeer.fromJSON(e)) : [],
+      listed: isSet(object.listed) ? globalThis.Boolean(object.listed) : false,
     };
   },
 
@@ -3123,6 +3141,9 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
     if (message.peers?.length) {
       obj.peers = message.peers.map((e) => NetworkPeer.toJSON(e));
     }
+    if (message.listed !== false) {
+      obj.listed = message.listed;
+    }
     return obj;
   },
 
@@ -3140,6 +3161,7 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
     message.range = object.range ?? "";
     message.gateway = object.gateway ?? "";
     message.peers = object.peers?.map((e) => NetworkPeer.fromPartial(e)) || [];
+    message.listed = object.listed ?? false;
     return message;
   },
 };
@@ -3264,6 +3286,7 @@ function createBaseNameEntry(): NameEntry {
     vip: "",
     endpoints: [],
     draining: [],
+    unanswered: [],
   };
 }
 
@@ -3295,6 +3318,9 @@ export const NameEntry: MessageFns<NameEntry> = {
     }
     for (const v of message.draining) {
       NameEndpoint.encode(v!, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.unanswered) {
+      NameEndpoint.encode(v!, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -3384,6 +3410,14 @@ export const NameEntry: MessageFns<NameEntry> = {
             message.draining.push(NameEndpoint.decode(reader, reader.uint32()));
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.unanswered.push(NameEndpoint.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3425,6 +3459,9 @@ export const NameEntry: MessageFns<NameEntry> = {
       draining: globalThis.Array.isArray(object?.draining)
         ? object.draining.map((e: any) => NameEndpoint.fromJSON(e))
         : [],
+      unanswered: globalThis.Array.isArray(object?.unanswered)
+        ? object.unanswered.map((e: any) => NameEndpoint.fromJSON(e))
+        : [],
     };
   },
 
@@ -3457,6 +3494,9 @@ export const NameEntry: MessageFns<NameEntry> = {
     if (message.draining?.length) {
       obj.draining = message.draining.map((e) => NameEndpoint.toJSON(e));
     }
+    if (message.unanswered?.length) {
+      obj.unanswered = message.unanswered.map((e) => NameEndpoint.toJSON(e));
+    }
     return obj;
   },
 
@@ -3474,12 +3514,13 @@ export const NameEntry: MessageFns<NameEntry> = {
     message.vip = object.vip ?? "";
     message.endpoints = object.endpoints?.map((e) => NameEndpoint.fromPartial(e)) || [];
     message.draining = object.draining?.map((e) => NameEndpoint.fromPartial(e)) || [];
+    message.unanswered = object.unanswered?.map((e) => NameEndpoint.fromPartial(e)) || [];
     return message;
   },
 };
 
 function createBaseNameEndpoint(): NameEndpoint {
-  return { taskId: "", nodeId: "", address: "", slot: 0 };
+  return { taskId: "", nodeId: "", address: "", slot: 0, macAddress: "" };
 }
 
 export const NameEndpoint: MessageFns<NameEndpoint> = {
@@ -3495,6 +3536,9 @@ export const NameEndpoint: MessageFns<NameEndpoint> = {
     }
     if (message.slot !== 0) {
       writer.uint32(32).uint32(message.slot);
+    }
+    if (message.macAddress !== "") {
+      writer.uint32(42).string(message.macAddress);
     }
     return writer;
   },
@@ -3544,6 +3588,14 @@ export const NameEndpoint: MessageFns<NameEndpoint> = {
             message.slot = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.macAddress = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3570,6 +3622,11 @@ export const NameEndpoint: MessageFns<NameEndpoint> = {
         : "",
       address: isSet(object.address) ? globalThis.String(object.address) : "",
       slot: isSet(object.slot) ? globalThis.Number(object.slot) : 0,
+      macAddress: isSet(object.macAddress)
+        ? globalThis.String(object.macAddress)
+        : isSet(object.mac_address)
+        ? globalThis.String(object.mac_address)
+        : "",
     };
   },
 
@@ -3587,6 +3644,9 @@ export const NameEndpoint: MessageFns<NameEndpoint> = {
     if (message.slot !== 0) {
       obj.slot = Math.round(message.slot);
     }
+    if (message.macAddress !== "") {
+      obj.macAddress = message.macAddress;
+    }
     return obj;
   },
 
@@ -3599,6 +3659,7 @@ export const NameEndpoint: MessageFns<NameEndpoint> = {
     message.nodeId = object.nodeId ?? "";
     message.address = object.address ?? "";
     message.slot = object.slot ?? 0;
+    message.macAddress = object.macAddress ?? "";
     return message;
   },
 };

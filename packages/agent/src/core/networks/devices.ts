@@ -16,9 +16,15 @@ export function bridgeName(vni: number): string {
   return `bth${vni}`;
 }
 
+/** The VNI of one of our networks, by the name of its bridge; undefined for all other devices. */
+export function vniOfBridge(name: string): number | undefined {
+  const [, digits] = /^bth([1-9]\d{0,7})$/.exec(name) ?? [];
+  return digits === undefined ? undefined : Number(digits);
+}
+
 /** True for the bridge of one of our networks. */
 export function isBridgeName(name: string): boolean {
-  return /^bth[1-9]\d{0,7}$/.test(name);
+  return vniOfBridge(name) !== undefined;
 }
 
 /** The VXLAN device that joins the bridges of all hosts. */

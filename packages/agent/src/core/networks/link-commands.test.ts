@@ -24,12 +24,38 @@ it("says each step in iproute2's words", () => {
     "ip address add fd62:6572:7468::a00:1/96 dev berthwg nodad",
     "ip link set berthwg up",
   ]);
+  expect(words({ kind: "set-listed", device: "btv7", isListed: true })).toEqual([
+    "ip link set btv7 type vxlan nolearning",
+    "bridge link set dev btv7 neigh_suppress on",
+  ]);
   const peer = { device: "btv7", peer: "10.0.0.2" };
   expect(words({ kind: "add-peer", ...peer })).toEqual([
     "bridge fdb append 00:00:00:00:00:00 dev btv7 dst 10.0.0.2",
   ]);
   expect(words({ kind: "remove-peer", ...peer })).toEqual([
     "bridge fdb delete 00:00:00:00:00:00 dev btv7 dst 10.0.0.2",
+  ]);
+});
+
+it("tells of any number of containers with one call of each program", () => {
+  const mac = "02:42:0a:40:03:02";
+  const put = [{ address: "10.64.3.2", mac, host: "10.0.0.3" }];
+  const gone = { placed: [], behind: ["02:42:0a:40:03:03"], neighbours: ["10.64.3.3"] };
+  expect(linkCommands({ kind: "list-containers", vni: 7, put, gone }, "")).toEqual([
+    {
+      program: "bridge",
+      words: ["-force", "-batch", "-"],
+      input:
+        "fdb delete 02:42:0a:40:03:03 dev btv7 master\n" +
+        `fdb replace ${mac} dev btv7 dst 10.0.0.3 self master static\n`,
+    },
+    {
+      program: "ip",
+      words: ["-force", "-batch", "-"],
+      input:
+        "neigh delete 10.64.3.3 dev bth7\n" +
+        `neigh replace 10.64.3.2 lladdr ${mac} dev bth7 nud permanent\n`,
+    },
   ]);
 });
 

@@ -1,4 +1,4 @@
-import { VXLAN_PORT } from "./devices.js";
+import { bridgeName, tunnelName, VXLAN_PORT } from "./devices.js";
 import type { LinkStep } from "./network-step.js";
 import { INNER_PREFIX_BITS, WIREGUARD_DEVICE, wireguardConfig } from "./wireguard.js";
 
@@ -14,6 +14,7 @@ const EVERYBODY = "00:00:00:00:00:00";
 
 /** The commands that do a step, in this order. */
 export function linkCommands(step: LinkStep, wireguardPrivateKey: string): readonly LinkCommand[] {
+  if (step.kind === "list-containers") return listCommands(step);
   if (step.kind !== "set-wireguard") {
     return wordsOf(step).map(([program, ...words]) => ({ program, words, input: "" }));
   }
@@ -21,9 +22,32 @@ export function linkCommands(step: LinkStep, wireguardPrivateKey: string): reado
   return [{ program: "wg", words: ["syncconf", WIREGUARD_DEVICE, "/dev/stdin"], input }];
 }
 
+/** Thousands at a time when a host joins: one call of each program. `-force`: what is gone already stops nothing. */
+function listCommands({ vni, put, gone }: Step<"list-containers">): readonly LinkCommand[] {
+  const [tunnel, bridge] = [tunnelName(vni), bridgeName(vni)];
+  const table = [
+    ...gone.placed.map((mac) => `fdb delete ${mac} dev ${tunnel} self`),
+    ...gone.behind.map((mac) => `fdb delete ${mac} dev ${tunnel} master`),
+    ...put.map(({ mac, host }) => `fdb replace ${mac} dev ${tunnel} dst ${host} self master static`),
+  ];
+  const neighbours = [
+    ...gone.neighbours.map((address) => `neigh delete ${address} dev ${bridge}`),
+    ...put.map(({ address, mac }) => `neigh replace ${address} lladdr ${mac} dev ${bridge} nud permanent`),
+  ];
+  return [batch("bridge", table), batch("ip", neighbours)].filter(({ input }) => input !== "");
+}
+
+const batch = (program: "ip" | "bridge", lines: readonly string[]): LinkCommand => ({
+  program,
+  words: ["-force", "-batch", "-"],
+  input: lines.map((line) => `${line}\n`).join(""),
+});
+
 type Words = readonly (readonly [program: "ip" | "bridge", ...words: string[]])[];
 
-function wordsOf(step: Exclude<LinkStep, { kind: "set-wireguard" }>): Words {
+type Step<Kind extends LinkStep["kind"]> = Extract<LinkStep, { kind: Kind }>;
+
+function wordsOf(step: Exclude<LinkStep, Step<"set-wireguard" | "list-containers">>): Words {
   switch (step.kind) {
     case "add-tunnel": {
       const { device, vni, local, through, mtu, bridge } = step;
@@ -52,6 +76,13 @@ function wordsOf(step: Exclude<LinkStep, { kind: "set-wireguard" }>): Words {
       return [["bridge", "link", "set", "dev", step.device, "hairpin", "on"]];
     case "delete-link":
       return [["ip", "link", "delete", step.device]];
+    case "set-listed": {
+      const { device, isListed } = step;
+      return [
+        ["ip", "link", "set", device, "type", "vxlan", isListed ? "nolearning" : "learning"],
+        ["bridge", "link", "set", "dev", device, "neigh_suppress", isListed ? "on" : "off"],
+      ];
+    }
     case "add-peer":
       return [["bridge", "fdb", "append", EVERYBODY, "dev", step.device, "dst", step.peer]];
     case "remove-peer":

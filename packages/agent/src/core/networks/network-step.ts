@@ -1,4 +1,5 @@
 import type { NetworkBody } from "./network-body.js";
+import type { RemoteContainer } from "./remote-containers.js";
 import type { WireguardPeer } from "./wireguard.js";
 
 /** One small thing to do for a network. After it, the host is looked at again. */
@@ -31,5 +32,14 @@ export type LinkStep =
   /** A container may be picked for its own connection: its port gives it back. */
   | { readonly kind: "set-hairpin"; readonly device: string }
   | { readonly kind: "delete-link"; readonly device: string }
+  /** Whether the bridge answers for the containers that it knows, and nothing is learned from packets. */
+  | { readonly kind: "set-listed"; readonly device: string; readonly isListed: boolean }
+  | {
+      readonly kind: "list-containers";
+      readonly vni: number;
+      readonly put: readonly RemoteContainer[];
+      /** Hardware addresses in the tunnel's and in the bridge's table, and addresses. */
+      readonly gone: Readonly<Record<"placed" | "behind" | "neighbours", readonly string[]>>;
+    }
   | { readonly kind: "add-peer"; readonly device: string; readonly peer: string }
   | { readonly kind: "remove-peer"; readonly device: string; readonly peer: string };

@@ -28,7 +28,10 @@ const ADDRESSES = [
     flags: ["BROADCAST"],
     mtu: 1_450,
     master: "bth4097",
-    linkinfo: { info_kind: "vxlan", info_data: { id: 4_097, local: "10.0.0.1", port: 4_789 } },
+    linkinfo: {
+      info_kind: "vxlan",
+      info_data: { id: 4_097, local: "10.0.0.1", port: 4_789, learning: true },
+    },
     addr_info: [],
   },
 ];
@@ -37,16 +40,27 @@ const FDB = [
   { mac: "02:42:0a:40:02:02", ifname: "btv4097", dst: "10.0.0.2", flags: ["self"] },
   { mac: "00:00:00:00:00:00", ifname: "btv4097", dst: "10.0.0.2", flags: ["self"], state: "permanent" },
   { mac: "00:00:00:00:00:00", ifname: "btv4097", dst: "10.0.0.3", flags: ["self"], state: "permanent" },
+  { mac: "02:42:0a:40:03:02", ifname: "btv4097", flags: [], master: "bth4097", state: "static" },
+  { mac: "02:42:0a:40:03:02", ifname: "btv4097", dst: "10.0.0.3", flags: ["self"], state: "static" },
+  { mac: "02:42:0a:40:03:02", ifname: "veth7", flags: [], master: "docker0", state: "static" },
+];
+const NEIGHBOURS = [
+  { dst: "10.64.3.2", dev: "bth4097", lladdr: "02:42:0a:40:03:02", state: ["PERMANENT"] },
+  { dst: "10.0.0.9", dev: "eth0", lladdr: "02:42:0a:00:00:09", state: ["PERMANENT"] },
 ];
 
 const ENDPOINTS = "key2=\t10.0.0.2:7403\nkey3=\t(none)\n";
 
 describe("parseLinks", () => {
-  it("finds devices, the uplink's MTU and where broadcasts go", () => {
-    const { links, uplinkMtu, floodTo, wireguardPeers } = parseLinks(
-      { addresses: ADDRESSES, fdb: FDB, endpoints: ENDPOINTS },
+  it("finds devices, the uplink's MTU and where packets go", () => {
+    const { links, uplinkMtu, floodTo, wireguardPeers, placed, behind, neighbours } = parseLinks(
+      { addresses: ADDRESSES, fdb: FDB, neighbours: NEIGHBOURS, endpoints: ENDPOINTS },
       "10.0.0.1",
     );
+    const mac = "02:42:0a:40:03:02";
+    expect(placed).toEqual(new Map([["btv4097", new Map([[mac, "10.0.0.3"]])]]));
+    expect(behind).toEqual(new Map([["btv4097", new Set([mac])]]));
+    expect(neighbours).toEqual(new Map([[4_097, new Map([["10.64.3.2", mac]])]]));
     expect(uplinkMtu).toBe(1_500);
     expect(links.get("bth4097")).toMatchObject({ kind: "bridge", isUp: true, isFiltered: true });
     expect(links.get("btv4097")).toEqual({
@@ -59,6 +73,8 @@ describe("parseLinks", () => {
       local: "10.0.0.1",
       through: "",
       port: 4_789,
+      isLearning: true,
+      isSpokenFor: false,
       isFiltered: false,
       isHairpin: false,
     });
@@ -67,10 +83,13 @@ describe("parseLinks", () => {
   });
 
   it("makes nothing of what is no list", () => {
-    expect(parseLinks({ addresses: {}, fdb: "x", endpoints: "" }, "10.0.0.1")).toEqual({
+    expect(parseLinks({ addresses: {}, fdb: "x", neighbours: 7, endpoints: "" }, "10.0.0.1")).toEqual({
       links: new Map(),
       uplinkMtu: 0,
       floodTo: new Map(),
+      placed: new Map(),
+      behind: new Map(),
+      neighbours: new Map(),
       wireguardPeers: new Map(),
     });
   });

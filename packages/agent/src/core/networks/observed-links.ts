@@ -1,4 +1,5 @@
 import { fieldOf, listOf, numberOf, textOf } from "../json.js";
+import { vniOfBridge, vniOfTunnel } from "./devices.js";
 
 /** A network device of this host. */
 export interface ObservedLink {
@@ -15,6 +16,10 @@ export interface ObservedLink {
   /** The device that it is bound to; "": none. */
   readonly through: string;
   readonly port: number;
+  /** Of a VXLAN device: it learns from packets where hardware addresses are. */
+  readonly isLearning: boolean;
+  /** Of a bridge's port: the bridge answers for what is behind it, as far as it knows. */
+  readonly isSpokenFor: boolean;
   /** Of a bridge: what it carries is seen by the kernel's tables. */
   readonly isFiltered: boolean;
   /** Of a bridge's port: it gives back to its container what that sent to itself. */
@@ -28,6 +33,12 @@ export interface ObservedLinks {
   readonly uplinkMtu: number;
   /** Where each VXLAN device sends what is for everybody. */
   readonly floodTo: ReadonlyMap<string, readonly string[]>;
+  /** Hardware addresses that each VXLAN device was told the host of, with that host. */
+  readonly placed: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  /** Hardware addresses that bridges were told to be behind a VXLAN device. */
+  readonly behind: ReadonlyMap<string, ReadonlySet<string>>;
+  /** By the VNI of the bridge: addresses whose hardware address it was told. */
+  readonly neighbours: ReadonlyMap<number, ReadonlyMap<string, string>>;
   /** Public keys of the hosts that our WireGuard device knows, and where each answers. */
   readonly wireguardPeers: ReadonlyMap<string, string>;
 }
@@ -37,6 +48,8 @@ export interface LinkListings {
   readonly addresses: unknown;
   /** `bridge -json fdb show` */
   readonly fdb: unknown;
+  /** `ip -json neigh show nud permanent` */
+  readonly neighbours: unknown;
   /** `wg show berthwg endpoints`; "" where there is no such device. */
   readonly endpoints: string;
 }
@@ -45,7 +58,10 @@ export interface LinkListings {
 const EVERYBODY = "00:00:00:00:00:00";
 
 /** Parses what programs show of the devices of a host. */
-export function parseLinks({ addresses, fdb, endpoints }: LinkListings, nodeAddress: string): ObservedLinks {
+export function parseLinks(
+  { addresses, fdb, neighbours, endpoints }: LinkListings,
+  nodeAddress: string,
+): ObservedLinks {
   const list = listOf(addresses);
   const uplink = list.find((link) =>
     listOf(fieldOf(link, "addr_info")).some((one) => fieldOf(one, "local") === nodeAddress),
@@ -54,6 +70,8 @@ export function parseLinks({ addresses, fdb, endpoints }: LinkListings, nodeAddr
     links: new Map(list.map(parseLink).map((link) => [link.name, link])),
     uplinkMtu: numberOf(fieldOf(uplink, "mtu")),
     floodTo: parseFloodTo(fdb),
+    ...parseTold(fdb),
+    neighbours: parseNeighbours(neighbours),
     wireguardPeers: parseEndpoints(endpoints),
   };
 }
@@ -71,6 +89,8 @@ function parseLink(json: unknown): ObservedLink {
     local: textOf(fieldOf(data, "local")) || textOf(fieldOf(data, "local6")),
     through: textOf(fieldOf(data, "link")),
     port: numberOf(fieldOf(data, "port")),
+    isLearning: fieldOf(data, "learning") === true,
+    isSpokenFor: fieldOf(fieldOf(info, "info_slave_data"), "neigh_suppress") === true,
     isFiltered: fieldOf(data, "nf_call_iptables") === 1,
     isHairpin: fieldOf(fieldOf(info, "info_slave_data"), "hairpin") === true,
   };
@@ -86,6 +106,32 @@ function parseFloodTo(fdb: unknown): ReadonlyMap<string, readonly string[]> {
     peers.push(peer);
   }
   return floodTo;
+}
+
+/** What devices were told, not what they learned. The bridge's own part of it names no host. */
+function parseTold(fdb: unknown): Pick<ObservedLinks, "placed" | "behind"> {
+  const placed = new Map<string, Map<string, string>>();
+  const behind = new Map<string, Set<string>>();
+  for (const entry of listOf(fdb)) {
+    const [mac, device] = [textOf(fieldOf(entry, "mac")), textOf(fieldOf(entry, "ifname"))];
+    const isOurs = vniOfTunnel(device) !== undefined && fieldOf(entry, "state") === "static";
+    if (!isOurs || mac === EVERYBODY) continue;
+    const host = textOf(fieldOf(entry, "dst"));
+    if (host === "") behind.set(device, (behind.get(device) ?? new Set()).add(mac));
+    else placed.set(device, (placed.get(device) ?? new Map<string, string>()).set(mac, host));
+  }
+  return { placed, behind };
+}
+
+function parseNeighbours(listing: unknown): ReadonlyMap<number, ReadonlyMap<string, string>> {
+  const neighbours = new Map<number, Map<string, string>>();
+  for (const entry of listOf(listing)) {
+    const vni = vniOfBridge(textOf(fieldOf(entry, "dev")));
+    const [address, mac] = [textOf(fieldOf(entry, "dst")), textOf(fieldOf(entry, "lladdr"))];
+    if (vni === undefined || mac === "") continue;
+    neighbours.set(vni, (neighbours.get(vni) ?? new Map<string, string>()).set(address, mac));
+  }
+  return neighbours;
 }
 
 /** `<public key>\t10.0.0.2:7403` a line; "(none)" for a host that has no address. */

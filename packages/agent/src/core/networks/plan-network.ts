@@ -1,9 +1,10 @@
-import type { AssignedNetwork } from "@berth/proto";
+import type { AssignedNetwork, NameEntry, NetworkPeer } from "@berth/proto";
 import { bridgeName, isBridgeName, overlayMtu, tunnelName, VXLAN_PORT, vniOfTunnel } from "./devices.js";
 import { networkBody, networkConfig } from "./network-body.js";
 import type { LinkStep, NetworkStep } from "./network-step.js";
 import type { ObservedLink, ObservedLinks } from "./observed-links.js";
 import type { ObservedNetwork } from "./observed-network.js";
+import { planContainers, remoteContainers } from "./remote-containers.js";
 import { innerAddress, WIREGUARD_DEVICE } from "./wireguard.js";
 
 /** What a host's networks are made from. */
@@ -37,12 +38,14 @@ export interface NetworkPlan {
 
 /**
  * What to do about one network that tasks of this host use. Level-triggered: first Docker's network, which brings the
- * bridge, then the VXLAN device on that bridge, then the other hosts.
+ * bridge, then the VXLAN device on that bridge, then the other hosts. Names say where every container of a listed
+ * network is.
  */
 export function planNetwork(
   network: AssignedNetwork,
   observed: ObservedHostNetworks,
   host: NetworkHost,
+  names: readonly NameEntry[] = [],
 ): NetworkPlan {
   const refusal = refusalOf(network, host);
   if (refusal !== "") return stuck({ kind: "refused", reason: refusal });
@@ -62,7 +65,7 @@ export function planNetwork(
   }
   const tunnelSteps = planTunnel(network, observed.links.get(tunnelName(network.vni)), host, own.mtu);
   const filter: LinkStep[] = bridge.isFiltered ? [] : [{ kind: "filter-bridge", bridge: bridge.name }];
-  const steps = [...tunnelSteps, ...filter, ...planPeers(network, observed)];
+  const steps = [...tunnelSteps, ...filter, ...planReach(network, observed, names)];
   if (tunnelSteps.length > 0) return { ...waiting("it is being joined to the other hosts"), steps };
   return { state: { kind: "ready", dockerId: own.id }, steps };
 }
@@ -143,15 +146,45 @@ function planTunnel(
   return isJoined ? [] : [{ kind: "set-tunnel", device, bridge, mtu }];
 }
 
-function planPeers({ vni, spec, peers }: AssignedNetwork, { floodTo }: ObservedLinks): readonly LinkStep[] {
+/**
+ * Where packets for others go. In a listed network first the containers are made known, and only then does nothing go
+ * to everybody any more; the other way round, if hosts were removed.
+ */
+function planReach(
+  network: AssignedNetwork,
+  observed: ObservedLinks,
+  names: readonly NameEntry[],
+): readonly LinkStep[] {
+  const { vni, listed: isListed } = network;
   const device = tunnelName(vni);
+  const tunnel = observed.links.get(device);
+  const isSo = tunnel === undefined ? !isListed : isListedOn(tunnel, isListed);
+  const mode: LinkStep[] = isSo ? [] : [{ kind: "set-listed", device, isListed }];
+  const addressOf = (peer: NetworkPeer): string | undefined => tunnelAddress(network, peer);
+  const containers = isListed ? remoteContainers(network, names, addressOf) : [];
+  const listing = planContainers(vni, observed, containers);
+  const flooding = planFlooding(network, observed);
+  return isListed ? [...mode, ...listing, ...flooding] : [...flooding, ...mode, ...listing];
+}
+
+function isListedOn({ isLearning, isSpokenFor }: ObservedLink, isListed: boolean): boolean {
+  return isLearning === !isListed && isSpokenFor === isListed;
+}
+
+/** Undefined: encrypted packets cannot go there. */
+function tunnelAddress(
+  { spec }: AssignedNetwork,
+  { address, wireguardPublicKey }: NetworkPeer,
+): string | undefined {
+  if (!spec?.encrypted) return address;
+  return wireguardPublicKey === "" ? undefined : innerAddress(address);
+}
+
+function planFlooding(network: AssignedNetwork, { floodTo }: ObservedLinks): readonly LinkStep[] {
+  const device = tunnelName(network.vni);
   const known = new Set(floodTo.get(device));
-  const inside = peers.filter(({ wireguardPublicKey }) => wireguardPublicKey !== "");
-  const wanted = new Set(
-    spec?.encrypted
-      ? inside.map(({ address }) => innerAddress(address))
-      : peers.map(({ address }) => address),
-  );
+  const peers = network.listed ? [] : network.peers;
+  const wanted = new Set(peers.flatMap((peer) => tunnelAddress(network, peer) ?? []));
   return [
     ...[...wanted]
       .filter((peer) => !known.has(peer))

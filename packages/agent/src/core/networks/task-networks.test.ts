@@ -89,15 +89,15 @@ describe("a task in networks over hosts", () => {
 
   it("tells its addresses, and keeps them while the leader has not named its networks", () => {
     const joined = [
-      { name: "shop_back", address: "10.65.1.2", subnet: "", gateway: "" },
+      { name: "shop_back", address: "10.65.1.2", mac: "02:42:0a:41:01:02", subnet: "", gateway: "" },
       { name: "shop_front", address: "10.64.1.2", subnet: "", gateway: "" },
       { name: "somebody's", address: "172.17.0.2", subnet: "", gateway: "" },
     ];
     const running = viewOf({ containers: [containerWith({ networks: joined })] });
     const { status } = reconcile(running, NOW_MS);
     const addresses = [
-      { networkId: "back", address: "10.65.1.2" },
-      { networkId: "front", address: "10.64.1.2" },
+      { networkId: "back", address: "10.65.1.2", macAddress: "02:42:0a:41:01:02" },
+      { networkId: "front", address: "10.64.1.2", macAddress: "" },
     ];
     expect(status?.addresses).toEqual(addresses);
     const unheard = { ...running, status, networks: { byName: new Map(), resolvers: [] } };

@@ -93,8 +93,8 @@ export function addressesIn(
 ): TaskAddress[] {
   const isKnown = (spec.task?.networks ?? []).every(({ network }) => byName.has(network));
   if (!isKnown) return [...known];
-  return joined.flatMap(({ name, address }) => {
+  return joined.flatMap(({ name, address, mac = "" }) => {
     const networkId = byName.get(name)?.id;
-    return networkId === undefined || address === "" ? [] : [{ networkId, address }];
+    return networkId === undefined || address === "" ? [] : [{ networkId, address, macAddress: mac }];
   });
 }

@@ -1,7 +1,7 @@
 import { AssignedNetwork, NetworkSpec } from "@berth/proto";
 import { bridgeName, tunnelName } from "./devices.js";
 import { networkConfig } from "./network-body.js";
-import type { ObservedLink } from "./observed-links.js";
+import type { ObservedLink, ObservedLinks } from "./observed-links.js";
 import type { ObservedNetwork } from "./observed-network.js";
 import type { NetworkHost, ObservedHostNetworks } from "./plan-network.js";
 
@@ -53,6 +53,8 @@ export function linkWith(fields: Partial<ObservedLink> & { name: string }): Obse
     local: "",
     through: "",
     port: 0,
+    isLearning: false,
+    isSpokenFor: false,
     isFiltered: false,
     isHairpin: false,
     ...fields,
@@ -71,6 +73,7 @@ export const tunnelOf = ({ vni }: AssignedNetwork, fields: Partial<ObservedLink>
     vni,
     local: HOST.address,
     port: 4_789,
+    isLearning: true,
     ...fields,
   });
 
@@ -78,6 +81,9 @@ export interface ObservedParts {
   readonly networks?: readonly ObservedNetwork[];
   readonly links?: readonly ObservedLink[];
   readonly floodTo?: Readonly<Record<string, readonly string[]>>;
+  readonly placed?: ObservedLinks["placed"];
+  readonly behind?: ObservedLinks["behind"];
+  readonly neighbours?: ObservedLinks["neighbours"];
   readonly uplinkMtu?: number;
 }
 
@@ -85,12 +91,18 @@ export function observedWith({
   networks = [],
   links = [],
   floodTo = {},
+  placed = new Map(),
+  behind = new Map(),
+  neighbours = new Map(),
   uplinkMtu = 1_500,
 }: ObservedParts = {}): ObservedHostNetworks {
   return {
     networks,
     links: new Map(links.map((link) => [link.name, link])),
     floodTo: new Map(Object.entries(floodTo)),
+    placed,
+    behind,
+    neighbours,
     uplinkMtu,
     wireguardPeers: new Map(),
   };

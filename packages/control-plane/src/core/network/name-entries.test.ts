@@ -11,7 +11,9 @@ const NODES = [
 const NETWORKS: Readonly<Record<string, string>> = { shop_default: "net1", shop_back: "net2" };
 
 function task(id: string, nodeId: string, over: Parameters<typeof buildTask>[0] = {}): Task {
-  const addresses = [{ networkId: "net1", address: `10.64.8.${id.slice(1)}` }];
+  const addresses = [
+    { networkId: "net1", address: `10.64.8.${id.slice(1)}`, macAddress: `02:00:00:00:00:0${id.slice(1)}` },
+  ];
   const base = buildTask({ id, nodeId, slot: Number(id.slice(1)), ...over });
   return { ...base, status: { ...base.status, addresses, ...over.status } as NonNullable<Task["status"]> };
 }
@@ -21,7 +23,8 @@ function entries(
   {
     suspects = [],
     endpointMode = EndpointMode.VIP,
-  }: { suspects?: readonly string[]; endpointMode?: EndpointMode } = {},
+    isListed = false,
+  }: { suspects?: readonly string[]; endpointMode?: EndpointMode; isListed?: boolean } = {},
 ) {
   const networks = [
     { network: "shop_default", aliases: ["www", "web"] },
@@ -35,6 +38,7 @@ function entries(
       nodes: buildCluster(NODES).nodes,
       isSuspect: (nodeId) => suspects.includes(nodeId),
       networkIdOf: (name) => NETWORKS[name],
+      isListed: () => isListed,
       vipIn: (networkId) => (networkId === "net1" ? "10.64.7.255" : ""),
     },
   );
@@ -55,10 +59,11 @@ describe("nameEntries()", () => {
         names: ["web", "www"],
         vip: "10.64.7.255",
         endpoints: [
-          { taskId: "t1", nodeId: "n1", address: "10.64.8.1", slot: 1 },
-          { taskId: "t2", nodeId: "n2", address: "10.64.8.2", slot: 2 },
+          { taskId: "t1", nodeId: "n1", address: "10.64.8.1", slot: 1, macAddress: "" },
+          { taskId: "t2", nodeId: "n2", address: "10.64.8.2", slot: 2, macAddress: "" },
         ],
         draining: [],
+        unanswered: [],
       },
       expect.objectContaining({ key: "net2/s1", names: ["web"], vip: "", endpoints: [] }),
     ]);
@@ -80,6 +85,20 @@ describe("nameEntries()", () => {
     ];
     expect(answering(tasks)).toEqual(["t1"]);
     expect(entries(tasks)[0]?.draining.map(({ taskId }) => taskId)).toEqual(["t4"]);
+  });
+
+  it("tells of all other tasks that have an address, too, in a listed network", () => {
+    const tasks = [
+      task("t1", "n1"),
+      task("t2", "n2"),
+      task("t3", "n3"),
+      task("t5", "n1", { status: { state: TaskState.STARTING } }),
+      task("t6", "n1", { status: { state: TaskState.FAILED } }),
+    ];
+    const [entry] = entries(tasks, { suspects: ["n2"], isListed: true });
+    expect(entry?.endpoints.map(({ macAddress }) => macAddress)).toEqual(["02:00:00:00:00:01"]);
+    expect(entry?.unanswered.map(({ taskId }) => taskId)).toEqual(["t3", "t5", "t2"]);
+    expect(entries(tasks, { suspects: ["n2"] })[0]?.unanswered).toEqual([]);
   });
 
   it("leaves suspect nodes out, unless there are no others", () => {

@@ -18,6 +18,8 @@ export interface NameSources {
   readonly networkIdOf: (name: string) => string | undefined;
   /** The address that stands for the service in a network; "": none. */
   readonly vipIn: (networkId: string) => string;
+  /** Whether hosts are told where each container of the network is. */
+  readonly isListed: (networkId: string) => boolean;
 }
 
 /** "<network id>/<service id>" */
@@ -31,14 +33,15 @@ export function networkOfNameKey(key: string): string {
 
 /**
  * The names of a service in each of its networks, and who answers to them: tasks that run well on a live node, also
- * on a suspect one only while there are no others. Draining are those that were told to stop and still run. Ordered by
- * task id, so that equal entries are equal.
+ * on a suspect one only while there are no others. Draining are those that were told to stop and still run. Of a listed
+ * network the rest are there, too: they are not answered, but reached. Ordered by task id, so that equal entries are
+ * equal.
  */
 export function nameEntries(view: ServiceView, sources: NameSources): readonly NameEntry[] {
   const { service, spec, tasks } = view;
   const attachments = spec.task?.networks ?? [];
   if (attachments.length === 0) return [];
-  const running = tasks.filter(isRunning).sort((a, b) => (a.id < b.id ? -1 : 1));
+  const started = tasks.filter(hasStarted).sort((a, b) => (a.id < b.id ? -1 : 1));
   const own = spec.stack === "" ? spec.name : spec.name.slice(spec.stack.length + 1);
   return attachments.flatMap(({ network, aliases }) => {
     const networkId = sources.networkIdOf(network);
@@ -52,7 +55,7 @@ export function nameEntries(view: ServiceView, sources: NameSources): readonly N
         stack: spec.stack,
         names: [...new Set([own, ...aliases])],
         vip: spec.endpointMode === EndpointMode.DNSRR ? "" : sources.vipIn(networkId),
-        ...endpointsOf(running, networkId, sources),
+        ...endpointsOf(started, networkId, sources),
       },
     ];
   });
@@ -61,19 +64,29 @@ export function nameEntries(view: ServiceView, sources: NameSources): readonly N
 function endpointsOf(
   tasks: readonly Task[],
   networkId: string,
-  { nodes, isSuspect }: NameSources,
-): Pick<NameEntry, "endpoints" | "draining"> {
+  { nodes, isSuspect, isListed }: NameSources,
+): Pick<NameEntry, "endpoints" | "draining" | "unanswered"> {
+  const isNetworkListed = isListed(networkId);
   const endpoints: NameEndpoint[] = [];
   const draining: NameEndpoint[] = [];
+  const others: NameEndpoint[] = [];
   for (const task of tasks) {
-    const address = task.status?.addresses.find((each) => each.networkId === networkId)?.address ?? "";
-    if (address === "" || nodes.get(task.nodeId)?.node.state !== NodeState.READY) continue;
-    const endpoint = { taskId: task.id, nodeId: task.nodeId, address, slot: task.slot };
-    if (task.desiredState >= DesiredState.SHUTDOWN) draining.push(endpoint);
-    else if (runsWell(task)) endpoints.push(endpoint);
+    const joined = task.status?.addresses.find((each) => each.networkId === networkId);
+    if (joined === undefined || joined.address === "") continue;
+    const { id: taskId, nodeId, slot } = task;
+    const macAddress = isNetworkListed ? joined.macAddress : "";
+    const endpoint = { taskId, nodeId, address: joined.address, slot, macAddress };
+    const isUp = nodes.get(nodeId)?.node.state === NodeState.READY && stateOf(task) === TaskState.RUNNING;
+    if (isUp && task.desiredState >= DesiredState.SHUTDOWN) draining.push(endpoint);
+    else if (isUp && runsWell(task)) endpoints.push(endpoint);
+    else others.push(endpoint);
   }
   const trusted = endpoints.filter(({ nodeId }) => !isSuspect(nodeId));
-  return { endpoints: trusted.length > 0 ? trusted : endpoints, draining };
+  const answered = trusted.length > 0 ? trusted : endpoints;
+  const suspects = endpoints.filter((endpoint) => !answered.includes(endpoint));
+  return { endpoints: answered, draining, unanswered: isNetworkListed ? [...others, ...suspects] : [] };
 }
 
-const isRunning = (task: Task): boolean => stateOf(task) === TaskState.RUNNING;
+/** Its container may be there, also on a node that is down. */
+const hasStarted = (task: Task): boolean =>
+  stateOf(task) === TaskState.STARTING || stateOf(task) === TaskState.RUNNING;
