@@ -21,6 +21,7 @@ export const ERROR_CODES = {
   BERTH_CONFLICT: { grpc: status.ABORTED, exit: 1 },
   BERTH_PORT_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_NODE_UNREACHABLE: { grpc: status.UNAVAILABLE, exit: 1 },
+  BERTH_NETWORK_OVERLAP: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_NETWORK_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_NODE_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_NOT_CONVERGED: { grpc: status.DEADLINE_EXCEEDED, exit: 1 },

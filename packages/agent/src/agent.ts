@@ -90,6 +90,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
       nameSync.changed();
     },
     onAbility: (ability) => condition.dataPlaneIs(ability),
+    onProblems: (problems) => condition.networkProblems(problems),
   });
   for (const [taskId, status] of state.statuses) worker.restore(taskId, status);
 

@@ -223,7 +223,7 @@ export class SimHost {
   }
 }
 
-const NO_DEVICES = parseLinks({ addresses: [], fdb: [], neighbours: [], endpoints: "" }, "");
+const NO_DEVICES = parseLinks({ addresses: [], routes: [], fdb: [], neighbours: [], endpoints: "" }, "");
 
 /** Evenly, in whole connections. */
 function shareOf(connections: number, index: number, count: number): number {

@@ -36,12 +36,13 @@ export function linuxHostNetwork({ run = runProgram, wireguardPrivateKey }: Linu
   };
   return {
     async observe(nodeAddress, signal) {
-      const [addresses, fdb, neighbours] = await Promise.all([
+      const [addresses, routes, fdb, neighbours] = await Promise.all([
         readJson(["ip", "-json", "-details", "address", "show"], signal),
+        readJson(["ip", "-json", "-4", "route", "show", "table", "all"], signal),
         readJson(["bridge", "-json", "fdb", "show"], signal),
         readJson(["ip", "-json", "neigh", "show", "nud", "permanent"], signal),
       ]);
-      const listings = { addresses, fdb, neighbours, endpoints: "" };
+      const listings = { addresses, routes, fdb, neighbours, endpoints: "" };
       const observed = parseLinks(listings, nodeAddress);
       if (!observed.links.has(WIREGUARD_DEVICE)) return observed;
       const endpoints = await execute(["wg", "show", WIREGUARD_DEVICE, "endpoints"], signal);

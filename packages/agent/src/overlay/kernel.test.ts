@@ -63,6 +63,7 @@ describe.skipIf(!isRoot)("the kernel", () => {
 function observe(script: string): ReturnType<typeof parseLinks> {
   const show = [
     "ip -json -details address show",
+    "ip -json -4 route show table all",
     "bridge -json fdb show",
     "ip -json neigh show nud permanent",
   ];
@@ -73,8 +74,8 @@ function observe(script: string): ReturnType<typeof parseLinks> {
     `${DEVICES}\n${script}\n${show.join("\necho '|'\n")}`,
   ]);
   expect(String(stderr)).toBe("");
-  const [addresses, fdb, neighbours] = String(stdout)
+  const [addresses, routes, fdb, neighbours] = String(stdout)
     .split("|")
     .map((listing) => JSON.parse(listing.trim() || "[]"));
-  return parseLinks({ addresses, fdb, neighbours, endpoints: "" }, HOST.address);
+  return parseLinks({ addresses, routes, fdb, neighbours, endpoints: "" }, HOST.address);
 }

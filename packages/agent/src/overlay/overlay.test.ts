@@ -27,6 +27,7 @@ test("Overlay looks at the host when a container begins or ends, not when its he
     log: pino({ level: "silent" }),
     onChange: () => {},
     onAbility: () => {},
+    onProblems: () => {},
   });
   const stopping = new AbortController();
   const running = overlay.run(stopping.signal);

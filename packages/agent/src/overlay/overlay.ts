@@ -1,8 +1,9 @@
 import type { AssignedNetwork, DataPlane, NameEntry, ReportedTask, TaskState } from "@berth/proto";
 import type { Logger } from "pino";
 import { overlayMtu } from "../core/networks/devices.js";
+import { neighbourhoods } from "../core/networks/host-routes.js";
 import { type NetworksView, NO_NETWORKS, networksView } from "../core/networks/networks-view.js";
-import type { NetworkHost } from "../core/networks/plan-network.js";
+import { mtuProblems, type NetworkHost } from "../core/networks/plan-network.js";
 import type { Engine, EngineInfo } from "../engine/engine.js";
 import type { OverlayKernel } from "./examine-kernel.js";
 import type { HostNetwork } from "./host-network.js";
@@ -27,6 +28,8 @@ export interface OverlayOptions {
   /** A network has come further, or there are others. */
   readonly onChange: () => void;
   readonly onAbility: (ability: Partial<DataPlane>) => void;
+  /** What is wrong with networks on this host, a sentence each; all of it, each time. */
+  readonly onProblems: (problems: readonly string[]) => void;
 }
 
 /** The networks over hosts in which containers of this host are. */
@@ -41,6 +44,7 @@ export class Overlay {
   #view: NetworksView = NO_NETWORKS;
   #kernel: OverlayKernel = { refusal: "", encryptionRefusal: "" };
   #enclosure = "";
+  #uplinkMtu = 0;
 
   constructor(options: OverlayOptions) {
     this.#options = options;
@@ -143,15 +147,21 @@ export class Overlay {
     const ids = [...this.established, ...ready].map(({ id }) => id);
     this.#established = new Set(ids);
     this.#options.onChange();
+    this.#tellProblems();
+  }
+
+  #tellProblems(): void {
+    const { address, onProblems } = this.#options;
+    onProblems(mtuProblems(this.#networks, { uplinkMtu: this.#uplinkMtu, address }));
   }
 
   async #tellAbility(signal: AbortSignal): Promise<void> {
     const { edge, address, onAbility } = this.#options;
     const { refusal, encryptionRefusal } = this.#host;
-    const uplinkMtu = await edge.devices.observe(address, signal).then(
-      (observed) => observed.uplinkMtu,
-      () => 0,
-    );
+    const observed = await edge.devices.observe(address, signal).catch(() => undefined);
+    const uplinkMtu = observed?.uplinkMtu ?? 0;
+    this.#uplinkMtu = uplinkMtu;
+    this.#tellProblems();
     const reason = refusal || (uplinkMtu === 0 ? `no device of this host has its address ${address}` : "");
     const isIpv6 = address.includes(":");
     onAbility({
@@ -160,6 +170,7 @@ export class Overlay {
       overlayMtu: uplinkMtu === 0 ? 0 : overlayMtu(uplinkMtu, { isIpv6, isEncrypted: false }),
       wireguardPublicKey: encryptionRefusal === "" ? edge.wireguardPublicKey : "",
       wireguardReason: encryptionRefusal,
+      subnets: neighbourhoods(observed?.routes ?? []),
     });
   }
 }

@@ -11,6 +11,7 @@ export class HostCondition {
   #engine: EngineInfo | undefined;
   #engineProblem: readonly string[] = [];
   #ingressProblems: readonly string[] = [];
+  #networkProblems: readonly string[] = [];
   #listeners: readonly HostListener[] = [];
   #volumes: readonly string[] = [];
   #volumesAreKnown = false;
@@ -22,7 +23,7 @@ export class HostCondition {
   }
 
   get now(): Condition {
-    const all = [...this.#engineProblem, ...this.#ingressProblems];
+    const all = [...this.#engineProblem, ...this.#ingressProblems, ...this.#networkProblems];
     const surplus = all.length - MAX_PROBLEMS;
     const problems = surplus > 0 ? [...all.slice(0, MAX_PROBLEMS), `and ${surplus} more`] : all;
     return {
@@ -50,6 +51,11 @@ export class HostCondition {
 
   ingressProblems(problems: readonly string[]): void {
     this.#ingressProblems = problems;
+    this.#tell();
+  }
+
+  networkProblems(problems: readonly string[]): void {
+    this.#networkProblems = problems;
     this.#tell();
   }
 

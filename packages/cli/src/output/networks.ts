@@ -38,7 +38,7 @@ export const NETWORK_FILTERS: FilterTable<NetworkSummary> = {
   stack: ({ network }, value) => (network?.spec?.stack ?? "") === value,
 };
 
-export function networkJson({ network, services, ranges, vips }: NetworkSummary): unknown {
+export function networkJson({ network, services, ranges, vips, problems }: NetworkSummary): unknown {
   const spec = network?.spec;
   return {
     id: network?.id ?? "",
@@ -51,7 +51,7 @@ export function networkJson({ network, services, ranges, vips }: NetworkSummary)
     internal: spec?.internal ?? false,
     attachable: spec?.attachable ?? false,
     encrypted: spec?.encrypted ?? false,
-    mtu: spec?.mtu ?? 0,
+    mtu: network?.mtu || (spec?.mtu ?? 0),
     labels: spec?.labels ?? {},
     removing: network?.removing ?? false,
     createdAtMs: network?.createdAtMs ?? 0,
@@ -60,6 +60,7 @@ export function networkJson({ network, services, ranges, vips }: NetworkSummary)
     virtualIps: vips
       .filter(({ releasedAtMs }) => releasedAtMs === 0)
       .map(({ serviceId, address }) => ({ serviceId, address })),
+    problems,
   };
 }
 

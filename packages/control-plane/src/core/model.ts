@@ -1,4 +1,4 @@
-import type { Node, Service, ServiceSpec, Task } from "@berth/proto";
+import type { Node, Service, ServiceSpec, Subnet, Task } from "@berth/proto";
 import type { LoadOrders } from "./placement/load-orders.js";
 import type { TaskIndex } from "./slots/task-index.js";
 
@@ -58,6 +58,8 @@ export interface ClusterView {
 export interface NetworkParts {
   /** Whether a node has a part of the network of this name, or there is one left for it. */
   hasPartFor(nodeId: string, network: string): boolean;
+  /** Undefined: there is no such network. */
+  subnetOf(network: string): Subnet | undefined;
 }
 
 export interface ReconcileContext {

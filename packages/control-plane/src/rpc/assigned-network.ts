@@ -14,7 +14,7 @@ export function assignedNetwork(
   const network = state.networks.get(networkId);
   const own = state.networks.ranges.get(networkId, nodeId);
   if (network?.spec === undefined || own === undefined) return undefined;
-  const { id, spec, subnet, vni } = network;
+  const { id, spec, subnet, vni, mtu } = network;
   return {
     id,
     spec,
@@ -24,6 +24,7 @@ export function assignedNetwork(
     gateway: own.gateway,
     peers: peersOf(state, networkId, nodeId),
     listed: isListed(networkId),
+    mtu,
   };
 }
 

@@ -1,4 +1,4 @@
-import { type Network, type NetworkRange, parseSubnet, type VirtualIp } from "@berth/proto";
+import { type Network, type NetworkRange, parseSubnet, type Subnet, type VirtualIp } from "@berth/proto";
 import type { NetworkParts } from "../core/model.js";
 import { layoutOf } from "../core/network/layout.js";
 import { Grouped } from "./grouped.js";
@@ -22,6 +22,7 @@ export class NetworkTable implements NetworkParts {
   readonly #leaving = new Map<string, Network>();
   /** How many hosts can have a part: asked for every node that a task could go to. */
   readonly #partCounts = new Map<string, number>();
+  readonly #subnets = new Map<string, Subnet>();
 
   get size(): number {
     return this.#byId.size;
@@ -46,6 +47,10 @@ export class NetworkTable implements NetworkParts {
     return taken.has(nodeId) || taken.size < (this.#partCounts.get(id) ?? Number.POSITIVE_INFINITY);
   }
 
+  subnetOf(name: string): Subnet | undefined {
+    return this.#subnets.get(this.#idByName.get(name) ?? "");
+  }
+
   values(): IterableIterator<Network> {
     return this.#byId.values();
   }
@@ -65,6 +70,7 @@ export class NetworkTable implements NetworkParts {
     if (network.removing) this.#leaving.set(network.id, network);
     const subnet = parseSubnet(network.subnet);
     if (subnet !== undefined) {
+      this.#subnets.set(network.id, subnet);
       const { firstRange, endRange } = layoutOf(subnet);
       this.#partCounts.set(network.id, endRange - firstRange);
     }
@@ -79,6 +85,7 @@ export class NetworkTable implements NetworkParts {
     this.#byId.delete(networkId);
     this.#leaving.delete(networkId);
     this.#partCounts.delete(networkId);
+    this.#subnets.delete(networkId);
     const { spec } = network;
     if (spec === undefined) return;
     if (this.#idByName.get(spec.name) === networkId) this.#idByName.delete(spec.name);

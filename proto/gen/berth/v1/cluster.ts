@@ -652,6 +652,8 @@ export interface DataPlane {
   /** Of the host's WireGuard key pair; empty: it cannot have encrypted networks, and `wireguard_reason` says why. */
   wireguardPublicKey: string;
   wireguardReason: string;
+  /** IPv4 subnets that the host reaches without a gateway, apart from berth's networks: none of these may overlap one. */
+  subnets: string[];
 }
 
 /** A network as stored. */
@@ -667,6 +669,11 @@ export interface Network {
   createdAtMs: number;
   /** It goes when the last task that uses it is gone. */
   removing: boolean;
+  /**
+   * Bytes that a packet may have in it: what the spec says, or what all hosts' uplinks left when it was made. 0: what
+   * each host's own uplink leaves.
+   */
+  mtu: number;
 }
 
 /**
@@ -3635,6 +3642,7 @@ function createBaseDataPlane(): DataPlane {
     overlayMtu: 0,
     wireguardPublicKey: "",
     wireguardReason: "",
+    subnets: [],
   };
 }
 
@@ -3660,6 +3668,9 @@ export const DataPlane: MessageFns<DataPlane> = {
     }
     if (message.wireguardReason !== "") {
       writer.uint32(58).string(message.wireguardReason);
+    }
+    for (const v of message.subnets) {
+      writer.uint32(66).string(v!);
     }
     return writer;
   },
@@ -3733,6 +3744,14 @@ export const DataPlane: MessageFns<DataPlane> = {
             message.wireguardReason = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.subnets.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3774,6 +3793,9 @@ export const DataPlane: MessageFns<DataPlane> = {
         : isSet(object.wireguard_reason)
         ? globalThis.String(object.wireguard_reason)
         : "",
+      subnets: globalThis.Array.isArray(object?.subnets)
+        ? object.subnets.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -3800,6 +3822,9 @@ export const DataPlane: MessageFns<DataPlane> = {
     if (message.wireguardReason !== "") {
       obj.wireguardReason = message.wireguardReason;
     }
+    if (message.subnets?.length) {
+      obj.subnets = message.subnets;
+    }
     return obj;
   },
 
@@ -3815,12 +3840,13 @@ export const DataPlane: MessageFns<DataPlane> = {
     message.overlayMtu = object.overlayMtu ?? 0;
     message.wireguardPublicKey = object.wireguardPublicKey ?? "";
     message.wireguardReason = object.wireguardReason ?? "";
+    message.subnets = object.subnets?.map((e) => e) || [];
     return message;
   },
 };
 
 function createBaseNetwork(): Network {
-  return { id: "", spec: undefined, subnet: "", vni: 0, createdAtMs: 0, removing: false };
+  return { id: "", spec: undefined, subnet: "", vni: 0, createdAtMs: 0, removing: false, mtu: 0 };
 }
 
 export const Network: MessageFns<Network> = {
@@ -3842,6 +3868,9 @@ export const Network: MessageFns<Network> = {
     }
     if (message.removing !== false) {
       writer.uint32(48).bool(message.removing);
+    }
+    if (message.mtu !== 0) {
+      writer.uint32(56).uint32(message.mtu);
     }
     return writer;
   },
@@ -3907,6 +3936,14 @@ export const Network: MessageFns<Network> = {
             message.removing = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.mtu = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3931,6 +3968,7 @@ export const Network: MessageFns<Network> = {
         ? globalThis.Number(object.created_at_ms)
         : 0,
       removing: isSet(object.removing) ? globalThis.Boolean(object.removing) : false,
+      mtu: isSet(object.mtu) ? globalThis.Number(object.mtu) : 0,
     };
   },
 
@@ -3954,6 +3992,9 @@ export const Network: MessageFns<Network> = {
     if (message.removing !== false) {
       obj.removing = message.removing;
     }
+    if (message.mtu !== 0) {
+      obj.mtu = Math.round(message.mtu);
+    }
     return obj;
   },
 
@@ -3970,6 +4011,7 @@ export const Network: MessageFns<Network> = {
     message.vni = object.vni ?? 0;
     message.createdAtMs = object.createdAtMs ?? 0;
     message.removing = object.removing ?? false;
+    message.mtu = object.mtu ?? 0;
     return message;
   },
 };

@@ -151,6 +151,8 @@ export interface NetworkSummary {
   services: string[];
   ranges: NetworkRange[];
   vips: VirtualIp[];
+  /** What is wrong with it now, a sentence each, for a person. */
+  problems: string[];
 }
 
 export interface GetNetworkRequest {
@@ -1417,7 +1419,7 @@ export const ListNetworksResponse: MessageFns<ListNetworksResponse> = {
 };
 
 function createBaseNetworkSummary(): NetworkSummary {
-  return { network: undefined, services: [], ranges: [], vips: [] };
+  return { network: undefined, services: [], ranges: [], vips: [], problems: [] };
 }
 
 export const NetworkSummary: MessageFns<NetworkSummary> = {
@@ -1433,6 +1435,9 @@ export const NetworkSummary: MessageFns<NetworkSummary> = {
     }
     for (const v of message.vips) {
       VirtualIp.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.problems) {
+      writer.uint32(42).string(v!);
     }
     return writer;
   },
@@ -1482,6 +1487,14 @@ export const NetworkSummary: MessageFns<NetworkSummary> = {
             message.vips.push(VirtualIp.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.problems.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1500,6 +1513,7 @@ export const NetworkSummary: MessageFns<NetworkSummary> = {
       services: globalThis.Array.isArray(object?.services) ? object.services.map((e: any) => globalThis.String(e)) : [],
       ranges: globalThis.Array.isArray(object?.ranges) ? object.ranges.map((e: any) => NetworkRange.fromJSON(e)) : [],
       vips: globalThis.Array.isArray(object?.vips) ? object.vips.map((e: any) => VirtualIp.fromJSON(e)) : [],
+      problems: globalThis.Array.isArray(object?.problems) ? object.problems.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -1517,6 +1531,9 @@ export const NetworkSummary: MessageFns<NetworkSummary> = {
     if (message.vips?.length) {
       obj.vips = message.vips.map((e) => VirtualIp.toJSON(e));
     }
+    if (message.problems?.length) {
+      obj.problems = message.problems;
+    }
     return obj;
   },
 
@@ -1531,6 +1548,7 @@ export const NetworkSummary: MessageFns<NetworkSummary> = {
     message.services = object.services?.map((e) => e) || [];
     message.ranges = object.ranges?.map((e) => NetworkRange.fromPartial(e)) || [];
     message.vips = object.vips?.map((e) => VirtualIp.fromPartial(e)) || [];
+    message.problems = object.problems?.map((e) => e) || [];
     return message;
   },
 };

@@ -256,6 +256,8 @@ export interface AssignedNetwork {
   peers: NetworkPeer[];
   /** So many hosts take part that nothing is sent to all of them: names say where every container of it is. */
   listed: boolean;
+  /** Bytes that a packet may have in it. 0: what this host's uplink leaves. */
+  mtu: number;
 }
 
 export interface NetworkPeer {
@@ -2984,7 +2986,7 @@ export const Assignments: MessageFns<Assignments> = {
 };
 
 function createBaseAssignedNetwork(): AssignedNetwork {
-  return { id: "", spec: undefined, subnet: "", vni: 0, range: "", gateway: "", peers: [], listed: false };
+  return { id: "", spec: undefined, subnet: "", vni: 0, range: "", gateway: "", peers: [], listed: false, mtu: 0 };
 }
 
 export const AssignedNetwork: MessageFns<AssignedNetwork> = {
@@ -3012,6 +3014,9 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
     }
     if (message.listed !== false) {
       writer.uint32(64).bool(message.listed);
+    }
+    if (message.mtu !== 0) {
+      writer.uint32(72).uint32(message.mtu);
     }
     return writer;
   },
@@ -3093,6 +3098,14 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
             message.listed = reader.bool();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.mtu = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3115,6 +3128,7 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
       gateway: isSet(object.gateway) ? globalThis.String(object.gateway) : "",
       peers: globalThis.Array.isArray(object?.peers) ? object.peers.map((e: any) => NetworkPeer.fromJSON(e)) : [],
       listed: isSet(object.listed) ? globalThis.Boolean(object.listed) : false,
+      mtu: isSet(object.mtu) ? globalThis.Number(object.mtu) : 0,
     };
   },
 
@@ -3144,6 +3158,9 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
     if (message.listed !== false) {
       obj.listed = message.listed;
     }
+    if (message.mtu !== 0) {
+      obj.mtu = Math.round(message.mtu);
+    }
     return obj;
   },
 
@@ -3162,6 +3179,7 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
     message.gateway = object.gateway ?? "";
     message.peers = object.peers?.map((e) => NetworkPeer.fromPartial(e)) || [];
     message.listed = object.listed ?? false;
+    message.mtu = object.mtu ?? 0;
     return message;
   },
 };

@@ -54,7 +54,7 @@ const ENDPOINTS = "key2=\t10.0.0.2:7403\nkey3=\t(none)\n";
 describe("parseLinks", () => {
   it("finds devices, the uplink's MTU and where packets go", () => {
     const { links, uplinkMtu, floodTo, wireguardPeers, placed, behind, neighbours } = parseLinks(
-      { addresses: ADDRESSES, fdb: FDB, neighbours: NEIGHBOURS, endpoints: ENDPOINTS },
+      { addresses: ADDRESSES, routes: [], fdb: FDB, neighbours: NEIGHBOURS, endpoints: ENDPOINTS },
       "10.0.0.1",
     );
     const mac = "02:42:0a:40:03:02";
@@ -83,13 +83,16 @@ describe("parseLinks", () => {
   });
 
   it("makes nothing of what is no list", () => {
-    expect(parseLinks({ addresses: {}, fdb: "x", neighbours: 7, endpoints: "" }, "10.0.0.1")).toEqual({
+    expect(
+      parseLinks({ addresses: {}, routes: {}, fdb: "x", neighbours: 7, endpoints: "" }, "10.0.0.1"),
+    ).toEqual({
       links: new Map(),
       uplinkMtu: 0,
       floodTo: new Map(),
       placed: new Map(),
       behind: new Map(),
       neighbours: new Map(),
+      routes: [],
       wireguardPeers: new Map(),
     });
   });

@@ -1,5 +1,6 @@
 import { fieldOf, listOf, numberOf, textOf } from "../json.js";
 import { vniOfBridge, vniOfTunnel } from "./devices.js";
+import { type HostRoute, parseRoutes } from "./host-routes.js";
 
 /** A network device of this host. */
 export interface ObservedLink {
@@ -39,6 +40,8 @@ export interface ObservedLinks {
   readonly behind: ReadonlyMap<string, ReadonlySet<string>>;
   /** By the VNI of the bridge: addresses whose hardware address it was told. */
   readonly neighbours: ReadonlyMap<number, ReadonlyMap<string, string>>;
+  /** What the host reaches by other devices than those of networks that span hosts. */
+  readonly routes: readonly HostRoute[];
   /** Public keys of the hosts that our WireGuard device knows, and where each answers. */
   readonly wireguardPeers: ReadonlyMap<string, string>;
 }
@@ -46,6 +49,8 @@ export interface ObservedLinks {
 export interface LinkListings {
   /** `ip -json -details address show` */
   readonly addresses: unknown;
+  /** `ip -json -4 route show table all` */
+  readonly routes: unknown;
   /** `bridge -json fdb show` */
   readonly fdb: unknown;
   /** `ip -json neigh show nud permanent` */
@@ -59,7 +64,7 @@ const EVERYBODY = "00:00:00:00:00:00";
 
 /** Parses what programs show of the devices of a host. */
 export function parseLinks(
-  { addresses, fdb, neighbours, endpoints }: LinkListings,
+  { addresses, routes, fdb, neighbours, endpoints }: LinkListings,
   nodeAddress: string,
 ): ObservedLinks {
   const list = listOf(addresses);
@@ -72,6 +77,7 @@ export function parseLinks(
     floodTo: parseFloodTo(fdb),
     ...parseTold(fdb),
     neighbours: parseNeighbours(neighbours),
+    routes: parseRoutes(routes, addresses),
     wireguardPeers: parseEndpoints(endpoints),
   };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { planNetwork, planPorts, planRemovals } from "./plan-network.js";
+import { mtuProblems, planNetwork, planPorts, planRemovals } from "./plan-network.js";
 import {
   bridgeOf,
   dockerNetworkOf,
@@ -87,7 +87,18 @@ describe("planNetwork", () => {
     expect(mtuWith(NETWORK, 1_500, "fd00::1")).toBe("1430");
     expect(mtuWith(networkWith({ spec: { mtu: 1_300 } }), 1_500)).toBe("1300");
     expect(mtuWith(networkWith({ spec: { mtu: 9_000 } }), 1_500)).toBe("1450");
+    expect(mtuWith(networkWith({ mtu: 1_350 }), 1_500)).toBe("1350");
+    expect(mtuWith(networkWith({ mtu: 8_950 }), 1_500)).toBe("1450");
     expect(mtuWith(networkWith({ spec: { encrypted: true } }), 1_500)).toBe("1370");
+  });
+
+  it("says when others send more than the uplink takes", () => {
+    const host = { uplinkMtu: 1_400, address: HOST.address };
+    expect(mtuProblems([networkWith({ mtu: 1_350 }), networkWith()], host)).toEqual([]);
+    expect(mtuProblems([networkWith({ mtu: 1_450 })], host)).toEqual([
+      expect.stringMatching(/^network shop_default: its packets have up to 1450 bytes, .* leaves 1350/),
+    ]);
+    expect(mtuProblems([networkWith({ mtu: 1_450 })], { ...host, uplinkMtu: 0 })).toEqual([]);
   });
 
   it("makes a network anew whose settings changed, once Docker lets it go", () => {

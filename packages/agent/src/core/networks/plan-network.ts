@@ -1,5 +1,13 @@
-import type { AssignedNetwork, NameEntry, NetworkPeer } from "@berth/proto";
+import {
+  type AssignedNetwork,
+  BerthError,
+  type NameEntry,
+  type NetworkPeer,
+  parseSubnet,
+  subnetText,
+} from "@berth/proto";
 import { bridgeName, isBridgeName, overlayMtu, tunnelName, VXLAN_PORT, vniOfTunnel } from "./devices.js";
+import { type HostRoute, routeInTheWay } from "./host-routes.js";
 import { networkBody, networkConfig } from "./network-body.js";
 import type { LinkStep, NetworkStep } from "./network-step.js";
 import type { ObservedLink, ObservedLinks } from "./observed-links.js";
@@ -104,7 +112,7 @@ function refusalOf({ spec }: AssignedNetwork, { address, refusal, encryptionRefu
 
 function planCreation(
   network: AssignedNetwork,
-  { networks }: ObservedHostNetworks,
+  { networks, routes }: ObservedHostNetworks,
   mtu: number,
 ): NetworkPlan {
   const name = network.spec?.name ?? "";
@@ -113,14 +121,47 @@ function planCreation(
     const id = foreign.id.slice(0, 12);
     return waiting(`this host's Docker has a network ${name} (${id}) that is not this one: remove that`);
   }
+  const overlap = overlapOf(network, routes);
+  if (overlap !== undefined) return stuck({ kind: "refused", reason: overlap.message });
   const step = { kind: "create-network", body: networkBody(network, mtu) } as const;
   return { ...waiting("it is being made"), steps: [step] };
 }
 
-function mtuOf({ spec }: AssignedNetwork, uplinkMtu: number, { address }: NetworkHost): number {
-  const isIpv6 = address.includes(":");
-  const most = overlayMtu(uplinkMtu, { isIpv6, isEncrypted: spec?.encrypted ?? false });
-  return spec === undefined || spec.mtu === 0 ? most : Math.min(spec.mtu, most);
+/** Undefined: nothing of this host is in the network's way. */
+function overlapOf({ subnet: text }: AssignedNetwork, routes: readonly HostRoute[]): BerthError | undefined {
+  const subnet = parseSubnet(text);
+  const route = subnet && routeInTheWay(subnet, routes);
+  if (route === undefined) return undefined;
+  const [other, by] = [subnetText(route.subnet), route.device || "gateways"];
+  return new BerthError({
+    code: "BERTH_NETWORK_OVERLAP",
+    message: `BERTH_NETWORK_OVERLAP: its subnet ${text} overlaps ${other}, which this host reaches by ${by}: give the network another subnet (ipam), or the servers another --network-pool`,
+  });
+}
+
+function mtuOf(network: AssignedNetwork, uplinkMtu: number, { address }: NetworkHost): number {
+  const most = mostBytes(network, uplinkMtu, address);
+  const asked = network.mtu || network.spec?.mtu || most;
+  return Math.min(asked, most);
+}
+
+function mostBytes({ spec }: AssignedNetwork, uplinkMtu: number, address: string): number {
+  return overlayMtu(uplinkMtu, { isIpv6: address.includes(":"), isEncrypted: spec?.encrypted ?? false });
+}
+
+/** Networks whose packets are larger than this host's uplink takes, a sentence each, for a person. */
+export function mtuProblems(
+  networks: readonly AssignedNetwork[],
+  { uplinkMtu, address }: { readonly uplinkMtu: number; readonly address: string },
+): readonly string[] {
+  if (uplinkMtu === 0) return [];
+  return networks.flatMap((network) => {
+    const most = mostBytes(network, uplinkMtu, address);
+    if (network.mtu <= most) return [];
+    return [
+      `network ${network.spec?.name}: its packets have up to ${network.mtu} bytes, and this host's uplink leaves ${most}: large datagrams get lost on the way here, while TCP finds out by itself; raise the uplink's MTU from ${uplinkMtu}, or make the network anew`,
+    ];
+  });
 }
 
 function planTunnel(

@@ -103,6 +103,7 @@ export function observedWith({
     placed,
     behind,
     neighbours,
+    routes: [],
     uplinkMtu,
     wireguardPeers: new Map(),
   };

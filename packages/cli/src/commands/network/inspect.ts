@@ -39,7 +39,7 @@ async function namesOf(cli: Cli, client: ControlClient): Promise<ReadonlyMap<str
 }
 
 function prettyNetwork(summary: NetworkSummary, names: ReadonlyMap<string, string>): string {
-  const { network, services, ranges, vips } = summary;
+  const { network, services, ranges, vips, problems } = summary;
   const spec = network?.spec;
   const traits = { internal: spec?.internal, attachable: spec?.attachable, encrypted: spec?.encrypted };
   const nameOf = (id: string): string => names.get(id) ?? id;
@@ -51,7 +51,8 @@ function prettyNetwork(summary: NetworkSummary, names: ReadonlyMap<string, strin
     ["Status", network?.removing ? "Removed when nothing uses it any more" : ""],
     ["Subnet", network?.subnet ?? ""],
     ["VNI", String(network?.vni ?? "")],
-    ["MTU", spec?.mtu ? String(spec.mtu) : ""],
+    ["MTU", String(network?.mtu || spec?.mtu || "")],
+    ["Problems", problems],
     ["Traits", Object.keys(traits).filter((name) => traits[name as keyof typeof traits])],
     ["Labels", labelTexts(spec?.labels ?? {})],
     ["Nodes", ranges.map(({ nodeId, range }) => `${nameOf(nodeId)}  ${range}`).sort()],

@@ -10,7 +10,9 @@ const summary = NetworkSummary.fromPartial({
     subnet: "10.64.0.0/18",
     vni: 4_711,
     createdAtMs: 1,
+    mtu: 1_450,
   },
+  problems: ["node h3 takes packets of 1350 bytes"],
   services: ["shop_web"],
   ranges: [
     { networkId: "n", nodeId: readyNode().node?.id ?? "", range: "10.64.8.0/25", gateway: "10.64.8.1" },
@@ -57,7 +59,7 @@ describe("network", () => {
           "internal": true,
           "attachable": false,
           "encrypted": false,
-          "mtu": 0,
+          "mtu": 1450,
           "labels": {
             "tier": "back"
           },
@@ -83,6 +85,9 @@ describe("network", () => {
               "serviceId": "svcwebxxxxxxxxxxxx",
               "address": "10.64.7.255"
             }
+          ],
+          "problems": [
+            "node h3 takes packets of 1350 bytes"
           ]
         }
       ]
@@ -94,6 +99,8 @@ describe("network", () => {
       Stack:        shop
       Subnet:       10.64.0.0/18
       VNI:          4711
+      MTU:          1450
+      Problems:     node h3 takes packets of 1350 bytes
       Traits:       internal
       Labels:       tier=back
       Nodes:        gone  10.64.8.128/25

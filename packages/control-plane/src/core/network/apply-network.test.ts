@@ -50,6 +50,21 @@ describe("applyNetwork()", () => {
     expect(apply(network, spec({ subnet: "10.64.0.0/24" }), [], nodes).kind).toBe("unchanged");
   });
 
+  it("keeps away from the subnets that nodes are in, and takes the smallest MTU", () => {
+    const node = (hostname: string, overlayMtu: number, subnets: string[]): Node =>
+      Node.fromPartial({
+        id: "x",
+        description: { hostname, dataPlane: { overlay: true, overlayMtu, subnets } },
+      });
+    const nodes = [node("h1", 1_450, ["10.64.5.0/24", "no subnet"]), node("h2", 1_350, ["172.20.0.0/16"])];
+    expect(apply(undefined, spec(), [], nodes)).toMatchObject({
+      network: { subnet: "10.64.64.0/18", mtu: 1_350 },
+    });
+    expect(messageOf(apply(undefined, spec({ subnet: "172.20.5.0/24" }), [], nodes))).toMatchInlineSnapshot(
+      `"subnet: 172.20.5.0/24 overlaps 172.20.0.0/16, in which node h2 has neighbours: choose one that overlaps none"`,
+    );
+  });
+
   it("leaves one alone that is just so, and brings back one that was to go", () => {
     const network = made();
     expect(apply(network, spec())).toEqual({ kind: "unchanged", network });

@@ -1,4 +1,5 @@
 import {
+  ipv4Text,
   type Network,
   type NetworkSpec,
   NetworkSpec as NetworkSpecCodec,
@@ -10,6 +11,8 @@ import {
   type Violation,
 } from "@berth/proto";
 import { canonicalText } from "../canonical.js";
+import { networkMtu } from "./network-mtu.js";
+import { blocksOf } from "./node-blocks.js";
 import { type NetworkPool, pickSubnet, pickVni } from "./pick.js";
 
 export type NetworkOutcome =
@@ -23,7 +26,7 @@ export interface NetworkContext {
   readonly pool: NetworkPool;
   /** All other networks. */
   readonly others: readonly Network[];
-  /** Whose own addresses no network may hold: a host would look for them among its containers. */
+  /** Whose own addresses, and neighbours, no network may hold: a host would look for them among its containers. */
   readonly nodes: readonly Node[];
   /** From 0 up to 1, anew at each call. */
   readonly random: () => number;
@@ -49,7 +52,7 @@ export function applyNetwork(
 
 function newNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutcome {
   const { id, now, pool, others, nodes, random } = context;
-  const taken = [...others.map(({ subnet }) => parseSubnet(subnet)), ...nodes.map(addressOf)].flatMap(
+  const taken = [...others.map(({ subnet }) => parseSubnet(subnet)), ...nodes.flatMap(blocksOf)].flatMap(
     (subnet) => subnet ?? [],
   );
   const found = spec.subnet === "" ? pickSubnet(pool, taken, random()) : ownSubnet(spec.subnet, context);
@@ -61,7 +64,8 @@ function newNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutcome 
     );
   }
   const vni = pickVni(new Set(others.map((network) => network.vni)), random());
-  const network = { id, spec, subnet: subnetText(found), vni, createdAtMs: now, removing: false };
+  const mtu = networkMtu(spec, nodes);
+  const network = { id, spec, subnet: subnetText(found), vni, createdAtMs: now, removing: false, mtu };
   return { kind: "created", network };
 }
 
@@ -74,15 +78,19 @@ function ownSubnet(text: string, { others, nodes }: NetworkContext): Subnet | st
   if (holder !== undefined) {
     return `${text} overlaps ${holder.subnet}, which network ${holder.spec?.name ?? holder.id} has`;
   }
-  const inside = nodes.find((node) => overlaps(addressOf(node)));
-  if (inside === undefined) return subnet;
-  const { hostname, address } = inside.description ?? {};
-  return `${text} holds ${address}, the address of node ${hostname || inside.id}: choose one that holds no node's`;
+  for (const node of nodes) {
+    const block = blocksOf(node).find((its) => subnetsOverlap(its, subnet));
+    if (block === undefined) continue;
+    const name = node.description?.hostname || node.id;
+    return block.prefix === HOST_PREFIX
+      ? `${text} holds ${ipv4Text(block.base)}, the address of node ${name}: choose one that holds no node's`
+      : `${text} overlaps ${subnetText(block)}, in which node ${name} has neighbours: choose one that overlaps none`;
+  }
+  return subnet;
 }
 
-/** Undefined: none that a network could hold. */
-const addressOf = ({ description }: Node): Subnet | undefined =>
-  parseSubnet(`${description?.address ?? ""}/32`);
+/** A single address. */
+const HOST_PREFIX = 32;
 
 function changeProblem(existing: Network, spec: NetworkSpec): Violation | undefined {
   const before = existing.spec ?? NetworkSpecCodec.fromPartial({});

@@ -1,3 +1,4 @@
+import { parseSubnet } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildNode, buildReservation, buildSpec, buildView } from "../testing/test-records.js";
 import { needOf } from "./filters.js";
@@ -19,7 +20,8 @@ function reasonFor(
   const all = new Map(views.map((view) => [view.node.id, view]));
   const need = needOf(buildSpec({ task: { container: { image: "x" }, networks: [...networks] } }));
   const load = { staying: new Map(), held: new Map(), avoid: new Map() };
-  return place({ count: 10, need, load }, { nodes: all, orders: new LoadOrders(all) }).reason;
+  const parts = { hasPartFor: () => true, subnetOf: () => parseSubnet("10.64.0.0/18") };
+  return place({ count: 10, need, load }, { nodes: all, orders: new LoadOrders(all), parts }).reason;
 }
 
 describe("networks and placement", () => {
@@ -29,6 +31,15 @@ describe("networks and placement", () => {
       "2 nodes cannot have networks that span hosts (berth node inspect says why)",
     );
     expect(reasonFor([{ network: "shop_back", optional: true }], nodes)).toBe("");
+  });
+
+  it("keeps tasks from hosts that are in a subnet which overlaps the network's", () => {
+    const near = { dataPlane: { overlay: true, subnets: ["192.168.0.0/24", "10.64.5.0/24"] } };
+    expect(reasonFor([{ network: "shop_back" }], [{ description: near }])).toBe(
+      "1 node is in subnets that overlap network shop_back (10.64.0.0/18): give it another subnet",
+    );
+    expect(reasonFor([{ network: "shop_back", optional: true }], [{ description: near }])).toBe("");
+    expect(reasonFor([{ network: "shop_back" }], [{ description: near }, { description: ABLE }])).toBe("");
   });
 
   it("gives a host no more tasks than it has addresses, where it has any", () => {

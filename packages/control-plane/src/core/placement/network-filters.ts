@@ -1,5 +1,6 @@
-import type { NetworkAttachment } from "@berth/proto";
+import { type NetworkAttachment, type Subnet, subnetText } from "@berth/proto";
 import type { ClusterView } from "../model.js";
+import { overlapProblem } from "../network/node-blocks.js";
 import { encryptionProblem, overlayProblem, takesPart } from "../network/take-part.js";
 import { nodesText } from "../words.js";
 import type { Filter, NodeFilter } from "./filters.js";
@@ -55,6 +56,20 @@ export function partFilters(joined: readonly NetworkAttachment[], { parts }: Clu
         explain: (count) =>
           `${nodesText(count, { one: "has", many: "have" })} no part of network ${network}, whose parts are all taken: give it a larger subnet`,
       },
+      ...overlapFilters(network, parts.subnetOf(network)),
     ];
   });
+}
+
+/** A host that is in a subnet which overlaps the network's would look for its neighbours among containers. */
+function overlapFilters(network: string, subnet: Subnet | undefined): readonly Filter[] {
+  if (subnet === undefined) return [];
+  return [
+    {
+      name: "network-overlap",
+      room: ({ node }) => (overlapProblem(node, subnet) === undefined ? Number.POSITIVE_INFINITY : 0),
+      explain: (count) =>
+        `${nodesText(count, { one: "is", many: "are" })} in subnets that overlap network ${network} (${subnetText(subnet)}): give it another subnet`,
+    },
+  ];
 }

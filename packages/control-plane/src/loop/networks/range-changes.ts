@@ -9,6 +9,7 @@ import {
 } from "@berth/proto";
 import { fixedAddresses } from "../../core/network/joined.js";
 import { gatewayOf } from "../../core/network/layout.js";
+import { overlapProblem } from "../../core/network/node-blocks.js";
 import { pickRange } from "../../core/network/pick.js";
 import { takesPart } from "../../core/network/take-part.js";
 import type { Action } from "../../core/plan.js";
@@ -54,6 +55,7 @@ class RangeLeases implements RangeDecision {
     for (const attachment of attachments) {
       const network = this.#state.networks.byName(attachment.network);
       if (network === undefined || !takesPart(node, attachment)) continue;
+      if (attachment.optional && overlapProblem(node, parseSubnet(network.subnet)) !== undefined) continue;
       if (this.#lease(network, nodeId) || attachment.optional) continue;
       this.refused.set(id, `all parts of network ${attachment.network} are taken by other nodes`);
     }

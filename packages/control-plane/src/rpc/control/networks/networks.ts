@@ -13,6 +13,7 @@ import {
   type RemoveNetworksResponse,
   type Service,
 } from "@berth/proto";
+import { mtuProblems } from "../../../core/network/network-mtu.js";
 import type { ClusterState } from "../../../state/cluster-state.js";
 import { findNetwork } from "../find.js";
 import type { ControlScope } from "../scope.js";
@@ -85,7 +86,9 @@ function checkUnused(networks: readonly Network[], state: ClusterState): void {
 
 function networkSummary(state: ClusterState, network: Network): NetworkSummary {
   const { ranges, vips } = state.networks;
+  const nodes = [...ranges.ofFirst(network.id).keys()].flatMap((nodeId) => state.nodes.get(nodeId) ?? []);
   return {
+    problems: [...mtuProblems(network, nodes)],
     network,
     services: usersOf(network, state).map(serviceName).sort(),
     ranges: [...ranges.ofFirst(network.id).values()],

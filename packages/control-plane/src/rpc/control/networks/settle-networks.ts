@@ -2,15 +2,18 @@ import {
   ipv4Text,
   type Network,
   type NetworkAttachment,
+  type Node,
   NodeState,
   parseIpv4,
   parseSubnet,
   type ServiceSpec,
+  type Subnet,
   subnetHas,
   subnetText,
 } from "@berth/proto";
 import { fixedAddressIn } from "../../../core/network/joined.js";
 import { layoutOf } from "../../../core/network/layout.js";
+import { overlapProblem } from "../../../core/network/node-blocks.js";
 import { encryptionProblem, overlayProblem, takesPart } from "../../../core/network/take-part.js";
 import type { ClusterState } from "../../../state/cluster-state.js";
 import type { Target } from "../deploy-decision.js";
@@ -145,14 +148,22 @@ function addressProblem(
 }
 
 /** Without any node nothing can be said: tasks wait for one. */
-function checkNodes(targets: readonly Target[], { state, intro }: NetworkSetting): void {
+function checkNodes(targets: readonly Target[], setting: NetworkSetting): void {
+  const { state, intro } = setting;
   const nodes = [...state.nodes.values()];
   if (nodes.length === 0) return;
   const violations = targets.flatMap(({ spec }): readonly ServiceViolation[] => {
     const needed = attachmentsOf(spec).filter(({ optional }) => !optional);
-    const lacking = needed.find((attachment) => !nodes.some((node) => takesPart(node, attachment)));
+    const subnetOf = ({ network }: NetworkAttachment): Subnet | undefined =>
+      parseSubnet(find(network, setting)?.subnet ?? "");
+    const lacking = needed.find((attachment) => {
+      const subnet = subnetOf(attachment);
+      return !nodes.some((node) => takesPart(node, attachment) && overlapProblem(node, subnet) === undefined);
+    });
     if (lacking === undefined) return [];
-    const problemOf = lacking.encrypted ? encryptionProblem : overlayProblem;
+    const problemOf = (node: Node): string | undefined =>
+      (lacking.encrypted ? encryptionProblem : overlayProblem)(node) ??
+      overlapProblem(node, subnetOf(lacking));
     const hosts = hostsText(nodes.map((node) => `${hostOf(node)}: ${problemOf(node)}`));
     const what = lacking.encrypted ? "encrypted networks" : "networks that span hosts";
     const message = `no node can have ${what}, such as ${lacking.network} (${hosts})`;

@@ -1,0 +1,33 @@
+import {
+  type DataPlane,
+  type Node,
+  parseSubnet,
+  type Subnet,
+  subnetsOverlap,
+  subnetText,
+} from "@berth/proto";
+
+/** Asked for every node that a task could go to; descriptions are never changed, only replaced. */
+const parsed = new WeakMap<DataPlane, readonly Subnet[]>();
+
+/** What a node reaches without a gateway: its own address, and the subnets that it is in. */
+export function blocksOf({ description }: Node): readonly Subnet[] {
+  const own = parseSubnet(`${description?.address ?? ""}/32`);
+  return [...(own === undefined ? [] : [own]), ...neighbourhoods(description?.dataPlane)];
+}
+
+function neighbourhoods(plane: DataPlane | undefined): readonly Subnet[] {
+  if (plane === undefined) return [];
+  const known = parsed.get(plane);
+  if (known !== undefined) return known;
+  const subnets = plane.subnets.flatMap((text) => parseSubnet(text) ?? []);
+  parsed.set(plane, subnets);
+  return subnets;
+}
+
+/** Why a node cannot have a network of this subnet, for a person; undefined when it can. */
+export function overlapProblem({ description }: Node, subnet: Subnet | undefined): string | undefined {
+  if (subnet === undefined) return undefined;
+  const block = neighbourhoods(description?.dataPlane).find((its) => subnetsOverlap(its, subnet));
+  return block && `${subnetText(block)}, which it is in, overlaps ${subnetText(subnet)}`;
+}
