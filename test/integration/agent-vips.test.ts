@@ -3,9 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createLab, type Lab } from "../../deploy/lab/lab.js";
 import { testLabName } from "../../deploy/lab/test-lab-name.js";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
+import { bucketOf, rendezvous } from "../../packages/agent/src/ingress/rendezvous.js";
 import { VipBalancer } from "../../packages/agent/src/ingress/vips/vip-balancer.js";
 import { namesOf } from "../../packages/agent/src/session/names-of.js";
-import { NameEntry } from "../../proto/src/index.js";
+import { NameEntry, TrafficSpec_Affinity } from "../../proto/src/index.js";
 import { importBusybox } from "./agent/busybox-image.js";
 import { NetworkHost } from "./agent/network-host.js";
 import { until } from "./agent/until.js";
@@ -58,7 +59,11 @@ describe("a virtual IP over two hosts", () => {
     await lab?.down();
   });
 
-  const serve = async (picked: typeof tasks, draining: typeof tasks = []): Promise<void> => {
+  const serve = async (
+    picked: typeof tasks,
+    draining: typeof tasks = [],
+    affinity: TrafficSpec_Affinity = TrafficSpec_Affinity.NONE,
+  ): Promise<void> => {
     const endpoint = ({ id, address, host }: (typeof tasks)[number]) => {
       return { taskId: id, nodeId: host.name, address, slot: 1 };
     };
@@ -67,6 +72,7 @@ describe("a virtual IP over two hosts", () => {
       networkId: "shop",
       names: ["api"],
       vip: VIP,
+      affinity,
       endpoints: picked.map(endpoint),
       draining: draining.map(endpoint),
     });
@@ -108,6 +114,15 @@ describe("a virtual IP over two hosts", () => {
     expect(new Set(answers.map((answer) => answer.split(" ")[0]))).toEqual(
       new Set(others.map(({ id }) => id)),
     );
+  });
+
+  test("leads all connections of an address to the task that every host works out, where it shall", async () => {
+    await serve(tasks, [], TrafficSpec_Affinity.SOURCE);
+    const [asker] = tasks;
+    const members = tasks.map((task) => ({ id: task.address, name: task.id }));
+    const expected = rendezvous(bucketOf(asker?.address ?? ""), members)?.name;
+    const answers = await askTimes("a-h1", 6);
+    expect(new Set(answers.map((answer) => answer.split(" ")[0]))).toEqual(new Set([expected]));
   });
 
   test("refuses at once while nobody is there, and never leads to programs of the host", async () => {

@@ -35,6 +35,8 @@ export interface NamedService {
   /** Its virtual IP; "": its names stand for the addresses of its tasks. */
   readonly vip: string;
   readonly endpoints: readonly NamedEndpoint[];
+  /** All connections of an asker's address go to one task. Absent: they take turns. */
+  readonly isBySource?: boolean;
   /** They get no new connections; those they have live on. */
   readonly draining: readonly NamedEndpoint[];
 }

@@ -122,6 +122,19 @@ describe("resolve()", () => {
     expect(addressesOf(ask("db"))).toEqual(["10.64.72.5"]);
   });
 
+  it("gives an asker the same task first, where its connections shall go to one", () => {
+    const services = TABLE.services.map((one) => (one === API ? { ...API, isBySource: true } : one));
+    const index = new NameIndex({ ...TABLE, services });
+    const firstFor = (from: string, draw: number): string | undefined => {
+      const query = { name: "tasks.api", type: "A", from, gateway: DEFAULT.gateway };
+      const answer = resolve(index, query, { random: () => draw, isInForce: () => false });
+      return answer.kind === "addresses" ? answer.addresses[0] : undefined;
+    };
+    const askers = Array.from({ length: 20 }, (_, at) => `10.64.8.${at + 10}`);
+    for (const from of askers) expect(firstFor(from, 0.9)).toBe(firstFor(from, 0));
+    expect(new Set(askers.map((from) => firstFor(from, 0)))).toEqual(new Set(["10.64.8.5", "10.64.9.5"]));
+  });
+
   it("keeps networks apart", () => {
     expect(addressesOf(ask("db", { from: DB }))).toEqual(["10.64.72.5"]);
     expect(ask("api", { from: DB })).toEqual({ kind: "unknown" });

@@ -1,3 +1,4 @@
+import { bucketOf, rendezvous } from "../ingress/rendezvous.js";
 import type { NameIndex } from "./name-index.js";
 import type { NamedNetwork, NamedService } from "./names-table.js";
 
@@ -57,7 +58,9 @@ export function resolve(index: NameIndex, query: Query, options: ResolveOptions)
     const isOurs = !name.includes(".") || name.endsWith(`.${LOCAL_DOMAIN}`);
     return isOurs ? { kind: "unknown" } : { kind: "forward", servers };
   }
-  return query.type === "A" || query.type === "ANY" ? addressesOf(target, options) : { kind: "empty" };
+  return query.type === "A" || query.type === "ANY"
+    ? addressesOf(target, { ...options, from: query.from })
+    : { kind: "empty" };
 }
 
 /** Networks of a container, or, of one that berth did not make, the network through which it asks. */
@@ -124,7 +127,10 @@ function namesOf({ name, stack }: NamedNetwork): readonly string[] {
   return stack !== "" && full.startsWith(prefix) ? [full, full.slice(prefix.length)] : [full];
 }
 
-function addressesOf({ services, of }: Target, { random, isInForce }: ResolveOptions): Answer {
+function addressesOf(
+  { services, of }: Target,
+  { random, isInForce, from }: ResolveOptions & Pick<Query, "from">,
+): Answer {
   const vips = services.map(({ vip }) => vip).filter((vip) => vip !== "" && isInForce(vip));
   if (of === "service" && vips.length === services.length) {
     return { kind: "addresses", ttlS: VIP_TTL_S, addresses: vips };
@@ -132,10 +138,14 @@ function addressesOf({ services, of }: Target, { random, isInForce }: ResolveOpt
   const endpoints = services.flatMap((service) => service.endpoints);
   const wanted = typeof of === "object" ? endpoints.filter(({ slot }) => slot === of.slot) : endpoints;
   if (wanted.length === 0) return typeof of === "object" ? { kind: "unknown" } : { kind: "empty" };
-  const addresses = shuffled(
-    wanted.map(({ address }) => address),
-    random,
-  );
+  const own = services.every(({ isBySource }) => isBySource === true)
+    ? rendezvous(
+        bucketOf(from),
+        wanted.map(({ address: id }) => ({ id })),
+      )?.id
+    : undefined;
+  const others = wanted.map(({ address }) => address).filter((address) => address !== own);
+  const addresses = [...(own === undefined ? [] : [own]), ...shuffled(others, random)];
   return { kind: "addresses", ttlS: TASK_TTL_S, addresses };
 }
 

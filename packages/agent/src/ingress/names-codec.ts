@@ -23,6 +23,7 @@ function isService(value: unknown): value is NamedService {
     texts.every((key) => isText(fieldOf(value, key))) &&
     listOf(fieldOf(value, "names"), isText) !== undefined &&
     (vip === "" || isAddress(vip)) &&
+    ["boolean", "undefined"].includes(typeof fieldOf(value, "isBySource")) &&
     ["endpoints", "draining"].every((key) => listOf(fieldOf(value, key), isEndpoint) !== undefined)
   );
 }

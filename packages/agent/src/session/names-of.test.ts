@@ -48,6 +48,7 @@ test("namesOf says who answers to what, and who may ask, in words that the ingre
         stack: "shop",
         names: ["api", "backend"],
         vip: "10.64.0.2",
+        isBySource: false,
         endpoints: [{ id: "t1", nodeId: "n1", address: "10.64.1.2", slot: 1 }],
         draining: [{ id: "t0", nodeId: "n2", address: "10.64.2.2", slot: 1 }],
       },

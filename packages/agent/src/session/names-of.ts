@@ -1,5 +1,5 @@
 import type { AssignedNetwork, NameEndpoint, NameEntry, TaskStatus } from "@berth/proto";
-import { TaskState } from "@berth/proto";
+import { TaskState, TrafficSpec_Affinity } from "@berth/proto";
 import { bridgeName } from "../core/networks/devices.js";
 import type { Asker, NamedEndpoint, NamesTable } from "../dns/names-table.js";
 
@@ -35,6 +35,7 @@ export function namesOf({ networks, entries, tasks }: NamesSources): NamesTable 
       stack: entry.stack,
       names: entry.names,
       vip: entry.vip,
+      isBySource: entry.affinity === TrafficSpec_Affinity.SOURCE,
       endpoints: entry.endpoints.map(toEndpoint),
       draining: entry.draining.map(toEndpoint),
     })),

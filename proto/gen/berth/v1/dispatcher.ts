@@ -16,6 +16,9 @@ import {
   portSpec_ProtocolToJSON,
   TaskSpec,
   TrafficSpec,
+  TrafficSpec_Affinity,
+  trafficSpec_AffinityFromJSON,
+  trafficSpec_AffinityToJSON,
 } from "./spec.js";
 
 export interface SessionRequest {
@@ -286,6 +289,8 @@ export interface NameEntry {
   draining: NameEndpoint[];
   /** In a listed network: the service's other tasks that have an address there, whatever they do. */
   unanswered: NameEndpoint[];
+  /** Who gets the connections of one asker's address. */
+  affinity: TrafficSpec_Affinity;
 }
 
 export interface NameEndpoint {
@@ -3305,6 +3310,7 @@ function createBaseNameEntry(): NameEntry {
     endpoints: [],
     draining: [],
     unanswered: [],
+    affinity: 0,
   };
 }
 
@@ -3339,6 +3345,9 @@ export const NameEntry: MessageFns<NameEntry> = {
     }
     for (const v of message.unanswered) {
       NameEndpoint.encode(v!, writer.uint32(82).fork()).join();
+    }
+    if (message.affinity !== 0) {
+      writer.uint32(88).int32(message.affinity);
     }
     return writer;
   },
@@ -3436,6 +3445,14 @@ export const NameEntry: MessageFns<NameEntry> = {
             message.unanswered.push(NameEndpoint.decode(reader, reader.uint32()));
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.affinity = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3480,6 +3497,7 @@ export const NameEntry: MessageFns<NameEntry> = {
       unanswered: globalThis.Array.isArray(object?.unanswered)
         ? object.unanswered.map((e: any) => NameEndpoint.fromJSON(e))
         : [],
+      affinity: isSet(object.affinity) ? trafficSpec_AffinityFromJSON(object.affinity) : 0,
     };
   },
 
@@ -3515,6 +3533,9 @@ export const NameEntry: MessageFns<NameEntry> = {
     if (message.unanswered?.length) {
       obj.unanswered = message.unanswered.map((e) => NameEndpoint.toJSON(e));
     }
+    if (message.affinity !== 0) {
+      obj.affinity = trafficSpec_AffinityToJSON(message.affinity);
+    }
     return obj;
   },
 
@@ -3533,6 +3554,7 @@ export const NameEntry: MessageFns<NameEntry> = {
     message.endpoints = object.endpoints?.map((e) => NameEndpoint.fromPartial(e)) || [];
     message.draining = object.draining?.map((e) => NameEndpoint.fromPartial(e)) || [];
     message.unanswered = object.unanswered?.map((e) => NameEndpoint.fromPartial(e)) || [];
+    message.affinity = object.affinity ?? 0;
     return message;
   },
 };

@@ -6,6 +6,7 @@ const vip = (tasks: readonly string[], kept: readonly string[] = []) => ({
   bridge: "bth4097",
   tasks,
   kept,
+  isBySource: false,
 });
 const flows = (task: string, isUdpOnly: boolean) => ({ vip: "10.64.0.2", task, isUdpOnly });
 

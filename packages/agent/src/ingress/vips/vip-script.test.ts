@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import type { NamesTable } from "../../dns/names-table.js";
+import { rendezvous } from "../rendezvous.js";
 import { addressChanges, presentVips } from "./vip-addresses.js";
 import { REMOVE_VIPS, vipScript, vipsOf } from "./vip-script.js";
 
@@ -29,6 +30,11 @@ const TABLE: NamesTable = {
   services: [
     service("api", { vip: "10.64.0.2", endpoints: [endpoint("10.64.1.2"), endpoint("10.64.2.2")] }),
     service("idle", { vip: "10.64.0.3" }),
+    service("sticky", {
+      vip: "10.64.0.4",
+      endpoints: [endpoint("10.64.1.2"), endpoint("10.64.2.2")],
+      isBySource: true,
+    }),
     service("dnsrr", { endpoints: [endpoint("10.64.1.9")] }),
     service("elsewhere", { networkId: "n2", vip: "10.65.0.2", endpoints: [endpoint("10.65.1.2")] }),
   ],
@@ -38,17 +44,39 @@ const TABLE: NamesTable = {
 describe("virtual IPs", () => {
   it("are those of services in networks of this host", () => {
     expect(vipsOf(TABLE)).toEqual([
-      { address: "10.64.0.2", bridge: "bth4097", tasks: ["10.64.1.2", "10.64.2.2"], kept: [] },
-      { address: "10.64.0.3", bridge: "bth4097", tasks: [], kept: [] },
+      {
+        address: "10.64.0.2",
+        bridge: "bth4097",
+        tasks: ["10.64.1.2", "10.64.2.2"],
+        kept: [],
+        isBySource: false,
+      },
+      { address: "10.64.0.3", bridge: "bth4097", tasks: [], kept: [], isBySource: false },
+      {
+        address: "10.64.0.4",
+        bridge: "bth4097",
+        tasks: ["10.64.1.2", "10.64.2.2"],
+        kept: [],
+        isBySource: true,
+      },
     ]);
   });
 
   it("go to their tasks in turn, and to nobody without tasks", () => {
     const script = vipScript(vipsOf(TABLE));
     expect(script).toContain("dnat to numgen inc mod 2 map { 0 : 10.64.1.2, 1 : 10.64.2.2 }");
-    expect(script).toContain("elements = { 10.64.0.2 : jump vip0 }");
-    expect(script).toContain("elements = { 10.64.0.2, 10.64.0.3 }");
+    expect(script).toContain("elements = { 10.64.0.2 : jump vip0, 10.64.0.4 : jump vip1 }");
+    expect(script).toContain("elements = { 10.64.0.2, 10.64.0.3, 10.64.0.4 }");
     expect(script).toContain("elements = { 10.64.1.2 . 10.64.1.2, 10.64.2.2 . 10.64.2.2 }");
+  });
+
+  it("go to the task of the client's group, which is the same on every host, where they are to", () => {
+    const chain = /chain vip1 \{([^}]*\}[^}]*)\}/.exec(vipScript(vipsOf(TABLE)))?.[1] ?? "";
+    expect(chain).toContain("dnat to jhash ip saddr mod 256 seed 0xbe47 map { 0 : ");
+    const tasks = (["10.64.1.2", "10.64.2.2"] as const).map((id) => ({ id }));
+    for (const bucket of [0, 77, 255]) {
+      expect(chain).toMatch(new RegExp(`[ {]${bucket} : ${rendezvous(bucket, tasks)?.id}[, ]`));
+    }
   });
 
   it.skipIf(process.getuid?.() !== 0)("are taken by the kernel, again and again, and away", () => {
@@ -75,7 +103,9 @@ describe("addressChanges", () => {
     expect(addressChanges(present, vipsOf(TABLE))).toEqual([
       "address delete 10.64.0.9/32 dev bth4097",
       "address add 10.64.0.3/32 dev bth4097",
+      "address add 10.64.0.4/32 dev bth4097",
     ]);
-    expect(addressChanges(new Set(["10.64.0.2 bth4097", "10.64.0.3 bth4097"]), vipsOf(TABLE))).toEqual([]);
+    const all = ["10.64.0.2 bth4097", "10.64.0.3 bth4097", "10.64.0.4 bth4097"];
+    expect(addressChanges(new Set(all), vipsOf(TABLE))).toEqual([]);
   });
 });

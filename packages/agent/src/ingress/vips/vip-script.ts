@@ -1,4 +1,5 @@
 import type { NamedEndpoint, NamesTable } from "../../dns/names-table.js";
+import { BUCKET_SEED, BUCKETS, rendezvous } from "../rendezvous.js";
 
 /** Of our own in the kernel: one for IPv4, and one of the same name for the bridges. */
 export const VIP_TABLE = "berth-vips";
@@ -14,16 +15,18 @@ export interface Vip {
   readonly tasks: readonly string[];
   /** Of those that get no new connections and keep what they have. */
   readonly kept: readonly string[];
+  /** All connections of one address go to one task, through whichever host they come. */
+  readonly isBySource: boolean;
 }
 
 /** The virtual IPs of the networks that this host has a part of. */
 export function vipsOf({ networks, services }: NamesTable): readonly Vip[] {
   const bridges = new Map(networks.map(({ id, bridge }) => [id, bridge]));
-  return services.flatMap(({ vip, networkId, endpoints, draining }) => {
+  return services.flatMap(({ vip, networkId, endpoints, draining, isBySource = false }) => {
     const bridge = bridges.get(networkId);
     if (vip === "" || bridge === undefined) return [];
     const [tasks, kept] = [endpoints.map(addressOf), draining.map(addressOf)];
-    return [{ address: vip, bridge, tasks, kept }];
+    return [{ address: vip, bridge, tasks, kept, isBySource }];
   });
 }
 
@@ -89,12 +92,23 @@ export const REMOVE_VIPS = ["ip", "bridge"]
   .map((family) => `table ${family} ${VIP_TABLE}\ndelete table ${family} ${VIP_TABLE}\n`)
   .join("");
 
-function serviceChain({ tasks }: Vip, at: number): string {
-  const picks = tasks.map((task, index) => `${index} : ${task}`).join(", ");
+function serviceChain(vip: Vip, at: number): string {
+  const { turn, members } = pickOf(vip);
+  const picks = members.map((task, index) => `${index} : ${task}`).join(", ");
   return `  chain vip${at} {
-    meta l4proto { tcp, udp } dnat to numgen inc mod ${tasks.length} map { ${picks} }
+    meta l4proto { tcp, udp } dnat to ${turn} map { ${picks} }
   }
 `;
+}
+
+/** The number that the kernel works out for a connection, and the task that each number stands for. */
+function pickOf({ tasks, isBySource }: Vip): { readonly turn: string; readonly members: readonly string[] } {
+  if (!isBySource) return { turn: `numgen inc mod ${tasks.length}`, members: tasks };
+  const candidates = tasks.map((task) => ({ id: task }));
+  return {
+    turn: `jhash ip saddr mod ${BUCKETS} seed 0x${BUCKET_SEED.toString(16)}`,
+    members: Array.from({ length: BUCKETS }, (_, bucket) => rendezvous(bucket, candidates)?.id ?? ""),
+  };
 }
 
 const addressOf = ({ address }: NamedEndpoint): string => address;

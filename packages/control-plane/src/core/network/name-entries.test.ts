@@ -1,4 +1,12 @@
-import { DesiredState, EndpointMode, Health, NodeState, type Task, TaskState } from "@berth/proto";
+import {
+  DesiredState,
+  EndpointMode,
+  Health,
+  NodeState,
+  type Task,
+  TaskState,
+  TrafficSpec_Affinity,
+} from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildCluster, buildNode, buildService, buildSpec, buildTask } from "../testing/test-records.js";
 import { nameEntries } from "./name-entries.js";
@@ -64,6 +72,7 @@ describe("nameEntries()", () => {
         ],
         draining: [],
         unanswered: [],
+        affinity: TrafficSpec_Affinity.UNSPECIFIED,
       },
       expect.objectContaining({ key: "net2/s1", names: ["web"], vip: "", endpoints: [] }),
     ]);

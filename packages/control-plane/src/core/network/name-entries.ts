@@ -6,6 +6,7 @@ import {
   NodeState,
   type Task,
   TaskState,
+  TrafficSpec_Affinity,
 } from "@berth/proto";
 import type { ClusterView, ServiceView } from "../model.js";
 import { runsWell, stateOf } from "../task-state.js";
@@ -55,6 +56,7 @@ export function nameEntries(view: ServiceView, sources: NameSources): readonly N
         stack: spec.stack,
         names: [...new Set([own, ...aliases])],
         vip: spec.endpointMode === EndpointMode.DNSRR ? "" : sources.vipIn(networkId),
+        affinity: spec.traffic?.affinity ?? TrafficSpec_Affinity.UNSPECIFIED,
         ...endpointsOf(started, networkId, sources),
       },
     ];
