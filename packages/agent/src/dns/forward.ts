@@ -1,11 +1,12 @@
 import { createSocket, type Socket } from "node:dgram";
 import { connect, isIPv6 } from "node:net";
 import { answers, isTruncated, withId } from "./message.js";
+import { ServerMemory } from "./server-memory.js";
 import { readFrames, writeFrame } from "./tcp-frames.js";
 
-/** Docker's resolver waits 4 s for us: two servers can be asked within that, and there is time to say that none answers. */
+/** Docker's resolver waits 4 s for us: two attempts fit in, and there is time to say that nobody answers. */
 const TRY_MS = 1_500;
-const MAX_SERVERS = 2;
+const MAX_TRIES = 2;
 /** Questions that wait for others at a time; more get no answer but "failed" at once. */
 const MAX_WAITING = 1_000;
 const MAX_ID = 65_536;
@@ -14,26 +15,32 @@ export interface ForwardOptions {
   /** From 0 up to 1: ids that nobody outside can guess. */
   readonly random: () => number;
   readonly port: number;
+  /** Milliseconds, from any beginning. */
+  readonly now: () => number;
 }
 
 /** Asks other servers what we do not know. */
 export class Forwarder {
   readonly #options: ForwardOptions;
+  readonly #memory: ServerMemory;
   #waiting = 0;
 
   constructor(options: ForwardOptions) {
     this.#options = options;
+    this.#memory = new ServerMemory(options.now);
   }
 
   /**
    * The first answer of the servers, asked one after the other, over UDP as long as it fits. Undefined: none answered
-   * in time, or too much is asked at once. Never rejects.
+   * in time, all have been silent of late, or too much is asked at once. Never rejects.
    */
   async ask(question: Buffer, servers: readonly string[], viaTcp: boolean): Promise<Buffer | undefined> {
     if (this.#waiting >= MAX_WAITING) return undefined;
     this.#waiting += 1;
     try {
-      for (const server of servers.slice(0, MAX_SERVERS)) {
+      const live = servers.filter((server) => !this.#memory.isDown(server));
+      // A datagram may get lost: where there is one server, it is asked twice.
+      for (const server of [...live, ...live].slice(0, MAX_TRIES)) {
         const answer = await this.#askOne(question, server, viaTcp);
         if (answer !== undefined) return withId(answer, question.readUInt16BE(0));
       }
@@ -48,9 +55,15 @@ export class Forwarder {
     const id = Math.floor(random() * MAX_ID);
     const asked = withId(question, id);
     // A truncated answer is handed on as it is: who asked over UDP comes back over TCP.
-    return (viaTcp ? askOverTcp : askOverUdp)(asked, { id, server, port });
+    const reply = await (viaTcp ? askOverTcp : askOverUdp)(asked, { id, server, port });
+    if (reply === "silence") this.#memory.wasSilent(server);
+    else this.#memory.answered(server);
+    return reply instanceof Buffer ? reply : undefined;
   }
 }
+
+/** Who refuses is there, and has said so at once. */
+type Reply = Buffer | "refusal" | "silence";
 
 interface Asked {
   readonly id: number;
@@ -59,16 +72,16 @@ interface Asked {
 }
 
 /** A socket of its own for each question: its port is as random as its id, so that an answer is hard to forge. */
-function askOverUdp(question: Buffer, { id, server, port }: Asked): Promise<Buffer | undefined> {
+function askOverUdp(question: Buffer, { id, server, port }: Asked): Promise<Reply> {
   return new Promise((resolve) => {
     const socket: Socket = createSocket(isIPv6(server) ? "udp6" : "udp4");
-    const finish = (answer: Buffer | undefined): void => {
+    const finish = (answer: Reply): void => {
       clearTimeout(timer);
       socket.close();
       resolve(answer);
     };
-    const timer = setTimeout(() => finish(undefined), TRY_MS);
-    socket.once("error", () => finish(undefined));
+    const timer = setTimeout(() => finish("silence"), TRY_MS);
+    socket.once("error", () => finish("refusal"));
     socket.on("message", (bytes) => {
       if (answers(bytes, id)) finish(bytes);
     });
@@ -77,17 +90,17 @@ function askOverUdp(question: Buffer, { id, server, port }: Asked): Promise<Buff
   });
 }
 
-function askOverTcp(question: Buffer, { id, server, port }: Asked): Promise<Buffer | undefined> {
+function askOverTcp(question: Buffer, { id, server, port }: Asked): Promise<Reply> {
   return new Promise((resolve) => {
     const socket = connect({ host: server, port });
-    const finish = (answer: Buffer | undefined): void => {
+    const finish = (answer: Reply): void => {
       clearTimeout(timer);
       socket.destroy();
       resolve(answer);
     };
-    const timer = setTimeout(() => finish(undefined), TRY_MS);
-    socket.once("error", () => finish(undefined));
-    socket.once("close", () => finish(undefined));
+    const timer = setTimeout(() => finish("silence"), TRY_MS);
+    socket.once("error", () => finish("refusal"));
+    socket.once("close", () => finish("refusal"));
     readFrames(socket, (bytes) => {
       if (answers(bytes, id) && !isTruncated(bytes)) finish(bytes);
     });

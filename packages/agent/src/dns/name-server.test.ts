@@ -74,7 +74,7 @@ describe("NameServer", () => {
       upstream.send(encode({ type: "response", id: id ?? 0, questions, answers }), from.port, from.address);
     });
     server = new NameServer({
-      forwarder: new Forwarder({ random: Math.random, port }),
+      forwarder: new Forwarder({ random: Math.random, port, now: () => performance.now() }),
       hostResolvers: async () => resolvers,
       random: Math.random,
       isInForce: () => true,
@@ -108,6 +108,27 @@ describe("NameServer", () => {
   it("says that it failed when nobody answers, and does not call the name unknown", async () => {
     resolvers = [];
     await expect(resolver().resolve4("example.com")).rejects.toMatchObject({ code: "ESERVFAIL" });
+  });
+
+  it("asks a silent server no more for a while, and says at once that it failed", async () => {
+    const asked: string[] = [];
+    const deaf = createSocket("udp4");
+    await new Promise<void>((resolve) => deaf.bind(port, "127.0.0.55", resolve));
+    deaf.on("message", (bytes) => asked.push(decode(bytes).questions?.[0]?.name ?? ""));
+    resolvers = ["127.0.0.55"];
+    const fails = (name: string): Promise<unknown> => {
+      const patient = new Resolver({ timeout: 5_000, tries: 1 });
+      patient.setServers([`${GATEWAY}:${port}`]);
+      return expect(patient.resolve4(name)).rejects.toMatchObject({ code: "ESERVFAIL" });
+    };
+    await Promise.all([fails("one.example"), fails("two.example")]);
+    expect(asked.toSorted()).toEqual(["one.example", "one.example", "two.example", "two.example"]);
+    await fails("three.example");
+    expect(asked).not.toContain("three.example");
+    resolvers = ["127.0.0.55", "127.0.0.54"];
+    expect(await resolver().resolve4("four.example")).toEqual(["192.0.2.80"]);
+    expect(asked).not.toContain("four.example");
+    deaf.close();
   });
 
   it("serves several questions of one TCP connection, in pieces", async () => {

@@ -10,9 +10,10 @@ const RANDOM_STEPS = 2 ** 32;
 /** The name server of this host. It answers nothing before it has been given a table. */
 export function openNameServer(log: Logger, isInForce: (vip: string) => boolean): NameServer {
   const random = (): number => randomInt(RANDOM_STEPS) / RANDOM_STEPS;
-  const resolvers = new HostResolvers("/etc/resolv.conf", () => performance.now());
+  const now = (): number => performance.now();
+  const resolvers = new HostResolvers("/etc/resolv.conf", now);
   return new NameServer({
-    forwarder: new Forwarder({ random, port: DNS_PORT }),
+    forwarder: new Forwarder({ random, port: DNS_PORT, now }),
     hostResolvers: () => resolvers.servers(),
     random,
     isInForce,

@@ -158,7 +158,7 @@ describe("resolve()", () => {
     expect(ask("example.com")).toEqual({ kind: "forward", servers: [] });
     expect(ask("example.com", { from: DB })).toEqual({ kind: "forward", servers: ["192.0.2.53"] });
     expect(ask("nosuch")).toEqual({ kind: "unknown" });
-    expect(ask("nosuch.shop.internal")).toEqual({ kind: "unknown" });
+    expect(ask("metadata.google.internal")).toEqual({ kind: "forward", servers: [] });
   });
 
   it("finds the names of addresses in the asker's networks", () => {
@@ -169,6 +169,7 @@ describe("resolve()", () => {
     expect(ptr("10.64.9.9")).toMatchObject({ kind: "name", name: "1.api.shop_default" });
     expect(ptr("10.64.0.2", BLOG)).toEqual({ kind: "forward", servers: [] });
     expect(ptr("192.0.2.7")).toEqual({ kind: "forward", servers: [] });
+    expect(ptr("10.64.8.77")).toEqual({ kind: "unknown" });
   });
 
   it("shuffles without losing any", () => {

@@ -1,3 +1,4 @@
+import { parseIpv4, parseSubnet, subnetHas } from "@berth/proto";
 import { bucketOf, rendezvous } from "../ingress/rendezvous.js";
 import type { NameIndex } from "./name-index.js";
 import type { NamedNetwork, NamedService } from "./names-table.js";
@@ -6,7 +7,7 @@ import type { NamedNetwork, NamedService } from "./names-table.js";
 const VIP_TTL_S = 30;
 /** Tasks come and go: whoever asks for them wants those of now. */
 const TASK_TTL_S = 1;
-/** The pseudo top-level domain that a full name may end in: "api.shop.internal". */
+/** What a full name may end in: "api.shop.internal". Others have names there, too: "metadata.google.internal". */
 const LOCAL_DOMAIN = "internal";
 const ALL_TASKS = "tasks";
 const REVERSE_SUFFIX = ".in-addr.arpa";
@@ -45,7 +46,7 @@ export interface ResolveOptions {
  * stack's name behind it ("api.shop", "api.shop_default", "tasks.api.shop.internal").
  *
  * A plain name that nobody has is unknown, and nobody outside is asked for it: a resolver with search domains has
- * tried or will try these by itself.
+ * tried or will try these by itself. Neither is anybody asked whose an address of the asker's networks is.
  */
 export function resolve(index: NameIndex, query: Query, options: ResolveOptions): Answer {
   const name = query.name.toLowerCase().replace(/\.$/, "");
@@ -55,8 +56,7 @@ export function resolve(index: NameIndex, query: Query, options: ResolveOptions)
   if (name.endsWith(REVERSE_SUFFIX)) return reverse(index, { name, type: query.type, scope, servers });
   const target = find(index, name, scope);
   if (target === undefined) {
-    const isOurs = !name.includes(".") || name.endsWith(`.${LOCAL_DOMAIN}`);
-    return isOurs ? { kind: "unknown" } : { kind: "forward", servers };
+    return name.includes(".") ? { kind: "forward", servers } : { kind: "unknown" };
   }
   return query.type === "A" || query.type === "ANY"
     ? addressesOf(target, { ...options, from: query.from })
@@ -171,9 +171,17 @@ interface ReverseQuery {
 function reverse(index: NameIndex, { name, type, scope, servers }: ReverseQuery): Answer {
   const address = name.slice(0, -REVERSE_SUFFIX.length).split(".").reverse().join(".");
   const owner = index.whose(address);
-  if (owner === undefined || !scope.some(({ id }) => id === owner.networkId))
-    return { kind: "forward", servers };
+  if (owner === undefined || !scope.some(({ id }) => id === owner.networkId)) {
+    return scope.some(({ subnet }) => holds(subnet, address))
+      ? { kind: "unknown" }
+      : { kind: "forward", servers };
+  }
   return type === "PTR" || type === "ANY"
     ? { kind: "name", ttlS: TASK_TTL_S, name: owner.name }
     : { kind: "empty" };
+}
+
+function holds(subnetText: string, addressText: string): boolean {
+  const [subnet, address] = [parseSubnet(subnetText), parseIpv4(addressText)];
+  return subnet !== undefined && address !== undefined && subnetHas(subnet, address);
 }
