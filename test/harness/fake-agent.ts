@@ -439,11 +439,11 @@ export class FakeAgent {
       return;
     }
     this.options.onStart?.(assigned);
+    const addresses = this.#addressesFor(assigned);
     if (image.startsWith("never-healthy")) {
-      this.#report(container, { state: TaskState.STARTING, health: Health.STARTING });
+      this.#report(container, { state: TaskState.STARTING, health: Health.STARTING, addresses });
       return;
     }
-    const addresses = this.#addressesFor(assigned);
     this.#report(container, { state: TaskState.RUNNING, containerId: `c-${assigned.id}`, ports, addresses });
     if (!image.startsWith("crashing")) return;
     await delay(CRASH_AFTER_MS);
