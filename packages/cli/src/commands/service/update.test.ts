@@ -64,6 +64,26 @@ describe("service update", () => {
     ]);
   });
 
+  test("--replicas of a service that scales itself is refused, with what to change instead", async () => {
+    const { service } = webService();
+    const spec = { ...service?.spec, autoscale: { min: 2, max: 10, targetCpuPercent: 70 } };
+    const { code, err } = await berth("service update --replicas 3 shop_web", {
+      getService: async () => ({
+        service: webService({ service: { ...service, spec } }),
+        ingress: [],
+        revisions: [],
+      }),
+    });
+    expect([code, err]).toMatchInlineSnapshot(`
+      [
+        2,
+        "error: service shop_web was not updated: --replicas: the service scales itself between 2 and 10 replicas: change x-berth.autoscale in its Compose file instead
+      (BERTH_INPUT_INVALID)
+      ",
+      ]
+    `);
+  });
+
   test("reads the service again when somebody else was quicker", async () => {
     const versions: number[] = [];
     const { code } = await berth("service update --replicas 3 -d shop_web", {

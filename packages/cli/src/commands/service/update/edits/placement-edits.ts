@@ -41,8 +41,14 @@ function editCount(
 }
 
 function withReplicas(spec: ServiceSpec, replicas: number): Parsed<ServiceSpec> {
+  const { autoscale } = spec;
   switch (spec.mode?.$case) {
     case "replicated":
+      if (autoscale !== undefined) {
+        return invalid(
+          `the service scales itself between ${autoscale.min} and ${autoscale.max} replicas: change x-berth.autoscale in its Compose file instead`,
+        );
+      }
       return value({ ...spec, mode: { $case: "replicated", value: { replicas } } });
     case "replicatedJob": {
       const mode = { ...spec.mode.value, totalCompletions: replicas };
