@@ -206,23 +206,25 @@ describe("reconcile() when a container ends", () => {
     expect(endedWith({ exitCode: 0 })).toEqual({
       status: expect.objectContaining({ state: TaskState.COMPLETE, exitCode: 0 }),
     });
-    const failed = { state: TaskState.FAILED };
+    const failed = { state: TaskState.FAILED, fromOutside: false };
     expect(endedWith({ exitCode: 3 }).status).toMatchObject({ ...failed, message: "ended with exit code 3" });
     expect(endedWith({ exitCode: 137 }).status?.message).toBe("ended with exit code 137 (signal 9)");
     expect(endedWith({ exitCode: 137, outOfMemory: true }).status?.message).toContain("memory");
     const outside = endedWith({ exitCode: 0 }, { outsideSignal: "15" });
-    expect(outside.status).toMatchObject({ ...failed, message: expect.stringContaining("signal 15") });
+    const notItsOwn = { state: TaskState.FAILED, fromOutside: true };
+    expect(outside.status).toMatchObject({ ...notItsOwn, message: expect.stringContaining("signal 15") });
     const unseen = endedWith({ exitCode: 0 }, { unwatched: true });
     expect(unseen.status).toMatchObject({
-      ...failed,
+      ...notItsOwn,
       message: "ended with exit code 0 while Docker was away",
     });
+    expect(endedWith({ exitCode: 137 }, { unwatched: true }).status).toMatchObject(notItsOwn);
   });
 
   test("a container that vanished fails its task; a final status never changes", () => {
     const gone = viewWith({ memory: memoryWith({ containerId: "c1" }) });
     const { status } = reconcile(gone, NOW_MS);
-    expect(status).toMatchObject({ state: TaskState.FAILED, containerId: "c1" });
+    expect(status).toMatchObject({ state: TaskState.FAILED, containerId: "c1", fromOutside: true });
     const revived = { ...gone, status, containers: [containerWith()] };
     expect(reconcile(revived, NOW_MS)).toMatchObject({ status, step: { kind: "stop" } });
   });

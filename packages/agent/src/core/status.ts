@@ -27,6 +27,8 @@ const HEALTH_OF: Readonly<Record<ContainerHealth, Health>> = {
 interface Verdict {
   readonly state: TaskState;
   readonly message: string;
+  /** Neither the task nor the node is to blame. */
+  readonly fromOutside?: boolean;
 }
 
 export function isFinal(status: TaskStatus | undefined): boolean {
@@ -66,6 +68,7 @@ function statusWithoutContainer(view: TaskView): TaskStatus | undefined {
 const REMOVED_OUTSIDE: Verdict = {
   state: TaskState.FAILED,
   message: "its container was removed by somebody other than berth",
+  fromOutside: true,
 };
 
 function verdictBeforeStart({ assignment, memory }: TaskView): Verdict | undefined {
@@ -82,6 +85,7 @@ function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict 
     return {
       state: TaskState.FAILED,
       message: `stopped by somebody other than berth (signal ${memory.outsideSignal})`,
+      fromOutside: true,
     };
   }
   if (container.outOfMemory) {
@@ -89,10 +93,11 @@ function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict 
   }
   // A daemon that restarts stops its containers, and many end with 0 then: a service must not take that for its own end.
   if (container.exitCode === 0 && memory.unwatched) {
-    return { state: TaskState.FAILED, message: "ended with exit code 0 while Docker was away" };
+    const message = "ended with exit code 0 while Docker was away";
+    return { state: TaskState.FAILED, message, fromOutside: true };
   }
   if (container.exitCode === 0) return { state: TaskState.COMPLETE, message: "ended with exit code 0" };
-  return { state: TaskState.FAILED, message: exitMessage(container) };
+  return { state: TaskState.FAILED, message: exitMessage(container), fromOutside: memory.unwatched };
 }
 
 function exitMessage({ exitCode, error }: ObservedContainer): string {
@@ -167,6 +172,13 @@ export function sameStatus(left: TaskStatus | undefined, right: TaskStatus | und
 }
 
 function status(fields: Partial<TaskStatus> & Verdict): TaskStatus {
-  const blank = { sinceMs: 0, containerId: "", health: Health.UNSPECIFIED, ports: [], addresses: [] };
+  const blank = {
+    sinceMs: 0,
+    containerId: "",
+    health: Health.UNSPECIFIED,
+    ports: [],
+    addresses: [],
+    fromOutside: false,
+  };
   return { ...blank, ...fields };
 }

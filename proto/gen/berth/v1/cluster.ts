@@ -544,6 +544,11 @@ export interface TaskStatus {
     | undefined;
   /** Where its container answers in the networks that span hosts. */
   addresses: TaskAddress[];
+  /**
+   * It ended, and nothing is wrong with it or with its node: somebody other than berth stopped it, or its Docker daemon
+   * went away.
+   */
+  fromOutside: boolean;
 }
 
 export interface TaskAddress {
@@ -2102,6 +2107,7 @@ function createBaseTaskStatus(): TaskStatus {
     ports: [],
     runningSinceMs: undefined,
     addresses: [],
+    fromOutside: false,
   };
 }
 
@@ -2133,6 +2139,9 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     }
     for (const v of message.addresses) {
       TaskAddress.encode(v!, writer.uint32(74).fork()).join();
+    }
+    if (message.fromOutside !== false) {
+      writer.uint32(80).bool(message.fromOutside);
     }
     return writer;
   },
@@ -2222,6 +2231,14 @@ export const TaskStatus: MessageFns<TaskStatus> = {
             message.addresses.push(TaskAddress.decode(reader, reader.uint32()));
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.fromOutside = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2265,6 +2282,11 @@ export const TaskStatus: MessageFns<TaskStatus> = {
       addresses: globalThis.Array.isArray(object?.addresses)
         ? object.addresses.map((e: any) => TaskAddress.fromJSON(e))
         : [],
+      fromOutside: isSet(object.fromOutside)
+        ? globalThis.Boolean(object.fromOutside)
+        : isSet(object.from_outside)
+        ? globalThis.Boolean(object.from_outside)
+        : false,
     };
   },
 
@@ -2297,6 +2319,9 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     if (message.addresses?.length) {
       obj.addresses = message.addresses.map((e) => TaskAddress.toJSON(e));
     }
+    if (message.fromOutside !== false) {
+      obj.fromOutside = message.fromOutside;
+    }
     return obj;
   },
 
@@ -2314,6 +2339,7 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     message.ports = object.ports?.map((e) => HostPort.fromPartial(e)) || [];
     message.runningSinceMs = object.runningSinceMs ?? undefined;
     message.addresses = object.addresses?.map((e) => TaskAddress.fromPartial(e)) || [];
+    message.fromOutside = object.fromOutside ?? false;
     return message;
   },
 };

@@ -50,6 +50,7 @@ export function end(world: World, task: Task, state: TaskState): void {
     status: {
       ports: [],
       addresses: [],
+      fromOutside: false,
       health: 0,
       containerId: "c",
       message: "",

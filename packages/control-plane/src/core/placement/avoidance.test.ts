@@ -32,6 +32,11 @@ describe("nodesToAvoid()", () => {
     expect(avoided(failures(5, { specVersion: 0 }))).toEqual([]);
   });
 
+  it("does not blame a node for what went down with its Docker daemon, or was stopped by a person", () => {
+    const status = { state: TaskState.FAILED, sinceMs: NOW - MINUTE, fromOutside: true };
+    expect(avoided(failures(9, { status }))).toEqual([]);
+  });
+
   it("does not blame a node for tasks that were told to stop", () => {
     expect(avoided(failures(5, { desiredState: DesiredState.SHUTDOWN }))).toEqual([]);
   });

@@ -30,9 +30,10 @@ export function nodesToAvoid(
   return failures;
 }
 
-/** What we stopped ourselves did not fail, however its end looks. */
+/** What we, or somebody else, stopped did not fail, however its end looks; nor did what went down with its daemon. */
 function failedByItself(task: Task): boolean {
   const state = stateOf(task);
   if (state !== TaskState.FAILED && state !== TaskState.REJECTED) return false;
+  if (task.status?.fromOutside === true) return false;
   return task.desiredState <= DesiredState.RUNNING && task.nodeId !== "";
 }

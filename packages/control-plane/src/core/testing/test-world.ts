@@ -147,6 +147,7 @@ export class World {
       health,
       ports: [],
       addresses: [],
+      fromOutside: false,
     };
     const outcome = transition(task, { nodeId: task.nodeId, status, removed }, this.now);
     if (outcome.kind === "updated") this.tasks.set(taskId, outcome.task);

@@ -26,7 +26,7 @@ function nextState(task: Task, spec: ServiceSpec | undefined): TaskState | undef
 
 /** Healthy, so that nobody waits to see whether it stays well. */
 function inState(task: Task, state: TaskState, now: number): Task {
-  const known = task.status ?? { message: "", containerId: "", ports: [], addresses: [] };
+  const known = task.status ?? { message: "", containerId: "", ports: [], addresses: [], fromOutside: false };
   const isRunning = state === TaskState.RUNNING;
   return {
     ...task,
