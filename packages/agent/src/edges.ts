@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { BerthError, grpcTransport, type Probe, probeHost, type RpcTransport } from "@berth/proto";
+import { BerthError, grpcTransport, type Probe, type RpcTransport } from "@berth/proto";
 import type { Logger } from "pino";
 import type { AgentConfig } from "./config.js";
 import { DockerodeEngine } from "./engine/dockerode/dockerode-engine.js";
@@ -64,6 +64,7 @@ export async function hostEdges({
   const release = await claim(dataDir);
   const usage = new UsageReader();
   const disk = folderDisk(dataDir);
+  const probe = cheapProbe();
   const wireguard = await hostWireguardKey(disk);
   return {
     hostname: hostname(),
@@ -76,8 +77,8 @@ export async function hostEdges({
       resolvers: () => containerResolvers(),
     },
     transport: grpcTransport,
-    probe: probeHost,
-    peerProbe: cheapProbe(),
+    probe,
+    peerProbe: probe,
     knock: knockAt,
     disk,
     readUsage: (processId) => usage.read(processId),
