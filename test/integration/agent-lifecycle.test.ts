@@ -72,6 +72,19 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     expect(await startTimes()).toBe(before);
   });
 
+  test("a leader that stands still, though its host answers, is left for the next one within seconds", async () => {
+    const next = await FakeLeader.start();
+    try {
+      leader.servers = [next.address];
+      leader.drop();
+      await until("the agent has heard of the next one", () => leader.isJoined);
+      leader.standsStill = true;
+      await until("the agent has joined another server", () => next.isJoined);
+    } finally {
+      await next.close();
+    }
+  });
+
   test("SIGTERM: ends with code 0, containers run on", async () => {
     const spec = specOf();
     const task = taskOf(spec);

@@ -20,6 +20,8 @@ import {
   startRpcServer,
 } from "@berth/proto";
 
+const HEARTBEAT_MS = 100;
+
 /** One session of an agent, as the leader sees it. */
 interface FakeSession {
   readonly hello: Hello;
@@ -40,6 +42,8 @@ export class FakeLeader {
   readonly probeResults: ProbeResult[] = [];
   /** False: heartbeats arrive, and nobody says so. */
   acknowledges = true;
+  /** True: it says nothing at all from now on, as a process that was stopped. */
+  standsStill = false;
   hellos = 0;
   heartbeats = 0;
   appliedSequence = -1;
@@ -160,7 +164,10 @@ export class FakeLeader {
     const open = (hello: Hello): void => {
       this.hellos += 1;
       this.descriptions.push(...(hello.description ? [hello.description] : []));
-      queue.push({ $case: "welcome", value: { epoch: this.epoch, heartbeatMs: 100, servers: this.servers } });
+      queue.push({
+        $case: "welcome",
+        value: { epoch: this.epoch, heartbeatMs: HEARTBEAT_MS, servers: this.servers },
+      });
       this.#session = {
         hello,
         send: (message) => {
@@ -182,7 +189,7 @@ export class FakeLeader {
       wake();
     })();
     for (;;) {
-      const next = queue.shift();
+      const next = this.standsStill ? undefined : queue.shift();
       if (next !== undefined) yield { message: next };
       else if (end?.error !== undefined) throw end.error;
       else if (end !== undefined) return;
@@ -196,13 +203,16 @@ export class FakeLeader {
     queue: SessionResponse["message"][],
     wake: () => void,
   ): void {
+    if (this.standsStill) return;
     if (message?.$case === "hello") open(message.value);
     if (message?.$case === "description") this.descriptions.push(message.value);
     if (message?.$case === "heartbeat") {
       this.heartbeats += 1;
       this.appliedSequence = message.value.appliedSequence;
       const { number } = message.value;
-      if (number > 0 && this.acknowledges) queue.push({ $case: "heartbeatAck", value: { number } });
+      // A leader that says nothing at all would be left for another one.
+      const other = { $case: "heartbeatRate", value: { heartbeatMs: HEARTBEAT_MS } } as const;
+      if (number > 0) queue.push(this.acknowledges ? { $case: "heartbeatAck", value: { number } } : other);
       wake();
     }
     if (message?.$case === "probeResult") this.probeResults.push(message.value);

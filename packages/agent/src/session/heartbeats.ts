@@ -4,8 +4,8 @@ const MAX_INTERVAL_MS = 10_000;
 
 export interface HeartbeatsOptions {
   readonly intervalMs: number;
-  /** Told how late this process's event loop ran the timer. */
-  readonly onBeat: (lagMs: number) => void;
+  /** Told how late this process's event loop ran the timer, and how often it is to run. */
+  readonly onBeat: (lagMs: number, intervalMs: number) => void;
 }
 
 /** Beats from a timer of its own, whatever Docker does. The first beat comes at once. */
@@ -13,9 +13,11 @@ export class Heartbeats {
   readonly #onBeat: HeartbeatsOptions["onBeat"];
   #timer: NodeJS.Timeout | undefined;
   #lagMs = 0;
+  #everyMs: number;
 
   constructor({ intervalMs, onBeat }: HeartbeatsOptions) {
     this.#onBeat = onBeat;
+    this.#everyMs = intervalMs;
     this.beatNow();
     this.setInterval(intervalMs);
   }
@@ -23,6 +25,7 @@ export class Heartbeats {
   setInterval(intervalMs: number): void {
     clearInterval(this.#timer);
     const everyMs = Math.min(Math.max(intervalMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
+    this.#everyMs = everyMs;
     let expectedMs = performance.now() + everyMs;
     this.#timer = setInterval(() => {
       const nowMs = performance.now();
@@ -34,7 +37,7 @@ export class Heartbeats {
 
   /** One beat more. */
   beatNow(): void {
-    this.#onBeat(this.#lagMs);
+    this.#onBeat(this.#lagMs, this.#everyMs);
   }
 
   stop(): void {

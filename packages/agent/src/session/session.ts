@@ -23,6 +23,7 @@ import {
 } from "@berth/proto";
 import type { Logger } from "pino";
 import { Heartbeats } from "./heartbeats.js";
+import { LeaderSilence } from "./leader-silence.js";
 import type { Outbox } from "./outbox.js";
 import { Outgoing } from "./outgoing.js";
 import { untilHostGone } from "./server-watch.js";
@@ -87,6 +88,7 @@ export class Session {
   readonly #beganMs = performance.now();
   #welcome: Welcome | undefined;
   #heartbeats: Heartbeats | undefined;
+  #silence: LeaderSilence | undefined;
   #repeatTimer: NodeJS.Timeout | undefined;
 
   constructor(options: SessionOptions) {
@@ -120,6 +122,7 @@ export class Session {
     try {
       const responses = connection.calls.session(this.#outgoing.messages(), { signal: this.#abort.signal });
       for await (const response of responses) {
+        this.#silence?.heard(performance.now());
         await this.#take(response, connection.calls);
         if (this.#welcome !== undefined) clearTimeout(welcomeTimer);
       }
@@ -188,9 +191,10 @@ export class Session {
     handler.onHeard(this.#beganMs);
     outbox.repeatAll();
     this.#outgoing.join();
+    this.#silence = new LeaderSilence(performance.now());
     this.#heartbeats = new Heartbeats({
       intervalMs: welcome.heartbeatMs,
-      onBeat: (lagMs) => this.#beat(lagMs),
+      onBeat: (lagMs, intervalMs) => this.#beat(lagMs, intervalMs),
     });
     this.#repeatTimer = setInterval(() => {
       outbox.repeatUnacked();
@@ -212,9 +216,12 @@ export class Session {
     if (answer !== undefined) this.#outgoing.answerTraffic(answer);
   }
 
-  #beat(lagMs: number): void {
-    const { handler } = this.#options;
-    const number = handler.heartbeatNumber();
+  #beat(lagMs: number, intervalMs: number): void {
+    const { handler, address } = this.#options;
+    const nowMs = performance.now();
+    const verdict = this.#silence?.beat({ nowMs, lagMs, intervalMs });
+    if (verdict?.isSilent === true) this.#abort.abort(standingStill(address));
+    const number = handler.heartbeatNumber() || (verdict?.asks === true ? Math.floor(nowMs) : 0);
     this.#outgoing.beat({ appliedSequence: handler.appliedSequence(), lagMs, number });
   }
 
@@ -245,6 +252,11 @@ export class Session {
 
 function unanswered(address: string): BerthError {
   const message = `the server at ${address} did not answer within ${WELCOME_TIMEOUT_MS / 1_000} s`;
+  return new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
+}
+
+function standingStill(address: string): BerthError {
+  const message = `the server at ${address} answers nothing any more, though it is connected`;
   return new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
 }
 
