@@ -29,6 +29,44 @@ services:
     deploy: { replicas: ${REPLICAS}, placement: { max_replicas_per_node: ${REPLICAS / 3} } }
 `;
 
+const STICKY_PORT = 8_101;
+const PROXIED_PORT = 8_102;
+
+/** Tells of the PROXY header (version 2, TCP over IPv4) that came, and of what came after it. */
+const WHAT = `
+  require("node:net").createServer((socket) => {
+    let got = Buffer.alloc(0);
+    socket.on("error", () => {});
+    socket.on("data", (chunk) => {
+      got = Buffer.concat([got, chunk]);
+      if (got.length < 28 + 5) return;
+      const ip = (at) => got.subarray(at, at + 4).join(".");
+      const head = got.subarray(0, 16).toString("hex");
+      socket.end([head, ip(16), ip(20), got.readUInt16BE(26), got.subarray(28)].join(" "));
+    });
+  }).listen(8080);
+`;
+/** Signature, version 2 and PROXY, TCP over IPv4, 12 bytes of addresses and ports. */
+const PROXY_V2 = `${Buffer.from("\r\n\r\n\0\r\nQUIT\n").toString("hex")}2111000c`;
+
+const RULES = `
+x-task: &task
+  image: shop:1
+  stop_grace_period: 1s
+  deploy: { replicas: 3, placement: { max_replicas_per_node: 1 } }
+services:
+  sticky:
+    <<: *task
+    command: ["-e", ${JSON.stringify(WHO.replaceAll("\n", " "))}]
+    ports: ["${STICKY_PORT}:8080"]
+    x-berth: { affinity: source }
+  proxied:
+    <<: *task
+    command: ["-e", ${JSON.stringify(WHAT.replaceAll("\n", " "))}]
+    ports: ["${PROXIED_PORT}:8080"]
+    x-berth: { proxy_protocol: true }
+`;
+
 interface InspectedNode {
   readonly dataPlane: { readonly kernel: boolean; readonly kernelReason: string };
 }
@@ -53,6 +91,16 @@ describe("the kernel path, over real Docker hosts", () => {
     const counts = (await Promise.all(sets)).join("").matchAll(/counter packets (\d+)/g);
     return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
   };
+
+  /** Connections that have come to a port of a host that its kernel balances. */
+  const entered = async (host: string, port = PORT): Promise<number> => {
+    const ports = await run(host, "nft", "list", "map", "ip", "berth", "ports");
+    const [, count = "0"] = new RegExp(`tcp \\. ${port} counter packets (\\d+)`).exec(ports) ?? [];
+    return Number(count);
+  };
+
+  const askSticky = async (host: string): Promise<string> =>
+    (await exchange({ host: lab.host(host).address, port: STICKY_PORT, text: "" })).split(" ")[0] ?? "";
 
   /** Asks each replica once, if all goes as it should. */
   const askRound = async (host: string): Promise<ReadonlySet<string>> => {
@@ -110,17 +158,59 @@ describe("the kernel path, over real Docker hosts", () => {
     }
   });
 
+  test("the leader tells Prometheus of each service's connections on each host", async () => {
+    const told = await (await fetch(`${lab.server.httpUrl}/metrics`)).text();
+    for (const host of ["h1", "h2", "h3"]) {
+      const labels = `stack="who",service="who_web",port="${PORT}/tcp",node="${host}"`;
+      const [, count = "0"] =
+        new RegExp(`berth_service_connections_total{${labels}} (\\d+)`).exec(told) ?? [];
+      expect([host, Number(count)]).toEqual([host, await entered(host)]);
+      expect(told).toContain(`berth_service_failures_total{${labels}} 0\n`);
+    }
+    expect(told).toContain('berth_traffic_nodes{answer="told"} 3\n');
+  });
+
+  test("affinity source: the kernel of each host sends a client's address to one replica, the same one", async () => {
+    const { code, stdout, stderr } = await deploy(lab, "rules", RULES);
+    expect(code, stdout + stderr).toBe(0);
+    for (const host of ["h1", "h2", "h3"]) {
+      const isBalanced = async (): Promise<boolean> => {
+        const soFar = await entered(host, STICKY_PORT);
+        await askSticky(host);
+        return (await entered(host, STICKY_PORT)) > soFar;
+      };
+      const what = `${host} balances ${STICKY_PORT} in the kernel`;
+      await waitUntil(isBalanced, { what, timeoutMs: CONVERGE_TIMEOUT_MS });
+      const before = await entered(host, STICKY_PORT);
+      const replicas = await Promise.all(Array.from({ length: 9 }, () => askSticky(host)));
+      expect([...new Set(replicas)]).toHaveLength(1);
+      expect(await entered(host, STICKY_PORT)).toBe(before + 9);
+    }
+    const fromH1 = (to: string): Promise<string> =>
+      run("h1", process.execPath, "-e", clientOf(lab.host(to).address, STICKY_PORT));
+    const seen = [await fromH1("h2"), await fromH1("h3"), await fromH1("h2")];
+    expect([...new Set(seen.map((answer) => answer.split(" ")[0]))]).toHaveLength(1);
+  });
+
+  test("proxy_protocol: a container learns the client's address from the header, over whichever host", async () => {
+    for (const { name, address } of lab.hosts) {
+      const answer = await exchange({ host: address, port: PROXIED_PORT, text: "hello" });
+      expect(answer).toBe(`${PROXY_V2} ${clientAddress(address)} ${address} ${PROXIED_PORT} hello`);
+      expect(await entered(name, PROXIED_PORT)).toBe(0);
+    }
+    expect((await lab.berth(["stack", "rm", "rules"])).code).toBe(0);
+  });
+
   test("a host's programs and its containers reach the port, on every address of it", async () => {
     const { address } = lab.host("h1");
-    const script = (host: string): string =>
-      `require("node:net").connect(${PORT}, "${host}").on("data", (text) => console.log(String(text)))`;
     for (const target of ["127.0.0.1", address, "::1"]) {
-      expect(await run("h1", process.execPath, "-e", script(target)), target).toMatch(/^[0-9a-f]{12} /);
+      const answer = await run("h1", process.execPath, "-e", clientOf(target, PORT));
+      expect(answer, target).toMatch(/^[0-9a-f]{12} /);
     }
     const own = (await runningOf(lab, "who_web")).filter((container) => container.host === "h1");
     for (const { id } of own) {
       for (let request = 0; request < REPLICAS; request += 1) {
-        const answer = await run("h1", "docker", "exec", id, "/usr/bin/node", "-e", script(address));
+        const answer = await run("h1", "docker", "exec", id, "/usr/bin/node", "-e", clientOf(address, PORT));
         expect(answer).toMatch(/^[0-9a-f]{12} /);
       }
     }
@@ -159,19 +249,38 @@ function clientAddress(host: string): string {
 
 const ourAddresses = new Map<string, string>();
 
-function askWho(host: string): Promise<{ readonly replica: string; readonly seen: string }> {
+async function askWho(host: string): Promise<{ readonly replica: string; readonly seen: string }> {
+  const [replica = "", seen = ""] = (await exchange({ host, port: PORT, text: "" })).split(" ");
+  return { replica, seen };
+}
+
+/** Connects, says the text, and returns all that comes back. */
+function exchange({
+  host,
+  port,
+  text,
+}: {
+  readonly host: string;
+  readonly port: number;
+  readonly text: string;
+}): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port: PORT, timeout: 5_000 });
-    let text = "";
-    socket.on("connect", () => ourAddresses.set(host, socket.localAddress ?? ""));
+    const socket = connect({ host, port, timeout: 5_000 });
+    let answer = "";
+    socket.on("connect", () => {
+      ourAddresses.set(host, socket.localAddress ?? "");
+      if (text !== "") socket.write(text);
+    });
     socket.on("data", (chunk) => {
-      text += String(chunk);
+      answer += String(chunk);
     });
     socket.on("timeout", () => socket.destroy(new Error(`no answer from ${host}`)));
     socket.on("error", reject);
-    socket.on("end", () => {
-      const [replica = "", seen = ""] = text.split(" ");
-      resolve({ replica, seen });
-    });
+    socket.on("end", () => resolve(answer));
   });
+}
+
+/** For Node: prints what a port answers. */
+function clientOf(host: string, port: number): string {
+  return `require("node:net").connect(${port}, "${host}").on("data", (text) => console.log(String(text)))`;
 }

@@ -9,6 +9,7 @@ import {
   type DataPlane,
   DesiredState,
   DispatcherServiceService,
+  type DoorTraffic,
   Health,
   type HostPort,
   type IngressEntry,
@@ -67,6 +68,8 @@ export interface FakeAgentOptions {
   readonly onStart?: (task: AssignedTask) => void;
   /** A container is told to stop. */
   readonly onStop?: (task: AssignedTask) => void;
+  /** What it tells whoever asks for all services' counters. */
+  readonly doors?: readonly DoorTraffic[];
   /** What the log of each task says. */
   readonly log?: (taskId: string) => readonly { readonly timeNs: string; readonly text: string }[];
 }
@@ -266,6 +269,13 @@ export class FakeAgent {
           case "probe":
             void this.#probe(message.value, session.signal);
             break;
+          case "askTraffic": {
+            const { requestId } = message.value;
+            const doors = [...(this.options.doors ?? [])];
+            const value = { requestId, traffic: undefined, doors, tableVersion: this.sequence };
+            this.#send({ message: { $case: "traffic", value } });
+            break;
+          }
           case "startLogs":
             void this.#pushLogs(client.calls, message.value);
             break;

@@ -1,4 +1,4 @@
-import { Availability, ServiceOutcome_Kind, type StreamLogsResponse } from "@berth/proto";
+import { Availability, DoorTraffic, ServiceOutcome_Kind, type StreamLogsResponse } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   converged,
@@ -276,8 +276,9 @@ describe("what a caller leaves behind", () => {
 });
 
 describe("/healthz and /metrics", () => {
-  it("tell the role and count what is there", async () => {
-    await cluster.startAgents(["a"]);
+  it("tell the role, count what is there, and ask hosts for what they have counted", async () => {
+    const door = { serviceName: "shop_web", stack: "shop", port: "80/tcp", connections: 3, ejections: 1 };
+    await cluster.startAgents(["a"], { doors: [DoorTraffic.fromPartial(door)] });
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
     expect(await runningTasks(calls, "shop_web")).toHaveLength(2);
@@ -291,6 +292,9 @@ describe("/healthz and /metrics", () => {
       "berth_sessions 1",
       'berth_nodes{state="ready"} 1',
       'berth_tasks{state="running"} 2',
+      'berth_traffic_nodes{answer="told"} 1',
+      'berth_service_connections_total{stack="shop",service="shop_web",port="80/tcp",node="a"} 3',
+      'berth_service_ejections_total{stack="shop",service="shop_web",port="80/tcp",node="a"} 1',
     ]) {
       expect(metrics).toContain(line);
     }

@@ -148,7 +148,8 @@ export class SimHost {
         const own = shareOf(active, index, endpoints.length);
         return { ...endpoint, state: "serving" as const, total: 0, active: own, failed: 0 };
       });
-      return { protocol, address, port, service, total: 0, active, failed: 0, retried: 0, endpoints: stats };
+      const counts = { total: 0, active, failed: 0, retried: 0, ejections: 0, nodes: [] };
+      return { protocol, address, port, service, stack: "", ...counts, endpoints: stats };
     });
   }
 
@@ -213,6 +214,7 @@ export class SimHost {
           ...IDLE_INGRESS,
           version: this.table?.version ?? 0,
           listeners: this.#listeners(),
+          vips: [],
         }),
         names: async () => {},
         condition: async () => IDLE_INGRESS,

@@ -119,7 +119,40 @@ describe("Balancer", () => {
       first,
       first,
     ]);
-    expect(balancer.stats(0).map(({ id, state }) => `${id} ${state}`)).toEqual(["t0 serving", "t1 draining"]);
+    expect(balancer.stats(0).endpoints.map(({ id, state }) => `${id} ${state}`)).toEqual([
+      "t0 serving",
+      "t1 draining",
+    ]);
+  });
+
+  it("keeps count of what endpoints did that are gone, by node", () => {
+    const balancer = new Balancer();
+    const [first, second] = ["n1", "n2"].map((node, index) => {
+      return { id: `t${index}`, address: "10.0.0.1", port: 80 + index, node };
+    });
+    if (first === undefined || second === undefined) throw new Error("two endpoints");
+    balancer.update([first, second], []);
+    const upstream = balancer.pick(0, [], nobody);
+    if (upstream === undefined) throw new Error("one is picked");
+    upstream.total += 3;
+    balancer.failed(upstream, 0);
+    balancer.update([second], []);
+    const { nodes } = balancer.stats(0);
+    expect(nodes).toContainEqual({ node: "n1", total: 3, failed: 1 });
+    expect(nodes).toContainEqual({ node: "n2", total: 0, failed: 0 });
+  });
+
+  it("counts an ejection when an endpoint begins to fail, and when its node falls silent", () => {
+    const balancer = new Balancer();
+    balancer.update([{ id: "t0", address: "10.0.0.1", port: 80, node: "n1" }], []);
+    const upstream = balancer.pick(0, [], nobody);
+    if (upstream === undefined) throw new Error("one is picked");
+    for (const nowMs of [0, 10, 1_000]) balancer.failed(upstream, nowMs);
+    expect(balancer.stats(0).ejections).toBe(1);
+    balancer.recovered(upstream);
+    balancer.failed(upstream, 2_000);
+    balancer.suspected(new Set(["n1", "n2"]));
+    expect(balancer.stats(0).ejections).toBe(3);
   });
 
   it("takes a task at another address for another endpoint", () => {

@@ -1,7 +1,14 @@
 import { afterFailure, type EndpointHealth, HEALTHY, isEjected, needsProbe, startProbe } from "./ejection.js";
 import { bucketOf, rendezvous } from "./rendezvous.js";
 import { Rotation } from "./rotation.js";
-import { type EndpointStats, endpointKey, type IngressEndpoint, type TrafficRules } from "./table.js";
+import {
+  type EndpointStats,
+  endpointKey,
+  type IngressEndpoint,
+  type ListenerStats,
+  type NodeCounts,
+  type TrafficRules,
+} from "./table.js";
 
 /** What an endpoint carries: a TCP connection or a UDP flow. */
 export interface Carried {
@@ -28,6 +35,9 @@ export class Upstream {
 export class Balancer {
   readonly #rotation = new Rotation<Upstream>();
   readonly #upstreams = new Map<string, Upstream>();
+  /** What endpoints did that are gone, by node: as many as nodes ever served here. */
+  readonly #past = new Map<string, NodeCounts>();
+  #ejections = 0;
   #traffic: TrafficRules | undefined;
   readonly #isSuspect: (node: string | undefined) => boolean;
 
@@ -51,6 +61,7 @@ export class Balancer {
     for (const [key, upstream] of gone) {
       upstream.state = "gone";
       this.#upstreams.delete(key);
+      addTo(this.#past, upstream);
     }
     this.#rotation.replace(serving);
     return [...gone.values()];
@@ -85,18 +96,35 @@ export class Balancer {
 
   failed(upstream: Upstream, nowMs: number): void {
     upstream.failed += 1;
+    if (upstream.health.strikes === 0) this.#ejections += 1;
     upstream.health = afterFailure(upstream.health, nowMs);
   }
 
-  stats(nowMs: number): readonly EndpointStats[] {
-    return [...this.#upstreams.values()].map((upstream) => ({
-      ...upstream.endpoint,
-      state:
-        upstream.state !== "serving" ? "draining" : isEjected(upstream.health, nowMs) ? "ejected" : "serving",
-      total: upstream.total,
-      active: upstream.carried.size,
-      failed: upstream.failed,
-    }));
+  /** Connections avoid these nodes from now on. */
+  suspected(nodes: ReadonlySet<string>): void {
+    for (const { endpoint } of this.#rotation.members) {
+      if (nodes.has(endpoint.node ?? "")) this.#ejections += 1;
+    }
+  }
+
+  stats(nowMs: number): Pick<ListenerStats, "endpoints" | "nodes" | "ejections"> {
+    const endpoints = [...this.#upstreams.values()].map(
+      (upstream): EndpointStats => ({
+        ...upstream.endpoint,
+        state:
+          upstream.state !== "serving"
+            ? "draining"
+            : isEjected(upstream.health, nowMs)
+              ? "ejected"
+              : "serving",
+        total: upstream.total,
+        active: upstream.carried.size,
+        failed: upstream.failed,
+      }),
+    );
+    const nodes = new Map(this.#past);
+    for (const upstream of this.#upstreams.values()) addTo(nodes, upstream);
+    return { endpoints, nodes: [...nodes.values()], ejections: this.#ejections };
   }
 
   #choose(accepts: (candidate: Upstream) => boolean, clientAddress: () => string): Upstream | undefined {
@@ -125,4 +153,10 @@ export class Balancer {
     upstream.state = state;
     return upstream;
   }
+}
+
+function addTo(nodes: Map<string, NodeCounts>, { endpoint, total, failed }: Upstream): void {
+  const node = endpoint.node ?? "";
+  const known = nodes.get(node);
+  nodes.set(node, { node, total: total + (known?.total ?? 0), failed: failed + (known?.failed ?? 0) });
 }

@@ -14,7 +14,7 @@ const MAX_CLIENTS = 16;
 
 export interface ControlServerOptions {
   readonly gateway: Gateway;
-  readonly names: Pick<NamesService, "update" | "suspect" | "troubles">;
+  readonly names: Pick<NamesService, "update" | "suspect" | "troubles" | "vipStats">;
   readonly mode: IngressMode;
   /** Which way new connections take. */
   path(): PathInUse;
@@ -87,8 +87,10 @@ async function answer(request: IngressRequest, options: ControlServerOptions): P
       case "names":
         await options.names.update(request.names);
         return { kind: "done", id };
-      case "stats":
-        return { kind: "stats", id, stats: { ...(await options.gateway.stats()), ...conditionOf(options) } };
+      case "stats": {
+        const [ports, vips] = await Promise.all([options.gateway.stats(), options.names.vipStats()]);
+        return { kind: "stats", id, stats: { ...ports, vips, ...conditionOf(options) } };
+      }
       case "condition":
         return { kind: "condition", id, condition: conditionOf(options) };
       case "retire":

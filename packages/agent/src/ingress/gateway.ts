@@ -119,7 +119,9 @@ export class Gateway {
 
   /** Endpoints on these nodes get no new connections where there are others. Resolves when that is so. */
   async suspect(nodes: readonly string[]): Promise<void> {
+    const fresh = new Set(nodes.filter((node) => !this.#suspects.has(node)));
     this.#suspects = new Set(nodes);
+    if (fresh.size > 0) for (const listener of this.#open.values()) listener.suspected(fresh);
     await this.#fastPath?.suspect(this.#suspects);
   }
 
@@ -128,7 +130,7 @@ export class Gateway {
     return this.#allErrors();
   }
 
-  async stats(): Promise<Omit<IngressStats, keyof IngressCondition>> {
+  async stats(): Promise<Omit<IngressStats, keyof IngressCondition | "vips">> {
     const listeners = [...this.#open.values()].map((listener) => listener.stats());
     return {
       version: this.#table.version,

@@ -1,6 +1,7 @@
 import type { NameServer, NameServerTrouble } from "../dns/name-server.js";
 import { type NamesTable, NO_NAMES } from "../dns/names-table.js";
 import { withoutSuspects } from "../dns/without-suspects.js";
+import type { VipStats } from "./table.js";
 import type { VipBalancer } from "./vips/vip-balancer.js";
 
 /** Names of services, and the virtual IPs that they stand for where the kernel balances those. */
@@ -17,6 +18,18 @@ export class NamesService {
 
   get troubles(): readonly NameServerTrouble[] {
     return this.#server.troubles;
+  }
+
+  /** What the kernel counts, which takes some milliseconds where it balances virtual IPs. */
+  async vipStats(): Promise<readonly VipStats[]> {
+    const counted = await this.#vips?.connections();
+    if (counted === undefined) return [];
+    const networks = new Map(this.#table.networks.map(({ id, name }) => [id, name]));
+    return this.#table.services.flatMap(({ vip, networkId, service, stack }) => {
+      const connections = counted.get(vip);
+      if (connections === undefined) return [];
+      return [{ service, stack, network: networks.get(networkId) ?? networkId, connections }];
+    });
   }
 
   /** Resolves when names and virtual IPs lead where the table says. */

@@ -37,6 +37,7 @@ export function sameListener(a: IngressListener, b: IngressListener): boolean {
   if (a === b) return true;
   return (
     a.service === b.service &&
+    a.stack === b.stack &&
     isDeepStrictEqual(a.traffic, b.traffic) &&
     sameEndpoints(a.endpoints, b.endpoints) &&
     sameEndpoints(a.draining, b.draining)

@@ -37,6 +37,8 @@ export interface IngressListener {
   readonly address: string;
   readonly port: number;
   readonly service: string;
+  /** Absent: of none. */
+  readonly stack?: string;
   /** Absent: each connection to the endpoint whose turn it is. */
   readonly traffic?: TrafficRules;
   readonly endpoints: readonly IngressEndpoint[];
@@ -82,18 +84,41 @@ export interface EndpointStats {
   readonly failed: number;
 }
 
+/** What the endpoints of one node did, those included that are gone. */
+export interface NodeCounts {
+  readonly node: string;
+  /** Connections (UDP: flows) that they took. */
+  readonly total: number;
+  /** Connection attempts that they failed. */
+  readonly failed: number;
+}
+
 export interface ListenerStats {
   readonly protocol: "tcp" | "udp";
   readonly address: string;
   readonly port: number;
   readonly service: string;
+  readonly stack: string;
   readonly total: number;
   readonly active: number;
   /** Connections that no endpoint took. */
   readonly failed: number;
   /** Attempts that moved on to another endpoint. */
   readonly retried: number;
+  /** Times that an endpoint was passed over for a while: it failed, or its node fell silent. */
+  readonly ejections: number;
   readonly endpoints: readonly EndpointStats[];
+  readonly nodes: readonly NodeCounts[];
+}
+
+/** What the kernel has done for the virtual IP of a service in one network. */
+export interface VipStats {
+  readonly service: string;
+  readonly stack: string;
+  /** Full name. */
+  readonly network: string;
+  /** From containers of this host. */
+  readonly connections: number;
 }
 
 /** Who balances new connections. */
@@ -121,6 +146,7 @@ export interface IngressStats extends IngressCondition {
   /** Connections the kernel could not hand over, mostly for want of file descriptors. */
   readonly acceptErrors: number;
   readonly listeners: readonly ListenerStats[];
+  readonly vips: readonly VipStats[];
 }
 
 /** What makes two listeners the same socket. */

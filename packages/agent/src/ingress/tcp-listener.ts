@@ -73,9 +73,14 @@ export class TcpListener {
   }
 
   stats(): ListenerStats {
-    const { protocol, address, port, service } = this.#listener;
-    const endpoints = this.#balancer.stats(this.#context.now());
-    return { protocol, address, port, service, ...this.#counters, endpoints };
+    const { protocol, address, port, service, stack = "" } = this.#listener;
+    const balanced = this.#balancer.stats(this.#context.now());
+    return { protocol, address, port, service, stack, ...this.#counters, ...balanced };
+  }
+
+  /** These nodes have fallen silent. */
+  suspected(nodes: ReadonlySet<string>): void {
+    this.#balancer.suspected(nodes);
   }
 
   #accept(client: ByteStream): void {

@@ -102,16 +102,18 @@ function describeInvalid(value: unknown): ListenerError {
 
 function parseListener(value: unknown): IngressListener | undefined {
   if (!isRecord(value)) return undefined;
-  const { protocol, address, port, service, traffic } = value;
+  const { protocol, address, port, service, stack, traffic } = value;
   if (protocol !== "tcp" && protocol !== "udp") return undefined;
   if (typeof address !== "string" || (address !== "" && isIP(address) === 0)) return undefined;
   if (!isPort(port) || typeof service !== "string") return undefined;
+  if (stack !== undefined && typeof stack !== "string") return undefined;
   const endpoints = parseEndpoints(value.endpoints);
   const draining = parseEndpoints(value.draining);
   if (endpoints === undefined || draining === undefined) return undefined;
   if (traffic !== undefined && !isTraffic(traffic)) return undefined;
   return {
     ...{ protocol, address, port, service, endpoints, draining },
+    ...(stack === undefined ? {} : { stack }),
     ...(traffic === undefined ? {} : { traffic }),
   };
 }

@@ -20,18 +20,25 @@ const STATS: IngressStats = {
         address: "",
         port: 80,
         service: "shop_web",
+        stack: "shop",
         total: 30,
         active: 2,
         failed: 1,
         retried: 4,
+        ejections: 5,
       },
       endpoints: [
         { ...ENDPOINT, id: "t1", node: "n1", state: "serving", total: 10, failed: 0 },
         { ...ENDPOINT, id: "t2", node: "n1", state: "serving", total: 11, failed: 3 },
         { ...ENDPOINT, id: "t3", node: "n2", state: "ejected", total: 9, failed: 1 },
       ],
+      nodes: [
+        { node: "n1", total: 21, failed: 3 },
+        { node: "n2", total: 9, failed: 1 },
+      ],
     },
   ],
+  vips: [{ service: "shop_api", stack: "shop", network: "shop_default", connections: 6 }],
 };
 
 describe("the metrics of the ingress", () => {
@@ -39,7 +46,7 @@ describe("the metrics of the ingress", () => {
     const lines = (await ingressMetrics(STATS))
       .split("\n")
       .filter((line) => line !== "" && !line.startsWith("#"));
-    const port = 'service="shop_web",port="80/tcp"';
+    const port = 'stack="shop",service="shop_web",port="80/tcp"';
     expect(lines).toEqual([
       "berth_ingress_table_version 7",
       "berth_ingress_kernel 1",
@@ -49,12 +56,14 @@ describe("the metrics of the ingress", () => {
       `berth_ingress_connections_open{${port}} 2`,
       `berth_ingress_failures_total{${port}} 1`,
       `berth_ingress_retries_total{${port}} 4`,
+      `berth_ingress_ejections_total{${port}} 5`,
       `berth_ingress_endpoints{${port},state="serving"} 2`,
       `berth_ingress_endpoints{${port},state="ejected"} 1`,
-      `berth_ingress_node_connections_total{${port},node="n1"} 21`,
-      `berth_ingress_node_connections_total{${port},node="n2"} 9`,
-      `berth_ingress_node_failures_total{${port},node="n1"} 3`,
-      `berth_ingress_node_failures_total{${port},node="n2"} 1`,
+      `berth_ingress_node_connections_total{${port},to_node="n1"} 21`,
+      `berth_ingress_node_connections_total{${port},to_node="n2"} 9`,
+      `berth_ingress_node_failures_total{${port},to_node="n1"} 3`,
+      `berth_ingress_node_failures_total{${port},to_node="n2"} 1`,
+      'berth_ingress_vip_connections_total{stack="shop",service="shop_api",network="shop_default"} 6',
     ]);
   });
 

@@ -79,6 +79,7 @@ function toListener(entry: IngressEntry, routeTo: RouteTo): IngressListener {
     address: entry.hostIp,
     port: entry.published,
     service: entry.serviceName,
+    ...(entry.stack === "" ? {} : { stack: entry.stack }),
     endpoints: entry.endpoints.map(toEndpoint),
     draining: entry.draining.map(toEndpoint),
     ...(traffic === undefined ? {} : { traffic }),

@@ -26,7 +26,7 @@ import type { LoadRelay } from "./load-relay.js";
 import type { LogRelay } from "./log-relay.js";
 import type { NamesSync } from "./names-sync.js";
 import type { SessionHandler } from "./session.js";
-import { serviceTraffic } from "./traffic-answer.js";
+import { trafficAnswer } from "./traffic-answer.js";
 import { watchedPeers } from "./watched-peers.js";
 
 /** People look one at a time. */
@@ -43,7 +43,7 @@ export interface ObedienceOptions {
   readonly execs: ExecRelay;
   readonly loads: LoadRelay;
   /** Of the ingress process. */
-  readonly stats: () => Promise<Pick<IngressStats, "listeners">>;
+  readonly stats: () => Promise<Pick<IngressStats, "listeners" | "vips" | "version">>;
   readonly probing: Probing;
   readonly fence: Fence;
   readonly meter: Pick<UsageMeter, "watch" | "stop">;
@@ -199,7 +199,7 @@ export class Obedience implements SessionHandler {
     if (this.#trafficAsked >= MAX_TRAFFIC_ASKED) return undefined;
     this.#trafficAsked += 1;
     try {
-      return { requestId, traffic: serviceTraffic(await this.#options.stats(), serviceName) };
+      return trafficAnswer(await this.#options.stats(), { requestId, serviceName });
     } catch {
       return undefined;
     } finally {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { ListenerStats } from "../ingress/table.js";
-import { serviceTraffic } from "./traffic-answer.js";
+import { serviceTraffic, trafficAnswer } from "./traffic-answer.js";
 
 const endpoint = { address: "10.0.0.1", port: 80, state: "serving", total: 5, active: 1, failed: 2 } as const;
 const listener: ListenerStats = {
@@ -8,14 +8,17 @@ const listener: ListenerStats = {
   address: "",
   port: 80,
   service: "shop_web",
+  stack: "shop",
   total: 10,
   active: 2,
   failed: 1,
   retried: 3,
+  ejections: 1,
   endpoints: [
     { ...endpoint, id: "b" },
     { ...endpoint, id: "a", state: "ejected" },
   ],
+  nodes: [],
 };
 
 test("serviceTraffic() adds up the ports of a service, task by task", () => {
@@ -35,4 +38,24 @@ test("serviceTraffic() adds up the ports of a service, task by task", () => {
 
 test("serviceTraffic() has nothing to say of a service that this host does not publish", () => {
   expect(serviceTraffic({ listeners: [listener] }, "shop_db")).toBeUndefined();
+});
+
+test("trafficAnswer() to who asks for all tells of each port and virtual IP that is used", () => {
+  const bound = { ...listener, address: "10.0.0.9", port: 53, protocol: "udp" } as const;
+  const unused = { ...listener, port: 81, total: 0, ejections: 0 };
+  const vip = { service: "shop_api", stack: "shop", network: "shop_default" };
+  const vips = [
+    { ...vip, connections: 4 },
+    { ...vip, connections: 0 },
+  ];
+  const stats = { listeners: [listener, bound, unused], vips, version: 7 };
+  const { doors, traffic, tableVersion } = trafficAnswer(stats, { requestId: "q", serviceName: "" });
+  expect([traffic, tableVersion]).toEqual([undefined, 7]);
+  const counts = { connections: 10, active: 2, failed: 1, retried: 3, ejections: 1 };
+  const none = { active: 0, failed: 0, retried: 0, ejections: 0 };
+  expect(doors).toEqual([
+    { serviceName: "shop_web", stack: "shop", port: "80/tcp", network: "", ...counts },
+    { serviceName: "shop_web", stack: "shop", port: "10.0.0.9:53/udp", network: "", ...counts },
+    { serviceName: "shop_api", stack: "shop", port: "", network: "shop_default", connections: 4, ...none },
+  ]);
 });

@@ -1,5 +1,19 @@
-import type { ServiceTraffic, TaskTraffic } from "@berth/proto";
-import type { IngressStats, ListenerStats } from "../ingress/table.js";
+import type { AskTraffic, DoorTraffic, ServiceTraffic, TaskTraffic, TrafficAnswer } from "@berth/proto";
+import { type IngressStats, type ListenerStats, listenerName } from "../ingress/table.js";
+
+/** To a question after one service, or after all of them. */
+export function trafficAnswer(
+  stats: Pick<IngressStats, "listeners" | "vips" | "version">,
+  { requestId, serviceName }: AskTraffic,
+): TrafficAnswer {
+  const isForAll = serviceName === "";
+  return {
+    requestId,
+    traffic: isForAll ? undefined : serviceTraffic(stats, serviceName),
+    doors: isForAll ? doorTraffic(stats) : [],
+    tableVersion: isForAll ? stats.version : 0,
+  };
+}
 
 /** What this host's ingress does for a service, all of its ports together; undefined: it publishes none. */
 export function serviceTraffic(
@@ -17,6 +31,24 @@ export function serviceTraffic(
     retried: sum(({ retried }) => retried),
     tasks: tasksOf(own),
   };
+}
+
+/** As many as a leader takes from one host. */
+const MAX_DOORS = 5_000;
+
+/** What this host has done for each published port and each virtual IP that anything has come to. */
+export function doorTraffic({ listeners, vips }: Pick<IngressStats, "listeners" | "vips">): DoorTraffic[] {
+  const ports = listeners.map((listener): DoorTraffic => {
+    const { service, stack, total, active, failed, retried, ejections } = listener;
+    const name = { serviceName: service, stack, port: listenerName(listener), network: "" };
+    return { ...name, connections: total, active, failed, retried, ejections };
+  });
+  const addresses = vips.map(({ service, stack, network, connections }): DoorTraffic => {
+    const name = { serviceName: service, stack, port: "", network };
+    return { ...name, connections, active: 0, failed: 0, retried: 0, ejections: 0 };
+  });
+  const isUsed = ({ connections, ejections }: DoorTraffic): boolean => connections + ejections > 0;
+  return [...ports, ...addresses].filter(isUsed).slice(0, MAX_DOORS);
 }
 
 function tasksOf(listeners: readonly ListenerStats[]): TaskTraffic[] {

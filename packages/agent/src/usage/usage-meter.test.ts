@@ -64,10 +64,13 @@ test("UsageMeter adds up the connections of all ports of a service, and tells wh
     address: "",
     port: 80,
     service,
+    stack: "",
     total: 0,
     active,
     failed: 0,
     retried: 0,
+    ejections: 0,
+    nodes: [],
     endpoints: [{ id: "t1", address: "192.0.2.1", port: 1, state: "serving", total: 9, active, failed: 0 }],
   });
   watch([{ serviceId: "s1", serviceName: "shop_web", connections: true }]);

@@ -1,6 +1,8 @@
 import { NodeState, TaskState } from "@berth/proto";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { LeaderObserver, Leadership } from "../loop/leadership.js";
+import { surveyTraffic } from "./survey-traffic.js";
+import { trafficMetrics } from "./traffic-metrics.js";
 
 const SECOND_MS = 1_000;
 
@@ -38,7 +40,11 @@ export class Metrics implements LeaderObserver {
     registers: [this.#registry],
   });
 
+  readonly #leadership: () => Leadership | undefined;
+  #traffic: Promise<string> | undefined;
+
   constructor(leadership: () => Leadership | undefined) {
+    this.#leadership = leadership;
     const gauge = (name: string, help: string, read: (leading: Leadership) => number): void => {
       new Gauge({
         name,
@@ -77,9 +83,22 @@ export class Metrics implements LeaderObserver {
     this.#lateBeats.inc();
   }
 
-  /** In Prometheus's text format. */
-  text(): Promise<string> {
-    return this.#registry.metrics();
+  /** In Prometheus's text format. The leader asks its hosts for what they have counted, which takes a second at most. */
+  async text(): Promise<string> {
+    const [own, traffic] = await Promise.all([this.#registry.metrics(), this.#ofTraffic()]);
+    return `${own}${traffic}`;
+  }
+
+  /** However many ask at a time, the hosts are asked once. */
+  #ofTraffic(): Promise<string> {
+    const leading = this.#leadership();
+    if (leading === undefined) return Promise.resolve("");
+    this.#traffic ??= surveyTraffic(leading)
+      .then(trafficMetrics)
+      .finally(() => {
+        this.#traffic = undefined;
+      });
+    return this.#traffic;
   }
 
   #stateGauge(

@@ -76,6 +76,9 @@ export interface Leadership {
   readonly execs: ExecRelay;
   readonly control: RpcHandlers<typeof ControlServiceService>;
   readonly lag: LagMeter;
+  readonly counters: TrafficInquiry;
+  /** Of the table of who takes connections: it grows with each change. */
+  tableVersion(): number;
 }
 
 /**
@@ -255,7 +258,9 @@ function assemble(
     servers,
     signal,
   });
-  return { state, writer, controller, autoscaler, dispatcher, logs, loads, execs, control, lag };
+  const tableVersion = (): number => traffic.version;
+  const parts = { state, writer, controller, autoscaler, dispatcher, logs, loads, execs };
+  return { ...parts, control, lag, counters, tableVersion };
 }
 
 function ask(session: Session | undefined, value: ProbeRequest): boolean {

@@ -39,10 +39,40 @@ export interface TablesApplied {
   sequence: number;
 }
 
-/** The answer to `ask_traffic`. Without `traffic`: this host publishes no port of the service. */
+/** The answer to `ask_traffic`. */
 export interface TrafficAnswer {
   requestId: string;
-  traffic?: ServiceTraffic | undefined;
+  /** Of the one service that was asked for. Absent: this host publishes no port of it. */
+  traffic?:
+    | ServiceTraffic
+    | undefined;
+  /** When all were asked for: those that anything has come to. */
+  doors: DoorTraffic[];
+  /** When all were asked for: of the table that serves. Each host counts its own. */
+  tableVersion: number;
+}
+
+/**
+ * What one host has done for one published port, or for one virtual IP. Counts only grow, until the host's ingress
+ * process is started anew.
+ */
+export interface DoorTraffic {
+  /** Full name. */
+  serviceName: string;
+  stack: string;
+  /** "8080/tcp", "10.0.0.1:53/udp"; empty: a virtual IP. */
+  port: string;
+  /** Full name of the network that the virtual IP is in; empty: a published port. */
+  network: string;
+  connections: number;
+  /** Open now. */
+  active: number;
+  /** That no task took. */
+  failed: number;
+  /** Attempts that moved on to another task. */
+  retried: number;
+  /** Times that a task was passed over for a while: it failed, or its host fell silent. */
+  ejections: number;
 }
 
 /**
@@ -90,8 +120,9 @@ export interface Heartbeat {
   /** How late the agent's event loop runs. */
   lagMs: number;
   /**
-   * Asks for a `heartbeat_ack` with the same number: the agent has at-most-one tasks, which it stops when it has not
-   * heard from the leader for too long. 0: no answer is needed.
+   * Asks for a `heartbeat_ack` with the same number. Every few beats, so that an agent leaves a server that stands
+   * still; with each of them where it has at-most-one tasks, which it stops when it has not heard from the leader for
+   * too long. 0: no answer is needed.
    */
   number: number;
 }
@@ -156,10 +187,10 @@ export interface ProbeRequest {
   port: number;
 }
 
-/** Asks for the counters of one service. */
+/** Asks for counters. */
 export interface AskTraffic {
   requestId: string;
-  /** Full name. */
+  /** Full name. Empty: those of all services. */
   serviceName: string;
 }
 
@@ -336,6 +367,7 @@ export interface IngressEntry {
   /** Get no new connections and keep those they have. */
   draining: IngressEndpoint[];
   traffic?: TrafficSpec | undefined;
+  stack: string;
 }
 
 export interface IngressEndpoint {
@@ -879,7 +911,7 @@ export const TablesApplied: MessageFns<TablesApplied> = {
 };
 
 function createBaseTrafficAnswer(): TrafficAnswer {
-  return { requestId: "", traffic: undefined };
+  return { requestId: "", traffic: undefined, doors: [], tableVersion: 0 };
 }
 
 export const TrafficAnswer: MessageFns<TrafficAnswer> = {
@@ -889,6 +921,12 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
     }
     if (message.traffic !== undefined) {
       ServiceTraffic.encode(message.traffic, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.doors) {
+      DoorTraffic.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.tableVersion !== 0) {
+      writer.uint32(32).int64(message.tableVersion);
     }
     return writer;
   },
@@ -922,6 +960,22 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
             message.traffic = ServiceTraffic.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.doors.push(DoorTraffic.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.tableVersion = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -942,6 +996,12 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
         ? globalThis.String(object.request_id)
         : "",
       traffic: isSet(object.traffic) ? ServiceTraffic.fromJSON(object.traffic) : undefined,
+      doors: globalThis.Array.isArray(object?.doors) ? object.doors.map((e: any) => DoorTraffic.fromJSON(e)) : [],
+      tableVersion: isSet(object.tableVersion)
+        ? globalThis.Number(object.tableVersion)
+        : isSet(object.table_version)
+        ? globalThis.Number(object.table_version)
+        : 0,
     };
   },
 
@@ -952,6 +1012,12 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
     }
     if (message.traffic !== undefined) {
       obj.traffic = ServiceTraffic.toJSON(message.traffic);
+    }
+    if (message.doors?.length) {
+      obj.doors = message.doors.map((e) => DoorTraffic.toJSON(e));
+    }
+    if (message.tableVersion !== 0) {
+      obj.tableVersion = Math.round(message.tableVersion);
     }
     return obj;
   },
@@ -965,6 +1031,219 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
     message.traffic = (object.traffic !== undefined && object.traffic !== null)
       ? ServiceTraffic.fromPartial(object.traffic)
       : undefined;
+    message.doors = object.doors?.map((e) => DoorTraffic.fromPartial(e)) || [];
+    message.tableVersion = object.tableVersion ?? 0;
+    return message;
+  },
+};
+
+function createBaseDoorTraffic(): DoorTraffic {
+  return {
+    serviceName: "",
+    stack: "",
+    port: "",
+    network: "",
+    connections: 0,
+    active: 0,
+    failed: 0,
+    retried: 0,
+    ejections: 0,
+  };
+}
+
+export const DoorTraffic: MessageFns<DoorTraffic> = {
+  encode(message: DoorTraffic, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serviceName !== "") {
+      writer.uint32(10).string(message.serviceName);
+    }
+    if (message.stack !== "") {
+      writer.uint32(18).string(message.stack);
+    }
+    if (message.port !== "") {
+      writer.uint32(26).string(message.port);
+    }
+    if (message.network !== "") {
+      writer.uint32(34).string(message.network);
+    }
+    if (message.connections !== 0) {
+      writer.uint32(40).int64(message.connections);
+    }
+    if (message.active !== 0) {
+      writer.uint32(48).int64(message.active);
+    }
+    if (message.failed !== 0) {
+      writer.uint32(56).int64(message.failed);
+    }
+    if (message.retried !== 0) {
+      writer.uint32(64).int64(message.retried);
+    }
+    if (message.ejections !== 0) {
+      writer.uint32(72).int64(message.ejections);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DoorTraffic {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDoorTraffic();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serviceName = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.port = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.connections = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.active = longToNumber(reader.int64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.failed = longToNumber(reader.int64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.retried = longToNumber(reader.int64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.ejections = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DoorTraffic {
+    return {
+      serviceName: isSet(object.serviceName)
+        ? globalThis.String(object.serviceName)
+        : isSet(object.service_name)
+        ? globalThis.String(object.service_name)
+        : "",
+      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
+      port: isSet(object.port) ? globalThis.String(object.port) : "",
+      network: isSet(object.network) ? globalThis.String(object.network) : "",
+      connections: isSet(object.connections) ? globalThis.Number(object.connections) : 0,
+      active: isSet(object.active) ? globalThis.Number(object.active) : 0,
+      failed: isSet(object.failed) ? globalThis.Number(object.failed) : 0,
+      retried: isSet(object.retried) ? globalThis.Number(object.retried) : 0,
+      ejections: isSet(object.ejections) ? globalThis.Number(object.ejections) : 0,
+    };
+  },
+
+  toJSON(message: DoorTraffic): unknown {
+    const obj: any = {};
+    if (message.serviceName !== "") {
+      obj.serviceName = message.serviceName;
+    }
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
+    if (message.port !== "") {
+      obj.port = message.port;
+    }
+    if (message.network !== "") {
+      obj.network = message.network;
+    }
+    if (message.connections !== 0) {
+      obj.connections = Math.round(message.connections);
+    }
+    if (message.active !== 0) {
+      obj.active = Math.round(message.active);
+    }
+    if (message.failed !== 0) {
+      obj.failed = Math.round(message.failed);
+    }
+    if (message.retried !== 0) {
+      obj.retried = Math.round(message.retried);
+    }
+    if (message.ejections !== 0) {
+      obj.ejections = Math.round(message.ejections);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DoorTraffic>): DoorTraffic {
+    return DoorTraffic.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DoorTraffic>): DoorTraffic {
+    const message = createBaseDoorTraffic();
+    message.serviceName = object.serviceName ?? "";
+    message.stack = object.stack ?? "";
+    message.port = object.port ?? "";
+    message.network = object.network ?? "";
+    message.connections = object.connections ?? 0;
+    message.active = object.active ?? 0;
+    message.failed = object.failed ?? 0;
+    message.retried = object.retried ?? 0;
+    message.ejections = object.ejections ?? 0;
     return message;
   },
 };
@@ -4045,6 +4324,7 @@ function createBaseIngressEntry(): IngressEntry {
     endpoints: [],
     draining: [],
     traffic: undefined,
+    stack: "",
   };
 }
 
@@ -4073,6 +4353,9 @@ export const IngressEntry: MessageFns<IngressEntry> = {
     }
     if (message.traffic !== undefined) {
       TrafficSpec.encode(message.traffic, writer.uint32(66).fork()).join();
+    }
+    if (message.stack !== "") {
+      writer.uint32(74).string(message.stack);
     }
     return writer;
   },
@@ -4154,6 +4437,14 @@ export const IngressEntry: MessageFns<IngressEntry> = {
             message.traffic = TrafficSpec.decode(reader, reader.uint32());
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4188,6 +4479,7 @@ export const IngressEntry: MessageFns<IngressEntry> = {
         ? object.draining.map((e: any) => IngressEndpoint.fromJSON(e))
         : [],
       traffic: isSet(object.traffic) ? TrafficSpec.fromJSON(object.traffic) : undefined,
+      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
     };
   },
 
@@ -4217,6 +4509,9 @@ export const IngressEntry: MessageFns<IngressEntry> = {
     if (message.traffic !== undefined) {
       obj.traffic = TrafficSpec.toJSON(message.traffic);
     }
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
     return obj;
   },
 
@@ -4235,6 +4530,7 @@ export const IngressEntry: MessageFns<IngressEntry> = {
     message.traffic = (object.traffic !== undefined && object.traffic !== null)
       ? TrafficSpec.fromPartial(object.traffic)
       : undefined;
+    message.stack = object.stack ?? "";
     return message;
   },
 };

@@ -1,14 +1,14 @@
 import type { Logger } from "pino";
 import { type IngressListener, type ListenerStats, listenerKey } from "../table.js";
-import { addStatistics } from "./add-statistics.js";
 import { deletionArguments, endsOnNodes, type FlowEnd, FlowEnds } from "./connection-cleanup.js";
 import { allowForwarding, disallowForwarding } from "./forwarding.js";
+import { KernelCounters } from "./kernel-counters.js";
 import { KernelTable } from "./kernel-table.js";
 import { doorKey, type KernelLayout, type KernelService } from "./layout.js";
 import { promptClients } from "./prompt.js";
 import { runProgram } from "./run-program.js";
 import { ENTRY_CHAIN, TABLE } from "./skeleton.js";
-import { readStatistics } from "./statistics.js";
+import { type KernelStatistics, readStatistics } from "./statistics.js";
 import { TableWatch } from "./table-watch.js";
 import { parseUnanswered } from "./unanswered.js";
 import { kernelService } from "./wanted.js";
@@ -48,6 +48,8 @@ export class KernelPath {
   readonly #ends = new FlowEnds();
   /** Of nodes that fell silent since the last change. */
   #silent: FlowEnd[] = [];
+  readonly #counters = new KernelCounters();
+  #reading: Promise<KernelStatistics | undefined> | undefined;
   readonly #known = new Map<string, Known>();
   readonly #wanted = new Map<string, KernelService>();
   #suspects: ReadonlySet<string> = new Set();
@@ -114,9 +116,16 @@ export class KernelPath {
     return this.#settle();
   }
 
+  /** However many ask at a time, the kernel is asked once: of two answers the older one could come last. */
   async addStatistics(stats: readonly ListenerStats[]): Promise<readonly ListenerStats[]> {
-    if (this.#mustLoad) return stats;
-    return addStatistics(stats, this.#listeners, await readStatistics());
+    if (!this.#mustLoad) {
+      this.#reading ??= readStatistics().finally(() => {
+        this.#reading = undefined;
+      });
+      const statistics = await this.#reading;
+      if (statistics !== undefined) this.#counters.look(this.#listeners, statistics);
+    }
+    return this.#counters.addTo(stats, this.#listeners);
   }
 
   /** Ends the work. @param isLast nobody takes the table over: it is removed, with everything else of ours */

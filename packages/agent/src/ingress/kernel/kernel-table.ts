@@ -249,7 +249,8 @@ function* elementsOf({ door, endpoints }: KernelService): Generator<readonly [El
   }
 }
 
-function doorElement(door: KernelDoor): string {
+/** `tcp . 80`, or `10.0.0.1 . tcp . 80`: a door as nft names it. */
+export function doorElement(door: KernelDoor): string {
   const port = `${door.protocol} . ${door.port}`;
   return door.kind === "port" ? port : `${door.address} . ${port}`;
 }

@@ -36,7 +36,7 @@ export type ElementSet = (typeof ELEMENT_SETS)[number];
 /** Clients that are waiting for an endpoint which has gone, and where they believe to be connecting to. See `prompt.ts`. */
 export const PROMPTS = "prompts";
 
-/** Verdict maps from a door to its service's chain. */
+/** Verdict maps from a door to its service's chain. They count who comes: what is made of an endpoint goes with it. */
 export const DOOR_MAPS = { port: "ports", bound: "bound", vip: "vips" } as const;
 
 /** Prefixed to a table, in one script: whatever was there before is replaced at once, and nothing need have been there. */
@@ -64,8 +64,8 @@ export const SKELETON = `table ip ${TABLE} {
   ct timeout ${QUICK} { protocol tcp; l3proto ip; policy = { syn_sent : 1, time_wait : 20 }; }
   counter ${FELL_THROUGH} { }
   counter unreachable { }
-  map ports { type inet_proto . inet_service : verdict; }
-  map bound { type ipv4_addr . inet_proto . inet_service : verdict; }
+  map ports { type inet_proto . inet_service : verdict; counter; }
+  map bound { type ipv4_addr . inet_proto . inet_service : verdict; counter; }
   map vips { type ipv4_addr . inet_proto . inet_service : verdict; }
 ${MEMBER_MAPS}
   set remotes { type ipv4_addr . inet_proto . inet_service; counter; }

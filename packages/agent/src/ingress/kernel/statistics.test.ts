@@ -1,6 +1,4 @@
 import { describe, expect, it } from "vitest";
-import type { IngressListener, ListenerStats } from "../table.js";
-import { addStatistics } from "./add-statistics.js";
 import { countConnections, parseCounters } from "./statistics.js";
 
 const CONNECTIONS = `tcp      6 431999 ESTABLISHED src=10.77.0.9 dst=10.77.0.1 sport=40000 dport=8080 src=10.77.0.2 dst=10.77.0.1 sport=8001 dport=40000 [ASSURED] mark=2097152 use=1
@@ -24,6 +22,20 @@ describe("what the kernel counts", () => {
     expect(parseCounters("")).toEqual(new Map());
   });
 
+  it("is read from maps, with the names of their keys", () => {
+    const pair = (val: unknown, packets: number): unknown => [
+      { elem: { val, counter: { packets, bytes: 1 } } },
+      { jump: { target: "port-tcp-80" } },
+    ];
+    const map = { map: { name: "ports", elem: [pair({ concat: ["tcp", 80] }, 3), pair("10.64.0.2", 4)] } };
+    expect(parseCounters(JSON.stringify({ nftables: [map] }))).toEqual(
+      new Map([
+        ["tcp . 80", 3],
+        ["10.64.0.2", 4],
+      ]),
+    );
+  });
+
   it("is what is open, by who answers", () => {
     expect(countConnections(CONNECTIONS)).toEqual(
       new Map([
@@ -31,34 +43,5 @@ describe("what the kernel counts", () => {
         ["172.30.0.2 . udp . 53", 1],
       ]),
     );
-  });
-
-  it("adds to what the process counted, once for an endpoint behind two ports", () => {
-    const endpoint = { id: "t1", address: "10.0.0.2", port: 32_768, route: { kind: "forward" } } as const;
-    const listeners = [80, 81].map(
-      (port): IngressListener => ({
-        protocol: "tcp",
-        address: "",
-        port,
-        service: "web",
-        endpoints: [endpoint],
-        draining: [],
-      }),
-    );
-    const stats = listeners.map(
-      ({ port }): ListenerStats => ({
-        ...{ protocol: "tcp", address: "", port, service: "web", total: 1, active: 1, failed: 0, retried: 0 },
-        endpoints: [{ ...endpoint, state: "serving", total: 1, active: 1, failed: 0 }],
-      }),
-    );
-    const counted = new Map([["10.0.0.2 . tcp . 32768", { total: 10, active: 3, refused: 2 }]]);
-    const [first, second] = addStatistics(stats, listeners, { endpoints: counted, fellThrough: 0 });
-    expect(first).toMatchObject({
-      total: 11,
-      active: 4,
-      retried: 2,
-      endpoints: [{ total: 11, active: 4, failed: 2 }],
-    });
-    expect(second).toMatchObject({ total: 1, active: 1, retried: 0 });
   });
 });

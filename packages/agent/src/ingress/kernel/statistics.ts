@@ -1,66 +1,68 @@
-import { fieldOf, listOf, numberOf, textOf } from "../../core/json.js";
+import { fieldOf, listOf, numberOf } from "../../core/json.js";
 import { BALANCED_TEXT } from "./marks.js";
 import { runProgram } from "./run-program.js";
-import { FELL_THROUGH } from "./service-chain.js";
-import { TABLE } from "./skeleton.js";
+import { DOOR_MAPS, TABLE } from "./skeleton.js";
 
-/** What the kernel has done for one endpoint since its table was loaded. */
-export interface KernelCounts {
-  /** Connections, or flows of UDP. */
-  readonly total: number;
-  /** Those that are open. 0 if that cannot be seen: it takes the program conntrack. */
-  readonly active: number;
-  /** Connections that it refused, which their clients then tried elsewhere. */
-  readonly refused: number;
-}
-
+/** What the kernel has counted since its table was loaded; an endpoint is `ADDRESS . PROTOCOL . PORT`. */
 export interface KernelStatistics {
-  /** By `ADDRESS . PROTOCOL . PORT`. */
-  readonly endpoints: ReadonlyMap<string, KernelCounts>;
-  /** Connections for which it found no endpoint. */
-  readonly fellThrough: number;
+  /** Connections, or flows of UDP, that came to a door. */
+  readonly doors: ReadonlyMap<string, number>;
+  /** Those that were sent on, by endpoint. */
+  readonly sent: ReadonlyMap<string, number>;
+  /** Those that an endpoint refused, which their clients then tried elsewhere. */
+  readonly refused: ReadonlyMap<string, number>;
+  /** Those that are open, by endpoint. Empty if that cannot be seen: it takes the program conntrack. */
+  readonly active: ReadonlyMap<string, number>;
 }
-
-export const NO_STATISTICS: KernelStatistics = { endpoints: new Map(), fellThrough: 0 };
 
 /** Ended, or not begun: nobody uses such a connection. */
 const IDLE_STATES = new Set(["TIME_WAIT", "CLOSE", "SYN_SENT", "LAST_ACK"]);
 
-/** Asks the kernel: some milliseconds, and more with many thousands of connections. What cannot be read counts nothing. */
-export async function readStatistics(): Promise<KernelStatistics> {
-  const list = (...what: readonly string[]): Promise<string> =>
-    output("nft", ["--json", "list", what[0] ?? "", "ip", TABLE, what[1] ?? ""]);
-  const [remotes, locals, refusals, fell, connections] = await Promise.all([
-    list("set", "remotes"),
-    list("set", "locals"),
-    list("set", "refusals"),
-    list("counter", FELL_THROUGH),
-    output("conntrack", ["--dump", "--mark", `${BALANCED_TEXT}/${BALANCED_TEXT}`]),
+/**
+ * Asks the kernel: some milliseconds, and more with many thousands of connections. Undefined: it does not say, which is
+ * not to be taken for zero.
+ */
+export async function readStatistics(): Promise<KernelStatistics | undefined> {
+  const [ports, bound, remotes, locals, refusals, connections] = await Promise.all([
+    readCounters("map", TABLE, DOOR_MAPS.port),
+    readCounters("map", TABLE, DOOR_MAPS.bound),
+    readCounters("set", TABLE, "remotes"),
+    readCounters("set", TABLE, "locals"),
+    readCounters("set", TABLE, "refusals"),
+    runProgram("conntrack", { args: ["--dump", "--mark", `${BALANCED_TEXT}/${BALANCED_TEXT}`] }),
   ]);
-  const totals = new Map([...parseCounters(remotes), ...parseCounters(locals)]);
-  const refused = parseCounters(refusals);
-  const active = countConnections(connections);
-  const endpoints = new Map<string, KernelCounts>();
-  for (const [element, total] of totals) {
-    endpoints.set(element, {
-      total,
-      active: active.get(element) ?? 0,
-      refused: refused.get(element) ?? 0,
-    });
-  }
-  const [, packets = "0"] = /"packets": ?(\d+)/.exec(fell) ?? [];
-  return { endpoints, fellThrough: Number(packets) };
+  if (ports === undefined || bound === undefined || refusals === undefined) return undefined;
+  if (remotes === undefined || locals === undefined) return undefined;
+  return {
+    doors: new Map([...ports, ...bound]),
+    sent: new Map([...remotes, ...locals]),
+    refused: refusals,
+    active: countConnections(connections.kind === "done" ? connections.stdout : ""),
+  };
 }
 
-/** The elements of a set with their counters, from nft's JSON. */
+/** The elements of a set or map with their counters; undefined: it cannot be read. */
+export async function readCounters(
+  kind: "set" | "map",
+  table: string,
+  name: string,
+): Promise<ReadonlyMap<string, number> | undefined> {
+  const result = await runProgram("nft", { args: ["--json", "list", kind, "ip", table, name] });
+  return result.kind === "done" ? parseCounters(result.stdout) : undefined;
+}
+
+/** The same, from nft's JSON. Elements are named as nft takes them: `10.0.0.1 . tcp . 80`. */
 export function parseCounters(json: string): ReadonlyMap<string, number> {
   const counters = new Map<string, number>();
   for (const listed of listOf(fieldOf(parseJson(json), "nftables"))) {
-    for (const item of listOf(fieldOf(fieldOf(listed, "set"), "elem"))) {
-      const element = fieldOf(item, "elem");
-      const [address, protocol, port] = listOf(fieldOf(fieldOf(element, "val"), "concat"));
-      const packets = numberOf(fieldOf(fieldOf(element, "counter"), "packets"));
-      counters.set(`${textOf(address)} . ${textOf(protocol)} . ${numberOf(port)}`, packets);
+    const elements = fieldOf(fieldOf(listed, "set"), "elem") ?? fieldOf(fieldOf(listed, "map"), "elem");
+    for (const item of listOf(elements)) {
+      // Of a map: a pair of what is looked up and what is found.
+      const element = fieldOf(Array.isArray(item) ? item[0] : item, "elem");
+      const value = fieldOf(element, "val");
+      const parts = listOf(fieldOf(value, "concat"));
+      const name = (parts.length > 0 ? parts : [value]).map(String).join(" . ");
+      counters.set(name, numberOf(fieldOf(fieldOf(element, "counter"), "packets")));
     }
   }
   return counters;
@@ -82,11 +84,6 @@ export function countConnections(text: string): ReadonlyMap<string, number> {
     counts.set(element, (counts.get(element) ?? 0) + 1);
   }
   return counts;
-}
-
-async function output(program: string, args: readonly string[]): Promise<string> {
-  const result = await runProgram(program, { args });
-  return result.kind === "done" ? result.stdout : "";
 }
 
 function parseJson(text: string): unknown {

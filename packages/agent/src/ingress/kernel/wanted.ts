@@ -29,7 +29,8 @@ export function kernelService(
   };
 }
 
-function doorOf({ protocol, address, port }: IngressListener): KernelDoor | undefined {
+/** Undefined: none that the kernel could open. */
+export function doorOf({ protocol, address, port }: IngressListener): KernelDoor | undefined {
   if (address === "" || address === "0.0.0.0") return { kind: "port", protocol, port };
   return isReachable(address) ? { kind: "bound", protocol, address, port } : undefined;
 }

@@ -2,9 +2,11 @@ import { access } from "node:fs/promises";
 import type { Logger } from "pino";
 import type { NamesTable } from "../../dns/names-table.js";
 import { type RunProgram, runProgram } from "../../run-program.js";
+import { parseCounters } from "../kernel/statistics.js";
+import { Tally } from "../tally.js";
 import { addressChanges, presentVips } from "./vip-addresses.js";
 import { forgetting, type GoneFlows, goneFlows } from "./vip-flows.js";
-import { REMOVE_VIPS, VIP_CHAIN, VIP_TABLE, type Vip, vipScript, vipsOf } from "./vip-script.js";
+import { REMOVE_VIPS, VIP_CHAIN, VIP_MAP, VIP_TABLE, type Vip, vipScript, vipsOf } from "./vip-script.js";
 
 /** Without it what bridges carry is not seen by the kernel's tables, and answers would go past them. */
 const BRIDGE_FILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables";
@@ -20,6 +22,7 @@ export class VipBalancer {
   /** As the kernel was last told. */
   #loaded: readonly Vip[] = [];
   #inForce: ReadonlySet<string> = new Set();
+  readonly #tally = new Tally();
   #problem = "";
   #work: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -32,6 +35,14 @@ export class VipBalancer {
   /** Connections to this virtual IP are balanced now. */
   isInForce(vip: string): boolean {
     return this.#inForce.has(vip);
+  }
+
+  /** How many there have been to each virtual IP, from containers of this host. They grow until it is given up. */
+  async connections(): Promise<ReadonlyMap<string, number>> {
+    const counted = this.#work.then(() => this.#count());
+    this.#work = counted;
+    await counted;
+    return new Map(this.#vips.map(({ address }) => [address, this.#tally.of(address)]));
   }
 
   /** Resolves when new connections follow the table, or when it is known why they cannot. Never rejects. */
@@ -55,9 +66,20 @@ export class VipBalancer {
     this.#stopping.abort();
   }
 
+  /** The counters go with the rules: they are read before. What cannot be read is not there. */
+  async #count(): Promise<void> {
+    if (this.#loaded.length === 0) return;
+    const args = ["--json", "list", "map", "ip", VIP_TABLE, VIP_MAP];
+    const shown = await this.#execute("nft", args).catch(() => undefined);
+    if (shown !== undefined) this.#tally.look(parseCounters(shown), (vip) => vip);
+    const wanted = new Set(this.#vips.map(({ address }) => address));
+    this.#tally.keepOnly((vip) => wanted.has(vip));
+  }
+
   async #apply(): Promise<void> {
     clearTimeout(this.#timer);
     const vips = this.#vips;
+    await this.#count();
     try {
       const present = await this.#load(vips);
       const there = vips.filter(({ address, bridge }) => present.has(`${address} ${bridge}`));

@@ -5,6 +5,8 @@ import { BUCKET_SEED, BUCKETS, rendezvous } from "../rendezvous.js";
 export const VIP_TABLE = "berth-vips";
 /** The chain whose absence tells that the table was flushed by somebody. */
 export const VIP_CHAIN = "incoming";
+/** The map from virtual IPs to their chains, which counts who comes. */
+export const VIP_MAP = "services";
 
 /** A virtual IP, and where its connections go. */
 export interface Vip {
@@ -48,14 +50,14 @@ table ip ${VIP_TABLE} {
   ct timeout quick { protocol tcp; l3proto ip; policy = { syn_sent : 1 }; }
   set vips { type ipv4_addr; ${elements(vips.map(({ address }) => address))}}
   set selves { type ipv4_addr . ipv4_addr; ${elements(tasks.map((task) => `${task} . ${task}`))}}
-${served.map(serviceChain).join("")}  map services { type ipv4_addr : verdict; ${elements(served.map(({ address }, at) => `${address} : jump vip${at}`))}}
+${served.map(serviceChain).join("")}  map ${VIP_MAP} { type ipv4_addr : verdict; counter; ${elements(served.map(({ address }, at) => `${address} : jump vip${at}`))}}
   chain ${VIP_CHAIN} {
     type nat hook prerouting priority -111; policy accept;
-    ip daddr vmap @services
+    ip daddr vmap @${VIP_MAP}
   }
   chain outgoing {
     type nat hook output priority -111; policy accept;
-    ip daddr vmap @services
+    ip daddr vmap @${VIP_MAP}
   }
   chain leaving {
     type nat hook postrouting priority 89; policy accept;

@@ -63,6 +63,7 @@ function entryFor(
   return {
     key: ingressKey(port),
     serviceName: sources.view.spec.name,
+    stack: sources.view.spec.stack,
     protocol: port.protocol,
     hostIp: port.hostIp,
     published: port.published,

@@ -22,8 +22,8 @@ export async function getServiceTraffic(
   for (const { id, description } of nodes) {
     const hostname = description?.hostname ?? id;
     const answer = answers.get(id);
-    if (answer !== undefined) hosts.push({ nodeId: id, hostname, traffic: answer });
-    else if (!answers.has(id)) silent.push(hostname);
+    if (answer === undefined) silent.push(hostname);
+    else if (answer.traffic !== undefined) hosts.push({ nodeId: id, hostname, traffic: answer.traffic });
   }
   return { hosts, silent };
 }

@@ -1,4 +1,4 @@
-import { ServiceTraffic } from "@berth/proto";
+import { TrafficAnswer } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { ManualClock } from "../../store/manual-clock.js";
 import type { Order, Session } from "../session.js";
@@ -25,12 +25,13 @@ describe("TrafficInquiry", () => {
       ["a", { requestId: "q1", serviceName: "shop_web" }],
       ["b", { requestId: "q1", serviceName: "shop_web" }],
     ]);
-    const traffic = ServiceTraffic.fromPartial({ connections: 7 });
-    inquiry.answered("a", { requestId: "q1", traffic });
-    inquiry.answered("a", { requestId: "q1", traffic: undefined });
-    inquiry.answered("stranger", { requestId: "q1", traffic });
-    inquiry.answered("b", { requestId: "q1", traffic: undefined });
-    expect(Object.fromEntries(await asked)).toEqual({ a: traffic, b: undefined });
+    const none = TrafficAnswer.fromPartial({ requestId: "q1" });
+    const some = TrafficAnswer.fromPartial({ requestId: "q1", traffic: { connections: 7 } });
+    inquiry.answered("a", some);
+    inquiry.answered("a", none);
+    inquiry.answered("stranger", some);
+    inquiry.answered("b", none);
+    expect(Object.fromEntries(await asked)).toEqual({ a: some, b: none });
   });
 
   it("does not wait for longer than a second, nor for nobody", async () => {
@@ -38,7 +39,7 @@ describe("TrafficInquiry", () => {
     const asked = inquiry.ask("shop_web", ["a"], signal);
     await clock.advance(1_000);
     expect((await asked).size).toBe(0);
-    inquiry.answered("a", { requestId: "q1", traffic: undefined });
+    inquiry.answered("a", TrafficAnswer.fromPartial({ requestId: "q1" }));
     expect((await inquiry.ask("shop_web", [], signal)).size).toBe(0);
   });
 });

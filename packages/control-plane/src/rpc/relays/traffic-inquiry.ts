@@ -1,4 +1,4 @@
-import type { ServiceTraffic, TrafficAnswer } from "@berth/proto";
+import type { TrafficAnswer } from "@berth/proto";
 import type { Runtime } from "../../loop/runtime.js";
 import { onAbort } from "../../store/abort.js";
 import type { Session } from "../session.js";
@@ -13,11 +13,11 @@ export interface TrafficInquiryOptions {
 
 interface Question {
   readonly open: Set<string>;
-  readonly answers: Map<string, ServiceTraffic | undefined>;
+  readonly answers: Map<string, TrafficAnswer>;
   readonly finish: () => void;
 }
 
-/** Asks agents what their hosts' ingress does for a service. Nothing of it is kept. */
+/** Asks agents what their hosts' ingress does for a service, or for all. Nothing of it is kept. */
 export class TrafficInquiry {
   readonly #options: TrafficInquiryOptions;
   readonly #questions = new Map<string, Question>();
@@ -26,15 +26,15 @@ export class TrafficInquiry {
     this.#options = options;
   }
 
-  /** By node id, what each of them said within a second; undefined: it publishes no port of the service. */
+  /** By node id, what each of them said within a second. @param serviceName full; empty: all services */
   async ask(
     serviceName: string,
     nodeIds: readonly string[],
     signal: AbortSignal,
-  ): Promise<ReadonlyMap<string, ServiceTraffic | undefined>> {
+  ): Promise<ReadonlyMap<string, TrafficAnswer>> {
     const { runtime, sessionOf } = this.#options;
     const requestId = runtime.newId();
-    const answers = new Map<string, ServiceTraffic | undefined>();
+    const answers = new Map<string, TrafficAnswer>();
     const open = new Set<string>();
     await new Promise<void>((resolve) => {
       const finish = (): void => {
@@ -57,10 +57,10 @@ export class TrafficInquiry {
     return answers;
   }
 
-  answered(nodeId: string, { requestId, traffic }: TrafficAnswer): void {
-    const question = this.#questions.get(requestId);
+  answered(nodeId: string, answer: TrafficAnswer): void {
+    const question = this.#questions.get(answer.requestId);
     if (question === undefined || !question.open.delete(nodeId)) return;
-    question.answers.set(nodeId, traffic);
+    question.answers.set(nodeId, answer);
     if (question.open.size === 0) question.finish();
   }
 }

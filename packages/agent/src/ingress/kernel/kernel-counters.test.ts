@@ -1,0 +1,75 @@
+import { describe, expect, it } from "vitest";
+import type { IngressListener, ListenerStats } from "../table.js";
+import { KernelCounters } from "./kernel-counters.js";
+import type { KernelStatistics } from "./statistics.js";
+
+const PORTS = [80, 81];
+const endpoint = (id: string, node: string, port: number) =>
+  ({ id, node, address: "10.0.0.2", port, route: { kind: "forward" } }) as const;
+const ONE = endpoint("t1", "n1", 32_768);
+const TWO = endpoint("t2", "n2", 32_769);
+
+const listeners = (endpoints: readonly (typeof ONE)[] = [ONE]): readonly IngressListener[] =>
+  PORTS.map((port) => ({ protocol: "tcp", address: "", port, service: "web", endpoints, draining: [] }));
+const stats = (endpoints: readonly (typeof ONE)[] = [ONE]): readonly ListenerStats[] =>
+  PORTS.map((port) => ({
+    ...{ protocol: "tcp", address: "", port, service: "web", stack: "" },
+    ...{ total: 1, active: 1, failed: 0, retried: 0, ejections: 0 },
+    endpoints: endpoints.map((each) => ({ ...each, state: "serving", total: 1, active: 1, failed: 0 })),
+    nodes: ["n1", "n2"].map((node) => ({ node, total: 1, failed: 0 })),
+  }));
+const counted = (
+  counts: {
+    readonly [Kind in keyof KernelStatistics]?: Readonly<Record<string, number>>;
+  },
+): KernelStatistics => {
+  const of = (kind: keyof KernelStatistics) => new Map(Object.entries(counts[kind] ?? {}));
+  return { doors: of("doors"), sent: of("sent"), refused: of("refused"), active: of("active") };
+};
+
+describe("KernelCounters", () => {
+  it("adds to what the process counted, once for an endpoint behind two ports", () => {
+    const counters = new KernelCounters();
+    const element = "10.0.0.2 . tcp . 32768";
+    const doors = { "tcp . 80": 10, "tcp . 81": 4, "tcp . 9999": 5 };
+    const all = { sent: { [element]: 14 }, refused: { [element]: 2 }, active: { [element]: 3 } };
+    counters.look(listeners(), counted({ doors, ...all }));
+    const [first, second] = counters.addTo(stats(), listeners());
+    expect(first).toMatchObject({
+      ...{ total: 9, active: 4, retried: 2 },
+      endpoints: [{ total: 15, active: 4, failed: 2 }],
+      nodes: [
+        { node: "n1", total: 15, failed: 2 },
+        { node: "n2", total: 1, failed: 0 },
+      ],
+    });
+    expect(second).toMatchObject({ total: 5, active: 1, retried: 0 });
+  });
+
+  it("goes on when endpoints go, and when the table is loaded anew", () => {
+    const counters = new KernelCounters();
+    const look = (endpoints: readonly (typeof ONE)[], door: number, sent: Record<string, number>) => {
+      counters.look(listeners(endpoints), counted({ doors: { "tcp . 80": door }, sent }));
+      const [{ total, nodes } = stats()[0] as ListenerStats] = counters.addTo(
+        stats(endpoints),
+        listeners(endpoints),
+      );
+      return [total, ...nodes.map((node) => node.total)];
+    };
+    const [one, two] = ["10.0.0.2 . tcp . 32768", "10.0.0.2 . tcp . 32769"];
+    expect(look([ONE], 10, { [one]: 10 })).toEqual([11, 11, 1]);
+    expect(look([TWO], 16, { [two]: 4 })).toEqual([17, 11, 5]);
+    expect(look([TWO], 2, { [two]: 2 })).toEqual([19, 11, 7]);
+  });
+
+  it("does not fall when a refusal is seen before the connection that was refused", () => {
+    const counters = new KernelCounters();
+    const refused = { "10.0.0.2 . tcp . 32768": 3 };
+    counters.look(listeners(), counted({ doors: { "tcp . 80": 10 } }));
+    expect(counters.addTo(stats(), listeners())[0]).toMatchObject({ total: 11 });
+    counters.look(listeners(), counted({ doors: { "tcp . 80": 10 }, refused }));
+    expect(counters.addTo(stats(), listeners())[0]).toMatchObject({ total: 11, retried: 3 });
+    counters.look([], counted({}));
+    expect(counters.addTo(stats(), listeners())[0]).toMatchObject({ total: 1, retried: 0 });
+  });
+});

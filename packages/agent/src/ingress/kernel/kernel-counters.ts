@@ -1,0 +1,122 @@
+import type { EndpointStats, IngressListener, ListenerStats } from "../table.js";
+import { listenerKey } from "../table.js";
+import { Tally } from "../tally.js";
+import { doorElement } from "./kernel-table.js";
+import { endpointElement } from "./layout.js";
+import type { KernelStatistics } from "./statistics.js";
+import { doorOf, kernelEndpoint } from "./wanted.js";
+
+/** Whose an endpoint's counters are. */
+interface Owner {
+  readonly listener: string;
+  readonly node: string;
+}
+
+/**
+ * What the kernel has counted, as sums that only grow, though its counters go with endpoints and tables.
+ * An endpoint that two ports lead to counts at the first of them: the kernel does not tell by which door a connection
+ * came. What comes to an endpoint between the last look and its end is missing from its node's sum, and only there.
+ */
+export class KernelCounters {
+  readonly #doors = new Tally();
+  readonly #sent = new Tally();
+  readonly #refused = new Tally();
+  readonly #refusedByNode = new Tally();
+  /** Connections by listener, as last told. */
+  readonly #told = new Map<string, number>();
+  #now: KernelStatistics = { doors: new Map(), sent: new Map(), refused: new Map(), active: new Map() };
+
+  look(listeners: Iterable<IngressListener>, statistics: KernelStatistics): void {
+    const { doors, sent, refused } = statistics;
+    const keyOfDoor = new Map<string, string>();
+    const owners = new Map<string, Owner>();
+    const keys = new Set<string>();
+    for (const listener of listeners) {
+      const key = listenerKey(listener);
+      keys.add(key);
+      const door = doorOf(listener);
+      if (door !== undefined) keyOfDoor.set(doorElement(door), key);
+      for (const [element, { node = "" }] of elementsOf(listener)) {
+        if (!owners.has(element)) owners.set(element, { listener: key, node });
+      }
+    }
+    const byNode = (element: string): string | undefined => {
+      const owner = owners.get(element);
+      return owner && nodeKey(owner.listener, owner.node);
+    };
+    this.#doors.look(doors, (door) => keyOfDoor.get(door));
+    this.#sent.look(sent, byNode);
+    this.#refused.look(refused, (element) => owners.get(element)?.listener);
+    this.#refusedByNode.look(refused, byNode);
+    this.#now = statistics;
+    for (const tally of [this.#doors, this.#sent, this.#refused, this.#refusedByNode]) {
+      tally.keepOnly((owner) => keys.has(owner.split(SEPARATOR, 1)[0] ?? ""));
+    }
+    for (const key of this.#told.keys()) if (!keys.has(key)) this.#told.delete(key);
+  }
+
+  /** What the process counted and what the kernel counted, together. */
+  addTo(stats: readonly ListenerStats[], listeners: Iterable<IngressListener>): readonly ListenerStats[] {
+    const listenerOf = new Map([...listeners].map((listener) => [listenerKey(listener), listener]));
+    const counted = new Set<string>();
+    return stats.map((listener) => {
+      const key = listenerKey(listener);
+      const known = listenerOf.get(key);
+      const elements = new Map(known && [...elementsOf(known)].map(([element, { id }]) => [id, element]));
+      const endpoints = listener.endpoints.map((endpoint): EndpointStats => {
+        const element = elements.get(endpoint.id);
+        if (element === undefined || counted.has(element)) return endpoint;
+        counted.add(element);
+        return this.#addToEndpoint(endpoint, element);
+      });
+      const activeBefore = sumOf(listener.endpoints, ({ active }) => active);
+      return {
+        ...listener,
+        total: listener.total + this.#connections(key),
+        active: listener.active + sumOf(endpoints, ({ active }) => active) - activeBefore,
+        retried: listener.retried + this.#refused.of(key),
+        endpoints,
+        nodes: listener.nodes.map(({ node, total, failed }) => ({
+          node,
+          total: total + this.#sent.of(nodeKey(key, node)),
+          failed: failed + this.#refusedByNode.of(nodeKey(key, node)),
+        })),
+      };
+    });
+  }
+
+  #addToEndpoint(endpoint: EndpointStats, element: string): EndpointStats {
+    const { sent, refused, active } = this.#now;
+    return {
+      ...endpoint,
+      total: endpoint.total + (sent.get(element) ?? 0),
+      active: endpoint.active + (active.get(element) ?? 0),
+      failed: endpoint.failed + (refused.get(element) ?? 0),
+    };
+  }
+
+  /** A refused one comes again, as the same connection. Its refusal may be seen before itself: a sum must not fall then. */
+  #connections(key: string): number {
+    const connections = Math.max(this.#told.get(key) ?? 0, this.#doors.of(key) - this.#refused.of(key));
+    this.#told.set(key, connections);
+    return connections;
+  }
+}
+
+const SEPARATOR = " ";
+
+const nodeKey = (listener: string, node: string): string => `${listener}${SEPARATOR}${node}`;
+
+function* elementsOf({
+  protocol,
+  endpoints,
+  draining,
+}: IngressListener): Generator<readonly [string, IngressListener["endpoints"][number]]> {
+  for (const endpoint of [...endpoints, ...draining]) {
+    const reached = kernelEndpoint(endpoint);
+    if (reached !== undefined) yield [endpointElement(protocol, reached), endpoint];
+  }
+}
+
+const sumOf = <Item>(items: readonly Item[], of: (item: Item) => number): number =>
+  items.reduce((sum, item) => sum + of(item), 0);

@@ -1,0 +1,82 @@
+import type { DoorTraffic, TrafficAnswer } from "@berth/proto";
+import { labelText, MetricText } from "./metric-text.js";
+
+/** Ports and virtual IPs, each on each host, that one answer tells of: five lines each. */
+const MAX_DOORS = 10_000;
+
+/** What one host said when it was asked; undefined: nothing in time. */
+export interface HostAnswer {
+  readonly hostname: string;
+  readonly answer: TrafficAnswer | undefined;
+}
+
+export interface TrafficSurvey {
+  /** Of the leader's table of who takes connections. */
+  readonly tableVersion: number;
+  readonly hosts: readonly HostAnswer[];
+  /** Hosts that were not asked: there are too many. */
+  readonly unasked: number;
+}
+
+const COUNTERS: readonly (readonly [string, string, (door: DoorTraffic) => number])[] = [
+  [
+    "connections_total",
+    "Connections, and flows of UDP, to a service's published port or virtual IP",
+    ({ connections }) => connections,
+  ],
+  ["failures_total", "Connections that no task took", ({ failed }) => failed],
+  ["retries_total", "Attempts that moved on to another task", ({ retried }) => retried],
+  [
+    "ejections_total",
+    "Times that a task was passed over for a while: it failed, or its host fell silent",
+    ({ ejections }) => ejections,
+  ],
+];
+
+/**
+ * What all hosts' ingresses did for each service, in Prometheus's text format. A series is one host's part, which
+ * begins anew with that host's ingress: sums over hosts are for the reader to make, who knows of such beginnings.
+ */
+export function trafficMetrics({ tableVersion, hosts, unasked }: TrafficSurvey): string {
+  const version = new MetricText(
+    "berth_table_version",
+    "gauge",
+    "Version of the leader's table of who takes connections",
+  );
+  version.add("", tableVersion);
+  const hostVersion = new MetricText(
+    "berth_node_table_version",
+    "gauge",
+    "Version of the table that a host's ingress serves; each host counts its own",
+  );
+  const answers = new MetricText(
+    "berth_traffic_nodes",
+    "gauge",
+    "Hosts by whether they told of their traffic: told, silent, unasked",
+  );
+  const open = new MetricText("berth_service_connections_open", "gauge", "Connections that are open");
+  const counters = COUNTERS.map(([name, help, read]) => ({
+    metric: new MetricText(`berth_service_${name}`, "counter", help),
+    read,
+  }));
+  let room = MAX_DOORS;
+  let told = 0;
+  for (const { hostname, answer } of hosts) {
+    if (answer === undefined || answer.doors.length > room) continue;
+    told += 1;
+    room -= answer.doors.length;
+    hostVersion.add(labelText({ node: hostname }), answer.tableVersion);
+    for (const door of answer.doors) {
+      const { stack, serviceName: service, port, network } = door;
+      const labels = labelText({ stack, service, port, network, node: hostname });
+      for (const { metric, read } of counters) metric.add(labels, read(door));
+      if (port !== "") open.add(labels, door.active);
+    }
+  }
+  const silent = hosts.filter(({ answer }) => answer === undefined).length;
+  answers.add(labelText({ answer: "told" }), told);
+  answers.add(labelText({ answer: "silent" }), silent);
+  answers.add(labelText({ answer: "unasked" }), unasked + hosts.length - told - silent);
+  const all = [version, hostVersion, answers, ...counters.map(({ metric }) => metric), open];
+  return all.map((metric) => metric.text()).join("");
+}
