@@ -79,23 +79,27 @@ export function parseRequest(bytes: Buffer): ParsedRequest {
   }
 }
 
-/** The reply with our own answer. No SOA in negative ones: without it nobody may remember them (RFC 2308 §5). */
-export function replyTo(request: Request, answer: Exclude<Answer, { kind: "forward" }>): Buffer {
-  return encodeReply(request, {
-    answers: recordsOf(request.question.name, answer),
-    rcode: answer.kind === "unknown" ? RCODE.unknownName : RCODE.noError,
-    isTruncated: false,
-  });
+/**
+ * The reply with our own answer. No SOA in negative ones: without it nobody may remember them (RFC 2308 §5). One that is
+ * too long for UDP says "ask again over TCP" and has what fits: musl before 1.2.4 does not ask again, and takes that.
+ */
+export function replyTo(
+  request: Request,
+  answer: Exclude<Answer, { kind: "forward" }>,
+  { viaTcp }: { readonly viaTcp: boolean },
+): Buffer {
+  const rcode = answer.kind === "unknown" ? RCODE.unknownName : RCODE.noError;
+  const answers = recordsOf(request.question.name, answer);
+  const whole = encodeReply(request, { answers, rcode, isTruncated: false });
+  if (viaTcp || whole.length <= request.maxUdpBytes) return whole;
+  const bare = encodeReply(request, { answers: [], rcode, isTruncated: true });
+  const recordBytes = (whole.length - bare.length) / answers.length;
+  const fitting = Math.max(0, Math.floor((request.maxUdpBytes - bare.length) / recordBytes));
+  return encodeReply(request, { answers: answers.slice(0, fitting), rcode, isTruncated: true });
 }
 
 export function failureTo(request: Request): Buffer {
   return encodeReply(request, { answers: [], rcode: RCODE.serverFailure, isTruncated: false });
-}
-
-/** The reply as it goes out over UDP: one that is too long is empty and says "ask again over TCP". */
-export function fitIntoUdp(request: Request, reply: Buffer): Buffer {
-  if (reply.length <= request.maxUdpBytes) return reply;
-  return encodeReply(request, { answers: [], rcode: RCODE.noError, isTruncated: true });
 }
 
 /** Whether a datagram is the answer to a question that was sent with this id. */

@@ -1,7 +1,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { Resolver } from "node:dns/promises";
 import { connect } from "node:net";
-import { decode, encode, streamDecode, streamEncode } from "dns-packet";
+import { type Answer, decode, encode, streamDecode, streamEncode } from "dns-packet";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Forwarder } from "./forward.js";
 import { NameServer, type NameServerTrouble } from "./name-server.js";
@@ -9,6 +9,17 @@ import type { NamesTable } from "./names-table.js";
 
 const GATEWAY = "127.0.0.53";
 const MANY = 200;
+/** Says that a resolver takes longer answers over UDP. */
+const EDNS: Answer = {
+  type: "OPT",
+  name: ".",
+  udpPayloadSize: 4_096,
+  extendedRcode: 0,
+  ednsVersion: 0,
+  flags: 0,
+  flag_do: false,
+  options: [],
+};
 
 const NETWORK = {
   id: "n1",
@@ -97,6 +108,25 @@ describe("NameServer", () => {
 
   it("answers what is too long for UDP over TCP", async () => {
     expect(await resolver().resolve4("many")).toHaveLength(MANY);
+  });
+
+  it.each([
+    ["a resolver of old", [], 512],
+    ["one that takes more", [EDNS], 1_232],
+  ])("gives %s what fits at first", async (_name, additionals, maxBytes) => {
+    const socket = createSocket("udp4");
+    const reply = new Promise<Buffer>((resolve) => socket.once("message", resolve));
+    const questions = [{ type: "A" as const, name: "many" }];
+    socket.send(encode({ type: "query", id: 7, questions, additionals }), port, GATEWAY);
+    const bytes = await reply;
+    socket.close();
+    const { flag_tc: isCut, answers = [] } = decode(bytes);
+    expect(isCut).toBe(true);
+    expect(bytes.length).toBeLessThanOrEqual(maxBytes);
+    expect(bytes.length).toBeGreaterThan(maxBytes - 40);
+    const addresses = answers.map((record) => (record.type === "A" ? record.data : record.type));
+    expect(new Set(addresses).size).toBe(answers.length);
+    expect(tasks(MANY).map(({ address }) => address)).toEqual(expect.arrayContaining(addresses));
   });
 
   it("asks the host's servers for other names, also over TCP-less ones that are silent first", async () => {

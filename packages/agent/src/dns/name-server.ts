@@ -1,6 +1,6 @@
 import { DnsListener, type DnsRequest } from "./dns-listener.js";
 import type { Forwarder } from "./forward.js";
-import { failureTo, fitIntoUdp, parseRequest, replyTo } from "./message.js";
+import { failureTo, parseRequest, replyTo } from "./message.js";
 import { NameIndex } from "./name-index.js";
 import { type NamesTable, NO_NAMES } from "./names-table.js";
 import { type Answer, resolve } from "./resolve.js";
@@ -125,8 +125,7 @@ export class NameServer {
       const servers = answer.servers.length > 0 ? answer.servers : await hostResolvers();
       return (await forwarder.ask(bytes, servers, viaTcp)) ?? failureTo(request);
     }
-    const reply = replyTo(request, answer);
-    return viaTcp ? reply : fitIntoUdp(request, reply);
+    return replyTo(request, answer, { viaTcp });
   }
 
   /** Whoever asks may be a container that has just been started, whose networks nobody has told us yet. */

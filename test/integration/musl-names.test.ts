@@ -1,0 +1,148 @@
+import { execFile, execFileSync, spawnSync } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Forwarder } from "../../packages/agent/src/dns/forward.js";
+import { NameServer } from "../../packages/agent/src/dns/name-server.js";
+import type { NamesTable } from "../../packages/agent/src/dns/names-table.js";
+import { temporaryFolder } from "../harness/temporary-folder.js";
+
+const SOURCE = fileURLToPath(new URL("./musl/resolve.c", import.meta.url));
+/** Where our name server answers, as in a container; resolvers know no other port. */
+const GATEWAY = "127.53.7.1";
+const PORT = 53;
+const UPSTREAM = "127.53.7.2";
+const VIP = "10.64.0.2";
+const MANY = 40;
+
+const service = (name: string, vip: string, count: number): NamesTable["services"][number] => ({
+  key: `n1/${name}`,
+  networkId: "n1",
+  service: `shop_${name}`,
+  stack: "shop",
+  names: [name],
+  vip,
+  endpoints: Array.from({ length: count }, (_, at) => ({
+    id: `t${at}`,
+    nodeId: "h",
+    address: `10.64.8.${at + 2}`,
+    slot: at + 1,
+  })),
+  draining: [],
+});
+const TABLE: NamesTable = {
+  networks: [
+    { id: "n1", name: "shop_default", stack: "shop", subnet: "10.64.0.0/18", gateway: GATEWAY, bridge: "b" },
+  ],
+  services: [service("api", VIP, 2), service("many", "", MANY), service("idle", "", 0)],
+  askers: [],
+};
+
+/** A C library; its resolver is in each program that is made with it. */
+const LIBRARIES = [
+  { name: "musl", compile: ["musl-gcc", "-static"] },
+  { name: "glibc", compile: ["gcc"] },
+] as const;
+const isRoot = process.getuid?.() === 0;
+const has = (program: string): boolean => spawnSync(program, ["--version"]).status === 0;
+
+describe.each(LIBRARIES)("names, as programs with $name see them", ({ compile: [compiler, ...options] }) => {
+  const canRun = isRoot && has(compiler) && has("unshare");
+  let folder: string;
+  let server: NameServer;
+  let isUpstreamThere = true;
+  const upstream = createSocket("udp4");
+
+  beforeAll(async () => {
+    if (!canRun) return;
+    folder = temporaryFolder();
+    execFileSync(compiler, ["-O1", ...options, "-o", join(folder, "resolve"), SOURCE]);
+    await new Promise<void>((resolve) => upstream.bind(PORT, UPSTREAM, resolve));
+    // An unknown name, for everything that is asked.
+    upstream.on("message", (bytes, { address, port }) => {
+      const reply = Buffer.from(bytes);
+      reply.writeUInt16BE(0x81_83, 2);
+      if (isUpstreamThere) upstream.send(reply, port, address);
+    });
+    server = new NameServer({
+      forwarder: new Forwarder({ random: Math.random, port: PORT }),
+      hostResolvers: async () => [UPSTREAM],
+      random: Math.random,
+      isInForce: () => true,
+      port: PORT,
+      onTrouble: ({ address, code }) => {
+        throw new Error(`cannot answer at ${address}: ${code}`);
+      },
+    });
+    await server.update(TABLE);
+  });
+  afterAll(async () => {
+    upstream.close();
+    if (!canRun) return;
+    await server.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** What `getaddrinfo` says of each name (`NAME:4`, `NAME:6`: of one family), without the time that it took. */
+  async function resolve(names: readonly string[], resolverOptions = ""): Promise<readonly string[]> {
+    const config = join(folder, "resolv.conf");
+    writeFileSync(config, `nameserver ${GATEWAY}\n${resolverOptions}\n`);
+    const script = 'mount --bind "$1" /etc/resolv.conf; shift; exec "$@"';
+    const program = [join(folder, "resolve"), ...names];
+    const { stdout } = await promisify(execFile)("unshare", [
+      "-m",
+      "sh",
+      "-ec",
+      script,
+      "sh",
+      config,
+      ...program,
+    ]);
+    return stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.replace(/ \d+\.\d /, " "));
+  }
+
+  it.runIf(canRun)("gives the address of a service, and none of the family that it has not", async () => {
+    expect(await resolve(["api", "api:4", "api.shop", "API.shop_default.", "2.api"])).toEqual([
+      `api any ${VIP}`,
+      `api 4 ${VIP}`,
+      `api.shop any ${VIP}`,
+      `API.shop_default. any ${VIP}`,
+      "2.api any 10.64.8.3",
+    ]);
+    for (const line of await resolve(["api:6", "nosuch", "nosuch.example", "idle"])) {
+      expect(line).toMatch(/error: -(2|5) /);
+    }
+  });
+
+  it.runIf(canRun)("finds it whatever domains are searched first", async () => {
+    for (const options of ["options ndots:5", "search example.com shop.internal\noptions ndots:5"]) {
+      expect(await resolve(["api", "api.shop", "tasks.api.shop:4"], options)).toEqual([
+        `api any ${VIP}`,
+        `api.shop any ${VIP}`,
+        expect.stringMatching(/^tasks\.api\.shop 4 10\.64\.8\.[23] 10\.64\.8\.[23]$/),
+      ]);
+    }
+  });
+
+  it.runIf(canRun)("gives addresses of more tasks than fit into a datagram", async () => {
+    const [line = ""] = await resolve(["tasks.many:4"]);
+    const addresses = line.split(" ").slice(2);
+    expect(addresses.length).toBeGreaterThan(15);
+    for (const address of addresses) expect(address).toMatch(/^10\.64\.8\.\d+$/);
+  });
+
+  it.runIf(canRun)("says of our own names what is true while nobody else answers", async () => {
+    isUpstreamThere = false;
+    expect(await resolve(["api", "nosuch"])).toEqual([
+      `api any ${VIP}`,
+      expect.stringMatching(/^nosuch any error: -2 /),
+    ]);
+    isUpstreamThere = true;
+  });
+});
