@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { rmSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { bucketOf, rendezvous } from "../../packages/agent/src/ingress/rendezvous.js";
 import { Cleanup, deadline } from "./ingress-harness.js";
@@ -27,6 +28,19 @@ const CLIENT = ADDRESS.client;
 const PATIENCE_MS = 20_000;
 /** Below the time of the next regular look: what came by then was noticed. */
 const NOTICED_MS = 8_000;
+/** Several times what all buffers on the way hold, and not a whole number of them. */
+const TRANSFER_BYTES = 64 * 1024 * 1024 + 17;
+/** In place of the kernel's days and minutes; and long enough for it to forget. */
+const FORGOTTEN_AFTER_S = 1;
+const IDLE_MS = 2_500;
+
+/** Digests of what was sent, of what got there, and of what came back. */
+interface Copied {
+  readonly end: string;
+  readonly sent: string;
+  readonly there: string;
+  readonly back: string;
+}
 
 /** After which TCP repeats what has not been answered. */
 const REPETITION_MS = 1_000;
@@ -217,6 +231,69 @@ describe("the kernel path", () => {
       const said = await network.call("client", "say", { connection: 1, text: "x", timeoutMs: 300 });
       expect(said).toMatchObject({ end: "ECONNRESET" });
     }, PATIENCE_MS);
+  });
+
+  it("forgets no connection that is idle, nor one that is half closed, however soon this host would", async () => {
+    const timeouts = ["established", "close_wait", "fin_wait"].map(
+      (name) => `nf_conntrack_tcp_timeout_${name}`,
+    );
+    const before = timeouts.map((name) => network.run("a", "sysctl", "-n", `net.netfilter.${name}`).trim());
+    const setAll = (values: readonly string[]): void => {
+      for (const [index, name] of timeouts.entries())
+        network.run("a", "sysctl", "-qw", `net.netfilter.${name}=${values[index]}`);
+    };
+    cleanup.add(() => setAll(before));
+    setAll(timeouts.map(() => String(FORGOTTEN_AFTER_S)));
+    for (const place of ["b", "c1"] as const) {
+      await network.call(place, "serve", { protocol: "tcp", port: 8_090, name: place, thinkMs: IDLE_MS });
+      cleanup.add(() => network.close(place, 8_090));
+    }
+    // As another host sends it to a replica of this one: Docker translates, not our own table.
+    const docker = ["-t nat", "PREROUTING", "-p tcp --dport 32001 -j DNAT --to-destination 172.30.0.2:8090"];
+    const forward = ["-t filter", "FORWARD", "-o br0 -p tcp --dport 8090 -j ACCEPT"];
+    for (const [table, chain, rule] of [docker, forward]) {
+      const change = (how: string): unknown =>
+        network.run("a", "iptables", "-w", ...`${table} ${how} ${chain} ${rule}`.split(" "));
+      change("-A");
+      cleanup.add(() => change("-D"));
+    }
+    const ingress = await startKernelIngress(network, cleanup);
+    await apply(ingress, published(8_080, [remote("b", 8_090), local("c1", 8_090)]));
+    const ports = [8_080, 8_080, 32_001];
+    const open = async (connection: string, port: number): Promise<void> => {
+      await network.call("client", "open", { connection, host: ADDRESS.a, port });
+    };
+    for (const [index, port] of ports.entries()) {
+      await open(`idle${index}`, port);
+      await open(`half${index}`, port);
+    }
+    expect(kernelConnections()).toBe(4);
+    const finished = Promise.all(
+      ports.map((_, index) => network.call("client", "finish", { connection: `half${index}` })),
+    );
+    await sleep(IDLE_MS);
+    for (const index of ports.keys()) {
+      const answer = await network.call("client", "say", { connection: `idle${index}`, text: "still there" });
+      expect(answer).toEqual({ text: "still there" });
+    }
+    expect(await finished).toEqual(ports.map(() => ({ text: "thought", isWhole: true })));
+  });
+
+  it.each(["kernel", "userspace"])("carries every byte there and back, through the %s path", async (mode) => {
+    for (const place of ["b", "c1"] as const) {
+      await network.call(place, "serveCopies", { port: 8_091 });
+      cleanup.add(() => network.close(place, 8_091));
+    }
+    // The process reaches a replica of its own host through Docker's port; a container's own address does as well.
+    const own = { ...local("c1", 8_091), address: ADDRESS.c1, port: 8_091 };
+    const ingress = await startKernelIngress(network, cleanup, { mode });
+    await apply(ingress, published(8_080, [remote("b", 8_091), own]));
+    for (let connection = 0; connection < 2; connection += 1) {
+      const options = { host: ADDRESS.a, port: 8_080, bytes: TRANSFER_BYTES };
+      const { end, sent, there, back } = await network.call<Copied>("client", "copy", options);
+      expect([end, there, back]).toEqual(["ended", sent, sent]);
+    }
+    if (mode === "kernel") expect(kernelConnections()).toBe(2);
   });
 
   it("keeps a client's address with one replica if told so, and agrees with the process on which", async () => {

@@ -1,14 +1,19 @@
 // Runs inside a network namespace: serves and asks there as told on stdin, one JSON object a line, answers on stdout.
+import { createHash, randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { connect, createServer } from "node:net";
 import { createInterface } from "node:readline";
 
 const servers = new Map();
 const connections = new Map();
+const held = [];
 
 const commands = {
-  /** Says its name and the client's address to whoever connects, then echoes. */
-  async serve({ protocol, port, name }) {
+  /**
+   * Says its name and the client's address to whoever connects, then echoes. With a time to think, it says "thought"
+   * that long after the client has ended, and ends only then.
+   */
+  async serve({ protocol, port, name, thinkMs }) {
     if (protocol === "udp") {
       const socket = createSocket("udp4");
       socket.on("message", (_, from) => socket.send(`${name} ${from.address}`, from.port, from.address));
@@ -17,12 +22,13 @@ const commands = {
       return {};
     }
     const sockets = new Set();
-    const server = createServer((socket) => {
+    const server = createServer({ allowHalfOpen: thinkMs !== undefined }, (socket) => {
       sockets.add(socket);
       socket.on("error", () => {});
       socket.on("close", () => sockets.delete(socket));
       socket.write(`${name} ${socket.remoteAddress.replace("::ffff:", "")}`);
       socket.on("data", (chunk) => socket.write(chunk));
+      if (thinkMs !== undefined) socket.on("end", () => setTimeout(() => socket.end("thought"), thinkMs));
     });
     await new Promise((resolve, reject) =>
       server.once("error", reject).listen({ port, backlog: 4096 }, resolve),
@@ -32,6 +38,58 @@ const commands = {
       server.close();
     });
     return {};
+  },
+  /** Sends back all that it gets, and then the digest of it, when the client has ended. */
+  async serveCopies({ port }) {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      const digest = createHash("sha256");
+      socket.on("error", () => {});
+      socket.on("data", (chunk) => {
+        digest.update(chunk);
+        if (!socket.write(chunk)) {
+          socket.pause();
+          socket.once("drain", () => socket.resume());
+        }
+      });
+      socket.on("end", () => socket.end(digest.digest()));
+    });
+    await new Promise((resolve, reject) => server.once("error", reject).listen(port, resolve));
+    servers.set(`tcp/${port}`, () => server.close());
+    return {};
+  },
+  /** Sends so many bytes to one that serves copies, and ends; the digests of what was sent, of what got there and came back. */
+  async copy({ host, port, bytes }) {
+    const chunk = randomBytes(65_536);
+    const [sent, back] = [createHash("sha256"), createHash("sha256")];
+    const socket = connect({ host, port, allowHalfOpen: true });
+    let left = bytes;
+    let received = 0;
+    let tail = Buffer.alloc(0);
+    socket.on("data", (data) => {
+      const own = data.subarray(0, bytes - received);
+      back.update(own);
+      received += own.length;
+      tail = Buffer.concat([tail, data.subarray(own.length)]);
+    });
+    const send = () => {
+      while (left > 0) {
+        const part = chunk.subarray(0, left);
+        left -= part.length;
+        chunk.writeUInt32LE(left, 0);
+        sent.update(part);
+        // Written later, while the chunk changes already.
+        if (!socket.write(Buffer.from(part))) return;
+      }
+      socket.end();
+    };
+    socket.on("connect", send);
+    socket.on("drain", () => left > 0 && send());
+    const end = await new Promise((resolve) => {
+      socket.on("error", (error) => resolve(error.code));
+      socket.on("end", () => resolve("ended"));
+    });
+    socket.destroy();
+    return { end, sent: sent.digest("hex"), there: tail.toString("hex"), back: back.digest("hex") };
   },
   close({ protocol, port }) {
     servers.get(`${protocol}/${port}`)();
@@ -61,15 +119,19 @@ const commands = {
     socket.close();
     return { text };
   },
-  /** A connection that stays; `say` writes into it and waits for the echo. */
+  /** A connection that stays; `say` writes into it and waits for the echo, `finish` ends it and waits for all that comes. */
   async open({ connection, host, port }) {
-    const socket = connect({ host, port });
+    const socket = connect({ host, port, allowHalfOpen: true });
     const state = { socket, text: "", end: undefined };
     socket.on("data", (chunk) => {
       state.text += chunk;
     });
     socket.on("error", (error) => {
       state.end = error.code;
+    });
+    socket.on("end", () => {
+      state.isWhole = true;
+      socket.end();
     });
     socket.on("close", () => {
       state.end ??= "closed";
@@ -84,6 +146,58 @@ const commands = {
     state.socket.write(text);
     await until(() => state.text.length >= before + text.length || state.end !== undefined, timeoutMs);
     return { text: state.text.slice(before), end: state.end };
+  },
+  /** So many connections that stay, each of which has been answered; those of the last time are let go of first. */
+  async hold({ host, port, count, parallel = 100 }) {
+    await commands.letGo();
+    let opened = 0;
+    const worker = async () => {
+      while (opened < count) {
+        opened += 1;
+        held.push(await openHeld(host, port));
+      }
+    };
+    await Promise.all(Array.from({ length: parallel }, worker));
+    return {};
+  },
+  /** Says something on the first so many of them, and waits for the echo, for a while; how often that went well. */
+  async talk({ count, forMs }) {
+    const endMs = performance.now() + forMs;
+    const talker = async (socket) => {
+      let rounds = 0;
+      for (; performance.now() < endMs; rounds += 1) {
+        const echo = new Promise((resolve, reject) => {
+          socket.once("data", resolve);
+          socket.once("close", () => reject(new Error("a connection ended")));
+        });
+        socket.write("still there");
+        await echo;
+        socket.removeAllListeners("close");
+      }
+      return rounds;
+    };
+    const rounds = await Promise.all(held.slice(0, count).map(talker));
+    return { rounds: rounds.reduce((sum, each) => sum + each, 0) };
+  },
+  async letGo() {
+    await Promise.all(
+      held.splice(0).map(
+        (socket) =>
+          new Promise((resolve) => {
+            socket.once("close", resolve);
+            socket.end();
+          }),
+      ),
+    );
+    return {};
+  },
+  /** `isWhole`: the other side has ended, too, after all that it had to say. */
+  async finish({ connection, timeoutMs = 10_000 }) {
+    const state = connections.get(connection);
+    const before = state.text.length;
+    state.socket.end();
+    await until(() => state.end !== undefined, timeoutMs);
+    return { text: state.text.slice(before), isWhole: state.isWhole === true };
   },
 };
 
@@ -100,6 +214,20 @@ function askOnce(host, port, timeoutMs, from) {
     socket.on("data", (chunk) => finish(String(chunk)));
     socket.on("error", (error) => finish(error.code));
     socket.on("close", () => finish("CLOSED"));
+  });
+}
+
+function openHeld(host, port) {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port });
+    socket.once("error", reject);
+    socket.once("data", () => {
+      socket.removeListener("error", reject);
+      socket.on("error", () => {});
+      resolve(socket);
+    });
+    // Read on, or its end would not be seen.
+    socket.on("data", () => {});
   });
 }
 

@@ -224,6 +224,7 @@ function newSets(): Readonly<Record<ElementSet, ReferenceCounts>> {
   return {
     remotes: new ReferenceCounts(),
     locals: new ReferenceCounts(),
+    replicas: new ReferenceCounts(),
     hairpins: new ReferenceCounts(),
     neighbours: new ReferenceCounts(),
     "vip-ranges": new ReferenceCounts(),
@@ -243,6 +244,7 @@ function* elementsOf({ door, endpoints }: KernelService): Generator<readonly [El
     const element = endpointElement(protocol, endpoint);
     if (endpoint.source === "masqueraded") yield ["remotes", element];
     else yield ["locals", element];
+    if (endpoint.source === "kept" && protocol === "tcp") yield ["replicas", element];
     if (endpoint.subnet === "") continue;
     yield ["neighbours", `${endpoint.subnet} . ${endpoint.subnet}`];
     yield ["hairpins", `${endpoint.address} . ${protocol} . ${door.port}`];

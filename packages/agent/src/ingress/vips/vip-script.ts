@@ -1,4 +1,5 @@
 import type { NamedEndpoint, NamesTable } from "../../dns/names-table.js";
+import { QUICK_POLICY } from "../kernel/tcp-timeouts.js";
 import { BUCKET_SEED, BUCKETS, rendezvous } from "../rendezvous.js";
 
 /** Of our own in the kernel: one for IPv4, and one of the same name for the bridges. */
@@ -47,7 +48,7 @@ export function vipScript(vips: readonly Vip[]): string {
   return `table ip ${VIP_TABLE}
 delete table ip ${VIP_TABLE}
 table ip ${VIP_TABLE} {
-  ct timeout quick { protocol tcp; l3proto ip; policy = { syn_sent : 1 }; }
+  ct timeout quick { protocol tcp; l3proto ip; policy = { ${QUICK_POLICY} }; }
   set vips { type ipv4_addr; ${elements(vips.map(({ address }) => address))}}
   set selves { type ipv4_addr . ipv4_addr; ${elements(tasks.map((task) => `${task} . ${task}`))}}
 ${served.map(serviceChain).join("")}  map ${VIP_MAP} { type ipv4_addr : verdict; counter; ${elements(served.map(({ address }, at) => `${address} : jump vip${at}`))}}
