@@ -38,7 +38,7 @@ import {
 
 const RECONNECT_MS = 50;
 /** As the agent's own. */
-const PROBE = { tries: 2, tryMs: 150 };
+const PROBE = { tries: 20, tryMs: 15 };
 let hosts = 0;
 
 /** An address of this machine that no other fake host has. */

@@ -22,7 +22,7 @@ const STAGGER_MS = 150;
 const CONNECT_TIMEOUT_MS = 3_000;
 
 /** A host whose power is gone refuses nothing: a call to it would wait until its deadline. It had accepted a connection. */
-const WATCH = { everyMs: 500, tries: 4, tryMs: 250, hasAnswered: true };
+const WATCH = { everyMs: 500, tries: 20, tryMs: 50, hasAnswered: true };
 /** Calls that take less time than this are not watched over. */
 const WATCH_AFTER_MS = 500;
 

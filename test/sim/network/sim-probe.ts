@@ -8,11 +8,33 @@ import type { Network } from "./network.js";
 export function simProbe(network: Network, actor: Actor): Probe {
   return async ({ address, tries, tryMs }, signal) => {
     const host = network.hostAt(address);
-    for (let attempt = 0; attempt < tries && !signal.aborted; attempt++) {
-      if (await answers(network, actor, host, tryMs, signal)) return true;
-    }
-    return false;
+    const over = new AbortController();
+    const end = (): void => over.abort();
+    signal.addEventListener("abort", end, { once: true });
+    if (signal.aborted) end();
+    const attempts = Array.from({ length: tries }, async (_, attempt) => {
+      await pause(network, actor, attempt * tryMs, over.signal);
+      const isAnswered = await answers(network, actor, host, (tries - attempt) * tryMs, over.signal);
+      if (isAnswered) end();
+      return isAnswered;
+    });
+    const found = await Promise.all(attempts);
+    signal.removeEventListener("abort", end);
+    return found.includes(true) && !signal.aborted;
   };
+}
+
+function pause(network: Network, actor: Actor, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = (): void => {
+      cancel();
+      signal.removeEventListener("abort", settle);
+      resolve();
+    };
+    const cancel = network.scheduler.after(ms, actor, settle);
+    signal.addEventListener("abort", settle, { once: true });
+    if (signal.aborted) settle();
+  });
 }
 
 /** As a server tries whether another one listens. */

@@ -4,7 +4,9 @@ import type { Logger } from "pino";
 import {
   afterAnswer,
   afterMiss,
+  isOverdue,
   judged,
+  nextLookMs,
   type PeerHealth,
   probeIntervalMs,
   silentPeers,
@@ -38,6 +40,9 @@ export class PeerWatch {
   #silent: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
   #intervalMs = 0;
+  /** When everybody is asked again. */
+  #roundMs = 0;
+  /** When the timer is to fire. */
   #dueMs = 0;
 
   constructor(options: PeerWatchOptions) {
@@ -45,7 +50,7 @@ export class PeerWatch {
     this.#now = options.now ?? (() => performance.now());
     setMaxListeners(0, this.#over.signal);
     const end = (): void => {
-      clearInterval(this.#timer);
+      clearTimeout(this.#timer);
       this.#over.abort();
     };
     if (options.signal.aborted) end();
@@ -68,21 +73,35 @@ export class PeerWatch {
 
   #setInterval(intervalMs: number): void {
     if (intervalMs === this.#intervalMs) return;
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     this.#intervalMs = intervalMs;
     if (intervalMs === 0) return;
-    this.#dueMs = this.#now() + intervalMs;
-    this.#timer = setInterval(() => this.#tick(), intervalMs);
+    this.#roundMs = this.#now() + intervalMs;
+    this.#lookAt(this.#roundMs);
   }
 
-  #tick(): void {
-    const nowMs = this.#now();
+  #lookAt(dueMs: number): void {
+    this.#dueMs = dueMs;
+    this.#timer = setTimeout(() => this.#look(), dueMs - this.#now());
+  }
+
+  /** Asks everybody once an interval, and in between, again and again, those that owe an answer. */
+  #look(): void {
+    const [nowMs, intervalMs] = [this.#now(), this.#intervalMs];
     const lagMs = nowMs - this.#dueMs;
-    this.#dueMs = nowMs + this.#intervalMs;
-    for (const [nodeId, health] of this.#peers) {
-      this.#peers.set(nodeId, judged(health, { nowMs, lagMs, intervalMs: this.#intervalMs }));
-      void this.#ask(nodeId, this.#addresses.get(nodeId) ?? "");
+    const isRound = nowMs >= this.#roundMs;
+    if (isRound) this.#roundMs = nowMs + intervalMs;
+    let hasOverdue = false;
+    for (const [nodeId, before] of this.#peers) {
+      const health = judged(before, { nowMs, lagMs, intervalMs });
+      this.#peers.set(nodeId, health);
+      const owes = isOverdue(health, { nowMs, intervalMs });
+      hasOverdue ||= owes;
+      if (isRound || owes) void this.#ask(nodeId, this.#addresses.get(nodeId) ?? "");
     }
+    const looksAgain = isRound || hasOverdue;
+    const nextMs = looksAgain ? nowMs + nextLookMs(intervalMs, hasOverdue) : this.#roundMs;
+    this.#lookAt(Math.min(this.#roundMs, nextMs));
     this.#tellChange();
   }
 

@@ -1,14 +1,14 @@
 import { isIP } from "node:net";
 import { PROBE_PORT, type Probe, untilSilent } from "@berth/proto";
 
-/** A server that lives accepts or refuses a connection at once; a dead host does neither. */
-const CONNECT = { tries: 2, tryMs: 200 };
+/** A server that lives accepts or refuses a connection at once; a dead host does neither. Some packets may be lost. */
+const CONNECT = { tries: 8, tryMs: 50 };
 
 /**
  * How a leader's host is watched: it is missed within 1.2 s of its power cut, about when another server
  * leads. The kernel answers, so a leader with much to do is not mistaken for a dead one.
  */
-const WATCH = { everyMs: 400, tries: 4, tryMs: 200 };
+const WATCH = { everyMs: 400, tries: 16, tryMs: 50 };
 
 export interface ServerWatchOptions {
   /** "host:port" */

@@ -39,6 +39,11 @@ export class Metrics implements LeaderObserver {
     help: "Times that an agent was heard again after more than two heartbeat intervals of silence",
     registers: [this.#registry],
   });
+  readonly #suspicions = new Counter({
+    name: "berth_node_suspicions_total",
+    help: "Times that a node was so silent that it got no new connections for a while",
+    registers: [this.#registry],
+  });
 
   readonly #leadership: () => Leadership | undefined;
   #traffic: Promise<string> | undefined;
@@ -81,6 +86,10 @@ export class Metrics implements LeaderObserver {
 
   onLateBeat(): void {
     this.#lateBeats.inc();
+  }
+
+  onSuspect(): void {
+    this.#suspicions.inc();
   }
 
   /** In Prometheus's text format. The leader asks its hosts for what they have counted, which takes a second at most. */

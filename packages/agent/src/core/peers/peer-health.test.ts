@@ -2,7 +2,9 @@ import { describe, expect, it } from "vitest";
 import {
   afterAnswer,
   afterMiss,
+  isOverdue,
   judged,
+  nextLookMs,
   type PeerHealth,
   probeIntervalMs,
   silentPeers,
@@ -13,13 +15,27 @@ const at = (nowMs: number, lagMs = 0) => ({ nowMs, lagMs, intervalMs: 150 });
 const answered = afterAnswer(UNKNOWN_PEER, 0);
 
 describe("a peer", () => {
-  it("is silent when two probes in a row had no answer", () => {
+  it("is silent when nothing of what it was asked in two intervals had an answer", () => {
     expect(judged(answered, at(350)).isSilent).toBe(false);
     expect(judged(answered, at(351)).isSilent).toBe(true);
   });
 
-  it("is given the time for which we ourselves were late", () => {
-    expect(judged(answered, at(3_000, 2_700)).isSilent).toBe(false);
+  it("is asked again and again from when its answer is overdue until it counts as silent", () => {
+    expect(isOverdue(answered, at(150))).toBe(false);
+    expect(isOverdue(answered, at(200))).toBe(true);
+    expect(isOverdue(judged(answered, at(351)), at(351))).toBe(false);
+    expect(isOverdue(UNKNOWN_PEER, at(351))).toBe(false);
+    expect(nextLookMs(150, false)).toBe(50);
+    expect(200 + 8 * nextLookMs(150, true)).toBe(350);
+    expect(2_050 + 8 * nextLookMs(2_000, true)).toBe(4_050);
+  });
+
+  it("is given the time for which we ourselves were late, then and from then on", () => {
+    const late = judged(answered, at(3_000, 2_700));
+    expect(late.isSilent).toBe(false);
+    expect(judged(late, at(3_050)).isSilent).toBe(false);
+    expect(judged(late, at(3_051)).isSilent).toBe(true);
+    expect(judged(afterAnswer(late, 3_050), at(3_401)).isSilent).toBe(true);
   });
 
   it("is given more time where it is asked more rarely", () => {

@@ -1,5 +1,4 @@
 import { NodeState, type ProbeRequest } from "@berth/proto";
-import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FREEZE_MS } from "../../core/detector/freeze.js";
 import {
@@ -8,29 +7,22 @@ import {
   DOWN_UNCONFIRMED_AFTER_MS,
   FENCED_AFTER_MS,
 } from "../../core/detector/liveness.js";
-import { buildNode } from "../../core/testing/test-records.js";
-import { ClusterState } from "../../state/cluster-state.js";
-import { LEADER_KEY, nodeKey } from "../../store/keys.js";
-import { ManualClock } from "../../store/manual-clock.js";
-import { MemoryStore } from "../../store/memory/memory-store.js";
+import { nodeKey } from "../../store/keys.js";
 import { readOne } from "../../store/read.js";
-import { Writer } from "../writer.js";
-import { LagMeter } from "./lag-meter.js";
-import { Liveness } from "./liveness.js";
+import type { Liveness } from "./liveness.js";
+import { type LivenessRig, startLivenessRig } from "./test-liveness-rig.js";
 
-const logger = pino({ level: "silent" });
 const never = new AbortController().signal;
 const HEARTBEAT_MS = 250;
 const NODES = ["a", "b", "c", "d"];
 
-let clock: ManualClock;
-let store: MemoryStore;
-let state: ClusterState;
-let writer: Writer;
-let lag: LagMeter;
+let rig: LivenessRig;
+let clock: LivenessRig["clock"];
+let store: LivenessRig["store"];
+let state: LivenessRig["state"];
 let liveness: Liveness;
-let over: AbortController;
 let lateBeats: number;
+let suspected: number;
 let rates: number[];
 /** Every time that a node became suspect, or was trusted again. */
 let suspicions: string[];
@@ -40,67 +32,24 @@ let reachable: Set<string>;
 let mute: Set<string>;
 /** From every host, as far as this server's probes go; agents are heard all the same. */
 let isServerCutOff: boolean;
-let parts: Promise<void>[];
-let ids = 0;
-
-async function addNodes(nodeIds: readonly string[]): Promise<void> {
-  const added = writer.submit(
-    () => ({
-      changes: nodeIds.map((id) => ({
-        kind: "put-node",
-        node: buildNode({ id, state: NodeState.READY, description: { hostname: id, address: id } }),
-      })),
-      result: undefined,
-    }),
-    never,
-  );
-  await clock.advance(0);
-  await added;
-}
 
 beforeEach(async () => {
-  clock = new ManualClock();
-  store = new MemoryStore({ clock });
-  state = new ClusterState();
-  over = new AbortController();
-  const { signal } = over;
-  const outcome = await store.txn({ ops: [{ kind: "put", key: LEADER_KEY, value: "" }] }, never);
-  const epoch = outcome.kind === "committed" ? outcome.revision : 0n;
-  writer = new Writer({
-    store,
-    state,
-    fence: { kind: "created-at", key: LEADER_KEY, revision: epoch },
-    clock,
-    logger,
-    observer: { onTransaction: () => {} },
-  });
-  lag = new LagMeter(clock);
-  parts = [writer.run(signal), lag.run(signal)];
-  await addNodes(NODES);
+  rig = await startLivenessRig(NODES);
+  ({ clock, store, state } = rig);
   lateBeats = 0;
+  suspected = 0;
   rates = [];
   suspicions = [];
   reachable = new Set(NODES);
   mute = new Set();
   isServerCutOff = false;
 });
-afterEach(async () => {
-  over.abort(new Error("the test is over"));
-  await Promise.all(parts);
-  store.close();
-});
+afterEach(() => rig.close());
 
 /** From now on this server leads. */
 function lead(): void {
-  const runtime = { clock, now: () => clock.nowMs(), random: () => 0, newId: () => `id${++ids}` };
-  liveness = new Liveness({
-    state,
-    writer,
-    runtime,
-    lag,
-    logger,
-    observer: { onLateBeat: () => (lateBeats += 1) },
-    signal: over.signal,
+  liveness = rig.lead({
+    observer: { onLateBeat: () => (lateBeats += 1), onSuspect: () => (suspected += 1) },
     probe: async ({ address }) => !isServerCutOff && reachable.has(address),
     ask,
     onSuspicion: (nodeId) => suspicions.push(`${liveness.isSuspect(nodeId) ? "-" : "+"}${nodeId}`),
@@ -140,6 +89,7 @@ describe("Liveness", () => {
     await pass(HEARTBEAT_MS, NODES);
     expect(down()).toEqual([]);
     expect(suspicions).toEqual(["-b", "+b"]);
+    expect(suspected).toBe(1);
   });
 
   it("leaves a host alone that answers while its agent does not, and says so", async () => {
@@ -257,7 +207,7 @@ describe("Liveness", () => {
   it("asks for slower heartbeats when the cluster grows", async () => {
     lead();
     expect(liveness.heartbeatMs).toBe(250);
-    await addNodes(Array.from({ length: 60 }, (_, index) => `n${index}`));
+    await rig.addNodes(Array.from({ length: 60 }, (_, index) => `n${index}`));
     expect([liveness.heartbeatMs, rates]).toEqual([500, [500]]);
   });
 });

@@ -23,6 +23,8 @@ const ASK_AGAIN_MS = 1_000;
 export interface LivenessObserver {
   /** A node was silent for longer than it should be, and has been heard again. */
   onLateBeat(): void;
+  /** A node gets no new connections for now. */
+  onSuspect(): void;
 }
 
 export interface LivenessOptions {
@@ -173,8 +175,9 @@ export class Liveness {
   }
 
   #suspect(nodeId: string, isSuspect: boolean): void {
-    const { runtime, onSuspicion } = this.#options;
+    const { runtime, observer, onSuspicion } = this.#options;
     if (!this.#suspects.set(nodeId, isSuspect, runtime.clock.nowMs())) return;
+    if (isSuspect) observer.onSuspect();
     onSuspicion(nodeId);
     this.#reviewFreeze();
   }

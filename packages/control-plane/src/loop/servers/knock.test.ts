@@ -56,5 +56,6 @@ describe("knock()", () => {
     const asked = knock("255.255.255.255:9", 60_000, over.signal);
     over.abort();
     expect(await asked).toEqual({ kind: "silent" });
+    expect(await knock("255.255.255.255:9", 60_000, over.signal)).toEqual({ kind: "silent" });
   });
 });

@@ -1,0 +1,105 @@
+import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SERVER_HTTP_PORT } from "../../deploy/lab/berth-commands.js";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { createCluster, deploy, readyNodes, waitForReplicas } from "./support/cluster.js";
+import { runningOf } from "./support/docker-truth.js";
+import { askRepeatedly } from "./support/http.js";
+
+const PORT = 8_104;
+const COMPOSE = `
+services:
+  web:
+    image: hello:1
+    ports: ["${PORT}:80"]
+    stop_grace_period: 1s
+    deploy: { replicas: 3, placement: { max_replicas_per_node: 1 } }
+`;
+const TABLE = "test-loss";
+const LOSSY_MS = 8_000;
+/** A suspicion takes less than half a second, a death one; and then something would happen. */
+const FAULT_MS = 3_000;
+const STOPPED_MS = 2_000;
+
+describe("a cluster in a bad network", () => {
+  let lab: Lab;
+  let containers: readonly string[];
+
+  beforeAll(async () => {
+    lab = await createCluster(3);
+    const { code, stdout, stderr } = await deploy(lab, "shop", COMPOSE);
+    expect(code, stdout + stderr).toBe(0);
+    await waitForReplicas(lab, "shop_web", 3);
+    containers = await runningIds();
+  });
+  afterAll(() => lab?.down());
+
+  const runningIds = async (): Promise<readonly string[]> =>
+    (await runningOf(lab, "shop_web")).map(({ id }) => id).sort();
+
+  /** Drops what comes in to a machine and fits the words of a rule, until it is told otherwise. */
+  async function drop(machine: Pick<Lab["server"], "exec">, rule: string | undefined): Promise<void> {
+    const chain = `chain in { type filter hook prerouting priority -350; policy accept; ${rule} drop\n }`;
+    const table = rule === undefined ? "" : `table ip ${TABLE} { ${chain}\n }`;
+    const script = `table ip ${TABLE} {}\ndelete table ip ${TABLE}\n${table}\n`;
+    const { code, stderr } = await machine.exec(["nft", "-f", "-"], { input: script });
+    expect(code, stderr).toBe(0);
+  }
+
+  /** Of all packets between machines, this share gets lost. */
+  async function lose(percent: number): Promise<void> {
+    const addresses = [lab.server, ...lab.hosts].map(({ address }) => address).join(", ");
+    const rule = `ip saddr { ${addresses} } iifname != "lo" numgen random mod 100 < ${percent}`;
+    for (const machine of [lab.server, ...lab.hosts]) await drop(machine, percent > 0 ? rule : undefined);
+  }
+
+  /** How often anybody took new connections from a host, by the leader's decision or an agent's own. */
+  async function suspicions(): Promise<number> {
+    const metrics = await (await fetch(`http://${lab.server.address}:${SERVER_HTTP_PORT}/metrics`)).text();
+    const [, byLeader = "none"] = /^berth_node_suspicions_total (\d+)/m.exec(metrics) ?? [];
+    const logs = await Promise.all(lab.hosts.map((host) => readFile(host.logs.agent, "utf8")));
+    const byAgents = logs.join("").match(/a host is silent/g)?.length ?? 0;
+    return Number(byLeader) + byAgents;
+  }
+
+  async function expectUnmoved(): Promise<void> {
+    expect(await runningIds()).toEqual(containers);
+    expect([...(await readyNodes(lab))].sort()).toEqual(["h1", "h2", "h3"]);
+  }
+
+  test("suspects nobody while one packet of twenty gets lost", async () => {
+    const before = await suspicions();
+    await lose(5);
+    await sleep(LOSSY_MS);
+    expect(await suspicions()).toBe(before);
+    await expectUnmoved();
+  });
+
+  test("replaces nothing while nearly one of five gets lost", async () => {
+    await lose(19);
+    await sleep(LOSSY_MS);
+    await lose(0);
+    await expectUnmoved();
+  });
+
+  test("replaces nothing because one host does not hear another", async () => {
+    await drop(lab.host("h1"), `ip saddr ${lab.host("h2").address}`);
+    await sleep(FAULT_MS);
+    await expectUnmoved();
+    // The one that does not hear it sends it nothing; who asks meets the others at once.
+    expect(new Set(await askRepeatedly(`http://${lab.host("h1").address}:${PORT}`, 6)).size).toBe(2);
+    await drop(lab.host("h1"), undefined);
+  });
+
+  test("suspects nobody because an agent stands still for two seconds", async () => {
+    await sleep(1_000);
+    const before = await suspicions();
+    await lab.host("h2").killProcess("agent", "SIGSTOP");
+    await sleep(STOPPED_MS);
+    await lab.host("h2").killProcess("agent", "SIGCONT");
+    await sleep(1_000);
+    expect(await suspicions()).toBe(before);
+    await expectUnmoved();
+  });
+});
