@@ -112,5 +112,5 @@ function conditionOf({ gateway, names, path }: ControlServerOptions): IngressCon
   // A bridge that is not there is its network's trouble, and told with that.
   const troubles = names.troubles.filter(({ code }) => code !== "EADDRNOTAVAIL");
   const nameProblems = troubles.map(describeTrouble);
-  return { errors: gateway.errors, nameProblems, path: path() };
+  return { errors: gateway.errors, nameProblems, shortage: gateway.shortage, path: path() };
 }

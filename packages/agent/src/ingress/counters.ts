@@ -12,16 +12,17 @@ export function newCounters(): Counters {
 
 /** A share of the process's file descriptors: what goes beyond is refused, so that the rest keeps working. */
 export class Allowance {
-  readonly #most: number;
+  readonly #most: () => number;
   #used = 0;
 
-  constructor(most: number) {
+  /** @param most as it is at the moment */
+  constructor(most: () => number) {
     this.#most = most;
   }
 
   /** False when there is none left. Whoever got true calls `release` once. */
   take(): boolean {
-    if (this.#used >= this.#most) return false;
+    if (this.#used >= this.#most()) return false;
     this.#used += 1;
     return true;
   }

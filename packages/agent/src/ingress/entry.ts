@@ -52,7 +52,13 @@ async function main(): Promise<void> {
   const late = new LateFastPath();
   const now = (): number => performance.now();
   const inheritance = values.inherit ? await inherit() : undefined;
-  const gateway = new Gateway(transport, now, late, inheritance?.ports);
+  const gateway = new Gateway({
+    transport,
+    now,
+    fastPath: late,
+    inherited: inheritance?.ports,
+    onShortage: (problem) => log.warn(problem),
+  });
   if (inheritance !== undefined) {
     await gateway.suspect(inheritance.suspects);
     await gateway.apply(inheritance.table);

@@ -1,9 +1,13 @@
 import { readFileSync } from "node:fs";
+import { Admission } from "./admission.js";
 import type { Transport } from "./byte-stream.js";
 import { Allowance } from "./counters.js";
 import { Deadlines } from "./deadlines.js";
+import { type FileBudget, fileBudget, MAX_UDP_FLOWS } from "./file-budget.js";
 import type { Estate } from "./handover/give.js";
 import { describeListenerError } from "./listener-error.js";
+import { isLocalFailure } from "./local-failure.js";
+import { Shortage } from "./shortage.js";
 import {
   type ApplyResult,
   type IngressCondition,
@@ -21,10 +25,6 @@ import { type UdpContext, UdpListener } from "./udp-listener.js";
 
 /** A port that is taken may be free soon: whoever holds it is stopped, or a drained connection ends. */
 const REOPEN_MS = 2_000;
-/** Descriptors that are no connection: listeners, the control socket, files. */
-const RESERVED_FILES = 512;
-const TCP_SHARE = 0.75;
-const MAX_UDP_FLOWS = 65_536;
 /** What POSIX promises at least, should the limit not be readable. */
 const FALLBACK_FILE_LIMIT = 1_024;
 
@@ -39,12 +39,23 @@ export interface FastPath {
   addStatistics(stats: readonly ListenerStats[]): Promise<readonly ListenerStats[]>;
 }
 
+export interface GatewayOptions {
+  readonly transport: Transport;
+  readonly now: () => number;
+  readonly fastPath?: FastPath;
+  /** Sockets that listen already, by listener. */
+  readonly inherited?: ReadonlyMap<string, unknown> | undefined;
+  /** Connections had to wait for want of file descriptors: what is short, and what to do. Once a minute at most. */
+  readonly onShortage?: (problem: string) => void;
+}
+
 /** The published ports of this host, kept as the last table says. */
 export class Gateway {
   readonly #open = new Map<string, OpenListener>();
   readonly #errors = new Map<string, ListenerError>();
   readonly #tcp: TcpContext;
   readonly #udp: UdpContext;
+  readonly #shortage: Shortage;
   readonly #startedMs: number;
   #acceptErrors = 0;
   #suspects: ReadonlySet<string> = new Set();
@@ -55,34 +66,30 @@ export class Gateway {
   readonly #fastPath: FastPath | undefined;
   readonly #inherited: Map<string, unknown>;
 
-  /** @param inherited sockets that listen already, by listener */
-  constructor(
-    transport: Transport,
-    now: () => number,
-    fastPath?: FastPath,
-    inherited: ReadonlyMap<string, unknown> = new Map(),
-  ) {
+  constructor({ transport, now, fastPath, inherited, onShortage = () => {} }: GatewayOptions) {
     this.#inherited = new Map(inherited);
     this.#fastPath = fastPath;
-    const files = Math.max(0, openFileLimit() - RESERVED_FILES);
     this.#startedMs = now();
+    const limit = openFileLimit();
+    const budget = (): FileBudget => fileBudget(limit, this.#open.size);
+    const shortage = new Shortage(now, onShortage);
+    this.#shortage = shortage;
     const isSuspect = (node: string | undefined): boolean => node !== undefined && this.#suspects.has(node);
-    this.#tcp = {
-      transport,
+    const deadlines = new Deadlines(now);
+    const admission = new Admission({
+      served: new Allowance(() => budget().connections),
+      waiting: new Allowance(() => budget().waiting),
+      deadlines,
       now,
-      isSuspect,
-      deadlines: new Deadlines(now),
-      allowance: new Allowance(Math.floor((files * TCP_SHARE) / 2)),
-      onAcceptError: () => {
-        this.#acceptErrors += 1;
-      },
+      onShortage: () => shortage.full(budget().connections, limit),
+    });
+    const onAcceptError = (code: string): void => {
+      this.#acceptErrors += 1;
+      if (isLocalFailure(code)) shortage.failed(code);
     };
-    this.#udp = {
-      now,
-      isSuspect,
-      maxFlows: MAX_UDP_FLOWS,
-      allowance: new Allowance(Math.min(MAX_UDP_FLOWS, Math.floor(files * (1 - TCP_SHARE)))),
-    };
+    this.#tcp = { transport, now, isSuspect, deadlines, admission, onAcceptError };
+    const flows = new Allowance(() => budget().flows);
+    this.#udp = { now, isSuspect, maxFlows: MAX_UDP_FLOWS, allowance: flows };
   }
 
   get version(): number {
@@ -101,7 +108,7 @@ export class Gateway {
 
   /** TCP connections and UDP flows that are alive, of closed listeners too. */
   get active(): number {
-    return this.#tcp.allowance.used + this.#udp.allowance.used;
+    return this.#tcp.admission.used + this.#udp.allowance.used;
   }
 
   /** Makes the listeners be those of the table, one apply after the other. A port that fails harms no other port. */
@@ -128,6 +135,11 @@ export class Gateway {
   /** What is wrong, at no cost. */
   get errors(): readonly ListenerError[] {
     return this.#allErrors();
+  }
+
+  /** What is short, for a person. */
+  get shortage(): string | undefined {
+    return this.#shortage.problem;
   }
 
   async stats(): Promise<Omit<IngressStats, keyof IngressCondition | "vips">> {

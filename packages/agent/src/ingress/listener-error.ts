@@ -20,6 +20,9 @@ async function describe(listener: IngressListener, code: string): Promise<string
     }
     case "EACCES":
       return `${what}: ports below 1024 need root or CAP_NET_BIND_SERVICE`;
+    case "EMFILE":
+    case "ENFILE":
+      return `${what}: no more files can be opened; raise LimitNOFILE= in the agent's unit, or ulimit -Hn`;
     case "EADDRNOTAVAIL":
       return `${what}: this host has no address ${listener.address}`;
     default:

@@ -135,6 +135,8 @@ export interface IngressCondition {
   readonly errors: readonly ListenerError[];
   /** Addresses at which names are not answered at this moment, in words for a person. */
   readonly nameProblems: readonly string[];
+  /** Connections have to wait for want of file descriptors, in words for a person. */
+  readonly shortage?: string | undefined;
   readonly path: PathInUse;
 }
 

@@ -1,6 +1,7 @@
+import type { Admission } from "./admission.js";
 import { Balancer, type Upstream } from "./balancer.js";
 import type { ByteStream, Listening, Transport } from "./byte-stream.js";
-import { type Allowance, newCounters } from "./counters.js";
+import { newCounters } from "./counters.js";
 import type { Deadlines } from "./deadlines.js";
 import { Dial } from "./dial.js";
 import { proxyHeader } from "./proxy-header.js";
@@ -11,7 +12,7 @@ import type { IngressListener, ListenerStats } from "./table.js";
 export interface TcpContext {
   readonly transport: Transport;
   readonly deadlines: Deadlines;
-  readonly allowance: Allowance;
+  readonly admission: Admission;
   now(): number;
   isSuspect(node: string | undefined): boolean;
   onAcceptError(code: string): void;
@@ -84,43 +85,53 @@ export class TcpListener {
   }
 
   #accept(client: ByteStream): void {
-    const { allowance, deadlines, transport, now } = this.#context;
+    const { admission, deadlines, transport, now } = this.#context;
     const counters = this.#counters;
     counters.total += 1;
-    if (!allowance.take()) {
-      counters.failed += 1;
-      client.reset();
-      return;
-    }
     counters.active += 1;
     let carrier: Upstream | undefined;
     let dial: Dial | undefined;
+    let stopWaiting: (() => void) | undefined;
+    let isAdmitted = admission.take();
     const relay = new Relay(client, () => {
       counters.active -= 1;
-      allowance.release();
+      stopWaiting?.();
+      if (isAdmitted) admission.release();
       dial?.cancel();
       carrier?.carried.delete(relay);
     });
-    dial = new Dial({
-      transport,
-      balancer: this.#balancer,
-      deadlines,
-      now,
-      clientAddress: () => client.ends()?.remoteAddress ?? "",
-      onRetry: () => {
-        counters.retried += 1;
-      },
-      onDone: (result) => {
-        if (result === undefined) {
-          counters.failed += 1;
-          relay.abort();
-          return;
-        }
-        carrier = result.upstream;
-        carrier.carried.add(relay);
-        const isProxied = this.#listener.traffic?.proxyProtocol === true;
-        relay.attach(result.stream, isProxied ? proxyHeader(client.ends()) : undefined);
-      },
-    });
+    const refuse = (): void => {
+      counters.failed += 1;
+      relay.abort();
+    };
+    const serve = (): void => {
+      isAdmitted = true;
+      dial = new Dial({
+        transport,
+        balancer: this.#balancer,
+        deadlines,
+        now,
+        clientAddress: () => client.ends()?.remoteAddress ?? "",
+        onRetry: () => {
+          counters.retried += 1;
+        },
+        onDone: (result) => {
+          if (result === undefined) {
+            refuse();
+            return;
+          }
+          carrier = result.upstream;
+          carrier.carried.add(relay);
+          const isProxied = this.#listener.traffic?.proxyProtocol === true;
+          relay.attach(result.stream, isProxied ? proxyHeader(client.ends()) : undefined);
+        },
+      });
+    };
+    if (isAdmitted) {
+      serve();
+      return;
+    }
+    stopWaiting = admission.wait(serve, refuse);
+    if (stopWaiting === undefined) refuse();
   }
 }

@@ -39,6 +39,11 @@ test("watchIngress finds addresses at which names are not answered", async () =>
   expect(await firstFinding(condition)).toEqual(["port 53 is taken"]);
 });
 
+test("watchIngress finds that connections have to wait", async () => {
+  const condition = async () => ({ errors: [], nameProblems: [], shortage: "no more files", path });
+  expect(await firstFinding(condition)).toEqual(["no more files"]);
+});
+
 test("watchIngress takes a process that does not answer for a problem", async () => {
   const found = await firstFinding(() => Promise.reject(new Error("gone")));
   expect(found).toEqual([expect.stringMatching(/ingress process is in trouble: gone/)]);

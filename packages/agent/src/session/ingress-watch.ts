@@ -34,8 +34,9 @@ async function look({ condition, signal }: IngressWatchOptions): Promise<{
   const onTimeout = (): Error => new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1_000} s`);
   try {
     const deadline = { signal, timeoutMs: ANSWER_TIMEOUT_MS, onTimeout };
-    const { errors, nameProblems, path } = await withDeadline(deadline, condition);
-    return { path, problems: [...errors.map(({ message }) => message), ...nameProblems] };
+    const { errors, nameProblems, shortage, path } = await withDeadline(deadline, condition);
+    const problems = [...errors.map(({ message }) => message), ...nameProblems];
+    return { path, problems: shortage === undefined ? problems : [...problems, shortage] };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const problem = `published ports may not answer here: the ingress process is in trouble: ${reason}`;

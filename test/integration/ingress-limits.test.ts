@@ -1,0 +1,118 @@
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { pino } from "pino";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { openIngress } from "../../packages/agent/src/ingress/client.js";
+import { fileBudget } from "../../packages/agent/src/ingress/file-budget.js";
+import { SOCKET_NAME } from "../../packages/agent/src/ingress/wire.js";
+import {
+  Cleanup,
+  deadline,
+  ENTRY,
+  folderFor,
+  openClient,
+  startBackend,
+  tcpListener,
+  unusedPort,
+} from "./ingress-harness.js";
+
+const FILES = 128;
+/** Beyond the 3 s for which clients wait. */
+const PATIENCE_MS = 10_000;
+const cleanup = new Cleanup();
+afterEach(() => cleanup.run());
+
+/** An ingress process that may open few files, which serves one port to an echo. */
+async function startLimited(transport: string) {
+  const dataDir = folderFor(cleanup);
+  const command = `ulimit -n ${FILES}; exec "$@"`;
+  const args = [process.execPath, ENTRY, "--data-dir", dataDir, "--transport", transport];
+  const child = spawn("sh", ["-c", command, "sh", ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  cleanup.add(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    child.kill("SIGKILL");
+    await exited;
+  });
+  let logged = "";
+  child.stdout.on("data", (text) => {
+    logged += text;
+  });
+  while (!existsSync(join(dataDir, SOCKET_NAME))) await sleep(10);
+  const ingress = await openIngress({
+    dataDir,
+    logger: pino({ level: "silent" }),
+    signal: new AbortController().signal,
+    launch: false,
+  });
+  cleanup.add(() => ingress.close());
+  const port = await unusedPort();
+  const echo = await startBackend(cleanup, "echo", (socket) => socket.pipe(socket));
+  await ingress.apply({ version: 1, listeners: [tcpListener(port, [echo])] }, deadline());
+  const warnings = (): readonly string[] =>
+    logged.split("\n").filter((line) => line.includes('"level":40') && line.includes("LimitNOFILE"));
+  return { child, ingress, port, warnings };
+}
+
+/** A client whose connection is served: it has had an answer. */
+async function served(port: number): Promise<ReturnType<typeof openClient>> {
+  const client = openClient(cleanup, port);
+  client.socket.write("x");
+  await vi.waitFor(() => expect(client.read()).toBe("x"), PATIENCE_MS);
+  return client;
+}
+
+describe.each(["raw", "net"])(
+  "the ingress at its limit of open files, over the %s transport",
+  (transport) => {
+    it("lets some wait for a place and refuses the rest, says so, and is as before when it is over", async () => {
+      const { child, ingress, port, warnings } = await startLimited(transport);
+      const { connections, waiting } = fileBudget(FILES, 1);
+      expect(connections).toBeGreaterThan(20);
+      const held = await Promise.all(Array.from({ length: connections }, () => served(port)));
+      const late = Array.from({ length: waiting }, () => openClient(cleanup, port));
+      for (const { socket } of late) socket.write("late");
+      await vi.waitFor(async () => {
+        const [listener] = (await ingress.stats(deadline())).listeners;
+        expect(listener?.active).toBe(connections + waiting);
+      }, PATIENCE_MS);
+      expect(await openClient(cleanup, port).closed).toBe("ECONNRESET");
+      held[0]?.socket.end();
+      await vi.waitFor(() => expect(late[0]?.read()).toBe("late"), PATIENCE_MS);
+      expect(await Promise.all(late.slice(1).map(({ closed }) => closed))).toEqual(
+        late.slice(1).map(() => "ECONNRESET"),
+      );
+      expect((await ingress.condition(deadline())).shortage).toMatch(
+        new RegExp(`serve ${connections} connections, .* limit of ${FILES} open files .*LimitNOFILE`),
+      );
+      expect(warnings()).toHaveLength(1);
+      for (const { socket } of [...held, ...late]) socket.destroy();
+      await vi.waitFor(async () => {
+        expect((await ingress.stats(deadline())).listeners[0]?.active).toBe(0);
+      }, PATIENCE_MS);
+      await served(port);
+      expect((await ingress.stats(deadline())).acceptErrors).toBe(0);
+      expect(child.exitCode).toBeNull();
+    });
+
+    it("goes on with what it has while the kernel gives it no more files, and takes new ones when it does", async () => {
+      const { child, port } = await startLimited(transport);
+      const client = await served(port);
+      const limit = (files: number): unknown =>
+        execFileSync("prlimit", ["--pid", String(child.pid), `--nofile=${files}:${FILES}`]);
+      limit(10);
+      const failing = openClient(cleanup, port);
+      failing.socket.write("z");
+      client.socket.write("y");
+      await vi.waitFor(() => expect(client.read()).toBe("xy"), PATIENCE_MS);
+      await sleep(200);
+      expect(failing.read()).toBe("");
+      limit(FILES);
+      await served(port);
+      expect(child.exitCode).toBeNull();
+    });
+  },
+);
