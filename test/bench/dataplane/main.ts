@@ -1,10 +1,11 @@
-import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { IngressEndpoint, IngressListener } from "../../../packages/agent/src/ingress/table.js";
 import { Cleanup, deadline } from "../../integration/ingress-harness.js";
-import { type KernelIngress, startKernelIngress, tally } from "../../integration/kernel/kernel-ingress.js";
+import { startKernelIngress, tally } from "../../integration/kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "../../integration/kernel/test-network.js";
 import { describeMachine, type Figure, figureOf, median, printTable, writeReport } from "../report.js";
+import { measureHeld } from "./held-connections.js";
+import { residentBytes } from "./resident.js";
 
 const SERVICES = 1_000;
 const ENDPOINTS = 10;
@@ -23,7 +24,8 @@ const { values } = parseArgs({
 
 /**
  * How long the ingress process takes over tables of 1,000 ports with 10 endpoints each, by the kernel's path, from the
- * order until it is in force; and how evenly the kernel gives connections to replicas.
+ * order until it is in force; how evenly the kernel gives connections to replicas; and what connections through the
+ * process cost while they are open.
  */
 async function main(): Promise<void> {
   const cleanup = new Cleanup();
@@ -33,6 +35,7 @@ async function main(): Promise<void> {
     const runs: Loads[] = [];
     for (let run = 0; run < Number(values.runs); run += 1) runs.push(await measureLoads(network));
     const balance = await measureBalance(network, cleanup);
+    const held = await measureHeld(network);
     const of = (name: keyof Loads): readonly number[] => runs.map((each) => each[name]);
     const figures: readonly Figure[] = [
       figure("ingress.load_1000x10_s", "s", of("loadS"), 0.5),
@@ -42,6 +45,11 @@ async function main(): Promise<void> {
       figure("ingress.resident_1000x10_mb", "MB", of("residentMb")),
       figure("ingress.balance_max_min", "x", [balance.all], 1.02),
       figure("ingress.balance_one_dead_max_min", "x", [balance.oneDead], 1.02),
+      figure("ingress.held_connections", "", [held.count]),
+      figure("ingress.idle_connection_kb", "kB", held.idleKb, 30),
+      figure("ingress.active_connection_kb", "kB", held.activeKb, 30),
+      figure("ingress.held_leak_mb", "MB", [held.leakMb], 5),
+      figure("ingress.held_leaked_files", "", [held.leakedFiles], 0),
     ];
     const report = { bench: "dataplane", machine: describeMachine({ nft: ["nft", "--version"] }), figures };
     printTable(report);
@@ -82,7 +90,7 @@ async function measureLoads(network: TestNetwork): Promise<Loads> {
       await ingress.suspect([], deadline());
       await until(() => lastChain(network).includes(`mod ${ENDPOINTS} `));
     });
-    const residentMb = residentBytes(ingress) / 1e6;
+    const residentMb = residentBytes(ingress.process) / 1e6;
     return { loadS, changeS: median(changes), deadHostS, hostBackS, residentMb };
   } finally {
     await cleanup.run();
@@ -169,12 +177,6 @@ async function secondsOf(work: () => Promise<unknown>): Promise<number> {
   const startMs = performance.now();
   await work();
   return (performance.now() - startMs) / 1_000;
-}
-
-/** `ip netns exec` becomes the process. */
-function residentBytes({ process: child }: KernelIngress): number {
-  const [, kilobytes = "0"] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8")) ?? [];
-  return Number(kilobytes) * 1_024;
 }
 
 function figure(name: string, unit: string, runs: readonly number[], atMost?: number): Figure {
