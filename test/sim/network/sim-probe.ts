@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Probe } from "@berth/proto";
 import type { Knock } from "../../../packages/control-plane/src/loop/servers/knock.js";
 import type { Actor } from "../kernel/actor.js";
@@ -9,6 +10,7 @@ export function simProbe(network: Network, actor: Actor): Probe {
   return async ({ address, tries, tryMs }, signal) => {
     const host = network.hostAt(address);
     const over = new AbortController();
+    setMaxListeners(0, over.signal);
     const end = (): void => over.abort();
     signal.addEventListener("abort", end, { once: true });
     if (signal.aborted) end();
