@@ -68,7 +68,7 @@ describe.each(LIBRARIES)("names, as programs with $name see them", ({ compile: [
       if (isUpstreamThere) upstream.send(reply, port, address);
     });
     server = new NameServer({
-      forwarder: new Forwarder({ random: Math.random, port: PORT }),
+      forwarder: new Forwarder({ random: Math.random, now: () => performance.now(), port: PORT }),
       hostResolvers: async () => [UPSTREAM],
       random: Math.random,
       isInForce: () => true,
