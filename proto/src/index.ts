@@ -13,6 +13,7 @@ export {
   isBerthError,
   isErrorCode,
 } from "./errors.js";
+export { type HttpListener, listenHttp } from "./http/listen.js";
 export { PROBE_PORT, type Probe, type ProbeTarget, probeHost } from "./probe/probe-host.js";
 export { type UntilSilentOptions, untilSilent } from "./probe/until-silent.js";
 export { createRpcClient, type RpcClientOptions, type RpcConnection } from "./rpc/client.js";
