@@ -1,4 +1,4 @@
-import type { ReportedTask, TaskStatus } from "@berth/proto";
+import type { DesiredState, ReportedTask, TaskStatus } from "@berth/proto";
 import type { WorkKind } from "../core/container-event.js";
 import { type ContainerSummary, isAlive, type ObservedContainer } from "../core/observed.js";
 import { type Outcome, remember, rememberContainer } from "../core/outcome.js";
@@ -42,6 +42,18 @@ export class TaskRecord {
     return { taskId, assignment, containers: [...this.containers.values()], status, memory, ...around };
   }
 
+  /**
+   * What a task is to be moves forward only. A new leader, who waits for tables before it has a task stopped, would
+   * take back what the one before it had said.
+   */
+  assign(assignment: Assignment): void {
+    const known = this.assignment;
+    const { task } = assignment;
+    const desiredState = furthest(task.desiredState, known?.task.desiredState);
+    const receivedAtMs = known?.receivedAtMs ?? assignment.receivedAtMs;
+    this.assignment = { ...assignment, task: { ...task, desiredState }, receivedAtMs };
+  }
+
   /** From now on nobody sees how the container ends, if it does. */
   noteAway(): void {
     if ([...this.containers.values()].some(isAlive)) this.memory = { ...this.memory, unwatched: true };
@@ -76,4 +88,8 @@ export class TaskRecord {
     if (outcome.kind === "observed") this.containers.set(outcome.container.id, outcome.container);
     if (outcome.kind === "gone") this.containers.delete(outcome.containerId);
   }
+}
+
+function furthest(state: DesiredState, known: DesiredState | undefined): DesiredState {
+  return known !== undefined && known > state ? known : state;
 }

@@ -18,6 +18,7 @@ import { type EngineListener, watchEngine } from "./engine-watch.js";
 import { executeStep, look } from "./executors.js";
 import { ImageCache } from "./image-cache.js";
 import { Lanes } from "./lanes.js";
+import { inNetworks, type NetworkedTask, needingNetworks } from "./network-tasks.js";
 import { Reporter, type ReporterOptions } from "./reporter.js";
 import { type InFlight, TaskRecord } from "./task-record.js";
 
@@ -104,9 +105,7 @@ export class Worker {
 
   /** A network has come further: tasks may be waiting for it. */
   networksChanged(): void {
-    for (const { taskId, assignment } of this.#records.values()) {
-      if ((assignment?.spec.task?.networks.length ?? 0) > 0) this.#wake(taskId);
-    }
+    for (const taskId of needingNetworks(this.#records.values())) this.#wake(taskId);
   }
 
   /** The status of every task known, to be restored after a restart. */
@@ -116,12 +115,8 @@ export class Worker {
     return statuses;
   }
 
-  /** Tasks that have been said to be in networks, and the name servers that their services want asked. */
-  *inNetworks(): Generator<{ readonly status: TaskStatus; readonly dns: readonly string[] }> {
-    for (const { status, assignment } of this.#records.values()) {
-      if (status === undefined || status.addresses.length === 0) continue;
-      yield { status, dns: assignment?.spec.task?.container?.dns ?? [] };
-    }
+  inNetworks(): Iterable<NetworkedTask> {
+    return inNetworks(this.#records.values());
   }
 
   /** The task's container as it was last seen. */
@@ -133,11 +128,7 @@ export class Worker {
   #assignTask(assignment: Assignment): void {
     const record = this.#record(assignment.task.id);
     const isKnown = record.assignment !== undefined;
-    const receivedAtMs = record.assignment?.receivedAtMs ?? assignment.receivedAtMs;
-    // What a task is to be moves forward only. A new leader, who waits for tables before it has a task stopped, would
-    // take back what the one before it had said.
-    const desiredState = furthest(assignment, record.assignment);
-    record.assignment = { ...assignment, task: { ...assignment.task, desiredState }, receivedAtMs };
+    record.assign(assignment);
     if (isKnown) this.#callOff(record);
     this.#wake(record.taskId);
   }
@@ -321,10 +312,4 @@ export class Worker {
     this.#records.set(taskId, record);
     return record;
   }
-}
-
-function furthest({ task }: Assignment, known: Assignment | undefined): DesiredState {
-  return known !== undefined && known.task.desiredState > task.desiredState
-    ? known.task.desiredState
-    : task.desiredState;
 }
