@@ -1,9 +1,11 @@
 import { execFile } from "node:child_process";
 
-/** Every program asked here answers within milliseconds; one that hangs says enough. */
+/** Almost every program asked here answers within milliseconds; one that hangs says enough. */
 const TIMEOUT_MS = 5_000;
 /** Listings of a host with thousands of devices. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
+/** What is shown of a program's complaints: nft may quote a whole table. */
+const MAX_REASON = 500;
 
 export type ProgramResult =
   | { readonly kind: "done"; readonly stdout: string }
@@ -15,6 +17,8 @@ export interface ProgramCall {
   readonly args: readonly string[];
   /** For its standard input. */
   readonly input?: string;
+  /** For one that has more to do; by default 5 s. */
+  readonly timeoutMs?: number;
   readonly signal: AbortSignal;
 }
 
@@ -23,14 +27,17 @@ export type RunProgram = typeof runProgram;
 /** Runs a program of the host and never rejects but when the signal fires. */
 export function runProgram(
   program: string,
-  { args, input = "", signal }: ProgramCall,
+  { args, input = "", timeoutMs = TIMEOUT_MS, signal }: ProgramCall,
 ): Promise<ProgramResult> {
   return new Promise((resolve, reject) => {
-    const options = { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES, signal };
+    const killSignal = "SIGKILL";
+    const options = { timeout: timeoutMs, killSignal, maxBuffer: MAX_OUTPUT_BYTES, signal } as const;
     const child = execFile(program, args, options, (error, stdout, stderr) => {
       if (error === null) resolve({ kind: "done", stdout });
       else if (signal.aborted) reject(signal.reason);
       else if (error.code === "ENOENT") resolve({ kind: "missing" });
+      else if (error.killed === true && error.signal === killSignal)
+        resolve({ kind: "failed", reason: `${program} did not end within ${timeoutMs / 1_000} s` });
       else resolve({ kind: "failed", reason: reasonIn(stderr) || reasonIn(stdout) || error.message });
     });
     child.stdin?.on("error", () => {});
@@ -38,8 +45,21 @@ export function runProgram(
   });
 }
 
+/** Why a program did not do what it was asked, for a person; undefined: it did. */
+export function failureOf(program: string, result: ProgramResult): string | undefined {
+  switch (result.kind) {
+    case "done":
+      return undefined;
+    case "missing":
+      return `${program} is not installed`;
+    case "failed":
+      return result.reason;
+  }
+}
+
 /** Programs quote their input after what they say of it: the first line that speaks of an error counts. */
 function reasonIn(output: string): string {
   const lines = output.trim().split("\n");
-  return lines.find((line) => /error/i.test(line)) ?? lines.at(-1) ?? "";
+  const telling = lines.find((line) => /error|denied|not permitted/i.test(line)) ?? lines.at(-1) ?? "";
+  return telling.slice(0, MAX_REASON);
 }

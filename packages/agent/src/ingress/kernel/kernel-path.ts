@@ -1,13 +1,14 @@
 import type { Logger } from "pino";
+import { failureOf, runProgram } from "../../run-program.js";
 import { type IngressListener, type ListenerStats, listenerKey } from "../table.js";
 import { deletionArguments, endsOnNodes, type FlowEnd, FlowEnds } from "./connection-cleanup.js";
 import { allowForwarding, disallowForwarding } from "./forwarding.js";
+import { isListed } from "./is-listed.js";
 import { KernelCounters } from "./kernel-counters.js";
 import { KernelTable } from "./kernel-table.js";
 import { doorKey, type KernelLayout, type KernelService } from "./layout.js";
 import { promptClients } from "./prompt.js";
-import { runProgram } from "./run-program.js";
-import { ENTRY_CHAIN, TABLE } from "./skeleton.js";
+import { ENTRY_CHAIN, REMOVE, TABLE } from "./skeleton.js";
 import { type KernelStatistics, readStatistics } from "./statistics.js";
 import { TableWatch } from "./table-watch.js";
 import { parseUnanswered } from "./unanswered.js";
@@ -17,6 +18,8 @@ import { kernelService } from "./wanted.js";
 const CHECK_MS = 10_000;
 /** After a failure, which leaves everything to the process that listens. */
 const RETRY_MS = 5_000;
+/** A full table of thousands of services takes a second or two, on a busy host several. */
+const NFT_TIMEOUT_MS = 10_000;
 
 export interface KernelPathOptions {
   readonly log: Logger;
@@ -62,18 +65,19 @@ export class KernelPath {
   #cleanup: Promise<void> = Promise.resolve();
   #problem: string | undefined;
   #isClosed = false;
+  /** What runs when all is done that has to be. */
+  readonly #over = new AbortController();
 
   constructor({ log }: KernelPathOptions) {
     this.#log = log;
-    this.#watch = new TableWatch({
-      onTable: () => void this.#checkTable(),
-      onDocker: () => void this.#checkForwarding(),
-    });
+    const checkTable = (): void => void this.#checkTable().catch(() => {});
+    const checkForwarding = (): void => void this.#checkForwarding().catch(() => {});
+    this.#watch = new TableWatch({ onTable: checkTable, onDocker: checkForwarding });
     this.#timer = setInterval(() => {
-      void this.#checkTable();
-      void this.#checkForwarding();
+      checkTable();
+      checkForwarding();
     }, CHECK_MS);
-    void this.#checkForwarding();
+    checkForwarding();
   }
 
   /** Why the kernel does not balance at the moment, though it should. */
@@ -118,8 +122,8 @@ export class KernelPath {
 
   /** However many ask at a time, the kernel is asked once: of two answers the older one could come last. */
   async addStatistics(stats: readonly ListenerStats[]): Promise<readonly ListenerStats[]> {
-    if (!this.#mustLoad) {
-      this.#reading ??= readStatistics().finally(() => {
+    if (!this.#mustLoad && !this.#isClosed) {
+      this.#reading ??= readStatistics(this.#over.signal).finally(() => {
         this.#reading = undefined;
       });
       const statistics = await this.#reading;
@@ -136,7 +140,8 @@ export class KernelPath {
     this.#watch.close();
     await this.#working;
     await this.#cleanup;
-    if (isLast) await removeTable();
+    if (isLast) await removeTable(this.#over.signal);
+    this.#over.abort();
     for (const { resolve } of this.#waiting.splice(0)) resolve();
   }
 
@@ -192,7 +197,7 @@ export class KernelPath {
         : this.#table.change(wanted);
       this.#mustLoad = false;
       const stale = this.#takeStale();
-      const failure = script === "" ? undefined : await runNft(script);
+      const failure = script === "" ? undefined : await runNft(script, this.#over.signal);
       if (failure !== undefined) await this.#fail(failure);
       else if (isDone && covered === this.#changes) this.#isSettled = true;
       if (failure === undefined) this.#succeed();
@@ -217,7 +222,7 @@ export class KernelPath {
     this.#log.error({ reason }, "nft did not take the table: the process balances alone, and tries again");
     this.#problem = reason;
     this.#mustLoad = true;
-    await runNft(`table ip ${TABLE}\ndelete table ip ${TABLE}\n`);
+    await runNft(REMOVE, this.#over.signal);
     this.#retry = setTimeout(() => {
       this.#retry = undefined;
       this.#work();
@@ -239,8 +244,9 @@ export class KernelPath {
     for (const { end, ...which } of stale) {
       this.#cleanup = this.#cleanup.then(async () => {
         if (this.#isClosed) return;
-        const deleted = await runProgram("conntrack", { args: deletionArguments(end, which) });
-        if (deleted.kind === "done") await promptClients(parseUnanswered(deleted.stdout));
+        const { signal } = this.#over;
+        const deleted = await runProgram("conntrack", { args: deletionArguments(end, which), signal });
+        if (deleted.kind === "done") await promptClients(parseUnanswered(deleted.stdout), signal);
       });
     }
   }
@@ -248,9 +254,8 @@ export class KernelPath {
   async #checkTable(): Promise<void> {
     if (this.#working !== undefined) await this.#working;
     if (this.#isClosed || this.#mustLoad) return;
-    // Not the one chain: for that nft reads the members of all maps, too.
-    const found = await runProgram("nft", { args: ["list", "chains", "ip"] });
-    const isThere = found.kind === "done" && isListed(found.stdout);
+    const found = await runProgram("nft", { args: ["list", "chains", "ip"], signal: this.#over.signal });
+    const isThere = found.kind === "done" && isListed(found.stdout, TABLE, ENTRY_CHAIN);
     if (this.#isClosed || isThere || this.#working !== undefined) return;
     this.#log.warn("somebody removed the kernel's table: it is loaded again");
     this.#mustLoad = true;
@@ -258,26 +263,20 @@ export class KernelPath {
   }
 
   async #checkForwarding(): Promise<void> {
-    const problem = await allowForwarding();
+    const problem = await allowForwarding(this.#over.signal);
     if (problem !== undefined && !this.#isClosed)
       this.#log.warn({ problem }, "cannot let balanced connections through");
   }
 }
 
 /** Removes everything that an ingress process may have left in the kernel. */
-export async function removeTable(): Promise<void> {
-  await runNft(`table ip ${TABLE}\ndelete table ip ${TABLE}\n`);
-  await disallowForwarding();
+export async function removeTable(signal: AbortSignal): Promise<void> {
+  await runNft(REMOVE, signal);
+  await disallowForwarding(signal);
 }
 
 /** One transaction. @returns why it failed */
-async function runNft(script: string): Promise<string | undefined> {
-  const result = await runProgram("nft", { args: ["--file", "-"], input: script });
-  return result.kind === "failed" ? result.reason : undefined;
-}
-
-/** Whether our first chain is among those that `nft list chains` tells of. */
-function isListed(chains: string): boolean {
-  const [, ours = ""] = chains.split(`table ip ${TABLE} {`);
-  return ours.split("\n}")[0]?.includes(`chain ${ENTRY_CHAIN} {`) === true;
+async function runNft(script: string, signal: AbortSignal): Promise<string | undefined> {
+  const call = { args: ["--file", "-"], input: script, timeoutMs: NFT_TIMEOUT_MS, signal };
+  return failureOf("nft", await runProgram("nft", call));
 }

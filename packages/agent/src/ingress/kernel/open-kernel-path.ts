@@ -18,21 +18,23 @@ export interface OpenedPath {
 /** Finds out whether the kernel shall and can balance, and begins. What an earlier process left serves until then. */
 export async function openKernelPath(mode: IngressMode, log: Logger): Promise<OpenedPath> {
   const lock = mode === "userspace" ? undefined : await lockTable();
-  const problem = mode === "userspace" ? undefined : await problemOf(lock !== undefined);
+  const closing = new AbortController();
+  const problem = mode === "userspace" ? undefined : await problemOf(lock !== undefined, closing.signal);
   const chosen = choosePath(mode, problem);
   const kernel = chosen.kernel ? new KernelPath({ log }) : undefined;
   return {
-    fastPath: kernel ?? removingLeftovers(),
+    fastPath: kernel ?? removingLeftovers(closing.signal),
     inUse: () => (kernel?.problem === undefined ? chosen : { kernel: false, reason: kernel.problem }),
     close: async (options) => {
       await kernel?.close(options);
+      closing.abort();
       lock?.close();
     },
   };
 }
 
 /** On a host whose kernel shall not balance: what an earlier process has left there goes once we listen. */
-function removingLeftovers(): FastPath {
+function removingLeftovers(signal: AbortSignal): FastPath {
   let isDone = false;
   return {
     apply: async () => {
@@ -40,7 +42,7 @@ function removingLeftovers(): FastPath {
       isDone = true;
       const lock = await lockTable();
       if (lock === undefined) return;
-      await removeTable();
+      await removeTable(signal).catch(() => {});
       lock.close();
     },
     suspect: () => Promise.resolve(),
@@ -48,7 +50,7 @@ function removingLeftovers(): FastPath {
   };
 }
 
-function problemOf(isOurs: boolean): Promise<string | undefined> {
-  if (isOurs) return findKernelProblem();
+function problemOf(isOurs: boolean, signal: AbortSignal): Promise<string | undefined> {
+  if (isOurs) return findKernelProblem(signal);
   return Promise.resolve("another ingress process of this host has the kernel's table");
 }

@@ -1,5 +1,5 @@
 import { connect } from "node:net";
-import { runProgram } from "./run-program.js";
+import { runProgram } from "../../run-program.js";
 import { PROMPTS, TABLE } from "./skeleton.js";
 import type { Unanswered } from "./unanswered.js";
 
@@ -11,14 +11,14 @@ const ATTEMPT_MS = 50;
  * an acknowledgement of something that it never sent; whoever does not takes no notice. The kernel makes one of each of
  * our attempts to connect to them: see `skeleton.ts`. What the kernel knew of the connections must be deleted before.
  */
-export async function promptClients(clients: readonly Unanswered[]): Promise<void> {
+export async function promptClients(clients: readonly Unanswered[], signal: AbortSignal): Promise<void> {
   if (clients.length === 0) return;
   const elements = clients.map(
     ({ client, clientPort, address, port }) => `${client} . ${clientPort} : ${address} . ${port}`,
   );
   const script = `add element ip ${TABLE} ${PROMPTS} { ${elements.join(", ")} }\n`;
-  const added = await runProgram("nft", { args: ["--file", "-"], input: script });
-  if (added.kind === "failed") return;
+  const added = await runProgram("nft", { args: ["--file", "-"], input: script, signal });
+  if (added.kind !== "done") return;
   for (const { client, clientPort } of clients) attempt(client, clientPort);
 }
 

@@ -1,8 +1,10 @@
 import { readFile } from "node:fs/promises";
+import { failureOf, runProgram } from "../../run-program.js";
 import { KernelTable } from "./kernel-table.js";
 import { type KernelService, layoutOf } from "./layout.js";
-import { runProgram } from "./run-program.js";
 
+/** It has to read all tables of the host, which may be busy. */
+const NFT_TIMEOUT_MS = 10_000;
 const FORWARDING = "/proc/sys/net/ipv4/ip_forward";
 
 /** Addresses of RFC 5737, which nobody has. */
@@ -29,12 +31,15 @@ export const TRIAL_TABLE = new KernelTable().load(layoutOf(SAMPLES));
  * Why the kernel of this host cannot balance connections, for a person; undefined: it can. The kernel is asked to
  * check a whole table and to throw it away.
  */
-export async function findKernelProblem(): Promise<string | undefined> {
+export async function findKernelProblem(signal: AbortSignal): Promise<string | undefined> {
   const trial = await runProgram("nft", {
     args: ["--check", "--file", "-"],
     input: TRIAL_TABLE,
+    timeoutMs: NFT_TIMEOUT_MS,
+    signal,
   });
-  if (trial.kind === "failed") return trial.reason.replace(/^.*?Error: /, "nft: ");
+  const failure = failureOf("nft", trial);
+  if (failure !== undefined) return failure.replace(/^.*?Error: /, "nft: ");
   const forwarding = await readFile(FORWARDING, "utf8").catch(() => "");
   if (forwarding.trim() !== "1") return `${FORWARDING} is not 1: this host forwards no packets`;
   return undefined;

@@ -1,12 +1,13 @@
 import { BUCKET_SEED, BUCKETS, rendezvous } from "../rendezvous.js";
-import type { KernelEndpoint, KernelService, Protocol } from "./layout.js";
+import type { KernelService, Protocol } from "./layout.js";
 import { BALANCED_TEXT } from "./marks.js";
+import type { MemberRange } from "./numbered-table.js";
 
 /** One entry of an endpoint map per bucket, or one per endpoint, in the order in which they take turns. */
-export function membersOf(
-  { pick, endpoints }: KernelService,
-  previous: readonly KernelEndpoint[],
-): readonly KernelEndpoint[] {
+export function membersOf<Member extends { readonly id: string }>(
+  { pick, endpoints }: { readonly pick: KernelService["pick"]; readonly endpoints: readonly Member[] },
+  previous: readonly Member[],
+): readonly Member[] {
   if (pick === "turn") return inTurn(endpoints, previous);
   return Array.from({ length: BUCKETS }, (_, bucket) => rendezvous(bucket, endpoints)).filter(isPresent);
 }
@@ -15,45 +16,45 @@ export function membersOf(
  * The kernel counts from the first member on after every change. So that changes in quick succession do not send all
  * to the same one, whoever was first goes to the end; newcomers come last.
  */
-function inTurn(
-  endpoints: readonly KernelEndpoint[],
-  previous: readonly KernelEndpoint[],
-): readonly KernelEndpoint[] {
-  const wanted = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]));
-  const staying: KernelEndpoint[] = [];
+function inTurn<Member extends { readonly id: string }>(
+  members: readonly Member[],
+  previous: readonly Member[],
+): readonly Member[] {
+  const wanted = new Map(members.map((member) => [member.id, member]));
+  const staying: Member[] = [];
   for (const { id } of [...previous.slice(1), ...previous.slice(0, 1)]) {
-    const endpoint = wanted.get(id);
-    if (endpoint !== undefined) staying.push(endpoint);
+    const member = wanted.get(id);
+    if (member !== undefined) staying.push(member);
     wanted.delete(id);
   }
   // Not by id: two published ports of one task have endpoints with one id, but never behind one door.
   return [...staying, ...wanted.values()];
 }
 
-export interface ChainOptions {
+export interface ChainOptions extends MemberRange {
   readonly protocol: Protocol;
   readonly pick: KernelService["pick"];
-  /** The map that holds its members. */
-  readonly map: string;
-  /** The number of its first member there. */
-  readonly base: number;
-  readonly size: number;
 }
 
 /**
  * The rules of a service's chain. A pick whose member was deleted falls through to the next pick, and past the last
  * one back to the chain that looked for a door: then the connection is not ours.
  */
-export function chainRules({ protocol, pick, map, base, size }: ChainOptions): readonly string[] {
-  const picks =
-    pick === "source"
-      ? [`jhash ip saddr mod ${BUCKETS} seed 0x${BUCKET_SEED.toString(16)}`]
-      : [`numgen inc mod ${size}`, `numgen random mod ${size}`, `numgen inc mod ${size}`];
+export function chainRules({ protocol, pick, ...range }: ChainOptions): readonly string[] {
   const timeout = protocol === "tcp" ? ` ct timeout set "${QUICK}"` : "";
   return [
     `ct mark set ct mark or ${BALANCED_TEXT}${timeout}`,
-    ...picks.map((each) => `meta l4proto ${protocol} dnat ip to ${each} offset ${base} map @${map}`),
+    ...picksOf(pick, range).map((each) => `meta l4proto ${protocol} dnat ip to ${each}`),
   ];
+}
+
+/** Expressions for a member of a range; each falls through where it has been deleted. */
+export function picksOf(pick: KernelService["pick"], { map, base, size }: MemberRange): readonly string[] {
+  const numbers =
+    pick === "source"
+      ? [`jhash ip saddr mod ${BUCKETS} seed 0x${BUCKET_SEED.toString(16)}`]
+      : [`numgen inc mod ${size}`, `numgen random mod ${size}`, `numgen inc mod ${size}`];
+  return numbers.map((each) => `${each} offset ${base} map @${map}`);
 }
 
 /** The timeouts of balanced connections. */

@@ -11,35 +11,31 @@ export const ENTRY_CHAIN = "incoming";
  * The members of all services are in these maps, by number. One for each protocol would do; but each new member is
  * checked by the kernel against every rule that uses its map, and a full load of 1,000 services took twice as long.
  */
-const MAPS_PER_PROTOCOL = 16;
+export const MEMBER_MAP_COUNT = 16;
 const PROTOCOLS: readonly Protocol[] = ["tcp", "udp"];
 
 /** The map that holds the members of a service, always the same one. */
 export function memberMap(protocol: Protocol, service: string): string {
+  return `${protocol}-members${memberMapNumber(service)}`;
+}
+
+export function memberMapNumber(service: string): number {
   let hash = 0;
   for (let index = 0; index < service.length; index += 1) {
     hash = (Math.imul(hash, 31) + service.charCodeAt(index)) >>> 0;
   }
-  return `${protocol}-members${hash % MAPS_PER_PROTOCOL}`;
+  return hash % MEMBER_MAP_COUNT;
 }
 
 /** Typed by protocol: nft 1.0.6 cannot read back what it wrote for `th dport`. */
 const MEMBER_MAPS = PROTOCOLS.flatMap((protocol) =>
-  Array.from({ length: MAPS_PER_PROTOCOL }, (_, index) => {
+  Array.from({ length: MEMBER_MAP_COUNT }, (_, index) => {
     return `  map ${protocol}-members${index} { typeof numgen inc mod 2 : ip daddr . ${protocol} dport; }`;
   }),
 ).join("\n");
 
-/** Sets that name endpoints and the like, each kept by reference counts. */
-export const ELEMENT_SETS = [
-  "remotes",
-  "locals",
-  "replicas",
-  "hairpins",
-  "neighbours",
-  "vip-ranges",
-] as const;
-export type ElementSet = (typeof ELEMENT_SETS)[number];
+/** Sets that name endpoints and the like. */
+export type ElementSet = "remotes" | "locals" | "replicas" | "hairpins" | "neighbours";
 
 /** Clients that are waiting for an endpoint which has gone, and where they believe to be connecting to. See `prompt.ts`. */
 export const PROMPTS = "prompts";
@@ -47,8 +43,8 @@ export const PROMPTS = "prompts";
 /** Verdict maps from a door to its service's chain. They count who comes: what is made of an endpoint goes with it. */
 export const DOOR_MAPS = { port: "ports", bound: "bound", vip: "vips" } as const;
 
-/** Prefixed to a table, in one script: whatever was there before is replaced at once, and nothing need have been there. */
-export const REPLACE = `table ip ${TABLE}\ndelete table ip ${TABLE}\n`;
+/** Takes the table away, which need not be there. In front of a new one, in one script, it replaces it at once. */
+export const REMOVE = `table ip ${TABLE}\ndelete table ip ${TABLE}\n`;
 
 /**
  * What does not depend on any service.
@@ -83,7 +79,6 @@ ${MEMBER_MAPS}
   set replicas { type ipv4_addr . inet_proto . inet_service; }
   set hairpins { type ipv4_addr . inet_proto . inet_service; }
   set neighbours { type ipv4_addr . ipv4_addr; flags interval; }
-  set vip-ranges { type ipv4_addr; flags interval; }
   set again { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic, timeout; timeout 2s; size 65536; }
   map ${PROMPTS} { type ipv4_addr . inet_service : ipv4_addr . inet_service; flags timeout; timeout 1s; size 4096; }
   set refusals { type ipv4_addr . inet_proto . inet_service; flags dynamic, timeout; timeout 1h; size 65536; counter; }
@@ -137,22 +132,6 @@ ${MEMBER_MAPS}
     tcp flags & rst == rst update @again { ct original ip saddr . ct original proto-src . ct original ip daddr . ct original proto-dst } tcp flags set ack tcp ackseq set 0
     update @refusals { ip saddr . meta l4proto . tcp sport }
     tcp flags & rst == rst drop
-  }
-  chain unused-vips-forward {
-    type filter hook forward priority -10; policy accept;
-    ip daddr @vip-ranges goto unused-vips
-  }
-  chain unused-vips-input {
-    type filter hook input priority -10; policy accept;
-    ip daddr @vip-ranges goto unused-vips
-  }
-  chain unused-vips-output {
-    type filter hook output priority 0; policy accept;
-    ip daddr @vip-ranges goto unused-vips
-  }
-  chain unused-vips {
-    meta l4proto tcp reject with tcp reset
-    reject
   }
 }
 `;

@@ -1,6 +1,6 @@
 import { fieldOf, listOf, numberOf } from "../../core/json.js";
+import { runProgram } from "../../run-program.js";
 import { BALANCED_TEXT } from "./marks.js";
-import { runProgram } from "./run-program.js";
 import { DOOR_MAPS, TABLE } from "./skeleton.js";
 
 /** What the kernel has counted since its table was loaded; an endpoint is `ADDRESS . PROTOCOL . PORT`. */
@@ -22,14 +22,16 @@ const IDLE_STATES = new Set(["TIME_WAIT", "CLOSE", "SYN_SENT", "LAST_ACK"]);
  * Asks the kernel: some milliseconds, and more with many thousands of connections. Undefined: it does not say, which is
  * not to be taken for zero.
  */
-export async function readStatistics(): Promise<KernelStatistics | undefined> {
+export async function readStatistics(signal: AbortSignal): Promise<KernelStatistics | undefined> {
+  const read = (kind: "set" | "map", name: string): Promise<ReadonlyMap<string, number> | undefined> =>
+    readCounters({ kind, table: TABLE, name, signal });
   const [ports, bound, remotes, locals, refusals, connections] = await Promise.all([
-    readCounters("map", TABLE, DOOR_MAPS.port),
-    readCounters("map", TABLE, DOOR_MAPS.bound),
-    readCounters("set", TABLE, "remotes"),
-    readCounters("set", TABLE, "locals"),
-    readCounters("set", TABLE, "refusals"),
-    runProgram("conntrack", { args: ["--dump", "--mark", `${BALANCED_TEXT}/${BALANCED_TEXT}`] }),
+    read("map", DOOR_MAPS.port),
+    read("map", DOOR_MAPS.bound),
+    read("set", "remotes"),
+    read("set", "locals"),
+    read("set", "refusals"),
+    runProgram("conntrack", { args: ["--dump", "--mark", `${BALANCED_TEXT}/${BALANCED_TEXT}`], signal }),
   ]);
   if (ports === undefined || bound === undefined || refusals === undefined) return undefined;
   if (remotes === undefined || locals === undefined) return undefined;
@@ -41,13 +43,21 @@ export async function readStatistics(): Promise<KernelStatistics | undefined> {
   };
 }
 
+interface Counted {
+  readonly kind: "set" | "map";
+  readonly table: string;
+  readonly name: string;
+  readonly signal: AbortSignal;
+}
+
 /** The elements of a set or map with their counters; undefined: it cannot be read. */
-export async function readCounters(
-  kind: "set" | "map",
-  table: string,
-  name: string,
-): Promise<ReadonlyMap<string, number> | undefined> {
-  const result = await runProgram("nft", { args: ["--json", "list", kind, "ip", table, name] });
+async function readCounters({
+  kind,
+  table,
+  name,
+  signal,
+}: Counted): Promise<ReadonlyMap<string, number> | undefined> {
+  const result = await runProgram("nft", { args: ["--json", "list", kind, "ip", table, name], signal });
   return result.kind === "done" ? parseCounters(result.stdout) : undefined;
 }
 

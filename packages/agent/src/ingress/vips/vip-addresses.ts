@@ -1,5 +1,5 @@
 import { fieldOf, listOf, textOf } from "../../core/json.js";
-import type { Vip } from "./vip-script.js";
+import type { Vip, Vips } from "./vip.js";
 
 /** Only addresses on bridges of ours, and only single ones, are taken for virtual IPs. */
 const BRIDGE = /^bth[1-9]\d*$/;
@@ -19,8 +19,8 @@ export function presentVips(json: unknown): ReadonlySet<string> {
 }
 
 /** Lines for `ip -force -batch -` that give the bridges the virtual IPs that they lack, and take others away. */
-export function addressChanges(present: ReadonlySet<string>, vips: readonly Vip[]): readonly string[] {
-  const wanted = new Set(vips.map(({ address, bridge }) => `${address} ${bridge}`));
+export function addressChanges(present: ReadonlySet<string>, vips: Vips): readonly string[] {
+  const wanted = wantedVips(vips);
   const line = (verb: string, pair: string): string => {
     const [address, bridge] = pair.split(" ");
     return `address ${verb} ${address}/${SINGLE} dev ${bridge}`;
@@ -29,4 +29,13 @@ export function addressChanges(present: ReadonlySet<string>, vips: readonly Vip[
     ...[...present].filter((pair) => !wanted.has(pair)).map((pair) => line("delete", pair)),
     ...[...wanted].filter((pair) => !present.has(pair)).map((pair) => line("add", pair)),
   ];
+}
+
+/** As `presentVips` tells of them. */
+export function wantedVips(vips: Vips): ReadonlySet<string> {
+  return new Set([...vips.values()].map(onBridge));
+}
+
+export function onBridge({ address, bridge }: Vip): string {
+  return `${address} ${bridge}`;
 }

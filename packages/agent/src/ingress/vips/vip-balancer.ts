@@ -1,35 +1,46 @@
 import { access } from "node:fs/promises";
 import type { Logger } from "pino";
 import type { NamesTable } from "../../dns/names-table.js";
-import { type RunProgram, runProgram } from "../../run-program.js";
+import { failureOf, type RunProgram, runProgram } from "../../run-program.js";
+import { isListed } from "../kernel/is-listed.js";
 import { parseCounters } from "../kernel/statistics.js";
 import { Tally } from "../tally.js";
-import { addressChanges, presentVips } from "./vip-addresses.js";
+import { sameVips, type Vips, vipsOf } from "./vip.js";
+import { addressChanges, onBridge, presentVips, wantedVips } from "./vip-addresses.js";
 import { forgetting, type GoneFlows, goneFlows } from "./vip-flows.js";
-import { REMOVE_VIPS, VIP_CHAIN, VIP_MAP, VIP_TABLE, type Vip, vipScript, vipsOf } from "./vip-script.js";
+import { REMOVE_VIPS, VIP_CHAIN, VIP_MAP, VIP_TABLE, VipTable } from "./vip-table.js";
 
 /** Without it what bridges carry is not seen by the kernel's tables, and answers would go past them. */
 const BRIDGE_FILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 /** Somebody may flush the kernel's tables, or make a bridge anew. */
 const CHECK_MS = 2_000;
 
+const NONE: Vips = new Map();
+
 /** Balances the virtual IPs of services over their tasks, in the kernel of this host. */
 export class VipBalancer {
   readonly #log: Logger;
   readonly #run: RunProgram;
   readonly #stopping = new AbortController();
-  #vips: readonly Vip[] = [];
+  readonly #table = new VipTable();
+  #vips = NONE;
   /** As the kernel was last told. */
-  #loaded: readonly Vip[] = [];
-  #inForce: ReadonlySet<string> = new Set();
+  #loaded = NONE;
+  /** What is in the kernel's table is not known: all of it is loaded anew. */
+  #mustLoad = true;
+  /** Addresses that the host has, as "address bridge". Undefined: it has to be asked. */
+  #present: ReadonlySet<string> | undefined;
+  #inForce: ReadonlySet<string>;
   readonly #tally = new Tally();
   #problem = "";
   #work: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(log: Logger, run: RunProgram = runProgram) {
+  /** @param inForce what another process has balanced until now, and the kernel still does */
+  constructor(log: Logger, run: RunProgram = runProgram, inForce: readonly string[] = []) {
     this.#log = log;
     this.#run = run;
+    this.#inForce = new Set(inForce);
   }
 
   /** Connections to this virtual IP are balanced now. */
@@ -42,13 +53,16 @@ export class VipBalancer {
     const counted = this.#work.then(() => this.#count());
     this.#work = counted;
     await counted;
-    return new Map(this.#vips.map(({ address }) => [address, this.#tally.of(address)]));
+    return new Map([...this.#vips.keys()].map((vip) => [vip, this.#tally.of(vip)]));
   }
 
-  /** Resolves when new connections follow the table, or when it is known why they cannot. Never rejects. */
+  /**
+   * Resolves when no new connection goes to a task that is not in the table, and new virtual IPs are balanced; or when
+   * it is known why they cannot be. Costs what has changed. Never rejects.
+   */
   update(names: NamesTable): Promise<void> {
     const vips = vipsOf(names);
-    const isSame = JSON.stringify(vips) === JSON.stringify(this.#vips);
+    const isSame = sameVips(vips, this.#vips);
     this.#vips = vips;
     if (!isSame) this.#work = this.#work.then(() => this.#apply());
     return this.#work;
@@ -58,62 +72,83 @@ export class VipBalancer {
   async close({ isLast }: { readonly isLast: boolean }): Promise<void> {
     clearTimeout(this.#timer);
     await this.#work;
-    if (isLast && this.#vips.length > 0) {
-      this.#vips = [];
+    if (isLast && this.#vips.size > 0) {
+      this.#vips = NONE;
       await this.#apply();
     }
     clearTimeout(this.#timer);
     this.#stopping.abort();
   }
 
-  /** The counters go with the rules: they are read before. What cannot be read is not there. */
+  /** The counters go with the whole table: they are read before. What cannot be read is not there. */
   async #count(): Promise<void> {
-    if (this.#loaded.length === 0) return;
+    if (this.#loaded.size === 0) return;
     const args = ["--json", "list", "map", "ip", VIP_TABLE, VIP_MAP];
     const shown = await this.#execute("nft", args).catch(() => undefined);
     if (shown !== undefined) this.#tally.look(parseCounters(shown), (vip) => vip);
-    const wanted = new Set(this.#vips.map(({ address }) => address));
-    this.#tally.keepOnly((vip) => wanted.has(vip));
+    this.#tally.keepOnly((vip) => this.#vips.has(vip));
   }
 
   async #apply(): Promise<void> {
     clearTimeout(this.#timer);
     const vips = this.#vips;
-    await this.#count();
+    if (this.#mustLoad) await this.#count();
     try {
-      const present = await this.#load(vips);
-      const there = vips.filter(({ address, bridge }) => present.has(`${address} ${bridge}`));
-      this.#inForce = new Set(there.map(({ address }) => address));
+      // The rules before the addresses: an address without rules would lead to programs of this host.
+      await this.#loadRules(vips);
+      const present = await this.#setAddresses(vips);
+      const there = [...vips.values()].filter((vip) => present.has(onBridge(vip)));
+      const balanced = there.filter(({ address }) => this.#table.services.has(address));
+      this.#inForce = new Set(balanced.map(({ address }) => address));
       const gone = goneFlows(this.#loaded, vips);
       this.#loaded = vips;
       // Nobody waits for it, and where conntrack is missing clients find out by themselves.
       void this.#forget(gone);
-      this.#tell(there.length < vips.length ? "the bridge of a network is not there" : "");
+      this.#tell(there.length < vips.size ? "the bridge of a network is not there" : "");
     } catch (error) {
+      this.#mustLoad = true;
+      this.#present = undefined;
       this.#inForce = new Set();
       if (!this.#stopping.signal.aborted) this.#tell(error instanceof Error ? error.message : String(error));
     }
     this.#checkLater();
   }
 
-  /** Returns the virtual IPs that the host has then. */
-  async #load(vips: readonly Vip[]): Promise<ReadonlySet<string>> {
-    if (vips.length > 0) {
+  async #loadRules(vips: Vips): Promise<void> {
+    if (vips.size === 0) {
+      await this.#execute("nft", ["-f", "-"], REMOVE_VIPS);
+      this.#mustLoad = true;
+      return;
+    }
+    if (this.#mustLoad) {
       await access(BRIDGE_FILTER).catch(() => {
         throw new Error("the kernel module br_netfilter is not loaded (modprobe br_netfilter)");
       });
+      await this.#execute("nft", ["-f", "-"], this.#table.load(vips));
+      this.#mustLoad = false;
+      return;
     }
-    // The rules before the addresses: an address without rules would lead to programs of this host.
-    await this.#execute("nft", ["-f", "-"], vips.length > 0 ? vipScript(vips) : REMOVE_VIPS);
-    const lines = addressChanges(await this.#present(), vips);
-    if (lines.length === 0) return this.#present();
+    let isDone = false;
+    // What is newer goes on from there: after the first script nothing is picked that is not wanted.
+    do {
+      const change = this.#table.change(vips);
+      if (change.script !== "") await this.#execute("nft", ["-f", "-"], change.script);
+      isDone = change.isDone;
+    } while (!isDone && this.#vips === vips);
+  }
+
+  /** Returns those that the host has then. */
+  async #setAddresses(vips: Vips): Promise<ReadonlySet<string>> {
+    const present = this.#present ?? (await this.#askForAddresses());
+    const lines = addressChanges(present, vips);
+    const input = `${lines.join("\n")}\n`;
+    const { signal } = this.#stopping;
+    const changed =
+      lines.length === 0 ||
+      (await this.#run("ip", { args: ["-force", "-batch", "-"], input, signal })).kind === "done";
     // What fails shows: a bridge may be gone, and the others still want theirs.
-    await this.#run("ip", {
-      args: ["-force", "-batch", "-"],
-      input: `${lines.join("\n")}\n`,
-      signal: this.#stopping.signal,
-    });
-    return this.#present();
+    this.#present = changed ? wantedVips(vips) : await this.#askForAddresses();
+    return this.#present;
   }
 
   async #forget(gone: readonly GoneFlows[]): Promise<void> {
@@ -124,7 +159,7 @@ export class VipBalancer {
     }
   }
 
-  async #present(): Promise<ReadonlySet<string>> {
+  async #askForAddresses(): Promise<ReadonlySet<string>> {
     const shown = await this.#execute("ip", ["-json", "-4", "address", "show"]);
     return presentVips(JSON.parse(shown || "[]"));
   }
@@ -138,7 +173,7 @@ export class VipBalancer {
   }
 
   #checkLater(): void {
-    if (this.#vips.length === 0 || this.#stopping.signal.aborted) return;
+    if (this.#vips.size === 0 || this.#stopping.signal.aborted) return;
     this.#timer = setTimeout(() => this.#check(), CHECK_MS);
     this.#timer.unref();
   }
@@ -151,16 +186,18 @@ export class VipBalancer {
     });
   }
 
+  /** Looks at what is really there; what is missing, the next `#apply` makes. */
   async #isIntact(): Promise<boolean> {
-    if (this.#problem !== "") return false;
-    await this.#execute("nft", ["list", "chain", "ip", VIP_TABLE, VIP_CHAIN]);
-    return addressChanges(await this.#present(), this.#vips).length === 0;
+    const chains = await this.#execute("nft", ["list", "chains", "ip"]);
+    this.#mustLoad ||= !isListed(chains, VIP_TABLE, VIP_CHAIN);
+    this.#present = await this.#askForAddresses();
+    return !this.#mustLoad && addressChanges(this.#present, this.#vips).length === 0;
   }
 
   async #execute(program: string, args: readonly string[], input = ""): Promise<string> {
     const { signal } = this.#stopping;
     const result = await this.#run(program, { args, input, signal });
     if (result.kind === "done") return result.stdout;
-    throw new Error(result.kind === "missing" ? `${program} is not installed` : result.reason);
+    throw new Error(failureOf(program, result));
   }
 }

@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import type { Vip, Vips } from "./vip.js";
 import { forgetting, goneFlows } from "./vip-flows.js";
 
 const vip = (tasks: readonly string[], kept: readonly string[] = []) => ({
@@ -11,12 +12,13 @@ const vip = (tasks: readonly string[], kept: readonly string[] = []) => ({
 const flows = (task: string, isUdpOnly: boolean) => ({ vip: "10.64.0.2", task, isUdpOnly });
 
 it("goneFlows forgets what went to a task that is gone, and only datagrams to one that drains", () => {
-  const before = [vip(["10.64.1.2", "10.64.2.2", "10.64.3.2"])];
-  expect(goneFlows(before, [vip(["10.64.1.2"], ["10.64.2.2"])])).toEqual([
+  const table = (...vips: readonly Vip[]): Vips => new Map(vips.map((each) => [each.address, each]));
+  const before = table(vip(["10.64.1.2", "10.64.2.2", "10.64.3.2"]));
+  expect(goneFlows(before, table(vip(["10.64.1.2"], ["10.64.2.2"])))).toEqual([
     flows("10.64.2.2", true),
     flows("10.64.3.2", false),
   ]);
-  expect(goneFlows([vip([], ["10.64.2.2"])], [])).toEqual([flows("10.64.2.2", false)]);
+  expect(goneFlows(table(vip([], ["10.64.2.2"])), table())).toEqual([flows("10.64.2.2", false)]);
   expect(goneFlows(before, before)).toEqual([]);
 });
 

@@ -1,4 +1,4 @@
-import type { Vip } from "./vip-script.js";
+import { sameVip, type Vip, type Vips } from "./vip.js";
 
 /** Connections to a virtual IP that the kernel has to forget, by the task that they go to. */
 export interface GoneFlows {
@@ -13,15 +13,21 @@ export interface GoneFlows {
  * not know it and resets it: that is how a client learns of a dead host. A draining task keeps its connections; flows
  * of datagrams just go on with another task.
  */
-export function goneFlows(before: readonly Vip[], now: readonly Vip[]): readonly GoneFlows[] {
-  const current = new Map(now.map((vip) => [vip.address, vip]));
-  return before.flatMap(({ address, tasks, kept }) => {
-    const left = current.get(address);
-    const [serving, known] = [new Set(left?.tasks), new Set([...(left?.tasks ?? []), ...(left?.kept ?? [])])];
-    return [...new Set([...tasks, ...kept])]
-      .filter((task) => !serving.has(task))
-      .map((task) => ({ vip: address, task, isUdpOnly: known.has(task) }));
-  });
+export function goneFlows(before: Vips, now: Vips): readonly GoneFlows[] {
+  const gone: GoneFlows[] = [];
+  for (const vip of before.values()) {
+    const left = now.get(vip.address);
+    if (!sameVip(vip, left)) gone.push(...goneFlowsOf(vip, left));
+  }
+  return gone;
+}
+
+function goneFlowsOf({ address, tasks, kept }: Vip, left: Vip | undefined): readonly GoneFlows[] {
+  const serving = new Set(left?.tasks);
+  const known = new Set([...(left?.tasks ?? []), ...(left?.kept ?? [])]);
+  return [...new Set([...tasks, ...kept])]
+    .filter((task) => !serving.has(task))
+    .map((task) => ({ vip: address, task, isUdpOnly: known.has(task) }));
 }
 
 /** Words for `conntrack`, which fails when there are none to forget. */
