@@ -72,7 +72,7 @@ export class KernelPath {
     this.#log = log;
     const checkTable = (): void => void this.#checkTable().catch(() => {});
     const checkForwarding = (): void => void this.#checkForwarding().catch(() => {});
-    this.#watch = new TableWatch({ onTable: checkTable, onDocker: checkForwarding });
+    this.#watch = new TableWatch({ log, onTable: checkTable, onDocker: checkForwarding });
     this.#timer = setInterval(() => {
       checkTable();
       checkForwarding();

@@ -1,0 +1,36 @@
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { afterEach, expect, it } from "vitest";
+import { Cleanup } from "./ingress-harness.js";
+
+const MODULE = fileURLToPath(
+  new URL("../../packages/agent/dist/ingress/kernel/table-watch.js", import.meta.url),
+);
+const PROGRAM = `
+  const { TableWatch } = await import(${JSON.stringify(MODULE)});
+  new TableWatch({ log: console, onTable() {}, onDocker() {} });
+`;
+
+const cleanup = new Cleanup();
+afterEach(() => cleanup.run());
+
+/** "" when there is no such process. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+it("the watch of the kernel's rules ends with its process, also when that is killed", async () => {
+  const parent = spawn(process.execPath, ["--input-type=module", "-e", PROGRAM], { stdio: "inherit" });
+  cleanup.add(() => parent.kill("SIGKILL"));
+  const children = (): string => read(`/proc/${parent.pid}/task/${parent.pid}/children`).trim();
+  const command = (pid: string): string => read(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim();
+  await expect.poll(() => command(children()), { timeout: 10_000 }).toBe("nft monitor chains");
+  const monitor = children();
+  parent.kill("SIGKILL");
+  await expect.poll(() => command(monitor), { timeout: 5_000 }).toBe("");
+});
