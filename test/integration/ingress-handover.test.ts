@@ -1,7 +1,11 @@
+import { Resolver } from "node:dns/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { decode, encode } from "dns-packet";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import type { NamesTable } from "../../packages/agent/src/dns/names-table.js";
 import { type Ingress, openIngress } from "../../packages/agent/src/ingress/client.js";
+import { askByDatagrams, boundSocket, type Load } from "./datagram-load.js";
 import {
   ask,
   Cleanup,
@@ -42,6 +46,57 @@ function askOnAndOn(port: number): { stop(): Promise<readonly string[]> } {
   };
 }
 
+/** An address of the loopback that no other run of this file uses: names are always answered at port 53. */
+const [high, low] = [(process.pid >> 8) & 0xff, process.pid & 0xff];
+const GATEWAY = `127.53.${high}.${low}`;
+const OUTSIDE = `127.54.${high}.${low}`;
+
+/** Names the outside's addresses, slowly: questions are always under way. */
+async function startSlowNameServer(): Promise<void> {
+  const socket = await boundSocket(cleanup, OUTSIDE, 53);
+  socket.on("message", (bytes, { address, port }) => {
+    const { id = 0, questions = [] } = decode(bytes);
+    const answers = questions.map(({ name }) => ({ type: "A", name, ttl: 1, data: "192.0.2.1" }) as const);
+    const reply = encode({ type: "response", id, questions, answers });
+    setTimeout(() => socket.send(reply, port, address), 150);
+  });
+}
+
+function askForName(name: string, everyMs: number): Load {
+  return askByDatagrams(cleanup, {
+    to: { address: GATEWAY, port: 53 },
+    everyMs,
+    socket: "once",
+    ask: (id) => encode({ type: "query", id, questions: [{ type: "A", name }] }),
+    read: (bytes) => {
+      const { id = 0, answers = [] } = decode(bytes);
+      return {
+        number: id,
+        text: answers.map((answer) => ("data" in answer ? String(answer.data) : "")).join(),
+      };
+    },
+  });
+}
+
+const NAMES: NamesTable = {
+  networks: [
+    { id: "n1", name: "shop_default", stack: "shop", subnet: "10.64.0.0/18", gateway: GATEWAY, bridge: "b" },
+  ],
+  services: [
+    {
+      key: "n1/api",
+      networkId: "n1",
+      service: "shop_api",
+      stack: "shop",
+      names: ["api"],
+      vip: "",
+      endpoints: [{ id: "t1", nodeId: "h", address: "10.64.8.2", slot: 1 }],
+      draining: [],
+    },
+  ],
+  askers: [{ address: "127.0.0.1", networkIds: ["n1"], dns: [OUTSIDE] }],
+};
+
 describe("an ingress process of another release", () => {
   it("gives its listening sockets to the new one: nobody is refused, nobody is cut off", async () => {
     const dataDir = folderFor(cleanup);
@@ -74,6 +129,86 @@ describe("an ingress process of another release", () => {
     await kept.closed;
     expect(kept.read()).toBe("one two");
     await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
+  });
+
+  it("gives its datagrams to the new one: none is lost, and every client stays where it was", async () => {
+    const dataDir = folderFor(cleanup);
+    const old = await open(dataDir, "old");
+    const port = await unusedPort();
+    const endpoints = await Promise.all(
+      ["a", "b", "c"].map(async (id) => {
+        const echo = await boundSocket(cleanup);
+        // The port from which it was asked tells whether it is the same flow.
+        echo.on("message", (bytes, from) =>
+          echo.send(`${bytes} ${id}:${from.port}`, from.port, from.address),
+        );
+        return { id, address: "127.0.0.1", port: echo.address().port };
+      }),
+    );
+    const web = tcpListener(port, endpoints);
+    await old.apply({ version: 1, listeners: [{ ...web, protocol: "udp" }] }, deadline());
+    const load = {
+      to: { address: "127.0.0.1", port },
+      ask: (number: number) => String(number),
+      read: (bytes: Buffer) => {
+        const [number, text = ""] = String(bytes).split(" ");
+        return { number: Number(number), text };
+      },
+    };
+    const kept: Load[] = [];
+    for (let client = 0; client < 6; client += 1) {
+      kept.push(askByDatagrams(cleanup, { ...load, everyMs: 10, socket: await boundSocket(cleanup) }));
+    }
+    const fresh = askByDatagrams(cleanup, { ...load, everyMs: 5, socket: "once" });
+    await sleep(100);
+    const { processId } = await old.stats(deadline());
+    old.close();
+
+    const successor = await open(dataDir, "new");
+    cleanup.add(() => successor.stop(deadline()));
+    // The old one has no flows left to wait for.
+    await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
+    await sleep(100);
+    for (const client of kept) {
+      const answers = await client.stop();
+      expect(answers.length).toBeGreaterThan(20);
+      expect(new Set(answers).size, String(answers)).toBe(1);
+      expect(answers[0]).toMatch(/^[abc]:\d+$/);
+    }
+    const answers = await fresh.stop();
+    expect(answers.length).toBeGreaterThan(40);
+    expect(answers.filter((answer) => answer === undefined)).toEqual([]);
+    const { listeners, errors } = await successor.stats(deadline());
+    expect(errors).toEqual([]);
+    expect(listeners[0]?.active).toBeGreaterThan(kept.length);
+  });
+
+  it("gives its name server's sockets to the new one: no question is lost, nor one under way", async () => {
+    const dataDir = folderFor(cleanup);
+    await startSlowNameServer();
+    const old = await open(dataDir, "old");
+    await old.names(NAMES, deadline());
+    const { processId } = await old.stats(deadline());
+    const own = askForName("api", 3);
+    const foreign = askForName("example.com", 10);
+    const resolver = new Resolver({ timeout: 5_000, tries: 1 });
+    resolver.setServers([GATEWAY]);
+    await sleep(100);
+    old.close();
+
+    const successor = await open(dataDir, "new");
+    cleanup.add(() => successor.stop(deadline()));
+    // Before anybody has told it of names.
+    expect(await resolver.resolve4("api")).toEqual(["10.64.8.2"]);
+    await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 8_000 });
+    await successor.names(NAMES, deadline());
+    await sleep(50);
+    const [answers, others] = [await own.stop(), await foreign.stop()];
+    expect(answers.length).toBeGreaterThan(100);
+    expect(new Set(answers)).toEqual(new Set(["10.64.8.2"]));
+    expect(others.length).toBeGreaterThan(30);
+    expect(new Set(others)).toEqual(new Set(["192.0.2.1"]));
+    expect((await successor.condition(deadline())).nameProblems).toEqual([]);
   });
 
   it("serves on when the new one does not start", async () => {

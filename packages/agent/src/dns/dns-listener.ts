@@ -1,10 +1,21 @@
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { createServer, type Server, type Socket as TcpSocket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { adoptDatagrams, datagramHandle, listeningHandle, pauseDatagrams } from "../node-handles.js";
 import { readFrames, writeFrame } from "./tcp-frames.js";
 
 const MAX_TCP_CONNECTIONS = 256;
 /** RFC 7766 leaves it to the server; a resolver that has more to ask connects again. */
 const TCP_IDLE_MS = 10_000;
+/** Longer than any answer takes (3 s where other servers are silent). Whoever still has a connection then asks again. */
+const DRAIN_MS = 5_000;
+const DRAIN_CHECK_MS = 50;
+
+/** Handles of the sockets of one address; undefined: it has to be opened. */
+export interface DnsSockets {
+  readonly udp: unknown;
+  readonly tcp: unknown;
+}
 
 export interface DnsRequest {
   readonly bytes: Buffer;
@@ -16,6 +27,8 @@ export interface DnsRequest {
 export interface DnsListenerOptions {
   readonly address: string;
   readonly port: number;
+  /** From another process, which answers here as well. */
+  readonly inherited: DnsSockets | undefined;
   /** Resolves with the answer; undefined: none is due. Never rejects. */
   readonly answer: (request: DnsRequest) => Promise<Buffer | undefined>;
 }
@@ -23,12 +36,17 @@ export interface DnsListenerOptions {
 /** Takes questions at one address, over UDP and TCP. */
 export class DnsListener {
   readonly #options: DnsListenerOptions;
-  readonly #udp: UdpSocket = createSocket({ type: "udp4" });
+  readonly #udp: UdpSocket;
+  readonly #isBound: boolean;
   readonly #tcp: Server;
   readonly #connections = new Set<TcpSocket>();
+  #answering = 0;
 
   private constructor(options: DnsListenerOptions) {
     this.#options = options;
+    const adopted = adoptDatagrams(options.inherited?.udp, { isConnected: false });
+    this.#isBound = adopted !== undefined;
+    this.#udp = adopted ?? createSocket({ type: "udp4" });
     this.#tcp = createServer((socket) => this.#serve(socket));
     this.#tcp.maxConnections = MAX_TCP_CONNECTIONS;
   }
@@ -45,6 +63,22 @@ export class DnsListener {
     return listener;
   }
 
+  /** To be given to another process. */
+  get sockets(): DnsSockets {
+    return { udp: datagramHandle(this.#udp), tcp: listeningHandle(this.#tcp) };
+  }
+
+  /** Takes no more questions, another process does; answers those that there are. Resolves when it is closed. */
+  async drain(): Promise<void> {
+    this.#tcp.close();
+    if (!pauseDatagrams(this.#udp)) return this.close();
+    const endMs = performance.now() + DRAIN_MS;
+    while ((this.#answering > 0 || this.#connections.size > 0) && performance.now() < endMs) {
+      await sleep(DRAIN_CHECK_MS);
+    }
+    this.close();
+  }
+
   close(): void {
     this.#udp.removeAllListeners("message");
     this.#udp.close();
@@ -53,21 +87,28 @@ export class DnsListener {
   }
 
   async #bind(): Promise<void> {
-    const { address, port } = this.#options;
+    const { address, port, inherited } = this.#options;
+    this.#udp.on("message", (bytes, { address: from, port: fromPort }) => {
+      this.#answer({ bytes, from, viaTcp: false }, (reply) => this.#send(reply, from, fromPort));
+    });
     await new Promise<void>((resolve, reject) => {
       this.#udp.once("error", reject);
-      this.#udp.bind({ address, port, exclusive: true }, resolve);
+      if (this.#isBound) resolve();
+      else this.#udp.bind({ address, port, exclusive: true }, resolve);
     });
     await new Promise<void>((resolve, reject) => {
       this.#tcp.once("error", reject);
-      this.#tcp.listen({ host: address, port, exclusive: true }, resolve);
+      this.#tcp.listen(inherited?.tcp ?? { host: address, port, exclusive: true }, resolve);
     });
     // From here on an error is one of a single answer: its asker asks again.
     for (const socket of [this.#udp, this.#tcp]) socket.removeAllListeners("error").on("error", () => {});
-    this.#udp.on("message", (bytes, { address: from, port: fromPort }) => {
-      void this.#options.answer({ bytes, from, viaTcp: false }).then((reply) => {
-        if (reply !== undefined) this.#send(reply, from, fromPort);
-      });
+  }
+
+  #answer(request: DnsRequest, send: (reply: Buffer) => void): void {
+    this.#answering += 1;
+    void this.#options.answer(request).then((reply) => {
+      this.#answering -= 1;
+      if (reply !== undefined) send(reply);
     });
   }
 
@@ -86,8 +127,8 @@ export class DnsListener {
     socket.setTimeout(TCP_IDLE_MS, () => socket.destroy());
     const from = socket.remoteAddress ?? "";
     readFrames(socket, (bytes) => {
-      void this.#options.answer({ bytes, from, viaTcp: true }).then((reply) => {
-        if (reply !== undefined && !socket.destroyed) writeFrame(socket, reply);
+      this.#answer({ bytes, from, viaTcp: true }, (reply) => {
+        if (!socket.destroyed) writeFrame(socket, reply);
       });
     });
   }

@@ -1,4 +1,4 @@
-import { DnsListener, type DnsRequest } from "./dns-listener.js";
+import { DnsListener, type DnsRequest, type DnsSockets } from "./dns-listener.js";
 import type { Forwarder } from "./forward.js";
 import { failureTo, parseRequest, replyTo } from "./message.js";
 import { NameIndex } from "./name-index.js";
@@ -20,6 +20,8 @@ export interface NameServerOptions {
   readonly random: () => number;
   readonly isInForce: (vip: string) => boolean;
   readonly port: number;
+  /** Sockets that another process has opened, by address. */
+  readonly inherited?: ReadonlyMap<string, DnsSockets>;
   /** Called once for each address at which names cannot be answered, and why. */
   readonly onTrouble: (trouble: NameServerTrouble) => void;
 }
@@ -36,6 +38,7 @@ export interface NameServerTrouble {
  */
 export class NameServer {
   readonly #options: NameServerOptions;
+  readonly #inherited: Map<string, DnsSockets>;
   readonly #listeners = new Map<string, DnsListener>();
   readonly #troubles = new Map<string, string>();
   #table: NamesTable = NO_NAMES;
@@ -44,9 +47,11 @@ export class NameServer {
   #onTable = new Set<() => void>();
   #work: Promise<void> = Promise.resolve();
   #reopen: NodeJS.Timeout | undefined;
+  #isDrained = false;
 
   constructor(options: NameServerOptions) {
     this.#options = options;
+    this.#inherited = new Map(options.inherited);
   }
 
   /** Answers from this table at once; resolves when its addresses are open, as far as they can be. */
@@ -68,9 +73,24 @@ export class NameServer {
     return [...this.#troubles].map(([address, code]) => ({ address, code }));
   }
 
+  /** Those that are open, by address; to be given to another process. */
+  get sockets(): ReadonlyMap<string, DnsSockets> {
+    return new Map([...this.#listeners].map(([address, { sockets }]) => [address, sockets]));
+  }
+
   async close(): Promise<void> {
     await this.update(NO_NAMES);
     clearTimeout(this.#reopen);
+  }
+
+  /** Leaves new questions to the process that has been given the sockets. Resolves when all older ones are answered. */
+  async drain(): Promise<void> {
+    this.#isDrained = true;
+    await this.#work;
+    clearTimeout(this.#reopen);
+    const listeners = [...this.#listeners.values()];
+    this.#listeners.clear();
+    await Promise.all(listeners.map((listener) => listener.drain()));
   }
 
   #makeIndex(): void {
@@ -84,6 +104,7 @@ export class NameServer {
 
   async #reconcile(): Promise<void> {
     clearTimeout(this.#reopen);
+    if (this.#isDrained) return;
     const wanted = new Set(this.#table.networks.map(({ gateway }) => gateway));
     for (const [address, listener] of this.#listeners) {
       if (wanted.has(address)) continue;
@@ -99,7 +120,10 @@ export class NameServer {
     const { port, onTrouble } = this.#options;
     try {
       const answer = (request: DnsRequest): Promise<Buffer | undefined> => this.#answer(request, address);
-      this.#listeners.set(address, await DnsListener.open({ address, port, answer }));
+      const inherited = this.#inherited.get(address);
+      // An address that is given up and comes back later is opened anew.
+      this.#inherited.delete(address);
+      this.#listeners.set(address, await DnsListener.open({ address, port, inherited, answer }));
       this.#troubles.delete(address);
     } catch (error) {
       const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";

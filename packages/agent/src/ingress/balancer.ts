@@ -84,6 +84,11 @@ export class Balancer {
     return upstream;
   }
 
+  /** An endpoint of the lists, by its {@link endpointKey}. */
+  find(key: string): Upstream | undefined {
+    return this.#upstreams.get(key);
+  }
+
   /** How many endpoints may be tried at all. */
   get size(): number {
     return this.#rotation.members.length;

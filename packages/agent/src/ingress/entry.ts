@@ -7,15 +7,16 @@ import { BERTH_VERSION } from "@berth/proto";
 import { pino } from "pino";
 import { openNameServer } from "../dns/open-name-server.js";
 import { lockDataDir } from "../lock-data-dir.js";
+import { runProgram } from "../run-program.js";
 import { createControlServer } from "./control-server.js";
 import { Gateway } from "./gateway.js";
-import { giveTo, leaveTo } from "./handover/give.js";
+import { type Giver, giveTo, leaveTo } from "./handover/give.js";
 import { inherit } from "./handover/inherit.js";
 import { INGRESS_MODES, isIngressMode } from "./kernel/mode.js";
 import { openKernelPath } from "./kernel/open-kernel-path.js";
 import { LateFastPath } from "./late-fast-path.js";
 import { spawnIngress } from "./launch.js";
-import { NamesService } from "./names-service.js";
+import { inheritedNames, NamesService } from "./names-service.js";
 import { createNetTransport } from "./net-transport.js";
 import { createRawTransport } from "./raw-transport.js";
 import { watchSocket } from "./socket-watch.js";
@@ -29,6 +30,9 @@ const RETIREMENT_CHECK_MS = 250;
 const STOP_DELAY_MS = 20;
 const LOCK_DEADLINE_MS = 3_000;
 const LOCK_POLL_MS = 5;
+
+/** last: nobody takes over. followed: somebody will, with sockets of his own. inherited: somebody has our sockets. */
+type Fate = "last" | "followed" | "inherited";
 
 /** The ingress process: `node entry.js --data-dir DIR`. Serves the last table it was given, with an agent or without. */
 async function main(): Promise<void> {
@@ -51,17 +55,26 @@ async function main(): Promise<void> {
   const transport = raw ?? createNetTransport();
   const late = new LateFastPath();
   const now = (): number => performance.now();
+  const { mode } = values;
   const inheritance = values.inherit ? await inherit() : undefined;
   const gateway = new Gateway({
     transport,
     now,
     fastPath: late,
-    inherited: inheritance?.ports,
+    inherited: inheritance,
     onShortage: (problem) => log.warn(problem),
   });
+  const vips = mode === "userspace" ? undefined : new VipBalancer(log, runProgram, inheritance?.vipsInForce);
+  const nameServer = openNameServer(
+    log,
+    (vip) => vips?.isInForce(vip) ?? false,
+    inheritance === undefined ? new Map() : inheritedNames(inheritance),
+  );
+  const names = new NamesService(nameServer, vips);
   if (inheritance !== undefined) {
     await gateway.suspect(inheritance.suspects);
     await gateway.apply(inheritance.table);
+    await names.inherit(inheritance);
     await inheritance.serve();
   }
   const lock = await lockSoon(dataDir, inheritance === undefined ? 0 : LOCK_DEADLINE_MS);
@@ -69,25 +82,26 @@ async function main(): Promise<void> {
     log.info({ dataDir }, "another ingress process serves this data directory: leaving");
     process.exit(0);
   }
-  const { mode } = values;
   const path = await openKernelPath(mode, log);
   await late.open(path.fastPath);
-  // Ports that only one process can have at a time are free now.
-  if (inheritance !== undefined) await gateway.apply(inheritance.table);
-  const vips = values.mode === "userspace" ? undefined : new VipBalancer(log);
-  const nameServer = openNameServer(log, (vip) => vips?.isInForce(vip) ?? false);
-  const names = new NamesService(nameServer, vips);
+  if (inheritance !== undefined) {
+    // Ports whose sockets could not be passed are free now.
+    await gateway.apply(inheritance.table);
+    void names.update(inheritance.names);
+  }
   const socketPath = join(dataDir, SOCKET_NAME);
   let isRetired = false;
-  const retire = async (reason: string, isLast: boolean): Promise<void> => {
+  const retire = async (reason: string, fate: Fate): Promise<void> => {
     if (isRetired) return;
     isRetired = true;
     log.info(
       { reason, connections: gateway.active },
       "retired: no new connections, leaving when the last one ends",
     );
+    const isLast = fate === "last";
     // Its addresses are for the successor to answer at.
-    await names.close({ isLast });
+    if (fate === "inherited") await names.leave();
+    else await names.close({ isLast });
     await path.close({ isLast });
     lock.close();
     control.dismissClients();
@@ -95,8 +109,18 @@ async function main(): Promise<void> {
     const startedMs = performance.now();
     setInterval(() => {
       const isOverdue = performance.now() - startedMs > MAX_RETIREMENT_MS;
-      if (gateway.active === 0 || isOverdue) process.exit(0);
+      const isIdle = gateway.active === 0 && !names.isDraining;
+      if (isIdle || isOverdue) process.exit(0);
     }, RETIREMENT_CHECK_MS);
+  };
+  const giver: Giver = {
+    estate: () => {
+      const [ports, named] = [gateway.estate, names.estate];
+      return { ...ports, ...named, sockets: new Map([...ports.sockets, ...named.sockets]) };
+    },
+    flows: () => gateway.flows(),
+    pause: () => gateway.pause(),
+    resume: () => gateway.resume(),
   };
   const control = createControlServer({
     gateway,
@@ -107,19 +131,19 @@ async function main(): Promise<void> {
     onRetire: () => {
       control.server.close();
       // A successor is about to start: until it has listeners of its own, the kernel goes on as it is.
-      return retire("told to", false);
+      return retire("told to", "followed");
     },
     onHandOver: async (program) => {
       if (isRetired) throw new Error("it has been retired");
       const heir = spawnIngress(dataDir, program, "heir");
       try {
-        await giveTo(heir, gateway.estate);
+        await giveTo(heir, giver);
       } catch (error) {
         heir.kill("SIGKILL");
         throw error;
       }
       control.server.close();
-      await retire(`process ${heir.pid} serves now`, false);
+      await retire(`process ${heir.pid} serves now`, "inherited");
       leaveTo(heir);
       heir.unref();
     },
@@ -140,7 +164,7 @@ async function main(): Promise<void> {
   });
   control.server.listen(socketPath, () => {
     // The server stays open then: to close it would delete the file at its path, which may be a successor's.
-    watchSocket(socketPath, () => void retire("its control socket is gone", true));
+    watchSocket(socketPath, () => void retire("its control socket is gone", "last"));
     const over = raw === undefined ? "net" : "raw";
     log.info({ socketPath, transport: over, path: path.inUse() }, "ingress is ready");
   });

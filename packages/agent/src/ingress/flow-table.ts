@@ -7,6 +7,14 @@ interface Entry<Flow> {
   lastMs: number;
 }
 
+/** A flow as it is at a moment. */
+export interface KnownFlow<Flow> {
+  readonly client: string;
+  readonly flow: Flow;
+  readonly isAnswered: boolean;
+  readonly idleMs: number;
+}
+
 /**
  * UDP flows by client, bounded, with idle expiry. Two queues, each in the order of last use and each with one
  * lifetime: the oldest of a queue is its first entry, so that expiry and eviction look at nothing else.
@@ -46,6 +54,17 @@ export class FlowTable<Flow> {
     return evicted;
   }
 
+  /** Adds a flow that was used before, after those that were used before it. */
+  restore({ client, flow, isAnswered, idleMs }: KnownFlow<Flow>, nowMs: number): void {
+    const queue = isAnswered ? this.#answered : this.#unanswered;
+    queue.set(client, { flow, lastMs: nowMs - idleMs });
+  }
+
+  /** Those of conversations first, the last used one of each kind first. */
+  known(nowMs: number): readonly KnownFlow<Flow>[] {
+    return [...listed(this.#answered, true, nowMs), ...listed(this.#unanswered, false, nowMs)];
+  }
+
   /** Removes and returns the oldest unanswered flow, or the oldest of all. */
   evict(): Flow | undefined {
     return shift(this.#unanswered) ?? shift(this.#answered);
@@ -71,6 +90,20 @@ export class FlowTable<Flow> {
       ...expired(this.#answered, Number.POSITIVE_INFINITY),
     ];
   }
+}
+
+function listed<Flow>(
+  queue: ReadonlyMap<string, Entry<Flow>>,
+  isAnswered: boolean,
+  nowMs: number,
+): readonly KnownFlow<Flow>[] {
+  const flows = [...queue].map(([client, { flow, lastMs }]) => ({
+    client,
+    flow,
+    isAnswered,
+    idleMs: nowMs - lastMs,
+  }));
+  return flows.reverse();
 }
 
 function touch<Flow>(queue: Map<string, Entry<Flow>>, client: string, nowMs: number): Flow | undefined {

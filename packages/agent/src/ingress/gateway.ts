@@ -4,7 +4,7 @@ import type { Transport } from "./byte-stream.js";
 import { Allowance } from "./counters.js";
 import { Deadlines } from "./deadlines.js";
 import { type FileBudget, fileBudget, MAX_UDP_FLOWS } from "./file-budget.js";
-import type { Estate } from "./handover/give.js";
+import type { Estate, GivenFlow } from "./handover/estate.js";
 import { describeListenerError } from "./listener-error.js";
 import { isLocalFailure } from "./local-failure.js";
 import { Shortage } from "./shortage.js";
@@ -21,7 +21,7 @@ import {
 import { type TableDelta, withDelta } from "./table-delta.js";
 import { diffTables } from "./table-diff.js";
 import { type TcpContext, TcpListener } from "./tcp-listener.js";
-import { type UdpContext, UdpListener } from "./udp-listener.js";
+import { type InheritedPort, type UdpContext, UdpListener } from "./udp-listener.js";
 
 /** A port that is taken may be free soon: whoever holds it is stopped, or a drained connection ends. */
 const REOPEN_MS = 2_000;
@@ -43,8 +43,8 @@ export interface GatewayOptions {
   readonly transport: Transport;
   readonly now: () => number;
   readonly fastPath?: FastPath;
-  /** Sockets that listen already, by listener. */
-  readonly inherited?: ReadonlyMap<string, unknown> | undefined;
+  /** Sockets that are open already, by listener, and their flows. */
+  readonly inherited?: Pick<Estate, "sockets" | "flows"> | undefined;
   /** Connections had to wait for want of file descriptors: what is short, and what to do. Once a minute at most. */
   readonly onShortage?: (problem: string) => void;
 }
@@ -64,10 +64,10 @@ export class Gateway {
   #work: Promise<unknown> = Promise.resolve();
   #reopen: NodeJS.Timeout | undefined;
   readonly #fastPath: FastPath | undefined;
-  readonly #inherited: Map<string, unknown>;
+  readonly #inherited: Map<string, InheritedPort>;
 
   constructor({ transport, now, fastPath, inherited, onShortage = () => {} }: GatewayOptions) {
-    this.#inherited = new Map(inherited);
+    this.#inherited = inherited === undefined ? new Map() : byListener(inherited);
     this.#fastPath = fastPath;
     this.#startedMs = now();
     const limit = openFileLimit();
@@ -96,14 +96,24 @@ export class Gateway {
     return this.#table.version;
   }
 
-  /** What another process needs to go on in place of this one. */
-  get estate(): Estate {
-    const ports = new Map<string, unknown>();
-    for (const [key, listener] of this.#open) {
-      const handle = listener instanceof TcpListener ? listener.handle : undefined;
-      if (handle !== undefined) ports.set(key, handle);
-    }
-    return { table: this.#table, suspects: [...this.#suspects], ports };
+  /** What another process needs to go on in place of this one, but for the flows. */
+  get estate(): Pick<Estate, "table" | "suspects" | "sockets"> {
+    const sockets = new Map<string, unknown>();
+    for (const [key, { handle }] of this.#open) if (handle !== undefined) sockets.set(key, handle);
+    return { table: this.#table, suspects: [...this.#suspects], sockets };
+  }
+
+  *flows(): Generator<GivenFlow> {
+    for (const listener of this.#datagramPorts()) yield* listener.flows();
+  }
+
+  /** Datagrams wait in the kernel until `resume`, or until another process takes them. */
+  pause(): void {
+    for (const listener of this.#datagramPorts()) listener.pause();
+  }
+
+  resume(): void {
+    for (const listener of this.#datagramPorts()) listener.resume();
   }
 
   /** TCP connections and UDP flows that are alive, of closed listeners too. */
@@ -190,10 +200,11 @@ export class Gateway {
   async #openListener(listener: IngressListener): Promise<void> {
     const key = listenerKey(listener);
     try {
+      const inherited = this.#takeInherited(key);
       const opened =
         listener.protocol === "tcp"
-          ? await TcpListener.open(listener, this.#tcp, this.#takeInherited(key))
-          : await UdpListener.open(listener, this.#udp);
+          ? await TcpListener.open(listener, this.#tcp, inherited.socket)
+          : await UdpListener.open(listener, this.#udp, inherited);
       this.#open.set(key, opened);
     } catch (error) {
       this.#errors.set(key, await describeListenerError(listener, error));
@@ -201,15 +212,25 @@ export class Gateway {
   }
 
   /** A port that is closed and opened again later is bound anew. */
-  #takeInherited(key: string): unknown {
-    const handle = this.#inherited.get(key);
+  #takeInherited(key: string): InheritedPort {
+    const port = this.#inherited.get(key);
     this.#inherited.delete(key);
-    return handle;
+    return port ?? { socket: undefined, flows: [] };
+  }
+
+  #datagramPorts(): readonly UdpListener[] {
+    return [...this.#open.values()].filter((listener) => listener instanceof UdpListener);
   }
 
   #allErrors(): readonly ListenerError[] {
     return [...this.#invalid, ...this.#errors.values()];
   }
+}
+
+function byListener({ sockets, flows }: Pick<Estate, "sockets" | "flows">): Map<string, InheritedPort> {
+  const ports = new Map([...sockets].map(([key, socket]) => [key, { socket, flows: [] as GivenFlow[] }]));
+  for (const flow of flows) ports.get(flow.record.listener)?.flows.push(flow);
+  return ports;
 }
 
 /** Node raises the soft limit to the hard one when it starts, so this is all there is. */

@@ -1,5 +1,6 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
+import { adoptDatagrams, datagramHandle } from "../node-handles.js";
 import type { Carried, Upstream } from "./balancer.js";
 
 /** Datagrams that may wait for the socket to be connected, which takes one turn of the loop. */
@@ -8,6 +9,8 @@ const MAX_EARLY = 16;
 export interface UdpFlowOptions {
   readonly client: string;
   readonly upstream: Upstream;
+  /** The handle of a socket that another process has connected to the endpoint. */
+  readonly inherited?: unknown;
   onReply(datagram: Buffer): void;
   /** Called once: the endpoint refused, left the table, or the flow was closed. `code` says what the socket met. */
   onClosed(code: string | undefined): void;
@@ -27,10 +30,17 @@ export class UdpFlow implements Carried {
     this.client = options.client;
     this.upstream = options.upstream;
     const { address, port } = options.upstream.endpoint;
-    this.#socket = createSocket(isIPv6(address) ? "udp6" : "udp4");
+    const adopted = adoptDatagrams(options.inherited, { isConnected: true });
+    this.#socket = adopted ?? createSocket(isIPv6(address) ? "udp6" : "udp4");
     this.#socket.on("message", (datagram) => options.onReply(datagram));
     this.#socket.on("error", (error) => this.close("code" in error ? String(error.code) : "EIO"));
-    this.#socket.connect(port, address, () => this.#flush());
+    if (adopted === undefined) this.#socket.connect(port, address, () => this.#flush());
+    else this.#early = undefined;
+  }
+
+  /** Of the socket, once it is connected; to be given to another process. */
+  get handle(): unknown {
+    return this.#isOpen && this.#early === undefined ? datagramHandle(this.#socket) : undefined;
   }
 
   send(datagram: Buffer): void {

@@ -1,10 +1,12 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
-import { Balancer } from "./balancer.js";
+import { adoptDatagrams, datagramHandle, discard, pauseDatagrams, resumeDatagrams } from "../node-handles.js";
+import { Balancer, type Upstream } from "./balancer.js";
 import { type Allowance, newCounters } from "./counters.js";
 import { FlowTable } from "./flow-table.js";
+import type { GivenFlow } from "./handover/estate.js";
 import { isLocalFailure } from "./local-failure.js";
-import type { IngressListener, ListenerStats } from "./table.js";
+import { endpointKey, type IngressListener, type ListenerStats, listenerKey } from "./table.js";
 import { UdpFlow } from "./udp-flow.js";
 
 /** Expiry is exact to this; one look at the oldest flows, whatever their number. */
@@ -17,6 +19,12 @@ export interface UdpContext {
   readonly allowance: Allowance;
   now(): number;
   isSuspect(node: string | undefined): boolean;
+}
+
+/** What another process had of this port. */
+export interface InheritedPort {
+  readonly socket: unknown;
+  readonly flows: readonly GivenFlow[];
 }
 
 /** A published UDP port: a client stays with its endpoint until its flow is idle or the endpoint goes. */
@@ -42,8 +50,41 @@ export class UdpListener {
   }
 
   /** Rejects with a system error (`code`) when the port cannot be had. */
-  static async open(listener: IngressListener, context: UdpContext): Promise<UdpListener> {
-    return new UdpListener(listener, await bindSocket(listener.address, listener.port), context);
+  static async open(
+    listener: IngressListener,
+    context: UdpContext,
+    { socket, flows }: InheritedPort,
+  ): Promise<UdpListener> {
+    const adopted = adoptDatagrams(socket, { isConnected: false });
+    if (adopted === undefined) for (const { handle } of flows) discard(handle);
+    const bound = adopted ?? (await bindSocket(listener.address, listener.port));
+    const opened = new UdpListener(listener, bound, context);
+    // The oldest first, as they came to be here.
+    if (adopted !== undefined) for (const flow of flows.toReversed()) opened.#restore(flow);
+    return opened;
+  }
+
+  /** The socket, to be given to another process; undefined: it cannot be. */
+  get handle(): unknown {
+    return datagramHandle(this.#socket);
+  }
+
+  /** To be given along with the socket, so that clients stay where they are. */
+  flows(): readonly GivenFlow[] {
+    return this.#flows.known(this.#context.now()).flatMap(({ flow, ...known }) => {
+      const { handle, client, upstream } = flow;
+      const [listener, endpoint] = [listenerKey(this.#listener), endpointKey(upstream.endpoint)];
+      return handle === undefined ? [] : [{ record: { ...known, client, listener, endpoint }, handle }];
+    });
+  }
+
+  /** Datagrams of clients wait in the kernel; answers still go to them. */
+  pause(): void {
+    pauseDatagrams(this.#socket);
+  }
+
+  resume(): void {
+    resumeDatagrams(this.#socket);
   }
 
   get listener(): IngressListener {
@@ -79,20 +120,39 @@ export class UdpListener {
 
   #forward(datagram: Buffer, address: string, port: number): void {
     const client = `${address}/${port}`;
-    const flow = this.#flows.use(client, this.#context.now()) ?? this.#openFlow(client, address, port);
+    const flow = this.#flows.use(client, this.#context.now()) ?? this.#openFlow(client, address);
     flow?.send(datagram);
   }
 
-  #openFlow(client: string, address: string, port: number): UdpFlow | undefined {
+  #openFlow(client: string, address: string): UdpFlow | undefined {
     const nowMs = this.#context.now();
     const upstream = this.#balancer.pick(nowMs, [], () => address);
     if (upstream === undefined || !this.#makeRoom()) {
       this.#counters.failed += 1;
       return undefined;
     }
+    const flow = this.#newFlow(client, upstream, undefined);
+    this.#flows.add(client, flow, nowMs)?.abort();
+    return flow;
+  }
+
+  /** Goes on with what another process began. An endpoint that has vanished has nothing to go on with. */
+  #restore({ record, handle }: GivenFlow): void {
+    const upstream = this.#balancer.find(record.endpoint);
+    if (upstream === undefined || !this.#context.allowance.take()) discard(handle);
+    else {
+      const flow = this.#newFlow(record.client, upstream, handle);
+      this.#flows.restore({ ...record, flow }, this.#context.now());
+    }
+  }
+
+  #newFlow(client: string, upstream: Upstream, inherited: unknown): UdpFlow {
+    const slash = client.lastIndexOf("/");
+    const [address, port] = [client.slice(0, slash), Number(client.slice(slash + 1))];
     const flow = new UdpFlow({
       client,
       upstream,
+      inherited,
       onReply: (reply) => {
         this.#flows.answered(client, this.#context.now());
         this.#balancer.recovered(upstream);
@@ -104,7 +164,6 @@ export class UdpListener {
     this.#counters.active += 1;
     upstream.total += 1;
     upstream.carried.add(flow);
-    this.#flows.add(client, flow, nowMs)?.abort();
     return flow;
   }
 

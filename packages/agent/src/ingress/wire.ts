@@ -5,7 +5,7 @@ import type { ApplyResult, IngressCondition, IngressStats, IngressTable, Listene
 import type { TableDelta } from "./table-delta.js";
 
 /** Raised when a message changes its meaning; a process that speaks another version is asked to retire. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /** What the agent says to the ingress process, one JSON object a line. */
 export type IngressRequest =

@@ -1,20 +1,31 @@
 import type { ChildProcess } from "node:child_process";
 import type { Server } from "node:net";
-import type { IngressTable } from "../table.js";
+import { setImmediate as turnOfLoop } from "node:timers/promises";
+import type { Estate, GivenFlow } from "./estate.js";
 import { type Bequest, HANDOVER_DEADLINE_MS, type HeirReply } from "./message.js";
 
-export interface Estate {
-  readonly table: IngressTable;
-  readonly suspects: readonly string[];
-  /** Listening sockets of the published TCP ports, by listener. */
-  readonly ports: ReadonlyMap<string, unknown>;
+/**
+ * For the flows that there are, and for those that began meanwhile: about 20,000 and 5,000. The clients of the others,
+ * which were silent for the longest time, are new ones to the successor.
+ */
+const FLOWS_MS = 2_000;
+const LATE_FLOWS_MS = 500;
+
+/** What is given, as it is at the moment. */
+export interface Giver {
+  estate(): Omit<Estate, "flows">;
+  flows(): Iterable<GivenFlow>;
+  /** What is sent to ports of datagrams waits in the kernel, until `resume` or a successor. */
+  pause(): void;
+  resume(): void;
 }
 
 /**
- * Gives the listening sockets to a process that was started for it: they stay open all the time, and no connection is
- * refused. Resolves when it accepts; the giver may close its own then. Rejects when the process ends or takes too long.
+ * Gives the sockets to a process that was started for it: they stay open all the time, no connection is refused and no
+ * datagram is lost. Resolves when it takes what comes; the giver may close its own then. Rejects when the process ends
+ * or takes too long: then the giver goes on.
  */
-export async function giveTo(heir: ChildProcess, { table, suspects, ports }: Estate): Promise<void> {
+export async function giveTo(heir: ChildProcess, giver: Giver): Promise<void> {
   const over = new AbortController();
   const timer = setTimeout(() => over.abort(new Error("it took too long")), HANDOVER_DEADLINE_MS);
   const onEnd = (): void => over.abort(new Error("it ended"));
@@ -22,9 +33,19 @@ export async function giveTo(heir: ChildProcess, { table, suspects, ports }: Est
   heir.once("error", onEnd);
   try {
     await reply(heir, "ready", over.signal);
-    for (const [key, handle] of ports) send(heir, { kind: "port", key }, handle);
-    send(heir, { kind: "table", table, suspects });
+    const known = new Set<string>();
+    await giveFlows(heir, giver.flows(), known, FLOWS_MS);
+    giver.pause();
+    // A flow that has just begun has its socket then.
+    await turnOfLoop();
+    await giveFlows(heir, giver.flows(), known, LATE_FLOWS_MS);
+    const { sockets, ...rest } = giver.estate();
+    for (const [key, handle] of sockets) void send(heir, { kind: "socket", key }, handle);
+    void send(heir, { kind: "table", ...rest });
     await reply(heir, "serving", over.signal);
+  } catch (error) {
+    giver.resume();
+    throw error;
   } finally {
     clearTimeout(timer);
     heir.off("exit", onEnd);
@@ -34,13 +55,36 @@ export async function giveTo(heir: ChildProcess, { table, suspects, ports }: Est
 
 /** The last word: from now on the heir is on its own. */
 export function leaveTo(heir: ChildProcess): void {
-  send(heir, { kind: "yours" });
+  void send(heir, { kind: "yours" });
   heir.disconnect();
 }
 
-/** Node passes its own raw handles as well as servers, which its types do not say. */
-function send(heir: ChildProcess, message: Bequest, handle?: unknown): void {
-  heir.send(message, handle as Server | undefined, {}, () => undefined);
+/** One after the other, so that this process goes on serving meanwhile. @param known what needs not be given any more */
+async function giveFlows(
+  heir: ChildProcess,
+  flows: Iterable<GivenFlow>,
+  known: Set<string>,
+  withinMs: number,
+): Promise<void> {
+  const fresh = [...flows].filter(({ record }) => !known.has(nameOf(record)));
+  for (const { record } of fresh) known.add(nameOf(record));
+  const endMs = performance.now() + withinMs;
+  for (const { record, handle } of fresh) {
+    if (performance.now() > endMs) return;
+    await send(heir, { kind: "flow", flow: record }, handle);
+  }
+}
+
+function nameOf({ listener, client, endpoint }: GivenFlow["record"]): string {
+  return `${listener} ${client} ${endpoint}`;
+}
+
+/** Resolves when it is on its way, or cannot be. Node passes its own raw handles as well, which its types do not say. */
+function send(heir: ChildProcess, message: Bequest, handle?: unknown): Promise<void> {
+  return new Promise((resolve) => {
+    if (!heir.connected) resolve();
+    else heir.send(message, handle as Server | undefined, {}, () => resolve());
+  });
 }
 
 function reply(heir: ChildProcess, kind: HeirReply["kind"], signal: AbortSignal): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Estate } from "./give.js";
+import type { Estate, GivenFlow } from "./estate.js";
 import { type Bequest, HANDOVER_DEADLINE_MS, type HeirReply } from "./message.js";
 
 export interface Inheritance extends Estate {
@@ -11,7 +11,8 @@ export interface Inheritance extends Estate {
  * ours then.
  */
 export function inherit(): Promise<Inheritance> {
-  const ports = new Map<string, unknown>();
+  const sockets = new Map<string, unknown>();
+  const flows: GivenFlow[] = [];
   return new Promise((resolve, reject) => {
     let onYours: (() => void) | undefined;
     const timer = setTimeout(
@@ -19,19 +20,27 @@ export function inherit(): Promise<Inheritance> {
       HANDOVER_DEADLINE_MS,
     );
     process.on("message", (message: Bequest, handle: unknown) => {
-      if (message.kind === "port" && handle !== undefined) ports.set(message.key, handle);
-      else if (message.kind === "yours") {
-        clearTimeout(timer);
-        onYours?.();
-      } else if (message.kind === "table") {
-        const { table, suspects } = message;
-        const serve = (): Promise<void> =>
-          new Promise((taken, failed) => {
-            onYours = taken;
-            process.once("disconnect", () => failed(new Error("the predecessor went")));
-            say({ kind: "serving" });
-          });
-        resolve({ table, suspects, ports, serve });
+      switch (message.kind) {
+        case "flow":
+          if (handle !== undefined) flows.push({ record: message.flow, handle });
+          return;
+        case "socket":
+          if (handle !== undefined) sockets.set(message.key, handle);
+          return;
+        case "yours":
+          clearTimeout(timer);
+          onYours?.();
+          return;
+        case "table": {
+          const { kind, ...estate } = message;
+          const serve = (): Promise<void> =>
+            new Promise((taken, failed) => {
+              onYours = taken;
+              process.once("disconnect", () => failed(new Error("the predecessor went")));
+              say({ kind: "serving" });
+            });
+          resolve({ ...estate, sockets, flows, serve });
+        }
       }
     });
     say({ kind: "ready" });

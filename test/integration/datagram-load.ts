@@ -1,0 +1,62 @@
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Cleanup } from "./ingress-harness.js";
+
+/** For the last answers. */
+const LATE_MS = 1_000;
+
+export async function boundSocket(cleanup: Cleanup, address = "127.0.0.1", port = 0): Promise<Socket> {
+  const socket = createSocket("udp4");
+  cleanup.add(() => new Promise<void>((resolve) => socket.close(() => resolve())));
+  socket.bind(port, address);
+  await once(socket, "listening");
+  return socket;
+}
+
+export interface Load {
+  /** Sends no more; resolves with what became of each question: its answer, or undefined. */
+  stop(): Promise<readonly (string | undefined)[]>;
+}
+
+export interface LoadOptions {
+  readonly to: { readonly address: string; readonly port: number };
+  readonly everyMs: number;
+  /** "once": each question comes from a socket of its own. */
+  readonly socket: Socket | "once";
+  /** The number of a question can be told from its answer. */
+  ask(number: number): string | Buffer;
+  read(answer: Buffer): { readonly number: number; readonly text: string };
+}
+
+/** Asks by datagrams, on and on, whether answers come or not. */
+export function askByDatagrams(cleanup: Cleanup, { to, everyMs, socket, ask, read }: LoadOptions): Load {
+  const answers: (string | undefined)[] = [];
+  const onAnswer = (bytes: Buffer): void => {
+    const { number, text } = read(bytes);
+    answers[number] = text;
+  };
+  const send = (from: Socket): void => {
+    const number = answers.push(undefined) - 1;
+    from.send(ask(number), to.port, to.address);
+  };
+  const single: Socket[] = [];
+  if (socket !== "once") socket.on("message", onAnswer);
+  const timer = setInterval(() => {
+    if (socket !== "once") return send(socket);
+    const own = createSocket("udp4").on("message", onAnswer);
+    single.push(own);
+    send(own);
+  }, everyMs);
+  cleanup.add(() => clearInterval(timer));
+  return {
+    stop: async () => {
+      clearInterval(timer);
+      for (const endMs = performance.now() + LATE_MS; performance.now() < endMs; await sleep(20)) {
+        if (!answers.includes(undefined)) break;
+      }
+      for (const each of single) each.close();
+      return answers;
+    },
+  };
+}
