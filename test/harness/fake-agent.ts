@@ -1,40 +1,29 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import {
-  type AssignedNetwork,
-  type AssignedTask,
   type Assignments,
-  Assignments_Kind,
   createRpcClient,
   type DataPlane,
-  DesiredState,
   DispatcherServiceService,
   type DoorTraffic,
-  Health,
-  type HostPort,
-  type IngressEntry,
-  ipv4Text,
   isBerthError,
   LogChunk_Stream,
-  type NameEntry,
-  type NetworkAttachment,
   NodeDescription,
-  PortSpec_Mode,
-  PortSpec_Protocol,
   PROTOCOL_VERSION,
   type Probe,
   type ProbeRequest,
-  parseSubnet,
   probeHost,
   type ReportedTask,
   type RpcClient,
   type SessionRequest,
   type StartLogs,
-  type TaskAddress,
   TaskState,
-  TaskStatus,
   type UsageReport,
 } from "@berth/proto";
+import { type ContainerHabits, FakeContainers } from "./fake-agent/fake-containers.js";
+import { queue } from "./fake-agent/queue.js";
+import { Reports } from "./fake-agent/reports.js";
+import { Told } from "./fake-agent/told.js";
 
 const RECONNECT_MS = 50;
 /** As the agent's own. */
@@ -47,10 +36,7 @@ function nextAddress(): string {
   return `127.77.${hosts >> 8}.${hosts & 255}`;
 }
 
-const FIRST_HOST_PORT = 40_000;
-const CRASH_AFTER_MS = 20;
-
-export interface FakeAgentOptions {
+export interface FakeAgentOptions extends ContainerHabits {
   readonly nodeId: string;
   /** Addresses of servers, tried in turn. */
   readonly servers: readonly string[];
@@ -60,24 +46,10 @@ export interface FakeAgentOptions {
   readonly probe?: Probe;
   /** What its data plane can do beside networks over hosts, or instead. undefined: an agent of before there were any. */
   readonly dataPlane?: Partial<DataPlane> | undefined;
-  /** How long a container takes to start. */
-  readonly startMs?: number;
-  /** How long a container takes to stop. */
-  readonly stopMs?: number;
-  /** A container has been started. */
-  readonly onStart?: (task: AssignedTask) => void;
-  /** A container is told to stop. */
-  readonly onStop?: (task: AssignedTask) => void;
   /** What it tells whoever asks for all services' counters. */
   readonly doors?: readonly DoorTraffic[];
   /** What the log of each task says. */
   readonly log?: (taskId: string) => readonly { readonly timeNs: string; readonly text: string }[];
-}
-
-/** A container that exists only in this test: it runs until it is told to end. */
-interface FakeContainer {
-  readonly assigned: AssignedTask;
-  status: TaskStatus;
 }
 
 /**
@@ -89,42 +61,64 @@ export class FakeAgent {
   readonly address = nextAddress();
   /** Whether its kernel would answer. The agent may be dead all the same. */
   hostLives = true;
-  readonly containers = new Map<string, FakeContainer>();
-  readonly ingress = new Map<string, IngressEntry>();
-  readonly networks = new Map<string, AssignedNetwork>();
-  readonly names = new Map<string, NameEntry>();
-  readonly #attachments = new Map<string, readonly NetworkAttachment[]>();
-  /** Images of the specs that were sent, by service and version. */
-  readonly specs = new Map<string, string>();
   /** Whether it says when tables are in force. */
   answersForTables = true;
   /** Violations of the contract by the leader. A test ends with none. */
   readonly complaints: string[] = [];
   /** Why sessions ended, as error codes. */
   readonly endings: string[] = [];
-  readonly received: Assignments[] = [];
   /** Full names of the services whose use of resources the leader asked for. */
   measured: readonly string[] = [];
-  completeSets = 0;
   servers: readonly string[] = [];
   epoch = 0;
-  sequence = 0;
   #bootId: string = randomUUID();
   #stopping = new AbortController();
   #session = new AbortController();
   #send: (request: SessionRequest) => void = () => {};
   #sendsHeartbeats = true;
-  #mayMissOne = false;
   #heartbeatMs = 500;
-  #batch = 0;
   #nextServer = 0;
-  #nextPort = FIRST_HOST_PORT;
   #leader: string | undefined;
-  readonly #unacked = new Map<string, { readonly batch: number; readonly report: ReportedTask }>();
+  readonly #told = new Told(this.complaints);
+  readonly #reports = new Reports((request) => this.#send(request));
+  readonly #containers: FakeContainers;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: FakeAgentOptions) {
     this.options = options;
+    this.#containers = new FakeContainers(options, this.#told, (report) => this.#reports.say(report));
+  }
+
+  get containers(): FakeContainers["all"] {
+    return this.#containers.all;
+  }
+
+  get ingress(): Told["ingress"] {
+    return this.#told.ingress;
+  }
+
+  get networks(): Told["networks"] {
+    return this.#told.networks;
+  }
+
+  get names(): Told["names"] {
+    return this.#told.names;
+  }
+
+  get specs(): Told["specs"] {
+    return this.#told.specs;
+  }
+
+  get received(): readonly Assignments[] {
+    return this.#told.received;
+  }
+
+  get completeSets(): number {
+    return this.#told.completeSets;
+  }
+
+  get sequence(): number {
+    return this.#told.sequence;
   }
 
   start(): this {
@@ -166,8 +160,7 @@ export class FakeAgent {
 
   /** An increment gets lost on its way: the next one does not fit. */
   loseIncrement(): void {
-    this.sequence -= 1;
-    this.#mayMissOne = true;
+    this.#told.loseIncrement();
   }
 
   /** The process hangs, its connection stays. */
@@ -181,10 +174,12 @@ export class FakeAgent {
 
   /** The container of a task ends by itself. */
   failTask(taskId: string, exitCode = 1): void {
-    const container = this.containers.get(taskId);
-    if (container === undefined) throw new Error(`no container of task ${taskId}`);
-    const state = exitCode === 0 ? TaskState.COMPLETE : TaskState.FAILED;
-    this.#report(container, { state, exitCode, message: `exit code ${exitCode}`, ports: [] });
+    this.#containers.end(taskId, exitCode);
+  }
+
+  /** Whether a container exists and has not ended. */
+  isUp(taskId: string): boolean {
+    return this.#containers.isUp(taskId);
   }
 
   get runningTaskIds(): readonly string[] {
@@ -204,7 +199,7 @@ export class FakeAgent {
 
   /** Sends a report as a faulty or late agent might. */
   reportRaw(report: ReportedTask): void {
-    this.#queueReport(report);
+    this.#reports.say(report);
   }
 
   async #run(stopping: AbortSignal): Promise<void> {
@@ -246,17 +241,15 @@ export class FakeAgent {
             this.epoch = message.value.epoch;
             this.servers = message.value.servers;
             this.#heartbeatMs = message.value.heartbeatMs;
-            this.sequence = 0;
+            this.#told.sequence = 0;
             timer = setInterval(() => this.#heartbeat(), this.#heartbeatMs);
-            this.#reportAgain();
+            this.#reports.sayAgain(this.containers.values());
             break;
           case "assignments":
             this.#take(message.value);
             break;
           case "statusesAck":
-            for (const [taskId, { batch }] of this.#unacked) {
-              if (batch <= message.value.batch) this.#unacked.delete(taskId);
-            }
+            this.#reports.acknowledged(message.value.batch);
             break;
           case "watchUsage":
             this.measured = message.value.services.map(({ serviceName }) => serviceName);
@@ -304,199 +297,21 @@ export class FakeAgent {
   }
 
   #take(assignments: Assignments): void {
-    this.received.push(assignments);
-    const isComplete = assignments.kind === Assignments_Kind.COMPLETE;
-    if (!isComplete && assignments.appliesTo !== this.sequence) {
-      if (!this.#mayMissOne)
-        this.complaints.push(`increment to ${assignments.appliesTo}, but ${this.sequence} is known`);
+    const before = this.completeSets;
+    if (!this.#told.take(assignments)) {
       this.reconnect();
       return;
     }
-    this.sequence = assignments.resultsIn;
-    this.#mayMissOne = false;
-    if (isComplete) {
-      this.completeSets += 1;
-      this.specs.clear();
-      this.ingress.clear();
-      this.networks.clear();
-      this.names.clear();
+    if (this.completeSets > before) {
       const named = new Set(assignments.tasks.map(({ id }) => id));
       for (const taskId of this.containers.keys()) if (!named.has(taskId)) this.containers.delete(taskId);
     }
-    for (const { serviceId, version, task } of assignments.specs) {
-      this.#takeSpec(`${serviceId}/${version}`, task?.container?.image ?? "");
-      this.#attachments.set(`${serviceId}/${version}`, task?.networks ?? []);
-    }
-    this.#takeNetworks(assignments);
-    for (const entry of assignments.ingress) this.ingress.set(entry.key, entry);
-    for (const key of assignments.removedIngressKeys) this.ingress.delete(key);
     if (assignments.ackWanted && this.answersForTables) {
       const value = { sequence: assignments.resultsIn };
       this.#send({ message: { $case: "tablesApplied", value } });
     }
-    for (const task of assignments.tasks) this.#obey(task, assignments);
-    for (const taskId of assignments.removedTaskIds) this.#forget(taskId);
-  }
-
-  /** Names are only of networks that it is in, and only what it has can be taken away. */
-  #takeNetworks({ networks, removedNetworkIds, names, removedNameKeys }: Assignments): void {
-    for (const network of networks) this.networks.set(network.id, network);
-    for (const id of removedNetworkIds) {
-      if (!this.networks.delete(id)) this.complaints.push(`network ${id} was never here`);
-    }
-    for (const name of names) {
-      this.names.set(name.key, name);
-      if (!this.networks.has(name.networkId)) this.complaints.push(`${name.key} is of a foreign network`);
-    }
-    for (const key of removedNameKeys) {
-      if (!this.names.delete(key)) this.complaints.push(`name ${key} was never here`);
-    }
-  }
-
-  /** As Docker gives them out: the first free ones of the host's range. */
-  #addressesFor(task: AssignedTask): TaskAddress[] {
-    const attachments = this.#attachments.get(`${task.serviceId}/${task.specVersion}`) ?? [];
-    return attachments.flatMap(({ network: name, ipv4Address, optional }) => {
-      const network = [...this.networks.values()].find(({ spec }) => spec?.name === name);
-      if (network === undefined) {
-        if (!optional) this.complaints.push(`task ${task.id} is here without its network ${name}`);
-        return [];
-      }
-      const address = ipv4Address || this.#freeAddress(network);
-      return [{ networkId: network.id, address, macAddress: "" }];
-    });
-  }
-
-  #freeAddress({ id, range, gateway }: AssignedNetwork): string {
-    const taken = new Set([gateway]);
-    for (const { status } of this.containers.values()) {
-      if (status.state >= TaskState.COMPLETE) continue;
-      for (const { networkId, address } of status.addresses) if (networkId === id) taken.add(address);
-    }
-    const base = parseSubnet(range)?.base ?? 0;
-    for (let next = base + 2; ; next += 1) if (!taken.has(ipv4Text(next))) return ipv4Text(next);
-  }
-
-  #takeSpec(key: string, image: string): void {
-    if (this.specs.has(key)) this.complaints.push(`spec ${key} was sent twice`);
-    this.specs.set(key, image);
-  }
-
-  #forget(taskId: string): void {
-    const removed = this.containers.get(taskId)?.assigned;
-    this.containers.delete(taskId);
-    if (removed === undefined) return;
-    const key = `${removed.serviceId}/${removed.specVersion}`;
-    const isUsed = [...this.containers.values()].some(
-      ({ assigned }) => `${assigned.serviceId}/${assigned.specVersion}` === key,
-    );
-    if (!isUsed) this.specs.delete(key);
-  }
-
-  #obey(task: AssignedTask, { specs }: Assignments): void {
-    const container = this.containers.get(task.id);
-    switch (task.desiredState) {
-      case DesiredState.RUNNING: {
-        if (container !== undefined) return;
-        if (!this.specs.has(`${task.serviceId}/${task.specVersion}`)) {
-          this.complaints.push(`no spec for task ${task.id}`);
-        }
-        const ports = specs.find(({ serviceId }) => serviceId === task.serviceId)?.ports ?? [];
-        const published = ports
-          .filter(({ mode }) => mode !== PortSpec_Mode.HOST)
-          .map(
-            ({ target, protocol }): HostPort => ({
-              protocol: protocol || PortSpec_Protocol.TCP,
-              target,
-              hostPort: this.#nextPort++,
-            }),
-          );
-        void this.#startContainer(task, published);
-        return;
-      }
-      case DesiredState.SHUTDOWN:
-        if (container === undefined) {
-          // Called off before it was heard of.
-          const unborn = { assigned: task, status: emptyStatus() };
-          this.containers.set(task.id, unborn);
-          this.#report(unborn, { state: TaskState.SHUTDOWN });
-          return;
-        }
-        if (container.status.state >= TaskState.COMPLETE) return;
-        this.options.onStop?.(task);
-        void this.#stopContainer(container);
-        return;
-      case DesiredState.REMOVE: {
-        if (container !== undefined && container.status.state < TaskState.COMPLETE)
-          this.options.onStop?.(task);
-        const status = { ...(container?.status ?? emptyStatus()), state: TaskState.SHUTDOWN, ports: [] };
-        this.#queueReport({ taskId: task.id, serviceId: task.serviceId, status, removed: true });
-        return;
-      }
-    }
-  }
-
-  async #startContainer(assigned: AssignedTask, ports: HostPort[]): Promise<void> {
-    const container = { assigned, status: emptyStatus() };
-    this.containers.set(assigned.id, container);
-    const image = this.specs.get(`${assigned.serviceId}/${assigned.specVersion}`) ?? "";
-    const isOver = (): boolean =>
-      this.containers.get(assigned.id) !== container || container.status.state >= TaskState.COMPLETE;
-    await delay(this.options.startMs ?? 2);
-    if (isOver()) return;
-    if (image.startsWith("unpullable")) {
-      this.#report(container, { state: TaskState.REJECTED, message: `no such image: ${image}` });
-      return;
-    }
-    this.options.onStart?.(assigned);
-    const addresses = this.#addressesFor(assigned);
-    if (image.startsWith("never-healthy")) {
-      this.#report(container, { state: TaskState.STARTING, health: Health.STARTING, addresses });
-      return;
-    }
-    this.#report(container, { state: TaskState.RUNNING, containerId: `c-${assigned.id}`, ports, addresses });
-    if (!image.startsWith("crashing")) return;
-    await delay(CRASH_AFTER_MS);
-    if (!isOver()) this.failTask(assigned.id);
-  }
-
-  async #stopContainer(container: FakeContainer): Promise<void> {
-    if (this.options.stopMs !== undefined) await delay(this.options.stopMs);
-    if (container.status.state < TaskState.COMPLETE) {
-      this.#report(container, { state: TaskState.SHUTDOWN, ports: [] });
-    }
-  }
-
-  /** Whether a container exists and has not ended. */
-  isUp(taskId: string): boolean {
-    const state = this.containers.get(taskId)?.status.state ?? TaskState.COMPLETE;
-    return state < TaskState.COMPLETE;
-  }
-
-  #report(container: FakeContainer, status: Partial<TaskStatus>): void {
-    container.status = { ...container.status, ...status };
-    const { id: taskId, serviceId } = container.assigned;
-    this.#queueReport({ taskId, serviceId, status: container.status, removed: false });
-  }
-
-  #queueReport(report: ReportedTask): void {
-    const batch = ++this.#batch;
-    this.#unacked.set(report.taskId, { batch, report });
-    this.#send({ message: { $case: "statuses", value: { batch, tasks: [report] } } });
-  }
-
-  /** A new session has a new reader: everything that may not have been written is said again. */
-  #reportAgain(): void {
-    for (const { status, assigned } of this.containers.values()) {
-      if (this.#unacked.has(assigned.id) || status.state < TaskState.RUNNING) continue;
-      const report = { taskId: assigned.id, serviceId: assigned.serviceId, status, removed: false };
-      this.#unacked.set(assigned.id, { batch: 0, report });
-    }
-    const reports = [...this.#unacked.values()].map(({ report }) => report);
-    if (reports.length === 0) return;
-    const batch = ++this.#batch;
-    for (const report of reports) this.#unacked.set(report.taskId, { batch, report });
-    this.#send({ message: { $case: "statuses", value: { batch, tasks: reports } } });
+    for (const task of assignments.tasks) this.#containers.obey(task, assignments);
+    for (const taskId of assignments.removedTaskIds) this.#containers.forget(taskId);
   }
 
   async #pushLogs(calls: RpcClient<typeof DispatcherServiceService>, start: StartLogs): Promise<void> {
@@ -526,36 +341,4 @@ export class FakeAgent {
       dataPlane,
     });
   }
-}
-
-function emptyStatus(): TaskStatus {
-  return TaskStatus.fromPartial({ state: TaskState.ASSIGNED });
-}
-
-/** An endless sequence that is pushed from outside. */
-function queue<T>(): { push(item: T): void; end(): void; items: AsyncGenerator<T> } {
-  const waiting: T[] = [];
-  let isEnded = false;
-  let wake = (): void => {};
-  async function* items(): AsyncGenerator<T> {
-    while (!isEnded) {
-      const item = waiting.shift();
-      if (item !== undefined) yield item;
-      else
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-    }
-  }
-  return {
-    push: (item) => {
-      waiting.push(item);
-      wake();
-    },
-    end: () => {
-      isEnded = true;
-      wake();
-    },
-    items: items(),
-  };
 }

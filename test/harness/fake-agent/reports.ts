@@ -1,0 +1,40 @@
+import type { ReportedTask, SessionRequest } from "@berth/proto";
+import { TaskState } from "@berth/proto";
+import type { FakeContainer } from "./fake-containers.js";
+
+/** What is said of tasks, repeated in each session until the leader has acknowledged it. */
+export class Reports {
+  readonly #unacked = new Map<string, { readonly batch: number; readonly report: ReportedTask }>();
+  readonly #send: (request: SessionRequest) => void;
+  #batch = 0;
+
+  constructor(send: (request: SessionRequest) => void) {
+    this.#send = send;
+  }
+
+  say(report: ReportedTask): void {
+    this.#sendBatch([report]);
+  }
+
+  acknowledged(upTo: number): void {
+    for (const [taskId, { batch }] of this.#unacked) if (batch <= upTo) this.#unacked.delete(taskId);
+  }
+
+  /** A new session has a new reader: everything that may not have been written is said again. */
+  sayAgain(containers: Iterable<FakeContainer>): void {
+    const reports = new Map([...this.#unacked].map(([taskId, { report }]) => [taskId, report]));
+    for (const { status, assigned } of containers) {
+      const { id: taskId, serviceId } = assigned;
+      if (reports.has(taskId) || status.state < TaskState.RUNNING) continue;
+      reports.set(taskId, { taskId, serviceId, status, removed: false });
+    }
+    if (reports.size > 0) this.#sendBatch([...reports.values()]);
+  }
+
+  #sendBatch(tasks: readonly ReportedTask[]): void {
+    this.#batch += 1;
+    const batch = this.#batch;
+    for (const report of tasks) this.#unacked.set(report.taskId, { batch, report });
+    this.#send({ message: { $case: "statuses", value: { batch, tasks: [...tasks] } } });
+  }
+}
