@@ -130,7 +130,8 @@ describe("the kernel path", () => {
     const [, , fastestRefused = REPETITION_MS] = answers.map(({ ms }) => ms).toSorted((a, b) => a - b);
     expect(fastestRefused).toBeLessThan(REPETITION_MS);
     expect(kernelConnections()).toBe(8);
-    expect((await ingress.stats(deadline())).listeners[0]?.total).toBe(14);
+    // A connection that was refused and came again is one.
+    expect((await ingress.stats(deadline())).listeners[0]?.total).toBe(8);
   });
 
   it("has clients ask again at once that wait for a replica which goes, or whose host falls silent", async () => {
