@@ -48,6 +48,9 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   const outbox = new Outbox();
   const condition = new HostCondition((now) => link.describe(describeNode(identity, now)));
   const fence = new Fence({ onChange: () => worker.contactChanged(), log: log.child({ part: "fence" }) });
+  const askersMayHaveChanged = (): void => {
+    if (overlay.networks.length > 0 || nameSync.hasAskers) nameSync.changed();
+  };
   const worker: Worker = new Worker({
     engine,
     knock: edges.knock,
@@ -58,7 +61,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
       outbox.put(report);
       hostWatch.volumesMayHaveChanged();
       overlay.taskReported(report);
-      if (overlay.networks.length > 0) nameSync.changed();
+      askersMayHaveChanged();
       ingress.routesMayHaveChanged();
       link.statusesChanged();
       file.changed();
@@ -67,7 +70,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     onForgotten: (taskId) => {
       outbox.forget(taskId);
       overlay.taskForgotten(taskId);
-      if (overlay.networks.length > 0) nameSync.changed();
+      askersMayHaveChanged();
       file.changed();
     },
     onEngineUp: (info) => {

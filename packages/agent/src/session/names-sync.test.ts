@@ -33,7 +33,22 @@ test("NamesSync vouches for nothing that the process did not take, and brings it
   const sync = new NamesSync({ apply, collect: () => NO_NAMES, log, signal });
   sync.changed();
   expect(await sync.inForce()).toBe(false);
+  // Also to who asks when nothing is under way any more.
+  expect(await sync.inForce()).toBe(false);
   fails = false;
   sync.changed();
   expect(await sync.inForce()).toBe(true);
+});
+
+test("NamesSync knows of containers that are known to ask until it has told the process that there are none", async () => {
+  let now = asker("10.64.1.2");
+  const sync = new NamesSync({ apply: async () => {}, collect: () => now, log, signal });
+  expect(sync.hasAskers).toBe(false);
+  sync.changed();
+  await sync.inForce();
+  expect(sync.hasAskers).toBe(true);
+  now = NO_NAMES;
+  sync.changed();
+  await sync.inForce();
+  expect(sync.hasAskers).toBe(false);
 });

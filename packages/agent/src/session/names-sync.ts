@@ -19,6 +19,9 @@ export class NamesSync {
   #isDue = false;
   #work: Promise<boolean> | undefined;
   #served = "";
+  /** The process did not take the last names that it was given. */
+  #hasFailed = false;
+  #hasAskers = false;
 
   constructor(options: NamesSyncOptions) {
     this.#options = options;
@@ -30,27 +33,32 @@ export class NamesSync {
     this.#work ??= this.#applyAll();
   }
 
+  /** Somebody is known to ask: also on a host that has no network any more, until its last container has gone. */
+  get hasAskers(): boolean {
+    return this.#hasAskers;
+  }
+
   /** Resolves once the process has what was known when this was called; false: it did not take it. */
   inForce(): Promise<boolean> {
-    return this.#work ?? Promise.resolve(true);
+    return this.#work ?? Promise.resolve(!this.#hasFailed);
   }
 
   async #applyAll(): Promise<boolean> {
-    let isServed = true;
     // Changes come in bursts, and each is a whole table.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#isDue) {
       this.#isDue = false;
-      isServed = await this.#apply();
+      this.#hasFailed = !(await this.#apply());
     }
     this.#work = undefined;
-    return isServed;
+    return !this.#hasFailed;
   }
 
   async #apply(): Promise<boolean> {
     const { apply, collect, log, signal } = this.#options;
     const names = collect();
     const text = JSON.stringify(names);
+    this.#hasAskers = names.askers.length > 0;
     if (text === this.#served) return true;
     try {
       const onTimeout = (): Error => new Error("no answer in time");
@@ -58,6 +66,8 @@ export class NamesSync {
       this.#served = text;
       return true;
     } catch (error) {
+      // It may have taken them all the same.
+      this.#served = "";
       if (!signal.aborted) log.error({ err: error }, "the ingress process did not take the new names");
       return false;
     }
