@@ -45,6 +45,7 @@ function after(
       testimony: NO_TESTIMONY,
       vainRounds: 0,
       answeredMs: undefined,
+      successor: undefined,
       ...pulse,
     },
     { now: HEARD_MS + silentMs, leadingSinceMs: 0, lagMs: 0, freeze: undefined, ...context },
@@ -99,6 +100,15 @@ describe("judge() of a node that is up", () => {
     expect(away).toMatchObject({ state: NodeState.READY, agentAway: true });
     expect(isDown(after(AGENT_LOST_AFTER_MS - 1, { pulse }))).toBe(false);
     expect(isDown(after(AGENT_LOST_AFTER_MS, { pulse }))).toBe(true);
+  });
+
+  it("whose host has come back as another node is dead, as its kernel's answers are that one's", () => {
+    const pulse = { testimony: LIVES, answeredMs: HEARD_MS + 1_300, successor: "n2" };
+    expect(isDown(after(DOWN_AFTER_MS - 1, { pulse }))).toBe(false);
+    expect(after(DOWN_AFTER_MS, { pulse }).condition?.stateMessage).toBe("its host has come back as node n2");
+    const unheard = { pulse: { ...pulse, lastBeatMs: undefined }, context: { leadingSinceMs: HEARD_MS } };
+    expect(isDown(after(DOWN_UNCONFIRMED_AFTER_MS - 1, unheard))).toBe(false);
+    expect(isDown(after(DOWN_UNCONFIRMED_AFTER_MS, unheard))).toBe(true);
   });
 
   it("counts a host's silence from its last answer, not from its agent's last beat", () => {

@@ -55,6 +55,8 @@ export interface Pulse {
   readonly vainRounds: number;
   /** When its host last answered a probe. */
   readonly answeredMs: number | undefined;
+  /** Another node is heard from its host since it fell silent itself: its id. Undefined: there is none. */
+  readonly successor: string | undefined;
 }
 
 export interface LivenessContext {
@@ -170,6 +172,11 @@ function downAfterMs({ heartbeatMs, lastBeatMs }: Pulse): number {
   return lastBeatMs === undefined ? Math.max(afterMs, TAKEOVER_GRACE_MS) : afterMs;
 }
 
+/** The host's answers are another node's. A leader that has never heard this one gives it time to come, too. */
+function succeededAfterMs(pulse: Pulse): number {
+  return pulse.lastBeatMs === undefined ? DOWN_UNCONFIRMED_AFTER_MS : downAfterMs(pulse);
+}
+
 /** Why the node is dead; undefined: it may live. */
 function deathOf(pulse: Pulse, { agentMs, hostMs, evidence }: Silence): string | undefined {
   switch (evidence) {
@@ -184,6 +191,9 @@ function deathOf(pulse: Pulse, { agentMs, hostMs, evidence }: Silence): string |
         ? `nothing was heard of it for ${seconds(hostMs)} s`
         : undefined;
     case "lives":
+      if (pulse.successor !== undefined && agentMs >= succeededAfterMs(pulse)) {
+        return `its host has come back as node ${pulse.successor}`;
+      }
       return agentMs >= AGENT_LOST_AFTER_MS
         ? `its agent has not answered for ${seconds(agentMs)} s, though its host lives`
         : undefined;

@@ -103,6 +103,18 @@ describe("Liveness", () => {
     expect(down()).toEqual(["b"]);
   });
 
+  it("gives up a node whose host was reinstalled, and leaves nodes that share a host alone", async () => {
+    lead();
+    await pass(1_000, NODES);
+    await rig.addNodes(["beside"], "b");
+    await pass(1_000, [...NODES, "beside"]);
+    await pass(DOWN_AFTER_MS + 500, ["a", "c", "d", "beside"]);
+    expect(down()).toEqual([]);
+    await rig.addNodes(["again"], "b");
+    await pass(DOWN_AFTER_MS + 500, ["a", "c", "d", "again"]);
+    expect(down()).toEqual(["b"]);
+  });
+
   it("takes longer when one of those asked says nothing", async () => {
     lead();
     await pass(2_000, NODES);

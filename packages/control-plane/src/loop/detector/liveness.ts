@@ -1,7 +1,7 @@
 import { type Node, NodeState, type Probe, type ProbeRequest, type ProbeResult } from "@berth/proto";
 import type { Logger } from "pino";
 import { heartbeatMsFor } from "../../core/detector/heartbeat-rate.js";
-import { type Judgement, judge, lateAfterMs } from "../../core/detector/liveness.js";
+import { DOWN_AFTER_MS, type Judgement, judge, lateAfterMs } from "../../core/detector/liveness.js";
 import { evidenceOf, isUnanimous, NO_TESTIMONY, type Testimony } from "../../core/detector/witnesses.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { onAbort } from "../../store/abort.js";
@@ -160,7 +160,12 @@ export class Liveness {
     const node = state.nodes.get(nodeId);
     if (node === undefined) return undefined;
     return judge(
-      { node, heartbeatMs: this.#heartbeatMs, ...this.#memory(nodeId) },
+      {
+        node,
+        heartbeatMs: this.#heartbeatMs,
+        ...this.#memory(nodeId),
+        successor: this.#successorOf(node),
+      },
       {
         now: runtime.clock.nowMs(),
         leadingSinceMs: this.#leadingSinceMs,
@@ -168,6 +173,23 @@ export class Liveness {
         freeze: this.#suspects.freeze,
       },
     );
+  }
+
+  /** A node of the same host that has come since this one was last heard: a reinstalled host has a new id. */
+  #successorOf(node: Node): string | undefined {
+    const { state, runtime } = this.#options;
+    const nowMs = runtime.clock.nowMs();
+    const { lastBeatMs } = this.#memory(node.id);
+    const silentMs = nowMs - (lastBeatMs ?? this.#leadingSinceMs);
+    // All nodes are looked at: only where it would make a difference.
+    if (silentMs < DOWN_AFTER_MS || node.state !== NodeState.READY) return undefined;
+    const sinceMs = lastBeatMs === undefined ? node.createdAtMs : runtime.now() - silentMs;
+    for (const other of state.nodes.values()) {
+      if (other.createdAtMs <= sinceMs || !isSameHost(node, other)) continue;
+      const heardMs = this.#memories.get(other.id)?.lastBeatMs ?? Number.NEGATIVE_INFINITY;
+      if (nowMs - heardMs <= lateAfterMs(this.#heartbeatMs)) return other.id;
+    }
+    return undefined;
   }
 
   #checkAt(nodeId: string, atMs: number): void {
@@ -271,6 +293,11 @@ const IGNORES_PROBES =
   "a node answers no probes, perhaps because of a firewall: its loss is noticed later than that of others";
 
 const addressOf = (node: Node | undefined): string => node?.description?.address ?? "";
+
+function isSameHost(one: Node, other: Node): boolean {
+  const [its, others] = [one.description, other.description];
+  return one.id !== other.id && its?.hostname === others?.hostname && its?.address === others?.address;
+}
 
 function logCondition({ id, description, state, stateMessage, fenced }: Node, logger: Logger): void {
   const about = { nodeId: id, hostname: description?.hostname };

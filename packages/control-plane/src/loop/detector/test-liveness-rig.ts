@@ -19,7 +19,8 @@ export interface LivenessRig {
   readonly clock: ManualClock;
   readonly store: MemoryStore;
   readonly state: ClusterState;
-  addNodes(nodeIds: readonly string[]): Promise<void>;
+  /** `host`: the one that they are on, instead of one each. */
+  addNodes(nodeIds: readonly string[], host?: string): Promise<void>;
   /** From now on this server leads. */
   lead(edges: LivenessEdges): Liveness;
   close(): Promise<void>;
@@ -50,11 +51,13 @@ export async function startLivenessRig(nodeIds: readonly string[]): Promise<Live
     clock,
     store,
     state,
-    addNodes: async (added) => {
-      const changes = added.map((id) => ({
-        kind: "put-node" as const,
-        node: buildNode({ id, state: NodeState.READY, description: { hostname: id, address: id } }),
-      }));
+    addNodes: async (added, host) => {
+      const createdAtMs = clock.nowMs();
+      const changes = added.map((id) => {
+        const description = { hostname: host ?? id, address: host ?? id };
+        const node = buildNode({ id, state: NodeState.READY, description, createdAtMs });
+        return { kind: "put-node" as const, node };
+      });
       const written = writer.submit(() => ({ changes, result: undefined }), never);
       await clock.advance(0);
       await written;
