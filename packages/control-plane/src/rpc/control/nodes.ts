@@ -5,19 +5,13 @@ import {
   type GetNodeResponse,
   type ListNodesResponse,
   type Node,
-  NodeState,
   type RemoveNodeRequest,
   type RemoveNodeResponse,
-  type Task,
-  TaskState,
   type UpdateNodeRequest,
   type UpdateNodeResponse,
 } from "@berth/proto";
-import { taskAfter } from "../../core/apply-action.js";
-import { isEnded, stateOf } from "../../core/task-state.js";
-import type { Change } from "../../state/change.js";
-import type { ClusterState } from "../../state/cluster-state.js";
 import { findNode } from "./find.js";
+import { nodeRemoval } from "./remove-node.js";
 import type { ControlScope } from "./scope.js";
 import { nodeSummary } from "./views.js";
 
@@ -54,45 +48,18 @@ export async function updateNode(
   return { node };
 }
 
-/** @throws BerthError BERTH_NODE_IN_USE while the node is up, unless forced */
+/** @throws BerthError BERTH_NODE_IN_USE while it is up or may run at-most-one tasks, unless forced */
 export async function removeNode(
   request: RemoveNodeRequest,
   { writer, runtime }: ControlScope,
   signal: AbortSignal,
 ): Promise<RemoveNodeResponse> {
+  const { force } = request;
   const nodeId = await writer.submit((state) => {
     const node = findNode(state, request.node);
-    if (node.state === NodeState.READY && !request.force) throw nodeIsUp(node);
-    const changes = [
-      ...tasksOfGone(state, node, runtime.now()),
-      ...rangesOfGone(state, node.id),
-      { kind: "delete-node", nodeId: node.id } as const,
-    ];
-    return { changes, result: node.id };
+    return { changes: nodeRemoval(node, state, { now: runtime.now(), force }), result: node.id };
   }, signal);
   return { nodeId };
-}
-
-/** Tasks that ended leave no record behind; the others are lost, so that their services replace them. */
-function tasksOfGone(state: ClusterState, node: Node, now: number): readonly Change[] {
-  return [...state.tasks.ofNode(node.id).values()].map((task): Change => {
-    const lost = isEnded(task) ? undefined : lostTask(task, now);
-    if (lost !== undefined && stateOf(lost) === TaskState.LOST) return { kind: "put-task", task: lost };
-    return { kind: "delete-task", serviceId: task.serviceId, taskId: task.id };
-  });
-}
-
-/** Its parts of networks may be another node's from now on: what is left on its host is nobody's any more. */
-function rangesOfGone(state: ClusterState, nodeId: string): readonly Change[] {
-  return [...state.networks.ranges.ofSecond(nodeId).keys()].map((networkId) => ({
-    kind: "delete-range",
-    networkId,
-    nodeId,
-  }));
-}
-
-function lostTask(task: Task, now: number): Task | undefined {
-  return taskAfter({ kind: "mark-lost", task, reason: "its node was removed from the cluster" }, now);
 }
 
 function updatedLabels(labels: Node["labels"], request: UpdateNodeRequest): Node["labels"] {
@@ -114,15 +81,6 @@ function checkLabels(labels: Node["labels"]): void {
 
 function badLabel(message: string): BerthError {
   return new BerthError({ code: "BERTH_INPUT_INVALID", message: `The node was not changed: ${message}.` });
-}
-
-function nodeIsUp(node: Node): BerthError {
-  const name = node.description?.hostname || node.id;
-  return new BerthError({
-    code: "BERTH_NODE_IN_USE",
-    message: `Node ${name} is up. Drain it and stop its agent first, or remove it with --force.`,
-    details: { nodeId: node.id },
-  });
 }
 
 function byHostname(a: Node, b: Node): number {
