@@ -49,6 +49,8 @@ export async function startIngress(
   cleanup.add(() => ingress.stop(deadline()).catch(() => {}));
   return {
     dataDir,
+    isServing: ingress.isServing,
+    fallBackTo: (lastKnown) => ingress.fallBackTo(lastKnown),
     apply: (table, signal) => ingress.apply(table, signal),
     suspect: (nodes, signal) => ingress.suspect(nodes, signal),
     names: (names, signal) => ingress.names(names, signal),

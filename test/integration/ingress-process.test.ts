@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { NO_NAMES } from "../../packages/agent/src/dns/names-table.js";
 import { openIngress } from "../../packages/agent/src/ingress/client.js";
 import { Session } from "../../packages/agent/src/ingress/session.js";
 import {
@@ -61,11 +62,24 @@ console.log("applied");`;
 
     const next = await open(dataDir);
     cleanup.add(() => next.stop(deadline()));
+    expect(next.isServing).toBe(true);
     expect(await next.stats(deadline())).toMatchObject({ version: 7, listeners: [{ active: 1 }] });
     await next.apply({ ...table, version: 8 }, deadline());
     client.socket.end("three");
     expect(await client.closed).toBe("closed");
     expect(client.read()).toBe("one two three");
+  });
+
+  it("is started again with what is on its agent's disk when it is killed before the leader has spoken", async () => {
+    const ingress = await startIngress(cleanup);
+    const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
+    const port = await unusedPort();
+    expect(ingress.isServing).toBe(false);
+    const table = { version: 2, listeners: [tcpListener(port, [endpoint])] };
+    ingress.fallBackTo(() => ({ table, names: NO_NAMES }));
+    process.kill((await ingress.stats(deadline())).processId, "SIGKILL");
+    await vi.waitFor(async () => expect(await ask(port)).toBe("a"), { timeout: 10_000 });
+    expect((await ingress.stats(deadline())).version).toBe(2);
   });
 
   it("is started again with its last table when it is killed, again and again", async () => {

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { AgentConfig } from "./config.js";
+import type { NamesTable } from "./dns/names-table.js";
 import type { AgentEdges } from "./edges.js";
 import { HostWatch } from "./host/host-watch.js";
 import { ownPorts } from "./host/own-ports.js";
@@ -107,20 +108,20 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     log: log.child({ part: "ingress" }),
     signal,
   });
-  // Without a table on disk the process keeps what it has: it may serve since before this agent started.
-  if (state.ingress.length > 0) ingress.update(0, state.ingress);
+  // A process that serves since before this agent started has what is newest: it keeps that until the leader speaks.
+  if (state.ingress.length > 0 && !opened.isServing) ingress.update(0, state.ingress);
 
+  const namesNow = (): NamesTable => {
+    return namesOf({ networks: overlay.established, entries: obedience.names, tasks: worker.inNetworks() });
+  };
   const nameSync: NamesSync = new NamesSync({
     apply: (names, applySignal) => opened.names(names, applySignal),
-    collect: () =>
-      namesOf({
-        networks: overlay.established,
-        entries: obedience.names,
-        tasks: worker.inNetworks(),
-      }),
+    collect: () => namesNow(),
+    isHeld: opened.isServing,
     log: log.child({ part: "names" }),
     signal,
   });
+  opened.fallBackTo(() => ({ table: ingress.tableOf(state.ingress), names: namesNow() }));
 
   const peers = new PeerWatch({
     probe: edges.peerProbe,

@@ -40,10 +40,7 @@ export interface AgentEdges {
   readUsage(processId: number): Promise<UsageSample | undefined>;
   /** What the whole host has used so far. */
   readHostUsage(): Promise<HostUsage>;
-  openIngress(
-    logger: Logger,
-    signal: AbortSignal,
-  ): Promise<Pick<Ingress, "apply" | "suspect" | "names" | "stats" | "condition" | "close">>;
+  openIngress(logger: Logger, signal: AbortSignal): Promise<Omit<Ingress, "stop">>;
   /** Lets Prometheus ask for the ingress's counters. Absent: nobody wants them. Returns how to end it. */
   serveMetrics?(stats: (signal: AbortSignal) => Promise<IngressStats>): Promise<() => void>;
   /** Gives the agent's identity to others. */

@@ -42,6 +42,8 @@ export async function startKernelIngress(
   return {
     process: child,
     dataDir,
+    isServing: ingress.isServing,
+    fallBackTo: (lastKnown) => ingress.fallBackTo(lastKnown),
     apply: (table, signal) => ingress.apply(table, signal),
     suspect: (nodes, signal) => ingress.suspect(nodes, signal),
     names: (names, signal) => ingress.names(names, signal),

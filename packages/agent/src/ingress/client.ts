@@ -19,8 +19,18 @@ export interface IngressOptions extends ConnectorOptions {
   readonly signal: AbortSignal;
 }
 
+/** What a process is given before anybody has said better. */
+export interface LastKnown {
+  readonly table: IngressTable;
+  readonly names: NamesTable;
+}
+
 /** The agent's hold on the ingress process. */
 export interface Ingress {
+  /** The process was found, and serves what an agent before this one has brought it: that is newer than what is on disk. */
+  readonly isServing: boolean;
+  /** For a process that has to be started before there is a table: `lastKnown` is asked then. */
+  fallBackTo(lastKnown: () => LastKnown): void;
   /** Makes the process serve the table. Resolves when it does; a newer apply may have overtaken it by then. */
   apply(table: IngressTable, signal: AbortSignal): Promise<ApplyResult>;
   /** Endpoints on these nodes get no new connections where there are others; all of them, each time. */
@@ -53,7 +63,9 @@ class IngressClient implements Ingress {
   readonly #connector: Connector;
   readonly #lifetime = new AbortController();
   readonly #onAbort = (): void => this.close();
+  readonly isServing: boolean;
   #session: Promise<Session>;
+  #lastKnown: (() => LastKnown) | undefined;
   #table: IngressTable | undefined;
   #suspects: readonly string[] = [];
   #names: NamesTable | undefined;
@@ -64,8 +76,13 @@ class IngressClient implements Ingress {
     this.#options = options;
     this.#connector = connector;
     this.#session = Promise.resolve(session);
+    this.isServing = session.hello.version > 0;
     options.signal.addEventListener("abort", this.#onAbort, { once: true });
     void this.#watch(session);
+  }
+
+  fallBackTo(lastKnown: () => LastKnown): void {
+    this.#lastKnown = lastKnown;
   }
 
   async apply(table: IngressTable, signal: AbortSignal): Promise<ApplyResult> {
@@ -191,10 +208,12 @@ class IngressClient implements Ingress {
   }
 
   async #restore(session: Session): Promise<void> {
+    const fallback = session.hello.version === 0 ? this.#lastKnown?.() : undefined;
+    const { table = fallback?.table, names = fallback?.names } = { table: this.#table, names: this.#names };
     try {
       if (this.#suspects.length > 0) await session.request({ kind: "suspect", nodes: this.#suspects });
-      if (this.#table !== undefined) await this.#send(session, this.#table);
-      if (this.#names !== undefined) await session.request({ kind: "names", names: this.#names });
+      if (table !== undefined) await this.#send(session, table);
+      if (names !== undefined) await session.request({ kind: "names", names });
     } catch (error) {
       session.close();
       throw error;

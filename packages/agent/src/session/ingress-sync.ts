@@ -71,6 +71,11 @@ export class IngressSync {
     if (!this.#isApplying) void this.#applyAll();
   }
 
+  /** A table of these entries, as it would be given to a process now. */
+  tableOf(entries: readonly IngressEntry[]): IngressTable {
+    return { version: this.#version, listeners: this.#listeners.of(entries) };
+  }
+
   /** Containers of this host have changed, and with them perhaps how the kernel reaches them. */
   routesMayHaveChanged(): void {
     if (this.#entries === undefined) return;

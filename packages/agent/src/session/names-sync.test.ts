@@ -40,6 +40,18 @@ test("NamesSync vouches for nothing that the process did not take, and brings it
   expect(await sync.inForce()).toBe(true);
 });
 
+test("NamesSync leaves a process that has newer names alone until the leader has spoken", async () => {
+  const tables: NamesTable[] = [];
+  const apply = async (names: NamesTable): Promise<void> => void tables.push(names);
+  const sync = new NamesSync({ apply, collect: () => asker("10.64.1.2"), isHeld: true, log, signal });
+  sync.changed();
+  await sync.inForce();
+  expect(tables).toEqual([]);
+  sync.told();
+  expect(await sync.inForce()).toBe(true);
+  expect(tables).toHaveLength(1);
+});
+
 test("NamesSync knows of containers that are known to ask until it has told the process that there are none", async () => {
   let now = asker("10.64.1.2");
   const sync = new NamesSync({ apply: async () => {}, collect: () => now, log, signal });

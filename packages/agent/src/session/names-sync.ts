@@ -9,6 +9,8 @@ export interface NamesSyncOptions {
   readonly apply: (names: NamesTable, signal: AbortSignal) => Promise<void>;
   /** Put together anew each time, from all that it depends on. */
   readonly collect: () => NamesTable;
+  /** The process has names that are newer than what is known here, until the leader has spoken. */
+  readonly isHeld?: boolean;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -16,6 +18,7 @@ export interface NamesSyncOptions {
 /** Brings the newest names to the ingress process, one table at a time, and none that it has already. */
 export class NamesSync {
   readonly #options: NamesSyncOptions;
+  #isHeld: boolean;
   #isDue = false;
   #work: Promise<boolean> | undefined;
   #served = "";
@@ -25,10 +28,18 @@ export class NamesSync {
 
   constructor(options: NamesSyncOptions) {
     this.#options = options;
+    this.#isHeld = options.isHeld ?? false;
+  }
+
+  /** The leader has said who answers to which name. */
+  told(): void {
+    this.#isHeld = false;
+    this.changed();
   }
 
   /** Something has changed that names depend on. */
   changed(): void {
+    if (this.#isHeld) return;
     this.#isDue = true;
     this.#work ??= this.#applyAll();
   }

@@ -37,7 +37,7 @@ export interface ObedienceOptions {
   readonly nodeId: string;
   readonly ingress: IngressSync;
   readonly overlay: Pick<Overlay, "assign" | "named">;
-  readonly nameSync: Pick<NamesSync, "changed" | "inForce">;
+  readonly nameSync: Pick<NamesSync, "told" | "inForce">;
   readonly peers: Pick<PeerWatch, "watch">;
   readonly logs: LogRelay;
   readonly execs: ExecRelay;
@@ -137,7 +137,7 @@ export class Obedience implements SessionHandler {
     this.#table = result.ingress ?? this.#table;
     if (result.names !== undefined) {
       this.#names = result.names;
-      nameSync.changed();
+      nameSync.told();
     }
     if ((result.ingress ?? result.networks ?? result.names) === undefined) return;
     peers.watch(watchedPeers({ table: this.#table, networks: this.#networks, names: this.#names }, nodeId));
