@@ -43,6 +43,7 @@ function figuresOf(runs: readonly ScaleRun[]): readonly Figure[] {
     figureOf({ name: "scale.assign_etcd_cpu_s", unit: "s", runs: all((run) => run.assignCpu.etcd) }),
     figureOf({ name: "scale.assign_agents_cpu_s", unit: "s", runs: all((run) => run.assignCpu.agents) }),
     figureOf({ name: "scale.all_stored_running_s", unit: "s", runs: all((run) => run.runningMs / 1_000) }),
+    figureOf({ name: "scale.drain_ms", unit: "ms", runs: all((run) => run.drainMs) }),
     figureOf({ name: "scale.server_mb", unit: "MB", runs: all((run) => run.serverMb) }),
     figureOf({ name: "scale.idle_server_cpu_percent", unit: "%", runs: all((run) => run.idleCpuPercent) }),
     figureOf({ name: "scale.node_detected_ms", unit: "ms", runs: all((run) => run.nodeDetectedMs) }),

@@ -4,6 +4,8 @@ import {
   createRpcClient,
   DeployStackRequest,
   NodeState,
+  PortSpec_Mode,
+  PortSpec_Protocol,
   ServiceSpec,
 } from "@berth/proto";
 import { startTestEtcd, type TestEtcd } from "../../harness/etcd.js";
@@ -27,6 +29,8 @@ export interface ScaleRun {
   readonly assignCpu: CpuUse;
   /** From the deploy call until the last report that a task runs is in etcd. */
   readonly runningMs: number;
+  /** From the call that makes a published service smaller until its surplus tasks are told to stop. */
+  readonly drainMs: number;
   readonly serverMb: number;
   readonly idleCpuPercent: number;
   /** From the end of a host until it is down. */
@@ -54,6 +58,8 @@ const DEPLOY_TIMEOUT_MS = 60_000;
 const SETTLE_MS = 5_000;
 const IDLE_WINDOW_MS = 10_000;
 const POLL_MS = 20;
+const PUBLISHED = "edge_web";
+const PUBLISHED_REPLICAS = 10;
 
 type Calls = ReturnType<typeof createRpcClient<typeof ControlServiceService>>["calls"];
 
@@ -107,9 +113,13 @@ async function measurePhases(
     const { server: serverS, etcd: etcdS, agents: agentsS } = assignCpu;
     const cpuUse = `processor: server ${serverS.toFixed(1)} s, etcd ${etcdS.toFixed(1)} s, agents ${agentsS.toFixed(1)} s`;
     progress(`${tasks} tasks assigned in ${((assignedAt - deployedAt) / 1_000).toFixed(1)} s; ${cpuUse}`);
+    await deployPublished(client.calls, signal);
     const runningAt = await tally.reached("all tasks run", () => tally.stored >= tasks, wait);
     progress(`stored as running after ${((runningAt - deployedAt) / 1_000).toFixed(1)} s`);
+    await tally.reached("the published tasks run", () => tally.stored >= tasks + PUBLISHED_REPLICAS, wait);
     const idle = await idleUsage(leader, signal);
+    const drainMs = await drainPublished({ calls: client.calls, tally, signal });
+    progress(`tasks that every host sends connections to were told to stop after ${drainMs.toFixed(0)} ms`);
     const loss = await loseNode(agents, { calls: client.calls, tally, signal });
     progress(`a host's tasks were elsewhere ${loss.nodeLossMs.toFixed(0)} ms after it was found dead`);
     const change = await loseLeader(leader, { tally, agents: size.nodes - 1, signal });
@@ -119,6 +129,7 @@ async function measurePhases(
       assignedMs: assignedAt - deployedAt,
       assignCpu,
       runningMs: runningAt - deployedAt,
+      drainMs,
       ...idle,
       ...loss,
       ...change,
@@ -170,6 +181,38 @@ function services({ services: count, replicas }: ScaleSize): ServiceSpec[] {
     });
     return { ...spec, mode: { $case: "replicated", value: { replicas } } };
   });
+}
+
+/** Every host sends connections to its tasks. One such service: a table of all tasks would be all that is measured. */
+async function deployPublished(calls: Calls, signal: AbortSignal): Promise<void> {
+  const spec = ServiceSpec.fromPartial({
+    name: PUBLISHED,
+    stack: "edge",
+    task: { container: { image: "web:1" } },
+    ports: [{ protocol: PortSpec_Protocol.TCP, mode: PortSpec_Mode.INGRESS, published: 8_080, target: 80 }],
+  });
+  const mode = { $case: "replicated", value: { replicas: PUBLISHED_REPLICAS } } as const;
+  const request = DeployStackRequest.fromPartial({ stack: "edge", services: [{ ...spec, mode }] });
+  await calls.deployStack(request, { timeoutMs: DEPLOY_TIMEOUT_MS, signal });
+}
+
+/** No task stops before every host has said that it sends it no more connections. */
+async function drainPublished({
+  calls,
+  tally,
+  signal,
+}: {
+  readonly calls: Calls;
+  readonly tally: Tally;
+  readonly signal: AbortSignal;
+}): Promise<number> {
+  const before = tally.stopped;
+  const replicas = PUBLISHED_REPLICAS / 2;
+  const askedAt = performance.now();
+  await calls.scaleServices({ services: [{ service: PUBLISHED, replicas }] }, { signal });
+  const isTold = (): boolean => tally.stopped >= before + PUBLISHED_REPLICAS - replicas;
+  const wait = { timeoutMs: PHASE_TIMEOUT_MS, signal };
+  return (await tally.reached("surplus tasks are told to stop", isTold, wait)) - askedAt;
 }
 
 /** Begins to count; what it returns says what has been used since. */

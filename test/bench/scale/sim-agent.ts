@@ -5,6 +5,7 @@ import {
   DispatcherServiceService,
   isBerthError,
   NodeDescription,
+  type PortSpec,
   PROTOCOL_VERSION,
   type ReportedTask,
   type SessionRequest,
@@ -19,6 +20,9 @@ const RECONNECT_MS = 250;
 const REDIRECT_MS = 50;
 const CORES = 32;
 const MEMORY_BYTES = 128 * 2 ** 30;
+const OVERLAY_MTU = 1_450;
+/** Where Docker begins to look for free ports. */
+const FIRST_HOST_PORT = 32_768;
 
 export interface SimAgentOptions {
   readonly nodeId: string;
@@ -36,6 +40,8 @@ export interface SimAgentObserver {
   onCompleteSet(tasks: number): void;
   /** Tasks to run that this agent had not been told of. */
   onAssigned(tasks: number): void;
+  /** Tasks that ran and are to stop. */
+  onStopped(tasks: number): void;
   /** Reports that the leader has stored. */
   onStored(tasks: number): void;
 }
@@ -48,6 +54,8 @@ export class SimAgent {
   readonly #options: SimAgentOptions;
   readonly #known = new Set<string>();
   readonly #running = new Map<string, ReportedTask>();
+  /** Published ports of services, by service and version. */
+  readonly #ports = new Map<string, readonly PortSpec[]>();
   readonly #unacked = new Map<number, number>();
   #outbox = new Outbox<SessionRequest>();
   #leader: string | undefined;
@@ -93,6 +101,7 @@ export class SimAgent {
       os: "linux",
       architecture: "x86_64",
       engineReady: true,
+      dataPlane: { kernel: true, overlay: true, overlayMtu: OVERLAY_MTU, wireguardReason: "not simulated" },
     });
     const hello = { nodeId, description, bootId: nodeId, protocolVersion: PROTOCOL_VERSION };
     this.#outbox.push({ message: { $case: "hello", value: hello } });
@@ -121,19 +130,26 @@ export class SimAgent {
     this.#outbox.push({ message: { $case: "heartbeat", value } });
   }
 
-  #take({ tasks, removedTaskIds, resultsIn, appliesTo, ackWanted }: Assignments): void {
+  /** It has no ingress: tables are in force as soon as they are here. */
+  #take({ specs, tasks, removedTaskIds, resultsIn, appliesTo, ackWanted }: Assignments): void {
     const { observer, startMs } = this.#options;
     this.#sequence = resultsIn;
+    for (const { serviceId, version, ports } of specs) {
+      if (ports.length > 0) this.#ports.set(`${serviceId}/${version}`, ports);
+    }
     if (ackWanted) this.#outbox.push({ message: { $case: "tablesApplied", value: { sequence: resultsIn } } });
     const fresh: ReportedTask[] = [];
     const ended: ReportedTask[] = [];
-    for (const { id, serviceId, desiredState } of tasks) {
+    let stopped = 0;
+    for (const { id, serviceId, specVersion, desiredState } of tasks) {
       if (desiredState !== DesiredState.RUNNING) {
         ended.push(reported(id, serviceId, TaskState.SHUTDOWN));
-        this.#running.delete(id);
+        if (this.#running.delete(id)) stopped += 1;
       } else if (!this.#known.has(id)) {
         this.#known.add(id);
-        fresh.push(reported(id, serviceId, TaskState.RUNNING));
+        fresh.push(
+          reported(id, serviceId, TaskState.RUNNING, this.#ports.get(`${serviceId}/${specVersion}`)),
+        );
       }
     }
     for (const id of removedTaskIds) {
@@ -142,6 +158,7 @@ export class SimAgent {
     }
     if (appliesTo === 0) observer.onCompleteSet(tasks.length);
     if (fresh.length > 0) observer.onAssigned(fresh.length);
+    if (stopped > 0) observer.onStopped(stopped);
     this.#report(ended);
     if (fresh.length === 0) return;
     setTimeout(() => {
@@ -166,8 +183,16 @@ export class SimAgent {
   }
 }
 
-function reported(taskId: string, serviceId: string, state: TaskState): ReportedTask {
-  return { taskId, serviceId, status: TaskStatus.fromPartial({ state }), removed: false };
+function reported(
+  taskId: string,
+  serviceId: string,
+  state: TaskState,
+  published: readonly PortSpec[] = [],
+): ReportedTask {
+  const ports = published.map(({ protocol, target }, index) => {
+    return { protocol, target, hostPort: FIRST_HOST_PORT + index };
+  });
+  return { taskId, serviceId, status: TaskStatus.fromPartial({ state, ports }), removed: false };
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -6,6 +6,7 @@ const LOOK_MS = 1_000;
 /** What all agents together have seen, and when the last of it came. */
 export class Tally implements SimAgentObserver {
   assigned = 0;
+  stopped = 0;
   stored = 0;
   /** Agents that have a complete set from a leader, by the leader's epoch. */
   readonly setsByEpoch = new Map<number, number>();
@@ -26,6 +27,11 @@ export class Tally implements SimAgentObserver {
 
   onAssigned(tasks: number): void {
     this.assigned += tasks;
+    this.#wake();
+  }
+
+  onStopped(tasks: number): void {
+    this.stopped += tasks;
     this.#wake();
   }
 
