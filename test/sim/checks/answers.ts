@@ -1,4 +1,5 @@
-import { fullName } from "../cluster/spec.js";
+import { fullName, stackOf } from "../cluster/spec.js";
+import type { Action } from "../history/history.js";
 import type { Scene } from "./scene.js";
 
 /** What a user was told is done has been done, whoever leads afterwards. */
@@ -14,11 +15,13 @@ export class Answers {
     const { cluster, records, report } = this.#scene;
     for (const { action, outcome, version } of cluster.user.answers.slice(this.#seen)) {
       this.#seen += 1;
-      if (outcome !== "done" || version === 0 || action.kind === "remove") continue;
-      if (action.kind === "availability" || action.kind === "rebalance" || action.kind === "load") continue;
-      const name = action.kind === "deploy" ? action.wish.name : action.service;
+      if (outcome !== "done" || version === 0) continue;
+      const name = serviceOf(action);
+      if (name === undefined) continue;
       const isBeingRemoved = cluster.user.asked.some(
-        (each) => each.kind === "remove" && each.service === name,
+        (each) =>
+          (each.kind === "remove" && each.service === name) ||
+          (each.kind === "remove-stack" && each.stack === stackOf(name)),
       );
       const known = records.serviceNamed(fullName(name))?.version ?? 0;
       if (known < version && !isBeingRemoved) {
@@ -26,4 +29,10 @@ export class Answers {
       }
     }
   }
+}
+
+/** The service that it gives a new version. */
+function serviceOf(action: Action): string | undefined {
+  if (action.kind === "deploy") return action.wish.name;
+  return action.kind === "scale" || action.kind === "rollback" ? action.service : undefined;
 }

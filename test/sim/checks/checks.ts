@@ -12,12 +12,15 @@ import { Dependencies } from "./dependencies.js";
 import { Drains } from "./drains.js";
 import { Ingress } from "./ingress.js";
 import { Jobs } from "./jobs.js";
+import { Leases } from "./leases.js";
 import { Load } from "./load.js";
+import { Memberships } from "./memberships.js";
 import { checkOrder } from "./orders.js";
 import { Records, stateOf } from "./records.js";
 import { Reports } from "./reports.js";
 import { Rollbacks } from "./rollbacks.js";
 import type { Scene } from "./scene.js";
+import { Tables } from "./tables.js";
 import { Transitions } from "./transitions.js";
 import { Volumes } from "./volumes.js";
 
@@ -51,11 +54,14 @@ export function check(cluster: Cluster): Checks {
   const ingress = new Ingress(scene);
   const jobs = new Jobs(scene);
   const dependencies = new Dependencies(scene);
+  const leases = new Leases(scene);
   const load = new Load(scene);
+  const memberships = new Memberships(scene);
   const volumes = new Volumes(scene);
   const reports = new Reports(scene);
   const drains = new Drains(scene);
   const rollbacks = new Rollbacks(scene);
+  const tables = new Tables(scene);
   const transitions = new Transitions(scene);
   const convergence = new Convergence(scene);
   let isStopped = false;
@@ -69,8 +75,9 @@ export function check(cluster: Cluster): Checks {
         rollbacks.onChange(before, after);
       }
       drains.onCommit(change.tasks);
+      tables.onCommit(change.tasks);
       transitions.onCommit(commit, change, leaderBefore);
-      for (const each of [jobs, dependencies, volumes, load]) each.onChange(change);
+      for (const each of [jobs, dependencies, volumes, load, leases, memberships]) each.onChange(change);
       for (const [nodeId, before] of change.nodesBefore) contact.checkDeath(nodeId, before, report);
       for (const { after } of change.tasks) {
         if (after !== undefined && stateOf(after) === TaskState.NEW && after.status?.message === "") {
@@ -87,7 +94,10 @@ export function check(cluster: Cluster): Checks {
       if (what !== "started") return;
       copies.look();
       jobs.look();
+      leases.onStarted(host, container);
+      memberships.onStarted(host, container);
     },
+    onTables: (host) => tables.onTables(host),
     onOrder(host, kind, containerId) {
       checkOrder(scene, host, kind, containerId);
       if (kind === "stop") drains.onStop(host, containerId);

@@ -14,6 +14,8 @@ export class Contact {
   readonly #agentlessAtMs = new Map<string, number>();
   readonly #sickAtMs = new Map<string, number>();
   readonly #muteAtMs = new Map<string, number>();
+  /** Hosts of which the cluster has no node: nobody answers for what they run. */
+  readonly #strangeAtMs = new Map<string, number>();
   /** Hosts that were ready once: before that they have nothing that could be wrong. */
   readonly #joined = new Set<string>();
   #leader: string | undefined;
@@ -33,6 +35,7 @@ export class Contact {
       if (isAgentless(host)) this.#agentlessAtMs.set(host.name, world.scheduler.nowMs);
       if (this.#isSick(host)) this.#sickAtMs.set(host.name, world.scheduler.nowMs);
       if (this.#records.nodes.get(host.nodeId)?.state === NodeState.READY) this.#joined.add(host.name);
+      if (!this.#records.nodes.has(host.nodeId)) this.#strangeAtMs.set(host.name, world.scheduler.nowMs);
       if (this.#joined.has(host.name) && this.#isInTrouble(host))
         this.#troubledAtMs.set(host.name, world.scheduler.nowMs);
     }
@@ -41,6 +44,12 @@ export class Contact {
   /** True while its containers may be others than the control plane believes. */
   isExcused(host: string): boolean {
     const atMs = this.#troubledAtMs.get(host);
+    return atMs !== undefined && this.#cluster.world.scheduler.nowMs - atMs < HEAL_MS;
+  }
+
+  /** Somebody has taken its node out of the cluster: what it still runs has parts of networks that others may have. */
+  isStranger(host: string): boolean {
+    const atMs = this.#strangeAtMs.get(host);
     return atMs !== undefined && this.#cluster.world.scheduler.nowMs - atMs < HEAL_MS;
   }
 

@@ -1,10 +1,20 @@
-import { Availability, DesiredState, NodeState, type Service, type Task, TaskState } from "@berth/proto";
+import {
+  Availability,
+  DesiredState,
+  NodeState,
+  type Service,
+  type ServiceSpec,
+  type Task,
+  TaskState,
+} from "@berth/proto";
 import type { SimHost } from "../cluster/sim-host.js";
 import { isGoodImage } from "../docker/images.js";
 import { replicasOf } from "./copies.js";
 import { isHeld } from "./held.js";
 import { jobAllowanceMs, missingOfJob } from "./job-convergence.js";
 import { loadAllowanceMs, missingOfLoad } from "./load.js";
+import { missingOfNetworks } from "./network-convergence.js";
+import { hasNetworkRoom } from "./network-room.js";
 import { isFinal, isJob, stateOf } from "./records.js";
 import { runningContainers, type Scene } from "./scene.js";
 import { homesOf } from "./volumes.js";
@@ -40,11 +50,13 @@ export class Convergence {
   look(): void {
     const { cluster, report } = this.#scene;
     const missing = this.#missing();
+    const ofNetworks = missingOfNetworks(this.#scene);
     const sinceMs = this.#nowMs - cluster.world.history.healAtMs;
     const isLate = sinceMs > SETTLE_MS + this.#allowanceMs();
-    if (missing.length === 0) this.#settledSinceMs ??= this.#nowMs;
+    if (missing.length + ofNetworks.length === 0) this.#settledSinceMs ??= this.#nowMs;
     else {
       if (isLate) for (const what of missing) report("L1", what);
+      if (isLate) for (const what of ofNetworks) report("N5", what);
       this.#settledSinceMs = undefined;
     }
     this.#checkPlacement();
@@ -95,7 +107,7 @@ export class Convergence {
       ({ container }) => container.serviceId === service.id,
     );
     const isGlobal = service.spec?.mode?.$case === "global";
-    const takers = new Set(this.#takers().map(({ nodeId }) => nodeId));
+    const takers = new Set(this.#takers(service.spec).map(({ nodeId }) => nodeId));
     const tasks = records.tasksOf(service.id).filter((task) => {
       if (task.desiredState >= DesiredState.SHUTDOWN || isFinal(task)) return false;
       // A paused node keeps what it has and gets nothing for what it loses.
@@ -145,12 +157,15 @@ export class Convergence {
     return runningContainers(this.#scene).some(({ container }) => container.taskId === task.id);
   }
 
-  /** Hosts that new tasks may go to. */
-  #takers(): readonly SimHost[] {
+  /** Hosts that new tasks of a service may go to. */
+  #takers(spec: ServiceSpec | undefined): readonly SimHost[] {
     const { records, cluster } = this.#scene;
-    return cluster.hosts.filter(
-      ({ nodeId }) => records.nodes.get(nodeId)?.availability === Availability.ACTIVE,
-    );
+    const needsNetworks = (spec?.task?.networks ?? []).some(({ optional }) => !optional);
+    return cluster.hosts.filter(({ nodeId }) => {
+      const { availability, description } = records.nodes.get(nodeId) ?? {};
+      const isAble = !needsNetworks || description?.dataPlane?.overlay === true;
+      return availability === Availability.ACTIVE && isAble;
+    });
   }
 
   /** I10 among them: containers of services that are gone. */
@@ -214,6 +229,7 @@ export class Convergence {
       );
       const ports = (spec?.ports ?? []).filter(({ mode }) => mode === 2);
       return (
+        hasNetworkRoom(this.#scene, { spec, node, there: specs }) &&
         reserved + memory <= (node.description?.memoryBytes ?? 0) &&
         !ports.some(({ published }) => taken.has(published))
       );

@@ -24,7 +24,9 @@ export class Drains {
         before.desiredState < DesiredState.SHUTDOWN &&
         (after?.desiredState ?? DesiredState.UNSPECIFIED) >= DesiredState.SHUTDOWN;
       const spec = before && records.specOf(before.serviceId, before.specVersion);
-      if (!isNews || spec === undefined || !takesConnections(before, spec)) continue;
+      // What goes with its service is not waited for, also if that comes back meanwhile.
+      const isGoing = records.services.get(before?.serviceId ?? "")?.removing !== false;
+      if (!isNews || isGoing || spec === undefined || !takesConnections(before, spec)) continue;
       this.#stoppingSinceMs.set(before.id, cluster.world.scheduler.nowMs);
     }
   }
@@ -41,8 +43,9 @@ export class Drains {
     if (task === undefined || records.services.get(task.serviceId)?.removing !== false) return;
     const spec = records.specOf(task.serviceId, task.specVersion);
     if (spec === undefined || !takesConnections(task, spec)) return;
-    for (const { name, table } of cluster.hosts) {
-      const sends = table?.listeners.some(({ endpoints }) => endpoints.some(({ id }) => id === taskId));
+    for (const { name, table, names } of cluster.hosts) {
+      const tables = [...(table?.listeners ?? []), ...names.services];
+      const sends = tables.some(({ endpoints }) => endpoints.some(({ id }) => id === taskId));
       if (!sends || !contact.isWell(name)) continue;
       const what = `${hostName} stops task ${taskId} (${task.serviceName})`;
       report("I11", `${what} while ${name} still sends it connections`);

@@ -21,7 +21,7 @@ export class Ingress {
     const toldForMs = Math.min(...cluster.hosts.map(({ name }) => contact.tellsForMs(name)));
     const gone = new Set<string>();
     for (const host of cluster.hosts) {
-      for (const { endpoints, service } of host.table?.listeners ?? []) {
+      for (const { endpoints, service } of [...(host.table?.listeners ?? []), ...host.names.services]) {
         for (const { id } of endpoints) {
           if (running.has(id) || isAnyExcused) continue;
           const key = `${host.name} sends connections for ${service} to task ${id}`;

@@ -1,4 +1,4 @@
-import { Availability, type Service, type Task, TaskState } from "@berth/proto";
+import { Availability, NodeState, type Service, type Task, TaskState } from "@berth/proto";
 import { isJobImage } from "../docker/images.js";
 import { isJob, stateOf } from "./records.js";
 import { runningContainers, type Scene } from "./scene.js";
@@ -50,7 +50,9 @@ export function jobAllowanceMs({ records }: Scene): number {
 }
 
 function areAllActive({ records }: Scene): boolean {
-  return [...records.nodes.values()].every(({ availability }) => availability === Availability.ACTIVE);
+  return [...records.nodes.values()].every(
+    ({ availability, state }) => availability === Availability.ACTIVE && state === NodeState.READY,
+  );
 }
 
 function leaderNow({ cluster, records }: Scene): number {

@@ -1,4 +1,14 @@
-import { type Node, type Service, type ServiceSpec, type Task, TaskState } from "@berth/proto";
+import {
+  type Network,
+  type NetworkRange,
+  type Node,
+  type Service,
+  type ServiceSpec,
+  type Task,
+  TaskState,
+  type VirtualIp,
+} from "@berth/proto";
+import type { Put } from "../../../packages/control-plane/src/state/change.js";
 import { decodeEntry } from "../../../packages/control-plane/src/state/codec.js";
 import { LEADER_KEY, parseKey } from "../../../packages/control-plane/src/store/keys.js";
 import type { Commit } from "../store/sim-etcd.js";
@@ -8,11 +18,19 @@ export interface TaskChange {
   readonly after: Task | undefined;
 }
 
+export type Lease =
+  | { readonly kind: "network"; readonly network: Network }
+  | { readonly kind: "range"; readonly range: NetworkRange }
+  | { readonly kind: "vip"; readonly vip: VirtualIp };
+
 /** What one transaction changed, as records. */
 export interface RecordChange {
   readonly tasks: readonly TaskChange[];
   readonly services: readonly { readonly before: Service | undefined; readonly after: Service | undefined }[];
   readonly nodesBefore: ReadonlyMap<string, Node>;
+  /** Networks, parts and addresses that were written. */
+  readonly leases: readonly Lease[];
+  readonly networksGone: readonly Network[];
   readonly unreadable: readonly string[];
 }
 
@@ -22,6 +40,11 @@ export class Records {
   readonly services = new Map<string, Service>();
   readonly nodes = new Map<string, Node>();
   readonly specs = new Map<string, ServiceSpec>();
+  readonly networks = new Map<string, Network>();
+  /** By "<network>/<node>". */
+  readonly ranges = new Map<string, NetworkRange>();
+  /** By "<network>/<service>". */
+  readonly vips = new Map<string, VirtualIp>();
   /** Of jobs' tasks, also of those that are gone: the run that they belong to. */
   readonly runs = new Map<string, number>();
   /** Address of who holds the leader key, and since when. */
@@ -40,10 +63,25 @@ export class Records {
     return [...this.tasks.values()].filter((task) => task.serviceId === serviceId);
   }
 
+  networkNamed(name: string): Network | undefined {
+    for (const network of this.networks.values()) if (network.spec?.name === name) return network;
+    return undefined;
+  }
+
+  rangesOf(networkId: string): readonly NetworkRange[] {
+    return [...this.ranges.values()].filter((range) => range.networkId === networkId);
+  }
+
+  vipsOf(networkId: string): readonly VirtualIp[] {
+    return [...this.vips.values()].filter((vip) => vip.networkId === networkId);
+  }
+
   apply({ events }: Commit): RecordChange {
     const tasks: TaskChange[] = [];
     const services: { before: Service | undefined; after: Service | undefined }[] = [];
     const unreadable: string[] = [];
+    const leases: Lease[] = [];
+    const networksGone: Network[] = [];
     const nodesBefore = new Map<string, Node>();
     for (const event of events) {
       const key = parseKey(event.key);
@@ -67,7 +105,7 @@ export class Records {
           this.nodes.set(put.node.id, put.node);
         } else if (put.kind === "put-revision") {
           this.specs.set(`${put.serviceId}/${put.version}`, put.spec);
-        }
+        } else this.#lease(put, leases);
       } else if (key?.kind === "task") {
         tasks.push({ before: this.tasks.get(key.taskId), after: undefined });
         this.tasks.delete(key.taskId);
@@ -76,8 +114,28 @@ export class Records {
         this.services.delete(key.serviceId);
       } else if (key?.kind === "node") this.nodes.delete(key.nodeId);
       else if (key?.kind === "revision") this.specs.delete(`${key.serviceId}/${key.version}`);
+      else if (key?.kind === "range") this.ranges.delete(`${key.networkId}/${key.nodeId}`);
+      else if (key?.kind === "vip") this.vips.delete(`${key.networkId}/${key.serviceId}`);
+      else if (key?.kind === "network") {
+        const gone = this.networks.get(key.networkId);
+        if (gone !== undefined) networksGone.push(gone);
+        this.networks.delete(key.networkId);
+      }
     }
-    return { tasks, services, nodesBefore, unreadable };
+    return { tasks, services, nodesBefore, leases, networksGone, unreadable };
+  }
+
+  #lease(put: Put, leases: Lease[]): void {
+    if (put.kind === "put-network") {
+      this.networks.set(put.network.id, put.network);
+      leases.push({ kind: "network", network: put.network });
+    } else if (put.kind === "put-range") {
+      this.ranges.set(`${put.range.networkId}/${put.range.nodeId}`, put.range);
+      leases.push({ kind: "range", range: put.range });
+    } else if (put.kind === "put-vip") {
+      this.vips.set(`${put.vip.networkId}/${put.vip.serviceId}`, put.vip);
+      leases.push({ kind: "vip", vip: put.vip });
+    }
   }
 }
 

@@ -101,6 +101,11 @@ function injectHost(fault: HostFault, host: SimHost | undefined, cluster: Cluste
       return agent === undefined ? NOTHING : slow(agent, fault.turnMs);
     case "power-cut":
       return cutPower(host, cluster);
+    case "reinstalled": {
+      const undo = cutPower(host, cluster);
+      host.wipe();
+      return undo;
+    }
     case "cable":
       return part(cluster, host.name, everybodyBut(host.name, cluster), true);
     case "clock-jump":

@@ -1,15 +1,19 @@
 import { runAgent } from "../../../packages/agent/src/agent.js";
-import { parseLinks } from "../../../packages/agent/src/core/networks/observed-links.js";
+
+import type { LinkStep } from "../../../packages/agent/src/core/networks/network-step.js";
+import { type NamesTable, NO_NAMES } from "../../../packages/agent/src/dns/names-table.js";
+
 import type { AgentEdges } from "../../../packages/agent/src/edges.js";
 import type { IngressTable, ListenerStats } from "../../../packages/agent/src/ingress/table.js";
+import type { OverlayKernel } from "../../../packages/agent/src/overlay/examine-kernel.js";
 import { SimDocker } from "../docker/sim-docker.js";
 import { simEngine } from "../docker/sim-engine.js";
+import { nodeIdOf } from "../history/history.js";
 import { Actor } from "../kernel/actor.js";
 import { MACHINE_CPUS, MACHINE_MEMORY_BYTES } from "../kernel/virtual-time.js";
 import { simProbe } from "../network/sim-probe.js";
 import type { World } from "./world.js";
 
-const NODE_ID_LENGTH = 25;
 /** From power to programs. */
 const BOOT_MS = 1_500;
 const DAEMON_START_MS = 500;
@@ -18,13 +22,16 @@ const DISK_MS = 2;
 /** One Docker host with its agent: what outlives the agent's process is kept here. */
 export class SimHost {
   readonly name: string;
-  readonly nodeId: string;
+  /** The last one is its node now: a disk that is lost takes the id with it. */
+  readonly #nodeIds: string[] = [];
   readonly address: string;
   readonly memoryBytes = MACHINE_MEMORY_BYTES;
   readonly docker: SimDocker;
   readonly files = new Map<string, string>();
   /** The table that its ingress serves. */
   table: IngressTable | undefined;
+  /** The names that it answers to. */
+  names: NamesTable = NO_NAMES;
   agent: Actor | undefined;
   readonly #world: World;
   readonly #servers: readonly string[];
@@ -41,11 +48,10 @@ export class SimHost {
     this.#world = world;
     this.name = options.name;
     this.#number = options.number;
-    this.nodeId = options.name.padEnd(NODE_ID_LENGTH, "0");
     this.address = `10.0.0.${options.number}`;
     this.#servers = options.servers;
     world.network.addresses.set(this.address, this.name);
-    this.files.set("node-id", `${this.nodeId}\n`);
+    this.#name();
     this.docker = new SimDocker({
       host: this.name,
       scheduler: world.scheduler,
@@ -56,6 +62,10 @@ export class SimHost {
       },
     });
     this.docker.addForeign("postgres");
+  }
+
+  get nodeId(): string {
+    return this.#nodeIds.at(-1) ?? "";
   }
 
   get isUp(): boolean {
@@ -98,7 +108,26 @@ export class SimHost {
     this.#world.network.powerOff(this.name);
     this.crashAgent();
     this.docker.stopDaemon({ keepsContainers: false });
+    this.docker.devices.clear();
     this.table = undefined;
+    this.names = NO_NAMES;
+    this.#tablesChanged();
+  }
+
+  /** All that was on its disk is gone. To be called while it has no power. */
+  wipe(): void {
+    if (this.hasPower) return;
+    this.#world.trace.add(this.name, "has an empty disk");
+    this.files.clear();
+    this.docker.wipe();
+    this.#name();
+  }
+
+  /** As a first start of its agent would. */
+  #name(): void {
+    const nodeId = nodeIdOf(this.name, this.#nodeIds.length);
+    this.#nodeIds.push(nodeId);
+    this.files.set("node-id", `${nodeId}\n`);
   }
 
   restorePower(): void {
@@ -139,6 +168,26 @@ export class SimHost {
     });
   }
 
+  #tablesChanged(): void {
+    for (const observer of this.#world.observers) observer.onTables?.(this.name);
+  }
+
+  /** What this host can do does not change. */
+  #kernel(): OverlayKernel {
+    const isPlain = this.#world.history.plainHosts.includes(this.#number - 1);
+    return { refusal: isPlain ? "the kernel has no vxlan" : "", encryptionRefusal: "not simulated" };
+  }
+
+  /** A program that fails may have done its work. */
+  #change(step: LinkStep): void {
+    const { docker } = this;
+    const fate = docker.rng.next();
+    if (fate < docker.flakiness / 2) throw new Error("RTNETLINK answers: Device or resource busy");
+    this.#world.trace.add(this.name, `${step.kind} ${JSON.stringify(step)}`);
+    docker.devices.run(step);
+    if (fate < docker.flakiness) throw new Error("killed");
+  }
+
   /** Clients come to all hosts alike, and each host spreads its own over whom its table names. */
   #listeners(): readonly ListenerStats[] {
     const { history, loads } = this.#world;
@@ -157,14 +206,18 @@ export class SimHost {
     const world = this.#world;
     const { scheduler } = world;
     /** What the program hears of later; a program that has died meanwhile hears nothing, and nothing has happened. */
-    const soon = (act: () => void): Promise<void> => {
-      return new Promise((resolve) => {
+    const soon = <T>(act: () => T): Promise<T> => {
+      return new Promise((resolve, reject) => {
         scheduler.after(DISK_MS, actor, () => {
-          act();
-          resolve();
+          try {
+            resolve(act());
+          } catch (error) {
+            reject(error);
+          }
         });
       });
     };
+    const { devices } = this.docker;
     return {
       hostname: this.name,
       host: { generic: {}, pidLimit: async () => 0, listeners: async () => [] },
@@ -172,6 +225,7 @@ export class SimHost {
         docker: this.docker,
         agent: actor,
         info: { cpus: MACHINE_CPUS, memoryBytes: MACHINE_MEMORY_BYTES },
+        onNetwork: (kind, network) => world.trace.add(this.name, `docker network ${kind} ${network}`),
         onOrder: (kind, containerId) => {
           world.trace.add(this.name, `docker ${kind} ${containerId}`);
           for (const observer of world.observers) observer.onOrder?.(this.name, kind, containerId);
@@ -179,8 +233,11 @@ export class SimHost {
       }),
       overlay: {
         wireguardPublicKey: "",
-        devices: { observe: async () => NO_DEVICES, run: async () => {} },
-        examineKernel: async () => ({ refusal: "not simulated", encryptionRefusal: "not simulated" }),
+        devices: {
+          observe: () => soon(() => devices.observe()),
+          run: (step) => soon(() => this.#change(step)),
+        },
+        examineKernel: () => soon(() => this.#kernel()),
         resolvers: async () => [],
       },
       transport: world.transport(actor),
@@ -203,9 +260,12 @@ export class SimHost {
         write: (name, text) => soon(() => void this.files.set(name, text)),
       },
       openIngress: async () => ({
+        isServing: this.table !== undefined,
+        fallBackTo: () => {},
         apply: async (table) => {
           await soon(() => {
             this.table = table;
+            this.#tablesChanged();
           });
           return { version: table.version, errors: [] };
         },
@@ -216,7 +276,12 @@ export class SimHost {
           listeners: this.#listeners(),
           vips: [],
         }),
-        names: async () => {},
+        names: (names) => {
+          return soon(() => {
+            this.names = names;
+            this.#tablesChanged();
+          });
+        },
         condition: async () => IDLE_INGRESS,
         close: () => {},
       }),
@@ -224,8 +289,6 @@ export class SimHost {
     };
   }
 }
-
-const NO_DEVICES = parseLinks({ addresses: [], routes: [], fdb: [], neighbours: [], endpoints: "" }, "");
 
 /** Evenly, in whole connections. */
 function shareOf(connections: number, index: number, count: number): number {

@@ -7,6 +7,9 @@ import { simStore } from "../store/sim-store.js";
 import type { World } from "./world.js";
 
 const PORT = 7400;
+/** 10.64.0.0 */
+const POOL_BASE = 0x0a_40_00_00;
+const NETWORK_PREFIX = 18;
 
 /** One server of the control plane: the program, started and ended over and over. */
 export class SimServer {
@@ -71,6 +74,10 @@ export class SimServer {
       http: `${this.host}:7401`,
       advertise: undefined,
       autoRebalanceMs: world.history.autoRebalanceMs || undefined,
+      networkPool: {
+        subnet: { base: POOL_BASE, prefix: world.history.poolPrefix },
+        networkPrefix: NETWORK_PREFIX,
+      },
       edges: {
         transport: world.transport(actor),
         probe: simProbe(world.network, actor),

@@ -3,16 +3,19 @@ import {
   CronSpec,
   CronSpec_Concurrency,
   Dependency_Condition,
+  EndpointMode,
   type Mount,
+  NetworkSpec,
   PortSpec_Mode,
   PortSpec_Protocol,
   ServiceSpec,
   UpdateConfig_FailureAction,
   UpdateConfig_Order,
 } from "@berth/proto";
-import type { AutoscaleWish, CronWish, ServiceWish } from "../history/history.js";
+import type { AutoscaleWish, CronWish, NetworkWish, ServiceWish } from "../history/history.js";
 
-export const STACK = "s";
+const STACK = "s";
+const FAR_STACK = "t";
 const MIB = 1024 ** 2;
 /** Short, so that a rollout and its failure fit into a history. */
 const MONITOR_MS = 1_000;
@@ -43,8 +46,24 @@ const CONDITIONS = {
   completed: Dependency_Condition.COMPLETED,
 } as const;
 
+/** One service is in a stack of its own. */
+export function stackOf(service: string): string {
+  return service === "far" ? FAR_STACK : STACK;
+}
+
 export function fullName(service: string): string {
-  return `${STACK}_${service}`;
+  return `${stackOf(service)}_${service}`;
+}
+
+/** The networks of its stack that a service is in, as its Compose file has them. */
+export function networksOf({ name, networks }: ServiceWish): readonly NetworkSpec[] {
+  return networks
+    .filter(({ network }) => network.stack === stackOf(name))
+    .map(({ network }) => networkSpec(network));
+}
+
+export function networkSpec({ name, stack, subnet, isInternal }: NetworkWish): NetworkSpec {
+  return NetworkSpec.fromPartial({ name, stack, subnet, internal: isInternal });
 }
 
 /** The wish in the words of the API. */
@@ -52,7 +71,7 @@ export function specOf(wish: ServiceWish): ServiceSpec {
   const reservations = { memoryBytes: wish.memoryMib * MIB };
   return ServiceSpec.fromPartial({
     name: fullName(wish.name),
-    stack: STACK,
+    stack: stackOf(wish.name),
     mode: modeOf(wish),
     task: {
       container: {
@@ -64,6 +83,9 @@ export function specOf(wish: ServiceWish): ServiceSpec {
           : {}),
       },
       ...(wish.memoryMib > 0 ? { reservations } : {}),
+      networks: wish.networks.map(({ network, isOptional, address }) => {
+        return { network: network.name, optional: isOptional, ipv4Address: address };
+      }),
     },
     update: {
       parallelism: wish.parallelism,
@@ -74,6 +96,7 @@ export function specOf(wish: ServiceWish): ServiceSpec {
     },
     ports: portsOf(wish),
     atMostOne: wish.isAtMostOne,
+    ...(wish.isRoundRobin ? { endpointMode: EndpointMode.DNSRR } : {}),
     dependsOn: wish.dependsOn.map(({ service, condition }) => {
       return { service: fullName(service), condition: CONDITIONS[condition], optional: false };
     }),

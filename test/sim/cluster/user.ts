@@ -7,9 +7,9 @@ import {
   type RpcConnection,
 } from "@berth/proto";
 import type { Action } from "../history/history.js";
-import { hostName } from "../history/history.js";
+import { hostName, nodeIdOf } from "../history/history.js";
 import { Actor } from "../kernel/actor.js";
-import { fullName, STACK, specOf } from "./spec.js";
+import { fullName, networkSpec, networksOf, specOf, stackOf } from "./spec.js";
 import type { World } from "./world.js";
 
 /** A person asks again, and another server, as the command line does. */
@@ -106,7 +106,12 @@ async function perform(action: Asked, calls: Calls): Promise<number> {
   const options = { timeoutMs: CALL_TIMEOUT_MS };
   switch (action.kind) {
     case "deploy": {
-      const request = DeployStackRequest.fromPartial({ stack: STACK, services: [specOf(action.wish)] });
+      const { wish } = action;
+      const request = DeployStackRequest.fromPartial({
+        stack: stackOf(wish.name),
+        services: [specOf(wish)],
+        networks: [...networksOf(wish)],
+      });
       const { services } = await calls.deployStack(request, options);
       return services[0]?.version ?? 0;
     }
@@ -125,6 +130,21 @@ async function perform(action: Asked, calls: Calls): Promise<number> {
       );
       return service?.version ?? 0;
     }
+    case "create-network":
+      await calls.createNetwork({ spec: networkSpec(action.network) }, options);
+      return 0;
+    case "remove-network":
+      await calls.removeNetworks({ networks: [action.network] }, options);
+      return 0;
+    case "remove-stack":
+      await calls.removeServices({ services: [], stack: action.stack }, options);
+      return 0;
+    case "remove-node":
+      await calls.removeNode(
+        { node: nodeIdOf(hostName(action.host), action.install), force: false },
+        options,
+      );
+      return 0;
     case "rebalance":
       await calls.rebalance({ dryRun: false, maxMoves: 0 }, options);
       return 0;

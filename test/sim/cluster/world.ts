@@ -18,6 +18,8 @@ import { type Commit, SimEtcd } from "../store/sim-etcd.js";
 export interface Observer {
   onCommit?(commit: Commit): void;
   onContainer?(host: string, container: SimContainer, what: string): void;
+  /** A host sends connections elsewhere from now on. */
+  onTables?(host: string): void;
   /** The agent of a host is about to change a container. */
   onOrder?(host: string, kind: string, containerId: string): void;
 }

@@ -1,9 +1,10 @@
 import type { ContainerConfig } from "../../../packages/agent/src/core/container-config.js";
-import type { CreateBody } from "../../../packages/agent/src/core/create-body.js";
+import type { CreateBody, EndpointBody } from "../../../packages/agent/src/core/create-body.js";
 import { AT_MOST_ONE_LABEL, TASK_LABEL } from "../../../packages/agent/src/core/labels.js";
 import type {
   ContainerHealth,
   ContainerSummary,
+  JoinedNetwork,
   ObservedContainer,
   PublishedPort,
 } from "../../../packages/agent/src/core/observed.js";
@@ -24,12 +25,17 @@ export class SimContainer {
   run = 0;
   /** When it last began to run. */
   startedAtMs = 0;
+  /** Networks that it is in while it runs, by name. */
+  readonly endpoints = new Map<string, EndpointBody>();
   readonly #waiting: (() => void)[] = [];
 
   constructor(id: string, { name, body }: Pick<ContainerConfig, "name" | "body">) {
     this.id = id;
     this.name = name;
     this.body = body;
+    for (const [network, endpoint] of Object.entries(body.NetworkingConfig?.EndpointsConfig ?? {})) {
+      this.endpoints.set(network, endpoint);
+    }
   }
 
   get isRunning(): boolean {
@@ -72,7 +78,7 @@ export class SimContainer {
     return { id: this.id, taskId: this.taskId, state: this.state, health: this.#shownHealth() };
   }
 
-  inspect(): ObservedContainer {
+  inspect(networks: readonly JoinedNetwork[]): ObservedContainer {
     return {
       id: this.id,
       name: this.name,
@@ -84,7 +90,7 @@ export class SimContainer {
       health: this.#shownHealth(),
       healthOutput: this.health === "unhealthy" ? "no answer" : "",
       ports: this.ports,
-      networks: [],
+      networks,
       tty: false,
       processId: this.isRunning ? 1_000 : 0,
       atMostOne: this.body.Labels[AT_MOST_ONE_LABEL] === "true",

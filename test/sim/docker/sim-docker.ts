@@ -1,12 +1,15 @@
 import type { ContainerConfig } from "../../../packages/agent/src/core/container-config.js";
 import type { ContainerEvent } from "../../../packages/agent/src/core/container-event.js";
-import type { PublishedPort } from "../../../packages/agent/src/core/observed.js";
+import type { EndpointBody } from "../../../packages/agent/src/core/create-body.js";
+import type { ObservedContainer, PublishedPort } from "../../../packages/agent/src/core/observed.js";
 import { EngineError } from "../../../packages/agent/src/engine/engine-error.js";
 import { Actor } from "../kernel/actor.js";
 import type { Rng } from "../kernel/rng.js";
 import type { Scheduler } from "../kernel/scheduler.js";
 import { behaviourOf } from "./images.js";
 import { SimContainer } from "./sim-container.js";
+import { SimDevices } from "./sim-devices.js";
+import { SimNetworks } from "./sim-networks.js";
 
 const KILLED = 137;
 const TERMINATED = 143;
@@ -29,6 +32,8 @@ export class SimDocker {
   readonly rng: Rng;
   readonly containers = new Map<string, SimContainer>();
   readonly images = new Set<string>();
+  readonly devices = new SimDevices();
+  readonly networks: SimNetworks;
   /** Named ones, and since when they are there. */
   readonly volumes = new Map<string, number>();
   /** How likely a request is to fail, half of the time after its work was done. */
@@ -47,12 +52,15 @@ export class SimDocker {
     this.scheduler = scheduler;
     this.rng = rng;
     this.#onChange = onChange;
+    this.networks = new SimNetworks(host, this.devices);
     this.daemon = new Actor(`docker@${host}`, host);
   }
 
   /** The daemon is up again after `stopDaemon` or a power cut. */
   startDaemon(): void {
-    if (!this.daemon.isAlive) this.daemon = new Actor(`docker@${this.host}`, this.host);
+    if (this.daemon.isAlive) return;
+    this.daemon = new Actor(`docker@${this.host}`, this.host);
+    this.networks.makeBridges();
   }
 
   /** The daemon goes, and its containers with it unless it keeps them alive. */
@@ -65,6 +73,14 @@ export class SimDocker {
   /** Every container ends at once, as by a power cut. */
   killAll(): void {
     for (const container of this.containers.values()) if (container.isRunning) this.#end(container, KILLED);
+  }
+
+  /** Its disk is lost. */
+  wipe(): void {
+    for (const id of [...this.containers.keys()]) this.remove(id);
+    this.images.clear();
+    this.volumes.clear();
+    this.networks.wipe();
   }
 
   /** A container's main process ends by itself. */
@@ -112,7 +128,9 @@ export class SimDocker {
   start(id: string): void {
     const container = this.#get(id);
     if (container.isRunning) return;
-    container.ports = this.#bindPorts(container);
+    const ports = this.#bindPorts(container);
+    this.networks.enter(container);
+    container.ports = ports;
     container.state = "running";
     container.run += 1;
     container.startedAtMs = this.scheduler.nowMs;
@@ -138,6 +156,19 @@ export class SimDocker {
     if (container.isRunning) this.#end(container, KILLED);
     this.containers.delete(id);
     this.#happened(container, "removed");
+  }
+
+  inspect(nameOrId: string): ObservedContainer | undefined {
+    const container = this.find(nameOrId);
+    return container?.inspect(this.networks.joinedBy(container));
+  }
+
+  connect(network: string, containerId: string, endpoint: EndpointBody): void {
+    const container = this.#get(containerId);
+    if (!this.networks.exists(network)) {
+      throw new EngineError("no-such-network", `network ${network} not found`);
+    }
+    container.endpoints.set(network, endpoint);
   }
 
   /** Past events since `sinceMs` of the wall clock of the history, then all that come. */
@@ -175,6 +206,7 @@ export class SimDocker {
   }
 
   #end(container: SimContainer, exitCode: number): void {
+    this.networks.leave(container);
     container.end(exitCode);
     this.#happened(container, "ended");
   }

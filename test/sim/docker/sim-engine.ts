@@ -22,10 +22,12 @@ export interface SimEngineOptions {
   readonly info: Pick<EngineInfo, "cpus" | "memoryBytes">;
   /** Told before a container is changed by the agent. */
   readonly onOrder: (kind: "create" | "start" | "stop" | "kill" | "remove", containerId: string) => void;
+  /** Told before a network is. */
+  readonly onNetwork: (kind: "make" | "remove", network: string) => void;
 }
 
 /** The agent's end of the simulated daemon. */
-export function simEngine({ docker, agent, info, onOrder }: SimEngineOptions): Engine {
+export function simEngine({ docker, agent, info, onOrder, onNetwork }: SimEngineOptions): Engine {
   const ask = asker(docker, agent);
   return {
     connect: (call) => {
@@ -48,7 +50,7 @@ export function simEngine({ docker, agent, info, onOrder }: SimEngineOptions): E
           .map((each) => each.summary());
       });
     },
-    inspect: (container, call) => ask(call, 3, () => docker.find(container)?.inspect()),
+    inspect: (container, call) => ask(call, 3, () => docker.inspect(container)),
     create: (config, call) => {
       return ask(call, 40, () => {
         onOrder("create", config.name);
@@ -86,10 +88,22 @@ export function simEngine({ docker, agent, info, onOrder }: SimEngineOptions): E
         docker.remove(id);
       });
     },
-    networks: (call) => ask(call, 2, () => []),
-    createNetwork: () => Promise.reject(new EngineError("failed", "networks are not simulated")),
-    removeNetwork: () => Promise.reject(new EngineError("failed", "networks are not simulated")),
-    connectNetwork: () => Promise.reject(new EngineError("failed", "networks are not simulated")),
+    networks: (call) => ask(call, 2, () => docker.networks.list()),
+    createNetwork: (body, call) => {
+      return ask(call, 40, () => {
+        onNetwork("make", body.Name);
+        return docker.networks.create(body);
+      });
+    },
+    removeNetwork: (id, call) => {
+      return ask(call, 40, () => {
+        onNetwork("remove", id);
+        docker.networks.remove(id);
+      });
+    },
+    connectNetwork: (network, call) => {
+      return ask(call, 10, () => docker.connect(network, call.containerId, call.endpoint));
+    },
     volumes: (call) => ask(call, 2, () => [...docker.volumes.keys()]),
     imageExists: (image, call) => ask(call, 2, () => docker.images.has(image)),
     pull: (image, call) => {

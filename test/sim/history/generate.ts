@@ -1,6 +1,7 @@
 import { Rng } from "../kernel/rng.js";
 import type { Fault, Happening, History } from "./history.js";
 import { hostName, LEADER, serverHost } from "./history.js";
+import { withNetworks } from "./networks.js";
 import { firstWishes, randomAction } from "./wishes.js";
 
 /** Time to elect, to register and to deploy a first service before anything goes wrong. */
@@ -35,7 +36,8 @@ export function generateHistory(seed: number): History {
   }
   happenings.sort((left, right) => left.atMs - right.atMs);
   const autoRebalanceMs = rng.chance(0.3) ? 2_000 : 0;
-  return { seed, ...shape, autoRebalanceMs, happenings, healAtMs };
+  const history = { seed, ...shape, autoRebalanceMs, happenings, healAtMs };
+  return withNetworks(history, new Rng(`networks/${seed}`));
 }
 
 type Shape = Pick<History, "servers" | "hosts" | "isShared">;

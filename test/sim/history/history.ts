@@ -21,6 +21,8 @@ export type Fault =
   | ({ readonly kind: "crash-agent" | "pause-agent" | "stop-agent" } & OfHost & Lasting)
   | ({ readonly kind: "slow-agent"; readonly turnMs: number } & OfHost & Lasting)
   | ({ readonly kind: "power-cut" | "cable" } & OfHost & Lasting)
+  /** Without power it gets an empty disk: a new node, by the same name at the same address. */
+  | ({ readonly kind: "reinstalled" } & OfHost & Lasting)
   /** Packets between two hosts get lost, one way or both. LEADER stands for the host of whoever leads. */
   | ({
       readonly kind: "partition";
@@ -42,6 +44,26 @@ export type Fault =
   | ({ readonly kind: "container-removed" } & OfHost)
   /** All connections of a host are reset. */
   | ({ readonly kind: "reset-connections" } & OfHost);
+
+/** A network over hosts as a user describes it. */
+export interface NetworkWish {
+  /** Full name. */
+  readonly name: string;
+  /** The stack that it goes with; "": none. */
+  readonly stack: string;
+  /** "": berth picks one. */
+  readonly subnet: string;
+  readonly isInternal: boolean;
+}
+
+/** A service's place in a network. */
+export interface AttachmentWish {
+  readonly network: NetworkWish;
+  /** Tasks do without it on hosts that cannot have it. */
+  readonly isOptional: boolean;
+  /** Chosen for the only task; "": none. */
+  readonly address: string;
+}
 
 /** A service as a user describes it. */
 export interface ServiceWish {
@@ -68,6 +90,9 @@ export interface ServiceWish {
   readonly hasVolume: boolean;
   /** Berth moves the number of replicas. */
   readonly autoscale: AutoscaleWish | undefined;
+  readonly networks: readonly AttachmentWish[];
+  /** It has no virtual IP. */
+  readonly isRoundRobin: boolean;
 }
 
 export interface AutoscaleWish {
@@ -102,6 +127,13 @@ export type Action =
   | { readonly kind: "rebalance" }
   /** From now on clients hold so many connections to a service. */
   | { readonly kind: "load"; readonly service: string; readonly connections: number }
+  /** Makes a network that belongs to no stack. */
+  | { readonly kind: "create-network"; readonly network: NetworkWish }
+  | { readonly kind: "remove-network"; readonly network: string }
+  /** All services of a stack, and its networks. */
+  | { readonly kind: "remove-stack"; readonly stack: string }
+  /** Takes a node that is down out of the cluster: what the host was after so many reinstallations. */
+  | ({ readonly kind: "remove-node"; readonly install: number } & OfHost)
   | ({ readonly kind: "availability"; readonly availability: "active" | "pause" | "drain" } & OfHost);
 
 export type Happening = { readonly atMs: number } & ({ readonly fault: Fault } | { readonly action: Action });
@@ -115,6 +147,10 @@ export interface History {
   readonly isShared: boolean;
   /** Servers even the cluster out so long after a host is back; 0: when they are asked to. */
   readonly autoRebalanceMs: number;
+  /** Numbers of the hosts that can have no networks over hosts. */
+  readonly plainHosts: readonly number[];
+  /** Prefix of what networks without a subnet of their own get theirs from: each takes a /18. */
+  readonly poolPrefix: number;
   readonly happenings: readonly Happening[];
   /** From then on nothing goes wrong any more. */
   readonly healAtMs: number;
@@ -138,4 +174,11 @@ export function serverHost(history: Pick<History, "isShared">, server: number): 
 
 export function hostName(host: number): string {
   return `n${host + 1}`;
+}
+
+const NODE_ID_LENGTH = 25;
+
+/** The node id of a host after it was reinstalled so many times. */
+export function nodeIdOf(host: string, install: number): string {
+  return `${host}${install === 0 ? "" : `x${install}`}`.padEnd(NODE_ID_LENGTH, "0");
 }

@@ -19,7 +19,7 @@ export function firstWishes(rng: Rng): readonly ServiceWish[] {
   });
 }
 
-function serviceWish(rng: Rng, name: string, index: number): ServiceWish {
+export function serviceWish(rng: Rng, name: string, index: number): ServiceWish {
   const hostPort = rng.chance(0.15) ? 9_000 + index : 0;
   const isAtMostOne = name !== "edge" && rng.chance(0.15);
   const hasVolume = name !== "edge" && rng.chance(0.15);
@@ -45,6 +45,8 @@ function serviceWish(rng: Rng, name: string, index: number): ServiceWish {
     dependsOn: [],
     hasVolume,
     autoscale: undefined,
+    networks: [],
+    isRoundRobin: false,
   };
 }
 
@@ -73,6 +75,8 @@ function jobWish(rng: Rng, name: string): ServiceWish {
     dependsOn: [],
     hasVolume: false,
     autoscale: undefined,
+    networks: [],
+    isRoundRobin: false,
   };
 }
 

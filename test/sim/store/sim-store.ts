@@ -1,4 +1,5 @@
 import { BerthError } from "@berth/proto";
+import { linkSignals } from "../../../packages/control-plane/src/loop/linked-signal.js";
 import { onAbort } from "../../../packages/control-plane/src/store/abort.js";
 import type {
   RangePage,
@@ -129,13 +130,15 @@ async function pass(
   signal: AbortSignal,
   send: (message: WatchMessage) => void,
 ): Promise<void> {
-  const both = AbortSignal.any([signal, etcd.watches]);
+  // Node keeps what `AbortSignal.any` makes as long as somebody listens: it would keep the history for ever.
+  const { signal: both, unlink } = linkSignals(signal, etcd.watches);
   let nextRevision = query.fromRevision;
   for await (const message of etcd.memory.watch(query, both)) {
     if (both.aborted) break;
     if (message.kind === "events") nextRevision = message.nextRevision;
     send(message);
   }
+  unlink();
   if (!signal.aborted && both.aborted) {
     send({ kind: "disconnected", cause: unavailable("another member answers now"), nextRevision });
   }

@@ -1,0 +1,240 @@
+import {
+  DesiredState,
+  EndpointMode,
+  NodeState,
+  type Service,
+  type ServiceSpec,
+  type Task,
+  TaskState,
+} from "@berth/proto";
+import { bridgeName, tunnelName, vniOfTunnel } from "../../../packages/agent/src/core/networks/devices.js";
+import { runsWell } from "../../../packages/control-plane/src/core/task-state.js";
+import type { SimHost } from "../cluster/sim-host.js";
+import { isGoodImage, isJobImage } from "../docker/images.js";
+import { networkIdOf, portName } from "../docker/sim-networks.js";
+import { namesIn } from "./memberships.js";
+import { isFinal, isJob, type Records, stateOf } from "./records.js";
+import type { Scene } from "./scene.js";
+
+/** A container that has just begun may still miss something. */
+const FRESH_MS = 3_000;
+
+/** N4, N5: what there is of networks is what is used, and every host knows who answers. Empty: it is so. */
+export function missingOfNetworks(scene: Scene): readonly string[] {
+  return [...missingRecords(scene), ...scene.cluster.hosts.flatMap((host) => missingOnHost(host, scene))];
+}
+
+function missingRecords({ records }: Scene): readonly string[] {
+  const missing: string[] = [];
+  for (const { id, removing, spec } of records.networks.values()) {
+    if (removing && !isUsed(spec?.name ?? "", records))
+      missing.push(`network ${spec?.name} (${id}) is not removed yet`);
+  }
+  for (const { networkId, nodeId } of records.ranges.values()) {
+    if (!records.networks.has(networkId)) missing.push(`${nodeId} has a part of ${networkId}, which is gone`);
+    if (!records.nodes.has(nodeId))
+      missing.push(`a part of ${networkId} belongs to ${nodeId}, which is gone`);
+  }
+  for (const { id: serviceId, spec } of records.services.values()) {
+    if (spec?.endpointMode === EndpointMode.DNSRR) continue;
+    for (const name of namesIn(spec)) {
+      const vip = records.vips.get(`${records.networkNamed(name)?.id ?? ""}/${serviceId}`);
+      if (vip?.releasedAtMs !== 0) missing.push(`${spec?.name} has no address of its own in ${name}`);
+    }
+  }
+  for (const { networkId, serviceId } of records.vips.values()) {
+    if (!records.networks.has(networkId))
+      missing.push(`${serviceId} has an address in ${networkId}, which is gone`);
+  }
+  return missing;
+}
+
+function isUsed(name: string, records: Records): boolean {
+  if ([...records.services.values()].some(({ spec }) => namesIn(spec).includes(name))) return true;
+  return [...records.tasks.values()].some((task) => !isFinal(task) && isIn(task, name, records));
+}
+
+function isIn({ serviceId, specVersion }: Task, name: string, records: Records): boolean {
+  return namesIn(records.specOf(serviceId, specVersion)).includes(name);
+}
+
+/** Its tasks do not come and go all the time. */
+function isSteady(spec: ServiceSpec | undefined): boolean {
+  const image = spec?.task?.container?.image ?? "";
+  return isJob(spec) ? spec?.cron === undefined && isJobImage(image) : isGoodImage(image);
+}
+
+function missingOnHost(host: SimHost, scene: Scene): readonly string[] {
+  const { records } = scene;
+  const used = usedNetworks(host, scene);
+  const missing: string[] = [];
+  const mayBeUsed = new Set(used.keys());
+  for (const { spec } of records.services.values()) {
+    if (!isSteady(spec))
+      for (const name of namesIn(spec)) mayBeUsed.add(records.networkNamed(name)?.id ?? "");
+  }
+  for (const { name, body } of host.docker.networks.ours) {
+    const id = networkIdOf(body);
+    if (!mayBeUsed.has(id)) missing.push(`network ${name} (${id}) is left over on ${host.name}`);
+  }
+  const vnis = new Set([...mayBeUsed].map((id) => records.networks.get(id)?.vni));
+  for (const device of host.docker.devices.links.keys()) {
+    const vni = vniOfTunnel(device);
+    if (vni !== undefined && !vnis.has(vni)) missing.push(`${device} is left over on ${host.name}`);
+  }
+  const steady = [...used].flatMap(([id, isBySteady]) => (isBySteady ? [id] : []));
+  for (const id of steady) missing.push(...missingOfNetwork(host, id, scene));
+  return [
+    ...missing,
+    ...missingPorts(host, scene),
+    ...missingNames(host, new Set(steady), scene),
+    ...missingAskers(host, scene),
+    ...missingListeners(host, scene),
+  ];
+}
+
+/** Ids of those that the leader has told the host of, with every task that its agent knows; true: tasks that stay. */
+function usedNetworks({ nodeId }: SimHost, { records }: Scene): ReadonlyMap<string, boolean> {
+  const used = new Map<string, boolean>();
+  for (const task of records.tasks.values()) {
+    if (task.nodeId !== nodeId || stateOf(task) === TaskState.LOST) continue;
+    const isStaying = isSteady(records.services.get(task.serviceId)?.spec);
+    for (const name of namesIn(records.specOf(task.serviceId, task.specVersion))) {
+      const id = records.networkNamed(name)?.id;
+      if (id === undefined || !records.ranges.has(`${id}/${nodeId}`)) continue;
+      used.set(id, isStaying || used.get(id) === true);
+    }
+  }
+  return used;
+}
+
+/** Docker's network with the tunnel on its bridge, to all other hosts that have a part. */
+function missingOfNetwork(
+  { name, nodeId, docker }: SimHost,
+  id: string,
+  { records }: Scene,
+): readonly string[] {
+  const vni = records.networks.get(id)?.vni ?? 0;
+  const missing: string[] = [];
+  const own = docker.networks.ours.find(({ body }) => networkIdOf(body) === id);
+  const range = records.ranges.get(`${id}/${nodeId}`);
+  if (own?.body.IPAM.Config[0]?.IPRange !== range?.range)
+    missing.push(`network ${id} is not ${range?.range} on ${name}`);
+  const { links } = docker.devices;
+  const tunnel = links.get(tunnelName(vni));
+  if (tunnel?.master !== bridgeName(vni) || !tunnel.isUp)
+    missing.push(`network ${id} has no tunnel on ${name}`);
+  if (links.get(bridgeName(vni))?.isFiltered !== true)
+    missing.push(`the bridge of ${id} on ${name} is not filtered`);
+  const wanted = records
+    .rangesOf(id)
+    .flatMap((other) =>
+      other.nodeId === nodeId ? [] : (records.nodes.get(other.nodeId)?.description?.address ?? []),
+    );
+  const known = docker.devices.peersOf(tunnelName(vni));
+  if (textOf(known) !== textOf(new Set(wanted))) {
+    missing.push(`network ${id} on ${name} goes to ${textOf(known)}, not ${textOf(wanted)}`);
+  }
+  return missing;
+}
+
+function missingPorts({ name, docker }: SimHost, { cluster }: Scene): readonly string[] {
+  const { nowMs } = cluster.world.scheduler;
+  const settled = [...docker.containers.values()].filter(({ startedAtMs }) => nowMs - startedAtMs > FRESH_MS);
+  const ports = settled.flatMap((each) =>
+    docker.networks.endpointsOf(each).map(({ network }) => portName(each, network)),
+  );
+  const plain = ports.filter((port) => docker.devices.links.get(port)?.isHairpin !== true);
+  return plain.map((port) => `${port} on ${name} gives nothing back to its container`);
+}
+
+function missingNames(host: SimHost, used: ReadonlySet<string>, scene: Scene): readonly string[] {
+  const { records } = scene;
+  const missing: string[] = [];
+  const expected = new Map<string, string>();
+  const unsteady = new Set<string>();
+  for (const service of records.services.values()) {
+    for (const name of namesIn(service.spec)) {
+      const id = records.networkNamed(name)?.id ?? "";
+      const key = `${id}/${service.id}`;
+      if (!isSteady(service.spec)) unsteady.add(key);
+      else if (used.has(id)) expected.set(key, answersOf(service, id, scene));
+    }
+  }
+  const known = new Map(
+    host.names.services.map(({ key, vip, endpoints, draining }) => {
+      const texts = endpoints.map(({ id, address }) => `${id}=${address}`);
+      return [key, `${vip} ${textOf(texts)}${draining.length > 0 ? ` and ${draining.length} draining` : ""}`];
+    }),
+  );
+  const mayBeUsed = usedNetworks(host, scene);
+  for (const key of new Set([...expected.keys(), ...known.keys()])) {
+    const [networkId = ""] = key.split("/");
+    const isUncertain = unsteady.has(key) || (!used.has(networkId) && mayBeUsed.has(networkId));
+    const [is, shall] = [known.get(key), expected.get(key)];
+    if (is !== shall && !isUncertain) missing.push(`${host.name} knows ${key} as ${is}, not ${shall}`);
+  }
+  return missing;
+}
+
+/** The virtual IP of a service in a network, and the tasks of it that run well, with their addresses by Docker's word. */
+function answersOf({ id: serviceId }: Service, networkId: string, scene: Scene): string {
+  const { records } = scene;
+  const vip = records.vips.get(`${networkId}/${serviceId}`);
+  const texts = serving(serviceId, scene).flatMap((task) => {
+    const address = addressOf(task, networkId, scene);
+    return address === undefined ? [] : [`${task.id}=${address}`];
+  });
+  return `${vip?.releasedAtMs === 0 ? vip.address : ""} ${textOf(texts)}`;
+}
+
+function serving(serviceId: string, { records }: Scene): readonly Task[] {
+  return records.tasksOf(serviceId).filter((task) => {
+    const isUp = records.nodes.get(task.nodeId)?.state === NodeState.READY;
+    return isUp && task.desiredState < DesiredState.SHUTDOWN && runsWell(task);
+  });
+}
+
+function addressOf({ id, nodeId }: Task, networkId: string, { cluster }: Scene): string | undefined {
+  const host = cluster.hosts.find((each) => each.nodeId === nodeId);
+  const container = [...(host?.docker.containers.values() ?? [])].find(({ taskId }) => taskId === id);
+  if (host === undefined || container === undefined) return undefined;
+  return host.docker.networks
+    .endpointsOf(container)
+    .find(({ network }) => networkIdOf(network.body) === networkId)?.address;
+}
+
+/** The name server knows the containers that may ask it, and no others. */
+function missingAskers({ name, names, docker }: SimHost, { records }: Scene): readonly string[] {
+  const isAllSteady = [...records.services.values()].every(({ spec }) => isSteady(spec));
+  const known = new Set(names.askers.map(({ address, networkIds }) => `${address} ${textOf(networkIds)}`));
+  const expected = new Set<string>();
+  for (const container of docker.containers.values()) {
+    if (!isSteady(records.services.get(container.serviceId)?.spec)) continue;
+    const endpoints = docker.networks.endpointsOf(container);
+    const ids = textOf(endpoints.map(({ network }) => networkIdOf(network.body)));
+    for (const { address } of endpoints) expected.add(`${address} ${ids}`);
+  }
+  const lacking = [...expected].filter((asker) => !known.has(asker));
+  const surplus = isAllSteady ? [...known].filter((asker) => !expected.has(asker)) : [];
+  return [
+    ...lacking.map((asker) => `${name} does not know whose address is ${asker}`),
+    ...surplus.map((asker) => `${name} believes that a container has ${asker}`),
+  ];
+}
+
+/** Every host sends the connections of a published port to all tasks that run well. */
+function missingListeners({ name, table }: SimHost, scene: Scene): readonly string[] {
+  const missing: string[] = [];
+  for (const { service: serviceName, port, endpoints, draining } of table?.listeners ?? []) {
+    const service = scene.records.serviceNamed(serviceName);
+    if (service !== undefined && !isSteady(service.spec)) continue;
+    const shall = service === undefined ? [] : serving(service.id, scene).map(({ id }) => id);
+    const is = endpoints.map(({ id }) => id);
+    if (textOf(is) === textOf(shall) && draining.length === 0) continue;
+    missing.push(`${name} sends connections to port ${port} to ${textOf(is)}, not ${textOf(shall)}`);
+  }
+  return missing;
+}
+
+const textOf = (texts: Iterable<string>): string => [...texts].sort().join(",");

@@ -1,0 +1,62 @@
+import { DesiredState } from "@berth/proto";
+import { NO_NAMES } from "../../../packages/agent/src/dns/names-table.js";
+import type { SimHost } from "../cluster/sim-host.js";
+import type { TaskChange } from "./records.js";
+import type { Scene } from "./scene.js";
+
+/** N6: a host that has stopped sending connections to a task that is to stop does not begin again. */
+export class Tables {
+  readonly #scene: Scene;
+  /** Of each task that is to stop: tables that have sent it connections since, and whether they still do. */
+  readonly #sending = new Map<string, Map<string, boolean>>();
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+  }
+
+  onCommit(tasks: readonly TaskChange[]): void {
+    const { cluster } = this.#scene;
+    for (const { before, after } of tasks) {
+      const isOver = after === undefined || after.desiredState >= DesiredState.SHUTDOWN;
+      if (before === undefined || before.desiredState >= DesiredState.SHUTDOWN || !isOver) continue;
+      this.#sending.set(before.id, new Map());
+      for (const host of cluster.hosts) this.#look(host, [before.id]);
+    }
+  }
+
+  /** The tables of a host are others than before. */
+  onTables(hostName: string): void {
+    const host = this.#scene.cluster.hosts.find(({ name }) => name === hostName);
+    if (host !== undefined) this.#look(host, this.#sending.keys());
+  }
+
+  #look(host: SimHost, taskIds: Iterable<string>): void {
+    const ids = [...taskIds];
+    this.#compare(`${host.name} sends connections by port`, sentBy(host.table?.listeners), ids);
+    this.#compare(`${host.name} sends connections by name`, sentBy(namesOf(host)), ids);
+  }
+
+  #compare(who: string, sent: ReadonlySet<string> | undefined, taskIds: readonly string[]): void {
+    for (const taskId of taskIds) {
+      const tables = this.#sending.get(taskId);
+      const isSending = tables?.get(who);
+      // A host that had no power knows no more than what is on its disk.
+      if (sent === undefined) tables?.delete(who);
+      else if (sent.has(taskId)) {
+        if (isSending === false) this.#scene.report("N6", `${who} to task ${taskId} again, which is to stop`);
+        tables?.set(who, true);
+      } else if (isSending) tables?.set(who, false);
+    }
+  }
+}
+
+type Table = readonly { readonly endpoints: readonly { readonly id: string }[] }[];
+
+function namesOf({ names }: SimHost): Table | undefined {
+  return names === NO_NAMES ? undefined : names.services;
+}
+
+/** Tasks that get new connections. */
+function sentBy(table: Table | undefined): ReadonlySet<string> | undefined {
+  return table && new Set(table.flatMap(({ endpoints }) => endpoints.map(({ id }) => id)));
+}

@@ -1,0 +1,121 @@
+import { VXLAN_PORT } from "../../../packages/agent/src/core/networks/devices.js";
+import type { LinkStep } from "../../../packages/agent/src/core/networks/network-step.js";
+import type {
+  ObservedLink,
+  ObservedLinks,
+} from "../../../packages/agent/src/core/networks/observed-links.js";
+import { linkWith } from "../../../packages/agent/src/core/networks/testing.js";
+
+const UPLINK_MTU = 1_500;
+
+/** The network devices of one host, as its kernel keeps them. */
+export class SimDevices {
+  readonly links = new Map<string, ObservedLink>();
+  readonly #floodTo = new Map<string, readonly string[]>();
+
+  add(link: ObservedLink): void {
+    this.links.set(link.name, link);
+  }
+
+  /** Ports of a bridge that goes are on their own from then on. */
+  remove(name: string): void {
+    this.links.delete(name);
+    this.#floodTo.delete(name);
+    for (const link of this.links.values()) if (link.master === name) this.add({ ...link, master: "" });
+  }
+
+  /** What a kernel knows is gone when it has no power. */
+  clear(): void {
+    this.links.clear();
+    this.#floodTo.clear();
+  }
+
+  /** Where a tunnel sends what is for everybody. */
+  peersOf(tunnel: string): readonly string[] {
+    return this.#floodTo.get(tunnel) ?? [];
+  }
+
+  observe(): ObservedLinks {
+    return {
+      links: new Map(this.links),
+      uplinkMtu: UPLINK_MTU,
+      floodTo: new Map(this.#floodTo),
+      placed: new Map(),
+      behind: new Map(),
+      neighbours: new Map(),
+      routes: [],
+      wireguardPeers: new Map(),
+    };
+  }
+
+  /** @throws Error in words like those of iproute2 */
+  run(step: LinkStep): void {
+    switch (step.kind) {
+      case "add-tunnel": {
+        const { device, vni, local, through, mtu, bridge } = step;
+        if (this.links.has(device)) throw new Error("RTNETLINK answers: File exists");
+        for (const { kind, vni: other } of this.links.values()) {
+          if (kind === "vxlan" && other === vni) throw new Error("RTNETLINK answers: File exists");
+        }
+        const tunnel = {
+          kind: "vxlan",
+          vni,
+          local,
+          through,
+          mtu,
+          port: VXLAN_PORT,
+          isUp: false,
+          isLearning: true,
+        };
+        this.add(linkWith({ name: device, ...tunnel }));
+        this.#join(device, bridge, mtu);
+        return;
+      }
+      case "set-tunnel":
+        this.#join(step.device, step.bridge, step.mtu);
+        return;
+      case "filter-bridge":
+        this.add({ ...this.#get(step.bridge), isFiltered: true });
+        return;
+      case "set-hairpin":
+        this.add({ ...this.#get(step.device), isHairpin: true });
+        return;
+      case "delete-link":
+        this.#get(step.device);
+        this.remove(step.device);
+        return;
+      case "add-peer": {
+        const peers = this.peersOf(this.#get(step.device).name);
+        if (peers.includes(step.peer)) throw new Error("RTNETLINK answers: File exists");
+        this.#floodTo.set(step.device, [...peers, step.peer]);
+        return;
+      }
+      case "remove-peer": {
+        const peers = this.peersOf(this.#get(step.device).name);
+        if (!peers.includes(step.peer)) throw new Error("RTNETLINK answers: No such file or directory");
+        this.#floodTo.set(
+          step.device,
+          peers.filter((peer) => peer !== step.peer),
+        );
+        return;
+      }
+      case "add-wireguard":
+      case "set-wireguard":
+      case "set-listed":
+      case "list-containers":
+        throw new Error(`${step.kind} is not simulated`);
+    }
+  }
+
+  #join(device: string, bridge: string, mtu: number): void {
+    const link = this.#get(device);
+    this.#get(bridge);
+    this.add({ ...link, master: bridge, mtu, isUp: true });
+  }
+
+  #get(name: string): ObservedLink {
+    const link = this.links.get(name);
+    if (link === undefined) throw new Error(`Cannot find device "${name}"`);
+    return link;
+  }
+}
