@@ -75,6 +75,7 @@ async function main(): Promise<void> {
     await gateway.suspect(inheritance.suspects);
     await gateway.apply(inheritance.table);
     await names.inherit(inheritance);
+    gateway.takeOver(await inheritance.prepared());
     await inheritance.serve();
   }
   const lock = await lockSoon(dataDir, inheritance === undefined ? 0 : LOCK_DEADLINE_MS);

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { discard } from "../node-handles.js";
 import { Admission } from "./admission.js";
 import type { Transport } from "./byte-stream.js";
 import { Allowance } from "./counters.js";
@@ -114,6 +115,16 @@ export class Gateway {
 
   resume(): void {
     for (const listener of this.#datagramPorts()) listener.resume();
+  }
+
+  /** Reads from inherited ports from now on. @param flows that have begun since the others were inherited */
+  takeOver(flows: readonly GivenFlow[]): void {
+    for (const flow of flows) {
+      const listener = this.#open.get(flow.record.listener);
+      if (listener instanceof UdpListener) listener.restore(flow);
+      else discard(flow.handle);
+    }
+    this.resume();
   }
 
   /** TCP connections and UDP flows that are alive, of closed listeners too. */

@@ -49,7 +49,10 @@ export class UdpListener {
     this.#sweep = setInterval(() => this.#expire(), SWEEP_MS);
   }
 
-  /** Rejects with a system error (`code`) when the port cannot be had. */
+  /**
+   * Rejects with a system error (`code`) when the port cannot be had. An inherited one is not read from until `resume`:
+   * the other process does.
+   */
   static async open(
     listener: IngressListener,
     context: UdpContext,
@@ -59,8 +62,10 @@ export class UdpListener {
     if (adopted === undefined) for (const { handle } of flows) discard(handle);
     const bound = adopted ?? (await bindSocket(listener.address, listener.port));
     const opened = new UdpListener(listener, bound, context);
+    if (adopted === undefined) return opened;
+    opened.pause();
     // The oldest first, as they came to be here.
-    if (adopted !== undefined) for (const flow of flows.toReversed()) opened.#restore(flow);
+    for (const flow of flows.toReversed()) opened.restore(flow);
     return opened;
   }
 
@@ -85,6 +90,16 @@ export class UdpListener {
 
   resume(): void {
     resumeDatagrams(this.#socket);
+  }
+
+  /** Goes on with what another process began. An endpoint that has vanished has nothing to go on with. */
+  restore({ record, handle }: GivenFlow): void {
+    const upstream = this.#balancer.find(record.endpoint);
+    if (upstream === undefined || !this.#context.allowance.take()) discard(handle);
+    else {
+      const flow = this.#newFlow(record.client, upstream, handle);
+      this.#flows.restore({ ...record, flow }, this.#context.now());
+    }
   }
 
   get listener(): IngressListener {
@@ -134,16 +149,6 @@ export class UdpListener {
     const flow = this.#newFlow(client, upstream, undefined);
     this.#flows.add(client, flow, nowMs)?.abort();
     return flow;
-  }
-
-  /** Goes on with what another process began. An endpoint that has vanished has nothing to go on with. */
-  #restore({ record, handle }: GivenFlow): void {
-    const upstream = this.#balancer.find(record.endpoint);
-    if (upstream === undefined || !this.#context.allowance.take()) discard(handle);
-    else {
-      const flow = this.#newFlow(record.client, upstream, handle);
-      this.#flows.restore({ ...record, flow }, this.#context.now());
-    }
   }
 
   #newFlow(client: string, upstream: Upstream, inherited: unknown): UdpFlow {

@@ -5,11 +5,13 @@ import type { Estate, GivenFlow } from "./estate.js";
 import { type Bequest, HANDOVER_DEADLINE_MS, type HeirReply } from "./message.js";
 
 /**
- * For the flows that there are, and for those that began meanwhile: about 20,000 and 5,000. The clients of the others,
- * which were silent for the longest time, are new ones to the successor.
+ * A flow takes some 0.1 ms. The clients of those that cannot be given in this time, which were silent for the longest
+ * time, are new ones to the successor.
  */
 const FLOWS_MS = 2_000;
-const LATE_FLOWS_MS = 500;
+/** For those that began meanwhile; at last while nobody reads what clients send, which waits in the kernel. */
+const LATER_FLOWS_MS = 500;
+const LAST_FLOWS_MS = 50;
 
 /** What is given, as it is at the moment. */
 export interface Giver {
@@ -35,13 +37,16 @@ export async function giveTo(heir: ChildProcess, giver: Giver): Promise<void> {
     await reply(heir, "ready", over.signal);
     const known = new Set<string>();
     await giveFlows(heir, giver.flows(), known, FLOWS_MS);
-    giver.pause();
-    // A flow that has just begun has its socket then.
-    await turnOfLoop();
-    await giveFlows(heir, giver.flows(), known, LATE_FLOWS_MS);
     const { sockets, ...rest } = giver.estate();
     for (const [key, handle] of sockets) void send(heir, { kind: "socket", key }, handle);
     void send(heir, { kind: "table", ...rest });
+    await reply(heir, "prepared", over.signal);
+    await giveFlows(heir, giver.flows(), known, LATER_FLOWS_MS);
+    giver.pause();
+    // A flow that has just begun has its socket then.
+    await turnOfLoop();
+    await giveFlows(heir, giver.flows(), known, LAST_FLOWS_MS);
+    void send(heir, { kind: "yours-to-read" });
     await reply(heir, "serving", over.signal);
   } catch (error) {
     giver.resume();

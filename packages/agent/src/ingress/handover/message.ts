@@ -1,17 +1,24 @@
 import type { Estate, FlowRecord } from "./estate.js";
 
-/** What an ingress process says to its successor, in this order; each `socket` and `flow` comes with its handle. */
+/**
+ * What an ingress process says to its successor: flows, sockets and the table; when that is `prepared`, the flows that
+ * have begun since, and `yours-to-read`. Each `socket` and `flow` comes with its handle.
+ */
 export type Bequest =
   | { readonly kind: "flow"; readonly flow: FlowRecord }
   | { readonly kind: "socket"; readonly key: string }
   | ({ readonly kind: "table" } & Omit<Estate, "sockets" | "flows">)
+  /** No more datagrams of clients are read here. */
+  | { readonly kind: "yours-to-read" }
   /** The lock, the control socket and what only one process can have are free. */
   | { readonly kind: "yours" };
 
 /** What the successor says. */
 export type HeirReply =
   | { readonly kind: "ready" }
-  /** New connections, datagrams and questions are taken here. */
+  /** All that was given is in place; connections and questions are taken here, too. */
+  | { readonly kind: "prepared" }
+  /** Datagrams of clients are read here. */
   | { readonly kind: "serving" };
 
 /** Of both sides: a process starts within 100 ms, on a busy host within some seconds. */
