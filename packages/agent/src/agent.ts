@@ -4,6 +4,7 @@ import type { NamesTable } from "./dns/names-table.js";
 import type { AgentEdges } from "./edges.js";
 import { HostWatch } from "./host/host-watch.js";
 import { ownPorts } from "./host/own-ports.js";
+import { ProcessWatch } from "./host/process-watch.js";
 import { Worker } from "./loop/worker.js";
 import { Overlay } from "./overlay/overlay.js";
 import { PeerWatch } from "./peers/peer-watch.js";
@@ -105,6 +106,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     routeTo: routesOf(id, (endpoint, protocol) =>
       localRoute(endpoint, protocol, worker.containerOf(endpoint.taskId)),
     ),
+    hasEnded: ({ nodeId: place, taskId }) => place === id && worker.hasEnded(taskId),
     log: log.child({ part: "ingress" }),
     signal,
   });
@@ -214,6 +216,14 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     onVolumes: (volumes) => condition.volumes(volumes),
     onVolumesUnknown: () => condition.volumesUnknown(),
   });
+  if (edges.processes !== undefined) {
+    new ProcessWatch({
+      processes: edges.processes,
+      running: () => worker.running(),
+      onEnded: (container) => worker.processEnded(container),
+      signal,
+    });
+  }
   const watching = watchIngress({
     condition: (watchSignal) => opened.condition(watchSignal),
     onProblems: (problems) => condition.ingressProblems(problems),

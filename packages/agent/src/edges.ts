@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import type { AgentConfig } from "./config.js";
 import { DockerodeEngine } from "./engine/dockerode/dockerode-engine.js";
 import type { Engine } from "./engine/engine.js";
+import { type ContainerProcesses, containerProcesses } from "./host/container-processes.js";
 import { type Host, linuxHost } from "./host/host.js";
 import { type Ingress, openIngress } from "./ingress/client.js";
 import type { IngressStats } from "./ingress/table.js";
@@ -36,6 +37,8 @@ export interface AgentEdges {
   /** Whether a port of a container here refuses connections. */
   readonly knock: Knock;
   readonly disk: Disk;
+  /** Absent: nothing but Docker tells when a container ends. */
+  readonly processes?: ContainerProcesses;
   /** What the container with this first process has used so far; undefined when that cannot be told. */
   readUsage(processId: number): Promise<UsageSample | undefined>;
   /** What the whole host has used so far. */
@@ -78,6 +81,7 @@ export async function hostEdges({
     peerProbe: probe,
     knock: knockAt,
     disk,
+    processes: containerProcesses,
     readUsage: (processId) => usage.read(processId),
     readHostUsage: () => readHostUsage(),
     openIngress: (logger, signal) =>

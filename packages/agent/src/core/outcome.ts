@@ -59,7 +59,13 @@ export function rememberContainer(
   const isUnhealthy = container.health === "unhealthy" && container.state === "running";
   const unhealthySinceMs = isUnhealthy ? memory.unhealthySinceMs || nowMs : 0;
   const unwatched = memory.unwatched && !isAlive(container);
-  return { ...memory, containerId: container.id, unhealthySinceMs, unwatched };
+  const endedProcessId = hasEnded(container, memory) ? memory.endedProcessId : 0;
+  return { ...memory, containerId: container.id, unhealthySinceMs, unwatched, endedProcessId };
+}
+
+/** Docker has it running, but its process is known to have ended. */
+export function hasEnded(container: ObservedContainer, { endedProcessId }: TaskMemory): boolean {
+  return endedProcessId !== 0 && isAlive(container) && container.processId === endedProcessId;
 }
 
 /** What an agent that has just started knows of a task whose last status it finds on disk. */

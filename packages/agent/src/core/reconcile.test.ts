@@ -1,5 +1,6 @@
 import { DesiredState, Health, NetworkMode, PortSpec_Protocol, PullPolicy, TaskState } from "@berth/proto";
 import { describe, expect, test } from "vitest";
+import { rememberContainer } from "./outcome.js";
 import { type Reconciled, reconcile, UNHEALTHY_GRACE_MS } from "./reconcile.js";
 import { type Assignment, BLANK_MEMORY, type TaskMemory } from "./task-view.js";
 import { containerWith, NODE, specWith, taskWith, viewWith } from "./testing.js";
@@ -219,6 +220,19 @@ describe("reconcile() when a container ends", () => {
       message: "ended with exit code 0 while Docker was away",
     });
     expect(endedWith({ exitCode: 137 }, { unwatched: true }).status).toMatchObject(notItsOwn);
+  });
+
+  test("nobody is sent to a container whose process was seen to end, until Docker says how it ended", () => {
+    const container = containerWith({ processId: 7 });
+    const memory = rememberContainer(memoryWith({ endedProcessId: 7 }), container, NOW_MS);
+    expect(reconcile(viewWith({ containers: [container], memory }), NOW_MS)).toEqual({
+      status: expect.objectContaining({ state: TaskState.RUNNING, health: Health.UNHEALTHY }),
+    });
+    const startedAgain = containerWith({ processId: 8 });
+    const exited = containerWith({ processId: 0, state: "exited" });
+    for (const next of [startedAgain, exited]) {
+      expect(rememberContainer(memory, next, NOW_MS).endedProcessId).toBe(0);
+    }
   });
 
   test("a container that vanished fails its task; a final status never changes", () => {

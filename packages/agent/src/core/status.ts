@@ -10,6 +10,7 @@ import {
 } from "@berth/proto";
 import { addressesIn, networkWait } from "./networks/task-networks.js";
 import { type ContainerHealth, isAlive, type ObservedContainer } from "./observed.js";
+import { hasEnded } from "./outcome.js";
 import { awaitsPorts, refusalMessage } from "./port-watch.js";
 import type { TaskView } from "./task-view.js";
 
@@ -109,7 +110,7 @@ function runningStatus(view: TaskView, container: ObservedContainer, spec: Assig
   const hasRun = view.status?.state === TaskState.RUNNING;
   const isWell = container.health === "none" || container.health === "healthy";
   const isReady = isWell && !awaitsPorts(view, container);
-  return status({
+  const running = status({
     state: hasRun || isReady ? TaskState.RUNNING : TaskState.STARTING,
     message: runningMessage(view, container),
     containerId: container.id,
@@ -119,6 +120,12 @@ function runningStatus(view: TaskView, container: ObservedContainer, spec: Assig
       (spec.task ? undefined : view.status?.ports) ?? hostPorts(container, spec, view.node.advertiseAddress),
     addresses: addressesIn(spec, container.networks, view.networks, view.status?.addresses ?? []),
   });
+  return hasEnded(container, view.memory) ? withoutProcess(running) : running;
+}
+
+/** Nobody is to be sent to it any more. How it ended, and so its final state, only Docker knows. */
+export function withoutProcess(running: TaskStatus): TaskStatus {
+  return { ...running, health: Health.UNHEALTHY, message: "its process has ended; Docker has not said how" };
 }
 
 function runningMessage(view: TaskView, container: ObservedContainer): string {

@@ -37,6 +37,11 @@ export interface TaskMemory {
   readonly outsideSignal: string;
   /** Docker has been away since the container was last seen alive: how it ended, nobody saw. */
   readonly unwatched: boolean;
+  /**
+   * The container's first process, which this host has seen end, though Docker still has it running: it may be busy
+   * with its end, or be gone itself. 0: none.
+   */
+  readonly endedProcessId: number;
   /** Why the node can never run the task. */
   readonly rejection: string;
   readonly retry: Retry | undefined;
@@ -76,6 +81,7 @@ export const BLANK_MEMORY: TaskMemory = {
   failing: "",
   outsideSignal: "",
   unwatched: false,
+  endedProcessId: 0,
   rejection: "",
   retry: undefined,
   pulledPercent: undefined,

@@ -29,3 +29,18 @@ test.each(["unknown", "failed"] as const)(
     expect([...record.containers.keys()]).toEqual(["c9"]);
   },
 );
+
+test("TaskRecord notes once that a container's process has ended, and looks until Docker has seen it, too", () => {
+  const record = new TaskRecord("task1");
+  const container = containerWith({ processId: 7 });
+  const summary = { id: container.id, taskId: "task1", state: "running", health: "none" } as const;
+  record.noteLook({ kind: "observed", container }, 0);
+  record.noteSummary(summary);
+  expect([record.hasEnded, record.stale.size]).toEqual([false, 0]);
+  expect([record.noteProcessEnded("c1"), record.noteProcessEnded("c1")]).toEqual([true, false]);
+  record.noteLook({ kind: "observed", container }, 0);
+  record.noteSummary(summary);
+  expect([record.hasEnded, record.stale.size]).toEqual([true, 1]);
+  record.noteLook({ kind: "observed", container: { ...container, processId: 8 } }, 0);
+  expect(record.hasEnded).toBe(false);
+});

@@ -1,7 +1,7 @@
 import type { DesiredState, ReportedTask, TaskStatus } from "@berth/proto";
 import type { WorkKind } from "../core/container-event.js";
 import { type ContainerSummary, isAlive, type ObservedContainer } from "../core/observed.js";
-import { type Outcome, remember, rememberContainer } from "../core/outcome.js";
+import { hasEnded, type Outcome, remember, rememberContainer } from "../core/outcome.js";
 import type { Step } from "../core/step.js";
 import { type Assignment, BLANK_MEMORY, type TaskMemory, type TaskView } from "../core/task-view.js";
 
@@ -59,10 +59,27 @@ export class TaskRecord {
     if ([...this.containers.values()].some(isAlive)) this.memory = { ...this.memory, unwatched: true };
   }
 
+  /** A container of the task is known, and nobody answers in it any more. */
+  get hasEnded(): boolean {
+    const containers = [...this.containers.values()];
+    if (containers.length === 0) return false;
+    return containers.every((container) => !isAlive(container) || hasEnded(container, this.memory));
+  }
+
+  /** A container's first process has ended, whatever Docker says. False: that is known already, or it does not run. */
+  noteProcessEnded(containerId: string): boolean {
+    const container = this.containers.get(containerId);
+    if (container === undefined || !isAlive(container) || container.processId === 0) return false;
+    if (hasEnded(container, this.memory)) return false;
+    this.memory = { ...this.memory, endedProcessId: container.processId };
+    return true;
+  }
+
   /** A listing names the container: look at it if it is not as it was. */
   noteSummary({ id, state, health }: ContainerSummary): void {
     const known = this.containers.get(id);
-    if (known === undefined || known.state !== state || known.health !== health) this.stale.add(id);
+    const isAsKnown = known !== undefined && known.state === state && known.health === health;
+    if (!isAsKnown || this.memory.endedProcessId !== 0) this.stale.add(id);
   }
 
   noteOutcome(step: Step, outcome: Outcome, nowMs: number): void {

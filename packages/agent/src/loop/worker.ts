@@ -1,17 +1,18 @@
-import { DesiredState, type TaskStatus } from "@berth/proto";
+import { DesiredState, TaskState, type TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
 import { type ContainerEvent, effectOf, type WorkKind } from "../core/container-event.js";
 import { FENCE_GRACE_MS } from "../core/fencing.js";
 import type { NetworksView } from "../core/networks/networks-view.js";
 import type { NodeFacts } from "../core/node-facts.js";
-import type { ContainerSummary, ObservedContainer } from "../core/observed.js";
+import { type ContainerSummary, isAlive, type ObservedContainer } from "../core/observed.js";
 import { rememberedContainer } from "../core/outcome.js";
 import { reconcile } from "../core/reconcile.js";
-import { statusOf } from "../core/status.js";
+import { statusOf, withoutProcess } from "../core/status.js";
 import type { Step } from "../core/step.js";
 import type { Assignment, AssignmentChange, TaskView } from "../core/task-view.js";
 import type { Engine, EngineInfo, PullProgress } from "../engine/engine.js";
 import { EngineError } from "../engine/engine-error.js";
+import type { RunningContainer } from "../host/process-watch.js";
 import type { Knock } from "../probe/knock.js";
 import { Agenda } from "./agenda.js";
 import { type EngineListener, watchEngine } from "./engine-watch.js";
@@ -125,6 +126,30 @@ export class Worker {
     return containers?.next().value;
   }
 
+  /** Containers that run as far as is known. */
+  *running(): Generator<RunningContainer> {
+    for (const { taskId, containers } of this.#records.values()) {
+      for (const container of containers.values()) {
+        const { id: containerId, processId } = container;
+        if (processId > 0 && isAlive(container)) yield { taskId, containerId, processId };
+      }
+    }
+  }
+
+  /** This host has seen a container's process end, whether or not Docker is there to say so. */
+  processEnded({ taskId, containerId }: RunningContainer): void {
+    const record = this.#records.get(taskId);
+    if (record === undefined) return;
+    this.#noteProcessEnded(record, containerId);
+    record.stale.add(containerId);
+    this.#wake(taskId);
+  }
+
+  /** The task has a container here, and nothing runs in it any more. */
+  hasEnded(taskId: string): boolean {
+    return this.#records.get(taskId)?.hasEnded ?? false;
+  }
+
   #assignTask(assignment: Assignment): void {
     const record = this.#record(assignment.task.id);
     const isKnown = record.assignment !== undefined;
@@ -203,8 +228,20 @@ export class Worker {
     const effect = effectOf(event, { inFlight: record.inFlight?.kind, state });
     if (effect === "remember-signal") record.memory = { ...record.memory, outsideSignal: event.unixSignal };
     if (effect !== "look") return;
+    if (event.kind === "ended") this.#noteProcessEnded(record, event.containerId);
     record.stale.add(event.containerId);
     this.#wake(event.taskId);
+  }
+
+  /**
+   * No more connections for it, at once: Docker answers questions about a container only when it is done with its end,
+   * which may take longer than clients wait. Whoever is stopped on purpose has left the tables before.
+   */
+  #noteProcessEnded(record: TaskRecord, containerId: string): void {
+    const { inFlight, status } = record;
+    if (inFlight?.kind === "stop" || inFlight?.kind === "remove") return;
+    if (!record.noteProcessEnded(containerId) || status?.state !== TaskState.RUNNING) return;
+    this.#reporter.report(record, { status: withoutProcess(status) });
   }
 
   #wake(taskId: string): void {

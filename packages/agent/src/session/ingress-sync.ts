@@ -2,7 +2,7 @@ import type { IngressEntry } from "@berth/proto";
 import type { Logger } from "pino";
 import type { ApplyResult, IngressListener, IngressTable } from "../ingress/table.js";
 import { withDeadline } from "../with-deadline.js";
-import { IngressListeners, type RouteTo } from "./ingress-table.js";
+import { type HasEnded, IngressListeners, type RouteTo } from "./ingress-table.js";
 
 /** A process that does not answer serves what it has; the leader must not wait for it. */
 const APPLY_TIMEOUT_MS = 10_000;
@@ -19,6 +19,7 @@ export interface IngressSyncOptions {
   readonly apply: Apply;
   /** How the kernel of this host may reach endpoints. */
   readonly routeTo?: RouteTo;
+  readonly hasEnded?: HasEnded;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -45,7 +46,7 @@ export class IngressSync {
 
   constructor(options: IngressSyncOptions) {
     this.#options = options;
-    this.#listeners = new IngressListeners(options.routeTo);
+    this.#listeners = new IngressListeners(options.routeTo, options.hasEnded);
   }
 
   /** Everything up to this assignment sequence is taken over, table included. */

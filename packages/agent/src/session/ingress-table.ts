@@ -25,6 +25,9 @@ export function peersIn(entries: readonly IngressEntry[], ownNodeId: string): Re
 /** How the kernel may bring connections to an endpoint; undefined: not at all. */
 export type RouteTo = (endpoint: IngressEndpoint, protocol: PortSpec_Protocol) => KernelRoute | undefined;
 
+/** Whether an endpoint is known here to answer no more, before the leader has said so. */
+export type HasEnded = (endpoint: IngressEndpoint) => boolean;
+
 const AFAR: KernelRoute = { kind: "forward" };
 
 /** Routes of this node: its own containers are reached directly. Without an id every endpoint is elsewhere. */
@@ -41,10 +44,12 @@ export function routesOf(
  */
 export class IngressListeners {
   readonly #routeTo: RouteTo;
+  readonly #hasEnded: HasEnded;
   readonly #made = new WeakMap<IngressEntry, IngressListener>();
 
-  constructor(routeTo: RouteTo = () => AFAR) {
+  constructor(routeTo: RouteTo = () => AFAR, hasEnded: HasEnded = () => false) {
     this.#routeTo = routeTo;
+    this.#hasEnded = hasEnded;
   }
 
   of(entries: readonly IngressEntry[]): readonly IngressListener[] {
@@ -53,16 +58,23 @@ export class IngressListeners {
 
   #listener(entry: IngressEntry): IngressListener {
     const made = this.#made.get(entry);
-    if (made !== undefined && this.#isAllAfar(made)) return made;
-    const listener = toListener(entry, this.#routeTo);
+    if (made !== undefined && this.#isAllAfar(made, entry)) return made;
+    const listener = toListener(this.#withoutEnded(entry), this.#routeTo);
     if (made !== undefined && sameListener(made, listener)) return made;
     this.#made.set(entry, listener);
     return listener;
   }
 
+  /** One that may be answered is better than none. */
+  #withoutEnded(entry: IngressEntry): IngressEntry {
+    const endpoints = entry.endpoints.filter((endpoint) => !this.#hasEnded(endpoint));
+    return endpoints.length === 0 ? entry : { ...entry, endpoints };
+  }
+
   /** Without one of this host's own containers nothing but the entry decides. */
-  #isAllAfar(made: IngressListener): boolean {
+  #isAllAfar(made: IngressListener, { endpoints }: IngressEntry): boolean {
     const isAfar = ({ route }: Endpoint): boolean => route?.kind === "forward";
+    if (made.endpoints.length < endpoints.length) return false;
     return made.endpoints.every(isAfar) && made.draining.every(isAfar);
   }
 }
