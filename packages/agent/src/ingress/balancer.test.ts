@@ -48,6 +48,20 @@ function count(ids: readonly (string | undefined)[]): readonly number[] {
 }
 
 describe("Balancer", () => {
+  it("tries other nodes before the next replica of one that did not answer", () => {
+    const balancer = new Balancer();
+    const nodes = ["n1", "n1", "n2", "n2", "n3"];
+    const endpoints = endpointsOf(5).map((endpoint, index) => ({ ...endpoint, node: nodes[index] ?? "" }));
+    balancer.update(endpoints, []);
+    const tried: Upstream[] = [];
+    for (;;) {
+      const upstream = balancer.pick(0, tried, nobody);
+      if (upstream === undefined) break;
+      tried.push(upstream);
+    }
+    expect(tried.map(({ endpoint }) => endpoint.node)).toEqual(["n1", "n2", "n3", "n1", "n2"]);
+  });
+
   it("spreads 10,000 connections over 7 endpoints within 2 %, with a table update every 13", () => {
     const balancer = balancerOf(7);
     const taken = Array.from({ length: 10_000 }, (_, index) => {

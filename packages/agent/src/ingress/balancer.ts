@@ -70,14 +70,20 @@ export class Balancer {
   /**
    * The endpoint whose turn it is, or the one that the service's rules name. Ejected ones and those on suspect nodes are
    * passed over while others remain; when none remains they are offered all the same, since our own suspicion must never
-   * fail a connection. Undefined: all are in `tried`. `clientAddress` is asked for where the choice depends on it.
+   * fail a connection. Nodes of those in `tried` come after others: often it is the node, and what is left of the
+   * client's patience would go into its next replica. Undefined: all are in `tried`. `clientAddress` is asked for where
+   * the choice depends on it.
    */
   pick(nowMs: number, tried: readonly Upstream[], clientAddress: () => string): Upstream | undefined {
+    const isFresh = (candidate: Upstream): boolean => !tried.includes(candidate);
+    const isTrusted = (candidate: Upstream): boolean =>
+      isFresh(candidate) && this.#isTrusted(candidate, nowMs);
+    const isElsewhere = (candidate: Upstream): boolean =>
+      isTrusted(candidate) && !tried.some(({ endpoint }) => isOnOneNode(endpoint, candidate.endpoint));
     const upstream =
-      this.#choose(
-        (candidate) => this.#isTrusted(candidate, nowMs) && !tried.includes(candidate),
-        clientAddress,
-      ) ?? this.#choose((candidate) => !tried.includes(candidate), clientAddress);
+      (tried.length > 0 ? this.#choose(isElsewhere, clientAddress) : undefined) ??
+      this.#choose(isTrusted, clientAddress) ??
+      this.#choose(isFresh, clientAddress);
     if (upstream !== undefined && needsProbe(upstream.health, nowMs)) {
       upstream.health = startProbe(upstream.health, nowMs);
     }
@@ -164,4 +170,8 @@ function addTo(nodes: Map<string, NodeCounts>, { endpoint, total, failed }: Upst
   const node = endpoint.node ?? "";
   const known = nodes.get(node);
   nodes.set(node, { node, total: total + (known?.total ?? 0), failed: failed + (known?.failed ?? 0) });
+}
+
+function isOnOneNode(one: IngressEndpoint, other: IngressEndpoint): boolean {
+  return one.node !== undefined && one.node === other.node;
 }
