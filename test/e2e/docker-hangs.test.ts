@@ -5,7 +5,7 @@ import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
 import { type Container, runningOf, startedAt } from "./support/docker-truth.js";
 import { askRepeatedly } from "./support/http.js";
-import { shownProblems } from "./support/tasks.js";
+import { docker, shownProblems, shownTasks } from "./support/tasks.js";
 
 const HANG_MS = 10_000;
 
@@ -63,5 +63,28 @@ describe("a Docker daemon that hangs in the middle of a deploy", () => {
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
     expect(await startsOf(before)).toEqual(startedBefore);
+  });
+
+  test("a replica that dies meanwhile gets no more connections, and is replaced once Docker knows", async () => {
+    const host = lab.host("h2");
+    const [replica] = (await runningOf(lab, "shop_web")).filter(({ host }) => host === "h2");
+    if (replica === undefined) throw new Error("h2 runs no replica");
+    const processId = await docker(host, "inspect", "--format", "{{.State.Pid}}", replica.id);
+    await host.killProcess("dockerd", "SIGSTOP");
+    try {
+      await host.exec(["kill", "-9", processId]);
+      const seen = async (): Promise<boolean> =>
+        (await shownTasks(lab, "shop_web")).some(
+          ({ containerId, state, health }) =>
+            containerId === replica.id && state === "running" && health === "unhealthy",
+        );
+      await waitUntil(seen, { what: "its end to be seen", timeoutMs: CONVERGE_TIMEOUT_MS });
+    } finally {
+      await host.killProcess("dockerd", "SIGCONT");
+    }
+    const isGone = async (): Promise<boolean> =>
+      (await runningOf(lab, "shop_web")).every(({ id }) => id !== replica.id);
+    await waitUntil(isGone, { what: "Docker to know of its end", timeoutMs: CONVERGE_TIMEOUT_MS });
+    await waitForReplicas(lab, "shop_web", 8);
   });
 });
