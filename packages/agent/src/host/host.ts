@@ -1,6 +1,8 @@
 import type { HostListener } from "@berth/proto";
+import { listenersByCount } from "./listeners-by-count.js";
 import { pidLimit } from "./pid-limit.js";
 import { readListeners } from "./read-listeners.js";
+import { socketCounts } from "./socket-counts.js";
 
 /** What a host has and shows. */
 export interface Host {
@@ -16,5 +18,5 @@ export interface Host {
 export const linuxHost = (generic: Host["generic"]): Host => ({
   generic,
   pidLimit: () => pidLimit(),
-  listeners: () => readListeners(),
+  listeners: listenersByCount({ read: () => readListeners(), counts: () => socketCounts() }),
 });
