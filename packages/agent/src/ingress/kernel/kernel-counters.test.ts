@@ -62,6 +62,17 @@ describe("KernelCounters", () => {
     expect(look([TWO], 2, { [two]: 2 })).toEqual([19, 11, 7]);
   });
 
+  it("takes one that had no answer and comes again for the same connection", () => {
+    const counters = new KernelCounters();
+    const clients = [80, 80, 9_999].map((port) => ({ address: "10.0.0.1", port }));
+    counters.repeated(clients, listeners());
+    counters.look(listeners(), counted({ doors: { "tcp . 80": 10 } }));
+    expect(counters.addTo(stats(), listeners())).toMatchObject([
+      { total: 9, retried: 2 },
+      { total: 1, retried: 0 },
+    ]);
+  });
+
   it("does not fall when a refusal is seen before the connection that was refused", () => {
     const counters = new KernelCounters();
     const refused = { "10.0.0.2 . tcp . 32768": 3 };

@@ -4,6 +4,7 @@ import { Tally } from "../tally.js";
 import { doorElement } from "./kernel-table.js";
 import { endpointElement } from "./layout.js";
 import type { KernelStatistics } from "./statistics.js";
+import type { Unanswered } from "./unanswered.js";
 import { doorOf, kernelEndpoint } from "./wanted.js";
 
 /** Whose an endpoint's counters are. */
@@ -22,6 +23,8 @@ export class KernelCounters {
   readonly #sent = new Tally();
   readonly #refused = new Tally();
   readonly #refusedByNode = new Tally();
+  /** Connections by listener that had no answer, and were sent to another endpoint. */
+  readonly #repeated = new Map<string, number>();
   /** Connections by listener, as last told. */
   readonly #told = new Map<string, number>();
   #now: KernelStatistics = { doors: new Map(), sent: new Map(), refused: new Map(), active: new Map() };
@@ -52,7 +55,25 @@ export class KernelCounters {
     for (const tally of [this.#doors, this.#sent, this.#refused, this.#refusedByNode]) {
       tally.keepOnly((owner) => keys.has(owner.split(SEPARATOR, 1)[0] ?? ""));
     }
-    for (const key of this.#told.keys()) if (!keys.has(key)) this.#told.delete(key);
+    for (const counts of [this.#told, this.#repeated]) {
+      for (const key of counts.keys()) if (!keys.has(key)) counts.delete(key);
+    }
+  }
+
+  /** Clients who waited for an answer of an endpoint that has gone: they ask again, and get another one. */
+  repeated(
+    clients: Iterable<Pick<Unanswered, "address" | "port">>,
+    listeners: Iterable<IngressListener>,
+  ): void {
+    const tcp = [...listeners].filter(({ protocol }) => protocol === "tcp");
+    for (const { address, port } of clients) {
+      const listener =
+        tcp.find((each) => each.port === port && each.address === address) ??
+        tcp.find((each) => each.port === port && doorOf(each)?.kind === "port");
+      if (listener === undefined) continue;
+      const key = listenerKey(listener);
+      this.#repeated.set(key, (this.#repeated.get(key) ?? 0) + 1);
+    }
   }
 
   /** What the process counted and what the kernel counted, together. */
@@ -74,7 +95,7 @@ export class KernelCounters {
         ...listener,
         total: listener.total + this.#connections(key),
         active: listener.active + sumOf(endpoints, ({ active }) => active) - activeBefore,
-        retried: listener.retried + this.#refused.of(key),
+        retried: listener.retried + this.#retried(key),
         endpoints,
         nodes: listener.nodes.map(({ node, total, failed }) => ({
           node,
@@ -95,9 +116,13 @@ export class KernelCounters {
     };
   }
 
-  /** A refused one comes again, as the same connection. Its refusal may be seen before itself: a sum must not fall then. */
+  #retried(key: string): number {
+    return this.#refused.of(key) + (this.#repeated.get(key) ?? 0);
+  }
+
+  /** One that is tried again is no second one. Its refusal may be seen before itself: a sum must not fall then. */
   #connections(key: string): number {
-    const connections = Math.max(this.#told.get(key) ?? 0, this.#doors.of(key) - this.#refused.of(key));
+    const connections = Math.max(this.#told.get(key) ?? 0, this.#doors.of(key) - this.#retried(key));
     this.#told.set(key, connections);
     return connections;
   }

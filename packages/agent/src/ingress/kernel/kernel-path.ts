@@ -246,7 +246,10 @@ export class KernelPath {
         if (this.#isClosed) return;
         const { signal } = this.#over;
         const deleted = await runProgram("conntrack", { args: deletionArguments(end, which), signal });
-        if (deleted.kind === "done") await promptClients(parseUnanswered(deleted.stdout), signal);
+        if (deleted.kind !== "done") return;
+        const unanswered = parseUnanswered(deleted.stdout);
+        this.#counters.repeated(unanswered, this.#listeners);
+        await promptClients(unanswered, signal);
       });
     }
   }
