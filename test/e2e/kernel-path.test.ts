@@ -198,7 +198,6 @@ describe("the kernel path, over real Docker hosts", () => {
       expect(answer).toBe(`${PROXY_V2} ${clientAddress(address)} ${address} ${PROXIED_PORT} hello`);
       expect(await entered(name, PROXIED_PORT)).toBe(0);
     }
-    expect((await lab.berth(["stack", "rm", "rules"])).code).toBe(0);
   });
 
   test("a host's programs and its containers reach the port, on every address of it", async () => {

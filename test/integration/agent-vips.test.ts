@@ -107,13 +107,17 @@ describe("a virtual IP over two hosts", () => {
     expect(answers.toSorted()).toEqual([...expected, ...expected].toSorted());
   });
 
-  test("leaves out a task as soon as the table does", async () => {
+  test("leaves out a task as soon as the table does, and counts on over it", async () => {
     const others = tasks.slice(1);
+    const counted = async (): Promise<number> => (await balancers[0]?.connections())?.get(VIP) ?? 0;
+    const before = await counted();
+    expect(before).toBeGreaterThanOrEqual(2 * tasks.length);
     await serve(others);
     const answers = await askTimes("a-h1", 2 * others.length);
     expect(new Set(answers.map((answer) => answer.split(" ")[0]))).toEqual(
       new Set(others.map(({ id }) => id)),
     );
+    expect(await counted()).toBe(before + answers.length);
   });
 
   test("leads all connections of an address to the task that every host works out, where it shall", async () => {
