@@ -1,10 +1,13 @@
 import { Resolver } from "node:dns/promises";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decode, encode } from "dns-packet";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { NamesTable } from "../../packages/agent/src/dns/names-table.js";
 import { type Ingress, openIngress } from "../../packages/agent/src/ingress/client.js";
+import type { IngressListener } from "../../packages/agent/src/ingress/table.js";
 import { askByDatagrams, boundSocket, type Load } from "./datagram-load.js";
 import {
   ask,
@@ -50,6 +53,15 @@ function askOnAndOn(port: number): { stop(): Promise<readonly string[]> } {
 const [high, low] = [(process.pid >> 8) & 0xff, process.pid & 0xff];
 const GATEWAY = `127.53.${high}.${low}`;
 const OUTSIDE = `127.54.${high}.${low}`;
+
+/** Questions for who answers "NUMBER TEXT". */
+const NUMBERED = {
+  ask: String,
+  read: (bytes: Buffer) => {
+    const [number, text = ""] = String(bytes).split(" ");
+    return { number: Number(number), text };
+  },
+};
 
 /** Names the outside's addresses, slowly: questions are always under way. */
 async function startSlowNameServer(): Promise<void> {
@@ -149,11 +161,7 @@ describe("an ingress process of another release", () => {
     await old.apply({ version: 1, listeners: [{ ...web, protocol: "udp" }] }, deadline());
     const load = {
       to: { address: "127.0.0.1", port },
-      ask: (number: number) => String(number),
-      read: (bytes: Buffer) => {
-        const [number, text = ""] = String(bytes).split(" ");
-        return { number: Number(number), text };
-      },
+      ...NUMBERED,
     };
     const kept: Load[] = [];
     for (let client = 0; client < 6; client += 1) {
@@ -223,6 +231,41 @@ describe("an ingress process of another release", () => {
     cleanup.add(() => agent.stop(deadline()));
     expect((await agent.stats(deadline())).processId).toBe(processId);
     expect(await ask(port, "x")).toBe("x");
+  });
+
+  it("serves on when the new one ends with everything in its hands", async () => {
+    const dataDir = folderFor(cleanup);
+    const faulty = join(dataDir, "faulty.mjs");
+    writeFileSync(
+      faulty,
+      `process.on("message", ({ kind }) => {
+         if (kind === "table") process.send({ kind: "prepared" });
+         if (kind === "yours-to-read") process.exit(1);
+       });
+       process.send({ kind: "ready" });`,
+    );
+    const old = await open(dataDir, "old");
+    const port = await unusedPort();
+    const echo = await boundSocket(cleanup);
+    echo.on("message", (bytes, from) => echo.send(`${bytes} ${from.port}`, from.port, from.address));
+    const endpoint = { id: "a", address: "127.0.0.1", port: echo.address().port };
+    const listeners: IngressListener[] = [{ ...tcpListener(port, [endpoint]), protocol: "udp" }];
+    await old.apply({ version: 1, listeners }, deadline());
+    const { processId } = await old.stats(deadline());
+    const load = askByDatagrams(cleanup, {
+      to: { address: "127.0.0.1", port },
+      ...NUMBERED,
+      ...{ everyMs: 5, socket: await boundSocket(cleanup) },
+    });
+    await sleep(50);
+    old.close();
+    const agent = await open(dataDir, "new", faulty);
+    cleanup.add(() => agent.stop(deadline()));
+    expect((await agent.stats(deadline())).processId).toBe(processId);
+    await sleep(50);
+    const answers = await load.stop();
+    expect(answers.length).toBeGreaterThan(20);
+    expect(new Set(answers).size, String(answers)).toBe(1);
   });
 
   it("is left as it is by an agent of the same release", async () => {

@@ -1,0 +1,103 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
+import { pino } from "pino";
+import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
+import type { NamesTable } from "../../packages/agent/src/dns/names-table.js";
+import { openIngress } from "../../packages/agent/src/ingress/client.js";
+import { Session } from "../../packages/agent/src/ingress/session.js";
+import { SOCKET_NAME } from "../../packages/agent/src/ingress/wire.js";
+import { Cleanup, deadline, ENTRY } from "./ingress-harness.js";
+import { startKernelIngress } from "./kernel/kernel-ingress.js";
+import { ADDRESS, TestNetwork } from "./kernel/test-network.js";
+
+const cleanup = new Cleanup();
+let network: TestNetwork;
+beforeAll(async () => {
+  network = await TestNetwork.create();
+  await network.serve("c1", 80);
+});
+afterAll(() => network.dispose());
+afterEach(() => cleanup.run());
+
+const [GATEWAY, VIP, BRIDGE] = ["10.64.1.1", "10.64.0.2", "bth4097"];
+const NAMES: NamesTable = {
+  networks: [
+    {
+      ...{ id: "n1", name: "shop_default", stack: "shop", subnet: "10.64.0.0/18" },
+      ...{ gateway: GATEWAY, bridge: BRIDGE },
+    },
+  ],
+  services: [
+    {
+      ...{ key: "n1/api", networkId: "n1", service: "shop_api", stack: "shop", names: ["api"], vip: VIP },
+      endpoints: [{ id: "t1", nodeId: "a", address: ADDRESS.c1, slot: 1 }],
+      draining: [],
+    },
+  ],
+  askers: [{ address: GATEWAY, networkIds: ["n1"], dns: [] }],
+};
+
+/**
+ * Asks for the name and connects to what it stands for, on and on, until its input ends; tells what came of it. Not from
+ * the virtual IP, which is an address of the host, too.
+ */
+const PROGRAM = `
+  const { Resolver } = require("node:dns/promises");
+  const { connect } = require("node:net");
+  const resolver = new Resolver({ timeout: 3000, tries: 1 });
+  resolver.setServers(["${GATEWAY}"]);
+  const counts = {};
+  const count = (what) => { counts[what] = (counts[what] ?? 0) + 1; };
+  const ask = (host) => new Promise((resolve) => {
+    const socket = connect({ host, port: 80, localAddress: "${GATEWAY}" });
+    socket.once("data", (data) => { resolve(String(data).split(" ")[0]); socket.destroy(); });
+    socket.once("error", (error) => resolve(error.code));
+    socket.setTimeout(3000, () => { resolve("silence"); socket.destroy(); });
+  });
+  let isOver = false;
+  process.stdin.on("end", () => { isOver = true; }).resume();
+  (async () => {
+    while (!isOver) {
+      const addresses = await resolver.resolve4("api").catch((error) => [error.code]);
+      count(addresses.join() + " " + await ask(addresses[0]));
+      await new Promise((resolve) => setTimeout(resolve, 3));
+    }
+    console.log(JSON.stringify(counts));
+  })();
+`;
+
+it("a name stands for its virtual IP all the while one ingress process hands over to the next", async () => {
+  network.run("a", "ip", "link", "add", BRIDGE, "type", "bridge");
+  network.run("a", "ip", "address", "add", `${GATEWAY}/18`, "dev", BRIDGE);
+  network.run("a", "ip", "link", "set", BRIDGE, "up");
+  const old = await startKernelIngress(network, cleanup);
+  await old.names(NAMES, deadline());
+  const argv = ["netns", "exec", network.namespace("a"), process.execPath, "-e", PROGRAM];
+  const asker = spawn("ip", argv, { stdio: ["pipe", "pipe", "inherit"] });
+  cleanup.add(() => asker.kill("SIGKILL"));
+  const told = text(asker.stdout);
+  await sleep(300);
+  old.close();
+
+  // As an agent of another release does, but that none is started in this test's own network should that take long.
+  const session = await Session.open(join(old.dataDir, SOCKET_NAME));
+  const args = ["--mode", "kernel", "--release", "next"];
+  await session.request({ kind: "hand-over", program: { exec: process.execPath, entry: ENTRY, args } });
+  session.close();
+  const successor = await openIngress({
+    ...{ dataDir: old.dataDir, launch: false },
+    ...{ logger: pino({ level: "silent" }), signal: new AbortController().signal },
+  });
+  cleanup.add(() => successor.stop(deadline()));
+  expect((await successor.stats(deadline())).processId).not.toBe(old.process.pid);
+  if (old.process.exitCode === null) await once(old.process, "exit");
+  await sleep(300);
+  asker.stdin.end();
+  const counts: Record<string, number> = JSON.parse(await told);
+  expect(Object.keys(counts)).toEqual([`${VIP} c1`]);
+  expect(counts[`${VIP} c1`]).toBeGreaterThan(50);
+  await vi.waitFor(async () => expect(network.run("a", "nft", "list", "tables")).toContain("ip berth-vips"));
+});
