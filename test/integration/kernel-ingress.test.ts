@@ -29,7 +29,7 @@ const PATIENCE_MS = 20_000;
 /** Below the time of the next regular look: what came by then was noticed. */
 const NOTICED_MS = 8_000;
 /** Several times what all buffers on the way hold, and not a whole number of them. */
-const TRANSFER_BYTES = 64 * 1024 * 1024 + 17;
+const TRANSFER_BYTES = 32 * 1024 * 1024 + 17;
 /** In place of the kernel's days and minutes; and long enough for it to forget. */
 const FORGOTTEN_AFTER_S = 1;
 const IDLE_MS = 2_500;

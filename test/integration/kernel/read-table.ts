@@ -18,7 +18,7 @@ interface Listed {
   readonly rule?: { chain: string; expr: unknown[] };
 }
 
-const SETS = ["remotes", "locals", "replicas", "hairpins", "neighbours"];
+const SETS = ["remotes", "locals", "hairpins", "neighbours"];
 
 /** Reads it back from the kernel, through nft's JSON. */
 export function readTable(namespace: string): ReadTable {

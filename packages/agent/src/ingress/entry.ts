@@ -12,6 +12,7 @@ import { createControlServer } from "./control-server.js";
 import { Gateway } from "./gateway.js";
 import { type Giver, giveTo, leaveTo } from "./handover/give.js";
 import { inherit } from "./handover/inherit.js";
+import { raiseHostPatience } from "./kernel/host-patience.js";
 import { INGRESS_MODES, isIngressMode } from "./kernel/mode.js";
 import { openKernelPath } from "./kernel/open-kernel-path.js";
 import { LateFastPath } from "./late-fast-path.js";
@@ -83,6 +84,8 @@ async function main(): Promise<void> {
     log.info({ dataDir }, "another ingress process serves this data directory: leaving");
     process.exit(0);
   }
+  // What the kernel balances goes by it as well, from when its table is loaded.
+  if (mode !== "userspace") await raiseHostPatience(log);
   const path = await openKernelPath(mode, log);
   await late.open(path.fastPath);
   if (inheritance !== undefined) {

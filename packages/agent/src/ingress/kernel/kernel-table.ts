@@ -40,7 +40,6 @@ function* elementsOf({ door, endpoints }: KernelService): Generator<SetElement> 
   for (const endpoint of endpoints) {
     const element = endpointElement(protocol, endpoint);
     yield inSet(endpoint.source === "masqueraded" ? "remotes" : "locals", element);
-    if (endpoint.source === "kept" && protocol === "tcp") yield inSet("replicas", element);
     if (endpoint.subnet === "") continue;
     yield inSet("neighbours", `${endpoint.subnet} . ${endpoint.subnet}`);
     yield inSet("hairpins", `${endpoint.address} . ${protocol} . ${door.port}`);

@@ -1,7 +1,7 @@
 import type { Protocol } from "./layout.js";
 import { BALANCED_TEXT } from "./marks.js";
 import { FELL_THROUGH, QUICK } from "./service-chain.js";
-import { PATIENT_POLICY, QUICK_POLICY } from "./tcp-timeouts.js";
+import { QUICK_POLICY } from "./tcp-timeouts.js";
 
 export const TABLE = "berth";
 /** The chain whose absence tells that the table was flushed by somebody. */
@@ -35,7 +35,7 @@ const MEMBER_MAPS = PROTOCOLS.flatMap((protocol) =>
 ).join("\n");
 
 /** Sets that name endpoints and the like. */
-export type ElementSet = "remotes" | "locals" | "replicas" | "hairpins" | "neighbours";
+export type ElementSet = "remotes" | "locals" | "hairpins" | "neighbours";
 
 /** Clients that are waiting for an endpoint which has gone, and where they believe to be connecting to. See `prompt.ts`. */
 export const PROMPTS = "prompts";
@@ -53,7 +53,6 @@ export const REMOVE = `table ip ${TABLE}\ndelete table ip ${TABLE}\n`;
  * - An unanswered SYN is forgotten after 1 s, when its client repeats it: the repetition goes to another endpoint.
  * - Ended connections are forgotten after 20 s instead of 120 s: at 10,000 connections a second the kernel's table of
  *   connections, 262,144 entries on most hosts, would be full otherwise.
- * - What other hosts send to replicas of this one is translated by Docker, and remembered here as well.
  * - A refusal of a SYN (RST with sequence number 0) reaches the client as an acknowledgement of something that it never
  *   sent. By RFC 9293 it answers that with a reset and goes on waiting; Linux repeats its SYN at once then (since 5.6,
  *   once per connection), others after a second, as above. What was refused once (`again`) goes to the process that
@@ -67,7 +66,6 @@ export const REMOVE = `table ip ${TABLE}\ndelete table ip ${TABLE}\n`;
  */
 export const SKELETON = `table ip ${TABLE} {
   ct timeout ${QUICK} { protocol tcp; l3proto ip; policy = { ${QUICK_POLICY}, time_wait : 20 }; }
-  ct timeout patient { protocol tcp; l3proto ip; policy = { ${PATIENT_POLICY} }; }
   counter ${FELL_THROUGH} { }
   counter unreachable { }
   map ports { type inet_proto . inet_service : verdict; counter; }
@@ -76,7 +74,6 @@ export const SKELETON = `table ip ${TABLE} {
 ${MEMBER_MAPS}
   set remotes { type ipv4_addr . inet_proto . inet_service; counter; }
   set locals { type ipv4_addr . inet_proto . inet_service; counter; }
-  set replicas { type ipv4_addr . inet_proto . inet_service; }
   set hairpins { type ipv4_addr . inet_proto . inet_service; }
   set neighbours { type ipv4_addr . ipv4_addr; flags interval; }
   set again { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic, timeout; timeout 2s; size 65536; }
@@ -109,10 +106,6 @@ ${MEMBER_MAPS}
   chain arriving {
     type nat hook input priority 90; policy accept;
     ct mark and ${BALANCED_TEXT} == ${BALANCED_TEXT} ip daddr . meta l4proto . th dport @locals
-  }
-  chain from-peers {
-    type filter hook forward priority -10; policy accept;
-    ct state new ct mark and ${BALANCED_TEXT} == 0 ip daddr . meta l4proto . th dport @replicas ct timeout set "patient"
   }
   chain unanswered-in {
     type filter hook prerouting priority -140; policy accept;

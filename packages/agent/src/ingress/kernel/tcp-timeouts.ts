@@ -1,11 +1,13 @@
 /**
- * How long the kernel remembers a connection in which nobody says anything, in seconds, whatever this host is set to.
+ * How long the kernel remembers a connection in which nobody says anything, in seconds, as kube-proxy has it. What it
+ * forgets loses its way: the next packet would be reset.
  *
- * - Open: five days, the kernel's own default. What it forgets loses its way: the next packet would be reset.
- * - Half closed: one side has said all that it has to say, and waits for the answer. The kernel would give the other one
- *   60 s for it; an hour is what kube-proxy gives.
+ * - Open: a day. Few programs are silent for so long without asking whether the other side is still there.
+ * - Half closed: one side has said all that it has to say, and waits for the answer. The kernel's own 60 s are less than
+ *   many an answer takes.
  */
-export const PATIENT_POLICY = "established : 432000, close_wait : 3600";
+export const ESTABLISHED_S = 86_400;
+export const HALF_CLOSED_S = 3_600;
 
 /** An unanswered SYN is forgotten when its client repeats it: the repetition goes to another endpoint. */
-export const QUICK_POLICY = `syn_sent : 1, ${PATIENT_POLICY}`;
+export const QUICK_POLICY = `syn_sent : 1, established : ${ESTABLISHED_S}, close_wait : ${HALF_CLOSED_S}`;
