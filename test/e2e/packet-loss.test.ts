@@ -17,9 +17,9 @@ services:
     deploy: { replicas: 3, placement: { max_replicas_per_node: 1 } }
 `;
 const TABLE = "test-loss";
-const LOSSY_MS = 8_000;
+const LOSSY_MS = 5_000;
 /** A suspicion takes less than half a second, a death one; and then something would happen. */
-const FAULT_MS = 3_000;
+const FAULT_MS = 2_500;
 const STOPPED_MS = 2_000;
 
 describe("a cluster in a bad network", () => {
