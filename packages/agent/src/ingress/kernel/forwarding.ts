@@ -4,6 +4,11 @@ import { BALANCED_TEXT } from "./marks.js";
 /** Docker asks this chain before all of its own, and never empties it. */
 const CHAIN = "DOCKER-USER";
 const RULE = ["-m", "connmark", "--mark", `${BALANCED_TEXT}/${BALANCED_TEXT}`, "-j", "ACCEPT"] as const;
+/**
+ * Whenever Docker starts or makes a network, it takes its jump to that chain away, and puts it on top again. What comes
+ * meanwhile falls through to Docker's policy, which is to drop: before that, ours is the last word.
+ */
+const FALLBACK_CHAIN = "FORWARD";
 
 /**
  * Docker drops what is forwarded to containers past its own ports, and everything that it does not know: balanced
@@ -11,14 +16,19 @@ const RULE = ["-m", "connmark", "--mark", `${BALANCED_TEXT}/${BALANCED_TEXT}`, "
  * @returns what went wrong, for a person; undefined: nothing
  */
 export async function allowForwarding(signal: AbortSignal): Promise<string | undefined> {
-  if ((await iptables(signal, "-C", CHAIN, ...RULE)) === undefined) return undefined;
   if ((await iptables(signal, "-n", "-L", CHAIN)) !== undefined) return undefined;
-  return iptables(signal, "-I", CHAIN, "1", ...RULE);
+  return (await ensure(signal, "-I", CHAIN)) ?? (await ensure(signal, "-A", FALLBACK_CHAIN));
 }
 
 /** Takes the permission back. */
 export async function disallowForwarding(signal: AbortSignal): Promise<void> {
-  await iptables(signal, "-D", CHAIN, ...RULE);
+  for (const chain of [CHAIN, FALLBACK_CHAIN]) await iptables(signal, "-D", chain, ...RULE);
+}
+
+/** @returns why it is not there; undefined: it is */
+async function ensure(signal: AbortSignal, how: "-I" | "-A", chain: string): Promise<string | undefined> {
+  if ((await iptables(signal, "-C", chain, ...RULE)) === undefined) return undefined;
+  return iptables(signal, how, chain, ...RULE);
 }
 
 async function iptables(signal: AbortSignal, ...args: readonly string[]): Promise<string | undefined> {
