@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { memberKey } from "../../../packages/agent/src/ingress/kernel/member-key.js";
 
 /** What a table of the kernel does, without the numbers and the order that do not matter. */
 export interface ReadTable {
@@ -67,7 +68,7 @@ function picked(
     const map = /"data":"@([\w-]+)"/.exec(rule)?.[1];
     if (map === undefined) return [];
     const found = Array.from({ length: Number(mod) }, (_, index) =>
-      members.get(`${map}/${Number(offset) + index}`),
+      members.get(`${map}/${memberKey(Number(offset) + index)}`),
     );
     const behind = found.map((each) => each ?? "hole");
     return [isHash ? ["source", ...behind] : behind.sort()];

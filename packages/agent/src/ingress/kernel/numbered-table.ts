@@ -1,4 +1,5 @@
 import { Batch } from "./batch.js";
+import { memberKey } from "./member-key.js";
 import { ReferenceCounts } from "./reference-counts.js";
 
 /**
@@ -138,7 +139,7 @@ export class NumberedTable<Service, Member> {
     this.#nextNumber += members.length;
     this.#services.set(key, { ...range, service, members, holes: new Set() });
     for (const [index, member] of members.entries()) {
-      batch.addElement(map, `${range.base + index} : ${kind.memberElement(member)}`);
+      batch.addElement(map, `${memberKey(range.base + index)} : ${kind.memberElement(member)}`);
     }
     const chain = kind.chainOf(key);
     if (before === undefined) {
@@ -176,7 +177,7 @@ export class NumberedTable<Service, Member> {
       const number = loaded.base + index;
       if (holes.has(number) || isKept(member)) continue;
       holes.add(number);
-      batch.deleteElement(loaded.map, String(number));
+      batch.deleteElement(loaded.map, String(memberKey(number)));
     }
     if (holes.size === loaded.holes.size) return false;
     this.#services.set(key, { ...loaded, holes });
@@ -218,6 +219,6 @@ function deleteMembers<Service, Member>(
   batch: Batch,
 ): void {
   for (const index of members.keys()) {
-    if (!holes.has(base + index)) batch.deleteElement(map, String(base + index));
+    if (!holes.has(base + index)) batch.deleteElement(map, String(memberKey(base + index)));
   }
 }

@@ -1,5 +1,6 @@
 import type { Protocol } from "./layout.js";
 import { BALANCED_TEXT } from "./marks.js";
+import { MEMBER_KEY_TYPE } from "./member-key.js";
 import { FELL_THROUGH, QUICK } from "./service-chain.js";
 import { QUICK_POLICY } from "./tcp-timeouts.js";
 
@@ -30,7 +31,7 @@ export function memberMapNumber(service: string): number {
 /** Typed by protocol: nft 1.0.6 cannot read back what it wrote for `th dport`. */
 const MEMBER_MAPS = PROTOCOLS.flatMap((protocol) =>
   Array.from({ length: MEMBER_MAP_COUNT }, (_, index) => {
-    return `  map ${protocol}-members${index} { typeof numgen inc mod 2 : ip daddr . ${protocol} dport; }`;
+    return `  map ${protocol}-members${index} { typeof ${MEMBER_KEY_TYPE} : ip daddr . ${protocol} dport; }`;
   }),
 ).join("\n");
 

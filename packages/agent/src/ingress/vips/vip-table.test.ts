@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import type { NamesTable } from "../../dns/names-table.js";
+import { memberKey } from "../kernel/member-key.js";
 import { rendezvous } from "../rendezvous.js";
 import { type Vips, vipsOf } from "./vip.js";
 import { addressChanges, presentVips } from "./vip-addresses.js";
@@ -67,7 +68,7 @@ function read(ruleset: string): unknown {
       const [, mod, offset, map] = /mod (\d+) offset (\d+) map @(\w+)/.exec(rule) ?? [];
       if (map === undefined) return [];
       const numbers = Array.from({ length: Number(mod) }, (_, at) => Number(offset) + at);
-      return [numbers.map((number) => members.get(`${map} ${number}`) ?? "hole").sort()];
+      return [numbers.map((number) => members.get(`${map} ${memberKey(number)}`) ?? "hole").sort()];
     });
     picked += picks[0]?.length ?? 0;
     behind[vip] = picks;
@@ -125,7 +126,7 @@ describe("virtual IPs", () => {
     const elements = new RegExp(`add element ip berth-vips ${map} \\{(.*)\\}`).exec(script)?.[1] ?? "";
     const tasks = (["10.64.1.2", "10.64.2.2"] as const).map((id) => ({ id }));
     for (const bucket of [0, 77, 255]) {
-      expect(elements).toContain(` ${Number(base) + bucket} : ${rendezvous(bucket, tasks)?.id}`);
+      expect(elements).toContain(` ${memberKey(Number(base) + bucket)} : ${rendezvous(bucket, tasks)?.id}`);
     }
   });
 

@@ -1,3 +1,4 @@
+import { MEMBER_KEY_TYPE } from "../kernel/member-key.js";
 import {
   type MemberRange,
   NumberedTable,
@@ -24,7 +25,7 @@ export const REMOVE_VIPS = [IP, BRIDGE].map((table) => `table ${table}\ndelete t
 
 const MEMBER_MAPS = Array.from(
   { length: MEMBER_MAP_COUNT },
-  (_, index) => `  map members${index} { typeof numgen inc mod 2 : ip daddr; }`,
+  (_, index) => `  map members${index} { typeof ${MEMBER_KEY_TYPE} : ip daddr; }`,
 ).join("\n");
 
 /**
