@@ -107,6 +107,7 @@ describe("a Docker daemon that misbehaves", () => {
       states.clear();
       const worker = new Worker({
         knock: async () => false,
+        shareFile: async () => "",
         engine,
         node: { nodeId: "n", hostname: "h", advertiseAddress: "127.0.0.1" },
         log: pino({ level: "silent" }),

@@ -56,6 +56,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   const worker: Worker = new Worker({
     engine,
     knock: edges.knock,
+    shareFile: (text) => disk.share(text),
     node: { nodeId: id, hostname: identity.hostname, advertiseAddress: identity.address },
     log: log.child({ part: "worker" }),
     isCutOff: () => fence.isCutOff,

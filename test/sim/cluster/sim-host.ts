@@ -255,6 +255,7 @@ export class SimHost {
       probe: simProbe(world.network, actor),
       peerProbe: simProbe(world.network, actor),
       disk: {
+        share: async () => "/var/lib/berth/agent/shared/text",
         pathOf: (name) => `/var/lib/berth/agent/${name}`,
         read: async (name) => this.files.get(name),
         write: (name, text) => soon(() => void this.files.set(name, text)),

@@ -10,6 +10,7 @@ import type { CreateBody, HealthcheckBody, HostConfigBody } from "./create-body.
 import { taskLabels } from "./labels.js";
 import { mountBodies } from "./mount-body.js";
 import type { NetworksView } from "./networks/networks-view.js";
+import { ownResolvConf } from "./networks/resolv-conf.js";
 import { attachmentsOf, dnsServers, endpointBody } from "./networks/task-networks.js";
 import type { NodeFacts } from "./node-facts.js";
 import { portBodies } from "./port-body.js";
@@ -29,6 +30,8 @@ export interface ContainerConfig {
   /** "linux/amd64"; empty: the node's own. */
   readonly platform: string;
   readonly body: CreateBody;
+  /** What it shall have as /etc/resolv.conf; absent: what Docker makes. */
+  readonly resolvConf?: string;
 }
 
 export interface ContainerConfigInput {
@@ -44,10 +47,12 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   const { task, container, node } = input;
   const fill = (text: string): string => fillTemplate(text, task, node);
   const [firstNetwork] = attachmentsOf(input.spec, input.networks);
+  const resolvConf = ownResolvConf(input.spec, container, input.networks);
   const ports = portBodies(input.spec.ports, container.networkMode, node.advertiseAddress);
   return {
     name: containerName(task, node.nodeId),
     platform: container.platform,
+    ...presentValues({ resolvConf }),
     body: {
       Image: container.image,
       Labels: { ...container.labels, ...taskLabels(task) },

@@ -11,6 +11,8 @@ export interface NamedNetwork {
   readonly gateway: string;
   /** The bridge device of this host. */
   readonly bridge: string;
+  /** Nothing gets out of it, questions for names of the outside neither. Absent: false. */
+  readonly isInternal?: boolean;
 }
 
 /** Where a healthy task of a service answers in a network. */

@@ -161,6 +161,18 @@ describe("resolve()", () => {
     expect(ask("metadata.google.internal")).toEqual({ kind: "forward", servers: [] });
   });
 
+  it("tells who is in internal networks alone of nothing outside", () => {
+    const index = new NameIndex({ ...TABLE, networks: [DEFAULT, { ...BACK, isInternal: true }] });
+    const asked = (name: string, from: string, type = "A") =>
+      resolve(index, { name, type, from, gateway: BACK.gateway }, { random: () => 0, isInForce: () => true });
+    expect(addressesOf(asked("db", DB))).toEqual(["10.64.72.5"]);
+    for (const from of [DB, "10.64.72.99"]) {
+      expect(asked("example.com", from)).toEqual({ kind: "unknown" });
+      expect(asked("7.2.0.192.in-addr.arpa", from, "PTR")).toEqual({ kind: "unknown" });
+    }
+    expect(asked("example.com", WEB)).toEqual({ kind: "forward", servers: [] });
+  });
+
   it("finds the names of addresses in the asker's networks", () => {
     const ptr = (address: string, from = WEB): Answer =>
       ask(`${address.split(".").reverse().join(".")}.in-addr.arpa`, { type: "PTR", from });

@@ -46,17 +46,19 @@ export interface ResolveOptions {
  * stack's name behind it ("api.shop", "api.shop_default", "tasks.api.shop.internal").
  *
  * A plain name that nobody has is unknown, and nobody outside is asked for it: a resolver with search domains has
- * tried or will try these by itself. Neither is anybody asked whose an address of the asker's networks is.
+ * tried or will try these by itself. Neither is anybody asked whose an address of the asker's networks is, and
+ * nobody at all for an asker that is in internal networks alone.
  */
 export function resolve(index: NameIndex, query: Query, options: ResolveOptions): Answer {
   const name = query.name.toLowerCase().replace(/\.$/, "");
   const asker = index.asker(query.from);
-  const servers = asker?.dns ?? [];
   const scope = scopeOf(index, asker?.networkIds, query.gateway);
-  if (name.endsWith(REVERSE_SUFFIX)) return reverse(index, { name, type: query.type, scope, servers });
+  const isEnclosed = scope.length > 0 && scope.every(({ isInternal }) => isInternal);
+  const outside: Answer = isEnclosed ? { kind: "unknown" } : { kind: "forward", servers: asker?.dns ?? [] };
+  if (name.endsWith(REVERSE_SUFFIX)) return reverse(index, { name, type: query.type, scope, outside });
   const target = find(index, name, scope);
   if (target === undefined) {
-    return name.includes(".") ? { kind: "forward", servers } : { kind: "unknown" };
+    return name.includes(".") ? outside : { kind: "unknown" };
   }
   return query.type === "A" || query.type === "ANY"
     ? addressesOf(target, { ...options, from: query.from })
@@ -165,16 +167,14 @@ interface ReverseQuery {
   readonly name: string;
   readonly type: string;
   readonly scope: readonly NamedNetwork[];
-  readonly servers: readonly string[];
+  readonly outside: Answer;
 }
 
-function reverse(index: NameIndex, { name, type, scope, servers }: ReverseQuery): Answer {
+function reverse(index: NameIndex, { name, type, scope, outside }: ReverseQuery): Answer {
   const address = name.slice(0, -REVERSE_SUFFIX.length).split(".").reverse().join(".");
   const owner = index.whose(address);
   if (owner === undefined || !scope.some(({ id }) => id === owner.networkId)) {
-    return scope.some(({ subnet }) => holds(subnet, address))
-      ? { kind: "unknown" }
-      : { kind: "forward", servers };
+    return scope.some(({ subnet }) => holds(subnet, address)) ? { kind: "unknown" } : outside;
   }
   return type === "PTR" || type === "ANY"
     ? { kind: "name", ttlS: TASK_TTL_S, name: owner.name }

@@ -13,7 +13,11 @@ export function parseNames(value: unknown): NamesTable | undefined {
 
 function isNetwork(value: unknown): value is NamedNetwork {
   const texts = ["id", "name", "stack", "subnet", "bridge"];
-  return texts.every((key) => isText(fieldOf(value, key))) && isAddress(fieldOf(value, "gateway"));
+  return (
+    texts.every((key) => isText(fieldOf(value, key))) &&
+    isAddress(fieldOf(value, "gateway")) &&
+    ["boolean", "undefined"].includes(typeof fieldOf(value, "isInternal"))
+  );
 }
 
 function isService(value: unknown): value is NamedService {

@@ -1,4 +1,6 @@
+import type { ContainerConfig } from "../core/container-config.js";
 import { AT_MOST_ONE_LABEL } from "../core/labels.js";
+import { RESOLV_CONF } from "../core/networks/resolv-conf.js";
 import type { ObservedContainer } from "../core/observed.js";
 import type { Outcome } from "../core/outcome.js";
 import type { Step } from "../core/step.js";
@@ -13,6 +15,8 @@ export interface ExecutorTools {
   readonly lanes: Lanes;
   readonly images: ImageCache;
   readonly knock: Knock;
+  /** Keeps a text where containers can have it mounted; returns its path. */
+  readonly shareFile: (text: string) => Promise<string>;
   readonly onPullProgress: (progress: PullProgress) => void;
 }
 
@@ -116,12 +120,12 @@ async function pull(step: StepOf<"pull">, tools: ExecutorTools, signal: AbortSig
 
 async function create(
   step: StepOf<"create">,
-  { engine, images }: ExecutorTools,
+  { engine, images, shareFile }: ExecutorTools,
   signal: AbortSignal,
 ): Promise<Outcome> {
   const { config, taskId } = step;
   try {
-    const id = await engine.create(config, { signal });
+    const id = await engine.create(await withResolvConf(config, shareFile), { signal });
     return { kind: "observed", container: justCreated(id, step) };
   } catch (error) {
     if (isEngineError(error, "no-such-image")) images.forget(config.body.Image);
@@ -133,6 +137,18 @@ async function create(
   if (holder.taskId === taskId) return { kind: "observed", container: holder };
   const reason = `the container name ${config.name} is taken by ${holder.id.slice(0, 12)}, which is not this task's`;
   return { kind: "rejected", reason };
+}
+
+async function withResolvConf(
+  config: ContainerConfig,
+  shareFile: ExecutorTools["shareFile"],
+): Promise<ContainerConfig> {
+  if (config.resolvConf === undefined) return config;
+  const { HostConfig } = config.body;
+  const source = await shareFile(config.resolvConf);
+  const mount = { Type: "bind", Source: source, Target: RESOLV_CONF, ReadOnly: true } as const;
+  const mounts = [...(HostConfig.Mounts ?? []), mount];
+  return { ...config, body: { ...config.body, HostConfig: { ...HostConfig, Mounts: mounts } } };
 }
 
 /** What an inspect of a container that was created this moment would show: it saves asking. */

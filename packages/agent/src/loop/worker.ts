@@ -29,6 +29,8 @@ const LOOK_AGAIN_MS = 1_000;
 export interface WorkerOptions extends ReporterOptions {
   readonly engine: Engine;
   readonly knock: Knock;
+  /** Keeps a text where containers can have it mounted; returns its path. */
+  readonly shareFile: (text: string) => Promise<string>;
   readonly node: Omit<NodeFacts, "engineApiVersion">;
   readonly now?: () => number;
   /** Whether the leader is out of reach for so long that at-most-one tasks must not run here. */
@@ -307,6 +309,7 @@ export class Worker {
     const tools = {
       engine: this.#options.engine,
       knock: this.#options.knock,
+      shareFile: this.#options.shareFile,
       lanes: this.#lanes,
       images: this.#images,
       onPullProgress: (progress: PullProgress) => this.#pullProgressed(record, progress),

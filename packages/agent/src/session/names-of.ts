@@ -27,6 +27,7 @@ export function namesOf({ networks, entries, tasks }: NamesSources): NamesTable 
       subnet,
       gateway,
       bridge: bridgeName(vni),
+      ...(spec?.internal ? { isInternal: true } : {}),
     })),
     services: entries.map((entry) => ({
       key: entry.key,

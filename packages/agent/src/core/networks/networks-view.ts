@@ -6,6 +6,8 @@ export interface NetworkFacts {
   readonly id: string;
   /** The host's own address in it, where names are answered. */
   readonly gateway: string;
+  /** Nothing gets out of it, nor in. */
+  readonly isInternal: boolean;
   readonly state: NetworkState;
 }
 
@@ -28,7 +30,7 @@ export function networksView(
   const byName = new Map<string, NetworkFacts>();
   for (const { id, spec, gateway } of networks) {
     const state = states.get(id) ?? { kind: "waiting", reason: "it has not been looked at yet" };
-    byName.set(spec?.name ?? "", { id, gateway, state });
+    byName.set(spec?.name ?? "", { id, gateway, isInternal: spec?.internal ?? false, state });
   }
   return { byName, resolvers };
 }

@@ -49,6 +49,26 @@ describe("a task in networks over hosts", () => {
     });
   });
 
+  it("asks its host for names by itself when all of them are internal: Docker passes nothing on then", () => {
+    const inBack = (parts: Parameters<typeof specWith>[0] = {}, internal = true) => {
+      const back = NetworkAttachment.fromPartial({ network: "shop_back" });
+      const states = new Map([["back", READY]]);
+      const assigned = networkWith({ ...BACK, spec: { name: "shop_back", internal } });
+      const specOf = spec({ ...parts, task: { networks: [back] } });
+      const { step } = reconcile(viewOf({ networks: networksView([assigned], states, []) }, specOf), NOW_MS);
+      return step?.kind === "create" ? step.config.resolvConf : undefined;
+    };
+    expect(inBack()).toBe("nameserver 10.65.1.1\noptions ndots:0\n");
+    const asked = { dnsSearch: ["a.example", "b.example"], dnsOptions: ["timeout:1", "rotate"] };
+    expect(inBack({ container: asked })).toBe(
+      "nameserver 10.65.1.1\nsearch a.example b.example\noptions timeout:1 rotate\n",
+    );
+    expect(inBack({}, false)).toBeUndefined();
+    expect(
+      inBack({ container: { mounts: [{ target: "/etc/resolv.conf", readOnly: true }] } }),
+    ).toBeUndefined();
+  });
+
   it("joins the others before it starts", () => {
     const created = (names: readonly string[]): TaskView => {
       const joined = names.map((name) => ({ name, address: "", subnet: "", gateway: "" }));
