@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ensureBuilt } from "./setup/build.mjs";
 import { ensurePackages } from "./setup/debian.mjs";
+import { ensureOtherDocker } from "./setup/other-docker.mjs";
 import { SetupError } from "./setup/setup-error.mjs";
 
 export { SetupError };
@@ -46,6 +47,8 @@ export function ensureReady({ packages = [], build = true } = {}) {
   ensureNode();
   ensureNodeModules();
   ensurePackages(packages);
+  const docker = process.env.BERTH_LAB_DOCKER;
+  if (docker && packages.includes("docker.io")) ensureOtherDocker(docker);
   if (build) ensureBuilt(REPO_ROOT);
 }
 

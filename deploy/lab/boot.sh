@@ -1,7 +1,7 @@
 #!/bin/sh
-# PID 1 of a lab machine, in its own network, mount, uts and PID namespaces: boot.sh NAME RUN_DIR ETC_DIR
+# PID 1 of a lab machine, in its own network, mount, uts and PID namespaces: boot.sh NAME RUN_DIR ETC_DIR OVERLAY
 set -eu
-name=$1 run_dir=$2 etc_dir=$3
+name=$1 run_dir=$2 etc_dir=$3 overlay=$4
 
 echo "$name" >/proc/sys/kernel/hostname
 mount --make-rprivate /
@@ -26,6 +26,9 @@ mount -t overlay -o "lowerdir=/etc,upperdir=$etc_dir/changes,workdir=$etc_dir/wo
 echo "$name" >/etc/hostname
 printf '%s' "$run_dir" | md5sum | cut -c1-32 >/etc/machine-id
 printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$name" >/etc/hosts
+
+# Another Docker than this machine's, with the libraries that it needs, down to the C library.
+[ -z "$overlay" ] || mount -t overlay -o "lowerdir=$overlay/usr:/usr" berth-lab /usr
 
 # A boot of its own, for programs that ask whether they still are in the one they knew.
 cat /proc/sys/kernel/random/uuid >/run/boot_id

@@ -3,7 +3,7 @@ import { DATA_ROOT, isLabName, labPaths, RUN_ROOT } from "./paths.js";
 import type { ProcessRef } from "./processes.js";
 
 /** Counts the changes of {@link LabState} that make older descriptions unreadable. */
-export const STATE_VERSION = 3;
+export const STATE_VERSION = 4;
 
 /** What a lab is made of. Whether its machines run is never stored: the kernel knows. */
 export interface LabState {
@@ -16,6 +16,8 @@ export interface LabState {
   /** So many of the first hosts run a server; none: the machine for it does. */
   readonly hostsWithServer: number;
   readonly dockerConfig: DockerConfig;
+  /** A folder laid over the root of every host, with another Docker than this machine's. "": none. */
+  readonly dockerFolder: string;
   /** The process that made the lab; a test's lab ends with it. */
   readonly creator: ProcessRef;
   /** Whether all of it came up. */

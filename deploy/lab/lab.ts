@@ -1,4 +1,5 @@
 import { mkdir } from "node:fs/promises";
+import { hasDocker, otherDockerFolder } from "../setup/other-docker.mjs";
 import { cliCommand, serverAddressOn } from "./berth-commands.js";
 import { buildImage } from "./build-image.js";
 import { LabHost } from "./docker-host.js";
@@ -40,6 +41,11 @@ export interface CreateLabOptions {
   readonly berth?: boolean;
   /** Keys for every host's `daemon.json`. */
   readonly dockerConfig?: DockerConfig;
+  /**
+   * Another Docker than this machine's: a Debian release whose Docker setup has fetched, or a folder with
+   * `usr/sbin/dockerd` and all that it needs. Default: BERTH_LAB_DOCKER.
+   */
+  readonly docker?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called with each step done, for people who wait. */
   readonly onProgress?: (step: string) => void;
@@ -66,7 +72,7 @@ export class Lab {
   readonly #images: LabImages;
 
   constructor(state: LabState) {
-    const { name, subnet, berth, dockerConfig, hostsWithServer } = state;
+    const { name, subnet, berth, dockerConfig, dockerFolder, hostsWithServer } = state;
     const lan = new Lan(name);
     const images = new LabImages(labPaths(name).imagesDir);
     const serverMachine = new Machine({ lab: name, name: "s1", address: serverMachineAddress(subnet), lan });
@@ -79,7 +85,13 @@ export class Lab {
     const serverAddresses = berth ? this.serverAddresses : [];
     this.#images = images;
     this.hosts = state.hostNames.map((hostName, index) => {
-      const machine = new Machine({ lab: name, name: hostName, address: addresses[index] ?? "", lan });
+      const machine = new Machine({
+        lab: name,
+        name: hostName,
+        address: addresses[index] ?? "",
+        lan,
+        overlayFolder: dockerFolder,
+      });
       return new LabHost({ lab: name, machine, images, dockerConfig, serverAddresses, serverCluster });
     });
     const onHosts = this.hosts.flatMap(({ server }) => server ?? []);
@@ -208,11 +220,22 @@ async function describeLab(name: string, options: CreateLabOptions): Promise<Lab
     berth: options.berth ?? true,
     hostsWithServer: options.berth === false ? 0 : (options.servers ?? 0),
     dockerConfig: options.dockerConfig ?? {},
+    dockerFolder: dockerFolderOf(options),
     creator: selfRef(),
     isComplete: false,
   };
   await writeLabState(state);
   return state;
+}
+
+function dockerFolderOf({ docker = process.env.BERTH_LAB_DOCKER }: CreateLabOptions): string {
+  if (!docker) return "";
+  const folder = otherDockerFolder(docker);
+  if (hasDocker(folder)) return folder;
+  throw new LabError(
+    "LAB_UNSUPPORTED",
+    `another Docker: no usr/sbin/dockerd in ${folder}; BERTH_LAB_DOCKER=${docker} npm run setup fetches that of a Debian release`,
+  );
 }
 
 /** Making the folder is the claim: of two that try, one gets it. */
@@ -234,7 +257,8 @@ async function claimName(name: string): Promise<void> {
   if (!(await claim())) throw new LabError("LAB_EXISTS", `lab ${name} is being made by somebody else`);
 }
 
-function checkOptions({ hosts, servers }: CreateLabOptions): void {
+function checkOptions(options: CreateLabOptions): void {
+  const { hosts, servers } = options;
   if (process.platform !== "linux" || process.getuid?.() !== 0) {
     throw new LabError(
       "LAB_UNSUPPORTED",
@@ -244,6 +268,7 @@ function checkOptions({ hosts, servers }: CreateLabOptions): void {
   if (!Number.isInteger(hosts) || hosts < 1 || hosts > MAX_HOSTS) {
     throw new LabError("LAB_BAD_USAGE", `a lab has 1 to ${MAX_HOSTS} hosts, not ${hosts}`);
   }
+  dockerFolderOf(options);
   const maxServers = Math.min(hosts, MAX_SERVERS);
   if (servers !== undefined && !(Number.isInteger(servers) && servers >= 1 && servers <= maxServers)) {
     throw new LabError(

@@ -31,6 +31,8 @@ export interface MachineOptions {
   readonly name: string;
   readonly address: string;
   readonly lan: Lan;
+  /** What its `usr` holds comes before what this machine has in /usr. */
+  readonly overlayFolder?: string;
 }
 
 /**
@@ -43,12 +45,14 @@ export class Machine {
   readonly address: string;
   readonly paths: MachinePaths;
   readonly #lan: Lan;
+  readonly #overlayFolder: string;
 
-  constructor({ lab, name, address, lan }: MachineOptions) {
+  constructor({ lab, name, address, lan, overlayFolder = "" }: MachineOptions) {
     this.name = name;
     this.address = address;
     this.paths = machinePaths(lab, name);
     this.#lan = lan;
+    this.#overlayFolder = overlayFolder;
   }
 
   get isUp(): boolean {
@@ -147,6 +151,7 @@ export class Machine {
       this.name,
       runDir,
       join(dataDir, "etc"),
+      this.#overlayFolder,
     ];
     // Detached: Ctrl-C at the lab's terminal must not switch off machines.
     const launcher = spawn("nsenter", argv, { detached: true, stdio: "ignore", env: machineEnv(), cwd: "/" });

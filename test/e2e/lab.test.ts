@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -235,6 +235,32 @@ describe("a lab with berth on it", () => {
     expect(await lab.server.isHealthy()).toBe(true);
     expect(lab.server.processes("etcd")).toHaveLength(1);
     expect((await lab.berth(["node", "ls"])).stdout).toMatch(/\bh1\b/);
+  });
+});
+
+describe("a lab with another Docker", () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "berth-docker-"));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  test("its hosts have what is in the folder, its server and the machine do not", async () => {
+    const { stdout: dockerd } = await run(["sh", "-c", "command -v dockerd"]);
+    await cp(dockerd.trim(), join(folder, "usr/sbin/dockerd"));
+    await writeFile(join(folder, "usr/sbin/only-there"), "#!/bin/sh\n", { mode: 0o755 });
+    const lab = await createLab({ name: newName(), hosts: 1, berth: false, docker: folder });
+    expect((await openLab(lab.name)).host("h1").processes("dockerd")).toHaveLength(1);
+    expect((await lab.host("h1").exec(["only-there"])).code).toBe(0);
+    expect((await lab.server.exec(["only-there"])).code).not.toBe(0);
+    await lab.down();
+  });
+
+  test("a folder without Docker is refused, with what to do about it", async () => {
+    await expect(createLab({ name: newName(), hosts: 1, docker: "/nowhere" })).rejects.toMatchObject({
+      code: "LAB_UNSUPPORTED",
+      message: expect.stringContaining("no usr/sbin/dockerd in /nowhere"),
+    });
   });
 });
 

@@ -20,6 +20,10 @@ Options:
   --name NAME                  another lab beside the first (default: lab)
   -h, --help                   this text
 
+Environment:
+  BERTH_LAB_DOCKER=RELEASE     hosts run the Docker of this Debian release
+                               (trixie, sid), or that in a folder
+
 Examples:
   npm run lab -- up
   npm run lab -- image deploy/images/hello hello:1

@@ -1,0 +1,118 @@
+// Another Docker than this machine's: that of another Debian release, unpacked into a folder. Nothing of it is
+// installed here, and apt's own lists and packages stay as they are: the lab lays the folder over /usr of its hosts.
+import { spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { SetupError } from "./setup-error.mjs";
+
+const CACHE = "/var/cache/berth-lab";
+/** Docker, what it calls, and Compose; apt adds the libraries that they need, down to the C library. */
+const PACKAGES = ["docker.io", "docker-cli", "docker-compose", "iptables", "nftables"];
+const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/** What Debian's merged /usr has outside: packages that still unpack there end up inside. */
+const MERGED = ["bin", "sbin", "lib", "lib64"];
+
+/**
+ * Where a Docker is, or will be.
+ *
+ * @param {string} name a Debian release (`trixie`, `sid`), or a folder that has `usr/sbin/dockerd` and all it needs
+ */
+export function otherDockerFolder(name) {
+  return isAbsolute(name) ? name : join(CACHE, name);
+}
+
+/** @param {string} folder */
+export function hasDocker(folder) {
+  return existsSync(join(folder, "usr/sbin/dockerd"));
+}
+
+/**
+ * Fetches the Docker of a Debian release, unless it is there.
+ *
+ * @param {string} name as for {@link otherDockerFolder}
+ * @throws {SetupError} when it cannot be had
+ */
+export function ensureOtherDocker(name) {
+  const folder = otherDockerFolder(name);
+  if (hasDocker(folder)) return;
+  if (!/^[a-z]+$/.test(name)) {
+    throw new SetupError(
+      `BERTH_LAB_DOCKER: ${name} is no Debian release, and no folder with usr/sbin/dockerd`,
+    );
+  }
+  console.error(`setup: fetching the Docker of Debian ${name} into ${folder} (nothing is installed)`);
+  mkdirSync(CACHE, { recursive: true });
+  const work = mkdtempSync(join(CACHE, ".new-"));
+  try {
+    const archives = download(name, work);
+    const root = join(work, "root");
+    unpack(archives, root);
+    // What an interrupted run may have left is no Docker; of two that do this at once, the later one wins.
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(root, folder);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** apt finds, fetches and verifies, in folders of its own, as if nothing were installed. */
+function download(release, work) {
+  for (const folder of ["state/lists/partial", "cache/archives/partial"]) {
+    mkdirSync(join(work, folder), { recursive: true });
+  }
+  writeFileSync(join(work, "status"), "");
+  writeFileSync(join(work, "sources.list"), `deb [signed-by=${KEYRING}] ${mirror()} ${release} main\n`);
+  const own = {
+    "Dir::State": join(work, "state"),
+    "Dir::State::status": join(work, "status"),
+    "Dir::Cache": join(work, "cache"),
+    "Dir::Etc::SourceList": join(work, "sources.list"),
+    "Dir::Etc::SourceParts": "/dev/null",
+    "APT::Sandbox::User": "root",
+    "Acquire::Languages": "none",
+  };
+  const options = Object.entries(own).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+  run("apt-get", [...options, "update", "-qq"]);
+  run("apt-get", [
+    ...options,
+    ...["install", "-qq", "--yes", "--download-only", "--no-install-recommends"],
+    ...PACKAGES,
+  ]);
+  const archives = join(work, "cache/archives");
+  return readdirSync(archives)
+    .filter((name) => name.endsWith(".deb"))
+    .map((name) => join(archives, name));
+}
+
+/** The one that this machine takes its own Debian packages from. */
+function mirror() {
+  const format = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"];
+  const { stdout } = spawnSync("apt-get", format, { encoding: "utf8" });
+  const [uri] = (stdout ?? "").split("\n");
+  if (uri) return uri;
+  throw new SetupError("BERTH_LAB_DOCKER: this machine's apt knows no Debian mirror (run apt-get update)");
+}
+
+function unpack(archives, root) {
+  for (const folder of MERGED) {
+    mkdirSync(join(root, "usr", folder), { recursive: true });
+    symlinkSync(join("usr", folder), join(root, folder));
+  }
+  const script = 'for deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$0"; done';
+  run("bash", ["-e", "-o", "pipefail", "-c", script, root, ...archives]);
+}
+
+function run(program, args) {
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const { status } = spawnSync(program, args, { env, stdio: ["ignore", 2, 2] });
+  if (status !== 0) throw new SetupError(`${program} failed; its output above says why`);
+}
