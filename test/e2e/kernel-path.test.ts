@@ -3,7 +3,13 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
-import { CONVERGE_TIMEOUT_MS, createCluster, deploy } from "./support/cluster.js";
+import {
+  CONVERGE_TIMEOUT_MS,
+  createCluster,
+  deploy,
+  restartDockerd,
+  waitForReplicas,
+} from "./support/cluster.js";
 import { runningOf } from "./support/docker-truth.js";
 
 const SHOP = fileURLToPath(new URL("../../deploy/images/shop", import.meta.url));
@@ -225,6 +231,14 @@ describe("the kernel path, over real Docker hosts", () => {
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
     await kernelBalances("h2");
+  });
+
+  test("dockerd is restarted: its rules let balanced connections through again", async () => {
+    await restartDockerd(lab.host("h2"));
+    await waitForReplicas(lab, "who_web", REPLICAS);
+    for (const host of ["h1", "h2"]) await kernelBalances(host);
+    const isAllowed = async () => (await run("h2", "iptables", "-S", "DOCKER-USER")).includes("connmark");
+    await waitUntil(isAllowed, { what: "the exception in DOCKER-USER", timeoutMs: CONVERGE_TIMEOUT_MS });
   });
 
   test("the kernel serves on without agent and ingress process, and the next ones take over", async () => {

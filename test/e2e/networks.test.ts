@@ -7,6 +7,7 @@ import {
   createCluster,
   deploy,
   networksAreThere,
+  restartDockerd,
   waitForReplicas,
 } from "./support/cluster.js";
 import { runningOf } from "./support/docker-truth.js";
@@ -107,6 +108,8 @@ describe("networks over three hosts", () => {
     }
     await answered("shop_api.1", "db");
     await answered("shop_api.1", "storage");
+    // In an internal network alone.
+    await answered("shop_db", "api");
     const bodies = new Set<string>();
     await waitUntil(async () => bodies.add(await answered("shop_web", "api")).size === 3, {
       what: "all three replicas answer",
@@ -134,6 +137,12 @@ describe("networks over three hosts", () => {
     await answered("pair_web", "api");
     await answered("pair_web", "the-api");
     expect(await fetchFrom("pair_web", "db")).toBeUndefined();
+  });
+
+  test("dockerd is restarted: its host's part of them is there again", async () => {
+    await restartDockerd(lab.host("h2"));
+    await waitForReplicas(lab, "pair_api", 1);
+    await answered("pair_web", "api");
   });
 
   test("none holds an address of a host", async () => {

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { LabHost } from "../../../deploy/lab/docker-host.js";
 import { type CreateLabOptions, createLab, type Lab } from "../../../deploy/lab/lab.js";
 import type { RunResult } from "../../../deploy/lab/run.js";
 import { testLabName } from "../../../deploy/lab/test-lab-name.js";
@@ -58,6 +59,16 @@ export async function networksAreThere(lab: Lab): Promise<void> {
     return nodes.every(({ dataPlane }) => dataPlane?.overlay);
   };
   await waitUntil(capable, { what: "hosts that can have networks", timeoutMs: CONVERGE_TIMEOUT_MS });
+}
+
+/** As an upgrade of Docker does: it ends by itself, with all of its containers, and starts again. */
+export async function restartDockerd(host: LabHost): Promise<void> {
+  await host.killProcess("dockerd", "SIGTERM");
+  await waitUntil(() => host.processes("dockerd").length === 0, {
+    what: `dockerd of ${host.name} to end`,
+    timeoutMs: CONVERGE_TIMEOUT_MS,
+  });
+  await host.startDockerd();
 }
 
 /** Writes a Compose file and deploys it; extra arguments go to `berth stack deploy`. */
