@@ -18,7 +18,7 @@ const IMAGES = fileURLToPath(new URL("../../deploy/images/", import.meta.url));
 const STACK = fileURLToPath(new URL("../../deploy/stacks/tiers/", import.meta.url));
 const WEB_PORT = 8000;
 /** What `web` answers when all three tiers reach each other. */
-const ALL_TIERS = /^web\.(\d+) on (h\d) → api\.(\d+) on (h\d): hit (\d+)/;
+const ALL_TIERS = /^web\.(\S+) on (h\d) → api\.(\d+) on (h\d): hit (\d+)/;
 
 describe("three tiers that talk by name", () => {
   let lab: Lab;
@@ -39,6 +39,17 @@ describe("three tiers that talk by name", () => {
 
   const url = (host: string): string => `http://${lab.host(host).address}:${WEB_PORT}/`;
 
+  // This machine's own Docker may lack Compose; another release's brings it.
+  test.runIf(process.env.BERTH_LAB_DOCKER)("Docker Compose takes the file as it is", async () => {
+    const compose = (...words: string[]) =>
+      lab.host("h1").exec(["docker", "compose", "-f", `${STACK}compose.yml`, ...words]);
+    const { code, stderr } = await compose("up", "--detach", "--wait");
+    expect(code, stderr).toBe(0);
+    const answers = await askRepeatedly(url("h1"), 4);
+    expect(answers).toEqual(answers.map(() => expect.stringMatching(/^web \w+ → api \w+: hit \d+/)));
+    expect((await compose("down", "--volumes")).code).toBe(0);
+  });
+
   test("each on a host of its own: web reaches api, api reaches redis, asked from any host", async () => {
     await deployTiers("apart.yml");
     for (const host of ["h1", "h2", "h3"]) {
@@ -55,16 +66,17 @@ describe("three tiers that talk by name", () => {
 
   test("what is not on a network does not know its names", async () => {
     const lookup = async (name: string) =>
-      lab.berth(["exec", "tiers_web.1", "/usr/bin/node", "-e", lookupOf(name)], { timeoutMs: 60_000 });
+      lab.berth(["exec", "tiers_web", "/usr/bin/node", "-e", lookupOf(name)], { timeoutMs: 60_000 });
     expect((await lookup("api")).code).toBe(0);
     expect((await lookup("redis")).code).toBe(1);
   });
 
-  test("each host killed in turn under traffic: web and api move, redis counts on when its host is back", async () => {
+  test("each host killed in turn under traffic: api moves, redis counts on when its host is back", async () => {
     // Anew, since what runs stays where it is when its constraints go: both api on one host.
     expect((await lab.berth(["stack", "rm", "tiers"])).code).toBe(0);
     await deployTiers();
-    await waitForReplicas(lab, "tiers_web", 3);
+    const webIsEverywhere = async () => (await runningOf(lab, "tiers_web")).length === 3;
+    await waitUntil(webIsEverywhere, { what: "web on each host", timeoutMs: CONVERGE_TIMEOUT_MS });
     await untilAllTiersAnswer("h1");
     for (const victim of ["h3", "h2", "h1"]) {
       const asked = victim === "h1" ? "h2" : "h1";
