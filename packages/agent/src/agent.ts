@@ -105,9 +105,9 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   const ingress = new IngressSync({
     apply: (table, applySignal) => opened.apply(table, applySignal),
     routeTo: routesOf(id, (endpoint, protocol) =>
-      localRoute(endpoint, protocol, worker.containerOf(endpoint.taskId)),
+      localRoute(endpoint, protocol, worker.tasks.containerOf(endpoint.taskId)),
     ),
-    hasEnded: ({ nodeId: place, taskId }) => place === id && worker.hasEnded(taskId),
+    hasEnded: ({ nodeId: place, taskId }) => place === id && worker.tasks.hasEnded(taskId),
     log: log.child({ part: "ingress" }),
     signal,
   });
@@ -115,7 +115,11 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   if (state.ingress.length > 0 && !opened.isServing) ingress.update(0, state.ingress);
 
   const namesNow = (): NamesTable => {
-    return namesOf({ networks: overlay.established, entries: obedience.names, tasks: worker.inNetworks() });
+    return namesOf({
+      networks: overlay.established,
+      entries: obedience.names,
+      tasks: worker.tasks.inNetworks(),
+    });
   };
   const nameSync: NamesSync = new NamesSync({
     apply: (names, applySignal) => opened.names(names, applySignal),
@@ -141,24 +145,24 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   const logs = new LogRelay({
     engine,
     log: log.child({ part: "logs" }),
-    containerOf: (taskId) => worker.containerOf(taskId),
+    containerOf: (taskId) => worker.tasks.containerOf(taskId),
   });
   const execs = new ExecRelay({
     engine,
     log: log.child({ part: "exec" }),
-    containerOf: (taskId) => worker.containerOf(taskId),
+    containerOf: (taskId) => worker.tasks.containerOf(taskId),
   });
   const meter = new UsageMeter({
     tasksOf: (serviceIds) => obedience.tasksOf(serviceIds),
-    containerOf: (taskId) => worker.containerOf(taskId),
+    containerOf: (taskId) => worker.tasks.containerOf(taskId),
     read: edges.readUsage,
     stats: (statsSignal) => opened.stats(statsSignal),
     onReport: (report) => link.used(report),
     log: log.child({ part: "usage" }),
   });
   const loads = new LoadRelay({
-    taskIds: () => worker.statuses().keys(),
-    containerOf: (taskId) => worker.containerOf(taskId),
+    taskIds: () => worker.tasks.statuses().keys(),
+    containerOf: (taskId) => worker.tasks.containerOf(taskId),
     readTask: edges.readUsage,
     readHost: edges.readHostUsage,
     log: log.child({ part: "load" }),
@@ -195,7 +199,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
       ingress: obedience.table,
       networks: obedience.networks,
       names: obedience.names,
-      statuses: worker.statuses(),
+      statuses: worker.tasks.statuses(),
     }),
   });
   const link: LeaderLink = new LeaderLink({
@@ -212,7 +216,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   const hostWatch = new HostWatch({
     host: edges.host,
     engine,
-    ownPorts: () => ownPorts(obedience.table, worker.statuses().values()),
+    ownPorts: () => ownPorts(obedience.table, worker.tasks.statuses().values()),
     onListeners: (listeners) => condition.foreignListeners(listeners),
     onVolumes: (volumes) => condition.volumes(volumes),
     onVolumesUnknown: () => condition.volumesUnknown(),
@@ -220,7 +224,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   if (edges.processes !== undefined) {
     new ProcessWatch({
       processes: edges.processes,
-      running: () => worker.running(),
+      running: () => worker.tasks.running(),
       onEnded: (container) => worker.processEnded(container),
       signal,
     });

@@ -4,7 +4,7 @@ import { type ContainerEvent, effectOf, type WorkKind } from "../core/container-
 import { FENCE_GRACE_MS } from "../core/fencing.js";
 import type { NetworksView } from "../core/networks/networks-view.js";
 import type { NodeFacts } from "../core/node-facts.js";
-import { type ContainerSummary, isAlive, type ObservedContainer } from "../core/observed.js";
+import type { ContainerSummary } from "../core/observed.js";
 import { rememberedContainer } from "../core/outcome.js";
 import { reconcile } from "../core/reconcile.js";
 import { statusOf, withoutProcess } from "../core/status.js";
@@ -19,9 +19,9 @@ import { type EngineListener, watchEngine } from "./engine-watch.js";
 import { executeStep, look } from "./executors.js";
 import { ImageCache } from "./image-cache.js";
 import { Lanes } from "./lanes.js";
-import { inNetworks, type NetworkedTask, needingNetworks } from "./network-tasks.js";
 import { Reporter, type ReporterOptions } from "./reporter.js";
-import { type InFlight, TaskRecord } from "./task-record.js";
+import type { InFlight, TaskRecord } from "./task-record.js";
+import { type KnownTasks, TaskRecords } from "./task-records.js";
 
 /** A look that failed although Docker is not away. */
 const LOOK_AGAIN_MS = 1_000;
@@ -52,6 +52,7 @@ export interface WorkerOptions extends ReporterOptions {
  * Containers that nobody assigned are left alone until a complete set of assignments has come.
  */
 export class Worker {
+  readonly #tasks = new TaskRecords();
   readonly #options: WorkerOptions;
   readonly #now: () => number;
   readonly #log: Logger;
@@ -59,7 +60,6 @@ export class Worker {
   readonly #lanes = new Lanes();
   readonly #agenda: Agenda;
   readonly #reporter: Reporter;
-  readonly #records = new Map<string, TaskRecord>();
   readonly #woken = new Set<string>();
   #node: NodeFacts | undefined;
   #isSetComplete = false;
@@ -73,6 +73,11 @@ export class Worker {
     this.#agenda = new Agenda({ onDue: (taskId) => this.#wake(taskId), now: this.#now });
   }
 
+  /** What is known of tasks at the moment. */
+  get tasks(): KnownTasks {
+    return this.#tasks;
+  }
+
   /** Works until the signal fires; then calls off what is under way. Containers stay as they are. */
   async run(signal: AbortSignal): Promise<void> {
     await watchEngine(this.#options.engine, this.#listener(), signal);
@@ -83,7 +88,7 @@ export class Worker {
 
   /** What an earlier run of the agent last said of a task. To be called before `run`. */
   restore(taskId: string, status: TaskStatus): void {
-    const record = this.#record(taskId);
+    const record = this.#tasks.of(taskId);
     record.status = status;
     record.memory = rememberedContainer(status.containerId);
   }
@@ -94,12 +99,12 @@ export class Worker {
     if (!isComplete) return;
     this.#isSetComplete = true;
     const wanted = new Set(assigned.map(({ task }) => task.id));
-    for (const taskId of this.#records.keys()) if (!wanted.has(taskId)) this.#unassign(taskId);
+    for (const { taskId } of this.#tasks) if (!wanted.has(taskId)) this.#unassign(taskId);
   }
 
   /** The leader went out of reach, or is back. A stop that is under way with a long grace is made short. */
   contactChanged(): void {
-    for (const record of this.#records.values()) {
+    for (const record of this.#tasks) {
       if (!record.isAtMostOne) continue;
       this.#wake(record.taskId);
       if (record.inFlight?.kind === "stop" && this.#options.isCutOff()) this.#hurry(record, record.inFlight);
@@ -108,52 +113,20 @@ export class Worker {
 
   /** A network has come further: tasks may be waiting for it. */
   networksChanged(): void {
-    for (const taskId of needingNetworks(this.#records.values())) this.#wake(taskId);
-  }
-
-  /** The status of every task known, to be restored after a restart. */
-  statuses(): ReadonlyMap<string, TaskStatus> {
-    const statuses = new Map<string, TaskStatus>();
-    for (const { taskId, status } of this.#records.values()) if (status) statuses.set(taskId, status);
-    return statuses;
-  }
-
-  inNetworks(): Iterable<NetworkedTask> {
-    return inNetworks(this.#records.values());
-  }
-
-  /** The task's container as it was last seen. */
-  containerOf(taskId: string): ObservedContainer | undefined {
-    const containers = this.#records.get(taskId)?.containers.values();
-    return containers?.next().value;
-  }
-
-  /** Containers that run as far as is known. */
-  *running(): Generator<RunningContainer> {
-    for (const { taskId, containers } of this.#records.values()) {
-      for (const container of containers.values()) {
-        const { id: containerId, processId } = container;
-        if (processId > 0 && isAlive(container)) yield { taskId, containerId, processId };
-      }
-    }
+    for (const taskId of this.#tasks.needingNetworks()) this.#wake(taskId);
   }
 
   /** This host has seen a container's process end, whether or not Docker is there to say so. */
   processEnded({ taskId, containerId }: RunningContainer): void {
-    const record = this.#records.get(taskId);
+    const record = this.#tasks.get(taskId);
     if (record === undefined) return;
     this.#noteProcessEnded(record, containerId);
     record.stale.add(containerId);
     this.#wake(taskId);
   }
 
-  /** The task has a container here, and nothing runs in it any more. */
-  hasEnded(taskId: string): boolean {
-    return this.#records.get(taskId)?.hasEnded ?? false;
-  }
-
   #assignTask(assignment: Assignment): void {
-    const record = this.#record(assignment.task.id);
+    const record = this.#tasks.of(assignment.task.id);
     const isKnown = record.assignment !== undefined;
     record.assign(assignment);
     if (isKnown) this.#callOff(record);
@@ -161,7 +134,7 @@ export class Worker {
   }
 
   #unassign(taskId: string): void {
-    const record = this.#record(taskId);
+    const record = this.#tasks.of(taskId);
     record.assignment = undefined;
     this.#callOff(record);
     this.#wake(taskId);
@@ -194,15 +167,15 @@ export class Worker {
     );
     this.#node = { ...this.#options.node, engineApiVersion: info.apiVersion };
     this.#images.clear();
-    for (const record of this.#records.values()) record.memory = { ...record.memory, retry: undefined };
+    for (const record of this.#tasks) record.memory = { ...record.memory, retry: undefined };
     this.#options.onEngineUp(info);
     this.#listed(containers);
   }
 
   #listed(containers: readonly ContainerSummary[]): void {
     const present = new Set(containers.map(({ id }) => id));
-    for (const summary of containers) this.#record(summary.taskId).noteSummary(summary);
-    for (const record of this.#records.values()) {
+    for (const summary of containers) this.#tasks.of(summary.taskId).noteSummary(summary);
+    for (const record of this.#tasks) {
       // A container that was created since the listing is missing in it, too: a look tells.
       for (const id of record.containers.keys()) if (!present.has(id)) record.stale.add(id);
       this.#wake(record.taskId);
@@ -212,20 +185,20 @@ export class Worker {
   #away(reason: Error): void {
     this.#log.warn({ reason: reason.message }, "Docker is away; containers that run stay as they are");
     this.#node = undefined;
-    for (const record of this.#records.values()) record.noteAway();
+    for (const record of this.#tasks) record.noteAway();
     this.#options.onEngineAway(reason.message);
     this.#cancelAll(new EngineError("unavailable", reason.message, reason));
   }
 
   #cancelAll(reason: unknown): void {
-    for (const { inFlight } of this.#records.values()) inFlight?.controller.abort(reason);
+    for (const { inFlight } of this.#tasks) inFlight?.controller.abort(reason);
   }
 
   #event(event: ContainerEvent): void {
     // A start tells of a container that somebody made with our label; the rest is the echo of what is done with.
-    const known = this.#records.get(event.taskId);
+    const known = this.#tasks.get(event.taskId);
     if (known === undefined && event.kind !== "started") return;
-    const record = known ?? this.#record(event.taskId);
+    const record = known ?? this.#tasks.of(event.taskId);
     const state = record.containers.get(event.containerId)?.state;
     const effect = effectOf(event, { inFlight: record.inFlight?.kind, state });
     if (effect === "remember-signal") record.memory = { ...record.memory, outsideSignal: event.unixSignal };
@@ -255,7 +228,7 @@ export class Worker {
     const woken = [...this.#woken];
     this.#woken.clear();
     for (const taskId of woken) {
-      const record = this.#records.get(taskId);
+      const record = this.#tasks.get(taskId);
       if (record !== undefined) this.#advance(record);
     }
   }
@@ -340,16 +313,8 @@ export class Worker {
   }
 
   #forget({ taskId }: TaskRecord): void {
-    this.#records.delete(taskId);
+    this.#tasks.delete(taskId);
     this.#agenda.clear(taskId);
     this.#options.onForgotten(taskId);
-  }
-
-  #record(taskId: string): TaskRecord {
-    const known = this.#records.get(taskId);
-    if (known !== undefined) return known;
-    const record = new TaskRecord(taskId);
-    this.#records.set(taskId, record);
-    return record;
   }
 }
