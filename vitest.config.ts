@@ -1,6 +1,7 @@
 import { defineConfig } from "vitest/config";
+import { withPatience } from "./deploy/lab/patience.js";
 
-const SECOND_MS = 1_000;
+const SECOND_MS = withPatience(1_000);
 
 /** unit: pure and fast · sim: the whole cluster on virtual time · integration: real etcd, real sockets · e2e: real Docker hosts in the lab (root, Linux). */
 export default defineConfig({

@@ -25,6 +25,9 @@ export const LAB_PACKAGES = [
   "conntrack",
   "busybox-static",
   "redis-server",
+  "wireguard-tools",
+  "wireguard-go",
+  "tcpdump",
 ];
 
 /** Those of the benchmarks: what berth is measured against, and with. */
@@ -36,6 +39,9 @@ export const BENCH_PACKAGES = [
   "libnginx-mod-stream",
   "wrk",
 ];
+
+/** Those of the emulated machine with Debian's own kernel. */
+export const VM_PACKAGES = [...LAB_PACKAGES, "qemu-system-x86", "kmod"];
 
 /**
  * Returns when everything is there; takes some milliseconds when it was.

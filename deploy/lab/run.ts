@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { LabError } from "./lab-error.js";
+import { withPatience } from "./patience.js";
 
 /** No command of the lab takes longer unless its caller says so; `docker save` of a large image does. */
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -28,7 +29,8 @@ export interface RunResult {
  */
 export function run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const [program = "", ...args] = argv;
-  const { env, signal, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const { env, signal } = options;
+  const timeoutMs = withPatience(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   return new Promise((resolve, reject) => {
     const child = execFile(
       program,

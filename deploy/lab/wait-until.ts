@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LabError } from "./lab-error.js";
+import { withPatience } from "./patience.js";
 
 /** Short enough not to be felt in `up`, long enough to leave two busy cores alone. */
 const POLL_MS = 20;
@@ -20,13 +21,14 @@ export async function waitUntil<T>(
   probe: () => T | undefined | false | Promise<T | undefined | false>,
   { what, timeoutMs, signal }: WaitOptions,
 ): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
+  const limitMs = withPatience(timeoutMs);
+  const deadline = performance.now() + limitMs;
   for (;;) {
     signal?.throwIfAborted();
     const found = await probe();
     if (found !== undefined && found !== false) return found;
     if (performance.now() > deadline) {
-      throw new LabError("LAB_NOT_READY", `gave up waiting for ${what} after ${timeoutMs / 1_000} s`);
+      throw new LabError("LAB_NOT_READY", `gave up waiting for ${what} after ${limitMs / 1_000} s`);
     }
     await sleep(POLL_MS);
   }

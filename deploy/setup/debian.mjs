@@ -23,6 +23,11 @@ const PACKAGES = {
   },
   "nginx-light": { programs: ["nginx"], why: "benchmarks: a server to send requests to" },
   wrk: { programs: ["wrk"], why: "benchmarks: sends the requests" },
+  "qemu-system-x86": { programs: ["qemu-system-x86_64"], why: "the emulated machine with another kernel" },
+  kmod: { programs: ["depmod", "modprobe"], why: "that kernel's modules" },
+  "wireguard-tools": { programs: ["wg"], why: "encrypted networks" },
+  "wireguard-go": { programs: ["wireguard-go"], why: "encrypted networks where the kernel has no WireGuard" },
+  tcpdump: { programs: ["tcpdump"], why: "tests: what goes over the cable" },
 };
 
 const SBIN = ["/usr/local/sbin", "/usr/sbin", "/sbin"];

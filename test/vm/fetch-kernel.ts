@@ -1,0 +1,76 @@
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { runOrThrow } from "../../deploy/lab/run.js";
+
+/** Kernels that were fetched once, unpacked: a folder for each version. */
+const CACHE = "/var/cache/berth-vm";
+/** Names the package of the kernel that this Debian release has now. */
+const META_PACKAGE = "linux-image-amd64";
+/** 70 MB to fetch, 400 MB to unpack, perhaps on a busy machine. */
+const FETCH_TIMEOUT_MS = 600_000;
+
+/** A kernel with its modules, as Debian's package has them. */
+export interface Kernel {
+  /** As `uname -r` tells it. */
+  readonly release: string;
+  readonly image: string;
+  /** The modules, with what depmod has made of them. */
+  readonly modules: string;
+}
+
+/** Debian's kernel, unpacked into a cache; nothing of it is installed on this machine. */
+export async function fetchKernel(signal: AbortSignal): Promise<Kernel> {
+  const name = await packageName(signal);
+  const folder = join(CACHE, name);
+  if (!existsSync(folder)) await unpack(name, folder, signal);
+  const [release] = await readdir(join(folder, "lib/modules"));
+  if (release === undefined) throw new Error(`${folder} has no modules: remove it, and it is fetched again`);
+  return {
+    release,
+    image: join(folder, "boot", `vmlinuz-${release}`),
+    modules: join(folder, "lib/modules", release),
+  };
+}
+
+async function packageName(signal: AbortSignal): Promise<string> {
+  const fetched = await readdir(CACHE).catch(() => []);
+  const [newest] = fetched
+    .filter((name) => name.startsWith("linux-image-"))
+    .sort()
+    .reverse();
+  if (newest !== undefined) return newest;
+  const name = await dependencyOf(META_PACKAGE, signal);
+  if (name !== undefined) return name;
+  console.error("vm: fetching Debian's package lists (apt-get update)");
+  await runOrThrow(["apt-get", "update", "--quiet"], { timeoutMs: FETCH_TIMEOUT_MS, signal });
+  const again = await dependencyOf(META_PACKAGE, signal);
+  if (again === undefined) throw new Error(`apt knows no ${META_PACKAGE}: is this Debian, with its archive?`);
+  return again;
+}
+
+async function dependencyOf(name: string, signal: AbortSignal): Promise<string | undefined> {
+  const listed = await runOrThrow(["apt-cache", "depends", name], { signal }).catch(() => "");
+  return /Depends: (linux-image-\S+)/.exec(listed)?.[1];
+}
+
+/** Into a folder of its own first: what is there under its name is whole. */
+async function unpack(name: string, folder: string, signal: AbortSignal): Promise<void> {
+  console.error(`vm: fetching ${name} (70 MB) into ${CACHE}; it is not installed on this machine`);
+  await mkdir(CACHE, { recursive: true });
+  const scratch = await mkdtemp(join(CACHE, ".unpack-"));
+  try {
+    const options = { timeoutMs: FETCH_TIMEOUT_MS, signal };
+    await runOrThrow(["sh", "-c", 'cd "$0" && apt-get download --quiet "$1"', scratch, name], options);
+    const files = await readdir(scratch);
+    const archive = files.find((file) => file.endsWith(".deb"));
+    if (archive === undefined) throw new Error(`apt-get download brought no ${name}`);
+    const contents = join(scratch, "contents");
+    await runOrThrow(["dpkg", "-x", join(scratch, archive), contents], options);
+    const [release = ""] = await readdir(join(contents, "lib/modules"));
+    await runOrThrow(["depmod", "-b", contents, release], options);
+    await rename(contents, folder);
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,31 @@
+import { HELP, parseArguments } from "./arguments.js";
+import { fetchKernel } from "./fetch-kernel.js";
+import { runMachine } from "./run-machine.js";
+
+const EXIT_FAILED = 1;
+const EXIT_BAD_USAGE = 2;
+const EXIT_INTERRUPTED = 130;
+
+const interrupt = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => interrupt.abort(new Error(`interrupted by ${signal}`)));
+}
+
+const parsed = parseArguments(process.argv.slice(2));
+switch (parsed.kind) {
+  case "help":
+    console.log(HELP);
+    break;
+  case "wrong":
+    console.error(`vm: ${parsed.message}\n${HELP}`);
+    process.exitCode = EXIT_BAD_USAGE;
+    break;
+  case "run":
+    try {
+      const kernel = await fetchKernel(interrupt.signal);
+      process.exitCode = await runMachine(kernel, parsed.options, interrupt.signal);
+    } catch (error) {
+      console.error(`vm: ${error instanceof Error ? error.message : String(error)}`);
+      process.exitCode = interrupt.signal.aborted ? EXIT_INTERRUPTED : EXIT_FAILED;
+    }
+}

@@ -1,0 +1,77 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { copyFile, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { REPO_ROOT } from "../../deploy/lab/paths.js";
+import type { VmOptions } from "./arguments.js";
+import type { Kernel } from "./fetch-kernel.js";
+import { writeInitramfs } from "./initramfs.js";
+
+/** Emulation costs about so much: what waits in tests and in the lab waits so many times longer. */
+const PATIENCE = 20;
+/** Of the kernel's messages, where the machine has ended without an exit code. */
+const TAIL_LINES = 20;
+
+/** Boots the kernel on this machine's files and runs the command there; returns its exit code. */
+export async function runMachine(kernel: Kernel, options: VmOptions, signal: AbortSignal): Promise<number> {
+  const scratch = await mkdtemp(join(tmpdir(), "berth-vm-"));
+  const [out, log] = [join(scratch, "out"), join(scratch, "kernel.log")];
+  try {
+    await mkdir(out);
+    const initramfs = await writeInitramfs(kernel, { scratch, command: options.command }, signal);
+    await emulate(machineWords(kernel, options, { initramfs, out, log }), options.timeoutMs, signal);
+    const code = await readFile(join(out, "exit-code"), "utf8").catch(() => "");
+    if (/^\d+\n$/.test(code)) return Number(code);
+    const tail = (await readFile(log, "utf8").catch(() => "")).trimEnd().split("\n").slice(-TAIL_LINES);
+    throw new Error(`the machine ended before its command; the kernel's last words:\n${tail.join("\n")}`);
+  } finally {
+    if (options.log !== undefined) await copyFile(log, options.log).catch(() => {});
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+interface Files {
+  readonly initramfs: string;
+  /** Where the machine writes what is to stay. */
+  readonly out: string;
+  readonly log: string;
+}
+
+function machineWords(
+  kernel: Kernel,
+  { cpus, memoryMib }: VmOptions,
+  { initramfs, out, log }: Files,
+): readonly string[] {
+  const settings = [
+    "console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on",
+    `berth.modules=${kernel.modules} berth.checkout=${REPO_ROOT} berth.patience=${PATIENCE}`,
+  ];
+  return [
+    ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"],
+    ...["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"],
+    ...["-smp", String(cpus), "-m", String(memoryMib)],
+    ...["-serial", `file:${log}`, "-serial", "stdio"],
+    ...["-virtfs", "local,path=/,mount_tag=host,readonly=on,security_model=none,multidevs=remap"],
+    ...["-virtfs", `local,path=${out},mount_tag=out,security_model=none`],
+    ...["-kernel", kernel.image, "-initrd", initramfs, "-append", settings.join(" ")],
+  ];
+}
+
+/** The machine does not outlive this process, however that ends. */
+async function emulate(words: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const argv = ["--pdeathsig", "KILL", "qemu-system-x86_64", ...words];
+  const machine = spawn("setpriv", argv, { stdio: ["ignore", "inherit", "inherit"], detached: true });
+  const end = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+  const switchOff = (): boolean => machine.kill("SIGKILL");
+  end.addEventListener("abort", switchOff);
+  try {
+    const [code] = await once(machine, "exit");
+    signal.throwIfAborted();
+    if (end.aborted) throw new Error(`it was switched off after ${timeoutMs / 1_000} s`);
+    if (code !== 0) throw new Error(`qemu-system-x86_64 ended with ${code}`);
+  } finally {
+    end.removeEventListener("abort", switchOff);
+  }
+}
