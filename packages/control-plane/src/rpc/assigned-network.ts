@@ -1,4 +1,4 @@
-import type { AssignedNetwork, NetworkPeer } from "@berth/proto";
+import type { AssignedNetwork, NetworkPeer, Node } from "@berth/proto";
 import type { ClusterState } from "../state/cluster-state.js";
 
 /**
@@ -28,14 +28,23 @@ export function assignedNetwork(
   };
 }
 
-/** Down ones too: their containers may run, and answer again when they return. */
+/**
+ * Down ones too: their containers may run, and answer again when they return. A host that joined anew, with another
+ * disk, is another node at the same address: what it was before is nobody's peer, and not its own.
+ */
 function peersOf(state: ClusterState, networkId: string, nodeId: string): NetworkPeer[] {
-  const peers: NetworkPeer[] = [];
+  const ownAddress = state.nodes.get(nodeId)?.description?.address;
+  const latest = new Map<string, Node>();
   for (const peerId of state.networks.ranges.ofFirst(networkId).keys()) {
-    const description = peerId === nodeId ? undefined : state.nodes.get(peerId)?.description;
-    if (description === undefined) continue;
-    const { address, dataPlane } = description;
-    peers.push({ nodeId: peerId, address, wireguardPublicKey: dataPlane?.wireguardPublicKey ?? "" });
+    const node = state.nodes.get(peerId);
+    const address = node?.description?.address;
+    if (peerId === nodeId || node === undefined || address === undefined || address === ownAddress) continue;
+    const other = latest.get(address);
+    if (other === undefined || other.createdAtMs < node.createdAtMs) latest.set(address, node);
   }
-  return peers;
+  return [...latest].map(([address, { id, description }]) => ({
+    nodeId: id,
+    address,
+    wireguardPublicKey: description?.dataPlane?.wireguardPublicKey ?? "",
+  }));
 }
