@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { promisify } from "node:util";
 import { type AssignedNetwork, NameEndpoint } from "@berth/proto";
 import { pino } from "pino";
@@ -8,24 +9,37 @@ import { networkWith } from "../../../packages/agent/src/core/networks/testing.j
 import { DockerodeEngine } from "../../../packages/agent/src/engine/dockerode/dockerode-engine.js";
 import { linuxHostNetwork } from "../../../packages/agent/src/overlay/host-network.js";
 import { NetworkKeeper } from "../../../packages/agent/src/overlay/network-keeper.js";
+import { keyFrom, type WireguardKey } from "../../../packages/agent/src/overlay/wireguard-key.js";
 import type { RunProgram } from "../../../packages/agent/src/run-program.js";
+import { withWireguardProgram } from "./encryption.js";
 import { IMAGE, RUN_UNTIL_STOPPED } from "./specs.js";
 import { until } from "./until.js";
 
 const exec = promisify(execFile);
+
+export interface HostOptions {
+  /** A new one unless given. */
+  readonly wireguardKey?: WireguardKey;
+  /** false: WireGuard's own program stands in for the kernel. */
+  readonly hasWireguard?: boolean;
+}
+
+const newKey = (): WireguardKey => keyFrom(randomBytes(32).toString("base64"));
 
 /** A Docker host of a lab with the part of an agent that makes networks. */
 export class NetworkHost {
   readonly name: string;
   readonly address: string;
   readonly keeper: NetworkKeeper;
+  readonly wireguardKey: WireguardKey;
   readonly #host: Lab["hosts"][number];
   readonly #index: number;
   readonly #stopping = new AbortController();
   readonly #engine: DockerodeEngine;
   #running: Promise<void> = Promise.resolve();
 
-  constructor(lab: Lab, index: number) {
+  constructor(lab: Lab, index: number, { wireguardKey = newKey(), hasWireguard = true }: HostOptions = {}) {
+    this.wireguardKey = wireguardKey;
     this.#host = lab.host(`h${index + 1}`);
     this.#index = index;
     this.name = this.#host.name;
@@ -33,8 +47,16 @@ export class NetworkHost {
     this.#engine = new DockerodeEngine(this.#host.dockerSocket);
     this.keeper = new NetworkKeeper({
       engine: this.#engine,
-      devices: linuxHostNetwork({ run: this.inside, wireguardPrivateKey: "" }),
-      host: { address: this.address, refusal: "", encryptionRefusal: "" },
+      devices: linuxHostNetwork({
+        run: hasWireguard ? this.inside : withWireguardProgram(this.inside),
+        wireguardPrivateKey: wireguardKey.privateKey,
+      }),
+      host: {
+        address: this.address,
+        refusal: "",
+        encryptionRefusal: "",
+        wireguardPublicKey: wireguardKey.publicKey,
+      },
       log: pino({ level: "silent" }),
       onChange: () => {},
     });
@@ -68,7 +90,11 @@ export class NetworkHost {
       ...networkWith({ ...base, spec: base.spec ?? {} }),
       range: `${part}.0/25`,
       gateway: `${part}.1`,
-      peers: peers.map(({ name, address }) => ({ nodeId: name, address, wireguardPublicKey: "" })),
+      peers: peers.map(({ name, address, wireguardKey: { publicKey } }) => ({
+        nodeId: name,
+        address,
+        wireguardPublicKey: publicKey,
+      })),
     };
   }
 

@@ -44,7 +44,7 @@ export class SimDevices {
       behind: new Map(),
       neighbours: new Map(),
       routes: [],
-      wireguardPeers: new Map(),
+      wireguard: undefined,
     };
   }
 

@@ -42,11 +42,13 @@ export function linuxHostNetwork({ run = runProgram, wireguardPrivateKey }: Linu
         readJson(["bridge", "-json", "fdb", "show"], signal),
         readJson(["ip", "-json", "neigh", "show", "nud", "permanent"], signal),
       ]);
-      const listings = { addresses, routes, fdb, neighbours, endpoints: "" };
+      const listings = { addresses, routes, fdb, neighbours, wireguard: "" };
       const observed = parseLinks(listings, nodeAddress);
       if (!observed.links.has(WIREGUARD_DEVICE)) return observed;
-      const endpoints = await execute(["wg", "show", WIREGUARD_DEVICE, "endpoints"], signal);
-      return parseLinks({ ...listings, endpoints }, nodeAddress);
+      // A host without wg, or on which that is another device, has other networks to look after.
+      const wireguard = await execute(["wg", "show", WIREGUARD_DEVICE, "dump"], signal).catch(() => "");
+      signal.throwIfAborted();
+      return parseLinks({ ...listings, wireguard }, nodeAddress);
     },
     async run(step, signal) {
       for (const { program, words, input } of linkCommands(step, wireguardPrivateKey)) {

@@ -22,7 +22,7 @@ const DEVICES = `
   ip link set up0 up
   ip link set up1 up
   ip link add berthwg type veth peer name wg1
-  ip address add fd62:6572:7468::a00:1/96 dev berthwg nodad
+  ip address add fe80::a00:1/64 dev berthwg nodad
   ip link set berthwg mtu 1440 up
   ip link add bth4097 type bridge
   ip link set bth4097 up`;
@@ -77,5 +77,5 @@ function observe(script: string): ReturnType<typeof parseLinks> {
   const [addresses, routes, fdb, neighbours] = String(stdout)
     .split("|")
     .map((listing) => JSON.parse(listing.trim() || "[]"));
-  return parseLinks({ addresses, routes, fdb, neighbours, endpoints: "" }, HOST.address);
+  return parseLinks({ addresses, routes, fdb, neighbours, wireguard: "" }, HOST.address);
 }

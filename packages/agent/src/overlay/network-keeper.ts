@@ -145,7 +145,8 @@ export class NetworkKeeper {
     let hasChanged = encryption.length > 0 && encryptionProblem === undefined;
     for (const network of wanted) {
       const { state, steps } = planNetwork(network, observed, this.#host, this.#names);
-      const problem = await this.#runAll(steps, network.id, problems, signal);
+      const ownProblem = await this.#runAll(steps, network.id, problems, signal);
+      const problem = (network.spec?.encrypted ? encryptionProblem : undefined) ?? ownProblem;
       states.set(network.id, problem === undefined ? state : { kind: "waiting", reason: problem });
       if (steps.length > 0 && problem === undefined) hasChanged = true;
     }

@@ -131,7 +131,9 @@ export class Overlay {
   get #host(): NetworkHost {
     const { refusal, encryptionRefusal } = this.#kernel;
     const enclosed = this.#enclosure && `${this.#enclosure} keeps containers off the host's network devices`;
-    return { address: this.#options.address, refusal: enclosed || refusal, encryptionRefusal };
+    const { address, edge } = this.#options;
+    const { wireguardPublicKey } = edge;
+    return { address, refusal: enclosed || refusal, encryptionRefusal, wireguardPublicKey };
   }
 
   #assign(networks: readonly AssignedNetwork[], options: { readonly isComplete: boolean }): void {

@@ -32,7 +32,7 @@ it("a host that joined anew is nobody's peer as what it was before, and not its 
     { id: "b", address: "10.0.0.2" },
     { id: "b-long-ago", address: "10.0.0.2" },
   ]);
-  const peersOf = (nodeId: string) => assignedNetwork(state, "net1", nodeId)?.peers;
+  const peersOf = (nodeId: string) => assignedNetwork(state, "net1", nodeId, () => false)?.peers;
   expect(peersOf("a")).toEqual([
     { nodeId: "b-again", address: "10.0.0.2", wireguardPublicKey: "key-b-again" },
   ]);

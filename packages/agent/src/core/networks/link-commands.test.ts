@@ -15,14 +15,15 @@ it("says each step in iproute2's words", () => {
     "ip link set bth7 type bridge nf_call_iptables 1",
   ]);
   expect(words({ kind: "set-hairpin", device: "veth1" })).toEqual(["bridge link set dev veth1 hairpin on"]);
-  const sealed = { ...tunnel, vni: 7, local: "fd62:6572:7468::a00:1", through: "berthwg" };
+  const sealed = { ...tunnel, vni: 7, local: "fe80::a00:1", through: "berthwg" };
   expect(words({ kind: "add-tunnel", ...sealed })[0]).toBe(
-    "ip link add btv7 mtu 1450 type vxlan id 7 local fd62:6572:7468::a00:1 dev berthwg dstport 4789",
+    "ip link add btv7 mtu 1450 type vxlan id 7 local fe80::a00:1 dev berthwg dstport 4789",
   );
-  expect(words({ kind: "add-wireguard", inner: "fd62:6572:7468::a00:1", mtu: 1_440 })).toEqual([
-    "ip link add berthwg mtu 1440 type wireguard",
-    "ip address add fd62:6572:7468::a00:1/96 dev berthwg nodad",
-    "ip link set berthwg up",
+  expect(words({ kind: "add-wireguard" })).toEqual(["ip link add berthwg type wireguard"]);
+  expect(words({ kind: "raise-wireguard", inner: "fe80::a00:1", mtu: 1_440 })).toEqual([
+    "sysctl -q -w net.ipv6.conf.berthwg.disable_ipv6=0",
+    "ip address replace fe80::a00:1/64 dev berthwg nodad",
+    "ip link set berthwg mtu 1440 up",
   ]);
   expect(words({ kind: "set-listed", device: "btv7", isListed: true })).toEqual([
     "ip link set btv7 type vxlan nolearning",
@@ -34,6 +35,13 @@ it("says each step in iproute2's words", () => {
   ]);
   expect(words({ kind: "remove-peer", ...peer })).toEqual([
     "bridge fdb delete 00:00:00:00:00:00 dev btv7 dst 10.0.0.2",
+  ]);
+  const inside = { device: "btv7", peer: "fe80::a00:2" };
+  expect(words({ kind: "add-peer", ...inside })).toEqual([
+    "bridge fdb append 00:00:00:00:00:00 dev btv7 dst fe80::a00:2 via berthwg",
+  ]);
+  expect(words({ kind: "remove-peer", ...inside })).toEqual([
+    "bridge fdb delete 00:00:00:00:00:00 dev btv7 dst fe80::a00:2 via berthwg",
   ]);
 });
 
@@ -59,10 +67,20 @@ it("tells of any number of containers with one call of each program", () => {
   ]);
 });
 
+it("sends what is for a host inside WireGuard through that device", () => {
+  const put = [{ address: "10.64.3.2", mac: "02:42:0a:40:03:02", host: "fe80::a00:3" }];
+  const gone = { placed: [], behind: [], neighbours: [] };
+  const [{ input } = { input: "" }] = linkCommands({ kind: "list-containers", vni: 7, put, gone }, "");
+  expect(input).toBe(
+    "fdb replace 02:42:0a:40:03:02 dev btv7 dst fe80::a00:3 via berthwg self master static\n",
+  );
+});
+
 it("keeps the private key out of the words that anybody can see", () => {
   const step = { kind: "set-wireguard", peers: [{ publicKey: "key2=", address: "10.0.0.2" }] } as const;
   const [command, ...others] = linkCommands(step, "own=");
   expect(others).toEqual([]);
-  expect(command).toMatchObject({ program: "wg", words: ["syncconf", "berthwg", "/dev/stdin"] });
+  expect(command).toMatchObject({ program: "sh", words: ["-c", expect.any(String), "berthwg"] });
+  expect(command?.words.join(" ")).not.toContain("own=");
   expect(command?.input).toContain("PrivateKey = own=");
 });

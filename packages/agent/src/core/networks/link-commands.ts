@@ -1,15 +1,17 @@
 import { bridgeName, tunnelName, VXLAN_PORT } from "./devices.js";
 import type { LinkStep } from "./network-step.js";
-import { INNER_PREFIX_BITS, WIREGUARD_DEVICE, wireguardConfig } from "./wireguard.js";
+import { INNER_PREFIX_BITS, isInnerAddress, WIREGUARD_DEVICE, wireguardConfig } from "./wireguard.js";
 
 /** A program and its words. */
 export interface LinkCommand {
-  readonly program: "ip" | "bridge" | "wg";
+  readonly program: "ip" | "bridge" | "sysctl" | "sh";
   readonly words: readonly string[];
   /** For its standard input: what must not be seen among the words. */
   readonly input: string;
 }
 
+/** wg opens what it reads by its name: its standard input must be a pipe for that, and Node.js gives programs sockets. */
+const SYNC = 'cat | wg syncconf "$0" /dev/stdin';
 const EVERYBODY = "00:00:00:00:00:00";
 
 /** The commands that do a step, in this order. */
@@ -19,7 +21,7 @@ export function linkCommands(step: LinkStep, wireguardPrivateKey: string): reado
     return wordsOf(step).map(([program, ...words]) => ({ program, words, input: "" }));
   }
   const input = wireguardConfig(wireguardPrivateKey, step.peers);
-  return [{ program: "wg", words: ["syncconf", WIREGUARD_DEVICE, "/dev/stdin"], input }];
+  return [{ program: "sh", words: ["-c", SYNC, WIREGUARD_DEVICE], input }];
 }
 
 /** Thousands at a time when a host joins: one call of each program. `-force`: what is gone already stops nothing. */
@@ -28,7 +30,9 @@ function listCommands({ vni, put, gone }: Step<"list-containers">): readonly Lin
   const table = [
     ...gone.placed.map((mac) => `fdb delete ${mac} dev ${tunnel} self`),
     ...gone.behind.map((mac) => `fdb delete ${mac} dev ${tunnel} master`),
-    ...put.map(({ mac, host }) => `fdb replace ${mac} dev ${tunnel} dst ${host} self master static`),
+    ...put.map(
+      ({ mac, host }) => `fdb replace ${mac} dev ${tunnel} ${towards(host).join(" ")} self master static`,
+    ),
   ];
   const neighbours = [
     ...gone.neighbours.map((address) => `neigh delete ${address} dev ${bridge}`),
@@ -43,7 +47,7 @@ const batch = (program: "ip" | "bridge", lines: readonly string[]): LinkCommand 
   input: lines.map((line) => `${line}\n`).join(""),
 });
 
-type Words = readonly (readonly [program: "ip" | "bridge", ...words: string[]])[];
+type Words = readonly (readonly [program: Exclude<LinkCommand["program"], "sh">, ...words: string[]])[];
 
 type Step<Kind extends LinkStep["kind"]> = Extract<LinkStep, { kind: Kind }>;
 
@@ -62,12 +66,15 @@ function wordsOf(step: Exclude<LinkStep, Step<"set-wireguard" | "list-containers
       const { device, bridge, mtu } = step;
       return [["ip", "link", "set", device, "mtu", String(mtu), "master", bridge, "up"]];
     }
-    case "add-wireguard": {
+    case "add-wireguard":
+      return [["ip", "link", "add", WIREGUARD_DEVICE, "type", "wireguard"]];
+    case "raise-wireguard": {
       const inner = `${step.inner}/${INNER_PREFIX_BITS}`;
       return [
-        ["ip", "link", "add", WIREGUARD_DEVICE, "mtu", String(step.mtu), "type", "wireguard"],
-        ["ip", "address", "add", inner, "dev", WIREGUARD_DEVICE, "nodad"],
-        ["ip", "link", "set", WIREGUARD_DEVICE, "up"],
+        // Many hosts have IPv6 switched off for all devices; this one has nothing else.
+        ["sysctl", "-q", "-w", `net.ipv6.conf.${WIREGUARD_DEVICE}.disable_ipv6=0`],
+        ["ip", "address", "replace", inner, "dev", WIREGUARD_DEVICE, "nodad"],
+        ["ip", "link", "set", WIREGUARD_DEVICE, "mtu", String(step.mtu), "up"],
       ];
     }
     case "filter-bridge":
@@ -84,8 +91,17 @@ function wordsOf(step: Exclude<LinkStep, Step<"set-wireguard" | "list-containers
       ];
     }
     case "add-peer":
-      return [["bridge", "fdb", "append", EVERYBODY, "dev", step.device, "dst", step.peer]];
+      return [["bridge", "fdb", "append", ...floodEntry(step)]];
     case "remove-peer":
-      return [["bridge", "fdb", "delete", EVERYBODY, "dev", step.device, "dst", step.peer]];
+      return [["bridge", "fdb", "delete", ...floodEntry(step)]];
   }
+}
+
+function floodEntry({ device, peer }: Step<"add-peer" | "remove-peer">): readonly string[] {
+  return [EVERYBODY, "dev", device, ...towards(peer)];
+}
+
+/** An address inside WireGuard is one of that device alone. */
+function towards(host: string): readonly string[] {
+  return ["dst", host, ...(isInnerAddress(host) ? ["via", WIREGUARD_DEVICE] : [])];
 }

@@ -23,8 +23,10 @@ export type LinkStep =
     }
   /** Makes it a port of the bridge, with this MTU, and up. */
   | { readonly kind: "set-tunnel"; readonly device: string; readonly bridge: string; readonly mtu: number }
-  /** Makes the device through which encrypted networks go, with this address inside. */
-  | { readonly kind: "add-wireguard"; readonly inner: string; readonly mtu: number }
+  /** Makes the device through which encrypted networks go. */
+  | { readonly kind: "add-wireguard" }
+  /** Gives that device this address and MTU, and puts it up. */
+  | { readonly kind: "raise-wireguard"; readonly inner: string; readonly mtu: number }
   /** These hosts, and no others. */
   | { readonly kind: "set-wireguard"; readonly peers: readonly WireguardPeer[] }
   /** What a bridge carries is seen by the kernel's tables, which balance virtual IPs. */

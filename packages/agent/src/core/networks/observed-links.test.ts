@@ -49,12 +49,19 @@ const NEIGHBOURS = [
   { dst: "10.0.0.9", dev: "eth0", lladdr: "02:42:0a:00:00:09", state: ["PERMANENT"] },
 ];
 
-const ENDPOINTS = "key2=\t10.0.0.2:7403\nkey3=\t(none)\n";
+/** As wg 1.0 prints it. */
+const DUMP = [
+  ["secret=", "own=", "7403", "off"],
+  ["key2=", "(none)", "10.0.0.2:7403", "fe80::a00:2/128", "1700000000", "148", "92", "off"],
+  ["key3=", "(none)", "(none)", "(none)", "0", "0", "0", "off"],
+]
+  .map((line) => `${line.join("\t")}\n`)
+  .join("");
 
 describe("parseLinks", () => {
   it("finds devices, the uplink's MTU and where packets go", () => {
-    const { links, uplinkMtu, floodTo, wireguardPeers, placed, behind, neighbours } = parseLinks(
-      { addresses: ADDRESSES, routes: [], fdb: FDB, neighbours: NEIGHBOURS, endpoints: ENDPOINTS },
+    const { links, uplinkMtu, floodTo, wireguard, placed, behind, neighbours } = parseLinks(
+      { addresses: ADDRESSES, routes: [], fdb: FDB, neighbours: NEIGHBOURS, wireguard: DUMP },
       "10.0.0.1",
     );
     const mac = "02:42:0a:40:03:02";
@@ -75,16 +82,24 @@ describe("parseLinks", () => {
       port: 4_789,
       isLearning: true,
       isSpokenFor: false,
+      addresses: [],
       isFiltered: false,
       isHairpin: false,
     });
-    expect([...wireguardPeers]).toEqual([["key2=", "10.0.0.2"]]);
+    expect(wireguard).toEqual({
+      publicKey: "own=",
+      port: 7_403,
+      peers: new Map([
+        ["key2=", { endpoint: "10.0.0.2:7403", allowedIps: "fe80::a00:2/128" }],
+        ["key3=", { endpoint: "(none)", allowedIps: "(none)" }],
+      ]),
+    });
     expect([...floodTo]).toEqual([["btv4097", ["10.0.0.2", "10.0.0.3"]]]);
   });
 
   it("makes nothing of what is no list", () => {
     expect(
-      parseLinks({ addresses: {}, routes: {}, fdb: "x", neighbours: 7, endpoints: "" }, "10.0.0.1"),
+      parseLinks({ addresses: {}, routes: {}, fdb: "x", neighbours: 7, wireguard: "" }, "10.0.0.1"),
     ).toEqual({
       links: new Map(),
       uplinkMtu: 0,
@@ -93,7 +108,7 @@ describe("parseLinks", () => {
       behind: new Map(),
       neighbours: new Map(),
       routes: [],
-      wireguardPeers: new Map(),
+      wireguard: undefined,
     });
   });
 });

@@ -1,6 +1,7 @@
 import { fieldOf, listOf, numberOf, textOf } from "../json.js";
 import { vniOfBridge, vniOfTunnel } from "./devices.js";
 import { type HostRoute, parseRoutes } from "./host-routes.js";
+import { type ObservedWireguard, parseWireguard } from "./observed-wireguard.js";
 
 /** A network device of this host. */
 export interface ObservedLink {
@@ -21,6 +22,8 @@ export interface ObservedLink {
   readonly isLearning: boolean;
   /** Of a bridge's port: the bridge answers for what is behind it, as far as it knows. */
   readonly isSpokenFor: boolean;
+  /** Of both families, without their prefixes' lengths. */
+  readonly addresses: readonly string[];
   /** Of a bridge: what it carries is seen by the kernel's tables. */
   readonly isFiltered: boolean;
   /** Of a bridge's port: it gives back to its container what that sent to itself. */
@@ -42,8 +45,8 @@ export interface ObservedLinks {
   readonly neighbours: ReadonlyMap<number, ReadonlyMap<string, string>>;
   /** What the host reaches by other devices than those of networks that span hosts. */
   readonly routes: readonly HostRoute[];
-  /** Public keys of the hosts that our WireGuard device knows, and where each answers. */
-  readonly wireguardPeers: ReadonlyMap<string, string>;
+  /** Of our WireGuard device; undefined: there is none. */
+  readonly wireguard: ObservedWireguard | undefined;
 }
 
 export interface LinkListings {
@@ -55,8 +58,8 @@ export interface LinkListings {
   readonly fdb: unknown;
   /** `ip -json neigh show nud permanent` */
   readonly neighbours: unknown;
-  /** `wg show berthwg endpoints`; "" where there is no such device. */
-  readonly endpoints: string;
+  /** `wg show berthwg dump`; "" where there is no such device. */
+  readonly wireguard: string;
 }
 
 /** In the forwarding table: everybody. */
@@ -64,13 +67,11 @@ const EVERYBODY = "00:00:00:00:00:00";
 
 /** Parses what programs show of the devices of a host. */
 export function parseLinks(
-  { addresses, routes, fdb, neighbours, endpoints }: LinkListings,
+  { addresses, routes, fdb, neighbours, wireguard }: LinkListings,
   nodeAddress: string,
 ): ObservedLinks {
   const list = listOf(addresses);
-  const uplink = list.find((link) =>
-    listOf(fieldOf(link, "addr_info")).some((one) => fieldOf(one, "local") === nodeAddress),
-  );
+  const uplink = list.find((link) => addressesOf(link).includes(nodeAddress));
   return {
     links: new Map(list.map(parseLink).map((link) => [link.name, link])),
     uplinkMtu: numberOf(fieldOf(uplink, "mtu")),
@@ -78,7 +79,7 @@ export function parseLinks(
     ...parseTold(fdb),
     neighbours: parseNeighbours(neighbours),
     routes: parseRoutes(routes, addresses),
-    wireguardPeers: parseEndpoints(endpoints),
+    wireguard: wireguard === "" ? undefined : parseWireguard(wireguard),
   };
 }
 
@@ -97,9 +98,14 @@ function parseLink(json: unknown): ObservedLink {
     port: numberOf(fieldOf(data, "port")),
     isLearning: fieldOf(data, "learning") === true,
     isSpokenFor: fieldOf(fieldOf(info, "info_slave_data"), "neigh_suppress") === true,
+    addresses: addressesOf(json),
     isFiltered: fieldOf(data, "nf_call_iptables") === 1,
     isHairpin: fieldOf(fieldOf(info, "info_slave_data"), "hairpin") === true,
   };
+}
+
+function addressesOf(link: unknown): readonly string[] {
+  return listOf(fieldOf(link, "addr_info")).map((one) => textOf(fieldOf(one, "local")));
 }
 
 function parseFloodTo(fdb: unknown): ReadonlyMap<string, readonly string[]> {
@@ -138,10 +144,4 @@ function parseNeighbours(listing: unknown): ReadonlyMap<number, ReadonlyMap<stri
     neighbours.set(vni, (neighbours.get(vni) ?? new Map<string, string>()).set(address, mac));
   }
   return neighbours;
-}
-
-/** `<public key>\t10.0.0.2:7403` a line; "(none)" for a host that has no address. */
-function parseEndpoints(text: string): ReadonlyMap<string, string> {
-  const lines = text.split("\n").map((line) => /^(\S+)\t(.+):\d+$/.exec(line));
-  return new Map(lines.flatMap((line) => (line ? [[line[1] ?? "", line[2] ?? ""] as const] : [])));
 }

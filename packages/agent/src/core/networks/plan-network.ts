@@ -23,6 +23,8 @@ export interface NetworkHost {
   readonly refusal: string;
   /** Why it can have none that are encrypted; "": it can. */
   readonly encryptionRefusal: string;
+  /** Of the key that this host has for them. */
+  readonly wireguardPublicKey: string;
 }
 
 /** This host's networks and devices as they are. */
@@ -72,8 +74,10 @@ export function planNetwork(
     return waiting(`its encryption is being set up: ${WIREGUARD_DEVICE} is not there yet`);
   }
   const tunnelSteps = planTunnel(network, observed.links.get(tunnelName(network.vni)), host, own.mtu);
+  const isNew = tunnelSteps.some(({ kind }) => kind === "add-tunnel");
   const filter: LinkStep[] = bridge.isFiltered ? [] : [{ kind: "filter-bridge", bridge: bridge.name }];
-  const steps = [...tunnelSteps, ...filter, ...planReach(network, observed, names)];
+  const seen = isNew ? withoutDevice(observed, tunnelName(network.vni)) : observed;
+  const steps = [...tunnelSteps, ...filter, ...planReach(network, seen, names)];
   if (tunnelSteps.length > 0) return { ...waiting("it is being joined to the other hosts"), steps };
   return { state: { kind: "ready", dockerId: own.id }, steps };
 }
@@ -162,6 +166,20 @@ export function mtuProblems(
       `network ${network.spec?.name}: its packets have up to ${network.mtu} bytes, and this host's uplink leaves ${most}: large datagrams get lost on the way here, while TCP finds out by itself; raise the uplink's MTU from ${uplinkMtu}, or make the network anew`,
     ];
   });
+}
+
+/** What a host is like where a device is to be made anew: that knows nothing yet. */
+function withoutDevice(observed: ObservedLinks, device: string): ObservedLinks {
+  const without = <Value>(map: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> =>
+    new Map([...map].filter(([name]) => name !== device));
+  const { links, floodTo, placed, behind } = observed;
+  return {
+    ...observed,
+    links: without(links),
+    floodTo: without(floodTo),
+    placed: without(placed),
+    behind: without(behind),
+  };
 }
 
 function planTunnel(

@@ -7,7 +7,12 @@ import type { NetworkHost, ObservedHostNetworks } from "./plan-network.js";
 
 // Values for tests of networks, with everything set that a test does not care about.
 
-export const HOST: NetworkHost = { address: "10.0.0.1", refusal: "", encryptionRefusal: "" };
+export const HOST: NetworkHost = {
+  address: "10.0.0.1",
+  refusal: "",
+  encryptionRefusal: "",
+  wireguardPublicKey: "own=",
+};
 
 export function networkWith(
   fields: Partial<Omit<AssignedNetwork, "spec">> & { readonly spec?: Partial<NetworkSpec> } = {},
@@ -55,6 +60,7 @@ export function linkWith(fields: Partial<ObservedLink> & { name: string }): Obse
     port: 0,
     isLearning: false,
     isSpokenFor: false,
+    addresses: [],
     isFiltered: false,
     isHairpin: false,
     ...fields,
@@ -105,7 +111,7 @@ export function observedWith({
     neighbours,
     routes: [],
     uplinkMtu,
-    wireguardPeers: new Map(),
+    wireguard: undefined,
   };
 }
 

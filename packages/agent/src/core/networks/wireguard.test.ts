@@ -8,18 +8,54 @@ const PEERS = [
   { nodeId: "node3", address: "10.0.0.3", wireguardPublicKey: "" },
 ];
 const SEALED = networkWith({ peers: PEERS, spec: { encrypted: true } });
-const DEVICE = linkWith({ name: WIREGUARD_DEVICE, kind: "wireguard" });
+const DEVICE = linkWith({
+  name: WIREGUARD_DEVICE,
+  kind: "wireguard",
+  mtu: 1_440,
+  addresses: ["fe80::a00:1"],
+});
+const PEER = { endpoint: "10.0.0.2:7403", allowedIps: "fe80::a00:2/128" };
+const KNOWN = { publicKey: "own=", port: 7_403, peers: new Map([["key2=", PEER]]) };
+const SET = { kind: "set-wireguard", peers: [{ publicKey: "key2=", address: "10.0.0.2" }] };
+const RAISE = { kind: "raise-wireguard", inner: "fe80::a00:1", mtu: 1_440 };
 
 describe("an encrypted network", () => {
+  const plan = (link: Partial<typeof DEVICE> = {}, wireguard: Partial<typeof KNOWN> = {}) => {
+    const observed = observedWith({ links: [{ ...DEVICE, ...link }] });
+    return planWireguard([SEALED], { ...observed, wireguard: { ...KNOWN, ...wireguard } }, HOST);
+  };
+
   it("goes through WireGuard, to hosts that have a key alone", () => {
-    expect(planWireguard([SEALED], observedWith(), HOST)).toEqual([
-      { kind: "add-wireguard", inner: "fd62:6572:7468::a00:1", mtu: 1_440 },
-      { kind: "set-wireguard", peers: [{ publicKey: "key2=", address: "10.0.0.2" }] },
-    ]);
-    const known = { ...observedWith({ links: [DEVICE] }), wireguardPeers: new Map([["key2=", "10.0.0.2"]]) };
-    expect(planWireguard([SEALED], known, HOST)).toEqual([]);
-    const moved = { ...known, wireguardPeers: new Map([["key2=", "10.0.0.9"]]) };
-    expect(planWireguard([SEALED], moved, HOST)).toMatchObject([{ kind: "set-wireguard" }]);
+    expect(planWireguard([SEALED], observedWith(), HOST)).toEqual([{ kind: "add-wireguard" }, SET, RAISE]);
+    expect(plan()).toEqual([]);
+  });
+
+  it("gets its device back as it was, whatever of it was changed", () => {
+    for (const link of [{ isUp: false }, { mtu: 1_300 }, { addresses: [] }])
+      expect(plan(link)).toEqual([RAISE]);
+    const peers = (peer: Partial<typeof PEER>) => ({ peers: new Map([["key2=", { ...PEER, ...peer }]]) });
+    for (const known of [
+      { publicKey: "(none)" },
+      { port: 51_820 },
+      { peers: new Map() },
+      { peers: new Map([...KNOWN.peers, ["key9=", PEER]]) },
+      peers({ allowedIps: "(none)" }),
+      peers({ endpoint: "(none)" }),
+    ]) {
+      expect(plan({}, known)).toEqual([SET]);
+    }
+    expect(plan({}, peers({ endpoint: "192.0.2.1:1024" }))).toEqual([]);
+  });
+
+  it("has one host at an address, and one of a key", () => {
+    const twice = [
+      { nodeId: "old", address: "10.0.0.9", wireguardPublicKey: "key2=" },
+      { nodeId: "older", address: "10.0.0.2", wireguardPublicKey: "key1=" },
+      ...PEERS,
+    ];
+    const network = networkWith({ peers: twice, spec: { encrypted: true } });
+    const [step] = planWireguard([network], { ...observedWith({ links: [DEVICE] }) }, HOST);
+    expect(step).toEqual(SET);
   });
 
   it("has its tunnel inside, bound to that device: nothing plain comes in by it", () => {
@@ -33,11 +69,11 @@ describe("an encrypted network", () => {
         device: "btv4097",
         bridge: "bth4097",
         vni: 4097,
-        local: "fd62:6572:7468::a00:1",
+        local: "fe80::a00:1",
         through: "berthwg",
         mtu: 1_370,
       },
-      { kind: "add-peer", device: "btv4097", peer: "fd62:6572:7468::a00:2" },
+      { kind: "add-peer", device: "btv4097", peer: "fe80::a00:2" },
     ]);
   });
 
@@ -47,8 +83,14 @@ describe("an encrypted network", () => {
     expect([state.kind, steps]).toEqual(["waiting", []]);
     const without = { ...HOST, encryptionRefusal: "no WireGuard" };
     expect(planWireguard([SEALED], observedWith(), without)).toEqual([]);
-    expect(planWireguard([], observedWith({ links: [DEVICE] }), HOST)).toMatchObject([
-      { kind: "delete-link" },
+    expect(planWireguard([SEALED], observedWith({ links: [DEVICE] }), without)).toEqual([]);
+  });
+
+  it("keeps the device while a tunnel goes through it", () => {
+    const tunnel = linkWith({ name: "btv4097", kind: "vxlan", through: WIREGUARD_DEVICE });
+    expect(planWireguard([], observedWith({ links: [DEVICE, tunnel] }), HOST)).toEqual([]);
+    expect(planWireguard([], observedWith({ links: [DEVICE] }), HOST)).toEqual([
+      { kind: "delete-link", device: WIREGUARD_DEVICE },
     ]);
   });
 });
@@ -61,11 +103,11 @@ ListenPort = 7403
 [Peer]
 PublicKey = key2=
 Endpoint = 10.0.0.2:7403
-AllowedIPs = fd62:6572:7468::a00:2/128
+AllowedIPs = fe80::a00:2/128
 `);
 });
 
 it("innerAddress tells hosts apart", () => {
-  expect(innerAddress("192.168.200.17")).toBe("fd62:6572:7468::c0a8:c811");
-  expect(innerAddress("10.0.0.0")).toBe("fd62:6572:7468::a00:0");
+  expect(innerAddress("192.168.200.17")).toBe("fe80::c0a8:c811");
+  expect(innerAddress("10.0.0.0")).toBe("fe80::a00:0");
 });

@@ -1,0 +1,34 @@
+import { spawnSync } from "node:child_process";
+import { examineKernel } from "../../../packages/agent/src/overlay/examine-kernel.js";
+import type { RunProgram } from "../../../packages/agent/src/run-program.js";
+
+/** By what a test's hosts can encrypt. */
+export type Encryption =
+  | { readonly kind: "kernel" }
+  /** WireGuard's own program for kernels without: the same protocol, configured in the same way. */
+  | { readonly kind: "program" }
+  | { readonly kind: "missing"; readonly reason: string };
+
+const EXAMINE_TIMEOUT_MS = 60_000;
+const NO_WIREGUARD = "the kernel has no wireguard";
+
+/** What encrypted networks can be tried with on this machine. */
+export async function findEncryption(): Promise<Encryption> {
+  if (process.getuid?.() !== 0) return { kind: "missing", reason: "only root can try it" };
+  const { refusal, encryptionRefusal } = await examineKernel(AbortSignal.timeout(EXAMINE_TIMEOUT_MS));
+  const absent = ["tcpdump", "wg"].find((program) => spawnSync(program, ["--version"]).error);
+  if (refusal || absent) return { kind: "missing", reason: refusal || `${absent} is not installed` };
+  if (encryptionRefusal === "") return { kind: "kernel" };
+  if (encryptionRefusal !== NO_WIREGUARD) return { kind: "missing", reason: encryptionRefusal };
+  if (spawnSync("wireguard-go", ["--version"]).error === undefined) return { kind: "program" };
+  return { kind: "missing", reason: `${NO_WIREGUARD}, and wireguard-go is not installed` };
+}
+
+/** Runs programs, and WireGuard's own one where the kernel is asked for such a device. */
+export function withWireguardProgram(run: RunProgram): RunProgram {
+  return (program, call) => {
+    const [link, add, device = "", ...rest] = call.args;
+    const isDevice = [program, link, add, ...rest].join(" ") === "ip link add type wireguard";
+    return isDevice ? run("wireguard-go", { ...call, args: [device] }) : run(program, call);
+  };
+}
