@@ -164,10 +164,11 @@ describe("an ingress process of another release", () => {
       ...NUMBERED,
     };
     const kept: Load[] = [];
-    for (let client = 0; client < 6; client += 1) {
-      kept.push(askByDatagrams(cleanup, { ...load, everyMs: 10, socket: await boundSocket(cleanup) }));
+    // In all so few that the kernel's buffers last for a second, should a process not get its turn for so long.
+    for (let client = 0; client < 4; client += 1) {
+      kept.push(askByDatagrams(cleanup, { ...load, everyMs: 20, socket: await boundSocket(cleanup) }));
     }
-    const fresh = askByDatagrams(cleanup, { ...load, everyMs: 5, socket: "once" });
+    const fresh = askByDatagrams(cleanup, { ...load, everyMs: 10, socket: "once" });
     await sleep(100);
     const { processId } = await old.stats(deadline());
     old.close();
@@ -179,12 +180,12 @@ describe("an ingress process of another release", () => {
     await sleep(100);
     for (const client of kept) {
       const answers = await client.stop();
-      expect(answers.length).toBeGreaterThan(20);
+      expect(answers.length).toBeGreaterThan(10);
       expect(new Set(answers).size, String(answers)).toBe(1);
       expect(answers[0]).toMatch(/^[abc]:\d+$/);
     }
     const answers = await fresh.stop();
-    expect(answers.length).toBeGreaterThan(40);
+    expect(answers.length).toBeGreaterThan(20);
     expect(answers.filter((answer) => answer === undefined)).toEqual([]);
     const { listeners, errors } = await successor.stats(deadline());
     expect(errors).toEqual([]);
@@ -197,8 +198,8 @@ describe("an ingress process of another release", () => {
     const old = await open(dataDir, "old");
     await old.names(NAMES, deadline());
     const { processId } = await old.stats(deadline());
-    const own = askForName("api", 3);
-    const foreign = askForName("example.com", 10);
+    const own = askForName("api", 5);
+    const foreign = askForName("example.com", 20);
     const resolver = new Resolver({ timeout: 5_000, tries: 1 });
     resolver.setServers([GATEWAY]);
     await sleep(100);
@@ -212,9 +213,9 @@ describe("an ingress process of another release", () => {
     await successor.names(NAMES, deadline());
     await sleep(50);
     const [answers, others] = [await own.stop(), await foreign.stop()];
-    expect(answers.length).toBeGreaterThan(100);
+    expect(answers.length).toBeGreaterThan(40);
     expect(new Set(answers)).toEqual(new Set(["10.64.8.2"]));
-    expect(others.length).toBeGreaterThan(30);
+    expect(others.length).toBeGreaterThan(10);
     expect(new Set(others)).toEqual(new Set(["192.0.2.1"]));
     expect((await successor.condition(deadline())).nameProblems).toEqual([]);
   });
