@@ -238,6 +238,31 @@ describe("the kernel path", () => {
     }, PATIENCE_MS);
   });
 
+  it("serves clients of IPv6 through the process, though no replica knows of it", async () => {
+    const address = "fd77::1";
+    for (const [place, own] of [
+      ["a", address],
+      ["client", "fd77::9"],
+    ] as const) {
+      const words = ["dev", "eth0", `${own}/64`];
+      network.run(place, "ip", "addr", "add", ...words, "nodad");
+      cleanup.add(() => network.run(place, "ip", "addr", "del", ...words));
+    }
+    const ingress = await startKernelIngress(network, cleanup);
+    const own = { ...local("c1", 80), address: ADDRESS.c1, port: 80 };
+    await apply(
+      ingress,
+      published(8_080, [B, own]),
+      published(5_353, [remote("b", 53)], { protocol: "udp" }),
+    );
+    expect(tally(await network.ask("client", address, 8_080, { count: 4 }))).toEqual({
+      [`b ${ADDRESS.a}`]: 2,
+      "c1 172.30.0.1": 2,
+    });
+    expect(await network.askUdp("client", address, 5_353)).toBe(`b ${ADDRESS.a}`);
+    expect(kernelConnections()).toBe(0);
+  });
+
   it("forgets no connection that is idle, nor one that is half closed, however soon this host would", async () => {
     const timeouts = ["established", "close_wait", "fin_wait"].map(
       (name) => `nf_conntrack_tcp_timeout_${name}`,

@@ -108,7 +108,7 @@ const commands = {
   },
   /** A datagram from a port of ours. */
   async askUdp({ host, port, fromPort = 0, timeoutMs = 1_000 }) {
-    const socket = createSocket("udp4");
+    const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
     await new Promise((resolve) => socket.bind(fromPort, resolve));
     const text = await new Promise((resolve) => {
       setTimeout(() => resolve("TIMEOUT"), timeoutMs);
