@@ -65,6 +65,11 @@ export class Forwarder {
 /** Who refuses is there, and has said so at once. */
 type Reply = Buffer | "refusal" | "silence";
 
+/** A host that is found nowhere is reported after seconds, and may be between two attempts. */
+function toReply(error: Error): Reply {
+  return "code" in error && error.code === "ECONNREFUSED" ? "refusal" : "silence";
+}
+
 interface Asked {
   readonly id: number;
   readonly server: string;
@@ -81,12 +86,16 @@ function askOverUdp(question: Buffer, { id, server, port }: Asked): Promise<Repl
       resolve(answer);
     };
     const timer = setTimeout(() => finish("silence"), TRY_MS);
-    socket.once("error", () => finish("refusal"));
+    socket.once("error", (error) => finish(toReply(error)));
     socket.on("message", (bytes) => {
       if (answers(bytes, id)) finish(bytes);
     });
     // Connected, so that the kernel takes answers of this server alone, and tells when nobody listens there.
-    socket.connect(port, server, () => socket.send(question));
+    socket.connect(port, server, (error?: Error) => {
+      // The callback has the error then, and no event does.
+      if (error) finish(toReply(error));
+      else socket.send(question);
+    });
   });
 }
 
@@ -99,7 +108,7 @@ function askOverTcp(question: Buffer, { id, server, port }: Asked): Promise<Repl
       resolve(answer);
     };
     const timer = setTimeout(() => finish("silence"), TRY_MS);
-    socket.once("error", () => finish("refusal"));
+    socket.once("error", (error) => finish(toReply(error)));
     socket.once("close", () => finish("refusal"));
     readFrames(socket, (bytes) => {
       if (answers(bytes, id) && !isTruncated(bytes)) finish(bytes);
