@@ -37,6 +37,8 @@ export class LabServer {
   /** Health and metrics. */
   readonly httpUrl: string;
   readonly log: string;
+  /** Further options, from its next start on. */
+  options: readonly string[] = [];
   readonly #machine: Machine;
   readonly #cluster: readonly string[] | undefined;
   #process: ProcessRef | undefined;
@@ -66,7 +68,7 @@ export class LabServer {
     const { address, paths } = this.#machine;
     // Beside the agent's folder, where both are on one machine.
     const dataDir = join(paths.dataDir, this.#cluster === undefined ? "berth" : "berth-server");
-    const command = serverCommand({ address, dataDir, cluster: this.#cluster });
+    const command = [...serverCommand({ address, dataDir, cluster: this.#cluster }), ...this.options];
     this.#process = await this.#machine.spawnDaemon(command, this.log);
   }
 

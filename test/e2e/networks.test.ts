@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cliCommand } from "../../deploy/lab/berth-commands.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { run } from "../../deploy/lab/run.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
@@ -55,6 +56,10 @@ describe("networks over three hosts", () => {
   beforeAll(async () => {
     lab = await createCluster(3);
     await networksAreThere(lab);
+    // Three hosts are more than packets for everybody are copied to then; two, as in the last stack, are not.
+    lab.server.program.options = ["--network-flood-hosts", "2"];
+    await lab.server.killProcess("server", "SIGKILL");
+    await lab.server.startServer();
   });
   afterAll(() => lab?.down());
 
@@ -94,6 +99,8 @@ describe("networks over three hosts", () => {
   }
 
   test("stack deploy makes them, and says so", async () => {
+    // As a firewall that lets nothing in that nobody allowed.
+    await lab.host("h2").exec(["iptables", "-A", "INPUT", "-i", "bth+", "-j", "DROP"]);
     const { code, stdout, stderr } = await deploy(lab, "shop", THREE_TIERS);
     expect(stderr).toBe("");
     expect(code).toBe(0);
@@ -115,6 +122,31 @@ describe("networks over three hosts", () => {
       what: "all three replicas answer",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
+  });
+
+  test("nothing goes to every host where many take part", async () => {
+    const { stdout } = await lab.host("h1").exec(["bridge", "fdb", "show"]);
+    const tunnels = stdout.split("\n").filter((line) => line.includes("dev btv"));
+    expect(tunnels.filter((line) => line.startsWith("00:00:00:00:00:00"))).toEqual([]);
+    expect(tunnels.filter((line) => line.includes("self static")).length).toBeGreaterThanOrEqual(3);
+  });
+
+  test("a host's doctor asks for names as its containers do", async () => {
+    const h2 = lab.host("h2");
+    const names = async (): Promise<readonly string[]> => {
+      const { stdout } = await h2.exec(cliCommand(["doctor", "--advertise", h2.address, "-o", "json"]));
+      const { findings } = JSON.parse(stdout) as {
+        readonly findings: readonly { readonly subject: string; readonly verdict: string }[];
+      };
+      const ofNames = findings.filter(({ subject }) => subject.startsWith("names in"));
+      return ofNames.map(({ subject, verdict }) => `${subject}: ${verdict}`).sort();
+    };
+    expect(await names()).toEqual(["names in shop_back: ok", "names in shop_front: ok"]);
+    const chain = "{ type filter hook input priority 0; }";
+    await h2.exec(["nft", `add table ip wall; add chain ip wall in ${chain}`]);
+    await h2.exec(["nft", "add rule ip wall in udp dport 53 drop"]);
+    expect(await names()).toEqual(["names in shop_back: failed", "names in shop_front: failed"]);
+    await h2.exec(["nft", "delete table ip wall"]);
   });
 
   test("networks keep apart what they do not join", async () => {

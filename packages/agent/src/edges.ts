@@ -13,7 +13,6 @@ import type { IngressStats } from "./ingress/table.js";
 import { lockDataDir } from "./lock-data-dir.js";
 import { ingressMetrics } from "./metrics/ingress-metrics.js";
 import { serveMetrics } from "./metrics/serve-metrics.js";
-import { containerResolvers } from "./overlay/container-resolvers.js";
 import { examineKernel } from "./overlay/examine-kernel.js";
 import { linuxHostNetwork } from "./overlay/host-network.js";
 import type { OverlayEdge } from "./overlay/overlay.js";
@@ -74,7 +73,6 @@ export async function hostEdges({
       wireguardPublicKey: wireguard.publicKey,
       devices: linuxHostNetwork({ wireguardPrivateKey: wireguard.privateKey }),
       examineKernel: (signal) => examineKernel(signal),
-      resolvers: () => containerResolvers(),
     },
     transport: grpcTransport,
     probe,

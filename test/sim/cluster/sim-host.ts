@@ -238,7 +238,6 @@ export class SimHost {
           run: (step) => soon(() => this.#change(step)),
         },
         examineKernel: () => soon(() => this.#kernel()),
-        resolvers: async () => [],
       },
       transport: world.transport(actor),
       readUsage: async () => undefined,

@@ -4,6 +4,7 @@ import { judgeClock } from "./checks/cluster.js";
 import { judgeDisk } from "./checks/disk.js";
 import { judgeDocker, judgeForward } from "./checks/docker.js";
 import { problemOf } from "./checks/kernel-paths.js";
+import { judgeAnswer } from "./checks/names.js";
 import { examine } from "./examine.js";
 import { failed, ok, warning } from "./finding.js";
 import { exitCodeOf, formatFindings } from "./report.js";
@@ -21,6 +22,16 @@ describe("what the checks make of what they see", () => {
     expect(judgeDisk("disk", "/data", { bsize: GIB, blocks: 100, files: 100, ...free }).verdict).toBe(
       verdict,
     );
+  });
+
+  it.each([
+    [{ kind: "done", stdout: "" }, "ok"],
+    [{ kind: "missing" }, "warning"],
+    [{ kind: "failed", reason: "silence" }, "failed"],
+    [{ kind: "failed", reason: "ECONNREFUSED" }, "failed"],
+    [{ kind: "failed", reason: "nsenter: no such process" }, "warning"],
+  ] as const)("a question for names that ends as %o is %s", (result, verdict) => {
+    expect(judgeAnswer("shop_default", result).verdict).toBe(verdict);
   });
 
   it("a filesystem without inodes of its own is judged by its room", () => {

@@ -4,12 +4,14 @@ import { checkCluster } from "./checks/cluster.js";
 import { checkDataDisk } from "./checks/disk.js";
 import { checkDocker } from "./checks/docker.js";
 import { checkKernelPaths } from "./checks/kernel-paths.js";
+import { checkNames } from "./checks/names.js";
 import { type Finding, failed } from "./finding.js";
 
 /** In the order in which they are told. */
 const CHECKS: Readonly<Record<string, Check>> = {
   kernel: checkKernelPaths,
   Docker: checkDocker,
+  names: checkNames,
   address: checkAddress,
   "data folder": checkDataDisk,
   cluster: checkCluster,

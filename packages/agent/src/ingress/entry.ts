@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { BERTH_VERSION } from "@berth/proto";
 import { pino } from "pino";
+import { Door } from "../dns/door.js";
 import { openNameServer } from "../dns/open-name-server.js";
 import { lockDataDir } from "../lock-data-dir.js";
 import { runProgram } from "../run-program.js";
@@ -71,7 +72,7 @@ async function main(): Promise<void> {
     (vip) => vips?.isInForce(vip) ?? false,
     inheritance === undefined ? new Map() : inheritedNames(inheritance),
   );
-  const names = new NamesService(nameServer, vips);
+  const names = new NamesService(nameServer, vips, mode === "userspace" ? undefined : new Door());
   if (inheritance !== undefined) {
     await gateway.suspect(inheritance.suspects);
     await gateway.apply(inheritance.table);

@@ -1,4 +1,5 @@
 import type { DnsSockets } from "../dns/dns-listener.js";
+import type { Door } from "../dns/door.js";
 import type { NameServer, NameServerTrouble } from "../dns/name-server.js";
 import { type NamesTable, NO_NAMES } from "../dns/names-table.js";
 import { withoutSuspects } from "../dns/without-suspects.js";
@@ -10,13 +11,16 @@ import type { VipBalancer } from "./vips/vip-balancer.js";
 export class NamesService {
   readonly #server: NameServer;
   readonly #vips: VipBalancer | undefined;
+  readonly #door: Door | undefined;
   #table: NamesTable = NO_NAMES;
   #suspects: ReadonlySet<string> = new Set();
   #isDraining = false;
 
-  constructor(server: NameServer, vips: VipBalancer | undefined) {
+  /** Without `vips` and `door` the kernel of this host stays as it is. */
+  constructor(server: NameServer, vips?: VipBalancer, door?: Door) {
     this.#server = server;
     this.#vips = vips;
+    this.#door = door;
   }
 
   get troubles(): readonly NameServerTrouble[] {
@@ -41,6 +45,7 @@ export class NamesService {
     // A name stands for its virtual IP only once that is balanced.
     await this.#balance();
     await this.#server.update(table);
+    await this.#door?.open(table.networks.length > 0);
   }
 
   /** Tasks on these nodes get no new connections where there are others; all of them, each time. */
@@ -78,6 +83,7 @@ export class NamesService {
       this.#isDraining = false;
     });
     await this.#vips?.close({ isLast: false });
+    await this.#door?.close({ isLast: false });
   }
 
   get isDraining(): boolean {
@@ -88,6 +94,7 @@ export class NamesService {
   async close(options: { readonly isLast: boolean }): Promise<void> {
     await this.#server.close();
     await this.#vips?.close(options);
+    await this.#door?.close(options);
   }
 
   async #balance(): Promise<void> {

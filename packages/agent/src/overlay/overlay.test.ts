@@ -13,7 +13,6 @@ test("Overlay looks at the host when a container begins or ends, not when its he
       wireguardPublicKey: "",
       devices: { observe: async () => observedWith({ uplinkMtu: 0 }), run: async () => {} },
       examineKernel: async () => ({ refusal: "", encryptionRefusal: "" }),
-      resolvers: async () => [],
     },
     engine: {
       networks: async () => {

@@ -15,8 +15,6 @@ export interface OverlayEdge {
   readonly wireguardPublicKey: string;
   readonly devices: HostNetwork;
   examineKernel(signal: AbortSignal): Promise<OverlayKernel>;
-  /** The host's name servers that containers can reach. */
-  resolvers(): Promise<readonly string[]>;
 }
 
 export interface OverlayOptions {
@@ -40,7 +38,6 @@ export class Overlay {
   /** Ids of those that are, or have been, ready. */
   #established: ReadonlySet<string> = new Set();
   readonly #phases = new Map<string, TaskState>();
-  #resolvers: readonly string[] = [];
   #view: NetworksView = NO_NETWORKS;
   #kernel: OverlayKernel = { refusal: "", encryptionRefusal: "" };
   #enclosure = "";
@@ -94,7 +91,6 @@ export class Overlay {
     } catch (error) {
       if (!signal.aborted) throw error;
     }
-    this.#resolvers = await edge.resolvers();
     this.#keeper.hostIs(this.#host);
     await this.#tellAbility(signal);
   }
@@ -144,7 +140,7 @@ export class Overlay {
 
   #changed(): void {
     const { states } = this.#keeper;
-    this.#view = networksView(this.#networks, states, this.#resolvers);
+    this.#view = networksView(this.#networks, states);
     const ready = this.#networks.filter(({ id }) => states.get(id)?.kind === "ready");
     const ids = [...this.established, ...ready].map(({ id }) => id);
     this.#established = new Set(ids);

@@ -15,22 +15,19 @@ export interface NetworkFacts {
 export interface NetworksView {
   /** By full name, which is Docker's name of it, too. */
   readonly byName: ReadonlyMap<string, NetworkFacts>;
-  /** The name servers that this host asks, as far as containers can reach them. */
-  readonly resolvers: readonly string[];
 }
 
-export const NO_NETWORKS: NetworksView = { byName: new Map(), resolvers: [] };
+export const NO_NETWORKS: NetworksView = { byName: new Map() };
 
 /** Puts together what is assigned and how far it has come. */
 export function networksView(
   networks: readonly AssignedNetwork[],
   states: ReadonlyMap<string, NetworkState>,
-  resolvers: readonly string[],
 ): NetworksView {
   const byName = new Map<string, NetworkFacts>();
   for (const { id, spec, gateway } of networks) {
     const state = states.get(id) ?? { kind: "waiting", reason: "it has not been looked at yet" };
     byName.set(spec?.name ?? "", { id, gateway, isInternal: spec?.internal ?? false, state });
   }
-  return { byName, resolvers };
+  return { byName };
 }

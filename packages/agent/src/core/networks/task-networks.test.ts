@@ -19,7 +19,7 @@ function networks(front: NetworkState = READY, back: NetworkState = READY): Netw
     ["front", front],
     ["back", back],
   ]);
-  return networksView([FRONT, BACK], states, ["192.0.2.53", "192.0.2.54", "192.0.2.55"]);
+  return networksView([FRONT, BACK], states);
 }
 
 function spec(parts: Parameters<typeof specWith>[0] = {}): AssignedSpec {
@@ -42,7 +42,7 @@ describe("a task in networks over hosts", () => {
       kind: "create",
       config: {
         body: {
-          HostConfig: { NetworkMode: "shop_front", Dns: ["10.64.1.1", "192.0.2.53", "192.0.2.54"] },
+          HostConfig: { NetworkMode: "shop_front", Dns: ["10.64.1.1"] },
           NetworkingConfig: { EndpointsConfig: { shop_front: {} } },
         },
       },
@@ -55,7 +55,7 @@ describe("a task in networks over hosts", () => {
       const states = new Map([["back", READY]]);
       const assigned = networkWith({ ...BACK, spec: { name: "shop_back", internal } });
       const specOf = spec({ ...parts, task: { networks: [back] } });
-      const { step } = reconcile(viewOf({ networks: networksView([assigned], states, []) }, specOf), NOW_MS);
+      const { step } = reconcile(viewOf({ networks: networksView([assigned], states) }, specOf), NOW_MS);
       return step?.kind === "create" ? step.config.resolvConf : undefined;
     };
     expect(inBack()).toBe("nameserver 10.65.1.1\noptions ndots:0\n");
@@ -93,7 +93,7 @@ describe("a task in networks over hosts", () => {
         message: "waiting for network shop_back: it is being made",
       });
     }
-    const unheard = { byName: new Map(), resolvers: [] };
+    const unheard = { byName: new Map() };
     expect(reconcile(viewOf({ networks: unheard }), NOW_MS).status?.message).toContain("shop_front");
   });
 
@@ -120,7 +120,7 @@ describe("a task in networks over hosts", () => {
       { networkId: "front", address: "10.64.1.2", macAddress: "" },
     ];
     expect(status?.addresses).toEqual(addresses);
-    const unheard = { ...running, status, networks: { byName: new Map(), resolvers: [] } };
+    const unheard = { ...running, status, networks: { byName: new Map() } };
     expect(reconcile(unheard, NOW_MS).status?.addresses).toEqual(addresses);
   });
 
@@ -164,9 +164,9 @@ describe("a task in networks over hosts", () => {
 });
 
 describe("dnsServers", () => {
-  it("puts the host's name server before those of the service, and changes nothing without networks", () => {
+  it("is the host's name server alone, who knows whom to ask, and nothing is changed without networks", () => {
     const own = ["198.51.100.1"];
-    expect(dnsServers(spec(), own, networks())).toEqual(["10.64.1.1", "198.51.100.1"]);
+    expect(dnsServers(spec(), own, networks())).toEqual(["10.64.1.1"]);
     expect(dnsServers(specWith(), own, networks())).toEqual(own);
     expect(dnsServers(specWith(), [], networks())).toEqual([]);
   });

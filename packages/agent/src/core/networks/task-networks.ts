@@ -6,8 +6,6 @@ import type { NetworksView } from "./networks-view.js";
 
 /** Since then a container's networks can be told which of them has the default route. */
 const GATEWAY_PRIORITY_SINCE = "1.48";
-/** Resolvers of the C library take no more, and Docker asks no more. */
-const MAX_DNS_SERVERS = 3;
 
 /**
  * The networks over hosts that a container is to be in, the first one first. Those that it can do without count where
@@ -69,19 +67,18 @@ export function endpointBody(
 }
 
 /**
- * The servers that a container asks for names: this host's name server, which asks the service's own ones for other
- * names, and behind it, should it be gone, those directly.
+ * The servers that a container asks for names: this host's name server, which asks the service's own ones, or the
+ * host's, for other names. None behind it: Docker goes on to the next at once when one refuses, as for a moment at a
+ * hand-over, and somebody outside would say of our own names that there are none.
  */
 export function dnsServers(
   spec: AssignedSpec,
   own: readonly string[],
-  networks: NetworksView,
+  { byName }: NetworksView,
 ): readonly string[] {
-  const { byName, resolvers } = networks;
-  const [first] = attachmentsOf(spec, networks);
+  const [first] = attachmentsOf(spec, { byName });
   const gateway = first && byName.get(first.network)?.gateway;
-  if (gateway === undefined) return own;
-  return [gateway, ...(own.length > 0 ? own : resolvers)].slice(0, MAX_DNS_SERVERS);
+  return gateway === undefined ? own : [gateway];
 }
 
 /** Where a container answers; `known`: what was said before, for networks that the leader has not named (yet). */

@@ -27,11 +27,13 @@ type Control = RpcConnection<typeof ControlServiceService>;
 export const checkCluster: Check = async (context) => {
   const findings: Finding[] = [];
   let nodes: readonly Node[] | undefined;
+  let networks: readonly Finding[] | undefined;
   for (const server of context.servers) {
     const control = grpcTransport.connect(ControlServiceService, { address: server });
     try {
       findings.push(...(await checkServer(server, control, context)));
       nodes ??= await nodesOf(control, context);
+      networks ??= await networkFindings(control, context);
     } catch (error) {
       findings.push(unreachable(server, error));
     } finally {
@@ -40,7 +42,7 @@ export const checkCluster: Check = async (context) => {
   }
   const peers = (nodes ?? []).filter((node) => node.description?.address !== context.advertiseAddress);
   const looked = await Promise.all(peers.map((node) => checkPeer(node, context)));
-  return [...findings, ...looked.flat()];
+  return [...findings, ...looked.flat(), ...(networks ?? [])];
 };
 
 async function checkServer(
@@ -68,6 +70,14 @@ export function judgeClock(aheadMs: number): Finding {
 async function nodesOf({ calls }: Control, { signal }: CheckContext): Promise<readonly Node[]> {
   const { nodes } = await calls.listNodes({}, { signal, timeoutMs: CALL_TIMEOUT_MS });
   return nodes.map(({ node }) => node).filter((node) => node !== undefined);
+}
+
+/** What the servers say of networks: hosts of one whose uplinks differ. */
+async function networkFindings({ calls }: Control, { signal }: CheckContext): Promise<readonly Finding[]> {
+  const { networks } = await calls.listNetworks({ stack: "" }, { signal, timeoutMs: CALL_TIMEOUT_MS });
+  return networks.flatMap(({ network, problems }) =>
+    problems.map((problem) => warning(`network ${network?.spec?.name ?? ""}`, problem, "")),
+  );
 }
 
 function unreachable(server: string, error: unknown): Finding {
