@@ -64,6 +64,10 @@ describe("networks of a service", () => {
     const task = { container: { image: "web:1" }, networks };
     expect(service({ task, mode: { $case: "replicated", value: { replicas: 2 } } })).toHaveLength(1);
     expect(service({ task, mode: { $case: "global", value: {} } })).toHaveLength(1);
+    const autoscale = { min: 1, max: 3, targetCpuPercent: 50 };
+    expect(service({ task, autoscale })).toContain(
+      "task.networks[0].ipv4_address: only a service with one replica can have an address of its own",
+    );
     expect(joining({ network: "x", ipv4Address: "10.0.0" })).toHaveLength(1);
   });
 

@@ -70,14 +70,14 @@ export function validateAttachments(spec: ServiceSpec, report: Report): void {
 }
 
 function validateAddress(
-  { mode }: ServiceSpec,
+  { mode, autoscale }: ServiceSpec,
   address: string,
   { path, report }: { readonly path: string; readonly report: Report },
 ): void {
   if (parseIpv4(address) === undefined) {
     report(`${path}.ipv4_address`, `${JSON.stringify(address)} is no IPv4 address`);
   }
-  const isSingle = mode?.$case === "replicated" && mode.value.replicas <= 1;
+  const isSingle = mode?.$case === "replicated" && mode.value.replicas <= 1 && autoscale === undefined;
   if (!isSingle) {
     report(`${path}.ipv4_address`, "only a service with one replica can have an address of its own");
   }

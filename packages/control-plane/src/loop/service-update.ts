@@ -6,14 +6,14 @@ import type { ClusterState } from "../state/cluster-state.js";
 
 /**
  * What an updated service is written as. One that goes back to an earlier version has a new version: its spec is
- * written before the service that makes it count. Should another service have taken a port of that spec meanwhile,
- * there is no way back, and the service stays as it is.
+ * written before the service that makes it count. Should another service have taken a port of that spec meanwhile, or
+ * should a network of it be gone, there is no way back, and the service stays as it is.
  */
 export function serviceUpdate(service: Service, state: ClusterState, now: number): readonly Change[] {
   const { id: serviceId, version, spec } = service;
   const update: Change = { kind: "put-service", service };
   if (spec === undefined || state.services.specOf(serviceId, version) !== undefined) return [update];
-  const obstacle = takenPort(serviceId, spec, state);
+  const obstacle = takenPort(serviceId, spec, state) ?? missingNetwork(spec, state);
   const known = state.services.get(serviceId);
   if (obstacle !== undefined && known?.rollout !== undefined && service.rollout !== undefined) {
     const message = `${service.rollout.message} is not possible, since ${obstacle}: it is paused until the service is changed`;
@@ -22,6 +22,11 @@ export function serviceUpdate(service: Service, state: ClusterState, now: number
     ];
   }
   return [{ kind: "put-revision", serviceId, version, spec }, update];
+}
+
+function missingNetwork({ task }: ServiceSpec, { networks }: ClusterState): string | undefined {
+  const missing = task?.networks.find(({ network }) => networks.byName(network)?.removing !== false);
+  return missing && `network ${missing.network} is gone`;
 }
 
 function takenPort(serviceId: string, spec: ServiceSpec, state: ClusterState): string | undefined {

@@ -102,6 +102,10 @@ function resolveScales(scales: readonly ServiceScale[], state: ClusterState): re
       const { min, max } = autoscale;
       refuse(`it scales itself between ${min} and ${max} replicas: change these bounds instead`);
     }
+    const fixed = service.spec?.task?.networks.find(({ ipv4Address }) => ipv4Address !== "");
+    if (fixed !== undefined && replicas > 1) {
+      refuse(`it has the address ${fixed.ipv4Address} for one replica: take that from it first`);
+    }
     if (service.removing) refuse("it is being removed");
     if (replicas > MAX_REPLICAS) refuse(`${replicas} replicas are too many, ${MAX_REPLICAS} are possible`);
     if (seen.has(service.id)) refuse("it is named twice");

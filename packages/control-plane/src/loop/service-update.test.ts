@@ -1,0 +1,42 @@
+import { Network, Rollout_State } from "@berth/proto";
+import { expect, test } from "vitest";
+import { buildService, buildSpec } from "../core/testing/test-records.js";
+import type { Change } from "../state/change.js";
+import { ClusterState } from "../state/cluster-state.js";
+import { serviceUpdate } from "./service-update.js";
+
+const rollout = { state: Rollout_State.ROLLING_BACK, message: "going back to version 1" };
+const spec = buildSpec({ task: { container: { image: "web:1" }, networks: [{ network: "shop_back" }] } });
+const known = buildService({ version: 2, rollout: { state: Rollout_State.UPDATING } });
+const back = buildService({ version: 3, spec, rollout });
+
+function decided(...changes: readonly Change[]): readonly Change[] {
+  const state = new ClusterState();
+  const records: Change[] = [{ kind: "put-service", service: known }, ...changes];
+  state.apply(records.map((change) => ({ change, revision: 1n })));
+  return serviceUpdate(back, state, 1_000);
+}
+
+const network = (removing: boolean): Change => ({
+  kind: "put-network",
+  network: Network.fromPartial({ id: "net", spec: { name: "shop_back" }, subnet: "10.64.0.0/18", removing }),
+});
+
+test("a service goes back to a spec whose networks are there", () => {
+  expect(decided(network(false))).toEqual([
+    { kind: "put-revision", serviceId: "s1", version: 3, spec },
+    { kind: "put-service", service: back },
+  ]);
+});
+
+test("a service pauses where a network that it would go back to is gone, or is about to", () => {
+  for (const changes of [decided(), decided(network(true))]) {
+    expect(changes).toMatchObject([
+      { kind: "put-service", service: { version: 2, rollout: { state: Rollout_State.PAUSED } } },
+    ]);
+    const [change] = changes;
+    expect(change?.kind === "put-service" && change.service.rollout?.message).toBe(
+      "going back to version 1 is not possible, since network shop_back is gone: it is paused until the service is changed",
+    );
+  }
+});
