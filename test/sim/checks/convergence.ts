@@ -50,9 +50,10 @@ export class Convergence {
   look(): void {
     const { cluster, report } = this.#scene;
     const missing = this.#missing();
-    const ofNetworks = missingOfNetworks(this.#scene);
     const sinceMs = this.#nowMs - cluster.world.history.healAtMs;
     const isLate = sinceMs > SETTLE_MS + this.#allowanceMs();
+    // Dear to find out, and of no use while there is something else.
+    const ofNetworks = missing.length === 0 || isLate ? missingOfNetworks(this.#scene) : [];
     if (missing.length + ofNetworks.length === 0) this.#settledSinceMs ??= this.#nowMs;
     else {
       if (isLate) for (const what of missing) report("L1", what);

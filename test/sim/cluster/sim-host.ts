@@ -18,6 +18,8 @@ import type { World } from "./world.js";
 const BOOT_MS = 1_500;
 const DAEMON_START_MS = 500;
 const DISK_MS = 2;
+/** The rules of all virtual IPs are written anew, at most. */
+const NAMES_MS = 40;
 
 /** One Docker host with its agent: what outlives the agent's process is kept here. */
 export class SimHost {
@@ -206,9 +208,9 @@ export class SimHost {
     const world = this.#world;
     const { scheduler } = world;
     /** What the program hears of later; a program that has died meanwhile hears nothing, and nothing has happened. */
-    const soon = <T>(act: () => T): Promise<T> => {
+    const soon = <T>(act: () => T, delayMs = DISK_MS): Promise<T> => {
       return new Promise((resolve, reject) => {
-        scheduler.after(DISK_MS, actor, () => {
+        scheduler.after(delayMs, actor, () => {
           try {
             resolve(act());
           } catch (error) {
@@ -218,6 +220,7 @@ export class SimHost {
       });
     };
     const { devices } = this.docker;
+    const ingressRng = world.rng(`${actor.name}/ingress/${scheduler.nowMs}`);
     return {
       hostname: this.name,
       host: { generic: {}, pidLimit: async () => 0, listeners: async () => [] },
@@ -280,7 +283,7 @@ export class SimHost {
           return soon(() => {
             this.names = names;
             this.#tablesChanged();
-          });
+          }, ingressRng.next() * NAMES_MS);
         },
         condition: async () => IDLE_INGRESS,
         close: () => {},

@@ -127,6 +127,10 @@ function networkActions(
     else if (far !== undefined) at(atMs, { kind: "scale", service: far.name, replicas: rng.int(0, 4) });
     else at(atMs, { kind: "create-network", network: SHARED });
   }
+  const single = wishes.find(({ networks }) => networks.some(({ address }) => address !== ""));
+  if (single !== undefined && rng.chance(0.5)) {
+    at(rng.int(FIRST_ACTION_MS, healAtMs), { kind: "scale", service: single.name, replicas: 3 });
+  }
   return happenings;
 }
 
