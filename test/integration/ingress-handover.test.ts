@@ -1,8 +1,10 @@
 import { Resolver } from "node:dns/promises";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { decode, encode } from "dns-packet";
+import { decode, encode, streamDecode, streamEncode } from "dns-packet";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { NamesTable } from "../../packages/agent/src/dns/names-table.js";
@@ -202,6 +204,9 @@ describe("an ingress process of another release", () => {
     const foreign = askForName("example.com", 20);
     const resolver = new Resolver({ timeout: 5_000, tries: 1 });
     resolver.setServers([GATEWAY]);
+    const kept = connect(53, GATEWAY);
+    cleanup.add(() => kept.destroy());
+    await once(kept, "connect");
     await sleep(100);
     old.close();
 
@@ -209,6 +214,9 @@ describe("an ingress process of another release", () => {
     cleanup.add(() => successor.stop(deadline()));
     // Before anybody has told it of names.
     expect(await resolver.resolve4("api")).toEqual(["10.64.8.2"]);
+    const answered = once(kept, "data");
+    kept.end(streamEncode({ type: "query", id: 1, questions: [{ type: "A", name: "api" }] }));
+    expect(streamDecode((await answered)[0]).answers).toMatchObject([{ data: "10.64.8.2" }]);
     await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 8_000 });
     await successor.names(NAMES, deadline());
     await sleep(50);

@@ -21,20 +21,15 @@ import { spawnIngress } from "./launch.js";
 import { inheritedNames, NamesService } from "./names-service.js";
 import { createNetTransport } from "./net-transport.js";
 import { createRawTransport } from "./raw-transport.js";
+import { Retirement } from "./retirement.js";
 import { watchSocket } from "./socket-watch.js";
 import { VipBalancer } from "./vips/vip-balancer.js";
 import { SOCKET_NAME } from "./wire.js";
 
-/** How long a retired process may wait for its connections to end. */
-const MAX_RETIREMENT_MS = 60 * 60 * 1_000;
-const RETIREMENT_CHECK_MS = 250;
 /** Time for the answer to an order to stop to leave. */
 const STOP_DELAY_MS = 20;
 const LOCK_DEADLINE_MS = 3_000;
 const LOCK_POLL_MS = 5;
-
-/** last: nobody takes over. followed: somebody will, with sockets of his own. inherited: somebody has our sockets. */
-type Fate = "last" | "followed" | "inherited";
 
 /** The ingress process: `node entry.js --data-dir DIR`. Serves the last table it was given, with an agent or without. */
 async function main(): Promise<void> {
@@ -95,38 +90,13 @@ async function main(): Promise<void> {
     void names.update(inheritance.names);
   }
   const socketPath = join(dataDir, SOCKET_NAME);
-  let isRetired = false;
-  const retire = async (reason: string, fate: Fate): Promise<void> => {
-    if (isRetired) return;
-    isRetired = true;
-    log.info(
-      { reason, connections: gateway.active },
-      "retired: no new connections, leaving when the last one ends",
-    );
-    const isLast = fate === "last";
-    // Its addresses are for the successor to answer at.
-    if (fate === "inherited") await names.leave();
-    else await names.close({ isLast });
-    await path.close({ isLast });
-    lock.close();
-    control.dismissClients();
-    void gateway.apply({ version: gateway.version, listeners: [] });
-    const startedMs = performance.now();
-    setInterval(() => {
-      const isOverdue = performance.now() - startedMs > MAX_RETIREMENT_MS;
-      const isIdle = gateway.active === 0 && !names.isDraining;
-      if (isIdle || isOverdue) process.exit(0);
-    }, RETIREMENT_CHECK_MS);
-  };
-  const giver: Giver = {
-    estate: () => {
-      const [ports, named] = [gateway.estate, names.estate];
-      return { ...ports, ...named, sockets: new Map([...ports.sockets, ...named.sockets]) };
+  const retirement = new Retirement({
+    ...{ log, gateway, names, path },
+    release: () => {
+      lock.close();
+      control.dismissClients();
     },
-    flows: () => gateway.flows(),
-    pause: () => gateway.pause(),
-    resume: () => gateway.resume(),
-  };
+  });
   const control = createControlServer({
     gateway,
     names,
@@ -136,19 +106,19 @@ async function main(): Promise<void> {
     onRetire: () => {
       control.server.close();
       // A successor is about to start: until it has listeners of its own, the kernel goes on as it is.
-      return retire("told to", "followed");
+      return retirement.begin("told to", "followed");
     },
     onHandOver: async (program) => {
-      if (isRetired) throw new Error("it has been retired");
+      if (retirement.hasBegun) throw new Error("it has been retired");
       const heir = spawnIngress(dataDir, program, "heir");
       try {
-        await giveTo(heir, giver);
+        await giveTo(heir, giverOf(gateway, names));
       } catch (error) {
         heir.kill("SIGKILL");
         throw error;
       }
       control.server.close();
-      await retire(`process ${heir.pid} serves now`, "inherited");
+      await retirement.begin(`process ${heir.pid} serves now`, "inherited");
       leaveTo(heir);
       heir.unref();
     },
@@ -169,10 +139,22 @@ async function main(): Promise<void> {
   });
   control.server.listen(socketPath, () => {
     // The server stays open then: to close it would delete the file at its path, which may be a successor's.
-    watchSocket(socketPath, () => void retire("its control socket is gone", "last"));
+    watchSocket(socketPath, () => void retirement.begin("its control socket is gone", "last"));
     const over = raw === undefined ? "net" : "raw";
     log.info({ socketPath, transport: over, path: path.inUse() }, "ingress is ready");
   });
+}
+
+function giverOf(gateway: Gateway, names: NamesService): Giver {
+  return {
+    estate: () => {
+      const [ports, named] = [gateway.estate, names.estate];
+      return { ...ports, ...named, sockets: new Map([...ports.sockets, ...named.sockets]) };
+    },
+    flows: () => gateway.flows(),
+    pause: () => gateway.pause(),
+    resume: () => gateway.resume(),
+  };
 }
 
 /** Who hands over has given up the lock a moment ago. */

@@ -1,0 +1,61 @@
+import type { Logger } from "pino";
+import type { Gateway } from "./gateway.js";
+import type { OpenedPath } from "./kernel/open-kernel-path.js";
+import type { NamesService } from "./names-service.js";
+
+/** How long a retired process may wait for its connections to end. */
+const MAX_RETIREMENT_MS = 60 * 60 * 1_000;
+const CHECK_MS = 250;
+
+/** last: nobody takes over. followed: somebody will, with sockets of his own. inherited: somebody has our sockets. */
+export type Fate = "last" | "followed" | "inherited";
+
+export interface RetirementOptions {
+  readonly log: Logger;
+  readonly gateway: Gateway;
+  readonly names: NamesService;
+  readonly path: OpenedPath;
+  /** Gives up what only one process of a data directory can have. */
+  readonly release: () => void;
+}
+
+/** The end of an ingress process: it takes nothing new any more, and leaves when the last connection has ended. */
+export class Retirement {
+  readonly #options: RetirementOptions;
+  #hasBegun = false;
+
+  constructor(options: RetirementOptions) {
+    this.#options = options;
+  }
+
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
+  /** Resolves when all is free that a successor needs. */
+  async begin(reason: string, fate: Fate): Promise<void> {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    const { log, gateway, names, path, release } = this.#options;
+    const { active: connections } = gateway;
+    log.info({ reason, connections }, "retired: no new connections, leaving when the last one ends");
+    const isLast = fate === "last";
+    // Its addresses are for the successor to answer at.
+    if (fate === "inherited") await names.leave();
+    else await names.close({ isLast });
+    await path.close({ isLast });
+    release();
+    void gateway.apply({ version: gateway.version, listeners: [] });
+    this.#leaveWhenIdle();
+  }
+
+  #leaveWhenIdle(): void {
+    const { gateway, names } = this.#options;
+    const startedMs = performance.now();
+    setInterval(() => {
+      const isOverdue = performance.now() - startedMs > MAX_RETIREMENT_MS;
+      const isIdle = gateway.active === 0 && !names.isDraining;
+      if (isIdle || isOverdue) process.exit(0);
+    }, CHECK_MS);
+  }
+}
