@@ -173,6 +173,23 @@ describe("networks over three hosts", () => {
     }
   });
 
+  test("a network that covers what the host is in is refused, and one that does not is made", async () => {
+    await first.sh("ip", "link", "add", "near0", "type", "bridge");
+    await first.sh("ip", "address", "add", "10.66.3.1/24", "dev", "near0");
+    await first.sh("ip", "link", "set", "near0", "up");
+    const near = networkWith({ id: "near", vni: 4099, subnet: "10.66.0.0/16", spec: { name: "near" } });
+    first.keeper.assign([first.partOf(near, [first])], { isComplete: true });
+    await until("it is refused", () => first.keeper.states.get("near")?.kind === "refused");
+    const state = first.keeper.states.get("near");
+    expect(state?.kind === "refused" && state.reason).toMatch(
+      /^BERTH_NETWORK_OVERLAP: its subnet 10\.66\.0\.0\/16 overlaps 10\.66\.3\.\S+, which this host reaches by near0/,
+    );
+    await first.sh("ip", "link", "delete", "near0");
+    first.keeper.look();
+    await first.ready("near");
+    first.keeper.assign([], { isComplete: true });
+  });
+
   test("a network of that name that is somebody else's stays, and the reason says so", async () => {
     await first.docker("network", "create", "shop_default");
     first.keeper.assign([first.partOf(SHOP, hosts)], { isComplete: true });
