@@ -50,6 +50,10 @@ function unanswered(): number {
   return network.run("a", "conntrack", "-L", "-p", "tcp", "--state", "SYN_SENT").split("\n").length - 1;
 }
 
+function tables(): string {
+  return network.run("a", "nft", "list", "tables");
+}
+
 /** Who got connections from the kernel: those of the process are not counted there. */
 function kernelConnections(): number {
   const json = JSON.parse(network.run("a", "nft", "-j", "list", "table", "ip", "berth"));
@@ -357,6 +361,27 @@ describe("the kernel path", () => {
       const answer = await network.askUdp("client", ADDRESS.a, 5_353, 6_000);
       expect(others.some(({ id }) => answer.startsWith(`${id} `))).toBe(true);
     }, PATIENCE_MS);
+  });
+
+  it("forgets no connection when somebody flushes all rules, however long ours are away", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    await apply(ingress, published(8_080, [B]), published(8_081, [C1]));
+    await vi.waitFor(() => expect(tables()).toContain("table ip berth-hooks"), PATIENCE_MS);
+    for (const connection of [3, 4])
+      await network.call("client", "open", { connection, host: ADDRESS.a, port: 8_077 + connection });
+    const rules = network.run("a", "iptables-save");
+    ingress.process.kill("SIGSTOP");
+    const awaken = (): void => void ingress.process.kill("SIGCONT");
+    cleanup.add(awaken);
+    network.run("a", "nft", "flush", "ruleset");
+    cleanup.add(() => network.run("a", "sh", "-c", `iptables-restore <<'RULES'\n${rules}RULES`));
+    expect(tables()).not.toMatch(/table ip berth$/m);
+    for (const connection of [3, 4]) {
+      const said = await network.call("client", "say", { connection, text: "still" });
+      expect(said).toEqual({ text: "still" });
+    }
+    awaken();
+    await vi.waitFor(() => expect(tables()).toMatch(/table ip berth$/m), PATIENCE_MS);
   });
 
   it("is back at once when somebody flushes all rules, and serves all the while", async () => {

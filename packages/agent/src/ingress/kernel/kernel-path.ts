@@ -7,6 +7,7 @@ import { isListed } from "./is-listed.js";
 import { KernelCounters } from "./kernel-counters.js";
 import { KernelTable } from "./kernel-table.js";
 import { doorKey, type KernelLayout, type KernelService } from "./layout.js";
+import { NatHooks } from "./nat-hooks.js";
 import { promptClients } from "./prompt.js";
 import { ENTRY_CHAIN, REMOVE, TABLE } from "./skeleton.js";
 import { type KernelStatistics, readStatistics } from "./statistics.js";
@@ -47,6 +48,7 @@ export class KernelPath {
   readonly #log: Logger;
   readonly #table = new KernelTable();
   readonly #watch: TableWatch;
+  readonly #hooks = new NatHooks();
   readonly #timer: NodeJS.Timeout;
   readonly #ends = new FlowEnds();
   /** Of nodes that fell silent since the last change. */
@@ -138,6 +140,7 @@ export class KernelPath {
     clearInterval(this.#timer);
     clearTimeout(this.#retry);
     this.#watch.close();
+    this.#hooks.close();
     await this.#working;
     await this.#cleanup;
     if (isLast) await removeTable(this.#over.signal);
