@@ -40,3 +40,20 @@ test("a service pauses where a network that it would go back to is gone, or is a
     );
   }
 });
+
+test("a service pauses where another one has taken the address that it would go back to", () => {
+  const networks = [{ network: "shop_back", ipv4Address: "10.64.0.5" }];
+  const chosen = buildSpec({ name: "shop_db", task: { container: { image: "db:1" }, networks } });
+  const state = new ClusterState();
+  const records: Change[] = [
+    { kind: "put-service", service: known },
+    { kind: "put-service", service: buildService({ id: "s2", spec: chosen }) },
+    network(false),
+  ];
+  state.apply(records.map((change) => ({ change, revision: 1n })));
+  const wanted = { ...back, spec: { ...spec, task: chosen.task } };
+  const [change] = serviceUpdate(wanted, state, 1_000);
+  expect(change?.kind === "put-service" && change.service.rollout?.message).toContain(
+    "since service shop_db has its address 10.64.0.5 in network shop_back",
+  );
+});

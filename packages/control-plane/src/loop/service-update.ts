@@ -1,4 +1,5 @@
 import type { Service, ServiceSpec } from "@berth/proto";
+import { fixedAddressIn } from "../core/network/joined.js";
 import { pauseRollout } from "../core/rollout/rollout-record.js";
 import { portConflicts } from "../core/traffic/port-conflicts.js";
 import type { Change } from "../state/change.js";
@@ -13,7 +14,7 @@ export function serviceUpdate(service: Service, state: ClusterState, now: number
   const { id: serviceId, version, spec } = service;
   const update: Change = { kind: "put-service", service };
   if (spec === undefined || state.services.specOf(serviceId, version) !== undefined) return [update];
-  const obstacle = takenPort(serviceId, spec, state) ?? missingNetwork(spec, state);
+  const obstacle = takenPort(serviceId, spec, state) ?? networkObstacle(serviceId, spec, state);
   const known = state.services.get(serviceId);
   if (obstacle !== undefined && known?.rollout !== undefined && service.rollout !== undefined) {
     const message = `${service.rollout.message} is not possible, since ${obstacle}: it is paused until the service is changed`;
@@ -24,9 +25,20 @@ export function serviceUpdate(service: Service, state: ClusterState, now: number
   return [{ kind: "put-revision", serviceId, version, spec }, update];
 }
 
-function missingNetwork({ task }: ServiceSpec, { networks }: ClusterState): string | undefined {
-  const missing = task?.networks.find(({ network }) => networks.byName(network)?.removing !== false);
-  return missing && `network ${missing.network} is gone`;
+function networkObstacle(
+  serviceId: string,
+  { task }: ServiceSpec,
+  { networks, services }: ClusterState,
+): string | undefined {
+  for (const { network, ipv4Address } of task?.networks ?? []) {
+    if (networks.byName(network)?.removing !== false) return `network ${network} is gone`;
+    if (ipv4Address === "") continue;
+    for (const { id, spec } of services.ofNetwork(network).values()) {
+      const isTaken = id !== serviceId && spec !== undefined && fixedAddressIn(spec, network) === ipv4Address;
+      if (isTaken) return `service ${spec.name} has its address ${ipv4Address} in network ${network}`;
+    }
+  }
+  return undefined;
 }
 
 function takenPort(serviceId: string, spec: ServiceSpec, state: ClusterState): string | undefined {

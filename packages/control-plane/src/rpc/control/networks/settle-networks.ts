@@ -15,6 +15,7 @@ import { fixedAddressIn } from "../../../core/network/joined.js";
 import { layoutOf } from "../../../core/network/layout.js";
 import { overlapProblem } from "../../../core/network/node-blocks.js";
 import { encryptionProblem, overlayProblem, takesPart } from "../../../core/network/take-part.js";
+import { occupies } from "../../../core/placement/occupancy.js";
 import type { ClusterState } from "../../../state/cluster-state.js";
 import type { Target } from "../deploy-decision.js";
 import { type ServiceViolation, violationsError } from "../violations.js";
@@ -103,7 +104,7 @@ function addressProblems(
       addressProblem(ipv4Address, network, { id, state: setting.state }) ??
       (targets.some(taken) || othersWith(name, targets, setting.state).some(taken)
         ? "another service has chosen it"
-        : undefined);
+        : formerHolder({ id, network: name, address: ipv4Address }, setting.state));
     if (problem === undefined) return [];
     return [
       { service: spec.name, path: `${pathOf(index)}.ipv4_address`, message: `${ipv4Address}: ${problem}` },
@@ -120,6 +121,22 @@ function othersWith(
   return [...state.services.ofNetwork(network).values()].flatMap(({ id, spec }) =>
     spec === undefined || replaced.has(id) ? [] : [{ id, spec }],
   );
+}
+
+/** A task of an earlier version of another service, which has yet to stop. */
+function formerHolder(
+  { id, network, address }: { readonly id: string; readonly network: string; readonly address: string },
+  { tasks, services }: ClusterState,
+): string | undefined {
+  for (const serviceId of tasks.serviceIds()) {
+    if (serviceId === id) continue;
+    for (const task of tasks.ofService(serviceId).values()) {
+      const spec = occupies(task) ? services.specOf(serviceId, task.specVersion) : undefined;
+      if (spec === undefined || fixedAddressIn(spec, network) !== address) continue;
+      return `task ${task.serviceName}.${task.slot}, which is being replaced, still has it: try again in a moment`;
+    }
+  }
+  return undefined;
 }
 
 /** Why a task cannot have an address that was chosen for it; undefined when it can. */
