@@ -9,6 +9,7 @@ import { Worker } from "./loop/worker.js";
 import { Overlay } from "./overlay/overlay.js";
 import { PeerWatch } from "./peers/peer-watch.js";
 import { Probing } from "./probe/probing.js";
+import { Pulse } from "./pulse.js";
 import { describeNode } from "./session/describe-node.js";
 import { ExecRelay } from "./session/exec-relay.js";
 import { Fence } from "./session/fence.js";
@@ -47,6 +48,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   const state = await readState(disk, log);
   log.info({ node: id, ...identity, servers: config.servers }, "agent starts");
 
+  const pulse = new Pulse({ signal });
   const outbox = new Outbox();
   const condition = new HostCondition((now) => link.describe(describeNode(identity, now)));
   const fence = new Fence({ onChange: () => worker.contactChanged(), log: log.child({ part: "fence" }) });
@@ -132,6 +134,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
 
   const peers = new PeerWatch({
     probe: edges.peerProbe,
+    pulse,
     onChange: (silent) => {
       // The client remembers it, and tells the process that comes after one that did not answer.
       opened.suspect([...silent], signal).catch((error: unknown) => {
@@ -208,6 +211,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     description: describeNode(identity, condition.now),
     transport: edges.transport,
     probe: edges.probe,
+    pulse,
     outbox,
     handler: obedience,
     log: log.child({ part: "session" }),
@@ -224,9 +228,9 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   if (edges.processes !== undefined) {
     new ProcessWatch({
       processes: edges.processes,
+      pulse,
       running: () => worker.tasks.running(),
       onEnded: (container) => worker.processEnded(container),
-      signal,
     });
   }
   const watching = watchIngress({

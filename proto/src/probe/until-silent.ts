@@ -5,6 +5,8 @@ export interface UntilSilentOptions extends ProbeTarget {
   readonly probe: Probe;
   /** Between an answer and the next question. */
   readonly everyMs: number;
+  /** Waits for so long in another way. */
+  readonly pause?: () => Promise<void>;
   /** Whether it is known that the host answers when it lives. @default its first answer shows it */
   readonly hasAnswered?: boolean;
 }
@@ -20,7 +22,7 @@ export async function untilSilent(options: UntilSilentOptions, signal: AbortSign
     const answers = await probe(options, signal);
     if (!answers && hasAnswered && !signal.aborted) return true;
     hasAnswered ||= answers;
-    await sleep(everyMs, undefined, { signal }).catch(() => {});
+    await (options.pause?.() ?? sleep(everyMs, undefined, { signal }).catch(() => {}));
   }
   return false;
 }

@@ -21,7 +21,7 @@ function watchWith(isOurs: boolean): {
     processes,
     running: () => running,
     onEnded: ({ containerId }) => ended.push(containerId),
-    signal: AbortSignal.abort(),
+    pulse: { every: () => () => {} },
   });
   const look = async (...now: readonly RunningContainer[]): Promise<void> => {
     running = now;

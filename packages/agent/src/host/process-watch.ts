@@ -1,7 +1,11 @@
+import type { Pulse } from "../pulse.js";
 import type { ContainerProcesses } from "./container-processes.js";
 
-/** So long a container that died without Docker's word may get connections; a hundred of them cost 0.1 % of a processor. */
-const LOOK_MS = 100;
+/**
+ * So long a container that died without Docker's word may get connections; a hundred of them cost 0.1 % of a processor.
+ * As often as peers are asked, since an agent with nothing to do sleeps in between.
+ */
+const LOOK_MS = 150;
 
 /** A container that runs by Docker's last word. */
 export interface RunningContainer {
@@ -12,11 +16,10 @@ export interface RunningContainer {
 
 export interface ProcessWatchOptions {
   readonly processes: ContainerProcesses;
+  readonly pulse: Pick<Pulse, "every">;
   readonly running: () => Iterable<RunningContainer>;
   /** Said once of each. */
   readonly onEnded: (container: RunningContainer) => void;
-  /** Ends the watch. */
-  readonly signal: AbortSignal;
 }
 
 /**
@@ -30,10 +33,7 @@ export class ProcessWatch {
 
   constructor(options: ProcessWatchOptions) {
     this.#options = options;
-    const { signal } = options;
-    if (signal.aborted) return;
-    const timer = setInterval(() => this.look(), LOOK_MS);
-    signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+    options.pulse.every(LOOK_MS, () => this.look());
   }
 
   look(): void {

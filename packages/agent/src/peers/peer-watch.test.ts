@@ -1,6 +1,7 @@
 import type { Probe } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Pulse } from "../pulse.js";
 import { PeerWatch } from "./peer-watch.js";
 
 const log = pino({ level: "silent" });
@@ -31,7 +32,9 @@ function rig(): {
     return false;
   };
   const onChange = (silent: ReadonlySet<string>): unknown => said.push([...silent]);
-  const watch = new PeerWatch({ probe, onChange, log, signal: over.signal, now: () => Date.now() });
+  const { signal } = over;
+  const now = (): number => Date.now();
+  const watch = new PeerWatch({ probe, pulse: new Pulse({ signal, now }), onChange, log, signal, now });
   return { alive, asked, said, watch, over };
 }
 
@@ -94,7 +97,9 @@ describe("PeerWatch where packets get lost", () => {
     };
     const onChange = (silent: ReadonlySet<string>): unknown =>
       said.push({ silent: [...silent], atMs: Date.now() });
-    const watch = new PeerWatch({ probe, onChange, log, signal: over.signal, now: () => Date.now() });
+    const { signal } = over;
+    const now = (): number => Date.now();
+    const watch = new PeerWatch({ probe, pulse: new Pulse({ signal, now }), onChange, log, signal, now });
     watch.watch(PEERS);
     return { dead, asked, said, over };
   }

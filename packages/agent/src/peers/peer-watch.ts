@@ -12,12 +12,14 @@ import {
   silentPeers,
   UNKNOWN_PEER,
 } from "../core/peers/peer-health.js";
+import type { Pulse } from "../pulse.js";
 
 /** An answer that takes longer says that something is wrong on the way. */
 const ANSWER_TIMEOUT_MS = 300;
 
 export interface PeerWatchOptions {
   readonly probe: Probe;
+  readonly pulse: Pick<Pulse, "every">;
   /** Ids of the nodes that new connections are to avoid from now on. */
   readonly onChange: (silent: ReadonlySet<string>) => void;
   readonly log: Logger;
@@ -38,19 +40,23 @@ export class PeerWatch {
   #addresses: ReadonlyMap<string, string> = new Map();
   #peers = new Map<string, PeerHealth>();
   #silent: ReadonlySet<string> = new Set();
-  #timer: NodeJS.Timeout | undefined;
+  /** Ends the rounds in which everybody is asked. */
+  #stopRounds: () => void = () => {};
   #intervalMs = 0;
   /** When everybody is asked again. */
   #roundMs = 0;
-  /** When the timer is to fire. */
-  #dueMs = 0;
+  /** For a look in between. */
+  #timer: NodeJS.Timeout | undefined;
+  #lookedMs = 0;
+  /** Those whose answer to the last round is waited for. */
+  readonly #owing = new Set<string>();
 
   constructor(options: PeerWatchOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     setMaxListeners(0, this.#over.signal);
     const end = (): void => {
-      clearTimeout(this.#timer);
+      this.#stop();
       this.#over.abort();
     };
     if (options.signal.aborted) end();
@@ -73,36 +79,58 @@ export class PeerWatch {
 
   #setInterval(intervalMs: number): void {
     if (intervalMs === this.#intervalMs) return;
-    clearTimeout(this.#timer);
+    this.#stop();
     this.#intervalMs = intervalMs;
+    this.#lookedMs = this.#now();
     if (intervalMs === 0) return;
-    this.#roundMs = this.#now() + intervalMs;
-    this.#lookAt(this.#roundMs);
+    this.#stopRounds = this.#options.pulse.every(intervalMs, (lagMs) => this.#round(lagMs));
   }
 
+  #stop(): void {
+    this.#stopRounds();
+    clearTimeout(this.#timer);
+  }
+
+  /** Asks everybody. */
+  #round(lagMs: number): void {
+    clearTimeout(this.#timer);
+    const nowMs = this.#now();
+    this.#roundMs = nowMs + this.#intervalMs;
+    this.#owing.clear();
+    for (const [nodeId, { answeredMs, isSilent }] of this.#peers) {
+      if (answeredMs !== undefined && !isSilent) this.#owing.add(nodeId);
+    }
+    const hasOverdue = this.#judge({ nowMs, lagMs, isRound: true });
+    this.#lookAt(nowMs + nextLookMs(this.#intervalMs, hasOverdue));
+    this.#tellChange();
+  }
+
+  /** Between two rounds asks again, and again and again, those that owe an answer. */
   #lookAt(dueMs: number): void {
-    this.#dueMs = dueMs;
-    this.#timer = setTimeout(() => this.#look(), dueMs - this.#now());
+    if (dueMs >= this.#roundMs) return;
+    this.#timer = setTimeout(() => {
+      const nowMs = this.#now();
+      const hasOverdue = this.#judge({ nowMs, lagMs: nowMs - dueMs, isRound: false });
+      if (hasOverdue) this.#lookAt(nowMs + nextLookMs(this.#intervalMs, hasOverdue));
+      this.#tellChange();
+    }, dueMs - this.#now());
   }
 
-  /** Asks everybody once an interval, and in between, again and again, those that owe an answer. */
-  #look(): void {
-    const [nowMs, intervalMs] = [this.#now(), this.#intervalMs];
-    const lagMs = nowMs - this.#dueMs;
-    const isRound = nowMs >= this.#roundMs;
-    if (isRound) this.#roundMs = nowMs + intervalMs;
+  /** @returns whether anybody owes an answer */
+  #judge({ nowMs, lagMs, isRound }: { nowMs: number; lagMs: number; isRound: boolean }): boolean {
+    const intervalMs = this.#intervalMs;
+    // What the look before this one has excused is not excused twice.
+    const freshLagMs = Math.min(lagMs, nowMs - this.#lookedMs);
+    this.#lookedMs = nowMs;
     let hasOverdue = false;
     for (const [nodeId, before] of this.#peers) {
-      const health = judged(before, { nowMs, lagMs, intervalMs });
+      const health = judged(before, { nowMs, lagMs: freshLagMs, intervalMs });
       this.#peers.set(nodeId, health);
       const owes = isOverdue(health, { nowMs, intervalMs });
       hasOverdue ||= owes;
       if (isRound || owes) void this.#ask(nodeId, this.#addresses.get(nodeId) ?? "");
     }
-    const looksAgain = isRound || hasOverdue;
-    const nextMs = looksAgain ? nowMs + nextLookMs(intervalMs, hasOverdue) : this.#roundMs;
-    this.#lookAt(Math.min(this.#roundMs, nextMs));
-    this.#tellChange();
+    return hasOverdue;
   }
 
   async #ask(nodeId: string, address: string): Promise<void> {
@@ -112,7 +140,13 @@ export class PeerWatch {
     const health = this.#peers.get(nodeId);
     if (health === undefined || signal.aborted || this.#addresses.get(nodeId) !== address) return;
     this.#peers.set(nodeId, isAnswered ? afterAnswer(health, this.#now()) : afterMiss(health));
+    if (isAnswered) this.#answered(nodeId);
     if (health.isSilent) this.#tellChange();
+  }
+
+  /** Once all have answered there is nothing to look for before the next round. */
+  #answered(nodeId: string): void {
+    if (this.#owing.delete(nodeId) && this.#owing.size === 0) clearTimeout(this.#timer);
   }
 
   #tellChange(): void {

@@ -8,6 +8,7 @@ import {
   type UsageReport,
 } from "@berth/proto";
 import type { Logger } from "pino";
+import type { Pulse } from "../pulse.js";
 import { type Attempt, firstAttempt, nextAttempt } from "./next-attempt.js";
 import type { Outbox } from "./outbox.js";
 import { Session, type SessionHandler } from "./session.js";
@@ -23,6 +24,7 @@ export interface LeaderLinkOptions {
   readonly description: NodeDescription;
   readonly transport: RpcTransport;
   readonly probe: Probe;
+  readonly pulse: Pulse;
   readonly outbox: Outbox;
   readonly handler: SessionHandler;
   readonly log: Logger;
@@ -65,7 +67,7 @@ export class LeaderLink {
   }
 
   async #try(attempt: Attempt, signal: AbortSignal): Promise<Attempt> {
-    const { nodeId, transport, probe, outbox, handler, log } = this.#options;
+    const { nodeId, transport, probe, pulse, outbox, handler, log } = this.#options;
     const { address } = attempt;
     const hello = {
       nodeId,
@@ -73,7 +75,7 @@ export class LeaderLink {
       description: this.#description,
       bootId: this.#bootId,
     };
-    const session = new Session({ address, transport, probe, hello, outbox, handler, log, signal });
+    const session = new Session({ address, transport, probe, pulse, hello, outbox, handler, log, signal });
     this.#state = { kind: "open", address, session };
     const end = await session.run();
     this.#state = { kind: "waiting" };

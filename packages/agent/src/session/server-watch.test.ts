@@ -1,8 +1,10 @@
 import { PROBE_PORT, type Probe } from "@berth/proto";
 import { expect, test } from "vitest";
+import { Pulse } from "../pulse.js";
 import { untilHostGone } from "./server-watch.js";
 
 const never = new AbortController().signal;
+const pulse = new Pulse({ signal: never });
 
 test("untilHostGone gives up a host at once whose server neither accepts nor refuses", async () => {
   const ports: number[] = [];
@@ -10,7 +12,7 @@ test("untilHostGone gives up a host at once whose server neither accepts nor ref
     ports.push(port);
     return false;
   };
-  expect(await untilHostGone({ address: "10.0.0.1:7400", probe }, never)).toBe(true);
+  expect(await untilHostGone({ address: "10.0.0.1:7400", probe, pulse }, never)).toBe(true);
   expect(ports).toEqual([7400]);
 });
 
@@ -21,12 +23,12 @@ test("untilHostGone then asks the host's kernel, which answers however busy the 
     ports.push(port);
     return answers.shift() === true;
   };
-  expect(await untilHostGone({ address: "[fd00::1]:7400", probe }, never)).toBe(true);
+  expect(await untilHostGone({ address: "[fd00::1]:7400", probe, pulse }, never)).toBe(true);
   expect(ports).toEqual([7400, PROBE_PORT, PROBE_PORT]);
 });
 
 test("untilHostGone leaves servers alone that are known by name, and ends with its signal", async () => {
   const probe: Probe = async () => false;
-  expect(await untilHostGone({ address: "server.example:7400", probe }, never)).toBe(false);
-  expect(await untilHostGone({ address: "10.0.0.1:7400", probe }, AbortSignal.abort())).toBe(false);
+  expect(await untilHostGone({ address: "server.example:7400", probe, pulse }, never)).toBe(false);
+  expect(await untilHostGone({ address: "10.0.0.1:7400", probe, pulse }, AbortSignal.abort())).toBe(false);
 });

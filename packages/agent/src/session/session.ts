@@ -22,6 +22,7 @@ import {
   type Welcome,
 } from "@berth/proto";
 import type { Logger } from "pino";
+import type { Pulse } from "../pulse.js";
 import { Heartbeats } from "./heartbeats.js";
 import { LeaderSilence } from "./leader-silence.js";
 import type { Outbox } from "./outbox.js";
@@ -72,6 +73,7 @@ export interface SessionOptions {
   readonly address: string;
   readonly transport: RpcTransport;
   readonly probe: Probe;
+  readonly pulse: Pulse;
   readonly hello: Hello;
   readonly outbox: Outbox;
   readonly handler: SessionHandler;
@@ -110,13 +112,13 @@ export class Session {
 
   /** Never rejects: every end is a value. */
   async run(): Promise<SessionEnd> {
-    const { address, transport, probe, signal } = this.#options;
+    const { address, transport, probe, pulse, signal } = this.#options;
     const connection = transport.connect(DispatcherServiceService, { address });
     const onSignal = (): void => void this.#close();
     signal.addEventListener("abort", onSignal, { once: true });
     const welcomeTimer = setTimeout(() => this.#abort.abort(unanswered(address)), WELCOME_TIMEOUT_MS);
     const over = new AbortController();
-    void untilHostGone({ address, probe }, over.signal).then((isGone) => {
+    void untilHostGone({ address, probe, pulse }, over.signal).then((isGone) => {
       if (isGone) this.#abort.abort(silent(address));
     });
     try {
@@ -194,6 +196,7 @@ export class Session {
     this.#silence = new LeaderSilence(performance.now());
     this.#heartbeats = new Heartbeats({
       intervalMs: welcome.heartbeatMs,
+      pulse: this.#options.pulse,
       onBeat: (lagMs, intervalMs) => this.#beat(lagMs, intervalMs),
     });
     this.#repeatTimer = setInterval(() => {
