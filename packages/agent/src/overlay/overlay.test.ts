@@ -1,6 +1,7 @@
-import { type ReportedTask, TaskState, TaskStatus } from "@berth/proto";
+import { type DataPlane, type ReportedTask, TaskState, TaskStatus } from "@berth/proto";
 import { pino } from "pino";
 import { expect, test } from "vitest";
+import { parseRoutes } from "../core/networks/host-routes.js";
 import { networkWith, observedWith } from "../core/networks/testing.js";
 import { Overlay } from "./overlay.js";
 
@@ -46,4 +47,36 @@ test("Overlay looks at the host when a container begins or ends, not when its he
   expect(await report(TaskState.FAILED, "")).toBe(1);
   stopping.abort();
   await running;
+});
+
+test("Overlay takes nothing away from a host whose programs were too slow once", async () => {
+  const told: Partial<DataPlane>[] = [];
+  let isSlow = false;
+  const overlay = new Overlay({
+    edge: {
+      wireguardPublicKey: "",
+      devices: {
+        observe: async () => {
+          if (isSlow) throw new Error("ip: no answer");
+          return { ...observedWith(), routes: parseRoutes([{ dst: "10.0.0.0/24", dev: "eth0" }], []) };
+        },
+        run: async () => {},
+      },
+      examineKernel: async () => ({ refusal: "", encryptionRefusal: "" }),
+    },
+    engine: { networks: async () => [], createNetwork: async () => "", removeNetwork: async () => {} },
+    address: "10.0.0.1",
+    log: pino({ level: "silent" }),
+    onChange: () => {},
+    onAbility: (ability) => told.push(ability),
+    onProblems: () => {},
+  });
+  await overlay.examine(new AbortController().signal);
+  isSlow = true;
+  overlay.engineIsUp({ enclosure: "" } as Parameters<Overlay["engineIsUp"]>[0]);
+  await turn();
+  expect(told).toHaveLength(2);
+  for (const ability of told) {
+    expect(ability).toMatchObject({ overlay: true, overlayMtu: 1_450, subnets: ["10.0.0.0/24"] });
+  }
 });

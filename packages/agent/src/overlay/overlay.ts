@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { AssignedNetwork, DataPlane, NameEntry, ReportedTask, TaskState } from "@berth/proto";
 import type { Logger } from "pino";
 import { overlayMtu } from "../core/networks/devices.js";
 import { neighbourhoods } from "../core/networks/host-routes.js";
 import { type NetworksView, NO_NETWORKS, networksView } from "../core/networks/networks-view.js";
+import type { ObservedLinks } from "../core/networks/observed-links.js";
 import { mtuProblems, type NetworkHost } from "../core/networks/plan-network.js";
 import type { Engine, EngineInfo } from "../engine/engine.js";
 import type { OverlayKernel } from "./examine-kernel.js";
@@ -41,7 +43,7 @@ export class Overlay {
   #view: NetworksView = NO_NETWORKS;
   #kernel: OverlayKernel = { refusal: "", encryptionRefusal: "" };
   #enclosure = "";
-  #uplinkMtu = 0;
+  #observed: ObservedLinks | undefined;
 
   constructor(options: OverlayOptions) {
     this.#options = options;
@@ -120,8 +122,15 @@ export class Overlay {
     this.#keeper.containerChanged();
   }
 
-  run(signal: AbortSignal): Promise<void> {
-    return this.#keeper.run(signal);
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#keeper.run(signal), this.#keepTelling(signal)]);
+  }
+
+  async #keepTelling(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(TELL_AGAIN_MS, undefined, { signal }).catch(() => {});
+      if (!signal.aborted) await this.#tellAbility(signal);
+    }
   }
 
   get #host(): NetworkHost {
@@ -150,15 +159,15 @@ export class Overlay {
 
   #tellProblems(): void {
     const { address, onProblems } = this.#options;
-    onProblems(mtuProblems(this.#networks, { uplinkMtu: this.#uplinkMtu, address }));
+    onProblems(mtuProblems(this.#networks, { uplinkMtu: this.#observed?.uplinkMtu ?? 0, address }));
   }
 
   async #tellAbility(signal: AbortSignal): Promise<void> {
     const { edge, address, onAbility } = this.#options;
     const { refusal, encryptionRefusal } = this.#host;
-    const observed = await edge.devices.observe(address, signal).catch(() => undefined);
-    const uplinkMtu = observed?.uplinkMtu ?? 0;
-    this.#uplinkMtu = uplinkMtu;
+    // Programs that were too slow once take nothing away from a host.
+    this.#observed = await edge.devices.observe(address, signal).catch(() => this.#observed);
+    const uplinkMtu = this.#observed?.uplinkMtu ?? 0;
     this.#tellProblems();
     const reason = refusal || (uplinkMtu === 0 ? `no device of this host has its address ${address}` : "");
     const isIpv6 = address.includes(":");
@@ -168,10 +177,12 @@ export class Overlay {
       overlayMtu: uplinkMtu === 0 ? 0 : overlayMtu(uplinkMtu, { isIpv6, isEncrypted: false }),
       wireguardPublicKey: encryptionRefusal === "" ? edge.wireguardPublicKey : "",
       wireguardReason: encryptionRefusal,
-      subnets: neighbourhoods(observed?.routes ?? []),
+      subnets: neighbourhoods(this.#observed?.routes ?? []),
     });
   }
 }
 
+/** Interfaces, and local networks of Docker, come and go: none of ours may cover one, nor be kept off for one that is gone. */
+const TELL_AGAIN_MS = 60_000;
 /** A few programs that answer within milliseconds. */
 const ABILITY_TIMEOUT_MS = 10_000;
