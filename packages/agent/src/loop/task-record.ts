@@ -2,6 +2,7 @@ import type { DesiredState, ReportedTask, TaskStatus } from "@berth/proto";
 import type { WorkKind } from "../core/container-event.js";
 import { type ContainerSummary, isAlive, type ObservedContainer } from "../core/observed.js";
 import { hasEnded, type Outcome, remember, rememberContainer } from "../core/outcome.js";
+import { isFinal } from "../core/status.js";
 import type { Step } from "../core/step.js";
 import { type Assignment, BLANK_MEMORY, type TaskMemory, type TaskView } from "../core/task-view.js";
 
@@ -59,10 +60,10 @@ export class TaskRecord {
     if ([...this.containers.values()].some(isAlive)) this.memory = { ...this.memory, unwatched: true };
   }
 
-  /** A container of the task is known, and nobody answers in it any more. */
+  /** The task has, or had, a container, and nobody answers in it any more. */
   get hasEnded(): boolean {
     const containers = [...this.containers.values()];
-    if (containers.length === 0) return false;
+    if (containers.length === 0) return isFinal(this.status);
     return containers.every((container) => !isAlive(container) || hasEnded(container, this.memory));
   }
 

@@ -15,9 +15,14 @@ export type KnownTasks = Pick<
   "statuses" | "containerOf" | "running" | "hasEnded" | "inNetworks"
 >;
 
+/** Tasks that are gone from here while a leader that is out of reach has yet to say so. */
+const MAX_GONE = 1_000;
+
 /** The tasks of this host. */
 export class TaskRecords {
   readonly #records = new Map<string, TaskRecord>();
+  /** The last that ended and of which nothing is left. */
+  readonly #gone = new Set<string>();
 
   [Symbol.iterator](): Iterator<TaskRecord> {
     return this.#records.values();
@@ -37,7 +42,10 @@ export class TaskRecords {
   }
 
   delete(taskId: string): void {
+    if (this.hasEnded(taskId)) this.#gone.add(taskId);
     this.#records.delete(taskId);
+    const [oldest] = this.#gone;
+    if (this.#gone.size > MAX_GONE && oldest !== undefined) this.#gone.delete(oldest);
   }
 
   /** The status of every task known, to be restored after a restart. */
@@ -63,9 +71,9 @@ export class TaskRecords {
     }
   }
 
-  /** The task has a container here, and nothing runs in it any more. */
+  /** The task had a container here, and nothing runs in it any more: a task does not begin again. */
   hasEnded(taskId: string): boolean {
-    return this.#records.get(taskId)?.hasEnded ?? false;
+    return this.#records.get(taskId)?.hasEnded ?? this.#gone.has(taskId);
   }
 
   *inNetworks(): Generator<NetworkedTask> {

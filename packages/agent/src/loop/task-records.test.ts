@@ -1,0 +1,26 @@
+import { TaskState, TaskStatus } from "@berth/proto";
+import { expect, test } from "vitest";
+import { TaskRecords } from "./task-records.js";
+
+test("TaskRecords knows that a task has ended when its container is gone, and when all of it is", () => {
+  const records = new TaskRecords();
+  const record = records.of("t");
+  expect(records.hasEnded("t")).toBe(false);
+  record.status = TaskStatus.fromPartial({ state: TaskState.SHUTDOWN });
+  expect(records.hasEnded("t")).toBe(true);
+  records.delete("t");
+  expect(records.get("t")).toBeUndefined();
+  expect(records.hasEnded("t")).toBe(true);
+});
+
+test("TaskRecords forgets tasks that never ran, and in the end all", () => {
+  const records = new TaskRecords();
+  records.of("new");
+  records.delete("new");
+  expect(records.hasEnded("new")).toBe(false);
+  for (let index = 0; index <= 1_000; index += 1) {
+    records.of(`t${index}`).status = TaskStatus.fromPartial({ state: TaskState.FAILED });
+    records.delete(`t${index}`);
+  }
+  expect([records.hasEnded("t0"), records.hasEnded("t1000")]).toEqual([false, true]);
+});
