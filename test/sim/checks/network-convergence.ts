@@ -110,7 +110,7 @@ function usedNetworks({ nodeId }: SimHost, { records }: Scene): ReadonlyMap<stri
 
 /** Docker's network with the tunnel on its bridge, to all other hosts that have a part. */
 function missingOfNetwork(
-  { name, nodeId, docker }: SimHost,
+  { name, nodeId, address, docker }: SimHost,
   id: string,
   { records }: Scene,
 ): readonly string[] {
@@ -126,11 +126,9 @@ function missingOfNetwork(
     missing.push(`network ${id} has no tunnel on ${name}`);
   if (links.get(bridgeName(vni))?.isFiltered !== true)
     missing.push(`the bridge of ${id} on ${name} is not filtered`);
-  const wanted = records
-    .rangesOf(id)
-    .flatMap((other) =>
-      other.nodeId === nodeId ? [] : (records.nodes.get(other.nodeId)?.description?.address ?? []),
-    );
+  // A host that was reinstalled is two nodes at one address until the old one is removed.
+  const addresses = records.rangesOf(id).map((each) => records.nodes.get(each.nodeId)?.description?.address);
+  const wanted = addresses.flatMap((each) => (each === undefined || each === address ? [] : [each]));
   const known = docker.devices.peersOf(tunnelName(vni));
   if (textOf(known) !== textOf(new Set(wanted))) {
     missing.push(`network ${id} on ${name} goes to ${textOf(known)}, not ${textOf(wanted)}`);
