@@ -17,6 +17,7 @@ import { LabAgent } from "./agent/lab-agent.js";
 import { specOf, taskOf } from "./agent/specs.js";
 import { until } from "./agent/until.js";
 
+const MAC = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
 const FRONT = networkWith({ id: "front", peers: [], spec: { name: "shop_front", stack: "shop" } });
 const BACK = networkWith({
   id: "back",
@@ -87,8 +88,8 @@ describe("an agent whose tasks are in networks over hosts", () => {
     leader.increment({ networks: [FRONT, BACK] });
     const running = await statusWith(task.id, runs);
     expect(running.addresses.toSorted((a, b) => a.networkId.localeCompare(b.networkId))).toEqual([
-      { networkId: "back", address: "10.65.1.2" },
-      { networkId: "front", address: "10.64.1.2" },
+      { networkId: "back", address: "10.65.1.2", macAddress: expect.stringMatching(MAC) },
+      { networkId: "front", address: "10.64.1.2", macAddress: expect.stringMatching(MAC) },
     ]);
     const dns = await inspect(task.id, "{{index .HostConfig.Dns 0}}");
     expect(dns).toBe("10.64.1.1");
