@@ -16,6 +16,7 @@ for word in $($bb cat /proc/cmdline); do
 done
 $bb mount -t sysfs sysfs /sys
 $bb mkdir -p /dev/pts /dev/shm /run /tmp /var/lib/berth-lab /lib/modules /mnt/berth-vm
+for link in fd: stdin:/0 stdout:/1 stderr:/2; do $bb ln -s "/proc/self/fd${link#*:}" "/dev/${link%:*}"; done
 $bb mount -t devpts devpts /dev/pts
 for folder in /dev/shm /run /tmp /var/lib/berth-lab; do $bb mount -t tmpfs -o size=75% tmpfs $folder; done
 $bb chmod 1777 /dev/shm /tmp

@@ -11,7 +11,7 @@ export interface LinkCommand {
 }
 
 /** wg opens what it reads by its name: its standard input must be a pipe for that, and Node.js gives programs sockets. */
-const SYNC = 'cat | wg syncconf "$0" /dev/stdin';
+const SYNC = 'cat | wg syncconf "$0" /proc/self/fd/0';
 const EVERYBODY = "00:00:00:00:00:00";
 
 /** The commands that do a step, in this order. */
