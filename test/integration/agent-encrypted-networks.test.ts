@@ -77,6 +77,13 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     for (const host of [first, second]) await host.ready("sealed");
   };
 
+  /** An agent that starts anew, with the host's key. */
+  const firstAgain = async (): Promise<void> => {
+    first = hostWith(0, { wireguardKey: first.wireguardKey });
+    await first.start();
+    await assign();
+  };
+
   const reaches = async (host: NetworkHost, address: string): Promise<void> => {
     await until(`${host.name} reaches ${address}`, () => host.pings(`web-${host.name}`, address));
   };
@@ -137,11 +144,8 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
   test("a host that looks again changes nothing", async () => {
     const device = (): Promise<string> => first.sh("ip", "-o", "link", "show", "berthwg");
     const before = await device();
-    const successor = hostWith(0, { wireguardKey: first.wireguardKey });
     await first.close();
-    first = successor;
-    await first.start();
-    await assign();
+    await firstAgain();
     expect(await device()).toBe(before);
     expect(await first.pings("web-h1", "10.64.2.2")).toBe(true);
   });
@@ -154,7 +158,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     ["its device for a while", ["ip", "link", "set", "berthwg", "down"]],
     ["its device", ["ip", "link", "delete", "berthwg"]],
   ])("a host that has lost %s sends nothing in the open, and is put right", async (_, command) => {
-    first.keeper.engineIsAway();
+    await first.close();
     await first.sh(...command.map((word) => (word === "KEY" ? second.wireguardKey.publicKey : word)));
     const answered = await Promise.all([
       first.pings("web-h1", "10.64.2.2"),
@@ -162,7 +166,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     ]);
     expect(answered).toEqual([false, false]);
     expect(await plainOnCable()).toBe(0);
-    first.keeper.engineIsUp();
+    await firstAgain();
     await bothReach();
     expect(await plainOnCable()).toBe(0);
   });
