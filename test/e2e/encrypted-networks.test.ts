@@ -56,23 +56,15 @@ describe.skipIf(!isThere)(`an encrypted network of a stack${isThere ? "" : ` (${
     return nodes.every(({ dataPlane }) => dataPlane?.wireguardPublicKey);
   }
 
-  /** What web gets from api, by its name. */
+  const busybox = async (...command: string[]): Promise<string> =>
+    (await lab.berth(["exec", "shop_web", "/usr/bin/busybox", ...command])).stdout;
+
+  /** Waits until web gets what api has, by its name. */
   async function webIsAnswered(): Promise<void> {
     const answer = async (): Promise<boolean> => {
-      const words = [
-        "exec",
-        "shop_web",
-        "/usr/bin/busybox",
-        "wget",
-        "-q",
-        "-T",
-        "2",
-        "-O",
-        "-",
-        "http://api/",
-      ];
-      const { stdout } = await lab.berth(words);
-      return stdout.includes(SECRET);
+      const [, address] = /^Address: (\S+)$/m.exec(await busybox("nslookup", "api")) ?? [];
+      if (address === undefined) return false;
+      return (await busybox("wget", "-q", "-O", "-", `http://${address}/`)).includes(SECRET);
     };
     await waitUntil(answer, { what: "an answer from api", timeoutMs: CONVERGE_TIMEOUT_MS });
   }
