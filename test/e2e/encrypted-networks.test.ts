@@ -11,7 +11,8 @@ import { CONVERGE_TIMEOUT_MS, createCluster, deploy, readyNodes } from "./suppor
 const encryption = await findEncryption();
 const isThere = encryption.kind === "kernel";
 const why = encryption.kind === "missing" ? encryption.reason : "the kernel has no wireguard";
-const SECRET = "nobody-else-may-read-this";
+/** What api answers. Nothing else that goes to its host says so. */
+const SECRET = "hello from";
 /** As tcpdump's filters say it: what is in the network, in a tunnel or as it is. */
 const PLAIN = "udp port 4789 or net 10.200.0.0/16";
 
@@ -24,7 +25,6 @@ services:
     deploy: { placement: { constraints: [node.hostname == h1] } }
   api:
     image: hello:1
-    environment: { GREETING: ${SECRET} }
     networks: [back]
     stop_grace_period: 1s
     deploy: { placement: { constraints: [node.hostname == h2] } }
