@@ -18,6 +18,8 @@ import { until } from "../integration/agent/until.js";
 
 interface Daemon {
   readonly socket: string;
+  /** The newest that it speaks. */
+  readonly apiVersion: string;
   /** Makes the container's log hold "out" and "err". */
   readonly prepareLog: (id: string) => void;
   readonly clean: () => Promise<void>;
@@ -28,6 +30,7 @@ async function realDaemon(): Promise<Daemon> {
   const host = await DockerHost.start();
   return {
     socket: host.socket,
+    apiVersion: await host.docker("version", "--format", "{{.Server.APIVersion}}"),
     prepareLog: () => {},
     clean: () => host.removeContainers(),
     close: () => host.close(),
@@ -41,6 +44,7 @@ async function fakeDaemon(): Promise<Daemon> {
   await fake.listen(socket);
   return {
     socket,
+    apiVersion: "1.41",
     prepareLog: (id) =>
       fake.containers.get(id)?.log.push({ stream: 1, text: "out" }, { stream: 2, text: "err" }),
     clean: async () => fake.containers.clear(),
@@ -99,7 +103,8 @@ describe.each([
   };
 
   test("connect agrees on a version that the daemon speaks", async () => {
-    expect(await engine.connect({ signal })).toMatchObject({ apiVersion: "1.41", os: "linux" });
+    const { apiVersion } = daemon;
+    expect(await engine.connect({ signal })).toMatchObject({ apiVersion, os: "linux" });
     await engine.ping({ signal });
   });
 

@@ -54,7 +54,7 @@ describe("a Docker daemon that misbehaves", () => {
 
   test("versions: the daemon's when it is the older one, ours when it is newer, neither when there is none in common", async () => {
     fake.version = { Version: "29.0", ApiVersion: "1.52", MinAPIVersion: "1.44" };
-    expect(await engine.connect({ signal })).toMatchObject({ apiVersion: "1.47" });
+    expect(await engine.connect({ signal })).toMatchObject({ apiVersion: "1.51" });
     fake.version = { Version: "19.03", ApiVersion: "1.40", MinAPIVersion: "1.12" };
     await expect(engine.connect({ signal })).rejects.toThrow(
       /19.03 speaks API 1.40 at most; berth needs 1.41/,

@@ -2,8 +2,8 @@ import { compareVersions } from "../../core/api-needs.js";
 import { fieldOf, textOf } from "../../core/json.js";
 import { EngineError } from "../engine-error.js";
 
-/** The newest version of the API whose changes this code has been checked against. */
-const NEWEST_API_VERSION = "1.47";
+/** The newest version of the API whose changes this code has been checked against: Docker 28.5's. */
+const NEWEST_API_VERSION = "1.51";
 /** Docker 20.10's: older daemons lack the platform of a create and the cgroup namespace mode. */
 const OLDEST_API_VERSION = "1.41";
 
