@@ -38,6 +38,8 @@ export class Memberships {
   #checkGone({ id, spec }: Network): void {
     const { records, report } = this.#scene;
     const name = spec?.name ?? "";
+    // Made again, and in use again, before the one that was unused had gone.
+    if (records.networkNamed(name) !== undefined) return;
     for (const task of records.tasks.values()) {
       if (isFinal(task) || task.nodeId === "") continue;
       const isIn = namesIn(records.specOf(task.serviceId, task.specVersion)).includes(name);
