@@ -1,4 +1,4 @@
-import { NodeState } from "@berth/proto";
+import { type Node, NodeState } from "@berth/proto";
 import type { Leadership } from "../loop/leadership.js";
 import type { TrafficSurvey } from "./traffic-metrics.js";
 
@@ -17,8 +17,15 @@ export async function surveyTraffic({
   const asked = nodes.length > MAX_HOSTS ? [] : nodes;
   const ids = asked.map(({ id }) => id);
   const answers = await counters.ask("", ids, AbortSignal.timeout(DEADLINE_MS));
-  const hosts = asked.map(({ id, description }) => {
-    return { hostname: description?.hostname || id, answer: answers.get(id) };
+  const counts = new Map<string, number>();
+  for (const node of asked) counts.set(hostnameOf(node), (counts.get(hostnameOf(node)) ?? 0) + 1);
+  const hosts = asked.map((node) => {
+    const hostname = hostnameOf(node);
+    // Two series of one name would be one to Prometheus, which drops what comes second.
+    const isAlone = counts.get(hostname) === 1;
+    return { hostname: isAlone ? hostname : `${hostname} (${node.id})`, answer: answers.get(node.id) };
   });
   return { tableVersion: tableVersion(), hosts, unasked: nodes.length - asked.length };
 }
+
+const hostnameOf = ({ id, description }: Node): string => description?.hostname || id;

@@ -42,4 +42,10 @@ describe("TrafficInquiry", () => {
     inquiry.answered("a", TrafficAnswer.fromPartial({ requestId: "q1" }));
     expect((await inquiry.ask("shop_web", [], signal)).size).toBe(0);
   });
+
+  it("asks nobody for a caller who has gone", async () => {
+    const { orders, inquiry } = rig(["a"]);
+    expect((await inquiry.ask("shop_web", ["a"], AbortSignal.abort())).size).toBe(0);
+    expect(orders).toEqual([]);
+  });
 });

@@ -36,6 +36,7 @@ export class TrafficInquiry {
     const requestId = runtime.newId();
     const answers = new Map<string, TrafficAnswer>();
     const open = new Set<string>();
+    if (signal.aborted) return answers;
     await new Promise<void>((resolve) => {
       const finish = (): void => {
         cancel();

@@ -26,3 +26,21 @@ test("an address is had by nobody else before the task that has it has stopped",
   expect(() => settled(TaskState.RUNNING)).toThrow(/10\.20\.0\.2: task shop_web\.1, which is being replaced/);
   expect(settled(TaskState.SHUTDOWN)).toHaveLength(1);
 });
+
+test("two services cannot exchange their addresses in one deployment, and are told how to", () => {
+  const cluster = new ClusterState();
+  const changes: Change[] = [
+    { kind: "put-network", network: Network.fromPartial({ id: "net", spec: fixed, subnet: fixed.subnet }) },
+    { kind: "put-revision", serviceId: "s1", version: 1, spec: having("10.20.0.2") },
+    { kind: "put-service", service: buildService({ version: 1, spec: having("10.20.0.2") }) },
+    { kind: "put-task", task: buildTask() },
+  ];
+  cluster.apply(changes.map((change) => ({ change, revision: 1n })));
+  const targets = [
+    { id: "s1", spec: having("10.20.0.3") },
+    { id: "s2", spec: having("10.20.0.2") },
+  ];
+  expect(() => settleNetworks(targets, { state: cluster, intro: "Not deployed" })).toThrow(
+    "10.20.0.2: task shop_web.1 has it until shop_web has another one: deploy that first, and this when it is done",
+  );
+});

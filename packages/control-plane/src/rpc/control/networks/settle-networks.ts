@@ -123,7 +123,7 @@ function othersWith(
   );
 }
 
-/** A task of an earlier version of another service, which has yet to stop. */
+/** A task of another service, of whatever version, which has yet to stop. */
 function formerHolder(
   { id, network, address }: { readonly id: string; readonly network: string; readonly address: string },
   { tasks, services }: ClusterState,
@@ -133,7 +133,10 @@ function formerHolder(
     for (const task of tasks.ofService(serviceId).values()) {
       const spec = occupies(task) ? services.specOf(serviceId, task.specVersion) : undefined;
       if (spec === undefined || fixedAddressIn(spec, network) !== address) continue;
-      return `task ${task.serviceName}.${task.slot}, which is being replaced, still has it: try again in a moment`;
+      const name = `task ${task.serviceName}.${task.slot}`;
+      return services.get(serviceId)?.version === task.specVersion
+        ? `${name} has it until ${task.serviceName} has another one: deploy that first, and this when it is done`
+        : `${name}, which is being replaced, still has it: try again in a moment`;
     }
   }
   return undefined;
