@@ -7,7 +7,12 @@ const SECOND_MS = withPatience(1_000);
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["proto/src/**/*.test.ts", "packages/*/src/**/*.test.ts"] } },
+      {
+        test: {
+          name: "unit",
+          include: ["proto/src/**/*.test.ts", "packages/*/src/**/*.test.ts", "test/{harness,vm}/*.test.ts"],
+        },
+      },
       { test: { name: "sim", include: ["test/sim/**/*.test.ts"] } },
       {
         test: {

@@ -1,17 +1,9 @@
 // Another Docker than this machine's: that of another Debian release, unpacked into a folder. Nothing of it is
 // installed here, and apt's own lists and packages stay as they are: the lab lays the folder over /usr of its hosts.
 import { spawnSync } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
+import { ownedFolder } from "./owned-folder.mjs";
 import { SetupError } from "./setup-error.mjs";
 
 const CACHE = "/var/cache/berth-lab";
@@ -50,8 +42,7 @@ export function ensureOtherDocker(name) {
     );
   }
   console.error(`setup: fetching the Docker of Debian ${name} into ${folder} (nothing is installed)`);
-  mkdirSync(CACHE, { recursive: true });
-  const work = mkdtempSync(join(CACHE, ".new-"));
+  const work = ownedFolder(CACHE, ".new-");
   try {
     const archives = download(name, work);
     const root = join(work, "root");

@@ -11,10 +11,11 @@ import type { NamesTable } from "../../packages/agent/src/dns/names-table.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 
 const SOURCE = fileURLToPath(new URL("./musl/resolve.c", import.meta.url));
-/** Where our name server answers, as in a container; resolvers know no other port. */
-const GATEWAY = "127.53.7.1";
+/** Addresses of the loopback that no other run of this file uses: resolvers know no other port. */
+const [high, low] = [(process.pid >> 8) & 0xff, process.pid & 0xff];
+const GATEWAY = `127.55.${high}.${low}`;
+const UPSTREAM = `127.56.${high}.${low}`;
 const PORT = 53;
-const UPSTREAM = "127.53.7.2";
 const VIP = "10.64.0.2";
 const MANY = 40;
 

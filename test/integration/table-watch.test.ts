@@ -10,6 +10,7 @@ const MODULE = fileURLToPath(
 const PROGRAM = `
   const { TableWatch } = await import(${JSON.stringify(MODULE)});
   new TableWatch({ log: console, onTable() {}, onDocker() {} });
+  process.stdin.on("end", () => process.exit()).resume();
 `;
 
 const cleanup = new Cleanup();
@@ -25,7 +26,9 @@ function read(path: string): string {
 }
 
 it("the watch of the kernel's rules ends with its process, also when that is killed", async () => {
-  const parent = spawn(process.execPath, ["--input-type=module", "-e", PROGRAM], { stdio: "inherit" });
+  const parent = spawn(process.execPath, ["--input-type=module", "-e", PROGRAM], {
+    stdio: ["pipe", "inherit", "inherit"],
+  });
   cleanup.add(() => parent.kill("SIGKILL"));
   const children = (): string => read(`/proc/${parent.pid}/task/${parent.pid}/children`).trim();
   const command = (pid: string): string => read(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim();

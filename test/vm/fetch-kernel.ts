@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { runOrThrow } from "../../deploy/lab/run.js";
+import { ownedFolder } from "../../deploy/setup/owned-folder.mjs";
 
 /** Kernels that were fetched once, unpacked: a folder for each version. */
 const CACHE = "/var/cache/berth-vm";
@@ -37,7 +38,7 @@ async function packageName(signal: AbortSignal): Promise<string> {
   const fetched = await readdir(CACHE).catch(() => []);
   const [newest] = fetched
     .filter((name) => name.startsWith("linux-image-"))
-    .sort()
+    .sort(new Intl.Collator("en", { numeric: true }).compare)
     .reverse();
   if (newest !== undefined) return newest;
   const name = await dependencyOf(META_PACKAGE, signal);
@@ -57,8 +58,7 @@ async function dependencyOf(name: string, signal: AbortSignal): Promise<string |
 /** Into a folder of its own first: what is there under its name is whole. */
 async function unpack(name: string, folder: string, signal: AbortSignal): Promise<void> {
   console.error(`vm: fetching ${name} (70 MB) into ${CACHE}; it is not installed on this machine`);
-  await mkdir(CACHE, { recursive: true });
-  const scratch = await mkdtemp(join(CACHE, ".unpack-"));
+  const scratch = ownedFolder(CACHE, ".new-");
   try {
     const options = { timeoutMs: FETCH_TIMEOUT_MS, signal };
     await runOrThrow(["sh", "-c", 'cd "$0" && apt-get download --quiet "$1"', scratch, name], options);

@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { REPO_ROOT } from "../../deploy/lab/paths.js";
+import { temporaryFolder } from "../harness/temporary-folder.js";
 import type { VmOptions } from "./arguments.js";
 import type { Kernel } from "./fetch-kernel.js";
 import { writeInitramfs } from "./initramfs.js";
@@ -15,7 +15,7 @@ const TAIL_LINES = 20;
 
 /** Boots the kernel on this machine's files and runs the command there; returns its exit code. */
 export async function runMachine(kernel: Kernel, options: VmOptions, signal: AbortSignal): Promise<number> {
-  const scratch = await mkdtemp(join(tmpdir(), "berth-vm-"));
+  const scratch = temporaryFolder();
   const [out, log] = [join(scratch, "out"), join(scratch, "kernel.log")];
   try {
     await mkdir(out);

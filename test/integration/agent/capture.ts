@@ -1,9 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { runOrThrow } from "../../../deploy/lab/run.js";
+import { temporaryFolder } from "../../harness/temporary-folder.js";
+
+/** It does not outlive the test, however that ends. */
+const TIED = ["setpriv", "--pdeathsig", "KILL"];
 
 /**
  * What tcpdump has seen on a device of a network namespace. It is told of packets a little later than they go by: before
@@ -22,7 +25,7 @@ export class Capture {
 
   /** Returns when it sees everything. `enter`: the words that run a program in the namespace. */
   static async start(enter: readonly string[], device: string): Promise<Capture> {
-    const folder = await mkdtemp(join(tmpdir(), "berth-capture-"));
+    const folder = temporaryFolder();
     const file = join(folder, "packets");
     const words = [
       "tcpdump",
@@ -38,7 +41,7 @@ export class Capture {
       "-w",
       file,
     ];
-    const [command = "", ...args] = [...enter, ...words];
+    const [command = "", ...args] = [...TIED, ...enter, ...words];
     const program = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"] });
     const capture = new Capture(folder, program, file);
     try {

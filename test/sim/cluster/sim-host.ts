@@ -1,8 +1,6 @@
 import { runAgent } from "../../../packages/agent/src/agent.js";
-
 import type { LinkStep } from "../../../packages/agent/src/core/networks/network-step.js";
 import { type NamesTable, NO_NAMES } from "../../../packages/agent/src/dns/names-table.js";
-
 import type { AgentEdges } from "../../../packages/agent/src/edges.js";
 import type { IngressTable, ListenerStats } from "../../../packages/agent/src/ingress/table.js";
 import type { OverlayKernel } from "../../../packages/agent/src/overlay/examine-kernel.js";
