@@ -32,16 +32,21 @@ export function runProgram(
   return new Promise((resolve, reject) => {
     const killSignal = "SIGKILL";
     const options = { timeout: timeoutMs, killSignal, maxBuffer: MAX_OUTPUT_BYTES, signal } as const;
-    const child = execFile(program, args, options, (error, stdout, stderr) => {
-      if (error === null) resolve({ kind: "done", stdout });
-      else if (signal.aborted) reject(signal.reason);
-      else if (error.code === "ENOENT") resolve({ kind: "missing" });
-      else if (error.killed === true && error.signal === killSignal)
-        resolve({ kind: "failed", reason: `${program} did not end within ${timeoutMs / 1_000} s` });
-      else resolve({ kind: "failed", reason: reasonIn(stderr) || reasonIn(stdout) || error.message });
-    });
-    child.stdin?.on("error", () => {});
-    child.stdin?.end(input);
+    try {
+      const child = execFile(program, args, options, (error, stdout, stderr) => {
+        if (error === null) resolve({ kind: "done", stdout });
+        else if (signal.aborted) reject(signal.reason);
+        else if (error.code === "ENOENT") resolve({ kind: "missing" });
+        else if (error.killed === true && error.signal === killSignal)
+          resolve({ kind: "failed", reason: `${program} did not end within ${timeoutMs / 1_000} s` });
+        else resolve({ kind: "failed", reason: reasonIn(stderr) || reasonIn(stdout) || error.message });
+      });
+      child.stdin?.on("error", () => {});
+      child.stdin?.end(input);
+    } catch (error) {
+      // Want of memory for another process is thrown, unlike other failures.
+      resolve({ kind: "failed", reason: error instanceof Error ? error.message : String(error) });
+    }
   });
 }
 

@@ -1,6 +1,5 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { KeptProgram } from "./kept-program.js";
 import { TABLE } from "./skeleton.js";
-import { restartDelay } from "./table-watch.js";
 
 /** One per process, as two are there for a moment when one hands over to the next. */
 const HOOKS = `${TABLE}-hooks-${process.pid}`;
@@ -28,32 +27,13 @@ const SCRIPT = [
  * therefore stays, and ends with us. Where the kernel knows no owners there is none, and that is all.
  */
 export class NatHooks {
-  #child: ChildProcess | undefined;
-  #restart: NodeJS.Timeout | undefined;
-  #restartMs = 0;
-  #isClosed = false;
-
-  constructor() {
-    this.#start();
-  }
+  readonly #program = new KeptProgram({
+    command: () => ["nft", "--interactive"],
+    stdio: ["pipe", "ignore", "ignore"],
+    onStarted: ({ stdin }) => void stdin?.write(SCRIPT),
+  });
 
   close(): void {
-    this.#isClosed = true;
-    clearTimeout(this.#restart);
-    this.#child?.kill("SIGKILL");
-  }
-
-  #start(): void {
-    const startedMs = performance.now();
-    const child = spawn("nft", ["--interactive"], { stdio: ["pipe", "ignore", "ignore"] });
-    this.#child = child;
-    child.on("error", () => {});
-    child.stdin.on("error", () => {});
-    child.stdin.write(SCRIPT);
-    child.on("close", () => {
-      if (this.#isClosed) return;
-      this.#restartMs = restartDelay(this.#restartMs, performance.now() - startedMs);
-      this.#restart = setTimeout(() => this.#start(), this.#restartMs);
-    });
+    this.#program.close();
   }
 }

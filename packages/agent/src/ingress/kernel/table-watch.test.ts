@@ -1,17 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, it } from "vitest";
-import { restartDelay, TableWatch } from "./table-watch.js";
-
-it("is started again ever more rarely where it cannot run, and soon where it could", () => {
-  let delayMs = 0;
-  const delays = Array.from({ length: 12 }, () => {
-    delayMs = restartDelay(delayMs, 5);
-    return delayMs;
-  });
-  expect(delays.slice(0, 4)).toEqual([1_000, 2_000, 4_000, 8_000]);
-  expect(delays.at(-1)).toBe(300_000);
-  expect(restartDelay(delayMs, 60_000)).toBe(1_000);
-});
+import { TableWatch } from "./table-watch.js";
 
 it("says once why it cannot watch, and has the rules looked at whenever it is started again", async () => {
   const warnings: unknown[] = [];
@@ -28,4 +17,41 @@ it("says once why it cannot watch, and has the rules looked at whenever it is st
   await sleep(100);
   watch.close();
   expect(warnings).toEqual([{ reason: "no right to do that" }]);
+});
+
+it("only complains where a program cannot even be started", async () => {
+  const reasons: string[] = [];
+  const watch = new TableWatch({
+    log: { warn: ({ reason }: { readonly reason: string }) => reasons.push(reason) },
+    // No program can have such an argument: thrown, as want of memory is.
+    command: ["true", "\0"],
+    onTable: () => {},
+    onDocker: () => {},
+  });
+  await expect.poll(() => reasons).toEqual([expect.stringContaining("null bytes")]);
+  watch.close();
+});
+
+it("tells of what others change, not of berth's own chains", async () => {
+  const told: string[] = [];
+  const lines = [
+    "add chain ip berth-vips vip-10.64.0.2",
+    "delete chain ip berth tcp/80",
+    "add chain ip berth-hooks-7 output { type nat hook output priority 0; }",
+  ];
+  const watchOf = (...shown: readonly string[]): TableWatch =>
+    new TableWatch({
+      log: { warn: () => {} },
+      command: ["sh", "-c", 'printf "%s\\n" "$@"; exec sleep 60', "sh", ...shown],
+      onTable: () => told.push("table"),
+      onDocker: () => told.push("docker"),
+    });
+  const own = watchOf(...lines);
+  await expect.poll(() => told).toEqual(["table"]);
+  await sleep(50);
+  expect(told).toEqual(["table"]);
+  own.close();
+  const docker = watchOf("delete chain ip filter DOCKER");
+  await expect.poll(() => told).toEqual(["table", "docker"]);
+  docker.close();
 });

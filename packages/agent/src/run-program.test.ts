@@ -1,0 +1,13 @@
+import { expect, it } from "vitest";
+import { runProgram } from "./run-program.js";
+
+const { signal } = new AbortController();
+
+it("runProgram takes a program that cannot even be started for one that failed", async () => {
+  // Thrown by Node, as want of memory is.
+  expect(await runProgram("true", { args: ["\0"], signal })).toEqual({
+    kind: "failed",
+    reason: expect.stringContaining("null bytes"),
+  });
+  expect(await runProgram("no-such-program", { args: [], signal })).toEqual({ kind: "missing" });
+});
