@@ -1,3 +1,4 @@
+import type { Logger } from "pino";
 import { failureOf, runProgram } from "../../run-program.js";
 import { BALANCED_TEXT } from "./marks.js";
 
@@ -18,6 +19,43 @@ const FALLBACK_CHAIN = "FORWARD";
 export async function allowForwarding(signal: AbortSignal): Promise<string | undefined> {
   if ((await iptables(signal, "-n", "-L", CHAIN)) !== undefined) return undefined;
   return (await ensure(signal, "-I", CHAIN)) ?? (await ensure(signal, "-A", FALLBACK_CHAIN));
+}
+
+/** Sees to it that balanced connections are let through. */
+export class ForwardingPermission {
+  readonly #log: Pick<Logger, "warn">;
+  readonly #signal: AbortSignal;
+  #work: Promise<void> | undefined;
+  #isDue = false;
+  #isClosed = false;
+
+  constructor(log: Pick<Logger, "warn">, signal: AbortSignal) {
+    this.#log = log;
+    this.#signal = signal;
+  }
+
+  /** Somebody may have changed the host's rules. One look at a time: two that find nothing would both add it. */
+  check(): void {
+    this.#isDue = true;
+    this.#work ??= this.#workOff().finally(() => {
+      this.#work = undefined;
+    });
+  }
+
+  /** Resolves when nothing is under way any more that could give the permission again. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#work;
+  }
+
+  async #workOff(): Promise<void> {
+    while (this.#isDue && !this.#isClosed) {
+      this.#isDue = false;
+      const problem = await allowForwarding(this.#signal);
+      if (problem !== undefined && !this.#isClosed)
+        this.#log.warn({ problem }, "cannot let balanced connections through");
+    }
+  }
 }
 
 /** Takes the permission back. */

@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import { failureOf, runProgram } from "../../run-program.js";
 import { type IngressListener, type ListenerStats, listenerKey } from "../table.js";
 import { deletionArguments, endsOnNodes, type FlowEnd, FlowEnds } from "./connection-cleanup.js";
-import { allowForwarding, disallowForwarding } from "./forwarding.js";
+import { disallowForwarding, ForwardingPermission } from "./forwarding.js";
 import { isListed } from "./is-listed.js";
 import { KernelCounters } from "./kernel-counters.js";
 import { KernelTable } from "./kernel-table.js";
@@ -49,6 +49,7 @@ export class KernelPath {
   readonly #table = new KernelTable();
   readonly #watch: TableWatch;
   readonly #hooks = new NatHooks();
+  readonly #permission: ForwardingPermission;
   readonly #timer: NodeJS.Timeout;
   readonly #ends = new FlowEnds();
   /** Of nodes that fell silent since the last change. */
@@ -73,7 +74,8 @@ export class KernelPath {
   constructor({ log }: KernelPathOptions) {
     this.#log = log;
     const checkTable = (): void => void this.#checkTable().catch(() => {});
-    const checkForwarding = (): void => void this.#checkForwarding().catch(() => {});
+    this.#permission = new ForwardingPermission(log, this.#over.signal);
+    const checkForwarding = (): void => this.#permission.check();
     this.#watch = new TableWatch({ log, onTable: checkTable, onDocker: checkForwarding });
     this.#timer = setInterval(() => {
       checkTable();
@@ -143,6 +145,7 @@ export class KernelPath {
     this.#hooks.close();
     await this.#working;
     await this.#cleanup;
+    await this.#permission.close();
     if (isLast) await removeTable(this.#over.signal);
     this.#over.abort();
     for (const { resolve } of this.#waiting.splice(0)) resolve();
@@ -177,6 +180,8 @@ export class KernelPath {
     if (this.#isClosed) return Promise.resolve();
     this.#changes += 1;
     this.#isSettled = false;
+    // The table was taken away: nothing is picked until the next attempt, which has all of it.
+    if (this.#retry !== undefined) return Promise.resolve();
     const settled = new Promise<void>((resolve) => {
       this.#waiting.push({ change: this.#changes, resolve });
     });
@@ -226,6 +231,7 @@ export class KernelPath {
     this.#problem = reason;
     this.#mustLoad = true;
     await runNft(REMOVE, this.#over.signal);
+    if (this.#isClosed) return;
     this.#retry = setTimeout(() => {
       this.#retry = undefined;
       this.#work();
@@ -261,17 +267,12 @@ export class KernelPath {
     if (this.#working !== undefined) await this.#working;
     if (this.#isClosed || this.#mustLoad) return;
     const found = await runProgram("nft", { args: ["list", "chains", "ip"], signal: this.#over.signal });
-    const isThere = found.kind === "done" && isListed(found.stdout, TABLE, ENTRY_CHAIN);
-    if (this.#isClosed || isThere || this.#working !== undefined) return;
+    // Who gets no answer, on a busy host, knows nothing: to load all of it anew would make it no better.
+    if (found.kind !== "done" || isListed(found.stdout, TABLE, ENTRY_CHAIN)) return;
+    if (this.#isClosed || this.#working !== undefined) return;
     this.#log.warn("somebody removed the kernel's table: it is loaded again");
     this.#mustLoad = true;
     await this.#settle();
-  }
-
-  async #checkForwarding(): Promise<void> {
-    const problem = await allowForwarding(this.#over.signal);
-    if (problem !== undefined && !this.#isClosed)
-      this.#log.warn({ problem }, "cannot let balanced connections through");
   }
 }
 
