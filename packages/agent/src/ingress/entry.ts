@@ -97,6 +97,7 @@ async function main(): Promise<void> {
       control.dismissClients();
     },
   });
+  let isHandingOver = false;
   const control = createControlServer({
     gateway,
     names,
@@ -110,12 +111,17 @@ async function main(): Promise<void> {
     },
     onHandOver: async (program) => {
       if (retirement.hasBegun) throw new Error("it has been retired");
+      // One who did not wait for the answer, and asks again: two heirs would take clients from each other.
+      if (isHandingOver) throw new Error("it is handing over already");
       const heir = spawnIngress(dataDir, program, "heir");
+      isHandingOver = true;
       try {
         await giveTo(heir, giverOf(gateway, names));
       } catch (error) {
         heir.kill("SIGKILL");
         throw error;
+      } finally {
+        isHandingOver = false;
       }
       control.server.close();
       await retirement.begin(`process ${heir.pid} serves now`, "inherited");

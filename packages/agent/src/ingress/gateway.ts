@@ -240,7 +240,11 @@ export class Gateway {
 
 function byListener({ sockets, flows }: Pick<Estate, "sockets" | "flows">): Map<string, InheritedPort> {
   const ports = new Map([...sockets].map(([key, socket]) => [key, { socket, flows: [] as GivenFlow[] }]));
-  for (const flow of flows) ports.get(flow.record.listener)?.flows.push(flow);
+  for (const flow of flows) {
+    const port = ports.get(flow.record.listener);
+    if (port === undefined) discard(flow.handle);
+    else port.flows.push(flow);
+  }
   return ports;
 }
 

@@ -22,20 +22,23 @@ export interface RetirementOptions {
 /** The end of an ingress process: it takes nothing new any more, and leaves when the last connection has ended. */
 export class Retirement {
   readonly #options: RetirementOptions;
-  #hasBegun = false;
+  #ending: Promise<void> | undefined;
 
   constructor(options: RetirementOptions) {
     this.#options = options;
   }
 
   get hasBegun(): boolean {
-    return this.#hasBegun;
+    return this.#ending !== undefined;
   }
 
-  /** Resolves when all is free that a successor needs. */
-  async begin(reason: string, fate: Fate): Promise<void> {
-    if (this.#hasBegun) return;
-    this.#hasBegun = true;
+  /** Resolves when all is free that a successor needs. What was first said of it counts. */
+  begin(reason: string, fate: Fate): Promise<void> {
+    this.#ending ??= this.#end(reason, fate);
+    return this.#ending;
+  }
+
+  async #end(reason: string, fate: Fate): Promise<void> {
     const { log, gateway, names, path, release } = this.#options;
     const { active: connections } = gateway;
     log.info({ reason, connections }, "retired: no new connections, leaving when the last one ends");

@@ -97,6 +97,8 @@ export class UdpListener {
     const upstream = this.#balancer.find(record.endpoint);
     if (upstream === undefined || !this.#context.allowance.take()) discard(handle);
     else {
+      // The client was given with another endpoint before: it has left that one.
+      this.#flows.use(record.client, this.#context.now())?.abort();
       const flow = this.#newFlow(record.client, upstream, handle);
       this.#flows.restore({ ...record, flow }, this.#context.now());
     }

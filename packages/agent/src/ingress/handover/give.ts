@@ -1,6 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import type { Server } from "node:net";
 import { setImmediate as turnOfLoop } from "node:timers/promises";
+import { raceSignal } from "../race-signal.js";
 import type { Estate, GivenFlow } from "./estate.js";
 import { type Bequest, HANDOVER_DEADLINE_MS, type HeirReply } from "./message.js";
 
@@ -27,27 +28,32 @@ export interface Giver {
  * datagram is lost. Resolves when it takes what comes; the giver may close its own then. Rejects when the process ends
  * or takes too long: then the giver goes on.
  */
-export async function giveTo(heir: ChildProcess, giver: Giver): Promise<void> {
+export async function giveTo(
+  heir: ChildProcess,
+  giver: Giver,
+  deadlineMs = HANDOVER_DEADLINE_MS,
+): Promise<void> {
   const over = new AbortController();
-  const timer = setTimeout(() => over.abort(new Error("it took too long")), HANDOVER_DEADLINE_MS);
+  const { signal } = over;
+  const timer = setTimeout(() => over.abort(new Error("it took too long")), deadlineMs);
   const onEnd = (): void => over.abort(new Error("it ended"));
   heir.once("exit", onEnd);
   heir.once("error", onEnd);
   try {
-    await reply(heir, "ready", over.signal);
+    await reply(heir, "ready", signal);
     const known = new Set<string>();
-    await giveFlows(heir, giver.flows(), known, FLOWS_MS);
+    await giveFlows({ heir, known, signal, withinMs: FLOWS_MS }, giver.flows());
     const { sockets, ...rest } = giver.estate();
     for (const [key, handle] of sockets) void send(heir, { kind: "socket", key }, handle);
     void send(heir, { kind: "table", ...rest });
-    await reply(heir, "prepared", over.signal);
-    await giveFlows(heir, giver.flows(), known, LATER_FLOWS_MS);
+    await reply(heir, "prepared", signal);
+    await giveFlows({ heir, known, signal, withinMs: LATER_FLOWS_MS }, giver.flows());
     giver.pause();
     // A flow that has just begun has its socket then.
     await turnOfLoop();
-    await giveFlows(heir, giver.flows(), known, LAST_FLOWS_MS);
+    await giveFlows({ heir, known, signal, withinMs: LAST_FLOWS_MS }, giver.flows());
     void send(heir, { kind: "yours-to-read" });
-    await reply(heir, "serving", over.signal);
+    await reply(heir, "serving", signal);
   } catch (error) {
     giver.resume();
     throw error;
@@ -61,22 +67,28 @@ export async function giveTo(heir: ChildProcess, giver: Giver): Promise<void> {
 /** The last word: from now on the heir is on its own. */
 export function leaveTo(heir: ChildProcess): void {
   void send(heir, { kind: "yours" });
-  heir.disconnect();
+  if (heir.connected) heir.disconnect();
 }
 
-/** One after the other, so that this process goes on serving meanwhile. @param known what needs not be given any more */
+interface Giving {
+  readonly heir: ChildProcess;
+  /** What needs not be given any more. */
+  readonly known: Set<string>;
+  readonly signal: AbortSignal;
+  readonly withinMs: number;
+}
+
+/** One after the other, so that this process goes on serving meanwhile. One that takes none of them ends it by the signal. */
 async function giveFlows(
-  heir: ChildProcess,
+  { heir, known, signal, withinMs }: Giving,
   flows: Iterable<GivenFlow>,
-  known: Set<string>,
-  withinMs: number,
 ): Promise<void> {
   const fresh = [...flows].filter(({ record }) => !known.has(nameOf(record)));
   for (const { record } of fresh) known.add(nameOf(record));
   const endMs = performance.now() + withinMs;
   for (const { record, handle } of fresh) {
     if (performance.now() > endMs) return;
-    await send(heir, { kind: "flow", flow: record }, handle);
+    await raceSignal(send(heir, { kind: "flow", flow: record }, handle), signal);
   }
 }
 
