@@ -101,3 +101,22 @@ it("a name stands for its virtual IP all the while one ingress process hands ove
   expect(counts[`${VIP} c1`]).toBeGreaterThan(50);
   await vi.waitFor(async () => expect(network.run("a", "nft", "list", "tables")).toContain("ip berth-vips"));
 });
+
+it("an ingress process that must not use the kernel takes away what the one before it balanced there", async () => {
+  const old = await startKernelIngress(network, cleanup);
+  await old.names(NAMES, deadline());
+  const addresses = (): string => network.run("a", "ip", "address", "show", "dev", BRIDGE);
+  expect(addresses()).toContain(VIP);
+  old.close();
+  const session = await Session.open(join(old.dataDir, SOCKET_NAME));
+  const args = ["--mode", "userspace", "--release", "next"];
+  await session.request({ kind: "hand-over", program: { exec: process.execPath, entry: ENTRY, args } });
+  session.close();
+  const successor = await openIngress({
+    ...{ dataDir: old.dataDir, launch: false },
+    ...{ logger: pino({ level: "silent" }), signal: new AbortController().signal },
+  });
+  cleanup.add(() => successor.stop(deadline()));
+  await vi.waitFor(() => expect(addresses()).not.toContain(VIP));
+  await vi.waitFor(() => expect(network.run("a", "nft", "list", "tables")).not.toContain("berth-vips"));
+});

@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { FastPath } from "../gateway.js";
 import type { PathInUse } from "../table.js";
+import { removeVips } from "../vips/remove-vips.js";
 import { KernelPath, removeTable } from "./kernel-path.js";
 import { choosePath, type IngressMode } from "./mode.js";
 import { findKernelProblem } from "./self-test.js";
@@ -23,7 +24,7 @@ export async function openKernelPath(mode: IngressMode, log: Logger): Promise<Op
   const chosen = choosePath(mode, problem);
   const kernel = chosen.kernel ? new KernelPath({ log }) : undefined;
   return {
-    fastPath: kernel ?? removingLeftovers(closing.signal),
+    fastPath: kernel ?? removingLeftovers(mode, closing.signal),
     inUse: () => (kernel?.problem === undefined ? chosen : { kernel: false, reason: kernel.problem }),
     close: async (options) => {
       await kernel?.close(options);
@@ -34,7 +35,7 @@ export async function openKernelPath(mode: IngressMode, log: Logger): Promise<Op
 }
 
 /** On a host whose kernel shall not balance: what an earlier process has left there goes once we listen. */
-function removingLeftovers(signal: AbortSignal): FastPath {
+function removingLeftovers(mode: IngressMode, signal: AbortSignal): FastPath {
   let isDone = false;
   return {
     apply: async () => {
@@ -43,6 +44,8 @@ function removingLeftovers(signal: AbortSignal): FastPath {
       const lock = await lockTable();
       if (lock === undefined) return;
       await removeTable(signal).catch(() => {});
+      // In any other mode virtual IPs are balanced all the same, or their own balancer says why not.
+      if (mode === "userspace") await removeVips(signal).catch(() => {});
       lock.close();
     },
     suspect: () => Promise.resolve(),
