@@ -52,7 +52,11 @@ describe("remoteContainers", () => {
     const moved = entry({
       endpoints: [endpoint("node2", "10.64.2.2", MAC)],
       draining: [endpoint("node3", "10.64.2.2", "de:ad:be:ef:00:01")],
-      unanswered: [endpoint("node3", "10.64.2.2", MAC), endpoint("node3", "x y", "10.64.2.2")],
+      unanswered: [
+        endpoint("node3", "10.64.2.2", MAC),
+        endpoint("node3", "x y", "10.64.2.2"),
+        endpoint("node3", "10.64.3.4 nud none\n", "de:ad:be:ef:00:02"),
+      ],
     });
     expect(containersIn(moved)).toEqual([CONTAINER]);
   });

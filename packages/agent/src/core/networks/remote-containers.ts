@@ -1,4 +1,4 @@
-import type { AssignedNetwork, NameEndpoint, NameEntry } from "@berth/proto";
+import { type AssignedNetwork, type NameEndpoint, type NameEntry, parseIpv4 } from "@berth/proto";
 import { tunnelName } from "./devices.js";
 import type { LinkStep } from "./network-step.js";
 import type { ObservedLinks } from "./observed-links.js";
@@ -38,12 +38,15 @@ export function remoteContainers(
   return containers;
 }
 
-/** What an agent of an older release does not tell is as Docker makes it: 02:42, and the address. */
+/**
+ * Undefined: the address is none, whatever else is said of it; both become words of a program's input. What an agent of
+ * an older release does not tell is as Docker makes it: 02:42, and the address.
+ */
 function macOf({ address, macAddress }: Pick<NameEndpoint, "address" | "macAddress">): string | undefined {
+  if (parseIpv4(address) === undefined) return undefined;
   if (MAC.test(macAddress)) return macAddress;
-  const parts = address.split(".").map(Number);
-  if (parts.length !== 4 || parts.some((part) => !(part >= 0 && part <= 255))) return undefined;
-  return ["02", "42", ...parts.map((part) => part.toString(16).padStart(2, "0"))].join(":");
+  const parts = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
+  return ["02", "42", ...parts].join(":");
 }
 
 /**
