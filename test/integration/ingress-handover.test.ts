@@ -9,6 +9,7 @@ import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { NamesTable } from "../../packages/agent/src/dns/names-table.js";
 import { type Ingress, openIngress } from "../../packages/agent/src/ingress/client.js";
+import { spawnIngress } from "../../packages/agent/src/ingress/launch.js";
 import type { IngressListener } from "../../packages/agent/src/ingress/table.js";
 import { askByDatagrams, boundSocket, type Load } from "./datagram-load.js";
 import {
@@ -55,6 +56,14 @@ function askOnAndOn(port: number): { stop(): Promise<readonly string[]> } {
 const [high, low] = [(process.pid >> 8) & 0xff, process.pid & 0xff];
 const GATEWAY = `127.53.${high}.${low}`;
 const OUTSIDE = `127.54.${high}.${low}`;
+
+/** What an ingress process has that has been told nothing yet. */
+const NOTHING = {
+  table: { version: 0, listeners: [] },
+  suspects: [],
+  names: { networks: [], services: [], askers: [] },
+  vipsInForce: [],
+};
 
 /** Questions for who answers "NUMBER TEXT". */
 const NUMBERED = {
@@ -275,6 +284,30 @@ describe("an ingress process of another release", () => {
     const answers = await load.stop();
     expect(answers.length).toBeGreaterThan(20);
     expect(new Set(answers).size, String(answers)).toBe(1);
+  });
+
+  it.each([
+    ["goes before it has given all, and ends then", "prepared", false],
+    ["goes when all has been given, and serves on", "serving", true],
+  ] as const)("is left alone by one that %s", async (_what, lastWord, isServing) => {
+    const dataDir = folderFor(cleanup);
+    const heir = spawnIngress(dataDir, { exec: process.execPath, entry: ENTRY, args: [] }, "heir");
+    cleanup.add(() => void heir.kill("SIGKILL"));
+    const ended = once(heir, "exit");
+    heir.on("message", ({ kind }: { readonly kind: string }) => {
+      if (kind === lastWord) heir.disconnect();
+      else if (kind === "prepared") heir.send({ kind: "yours-to-read" });
+      else heir.send({ kind: "table", ...NOTHING });
+    });
+    if (isServing) {
+      const agent = await openIngress({
+        ...{ dataDir, launch: false, logger: pino({ level: "silent" }) },
+        signal: new AbortController().signal,
+      });
+      expect((await agent.stats(deadline())).processId).toBe(heir.pid);
+      await agent.stop(deadline());
+    }
+    expect(await ended).toEqual([isServing ? 0 : 1, null]);
   });
 
   it("is left as it is by an agent of the same release", async () => {

@@ -7,13 +7,13 @@ export interface Inheritance extends Estate {
    * have begun since it gave those of the estate.
    */
   prepared(): Promise<readonly GivenFlow[]>;
-  /** Tells that these are read here; resolves when the predecessor has let go of everything else. */
+  /** Tells that these are read here; resolves when the predecessor has let go of everything else, or is gone. */
   serve(): Promise<void>;
 }
 
 /**
- * Takes over what the process that started this one has. Rejects when it does not give it in time, or goes, as what it
- * returns does: nothing is ours then.
+ * Takes over what the process that started this one has. Rejects when it does not give it in time, or goes before that,
+ * as `prepared` does: nothing is ours then.
  */
 export function inherit(): Promise<Inheritance> {
   const sockets = new Map<string, unknown>();
@@ -25,21 +25,29 @@ export function inherit(): Promise<Inheritance> {
   };
   return new Promise((resolve, reject) => {
     let onNext: (kind: Bequest["kind"]) => void = () => {};
-    const timer = setTimeout(
-      () => reject(new Error("the predecessor did not hand over in time")),
-      HANDOVER_DEADLINE_MS,
-    );
+    let onFailure: (failure: Error) => void = reject;
+    let failure: Error | undefined;
+    const fail = (what: string): void => {
+      failure ??= new Error(what);
+      onFailure(failure);
+    };
+    const timer = setTimeout(() => fail("the predecessor did not hand over in time"), HANDOVER_DEADLINE_MS);
+    process.once("disconnect", () => fail("the predecessor went"));
     const next = (said: HeirReply["kind"], awaited: Bequest["kind"]): Promise<void> =>
       new Promise((come, failed) => {
-        const gone = (): void => failed(new Error("the predecessor went"));
-        process.once("disconnect", gone);
+        onFailure = failed;
         onNext = (kind) => {
-          if (kind !== awaited) return;
-          process.off("disconnect", gone);
-          come();
+          if (kind === awaited) come();
         };
-        say({ kind: said });
+        if (failure === undefined) say({ kind: said });
+        else failed(failure);
       });
+    const serve = async (): Promise<void> => {
+      clearTimeout(timer);
+      if (failure !== undefined) throw failure;
+      // Who goes now has let go of everything, too.
+      await next("serving", "yours").catch(() => {});
+    };
     process.on("message", (message: Bequest, handle: unknown) => {
       if (message.kind === "flow") {
         if (handle !== undefined) flows.push({ record: message.flow, handle });
@@ -47,13 +55,9 @@ export function inherit(): Promise<Inheritance> {
         if (handle !== undefined) sockets.set(message.key, handle);
       } else if (message.kind === "table") {
         const { kind, ...estate } = message;
-        resolve({
-          ...estate,
-          sockets,
-          flows: takeFlows(),
-          prepared: () => next("prepared", "yours-to-read").then(takeFlows),
-          serve: () => next("serving", "yours").finally(() => clearTimeout(timer)),
-        });
+        const prepared = (): Promise<readonly GivenFlow[]> =>
+          next("prepared", "yours-to-read").then(takeFlows);
+        resolve({ ...estate, sockets, flows: takeFlows(), prepared, serve });
       }
       onNext(message.kind);
     });
