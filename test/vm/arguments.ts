@@ -3,7 +3,9 @@ import { parseArgs } from "node:util";
 export const HELP = `usage: node test/vm.mjs [--cpus N] [--memory MIB] [--timeout SECONDS] [--log FILE] -- COMMAND [WORD...]
 
 Runs a command in this checkout under Debian's own kernel, in an emulated machine: for what this machine's kernel
-lacks (WireGuard). It sees this machine's files and changes none of them. Some thirty times slower.
+lacks (WireGuard). It sees this machine's files and changes none of them. Some thirty times slower. For root.
+
+The first time, apt installs QEMU and fetches that kernel (70 MB) into /var/cache/berth-vm; it is not installed.
 
   --cpus N           of the emulated machine; 2 unless given
   --memory MIB       of the emulated machine; 6144 unless given

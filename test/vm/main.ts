@@ -22,6 +22,8 @@ switch (parsed.kind) {
     break;
   case "run":
     try {
+      if (process.getuid?.() !== 0)
+        throw new Error("run it as root: it shows the machine all files of this one");
       const kernel = await fetchKernel(interrupt.signal);
       process.exitCode = await runMachine(kernel, parsed.options, interrupt.signal);
     } catch (error) {

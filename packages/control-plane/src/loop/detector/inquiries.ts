@@ -17,7 +17,7 @@ const TRY_MS = 15;
  */
 const ASK_PEERS_AFTER_MS = 100;
 
-/** Peers take two tries, too; the rest is for the way there and back. Who says nothing has no vote that counts. */
+/** Peers try for 0.3 s, too; the rest is for the way there and back. Who says nothing has no vote that counts. */
 const ROUND_MS = 900;
 
 /** Hosts asked after at a time; others wait their turn. When a thousand fall silent at once, it is our own cable. */
