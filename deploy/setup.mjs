@@ -20,6 +20,7 @@ export const LAB_PACKAGES = [
   "etcd-server",
   "etcd-client",
   "iproute2",
+  "iputils-ping",
   "iptables",
   "nftables",
   "conntrack",

@@ -10,6 +10,7 @@ const PACKAGES = {
   "etcd-server": { programs: ["etcd"], why: "where the control plane keeps its state" },
   "etcd-client": { programs: ["etcdctl"], why: "to look into etcd" },
   iproute2: { programs: ["ip"], why: "the lab's network" },
+  "iputils-ping": { programs: ["ping"], why: "berth doctor: how large packets may be" },
   iptables: { programs: ["iptables"], why: "Docker's published ports" },
   nftables: { programs: ["nft"], why: "firewall rules" },
   conntrack: { programs: ["conntrack"], why: "to look at connections" },

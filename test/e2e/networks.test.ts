@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cliCommand } from "../../deploy/lab/berth-commands.js";
 import type { Lab } from "../../deploy/lab/lab.js";
-import { run } from "../../deploy/lab/run.js";
+import { labPaths } from "../../deploy/lab/paths.js";
+import { run, runOrThrow } from "../../deploy/lab/run.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import {
   CONVERGE_TIMEOUT_MS,
@@ -92,6 +93,18 @@ describe("networks over three hosts", () => {
     return body ?? "";
   }
 
+  /** What the doctor says of a host, by what it looked at. */
+  async function diagnosis(host: string): Promise<ReadonlyMap<string, string>> {
+    const machine = lab.host(host);
+    const servers = lab.serverAddresses.join();
+    const words = ["doctor", "--server", servers, "--advertise", machine.address, "-o", "json"];
+    const { stdout } = await machine.exec(cliCommand(words));
+    const { findings } = JSON.parse(stdout) as {
+      readonly findings: readonly { readonly subject: string; readonly verdict: string }[];
+    };
+    return new Map(findings.map(({ subject, verdict }) => [subject, verdict]));
+  }
+
   async function networksOn(host: string): Promise<readonly string[]> {
     const socket = `unix://${lab.host(host).dockerSocket}`;
     const { stdout } = await run(["docker", "-H", socket, "network", "ls", "--format", "{{.Name}}"]);
@@ -134,12 +147,8 @@ describe("networks over three hosts", () => {
   test("a host's doctor asks for names as its containers do", async () => {
     const h2 = lab.host("h2");
     const names = async (): Promise<readonly string[]> => {
-      const { stdout } = await h2.exec(cliCommand(["doctor", "--advertise", h2.address, "-o", "json"]));
-      const { findings } = JSON.parse(stdout) as {
-        readonly findings: readonly { readonly subject: string; readonly verdict: string }[];
-      };
-      const ofNames = findings.filter(({ subject }) => subject.startsWith("names in"));
-      return ofNames.map(({ subject, verdict }) => `${subject}: ${verdict}`).sort();
+      const ofNames = [...(await diagnosis("h2"))].filter(([subject]) => subject.startsWith("names in"));
+      return ofNames.map(([subject, verdict]) => `${subject}: ${verdict}`).sort();
     };
     expect(await names()).toEqual(["names in shop_back: ok", "names in shop_front: ok"]);
     const chain = "{ type filter hook input priority 0; }";
@@ -147,6 +156,20 @@ describe("networks over three hosts", () => {
     await h2.exec(["nft", "add rule ip wall in udp dport 53 drop"]);
     expect(await names()).toEqual(["names in shop_back: failed", "names in shop_front: failed"]);
     await h2.exec(["nft", "delete table ip wall"]);
+  });
+
+  test("a host's doctor looks at the way to each other host, and at the packets that it takes", async () => {
+    const peers = async (): Promise<Readonly<Record<string, string>>> => {
+      const ofPeers = [...(await diagnosis("h2"))].filter(([subject]) => subject.startsWith("peer "));
+      return Object.fromEntries(ofPeers);
+    };
+    const well = { "peer h1": "ok", "peer h1 MTU": "ok", "peer h3": "ok", "peer h3 MTU": "ok" };
+    expect(await peers()).toEqual(well);
+    const port = ["nsenter", `--net=${labPaths(lab.name).lanNetns}`, "ip", "link", "set", "h3", "mtu"];
+    await runOrThrow([...port, "1400"]);
+    const narrow = await peers();
+    await runOrThrow([...port, "1500"]);
+    expect(narrow).toEqual({ ...well, "peer h3 MTU": "failed" });
   });
 
   test("networks keep apart what they do not join", async () => {

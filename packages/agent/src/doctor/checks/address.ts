@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
+import { runProgram } from "../../run-program.js";
 import type { Check } from "../check.js";
 import { type Finding, failed, ok, warning } from "../finding.js";
 
@@ -15,13 +16,15 @@ export function interfaceOf(address: string): string | undefined {
   )?.[0];
 }
 
-/** Bytes that a packet of an interface may have. */
-export async function mtuOf(name: string): Promise<number> {
-  return Number(await readFile(`/sys/class/net/${name}/mtu`, "utf8"));
+/** Bytes that a packet of an interface may have. /sys tells of the network namespace in which it was mounted alone. */
+export async function mtuOf(name: string, signal: AbortSignal): Promise<number> {
+  const asked = await runProgram("ip", { args: ["-o", "link", "show", "dev", name], signal });
+  const [, mtu] = (asked.kind === "done" && / mtu (\d+) /.exec(asked.stdout)) || [];
+  return Number(mtu ?? (await readFile(`/sys/class/net/${name}/mtu`, "utf8")));
 }
 
 /** The address at which the other hosts reach this one. */
-export const checkAddress: Check = async ({ advertiseAddress }) => {
+export const checkAddress: Check = async ({ advertiseAddress, signal }) => {
   const name = interfaceOf(advertiseAddress);
   if (name === undefined) {
     const message = `${advertiseAddress} is no address of this host`;
@@ -31,7 +34,7 @@ export const checkAddress: Check = async ({ advertiseAddress }) => {
     const message = `${advertiseAddress} is this host's own: no other host reaches it`;
     return [warning("address", message, "For more hosts than this one, give --advertise another address.")];
   }
-  return [ok("address", `${advertiseAddress} on ${name}`), judgeMtu(name, await mtuOf(name))];
+  return [ok("address", `${advertiseAddress} on ${name}`), judgeMtu(name, await mtuOf(name, signal))];
 };
 
 export function judgeMtu(name: string, mtu: number): Finding {

@@ -112,7 +112,7 @@ function silentPeer(subject: string, address: string, state: NodeState): Finding
 async function probeMtu(subject: string, address: string, context: CheckContext): Promise<Finding> {
   const name = interfaceOf(context.advertiseAddress);
   if (name === undefined) return warning(`${subject} MTU`, "not tried", "See address.");
-  const mtu = await mtuOf(name);
+  const mtu = await mtuOf(name, context.signal);
   const size = String(mtu - PING_OVERHEAD);
   const ping = await runProgram("ping", {
     args: ["-M", "do", "-c", "2", "-i", "0.2", "-W", "1", "-s", size, address],
