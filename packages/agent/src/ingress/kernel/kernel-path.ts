@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { failureOf, runProgram } from "../../run-program.js";
+import { runProgram } from "../../run-program.js";
 import { type IngressListener, type ListenerStats, listenerKey } from "../table.js";
 import { deletionArguments, endsOnNodes, type FlowEnd, FlowEnds } from "./connection-cleanup.js";
 import { disallowForwarding, ForwardingPermission } from "./forwarding.js";
@@ -8,6 +8,7 @@ import { KernelCounters } from "./kernel-counters.js";
 import { KernelTable } from "./kernel-table.js";
 import { doorKey, type KernelLayout, type KernelService } from "./layout.js";
 import { NatHooks } from "./nat-hooks.js";
+import { runNft } from "./nft.js";
 import { promptClients } from "./prompt.js";
 import { ENTRY_CHAIN, REMOVE, TABLE } from "./skeleton.js";
 import { type KernelStatistics, readStatistics } from "./statistics.js";
@@ -19,8 +20,6 @@ import { kernelService } from "./wanted.js";
 const CHECK_MS = 10_000;
 /** After a failure, which leaves everything to the process that listens. */
 const RETRY_MS = 5_000;
-/** A full table of thousands of services takes a second or two, on a busy host several. */
-const NFT_TIMEOUT_MS = 10_000;
 
 export interface KernelPathOptions {
   readonly log: Logger;
@@ -205,7 +204,7 @@ export class KernelPath {
         : this.#table.change(wanted);
       this.#mustLoad = false;
       const stale = this.#takeStale();
-      const failure = script === "" ? undefined : await runNft(script, this.#over.signal);
+      const failure = script === "" ? undefined : await runNft(script, { signal: this.#over.signal });
       if (failure !== undefined) await this.#fail(failure);
       else if (isDone && covered === this.#changes) this.#isSettled = true;
       if (failure === undefined) this.#succeed();
@@ -230,7 +229,7 @@ export class KernelPath {
     this.#log.error({ reason }, "nft did not take the table: the process balances alone, and tries again");
     this.#problem = reason;
     this.#mustLoad = true;
-    await runNft(REMOVE, this.#over.signal);
+    await runNft(REMOVE, { signal: this.#over.signal });
     if (this.#isClosed) return;
     this.#retry = setTimeout(() => {
       this.#retry = undefined;
@@ -278,12 +277,6 @@ export class KernelPath {
 
 /** Removes everything that an ingress process may have left in the kernel. */
 export async function removeTable(signal: AbortSignal): Promise<void> {
-  await runNft(REMOVE, signal);
+  await runNft(REMOVE, { signal });
   await disallowForwarding(signal);
-}
-
-/** One transaction. @returns why it failed */
-async function runNft(script: string, signal: AbortSignal): Promise<string | undefined> {
-  const call = { args: ["--file", "-"], input: script, timeoutMs: NFT_TIMEOUT_MS, signal };
-  return failureOf("nft", await runProgram("nft", call));
 }

@@ -1,5 +1,5 @@
 import { connect } from "node:net";
-import { runProgram } from "../../run-program.js";
+import { runNft } from "./nft.js";
 import { PROMPTS, TABLE } from "./skeleton.js";
 import type { Unanswered } from "./unanswered.js";
 
@@ -17,8 +17,7 @@ export async function promptClients(clients: readonly Unanswered[], signal: Abor
     ({ client, clientPort, address, port }) => `${client} . ${clientPort} : ${address} . ${port}`,
   );
   const script = `add element ip ${TABLE} ${PROMPTS} { ${elements.join(", ")} }\n`;
-  const added = await runProgram("nft", { args: ["--file", "-"], input: script, signal });
-  if (added.kind !== "done") return;
+  if ((await runNft(script, { signal })) !== undefined) return;
   for (const { client, clientPort } of clients) attempt(client, clientPort);
 }
 

@@ -1,10 +1,8 @@
 import { readFile } from "node:fs/promises";
-import { failureOf, runProgram } from "../../run-program.js";
 import { KernelTable } from "./kernel-table.js";
 import { type KernelService, layoutOf } from "./layout.js";
+import { runNft } from "./nft.js";
 
-/** It has to read all tables of the host, which may be busy. */
-const NFT_TIMEOUT_MS = 10_000;
 const FORWARDING = "/proc/sys/net/ipv4/ip_forward";
 
 /** Addresses of RFC 5737, which nobody has. */
@@ -32,13 +30,7 @@ export const TRIAL_TABLE = new KernelTable().load(layoutOf(SAMPLES));
  * check a whole table and to throw it away.
  */
 export async function findKernelProblem(signal: AbortSignal): Promise<string | undefined> {
-  const trial = await runProgram("nft", {
-    args: ["--check", "--file", "-"],
-    input: TRIAL_TABLE,
-    timeoutMs: NFT_TIMEOUT_MS,
-    signal,
-  });
-  const failure = failureOf("nft", trial);
+  const failure = await runNft(TRIAL_TABLE, { signal, isTrial: true });
   if (failure !== undefined) return failure.replace(/^.*?Error: /, "nft: ");
   const forwarding = await readFile(FORWARDING, "utf8").catch(() => "");
   if (forwarding.trim() !== "1") return `${FORWARDING} is not 1: this host forwards no packets`;

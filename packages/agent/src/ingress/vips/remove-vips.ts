@@ -1,4 +1,5 @@
 import { runProgram } from "../../run-program.js";
+import { runNft } from "../kernel/nft.js";
 import { addressChanges, presentVips } from "./vip-addresses.js";
 import { REMOVE_VIPS } from "./vip-table.js";
 
@@ -14,5 +15,5 @@ export async function removeVips(signal: AbortSignal): Promise<void> {
   if (lines.length > 0) {
     await runProgram("ip", { args: ["-force", "-batch", "-"], input: `${lines.join("\n")}\n`, signal });
   }
-  await runProgram("nft", { args: ["-f", "-"], input: REMOVE_VIPS, signal });
+  await runNft(REMOVE_VIPS, { signal });
 }

@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { NamesTable } from "../../dns/names-table.js";
 import { failureOf, type RunProgram, runProgram } from "../../run-program.js";
 import { isListed } from "../kernel/is-listed.js";
+import { runNft } from "../kernel/nft.js";
 import { parseCounters } from "../kernel/statistics.js";
 import { Tally } from "../tally.js";
 import { sameVips, type Vips, vipsOf } from "./vip.js";
@@ -116,7 +117,7 @@ export class VipBalancer {
 
   async #loadRules(vips: Vips): Promise<void> {
     if (vips.size === 0) {
-      await this.#execute("nft", ["-f", "-"], REMOVE_VIPS);
+      await this.#change(REMOVE_VIPS);
       this.#mustLoad = true;
       return;
     }
@@ -124,7 +125,7 @@ export class VipBalancer {
       await access(BRIDGE_FILTER).catch(() => {
         throw new Error("the kernel module br_netfilter is not loaded (modprobe br_netfilter)");
       });
-      await this.#execute("nft", ["-f", "-"], this.#table.load(vips));
+      await this.#change(this.#table.load(vips));
       this.#mustLoad = false;
       return;
     }
@@ -132,7 +133,7 @@ export class VipBalancer {
     // What is newer goes on from there: after the first script nothing is picked that is not wanted.
     do {
       const change = this.#table.change(vips);
-      if (change.script !== "") await this.#execute("nft", ["-f", "-"], change.script);
+      if (change.script !== "") await this.#change(change.script);
       isDone = change.isDone;
     } while (!isDone && this.#vips === vips);
   }
@@ -194,9 +195,14 @@ export class VipBalancer {
     return !this.#mustLoad && addressChanges(this.#present, this.#vips).length === 0;
   }
 
-  async #execute(program: string, args: readonly string[], input = ""): Promise<string> {
+  async #change(script: string): Promise<void> {
+    const failure = await runNft(script, { signal: this.#stopping.signal, run: this.#run });
+    if (failure !== undefined) throw new Error(failure);
+  }
+
+  async #execute(program: string, args: readonly string[]): Promise<string> {
     const { signal } = this.#stopping;
-    const result = await this.#run(program, { args, input, signal });
+    const result = await this.#run(program, { args, signal });
     if (result.kind === "done") return result.stdout;
     throw new Error(failureOf(program, result));
   }
