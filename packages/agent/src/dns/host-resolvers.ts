@@ -11,6 +11,7 @@ export class HostResolvers {
   #servers: readonly string[] = [];
   #modifiedMs = 0;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
+  #look: Promise<void> = Promise.resolve();
 
   constructor(path: string, now: () => number) {
     this.#path = path;
@@ -19,8 +20,16 @@ export class HostResolvers {
 
   /** Never rejects: a file that cannot be read leaves what was known. */
   async servers(): Promise<readonly string[]> {
-    if (this.#now() - this.#lookedAtMs < LOOK_AGAIN_MS) return this.#servers;
-    this.#lookedAtMs = this.#now();
+    if (this.#now() - this.#lookedAtMs >= LOOK_AGAIN_MS) {
+      this.#lookedAtMs = this.#now();
+      this.#look = this.#lookNow();
+    }
+    // Also who asks while another one looks: the first of all would know of no server.
+    await this.#look;
+    return this.#servers;
+  }
+
+  async #lookNow(): Promise<void> {
     try {
       const { mtimeMs } = await stat(this.#path);
       if (mtimeMs !== this.#modifiedMs) this.#servers = parseResolvConf(await readFile(this.#path, "utf8"));
@@ -28,7 +37,6 @@ export class HostResolvers {
     } catch {
       // A host without resolvers asks nobody, and neither do we.
     }
-    return this.#servers;
   }
 }
 
