@@ -1,13 +1,12 @@
 import type { Balancer, Upstream } from "./balancer.js";
 import type { ByteStream, Transport } from "./byte-stream.js";
 import type { Deadline, Deadlines } from "./deadlines.js";
+import { isLocalFailure } from "./local-failure.js";
 
 /** An endpoint in the same network answers in a few milliseconds; after this the next one is tried beside it. */
 const ATTEMPT_MS = 200;
 /** A client waits this long at most before it is told that nobody answers. */
 const BUDGET_MS = 3_000;
-/** Our own shortage of files, ports or memory says nothing about the endpoint. */
-const LOCAL_FAILURES = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL"]);
 
 export interface DialOptions {
   readonly transport: Transport;
@@ -95,7 +94,7 @@ export class Dial implements Deadline {
       return;
     }
     stream.close();
-    if (code !== undefined && !LOCAL_FAILURES.has(code)) balancer.failed(upstream, this.#options.now());
+    if (code !== undefined && !isLocalFailure(code)) balancer.failed(upstream, this.#options.now());
     if (wasNewest) this.#next();
   }
 

@@ -4,12 +4,15 @@ export const VXLAN_PORT = 4_789;
 const VXLAN_OVERHEAD_BYTES = 50;
 /** An IPv6 header is 20 bytes longer. */
 const IPV6_SURPLUS_BYTES = 20;
-/** WireGuard over IPv4 (60 bytes), and the VXLAN packets in it have IPv6 headers. */
-const WIREGUARD_OVERHEAD_BYTES = 80;
+/** Outer IPv4 (20), UDP (8) and WireGuard (32) around each packet. */
+export const WIREGUARD_OVERHEAD_BYTES = 60;
 /** The largest that networks of hosts are set to; the loopback device's 64 KiB are of no use to anybody. */
 const MAX_UPLINK_MTU = 9_000;
 /** The least that an IPv4 host must take; less is a mistake in somebody's configuration. */
 export const MIN_MTU = 576;
+
+/** The hardware address that stands, in a device's forwarding table, for everybody. */
+export const EVERYBODY = "00:00:00:00:00:00";
 
 /** The bridge of a network on each host. The kernel allows 15 characters, and a VNI has at most eight digits. */
 export function bridgeName(vni: number): string {
@@ -41,6 +44,7 @@ export function vniOfTunnel(name: string): number | undefined {
 /** Bytes that a packet may have in a network between hosts whose uplink takes `uplinkMtu`. */
 export function overlayMtu(uplinkMtu: number, options: { isIpv6: boolean; isEncrypted: boolean }): number {
   const outer = VXLAN_OVERHEAD_BYTES + (options.isIpv6 ? IPV6_SURPLUS_BYTES : 0);
-  const encryption = options.isEncrypted ? WIREGUARD_OVERHEAD_BYTES : 0;
+  // Inside WireGuard the tunnel's ends have addresses of IPv6.
+  const encryption = options.isEncrypted ? WIREGUARD_OVERHEAD_BYTES + IPV6_SURPLUS_BYTES : 0;
   return Math.max(MIN_MTU, Math.min(uplinkMtu, MAX_UPLINK_MTU) - outer - encryption);
 }

@@ -1,4 +1,4 @@
-import { bridgeName, tunnelName, VXLAN_PORT } from "./devices.js";
+import { bridgeName, EVERYBODY, tunnelName, VXLAN_PORT } from "./devices.js";
 import type { LinkStep } from "./network-step.js";
 import { INNER_PREFIX_BITS, isInnerAddress, WIREGUARD_DEVICE, wireguardConfig } from "./wireguard.js";
 
@@ -12,7 +12,6 @@ export interface LinkCommand {
 
 /** wg opens what it reads by its name: its standard input must be a pipe for that, and Node.js gives programs sockets. */
 const SYNC = 'cat | wg syncconf "$0" /proc/self/fd/0';
-const EVERYBODY = "00:00:00:00:00:00";
 
 /** The commands that do a step, in this order. */
 export function linkCommands(step: LinkStep, wireguardPrivateKey: string): readonly LinkCommand[] {

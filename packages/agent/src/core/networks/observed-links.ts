@@ -1,5 +1,5 @@
 import { fieldOf, listOf, numberOf, textOf } from "../json.js";
-import { vniOfBridge, vniOfTunnel } from "./devices.js";
+import { EVERYBODY, vniOfBridge, vniOfTunnel } from "./devices.js";
 import { type HostRoute, parseRoutes } from "./host-routes.js";
 import { type ObservedWireguard, parseWireguard } from "./observed-wireguard.js";
 
@@ -61,9 +61,6 @@ export interface LinkListings {
   /** `wg show berthwg dump`; "" where there is no such device. */
   readonly wireguard: string;
 }
-
-/** In the forwarding table: everybody. */
-const EVERYBODY = "00:00:00:00:00:00";
 
 /** Parses what programs show of the devices of a host. */
 export function parseLinks(

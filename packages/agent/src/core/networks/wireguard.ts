@@ -1,4 +1,5 @@
 import type { AssignedNetwork } from "@berth/proto";
+import { WIREGUARD_OVERHEAD_BYTES } from "./devices.js";
 import type { LinkStep } from "./network-step.js";
 import type { ObservedLinks } from "./observed-links.js";
 import type { ObservedWireguard } from "./observed-wireguard.js";
@@ -15,9 +16,6 @@ export const WIREGUARD_PORT = 7_403;
  */
 const INNER_PREFIX = "fe80::";
 export const INNER_PREFIX_BITS = 64;
-
-/** IPv4 (20), UDP (8) and WireGuard (32) around each packet. */
-const WIREGUARD_OVERHEAD_BYTES = 60;
 
 /** Another host, as WireGuard knows it. */
 export interface WireguardPeer {

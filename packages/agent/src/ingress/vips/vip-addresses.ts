@@ -1,8 +1,8 @@
 import { fieldOf, listOf, textOf } from "../../core/json.js";
+import { isBridgeName } from "../../core/networks/devices.js";
 import type { Vip, Vips } from "./vip.js";
 
 /** Only addresses on bridges of ours, and only single ones, are taken for virtual IPs. */
-const BRIDGE = /^bth[1-9]\d*$/;
 const SINGLE = 32;
 
 /** Virtual IPs that this host has already, as "address bridge", from `ip -json -4 address show`. */
@@ -10,7 +10,7 @@ export function presentVips(json: unknown): ReadonlySet<string> {
   const present = new Set<string>();
   for (const link of listOf(json)) {
     const bridge = textOf(fieldOf(link, "ifname"));
-    if (!BRIDGE.test(bridge)) continue;
+    if (!isBridgeName(bridge)) continue;
     for (const info of listOf(fieldOf(link, "addr_info"))) {
       if (fieldOf(info, "prefixlen") === SINGLE) present.add(`${textOf(fieldOf(info, "local"))} ${bridge}`);
     }
