@@ -127,7 +127,7 @@ function serverCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
   add("--network-prefix <bits>", "prefix of each network in that pool", "BERTH_NETWORK_PREFIX", "18");
   add(
     "--network-flood-hosts <count>",
-    "hosts that a network may have before each is told where its containers are",
+    "hosts that a network may have before each is told where its containers are; the same on all servers",
     "BERTH_NETWORK_FLOOD_HOSTS",
     String(DEFAULT_FLOOD_HOSTS),
   );
