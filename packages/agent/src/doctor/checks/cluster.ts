@@ -8,12 +8,15 @@ import {
   type RpcConnection,
 } from "@berth/proto";
 import { runProgram } from "../../run-program.js";
+import { mapAtMost } from "../at-most.js";
 import type { Check, CheckContext } from "../check.js";
 import { type Finding, failed, ok, warning } from "../finding.js";
 import { interfaceOf, mtuOf } from "./address.js";
 
 const CALL_TIMEOUT_MS = 5_000;
 const PROBE = { port: PROBE_PORT, tries: 3, tryMs: 300 };
+/** Each is a connection and then a `ping`; 1,000 hosts that are silent take a minute. */
+const MAX_PEERS_AT_ONCE = 16;
 /** Times in logs and events are put in order by the hosts' clocks. */
 const CLOCK_WARNING_MS = 500;
 /** Certificates and schedules go wrong. */
@@ -41,7 +44,7 @@ export const checkCluster: Check = async (context) => {
     }
   }
   const peers = (nodes ?? []).filter((node) => node.description?.address !== context.advertiseAddress);
-  const looked = await Promise.all(peers.map((node) => checkPeer(node, context)));
+  const looked = await mapAtMost(MAX_PEERS_AT_ONCE, peers, (node) => checkPeer(node, context));
   return [...findings, ...looked.flat(), ...(networks ?? [])];
 };
 
