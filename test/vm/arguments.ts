@@ -67,3 +67,19 @@ function wholeNumber(option: string, text: string): number {
 
 /** As one word for a shell. */
 const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
+
+/** Why the machine cannot be given these folders; undefined when it can. */
+export function pathProblem({
+  checkout,
+  temporary,
+}: Record<"checkout" | "temporary", string>): string | undefined {
+  // It is a word of the kernel's command line.
+  if (/[\s"]/.test(checkout)) {
+    return `the checkout is in ${JSON.stringify(checkout)}: the machine takes no path with spaces or quotes; move it`;
+  }
+  // It is a part of an option of QEMU's.
+  if (temporary.includes(",")) {
+    return `temporary files are in ${JSON.stringify(temporary)}: QEMU takes no path with a comma; set TMPDIR to another`;
+  }
+  return undefined;
+}

@@ -1,4 +1,6 @@
-import { HELP, parseArguments } from "./arguments.js";
+import { tmpdir } from "node:os";
+import { REPO_ROOT } from "../../deploy/lab/paths.js";
+import { HELP, parseArguments, pathProblem } from "./arguments.js";
 import { fetchKernel } from "./fetch-kernel.js";
 import { runMachine } from "./run-machine.js";
 
@@ -24,6 +26,8 @@ switch (parsed.kind) {
     try {
       if (process.getuid?.() !== 0)
         throw new Error("run it as root: it shows the machine all files of this one");
+      const problem = pathProblem({ checkout: REPO_ROOT, temporary: tmpdir() });
+      if (problem !== undefined) throw new Error(problem);
       const kernel = await fetchKernel(interrupt.signal);
       process.exitCode = await runMachine(kernel, parsed.options, interrupt.signal);
     } catch (error) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseArguments } from "./arguments.js";
+import { parseArguments, pathProblem } from "./arguments.js";
 import { inOrder } from "./initramfs.js";
 
 describe("the arguments of the emulated machine", () => {
@@ -25,6 +25,12 @@ describe("the arguments of the emulated machine", () => {
   ])("are refused when they are %j", (words, message) => {
     expect(parseArguments(words)).toMatchObject({ kind: "wrong", message: expect.stringContaining(message) });
   });
+});
+
+it("paths that the machine cannot be given are named, with what to do", () => {
+  expect(pathProblem({ checkout: "/my,berth", temporary: "/my tmp" })).toBeUndefined();
+  expect(pathProblem({ checkout: "/my berth", temporary: "/tmp" })).toContain('"/my berth"');
+  expect(pathProblem({ checkout: "/berth", temporary: "/tmp,1" })).toMatch(/"\/tmp,1".*set TMPDIR/);
 });
 
 it("modules are loaded after those that they need, each once", () => {
