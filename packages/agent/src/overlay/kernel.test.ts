@@ -13,7 +13,8 @@ const { signal } = new AbortController();
 const NAMES = [
   NameEntry.fromPartial({ networkId: "net1", endpoints: [{ nodeId: "node2", address: "10.64.2.2" }] }),
 ];
-const PEER = { nodeId: "node2", address: "10.0.0.2", wireguardPublicKey: "key2=" };
+const KEY = `${"2".repeat(43)}=`;
+const PEER = { nodeId: "node2", address: "10.0.0.2", wireguardPublicKey: KEY };
 
 /** A host with the devices that a network finds: any device stands in for WireGuard's, which not every kernel has. */
 const DEVICES = `

@@ -13,7 +13,7 @@ import type { LinkStep, NetworkStep } from "./network-step.js";
 import type { ObservedLink, ObservedLinks } from "./observed-links.js";
 import type { ObservedNetwork } from "./observed-network.js";
 import { planContainers, remoteContainers } from "./remote-containers.js";
-import { innerAddress, WIREGUARD_DEVICE } from "./wireguard.js";
+import { innerAddress, isWireguardKey, WIREGUARD_DEVICE } from "./wireguard.js";
 
 /** What a host's networks are made from. */
 export interface NetworkHost {
@@ -236,7 +236,7 @@ function tunnelAddress(
   { address, wireguardPublicKey }: NetworkPeer,
 ): string | undefined {
   if (!spec?.encrypted) return address;
-  return wireguardPublicKey === "" ? undefined : innerAddress(address);
+  return isWireguardKey(wireguardPublicKey) ? innerAddress(address) : undefined;
 }
 
 function planFlooding(network: AssignedNetwork, { floodTo }: ObservedLinks): readonly LinkStep[] {

@@ -3,9 +3,11 @@ import { planNetwork } from "./plan-network.js";
 import { bridgeOf, dockerNetworkOf, HOST, linkWith, networkWith, observedWith } from "./testing.js";
 import { innerAddress, planWireguard, WIREGUARD_DEVICE, wireguardConfig } from "./wireguard.js";
 
+const [KEY_1, KEY_2] = [`${"1".repeat(43)}=`, `${"2".repeat(43)}=`];
 const PEERS = [
-  { nodeId: "node2", address: "10.0.0.2", wireguardPublicKey: "key2=" },
+  { nodeId: "node2", address: "10.0.0.2", wireguardPublicKey: KEY_2 },
   { nodeId: "node3", address: "10.0.0.3", wireguardPublicKey: "" },
+  { nodeId: "node4", address: "10.0.0.4", wireguardPublicKey: `${KEY_2.slice(2)}\n=` },
 ];
 const SEALED = networkWith({ peers: PEERS, spec: { encrypted: true } });
 const DEVICE = linkWith({
@@ -15,8 +17,8 @@ const DEVICE = linkWith({
   addresses: ["fe80::a00:1"],
 });
 const PEER = { endpoint: "10.0.0.2:7403", allowedIps: "fe80::a00:2/128" };
-const KNOWN = { publicKey: "own=", port: 7_403, peers: new Map([["key2=", PEER]]) };
-const SET = { kind: "set-wireguard", peers: [{ publicKey: "key2=", address: "10.0.0.2" }] };
+const KNOWN = { publicKey: "own=", port: 7_403, peers: new Map([[KEY_2, PEER]]) };
+const SET = { kind: "set-wireguard", peers: [{ publicKey: KEY_2, address: "10.0.0.2" }] };
 const RAISE = { kind: "raise-wireguard", inner: "fe80::a00:1", mtu: 1_440 };
 
 describe("an encrypted network", () => {
@@ -33,7 +35,7 @@ describe("an encrypted network", () => {
   it("gets its device back as it was, whatever of it was changed", () => {
     for (const link of [{ isUp: false }, { mtu: 1_300 }, { addresses: [] }])
       expect(plan(link)).toEqual([RAISE]);
-    const peers = (peer: Partial<typeof PEER>) => ({ peers: new Map([["key2=", { ...PEER, ...peer }]]) });
+    const peers = (peer: Partial<typeof PEER>) => ({ peers: new Map([[KEY_2, { ...PEER, ...peer }]]) });
     for (const known of [
       { publicKey: "(none)" },
       { port: 51_820 },
@@ -49,8 +51,8 @@ describe("an encrypted network", () => {
 
   it("has one host at an address, and one of a key", () => {
     const twice = [
-      { nodeId: "old", address: "10.0.0.9", wireguardPublicKey: "key2=" },
-      { nodeId: "older", address: "10.0.0.2", wireguardPublicKey: "key1=" },
+      { nodeId: "old", address: "10.0.0.9", wireguardPublicKey: KEY_2 },
+      { nodeId: "older", address: "10.0.0.2", wireguardPublicKey: KEY_1 },
       ...PEERS,
     ];
     const network = networkWith({ peers: twice, spec: { encrypted: true } });
@@ -96,12 +98,12 @@ describe("an encrypted network", () => {
 });
 
 it("wireguardConfig lets each host send from its own address alone", () => {
-  expect(wireguardConfig("own=", [{ publicKey: "key2=", address: "10.0.0.2" }])).toBe(`[Interface]
+  expect(wireguardConfig("own=", [{ publicKey: KEY_2, address: "10.0.0.2" }])).toBe(`[Interface]
 PrivateKey = own=
 ListenPort = 7403
 
 [Peer]
-PublicKey = key2=
+PublicKey = ${KEY_2}
 Endpoint = 10.0.0.2:7403
 AllowedIPs = fe80::a00:2/128
 `);

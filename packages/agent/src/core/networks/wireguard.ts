@@ -17,6 +17,14 @@ export const WIREGUARD_PORT = 7_403;
 const INNER_PREFIX = "fe80::";
 export const INNER_PREFIX_BITS = 64;
 
+/** 32 bytes in base64. `wg` takes a whole configuration or, for one wrong key in it, nothing. */
+const KEY = /^[A-Za-z0-9+/]{43}=$/;
+
+/** False of what a host says that has none, too. */
+export function isWireguardKey(text: string): boolean {
+  return KEY.test(text);
+}
+
 /** Another host, as WireGuard knows it. */
 export interface WireguardPeer {
   readonly publicKey: string;
@@ -97,13 +105,13 @@ const allowedIpsOf = ({ address }: WireguardPeer): string => `${innerAddress(add
 
 /**
  * Each host once, in a fixed order: WireGuard has one peer of a key, and one to whom an address belongs. A host without
- * a key cannot take part, whatever it is said to be.
+ * a key, or with what is none, cannot take part, whatever it is said to be: it must not keep the others from it.
  */
 function peersOf(networks: readonly AssignedNetwork[]): readonly WireguardPeer[] {
   const byKey = new Map<string, WireguardPeer>();
   for (const { wireguardPublicKey: publicKey, address } of networks.flatMap(({ peers }) => peers)) {
     byKey.delete(publicKey); // what is told last counts, and comes last
-    if (publicKey !== "") byKey.set(publicKey, { publicKey, address });
+    if (isWireguardKey(publicKey)) byKey.set(publicKey, { publicKey, address });
   }
   const byAddress = new Map([...byKey.values()].map((peer) => [peer.address, peer]));
   return [...byAddress.values()].sort((a, b) => (a.publicKey < b.publicKey ? -1 : 1));
