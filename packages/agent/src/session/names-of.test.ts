@@ -72,3 +72,21 @@ test("parseNames takes nothing that is not whole", () => {
   const asker = { address: "10.64.1.2", networkIds: [], dns: ["$(reboot)"] };
   expect(parseNames({ ...names, askers: [asker] })).toBeUndefined();
 });
+
+test("namesOf leaves out what is no address, so that the ingress process takes the rest", () => {
+  const wrong = NameEntry.fromPartial({
+    ...entry,
+    vip: "nobody",
+    endpoints: [{ taskId: "t2", nodeId: "n1", address: "fd00::2" }, ...entry.endpoints],
+    draining: [{ taskId: "t3", nodeId: "n1", address: "" }],
+  });
+  const addresses = [{ networkId: "net1", address: "somewhere", macAddress: "" }, ...running.addresses];
+  const tasks = [{ status: { ...running, addresses }, dns: ["dns.example.com", "2001:db8::53"] }];
+  const names = namesOf({ networks: [networkWith()], entries: [wrong], tasks });
+  expect(parseNames(names)).toEqual(names);
+  expect(names.services[0]).toMatchObject({ vip: "", endpoints: [{ id: "t1" }], draining: [] });
+  expect(names.askers.map(({ address, dns }) => [address, ...dns])).toEqual([
+    ["10.64.1.2", "2001:db8::53"],
+    ["10.65.1.2", "2001:db8::53"],
+  ]);
+});

@@ -1,3 +1,4 @@
+import { isIP, isIPv4 } from "node:net";
 import type { AssignedNetwork, NameEndpoint, NameEntry, TaskStatus } from "@berth/proto";
 import { TaskState, TrafficSpec_Affinity } from "@berth/proto";
 import { bridgeName } from "../core/networks/devices.js";
@@ -17,7 +18,10 @@ export interface NamesSources {
   readonly tasks: Iterable<AskingTask>;
 }
 
-/** What the leader says of names, in the words of the name server. */
+/**
+ * What the leader says of names, in the words of the name server. What some host or user has called an address, and is
+ * none, is left out: the ingress process takes a table as a whole or not at all.
+ */
 export function namesOf({ networks, entries, tasks }: NamesSources): NamesTable {
   return {
     networks: networks.map(({ id, spec, subnet, gateway, vni }) => ({
@@ -35,10 +39,10 @@ export function namesOf({ networks, entries, tasks }: NamesSources): NamesTable 
       service: entry.serviceName,
       stack: entry.stack,
       names: entry.names,
-      vip: entry.vip,
+      vip: isIPv4(entry.vip) ? entry.vip : "",
       isBySource: entry.affinity === TrafficSpec_Affinity.SOURCE,
-      endpoints: entry.endpoints.map(toEndpoint),
-      draining: entry.draining.map(toEndpoint),
+      endpoints: endpointsOf(entry.endpoints),
+      draining: endpointsOf(entry.draining),
     })),
     askers: Array.from(tasks).flatMap(askersOf),
   };
@@ -48,9 +52,12 @@ export function namesOf({ networks, entries, tasks }: NamesSources): NamesTable 
 function askersOf({ status: { state, addresses }, dns }: AskingTask): readonly Asker[] {
   if (state !== TaskState.RUNNING && state !== TaskState.STARTING) return [];
   const networkIds = addresses.map(({ networkId }) => networkId);
-  return addresses.map(({ address }) => ({ address, networkIds, dns }));
+  const servers = dns.filter((server) => isIP(server) !== 0);
+  const asked = addresses.filter(({ address }) => isIPv4(address));
+  return asked.map(({ address }) => ({ address, networkIds, dns: servers }));
 }
 
-function toEndpoint({ taskId, nodeId, address, slot }: NameEndpoint): NamedEndpoint {
-  return { id: taskId, nodeId, address, slot };
+function endpointsOf(endpoints: readonly NameEndpoint[]): readonly NamedEndpoint[] {
+  const reached = endpoints.filter(({ address }) => isIPv4(address));
+  return reached.map(({ taskId, nodeId, address, slot }) => ({ id: taskId, nodeId, address, slot }));
 }
