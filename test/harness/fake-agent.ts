@@ -265,7 +265,13 @@ export class FakeAgent {
           case "askTraffic": {
             const { requestId } = message.value;
             const doors = [...(this.options.doors ?? [])];
-            const value = { requestId, traffic: undefined, doors, tableVersion: this.sequence };
+            const value = {
+              requestId,
+              traffic: undefined,
+              doors,
+              tableVersion: this.sequence,
+              partial: false,
+            };
             this.#send({ message: { $case: "traffic", value } });
             break;
           }

@@ -49,8 +49,8 @@ test("trafficAnswer() to who asks for all tells of each port and virtual IP that
     { ...vip, connections: 0 },
   ];
   const stats = { listeners: [listener, bound, unused], vips, version: 7 };
-  const { doors, traffic, tableVersion } = trafficAnswer(stats, { requestId: "q", serviceName: "" });
-  expect([traffic, tableVersion]).toEqual([undefined, 7]);
+  const { doors, traffic, tableVersion, partial } = trafficAnswer(stats, { requestId: "q", serviceName: "" });
+  expect([traffic, tableVersion, partial]).toEqual([undefined, 7, false]);
   const counts = { connections: 10, active: 2, failed: 1, retried: 3, ejections: 1 };
   const none = { active: 0, failed: 0, retried: 0, ejections: 0 };
   expect(doors).toEqual([
@@ -58,4 +58,12 @@ test("trafficAnswer() to who asks for all tells of each port and virtual IP that
     { serviceName: "shop_web", stack: "shop", port: "10.0.0.9:53/udp", network: "", ...counts },
     { serviceName: "shop_api", stack: "shop", port: "", network: "shop_default", connections: 4, ...none },
   ]);
+});
+
+test("trafficAnswer() says when it has no room for all", () => {
+  const used = (count: number) => Array.from({ length: count }, (_, port) => ({ ...listener, port }));
+  const asked = (count: number) =>
+    trafficAnswer({ listeners: used(count), vips: [], version: 7 }, { requestId: "q", serviceName: "" });
+  expect(asked(5_000)).toMatchObject({ doors: { length: 5_000 }, partial: false });
+  expect(asked(5_001)).toMatchObject({ doors: { length: 5_000 }, partial: true });
 });

@@ -1,17 +1,25 @@
 import type { AskTraffic, DoorTraffic, ServiceTraffic, TaskTraffic, TrafficAnswer } from "@berth/proto";
 import { type IngressStats, type ListenerStats, listenerName } from "../ingress/table.js";
 
+/** As many as one answer has room for. */
+const MAX_DOORS = 5_000;
+
 /** To a question after one service, or after all of them. */
 export function trafficAnswer(
   stats: Pick<IngressStats, "listeners" | "vips" | "version">,
   { requestId, serviceName }: AskTraffic,
 ): TrafficAnswer {
-  const isForAll = serviceName === "";
+  if (serviceName !== "") {
+    const traffic = serviceTraffic(stats, serviceName);
+    return { requestId, traffic, doors: [], tableVersion: 0, partial: false };
+  }
+  const used = doorTraffic(stats);
   return {
     requestId,
-    traffic: isForAll ? undefined : serviceTraffic(stats, serviceName),
-    doors: isForAll ? doorTraffic(stats) : [],
-    tableVersion: isForAll ? stats.version : 0,
+    traffic: undefined,
+    doors: used.slice(0, MAX_DOORS),
+    tableVersion: stats.version,
+    partial: used.length > MAX_DOORS,
   };
 }
 
@@ -33,9 +41,6 @@ export function serviceTraffic(
   };
 }
 
-/** As many as a leader takes from one host. */
-const MAX_DOORS = 5_000;
-
 /** What this host has done for each published port and each virtual IP that anything has come to. */
 export function doorTraffic({ listeners, vips }: Pick<IngressStats, "listeners" | "vips">): DoorTraffic[] {
   const ports = listeners.map((listener): DoorTraffic => {
@@ -48,7 +53,7 @@ export function doorTraffic({ listeners, vips }: Pick<IngressStats, "listeners" 
     return { ...name, connections, active: 0, failed: 0, retried: 0, ejections: 0 };
   });
   const isUsed = ({ connections, ejections }: DoorTraffic): boolean => connections + ejections > 0;
-  return [...ports, ...addresses].filter(isUsed).slice(0, MAX_DOORS);
+  return [...ports, ...addresses].filter(isUsed);
 }
 
 function tasksOf(listeners: readonly ListenerStats[]): TaskTraffic[] {

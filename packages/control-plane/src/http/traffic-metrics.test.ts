@@ -26,6 +26,7 @@ describe("the metrics of traffic", () => {
       'berth_node_table_version{node="h1"} 12',
       'berth_node_table_version{node="h2"} 12',
       'berth_traffic_nodes{answer="told"} 2',
+      'berth_traffic_nodes{answer="partial"} 0',
       'berth_traffic_nodes{answer="silent"} 1',
       'berth_traffic_nodes{answer="unasked"} 0',
       `berth_service_connections_total{${web}} 9`,
@@ -47,6 +48,19 @@ describe("the metrics of traffic", () => {
     const text = trafficMetrics({ tableVersion: 1, hosts, unasked: 3 });
     expect(text).toContain('berth_traffic_nodes{answer="told"} 1\n');
     expect(text).toContain('berth_traffic_nodes{answer="unasked"} 4\n');
+  });
+
+  it("do not take a part for the whole, nor an older release's empty answer for no traffic", () => {
+    const hosts = [
+      { hostname: "h1", answer: { ...answer([WEB]), partial: true } },
+      { hostname: "h2", answer: TrafficAnswer.fromPartial({ requestId: "q" }) },
+    ];
+    const text = trafficMetrics({ tableVersion: 1, hosts, unasked: 0 });
+    expect(text).toContain('berth_traffic_nodes{answer="told"} 0\n');
+    expect(text).toContain('berth_traffic_nodes{answer="partial"} 1\n');
+    expect(text).toContain('berth_traffic_nodes{answer="silent"} 1\n');
+    expect(text).toMatch(/^berth_service_connections_total\{.*node="h1"\} 9$/m);
+    expect(text).not.toContain('node="h2"');
   });
 
   it("are readable whatever somebody calls a host", () => {

@@ -52,7 +52,7 @@ export function trafficMetrics({ tableVersion, hosts, unasked }: TrafficSurvey):
   const answers = new MetricText(
     "berth_traffic_nodes",
     "gauge",
-    "Hosts by whether they told of their traffic: told, silent, unasked",
+    "Hosts by whether they told of their traffic: told, partial, silent, unasked",
   );
   const open = new MetricText("berth_service_connections_open", "gauge", "Connections that are open");
   const counters = COUNTERS.map(([name, help, read]) => ({
@@ -60,10 +60,11 @@ export function trafficMetrics({ tableVersion, hosts, unasked }: TrafficSurvey):
     read,
   }));
   let room = MAX_DOORS;
-  let told = 0;
+  const count = { told: 0, partial: 0, silent: 0, unasked };
   for (const { hostname, answer } of hosts) {
-    if (answer === undefined || answer.doors.length > room) continue;
-    told += 1;
+    const kind = kindOf(answer, room);
+    count[kind] += 1;
+    if (answer === undefined || kind === "silent" || kind === "unasked") continue;
     room -= answer.doors.length;
     hostVersion.add(labelText({ node: hostname }), answer.tableVersion);
     for (const door of answer.doors) {
@@ -73,10 +74,16 @@ export function trafficMetrics({ tableVersion, hosts, unasked }: TrafficSurvey):
       if (port !== "") open.add(labels, door.active);
     }
   }
-  const silent = hosts.filter(({ answer }) => answer === undefined).length;
-  answers.add(labelText({ answer: "told" }), told);
-  answers.add(labelText({ answer: "silent" }), silent);
-  answers.add(labelText({ answer: "unasked" }), unasked + hosts.length - told - silent);
+  for (const [kind, hostsOfKind] of Object.entries(count))
+    answers.add(labelText({ answer: kind }), hostsOfKind);
   const all = [version, hostVersion, answers, ...counters.map(({ metric }) => metric), open];
   return all.map((metric) => metric.text()).join("");
+}
+
+/** `room`: for so many doors more. */
+function kindOf(answer: TrafficAnswer | undefined, room: number): "told" | "partial" | "silent" | "unasked" {
+  // An older release answers as to the question after a service of no name: with nothing.
+  if (answer === undefined || answer.tableVersion === 0) return "silent";
+  if (answer.doors.length > room) return "unasked";
+  return answer.partial ? "partial" : "told";
 }

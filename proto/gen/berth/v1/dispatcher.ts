@@ -48,8 +48,13 @@ export interface TrafficAnswer {
     | undefined;
   /** When all were asked for: those that anything has come to. */
   doors: DoorTraffic[];
-  /** When all were asked for: of the table that serves. Each host counts its own. */
+  /**
+   * When all were asked for: of the table that serves. Each host counts its own. 0: none serves yet, or the agent's
+   * release cannot tell of all.
+   */
   tableVersion: number;
+  /** When all were asked for: there are more doors than one answer has room for. */
+  partial: boolean;
 }
 
 /**
@@ -911,7 +916,7 @@ export const TablesApplied: MessageFns<TablesApplied> = {
 };
 
 function createBaseTrafficAnswer(): TrafficAnswer {
-  return { requestId: "", traffic: undefined, doors: [], tableVersion: 0 };
+  return { requestId: "", traffic: undefined, doors: [], tableVersion: 0, partial: false };
 }
 
 export const TrafficAnswer: MessageFns<TrafficAnswer> = {
@@ -927,6 +932,9 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
     }
     if (message.tableVersion !== 0) {
       writer.uint32(32).int64(message.tableVersion);
+    }
+    if (message.partial !== false) {
+      writer.uint32(40).bool(message.partial);
     }
     return writer;
   },
@@ -976,6 +984,14 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
             message.tableVersion = longToNumber(reader.int64());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.partial = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1002,6 +1018,7 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
         : isSet(object.table_version)
         ? globalThis.Number(object.table_version)
         : 0,
+      partial: isSet(object.partial) ? globalThis.Boolean(object.partial) : false,
     };
   },
 
@@ -1019,6 +1036,9 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
     if (message.tableVersion !== 0) {
       obj.tableVersion = Math.round(message.tableVersion);
     }
+    if (message.partial !== false) {
+      obj.partial = message.partial;
+    }
     return obj;
   },
 
@@ -1033,6 +1053,7 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
       : undefined;
     message.doors = object.doors?.map((e) => DoorTraffic.fromPartial(e)) || [];
     message.tableVersion = object.tableVersion ?? 0;
+    message.partial = object.partial ?? false;
     return message;
   },
 };
