@@ -1,6 +1,6 @@
-import { Network, Rollout_State } from "@berth/proto";
+import { Network, Rollout_State, TaskState } from "@berth/proto";
 import { expect, test } from "vitest";
-import { buildService, buildSpec } from "../core/testing/test-records.js";
+import { buildService, buildSpec, buildTask } from "../core/testing/test-records.js";
 import type { Change } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { serviceUpdate } from "./service-update.js";
@@ -56,4 +56,27 @@ test("a service pauses where another one has taken the address that it would go 
   expect(change?.kind === "put-service" && change.service.rollout?.message).toContain(
     "since service shop_db has its address 10.64.0.5 in network shop_back",
   );
+});
+
+test("a service pauses while a task on its way out has the address that it would go back to", () => {
+  const having = (ipv4Address: string) =>
+    buildSpec({ task: { container: { image: "db:1" }, networks: [{ network: "shop_back", ipv4Address }] } });
+  const goBack = (taskState: TaskState) => {
+    const state = new ClusterState();
+    const task = { id: "t2", serviceId: "s2", serviceName: "shop_db", specVersion: 1 };
+    const records: Change[] = [
+      { kind: "put-service", service: known },
+      { kind: "put-revision", serviceId: "s2", version: 1, spec: having("10.64.0.5") },
+      { kind: "put-service", service: buildService({ id: "s2", version: 2, spec: having("10.64.0.6") }) },
+      { kind: "put-task", task: buildTask({ ...task, status: { state: taskState } }) },
+      network(false),
+    ];
+    state.apply(records.map((change) => ({ change, revision: 1n })));
+    return serviceUpdate({ ...back, spec: having("10.64.0.5") }, state, 1_000);
+  };
+  const [change] = goBack(TaskState.RUNNING);
+  expect(change?.kind === "put-service" && change.service.rollout?.message).toContain(
+    "since task shop_db.1 still has its address 10.64.0.5 in network shop_back",
+  );
+  expect(goBack(TaskState.SHUTDOWN)).toMatchObject([{ kind: "put-revision" }, { kind: "put-service" }]);
 });

@@ -2,6 +2,7 @@ import type { Service, ServiceSpec } from "@berth/proto";
 import { fixedAddressIn } from "../core/network/joined.js";
 import { pauseRollout } from "../core/rollout/rollout-record.js";
 import { portConflicts } from "../core/traffic/port-conflicts.js";
+import { addressHolder } from "../state/address-holder.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
@@ -25,11 +26,8 @@ export function serviceUpdate(service: Service, state: ClusterState, now: number
   return [{ kind: "put-revision", serviceId, version, spec }, update];
 }
 
-function networkObstacle(
-  serviceId: string,
-  { task }: ServiceSpec,
-  { networks, services }: ClusterState,
-): string | undefined {
+function networkObstacle(serviceId: string, { task }: ServiceSpec, state: ClusterState): string | undefined {
+  const { networks, services } = state;
   for (const { network, ipv4Address } of task?.networks ?? []) {
     if (networks.byName(network)?.removing !== false) return `network ${network} is gone`;
     if (ipv4Address === "") continue;
@@ -37,6 +35,9 @@ function networkObstacle(
       const isTaken = id !== serviceId && spec !== undefined && fixedAddressIn(spec, network) === ipv4Address;
       if (isTaken) return `service ${spec.name} has its address ${ipv4Address} in network ${network}`;
     }
+    const holder = addressHolder({ serviceId, network, address: ipv4Address }, state);
+    if (holder !== undefined)
+      return `task ${holder.serviceName}.${holder.slot} still has its address ${ipv4Address} in network ${network}`;
   }
   return undefined;
 }

@@ -3,6 +3,12 @@ import { isBoundToNodes } from "../core/jobs/job-mode.js";
 import { Grouped } from "./grouped.js";
 import { PortClaims } from "./port-claims.js";
 
+/** A version of a service whose spec is kept. */
+export interface ServiceVersion {
+  readonly serviceId: string;
+  readonly version: number;
+}
+
 /** All services by id, name and stack, with the specs of their versions and the ports that they publish. */
 export class ServiceTable {
   readonly ports = new PortClaims();
@@ -14,6 +20,7 @@ export class ServiceTable {
   readonly #byDependency = new Grouped<Service>();
   readonly #byNetwork = new Grouped<Service>();
   readonly #specs = new Map<string, Map<number, ServiceSpec>>();
+  readonly #byFixedAddress = new Grouped<ServiceVersion>();
 
   get size(): number {
     return this.#byId.size;
@@ -70,6 +77,11 @@ export class ServiceTable {
     return this.#specs.get(serviceId) ?? new Map();
   }
 
+  /** Versions whose specs choose this address in the network of this name, of services that are there and of others. */
+  withFixedAddress(network: string, address: string): Iterable<ServiceVersion> {
+    return this.#byFixedAddress.get(addressKey(network, address)).values();
+  }
+
   put(service: Service): void {
     this.delete(service.id);
     this.#byId.set(service.id, service);
@@ -100,14 +112,30 @@ export class ServiceTable {
   }
 
   putSpec(serviceId: string, version: number, spec: ServiceSpec): void {
+    this.deleteSpec(serviceId, version);
     const specs = this.#specs.get(serviceId);
     if (specs === undefined) this.#specs.set(serviceId, new Map([[version, spec]]));
     else specs.set(version, spec);
+    for (const key of addressKeys(spec)) {
+      this.#byFixedAddress.set(key, `${serviceId}/${version}`, { serviceId, version });
+    }
   }
 
   deleteSpec(serviceId: string, version: number): void {
     const specs = this.#specs.get(serviceId);
+    const spec = specs?.get(version);
+    if (spec === undefined) return;
+    for (const key of addressKeys(spec)) this.#byFixedAddress.delete(key, `${serviceId}/${version}`);
     specs?.delete(version);
     if (specs?.size === 0) this.#specs.delete(serviceId);
   }
+}
+
+const addressKey = (network: string, address: string): string => `${network}/${address}`;
+
+function addressKeys(spec: ServiceSpec): readonly string[] {
+  const joined = spec.task?.networks ?? [];
+  return joined.flatMap(({ network, ipv4Address }) =>
+    ipv4Address === "" ? [] : [addressKey(network, ipv4Address)],
+  );
 }

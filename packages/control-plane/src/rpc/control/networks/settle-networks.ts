@@ -15,7 +15,7 @@ import { fixedAddressIn } from "../../../core/network/joined.js";
 import { layoutOf } from "../../../core/network/layout.js";
 import { overlapProblem } from "../../../core/network/node-blocks.js";
 import { encryptionProblem, overlayProblem, takesPart } from "../../../core/network/take-part.js";
-import { occupies } from "../../../core/placement/occupancy.js";
+import { addressHolder, type ChosenAddress } from "../../../state/address-holder.js";
 import type { ClusterState } from "../../../state/cluster-state.js";
 import type { Target } from "../deploy-decision.js";
 import { type ServiceViolation, violationsError } from "../violations.js";
@@ -104,7 +104,7 @@ function addressProblems(
       addressProblem(ipv4Address, network, { id, state: setting.state }) ??
       (targets.some(taken) || othersWith(name, targets, setting.state).some(taken)
         ? "another service has chosen it"
-        : formerHolder({ id, network: name, address: ipv4Address }, setting.state));
+        : formerHolder({ serviceId: id, network: name, address: ipv4Address }, setting.state));
     if (problem === undefined) return [];
     return [
       { service: spec.name, path: `${pathOf(index)}.ipv4_address`, message: `${ipv4Address}: ${problem}` },
@@ -124,22 +124,13 @@ function othersWith(
 }
 
 /** A task of another service, of whatever version, which has yet to stop. */
-function formerHolder(
-  { id, network, address }: { readonly id: string; readonly network: string; readonly address: string },
-  { tasks, services }: ClusterState,
-): string | undefined {
-  for (const serviceId of tasks.serviceIds()) {
-    if (serviceId === id) continue;
-    for (const task of tasks.ofService(serviceId).values()) {
-      const spec = occupies(task) ? services.specOf(serviceId, task.specVersion) : undefined;
-      if (spec === undefined || fixedAddressIn(spec, network) !== address) continue;
-      const name = `task ${task.serviceName}.${task.slot}`;
-      return services.get(serviceId)?.version === task.specVersion
-        ? `${name} has it until ${task.serviceName} has another one: deploy that first, and this when it is done`
-        : `${name}, which is being replaced, still has it: try again in a moment`;
-    }
-  }
-  return undefined;
+function formerHolder(chosen: ChosenAddress, state: ClusterState): string | undefined {
+  const task = addressHolder(chosen, state);
+  if (task === undefined) return undefined;
+  const { serviceId, serviceName, slot, specVersion } = task;
+  return state.services.get(serviceId)?.version === specVersion
+    ? `task ${serviceName}.${slot} has it until ${serviceName} has another one: deploy that first, and this when it is done`
+    : `task ${serviceName}.${slot}, which is being replaced, still has it: try again in a moment`;
 }
 
 /** Why a task cannot have an address that was chosen for it; undefined when it can. */
