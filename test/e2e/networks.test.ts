@@ -1,3 +1,6 @@
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { decode, encode } from "dns-packet";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cliCommand } from "../../deploy/lab/berth-commands.js";
 import type { Lab } from "../../deploy/lab/lab.js";
@@ -40,29 +43,55 @@ networks:
 `;
 
 /** The default network, which nobody names. */
-const PAIR = `
+const pair = (nameServer: string): string => `
 services:
   web:
     image: hello:1
+    hostname: front-door
+    domainname: berth.test
+    extra_hosts: ["legacy:10.9.8.7", "old=10.9.8.6"]
+    links: ["api:linked"]
     deploy: { placement: { constraints: [node.hostname == h1] } }
   api:
     image: hello:1
     container_name: the-api
+    dns: ${nameServer}
+    dns_search: [nosuch.test, berth.test]
+    dns_opt: ["ndots:2", "timeout:3"]
     deploy: { placement: { constraints: [node.hostname == h2] } }
 `;
 
+/** What a name of the outside stands for. */
+const OUTSIDE = "192.0.2.80";
+
 describe("networks over three hosts", () => {
   let lab: Lab;
+  /** This side of the lab's cable, where somebody answers for names of the outside. */
+  let nameServer: string;
+  const outside = createSocket("udp4");
 
   beforeAll(async () => {
     lab = await createCluster(3);
+    nameServer = lab.host("h1").address.replace(/\d+$/, "1");
+    outside.on("message", (bytes, { port, address }) => {
+      const { id = 0, questions = [] } = decode(bytes);
+      const answers = questions.flatMap(({ type, name }) =>
+        type === "A" ? [{ type, name, data: OUTSIDE } as const] : [],
+      );
+      outside.send(encode({ type: "response", id, questions, answers }), port, address);
+    });
+    outside.bind(53, nameServer);
+    await once(outside, "listening");
     await networksAreThere(lab);
     // Three hosts are more than packets for everybody are copied to then; two, as in the last stack, are not.
     lab.server.program.options = ["--network-flood-hosts", "2"];
     await lab.server.killProcess("server", "SIGKILL");
     await lab.server.startServer();
   });
-  afterAll(() => lab?.down());
+  afterAll(async () => {
+    outside.close();
+    await lab?.down();
+  });
 
   const busybox = (service: string, ...command: string[]) =>
     lab.berth(["exec", service, "/usr/bin/busybox", ...command]);
@@ -187,11 +216,31 @@ describe("networks over three hosts", () => {
   });
 
   test("the default network needs no word", async () => {
-    const { code } = await deploy(lab, "pair", PAIR);
+    const { code } = await deploy(lab, "pair", pair(nameServer));
     expect(code).toBe(0);
     await answered("pair_web", "api");
     await answered("pair_web", "the-api");
+    await answered("pair_web", "linked");
     expect(await fetchFrom("pair_web", "db")).toBeUndefined();
+  });
+
+  test("a container has the names and the resolver that its file gives it", async () => {
+    const said = async (service: string, ...command: string[]): Promise<string> =>
+      (await busybox(service, ...command)).stdout;
+    expect(await said("pair_web", "hostname")).toBe("front-door\n");
+    expect(await said("pair_web", "hostname", "-f")).toBe("front-door.berth.test\n");
+    const hosts = await said("pair_web", "cat", "/etc/hosts");
+    expect(hosts).toMatch(/^10\.9\.8\.7\s+legacy$/m);
+    expect(hosts).toMatch(/^10\.9\.8\.6\s+old$/m);
+
+    const resolver = await said("pair_api", "cat", "/etc/resolv.conf");
+    expect(resolver).toMatch(/^search nosuch\.test berth\.test$/m);
+    expect(resolver).toMatch(/^options ndots:2 timeout:3$/m);
+    expect(await resolve("pair_api", "www.example.test")).toEqual([OUTSIDE]);
+    // This nslookup asks for a plain name in the search domains alone; with a dot behind it, as it is.
+    expect(await resolve("pair_api", "plain")).toContain(OUTSIDE);
+    expect(await resolve("pair_api", "plain.")).toEqual([]);
+    await answered("pair_api", "front-door.");
   });
 
   test("dockerd is restarted: its host's part of them is there again", async () => {

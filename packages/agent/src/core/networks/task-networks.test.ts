@@ -49,7 +49,7 @@ describe("a task in networks over hosts", () => {
     });
   });
 
-  it("asks its host for names by itself when all of them are internal: Docker passes nothing on then", () => {
+  it("asks its host for names by itself where Docker would not pass them on: in internal networks, and with ndots", () => {
     const inBack = (parts: Parameters<typeof specWith>[0] = {}, internal = true) => {
       const back = NetworkAttachment.fromPartial({ network: "shop_back" });
       const states = new Map([["back", READY]]);
@@ -64,6 +64,11 @@ describe("a task in networks over hosts", () => {
       "nameserver 10.65.1.1\nsearch a.example b.example\noptions timeout:1 rotate\n",
     );
     expect(inBack({}, false)).toBeUndefined();
+    expect(inBack({ container: { dnsOptions: ["ndots:0", "timeout:1"] } }, false)).toBeUndefined();
+    // Docker passes no plain name on then.
+    expect(inBack({ container: { dnsSearch: ["a.example"], dnsOptions: ["ndots:2"] } }, false)).toBe(
+      "nameserver 10.65.1.1\nsearch a.example\noptions ndots:2\n",
+    );
     expect(
       inBack({ container: { mounts: [{ target: "/etc/resolv.conf", readOnly: true }] } }),
     ).toBeUndefined();
