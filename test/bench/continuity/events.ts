@@ -33,7 +33,12 @@ export const EVENTS: readonly Event[] = [
     happen: async (scene) => {
       const { host, api, id } = await scene.someReplica();
       const { State } = await api.get<{ State: { Pid: number } }>(`/containers/${id}/json`);
-      await host.exec(["kill", "-9", String(State.Pid)]);
+      // A kill returns before the process has ended: what came in between was inside what died.
+      await host.exec([
+        "sh",
+        "-c",
+        `kill -9 ${State.Pid}; while kill -0 ${State.Pid} 2>/dev/null; do :; done`,
+      ]);
       scene.severed();
       await scene.settle(AFTERMATH_MS);
     },
