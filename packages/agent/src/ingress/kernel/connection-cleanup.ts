@@ -106,15 +106,16 @@ export function deletionArguments(
   ];
 }
 
-/** Where TCP connections go that reach these nodes, by their addresses. */
+/** Where TCP connections go that reach these nodes, by their addresses; those of endpoints that drain, too. */
 export function endsOnNodes(
   listeners: Iterable<IngressListener>,
   nodes: ReadonlySet<string>,
 ): readonly FlowEnd[] {
   const ends = new Map<string, FlowEnd>();
-  for (const { protocol, endpoints } of listeners) {
+  for (const listener of listeners) {
+    const { protocol } = listener;
     if (protocol !== "tcp") continue;
-    for (const endpoint of endpoints) {
+    for (const endpoint of endpointsOf(listener)) {
       const address = nodes.has(endpoint.node ?? "") ? kernelEndpoint(endpoint)?.address : undefined;
       if (address !== undefined) ends.set(address, { protocol, address, port: undefined });
     }

@@ -10,6 +10,7 @@ import { doorKey, type KernelLayout, type KernelService } from "./layout.js";
 import { NatHooks } from "./nat-hooks.js";
 import { runNft } from "./nft.js";
 import { promptClients } from "./prompt.js";
+import { ReferenceCounts } from "./reference-counts.js";
 import { ENTRY_CHAIN, REMOVE, TABLE } from "./skeleton.js";
 import { type KernelStatistics, readStatistics } from "./statistics.js";
 import { TableWatch } from "./table-watch.js";
@@ -51,6 +52,8 @@ export class KernelPath {
   readonly #permission: ForwardingPermission;
   readonly #timer: NodeJS.Timeout;
   readonly #ends = new FlowEnds();
+  /** Nodes that get new connections, by their endpoints. */
+  readonly #serving = new ReferenceCounts();
   /** Of nodes that fell silent since the last change. */
   #silent: FlowEnd[] = [];
   readonly #counters = new KernelCounters();
@@ -104,6 +107,7 @@ export class KernelPath {
       this.#learn(key, listener);
     }
     for (const key of gone.keys()) this.#forget(key);
+    this.#fellSilent(new Set(this.#serving.drain().deleted));
     if (!hasChanged && gone.size === 0) return Promise.resolve();
     return this.#settle();
   }
@@ -115,7 +119,7 @@ export class KernelPath {
     );
     if (concerned.size === 0) return Promise.resolve();
     const fallen = new Set([...nodes].filter((node) => !this.#suspects.has(node)));
-    this.#silent.push(...endsOnNodes(this.#listeners, fallen));
+    this.#fellSilent(fallen);
     this.#suspects = nodes;
     for (const [key, { listener }] of this.#known) {
       if (listener.endpoints.some(({ node = "" }) => concerned.has(node))) this.#want(key, listener);
@@ -154,8 +158,17 @@ export class KernelPath {
     return [...this.#known.values()].map(({ listener }) => listener);
   }
 
+  /**
+   * Who waits for an endpoint there need not wait for it. By our own suspicion, or by the leader's, which leaves a node
+   * with nothing but draining endpoints: nobody watches such a node here any more.
+   */
+  #fellSilent(nodes: ReadonlySet<string>): void {
+    if (nodes.size > 0) this.#silent.push(...endsOnNodes(this.#listeners, nodes));
+  }
+
   #learn(key: string, listener: IngressListener): void {
     this.#ends.add(listener);
+    for (const { node = "" } of listener.endpoints) this.#serving.add(node);
     this.#want(key, listener);
   }
 
@@ -171,6 +184,7 @@ export class KernelPath {
     const known = this.#known.get(key);
     if (known === undefined) return;
     this.#ends.remove(known.listener);
+    for (const { node = "" } of known.listener.endpoints) this.#serving.remove(node);
     if (known.service !== undefined) this.#wanted.delete(doorKey(known.service.door));
     this.#known.delete(key);
   }
