@@ -109,15 +109,12 @@ export const EVENTS: readonly Event[] = [
     what: "Docker of a host that is asked is stopped, with its containers, and started again",
     severs: true,
     happen: async (scene) => {
-      await scene.asked.killProcess("dockerd", "SIGTERM");
-      await scene.untilEnded("dockerd");
+      await stopDocker(scene);
       scene.severed();
       await sleep(DOCKER_AWAY_MS);
       await scene.asked.startDockerd();
       await scene.settle(AFTERMATH_MS);
     },
-    // The service avoids a host on which so much of it failed; another one knows nothing of that.
-    restore: (scene) => scene.deploy(),
   },
   {
     name: "server_gone",
@@ -136,6 +133,11 @@ export const EVENTS: readonly Event[] = [
     happen: async (scene) => {
       await scene.asked.exec(["nft", "flush", "ruleset"]);
       await scene.settle(AFTERMATH_MS);
+    },
+    // Docker makes its own rules when it starts, and without them it starts nothing that has a port.
+    restore: async (scene) => {
+      await stopDocker(scene);
+      await scene.asked.startDockerd();
     },
   },
   {
@@ -165,6 +167,11 @@ export const EVENTS: readonly Event[] = [
     },
   },
 ];
+
+async function stopDocker(scene: Scene): Promise<void> {
+  await scene.asked.killProcess("dockerd", "SIGTERM");
+  await scene.untilEnded("dockerd");
+}
 
 /** Those named in `list`, all when there is none. @throws Error that names those there are */
 export function eventsIn(list: string | undefined): readonly Event[] {

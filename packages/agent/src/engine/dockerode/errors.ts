@@ -3,6 +3,8 @@ import { EngineError, type EngineErrorKind } from "../engine-error.js";
 
 /** Docker tells these apart by its words alone; the status codes differ between versions. */
 const KINDS_BY_WORDS: readonly (readonly [RegExp, EngineErrorKind])[] = [
+  // A daemon that is shutting down has closed its store already: "… open : no such file or directory".
+  [/failed to update store for object/i, "unavailable"],
   [/port is already allocated|address already in use|ports are not available/i, "port-taken"],
   [/no such image/i, "no-such-image"],
   [/^network \S+ not found/i, "no-such-network"],
