@@ -142,6 +142,9 @@ describe("the kernel path", () => {
 
   it("has clients ask again at once that wait for a replica which goes, or whose host falls silent", async () => {
     const ingress = await startKernelIngress(network, cleanup);
+    // A host that has just served: its hardware address is known, and packets go out to it in vain.
+    await apply(ingress, published(8_080, [B, C]));
+    await network.ask("client", ADDRESS.a, 8_080, { count: 2 });
     network.cut("b");
     cleanup.add(() => network.mend("b"));
     const leave = (): Promise<void> => apply(ingress, published(8_080, [C]));

@@ -64,7 +64,7 @@ export class Scene {
     this.#severedAtMs = 0;
   }
 
-  /** Anew, whatever was there. */
+  /** Anew for each path, whatever was there. */
   async deploy(): Promise<void> {
     const { stacks, signal } = this.#stage;
     if (await stacks.exists(STACK, signal)) await stacks.remove(STACK, signal);
