@@ -1,12 +1,5 @@
-import {
-  ControlServiceService,
-  createRpcClient,
-  type Node,
-  NodeState,
-  type RpcConnection,
-  type Task,
-  TaskState,
-} from "@berth/proto";
+import { ControlServiceService, type Node, NodeState, type Task, TaskState } from "@berth/proto";
+import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
 
 const POLL_MS = 50;
 const CALL_TIMEOUT_MS = 2_000;

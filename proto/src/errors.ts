@@ -1,6 +1,18 @@
-import { status } from "@grpc/grpc-js";
+/** The gRPC status numbers in use. A copy, since the core imports this file and must not load grpc-js. */
+const status = {
+  CANCELLED: 1,
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+} as const;
 
-/** How an error maps onto gRPC and onto the command line's exit code. */
+/** How an error maps onto a gRPC status and onto the exit code of the command line. */
 interface ErrorKind {
   /** gRPC status number that carries the error over the wire. */
   readonly grpc: number;

@@ -13,27 +13,6 @@ export {
   isBerthError,
   isErrorCode,
 } from "./errors.js";
-export { type HttpListener, listenHttp } from "./http/listen.js";
-export { PROBE_PORT, type Probe, type ProbeTarget, probeHost } from "./probe/probe-host.js";
-export { type UntilSilentOptions, untilSilent } from "./probe/until-silent.js";
-export { createRpcClient, type RpcClientOptions, type RpcConnection } from "./rpc/client.js";
-export { forwardService } from "./rpc/forward.js";
-export {
-  type RpcServer,
-  type RpcServerOptions,
-  type RpcService,
-  rpcService,
-  startRpcServer,
-} from "./rpc/server.js";
-export { grpcTransport, type RpcTransport } from "./rpc/transport.js";
-export type {
-  CallContext,
-  CallOptions,
-  RpcClient,
-  RpcDefinition,
-  RpcHandlers,
-  RpcMethod,
-} from "./rpc/types.js";
 export { type AddressRange, parseAddressRange } from "./spec/address-range.js";
 export {
   applySpecDefaults,

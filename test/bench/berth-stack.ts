@@ -1,7 +1,8 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ControlServiceService, NodeState, type RpcConnection } from "@berth/proto";
+import { type ControlServiceService, NodeState } from "@berth/proto";
+import type { RpcConnection } from "@berth/proto/rpc";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { connectAny } from "../../packages/cli/src/any-server.js";

@@ -1,8 +1,6 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
-import { ManualClock } from "../../packages/control-plane/src/store/manual-clock.js";
-import { MemoryStore } from "../../packages/control-plane/src/store/memory/memory-store.js";
 import { readAll } from "../../packages/control-plane/src/store/read.js";
 import type {
   Compare,
@@ -11,6 +9,8 @@ import type {
   TxnRequest,
   WatchEvent,
 } from "../../packages/control-plane/src/store/store.js";
+import { ManualClock } from "../../packages/control-plane/src/testing/manual-clock.js";
+import { MemoryStore } from "../../packages/control-plane/src/testing/memory-store/memory-store.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 
 /** Revisions in a generated comparison are the last this many, so that about half of them hold. */

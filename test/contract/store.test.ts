@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { systemClock } from "../../packages/control-plane/src/store/clock.js";
+import { systemClock } from "../../packages/control-plane/src/runtime/clock.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
-import { MemoryStore } from "../../packages/control-plane/src/store/memory/memory-store.js";
 import { readAll, readOne } from "../../packages/control-plane/src/store/read.js";
 import type { Op, Store, TxnOutcome, WatchMessage } from "../../packages/control-plane/src/store/store.js";
+import { MemoryStore } from "../../packages/control-plane/src/testing/memory-store/memory-store.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 
 interface Subject {

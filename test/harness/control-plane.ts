@@ -1,21 +1,20 @@
 import { setTimeout as delay } from "node:timers/promises";
 import {
   ControlServiceService,
-  createRpcClient,
   DeployStackRequest,
   EndpointMode,
   type NetworkAttachment,
   PortSpec,
-  type Probe,
-  type RpcClient,
   ServiceSpec,
   type ServiceSummary,
   type Task,
   TaskState,
 } from "@berth/proto";
+import type { Probe } from "@berth/proto/probe";
+import { createRpcClient, type RpcClient } from "@berth/proto/rpc";
 import { pino } from "pino";
-import { systemRuntime } from "../../packages/control-plane/src/loop/runtime.js";
-import { NETWORK, startServer } from "../../packages/control-plane/src/server.js";
+import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
+import { NETWORK, startServer } from "../../packages/control-plane/src/server/server.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { ROOT } from "../../packages/control-plane/src/store/keys.js";
 import { readAll } from "../../packages/control-plane/src/store/read.js";

@@ -2,24 +2,22 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import {
   type Assignments,
-  createRpcClient,
   type DataPlane,
   DispatcherServiceService,
-  type DoorTraffic,
   isBerthError,
+  type ListenerTraffic,
   LogChunk_Stream,
   NodeDescription,
   PROTOCOL_VERSION,
-  type Probe,
   type ProbeRequest,
-  probeHost,
   type ReportedTask,
-  type RpcClient,
   type SessionRequest,
   type StartLogs,
   TaskState,
   type UsageReport,
 } from "@berth/proto";
+import { type Probe, probeHost } from "@berth/proto/probe";
+import { createRpcClient, type RpcClient } from "@berth/proto/rpc";
 import { type ContainerHabits, FakeContainers } from "./fake-agent/fake-containers.js";
 import { queue } from "./fake-agent/queue.js";
 import { Reports } from "./fake-agent/reports.js";
@@ -47,7 +45,7 @@ export interface FakeAgentOptions extends ContainerHabits {
   /** What its data plane can do beside networks over hosts, or instead. undefined: an agent of before there were any. */
   readonly dataPlane?: Partial<DataPlane> | undefined;
   /** What it tells whoever asks for all services' counters. */
-  readonly doors?: readonly DoorTraffic[];
+  readonly doors?: readonly ListenerTraffic[];
   /** What the log of each task says. */
   readonly log?: (taskId: string) => readonly { readonly timeNs: string; readonly text: string }[];
 }
@@ -254,7 +252,7 @@ export class FakeAgent {
           case "watchUsage":
             this.measured = message.value.services.map(({ serviceName }) => serviceName);
             break;
-          case "heartbeatRate":
+          case "heartbeatInterval":
             this.#heartbeatMs = message.value.heartbeatMs;
             clearInterval(timer);
             timer = setInterval(() => this.#heartbeat(), this.#heartbeatMs);
@@ -262,7 +260,7 @@ export class FakeAgent {
           case "probe":
             void this.#probe(message.value, session.signal);
             break;
-          case "askTraffic": {
+          case "trafficRequest": {
             const { requestId } = message.value;
             const doors = [...(this.options.doors ?? [])];
             const value = {
@@ -312,7 +310,7 @@ export class FakeAgent {
       const named = new Set(assignments.tasks.map(({ id }) => id));
       for (const taskId of this.containers.keys()) if (!named.has(taskId)) this.containers.delete(taskId);
     }
-    if (assignments.ackWanted && this.answersForTables) {
+    if (assignments.ackRequested && this.answersForTables) {
       const value = { sequence: assignments.resultsIn };
       this.#send({ message: { $case: "tablesApplied", value } });
     }

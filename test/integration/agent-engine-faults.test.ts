@@ -6,7 +6,7 @@ import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { NO_NETWORKS } from "../../packages/agent/src/core/networks/networks-view.js";
 import { DockerodeEngine } from "../../packages/agent/src/engine/dockerode/dockerode-engine.js";
-import { Worker } from "../../packages/agent/src/loop/worker.js";
+import { Worker } from "../../packages/agent/src/tasks/worker.js";
 import { FakeEngine } from "../fakes/engine/fake-engine.js";
 import { specOf, taskOf } from "./agent/specs.js";
 import { until } from "./agent/until.js";

@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
-import { PROBE_PORT, TaskState } from "@berth/proto";
+import { TaskState } from "@berth/proto";
+import { PROBE_PORT } from "@berth/proto/probe";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 import { AgentProcess } from "./agent/agent-process.js";

@@ -1,4 +1,4 @@
-import { NameEntry } from "@berth/proto";
+import { DnsEntry } from "@berth/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createLab, type Lab } from "../../deploy/lab/lab.js";
 import { testLabName } from "../../deploy/lab/test-lab-name.js";
@@ -117,7 +117,7 @@ describe("networks over three hosts", () => {
     const listed = networkWith({ ...SHOP, listed: true, spec: SHOP.spec ?? {} });
     const known = await Promise.all(hosts.map((host) => host.endpointOf(`web-${host.name}`)));
     const tell = (endpoints: typeof known): void => {
-      const entry = NameEntry.fromPartial({ key: "shop/web", networkId: "shop", endpoints });
+      const entry = DnsEntry.fromPartial({ key: "shop/web", networkId: "shop", endpoints });
       for (const host of hosts) host.keeper.named([entry]);
     };
     tell(known);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import {
   type AssignedSpec,
   DesiredState,
-  NameEntry,
+  DnsEntry,
   NetworkAttachment,
   TaskState,
   type TaskStatus,
@@ -98,8 +98,8 @@ describe("an agent whose tasks are in networks over hosts", () => {
     expect(device.stdout).toMatch(/mtu 1450 .*master bth4097[\s\S]*vxlan id 4097/);
   });
 
-  const names = (networkId: string, service: string, address: string): NameEntry =>
-    NameEntry.fromPartial({
+  const names = (networkId: string, service: string, address: string): DnsEntry =>
+    DnsEntry.fromPartial({
       key: `${networkId}/${service}`,
       networkId,
       serviceId: service,
@@ -138,7 +138,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
 
     leader.increment({ names: [names("front", "api", "10.64.1.78")] });
     await until("the name has moved", async () => (await lookUp(other.id, "api")) === "10.64.1.78");
-    leader.increment({ removedNameKeys: ["front/api"] });
+    leader.increment({ removedDnsKeys: ["front/api"] });
     await until("the name is gone", async () => (await lookUp(other.id, "api")) === "");
   });
 

@@ -3,10 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createLab, type Lab } from "../../deploy/lab/lab.js";
 import { testLabName } from "../../deploy/lab/test-lab-name.js";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
-import { bucketOf, rendezvous } from "../../packages/agent/src/ingress/rendezvous.js";
-import { VipBalancer } from "../../packages/agent/src/ingress/vips/vip-balancer.js";
-import { namesOf } from "../../packages/agent/src/session/names-of.js";
-import { NameEntry, TrafficSpec_Affinity } from "../../proto/src/index.js";
+import { bucketOf, rendezvous } from "../../packages/agent/src/dataplane/rendezvous.js";
+import { VipBalancer } from "../../packages/agent/src/dataplane/vips/vip-balancer.js";
+import { namesOf } from "../../packages/agent/src/dataplane-client/names-of.js";
+import { DnsEntry, TrafficSpec_Affinity } from "../../proto/src/index.js";
 import { importBusybox } from "./agent/busybox-image.js";
 import { NetworkHost } from "./agent/network-host.js";
 import { until } from "./agent/until.js";
@@ -67,7 +67,7 @@ describe("a virtual IP over two hosts", () => {
     const endpoint = ({ id, address, host }: (typeof tasks)[number]) => {
       return { taskId: id, nodeId: host.name, address, slot: 1 };
     };
-    const entry = NameEntry.fromPartial({
+    const entry = DnsEntry.fromPartial({
       key: "shop/api",
       networkId: "shop",
       names: ["api"],

@@ -70,7 +70,10 @@ describe("the failure detector", () => {
     const [a, , c] = await cluster.startAgents(["a", "b", "c"]);
     const before = await deploy(calls, web());
     await c?.kill();
-    await eventually("it is said", async () => (await calls.getNode({ node: "c" })).node?.node?.agentAway);
+    await eventually(
+      "it is said",
+      async () => (await calls.getNode({ node: "c" })).node?.node?.agentUnreachable,
+    );
     expect(endpointNodes(a)).toEqual(["a", "b", "c"]);
     await calls.scaleServices({ services: [{ service: "shop_web", replicas: 5 }] });
     await eventually("five run", async () => (await runningTasks(calls, "shop_web")).length === 5);
@@ -78,7 +81,10 @@ describe("the failure detector", () => {
     expect(after.filter(({ nodeId }) => nodeId === "c")).toHaveLength(1);
 
     c?.start();
-    await eventually("it is back", async () => !(await calls.getNode({ node: "c" })).node?.node?.agentAway);
+    await eventually(
+      "it is back",
+      async () => !(await calls.getNode({ node: "c" })).node?.node?.agentUnreachable,
+    );
     await converged(calls, "shop_web");
     const ids = (await runningTasks(calls, "shop_web")).map(({ id }) => id);
     expect(ids).toEqual(expect.arrayContaining(before.map(({ id }) => id)));

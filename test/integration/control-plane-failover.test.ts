@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { ControlServiceService, createRpcClient, type Task, TaskState } from "@berth/proto";
+import { ControlServiceService, type Task, TaskState } from "@berth/proto";
+import { createRpcClient } from "@berth/proto/rpc";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Store, TxnOutcome } from "../../packages/control-plane/src/store/store.js";
 import {

@@ -1,11 +1,11 @@
 import {
   Availability,
-  createRpcClient,
   DispatcherServiceService,
   NodeState,
   type SessionRequest,
   TaskState,
 } from "@berth/proto";
+import { createRpcClient } from "@berth/proto/rpc";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   converged,
@@ -76,13 +76,13 @@ describe("a node", () => {
     const [a] = await cluster.startAgents(["a"]);
     const node = async () => (await calls.getNode({ node: "a" })).node?.node;
     a?.stopHeartbeats();
-    await eventually("its agent is away", async () => (await node())?.agentAway);
+    await eventually("its agent is away", async () => (await node())?.agentUnreachable);
     expect(await node()).toMatchObject({
       state: NodeState.READY,
       stateMessage: expect.stringMatching(/its agent does not answer; its host lives/),
     });
     a?.resumeHeartbeats();
-    await eventually("it is back", async () => (await node())?.agentAway === false);
+    await eventually("it is back", async () => (await node())?.agentUnreachable === false);
     expect(a?.completeSets).toBe(1);
   });
 

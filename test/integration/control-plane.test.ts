@@ -1,12 +1,12 @@
 import {
   ControlServiceService,
-  createRpcClient,
   ServiceOutcome_Kind,
   type ServiceSpec,
   TaskState,
   UpdateConfig,
   type WatchServicesResponse,
 } from "@berth/proto";
+import { createRpcClient } from "@berth/proto/rpc";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   converged,

@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { systemClock } from "../../packages/control-plane/src/store/clock.js";
+import { systemClock } from "../../packages/control-plane/src/runtime/clock.js";
 import { type Leader, observeLeader } from "../../packages/control-plane/src/store/election.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { LEADER_KEY } from "../../packages/control-plane/src/store/keys.js";

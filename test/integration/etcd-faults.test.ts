@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { systemClock } from "../../packages/control-plane/src/store/clock.js";
+import { systemClock } from "../../packages/control-plane/src/runtime/clock.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { follow } from "../../packages/control-plane/src/store/follow.js";
 import { readAll, readOne } from "../../packages/control-plane/src/store/read.js";

@@ -96,10 +96,10 @@ test("a follower gets what it has not seen yet, and from another leader what the
   const second = await cluster.startServer();
   await first.stop();
   await eventually("another leader", async () => (await second.calls.getCluster({})).epoch > epoch);
-  const rebuilt = (await events(second)).filter(({ isRebuilt }) => isRebuilt);
+  const rebuilt = (await events(second)).filter(({ isReconstructed }) => isReconstructed);
   expect(reasonsOf(rebuilt)).toEqual(
     expect.arrayContaining(["NODE_READY", "SERVICE_CREATED", "TASK_STARTED"]),
   );
   const resumed = await events(second, { afterEpoch: epoch, sinceMs: (all.at(-1)?.timeMs ?? 0) + 1 });
-  expect(resumed[0]).toMatchObject({ reason: "LEADER_ELECTED", isRebuilt: false });
+  expect(resumed[0]).toMatchObject({ reason: "LEADER_ELECTED", isReconstructed: false });
 });

@@ -7,10 +7,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { decode, encode, streamDecode, streamEncode } from "dns-packet";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { NamesTable } from "../../packages/agent/src/dns/names-table.js";
-import { type Ingress, openIngress } from "../../packages/agent/src/ingress/client.js";
-import { spawnIngress } from "../../packages/agent/src/ingress/launch.js";
-import type { IngressListener } from "../../packages/agent/src/ingress/table.js";
+import type { NamesTable } from "../../packages/agent/src/dataplane/dns/names-table.js";
+import type { IngressListener } from "../../packages/agent/src/dataplane/table.js";
+import { type Ingress, openIngress } from "../../packages/agent/src/dataplane-client/client.js";
+import { spawnIngress } from "../../packages/agent/src/dataplane-client/launch.js";
 import { askByDatagrams, boundSocket, type Load } from "./datagram-load.js";
 import {
   ask,

@@ -2,11 +2,11 @@ import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
-import { type Ingress, openIngress } from "../../packages/agent/src/ingress/client.js";
-import type { IngressEndpoint, IngressListener } from "../../packages/agent/src/ingress/table.js";
+import type { IngressEndpoint, IngressListener } from "../../packages/agent/src/dataplane/table.js";
+import { type Ingress, openIngress } from "../../packages/agent/src/dataplane-client/client.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 
-export const ENTRY = fileURLToPath(new URL("../../packages/agent/dist/ingress/entry.js", import.meta.url));
+export const ENTRY = fileURLToPath(new URL("../../packages/agent/dist/dataplane/entry.js", import.meta.url));
 const CALL_DEADLINE_MS = 15_000;
 
 /** A deadline for one call to the ingress. */

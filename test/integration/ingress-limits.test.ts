@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { openIngress } from "../../packages/agent/src/ingress/client.js";
-import { fileBudget } from "../../packages/agent/src/ingress/file-budget.js";
-import { SOCKET_NAME } from "../../packages/agent/src/ingress/wire.js";
+import { fileBudget } from "../../packages/agent/src/dataplane/file-budget.js";
+import { SOCKET_NAME } from "../../packages/agent/src/dataplane/wire.js";
+import { openIngress } from "../../packages/agent/src/dataplane-client/client.js";
 import {
   Cleanup,
   deadline,

@@ -5,9 +5,9 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { NO_NAMES } from "../../packages/agent/src/dns/names-table.js";
-import { openIngress } from "../../packages/agent/src/ingress/client.js";
-import { Session } from "../../packages/agent/src/ingress/session.js";
+import { NO_NAMES } from "../../packages/agent/src/dataplane/dns/names-table.js";
+import { Session } from "../../packages/agent/src/dataplane/session.js";
+import { openIngress } from "../../packages/agent/src/dataplane-client/client.js";
 import {
   ask,
   Cleanup,
@@ -24,7 +24,7 @@ import {
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
-const CLIENT = new URL("../../packages/agent/dist/ingress/client.js", import.meta.url).href;
+const CLIENT = new URL("../../packages/agent/dist/dataplane-client/client.js", import.meta.url).href;
 
 function open(dataDir: string) {
   return openIngress({

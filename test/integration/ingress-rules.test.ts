@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import type { IngressEndpoint, TrafficRules } from "../../packages/agent/src/ingress/table.js";
+import type { IngressEndpoint, TrafficRules } from "../../packages/agent/src/dataplane/table.js";
 import {
   ask,
   Cleanup,

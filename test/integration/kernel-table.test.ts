@@ -1,13 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { KernelTable } from "../../packages/agent/src/ingress/kernel/kernel-table.js";
+import { KernelTable } from "../../packages/agent/src/dataplane/kernel/kernel-table.js";
 import {
   type KernelEndpoint,
   type KernelLayout,
   type KernelService,
   layoutOf,
-} from "../../packages/agent/src/ingress/kernel/layout.js";
+} from "../../packages/agent/src/dataplane/kernel/layout.js";
 import { readTable } from "./kernel/read-table.js";
 
 const SEED = Number(process.env.BERTH_TEST_SEED ?? 7);

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Forwarder } from "../../packages/agent/src/dns/forward.js";
-import { NameServer } from "../../packages/agent/src/dns/name-server.js";
-import type { NamesTable } from "../../packages/agent/src/dns/names-table.js";
+import { Forwarder } from "../../packages/agent/src/dataplane/dns/forward.js";
+import { NameServer } from "../../packages/agent/src/dataplane/dns/name-server.js";
+import type { NamesTable } from "../../packages/agent/src/dataplane/dns/names-table.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 
 const SOURCE = fileURLToPath(new URL("./musl/resolve.c", import.meta.url));

@@ -1,11 +1,5 @@
-import {
-  type AssignedTask,
-  ControlServiceService,
-  createRpcClient,
-  DesiredState,
-  type RpcClient,
-  type ServiceSummary,
-} from "@berth/proto";
+import { type AssignedTask, ControlServiceService, DesiredState, type ServiceSummary } from "@berth/proto";
+import { createRpcClient, type RpcClient } from "@berth/proto/rpc";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { converged, deployment, eventually, runningTasks, TestCluster } from "../harness/control-plane.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";

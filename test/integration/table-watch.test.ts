@@ -5,7 +5,7 @@ import { afterEach, expect, it } from "vitest";
 import { Cleanup } from "./ingress-harness.js";
 
 const MODULE = fileURLToPath(
-  new URL("../../packages/agent/dist/ingress/kernel/table-watch.js", import.meta.url),
+  new URL("../../packages/agent/dist/dataplane/kernel/table-watch.js", import.meta.url),
 );
 const PROGRAM = `
   const { TableWatch } = await import(${JSON.stringify(MODULE)});

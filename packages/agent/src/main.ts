@@ -1,8 +1,8 @@
 import { isBerthError } from "@berth/proto";
 import { pino } from "pino";
-import { runAgent } from "./agent.js";
+import { runAgent } from "./agent/agent.js";
+import { hostEdges } from "./agent/platform.js";
 import { parseConfig } from "./config.js";
-import { hostEdges } from "./edges.js";
 
 /** `berth agent`: returns the exit code when the agent was told to stop (0), failed (1), or was started wrongly (2). */
 export async function main(argv: readonly string[]): Promise<number> {

@@ -1,14 +1,7 @@
 import { connect, isIP, type Socket } from "node:net";
-import {
-  BerthError,
-  ControlServiceService,
-  createRpcClient,
-  isBerthError,
-  probeHost,
-  type RpcClient,
-  type RpcConnection,
-  untilSilent,
-} from "@berth/proto";
+import { BerthError, ControlServiceService, isBerthError } from "@berth/proto";
+import { probeHost, untilSilent } from "@berth/proto/probe";
+import { createRpcClient, type RpcClient, type RpcConnection } from "@berth/proto/rpc";
 
 type Control = typeof ControlServiceService;
 type Method = (input: never, options?: CallOptions) => Promise<unknown> | AsyncIterable<unknown>;

@@ -1,11 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  BerthError,
-  ControlServiceService,
-  createRpcClient,
-  isBerthError,
-  type RpcClient,
-} from "@berth/proto";
+import { BerthError, ControlServiceService, isBerthError } from "@berth/proto";
+import { createRpcClient, type RpcClient } from "@berth/proto/rpc";
 import { connectAny } from "./any-server.js";
 import type { Cli, GlobalOptions } from "./cli.js";
 import { configPath, DEFAULT_CONTEXT, readContexts } from "./context-store.js";

@@ -1,8 +1,8 @@
 import { isIP } from "node:net";
 import { BERTH_VERSION, BerthError, parseSubnet, subnetProblem } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
-import { DEFAULT_FLOOD_HOSTS } from "./core/network/listing.js";
-import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/network/pick.js";
+import { DEFAULT_FLOOD_HOSTS } from "./core/allocator/listing.js";
+import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/allocator/pick.js";
 import type { EtcdCluster } from "./store/embedded/cluster.js";
 
 /** What `berth server` was told. */

@@ -2,9 +2,9 @@ import { type BerthError, ERROR_CODES, isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { parseArguments, type ServerConfig } from "./config.js";
 import { serverLogger } from "./logger.js";
-import { systemRuntime } from "./loop/runtime.js";
-import { startServer } from "./server.js";
-import { onAbort } from "./store/abort.js";
+import { onAbort } from "./runtime/abort.js";
+import { systemRuntime } from "./runtime/runtime.js";
+import { startServer } from "./server/server.js";
 import { type EmbeddedEtcd, startEmbeddedEtcd } from "./store/embedded/embedded-etcd.js";
 import { EtcdStore } from "./store/etcd/etcd-store.js";
 

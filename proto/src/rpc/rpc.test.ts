@@ -199,7 +199,7 @@ describe("two-way streams", () => {
   }
 
   async function dispatcher(session: Dispatcher["session"]) {
-    const others = { pushLogs: async () => ({}), pushLoad: async () => ({}), async *pushExec() {} };
+    const others = { pushLogs: async () => ({}), pushStats: async () => ({}), async *pushExec() {} };
     const server = await serve(rpcService(DispatcherServiceService, { session, ...others }));
     const client = createRpcClient(DispatcherServiceService, { address: server.address });
     cleanUps.push(client.close);

@@ -3,7 +3,7 @@ import type { LabHost } from "../../../deploy/lab/docker-host.js";
 import type { Stage } from "../arena.js";
 import { berthLabel } from "../berth-stack.js";
 import { DockerApi } from "../docker-api.js";
-import { type RequestResult, startLoad } from "../load.js";
+import { type RequestResult, startStats } from "../load.js";
 import { untilQuiet } from "../quiet.js";
 import { untilRunning, watchRunning } from "../running-watch.js";
 import { type LossTimes, loseHost } from "./lose-host.js";
@@ -48,7 +48,7 @@ export async function runOnBerth(stage: Stage, scenario: Scenario): Promise<Bert
   const target = { address: asked?.address ?? "", port: PORT, timeoutMs: REQUEST_TIMEOUT_MS };
   await untilAllAnswer(target, REPLICAS, signal);
   await untilQuiet(signal, QUIET_TIMEOUT_MS);
-  const load = startLoad({ ...target, perSecond: REQUESTS_PER_SECOND });
+  const load = startStats({ ...target, perSecond: REQUESTS_PER_SECOND });
   try {
     await sleep(MARGIN_MS, undefined, { signal });
     const outcome =

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { pino } from "pino";
-import { openIngress } from "../../../packages/agent/src/ingress/client.js";
-import type { KernelRoute } from "../../../packages/agent/src/ingress/table.js";
+import type { KernelRoute } from "../../../packages/agent/src/dataplane/table.js";
+import { openIngress } from "../../../packages/agent/src/dataplane-client/client.js";
 import type { BenchNetwork } from "./network.js";
 
 const run = promisify(execFile);
@@ -121,7 +121,7 @@ stream {
     route: KernelRoute | undefined,
     signal: AbortSignal,
   ): Promise<ChildProcess> {
-    const entry = fileURLToPath(new URL("../../../packages/agent/dist/ingress/entry.js", import.meta.url));
+    const entry = fileURLToPath(new URL("../../../packages/agent/dist/dataplane/entry.js", import.meta.url));
     const dataDir = join(this.#folder, role);
     mkdirSync(dataDir);
     const child = this.#start(role, [process.execPath, entry, "--data-dir", dataDir, ...args]);

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   ControlServiceService,
-  createRpcClient,
   DeployStackRequest,
   NodeState,
   PortSpec_Mode,
   PortSpec_Protocol,
   ServiceSpec,
 } from "@berth/proto";
+import { createRpcClient } from "@berth/proto/rpc";
 import { startTestEtcd, type TestEtcd } from "../../harness/etcd.js";
 import { type ServerProcess, startServerProcess } from "../../harness/server-process.js";
 import { usageOf } from "../process-usage.js";

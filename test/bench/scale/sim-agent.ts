@@ -1,6 +1,5 @@
 import {
   type Assignments,
-  createRpcClient,
   DesiredState,
   DispatcherServiceService,
   isBerthError,
@@ -12,6 +11,7 @@ import {
   TaskState,
   TaskStatus,
 } from "@berth/proto";
+import { createRpcClient } from "@berth/proto/rpc";
 import { Outbox } from "./outbox.js";
 
 /** As eager as a real agent: half a second at most, spread so that a thousand do not come back in one instant. */
@@ -112,7 +112,7 @@ export class SimAgent {
           this.#options.observer.onWelcome(message.value.epoch);
           beats = setInterval(() => this.#beat(), message.value.heartbeatMs);
           this.#report([...this.#running.values()]);
-        } else if (message?.$case === "heartbeatRate") {
+        } else if (message?.$case === "heartbeatInterval") {
           clearInterval(beats);
           beats = setInterval(() => this.#beat(), message.value.heartbeatMs);
         } else if (message?.$case === "assignments") this.#take(message.value);
@@ -131,13 +131,14 @@ export class SimAgent {
   }
 
   /** It has no ingress: tables are in force as soon as they are here. */
-  #take({ specs, tasks, removedTaskIds, resultsIn, appliesTo, ackWanted }: Assignments): void {
+  #take({ specs, tasks, removedTaskIds, resultsIn, appliesTo, ackRequested }: Assignments): void {
     const { observer, startMs } = this.#options;
     this.#sequence = resultsIn;
     for (const { serviceId, version, ports } of specs) {
       if (ports.length > 0) this.#ports.set(`${serviceId}/${version}`, ports);
     }
-    if (ackWanted) this.#outbox.push({ message: { $case: "tablesApplied", value: { sequence: resultsIn } } });
+    if (ackRequested)
+      this.#outbox.push({ message: { $case: "tablesApplied", value: { sequence: resultsIn } } });
     const fresh: ReportedTask[] = [];
     const ended: ReportedTask[] = [];
     let stopped = 0;

@@ -1,6 +1,6 @@
 import type { Task } from "@berth/proto";
 import { reconcile } from "../../../packages/control-plane/src/core/reconcile.js";
-import { systemRuntime } from "../../../packages/control-plane/src/loop/runtime.js";
+import { systemRuntime } from "../../../packages/control-plane/src/runtime/runtime.js";
 import type { NodeTable } from "../../../packages/control-plane/src/state/node-table.js";
 import { nodesOf, serviceOf } from "./situation.js";
 

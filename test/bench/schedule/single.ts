@@ -1,7 +1,7 @@
 import { Service, Task, TaskState } from "@berth/proto";
 import type { ServiceView } from "../../../packages/control-plane/src/core/model.js";
 import { reconcile } from "../../../packages/control-plane/src/core/reconcile.js";
-import { systemRuntime } from "../../../packages/control-plane/src/loop/runtime.js";
+import { systemRuntime } from "../../../packages/control-plane/src/runtime/runtime.js";
 import type { NodeTable } from "../../../packages/control-plane/src/state/node-table.js";
 import { nodesOf, serviceOf } from "./situation.js";
 

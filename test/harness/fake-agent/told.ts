@@ -3,8 +3,8 @@ import {
   type AssignedTask,
   type Assignments,
   Assignments_Kind,
+  type DnsEntry,
   type IngressEntry,
-  type NameEntry,
   type NetworkAttachment,
 } from "@berth/proto";
 
@@ -12,7 +12,7 @@ import {
 export class Told {
   readonly ingress = new Map<string, IngressEntry>();
   readonly networks = new Map<string, AssignedNetwork>();
-  readonly names = new Map<string, NameEntry>();
+  readonly names = new Map<string, DnsEntry>();
   /** Images of the specs that were sent, by service and version. */
   readonly specs = new Map<string, string>();
   readonly received: Assignments[] = [];
@@ -64,7 +64,7 @@ export class Told {
   }
 
   /** Names are only of networks that it is in, and only what it has can be taken away. */
-  #takeNetworks({ networks, removedNetworkIds, names, removedNameKeys }: Assignments): void {
+  #takeNetworks({ networks, removedNetworkIds, names, removedDnsKeys }: Assignments): void {
     for (const network of networks) this.networks.set(network.id, network);
     for (const id of removedNetworkIds) {
       if (!this.networks.delete(id)) this.complaints.push(`network ${id} was never here`);
@@ -73,7 +73,7 @@ export class Told {
       this.names.set(name.key, name);
       if (!this.networks.has(name.networkId)) this.complaints.push(`${name.key} is of a foreign network`);
     }
-    for (const key of removedNameKeys) {
+    for (const key of removedDnsKeys) {
       if (!this.names.delete(key)) this.complaints.push(`name ${key} was never here`);
     }
   }

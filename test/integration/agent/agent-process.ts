@@ -65,10 +65,10 @@ export class AgentProcess {
   /** Stops the agent and the ingress process that it leaves running. */
   async stopWithIngress(): Promise<void> {
     await this.kill("SIGKILL");
-    const { openIngress } = await import("../../../packages/agent/src/ingress/client.js");
+    const { openIngress } = await import("../../../packages/agent/src/dataplane-client/client.js");
     const signal = AbortSignal.timeout(5_000);
     const entryPath = fileURLToPath(
-      new URL("../../../packages/agent/dist/ingress/entry.js", import.meta.url),
+      new URL("../../../packages/agent/dist/dataplane/entry.js", import.meta.url),
     );
     const ingress = await openIngress({
       dataDir: this.#ingressDir,

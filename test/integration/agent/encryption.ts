@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
-import { examineKernel } from "../../../packages/agent/src/overlay/examine-kernel.js";
-import type { RunProgram } from "../../../packages/agent/src/run-program.js";
+import { examineKernel } from "../../../packages/agent/src/networks/examine-kernel.js";
+import type { RunProgram } from "../../../packages/agent/src/runtime/run-program.js";
 
 /** By what a test's hosts can encrypt. */
 export type Encryption =

@@ -13,12 +13,10 @@ import {
   type PushExecResponse,
   type PushLogsRequest,
   type ReportedTask,
-  type RpcServer,
-  rpcService,
   type SessionRequest,
   type SessionResponse,
-  startRpcServer,
 } from "@berth/proto";
+import { type RpcServer, rpcService, startRpcServer } from "@berth/proto/rpc";
 
 const HEARTBEAT_MS = 100;
 
@@ -62,7 +60,7 @@ export class FakeLeader {
       services: [
         rpcService(DispatcherServiceService, {
           session: (requests) => leader.#serve(requests),
-          pushLoad: async () => ({}),
+          pushStats: async () => ({}),
           pushExec: (requests) => leader.#exec(requests),
           pushLogs: async (requests) => {
             for await (const request of requests) leader.logs.push(request);
@@ -211,7 +209,7 @@ export class FakeLeader {
       this.appliedSequence = message.value.appliedSequence;
       const { number } = message.value;
       // A leader that says nothing at all would be left for another one.
-      const other = { $case: "heartbeatRate", value: { heartbeatMs: HEARTBEAT_MS } } as const;
+      const other = { $case: "heartbeatInterval", value: { heartbeatMs: HEARTBEAT_MS } } as const;
       if (number > 0) queue.push(this.acknowledges ? { $case: "heartbeatAck", value: { number } } : other);
       wake();
     }

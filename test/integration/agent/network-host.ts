@@ -1,16 +1,16 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { promisify } from "node:util";
-import { type AssignedNetwork, NameEndpoint } from "@berth/proto";
+import { type AssignedNetwork, DnsEndpoint } from "@berth/proto";
 import { pino } from "pino";
 import type { Lab } from "../../../deploy/lab/lab.js";
 import { run } from "../../../deploy/lab/run.js";
 import { networkWith } from "../../../packages/agent/src/core/networks/testing.js";
 import { DockerodeEngine } from "../../../packages/agent/src/engine/dockerode/dockerode-engine.js";
-import { linuxHostNetwork } from "../../../packages/agent/src/overlay/host-network.js";
-import { NetworkKeeper } from "../../../packages/agent/src/overlay/network-keeper.js";
-import { keyFrom, type WireguardKey } from "../../../packages/agent/src/overlay/wireguard-key.js";
-import type { RunProgram } from "../../../packages/agent/src/run-program.js";
+import { linuxHostNetwork } from "../../../packages/agent/src/networks/host-network.js";
+import { NetworkKeeper } from "../../../packages/agent/src/networks/network-keeper.js";
+import { keyFrom, type WireguardKey } from "../../../packages/agent/src/networks/wireguard-key.js";
+import type { RunProgram } from "../../../packages/agent/src/runtime/run-program.js";
 import { withWireguardProgram } from "./encryption.js";
 import { IMAGE, RUN_UNTIL_STOPPED } from "./specs.js";
 import { until } from "./until.js";
@@ -121,10 +121,10 @@ export class NetworkHost {
   }
 
   /** Where a container is in its network, as the leader is told. */
-  async endpointOf(name: string): Promise<NameEndpoint> {
+  async endpointOf(name: string): Promise<DnsEndpoint> {
     const format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.MacAddress}}{{end}}";
     const [address = "", macAddress = ""] = (await this.docker("inspect", "-f", format, name)).split(" ");
-    return NameEndpoint.fromPartial({ nodeId: this.name, taskId: name, address, macAddress });
+    return DnsEndpoint.fromPartial({ nodeId: this.name, taskId: name, address, macAddress });
   }
 
   /** Whether a container reaches an address with packets that have so many bytes of payload. */

@@ -4,9 +4,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
-import { type Ingress, openIngress } from "../../../packages/agent/src/ingress/client.js";
-import type { IngressEndpoint, IngressListener } from "../../../packages/agent/src/ingress/table.js";
-import { SOCKET_NAME } from "../../../packages/agent/src/ingress/wire.js";
+import type { IngressEndpoint, IngressListener } from "../../../packages/agent/src/dataplane/table.js";
+import { SOCKET_NAME } from "../../../packages/agent/src/dataplane/wire.js";
+import { type Ingress, openIngress } from "../../../packages/agent/src/dataplane-client/client.js";
 import { type Cleanup, deadline, ENTRY, folderFor } from "../ingress-harness.js";
 import { ADDRESS, SUBNET, type TestNetwork } from "./test-network.js";
 

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { memberKey } from "../../../packages/agent/src/ingress/kernel/member-key.js";
+import { memberKey } from "../../../packages/agent/src/dataplane/kernel/member-key.js";
 
 /** What a table of the kernel does, without the numbers and the order that do not matter. */
 export interface ReadTable {

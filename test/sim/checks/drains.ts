@@ -1,5 +1,5 @@
 import { DesiredState } from "@berth/proto";
-import { takesConnections } from "../../../packages/control-plane/src/core/traffic/takes-connections.js";
+import { takesConnections } from "../../../packages/control-plane/src/core/endpoints/takes-connections.js";
 import type { TaskChange } from "./records.js";
 import type { Scene } from "./scene.js";
 

@@ -1,5 +1,5 @@
 import { DesiredState } from "@berth/proto";
-import { NO_NAMES } from "../../../packages/agent/src/dns/names-table.js";
+import { NO_NAMES } from "../../../packages/agent/src/dataplane/dns/names-table.js";
 import type { SimHost } from "../cluster/sim-host.js";
 import type { TaskChange } from "./records.js";
 import type { Scene } from "./scene.js";

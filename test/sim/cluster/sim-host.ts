@@ -1,9 +1,9 @@
-import { runAgent } from "../../../packages/agent/src/agent.js";
+import { runAgent } from "../../../packages/agent/src/agent/agent.js";
+import type { AgentEdges } from "../../../packages/agent/src/agent/platform.js";
 import type { LinkStep } from "../../../packages/agent/src/core/networks/network-step.js";
-import { type NamesTable, NO_NAMES } from "../../../packages/agent/src/dns/names-table.js";
-import type { AgentEdges } from "../../../packages/agent/src/edges.js";
-import type { IngressTable, ListenerStats } from "../../../packages/agent/src/ingress/table.js";
-import type { OverlayKernel } from "../../../packages/agent/src/overlay/examine-kernel.js";
+import { type NamesTable, NO_NAMES } from "../../../packages/agent/src/dataplane/dns/names-table.js";
+import type { IngressTable, ListenerStats } from "../../../packages/agent/src/dataplane/table.js";
+import type { OverlayKernel } from "../../../packages/agent/src/networks/examine-kernel.js";
 import { SimDocker } from "../docker/sim-docker.js";
 import { simEngine } from "../docker/sim-engine.js";
 import { nodeIdOf } from "../history/history.js";

@@ -1,5 +1,5 @@
-import type { Runtime } from "../../../packages/control-plane/src/loop/runtime.js";
-import { startServer } from "../../../packages/control-plane/src/server.js";
+import type { Runtime } from "../../../packages/control-plane/src/runtime/runtime.js";
+import { startServer } from "../../../packages/control-plane/src/server/server.js";
 import { Actor } from "../kernel/actor.js";
 import { timerMs } from "../kernel/virtual-time.js";
 import { simKnock, simProbe } from "../network/sim-probe.js";

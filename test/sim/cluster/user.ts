@@ -1,11 +1,5 @@
-import {
-  Availability,
-  ControlServiceService,
-  DeployStackRequest,
-  isBerthError,
-  type RpcClient,
-  type RpcConnection,
-} from "@berth/proto";
+import { Availability, ControlServiceService, DeployStackRequest, isBerthError } from "@berth/proto";
+import type { RpcClient, RpcConnection } from "@berth/proto/rpc";
 import type { Action } from "../history/history.js";
 import { hostName, nodeIdOf } from "../history/history.js";
 import { Actor } from "../kernel/actor.js";

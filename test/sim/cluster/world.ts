@@ -1,6 +1,6 @@
-import type { RpcTransport } from "@berth/proto";
+import type { RpcTransport } from "@berth/proto/rpc";
 import { type Logger, pino } from "pino";
-import { addressIn } from "../../../packages/control-plane/src/loop/servers/server-registry.js";
+import { addressIn } from "../../../packages/control-plane/src/server/server-registry.js";
 import { LEADER_KEY } from "../../../packages/control-plane/src/store/keys.js";
 import type { WatchEvent } from "../../../packages/control-plane/src/store/store.js";
 import type { SimContainer } from "../docker/sim-container.js";

@@ -1,6 +1,6 @@
 import { setMaxListeners } from "node:events";
-import type { Probe } from "@berth/proto";
-import type { Knock } from "../../../packages/control-plane/src/loop/servers/knock.js";
+import type { Probe } from "@berth/proto/probe";
+import type { Knock } from "../../../packages/control-plane/src/server/probe-tcp.js";
 import type { Actor } from "../kernel/actor.js";
 import { Connection } from "./connection.js";
 import type { Network } from "./network.js";

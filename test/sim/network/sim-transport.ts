@@ -1,19 +1,18 @@
 import { setMaxListeners } from "node:events";
-import {
-  BerthError,
-  type CallContext,
-  type CallOptions,
-  isBerthError,
-  type RpcClient,
-  type RpcClientOptions,
-  type RpcConnection,
-  type RpcDefinition,
-  type RpcMethod,
-  type RpcServer,
-  type RpcServerOptions,
-  type RpcService,
-  type RpcTransport,
-} from "@berth/proto";
+import { BerthError, isBerthError } from "@berth/proto";
+import type {
+  CallContext,
+  CallOptions,
+  RpcClient,
+  RpcClientOptions,
+  RpcConnection,
+  RpcDefinition,
+  RpcMethod,
+  RpcServer,
+  RpcServerOptions,
+  RpcService,
+  RpcTransport,
+} from "@berth/proto/rpc";
 import type { Actor } from "../kernel/actor.js";
 import { Mailbox } from "./mailbox.js";
 import type { Network } from "./network.js";

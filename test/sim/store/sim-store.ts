@@ -1,6 +1,6 @@
 import { BerthError } from "@berth/proto";
-import { linkSignals } from "../../../packages/control-plane/src/loop/linked-signal.js";
-import { onAbort } from "../../../packages/control-plane/src/store/abort.js";
+import { onAbort } from "../../../packages/control-plane/src/runtime/abort.js";
+import { linkSignals } from "../../../packages/control-plane/src/runtime/linked-signal.js";
 import type {
   RangePage,
   RangeQuery,

@@ -207,12 +207,12 @@ describe("reconcile() when a container ends", () => {
     expect(endedWith({ exitCode: 0 })).toEqual({
       status: expect.objectContaining({ state: TaskState.COMPLETE, exitCode: 0 }),
     });
-    const failed = { state: TaskState.FAILED, fromOutside: false };
+    const failed = { state: TaskState.FAILED, stoppedExternally: false };
     expect(endedWith({ exitCode: 3 }).status).toMatchObject({ ...failed, message: "ended with exit code 3" });
     expect(endedWith({ exitCode: 137 }).status?.message).toBe("ended with exit code 137 (signal 9)");
     expect(endedWith({ exitCode: 137, outOfMemory: true }).status?.message).toContain("memory");
     const outside = endedWith({ exitCode: 0 }, { outsideSignal: "15" });
-    const notItsOwn = { state: TaskState.FAILED, fromOutside: true };
+    const notItsOwn = { state: TaskState.FAILED, stoppedExternally: true };
     expect(outside.status).toMatchObject({ ...notItsOwn, message: expect.stringContaining("signal 15") });
     const unseen = endedWith({ exitCode: 0 }, { unwatched: true });
     expect(unseen.status).toMatchObject({
@@ -238,7 +238,7 @@ describe("reconcile() when a container ends", () => {
   test("a container that vanished fails its task; a final status never changes", () => {
     const gone = viewWith({ memory: memoryWith({ containerId: "c1" }) });
     const { status } = reconcile(gone, NOW_MS);
-    expect(status).toMatchObject({ state: TaskState.FAILED, containerId: "c1", fromOutside: true });
+    expect(status).toMatchObject({ state: TaskState.FAILED, containerId: "c1", stoppedExternally: true });
     const revived = { ...gone, status, containers: [containerWith()] };
     expect(reconcile(revived, NOW_MS)).toMatchObject({ status, step: { kind: "stop" } });
   });

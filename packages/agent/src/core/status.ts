@@ -29,7 +29,7 @@ interface Verdict {
   readonly state: TaskState;
   readonly message: string;
   /** Neither the task nor the node is to blame. */
-  readonly fromOutside?: boolean;
+  readonly stoppedExternally?: boolean;
 }
 
 export function isFinal(status: TaskStatus | undefined): boolean {
@@ -69,7 +69,7 @@ function statusWithoutContainer(view: TaskView): TaskStatus | undefined {
 const REMOVED_OUTSIDE: Verdict = {
   state: TaskState.FAILED,
   message: "its container was removed by somebody other than berth",
-  fromOutside: true,
+  stoppedExternally: true,
 };
 
 function verdictBeforeStart({ assignment, memory }: TaskView): Verdict | undefined {
@@ -86,7 +86,7 @@ function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict 
     return {
       state: TaskState.FAILED,
       message: `stopped by somebody other than berth (signal ${memory.outsideSignal})`,
-      fromOutside: true,
+      stoppedExternally: true,
     };
   }
   if (container.outOfMemory) {
@@ -95,10 +95,10 @@ function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict 
   // A daemon that restarts stops its containers, and many end with 0 then: a service must not take that for its own end.
   if (container.exitCode === 0 && memory.unwatched) {
     const message = "ended with exit code 0 while Docker was away";
-    return { state: TaskState.FAILED, message, fromOutside: true };
+    return { state: TaskState.FAILED, message, stoppedExternally: true };
   }
   if (container.exitCode === 0) return { state: TaskState.COMPLETE, message: "ended with exit code 0" };
-  return { state: TaskState.FAILED, message: exitMessage(container), fromOutside: memory.unwatched };
+  return { state: TaskState.FAILED, message: exitMessage(container), stoppedExternally: memory.unwatched };
 }
 
 function exitMessage({ exitCode, error }: ObservedContainer): string {
@@ -185,7 +185,7 @@ function status(fields: Partial<TaskStatus> & Verdict): TaskStatus {
     health: Health.UNSPECIFIED,
     ports: [],
     addresses: [],
-    fromOutside: false,
+    stoppedExternally: false,
   };
   return { ...blank, ...fields };
 }

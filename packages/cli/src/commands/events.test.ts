@@ -27,7 +27,7 @@ describe("events", () => {
         timeMs: 1_764_000_000_000,
         reason: "NODE_DOWN",
         nodeHostname: "host-2",
-        isRebuilt: true,
+        isReconstructed: true,
       });
       yield failed;
     };

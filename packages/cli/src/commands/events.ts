@@ -43,14 +43,14 @@ export async function showEvents(cli: Cli, options: EventsOptions): Promise<void
 }
 
 function eventLine(cli: Cli, event: ClusterEvent): string {
-  const { timeMs, reason, message, isWarning, isRebuilt } = event;
+  const { timeMs, reason, message, isWarning, isReconstructed } = event;
   const code = reason.padEnd(REASON_WIDTH);
   const cells = [
     styled(cli, cli.stdout, "dim", new Date(timeMs).toISOString()),
     isWarning ? styled(cli, cli.stdout, "yellow", code) : code,
     subject(event),
     oneLine(message),
-    isRebuilt ? styled(cli, cli.stdout, "dim", "(from the records)") : "",
+    isReconstructed ? styled(cli, cli.stdout, "dim", "(from the records)") : "",
   ];
   return `${cells.filter((cell) => cell !== "").join("  ")}\n`;
 }
@@ -63,7 +63,7 @@ function subject({ serviceName, slot, taskId, nodeHostname }: ClusterEvent): str
 }
 
 function eventJson(event: ClusterEvent): string {
-  const { timeMs, reason, message, isWarning, isRebuilt, epoch, sequence, ...about } = event;
+  const { timeMs, reason, message, isWarning, isReconstructed, epoch, sequence, ...about } = event;
   const time = new Date(timeMs).toISOString();
-  return `${JSON.stringify({ time, reason, message, ...about, isWarning, isRebuilt, epoch, sequence })}\n`;
+  return `${JSON.stringify({ time, reason, message, ...about, isWarning, isReconstructed, epoch, sequence })}\n`;
 }

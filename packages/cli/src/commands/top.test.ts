@@ -1,25 +1,29 @@
-import { WatchLoadResponse } from "@berth/proto";
+import { WatchStatsResponse } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import type { FakeControlHandlers } from "../testing/fake-control.js";
 import { berth } from "../testing/run-berth.js";
 
 const MIB = 1024 * 1024;
 
-const watchLoad: FakeControlHandlers["watchLoad"] = async function* () {
+const watchStats: FakeControlHandlers["watchStats"] = async function* () {
   const task = (taskId: string, cpuPercent: number, memoryBytes: number) => ({
     taskId,
     serviceName: "shop_web",
     slot: 1,
     nodeHostname: "host-1",
-    load: { cpuPercent, memoryBytes, receivedBytesPerSecond: 2_048, sentBytesPerSecond: 0 },
+    usage: { cpuPercent, memoryBytes, receivedBytesPerSecond: 2_048, sentBytesPerSecond: 0 },
     memoryLimitBytes: 0,
   });
-  yield WatchLoadResponse.fromPartial({
+  yield WatchStatsResponse.fromPartial({
     nodes: [
       {
         hostname: "host-1",
         tasks: 2,
-        load: { cpus: 2, memoryTotalBytes: 1024 * MIB, load: { cpuPercent: 101.26, memoryBytes: 256 * MIB } },
+        stats: {
+          cpus: 2,
+          memoryTotalBytes: 1024 * MIB,
+          usage: { cpuPercent: 101.26, memoryBytes: 256 * MIB },
+        },
       },
       { hostname: "host-2" },
     ],
@@ -29,13 +33,13 @@ const watchLoad: FakeControlHandlers["watchLoad"] = async function* () {
 };
 
 describe("top --once", () => {
-  test("shows nodes and tasks, the busiest first, and a node that does not tell", async () => {
-    const { code, out } = await berth("top --once", { watchLoad });
+  test("shows nodes and tasks, the busiest first, and a node without stats", async () => {
+    const { code, out } = await berth("top --once", { watchStats });
     expect(code).toBe(0);
     expect(out.split("\n").map((line) => line.trimEnd())).toEqual([
       "NODE     CPU %   CPUS   MEMORY          NET IN/S   NET OUT/S   TASKS",
       "host-1   101.3   2      256MiB / 1GiB   0B         0B          2",
-      "host-2   -              -               -          -           does not tell",
+      "host-2   -              -               -          -           unavailable",
       "",
       "TASK                      NODE     CPU %   MEMORY   NET IN/S   NET OUT/S",
       "shop_web.1.busyxxxxxxxx   host-1   95.5    1MiB     2KiB       0B",
@@ -45,7 +49,7 @@ describe("top --once", () => {
   });
 
   test("sorts as asked", async () => {
-    const { out } = await berth("top --once --sort mem -o json", { watchLoad });
+    const { out } = await berth("top --once --sort mem -o json", { watchStats });
     expect(JSON.parse(out)).toMatchObject({
       nodes: [
         { hostname: "host-1", cpuPercent: 101.26 },
@@ -60,7 +64,7 @@ test("top on a terminal draws over the screen, takes keys, and gives the termina
   const raw: boolean[] = [];
   const { code, out } = await berth(
     "top",
-    { watchLoad },
+    { watchStats },
     {
       isTty: true,
       columns: 40,

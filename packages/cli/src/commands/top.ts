@@ -1,8 +1,8 @@
-import type { WatchLoadResponse } from "@berth/proto";
+import type { WatchStatsResponse } from "@berth/proto";
 import type { Cli, GlobalOptions } from "../cli.js";
 import { withClient } from "../client.js";
 import { FullScreen } from "../output/full-screen.js";
-import { isLoadSort, type LoadSort, loadJson, loadLines } from "../output/loads.js";
+import { isStatsSort, type StatsSort, statsJson, statsLines } from "../output/stats-table.js";
 import { resumeStream } from "../resume-stream.js";
 
 const INTERVAL_MS = 2_000;
@@ -10,7 +10,7 @@ const INTERVAL_MS = 2_000;
 /** Lines that a screen has when nobody says. */
 const DEFAULT_ROWS = 24;
 
-const SORT_KEYS: ReadonlyMap<string, LoadSort> = new Map<string, LoadSort>([
+const SORT_KEYS: ReadonlyMap<string, StatsSort> = new Map<string, StatsSort>([
   ["c", "cpu"],
   ["m", "mem"],
   ["n", "net"],
@@ -33,7 +33,7 @@ export async function showTop(cli: Cli, options: TopOptions): Promise<void> {
   const isLive = cli.stdout.isTty && !once && options.output !== "json";
   const view = isLive ? liveView(cli, options, () => over.abort()) : plainView(cli, options);
   await withClient(cli, options, async (client) => {
-    const open = () => client.watchLoad({ service, node, intervalMs: INTERVAL_MS }, { signal });
+    const open = () => client.watchStats({ service, node, intervalMs: INTERVAL_MS }, { signal });
     try {
       for await (const loads of once ? open() : resumeStream(cli, open)) {
         view.show(loads);
@@ -48,7 +48,7 @@ export async function showTop(cli: Cli, options: TopOptions): Promise<void> {
 }
 
 interface View {
-  show(loads: WatchLoadResponse): void;
+  show(loads: WatchStatsResponse): void;
   close(): void;
 }
 
@@ -57,7 +57,7 @@ function plainView(cli: Cli, options: TopOptions): View {
   return {
     show: (loads) => {
       const isJson = options.output === "json";
-      const text = isJson ? [JSON.stringify(loadJson(loads, sort))] : loadLines(loads, { sort });
+      const text = isJson ? [JSON.stringify(statsJson(loads, sort))] : statsLines(loads, { sort });
       cli.stdout.write(`${text.join("\n")}\n${isJson || options.once ? "" : "\n"}`);
     },
     close: () => {},
@@ -70,10 +70,10 @@ function liveView(cli: Cli, options: TopOptions, end: () => void): View {
   const screen = new FullScreen(cli.stdout);
   const closed = new AbortController();
   let sort = sortOf(options);
-  let last: WatchLoadResponse | undefined;
+  let last: WatchStatsResponse | undefined;
   const draw = (): void => {
     const rows = passthrough.size()?.rows ?? DEFAULT_ROWS;
-    if (last !== undefined) screen.draw(loadLines(last, { sort, rows, columns: cli.stdout.columns }));
+    if (last !== undefined) screen.draw(statsLines(last, { sort, rows, columns: cli.stdout.columns }));
   };
   const onKey = (key: string): void => {
     if (key === "q" || key === CTRL_C) end();
@@ -107,6 +107,6 @@ async function readKeys(
     for (const key of Buffer.from(bytes).toString("latin1")) onKey(key);
 }
 
-function sortOf({ sort }: TopOptions): LoadSort {
-  return isLoadSort(sort) ? sort : "cpu";
+function sortOf({ sort }: TopOptions): StatsSort {
+  return isStatsSort(sort) ? sort : "cpu";
 }

@@ -88,7 +88,7 @@ export function labelTexts(labels: Readonly<Record<string, string>>): readonly s
 
 function engineNote({ node }: HasNode): string {
   if (node?.state !== NodeState.READY) return "";
-  if (node.agentAway) return " (agent not answering)";
+  if (node.agentUnreachable) return " (agent not answering)";
   if (node.stateMessage !== "") return " (silent)";
   return node.description?.engineReady === false ? " (Docker not answering)" : "";
 }

@@ -2,13 +2,11 @@ import {
   BerthError,
   ControlServiceService,
   NodeSummary,
-  type RpcHandlers,
-  rpcService,
   ServiceSummary,
-  startRpcServer,
   Task,
   type WatchServicesResponse,
 } from "@berth/proto";
+import { type RpcHandlers, rpcService, startRpcServer } from "@berth/proto/rpc";
 
 type Handlers = RpcHandlers<typeof ControlServiceService>;
 

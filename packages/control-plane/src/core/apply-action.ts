@@ -68,6 +68,6 @@ export function status(known: {
     health: 0,
     ports: [],
     addresses: [],
-    fromOutside: false,
+    stoppedExternally: false,
   };
 }

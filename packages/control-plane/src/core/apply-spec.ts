@@ -1,9 +1,9 @@
 import { Rollout_State, Service, ServiceSpec } from "@berth/proto";
 import { canonicalText } from "./canonical.js";
-import { NO_TEMPLATE } from "./jobs/job-history.js";
-import { isJob } from "./jobs/job-mode.js";
-import { beginRollout, carryOn } from "./rollout/rollout-record.js";
-import { markTemplate, templateOf, templateText, withSortedPorts } from "./rollout/template.js";
+import { NO_TEMPLATE } from "./orchestrator/jobs/job-history.js";
+import { isJob } from "./orchestrator/jobs/job-mode.js";
+import { beginRollout, carryOn } from "./orchestrator/rollout/rollout-record.js";
+import { markTemplate, templateOf, templateText, withSortedPorts } from "./orchestrator/rollout/template.js";
 
 export type SpecOutcome =
   | { readonly kind: "created"; readonly service: Service }

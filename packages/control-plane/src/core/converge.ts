@@ -6,18 +6,18 @@ import {
   type Task,
   TaskState,
 } from "@berth/proto";
-import { jobConvergence } from "./jobs/job-convergence.js";
-import { isJob } from "./jobs/job-mode.js";
 import type { ClusterView, ServiceView } from "./model.js";
-import { needOf } from "./placement/filters.js";
-import { pendingReason } from "./placement/pending-reason.js";
-import { isOn, isPaused, isRollback } from "./rollout/rollout-record.js";
-import { type CurrentTest, currentTest } from "./rollout/template.js";
-import { NOT_FENCED } from "./slots/fate.js";
-import { isActive, nodeSuits } from "./slots/global.js";
-import { whyLeaves } from "./slots/leaving.js";
-import { replicasOf } from "./slots/replicated.js";
-import { isInUse, type Slot, slotsByNode, slotsByNumber } from "./slots/slots.js";
+import { jobConvergence } from "./orchestrator/jobs/job-convergence.js";
+import { isJob } from "./orchestrator/jobs/job-mode.js";
+import { isOn, isPaused, isRollback } from "./orchestrator/rollout/rollout-record.js";
+import { type CurrentTest, currentTest } from "./orchestrator/rollout/template.js";
+import { NOT_FENCED } from "./orchestrator/slots/fate.js";
+import { isActive, nodeSuits } from "./orchestrator/slots/global.js";
+import { whyLeaves } from "./orchestrator/slots/leaving.js";
+import { replicasOf } from "./orchestrator/slots/replicated.js";
+import { isInUse, type Slot, slotsByNode, slotsByNumber } from "./orchestrator/slots/slots.js";
+import { needOf } from "./scheduler/filters.js";
+import { pendingReason } from "./scheduler/pending-reason.js";
 import {
   byAge,
   isAdrift,

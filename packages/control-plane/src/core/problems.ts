@@ -1,5 +1,5 @@
-import type { SlotStep } from "./slots/slot-step.js";
-import type { Slot } from "./slots/slots.js";
+import type { SlotStep } from "./orchestrator/slots/slot-step.js";
+import type { Slot } from "./orchestrator/slots/slots.js";
 
 /** Something that keeps a service from being what it should be. */
 export interface Problem {

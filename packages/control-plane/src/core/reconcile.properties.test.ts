@@ -2,9 +2,9 @@ import { Availability, DesiredState, NodeState, type Task, UpdateConfig_Order } 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { convergence } from "./converge.js";
+import { replicasOf } from "./orchestrator/slots/replicated.js";
 import type { Action } from "./plan.js";
 import { reconcile } from "./reconcile.js";
-import { replicasOf } from "./slots/replicated.js";
 import { isEnded, isPending, isWanted, runsWell } from "./task-state.js";
 import { happen, history, historyWithReorders, NODES, play } from "./testing/test-histories.js";
 import { buildSpec, CPU, GIB, idSequence } from "./testing/test-records.js";

@@ -1,22 +1,22 @@
 import { DesiredState, type Task } from "@berth/proto";
-import { isJob } from "./jobs/job-mode.js";
-import { reconcileJob } from "./jobs/jobs.js";
 import type { ClusterView, ReconcileContext, ServiceView } from "./model.js";
-import { needOf } from "./placement/filters.js";
+import { isJob } from "./orchestrator/jobs/job-mode.js";
+import { reconcileJob } from "./orchestrator/jobs/jobs.js";
+import { currentTest } from "./orchestrator/rollout/template.js";
+import { policyOf } from "./orchestrator/rollout/update-policy.js";
+import { seatNext } from "./orchestrator/slots/arrivals.js";
+import { decide } from "./orchestrator/slots/decide.js";
+import { dismiss, goneTest, retire, trimHistory } from "./orchestrator/slots/departures.js";
+import { wantedOnNodes } from "./orchestrator/slots/global.js";
+import { replicasOf, wantedReplicas } from "./orchestrator/slots/replicated.js";
+import { RUNS_WELL_MS } from "./orchestrator/slots/restart.js";
+import { type Settled, setSettledAside } from "./orchestrator/slots/settled.js";
+import { takeStock } from "./orchestrator/slots/stock.js";
+import type { Wanted } from "./orchestrator/slots/wanted.js";
 import type { Action, Plan } from "./plan.js";
 import { planOf } from "./plan-of.js";
 import { problemLines } from "./problems.js";
-import { currentTest } from "./rollout/template.js";
-import { policyOf } from "./rollout/update-policy.js";
-import { seatNext } from "./slots/arrivals.js";
-import { decide } from "./slots/decide.js";
-import { dismiss, goneTest, retire, trimHistory } from "./slots/departures.js";
-import { wantedOnNodes } from "./slots/global.js";
-import { replicasOf, wantedReplicas } from "./slots/replicated.js";
-import { RUNS_WELL_MS } from "./slots/restart.js";
-import { type Settled, setSettledAside } from "./slots/settled.js";
-import { takeStock } from "./slots/stock.js";
-import type { Wanted } from "./slots/wanted.js";
+import { needOf } from "./scheduler/filters.js";
 import { runsWell } from "./task-state.js";
 
 /**

@@ -1,5 +1,5 @@
 import { BERTH_VERSION } from "@berth/proto";
-import type { Role } from "../rpc/role.js";
+import type { Role } from "../server/role.js";
 import { LEADER_KEY } from "../store/keys.js";
 import { readOne } from "../store/read.js";
 import type { Store } from "../store/store.js";

@@ -1,6 +1,6 @@
 import { NodeState, TaskState } from "@berth/proto";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { LeaderObserver, Leadership } from "../loop/leadership.js";
+import type { LeaderObserver, Leadership } from "../server/leadership.js";
 import { surveyTraffic } from "./survey-traffic.js";
 import { trafficMetrics } from "./traffic-metrics.js";
 

@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { type HttpListener, listenHttp } from "@berth/proto";
+import { type HttpListener, listenHttp } from "@berth/proto/http";
 
 /** A route's answer. */
 export interface HttpAnswer {

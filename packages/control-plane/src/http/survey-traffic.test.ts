@@ -1,9 +1,9 @@
 import { NodeState } from "@berth/proto";
 import { expect, it } from "vitest";
 import { buildNode } from "../core/testing/test-records.js";
-import { TrafficInquiry } from "../rpc/relays/traffic-inquiry.js";
+import { TrafficInquiry } from "../dispatcher/relays/traffic-inquiry.js";
 import { ClusterState } from "../state/cluster-state.js";
-import { ManualClock } from "../store/manual-clock.js";
+import { ManualClock } from "../testing/manual-clock.js";
 import { surveyTraffic } from "./survey-traffic.js";
 
 function survey(hosts: readonly (readonly [id: string, hostname: string, state?: NodeState])[]) {

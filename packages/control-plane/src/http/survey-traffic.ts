@@ -1,5 +1,5 @@
 import { type Node, NodeState } from "@berth/proto";
-import type { Leadership } from "../loop/leadership.js";
+import type { Leadership } from "../server/leadership.js";
 import type { TrafficSurvey } from "./traffic-metrics.js";
 
 /** Where there are more hosts than that, each of them is asked by Prometheus itself (`berth agent --metrics`). */

@@ -1,11 +1,11 @@
-import { TrafficAnswer } from "@berth/proto";
+import { TrafficReport } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { labelText } from "./metric-text.js";
 import { trafficMetrics } from "./traffic-metrics.js";
 
 const WEB = { serviceName: "shop_web", stack: "shop", port: "80/tcp", connections: 9, active: 2 };
-const answer = (doors: object[]): TrafficAnswer =>
-  TrafficAnswer.fromPartial({ requestId: "q", doors, tableVersion: 12 });
+const answer = (doors: object[]): TrafficReport =>
+  TrafficReport.fromPartial({ requestId: "q", doors, tableVersion: 12 });
 
 describe("the metrics of traffic", () => {
   it("tell of each service's ports and virtual IPs on each host", () => {
@@ -53,7 +53,7 @@ describe("the metrics of traffic", () => {
   it("do not take a part for the whole, nor an older release's empty answer for no traffic", () => {
     const hosts = [
       { hostname: "h1", answer: { ...answer([WEB]), partial: true } },
-      { hostname: "h2", answer: TrafficAnswer.fromPartial({ requestId: "q" }) },
+      { hostname: "h2", answer: TrafficReport.fromPartial({ requestId: "q" }) },
     ];
     const text = trafficMetrics({ tableVersion: 1, hosts, unasked: 0 });
     expect(text).toContain('berth_traffic_nodes{answer="told"} 0\n');

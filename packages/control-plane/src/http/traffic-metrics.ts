@@ -1,4 +1,4 @@
-import type { DoorTraffic, TrafficAnswer } from "@berth/proto";
+import type { ListenerTraffic, TrafficReport } from "@berth/proto";
 import { labelText, MetricText } from "./metric-text.js";
 
 /** Ports and virtual IPs, each on each host, that one answer tells of: five lines each. */
@@ -7,7 +7,7 @@ const MAX_DOORS = 10_000;
 /** What one host said when it was asked; undefined: nothing in time. */
 export interface HostAnswer {
   readonly hostname: string;
-  readonly answer: TrafficAnswer | undefined;
+  readonly answer: TrafficReport | undefined;
 }
 
 export interface TrafficSurvey {
@@ -18,7 +18,7 @@ export interface TrafficSurvey {
   readonly unasked: number;
 }
 
-const COUNTERS: readonly (readonly [string, string, (door: DoorTraffic) => number])[] = [
+const COUNTERS: readonly (readonly [string, string, (door: ListenerTraffic) => number])[] = [
   [
     "connections_total",
     "Connections, and flows of UDP, to a service's published port or virtual IP",
@@ -81,7 +81,7 @@ export function trafficMetrics({ tableVersion, hosts, unasked }: TrafficSurvey):
 }
 
 /** `room`: for so many doors more. */
-function kindOf(answer: TrafficAnswer | undefined, room: number): "told" | "partial" | "silent" | "unasked" {
+function kindOf(answer: TrafficReport | undefined, room: number): "told" | "partial" | "silent" | "unasked" {
   // An older release answers as to the question after a service of no name: with nothing.
   if (answer === undefined || answer.tableVersion === 0) return "silent";
   if (answer.doors.length > room) return "unasked";

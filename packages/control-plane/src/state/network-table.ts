@@ -1,6 +1,6 @@
 import { type Network, type NetworkRange, parseSubnet, type Subnet, type VirtualIp } from "@berth/proto";
+import { layoutOf } from "../core/allocator/layout.js";
 import type { NetworkParts } from "../core/model.js";
-import { layoutOf } from "../core/network/layout.js";
 import { Grouped } from "./grouped.js";
 import { PairTable } from "./pair-table.js";
 

@@ -1,10 +1,10 @@
 import { Availability, NodeState, TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { needOf } from "../core/placement/filters.js";
-import { ChangedCounts, leastOf, type NodeCounts } from "../core/placement/node-counts.js";
-import { type PlacementRequest, place } from "../core/placement/schedule.js";
-import { TaskIndex } from "../core/slots/task-index.js";
+import { TaskIndex } from "../core/orchestrator/slots/task-index.js";
+import { needOf } from "../core/scheduler/filters.js";
+import { ChangedCounts, leastOf, type NodeCounts } from "../core/scheduler/node-counts.js";
+import { type PlacementRequest, place } from "../core/scheduler/schedule.js";
 import { buildNode, buildSpec, buildTask, CPU } from "../core/testing/test-records.js";
 import { NodeTable } from "./node-table.js";
 

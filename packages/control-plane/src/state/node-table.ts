@@ -1,8 +1,8 @@
 import type { Node, ServiceSpec, Task } from "@berth/proto";
 import type { ClusterView, NetworkParts, NodeView, Reservation } from "../core/model.js";
-import { isOpen } from "../core/placement/filters.js";
-import { LoadOrders } from "../core/placement/load-orders.js";
-import { type Demand, demandOf, occupies } from "../core/placement/occupancy.js";
+import { isOpen } from "../core/scheduler/filters.js";
+import { LoadOrders } from "../core/scheduler/load-orders.js";
+import { type Demand, demandOf, occupies } from "../core/scheduler/occupancy.js";
 
 const NOTHING: Demand = {
   nanoCpus: 0,

@@ -1,5 +1,5 @@
 import type { Service, ServiceSpec } from "@berth/proto";
-import { isBoundToNodes } from "../core/jobs/job-mode.js";
+import { isBoundToNodes } from "../core/orchestrator/jobs/job-mode.js";
 import { Grouped } from "./grouped.js";
 import { PortClaims } from "./port-claims.js";
 

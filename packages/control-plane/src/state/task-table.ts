@@ -1,5 +1,5 @@
 import type { Task, TaskState } from "@berth/proto";
-import { TaskIndex } from "../core/slots/task-index.js";
+import { TaskIndex } from "../core/orchestrator/slots/task-index.js";
 import { isPending, isWanted, stateOf } from "../core/task-state.js";
 import { Grouped } from "./grouped.js";
 

@@ -1,9 +1,9 @@
 import { BerthError } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onAbort } from "./abort.js";
+import { onAbort } from "../runtime/abort.js";
+import { ManualClock } from "../testing/manual-clock.js";
+import { MemoryStore } from "../testing/memory-store/memory-store.js";
 import { campaign, type Leader, observeLeader } from "./election.js";
-import { ManualClock } from "./manual-clock.js";
-import { MemoryStore } from "./memory/memory-store.js";
 import type { Leases, Store, TxnOutcome } from "./store.js";
 import { fence, type Term } from "./term.js";
 

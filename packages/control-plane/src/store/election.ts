@@ -1,6 +1,6 @@
 import { isBerthError } from "@berth/proto";
-import { onAbort } from "./abort.js";
-import { type Clock, sleep } from "./clock.js";
+import { onAbort } from "../runtime/abort.js";
+import { type Clock, sleep } from "../runtime/clock.js";
 import { type HeldLease, holdLease } from "./held-lease.js";
 import { observeKey, untilGone } from "./observe-key.js";
 import { readOne } from "./read.js";

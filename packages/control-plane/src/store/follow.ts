@@ -1,6 +1,6 @@
 import { isBerthError } from "@berth/proto";
-import { onAbort } from "./abort.js";
-import { type Clock, sleep } from "./clock.js";
+import { onAbort } from "../runtime/abort.js";
+import { type Clock, sleep } from "../runtime/clock.js";
 import { readAll } from "./read.js";
 import type { Entry, Span, Store, WatchEvent } from "./store.js";
 

@@ -1,6 +1,6 @@
 import { BerthError, isBerthError } from "@berth/proto";
-import { onAbort } from "./abort.js";
-import { type Clock, sleep } from "./clock.js";
+import { onAbort } from "../runtime/abort.js";
+import { type Clock, sleep } from "../runtime/clock.js";
 import type { LeaseId, Leases } from "./store.js";
 
 const SECOND_MS = 1_000;

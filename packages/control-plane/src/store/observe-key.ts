@@ -1,4 +1,4 @@
-import type { Clock } from "./clock.js";
+import type { Clock } from "../runtime/clock.js";
 import { follow } from "./follow.js";
 import type { Entry, Store, WatchEvent } from "./store.js";
 

@@ -1,6 +1,6 @@
 import { BerthError } from "@berth/proto";
-import { onAbort } from "./abort.js";
-import type { Clock } from "./clock.js";
+import { onAbort } from "../runtime/abort.js";
+import type { Clock } from "../runtime/clock.js";
 import type { HeldLease } from "./held-lease.js";
 import { untilGone } from "./observe-key.js";
 import type { Compare, Store } from "./store.js";

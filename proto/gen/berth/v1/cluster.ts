@@ -364,13 +364,13 @@ export interface Service {
    * The template version of each version, written where it changes, oldest first; only the latest are kept.
    * Going back to an older template makes its tasks current again.
    */
-  templates: TemplateMark[];
+  templates: TemplateChange[];
   /** Versions that ran well before `healthy_version`, newest first. */
   earlierHealthyVersions: number[];
 }
 
 /** From `version` on, up to the next mark, tasks are made from the template of `template_version`. */
-export interface TemplateMark {
+export interface TemplateChange {
   version: number;
   templateVersion: number;
 }
@@ -548,7 +548,7 @@ export interface TaskStatus {
    * It ended, and nothing is wrong with it or with its node: somebody other than berth stopped it, or its Docker daemon
    * went away.
    */
-  fromOutside: boolean;
+  stoppedExternally: boolean;
 }
 
 export interface TaskAddress {
@@ -588,7 +588,7 @@ export interface Node {
   stateSinceMs: number;
   createdAtMs: number;
   /** Of a READY node: its agent does not answer though its host lives. What runs there goes on, nothing new is placed. */
-  agentAway: boolean;
+  agentUnreachable: boolean;
   /**
    * Of a node that is DOWN: its host has been silent for so long that its agent, if it lives, has stopped all of its
    * at-most-one tasks. Only then may others take their place.
@@ -761,7 +761,7 @@ export const Service: MessageFns<Service> = {
       AutoscaleStatus.encode(message.autoscale, writer.uint32(98).fork()).join();
     }
     for (const v of message.templates) {
-      TemplateMark.encode(v!, writer.uint32(106).fork()).join();
+      TemplateChange.encode(v!, writer.uint32(106).fork()).join();
     }
     if (message.earlierHealthyVersions.length !== 0) {
       writer.uint32(114).fork();
@@ -887,7 +887,7 @@ export const Service: MessageFns<Service> = {
               break;
             }
 
-            message.templates.push(TemplateMark.decode(reader, reader.uint32()));
+            message.templates.push(TemplateChange.decode(reader, reader.uint32()));
             continue;
           }
           case 14: {
@@ -951,7 +951,7 @@ export const Service: MessageFns<Service> = {
       cron: isSet(object.cron) ? CronStatus.fromJSON(object.cron) : undefined,
       autoscale: isSet(object.autoscale) ? AutoscaleStatus.fromJSON(object.autoscale) : undefined,
       templates: globalThis.Array.isArray(object?.templates)
-        ? object.templates.map((e: any) => TemplateMark.fromJSON(e))
+        ? object.templates.map((e: any) => TemplateChange.fromJSON(e))
         : [],
       earlierHealthyVersions: globalThis.Array.isArray(object?.earlierHealthyVersions)
         ? object.earlierHealthyVersions.map((e: any) => globalThis.Number(e))
@@ -1000,7 +1000,7 @@ export const Service: MessageFns<Service> = {
       obj.autoscale = AutoscaleStatus.toJSON(message.autoscale);
     }
     if (message.templates?.length) {
-      obj.templates = message.templates.map((e) => TemplateMark.toJSON(e));
+      obj.templates = message.templates.map((e) => TemplateChange.toJSON(e));
     }
     if (message.earlierHealthyVersions?.length) {
       obj.earlierHealthyVersions = message.earlierHealthyVersions.map((e) => Math.round(e));
@@ -1033,18 +1033,18 @@ export const Service: MessageFns<Service> = {
     message.autoscale = (object.autoscale !== undefined && object.autoscale !== null)
       ? AutoscaleStatus.fromPartial(object.autoscale)
       : undefined;
-    message.templates = object.templates?.map((e) => TemplateMark.fromPartial(e)) || [];
+    message.templates = object.templates?.map((e) => TemplateChange.fromPartial(e)) || [];
     message.earlierHealthyVersions = object.earlierHealthyVersions?.map((e) => e) || [];
     return message;
   },
 };
 
-function createBaseTemplateMark(): TemplateMark {
+function createBaseTemplateChange(): TemplateChange {
   return { version: 0, templateVersion: 0 };
 }
 
-export const TemplateMark: MessageFns<TemplateMark> = {
-  encode(message: TemplateMark, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const TemplateChange: MessageFns<TemplateChange> = {
+  encode(message: TemplateChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.version !== 0) {
       writer.uint32(8).int64(message.version);
     }
@@ -1054,7 +1054,7 @@ export const TemplateMark: MessageFns<TemplateMark> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): TemplateMark {
+  decode(input: BinaryReader | Uint8Array, length?: number): TemplateChange {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -1063,7 +1063,7 @@ export const TemplateMark: MessageFns<TemplateMark> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseTemplateMark();
+      const message = createBaseTemplateChange();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -1095,7 +1095,7 @@ export const TemplateMark: MessageFns<TemplateMark> = {
     }
   },
 
-  fromJSON(object: any): TemplateMark {
+  fromJSON(object: any): TemplateChange {
     return {
       version: isSet(object.version) ? globalThis.Number(object.version) : 0,
       templateVersion: isSet(object.templateVersion)
@@ -1106,7 +1106,7 @@ export const TemplateMark: MessageFns<TemplateMark> = {
     };
   },
 
-  toJSON(message: TemplateMark): unknown {
+  toJSON(message: TemplateChange): unknown {
     const obj: any = {};
     if (message.version !== 0) {
       obj.version = Math.round(message.version);
@@ -1117,11 +1117,11 @@ export const TemplateMark: MessageFns<TemplateMark> = {
     return obj;
   },
 
-  create(base?: DeepPartial<TemplateMark>): TemplateMark {
-    return TemplateMark.fromPartial(base ?? {});
+  create(base?: DeepPartial<TemplateChange>): TemplateChange {
+    return TemplateChange.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<TemplateMark>): TemplateMark {
-    const message = createBaseTemplateMark();
+  fromPartial(object: DeepPartial<TemplateChange>): TemplateChange {
+    const message = createBaseTemplateChange();
     message.version = object.version ?? 0;
     message.templateVersion = object.templateVersion ?? 0;
     return message;
@@ -2107,7 +2107,7 @@ function createBaseTaskStatus(): TaskStatus {
     ports: [],
     runningSinceMs: undefined,
     addresses: [],
-    fromOutside: false,
+    stoppedExternally: false,
   };
 }
 
@@ -2140,8 +2140,8 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     for (const v of message.addresses) {
       TaskAddress.encode(v!, writer.uint32(74).fork()).join();
     }
-    if (message.fromOutside !== false) {
-      writer.uint32(80).bool(message.fromOutside);
+    if (message.stoppedExternally !== false) {
+      writer.uint32(80).bool(message.stoppedExternally);
     }
     return writer;
   },
@@ -2236,7 +2236,7 @@ export const TaskStatus: MessageFns<TaskStatus> = {
               break;
             }
 
-            message.fromOutside = reader.bool();
+            message.stoppedExternally = reader.bool();
             continue;
           }
         }
@@ -2282,10 +2282,10 @@ export const TaskStatus: MessageFns<TaskStatus> = {
       addresses: globalThis.Array.isArray(object?.addresses)
         ? object.addresses.map((e: any) => TaskAddress.fromJSON(e))
         : [],
-      fromOutside: isSet(object.fromOutside)
-        ? globalThis.Boolean(object.fromOutside)
-        : isSet(object.from_outside)
-        ? globalThis.Boolean(object.from_outside)
+      stoppedExternally: isSet(object.stoppedExternally)
+        ? globalThis.Boolean(object.stoppedExternally)
+        : isSet(object.stopped_externally)
+        ? globalThis.Boolean(object.stopped_externally)
         : false,
     };
   },
@@ -2319,8 +2319,8 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     if (message.addresses?.length) {
       obj.addresses = message.addresses.map((e) => TaskAddress.toJSON(e));
     }
-    if (message.fromOutside !== false) {
-      obj.fromOutside = message.fromOutside;
+    if (message.stoppedExternally !== false) {
+      obj.stoppedExternally = message.stoppedExternally;
     }
     return obj;
   },
@@ -2339,7 +2339,7 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     message.ports = object.ports?.map((e) => HostPort.fromPartial(e)) || [];
     message.runningSinceMs = object.runningSinceMs ?? undefined;
     message.addresses = object.addresses?.map((e) => TaskAddress.fromPartial(e)) || [];
-    message.fromOutside = object.fromOutside ?? false;
+    message.stoppedExternally = object.stoppedExternally ?? false;
     return message;
   },
 };
@@ -2669,7 +2669,7 @@ function createBaseNode(): Node {
     stateMessage: "",
     stateSinceMs: 0,
     createdAtMs: 0,
-    agentAway: false,
+    agentUnreachable: false,
     fenced: false,
     ignoresProbes: false,
   };
@@ -2701,8 +2701,8 @@ export const Node: MessageFns<Node> = {
     if (message.createdAtMs !== 0) {
       writer.uint32(64).int64(message.createdAtMs);
     }
-    if (message.agentAway !== false) {
-      writer.uint32(72).bool(message.agentAway);
+    if (message.agentUnreachable !== false) {
+      writer.uint32(72).bool(message.agentUnreachable);
     }
     if (message.fenced !== false) {
       writer.uint32(80).bool(message.fenced);
@@ -2798,7 +2798,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.agentAway = reader.bool();
+            message.agentUnreachable = reader.bool();
             continue;
           }
           case 10: {
@@ -2864,10 +2864,10 @@ export const Node: MessageFns<Node> = {
         : isSet(object.created_at_ms)
         ? globalThis.Number(object.created_at_ms)
         : 0,
-      agentAway: isSet(object.agentAway)
-        ? globalThis.Boolean(object.agentAway)
-        : isSet(object.agent_away)
-        ? globalThis.Boolean(object.agent_away)
+      agentUnreachable: isSet(object.agentUnreachable)
+        ? globalThis.Boolean(object.agentUnreachable)
+        : isSet(object.agent_unreachable)
+        ? globalThis.Boolean(object.agent_unreachable)
         : false,
       fenced: isSet(object.fenced) ? globalThis.Boolean(object.fenced) : false,
       ignoresProbes: isSet(object.ignoresProbes)
@@ -2910,8 +2910,8 @@ export const Node: MessageFns<Node> = {
     if (message.createdAtMs !== 0) {
       obj.createdAtMs = Math.round(message.createdAtMs);
     }
-    if (message.agentAway !== false) {
-      obj.agentAway = message.agentAway;
+    if (message.agentUnreachable !== false) {
+      obj.agentUnreachable = message.agentUnreachable;
     }
     if (message.fenced !== false) {
       obj.fenced = message.fenced;
@@ -2945,7 +2945,7 @@ export const Node: MessageFns<Node> = {
     message.stateMessage = object.stateMessage ?? "";
     message.stateSinceMs = object.stateSinceMs ?? 0;
     message.createdAtMs = object.createdAtMs ?? 0;
-    message.agentAway = object.agentAway ?? false;
+    message.agentUnreachable = object.agentUnreachable ?? false;
     message.fenced = object.fenced ?? false;
     message.ignoresProbes = object.ignoresProbes ?? false;
     return message;

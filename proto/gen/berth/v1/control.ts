@@ -28,9 +28,9 @@ import {
   ExecInput,
   ExecOutput,
   IngressEntry,
-  Load,
   LogChunk,
-  NodeLoad,
+  NodeStats,
+  ResourceUsage,
   ServiceTraffic,
 } from "./dispatcher.js";
 import { NetworkSpec, Resources, ServiceSpec } from "./spec.js";
@@ -206,7 +206,7 @@ export interface ServicePlan {
   /** What would keep the service from being as it should be, for a person. */
   problems: string[];
   /** Steps that would follow those above in the same way: a plan does not work out hundreds of rounds. */
-  moreSteps: number;
+  omittedSteps: number;
 }
 
 export interface FieldChange {
@@ -379,12 +379,12 @@ export interface GetServiceTrafficRequest {
 
 export interface GetServiceTrafficResponse {
   /** Those that take part and answer within a second. */
-  hosts: HostTraffic[];
+  hosts: NodeTraffic[];
   /** Hostnames of nodes that are up and did not answer. */
   silent: string[];
 }
 
-export interface HostTraffic {
+export interface NodeTraffic {
   nodeId: string;
   hostname: string;
   traffic?: ServiceTraffic | undefined;
@@ -632,10 +632,10 @@ export interface ClusterEvent {
   nodeId: string;
   nodeHostname: string;
   /** Read from the records that this leader found, of the time before it led. */
-  isRebuilt: boolean;
+  isReconstructed: boolean;
 }
 
-export interface WatchLoadRequest {
+export interface WatchStatsRequest {
   /** Each narrows what is told; empty: does not. */
   service: string;
   node: string;
@@ -643,32 +643,32 @@ export interface WatchLoadRequest {
   intervalMs: number;
 }
 
-export interface WatchLoadResponse {
-  nodes: WatchedNodeLoad[];
+export interface WatchStatsResponse {
+  nodes: WatchedNodeStats[];
   /** The busiest first. */
-  tasks: WatchedTaskLoad[];
+  tasks: WatchedTaskStats[];
   /** How many more tasks run than are told of. */
-  moreTasks: number;
+  omittedTasks: number;
 }
 
-export interface WatchedNodeLoad {
+export interface WatchedNodeStats {
   nodeId: string;
   hostname: string;
   /** Absent: the node does not tell. */
-  load?:
-    | NodeLoad
+  stats?:
+    | NodeStats
     | undefined;
   /** Tasks of which it told something. */
   tasks: number;
 }
 
-export interface WatchedTaskLoad {
+export interface WatchedTaskStats {
   taskId: string;
   serviceName: string;
   slot: number;
   nodeHostname: string;
-  load?:
-    | Load
+  usage?:
+    | ResourceUsage
     | undefined;
   /** 0: no limit but the node's memory. */
   memoryLimitBytes: number;
@@ -2083,7 +2083,7 @@ function createBaseServicePlan(): ServicePlan {
     rollout: "",
     steps: [],
     problems: [],
-    moreSteps: 0,
+    omittedSteps: 0,
   };
 }
 
@@ -2116,8 +2116,8 @@ export const ServicePlan: MessageFns<ServicePlan> = {
     for (const v of message.problems) {
       writer.uint32(74).string(v!);
     }
-    if (message.moreSteps !== 0) {
-      writer.uint32(80).uint32(message.moreSteps);
+    if (message.omittedSteps !== 0) {
+      writer.uint32(80).uint32(message.omittedSteps);
     }
     return writer;
   },
@@ -2212,7 +2212,7 @@ export const ServicePlan: MessageFns<ServicePlan> = {
               break;
             }
 
-            message.moreSteps = reader.uint32();
+            message.omittedSteps = reader.uint32();
             continue;
           }
         }
@@ -2250,10 +2250,10 @@ export const ServicePlan: MessageFns<ServicePlan> = {
       rollout: isSet(object.rollout) ? globalThis.String(object.rollout) : "",
       steps: globalThis.Array.isArray(object?.steps) ? object.steps.map((e: any) => PlannedStep.fromJSON(e)) : [],
       problems: globalThis.Array.isArray(object?.problems) ? object.problems.map((e: any) => globalThis.String(e)) : [],
-      moreSteps: isSet(object.moreSteps)
-        ? globalThis.Number(object.moreSteps)
-        : isSet(object.more_steps)
-        ? globalThis.Number(object.more_steps)
+      omittedSteps: isSet(object.omittedSteps)
+        ? globalThis.Number(object.omittedSteps)
+        : isSet(object.omitted_steps)
+        ? globalThis.Number(object.omitted_steps)
         : 0,
     };
   },
@@ -2287,8 +2287,8 @@ export const ServicePlan: MessageFns<ServicePlan> = {
     if (message.problems?.length) {
       obj.problems = message.problems;
     }
-    if (message.moreSteps !== 0) {
-      obj.moreSteps = Math.round(message.moreSteps);
+    if (message.omittedSteps !== 0) {
+      obj.omittedSteps = Math.round(message.omittedSteps);
     }
     return obj;
   },
@@ -2307,7 +2307,7 @@ export const ServicePlan: MessageFns<ServicePlan> = {
     message.rollout = object.rollout ?? "";
     message.steps = object.steps?.map((e) => PlannedStep.fromPartial(e)) || [];
     message.problems = object.problems?.map((e) => e) || [];
-    message.moreSteps = object.moreSteps ?? 0;
+    message.omittedSteps = object.omittedSteps ?? 0;
     return message;
   },
 };
@@ -3268,7 +3268,7 @@ function createBaseGetServiceTrafficResponse(): GetServiceTrafficResponse {
 export const GetServiceTrafficResponse: MessageFns<GetServiceTrafficResponse> = {
   encode(message: GetServiceTrafficResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.hosts) {
-      HostTraffic.encode(v!, writer.uint32(10).fork()).join();
+      NodeTraffic.encode(v!, writer.uint32(10).fork()).join();
     }
     for (const v of message.silent) {
       writer.uint32(18).string(v!);
@@ -3294,7 +3294,7 @@ export const GetServiceTrafficResponse: MessageFns<GetServiceTrafficResponse> = 
               break;
             }
 
-            message.hosts.push(HostTraffic.decode(reader, reader.uint32()));
+            message.hosts.push(NodeTraffic.decode(reader, reader.uint32()));
             continue;
           }
           case 2: {
@@ -3319,7 +3319,7 @@ export const GetServiceTrafficResponse: MessageFns<GetServiceTrafficResponse> = 
 
   fromJSON(object: any): GetServiceTrafficResponse {
     return {
-      hosts: globalThis.Array.isArray(object?.hosts) ? object.hosts.map((e: any) => HostTraffic.fromJSON(e)) : [],
+      hosts: globalThis.Array.isArray(object?.hosts) ? object.hosts.map((e: any) => NodeTraffic.fromJSON(e)) : [],
       silent: globalThis.Array.isArray(object?.silent) ? object.silent.map((e: any) => globalThis.String(e)) : [],
     };
   },
@@ -3327,7 +3327,7 @@ export const GetServiceTrafficResponse: MessageFns<GetServiceTrafficResponse> = 
   toJSON(message: GetServiceTrafficResponse): unknown {
     const obj: any = {};
     if (message.hosts?.length) {
-      obj.hosts = message.hosts.map((e) => HostTraffic.toJSON(e));
+      obj.hosts = message.hosts.map((e) => NodeTraffic.toJSON(e));
     }
     if (message.silent?.length) {
       obj.silent = message.silent;
@@ -3340,18 +3340,18 @@ export const GetServiceTrafficResponse: MessageFns<GetServiceTrafficResponse> = 
   },
   fromPartial(object: DeepPartial<GetServiceTrafficResponse>): GetServiceTrafficResponse {
     const message = createBaseGetServiceTrafficResponse();
-    message.hosts = object.hosts?.map((e) => HostTraffic.fromPartial(e)) || [];
+    message.hosts = object.hosts?.map((e) => NodeTraffic.fromPartial(e)) || [];
     message.silent = object.silent?.map((e) => e) || [];
     return message;
   },
 };
 
-function createBaseHostTraffic(): HostTraffic {
+function createBaseNodeTraffic(): NodeTraffic {
   return { nodeId: "", hostname: "", traffic: undefined };
 }
 
-export const HostTraffic: MessageFns<HostTraffic> = {
-  encode(message: HostTraffic, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const NodeTraffic: MessageFns<NodeTraffic> = {
+  encode(message: NodeTraffic, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.nodeId !== "") {
       writer.uint32(10).string(message.nodeId);
     }
@@ -3364,7 +3364,7 @@ export const HostTraffic: MessageFns<HostTraffic> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): HostTraffic {
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeTraffic {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -3373,7 +3373,7 @@ export const HostTraffic: MessageFns<HostTraffic> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseHostTraffic();
+      const message = createBaseNodeTraffic();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -3413,7 +3413,7 @@ export const HostTraffic: MessageFns<HostTraffic> = {
     }
   },
 
-  fromJSON(object: any): HostTraffic {
+  fromJSON(object: any): NodeTraffic {
     return {
       nodeId: isSet(object.nodeId)
         ? globalThis.String(object.nodeId)
@@ -3425,7 +3425,7 @@ export const HostTraffic: MessageFns<HostTraffic> = {
     };
   },
 
-  toJSON(message: HostTraffic): unknown {
+  toJSON(message: NodeTraffic): unknown {
     const obj: any = {};
     if (message.nodeId !== "") {
       obj.nodeId = message.nodeId;
@@ -3439,11 +3439,11 @@ export const HostTraffic: MessageFns<HostTraffic> = {
     return obj;
   },
 
-  create(base?: DeepPartial<HostTraffic>): HostTraffic {
-    return HostTraffic.fromPartial(base ?? {});
+  create(base?: DeepPartial<NodeTraffic>): NodeTraffic {
+    return NodeTraffic.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<HostTraffic>): HostTraffic {
-    const message = createBaseHostTraffic();
+  fromPartial(object: DeepPartial<NodeTraffic>): NodeTraffic {
+    const message = createBaseNodeTraffic();
     message.nodeId = object.nodeId ?? "";
     message.hostname = object.hostname ?? "";
     message.traffic = (object.traffic !== undefined && object.traffic !== null)
@@ -6846,7 +6846,7 @@ function createBaseClusterEvent(): ClusterEvent {
     slot: 0,
     nodeId: "",
     nodeHostname: "",
-    isRebuilt: false,
+    isReconstructed: false,
   };
 }
 
@@ -6891,8 +6891,8 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
     if (message.nodeHostname !== "") {
       writer.uint32(106).string(message.nodeHostname);
     }
-    if (message.isRebuilt !== false) {
-      writer.uint32(112).bool(message.isRebuilt);
+    if (message.isReconstructed !== false) {
+      writer.uint32(112).bool(message.isReconstructed);
     }
     return writer;
   },
@@ -7019,7 +7019,7 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
               break;
             }
 
-            message.isRebuilt = reader.bool();
+            message.isReconstructed = reader.bool();
             continue;
           }
         }
@@ -7077,10 +7077,10 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
         : isSet(object.node_hostname)
         ? globalThis.String(object.node_hostname)
         : "",
-      isRebuilt: isSet(object.isRebuilt)
-        ? globalThis.Boolean(object.isRebuilt)
-        : isSet(object.is_rebuilt)
-        ? globalThis.Boolean(object.is_rebuilt)
+      isReconstructed: isSet(object.isReconstructed)
+        ? globalThis.Boolean(object.isReconstructed)
+        : isSet(object.is_reconstructed)
+        ? globalThis.Boolean(object.is_reconstructed)
         : false,
     };
   },
@@ -7126,8 +7126,8 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
     if (message.nodeHostname !== "") {
       obj.nodeHostname = message.nodeHostname;
     }
-    if (message.isRebuilt !== false) {
-      obj.isRebuilt = message.isRebuilt;
+    if (message.isReconstructed !== false) {
+      obj.isReconstructed = message.isReconstructed;
     }
     return obj;
   },
@@ -7150,17 +7150,17 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
     message.slot = object.slot ?? 0;
     message.nodeId = object.nodeId ?? "";
     message.nodeHostname = object.nodeHostname ?? "";
-    message.isRebuilt = object.isRebuilt ?? false;
+    message.isReconstructed = object.isReconstructed ?? false;
     return message;
   },
 };
 
-function createBaseWatchLoadRequest(): WatchLoadRequest {
+function createBaseWatchStatsRequest(): WatchStatsRequest {
   return { service: "", node: "", intervalMs: 0 };
 }
 
-export const WatchLoadRequest: MessageFns<WatchLoadRequest> = {
-  encode(message: WatchLoadRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const WatchStatsRequest: MessageFns<WatchStatsRequest> = {
+  encode(message: WatchStatsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.service !== "") {
       writer.uint32(10).string(message.service);
     }
@@ -7173,7 +7173,7 @@ export const WatchLoadRequest: MessageFns<WatchLoadRequest> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): WatchLoadRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchStatsRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -7182,7 +7182,7 @@ export const WatchLoadRequest: MessageFns<WatchLoadRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseWatchLoadRequest();
+      const message = createBaseWatchStatsRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -7222,7 +7222,7 @@ export const WatchLoadRequest: MessageFns<WatchLoadRequest> = {
     }
   },
 
-  fromJSON(object: any): WatchLoadRequest {
+  fromJSON(object: any): WatchStatsRequest {
     return {
       service: isSet(object.service) ? globalThis.String(object.service) : "",
       node: isSet(object.node) ? globalThis.String(object.node) : "",
@@ -7234,7 +7234,7 @@ export const WatchLoadRequest: MessageFns<WatchLoadRequest> = {
     };
   },
 
-  toJSON(message: WatchLoadRequest): unknown {
+  toJSON(message: WatchStatsRequest): unknown {
     const obj: any = {};
     if (message.service !== "") {
       obj.service = message.service;
@@ -7248,11 +7248,11 @@ export const WatchLoadRequest: MessageFns<WatchLoadRequest> = {
     return obj;
   },
 
-  create(base?: DeepPartial<WatchLoadRequest>): WatchLoadRequest {
-    return WatchLoadRequest.fromPartial(base ?? {});
+  create(base?: DeepPartial<WatchStatsRequest>): WatchStatsRequest {
+    return WatchStatsRequest.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<WatchLoadRequest>): WatchLoadRequest {
-    const message = createBaseWatchLoadRequest();
+  fromPartial(object: DeepPartial<WatchStatsRequest>): WatchStatsRequest {
+    const message = createBaseWatchStatsRequest();
     message.service = object.service ?? "";
     message.node = object.node ?? "";
     message.intervalMs = object.intervalMs ?? 0;
@@ -7260,25 +7260,25 @@ export const WatchLoadRequest: MessageFns<WatchLoadRequest> = {
   },
 };
 
-function createBaseWatchLoadResponse(): WatchLoadResponse {
-  return { nodes: [], tasks: [], moreTasks: 0 };
+function createBaseWatchStatsResponse(): WatchStatsResponse {
+  return { nodes: [], tasks: [], omittedTasks: 0 };
 }
 
-export const WatchLoadResponse: MessageFns<WatchLoadResponse> = {
-  encode(message: WatchLoadResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const WatchStatsResponse: MessageFns<WatchStatsResponse> = {
+  encode(message: WatchStatsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.nodes) {
-      WatchedNodeLoad.encode(v!, writer.uint32(10).fork()).join();
+      WatchedNodeStats.encode(v!, writer.uint32(10).fork()).join();
     }
     for (const v of message.tasks) {
-      WatchedTaskLoad.encode(v!, writer.uint32(18).fork()).join();
+      WatchedTaskStats.encode(v!, writer.uint32(18).fork()).join();
     }
-    if (message.moreTasks !== 0) {
-      writer.uint32(24).uint32(message.moreTasks);
+    if (message.omittedTasks !== 0) {
+      writer.uint32(24).uint32(message.omittedTasks);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): WatchLoadResponse {
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchStatsResponse {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -7287,7 +7287,7 @@ export const WatchLoadResponse: MessageFns<WatchLoadResponse> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseWatchLoadResponse();
+      const message = createBaseWatchStatsResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -7296,7 +7296,7 @@ export const WatchLoadResponse: MessageFns<WatchLoadResponse> = {
               break;
             }
 
-            message.nodes.push(WatchedNodeLoad.decode(reader, reader.uint32()));
+            message.nodes.push(WatchedNodeStats.decode(reader, reader.uint32()));
             continue;
           }
           case 2: {
@@ -7304,7 +7304,7 @@ export const WatchLoadResponse: MessageFns<WatchLoadResponse> = {
               break;
             }
 
-            message.tasks.push(WatchedTaskLoad.decode(reader, reader.uint32()));
+            message.tasks.push(WatchedTaskStats.decode(reader, reader.uint32()));
             continue;
           }
           case 3: {
@@ -7312,7 +7312,7 @@ export const WatchLoadResponse: MessageFns<WatchLoadResponse> = {
               break;
             }
 
-            message.moreTasks = reader.uint32();
+            message.omittedTasks = reader.uint32();
             continue;
           }
         }
@@ -7327,58 +7327,58 @@ export const WatchLoadResponse: MessageFns<WatchLoadResponse> = {
     }
   },
 
-  fromJSON(object: any): WatchLoadResponse {
+  fromJSON(object: any): WatchStatsResponse {
     return {
-      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => WatchedNodeLoad.fromJSON(e)) : [],
-      tasks: globalThis.Array.isArray(object?.tasks) ? object.tasks.map((e: any) => WatchedTaskLoad.fromJSON(e)) : [],
-      moreTasks: isSet(object.moreTasks)
-        ? globalThis.Number(object.moreTasks)
-        : isSet(object.more_tasks)
-        ? globalThis.Number(object.more_tasks)
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => WatchedNodeStats.fromJSON(e)) : [],
+      tasks: globalThis.Array.isArray(object?.tasks) ? object.tasks.map((e: any) => WatchedTaskStats.fromJSON(e)) : [],
+      omittedTasks: isSet(object.omittedTasks)
+        ? globalThis.Number(object.omittedTasks)
+        : isSet(object.omitted_tasks)
+        ? globalThis.Number(object.omitted_tasks)
         : 0,
     };
   },
 
-  toJSON(message: WatchLoadResponse): unknown {
+  toJSON(message: WatchStatsResponse): unknown {
     const obj: any = {};
     if (message.nodes?.length) {
-      obj.nodes = message.nodes.map((e) => WatchedNodeLoad.toJSON(e));
+      obj.nodes = message.nodes.map((e) => WatchedNodeStats.toJSON(e));
     }
     if (message.tasks?.length) {
-      obj.tasks = message.tasks.map((e) => WatchedTaskLoad.toJSON(e));
+      obj.tasks = message.tasks.map((e) => WatchedTaskStats.toJSON(e));
     }
-    if (message.moreTasks !== 0) {
-      obj.moreTasks = Math.round(message.moreTasks);
+    if (message.omittedTasks !== 0) {
+      obj.omittedTasks = Math.round(message.omittedTasks);
     }
     return obj;
   },
 
-  create(base?: DeepPartial<WatchLoadResponse>): WatchLoadResponse {
-    return WatchLoadResponse.fromPartial(base ?? {});
+  create(base?: DeepPartial<WatchStatsResponse>): WatchStatsResponse {
+    return WatchStatsResponse.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<WatchLoadResponse>): WatchLoadResponse {
-    const message = createBaseWatchLoadResponse();
-    message.nodes = object.nodes?.map((e) => WatchedNodeLoad.fromPartial(e)) || [];
-    message.tasks = object.tasks?.map((e) => WatchedTaskLoad.fromPartial(e)) || [];
-    message.moreTasks = object.moreTasks ?? 0;
+  fromPartial(object: DeepPartial<WatchStatsResponse>): WatchStatsResponse {
+    const message = createBaseWatchStatsResponse();
+    message.nodes = object.nodes?.map((e) => WatchedNodeStats.fromPartial(e)) || [];
+    message.tasks = object.tasks?.map((e) => WatchedTaskStats.fromPartial(e)) || [];
+    message.omittedTasks = object.omittedTasks ?? 0;
     return message;
   },
 };
 
-function createBaseWatchedNodeLoad(): WatchedNodeLoad {
-  return { nodeId: "", hostname: "", load: undefined, tasks: 0 };
+function createBaseWatchedNodeStats(): WatchedNodeStats {
+  return { nodeId: "", hostname: "", stats: undefined, tasks: 0 };
 }
 
-export const WatchedNodeLoad: MessageFns<WatchedNodeLoad> = {
-  encode(message: WatchedNodeLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const WatchedNodeStats: MessageFns<WatchedNodeStats> = {
+  encode(message: WatchedNodeStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.nodeId !== "") {
       writer.uint32(10).string(message.nodeId);
     }
     if (message.hostname !== "") {
       writer.uint32(18).string(message.hostname);
     }
-    if (message.load !== undefined) {
-      NodeLoad.encode(message.load, writer.uint32(26).fork()).join();
+    if (message.stats !== undefined) {
+      NodeStats.encode(message.stats, writer.uint32(26).fork()).join();
     }
     if (message.tasks !== 0) {
       writer.uint32(32).uint32(message.tasks);
@@ -7386,7 +7386,7 @@ export const WatchedNodeLoad: MessageFns<WatchedNodeLoad> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): WatchedNodeLoad {
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchedNodeStats {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -7395,7 +7395,7 @@ export const WatchedNodeLoad: MessageFns<WatchedNodeLoad> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseWatchedNodeLoad();
+      const message = createBaseWatchedNodeStats();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -7420,7 +7420,7 @@ export const WatchedNodeLoad: MessageFns<WatchedNodeLoad> = {
               break;
             }
 
-            message.load = NodeLoad.decode(reader, reader.uint32());
+            message.stats = NodeStats.decode(reader, reader.uint32());
             continue;
           }
           case 4: {
@@ -7443,7 +7443,7 @@ export const WatchedNodeLoad: MessageFns<WatchedNodeLoad> = {
     }
   },
 
-  fromJSON(object: any): WatchedNodeLoad {
+  fromJSON(object: any): WatchedNodeStats {
     return {
       nodeId: isSet(object.nodeId)
         ? globalThis.String(object.nodeId)
@@ -7451,12 +7451,12 @@ export const WatchedNodeLoad: MessageFns<WatchedNodeLoad> = {
         ? globalThis.String(object.node_id)
         : "",
       hostname: isSet(object.hostname) ? globalThis.String(object.hostname) : "",
-      load: isSet(object.load) ? NodeLoad.fromJSON(object.load) : undefined,
+      stats: isSet(object.stats) ? NodeStats.fromJSON(object.stats) : undefined,
       tasks: isSet(object.tasks) ? globalThis.Number(object.tasks) : 0,
     };
   },
 
-  toJSON(message: WatchedNodeLoad): unknown {
+  toJSON(message: WatchedNodeStats): unknown {
     const obj: any = {};
     if (message.nodeId !== "") {
       obj.nodeId = message.nodeId;
@@ -7464,8 +7464,8 @@ export const WatchedNodeLoad: MessageFns<WatchedNodeLoad> = {
     if (message.hostname !== "") {
       obj.hostname = message.hostname;
     }
-    if (message.load !== undefined) {
-      obj.load = NodeLoad.toJSON(message.load);
+    if (message.stats !== undefined) {
+      obj.stats = NodeStats.toJSON(message.stats);
     }
     if (message.tasks !== 0) {
       obj.tasks = Math.round(message.tasks);
@@ -7473,25 +7473,27 @@ export const WatchedNodeLoad: MessageFns<WatchedNodeLoad> = {
     return obj;
   },
 
-  create(base?: DeepPartial<WatchedNodeLoad>): WatchedNodeLoad {
-    return WatchedNodeLoad.fromPartial(base ?? {});
+  create(base?: DeepPartial<WatchedNodeStats>): WatchedNodeStats {
+    return WatchedNodeStats.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<WatchedNodeLoad>): WatchedNodeLoad {
-    const message = createBaseWatchedNodeLoad();
+  fromPartial(object: DeepPartial<WatchedNodeStats>): WatchedNodeStats {
+    const message = createBaseWatchedNodeStats();
     message.nodeId = object.nodeId ?? "";
     message.hostname = object.hostname ?? "";
-    message.load = (object.load !== undefined && object.load !== null) ? NodeLoad.fromPartial(object.load) : undefined;
+    message.stats = (object.stats !== undefined && object.stats !== null)
+      ? NodeStats.fromPartial(object.stats)
+      : undefined;
     message.tasks = object.tasks ?? 0;
     return message;
   },
 };
 
-function createBaseWatchedTaskLoad(): WatchedTaskLoad {
-  return { taskId: "", serviceName: "", slot: 0, nodeHostname: "", load: undefined, memoryLimitBytes: 0 };
+function createBaseWatchedTaskStats(): WatchedTaskStats {
+  return { taskId: "", serviceName: "", slot: 0, nodeHostname: "", usage: undefined, memoryLimitBytes: 0 };
 }
 
-export const WatchedTaskLoad: MessageFns<WatchedTaskLoad> = {
-  encode(message: WatchedTaskLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const WatchedTaskStats: MessageFns<WatchedTaskStats> = {
+  encode(message: WatchedTaskStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.taskId !== "") {
       writer.uint32(10).string(message.taskId);
     }
@@ -7504,8 +7506,8 @@ export const WatchedTaskLoad: MessageFns<WatchedTaskLoad> = {
     if (message.nodeHostname !== "") {
       writer.uint32(34).string(message.nodeHostname);
     }
-    if (message.load !== undefined) {
-      Load.encode(message.load, writer.uint32(42).fork()).join();
+    if (message.usage !== undefined) {
+      ResourceUsage.encode(message.usage, writer.uint32(42).fork()).join();
     }
     if (message.memoryLimitBytes !== 0) {
       writer.uint32(48).int64(message.memoryLimitBytes);
@@ -7513,7 +7515,7 @@ export const WatchedTaskLoad: MessageFns<WatchedTaskLoad> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): WatchedTaskLoad {
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchedTaskStats {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -7522,7 +7524,7 @@ export const WatchedTaskLoad: MessageFns<WatchedTaskLoad> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseWatchedTaskLoad();
+      const message = createBaseWatchedTaskStats();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -7563,7 +7565,7 @@ export const WatchedTaskLoad: MessageFns<WatchedTaskLoad> = {
               break;
             }
 
-            message.load = Load.decode(reader, reader.uint32());
+            message.usage = ResourceUsage.decode(reader, reader.uint32());
             continue;
           }
           case 6: {
@@ -7586,7 +7588,7 @@ export const WatchedTaskLoad: MessageFns<WatchedTaskLoad> = {
     }
   },
 
-  fromJSON(object: any): WatchedTaskLoad {
+  fromJSON(object: any): WatchedTaskStats {
     return {
       taskId: isSet(object.taskId)
         ? globalThis.String(object.taskId)
@@ -7604,7 +7606,7 @@ export const WatchedTaskLoad: MessageFns<WatchedTaskLoad> = {
         : isSet(object.node_hostname)
         ? globalThis.String(object.node_hostname)
         : "",
-      load: isSet(object.load) ? Load.fromJSON(object.load) : undefined,
+      usage: isSet(object.usage) ? ResourceUsage.fromJSON(object.usage) : undefined,
       memoryLimitBytes: isSet(object.memoryLimitBytes)
         ? globalThis.Number(object.memoryLimitBytes)
         : isSet(object.memory_limit_bytes)
@@ -7613,7 +7615,7 @@ export const WatchedTaskLoad: MessageFns<WatchedTaskLoad> = {
     };
   },
 
-  toJSON(message: WatchedTaskLoad): unknown {
+  toJSON(message: WatchedTaskStats): unknown {
     const obj: any = {};
     if (message.taskId !== "") {
       obj.taskId = message.taskId;
@@ -7627,8 +7629,8 @@ export const WatchedTaskLoad: MessageFns<WatchedTaskLoad> = {
     if (message.nodeHostname !== "") {
       obj.nodeHostname = message.nodeHostname;
     }
-    if (message.load !== undefined) {
-      obj.load = Load.toJSON(message.load);
+    if (message.usage !== undefined) {
+      obj.usage = ResourceUsage.toJSON(message.usage);
     }
     if (message.memoryLimitBytes !== 0) {
       obj.memoryLimitBytes = Math.round(message.memoryLimitBytes);
@@ -7636,16 +7638,18 @@ export const WatchedTaskLoad: MessageFns<WatchedTaskLoad> = {
     return obj;
   },
 
-  create(base?: DeepPartial<WatchedTaskLoad>): WatchedTaskLoad {
-    return WatchedTaskLoad.fromPartial(base ?? {});
+  create(base?: DeepPartial<WatchedTaskStats>): WatchedTaskStats {
+    return WatchedTaskStats.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<WatchedTaskLoad>): WatchedTaskLoad {
-    const message = createBaseWatchedTaskLoad();
+  fromPartial(object: DeepPartial<WatchedTaskStats>): WatchedTaskStats {
+    const message = createBaseWatchedTaskStats();
     message.taskId = object.taskId ?? "";
     message.serviceName = object.serviceName ?? "";
     message.slot = object.slot ?? 0;
     message.nodeHostname = object.nodeHostname ?? "";
-    message.load = (object.load !== undefined && object.load !== null) ? Load.fromPartial(object.load) : undefined;
+    message.usage = (object.usage !== undefined && object.usage !== null)
+      ? ResourceUsage.fromPartial(object.usage)
+      : undefined;
     message.memoryLimitBytes = object.memoryLimitBytes ?? 0;
     return message;
   },
@@ -7806,14 +7810,14 @@ export const ControlServiceService = {
     responseDeserialize: (value: Buffer): StreamEventsResponse => StreamEventsResponse.decode(value),
   },
   /** What nodes and their tasks use, again and again. It is measured only while somebody watches. */
-  watchLoad: {
-    path: "/berth.v1.ControlService/WatchLoad" as const,
+  watchStats: {
+    path: "/berth.v1.ControlService/WatchStats" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: WatchLoadRequest): Buffer => Buffer.from(WatchLoadRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): WatchLoadRequest => WatchLoadRequest.decode(value),
-    responseSerialize: (value: WatchLoadResponse): Buffer => Buffer.from(WatchLoadResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): WatchLoadResponse => WatchLoadResponse.decode(value),
+    requestSerialize: (value: WatchStatsRequest): Buffer => Buffer.from(WatchStatsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchStatsRequest => WatchStatsRequest.decode(value),
+    responseSerialize: (value: WatchStatsResponse): Buffer => Buffer.from(WatchStatsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchStatsResponse => WatchStatsResponse.decode(value),
   },
   listNodes: {
     path: "/berth.v1.ControlService/ListNodes" as const,
@@ -7938,7 +7942,7 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
    */
   streamEvents: handleServerStreamingCall<StreamEventsRequest, StreamEventsResponse>;
   /** What nodes and their tasks use, again and again. It is measured only while somebody watches. */
-  watchLoad: handleServerStreamingCall<WatchLoadRequest, WatchLoadResponse>;
+  watchStats: handleServerStreamingCall<WatchStatsRequest, WatchStatsResponse>;
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesResponse>;
   getNode: handleUnaryCall<GetNodeRequest, GetNodeResponse>;
   updateNode: handleUnaryCall<UpdateNodeRequest, UpdateNodeResponse>;

@@ -30,24 +30,24 @@ export interface SessionRequest {
     | { $case: "probeResult"; value: ProbeResult }
     | { $case: "usage"; value: UsageReport }
     | { $case: "tablesApplied"; value: TablesApplied }
-    | { $case: "traffic"; value: TrafficAnswer }
+    | { $case: "traffic"; value: TrafficReport }
     | undefined;
 }
 
-/** The answer to assignments with `ack_wanted`: ingress and names are in force as of this sequence. */
+/** The answer to assignments with `ack_requested`: ingress and names are in force as of this sequence. */
 export interface TablesApplied {
   sequence: number;
 }
 
-/** The answer to `ask_traffic`. */
-export interface TrafficAnswer {
+/** The answer to `traffic_request`. */
+export interface TrafficReport {
   requestId: string;
   /** Of the one service that was asked for. Absent: this host publishes no port of it. */
   traffic?:
     | ServiceTraffic
     | undefined;
   /** When all were asked for: those that anything has come to. */
-  doors: DoorTraffic[];
+  doors: ListenerTraffic[];
   /**
    * When all were asked for: of the table that serves. Each host counts its own. 0: none serves yet, or the agent's
    * release cannot tell of all.
@@ -61,7 +61,7 @@ export interface TrafficAnswer {
  * What one host has done for one published port, or for one virtual IP. Counts only grow, until the host's ingress
  * process is started anew.
  */
-export interface DoorTraffic {
+export interface ListenerTraffic {
   /** Full name. */
   serviceName: string;
   stack: string;
@@ -169,11 +169,11 @@ export interface SessionResponse {
     | { $case: "stopExec"; value: StopExec }
     | { $case: "probe"; value: ProbeRequest }
     | { $case: "heartbeatAck"; value: HeartbeatAck }
-    | { $case: "heartbeatRate"; value: HeartbeatRate }
+    | { $case: "heartbeatInterval"; value: HeartbeatInterval }
     | { $case: "watchUsage"; value: WatchUsage }
-    | { $case: "startLoad"; value: StartLoad }
-    | { $case: "stopLoad"; value: StopLoad }
-    | { $case: "askTraffic"; value: AskTraffic }
+    | { $case: "startStats"; value: StartStats }
+    | { $case: "stopStats"; value: StopStats }
+    | { $case: "trafficRequest"; value: TrafficRequest }
     | undefined;
 }
 
@@ -193,7 +193,7 @@ export interface ProbeRequest {
 }
 
 /** Asks for counters. */
-export interface AskTraffic {
+export interface TrafficRequest {
   requestId: string;
   /** Full name. Empty: those of all services. */
   serviceName: string;
@@ -205,7 +205,7 @@ export interface HeartbeatAck {
 }
 
 /** The cluster has grown: heartbeats go slower from now on. */
-export interface HeartbeatRate {
+export interface HeartbeatInterval {
   heartbeatMs: number;
 }
 
@@ -232,10 +232,10 @@ export interface Assignments {
   networks: AssignedNetwork[];
   removedNetworkIds: string[];
   /** Who answers to which name in those networks. */
-  names: NameEntry[];
-  removedNameKeys: string[];
+  names: DnsEntry[];
+  removedDnsKeys: string[];
   /** The leader waits for the answer `tables_applied`. */
-  ackWanted: boolean;
+  ackRequested: boolean;
 }
 
 export const Assignments_Kind = {
@@ -308,7 +308,7 @@ export interface NetworkPeer {
 }
 
 /** A service in a network, by its names there. */
-export interface NameEntry {
+export interface DnsEntry {
   /** "<network id>/<service id>" */
   key: string;
   networkId: string;
@@ -320,16 +320,16 @@ export interface NameEntry {
   names: string[];
   /** Its virtual IP; empty: its names stand for the tasks' addresses. */
   vip: string;
-  endpoints: NameEndpoint[];
+  endpoints: DnsEndpoint[];
   /** Get no new connections and keep those they have. */
-  draining: NameEndpoint[];
+  draining: DnsEndpoint[];
   /** In a listed network: the service's other tasks that have an address there, whatever they do. */
-  unanswered: NameEndpoint[];
+  unanswered: DnsEndpoint[];
   /** Who gets the connections of one asker's address. */
   affinity: TrafficSpec_Affinity;
 }
 
-export interface NameEndpoint {
+export interface DnsEndpoint {
   taskId: string;
   nodeId: string;
   /** In the network. */
@@ -575,30 +575,30 @@ export interface TaskConnections {
   active: number;
 }
 
-export interface StartLoad {
+export interface StartStats {
   requestId: string;
   intervalMs: number;
 }
 
-export interface StopLoad {
+export interface StopStats {
   requestId: string;
 }
 
-export interface PushLoadRequest {
+export interface PushStatsRequest {
   requestId: string;
   /** Absent in the first message, which says that the node measures. */
   node?:
-    | NodeLoad
+    | NodeStats
     | undefined;
   /** Of the tasks that run there. */
-  tasks: TaskLoad[];
+  tasks: TaskStats[];
 }
 
-export interface PushLoadResponse {
+export interface PushStatsResponse {
 }
 
 /** What something uses, over the time since it was measured last. */
-export interface Load {
+export interface ResourceUsage {
   /** Of one processor. */
   cpuPercent: number;
   memoryBytes: number;
@@ -606,15 +606,15 @@ export interface Load {
   sentBytesPerSecond: number;
 }
 
-export interface NodeLoad {
-  load?: Load | undefined;
+export interface NodeStats {
+  usage?: ResourceUsage | undefined;
   cpus: number;
   memoryTotalBytes: number;
 }
 
-export interface TaskLoad {
+export interface TaskStats {
   taskId: string;
-  load?: Load | undefined;
+  usage?: ResourceUsage | undefined;
 }
 
 function createBaseSessionRequest(): SessionRequest {
@@ -646,7 +646,7 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         TablesApplied.encode(message.message.value, writer.uint32(58).fork()).join();
         break;
       case "traffic":
-        TrafficAnswer.encode(message.message.value, writer.uint32(66).fork()).join();
+        TrafficReport.encode(message.message.value, writer.uint32(66).fork()).join();
         break;
     }
     return writer;
@@ -726,7 +726,7 @@ export const SessionRequest: MessageFns<SessionRequest> = {
               break;
             }
 
-            message.message = { $case: "traffic", value: TrafficAnswer.decode(reader, reader.uint32()) };
+            message.message = { $case: "traffic", value: TrafficReport.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -762,7 +762,7 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         : isSet(object.tables_applied)
         ? { $case: "tablesApplied", value: TablesApplied.fromJSON(object.tables_applied) }
         : isSet(object.traffic)
-        ? { $case: "traffic", value: TrafficAnswer.fromJSON(object.traffic) }
+        ? { $case: "traffic", value: TrafficReport.fromJSON(object.traffic) }
         : undefined,
     };
   },
@@ -784,7 +784,7 @@ export const SessionRequest: MessageFns<SessionRequest> = {
     } else if (message.message?.$case === "tablesApplied") {
       obj.tablesApplied = TablesApplied.toJSON(message.message.value);
     } else if (message.message?.$case === "traffic") {
-      obj.traffic = TrafficAnswer.toJSON(message.message.value);
+      obj.traffic = TrafficReport.toJSON(message.message.value);
     }
     return obj;
   },
@@ -839,7 +839,7 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       }
       case "traffic": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
-          message.message = { $case: "traffic", value: TrafficAnswer.fromPartial(object.message.value) };
+          message.message = { $case: "traffic", value: TrafficReport.fromPartial(object.message.value) };
         }
         break;
       }
@@ -915,12 +915,12 @@ export const TablesApplied: MessageFns<TablesApplied> = {
   },
 };
 
-function createBaseTrafficAnswer(): TrafficAnswer {
+function createBaseTrafficReport(): TrafficReport {
   return { requestId: "", traffic: undefined, doors: [], tableVersion: 0, partial: false };
 }
 
-export const TrafficAnswer: MessageFns<TrafficAnswer> = {
-  encode(message: TrafficAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const TrafficReport: MessageFns<TrafficReport> = {
+  encode(message: TrafficReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.requestId !== "") {
       writer.uint32(10).string(message.requestId);
     }
@@ -928,7 +928,7 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
       ServiceTraffic.encode(message.traffic, writer.uint32(18).fork()).join();
     }
     for (const v of message.doors) {
-      DoorTraffic.encode(v!, writer.uint32(26).fork()).join();
+      ListenerTraffic.encode(v!, writer.uint32(26).fork()).join();
     }
     if (message.tableVersion !== 0) {
       writer.uint32(32).int64(message.tableVersion);
@@ -939,7 +939,7 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): TrafficAnswer {
+  decode(input: BinaryReader | Uint8Array, length?: number): TrafficReport {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -948,7 +948,7 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseTrafficAnswer();
+      const message = createBaseTrafficReport();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -973,7 +973,7 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
               break;
             }
 
-            message.doors.push(DoorTraffic.decode(reader, reader.uint32()));
+            message.doors.push(ListenerTraffic.decode(reader, reader.uint32()));
             continue;
           }
           case 4: {
@@ -1004,7 +1004,7 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
     }
   },
 
-  fromJSON(object: any): TrafficAnswer {
+  fromJSON(object: any): TrafficReport {
     return {
       requestId: isSet(object.requestId)
         ? globalThis.String(object.requestId)
@@ -1012,7 +1012,7 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
         ? globalThis.String(object.request_id)
         : "",
       traffic: isSet(object.traffic) ? ServiceTraffic.fromJSON(object.traffic) : undefined,
-      doors: globalThis.Array.isArray(object?.doors) ? object.doors.map((e: any) => DoorTraffic.fromJSON(e)) : [],
+      doors: globalThis.Array.isArray(object?.doors) ? object.doors.map((e: any) => ListenerTraffic.fromJSON(e)) : [],
       tableVersion: isSet(object.tableVersion)
         ? globalThis.Number(object.tableVersion)
         : isSet(object.table_version)
@@ -1022,7 +1022,7 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
     };
   },
 
-  toJSON(message: TrafficAnswer): unknown {
+  toJSON(message: TrafficReport): unknown {
     const obj: any = {};
     if (message.requestId !== "") {
       obj.requestId = message.requestId;
@@ -1031,7 +1031,7 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
       obj.traffic = ServiceTraffic.toJSON(message.traffic);
     }
     if (message.doors?.length) {
-      obj.doors = message.doors.map((e) => DoorTraffic.toJSON(e));
+      obj.doors = message.doors.map((e) => ListenerTraffic.toJSON(e));
     }
     if (message.tableVersion !== 0) {
       obj.tableVersion = Math.round(message.tableVersion);
@@ -1042,23 +1042,23 @@ export const TrafficAnswer: MessageFns<TrafficAnswer> = {
     return obj;
   },
 
-  create(base?: DeepPartial<TrafficAnswer>): TrafficAnswer {
-    return TrafficAnswer.fromPartial(base ?? {});
+  create(base?: DeepPartial<TrafficReport>): TrafficReport {
+    return TrafficReport.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<TrafficAnswer>): TrafficAnswer {
-    const message = createBaseTrafficAnswer();
+  fromPartial(object: DeepPartial<TrafficReport>): TrafficReport {
+    const message = createBaseTrafficReport();
     message.requestId = object.requestId ?? "";
     message.traffic = (object.traffic !== undefined && object.traffic !== null)
       ? ServiceTraffic.fromPartial(object.traffic)
       : undefined;
-    message.doors = object.doors?.map((e) => DoorTraffic.fromPartial(e)) || [];
+    message.doors = object.doors?.map((e) => ListenerTraffic.fromPartial(e)) || [];
     message.tableVersion = object.tableVersion ?? 0;
     message.partial = object.partial ?? false;
     return message;
   },
 };
 
-function createBaseDoorTraffic(): DoorTraffic {
+function createBaseListenerTraffic(): ListenerTraffic {
   return {
     serviceName: "",
     stack: "",
@@ -1072,8 +1072,8 @@ function createBaseDoorTraffic(): DoorTraffic {
   };
 }
 
-export const DoorTraffic: MessageFns<DoorTraffic> = {
-  encode(message: DoorTraffic, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const ListenerTraffic: MessageFns<ListenerTraffic> = {
+  encode(message: ListenerTraffic, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.serviceName !== "") {
       writer.uint32(10).string(message.serviceName);
     }
@@ -1104,7 +1104,7 @@ export const DoorTraffic: MessageFns<DoorTraffic> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): DoorTraffic {
+  decode(input: BinaryReader | Uint8Array, length?: number): ListenerTraffic {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -1113,7 +1113,7 @@ export const DoorTraffic: MessageFns<DoorTraffic> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseDoorTraffic();
+      const message = createBaseListenerTraffic();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -1201,7 +1201,7 @@ export const DoorTraffic: MessageFns<DoorTraffic> = {
     }
   },
 
-  fromJSON(object: any): DoorTraffic {
+  fromJSON(object: any): ListenerTraffic {
     return {
       serviceName: isSet(object.serviceName)
         ? globalThis.String(object.serviceName)
@@ -1219,7 +1219,7 @@ export const DoorTraffic: MessageFns<DoorTraffic> = {
     };
   },
 
-  toJSON(message: DoorTraffic): unknown {
+  toJSON(message: ListenerTraffic): unknown {
     const obj: any = {};
     if (message.serviceName !== "") {
       obj.serviceName = message.serviceName;
@@ -1251,11 +1251,11 @@ export const DoorTraffic: MessageFns<DoorTraffic> = {
     return obj;
   },
 
-  create(base?: DeepPartial<DoorTraffic>): DoorTraffic {
-    return DoorTraffic.fromPartial(base ?? {});
+  create(base?: DeepPartial<ListenerTraffic>): ListenerTraffic {
+    return ListenerTraffic.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<DoorTraffic>): DoorTraffic {
-    const message = createBaseDoorTraffic();
+  fromPartial(object: DeepPartial<ListenerTraffic>): ListenerTraffic {
+    const message = createBaseListenerTraffic();
     message.serviceName = object.serviceName ?? "";
     message.stack = object.stack ?? "";
     message.port = object.port ?? "";
@@ -2130,20 +2130,20 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "heartbeatAck":
         HeartbeatAck.encode(message.message.value, writer.uint32(74).fork()).join();
         break;
-      case "heartbeatRate":
-        HeartbeatRate.encode(message.message.value, writer.uint32(82).fork()).join();
+      case "heartbeatInterval":
+        HeartbeatInterval.encode(message.message.value, writer.uint32(82).fork()).join();
         break;
       case "watchUsage":
         WatchUsage.encode(message.message.value, writer.uint32(90).fork()).join();
         break;
-      case "startLoad":
-        StartLoad.encode(message.message.value, writer.uint32(98).fork()).join();
+      case "startStats":
+        StartStats.encode(message.message.value, writer.uint32(98).fork()).join();
         break;
-      case "stopLoad":
-        StopLoad.encode(message.message.value, writer.uint32(106).fork()).join();
+      case "stopStats":
+        StopStats.encode(message.message.value, writer.uint32(106).fork()).join();
         break;
-      case "askTraffic":
-        AskTraffic.encode(message.message.value, writer.uint32(114).fork()).join();
+      case "trafficRequest":
+        TrafficRequest.encode(message.message.value, writer.uint32(114).fork()).join();
         break;
     }
     return writer;
@@ -2239,7 +2239,7 @@ export const SessionResponse: MessageFns<SessionResponse> = {
               break;
             }
 
-            message.message = { $case: "heartbeatRate", value: HeartbeatRate.decode(reader, reader.uint32()) };
+            message.message = { $case: "heartbeatInterval", value: HeartbeatInterval.decode(reader, reader.uint32()) };
             continue;
           }
           case 11: {
@@ -2255,7 +2255,7 @@ export const SessionResponse: MessageFns<SessionResponse> = {
               break;
             }
 
-            message.message = { $case: "startLoad", value: StartLoad.decode(reader, reader.uint32()) };
+            message.message = { $case: "startStats", value: StartStats.decode(reader, reader.uint32()) };
             continue;
           }
           case 13: {
@@ -2263,7 +2263,7 @@ export const SessionResponse: MessageFns<SessionResponse> = {
               break;
             }
 
-            message.message = { $case: "stopLoad", value: StopLoad.decode(reader, reader.uint32()) };
+            message.message = { $case: "stopStats", value: StopStats.decode(reader, reader.uint32()) };
             continue;
           }
           case 14: {
@@ -2271,7 +2271,7 @@ export const SessionResponse: MessageFns<SessionResponse> = {
               break;
             }
 
-            message.message = { $case: "askTraffic", value: AskTraffic.decode(reader, reader.uint32()) };
+            message.message = { $case: "trafficRequest", value: TrafficRequest.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -2318,26 +2318,26 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         ? { $case: "heartbeatAck", value: HeartbeatAck.fromJSON(object.heartbeatAck) }
         : isSet(object.heartbeat_ack)
         ? { $case: "heartbeatAck", value: HeartbeatAck.fromJSON(object.heartbeat_ack) }
-        : isSet(object.heartbeatRate)
-        ? { $case: "heartbeatRate", value: HeartbeatRate.fromJSON(object.heartbeatRate) }
-        : isSet(object.heartbeat_rate)
-        ? { $case: "heartbeatRate", value: HeartbeatRate.fromJSON(object.heartbeat_rate) }
+        : isSet(object.heartbeatInterval)
+        ? { $case: "heartbeatInterval", value: HeartbeatInterval.fromJSON(object.heartbeatInterval) }
+        : isSet(object.heartbeat_interval)
+        ? { $case: "heartbeatInterval", value: HeartbeatInterval.fromJSON(object.heartbeat_interval) }
         : isSet(object.watchUsage)
         ? { $case: "watchUsage", value: WatchUsage.fromJSON(object.watchUsage) }
         : isSet(object.watch_usage)
         ? { $case: "watchUsage", value: WatchUsage.fromJSON(object.watch_usage) }
-        : isSet(object.startLoad)
-        ? { $case: "startLoad", value: StartLoad.fromJSON(object.startLoad) }
-        : isSet(object.start_load)
-        ? { $case: "startLoad", value: StartLoad.fromJSON(object.start_load) }
-        : isSet(object.stopLoad)
-        ? { $case: "stopLoad", value: StopLoad.fromJSON(object.stopLoad) }
-        : isSet(object.stop_load)
-        ? { $case: "stopLoad", value: StopLoad.fromJSON(object.stop_load) }
-        : isSet(object.askTraffic)
-        ? { $case: "askTraffic", value: AskTraffic.fromJSON(object.askTraffic) }
-        : isSet(object.ask_traffic)
-        ? { $case: "askTraffic", value: AskTraffic.fromJSON(object.ask_traffic) }
+        : isSet(object.startStats)
+        ? { $case: "startStats", value: StartStats.fromJSON(object.startStats) }
+        : isSet(object.start_stats)
+        ? { $case: "startStats", value: StartStats.fromJSON(object.start_stats) }
+        : isSet(object.stopStats)
+        ? { $case: "stopStats", value: StopStats.fromJSON(object.stopStats) }
+        : isSet(object.stop_stats)
+        ? { $case: "stopStats", value: StopStats.fromJSON(object.stop_stats) }
+        : isSet(object.trafficRequest)
+        ? { $case: "trafficRequest", value: TrafficRequest.fromJSON(object.trafficRequest) }
+        : isSet(object.traffic_request)
+        ? { $case: "trafficRequest", value: TrafficRequest.fromJSON(object.traffic_request) }
         : undefined,
     };
   },
@@ -2362,16 +2362,16 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       obj.probe = ProbeRequest.toJSON(message.message.value);
     } else if (message.message?.$case === "heartbeatAck") {
       obj.heartbeatAck = HeartbeatAck.toJSON(message.message.value);
-    } else if (message.message?.$case === "heartbeatRate") {
-      obj.heartbeatRate = HeartbeatRate.toJSON(message.message.value);
+    } else if (message.message?.$case === "heartbeatInterval") {
+      obj.heartbeatInterval = HeartbeatInterval.toJSON(message.message.value);
     } else if (message.message?.$case === "watchUsage") {
       obj.watchUsage = WatchUsage.toJSON(message.message.value);
-    } else if (message.message?.$case === "startLoad") {
-      obj.startLoad = StartLoad.toJSON(message.message.value);
-    } else if (message.message?.$case === "stopLoad") {
-      obj.stopLoad = StopLoad.toJSON(message.message.value);
-    } else if (message.message?.$case === "askTraffic") {
-      obj.askTraffic = AskTraffic.toJSON(message.message.value);
+    } else if (message.message?.$case === "startStats") {
+      obj.startStats = StartStats.toJSON(message.message.value);
+    } else if (message.message?.$case === "stopStats") {
+      obj.stopStats = StopStats.toJSON(message.message.value);
+    } else if (message.message?.$case === "trafficRequest") {
+      obj.trafficRequest = TrafficRequest.toJSON(message.message.value);
     }
     return obj;
   },
@@ -2436,9 +2436,9 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         }
         break;
       }
-      case "heartbeatRate": {
+      case "heartbeatInterval": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
-          message.message = { $case: "heartbeatRate", value: HeartbeatRate.fromPartial(object.message.value) };
+          message.message = { $case: "heartbeatInterval", value: HeartbeatInterval.fromPartial(object.message.value) };
         }
         break;
       }
@@ -2448,21 +2448,21 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         }
         break;
       }
-      case "startLoad": {
+      case "startStats": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
-          message.message = { $case: "startLoad", value: StartLoad.fromPartial(object.message.value) };
+          message.message = { $case: "startStats", value: StartStats.fromPartial(object.message.value) };
         }
         break;
       }
-      case "stopLoad": {
+      case "stopStats": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
-          message.message = { $case: "stopLoad", value: StopLoad.fromPartial(object.message.value) };
+          message.message = { $case: "stopStats", value: StopStats.fromPartial(object.message.value) };
         }
         break;
       }
-      case "askTraffic": {
+      case "trafficRequest": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
-          message.message = { $case: "askTraffic", value: AskTraffic.fromPartial(object.message.value) };
+          message.message = { $case: "trafficRequest", value: TrafficRequest.fromPartial(object.message.value) };
         }
         break;
       }
@@ -2681,12 +2681,12 @@ export const ProbeRequest: MessageFns<ProbeRequest> = {
   },
 };
 
-function createBaseAskTraffic(): AskTraffic {
+function createBaseTrafficRequest(): TrafficRequest {
   return { requestId: "", serviceName: "" };
 }
 
-export const AskTraffic: MessageFns<AskTraffic> = {
-  encode(message: AskTraffic, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const TrafficRequest: MessageFns<TrafficRequest> = {
+  encode(message: TrafficRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.requestId !== "") {
       writer.uint32(10).string(message.requestId);
     }
@@ -2696,7 +2696,7 @@ export const AskTraffic: MessageFns<AskTraffic> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): AskTraffic {
+  decode(input: BinaryReader | Uint8Array, length?: number): TrafficRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -2705,7 +2705,7 @@ export const AskTraffic: MessageFns<AskTraffic> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseAskTraffic();
+      const message = createBaseTrafficRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -2737,7 +2737,7 @@ export const AskTraffic: MessageFns<AskTraffic> = {
     }
   },
 
-  fromJSON(object: any): AskTraffic {
+  fromJSON(object: any): TrafficRequest {
     return {
       requestId: isSet(object.requestId)
         ? globalThis.String(object.requestId)
@@ -2752,7 +2752,7 @@ export const AskTraffic: MessageFns<AskTraffic> = {
     };
   },
 
-  toJSON(message: AskTraffic): unknown {
+  toJSON(message: TrafficRequest): unknown {
     const obj: any = {};
     if (message.requestId !== "") {
       obj.requestId = message.requestId;
@@ -2763,11 +2763,11 @@ export const AskTraffic: MessageFns<AskTraffic> = {
     return obj;
   },
 
-  create(base?: DeepPartial<AskTraffic>): AskTraffic {
-    return AskTraffic.fromPartial(base ?? {});
+  create(base?: DeepPartial<TrafficRequest>): TrafficRequest {
+    return TrafficRequest.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<AskTraffic>): AskTraffic {
-    const message = createBaseAskTraffic();
+  fromPartial(object: DeepPartial<TrafficRequest>): TrafficRequest {
+    const message = createBaseTrafficRequest();
     message.requestId = object.requestId ?? "";
     message.serviceName = object.serviceName ?? "";
     return message;
@@ -2841,19 +2841,19 @@ export const HeartbeatAck: MessageFns<HeartbeatAck> = {
   },
 };
 
-function createBaseHeartbeatRate(): HeartbeatRate {
+function createBaseHeartbeatInterval(): HeartbeatInterval {
   return { heartbeatMs: 0 };
 }
 
-export const HeartbeatRate: MessageFns<HeartbeatRate> = {
-  encode(message: HeartbeatRate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const HeartbeatInterval: MessageFns<HeartbeatInterval> = {
+  encode(message: HeartbeatInterval, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.heartbeatMs !== 0) {
       writer.uint32(8).int64(message.heartbeatMs);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): HeartbeatRate {
+  decode(input: BinaryReader | Uint8Array, length?: number): HeartbeatInterval {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -2862,7 +2862,7 @@ export const HeartbeatRate: MessageFns<HeartbeatRate> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseHeartbeatRate();
+      const message = createBaseHeartbeatInterval();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -2886,7 +2886,7 @@ export const HeartbeatRate: MessageFns<HeartbeatRate> = {
     }
   },
 
-  fromJSON(object: any): HeartbeatRate {
+  fromJSON(object: any): HeartbeatInterval {
     return {
       heartbeatMs: isSet(object.heartbeatMs)
         ? globalThis.Number(object.heartbeatMs)
@@ -2896,7 +2896,7 @@ export const HeartbeatRate: MessageFns<HeartbeatRate> = {
     };
   },
 
-  toJSON(message: HeartbeatRate): unknown {
+  toJSON(message: HeartbeatInterval): unknown {
     const obj: any = {};
     if (message.heartbeatMs !== 0) {
       obj.heartbeatMs = Math.round(message.heartbeatMs);
@@ -2904,11 +2904,11 @@ export const HeartbeatRate: MessageFns<HeartbeatRate> = {
     return obj;
   },
 
-  create(base?: DeepPartial<HeartbeatRate>): HeartbeatRate {
-    return HeartbeatRate.fromPartial(base ?? {});
+  create(base?: DeepPartial<HeartbeatInterval>): HeartbeatInterval {
+    return HeartbeatInterval.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<HeartbeatRate>): HeartbeatRate {
-    const message = createBaseHeartbeatRate();
+  fromPartial(object: DeepPartial<HeartbeatInterval>): HeartbeatInterval {
+    const message = createBaseHeartbeatInterval();
     message.heartbeatMs = object.heartbeatMs ?? 0;
     return message;
   },
@@ -2994,8 +2994,8 @@ function createBaseAssignments(): Assignments {
     networks: [],
     removedNetworkIds: [],
     names: [],
-    removedNameKeys: [],
-    ackWanted: false,
+    removedDnsKeys: [],
+    ackRequested: false,
   };
 }
 
@@ -3032,13 +3032,13 @@ export const Assignments: MessageFns<Assignments> = {
       writer.uint32(82).string(v!);
     }
     for (const v of message.names) {
-      NameEntry.encode(v!, writer.uint32(90).fork()).join();
+      DnsEntry.encode(v!, writer.uint32(90).fork()).join();
     }
-    for (const v of message.removedNameKeys) {
+    for (const v of message.removedDnsKeys) {
       writer.uint32(98).string(v!);
     }
-    if (message.ackWanted !== false) {
-      writer.uint32(104).bool(message.ackWanted);
+    if (message.ackRequested !== false) {
+      writer.uint32(104).bool(message.ackRequested);
     }
     return writer;
   },
@@ -3141,7 +3141,7 @@ export const Assignments: MessageFns<Assignments> = {
               break;
             }
 
-            message.names.push(NameEntry.decode(reader, reader.uint32()));
+            message.names.push(DnsEntry.decode(reader, reader.uint32()));
             continue;
           }
           case 12: {
@@ -3149,7 +3149,7 @@ export const Assignments: MessageFns<Assignments> = {
               break;
             }
 
-            message.removedNameKeys.push(reader.string());
+            message.removedDnsKeys.push(reader.string());
             continue;
           }
           case 13: {
@@ -3157,7 +3157,7 @@ export const Assignments: MessageFns<Assignments> = {
               break;
             }
 
-            message.ackWanted = reader.bool();
+            message.ackRequested = reader.bool();
             continue;
           }
         }
@@ -3209,17 +3209,17 @@ export const Assignments: MessageFns<Assignments> = {
         ? object.removed_network_ids.map((e: any) => globalThis.String(e))
         : [],
       names: globalThis.Array.isArray(object?.names)
-        ? object.names.map((e: any) => NameEntry.fromJSON(e))
+        ? object.names.map((e: any) => DnsEntry.fromJSON(e))
         : [],
-      removedNameKeys: globalThis.Array.isArray(object?.removedNameKeys)
-        ? object.removedNameKeys.map((e: any) => globalThis.String(e))
-        : globalThis.Array.isArray(object?.removed_name_keys)
-        ? object.removed_name_keys.map((e: any) => globalThis.String(e))
+      removedDnsKeys: globalThis.Array.isArray(object?.removedDnsKeys)
+        ? object.removedDnsKeys.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.removed_dns_keys)
+        ? object.removed_dns_keys.map((e: any) => globalThis.String(e))
         : [],
-      ackWanted: isSet(object.ackWanted)
-        ? globalThis.Boolean(object.ackWanted)
-        : isSet(object.ack_wanted)
-        ? globalThis.Boolean(object.ack_wanted)
+      ackRequested: isSet(object.ackRequested)
+        ? globalThis.Boolean(object.ackRequested)
+        : isSet(object.ack_requested)
+        ? globalThis.Boolean(object.ack_requested)
         : false,
     };
   },
@@ -3257,13 +3257,13 @@ export const Assignments: MessageFns<Assignments> = {
       obj.removedNetworkIds = message.removedNetworkIds;
     }
     if (message.names?.length) {
-      obj.names = message.names.map((e) => NameEntry.toJSON(e));
+      obj.names = message.names.map((e) => DnsEntry.toJSON(e));
     }
-    if (message.removedNameKeys?.length) {
-      obj.removedNameKeys = message.removedNameKeys;
+    if (message.removedDnsKeys?.length) {
+      obj.removedDnsKeys = message.removedDnsKeys;
     }
-    if (message.ackWanted !== false) {
-      obj.ackWanted = message.ackWanted;
+    if (message.ackRequested !== false) {
+      obj.ackRequested = message.ackRequested;
     }
     return obj;
   },
@@ -3283,9 +3283,9 @@ export const Assignments: MessageFns<Assignments> = {
     message.removedIngressKeys = object.removedIngressKeys?.map((e) => e) || [];
     message.networks = object.networks?.map((e) => AssignedNetwork.fromPartial(e)) || [];
     message.removedNetworkIds = object.removedNetworkIds?.map((e) => e) || [];
-    message.names = object.names?.map((e) => NameEntry.fromPartial(e)) || [];
-    message.removedNameKeys = object.removedNameKeys?.map((e) => e) || [];
-    message.ackWanted = object.ackWanted ?? false;
+    message.names = object.names?.map((e) => DnsEntry.fromPartial(e)) || [];
+    message.removedDnsKeys = object.removedDnsKeys?.map((e) => e) || [];
+    message.ackRequested = object.ackRequested ?? false;
     return message;
   },
 };
@@ -3598,7 +3598,7 @@ export const NetworkPeer: MessageFns<NetworkPeer> = {
   },
 };
 
-function createBaseNameEntry(): NameEntry {
+function createBaseDnsEntry(): DnsEntry {
   return {
     key: "",
     networkId: "",
@@ -3614,8 +3614,8 @@ function createBaseNameEntry(): NameEntry {
   };
 }
 
-export const NameEntry: MessageFns<NameEntry> = {
-  encode(message: NameEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const DnsEntry: MessageFns<DnsEntry> = {
+  encode(message: DnsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
@@ -3638,13 +3638,13 @@ export const NameEntry: MessageFns<NameEntry> = {
       writer.uint32(58).string(message.vip);
     }
     for (const v of message.endpoints) {
-      NameEndpoint.encode(v!, writer.uint32(66).fork()).join();
+      DnsEndpoint.encode(v!, writer.uint32(66).fork()).join();
     }
     for (const v of message.draining) {
-      NameEndpoint.encode(v!, writer.uint32(74).fork()).join();
+      DnsEndpoint.encode(v!, writer.uint32(74).fork()).join();
     }
     for (const v of message.unanswered) {
-      NameEndpoint.encode(v!, writer.uint32(82).fork()).join();
+      DnsEndpoint.encode(v!, writer.uint32(82).fork()).join();
     }
     if (message.affinity !== 0) {
       writer.uint32(88).int32(message.affinity);
@@ -3652,7 +3652,7 @@ export const NameEntry: MessageFns<NameEntry> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): NameEntry {
+  decode(input: BinaryReader | Uint8Array, length?: number): DnsEntry {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -3661,7 +3661,7 @@ export const NameEntry: MessageFns<NameEntry> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseNameEntry();
+      const message = createBaseDnsEntry();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -3726,7 +3726,7 @@ export const NameEntry: MessageFns<NameEntry> = {
               break;
             }
 
-            message.endpoints.push(NameEndpoint.decode(reader, reader.uint32()));
+            message.endpoints.push(DnsEndpoint.decode(reader, reader.uint32()));
             continue;
           }
           case 9: {
@@ -3734,7 +3734,7 @@ export const NameEntry: MessageFns<NameEntry> = {
               break;
             }
 
-            message.draining.push(NameEndpoint.decode(reader, reader.uint32()));
+            message.draining.push(DnsEndpoint.decode(reader, reader.uint32()));
             continue;
           }
           case 10: {
@@ -3742,7 +3742,7 @@ export const NameEntry: MessageFns<NameEntry> = {
               break;
             }
 
-            message.unanswered.push(NameEndpoint.decode(reader, reader.uint32()));
+            message.unanswered.push(DnsEndpoint.decode(reader, reader.uint32()));
             continue;
           }
           case 11: {
@@ -3765,7 +3765,7 @@ export const NameEntry: MessageFns<NameEntry> = {
     }
   },
 
-  fromJSON(object: any): NameEntry {
+  fromJSON(object: any): DnsEntry {
     return {
       key: isSet(object.key) ? globalThis.String(object.key) : "",
       networkId: isSet(object.networkId)
@@ -3789,19 +3789,19 @@ export const NameEntry: MessageFns<NameEntry> = {
         : [],
       vip: isSet(object.vip) ? globalThis.String(object.vip) : "",
       endpoints: globalThis.Array.isArray(object?.endpoints)
-        ? object.endpoints.map((e: any) => NameEndpoint.fromJSON(e))
+        ? object.endpoints.map((e: any) => DnsEndpoint.fromJSON(e))
         : [],
       draining: globalThis.Array.isArray(object?.draining)
-        ? object.draining.map((e: any) => NameEndpoint.fromJSON(e))
+        ? object.draining.map((e: any) => DnsEndpoint.fromJSON(e))
         : [],
       unanswered: globalThis.Array.isArray(object?.unanswered)
-        ? object.unanswered.map((e: any) => NameEndpoint.fromJSON(e))
+        ? object.unanswered.map((e: any) => DnsEndpoint.fromJSON(e))
         : [],
       affinity: isSet(object.affinity) ? trafficSpec_AffinityFromJSON(object.affinity) : 0,
     };
   },
 
-  toJSON(message: NameEntry): unknown {
+  toJSON(message: DnsEntry): unknown {
     const obj: any = {};
     if (message.key !== "") {
       obj.key = message.key;
@@ -3825,13 +3825,13 @@ export const NameEntry: MessageFns<NameEntry> = {
       obj.vip = message.vip;
     }
     if (message.endpoints?.length) {
-      obj.endpoints = message.endpoints.map((e) => NameEndpoint.toJSON(e));
+      obj.endpoints = message.endpoints.map((e) => DnsEndpoint.toJSON(e));
     }
     if (message.draining?.length) {
-      obj.draining = message.draining.map((e) => NameEndpoint.toJSON(e));
+      obj.draining = message.draining.map((e) => DnsEndpoint.toJSON(e));
     }
     if (message.unanswered?.length) {
-      obj.unanswered = message.unanswered.map((e) => NameEndpoint.toJSON(e));
+      obj.unanswered = message.unanswered.map((e) => DnsEndpoint.toJSON(e));
     }
     if (message.affinity !== 0) {
       obj.affinity = trafficSpec_AffinityToJSON(message.affinity);
@@ -3839,11 +3839,11 @@ export const NameEntry: MessageFns<NameEntry> = {
     return obj;
   },
 
-  create(base?: DeepPartial<NameEntry>): NameEntry {
-    return NameEntry.fromPartial(base ?? {});
+  create(base?: DeepPartial<DnsEntry>): DnsEntry {
+    return DnsEntry.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<NameEntry>): NameEntry {
-    const message = createBaseNameEntry();
+  fromPartial(object: DeepPartial<DnsEntry>): DnsEntry {
+    const message = createBaseDnsEntry();
     message.key = object.key ?? "";
     message.networkId = object.networkId ?? "";
     message.serviceId = object.serviceId ?? "";
@@ -3851,20 +3851,20 @@ export const NameEntry: MessageFns<NameEntry> = {
     message.stack = object.stack ?? "";
     message.names = object.names?.map((e) => e) || [];
     message.vip = object.vip ?? "";
-    message.endpoints = object.endpoints?.map((e) => NameEndpoint.fromPartial(e)) || [];
-    message.draining = object.draining?.map((e) => NameEndpoint.fromPartial(e)) || [];
-    message.unanswered = object.unanswered?.map((e) => NameEndpoint.fromPartial(e)) || [];
+    message.endpoints = object.endpoints?.map((e) => DnsEndpoint.fromPartial(e)) || [];
+    message.draining = object.draining?.map((e) => DnsEndpoint.fromPartial(e)) || [];
+    message.unanswered = object.unanswered?.map((e) => DnsEndpoint.fromPartial(e)) || [];
     message.affinity = object.affinity ?? 0;
     return message;
   },
 };
 
-function createBaseNameEndpoint(): NameEndpoint {
+function createBaseDnsEndpoint(): DnsEndpoint {
   return { taskId: "", nodeId: "", address: "", slot: 0, macAddress: "" };
 }
 
-export const NameEndpoint: MessageFns<NameEndpoint> = {
-  encode(message: NameEndpoint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const DnsEndpoint: MessageFns<DnsEndpoint> = {
+  encode(message: DnsEndpoint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.taskId !== "") {
       writer.uint32(10).string(message.taskId);
     }
@@ -3883,7 +3883,7 @@ export const NameEndpoint: MessageFns<NameEndpoint> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): NameEndpoint {
+  decode(input: BinaryReader | Uint8Array, length?: number): DnsEndpoint {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -3892,7 +3892,7 @@ export const NameEndpoint: MessageFns<NameEndpoint> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseNameEndpoint();
+      const message = createBaseDnsEndpoint();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -3948,7 +3948,7 @@ export const NameEndpoint: MessageFns<NameEndpoint> = {
     }
   },
 
-  fromJSON(object: any): NameEndpoint {
+  fromJSON(object: any): DnsEndpoint {
     return {
       taskId: isSet(object.taskId)
         ? globalThis.String(object.taskId)
@@ -3970,7 +3970,7 @@ export const NameEndpoint: MessageFns<NameEndpoint> = {
     };
   },
 
-  toJSON(message: NameEndpoint): unknown {
+  toJSON(message: DnsEndpoint): unknown {
     const obj: any = {};
     if (message.taskId !== "") {
       obj.taskId = message.taskId;
@@ -3990,11 +3990,11 @@ export const NameEndpoint: MessageFns<NameEndpoint> = {
     return obj;
   },
 
-  create(base?: DeepPartial<NameEndpoint>): NameEndpoint {
-    return NameEndpoint.fromPartial(base ?? {});
+  create(base?: DeepPartial<DnsEndpoint>): DnsEndpoint {
+    return DnsEndpoint.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<NameEndpoint>): NameEndpoint {
-    const message = createBaseNameEndpoint();
+  fromPartial(object: DeepPartial<DnsEndpoint>): DnsEndpoint {
+    const message = createBaseDnsEndpoint();
     message.taskId = object.taskId ?? "";
     message.nodeId = object.nodeId ?? "";
     message.address = object.address ?? "";
@@ -6804,12 +6804,12 @@ export const TaskConnections: MessageFns<TaskConnections> = {
   },
 };
 
-function createBaseStartLoad(): StartLoad {
+function createBaseStartStats(): StartStats {
   return { requestId: "", intervalMs: 0 };
 }
 
-export const StartLoad: MessageFns<StartLoad> = {
-  encode(message: StartLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const StartStats: MessageFns<StartStats> = {
+  encode(message: StartStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.requestId !== "") {
       writer.uint32(10).string(message.requestId);
     }
@@ -6819,7 +6819,7 @@ export const StartLoad: MessageFns<StartLoad> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): StartLoad {
+  decode(input: BinaryReader | Uint8Array, length?: number): StartStats {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -6828,7 +6828,7 @@ export const StartLoad: MessageFns<StartLoad> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseStartLoad();
+      const message = createBaseStartStats();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -6860,7 +6860,7 @@ export const StartLoad: MessageFns<StartLoad> = {
     }
   },
 
-  fromJSON(object: any): StartLoad {
+  fromJSON(object: any): StartStats {
     return {
       requestId: isSet(object.requestId)
         ? globalThis.String(object.requestId)
@@ -6875,7 +6875,7 @@ export const StartLoad: MessageFns<StartLoad> = {
     };
   },
 
-  toJSON(message: StartLoad): unknown {
+  toJSON(message: StartStats): unknown {
     const obj: any = {};
     if (message.requestId !== "") {
       obj.requestId = message.requestId;
@@ -6886,30 +6886,30 @@ export const StartLoad: MessageFns<StartLoad> = {
     return obj;
   },
 
-  create(base?: DeepPartial<StartLoad>): StartLoad {
-    return StartLoad.fromPartial(base ?? {});
+  create(base?: DeepPartial<StartStats>): StartStats {
+    return StartStats.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<StartLoad>): StartLoad {
-    const message = createBaseStartLoad();
+  fromPartial(object: DeepPartial<StartStats>): StartStats {
+    const message = createBaseStartStats();
     message.requestId = object.requestId ?? "";
     message.intervalMs = object.intervalMs ?? 0;
     return message;
   },
 };
 
-function createBaseStopLoad(): StopLoad {
+function createBaseStopStats(): StopStats {
   return { requestId: "" };
 }
 
-export const StopLoad: MessageFns<StopLoad> = {
-  encode(message: StopLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const StopStats: MessageFns<StopStats> = {
+  encode(message: StopStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.requestId !== "") {
       writer.uint32(10).string(message.requestId);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): StopLoad {
+  decode(input: BinaryReader | Uint8Array, length?: number): StopStats {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -6918,7 +6918,7 @@ export const StopLoad: MessageFns<StopLoad> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseStopLoad();
+      const message = createBaseStopStats();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -6942,7 +6942,7 @@ export const StopLoad: MessageFns<StopLoad> = {
     }
   },
 
-  fromJSON(object: any): StopLoad {
+  fromJSON(object: any): StopStats {
     return {
       requestId: isSet(object.requestId)
         ? globalThis.String(object.requestId)
@@ -6952,7 +6952,7 @@ export const StopLoad: MessageFns<StopLoad> = {
     };
   },
 
-  toJSON(message: StopLoad): unknown {
+  toJSON(message: StopStats): unknown {
     const obj: any = {};
     if (message.requestId !== "") {
       obj.requestId = message.requestId;
@@ -6960,35 +6960,35 @@ export const StopLoad: MessageFns<StopLoad> = {
     return obj;
   },
 
-  create(base?: DeepPartial<StopLoad>): StopLoad {
-    return StopLoad.fromPartial(base ?? {});
+  create(base?: DeepPartial<StopStats>): StopStats {
+    return StopStats.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<StopLoad>): StopLoad {
-    const message = createBaseStopLoad();
+  fromPartial(object: DeepPartial<StopStats>): StopStats {
+    const message = createBaseStopStats();
     message.requestId = object.requestId ?? "";
     return message;
   },
 };
 
-function createBasePushLoadRequest(): PushLoadRequest {
+function createBasePushStatsRequest(): PushStatsRequest {
   return { requestId: "", node: undefined, tasks: [] };
 }
 
-export const PushLoadRequest: MessageFns<PushLoadRequest> = {
-  encode(message: PushLoadRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const PushStatsRequest: MessageFns<PushStatsRequest> = {
+  encode(message: PushStatsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.requestId !== "") {
       writer.uint32(10).string(message.requestId);
     }
     if (message.node !== undefined) {
-      NodeLoad.encode(message.node, writer.uint32(18).fork()).join();
+      NodeStats.encode(message.node, writer.uint32(18).fork()).join();
     }
     for (const v of message.tasks) {
-      TaskLoad.encode(v!, writer.uint32(26).fork()).join();
+      TaskStats.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): PushLoadRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): PushStatsRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -6997,7 +6997,7 @@ export const PushLoadRequest: MessageFns<PushLoadRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBasePushLoadRequest();
+      const message = createBasePushStatsRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -7014,7 +7014,7 @@ export const PushLoadRequest: MessageFns<PushLoadRequest> = {
               break;
             }
 
-            message.node = NodeLoad.decode(reader, reader.uint32());
+            message.node = NodeStats.decode(reader, reader.uint32());
             continue;
           }
           case 3: {
@@ -7022,7 +7022,7 @@ export const PushLoadRequest: MessageFns<PushLoadRequest> = {
               break;
             }
 
-            message.tasks.push(TaskLoad.decode(reader, reader.uint32()));
+            message.tasks.push(TaskStats.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -7037,54 +7037,54 @@ export const PushLoadRequest: MessageFns<PushLoadRequest> = {
     }
   },
 
-  fromJSON(object: any): PushLoadRequest {
+  fromJSON(object: any): PushStatsRequest {
     return {
       requestId: isSet(object.requestId)
         ? globalThis.String(object.requestId)
         : isSet(object.request_id)
         ? globalThis.String(object.request_id)
         : "",
-      node: isSet(object.node) ? NodeLoad.fromJSON(object.node) : undefined,
-      tasks: globalThis.Array.isArray(object?.tasks) ? object.tasks.map((e: any) => TaskLoad.fromJSON(e)) : [],
+      node: isSet(object.node) ? NodeStats.fromJSON(object.node) : undefined,
+      tasks: globalThis.Array.isArray(object?.tasks) ? object.tasks.map((e: any) => TaskStats.fromJSON(e)) : [],
     };
   },
 
-  toJSON(message: PushLoadRequest): unknown {
+  toJSON(message: PushStatsRequest): unknown {
     const obj: any = {};
     if (message.requestId !== "") {
       obj.requestId = message.requestId;
     }
     if (message.node !== undefined) {
-      obj.node = NodeLoad.toJSON(message.node);
+      obj.node = NodeStats.toJSON(message.node);
     }
     if (message.tasks?.length) {
-      obj.tasks = message.tasks.map((e) => TaskLoad.toJSON(e));
+      obj.tasks = message.tasks.map((e) => TaskStats.toJSON(e));
     }
     return obj;
   },
 
-  create(base?: DeepPartial<PushLoadRequest>): PushLoadRequest {
-    return PushLoadRequest.fromPartial(base ?? {});
+  create(base?: DeepPartial<PushStatsRequest>): PushStatsRequest {
+    return PushStatsRequest.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<PushLoadRequest>): PushLoadRequest {
-    const message = createBasePushLoadRequest();
+  fromPartial(object: DeepPartial<PushStatsRequest>): PushStatsRequest {
+    const message = createBasePushStatsRequest();
     message.requestId = object.requestId ?? "";
-    message.node = (object.node !== undefined && object.node !== null) ? NodeLoad.fromPartial(object.node) : undefined;
-    message.tasks = object.tasks?.map((e) => TaskLoad.fromPartial(e)) || [];
+    message.node = (object.node !== undefined && object.node !== null) ? NodeStats.fromPartial(object.node) : undefined;
+    message.tasks = object.tasks?.map((e) => TaskStats.fromPartial(e)) || [];
     return message;
   },
 };
 
-function createBasePushLoadResponse(): PushLoadResponse {
+function createBasePushStatsResponse(): PushStatsResponse {
   return {};
 }
 
-export const PushLoadResponse: MessageFns<PushLoadResponse> = {
-  encode(_: PushLoadResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const PushStatsResponse: MessageFns<PushStatsResponse> = {
+  encode(_: PushStatsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): PushLoadResponse {
+  decode(input: BinaryReader | Uint8Array, length?: number): PushStatsResponse {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -7093,7 +7093,7 @@ export const PushLoadResponse: MessageFns<PushLoadResponse> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBasePushLoadResponse();
+      const message = createBasePushStatsResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -7109,30 +7109,30 @@ export const PushLoadResponse: MessageFns<PushLoadResponse> = {
     }
   },
 
-  fromJSON(_: any): PushLoadResponse {
+  fromJSON(_: any): PushStatsResponse {
     return {};
   },
 
-  toJSON(_: PushLoadResponse): unknown {
+  toJSON(_: PushStatsResponse): unknown {
     const obj: any = {};
     return obj;
   },
 
-  create(base?: DeepPartial<PushLoadResponse>): PushLoadResponse {
-    return PushLoadResponse.fromPartial(base ?? {});
+  create(base?: DeepPartial<PushStatsResponse>): PushStatsResponse {
+    return PushStatsResponse.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<PushLoadResponse>): PushLoadResponse {
-    const message = createBasePushLoadResponse();
+  fromPartial(_: DeepPartial<PushStatsResponse>): PushStatsResponse {
+    const message = createBasePushStatsResponse();
     return message;
   },
 };
 
-function createBaseLoad(): Load {
+function createBaseResourceUsage(): ResourceUsage {
   return { cpuPercent: 0, memoryBytes: 0, receivedBytesPerSecond: 0, sentBytesPerSecond: 0 };
 }
 
-export const Load: MessageFns<Load> = {
-  encode(message: Load, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const ResourceUsage: MessageFns<ResourceUsage> = {
+  encode(message: ResourceUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.cpuPercent !== 0) {
       writer.uint32(9).double(message.cpuPercent);
     }
@@ -7148,7 +7148,7 @@ export const Load: MessageFns<Load> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): Load {
+  decode(input: BinaryReader | Uint8Array, length?: number): ResourceUsage {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -7157,7 +7157,7 @@ export const Load: MessageFns<Load> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseLoad();
+      const message = createBaseResourceUsage();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -7205,7 +7205,7 @@ export const Load: MessageFns<Load> = {
     }
   },
 
-  fromJSON(object: any): Load {
+  fromJSON(object: any): ResourceUsage {
     return {
       cpuPercent: isSet(object.cpuPercent)
         ? globalThis.Number(object.cpuPercent)
@@ -7230,7 +7230,7 @@ export const Load: MessageFns<Load> = {
     };
   },
 
-  toJSON(message: Load): unknown {
+  toJSON(message: ResourceUsage): unknown {
     const obj: any = {};
     if (message.cpuPercent !== 0) {
       obj.cpuPercent = floatToJson(message.cpuPercent);
@@ -7247,11 +7247,11 @@ export const Load: MessageFns<Load> = {
     return obj;
   },
 
-  create(base?: DeepPartial<Load>): Load {
-    return Load.fromPartial(base ?? {});
+  create(base?: DeepPartial<ResourceUsage>): ResourceUsage {
+    return ResourceUsage.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<Load>): Load {
-    const message = createBaseLoad();
+  fromPartial(object: DeepPartial<ResourceUsage>): ResourceUsage {
+    const message = createBaseResourceUsage();
     message.cpuPercent = object.cpuPercent ?? 0;
     message.memoryBytes = object.memoryBytes ?? 0;
     message.receivedBytesPerSecond = object.receivedBytesPerSecond ?? 0;
@@ -7260,14 +7260,14 @@ export const Load: MessageFns<Load> = {
   },
 };
 
-function createBaseNodeLoad(): NodeLoad {
-  return { load: undefined, cpus: 0, memoryTotalBytes: 0 };
+function createBaseNodeStats(): NodeStats {
+  return { usage: undefined, cpus: 0, memoryTotalBytes: 0 };
 }
 
-export const NodeLoad: MessageFns<NodeLoad> = {
-  encode(message: NodeLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.load !== undefined) {
-      Load.encode(message.load, writer.uint32(10).fork()).join();
+export const NodeStats: MessageFns<NodeStats> = {
+  encode(message: NodeStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.usage !== undefined) {
+      ResourceUsage.encode(message.usage, writer.uint32(10).fork()).join();
     }
     if (message.cpus !== 0) {
       writer.uint32(16).uint32(message.cpus);
@@ -7278,7 +7278,7 @@ export const NodeLoad: MessageFns<NodeLoad> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): NodeLoad {
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStats {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -7287,7 +7287,7 @@ export const NodeLoad: MessageFns<NodeLoad> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseNodeLoad();
+      const message = createBaseNodeStats();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -7296,7 +7296,7 @@ export const NodeLoad: MessageFns<NodeLoad> = {
               break;
             }
 
-            message.load = Load.decode(reader, reader.uint32());
+            message.usage = ResourceUsage.decode(reader, reader.uint32());
             continue;
           }
           case 2: {
@@ -7327,9 +7327,9 @@ export const NodeLoad: MessageFns<NodeLoad> = {
     }
   },
 
-  fromJSON(object: any): NodeLoad {
+  fromJSON(object: any): NodeStats {
     return {
-      load: isSet(object.load) ? Load.fromJSON(object.load) : undefined,
+      usage: isSet(object.usage) ? ResourceUsage.fromJSON(object.usage) : undefined,
       cpus: isSet(object.cpus) ? globalThis.Number(object.cpus) : 0,
       memoryTotalBytes: isSet(object.memoryTotalBytes)
         ? globalThis.Number(object.memoryTotalBytes)
@@ -7339,10 +7339,10 @@ export const NodeLoad: MessageFns<NodeLoad> = {
     };
   },
 
-  toJSON(message: NodeLoad): unknown {
+  toJSON(message: NodeStats): unknown {
     const obj: any = {};
-    if (message.load !== undefined) {
-      obj.load = Load.toJSON(message.load);
+    if (message.usage !== undefined) {
+      obj.usage = ResourceUsage.toJSON(message.usage);
     }
     if (message.cpus !== 0) {
       obj.cpus = Math.round(message.cpus);
@@ -7353,34 +7353,36 @@ export const NodeLoad: MessageFns<NodeLoad> = {
     return obj;
   },
 
-  create(base?: DeepPartial<NodeLoad>): NodeLoad {
-    return NodeLoad.fromPartial(base ?? {});
+  create(base?: DeepPartial<NodeStats>): NodeStats {
+    return NodeStats.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<NodeLoad>): NodeLoad {
-    const message = createBaseNodeLoad();
-    message.load = (object.load !== undefined && object.load !== null) ? Load.fromPartial(object.load) : undefined;
+  fromPartial(object: DeepPartial<NodeStats>): NodeStats {
+    const message = createBaseNodeStats();
+    message.usage = (object.usage !== undefined && object.usage !== null)
+      ? ResourceUsage.fromPartial(object.usage)
+      : undefined;
     message.cpus = object.cpus ?? 0;
     message.memoryTotalBytes = object.memoryTotalBytes ?? 0;
     return message;
   },
 };
 
-function createBaseTaskLoad(): TaskLoad {
-  return { taskId: "", load: undefined };
+function createBaseTaskStats(): TaskStats {
+  return { taskId: "", usage: undefined };
 }
 
-export const TaskLoad: MessageFns<TaskLoad> = {
-  encode(message: TaskLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const TaskStats: MessageFns<TaskStats> = {
+  encode(message: TaskStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.taskId !== "") {
       writer.uint32(10).string(message.taskId);
     }
-    if (message.load !== undefined) {
-      Load.encode(message.load, writer.uint32(18).fork()).join();
+    if (message.usage !== undefined) {
+      ResourceUsage.encode(message.usage, writer.uint32(18).fork()).join();
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): TaskLoad {
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskStats {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -7389,7 +7391,7 @@ export const TaskLoad: MessageFns<TaskLoad> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseTaskLoad();
+      const message = createBaseTaskStats();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -7406,7 +7408,7 @@ export const TaskLoad: MessageFns<TaskLoad> = {
               break;
             }
 
-            message.load = Load.decode(reader, reader.uint32());
+            message.usage = ResourceUsage.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -7421,35 +7423,37 @@ export const TaskLoad: MessageFns<TaskLoad> = {
     }
   },
 
-  fromJSON(object: any): TaskLoad {
+  fromJSON(object: any): TaskStats {
     return {
       taskId: isSet(object.taskId)
         ? globalThis.String(object.taskId)
         : isSet(object.task_id)
         ? globalThis.String(object.task_id)
         : "",
-      load: isSet(object.load) ? Load.fromJSON(object.load) : undefined,
+      usage: isSet(object.usage) ? ResourceUsage.fromJSON(object.usage) : undefined,
     };
   },
 
-  toJSON(message: TaskLoad): unknown {
+  toJSON(message: TaskStats): unknown {
     const obj: any = {};
     if (message.taskId !== "") {
       obj.taskId = message.taskId;
     }
-    if (message.load !== undefined) {
-      obj.load = Load.toJSON(message.load);
+    if (message.usage !== undefined) {
+      obj.usage = ResourceUsage.toJSON(message.usage);
     }
     return obj;
   },
 
-  create(base?: DeepPartial<TaskLoad>): TaskLoad {
-    return TaskLoad.fromPartial(base ?? {});
+  create(base?: DeepPartial<TaskStats>): TaskStats {
+    return TaskStats.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<TaskLoad>): TaskLoad {
-    const message = createBaseTaskLoad();
+  fromPartial(object: DeepPartial<TaskStats>): TaskStats {
+    const message = createBaseTaskStats();
     message.taskId = object.taskId ?? "";
-    message.load = (object.load !== undefined && object.load !== null) ? Load.fromPartial(object.load) : undefined;
+    message.usage = (object.usage !== undefined && object.usage !== null)
+      ? ResourceUsage.fromPartial(object.usage)
+      : undefined;
     return message;
   },
 };
@@ -7490,15 +7494,15 @@ export const DispatcherServiceService = {
     responseSerialize: (value: PushExecResponse): Buffer => Buffer.from(PushExecResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PushExecResponse => PushExecResponse.decode(value),
   },
-  /** The agent's answer to a `start_load`: what the host and its tasks use, until the leader has enough. */
-  pushLoad: {
-    path: "/berth.v1.DispatcherService/PushLoad" as const,
+  /** The agent's answer to a `start_stats`: what the host and its tasks use, until the leader has enough. */
+  pushStats: {
+    path: "/berth.v1.DispatcherService/PushStats" as const,
     requestStream: true as const,
     responseStream: false as const,
-    requestSerialize: (value: PushLoadRequest): Buffer => Buffer.from(PushLoadRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): PushLoadRequest => PushLoadRequest.decode(value),
-    responseSerialize: (value: PushLoadResponse): Buffer => Buffer.from(PushLoadResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): PushLoadResponse => PushLoadResponse.decode(value),
+    requestSerialize: (value: PushStatsRequest): Buffer => Buffer.from(PushStatsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PushStatsRequest => PushStatsRequest.decode(value),
+    responseSerialize: (value: PushStatsResponse): Buffer => Buffer.from(PushStatsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PushStatsResponse => PushStatsResponse.decode(value),
   },
 } as const;
 
@@ -7513,8 +7517,8 @@ export interface DispatcherServiceServer extends UntypedServiceImplementation {
   pushLogs: handleClientStreamingCall<PushLogsRequest, PushLogsResponse>;
   /** The agent's answer to a `start_exec`: what the command prints goes up, what is typed comes down. */
   pushExec: handleBidiStreamingCall<PushExecRequest, PushExecResponse>;
-  /** The agent's answer to a `start_load`: what the host and its tasks use, until the leader has enough. */
-  pushLoad: handleClientStreamingCall<PushLoadRequest, PushLoadResponse>;
+  /** The agent's answer to a `start_stats`: what the host and its tasks use, until the leader has enough. */
+  pushStats: handleClientStreamingCall<PushStatsRequest, PushStatsResponse>;
 }
 
 function bytesFromBase64(b64: string): Uint8Array {

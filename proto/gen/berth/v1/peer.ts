@@ -8,29 +8,29 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 
-export interface HearsLeaderRequest {
+export interface CheckLeaderRequest {
   /** The leader meant. */
   epoch: number;
 }
 
-export interface HearsLeaderResponse {
+export interface CheckLeaderResponse {
   /** Its host has just answered this server. */
   hears: boolean;
 }
 
-function createBaseHearsLeaderRequest(): HearsLeaderRequest {
+function createBaseCheckLeaderRequest(): CheckLeaderRequest {
   return { epoch: 0 };
 }
 
-export const HearsLeaderRequest: MessageFns<HearsLeaderRequest> = {
-  encode(message: HearsLeaderRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const CheckLeaderRequest: MessageFns<CheckLeaderRequest> = {
+  encode(message: CheckLeaderRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.epoch !== 0) {
       writer.uint32(8).int64(message.epoch);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): HearsLeaderRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): CheckLeaderRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -39,7 +39,7 @@ export const HearsLeaderRequest: MessageFns<HearsLeaderRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseHearsLeaderRequest();
+      const message = createBaseCheckLeaderRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -63,11 +63,11 @@ export const HearsLeaderRequest: MessageFns<HearsLeaderRequest> = {
     }
   },
 
-  fromJSON(object: any): HearsLeaderRequest {
+  fromJSON(object: any): CheckLeaderRequest {
     return { epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0 };
   },
 
-  toJSON(message: HearsLeaderRequest): unknown {
+  toJSON(message: CheckLeaderRequest): unknown {
     const obj: any = {};
     if (message.epoch !== 0) {
       obj.epoch = Math.round(message.epoch);
@@ -75,29 +75,29 @@ export const HearsLeaderRequest: MessageFns<HearsLeaderRequest> = {
     return obj;
   },
 
-  create(base?: DeepPartial<HearsLeaderRequest>): HearsLeaderRequest {
-    return HearsLeaderRequest.fromPartial(base ?? {});
+  create(base?: DeepPartial<CheckLeaderRequest>): CheckLeaderRequest {
+    return CheckLeaderRequest.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<HearsLeaderRequest>): HearsLeaderRequest {
-    const message = createBaseHearsLeaderRequest();
+  fromPartial(object: DeepPartial<CheckLeaderRequest>): CheckLeaderRequest {
+    const message = createBaseCheckLeaderRequest();
     message.epoch = object.epoch ?? 0;
     return message;
   },
 };
 
-function createBaseHearsLeaderResponse(): HearsLeaderResponse {
+function createBaseCheckLeaderResponse(): CheckLeaderResponse {
   return { hears: false };
 }
 
-export const HearsLeaderResponse: MessageFns<HearsLeaderResponse> = {
-  encode(message: HearsLeaderResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const CheckLeaderResponse: MessageFns<CheckLeaderResponse> = {
+  encode(message: CheckLeaderResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.hears !== false) {
       writer.uint32(8).bool(message.hears);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): HearsLeaderResponse {
+  decode(input: BinaryReader | Uint8Array, length?: number): CheckLeaderResponse {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -106,7 +106,7 @@ export const HearsLeaderResponse: MessageFns<HearsLeaderResponse> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseHearsLeaderResponse();
+      const message = createBaseCheckLeaderResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -130,11 +130,11 @@ export const HearsLeaderResponse: MessageFns<HearsLeaderResponse> = {
     }
   },
 
-  fromJSON(object: any): HearsLeaderResponse {
+  fromJSON(object: any): CheckLeaderResponse {
     return { hears: isSet(object.hears) ? globalThis.Boolean(object.hears) : false };
   },
 
-  toJSON(message: HearsLeaderResponse): unknown {
+  toJSON(message: CheckLeaderResponse): unknown {
     const obj: any = {};
     if (message.hears !== false) {
       obj.hears = message.hears;
@@ -142,11 +142,11 @@ export const HearsLeaderResponse: MessageFns<HearsLeaderResponse> = {
     return obj;
   },
 
-  create(base?: DeepPartial<HearsLeaderResponse>): HearsLeaderResponse {
-    return HearsLeaderResponse.fromPartial(base ?? {});
+  create(base?: DeepPartial<CheckLeaderResponse>): CheckLeaderResponse {
+    return CheckLeaderResponse.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<HearsLeaderResponse>): HearsLeaderResponse {
-    const message = createBaseHearsLeaderResponse();
+  fromPartial(object: DeepPartial<CheckLeaderResponse>): CheckLeaderResponse {
+    const message = createBaseCheckLeaderResponse();
     message.hears = object.hears ?? false;
     return message;
   },
@@ -155,20 +155,20 @@ export const HearsLeaderResponse: MessageFns<HearsLeaderResponse> = {
 export type PeerServiceService = typeof PeerServiceService;
 export const PeerServiceService = {
   /** Asked before a leader that is silent to one server is taken for dead: whoever hears it says so. */
-  hearsLeader: {
-    path: "/berth.v1.PeerService/HearsLeader" as const,
+  checkLeader: {
+    path: "/berth.v1.PeerService/CheckLeader" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: HearsLeaderRequest): Buffer => Buffer.from(HearsLeaderRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): HearsLeaderRequest => HearsLeaderRequest.decode(value),
-    responseSerialize: (value: HearsLeaderResponse): Buffer => Buffer.from(HearsLeaderResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): HearsLeaderResponse => HearsLeaderResponse.decode(value),
+    requestSerialize: (value: CheckLeaderRequest): Buffer => Buffer.from(CheckLeaderRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CheckLeaderRequest => CheckLeaderRequest.decode(value),
+    responseSerialize: (value: CheckLeaderResponse): Buffer => Buffer.from(CheckLeaderResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CheckLeaderResponse => CheckLeaderResponse.decode(value),
   },
 } as const;
 
 export interface PeerServiceServer extends UntypedServiceImplementation {
   /** Asked before a leader that is silent to one server is taken for dead: whoever hears it says so. */
-  hearsLeader: handleUnaryCall<HearsLeaderRequest, HearsLeaderResponse>;
+  checkLeader: handleUnaryCall<CheckLeaderRequest, CheckLeaderResponse>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;

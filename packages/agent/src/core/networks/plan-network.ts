@@ -1,7 +1,7 @@
 import {
   type AssignedNetwork,
   BerthError,
-  type NameEntry,
+  type DnsEntry,
   type NetworkPeer,
   parseSubnet,
   subnetText,
@@ -55,7 +55,7 @@ export function planNetwork(
   network: AssignedNetwork,
   observed: ObservedHostNetworks,
   host: NetworkHost,
-  names: readonly NameEntry[] = [],
+  names: readonly DnsEntry[] = [],
 ): NetworkPlan {
   const refusal = refusalOf(network, host);
   if (refusal !== "") return stuck({ kind: "refused", reason: refusal });
@@ -212,7 +212,7 @@ function planTunnel(
 function planReach(
   network: AssignedNetwork,
   observed: ObservedLinks,
-  names: readonly NameEntry[],
+  names: readonly DnsEntry[],
 ): readonly LinkStep[] {
   const { vni, listed: isListed } = network;
   const device = tunnelName(vni);

@@ -1,4 +1,4 @@
-import { NameEntry } from "@berth/proto";
+import { DnsEntry } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { planNetwork } from "./plan-network.js";
 import { planContainers, remoteContainers } from "./remote-containers.js";
@@ -8,8 +8,8 @@ const LISTED = networkWith({ listed: true });
 const MAC = "02:42:0a:40:02:02";
 
 const endpoint = (nodeId: string, address: string, macAddress = "") => ({ nodeId, address, macAddress });
-const entry = (parts: Parameters<typeof NameEntry.fromPartial>[0]): NameEntry =>
-  NameEntry.fromPartial({ key: "net1/web", networkId: "net1", ...parts });
+const entry = (parts: Parameters<typeof DnsEntry.fromPartial>[0]): DnsEntry =>
+  DnsEntry.fromPartial({ key: "net1/web", networkId: "net1", ...parts });
 const WEB = entry({ endpoints: [endpoint("node2", "10.64.2.2")] });
 const CONTAINER = { address: "10.64.2.2", mac: MAC, host: "10.0.0.2" };
 
@@ -31,7 +31,7 @@ const stepsOf = (network: typeof LISTED, observed: ReturnType<typeof listedHost>
   );
 
 describe("remoteContainers", () => {
-  const containersIn = (...entries: NameEntry[]) =>
+  const containersIn = (...entries: DnsEntry[]) =>
     remoteContainers(LISTED, entries, ({ address }) => address);
 
   it("is every container of other hosts in the network, whatever it does", () => {

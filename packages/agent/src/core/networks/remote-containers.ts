@@ -1,4 +1,4 @@
-import { type AssignedNetwork, type NameEndpoint, type NameEntry, parseIpv4 } from "@berth/proto";
+import { type AssignedNetwork, type DnsEndpoint, type DnsEntry, parseIpv4 } from "@berth/proto";
 import { tunnelName } from "./devices.js";
 import type { LinkStep } from "./network-step.js";
 import type { ObservedLinks } from "./observed-links.js";
@@ -16,7 +16,7 @@ const MAC = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
 /** The containers of other hosts, as names tell of them; those that answer count most where two have one address. */
 export function remoteContainers(
   { id, peers }: AssignedNetwork,
-  entries: readonly NameEntry[],
+  entries: readonly DnsEntry[],
   tunnelAddress: (peer: AssignedNetwork["peers"][number]) => string | undefined,
 ): readonly RemoteContainer[] {
   const hosts = new Map(peers.map((peer) => [peer.nodeId, tunnelAddress(peer)]));
@@ -42,7 +42,7 @@ export function remoteContainers(
  * Undefined: the address is none, whatever else is said of it; both become words of a program's input. What an agent of
  * an older release does not tell is as Docker makes it: 02:42, and the address.
  */
-function macOf({ address, macAddress }: Pick<NameEndpoint, "address" | "macAddress">): string | undefined {
+function macOf({ address, macAddress }: Pick<DnsEndpoint, "address" | "macAddress">): string | undefined {
   if (parseIpv4(address) === undefined) return undefined;
   if (MAC.test(macAddress)) return macAddress;
   const parts = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));

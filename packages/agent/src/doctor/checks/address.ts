@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
-import { runProgram } from "../../run-program.js";
+import { runProgram } from "../../runtime/run-program.js";
 import type { Check } from "../check.js";
 import { type Finding, failed, ok, warning } from "../finding.js";
 

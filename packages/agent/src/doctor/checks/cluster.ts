@@ -1,13 +1,7 @@
-import {
-  ControlServiceService,
-  grpcTransport,
-  type Node,
-  NodeState,
-  PROBE_PORT,
-  probeHost,
-  type RpcConnection,
-} from "@berth/proto";
-import { runProgram } from "../../run-program.js";
+import { ControlServiceService, type Node, NodeState } from "@berth/proto";
+import { PROBE_PORT, probeHost } from "@berth/proto/probe";
+import { grpcTransport, type RpcConnection } from "@berth/proto/rpc";
+import { runProgram } from "../../runtime/run-program.js";
 import { mapAtMost } from "../at-most.js";
 import type { Check, CheckContext } from "../check.js";
 import { type Finding, failed, ok, warning } from "../finding.js";

@@ -1,7 +1,7 @@
 import { readFile, statfs } from "node:fs/promises";
 import { fieldOf, listOf, textOf } from "../../core/json.js";
 import { EngineClient } from "../../engine/dockerode/client.js";
-import { runProgram } from "../../run-program.js";
+import { runProgram } from "../../runtime/run-program.js";
 import type { Check, CheckContext } from "../check.js";
 import { type Finding, failed, ok, warning } from "../finding.js";
 import { judgeDisk } from "./disk.js";

@@ -1,6 +1,6 @@
 import { access } from "node:fs/promises";
-import { TRIAL_TABLE } from "../../ingress/kernel/self-test.js";
-import { type ProgramResult, runProgram } from "../../run-program.js";
+import { TRIAL_TABLE } from "../../dataplane/kernel/self-test.js";
+import { type ProgramResult, runProgram } from "../../runtime/run-program.js";
 import type { Check, CheckContext } from "../check.js";
 import { type Finding, failed, ok, warning } from "../finding.js";
 

@@ -2,7 +2,7 @@ import { fieldOf, listOf, numberOf, textOf } from "../../core/json.js";
 import { NETWORK_LABEL } from "../../core/labels.js";
 import { parseInspect } from "../../core/observed.js";
 import { EngineClient } from "../../engine/dockerode/client.js";
-import { type ProgramResult, runProgram } from "../../run-program.js";
+import { type ProgramResult, runProgram } from "../../runtime/run-program.js";
 import type { Check } from "../check.js";
 import { type Finding, failed, ok, warning } from "../finding.js";
 

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
 import Docker from "dockerode";
-import { withDeadline } from "../../with-deadline.js";
+import { withDeadline } from "../../runtime/with-deadline.js";
 import { EngineError } from "../engine-error.js";
 import { toEngineError } from "./errors.js";
 

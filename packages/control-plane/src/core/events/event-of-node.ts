@@ -20,8 +20,8 @@ export function eventsOfNode(
   }
   if (before === undefined) tell("NODE_JOINED", after.description?.address ?? "");
   if (after.state !== before?.state) tellState(after, tell);
-  else if (after.agentAway !== before.agentAway)
-    tell(after.agentAway ? "NODE_AGENT_AWAY" : "NODE_READY", after.stateMessage);
+  else if (after.agentUnreachable !== before.agentUnreachable)
+    tell(after.agentUnreachable ? "NODE_AGENT_AWAY" : "NODE_READY", after.stateMessage);
   if (before !== undefined && before.availability !== after.availability)
     tell("NODE_AVAILABILITY", availabilityWord(after.availability));
   for (const problem of newProblems(before, after)) tell("NODE_PROBLEM", problem);

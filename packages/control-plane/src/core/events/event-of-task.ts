@@ -1,5 +1,5 @@
 import { DesiredState, Health, type Node, type Task, TaskState } from "@berth/proto";
-import { WAITING_FOR } from "../placement/pending-reason.js";
+import { WAITING_FOR } from "../scheduler/pending-reason.js";
 import { isEnded, isWanted, stateOf } from "../task-state.js";
 import type { EventReason, Happening } from "./event.js";
 

@@ -91,7 +91,7 @@ test("eventsOfNode tells of joins, deaths, drains and what is wrong with a host"
     );
   expect(reasons(undefined, ready)).toEqual(["NODE_JOINED", "NODE_READY"]);
   expect(reasons(ready, { ...ready, state: NodeState.DOWN })).toEqual(["NODE_DOWN!"]);
-  expect(reasons(ready, { ...ready, agentAway: true })).toEqual(["NODE_AGENT_AWAY!"]);
+  expect(reasons(ready, { ...ready, agentUnreachable: true })).toEqual(["NODE_AGENT_AWAY!"]);
   expect(reasons(ready, { ...ready, availability: Availability.DRAIN })).toEqual(["NODE_AVAILABILITY"]);
   const sick = buildNode({ id: "n1", state: NodeState.READY, description: { problems: ["no Docker"] } });
   expect(reasons(ready, sick)).toEqual(["NODE_PROBLEM!"]);

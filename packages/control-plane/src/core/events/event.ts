@@ -103,6 +103,6 @@ export function clusterEvent(
     slot: task?.slot ?? 0,
     nodeId,
     nodeHostname: node?.description?.hostname || nodeId,
-    isRebuilt: sequence === 0,
+    isReconstructed: sequence === 0,
   };
 }

@@ -11,7 +11,7 @@ import {
   TaskState,
 } from "@berth/proto";
 import type { ClusterView, NodeView, Reservation, ServiceView } from "../model.js";
-import { type Demand, demandOf, occupies } from "../placement/occupancy.js";
+import { type Demand, demandOf, occupies } from "../scheduler/occupancy.js";
 
 export const GIB = 1024 ** 3;
 export const CPU = 1e9;

@@ -13,10 +13,10 @@ import {
 import { taskAfter } from "../apply-action.js";
 import { applySpec } from "../apply-spec.js";
 import type { ClusterView, ServiceView } from "../model.js";
-import { occupies } from "../placement/occupancy.js";
+import { specsInUse } from "../orchestrator/rollout/specs-in-use.js";
 import type { Action, Plan } from "../plan.js";
 import { reconcile } from "../reconcile.js";
-import { specsInUse } from "../rollout/specs-in-use.js";
+import { occupies } from "../scheduler/occupancy.js";
 import { isAdrift, isEnded, isPending, stateOf } from "../task-state.js";
 import { transition } from "../transition.js";
 import { buildCluster, buildNode, buildService, idSequence } from "./test-records.js";
@@ -147,7 +147,7 @@ export class World {
       health,
       ports: [],
       addresses: [],
-      fromOutside: false,
+      stoppedExternally: false,
     };
     const outcome = transition(task, { nodeId: task.nodeId, status, removed }, this.now);
     if (outcome.kind === "updated") this.tasks.set(taskId, outcome.task);

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
-import { onAbort } from "../abort.js";
+import { onAbort } from "../../runtime/abort.js";
 import {
   clientUrl,
   clientUrls,

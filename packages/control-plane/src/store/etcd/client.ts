@@ -1,7 +1,7 @@
 import { isBerthError } from "@berth/proto";
 import { noop } from "cockatiel";
 import { Etcd3, type IOptions } from "etcd3";
-import { onAbort } from "../abort.js";
+import { onAbort } from "../../runtime/abort.js";
 import { toBerthError } from "./errors.js";
 
 /** Long enough for a slow fsync or an etcd election, short enough that a frozen etcd is noticed before a lease runs out. */

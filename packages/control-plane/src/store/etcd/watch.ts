@@ -1,6 +1,6 @@
 import { BerthError } from "@berth/proto";
 import type { IDuplexStream, IWatchRequest, IWatchResponse } from "etcd3";
-import { onAbort } from "../abort.js";
+import { onAbort } from "../../runtime/abort.js";
 import { checkKey } from "../check-txn.js";
 import type { WatchMessage, WatchQuery } from "../store.js";
 import type { EtcdClient } from "./client.js";

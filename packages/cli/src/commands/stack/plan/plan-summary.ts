@@ -6,7 +6,7 @@ export function planSummary({ services }: DeployPlan): string {
   const ofKind = (kind: ServiceOutcome_Kind): number => services.filter((one) => one.kind === kind).length;
   const steps = services.flatMap((service) => service.steps);
   const ofStep = (kind: PlannedStep_Kind): number => steps.filter((step) => step.kind === kind).length;
-  const more = services.reduce((sum, { moreSteps }) => sum + moreSteps, 0);
+  const more = services.reduce((sum, { omittedSteps }) => sum + omittedSteps, 0);
   const serviceCounts = listed("service", [
     [ofKind(ServiceOutcome_Kind.CREATED), "to create"],
     [ofKind(ServiceOutcome_Kind.UPDATED), "to update"],

@@ -29,7 +29,7 @@ const PLAN = DeployPlan.fromPartial({
         { kind: REPLACE, slot: 2, taskId: "b", fromHostname: "host-2", toHostname: "host-2", round: 1 },
         { kind: REPLACE, slot: 3, taskId: "c", fromHostname: "host-1", toHostname: "host-1", round: 2 },
       ],
-      moreSteps: 3,
+      omittedSteps: 3,
     },
     {
       name: "shop_new",
@@ -128,7 +128,7 @@ describe("stack deploy --dry-run", () => {
     );
     const plan = JSON.parse(out);
     expect(plan).toMatchObject({ stack: "shop", planRev: "3f9d0c2b7a41-9c1e" });
-    expect(plan.services[0]).toMatchObject({ name: "shop_web", outcome: "updated", moreSteps: 3 });
+    expect(plan.services[0]).toMatchObject({ name: "shop_web", outcome: "updated", omittedSteps: 3 });
     expect(plan.services[0].steps[0]).toMatchObject({
       kind: "replace",
       slot: 1,

@@ -71,7 +71,7 @@ function isUntouched({ kind, steps, problems }: ServicePlan): boolean {
 function serviceLines(service: ServicePlan, paint: Paint): readonly string[] {
   const mark = SERVICE_MARKS.get(service.kind) ?? NOTHING;
   const steps = service.steps.slice(0, MAX_STEPS);
-  const more = service.steps.length - steps.length + service.moreSteps;
+  const more = service.steps.length - steps.length + service.omittedSteps;
   return [
     marked(mark, `${paint("bold", service.name)}${headNote(service)}`, paint),
     ...service.changes.map((change) => `    ${changeText(change, paint)}`),

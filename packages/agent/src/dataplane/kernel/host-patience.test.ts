@@ -1,0 +1,23 @@
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { expect, it } from "vitest";
+import { raiseHostPatience } from "./conntrack-timeouts.js";
+
+it("raiseHostPatience() raises what is too low, lowers nothing, and does without what is not there", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "berth-patience-"));
+  const [established, halfClosed] = ["established", "close_wait"].map((name) =>
+    join(folder, `nf_conntrack_tcp_timeout_${name}`),
+  ) as [string, string];
+  const log = pino({ level: "silent" });
+  writeFileSync(halfClosed, "60\n");
+  await raiseHostPatience(log, folder);
+  expect(readFileSync(halfClosed, "utf8")).toBe("3600");
+  writeFileSync(established, "432000\n");
+  writeFileSync(halfClosed, "7200\n");
+  await raiseHostPatience(log, folder);
+  expect([established, halfClosed].map((path) => readFileSync(path, "utf8"))).toEqual(["432000\n", "7200\n"]);
+  rmSync(folder, { recursive: true });
+});

@@ -1,0 +1,197 @@
+import { spawnSync } from "node:child_process";
+import { describe, expect, it } from "vitest";
+import type { NamesTable } from "../dns/names-table.js";
+import { memberKey } from "../kernel/member-key.js";
+import { rendezvous } from "../rendezvous.js";
+import { type Vips, vipsOf } from "./vip.js";
+import { addressChanges, presentVips } from "./vip-addresses.js";
+import { REMOVE_VIPS, VipTable } from "./vip-table.js";
+
+const NETWORK = {
+  id: "n1",
+  name: "shop_default",
+  stack: "shop",
+  subnet: "10.64.0.0/18",
+  gateway: "10.64.1.1",
+  bridge: "bth4097",
+};
+const service = (name: string, fields: Partial<NamesTable["services"][number]>) => ({
+  key: `n1/${name}`,
+  networkId: "n1",
+  service: `shop_${name}`,
+  stack: "shop",
+  names: [name],
+  vip: "",
+  endpoints: [],
+  draining: [],
+  ...fields,
+});
+const endpoint = (address: string) => ({ id: address, nodeId: "h1", address, slot: 1 });
+const TABLE: NamesTable = {
+  networks: [NETWORK],
+  services: [
+    service("api", { vip: "10.64.0.2", endpoints: [endpoint("10.64.1.2"), endpoint("10.64.2.2")] }),
+    service("idle", { vip: "10.64.0.3" }),
+    service("sticky", {
+      vip: "10.64.0.4",
+      endpoints: [endpoint("10.64.1.2"), endpoint("10.64.2.2")],
+      isBySource: true,
+    }),
+    service("dnsrr", { endpoints: [endpoint("10.64.1.9")] }),
+    service("elsewhere", { networkId: "n2", vip: "10.65.0.2", endpoints: [endpoint("10.65.1.2")] }),
+  ],
+  askers: [],
+};
+
+const VIPS = vipsOf(TABLE);
+
+/** Runs nft scripts one after the other in a network of their own; what they print. */
+function inKernel(...scripts: readonly string[]): string {
+  const runs = scripts.map((script) => `nft -f - <<'EOF'\n${script}\nEOF\n`).join("");
+  const shell = ["--net", "sh", "-ec", `${runs}nft list ruleset`];
+  const { status, stderr, stdout } = spawnSync("unshare", shell, { encoding: "utf8" });
+  expect([status, stderr]).toEqual([0, ""]);
+  return stdout;
+}
+
+/** Who stands behind each virtual IP, and the elements of the sets, without numbers and order. */
+function read(ruleset: string): unknown {
+  const members = new Map<string, string>();
+  for (const [, map, elements = ""] of ruleset.matchAll(/map (members\d+) \{[^}]*elements = \{([^}]*)\}/g)) {
+    for (const [, number, address] of elements.matchAll(/(\d+) : ([\d.]+)/g))
+      members.set(`${map} ${number}`, address ?? "");
+  }
+  const behind: Record<string, unknown> = {};
+  let picked = 0;
+  for (const [, vip = "", rules = ""] of ruleset.matchAll(/chain vip-([\d.]+) \{\s([^}]*)\}/g)) {
+    const picks = rules.split("\n").flatMap((rule) => {
+      const [, mod, offset, map] = /mod (\d+) offset (\d+) map @(\w+)/.exec(rule) ?? [];
+      if (map === undefined) return [];
+      const numbers = Array.from({ length: Number(mod) }, (_, at) => Number(offset) + at);
+      return [numbers.map((number) => members.get(`${map} ${memberKey(number)}`) ?? "hole").sort()];
+    });
+    picked += picks[0]?.length ?? 0;
+    behind[vip] = picks;
+  }
+  const sets = [...ruleset.matchAll(/set (vips|selves) \{[^}]*?elements = \{([^}]*)\}/g)];
+  return {
+    behind,
+    strays: members.size - picked,
+    doors: [...ruleset.matchAll(/([\d.]+)(?: counter packets 0 bytes 0)? : jump vip-([\d.]+)/g)]
+      .map(([, ...both]) => both.join())
+      .sort(),
+    sets: sets.map(([, , elements = ""]) =>
+      elements
+        .split(",")
+        .map((each) => each.trim())
+        .sort(),
+    ),
+  };
+}
+
+/** Those of 10.99.0.0/16 are by source. */
+const withTasks = (services: Readonly<Record<string, readonly string[]>>): Vips =>
+  new Map(
+    Object.entries(services).map(([address, tasks]) => {
+      return [address, { address, bridge: "b", tasks, kept: [], isBySource: address.startsWith("10.99.") }];
+    }),
+  );
+
+describe("virtual IPs", () => {
+  it("are those of services in networks of this host", () => {
+    expect([...VIPS.values()]).toEqual([
+      {
+        address: "10.64.0.2",
+        bridge: "bth4097",
+        tasks: ["10.64.1.2", "10.64.2.2"],
+        kept: [],
+        isBySource: false,
+      },
+      { address: "10.64.0.3", bridge: "bth4097", tasks: [], kept: [], isBySource: false },
+      {
+        address: "10.64.0.4",
+        bridge: "bth4097",
+        tasks: ["10.64.1.2", "10.64.2.2"],
+        kept: [],
+        isBySource: true,
+      },
+    ]);
+  });
+
+  it("go to the task of the client's group, which is the same on every host, where they are to", () => {
+    const script = new VipTable().load(VIPS);
+    const [rule = ""] = script.match(/add rule ip berth-vips vip-10\.64\.0\.4 .*/) ?? [];
+    const [, base, map = ""] =
+      /dnat to jhash ip saddr mod 256 seed 0xbe47 offset (\d+) map @(\w+)/.exec(rule) ?? [];
+    const elements = new RegExp(`add element ip berth-vips ${map} \\{(.*)\\}`).exec(script)?.[1] ?? "";
+    const tasks = (["10.64.1.2", "10.64.2.2"] as const).map((id) => ({ id }));
+    for (const bucket of [0, 77, 255]) {
+      expect(elements).toContain(` ${memberKey(Number(base) + bucket)} : ${rendezvous(bucket, tasks)?.id}`);
+    }
+  });
+
+  it("cost the change of one, whatever their number", () => {
+    const many = Array.from({ length: 500 }, (_, at) => `10.64.${Math.floor(at / 250)}.${1 + (at % 250)}`);
+    const all = Object.fromEntries(many.map((vip, at) => [vip, [`10.65.0.${1 + (at % 250)}`, "10.66.0.1"]]));
+    const table = new VipTable();
+    table.load(withTasks(all));
+    expect(table.change(withTasks(structuredClone(all)))).toEqual({ script: "", isDone: true });
+    const { script, isDone } = table.change(withTasks({ ...all, "10.64.0.1": ["10.65.0.1"] }));
+    expect([script.split("\n").length < 20, isDone]).toEqual([true, true]);
+    // A lost host: first all of its tasks, by number, and nothing else.
+    const without = Object.fromEntries(Object.entries(all).map(([vip, [task = ""]]) => [vip, [task]]));
+    const urgent = table.change(withTasks(without));
+    expect(urgent.isDone).toBe(false);
+    expect(urgent.script).toMatch(/^(delete element ip berth-vips members\d+ \{[^}]*\}\n)+$/);
+    expect(urgent.script.match(/\d+(?=,| \})/g)).toHaveLength(499);
+  });
+
+  it.skipIf(process.getuid?.() !== 0)("are taken by the kernel, again and again, and away", () => {
+    const table = new VipTable();
+    expect(inKernel(table.load(VIPS), table.load(VIPS), table.load(new Map()), REMOVE_VIPS)).toBe("");
+  });
+
+  it.skipIf(process.getuid?.() !== 0)("are the same by changes as by a full load", () => {
+    const steps: readonly Vips[] = [
+      { "10.64.0.2": ["10.64.1.2", "10.64.2.2"], "10.99.0.3": ["10.64.1.3"], "10.64.0.4": [] },
+      { "10.64.0.2": ["10.64.2.2"], "10.99.0.3": ["10.64.1.3", "10.64.1.2"], "10.64.0.5": ["10.64.3.2"] },
+      { "10.64.0.2": ["10.64.2.2", "10.64.4.2", "10.64.1.2"], "10.99.0.3": [], "10.64.0.4": ["10.64.2.2"] },
+      { "10.99.0.3": ["10.64.1.3"], "10.64.0.4": ["10.64.4.2"], "10.64.0.6": [] },
+    ].map(withTasks);
+    const table = new VipTable(1);
+    const scripts = [table.load(steps[0] ?? new Map())];
+    for (const step of steps.slice(1)) {
+      for (let isDone = false; !isDone; ) {
+        const change = table.change(step);
+        scripts.push(change.script);
+        isDone = change.isDone;
+      }
+      const changed = read(inKernel(...scripts));
+      expect(changed).toEqual(read(inKernel(new VipTable().load(step))));
+      expect(changed).toMatchObject({ strays: 0, behind: { "10.99.0.3": expect.anything() } });
+    }
+  });
+});
+
+describe("addressChanges", () => {
+  it("gives bridges what they lack and takes what nobody wants, and nothing else", () => {
+    const present = presentVips([
+      { ifname: "eth0", addr_info: [{ local: "192.0.2.1", prefixlen: 32 }] },
+      {
+        ifname: "bth4097",
+        addr_info: [
+          { local: "10.64.1.1", prefixlen: 18 },
+          { local: "10.64.0.2", prefixlen: 32 },
+          { local: "10.64.0.9", prefixlen: 32 },
+        ],
+      },
+    ]);
+    expect(addressChanges(present, VIPS)).toEqual([
+      "address delete 10.64.0.9/32 dev bth4097",
+      "address add 10.64.0.3/32 dev bth4097",
+      "address add 10.64.0.4/32 dev bth4097",
+    ]);
+    const all = ["10.64.0.2 bth4097", "10.64.0.3 bth4097", "10.64.0.4 bth4097"];
+    expect(addressChanges(new Set(all), VIPS)).toEqual([]);
+  });
+});

@@ -1,0 +1,99 @@
+import { AssignedNetwork, Assignments, Assignments_Kind, DnsEntry, IngressEntry } from "@berth/proto";
+import { expect, test } from "vitest";
+import { specWith, taskWith } from "../core/testing.js";
+import { AssignmentSet } from "./assignment-set.js";
+
+const spec = specWith();
+const [one, two] = [taskWith({ id: "one" }), taskWith({ id: "two" })];
+const entry = IngressEntry.fromPartial({ key: "tcp//80", published: 80 });
+const COMPLETE = Assignments_Kind.COMPLETE;
+const INCREMENTAL = Assignments_Kind.INCREMENTAL;
+
+function setWithOne(): AssignmentSet {
+  const set = new AssignmentSet();
+  const message = { kind: COMPLETE, resultsIn: 5, specs: [spec], tasks: [one], ingress: [entry] };
+  const applied = set.apply(Assignments.fromPartial(message), 1_000);
+  expect(applied).toMatchObject({ kind: "applied", sequence: 5, ingress: [entry] });
+  return set;
+}
+
+test("AssignmentSet puts increments on what they apply to, and tells what changed", () => {
+  const set = setWithOne();
+  const added = { kind: INCREMENTAL, appliesTo: 5, resultsIn: 6, tasks: [two] };
+  expect(set.apply(Assignments.fromPartial(added), 2_000)).toEqual({
+    kind: "applied",
+    sequence: 6,
+    change: { isComplete: false, assigned: [{ task: two, spec, receivedAtMs: 2_000 }], removedTaskIds: [] },
+    ingress: undefined,
+    networks: undefined,
+    names: undefined,
+  });
+  const removed = {
+    kind: INCREMENTAL,
+    appliesTo: 6,
+    resultsIn: 7,
+    removedTaskIds: ["one"],
+    removedIngressKeys: [entry.key],
+  };
+  expect(set.apply(Assignments.fromPartial(removed), 3_000)).toMatchObject({
+    change: { assigned: [], removedTaskIds: ["one"] },
+    ingress: [],
+  });
+});
+
+test("AssignmentSet finds a gap: an increment on something else, on nothing, or without its spec", () => {
+  const gap = { kind: "gap", reason: expect.any(String) };
+  const onWhat = (set: AssignmentSet, appliesTo: number): unknown =>
+    set.apply(Assignments.fromPartial({ kind: INCREMENTAL, appliesTo, resultsIn: appliesTo + 1 }), 0);
+  expect(onWhat(new AssignmentSet(), 0)).toEqual(gap);
+  expect(onWhat(setWithOne(), 4)).toEqual(gap);
+  const unknownSpec = { kind: COMPLETE, resultsIn: 1, tasks: [one] };
+  expect(new AssignmentSet().apply(Assignments.fromPartial(unknownSpec), 0)).toEqual(gap);
+});
+
+test("AssignmentSet takes a task whose spec the leader cannot read: what runs by it is known and stays", () => {
+  const unreadable = { serviceId: spec.serviceId, version: spec.version, ports: [] };
+  const message = { kind: COMPLETE, resultsIn: 1, specs: [unreadable], tasks: [one] };
+  expect(new AssignmentSet().apply(Assignments.fromPartial(message), 0)).toMatchObject({
+    change: { assigned: [{ task: one, spec: { task: undefined } }] },
+  });
+});
+
+test("AssignmentSet keeps a spec whose last task goes while another one comes", () => {
+  const set = setWithOne();
+  const swap = { kind: INCREMENTAL, appliesTo: 5, resultsIn: 6, tasks: [two], removedTaskIds: ["one"] };
+  expect(set.apply(Assignments.fromPartial(swap), 0)).toMatchObject({ change: { assigned: [{ spec }] } });
+  const again = { kind: INCREMENTAL, appliesTo: 6, resultsIn: 7, tasks: [one] };
+  expect(set.apply(Assignments.fromPartial(again), 0)).toMatchObject({ kind: "applied" });
+});
+
+test("AssignmentSet forgets a spec with the last task that names it", () => {
+  const set = setWithOne();
+  const removed = { kind: INCREMENTAL, appliesTo: 5, resultsIn: 6, removedTaskIds: ["one"] };
+  set.apply(Assignments.fromPartial(removed), 0);
+  const again = { kind: INCREMENTAL, appliesTo: 6, resultsIn: 7, tasks: [two] };
+  expect(set.apply(Assignments.fromPartial(again), 0)).toMatchObject({ kind: "gap" });
+});
+
+test("AssignmentSet keeps networks and names, and tells all of a kind when one changed", () => {
+  const set = setWithOne();
+  const shop = AssignedNetwork.fromPartial({ id: "shop" });
+  const blog = AssignedNetwork.fromPartial({ id: "blog" });
+  const api = DnsEntry.fromPartial({ key: "shop/api", names: ["api"] });
+  const both = { kind: INCREMENTAL, appliesTo: 5, resultsIn: 6, networks: [shop, blog], names: [api] };
+  expect(set.apply(Assignments.fromPartial(both), 1_000)).toMatchObject({
+    ingress: undefined,
+    networks: [shop, blog],
+    names: [api],
+  });
+  const gone = { kind: INCREMENTAL, appliesTo: 6, resultsIn: 7, removedNetworkIds: ["shop"] };
+  expect(set.apply(Assignments.fromPartial(gone), 1_000)).toMatchObject({
+    networks: [blog],
+    names: undefined,
+  });
+  const nameless = { kind: INCREMENTAL, appliesTo: 7, resultsIn: 8, removedDnsKeys: [api.key] };
+  expect(set.apply(Assignments.fromPartial(nameless), 1_000)).toMatchObject({
+    networks: undefined,
+    names: [],
+  });
+});

@@ -1,0 +1,111 @@
+import {
+  type AssignedNetwork,
+  type AssignedSpec,
+  type AssignedTask,
+  type Assignments,
+  Assignments_Kind,
+  type DnsEntry,
+  type IngressEntry,
+} from "@berth/proto";
+import type { Assignment, AssignmentChange } from "../core/task-view.js";
+
+/** The message does not follow from what is known: only a new session, with a complete set, puts it right. */
+export interface Gap {
+  readonly kind: "gap";
+  readonly reason: string;
+}
+
+export interface Applied {
+  readonly kind: "applied";
+  readonly sequence: number;
+  readonly change: AssignmentChange;
+  /** The whole table, if the message touched it. */
+  readonly ingress: readonly IngressEntry[] | undefined;
+  /** All networks, if the message touched one. */
+  readonly networks: readonly AssignedNetwork[] | undefined;
+  /** All names, if the message touched one. */
+  readonly names: readonly DnsEntry[] | undefined;
+}
+
+/** What the leader wants of this node, put together from a complete set and the increments that follow. */
+export class AssignmentSet {
+  readonly #specs = new Map<string, AssignedSpec>();
+  readonly #tasks = new Map<string, AssignedTask>();
+  readonly #ingress = new Map<string, IngressEntry>();
+  readonly #networks = new Map<string, AssignedNetwork>();
+  readonly #names = new Map<string, DnsEntry>();
+  /** Undefined: no complete set has come yet. */
+  #sequence: number | undefined;
+
+  apply(message: Assignments, nowMs: number): Applied | Gap {
+    const isComplete = message.kind === Assignments_Kind.COMPLETE;
+    if (isComplete) this.#clear();
+    else if (this.#sequence !== message.appliesTo) {
+      return gap(`an increment on ${message.appliesTo} cannot follow ${this.#sequence ?? "nothing"}`);
+    }
+    for (const spec of message.specs) this.#specs.set(specKey(spec.serviceId, spec.version), spec);
+    const assigned: Assignment[] = [];
+    for (const task of message.tasks) {
+      const spec = this.#specs.get(specKey(task.serviceId, task.specVersion));
+      if (spec === undefined) return gap(`task ${task.id} names a spec that was not sent`);
+      this.#tasks.set(task.id, task);
+      assigned.push({ task, spec, receivedAtMs: nowMs });
+    }
+    for (const taskId of message.removedTaskIds) this.#tasks.delete(taskId);
+    if (message.removedTaskIds.length > 0) this.#dropUnusedSpecs();
+    this.#sequence = message.resultsIn;
+    return {
+      kind: "applied",
+      sequence: message.resultsIn,
+      change: { isComplete, assigned, removedTaskIds: message.removedTaskIds },
+      ingress: this.#applyIngress(message) || isComplete ? [...this.#ingress.values()] : undefined,
+      networks: this.#applyNetworks(message) || isComplete ? [...this.#networks.values()] : undefined,
+      names: this.#applyNames(message) || isComplete ? [...this.#names.values()] : undefined,
+    };
+  }
+
+  /** Ids of the tasks of these services. */
+  tasksOf(serviceIds: ReadonlySet<string>): readonly string[] {
+    return [...this.#tasks.values()].filter(({ serviceId }) => serviceIds.has(serviceId)).map(({ id }) => id);
+  }
+
+  #applyIngress({ ingress, removedIngressKeys }: Assignments): boolean {
+    for (const entry of ingress) this.#ingress.set(entry.key, entry);
+    for (const key of removedIngressKeys) this.#ingress.delete(key);
+    return ingress.length > 0 || removedIngressKeys.length > 0;
+  }
+
+  #applyNetworks({ networks, removedNetworkIds }: Assignments): boolean {
+    for (const network of networks) this.#networks.set(network.id, network);
+    for (const id of removedNetworkIds) this.#networks.delete(id);
+    return networks.length > 0 || removedNetworkIds.length > 0;
+  }
+
+  #applyNames({ names, removedDnsKeys }: Assignments): boolean {
+    for (const entry of names) this.#names.set(entry.key, entry);
+    for (const key of removedDnsKeys) this.#names.delete(key);
+    return names.length > 0 || removedDnsKeys.length > 0;
+  }
+
+  #dropUnusedSpecs(): void {
+    const used = new Set<string>();
+    for (const task of this.#tasks.values()) used.add(specKey(task.serviceId, task.specVersion));
+    for (const key of this.#specs.keys()) if (!used.has(key)) this.#specs.delete(key);
+  }
+
+  #clear(): void {
+    this.#specs.clear();
+    this.#tasks.clear();
+    this.#ingress.clear();
+    this.#networks.clear();
+    this.#names.clear();
+  }
+}
+
+function gap(reason: string): Gap {
+  return { kind: "gap", reason };
+}
+
+function specKey(serviceId: string, version: number): string {
+  return `${serviceId}/${version}`;
+}

@@ -1,0 +1,107 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { ExecCommand, type ExecInput, type PushExecRequest, type PushExecResponse } from "@berth/proto";
+import { pino } from "pino";
+import { expect, test } from "vitest";
+import { containerWith } from "../core/testing.js";
+import type { EngineExec, OutputChunk } from "../engine/engine.js";
+import { ExecRelay } from "../streams/exec-relay.js";
+
+/** A command that runs until its input ends or it is hung up on. */
+class EndlessCommand implements EngineExec {
+  readonly done: string[] = [];
+  #end: () => void = () => {};
+  readonly output: AsyncIterable<OutputChunk> = this.#run(new Promise((resolve) => (this.#end = resolve)));
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.done.push(`write ${Buffer.from(bytes)}`);
+  }
+  endInput(): void {
+    this.done.push("end of input");
+    this.#end();
+  }
+  async resize({ columns, rows }: { columns: number; rows: number }): Promise<void> {
+    this.done.push(`resize ${columns}x${rows}`);
+  }
+  async kill(unixSignal: string): Promise<void> {
+    this.done.push(unixSignal);
+    this.#end();
+  }
+  async exitCode(): Promise<number> {
+    return 7;
+  }
+
+  async *#run(ended: Promise<void>): AsyncGenerator<OutputChunk> {
+    yield { stream: "stdout", bytes: Buffer.from("hello") };
+    await ended;
+  }
+}
+
+function relayWith(command: EndlessCommand) {
+  const engine = { exec: async () => command, execDetached: async () => {} };
+  const log = pino({ level: "silent" });
+  const relay = new ExecRelay({ engine, log, containerOf: () => containerWith({ state: "running" }) });
+  const heard: PushExecRequest[] = [];
+  let streamEnded: () => void = () => {};
+  const ended = new Promise<void>((resolve) => (streamEnded = resolve));
+  /** The leader's side: says these things, then waits for the command to end. */
+  const start = (requestId: string, ...inputs: ExecInput["message"][]): void => {
+    async function* pushExec(
+      messages: AsyncIterable<PushExecRequest>,
+      { signal }: { signal?: AbortSignal } = {},
+    ): AsyncGenerator<PushExecResponse> {
+      const iterator = messages[Symbol.asyncIterator]();
+      const listening = (async () => {
+        for (let next = await iterator.next(); !next.done; next = await iterator.next())
+          heard.push(next.value);
+      })();
+      for (const message of inputs) yield { input: { message } };
+      await Promise.race([listening, new Promise((resolve) => signal?.addEventListener("abort", resolve))]);
+      streamEnded();
+    }
+    relay.start(
+      { pushExec },
+      { requestId, taskId: "t1", command: ExecCommand.fromPartial({ command: ["sh"] }) },
+    );
+  };
+  return { relay, heard, start, ended };
+}
+
+test("ExecRelay passes input, sizes and signals to the command in order, and tells its end", async () => {
+  const command = new EndlessCommand();
+  const { heard, start, ended } = relayWith(command);
+  start(
+    "r1",
+    { $case: "stdin", value: Buffer.from("abc") },
+    { $case: "resize", value: { columns: 80, rows: 24 } },
+    { $case: "signal", value: "SIGNONSENSE" },
+    { $case: "stdinEnd", value: {} },
+  );
+  await ended;
+  expect(command.done).toEqual(["write abc", "resize 80x24", "end of input"]);
+  expect(heard.map(({ output }) => output?.message?.$case)).toEqual([
+    undefined,
+    "started",
+    "stdout",
+    "exited",
+  ]);
+  expect(heard.at(-1)?.output?.message).toEqual({ $case: "exited", value: { exitCode: 7 } });
+});
+
+test("ExecRelay hangs up on a command that nobody waits for any more", async () => {
+  const command = new EndlessCommand();
+  const { relay, heard, start, ended } = relayWith(command);
+  start("r1");
+  while (heard.length < 3) await sleep(1);
+  relay.stop("r1");
+  await ended;
+  while (!command.done.includes("SIGHUP")) await sleep(1);
+  expect(command.done.slice(0, 2)).toEqual(["end of input", "SIGHUP"]);
+});
+
+test("ExecRelay refuses more commands than a node should run for others", async () => {
+  const { relay, heard, start } = relayWith(new EndlessCommand());
+  for (let i = 0; i < 40; i++) start(`r${i}`);
+  while (heard.filter(({ error }) => error !== "").length < 8) await sleep(1);
+  expect(heard.find(({ error }) => error !== "")?.error).toMatch(/already runs 32 commands/);
+  relay.stopAll();
+});

@@ -1,0 +1,50 @@
+import { expect, test } from "vitest";
+import type { IngressCondition, ListenerError, PathInUse } from "../dataplane/table.js";
+import { watchIngress } from "../dataplane-client/ingress-watch.js";
+
+const taken: ListenerError = {
+  protocol: "tcp",
+  address: "",
+  port: 80,
+  service: "web",
+  code: "EADDRINUSE",
+  message: "cannot publish 80/tcp",
+};
+
+const paths: PathInUse[] = [];
+const path: PathInUse = { kernel: true, reason: "the kernel can do it" };
+
+/** What the watch finds first. */
+function firstFinding(condition: () => Promise<IngressCondition>): Promise<readonly string[]> {
+  const over = new AbortController();
+  return new Promise((resolve) => {
+    const onProblems = (problems: readonly string[]): void => {
+      over.abort();
+      resolve(problems);
+    };
+    void watchIngress({ condition, onProblems, onPath: (found) => paths.push(found), signal: over.signal });
+  });
+}
+
+test("watchIngress finds ports that do not answer, in the words of the ingress process", async () => {
+  expect(await firstFinding(async () => ({ errors: [taken], nameProblems: [], path }))).toEqual([
+    "cannot publish 80/tcp",
+  ]);
+  expect(await firstFinding(async () => ({ errors: [], nameProblems: [], path }))).toEqual([]);
+  expect(paths).toEqual([path, path]);
+});
+
+test("watchIngress finds addresses at which names are not answered", async () => {
+  const condition = async () => ({ errors: [], nameProblems: ["port 53 is taken"], path });
+  expect(await firstFinding(condition)).toEqual(["port 53 is taken"]);
+});
+
+test("watchIngress finds that connections have to wait", async () => {
+  const condition = async () => ({ errors: [], nameProblems: [], shortage: "no more files", path });
+  expect(await firstFinding(condition)).toEqual(["no more files"]);
+});
+
+test("watchIngress takes a process that does not answer for a problem", async () => {
+  const found = await firstFinding(() => Promise.reject(new Error("gone")));
+  expect(found).toEqual([expect.stringMatching(/ingress process is in trouble: gone/)]);
+});

@@ -1,0 +1,65 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { AssignedNetwork, DnsEntry, IngressEntry, TaskState, TaskStatus } from "@berth/proto";
+import { pino } from "pino";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { nodeId } from "../agent/node-id.js";
+import { type AgentState, readState, StateFile } from "../agent/state-file.js";
+import { folderDisk } from "../runtime/disk.js";
+
+const log = pino({ level: "silent" });
+let dataDir: string;
+
+beforeEach(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), "berth-state-"));
+});
+afterEach(() => rm(dataDir, { recursive: true }));
+
+const state: AgentState = {
+  epoch: 7,
+  servers: ["10.0.0.1:7400", "10.0.0.2:7400"],
+  ingress: [
+    IngressEntry.fromPartial({ key: "tcp//80", published: 80, endpoints: [{ taskId: "t", port: 1 }] }),
+  ],
+  networks: [AssignedNetwork.fromPartial({ id: "n", vni: 7, peers: [{ nodeId: "b", address: "10.0.0.2" }] })],
+  names: [DnsEntry.fromPartial({ key: "n/s", names: ["api"], endpoints: [{ address: "10.64.1.2" }] })],
+  statuses: new Map([
+    ["t", TaskStatus.fromPartial({ state: TaskState.FAILED, containerId: "c", exitCode: 0 })],
+  ]),
+};
+
+test("readState gives back what StateFile wrote, and a blank state before that", async () => {
+  expect(await readState(folderDisk(dataDir), log)).toEqual({
+    epoch: 0,
+    servers: [],
+    ingress: [],
+    networks: [],
+    names: [],
+    statuses: new Map(),
+  });
+  const file = new StateFile({ disk: folderDisk(dataDir), log, collect: () => state });
+  file.changed();
+  await file.flush();
+  expect(await readState(folderDisk(dataDir), log)).toEqual(state);
+  expect(await readdir(dataDir)).toEqual(["state.json"]);
+});
+
+test("readState starts without a file that it cannot read", async () => {
+  await writeFile(join(dataDir, "state.json"), '{"epoch":');
+  expect(await readState(folderDisk(dataDir), log)).toMatchObject({ epoch: 0 });
+});
+
+test("nodeId is made up once, and a file with something else is an error that says what to do", async () => {
+  const other = join(dataDir, "other");
+  await mkdir(other);
+  const [first, again] = [await nodeId(folderDisk(dataDir)), await nodeId(folderDisk(dataDir))];
+  expect(first).toMatch(/^[0-9a-z]{25}$/);
+  expect(again).toBe(first);
+  expect(await nodeId(folderDisk(other))).not.toBe(first);
+  await writeFile(join(dataDir, "node-id"), "x");
+  await expect(nodeId(folderDisk(dataDir))).rejects.toThrow(
+    /node-id does not hold a node id; restore it, or remove it/,
+  );
+  expect(await readFile(join(dataDir, "node-id"), "utf8")).toBe("x");
+});

@@ -1,0 +1,18 @@
+import { DnsEntry, IngressEntry } from "@berth/proto";
+import { expect, test } from "vitest";
+import { networkWith } from "../core/networks/testing.js";
+import { watchedPeers } from "../dataplane-client/watched-peers.js";
+
+test("watchedPeers names the other hosts that ports or names lead to, and no others", () => {
+  const tables = {
+    table: [IngressEntry.fromPartial({ endpoints: [{ nodeId: "node9", address: "10.0.0.9" }] })],
+    networks: [networkWith()],
+    names: [
+      DnsEntry.fromPartial({ endpoints: [{ nodeId: "node1" }, { nodeId: "node2" }, { nodeId: "gone" }] }),
+    ],
+  };
+  expect([...watchedPeers(tables, "node1")]).toEqual([
+    ["node9", "10.0.0.9"],
+    ["node2", "10.0.0.2"],
+  ]);
+});

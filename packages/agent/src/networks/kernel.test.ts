@@ -1,0 +1,82 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { DnsEntry } from "@berth/proto";
+import { describe, expect, it } from "vitest";
+import { linkCommands } from "../core/networks/link-commands.js";
+import { parseLinks } from "../core/networks/observed-links.js";
+import { planNetwork } from "../core/networks/plan-network.js";
+import { dockerNetworkOf, HOST, networkWith } from "../core/networks/testing.js";
+import { examineKernel } from "./examine-kernel.js";
+
+const isRoot = process.getuid?.() === 0;
+const { signal } = new AbortController();
+const NAMES = [
+  DnsEntry.fromPartial({ networkId: "net1", endpoints: [{ nodeId: "node2", address: "10.64.2.2" }] }),
+];
+const KEY = `${"2".repeat(43)}=`;
+const PEER = { nodeId: "node2", address: "10.0.0.2", wireguardPublicKey: KEY };
+
+/** A host with the devices that a network finds: any device stands in for WireGuard's, which not every kernel has. */
+const DEVICES = `
+  ip link add up0 type veth peer name up1
+  ip address add 10.0.0.1/24 dev up0
+  ip link set up0 up
+  ip link set up1 up
+  ip link add berthwg type veth peer name wg1
+  ip address add fe80::a00:1/64 dev berthwg nodad
+  ip link set berthwg mtu 1440 up
+  ip link add bth4097 type bridge
+  ip link set bth4097 up`;
+
+describe.skipIf(!isRoot)("the kernel", () => {
+  it.each([
+    { encrypted: false, listed: false },
+    { encrypted: true, listed: false },
+    { encrypted: false, listed: true },
+    { encrypted: true, listed: true },
+  ])("takes what a network needs, and shows it as it was asked for: %o", ({ encrypted, listed }) => {
+    const network = networkWith({ peers: [PEER], listed, spec: { encrypted } });
+    const made = dockerNetworkOf(network, { mtu: encrypted ? 1_370 : 1_450 });
+    const before = observe("");
+    const { steps } = planNetwork(network, { ...before, networks: [made] }, HOST, NAMES);
+    const commands = steps.flatMap((step) => {
+      if (step.kind === "create-network" || step.kind === "remove-network") throw new Error(step.kind);
+      return linkCommands(step, "").map(({ program, words, input }) => {
+        return `${[program, ...words].join(" ")} <<'END'\n${input}END`;
+      });
+    });
+    const after = observe(commands.join("\n"));
+    const settled = planNetwork(network, { ...after, networks: [made] }, HOST, NAMES);
+    expect(settled).toMatchObject({ state: { kind: "ready" }, steps: [] });
+  });
+
+  it("is examined without a trace", async () => {
+    const { refusal, encryptionRefusal } = await examineKernel(signal);
+    expect(refusal).toBe("");
+    const hasWireguard =
+      spawnSync("unshare", ["--net", "ip", "link", "add", "wg", "type", "wireguard"]).status === 0;
+    if (!hasWireguard) expect(encryptionRefusal).toBe("the kernel has no wireguard");
+    expect(existsSync("/sys/class/net/bt")).toBe(false);
+  });
+});
+
+/** The devices of a network namespace of its own after some commands. */
+function observe(script: string): ReturnType<typeof parseLinks> {
+  const show = [
+    "ip -json -details address show",
+    "ip -json -4 route show table all",
+    "bridge -json fdb show",
+    "ip -json neigh show nud permanent",
+  ];
+  const { stdout, stderr } = spawnSync("unshare", [
+    "--net",
+    "sh",
+    "-ec",
+    `${DEVICES}\n${script}\n${show.join("\necho '|'\n")}`,
+  ]);
+  expect(String(stderr)).toBe("");
+  const [addresses, routes, fdb, neighbours] = String(stdout)
+    .split("|")
+    .map((listing) => JSON.parse(listing.trim() || "[]"));
+  return parseLinks({ addresses, routes, fdb, neighbours, wireguard: "" }, HOST.address);
+}

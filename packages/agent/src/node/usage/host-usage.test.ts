@@ -1,0 +1,50 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { readHostUsage } from "./host-usage.js";
+import { hostLoadBetween } from "./node-stats.js";
+
+let proc: string;
+beforeEach(async () => {
+  proc = await mkdtemp(join(tmpdir(), "berth-proc-"));
+  await mkdir(join(proc, "net"));
+});
+afterEach(() => rm(proc, { recursive: true }));
+
+/** A host with two processors, of which `busyTicks` hundredths of a second have been used. */
+async function host(busyTicks: number, receivedBytes: number): Promise<void> {
+  const idle = "5000 700";
+  await writeFile(
+    join(proc, "stat"),
+    `cpu  ${busyTicks} 0 0 ${idle} 0 0 0 0 0\ncpu0 1 0 0 ${idle} 0 0 0 0 0\ncpu1 1 0 0 ${idle} 0 0 0 0 0\nintr 5\n`,
+  );
+  await writeFile(join(proc, "meminfo"), "MemTotal:  4096 kB\nMemFree:  10 kB\nMemAvailable:  1024 kB\n");
+  await writeFile(
+    join(proc, "net/dev"),
+    `one\ntwo\n    lo: 9 0 0 0 0 0 0 0 9 0\n  eth0: ${receivedBytes} 0 0 0 0 0 0 0 70 0\n`,
+  );
+}
+
+test("readHostUsage reads processors, memory that is taken, and the network without the loopback", async () => {
+  await host(150, 500);
+  expect(await readHostUsage(proc)).toMatchObject({
+    cpus: 2,
+    cpuNs: 1.5e9,
+    memoryBytes: 3072 * 1024,
+    memoryTotalBytes: 4096 * 1024,
+    receivedBytes: 500,
+    sentBytes: 70,
+  });
+});
+
+test("hostLoadBetween gives rates per second", async () => {
+  await host(100, 500);
+  const before = { ...(await readHostUsage(proc)), atMs: 1_000 };
+  await host(200, 2_500);
+  const after = { ...(await readHostUsage(proc)), atMs: 3_000 };
+  expect(hostLoadBetween(before, after)).toMatchObject({
+    cpus: 2,
+    usage: { cpuPercent: 50, receivedBytesPerSecond: 1_000, sentBytesPerSecond: 0 },
+  });
+});

@@ -1,0 +1,27 @@
+import type { NodeStats, ResourceUsage } from "@berth/proto";
+import type { HostUsage } from "./host-usage.js";
+import { cpuPercent, type UsageSample } from "./sample.js";
+
+const MS_PER_S = 1_000;
+
+/** Of a container or a host. */
+type Counters = Pick<UsageSample, keyof UsageSample>;
+
+/** What was used between two samples of one container; undefined when they say nothing. */
+export function loadBetween(before: Counters, after: Counters): ResourceUsage | undefined {
+  const percent = cpuPercent(before, after);
+  if (percent === undefined) return undefined;
+  const seconds = (after.atMs - before.atMs) / MS_PER_S;
+  return {
+    cpuPercent: percent,
+    memoryBytes: after.memoryBytes,
+    receivedBytesPerSecond: Math.max(0, after.receivedBytes - before.receivedBytes) / seconds,
+    sentBytesPerSecond: Math.max(0, after.sentBytes - before.sentBytes) / seconds,
+  };
+}
+
+/** The same of a host, which is never another one. */
+export function hostLoadBetween(before: HostUsage, after: HostUsage): NodeStats {
+  const { cpus, memoryTotalBytes } = after;
+  return { usage: loadBetween(before, after), cpus, memoryTotalBytes };
+}

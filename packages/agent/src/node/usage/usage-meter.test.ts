@@ -1,0 +1,84 @@
+import { type UsageReport, type WatchedUsage, WatchUsage } from "@berth/proto";
+import { pino } from "pino";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { ListenerStats } from "../../dataplane/table.js";
+import type { UsageSample } from "./sample.js";
+import { UsageMeter } from "./usage-meter.js";
+
+let reports: UsageReport[];
+let reads: number;
+let cpuNs: number;
+let listeners: ListenerStats[];
+let meter: UsageMeter;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  reports = [];
+  reads = 0;
+  cpuNs = 0;
+  listeners = [];
+  meter = new UsageMeter({
+    tasksOf: (serviceIds) => (serviceIds.has("s1") ? ["t1", "t2"] : []),
+    // The container of t2 has ended.
+    containerOf: (taskId) => ({ processId: taskId === "t1" ? 42 : 0 }),
+    read: async (processId): Promise<UsageSample | undefined> => {
+      reads += 1;
+      const known = { atMs: performance.now(), cpuNs, memoryBytes: 0, receivedBytes: 0, sentBytes: 0 };
+      return processId === 0 ? undefined : known;
+    },
+    stats: async () => ({ listeners }),
+    onReport: (report) => reports.push(report),
+    log: pino({ level: "silent" }),
+  });
+});
+afterEach(() => {
+  meter.stop();
+  vi.useRealTimers();
+});
+
+const watch = (services: readonly Partial<WatchedUsage>[]): void =>
+  meter.watch(WatchUsage.fromPartial({ intervalMs: 5_000, services: [...services] }));
+
+test("UsageMeter measures nothing until it is asked to, and stops when it is asked for nothing", async () => {
+  await vi.advanceTimersByTimeAsync(60_000);
+  watch([{ serviceId: "s1", cpu: true }]);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(reads).toBe(2);
+  watch([]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(reads).toBe(2);
+});
+
+test("UsageMeter tells the use of the processor between two looks", async () => {
+  watch([{ serviceId: "s1", cpu: true }]);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(reports).toEqual([]);
+  cpuNs += 2.5e9;
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(reports).toEqual([{ tasks: [{ taskId: "t1", cpuPercent: 50 }], connections: [] }]);
+});
+
+test("UsageMeter adds up the connections of all ports of a service, and tells when there are none", async () => {
+  const listener = (service: string, active: number): ListenerStats => ({
+    protocol: "tcp",
+    address: "",
+    port: 80,
+    service,
+    stack: "",
+    total: 0,
+    active,
+    failed: 0,
+    retried: 0,
+    ejections: 0,
+    nodes: [],
+    endpoints: [{ id: "t1", address: "192.0.2.1", port: 1, state: "serving", total: 9, active, failed: 0 }],
+  });
+  watch([{ serviceId: "s1", serviceName: "shop_web", connections: true }]);
+  await vi.advanceTimersByTimeAsync(5_000);
+  listeners = [listener("shop_web", 3), listener("shop_web", 2), listener("shop_other", 7)];
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(reports).toEqual([
+    { tasks: [], connections: [] },
+    { tasks: [], connections: [{ taskId: "t1", active: 5 }] },
+  ]);
+});

@@ -1,0 +1,59 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Pulse } from "./ticker.js";
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: 1_000_020 });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const pulseUntil = (signal = new AbortController().signal): Pulse =>
+  new Pulse({ signal, now: () => Date.now() });
+
+describe("Pulse", () => {
+  it("does at one time what is due at about the same time, however it began", async () => {
+    const pulse = pulseUntil();
+    const acts: string[] = [];
+    const note = (name: string) => () => acts.push(`${name} ${Date.now() - 1_000_000}`);
+    pulse.every(100, note("a"));
+    await vi.advanceTimersByTimeAsync(30);
+    pulse.every(150, note("b"));
+    await vi.advanceTimersByTimeAsync(360);
+    // 1,000,050 is a multiple of 150.
+    expect(acts).toEqual(["a 100", "a 200", "b 200", "a 300", "b 350", "a 400"]);
+  });
+
+  it("says how late it is, and goes on at the next multiple", async () => {
+    const pulse = pulseUntil();
+    const lags: number[] = [];
+    pulse.every(100, (lagMs) => lags.push(lagMs));
+    vi.setSystemTime(1_000_370);
+    await vi.advanceTimersByTimeAsync(80);
+    expect(lags).toEqual([350]);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(lags).toEqual([350, expect.any(Number)]);
+  });
+
+  it("ends one act, also from within another, and all with its signal", async () => {
+    const over = new AbortController();
+    const pulse = pulseUntil(over.signal);
+    const acts: string[] = [];
+    let stopSecond = (): void => {};
+    pulse.every(100, () => {
+      acts.push("first");
+      stopSecond();
+    });
+    stopSecond = pulse.every(100, () => acts.push("second"));
+    let isNext = false;
+    void pulse.next(200, new AbortController().signal).then(() => {
+      isNext = true;
+    });
+    await vi.advanceTimersByTimeAsync(190);
+    expect([acts, isNext]).toEqual([["first", "first"], true]);
+    over.abort();
+    pulse.every(100, () => acts.push("late"));
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(acts).toEqual(["first", "first"]);
+  });
+});

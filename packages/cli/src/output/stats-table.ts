@@ -1,0 +1,125 @@
+import type { ResourceUsage, WatchedNodeStats, WatchedTaskStats, WatchStatsResponse } from "@berth/proto";
+import { humanBytes } from "./human.js";
+import { shortId } from "./services.js";
+import { type Column, formatTable, truncate } from "./table.js";
+
+const SORTS = ["cpu", "mem", "net"] as const;
+
+export type StatsSort = (typeof SORTS)[number];
+
+export function isStatsSort(text: string): text is StatsSort {
+  return SORTS.some((sort) => sort === text);
+}
+
+export interface StatsLinesOptions {
+  readonly sort: StatsSort;
+  /** What fits; all of it when absent. */
+  readonly rows?: number;
+  readonly columns?: number;
+}
+
+/** A table of the nodes, and one of the tasks, the busiest first. */
+export function statsLines(
+  { nodes, tasks, omittedTasks }: WatchStatsResponse,
+  { sort, rows = Number.POSITIVE_INFINITY, columns = Number.POSITIVE_INFINITY }: StatsLinesOptions,
+): readonly string[] {
+  const above = [...linesOf(formatTable(NODE_COLUMNS, nodes)), ""];
+  const below = linesOf(formatTable(TASK_COLUMNS, sorted(tasks, sort)));
+  const all = [...above, ...below];
+  const hidden = Math.max(0, all.length - rows) + omittedTasks;
+  // The last line says what does not fit.
+  const shown = hidden === 0 ? all : all.slice(0, Math.max(0, rows - 1));
+  const lines = hidden === 0 ? shown : [...shown, `… ${hidden + Number(all.length > rows)} more`];
+  return lines.map((line) => truncate(line, columns));
+}
+
+/** What `-o json` prints of one look. */
+export function statsJson({ nodes, tasks }: WatchStatsResponse, sort: StatsSort): unknown {
+  return {
+    nodes: nodes.map(({ nodeId, hostname, stats, tasks: count }) => ({
+      id: nodeId,
+      hostname,
+      cpus: stats?.cpus ?? null,
+      memoryTotalBytes: stats?.memoryTotalBytes ?? null,
+      tasks: count,
+      ...usageJson(stats?.usage),
+    })),
+    tasks: sorted(tasks, sort).map(
+      ({ taskId, serviceName, slot, nodeHostname, usage, memoryLimitBytes }) => ({
+        id: taskId,
+        service: serviceName,
+        slot,
+        node: nodeHostname,
+        memoryLimitBytes: memoryLimitBytes || null,
+        ...usageJson(usage),
+      }),
+    ),
+  };
+}
+
+function usageJson(usage: ResourceUsage | undefined) {
+  return {
+    cpuPercent: usage?.cpuPercent ?? null,
+    memoryBytes: usage?.memoryBytes ?? null,
+    receivedBytesPerSecond: usage?.receivedBytesPerSecond ?? null,
+    sentBytesPerSecond: usage?.sentBytesPerSecond ?? null,
+  };
+}
+
+function sorted(tasks: readonly WatchedTaskStats[], sort: StatsSort): readonly WatchedTaskStats[] {
+  return [...tasks].sort((a, b) => measureOf(b.usage, sort) - measureOf(a.usage, sort));
+}
+
+function measureOf(usage: ResourceUsage | undefined, sort: StatsSort): number {
+  if (usage === undefined) return -1;
+  switch (sort) {
+    case "cpu":
+      return usage.cpuPercent;
+    case "mem":
+      return usage.memoryBytes;
+    case "net":
+      return usage.receivedBytesPerSecond + usage.sentBytesPerSecond;
+  }
+}
+
+const NODE_COLUMNS: readonly Column<WatchedNodeStats>[] = [
+  { title: "NODE", cell: ({ hostname }) => hostname },
+  { title: "CPU %", cell: ({ stats }) => percentText(stats?.usage) },
+  { title: "CPUS", cell: ({ stats }) => (stats === undefined ? "" : String(stats.cpus)) },
+  { title: "MEMORY", cell: ({ stats }) => memoryText(stats?.usage, stats?.memoryTotalBytes ?? 0) },
+  { title: "NET IN/S", cell: ({ stats }) => rateText(stats?.usage?.receivedBytesPerSecond) },
+  { title: "NET OUT/S", cell: ({ stats }) => rateText(stats?.usage?.sentBytesPerSecond) },
+  { title: "TASKS", cell: ({ stats, tasks }) => (stats === undefined ? "unavailable" : String(tasks)) },
+];
+
+const TASK_COLUMNS: readonly Column<WatchedTaskStats>[] = [
+  { title: "TASK", cell: taskName },
+  { title: "NODE", cell: ({ nodeHostname }) => nodeHostname },
+  { title: "CPU %", cell: ({ usage }) => percentText(usage) },
+  { title: "MEMORY", cell: ({ usage, memoryLimitBytes }) => memoryText(usage, memoryLimitBytes) },
+  { title: "NET IN/S", cell: ({ usage }) => rateText(usage?.receivedBytesPerSecond) },
+  { title: "NET OUT/S", cell: ({ usage }) => rateText(usage?.sentBytesPerSecond) },
+];
+
+function taskName({ serviceName, slot, taskId }: WatchedTaskStats): string {
+  return `${serviceName}${slot === 0 ? "" : `.${slot}`}.${shortId(taskId)}`;
+}
+
+function percentText(usage: ResourceUsage | undefined): string {
+  return usage === undefined ? "-" : usage.cpuPercent.toFixed(1);
+}
+
+function memoryText(usage: ResourceUsage | undefined, limitBytes: number): string {
+  if (usage === undefined) return "-";
+  return limitBytes === 0
+    ? humanBytes(usage.memoryBytes)
+    : `${humanBytes(usage.memoryBytes)} / ${humanBytes(limitBytes)}`;
+}
+
+function rateText(bytesPerSecond: number | undefined): string {
+  return bytesPerSecond === undefined ? "-" : humanBytes(Math.round(bytesPerSecond));
+}
+
+function linesOf(table: string): readonly string[] {
+  return table.trimEnd().split("\n");
+}

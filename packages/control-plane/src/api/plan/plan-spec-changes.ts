@@ -1,0 +1,67 @@
+import { type FieldChange, ServiceSpec } from "@berth/proto";
+import { canonicalText } from "../../core/canonical.js";
+
+/** A person reads no more; the rest is counted. */
+const MAX_CHANGES = 100;
+const MAX_TEXT_LENGTH = 200;
+
+/** What the fields of a list's item say of which one it is, the first that is there. */
+const ITEM_KEYS = ["target", "name", "service", "hostPath"];
+
+/** Every field in which two specs differ, in the words of the spec, in the order of its paths. */
+export function specChanges(before: ServiceSpec | undefined, after: ServiceSpec): readonly FieldChange[] {
+  const old = leavesOf(before);
+  const fresh = leavesOf(after);
+  const paths = [...new Set([...old.keys(), ...fresh.keys()])].sort();
+  const changes = paths
+    .map((path) => ({ path, before: old.get(path) ?? "", after: fresh.get(path) ?? "" }))
+    .filter((change) => change.before !== change.after);
+  if (changes.length <= MAX_CHANGES) return changes.map(shortened);
+  const more = `${changes.length - MAX_CHANGES} more`;
+  return [...changes.slice(0, MAX_CHANGES).map(shortened), { path: "…", before: "", after: more }];
+}
+
+/** The values of a spec by their paths. */
+function leavesOf(spec: ServiceSpec | undefined): ReadonlyMap<string, string> {
+  const leaves = new Map<string, string>();
+  if (spec !== undefined) collect(ServiceSpec.toJSON(spec), "", leaves);
+  return leaves;
+}
+
+function collect(value: unknown, path: string, leaves: Map<string, string>): void {
+  if (Array.isArray(value)) {
+    value.forEach((item, index) => {
+      const { key, rest } = itemOf(item, index);
+      collect(rest, `${path}[${key}]`, leaves);
+    });
+  } else if (typeof value === "object" && value !== null) {
+    for (const [key, inner] of Object.entries(value)) {
+      collect(inner, path === "" ? protoName(key) : `${path}.${protoName(key)}`, leaves);
+    }
+  } else if (value !== undefined) {
+    leaves.set(path, typeof value === "string" ? value : canonicalText(value));
+  }
+}
+
+/** How an item of a list is told from the others, so that one that is added does not seem to change all after it. */
+function itemOf(item: unknown, index: number): { readonly key: string; readonly rest: unknown } {
+  if (typeof item === "string") {
+    const equals = item.indexOf("=");
+    const isPair = equals > 0 && !/\s/.test(item.slice(0, equals));
+    return isPair ? { key: item.slice(0, equals), rest: item.slice(equals + 1) } : { key: item, rest: item };
+  }
+  if (typeof item !== "object" || item === null) return { key: String(index), rest: item };
+  const fields = new Map(Object.entries(item));
+  const name = ITEM_KEYS.map((key) => fields.get(key)).find((text) => text !== undefined);
+  return { key: name === undefined ? String(index) : String(name), rest: item };
+}
+
+function protoName(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+function shortened(change: FieldChange): FieldChange {
+  const short = (text: string): string =>
+    text.length <= MAX_TEXT_LENGTH ? text : `${text.slice(0, MAX_TEXT_LENGTH)}…`;
+  return { path: change.path, before: short(change.before), after: short(change.after) };
+}

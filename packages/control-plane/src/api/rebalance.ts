@@ -1,0 +1,27 @@
+import type { RebalanceMove as MoveMessage, RebalanceRequest, RebalanceResponse } from "@berth/proto";
+import type { RebalanceMove } from "../core/scheduler/rebalance.js";
+import { askToMove, planMoves } from "../reconciler/rebalance/rebalancing.js";
+import type { ClusterState } from "../state/cluster-state.js";
+import type { ControlScope } from "./scope.js";
+
+/** Says which tasks should move, and asks them to unless it is a dry run. */
+export async function rebalance(
+  { dryRun, maxMoves }: RebalanceRequest,
+  { state, writer, runtime }: ControlScope,
+  signal: AbortSignal,
+): Promise<RebalanceResponse> {
+  const moves = planMoves(state, { maxMoves: maxMoves || Number.POSITIVE_INFINITY, now: runtime.now() });
+  if (!dryRun) await askToMove(moves, writer, signal);
+  return { moves: moves.map((move) => describeMove(move, state)) };
+}
+
+function describeMove({ task, to, why }: RebalanceMove, { nodes }: ClusterState): MoveMessage {
+  return {
+    task,
+    fromNodeId: task.nodeId,
+    fromHostname: nodes.get(task.nodeId)?.description?.hostname ?? "",
+    toNodeId: to,
+    toHostname: nodes.get(to)?.description?.hostname ?? "",
+    why,
+  };
+}

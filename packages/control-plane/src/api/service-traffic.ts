@@ -1,0 +1,29 @@
+import {
+  type GetServiceTrafficRequest,
+  type GetServiceTrafficResponse,
+  NodeState,
+  type NodeTraffic,
+} from "@berth/proto";
+import { findService } from "./find.js";
+import type { ControlScope } from "./scope.js";
+
+/** @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS */
+export async function getServiceTraffic(
+  request: GetServiceTrafficRequest,
+  { state, counters }: ControlScope,
+  signal: AbortSignal,
+): Promise<GetServiceTrafficResponse> {
+  const service = findService(state, request.service);
+  const nodes = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
+  const nodeIds = nodes.map(({ id }) => id);
+  const answers = await counters.ask(service.spec?.name ?? "", nodeIds, signal);
+  const hosts: NodeTraffic[] = [];
+  const silent: string[] = [];
+  for (const { id, description } of nodes) {
+    const hostname = description?.hostname ?? id;
+    const answer = answers.get(id);
+    if (answer === undefined) silent.push(hostname);
+    else if (answer.traffic !== undefined) hosts.push({ nodeId: id, hostname, traffic: answer.traffic });
+  }
+  return { hosts, silent };
+}

@@ -1,0 +1,42 @@
+import type { ListTasksRequest, ListTasksResponse, Task } from "@berth/proto";
+import { byAge } from "../core/task-state.js";
+import type { ClusterState } from "../state/cluster-state.js";
+import { findNode, findService } from "./find.js";
+import type { ControlScope } from "./scope.js";
+
+/** By service, then slot, the newest of a slot first. */
+export function listTasks(request: ListTasksRequest, { state }: ControlScope): ListTasksResponse {
+  const serviceId = request.service === "" ? "" : findService(state, request.service).id;
+  const nodeId = request.node === "" ? "" : findNode(state, request.node).id;
+  const tasks: Task[] = [];
+  for (const task of narrowest(state, { serviceId, nodeId, stack: request.stack })) {
+    const fits =
+      (serviceId === "" || task.serviceId === serviceId) &&
+      (nodeId === "" || task.nodeId === nodeId) &&
+      (request.stack === "" || task.stack === request.stack);
+    if (fits) tasks.push(task);
+  }
+  return { tasks: tasks.sort(bySlot) };
+}
+
+interface Filter {
+  readonly serviceId: string;
+  readonly nodeId: string;
+  readonly stack: string;
+}
+
+/** The smallest collection that holds everything asked for. */
+function narrowest(state: ClusterState, { serviceId, nodeId, stack }: Filter): Iterable<Task> {
+  if (serviceId !== "") return state.tasks.ofService(serviceId).values();
+  if (nodeId !== "") return state.tasks.ofNode(nodeId).values();
+  if (stack === "") return state.tasks.values();
+  const services = [...state.services.ofStack(stack).keys()];
+  return services.flatMap((id) => [...state.tasks.ofService(id).values()]);
+}
+
+function bySlot(a: Task, b: Task): number {
+  if (a.serviceName !== b.serviceName) return a.serviceName < b.serviceName ? -1 : 1;
+  if (a.slot !== b.slot) return a.slot - b.slot;
+  if (a.slot === 0 && a.nodeId !== b.nodeId) return a.nodeId < b.nodeId ? -1 : 1;
+  return byAge(a, b);
+}

@@ -1,0 +1,109 @@
+import {
+  type Node,
+  NodeState,
+  type ResourceUsage,
+  type Task,
+  TaskState,
+  type WatchedNodeStats,
+  type WatchedTaskStats,
+  type WatchStatsRequest,
+  type WatchStatsResponse,
+} from "@berth/proto";
+import { stateOf } from "../core/task-state.js";
+import { sleep } from "../runtime/clock.js";
+import { linkSignals } from "../runtime/linked-signal.js";
+import { findNode, findService } from "./find.js";
+import type { ControlScope } from "./scope.js";
+
+/** What suits a person, and what nobody reads faster than. */
+const DEFAULT_INTERVAL_MS = 2_000;
+const MIN_INTERVAL_MS = 500;
+const MAX_INTERVAL_MS = 60_000;
+
+/** The first answer waits for so long until every node has told something, looking this often. */
+const FIRST_WAIT_MS = 3_000;
+const FIRST_POLL_MS = 100;
+
+/** More than a screen shows, and little to send. */
+const MAX_TASKS = 1_000;
+
+/**
+ * What nodes and their tasks use, again and again, the busiest first, until the caller or the term ends.
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
+export async function* watchStats(
+  request: WatchStatsRequest,
+  scope: ControlScope,
+  caller: AbortSignal,
+): AsyncGenerator<WatchStatsResponse> {
+  const { state, runtime, signal: term } = scope;
+  const serviceId = request.service === "" ? "" : findService(state, request.service).id;
+  const nodeId = request.node === "" ? "" : findNode(state, request.node).id;
+  const intervalMs = Math.min(
+    Math.max(request.intervalMs || DEFAULT_INTERVAL_MS, MIN_INTERVAL_MS),
+    MAX_INTERVAL_MS,
+  );
+  const over = linkSignals(caller, term);
+  const { signal } = over;
+  const look = (): WatchStatsResponse => snapshot({ serviceId, nodeId }, scope);
+  try {
+    const firstUntilMs = runtime.clock.nowMs() + FIRST_WAIT_MS;
+    while (!signal.aborted && isPartial(look(), scope) && runtime.clock.nowMs() < firstUntilMs)
+      await sleep(runtime.clock, FIRST_POLL_MS, signal);
+    while (!signal.aborted) {
+      yield look();
+      await sleep(runtime.clock, intervalMs, signal);
+    }
+    signal.throwIfAborted();
+  } finally {
+    over.unlink();
+  }
+}
+
+/** Whether a node that is up has not told anything yet. */
+function isPartial({ nodes }: WatchStatsResponse, { state }: ControlScope): boolean {
+  return nodes.some(
+    ({ nodeId, stats }) => stats === undefined && state.nodes.get(nodeId)?.state === NodeState.READY,
+  );
+}
+
+function snapshot(
+  wanted: { readonly serviceId: string; readonly nodeId: string },
+  scope: ControlScope,
+): WatchStatsResponse {
+  const { state } = scope;
+  const nodes: WatchedNodeStats[] = [];
+  const tasks: WatchedTaskStats[] = [];
+  for (const node of state.nodes.values()) {
+    if (wanted.nodeId !== "" && node.id !== wanted.nodeId) continue;
+    const sample = scope.loads.latest(node.id);
+    const hostname = hostnameOf(node);
+    nodes.push({ nodeId: node.id, hostname, stats: sample?.node, tasks: sample?.tasks.length ?? 0 });
+    if (sample === undefined) continue;
+    const usages = new Map(sample.tasks.map(({ taskId, usage }) => [taskId, usage]));
+    for (const task of state.tasks.ofNode(node.id).values()) {
+      if (stateOf(task) !== TaskState.RUNNING) continue;
+      if (wanted.serviceId !== "" && task.serviceId !== wanted.serviceId) continue;
+      tasks.push(taskStats(task, { usage: usages.get(task.id), hostname, scope }));
+    }
+  }
+  nodes.sort((a, b) => (a.hostname < b.hostname ? -1 : 1));
+  tasks.sort((a, b) => (b.usage?.cpuPercent ?? -1) - (a.usage?.cpuPercent ?? -1));
+  return { nodes, tasks: tasks.slice(0, MAX_TASKS), omittedTasks: Math.max(0, tasks.length - MAX_TASKS) };
+}
+
+/** Without a usage: an agent that runs beside its host's processes cannot see them. */
+function taskStats(
+  { id: taskId, serviceId, serviceName, slot, specVersion }: Task,
+  known: {
+    readonly usage: ResourceUsage | undefined;
+    readonly hostname: string;
+    readonly scope: ControlScope;
+  },
+): WatchedTaskStats {
+  const spec = known.scope.state.services.specOf(serviceId, specVersion);
+  const memoryLimitBytes = spec?.task?.limits?.memoryBytes ?? 0;
+  return { taskId, serviceName, slot, nodeHostname: known.hostname, usage: known.usage, memoryLimitBytes };
+}
+
+const hostnameOf = ({ id, description }: Node): string => description?.hostname || id;

@@ -1,0 +1,94 @@
+import {
+  DesiredState,
+  type DnsEndpoint,
+  type DnsEntry,
+  EndpointMode,
+  NodeState,
+  type Task,
+  TaskState,
+  TrafficSpec_Affinity,
+} from "@berth/proto";
+import type { ClusterView, ServiceView } from "../model.js";
+import { runsWell, stateOf } from "../task-state.js";
+
+export interface NameSources {
+  readonly nodes: ClusterView["nodes"];
+  /** Nodes that fell silent a moment ago, and may be dead. */
+  readonly isSuspect: (nodeId: string) => boolean;
+  /** Id of the network of that name; undefined when there is none. */
+  readonly networkIdOf: (name: string) => string | undefined;
+  /** The address that stands for the service in a network; "": none. */
+  readonly vipIn: (networkId: string) => string;
+  /** Whether hosts are told where each container of the network is. */
+  readonly isListed: (networkId: string) => boolean;
+}
+
+/** "<network id>/<service id>" */
+export function nameKey(networkId: string, serviceId: string): string {
+  return `${networkId}/${serviceId}`;
+}
+
+export function networkOfNameKey(key: string): string {
+  return key.slice(0, key.indexOf("/"));
+}
+
+/**
+ * The names of a service in each of its networks, and who answers to them: tasks that run well on a live node, also
+ * on a suspect one only while there are no others. Draining are those that were told to stop and still run. Of a listed
+ * network the rest are there, too: they are not answered, but reached. Ordered by task id, so that equal entries are
+ * equal.
+ */
+export function dnsEntries(view: ServiceView, sources: NameSources): readonly DnsEntry[] {
+  const { service, spec, tasks } = view;
+  const attachments = spec.task?.networks ?? [];
+  if (attachments.length === 0) return [];
+  const started = tasks.filter(hasStarted).sort((a, b) => (a.id < b.id ? -1 : 1));
+  const own = spec.stack === "" ? spec.name : spec.name.slice(spec.stack.length + 1);
+  return attachments.flatMap(({ network, aliases }) => {
+    const networkId = sources.networkIdOf(network);
+    if (networkId === undefined) return [];
+    return [
+      {
+        key: nameKey(networkId, service.id),
+        networkId,
+        serviceId: service.id,
+        serviceName: spec.name,
+        stack: spec.stack,
+        names: [...new Set([own, ...aliases])],
+        vip: spec.endpointMode === EndpointMode.DNSRR ? "" : sources.vipIn(networkId),
+        affinity: spec.traffic?.affinity ?? TrafficSpec_Affinity.UNSPECIFIED,
+        ...endpointsOf(started, networkId, sources),
+      },
+    ];
+  });
+}
+
+function endpointsOf(
+  tasks: readonly Task[],
+  networkId: string,
+  { nodes, isSuspect, isListed }: NameSources,
+): Pick<DnsEntry, "endpoints" | "draining" | "unanswered"> {
+  const isNetworkListed = isListed(networkId);
+  const endpoints: DnsEndpoint[] = [];
+  const draining: DnsEndpoint[] = [];
+  const others: DnsEndpoint[] = [];
+  for (const task of tasks) {
+    const joined = task.status?.addresses.find((each) => each.networkId === networkId);
+    if (joined === undefined || joined.address === "") continue;
+    const { id: taskId, nodeId, slot } = task;
+    const macAddress = isNetworkListed ? joined.macAddress : "";
+    const endpoint = { taskId, nodeId, address: joined.address, slot, macAddress };
+    const isUp = nodes.get(nodeId)?.node.state === NodeState.READY && stateOf(task) === TaskState.RUNNING;
+    if (isUp && task.desiredState >= DesiredState.SHUTDOWN) draining.push(endpoint);
+    else if (isUp && runsWell(task)) endpoints.push(endpoint);
+    else others.push(endpoint);
+  }
+  const trusted = endpoints.filter(({ nodeId }) => !isSuspect(nodeId));
+  const answered = trusted.length > 0 ? trusted : endpoints;
+  const suspects = endpoints.filter((endpoint) => !answered.includes(endpoint));
+  return { endpoints: answered, draining, unanswered: isNetworkListed ? [...others, ...suspects] : [] };
+}
+
+/** Its container may be there, also on a node that is down. */
+const hasStarted = (task: Task): boolean =>
+  stateOf(task) === TaskState.STARTING || stateOf(task) === TaskState.RUNNING;

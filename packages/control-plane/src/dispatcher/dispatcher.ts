@@ -1,0 +1,306 @@
+import {
+  assertNever,
+  BerthError,
+  type Hello,
+  type Node,
+  NodeDescription,
+  NodeState,
+  type SessionRequest,
+  type SessionResponse,
+} from "@berth/proto";
+import type { CallContext } from "@berth/proto/rpc";
+import type { Logger } from "pino";
+import { nameKey, networkOfNameKey } from "../core/allocator/name-entries.js";
+import type { Liveness } from "../node-health/liveness.js";
+import type { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
+import type { Writer } from "../reconciler/writer.js";
+import { onAbort } from "../runtime/abort.js";
+import type { Runtime } from "../runtime/runtime.js";
+import type { ClusterState } from "../state/cluster-state.js";
+import type { Delta } from "../state/delta.js";
+import { assignedNetwork } from "./assigned-network.js";
+import { DrainGate } from "./drain/drain-gate.js";
+import { protocolError, readHello } from "./hello.js";
+import { registrationOf } from "./register-node.js";
+import type { TrafficInquiry } from "./relays/traffic-inquiry.js";
+import { type Order, Session } from "./session.js";
+import type { StatusIntake } from "./status-intake.js";
+import type { TrafficFeed } from "./traffic-feed.js";
+
+export interface DispatcherOptions {
+  readonly epoch: bigint;
+  /** Addresses of all servers, now. */
+  readonly servers: () => readonly string[];
+  readonly state: ClusterState;
+  readonly writer: Writer;
+  readonly traffic: TrafficFeed;
+  /** Whether hosts are told where each container of a network is. */
+  readonly isListed: (networkId: string) => boolean;
+  readonly intake: StatusIntake;
+  readonly liveness: Pick<Liveness, "beat" | "answer" | "heartbeatMs" | "isSuspect">;
+  readonly counters: Pick<TrafficInquiry, "answered">;
+  readonly autoscaler: Pick<Autoscaler, "report" | "watch">;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  /** Aborts with the term; its reason is what agents are told. */
+  readonly signal: AbortSignal;
+}
+
+/** The sessions of all agents: tells each what its node is to run, and takes in what they report. */
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  readonly #sessions = new Map<string, Session>();
+  readonly #drains: DrainGate;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+    const { state, writer, traffic, liveness, runtime, signal } = options;
+    this.#drains = new DrainGate({
+      state,
+      tables: traffic,
+      clock: runtime.clock,
+      isSuspect: (nodeId) => liveness.isSuspect(nodeId),
+      inForceOn: (nodeId) => this.#sessions.get(nodeId)?.tablesInForce ?? 0,
+      onWanted: (version) => {
+        for (const session of this.#sessions.values()) session.wantTables(version);
+      },
+      onOpen: ({ id, nodeId }) => this.#sessions.get(nodeId)?.taskChanged(id),
+      signal,
+    });
+    const unsubscribe = state.onChange((delta) => this.#onChange(delta));
+    traffic.onChange(({ ingress, names }) => {
+      for (const session of this.#sessions.values()) for (const key of ingress) session.ingressChanged(key);
+      for (const key of names) {
+        for (const session of this.#sessionsIn(networkOfNameKey(key))) session.nameChanged(key);
+      }
+    });
+    traffic.onUpdated(() => this.#drains.tablesUpdated());
+    const forget = writer.onCaughtUp(() => {
+      for (const session of this.#sessions.values()) session.floodIsOver();
+    });
+    onAbort(signal, () => {
+      unsubscribe();
+      forget();
+      for (const session of this.#sessions.values()) session.end(reasonOf(signal));
+    });
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  /** The live session of a node's agent. */
+  sessionOf(nodeId: string): Session | undefined {
+    return this.#sessions.get(nodeId);
+  }
+
+  /** Sends something to the agents of all nodes. */
+  broadcast(order: Order): void {
+    for (const session of this.#sessions.values()) session.order(order);
+  }
+
+  /** Serves one agent's stream until either side ends it. */
+  async *serve(
+    requests: AsyncIterable<SessionRequest>,
+    context: Pick<CallContext, "signal" | "peer">,
+  ): AsyncGenerator<SessionResponse> {
+    const incoming = requests[Symbol.asyncIterator]();
+    const hello = await readHello(incoming, this.#options.runtime.clock, context.signal);
+    await this.#register(hello.nodeId, hello.description, context.signal);
+    const session = this.#open(hello, context.peer);
+    const forget = onAbort(context.signal, () => session.end());
+    void this.#read(incoming, session);
+    try {
+      yield* session.messages();
+    } finally {
+      forget();
+      session.end();
+      if (this.#sessions.get(session.nodeId) === session) this.#sessions.delete(session.nodeId);
+    }
+  }
+
+  async #register(
+    nodeId: string,
+    description: NodeDescription | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { writer, runtime, logger, liveness } = this.#options;
+    const agent = { nodeId, description: description ?? NodeDescription.fromPartial({}) };
+    const wasReady = await writer.submit((state) => {
+      const changes = registrationOf(agent, state, runtime.now());
+      return { changes, result: state.nodes.get(nodeId)?.state === NodeState.READY };
+    }, signal);
+    liveness.beat(nodeId, 0);
+    if (!wasReady) logger.info({ nodeId, hostname: agent.description.hostname }, "node is ready");
+  }
+
+  #open(hello: Hello, peer: string): Session {
+    const { nodeId, bootId } = hello;
+    const { state, writer, traffic, epoch, liveness, servers, runtime, isListed, signal } = this.#options;
+    const session = new Session({
+      nodeId,
+      bootId,
+      peer,
+      clock: runtime.clock,
+      isFlooded: () => writer.isBehind,
+      welcome: { epoch: Number(epoch), heartbeatMs: liveness.heartbeatMs, servers: [...servers()] },
+      source: {
+        tasks: () => state.tasks.ofNode(nodeId).values(),
+        task: (taskId) => state.tasks.get(taskId),
+        spec: (serviceId, version) => state.services.specOf(serviceId, version),
+        ingress: () => traffic.ingress.values(),
+        ingressEntry: (key) => traffic.ingress.get(key),
+        isHeld: (taskId) => this.#drains.holds(taskId),
+        networkIdOf: (name) => state.networks.idOf(name),
+        network: (networkId) => assignedNetwork(state, networkId, nodeId, isListed),
+        nameKeys: (networkId) => nameKeysIn(networkId, state),
+        dnsEntry: (key) => traffic.names.get(key),
+      },
+      tableVersion: () => traffic.version,
+    });
+    const { wanted } = this.#drains;
+    if (wanted !== undefined) session.wantTables(wanted);
+    const { watch } = this.#options.autoscaler;
+    if (watch !== undefined) session.order({ $case: "watchUsage", value: watch });
+    this.#replace(session);
+    if (signal.aborted) session.end(reasonOf(signal));
+    return session;
+  }
+
+  /** Of two agents with one node id the newer is the node; a reconnect of the same process is no quarrel. */
+  #replace(session: Session): void {
+    const older = this.#sessions.get(session.nodeId);
+    this.#sessions.set(session.nodeId, session);
+    if (older === undefined) return;
+    if (older.bootId === session.bootId) {
+      older.end();
+      return;
+    }
+    const { nodeId, peer } = session;
+    this.#options.logger.warn({ nodeId, peer, older: older.peer }, "a newer agent has taken over a node");
+    older.end(
+      new BerthError({
+        code: "BERTH_CONFLICT",
+        message: `Another agent, at ${peer}, has registered as node ${nodeId}. Two hosts must not share a data folder: give one of them its own.`,
+        details: { nodeId, peer },
+      }),
+    );
+  }
+
+  async #read(incoming: AsyncIterator<SessionRequest>, session: Session): Promise<void> {
+    try {
+      for (let next = await incoming.next(); !next.done; next = await incoming.next()) {
+        if (session.isEnded) return;
+        this.#handle(next.value, session);
+      }
+      session.end();
+    } catch {
+      session.end(); // The stream broke: the agent comes back by itself.
+    }
+  }
+
+  #handle({ message }: SessionRequest, session: Session): void {
+    const { liveness, intake, autoscaler, counters, logger, signal } = this.#options;
+    const { nodeId } = session;
+    if (message?.$case !== "heartbeat") liveness.beat(nodeId, 0);
+    switch (message?.$case) {
+      case "heartbeat":
+        liveness.beat(nodeId, message.value.lagMs);
+        if (message.value.number > 0) session.ackBeat(message.value.number);
+        return;
+      case "probeResult":
+        liveness.answer(nodeId, message.value);
+        return;
+      case "statuses": {
+        const { value } = message;
+        intake.add(nodeId, value, () => session.ack(value.batch));
+        return;
+      }
+      case "description":
+        this.#register(nodeId, message.value, signal).catch((error: unknown) => {
+          if (!signal.aborted)
+            logger.warn({ err: error, nodeId }, "a node's description could not be written");
+        });
+        return;
+      case "traffic":
+        counters.answered(nodeId, message.value);
+        return;
+      case "hello":
+        session.end(protocolError("a session has only one hello"));
+        return;
+      case "usage":
+        autoscaler.report(nodeId, message.value);
+        return;
+      case "tablesApplied":
+        if (session.tablesApplied(message.value.sequence)) this.#drains.reviewSoon();
+        return;
+      case undefined:
+        return; // Of a newer agent: what it means is not needed to go on.
+      default:
+        assertNever(message);
+    }
+  }
+
+  #onChange(delta: Delta): void {
+    this.#drains.onChange(delta);
+    for (const [taskId, { before, after }] of delta.tasks) {
+      const nodeId = after?.nodeId || before?.nodeId;
+      if (nodeId) this.#sessions.get(nodeId)?.taskChanged(taskId);
+    }
+    for (const [nodeId, { before, after }] of delta.nodes) {
+      if (after === undefined) this.#sessions.get(nodeId)?.end(removedNode(nodeId));
+      else if (isAnotherPeer(before, after)) this.#peerChanged(nodeId);
+    }
+    for (const networkId of delta.networks) {
+      for (const session of this.#sessions.values()) session.networkChanged(networkId);
+    }
+    for (const networkId of delta.ranges) this.#networkChanged(networkId);
+  }
+
+  #peerChanged(nodeId: string): void {
+    const { ranges } = this.#options.state.networks;
+    for (const networkId of ranges.ofSecond(nodeId).keys()) this.#networkChanged(networkId);
+  }
+
+  #networkChanged(networkId: string): void {
+    for (const session of this.#sessionsIn(networkId)) session.networkChanged(networkId);
+  }
+
+  /** Sessions of the nodes that have a part of a network. */
+  *#sessionsIn(networkId: string): IterableIterator<Session> {
+    for (const nodeId of this.#options.state.networks.ranges.ofFirst(networkId).keys()) {
+      const session = this.#sessions.get(nodeId);
+      if (session !== undefined) yield session;
+    }
+  }
+}
+
+function nameKeysIn(networkId: string, state: ClusterState): readonly string[] {
+  const name = state.networks.get(networkId)?.spec?.name;
+  if (name === undefined) return [];
+  return [...state.services.ofNetwork(name).keys()].map((serviceId) => nameKey(networkId, serviceId));
+}
+
+/** Whether other hosts reach a node in another way than before, or it has become able to be in networks. */
+function isAnotherPeer(before: Node | undefined, after: Node): boolean {
+  const [old, now] = [before?.description, after.description];
+  return (
+    old?.address !== now?.address ||
+    old?.dataPlane?.overlay !== now?.dataPlane?.overlay ||
+    old?.dataPlane?.wireguardPublicKey !== now?.dataPlane?.wireguardPublicKey
+  );
+}
+
+function reasonOf(signal: AbortSignal): BerthError {
+  const { reason } = signal;
+  return reason instanceof BerthError
+    ? reason
+    : new BerthError({ code: "BERTH_NOT_LEADER", message: "This server does not lead any more." });
+}
+
+function removedNode(nodeId: string): BerthError {
+  return new BerthError({
+    code: "BERTH_CONFLICT",
+    message: `Node ${nodeId} was removed from the cluster. Its agent may register again.`,
+  });
+}

@@ -1,0 +1,83 @@
+import { PushStatsRequest } from "@berth/proto";
+import { expect, test } from "vitest";
+import { systemRuntime } from "../../runtime/runtime.js";
+import { ManualClock } from "../../testing/manual-clock.js";
+import { NO_NETWORKS } from "../../testing/no-networks.js";
+import { type Order, Session } from "../session.js";
+import { StatsRelay } from "./stats-relay.js";
+
+class RecordingSession extends Session {
+  readonly orders: Order[] = [];
+
+  override order(order: Order): void {
+    this.orders.push(order);
+  }
+}
+
+function connected() {
+  const clock = new ManualClock();
+  const session = new RecordingSession({
+    nodeId: "n1",
+    bootId: "boot",
+    peer: "peer",
+    welcome: { epoch: 1, heartbeatMs: 500, servers: [] },
+    clock,
+    source: {
+      tasks: () => [],
+      task: () => undefined,
+      spec: () => undefined,
+      ingress: () => [],
+      ingressEntry: () => undefined,
+      isHeld: () => false,
+      ...NO_NETWORKS,
+    },
+    tableVersion: () => 1,
+  });
+  const relay = new StatsRelay({
+    runtime: { ...systemRuntime, clock },
+    sessionOf: (nodeId) => (nodeId === "n1" ? session : undefined),
+    signal: new AbortController().signal,
+  });
+  const says = async (requestId: string): Promise<void> => {
+    async function* requests() {
+      yield PushStatsRequest.fromPartial({ requestId, node: { cpus: 4 } });
+    }
+    await relay.push(requests());
+  };
+  const requestId = (): string => {
+    const [start] = session.orders;
+    return start?.$case === "startStats" ? start.value.requestId : "";
+  };
+  return { clock, session, relay, says, requestId };
+}
+
+test("StatsRelay has a node measure once, however many ask, and gives what it said last", async () => {
+  const { session, relay, says, requestId } = connected();
+  expect([relay.latest("n1"), relay.latest("n1"), relay.latest("nobody")]).toEqual([
+    undefined,
+    undefined,
+    undefined,
+  ]);
+  expect(session.orders.map(({ $case }) => $case)).toEqual(["startStats"]);
+  await says(requestId());
+  expect(relay.latest("n1")?.node.cpus).toBe(4);
+});
+
+test("StatsRelay lets a node rest that nobody asks for any more", async () => {
+  const { clock, session, relay, says, requestId } = connected();
+  relay.latest("n1");
+  await clock.advance(20_000);
+  expect(session.orders.map(({ $case }) => $case)).toEqual(["startStats", "stopStats"]);
+  await expect(says(requestId())).rejects.toMatchObject({ code: "BERTH_NOT_FOUND" });
+});
+
+test("StatsRelay does not show old numbers for new ones", async () => {
+  const { clock, relay, says, requestId } = connected();
+  relay.latest("n1");
+  await says(requestId());
+  for (let i = 0; i < 8; i++) {
+    await clock.advance(1_000);
+    relay.latest("n1");
+  }
+  expect(relay.latest("n1")).toBeUndefined();
+});

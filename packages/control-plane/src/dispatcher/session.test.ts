@@ -1,0 +1,169 @@
+import { BerthError, type SessionResponse } from "@berth/proto";
+import { describe, expect, it } from "vitest";
+import { buildSpec, buildTask } from "../core/testing/test-records.js";
+import { ManualClock } from "../testing/manual-clock.js";
+import { NO_NETWORKS } from "../testing/no-networks.js";
+import { Session } from "./session.js";
+
+function sessionWith(
+  clock: ManualClock,
+  isFlooded = () => false,
+): {
+  session: Session;
+  tasks: Map<string, ReturnType<typeof buildTask>>;
+} {
+  const tasks = new Map<string, ReturnType<typeof buildTask>>();
+  const session = new Session({
+    nodeId: "n1",
+    bootId: "boot",
+    peer: "peer",
+    welcome: { epoch: 1, heartbeatMs: 500, servers: [] },
+    clock,
+    isFlooded,
+    source: {
+      tasks: () => tasks.values(),
+      task: (id) => tasks.get(id),
+      spec: () => buildSpec(),
+      ingress: () => [],
+      ingressEntry: () => undefined,
+      isHeld: () => false,
+      ...NO_NETWORKS,
+    },
+    tableVersion: () => 1,
+  });
+  return { session, tasks };
+}
+
+async function collect(
+  session: Session,
+): Promise<{ messages: SessionResponse["message"][]; ended: Promise<unknown> }> {
+  const messages: SessionResponse["message"][] = [];
+  const ended = (async () => {
+    for await (const { message } of session.messages()) messages.push(message);
+  })().catch((error: unknown) => error);
+  return { messages, ended };
+}
+
+describe("Session.messages()", () => {
+  it("sends the welcome, the complete set, and changes of one moment together", async () => {
+    const clock = new ManualClock();
+    const { session, tasks } = sessionWith(clock);
+    const { messages } = await collect(session);
+    await clock.advance(1_000);
+    expect(messages.map((message) => message?.$case)).toEqual(["welcome", "assignments"]);
+    for (const id of ["a", "b"]) {
+      tasks.set(id, buildTask({ id }));
+      session.taskChanged(id);
+    }
+    await clock.advance(0);
+    expect(messages).toHaveLength(3);
+    tasks.set("c", buildTask({ id: "c" }));
+    session.taskChanged("c");
+    await clock.advance(5);
+    tasks.set("d", buildTask({ id: "d" }));
+    session.taskChanged("d");
+    await clock.advance(5);
+    expect(messages).toHaveLength(3);
+    await clock.advance(20);
+    const sent = messages.map((message) =>
+      message?.$case === "assignments" ? message.value.tasks.length : 0,
+    );
+    expect(sent).toEqual([0, 0, 2, 2]);
+    session.end();
+  });
+
+  it("gathers a flood of tasks for longer and longer, but never what traffic waits for", async () => {
+    const clock = new ManualClock();
+    const { session, tasks } = sessionWith(clock);
+    const { messages } = await collect(session);
+    await clock.advance(1_000);
+    const flood = async (forMs: number): Promise<void> => {
+      for (let ms = 0; ms < forMs; ms += 5) {
+        const id = `t${tasks.size}`;
+        tasks.set(id, buildTask({ id }));
+        session.taskChanged(id);
+        await clock.advance(5);
+      }
+    };
+    await flood(2_000);
+    const sent = messages.length;
+    expect(sent).toBeLessThan(15);
+    await flood(50);
+    session.ingressChanged("tcp//80");
+    await clock.advance(20);
+    expect(messages).toHaveLength(sent + 1);
+    session.end();
+  });
+
+  it("asks for an answer once, and with nothing else to say in a message of its own", async () => {
+    const clock = new ManualClock();
+    const { session } = sessionWith(clock);
+    const { messages } = await collect(session);
+    await clock.advance(1_000);
+    session.wantTables(1);
+    session.wantTables(1);
+    await clock.advance(50);
+    const wanted = messages.flatMap((message) =>
+      message?.$case === "assignments" ? [[message.value.resultsIn, message.value.ackRequested]] : [],
+    );
+    expect(wanted).toEqual([
+      [1, false],
+      [2, true],
+    ]);
+    expect(session.tablesInForce).toBe(0);
+    expect(session.tablesApplied(2)).toBe(true);
+    expect(session.tablesInForce).toBe(1);
+    session.end();
+  });
+
+  it("gathers for longer while the leader has more to write, and sends all once it has not", async () => {
+    const clock = new ManualClock();
+    let isFlooded = true;
+    const { session, tasks } = sessionWith(clock, () => isFlooded);
+    const { messages } = await collect(session);
+    await clock.advance(1_000);
+    for (let ms = 0; ms < 5_000; ms += 100) {
+      const id = `t${tasks.size}`;
+      tasks.set(id, buildTask({ id }));
+      session.taskChanged(id);
+      await clock.advance(100);
+    }
+    const sent = messages.length;
+    expect(sent).toBeLessThan(13);
+    isFlooded = false;
+    session.floodIsOver();
+    await clock.advance(0);
+    expect(messages).toHaveLength(sent + 1);
+    const told = messages.flatMap((message) =>
+      message?.$case === "assignments" ? message.value.tasks.map(({ id }) => id) : [],
+    );
+    expect(told).toEqual([...tasks.keys()]);
+    session.end();
+  });
+
+  it("acknowledges only the latest batch, and at once", async () => {
+    const clock = new ManualClock();
+    const { session } = sessionWith(clock);
+    const { messages } = await collect(session);
+    await clock.advance(0);
+    session.ack(1);
+    session.ack(3);
+    session.ack(2);
+    await clock.advance(0);
+    const acks = messages.flatMap((message) =>
+      message?.$case === "statusesAck" ? [message.value.batch] : [],
+    );
+    expect(acks.at(-1)).toBe(3);
+    session.end();
+  });
+
+  it("ends with the first reason it is given", async () => {
+    const clock = new ManualClock();
+    const { session } = sessionWith(clock);
+    const { ended } = await collect(session);
+    await clock.advance(0);
+    session.end(new BerthError({ code: "BERTH_NOT_LEADER", message: "no more" }));
+    session.end();
+    expect(await ended).toMatchObject({ code: "BERTH_NOT_LEADER" });
+  });
+});

@@ -1,0 +1,101 @@
+import { Service, TaskState, type WatchUsage } from "@berth/proto";
+import { pino } from "pino";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { buildNode, buildService, buildSpec, buildTask } from "../../core/testing/test-records.js";
+import type { Change } from "../../state/change.js";
+import { ClusterState } from "../../state/cluster-state.js";
+import { ManualClock } from "../../testing/manual-clock.js";
+import { Autoscaler } from "./autoscaler.js";
+
+const MINUTE_MS = 60_000;
+const spec = buildSpec({
+  mode: { $case: "replicated", value: { replicas: 2 } },
+  autoscale: { min: 1, max: 10, targetCpuPercent: 50 },
+});
+
+let clock: ManualClock;
+let state: ClusterState;
+let autoscaler: Autoscaler;
+let watches: WatchUsage[];
+let over: AbortController;
+let running: Promise<void>;
+let revision = 0n;
+
+function write(...changes: readonly Change[]): void {
+  revision += 1n;
+  state.apply(changes.map((change) => ({ change, revision })));
+}
+
+const scaledTo = (): number | undefined => state.services.get("s1")?.autoscale?.replicas;
+
+/** Lets time pass in which both replicas use so much of a processor. */
+async function pass(ms: number, cpuPercent: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 5_000) {
+    const tasks = ["t1", "t2"].map((taskId) => ({ taskId, cpuPercent }));
+    autoscaler.report("n1", { tasks, connections: [] });
+    await clock.advance(5_000);
+  }
+}
+
+beforeEach(() => {
+  clock = new ManualClock();
+  clock.jump(MINUTE_MS);
+  state = new ClusterState();
+  watches = [];
+  over = new AbortController();
+  const status = { state: TaskState.RUNNING, sinceMs: 1 };
+  write(
+    { kind: "put-node", node: buildNode() },
+    { kind: "put-service", service: buildService({ spec }) },
+    { kind: "put-task", task: buildTask({ id: "t1", slot: 1, status }) },
+    { kind: "put-task", task: buildTask({ id: "t2", slot: 2, status }) },
+  );
+  autoscaler = new Autoscaler({
+    state,
+    writer: {
+      submit: async (decide) => {
+        const { changes, result } = decide(state);
+        write(...changes);
+        return result;
+      },
+    },
+    runtime: { clock, now: () => clock.nowMs(), random: () => 0, newId: () => "id" },
+    logger: pino({ level: "silent" }),
+    onWatch: (watch) => watches.push(watch),
+    signal: over.signal,
+  });
+  running = autoscaler.run(over.signal);
+});
+afterEach(async () => {
+  over.abort(new Error("the test is over"));
+  await running.catch(() => undefined);
+});
+
+test("Autoscaler grows a service at once, and writes nothing while its load is as it should be", async () => {
+  await pass(10_000, 50);
+  expect(scaledTo()).toBeUndefined();
+  await pass(20_000, 100);
+  expect(scaledTo()).toBe(4);
+});
+
+test("Autoscaler of a new leader removes nothing before it has seen five minutes of a small load", async () => {
+  await pass(5 * MINUTE_MS - 5_000, 5);
+  expect(scaledTo()).toBeUndefined();
+  await pass(MINUTE_MS, 5);
+  expect(scaledTo()).toBe(1);
+});
+
+test("Autoscaler tells agents what to measure when that changes, and only then", () => {
+  expect(autoscaler.watch?.services).toEqual([
+    { serviceId: "s1", serviceName: "shop_web", cpu: true, connections: false },
+  ]);
+  write({ kind: "put-task", task: buildTask({ id: "t1", slot: 1, restarts: 1 }) });
+  expect(watches).toEqual([]);
+  const plain = buildSpec({ mode: { $case: "replicated", value: { replicas: 2 } } });
+  write({
+    kind: "put-service",
+    service: Service.fromPartial({ ...buildService({ spec: plain }), version: 2 }),
+  });
+  expect(watches.map(({ services }) => services)).toEqual([[]]);
+  expect(autoscaler.watch).toBeUndefined();
+});

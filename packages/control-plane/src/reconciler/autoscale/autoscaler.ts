@@ -1,0 +1,137 @@
+import {
+  type AutoscaleStatus,
+  NodeState,
+  type Service,
+  type UsageReport,
+  type WatchUsage,
+} from "@berth/proto";
+import type { Logger } from "pino";
+import { decideScale, type Recommendation } from "../../core/orchestrator/autoscale/autoscale.js";
+import { replicasOf } from "../../core/orchestrator/slots/replicated.js";
+import { isWanted, runsWell } from "../../core/task-state.js";
+import { onAbort } from "../../runtime/abort.js";
+import { sleep } from "../../runtime/clock.js";
+import type { Runtime } from "../../runtime/runtime.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+import type { Delta } from "../../state/delta.js";
+import type { Writer } from "../writer.js";
+import { UsageBoard } from "./usage-board.js";
+
+/** How often agents tell, and how often it is decided. */
+const INTERVAL_MS = 5_000;
+
+export interface AutoscalerOptions {
+  readonly state: ClusterState;
+  readonly writer: Pick<Writer, "submit">;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  /** Tells all agents what to measure from now on. */
+  readonly onWatch: (watch: WatchUsage) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Moves the replicas of the services that ask for it, by what agents measure. Nobody measures anything while no
+ * service does. What it knows lives in memory: a new leader begins with the number of replicas that it finds.
+ */
+export class Autoscaler {
+  readonly #options: AutoscalerOptions;
+  readonly #board: UsageBoard;
+  readonly #history = new Map<string, readonly Recommendation[]>();
+  #watch: WatchUsage;
+
+  constructor(options: AutoscalerOptions) {
+    const { state, runtime, signal } = options;
+    this.#options = options;
+    this.#board = new UsageBoard({
+      taskOf: (taskId) => state.tasks.get(taskId),
+      nowMs: () => runtime.clock.nowMs(),
+    });
+    this.#watch = watchOf(state);
+    onAbort(
+      signal,
+      state.onChange((delta) => this.#onChange(delta)),
+    );
+  }
+
+  /** What agents are to measure; undefined: nothing. */
+  get watch(): WatchUsage | undefined {
+    return this.#watch.services.length === 0 ? undefined : this.#watch;
+  }
+
+  report(nodeId: string, report: UsageReport): void {
+    if (this.#watch.services.length > 0) this.#board.report(nodeId, report);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { state, runtime, logger } = this.#options;
+    while (!signal.aborted) {
+      await sleep(runtime.clock, INTERVAL_MS, signal);
+      for (const service of state.services.autoscaled()) {
+        await this.#decide(service, signal).catch((error: unknown) => {
+          if (!signal.aborted)
+            logger.warn({ err: error, service: service.id }, "a service could not be scaled");
+        });
+      }
+      this.#board.sweep();
+    }
+  }
+
+  async #decide(service: Service, signal: AbortSignal): Promise<void> {
+    const { writer, logger } = this.#options;
+    const status = this.#decisionFor(service);
+    if (status === undefined) return;
+    const isWritten = await writer.submit((state) => {
+      const latest = state.services.get(service.id);
+      // Somebody changed it since: the next look decides upon what it is then.
+      if (latest !== service) return { changes: [], result: false };
+      return { changes: [{ kind: "put-service", service: { ...latest, autoscale: status } }], result: true };
+    }, signal);
+    if (isWritten) logger.info({ service: service.spec?.name }, `scaled ${status.message}`);
+  }
+
+  #decisionFor(service: Service): AutoscaleStatus | undefined {
+    const { state, runtime } = this.#options;
+    const { spec, id } = service;
+    if (spec?.autoscale === undefined || service.removing) return undefined;
+    const now = runtime.now();
+    const current = replicasOf(spec, service.autoscale);
+    const tasks = [...state.tasks.ofService(id).values()].filter((task) => isWanted(task) && runsWell(task));
+    const nanoCpus = spec.task?.reservations?.nanoCpus ?? 0;
+    const usage = this.#board.usageOf(tasks, {
+      cpuShare: nanoCpus === 0 ? 1 : nanoCpus / 1e9,
+      nodeIds: readyNodes(state),
+      now,
+    });
+    const history = this.#history.get(id) ?? [{ atMs: now, replicas: current }];
+    const decision = decideScale({ spec: spec.autoscale, current, usage, history, now });
+    this.#history.set(id, decision.history);
+    return decision.status;
+  }
+
+  #onChange({ services }: Delta): void {
+    const { state, onWatch } = this.#options;
+    const watched = new Set(this.#watch.services.map(({ serviceId }) => serviceId));
+    const isConcerned = [...services].some((id) => watched.has(id) || state.services.isAutoscaled(id));
+    if (!isConcerned) return;
+    for (const id of services) if (!state.services.isAutoscaled(id)) this.#history.delete(id);
+    const next = watchOf(state);
+    if (JSON.stringify(next) === JSON.stringify(this.#watch)) return;
+    this.#watch = next;
+    onWatch(next);
+  }
+}
+
+function watchOf(state: ClusterState): WatchUsage {
+  const services = [...state.services.autoscaled()].map(({ id, spec }) => ({
+    serviceId: id,
+    serviceName: spec?.name ?? "",
+    cpu: (spec?.autoscale?.targetCpuPercent ?? 0) > 0,
+    connections: (spec?.autoscale?.targetConnections ?? 0) > 0,
+  }));
+  return { intervalMs: INTERVAL_MS, services: services.sort((a, b) => (a.serviceId < b.serviceId ? -1 : 1)) };
+}
+
+function* readyNodes(state: ClusterState): Generator<string> {
+  for (const node of state.nodes.values()) if (node.state === NodeState.READY) yield node.id;
+}

@@ -1,0 +1,202 @@
+import { BerthError, DesiredState, Task, TaskState } from "@berth/proto";
+import { pino } from "pino";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { systemClock } from "../runtime/clock.js";
+import { ClusterState } from "../state/cluster-state.js";
+import { LEADER_KEY, taskKey } from "../store/keys.js";
+import { readOne } from "../store/read.js";
+import type { Store, TxnRequest } from "../store/store.js";
+import { MemoryStore } from "../testing/memory-store/memory-store.js";
+import { MAX_CHANGES } from "./transaction.js";
+import type { Decide } from "./write-job.js";
+import { Writer } from "./writer.js";
+
+const never = new AbortController().signal;
+
+let memory: MemoryStore;
+let state: ClusterState;
+let over: AbortController;
+let running: Promise<void>;
+let outcomes: string[];
+
+beforeEach(() => {
+  memory = new MemoryStore({ clock: systemClock });
+  state = new ClusterState();
+  over = new AbortController();
+  outcomes = [];
+  running = Promise.resolve();
+});
+afterEach(async () => {
+  over.abort(new Error("the test is over"));
+  await running;
+  memory.close();
+});
+
+async function startWriter(change: Partial<Store> = {}): Promise<Writer> {
+  const outcome = await memory.txn({ ops: [{ kind: "put", key: LEADER_KEY, value: "me" }] }, never);
+  if (outcome.kind !== "committed") throw new Error("no leader key");
+  const store: Store = {
+    range: (query, signal) => memory.range(query, signal),
+    txn: (request, signal) => memory.txn(request, signal),
+    watch: (query, signal) => memory.watch(query, signal),
+    leases: memory.leases,
+    ...change,
+  };
+  const writer = new Writer({
+    store,
+    state,
+    fence: { kind: "created-at", key: LEADER_KEY, revision: outcome.revision },
+    clock: systemClock,
+    logger: pino({ level: "silent" }),
+    observer: { onTransaction: (kind, changes) => outcomes.push(`${kind} ${changes}`) },
+  });
+  running = writer.run(over.signal);
+  return writer;
+}
+
+function task(id: string, message = ""): Task {
+  return Task.fromPartial({
+    id,
+    serviceId: "s",
+    desiredState: DesiredState.RUNNING,
+    status: { state: TaskState.NEW, message },
+  });
+}
+
+/** Adds a task named after how many there are: two decisions on the same state would clash. */
+const addNext: Decide<string> = (current) => {
+  const id = `t${current.tasks.size}`;
+  return { changes: [{ kind: "put-task", task: task(id) }], result: id };
+};
+
+describe("Writer.submit()", () => {
+  it("makes each decision on a state that holds all earlier ones, many in one transaction", async () => {
+    const writer = await startWriter();
+    const ids = await Promise.all(Array.from({ length: 50 }, () => writer.submit(addNext, never)));
+    expect(ids).toEqual(Array.from({ length: 50 }, (_, i) => `t${i}`));
+    expect(outcomes.length).toBeLessThan(5);
+    expect(state.tasks.size).toBe(50);
+  });
+
+  it("shows nobody what is not in the store yet", async () => {
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const writer = await startWriter({
+      txn: async (request, signal) => {
+        await held;
+        return memory.txn(request, signal);
+      },
+    });
+    const seen: number[] = [];
+    state.onChange(() => seen.push(state.tasks.size));
+    const done = writer.submit(addNext, never);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(state.tasks.size).toBe(0);
+    release();
+    await done;
+    expect(seen).toEqual([1]);
+  });
+
+  it("splits a decision that is more than one transaction holds", async () => {
+    const writer = await startWriter();
+    const tasks = Array.from({ length: 250 }, (_, i) => task(`t${i}`));
+    await writer.submit(
+      () => ({ changes: tasks.map((one) => ({ kind: "put-task", task: one })), result: undefined }),
+      never,
+    );
+    expect(outcomes).toEqual(["committed 99", "committed 99", "committed 52"]);
+    expect(state.tasks.size).toBe(250);
+  });
+
+  it("says when it has caught up after it had more to write than goes at once", async () => {
+    const writer = await startWriter();
+    let caughtUp = 0;
+    writer.onCaughtUp(() => {
+      caughtUp += 1;
+      expect(writer.isBehind).toBe(false);
+    });
+    await writer.submit(addNext, never);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(caughtUp).toBe(0);
+    const addMany = (count: number) => (current: ClusterState) => {
+      const first = current.tasks.size;
+      const tasks = Array.from({ length: count }, (_, i) => task(`t${first + i}`));
+      return { changes: tasks.map((one) => ({ kind: "put-task" as const, task: one })), result: undefined };
+    };
+    const seen: boolean[] = [];
+    state.onChange(() => seen.push(writer.isBehind));
+    const told = new Promise<void>((resolve) => writer.onCaughtUp(resolve));
+    await Promise.all([1, 2].map(() => writer.submit(addMany(MAX_CHANGES * 100), never)));
+    await told;
+    expect(seen[0]).toBe(true);
+    expect(caughtUp).toBe(1);
+  });
+
+  it("decides again on what somebody else wrote", async () => {
+    const writer = await startWriter();
+    await writer.submit(addNext, never);
+    const foreign = JSON.stringify(Task.toJSON(task("t0", "by hand")));
+    await memory.txn({ ops: [{ kind: "put", key: taskKey("s", "t0"), value: foreign }] }, never);
+    const seen = await writer.submit((current) => {
+      const known = current.tasks.get("t0")?.status?.message ?? "";
+      return { changes: [{ kind: "put-task", task: task("t0", `${known}, then by us`) }], result: known };
+    }, never);
+    expect(seen).toBe("by hand");
+    expect(outcomes.slice(1)).toEqual(["refused 1", "committed 1"]);
+    expect(state.tasks.get("t0")?.status?.message).toBe("by hand, then by us");
+  });
+
+  it.each([true, false])(
+    "reads back what has no known outcome (it was committed: %s)",
+    async (wasCommitted) => {
+      let isFirst = true;
+      const writer = await startWriter({
+        txn: async (request: TxnRequest, signal) => {
+          if (!isFirst) return memory.txn(request, signal);
+          isFirst = false;
+          if (wasCommitted) await memory.txn(request, signal);
+          const cause = new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message: "gone" });
+          return { kind: "unknown", cause };
+        },
+      });
+      const put: Decide<boolean> = (current) => {
+        const isThere = current.tasks.get("t0") !== undefined;
+        return { changes: isThere ? [] : [{ kind: "put-task", task: task("t0") }], result: isThere };
+      };
+      expect(await writer.submit(put, never)).toBe(wasCommitted);
+      expect(state.tasks.size).toBe(1);
+      expect(await readOne(memory, taskKey("s", "t0"), never)).toBeDefined();
+    },
+  );
+
+  it("writes nothing when another leads", async () => {
+    const writer = await startWriter();
+    await memory.txn({ ops: [{ kind: "delete", key: LEADER_KEY }] }, never);
+    await memory.txn({ ops: [{ kind: "put", key: LEADER_KEY, value: "another" }] }, never);
+    await expect(writer.submit(addNext, never)).rejects.toMatchObject({ code: "BERTH_NOT_LEADER" });
+    expect(await readOne(memory, taskKey("s", "t0"), never)).toBeUndefined();
+    expect(state.tasks.size).toBe(0);
+  });
+
+  it("drops a decision whose caller has gone, and one that throws fails alone", async () => {
+    const writer = await startWriter();
+    const gone = new AbortController();
+    const dropped = writer.submit(addNext, gone.signal);
+    gone.abort(new Error("caller gone"));
+    const refused = writer.submit((): never => {
+      throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "no" });
+    }, never);
+    const good = writer.submit(addNext, never);
+    await expect(dropped).rejects.toThrow("caller gone");
+    await expect(refused).rejects.toMatchObject({ code: "BERTH_INPUT_INVALID" });
+    expect(await good).toBe("t0");
+  });
+
+  it("fails what waits when its term ends", async () => {
+    const writer = await startWriter({ txn: () => new Promise(() => {}) });
+    over.abort(new Error("term over"));
+    await expect(writer.submit(addNext, over.signal)).rejects.toThrow("term over");
+  });
+});

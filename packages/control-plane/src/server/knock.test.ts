@@ -1,0 +1,61 @@
+import { once } from "node:events";
+import { createServer, type Socket } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { knock } from "./probe-tcp.js";
+
+const never = new AbortController().signal;
+const cleanUps: (() => void)[] = [];
+afterEach(() => {
+  for (const cleanUp of cleanUps.splice(0)) cleanUp();
+});
+
+async function listening(): Promise<{ address: string; hangUp: () => void; close: () => Promise<void> }> {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => sockets.push(socket)).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const bound = server.address();
+  const port = typeof bound === "object" && bound !== null ? bound.port : 0;
+  const hangUp = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
+  const close = async (): Promise<void> => {
+    hangUp();
+    await new Promise((resolve) => server.close(resolve));
+  };
+  cleanUps.push(() => void close());
+  return { address: `127.0.0.1:${port}`, hangUp, close };
+}
+
+describe("knock()", () => {
+  it("holds a connection, and tells when the other end drops it", async () => {
+    const { address, hangUp } = await listening();
+    const result = await knock(address, 5_000, never);
+    if (result.kind !== "open") throw new Error(`not open: ${result.kind}`);
+    let isClosed = false;
+    void result.closed.then(() => {
+      isClosed = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(isClosed).toBe(false);
+    hangUp();
+    await result.closed;
+  });
+
+  it("is refused where nobody listens any more", async () => {
+    const { address, close } = await listening();
+    await close();
+    expect(await knock(address, 5_000, never)).toEqual({ kind: "refused" });
+  });
+
+  it("takes its own kernel's word that there is no way for silence", async () => {
+    expect(await knock("255.255.255.255:9", 20, never)).toEqual({ kind: "silent" });
+  });
+
+  it("ends when its signal fires", async () => {
+    const over = new AbortController();
+    const asked = knock("255.255.255.255:9", 60_000, over.signal);
+    over.abort();
+    expect(await asked).toEqual({ kind: "silent" });
+    expect(await knock("255.255.255.255:9", 60_000, over.signal)).toEqual({ kind: "silent" });
+  });
+});

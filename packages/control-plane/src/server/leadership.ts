@@ -1,0 +1,312 @@
+import {
+  BerthError,
+  type ControlServiceService,
+  type DnsEntry,
+  isBerthError,
+  NodeState,
+  type ProbeRequest,
+  type ServiceSpec,
+} from "@berth/proto";
+import type { Probe } from "@berth/proto/probe";
+import type { RpcHandlers } from "@berth/proto/rpc";
+import type { Logger } from "pino";
+import { controlHandlers } from "../api/control-service.js";
+import { EventLog } from "../api/event-log.js";
+import { serviceView } from "../api/views.js";
+import { DEFAULT_FLOOD_HOSTS, isListed as isNetworkListed } from "../core/allocator/listing.js";
+import { dnsEntries, type NameSources } from "../core/allocator/name-entries.js";
+import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../core/allocator/pick.js";
+import { ingressEntries } from "../core/endpoints/endpoints.js";
+import { Dispatcher } from "../dispatcher/dispatcher.js";
+import { ExecRelay } from "../dispatcher/relays/exec-relay.js";
+import { LogRelay } from "../dispatcher/relays/log-relay.js";
+import { StatsRelay } from "../dispatcher/relays/stats-relay.js";
+import { TrafficInquiry } from "../dispatcher/relays/traffic-inquiry.js";
+import type { Session } from "../dispatcher/session.js";
+import { StatusIntake } from "../dispatcher/status-intake.js";
+import { TrafficFeed } from "../dispatcher/traffic-feed.js";
+import { LagMeter } from "../node-health/lag-meter.js";
+import { Liveness, type LivenessObserver } from "../node-health/liveness.js";
+import { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
+import { Controller, type ControllerObserver } from "../reconciler/controller.js";
+import { Mirror } from "../reconciler/mirror.js";
+import { keepNetworks } from "../reconciler/networks/network-keeper.js";
+import { autoRebalance } from "../reconciler/rebalance/auto-rebalance.js";
+import { Writer, type WriterObserver } from "../reconciler/writer.js";
+import { onAbort } from "../runtime/abort.js";
+import type { Runtime } from "../runtime/runtime.js";
+import { latestRecordedMs, steadyTime } from "../runtime/steady-time.js";
+import { ClusterState } from "../state/cluster-state.js";
+import type { Store } from "../store/store.js";
+import { fence, type Term } from "../store/term.js";
+import { keepStoreHome } from "./move-etcd-leader.js";
+
+/** What a leader reports of its work. */
+export type LeaderObserver = WriterObserver & ControllerObserver & LivenessObserver;
+
+export interface LeadershipOptions {
+  readonly store: Store;
+  readonly runtime: Runtime;
+  readonly probe: Probe;
+  readonly logger: Logger;
+  readonly observer: LeaderObserver;
+  /** Where agents and people reach this server. */
+  readonly address: string;
+  /** Addresses of all servers, now. */
+  readonly servers: () => readonly string[];
+  /** Tasks move onto a node that came back once it was up for so long; undefined: only when somebody asks. */
+  readonly autoRebalanceMs?: number | undefined;
+  /** Moves the lead of the store to this host; absent: it stays where it is. */
+  readonly bringStoreHome?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
+  /** Where networks over hosts get their addresses. */
+  readonly networkPool?: NetworkPool | undefined;
+  /** Hosts that a network may have before they are told where its containers are. */
+  readonly floodHosts?: number | undefined;
+}
+
+/** Everything that exists only while this server leads. */
+export interface Leadership {
+  readonly state: ClusterState;
+  readonly writer: Writer;
+  readonly controller: Controller;
+  readonly autoscaler: Autoscaler;
+  readonly dispatcher: Dispatcher;
+  readonly logs: LogRelay;
+  readonly loads: StatsRelay;
+  readonly execs: ExecRelay;
+  readonly control: RpcHandlers<typeof ControlServiceService>;
+  readonly lag: LagMeter;
+  readonly counters: TrafficInquiry;
+  /** Of the table of who takes connections: it grows with each change. */
+  tableVersion(): number;
+}
+
+/**
+ * Leads for one term: reads everything, calls `serve`, and works until the term is lost or `signal` aborts. Everything
+ * that it started has stopped when it returns.
+ * @throws what made a part of it fail
+ */
+export async function lead(
+  term: Term,
+  options: LeadershipOptions & { readonly serve: (leadership: Leadership | undefined) => void },
+  signal: AbortSignal,
+): Promise<void> {
+  const over = new AbortController();
+  const end = (reason: unknown): void => over.abort(notLeading(reason));
+  const forget = [term.lost, signal].map((each) => onAbort(each, () => end(each.reason)));
+  try {
+    await work(term, options, over);
+  } finally {
+    end("the term is over");
+    for (const stop of forget) stop();
+    options.serve(undefined);
+  }
+}
+
+async function work(
+  term: Term,
+  options: LeadershipOptions & { readonly serve: (leadership: Leadership | undefined) => void },
+  over: AbortController,
+): Promise<void> {
+  const { store, logger, autoRebalanceMs, bringStoreHome: bringHome } = options;
+  const { signal } = over;
+  const state = new ClusterState();
+  const mirror = new Mirror({ store, clock: options.runtime.clock, state, logger }, signal);
+  if (!(await mirror.load())) return;
+  const runtime = steadied(options.runtime, state);
+  const leadership = assemble(state, term, { ...options, runtime }, signal);
+  logger.info(
+    { services: state.services.size, tasks: state.tasks.size, nodes: state.nodes.size },
+    "loaded the cluster's records",
+  );
+  options.serve(leadership);
+  const parts = [
+    leadership.writer.run(signal),
+    leadership.controller.run(signal),
+    leadership.autoscaler.run(signal),
+    leadership.lag.run(signal),
+    mirror.run(leadership.writer),
+    ...(bringHome === undefined ? [] : [keepStoreHome({ bringHome, clock: runtime.clock, logger }, signal)]),
+    keepNetworks({ ...leadership, runtime, logger }, signal),
+    ...(autoRebalanceMs === undefined
+      ? []
+      : [autoRebalance({ ...leadership, runtime, logger, afterMs: autoRebalanceMs }, signal)]),
+  ];
+  // A part that fails ends the term, and with it the others.
+  const ends = await Promise.allSettled(parts.map((part) => untilFailed(part, over)));
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
+}
+
+/** The runtime of one term: its time goes on from where the records end. */
+function steadied(runtime: Runtime, state: ClusterState): Runtime {
+  return {
+    clock: runtime.clock,
+    now: steadyTime(runtime, latestRecordedMs(state)),
+    random: () => runtime.random(),
+    newId: () => runtime.newId(),
+  };
+}
+
+async function untilFailed(part: Promise<void>, over: AbortController): Promise<void> {
+  try {
+    await part;
+  } catch (error) {
+    // What fails because the term is over has not failed.
+    if (over.signal.aborted) return;
+    over.abort(notLeading(error));
+    throw error;
+  }
+}
+
+function assemble(
+  state: ClusterState,
+  term: Term,
+  options: LeadershipOptions,
+  signal: AbortSignal,
+): Leadership {
+  const { store, runtime, probe, logger, observer, address, servers } = options;
+  const { clock } = runtime;
+  const lag = new LagMeter(clock);
+  const events = new EventLog({ state, runtime, epoch: term.epoch, address, signal });
+  const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
+  const sessionOf = (nodeId: string): Session | undefined => dispatcher.sessionOf(nodeId);
+  const liveness = new Liveness({
+    state,
+    writer,
+    runtime,
+    lag,
+    probe,
+    logger,
+    observer,
+    signal,
+    ask: (peerId, request) => ask(sessionOf(peerId), request),
+    onSuspicion: (nodeId) => {
+      traffic.nodeChanged(nodeId);
+      events.suspicion(nodeId, liveness.isSuspect(nodeId));
+    },
+    onRate: (heartbeatMs) => dispatcher.broadcast({ $case: "heartbeatInterval", value: { heartbeatMs } }),
+  });
+  const intake = new StatusIntake({ state, writer, runtime, logger, signal });
+  const isSuspect = (nodeId: string): boolean => liveness.isSuspect(nodeId);
+  const isListed = (networkId: string): boolean => {
+    const network = state.networks.get(networkId);
+    const hosts = state.networks.ranges.ofFirst(networkId).size;
+    return (
+      network !== undefined && isNetworkListed(network, hosts, options.floodHosts ?? DEFAULT_FLOOD_HOSTS)
+    );
+  };
+  const traffic = new TrafficFeed({
+    state,
+    clock,
+    signal,
+    entriesOf: (serviceId) => entriesOf(serviceId, state, isSuspect),
+    namesOf: (serviceId) => namesOf(serviceId, state, { isSuspect, isListed }),
+    isListed,
+  });
+  const { epoch } = term;
+  const autoscaler = new Autoscaler({
+    state,
+    writer,
+    runtime,
+    logger,
+    signal,
+    onWatch: (value) => dispatcher.broadcast({ $case: "watchUsage", value }),
+  });
+  const counters = new TrafficInquiry({ runtime, sessionOf });
+  const dispatcher: Dispatcher = new Dispatcher({
+    epoch,
+    servers,
+    state,
+    writer,
+    traffic,
+    isListed,
+    intake,
+    runtime,
+    logger,
+    signal,
+    liveness,
+    autoscaler,
+    counters,
+  });
+  // The connection of a dead host lingers: nobody is to wait for it.
+  const liveSessionOf = (nodeId: string): Session | undefined =>
+    state.nodes.get(nodeId)?.state === NodeState.READY ? sessionOf(nodeId) : undefined;
+  const logs = new LogRelay({ runtime, sessionOf: liveSessionOf });
+  const execs = new ExecRelay({ runtime, sessionOf: liveSessionOf });
+  const loads = new StatsRelay({ runtime, sessionOf: liveSessionOf, signal });
+  state.onChange(({ nodes }) => {
+    for (const [nodeId, { after }] of nodes) {
+      if (after?.state === NodeState.READY) continue;
+      logs.nodeIsGone(nodeId);
+      execs.nodeIsGone(nodeId);
+    }
+  });
+  const controller = new Controller({ state, writer, runtime, logger, observer });
+  const control = controlHandlers({
+    state,
+    writer,
+    runtime,
+    ingress: traffic.ingress,
+    logs,
+    loads,
+    counters,
+    execs,
+    events,
+    networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
+    epoch,
+    address,
+    servers,
+    signal,
+  });
+  const tableVersion = (): number => traffic.version;
+  const parts = { state, writer, controller, autoscaler, dispatcher, logs, loads, execs };
+  return { ...parts, control, lag, counters, tableVersion };
+}
+
+function ask(session: Session | undefined, value: ProbeRequest): boolean {
+  session?.order({ $case: "probe", value });
+  return session !== undefined;
+}
+
+/** A service that is being removed gives its ports back at once. */
+function entriesOf(
+  serviceId: string,
+  state: ClusterState,
+  isSuspect: (nodeId: string) => boolean,
+): ReturnType<typeof ingressEntries> {
+  const view = serviceView(state, serviceId);
+  if (view === undefined || view.service.removing) return [];
+  const { nodes } = state.nodes;
+  const specOf = (version: number): ServiceSpec | undefined => state.services.specOf(serviceId, version);
+  return ingressEntries(view, { nodes, specOf, isSuspect });
+}
+
+/** Names stay until a service's last task is gone: it may be what the others of its stack still need. */
+function namesOf(
+  serviceId: string,
+  state: ClusterState,
+  { isSuspect, isListed }: Pick<NameSources, "isSuspect" | "isListed">,
+): readonly DnsEntry[] {
+  const view = serviceView(state, serviceId);
+  if (view === undefined) return [];
+  const { networks } = state;
+  return dnsEntries(view, {
+    nodes: state.nodes.nodes,
+    isSuspect,
+    isListed,
+    networkIdOf: (name) => networks.idOf(name),
+    vipIn: (networkId) => {
+      const vip = networks.vips.get(networkId, serviceId);
+      return vip?.releasedAtMs === 0 ? vip.address : "";
+    },
+  });
+}
+
+function notLeading(reason: unknown): BerthError {
+  if (isBerthError(reason)) return reason;
+  return new BerthError({
+    code: "BERTH_NOT_LEADER",
+    message: "This server does not lead any more. Ask again.",
+    cause: reason,
+  });
+}

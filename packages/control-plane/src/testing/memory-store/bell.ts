@@ -1,0 +1,28 @@
+import { onAbort } from "../../runtime/abort.js";
+
+/** Wakes everyone who waits. Who comes later waits for the next ring. */
+export class Bell {
+  #waiting = new Set<() => void>();
+
+  ring(): void {
+    const woken = this.#waiting;
+    this.#waiting = new Set();
+    for (const wake of woken) wake();
+  }
+
+  /** Resolves at the next ring, or when `signal` aborts. */
+  next(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#waiting.delete(wake);
+        forget();
+        resolve();
+      };
+      const forget = onAbort(signal, () => {
+        this.#waiting.delete(wake);
+        resolve();
+      });
+      if (!signal.aborted) this.#waiting.add(wake);
+    });
+  }
+}

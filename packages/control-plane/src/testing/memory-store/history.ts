@@ -1,0 +1,110 @@
+import type { Entry, Span, WatchEvent } from "../../store/store.js";
+import { KeyIndex } from "./key-index.js";
+
+/** A key at one revision; without an entry it was deleted then. */
+interface Version {
+  readonly revision: bigint;
+  readonly entry?: Entry;
+}
+
+interface Commit {
+  readonly revision: bigint;
+  readonly events: readonly WatchEvent[];
+}
+
+/**
+ * Every key at every revision since the last compaction, and the events that led there.
+ * Revisions count transactions that wrote something; an empty store is at revision 1, as in etcd.
+ */
+export class History {
+  readonly #versions = new Map<string, Version[]>();
+  readonly #index = new KeyIndex();
+  #commits: Commit[] = [];
+  #revision = 1n;
+  #compactedAt = 0n;
+
+  get revision(): bigint {
+    return this.#revision;
+  }
+
+  /** The oldest revision that can be read, 0 before the first compaction. */
+  get compactedAt(): bigint {
+    return this.#compactedAt;
+  }
+
+  /** How many commits are kept. */
+  get length(): number {
+    return this.#commits.length;
+  }
+
+  entry(key: string, revision = this.#revision): Entry | undefined {
+    return this.#versions.get(key)?.findLast((version) => version.revision <= revision)?.entry;
+  }
+
+  /** Up to `limit` entries of the span in key order, those after the key `after`. */
+  entries(span: Span, options: { revision: bigint; limit: number; after: string }): readonly Entry[] {
+    const keys = "key" in span ? [span.key] : this.#index.startingWith(span.prefix, options.after);
+    const found: Entry[] = [];
+    for (const key of keys) {
+      const entry = this.entry(key, options.revision);
+      if (entry !== undefined && key > options.after) found.push(entry);
+      if (found.length === options.limit) break;
+    }
+    return found;
+  }
+
+  /** Makes the events of one transaction the next revision. They carry that revision already and name each key once. */
+  commit(events: readonly WatchEvent[]): void {
+    this.#revision += 1n;
+    this.#commits.push({ revision: this.#revision, events });
+    for (const event of events) {
+      const version: Version =
+        event.kind === "put"
+          ? { revision: event.modRevision, entry: event.entry }
+          : { revision: event.modRevision };
+      const versions = this.#versions.get(event.key);
+      if (versions !== undefined) versions.push(version);
+      else {
+        this.#versions.set(event.key, [version]);
+        this.#index.add(event.key);
+      }
+    }
+  }
+
+  /** The events of the span since `fromRevision`, which must be after the compaction. */
+  eventsSince(span: Span, fromRevision: bigint): readonly WatchEvent[] {
+    const oldest = this.#commits[0]?.revision ?? 0n;
+    const start = fromRevision > oldest ? Number(fromRevision - oldest) : 0;
+    const events: WatchEvent[] = [];
+    for (let i = start; i < this.#commits.length; i++) {
+      for (const event of this.#commits[i]?.events ?? []) if (covers(span, event.key)) events.push(event);
+    }
+    return events;
+  }
+
+  /** Forgets what was before `revision`; the state at `revision` and its events stay. */
+  compact(revision: bigint): void {
+    const upTo = revision < this.#revision ? revision : this.#revision;
+    if (upTo <= this.#compactedAt) return;
+    this.#compactedAt = upTo;
+    const touched = new Set<string>();
+    for (const commit of this.#commits) for (const event of commit.events) touched.add(event.key);
+    for (const key of touched) this.#forget(key, upTo);
+    this.#commits = this.#commits.filter((commit) => commit.revision >= upTo);
+  }
+
+  #forget(key: string, upTo: bigint): void {
+    const versions = this.#versions.get(key) ?? [];
+    const current = versions.findLastIndex((version) => version.revision <= upTo);
+    const kept = versions.slice(Math.max(current, 0));
+    if (kept.length > 1 || kept[0]?.entry !== undefined) {
+      this.#versions.set(key, kept);
+    } else if (this.#versions.delete(key)) {
+      this.#index.remove(key);
+    }
+  }
+}
+
+function covers(span: Span, key: string): boolean {
+  return "key" in span ? span.key === key : key.startsWith(span.prefix);
+}

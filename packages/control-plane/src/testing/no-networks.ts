@@ -1,0 +1,9 @@
+import type { NetworkSource } from "../dispatcher/sent-networks.js";
+
+/** Of a cluster without networks. */
+export const NO_NETWORKS: NetworkSource = {
+  networkIdOf: () => undefined,
+  network: () => undefined,
+  nameKeys: () => [],
+  dnsEntry: () => undefined,
+};

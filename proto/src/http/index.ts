@@ -1,0 +1,1 @@
+export { type HttpListener, listenHttp } from "./listen.js";
