@@ -45,7 +45,7 @@ export interface FakeAgentOptions extends ContainerHabits {
   /** What its data plane can do beside networks over hosts, or instead. undefined: an agent of before there were any. */
   readonly dataPlane?: Partial<DataPlane> | undefined;
   /** What it tells whoever asks for all services' counters. */
-  readonly doors?: readonly ListenerTraffic[];
+  readonly listeners?: readonly ListenerTraffic[];
   /** What the log of each task says. */
   readonly log?: (taskId: string) => readonly { readonly timeNs: string; readonly text: string }[];
 }
@@ -262,11 +262,11 @@ export class FakeAgent {
             break;
           case "trafficRequest": {
             const { requestId } = message.value;
-            const doors = [...(this.options.doors ?? [])];
+            const listeners = [...(this.options.listeners ?? [])];
             const value = {
               requestId,
               traffic: undefined,
-              doors,
+              listeners,
               tableVersion: this.sequence,
               partial: false,
             };

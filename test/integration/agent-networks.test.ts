@@ -114,7 +114,7 @@ describe("networks over three hosts", () => {
   });
 
   test("beyond a few dozen hosts nothing goes to everybody, and each host knows where containers are", async () => {
-    const listed = networkWith({ ...SHOP, listed: true, spec: SHOP.spec ?? {} });
+    const listed = networkWith({ ...SHOP, staticFdb: true, spec: SHOP.spec ?? {} });
     const known = await Promise.all(hosts.map((host) => host.endpointOf(`web-${host.name}`)));
     const tell = (endpoints: typeof known): void => {
       const entry = DnsEntry.fromPartial({ key: "shop/web", networkId: "shop", endpoints });

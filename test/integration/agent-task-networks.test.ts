@@ -125,7 +125,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
     leader.increment({
       specs: [frontOnly],
       tasks: [other],
-      names: [names("front", "api", "10.64.1.77"), names("back", "db", "10.65.1.77")],
+      dnsEntries: [names("front", "api", "10.64.1.77"), names("back", "db", "10.65.1.77")],
     });
     await statusWith(other.id, runs);
     await until("the name is known", async () => (await lookUp(other.id, "api")) === "10.64.1.77");
@@ -136,7 +136,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
     expect(await lookUp(other.id, "db")).toBe("");
     expect(await lookUp(other.id, "db.shop_back")).toBe("");
 
-    leader.increment({ names: [names("front", "api", "10.64.1.78")] });
+    leader.increment({ dnsEntries: [names("front", "api", "10.64.1.78")] });
     await until("the name has moved", async () => (await lookUp(other.id, "api")) === "10.64.1.78");
     leader.increment({ removedDnsKeys: ["front/api"] });
     await until("the name is gone", async () => (await lookUp(other.id, "api")) === "");

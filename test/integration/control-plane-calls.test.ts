@@ -278,7 +278,7 @@ describe("what a caller leaves behind", () => {
 describe("/healthz and /metrics", () => {
   it("tell the role, count what is there, and ask hosts for what they have counted", async () => {
     const door = { serviceName: "shop_web", stack: "shop", port: "80/tcp", connections: 3, ejections: 1 };
-    await cluster.startAgents(["a"], { doors: [ListenerTraffic.fromPartial(door)] });
+    await cluster.startAgents(["a"], { listeners: [ListenerTraffic.fromPartial(door)] });
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
     expect(await runningTasks(calls, "shop_web")).toHaveLength(2);

@@ -431,12 +431,13 @@ describe("a network of more hosts than packets are copied to", () => {
     const networks = { networks: [network("shop_back")] };
     await calls.deployStack(deployment([db], networks));
     await converged(calls, "shop_db");
-    const isListed = (): readonly boolean[] => [...(first?.networks.values() ?? [])].map((one) => one.listed);
+    const isListed = (): readonly boolean[] =>
+      [...(first?.networks.values() ?? [])].map((one) => one.staticFdb);
     expect(isListed()).toEqual([false]);
     await calls.deployStack(deployment([db, sick], networks));
     await eventually("the other host's container is known", () => {
       const entry = nameOn(first, "shop_sick", "shop_back");
-      return entry?.endpoints.length === 0 && entry.unanswered.length === 1;
+      return entry?.endpoints.length === 0 && entry.inactive.length === 1;
     });
     expect(isListed()).toEqual([true]);
   });

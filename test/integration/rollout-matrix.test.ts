@@ -150,7 +150,7 @@ async function ends(
           isLeaderKilled: input.isLeaderKilled,
           state,
           tookMs: Date.now() - input.startedMs,
-          failed: rollout?.failed ?? 0,
+          failed: rollout?.failedCount ?? 0,
           message: rollout?.message ?? "",
         });
       }

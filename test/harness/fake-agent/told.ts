@@ -64,7 +64,7 @@ export class Told {
   }
 
   /** Names are only of networks that it is in, and only what it has can be taken away. */
-  #takeNetworks({ networks, removedNetworkIds, names, removedDnsKeys }: Assignments): void {
+  #takeNetworks({ networks, removedNetworkIds, dnsEntries: names, removedDnsKeys }: Assignments): void {
     for (const network of networks) this.networks.set(network.id, network);
     for (const id of removedNetworkIds) {
       if (!this.networks.delete(id)) this.complaints.push(`network ${id} was never here`);

@@ -86,7 +86,7 @@ export class Copies {
       [left, right].some(
         (task) =>
           task.desiredState >= DesiredState.SHUTDOWN ||
-          task.moveTo !== "" ||
+          task.preferredNodeId !== "" ||
           isFinal(task) ||
           records.nodes.get(task.nodeId)?.availability === Availability.DRAIN,
       )
@@ -106,7 +106,7 @@ export class Copies {
     const moving = isStartFirst(service.spec)
       ? running.filter(({ host, container }) => {
           const isDrained = records.nodes.get(host.nodeId)?.availability === Availability.DRAIN;
-          return isDrained || (records.tasks.get(container.taskId)?.moveTo ?? "") !== "";
+          return isDrained || (records.tasks.get(container.taskId)?.preferredNodeId ?? "") !== "";
         }).length
       : 0;
     const wanted = running.filter(({ container }) => {

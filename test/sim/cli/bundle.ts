@@ -29,7 +29,12 @@ export async function bundleWorker(mutant?: Mutant): Promise<Bundle> {
     publicDir: false,
     logLevel: "error",
     plugins: mutant === undefined ? [] : [planting(mutant)],
-    resolve: { alias: { "@berth/proto": join(REPO_ROOT, "proto/src/index.ts") } },
+    resolve: {
+      alias: [
+        { find: /^@berth\/proto$/, replacement: join(REPO_ROOT, "proto/src/index.ts") },
+        { find: /^@berth\/proto\/(\w+)$/, replacement: join(REPO_ROOT, "proto/src/$1/index.ts") },
+      ],
+    },
     build: {
       ssr: join(REPO_ROOT, "test/sim/cli/worker.ts"),
       outDir: folder,

@@ -9,7 +9,7 @@ import { namesOf } from "../dataplane-client/names-of.js";
 import { NamesSync } from "../dataplane-client/names-sync.js";
 import { Fence } from "../leader/fence.js";
 import { LeaderLink } from "../leader/leader-link.js";
-import { Obedience } from "../leader/leader-message-handler.js";
+import { LeaderMessageHandler } from "../leader/leader-message-handler.js";
 import { Outbox } from "../leader/outbox.js";
 import { Overlay } from "../networks/overlay.js";
 import { describeNode } from "../node/describe-node.js";
@@ -20,7 +20,7 @@ import { HostCondition } from "../node/host-condition.js";
 import { PeerWatch } from "../node/peers/peer-watch.js";
 import { Probing } from "../node/probe/probing.js";
 import { UsageMeter } from "../node/usage/usage-meter.js";
-import { Pulse } from "../runtime/ticker.js";
+import { Ticker } from "../runtime/ticker.js";
 import { ExecRelay } from "../streams/exec-relay.js";
 import { LogRelay } from "../streams/log-relay.js";
 import { StatsRelay } from "../streams/stats-relay.js";
@@ -48,7 +48,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   const state = await readState(disk, log);
   log.info({ node: id, ...identity, servers: config.servers }, "agent starts");
 
-  const pulse = new Pulse({ signal });
+  const pulse = new Ticker({ signal });
   const outbox = new Outbox();
   const condition = new HostCondition((now) => link.describe(describeNode(identity, now)));
   const fence = new Fence({ onChange: () => worker.contactChanged(), log: log.child({ part: "fence" }) });
@@ -170,7 +170,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     readHost: edges.readHostUsage,
     log: log.child({ part: "load" }),
   });
-  const obedience: Obedience = new Obedience({
+  const obedience: LeaderMessageHandler = new LeaderMessageHandler({
     worker,
     nodeId: id,
     ingress,

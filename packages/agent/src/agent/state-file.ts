@@ -92,7 +92,7 @@ function toJson({ epoch, servers, ingress, networks, names, statuses }: AgentSta
 }
 
 function fromJson(json: unknown): AgentState {
-  const { ingress, networks, names } = Assignments.fromJSON(fieldOf(json, "table"));
+  const { ingress, networks, dnsEntries: names } = Assignments.fromJSON(fieldOf(json, "table"));
   return {
     epoch: numberOf(fieldOf(json, "epoch")),
     servers: listOf(fieldOf(json, "servers"))

@@ -81,7 +81,7 @@ export class AssignmentSet {
     return networks.length > 0 || removedNetworkIds.length > 0;
   }
 
-  #applyNames({ names, removedDnsKeys }: Assignments): boolean {
+  #applyNames({ dnsEntries: names, removedDnsKeys }: Assignments): boolean {
     for (const entry of names) this.#names.set(entry.key, entry);
     for (const key of removedDnsKeys) this.#names.delete(key);
     return names.length > 0 || removedDnsKeys.length > 0;

@@ -1,4 +1,4 @@
-import type { Pulse } from "../runtime/ticker.js";
+import type { Ticker } from "../runtime/ticker.js";
 
 /** Whatever a leader says: not so often that it costs, not so rarely that the node counts as dead. */
 const MIN_INTERVAL_MS = 50;
@@ -6,7 +6,7 @@ const MAX_INTERVAL_MS = 10_000;
 
 export interface HeartbeatsOptions {
   readonly intervalMs: number;
-  readonly pulse: Pick<Pulse, "every">;
+  readonly pulse: Pick<Ticker, "every">;
   /** Told how late this process's event loop ran the timer, and how often it is to run. */
   readonly onBeat: (lagMs: number, intervalMs: number) => void;
 }

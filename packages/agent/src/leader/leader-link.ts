@@ -4,7 +4,7 @@ import { type NodeDescription, PROTOCOL_VERSION, type UsageReport } from "@berth
 import type { Probe } from "@berth/proto/probe";
 import type { RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import type { Pulse } from "../runtime/ticker.js";
+import type { Ticker } from "../runtime/ticker.js";
 import { type Attempt, firstAttempt, nextAttempt } from "./next-attempt.js";
 import type { Outbox } from "./outbox.js";
 import { Session, type SessionHandler } from "./session.js";
@@ -20,7 +20,7 @@ export interface LeaderLinkOptions {
   readonly description: NodeDescription;
   readonly transport: RpcTransport;
   readonly probe: Probe;
-  readonly pulse: Pulse;
+  readonly pulse: Ticker;
   readonly outbox: Outbox;
   readonly handler: SessionHandler;
   readonly log: Logger;

@@ -32,7 +32,7 @@ import type { SessionHandler } from "./session.js";
 /** People look one at a time. */
 const MAX_TRAFFIC_ASKED = 8;
 
-export interface ObedienceOptions {
+export interface LeaderMessageHandlerOptions {
   readonly worker: Pick<Worker, "assign">;
   readonly nodeId: string;
   readonly ingress: IngressSync;
@@ -61,8 +61,8 @@ export interface ObedienceOptions {
 }
 
 /** Passes the leader's orders on, and refuses those of a leader that has been deposed. */
-export class Obedience implements SessionHandler {
-  readonly #options: ObedienceOptions;
+export class LeaderMessageHandler implements SessionHandler {
+  readonly #options: LeaderMessageHandlerOptions;
   #assignments = new AssignmentSet();
   #trafficAsked = 0;
   #epoch: number;
@@ -71,7 +71,7 @@ export class Obedience implements SessionHandler {
   #names: readonly DnsEntry[];
   #servers: readonly string[];
 
-  constructor(options: ObedienceOptions) {
+  constructor(options: LeaderMessageHandlerOptions) {
     this.#options = options;
     this.#epoch = options.epoch;
     this.#table = options.table;

@@ -1,10 +1,10 @@
 import { PROBE_PORT, type Probe } from "@berth/proto/probe";
 import { expect, test } from "vitest";
-import { Pulse } from "../runtime/ticker.js";
+import { Ticker } from "../runtime/ticker.js";
 import { untilHostGone } from "./server-watch.js";
 
 const never = new AbortController().signal;
-const pulse = new Pulse({ signal: never });
+const pulse = new Ticker({ signal: never });
 
 test("untilHostGone gives up a host at once whose server neither accepts nor refuses", async () => {
   const ports: number[] = [];

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { PROBE_PORT, type Probe, untilSilent } from "@berth/proto/probe";
-import type { Pulse } from "../runtime/ticker.js";
+import type { Ticker } from "../runtime/ticker.js";
 
 /** A server that lives accepts or refuses a connection at once; a dead host does neither. Some packets may be lost. */
 const CONNECT = { tries: 8, tryMs: 50 };
@@ -16,7 +16,7 @@ export interface ServerWatchOptions {
   /** "host:port" */
   readonly address: string;
   readonly probe: Probe;
-  readonly pulse: Pick<Pulse, "next">;
+  readonly pulse: Pick<Ticker, "next">;
 }
 
 /** Resolves with true when the server's host is gone without a word, with false when `signal` fires. Names are not watched. */

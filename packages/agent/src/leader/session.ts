@@ -21,7 +21,7 @@ import {
 import type { Probe } from "@berth/proto/probe";
 import type { RpcClient, RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import type { Pulse } from "../runtime/ticker.js";
+import type { Ticker } from "../runtime/ticker.js";
 import { Heartbeats } from "./heartbeats.js";
 import { LeaderSilence } from "./leader-silence.js";
 import type { Outbox } from "./outbox.js";
@@ -72,7 +72,7 @@ export interface SessionOptions {
   readonly address: string;
   readonly transport: RpcTransport;
   readonly probe: Probe;
-  readonly pulse: Pulse;
+  readonly pulse: Ticker;
   readonly hello: Hello;
   readonly outbox: Outbox;
   readonly handler: SessionHandler;

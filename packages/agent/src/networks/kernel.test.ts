@@ -35,7 +35,7 @@ describe.skipIf(!isRoot)("the kernel", () => {
     { encrypted: false, listed: true },
     { encrypted: true, listed: true },
   ])("takes what a network needs, and shows it as it was asked for: %o", ({ encrypted, listed }) => {
-    const network = networkWith({ peers: [PEER], listed, spec: { encrypted } });
+    const network = networkWith({ peers: [PEER], staticFdb: listed, spec: { encrypted } });
     const made = dockerNetworkOf(network, { mtu: encrypted ? 1_370 : 1_450 });
     const before = observe("");
     const { steps } = planNetwork(network, { ...before, networks: [made] }, HOST, NAMES);

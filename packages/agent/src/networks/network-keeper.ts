@@ -63,7 +63,7 @@ export class NetworkKeeper {
   /** Who is called what in all networks; of listed ones it says where each container is. */
   named(names: readonly DnsEntry[]): void {
     this.#names = names;
-    if (this.#wanted.some(({ listed }) => listed)) this.look();
+    if (this.#wanted.some(({ staticFdb: listed }) => listed)) this.look();
   }
 
   /** What the host can do has been found out, or has changed. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Pulse } from "./ticker.js";
+import { Ticker } from "./ticker.js";
 
 beforeEach(() => {
   vi.useFakeTimers({ now: 1_000_020 });
@@ -8,8 +8,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const pulseUntil = (signal = new AbortController().signal): Pulse =>
-  new Pulse({ signal, now: () => Date.now() });
+const pulseUntil = (signal = new AbortController().signal): Ticker =>
+  new Ticker({ signal, now: () => Date.now() });
 
 describe("Pulse", () => {
   it("does at one time what is due at about the same time, however it began", async () => {

@@ -18,7 +18,7 @@ export interface PulseOptions {
  * the clock shows a multiple of them. What a step costs is mostly the waking up, and three steps at once cost little
  * more than one.
  */
-export class Pulse {
+export class Ticker {
   readonly #now: () => number;
   readonly #beats = new Set<Beat>();
   #timer: NodeJS.Timeout | undefined;

@@ -17,13 +17,13 @@ export function trafficReport(
 ): TrafficReport {
   if (serviceName !== "") {
     const traffic = serviceTraffic(stats, serviceName);
-    return { requestId, traffic, doors: [], tableVersion: 0, partial: false };
+    return { requestId, traffic, listeners: [], tableVersion: 0, partial: false };
   }
   const used = doorTraffic(stats);
   return {
     requestId,
     traffic: undefined,
-    doors: used.slice(0, MAX_DOORS),
+    listeners: used.slice(0, MAX_DOORS),
     tableVersion: stats.version,
     partial: used.length > MAX_DOORS,
   };

@@ -14,7 +14,7 @@ const rebalance: FakeControlHandlers["rebalance"] = async (request) => {
         fromHostname: "host-1",
         toNodeId: "n3",
         toHostname: "host-3",
-        why: "shop_web is uneven over nodes: 3 tasks against 0",
+        reason: "shop_web is uneven over nodes: 3 tasks against 0",
       },
     ],
   });

@@ -39,13 +39,13 @@ function moveListing(rows: readonly RebalanceMove[]): Listing<RebalanceMove> {
       slot: move.task?.slot ?? 0,
       from: { id: move.fromNodeId, hostname: move.fromHostname },
       to: { id: move.toNodeId, hostname: move.toHostname },
-      why: move.why,
+      why: move.reason,
     }),
     columns: [
       { title: "TASK", cell: ({ task }) => `${task?.serviceName ?? ""}.${task?.slot ?? 0}` },
       { title: "FROM", cell: ({ fromHostname, fromNodeId }) => fromHostname || fromNodeId },
       { title: "TO", cell: ({ toHostname, toNodeId }) => toHostname || toNodeId },
-      { title: "WHY", cell: ({ why }) => why },
+      { title: "WHY", cell: ({ reason: why }) => why },
     ],
   };
 }

@@ -15,7 +15,7 @@ export function rolloutWord(state: Rollout_State): string {
 }
 
 /** `updating 3/6` or `paused`; nothing of one that is through. */
-export function rolloutText({ state, done }: Rollout, desired: number): string {
+export function rolloutText({ state, updatedSlots: done }: Rollout, desired: number): string {
   switch (state) {
     case Rollout_State.UPDATING:
       return `updating ${done}/${desired}`;
@@ -31,8 +31,17 @@ export function rolloutText({ state, done }: Rollout, desired: number): string {
 }
 
 export function rolloutJson(rollout: Rollout): unknown {
-  const { state, fromVersion, toVersion, startedAtMs, endedAtMs, done, failed, failedSlots, message } =
-    rollout;
+  const {
+    state,
+    fromVersion,
+    toVersion,
+    startedAtMs,
+    endedAtMs,
+    updatedSlots: done,
+    failedCount: failed,
+    failedSlots,
+    message,
+  } = rollout;
   return {
     state: rolloutWord(state),
     fromVersion,

@@ -89,7 +89,16 @@ function versionText(service: Service | undefined): string {
 
 function rolloutLines({ rollout }: Service, nowMs: number): readonly string[] {
   if (rollout === undefined) return [];
-  const { state, fromVersion, toVersion, startedAtMs, endedAtMs, done, failed, message } = rollout;
+  const {
+    state,
+    fromVersion,
+    toVersion,
+    startedAtMs,
+    endedAtMs,
+    updatedSlots: done,
+    failedCount: failed,
+    message,
+  } = rollout;
   const when =
     endedAtMs === 0 ? `began ${agoInText(startedAtMs, nowMs)}` : `ended ${agoInText(endedAtMs, nowMs)}`;
   const counts = `${done} done${failed > 0 ? `, ${failed} failed` : ""}`;

@@ -46,7 +46,7 @@ function endpointText(
 }
 
 /** What each host's ingress has done for the service since it opened its ports. */
-export function trafficFact({ hosts, silent }: GetServiceTrafficResponse): Fact {
+export function trafficFact({ hosts, unresponsive: silent }: GetServiceTrafficResponse): Fact {
   const lines = hosts.map(({ hostname, traffic }) => {
     const { connections = 0, active = 0, failed = 0, retried = 0, tasks = [] } = traffic ?? {};
     const ejected = tasks.filter((task) => task.ejected).length;

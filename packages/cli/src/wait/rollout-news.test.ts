@@ -30,7 +30,7 @@ function lineOf(progress: Progress): string {
 
 const unsettled = { running: 1, converged: false, desired: 6 };
 const rollout = (state: State, over: Record<string, unknown> = {}) => ({
-  rollout: { state, fromVersion: 2, toVersion: 3, done: 3, message: "", ...over },
+  rollout: { state, fromVersion: 2, toVersion: 3, updatedSlots: 3, message: "", ...over },
 });
 const crashed = (id: string) =>
   webTask({ id, specVersion: 3, status: { state: TaskState.FAILED, exitCode: 1, message: "boom" } });

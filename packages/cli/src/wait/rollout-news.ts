@@ -20,7 +20,7 @@ const NONE: RolloutNews = { kind: "none" };
 export function rolloutNews({ watched, version }: ServiceProgress): RolloutNews {
   const rollout = watched?.summary?.service?.rollout;
   if (rollout === undefined || watched?.removed) return NONE;
-  const { done } = rollout;
+  const { updatedSlots: done } = rollout;
   const why = oneLine(rollout.message);
   switch (roleOf(rollout, version)) {
     case "wanted":

@@ -22,6 +22,6 @@ function describeMove({ task, to, why }: RebalanceMove, { nodes }: ClusterState)
     fromHostname: nodes.get(task.nodeId)?.description?.hostname ?? "",
     toNodeId: to,
     toHostname: nodes.get(to)?.description?.hostname ?? "",
-    why,
+    reason: why,
   };
 }

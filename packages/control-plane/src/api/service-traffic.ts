@@ -25,5 +25,5 @@ export async function getServiceTraffic(
     if (answer === undefined) silent.push(hostname);
     else if (answer.traffic !== undefined) hosts.push({ nodeId: id, hostname, traffic: answer.traffic });
   }
-  return { hosts, silent };
+  return { hosts, unresponsive: silent };
 }

@@ -88,7 +88,13 @@ describe("applySpec()", () => {
     const image = { task: { ...BASE.task, container: { image: "web:2" } } };
     expect(apply(spec(image))).toMatchObject({
       service: {
-        rollout: { state: Rollout_State.UPDATING, fromVersion: 3, toVersion: 4, startedAtMs: NOW, done: 0 },
+        rollout: {
+          state: Rollout_State.UPDATING,
+          fromVersion: 3,
+          toVersion: 4,
+          startedAtMs: NOW,
+          updatedSlots: 0,
+        },
         templates: [
           { version: 2, templateVersion: 2 },
           { version: 4, templateVersion: 4 },
@@ -101,7 +107,7 @@ describe("applySpec()", () => {
   });
 
   it("takes a rollout that is on along, and has a paused one tried again", () => {
-    const rollout = { fromVersion: 2, toVersion: 3, failed: 1, failedSlots: ["1"] };
+    const rollout = { fromVersion: 2, toVersion: 3, failedCount: 1, failedSlots: ["1"] };
     const after = (state: Rollout_State, over: Parameters<typeof buildSpec>[0]) => {
       const service = { ...existing, rollout: Rollout.fromPartial({ ...rollout, state }) };
       return applySpec(service, spec(over), { id: "", now: NOW }).service.rollout;
@@ -113,10 +119,15 @@ describe("applySpec()", () => {
       state: UPDATING,
       fromVersion: 2,
       toVersion: 4,
-      failed: 1,
+      failedCount: 1,
     });
-    expect(after(PAUSED, labels)).toMatchObject({ state: UPDATING, fromVersion: 3, toVersion: 4, failed: 0 });
-    expect(after(PAUSED, replicas)).toMatchObject({ state: PAUSED, toVersion: 4, failed: 1 });
+    expect(after(PAUSED, labels)).toMatchObject({
+      state: UPDATING,
+      fromVersion: 3,
+      toVersion: 4,
+      failedCount: 0,
+    });
+    expect(after(PAUSED, replicas)).toMatchObject({ state: PAUSED, toVersion: 4, failedCount: 1 });
     expect(after(COMPLETED, labels)).toMatchObject({ state: COMPLETED, toVersion: 3 });
   });
 

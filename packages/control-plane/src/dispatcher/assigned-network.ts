@@ -23,7 +23,7 @@ export function assignedNetwork(
     range: own.range,
     gateway: own.gateway,
     peers: peersOf(state, networkId, nodeId),
-    listed: isListed(networkId),
+    staticFdb: isListed(networkId),
     mtu,
   };
 }

@@ -38,7 +38,7 @@ class Truth implements NetworkSource {
 }
 
 function told(sent: SentNetworks) {
-  const { networks, removedNetworkIds, names, removedDnsKeys } = sent.news();
+  const { networks, removedNetworkIds, dnsEntries: names, removedDnsKeys } = sent.news();
   return {
     networks: networks.map(({ id }) => id),
     gone: removedNetworkIds,

@@ -11,7 +11,7 @@ export interface NetworkSource {
   dnsEntry(key: string): DnsEntry | undefined;
 }
 
-type News = Pick<Assignments, "networks" | "removedNetworkIds" | "names" | "removedDnsKeys">;
+type News = Pick<Assignments, "networks" | "removedNetworkIds" | "dnsEntries" | "removedDnsKeys">;
 
 /** What one agent has been told of networks and of the names in them: of those that its tasks are in. */
 export class SentNetworks {
@@ -71,7 +71,7 @@ export class SentNetworks {
 
   /** What has changed since it was asked last. */
   news(): News {
-    const news: News = { networks: [], removedNetworkIds: [], names: [], removedDnsKeys: [] };
+    const news: News = { networks: [], removedNetworkIds: [], dnsEntries: [], removedDnsKeys: [] };
     for (const id of this.#staleNetworks) this.#tellNetwork(id, news);
     this.#staleNetworks.clear();
     for (const key of this.#staleNames) this.#tellName(key, news);
@@ -100,7 +100,7 @@ export class SentNetworks {
     const entry = this.#source.dnsEntry(key);
     if (entry !== undefined) {
       sent.add(key);
-      news.names.push(entry);
+      news.dnsEntries.push(entry);
     } else if (sent.delete(key)) news.removedDnsKeys.push(key);
   }
 }

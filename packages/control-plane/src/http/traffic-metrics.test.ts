@@ -5,7 +5,7 @@ import { trafficMetrics } from "./traffic-metrics.js";
 
 const WEB = { serviceName: "shop_web", stack: "shop", port: "80/tcp", connections: 9, active: 2 };
 const answer = (doors: object[]): TrafficReport =>
-  TrafficReport.fromPartial({ requestId: "q", doors, tableVersion: 12 });
+  TrafficReport.fromPartial({ requestId: "q", listeners: doors, tableVersion: 12 });
 
 describe("the metrics of traffic", () => {
   it("tell of each service's ports and virtual IPs on each host", () => {

@@ -65,9 +65,9 @@ export function trafficMetrics({ tableVersion, hosts, unasked }: TrafficSurvey):
     const kind = kindOf(answer, room);
     count[kind] += 1;
     if (answer === undefined || kind === "silent" || kind === "unasked") continue;
-    room -= answer.doors.length;
+    room -= answer.listeners.length;
     hostVersion.add(labelText({ node: hostname }), answer.tableVersion);
-    for (const door of answer.doors) {
+    for (const door of answer.listeners) {
       const { stack, serviceName: service, port, network } = door;
       const labels = labelText({ stack, service, port, network, node: hostname });
       for (const { metric, read } of counters) metric.add(labels, read(door));
@@ -84,6 +84,6 @@ export function trafficMetrics({ tableVersion, hosts, unasked }: TrafficSurvey):
 function kindOf(answer: TrafficReport | undefined, room: number): "told" | "partial" | "silent" | "unasked" {
   // An older release answers as to the question after a service of no name: with nothing.
   if (answer === undefined || answer.tableVersion === 0) return "silent";
-  if (answer.doors.length > room) return "unasked";
+  if (answer.listeners.length > room) return "unasked";
   return answer.partial ? "partial" : "told";
 }

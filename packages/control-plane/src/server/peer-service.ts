@@ -10,7 +10,7 @@ export type CheckLeader = (epoch: bigint) => boolean;
 
 /** The Peer service of every server. */
 export function peerHandlers(hears: CheckLeader): RpcHandlers<typeof PeerServiceService> {
-  return { checkLeader: async ({ epoch }) => ({ hears: hears(BigInt(epoch)) }) };
+  return { checkLeader: async ({ epoch }) => ({ reachable: hears(BigInt(epoch)) }) };
 }
 
 export interface AskPeersOptions {
@@ -33,7 +33,7 @@ export async function isMissedByPeers(
       const connection = transport.connect(PeerServiceService, { address });
       const request = { epoch: Number(leader.epoch) };
       try {
-        const { hears } = await connection.calls.checkLeader(request, {
+        const { reachable: hears } = await connection.calls.checkLeader(request, {
           signal,
           timeoutMs: ANSWER_TIMEOUT_MS,
         });

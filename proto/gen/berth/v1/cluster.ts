@@ -386,7 +386,7 @@ export interface Rollout {
   /** When it last got further: the progress deadline counts from here. */
   progressedAtMs: number;
   /** Slots brought to run well so far. */
-  done: number;
+  updatedSlots: number;
   /**
    * Slots (numbers, or node ids for global services) whose new task failed within the monitoring time; the first
    * hundred of them.
@@ -395,7 +395,7 @@ export interface Rollout {
   /** What happened, for a person. */
   message: string;
   /** How many slots failed. */
-  failed: number;
+  failedCount: number;
 }
 
 export const Rollout_State = {
@@ -521,7 +521,7 @@ export interface Task {
   /** Of a job: the run that it belongs to. */
   jobIteration: number;
   /** The node that is to have its replacement: rebalancing moves the slot there, while that node takes it. Empty: none. */
-  moveTo: string;
+  preferredNodeId: string;
 }
 
 export interface TaskStatus {
@@ -1136,10 +1136,10 @@ function createBaseRollout(): Rollout {
     startedAtMs: 0,
     endedAtMs: 0,
     progressedAtMs: 0,
-    done: 0,
+    updatedSlots: 0,
     failedSlots: [],
     message: "",
-    failed: 0,
+    failedCount: 0,
   };
 }
 
@@ -1163,8 +1163,8 @@ export const Rollout: MessageFns<Rollout> = {
     if (message.progressedAtMs !== 0) {
       writer.uint32(48).int64(message.progressedAtMs);
     }
-    if (message.done !== 0) {
-      writer.uint32(56).uint32(message.done);
+    if (message.updatedSlots !== 0) {
+      writer.uint32(56).uint32(message.updatedSlots);
     }
     for (const v of message.failedSlots) {
       writer.uint32(66).string(v!);
@@ -1172,8 +1172,8 @@ export const Rollout: MessageFns<Rollout> = {
     if (message.message !== "") {
       writer.uint32(74).string(message.message);
     }
-    if (message.failed !== 0) {
-      writer.uint32(80).uint32(message.failed);
+    if (message.failedCount !== 0) {
+      writer.uint32(80).uint32(message.failedCount);
     }
     return writer;
   },
@@ -1244,7 +1244,7 @@ export const Rollout: MessageFns<Rollout> = {
               break;
             }
 
-            message.done = reader.uint32();
+            message.updatedSlots = reader.uint32();
             continue;
           }
           case 8: {
@@ -1268,7 +1268,7 @@ export const Rollout: MessageFns<Rollout> = {
               break;
             }
 
-            message.failed = reader.uint32();
+            message.failedCount = reader.uint32();
             continue;
           }
         }
@@ -1311,14 +1311,22 @@ export const Rollout: MessageFns<Rollout> = {
         : isSet(object.progressed_at_ms)
         ? globalThis.Number(object.progressed_at_ms)
         : 0,
-      done: isSet(object.done) ? globalThis.Number(object.done) : 0,
+      updatedSlots: isSet(object.updatedSlots)
+        ? globalThis.Number(object.updatedSlots)
+        : isSet(object.updated_slots)
+        ? globalThis.Number(object.updated_slots)
+        : 0,
       failedSlots: globalThis.Array.isArray(object?.failedSlots)
         ? object.failedSlots.map((e: any) => globalThis.String(e))
         : globalThis.Array.isArray(object?.failed_slots)
         ? object.failed_slots.map((e: any) => globalThis.String(e))
         : [],
       message: isSet(object.message) ? globalThis.String(object.message) : "",
-      failed: isSet(object.failed) ? globalThis.Number(object.failed) : 0,
+      failedCount: isSet(object.failedCount)
+        ? globalThis.Number(object.failedCount)
+        : isSet(object.failed_count)
+        ? globalThis.Number(object.failed_count)
+        : 0,
     };
   },
 
@@ -1342,8 +1350,8 @@ export const Rollout: MessageFns<Rollout> = {
     if (message.progressedAtMs !== 0) {
       obj.progressedAtMs = Math.round(message.progressedAtMs);
     }
-    if (message.done !== 0) {
-      obj.done = Math.round(message.done);
+    if (message.updatedSlots !== 0) {
+      obj.updatedSlots = Math.round(message.updatedSlots);
     }
     if (message.failedSlots?.length) {
       obj.failedSlots = message.failedSlots;
@@ -1351,8 +1359,8 @@ export const Rollout: MessageFns<Rollout> = {
     if (message.message !== "") {
       obj.message = message.message;
     }
-    if (message.failed !== 0) {
-      obj.failed = Math.round(message.failed);
+    if (message.failedCount !== 0) {
+      obj.failedCount = Math.round(message.failedCount);
     }
     return obj;
   },
@@ -1368,10 +1376,10 @@ export const Rollout: MessageFns<Rollout> = {
     message.startedAtMs = object.startedAtMs ?? 0;
     message.endedAtMs = object.endedAtMs ?? 0;
     message.progressedAtMs = object.progressedAtMs ?? 0;
-    message.done = object.done ?? 0;
+    message.updatedSlots = object.updatedSlots ?? 0;
     message.failedSlots = object.failedSlots?.map((e) => e) || [];
     message.message = object.message ?? "";
-    message.failed = object.failed ?? 0;
+    message.failedCount = object.failedCount ?? 0;
     return message;
   },
 };
@@ -1801,7 +1809,7 @@ function createBaseTask(): Task {
     createdAtMs: 0,
     restarts: 0,
     jobIteration: 0,
-    moveTo: "",
+    preferredNodeId: "",
   };
 }
 
@@ -1843,8 +1851,8 @@ export const Task: MessageFns<Task> = {
     if (message.jobIteration !== 0) {
       writer.uint32(96).int64(message.jobIteration);
     }
-    if (message.moveTo !== "") {
-      writer.uint32(106).string(message.moveTo);
+    if (message.preferredNodeId !== "") {
+      writer.uint32(106).string(message.preferredNodeId);
     }
     return writer;
   },
@@ -1963,7 +1971,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.moveTo = reader.string();
+            message.preferredNodeId = reader.string();
             continue;
           }
         }
@@ -2020,10 +2028,10 @@ export const Task: MessageFns<Task> = {
         : isSet(object.job_iteration)
         ? globalThis.Number(object.job_iteration)
         : 0,
-      moveTo: isSet(object.moveTo)
-        ? globalThis.String(object.moveTo)
-        : isSet(object.move_to)
-        ? globalThis.String(object.move_to)
+      preferredNodeId: isSet(object.preferredNodeId)
+        ? globalThis.String(object.preferredNodeId)
+        : isSet(object.preferred_node_id)
+        ? globalThis.String(object.preferred_node_id)
         : "",
     };
   },
@@ -2066,8 +2074,8 @@ export const Task: MessageFns<Task> = {
     if (message.jobIteration !== 0) {
       obj.jobIteration = Math.round(message.jobIteration);
     }
-    if (message.moveTo !== "") {
-      obj.moveTo = message.moveTo;
+    if (message.preferredNodeId !== "") {
+      obj.preferredNodeId = message.preferredNodeId;
     }
     return obj;
   },
@@ -2091,7 +2099,7 @@ export const Task: MessageFns<Task> = {
     message.createdAtMs = object.createdAtMs ?? 0;
     message.restarts = object.restarts ?? 0;
     message.jobIteration = object.jobIteration ?? 0;
-    message.moveTo = object.moveTo ?? "";
+    message.preferredNodeId = object.preferredNodeId ?? "";
     return message;
   },
 };

@@ -230,7 +230,7 @@ export interface PlannedStep {
   /** Steps of one round are taken together, the next ones when those have gone well. From 1. */
   round: number;
   /** For a person; of a step that finds no node, why. */
-  why: string;
+  reason: string;
   isUnplaced: boolean;
 }
 
@@ -381,7 +381,7 @@ export interface GetServiceTrafficResponse {
   /** Those that take part and answer within a second. */
   hosts: NodeTraffic[];
   /** Hostnames of nodes that are up and did not answer. */
-  silent: string[];
+  unresponsive: string[];
 }
 
 export interface NodeTraffic {
@@ -545,7 +545,7 @@ export interface RebalanceMove {
   toNodeId: string;
   toHostname: string;
   /** For a person. */
-  why: string;
+  reason: string;
 }
 
 export interface ExecRequest {
@@ -2414,7 +2414,7 @@ export const FieldChange: MessageFns<FieldChange> = {
 };
 
 function createBasePlannedStep(): PlannedStep {
-  return { kind: 0, slot: 0, taskId: "", fromHostname: "", toHostname: "", round: 0, why: "", isUnplaced: false };
+  return { kind: 0, slot: 0, taskId: "", fromHostname: "", toHostname: "", round: 0, reason: "", isUnplaced: false };
 }
 
 export const PlannedStep: MessageFns<PlannedStep> = {
@@ -2437,8 +2437,8 @@ export const PlannedStep: MessageFns<PlannedStep> = {
     if (message.round !== 0) {
       writer.uint32(48).uint32(message.round);
     }
-    if (message.why !== "") {
-      writer.uint32(58).string(message.why);
+    if (message.reason !== "") {
+      writer.uint32(58).string(message.reason);
     }
     if (message.isUnplaced !== false) {
       writer.uint32(64).bool(message.isUnplaced);
@@ -2512,7 +2512,7 @@ export const PlannedStep: MessageFns<PlannedStep> = {
               break;
             }
 
-            message.why = reader.string();
+            message.reason = reader.string();
             continue;
           }
           case 8: {
@@ -2555,7 +2555,7 @@ export const PlannedStep: MessageFns<PlannedStep> = {
         ? globalThis.String(object.to_hostname)
         : "",
       round: isSet(object.round) ? globalThis.Number(object.round) : 0,
-      why: isSet(object.why) ? globalThis.String(object.why) : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
       isUnplaced: isSet(object.isUnplaced)
         ? globalThis.Boolean(object.isUnplaced)
         : isSet(object.is_unplaced)
@@ -2584,8 +2584,8 @@ export const PlannedStep: MessageFns<PlannedStep> = {
     if (message.round !== 0) {
       obj.round = Math.round(message.round);
     }
-    if (message.why !== "") {
-      obj.why = message.why;
+    if (message.reason !== "") {
+      obj.reason = message.reason;
     }
     if (message.isUnplaced !== false) {
       obj.isUnplaced = message.isUnplaced;
@@ -2604,7 +2604,7 @@ export const PlannedStep: MessageFns<PlannedStep> = {
     message.fromHostname = object.fromHostname ?? "";
     message.toHostname = object.toHostname ?? "";
     message.round = object.round ?? 0;
-    message.why = object.why ?? "";
+    message.reason = object.reason ?? "";
     message.isUnplaced = object.isUnplaced ?? false;
     return message;
   },
@@ -3262,7 +3262,7 @@ export const GetServiceTrafficRequest: MessageFns<GetServiceTrafficRequest> = {
 };
 
 function createBaseGetServiceTrafficResponse(): GetServiceTrafficResponse {
-  return { hosts: [], silent: [] };
+  return { hosts: [], unresponsive: [] };
 }
 
 export const GetServiceTrafficResponse: MessageFns<GetServiceTrafficResponse> = {
@@ -3270,7 +3270,7 @@ export const GetServiceTrafficResponse: MessageFns<GetServiceTrafficResponse> = 
     for (const v of message.hosts) {
       NodeTraffic.encode(v!, writer.uint32(10).fork()).join();
     }
-    for (const v of message.silent) {
+    for (const v of message.unresponsive) {
       writer.uint32(18).string(v!);
     }
     return writer;
@@ -3302,7 +3302,7 @@ export const GetServiceTrafficResponse: MessageFns<GetServiceTrafficResponse> = 
               break;
             }
 
-            message.silent.push(reader.string());
+            message.unresponsive.push(reader.string());
             continue;
           }
         }
@@ -3320,7 +3320,9 @@ export const GetServiceTrafficResponse: MessageFns<GetServiceTrafficResponse> = 
   fromJSON(object: any): GetServiceTrafficResponse {
     return {
       hosts: globalThis.Array.isArray(object?.hosts) ? object.hosts.map((e: any) => NodeTraffic.fromJSON(e)) : [],
-      silent: globalThis.Array.isArray(object?.silent) ? object.silent.map((e: any) => globalThis.String(e)) : [],
+      unresponsive: globalThis.Array.isArray(object?.unresponsive)
+        ? object.unresponsive.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -3329,8 +3331,8 @@ export const GetServiceTrafficResponse: MessageFns<GetServiceTrafficResponse> = 
     if (message.hosts?.length) {
       obj.hosts = message.hosts.map((e) => NodeTraffic.toJSON(e));
     }
-    if (message.silent?.length) {
-      obj.silent = message.silent;
+    if (message.unresponsive?.length) {
+      obj.unresponsive = message.unresponsive;
     }
     return obj;
   },
@@ -3341,7 +3343,7 @@ export const GetServiceTrafficResponse: MessageFns<GetServiceTrafficResponse> = 
   fromPartial(object: DeepPartial<GetServiceTrafficResponse>): GetServiceTrafficResponse {
     const message = createBaseGetServiceTrafficResponse();
     message.hosts = object.hosts?.map((e) => NodeTraffic.fromPartial(e)) || [];
-    message.silent = object.silent?.map((e) => e) || [];
+    message.unresponsive = object.unresponsive?.map((e) => e) || [];
     return message;
   },
 };
@@ -5760,7 +5762,7 @@ export const RebalanceResponse: MessageFns<RebalanceResponse> = {
 };
 
 function createBaseRebalanceMove(): RebalanceMove {
-  return { task: undefined, fromNodeId: "", fromHostname: "", toNodeId: "", toHostname: "", why: "" };
+  return { task: undefined, fromNodeId: "", fromHostname: "", toNodeId: "", toHostname: "", reason: "" };
 }
 
 export const RebalanceMove: MessageFns<RebalanceMove> = {
@@ -5780,8 +5782,8 @@ export const RebalanceMove: MessageFns<RebalanceMove> = {
     if (message.toHostname !== "") {
       writer.uint32(42).string(message.toHostname);
     }
-    if (message.why !== "") {
-      writer.uint32(50).string(message.why);
+    if (message.reason !== "") {
+      writer.uint32(50).string(message.reason);
     }
     return writer;
   },
@@ -5844,7 +5846,7 @@ export const RebalanceMove: MessageFns<RebalanceMove> = {
               break;
             }
 
-            message.why = reader.string();
+            message.reason = reader.string();
             continue;
           }
         }
@@ -5882,7 +5884,7 @@ export const RebalanceMove: MessageFns<RebalanceMove> = {
         : isSet(object.to_hostname)
         ? globalThis.String(object.to_hostname)
         : "",
-      why: isSet(object.why) ? globalThis.String(object.why) : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
     };
   },
 
@@ -5903,8 +5905,8 @@ export const RebalanceMove: MessageFns<RebalanceMove> = {
     if (message.toHostname !== "") {
       obj.toHostname = message.toHostname;
     }
-    if (message.why !== "") {
-      obj.why = message.why;
+    if (message.reason !== "") {
+      obj.reason = message.reason;
     }
     return obj;
   },
@@ -5919,7 +5921,7 @@ export const RebalanceMove: MessageFns<RebalanceMove> = {
     message.fromHostname = object.fromHostname ?? "";
     message.toNodeId = object.toNodeId ?? "";
     message.toHostname = object.toHostname ?? "";
-    message.why = object.why ?? "";
+    message.reason = object.reason ?? "";
     return message;
   },
 };

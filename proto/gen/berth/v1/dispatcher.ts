@@ -47,7 +47,7 @@ export interface TrafficReport {
     | ServiceTraffic
     | undefined;
   /** When all were asked for: those that anything has come to. */
-  doors: ListenerTraffic[];
+  listeners: ListenerTraffic[];
   /**
    * When all were asked for: of the table that serves. Each host counts its own. 0: none serves yet, or the agent's
    * release cannot tell of all.
@@ -232,7 +232,7 @@ export interface Assignments {
   networks: AssignedNetwork[];
   removedNetworkIds: string[];
   /** Who answers to which name in those networks. */
-  names: DnsEntry[];
+  dnsEntries: DnsEntry[];
   removedDnsKeys: string[];
   /** The leader waits for the answer `tables_applied`. */
   ackRequested: boolean;
@@ -294,7 +294,7 @@ export interface AssignedNetwork {
   /** The other hosts that take part. */
   peers: NetworkPeer[];
   /** So many hosts take part that nothing is sent to all of them: names say where every container of it is. */
-  listed: boolean;
+  staticFdb: boolean;
   /** Bytes that a packet may have in it. 0: what this host's uplink leaves. */
   mtu: number;
 }
@@ -324,7 +324,7 @@ export interface DnsEntry {
   /** Get no new connections and keep those they have. */
   draining: DnsEndpoint[];
   /** In a listed network: the service's other tasks that have an address there, whatever they do. */
-  unanswered: DnsEndpoint[];
+  inactive: DnsEndpoint[];
   /** Who gets the connections of one asker's address. */
   affinity: TrafficSpec_Affinity;
 }
@@ -916,7 +916,7 @@ export const TablesApplied: MessageFns<TablesApplied> = {
 };
 
 function createBaseTrafficReport(): TrafficReport {
-  return { requestId: "", traffic: undefined, doors: [], tableVersion: 0, partial: false };
+  return { requestId: "", traffic: undefined, listeners: [], tableVersion: 0, partial: false };
 }
 
 export const TrafficReport: MessageFns<TrafficReport> = {
@@ -927,7 +927,7 @@ export const TrafficReport: MessageFns<TrafficReport> = {
     if (message.traffic !== undefined) {
       ServiceTraffic.encode(message.traffic, writer.uint32(18).fork()).join();
     }
-    for (const v of message.doors) {
+    for (const v of message.listeners) {
       ListenerTraffic.encode(v!, writer.uint32(26).fork()).join();
     }
     if (message.tableVersion !== 0) {
@@ -973,7 +973,7 @@ export const TrafficReport: MessageFns<TrafficReport> = {
               break;
             }
 
-            message.doors.push(ListenerTraffic.decode(reader, reader.uint32()));
+            message.listeners.push(ListenerTraffic.decode(reader, reader.uint32()));
             continue;
           }
           case 4: {
@@ -1012,7 +1012,9 @@ export const TrafficReport: MessageFns<TrafficReport> = {
         ? globalThis.String(object.request_id)
         : "",
       traffic: isSet(object.traffic) ? ServiceTraffic.fromJSON(object.traffic) : undefined,
-      doors: globalThis.Array.isArray(object?.doors) ? object.doors.map((e: any) => ListenerTraffic.fromJSON(e)) : [],
+      listeners: globalThis.Array.isArray(object?.listeners)
+        ? object.listeners.map((e: any) => ListenerTraffic.fromJSON(e))
+        : [],
       tableVersion: isSet(object.tableVersion)
         ? globalThis.Number(object.tableVersion)
         : isSet(object.table_version)
@@ -1030,8 +1032,8 @@ export const TrafficReport: MessageFns<TrafficReport> = {
     if (message.traffic !== undefined) {
       obj.traffic = ServiceTraffic.toJSON(message.traffic);
     }
-    if (message.doors?.length) {
-      obj.doors = message.doors.map((e) => ListenerTraffic.toJSON(e));
+    if (message.listeners?.length) {
+      obj.listeners = message.listeners.map((e) => ListenerTraffic.toJSON(e));
     }
     if (message.tableVersion !== 0) {
       obj.tableVersion = Math.round(message.tableVersion);
@@ -1051,7 +1053,7 @@ export const TrafficReport: MessageFns<TrafficReport> = {
     message.traffic = (object.traffic !== undefined && object.traffic !== null)
       ? ServiceTraffic.fromPartial(object.traffic)
       : undefined;
-    message.doors = object.doors?.map((e) => ListenerTraffic.fromPartial(e)) || [];
+    message.listeners = object.listeners?.map((e) => ListenerTraffic.fromPartial(e)) || [];
     message.tableVersion = object.tableVersion ?? 0;
     message.partial = object.partial ?? false;
     return message;
@@ -2993,7 +2995,7 @@ function createBaseAssignments(): Assignments {
     removedIngressKeys: [],
     networks: [],
     removedNetworkIds: [],
-    names: [],
+    dnsEntries: [],
     removedDnsKeys: [],
     ackRequested: false,
   };
@@ -3031,7 +3033,7 @@ export const Assignments: MessageFns<Assignments> = {
     for (const v of message.removedNetworkIds) {
       writer.uint32(82).string(v!);
     }
-    for (const v of message.names) {
+    for (const v of message.dnsEntries) {
       DnsEntry.encode(v!, writer.uint32(90).fork()).join();
     }
     for (const v of message.removedDnsKeys) {
@@ -3141,7 +3143,7 @@ export const Assignments: MessageFns<Assignments> = {
               break;
             }
 
-            message.names.push(DnsEntry.decode(reader, reader.uint32()));
+            message.dnsEntries.push(DnsEntry.decode(reader, reader.uint32()));
             continue;
           }
           case 12: {
@@ -3208,8 +3210,10 @@ export const Assignments: MessageFns<Assignments> = {
         : globalThis.Array.isArray(object?.removed_network_ids)
         ? object.removed_network_ids.map((e: any) => globalThis.String(e))
         : [],
-      names: globalThis.Array.isArray(object?.names)
-        ? object.names.map((e: any) => DnsEntry.fromJSON(e))
+      dnsEntries: globalThis.Array.isArray(object?.dnsEntries)
+        ? object.dnsEntries.map((e: any) => DnsEntry.fromJSON(e))
+        : globalThis.Array.isArray(object?.dns_entries)
+        ? object.dns_entries.map((e: any) => DnsEntry.fromJSON(e))
         : [],
       removedDnsKeys: globalThis.Array.isArray(object?.removedDnsKeys)
         ? object.removedDnsKeys.map((e: any) => globalThis.String(e))
@@ -3256,8 +3260,8 @@ export const Assignments: MessageFns<Assignments> = {
     if (message.removedNetworkIds?.length) {
       obj.removedNetworkIds = message.removedNetworkIds;
     }
-    if (message.names?.length) {
-      obj.names = message.names.map((e) => DnsEntry.toJSON(e));
+    if (message.dnsEntries?.length) {
+      obj.dnsEntries = message.dnsEntries.map((e) => DnsEntry.toJSON(e));
     }
     if (message.removedDnsKeys?.length) {
       obj.removedDnsKeys = message.removedDnsKeys;
@@ -3283,7 +3287,7 @@ export const Assignments: MessageFns<Assignments> = {
     message.removedIngressKeys = object.removedIngressKeys?.map((e) => e) || [];
     message.networks = object.networks?.map((e) => AssignedNetwork.fromPartial(e)) || [];
     message.removedNetworkIds = object.removedNetworkIds?.map((e) => e) || [];
-    message.names = object.names?.map((e) => DnsEntry.fromPartial(e)) || [];
+    message.dnsEntries = object.dnsEntries?.map((e) => DnsEntry.fromPartial(e)) || [];
     message.removedDnsKeys = object.removedDnsKeys?.map((e) => e) || [];
     message.ackRequested = object.ackRequested ?? false;
     return message;
@@ -3291,7 +3295,7 @@ export const Assignments: MessageFns<Assignments> = {
 };
 
 function createBaseAssignedNetwork(): AssignedNetwork {
-  return { id: "", spec: undefined, subnet: "", vni: 0, range: "", gateway: "", peers: [], listed: false, mtu: 0 };
+  return { id: "", spec: undefined, subnet: "", vni: 0, range: "", gateway: "", peers: [], staticFdb: false, mtu: 0 };
 }
 
 export const AssignedNetwork: MessageFns<AssignedNetwork> = {
@@ -3317,8 +3321,8 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
     for (const v of message.peers) {
       NetworkPeer.encode(v!, writer.uint32(58).fork()).join();
     }
-    if (message.listed !== false) {
-      writer.uint32(64).bool(message.listed);
+    if (message.staticFdb !== false) {
+      writer.uint32(64).bool(message.staticFdb);
     }
     if (message.mtu !== 0) {
       writer.uint32(72).uint32(message.mtu);
@@ -3400,7 +3404,7 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
               break;
             }
 
-            message.listed = reader.bool();
+            message.staticFdb = reader.bool();
             continue;
           }
           case 9: {
@@ -3432,7 +3436,11 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
       range: isSet(object.range) ? globalThis.String(object.range) : "",
       gateway: isSet(object.gateway) ? globalThis.String(object.gateway) : "",
       peers: globalThis.Array.isArray(object?.peers) ? object.peers.map((e: any) => NetworkPeer.fromJSON(e)) : [],
-      listed: isSet(object.listed) ? globalThis.Boolean(object.listed) : false,
+      staticFdb: isSet(object.staticFdb)
+        ? globalThis.Boolean(object.staticFdb)
+        : isSet(object.static_fdb)
+        ? globalThis.Boolean(object.static_fdb)
+        : false,
       mtu: isSet(object.mtu) ? globalThis.Number(object.mtu) : 0,
     };
   },
@@ -3460,8 +3468,8 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
     if (message.peers?.length) {
       obj.peers = message.peers.map((e) => NetworkPeer.toJSON(e));
     }
-    if (message.listed !== false) {
-      obj.listed = message.listed;
+    if (message.staticFdb !== false) {
+      obj.staticFdb = message.staticFdb;
     }
     if (message.mtu !== 0) {
       obj.mtu = Math.round(message.mtu);
@@ -3483,7 +3491,7 @@ export const AssignedNetwork: MessageFns<AssignedNetwork> = {
     message.range = object.range ?? "";
     message.gateway = object.gateway ?? "";
     message.peers = object.peers?.map((e) => NetworkPeer.fromPartial(e)) || [];
-    message.listed = object.listed ?? false;
+    message.staticFdb = object.staticFdb ?? false;
     message.mtu = object.mtu ?? 0;
     return message;
   },
@@ -3609,7 +3617,7 @@ function createBaseDnsEntry(): DnsEntry {
     vip: "",
     endpoints: [],
     draining: [],
-    unanswered: [],
+    inactive: [],
     affinity: 0,
   };
 }
@@ -3643,7 +3651,7 @@ export const DnsEntry: MessageFns<DnsEntry> = {
     for (const v of message.draining) {
       DnsEndpoint.encode(v!, writer.uint32(74).fork()).join();
     }
-    for (const v of message.unanswered) {
+    for (const v of message.inactive) {
       DnsEndpoint.encode(v!, writer.uint32(82).fork()).join();
     }
     if (message.affinity !== 0) {
@@ -3742,7 +3750,7 @@ export const DnsEntry: MessageFns<DnsEntry> = {
               break;
             }
 
-            message.unanswered.push(DnsEndpoint.decode(reader, reader.uint32()));
+            message.inactive.push(DnsEndpoint.decode(reader, reader.uint32()));
             continue;
           }
           case 11: {
@@ -3794,8 +3802,8 @@ export const DnsEntry: MessageFns<DnsEntry> = {
       draining: globalThis.Array.isArray(object?.draining)
         ? object.draining.map((e: any) => DnsEndpoint.fromJSON(e))
         : [],
-      unanswered: globalThis.Array.isArray(object?.unanswered)
-        ? object.unanswered.map((e: any) => DnsEndpoint.fromJSON(e))
+      inactive: globalThis.Array.isArray(object?.inactive)
+        ? object.inactive.map((e: any) => DnsEndpoint.fromJSON(e))
         : [],
       affinity: isSet(object.affinity) ? trafficSpec_AffinityFromJSON(object.affinity) : 0,
     };
@@ -3830,8 +3838,8 @@ export const DnsEntry: MessageFns<DnsEntry> = {
     if (message.draining?.length) {
       obj.draining = message.draining.map((e) => DnsEndpoint.toJSON(e));
     }
-    if (message.unanswered?.length) {
-      obj.unanswered = message.unanswered.map((e) => DnsEndpoint.toJSON(e));
+    if (message.inactive?.length) {
+      obj.inactive = message.inactive.map((e) => DnsEndpoint.toJSON(e));
     }
     if (message.affinity !== 0) {
       obj.affinity = trafficSpec_AffinityToJSON(message.affinity);
@@ -3853,7 +3861,7 @@ export const DnsEntry: MessageFns<DnsEntry> = {
     message.vip = object.vip ?? "";
     message.endpoints = object.endpoints?.map((e) => DnsEndpoint.fromPartial(e)) || [];
     message.draining = object.draining?.map((e) => DnsEndpoint.fromPartial(e)) || [];
-    message.unanswered = object.unanswered?.map((e) => DnsEndpoint.fromPartial(e)) || [];
+    message.inactive = object.inactive?.map((e) => DnsEndpoint.fromPartial(e)) || [];
     message.affinity = object.affinity ?? 0;
     return message;
   },

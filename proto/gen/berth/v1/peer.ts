@@ -15,7 +15,7 @@ export interface CheckLeaderRequest {
 
 export interface CheckLeaderResponse {
   /** Its host has just answered this server. */
-  hears: boolean;
+  reachable: boolean;
 }
 
 function createBaseCheckLeaderRequest(): CheckLeaderRequest {
@@ -86,13 +86,13 @@ export const CheckLeaderRequest: MessageFns<CheckLeaderRequest> = {
 };
 
 function createBaseCheckLeaderResponse(): CheckLeaderResponse {
-  return { hears: false };
+  return { reachable: false };
 }
 
 export const CheckLeaderResponse: MessageFns<CheckLeaderResponse> = {
   encode(message: CheckLeaderResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.hears !== false) {
-      writer.uint32(8).bool(message.hears);
+    if (message.reachable !== false) {
+      writer.uint32(8).bool(message.reachable);
     }
     return writer;
   },
@@ -115,7 +115,7 @@ export const CheckLeaderResponse: MessageFns<CheckLeaderResponse> = {
               break;
             }
 
-            message.hears = reader.bool();
+            message.reachable = reader.bool();
             continue;
           }
         }
@@ -131,13 +131,13 @@ export const CheckLeaderResponse: MessageFns<CheckLeaderResponse> = {
   },
 
   fromJSON(object: any): CheckLeaderResponse {
-    return { hears: isSet(object.hears) ? globalThis.Boolean(object.hears) : false };
+    return { reachable: isSet(object.reachable) ? globalThis.Boolean(object.reachable) : false };
   },
 
   toJSON(message: CheckLeaderResponse): unknown {
     const obj: any = {};
-    if (message.hears !== false) {
-      obj.hears = message.hears;
+    if (message.reachable !== false) {
+      obj.reachable = message.reachable;
     }
     return obj;
   },
@@ -147,7 +147,7 @@ export const CheckLeaderResponse: MessageFns<CheckLeaderResponse> = {
   },
   fromPartial(object: DeepPartial<CheckLeaderResponse>): CheckLeaderResponse {
     const message = createBaseCheckLeaderResponse();
-    message.hears = object.hears ?? false;
+    message.reachable = object.reachable ?? false;
     return message;
   },
 };

@@ -214,7 +214,7 @@ function planReach(
   observed: ObservedLinks,
   names: readonly DnsEntry[],
 ): readonly LinkStep[] {
-  const { vni, listed: isListed } = network;
+  const { vni, staticFdb: isListed } = network;
   const device = tunnelName(vni);
   const tunnel = observed.links.get(device);
   const isSo = tunnel === undefined ? !isListed : isListedOn(tunnel, isListed);
@@ -242,7 +242,7 @@ function tunnelAddress(
 function planFlooding(network: AssignedNetwork, { floodTo }: ObservedLinks): readonly LinkStep[] {
   const device = tunnelName(network.vni);
   const known = new Set(floodTo.get(device));
-  const peers = network.listed ? [] : network.peers;
+  const peers = network.staticFdb ? [] : network.peers;
   const wanted = new Set(peers.flatMap((peer) => tunnelAddress(network, peer) ?? []));
   return [
     ...[...wanted]

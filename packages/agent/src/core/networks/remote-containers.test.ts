@@ -4,7 +4,7 @@ import { planNetwork } from "./plan-network.js";
 import { planContainers, remoteContainers } from "./remote-containers.js";
 import { HOST, networkWith, observedWith, settled, tunnelOf } from "./testing.js";
 
-const LISTED = networkWith({ listed: true });
+const LISTED = networkWith({ staticFdb: true });
 const MAC = "02:42:0a:40:02:02";
 
 const endpoint = (nodeId: string, address: string, macAddress = "") => ({ nodeId, address, macAddress });
@@ -38,7 +38,7 @@ describe("remoteContainers", () => {
     const names = entry({
       endpoints: [endpoint("node1", "10.64.1.2"), endpoint("node2", "10.64.2.2")],
       draining: [endpoint("node3", "10.64.3.2", "de:ad:be:ef:00:01")],
-      unanswered: [endpoint("node3", "10.64.3.3")],
+      inactive: [endpoint("node3", "10.64.3.3")],
     });
     const elsewhere = entry({ networkId: "net2", endpoints: [endpoint("node2", "10.65.2.2")] });
     expect(containersIn(names, elsewhere)).toEqual([
@@ -52,7 +52,7 @@ describe("remoteContainers", () => {
     const moved = entry({
       endpoints: [endpoint("node2", "10.64.2.2", MAC)],
       draining: [endpoint("node3", "10.64.2.2", "de:ad:be:ef:00:01")],
-      unanswered: [
+      inactive: [
         endpoint("node3", "10.64.2.2", MAC),
         endpoint("node3", "x y", "10.64.2.2"),
         endpoint("node3", "10.64.3.4 nud none\n", "de:ad:be:ef:00:02"),

@@ -24,7 +24,7 @@ export function remoteContainers(
   const lists = [
     ...here.map(({ endpoints }) => endpoints),
     ...here.map(({ draining }) => draining),
-    ...here.map(({ unanswered }) => unanswered),
+    ...here.map(({ inactive: unanswered }) => unanswered),
   ];
   const containers: RemoteContainer[] = [];
   const taken = new Set<string>();

@@ -1,4 +1,4 @@
-import type { Pulse } from "../../runtime/ticker.js";
+import type { Ticker } from "../../runtime/ticker.js";
 import type { ContainerProcesses } from "./container-processes.js";
 
 /**
@@ -16,7 +16,7 @@ export interface RunningContainer {
 
 export interface ProcessWatchOptions {
   readonly processes: ContainerProcesses;
-  readonly pulse: Pick<Pulse, "every">;
+  readonly pulse: Pick<Ticker, "every">;
   readonly running: () => Iterable<RunningContainer>;
   /** Said once of each. */
   readonly onEnded: (container: RunningContainer) => void;

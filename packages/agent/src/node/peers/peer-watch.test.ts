@@ -1,7 +1,7 @@
 import type { Probe } from "@berth/proto/probe";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Pulse } from "../../runtime/ticker.js";
+import { Ticker } from "../../runtime/ticker.js";
 import { PeerWatch } from "./peer-watch.js";
 
 const log = pino({ level: "silent" });
@@ -34,7 +34,7 @@ function rig(): {
   const onChange = (silent: ReadonlySet<string>): unknown => said.push([...silent]);
   const { signal } = over;
   const now = (): number => Date.now();
-  const watch = new PeerWatch({ probe, pulse: new Pulse({ signal, now }), onChange, log, signal, now });
+  const watch = new PeerWatch({ probe, pulse: new Ticker({ signal, now }), onChange, log, signal, now });
   return { alive, asked, said, watch, over };
 }
 
@@ -99,7 +99,7 @@ describe("PeerWatch where packets get lost", () => {
       said.push({ silent: [...silent], atMs: Date.now() });
     const { signal } = over;
     const now = (): number => Date.now();
-    const watch = new PeerWatch({ probe, pulse: new Pulse({ signal, now }), onChange, log, signal, now });
+    const watch = new PeerWatch({ probe, pulse: new Ticker({ signal, now }), onChange, log, signal, now });
     watch.watch(PEERS);
     return { dead, asked, said, over };
   }

@@ -12,14 +12,14 @@ import {
   silentPeers,
   UNKNOWN_PEER,
 } from "../../core/peers/peer-health.js";
-import type { Pulse } from "../../runtime/ticker.js";
+import type { Ticker } from "../../runtime/ticker.js";
 
 /** An answer that takes longer says that something is wrong on the way. */
 const ANSWER_TIMEOUT_MS = 300;
 
 export interface PeerWatchOptions {
   readonly probe: Probe;
-  readonly pulse: Pick<Pulse, "every">;
+  readonly pulse: Pick<Ticker, "every">;
   /** Ids of the nodes that new connections are to avoid from now on. */
   readonly onChange: (silent: ReadonlySet<string>) => void;
   readonly log: Logger;

@@ -31,8 +31,8 @@ const paused = webService({
       toVersion: 4,
       startedAtMs: hourAgo,
       endedAtMs: hourAgo,
-      done: 1,
-      failed: 1,
+      updatedSlots: 1,
+      failedCount: 1,
       failedSlots: ["2"],
       message: "1 of 2 failed: exit code 1",
     },
@@ -131,7 +131,7 @@ describe("service inspect", () => {
       retried: 3,
       tasks: [{ taskId: "t1", ejected: true }],
     };
-    const answer = { hosts: [{ nodeId: "n1", hostname: "h1", traffic }], silent: ["h3"] };
+    const answer = { hosts: [{ nodeId: "n1", hostname: "h1", traffic }], unresponsive: ["h3"] };
     const getServiceTraffic = async () => GetServiceTrafficResponse.fromPartial(answer);
     const status = { state: TaskState.RUNNING, health: Health.HEALTHY };
     const listTasks = async () => ({
@@ -153,7 +153,7 @@ describe("service inspect", () => {
     const [found] = JSON.parse((await berth("service inspect shop_web", calls)).out);
     expect(found).toMatchObject({
       ingress: [{ endpoints: ["10.0.0.1:80"], draining: ["10.0.0.2:80"], tasks: ["t1", "t2"] }],
-      traffic: { hosts: [{ hostname: "h1", traffic: { connections: 7 } }], silent: ["h3"] },
+      traffic: { hosts: [{ hostname: "h1", traffic: { connections: 7 } }], unresponsive: ["h3"] },
     });
   });
 

@@ -39,8 +39,8 @@ describe("service update", () => {
           return accepted(request, context);
         },
         watchServices: watching(
-          at({ state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2, done: 3 }, unsettled),
-          at({ state: Rollout_State.COMPLETED, fromVersion: 1, toVersion: 2, done: 6 }),
+          at({ state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2, updatedSlots: 3 }, unsettled),
+          at({ state: Rollout_State.COMPLETED, fromVersion: 1, toVersion: 2, updatedSlots: 6 }),
         ),
       },
     );
@@ -221,7 +221,7 @@ describe("service rollback", () => {
     const { code, out, err } = await berth("service rollback --to 1 shop_web", {
       rollbackService,
       watchServices: watching(
-        at({ ...rollingBack, state: Rollout_State.ROLLING_BACK, done: 1 }, unsettled),
+        at({ ...rollingBack, state: Rollout_State.ROLLING_BACK, updatedSlots: 1 }, unsettled),
         at({ ...rollingBack, state: Rollout_State.ROLLBACK_COMPLETED }),
       ),
     });

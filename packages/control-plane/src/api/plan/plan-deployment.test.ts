@@ -152,7 +152,7 @@ describe("planDeployment", () => {
     const unplaced = web?.steps.filter(({ isUnplaced }) => isUnplaced) ?? [];
     expect(web?.steps).toHaveLength(3);
     expect(unplaced).toHaveLength(1);
-    expect(unplaced[0]?.why).toContain("2 nodes");
+    expect(unplaced[0]?.reason).toContain("2 nodes");
   });
 
   test("makes what depends on others after them", () => {
@@ -176,7 +176,7 @@ describe("planDeployment", () => {
     expect(web?.steps).toMatchObject([
       { kind: PlannedStep_Kind.REPLACE, slot: 1, isUnplaced: true, toHostname: "" },
     ]);
-    expect(web?.steps[0]?.why).toContain("2 nodes do not meet node.labels.a == b");
+    expect(web?.steps[0]?.reason).toContain("2 nodes do not meet node.labels.a == b");
     expect(web?.omittedSteps).toBe(0);
   });
 

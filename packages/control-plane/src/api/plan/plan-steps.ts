@@ -110,7 +110,7 @@ function stepOf(course: SlotCourse, hostnameOf: StepNames["hostnameOf"]): readon
       fromHostname: old === undefined ? "" : hostnameOf(old.nodeId),
       toHostname: fresh === undefined || unplaced ? "" : hostnameOf(fresh.nodeId),
       round,
-      why,
+      reason: why,
       isUnplaced: unplaced,
     },
   ];

@@ -71,7 +71,7 @@ describe("dnsEntries()", () => {
           { taskId: "t2", nodeId: "n2", address: "10.64.8.2", slot: 2, macAddress: "" },
         ],
         draining: [],
-        unanswered: [],
+        inactive: [],
         affinity: TrafficSpec_Affinity.UNSPECIFIED,
       },
       expect.objectContaining({ key: "net2/s1", names: ["web"], vip: "", endpoints: [] }),
@@ -106,8 +106,8 @@ describe("dnsEntries()", () => {
     ];
     const [entry] = entries(tasks, { suspects: ["n2"], isListed: true });
     expect(entry?.endpoints.map(({ macAddress }) => macAddress)).toEqual(["02:00:00:00:00:01"]);
-    expect(entry?.unanswered.map(({ taskId }) => taskId)).toEqual(["t3", "t5", "t2"]);
-    expect(entries(tasks, { suspects: ["n2"] })[0]?.unanswered).toEqual([]);
+    expect(entry?.inactive.map(({ taskId }) => taskId)).toEqual(["t3", "t5", "t2"]);
+    expect(entries(tasks, { suspects: ["n2"] })[0]?.inactive).toEqual([]);
   });
 
   it("leaves suspect nodes out, unless there are no others", () => {

@@ -67,7 +67,7 @@ function endpointsOf(
   tasks: readonly Task[],
   networkId: string,
   { nodes, isSuspect, isListed }: NameSources,
-): Pick<DnsEntry, "endpoints" | "draining" | "unanswered"> {
+): Pick<DnsEntry, "endpoints" | "draining" | "inactive"> {
   const isNetworkListed = isListed(networkId);
   const endpoints: DnsEndpoint[] = [];
   const draining: DnsEndpoint[] = [];
@@ -86,7 +86,7 @@ function endpointsOf(
   const trusted = endpoints.filter(({ nodeId }) => !isSuspect(nodeId));
   const answered = trusted.length > 0 ? trusted : endpoints;
   const suspects = endpoints.filter((endpoint) => !answered.includes(endpoint));
-  return { endpoints: answered, draining, unanswered: isNetworkListed ? [...others, ...suspects] : [] };
+  return { endpoints: answered, draining, inactive: isNetworkListed ? [...others, ...suspects] : [] };
 }
 
 /** Its container may be there, also on a node that is down. */

@@ -52,5 +52,5 @@ function settledTask(slot: Slot, isCurrent: (task: Task) => boolean): Task | und
   const [task] = slot.active;
   const isAlone = slot.active.length === 1 && slot.pending.length === 0 && slot.stopping.length === 0;
   if (task === undefined || !isAlone) return undefined;
-  return runsWell(task) && isCurrent(task) && task.moveTo === "" ? task : undefined;
+  return runsWell(task) && isCurrent(task) && task.preferredNodeId === "" ? task : undefined;
 }

@@ -138,7 +138,7 @@ function taskMaker({ service, now, newId, jobIteration = 0 }: SeatingContext, re
       createdAtMs: now,
       restarts,
       jobIteration,
-      moveTo: "",
+      preferredNodeId: "",
     },
   });
 }

@@ -38,7 +38,7 @@ const PLAN = DeployPlan.fromPartial({
       changes: [{ path: "task.container.image", before: "", after: "redis:7" }],
       steps: [
         { kind: CREATE, slot: 1, toHostname: "host-1", round: 1 },
-        { kind: CREATE, slot: 2, round: 1, isUnplaced: true, why: "2 nodes lack 1.5 GiB memory" },
+        { kind: CREATE, slot: 2, round: 1, isUnplaced: true, reason: "2 nodes lack 1.5 GiB memory" },
       ],
       problems: ["2 slots: no node"],
     },
@@ -46,7 +46,14 @@ const PLAN = DeployPlan.fromPartial({
       name: "shop_old",
       kind: 4,
       steps: [
-        { kind: STOP, slot: 0, taskId: "d", fromHostname: "host-1", round: 1, why: "its service is removed" },
+        {
+          kind: STOP,
+          slot: 0,
+          taskId: "d",
+          fromHostname: "host-1",
+          round: 1,
+          reason: "its service is removed",
+        },
       ],
     },
     {

@@ -114,7 +114,7 @@ function stepLine(
   return `${round}${marked(mark, `${taskName(name, step)}  ${stepText(step)}`, paint)}`;
 }
 
-function stepText({ kind, fromHostname, toHostname, isUnplaced, why }: PlannedStep): string {
+function stepText({ kind, fromHostname, toHostname, isUnplaced, reason: why }: PlannedStep): string {
   if (isUnplaced) return `no node: ${oneLine(why)}`;
   switch (kind) {
     case PlannedStep_Kind.CREATE:

@@ -83,7 +83,7 @@ describe("a rollout of a good version", () => {
       state: State.COMPLETED,
       fromVersion: 1,
       toVersion: 2,
-      done: 3,
+      updatedSlots: 3,
     });
     expect(imagesOf(world)).toEqual(["good:2", "good:2", "good:2"]);
     world.comeToRest();
@@ -112,7 +112,7 @@ describe("a rollout of a good version", () => {
     const world = settledWorld();
     const before = idsOf(world);
     world.deploy(spec({ image: "good:2" }));
-    world.runUntil(({ service }) => (service.rollout?.done ?? 0) >= 1, LIMIT_MS);
+    world.runUntil(({ service }) => (service.rollout?.updatedSlots ?? 0) >= 1, LIMIT_MS);
     const kept = before.filter((id) => idsOf(world).includes(id));
     expect(kept.length).toBeGreaterThan(0);
     after(world, {});
@@ -149,7 +149,7 @@ describe.each(BAD)("a rollout of a version that is %s", (_name, bad) => {
   it.each([STOP_FIRST, START_FIRST])("pauses when told to, and touches nothing more, order %i", (order) => {
     const world = after(settledWorld(), { ...bad, update: { order, failureAction: PAUSE } });
     expect(world.service).toMatchObject({ version: 2, healthyVersion: 1 });
-    expect(world.service.rollout).toMatchObject({ state: State.PAUSED, failed: 1 });
+    expect(world.service.rollout).toMatchObject({ state: State.PAUSED, failedCount: 1 });
     expect(imagesOf(world).length).toBeGreaterThanOrEqual(2);
     expect(convergence(world.view, world.cluster).reasons[0]).toContain("it is paused");
     const endMs = world.now + 600_000;
@@ -162,7 +162,7 @@ describe.each(BAD)("a rollout of a version that is %s", (_name, bad) => {
 
   it.each([STOP_FIRST, START_FIRST])("goes on when told to, and ends all the same, order %i", (order) => {
     const world = after(settledWorld(), { ...bad, update: { order, failureAction: CONTINUE } });
-    expect(world.service.rollout).toMatchObject({ state: State.COMPLETED, failed: 3 });
+    expect(world.service.rollout).toMatchObject({ state: State.COMPLETED, failedCount: 3 });
     expect(world.service.rollout?.message).toContain("3 of 3 slots failed");
     expect(world.service.healthyVersion).toBe(1);
   });
@@ -190,7 +190,7 @@ describe("a rollout", () => {
     world.setNode("n3", { availability: Availability.DRAIN });
     const crash = { replicas: 2, image: "crashing:2", update: { maxFailureRatio: 1 } };
     after(world, crash);
-    expect(world.service.rollout).toMatchObject({ state: State.COMPLETED, failed: 2 });
+    expect(world.service.rollout).toMatchObject({ state: State.COMPLETED, failedCount: 2 });
     const half = after(settledWorld(spec({ replicas: 2 })), { ...crash, update: { maxFailureRatio: 0.5 } });
     expect(half.service.rollout?.state).toBe(State.ROLLBACK_COMPLETED);
   });
@@ -207,7 +207,7 @@ describe("a rollout", () => {
   it("to what ran well before is paused when it fails, though all its tasks were gone meanwhile", () => {
     const world = settledWorld();
     world.deploy(spec({ image: "good:2" }));
-    world.runUntil(({ service }) => (service.rollout?.done ?? 0) >= 1, LIMIT_MS);
+    world.runUntil(({ service }) => (service.rollout?.updatedSlots ?? 0) >= 1, LIMIT_MS);
     for (const { id, specVersion } of [...world.tasks.values()])
       if (specVersion === 1) world.tasks.delete(id);
     world.deploy(spec());

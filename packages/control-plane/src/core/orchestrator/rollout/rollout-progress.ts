@@ -94,7 +94,7 @@ class Tally {
       done: this.#done,
       failed: this.#failed,
       // The record names only so many of them.
-      failedCount: Math.max(this.#failed.size, this.#context.rollout?.failed ?? 0),
+      failedCount: Math.max(this.#failed.size, this.#context.rollout?.failedCount ?? 0),
       failure: this.#failure,
       watchedUntilMs: this.#watchedUntilMs,
       newestSuccessMs: this.#newestSuccessMs,
@@ -123,7 +123,7 @@ class Tally {
   #applyDeadline(): number | undefined {
     const { rollout, policy, now, inChargeSinceMs } = this.#context;
     const [first] = this.#underway;
-    if (rollout === undefined || first === undefined || this.#done > rollout.done) return undefined;
+    if (rollout === undefined || first === undefined || this.#done > rollout.updatedSlots) return undefined;
     const deadlineMs = Math.max(rollout.progressedAtMs, inChargeSinceMs) + policy.progressDeadlineMs;
     if (deadlineMs > now) return Number.isFinite(deadlineMs) ? deadlineMs : undefined;
     const waited = durationText(policy.progressDeadlineMs);

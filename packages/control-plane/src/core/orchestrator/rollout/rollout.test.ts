@@ -23,7 +23,13 @@ const service = buildService({
   version: 2,
   templateVersion: 2,
   healthyVersion: 1,
-  rollout: { state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2, progressedAtMs: NOW, done: 3 },
+  rollout: {
+    state: Rollout_State.UPDATING,
+    fromVersion: 1,
+    toVersion: 2,
+    progressedAtMs: NOW,
+    updatedSlots: 3,
+  },
 });
 const settled = buildService({ version: 2, templateVersion: 2 });
 const { START_FIRST, STOP_FIRST } = UpdateConfig_Order;

@@ -106,8 +106,8 @@ function completed(
 
 function advanced(service: Service, rollout: Rollout, { progress, now }: RolloutContext): RolloutStep {
   const dueMs = [progress.watchedUntilMs, progress.deadlineMs].flatMap((at) => at ?? []);
-  const hasFailures = progress.failedCount > rollout.failed;
-  if (!hasFailures && progress.done <= rollout.done) return { kind: "continue", reason: "", dueMs };
+  const hasFailures = progress.failedCount > rollout.failedCount;
+  if (!hasFailures && progress.done <= rollout.updatedSlots) return { kind: "continue", reason: "", dueMs };
   const writeAtMs = rollout.progressedAtMs + PROGRESS_WRITE_MS;
   if (!hasFailures && writeAtMs > now) return { kind: "continue", reason: "", dueMs: [...dueMs, writeAtMs] };
   const next = { ...withFailures(rollout, progress), progressedAtMs: now };
@@ -128,8 +128,8 @@ function advanced(service: Service, rollout: Rollout, { progress, now }: Rollout
 function withFailures(rollout: Rollout, progress: Progress): Rollout {
   return {
     ...rollout,
-    done: Math.max(rollout.done, progress.done),
-    failed: progress.failedCount,
+    updatedSlots: Math.max(rollout.updatedSlots, progress.done),
+    failedCount: progress.failedCount,
     failedSlots: [...progress.failed].slice(0, MAX_FAILED_SLOTS),
   };
 }

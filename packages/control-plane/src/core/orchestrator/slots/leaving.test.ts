@@ -21,7 +21,7 @@ function worldWith(order: UpdateConfig_Order, check: (world: World) => void = ()
 
 function askToMove(world: World, slot: number, moveTo: string): void {
   for (const task of world.live()) {
-    if (task.slot === slot) world.tasks.set(task.id, { ...task, moveTo });
+    if (task.slot === slot) world.tasks.set(task.id, { ...task, preferredNodeId: moveTo });
   }
 }
 

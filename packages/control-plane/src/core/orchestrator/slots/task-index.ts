@@ -110,7 +110,13 @@ export class TaskIndex {
 
 /** Runs well, is to go on where it is, and has nothing to be forgiven. Says so of a record, which never changes. */
 function isCalm(task: Task): boolean {
-  return task.nodeId !== "" && isWanted(task) && runsWell(task) && task.restarts === 0 && task.moveTo === "";
+  return (
+    task.nodeId !== "" &&
+    isWanted(task) &&
+    runsWell(task) &&
+    task.restarts === 0 &&
+    task.preferredNodeId === ""
+  );
 }
 
 function count<K>(counts: Map<K, number>, key: K, by: 1 | -1): void {

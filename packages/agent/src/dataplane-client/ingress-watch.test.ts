@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { IngressCondition, ListenerError, PathInUse } from "../dataplane/table.js";
-import { watchIngress } from "../dataplane-client/ingress-watch.js";
+import { watchIngress } from "./ingress-watch.js";
 
 const taken: ListenerError = {
   protocol: "tcp",

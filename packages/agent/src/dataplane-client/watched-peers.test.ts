@@ -1,7 +1,7 @@
 import { DnsEntry, IngressEntry } from "@berth/proto";
 import { expect, test } from "vitest";
 import { networkWith } from "../core/networks/testing.js";
-import { watchedPeers } from "../dataplane-client/watched-peers.js";
+import { watchedPeers } from "./watched-peers.js";
 
 test("watchedPeers names the other hosts that ports or names lead to, and no others", () => {
   const tables = {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { Condition } from "../node/describe-node.js";
-import { HostCondition } from "../node/host-condition.js";
+import type { Condition } from "./describe-node.js";
+import { HostCondition } from "./host-condition.js";
 
 const info = {
   hostname: "h1",

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { AssignedNetwork, DnsEntry, IngressEntry, TaskState, TaskStatus } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { nodeId } from "../agent/node-id.js";
-import { type AgentState, readState, StateFile } from "../agent/state-file.js";
 import { folderDisk } from "../runtime/disk.js";
+import { nodeId } from "./node-id.js";
+import { type AgentState, readState, StateFile } from "./state-file.js";
 
 const log = pino({ level: "silent" });
 let dataDir: string;

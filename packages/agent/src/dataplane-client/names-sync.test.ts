@@ -1,7 +1,7 @@
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import { type NamesTable, NO_NAMES } from "../dataplane/dns/names-table.js";
-import { NamesSync } from "../dataplane-client/names-sync.js";
+import { NamesSync } from "./names-sync.js";
 
 const log = pino({ level: "silent" });
 const { signal } = new AbortController();

@@ -2,7 +2,7 @@ import { IngressEntry } from "@berth/proto";
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import type { ApplyResult, IngressTable } from "../dataplane/table.js";
-import { IngressSync } from "../dataplane-client/ingress-sync.js";
+import { IngressSync } from "./ingress-sync.js";
 
 const log = pino({ level: "silent" });
 const { signal } = new AbortController();

@@ -1,6 +1,6 @@
 import { IngressEntry } from "@berth/proto";
 import { expect, test } from "vitest";
-import { IngressListeners, peersIn, routesOf } from "../dataplane-client/ingress-table.js";
+import { IngressListeners, peersIn, routesOf } from "./ingress-table.js";
 
 const on = (nodeId: string) => ({ taskId: `t-${nodeId}`, nodeId, address: `10.0.0.${nodeId}`, port: 80 });
 const entry = IngressEntry.fromPartial({

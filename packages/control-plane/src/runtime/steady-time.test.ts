@@ -1,7 +1,7 @@
 import { Task, TaskStatus } from "@berth/proto";
 import { expect, test } from "vitest";
-import { latestRecordedMs, steadyTime } from "../runtime/steady-time.js";
 import { ClusterState } from "../state/cluster-state.js";
+import { latestRecordedMs, steadyTime } from "./steady-time.js";
 
 const MINUTE_MS = 60_000;
 

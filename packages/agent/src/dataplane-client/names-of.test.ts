@@ -2,7 +2,7 @@ import { DnsEntry, TaskState, TaskStatus } from "@berth/proto";
 import { expect, test } from "vitest";
 import { networkWith } from "../core/networks/testing.js";
 import { parseNames } from "../dataplane/names-codec.js";
-import { namesOf } from "../dataplane-client/names-of.js";
+import { namesOf } from "./names-of.js";
 
 const entry = DnsEntry.fromPartial({
   key: "net1/s1",

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { ListenerStats } from "../dataplane/table.js";
-import { serviceTraffic, trafficReport } from "../streams/traffic-report.js";
+import { serviceTraffic, trafficReport } from "./traffic-report.js";
 
 const endpoint = { address: "10.0.0.1", port: 80, state: "serving", total: 5, active: 1, failed: 2 } as const;
 const listener: ListenerStats = {
@@ -49,7 +49,12 @@ test("trafficReport() to who asks for all tells of each port and virtual IP that
     { ...vip, connections: 0 },
   ];
   const stats = { listeners: [listener, bound, unused], vips, version: 7 };
-  const { doors, traffic, tableVersion, partial } = trafficReport(stats, { requestId: "q", serviceName: "" });
+  const {
+    listeners: doors,
+    traffic,
+    tableVersion,
+    partial,
+  } = trafficReport(stats, { requestId: "q", serviceName: "" });
   expect([traffic, tableVersion, partial]).toEqual([undefined, 7, false]);
   const counts = { connections: 10, active: 2, failed: 1, retried: 3, ejections: 1 };
   const none = { active: 0, failed: 0, retried: 0, ejections: 0 };
@@ -64,6 +69,6 @@ test("trafficReport() says when it has no room for all", () => {
   const used = (count: number) => Array.from({ length: count }, (_, port) => ({ ...listener, port }));
   const asked = (count: number) =>
     trafficReport({ listeners: used(count), vips: [], version: 7 }, { requestId: "q", serviceName: "" });
-  expect(asked(5_000)).toMatchObject({ doors: { length: 5_000 }, partial: false });
-  expect(asked(5_001)).toMatchObject({ doors: { length: 5_000 }, partial: true });
+  expect(asked(5_000)).toMatchObject({ listeners: { length: 5_000 }, partial: false });
+  expect(asked(5_001)).toMatchObject({ listeners: { length: 5_000 }, partial: true });
 });

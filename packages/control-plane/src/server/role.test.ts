@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { Role } from "../server/role.js";
 import { ManualClock } from "../testing/manual-clock.js";
+import { Role } from "./role.js";
 
 const LEADER = "10.0.0.1:7400";
 const never = new AbortController().signal;

@@ -3,7 +3,7 @@ import { pino } from "pino";
 import { expect, test } from "vitest";
 import { containerWith } from "../core/testing.js";
 import type { Engine, LogRecord } from "../engine/engine.js";
-import { LogRelay } from "../streams/log-relay.js";
+import { LogRelay } from "./log-relay.js";
 
 async function* noLines(): AsyncGenerator<LogRecord> {}
 

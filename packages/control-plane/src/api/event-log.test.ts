@@ -7,12 +7,12 @@ import {
   TaskState,
 } from "@berth/proto";
 import { afterAll, beforeEach, expect, test } from "vitest";
-import { EventLog } from "../api/event-log.js";
-import { streamEvents } from "../api/events.js";
 import { buildNode, buildService, buildTask } from "../core/testing/test-records.js";
 import { systemRuntime } from "../runtime/runtime.js";
 import type { Change } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
+import { EventLog } from "./event-log.js";
+import { streamEvents } from "./events.js";
 
 const ended = new AbortController();
 afterAll(() => ended.abort());

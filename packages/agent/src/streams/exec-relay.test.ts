@@ -4,7 +4,7 @@ import { pino } from "pino";
 import { expect, test } from "vitest";
 import { containerWith } from "../core/testing.js";
 import type { EngineExec, OutputChunk } from "../engine/engine.js";
-import { ExecRelay } from "../streams/exec-relay.js";
+import { ExecRelay } from "./exec-relay.js";
 
 /** A command that runs until its input ends or it is hung up on. */
 class EndlessCommand implements EngineExec {

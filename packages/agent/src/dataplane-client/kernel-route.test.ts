@@ -1,6 +1,6 @@
 import { PortSpec_Protocol } from "@berth/proto";
 import { expect, test } from "vitest";
-import { localRoute } from "../dataplane-client/kernel-route.js";
+import { localRoute } from "./kernel-route.js";
 
 const TCP = PortSpec_Protocol.TCP;
 const endpoint = { address: "10.0.0.1", port: 32_768 };
