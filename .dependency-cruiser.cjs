@@ -1,0 +1,43 @@
+// Rules between folders; `npm run lint:structure` checks them. Folders are subjects, so no two may need each other.
+
+module.exports = {
+  forbidden: [
+    {
+      name: "no-folder-cycles",
+      comment:
+        "Folders of a package must not depend on each other in a circle: move the shared piece below both.",
+      severity: "error",
+      scope: "folder",
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: "packages-are-independent",
+      comment: "cli, agent and control-plane depend on @berth/proto, never on each other.",
+      severity: "error",
+      from: { path: "^packages/([^/]+)/" },
+      to: { path: "^packages/", pathNot: "^packages/$1/" },
+    },
+    {
+      name: "core-is-pure",
+      comment: "core/ imports itself and @berth/proto only. Do I/O outside core/.",
+      severity: "error",
+      from: { path: "^packages/([^/]+)/src/core/" },
+      to: { pathNot: "^packages/$1/src/core/|^@berth/proto$|^proto/(dist/)?src/index\\.[jt]s$" },
+    },
+    {
+      name: "types-and-rules-load-no-transport",
+      comment:
+        "The main entry point of @berth/proto is for the pure core. Transports have entry points of their own.",
+      severity: "error",
+      from: { path: "^proto/src/index\\.ts$" },
+      to: { path: "@grpc/|^(node:)?(http|tls|dgram)$|^proto/src/(rpc|http|probe)/", reachable: true },
+    },
+  ],
+  options: {
+    parser: "swc",
+    doNotFollow: { path: "node_modules|/dist/" },
+    exclude: { path: "\\.test\\.ts$|/testing/|/gen/" },
+    enhancedResolveOptions: { extensions: [".ts", ".js"] },
+  },
+};
