@@ -6,7 +6,7 @@ import {
   DispatcherServiceService,
   isBerthError,
   type ListenerTraffic,
-  LogChunk_Stream,
+  LogEntry_Stream,
   NodeDescription,
   PROTOCOL_VERSION,
   type ProbeRequest,
@@ -249,7 +249,7 @@ export class FakeAgent {
           case "statusesAck":
             this.#reports.acknowledged(message.value.batch);
             break;
-          case "watchUsage":
+          case "measureUsage":
             this.measured = message.value.services.map(({ serviceName }) => serviceName);
             break;
           case "heartbeatInterval":
@@ -320,14 +320,14 @@ export class FakeAgent {
 
   async #pushLogs(calls: RpcClient<typeof DispatcherServiceService>, start: StartLogs): Promise<void> {
     const lines = this.options.log?.(start.taskId) ?? [];
-    async function* chunks() {
+    async function* entries() {
       for (const { timeNs, text } of lines) {
-        const chunk = { stream: LogChunk_Stream.STDOUT, timeNs, line: Buffer.from(text) };
-        yield { requestId: start.requestId, chunks: [chunk], error: "" };
+        const entry = { stream: LogEntry_Stream.STDOUT, timeNs, line: Buffer.from(text) };
+        yield { requestId: start.requestId, entries: [entry], error: "" };
       }
-      if (lines.length === 0) yield { requestId: start.requestId, chunks: [], error: "" };
+      if (lines.length === 0) yield { requestId: start.requestId, entries: [], error: "" };
     }
-    await calls.pushLogs(chunks()).catch(() => {});
+    await calls.pushLogs(entries()).catch(() => {});
   }
 
   #description(): NodeDescription {

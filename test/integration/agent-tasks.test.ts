@@ -314,7 +314,7 @@ describe("an agent on a real Docker daemon", () => {
     const request = { requestId: "r1", taskId: task.id, follow: true, tail: -1, sinceMs: 0, untilMs: 0 };
     leader.send({ $case: "startLogs", value: request });
     const lines = await until("both lines have come", () => {
-      const chunks = leader.logs.flatMap(({ chunks }) => chunks);
+      const chunks = leader.logs.flatMap(({ entries: chunks }) => chunks);
       return chunks.length === 2 ? chunks : undefined;
     });
     expect(lines.map(({ line }) => line.toString()).sort()).toEqual(["one", "two"]);

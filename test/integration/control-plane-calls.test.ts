@@ -195,7 +195,7 @@ describe("streamLogs()", () => {
 
   function textOf(message: StreamLogsResponse["message"]): string {
     if (message?.$case === "warning") return `warning: ${message.value}`;
-    return Buffer.from(message?.value.chunk?.line ?? []).toString();
+    return Buffer.from(message?.value.entry?.line ?? []).toString();
   }
 
   it("merges the logs of all tasks in the order of their times", async () => {

@@ -4,11 +4,11 @@ import {
   BerthError,
   type DnsEntry,
   type IngressEntry,
+  type MeasureUsage,
   type ProbeRequest,
   type ProbeResult,
   type TrafficReport,
   type TrafficRequest,
-  type WatchUsage,
   type Welcome,
 } from "@berth/proto";
 import type { Logger } from "pino";
@@ -175,7 +175,7 @@ export class LeaderMessageHandler implements SessionHandler {
     this.#options.loads.stop(requestId);
   }
 
-  onWatchUsage(watch: WatchUsage): void {
+  onWatchUsage(watch: MeasureUsage): void {
     this.#options.meter.watch(watch);
   }
 

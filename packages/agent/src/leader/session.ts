@@ -5,6 +5,7 @@ import {
   DispatcherServiceService,
   type Hello,
   isBerthError,
+  type MeasureUsage,
   type NodeDescription,
   type ProbeRequest,
   type ProbeResult,
@@ -15,7 +16,6 @@ import {
   type TrafficReport,
   type TrafficRequest,
   type UsageReport,
-  type WatchUsage,
   type Welcome,
 } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
@@ -48,7 +48,7 @@ export interface SessionHandler {
   tablesInForce(sequence: number): Promise<boolean>;
   onStartLogs(calls: Calls, request: StartLogs): void;
   onStopLogs(requestId: string): void;
-  onWatchUsage(watch: WatchUsage): void;
+  onWatchUsage(watch: MeasureUsage): void;
   onStartExec(calls: Calls, request: StartExec): void;
   onStopExec(requestId: string): void;
   onStartLoad(calls: Calls, request: StartStats): void;
@@ -174,7 +174,7 @@ export class Session {
       case "trafficRequest":
         void this.#answerTraffic(message.value);
         return;
-      case "watchUsage":
+      case "measureUsage":
         return handler.onWatchUsage(message.value);
       case "heartbeatAck":
         return handler.onHeard(message.value.number);

@@ -23,7 +23,7 @@ function heard(containerOf: () => ReturnType<typeof containerWith> | undefined):
 }
 
 test("LogRelay answers for a log without a line, so that the leader does not take the node for silent", async () => {
-  expect(await heard(() => containerWith())).toEqual([{ requestId: "r1", chunks: [], error: "" }]);
+  expect(await heard(() => containerWith())).toEqual([{ requestId: "r1", entries: [], error: "" }]);
 });
 
 test("LogRelay says why a log is not to be had", async () => {

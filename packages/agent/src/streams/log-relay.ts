@@ -1,7 +1,7 @@
 import {
   type DispatcherServiceService,
-  type LogChunk,
-  LogChunk_Stream,
+  type LogEntry,
+  LogEntry_Stream,
   type PushLogsRequest,
   type StartLogs,
 } from "@berth/proto";
@@ -60,8 +60,8 @@ export class LogRelay {
   async *#messages(request: StartLogs, signal: AbortSignal): AsyncGenerator<PushLogsRequest> {
     const { requestId, taskId, follow, tail, sinceMs, untilMs } = request;
     const { engine, containerOf } = this.#options;
-    // An empty log has no chunks to say that this node answers.
-    yield { requestId, chunks: [], error: "" };
+    // An empty log has no entries to say that this node answers.
+    yield { requestId, entries: [], error: "" };
     const container = containerOf(taskId);
     if (container === undefined) {
       yield* failure(requestId, `task ${taskId} has no container on this node`);
@@ -70,7 +70,7 @@ export class LogRelay {
     try {
       const records = engine.logs(container, { follow, tail, sinceMs, untilMs, signal });
       for await (const batch of inBatches(records, (record) => record.line.length)) {
-        yield { requestId, chunks: batch.map(toChunk), error: "" };
+        yield { requestId, entries: batch.map(toChunk), error: "" };
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -80,12 +80,12 @@ export class LogRelay {
 }
 
 async function* failure(requestId: string, error: string): AsyncGenerator<PushLogsRequest> {
-  yield { requestId, chunks: [], error };
+  yield { requestId, entries: [], error };
 }
 
-function toChunk({ stream, timeNs, line }: LogRecord): LogChunk {
+function toChunk({ stream, timeNs, line }: LogRecord): LogEntry {
   return {
-    stream: stream === "stderr" ? LogChunk_Stream.STDERR : LogChunk_Stream.STDOUT,
+    stream: stream === "stderr" ? LogEntry_Stream.STDERR : LogEntry_Stream.STDOUT,
     timeNs,
     line,
   };

@@ -44,11 +44,11 @@ async function lastLine(cli: Cli, client: ControlClient, target: string): Promis
 }
 
 function timeOf(line: LogLine | undefined): bigint {
-  const text = line?.chunk?.timeNs ?? "";
+  const text = line?.entry?.timeNs ?? "";
   return /^\d+$/.test(text) ? BigInt(text) : 0n;
 }
 
-function describe({ serviceName, chunk }: LogLine): string {
+function describe({ serviceName, entry: chunk }: LogLine): string {
   const text = oneLine(Buffer.from(chunk?.line ?? []).toString("utf8"));
   return `Last output of ${serviceName}: ${truncate(text, MAX_WIDTH)}`;
 }

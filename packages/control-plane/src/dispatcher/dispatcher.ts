@@ -161,7 +161,7 @@ export class Dispatcher {
     const { wanted } = this.#drains;
     if (wanted !== undefined) session.wantTables(wanted);
     const { watch } = this.#options.autoscaler;
-    if (watch !== undefined) session.order({ $case: "watchUsage", value: watch });
+    if (watch !== undefined) session.order({ $case: "measureUsage", value: watch });
     this.#replace(session);
     if (signal.aborted) session.end(reasonOf(signal));
     return session;

@@ -32,7 +32,7 @@ export type Order = Extract<
       | "stopExec"
       | "probe"
       | "heartbeatInterval"
-      | "watchUsage"
+      | "measureUsage"
       | "startStats"
       | "stopStats"
       | "trafficRequest";

@@ -38,7 +38,7 @@ export function latestRecordedMs({ services, tasks, nodes }: ClusterState): numb
     note(updatedAtMs);
     note(rollout?.progressedAtMs);
     note(job?.startedAtMs);
-    note(cron?.decidedUntilMs);
+    note(cron?.handledUntilMs);
   }
   return latestMs;
 }

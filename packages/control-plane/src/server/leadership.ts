@@ -210,7 +210,7 @@ function assemble(
     runtime,
     logger,
     signal,
-    onWatch: (value) => dispatcher.broadcast({ $case: "watchUsage", value }),
+    onWatch: (value) => dispatcher.broadcast({ $case: "measureUsage", value }),
   });
   const counters = new TrafficInquiry({ runtime, sessionOf });
   const dispatcher: Dispatcher = new Dispatcher({

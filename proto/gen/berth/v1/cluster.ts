@@ -486,11 +486,11 @@ export interface CronStatus {
   /** Newest first: those that are on, and as many ended ones as the history keeps. */
   runs: JobStatus[];
   /** Times of the schedule up to this one have had their run, or were skipped. */
-  decidedUntilMs: number;
+  handledUntilMs: number;
   /** What became of the last time if there was no run, for a person. */
   message: string;
   /** The task's force_update that has had its run. */
-  forceUpdate: number;
+  handledForceUpdate: number;
 }
 
 export interface AutoscaleStatus {
@@ -1546,7 +1546,7 @@ export const JobStatus: MessageFns<JobStatus> = {
 };
 
 function createBaseCronStatus(): CronStatus {
-  return { nextRunAtMs: 0, runs: [], decidedUntilMs: 0, message: "", forceUpdate: 0 };
+  return { nextRunAtMs: 0, runs: [], handledUntilMs: 0, message: "", handledForceUpdate: 0 };
 }
 
 export const CronStatus: MessageFns<CronStatus> = {
@@ -1557,14 +1557,14 @@ export const CronStatus: MessageFns<CronStatus> = {
     for (const v of message.runs) {
       JobStatus.encode(v!, writer.uint32(18).fork()).join();
     }
-    if (message.decidedUntilMs !== 0) {
-      writer.uint32(24).int64(message.decidedUntilMs);
+    if (message.handledUntilMs !== 0) {
+      writer.uint32(24).int64(message.handledUntilMs);
     }
     if (message.message !== "") {
       writer.uint32(34).string(message.message);
     }
-    if (message.forceUpdate !== 0) {
-      writer.uint32(40).int64(message.forceUpdate);
+    if (message.handledForceUpdate !== 0) {
+      writer.uint32(40).int64(message.handledForceUpdate);
     }
     return writer;
   },
@@ -1603,7 +1603,7 @@ export const CronStatus: MessageFns<CronStatus> = {
               break;
             }
 
-            message.decidedUntilMs = longToNumber(reader.int64());
+            message.handledUntilMs = longToNumber(reader.int64());
             continue;
           }
           case 4: {
@@ -1619,7 +1619,7 @@ export const CronStatus: MessageFns<CronStatus> = {
               break;
             }
 
-            message.forceUpdate = longToNumber(reader.int64());
+            message.handledForceUpdate = longToNumber(reader.int64());
             continue;
           }
         }
@@ -1642,16 +1642,16 @@ export const CronStatus: MessageFns<CronStatus> = {
         ? globalThis.Number(object.next_run_at_ms)
         : 0,
       runs: globalThis.Array.isArray(object?.runs) ? object.runs.map((e: any) => JobStatus.fromJSON(e)) : [],
-      decidedUntilMs: isSet(object.decidedUntilMs)
-        ? globalThis.Number(object.decidedUntilMs)
-        : isSet(object.decided_until_ms)
-        ? globalThis.Number(object.decided_until_ms)
+      handledUntilMs: isSet(object.handledUntilMs)
+        ? globalThis.Number(object.handledUntilMs)
+        : isSet(object.handled_until_ms)
+        ? globalThis.Number(object.handled_until_ms)
         : 0,
       message: isSet(object.message) ? globalThis.String(object.message) : "",
-      forceUpdate: isSet(object.forceUpdate)
-        ? globalThis.Number(object.forceUpdate)
-        : isSet(object.force_update)
-        ? globalThis.Number(object.force_update)
+      handledForceUpdate: isSet(object.handledForceUpdate)
+        ? globalThis.Number(object.handledForceUpdate)
+        : isSet(object.handled_force_update)
+        ? globalThis.Number(object.handled_force_update)
         : 0,
     };
   },
@@ -1664,14 +1664,14 @@ export const CronStatus: MessageFns<CronStatus> = {
     if (message.runs?.length) {
       obj.runs = message.runs.map((e) => JobStatus.toJSON(e));
     }
-    if (message.decidedUntilMs !== 0) {
-      obj.decidedUntilMs = Math.round(message.decidedUntilMs);
+    if (message.handledUntilMs !== 0) {
+      obj.handledUntilMs = Math.round(message.handledUntilMs);
     }
     if (message.message !== "") {
       obj.message = message.message;
     }
-    if (message.forceUpdate !== 0) {
-      obj.forceUpdate = Math.round(message.forceUpdate);
+    if (message.handledForceUpdate !== 0) {
+      obj.handledForceUpdate = Math.round(message.handledForceUpdate);
     }
     return obj;
   },
@@ -1683,9 +1683,9 @@ export const CronStatus: MessageFns<CronStatus> = {
     const message = createBaseCronStatus();
     message.nextRunAtMs = object.nextRunAtMs ?? 0;
     message.runs = object.runs?.map((e) => JobStatus.fromPartial(e)) || [];
-    message.decidedUntilMs = object.decidedUntilMs ?? 0;
+    message.handledUntilMs = object.handledUntilMs ?? 0;
     message.message = object.message ?? "";
-    message.forceUpdate = object.forceUpdate ?? 0;
+    message.handledForceUpdate = object.handledForceUpdate ?? 0;
     return message;
   },
 };

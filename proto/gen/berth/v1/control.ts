@@ -28,7 +28,7 @@ import {
   ExecInput,
   ExecOutput,
   IngressEntry,
-  LogChunk,
+  LogEntry,
   NodeStats,
   ResourceUsage,
   ServiceTraffic,
@@ -473,7 +473,7 @@ export interface LogLine {
   serviceName: string;
   slot: number;
   nodeHostname: string;
-  chunk?: LogChunk | undefined;
+  entry?: LogEntry | undefined;
 }
 
 export interface ListNodesRequest {
@@ -4619,7 +4619,7 @@ export const StreamLogsResponse: MessageFns<StreamLogsResponse> = {
 };
 
 function createBaseLogLine(): LogLine {
-  return { taskId: "", serviceName: "", slot: 0, nodeHostname: "", chunk: undefined };
+  return { taskId: "", serviceName: "", slot: 0, nodeHostname: "", entry: undefined };
 }
 
 export const LogLine: MessageFns<LogLine> = {
@@ -4636,8 +4636,8 @@ export const LogLine: MessageFns<LogLine> = {
     if (message.nodeHostname !== "") {
       writer.uint32(34).string(message.nodeHostname);
     }
-    if (message.chunk !== undefined) {
-      LogChunk.encode(message.chunk, writer.uint32(42).fork()).join();
+    if (message.entry !== undefined) {
+      LogEntry.encode(message.entry, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -4692,7 +4692,7 @@ export const LogLine: MessageFns<LogLine> = {
               break;
             }
 
-            message.chunk = LogChunk.decode(reader, reader.uint32());
+            message.entry = LogEntry.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -4725,7 +4725,7 @@ export const LogLine: MessageFns<LogLine> = {
         : isSet(object.node_hostname)
         ? globalThis.String(object.node_hostname)
         : "",
-      chunk: isSet(object.chunk) ? LogChunk.fromJSON(object.chunk) : undefined,
+      entry: isSet(object.entry) ? LogEntry.fromJSON(object.entry) : undefined,
     };
   },
 
@@ -4743,8 +4743,8 @@ export const LogLine: MessageFns<LogLine> = {
     if (message.nodeHostname !== "") {
       obj.nodeHostname = message.nodeHostname;
     }
-    if (message.chunk !== undefined) {
-      obj.chunk = LogChunk.toJSON(message.chunk);
+    if (message.entry !== undefined) {
+      obj.entry = LogEntry.toJSON(message.entry);
     }
     return obj;
   },
@@ -4758,8 +4758,8 @@ export const LogLine: MessageFns<LogLine> = {
     message.serviceName = object.serviceName ?? "";
     message.slot = object.slot ?? 0;
     message.nodeHostname = object.nodeHostname ?? "";
-    message.chunk = (object.chunk !== undefined && object.chunk !== null)
-      ? LogChunk.fromPartial(object.chunk)
+    message.entry = (object.entry !== undefined && object.entry !== null)
+      ? LogEntry.fromPartial(object.entry)
       : undefined;
     return message;
   },

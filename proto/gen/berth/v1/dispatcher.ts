@@ -170,7 +170,7 @@ export interface SessionResponse {
     | { $case: "probe"; value: ProbeRequest }
     | { $case: "heartbeatAck"; value: HeartbeatAck }
     | { $case: "heartbeatInterval"; value: HeartbeatInterval }
-    | { $case: "watchUsage"; value: WatchUsage }
+    | { $case: "measureUsage"; value: MeasureUsage }
     | { $case: "startStats"; value: StartStats }
     | { $case: "stopStats"; value: StopStats }
     | { $case: "trafficRequest"; value: TrafficRequest }
@@ -400,55 +400,55 @@ export interface StopLogs {
 
 export interface PushLogsRequest {
   requestId: string;
-  chunks: LogChunk[];
+  entries: LogEntry[];
   /** Set in the last message when the log could not be read. */
   error: string;
 }
 
-export interface LogChunk {
-  stream: LogChunk_Stream;
+export interface LogEntry {
+  stream: LogEntry_Stream;
   /** Nanoseconds since 1970, by the node's clock, as decimal text: it does not fit a number. */
   timeNs: string;
   /** One line without its line end. */
   line: Buffer;
 }
 
-export const LogChunk_Stream = { UNSPECIFIED: 0, STDOUT: 1, STDERR: 2 } as const;
+export const LogEntry_Stream = { UNSPECIFIED: 0, STDOUT: 1, STDERR: 2 } as const;
 
-export type LogChunk_Stream = typeof LogChunk_Stream[keyof typeof LogChunk_Stream];
+export type LogEntry_Stream = typeof LogEntry_Stream[keyof typeof LogEntry_Stream];
 
-export namespace LogChunk_Stream {
-  export type UNSPECIFIED = typeof LogChunk_Stream.UNSPECIFIED;
-  export type STDOUT = typeof LogChunk_Stream.STDOUT;
-  export type STDERR = typeof LogChunk_Stream.STDERR;
+export namespace LogEntry_Stream {
+  export type UNSPECIFIED = typeof LogEntry_Stream.UNSPECIFIED;
+  export type STDOUT = typeof LogEntry_Stream.STDOUT;
+  export type STDERR = typeof LogEntry_Stream.STDERR;
 }
 
-export function logChunk_StreamFromJSON(object: any): LogChunk_Stream {
+export function logEntry_StreamFromJSON(object: any): LogEntry_Stream {
   switch (object) {
     case 0:
     case "STREAM_UNSPECIFIED":
-      return LogChunk_Stream.UNSPECIFIED;
+      return LogEntry_Stream.UNSPECIFIED;
     case 1:
     case "STREAM_STDOUT":
-      return LogChunk_Stream.STDOUT;
+      return LogEntry_Stream.STDOUT;
     case 2:
     case "STREAM_STDERR":
-      return LogChunk_Stream.STDERR;
+      return LogEntry_Stream.STDERR;
     default:
-      throw new globalThis.Error("Unrecognized enum value " + object + " for enum LogChunk_Stream");
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum LogEntry_Stream");
   }
 }
 
-export function logChunk_StreamToJSON(object: LogChunk_Stream): string {
+export function logEntry_StreamToJSON(object: LogEntry_Stream): string {
   switch (object) {
-    case LogChunk_Stream.UNSPECIFIED:
+    case LogEntry_Stream.UNSPECIFIED:
       return "STREAM_UNSPECIFIED";
-    case LogChunk_Stream.STDOUT:
+    case LogEntry_Stream.STDOUT:
       return "STREAM_STDOUT";
-    case LogChunk_Stream.STDERR:
+    case LogEntry_Stream.STDERR:
       return "STREAM_STDERR";
     default:
-      throw new globalThis.Error("Unrecognized enum value " + object + " for enum LogChunk_Stream");
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum LogEntry_Stream");
   }
 }
 
@@ -542,12 +542,12 @@ export interface PushExecResponse {
  * Which services' use of resources the leader wants to hear of from now on. Takes the place of the last one; without
  * services nothing is measured.
  */
-export interface WatchUsage {
+export interface MeasureUsage {
   intervalMs: number;
-  services: WatchedUsage[];
+  services: MeasuredService[];
 }
 
-export interface WatchedUsage {
+export interface MeasuredService {
   serviceId: string;
   /** Full name: what the ingress knows it by. */
   serviceName: string;
@@ -2135,8 +2135,8 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "heartbeatInterval":
         HeartbeatInterval.encode(message.message.value, writer.uint32(82).fork()).join();
         break;
-      case "watchUsage":
-        WatchUsage.encode(message.message.value, writer.uint32(90).fork()).join();
+      case "measureUsage":
+        MeasureUsage.encode(message.message.value, writer.uint32(90).fork()).join();
         break;
       case "startStats":
         StartStats.encode(message.message.value, writer.uint32(98).fork()).join();
@@ -2249,7 +2249,7 @@ export const SessionResponse: MessageFns<SessionResponse> = {
               break;
             }
 
-            message.message = { $case: "watchUsage", value: WatchUsage.decode(reader, reader.uint32()) };
+            message.message = { $case: "measureUsage", value: MeasureUsage.decode(reader, reader.uint32()) };
             continue;
           }
           case 12: {
@@ -2324,10 +2324,10 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         ? { $case: "heartbeatInterval", value: HeartbeatInterval.fromJSON(object.heartbeatInterval) }
         : isSet(object.heartbeat_interval)
         ? { $case: "heartbeatInterval", value: HeartbeatInterval.fromJSON(object.heartbeat_interval) }
-        : isSet(object.watchUsage)
-        ? { $case: "watchUsage", value: WatchUsage.fromJSON(object.watchUsage) }
-        : isSet(object.watch_usage)
-        ? { $case: "watchUsage", value: WatchUsage.fromJSON(object.watch_usage) }
+        : isSet(object.measureUsage)
+        ? { $case: "measureUsage", value: MeasureUsage.fromJSON(object.measureUsage) }
+        : isSet(object.measure_usage)
+        ? { $case: "measureUsage", value: MeasureUsage.fromJSON(object.measure_usage) }
         : isSet(object.startStats)
         ? { $case: "startStats", value: StartStats.fromJSON(object.startStats) }
         : isSet(object.start_stats)
@@ -2366,8 +2366,8 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       obj.heartbeatAck = HeartbeatAck.toJSON(message.message.value);
     } else if (message.message?.$case === "heartbeatInterval") {
       obj.heartbeatInterval = HeartbeatInterval.toJSON(message.message.value);
-    } else if (message.message?.$case === "watchUsage") {
-      obj.watchUsage = WatchUsage.toJSON(message.message.value);
+    } else if (message.message?.$case === "measureUsage") {
+      obj.measureUsage = MeasureUsage.toJSON(message.message.value);
     } else if (message.message?.$case === "startStats") {
       obj.startStats = StartStats.toJSON(message.message.value);
     } else if (message.message?.$case === "stopStats") {
@@ -2444,9 +2444,9 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         }
         break;
       }
-      case "watchUsage": {
+      case "measureUsage": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
-          message.message = { $case: "watchUsage", value: WatchUsage.fromPartial(object.message.value) };
+          message.message = { $case: "measureUsage", value: MeasureUsage.fromPartial(object.message.value) };
         }
         break;
       }
@@ -4928,7 +4928,7 @@ export const StopLogs: MessageFns<StopLogs> = {
 };
 
 function createBasePushLogsRequest(): PushLogsRequest {
-  return { requestId: "", chunks: [], error: "" };
+  return { requestId: "", entries: [], error: "" };
 }
 
 export const PushLogsRequest: MessageFns<PushLogsRequest> = {
@@ -4936,8 +4936,8 @@ export const PushLogsRequest: MessageFns<PushLogsRequest> = {
     if (message.requestId !== "") {
       writer.uint32(10).string(message.requestId);
     }
-    for (const v of message.chunks) {
-      LogChunk.encode(v!, writer.uint32(18).fork()).join();
+    for (const v of message.entries) {
+      LogEntry.encode(v!, writer.uint32(18).fork()).join();
     }
     if (message.error !== "") {
       writer.uint32(26).string(message.error);
@@ -4971,7 +4971,7 @@ export const PushLogsRequest: MessageFns<PushLogsRequest> = {
               break;
             }
 
-            message.chunks.push(LogChunk.decode(reader, reader.uint32()));
+            message.entries.push(LogEntry.decode(reader, reader.uint32()));
             continue;
           }
           case 3: {
@@ -5001,7 +5001,7 @@ export const PushLogsRequest: MessageFns<PushLogsRequest> = {
         : isSet(object.request_id)
         ? globalThis.String(object.request_id)
         : "",
-      chunks: globalThis.Array.isArray(object?.chunks) ? object.chunks.map((e: any) => LogChunk.fromJSON(e)) : [],
+      entries: globalThis.Array.isArray(object?.entries) ? object.entries.map((e: any) => LogEntry.fromJSON(e)) : [],
       error: isSet(object.error) ? globalThis.String(object.error) : "",
     };
   },
@@ -5011,8 +5011,8 @@ export const PushLogsRequest: MessageFns<PushLogsRequest> = {
     if (message.requestId !== "") {
       obj.requestId = message.requestId;
     }
-    if (message.chunks?.length) {
-      obj.chunks = message.chunks.map((e) => LogChunk.toJSON(e));
+    if (message.entries?.length) {
+      obj.entries = message.entries.map((e) => LogEntry.toJSON(e));
     }
     if (message.error !== "") {
       obj.error = message.error;
@@ -5026,18 +5026,18 @@ export const PushLogsRequest: MessageFns<PushLogsRequest> = {
   fromPartial(object: DeepPartial<PushLogsRequest>): PushLogsRequest {
     const message = createBasePushLogsRequest();
     message.requestId = object.requestId ?? "";
-    message.chunks = object.chunks?.map((e) => LogChunk.fromPartial(e)) || [];
+    message.entries = object.entries?.map((e) => LogEntry.fromPartial(e)) || [];
     message.error = object.error ?? "";
     return message;
   },
 };
 
-function createBaseLogChunk(): LogChunk {
+function createBaseLogEntry(): LogEntry {
   return { stream: 0, timeNs: "", line: Buffer.alloc(0) };
 }
 
-export const LogChunk: MessageFns<LogChunk> = {
-  encode(message: LogChunk, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const LogEntry: MessageFns<LogEntry> = {
+  encode(message: LogEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.stream !== 0) {
       writer.uint32(8).int32(message.stream);
     }
@@ -5050,7 +5050,7 @@ export const LogChunk: MessageFns<LogChunk> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): LogChunk {
+  decode(input: BinaryReader | Uint8Array, length?: number): LogEntry {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -5059,7 +5059,7 @@ export const LogChunk: MessageFns<LogChunk> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseLogChunk();
+      const message = createBaseLogEntry();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -5099,9 +5099,9 @@ export const LogChunk: MessageFns<LogChunk> = {
     }
   },
 
-  fromJSON(object: any): LogChunk {
+  fromJSON(object: any): LogEntry {
     return {
-      stream: isSet(object.stream) ? logChunk_StreamFromJSON(object.stream) : 0,
+      stream: isSet(object.stream) ? logEntry_StreamFromJSON(object.stream) : 0,
       timeNs: isSet(object.timeNs)
         ? globalThis.String(object.timeNs)
         : isSet(object.time_ns)
@@ -5111,10 +5111,10 @@ export const LogChunk: MessageFns<LogChunk> = {
     };
   },
 
-  toJSON(message: LogChunk): unknown {
+  toJSON(message: LogEntry): unknown {
     const obj: any = {};
     if (message.stream !== 0) {
-      obj.stream = logChunk_StreamToJSON(message.stream);
+      obj.stream = logEntry_StreamToJSON(message.stream);
     }
     if (message.timeNs !== "") {
       obj.timeNs = message.timeNs;
@@ -5125,11 +5125,11 @@ export const LogChunk: MessageFns<LogChunk> = {
     return obj;
   },
 
-  create(base?: DeepPartial<LogChunk>): LogChunk {
-    return LogChunk.fromPartial(base ?? {});
+  create(base?: DeepPartial<LogEntry>): LogEntry {
+    return LogEntry.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<LogChunk>): LogChunk {
-    const message = createBaseLogChunk();
+  fromPartial(object: DeepPartial<LogEntry>): LogEntry {
+    const message = createBaseLogEntry();
     message.stream = object.stream ?? 0;
     message.timeNs = object.timeNs ?? "";
     message.line = object.line ?? Buffer.alloc(0);
@@ -6327,22 +6327,22 @@ export const PushExecResponse: MessageFns<PushExecResponse> = {
   },
 };
 
-function createBaseWatchUsage(): WatchUsage {
+function createBaseMeasureUsage(): MeasureUsage {
   return { intervalMs: 0, services: [] };
 }
 
-export const WatchUsage: MessageFns<WatchUsage> = {
-  encode(message: WatchUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const MeasureUsage: MessageFns<MeasureUsage> = {
+  encode(message: MeasureUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.intervalMs !== 0) {
       writer.uint32(8).int64(message.intervalMs);
     }
     for (const v of message.services) {
-      WatchedUsage.encode(v!, writer.uint32(18).fork()).join();
+      MeasuredService.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): WatchUsage {
+  decode(input: BinaryReader | Uint8Array, length?: number): MeasureUsage {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -6351,7 +6351,7 @@ export const WatchUsage: MessageFns<WatchUsage> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseWatchUsage();
+      const message = createBaseMeasureUsage();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -6368,7 +6368,7 @@ export const WatchUsage: MessageFns<WatchUsage> = {
               break;
             }
 
-            message.services.push(WatchedUsage.decode(reader, reader.uint32()));
+            message.services.push(MeasuredService.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -6383,7 +6383,7 @@ export const WatchUsage: MessageFns<WatchUsage> = {
     }
   },
 
-  fromJSON(object: any): WatchUsage {
+  fromJSON(object: any): MeasureUsage {
     return {
       intervalMs: isSet(object.intervalMs)
         ? globalThis.Number(object.intervalMs)
@@ -6391,39 +6391,39 @@ export const WatchUsage: MessageFns<WatchUsage> = {
         ? globalThis.Number(object.interval_ms)
         : 0,
       services: globalThis.Array.isArray(object?.services)
-        ? object.services.map((e: any) => WatchedUsage.fromJSON(e))
+        ? object.services.map((e: any) => MeasuredService.fromJSON(e))
         : [],
     };
   },
 
-  toJSON(message: WatchUsage): unknown {
+  toJSON(message: MeasureUsage): unknown {
     const obj: any = {};
     if (message.intervalMs !== 0) {
       obj.intervalMs = Math.round(message.intervalMs);
     }
     if (message.services?.length) {
-      obj.services = message.services.map((e) => WatchedUsage.toJSON(e));
+      obj.services = message.services.map((e) => MeasuredService.toJSON(e));
     }
     return obj;
   },
 
-  create(base?: DeepPartial<WatchUsage>): WatchUsage {
-    return WatchUsage.fromPartial(base ?? {});
+  create(base?: DeepPartial<MeasureUsage>): MeasureUsage {
+    return MeasureUsage.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<WatchUsage>): WatchUsage {
-    const message = createBaseWatchUsage();
+  fromPartial(object: DeepPartial<MeasureUsage>): MeasureUsage {
+    const message = createBaseMeasureUsage();
     message.intervalMs = object.intervalMs ?? 0;
-    message.services = object.services?.map((e) => WatchedUsage.fromPartial(e)) || [];
+    message.services = object.services?.map((e) => MeasuredService.fromPartial(e)) || [];
     return message;
   },
 };
 
-function createBaseWatchedUsage(): WatchedUsage {
+function createBaseMeasuredService(): MeasuredService {
   return { serviceId: "", serviceName: "", cpu: false, connections: false };
 }
 
-export const WatchedUsage: MessageFns<WatchedUsage> = {
-  encode(message: WatchedUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const MeasuredService: MessageFns<MeasuredService> = {
+  encode(message: MeasuredService, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.serviceId !== "") {
       writer.uint32(10).string(message.serviceId);
     }
@@ -6439,7 +6439,7 @@ export const WatchedUsage: MessageFns<WatchedUsage> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): WatchedUsage {
+  decode(input: BinaryReader | Uint8Array, length?: number): MeasuredService {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -6448,7 +6448,7 @@ export const WatchedUsage: MessageFns<WatchedUsage> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseWatchedUsage();
+      const message = createBaseMeasuredService();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -6496,7 +6496,7 @@ export const WatchedUsage: MessageFns<WatchedUsage> = {
     }
   },
 
-  fromJSON(object: any): WatchedUsage {
+  fromJSON(object: any): MeasuredService {
     return {
       serviceId: isSet(object.serviceId)
         ? globalThis.String(object.serviceId)
@@ -6513,7 +6513,7 @@ export const WatchedUsage: MessageFns<WatchedUsage> = {
     };
   },
 
-  toJSON(message: WatchedUsage): unknown {
+  toJSON(message: MeasuredService): unknown {
     const obj: any = {};
     if (message.serviceId !== "") {
       obj.serviceId = message.serviceId;
@@ -6530,11 +6530,11 @@ export const WatchedUsage: MessageFns<WatchedUsage> = {
     return obj;
   },
 
-  create(base?: DeepPartial<WatchedUsage>): WatchedUsage {
-    return WatchedUsage.fromPartial(base ?? {});
+  create(base?: DeepPartial<MeasuredService>): MeasuredService {
+    return MeasuredService.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<WatchedUsage>): WatchedUsage {
-    const message = createBaseWatchedUsage();
+  fromPartial(object: DeepPartial<MeasuredService>): MeasuredService {
+    const message = createBaseMeasuredService();
     message.serviceId = object.serviceId ?? "";
     message.serviceName = object.serviceName ?? "";
     message.cpu = object.cpu ?? false;

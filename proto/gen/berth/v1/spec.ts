@@ -380,7 +380,7 @@ export interface NetworkAttachment {
   /** The network is encrypted. The control plane fills it in. */
   encrypted: boolean;
   /** Containers that a host can have in the network. The control plane fills it in. 0: not known. */
-  room: number;
+  addressesPerHost: number;
 }
 
 /** A fixed number of tasks, wherever they fit. */
@@ -1964,7 +1964,7 @@ export const NetworkSpec_LabelsEntry: MessageFns<NetworkSpec_LabelsEntry> = {
 };
 
 function createBaseNetworkAttachment(): NetworkAttachment {
-  return { network: "", aliases: [], ipv4Address: "", optional: false, encrypted: false, room: 0 };
+  return { network: "", aliases: [], ipv4Address: "", optional: false, encrypted: false, addressesPerHost: 0 };
 }
 
 export const NetworkAttachment: MessageFns<NetworkAttachment> = {
@@ -1984,8 +1984,8 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     if (message.encrypted !== false) {
       writer.uint32(40).bool(message.encrypted);
     }
-    if (message.room !== 0) {
-      writer.uint32(48).uint32(message.room);
+    if (message.addressesPerHost !== 0) {
+      writer.uint32(48).uint32(message.addressesPerHost);
     }
     return writer;
   },
@@ -2048,7 +2048,7 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
               break;
             }
 
-            message.room = reader.uint32();
+            message.addressesPerHost = reader.uint32();
             continue;
           }
         }
@@ -2074,7 +2074,11 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
         : "",
       optional: isSet(object.optional) ? globalThis.Boolean(object.optional) : false,
       encrypted: isSet(object.encrypted) ? globalThis.Boolean(object.encrypted) : false,
-      room: isSet(object.room) ? globalThis.Number(object.room) : 0,
+      addressesPerHost: isSet(object.addressesPerHost)
+        ? globalThis.Number(object.addressesPerHost)
+        : isSet(object.addresses_per_host)
+        ? globalThis.Number(object.addresses_per_host)
+        : 0,
     };
   },
 
@@ -2095,8 +2099,8 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     if (message.encrypted !== false) {
       obj.encrypted = message.encrypted;
     }
-    if (message.room !== 0) {
-      obj.room = Math.round(message.room);
+    if (message.addressesPerHost !== 0) {
+      obj.addressesPerHost = Math.round(message.addressesPerHost);
     }
     return obj;
   },
@@ -2111,7 +2115,7 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     message.ipv4Address = object.ipv4Address ?? "";
     message.optional = object.optional ?? false;
     message.encrypted = object.encrypted ?? false;
-    message.room = object.room ?? 0;
+    message.addressesPerHost = object.addressesPerHost ?? 0;
     return message;
   },
 };

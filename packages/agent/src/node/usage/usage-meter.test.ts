@@ -1,4 +1,4 @@
-import { type UsageReport, type WatchedUsage, WatchUsage } from "@berth/proto";
+import { type MeasuredService, MeasureUsage, type UsageReport } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { ListenerStats } from "../../dataplane/table.js";
@@ -36,8 +36,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const watch = (services: readonly Partial<WatchedUsage>[]): void =>
-  meter.watch(WatchUsage.fromPartial({ intervalMs: 5_000, services: [...services] }));
+const watch = (services: readonly Partial<MeasuredService>[]): void =>
+  meter.watch(MeasureUsage.fromPartial({ intervalMs: 5_000, services: [...services] }));
 
 test("UsageMeter measures nothing until it is asked to, and stops when it is asked for nothing", async () => {
   await vi.advanceTimersByTimeAsync(60_000);

@@ -1,4 +1,4 @@
-import type { TaskConnections, TaskUsage, UsageReport, WatchedUsage, WatchUsage } from "@berth/proto";
+import type { MeasuredService, MeasureUsage, TaskConnections, TaskUsage, UsageReport } from "@berth/proto";
 import type { Logger } from "pino";
 import type { ObservedContainer } from "../../core/observed.js";
 import type { IngressStats } from "../../dataplane/table.js";
@@ -36,7 +36,7 @@ export class UsageMeter {
   }
 
   /** Takes the place of what was asked for before. */
-  watch({ intervalMs, services }: WatchUsage): void {
+  watch({ intervalMs, services }: MeasureUsage): void {
     this.stop();
     if (services.length === 0) return;
     const everyMs = Math.min(Math.max(intervalMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
@@ -58,7 +58,7 @@ export class UsageMeter {
     this.#before = new Map();
   }
 
-  async #measure(services: readonly WatchedUsage[], signal: AbortSignal): Promise<void> {
+  async #measure(services: readonly MeasuredService[], signal: AbortSignal): Promise<void> {
     try {
       const tasks = await this.#taskUsage(idsOf(services, "cpu"), signal);
       const named = services.filter(({ connections }) => connections).map(({ serviceName }) => serviceName);
@@ -124,6 +124,6 @@ export class UsageMeter {
   }
 }
 
-function idsOf(services: readonly WatchedUsage[], measure: "cpu" | "connections"): ReadonlySet<string> {
+function idsOf(services: readonly MeasuredService[], measure: "cpu" | "connections"): ReadonlySet<string> {
   return new Set(services.filter((service) => service[measure]).map(({ serviceId }) => serviceId));
 }

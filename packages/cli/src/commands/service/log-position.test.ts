@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { LogPosition } from "./log-position.js";
 
 const line = (taskId: string, timeMs: number): LogLine =>
-  LogLine.fromPartial({ taskId, chunk: { timeNs: `${timeMs}000000` } });
+  LogLine.fromPartial({ taskId, entry: { timeNs: `${timeMs}000000` } });
 
 test("LogPosition goes on a little before the newest line, and tells no line twice", () => {
   const position = new LogPosition(StreamLogsRequest.fromPartial({ tail: 10, follow: true }), 1_000);

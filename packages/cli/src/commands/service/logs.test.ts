@@ -1,11 +1,11 @@
-import { LogChunk_Stream } from "@berth/proto";
+import { LogEntry_Stream } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import type { FakeControlHandlers } from "../../testing/fake-control.js";
 import { berth } from "../../testing/run-berth.js";
 
 describe("service logs", () => {
   test("prefixes lines with their task and node, and keeps the streams apart", async () => {
-    const line = (text: string, stream: LogChunk_Stream) => ({
+    const line = (text: string, stream: LogEntry_Stream) => ({
       message: {
         $case: "line" as const,
         value: {
@@ -13,14 +13,14 @@ describe("service logs", () => {
           serviceName: "shop_web",
           slot: 1,
           nodeHostname: "host-1",
-          chunk: { stream, timeNs: "1764000000123456789", line: Buffer.from(text) },
+          entry: { stream, timeNs: "1764000000123456789", line: Buffer.from(text) },
         },
       },
     });
     const streamLogs: FakeControlHandlers["streamLogs"] = async function* () {
-      yield line("hello", LogChunk_Stream.STDOUT);
+      yield line("hello", LogEntry_Stream.STDOUT);
       yield { message: { $case: "warning", value: "host-2 is down" } };
-      yield line("wörld", LogChunk_Stream.STDERR);
+      yield line("wörld", LogEntry_Stream.STDERR);
     };
     const { code, out, err } = await berth("service logs -t shop_web", { streamLogs });
     expect(code).toBe(0);

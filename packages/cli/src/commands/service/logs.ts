@@ -1,4 +1,4 @@
-import { LogChunk_Stream, type LogLine } from "@berth/proto";
+import { LogEntry_Stream, type LogLine } from "@berth/proto";
 import type { Cli, GlobalOptions } from "../../cli.js";
 import { withClient } from "../../client.js";
 import { badOption, tailOf, timeMsOf } from "../../options/parse-options.js";
@@ -64,9 +64,9 @@ async function printLine(
   line: LogLine,
   { prefix, options }: { prefix: string; options: LogsOptions },
 ): Promise<void> {
-  const text = Buffer.from(line.chunk?.line ?? []).toString("utf8");
-  const time = isoTime(line.chunk?.timeNs ?? "");
-  const isError = line.chunk?.stream === LogChunk_Stream.STDERR;
+  const text = Buffer.from(line.entry?.line ?? []).toString("utf8");
+  const time = isoTime(line.entry?.timeNs ?? "");
+  const isError = line.entry?.stream === LogEntry_Stream.STDERR;
   if (options.output === "json") {
     const { taskId, serviceName, slot, nodeHostname } = line;
     const stream = isError ? "stderr" : "stdout";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import {
   BerthError,
   type DeployStackRequest,
-  LogChunk_Stream,
+  LogEntry_Stream,
   NetworkOutcome_Kind,
   TaskState,
 } from "@berth/proto";
@@ -170,11 +170,11 @@ describe("stack deploy", () => {
       streamLogs: async function* () {
         const line = { taskId: "t3", serviceName: "shop_web", slot: 1, nodeHostname: "host-1" };
         const chunk = {
-          stream: LogChunk_Stream.STDERR,
+          stream: LogEntry_Stream.STDERR,
           timeNs: "1",
           line: Buffer.from("Cannot find app.js\n"),
         };
-        yield { message: { $case: "line", value: { ...line, chunk } } };
+        yield { message: { $case: "line", value: { ...line, entry: chunk } } };
       },
     };
     const { code, err } = await berth("stack deploy -c c.yaml shop", handlers, { cwd });

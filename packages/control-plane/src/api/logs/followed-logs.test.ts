@@ -1,4 +1,4 @@
-import { LogChunk_Stream } from "@berth/proto";
+import { LogEntry_Stream } from "@berth/proto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { buildTask } from "../../core/testing/test-records.js";
@@ -35,7 +35,7 @@ test("FollowedLogs gives lines in the order of their times when none comes later
       for (let step = 0; step <= 60 + MAX_DELAY_STEPS; step++) {
         for (const { task, step: writtenAt, delay } of lines) {
           if (writtenAt + delay !== step) continue;
-          const chunk = { stream: LogChunk_Stream.STDOUT, timeNs: timeNs(writtenAt), line: Buffer.alloc(0) };
+          const chunk = { stream: LogEntry_Stream.STDOUT, timeNs: timeNs(writtenAt), line: Buffer.alloc(0) };
           void channels[task]?.put([chunk]);
         }
         await clock.advance(STEP_MS);

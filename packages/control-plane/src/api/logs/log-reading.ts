@@ -1,4 +1,4 @@
-import { BerthError, type LogChunk, type StreamLogsRequest, type Task } from "@berth/proto";
+import { BerthError, type LogEntry, type StreamLogsRequest, type Task } from "@berth/proto";
 import type { TaskLog } from "../../dispatcher/relays/log-relay.js";
 import type { ControlScope } from "../scope.js";
 import { compareTimes, type LogSource } from "./merged-logs.js";
@@ -61,9 +61,9 @@ export class LogReading {
   /** Agents start at a whole millisecond: lines up to `after` have been read before. */
   #note(
     { id }: Task,
-    chunks: readonly LogChunk[] | undefined,
+    chunks: readonly LogEntry[] | undefined,
     after?: string,
-  ): readonly LogChunk[] | undefined {
+  ): readonly LogEntry[] | undefined {
     const news =
       after === undefined ? chunks : chunks?.filter(({ timeNs }) => compareTimes(timeNs, after) > 0);
     const last = news?.at(-1);

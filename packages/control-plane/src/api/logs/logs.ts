@@ -76,7 +76,7 @@ function logLine(
   { state }: ControlScope,
 ): LogLine {
   const nodeHostname = state.nodes.get(task.nodeId)?.description?.hostname || task.nodeId;
-  return { taskId: task.id, serviceName: task.serviceName, slot: task.slot, nodeHostname, chunk };
+  return { taskId: task.id, serviceName: task.serviceName, slot: task.slot, nodeHostname, entry: chunk };
 }
 
 function warning(value: string): StreamLogsResponse {

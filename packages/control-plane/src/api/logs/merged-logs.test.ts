@@ -1,4 +1,4 @@
-import { BerthError, type LogChunk, LogChunk_Stream } from "@berth/proto";
+import { BerthError, type LogEntry, LogEntry_Stream } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildTask } from "../../core/testing/test-records.js";
@@ -6,8 +6,8 @@ import { Channel } from "../../dispatcher/channel.js";
 import type { TaskLog } from "../../dispatcher/relays/log-relay.js";
 import { compareTimes, mergeEnded, reasonOf } from "./merged-logs.js";
 
-function chunk(timeNs: string): LogChunk {
-  return { stream: LogChunk_Stream.STDOUT, timeNs, line: Buffer.from(timeNs) };
+function chunk(timeNs: string): LogEntry {
+  return { stream: LogEntry_Stream.STDOUT, timeNs, line: Buffer.from(timeNs) };
 }
 
 /** A log that arrives in pieces, as slowly as it is read. */

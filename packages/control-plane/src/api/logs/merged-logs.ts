@@ -1,9 +1,9 @@
-import { isBerthError, type LogChunk, type Task } from "@berth/proto";
+import { isBerthError, type LogEntry, type Task } from "@berth/proto";
 import type { TaskLog } from "../../dispatcher/relays/log-relay.js";
 
 /** A line of some task's log, or that the rest of it is missing. */
 export type MergedLine =
-  | { readonly kind: "line"; readonly task: Task; readonly chunk: LogChunk }
+  | { readonly kind: "line"; readonly task: Task; readonly chunk: LogEntry }
   | { readonly kind: "lost"; readonly task: Task; readonly error: unknown };
 
 export interface LogSource {
@@ -12,7 +12,7 @@ export interface LogSource {
 }
 
 interface Head extends LogSource {
-  readonly chunks: readonly LogChunk[];
+  readonly chunks: readonly LogEntry[];
   readonly index: number;
 }
 

@@ -69,7 +69,7 @@ function filledIn(spec: ServiceSpec, setting: NetworkSetting): ServiceSpec {
     const subnet = parseSubnet(network?.subnet ?? "");
     const room = subnet === undefined ? 0 : layoutOf(subnet).roomPerRange;
     // Nothing that was to be secret goes out of a container that runs without its network.
-    return { ...attachment, encrypted, room, optional: attachment.optional && !encrypted };
+    return { ...attachment, encrypted, addressesPerHost: room, optional: attachment.optional && !encrypted };
   });
   return { ...spec, task: { ...spec.task, networks } };
 }

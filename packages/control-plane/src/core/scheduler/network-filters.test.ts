@@ -8,7 +8,7 @@ import { place } from "./schedule.js";
 const ABLE = { dataPlane: { overlay: true } };
 
 function reasonFor(
-  networks: readonly { readonly network: string; readonly room?: number; readonly optional?: boolean }[],
+  networks: readonly { readonly network: string; readonly addressesPerHost?: number; readonly optional?: boolean }[],
   nodes: readonly { readonly description?: object; readonly addresses?: number }[],
 ): string {
   const views = nodes.map(({ description = {}, addresses = 0 }, index) =>
@@ -47,11 +47,13 @@ describe("networks and placement", () => {
       { description: ABLE, addresses: 120 },
       { description: ABLE, addresses: 124 },
     ];
-    expect(reasonFor([{ network: "shop_back", room: 126 }], nodes)).toBe(
+    expect(reasonFor([{ network: "shop_back", addressesPerHost: 126 }], nodes)).toBe(
       "2 nodes have no address left in network shop_back (126 each)",
     );
-    expect(reasonFor([{ network: "shop_back", room: 0 }], nodes)).toBe("");
+    expect(reasonFor([{ network: "shop_back", addressesPerHost: 0 }], nodes)).toBe("");
     const withoutNetworks = [{ description: {}, addresses: 500 }];
-    expect(reasonFor([{ network: "shop_back", room: 126, optional: true }], withoutNetworks)).toBe("");
+    expect(
+      reasonFor([{ network: "shop_back", addressesPerHost: 126, optional: true }], withoutNetworks),
+    ).toBe("");
   });
 });

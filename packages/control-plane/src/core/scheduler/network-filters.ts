@@ -28,7 +28,7 @@ export function networkFilters(joined: readonly NetworkAttachment[]): readonly N
 /** A host gives out only so many addresses in each network. One that has no part of it gives out none, and lacks none. */
 export function addressFilters(joined: readonly NetworkAttachment[]): readonly Filter[] {
   return joined.flatMap((attachment): readonly Filter[] => {
-    const { network, room } = attachment;
+    const { network, addressesPerHost: room } = attachment;
     if (room === 0) return [];
     return [
       {

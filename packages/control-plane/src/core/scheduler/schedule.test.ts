@@ -192,7 +192,7 @@ const situation = fc
                   network: "shop_back",
                   optional: made.network === "optional",
                   encrypted: made.network === "encrypted",
-                  room: made.room,
+                  addressesPerHost: made.room,
                 },
               ],
       },

@@ -1,6 +1,6 @@
 import {
   BerthError,
-  type LogChunk,
+  type LogEntry,
   type PushLogsRequest,
   type PushLogsResponse,
   type StartLogs,
@@ -19,7 +19,7 @@ const CAPACITY = 16;
 const ANSWER_TIMEOUT_MS = 5_000;
 
 /** One task's log, in order, in the pieces in which its agent sent it. */
-export type TaskLog = Channel<readonly LogChunk[]>;
+export type TaskLog = Channel<readonly LogEntry[]>;
 
 export interface LogRequest extends Pick<StartLogs, "taskId" | "follow" | "tail" | "sinceMs" | "untilMs"> {
   readonly nodeId: string;
@@ -92,7 +92,7 @@ export class LogRelay {
     let log: TaskLog | undefined;
     const forget = onAbort(signal, () => log?.end(unavailable("the connection to its node broke")));
     try {
-      for await (const { requestId, chunks, error } of requests) {
+      for await (const { requestId, entries: chunks, error } of requests) {
         log ??= this.#claim(requestId);
         if (chunks.length > 0) await log.put(chunks);
         if (error !== "") log.end(new BerthError({ code: "BERTH_ENGINE_FAILED", message: error }));

@@ -1,4 +1,4 @@
-import { Service, TaskState, type WatchUsage } from "@berth/proto";
+import { type MeasureUsage, Service, TaskState } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { buildNode, buildService, buildSpec, buildTask } from "../../core/testing/test-records.js";
@@ -16,7 +16,7 @@ const spec = buildSpec({
 let clock: ManualClock;
 let state: ClusterState;
 let autoscaler: Autoscaler;
-let watches: WatchUsage[];
+let watches: MeasureUsage[];
 let over: AbortController;
 let running: Promise<void>;
 let revision = 0n;

@@ -1,9 +1,9 @@
 import {
   type AutoscaleStatus,
+  type MeasureUsage,
   NodeState,
   type Service,
   type UsageReport,
-  type WatchUsage,
 } from "@berth/proto";
 import type { Logger } from "pino";
 import { decideScale, type Recommendation } from "../../core/orchestrator/autoscale/autoscale.js";
@@ -26,7 +26,7 @@ export interface AutoscalerOptions {
   readonly runtime: Runtime;
   readonly logger: Logger;
   /** Tells all agents what to measure from now on. */
-  readonly onWatch: (watch: WatchUsage) => void;
+  readonly onWatch: (watch: MeasureUsage) => void;
   readonly signal: AbortSignal;
 }
 
@@ -38,7 +38,7 @@ export class Autoscaler {
   readonly #options: AutoscalerOptions;
   readonly #board: UsageBoard;
   readonly #history = new Map<string, readonly Recommendation[]>();
-  #watch: WatchUsage;
+  #watch: MeasureUsage;
 
   constructor(options: AutoscalerOptions) {
     const { state, runtime, signal } = options;
@@ -55,7 +55,7 @@ export class Autoscaler {
   }
 
   /** What agents are to measure; undefined: nothing. */
-  get watch(): WatchUsage | undefined {
+  get watch(): MeasureUsage | undefined {
     return this.#watch.services.length === 0 ? undefined : this.#watch;
   }
 
@@ -122,7 +122,7 @@ export class Autoscaler {
   }
 }
 
-function watchOf(state: ClusterState): WatchUsage {
+function watchOf(state: ClusterState): MeasureUsage {
   const services = [...state.services.autoscaled()].map(({ id, spec }) => ({
     serviceId: id,
     serviceName: spec?.name ?? "",

@@ -42,21 +42,25 @@ export function decideCron(
   if (schedule.kind === "invalid") return { kind: "broken", why: schedule.reason };
   const after = (atMs: number): number => schedule.next(atMs) ?? 0;
   if (status === undefined) {
-    const fresh = { runs: [], decidedUntilMs: now, message: "", forceUpdate };
+    const fresh = { runs: [], handledUntilMs: now, message: "", handledForceUpdate: forceUpdate };
     return change({ ...fresh, nextRunAtMs: after(now) }, "no", "it waits for its time");
   }
-  const untilMs = Math.max(now, status.decidedUntilMs);
-  const forced = status.forceUpdate !== forceUpdate;
+  const untilMs = Math.max(now, status.handledUntilMs);
+  const forced = status.handledForceUpdate !== forceUpdate;
   const isDue = status.nextRunAtMs > 0 && status.nextRunAtMs <= now;
   const next = { ...status, nextRunAtMs: after(untilMs), message: "" };
   if (forced)
-    return admit(cron, { ...next, forceUpdate }, { ...context, name: "the run that was asked for" });
+    return admit(
+      cron,
+      { ...next, handledForceUpdate: forceUpdate },
+      { ...context, name: "the run that was asked for" },
+    );
   if (!isDue) {
     if (next.nextRunAtMs !== status.nextRunAtMs)
       return change({ ...status, ...next }, "no", "its schedule has changed");
     return next.nextRunAtMs === 0 ? { kind: "wait" } : { kind: "wait", atMs: next.nextRunAtMs };
   }
-  const passed = { ...next, decidedUntilMs: untilMs };
+  const passed = { ...next, handledUntilMs: untilMs };
   const deadlineMs = cron.startingDeadlineMs || DEFAULT_DEADLINE_MS;
   const dueMs = status.nextRunAtMs >= now - deadlineMs ? status.nextRunAtMs : after(now - deadlineMs - 1);
   if (dueMs === 0 || dueMs > now) {
