@@ -8,7 +8,11 @@ import { place } from "./schedule.js";
 const ABLE = { dataPlane: { overlay: true } };
 
 function reasonFor(
-  networks: readonly { readonly network: string; readonly addressesPerHost?: number; readonly optional?: boolean }[],
+  networks: readonly {
+    readonly network: string;
+    readonly addressesPerHost?: number;
+    readonly optional?: boolean;
+  }[],
   nodes: readonly { readonly description?: object; readonly addresses?: number }[],
 ): string {
   const views = nodes.map(({ description = {}, addresses = 0 }, index) =>
