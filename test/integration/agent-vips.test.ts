@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createLab, type Lab } from "../../deploy/lab/lab.js";
 import { testLabName } from "../../deploy/lab/test-lab-name.js";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
-import { bucketOf, rendezvous } from "../../packages/agent/src/dataplane/rendezvous.js";
+import { bucketOf, rendezvous } from "../../packages/agent/src/dataplane/balancing/rendezvous.js";
 import { VipBalancer } from "../../packages/agent/src/dataplane/vips/vip-balancer.js";
-import { namesOf } from "../../packages/agent/src/dataplane-client/names-of.js";
+import { dnsTableOf } from "../../packages/agent/src/dataplane-client/dns-table.js";
 import { DnsEntry, TrafficSpec_Affinity } from "../../proto/src/index.js";
 import { importBusybox } from "./agent/busybox-image.js";
 import { NetworkHost } from "./agent/network-host.js";
@@ -78,7 +78,7 @@ describe("a virtual IP over two hosts", () => {
     });
     for (const [at, host] of hosts.entries()) {
       const networks = [host.partOf(SHOP, hosts)];
-      await balancers[at]?.update(namesOf({ networks, entries: [entry], tasks: [] }));
+      await balancers[at]?.update(dnsTableOf({ networks, entries: [entry], tasks: [] }));
       expect(balancers[at]?.isInForce(VIP)).toBe(true);
     }
   };

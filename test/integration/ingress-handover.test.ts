@@ -8,9 +8,9 @@ import { decode, encode, streamDecode, streamEncode } from "dns-packet";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { NamesTable } from "../../packages/agent/src/dataplane/dns/names-table.js";
-import type { IngressListener } from "../../packages/agent/src/dataplane/table.js";
+import { spawnIngressProcess } from "../../packages/agent/src/dataplane/spawn.js";
+import type { IngressListener } from "../../packages/agent/src/dataplane/table/ingress-table.js";
 import { type Ingress, openIngress } from "../../packages/agent/src/dataplane-client/client.js";
-import { spawnIngress } from "../../packages/agent/src/dataplane-client/launch.js";
 import { askByDatagrams, boundSocket, type Load } from "./datagram-load.js";
 import {
   ask,
@@ -207,7 +207,7 @@ describe("an ingress process of another release", () => {
     const dataDir = folderFor(cleanup);
     await startSlowNameServer();
     const old = await open(dataDir, "old");
-    await old.names(NAMES, deadline());
+    await old.updateDns(NAMES, deadline());
     const { processId } = await old.stats(deadline());
     const own = askForName("api", 5);
     const foreign = askForName("example.com", 20);
@@ -227,14 +227,14 @@ describe("an ingress process of another release", () => {
     kept.end(streamEncode({ type: "query", id: 1, questions: [{ type: "A", name: "api" }] }));
     expect(streamDecode((await answered)[0]).answers).toMatchObject([{ data: "10.64.8.2" }]);
     await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 8_000 });
-    await successor.names(NAMES, deadline());
+    await successor.updateDns(NAMES, deadline());
     await sleep(50);
     const [answers, others] = [await own.stop(), await foreign.stop()];
     expect(answers.length).toBeGreaterThan(40);
     expect(new Set(answers)).toEqual(new Set(["10.64.8.2"]));
     expect(others.length).toBeGreaterThan(10);
     expect(new Set(others)).toEqual(new Set(["192.0.2.1"]));
-    expect((await successor.condition(deadline())).nameProblems).toEqual([]);
+    expect((await successor.status(deadline())).dnsProblems).toEqual([]);
   });
 
   it("serves on when the new one does not start", async () => {
@@ -291,7 +291,7 @@ describe("an ingress process of another release", () => {
     ["goes when all has been given, and serves on", "serving", true],
   ] as const)("is left alone by one that %s", async (_what, lastWord, isServing) => {
     const dataDir = folderFor(cleanup);
-    const heir = spawnIngress(dataDir, { exec: process.execPath, entry: ENTRY, args: [] }, "heir");
+    const heir = spawnIngressProcess(dataDir, { exec: process.execPath, entry: ENTRY, args: [] }, "heir");
     cleanup.add(() => void heir.kill("SIGKILL"));
     const ended = once(heir, "exit");
     heir.on("message", ({ kind }: { readonly kind: string }) => {

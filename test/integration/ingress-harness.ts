@@ -2,7 +2,10 @@ import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
-import type { IngressEndpoint, IngressListener } from "../../packages/agent/src/dataplane/table.js";
+import type {
+  IngressEndpoint,
+  IngressListener,
+} from "../../packages/agent/src/dataplane/table/ingress-table.js";
 import { type Ingress, openIngress } from "../../packages/agent/src/dataplane-client/client.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 
@@ -50,12 +53,12 @@ export async function startIngress(
   return {
     dataDir,
     isServing: ingress.isServing,
-    fallBackTo: (lastKnown) => ingress.fallBackTo(lastKnown),
+    setFallback: (lastKnown) => ingress.setFallback(lastKnown),
     apply: (table, signal) => ingress.apply(table, signal),
     suspect: (nodes, signal) => ingress.suspect(nodes, signal),
-    names: (names, signal) => ingress.names(names, signal),
+    updateDns: (names, signal) => ingress.updateDns(names, signal),
     stats: (signal) => ingress.stats(signal),
-    condition: (signal) => ingress.condition(signal),
+    status: (signal) => ingress.status(signal),
     stop: (signal) => ingress.stop(signal),
     close: () => ingress.close(),
   };

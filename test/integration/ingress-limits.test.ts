@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { fileBudget } from "../../packages/agent/src/dataplane/file-budget.js";
-import { SOCKET_NAME } from "../../packages/agent/src/dataplane/wire.js";
+import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/wire.js";
+import { fileBudget } from "../../packages/agent/src/dataplane/listeners/fd-limits.js";
 import { openIngress } from "../../packages/agent/src/dataplane-client/client.js";
 import {
   Cleanup,
@@ -85,7 +85,7 @@ describe.each(["raw", "net"])(
       expect(await Promise.all(late.slice(1).map(({ closed }) => closed))).toEqual(
         late.slice(1).map(() => "ECONNRESET"),
       );
-      expect((await ingress.condition(deadline())).shortage).toMatch(
+      expect((await ingress.status(deadline())).fdProblem).toMatch(
         new RegExp(`serve ${connections} connections, .* limit of ${FILES} open files .*LimitNOFILE`),
       );
       expect(warnings()).toHaveLength(1);

@@ -1,6 +1,9 @@
 import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import type { IngressEndpoint, TrafficRules } from "../../packages/agent/src/dataplane/table.js";
+import type {
+  IngressEndpoint,
+  TrafficRules,
+} from "../../packages/agent/src/dataplane/table/ingress-table.js";
 import {
   ask,
   Cleanup,

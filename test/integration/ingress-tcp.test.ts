@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { IngressEndpoint } from "../../packages/agent/src/dataplane/table.js";
+import type { IngressEndpoint } from "../../packages/agent/src/dataplane/table/ingress-table.js";
 import {
   ask,
   Cleanup,

@@ -1,7 +1,10 @@
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
-import type { IngressEndpoint, IngressListener } from "../../packages/agent/src/dataplane/table.js";
+import type {
+  IngressEndpoint,
+  IngressListener,
+} from "../../packages/agent/src/dataplane/table/ingress-table.js";
 import { Cleanup, deadline, startIngress, unusedPort } from "./ingress-harness.js";
 
 const cleanup = new Cleanup();

@@ -5,10 +5,10 @@ import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
+import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/wire.js";
 import type { NamesTable } from "../../packages/agent/src/dataplane/dns/names-table.js";
-import { Session } from "../../packages/agent/src/dataplane/session.js";
-import { SOCKET_NAME } from "../../packages/agent/src/dataplane/wire.js";
 import { openIngress } from "../../packages/agent/src/dataplane-client/client.js";
+import { Session } from "../../packages/agent/src/dataplane-client/session.js";
 import { Cleanup, deadline, ENTRY } from "./ingress-harness.js";
 import { startKernelIngress } from "./kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "./kernel/test-network.js";
@@ -74,7 +74,7 @@ it("a name stands for its virtual IP all the while one ingress process hands ove
   network.run("a", "ip", "address", "add", `${GATEWAY}/18`, "dev", BRIDGE);
   network.run("a", "ip", "link", "set", BRIDGE, "up");
   const old = await startKernelIngress(network, cleanup);
-  await old.names(NAMES, deadline());
+  await old.updateDns(NAMES, deadline());
   const argv = ["netns", "exec", network.namespace("a"), process.execPath, "-e", PROGRAM];
   const asker = spawn("ip", argv, { stdio: ["pipe", "pipe", "inherit"] });
   cleanup.add(() => asker.kill("SIGKILL"));
@@ -104,7 +104,7 @@ it("a name stands for its virtual IP all the while one ingress process hands ove
 
 it("an ingress process that must not use the kernel takes away what the one before it balanced there", async () => {
   const old = await startKernelIngress(network, cleanup);
-  await old.names(NAMES, deadline());
+  await old.updateDns(NAMES, deadline());
   const addresses = (): string => network.run("a", "ip", "address", "show", "dev", BRIDGE);
   expect(addresses()).toContain(VIP);
   old.close();

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { bucketOf, rendezvous } from "../../packages/agent/src/dataplane/rendezvous.js";
+import { bucketOf, rendezvous } from "../../packages/agent/src/dataplane/balancing/rendezvous.js";
 import { Cleanup, deadline } from "./ingress-harness.js";
 import { apply, local, published, remote, startKernelIngress, tally } from "./kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "./kernel/test-network.js";

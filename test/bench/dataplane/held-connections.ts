@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileBudget } from "../../../packages/agent/src/dataplane/file-budget.js";
+import { fileBudget } from "../../../packages/agent/src/dataplane/listeners/fd-limits.js";
 import { Cleanup, deadline } from "../../integration/ingress-harness.js";
 import { apply, published, remote, startKernelIngress } from "../../integration/kernel/kernel-ingress.js";
 import { ADDRESS, type TestNetwork } from "../../integration/kernel/test-network.js";

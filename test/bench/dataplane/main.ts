@@ -1,5 +1,8 @@
 import { parseArgs } from "node:util";
-import type { IngressEndpoint, IngressListener } from "../../../packages/agent/src/dataplane/table.js";
+import type {
+  IngressEndpoint,
+  IngressListener,
+} from "../../../packages/agent/src/dataplane/table/ingress-table.js";
 import { Cleanup, deadline } from "../../integration/ingress-harness.js";
 import { startKernelIngress, tally } from "../../integration/kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "../../integration/kernel/test-network.js";

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { pino } from "pino";
-import type { KernelRoute } from "../../../packages/agent/src/dataplane/table.js";
+import type { KernelRoute } from "../../../packages/agent/src/dataplane/table/ingress-table.js";
 import { openIngress } from "../../../packages/agent/src/dataplane-client/client.js";
 import type { BenchNetwork } from "./network.js";
 
@@ -139,7 +139,7 @@ stream {
       });
       const table = { version: 1, listeners: [{ ...listener, protocol: "tcp" } as const] };
       const { errors } = await ingress.apply(table, signal);
-      const { path } = await ingress.condition(signal);
+      const { path } = await ingress.status(signal);
       ingress.close();
       if (errors[0] !== undefined) throw new Error(errors[0].message);
       if (path.kernel !== (route !== undefined)) throw new Error(`the wrong path: ${path.reason}`);

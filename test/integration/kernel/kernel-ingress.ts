@@ -4,8 +4,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
-import type { IngressEndpoint, IngressListener } from "../../../packages/agent/src/dataplane/table.js";
-import { SOCKET_NAME } from "../../../packages/agent/src/dataplane/wire.js";
+import { SOCKET_NAME } from "../../../packages/agent/src/dataplane/control/wire.js";
+import type {
+  IngressEndpoint,
+  IngressListener,
+} from "../../../packages/agent/src/dataplane/table/ingress-table.js";
 import { type Ingress, openIngress } from "../../../packages/agent/src/dataplane-client/client.js";
 import { type Cleanup, deadline, ENTRY, folderFor } from "../ingress-harness.js";
 import { ADDRESS, SUBNET, type TestNetwork } from "./test-network.js";
@@ -43,12 +46,12 @@ export async function startKernelIngress(
     process: child,
     dataDir,
     isServing: ingress.isServing,
-    fallBackTo: (lastKnown) => ingress.fallBackTo(lastKnown),
+    setFallback: (lastKnown) => ingress.setFallback(lastKnown),
     apply: (table, signal) => ingress.apply(table, signal),
     suspect: (nodes, signal) => ingress.suspect(nodes, signal),
-    names: (names, signal) => ingress.names(names, signal),
+    updateDns: (names, signal) => ingress.updateDns(names, signal),
     stats: (signal) => ingress.stats(signal),
-    condition: (signal) => ingress.condition(signal),
+    status: (signal) => ingress.status(signal),
     stop: (signal) => ingress.stop(signal),
     close: () => ingress.close(),
   };

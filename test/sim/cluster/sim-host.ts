@@ -2,7 +2,10 @@ import { runAgent } from "../../../packages/agent/src/agent/agent.js";
 import type { AgentEdges } from "../../../packages/agent/src/agent/platform.js";
 import type { LinkStep } from "../../../packages/agent/src/core/networks/network-step.js";
 import { type NamesTable, NO_NAMES } from "../../../packages/agent/src/dataplane/dns/names-table.js";
-import type { IngressTable, ListenerStats } from "../../../packages/agent/src/dataplane/table.js";
+import type {
+  IngressTable,
+  ListenerStats,
+} from "../../../packages/agent/src/dataplane/table/ingress-table.js";
 import type { OverlayKernel } from "../../../packages/agent/src/networks/examine-kernel.js";
 import { SimDocker } from "../docker/sim-docker.js";
 import { simEngine } from "../docker/sim-engine.js";
@@ -262,7 +265,7 @@ export class SimHost {
       },
       openIngress: async () => ({
         isServing: this.table !== undefined,
-        fallBackTo: () => {},
+        setFallback: () => {},
         apply: async (table) => {
           await soon(() => {
             this.table = table;
@@ -277,13 +280,13 @@ export class SimHost {
           listeners: this.#listeners(),
           vips: [],
         }),
-        names: (names) => {
+        updateDns: (names) => {
           return soon(() => {
             this.names = names;
             this.#tablesChanged();
           }, ingressRng.next() * NAMES_MS);
         },
-        condition: async () => IDLE_INGRESS,
+        status: async () => IDLE_INGRESS,
         close: () => {},
       }),
       release: () => {},
@@ -303,6 +306,6 @@ const IDLE_INGRESS = {
   acceptErrors: 0,
   errors: [],
   listeners: [],
-  nameProblems: [],
+  dnsProblems: [],
   path: { kernel: false, reason: "simulated" },
 };

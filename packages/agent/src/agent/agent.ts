@@ -1,12 +1,12 @@
 import type { Logger } from "pino";
 import type { AgentConfig } from "../config.js";
 import type { NamesTable } from "../dataplane/dns/names-table.js";
+import { DnsSync } from "../dataplane-client/dns-sync.js";
+import { dnsTableOf } from "../dataplane-client/dns-table.js";
 import { IngressSync } from "../dataplane-client/ingress-sync.js";
 import { routesOf } from "../dataplane-client/ingress-table.js";
 import { watchIngress } from "../dataplane-client/ingress-watch.js";
 import { localRoute } from "../dataplane-client/kernel-route.js";
-import { namesOf } from "../dataplane-client/names-of.js";
-import { NamesSync } from "../dataplane-client/names-sync.js";
 import { Fence } from "../leader/fence.js";
 import { LeaderLink } from "../leader/leader-link.js";
 import { LeaderMessageHandler } from "../leader/leader-message-handler.js";
@@ -117,20 +117,20 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   if (state.ingress.length > 0 && !opened.isServing) ingress.update(0, state.ingress);
 
   const namesNow = (): NamesTable => {
-    return namesOf({
+    return dnsTableOf({
       networks: overlay.established,
       entries: obedience.names,
       tasks: worker.tasks.inNetworks(),
     });
   };
-  const nameSync: NamesSync = new NamesSync({
-    apply: (names, applySignal) => opened.names(names, applySignal),
+  const nameSync: DnsSync = new DnsSync({
+    apply: (names, applySignal) => opened.updateDns(names, applySignal),
     collect: () => namesNow(),
     isHeld: opened.isServing,
     log: log.child({ part: "names" }),
     signal,
   });
-  opened.fallBackTo(() => ({ table: ingress.tableOf(state.ingress), names: namesNow() }));
+  opened.setFallback(() => ({ table: ingress.tableOf(state.ingress), names: namesNow() }));
 
   const peers = new PeerWatch({
     probe: edges.peerProbe,
@@ -234,7 +234,7 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
     });
   }
   const watching = watchIngress({
-    condition: (watchSignal) => opened.condition(watchSignal),
+    condition: (watchSignal) => opened.status(watchSignal),
     onProblems: (problems) => condition.ingressProblems(problems),
     onPath: ({ kernel, reason }) => condition.dataPlaneIs({ kernel, kernelReason: reason }),
     signal,

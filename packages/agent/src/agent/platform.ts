@@ -6,10 +6,10 @@ import type { Probe } from "@berth/proto/probe";
 import { grpcTransport, type RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { AgentConfig } from "../config.js";
-import type { IngressStats } from "../dataplane/table.js";
+import type { IngressStats } from "../dataplane/table/ingress-table.js";
 import { type Ingress, openIngress } from "../dataplane-client/client.js";
-import { ingressMetrics } from "../dataplane-client/metrics/ingress-metrics.js";
-import { serveMetrics } from "../dataplane-client/metrics/serve-metrics.js";
+import { ingressMetrics } from "../dataplane-client/ingress-metrics.js";
+import { serveMetrics } from "../dataplane-client/serve-metrics.js";
 import { DockerodeEngine } from "../engine/dockerode/dockerode-engine.js";
 import type { Engine } from "../engine/engine.js";
 import { examineKernel } from "../networks/examine-kernel.js";
@@ -23,7 +23,7 @@ import { type Knock, knockAt } from "../node/probe/knock.js";
 import { type HostUsage, readHostUsage } from "../node/usage/host-usage.js";
 import { UsageReader, type UsageSample } from "../node/usage/sample.js";
 import { type Disk, folderDisk } from "../runtime/disk.js";
-import { lockDataDir } from "./lock-data-dir.js";
+import { lockDataDir } from "../runtime/lock-data-dir.js";
 
 /** Everything of an agent that touches the world outside its process, so that a simulation can be that world. */
 export interface AgentEdges {

@@ -1,13 +1,18 @@
 import { mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
-import { Connector, type ConnectorOptions } from "../dataplane/connector.js";
+import type { IngressReply } from "../dataplane/control/wire.js";
 import type { NamesTable } from "../dataplane/dns/names-table.js";
-import { raceSignal } from "../dataplane/race-signal.js";
-import type { Session } from "../dataplane/session.js";
-import type { ApplyResult, IngressCondition, IngressStats, IngressTable } from "../dataplane/table.js";
-import { deltaOf } from "../dataplane/table-delta.js";
-import type { IngressReply } from "../dataplane/wire.js";
+import type {
+  ApplyResult,
+  IngressStats,
+  IngressStatus,
+  IngressTable,
+} from "../dataplane/table/ingress-table.js";
+import { deltaOf } from "../dataplane/table/table-delta.js";
+import { raceSignal } from "../runtime/race-signal.js";
+import { Connector, type ConnectorOptions } from "./connector.js";
+import type { Session } from "./session.js";
 
 /** A process that ran for this long is started again at once, one that crashes over and over ever more slowly. */
 const STABLE_MS = 5_000;
@@ -20,7 +25,7 @@ export interface IngressOptions extends ConnectorOptions {
 }
 
 /** What a process is given before anybody has said better. */
-export interface LastKnown {
+export interface FallbackTables {
   readonly table: IngressTable;
   readonly names: NamesTable;
 }
@@ -30,16 +35,16 @@ export interface Ingress {
   /** The process was found, and serves what an agent before this one has brought it: that is newer than what is on disk. */
   readonly isServing: boolean;
   /** For a process that has to be started before there is a table: `lastKnown` is asked then. */
-  fallBackTo(lastKnown: () => LastKnown): void;
+  setFallback(lastKnown: () => FallbackTables): void;
   /** Makes the process serve the table. Resolves when it does; a newer apply may have overtaken it by then. */
   apply(table: IngressTable, signal: AbortSignal): Promise<ApplyResult>;
   /** Endpoints on these nodes get no new connections where there are others; all of them, each time. */
   suspect(nodes: readonly string[], signal: AbortSignal): Promise<void>;
   /** Makes the process answer these names to the containers of this host. Resolves when it does. */
-  names(table: NamesTable, signal: AbortSignal): Promise<void>;
+  updateDns(table: NamesTable, signal: AbortSignal): Promise<void>;
   /** With what the kernel counts, which takes some milliseconds. */
   stats(signal: AbortSignal): Promise<IngressStats>;
-  condition(signal: AbortSignal): Promise<IngressCondition>;
+  status(signal: AbortSignal): Promise<IngressStatus>;
   /** Ends the process and every connection through it. */
   stop(signal: AbortSignal): Promise<void>;
   /** Lets go: the process serves on, and the next agent finds it. */
@@ -65,7 +70,7 @@ class IngressClient implements Ingress {
   readonly #onAbort = (): void => this.close();
   readonly isServing: boolean;
   #session: Promise<Session>;
-  #lastKnown: (() => LastKnown) | undefined;
+  #lastKnown: (() => FallbackTables) | undefined;
   #table: IngressTable | undefined;
   #suspects: readonly string[] = [];
   #names: NamesTable | undefined;
@@ -81,7 +86,7 @@ class IngressClient implements Ingress {
     void this.#watch(session);
   }
 
-  fallBackTo(lastKnown: () => LastKnown): void {
+  setFallback(lastKnown: () => FallbackTables): void {
     this.#lastKnown = lastKnown;
   }
 
@@ -100,7 +105,7 @@ class IngressClient implements Ingress {
     await this.#call((session) => session.request({ kind: "suspect", nodes: this.#suspects }), signal);
   }
 
-  async names(table: NamesTable, signal: AbortSignal): Promise<void> {
+  async updateDns(table: NamesTable, signal: AbortSignal): Promise<void> {
     this.#names = table;
     await this.#call((session) => session.request({ kind: "names", names: this.#names ?? table }), signal);
   }
@@ -111,7 +116,7 @@ class IngressClient implements Ingress {
     throw unexpected(reply.kind);
   }
 
-  async condition(signal: AbortSignal): Promise<IngressCondition> {
+  async status(signal: AbortSignal): Promise<IngressStatus> {
     const reply = await this.#call((session) => session.request({ kind: "condition" }), signal);
     if (reply.kind === "condition") return reply.condition;
     throw unexpected(reply.kind);

@@ -1,7 +1,7 @@
 import { IngressEntry } from "@berth/proto";
 import { pino } from "pino";
 import { expect, test } from "vitest";
-import type { ApplyResult, IngressTable } from "../dataplane/table.js";
+import type { ApplyResult, IngressTable } from "../dataplane/table/ingress-table.js";
 import { IngressSync } from "./ingress-sync.js";
 
 const log = pino({ level: "silent" });

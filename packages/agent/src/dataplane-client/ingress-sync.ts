@@ -1,6 +1,6 @@
 import type { IngressEntry } from "@berth/proto";
 import type { Logger } from "pino";
-import type { ApplyResult, IngressListener, IngressTable } from "../dataplane/table.js";
+import type { ApplyResult, IngressListener, IngressTable } from "../dataplane/table/ingress-table.js";
 import { withDeadline } from "../runtime/with-deadline.js";
 import { type HasEnded, IngressListeners, type RouteTo } from "./ingress-table.js";
 

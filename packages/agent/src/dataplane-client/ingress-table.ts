@@ -10,8 +10,8 @@ import type {
   IngressListener,
   KernelRoute,
   TrafficRules,
-} from "../dataplane/table.js";
-import { sameListener } from "../dataplane/table-diff.js";
+} from "../dataplane/table/ingress-table.js";
+import { sameListener } from "../dataplane/table/table-diff.js";
 
 /** Addresses of the other nodes that connections go to, by node id. */
 export function peersIn(entries: readonly IngressEntry[], ownNodeId: string): ReadonlyMap<string, string> {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { IngressCondition, ListenerError, PathInUse } from "../dataplane/table.js";
+import type { DataPath, IngressStatus, ListenerError } from "../dataplane/table/ingress-table.js";
 import { watchIngress } from "./ingress-watch.js";
 
 const taken: ListenerError = {
@@ -11,11 +11,11 @@ const taken: ListenerError = {
   message: "cannot publish 80/tcp",
 };
 
-const paths: PathInUse[] = [];
-const path: PathInUse = { kernel: true, reason: "the kernel can do it" };
+const paths: DataPath[] = [];
+const path: DataPath = { kernel: true, reason: "the kernel can do it" };
 
 /** What the watch finds first. */
-function firstFinding(condition: () => Promise<IngressCondition>): Promise<readonly string[]> {
+function firstFinding(condition: () => Promise<IngressStatus>): Promise<readonly string[]> {
   const over = new AbortController();
   return new Promise((resolve) => {
     const onProblems = (problems: readonly string[]): void => {
@@ -27,20 +27,20 @@ function firstFinding(condition: () => Promise<IngressCondition>): Promise<reado
 }
 
 test("watchIngress finds ports that do not answer, in the words of the ingress process", async () => {
-  expect(await firstFinding(async () => ({ errors: [taken], nameProblems: [], path }))).toEqual([
+  expect(await firstFinding(async () => ({ errors: [taken], dnsProblems: [], path }))).toEqual([
     "cannot publish 80/tcp",
   ]);
-  expect(await firstFinding(async () => ({ errors: [], nameProblems: [], path }))).toEqual([]);
+  expect(await firstFinding(async () => ({ errors: [], dnsProblems: [], path }))).toEqual([]);
   expect(paths).toEqual([path, path]);
 });
 
 test("watchIngress finds addresses at which names are not answered", async () => {
-  const condition = async () => ({ errors: [], nameProblems: ["port 53 is taken"], path });
+  const condition = async () => ({ errors: [], dnsProblems: ["port 53 is taken"], path });
   expect(await firstFinding(condition)).toEqual(["port 53 is taken"]);
 });
 
 test("watchIngress finds that connections have to wait", async () => {
-  const condition = async () => ({ errors: [], nameProblems: [], shortage: "no more files", path });
+  const condition = async () => ({ errors: [], dnsProblems: [], fdProblem: "no more files", path });
   expect(await firstFinding(condition)).toEqual(["no more files"]);
 });
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { IngressCondition, PathInUse } from "../dataplane/table.js";
+import type { DataPath, IngressStatus } from "../dataplane/table/ingress-table.js";
 import { withDeadline } from "../runtime/with-deadline.js";
 
 /** Ports come free and processes start again within seconds: no use in telling of a state sooner. */
@@ -8,8 +8,8 @@ const CHECK_MS = 3_000;
 const ANSWER_TIMEOUT_MS = 5_000;
 
 export interface IngressWatchOptions {
-  readonly condition: (signal: AbortSignal) => Promise<IngressCondition>;
-  readonly onPath: (path: PathInUse) => void;
+  readonly condition: (signal: AbortSignal) => Promise<IngressStatus>;
+  readonly onPath: (path: DataPath) => void;
   readonly onProblems: (problems: readonly string[]) => void;
   /** Ends the watch. */
   readonly signal: AbortSignal;
@@ -28,13 +28,18 @@ export async function watchIngress(options: IngressWatchOptions): Promise<void> 
 }
 
 async function look({ condition, signal }: IngressWatchOptions): Promise<{
-  readonly path: PathInUse | undefined;
+  readonly path: DataPath | undefined;
   readonly problems: readonly string[];
 }> {
   const onTimeout = (): Error => new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1_000} s`);
   try {
     const deadline = { signal, timeoutMs: ANSWER_TIMEOUT_MS, onTimeout };
-    const { errors, nameProblems, shortage, path } = await withDeadline(deadline, condition);
+    const {
+      errors,
+      dnsProblems: nameProblems,
+      fdProblem: shortage,
+      path,
+    } = await withDeadline(deadline, condition);
     const problems = [...errors.map(({ message }) => message), ...nameProblems];
     return { path, problems: shortage === undefined ? problems : [...problems, shortage] };
   } catch (error) {

@@ -1,6 +1,6 @@
 import { type IngressEndpoint, PortSpec_Protocol } from "@berth/proto";
 import type { JoinedNetwork, ObservedContainer } from "../core/observed.js";
-import type { KernelRoute } from "../dataplane/table.js";
+import type { KernelRoute } from "../dataplane/table/ingress-table.js";
 
 const HOST_NETWORK = "host";
 

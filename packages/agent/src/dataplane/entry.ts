@@ -5,26 +5,26 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { BERTH_VERSION } from "@berth/proto";
 import { pino } from "pino";
-import { lockDataDir } from "../agent/lock-data-dir.js";
-import { spawnIngress } from "../dataplane-client/launch.js";
+import { lockDataDir } from "../runtime/lock-data-dir.js";
 import { runProgram } from "../runtime/run-program.js";
-import { createControlServer } from "./control-server.js";
+import { createControlServer } from "./control/control-server.js";
+import { watchSocket } from "./control/socket-watch.js";
+import { SOCKET_NAME } from "./control/wire.js";
 import { Door } from "./dns/door.js";
 import { openNameServer } from "./dns/open-name-server.js";
-import { Gateway } from "./gateway.js";
-import { type Giver, giveTo, leaveTo } from "./handover/give.js";
-import { inherit } from "./handover/inherit.js";
+import { type HandoverSource, handOver, leaveTo } from "./handover/source.js";
+import { receiveHandover } from "./handover/successor.js";
 import { raiseHostPatience } from "./kernel/conntrack-timeouts.js";
 import { INGRESS_MODES, isIngressMode } from "./kernel/mode.js";
 import { openKernelPath } from "./kernel/open-kernel-path.js";
 import { LateFastPath } from "./late-fast-path.js";
-import { inheritedNames, NamesService } from "./names-service.js";
-import { createNetTransport } from "./net-transport.js";
-import { createRawTransport } from "./raw-transport.js";
-import { Retirement } from "./retirement.js";
-import { watchSocket } from "./socket-watch.js";
+import { Gateway } from "./listeners/gateway.js";
+import { GracefulShutdown } from "./shutdown.js";
+import { spawnIngressProcess } from "./spawn.js";
+import { createNetTransport } from "./transport/net-transport.js";
+import { createRawTransport } from "./transport/raw-transport.js";
+import { inheritedNames, ServiceDiscovery } from "./vips/service-discovery.js";
 import { VipBalancer } from "./vips/vip-balancer.js";
-import { SOCKET_NAME } from "./wire.js";
 
 /** Time for the answer to an order to stop to leave. */
 const STOP_DELAY_MS = 20;
@@ -53,7 +53,7 @@ async function main(): Promise<void> {
   const late = new LateFastPath();
   const now = (): number => performance.now();
   const { mode } = values;
-  const inheritance = values.inherit ? await inherit() : undefined;
+  const inheritance = values.inherit ? await receiveHandover() : undefined;
   const gateway = new Gateway({
     transport,
     now,
@@ -67,12 +67,12 @@ async function main(): Promise<void> {
     (vip) => vips?.isInForce(vip) ?? false,
     inheritance === undefined ? new Map() : inheritedNames(inheritance),
   );
-  const names = new NamesService(nameServer, vips, mode === "userspace" ? undefined : new Door());
+  const names = new ServiceDiscovery(nameServer, vips, mode === "userspace" ? undefined : new Door());
   if (inheritance !== undefined) {
     await gateway.suspect(inheritance.suspects);
     await gateway.apply(inheritance.table);
     await names.inherit(inheritance);
-    gateway.takeOver(await inheritance.prepared());
+    gateway.resumeWith(await inheritance.prepared());
     await inheritance.serve();
   }
   const lock = await lockSoon(dataDir, inheritance === undefined ? 0 : LOCK_DEADLINE_MS);
@@ -90,7 +90,7 @@ async function main(): Promise<void> {
     void names.update(inheritance.names);
   }
   const socketPath = join(dataDir, SOCKET_NAME);
-  const retirement = new Retirement({
+  const retirement = new GracefulShutdown({
     ...{ log, gateway, names, path },
     release: () => {
       lock.close();
@@ -113,10 +113,10 @@ async function main(): Promise<void> {
       if (retirement.hasBegun) throw new Error("it has been retired");
       // One who did not wait for the answer, and asks again: two heirs would take clients from each other.
       if (isHandingOver) throw new Error("it is handing over already");
-      const heir = spawnIngress(dataDir, program, "heir");
+      const heir = spawnIngressProcess(dataDir, program, "heir");
       isHandingOver = true;
       try {
-        await giveTo(heir, giverOf(gateway, names));
+        await handOver(heir, giverOf(gateway, names));
       } catch (error) {
         heir.kill("SIGKILL");
         throw error;
@@ -151,10 +151,10 @@ async function main(): Promise<void> {
   });
 }
 
-function giverOf(gateway: Gateway, names: NamesService): Giver {
+function giverOf(gateway: Gateway, names: ServiceDiscovery): HandoverSource {
   return {
     estate: () => {
-      const [ports, named] = [gateway.estate, names.estate];
+      const [ports, named] = [gateway.handoverState, names.estate];
       return { ...ports, ...named, sockets: new Map([...ports.sockets, ...named.sockets]) };
     },
     flows: () => gateway.flows(),

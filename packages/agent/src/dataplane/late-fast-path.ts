@@ -1,13 +1,13 @@
-import type { FastPath } from "./gateway.js";
-import type { IngressListener, ListenerStats } from "./table.js";
+import type { KernelBalancer } from "./listeners/gateway.js";
+import type { IngressListener, ListenerStats } from "./table/ingress-table.js";
 
 /** A path that is opened after the listeners that it stands before: until then they do all the work. */
-export class LateFastPath implements FastPath {
-  #path: FastPath | undefined;
+export class LateFastPath implements KernelBalancer {
+  #path: KernelBalancer | undefined;
   #listeners: readonly IngressListener[] = [];
   #suspects: ReadonlySet<string> = new Set();
 
-  async open(path: FastPath): Promise<void> {
+  async open(path: KernelBalancer): Promise<void> {
     this.#path = path;
     if (this.#suspects.size > 0) await path.suspect(this.#suspects);
     if (this.#listeners.length > 0) await path.apply(this.#listeners);

@@ -12,9 +12,9 @@ import {
   type Welcome,
 } from "@berth/proto";
 import type { Logger } from "pino";
-import type { IngressStats } from "../dataplane/table.js";
+import type { IngressStats } from "../dataplane/table/ingress-table.js";
+import type { DnsSync } from "../dataplane-client/dns-sync.js";
 import type { IngressSync } from "../dataplane-client/ingress-sync.js";
-import type { NamesSync } from "../dataplane-client/names-sync.js";
 import { watchedPeers } from "../dataplane-client/watched-peers.js";
 import type { Overlay } from "../networks/overlay.js";
 import type { PeerWatch } from "../node/peers/peer-watch.js";
@@ -37,7 +37,7 @@ export interface LeaderMessageHandlerOptions {
   readonly nodeId: string;
   readonly ingress: IngressSync;
   readonly overlay: Pick<Overlay, "assign" | "named">;
-  readonly nameSync: Pick<NamesSync, "told" | "inForce">;
+  readonly nameSync: Pick<DnsSync, "told" | "inForce">;
   readonly peers: Pick<PeerWatch, "watch">;
   readonly logs: LogRelay;
   readonly execs: ExecRelay;

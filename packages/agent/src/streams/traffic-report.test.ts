@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { ListenerStats } from "../dataplane/table.js";
+import type { ListenerStats } from "../dataplane/table/ingress-table.js";
 import { serviceTraffic, trafficReport } from "./traffic-report.js";
 
 const endpoint = { address: "10.0.0.1", port: 80, state: "serving", total: 5, active: 1, failed: 2 } as const;

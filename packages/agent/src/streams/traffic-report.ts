@@ -5,7 +5,7 @@ import type {
   TrafficReport,
   TrafficRequest,
 } from "@berth/proto";
-import { type IngressStats, type ListenerStats, listenerName } from "../dataplane/table.js";
+import { type IngressStats, type ListenerStats, listenerName } from "../dataplane/table/ingress-table.js";
 
 /** As many as one answer has room for. */
 const MAX_DOORS = 5_000;

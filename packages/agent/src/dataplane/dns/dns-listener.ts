@@ -1,7 +1,12 @@
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { createServer, type Server, type Socket as TcpSocket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { adoptDatagrams, datagramHandle, listeningHandle, pauseDatagrams } from "../node-handles.js";
+import {
+  adoptDatagrams,
+  datagramHandle,
+  listeningHandle,
+  pauseDatagrams,
+} from "../transport/node-handles.js";
 import { readFrames, writeFrame } from "./tcp-frames.js";
 
 const MAX_TCP_CONNECTIONS = 256;

@@ -1,5 +1,5 @@
 import { parseIpv4, parseSubnet, subnetHas } from "@berth/proto";
-import { bucketOf, rendezvous } from "../rendezvous.js";
+import { bucketOf, rendezvous } from "../balancing/rendezvous.js";
 import type { NameIndex } from "./name-index.js";
 import type { NamedNetwork, NamedService } from "./names-table.js";
 

@@ -1,4 +1,4 @@
-import type { IngressEndpoint, IngressListener } from "../table.js";
+import type { IngressEndpoint, IngressListener } from "../table/ingress-table.js";
 import { endpointElement, type Protocol } from "./layout.js";
 import { BALANCED_TEXT } from "./marks.js";
 import { kernelEndpoint } from "./wanted.js";

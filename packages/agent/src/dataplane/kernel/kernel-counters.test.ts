@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { IngressListener, ListenerStats } from "../table.js";
+import type { IngressListener, ListenerStats } from "../table/ingress-table.js";
 import { KernelCounters } from "./kernel-counters.js";
 import type { KernelStatistics } from "./statistics.js";
 

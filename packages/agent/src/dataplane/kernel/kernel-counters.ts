@@ -1,6 +1,6 @@
-import type { EndpointStats, IngressListener, ListenerStats } from "../table.js";
-import { listenerKey } from "../table.js";
-import { Tally } from "../tally.js";
+import type { EndpointStats, IngressListener, ListenerStats } from "../table/ingress-table.js";
+import { listenerKey } from "../table/ingress-table.js";
+import { CounterAccumulator } from "./counter-accumulator.js";
 import { doorElement } from "./kernel-table.js";
 import { endpointElement } from "./layout.js";
 import type { KernelStatistics } from "./statistics.js";
@@ -19,10 +19,10 @@ interface Owner {
  * came. What comes to an endpoint between the last look and its end is missing from its node's sum, and only there.
  */
 export class KernelCounters {
-  readonly #doors = new Tally();
-  readonly #sent = new Tally();
-  readonly #refused = new Tally();
-  readonly #refusedByNode = new Tally();
+  readonly #doors = new CounterAccumulator();
+  readonly #sent = new CounterAccumulator();
+  readonly #refused = new CounterAccumulator();
+  readonly #refusedByNode = new CounterAccumulator();
   /** Connections by listener that had no answer, and were sent to another endpoint. */
   readonly #repeated = new Map<string, number>();
   /** Connections by listener, as last told. */
@@ -47,10 +47,10 @@ export class KernelCounters {
       const owner = owners.get(element);
       return owner && nodeKey(owner.listener, owner.node);
     };
-    this.#doors.look(doors, (door) => keyOfDoor.get(door));
-    this.#sent.look(sent, byNode);
-    this.#refused.look(refused, (element) => owners.get(element)?.listener);
-    this.#refusedByNode.look(refused, byNode);
+    this.#doors.update(doors, (door) => keyOfDoor.get(door));
+    this.#sent.update(sent, byNode);
+    this.#refused.update(refused, (element) => owners.get(element)?.listener);
+    this.#refusedByNode.update(refused, byNode);
     this.#now = statistics;
     for (const tally of [this.#doors, this.#sent, this.#refused, this.#refusedByNode]) {
       tally.keepOnly((owner) => keys.has(owner.split(SEPARATOR, 1)[0] ?? ""));
@@ -99,8 +99,8 @@ export class KernelCounters {
         endpoints,
         nodes: listener.nodes.map(({ node, total, failed }) => ({
           node,
-          total: total + this.#sent.of(nodeKey(key, node)),
-          failed: failed + this.#refusedByNode.of(nodeKey(key, node)),
+          total: total + this.#sent.sumOf(nodeKey(key, node)),
+          failed: failed + this.#refusedByNode.sumOf(nodeKey(key, node)),
         })),
       };
     });
@@ -117,12 +117,12 @@ export class KernelCounters {
   }
 
   #retried(key: string): number {
-    return this.#refused.of(key) + (this.#repeated.get(key) ?? 0);
+    return this.#refused.sumOf(key) + (this.#repeated.get(key) ?? 0);
   }
 
   /** One that is tried again is no second one. Its refusal may be seen before itself: a sum must not fall then. */
   #connections(key: string): number {
-    const connections = Math.max(this.#told.get(key) ?? 0, this.#doors.of(key) - this.#retried(key));
+    const connections = Math.max(this.#told.get(key) ?? 0, this.#doors.sumOf(key) - this.#retried(key));
     this.#told.set(key, connections);
     return connections;
   }

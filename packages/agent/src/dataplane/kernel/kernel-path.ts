@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import { runProgram } from "../../runtime/run-program.js";
-import { type IngressListener, type ListenerStats, listenerKey } from "../table.js";
+import { type IngressListener, type ListenerStats, listenerKey } from "../table/ingress-table.js";
 import { ENTRY_CHAIN, REMOVE, TABLE } from "./base-ruleset.js";
 import { deletionArguments, endsOnNodes, type FlowEnd, FlowEnds } from "./connection-cleanup.js";
 import { disallowForwarding, ForwardingPermission } from "./forwarding.js";

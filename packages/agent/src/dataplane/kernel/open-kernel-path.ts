@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
-import type { FastPath } from "../gateway.js";
-import type { PathInUse } from "../table.js";
+import type { KernelBalancer } from "../listeners/gateway.js";
+import type { DataPath } from "../table/ingress-table.js";
 import { removeVips } from "../vips/remove-vips.js";
 import { KernelPath, removeTable } from "./kernel-path.js";
 import { choosePath, type IngressMode } from "./mode.js";
@@ -9,9 +9,9 @@ import { lockTable } from "./table-lock.js";
 
 /** What the ingress process uses of the kernel. */
 export interface OpenedPath {
-  readonly fastPath: FastPath;
+  readonly fastPath: KernelBalancer;
   /** Which way new connections take at the moment. */
-  inUse(): PathInUse;
+  inUse(): DataPath;
   /** @param isLast nobody takes over: what is ours in the kernel goes. Otherwise the kernel balances on as it does. */
   close(options: { readonly isLast: boolean }): Promise<void>;
 }
@@ -35,7 +35,7 @@ export async function openKernelPath(mode: IngressMode, log: Logger): Promise<Op
 }
 
 /** On a host whose kernel shall not balance: what an earlier process has left there goes once we listen. */
-function removingLeftovers(mode: IngressMode, signal: AbortSignal): FastPath {
+function removingLeftovers(mode: IngressMode, signal: AbortSignal): KernelBalancer {
   let isDone = false;
   return {
     apply: async () => {

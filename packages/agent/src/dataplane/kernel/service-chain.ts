@@ -1,4 +1,4 @@
-import { BUCKET_SEED, BUCKETS, rendezvous } from "../rendezvous.js";
+import { BUCKET_SEED, BUCKETS, rendezvous } from "../balancing/rendezvous.js";
 import type { KernelService, Protocol } from "./layout.js";
 import { BALANCED_TEXT } from "./marks.js";
 import type { MemberRange } from "./numbered-table.js";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { IngressEndpoint, IngressListener } from "../table.js";
+import type { IngressEndpoint, IngressListener } from "../table/ingress-table.js";
 import { deletionArguments, endsOnNodes, FlowEnds } from "./connection-cleanup.js";
 import { choosePath } from "./mode.js";
 import { kernelService } from "./wanted.js";

@@ -1,5 +1,5 @@
 import { isIPv4 } from "node:net";
-import type { IngressEndpoint, IngressListener } from "../table.js";
+import type { IngressEndpoint, IngressListener } from "../table/ingress-table.js";
 import type { KernelDoor, KernelEndpoint, KernelService } from "./layout.js";
 
 /**

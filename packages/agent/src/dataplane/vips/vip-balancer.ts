@@ -2,10 +2,10 @@ import { access } from "node:fs/promises";
 import type { Logger } from "pino";
 import { failureOf, type RunProgram, runProgram } from "../../runtime/run-program.js";
 import type { NamesTable } from "../dns/names-table.js";
+import { CounterAccumulator } from "../kernel/counter-accumulator.js";
 import { isListed } from "../kernel/is-listed.js";
 import { runNft } from "../kernel/nft.js";
 import { parseCounters } from "../kernel/statistics.js";
-import { Tally } from "../tally.js";
 import { sameVips, type Vips, vipsOf } from "./vip.js";
 import { addressChanges, onBridge, presentVips, wantedVips } from "./vip-addresses.js";
 import { forgetting, type GoneFlows, goneFlows } from "./vip-flows.js";
@@ -32,7 +32,7 @@ export class VipBalancer {
   /** Addresses that the host has, as "address bridge". Undefined: it has to be asked. */
   #present: ReadonlySet<string> | undefined;
   #inForce: ReadonlySet<string>;
-  readonly #tally = new Tally();
+  readonly #tally = new CounterAccumulator();
   #problem = "";
   #work: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -54,7 +54,7 @@ export class VipBalancer {
     const counted = this.#work.then(() => this.#count());
     this.#work = counted;
     await counted;
-    return new Map([...this.#vips.keys()].map((vip) => [vip, this.#tally.of(vip)]));
+    return new Map([...this.#vips.keys()].map((vip) => [vip, this.#tally.sumOf(vip)]));
   }
 
   /**
@@ -86,7 +86,7 @@ export class VipBalancer {
     if (this.#loaded.size === 0) return;
     const args = ["--json", "list", "map", "ip", VIP_TABLE, VIP_MAP];
     const shown = await this.#execute("nft", args).catch(() => undefined);
-    if (shown !== undefined) this.#tally.look(parseCounters(shown), (vip) => vip);
+    if (shown !== undefined) this.#tally.update(parseCounters(shown), (vip) => vip);
     this.#tally.keepOnly((vip) => this.#vips.has(vip));
   }
 

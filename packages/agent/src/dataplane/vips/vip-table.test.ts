@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
+import { rendezvous } from "../balancing/rendezvous.js";
 import type { NamesTable } from "../dns/names-table.js";
 import { memberKey } from "../kernel/member-key.js";
-import { rendezvous } from "../rendezvous.js";
 import { type Vips, vipsOf } from "./vip.js";
 import { addressChanges, presentVips } from "./vip-addresses.js";
 import { REMOVE_VIPS, VipTable } from "./vip-table.js";

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { getSystemErrorName } from "node:util";
 import { type Probe, type ProbeTarget, probeHost } from "@berth/proto/probe";
-import { loadTcpBinding, type RawBinding, type RawHandle } from "../../dataplane/raw-binding.js";
+import { loadTcpBinding, type TcpBinding, type TcpHandle } from "../../runtime/tcp-binding.js";
 
 /** What a kernel that lives says. */
 const ANSWERS: ReadonlySet<string> = new Set(["ECONNREFUSED", "ECONNRESET"]);
@@ -21,7 +21,7 @@ export function cheapProbe(): Probe {
 }
 
 function ask(
-  binding: RawBinding,
+  binding: TcpBinding,
   { address, port, tries, tryMs }: ProbeTarget,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -30,7 +30,7 @@ function ask(
       resolve(false);
       return;
     }
-    const handles: RawHandle[] = [];
+    const handles: TcpHandle[] = [];
     let timer: NodeJS.Timeout | undefined;
     let isOver = false;
     const end = (isAnswered: boolean): void => {

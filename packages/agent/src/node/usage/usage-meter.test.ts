@@ -1,7 +1,7 @@
 import { type MeasuredService, MeasureUsage, type UsageReport } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { ListenerStats } from "../../dataplane/table.js";
+import type { ListenerStats } from "../../dataplane/table/ingress-table.js";
 import type { UsageSample } from "./sample.js";
 import { UsageMeter } from "./usage-meter.js";
 

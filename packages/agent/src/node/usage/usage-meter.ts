@@ -1,7 +1,7 @@
 import type { MeasuredService, MeasureUsage, TaskConnections, TaskUsage, UsageReport } from "@berth/proto";
 import type { Logger } from "pino";
 import type { ObservedContainer } from "../../core/observed.js";
-import type { IngressStats } from "../../dataplane/table.js";
+import type { IngressStats } from "../../dataplane/table/ingress-table.js";
 import { withDeadline } from "../../runtime/with-deadline.js";
 import { cpuPercent, type UsageSample } from "./sample.js";
 

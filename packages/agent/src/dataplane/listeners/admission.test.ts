@@ -1,0 +1,80 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Admission } from "./admission.js";
+import { Quota } from "./counters.js";
+import { Deadlines } from "./deadlines.js";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function rig(served: number, waiting: number) {
+  const now = (): number => Date.now();
+  const onShortage = vi.fn();
+  const admission = new Admission({
+    served: new Quota(() => served),
+    waiting: new Quota(() => waiting),
+    deadlines: new Deadlines(now),
+    now,
+    onShortage,
+  });
+  const heard: string[] = [];
+  const wait = (name: string) =>
+    admission.wait(
+      () => heard.push(`${name} served`),
+      () => heard.push(`${name} refused`),
+    );
+  return { admission, heard, wait, onShortage };
+}
+
+describe("Admission", () => {
+  it("gives places to those that wait, in their order, before anybody else", () => {
+    const { admission, heard, wait, onShortage } = rig(1, 2);
+    expect([admission.take(), admission.take()]).toEqual([true, false]);
+    const leave = wait("a");
+    wait("b");
+    expect(wait("c")).toBeUndefined();
+    expect(onShortage).toHaveBeenCalledTimes(3);
+    expect(admission.used).toBe(3);
+    leave?.();
+    wait("d");
+    admission.release();
+    expect(heard).toEqual(["b served"]);
+    expect(admission.take()).toBe(false);
+    admission.release();
+    admission.release();
+    expect(heard).toEqual(["b served", "d served"]);
+    expect([admission.used, admission.take()]).toEqual([0, true]);
+  });
+
+  it("refuses those that waited for 3 s", async () => {
+    const { admission, heard, wait } = rig(1, 9);
+    admission.take();
+    wait("a");
+    await vi.advanceTimersByTimeAsync(2_900);
+    expect(heard).toEqual([]);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(heard).toEqual(["a refused"]);
+    admission.release();
+    expect([admission.used, heard.length]).toEqual([0, 1]);
+  });
+
+  it("goes through a long queue of those that find nobody to connect to", () => {
+    const { admission } = rig(1, 50_000);
+    admission.take();
+    let served = 0;
+    for (let client = 0; client < 50_000; client += 1) {
+      admission.wait(
+        () => {
+          served += 1;
+          admission.release();
+        },
+        () => {},
+      );
+    }
+    admission.release();
+    expect([served, admission.used]).toEqual([50_000, 0]);
+  });
+});

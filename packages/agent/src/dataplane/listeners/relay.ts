@@ -1,0 +1,146 @@
+import type { Carried } from "../balancing/balancer.js";
+import type { ByteStream, StreamHandler } from "../transport/transport.js";
+
+/**
+ * What a client may send ahead of the endpoint's answer before it has to wait. Most send one request: to pause them
+ * at once would cost two system calls a connection.
+ */
+const MAX_EARLY_BYTES = 32_768;
+
+/**
+ * Carries bytes both ways between a client and an endpoint until both have ended or one breaks.
+ * At most one chunk a direction waits here (early on: 96 KiB): the source is paused while the sink is full.
+ * The client is read from the start, so that its first chunk, or its reset, is there when the endpoint answers.
+ */
+export class Relay implements Carried {
+  readonly #client: ByteStream;
+  readonly #onClosed: () => void;
+  readonly #fromClient: Direction;
+  #endpoint: ByteStream | undefined;
+  #open = true;
+
+  constructor(client: ByteStream, onClosed: () => void) {
+    this.#client = client;
+    this.#onClosed = onClosed;
+    this.#fromClient = new Direction(this, client);
+    client.read(this.#fromClient);
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /** Joins the two ends: the preface, if any, and what the client sent until now go out first. */
+  attach(endpoint: ByteStream, preface?: Uint8Array): void {
+    this.#endpoint = endpoint;
+    const fromEndpoint = new Direction(this, endpoint);
+    fromEndpoint.connect(this.#client, this.#fromClient);
+    this.#fromClient.connect(endpoint, fromEndpoint);
+    if (preface !== undefined) this.#fromClient.prefix(preface);
+    this.#fromClient.flush();
+    if (this.#open) endpoint.read(fromEndpoint);
+  }
+
+  /** Resets both sides: neither may take a broken connection for an orderly end. */
+  abort(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#client.reset();
+    this.#endpoint?.reset();
+    this.#onClosed();
+  }
+
+  /** Both sides have sent FIN and everything was passed on. */
+  finish(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#client.close();
+    this.#endpoint?.close();
+    this.#onClosed();
+  }
+}
+
+/** One way through a relay. Its object is also the handler of the stream it reads, to spare a closure per event. */
+class Direction implements StreamHandler {
+  private readonly relay: Relay;
+  private readonly source: ByteStream;
+  private sink: ByteStream | undefined;
+  private opposite: Direction | undefined;
+  /** What came before there was a sink. */
+  private early: Uint8Array | undefined;
+  private hasEnded = false;
+  private isBlocked = false;
+
+  constructor(relay: Relay, source: ByteStream) {
+    this.relay = relay;
+    this.source = source;
+  }
+
+  connect(sink: ByteStream, opposite: Direction): void {
+    this.sink = sink;
+    this.opposite = opposite;
+  }
+
+  /** Goes before what came until now. */
+  prefix(preface: Uint8Array): void {
+    this.early = this.early === undefined ? preface : Buffer.concat([preface, this.early]);
+  }
+
+  /** Passes on what came before there was a sink. */
+  flush(): void {
+    const early = this.early;
+    this.early = undefined;
+    if (early !== undefined) this.send(early);
+    if (!this.relay.isOpen) return;
+    if (this.isBlocked) this.source.pause();
+    else if (this.hasEnded) this.sink?.end();
+    else if (this.isTooEarly(early)) this.source.read(this);
+  }
+
+  onData(chunk: Uint8Array): void {
+    if (this.sink === undefined) {
+      this.keepEarly(chunk);
+      return;
+    }
+    this.send(chunk);
+    if (this.isBlocked) this.source.pause();
+  }
+
+  onEnd(): void {
+    this.hasEnded = true;
+    if (this.isBlocked) return;
+    if (this.opposite?.hasEnded === true && !this.opposite.isBlocked) this.relay.finish();
+    else this.sink?.end();
+  }
+
+  /** The stream we read from has taken what the other direction wrote into it. */
+  onWritten(): void {
+    this.opposite?.unblock();
+  }
+
+  onError(): void {
+    this.relay.abort();
+  }
+
+  private keepEarly(chunk: Uint8Array): void {
+    this.early = this.early === undefined ? new Uint8Array(chunk) : Buffer.concat([this.early, chunk]);
+    if (this.isTooEarly(this.early)) this.source.pause();
+  }
+
+  private isTooEarly(early: Uint8Array | undefined): boolean {
+    return early !== undefined && early.byteLength >= MAX_EARLY_BYTES;
+  }
+
+  private send(chunk: Uint8Array): void {
+    const outcome = this.sink?.write(chunk);
+    if (outcome === "queued") this.isBlocked = true;
+    else if (outcome === "failed") this.relay.abort();
+  }
+
+  private unblock(): void {
+    if (!this.isBlocked) return;
+    this.isBlocked = false;
+    if (this.hasEnded) this.onEnd();
+    else this.source.read(this);
+  }
+}

@@ -1,0 +1,72 @@
+import { createSocket, type Socket } from "node:dgram";
+import { isIPv6 } from "node:net";
+import type { Carried, Upstream } from "../balancing/balancer.js";
+import { adoptDatagrams, datagramHandle } from "../transport/node-handles.js";
+
+/** Datagrams that may wait for the socket to be connected, which takes one turn of the loop. */
+const MAX_EARLY = 16;
+
+export interface UdpFlowOptions {
+  readonly client: string;
+  readonly upstream: Upstream;
+  /** The handle of a socket that another process has connected to the endpoint. */
+  readonly inherited?: unknown;
+  onReply(datagram: Buffer): void;
+  /** Called once: the endpoint refused, left the table, or the flow was closed. `code` says what the socket met. */
+  onClosed(code: string | undefined): void;
+}
+
+/** One client's datagrams to one endpoint, from a port of their own, so that the answers find their way back. */
+export class UdpFlow implements Carried {
+  readonly client: string;
+  readonly upstream: Upstream;
+  readonly #socket: Socket;
+  readonly #options: UdpFlowOptions;
+  #early: Buffer[] | undefined = [];
+  #isOpen = true;
+
+  constructor(options: UdpFlowOptions) {
+    this.#options = options;
+    this.client = options.client;
+    this.upstream = options.upstream;
+    const { address, port } = options.upstream.endpoint;
+    const adopted = adoptDatagrams(options.inherited, { isConnected: true });
+    this.#socket = adopted ?? createSocket(isIPv6(address) ? "udp6" : "udp4");
+    this.#socket.on("message", (datagram) => options.onReply(datagram));
+    this.#socket.on("error", (error) => this.close("code" in error ? String(error.code) : "EIO"));
+    if (adopted === undefined) this.#socket.connect(port, address, () => this.#flush());
+    else this.#early = undefined;
+  }
+
+  /** Of the socket, once it is connected; to be given to another process. */
+  get handle(): unknown {
+    return this.#isOpen && this.#early === undefined ? datagramHandle(this.#socket) : undefined;
+  }
+
+  send(datagram: Buffer): void {
+    if (!this.#isOpen) return;
+    if (this.#early === undefined) this.#socket.send(datagram, (error) => this.#sent(error));
+    else if (this.#early.length < MAX_EARLY) this.#early.push(datagram);
+  }
+
+  abort(): void {
+    this.close(undefined);
+  }
+
+  close(code: string | undefined): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#socket.close();
+    this.#options.onClosed(code);
+  }
+
+  #flush(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const datagram of early) this.send(datagram);
+  }
+
+  #sent(error: Error | null): void {
+    if (error !== null && "code" in error && error.code === "ECONNREFUSED") this.close("ECONNREFUSED");
+  }
+}

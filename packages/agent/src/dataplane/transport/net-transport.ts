@@ -1,0 +1,113 @@
+import { connect, createServer, type Socket } from "node:net";
+import {
+  ACCEPT_BACKLOG,
+  type ByteStream,
+  type ConnectionAddresses,
+  type ConnectOptions,
+  KEEPALIVE_SECONDS,
+  type Listening,
+  type ListenOptions,
+  type StreamHandler,
+  type Transport,
+  type WriteOutcome,
+} from "./transport.js";
+
+const SOCKET_OPTIONS = {
+  allowHalfOpen: true,
+  noDelay: true,
+  keepAlive: true,
+  keepAliveInitialDelay: KEEPALIVE_SECONDS * 1_000,
+};
+
+/** TCP over `node:net` alone: for a Node whose handles the raw transport does not know. */
+export function createNetTransport(): Transport {
+  return { listen, connect: connectStream };
+}
+
+async function listen(options: ListenOptions): Promise<Listening> {
+  const server = createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true }, (socket) =>
+    options.onConnection(new NetStream(socket)),
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    const host = options.address === "" ? {} : { host: options.address };
+    server.listen({ port: options.port, backlog: ACCEPT_BACKLOG, ...host }, resolve);
+  });
+  server.removeAllListeners("error");
+  server.on("error", (error) => options.onAcceptError(codeOf(error)));
+  return { close: () => void server.close(), handle: undefined };
+}
+
+function connectStream({ address, port, onConnect }: ConnectOptions): ByteStream {
+  const socket = connect({ host: address, port, ...SOCKET_OPTIONS });
+  const stream = new NetStream(socket);
+  const failed = (error: Error): void => onConnect(codeOf(error));
+  socket.once("error", failed);
+  socket.once("connect", () => {
+    socket.off("error", failed);
+    onConnect(undefined);
+  });
+  return stream;
+}
+
+class NetStream implements ByteStream {
+  readonly #socket: Socket;
+  #handler: StreamHandler | undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("error", (error) => this.#handler?.onError(codeOf(error)));
+  }
+
+  read(handler: StreamHandler): void {
+    if (this.#handler === undefined) {
+      this.#socket.on("data", (chunk) => this.#handler?.onData(chunk));
+      this.#socket.on("end", () => this.#handler?.onEnd());
+    }
+    this.#handler = handler;
+    this.#socket.resume();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  write(chunk: Uint8Array): WriteOutcome {
+    if (this.#socket.destroyed) return "failed";
+    if (this.#socket.write(chunk)) return "written";
+    this.#socket.once("drain", () => this.#handler?.onWritten());
+    return "queued";
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  close(): void {
+    this.#silence();
+    if (this.#socket.connecting) this.#socket.destroy();
+    else this.#socket.destroySoon();
+  }
+
+  reset(): void {
+    this.#silence();
+    if (this.#socket.connecting) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
+  }
+
+  ends(): ConnectionAddresses | undefined {
+    const { remoteAddress, remotePort, localAddress, localPort } = this.#socket;
+    if (remoteAddress === undefined || localAddress === undefined) return undefined;
+    return { remoteAddress, remotePort: remotePort ?? 0, localAddress, localPort: localPort ?? 0 };
+  }
+
+  #silence(): void {
+    this.#handler = undefined;
+    this.#socket.removeAllListeners();
+    this.#socket.on("error", () => {});
+  }
+}
+
+function codeOf(error: Error): string {
+  return "code" in error && typeof error.code === "string" ? error.code : "EIO";
+}

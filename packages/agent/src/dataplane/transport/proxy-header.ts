@@ -1,0 +1,62 @@
+import { isIPv4, isIPv6 } from "node:net";
+import type { ConnectionAddresses } from "./transport.js";
+
+/** Begins every header of version 2: no request of any other protocol does. */
+const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
+const VERSION_2_PROXY = 0x21;
+const VERSION_2_LOCAL = 0x20;
+const TCP_OVER_IPV4 = 0x11;
+const TCP_OVER_IPV6 = 0x21;
+const UNSPECIFIED = 0x00;
+
+/**
+ * The PROXY protocol's header of version 2 (haproxy.org/download/2.9/doc/proxy-protocol.txt, §2.2) for a TCP connection
+ * from a client to this host. Where the ends are not known it says that nothing is proxied, and the endpoint uses those
+ * of its own connection.
+ */
+export function proxyHeader(ends: ConnectionAddresses | undefined): Uint8Array {
+  if (ends === undefined) return headerOf(VERSION_2_LOCAL, UNSPECIFIED, []);
+  const source = unmapped(ends.remoteAddress);
+  const target = unmapped(ends.localAddress);
+  const ports = [...twoBytes(ends.remotePort), ...twoBytes(ends.localPort)];
+  if (isIPv4(source) && isIPv4(target)) {
+    const addresses = [source, target].flatMap((address) => address.split(".").map(Number));
+    return headerOf(VERSION_2_PROXY, TCP_OVER_IPV4, [...addresses, ...ports]);
+  }
+  const addresses = [source, target].flatMap(bytesOfIpv6);
+  return headerOf(VERSION_2_PROXY, TCP_OVER_IPV6, [...addresses, ...ports]);
+}
+
+function headerOf(command: number, family: number, body: readonly number[]): Uint8Array {
+  return Uint8Array.from([...SIGNATURE, command, family, ...twoBytes(body.length), ...body]);
+}
+
+/** A socket for both families shows IPv4 clients as "::ffff:192.0.2.1". */
+function unmapped(address: string): string {
+  const plain = address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
+  return isIPv4(plain) ? plain : address;
+}
+
+function twoBytes(value: number): readonly number[] {
+  return [value >>> 8, value & 0xff];
+}
+
+function bytesOfIpv6(address: string): readonly number[] {
+  if (isIPv4(address)) return [...Array<number>(10).fill(0), 0xff, 0xff, ...address.split(".").map(Number)];
+  const [plain = ""] = address.split("%");
+  if (!isIPv6(plain)) return Array<number>(16).fill(0);
+  const [head = "", tail] = plain.split("::");
+  const before = groupsOf(head);
+  const after = groupsOf(tail ?? "");
+  const zeros = Array<number>(8 - before.length - after.length).fill(0);
+  return [...before, ...zeros, ...after].flatMap((group) => [...twoBytes(group)]);
+}
+
+function groupsOf(text: string): readonly number[] {
+  if (text === "") return [];
+  return text.split(":").flatMap((group) => {
+    if (!group.includes(".")) return [Number.parseInt(group, 16)];
+    const [a = 0, b = 0, c = 0, d = 0] = group.split(".").map(Number);
+    return [(a << 8) | b, (c << 8) | d];
+  });
+}
