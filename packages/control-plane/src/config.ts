@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { BERTH_VERSION, BerthError, parseSubnet, subnetProblem } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
-import { DEFAULT_FLOOD_HOSTS } from "./core/allocator/listing.js";
+import { DEFAULT_FLOOD_LIMIT } from "./core/allocator/listing.js";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/allocator/pick.js";
 import type { EtcdCluster } from "./store/embedded/cluster.js";
 
@@ -129,7 +129,7 @@ function serverCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
     "--network-flood-hosts <count>",
     "hosts that a network may have before each is told where its containers are; the same on all servers",
     "BERTH_NETWORK_FLOOD_HOSTS",
-    String(DEFAULT_FLOOD_HOSTS),
+    String(DEFAULT_FLOOD_LIMIT),
   );
   add("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info");
   return command;

@@ -1,5 +1,5 @@
 import { DesiredState } from "@berth/proto";
-import { takesConnections } from "../../../packages/control-plane/src/core/endpoints/takes-connections.js";
+import { receivesConnections } from "../../../packages/control-plane/src/core/endpoints/takes-connections.js";
 import type { TaskChange } from "./records.js";
 import type { Scene } from "./scene.js";
 
@@ -26,7 +26,7 @@ export class Drains {
       const spec = before && records.specOf(before.serviceId, before.specVersion);
       // What goes with its service is not waited for, also if that comes back meanwhile.
       const isGoing = records.services.get(before?.serviceId ?? "")?.removing !== false;
-      if (!isNews || isGoing || spec === undefined || !takesConnections(before, spec)) continue;
+      if (!isNews || isGoing || spec === undefined || !receivesConnections(before, spec)) continue;
       this.#stoppingSinceMs.set(before.id, cluster.world.scheduler.nowMs);
     }
   }
@@ -42,7 +42,7 @@ export class Drains {
     // What ended, fell ill or goes with its service is not waited for.
     if (task === undefined || records.services.get(task.serviceId)?.removing !== false) return;
     const spec = records.specOf(task.serviceId, task.specVersion);
-    if (spec === undefined || !takesConnections(task, spec)) return;
+    if (spec === undefined || !receivesConnections(task, spec)) return;
     for (const { name, table, names } of cluster.hosts) {
       const tables = [...(table?.listeners ?? []), ...names.services];
       const sends = tables.some(({ endpoints }) => endpoints.some(({ id }) => id === taskId));

@@ -143,6 +143,6 @@ export class Leases {
 }
 
 function firstOf(subnet: Subnet): number {
-  const { vips } = layoutOf(subnet);
+  const { virtualIps: vips } = layoutOf(subnet);
   return vips.base + 2 ** (32 - vips.prefix);
 }

@@ -22,7 +22,7 @@ export function hasNetworkRoom(
     const network = records.networkNamed(name);
     const subnet = parseSubnet(network?.subnet ?? "");
     if (network === undefined || subnet === undefined) return false;
-    const { roomPerRange, firstRange, endRange } = layoutOf(subnet);
+    const { addressesPerRange: roomPerRange, firstRange, endRange } = layoutOf(subnet);
     const ranges = records.rangesOf(network.id);
     const hasPart = ranges.some(({ nodeId }) => nodeId === node.id) || ranges.length < endRange - firstRange;
     const used = there.filter((other) => namesIn(other).includes(name)).length;

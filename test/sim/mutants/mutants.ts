@@ -52,8 +52,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "no-grace",
     what: "a new leader gives agents no time to come to it",
     file: "packages/control-plane/src/core/node-health/liveness.ts",
-    search: "const heardMs = Math.max(pulse.lastBeatMs ?? leadingSinceMs, leadingSinceMs);",
-    replace: "const heardMs = pulse.lastBeatMs ?? leadingSinceMs - 60_000;",
+    search: "const heardMs = Math.max(pulse.lastHeartbeatMs ?? leadingSinceMs, leadingSinceMs);",
+    replace: "const heardMs = pulse.lastHeartbeatMs ?? leadingSinceMs - 60_000;",
   },
   {
     name: "no-adoption",
@@ -293,7 +293,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "old-self",
     what: "a host that was reinstalled keeps the traffic of the node that it was",
     file: "packages/control-plane/src/core/node-health/liveness.ts",
-    search: "if (pulse.successor !== undefined && agentMs >= succeededAfterMs(pulse)) {",
-    replace: "if (pulse.successor === '') {",
+    search: "if (pulse.replacedBy !== undefined && agentMs >= succeededAfterMs(pulse)) {",
+    replace: "if (pulse.replacedBy === '') {",
   },
 ];

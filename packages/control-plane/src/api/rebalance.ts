@@ -1,6 +1,6 @@
 import type { RebalanceMove as MoveMessage, RebalanceRequest, RebalanceResponse } from "@berth/proto";
 import type { RebalanceMove } from "../core/scheduler/rebalance.js";
-import { askToMove, planMoves } from "../reconciler/rebalance/rebalancing.js";
+import { planMoves, requestMoves } from "../reconciler/rebalance/rebalancing.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ControlScope } from "./scope.js";
 
@@ -11,7 +11,7 @@ export async function rebalance(
   signal: AbortSignal,
 ): Promise<RebalanceResponse> {
   const moves = planMoves(state, { maxMoves: maxMoves || Number.POSITIVE_INFINITY, now: runtime.now() });
-  if (!dryRun) await askToMove(moves, writer, signal);
+  if (!dryRun) await requestMoves(moves, writer, signal);
   return { moves: moves.map((move) => describeMove(move, state)) };
 }
 

@@ -16,7 +16,7 @@ import { isActive, nodeSuits } from "./orchestrator/slots/global.js";
 import { whyLeaves } from "./orchestrator/slots/leaving.js";
 import { replicasOf } from "./orchestrator/slots/replicated.js";
 import { isInUse, type Slot, slotsByNode, slotsByNumber } from "./orchestrator/slots/slots.js";
-import { needOf } from "./scheduler/filters.js";
+import { requirementsOf } from "./scheduler/filters.js";
 import { pendingReason } from "./scheduler/pending-reason.js";
 import {
   byAge,
@@ -95,7 +95,7 @@ function removing(view: ServiceView, running: number, { nodes }: ClusterView): C
 }
 
 function desiredOnNodes(view: ServiceView, { nodes }: ClusterView): number {
-  const suits = nodeSuits(needOf(view.spec));
+  const suits = nodeSuits(requirementsOf(view.spec));
   const busy = new Set(
     view.tasks.filter((task) => isWanted(task) && !isEnded(task)).map((one) => one.nodeId),
   );

@@ -1,6 +1,6 @@
 import type { Node, Service, ServiceSpec, Subnet, Task } from "@berth/proto";
 import type { TaskIndex } from "./orchestrator/slots/task-index.js";
-import type { LoadOrders } from "./scheduler/load-orders.js";
+import type { SpreadIndexes } from "./scheduler/load-orders.js";
 
 /** What a decision about one service is made from. All of it is read-only to the core. */
 export interface ServiceView {
@@ -44,7 +44,7 @@ export interface ClusterView {
   /** By node id; the order does not matter. */
   readonly nodes: ReadonlyMap<string, NodeView>;
   /** The nodes in order of load, kept up to date. Absent: whoever needs the order sorts them. */
-  readonly orders?: LoadOrders;
+  readonly orders?: SpreadIndexes;
   /**
    * Ids of the nodes that take no tasks at all, and of those that tasks are on though there is no such node; kept up to
    * date. Absent: whoever asks looks at all.

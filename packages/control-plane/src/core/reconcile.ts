@@ -16,7 +16,7 @@ import type { Wanted } from "./orchestrator/slots/wanted.js";
 import type { Action, Plan } from "./plan.js";
 import { planOf } from "./plan-of.js";
 import { problemLines } from "./problems.js";
-import { needOf } from "./scheduler/filters.js";
+import { requirementsOf } from "./scheduler/filters.js";
 import { runsWell } from "./task-state.js";
 
 /**
@@ -104,7 +104,7 @@ function removal(view: ServiceView, { nodes }: ClusterView): Plan {
 }
 
 function wantedSlots(view: ServiceView, settled: number, { nodes }: ClusterView): Wanted {
-  const need = needOf(view.spec);
+  const need = requirementsOf(view.spec);
   if (view.spec.mode?.$case === "global") return wantedOnNodes(view.tasks, { need, nodes });
   const isCurrent = currentTest(view.service);
   return wantedReplicas(view.tasks, {

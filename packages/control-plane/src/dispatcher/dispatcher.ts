@@ -10,8 +10,8 @@ import {
 } from "@berth/proto";
 import type { CallContext } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import { nameKey, networkOfNameKey } from "../core/allocator/name-entries.js";
-import type { Liveness } from "../node-health/liveness.js";
+import { dnsEntryKey, networkIdOfDnsEntry } from "../core/allocator/name-entries.js";
+import type { NodeHealthMonitor } from "../node-health/liveness.js";
 import type { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
 import type { Writer } from "../reconciler/writer.js";
 import { onAbort } from "../runtime/abort.js";
@@ -37,7 +37,10 @@ export interface DispatcherOptions {
   /** Whether hosts are told where each container of a network is. */
   readonly isListed: (networkId: string) => boolean;
   readonly intake: StatusIntake;
-  readonly liveness: Pick<Liveness, "beat" | "answer" | "heartbeatMs" | "isSuspect">;
+  readonly liveness: Pick<
+    NodeHealthMonitor,
+    "recordHeartbeat" | "recordProbeResult" | "heartbeatMs" | "isSuspect"
+  >;
   readonly counters: Pick<TrafficInquiry, "answered">;
   readonly autoscaler: Pick<Autoscaler, "report" | "watch">;
   readonly runtime: Runtime;
@@ -71,7 +74,7 @@ export class Dispatcher {
     traffic.onChange(({ ingress, names }) => {
       for (const session of this.#sessions.values()) for (const key of ingress) session.ingressChanged(key);
       for (const key of names) {
-        for (const session of this.#sessionsIn(networkOfNameKey(key))) session.nameChanged(key);
+        for (const session of this.#sessionsIn(networkIdOfDnsEntry(key))) session.nameChanged(key);
       }
     });
     traffic.onUpdated(() => this.#drains.tablesUpdated());
@@ -130,7 +133,7 @@ export class Dispatcher {
       const changes = registrationOf(agent, state, runtime.now());
       return { changes, result: state.nodes.get(nodeId)?.state === NodeState.READY };
     }, signal);
-    liveness.beat(nodeId, 0);
+    liveness.recordHeartbeat(nodeId, 0);
     if (!wasReady) logger.info({ nodeId, hostname: agent.description.hostname }, "node is ready");
   }
 
@@ -202,14 +205,14 @@ export class Dispatcher {
   #handle({ message }: SessionRequest, session: Session): void {
     const { liveness, intake, autoscaler, counters, logger, signal } = this.#options;
     const { nodeId } = session;
-    if (message?.$case !== "heartbeat") liveness.beat(nodeId, 0);
+    if (message?.$case !== "heartbeat") liveness.recordHeartbeat(nodeId, 0);
     switch (message?.$case) {
       case "heartbeat":
-        liveness.beat(nodeId, message.value.lagMs);
+        liveness.recordHeartbeat(nodeId, message.value.lagMs);
         if (message.value.number > 0) session.ackBeat(message.value.number);
         return;
       case "probeResult":
-        liveness.answer(nodeId, message.value);
+        liveness.recordProbeResult(nodeId, message.value);
         return;
       case "statuses": {
         const { value } = message;
@@ -278,7 +281,7 @@ export class Dispatcher {
 function nameKeysIn(networkId: string, state: ClusterState): readonly string[] {
   const name = state.networks.get(networkId)?.spec?.name;
   if (name === undefined) return [];
-  return [...state.services.ofNetwork(name).keys()].map((serviceId) => nameKey(networkId, serviceId));
+  return [...state.services.ofNetwork(name).keys()].map((serviceId) => dnsEntryKey(networkId, serviceId));
 }
 
 /** Whether other hosts reach a node in another way than before, or it has become able to be in networks. */

@@ -1,5 +1,5 @@
 import type { AssignedNetwork, Assignments, DnsEntry, ServiceSpec } from "@berth/proto";
-import { networkOfNameKey } from "../core/allocator/name-entries.js";
+import { networkIdOfDnsEntry } from "../core/allocator/name-entries.js";
 
 /** Where it is looked up what is true of networks now. */
 export interface NetworkSource {
@@ -41,7 +41,7 @@ export class SentNetworks {
   }
 
   nameChanged(key: string): void {
-    if (this.#sent.has(networkOfNameKey(key))) this.#staleNames.add(key);
+    if (this.#sent.has(networkIdOfDnsEntry(key))) this.#staleNames.add(key);
   }
 
   taskSent(taskId: string, spec: ServiceSpec | undefined): void {
@@ -95,7 +95,7 @@ export class SentNetworks {
   }
 
   #tellName(key: string, news: News): void {
-    const sent = this.#sent.get(networkOfNameKey(key));
+    const sent = this.#sent.get(networkIdOfDnsEntry(key));
     if (sent === undefined) return;
     const entry = this.#source.dnsEntry(key);
     if (entry !== undefined) {

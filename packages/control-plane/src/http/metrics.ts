@@ -84,7 +84,7 @@ export class Metrics implements LeaderObserver {
     this.#reconciled.observe(durationMs / SECOND_MS);
   }
 
-  onLateBeat(): void {
+  onLateHeartbeat(): void {
     this.#lateBeats.inc();
   }
 

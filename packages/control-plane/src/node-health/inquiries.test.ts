@@ -1,14 +1,14 @@
 import type { ProbeRequest } from "@berth/proto";
 import { beforeEach, describe, expect, it } from "vitest";
-import type { Testimony } from "../core/node-health/witnesses.js";
+import type { ProbeVotes } from "../core/node-health/witnesses.js";
 import { ManualClock } from "../testing/manual-clock.js";
-import { Inquiries } from "./inquiries.js";
+import { ProbeRounds } from "./inquiries.js";
 
 let clock: ManualClock;
-let inquiries: Inquiries;
+let inquiries: ProbeRounds;
 let peers: readonly string[];
 let asked: { readonly peerId: string; readonly request: ProbeRequest }[];
-let heard: { readonly nodeId: string; readonly testimony: Testimony }[];
+let heard: { readonly nodeId: string; readonly votes: ProbeVotes }[];
 let probed: { readonly address: string; readonly finish: (answered: boolean) => void }[];
 let ids = 0;
 
@@ -18,12 +18,12 @@ beforeEach(() => {
   asked = [];
   heard = [];
   probed = [];
-  inquiries = new Inquiries({
+  inquiries = new ProbeRounds({
     probe: ({ address }) => new Promise((finish) => probed.push({ address, finish })),
     runtime: { clock, random: () => 0, newId: () => `r${++ids}` },
     livePeers: () => peers,
     ask: (peerId, request) => asked.push({ peerId, request }) > 0,
-    onTestimony: (nodeId, testimony) => heard.push({ nodeId, testimony }),
+    onVotes: (nodeId, votes) => heard.push({ nodeId, votes }),
   });
 });
 
@@ -38,7 +38,7 @@ describe("Inquiries", () => {
     probed[0]?.finish(true);
     await clock.advance(2_000);
     expect(asked).toEqual([]);
-    expect(heard).toEqual([{ nodeId: "n", testimony: { asked: 1, silent: 0, alive: 1 } }]);
+    expect(heard).toEqual([{ nodeId: "n", votes: { asked: 1, silent: 0, alive: 1 } }]);
   });
 
   it("asks everybody at once about a host that nobody reached just now", async () => {
@@ -60,7 +60,7 @@ describe("Inquiries", () => {
     await clock.advance(0);
     expect(heard).toEqual([]);
     answer("p2", true);
-    expect(heard).toEqual([{ nodeId: "n", testimony: { asked: 3, silent: 2, alive: 1 } }]);
+    expect(heard).toEqual([{ nodeId: "n", votes: { asked: 3, silent: 2, alive: 1 } }]);
   });
 
   it("does not wait for ever, nor listen to whom it did not ask or to what comes too late", async () => {
@@ -70,7 +70,7 @@ describe("Inquiries", () => {
     const requestId = asked[0]?.request.requestId ?? "";
     inquiries.answer("stranger", { requestId, answered: true });
     await clock.advance(800);
-    expect(heard).toEqual([{ nodeId: "n", testimony: { asked: 3, silent: 1, alive: 0 } }]);
+    expect(heard).toEqual([{ nodeId: "n", votes: { asked: 3, silent: 1, alive: 0 } }]);
     answer("p2", true);
     probed[0]?.finish(true);
     await clock.advance(2_000);

@@ -1,6 +1,6 @@
 import type { ProbeRequest, ProbeResult } from "@berth/proto";
 import { PROBE_PORT, type Probe } from "@berth/proto/probe";
-import { chooseWitnesses, type Testimony } from "../core/node-health/witnesses.js";
+import { chooseVoters, type ProbeVotes } from "../core/node-health/witnesses.js";
 import { onAbort } from "../runtime/abort.js";
 import type { Runtime } from "../runtime/runtime.js";
 
@@ -24,14 +24,14 @@ const ROUND_MS = 900;
 /** Hosts asked after at a time; others wait their turn. When a thousand fall silent at once, it is our own cable. */
 const MAX_ROUNDS = 64;
 
-export interface InquiriesOptions {
+export interface ProbeRoundsOptions {
   readonly probe: Probe;
   readonly runtime: Pick<Runtime, "clock" | "random" | "newId">;
   /** Other nodes whose agents have been heard just now. */
   readonly livePeers: (nodeId: string) => readonly string[];
   /** Sends a question to a peer's agent; false: it has no session. */
   readonly ask: (peerId: string, request: ProbeRequest) => boolean;
-  readonly onTestimony: (nodeId: string, testimony: Testimony) => void;
+  readonly onVotes: (nodeId: string, testimony: ProbeVotes) => void;
 }
 
 export interface Question {
@@ -54,13 +54,13 @@ interface Round {
 const SELF = "";
 
 /** Asks after hosts that fell silent: this server probes them, and some of their peers do. One round a host at a time. */
-export class Inquiries {
-  readonly #options: InquiriesOptions;
+export class ProbeRounds {
+  readonly #options: ProbeRoundsOptions;
   readonly #rounds = new Map<string, Round>();
   readonly #nodeByRequest = new Map<string, string>();
   readonly #waiting = new Map<string, Question>();
 
-  constructor(options: InquiriesOptions) {
+  constructor(options: ProbeRoundsOptions) {
     this.#options = options;
   }
 
@@ -116,7 +116,7 @@ export class Inquiries {
   #askPeers(round: Round): void {
     const { livePeers, ask, runtime } = this.#options;
     const { nodeId, requestId, address } = round;
-    const { peers, withServer } = chooseWitnesses(livePeers(nodeId), () => runtime.random());
+    const { peers, includesServer: withServer } = chooseVoters(livePeers(nodeId), () => runtime.random());
     const asked = peers.filter((peerId) => ask(peerId, { requestId, address, port: PROBE_PORT }));
     // Without anybody else who could tell, our own word is all there is.
     round.voters = withServer || asked.length === 0 ? [...asked, SELF] : asked;
@@ -132,10 +132,10 @@ export class Inquiries {
     if (round.voters?.every((voter) => round.answers.has(voter))) this.#conclude(round, testimonyOf(round));
   }
 
-  #conclude(round: Round, testimony: Testimony): void {
+  #conclude(round: Round, testimony: ProbeVotes): void {
     if (round.over.signal.aborted) return;
     this.#end(round);
-    this.#options.onTestimony(round.nodeId, testimony);
+    this.#options.onVotes(round.nodeId, testimony);
   }
 
   #end(round: Round): void {
@@ -150,7 +150,7 @@ export class Inquiries {
   }
 }
 
-function testimonyOf({ voters = [], answers }: Round): Testimony {
+function testimonyOf({ voters = [], answers }: Round): ProbeVotes {
   const said = (answer: boolean): number => voters.filter((voter) => answers.get(voter) === answer).length;
   return { asked: voters.length, silent: said(false), alive: said(true) };
 }

@@ -9,18 +9,18 @@ import {
 } from "../core/node-health/liveness.js";
 import { nodeKey } from "../store/keys.js";
 import { readOne } from "../store/read.js";
-import type { Liveness } from "./liveness.js";
-import { type LivenessRig, startLivenessRig } from "./test-liveness-rig.js";
+import type { NodeHealthMonitor } from "./liveness.js";
+import { type NodeHealthRig, startNodeHealthRig } from "./test-liveness-rig.js";
 
 const never = new AbortController().signal;
 const HEARTBEAT_MS = 250;
 const NODES = ["a", "b", "c", "d"];
 
-let rig: LivenessRig;
-let clock: LivenessRig["clock"];
-let store: LivenessRig["store"];
-let state: LivenessRig["state"];
-let liveness: Liveness;
+let rig: NodeHealthRig;
+let clock: NodeHealthRig["clock"];
+let store: NodeHealthRig["store"];
+let state: NodeHealthRig["state"];
+let liveness: NodeHealthMonitor;
 let lateBeats: number;
 let suspected: number;
 let rates: number[];
@@ -34,7 +34,7 @@ let mute: Set<string>;
 let isServerCutOff: boolean;
 
 beforeEach(async () => {
-  rig = await startLivenessRig(NODES);
+  rig = await startNodeHealthRig(NODES);
   ({ clock, store, state } = rig);
   lateBeats = 0;
   suspected = 0;
@@ -49,25 +49,25 @@ afterEach(() => rig.close());
 /** From now on this server leads. */
 function lead(): void {
   liveness = rig.lead({
-    observer: { onLateBeat: () => (lateBeats += 1), onSuspect: () => (suspected += 1) },
+    observer: { onLateHeartbeat: () => (lateBeats += 1), onSuspect: () => (suspected += 1) },
     probe: async ({ address }) => !isServerCutOff && reachable.has(address),
     ask,
     onSuspicion: (nodeId) => suspicions.push(`${liveness.isSuspect(nodeId) ? "-" : "+"}${nodeId}`),
-    onRate: (heartbeatMs) => rates.push(heartbeatMs),
+    onHeartbeatInterval: (heartbeatMs) => rates.push(heartbeatMs),
   });
 }
 
 /** Agents answer a little later, if they live and as they see it. */
 function ask(peerId: string, { requestId, address }: ProbeRequest): boolean {
   if (!reachable.has(peerId) || mute.has(peerId)) return true;
-  clock.after(20, () => liveness.answer(peerId, { requestId, answered: reachable.has(address) }));
+  clock.after(20, () => liveness.recordProbeResult(peerId, { requestId, answered: reachable.has(address) }));
   return true;
 }
 
 /** Lets time pass in which these nodes are heard. */
 async function pass(ms: number, heard: readonly string[]): Promise<void> {
   for (let passed = 0; passed < ms; passed += HEARTBEAT_MS) {
-    for (const nodeId of heard) liveness.beat(nodeId, 0);
+    for (const nodeId of heard) liveness.recordHeartbeat(nodeId, 0);
     await clock.advance(HEARTBEAT_MS);
   }
 }
@@ -190,7 +190,7 @@ describe("Liveness", () => {
     lead();
     await pass(3_000, NODES);
     reachable = new Set();
-    for (const nodeId of NODES) liveness.beat(nodeId, 0);
+    for (const nodeId of NODES) liveness.recordHeartbeat(nodeId, 0);
     clock.jump(10_000);
     await clock.advance(50);
     expect(suspicions).toEqual([]);

@@ -1,17 +1,22 @@
 import { type Node, NodeState, type ProbeRequest, type ProbeResult } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
-import { heartbeatMsFor } from "../core/node-health/heartbeat-rate.js";
-import { DOWN_AFTER_MS, type Judgement, judge, lateAfterMs } from "../core/node-health/liveness.js";
-import { evidenceOf, isUnanimous, NO_TESTIMONY, type Testimony } from "../core/node-health/witnesses.js";
+import { heartbeatIntervalMs } from "../core/node-health/heartbeat-rate.js";
+import {
+  DOWN_AFTER_MS,
+  judgeNode,
+  lateAfterMs,
+  type NodeHealthVerdict,
+} from "../core/node-health/liveness.js";
+import { evidenceOf, isUnanimous, NO_VOTES, type ProbeVotes } from "../core/node-health/witnesses.js";
 import { DelayQueue } from "../reconciler/queues/delay-queue.js";
 import type { Writer } from "../reconciler/writer.js";
 import { onAbort } from "../runtime/abort.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
-import { Inquiries } from "./inquiries.js";
+import { ProbeRounds } from "./inquiries.js";
 import type { LagMeter } from "./lag-meter.js";
-import { blankMemory, type NodeMemory } from "./node-memory.js";
+import { type NodeObservation, newObservation } from "./node-memory.js";
 import { ProbeCheck } from "./probe-check.js";
 import { Suspects } from "./suspects.js";
 
@@ -21,14 +26,14 @@ const RETRY_MS = 500;
 /** A host that was found to live, or dead, is asked again this much later. */
 const ASK_AGAIN_MS = 1_000;
 
-export interface LivenessObserver {
+export interface NodeHealthObserver {
   /** A node was silent for longer than it should be, and has been heard again. */
-  onLateBeat(): void;
+  onLateHeartbeat(): void;
   /** A node gets no new connections for now. */
   onSuspect(): void;
 }
 
-export interface LivenessOptions {
+export interface NodeHealthMonitorOptions {
   readonly state: ClusterState;
   readonly writer: Writer;
   readonly runtime: Runtime;
@@ -39,9 +44,9 @@ export interface LivenessOptions {
   /** The node takes new connections no more, or again. */
   readonly onSuspicion: (nodeId: string) => void;
   /** Agents are to send their heartbeats at another rate from now on. */
-  readonly onRate: (heartbeatMs: number) => void;
+  readonly onHeartbeatInterval: (heartbeatMs: number) => void;
   readonly logger: Logger;
-  readonly observer: LivenessObserver;
+  readonly observer: NodeHealthObserver;
   readonly signal: AbortSignal;
 }
 
@@ -49,28 +54,28 @@ export interface LivenessOptions {
  * Decides which nodes live, from heartbeats and probes that are kept in memory alone. A node is looked at when one of
  * its deadlines passes, not at each beat; what it is found to be is written.
  */
-export class Liveness {
-  readonly #options: LivenessOptions;
+export class NodeHealthMonitor {
+  readonly #options: NodeHealthMonitorOptions;
   readonly #leadingSinceMs: number;
-  readonly #memories = new Map<string, NodeMemory>();
+  readonly #memories = new Map<string, NodeObservation>();
   readonly #suspects = new Suspects();
   readonly #checks: DelayQueue;
-  readonly #inquiries: Inquiries;
+  readonly #inquiries: ProbeRounds;
   readonly #probeCheck: ProbeCheck;
   #heartbeatMs: number;
 
-  constructor(options: LivenessOptions) {
+  constructor(options: NodeHealthMonitorOptions) {
     this.#options = options;
     const { runtime, state, signal, probe, ask } = options;
     this.#leadingSinceMs = runtime.clock.nowMs();
-    this.#heartbeatMs = heartbeatMsFor(state.nodes.size);
+    this.#heartbeatMs = heartbeatIntervalMs(state.nodes.size);
     this.#checks = new DelayQueue(runtime.clock, (nodeId) => this.#check(nodeId));
-    this.#inquiries = new Inquiries({
+    this.#inquiries = new ProbeRounds({
       probe,
       runtime,
       ask,
       livePeers: (nodeId) => this.#livePeers(nodeId),
-      onTestimony: (nodeId, testimony) => this.#heardOf(nodeId, testimony),
+      onVotes: (nodeId, testimony) => this.#heardOf(nodeId, testimony),
     });
     const onResult = (nodeId: string, answered: boolean): void => this.#probeChecked(nodeId, answered);
     this.#probeCheck = new ProbeCheck({ probe, onResult, signal });
@@ -96,34 +101,34 @@ export class Liveness {
   }
 
   /** The node's agent has just been heard; `lagMs` is how late its event loop runs. */
-  beat(nodeId: string, lagMs: number): void {
+  recordHeartbeat(nodeId: string, lagMs: number): void {
     const { state, runtime, observer, signal } = this.#options;
     if (signal.aborted) return;
     const nowMs = runtime.clock.nowMs();
     const memory = this.#memory(nodeId);
     const node = state.nodes.get(nodeId);
-    const lastMs = memory.lastBeatMs;
-    memory.lastBeatMs = nowMs;
+    const lastMs = memory.lastHeartbeatMs;
+    memory.lastHeartbeatMs = nowMs;
     memory.agentLagMs = lagMs;
     if (lastMs === undefined) this.#probeCheck.add(nodeId, addressOf(node));
     else if (nowMs - lastMs <= lateAfterMs(this.#heartbeatMs)) return;
-    else if (nowMs - lastMs > 2 * this.#heartbeatMs) observer.onLateBeat();
+    else if (nowMs - lastMs > 2 * this.#heartbeatMs) observer.onLateHeartbeat();
     this.#inquiries.cancel(nodeId);
-    memory.testimony = NO_TESTIMONY;
-    memory.vainRounds = 0;
-    memory.askAgainMs = 0;
+    memory.votes = NO_VOTES;
+    memory.failedRounds = 0;
+    memory.nextRoundMs = 0;
     this.#checks.add(nodeId, 0);
   }
 
   /** A peer's agent answers what it was asked. */
-  answer(peerId: string, result: ProbeResult): void {
+  recordProbeResult(peerId: string, result: ProbeResult): void {
     this.#inquiries.answer(peerId, result);
   }
 
-  #memory(nodeId: string): NodeMemory {
+  #memory(nodeId: string): NodeObservation {
     let memory = this.#memories.get(nodeId);
     if (memory === undefined) {
-      memory = blankMemory();
+      memory = newObservation();
       this.#memories.set(nodeId, memory);
     }
     return memory;
@@ -140,10 +145,10 @@ export class Liveness {
       this.#inquiries.cancel(nodeId);
       this.#suspects.set(nodeId, false, 0);
     }
-    const heartbeatMs = Math.max(this.#heartbeatMs, heartbeatMsFor(this.#options.state.nodes.size));
+    const heartbeatMs = Math.max(this.#heartbeatMs, heartbeatIntervalMs(this.#options.state.nodes.size));
     if (heartbeatMs === this.#heartbeatMs) return;
     this.#heartbeatMs = heartbeatMs;
-    this.#options.onRate(heartbeatMs);
+    this.#options.onHeartbeatInterval(heartbeatMs);
   }
 
   #check(nodeId: string): void {
@@ -156,16 +161,16 @@ export class Liveness {
     if (condition !== undefined) void this.#write(nodeId);
   }
 
-  #judge(nodeId: string): Judgement | undefined {
+  #judge(nodeId: string): NodeHealthVerdict | undefined {
     const { state, runtime, lag } = this.#options;
     const node = state.nodes.get(nodeId);
     if (node === undefined) return undefined;
-    return judge(
+    return judgeNode(
       {
         node,
         heartbeatMs: this.#heartbeatMs,
         ...this.#memory(nodeId),
-        successor: this.#successorOf(node),
+        replacedBy: this.#successorOf(node),
       },
       {
         now: runtime.clock.nowMs(),
@@ -180,14 +185,14 @@ export class Liveness {
   #successorOf(node: Node): string | undefined {
     const { state, runtime } = this.#options;
     const nowMs = runtime.clock.nowMs();
-    const { lastBeatMs } = this.#memory(node.id);
+    const { lastHeartbeatMs: lastBeatMs } = this.#memory(node.id);
     const silentMs = nowMs - (lastBeatMs ?? this.#leadingSinceMs);
     // All nodes are looked at: only where it would make a difference.
     if (silentMs < DOWN_AFTER_MS || node.state !== NodeState.READY) return undefined;
     const sinceMs = lastBeatMs === undefined ? node.createdAtMs : runtime.now() - silentMs;
     for (const other of state.nodes.values()) {
       if (other.createdAtMs <= sinceMs || !isSameHost(node, other)) continue;
-      const heardMs = this.#memories.get(other.id)?.lastBeatMs ?? Number.NEGATIVE_INFINITY;
+      const heardMs = this.#memories.get(other.id)?.lastHeartbeatMs ?? Number.NEGATIVE_INFINITY;
       if (nowMs - heardMs <= lateAfterMs(this.#heartbeatMs)) return other.id;
     }
     return undefined;
@@ -216,31 +221,31 @@ export class Liveness {
   }
 
   #askAfter(nodeId: string): void {
-    const { askAgainMs, vainRounds } = this.#memory(nodeId);
+    const { nextRoundMs: askAgainMs, failedRounds: vainRounds } = this.#memory(nodeId);
     const address = addressOf(this.#options.state.nodes.get(nodeId));
     if (askAgainMs > this.#options.runtime.clock.nowMs()) this.#checkAt(nodeId, askAgainMs);
     else this.#inquiries.begin(nodeId, { address, isDoubtful: vainRounds === 1 });
   }
 
   /** The next round follows at once while the node may be found dead by it. */
-  #heardOf(nodeId: string, testimony: Testimony): void {
+  #heardOf(nodeId: string, testimony: ProbeVotes): void {
     const { state, runtime } = this.#options;
     const nowMs = runtime.clock.nowMs();
     const memory = this.#memory(nodeId);
     const lives = evidenceOf(testimony) === "lives";
-    memory.testimony = testimony;
-    memory.vainRounds = isUnanimous(testimony) ? memory.vainRounds + 1 : 0;
-    if (lives) memory.answeredMs = nowMs;
+    memory.votes = testimony;
+    memory.failedRounds = isUnanimous(testimony) ? memory.failedRounds + 1 : 0;
+    if (lives) memory.hostAnsweredMs = nowMs;
     if (lives) this.#probeChecked(nodeId, true);
     const isOpen = !lives && state.nodes.get(nodeId)?.state === NodeState.READY;
-    memory.askAgainMs = isOpen ? nowMs : nowMs + ASK_AGAIN_MS;
+    memory.nextRoundMs = isOpen ? nowMs : nowMs + ASK_AGAIN_MS;
     this.#checks.add(nodeId, 0);
   }
 
   /** Written down, so that the next leader does not take such a node for dead. */
   #probeChecked(nodeId: string, answered: boolean): void {
     const { runtime, state, writer, logger, signal } = this.#options;
-    const heardMs = this.#memories.get(nodeId)?.lastBeatMs ?? Number.NEGATIVE_INFINITY;
+    const heardMs = this.#memories.get(nodeId)?.lastHeartbeatMs ?? Number.NEGATIVE_INFINITY;
     const isHeard = runtime.clock.nowMs() - heardMs < 2 * this.#heartbeatMs;
     const node = state.nodes.get(nodeId);
     if (node === undefined || node.ignoresProbes !== answered || !(answered || isHeard)) return;
@@ -257,7 +262,7 @@ export class Liveness {
   #livePeers(nodeId: string): readonly string[] {
     const nowMs = this.#options.runtime.clock.nowMs();
     const peers: string[] = [];
-    for (const [peerId, { lastBeatMs = Number.NEGATIVE_INFINITY }] of this.#memories) {
+    for (const [peerId, { lastHeartbeatMs: lastBeatMs = Number.NEGATIVE_INFINITY }] of this.#memories) {
       if (peerId !== nodeId && nowMs - lastBeatMs <= lateAfterMs(this.#heartbeatMs)) peers.push(peerId);
     }
     return peers;

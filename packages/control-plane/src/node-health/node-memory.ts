@@ -1,28 +1,28 @@
-import { NO_TESTIMONY, type Testimony } from "../core/node-health/witnesses.js";
+import { NO_VOTES, type ProbeVotes } from "../core/node-health/witnesses.js";
 
 /** What a leader remembers of one node between two looks at it. Nothing of it is stored. */
-export interface NodeMemory {
+export interface NodeObservation {
   /** Undefined: its agent was not heard since this server leads. */
-  lastBeatMs: number | undefined;
+  lastHeartbeatMs: number | undefined;
   /** How late its agent's event loop ran when it was last heard. */
   agentLagMs: number;
   /** Of the last round of questions in this silence. */
-  testimony: Testimony;
+  votes: ProbeVotes;
   /** The last rounds in a row in which several were asked and nobody reached its host. */
-  vainRounds: number;
+  failedRounds: number;
   /** When its host last answered a probe. */
-  answeredMs: number | undefined;
+  hostAnsweredMs: number | undefined;
   /** Its host is not asked after before this time. */
-  askAgainMs: number;
+  nextRoundMs: number;
   isWriting: boolean;
 }
 
-export const blankMemory = (): NodeMemory => ({
-  lastBeatMs: undefined,
+export const newObservation = (): NodeObservation => ({
+  lastHeartbeatMs: undefined,
   agentLagMs: 0,
-  testimony: NO_TESTIMONY,
-  vainRounds: 0,
-  answeredMs: undefined,
-  askAgainMs: 0,
+  votes: NO_VOTES,
+  failedRounds: 0,
+  hostAnsweredMs: undefined,
+  nextRoundMs: 0,
   isWriting: false,
 });

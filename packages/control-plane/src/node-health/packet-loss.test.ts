@@ -1,8 +1,8 @@
 import { NodeState, type ProbeRequest } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
 import { describe, expect, it, onTestFinished } from "vitest";
-import type { Liveness } from "./liveness.js";
-import { type LivenessRig, startLivenessRig } from "./test-liveness-rig.js";
+import type { NodeHealthMonitor } from "./liveness.js";
+import { type NodeHealthRig, startNodeHealthRig } from "./test-liveness-rig.js";
 
 const NODES = ["a", "b", "c", "d", "e"];
 const HEARTBEAT_MS = 250;
@@ -19,28 +19,28 @@ class LossyCluster {
   /** Nodes whose packets to the server, and the server's to them, are all lost. */
   readonly cutOff = new Set<string>();
   readonly dead = new Set<string>();
-  readonly #rig: LivenessRig;
+  readonly #rig: NodeHealthRig;
   readonly #loss: number;
-  readonly #liveness: Liveness;
+  readonly #liveness: NodeHealthMonitor;
   readonly #lastArrivalMs = new Map<string, number>();
   #dice: number;
 
-  private constructor(rig: LivenessRig, loss: number, seed: number) {
+  private constructor(rig: NodeHealthRig, loss: number, seed: number) {
     this.#rig = rig;
     this.#loss = loss;
     this.#dice = seed;
     const server = (address: string): boolean => !this.cutOff.has(address);
     this.#liveness = rig.lead({
-      observer: { onLateBeat: () => {}, onSuspect: () => {} },
+      observer: { onLateHeartbeat: () => {}, onSuspect: () => {} },
       probe: this.#probe(server),
       ask: (peerId, request) => this.#ask(peerId, request),
       onSuspicion: (nodeId) => this.suspicions.push(nodeId),
-      onRate: () => {},
+      onHeartbeatInterval: () => {},
     });
   }
 
   static async start(loss: number, seed = 1): Promise<LossyCluster> {
-    const rig = await startLivenessRig(NODES);
+    const rig = await startNodeHealthRig(NODES);
     onTestFinished(() => rig.close());
     return new LossyCluster(rig, loss, seed);
   }
@@ -53,7 +53,7 @@ class LossyCluster {
     for (let passed = 0; passed < ms; passed += HEARTBEAT_MS) {
       for (const id of NODES) {
         if (this.dead.has(id) || this.cutOff.has(id)) continue;
-        this.#deliver(id, () => this.dead.has(id) || this.#liveness.beat(id, 0));
+        this.#deliver(id, () => this.dead.has(id) || this.#liveness.recordHeartbeat(id, 0));
       }
       await this.#rig.clock.advance(HEARTBEAT_MS);
     }
@@ -100,7 +100,7 @@ class LossyCluster {
     const target = { address, port, tries: AGENT_TRIES, tryMs: AGENT_TRY_MS };
     this.#deliver(peerId, () => {
       void probe(target, new AbortController().signal).then((answered) =>
-        this.#deliver(peerId, () => this.#liveness.answer(peerId, { requestId, answered })),
+        this.#deliver(peerId, () => this.#liveness.recordProbeResult(peerId, { requestId, answered })),
       );
     });
     return true;

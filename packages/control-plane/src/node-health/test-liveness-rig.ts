@@ -7,27 +7,30 @@ import { LEADER_KEY } from "../store/keys.js";
 import { ManualClock } from "../testing/manual-clock.js";
 import { MemoryStore } from "../testing/memory-store/memory-store.js";
 import { LagMeter } from "./lag-meter.js";
-import { Liveness, type LivenessOptions } from "./liveness.js";
+import { NodeHealthMonitor, type NodeHealthMonitorOptions } from "./liveness.js";
 
 const logger = pino({ level: "silent" });
 const never = new AbortController().signal;
 
 /** What a test decides about the network and wants to hear of. */
-export type LivenessEdges = Pick<LivenessOptions, "probe" | "ask" | "onSuspicion" | "onRate" | "observer">;
+export type NodeHealthEdges = Pick<
+  NodeHealthMonitorOptions,
+  "probe" | "ask" | "onSuspicion" | "onHeartbeatInterval" | "observer"
+>;
 
-export interface LivenessRig {
+export interface NodeHealthRig {
   readonly clock: ManualClock;
   readonly store: MemoryStore;
   readonly state: ClusterState;
   /** `host`: the one that they are on, instead of one each. */
   addNodes(nodeIds: readonly string[], host?: string): Promise<void>;
   /** From now on this server leads. */
-  lead(edges: LivenessEdges): Liveness;
+  lead(edges: NodeHealthEdges): NodeHealthMonitor;
   close(): Promise<void>;
 }
 
 /** For tests: nodes of which a server on virtual time finds out whether they live. A node's address is its id. */
-export async function startLivenessRig(nodeIds: readonly string[]): Promise<LivenessRig> {
+export async function startNodeHealthRig(nodeIds: readonly string[]): Promise<NodeHealthRig> {
   const clock = new ManualClock();
   const store = new MemoryStore({ clock });
   const state = new ClusterState();
@@ -47,7 +50,7 @@ export async function startLivenessRig(nodeIds: readonly string[]): Promise<Live
   const parts = [writer.run(signal), lag.run(signal)];
   let ids = 0;
   const runtime = { clock, now: () => clock.nowMs(), random: () => 0, newId: () => `id${++ids}` };
-  const rig: LivenessRig = {
+  const rig: NodeHealthRig = {
     clock,
     store,
     state,
@@ -62,7 +65,7 @@ export async function startLivenessRig(nodeIds: readonly string[]): Promise<Live
       await clock.advance(0);
       await written;
     },
-    lead: (edges) => new Liveness({ ...edges, state, writer, runtime, lag, logger, signal }),
+    lead: (edges) => new NodeHealthMonitor({ ...edges, state, writer, runtime, lag, logger, signal }),
     close: async () => {
       over.abort(new Error("the test is over"));
       await Promise.all(parts);

@@ -2,13 +2,13 @@ import { isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { describe, type Plan } from "../core/plan.js";
 import { reconcile } from "../core/reconcile.js";
-import { occupies } from "../core/scheduler/occupancy.js";
+import { occupiesNode } from "../core/scheduler/occupancy.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { serviceKey } from "../store/keys.js";
 import { gateOf, waitingFor, withGate } from "./gates.js";
-import { vipChanges } from "./networks/vip-changes.js";
+import { virtualIpChanges } from "./networks/vip-changes.js";
 import { orphanChanges, planChanges } from "./plan-changes.js";
 import { WorkQueue } from "./queues/work-queue.js";
 import type { Decision } from "./write-job.js";
@@ -85,7 +85,8 @@ export class Controller {
     }
     let roomAppeared = delta.nodes.size > 0;
     for (const { before, after } of delta.tasks.values()) {
-      roomAppeared ||= before !== undefined && occupies(before) && (after === undefined || !occupies(after));
+      roomAppeared ||=
+        before !== undefined && occupiesNode(before) && (after === undefined || !occupiesNode(after));
     }
     if (delta.nodes.size > 0) this.#queueNodes(delta.nodes.keys());
     if (roomAppeared) this.#offerRoom();
@@ -143,7 +144,7 @@ export class Controller {
     const context = { now, newId: () => runtime.newId(), inChargeSinceMs: this.#sinceMs };
     const plan = withGate(gate, (held) => reconcile(view, state.nodes, { ...context, ...held }));
     const isGoing = plan.actions.some(({ kind }) => kind === "remove-service");
-    const vips = isGoing ? [] : vipChanges(serviceId, spec, { state, now });
+    const vips = isGoing ? [] : virtualIpChanges(serviceId, spec, { state, now });
     const changes = [...vips, ...planChanges(plan, state, now)];
     observer.onReconciled(runtime.clock.nowMs() - startedMs);
     return { changes, result: { plan, name: spec.name } };

@@ -5,7 +5,7 @@ import { stateOf } from "../core/task-state.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { rangeChanges } from "./networks/range-changes.js";
-import { vipReleases } from "./networks/vip-changes.js";
+import { virtualIpReleases } from "./networks/vip-changes.js";
 import { serviceUpdate } from "./service-update.js";
 
 /** A plan as changes of records, in the plan's order, after what its tasks need of their nodes' networks. */
@@ -59,7 +59,7 @@ function actionChanges(action: Action, state: ClusterState, now: number): readon
 
 /** The service's record goes last: while it is there, an interrupted removal is taken up again. */
 function serviceRemoval(serviceId: string, state: ClusterState, now: number): readonly Change[] {
-  const changes: Change[] = [...vipReleases(serviceId, state, now)];
+  const changes: Change[] = [...virtualIpReleases(serviceId, state, now)];
   for (const version of state.services.versionsOf(serviceId).keys()) {
     changes.push({ kind: "delete-revision", serviceId, version });
   }

@@ -1,5 +1,5 @@
 import type { Service, ServiceSpec } from "@berth/proto";
-import { fixedAddressIn } from "../core/allocator/joined.js";
+import { staticAddressIn } from "../core/allocator/joined.js";
 import { portConflicts } from "../core/endpoints/port-conflicts.js";
 import { pauseRollout } from "../core/orchestrator/rollout/rollout-record.js";
 import { addressHolder } from "../state/address-holder.js";
@@ -32,7 +32,8 @@ function networkObstacle(serviceId: string, { task }: ServiceSpec, state: Cluste
     if (networks.byName(network)?.removing !== false) return `network ${network} is gone`;
     if (ipv4Address === "") continue;
     for (const { id, spec } of services.ofNetwork(network).values()) {
-      const isTaken = id !== serviceId && spec !== undefined && fixedAddressIn(spec, network) === ipv4Address;
+      const isTaken =
+        id !== serviceId && spec !== undefined && staticAddressIn(spec, network) === ipv4Address;
       if (isTaken) return `service ${spec.name} has its address ${ipv4Address} in network ${network}`;
     }
     const holder = addressHolder({ serviceId, network, address: ipv4Address }, state);

@@ -13,8 +13,8 @@ import type { Logger } from "pino";
 import { controlHandlers } from "../api/control-service.js";
 import { EventLog } from "../api/event-log.js";
 import { serviceView } from "../api/views.js";
-import { DEFAULT_FLOOD_HOSTS, isListed as isNetworkListed } from "../core/allocator/listing.js";
-import { dnsEntries, type NameSources } from "../core/allocator/name-entries.js";
+import { DEFAULT_FLOOD_LIMIT, hasStaticFdb as isNetworkListed } from "../core/allocator/listing.js";
+import { type DnsSources, dnsEntries } from "../core/allocator/name-entries.js";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../core/allocator/pick.js";
 import { ingressEntries } from "../core/endpoints/endpoints.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
@@ -26,11 +26,11 @@ import type { Session } from "../dispatcher/session.js";
 import { StatusIntake } from "../dispatcher/status-intake.js";
 import { TrafficFeed } from "../dispatcher/traffic-feed.js";
 import { LagMeter } from "../node-health/lag-meter.js";
-import { Liveness, type LivenessObserver } from "../node-health/liveness.js";
+import { NodeHealthMonitor, type NodeHealthObserver } from "../node-health/liveness.js";
 import { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
 import { Controller, type ControllerObserver } from "../reconciler/controller.js";
 import { Mirror } from "../reconciler/mirror.js";
-import { keepNetworks } from "../reconciler/networks/network-keeper.js";
+import { removeUnusedNetworks } from "../reconciler/networks/network-keeper.js";
 import { autoRebalance } from "../reconciler/rebalance/auto-rebalance.js";
 import { Writer, type WriterObserver } from "../reconciler/writer.js";
 import { onAbort } from "../runtime/abort.js";
@@ -42,7 +42,7 @@ import { fence, type Term } from "../store/term.js";
 import { keepStoreHome } from "./move-etcd-leader.js";
 
 /** What a leader reports of its work. */
-export type LeaderObserver = WriterObserver & ControllerObserver & LivenessObserver;
+export type LeaderObserver = WriterObserver & ControllerObserver & NodeHealthObserver;
 
 export interface LeadershipOptions {
   readonly store: Store;
@@ -127,7 +127,7 @@ async function work(
     leadership.lag.run(signal),
     mirror.run(leadership.writer),
     ...(bringHome === undefined ? [] : [keepStoreHome({ bringHome, clock: runtime.clock, logger }, signal)]),
-    keepNetworks({ ...leadership, runtime, logger }, signal),
+    removeUnusedNetworks({ ...leadership, runtime, logger }, signal),
     ...(autoRebalanceMs === undefined
       ? []
       : [autoRebalance({ ...leadership, runtime, logger, afterMs: autoRebalanceMs }, signal)]),
@@ -170,7 +170,7 @@ function assemble(
   const events = new EventLog({ state, runtime, epoch: term.epoch, address, signal });
   const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
   const sessionOf = (nodeId: string): Session | undefined => dispatcher.sessionOf(nodeId);
-  const liveness = new Liveness({
+  const liveness = new NodeHealthMonitor({
     state,
     writer,
     runtime,
@@ -184,7 +184,8 @@ function assemble(
       traffic.nodeChanged(nodeId);
       events.suspicion(nodeId, liveness.isSuspect(nodeId));
     },
-    onRate: (heartbeatMs) => dispatcher.broadcast({ $case: "heartbeatInterval", value: { heartbeatMs } }),
+    onHeartbeatInterval: (heartbeatMs) =>
+      dispatcher.broadcast({ $case: "heartbeatInterval", value: { heartbeatMs } }),
   });
   const intake = new StatusIntake({ state, writer, runtime, logger, signal });
   const isSuspect = (nodeId: string): boolean => liveness.isSuspect(nodeId);
@@ -192,7 +193,7 @@ function assemble(
     const network = state.networks.get(networkId);
     const hosts = state.networks.ranges.ofFirst(networkId).size;
     return (
-      network !== undefined && isNetworkListed(network, hosts, options.floodHosts ?? DEFAULT_FLOOD_HOSTS)
+      network !== undefined && isNetworkListed(network, hosts, options.floodHosts ?? DEFAULT_FLOOD_LIMIT)
     );
   };
   const traffic = new TrafficFeed({
@@ -200,7 +201,7 @@ function assemble(
     clock,
     signal,
     entriesOf: (serviceId) => entriesOf(serviceId, state, isSuspect),
-    namesOf: (serviceId) => namesOf(serviceId, state, { isSuspect, isListed }),
+    namesOf: (serviceId) => namesOf(serviceId, state, { isSuspect, hasStaticFdb: isListed }),
     isListed,
   });
   const { epoch } = term;
@@ -285,7 +286,7 @@ function entriesOf(
 function namesOf(
   serviceId: string,
   state: ClusterState,
-  { isSuspect, isListed }: Pick<NameSources, "isSuspect" | "isListed">,
+  { isSuspect, hasStaticFdb: isListed }: Pick<DnsSources, "isSuspect" | "hasStaticFdb">,
 ): readonly DnsEntry[] {
   const view = serviceView(state, serviceId);
   if (view === undefined) return [];
@@ -293,9 +294,9 @@ function namesOf(
   return dnsEntries(view, {
     nodes: state.nodes.nodes,
     isSuspect,
-    isListed,
+    hasStaticFdb: isListed,
     networkIdOf: (name) => networks.idOf(name),
-    vipIn: (networkId) => {
+    virtualIpIn: (networkId) => {
       const vip = networks.vips.get(networkId, serviceId);
       return vip?.releasedAtMs === 0 ? vip.address : "";
     },

@@ -1,5 +1,5 @@
 import type { Task } from "@berth/proto";
-import { occupies } from "../core/scheduler/occupancy.js";
+import { occupiesNode } from "../core/scheduler/occupancy.js";
 import type { ClusterState } from "./cluster-state.js";
 
 /** An address that a service chooses in the network of that name. */
@@ -20,7 +20,7 @@ export function addressHolder(
   for (const { serviceId, version } of services.withFixedAddress(network, address)) {
     if (serviceId === own) continue;
     for (const task of tasks.ofService(serviceId).values()) {
-      if (task.specVersion === version && occupies(task)) return task;
+      if (task.specVersion === version && occupiesNode(task)) return task;
     }
   }
   return undefined;

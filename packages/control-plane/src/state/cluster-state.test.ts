@@ -1,7 +1,7 @@
 import { type Node, type Service, type Task, TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { demandOf, occupies } from "../core/scheduler/occupancy.js";
+import { occupiesNode, resourceRequestOf } from "../core/scheduler/occupancy.js";
 import { buildNode, buildService, buildSpec, buildTask } from "../core/testing/test-records.js";
 import type { Change } from "./change.js";
 import { ClusterState, type Committed } from "./cluster-state.js";
@@ -83,7 +83,7 @@ function expectConsistent(state: ClusterState): void {
   for (const nodeId of ["n1", "n2"]) {
     const there = tasks.filter((task) => task.nodeId === nodeId);
     expect([...state.tasks.ofNode(nodeId).keys()].sort()).toEqual(there.map((task) => task.id).sort());
-    const holding = there.filter(occupies);
+    const holding = there.filter(occupiesNode);
     const view = state.nodes.nodes.get(nodeId);
     if (view === undefined) continue;
     expect(view.taskCount).toBe(holding.length);
@@ -100,7 +100,7 @@ function expectConsistent(state: ClusterState): void {
     const own = tasks.filter((task) => task.serviceId === serviceId).map((task) => task.id);
     expect([...state.tasks.ofService(serviceId).keys()].sort()).toEqual(own.sort());
   }
-  expect(demandOf(reserving).nanoCpus).toBe(3);
+  expect(resourceRequestOf(reserving).nanoCpus).toBe(3);
 }
 
 describe("ClusterState", () => {

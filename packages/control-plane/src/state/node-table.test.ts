@@ -2,8 +2,8 @@ import { Availability, NodeState, TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TaskIndex } from "../core/orchestrator/slots/task-index.js";
-import { needOf } from "../core/scheduler/filters.js";
-import { ChangedCounts, leastOf, type NodeCounts } from "../core/scheduler/node-counts.js";
+import { requirementsOf } from "../core/scheduler/filters.js";
+import { ChangedCounts, minTasksPerNode, type NodeCounts } from "../core/scheduler/node-counts.js";
 import { type PlacementRequest, place } from "../core/scheduler/schedule.js";
 import { buildNode, buildSpec, buildTask, CPU } from "../core/testing/test-records.js";
 import { NodeTable } from "./node-table.js";
@@ -27,7 +27,7 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant("place" as const), count: fc.nat(12), spread: fc.nat(SPREADS.length - 1) }),
 );
 
-const openOf = (table: NodeTable): number => table.orders.way([]).openCount;
+const openOf = (table: NodeTable): number => table.orders.by([]).openCount;
 
 describe("the order of load that a NodeTable keeps", () => {
   it("leads to the placement that sorting the nodes afresh leads to, whatever happened before", () => {
@@ -74,16 +74,16 @@ describe("the order of load that a NodeTable keeps", () => {
                 task: { reservations: { nanoCpus: CPU / 2 } },
                 placement: { spread: SPREADS[made.spread] ?? [] },
               });
-              const seek = (staying: NodeCounts): PlacementRequest => {
-                const load = { staying, held: new Map([["n1", 1]]), avoid: new Map() };
-                return { count: made.count, need: needOf(spec), load };
+              const seek = (tasksByNode: NodeCounts): PlacementRequest => {
+                const load = { tasksByNode, occupiedByNode: new Map([["n1", 1]]), avoided: new Map() };
+                return { count: made.count, requirements: requirementsOf(spec), load };
               };
               // What stays on a node occupies it, so a node that is not there has none.
               const changes = new Map(table.nodes.has("n1") ? [["n1", 1]] : []);
               const staying = new ChangedCounts(own.calmOn, changes);
               const asMap = new Map(staying);
               expect(place(seek(staying), table)).toEqual(place(seek(asMap), { nodes: table.nodes }));
-              if (leastOf(staying, { open: openOf(table), closed: table.closed }) > 0) quick += 1;
+              if (minTasksPerNode(staying, { open: openOf(table), closed: table.closed }) > 0) quick += 1;
             }
           }
         }

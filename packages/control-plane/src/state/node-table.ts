@@ -1,10 +1,10 @@
 import type { Node, ServiceSpec, Task } from "@berth/proto";
 import type { ClusterView, NetworkParts, NodeView, Reservation } from "../core/model.js";
-import { isOpen } from "../core/scheduler/filters.js";
-import { LoadOrders } from "../core/scheduler/load-orders.js";
-import { type Demand, demandOf, occupies } from "../core/scheduler/occupancy.js";
+import { acceptsTasks } from "../core/scheduler/filters.js";
+import { SpreadIndexes } from "../core/scheduler/load-orders.js";
+import { occupiesNode, type ResourceRequest, resourceRequestOf } from "../core/scheduler/occupancy.js";
 
-const NOTHING: Demand = {
+const NOTHING: ResourceRequest = {
   nanoCpus: 0,
   memoryBytes: 0,
   pids: 0,
@@ -18,10 +18,10 @@ export class NodeTable implements ClusterView {
   readonly #records = new Map<string, Node>();
   readonly #usages = new Map<string, Usage>();
   /** What to give back when a task ends: its spec may be gone by then. */
-  readonly #holdings = new Map<string, { readonly nodeId: string; readonly demand: Demand }>();
+  readonly #holdings = new Map<string, { readonly nodeId: string; readonly demand: ResourceRequest }>();
   readonly #views = new Map<string, NodeView>();
   /** Alive like the views. */
-  readonly orders = new LoadOrders(this.#views);
+  readonly orders = new SpreadIndexes(this.#views);
   readonly #tasksByNetwork = new Map<string, number>();
   readonly #closed = new Set<string>();
   readonly parts?: NetworkParts;
@@ -75,7 +75,7 @@ export class NodeTable implements ClusterView {
   /** Counts a task against its node, in place of what it took before. */
   occupy(task: Task, spec: ServiceSpec | undefined): void {
     this.release(task.id);
-    if (!occupies(task)) return;
+    if (!occupiesNode(task)) return;
     const demand = spec === undefined ? NOTHING : knownDemandOf(spec);
     this.#holdings.set(task.id, { nodeId: task.nodeId, demand });
     this.#usageOf(task.nodeId).add(demand, 1);
@@ -103,11 +103,11 @@ export class NodeTable implements ClusterView {
   /** A node without a record matters as long as there are tasks on it. */
   #judge(nodeId: string): void {
     const view = this.#views.get(nodeId);
-    if (view === undefined ? this.#usages.has(nodeId) : !isOpen(view)) this.#closed.add(nodeId);
+    if (view === undefined ? this.#usages.has(nodeId) : !acceptsTasks(view)) this.#closed.add(nodeId);
     else this.#closed.delete(nodeId);
   }
 
-  #countNetworks({ networks }: Demand, sign: 1 | -1): void {
+  #countNetworks({ networks }: ResourceRequest, sign: 1 | -1): void {
     for (const name of networks.keys()) {
       const count = this.tasksIn(name) + sign;
       if (count === 0) this.#tasksByNetwork.delete(name);
@@ -139,7 +139,7 @@ class Usage {
   taskCount = 0;
   readonly #portCounts = new Map<string, number>();
 
-  add(demand: Demand, sign: 1 | -1): void {
+  add(demand: ResourceRequest, sign: 1 | -1): void {
     this.taskCount += sign;
     this.reserved.nanoCpus += sign * demand.nanoCpus;
     this.reserved.memoryBytes += sign * demand.memoryBytes;
@@ -189,13 +189,13 @@ class LiveView implements NodeView {
   }
 }
 
-const demands = new WeakMap<ServiceSpec, Demand>();
+const demands = new WeakMap<ServiceSpec, ResourceRequest>();
 
 /** Specs never change, so what their tasks take is worked out once. */
-function knownDemandOf(spec: ServiceSpec): Demand {
+function knownDemandOf(spec: ServiceSpec): ResourceRequest {
   let demand = demands.get(spec);
   if (demand === undefined) {
-    demand = demandOf(spec);
+    demand = resourceRequestOf(spec);
     demands.set(spec, demand);
   }
   return demand;

@@ -11,10 +11,10 @@ import {
   subnetHas,
   subnetText,
 } from "@berth/proto";
-import { fixedAddressIn } from "../../core/allocator/joined.js";
+import { staticAddressIn } from "../../core/allocator/joined.js";
 import { layoutOf } from "../../core/allocator/layout.js";
 import { overlapProblem } from "../../core/allocator/node-blocks.js";
-import { encryptionProblem, overlayProblem, takesPart } from "../../core/allocator/take-part.js";
+import { canJoin, encryptionProblem, overlayProblem } from "../../core/allocator/take-part.js";
 import { addressHolder, type ChosenAddress } from "../../state/address-holder.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { Target } from "../deploy-decision.js";
@@ -67,7 +67,7 @@ function filledIn(spec: ServiceSpec, setting: NetworkSetting): ServiceSpec {
     const network = find(attachment.network, setting);
     const encrypted = network?.spec?.encrypted ?? false;
     const subnet = parseSubnet(network?.subnet ?? "");
-    const room = subnet === undefined ? 0 : layoutOf(subnet).roomPerRange;
+    const room = subnet === undefined ? 0 : layoutOf(subnet).addressesPerRange;
     // Nothing that was to be secret goes out of a container that runs without its network.
     return { ...attachment, encrypted, addressesPerHost: room, optional: attachment.optional && !encrypted };
   });
@@ -99,7 +99,7 @@ function addressProblems(
     const network = find(name, setting);
     if (ipv4Address === "" || network === undefined) return [];
     const taken = (other: { readonly id: string; readonly spec: ServiceSpec }): boolean =>
-      other.id !== id && fixedAddressIn(other.spec, name) === ipv4Address;
+      other.id !== id && staticAddressIn(other.spec, name) === ipv4Address;
     const problem =
       addressProblem(ipv4Address, network, { id, state: setting.state }) ??
       (targets.some(taken) || othersWith(name, targets, setting.state).some(taken)
@@ -144,7 +144,7 @@ function addressProblem(
   if (address === undefined || subnet === undefined) return "it is no address";
   if (network.spec?.subnet === "") return "the network has no subnet of its own: give it one under ipam";
   if (!subnetHas(subnet, address)) return `it is not in ${network.subnet}`;
-  const { vips } = layoutOf(subnet);
+  const { virtualIps: vips } = layoutOf(subnet);
   const advice = `choose one from ${ipv4Text(vips.base + 2)} on, in ${subnetText(vips)}`;
   for (const vip of state.networks.vips.ofFirst(network.id).values()) {
     if (vip.address === text)
@@ -169,7 +169,7 @@ function checkNodes(targets: readonly Target[], setting: NetworkSetting): void {
       parseSubnet(find(network, setting)?.subnet ?? "");
     const lacking = needed.find((attachment) => {
       const subnet = subnetOf(attachment);
-      return !nodes.some((node) => takesPart(node, attachment) && overlapProblem(node, subnet) === undefined);
+      return !nodes.some((node) => canJoin(node, attachment) && overlapProblem(node, subnet) === undefined);
     });
     if (lacking === undefined) return [];
     const problemOf = (node: Node): string | undefined =>

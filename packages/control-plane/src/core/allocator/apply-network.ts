@@ -12,7 +12,7 @@ import {
 } from "@berth/proto";
 import { canonicalText } from "../canonical.js";
 import { networkMtu } from "./network-mtu.js";
-import { blocksOf } from "./node-blocks.js";
+import { attachedSubnets } from "./node-blocks.js";
 import { type NetworkPool, pickSubnet, pickVni } from "./pick.js";
 
 export type NetworkOutcome =
@@ -52,9 +52,10 @@ export function applyNetwork(
 
 function newNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutcome {
   const { id, now, pool, others, nodes, random } = context;
-  const taken = [...others.map(({ subnet }) => parseSubnet(subnet)), ...nodes.flatMap(blocksOf)].flatMap(
-    (subnet) => subnet ?? [],
-  );
+  const taken = [
+    ...others.map(({ subnet }) => parseSubnet(subnet)),
+    ...nodes.flatMap(attachedSubnets),
+  ].flatMap((subnet) => subnet ?? []);
   const found = spec.subnet === "" ? pickSubnet(pool, taken, random()) : ownSubnet(spec.subnet, context);
   if (typeof found === "string") return refused("subnet", found);
   if (found === undefined) {
@@ -79,7 +80,7 @@ function ownSubnet(text: string, { others, nodes }: NetworkContext): Subnet | st
     return `${text} overlaps ${holder.subnet}, which network ${holder.spec?.name ?? holder.id} has`;
   }
   for (const node of nodes) {
-    const block = blocksOf(node).find((its) => subnetsOverlap(its, subnet));
+    const block = attachedSubnets(node).find((its) => subnetsOverlap(its, subnet));
     if (block === undefined) continue;
     const name = node.description?.hostname || node.id;
     return block.prefix === HOST_PREFIX

@@ -13,7 +13,7 @@ const RESERVED_PER_RANGE = 2;
 export interface NetworkLayout {
   readonly subnet: Subnet;
   /** The part from which services get theirs. */
-  readonly vips: Subnet;
+  readonly virtualIps: Subnet;
   /** Prefix of each host's range. */
   readonly rangePrefix: number;
   /** Number of the first range: those before it are the `vips`. */
@@ -21,7 +21,7 @@ export interface NetworkLayout {
   /** Ranges are numbered up to, but without, this one. */
   readonly endRange: number;
   /** Containers that a host can have in it. */
-  readonly roomPerRange: number;
+  readonly addressesPerRange: number;
 }
 
 export function layoutOf(subnet: Subnet): NetworkLayout {
@@ -30,11 +30,11 @@ export function layoutOf(subnet: Subnet): NetworkLayout {
   const endRange = 2 ** (rangePrefix - prefix);
   return {
     subnet,
-    vips: { base, prefix: prefix + VIP_SHARE_BITS },
+    virtualIps: { base, prefix: prefix + VIP_SHARE_BITS },
     rangePrefix,
     firstRange: endRange / 2 ** VIP_SHARE_BITS,
     endRange,
-    roomPerRange: subnetSize({ prefix: rangePrefix }) - RESERVED_PER_RANGE,
+    addressesPerRange: subnetSize({ prefix: rangePrefix }) - RESERVED_PER_RANGE,
   };
 }
 

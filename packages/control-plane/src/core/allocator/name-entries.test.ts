@@ -46,8 +46,8 @@ function entries(
       nodes: buildCluster(NODES).nodes,
       isSuspect: (nodeId) => suspects.includes(nodeId),
       networkIdOf: (name) => NETWORKS[name],
-      isListed: () => isListed,
-      vipIn: (networkId) => (networkId === "net1" ? "10.64.7.255" : ""),
+      hasStaticFdb: () => isListed,
+      virtualIpIn: (networkId) => (networkId === "net1" ? "10.64.7.255" : ""),
     },
   );
 }

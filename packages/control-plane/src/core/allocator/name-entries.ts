@@ -11,24 +11,24 @@ import {
 import type { ClusterView, ServiceView } from "../model.js";
 import { runsWell, stateOf } from "../task-state.js";
 
-export interface NameSources {
+export interface DnsSources {
   readonly nodes: ClusterView["nodes"];
   /** Nodes that fell silent a moment ago, and may be dead. */
   readonly isSuspect: (nodeId: string) => boolean;
   /** Id of the network of that name; undefined when there is none. */
   readonly networkIdOf: (name: string) => string | undefined;
   /** The address that stands for the service in a network; "": none. */
-  readonly vipIn: (networkId: string) => string;
+  readonly virtualIpIn: (networkId: string) => string;
   /** Whether hosts are told where each container of the network is. */
-  readonly isListed: (networkId: string) => boolean;
+  readonly hasStaticFdb: (networkId: string) => boolean;
 }
 
 /** "<network id>/<service id>" */
-export function nameKey(networkId: string, serviceId: string): string {
+export function dnsEntryKey(networkId: string, serviceId: string): string {
   return `${networkId}/${serviceId}`;
 }
 
-export function networkOfNameKey(key: string): string {
+export function networkIdOfDnsEntry(key: string): string {
   return key.slice(0, key.indexOf("/"));
 }
 
@@ -38,7 +38,7 @@ export function networkOfNameKey(key: string): string {
  * network the rest are there, too: they are not answered, but reached. Ordered by task id, so that equal entries are
  * equal.
  */
-export function dnsEntries(view: ServiceView, sources: NameSources): readonly DnsEntry[] {
+export function dnsEntries(view: ServiceView, sources: DnsSources): readonly DnsEntry[] {
   const { service, spec, tasks } = view;
   const attachments = spec.task?.networks ?? [];
   if (attachments.length === 0) return [];
@@ -49,13 +49,13 @@ export function dnsEntries(view: ServiceView, sources: NameSources): readonly Dn
     if (networkId === undefined) return [];
     return [
       {
-        key: nameKey(networkId, service.id),
+        key: dnsEntryKey(networkId, service.id),
         networkId,
         serviceId: service.id,
         serviceName: spec.name,
         stack: spec.stack,
         names: [...new Set([own, ...aliases])],
-        vip: spec.endpointMode === EndpointMode.DNSRR ? "" : sources.vipIn(networkId),
+        vip: spec.endpointMode === EndpointMode.DNSRR ? "" : sources.virtualIpIn(networkId),
         affinity: spec.traffic?.affinity ?? TrafficSpec_Affinity.UNSPECIFIED,
         ...endpointsOf(started, networkId, sources),
       },
@@ -66,7 +66,7 @@ export function dnsEntries(view: ServiceView, sources: NameSources): readonly Dn
 function endpointsOf(
   tasks: readonly Task[],
   networkId: string,
-  { nodes, isSuspect, isListed }: NameSources,
+  { nodes, isSuspect, hasStaticFdb: isListed }: DnsSources,
 ): Pick<DnsEntry, "endpoints" | "draining" | "inactive"> {
   const isNetworkListed = isListed(networkId);
   const endpoints: DnsEndpoint[] = [];

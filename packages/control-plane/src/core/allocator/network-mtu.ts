@@ -1,5 +1,5 @@
 import type { Network, NetworkSpec, Node } from "@berth/proto";
-import { takesPart } from "./take-part.js";
+import { canJoin } from "./take-part.js";
 
 /** What WireGuard takes of each packet, and the longer headers inside it. */
 const WIREGUARD_OVERHEAD_BYTES = 80;
@@ -11,7 +11,7 @@ const WIREGUARD_OVERHEAD_BYTES = 80;
 export function networkMtu(spec: NetworkSpec, nodes: Iterable<Node>): number {
   if (spec.mtu > 0) return spec.mtu;
   const known = [...nodes]
-    .filter((node) => takesPart(node, spec))
+    .filter((node) => canJoin(node, spec))
     .map((node) => mtuOn(node, spec))
     .filter((mtu) => mtu > 0);
   return known.length === 0 ? 0 : Math.min(...known);

@@ -13,7 +13,7 @@ import { describe, expect, it } from "vitest";
 import { applyNetwork } from "./apply-network.js";
 import { gatewayOf, layoutOf } from "./layout.js";
 import { FIRST_VNI, pickRange } from "./pick.js";
-import { settleVips, VIP_QUARANTINE_MS } from "./vips.js";
+import { updateVirtualIps, VIP_QUARANTINE_MS } from "./vips.js";
 
 /** So small that it fills up. */
 const POOL = { subnet: { base: 0x0a400000, prefix: 18 }, networkPrefix: 22 };
@@ -105,7 +105,7 @@ describe("networks", () => {
         for (const [index, range] of all.entries()) {
           expect(subnetHas(subnet, range.base)).toBe(true);
           expect(subnetHas(range, gatewayOf(range))).toBe(true);
-          expect(subnetsOverlap(range, layout.vips)).toBe(false);
+          expect(subnetsOverlap(range, layout.virtualIps)).toBe(false);
           expect(fixed.some((address) => subnetHas(range, address))).toBe(false);
           for (const other of all.slice(index + 1)) expect(subnetsOverlap(range, other)).toBe(false);
         }
@@ -124,7 +124,7 @@ describe("addresses of services", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
         // Eight addresses, of which two are never given out, and one is chosen by somebody.
-        const network = { id: "n", subnet: "10.64.0.0/26", fixed: ["10.64.0.5"] };
+        const network = { id: "n", subnet: "10.64.0.0/26", staticAddresses: ["10.64.0.5"] };
         const vips = new Map<string, VirtualIp>();
         const lastHad = new Map<string, { readonly serviceId: string; readonly untilMs: number }>();
         let now = 1;
@@ -132,7 +132,11 @@ describe("addresses of services", () => {
           now += afterMs;
           const before = vips.get(service);
           const joined = joins ? [{ ...network, vips: [...vips.values()] }] : [];
-          const changes = settleVips(service, { joined, held: before === undefined ? [] : [before], now });
+          const changes = updateVirtualIps(service, {
+            joined,
+            held: before === undefined ? [] : [before],
+            now,
+          });
           for (const { serviceId } of changes.forgotten) vips.delete(serviceId);
           for (const vip of changes.put) {
             vips.set(vip.serviceId, vip);
@@ -149,7 +153,9 @@ describe("addresses of services", () => {
           expect(new Set(addresses).size).toBe(addresses.length);
           expect(addresses).not.toContain("10.64.0.5");
           for (const address of addresses) {
-            expect(subnetHas(layoutOf(parsed(network.subnet)).vips, parseIpv4(address) ?? 0)).toBe(true);
+            expect(subnetHas(layoutOf(parsed(network.subnet)).virtualIps, parseIpv4(address) ?? 0)).toBe(
+              true,
+            );
           }
         }
       }),
@@ -157,19 +163,23 @@ describe("addresses of services", () => {
   });
 
   it("come back with their service, and go when it leaves", () => {
-    const network = { id: "n", subnet: "10.64.0.0/18", fixed: [], vips: [] };
-    const [vip] = settleVips("s1", { joined: [network], held: [], now: 5 }).put;
+    const network = { id: "n", subnet: "10.64.0.0/18", staticAddresses: [], vips: [] };
+    const [vip] = updateVirtualIps("s1", { joined: [network], held: [], now: 5 }).put;
     expect(vip).toEqual({ networkId: "n", serviceId: "s1", address: "10.64.7.255", releasedAtMs: 0 });
     const held = vip === undefined ? [] : [vip];
-    expect(settleVips("s1", { joined: [{ ...network, vips: held }], held, now: 6 })).toEqual({
+    expect(updateVirtualIps("s1", { joined: [{ ...network, vips: held }], held, now: 6 })).toEqual({
       put: [],
       forgotten: [],
     });
-    const released = settleVips("s1", { joined: [], held, now: 7 }).put;
+    const released = updateVirtualIps("s1", { joined: [], held, now: 7 }).put;
     expect(released).toEqual([{ ...vip, releasedAtMs: 7 }]);
-    const again = settleVips("s1", { joined: [{ ...network, vips: released }], held: released, now: 8 });
+    const again = updateVirtualIps("s1", {
+      joined: [{ ...network, vips: released }],
+      held: released,
+      now: 8,
+    });
     expect(again.put).toEqual(held);
-    const other = settleVips("s2", { joined: [{ ...network, vips: released }], held: [], now: 9 });
+    const other = updateVirtualIps("s2", { joined: [{ ...network, vips: released }], held: [], now: 9 });
     expect(other.put.map(({ address }) => address)).toEqual(["10.64.7.254"]);
   });
 });
@@ -181,7 +191,13 @@ describe("layoutOf()", () => {
     ["172.20.0.0/24", { vips: 27, range: 28, first: 2, end: 16, room: 14 }],
     ["172.20.0.0/26", { vips: 29, range: 30, first: 2, end: 16, room: 2 }],
   ])("%s", (text, expected) => {
-    const { vips, rangePrefix, firstRange, endRange, roomPerRange } = layoutOf(parsed(text));
+    const {
+      virtualIps: vips,
+      rangePrefix,
+      firstRange,
+      endRange,
+      addressesPerRange: roomPerRange,
+    } = layoutOf(parsed(text));
     const found = {
       vips: vips.prefix,
       range: rangePrefix,

@@ -11,7 +11,7 @@ import {
 const parsed = new WeakMap<DataPlane, readonly Subnet[]>();
 
 /** What a node reaches without a gateway: its own address, and the subnets that it is in. */
-export function blocksOf({ description }: Node): readonly Subnet[] {
+export function attachedSubnets({ description }: Node): readonly Subnet[] {
   const own = parseSubnet(`${description?.address ?? ""}/32`);
   return [...(own === undefined ? [] : [own]), ...neighbourhoods(description?.dataPlane)];
 }

@@ -67,8 +67,8 @@ export function pickRange(
  * An address for a service, none of the `taken` ones; undefined when there is none. From the end: people who choose
  * addresses themselves choose the first ones, and those two are never given out.
  */
-export function pickVip(subnet: Subnet, taken: ReadonlySet<number>): number | undefined {
-  const { vips } = layoutOf(subnet);
+export function pickVirtualIp(subnet: Subnet, taken: ReadonlySet<number>): number | undefined {
+  const { virtualIps: vips } = layoutOf(subnet);
   for (let address = vips.base + subnetSize(vips) - 1; address > vips.base + 1; address -= 1) {
     if (!taken.has(address) && subnetHas(subnet, address)) return address;
   }

@@ -15,6 +15,6 @@ export function encryptionProblem(node: Node): string | undefined {
 }
 
 /** Whether a node takes part in a network of a service: with what others need of it. */
-export function takesPart(node: Node, { encrypted }: Pick<NetworkAttachment, "encrypted">): boolean {
+export function canJoin(node: Node, { encrypted }: Pick<NetworkAttachment, "encrypted">): boolean {
   return (encrypted ? encryptionProblem(node) : overlayProblem(node)) === undefined;
 }

@@ -1,20 +1,20 @@
 import { ipv4Text, parseIpv4, parseSubnet, type VirtualIp } from "@berth/proto";
-import { pickVip } from "./pick.js";
+import { pickVirtualIp } from "./pick.js";
 
 /** Resolvers, and programs that ask only once, may remember an address for so long. */
 export const VIP_QUARANTINE_MS = 3_600_000;
 
 /** A service's networks, by the names that its spec has for them. */
-export interface JoinedNetwork {
+export interface AttachedNetwork {
   readonly id: string;
   readonly subnet: string;
   /** Addresses that stand for services in it, given back ones too. */
   readonly vips: readonly VirtualIp[];
   /** Addresses that services have chosen for their tasks. */
-  readonly fixed: readonly string[];
+  readonly staticAddresses: readonly string[];
 }
 
-export interface VipChanges {
+export interface VirtualIpChanges {
   readonly put: readonly VirtualIp[];
   /** Given back so long ago that nobody remembers them. */
   readonly forgotten: readonly VirtualIp[];
@@ -25,14 +25,18 @@ export interface VipChanges {
  * that comes back within an hour gets its own again. A network that is full has none for it: its names then stand for
  * its tasks.
  */
-export function settleVips(
+export function updateVirtualIps(
   serviceId: string,
   {
     joined,
     held,
     now,
-  }: { readonly joined: readonly JoinedNetwork[]; readonly held: readonly VirtualIp[]; readonly now: number },
-): VipChanges {
+  }: {
+    readonly joined: readonly AttachedNetwork[];
+    readonly held: readonly VirtualIp[];
+    readonly now: number;
+  },
+): VirtualIpChanges {
   const put: VirtualIp[] = [];
   const forgotten: VirtualIp[] = [];
   const wanted = new Set(joined.map(({ id }) => id));
@@ -54,13 +58,16 @@ export function settleVips(
 const isOutlived = ({ releasedAtMs }: VirtualIp, now: number): boolean =>
   releasedAtMs !== 0 && now - releasedAtMs >= VIP_QUARANTINE_MS;
 
-function freshVip({ subnet, vips, fixed }: JoinedNetwork, free: ReadonlySet<VirtualIp>): string | undefined {
+function freshVip(
+  { subnet, vips, staticAddresses: fixed }: AttachedNetwork,
+  free: ReadonlySet<VirtualIp>,
+): string | undefined {
   const parsed = parseSubnet(subnet);
   if (parsed === undefined) return undefined;
   const taken = new Set<number>();
   for (const vip of vips) if (!free.has(vip)) take(taken, vip.address);
   for (const address of fixed) take(taken, address);
-  const picked = pickVip(parsed, taken);
+  const picked = pickVirtualIp(parsed, taken);
   return picked === undefined ? undefined : ipv4Text(picked);
 }
 

@@ -1,9 +1,9 @@
 import { DesiredState, Health, NodeState, TaskState } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildNode, buildSpec, buildTask } from "../testing/test-records.js";
-import { type Drain, inForceEverywhere, nextDeadlineMs, openDrains } from "./drain-gate.js";
-import { takesConnections } from "./takes-connections.js";
-import { waitedFor } from "./waiting-nodes.js";
+import { completedDrains, type Drain, lowestVersionInForce, nextDeadlineMs } from "./drain-gate.js";
+import { receivesConnections } from "./takes-connections.js";
+import { nodesToAwait } from "./waiting-nodes.js";
 
 const drains = (entries: Readonly<Record<string, Drain>>): ReadonlyMap<string, Drain> =>
   new Map(Object.entries(entries));
@@ -12,17 +12,17 @@ describe("openDrains()", () => {
   const two = drains({ a: { sinceMs: 0, version: 3 }, b: { sinceMs: 400, version: undefined } });
 
   it("lets a task stop once the tables without it are in force everywhere", () => {
-    expect(openDrains(two, { inForce: 2, now: 10 })).toEqual([]);
-    expect(openDrains(two, { inForce: 3, now: 10 })).toEqual(["a"]);
+    expect(completedDrains(two, { inForce: 2, now: 10 })).toEqual([]);
+    expect(completedDrains(two, { inForce: 3, now: 10 })).toEqual(["a"]);
   });
 
   it("waits for tables that are not worked out, even when nobody is to have them", () => {
-    expect(openDrains(two, { inForce: inForceEverywhere([]), now: 410 })).toEqual(["a"]);
+    expect(completedDrains(two, { inForce: lowestVersionInForce([]), now: 410 })).toEqual(["a"]);
   });
 
   it("waits for a second at most, for each task from when it was to stop", () => {
-    expect(openDrains(two, { inForce: 0, now: 1_000 })).toEqual(["a"]);
-    expect(openDrains(two, { inForce: 0, now: 1_400 })).toEqual(["a", "b"]);
+    expect(completedDrains(two, { inForce: 0, now: 1_000 })).toEqual(["a"]);
+    expect(completedDrains(two, { inForce: 0, now: 1_400 })).toEqual(["a", "b"]);
     expect(nextDeadlineMs(two)).toBe(1_000);
     expect(nextDeadlineMs(drains({}))).toBeUndefined();
   });
@@ -36,7 +36,7 @@ describe("waitedFor()", () => {
       buildNode({ id: "dead", state: NodeState.DOWN }),
       buildNode({ id: "without-agent", agentUnreachable: true }),
     ];
-    expect(waitedFor(nodes, (nodeId) => nodeId === "silent")).toEqual(["well"]);
+    expect(nodesToAwait(nodes, (nodeId) => nodeId === "silent")).toEqual(["well"]);
   });
 });
 
@@ -45,18 +45,18 @@ describe("takesConnections()", () => {
   const stopping = { desiredState: DesiredState.SHUTDOWN } as const;
 
   it("is about tasks that run well, whatever is wanted of them", () => {
-    expect(takesConnections(buildTask(stopping), published)).toBe(true);
+    expect(receivesConnections(buildTask(stopping), published)).toBe(true);
     const sick = { state: TaskState.RUNNING, health: Health.UNHEALTHY } as const;
-    expect(takesConnections(buildTask({ ...stopping, status: sick }), published)).toBe(false);
+    expect(receivesConnections(buildTask({ ...stopping, status: sick }), published)).toBe(false);
     const starting = { state: TaskState.STARTING } as const;
-    expect(takesConnections(buildTask({ ...stopping, status: starting }), published)).toBe(false);
+    expect(receivesConnections(buildTask({ ...stopping, status: starting }), published)).toBe(false);
   });
 
   it("is about services that others reach through a published port or by a name", () => {
-    expect(takesConnections(buildTask(stopping), buildSpec())).toBe(false);
+    expect(receivesConnections(buildTask(stopping), buildSpec())).toBe(false);
     const onHost = buildSpec({ ports: [{ target: 80, published: 8080, mode: 2 }] });
-    expect(takesConnections(buildTask(stopping), onHost)).toBe(false);
+    expect(receivesConnections(buildTask(stopping), onHost)).toBe(false);
     const named = buildSpec({ task: { networks: [{ network: "shop_default" }] } });
-    expect(takesConnections(buildTask(stopping), named)).toBe(true);
+    expect(receivesConnections(buildTask(stopping), named)).toBe(true);
   });
 });

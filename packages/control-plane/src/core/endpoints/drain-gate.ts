@@ -9,14 +9,14 @@ export interface Drain {
 }
 
 /** The version of the tables that is in force on every host that is waited for. Infinity: nobody is waited for. */
-export function inForceEverywhere(versions: Iterable<number>): number {
+export function lowestVersionInForce(versions: Iterable<number>): number {
   let lowest = Number.POSITIVE_INFINITY;
   for (const version of versions) lowest = Math.min(lowest, version);
   return lowest;
 }
 
 /** Ids of the tasks that may be told to stop: out of every table that counts, or waited for long enough. */
-export function openDrains(
+export function completedDrains(
   drains: ReadonlyMap<string, Drain>,
   { inForce, now }: { readonly inForce: number; readonly now: number },
 ): readonly string[] {

@@ -11,6 +11,6 @@ const RATES: readonly { readonly upToNodes: number; readonly heartbeatMs: number
 /** The slowest: what dies in a cluster of thousands is still noticed within a few seconds. */
 const SLOWEST_MS = 2_000;
 
-export function heartbeatMsFor(nodes: number): number {
+export function heartbeatIntervalMs(nodes: number): number {
   return RATES.find(({ upToNodes }) => nodes <= upToNodes)?.heartbeatMs ?? SLOWEST_MS;
 }

@@ -1,6 +1,6 @@
 import { type Node, NodeState } from "@berth/proto";
 import { FREEZE_MS, type Freeze } from "./freeze.js";
-import { evidenceOf, type HostEvidence, type Testimony } from "./witnesses.js";
+import { evidenceOf, type HostEvidence, type ProbeVotes } from "./witnesses.js";
 
 /** A heartbeat that is later than this is asked after: a probe costs little. */
 const LATE_MS = 50;
@@ -42,24 +42,24 @@ const FORMER_LEADER_MS = 3_000;
 const MAX_AGENT_LAG_MS = 1_000;
 
 /** What is known of one node. Times are of the clock of the leader that asks. */
-export interface Pulse {
+export interface NodeHealthInput {
   readonly node: Pick<Node, "state" | "agentUnreachable" | "fenced" | "stateMessage" | "ignoresProbes">;
   /** When its agent was last heard; undefined: never since this server leads. */
-  readonly lastBeatMs: number | undefined;
+  readonly lastHeartbeatMs: number | undefined;
   readonly heartbeatMs: number;
   /** How late its event loop ran when it was last heard. */
   readonly agentLagMs: number;
   /** Of the last round of questions; none while there was none in this silence. */
-  readonly testimony: Testimony;
+  readonly votes: ProbeVotes;
   /** The last rounds in a row in which several were asked and nobody reached its host. */
-  readonly vainRounds: number;
+  readonly failedRounds: number;
   /** When its host last answered a probe. */
-  readonly answeredMs: number | undefined;
+  readonly hostAnsweredMs: number | undefined;
   /** Another node is heard from its host since it fell silent itself: its id. Undefined: there is none. */
-  readonly successor: string | undefined;
+  readonly replacedBy: string | undefined;
 }
 
-export interface LivenessContext {
+export interface NodeHealthContext {
   readonly now: number;
   /** When this server became the leader: nobody is blamed for what was said to the one before. */
   readonly leadingSinceMs: number;
@@ -69,11 +69,11 @@ export interface LivenessContext {
 }
 
 /** What the node's record is to say. */
-export type Condition = Pick<Node, "state" | "agentUnreachable" | "fenced" | "stateMessage">;
+export type NodeCondition = Pick<Node, "state" | "agentUnreachable" | "fenced" | "stateMessage">;
 
-export interface Judgement {
+export interface NodeHealthVerdict {
   /** Undefined: as it is. */
-  readonly condition: Condition | undefined;
+  readonly condition: NodeCondition | undefined;
   /** Takes no new connections for now. Of a node that is not down. */
   readonly isSuspect: boolean;
   /** The host is to be asked after. */
@@ -83,8 +83,13 @@ export interface Judgement {
 }
 
 /** A node whose agent was heard lately. */
-const READY: Condition = { state: NodeState.READY, agentUnreachable: false, fenced: false, stateMessage: "" };
-const AWAY: Condition = {
+const READY: NodeCondition = {
+  state: NodeState.READY,
+  agentUnreachable: false,
+  fenced: false,
+  stateMessage: "",
+};
+const AWAY: NodeCondition = {
   ...READY,
   agentUnreachable: true,
   stateMessage: "its agent does not answer; its host lives, and what runs there goes on",
@@ -100,7 +105,7 @@ interface Silence {
 }
 
 /** Whether a node lives. */
-export function judge(pulse: Pulse, context: LivenessContext): Judgement {
+export function judgeNode(pulse: NodeHealthInput, context: NodeHealthContext): NodeHealthVerdict {
   const silence = silenceOf(pulse, context);
   return pulse.node.state === NodeState.DOWN
     ? judgeDown(pulse, silence, context)
@@ -110,20 +115,20 @@ export function judge(pulse: Pulse, context: LivenessContext): Judgement {
 /** How long after its last heartbeat a node is asked after. */
 export const lateAfterMs = (heartbeatMs: number): number => heartbeatMs + LATE_MS;
 
-function silenceOf(pulse: Pulse, { now, leadingSinceMs, lagMs }: LivenessContext): Silence {
-  const heardMs = Math.max(pulse.lastBeatMs ?? leadingSinceMs, leadingSinceMs);
+function silenceOf(pulse: NodeHealthInput, { now, leadingSinceMs, lagMs }: NodeHealthContext): Silence {
+  const heardMs = Math.max(pulse.lastHeartbeatMs ?? leadingSinceMs, leadingSinceMs);
   const excusedMs = Math.max(0, lagMs) + Math.min(Math.max(0, pulse.agentLagMs), MAX_AGENT_LAG_MS);
-  const evidence = evidenceOf(pulse.testimony);
+  const evidence = evidenceOf(pulse.votes);
   const isProof = evidence !== "silent" || !pulse.node.ignoresProbes;
   return {
     agentMs: now - heardMs - excusedMs,
-    hostMs: now - Math.max(heardMs, pulse.answeredMs ?? 0) - excusedMs,
+    hostMs: now - Math.max(heardMs, pulse.hostAnsweredMs ?? 0) - excusedMs,
     evidence: isProof ? evidence : "unknown",
-    isUnheard: pulse.lastBeatMs === undefined,
+    isUnheard: pulse.lastHeartbeatMs === undefined,
   };
 }
 
-function judgeUp(pulse: Pulse, silence: Silence, context: LivenessContext): Judgement {
+function judgeUp(pulse: NodeHealthInput, silence: Silence, context: NodeHealthContext): NodeHealthVerdict {
   const { node, heartbeatMs } = pulse;
   const { agentMs, evidence, isUnheard } = silence;
   const lateMs = lateMsOf(pulse);
@@ -157,31 +162,31 @@ const FIXED_THRESHOLDS_MS: readonly number[] = [
   AGENT_LOST_AFTER_MS,
 ];
 
-function lateMsOf({ heartbeatMs, lastBeatMs }: Pulse): number {
+function lateMsOf({ heartbeatMs, lastHeartbeatMs: lastBeatMs }: NodeHealthInput): number {
   return lastBeatMs === undefined ? TAKEOVER_LATE_MS : lateAfterMs(heartbeatMs);
 }
 
 /** How long a host that is found silent must have been so, to be dead. */
-function deadAfterMs(pulse: Pulse): number {
-  const isProven = pulse.vainRounds >= PROOF_ROUNDS;
+function deadAfterMs(pulse: NodeHealthInput): number {
+  const isProven = pulse.failedRounds >= PROOF_ROUNDS;
   return isProven ? lateMsOf(pulse) + PROOF_MS : downAfterMs(pulse);
 }
 
-function downAfterMs({ heartbeatMs, lastBeatMs }: Pulse): number {
+function downAfterMs({ heartbeatMs, lastHeartbeatMs: lastBeatMs }: NodeHealthInput): number {
   const afterMs = Math.max(DOWN_AFTER_MS, heartbeatMs + DOWN_AFTER_LATE_MS);
   return lastBeatMs === undefined ? Math.max(afterMs, TAKEOVER_GRACE_MS) : afterMs;
 }
 
 /** The host's answers are another node's. A leader that has never heard this one gives it time to come, too. */
-function succeededAfterMs(pulse: Pulse): number {
-  return pulse.lastBeatMs === undefined ? DOWN_UNCONFIRMED_AFTER_MS : downAfterMs(pulse);
+function succeededAfterMs(pulse: NodeHealthInput): number {
+  return pulse.lastHeartbeatMs === undefined ? DOWN_UNCONFIRMED_AFTER_MS : downAfterMs(pulse);
 }
 
 /** Why the node is dead; undefined: it may live. */
-function deathOf(pulse: Pulse, { agentMs, hostMs, evidence }: Silence): string | undefined {
+function deathOf(pulse: NodeHealthInput, { agentMs, hostMs, evidence }: Silence): string | undefined {
   switch (evidence) {
     case "silent": {
-      const { silent, asked } = pulse.testimony;
+      const { silent, asked } = pulse.votes;
       return hostMs >= deadAfterMs(pulse)
         ? `its host has been silent for ${seconds(hostMs)} s, say ${silent} of ${asked} that were asked`
         : undefined;
@@ -191,8 +196,8 @@ function deathOf(pulse: Pulse, { agentMs, hostMs, evidence }: Silence): string |
         ? `nothing was heard of it for ${seconds(hostMs)} s`
         : undefined;
     case "lives":
-      if (pulse.successor !== undefined && agentMs >= succeededAfterMs(pulse)) {
-        return `its host has come back as node ${pulse.successor}`;
+      if (pulse.replacedBy !== undefined && agentMs >= succeededAfterMs(pulse)) {
+        return `its host has come back as node ${pulse.replacedBy}`;
       }
       return agentMs >= AGENT_LOST_AFTER_MS
         ? `its agent has not answered for ${seconds(agentMs)} s, though its host lives`
@@ -201,25 +206,29 @@ function deathOf(pulse: Pulse, { agentMs, hostMs, evidence }: Silence): string |
 }
 
 /** That etcd takes our writes needs no question of its own: a death that it does not take has not happened. */
-function deathInFreeze(pulse: Pulse, silence: Silence, { freeze, now }: LivenessContext): string | undefined {
+function deathInFreeze(
+  pulse: NodeHealthInput,
+  silence: Silence,
+  { freeze, now }: NodeHealthContext,
+): string | undefined {
   if (freeze !== undefined && now < freeze.sinceMs + FREEZE_MS) return undefined;
   return silence.evidence === "silent" || pulse.node.ignoresProbes ? deathOf(pulse, silence) : undefined;
 }
 
 /** Says on a suspect node's record why it is not replaced. */
-function held(node: Condition, freeze: Freeze | undefined): Condition | undefined {
+function held(node: NodeCondition, freeze: Freeze | undefined): NodeCondition | undefined {
   return (
     freeze && changed(node, { ...READY, agentUnreachable: node.agentUnreachable, stateMessage: freeze.why })
   );
 }
 
-function away(node: Condition, { agentMs, evidence }: Silence): Condition | undefined {
+function away(node: NodeCondition, { agentMs, evidence }: Silence): NodeCondition | undefined {
   return evidence === "lives" && agentMs >= AGENT_AWAY_AFTER_MS ? changed(node, AWAY) : undefined;
 }
 
 /** A node that is down comes back by a beat, never by a new leader's grace or by an answer of its kernel. */
-function judgeDown(pulse: Pulse, silence: Silence, context: LivenessContext): Judgement {
-  const { node, testimony, heartbeatMs } = pulse;
+function judgeDown(pulse: NodeHealthInput, silence: Silence, context: NodeHealthContext): NodeHealthVerdict {
+  const { node, votes: testimony, heartbeatMs } = pulse;
   const { agentMs, hostMs, evidence, isUnheard } = silence;
   const done = { isSuspect: false, isLate: false, checkAtMs: undefined };
   if (!isUnheard && agentMs < lateAfterMs(heartbeatMs)) return { ...done, condition: READY };
@@ -242,7 +251,7 @@ function judgeDown(pulse: Pulse, silence: Silence, context: LivenessContext): Ju
 function nextCheck(
   thresholdsMs: readonly number[],
   { agentMs, hostMs }: Silence,
-  { now, freeze }: LivenessContext,
+  { now, freeze }: NodeHealthContext,
 ): number | undefined {
   let waitMs = freeze === undefined ? Number.POSITIVE_INFINITY : freeze.sinceMs + FREEZE_MS - now;
   if (waitMs <= 0) waitMs = Number.POSITIVE_INFINITY;
@@ -255,7 +264,7 @@ function nextCheck(
   return waitMs === Number.POSITIVE_INFINITY ? undefined : now + Math.ceil(waitMs);
 }
 
-function changed(node: Condition, wanted: Condition): Condition | undefined {
+function changed(node: NodeCondition, wanted: NodeCondition): NodeCondition | undefined {
   const isSame =
     node.state === wanted.state &&
     node.agentUnreachable === wanted.agentUnreachable &&

@@ -1,16 +1,16 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { chooseWitnesses, evidenceOf, isUnanimous } from "./witnesses.js";
+import { chooseVoters, evidenceOf, isUnanimous } from "./witnesses.js";
 
 describe("chooseWitnesses()", () => {
   it("takes five or three peers, and with fewer all of them and the server", () => {
     const peers = fc.uniqueArray(fc.string({ minLength: 1 }), { maxLength: 12 });
     fc.assert(
       fc.property(peers, fc.infiniteStream(fc.double({ min: 0, max: 0.999, noNaN: true })), (live, draws) => {
-        const chosen = chooseWitnesses(live, () => draws.next().value);
+        const chosen = chooseVoters(live, () => draws.next().value);
         expect(new Set(chosen.peers).size).toBe(chosen.peers.length);
         expect(live).toEqual(expect.arrayContaining([...chosen.peers]));
-        expect(chosen.withServer).toBe(live.length < 3);
+        expect(chosen.includesServer).toBe(live.length < 3);
         expect(chosen.peers.length).toBe(live.length >= 5 ? 5 : Math.min(live.length, 3));
       }),
     );
@@ -27,8 +27,8 @@ describe("evidenceOf()", () => {
     [{ asked: 3, silent: 1, alive: 1 }, "lives"],
     [{ asked: 5, silent: 2, alive: 0 }, "unknown"],
     [{ asked: 0, silent: 0, alive: 0 }, "unknown"],
-  ] as const)("%o: %s", (testimony, evidence) => {
-    expect(evidenceOf(testimony)).toBe(evidence);
+  ] as const)("%o: %s", (votes, evidence) => {
+    expect(evidenceOf(votes)).toBe(evidence);
   });
 });
 
@@ -38,7 +38,7 @@ describe("isUnanimous()", () => {
     [{ asked: 2, silent: 2, alive: 0 }, true],
     [{ asked: 3, silent: 2, alive: 0 }, false],
     [{ asked: 0, silent: 0, alive: 0 }, false],
-  ] as const)("%o: %s", (testimony, unanimous) => {
-    expect(isUnanimous(testimony)).toBe(unanimous);
+  ] as const)("%o: %s", (votes, unanimous) => {
+    expect(isUnanimous(votes)).toBe(unanimous);
   });
 });

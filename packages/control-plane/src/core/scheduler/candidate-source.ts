@@ -1,6 +1,6 @@
 import type { NodeView } from "../model.js";
-import { better, type Candidate } from "./candidate.js";
-import type { Weighed } from "./load-order.js";
+import { type Candidate, isBetterCandidate } from "./candidate.js";
+import type { OrderedNode } from "./load-order.js";
 import { mergeSort } from "./merge-sort.js";
 import type { ServiceLoad } from "./schedule.js";
 
@@ -11,16 +11,16 @@ export interface CandidateSource {
 }
 
 /** What a node is as a candidate; undefined when it has no room. This asks the filters, so it is what costs. */
-export type Ask = (view: NodeView) => Candidate | undefined;
+export type CandidateFactory = (view: NodeView) => Candidate | undefined;
 
 /** Candidates that are asked for at once and sorted. */
-export function sortedSource(views: Iterable<NodeView>, ask: Ask): CandidateSource {
+export function sortedSource(views: Iterable<NodeView>, ask: CandidateFactory): CandidateSource {
   const candidates: Candidate[] = [];
   for (const view of views) {
     const candidate = ask(view);
     if (candidate !== undefined) candidates.push(candidate);
   }
-  const sorted = mergeSort(candidates, better);
+  const sorted = mergeSort(candidates, isBetterCandidate);
   let at = 0;
   return {
     next: () => {
@@ -34,22 +34,26 @@ export function sortedSource(views: Iterable<NodeView>, ask: Ask): CandidateSour
  * Nodes that nothing speaks against, from their order of load. First those with the fewest tasks of the service; the others
  * met on the way are put aside by the number of tasks they have, and their turn comes level by level.
  */
-export class LightestFirst implements CandidateSource {
-  readonly #ask: Ask;
+export class LeastLoadedSource implements CandidateSource {
+  readonly #ask: CandidateFactory;
   readonly #load: ServiceLoad;
   readonly #least: number;
   /** Those of one level are in order of load; first it is all nodes. */
-  #level: readonly Weighed[];
+  #level: readonly OrderedNode[];
   #at = 0;
   /** Put aside, by the number of tasks of the service. */
-  readonly #aside = new Map<number, Weighed[]>();
+  readonly #aside = new Map<number, OrderedNode[]>();
   /** The levels still to come, the next one last; undefined as long as there may be nodes with the fewest. */
-  #later: (readonly Weighed[])[] | undefined;
+  #later: (readonly OrderedNode[])[] | undefined;
 
   /** `least`: none of the nodes has fewer tasks of the service. */
   constructor(
-    order: readonly Weighed[],
-    { ask, load, least }: { readonly ask: Ask; readonly load: ServiceLoad; readonly least: number },
+    order: readonly OrderedNode[],
+    {
+      ask,
+      load,
+      least,
+    }: { readonly ask: CandidateFactory; readonly load: ServiceLoad; readonly least: number },
   ) {
     this.#level = order;
     this.#ask = ask;
@@ -70,8 +74,8 @@ export class LightestFirst implements CandidateSource {
     }
   }
 
-  #isFirst(weighed: Weighed): boolean {
-    const { avoid, staying } = this.#load;
+  #isFirst(weighed: OrderedNode): boolean {
+    const { avoided: avoid, tasksByNode: staying } = this.#load;
     if (avoid.size > 0 && avoid.has(weighed.id)) return false;
     const count = staying.get(weighed.id) ?? 0;
     if (count === this.#least) return true;

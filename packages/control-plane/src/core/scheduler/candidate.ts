@@ -1,15 +1,15 @@
 import type { NodeView } from "../model.js";
 import type { Before } from "./heap.js";
-import { dominantShare, idRankOf, lighter, type NodeWeight } from "./node-weight.js";
-import type { Demand } from "./occupancy.js";
+import { dominantShare, idRankOf, isLessLoaded, type NodeLoad } from "./node-weight.js";
+import type { ResourceRequest } from "./occupancy.js";
 
 /** A node that still has room, with what the choice among nodes depends on. Changes as it is filled. */
-export interface Candidate extends NodeWeight {
+export interface Candidate extends NodeLoad {
   readonly view: NodeView;
   /** How many more tasks it takes. */
-  room: number;
+  capacity: number;
   /** Tasks of the service that will be on it. */
-  staying: number;
+  serviceTasks: number;
   tasks: number;
   nanoCpus: number;
   memoryBytes: number;
@@ -25,8 +25,8 @@ export function candidateOf(
     id: view.node.id,
     idRank: idRankOf(view.node.id),
     view,
-    room,
-    staying,
+    capacity: room,
+    serviceTasks: staying,
     tasks: view.taskCount,
     nanoCpus,
     memoryBytes,
@@ -35,9 +35,9 @@ export function candidateOf(
 }
 
 /** Makes the candidate what it is with one task more. */
-export function fill(chosen: Candidate, demand: Demand): void {
-  chosen.room -= 1;
-  chosen.staying += 1;
+export function addTask(chosen: Candidate, demand: ResourceRequest): void {
+  chosen.capacity -= 1;
+  chosen.serviceTasks += 1;
   chosen.tasks += 1;
   if (demand.nanoCpus === 0 && demand.memoryBytes === 0) return;
   chosen.nanoCpus += demand.nanoCpus;
@@ -46,5 +46,5 @@ export function fill(chosen: Candidate, demand: Demand): void {
 }
 
 /** Fewest tasks of the service, then the lightest. */
-export const better: Before<Candidate> = (a, b) =>
-  a.staying !== b.staying ? a.staying < b.staying : lighter(a, b);
+export const isBetterCandidate: Before<Candidate> = (a, b) =>
+  a.serviceTasks !== b.serviceTasks ? a.serviceTasks < b.serviceTasks : isLessLoaded(a, b);

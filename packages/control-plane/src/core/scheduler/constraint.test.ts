@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildNode } from "../testing/test-records.js";
-import { nodeTest } from "./constraint.js";
+import { parseNodeConstraint } from "./constraint.js";
 
 const node = buildNode({
   id: "n1",
@@ -46,11 +46,11 @@ describe("nodeTest()", () => {
     ["!node.labels.missing", true],
     ["!engine.labels.disk", false],
   ])("decides %s", (text, met) => {
-    expect(nodeTest(text).meets(node)).toBe(met);
+    expect(parseNodeConstraint(text).meets(node)).toBe(met);
   });
 
   it("is met by no node when it cannot be understood, and says why", () => {
-    const broken = nodeTest("zone is a");
+    const broken = parseNodeConstraint("zone is a");
     expect(broken.meets(node)).toBe(false);
     expect(broken.impossible).toContain("zone is a");
   });
@@ -60,7 +60,7 @@ describe("nodeTest()", () => {
     fc.assert(
       fc.property(value, value, (wanted, label) => {
         const labelled = buildNode({ labels: { zone: label } });
-        expect(nodeTest(`node.labels.zone == ${wanted}`).meets(labelled)).toBe(wanted === label);
+        expect(parseNodeConstraint(`node.labels.zone == ${wanted}`).meets(labelled)).toBe(wanted === label);
       }),
     );
   });

@@ -3,7 +3,7 @@ import { isGlob, matchesGlob } from "./glob.js";
 import { architectureName, attributeOf } from "./node-attribute.js";
 
 /** A placement constraint, ready to be asked of many nodes. */
-export interface NodeTest {
+export interface NodeConstraint {
   readonly text: string;
   readonly meets: (node: Node) => boolean;
   /** Why no node at all can meet it. */
@@ -16,7 +16,7 @@ type ValueTest = (value: string) => boolean;
  * Parses once. A constraint that cannot be parsed is met by no node and says so. As in Swarm letter case does not
  * matter, and a label that the node lacks differs from every value.
  */
-export function nodeTest(text: string): NodeTest {
+export function parseNodeConstraint(text: string): NodeConstraint {
   const parsed = parseConstraint(text);
   if (parsed.kind === "invalid") return { text, meets: () => false, impossible: parsed.reason };
   const { attribute, operator } = parsed;

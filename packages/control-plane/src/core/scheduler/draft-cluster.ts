@@ -1,28 +1,28 @@
 import type { ClusterView, NetworkParts, NodeView } from "../model.js";
-import { LoadOrders } from "./load-orders.js";
-import type { Demand } from "./occupancy.js";
+import { SpreadIndexes } from "./load-orders.js";
+import type { ResourceRequest } from "./occupancy.js";
 
 /** The nodes of a cluster, on which tasks can be tried out. The cluster itself stays as it is. */
 export class DraftCluster implements ClusterView {
   readonly nodes: Map<string, NodeView>;
-  readonly orders: LoadOrders;
+  readonly orders: SpreadIndexes;
   readonly parts?: NetworkParts;
 
   constructor(cluster: ClusterView) {
     this.nodes = new Map(cluster.nodes);
-    this.orders = new LoadOrders(this.nodes);
+    this.orders = new SpreadIndexes(this.nodes);
     if (cluster.parts !== undefined) this.parts = cluster.parts;
   }
 
-  add(nodeId: string, demand: Demand): void {
+  add(nodeId: string, demand: ResourceRequest): void {
     this.#change(nodeId, demand, 1);
   }
 
-  remove(nodeId: string, demand: Demand): void {
+  remove(nodeId: string, demand: ResourceRequest): void {
     this.#change(nodeId, demand, -1);
   }
 
-  #change(nodeId: string, demand: Demand, sign: 1 | -1): void {
+  #change(nodeId: string, demand: ResourceRequest, sign: 1 | -1): void {
     const view = this.nodes.get(nodeId);
     if (view === undefined) return;
     const after = changed(view, demand, sign);
@@ -31,7 +31,7 @@ export class DraftCluster implements ClusterView {
   }
 }
 
-function changed(view: NodeView, demand: Demand, sign: 1 | -1): NodeView {
+function changed(view: NodeView, demand: ResourceRequest, sign: 1 | -1): NodeView {
   const { reserved } = view;
   const generic = withCounts(reserved.generic, demand.generic, sign);
   const networks = withCounts(reserved.networks, demand.networks, sign);

@@ -7,18 +7,18 @@ import {
 } from "@berth/proto";
 import type { ClusterView, NodeView } from "../model.js";
 import { nodesText } from "../words.js";
-import { type NodeTest, nodeTest } from "./constraint.js";
+import { type NodeConstraint, parseNodeConstraint } from "./constraint.js";
 import { addressFilters, networkFilters, partFilters } from "./network-filters.js";
 import { architectureName } from "./node-attribute.js";
-import { type Demand, demandOf } from "./occupancy.js";
+import { type ResourceRequest, resourceRequestOf } from "./occupancy.js";
 import { portFilters } from "./port-filters.js";
 import { roomFilters } from "./room-filters.js";
 import { stickyVolumes, volumeFilters } from "./sticky-volumes.js";
 
 /** What every new task of one service version asks of a node. */
-export interface Need {
-  readonly demand: Demand;
-  readonly tests: readonly NodeTest[];
+export interface TaskRequirements {
+  readonly resources: ResourceRequest;
+  readonly constraints: readonly NodeConstraint[];
   /** "os/architecture"; empty: any. */
   readonly platform: string;
   /** Infinity: no limit. */
@@ -34,17 +34,17 @@ export interface Need {
 export interface Filter {
   readonly name: string;
   /** How many more tasks of this need the node takes, as far as this filter goes: 0, some, or Infinity. */
-  readonly room: (node: NodeView, heldByService: number) => number;
+  readonly capacity: (node: NodeView, heldByService: number) => number;
   /** What keeps `count` nodes out, for a person. */
   readonly explain: (count: number) => string;
 }
 
-export function needOf(spec: ServiceSpec): Need {
+export function requirementsOf(spec: ServiceSpec): TaskRequirements {
   const isGlobal = spec.mode?.$case === "global";
   const max = spec.placement?.maxReplicasPerNode ?? 0;
   return {
-    demand: demandOf(spec),
-    tests: (spec.placement?.constraints ?? []).map(nodeTest),
+    resources: resourceRequestOf(spec),
+    constraints: (spec.placement?.constraints ?? []).map(parseNodeConstraint),
     platform: spec.task?.container?.platform ?? "",
     maxPerNode: max === 0 || isGlobal ? Number.POSITIVE_INFINITY : max,
     spread: (spec.placement?.spread ?? []).map(canonicalAttribute),
@@ -54,24 +54,27 @@ export function needOf(spec: ServiceSpec): Need {
 }
 
 /** In the order in which they are asked and explained: what the user can change fastest comes first. */
-export function filtersFor(need: Need, cluster: ClusterView): readonly Filter[] {
+export function filtersFor(need: TaskRequirements, cluster: ClusterView): readonly Filter[] {
   return [...STATE_FILTERS, ...serviceFilters(need, cluster)];
 }
 
 /** Says how many more tasks of the need a node takes: what all filters allow, with as few questions as possible. */
-export function roomFor(need: Need, cluster: ClusterView): (node: NodeView, heldByService: number) => number {
+export function capacityFor(
+  need: TaskRequirements,
+  cluster: ClusterView,
+): (node: NodeView, heldByService: number) => number {
   const filters = serviceFilters(need, cluster);
   return (view, held) => {
-    let room = isOpen(view) ? Number.POSITIVE_INFINITY : 0;
+    let room = acceptsTasks(view) ? Number.POSITIVE_INFINITY : 0;
     for (const filter of filters) {
       if (room <= 0) return 0;
-      room = Math.min(room, filter.room(view, held));
+      room = Math.min(room, filter.capacity(view, held));
     }
     return room;
   };
 }
 
-function serviceFilters(need: Need, cluster: ClusterView): readonly Filter[] {
+function serviceFilters(need: TaskRequirements, cluster: ClusterView): readonly Filter[] {
   return [
     ...eligibilityFilters(need),
     ...volumeFilters(need.volumes, cluster),
@@ -83,9 +86,9 @@ function serviceFilters(need: Need, cluster: ClusterView): readonly Filter[] {
 }
 
 /** Asks whether tasks of the need belong on a node at all, whatever its state and load. */
-export function eligibilityOf(need: Need): (node: NodeView) => boolean {
+export function eligibilityOf(need: TaskRequirements): (node: NodeView) => boolean {
   const filters = eligibilityFilters(need);
-  return (node) => filters.every((filter) => filter.room(node, 0) > 0);
+  return (node) => filters.every((filter) => filter.capacity(node, 0) > 0);
 }
 
 const isUp = ({ node }: NodeView): boolean => node.state === NodeState.READY;
@@ -94,7 +97,7 @@ const isNotPaused = ({ node }: NodeView): boolean => node.availability !== Avail
 const hasEngine = ({ node }: NodeView): boolean => node.description?.engineReady === true;
 
 /** Whether a node takes tasks at all: what `STATE_FILTERS` ask one by one. */
-export const isOpen = (view: NodeView): boolean =>
+export const acceptsTasks = (view: NodeView): boolean =>
   isUp(view) && isNotDrained(view) && isNotPaused(view) && hasEngine(view);
 
 const STATE_FILTERS: readonly Filter[] = [
@@ -121,7 +124,7 @@ const STATE_FILTERS: readonly Filter[] = [
   }),
 ];
 
-function eligibilityFilters({ platform, tests, networks }: Need): readonly Filter[] {
+function eligibilityFilters({ platform, constraints: tests, networks }: TaskRequirements): readonly Filter[] {
   const constraints = tests.map((constraint) =>
     test({
       name: "constraint",
@@ -158,7 +161,7 @@ export interface NodeFilter {
 function test(filter: NodeFilter): Filter {
   return {
     name: filter.name,
-    room: (node) => (filter.passes(node) ? Number.POSITIVE_INFINITY : 0),
+    capacity: (node) => (filter.passes(node) ? Number.POSITIVE_INFINITY : 0),
     explain: filter.explain,
   };
 }

@@ -10,8 +10,8 @@ import {
   buildView,
   CPU,
 } from "../testing/test-records.js";
-import { needOf } from "./filters.js";
-import { fullestFirst } from "./fullest-first.js";
+import { requirementsOf } from "./filters.js";
+import { selectSlotsToRemove } from "./fullest-first.js";
 import { place } from "./schedule.js";
 
 const SPREADS = [[], ["node.labels.zone"], ["node.labels.zone", "node.labels.rack"]];
@@ -33,11 +33,11 @@ describe("fullestFirst()", () => {
     fc.assert(
       fc.property(views, spreads, fc.nat(30), fc.nat(30), (made, spread, before, more) => {
         const nodes = nodesOf(made);
-        const need = needOf(buildSpec({ placement: { spread: [...spread] } }));
-        const load = { staying: new Map(), held: new Map(), avoid: new Map() };
-        const { nodeIds } = place({ count: before + more, need, load }, { nodes });
+        const need = requirementsOf(buildSpec({ placement: { spread: [...spread] } }));
+        const load = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
+        const { nodeIds } = place({ count: before + more, requirements: need, load }, { nodes });
         const slots = slotsOn(nodeIds);
-        const gone = fullestFirst(slots, more, { staying: new Set(slots), spread, nodes });
+        const gone = selectSlotsToRemove(slots, more, { staying: new Set(slots), spread, nodes });
         const expected = Array.from({ length: more }, (_, index) => before + more - index);
         expect(gone.map((slot) => slot.number)).toEqual(expected);
       }),

@@ -5,7 +5,7 @@ import { countGroups, spreadPath } from "./spread-path.js";
 import { leavesOf, type Pool, SpreadTree } from "./spread-tree.js";
 
 /** What decides how full a node or a group of nodes is. */
-export interface Fullness {
+export interface SpreadContext {
   /** Attributes over whose values the service is spread. */
   readonly spread: readonly string[];
   readonly nodes: ReadonlyMap<string, NodeView>;
@@ -15,10 +15,10 @@ export interface Fullness {
  * Chooses slots to give up as the inverse of placement: from the fullest group of each level, of the node with the
  * most tasks of the service there, the highest number. All of `staying` count, those of `slots` may go.
  */
-export function fullestFirst(
+export function selectSlotsToRemove(
   slots: readonly Slot[],
   count: number,
-  { staying, spread, nodes }: Fullness & { readonly staying: ReadonlySet<Slot> },
+  { staying, spread, nodes }: SpreadContext & { readonly staying: ReadonlySet<Slot> },
 ): readonly Slot[] {
   const shares = new Map<string, NodeShare>();
   for (const slot of staying) shareOf(shares, slot).count += 1;

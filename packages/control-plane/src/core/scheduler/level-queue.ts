@@ -1,7 +1,7 @@
-import { better, type Candidate, fill } from "./candidate.js";
+import { addTask, type Candidate, isBetterCandidate } from "./candidate.js";
 import type { CandidateSource } from "./candidate-source.js";
 import { mergeSort } from "./merge-sort.js";
-import type { Demand } from "./occupancy.js";
+import type { ResourceRequest } from "./occupancy.js";
 import type { Pool } from "./spread-tree.js";
 
 /**
@@ -12,7 +12,7 @@ import type { Pool } from "./spread-tree.js";
  * at when tasks are few.
  */
 export class LevelQueue implements Pool<Candidate> {
-  readonly #demand: Demand;
+  readonly #demand: ResourceRequest;
   readonly #source: CandidateSource;
   /** The next of the source. */
   #fresh: Candidate | undefined;
@@ -23,7 +23,7 @@ export class LevelQueue implements Pool<Candidate> {
   /** Took one at this level and have room for more, in the order in which they took it. */
   #next: Candidate[] = [];
 
-  constructor(source: CandidateSource, demand: Demand) {
+  constructor(source: CandidateSource, demand: ResourceRequest) {
     this.#source = source;
     this.#demand = demand;
   }
@@ -37,7 +37,7 @@ export class LevelQueue implements Pool<Candidate> {
     const again = this.#level[this.#at];
     const fresh = this.#fresh;
     if (again === undefined || fresh === undefined) return again ?? fresh;
-    return better(again, fresh) ? again : fresh;
+    return isBetterCandidate(again, fresh) ? again : fresh;
   }
 
   take(): void {
@@ -45,16 +45,16 @@ export class LevelQueue implements Pool<Candidate> {
     if (chosen === undefined) return;
     if (chosen === this.#fresh) this.#hasFresh = false;
     else this.#at += 1;
-    fill(chosen, this.#demand);
-    if (chosen.room > 0) this.#next.push(chosen);
+    addTask(chosen, this.#demand);
+    if (chosen.capacity > 0) this.#next.push(chosen);
   }
 
   /** Goes to the next level once no fresh candidate is left below it. */
   #rise(): void {
     const [waiting] = this.#next;
     const fresh = this.#fresh;
-    if (waiting === undefined || (fresh !== undefined && fresh.staying < waiting.staying)) return;
-    this.#level = mergeSort(this.#next, better);
+    if (waiting === undefined || (fresh !== undefined && fresh.serviceTasks < waiting.serviceTasks)) return;
+    this.#level = mergeSort(this.#next, isBetterCandidate);
     this.#next = [];
     this.#at = 0;
   }

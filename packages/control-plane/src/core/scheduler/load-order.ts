@@ -1,6 +1,6 @@
 import type { NodeView } from "../model.js";
 import { mergeSort } from "./merge-sort.js";
-import { dominantShare, idRankOf, lighter, type NodeWeight } from "./node-weight.js";
+import { dominantShare, idRankOf, isLessLoaded, type NodeLoad } from "./node-weight.js";
 
 /** Up to so many nodes are moved one by one, and one in `FEW_SHARE` of all: beyond that, sorting again is cheaper. */
 const FEW = 4;
@@ -49,7 +49,7 @@ export class LoadOrder {
   }
 
   /** All of them; valid until the next change. */
-  inOrder(): readonly Weighed[] {
+  inOrder(): readonly OrderedNode[] {
     if (this.#touched.length > 0) this.#repair();
     return this.#sorted;
   }
@@ -78,7 +78,7 @@ export class LoadOrder {
       if (!placed.isSorted) this.#sorted.push(placed);
       placed.isSorted = true;
     }
-    this.#sorted = mergeSort(this.#sorted, lighter);
+    this.#sorted = mergeSort(this.#sorted, isLessLoaded);
   }
 
   /** Its weight is still that by which it was put in order. */
@@ -87,13 +87,13 @@ export class LoadOrder {
     placed.isSorted = false;
   }
 
-  #firstNotBefore(weight: NodeWeight): number {
+  #firstNotBefore(weight: NodeLoad): number {
     let from = 0;
     let to = this.#sorted.length;
     while (from < to) {
       const middle = (from + to) >> 1;
       const other = this.#sorted[middle];
-      if (other !== undefined && lighter(other, weight)) from = middle + 1;
+      if (other !== undefined && isLessLoaded(other, weight)) from = middle + 1;
       else to = middle;
     }
     return from;
@@ -101,12 +101,12 @@ export class LoadOrder {
 }
 
 /** A node with its weight. */
-export interface Weighed extends NodeWeight {
+export interface OrderedNode extends NodeLoad {
   readonly view: NodeView;
 }
 
 /** Its weight is the one by which it was put in order: that of the view may be another by now. */
-interface Placed extends Weighed {
+interface Placed extends OrderedNode {
   view: NodeView;
   share: number;
   tasks: number;

@@ -1,5 +1,5 @@
 import type { NodeView } from "../model.js";
-import { isOpen } from "./filters.js";
+import { acceptsTasks } from "./filters.js";
 import { LoadOrder } from "./load-order.js";
 import { spreadPath } from "./spread-path.js";
 
@@ -20,9 +20,9 @@ interface CountedGroup extends NodeGroup {
 }
 
 /** The nodes of a cluster in order of load, for each way in which a service is spread a group at a time. */
-export class LoadOrders {
+export class SpreadIndexes {
   readonly #nodes: ReadonlyMap<string, NodeView>;
-  readonly #ways = new Map<string, Way>();
+  readonly #ways = new Map<string, SpreadIndex>();
 
   /** `nodes`: all of them, always; each change of it is told. */
   constructor(nodes: ReadonlyMap<string, NodeView>) {
@@ -30,11 +30,11 @@ export class LoadOrders {
   }
 
   /** The way of spreading over these attributes, the first one first; none: all nodes are one group. */
-  way(attributes: readonly string[]): Way {
+  by(attributes: readonly string[]): SpreadIndex {
     const key = JSON.stringify(attributes);
     const known = this.#ways.get(key);
     if (known !== undefined) return known;
-    const way = new Way(attributes);
+    const way = new SpreadIndex(attributes);
     for (const view of this.#nodes.values()) way.put(view);
     const [oldest] = this.#ways.keys();
     if (this.#ways.size === MAX_WAYS && oldest !== undefined) this.#ways.delete(oldest);
@@ -57,7 +57,7 @@ export class LoadOrders {
 }
 
 /** All nodes in groups, by the values that they have of some attributes. */
-export class Way {
+export class SpreadIndex {
   readonly #attributes: readonly string[];
   readonly #groups = new Map<string, CountedGroup>();
   readonly #byNode = new Map<string, CountedGroup>();
@@ -95,7 +95,7 @@ export class Way {
       this.#byNode.set(id, group);
       group.size += 1;
     }
-    if (isOpen(view)) group.order.put(view);
+    if (acceptsTasks(view)) group.order.put(view);
     else group.order.delete(id);
   }
 

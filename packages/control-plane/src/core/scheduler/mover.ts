@@ -4,14 +4,14 @@ import { isOn, isPaused } from "../orchestrator/rollout/rollout-record.js";
 import { currentTest } from "../orchestrator/rollout/template.js";
 import { isInUse, type Slot, slotsByNumber } from "../orchestrator/slots/slots.js";
 import { runsWell } from "../task-state.js";
-import { type Need, needOf } from "./filters.js";
+import { requirementsOf, type TaskRequirements } from "./filters.js";
 import type { ServiceLoad } from "./schedule.js";
-import { loadOf } from "./service-load.js";
+import { serviceLoadOf } from "./service-load.js";
 
 /** A service whose tasks may be moved, and where they would be by the moves made so far. */
-export interface Mover {
+export interface RebalanceCandidate {
   readonly name: string;
-  readonly need: Need;
+  readonly requirements: TaskRequirements;
   readonly load: ServiceLoad;
   /** Tasks that were not moved yet, by node. */
   readonly movable: ReadonlyMap<string, Task[]>;
@@ -20,30 +20,35 @@ export interface Mover {
 }
 
 /** Undefined for a service that is not to be touched: its tasks are bound to their nodes, or it is not at rest. */
-export function moverOf(view: ServiceView, cluster: ClusterView, now: number): Mover | undefined {
+export function rebalanceCandidateOf(
+  view: ServiceView,
+  cluster: ClusterView,
+  now: number,
+): RebalanceCandidate | undefined {
   const { service, spec, tasks } = view;
   if (spec.mode?.$case !== "replicated" || service.removing) return undefined;
   if (isOn(service.rollout) || isPaused(service.rollout)) return undefined;
-  const need = needOf(spec);
+  const need = requirementsOf(spec);
   if (need.volumes.length > 0) return undefined;
   const isCurrent = currentTest(service);
   const slots = slotsByNumber(tasks).filter(isInUse);
   const settled = slots.flatMap((slot) => settledTask(slot, isCurrent) ?? []);
   if (settled.length < slots.length) return undefined;
 
-  const { staying, held, avoid } = loadOf(tasks, settled, { isCurrent, now });
-  const load = { staying: new Map(staying), held: new Map(held), avoid };
+  const { tasksByNode, occupiedByNode, avoided } = serviceLoadOf(tasks, settled, { isCurrent, now });
+  const load = { tasksByNode: new Map(tasksByNode), occupiedByNode: new Map(occupiedByNode), avoided };
   const movable = new Map<string, Task[]>();
   for (const task of settled.filter(({ nodeId }) => cluster.nodes.has(nodeId))) {
     movable.set(task.nodeId, [...(movable.get(task.nodeId) ?? []), task]);
   }
   return {
     name: spec.name,
-    need,
+    requirements: need,
     load,
     movable,
     count: (nodeId, by) => {
-      for (const counts of [load.staying, load.held]) counts.set(nodeId, (counts.get(nodeId) ?? 0) + by);
+      for (const counts of [load.tasksByNode, load.occupiedByNode])
+        counts.set(nodeId, (counts.get(nodeId) ?? 0) + by);
     },
   };
 }

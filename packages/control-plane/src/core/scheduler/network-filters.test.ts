@@ -1,8 +1,8 @@
 import { parseSubnet } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildNode, buildReservation, buildSpec, buildView } from "../testing/test-records.js";
-import { needOf } from "./filters.js";
-import { LoadOrders } from "./load-orders.js";
+import { requirementsOf } from "./filters.js";
+import { SpreadIndexes } from "./load-orders.js";
 import { place } from "./schedule.js";
 
 const ABLE = { dataPlane: { overlay: true } };
@@ -22,10 +22,11 @@ function reasonFor(
     }),
   );
   const all = new Map(views.map((view) => [view.node.id, view]));
-  const need = needOf(buildSpec({ task: { container: { image: "x" }, networks: [...networks] } }));
-  const load = { staying: new Map(), held: new Map(), avoid: new Map() };
+  const need = requirementsOf(buildSpec({ task: { container: { image: "x" }, networks: [...networks] } }));
+  const load = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
   const parts = { hasPartFor: () => true, subnetOf: () => parseSubnet("10.64.0.0/18") };
-  return place({ count: 10, need, load }, { nodes: all, orders: new LoadOrders(all), parts }).reason;
+  return place({ count: 10, requirements: need, load }, { nodes: all, orders: new SpreadIndexes(all), parts })
+    .reason;
 }
 
 describe("networks and placement", () => {

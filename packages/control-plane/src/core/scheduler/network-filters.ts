@@ -1,6 +1,6 @@
 import { type NetworkAttachment, type Subnet, subnetText } from "@berth/proto";
 import { overlapProblem } from "../allocator/node-blocks.js";
-import { encryptionProblem, overlayProblem, takesPart } from "../allocator/take-part.js";
+import { canJoin, encryptionProblem, overlayProblem } from "../allocator/take-part.js";
 import type { ClusterView } from "../model.js";
 import { nodesText } from "../words.js";
 import type { Filter, NodeFilter } from "./filters.js";
@@ -33,8 +33,8 @@ export function addressFilters(joined: readonly NetworkAttachment[]): readonly F
     return [
       {
         name: "network-room",
-        room: ({ node, reserved }) =>
-          takesPart(node, attachment)
+        capacity: ({ node, reserved }) =>
+          canJoin(node, attachment)
             ? Math.max(0, room - (reserved.networks.get(network) ?? 0))
             : Number.POSITIVE_INFINITY,
         explain: (count) =>
@@ -52,7 +52,7 @@ export function partFilters(joined: readonly NetworkAttachment[], { parts }: Clu
     return [
       {
         name: "network-part",
-        room: ({ node }) => (parts.hasPartFor(node.id, network) ? Number.POSITIVE_INFINITY : 0),
+        capacity: ({ node }) => (parts.hasPartFor(node.id, network) ? Number.POSITIVE_INFINITY : 0),
         explain: (count) =>
           `${nodesText(count, { one: "has", many: "have" })} no part of network ${network}, whose parts are all taken: give it a larger subnet`,
       },
@@ -67,7 +67,7 @@ function overlapFilters(network: string, subnet: Subnet | undefined): readonly F
   return [
     {
       name: "network-overlap",
-      room: ({ node }) => (overlapProblem(node, subnet) === undefined ? Number.POSITIVE_INFINITY : 0),
+      capacity: ({ node }) => (overlapProblem(node, subnet) === undefined ? Number.POSITIVE_INFINITY : 0),
       explain: (count) =>
         `${nodesText(count, { one: "is", many: "are" })} in subnets that overlap network ${network} (${subnetText(subnet)}): give it another subnet`,
     },

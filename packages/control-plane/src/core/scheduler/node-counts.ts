@@ -58,7 +58,7 @@ export class ChangedCounts implements LevelCounts {
  * The least that any of the nodes that take tasks has, as far as that is known without looking at them: 0 unless there
  * are `open` such nodes and as many that have some.
  */
-export function leastOf(
+export function minTasksPerNode(
   counts: NodeCounts,
   { open, closed }: { readonly open: number; readonly closed: Iterable<string> | undefined },
 ): number {

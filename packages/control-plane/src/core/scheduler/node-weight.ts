@@ -2,7 +2,7 @@ import type { NodeView } from "../model.js";
 import type { Before } from "./heap.js";
 
 /** How heavily a node is used by the tasks of all services: what placement looks at once a service is spread. */
-export interface NodeWeight {
+export interface NodeLoad {
   readonly id: string;
   /** Orders ids faster than comparing them, see `idRankOf`. */
   readonly idRank: number;
@@ -13,7 +13,7 @@ export interface NodeWeight {
 }
 
 /** The least reserved first, then the one with the fewest tasks, then the smallest id. */
-export const lighter: Before<NodeWeight> = (a, b) => {
+export const isLessLoaded: Before<NodeLoad> = (a, b) => {
   if (a.share !== b.share) return a.share < b.share;
   if (a.tasks !== b.tasks) return a.tasks < b.tasks;
   if (a.idRank !== b.idRank) return a.idRank < b.idRank;

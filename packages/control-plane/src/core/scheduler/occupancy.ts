@@ -10,7 +10,7 @@ import type { Reservation } from "../model.js";
 import { isEnded } from "../task-state.js";
 
 /** What one task takes of its node while it occupies it. */
-export interface Demand extends Reservation {
+export interface ResourceRequest extends Reservation {
   /** Keys of its host-mode ports. Ports that Docker picks are not in it. */
   readonly hostPorts: readonly string[];
 }
@@ -19,10 +19,10 @@ export interface Demand extends Reservation {
  * Whether a task counts against its node. It does until its agent has said that it ended (or the node died):
  * asking it to stop frees nothing yet.
  */
-export const occupies = (task: Task): boolean => task.nodeId !== "" && !isEnded(task);
+export const occupiesNode = (task: Task): boolean => task.nodeId !== "" && !isEnded(task);
 
 /** What a task takes, by the spec of the version that it runs. */
-export function demandOf(spec: ServiceSpec): Demand {
+export function resourceRequestOf(spec: ServiceSpec): ResourceRequest {
   const reserved = spec.task?.reservations;
   return {
     nanoCpus: reserved?.nanoCpus ?? 0,
@@ -38,10 +38,10 @@ export const isHostMode = (port: PortSpec): boolean => port.mode === PortSpec_Mo
 
 /** `tcp/<host_ip>/<published>`; the address is empty when the port is taken on all of them. */
 export const hostPortKey = (port: PortSpec): string =>
-  portKey({ protocol: port.protocol, address: port.hostIp, port: port.published });
+  listenerKey({ protocol: port.protocol, address: port.hostIp, port: port.published });
 
 /** The same for a port that some other program of a host listens on. */
-export function portKey({ protocol, address, port }: HostListener): string {
+export function listenerKey({ protocol, address, port }: HostListener): string {
   const everywhere = address === "0.0.0.0" || address === "::";
   return `${protocol === PortSpec_Protocol.UDP ? "udp" : "tcp"}/${everywhere ? "" : address}/${port}`;
 }

@@ -1,10 +1,10 @@
 import type { NodeView } from "../model.js";
 import { nodesText } from "../words.js";
-import type { Filter, Need } from "./filters.js";
-import { portKey, portsClash } from "./occupancy.js";
+import type { Filter, TaskRequirements } from "./filters.js";
+import { listenerKey, portsClash } from "./occupancy.js";
 
 /** Two tasks with one host port never share a node, and neither do a task and some other program that listens there. */
-export function portFilters({ demand }: Need): readonly Filter[] {
+export function portFilters({ resources: demand }: TaskRequirements): readonly Filter[] {
   return demand.hostPorts.flatMap((port) => [
     portFilter(port, { takenBy: "another task", keys: ({ hostPorts }) => hostPorts }),
     portFilter(port, { takenBy: "another program", keys: listenerKeys }),
@@ -19,7 +19,7 @@ function portFilter(
   const name = `${address === "" ? "" : `${address}:`}${number}/${protocol}`;
   return {
     name: "host-port",
-    room: (node) => {
+    capacity: (node) => {
       for (const key of taken.keys(node)) {
         if (portsClash(port, key)) return 0;
       }
@@ -31,4 +31,4 @@ function portFilter(
 }
 
 const listenerKeys = ({ node }: NodeView): readonly string[] =>
-  (node.description?.listeners ?? []).map(portKey);
+  (node.description?.listeners ?? []).map(listenerKey);

@@ -3,10 +3,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ServiceView } from "../model.js";
 import { buildCluster, buildNode, buildService, buildSpec, buildTask, CPU } from "../testing/test-records.js";
-import { needOf } from "./filters.js";
+import { requirementsOf } from "./filters.js";
 import { type RebalanceMove, rebalance } from "./rebalance.js";
-import { fitsOn } from "./schedule.js";
-import { loadOf } from "./service-load.js";
+import { fitTest } from "./schedule.js";
+import { serviceLoadOf } from "./service-load.js";
 import { spreadCounts } from "./spread-path.js";
 
 const OPTIONS = { maxMoves: Number.POSITIVE_INFINITY, now: 1_000_000 };
@@ -128,9 +128,9 @@ function fitsThere(
 ) {
   const view = viewOf(move, services);
   const cluster = buildCluster(nodes, services);
-  const load = loadOf(view.tasks, view.tasks, { isCurrent: () => true, now: 0 });
+  const load = serviceLoadOf(view.tasks, view.tasks, { isCurrent: () => true, now: 0 });
   const target = cluster.nodes.get(move.to);
-  return target !== undefined && fitsOn({ need: needOf(view.spec), load }, cluster)(target);
+  return target !== undefined && fitTest({ requirements: requirementsOf(view.spec), load }, cluster)(target);
 }
 
 /** The unevenness of the moved service at each level, then how full the two nodes are, the fuller one first. */
@@ -140,9 +140,9 @@ function imbalanceOf(
   services: readonly ServiceView[],
 ): readonly number[] {
   const { tasks, spec } = viewOf(move, services);
-  const { spread, demand } = needOf(spec);
+  const { spread, resources: demand } = requirementsOf(spec);
   const cluster = buildCluster(nodes, services);
-  const { staying } = loadOf(tasks, tasks, { isCurrent: () => true, now: 0 });
+  const { tasksByNode: staying } = serviceLoadOf(tasks, tasks, { isCurrent: () => true, now: 0 });
   const countsAt = spreadCounts(staying, cluster.nodes, spread);
   const levels = [...spread, "node"].map((_, level) =>
     nodes.reduce((sum, { id }) => sum + (countsAt(id)[level] ?? 0) ** 2, 0),

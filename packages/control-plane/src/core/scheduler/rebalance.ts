@@ -2,8 +2,8 @@ import type { Task } from "@berth/proto";
 import type { ClusterView, ServiceView } from "../model.js";
 import { candidateOf } from "./candidate.js";
 import { DraftCluster } from "./draft-cluster.js";
-import { type Mover, moverOf } from "./mover.js";
-import { GAINS, type Gain } from "./rebalance-gain.js";
+import { type RebalanceCandidate, rebalanceCandidateOf } from "./mover.js";
+import { IMPROVEMENTS, type Improvement } from "./rebalance-gain.js";
 import { place } from "./schedule.js";
 import { spreadCounts } from "./spread-path.js";
 
@@ -39,10 +39,10 @@ export function rebalance(
   { maxMoves, now }: RebalanceOptions,
 ): readonly RebalanceMove[] {
   const draft = new DraftCluster(cluster);
-  const movers = services.flatMap((view) => moverOf(view, cluster, now) ?? []);
+  const movers = services.flatMap((view) => rebalanceCandidateOf(view, cluster, now) ?? []);
   const limit = Math.min(maxMoves, MOST_MOVES);
   const moves: RebalanceMove[] = [];
-  for (const gain of GAINS) {
+  for (const gain of IMPROVEMENTS) {
     for (let before = -1; before < moves.length && moves.length < limit; ) {
       before = moves.length;
       for (const mover of movers) {
@@ -55,19 +55,23 @@ export function rebalance(
 }
 
 /** Tries the move out in the draft, and leaves it there if it is one. */
-function nextMove(mover: Mover, draft: DraftCluster, gain: Gain): RebalanceMove | undefined {
-  const { need, load, movable, count } = mover;
-  const from = thickestNode(mover, draft);
+function nextMove(
+  mover: RebalanceCandidate,
+  draft: DraftCluster,
+  gain: Improvement,
+): RebalanceMove | undefined {
+  const { requirements: need, load, movable, count } = mover;
+  const from = mostLoadedNode(mover, draft);
   const tasks = movable.get(from) ?? [];
   const task = tasks.at(-1);
   if (task === undefined) return undefined;
-  draft.remove(from, need.demand);
+  draft.remove(from, need.resources);
   count(from, -1);
-  const [to = from] = place({ count: 1, need, load }, draft).nodeIds;
-  const isWorse = to === from || load.avoid.has(to);
+  const [to = from] = place({ count: 1, requirements: need, load }, draft).nodeIds;
+  const isWorse = to === from || load.avoided.has(to);
   const why = isWorse ? undefined : gain({ from, to, mover, cluster: draft });
   const where = why === undefined ? from : to;
-  draft.add(where, need.demand);
+  draft.add(where, need.resources);
   count(where, 1);
   if (why === undefined) return undefined;
   tasks.pop();
@@ -75,8 +79,11 @@ function nextMove(mover: Mover, draft: DraftCluster, gain: Gain): RebalanceMove 
 }
 
 /** The node with movable tasks that placement would choose last; empty when there is none. */
-function thickestNode({ need, load, movable }: Mover, draft: DraftCluster): string {
-  const countsAt = spreadCounts(load.staying, draft.nodes, need.spread);
+function mostLoadedNode(
+  { requirements: need, load, movable }: RebalanceCandidate,
+  draft: DraftCluster,
+): string {
+  const countsAt = spreadCounts(load.tasksByNode, draft.nodes, need.spread);
   let thickest: { readonly id: string; readonly rank: readonly number[] } = { id: "", rank: [] };
   for (const [id, tasks] of movable) {
     const view = draft.nodes.get(id);

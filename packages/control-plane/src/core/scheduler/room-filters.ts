@@ -1,9 +1,9 @@
 import type { NodeView } from "../model.js";
 import { bytesText, cpusText, nodesText } from "../words.js";
-import type { Filter, Need } from "./filters.js";
+import type { Filter, TaskRequirements } from "./filters.js";
 
 /** How many tasks of the need still fit: each of these filters gives a number rather than yes or no. */
-export function roomFilters({ demand, maxPerNode }: Need): readonly Filter[] {
+export function roomFilters({ resources: demand, maxPerNode }: TaskRequirements): readonly Filter[] {
   const { nanoCpus, memoryBytes, pids, generic } = demand;
   return [
     ...(maxPerNode === Number.POSITIVE_INFINITY ? [] : [limitFilter(maxPerNode)]),
@@ -18,7 +18,7 @@ function limitFilter(maxPerNode: number): Filter {
   const tasks = maxPerNode === 1 ? "1 task" : `${maxPerNode} tasks`;
   return {
     name: "max-replicas",
-    room: (_node, held) => Math.max(0, maxPerNode - held),
+    capacity: (_node, held) => Math.max(0, maxPerNode - held),
     explain: (count) =>
       `${nodesText(count, { one: "has", many: "have" })} the ${tasks} of the service allowed per node`,
   };
@@ -26,25 +26,26 @@ function limitFilter(maxPerNode: number): Filter {
 
 const cpuFilter = (each: number): Filter => ({
   name: "cpu",
-  room: ({ node, reserved }) => fitting((node.description?.nanoCpus ?? 0) - reserved.nanoCpus, each),
+  capacity: ({ node, reserved }) => fitting((node.description?.nanoCpus ?? 0) - reserved.nanoCpus, each),
   explain: (count) => lacks(count, cpusText(each)),
 });
 
 const memoryFilter = (each: number): Filter => ({
   name: "memory",
-  room: ({ node, reserved }) => fitting((node.description?.memoryBytes ?? 0) - reserved.memoryBytes, each),
+  capacity: ({ node, reserved }) =>
+    fitting((node.description?.memoryBytes ?? 0) - reserved.memoryBytes, each),
   explain: (count) => lacks(count, `${bytesText(each)} of memory`),
 });
 
 const pidsFilter = (each: number): Filter => ({
   name: "pids",
-  room: (view) => fitting(freePids(view), each),
+  capacity: (view) => fitting(freePids(view), each),
   explain: (count) => lacks(count, each === 1 ? "room for 1 process" : `room for ${each} processes`),
 });
 
 const genericFilter = (kind: string, each: number): Filter => ({
   name: "generic",
-  room: ({ node, reserved }) =>
+  capacity: ({ node, reserved }) =>
     fitting((node.description?.generic[kind] ?? 0) - (reserved.generic.get(kind) ?? 0), each),
   explain: (count) => lacks(count, `${each} ${kind}`),
 });

@@ -3,30 +3,32 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ClusterView, NodeView } from "../model.js";
 import { buildNode, buildReservation, buildSpec, buildView, CPU, GIB } from "../testing/test-records.js";
-import { type Filter, filtersFor, type Need, needOf } from "./filters.js";
-import { explain, fitsOn, type PlacementRequest, place, type ServiceLoad } from "./schedule.js";
+import { type Filter, filtersFor, requirementsOf, type TaskRequirements } from "./filters.js";
+import { explainNoCapacity, fitTest, type PlacementRequest, place, type ServiceLoad } from "./schedule.js";
 import { spreadGroup } from "./spread-path.js";
 
-const NO_LOAD: ServiceLoad = { staying: new Map(), held: new Map(), avoid: new Map() };
+const NO_LOAD: ServiceLoad = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
 const clusterOf = (views: readonly NodeView[]): ClusterView => ({
   nodes: new Map(views.map((view) => [view.node.id, view])),
 });
 
-/** Places one task after the other, looking at every node and every task each time; the wishes first. */
+/** Places one task after the other, looking at every node and every task each time; the preferredNodeIds first. */
 function placeSlowly(
-  { count, need, load, wishes = [] }: PlacementRequest,
+  { count, requirements, load, preferredNodeIds = [] }: PlacementRequest,
   cluster: ClusterView,
 ): { readonly nodeIds: readonly string[]; readonly granted: readonly string[] } {
-  const filters = filtersFor(need, cluster);
+  const filters = filtersFor(requirements, cluster);
   const views = new Map(cluster.nodes);
-  const staying = new Map(load.staying);
-  const held = new Map(load.held);
+  const staying = new Map(load.tasksByNode);
+  const held = new Map(load.occupiedByNode);
   const nodeIds: string[] = [];
   const groupOf = (view: NodeView, level: number): string =>
-    JSON.stringify(need.spread.slice(0, level + 1).map((attribute) => spreadGroup(view.node, attribute)));
+    JSON.stringify(
+      requirements.spread.slice(0, level + 1).map((attribute) => spreadGroup(view.node, attribute)),
+    );
   const rankOf = (view: NodeView): readonly (number | string)[] => [
-    load.avoid.get(view.node.id) ?? 0,
-    ...need.spread.map((_, level) =>
+    load.avoided.get(view.node.id) ?? 0,
+    ...requirements.spread.map((_, level) =>
       [...views.values()]
         .filter((other) => groupOf(other, level) === groupOf(view, level))
         .reduce((sum, other) => sum + (staying.get(other.node.id) ?? 0), 0),
@@ -37,14 +39,14 @@ function placeSlowly(
     view.node.id,
   ];
   const fits = (view: NodeView): boolean =>
-    filters.every((filter: Filter) => filter.room(view, held.get(view.node.id) ?? 0) > 0);
+    filters.every((filter: Filter) => filter.capacity(view, held.get(view.node.id) ?? 0) > 0);
   const take = (view: NodeView): void => {
     const { id } = view.node;
     staying.set(id, (staying.get(id) ?? 0) + 1);
     held.set(id, (held.get(id) ?? 0) + 1);
-    views.set(id, withTask(view, need));
+    views.set(id, withTask(view, requirements));
   };
-  const granted = wishes.filter((id) => {
+  const granted = preferredNodeIds.filter((id) => {
     const view = views.get(id);
     if (view === undefined || !fits(view)) return false;
     take(view);
@@ -67,7 +69,7 @@ function compare(a: readonly (number | string)[], b: readonly (number | string)[
   return (a[at] ?? 0) < (b[at] ?? 0) ? -1 : 1;
 }
 
-function withTask(view: NodeView, { demand }: Need): NodeView {
+function withTask(view: NodeView, { resources: demand }: TaskRequirements): NodeView {
   const { reserved } = view;
   const generic = new Map(reserved.generic);
   for (const [kind, count] of demand.generic) generic.set(kind, (generic.get(kind) ?? 0) + count);
@@ -119,9 +121,9 @@ const view = fc.record({
   hasOverlay: fc.constantFrom(true, true, false, undefined),
   hasKey: fc.boolean(),
   addresses: fc.nat(3),
-  staying: fc.nat(3),
+  current: fc.nat(3),
   stopping: fc.nat(1),
-  avoid: fc.constantFrom(0, 0, 0, 1, 5),
+  avoided: fc.constantFrom(0, 0, 0, 1, 5),
 });
 
 const situation = fc
@@ -207,40 +209,44 @@ const situation = fc
     const byNode = (of: (one: (typeof made.views)[number]) => number): Map<string, number> =>
       new Map(made.views.map((one, index) => [`n${index}`, of(one)]));
     const load = {
-      staying: byNode((one) => one.staying),
-      held: byNode((one) => one.staying + one.stopping),
-      avoid: new Map([...byNode((one) => one.avoid)].filter(([, failures]) => failures > 0)),
+      tasksByNode: byNode((one) => one.current),
+      occupiedByNode: byNode((one) => one.current + one.stopping),
+      avoided: new Map([...byNode((one) => one.avoided)].filter(([, failures]) => failures > 0)),
     };
-    return { cluster: clusterOf(views), need: needOf(spec), count: made.count, load };
+    return { cluster: clusterOf(views), requirements: requirementsOf(spec), count: made.count, load };
   });
 
 describe("place()", () => {
   it("chooses exactly what looking at every node for every task would choose", () => {
     fc.assert(
-      fc.property(situation, ({ cluster, need, count, load }) => {
-        const { nodeIds } = place({ count, need, load }, cluster);
-        expect(nodeIds).toEqual(placeSlowly({ count, need, load }, cluster).nodeIds);
+      fc.property(situation, ({ cluster, requirements, count, load }) => {
+        const { nodeIds } = place({ count, requirements, load }, cluster);
+        expect(nodeIds).toEqual(placeSlowly({ count, requirements, load }, cluster).nodeIds);
       }),
       { numRuns: 500 },
     );
   });
 
-  it("does so too when some of the tasks wish for a node", () => {
-    const wish = fc.nat(13).map((index) => `n${index}`);
+  it("does so when some tasks prefer a node", () => {
+    const preferred = fc.nat(13).map((index) => `n${index}`);
     fc.assert(
-      fc.property(situation, fc.array(wish, { maxLength: 6 }), ({ cluster, need, count, load }, wishes) => {
-        const request = { count: count + wishes.length, need, load, wishes };
-        const { nodeIds, granted } = place(request, cluster);
-        expect({ nodeIds, granted }).toEqual(placeSlowly(request, cluster));
-      }),
+      fc.property(
+        situation,
+        fc.array(preferred, { maxLength: 6 }),
+        ({ cluster, requirements, count, load }, preferredNodeIds) => {
+          const request = { count: count + preferredNodeIds.length, requirements, load, preferredNodeIds };
+          const { nodeIds, onPreferred: granted } = place(request, cluster);
+          expect({ nodeIds, granted }).toEqual(placeSlowly(request, cluster));
+        },
+      ),
       { numRuns: 300 },
     );
   });
 
   it("gives a reason exactly when a task got no node, and counts every node in it", () => {
     fc.assert(
-      fc.property(situation, ({ cluster, need, count, load }) => {
-        const { nodeIds, reason } = place({ count, need, load }, cluster);
+      fc.property(situation, ({ cluster, requirements, count, load }) => {
+        const { nodeIds, reason } = place({ count, requirements, load }, cluster);
         expect(reason === "").toBe(nodeIds.length === count);
         if (reason === "" || cluster.nodes.size === 0) return;
         const counted = [...reason.matchAll(/(\d+) nodes?\b/g)].reduce((sum, [, n]) => sum + Number(n), 0);
@@ -250,7 +256,10 @@ describe("place()", () => {
   });
 
   it("says so when there are no nodes", () => {
-    const { reason } = place({ count: 1, need: needOf(buildSpec()), load: NO_LOAD }, clusterOf([]));
+    const { reason } = place(
+      { count: 1, requirements: requirementsOf(buildSpec()), load: NO_LOAD },
+      clusterOf([]),
+    );
     expect(reason).toBe("there are no nodes");
   });
 
@@ -286,8 +295,10 @@ describe("place()", () => {
         reserved: buildReservation({ generic: new Map([["gpu", 1]]) }),
       }),
     ];
-    const load = { ...NO_LOAD, held: new Map([["j", 1]]) };
-    expect(explain(nodes, { need: needOf(spec), load }, clusterOf(nodes)).split(", ")).toEqual([
+    const load = { ...NO_LOAD, occupiedByNode: new Map([["j", 1]]) };
+    expect(
+      explainNoCapacity(nodes, { requirements: requirementsOf(spec), load }, clusterOf(nodes)).split(", "),
+    ).toEqual([
       "1 node is down",
       "1 node is drained",
       "1 node is paused",
@@ -315,7 +326,7 @@ describe("place()", () => {
       buildView({ node: buildNode({ id: "h2", state, description: { volumes: ["shop_data"] } }) }),
       buildView({ node: buildNode({ id: "h3" }) }),
     ];
-    const request = { count: 2, need: needOf(spec), load: NO_LOAD };
+    const request = { count: 2, requirements: requirementsOf(spec), load: NO_LOAD };
     expect(place(request, clusterOf(views(NodeState.READY))).nodeIds).toEqual(["h2", "h2"]);
     expect(place(request, clusterOf(views(NodeState.DOWN)))).toEqual({
       nodeIds: [],
@@ -329,8 +340,8 @@ describe("place()", () => {
     const nodes = labels.map((one, index) =>
       buildView({ node: buildNode({ id: `n${index}`, labels: one }) }),
     );
-    const need = needOf(buildSpec({ placement: { spread: ["node.labels.zone"] } }));
-    const { nodeIds } = place({ count: 6, need, load: NO_LOAD }, clusterOf(nodes));
+    const requirements = requirementsOf(buildSpec({ placement: { spread: ["node.labels.zone"] } }));
+    const { nodeIds } = place({ count: 6, requirements, load: NO_LOAD }, clusterOf(nodes));
     expect([...nodeIds].sort()).toEqual(["n0", "n1", "n2", "n2", "n3", "n3"]);
   });
 
@@ -338,7 +349,7 @@ describe("place()", () => {
     const busy = buildView({ node: buildNode({ id: "a" }), taskCount: 9 });
     const idle = buildView({ node: buildNode({ id: "b" }) });
     const { nodeIds } = place(
-      { count: 1, need: needOf(buildSpec()), load: NO_LOAD },
+      { count: 1, requirements: requirementsOf(buildSpec()), load: NO_LOAD },
       clusterOf([busy, idle]),
     );
     expect(nodeIds).toEqual(["b"]);
@@ -347,8 +358,8 @@ describe("place()", () => {
 
 describe("fitsOn()", () => {
   it("looks at the one node alone", () => {
-    const need = needOf(buildSpec({ task: { reservations: { memoryBytes: 8 * GIB } } }));
-    const fits = fitsOn({ need, load: NO_LOAD }, clusterOf([]));
+    const requirements = requirementsOf(buildSpec({ task: { reservations: { memoryBytes: 8 * GIB } } }));
+    const fits = fitTest({ requirements, load: NO_LOAD }, clusterOf([]));
     expect(fits(buildView())).toBe(true);
     expect(fits(buildView({ reserved: buildReservation({ memoryBytes: 1 }) }))).toBe(false);
   });

@@ -1,42 +1,42 @@
 import type { ClusterView, NodeView } from "../model.js";
-import { better, type Candidate, candidateOf, fill } from "./candidate.js";
-import { type Ask, LightestFirst, sortedSource } from "./candidate-source.js";
-import { type Filter, filtersFor, type Need, roomFor } from "./filters.js";
+import { addTask, type Candidate, candidateOf, isBetterCandidate } from "./candidate.js";
+import { type CandidateFactory, LeastLoadedSource, sortedSource } from "./candidate-source.js";
+import { capacityFor, type Filter, filtersFor, type TaskRequirements } from "./filters.js";
 import { LevelQueue } from "./level-queue.js";
-import type { Weighed } from "./load-order.js";
-import { LoadOrders, type Way } from "./load-orders.js";
-import { leastOf, type NodeCounts } from "./node-counts.js";
+import type { OrderedNode } from "./load-order.js";
+import { type SpreadIndex, SpreadIndexes } from "./load-orders.js";
+import { minTasksPerNode, type NodeCounts } from "./node-counts.js";
 import { countGroups } from "./spread-path.js";
 import { countInto, emptyGroup, type Group, type Leaf, leavesOf, SpreadTree } from "./spread-tree.js";
 
 /** A number of equal tasks of one service that look for nodes. */
-export interface PlacementRequest extends Seeker {
+export interface PlacementRequest extends ServicePlacement {
   readonly count: number;
   /** Nodes that some of them go to before anything else is weighed, while these have room. */
-  readonly wishes?: readonly string[];
+  readonly preferredNodeIds?: readonly string[];
 }
 
 /** What looks for a node: tasks of a service that sits on the nodes already. */
-export interface Seeker {
-  readonly need: Need;
+export interface ServicePlacement {
+  readonly requirements: TaskRequirements;
   readonly load: ServiceLoad;
 }
 
 /** How the service sits on the nodes already, by node id. */
 export interface ServiceLoad {
   /** Tasks that will stay: what spreading looks at. */
-  readonly staying: NodeCounts;
+  readonly tasksByNode: NodeCounts;
   /** Tasks that occupy the node, those about to stop included: what the limit per node looks at. */
-  readonly held: NodeCounts;
+  readonly occupiedByNode: NodeCounts;
   /** Nodes to be chosen after all others, the higher the number (above 0) the later. */
-  readonly avoid: ReadonlyMap<string, number>;
+  readonly avoided: ReadonlyMap<string, number>;
 }
 
 export interface Placement {
   /** A node for each task that got one otherwise than by a wish, best first. */
   readonly nodeIds: readonly string[];
   /** The wishes that were granted; there are at most `count` nodes with the others. */
-  readonly granted: readonly string[];
+  readonly onPreferred: readonly string[];
   /** Why the rest got none, counted over the nodes. Empty when all were placed. */
   readonly reason: string;
 }
@@ -50,10 +50,10 @@ export interface Placement {
  * comes: one task costs about as much as the nodes that turn it down. Once a node has taken a task only it changes.
  */
 export function place(request: PlacementRequest, cluster: ClusterView): Placement {
-  const { count, need, load } = request;
-  const way = (cluster.orders ?? new LoadOrders(cluster.nodes)).way(need.spread);
+  const { count, requirements: need, load } = request;
+  const way = (cluster.orders ?? new SpreadIndexes(cluster.nodes)).by(need.spread);
   const groups =
-    need.spread.length === 0 ? emptyGroup() : countGroups(load.staying, (nodeId) => way.pathOf(nodeId));
+    need.spread.length === 0 ? emptyGroup() : countGroups(load.tasksByNode, (nodeId) => way.pathOf(nodeId));
   const wished = new Map<string, Candidate>();
   const context = { request, cluster, way, wished, ask: asker(request, cluster, wished) };
   const granted = grantWishes(context, groups);
@@ -61,7 +61,7 @@ export function place(request: PlacementRequest, cluster: ClusterView): Placemen
   const nodeIds: string[] = [];
   for (const leaves of ranks(context)) {
     if (nodeIds.length === free) break;
-    const pool = new SpreadTree(leaves, groups, { step: 1, before: better });
+    const pool = new SpreadTree(leaves, groups, { step: 1, before: isBetterCandidate });
     while (nodeIds.length < free) {
       const { best } = pool;
       if (best === undefined) break;
@@ -71,26 +71,30 @@ export function place(request: PlacementRequest, cluster: ClusterView): Placemen
   }
   const isShort = nodeIds.length < free;
   const reason = isShort ? explainFull([...granted, ...nodeIds], request, cluster) : "";
-  return { nodeIds, granted, reason };
+  return { nodeIds, onPreferred: granted, reason };
 }
 
 interface PlaceContext {
   readonly request: PlacementRequest;
   readonly cluster: ClusterView;
-  readonly way: Way;
+  readonly way: SpreadIndex;
   /** Candidates that took a task by a wish, or were asked for one. */
   readonly wished: Map<string, Candidate>;
-  readonly ask: Ask;
+  readonly ask: CandidateFactory;
 }
 
-function asker(request: PlacementRequest, cluster: ClusterView, wished: ReadonlyMap<string, Candidate>): Ask {
-  const { staying } = request.load;
-  const roomOn = roomFor(request.need, cluster);
+function asker(
+  request: PlacementRequest,
+  cluster: ClusterView,
+  wished: ReadonlyMap<string, Candidate>,
+): CandidateFactory {
+  const { tasksByNode: staying } = request.load;
+  const roomOn = capacityFor(request.requirements, cluster);
   const heldOn = heldBy(request);
   return (view) => {
     const { id } = view.node;
     const known = wished.get(id);
-    const room = known === undefined ? roomOn(view, heldOn(view)) : known.room;
+    const room = known === undefined ? roomOn(view, heldOn(view)) : known.capacity;
     if (room <= 0) return undefined;
     return known ?? candidateOf(view, { room, staying: staying.get(id) ?? 0 });
   };
@@ -98,13 +102,13 @@ function asker(request: PlacementRequest, cluster: ClusterView, wished: Readonly
 
 /** Puts tasks onto the nodes that they wish for; whatever is placed after them finds these as they are then. */
 function grantWishes({ request, cluster, way, wished, ask }: PlaceContext, groups: Group): readonly string[] {
-  const { wishes = [], need } = request;
+  const { preferredNodeIds: wishes = [], requirements: need } = request;
   return wishes.filter((id) => {
     const view = cluster.nodes.get(id);
     const candidate = view === undefined ? undefined : ask(view);
     if (candidate === undefined) return false;
     wished.set(id, candidate);
-    fill(candidate, need.demand);
+    addTask(candidate, need.resources);
     countInto(groups, way.pathOf(id), 1);
     return true;
   });
@@ -112,20 +116,22 @@ function grantWishes({ request, cluster, way, wished, ask }: PlaceContext, group
 
 /** The nodes that may have room: first those that nothing speaks against, then the others, the worst ones last. */
 function* ranks({ request, cluster, way, wished, ask }: PlaceContext): Iterable<readonly Leaf<Candidate>[]> {
-  const { need, load } = request;
-  const { demand } = need;
+  const { requirements: need, load } = request;
+  const { resources: demand } = need;
   const isOneGroup = need.spread.length === 0;
-  const least = isOneGroup ? leastOf(load.staying, { open: way.openCount, closed: cluster.closed }) : 0;
+  const least = isOneGroup
+    ? minTasksPerNode(load.tasksByNode, { open: way.openCount, closed: cluster.closed })
+    : 0;
   yield Array.from(way.groups, ({ path, order }) => {
     const nodes = order.inOrder();
     const source =
       wished.size === 0
-        ? new LightestFirst(nodes, { ask, load, least })
-        : sortedSource(viewsBut(load.avoid, nodes), ask);
+        ? new LeastLoadedSource(nodes, { ask, load, least })
+        : sortedSource(viewsBut(load.avoided, nodes), ask);
     return { path, pool: new LevelQueue(source, demand) };
   });
   const avoided = new Map<number, NodeView[]>();
-  for (const [id, rank] of load.avoid) {
+  for (const [id, rank] of load.avoided) {
     const view = cluster.nodes.get(id);
     if (view !== undefined) avoided.set(rank, [...(avoided.get(rank) ?? []), view]);
   }
@@ -137,22 +143,26 @@ function* ranks({ request, cluster, way, wished, ask }: PlaceContext): Iterable<
   }
 }
 
-function* viewsBut(avoided: ReadonlyMap<string, number>, nodes: readonly Weighed[]): Iterable<NodeView> {
+function* viewsBut(avoided: ReadonlyMap<string, number>, nodes: readonly OrderedNode[]): Iterable<NodeView> {
   for (const { id, view } of nodes) if (!avoided.has(id)) yield view;
 }
 
 /** Asks whether one more task fits on a node. */
-export function fitsOn(seeker: Seeker, cluster: ClusterView): (view: NodeView) => boolean {
-  const roomOn = roomFor(seeker.need, cluster);
+export function fitTest(seeker: ServicePlacement, cluster: ClusterView): (view: NodeView) => boolean {
+  const roomOn = capacityFor(seeker.requirements, cluster);
   const heldOn = heldBy(seeker);
   return (view) => roomOn(view, heldOn(view)) > 0;
 }
 
 /** Why none of these nodes takes a task: the first obstacle of each, counted. */
-export function explain(views: Iterable<NodeView>, seeker: Seeker, cluster: ClusterView): string {
+export function explainNoCapacity(
+  views: Iterable<NodeView>,
+  seeker: ServicePlacement,
+  cluster: ClusterView,
+): string {
   const heldOn = heldBy(seeker);
-  const filters = filtersFor(seeker.need, cluster);
-  return explainNodes(views, filters, (filter, view) => filter.room(view, heldOn(view)) <= 0);
+  const filters = filtersFor(seeker.requirements, cluster);
+  return explainNodes(views, filters, (filter, view) => filter.capacity(view, heldOn(view)) <= 0);
 }
 
 function explainFull(nodeIds: readonly string[], request: PlacementRequest, cluster: ClusterView): string {
@@ -161,8 +171,8 @@ function explainFull(nodeIds: readonly string[], request: PlacementRequest, clus
   const heldOn = heldBy(request);
   return explainNodes(
     cluster.nodes.values(),
-    filtersFor(request.need, cluster),
-    (filter, view) => filter.room(view, heldOn(view)) <= (placed.get(view.node.id) ?? 0),
+    filtersFor(request.requirements, cluster),
+    (filter, view) => filter.capacity(view, heldOn(view)) <= (placed.get(view.node.id) ?? 0),
   );
 }
 
@@ -184,8 +194,8 @@ function explainNodes(
 }
 
 /** What a limit per node looks at; without a limit nothing does, and it is not worked out. */
-function heldBy({ need, load }: Seeker): (view: NodeView) => number {
+function heldBy({ requirements: need, load }: ServicePlacement): (view: NodeView) => number {
   if (need.maxPerNode === Number.POSITIVE_INFINITY) return () => 0;
-  const { held } = load;
+  const { occupiedByNode: held } = load;
   return ({ node }) => held.get(node.id) ?? 0;
 }

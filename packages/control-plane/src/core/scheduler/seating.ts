@@ -3,26 +3,26 @@ import { status } from "../apply-action.js";
 import type { ClusterView, NodeView, ReconcileContext } from "../model.js";
 import type { SlotRef } from "../orchestrator/slots/slots.js";
 import type { Action } from "../plan.js";
-import type { Need } from "./filters.js";
-import { explain, fitsOn, type Placement, place, type ServiceLoad } from "./schedule.js";
+import type { TaskRequirements } from "./filters.js";
+import { explainNoCapacity, fitTest, type Placement, place, type ServiceLoad } from "./schedule.js";
 
 /** Tasks that are to get a node: those that look for one already, and those to be made. */
-export interface Seats {
+export interface Placements {
   readonly pending: readonly Task[];
-  readonly fills: readonly Fill[];
+  readonly fills: readonly SlotFill[];
 }
 
 /** A slot that gets a task. */
-export interface Fill extends SlotRef {
+export interface SlotFill extends SlotRef {
   /** Absent: none. A slot that does not exist yet is a fill as it is: a service may get a hundred thousand at once. */
   readonly restarts?: number;
   /** The node that it goes to if that has room. */
-  readonly wish?: string;
+  readonly preferredNodeId?: string;
 }
 
-export interface SeatingContext extends ReconcileContext {
+export interface PlacementContext extends ReconcileContext {
   readonly service: Service;
-  readonly need: Need;
+  readonly requirements: TaskRequirements;
   readonly load: ServiceLoad;
   readonly cluster: ClusterView;
   /** Of a job: the run that new tasks belong to. */
@@ -30,28 +30,31 @@ export interface SeatingContext extends ReconcileContext {
 }
 
 /** Replicated: any node will do. Tasks that find none are NEW, with the reason. */
-export function seatAnywhere({ pending, fills }: Seats, context: SeatingContext): readonly Action[] {
+export function placeReplicated(
+  { pending, fills }: Placements,
+  context: PlacementContext,
+): readonly Action[] {
   const count = pending.length + fills.length;
   if (count === 0) return [];
-  const { need, load, cluster, heldBy } = context;
+  const { requirements: need, load, cluster, heldBy } = context;
   const wishes: string[] = [];
-  for (const { wish } of fills) if (wish !== undefined) wishes.push(wish);
+  for (const { preferredNodeId: wish } of fills) if (wish !== undefined) wishes.push(wish);
   const placement =
     heldBy === undefined
-      ? place({ count, need, load, wishes }, cluster)
-      : { nodeIds: [], granted: [], reason: heldBy };
+      ? place({ count, requirements: need, load, preferredNodeIds: wishes }, cluster)
+      : { nodeIds: [], onPreferred: [], reason: heldBy };
   const maker = taskMaker(context, placement.reason);
   const nodeOf = handOut(placement);
   const actions: Action[] = [];
   for (const task of pending) actions.push(...seatPending(task, nodeOf(undefined), placement.reason));
-  for (const fill of fills) actions.push(maker(fill, nodeOf(fill.wish)));
+  for (const fill of fills) actions.push(maker(fill, nodeOf(fill.preferredNodeId)));
   return actions;
 }
 
 /** Gives each task in turn its node: those that wished for one theirs, while it was granted, the others the next. */
 function handOut({
   nodeIds,
-  granted,
+  onPreferred: granted,
 }: Omit<Placement, "reason">): (wish: string | undefined) => string | undefined {
   const wishes = [...granted];
   let next = 0;
@@ -67,12 +70,12 @@ function handOut({
  * Global: each slot has its node. A NEW task belongs to no node, so those that wait stand for any of the nodes that
  * cannot take theirs, and as many are kept as there are such nodes.
  */
-export function seatOnNodes({ pending, fills }: Seats, context: SeatingContext): readonly Action[] {
+export function placeGlobal({ pending, fills }: Placements, context: PlacementContext): readonly Action[] {
   if (context.heldBy !== undefined) return seatStandIns(pending, fills, context);
   const waiting = [...pending];
   const actions: Action[] = [];
-  const full: Fill[] = [];
-  const fits = fitsOn(context, context.cluster);
+  const full: SlotFill[] = [];
+  const fits = fitTest(context, context.cluster);
   const maker = taskMaker(context, "");
   for (const fill of fills) {
     const { nodeId } = fill;
@@ -89,10 +92,11 @@ export function seatOnNodes({ pending, fills }: Seats, context: SeatingContext):
 
 function seatStandIns(
   waiting: readonly Task[],
-  full: readonly Fill[],
-  context: SeatingContext,
+  full: readonly SlotFill[],
+  context: PlacementContext,
 ): readonly Action[] {
-  const reason = context.heldBy ?? explain(viewsOf(full, context.cluster), context, context.cluster);
+  const reason =
+    context.heldBy ?? explainNoCapacity(viewsOf(full, context.cluster), context, context.cluster);
   const maker = taskMaker(context, reason);
   const kept = waiting.slice(0, full.length).flatMap((task) => seatPending(task, undefined, reason));
   const surplus = waiting
@@ -102,7 +106,7 @@ function seatStandIns(
   return [...kept, ...surplus, ...made];
 }
 
-function viewsOf(fills: readonly Fill[], cluster: ClusterView): readonly NodeView[] {
+function viewsOf(fills: readonly SlotFill[], cluster: ClusterView): readonly NodeView[] {
   return fills.flatMap((fill) => cluster.nodes.get(fill.nodeId) ?? []);
 }
 
@@ -112,13 +116,13 @@ function seatPending(task: Task, nodeId: string | undefined, reason: string): re
   return [{ kind: "update-message", task, message: reason }];
 }
 
-type TaskMaker = (fill: Fill, nodeId: string | undefined) => Action;
+type TaskMaker = (fill: SlotFill, nodeId: string | undefined) => Action;
 
 /**
  * Makes the new tasks of one plan, those without a node with the reason. Records never change, so what is equal in
  * all of them is there once: a service may get a hundred thousand tasks in one plan.
  */
-function taskMaker({ service, now, newId, jobIteration = 0 }: SeatingContext, reason: string): TaskMaker {
+function taskMaker({ service, now, newId, jobIteration = 0 }: PlacementContext, reason: string): TaskMaker {
   const assigned = status({ state: TaskState.ASSIGNED, message: "", now });
   const waiting = status({ state: TaskState.NEW, message: reason, now });
   const serviceName = service.spec?.name ?? "";

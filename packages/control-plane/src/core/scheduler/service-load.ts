@@ -2,7 +2,7 @@ import type { Task } from "@berth/proto";
 import type { Settled } from "../orchestrator/slots/settled.js";
 import { nodesToAvoid } from "./avoidance.js";
 import { ChangedCounts, type NodeCounts } from "./node-counts.js";
-import { occupies } from "./occupancy.js";
+import { occupiesNode } from "./occupancy.js";
 import type { ServiceLoad } from "./schedule.js";
 
 export interface LoadContext {
@@ -13,7 +13,11 @@ export interface LoadContext {
 }
 
 /** How a service sits on its nodes, when of its tasks these will stay. */
-export function loadOf(tasks: readonly Task[], staying: readonly Task[], context: LoadContext): ServiceLoad {
+export function serviceLoadOf(
+  tasks: readonly Task[],
+  staying: readonly Task[],
+  context: LoadContext,
+): ServiceLoad {
   return new TaskStats(tasks, staying, context);
 }
 
@@ -21,20 +25,20 @@ export function loadOf(tasks: readonly Task[], staying: readonly Task[], context
 class TaskStats implements ServiceLoad {
   readonly #tasks: readonly Task[];
   readonly #settled: Settled | undefined;
-  readonly staying: NodeCounts;
-  readonly avoid: ReadonlyMap<string, number>;
+  readonly tasksByNode: NodeCounts;
+  readonly avoided: ReadonlyMap<string, number>;
   #held: NodeCounts | undefined;
 
   constructor(tasks: readonly Task[], staying: readonly Task[], { settled, ...at }: LoadContext) {
     this.#tasks = tasks;
     this.#settled = settled;
-    this.staying = this.#withSettled(staying);
+    this.tasksByNode = this.#withSettled(staying);
     // What runs well did not fail, so nothing settled speaks against its node.
-    this.avoid = nodesToAvoid(tasks, at);
+    this.avoided = nodesToAvoid(tasks, at);
   }
 
-  get held(): NodeCounts {
-    this.#held ??= this.#withSettled(this.#tasks.filter(occupies));
+  get occupiedByNode(): NodeCounts {
+    this.#held ??= this.#withSettled(this.#tasks.filter(occupiesNode));
     return this.#held;
   }
 

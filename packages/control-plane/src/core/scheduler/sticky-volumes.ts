@@ -42,7 +42,7 @@ function volumeFilter(volume: string, homes: readonly Node[]): Filter {
   const ids = new Set(homes.map(({ id }) => id));
   return {
     name: "volume",
-    room: ({ node }) => (ids.has(node.id) ? Number.POSITIVE_INFINITY : 0),
+    capacity: ({ node }) => (ids.has(node.id) ? Number.POSITIVE_INFINITY : 0),
     explain: (count) =>
       `${nodesText(count, { one: "does", many: "do" })} not have volume ${volume}, which is on ${homesText(homes)}`,
   };

@@ -11,7 +11,7 @@ import {
   TaskState,
 } from "@berth/proto";
 import type { ClusterView, NodeView, Reservation, ServiceView } from "../model.js";
-import { type Demand, demandOf, occupies } from "../scheduler/occupancy.js";
+import { occupiesNode, type ResourceRequest, resourceRequestOf } from "../scheduler/occupancy.js";
 
 export const GIB = 1024 ** 3;
 export const CPU = 1e9;
@@ -97,17 +97,18 @@ export function buildView(over: Partial<NodeView> = {}): NodeView {
 
 /** The nodes as the tasks of the given services leave them. */
 export function buildCluster(nodes: readonly Node[], views: readonly ServiceView[] = []): ClusterView {
-  const taken = new Map<string, Demand[]>();
+  const taken = new Map<string, ResourceRequest[]>();
   for (const view of views) {
-    for (const task of view.tasks.filter(occupies)) {
-      taken.set(task.nodeId, [...(taken.get(task.nodeId) ?? []), demandOf(view.spec)]);
+    for (const task of view.tasks.filter(occupiesNode)) {
+      taken.set(task.nodeId, [...(taken.get(task.nodeId) ?? []), resourceRequestOf(view.spec)]);
     }
   }
   return { nodes: new Map(nodes.map((node) => [node.id, nodeView(node, taken.get(node.id) ?? [])])) };
 }
 
-function nodeView(node: Node, demands: readonly Demand[]): NodeView {
-  const sum = (of: (demand: Demand) => number): number => demands.reduce((total, one) => total + of(one), 0);
+function nodeView(node: Node, demands: readonly ResourceRequest[]): NodeView {
+  const sum = (of: (demand: ResourceRequest) => number): number =>
+    demands.reduce((total, one) => total + of(one), 0);
   return {
     node,
     reserved: {

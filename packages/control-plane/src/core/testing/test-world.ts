@@ -16,7 +16,7 @@ import type { ClusterView, ServiceView } from "../model.js";
 import { specsInUse } from "../orchestrator/rollout/specs-in-use.js";
 import type { Action, Plan } from "../plan.js";
 import { reconcile } from "../reconcile.js";
-import { occupies } from "../scheduler/occupancy.js";
+import { occupiesNode } from "../scheduler/occupancy.js";
 import { isAdrift, isEnded, isPending, stateOf } from "../task-state.js";
 import { transition } from "../transition.js";
 import { buildCluster, buildNode, buildService, idSequence } from "./test-records.js";
@@ -182,7 +182,7 @@ export class World {
 
   /** What runs as far as anybody knows: what is out of reach is left out. */
   live(): readonly Task[] {
-    return [...this.tasks.values()].filter((task) => occupies(task) && !isAdrift(task));
+    return [...this.tasks.values()].filter((task) => occupiesNode(task) && !isAdrift(task));
   }
 }
 

@@ -1,13 +1,13 @@
 import { DesiredState, type Task } from "@berth/proto";
 import {
+  completedDrains,
   DRAIN_DEADLINE_MS,
   type Drain,
-  inForceEverywhere,
+  lowestVersionInForce,
   nextDeadlineMs,
-  openDrains,
 } from "../../core/endpoints/drain-gate.js";
-import { takesConnections } from "../../core/endpoints/takes-connections.js";
-import { waitedFor } from "../../core/endpoints/waiting-nodes.js";
+import { receivesConnections } from "../../core/endpoints/takes-connections.js";
+import { nodesToAwait } from "../../core/endpoints/waiting-nodes.js";
 import { onAbort } from "../../runtime/abort.js";
 import type { Clock } from "../../runtime/clock.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -115,7 +115,7 @@ export class DrainGate {
     const { services } = this.#options.state;
     const service = services.get(task.serviceId);
     const spec = service && (services.specOf(service.id, service.version) ?? service.spec);
-    return spec !== undefined && service?.removing !== true && takesConnections(task, spec);
+    return spec !== undefined && service?.removing !== true && receivesConnections(task, spec);
   }
 
   #open(task: Task): void {
@@ -134,8 +134,8 @@ export class DrainGate {
   #review(): void {
     const { state, clock, isSuspect, inForceOn } = this.#options;
     this.#reviewAtMs = Number.POSITIVE_INFINITY;
-    const inForce = inForceEverywhere(waitedFor(state.nodes.values(), isSuspect).map(inForceOn));
-    for (const taskId of openDrains(this.#drains, { inForce, now: clock.nowMs() })) {
+    const inForce = lowestVersionInForce(nodesToAwait(state.nodes.values(), isSuspect).map(inForceOn));
+    for (const taskId of completedDrains(this.#drains, { inForce, now: clock.nowMs() })) {
       const task = state.tasks.get(taskId);
       if (task === undefined) this.#drains.delete(taskId);
       else this.#open(task);

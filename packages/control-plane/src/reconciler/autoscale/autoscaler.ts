@@ -15,7 +15,7 @@ import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { Delta } from "../../state/delta.js";
 import type { Writer } from "../writer.js";
-import { UsageBoard } from "./usage-board.js";
+import { UsageSamples } from "./usage-board.js";
 
 /** How often agents tell, and how often it is decided. */
 const INTERVAL_MS = 5_000;
@@ -36,14 +36,14 @@ export interface AutoscalerOptions {
  */
 export class Autoscaler {
   readonly #options: AutoscalerOptions;
-  readonly #board: UsageBoard;
+  readonly #board: UsageSamples;
   readonly #history = new Map<string, readonly Recommendation[]>();
   #watch: MeasureUsage;
 
   constructor(options: AutoscalerOptions) {
     const { state, runtime, signal } = options;
     this.#options = options;
-    this.#board = new UsageBoard({
+    this.#board = new UsageSamples({
       taskOf: (taskId) => state.tasks.get(taskId),
       nowMs: () => runtime.clock.nowMs(),
     });

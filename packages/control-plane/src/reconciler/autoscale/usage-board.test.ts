@@ -2,7 +2,7 @@ import { type Task, TaskState, UsageReport } from "@berth/proto";
 import { expect, test } from "vitest";
 import type { Usage } from "../../core/orchestrator/autoscale/autoscale.js";
 import { buildTask } from "../../core/testing/test-records.js";
-import { UsageBoard } from "./usage-board.js";
+import { UsageSamples } from "./usage-board.js";
 
 /** Two tasks of a service on two nodes, that have run for a minute. */
 const tasks: readonly Task[] = ["1", "2"].map((number) =>
@@ -16,7 +16,7 @@ const NOW = 1_000_000;
 
 class Setup {
   nowMs = 0;
-  readonly board = new UsageBoard({
+  readonly board = new UsageSamples({
     taskOf: (taskId) => tasks.find(({ id }) => id === taskId),
     nowMs: () => this.nowMs,
   });
@@ -25,7 +25,7 @@ class Setup {
     this.board.report(nodeId, UsageReport.fromPartial(report));
   }
 
-  usage(over: Partial<Parameters<UsageBoard["usageOf"]>[1]> = {}): Usage {
+  usage(over: Partial<Parameters<UsageSamples["usageOf"]>[1]> = {}): Usage {
     return this.board.usageOf(tasks, { cpuShare: 1, nodeIds: ["n1", "n2"], now: NOW, ...over });
   }
 }

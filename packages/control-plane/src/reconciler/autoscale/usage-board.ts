@@ -16,7 +16,7 @@ interface NodeConnections {
   readonly activeByTask: ReadonlyMap<string, number>;
 }
 
-export interface UsageBoardOptions {
+export interface UsageSamplesOptions {
   /** Tasks that are known: what is said of others is ignored, so that memory is bounded by what there is. */
   readonly taskOf: (taskId: string) => Task | undefined;
   /** Milliseconds, by a clock that never jumps. */
@@ -24,12 +24,12 @@ export interface UsageBoardOptions {
 }
 
 /** What agents have told of the use of resources in the last seconds. In memory alone. */
-export class UsageBoard {
-  readonly #options: UsageBoardOptions;
+export class UsageSamples {
+  readonly #options: UsageSamplesOptions;
   readonly #samples = new Map<string, readonly Sample[]>();
   readonly #connections = new Map<string, NodeConnections>();
 
-  constructor(options: UsageBoardOptions) {
+  constructor(options: UsageSamplesOptions) {
     this.#options = options;
   }
 

@@ -10,7 +10,7 @@ import type { Writer } from "../writer.js";
 const COALESCE_MS = 50;
 const RETRY_MS = 1_000;
 
-export interface NetworkKeeperOptions {
+export interface NetworkRemovalOptions {
   readonly state: ClusterState;
   readonly writer: Writer;
   readonly runtime: Runtime;
@@ -18,7 +18,10 @@ export interface NetworkKeeperOptions {
 }
 
 /** Forgets networks that are to go once nothing uses them any more, until `signal` aborts. */
-export async function keepNetworks(options: NetworkKeeperOptions, signal: AbortSignal): Promise<void> {
+export async function removeUnusedNetworks(
+  options: NetworkRemovalOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const { state, writer, runtime, logger } = options;
   let cancel: (() => void) | undefined;
   const lookSoon = (delayMs = COALESCE_MS): void => {

@@ -7,11 +7,11 @@ import {
   subnetText,
   type Task,
 } from "@berth/proto";
-import { fixedAddresses } from "../../core/allocator/joined.js";
+import { staticAddresses } from "../../core/allocator/joined.js";
 import { gatewayOf } from "../../core/allocator/layout.js";
 import { overlapProblem } from "../../core/allocator/node-blocks.js";
 import { pickRange } from "../../core/allocator/pick.js";
-import { takesPart } from "../../core/allocator/take-part.js";
+import { canJoin } from "../../core/allocator/take-part.js";
 import type { Action } from "../../core/plan.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -54,7 +54,7 @@ class RangeLeases implements RangeDecision {
     if (node === undefined) return;
     for (const attachment of attachments) {
       const network = this.#state.networks.byName(attachment.network);
-      if (network === undefined || !takesPart(node, attachment)) continue;
+      if (network === undefined || !canJoin(node, attachment)) continue;
       if (attachment.optional && overlapProblem(node, parseSubnet(network.subnet)) !== undefined) continue;
       if (this.#lease(network, nodeId) || attachment.optional) continue;
       this.refused.set(id, `all parts of network ${attachment.network} are taken by other nodes`);
@@ -82,7 +82,9 @@ class RangeLeases implements RangeDecision {
     const name = network.spec?.name ?? "";
     const picked = pickRange(subnet, {
       taken: leased.flatMap(({ range }) => parseSubnet(range) ?? []),
-      fixed: fixedAddresses(services.ofNetwork(name).values(), name).flatMap((each) => parseIpv4(each) ?? []),
+      fixed: staticAddresses(services.ofNetwork(name).values(), name).flatMap(
+        (each) => parseIpv4(each) ?? [],
+      ),
     });
     if (picked === undefined) return undefined;
     const gateway = ipv4Text(gatewayOf(picked));

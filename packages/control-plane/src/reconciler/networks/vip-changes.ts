@@ -1,11 +1,11 @@
 import { EndpointMode, type ServiceSpec, type VirtualIp } from "@berth/proto";
-import { fixedAddresses } from "../../core/allocator/joined.js";
-import { type JoinedNetwork, settleVips } from "../../core/allocator/vips.js";
+import { staticAddresses } from "../../core/allocator/joined.js";
+import { type AttachedNetwork, updateVirtualIps } from "../../core/allocator/vips.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
 /** Gives a service an address in each of its networks, and back those that it has left. */
-export function vipChanges(
+export function virtualIpChanges(
   serviceId: string,
   spec: ServiceSpec,
   { state, now }: { readonly state: ClusterState; readonly now: number },
@@ -15,14 +15,14 @@ export function vipChanges(
   const held = [...vips.ofSecond(serviceId).values()];
   if (isSettled(ids, held)) return [];
   const joined = ids.flatMap((id) => joinedNetwork(id, state) ?? []);
-  const { put, forgotten } = settleVips(serviceId, { joined, held, now });
+  const { put, forgotten } = updateVirtualIps(serviceId, { joined, held, now });
   return [...forgotten.map(deletion), ...put.map((vip): Change => ({ kind: "put-vip", vip }))];
 }
 
 /** Gives back all addresses of a service that is gone. */
-export function vipReleases(serviceId: string, state: ClusterState, now: number): readonly Change[] {
+export function virtualIpReleases(serviceId: string, state: ClusterState, now: number): readonly Change[] {
   const held = [...state.networks.vips.ofSecond(serviceId).values()];
-  const { put } = settleVips(serviceId, { joined: [], held, now });
+  const { put } = updateVirtualIps(serviceId, { joined: [], held, now });
   return put.map((vip) => ({ kind: "put-vip", vip }));
 }
 
@@ -36,7 +36,7 @@ function isSettled(ids: readonly string[], held: readonly VirtualIp[]): boolean 
   return inUse.length === ids.length && inUse.every(({ networkId }) => ids.includes(networkId));
 }
 
-function joinedNetwork(id: string, state: ClusterState): JoinedNetwork | undefined {
+function joinedNetwork(id: string, state: ClusterState): AttachedNetwork | undefined {
   const network = state.networks.get(id);
   if (network?.spec === undefined) return undefined;
   const { name } = network.spec;
@@ -44,7 +44,7 @@ function joinedNetwork(id: string, state: ClusterState): JoinedNetwork | undefin
     id,
     subnet: network.subnet,
     vips: [...state.networks.vips.ofFirst(id).values()],
-    fixed: fixedAddresses(state.services.ofNetwork(name).values(), name),
+    staticAddresses: staticAddresses(state.services.ofNetwork(name).values(), name),
   };
 }
 

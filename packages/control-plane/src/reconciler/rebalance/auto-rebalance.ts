@@ -4,7 +4,7 @@ import { sleep } from "../../runtime/clock.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { Writer } from "../writer.js";
-import { askToMove, planMoves } from "./rebalancing.js";
+import { planMoves, requestMoves } from "./rebalancing.js";
 
 /** Nodes come back rarely, and stay for minutes before they are filled: there is no hurry. */
 const LONGEST_PAUSE_MS = 30_000;
@@ -29,7 +29,7 @@ export async function autoRebalance(options: AutoRebalanceOptions, signal: Abort
     if (signal.aborted || newestMs === handledMs || newestMs + afterMs > now) continue;
     try {
       const moves = planMoves(state, { maxMoves: Number.POSITIVE_INFINITY, now });
-      await askToMove(moves, writer, signal);
+      await requestMoves(moves, writer, signal);
       handledMs = newestMs;
       if (moves.length > 0) logger.info({ moves: moves.length }, "rebalancing onto a node that came back");
     } catch (error) {

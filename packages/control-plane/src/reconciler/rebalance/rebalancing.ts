@@ -19,7 +19,7 @@ export function planMoves(
 }
 
 /** Asks the tasks to move; their services do the rest. One that has become another meanwhile is left alone. */
-export async function askToMove(
+export async function requestMoves(
   moves: readonly RebalanceMove[],
   writer: Writer,
   signal: AbortSignal,

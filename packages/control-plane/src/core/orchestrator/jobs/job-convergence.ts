@@ -2,8 +2,8 @@ import { type JobStatus, type Task, TaskState } from "@berth/proto";
 import type { Convergence } from "../../converge.js";
 import type { ClusterView, ServiceView } from "../../model.js";
 import { type Problem, problemLines } from "../../problems.js";
-import { needOf } from "../../scheduler/filters.js";
-import { occupies } from "../../scheduler/occupancy.js";
+import { requirementsOf } from "../../scheduler/filters.js";
+import { occupiesNode } from "../../scheduler/occupancy.js";
 import { pendingReason } from "../../scheduler/pending-reason.js";
 import { isPending, isWanted, runsWell, stateOf } from "../../task-state.js";
 import { lastWords } from "../slots/slot-step.js";
@@ -35,7 +35,7 @@ interface OpenSlots {
 
 function openSlots(run: JobStatus, { spec, tasks }: ServiceView, cluster: ClusterView): OpenSlots {
   const own = tasks.filter((task) => task.jobIteration === run.iteration);
-  const { done, slots, fresh } = jobSlots(run, own, { spec, need: needOf(spec), cluster });
+  const { done, slots, fresh } = jobSlots(run, own, { spec, need: requirementsOf(spec), cluster });
   const open = slots.filter((slot) => !slot.ended.some(isComplete));
   return { slots: open, count: open.length + fresh.length, total: done + slots.length + fresh.length };
 }
@@ -45,7 +45,7 @@ function reasonsOf({ service, tasks }: ServiceView, open: readonly OpenSlots[]):
   if (run?.templateVersion !== service.templateVersion) return ["its run has not begun"];
   if (run.failed) return [run.message];
   if (isOn(run)) return [...waitingReasons(tasks), ...open.flatMap(runReasons)];
-  const isLeft = tasks.some((task) => occupies(task) && !isWanted(task));
+  const isLeft = tasks.some((task) => occupiesNode(task) && !isWanted(task));
   return isLeft ? ["a task of a former run has not stopped yet"] : [];
 }
 

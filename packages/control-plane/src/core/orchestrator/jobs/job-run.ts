@@ -2,9 +2,9 @@ import { DesiredState, type JobStatus, type ServiceSpec, type Task } from "@bert
 import type { ClusterView } from "../../model.js";
 import type { Action } from "../../plan.js";
 import type { Problem } from "../../problems.js";
-import type { Need } from "../../scheduler/filters.js";
-import { occupies } from "../../scheduler/occupancy.js";
-import type { Seats } from "../../scheduler/seating.js";
+import type { TaskRequirements } from "../../scheduler/filters.js";
+import { occupiesNode } from "../../scheduler/occupancy.js";
+import type { Placements } from "../../scheduler/seating.js";
 import { dismiss, type GoneTest, retire, trimHistory } from "../slots/departures.js";
 import type { Slot, SlotRef } from "../slots/slots.js";
 import { isBoundToNodes, maxConcurrent } from "./job-mode.js";
@@ -14,7 +14,7 @@ import { type JobDecision, jobStep } from "./job-step.js";
 export interface RunContext {
   readonly spec: ServiceSpec;
   readonly version: number;
-  readonly need: Need;
+  readonly need: TaskRequirements;
   readonly cluster: ClusterView;
   readonly isGone: GoneTest;
   /** Tasks of earlier runs that are on their nodes still: no slot of this run overlaps with its former task. */
@@ -24,7 +24,7 @@ export interface RunContext {
 
 /** What one run of a job needs now. */
 export interface RunDecision {
-  readonly seats: Seats;
+  readonly seats: Placements;
   readonly departures: readonly Action[];
   /** Tasks that stay on their nodes. */
   readonly staying: readonly Task[];
@@ -45,7 +45,8 @@ export function decideRun(run: JobStatus, tasks: readonly Task[], context: RunCo
   const blocked = new Set(leaving.map(slotKey));
   const isBlocked = ({ number, nodeId }: SlotRef): boolean => blocked.has(nodeId || String(number));
   const decisions = slots.slots.map((slot) => jobStep(slot, { ...context, isBlocked }));
-  const elsewhere = leaving.length + slots.extra.filter(occupies).length + slots.retire.filter(isBusy).length;
+  const elsewhere =
+    leaving.length + slots.extra.filter(occupiesNode).length + slots.retire.filter(isBusy).length;
   const { pending, fills, surplus } = admit(decisions, {
     limit: maxConcurrent(spec) - elsewhere,
     fresh: slots.fresh.filter((ref) => !isBlocked(ref)),
@@ -96,7 +97,7 @@ function departuresFrom(
   ];
 }
 
-interface Admitted extends Seats {
+interface Admitted extends Placements {
   /** Tasks that look for a node and are too many, as the limit was lowered. */
   readonly surplus: readonly Task[];
 }

@@ -1,6 +1,6 @@
 import { DesiredState, type JobStatus, NodeState, type Task, TaskState } from "@berth/proto";
 import type { ClusterView, NodeView, ServiceView } from "../../model.js";
-import type { Need } from "../../scheduler/filters.js";
+import type { TaskRequirements } from "../../scheduler/filters.js";
 import { isEnded, isPending, isWanted, stateOf } from "../../task-state.js";
 import { isActive, nodeSuits } from "../slots/global.js";
 import { type Slot, type SlotRef, slotsByNode, slotsByNumber } from "../slots/slots.js";
@@ -24,7 +24,11 @@ export interface JobSlots {
 export function jobSlots(
   run: JobStatus,
   tasks: readonly Task[],
-  context: { readonly spec: ServiceView["spec"]; readonly need: Need; readonly cluster: ClusterView },
+  context: {
+    readonly spec: ServiceView["spec"];
+    readonly need: TaskRequirements;
+    readonly cluster: ClusterView;
+  },
 ): JobSlots {
   const { mode } = context.spec;
   return mode?.$case === "replicatedJob"
@@ -63,7 +67,7 @@ const isDone = (task: Task): boolean =>
 function slotsOnNodes(
   run: JobStatus,
   tasks: readonly Task[],
-  { need, cluster }: { readonly need: Need; readonly cluster: ClusterView },
+  { need, cluster }: { readonly need: TaskRequirements; readonly cluster: ClusterView },
 ): JobSlots {
   const suits = nodeSuits(need);
   const slots: Slot[] = [];

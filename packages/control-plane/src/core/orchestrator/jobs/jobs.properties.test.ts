@@ -1,7 +1,7 @@
 import { Availability, NodeState, type ServiceSpec, TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { occupies } from "../../scheduler/occupancy.js";
+import { occupiesNode } from "../../scheduler/occupancy.js";
 import { isEnded, stateOf } from "../../task-state.js";
 import { end, jobSpec, live, started, stateOfJob, stopAll } from "../../testing/test-jobs.js";
 import type { World } from "../../testing/test-world.js";
@@ -48,7 +48,7 @@ test("whatever fails, at most `max_concurrent` tasks exist at a time and each sl
       expect(done.map(({ slot }) => slot).sort((a, b) => a - b)).toEqual(
         Array.from({ length: total }, (_, index) => index + 1),
       );
-      expect(stateOfJob(world).converged).toBe(![...world.tasks.values()].some(occupies));
+      expect(stateOfJob(world).converged).toBe(![...world.tasks.values()].some(occupiesNode));
     }),
     { numRuns: 100 },
   );

@@ -3,10 +3,10 @@ import type { ClusterView, ReconcileContext, ServiceView } from "../../model.js"
 import type { Action, Plan } from "../../plan.js";
 import { planOf } from "../../plan-of.js";
 import { problemLines } from "../../problems.js";
-import { needOf } from "../../scheduler/filters.js";
-import { occupies } from "../../scheduler/occupancy.js";
-import { seatAnywhere, seatOnNodes } from "../../scheduler/seating.js";
-import { loadOf } from "../../scheduler/service-load.js";
+import { requirementsOf } from "../../scheduler/filters.js";
+import { occupiesNode } from "../../scheduler/occupancy.js";
+import { placeGlobal, placeReplicated } from "../../scheduler/seating.js";
+import { serviceLoadOf } from "../../scheduler/service-load.js";
 import { currentTest } from "../rollout/template.js";
 import { dismiss, goneTest } from "../slots/departures.js";
 import { takeStock } from "../slots/stock.js";
@@ -79,11 +79,19 @@ function decideRuns(view: ServiceView, cluster: ClusterView, now: number): reado
   for (const task of view.tasks) {
     const own = byRun.get(task.jobIteration);
     if (own !== undefined) own.push(task);
-    else if (occupies(task)) leaving.push(task);
+    else if (occupiesNode(task)) leaving.push(task);
   }
   const { spec } = view;
   const isGone = goneTest(view, cluster.nodes);
-  const context = { spec, version: view.service.version, need: needOf(spec), cluster, isGone, leaving, now };
+  const context = {
+    spec,
+    version: view.service.version,
+    need: requirementsOf(spec),
+    cluster,
+    isGone,
+    leaving,
+    now,
+  };
   return runs.map((run) => ({ run, decision: decideRun(run, byRun.get(run.iteration) ?? [], context) }));
 }
 
@@ -94,12 +102,19 @@ function seat(
   { cluster, context }: { readonly cluster: ClusterView; readonly context: ReconcileContext },
 ): { readonly actions: readonly Action[]; readonly isComplete: boolean } {
   const staying = decisions.flatMap(({ decision }) => decision.staying);
-  const load = loadOf(tasks, staying, { isCurrent: currentTest(service), now: context.now });
-  const seatAll = isBoundToNodes(spec) ? seatOnNodes : seatAnywhere;
-  const need = needOf(spec);
+  const load = serviceLoadOf(tasks, staying, { isCurrent: currentTest(service), now: context.now });
+  const seatAll = isBoundToNodes(spec) ? placeGlobal : placeReplicated;
+  const need = requirementsOf(spec);
   for (const { run, decision } of decisions) {
     const jobIteration = run.iteration;
-    const actions = seatAll(decision.seats, { ...context, service, need, load, cluster, jobIteration });
+    const actions = seatAll(decision.seats, {
+      ...context,
+      service,
+      requirements: need,
+      load,
+      cluster,
+      jobIteration,
+    });
     if (actions.length > 0) return { actions, isComplete: decisions.length === 1 };
   }
   return { actions: [], isComplete: true };
@@ -136,4 +151,4 @@ function departures(view: ServiceView, { nodes }: ClusterView): readonly Action[
   return actions;
 }
 
-const occupiesOrWaits = (task: Task): boolean => occupies(task) || task.nodeId === "";
+const occupiesOrWaits = (task: Task): boolean => occupiesNode(task) || task.nodeId === "";

@@ -1,9 +1,9 @@
 import type { ServiceSpec, Task } from "@berth/proto";
 import type { ClusterView, ReconcileContext, ServiceView } from "../../model.js";
 import type { Action } from "../../plan.js";
-import { needOf } from "../../scheduler/filters.js";
-import { type Seats, seatAnywhere, seatOnNodes } from "../../scheduler/seating.js";
-import { loadOf } from "../../scheduler/service-load.js";
+import { requirementsOf } from "../../scheduler/filters.js";
+import { type Placements, placeGlobal, placeReplicated } from "../../scheduler/seating.js";
+import { serviceLoadOf } from "../../scheduler/service-load.js";
 import { currentTest } from "../rollout/template.js";
 import type { Settled } from "./settled.js";
 
@@ -24,7 +24,7 @@ export interface ArrivalContext extends ReconcileContext {
  * a plan places the tasks of the first version for which there is anything to do; `isAll` says whether others wait.
  */
 export function seatNext(
-  byVersion: ReadonlyMap<number, Seats>,
+  byVersion: ReadonlyMap<number, Placements>,
   context: ArrivalContext,
 ): { readonly actions: readonly Action[]; readonly isAll: boolean } {
   const waiting = [...byVersion].filter(([, { pending, fills }]) => pending.length + fills.length > 0);
@@ -35,14 +35,14 @@ export function seatNext(
   return { actions: [], isAll: true };
 }
 
-function seatVersion(asked: number, seats: Seats, context: ArrivalContext): readonly Action[] {
+function seatVersion(asked: number, seats: Placements, context: ArrivalContext): readonly Action[] {
   const { view, cluster, tasks, staying, settled, now } = context;
   const { version, spec } = known(asked, view);
   const isCurrent = currentTest(view.service);
-  const load = loadOf(tasks, staying, { isCurrent, now, settled });
-  const seat = spec.mode?.$case === "global" ? seatOnNodes : seatAnywhere;
+  const load = serviceLoadOf(tasks, staying, { isCurrent, now, settled });
+  const seat = spec.mode?.$case === "global" ? placeGlobal : placeReplicated;
   const service = { ...view.service, version };
-  return seat(seats, { ...context, service, need: needOf(spec), load, cluster });
+  return seat(seats, { ...context, service, requirements: requirementsOf(spec), load, cluster });
 }
 
 /** An old version whose spec is gone cannot come back: its slots get the newest one. */

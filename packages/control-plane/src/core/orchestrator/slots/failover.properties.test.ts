@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { convergence } from "../../converge.js";
 import type { Action } from "../../plan.js";
-import { occupies } from "../../scheduler/occupancy.js";
+import { occupiesNode } from "../../scheduler/occupancy.js";
 import { isAdrift, isWanted, runsWell } from "../../task-state.js";
 import { happen } from "../../testing/test-histories.js";
 import { buildSpec } from "../../testing/test-records.js";
@@ -46,7 +46,7 @@ function work(world: World, rounds: number): void {
 }
 
 const on = (world: World, nodeId: string): readonly Task[] =>
-  [...world.tasks.values()].filter((task) => task.nodeId === nodeId && occupies(task));
+  [...world.tasks.values()].filter((task) => task.nodeId === nodeId && occupiesNode(task));
 
 const ids = (tasks: readonly Task[]): readonly string[] => tasks.map(({ id }) => id).sort();
 
@@ -144,7 +144,7 @@ describe("failover: never", () => {
 
 /** What may run where nobody can see it keeps its record, and so its slot. */
 function forgetsNoneThatMayRun(action: Action, world: World): void {
-  if (action.kind !== "delete-task" || !occupies(action.task)) return;
+  if (action.kind !== "delete-task" || !occupiesNode(action.task)) return;
   const node = world.nodes.get(action.task.nodeId);
   expect(node?.state === NodeState.DOWN && !node.fenced).toBe(false);
 }
@@ -173,7 +173,7 @@ describe("at-most-one", () => {
           if (kind === "scale") happen(world, { kind: "scale", replicas: node });
           world.settle();
           if (kind === "work") work(world, 1);
-          const slots = [...world.tasks.values()].filter(occupies).map(({ slot }) => slot);
+          const slots = [...world.tasks.values()].filter(occupiesNode).map(({ slot }) => slot);
           expect(new Set(slots).size).toBe(slots.length);
         }
       }),

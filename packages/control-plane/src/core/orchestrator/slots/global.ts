@@ -1,6 +1,6 @@
 import { Availability, NodeState, type Task } from "@berth/proto";
 import type { NodeView } from "../../model.js";
-import { eligibilityOf, type Need } from "../../scheduler/filters.js";
+import { eligibilityOf, type TaskRequirements } from "../../scheduler/filters.js";
 import { isPending, isWanted } from "../../task-state.js";
 import { isInUse, type Slot, type SlotRef, slotsByNode } from "./slots.js";
 import type { Wanted } from "./wanted.js";
@@ -11,7 +11,7 @@ import type { Wanted } from "./wanted.js";
  */
 export function wantedOnNodes(
   tasks: readonly Task[],
-  { need, nodes }: { readonly need: Need; readonly nodes: ReadonlyMap<string, NodeView> },
+  { need, nodes }: { readonly need: TaskRequirements; readonly nodes: ReadonlyMap<string, NodeView> },
 ): Wanted {
   const suits = nodeSuits(need);
   const keep: Slot[] = [];
@@ -30,7 +30,7 @@ export function wantedOnNodes(
 }
 
 /** Asks whether a global service with this need is to run on a node, now that the node is as it is. */
-export function nodeSuits(need: Need): (view: NodeView) => boolean {
+export function nodeSuits(need: TaskRequirements): (view: NodeView) => boolean {
   const eligible = eligibilityOf(need);
   return (view) =>
     view.node.state === NodeState.READY && view.node.availability !== Availability.DRAIN && eligible(view);

@@ -1,5 +1,5 @@
 import { assertNever, type Task } from "@berth/proto";
-import type { Fill } from "../../scheduler/seating.js";
+import type { SlotFill } from "../../scheduler/seating.js";
 import { wishOf } from "./leaving.js";
 import type { SlotDecision } from "./slot-step.js";
 
@@ -8,7 +8,7 @@ export type Move =
   | { readonly kind: "none" }
   | { readonly kind: "stay"; readonly task: Task }
   | { readonly kind: "seat"; readonly task: Task }
-  | { readonly kind: "fill"; readonly fill: Fill; readonly version: number }
+  | { readonly kind: "fill"; readonly fill: SlotFill; readonly version: number }
   | { readonly kind: "clear"; readonly tasks: readonly Task[]; readonly reason: string };
 
 export interface Permission {

@@ -1,5 +1,5 @@
 import type { AutoscaleStatus, ServiceSpec, Task } from "@berth/proto";
-import { type Fullness, fullestFirst } from "../../scheduler/fullest-first.js";
+import { type SpreadContext, selectSlotsToRemove } from "../../scheduler/fullest-first.js";
 import { runsWell } from "../../task-state.js";
 import { scaledReplicas } from "../autoscale/autoscale.js";
 import type { CurrentTest } from "../rollout/template.js";
@@ -12,7 +12,7 @@ export function replicasOf({ mode, autoscale }: ServiceSpec, scaled?: AutoscaleS
   return autoscale === undefined ? replicas : scaledReplicas(autoscale, scaled, replicas);
 }
 
-export interface WantedNumber extends Fullness {
+export interface WantedNumber extends SpreadContext {
   readonly replicas: number;
   readonly isCurrent: CurrentTest;
 }
@@ -64,7 +64,7 @@ function leastWorthKeeping(
   for (const equals of classes) {
     const missing = count - chosen.length;
     const victims =
-      equals.length <= missing ? equals : fullestFirst(equals, missing, { staying, ...fullness });
+      equals.length <= missing ? equals : selectSlotsToRemove(equals, missing, { staying, ...fullness });
     for (const slot of victims) {
       chosen.push(slot);
       staying.delete(slot);

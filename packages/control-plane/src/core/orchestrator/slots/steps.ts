@@ -1,7 +1,7 @@
 import { assertNever, DesiredState, type Task } from "@berth/proto";
 import type { Action } from "../../plan.js";
 import { type Problem, problemOf } from "../../problems.js";
-import type { Fill, Seats } from "../../scheduler/seating.js";
+import type { Placements, SlotFill } from "../../scheduler/seating.js";
 import { dismiss, type GoneTest } from "./departures.js";
 import type { Move } from "./move.js";
 import type { SlotDecision, SlotStep } from "./slot-step.js";
@@ -10,7 +10,7 @@ import type { Wanted } from "./wanted.js";
 /** What is to happen in the slots that a service keeps. */
 export interface Steps {
   /** By the version of the tasks that are made. */
-  readonly seats: ReadonlyMap<number, Seats>;
+  readonly seats: ReadonlyMap<number, Placements>;
   readonly departures: readonly Action[];
   /** The tasks that stay where they are, one for each slot that has one. */
   readonly staying: readonly Task[];
@@ -24,7 +24,7 @@ export class StepsBuilder {
   readonly #version: number;
   readonly #freshVersion: number;
   readonly #isGone: GoneTest;
-  readonly #seats = new Map<number, { readonly pending: Task[]; readonly fills: Fill[] }>();
+  readonly #seats = new Map<number, { readonly pending: Task[]; readonly fills: SlotFill[] }>();
   readonly #departures: Action[] = [];
   readonly #staying: Task[] = [];
   readonly #dueMs: number[] = [];
@@ -92,7 +92,7 @@ export class StepsBuilder {
   }
 
   /** Tasks of one version are equal to placement. */
-  #seatsOf(version: number): { readonly pending: Task[]; readonly fills: Fill[] } {
+  #seatsOf(version: number): { readonly pending: Task[]; readonly fills: SlotFill[] } {
     const known = this.#seats.get(version);
     if (known !== undefined) return known;
     const seats = { pending: [], fills: [] };
