@@ -5,7 +5,7 @@ import { type ControlServiceService, NodeState } from "@berth/proto";
 import type { RpcConnection } from "@berth/proto/rpc";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
-import { connectAny } from "../../packages/cli/src/any-server.js";
+import { createFailoverClient } from "../../packages/cli/src/client/failover-client.js";
 
 const READY_TIMEOUT_MS = 60_000;
 
@@ -27,7 +27,7 @@ export class BerthStacks {
   constructor(lab: Lab) {
     this.#lab = lab;
     const [first = "", ...others] = lab.serverAddresses;
-    this.#control = connectAny([first, ...others]);
+    this.#control = createFailoverClient([first, ...others]);
   }
 
   /** `berth stack deploy --detach`: returns when the control plane has taken the stack in. */

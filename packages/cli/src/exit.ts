@@ -1,5 +1,5 @@
 import type { BerthError } from "@berth/proto";
-import { type Cli, ExitStatus, InterruptedError } from "./cli.js";
+import { type Cli, ExitStatus, InterruptedError } from "./process/cli.js";
 import { styled } from "./output/style.js";
 
 /** Exit codes: 1 and 3 come from the errors, see their registry. */

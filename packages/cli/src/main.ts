@@ -1,11 +1,11 @@
 import { homedir } from "node:os";
 import { CommanderError } from "commander";
-import { type Cli, InterruptedError, type Terminal } from "./cli.js";
-import { endOptionsOfExec } from "./exec-words.js";
+import { type Cli, InterruptedError, type Terminal } from "./process/cli.js";
+import { terminateExecOptions } from "./grammar/exec-arguments.js";
 import { EXIT_BAD_INPUT, EXIT_FAILED, EXIT_OK, reportError } from "./exit.js";
-import { standardStreams } from "./passthrough.js";
-import { createProgram, PROGRAMS } from "./program.js";
-import { readBounded } from "./read-bounded.js";
+import { standardStreams } from "./process/standard-streams.js";
+import { createProgram, SUBPROGRAMS } from "./grammar/program.js";
+import { readBounded } from "./process/read-bounded.js";
 
 const DEFAULT_COLUMNS = 80;
 
@@ -14,13 +14,13 @@ export async function run(argv: readonly string[], cli: Cli): Promise<number> {
   const [first = ""] = argv;
   // Commander's own help command looks one word deep.
   if (first === "help") return run([...argv.slice(1), "--help"], cli);
-  const other = Object.hasOwn(PROGRAMS, first) ? PROGRAMS[first] : undefined;
+  const other = Object.hasOwn(SUBPROGRAMS, first) ? SUBPROGRAMS[first] : undefined;
   if (other !== undefined) return runOther(other.module, argv.slice(1));
-  if (first === "__complete") return (await import("./completion.js")).complete(cli, argv.slice(1));
+  if (first === "__complete") return (await import("./completion/complete.js")).complete(cli, argv.slice(1));
   if (first === "--version" || first === "-v") return printVersion(cli);
   const program = createProgram(cli);
   try {
-    await program.parseAsync([...endOptionsOfExec(argv, program)], { from: "user" });
+    await program.parseAsync([...terminateExecOptions(argv, program)], { from: "user" });
     return EXIT_OK;
   } catch (error) {
     // Commander has shown the help that was asked for, or said what was wrong.
@@ -48,7 +48,7 @@ export async function main(): Promise<void> {
     cwd: process.cwd(),
     homeDirectory: homedir(),
     readStdin: () => readBounded(process.stdin),
-    passthrough: standardStreams(),
+    streams: standardStreams(),
     signal: interrupt.signal,
     now: Date.now,
   });

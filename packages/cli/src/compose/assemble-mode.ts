@@ -1,5 +1,5 @@
 import type { ServiceSpec } from "@berth/proto";
-import type { ModeWord, ServiceDraft } from "./service-draft.js";
+import type { ModeWord, ServiceDraft } from "./keys/service-draft.js";
 
 const DEFAULT_REPLICAS = 1;
 

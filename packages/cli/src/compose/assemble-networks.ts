@@ -1,6 +1,6 @@
 import { type NetworkAttachment, NetworkMode } from "@berth/proto";
-import { DEFAULT_NETWORK, inOrder, type Joined, newJoined } from "./keys/attachment-keys.js";
-import type { ServiceDraft } from "./service-draft.js";
+import { DEFAULT_NETWORK, byDefaultRoute, type JoinedNetwork, newJoinedNetwork } from "./keys/network-attachment-keys.js";
+import type { ServiceDraft } from "./keys/service-draft.js";
 
 /** A host's name that can be looked up: no template, which is different for each task. */
 const PLAIN_NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$/;
@@ -10,12 +10,12 @@ const PLAIN_NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$/;
  * stack's default network. The names of its container are names of the service.
  */
 export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
-  const { container, context, joined } = draft;
+  const { container, context, networks: joined } = draft;
   joinHostNetwork(draft);
   if (container.networkMode !== NetworkMode.UNSPECIFIED) return [];
   const network = context.networks.get(DEFAULT_NETWORK);
   const isBare = joined.length === 0 && network !== undefined;
-  const all = isBare ? [newJoined(DEFAULT_NETWORK, network, false)] : inOrder(joined);
+  const all = isBare ? [newJoinedNetwork(DEFAULT_NETWORK, network, false)] : byDefaultRoute(joined);
   const names = containerNames(draft);
   return all.map((each, index) => {
     const place = draft.attachmentPlaces.get(each.network.name);
@@ -26,7 +26,7 @@ export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
 }
 
 /** As with Swarm: the external networks "host", "none" and "bridge" are what a host has by itself. */
-function joinHostNetwork({ container, joined, attachmentPlaces, context }: ServiceDraft): void {
+function joinHostNetwork({ container, networks: joined, attachmentPlaces, context }: ServiceDraft): void {
   for (const { key, network } of joined) {
     if (network.mode === undefined) continue;
     container.networkMode = network.mode;
@@ -37,7 +37,7 @@ function joinHostNetwork({ container, joined, attachmentPlaces, context }: Servi
 }
 
 /** Nobody asked for it, and it promises nothing but that services find each other. */
-function isOptional({ isNamed, network }: Joined): boolean {
+function isOptional({ isNamed, network }: JoinedNetwork): boolean {
   const { internal, encrypted } = network.spec;
   return !isNamed && !network.isExternal && !internal && !encrypted;
 }

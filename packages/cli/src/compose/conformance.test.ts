@@ -1,14 +1,14 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { Diagnostics } from "./diagnostics.js";
-import { parseEnvFile } from "./env-file.js";
+import { Diagnostics } from "./text/diagnostics.js";
+import { parseEnvFile } from "./text/env-file.js";
 import { loadStack } from "./load-stack.js";
-import { parseShortPorts } from "./parse-port.js";
-import { splitShellWords } from "./shell-words.js";
-import { sourceOf } from "./source.js";
-import { interpolate } from "./template.js";
-import { parseDurationMs } from "./units.js";
+import { parseShortPorts } from "./text/parse-port.js";
+import { splitShellWords } from "./text/shell-words.js";
+import { sourceOf } from "./text/source.js";
+import { interpolate } from "./text/template.js";
+import { parseDurationMs } from "./text/units.js";
 
 /**
  * A folder with `corpus/` (real Compose files and INDEX.tsv) and `conformance/tables/` (inputs with Docker

@@ -1,4 +1,4 @@
-import type { Lookup } from "./template.js";
+import type { Lookup } from "./text/template.js";
 
 /** What a Compose file may ask of the machine that reads it. The only way out of this folder's pure functions. */
 export interface Project {

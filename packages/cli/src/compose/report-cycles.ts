@@ -1,6 +1,6 @@
 import { scopedName } from "@berth/proto";
-import type { Diagnostics, Place } from "./diagnostics.js";
-import { lineColumn } from "./source.js";
+import type { Diagnostics, Place } from "./text/diagnostics.js";
+import { lineColumn } from "./text/source.js";
 import type { TranslatedService } from "./translate-service.js";
 
 /** A service, the one it waits for, and where that is said. */
@@ -17,7 +17,7 @@ interface Edge {
  */
 export function reportCycles(services: readonly TranslatedService[], diagnostics: Diagnostics): void {
   const waiting = new Map(services.map((service) => [service.spec.name, edgesOf(service)]));
-  for (let left = withoutFree(waiting); left.size > 0; left = withoutFree(left)) {
+  for (let left = withoutLeaves(waiting); left.size > 0; left = withoutLeaves(left)) {
     const cycle = findCycle(left);
     reportCycle(cycle, diagnostics);
     left = new Map([...left].filter(([name]) => !cycle.some(({ from }) => from === name)));
@@ -37,7 +37,7 @@ function edgesOf({ spec, origins }: TranslatedService): readonly Edge[] {
 }
 
 /** What is left of a graph when services that wait for nothing that is left are taken out, again and again. */
-function withoutFree(graph: Graph): Graph {
+function withoutLeaves(graph: Graph): Graph {
   const left = new Map(graph);
   const waiters = new Map<string, string[]>();
   const open = new Map<string, number>();

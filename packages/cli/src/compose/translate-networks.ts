@@ -1,5 +1,5 @@
 import { NetworkMode, NetworkSpec, scopedName, validateNetworkSpec } from "@berth/proto";
-import { applyKeys } from "./apply-keys.js";
+import { applyKeys } from "./tree/key-table.js";
 import {
   type Cursor,
   keyPlace,
@@ -9,12 +9,12 @@ import {
   readKeyValues,
   readText,
   readTextMap,
-} from "./cursor.js";
+} from "./tree/cursor.js";
 import { readIpam } from "./keys/ipam-keys.js";
-import { leaveOut } from "./keys/not-supported.js";
-import { isNull } from "./node.js";
+import { ignoreWithWarning } from "./keys/not-supported.js";
+import { isNull } from "./tree/node.js";
 import type { Project } from "./project.js";
-import { type KeyTable, rule } from "./service-draft.js";
+import { type KeyTable, rule } from "./keys/service-draft.js";
 
 /** A network of the file, by the name that its services use for it. */
 export interface StackNetwork {
@@ -66,10 +66,10 @@ const NETWORK_KEYS: KeyTable<NetworkDraft> = {
   }),
   ipam: (cursor, { spec }) => readIpam(cursor, spec),
   enable_ipv4: (cursor) => {
-    if (readFlag(cursor) === false) leaveOut("networks have IPv4 addresses")(cursor, undefined);
+    if (readFlag(cursor) === false) ignoreWithWarning("networks have IPv4 addresses")(cursor, undefined);
   },
   enable_ipv6: (cursor) => {
-    if (readFlag(cursor) === true) leaveOut("networks have no IPv6 addresses")(cursor, undefined);
+    if (readFlag(cursor) === true) ignoreWithWarning("networks have no IPv6 addresses")(cursor, undefined);
   },
 };
 
@@ -127,7 +127,7 @@ function readOptions(cursor: Cursor, { spec }: NetworkDraft): void {
   for (const [key, { value, cursor: field }] of readKeyValues(cursor) ?? []) {
     if (key === "encrypted") spec.encrypted = isOn(value, field);
     else if (key === MTU_OPTION) spec.mtu = readInteger(field, MTU) ?? 0;
-    else leaveOut(`${key} has no effect`)(field, undefined);
+    else ignoreWithWarning(`${key} has no effect`)(field, undefined);
   }
 }
 

@@ -1,4 +1,4 @@
-import { badOption } from "./parse-options.js";
+import { invalidOption } from "./parse-options.js";
 
 /** What a filter's value must match in a row. */
 export type FilterTable<Row> = Readonly<Record<string, (row: Row, value: string) => boolean>>;
@@ -15,7 +15,7 @@ export function applyFilters<Row>(
     const name = filter.slice(0, Math.max(0, equals));
     if (!Object.hasOwn(table, name)) {
       const known = Object.keys(table).join(", ");
-      throw badOption("--filter", `${JSON.stringify(filter)} is not NAME=VALUE with one of ${known}`);
+      throw invalidOption("--filter", `${JSON.stringify(filter)} is not NAME=VALUE with one of ${known}`);
     }
     wanted.set(name, [...(wanted.get(name) ?? []), filter.slice(equals + 1)]);
   }

@@ -1,4 +1,4 @@
-import type { Terminal } from "../cli.js";
+import type { Terminal } from "../process/cli.js";
 
 const ENTER = "\x1b[?1049h\x1b[?25l";
 const LEAVE = "\x1b[?25h\x1b[?1049l";

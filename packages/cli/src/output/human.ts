@@ -30,12 +30,12 @@ export function ago(sinceMs: number, nowMs: number): string {
 }
 
 /** The same inside a sentence: `about an hour ago`. */
-export function agoInText(sinceMs: number, nowMs: number): string {
+export function agoLowerCase(sinceMs: number, nowMs: number): string {
   return ago(sinceMs, nowMs).toLowerCase();
 }
 
 /** `in 5 minutes`. What should have come already is due now. */
-export function until(atMs: number, nowMs: number): string {
+export function untilText(atMs: number, nowMs: number): string {
   return atMs <= nowMs ? "now" : `in ${humanDuration(atMs - nowMs).toLowerCase()}`;
 }
 
@@ -59,6 +59,6 @@ export function humanCpus(nanoCpus: number): string {
 }
 
 /** `1 service`, `3 services`. */
-export function counted(count: number, noun: string): string {
+export function pluralize(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

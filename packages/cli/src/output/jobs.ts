@@ -1,16 +1,16 @@
 import type { CronStatus, JobStatus, Service } from "@berth/proto";
-import type { Fact } from "./facts.js";
-import { agoInText, until } from "./human.js";
+import type { Field } from "./facts.js";
+import { agoLowerCase, untilText } from "./human.js";
 
 /** The words for how a run went. They are part of the interface: scripts compare them. */
-function runWord({ endedAtMs, failed }: JobStatus): "running" | "failed" | "completed" {
+function runStateName({ endedAtMs, failed }: JobStatus): "running" | "failed" | "completed" {
   if (endedAtMs === 0) return "running";
   return failed ? "failed" : "completed";
 }
 
 export function jobJson(run: JobStatus): unknown {
   const { iteration, startedAtMs, endedAtMs, message } = run;
-  return { iteration, state: runWord(run), startedAtMs, endedAtMs, message };
+  return { iteration, state: runStateName(run), startedAtMs, endedAtMs, message };
 }
 
 export function cronJson({ nextRunAtMs, runs, message }: CronStatus): unknown {
@@ -18,17 +18,17 @@ export function cronJson({ nextRunAtMs, runs, message }: CronStatus): unknown {
 }
 
 /** The run of a job that does not run by the clock. */
-export function jobFact(service: Service | undefined, nowMs: number): readonly Fact[] {
+export function jobFields(service: Service | undefined, nowMs: number): readonly Field[] {
   const { job, cron } = service ?? {};
   return job === undefined || cron !== undefined ? [] : [["Run", runText(job, nowMs)]];
 }
 
-export function cronFacts(service: Service | undefined, nowMs: number): readonly Fact[] {
+export function cronFields(service: Service | undefined, nowMs: number): readonly Field[] {
   const { cron, spec } = service ?? {};
   const schedule = spec?.cron;
   if (schedule === undefined) return [];
   const zone = schedule.timeZone === "" ? "UTC" : schedule.timeZone;
-  const next = cron === undefined || cron.nextRunAtMs === 0 ? "" : `, next ${until(cron.nextRunAtMs, nowMs)}`;
+  const next = cron === undefined || cron.nextRunAtMs === 0 ? "" : `, next ${untilText(cron.nextRunAtMs, nowMs)}`;
   return [
     ["Schedule", `${schedule.schedule} (${zone})${next}`],
     ["Runs", cron?.runs.map((run) => runText(run, nowMs)) ?? []],
@@ -36,17 +36,17 @@ export function cronFacts(service: Service | undefined, nowMs: number): readonly
   ];
 }
 
-export function autoscaleFact(service: Service | undefined, nowMs: number): readonly Fact[] {
+export function autoscaleFields(service: Service | undefined, nowMs: number): readonly Field[] {
   const status = service?.autoscale;
   if (status === undefined) return [];
   const { replicas, changedAtMs, message } = status;
-  const when = changedAtMs === 0 ? "" : `, changed ${agoInText(changedAtMs, nowMs)}`;
+  const when = changedAtMs === 0 ? "" : `, changed ${agoLowerCase(changedAtMs, nowMs)}`;
   return [["Scaled to", `${replicas}${when}${message === "" ? "" : `: ${message}`}`]];
 }
 
 function runText(run: JobStatus, nowMs: number): string {
   const { iteration, startedAtMs, endedAtMs, message } = run;
   const when =
-    endedAtMs === 0 ? `began ${agoInText(startedAtMs, nowMs)}` : `ended ${agoInText(endedAtMs, nowMs)}`;
-  return `${iteration}: ${runWord(run)}, ${when}${message === "" ? "" : `: ${message}`}`;
+    endedAtMs === 0 ? `began ${agoLowerCase(startedAtMs, nowMs)}` : `ended ${agoLowerCase(endedAtMs, nowMs)}`;
+  return `${iteration}: ${runStateName(run)}, ${when}${message === "" ? "" : `: ${message}`}`;
 }

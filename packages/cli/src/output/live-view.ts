@@ -1,4 +1,4 @@
-import type { Terminal } from "../cli.js";
+import type { Terminal } from "../process/cli.js";
 
 const CLEAR_LINE = "\x1b[2K";
 const UP = (lines: number): string => `\x1b[${lines}A\r`;

@@ -2,9 +2,9 @@ import type { ServiceSummary } from "@berth/proto";
 import { rolloutText } from "./rollouts.js";
 
 /** The words for modes in tables, filters and JSON. They are part of the interface: scripts compare them. */
-export type ModeWord = "replicated" | "global" | "replicated-job" | "global-job";
+export type ModeName = "replicated" | "global" | "replicated-job" | "global-job";
 
-export function modeWord({ service }: Pick<ServiceSummary, "service">): ModeWord {
+export function modeName({ service }: Pick<ServiceSummary, "service">): ModeName {
   switch (service?.spec?.mode?.$case) {
     case "global":
       return "global";
@@ -26,7 +26,7 @@ export function jobTotal({ service, completed, desired }: ServiceSummary): numbe
 /** `2/3`, for a job `3/5 completed`; with what limits it and what is going on in parentheses. */
 export function replicasText(summary: ServiceSummary): string {
   const { service, running, desired, completed } = summary;
-  const isJob = modeWord(summary).endsWith("-job");
+  const isJob = modeName(summary).endsWith("-job");
   const count = isJob ? `${completed}/${jobTotal(summary)} completed` : `${running}/${desired}`;
   const max = service?.spec?.placement?.maxReplicasPerNode ?? 0;
   const autoscale = service?.spec?.autoscale;

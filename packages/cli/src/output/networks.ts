@@ -71,10 +71,10 @@ const OUTCOMES = new Map<NetworkOutcome_Kind, string>([
   [NetworkOutcome_Kind.REMOVED, "removed"],
 ]);
 
-const networkOutcomeWord = (kind: NetworkOutcome_Kind): string => OUTCOMES.get(kind) ?? "unknown";
+const networkOutcomeName = (kind: NetworkOutcome_Kind): string => OUTCOMES.get(kind) ?? "unknown";
 
 export function networkOutcomeJson({ networkId, name, kind }: NetworkOutcome): unknown {
-  return { id: networkId, name, outcome: networkOutcomeWord(kind) };
+  return { id: networkId, name, outcome: networkOutcomeName(kind) };
 }
 
 const VERBS = new Map<NetworkOutcome_Kind, string>([

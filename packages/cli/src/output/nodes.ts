@@ -2,7 +2,7 @@ import { Availability, DataPlane, type Node, NodeState, type NodeSummary } from 
 import { type FilterTable, hasLabel } from "../options/filters.js";
 import type { Listing } from "./print.js";
 import { shortId } from "./services.js";
-import { availabilityWord, capitalised, nodeStateWord } from "./words.js";
+import { availabilityName, capitalize, nodeStateName } from "./state-names.js";
 
 /** The columns of `docker node ls`, with the address and the tasks instead of the manager's. */
 export function nodeListing(rows: readonly NodeSummary[]): Listing<NodeSummary> {
@@ -13,8 +13,8 @@ export function nodeListing(rows: readonly NodeSummary[]): Listing<NodeSummary> 
     columns: [
       { title: "ID", cell: ({ node }) => shortId(node?.id ?? "") },
       { title: "HOSTNAME", cell: hostname },
-      { title: "STATUS", cell: (row) => capitalised(stateWord(row)) + engineNote(row) },
-      { title: "AVAILABILITY", cell: (row) => capitalised(availabilityOf(row)) },
+      { title: "STATUS", cell: (row) => capitalize(stateName(row)) + engineNote(row) },
+      { title: "AVAILABILITY", cell: (row) => capitalize(availabilityOf(row)) },
       { title: "ADDRESS", cell: ({ node }) => node?.description?.address ?? "" },
       { title: "TASKS", cell: ({ tasks }) => String(tasks) },
       { title: "ENGINE VERSION", cell: ({ node }) => node?.description?.engineVersion ?? "" },
@@ -28,7 +28,7 @@ export const NODE_FILTERS: FilterTable<NodeSummary> = {
   label: ({ node }, value) => hasLabel(node?.description?.engineLabels ?? {}, value),
   "node.label": ({ node }, value) => hasLabel(node?.labels ?? {}, value),
   availability: (row, value) => availabilityOf(row) === value,
-  status: (row, value) => stateWord(row) === value,
+  status: (row, value) => stateName(row) === value,
 };
 
 export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
@@ -37,7 +37,7 @@ export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
     id: node?.id ?? "",
     hostname: description?.hostname ?? "",
     address: description?.address ?? "",
-    status: stateWord({ node }),
+    status: stateName({ node }),
     statusMessage: node?.stateMessage ?? "",
     statusSinceMs: node?.stateSinceMs ?? 0,
     availability: availabilityOf({ node }),
@@ -60,7 +60,7 @@ export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
 }
 
 /** Which networks a host can have, a line each, for a person; empty for an agent of before there were any. */
-export function networkAbilities(plane: DataPlane | undefined): readonly string[] {
+export function networkCapabilities(plane: DataPlane | undefined): readonly string[] {
   if (plane === undefined) return [];
   const because = (reason: string): string => (reason === "" ? "" : ` (${reason})`);
   if (!plane.overlay) return [`none that span hosts${because(plane.overlayReason)}`];
@@ -77,9 +77,9 @@ interface HasNode {
 }
 
 export const hostname = ({ node }: HasNode): string => node?.description?.hostname ?? "";
-export const stateWord = ({ node }: HasNode): string => nodeStateWord(node?.state ?? NodeState.UNSPECIFIED);
+export const stateName = ({ node }: HasNode): string => nodeStateName(node?.state ?? NodeState.UNSPECIFIED);
 export const availabilityOf = ({ node }: HasNode): string =>
-  availabilityWord(node?.availability ?? Availability.UNSPECIFIED);
+  availabilityName(node?.availability ?? Availability.UNSPECIFIED);
 
 /** `zone=a` for each label. */
 export function labelTexts(labels: Readonly<Record<string, string>>): readonly string[] {

@@ -1,4 +1,4 @@
-import type { Cli } from "../cli.js";
+import type { Cli } from "../process/cli.js";
 import { type Column, formatTable } from "./table.js";
 
 export interface Listing<Row> {

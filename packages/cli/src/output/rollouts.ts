@@ -10,7 +10,7 @@ const STATES = new Map<Rollout_State, string>([
   [Rollout_State.ROLLBACK_COMPLETED, "rolled-back"],
 ]);
 
-export function rolloutWord(state: Rollout_State): string {
+export function rolloutStateName(state: Rollout_State): string {
   return STATES.get(state) ?? "unknown";
 }
 
@@ -43,7 +43,7 @@ export function rolloutJson(rollout: Rollout): unknown {
     message,
   } = rollout;
   return {
-    state: rolloutWord(state),
+    state: rolloutStateName(state),
     fromVersion,
     toVersion,
     startedAtMs,

@@ -5,19 +5,19 @@ import {
   type Service,
   ServiceSpec,
 } from "@berth/proto";
-import { formatFacts } from "./facts.js";
-import { agoInText, humanBytes, humanCpus } from "./human.js";
-import { autoscaleFact, cronFacts, cronJson, jobFact, jobJson } from "./jobs.js";
-import { modeWord, replicasText } from "./modes.js";
-import { rolloutJson, rolloutWord } from "./rollouts.js";
-import { endpointsFact, type ServiceSights, trafficFact } from "./service-traffic.js";
+import { formatFields } from "./facts.js";
+import { agoLowerCase, humanBytes, humanCpus } from "./human.js";
+import { autoscaleFields, cronFields, cronJson, jobFields, jobJson } from "./jobs.js";
+import { modeName, replicasText } from "./modes.js";
+import { rolloutJson, rolloutStateName } from "./rollouts.js";
+import { endpointsField, type ServiceTraffic, trafficField } from "./service-traffic.js";
 import { imageOf, portText, serviceId, serviceJson, serviceName } from "./services.js";
-import { capitalised, protocolWord } from "./words.js";
+import { capitalize, protocolName } from "./state-names.js";
 
 /** Everything about a service, for programs. */
 export function serviceDetails(
   { service: summary, ingress, revisions }: GetServiceResponse,
-  sights?: ServiceSights,
+  sights?: ServiceTraffic,
 ): unknown {
   if (summary === undefined) return {};
   const { service } = summary;
@@ -35,7 +35,7 @@ export function serviceDetails(
     spec: service?.spec === undefined ? {} : ServiceSpec.toJSON(service.spec),
     ingress: ingress.map(({ published, protocol, hostIp, endpoints, draining }) => ({
       published,
-      protocol: protocolWord(protocol),
+      protocol: protocolName(protocol),
       hostIp,
       endpoints: endpoints.map(endpointText),
       draining: draining.map(endpointText),
@@ -49,25 +49,25 @@ export function serviceDetails(
 export function prettyService(
   { service: summary, ingress, revisions }: GetServiceResponse,
   nowMs: number,
-  sights?: ServiceSights,
+  sights?: ServiceTraffic,
 ): string {
   if (summary === undefined) return "";
   const { service } = summary;
   const spec = service?.spec;
   const { limits, reservations } = spec?.task ?? {};
-  return formatFacts([
+  return formatFields([
     ["ID", serviceId(summary)],
     ["Name", serviceName(summary)],
     ["Stack", spec?.stack ?? ""],
-    ["Mode", capitalised(modeWord(summary))],
+    ["Mode", capitalize(modeName(summary))],
     ["Replicas", replicasText(summary)],
     ["Waiting", summary.reasons],
     ["Version", versionText(service)],
     ["Revisions", revisions.map(({ version, image }) => `${version}: ${image}`)],
     ["Rollout", service === undefined ? [] : rolloutLines(service, nowMs)],
-    ...jobFact(service, nowMs),
-    ...cronFacts(service, nowMs),
-    ...autoscaleFact(service, nowMs),
+    ...jobFields(service, nowMs),
+    ...cronFields(service, nowMs),
+    ...autoscaleFields(service, nowMs),
     ["Image", imageOf(summary)],
     ["Constraints", spec?.placement?.constraints ?? []],
     ["Preferences", spec?.placement?.spread.map((attribute) => `spread over ${attribute}`) ?? []],
@@ -75,8 +75,8 @@ export function prettyService(
     ["Limits", resourcesText(limits)],
     ["Reservations", resourcesText(reservations)],
     ["Ports", spec?.ports.map(portText) ?? []],
-    ...ingress.map((entry) => endpointsFact(entry, sights)),
-    ...(sights === undefined ? [] : [trafficFact(sights.traffic)]),
+    ...ingress.map((entry) => endpointsField(entry, sights)),
+    ...(sights === undefined ? [] : [trafficField(sights.traffic)]),
   ]);
 }
 
@@ -100,9 +100,9 @@ function rolloutLines({ rollout }: Service, nowMs: number): readonly string[] {
     message,
   } = rollout;
   const when =
-    endedAtMs === 0 ? `began ${agoInText(startedAtMs, nowMs)}` : `ended ${agoInText(endedAtMs, nowMs)}`;
+    endedAtMs === 0 ? `began ${agoLowerCase(startedAtMs, nowMs)}` : `ended ${agoLowerCase(endedAtMs, nowMs)}`;
   const counts = `${done} done${failed > 0 ? `, ${failed} failed` : ""}`;
-  const head = `${rolloutWord(state)}, version ${fromVersion} to ${toVersion}, ${counts}, ${when}`;
+  const head = `${rolloutStateName(state)}, version ${fromVersion} to ${toVersion}, ${counts}, ${when}`;
   return message === "" ? [head] : [head, message];
 }
 

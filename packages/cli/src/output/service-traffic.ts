@@ -5,11 +5,11 @@ import {
   type IngressEntry,
   type Task,
 } from "@berth/proto";
-import type { Fact } from "./facts.js";
-import { protocolWord } from "./words.js";
+import type { Field } from "./facts.js";
+import { protocolName } from "./state-names.js";
 
 /** What is known beside the service's own record. */
-export interface ServiceSights {
+export interface ServiceTraffic {
   readonly traffic: GetServiceTrafficResponse;
   readonly tasks: readonly Task[];
   /** By node id. */
@@ -23,9 +23,9 @@ const HEALTH_WORDS: Readonly<Partial<Record<Health, string>>> = {
 };
 
 /** Where connections to one published port go, and where they went before and live on. */
-export function endpointsFact(entry: IngressEntry, sights: ServiceSights | undefined): Fact {
+export function endpointsField(entry: IngressEntry, sights: ServiceTraffic | undefined): Field {
   const { published, protocol, hostIp, endpoints, draining } = entry;
-  const port = `${hostIp === "" ? "" : `${hostIp}:`}${published}/${protocolWord(protocol)}`;
+  const port = `${hostIp === "" ? "" : `${hostIp}:`}${published}/${protocolName(protocol)}`;
   const texts = [
     ...endpoints.map((endpoint) => endpointText(endpoint, sights)),
     ...draining.map((endpoint) => `${endpointText(endpoint, sights)}, draining`),
@@ -35,7 +35,7 @@ export function endpointsFact(entry: IngressEntry, sights: ServiceSights | undef
 
 function endpointText(
   { address, port, taskId, nodeId }: IngressEndpoint,
-  sights: ServiceSights | undefined,
+  sights: ServiceTraffic | undefined,
 ): string {
   const place = `${address}:${port}`;
   const task = sights?.tasks.find(({ id }) => id === taskId);
@@ -46,7 +46,7 @@ function endpointText(
 }
 
 /** What each host's ingress has done for the service since it opened its ports. */
-export function trafficFact({ hosts, unresponsive: silent }: GetServiceTrafficResponse): Fact {
+export function trafficField({ hosts, unresponsive: silent }: GetServiceTrafficResponse): Field {
   const lines = hosts.map(({ hostname, traffic }) => {
     const { connections = 0, active = 0, failed = 0, retried = 0, tasks = [] } = traffic ?? {};
     const ejected = tasks.filter((task) => task.ejected).length;

@@ -1,9 +1,9 @@
 import { describePublished, type PortSpec, PortSpec_Mode, type ServiceSummary } from "@berth/proto";
 import { type FilterTable, hasLabel } from "../options/filters.js";
-import { modeWord, replicasText } from "./modes.js";
+import { modeName, replicasText } from "./modes.js";
 import type { Listing } from "./print.js";
-import { rolloutWord } from "./rollouts.js";
-import { portModeWord, protocolWord } from "./words.js";
+import { rolloutStateName } from "./rollouts.js";
+import { portModeName, protocolName } from "./state-names.js";
 
 const SHORT_ID_LENGTH = 12;
 
@@ -20,7 +20,7 @@ export function serviceListing(rows: readonly ServiceSummary[]): Listing<Service
     columns: [
       { title: "ID", cell: (row) => shortId(serviceId(row)) },
       { title: "NAME", cell: serviceName },
-      { title: "MODE", cell: modeWord },
+      { title: "MODE", cell: modeName },
       { title: "REPLICAS", cell: replicasText },
       { title: "IMAGE", cell: imageOf },
       { title: "PORTS", cell: ({ service }) => (service?.spec?.ports ?? []).map(portText).join(", ") },
@@ -31,7 +31,7 @@ export function serviceListing(rows: readonly ServiceSummary[]): Listing<Service
 export const SERVICE_FILTERS: FilterTable<ServiceSummary> = {
   id: (row, value) => serviceId(row).startsWith(value),
   name: (row, value) => serviceName(row).includes(value),
-  mode: (row, value) => modeWord(row) === value,
+  mode: (row, value) => modeName(row) === value,
   label: ({ service }, value) => hasLabel(service?.spec?.labels ?? {}, value),
   stack: ({ service }, value) => service?.spec?.stack === value,
 };
@@ -42,7 +42,7 @@ export function serviceJson(summary: ServiceSummary): unknown {
     id: serviceId(summary),
     name: serviceName(summary),
     stack: service?.spec?.stack ?? "",
-    mode: modeWord(summary),
+    mode: modeName(summary),
     image: imageOf(summary),
     desired,
     running,
@@ -51,7 +51,7 @@ export function serviceJson(summary: ServiceSummary): unknown {
     completed,
     removing: service?.removing ?? false,
     version: service?.version ?? 0,
-    rollout: service?.rollout === undefined ? null : rolloutWord(service.rollout.state),
+    rollout: service?.rollout === undefined ? null : rolloutStateName(service.rollout.state),
     ports: (service?.spec?.ports ?? []).map(portJson),
     labels: service?.spec?.labels ?? {},
   };
@@ -66,9 +66,9 @@ export function portText(port: PortSpec): string {
   const published = port.published === 0 ? "*:?" : describePublished(port).replace(/\/\w+$/, "");
   const from = port.hostIp === "" && port.published !== 0 ? `*:${published}` : published;
   const mode = port.mode === PortSpec_Mode.HOST ? " (host)" : "";
-  return `${from}->${port.target}/${protocolWord(port.protocol)}${mode}`;
+  return `${from}->${port.target}/${protocolName(port.protocol)}${mode}`;
 }
 
 function portJson({ target, published, protocol, mode, hostIp }: PortSpec): unknown {
-  return { target, published, protocol: protocolWord(protocol), mode: portModeWord(mode), hostIp };
+  return { target, published, protocol: protocolName(protocol), mode: portModeName(mode), hostIp };
 }

@@ -67,10 +67,10 @@ function usageJson(usage: ResourceUsage | undefined) {
 }
 
 function sorted(tasks: readonly WatchedTaskStats[], sort: StatsSort): readonly WatchedTaskStats[] {
-  return [...tasks].sort((a, b) => measureOf(b.usage, sort) - measureOf(a.usage, sort));
+  return [...tasks].sort((a, b) => sortValue(b.usage, sort) - sortValue(a.usage, sort));
 }
 
-function measureOf(usage: ResourceUsage | undefined, sort: StatsSort): number {
+function sortValue(usage: ResourceUsage | undefined, sort: StatsSort): number {
   if (usage === undefined) return -1;
   switch (sort) {
     case "cpu":

@@ -1,5 +1,5 @@
 import { styleText } from "node:util";
-import type { Cli, Terminal } from "../cli.js";
+import type { Cli, Terminal } from "../process/cli.js";
 
 export type Style = "red" | "green" | "yellow" | "cyan" | "magenta" | "blue" | "dim" | "bold";
 

@@ -9,11 +9,11 @@ import {
 } from "@berth/proto";
 import type { FilterTable } from "../options/filters.js";
 import { ago } from "./human.js";
-import { currentTest } from "./is-current.js";
+import { currentTaskFilter } from "./current-task.js";
 import type { Listing } from "./print.js";
 import { imageOf, serviceId, shortId } from "./services.js";
 import { oneLine, truncate } from "./table.js";
-import { capitalised, desiredStateWord, healthWord, protocolWord, taskStateWord } from "./words.js";
+import { capitalize, desiredStateName, healthName, protocolName, taskStateName } from "./state-names.js";
 
 const MAX_ERROR_WIDTH = 40;
 /** Why a task finds no node is said nowhere else, and half of it is no help. */
@@ -29,7 +29,7 @@ export interface TaskRow {
   /** Ports that answer on the node itself. */
   readonly ports: string;
   /** A newer task has its slot. */
-  readonly isOld: boolean;
+  readonly isReplaced: boolean;
 }
 
 export interface TaskListingOptions {
@@ -51,13 +51,13 @@ export function taskRows({ tasks, services, nodes }: TaskSources): readonly Task
   const seenSlots = new Set<string>();
   return tasks.toSorted(bySlotThenAge).map((task) => {
     const slot = `${task.serviceId} ${slotName(task)}`;
-    const isOld = seenSlots.has(slot);
+    const isReplaced = seenSlots.has(slot);
     seenSlots.add(slot);
     const service = serviceById.get(task.serviceId);
-    const isCurrent = currentTest(service?.service)(task);
+    const isCurrent = currentTaskFilter(service?.service)(task);
     return {
       task,
-      isOld,
+      isReplaced,
       image: service !== undefined && isCurrent ? imageOf(service) : "",
       node: hostnames.get(task.nodeId) || task.nodeId,
       ports: hostPorts(task, service),
@@ -74,10 +74,10 @@ export function taskListing(rows: readonly TaskRow[], options: TaskListingOption
     json: taskJson,
     columns: [
       { title: "ID", cell: ({ task }) => (noTrunc ? task.id : shortId(task.id)) },
-      { title: "NAME", cell: ({ task, isOld }) => `${isOld ? "\\_ " : ""}${displayName(task, noResolve)}` },
+      { title: "NAME", cell: ({ task, isReplaced: isReplaced }) => `${isReplaced ? "\\_ " : ""}${displayName(task, noResolve)}` },
       { title: "IMAGE", cell: ({ image }) => image },
       { title: "NODE", cell: ({ task, node }) => (noResolve ? task.nodeId : node) },
-      { title: "DESIRED STATE", cell: (row) => capitalised(desiredWord(row)) },
+      { title: "DESIRED STATE", cell: (row) => capitalize(desiredWord(row)) },
       { title: "CURRENT STATE", cell: ({ task }) => currentState(task, nowMs) },
       {
         title: "ERROR",
@@ -110,8 +110,8 @@ function taskJson(row: TaskRow): unknown {
     node,
     nodeId: task.nodeId,
     desiredState: desiredWord(row),
-    state: taskStateWord(status?.state ?? TaskState.UNSPECIFIED),
-    health: healthWord(status?.health ?? Health.UNSPECIFIED),
+    state: taskStateName(status?.state ?? TaskState.UNSPECIFIED),
+    health: healthName(status?.health ?? Health.UNSPECIFIED),
     message: status?.message ?? "",
     sinceMs: status?.sinceMs ?? 0,
     exitCode: status?.exitCode ?? null,
@@ -121,15 +121,15 @@ function taskJson(row: TaskRow): unknown {
     ports: (status?.ports ?? []).map(({ protocol, target, hostPort }) => ({
       target,
       hostPort,
-      protocol: protocolWord(protocol),
+      protocol: protocolName(protocol),
     })),
   };
 }
 
 /** A task that ended and has a successor is not wanted any more, as Swarm shows it. */
-function desiredWord({ task, isOld }: TaskRow): string {
-  const isOver = isOld && (task.status?.state ?? TaskState.UNSPECIFIED) >= TaskState.COMPLETE;
-  return desiredStateWord(
+function desiredWord({ task, isReplaced: isReplaced }: TaskRow): string {
+  const isOver = isReplaced && (task.status?.state ?? TaskState.UNSPECIFIED) >= TaskState.COMPLETE;
+  return desiredStateName(
     isOver && task.desiredState === DesiredState.RUNNING ? DesiredState.SHUTDOWN : task.desiredState,
   );
 }
@@ -154,7 +154,7 @@ function currentState({ status }: Task, nowMs: number): string {
   const note = (isRunning && HEALTH_NOTES.get(status?.health ?? Health.UNSPECIFIED)) || "";
   const when =
     status === undefined || status.sinceMs === 0 ? "" : ` ${ago(status.sinceMs, nowMs).toLowerCase()}`;
-  return `${capitalised(taskStateWord(state))}${note}${when}`;
+  return `${capitalize(taskStateName(state))}${note}${when}`;
 }
 
 /** What is wrong with a task; nothing while all is well. */
@@ -177,10 +177,10 @@ function hostPorts({ status }: Task, service: ServiceSummary | undefined): strin
   const direct = new Set(
     (service?.service?.spec?.ports ?? [])
       .filter(({ mode }) => mode === PortSpec_Mode.HOST)
-      .map(({ protocol, target }) => `${target}/${protocolWord(protocol)}`),
+      .map(({ protocol, target }) => `${target}/${protocolName(protocol)}`),
   );
   return (status?.ports ?? [])
-    .map(({ protocol, target, hostPort }) => ({ inside: `${target}/${protocolWord(protocol)}`, hostPort }))
+    .map(({ protocol, target, hostPort }) => ({ inside: `${target}/${protocolName(protocol)}`, hostPort }))
     .filter(({ inside }) => direct.has(inside))
     .map(({ inside, hostPort }) => `*:${hostPort}->${inside}`)
     .join(", ");

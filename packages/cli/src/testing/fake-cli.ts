@@ -1,4 +1,4 @@
-import type { Cli, Passthrough, Terminal } from "../cli.js";
+import type { Cli, StandardStreams, Terminal } from "../process/cli.js";
 
 export interface FakeCliOptions {
   readonly isTty?: boolean;
@@ -7,7 +7,7 @@ export interface FakeCliOptions {
   readonly cwd?: string;
   readonly stdin?: string;
   readonly signal?: AbortSignal;
-  readonly passthrough?: Partial<Passthrough>;
+  readonly passthrough?: Partial<StandardStreams>;
 }
 
 export interface FakeCli extends Cli {
@@ -33,7 +33,7 @@ export function fakeCli(options: FakeCliOptions = {}): FakeCli {
     cwd,
     homeDirectory: "/nowhere",
     readStdin: async () => Buffer.from(stdin),
-    passthrough: {
+    streams: {
       isInputTty: false,
       input: async function* () {
         yield Buffer.from(stdin);

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import type { NetworkSpec, ServiceSpec } from "@berth/proto";
-import { formatDiagnostic } from "../compose/format-diagnostics.js";
+import { formatDiagnostic } from "../compose/text/format-diagnostics.js";
 import { loadStack } from "../compose/load-stack.js";
 
 export interface LoadTextOptions {

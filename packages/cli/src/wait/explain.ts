@@ -1,8 +1,8 @@
 import { type ServiceSummary, type Task, TaskState } from "@berth/proto";
-import { counted } from "../output/human.js";
+import { pluralize } from "../output/human.js";
 import { jobTotal } from "../output/modes.js";
 import { oneLine } from "../output/table.js";
-import { taskStateWord } from "../output/words.js";
+import { taskStateName } from "../output/state-names.js";
 import {
   currentTasks,
   failedJob,
@@ -10,13 +10,13 @@ import {
   isDone,
   isFailed,
   isJob,
-  isSettled,
+  isConverged,
   latestFailure,
   type Progress,
   type ServiceProgress,
   stateOf,
 } from "./progress.js";
-import { rolloutNews } from "./rollout-news.js";
+import { rolloutStatus } from "./rollout-status.js";
 
 /** One reason for which tasks do not run, and how many it holds up. */
 export interface Reason {
@@ -59,7 +59,7 @@ function worstFirst(reasons: ReadonlyMap<string, Reason>): readonly Reason[] {
 
 /** How a service has failed for good; undefined when it has not. */
 export function failureText(service: ServiceProgress): string | undefined {
-  const news = rolloutNews(service);
+  const news = rolloutStatus(service);
   if (news.kind === "paused") return withWord("paused", news.why);
   if (news.kind === "rolled-back") return withWord("rolled back", news.why);
   const job = failedJob(service);
@@ -67,8 +67,8 @@ export function failureText(service: ServiceProgress): string | undefined {
 }
 
 /** Lines for a person: each service that is not as it should be, under it why. */
-export function explainUnsettled(progress: Progress): readonly string[] {
-  return [...progress.services.values()].filter((service) => !isSettled(service)).flatMap(explainService);
+export function explainUnconverged(progress: Progress): readonly string[] {
+  return [...progress.services.values()].filter((service) => !isConverged(service)).flatMap(explainService);
 }
 
 function explainService(service: ServiceProgress): readonly string[] {
@@ -83,7 +83,7 @@ function explainService(service: ServiceProgress): readonly string[] {
   }
   const reasons = reasonsOf(service);
   const head = `  ${name}: ${howFar(service, summary)}`;
-  if (reasons.length === 0) return [`${head}, ${leftover(service)}`];
+  if (reasons.length === 0) return [`${head}, ${pendingText(service)}`];
   return [head, ...reasons.map((reason) => `    ${explainReason(reason)}`)];
 }
 
@@ -95,9 +95,9 @@ function explainReason({ text, tasks, failures }: Reason): string {
 
 function howFar(service: ServiceProgress, summary: ServiceSummary): string {
   const { running, desired, completed } = summary;
-  if (isJob(service)) return `${completed} of ${counted(jobTotal(summary), "task")} completed`;
-  const tasks = counted(desired, "task");
-  const news = rolloutNews(service);
+  if (isJob(service)) return `${completed} of ${pluralize(jobTotal(summary), "task")} completed`;
+  const tasks = pluralize(desired, "task");
+  const news = rolloutStatus(service);
   if (news.kind !== "updating") return `${running} of ${tasks} running`;
   return `${updatedSlots(service, news.done)} of ${tasks} updated, ${running} running`;
 }
@@ -113,11 +113,11 @@ function withWord(word: string, why: string): string {
 }
 
 /** What holds up a service without a task that would say it. */
-function leftover(service: ServiceProgress): string {
+function pendingText(service: ServiceProgress): string {
   const { watched } = service;
   const count = watched?.tasks.length ?? 0;
-  if (watched?.summary?.service?.removing) return `${counted(count, "task")} left to stop`;
-  const news = rolloutNews(service);
+  if (watched?.summary?.service?.removing) return `${pluralize(count, "task")} left to stop`;
+  const news = rolloutStatus(service);
   if (news.kind === "rolling-back") return `rolling back${news.why === "" ? "" : `: ${news.why}`}`;
   if (news.kind === "updating") return "the update goes on";
   return watched?.summary?.reasons[0] ?? "not yet settled";
@@ -136,7 +136,7 @@ function taskReason(task: Task): string {
   const message = oneLine(status?.message ?? "");
   // What waits for another service looks for no node yet.
   if (stateOf(task) === TaskState.NEW && message.startsWith("waiting for ")) return message;
-  const state = stateOf(task) === TaskState.NEW ? "waits for a node" : taskStateWord(stateOf(task));
+  const state = stateOf(task) === TaskState.NEW ? "waits for a node" : taskStateName(stateOf(task));
   const exit = status?.exitCode === undefined ? "" : `exit code ${status.exitCode}`;
   const facts = message.includes(exit) ? [message] : [exit, message];
   return [state, ...facts.filter((fact) => fact !== "")].join(": ");

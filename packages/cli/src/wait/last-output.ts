@@ -1,8 +1,8 @@
 import type { LogLine, Task } from "@berth/proto";
-import type { Cli } from "../cli.js";
-import type { ControlClient } from "../client.js";
+import type { Cli } from "../process/cli.js";
+import type { ControlClient } from "../client/client.js";
 import { oneLine, truncate } from "../output/table.js";
-import { isSettled, type Progress, type ServiceProgress } from "./progress.js";
+import { isConverged, type Progress, type ServiceProgress } from "./progress.js";
 
 /** The reasons must not wait long for what may not be there. */
 const TIMEOUT_MS = 2_000;
@@ -15,7 +15,7 @@ export async function lastOutputs(
   client: ControlClient,
   progress: Progress,
 ): Promise<readonly string[]> {
-  const failing = [...progress.services.values()].filter((service) => !isSettled(service));
+  const failing = [...progress.services.values()].filter((service) => !isConverged(service));
   const tasks = failing.flatMap((service) => newestFailure(service) ?? []).slice(0, MAX_SERVICES);
   const lines = await Promise.all(tasks.map(({ id }) => lastLine(cli, client, id)));
   return lines.filter((line) => line !== undefined).map(describe);

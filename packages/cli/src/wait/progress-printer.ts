@@ -1,4 +1,4 @@
-import type { Terminal } from "../cli.js";
+import type { Terminal } from "../process/cli.js";
 import { LiveView } from "../output/live-view.js";
 import { oneLine, truncate } from "../output/table.js";
 import type { Progress } from "./progress.js";

@@ -6,16 +6,16 @@ import {
   type WatchedService,
   type WatchServicesResponse,
 } from "@berth/proto";
-import { currentTest } from "../output/is-current.js";
-import { hasRolloutFailed, isRollingOut } from "./rollout-news.js";
+import { currentTaskFilter } from "../output/current-task.js";
+import { hasRolloutFailed, isRollingOut } from "./rollout-status.js";
 
 /** What a wait knows of the services that it waits for. Never changed: each message makes a new one. */
 export interface Progress {
   readonly services: ReadonlyMap<string, ServiceProgress>;
   /** Since when nothing was left to do; undefined while there is something. */
-  readonly settledSinceMs: number | undefined;
+  readonly convergedSinceMs: number | undefined;
   /** Since when some service has failed for good, or some slot too often; undefined while none has. */
-  readonly hopelessSinceMs: number | undefined;
+  readonly failedSinceMs: number | undefined;
 }
 
 export interface ServiceProgress {
@@ -46,7 +46,7 @@ const MAX_SLOT_FAILURES = 3;
 
 const FAILED_STATES: readonly TaskState[] = [TaskState.FAILED, TaskState.REJECTED];
 
-export function startProgress(services: readonly AwaitedService[]): Progress {
+export function initialProgress(services: readonly AwaitedService[]): Progress {
   return {
     services: new Map(
       services.map(({ id, name, version }) => [
@@ -54,29 +54,29 @@ export function startProgress(services: readonly AwaitedService[]): Progress {
         { id, name, version, watched: undefined, failures: new Map() },
       ]),
     ),
-    settledSinceMs: undefined,
-    hopelessSinceMs: undefined,
+    convergedSinceMs: undefined,
+    failedSinceMs: undefined,
   };
 }
 
 /** Takes over a message of the server. Services that it does not name stay as they were. */
-export function advance(progress: Progress, message: WatchServicesResponse, nowMs: number): Progress {
+export function applyUpdate(progress: Progress, message: WatchServicesResponse, nowMs: number): Progress {
   const services = new Map(progress.services);
   for (const watched of message.services) {
     const service = services.get(watched.serviceId);
-    if (service !== undefined) services.set(service.id, advanceService(service, watched));
+    if (service !== undefined) services.set(service.id, applyServiceUpdate(service, watched));
   }
   const all = [...services.values()];
-  const settled = all.every(isSettled);
-  const hopeless = all.some((service) => hasFailed(service) || isHopeless(service));
+  const settled = all.every(isConverged);
+  const hopeless = all.some((service) => hasFailed(service) || hasFailingSlots(service));
   return {
     services,
-    settledSinceMs: settled ? (progress.settledSinceMs ?? nowMs) : undefined,
-    hopelessSinceMs: hopeless ? (progress.hopelessSinceMs ?? nowMs) : undefined,
+    convergedSinceMs: settled ? (progress.convergedSinceMs ?? nowMs) : undefined,
+    failedSinceMs: hopeless ? (progress.failedSinceMs ?? nowMs) : undefined,
   };
 }
 
-export function isSettled(service: ServiceProgress): boolean {
+export function isConverged(service: ServiceProgress): boolean {
   const { watched, version = 0 } = service;
   if (watched === undefined || watched.removed) return watched !== undefined;
   const { converged = false, service: record } = watched.summary ?? {};
@@ -96,21 +96,21 @@ export function failedJob({ watched }: ServiceProgress): JobStatus | undefined {
 }
 
 /** Some slots fail again and again, and no rollout watches over them. */
-function isHopeless(service: ServiceProgress): boolean {
-  return !isSettled(service) && !isRollingOut(service) && hopelessSlots(service).length > 0;
+function hasFailingSlots(service: ServiceProgress): boolean {
+  return !isConverged(service) && !isRollingOut(service) && failingSlots(service).length > 0;
 }
 
 /** The newest tasks of the slots that failed too often and do not run now. */
-function hopelessSlots(service: ServiceProgress): readonly Task[] {
+function failingSlots(service: ServiceProgress): readonly Task[] {
   return currentTasks(service).filter(
     (task) =>
-      isGivenUp(service, task) ||
+      hasExhaustedRestarts(service, task) ||
       (stateOf(task) !== TaskState.RUNNING && failureCount(service, task) >= MAX_SLOT_FAILURES),
   );
 }
 
 /** It failed, and its restart policy allows no further attempt. */
-function isGivenUp({ watched }: ServiceProgress, task: Task): boolean {
+function hasExhaustedRestarts({ watched }: ServiceProgress, task: Task): boolean {
   const policy = watched?.summary?.service?.spec?.task?.restart;
   if (policy === undefined || !isFailed(task)) return false;
   const { condition, maxAttempts, windowMs } = policy;
@@ -131,7 +131,7 @@ export function latestFailure({ failures }: ServiceProgress, task: Task): Task |
 
 /** Tasks of the version that is to run: what stops or is outdated says nothing about it. */
 export function currentTasks({ watched }: ServiceProgress): readonly Task[] {
-  return watched?.tasks.filter(currentTest(watched.summary?.service)) ?? [];
+  return watched?.tasks.filter(currentTaskFilter(watched.summary?.service)) ?? [];
 }
 
 /** Whether its tasks are to end. */
@@ -154,7 +154,7 @@ export function isFailed(task: Task): boolean {
   return FAILED_STATES.includes(stateOf(task));
 }
 
-function advanceService(service: ServiceProgress, watched: WatchedService): ServiceProgress {
+function applyServiceUpdate(service: ServiceProgress, watched: WatchedService): ServiceProgress {
   const next = { ...service, watched };
   return withFailures(next, currentTasks(next).filter(isFailed));
 }

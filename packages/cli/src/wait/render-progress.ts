@@ -1,18 +1,18 @@
 import { TaskState } from "@berth/proto";
 import { jobTotal } from "../output/modes.js";
 import { oneLine, truncate } from "../output/table.js";
-import { taskStateWord } from "../output/words.js";
+import { taskStateName } from "../output/state-names.js";
 import { failureText, reasonsOf, updatedSlots } from "./explain.js";
 import {
   currentTasks,
   isDone,
   isJob,
-  isSettled,
+  isConverged,
   type Progress,
   type ServiceProgress,
   stateOf,
 } from "./progress.js";
-import { rolloutNews } from "./rollout-news.js";
+import { rolloutStatus } from "./rollout-status.js";
 
 const BAR_WIDTH = 10;
 const MAX_NAME_WIDTH = 28;
@@ -38,7 +38,7 @@ export function plainLine(service: ServiceProgress): string {
 }
 
 function unsettledFirst(services: readonly ServiceProgress[]): readonly ServiceProgress[] {
-  return services.toSorted((a, b) => Number(isSettled(a)) - Number(isSettled(b)));
+  return services.toSorted((a, b) => Number(isConverged(a)) - Number(isConverged(b)));
 }
 
 function serviceLine(service: ServiceProgress, nameWidth: number): string {
@@ -60,7 +60,7 @@ function countsOf(service: ServiceProgress): { readonly done: number; readonly w
   if (summary === undefined) return { done: 0, wanted: 0 };
   const { running, desired, completed } = summary;
   if (isJob(service)) return { done: completed, wanted: jobTotal(summary) };
-  const news = rolloutNews(service);
+  const news = rolloutStatus(service);
   return { done: news.kind === "updating" ? updatedSlots(service, news.done) : running, wanted: desired };
 }
 
@@ -73,8 +73,8 @@ function numbers(service: ServiceProgress): string {
   const { done, wanted } = countsOf(service);
   const count = `${done}/${wanted}`;
   if (isJob(service)) return isScheduled(service) ? "scheduled" : `${count} completed`;
-  if (isSettled(service)) return `${count} running`;
-  return rolloutNews(service).kind === "updating" ? `updating ${count}` : count;
+  if (isConverged(service)) return `${count} running`;
+  return rolloutStatus(service).kind === "updating" ? `updating ${count}` : count;
 }
 
 /** Its runs come with their time: there is nothing to wait for. */
@@ -85,10 +85,10 @@ function isScheduled({ watched }: ServiceProgress): boolean {
 /** What the tasks that do not run are at, or why they cannot. */
 function hint(service: ServiceProgress): string {
   const { watched } = service;
-  if (watched === undefined || isSettled(service) || watched.summary?.service?.removing) return "";
+  if (watched === undefined || isConverged(service) || watched.summary?.service?.removing) return "";
   const failure = failureText(service);
   if (failure !== undefined) return ` ${failure}`;
-  const news = rolloutNews(service);
+  const news = rolloutStatus(service);
   const going = news.kind === "rolling-back" ? ` rolling back${news.why === "" ? "" : `: ${news.why}`}` : "";
   if (going !== "") return going;
   const [worst] = reasonsOf(service);
@@ -111,7 +111,7 @@ function isOnItsWay(service: ServiceProgress): boolean {
 function stateCounts(service: ServiceProgress): string {
   const counts = new Map<TaskState, number>();
   for (const state of unreadyStates(service)) counts.set(state, (counts.get(state) ?? 0) + 1);
-  return [...counts].map(([state, count]) => `${taskStateWord(state)} ${count}`).join(", ");
+  return [...counts].map(([state, count]) => `${taskStateName(state)} ${count}`).join(", ");
 }
 
 function unreadyStates(service: ServiceProgress): readonly TaskState[] {

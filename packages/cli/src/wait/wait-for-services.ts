@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Cli, InterruptedError } from "../cli.js";
-import type { ControlClient } from "../client.js";
-import { decide } from "./decide.js";
-import { failed, notConverged } from "./failure.js";
+import { type Cli, InterruptedError } from "../process/cli.js";
+import type { ControlClient } from "../client/client.js";
+import { evaluateWait } from "./evaluate-wait.js";
+import { waitFailedError, timeoutError } from "./wait-errors.js";
 import { lastOutputs } from "./last-output.js";
-import { withLateFailures } from "./late-failures.js";
-import { type AwaitedService, advance, type Progress, startProgress } from "./progress.js";
+import { addMissedFailures } from "./missed-failures.js";
+import { type AwaitedService, applyUpdate, type Progress, initialProgress } from "./progress.js";
 import type { ProgressPrinter } from "./progress-printer.js";
 import { watchServices } from "./watch.js";
 
@@ -17,7 +17,7 @@ export interface WaitOptions {
   readonly timeoutMs: number;
   readonly printer: ProgressPrinter;
   /** What goes on when the user stops waiting: `The deploy of shop goes on`. */
-  readonly goesOn: string;
+  readonly operation: string;
 }
 
 /**
@@ -35,30 +35,30 @@ export async function waitForServices(
   const signal = AbortSignal.any([cli.signal, over.signal]);
   const ids = options.services.map(({ id }) => id);
   const messages = watchServices(client, ids, { signal, onLost: options.printer.lost });
-  let progress = startProgress(options.services);
+  let progress = initialProgress(options.services);
   let next = messages.next();
   try {
     for (;;) {
-      const verdict = decide(progress, cli.now());
+      const verdict = evaluateWait(progress, cli.now());
       if (verdict.kind === "done") return progress;
       if (verdict.kind === "hopeless") {
-        progress = await withLateFailures(cli, client, progress);
-        throw failed(progress, await lastOutputs(cli, client, progress));
+        progress = await addMissedFailures(cli, client, progress);
+        throw waitFailedError(progress, await lastOutputs(cli, client, progress));
       }
-      if (cli.now() >= deadlineMs) throw notConverged(progress, options.timeoutMs);
+      if (cli.now() >= deadlineMs) throw timeoutError(progress, options.timeoutMs);
       const wakeAtMs = Math.min(deadlineMs, verdict.untilMs ?? deadlineMs);
       const ms = Math.min(MAX_SLEEP_MS, Math.max(0, wakeAtMs - cli.now()));
       const message = await nextOrTimer(next, { ms, signal });
       if (message === undefined) continue;
       if (message.done) throw new Error("the watch ended");
-      progress = advance(progress, message.value, cli.now());
+      progress = applyUpdate(progress, message.value, cli.now());
       options.printer.show(progress);
       next = messages.next();
     }
   } catch (error) {
     if (!cli.signal.aborted) throw error;
     throw new InterruptedError(
-      `Stopped waiting. ${options.goesOn}: berth stack ps and berth service ps show how far it is.`,
+      `Stopped waiting. ${options.operation}: berth stack ps and berth service ps show how far it is.`,
     );
   } finally {
     options.printer.finish(progress);

@@ -8,9 +8,9 @@ import {
 import { describe, expect, test } from "vitest";
 import { LiveView } from "../output/live-view.js";
 import { webService, webTask } from "../testing/fake-control.js";
-import { decide } from "./decide.js";
-import { explainUnsettled } from "./explain.js";
-import { advance, type Progress, startProgress } from "./progress.js";
+import { evaluateWait } from "./evaluate-wait.js";
+import { explainUnconverged } from "./explain.js";
+import { applyUpdate, type Progress, initialProgress } from "./progress.js";
 import { renderProgress } from "./render-progress.js";
 
 const SERVICE = { id: "svcwebxxxxxxxxxxxx", name: "shop_web" };
@@ -26,18 +26,18 @@ const failedTask = (id: string, change = {}) =>
   webTask({ id, status: { state: TaskState.FAILED, exitCode: 1, message: "boom" }, ...change });
 
 function after(...messages: readonly (readonly [number, WatchServicesResponse])[]): Progress {
-  return messages.reduce((progress, [atMs, next]) => advance(progress, next, atMs), startProgress([SERVICE]));
+  return messages.reduce((progress, [atMs, next]) => applyUpdate(progress, next, atMs), initialProgress([SERVICE]));
 }
 
 describe("decide", () => {
   test("waits for news while nothing is known", () => {
-    expect(decide(startProgress([SERVICE]), 0)).toEqual({ kind: "wait", untilMs: undefined });
+    expect(evaluateWait(initialProgress([SERVICE]), 0)).toEqual({ kind: "wait", untilMs: undefined });
   });
 
   test("holds what runs for half a second: a program with bad settings ends by then", () => {
     const progress = after([1_000, message({}, [webTask()])]);
-    expect(decide(progress, 1_000)).toEqual({ kind: "wait", untilMs: 1_500 });
-    expect(decide(progress, 1_500)).toEqual({ kind: "done" });
+    expect(evaluateWait(progress, 1_000)).toEqual({ kind: "wait", untilMs: 1_500 });
+    expect(evaluateWait(progress, 1_500)).toEqual({ kind: "done" });
   });
 
   test("starts the hold anew when something fell over meanwhile, and then holds longer", () => {
@@ -46,21 +46,21 @@ describe("decide", () => {
       [1_200, message(unsettled, [failedTask("t1")])],
       [1_300, message({}, [webTask({ id: "t2", restarts: 1 })])],
     );
-    expect(decide(progress, 1_300)).toEqual({ kind: "wait", untilMs: 6_300 });
+    expect(evaluateWait(progress, 1_300)).toEqual({ kind: "wait", untilMs: 6_300 });
   });
 
   test("believes a health check at once", () => {
     const summary = webService();
     const container = summary.service?.spec?.task?.container;
     if (container !== undefined) container.healthcheck = { ...HEALTHCHECK, test: ["CMD", "true"] };
-    expect(decide(after([1_000, message(summary, [webTask()])]), 1_000)).toEqual({ kind: "done" });
+    expect(evaluateWait(after([1_000, message(summary, [webTask()])]), 1_000)).toEqual({ kind: "done" });
   });
 
   test("gives up on a slot that failed three times, after the others had time to say why", () => {
     const failing = [1, 2, 3].map((n) => [n * 1_000, message(unsettled, [failedTask(`t${n}`)])] as const);
-    expect(decide(after(...failing.slice(0, 2)), 9_000)).toEqual({ kind: "wait", untilMs: undefined });
-    expect(decide(after(...failing), 5_999)).toEqual({ kind: "wait", untilMs: 6_000 });
-    expect(decide(after(...failing), 6_000)).toEqual({ kind: "hopeless" });
+    expect(evaluateWait(after(...failing.slice(0, 2)), 9_000)).toEqual({ kind: "wait", untilMs: undefined });
+    expect(evaluateWait(after(...failing), 5_999)).toEqual({ kind: "wait", untilMs: 6_000 });
+    expect(evaluateWait(after(...failing), 6_000)).toEqual({ kind: "hopeless" });
   });
 
   test.each([
@@ -77,20 +77,20 @@ describe("decide", () => {
     const task = summary.service?.spec?.task;
     if (task !== undefined) task.restart = RestartPolicy.fromPartial(policy);
     const progress = after([1_000, message(summary, [failedTask("t1", { restarts })])]);
-    expect(decide(progress, 4_000).kind).toBe(kind);
+    expect(evaluateWait(progress, 4_000).kind).toBe(kind);
   });
 
   test("counts a failure once however often it is told, and tasks of old versions never", () => {
     const again = [1, 2, 3, 4].map((n) => [n, message(unsettled, [failedTask("same")])] as const);
-    expect(decide(after(...again), 99_000).kind).toBe("wait");
+    expect(evaluateWait(after(...again), 99_000).kind).toBe("wait");
     const old = [1, 2, 3].map(
       (n) => [n, message(unsettled, [failedTask(`t${n}`, { specVersion: 0 })])] as const,
     );
-    expect(decide(after(...old), 99_000).kind).toBe("wait");
+    expect(evaluateWait(after(...old), 99_000).kind).toBe("wait");
   });
 
   test("takes the server's count of restarts from before the wait", () => {
-    expect(decide(after([0, message(unsettled, [failedTask("t9", { restarts: 7 })])]), 3_000).kind).toBe(
+    expect(evaluateWait(after([0, message(unsettled, [failedTask("t9", { restarts: 7 })])]), 3_000).kind).toBe(
       "hopeless",
     );
   });
@@ -100,12 +100,12 @@ describe("decide", () => {
       webTask({ restarts: 5 }),
       webTask({ id: "b", slot: 2, status: { state: TaskState.STARTING } }),
     ];
-    expect(decide(after([0, message({ running: 1, converged: false }, tasks)]), 99_000).kind).toBe("wait");
+    expect(evaluateWait(after([0, message({ running: 1, converged: false }, tasks)]), 99_000).kind).toBe("wait");
   });
 
   test("is done at once when all is gone", () => {
     const gone = { services: [{ serviceId: SERVICE.id, removed: true, summary: undefined, tasks: [] }] };
-    expect(decide(after([0, gone]), 0)).toEqual({ kind: "done" });
+    expect(evaluateWait(after([0, gone]), 0)).toEqual({ kind: "done" });
   });
 });
 
@@ -122,7 +122,7 @@ test("explainUnsettled puts tasks with one reason together, the worst first", ()
   const waiting = (id: string, slot: number) =>
     webTask({ id, slot, status: { state: TaskState.NEW, message: "2 nodes lack 1.5 GiB memory" } });
   const tasks = [waiting("a", 1), waiting("b", 2), failedTask("c", { slot: 3, restarts: 4 })];
-  expect(explainUnsettled(after([0, message({ ...unsettled, desired: 3 }, tasks)]))).toEqual([
+  expect(explainUnconverged(after([0, message({ ...unsettled, desired: 3 }, tasks)]))).toEqual([
     "  shop_web: 0 of 3 tasks running",
     "    shop_web.3: failed: exit code 1: boom (failed 5 times)",
     "    shop_web.1 and 1 more: waits for a node: 2 nodes lack 1.5 GiB memory",
@@ -132,13 +132,13 @@ test("explainUnsettled puts tasks with one reason together, the worst first", ()
 test("explainUnsettled tells of a service that is waited for, not of a node", () => {
   const held = webTask({ status: { state: TaskState.NEW, message: "waiting for shop_db: healthy" } });
   const progress = after([0, message(unsettled, [held])]);
-  expect(explainUnsettled(progress)[1]).toBe("    shop_web.1: waiting for shop_db: healthy");
+  expect(explainUnconverged(progress)[1]).toBe("    shop_web.1: waiting for shop_db: healthy");
 });
 
 test("explainUnsettled keeps the reason of a failure while the next attempt starts", () => {
   const next = webTask({ id: "t2", restarts: 1, status: { state: TaskState.ASSIGNED } });
   const progress = after([0, message(unsettled, [failedTask("t1")])], [1, message(unsettled, [next])]);
-  expect(explainUnsettled(progress)[1]).toBe("    shop_web.1: failed: exit code 1: boom; now assigned");
+  expect(explainUnconverged(progress)[1]).toBe("    shop_web.1: failed: exit code 1: boom; now assigned");
 });
 
 describe("renderProgress", () => {
@@ -157,12 +157,12 @@ describe("renderProgress", () => {
     const tasks = [webTask({ status: { state: TaskState.REJECTED, message: "no such image ".repeat(20) } })];
     const progress = many.reduce(
       (state, { id }) =>
-        advance(
+        applyUpdate(
           state,
           { services: [{ serviceId: id, removed: false, summary: webService(unsettled), tasks }] },
           0,
         ),
-      startProgress(many),
+      initialProgress(many),
     );
     for (const [columns, limit] of [
       [40, 40],

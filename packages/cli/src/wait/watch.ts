@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isBerthError, type WatchServicesResponse } from "@berth/proto";
-import type { ControlClient } from "../client.js";
+import type { ControlClient } from "../client/client.js";
 
 /** A new leader is there within seconds; asking more often does not make it faster. */
 const RECONNECT_MS = 500;

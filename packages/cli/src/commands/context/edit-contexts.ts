@@ -1,7 +1,7 @@
 import { BerthError } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../cli.js";
-import { checkAddress, DEFAULT_SERVER } from "../../client.js";
-import { configPath, DEFAULT_CONTEXT, readContexts, writeContexts } from "../../context-store.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { parseServerAddresses, DEFAULT_SERVER } from "../../client/client.js";
+import { configPath, DEFAULT_CONTEXT, readContexts, writeContexts } from "../../client/contexts.js";
 import { printListing } from "../../output/print.js";
 
 const CONTEXT_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
@@ -20,7 +20,7 @@ export async function createContext(cli: Cli, options: GlobalOptions, name: stri
     throw badContext("say which server: berth context create NAME --server HOST:PORT");
   const path = configPath(cli);
   const config = await readContexts(path);
-  const saved = { server: checkAddress(options.server) };
+  const saved = { server: parseServerAddresses(options.server) };
   await writeContexts(path, { ...config, contexts: { ...config.contexts, [name]: saved } });
   cli.stdout.write(`Saved context ${name}. Use it with: berth context use ${name}\n`);
 }

@@ -1,7 +1,7 @@
 import { BerthError, NetworkSpec, validateNetworkSpec } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../cli.js";
-import { untilLed, withClient } from "../../client.js";
-import { badOption, labelsOf } from "../../options/parse-options.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { retryDuringElection, withClient } from "../../client/client.js";
+import { invalidOption, parseLabels } from "../../options/parse-options.js";
 import { printJson } from "../../output/print.js";
 
 export interface NetworkCreateOptions extends GlobalOptions {
@@ -24,7 +24,7 @@ export async function createNetwork(cli: Cli, options: NetworkCreateOptions, nam
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message: violation.message });
   }
   const { network } = await withClient(cli, options, (client) =>
-    untilLed(cli, () => client.createNetwork({ spec }, { signal: cli.signal })),
+    retryDuringElection(cli, () => client.createNetwork({ spec }, { signal: cli.signal })),
   );
   const id = network?.id ?? "";
   if (options.output === "json") printJson(cli, { id, name, subnet: network?.subnet ?? "" });
@@ -33,7 +33,7 @@ export async function createNetwork(cli: Cli, options: NetworkCreateOptions, nam
 
 function specOf(options: NetworkCreateOptions, name: string): NetworkSpec {
   if (!DRIVERS.includes(options.driver)) {
-    throw badOption(
+    throw invalidOption(
       "--driver",
       `${JSON.stringify(options.driver)} is not possible: use ${DRIVERS.join(" or ")}`,
     );
@@ -43,7 +43,7 @@ function specOf(options: NetworkCreateOptions, name: string): NetworkSpec {
     internal: options.internal ?? false,
     attachable: options.attachable ?? false,
     subnet: options.subnet ?? "",
-    labels: labelsOf(options.label ?? []),
+    labels: parseLabels(options.label ?? []),
   });
   for (const text of options.opt ?? []) applyOption(spec, text);
   return spec;
@@ -53,5 +53,5 @@ function applyOption(spec: NetworkSpec, text: string): void {
   const [key = "", value = ""] = text.split("=", 2);
   if (key === "encrypted") spec.encrypted = value !== "false";
   else if (key === MTU_OPTION && /^[1-9][0-9]{0,4}$/.test(value)) spec.mtu = Number(value);
-  else throw badOption("--opt", `${JSON.stringify(text)} is neither encrypted=true nor ${MTU_OPTION}=BYTES`);
+  else throw invalidOption("--opt", `${JSON.stringify(text)} is neither encrypted=true nor ${MTU_OPTION}=BYTES`);
 }

@@ -1,7 +1,7 @@
 import type { NetworkSummary } from "@berth/proto";
-import type { Cli } from "../../cli.js";
-import { type ControlClient, withClient } from "../../client.js";
-import { formatFacts } from "../../output/facts.js";
+import type { Cli } from "../../process/cli.js";
+import { type ControlClient, withClient } from "../../client/client.js";
+import { formatFields } from "../../output/facts.js";
 import { networkJson, networkName } from "../../output/networks.js";
 import { hostname, labelTexts } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
@@ -44,7 +44,7 @@ function prettyNetwork(summary: NetworkSummary, names: ReadonlyMap<string, strin
   const traits = { internal: spec?.internal, attachable: spec?.attachable, encrypted: spec?.encrypted };
   const nameOf = (id: string): string => names.get(id) ?? id;
   const inUse = vips.filter(({ releasedAtMs }) => releasedAtMs === 0);
-  return formatFacts([
+  return formatFields([
     ["ID", network?.id ?? ""],
     ["Name", networkName(summary)],
     ["Stack", spec?.stack ?? ""],

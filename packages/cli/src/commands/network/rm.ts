@@ -1,5 +1,5 @@
-import type { Cli, GlobalOptions } from "../../cli.js";
-import { untilLed, withClient } from "../../client.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { retryDuringElection, withClient } from "../../client/client.js";
 import { networkOutcomeJson } from "../../output/networks.js";
 import { printJson } from "../../output/print.js";
 
@@ -11,7 +11,7 @@ export async function removeNetworks(
 ): Promise<void> {
   const request = { networks: [...networks] };
   const removed = await withClient(cli, options, (client) =>
-    untilLed(cli, () => client.removeNetworks(request, { signal: cli.signal })),
+    retryDuringElection(cli, () => client.removeNetworks(request, { signal: cli.signal })),
   );
   if (options.output === "json") printJson(cli, { removed: removed.networks.map(networkOutcomeJson) });
   else cli.stdout.write(removed.networks.map(({ name }) => `${name}\n`).join(""));

@@ -1,18 +1,18 @@
 import type { DataPlane, NodeSummary } from "@berth/proto";
-import type { Cli } from "../../cli.js";
-import { withClient } from "../../client.js";
-import { formatFacts } from "../../output/facts.js";
+import type { Cli } from "../../process/cli.js";
+import { withClient } from "../../client/client.js";
+import { formatFields } from "../../output/facts.js";
 import { humanBytes, humanCpus } from "../../output/human.js";
 import {
   availabilityOf,
   hostname,
   labelTexts,
-  networkAbilities,
+  networkCapabilities,
   nodeJson,
-  stateWord,
+  stateName,
 } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
-import { capitalised } from "../../output/words.js";
+import { capitalize } from "../../output/state-names.js";
 import type { InspectOptions } from "../service/inspect.js";
 
 /** `berth node inspect NODE…` */
@@ -33,12 +33,12 @@ export async function inspectNodes(
 function prettyNode(summary: NodeSummary): string {
   const { node, tasks, reserved } = summary;
   const description = node?.description;
-  return formatFacts([
+  return formatFields([
     ["ID", node?.id ?? ""],
     ["Hostname", hostname(summary)],
     ["Address", description?.address ?? ""],
-    ["Status", `${capitalised(stateWord(summary))}${node?.stateMessage ? ` (${node.stateMessage})` : ""}`],
-    ["Availability", capitalised(availabilityOf(summary))],
+    ["Status", `${capitalize(stateName(summary))}${node?.stateMessage ? ` (${node.stateMessage})` : ""}`],
+    ["Availability", capitalize(availabilityOf(summary))],
     ["Labels", labelTexts(node?.labels ?? {})],
     ["Platform", `${description?.os ?? ""}/${description?.architecture ?? ""}`],
     ["Engine", description?.engineVersion ?? ""],
@@ -50,7 +50,7 @@ function prettyNode(summary: NodeSummary): string {
       `${humanBytes(description?.memoryBytes ?? 0)}, ${humanBytes(reserved?.memoryBytes ?? 0)} reserved`,
     ],
     ["Tasks", String(tasks)],
-    ["Networks", networkAbilities(description?.dataPlane)],
+    ["Networks", networkCapabilities(description?.dataPlane)],
     ["Problems", description?.problems ?? []],
   ]);
 }

@@ -1,6 +1,6 @@
 import { Availability, type Node } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../cli.js";
-import { type ControlClient, untilLed, withClient } from "../../client.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { type ControlClient, retryDuringElection, withClient } from "../../client/client.js";
 import { availabilityOf, hostname } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 
@@ -32,7 +32,7 @@ export async function setAvailability(
   const updated: Node[] = [];
   for (const name of nodes) {
     const request = { node: name, availability, addLabels: {}, removeLabels: [] };
-    const { node } = await untilLed(cli, () => client.updateNode(request, { signal: cli.signal }));
+    const { node } = await retryDuringElection(cli, () => client.updateNode(request, { signal: cli.signal }));
     if (node !== undefined) updated.push(node);
   }
   return updated;
@@ -52,11 +52,11 @@ async function changeAvailability(
   if (options.output === "json") printJson(cli, facts);
   else
     cli.stdout.write(
-      facts.map((fact) => `${fact.hostname || fact.id} is ${SAID[change.availability]}\n`).join(""),
+      facts.map((fact) => `${fact.hostname || fact.id} is ${AVAILABILITY_TEXT[change.availability]}\n`).join(""),
     );
 }
 
-const SAID: Readonly<Record<Availability, string>> = {
+const AVAILABILITY_TEXT: Readonly<Record<Availability, string>> = {
   [Availability.UNSPECIFIED]: "as it was",
   [Availability.ACTIVE]: "active: it gets tasks",
   [Availability.PAUSE]: "paused: it keeps its tasks and gets no new ones",

@@ -1,7 +1,7 @@
 import { Availability } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../cli.js";
-import { withClient } from "../../client.js";
-import { badOption, labelsOf } from "../../options/parse-options.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { withClient } from "../../client/client.js";
+import { invalidOption, parseLabels } from "../../options/parse-options.js";
 import { availabilityOf, hostname, labelTexts } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 
@@ -21,12 +21,12 @@ const AVAILABILITIES = {
 export async function updateNode(cli: Cli, options: NodeUpdateOptions, node: string): Promise<void> {
   const { availability, labelAdd = [], labelRm = [] } = options;
   if (availability === undefined && labelAdd.length === 0 && labelRm.length === 0) {
-    throw badOption("node update", "nothing to change: give --availability, --label-add or --label-rm");
+    throw invalidOption("node update", "nothing to change: give --availability, --label-add or --label-rm");
   }
   const request = {
     node,
     availability: availability === undefined ? Availability.UNSPECIFIED : AVAILABILITIES[availability],
-    addLabels: labelsOf(labelAdd),
+    addLabels: parseLabels(labelAdd),
     removeLabels: [...labelRm],
   };
   const updated = await withClient(cli, options, (client) =>

@@ -1,9 +1,9 @@
 import type { GetServiceResponse } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../cli.js";
-import { type ControlClient, withClient } from "../../client.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { type ControlClient, withClient } from "../../client/client.js";
 import { printJson } from "../../output/print.js";
 import { prettyService, serviceDetails } from "../../output/service-details.js";
-import type { ServiceSights } from "../../output/service-traffic.js";
+import type { ServiceTraffic } from "../../output/service-traffic.js";
 
 export interface InspectOptions extends GlobalOptions {
   readonly pretty?: boolean;
@@ -19,7 +19,7 @@ export async function inspectServices(
     Promise.all(
       services.map(async (service) => {
         const known = await client.getService({ service }, { signal: cli.signal });
-        return { known, sights: await sightsOf(known, client, cli.signal) };
+        return { known, sights: await fetchTraffic(known, client, cli.signal) };
       }),
     ),
   );
@@ -35,11 +35,11 @@ export async function inspectServices(
 }
 
 /** Of a service with published ports. Undefined as well while a server of an earlier release leads. */
-async function sightsOf(
+async function fetchTraffic(
   { service: summary, ingress }: GetServiceResponse,
   client: ControlClient,
   signal: AbortSignal,
-): Promise<ServiceSights | undefined> {
+): Promise<ServiceTraffic | undefined> {
   const service = summary?.service?.id ?? "";
   if (ingress.length === 0 || service === "") return undefined;
   try {

@@ -31,7 +31,7 @@ export class LogPosition {
   }
 
   /** False for a line that was there before. */
-  isNews({ taskId, entry: chunk }: LogLine): boolean {
+  isNew({ taskId, entry: chunk }: LogLine): boolean {
     const timeNs = BigInt(/^\d+$/.test(chunk?.timeNs ?? "") ? (chunk?.timeNs ?? "0") : "0");
     if (timeNs <= (this.#overlap.get(taskId) ?? -1n)) return false;
     this.#readTo.set(taskId, timeNs);

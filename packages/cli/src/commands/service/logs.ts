@@ -1,10 +1,10 @@
 import { LogEntry_Stream, type LogLine } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../cli.js";
-import { withClient } from "../../client.js";
-import { badOption, tailOf, timeMsOf } from "../../options/parse-options.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { withClient } from "../../client/client.js";
+import { invalidOption, parseTail, parseTimeMs } from "../../options/parse-options.js";
 import { shortId } from "../../output/services.js";
 import { type Style, styled } from "../../output/style.js";
-import { resumeStream } from "../../resume-stream.js";
+import { resumeStream } from "../../client/leader-change.js";
 import { LogPosition } from "./log-position.js";
 
 export interface LogsOptions extends GlobalOptions {
@@ -26,19 +26,19 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
   const request = {
     target,
     follow: options.follow ?? false,
-    tail: tailOf(options.tail),
+    tail: parseTail(options.tail),
     sinceMs: timeOption(cli, "--since", options.since),
     untilMs: timeOption(cli, "--until", options.until),
   };
   if (request.follow && request.untilMs !== 0)
-    throw badOption("--until", "a log that is followed has no end: leave --follow out");
+    throw invalidOption("--until", "a log that is followed has no end: leave --follow out");
   await withClient(cli, options, async (client) => {
     const position = new LogPosition(request, cli.now());
     const open = () => client.streamLogs(position.next(), { signal: cli.signal });
     let width = 0;
     for await (const { message } of request.follow ? resumeStream(cli, open) : open()) {
       if (message?.$case === "warning") cli.stderr.write(`warning: ${message.value}\n`);
-      if (message?.$case !== "line" || !position.isNews(message.value)) continue;
+      if (message?.$case !== "line" || !position.isNew(message.value)) continue;
       const prefix = linePrefix(message.value, options);
       width = Math.max(width, prefix.length);
       await printLine(cli, message.value, { prefix: prefix.padEnd(width), options });
@@ -48,7 +48,7 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
 
 /** In ms since 1970; 0 when it was not given. */
 function timeOption(cli: Cli, option: string, text: string | undefined): number {
-  return text === undefined ? 0 : timeMsOf(text, { option, nowMs: cli.now() });
+  return text === undefined ? 0 : parseTimeMs(text, { option, nowMs: cli.now() });
 }
 
 /** `shop_web.1.k2j3h4@host-2`, which docker puts before each line. */
@@ -71,12 +71,12 @@ async function printLine(
     const { taskId, serviceName, slot, nodeHostname } = line;
     const stream = isError ? "stderr" : "stdout";
     const entry = { time, taskId, service: serviceName, slot, node: nodeHostname, stream, text };
-    return cli.passthrough.write("stdout", Buffer.from(`${JSON.stringify(entry)}\n`));
+    return cli.streams.write("stdout", Buffer.from(`${JSON.stringify(entry)}\n`));
   }
   const stamp = options.timestamps && time !== "" ? `${time} ` : "";
   const stream = isError ? "stderr" : "stdout";
   const margin = prefix === "" ? "" : styled(cli, cli[stream], styleOf(line), `${prefix}    | `);
-  await cli.passthrough.write(stream, Buffer.from(`${stamp}${margin}${text}\n`));
+  await cli.streams.write(stream, Buffer.from(`${stamp}${margin}${text}\n`));
 }
 
 /** Each slot has its own, which its later tasks keep. */

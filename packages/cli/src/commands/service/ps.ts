@@ -1,6 +1,6 @@
-import type { Cli } from "../../cli.js";
-import { withClient } from "../../client.js";
-import { printTasks, type TaskListOptions } from "../list-tasks.js";
+import type { Cli } from "../../process/cli.js";
+import { withClient } from "../../client/client.js";
+import { printTasks, type TaskListOptions } from "../shared/list-tasks.js";
 
 /** `berth service ps SERVICE…` */
 export async function listServiceTasks(

@@ -1,6 +1,6 @@
-import type { Cli } from "../../cli.js";
-import { withClient } from "../../client.js";
-import { type RemoveOptions, removeServices } from "../remove-services.js";
+import type { Cli } from "../../process/cli.js";
+import { withClient } from "../../client/client.js";
+import { type RemoveOptions, removeServices } from "../shared/remove-services.js";
 
 /** `berth service rm SERVICE…` */
 export async function removeNamedServices(

@@ -1,8 +1,8 @@
 import type { ServiceOutcome } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../cli.js";
-import { type ControlClient, untilLed, withClient } from "../../client.js";
-import { badOption, timeoutMsOf } from "../../options/parse-options.js";
-import { type FollowOptions, followChange, outcomeOf } from "./follow-change.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { type ControlClient, retryDuringElection, withClient } from "../../client/client.js";
+import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
+import { type FollowOptions, waitForChange, requireOutcome } from "./wait-for-change.js";
 
 export interface RollbackOptions extends GlobalOptions, FollowOptions {
   readonly to?: string;
@@ -11,11 +11,11 @@ export interface RollbackOptions extends GlobalOptions, FollowOptions {
 
 /** `berth service rollback SERVICE` */
 export async function rollbackService(cli: Cli, options: RollbackOptions, service: string): Promise<void> {
-  const timeoutMs = timeoutMsOf(options.timeout);
+  const timeoutMs = parseTimeoutMs(options.timeout);
   const toVersion = options.to === undefined ? 0 : versionOf(options.to);
   await withClient(cli, options, async (client) => {
-    const outcome = await rollBack(cli, client, { service, toVersion });
-    await followChange(cli, client, { outcome, options, timeoutMs });
+    const outcome = await requestRollback(cli, client, { service, toVersion });
+    await waitForChange(cli, client, { outcome, options, timeoutMs });
   });
 }
 
@@ -26,14 +26,14 @@ export interface Rollback {
 }
 
 /** Asks for the rollback, and says which version the service has again. */
-export async function rollBack(
+export async function requestRollback(
   cli: Cli,
   client: ControlClient,
   { service, toVersion }: Rollback,
 ): Promise<ServiceOutcome> {
   const request = { service, toVersion };
-  const response = await untilLed(cli, () => client.rollbackService(request, { signal: cli.signal }));
-  const outcome = outcomeOf(response.service, service);
+  const response = await retryDuringElection(cli, () => client.rollbackService(request, { signal: cli.signal }));
+  const outcome = requireOutcome(response.service, service);
   cli.stderr.write(`Rolling ${outcome.name} back to version ${response.restoredVersion}\n`);
   return outcome;
 }
@@ -41,5 +41,5 @@ export async function rollBack(
 function versionOf(text: string): number {
   const version = Number(text);
   if (/^\d+$/.test(text) && version >= 1 && Number.isSafeInteger(version)) return version;
-  throw badOption("--to", `${JSON.stringify(text)} is not a version: a number from 1`);
+  throw invalidOption("--to", `${JSON.stringify(text)} is not a version: a number from 1`);
 }

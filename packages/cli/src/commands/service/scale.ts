@@ -1,9 +1,9 @@
 import { MAX_REPLICAS, type ServiceOutcome, type ServiceScale } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../cli.js";
-import { untilLed, withClient } from "../../client.js";
-import { badOption, timeoutMsOf } from "../../options/parse-options.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { retryDuringElection, withClient } from "../../client/client.js";
+import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
 import { printJson } from "../../output/print.js";
-import { outcomeWord } from "../../output/words.js";
+import { outcomeName } from "../../output/state-names.js";
 import { createProgressPrinter } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
 
@@ -19,11 +19,11 @@ export async function scaleServices(
   texts: readonly string[],
 ): Promise<void> {
   const services = texts.map(parseScale);
-  const timeoutMs = timeoutMsOf(options.timeout);
+  const timeoutMs = parseTimeoutMs(options.timeout);
   const isJson = options.output === "json";
   const terminal = isJson ? cli.stderr : cli.stdout;
   await withClient(cli, options, async (client) => {
-    const response = await untilLed(cli, () => client.scaleServices({ services }, { signal: cli.signal }));
+    const response = await retryDuringElection(cli, () => client.scaleServices({ services }, { signal: cli.signal }));
     response.services.forEach(({ name }, index) => {
       terminal.write(`${name} scaled to ${services[index]?.replicas}\n`);
     });
@@ -32,7 +32,7 @@ export async function scaleServices(
         services: response.services.map(({ serviceId, name, version }) => ({ id: serviceId, name, version })),
         timeoutMs,
         printer: createProgressPrinter(terminal, cli.now),
-        goesOn: "The scaling goes on",
+        operation: "The scaling goes on",
       });
     }
     if (isJson) printJson(cli, response.services.map(outcomeJson));
@@ -40,13 +40,13 @@ export async function scaleServices(
 }
 
 function outcomeJson({ serviceId, name, kind, version }: ServiceOutcome): unknown {
-  return { id: serviceId, name, outcome: outcomeWord(kind), version };
+  return { id: serviceId, name, outcome: outcomeName(kind), version };
 }
 
 function parseScale(text: string): ServiceScale {
   const [, service, count] = /^([^=]+)=(\d+)$/.exec(text) ?? [];
   const replicas = Number(count);
-  if (service === undefined) throw badOption(text, "write SERVICE=REPLICAS, such as shop_web=3");
-  if (replicas > MAX_REPLICAS) throw badOption(text, `at most ${MAX_REPLICAS} replicas are possible`);
+  if (service === undefined) throw invalidOption(text, "write SERVICE=REPLICAS, such as shop_web=3");
+  if (replicas > MAX_REPLICAS) throw invalidOption(text, `at most ${MAX_REPLICAS} replicas are possible`);
   return { service, replicas };
 }

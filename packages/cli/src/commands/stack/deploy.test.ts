@@ -10,7 +10,7 @@ import {
   TaskState,
 } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { InterruptedError } from "../../cli.js";
+import { InterruptedError } from "../../process/cli.js";
 import { type FakeControlHandlers, watching, webService, webTask } from "../../testing/fake-control.js";
 import { berth } from "../../testing/run-berth.js";
 

@@ -4,14 +4,14 @@ import {
   type ServiceOutcome,
   ServiceOutcome_Kind,
 } from "@berth/proto";
-import type { Cli, GlobalOptions, Terminal } from "../../cli.js";
-import { type ControlClient, untilLed, withClient } from "../../client.js";
-import { badOption, timeoutMsOf } from "../../options/parse-options.js";
-import { counted } from "../../output/human.js";
+import type { Cli, GlobalOptions, Terminal } from "../../process/cli.js";
+import { type ControlClient, retryDuringElection, withClient } from "../../client/client.js";
+import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
+import { pluralize } from "../../output/human.js";
 import { networkOutcomeJson, networkOutcomeLines } from "../../output/networks.js";
 import { printJson } from "../../output/print.js";
 import { styled } from "../../output/style.js";
-import { outcomeWord } from "../../output/words.js";
+import { outcomeName } from "../../output/state-names.js";
 import type { AwaitedService } from "../../wait/progress.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
@@ -31,9 +31,9 @@ const DEPLOY_TIMEOUT_MS = 60_000;
 
 /** `berth stack deploy -c FILE… NAME` */
 export async function deployStack(cli: Cli, options: DeployOptions, stack: string): Promise<void> {
-  const timeoutMs = timeoutMsOf(options.timeout);
+  const timeoutMs = parseTimeoutMs(options.timeout);
   if (options.dryRun && options.planRev !== undefined) {
-    throw badOption("--plan-rev", "a dry run carries nothing out: leave one of them away");
+    throw invalidOption("--plan-rev", "a dry run carries nothing out: leave one of them away");
   }
   const { specs, networks } = await readSpecs(cli, options, stack);
   await withClient(cli, options, async (client) => {
@@ -47,7 +47,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
     };
     if (options.dryRun) return showPlan(cli, client, { request, options });
     const call = { signal: cli.signal, timeoutMs: DEPLOY_TIMEOUT_MS };
-    const response = await untilLed(cli, () => client.deployStack(request, call)).catch(async (error) => {
+    const response = await retryDuringElection(cli, () => client.deployStack(request, call)).catch(async (error) => {
       if (isBerthError(error, "BERTH_PLAN_CHANGED")) await showPresentPlan(cli, client, request);
       throw error;
     });
@@ -71,7 +71,7 @@ function printOutcomes(terminal: Terminal, { services, networks }: DeployStackRe
   terminal.write(networkOutcomeLines(networks));
   for (const { name, kind } of services) {
     const verb = VERBS.get(kind);
-    const line = verb === undefined ? `Service ${name} is ${outcomeWord(kind)}` : `${verb} service ${name}`;
+    const line = verb === undefined ? `Service ${name} is ${outcomeName(kind)}` : `${verb} service ${name}`;
     terminal.write(`${line}\n`);
   }
 }
@@ -89,13 +89,13 @@ async function waitForDeploy(cli: Cli, client: ControlClient, wait: DeployWait):
   const printer = options.quiet ? SILENT_PRINTER : createProgressPrinter(terminal, cli.now);
   const services = response.services.map(awaited);
   const goesOn = `The deploy of ${stack} goes on`;
-  const progress = await waitForServices(cli, client, { services, timeoutMs, printer, goesOn });
+  const progress = await waitForServices(cli, client, { services, timeoutMs, printer, operation: goesOn });
   const alive = [...progress.services.values()].filter(({ watched }) => watched?.removed === false);
   const tasks = alive.reduce((sum, { watched }) => sum + (watched?.summary?.running ?? 0), 0);
   const done = styled(cli, terminal, "green", "Deployed");
   if (!options.quiet)
     terminal.write(
-      `${done} ${stack}: ${counted(alive.length, "service")}, ${counted(tasks, "task")} running\n`,
+      `${done} ${stack}: ${pluralize(alive.length, "service")}, ${pluralize(tasks, "task")} running\n`,
     );
 }
 
@@ -113,7 +113,7 @@ function deployJson(stack: string, { services, networks, warnings }: DeployStack
     services: services.map(({ serviceId, name, kind, version }) => ({
       id: serviceId,
       name,
-      outcome: outcomeWord(kind),
+      outcome: outcomeName(kind),
       version,
     })),
   };

@@ -1,5 +1,5 @@
-import type { Cli, GlobalOptions } from "../../cli.js";
-import { withClient } from "../../client.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { withClient } from "../../client/client.js";
 import { printListing } from "../../output/print.js";
 
 export interface StackListOptions extends GlobalOptions {

@@ -1,7 +1,7 @@
 import { BerthError } from "@berth/proto";
-import type { Cli } from "../../cli.js";
-import { withClient } from "../../client.js";
-import { printTasks, type TaskListOptions } from "../list-tasks.js";
+import type { Cli } from "../../process/cli.js";
+import { withClient } from "../../client/client.js";
+import { printTasks, type TaskListOptions } from "../shared/list-tasks.js";
 
 /** `berth stack ps STACK` */
 export async function listStackTasks(cli: Cli, options: TaskListOptions, stack: string): Promise<void> {

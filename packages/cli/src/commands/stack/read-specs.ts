@@ -1,13 +1,13 @@
 import { createReadStream, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { BerthError, stackNameProblem } from "@berth/proto";
-import type { Cli } from "../../cli.js";
-import type { Diagnostic } from "../../compose/diagnostics.js";
-import { formatDiagnostic, formatDiagnostics, PLAIN_STYLE } from "../../compose/format-diagnostics.js";
+import type { Cli } from "../../process/cli.js";
+import type { Diagnostic } from "../../compose/text/diagnostics.js";
+import { formatDiagnostic, formatDiagnostics, PLAIN_STYLE } from "../../compose/text/format-diagnostics.js";
 import { type InputFile, type LoadedStack, loadStack } from "../../compose/load-stack.js";
-import { counted } from "../../output/human.js";
+import { pluralize } from "../../output/human.js";
 import { styled } from "../../output/style.js";
-import { MAX_INPUT_BYTES, readBounded } from "../../read-bounded.js";
+import { MAX_INPUT_BYTES, readBounded } from "../../process/read-bounded.js";
 
 /** More messages than this of one kind nobody reads at once. */
 const MAX_SHOWN = 100;
@@ -48,7 +48,7 @@ export async function readSpecs(
   printDiagnostics(cli, errors);
   throw new BerthError({
     code: "BERTH_COMPOSE_INVALID",
-    message: `${counted(errors.length, "error")} in ${files.map(({ name }) => name).join(", ")}: nothing was deployed`,
+    message: `${pluralize(errors.length, "error")} in ${files.map(({ name }) => name).join(", ")}: nothing was deployed`,
     details: Object.fromEntries(
       errors.slice(0, MAX_SHOWN).map((error, index) => [String(index + 1), formatDiagnostic(error)]),
     ),

@@ -1,5 +1,5 @@
-import type { Cli } from "../../cli.js";
-import { withClient } from "../../client.js";
+import type { Cli } from "../../process/cli.js";
+import { withClient } from "../../client/client.js";
 import { applyFilters } from "../../options/filters.js";
 import { printListing } from "../../output/print.js";
 import { SERVICE_FILTERS, serviceListing } from "../../output/services.js";

@@ -1,8 +1,8 @@
 import { Dependency_Condition, scopedName } from "@berth/proto";
-import { applyKeys } from "../apply-keys.js";
-import { type Cursor, keyPlace, readChoice, readFlag, readReferences } from "../cursor.js";
-import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
-import { didYouMean } from "../suggest.js";
+import { applyKeys } from "../tree/key-table.js";
+import { type Cursor, keyPlace, readChoice, readFlag, readReferences } from "../tree/cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { didYouMean } from "../text/suggest.js";
 
 const CONDITIONS = {
   service_started: Dependency_Condition.STARTED,

@@ -1,7 +1,7 @@
 import { EndpointMode } from "@berth/proto";
-import { applyKeys } from "../apply-keys.js";
-import { readChoice, readTextMap } from "../cursor.js";
-import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+import { applyKeys } from "../tree/key-table.js";
+import { readChoice, readTextMap } from "../tree/cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 import { refuseBerthKeys } from "./berth-keys.js";
 import { readMode, readReplicas } from "./mode-keys.js";
 import { PLACEMENT_KEYS } from "./placement-keys.js";

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { applyKeys } from "../apply-keys.js";
+import { applyKeys } from "../tree/key-table.js";
 import {
   type Cursor,
   keyPlace,
@@ -8,11 +8,11 @@ import {
   readOneOf,
   readOneOrMore,
   readText,
-} from "../cursor.js";
-import { parseEnvFile } from "../env-file.js";
-import type { KeyTable, ServiceDraft } from "../service-draft.js";
-import { rule } from "../service-draft.js";
-import { decodeSource } from "../source.js";
+} from "../tree/cursor.js";
+import { parseEnvFile } from "../text/env-file.js";
+import type { KeyTable, ServiceDraft } from "./service-draft.js";
+import { rule } from "./service-draft.js";
+import { decodeSource } from "../text/source.js";
 
 /** The order matters: `environment` wins over the files. */
 export const ENVIRONMENT_KEYS: KeyTable<ServiceDraft> = {

@@ -1,6 +1,6 @@
 import { PullPolicy } from "@berth/proto";
-import { type Cursor, keyPlace, readText } from "../cursor.js";
-import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+import { type Cursor, keyPlace, readText } from "../tree/cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const PULL_POLICIES: ReadonlyMap<string, PullPolicy> = new Map([
   ["always", PullPolicy.ALWAYS],

@@ -1,8 +1,8 @@
 import { ipv4Text, type NetworkSpec, parseIpv4, subnetProblem, subnetSize } from "@berth/proto";
-import { applyKeys } from "../apply-keys.js";
-import { type Cursor, readItems, readOneOf, readText } from "../cursor.js";
-import type { KeyTable } from "../service-draft.js";
-import { leaveOut } from "./not-supported.js";
+import { applyKeys } from "../tree/key-table.js";
+import { type Cursor, readItems, readOneOf, readText } from "../tree/cursor.js";
+import type { KeyTable } from "./service-draft.js";
+import { ignoreWithWarning } from "./not-supported.js";
 
 const OWN_GATEWAY = "each host has a gateway and a range of its own in the network";
 
@@ -16,21 +16,21 @@ const IPAM_KEYS: KeyTable<NetworkSpec> = {
   config: (cursor, spec) => {
     for (const item of readItems(cursor) ?? []) applyKeys(item, CONFIG_KEYS, spec);
   },
-  options: leaveOut("the options have no effect"),
+  options: ignoreWithWarning("the options have no effect"),
 };
 
 const CONFIG_KEYS: KeyTable<NetworkSpec> = {
   subnet: readSubnet,
-  gateway: leaveOut(OWN_GATEWAY),
-  ip_range: leaveOut(OWN_GATEWAY),
-  aux_addresses: leaveOut(OWN_GATEWAY),
+  gateway: ignoreWithWarning(OWN_GATEWAY),
+  ip_range: ignoreWithWarning(OWN_GATEWAY),
+  aux_addresses: ignoreWithWarning(OWN_GATEWAY),
 };
 
 function readSubnet(cursor: Cursor, spec: NetworkSpec): void {
   const text = readText(cursor);
   if (text === undefined) return;
-  if (text.includes(":")) leaveOut("networks have no IPv6 addresses")(cursor, undefined);
-  else if (spec.subnet !== "") leaveOut(`a network has one subnet, here ${spec.subnet}`)(cursor, undefined);
+  if (text.includes(":")) ignoreWithWarning("networks have no IPv6 addresses")(cursor, undefined);
+  else if (spec.subnet !== "") ignoreWithWarning(`a network has one subnet, here ${spec.subnet}`)(cursor, undefined);
   else {
     const subnet = masked(text);
     const problem = subnetProblem(subnet);

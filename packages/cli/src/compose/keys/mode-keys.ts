@@ -1,5 +1,5 @@
-import { type Cursor, readInteger, readOneOf } from "../cursor.js";
-import type { ModeWord, ServiceDraft } from "../service-draft.js";
+import { type Cursor, readInteger, readOneOf } from "../tree/cursor.js";
+import type { ModeWord, ServiceDraft } from "./service-draft.js";
 
 const REPLICAS = { min: 0, max: 100_000 };
 const MODES: readonly ModeWord[] = ["replicated", "global", "replicated-job", "global-job"];

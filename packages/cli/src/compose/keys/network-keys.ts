@@ -9,11 +9,11 @@ import {
   readText,
   readTexts,
   wrongType,
-} from "../cursor.js";
-import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
-import { didYouMean } from "../suggest.js";
-import { readJoined } from "./attachment-keys.js";
-import { accept, leaveOut } from "./not-supported.js";
+} from "../tree/cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { didYouMean } from "../text/suggest.js";
+import { readNetworks } from "./network-attachment-keys.js";
+import { ignoreKey, ignoreWithWarning } from "./not-supported.js";
 
 const MODES: ReadonlyMap<string, NetworkMode> = new Map([
   ["bridge", NetworkMode.BRIDGE],
@@ -28,9 +28,9 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
   }),
   networks: (cursor, draft) => {
     draft.origins.set("task.networks", keyPlace(cursor));
-    readJoined(cursor, draft);
+    readNetworks(cursor, draft);
     const { networkMode } = draft.container;
-    if (networkMode === NetworkMode.UNSPECIFIED || draft.joined.length === 0) return;
+    if (networkMode === NetworkMode.UNSPECIFIED || draft.networks.length === 0) return;
     cursor.diagnostics.error(keyPlace(cursor), "network_mode and networks exclude each other");
   },
   extra_hosts: rule(readExtraHosts, (draft, hosts) => {
@@ -45,9 +45,9 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
   dns_opt: rule(readTexts, (draft, options) => {
     draft.container.dnsOptions = [...options];
   }),
-  expose: accept(),
-  external_links: leaveOut("join an external network to reach services of other stacks by name"),
-  mac_address: leaveOut("Docker picks the address"),
+  expose: ignoreKey(),
+  external_links: ignoreWithWarning("join an external network to reach services of other stacks by name"),
+  mac_address: ignoreWithWarning("Docker picks the address"),
 };
 
 function readNetworkMode(cursor: Cursor): NetworkMode | undefined {

@@ -1,9 +1,9 @@
 import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "@berth/proto";
-import { applyKeys } from "../apply-keys.js";
-import { type Cursor, readChoice, readInteger, readItems, readText } from "../cursor.js";
-import { parsePortRange, parseProtocol, parseShortPorts, type ShortPort } from "../parse-port.js";
-import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
-import { accept } from "./not-supported.js";
+import { applyKeys } from "../tree/key-table.js";
+import { type Cursor, readChoice, readInteger, readItems, readText } from "../tree/cursor.js";
+import { parsePortRange, parseProtocol, parseShortPorts, type ShortPort } from "../text/parse-port.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { ignoreKey } from "./not-supported.js";
 
 const PORT = { min: 1, max: 65_535 };
 const MODES = { ingress: PortSpec_Mode.INGRESS, host: PortSpec_Mode.HOST };
@@ -75,8 +75,8 @@ const LONG_PORT_KEYS: KeyTable<PortSpec> = {
       port.mode = mode;
     },
   ),
-  name: accept(),
-  app_protocol: accept(),
+  name: ignoreKey(),
+  app_protocol: ignoreKey(),
 };
 
 function readProtocol(cursor: Cursor): "tcp" | "udp" | undefined {

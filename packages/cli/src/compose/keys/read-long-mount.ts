@@ -1,9 +1,9 @@
 import type { TmpfsMount } from "@berth/proto";
-import { applyKeys } from "../apply-keys.js";
-import { type Cursor, readBytes, readFlag, readInteger, readOneOf, readText } from "../cursor.js";
-import { type KeyTable, rule } from "../service-draft.js";
+import { applyKeys } from "../tree/key-table.js";
+import { type Cursor, readBytes, readFlag, readInteger, readOneOf, readText } from "../tree/cursor.js";
+import { type KeyTable, rule } from "./service-draft.js";
 import { type MountDraft, type MountType, newMount, PROPAGATIONS } from "./mount-draft.js";
-import { accept, leaveOut, refuse } from "./not-supported.js";
+import { ignoreKey, ignoreWithWarning, rejectKey } from "./not-supported.js";
 
 /** `{ type: volume, source: data, target: /var/lib/data }` */
 export function readLongMount(cursor: Cursor): MountDraft | undefined {
@@ -29,11 +29,11 @@ const MOUNT_KEYS: KeyTable<MountDraft> = {
   read_only: rule(readFlag, (mount, readOnly) => {
     mount.readOnly = readOnly;
   }),
-  consistency: accept(),
+  consistency: ignoreKey(),
   bind: (cursor, mount) => applyKeys(cursor, BIND_KEYS, mount),
   volume: (cursor, mount) => applyKeys(cursor, VOLUME_KEYS, mount),
   tmpfs: (cursor, mount) => applyKeys(cursor, TMPFS_KEYS, mount.tmpfs),
-  image: accept(),
+  image: ignoreKey(),
 };
 
 const BIND_KEYS: KeyTable<MountDraft> = {
@@ -46,16 +46,16 @@ const BIND_KEYS: KeyTable<MountDraft> = {
   create_host_path: rule(readFlag, (mount, create) => {
     mount.createHostPath = create;
   }),
-  selinux: leaveOut("SELinux labels have no effect"),
-  recursive: leaveOut("it has no effect"),
+  selinux: ignoreWithWarning("SELinux labels have no effect"),
+  recursive: ignoreWithWarning("it has no effect"),
 };
 
 const VOLUME_KEYS: KeyTable<MountDraft> = {
   nocopy: rule(readFlag, (mount, noCopy) => {
     mount.noCopy = noCopy;
   }),
-  labels: leaveOut("labels of a volume go under the top-level volumes:"),
-  subpath: refuse("mounting a folder of a volume"),
+  labels: ignoreWithWarning("labels of a volume go under the top-level volumes:"),
+  subpath: rejectKey("mounting a folder of a volume"),
 };
 
 const TMPFS_KEYS: KeyTable<TmpfsMount> = {

@@ -1,5 +1,5 @@
 import type { Resources } from "@berth/proto";
-import { applyKeys } from "../apply-keys.js";
+import { applyKeys } from "../tree/key-table.js";
 import {
   type Cursor,
   keyPlace,
@@ -8,9 +8,9 @@ import {
   readItems,
   readNanoCpus,
   readText,
-} from "../cursor.js";
-import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
-import { refuse } from "./not-supported.js";
+} from "../tree/cursor.js";
+import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { rejectKey } from "./not-supported.js";
 
 /** -1 is "unlimited", as Docker has it. */
 const PIDS_LIMIT = { min: -1, max: 2 ** 31 - 1 };
@@ -45,7 +45,7 @@ const RESERVATION_KEYS: KeyTable<Resources> = {
   generic_resources: (cursor, resources) => {
     for (const item of readItems(cursor) ?? []) applyKeys(item, GENERIC_RESOURCE_KEYS, resources);
   },
-  devices: refuse(
+  devices: rejectKey(
     "reserving devices such as GPUs. Count them as generic_resources, and hand them on with devices:",
   ),
 };

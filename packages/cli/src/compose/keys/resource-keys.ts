@@ -1,4 +1,4 @@
-import { applyKeys } from "../apply-keys.js";
+import { applyKeys } from "../tree/key-table.js";
 import {
   type Cursor,
   type IntegerRange,
@@ -10,9 +10,9 @@ import {
   readText,
   readTextMap,
   wrongType,
-} from "../cursor.js";
-import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
-import { leaveOut } from "./not-supported.js";
+} from "../tree/cursor.js";
+import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { ignoreWithWarning } from "./not-supported.js";
 
 const ANY_INT: IntegerRange = { min: -(2 ** 31), max: 2 ** 31 - 1 };
 const SWAPPINESS: IntegerRange = { min: 0, max: 100 };
@@ -61,13 +61,13 @@ export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   ulimits: rule(readUlimits, (draft, ulimits) => {
     draft.container.ulimits = ulimits;
   }),
-  blkio_config: leaveOut("disk bandwidth is not limited"),
-  cpu_count: leaveOut("it is for Windows; use cpus"),
-  cpu_percent: leaveOut("it is for Windows; use cpus"),
-  cpu_period: leaveOut("CPU is not limited by it; use cpus"),
-  cpu_quota: leaveOut("CPU is not limited by it; use cpus"),
-  cpu_rt_period: leaveOut("the container gets no real-time CPU"),
-  cpu_rt_runtime: leaveOut("the container gets no real-time CPU"),
+  blkio_config: ignoreWithWarning("disk bandwidth is not limited"),
+  cpu_count: ignoreWithWarning("it is for Windows; use cpus"),
+  cpu_percent: ignoreWithWarning("it is for Windows; use cpus"),
+  cpu_period: ignoreWithWarning("CPU is not limited by it; use cpus"),
+  cpu_quota: ignoreWithWarning("CPU is not limited by it; use cpus"),
+  cpu_rt_period: ignoreWithWarning("the container gets no real-time CPU"),
+  cpu_rt_runtime: ignoreWithWarning("the container gets no real-time CPU"),
 };
 
 function integer(

@@ -1,7 +1,7 @@
 import { type RestartPolicy, RestartPolicy_Condition } from "@berth/proto";
-import { applyKeys } from "../apply-keys.js";
-import { type Cursor, readChoice, readDurationMs, readInteger, readText } from "../cursor.js";
-import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+import { applyKeys } from "../tree/key-table.js";
+import { type Cursor, readChoice, readDurationMs, readInteger, readText } from "../tree/cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const ATTEMPTS = { min: 0, max: 2 ** 31 - 1 };
 const RESTART = /^(no|always|unless-stopped|on-failure)(?::(\d+))?$/;

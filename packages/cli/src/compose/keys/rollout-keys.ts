@@ -1,7 +1,7 @@
 import { UpdateConfig, UpdateConfig_FailureAction, UpdateConfig_Order } from "@berth/proto";
-import { applyKeys } from "../apply-keys.js";
-import { type Cursor, readChoice, readDurationMs, readInteger, readNumber } from "../cursor.js";
-import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+import { applyKeys } from "../tree/key-table.js";
+import { type Cursor, readChoice, readDurationMs, readInteger, readNumber } from "../tree/cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const SLOTS = { min: 0, max: 2 ** 31 - 1 };
 const RATIO = { min: 0, max: 1 };

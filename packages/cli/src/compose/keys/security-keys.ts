@@ -1,8 +1,8 @@
 import type { Device } from "@berth/proto";
-import { applyKeys } from "../apply-keys.js";
-import { type Cursor, readFlag, readItems, readOneOf, readText, readTextMap, readTexts } from "../cursor.js";
-import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
-import { refuse } from "./not-supported.js";
+import { applyKeys } from "../tree/key-table.js";
+import { type Cursor, readFlag, readItems, readOneOf, readText, readTextMap, readTexts } from "../tree/cursor.js";
+import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { rejectKey } from "./not-supported.js";
 
 const DEFAULT_DEVICE_PERMISSIONS = "rwm";
 
@@ -32,7 +32,7 @@ export const SECURITY_KEYS: KeyTable<ServiceDraft> = {
   device_cgroup_rules: rule(readTexts, (draft, rules) => {
     draft.container.deviceCgroupRules = [...rules];
   }),
-  gpus: refuse("GPUs. Take the key out, or pin the service to a node and use devices"),
+  gpus: rejectKey("GPUs. Take the key out, or pin the service to a node and use devices"),
   runtime: rule(readText, (draft, runtime) => {
     draft.container.runtime = runtime;
   }),

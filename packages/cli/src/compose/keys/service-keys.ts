@@ -1,5 +1,5 @@
-import { keyPlace, readText } from "../cursor.js";
-import { type KeyTable, rule, type ServiceDraft } from "../service-draft.js";
+import { keyPlace, readText } from "../tree/cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 import { DEPENDENCY_KEYS } from "./dependency-keys.js";
 import { DEPLOY_KEYS } from "./deploy-keys.js";
 import { ENVIRONMENT_KEYS } from "./environment-keys.js";
@@ -8,7 +8,7 @@ import { IMAGE_KEYS } from "./image-keys.js";
 import { LABEL_KEYS } from "./label-keys.js";
 import { readLinks } from "./link-keys.js";
 import { NETWORK_KEYS } from "./network-keys.js";
-import { accept, leaveOut, refuse } from "./not-supported.js";
+import { ignoreKey, ignoreWithWarning, rejectKey } from "./not-supported.js";
 import { PORT_KEYS } from "./port-keys.js";
 import { PROCESS_KEYS } from "./process-keys.js";
 import { RESOURCE_KEYS } from "./resource-keys.js";
@@ -16,10 +16,10 @@ import { SECURITY_KEYS } from "./security-keys.js";
 import { STORAGE_KEYS } from "./storage-keys.js";
 
 const OTHER_KEYS: KeyTable<ServiceDraft> = {
-  attach: accept(),
-  develop: accept(),
+  attach: ignoreKey(),
+  develop: ignoreKey(),
   // Decided before a service's keys are read: one that is left out has no spec.
-  profiles: accept(),
+  profiles: ignoreKey(),
   container_name: rule(readText, (draft, name, cursor) => {
     draft.containerName = name;
     const message =
@@ -28,17 +28,17 @@ const OTHER_KEYS: KeyTable<ServiceDraft> = {
   }),
   // After depends_on, which can say more of the same service.
   links: readLinks,
-  credential_spec: leaveOut("it is for Windows"),
-  isolation: leaveOut("it is for Windows"),
-  configs: refuse("configs. Put the file into the image, or bind-mount it from each node"),
-  secrets: refuse("secrets. Use a variable, or bind-mount a file from each node"),
-  extends: refuse("extends. Use a YAML anchor, or several -c files"),
-  post_start: refuse("commands after the start"),
-  pre_start: refuse("commands before the start"),
-  pre_stop: refuse("commands before the stop"),
-  provider: refuse("services that another program provides"),
-  models: refuse("models"),
-  use_api_socket: refuse("handing the Docker socket on. Bind-mount /var/run/docker.sock instead"),
+  credential_spec: ignoreWithWarning("it is for Windows"),
+  isolation: ignoreWithWarning("it is for Windows"),
+  configs: rejectKey("configs. Put the file into the image, or bind-mount it from each node"),
+  secrets: rejectKey("secrets. Use a variable, or bind-mount a file from each node"),
+  extends: rejectKey("extends. Use a YAML anchor, or several -c files"),
+  post_start: rejectKey("commands after the start"),
+  pre_start: rejectKey("commands before the start"),
+  pre_stop: rejectKey("commands before the stop"),
+  provider: rejectKey("services that another program provides"),
+  models: rejectKey("models"),
+  use_api_socket: rejectKey("handing the Docker socket on. Bind-mount /var/run/docker.sock instead"),
 };
 
 /** Every key that a service can have. */

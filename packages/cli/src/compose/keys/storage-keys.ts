@@ -1,7 +1,7 @@
-import { readItems, readOneOrMore } from "../cursor.js";
-import type { KeyTable, ServiceDraft } from "../service-draft.js";
+import { readItems, readOneOrMore } from "../tree/cursor.js";
+import type { KeyTable, ServiceDraft } from "./service-draft.js";
 import { addMount } from "./mount-draft.js";
-import { refuse } from "./not-supported.js";
+import { rejectKey } from "./not-supported.js";
 import { readLongMount } from "./read-long-mount.js";
 import { readShortMount, readTmpfs } from "./read-short-mount.js";
 
@@ -18,6 +18,6 @@ export const STORAGE_KEYS: KeyTable<ServiceDraft> = {
       if (mount !== undefined) addMount(item, mount, draft);
     }
   },
-  volumes_from: refuse("sharing the mounts of another container"),
-  volume_driver: refuse("name the driver under the top-level volumes:"),
+  volumes_from: rejectKey("sharing the mounts of another container"),
+  volume_driver: rejectKey("name the driver under the top-level volumes:"),
 };

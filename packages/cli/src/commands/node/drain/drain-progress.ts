@@ -1,6 +1,6 @@
 import { type Task, TaskState } from "@berth/proto";
 import { oneLine } from "../../../output/table.js";
-import { taskStateWord } from "../../../output/words.js";
+import { taskStateName } from "../../../output/state-names.js";
 
 /** How far the nodes are from being empty. */
 export interface DrainProgress {
@@ -22,7 +22,7 @@ export interface ServiceDrain {
 }
 
 /** What was seen at one moment. */
-export interface DrainSighting {
+export interface DrainSnapshot {
   /** Ids of the nodes that are drained. */
   readonly nodeIds: ReadonlySet<string>;
   /** All tasks of all services that have, or had, a task on one of the nodes. */
@@ -38,13 +38,13 @@ export function tasksOn(nodeIds: ReadonlySet<string>, tasks: readonly Task[]): r
   return tasks.filter((task) => nodeIds.has(task.nodeId) && !hasEnded(task));
 }
 
-export function drainProgress(sighting: DrainSighting): DrainProgress {
+export function drainProgress(sighting: DrainSnapshot): DrainProgress {
   const names = [...new Set([...sighting.seen.values()].map(({ serviceName }) => serviceName))].sort();
   const services = names.map((name) => serviceDrain(name, sighting));
   return { services, isDone: services.every(({ moved, total, note }) => moved === total && note === "") };
 }
 
-function serviceDrain(name: string, { nodeIds, tasks, seen, endedBefore }: DrainSighting): ServiceDrain {
+function serviceDrain(name: string, { nodeIds, tasks, seen, endedBefore }: DrainSnapshot): ServiceDrain {
   const own = tasks.filter(({ serviceName }) => serviceName === name);
   const left = tasksOn(nodeIds, own);
   const total = [...seen.values()].filter(({ serviceName }) => serviceName === name).length;
@@ -79,7 +79,7 @@ function stopping(left: readonly Task[]): string {
 function stateCounts(tasks: readonly Task[]): string {
   const counts = new Map<TaskState, number>();
   for (const task of tasks) counts.set(stateOf(task), (counts.get(stateOf(task)) ?? 0) + 1);
-  return [...counts].map(([state, count]) => `${taskStateWord(state)} ${count}`).join(", ");
+  return [...counts].map(([state, count]) => `${taskStateName(state)} ${count}`).join(", ");
 }
 
 function reasonOf(task: Task): string {

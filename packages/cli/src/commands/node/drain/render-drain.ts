@@ -18,7 +18,7 @@ export function drainLine(service: ServiceDrain): string {
 }
 
 /** Under each service that still has tasks on the nodes, why they stay. */
-export function leftLines({ services }: DrainProgress): readonly string[] {
+export function remainingLines({ services }: DrainProgress): readonly string[] {
   return services
     .filter(({ moved, total }) => moved < total)
     .flatMap((service) => [countLine(service), ...service.stuck.map((reason) => `  ${reason}`)]);

@@ -8,7 +8,7 @@ import {
   type TaskSpec,
   UpdateConfig,
 } from "@berth/proto";
-import type { Parsed } from "../../../compose/units.js";
+import type { Parsed } from "../../../compose/text/units.js";
 
 /** Makes a spec what one value of a flag says, or says why it cannot. The argument is not changed. */
 export type Edit = (spec: ServiceSpec, text: string) => Parsed<ServiceSpec>;

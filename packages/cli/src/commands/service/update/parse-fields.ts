@@ -1,6 +1,6 @@
-import { didYouMean } from "../../../compose/suggest.js";
-import type { Parsed } from "../../../compose/units.js";
-import { invalid, value } from "./values.js";
+import { didYouMean } from "../../../compose/text/suggest.js";
+import type { Parsed } from "../../../compose/text/units.js";
+import { invalid, value } from "./flag-values.js";
 
 /** `type=bind,source=/a,readonly`: what each key says, the last one wins; a key alone says "true". */
 export function parseFields<Key extends string>(

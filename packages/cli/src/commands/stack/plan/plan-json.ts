@@ -1,6 +1,6 @@
 import { type DeployPlan, type PlannedStep, PlannedStep_Kind, type ServicePlan } from "@berth/proto";
 import { networkOutcomeJson } from "../../../output/networks.js";
-import { outcomeWord } from "../../../output/words.js";
+import { outcomeName } from "../../../output/state-names.js";
 
 const STEP_WORDS = new Map<PlannedStep_Kind, string>([
   [PlannedStep_Kind.CREATE, "create"],
@@ -19,7 +19,7 @@ export function planJson(stack: string, { rev, services, networks }: DeployPlan)
 }
 
 function serviceJson({ kind, steps, ...service }: ServicePlan): unknown {
-  return { ...service, outcome: outcomeWord(kind), steps: steps.map(stepJson) };
+  return { ...service, outcome: outcomeName(kind), steps: steps.map(stepJson) };
 }
 
 function stepJson({ kind, ...step }: PlannedStep): unknown {

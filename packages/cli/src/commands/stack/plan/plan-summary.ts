@@ -1,5 +1,5 @@
 import { type DeployPlan, PlannedStep_Kind, ServiceOutcome_Kind } from "@berth/proto";
-import { counted } from "../../../output/human.js";
+import { pluralize } from "../../../output/human.js";
 
 /** `1 service to create, 2 to update; 3 tasks to create, 6 to replace, 1 of them without a node` */
 export function planSummary({ services }: DeployPlan): string {
@@ -20,12 +20,12 @@ export function planSummary({ services }: DeployPlan): string {
   const unplaced = steps.filter(({ isUnplaced }) => isUnplaced).length;
   const parts = [serviceCounts, taskCounts].filter((part) => part !== "");
   if (parts.length === 0) return "Nothing to do.";
-  return `${parts.join("; ")}${unplaced > 0 ? `; ${counted(unplaced, "task")} without a node` : ""}.`;
+  return `${parts.join("; ")}${unplaced > 0 ? `; ${pluralize(unplaced, "task")} without a node` : ""}.`;
 }
 
 function listed(noun: string, counts: readonly (readonly [count: number, what: string])[]): string {
   const told = counts.filter(([count]) => count > 0);
   return told
-    .map(([count, what], index) => `${index === 0 ? counted(count, noun) : count} ${what}`)
+    .map(([count, what], index) => `${index === 0 ? pluralize(count, noun) : count} ${what}`)
     .join(", ");
 }

@@ -1,6 +1,6 @@
 import { BerthError, type DeployPlan, type DeployStackRequest } from "@berth/proto";
-import type { Cli, GlobalOptions, Terminal } from "../../../cli.js";
-import { type ControlClient, untilLed } from "../../../client.js";
+import type { Cli, GlobalOptions, Terminal } from "../../../process/cli.js";
+import { type ControlClient, retryDuringElection } from "../../../client/client.js";
 import { printJson } from "../../../output/print.js";
 import { styled } from "../../../output/style.js";
 import { planJson } from "./plan-json.js";
@@ -34,7 +34,7 @@ export async function showPresentPlan(
 async function fetchPlan(cli: Cli, client: ControlClient, request: DeployStackRequest): Promise<DeployPlan> {
   const asked = { ...request, dryRun: true, planRev: "" };
   const call = { signal: cli.signal, timeoutMs: PLAN_TIMEOUT_MS };
-  const { plan, warnings } = await untilLed(cli, () => client.deployStack(asked, call));
+  const { plan, warnings } = await retryDuringElection(cli, () => client.deployStack(asked, call));
   for (const warning of warnings) cli.stderr.write(`warning: ${warning}\n`);
   if (plan !== undefined) return plan;
   const message = "the server does not know how to plan: it is older than this program. Update it first.";

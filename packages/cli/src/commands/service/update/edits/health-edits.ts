@@ -1,11 +1,11 @@
 import { Healthcheck } from "@berth/proto";
 import { type Edit, edit, inContainer, inHealthcheck } from "../edit.js";
-import { count, durationMs, flagState, someText } from "../values.js";
+import { count, durationMs, booleanFlag, nonEmptyText } from "../flag-values.js";
 
 /** When a container counts as healthy. */
 export const HEALTH_EDITS = {
   "health-cmd": edit(
-    someText,
+    nonEmptyText,
     inHealthcheck((_, line) => ({ test: ["CMD-SHELL", line] })),
   ),
   "health-interval": edit(
@@ -29,7 +29,7 @@ export const HEALTH_EDITS = {
     inHealthcheck((_, startIntervalMs) => ({ startIntervalMs })),
   ),
   "no-healthcheck": edit(
-    flagState,
+    booleanFlag,
     inContainer(() => ({ healthcheck: Healthcheck.fromPartial({ test: ["NONE"] }) })),
   ),
 } satisfies Readonly<Record<string, Edit>>;

@@ -1,5 +1,5 @@
 import { type Edit, edit, inContainer } from "../edit.js";
-import { fullKeyValue, keyValue, replaced, someText, without, withoutKey } from "../values.js";
+import { fullKeyValue, keyValue, replaced, nonEmptyText, without, withoutKey } from "../flag-values.js";
 
 const hasName =
   (name: string) =>
@@ -9,20 +9,20 @@ const hasName =
 /** Environment variables, and labels of the service and of its containers. */
 export const LABEL_EDITS = {
   "env-rm": edit(
-    someText,
+    nonEmptyText,
     inContainer(({ env }, name) => ({ env: without(env, hasName(name)) })),
   ),
   "env-add": edit(
     fullKeyValue,
     inContainer(({ env }, { key, value }) => ({ env: replaced(env, hasName(key), `${key}=${value}`) })),
   ),
-  "label-rm": edit(someText, (spec, key) => ({ ...spec, labels: withoutKey(spec.labels, key) })),
+  "label-rm": edit(nonEmptyText, (spec, key) => ({ ...spec, labels: withoutKey(spec.labels, key) })),
   "label-add": edit(keyValue, (spec, { key, value }) => ({
     ...spec,
     labels: { ...spec.labels, [key]: value },
   })),
   "container-label-rm": edit(
-    someText,
+    nonEmptyText,
     inContainer(({ labels }, key) => ({ labels: withoutKey(labels, key) })),
   ),
   "container-label-add": edit(

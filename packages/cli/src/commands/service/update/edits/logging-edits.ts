@@ -1,11 +1,11 @@
 import { LogDriver } from "@berth/proto";
 import { type Edit, edit, inContainer } from "../edit.js";
-import { fullKeyValue, someText } from "../values.js";
+import { fullKeyValue, nonEmptyText } from "../flag-values.js";
 
 /** Where the output of a container goes. */
 export const LOGGING_EDITS = {
   "log-driver": edit(
-    someText,
+    nonEmptyText,
     inContainer((_, name) => ({ logDriver: { name, options: {} } })),
   ),
   "log-opt": edit(

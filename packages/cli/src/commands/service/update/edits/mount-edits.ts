@@ -1,11 +1,11 @@
 import { type Edit, edit, inContainer } from "../edit.js";
 import { parseMountFlag } from "../parse-mount-flag.js";
-import { replaced, someText, without } from "../values.js";
+import { replaced, nonEmptyText, without } from "../flag-values.js";
 
 /** What is mounted into a container: one thing at each path. */
 export const MOUNT_EDITS = {
   "mount-rm": edit(
-    someText,
+    nonEmptyText,
     inContainer(({ mounts }, target) => ({ mounts: without(mounts, isAt(target)) })),
   ),
   "mount-add": edit(

@@ -1,8 +1,8 @@
 import type { ContainerSpec, PortSpec } from "@berth/proto";
-import type { Parsed } from "../../../../compose/units.js";
+import type { Parsed } from "../../../../compose/text/units.js";
 import { type Edit, edit, inContainer } from "../edit.js";
 import { parsePortFlag, parsePortTarget } from "../parse-port-flag.js";
-import { invalid, replaced, someText, value, without } from "../values.js";
+import { invalid, replaced, nonEmptyText, value, without } from "../flag-values.js";
 
 /** Published ports, and how a container finds others. */
 export const NETWORK_EDITS = {
@@ -24,7 +24,7 @@ export const NETWORK_EDITS = {
   "dns-option-rm": removal("dnsOptions"),
   "dns-option-add": addition("dnsOptions"),
   "host-rm": edit(
-    someText,
+    nonEmptyText,
     inContainer(({ extraHosts }, text) => ({
       extraHosts: without(extraHosts, (entry) => entry === text || entry.startsWith(`${text}:`)),
     })),
@@ -46,14 +46,14 @@ type DnsPart = keyof Pick<ContainerSpec, "dns" | "dnsSearch" | "dnsOptions">;
 
 function removal(part: DnsPart): Edit {
   return edit(
-    someText,
+    nonEmptyText,
     inContainer((container, text) => ({ [part]: without(container[part], (one) => one === text) })),
   );
 }
 
 function addition(part: DnsPart): Edit {
   return edit(
-    someText,
+    nonEmptyText,
     inContainer((container, text) => ({ [part]: replaced(container[part], (one) => one === text, text) })),
   );
 }

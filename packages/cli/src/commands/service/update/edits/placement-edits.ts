@@ -1,7 +1,7 @@
 import type { ServiceSpec } from "@berth/proto";
-import type { Parsed } from "../../../../compose/units.js";
+import type { Parsed } from "../../../../compose/text/units.js";
 import { type Edit, edit, inPlacement } from "../edit.js";
-import { count, invalid, replaced, someText, value, without } from "../values.js";
+import { count, invalid, replaced, nonEmptyText, value, without } from "../flag-values.js";
 
 /** How many tasks there are, and where they may go. */
 export const PLACEMENT_EDITS = {
@@ -12,11 +12,11 @@ export const PLACEMENT_EDITS = {
     inPlacement((_, maxReplicasPerNode) => ({ maxReplicasPerNode })),
   ),
   "constraint-rm": edit(
-    someText,
+    nonEmptyText,
     inPlacement(({ constraints }, text) => ({ constraints: without(constraints, isSame(text)) })),
   ),
   "constraint-add": edit(
-    someText,
+    nonEmptyText,
     inPlacement(({ constraints }, text) => ({ constraints: replaced(constraints, isSame(text), text) })),
   ),
   "placement-pref-rm": edit(

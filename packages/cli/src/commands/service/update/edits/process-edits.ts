@@ -1,10 +1,10 @@
 import { type Edit, edit, inContainer } from "../edit.js";
-import { anyText, commandLine, durationMs, flagState, someText } from "../values.js";
+import { text, commandLine, durationMs, booleanFlag, nonEmptyText } from "../flag-values.js";
 
 /** What runs in a container, and how it is asked to end. */
 export const PROCESS_EDITS = {
   image: edit(
-    someText,
+    nonEmptyText,
     inContainer((_, image) => ({ image })),
   ),
   args: edit(
@@ -16,19 +16,19 @@ export const PROCESS_EDITS = {
     inContainer((_, words) => ({ entrypoint: words.length === 0 ? undefined : { values: [...words] } })),
   ),
   user: edit(
-    anyText,
+    text,
     inContainer((_, user) => ({ user })),
   ),
   workdir: edit(
-    anyText,
+    text,
     inContainer((_, workingDir) => ({ workingDir })),
   ),
   hostname: edit(
-    anyText,
+    text,
     inContainer((_, hostname) => ({ hostname })),
   ),
   "stop-signal": edit(
-    anyText,
+    text,
     inContainer((_, stopSignal) => ({ stopSignal })),
   ),
   "stop-grace-period": edit(
@@ -36,15 +36,15 @@ export const PROCESS_EDITS = {
     inContainer((_, stopGraceMs) => ({ stopGraceMs })),
   ),
   init: edit(
-    flagState,
+    booleanFlag,
     inContainer((_, init) => ({ init })),
   ),
   "read-only": edit(
-    flagState,
+    booleanFlag,
     inContainer((_, readOnly) => ({ readOnly })),
   ),
   tty: edit(
-    flagState,
+    booleanFlag,
     inContainer((_, tty) => ({ tty })),
   ),
 } satisfies Readonly<Record<string, Edit>>;

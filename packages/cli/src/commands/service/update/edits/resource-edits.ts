@@ -1,7 +1,7 @@
 import { RestartPolicy_Condition } from "@berth/proto";
-import { type Parsed, parseBytes, parseNanoCpus } from "../../../../compose/units.js";
+import { type Parsed, parseBytes, parseNanoCpus } from "../../../../compose/text/units.js";
 import { type Edit, edit, inResources, inRestart } from "../edit.js";
-import { choice, count, durationMs, fullKeyValue, invalid, someText, value, withoutKey } from "../values.js";
+import { choice, count, durationMs, fullKeyValue, invalid, nonEmptyText, value, withoutKey } from "../flag-values.js";
 
 const CONDITIONS = {
   any: RestartPolicy_Condition.ANY,
@@ -32,7 +32,7 @@ export const RESOURCE_EDITS = {
     inResources("reservations", (_, memoryBytes) => ({ memoryBytes })),
   ),
   "generic-resource-rm": edit(
-    someText,
+    nonEmptyText,
     inResources("reservations", ({ generic }, kind) => ({ generic: withoutKey(generic, kind) })),
   ),
   "generic-resource-add": edit(

@@ -1,6 +1,6 @@
 import { UpdateConfig_FailureAction, UpdateConfig_Order } from "@berth/proto";
 import { type Edit, edit, inRollout } from "../edit.js";
-import { choice, count, durationMs, ratio } from "../values.js";
+import { choice, count, durationMs, ratio } from "../flag-values.js";
 
 const ORDERS = {
   "start-first": UpdateConfig_Order.START_FIRST,

@@ -1,25 +1,25 @@
-import type { Parsed } from "../../../../compose/units.js";
+import type { Parsed } from "../../../../compose/text/units.js";
 import { type Edit, edit, inContainer } from "../edit.js";
-import { fullKeyValue, invalid, replaced, someText, value, without, withoutKey } from "../values.js";
+import { fullKeyValue, invalid, replaced, nonEmptyText, value, without, withoutKey } from "../flag-values.js";
 
 /** What the kernel lets a container do. */
 export const SECURITY_EDITS = {
   "cap-add": edit(
-    someText,
+    nonEmptyText,
     inContainer(({ capAdd, capDrop }, name) => ({
       capAdd: replaced(capAdd, isCapability(name), name),
       capDrop: without(capDrop, isCapability(name)),
     })),
   ),
   "cap-drop": edit(
-    someText,
+    nonEmptyText,
     inContainer(({ capAdd, capDrop }, name) => ({
       capAdd: without(capAdd, isCapability(name)),
       capDrop: replaced(capDrop, isCapability(name), name),
     })),
   ),
   "sysctl-rm": edit(
-    someText,
+    nonEmptyText,
     inContainer(({ sysctls }, key) => ({ sysctls: withoutKey(sysctls, key) })),
   ),
   "sysctl-add": edit(
@@ -27,7 +27,7 @@ export const SECURITY_EDITS = {
     inContainer(({ sysctls }, { key, value }) => ({ sysctls: { ...sysctls, [key]: value } })),
   ),
   "ulimit-rm": edit(
-    someText,
+    nonEmptyText,
     inContainer(({ ulimits }, name) => ({ ulimits: without(ulimits, (limit) => limit.name === name) })),
   ),
   "ulimit-add": edit(
@@ -37,11 +37,11 @@ export const SECURITY_EDITS = {
     })),
   ),
   "group-rm": edit(
-    someText,
+    nonEmptyText,
     inContainer(({ groupAdd }, group) => ({ groupAdd: without(groupAdd, (one) => one === group) })),
   ),
   "group-add": edit(
-    someText,
+    nonEmptyText,
     inContainer(({ groupAdd }, group) => ({ groupAdd: replaced(groupAdd, (one) => one === group, group) })),
   ),
 } satisfies Readonly<Record<string, Edit>>;

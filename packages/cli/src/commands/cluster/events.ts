@@ -1,0 +1,69 @@
+import type { ClusterEvent } from "@berth/proto";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { withClient } from "../../client/client.js";
+import { parseTimeMs } from "../../options/parse-options.js";
+import { shortId } from "../../output/services.js";
+import { styled } from "../../output/style.js";
+import { oneLine } from "../../output/table.js";
+import { resumeStream } from "../../client/leader-change.js";
+
+/** The longest codes are as long. */
+const REASON_WIDTH = 17;
+
+export interface EventsOptions extends GlobalOptions {
+  readonly follow?: boolean;
+  readonly since?: string;
+  readonly service?: string;
+  readonly stack?: string;
+  readonly node?: string;
+}
+
+/** `berth events` */
+export async function showEvents(cli: Cli, options: EventsOptions): Promise<void> {
+  const { follow = false, service = "", stack = "", node = "" } = options;
+  const nowMs = cli.now();
+  let sinceMs = options.since === undefined ? 0 : parseTimeMs(options.since, { option: "--since", nowMs });
+  let last: ClusterEvent | undefined;
+  await withClient(cli, options, async (client) => {
+    const open = () => {
+      const resume = { afterEpoch: last?.epoch ?? 0, afterSequence: last?.sequence ?? 0 };
+      return client.streamEvents(
+        { follow, sinceMs, service, stack, node, ...resume },
+        { signal: cli.signal },
+      );
+    };
+    for await (const { message } of follow ? resumeStream(cli, open) : open()) {
+      if (message?.$case === "warning") cli.stderr.write(`warning: ${message.value}\n`);
+      if (message?.$case !== "event") continue;
+      last = message.value;
+      sinceMs = Math.max(sinceMs, last.timeMs + 1);
+      cli.stdout.write(options.output === "json" ? eventJson(last) : eventLine(cli, last));
+    }
+  });
+}
+
+function eventLine(cli: Cli, event: ClusterEvent): string {
+  const { timeMs, reason, message, isWarning, isReconstructed } = event;
+  const code = reason.padEnd(REASON_WIDTH);
+  const cells = [
+    styled(cli, cli.stdout, "dim", new Date(timeMs).toISOString()),
+    isWarning ? styled(cli, cli.stdout, "yellow", code) : code,
+    subject(event),
+    oneLine(message),
+    isReconstructed ? styled(cli, cli.stdout, "dim", "(from the records)") : "",
+  ];
+  return `${cells.filter((cell) => cell !== "").join("  ")}\n`;
+}
+
+/** `shop_web.1.k2j3h4@host-2`, `shop_web`, `host-2`: as far as it is about one. */
+function subject({ serviceName, slot, taskId, nodeHostname }: ClusterEvent): string {
+  const task = taskId === "" ? "" : `${slot === 0 ? "" : `.${slot}`}.${shortId(taskId)}`;
+  const node = serviceName !== "" && nodeHostname !== "" ? `@${nodeHostname}` : nodeHostname;
+  return `${serviceName}${task}${node}`;
+}
+
+function eventJson(event: ClusterEvent): string {
+  const { timeMs, reason, message, isWarning, isReconstructed, epoch, sequence, ...about } = event;
+  const time = new Date(timeMs).toISOString();
+  return `${JSON.stringify({ time, reason, message, ...about, isWarning, isReconstructed, epoch, sequence })}\n`;
+}

@@ -1,0 +1,112 @@
+import type { WatchStatsResponse } from "@berth/proto";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { withClient } from "../../client/client.js";
+import { FullScreen } from "../../output/full-screen.js";
+import { isStatsSort, type StatsSort, statsJson, statsLines } from "../../output/stats-table.js";
+import { resumeStream } from "../../client/leader-change.js";
+
+const INTERVAL_MS = 2_000;
+
+/** Lines that a screen has when nobody says. */
+const DEFAULT_ROWS = 24;
+
+const SORT_KEYS: ReadonlyMap<string, StatsSort> = new Map<string, StatsSort>([
+  ["c", "cpu"],
+  ["m", "mem"],
+  ["n", "net"],
+]);
+
+const CTRL_C = "\x03";
+
+export interface TopOptions extends GlobalOptions {
+  readonly service?: string;
+  readonly node?: string;
+  readonly once?: boolean;
+  readonly sort: string;
+}
+
+/** `berth top` */
+export async function showTop(cli: Cli, options: TopOptions): Promise<void> {
+  const { service = "", node = "", once = false } = options;
+  const over = new AbortController();
+  const signal = AbortSignal.any([cli.signal, over.signal]);
+  const isLive = cli.stdout.isTty && !once && options.output !== "json";
+  const view = isLive ? liveView(cli, options, () => over.abort()) : plainView(cli, options);
+  await withClient(cli, options, async (client) => {
+    const open = () => client.watchStats({ service, node, intervalMs: INTERVAL_MS }, { signal });
+    try {
+      for await (const loads of once ? open() : resumeStream(cli, open)) {
+        view.show(loads);
+        if (once) return;
+      }
+    } catch (error) {
+      if (!over.signal.aborted) throw error;
+    } finally {
+      view.close();
+    }
+  });
+}
+
+interface View {
+  show(loads: WatchStatsResponse): void;
+  close(): void;
+}
+
+function plainView(cli: Cli, options: TopOptions): View {
+  const sort = sortOf(options);
+  return {
+    show: (loads) => {
+      const isJson = options.output === "json";
+      const text = isJson ? [JSON.stringify(statsJson(loads, sort))] : statsLines(loads, { sort });
+      cli.stdout.write(`${text.join("\n")}\n${isJson || options.once ? "" : "\n"}`);
+    },
+    close: () => {},
+  };
+}
+
+/** The whole screen, drawn over; keys change the order. */
+function liveView(cli: Cli, options: TopOptions, end: () => void): View {
+  const { streams: passthrough } = cli;
+  const screen = new FullScreen(cli.stdout);
+  const closed = new AbortController();
+  let sort = sortOf(options);
+  let last: WatchStatsResponse | undefined;
+  const draw = (): void => {
+    const rows = passthrough.size()?.rows ?? DEFAULT_ROWS;
+    if (last !== undefined) screen.draw(statsLines(last, { sort, rows, columns: cli.stdout.columns }));
+  };
+  const onKey = (key: string): void => {
+    if (key === "q" || key === CTRL_C) end();
+    sort = SORT_KEYS.get(key) ?? sort;
+    draw();
+  };
+  screen.open();
+  passthrough.setRaw(true);
+  const stopListening = [passthrough.onResize(draw), passthrough.onSignal(end)];
+  if (passthrough.isInputTty) void readKeys(cli, onKey, closed.signal);
+  return {
+    show: (loads) => {
+      last = loads;
+      draw();
+    },
+    close: () => {
+      for (const stop of stopListening) stop();
+      passthrough.setRaw(false);
+      closed.abort();
+      screen.close();
+    },
+  };
+}
+
+async function readKeys(
+  { streams: passthrough }: Cli,
+  onKey: (key: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const bytes of passthrough.input(signal))
+    for (const key of Buffer.from(bytes).toString("latin1")) onKey(key);
+}
+
+function sortOf({ sort }: TopOptions): StatsSort {
+  return isStatsSort(sort) ? sort : "cpu";
+}

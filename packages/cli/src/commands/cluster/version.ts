@@ -1,0 +1,33 @@
+import { BERTH_VERSION, isBerthError, PROTOCOL_VERSION } from "@berth/proto";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { resolveServerAddresses, withClient } from "../../client/client.js";
+import { printJson } from "../../output/print.js";
+
+/** The server's part is a courtesy: its absence should not make anybody wait. */
+const SERVER_TIMEOUT_MS = 2_000;
+
+/** `berth version`: this program's version, and the server's when one answers. */
+export async function showVersion(cli: Cli, options: GlobalOptions): Promise<void> {
+  const address = await resolveServerAddresses(cli, options);
+  const call = { signal: cli.signal, timeoutMs: SERVER_TIMEOUT_MS };
+  const server = await withClient(cli, options, (client) => client.getCluster({}, call)).catch(
+    (error: unknown) => {
+      if (isBerthError(error)) return error;
+      throw error;
+    },
+  );
+  const isReached = !isBerthError(server);
+  if (options.output === "json") {
+    const facts = isReached ? { address, ...server } : { address, error: server.message };
+    printJson(cli, { client: { version: BERTH_VERSION, protocolVersion: PROTOCOL_VERSION }, server: facts });
+    return;
+  }
+  cli.stdout.write(`Client: ${BERTH_VERSION} (protocol ${PROTOCOL_VERSION})\n`);
+  if (!isReached) cli.stdout.write(`Server: not reached at ${address}\n`);
+  else {
+    const { serverVersion, protocolVersion, leaderAddress } = server;
+    cli.stdout.write(
+      `Server: ${serverVersion} (protocol ${protocolVersion}) at ${address}, leader ${leaderAddress}\n`,
+    );
+  }
+}

@@ -1,0 +1,53 @@
+import { Availability, type Node } from "@berth/proto";
+import type { Cli, GlobalOptions } from "../../../process/cli.js";
+import { withClient } from "../../../client/client.js";
+import { parseTimeoutMs } from "../../../options/parse-options.js";
+import { pluralize } from "../../../output/human.js";
+import { hostname } from "../../../output/nodes.js";
+import { printJson } from "../../../output/print.js";
+import { styled } from "../../../output/style.js";
+import type { DrainProgress } from "./drain-progress.js";
+import { waitForDrain } from "./wait-for-drain.js";
+import { stuckLines } from "./render-drain.js";
+import { setAvailability } from "../set-availability.js";
+
+export interface DrainOptions extends GlobalOptions {
+  readonly detach?: boolean;
+  readonly timeout: string;
+}
+
+/** `berth node drain NODE…` */
+export async function drainNodes(cli: Cli, options: DrainOptions, names: readonly string[]): Promise<void> {
+  const timeoutMs = parseTimeoutMs(options.timeout);
+  const isJson = options.output === "json";
+  const terminal = isJson ? cli.stderr : cli.stdout;
+  await withClient(cli, options, async (client) => {
+    const nodes = await setAvailability(cli, client, { nodes: names, availability: Availability.DRAIN });
+    const shown = nodes.map((node) => hostname({ node }) || node.id).join(", ");
+    if (options.detach) {
+      terminal.write(`Draining ${shown}\n`);
+      if (isJson) printJson(cli, drainJson(nodes));
+      return;
+    }
+    const progress = await waitForDrain(cli, client, { nodes, timeoutMs, terminal });
+    const moved = progress.services.reduce((sum, service) => sum + service.moved, 0);
+    terminal.write(
+      `${styled(cli, terminal, "green", "Drained")} ${shown}: ${pluralize(moved, "task")} moved\n`,
+    );
+    warnOfStuck(cli, progress);
+    if (isJson) printJson(cli, drainJson(nodes, progress));
+  });
+}
+
+/** The nodes are empty, but not all that ran there runs elsewhere. */
+function warnOfStuck(cli: Cli, progress: DrainProgress): void {
+  const label = styled(cli, cli.stderr, "yellow", "warning:");
+  for (const line of stuckLines(progress)) cli.stderr.write(`${label} ${line}\n`);
+}
+
+function drainJson(nodes: readonly Node[], progress?: DrainProgress): unknown {
+  return {
+    nodes: nodes.map((node) => ({ id: node.id, hostname: hostname({ node }) })),
+    ...(progress === undefined ? {} : { services: progress.services }),
+  };
+}

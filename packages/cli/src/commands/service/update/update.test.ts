@@ -1,0 +1,246 @@
+import { BerthError, Rollout_State, type UpdateServiceRequest } from "@berth/proto";
+import { describe, expect, test, vi } from "vitest";
+import { type FakeControlHandlers, watching, webService, webTask } from "../../../testing/fake-control.js";
+import { berth } from "../../../testing/run-berth.js";
+
+/** Real waits on a busy machine. */
+vi.setConfig({ testTimeout: 60_000 });
+
+const ID = "svcwebxxxxxxxxxxxx";
+const getService: FakeControlHandlers["getService"] = async () => ({
+  service: webService(),
+  ingress: [],
+  revisions: [],
+});
+const accepted: FakeControlHandlers["updateService"] = async () => ({
+  service: { serviceId: ID, name: "shop_web", kind: 2, version: 2 },
+});
+
+/** The service at version 2, with a rollout that began there. */
+function at(rollout: Record<string, unknown>, summary: Record<string, unknown> = {}, tasks = [webTask()]) {
+  const base = webService(summary);
+  const service = { ...base.service, version: 2, templateVersion: 2, rollout };
+  return {
+    services: [{ serviceId: ID, removed: false, summary: webService({ ...summary, service }), tasks }],
+  };
+}
+
+const unsettled = { converged: false, running: 1, desired: 6 };
+
+describe("service update", () => {
+  test("changes what the flags say in the spec that it read, and follows the rollout", async () => {
+    const requests: UpdateServiceRequest[] = [];
+    const { code, out, err } = await berth(
+      "service update --image nginx:1.28 --env-add A=1 --force shop_web",
+      {
+        getService,
+        updateService: async (request, context) => {
+          requests.push(request);
+          return accepted(request, context);
+        },
+        watchServices: watching(
+          at({ state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2, updatedSlots: 3 }, unsettled),
+          at({ state: Rollout_State.COMPLETED, fromVersion: 1, toVersion: 2, updatedSlots: 6 }),
+        ),
+      },
+    );
+    expect([code, out, err]).toMatchInlineSnapshot(`
+      [
+        0,
+        "Service shop_web is updated, version 2
+      shop_web: updating 3/6
+      shop_web: 2/2 running
+      ",
+        "",
+      ]
+    `);
+    expect(requests).toMatchObject([
+      {
+        service: ID,
+        expectedVersion: 1,
+        force: true,
+        spec: { name: "shop_web", task: { container: { image: "nginx:1.28", env: ["A=1"] } } },
+      },
+    ]);
+  });
+
+  test("--replicas of a service that scales itself is refused, with what to change instead", async () => {
+    const { service } = webService();
+    const spec = { ...service?.spec, autoscale: { min: 2, max: 10, targetCpuPercent: 70 } };
+    const { code, err } = await berth("service update --replicas 3 shop_web", {
+      getService: async () => ({
+        service: webService({ service: { ...service, spec } }),
+        ingress: [],
+        revisions: [],
+      }),
+    });
+    expect([code, err]).toMatchInlineSnapshot(`
+      [
+        2,
+        "error: service shop_web was not updated: --replicas: the service scales itself between 2 and 10 replicas: change x-berth.autoscale in its Compose file instead
+      (BERTH_INPUT_INVALID)
+      ",
+      ]
+    `);
+  });
+
+  test("reads the service again when somebody else was quicker", async () => {
+    const versions: number[] = [];
+    const { code } = await berth("service update --replicas 3 -d shop_web", {
+      getService: async () => ({
+        service: webService({ service: { ...webService().service, version: versions.length + 1 } }),
+        ingress: [],
+        revisions: [],
+      }),
+      updateService: async (request, context) => {
+        versions.push(request.expectedVersion);
+        if (versions.length < 3)
+          throw new BerthError({ code: "BERTH_CONFLICT", message: "changed meanwhile" });
+        return accepted(request, context);
+      },
+    });
+    expect([code, versions]).toEqual([0, [1, 2, 3]]);
+  });
+
+  test.each([
+    ["nothing to change", "service update shop_web"],
+    ["--rollback takes nothing beside it", "service update --rollback --image a shop_web"],
+    ["a bad value never reaches the server", "service update --update-order sideways shop_web"],
+  ])("%s", async (_, line) => {
+    const { code, err } = await berth(line, { getService });
+    expect(code).toBe(2);
+    expect(err).toMatchSnapshot();
+  });
+
+  test("an update that is rolled back ends with 1 and says why each task failed", async () => {
+    const failing = webTask({
+      id: "bad",
+      specVersion: 2,
+      status: { state: 7, exitCode: 3, message: "no such file: app.js" },
+    });
+    const { code, err } = await berth("service update --image nginx:1.28 shop_web", {
+      getService,
+      updateService: accepted,
+      watchServices: watching(
+        at({ state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2 }, unsettled, [failing]),
+        at(
+          { state: Rollout_State.ROLLING_BACK, fromVersion: 2, toVersion: 3, message: "1 of 6 failed" },
+          unsettled,
+        ),
+        at({
+          state: Rollout_State.ROLLBACK_COMPLETED,
+          fromVersion: 2,
+          toVersion: 3,
+          message: "rolled back to version 1 because 1 of 6 failed",
+        }),
+      ),
+      streamLogs: async function* () {},
+    });
+    expect([code, err]).toMatchInlineSnapshot(`
+      [
+        1,
+        "error: the change failed and was undone:
+        shop_web: rolled back to version 1 because 1 of 6 failed
+          shop_web.1: failed: exit code 3: no such file: app.js
+      See more with: berth service logs SERVICE
+      (BERTH_ROLLED_BACK)
+      ",
+      ]
+    `);
+  });
+
+  test("tasks that failed before anybody looked are told all the same", async () => {
+    const late = webTask({
+      id: "x",
+      slot: 2,
+      specVersion: 2,
+      status: { state: 9, message: "no such image" },
+    });
+    const former = webTask({ id: "y", specVersion: 1, status: { state: 7, message: "long ago" } });
+    const undone = { state: Rollout_State.ROLLBACK_COMPLETED, fromVersion: 2, toVersion: 3 };
+    const { err } = await berth("service update --image nginx:1.28 shop_web", {
+      getService,
+      updateService: accepted,
+      watchServices: watching(at(undone)),
+      listTasks: async () => ({ tasks: [former, late] }),
+      streamLogs: async function* () {},
+    });
+    expect(err).toContain("    shop_web.2: rejected: no such image\n");
+    expect(err).not.toContain("long ago");
+  });
+
+  test("a paused update ends at once", async () => {
+    const handlers: FakeControlHandlers = {
+      getService,
+      updateService: accepted,
+      watchServices: watching(
+        at(
+          { state: Rollout_State.PAUSED, fromVersion: 1, toVersion: 2, message: "2 of 6 failed" },
+          unsettled,
+        ),
+      ),
+      streamLogs: async function* () {},
+    };
+    const { code, err } = await berth("service update --image nginx:1.28 shop_web", handlers);
+    expect([code, err]).toMatchInlineSnapshot(`
+      [
+        1,
+        "error: the change failed and is paused; nothing more happens by itself:
+        shop_web: paused: 2 of 6 failed
+      Change it once more, or undo it with: berth service rollback SERVICE
+      (BERTH_ROLLOUT_PAUSED)
+      ",
+      ]
+    `);
+  });
+
+  test("what became of an earlier update says nothing about this one", async () => {
+    const former = {
+      state: Rollout_State.ROLLBACK_COMPLETED,
+      fromVersion: 0,
+      toVersion: 1,
+      message: "long ago",
+    };
+    const { code } = await berth("service update --label-add a=b shop_web", {
+      getService,
+      updateService: accepted,
+      watchServices: watching(at(former)),
+    });
+    expect(code).toBe(0);
+  });
+});
+
+describe("service rollback", () => {
+  const rollbackService: FakeControlHandlers["rollbackService"] = async ({ toVersion }) => ({
+    service: { serviceId: ID, name: "shop_web", kind: 2, version: 2 },
+    restoredVersion: toVersion || 1,
+  });
+
+  test("goes to the version asked for, and its end is no failure", async () => {
+    const rollingBack = { fromVersion: 1, toVersion: 2, message: "rolled back to version 1 as asked" };
+    const { code, out, err } = await berth("service rollback --to 1 shop_web", {
+      rollbackService,
+      watchServices: watching(
+        at({ ...rollingBack, state: Rollout_State.ROLLING_BACK, updatedSlots: 1 }, unsettled),
+        at({ ...rollingBack, state: Rollout_State.ROLLBACK_COMPLETED }),
+      ),
+    });
+    expect([code, out, err]).toMatchInlineSnapshot(`
+      [
+        0,
+        "Service shop_web is updated, version 2
+      shop_web: updating 1/6
+      shop_web: 2/2 running
+      ",
+        "Rolling shop_web back to version 1
+      ",
+      ]
+    `);
+  });
+
+  test("is what service update --rollback does", async () => {
+    const { code, err } = await berth("service update --rollback -d shop_web", { rollbackService });
+    expect([code, err]).toEqual([0, "Rolling shop_web back to version 1\n"]);
+    expect((await berth("service rollback --to x shop_web", { rollbackService })).code).toBe(2);
+  });
+});

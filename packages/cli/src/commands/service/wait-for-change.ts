@@ -1,0 +1,45 @@
+import { BerthError, type ServiceOutcome } from "@berth/proto";
+import type { Cli, OutputFormat } from "../../process/cli.js";
+import type { ControlClient } from "../../client/client.js";
+import { printJson } from "../../output/print.js";
+import { outcomeName } from "../../output/state-names.js";
+import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
+import { waitForServices } from "../../wait/wait-for-services.js";
+
+export interface FollowOptions {
+  readonly output?: OutputFormat;
+  readonly detach?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** Shows how a change of one service goes until it is done, unless told not to wait; then what came of it. */
+export async function waitForChange(
+  cli: Cli,
+  client: ControlClient,
+  change: {
+    readonly outcome: ServiceOutcome;
+    readonly options: FollowOptions;
+    readonly timeoutMs: number;
+  },
+): Promise<void> {
+  const { outcome, options, timeoutMs } = change;
+  const { name, serviceId, version, kind } = outcome;
+  const isJson = options.output === "json";
+  const terminal = isJson ? cli.stderr : cli.stdout;
+  if (!options.quiet) terminal.write(`Service ${name} is ${outcomeName(kind)}, version ${version}\n`);
+  if (!options.detach) {
+    await waitForServices(cli, client, {
+      services: [{ id: serviceId, name, version }],
+      timeoutMs,
+      printer: options.quiet ? SILENT_PRINTER : createProgressPrinter(terminal, cli.now),
+      operation: "The update goes on",
+    });
+  }
+  if (isJson) printJson(cli, { id: serviceId, name, outcome: outcomeName(kind), version });
+}
+
+export function requireOutcome(outcome: ServiceOutcome | undefined, service: string): ServiceOutcome {
+  if (outcome !== undefined) return outcome;
+  const message = `the server does not say what became of ${service}: look with berth service inspect`;
+  throw new BerthError({ code: "BERTH_PROTOCOL", message });
+}

@@ -1,0 +1,43 @@
+import type { RemoveServicesRequest, ServiceOutcome } from "@berth/proto";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { type ControlClient, retryDuringElection } from "../../client/client.js";
+import { parseTimeoutMs } from "../../options/parse-options.js";
+import { networkOutcomeLines } from "../../output/networks.js";
+import { printJson } from "../../output/print.js";
+import { createProgressPrinter } from "../../wait/progress-printer.js";
+import { waitForServices } from "../../wait/wait-for-services.js";
+
+export interface RemoveOptions extends GlobalOptions {
+  readonly detach?: boolean;
+  readonly timeout: string;
+}
+
+/** Removes what the requests name, and waits until the last task is gone unless told not to. */
+export async function removeServices(
+  cli: Cli,
+  client: ControlClient,
+  { options, requests }: { options: RemoveOptions; requests: readonly Partial<RemoveServicesRequest>[] },
+): Promise<void> {
+  const timeoutMs = parseTimeoutMs(options.timeout);
+  const isJson = options.output === "json";
+  const terminal = isJson ? cli.stderr : cli.stdout;
+  const removed: ServiceOutcome[] = [];
+  for (const request of requests) {
+    const full = { services: [], stack: "", ...request };
+    const { services, networks } = await retryDuringElection(cli, () =>
+      client.removeServices(full, { signal: cli.signal }),
+    );
+    for (const { name } of services) terminal.write(`Removing service ${name}\n`);
+    terminal.write(networkOutcomeLines(networks));
+    removed.push(...services);
+  }
+  if (!options.detach && removed.length > 0) {
+    await waitForServices(cli, client, {
+      services: removed.map(({ serviceId, name }) => ({ id: serviceId, name })),
+      timeoutMs,
+      printer: createProgressPrinter(terminal, cli.now),
+      operation: "The removal goes on",
+    });
+  }
+  if (isJson) printJson(cli, { removed: removed.map(({ serviceId, name }) => ({ id: serviceId, name })) });
+}

@@ -1,0 +1,65 @@
+import type { Cli, GlobalOptions } from "../process/cli.js";
+import { type ControlClient, withClient } from "../client/client.js";
+import { configPath, DEFAULT_CONTEXT, readContexts } from "../client/contexts.js";
+import { modeName } from "../output/modes.js";
+import { networkName } from "../output/networks.js";
+import { hostname } from "../output/nodes.js";
+import { serviceName } from "../output/services.js";
+
+export interface NamesRequest {
+  /** The argument's name in the grammar. */
+  readonly argument: string;
+  readonly globals: GlobalOptions;
+  readonly timeoutMs: number;
+}
+
+/** The names that an argument of a command can have now. */
+export async function fetchNames(cli: Cli, request: NamesRequest): Promise<readonly string[]> {
+  const { argument, globals, timeoutMs } = request;
+  if (argument === "context") {
+    const { contexts } = await readContexts(configPath(cli));
+    return [DEFAULT_CONTEXT, ...Object.keys(contexts)];
+  }
+  const list = LISTS.get(argument);
+  if (list === undefined) return [];
+  const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(timeoutMs)]);
+  return withClient(cli, globals, (client) => list(client, signal));
+}
+
+type List = (client: ControlClient, signal: AbortSignal) => Promise<readonly string[]>;
+
+const LISTS: ReadonlyMap<string, List> = new Map<string, List>([
+  ["stack", stackNames],
+  ["service", serviceNames],
+  ["service|task", serviceNames],
+  ["service=replicas", scaleStarts],
+  ["node", nodeNames],
+  ["network", networkNames],
+]);
+
+async function stackNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { services } = await client.listServices({ stack: "" }, { signal });
+  const stacks = services.map(({ service }) => service?.spec?.stack ?? "");
+  return [...new Set(stacks)].filter((stack) => stack !== "").sort();
+}
+
+async function serviceNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { services } = await client.listServices({ stack: "" }, { signal });
+  return services.map(serviceName).sort();
+}
+
+async function scaleStarts(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { services } = await client.listServices({ stack: "" }, { signal });
+  const replicated = services.filter((summary) => modeName(summary) === "replicated");
+  return replicated.map((summary) => `${serviceName(summary)}=`).sort();
+}
+
+async function nodeNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { nodes } = await client.listNodes({}, { signal });
+  return nodes.map(hostname).sort();
+}
+
+async function networkNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { networks } = await client.listNetworks({ stack: "" }, { signal });
+  return networks.map(networkName).sort();
+}

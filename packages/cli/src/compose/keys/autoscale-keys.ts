@@ -1,0 +1,63 @@
+import { AutoscaleSpec, MAX_REPLICAS } from "@berth/proto";
+import { applyKeys } from "../tree/key-table.js";
+import { type Cursor, keyPlace, readDurationMs, readInteger, readNumber } from "../tree/cursor.js";
+import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+
+const REPLICAS = { min: 0, max: MAX_REPLICAS };
+const CONNECTIONS = { min: 0, max: 1_000_000 };
+/** Percent of what one replica may use: above 100 means that it bursts. */
+const PERCENT = { min: 0, max: 10_000 };
+
+/** `autoscale: { min, max, target_cpu | target_connections }` */
+export function readAutoscale(cursor: Cursor, draft: ServiceDraft): void {
+  draft.origins.set("autoscale", cursor);
+  const autoscale: AutoscaleDraft = { spec: AutoscaleSpec.fromPartial({}), given: new Set() };
+  applyKeys(cursor, AUTOSCALE_KEYS, autoscale);
+  if (cursor.diagnostics.hasErrorUnder(cursor.path)) return;
+  const missing = ["min", "max"].filter((key) => !autoscale.given.has(key));
+  if (missing.length > 0) cursor.diagnostics.error(keyPlace(cursor), `it needs ${missing.join(" and ")}`);
+  else draft.spec.autoscale = autoscale.spec;
+}
+
+interface AutoscaleDraft {
+  readonly spec: AutoscaleSpec;
+  readonly given: Set<string>;
+}
+
+const AUTOSCALE_KEYS: KeyTable<AutoscaleDraft> = {
+  min: bound("min"),
+  max: bound("max"),
+  target_cpu: rule(readPercent, ({ spec }, percent) => {
+    spec.targetCpuPercent = percent;
+  }),
+  target_connections: rule(
+    (cursor) => readNumber(cursor, CONNECTIONS),
+    ({ spec }, connections) => {
+      spec.targetConnections = connections;
+    },
+  ),
+  scale_up_window: rule(readDurationMs, ({ spec }, ms) => {
+    spec.scaleUpWindowMs = ms;
+  }),
+  scale_down_window: rule(readDurationMs, ({ spec }, ms) => {
+    spec.scaleDownWindowMs = ms;
+  }),
+};
+
+function bound(key: "min" | "max"): KeyRule<AutoscaleDraft> {
+  return rule(
+    (cursor) => readInteger(cursor, REPLICAS),
+    ({ spec, given }, replicas) => {
+      spec[key] = replicas;
+      given.add(key);
+    },
+  );
+}
+
+/** `70` or `70%`. */
+function readPercent(cursor: Cursor): number | undefined {
+  const { node } = cursor;
+  const text = node.kind === "scalar" && typeof node.value === "string" ? node.value.trim() : "";
+  if (!/^\d+(?:\.\d+)?%$/.test(text) || node.kind !== "scalar") return readNumber(cursor, PERCENT);
+  return readNumber({ ...cursor, node: { ...node, value: text.slice(0, -1) } }, PERCENT);
+}

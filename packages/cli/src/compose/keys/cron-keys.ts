@@ -1,0 +1,49 @@
+import { CronSpec, CronSpec_Concurrency } from "@berth/proto";
+import { applyKeys } from "../tree/key-table.js";
+import { type Cursor, keyPlace, readChoice, readDurationMs, readInteger, readText } from "../tree/cursor.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+
+const RUNS = { min: 0, max: 1_000 };
+const CONCURRENCIES = {
+  allow: CronSpec_Concurrency.ALLOW,
+  forbid: CronSpec_Concurrency.FORBID,
+  replace: CronSpec_Concurrency.REPLACE,
+};
+
+/** `cron: "0 3 * * *"`, or a mapping that says more. */
+export function readCron(cursor: Cursor, draft: ServiceDraft): void {
+  draft.origins.set("cron", cursor);
+  const cron = CronSpec.fromPartial({});
+  if (cursor.node.kind === "scalar") cron.schedule = readText(cursor) ?? "";
+  else applyKeys(cursor, CRON_KEYS, cron);
+  if (cursor.diagnostics.hasErrorUnder(cursor.path)) return;
+  if (cron.schedule === "") {
+    cursor.diagnostics.error(keyPlace(cursor), 'it needs a schedule, such as "0 3 * * *" or "@hourly"');
+  } else {
+    draft.spec.cron = cron;
+  }
+}
+
+const CRON_KEYS: KeyTable<CronSpec> = {
+  schedule: rule(readText, (cron, schedule) => {
+    cron.schedule = schedule;
+  }),
+  time_zone: rule(readText, (cron, timeZone) => {
+    cron.timeZone = timeZone;
+  }),
+  concurrency: rule(
+    (cursor) => readChoice(cursor, CONCURRENCIES),
+    (cron, concurrency) => {
+      cron.concurrency = concurrency;
+    },
+  ),
+  history: rule(
+    (cursor) => readInteger(cursor, RUNS),
+    (cron, history) => {
+      cron.history = history;
+    },
+  ),
+  starting_deadline: rule(readDurationMs, (cron, ms) => {
+    cron.startingDeadlineMs = ms;
+  }),
+};

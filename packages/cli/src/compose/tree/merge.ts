@@ -1,0 +1,123 @@
+import type { Diagnostics } from "../text/diagnostics.js";
+import { type MergeRule, mergeRuleOf } from "./merge-rules.js";
+import {
+  describeNode,
+  isNull,
+  type ListNode,
+  type MapEntry,
+  type MapNode,
+  type Node,
+  scalarText,
+} from "./node.js";
+
+/** Merges files as Compose does: each later one over what the earlier ones make together. */
+export function mergeTrees(roots: readonly Node[], diagnostics: Diagnostics): Node | undefined {
+  const [first, ...others] = roots;
+  if (first === undefined) return undefined;
+  const merged = others.reduce((base, over) => mergeNodes({ base, over, path: [], diagnostics }), first);
+  return withoutResets(merged);
+}
+
+interface Merge {
+  readonly base: Node;
+  readonly over: Node;
+  readonly path: readonly string[];
+  readonly diagnostics: Diagnostics;
+}
+
+function mergeNodes(merge: Merge): Node {
+  const { base, over, path } = merge;
+  if (over.mergeTag !== undefined || isNull(base)) return over;
+  // An empty `key:` in a later file says nothing about what the earlier one lists there.
+  if (isNull(over) && base.kind !== "scalar") return base;
+  return mergeByRule(merge, mergeRuleOf(path));
+}
+
+function mergeByRule(merge: Merge, rule: MergeRule | undefined): Node {
+  const { base, over } = merge;
+  switch (rule?.kind) {
+    case "replace":
+      return over;
+    case "mapping":
+      return mergePlain({ ...merge, base: asMapping(base), over: asMapping(over) });
+    case "list":
+      return mergePlain({ ...merge, base: asList(base), over: asList(over) });
+    case "keyed":
+      if (base.kind !== "list" || over.kind !== "list") return mergePlain(merge);
+      return mergeKeyed(base, over, rule.keyOf);
+    case "same":
+      return haveSame(base, over, rule.key) ? mergePlain(merge) : over;
+    case undefined:
+      return mergePlain(merge);
+  }
+}
+
+function mergePlain(merge: Merge): Node {
+  const { base, over, path, diagnostics } = merge;
+  if (base.kind === "map" && over.kind === "map") return mergeMaps(base, over, merge);
+  if (base.kind === "list" && over.kind === "list") return mergeKeyed(base, over, scalarKey);
+  if (base.kind !== over.kind) {
+    const message = `cannot be merged: it is ${describeNode(over)} here and ${describeNode(base)} in ${base.at.source.name}`;
+    diagnostics.error({ at: over.at, path: path.join(".") }, message);
+  }
+  return over;
+}
+
+function mergeMaps(base: MapNode, over: MapNode, { path, diagnostics }: Merge): MapNode {
+  const entries = new Map<string, MapEntry>(base.entries);
+  for (const [key, entry] of over.entries) {
+    const earlier = entries.get(key);
+    if (earlier === undefined) entries.set(key, entry);
+    else {
+      const value = mergeNodes({ base: earlier.value, over: entry.value, path: [...path, key], diagnostics });
+      entries.set(key, { keyAt: entry.keyAt, value });
+    }
+  }
+  return { ...base, entries };
+}
+
+function mergeKeyed(base: ListNode, over: ListNode, keyOf: (item: Node) => string): ListNode {
+  const items = new Map<string, Node>();
+  for (const item of [...base.items, ...over.items]) items.set(keyOf(item) || `#${items.size}`, item);
+  return { ...base, items: [...items.values()] };
+}
+
+/** Equal scalars are one item; anything else is never equal. */
+function scalarKey(item: Node): string {
+  return item.kind === "scalar" ? `=${scalarText(item)}` : "";
+}
+
+function asMapping(node: Node): Node {
+  if (node.kind !== "list" || node.items.some(({ kind }) => kind !== "scalar")) return node;
+  const entries = new Map<string, MapEntry>();
+  for (const item of node.items) {
+    const text = item.kind === "scalar" ? scalarText(item) : "";
+    const equals = text.indexOf("=");
+    const key = equals < 0 ? text : text.slice(0, equals);
+    const value = equals < 0 ? null : text.slice(equals + 1);
+    entries.set(key, { keyAt: item.at, value: { kind: "scalar", value, text: value ?? "", at: item.at } });
+  }
+  return { kind: "map", entries, at: node.at };
+}
+
+function asList(node: Node): Node {
+  return node.kind === "scalar" ? { kind: "list", items: [node], at: node.at } : node;
+}
+
+function haveSame(base: Node, over: Node, key: string): boolean {
+  if (base.kind !== "map" || over.kind !== "map") return true;
+  const [before, after] = [base.entries.get(key)?.value, over.entries.get(key)?.value];
+  if (before?.kind !== "scalar" || after?.kind !== "scalar") return true;
+  return scalarText(before) === scalarText(after);
+}
+
+/** `!reset` takes a key out of the result, whatever stands behind it. */
+function withoutResets(node: Node): Node {
+  if (node.kind === "list") return { ...node, items: node.items.map(withoutResets) };
+  if (node.kind === "scalar") return node;
+  const entries = new Map<string, MapEntry>();
+  for (const [key, entry] of node.entries) {
+    if (entry.value.mergeTag !== "reset") entries.set(key, { ...entry, value: withoutResets(entry.value) });
+  }
+  return { ...node, entries };
+}

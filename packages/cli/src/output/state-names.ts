@@ -1,0 +1,71 @@
+import {
+  Availability,
+  DesiredState,
+  Health,
+  NodeState,
+  PortSpec_Mode,
+  PortSpec_Protocol,
+  ServiceOutcome_Kind,
+  TaskState,
+} from "@berth/proto";
+
+/** The words for states in tables and JSON. They are part of the interface: scripts compare them. */
+const TASK_STATES = new Map<TaskState, string>([
+  [TaskState.NEW, "pending"],
+  [TaskState.ASSIGNED, "assigned"],
+  [TaskState.PREPARING, "preparing"],
+  [TaskState.STARTING, "starting"],
+  [TaskState.RUNNING, "running"],
+  [TaskState.COMPLETE, "complete"],
+  [TaskState.FAILED, "failed"],
+  [TaskState.SHUTDOWN, "shutdown"],
+  [TaskState.REJECTED, "rejected"],
+  [TaskState.LOST, "lost"],
+]);
+const DESIRED_STATES = new Map<DesiredState, string>([
+  [DesiredState.RUNNING, "running"],
+  [DesiredState.SHUTDOWN, "shutdown"],
+  [DesiredState.REMOVE, "remove"],
+]);
+const HEALTHS = new Map<Health, string>([
+  [Health.UNSPECIFIED, "none"],
+  [Health.STARTING, "starting"],
+  [Health.HEALTHY, "healthy"],
+  [Health.UNHEALTHY, "unhealthy"],
+  [Health.UNKNOWN, "unknown"],
+]);
+const NODE_STATES = new Map<NodeState, string>([
+  [NodeState.READY, "ready"],
+  [NodeState.DOWN, "down"],
+]);
+const AVAILABILITIES = new Map<Availability, string>([
+  [Availability.ACTIVE, "active"],
+  [Availability.PAUSE, "pause"],
+  [Availability.DRAIN, "drain"],
+]);
+const OUTCOMES = new Map<ServiceOutcome_Kind, string>([
+  [ServiceOutcome_Kind.CREATED, "created"],
+  [ServiceOutcome_Kind.UPDATED, "updated"],
+  [ServiceOutcome_Kind.UNCHANGED, "unchanged"],
+  [ServiceOutcome_Kind.REMOVED, "removed"],
+]);
+
+/** Of a newer server, which may know states that this command line does not. */
+const UNKNOWN = "unknown";
+
+export const taskStateName = (state: TaskState): string => TASK_STATES.get(state) ?? UNKNOWN;
+export const desiredStateName = (state: DesiredState): string => DESIRED_STATES.get(state) ?? UNKNOWN;
+export const healthName = (health: Health): string => HEALTHS.get(health) ?? UNKNOWN;
+export const nodeStateName = (state: NodeState): string => NODE_STATES.get(state) ?? UNKNOWN;
+export const availabilityName = (availability: Availability): string =>
+  AVAILABILITIES.get(availability) ?? UNKNOWN;
+export const outcomeName = (kind: ServiceOutcome_Kind): string => OUTCOMES.get(kind) ?? UNKNOWN;
+export const protocolName = (protocol: PortSpec_Protocol): string =>
+  protocol === PortSpec_Protocol.UDP ? "udp" : "tcp";
+export const portModeName = (mode: PortSpec_Mode): string =>
+  mode === PortSpec_Mode.HOST ? "host" : "ingress";
+
+/** `running` as a heading shows it: `Running`. */
+export function capitalize(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1);
+}

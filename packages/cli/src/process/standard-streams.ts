@@ -1,0 +1,41 @@
+import type { StandardStreams } from "./cli.js";
+
+/** The streams and signals of this process. */
+export function standardStreams(): StandardStreams {
+  const { stdin, stdout, stderr } = process;
+  return {
+    isInputTty: stdin.isTTY === true,
+    input,
+    write: (stream, bytes) => write(stream === "stdout" ? stdout : stderr, bytes),
+    setRaw: (isRaw) => {
+      if (stdin.isTTY) stdin.setRawMode(isRaw);
+    },
+    size: () => (stdout.isTTY ? { columns: stdout.columns, rows: stdout.rows } : undefined),
+    onResize: (listener) => {
+      stdout.on("resize", listener);
+      return () => stdout.off("resize", listener);
+    },
+    onSignal: (listener) => {
+      process.on("SIGINT", listener).on("SIGTERM", listener);
+      return () => process.off("SIGINT", listener).off("SIGTERM", listener);
+    },
+  };
+}
+
+async function* input(signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  // A terminal that is still read would keep the process alive.
+  const leave = (): void => void process.stdin.destroy();
+  signal.addEventListener("abort", leave, { once: true });
+  try {
+    if (!signal.aborted) yield* process.stdin;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    signal.removeEventListener("abort", leave);
+  }
+}
+
+function write(stream: NodeJS.WriteStream, bytes: Uint8Array): Promise<void> {
+  if (stream.write(bytes)) return Promise.resolve();
+  return new Promise((resolve) => stream.once("drain", resolve));
+}
