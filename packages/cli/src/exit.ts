@@ -1,6 +1,6 @@
 import type { BerthError } from "@berth/proto";
-import { type Cli, ExitStatus, InterruptedError } from "./process/cli.js";
 import { styled } from "./output/style.js";
+import { type Cli, ExitStatus, InterruptedError } from "./process/cli.js";
 
 /** Exit codes: 1 and 3 come from the errors, see their registry. */
 export const EXIT_OK = 0;

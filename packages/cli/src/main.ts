@@ -1,11 +1,11 @@
 import { homedir } from "node:os";
 import { CommanderError } from "commander";
-import { type Cli, InterruptedError, type Terminal } from "./process/cli.js";
-import { terminateExecOptions } from "./grammar/exec-arguments.js";
 import { EXIT_BAD_INPUT, EXIT_FAILED, EXIT_OK, reportError } from "./exit.js";
-import { standardStreams } from "./process/standard-streams.js";
+import { terminateExecOptions } from "./grammar/exec-arguments.js";
 import { createProgram, SUBPROGRAMS } from "./grammar/program.js";
+import { type Cli, InterruptedError, type Terminal } from "./process/cli.js";
 import { readBounded } from "./process/read-bounded.js";
+import { standardStreams } from "./process/standard-streams.js";
 
 const DEFAULT_COLUMNS = 80;
 

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError, ControlServiceService, isBerthError } from "@berth/proto";
 import { createRpcClient, type RpcClient } from "@berth/proto/rpc";
-import { createFailoverClient } from "./failover-client.js";
 import type { Cli, GlobalOptions } from "../process/cli.js";
 import { configPath, DEFAULT_CONTEXT, readContexts } from "./contexts.js";
+import { createFailoverClient } from "./failover-client.js";
 
 /** Where a server on this machine listens unless told otherwise. */
 export const DEFAULT_SERVER = "127.0.0.1:7400";

@@ -1,7 +1,7 @@
 import { BerthError, ListNodesResponse, WatchServicesResponse } from "@berth/proto";
 import { afterEach, describe, expect, it } from "vitest";
-import { createFailoverClient } from "./failover-client.js";
 import { type FakeControlHandlers, startFakeControl, watching } from "../testing/fake-control.js";
+import { createFailoverClient } from "./failover-client.js";
 
 /** Nobody listens there: connections are refused. */
 const NOBODY = "127.0.0.1:1";

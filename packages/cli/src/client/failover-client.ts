@@ -32,7 +32,10 @@ export function createFailoverClient(addresses: readonly [string, ...string[]]):
   const entries = Object.entries(ControlServiceService).map(([name, method]) => {
     const key = name as keyof Control;
     if (method.responseStream)
-      return [name, (input: never, options?: CallOptions) => streamWithFailover(servers, key, input, options)];
+      return [
+        name,
+        (input: never, options?: CallOptions) => streamWithFailover(servers, key, input, options),
+      ];
     return [name, (input: never, options?: CallOptions) => callWithFailover(servers, key, input, options)];
   });
   return { calls: Object.fromEntries(entries) as RpcClient<Control>, close: () => servers.close() };

@@ -1,10 +1,10 @@
-import type { Cli, GlobalOptions } from "../process/cli.js";
 import { type ControlClient, withClient } from "../client/client.js";
 import { configPath, DEFAULT_CONTEXT, readContexts } from "../client/contexts.js";
 import { modeName } from "../output/modes.js";
 import { networkName } from "../output/networks.js";
 import { hostname } from "../output/nodes.js";
 import { serviceName } from "../output/services.js";
+import type { Cli, GlobalOptions } from "../process/cli.js";
 
 export interface NamesRequest {
   /** The argument's name in the grammar. */

@@ -1,6 +1,6 @@
 import type { Command, Option } from "commander";
-import type { Cli, GlobalOptions } from "../process/cli.js";
 import { createProgram, globalOptions } from "../grammar/program.js";
+import type { Cli, GlobalOptions } from "../process/cli.js";
 
 /** The user waits at a prompt: names that take longer are not shown. */
 const NAMES_TIMEOUT_MS = 800;
@@ -15,7 +15,9 @@ export async function complete(cli: Cli, words: readonly string[]): Promise<numb
   const place = parseContext(program, words.slice(0, -1));
   const last = words.at(-1) ?? "";
   const candidates = await candidatesFor(cli, program, { place, last });
-  const matching = candidates.filter((candidate) => candidate.startsWith(last) && !isIncompletePair(candidate, last));
+  const matching = candidates.filter(
+    (candidate) => candidate.startsWith(last) && !isIncompletePair(candidate, last),
+  );
   cli.stdout.write(matching.map((candidate) => `${candidate}\n`).join(""));
   return 0;
 }
@@ -80,7 +82,10 @@ async function candidatesFor(
   return argumentsFor(cli, place);
 }
 
-async function argumentsFor(cli: Cli, { command, position, globals }: CompletionContext): Promise<readonly string[]> {
+async function argumentsFor(
+  cli: Cli,
+  { command, position, globals }: CompletionContext,
+): Promise<readonly string[]> {
   if (command.commands.length > 0) return command.commands.map((candidate) => candidate.name());
   const args = command.registeredArguments;
   const argument = args[position] ?? (args.at(-1)?.variadic ? args.at(-1) : undefined);

@@ -1,5 +1,10 @@
 import { type NetworkAttachment, NetworkMode } from "@berth/proto";
-import { DEFAULT_NETWORK, byDefaultRoute, type JoinedNetwork, newJoinedNetwork } from "./keys/network-attachment-keys.js";
+import {
+  byDefaultRoute,
+  DEFAULT_NETWORK,
+  type JoinedNetwork,
+  newJoinedNetwork,
+} from "./keys/network-attachment-keys.js";
 import type { ServiceDraft } from "./keys/service-draft.js";
 
 /** A host's name that can be looked up: no template, which is different for each task. */

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { loadStack } from "./load-stack.js";
 import { Diagnostics } from "./text/diagnostics.js";
 import { parseEnvFile } from "./text/env-file.js";
-import { loadStack } from "./load-stack.js";
 import { parseShortPorts } from "./text/parse-port.js";
 import { splitShellWords } from "./text/shell-words.js";
 import { sourceOf } from "./text/source.js";

@@ -1,16 +1,16 @@
 import { dirname } from "node:path";
 import type { NetworkSpec, ServiceSpec } from "@berth/proto";
-import { rootCursor } from "./tree/cursor.js";
+import type { Project } from "./project.js";
 import { type Diagnostic, Diagnostics } from "./text/diagnostics.js";
 import { parseEnvFile } from "./text/env-file.js";
+import { decodeSource, type Source, sourceOf } from "./text/source.js";
+import type { Lookup } from "./text/template.js";
+import { translateStack } from "./translate-stack.js";
+import { rootCursor } from "./tree/cursor.js";
 import { interpolateTree } from "./tree/interpolate-tree.js";
 import { mergeTrees } from "./tree/merge.js";
 import type { Node } from "./tree/node.js";
 import { parseYaml } from "./tree/parse-yaml.js";
-import type { Project } from "./project.js";
-import { decodeSource, type Source, sourceOf } from "./text/source.js";
-import type { Lookup } from "./text/template.js";
-import { translateStack } from "./translate-stack.js";
 
 export interface StackInput {
   readonly stack: string;

@@ -1,7 +1,7 @@
 import { scopedName, serviceNameProblem } from "@berth/proto";
+import type { Project } from "./project.js";
 import { type Cursor, keyPlace, readFields, readTexts } from "./tree/cursor.js";
 import { isNull } from "./tree/node.js";
-import type { Project } from "./project.js";
 
 /** The services of a file, by whether they are to be deployed. */
 export interface SelectedServices {

@@ -1,5 +1,8 @@
 import { NetworkMode, NetworkSpec, scopedName, validateNetworkSpec } from "@berth/proto";
-import { applyKeys } from "./tree/key-table.js";
+import { readIpam } from "./keys/ipam-keys.js";
+import { ignoreWithWarning } from "./keys/not-supported.js";
+import { type KeyTable, rule } from "./keys/service-draft.js";
+import type { Project } from "./project.js";
 import {
   type Cursor,
   keyPlace,
@@ -10,11 +13,8 @@ import {
   readText,
   readTextMap,
 } from "./tree/cursor.js";
-import { readIpam } from "./keys/ipam-keys.js";
-import { ignoreWithWarning } from "./keys/not-supported.js";
+import { applyKeys } from "./tree/key-table.js";
 import { isNull } from "./tree/node.js";
-import type { Project } from "./project.js";
-import { type KeyTable, rule } from "./keys/service-draft.js";
 
 /** A network of the file, by the name that its services use for it. */
 export interface StackNetwork {

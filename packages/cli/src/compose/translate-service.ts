@@ -6,15 +6,15 @@ import {
   TaskSpec,
   validateServiceSpec,
 } from "@berth/proto";
-import { applyKeys } from "./tree/key-table.js";
 import { assembleMode } from "./assemble-mode.js";
 import { assembleNetworks } from "./assemble-networks.js";
-import { type Cursor, keyPlace } from "./tree/cursor.js";
-import type { Place } from "./text/diagnostics.js";
 import { readBerthKeys } from "./keys/berth-keys.js";
 import type { Link } from "./keys/link-keys.js";
-import { SERVICE_KEYS } from "./keys/service-keys.js";
 import { newServiceDraft, type ServiceDraft, type StackContext } from "./keys/service-draft.js";
+import { SERVICE_KEYS } from "./keys/service-keys.js";
+import type { Place } from "./text/diagnostics.js";
+import { type Cursor, keyPlace } from "./tree/cursor.js";
+import { applyKeys } from "./tree/key-table.js";
 
 export interface TranslatedService {
   /** With all defaults. */

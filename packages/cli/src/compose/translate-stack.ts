@@ -6,17 +6,17 @@ import {
   type ServiceSpec,
   scopedName,
 } from "@berth/proto";
-import { type Cursor, keyPlace, readFields } from "./tree/cursor.js";
 import { DEFAULT_NETWORK } from "./keys/network-attachment-keys.js";
-import { isNull, type Node } from "./tree/node.js";
+import type { StackContext } from "./keys/service-draft.js";
 import type { Project } from "./project.js";
 import { reportCycles } from "./report-cycles.js";
 import { type SelectedServices, selectServices } from "./select-services.js";
-import type { StackContext } from "./keys/service-draft.js";
 import { didYouMean } from "./text/suggest.js";
 import { type StackNetwork, translateNetworks } from "./translate-networks.js";
 import { type TranslatedService, translateService } from "./translate-service.js";
 import { translateVolumes } from "./translate-volumes.js";
+import { type Cursor, keyPlace, readFields } from "./tree/cursor.js";
+import { isNull, type Node } from "./tree/node.js";
 
 const TOP_LEVEL_KEYS = [
   "services",

@@ -1,9 +1,9 @@
 import { scopedName, VolumeMount } from "@berth/proto";
-import { applyKeys } from "./tree/key-table.js";
-import { type Cursor, readFields, readFlag, readText, readTextMap } from "./tree/cursor.js";
-import { isNull } from "./tree/node.js";
-import type { Project } from "./project.js";
 import { type KeyTable, rule } from "./keys/service-draft.js";
+import type { Project } from "./project.js";
+import { type Cursor, readFields, readFlag, readText, readTextMap } from "./tree/cursor.js";
+import { applyKeys } from "./tree/key-table.js";
+import { isNull } from "./tree/node.js";
 
 interface VolumeDraft {
   name: string | undefined;

@@ -1,8 +1,8 @@
 import { Command } from "commander";
 import { expect, test } from "vitest";
-import { addOperateCommands } from "./operate-commands.js";
-import { terminateExecOptions } from "./exec-arguments.js";
 import { fakeCli } from "../testing/fake-cli.js";
+import { terminateExecOptions } from "./exec-arguments.js";
+import { addOperateCommands } from "./operate-commands.js";
 
 const program = new Command("berth").option("-s, --server <host:port>").option("-o, --output <format>");
 addOperateCommands(program, fakeCli());

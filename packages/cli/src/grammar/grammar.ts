@@ -8,7 +8,10 @@ export type CommandHandler = (cli: Cli, options: never, ...args: never[]) => Pro
  * The action of a command. The verb's module is loaded when it runs and not before: help and completion cost
  * nothing but this grammar.
  */
-export function lazyAction(cli: Cli, load: () => Promise<CommandHandler>): (...args: unknown[]) => Promise<void> {
+export function lazyAction(
+  cli: Cli,
+  load: () => Promise<CommandHandler>,
+): (...args: unknown[]) => Promise<void> {
   return async (...args) => {
     // Commander gives the arguments, then the options, then the command.
     const command = args.at(-1) as Command;
@@ -51,7 +54,10 @@ export function addTaskListOptions(command: Command): Command {
 export function addServiceListOptions(command: Command): Command {
   return command
     .addOption(
-      repeatableOption("-f, --filter <filter>", "only services that match: id=, name=, mode=, label=, stack="),
+      repeatableOption(
+        "-f, --filter <filter>",
+        "only services that match: id=, name=, mode=, label=, stack=",
+      ),
     )
     .option("-q, --quiet", "only ids");
 }

@@ -10,7 +10,9 @@ export function addNetworkCommands(program: Command, cli: Cli): void {
       .command("ls")
       .alias("list")
       .description("List networks")
-      .addOption(repeatableOption("-f, --filter <filter>", "only networks that match: id=, name=, label=, stack="))
+      .addOption(
+        repeatableOption("-f, --filter <filter>", "only networks that match: id=, name=, label=, stack="),
+      )
       .option("--no-trunc", "show ids whole")
       .option("-q, --quiet", "only ids")
       .action(lazyAction(cli, async () => (await import("../commands/network/ls.js")).listNetworks)),

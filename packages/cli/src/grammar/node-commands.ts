@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
-import { addTaskListOptions, addWaitOptions, addExamples, lazyAction, repeatableOption } from "./grammar.js";
+import { addExamples, addTaskListOptions, addWaitOptions, lazyAction, repeatableOption } from "./grammar.js";
 
 /** `berth node …` */
 export function addNodeCommands(program: Command, cli: Cli): void {

@@ -17,7 +17,9 @@ export function addOtherCommands(program: Command, cli: Cli): void {
       .command("completion")
       .argument("<shell>", "bash, zsh or fish")
       .description("Print a script that completes berth's commands and names")
-      .action(lazyAction(cli, async () => (await import("../completion/print-completion.js")).printCompletion)),
+      .action(
+        lazyAction(cli, async () => (await import("../completion/print-completion.js")).printCompletion),
+      ),
     ["berth completion bash > /etc/bash_completion.d/berth", "berth completion fish | source"],
   );
 }

@@ -8,7 +8,9 @@ import { addServiceCommands } from "./service-commands.js";
 import { addStackCommands } from "./stack-commands.js";
 
 /** Programs of the other packages that `berth` runs; each reads its own command line. */
-export const SUBPROGRAMS: Readonly<Record<string, { readonly module: string; readonly description: string }>> = {
+export const SUBPROGRAMS: Readonly<
+  Record<string, { readonly module: string; readonly description: string }>
+> = {
   server: { module: "@berth/control-plane/main", description: "Run a control-plane server" },
   agent: { module: "@berth/agent/main", description: "Run the agent of a Docker host" },
   doctor: {

@@ -1,6 +1,12 @@
 import type { Command } from "commander";
 import type { Cli } from "../process/cli.js";
-import { addServiceListOptions, addTaskListOptions, addWaitOptions, addExamples, lazyAction } from "./grammar.js";
+import {
+  addExamples,
+  addServiceListOptions,
+  addTaskListOptions,
+  addWaitOptions,
+  lazyAction,
+} from "./grammar.js";
 import { addLogs } from "./operate-commands.js";
 import { addRollback, addUpdate } from "./service-update-commands.js";
 

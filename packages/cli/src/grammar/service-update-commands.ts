@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Cli } from "../process/cli.js";
-import { addWaitOptions, addExamples, lazyAction } from "./grammar.js";
+import { addExamples, addWaitOptions, lazyAction } from "./grammar.js";
 import { addUpdateFlags } from "./update-flags.js";
 
 /** `berth service update` */

@@ -1,10 +1,10 @@
 import type { Command } from "commander";
 import type { Cli } from "../process/cli.js";
 import {
+  addExamples,
   addServiceListOptions,
   addTaskListOptions,
   addWaitOptions,
-  addExamples,
   lazyAction,
   repeatableOption,
 } from "./grammar.js";
@@ -60,7 +60,9 @@ function addDeploy(stack: Command, cli: Cli): void {
     .option("--plan-rev <rev>", "do it only if that is the plan which a dry run called so")
     .option("-q, --quiet", "show neither warnings nor progress");
   addExamples(
-    addWaitOptions(deploy).action(lazyAction(cli, async () => (await import("../commands/stack/deploy.js")).deployStack)),
+    addWaitOptions(deploy).action(
+      lazyAction(cli, async () => (await import("../commands/stack/deploy.js")).deployStack),
+    ),
     [
       "berth stack deploy -c compose.yaml shop",
       "berth stack deploy -c compose.yaml -c production.yaml --prune shop",

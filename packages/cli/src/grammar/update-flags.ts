@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
-import { repeatableOption } from "./grammar.js";
 import { UPDATE_FLAGS, type UpdateFlag } from "../commands/service/update/flags.js";
+import { repeatableOption } from "./grammar.js";
 
 /** Gives a command all the flags that change a service. */
 export function addUpdateFlags(command: Command): Command {

@@ -28,7 +28,8 @@ export function cronFields(service: Service | undefined, nowMs: number): readonl
   const schedule = spec?.cron;
   if (schedule === undefined) return [];
   const zone = schedule.timeZone === "" ? "UTC" : schedule.timeZone;
-  const next = cron === undefined || cron.nextRunAtMs === 0 ? "" : `, next ${untilText(cron.nextRunAtMs, nowMs)}`;
+  const next =
+    cron === undefined || cron.nextRunAtMs === 0 ? "" : `, next ${untilText(cron.nextRunAtMs, nowMs)}`;
   return [
     ["Schedule", `${schedule.schedule} (${zone})${next}`],
     ["Runs", cron?.runs.map((run) => runText(run, nowMs)) ?? []],

@@ -8,12 +8,12 @@ import {
   TaskState,
 } from "@berth/proto";
 import type { FilterTable } from "../options/filters.js";
-import { ago } from "./human.js";
 import { currentTaskFilter } from "./current-task.js";
+import { ago } from "./human.js";
 import type { Listing } from "./print.js";
 import { imageOf, serviceId, shortId } from "./services.js";
-import { oneLine, truncate } from "./table.js";
 import { capitalize, desiredStateName, healthName, protocolName, taskStateName } from "./state-names.js";
+import { oneLine, truncate } from "./table.js";
 
 const MAX_ERROR_WIDTH = 40;
 /** Why a task finds no node is said nowhere else, and half of it is no help. */
@@ -74,7 +74,10 @@ export function taskListing(rows: readonly TaskRow[], options: TaskListingOption
     json: taskJson,
     columns: [
       { title: "ID", cell: ({ task }) => (noTrunc ? task.id : shortId(task.id)) },
-      { title: "NAME", cell: ({ task, isReplaced: isReplaced }) => `${isReplaced ? "\\_ " : ""}${displayName(task, noResolve)}` },
+      {
+        title: "NAME",
+        cell: ({ task, isReplaced }) => `${isReplaced ? "\\_ " : ""}${displayName(task, noResolve)}`,
+      },
       { title: "IMAGE", cell: ({ image }) => image },
       { title: "NODE", cell: ({ task, node }) => (noResolve ? task.nodeId : node) },
       { title: "DESIRED STATE", cell: (row) => capitalize(desiredWord(row)) },
@@ -127,7 +130,7 @@ function taskJson(row: TaskRow): unknown {
 }
 
 /** A task that ended and has a successor is not wanted any more, as Swarm shows it. */
-function desiredWord({ task, isReplaced: isReplaced }: TaskRow): string {
+function desiredWord({ task, isReplaced }: TaskRow): string {
   const isOver = isReplaced && (task.status?.state ?? TaskState.UNSPECIFIED) >= TaskState.COMPLETE;
   return desiredStateName(
     isOver && task.desiredState === DesiredState.RUNNING ? DesiredState.SHUTDOWN : task.desiredState,

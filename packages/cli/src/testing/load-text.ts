@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { NetworkSpec, ServiceSpec } from "@berth/proto";
-import { formatDiagnostic } from "../compose/text/format-diagnostics.js";
 import { loadStack } from "../compose/load-stack.js";
+import { formatDiagnostic } from "../compose/text/format-diagnostics.js";
 
 export interface LoadTextOptions {
   /** More `-f` files after the first. */

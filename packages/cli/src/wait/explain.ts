@@ -1,16 +1,16 @@
 import { type ServiceSummary, type Task, TaskState } from "@berth/proto";
 import { pluralize } from "../output/human.js";
 import { jobTotal } from "../output/modes.js";
-import { oneLine } from "../output/table.js";
 import { taskStateName } from "../output/state-names.js";
+import { oneLine } from "../output/table.js";
 import {
   currentTasks,
   failedJob,
   failureCount,
+  isConverged,
   isDone,
   isFailed,
   isJob,
-  isConverged,
   latestFailure,
   type Progress,
   type ServiceProgress,

@@ -1,7 +1,7 @@
 import type { LogLine, Task } from "@berth/proto";
-import type { Cli } from "../process/cli.js";
 import type { ControlClient } from "../client/client.js";
 import { oneLine, truncate } from "../output/table.js";
+import type { Cli } from "../process/cli.js";
 import { isConverged, type Progress, type ServiceProgress } from "./progress.js";
 
 /** The reasons must not wait long for what may not be there. */

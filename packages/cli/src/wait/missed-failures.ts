@@ -1,6 +1,6 @@
 import type { Task } from "@berth/proto";
-import type { Cli } from "../process/cli.js";
 import type { ControlClient } from "../client/client.js";
+import type { Cli } from "../process/cli.js";
 import { hasFailed, isFailed, type Progress, type ServiceProgress, withFailures } from "./progress.js";
 
 /** The reasons must not wait long for what may not be there. */

@@ -1,6 +1,6 @@
-import type { Terminal } from "../process/cli.js";
 import { LiveView } from "../output/live-view.js";
 import { oneLine, truncate } from "../output/table.js";
+import type { Terminal } from "../process/cli.js";
 import type { Progress } from "./progress.js";
 import { MAX_COLUMNS, plainLine, renderProgress } from "./render-progress.js";
 

@@ -1,13 +1,13 @@
 import { TaskState } from "@berth/proto";
 import { jobTotal } from "../output/modes.js";
-import { oneLine, truncate } from "../output/table.js";
 import { taskStateName } from "../output/state-names.js";
+import { oneLine, truncate } from "../output/table.js";
 import { failureText, reasonsOf, updatedSlots } from "./explain.js";
 import {
   currentTasks,
+  isConverged,
   isDone,
   isJob,
-  isConverged,
   type Progress,
   type ServiceProgress,
   stateOf,

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { webService, webTask } from "../testing/fake-control.js";
 import { evaluateWait } from "./evaluate-wait.js";
 import { explainUnconverged } from "./explain.js";
-import { type AwaitedService, applyUpdate, type Progress, initialProgress } from "./progress.js";
+import { type AwaitedService, applyUpdate, initialProgress, type Progress } from "./progress.js";
 import { plainLine } from "./render-progress.js";
 
 const SERVICE = { id: "svcwebxxxxxxxxxxxx", name: "shop_web", version: 3 };

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Cli, InterruptedError } from "../process/cli.js";
 import type { ControlClient } from "../client/client.js";
+import { type Cli, InterruptedError } from "../process/cli.js";
 import { evaluateWait } from "./evaluate-wait.js";
-import { waitFailedError, timeoutError } from "./wait-errors.js";
 import { lastOutputs } from "./last-output.js";
 import { addMissedFailures } from "./missed-failures.js";
-import { type AwaitedService, applyUpdate, type Progress, initialProgress } from "./progress.js";
+import { type AwaitedService, applyUpdate, initialProgress, type Progress } from "./progress.js";
 import type { ProgressPrinter } from "./progress-printer.js";
+import { timeoutError, waitFailedError } from "./wait-errors.js";
 import { watchServices } from "./watch.js";
 
 /** Timers cannot be set for longer than 24 days: `--timeout 30d` sleeps in parts. */

@@ -10,7 +10,7 @@ import { LiveView } from "../output/live-view.js";
 import { webService, webTask } from "../testing/fake-control.js";
 import { evaluateWait } from "./evaluate-wait.js";
 import { explainUnconverged } from "./explain.js";
-import { applyUpdate, type Progress, initialProgress } from "./progress.js";
+import { applyUpdate, initialProgress, type Progress } from "./progress.js";
 import { renderProgress } from "./render-progress.js";
 
 const SERVICE = { id: "svcwebxxxxxxxxxxxx", name: "shop_web" };
@@ -26,7 +26,10 @@ const failedTask = (id: string, change = {}) =>
   webTask({ id, status: { state: TaskState.FAILED, exitCode: 1, message: "boom" }, ...change });
 
 function after(...messages: readonly (readonly [number, WatchServicesResponse])[]): Progress {
-  return messages.reduce((progress, [atMs, next]) => applyUpdate(progress, next, atMs), initialProgress([SERVICE]));
+  return messages.reduce(
+    (progress, [atMs, next]) => applyUpdate(progress, next, atMs),
+    initialProgress([SERVICE]),
+  );
 }
 
 describe("decide", () => {
@@ -90,9 +93,9 @@ describe("decide", () => {
   });
 
   test("takes the server's count of restarts from before the wait", () => {
-    expect(evaluateWait(after([0, message(unsettled, [failedTask("t9", { restarts: 7 })])]), 3_000).kind).toBe(
-      "hopeless",
-    );
+    expect(
+      evaluateWait(after([0, message(unsettled, [failedTask("t9", { restarts: 7 })])]), 3_000).kind,
+    ).toBe("hopeless");
   });
 
   test("does not give up on a slot that failed often but runs now, while others still start", () => {
@@ -100,7 +103,9 @@ describe("decide", () => {
       webTask({ restarts: 5 }),
       webTask({ id: "b", slot: 2, status: { state: TaskState.STARTING } }),
     ];
-    expect(evaluateWait(after([0, message({ running: 1, converged: false }, tasks)]), 99_000).kind).toBe("wait");
+    expect(evaluateWait(after([0, message({ running: 1, converged: false }, tasks)]), 99_000).kind).toBe(
+      "wait",
+    );
   });
 
   test("is done at once when all is gone", () => {

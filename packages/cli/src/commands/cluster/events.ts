@@ -1,11 +1,11 @@
 import type { ClusterEvent } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
+import { resumeStream } from "../../client/leader-change.js";
 import { parseTimeMs } from "../../options/parse-options.js";
 import { shortId } from "../../output/services.js";
 import { styled } from "../../output/style.js";
 import { oneLine } from "../../output/table.js";
-import { resumeStream } from "../../client/leader-change.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 /** The longest codes are as long. */
 const REASON_WIDTH = 17;

@@ -1,8 +1,8 @@
 import type { RebalanceMove } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
 import { invalidOption } from "../../options/parse-options.js";
 import { type Listing, printListing } from "../../output/print.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 export interface RebalanceOptions extends GlobalOptions {
   readonly dryRun?: boolean;

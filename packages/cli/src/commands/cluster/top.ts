@@ -1,9 +1,9 @@
 import type { WatchStatsResponse } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
+import { resumeStream } from "../../client/leader-change.js";
 import { FullScreen } from "../../output/full-screen.js";
 import { isStatsSort, type StatsSort, statsJson, statsLines } from "../../output/stats-table.js";
-import { resumeStream } from "../../client/leader-change.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 const INTERVAL_MS = 2_000;
 

@@ -1,7 +1,7 @@
 import { BERTH_VERSION, isBerthError, PROTOCOL_VERSION } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { resolveServerAddresses, withClient } from "../../client/client.js";
 import { printJson } from "../../output/print.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 /** The server's part is a courtesy: its absence should not make anybody wait. */
 const SERVER_TIMEOUT_MS = 2_000;

@@ -1,8 +1,8 @@
 import { BerthError } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
-import { parseServerAddresses, DEFAULT_SERVER } from "../../client/client.js";
+import { DEFAULT_SERVER, parseServerAddresses } from "../../client/client.js";
 import { configPath, DEFAULT_CONTEXT, readContexts, writeContexts } from "../../client/contexts.js";
 import { printListing } from "../../output/print.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 const CONTEXT_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
 

@@ -1,8 +1,8 @@
 import { BerthError, type ExecOutput, type ExecStarted, isBerthError } from "@berth/proto";
-import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
 import { type ControlClient, withClient } from "../../client/client.js";
-import { execRequests } from "./exec-requests.js";
 import { invalidOption } from "../../options/parse-options.js";
+import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
+import { execRequests } from "./exec-requests.js";
 
 /** berth itself failed, not the command: as `docker run` says it. */
 const EXIT_BERTH_FAILED = 125;
@@ -151,4 +151,5 @@ function withValue(pair: string, env: Cli["env"]): string {
   return `${pair}=${env[pair] ?? ""}`;
 }
 
-const connectionLost = (message: string): BerthError => new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
+const connectionLost = (message: string): BerthError =>
+  new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });

@@ -1,8 +1,8 @@
 import { BerthError, NetworkSpec, validateNetworkSpec } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { retryDuringElection, withClient } from "../../client/client.js";
 import { invalidOption, parseLabels } from "../../options/parse-options.js";
 import { printJson } from "../../output/print.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 export interface NetworkCreateOptions extends GlobalOptions {
   readonly driver: string;
@@ -53,5 +53,6 @@ function applyOption(spec: NetworkSpec, text: string): void {
   const [key = "", value = ""] = text.split("=", 2);
   if (key === "encrypted") spec.encrypted = value !== "false";
   else if (key === MTU_OPTION && /^[1-9][0-9]{0,4}$/.test(value)) spec.mtu = Number(value);
-  else throw invalidOption("--opt", `${JSON.stringify(text)} is neither encrypted=true nor ${MTU_OPTION}=BYTES`);
+  else
+    throw invalidOption("--opt", `${JSON.stringify(text)} is neither encrypted=true nor ${MTU_OPTION}=BYTES`);
 }

@@ -1,11 +1,11 @@
 import type { NetworkSummary } from "@berth/proto";
-import type { Cli } from "../../process/cli.js";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { formatFields } from "../../output/facts.js";
 import { networkJson, networkName } from "../../output/networks.js";
 import { hostname, labelTexts } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 import { serviceName } from "../../output/services.js";
+import type { Cli } from "../../process/cli.js";
 import type { InspectOptions } from "../service/inspect.js";
 
 /** `berth network inspect NETWORK…` */

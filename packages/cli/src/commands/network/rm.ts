@@ -1,7 +1,7 @@
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { retryDuringElection, withClient } from "../../client/client.js";
 import { networkOutcomeJson } from "../../output/networks.js";
 import { printJson } from "../../output/print.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 /** `berth network rm NETWORK…` */
 export async function removeNetworks(

@@ -1,5 +1,4 @@
 import type { DataPlane, NodeSummary } from "@berth/proto";
-import type { Cli } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
 import { formatFields } from "../../output/facts.js";
 import { humanBytes, humanCpus } from "../../output/human.js";
@@ -13,6 +12,7 @@ import {
 } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 import { capitalize } from "../../output/state-names.js";
+import type { Cli } from "../../process/cli.js";
 import type { InspectOptions } from "../service/inspect.js";
 
 /** `berth node inspect NODE…` */

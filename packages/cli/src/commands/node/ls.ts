@@ -1,8 +1,8 @@
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
 import { applyFilters } from "../../options/filters.js";
 import { NODE_FILTERS, nodeListing } from "../../output/nodes.js";
 import { printListing } from "../../output/print.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 export interface NodeListOptions extends GlobalOptions {
   readonly filter?: readonly string[];

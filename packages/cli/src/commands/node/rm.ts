@@ -1,6 +1,6 @@
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
 import { printJson } from "../../output/print.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 export interface NodeRemoveOptions extends GlobalOptions {
   readonly force?: boolean;

@@ -1,8 +1,8 @@
 import { Availability, type Node } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { type ControlClient, retryDuringElection, withClient } from "../../client/client.js";
 import { availabilityOf, hostname } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 /** `berth node activate NODE…` */
 export async function activateNodes(
@@ -52,7 +52,9 @@ async function changeAvailability(
   if (options.output === "json") printJson(cli, facts);
   else
     cli.stdout.write(
-      facts.map((fact) => `${fact.hostname || fact.id} is ${AVAILABILITY_TEXT[change.availability]}\n`).join(""),
+      facts
+        .map((fact) => `${fact.hostname || fact.id} is ${AVAILABILITY_TEXT[change.availability]}\n`)
+        .join(""),
     );
 }
 

@@ -1,9 +1,9 @@
 import { Availability } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
 import { invalidOption, parseLabels } from "../../options/parse-options.js";
 import { availabilityOf, hostname, labelTexts } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 export interface NodeUpdateOptions extends GlobalOptions {
   readonly availability?: keyof typeof AVAILABILITIES;

@@ -1,9 +1,9 @@
 import type { GetServiceResponse } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { printJson } from "../../output/print.js";
 import { prettyService, serviceDetails } from "../../output/service-details.js";
 import type { ServiceTraffic } from "../../output/service-traffic.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 export interface InspectOptions extends GlobalOptions {
   readonly pretty?: boolean;

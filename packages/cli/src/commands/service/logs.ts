@@ -1,10 +1,10 @@
 import { LogEntry_Stream, type LogLine } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
+import { resumeStream } from "../../client/leader-change.js";
 import { invalidOption, parseTail, parseTimeMs } from "../../options/parse-options.js";
 import { shortId } from "../../output/services.js";
 import { type Style, styled } from "../../output/style.js";
-import { resumeStream } from "../../client/leader-change.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { LogPosition } from "./log-position.js";
 
 export interface LogsOptions extends GlobalOptions {

@@ -1,8 +1,8 @@
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
 import { applyFilters } from "../../options/filters.js";
 import { printListing } from "../../output/print.js";
 import { SERVICE_FILTERS, serviceListing } from "../../output/services.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 export interface ServiceListOptions extends GlobalOptions {
   readonly filter?: readonly string[];

@@ -1,5 +1,5 @@
-import type { Cli } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
+import type { Cli } from "../../process/cli.js";
 import { printTasks, type TaskListOptions } from "../shared/list-tasks.js";
 
 /** `berth service ps SERVICE…` */

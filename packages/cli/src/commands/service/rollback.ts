@@ -1,8 +1,8 @@
 import type { ServiceOutcome } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { type ControlClient, retryDuringElection, withClient } from "../../client/client.js";
 import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
-import { type FollowOptions, waitForChange, requireOutcome } from "./wait-for-change.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { type FollowOptions, requireOutcome, waitForChange } from "./wait-for-change.js";
 
 export interface RollbackOptions extends GlobalOptions, FollowOptions {
   readonly to?: string;
@@ -32,7 +32,9 @@ export async function requestRollback(
   { service, toVersion }: Rollback,
 ): Promise<ServiceOutcome> {
   const request = { service, toVersion };
-  const response = await retryDuringElection(cli, () => client.rollbackService(request, { signal: cli.signal }));
+  const response = await retryDuringElection(cli, () =>
+    client.rollbackService(request, { signal: cli.signal }),
+  );
   const outcome = requireOutcome(response.service, service);
   cli.stderr.write(`Rolling ${outcome.name} back to version ${response.restoredVersion}\n`);
   return outcome;

@@ -1,9 +1,9 @@
 import { MAX_REPLICAS, type ServiceOutcome, type ServiceScale } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { retryDuringElection, withClient } from "../../client/client.js";
 import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
 import { printJson } from "../../output/print.js";
 import { outcomeName } from "../../output/state-names.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { createProgressPrinter } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
 
@@ -23,7 +23,9 @@ export async function scaleServices(
   const isJson = options.output === "json";
   const terminal = isJson ? cli.stderr : cli.stdout;
   await withClient(cli, options, async (client) => {
-    const response = await retryDuringElection(cli, () => client.scaleServices({ services }, { signal: cli.signal }));
+    const response = await retryDuringElection(cli, () =>
+      client.scaleServices({ services }, { signal: cli.signal }),
+    );
     response.services.forEach(({ name }, index) => {
       terminal.write(`${name} scaled to ${services[index]?.replicas}\n`);
     });

@@ -1,8 +1,8 @@
 import { BerthError, type ServiceOutcome } from "@berth/proto";
-import type { Cli, OutputFormat } from "../../process/cli.js";
 import type { ControlClient } from "../../client/client.js";
 import { printJson } from "../../output/print.js";
 import { outcomeName } from "../../output/state-names.js";
+import type { Cli, OutputFormat } from "../../process/cli.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
 

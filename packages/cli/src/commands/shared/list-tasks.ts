@@ -1,9 +1,9 @@
 import type { ListTasksRequest, Task } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import type { ControlClient } from "../../client/client.js";
 import { applyFilters } from "../../options/filters.js";
 import { printListing } from "../../output/print.js";
 import { TASK_FILTERS, taskListing, taskRows } from "../../output/tasks.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 export interface TaskListOptions extends GlobalOptions {
   readonly filter?: readonly string[];

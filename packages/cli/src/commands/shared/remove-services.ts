@@ -1,9 +1,9 @@
 import type { RemoveServicesRequest, ServiceOutcome } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { type ControlClient, retryDuringElection } from "../../client/client.js";
 import { parseTimeoutMs } from "../../options/parse-options.js";
 import { networkOutcomeLines } from "../../output/networks.js";
 import { printJson } from "../../output/print.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { createProgressPrinter } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
 

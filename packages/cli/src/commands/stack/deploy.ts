@@ -4,14 +4,14 @@ import {
   type ServiceOutcome,
   ServiceOutcome_Kind,
 } from "@berth/proto";
-import type { Cli, GlobalOptions, Terminal } from "../../process/cli.js";
 import { type ControlClient, retryDuringElection, withClient } from "../../client/client.js";
 import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
 import { pluralize } from "../../output/human.js";
 import { networkOutcomeJson, networkOutcomeLines } from "../../output/networks.js";
 import { printJson } from "../../output/print.js";
-import { styled } from "../../output/style.js";
 import { outcomeName } from "../../output/state-names.js";
+import { styled } from "../../output/style.js";
+import type { Cli, GlobalOptions, Terminal } from "../../process/cli.js";
 import type { AwaitedService } from "../../wait/progress.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
@@ -47,10 +47,12 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
     };
     if (options.dryRun) return showPlan(cli, client, { request, options });
     const call = { signal: cli.signal, timeoutMs: DEPLOY_TIMEOUT_MS };
-    const response = await retryDuringElection(cli, () => client.deployStack(request, call)).catch(async (error) => {
-      if (isBerthError(error, "BERTH_PLAN_CHANGED")) await showPresentPlan(cli, client, request);
-      throw error;
-    });
+    const response = await retryDuringElection(cli, () => client.deployStack(request, call)).catch(
+      async (error) => {
+        if (isBerthError(error, "BERTH_PLAN_CHANGED")) await showPresentPlan(cli, client, request);
+        throw error;
+      },
+    );
     const terminal = options.output === "json" ? cli.stderr : cli.stdout;
     if (!options.quiet) {
       for (const warning of response.warnings) cli.stderr.write(`warning: ${warning}\n`);

@@ -1,6 +1,6 @@
-import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
 import { printListing } from "../../output/print.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 export interface StackListOptions extends GlobalOptions {
   readonly quiet?: boolean;

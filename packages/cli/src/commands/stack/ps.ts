@@ -1,6 +1,6 @@
 import { BerthError } from "@berth/proto";
-import type { Cli } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
+import type { Cli } from "../../process/cli.js";
 import { printTasks, type TaskListOptions } from "../shared/list-tasks.js";
 
 /** `berth stack ps STACK` */

@@ -1,12 +1,12 @@
 import { createReadStream, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { BerthError, stackNameProblem } from "@berth/proto";
-import type { Cli } from "../../process/cli.js";
+import { type InputFile, type LoadedStack, loadStack } from "../../compose/load-stack.js";
 import type { Diagnostic } from "../../compose/text/diagnostics.js";
 import { formatDiagnostic, formatDiagnostics, PLAIN_STYLE } from "../../compose/text/format-diagnostics.js";
-import { type InputFile, type LoadedStack, loadStack } from "../../compose/load-stack.js";
 import { pluralize } from "../../output/human.js";
 import { styled } from "../../output/style.js";
+import type { Cli } from "../../process/cli.js";
 import { MAX_INPUT_BYTES, readBounded } from "../../process/read-bounded.js";
 
 /** More messages than this of one kind nobody reads at once. */

@@ -1,5 +1,5 @@
-import type { Cli } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
+import type { Cli } from "../../process/cli.js";
 import { type RemoveOptions, removeServices } from "../shared/remove-services.js";
 
 /** `berth stack rm STACK…` */

@@ -1,8 +1,8 @@
-import type { Cli } from "../../process/cli.js";
 import { withClient } from "../../client/client.js";
 import { applyFilters } from "../../options/filters.js";
 import { printListing } from "../../output/print.js";
 import { SERVICE_FILTERS, serviceListing } from "../../output/services.js";
+import type { Cli } from "../../process/cli.js";
 import type { ServiceListOptions } from "../service/ls.js";
 import { noSuchStack } from "./ps.js";
 

@@ -1,6 +1,6 @@
 import { AutoscaleSpec, MAX_REPLICAS } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
 import { type Cursor, keyPlace, readDurationMs, readInteger, readNumber } from "../tree/cursor.js";
+import { applyKeys } from "../tree/key-table.js";
 import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const REPLICAS = { min: 0, max: MAX_REPLICAS };

@@ -1,11 +1,11 @@
 import { TrafficSpec, TrafficSpec_Affinity, TrafficSpec_Balance, VolumePolicy } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
 import { type Cursor, keyPlace, readChoice, readDurationMs, readFlag } from "../tree/cursor.js";
+import { applyKeys } from "../tree/key-table.js";
 import { isNull } from "../tree/node.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 import { readAutoscale } from "./autoscale-keys.js";
 import { readCron } from "./cron-keys.js";
 import { readFailover } from "./failover-keys.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 /** The mapping of a service that says what Compose has no words for. */
 const BERTH_KEY = "x-berth";

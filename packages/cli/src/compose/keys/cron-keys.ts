@@ -1,6 +1,6 @@
 import { CronSpec, CronSpec_Concurrency } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
 import { type Cursor, keyPlace, readChoice, readDurationMs, readInteger, readText } from "../tree/cursor.js";
+import { applyKeys } from "../tree/key-table.js";
 import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const RUNS = { min: 0, max: 1_000 };

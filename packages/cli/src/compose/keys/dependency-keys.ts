@@ -1,8 +1,8 @@
 import { Dependency_Condition, scopedName } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
-import { type Cursor, keyPlace, readChoice, readFlag, readReferences } from "../tree/cursor.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 import { didYouMean } from "../text/suggest.js";
+import { type Cursor, keyPlace, readChoice, readFlag, readReferences } from "../tree/cursor.js";
+import { applyKeys } from "../tree/key-table.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const CONDITIONS = {
   service_started: Dependency_Condition.STARTED,

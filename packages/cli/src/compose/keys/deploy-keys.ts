@@ -1,13 +1,13 @@
 import { EndpointMode } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
 import { readChoice, readTextMap } from "../tree/cursor.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { applyKeys } from "../tree/key-table.js";
 import { refuseBerthKeys } from "./berth-keys.js";
 import { readMode, readReplicas } from "./mode-keys.js";
 import { PLACEMENT_KEYS } from "./placement-keys.js";
 import { DEPLOY_RESOURCE_KEYS } from "./reservation-keys.js";
 import { readRestart, readRestartPolicy } from "./restart-keys.js";
 import { readRollbackConfig, readUpdateConfig } from "./rollout-keys.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const ENDPOINT_MODES = { vip: EndpointMode.VIP, dnsrr: EndpointMode.DNSRR };
 

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
-import { applyKeys } from "../tree/key-table.js";
+import { parseEnvFile } from "../text/env-file.js";
+import { decodeSource } from "../text/source.js";
 import {
   type Cursor,
   keyPlace,
@@ -9,10 +10,9 @@ import {
   readOneOrMore,
   readText,
 } from "../tree/cursor.js";
-import { parseEnvFile } from "../text/env-file.js";
+import { applyKeys } from "../tree/key-table.js";
 import type { KeyTable, ServiceDraft } from "./service-draft.js";
 import { rule } from "./service-draft.js";
-import { decodeSource } from "../text/source.js";
 
 /** The order matters: `environment` wins over the files. */
 export const ENVIRONMENT_KEYS: KeyTable<ServiceDraft> = {

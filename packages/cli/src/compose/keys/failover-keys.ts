@@ -1,6 +1,6 @@
 import { FailoverSpec } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
 import { type Cursor, keyPlace, readDurationMs, readFlag, readText } from "../tree/cursor.js";
+import { applyKeys } from "../tree/key-table.js";
 import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const NEVER = "never";

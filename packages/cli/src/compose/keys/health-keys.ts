@@ -1,6 +1,6 @@
 import { Healthcheck } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
 import { type Cursor, readDurationMs, readFlag, readInteger, readText, readTexts } from "../tree/cursor.js";
+import { applyKeys } from "../tree/key-table.js";
 import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const RETRIES = { min: 0, max: 1_000_000 };

@@ -1,8 +1,8 @@
 import { ipv4Text, type NetworkSpec, parseIpv4, subnetProblem, subnetSize } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
 import { type Cursor, readItems, readOneOf, readText } from "../tree/cursor.js";
-import type { KeyTable } from "./service-draft.js";
+import { applyKeys } from "../tree/key-table.js";
 import { ignoreWithWarning } from "./not-supported.js";
+import type { KeyTable } from "./service-draft.js";
 
 const OWN_GATEWAY = "each host has a gateway and a range of its own in the network";
 
@@ -30,7 +30,8 @@ function readSubnet(cursor: Cursor, spec: NetworkSpec): void {
   const text = readText(cursor);
   if (text === undefined) return;
   if (text.includes(":")) ignoreWithWarning("networks have no IPv6 addresses")(cursor, undefined);
-  else if (spec.subnet !== "") ignoreWithWarning(`a network has one subnet, here ${spec.subnet}`)(cursor, undefined);
+  else if (spec.subnet !== "")
+    ignoreWithWarning(`a network has one subnet, here ${spec.subnet}`)(cursor, undefined);
   else {
     const subnet = masked(text);
     const problem = subnetProblem(subnet);

@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
-import { applyKeys } from "../tree/key-table.js";
-import { type Cursor, keyPlace, readOneOrMore, readText, readTextMap } from "../tree/cursor.js";
 import { parseEnvFile } from "../text/env-file.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 import { decodeSource } from "../text/source.js";
+import { type Cursor, keyPlace, readOneOrMore, readText, readTextMap } from "../tree/cursor.js";
+import { applyKeys } from "../tree/key-table.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 /** The order matters: `labels` wins over the files. */
 export const LABEL_KEYS: KeyTable<ServiceDraft> = {

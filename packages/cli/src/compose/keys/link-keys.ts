@@ -1,7 +1,7 @@
 import { Dependency_Condition, scopedName } from "@berth/proto";
+import { didYouMean } from "../text/suggest.js";
 import { type Cursor, readItems, readText } from "../tree/cursor.js";
 import type { ServiceDraft } from "./service-draft.js";
-import { didYouMean } from "../text/suggest.js";
 
 /** Another name for a service, which those that share a network with the linking one can use. */
 export interface Link {

@@ -1,9 +1,9 @@
 import { posix } from "node:path";
 import { TmpfsMount, VolumeMount } from "@berth/proto";
-import type { Cursor } from "../tree/cursor.js";
 import { resolveBindSource } from "../text/parse-mount.js";
-import type { ServiceDraft } from "./service-draft.js";
 import { didYouMean } from "../text/suggest.js";
+import type { Cursor } from "../tree/cursor.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 export type MountType = "bind" | "volume" | "tmpfs";
 

@@ -1,11 +1,11 @@
 import { NetworkAttachment, parseIpv4, parseSubnet, subnetHas } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
-import { type Cursor, keyPlace, readInteger, readReferences, readText, readTexts } from "../tree/cursor.js";
-import { isNull } from "../tree/node.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 import { didYouMean } from "../text/suggest.js";
 import type { StackNetwork } from "../translate-networks.js";
+import { type Cursor, keyPlace, readInteger, readReferences, readText, readTexts } from "../tree/cursor.js";
+import { applyKeys } from "../tree/key-table.js";
+import { isNull } from "../tree/node.js";
 import { ignoreWithWarning } from "./not-supported.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 /** A network that a service joins, as far as it has been read. */
 export interface JoinedNetwork {

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { NetworkMode } from "@berth/proto";
+import { didYouMean } from "../text/suggest.js";
 import {
   type Cursor,
   keyPlace,
@@ -10,10 +11,9 @@ import {
   readTexts,
   wrongType,
 } from "../tree/cursor.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
-import { didYouMean } from "../text/suggest.js";
 import { readNetworks } from "./network-attachment-keys.js";
 import { ignoreKey, ignoreWithWarning } from "./not-supported.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const MODES: ReadonlyMap<string, NetworkMode> = new Map([
   ["bridge", NetworkMode.BRIDGE],

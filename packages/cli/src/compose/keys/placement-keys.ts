@@ -1,5 +1,5 @@
-import { applyKeys } from "../tree/key-table.js";
 import { type Cursor, readInteger, readItems, readText } from "../tree/cursor.js";
+import { applyKeys } from "../tree/key-table.js";
 import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const COUNT = { min: 0, max: 2 ** 31 - 1 };

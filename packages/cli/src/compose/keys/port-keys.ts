@@ -1,9 +1,9 @@
 import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
-import { type Cursor, readChoice, readInteger, readItems, readText } from "../tree/cursor.js";
 import { parsePortRange, parseProtocol, parseShortPorts, type ShortPort } from "../text/parse-port.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { type Cursor, readChoice, readInteger, readItems, readText } from "../tree/cursor.js";
+import { applyKeys } from "../tree/key-table.js";
 import { ignoreKey } from "./not-supported.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const PORT = { min: 1, max: 65_535 };
 const MODES = { ingress: PortSpec_Mode.INGRESS, host: PortSpec_Mode.HOST };

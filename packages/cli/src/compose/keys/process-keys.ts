@@ -1,7 +1,7 @@
 import type { StringList } from "@berth/proto";
+import { splitShellWords } from "../text/shell-words.js";
 import { type Cursor, readDurationMs, readFlag, readText, readTexts } from "../tree/cursor.js";
 import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
-import { splitShellWords } from "../text/shell-words.js";
 
 export const PROCESS_KEYS: KeyTable<ServiceDraft> = {
   entrypoint: rule(readCommandLine, (draft, words) => {

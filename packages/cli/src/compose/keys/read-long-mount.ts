@@ -1,9 +1,9 @@
 import type { TmpfsMount } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
 import { type Cursor, readBytes, readFlag, readInteger, readOneOf, readText } from "../tree/cursor.js";
-import { type KeyTable, rule } from "./service-draft.js";
+import { applyKeys } from "../tree/key-table.js";
 import { type MountDraft, type MountType, newMount, PROPAGATIONS } from "./mount-draft.js";
 import { ignoreKey, ignoreWithWarning, rejectKey } from "./not-supported.js";
+import { type KeyTable, rule } from "./service-draft.js";
 
 /** `{ type: volume, source: data, target: /var/lib/data }` */
 export function readLongMount(cursor: Cursor): MountDraft | undefined {

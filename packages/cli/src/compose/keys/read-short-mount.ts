@@ -1,6 +1,6 @@
-import { type Cursor, readText } from "../tree/cursor.js";
 import { isPath, parseShortMount } from "../text/parse-mount.js";
 import { parseBytes } from "../text/units.js";
+import { type Cursor, readText } from "../tree/cursor.js";
 import { type MountDraft, newMount, PROPAGATIONS } from "./mount-draft.js";
 
 /** What Docker Desktop made of these does not exist on Linux. */

@@ -1,5 +1,4 @@
 import type { Resources } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
 import {
   type Cursor,
   keyPlace,
@@ -9,8 +8,9 @@ import {
   readNanoCpus,
   readText,
 } from "../tree/cursor.js";
-import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { applyKeys } from "../tree/key-table.js";
 import { rejectKey } from "./not-supported.js";
+import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 /** -1 is "unlimited", as Docker has it. */
 const PIDS_LIMIT = { min: -1, max: 2 ** 31 - 1 };

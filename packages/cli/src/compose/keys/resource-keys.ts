@@ -1,4 +1,3 @@
-import { applyKeys } from "../tree/key-table.js";
 import {
   type Cursor,
   type IntegerRange,
@@ -11,8 +10,9 @@ import {
   readTextMap,
   wrongType,
 } from "../tree/cursor.js";
-import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { applyKeys } from "../tree/key-table.js";
 import { ignoreWithWarning } from "./not-supported.js";
+import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const ANY_INT: IntegerRange = { min: -(2 ** 31), max: 2 ** 31 - 1 };
 const SWAPPINESS: IntegerRange = { min: 0, max: 100 };

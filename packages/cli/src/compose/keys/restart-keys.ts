@@ -1,6 +1,6 @@
 import { type RestartPolicy, RestartPolicy_Condition } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
 import { type Cursor, readChoice, readDurationMs, readInteger, readText } from "../tree/cursor.js";
+import { applyKeys } from "../tree/key-table.js";
 import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const ATTEMPTS = { min: 0, max: 2 ** 31 - 1 };

@@ -1,6 +1,6 @@
 import { UpdateConfig, UpdateConfig_FailureAction, UpdateConfig_Order } from "@berth/proto";
-import { applyKeys } from "../tree/key-table.js";
 import { type Cursor, readChoice, readDurationMs, readInteger, readNumber } from "../tree/cursor.js";
+import { applyKeys } from "../tree/key-table.js";
 import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const SLOTS = { min: 0, max: 2 ** 31 - 1 };

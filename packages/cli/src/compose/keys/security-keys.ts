@@ -1,8 +1,16 @@
 import type { Device } from "@berth/proto";
+import {
+  type Cursor,
+  readFlag,
+  readItems,
+  readOneOf,
+  readText,
+  readTextMap,
+  readTexts,
+} from "../tree/cursor.js";
 import { applyKeys } from "../tree/key-table.js";
-import { type Cursor, readFlag, readItems, readOneOf, readText, readTextMap, readTexts } from "../tree/cursor.js";
-import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 import { rejectKey } from "./not-supported.js";
+import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 
 const DEFAULT_DEVICE_PERMISSIONS = "rwm";
 

@@ -8,12 +8,12 @@ import {
   UpdateConfig,
   type VolumeMount,
 } from "@berth/proto";
-import type { Cursor } from "../tree/cursor.js";
-import type { Diagnostics, Place } from "../text/diagnostics.js";
-import type { JoinedNetwork } from "./network-attachment-keys.js";
-import type { Link } from "./link-keys.js";
 import type { Project } from "../project.js";
+import type { Diagnostics, Place } from "../text/diagnostics.js";
 import type { StackNetwork } from "../translate-networks.js";
+import type { Cursor } from "../tree/cursor.js";
+import type { Link } from "./link-keys.js";
+import type { JoinedNetwork } from "./network-attachment-keys.js";
 
 /** What the rest of the file says that a service may refer to. */
 export interface StackContext {

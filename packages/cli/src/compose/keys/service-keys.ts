@@ -1,5 +1,4 @@
 import { keyPlace, readText } from "../tree/cursor.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 import { DEPENDENCY_KEYS } from "./dependency-keys.js";
 import { DEPLOY_KEYS } from "./deploy-keys.js";
 import { ENVIRONMENT_KEYS } from "./environment-keys.js";
@@ -13,6 +12,7 @@ import { PORT_KEYS } from "./port-keys.js";
 import { PROCESS_KEYS } from "./process-keys.js";
 import { RESOURCE_KEYS } from "./resource-keys.js";
 import { SECURITY_KEYS } from "./security-keys.js";
+import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
 import { STORAGE_KEYS } from "./storage-keys.js";
 
 const OTHER_KEYS: KeyTable<ServiceDraft> = {

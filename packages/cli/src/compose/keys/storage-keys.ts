@@ -1,9 +1,9 @@
 import { readItems, readOneOrMore } from "../tree/cursor.js";
-import type { KeyTable, ServiceDraft } from "./service-draft.js";
 import { addMount } from "./mount-draft.js";
 import { rejectKey } from "./not-supported.js";
 import { readLongMount } from "./read-long-mount.js";
 import { readShortMount, readTmpfs } from "./read-short-mount.js";
+import type { KeyTable, ServiceDraft } from "./service-draft.js";
 
 export const STORAGE_KEYS: KeyTable<ServiceDraft> = {
   volumes: (cursor, draft) => {

@@ -1,7 +1,7 @@
 import type { Diagnostics, Place } from "../text/diagnostics.js";
-import { describeNode, isNull, type Node, scalarText } from "./node.js";
 import type { Position } from "../text/source.js";
 import { type Parsed, parseBytes, parseDurationMs, parseNanoCpus } from "../text/units.js";
+import { describeNode, isNull, type Node, scalarText } from "./node.js";
 
 /**
  * A node on the way from the root, and where to say what is wrong with it. The readers below give the value that

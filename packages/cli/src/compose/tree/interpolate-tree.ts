@@ -1,6 +1,6 @@
 import type { Diagnostics } from "../text/diagnostics.js";
-import type { MapEntry, Node, ScalarNode } from "./node.js";
 import { interpolate, type Lookup } from "../text/template.js";
+import type { MapEntry, Node, ScalarNode } from "./node.js";
 
 /**
  * Replaces variables in every text of a file, never in its keys. Extension fields at the top are left alone:

@@ -1,7 +1,7 @@
-import { type Cursor, keyPlace, readFields } from "./cursor.js";
-import { isNull } from "./node.js";
 import type { KeyTable } from "../keys/service-draft.js";
 import { didYouMean } from "../text/suggest.js";
+import { type Cursor, keyPlace, readFields } from "./cursor.js";
+import { isNull } from "./node.js";
 
 /** Runs the rule of every key that a mapping has. Keys without a rule are errors, keys without a value are absent. */
 export function applyKeys<Draft>(cursor: Cursor, table: KeyTable<Draft>, draft: Draft): void {

@@ -1,7 +1,7 @@
-import type { Node } from "./node.js";
-import { scalarText } from "./node.js";
 import { parseShortMount } from "../text/parse-mount.js";
 import { parseShortPorts } from "../text/parse-port.js";
+import type { Node } from "./node.js";
+import { scalarText } from "./node.js";
 
 /**
  * How a value of a later file meets that of an earlier one, where it is not the plain way (mappings merge, lists

@@ -11,9 +11,9 @@ import {
   type Scalar as YamlScalar,
 } from "yaml";
 import type { Diagnostics } from "../text/diagnostics.js";
+import type { Position, Source } from "../text/source.js";
 import type { ListNode, MapEntry, MapNode, Node, ScalarNode } from "./node.js";
 import { resolvePlainScalar } from "./resolve-scalar.js";
-import type { Position, Source } from "../text/source.js";
 
 /** A stack of a thousand services has some 50,000 values; more come from aliases of aliases of aliases. */
 const MAX_NODES = 200_000;

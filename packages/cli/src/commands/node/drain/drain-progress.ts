@@ -1,6 +1,6 @@
 import { type Task, TaskState } from "@berth/proto";
-import { oneLine } from "../../../output/table.js";
 import { taskStateName } from "../../../output/state-names.js";
+import { oneLine } from "../../../output/table.js";
 
 /** How far the nodes are from being empty. */
 export interface DrainProgress {

@@ -1,15 +1,15 @@
 import { Availability, type Node } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../../process/cli.js";
 import { withClient } from "../../../client/client.js";
 import { parseTimeoutMs } from "../../../options/parse-options.js";
 import { pluralize } from "../../../output/human.js";
 import { hostname } from "../../../output/nodes.js";
 import { printJson } from "../../../output/print.js";
 import { styled } from "../../../output/style.js";
-import type { DrainProgress } from "./drain-progress.js";
-import { waitForDrain } from "./wait-for-drain.js";
-import { stuckLines } from "./render-drain.js";
+import type { Cli, GlobalOptions } from "../../../process/cli.js";
 import { setAvailability } from "../set-availability.js";
+import type { DrainProgress } from "./drain-progress.js";
+import { stuckLines } from "./render-drain.js";
+import { waitForDrain } from "./wait-for-drain.js";
 
 export interface DrainOptions extends GlobalOptions {
   readonly detach?: boolean;

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError, type Node, type Task } from "@berth/proto";
-import { type Cli, InterruptedError, type Terminal } from "../../../process/cli.js";
 import { type ControlClient, retryDuringElection } from "../../../client/client.js";
 import { LiveView } from "../../../output/live-view.js";
 import { hostname } from "../../../output/nodes.js";
+import { type Cli, InterruptedError, type Terminal } from "../../../process/cli.js";
 import { type DrainProgress, drainProgress, hasEnded, tasksOn } from "./drain-progress.js";
 import { drainLine, remainingLines, renderDrain } from "./render-drain.js";
 

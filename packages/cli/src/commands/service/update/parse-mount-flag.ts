@@ -1,7 +1,7 @@
 import type { Mount } from "@berth/proto";
 import { type Parsed, parseBytes } from "../../../compose/text/units.js";
-import { parseFields } from "./parse-fields.js";
 import { invalid, value } from "./flag-values.js";
+import { parseFields } from "./parse-fields.js";
 
 const KEYS = [
   ...["type", "source", "src", "target", "dst", "destination", "readonly", "ro"],

@@ -1,8 +1,8 @@
 import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "@berth/proto";
 import { parsePortRange, parseProtocol, parseShortPorts } from "../../../compose/text/parse-port.js";
 import type { Parsed } from "../../../compose/text/units.js";
-import { parseFields } from "./parse-fields.js";
 import { choice, invalid, value } from "./flag-values.js";
+import { parseFields } from "./parse-fields.js";
 
 const PROTOCOLS = { tcp: PortSpec_Protocol.TCP, udp: PortSpec_Protocol.UDP };
 const MODES = { ingress: PortSpec_Mode.INGRESS, host: PortSpec_Mode.HOST };

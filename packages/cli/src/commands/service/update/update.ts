@@ -1,9 +1,9 @@
 import { isBerthError, type ServiceOutcome } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../../../process/cli.js";
 import { type ControlClient, retryDuringElection, withClient } from "../../../client/client.js";
 import { invalidOption, parseTimeoutMs } from "../../../options/parse-options.js";
-import { waitForChange, requireOutcome } from "../wait-for-change.js";
+import type { Cli, GlobalOptions } from "../../../process/cli.js";
 import { requestRollback } from "../rollback.js";
+import { requireOutcome, waitForChange } from "../wait-for-change.js";
 import { applyFlags, type GivenFlags, hasFlags } from "./apply-flags.js";
 
 export interface UpdateOptions extends GlobalOptions, GivenFlags {
@@ -49,7 +49,9 @@ async function change(
   { service, options }: ServiceChange,
 ): Promise<ServiceOutcome> {
   for (let tries = 1; ; tries += 1) {
-    const found = await retryDuringElection(cli, () => client.getService({ service }, { signal: cli.signal }));
+    const found = await retryDuringElection(cli, () =>
+      client.getService({ service }, { signal: cli.signal }),
+    );
     const { id = "", spec, version = 0 } = found.service?.service ?? {};
     if (spec === undefined) throw new Error(`the server knows no spec of service ${service}`);
     const request = {
@@ -59,7 +61,9 @@ async function change(
       force: options.force ?? false,
     };
     try {
-      const response = await retryDuringElection(cli, () => client.updateService(request, { signal: cli.signal }));
+      const response = await retryDuringElection(cli, () =>
+        client.updateService(request, { signal: cli.signal }),
+      );
       return requireOutcome(response.service, service);
     } catch (error) {
       if (!isBerthError(error, "BERTH_CONFLICT") || tries >= MAX_TRIES) throw error;

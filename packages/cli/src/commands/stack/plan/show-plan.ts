@@ -1,8 +1,8 @@
 import { BerthError, type DeployPlan, type DeployStackRequest } from "@berth/proto";
-import type { Cli, GlobalOptions, Terminal } from "../../../process/cli.js";
 import { type ControlClient, retryDuringElection } from "../../../client/client.js";
 import { printJson } from "../../../output/print.js";
 import { styled } from "../../../output/style.js";
+import type { Cli, GlobalOptions, Terminal } from "../../../process/cli.js";
 import { planJson } from "./plan-json.js";
 import { renderPlan } from "./render-plan.js";
 

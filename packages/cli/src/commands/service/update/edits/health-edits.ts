@@ -1,6 +1,6 @@
 import { Healthcheck } from "@berth/proto";
 import { type Edit, edit, inContainer, inHealthcheck } from "../edit.js";
-import { count, durationMs, booleanFlag, nonEmptyText } from "../flag-values.js";
+import { booleanFlag, count, durationMs, nonEmptyText } from "../flag-values.js";
 
 /** When a container counts as healthy. */
 export const HEALTH_EDITS = {

@@ -1,5 +1,5 @@
 import { type Edit, edit, inContainer } from "../edit.js";
-import { fullKeyValue, keyValue, replaced, nonEmptyText, without, withoutKey } from "../flag-values.js";
+import { fullKeyValue, keyValue, nonEmptyText, replaced, without, withoutKey } from "../flag-values.js";
 
 const hasName =
   (name: string) =>

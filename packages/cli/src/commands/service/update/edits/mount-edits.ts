@@ -1,6 +1,6 @@
 import { type Edit, edit, inContainer } from "../edit.js";
+import { nonEmptyText, replaced, without } from "../flag-values.js";
 import { parseMountFlag } from "../parse-mount-flag.js";
-import { replaced, nonEmptyText, without } from "../flag-values.js";
 
 /** What is mounted into a container: one thing at each path. */
 export const MOUNT_EDITS = {

@@ -1,8 +1,8 @@
 import type { ContainerSpec, PortSpec } from "@berth/proto";
 import type { Parsed } from "../../../../compose/text/units.js";
 import { type Edit, edit, inContainer } from "../edit.js";
+import { invalid, nonEmptyText, replaced, value, without } from "../flag-values.js";
 import { parsePortFlag, parsePortTarget } from "../parse-port-flag.js";
-import { invalid, replaced, nonEmptyText, value, without } from "../flag-values.js";
 
 /** Published ports, and how a container finds others. */
 export const NETWORK_EDITS = {

@@ -1,7 +1,7 @@
 import type { ServiceSpec } from "@berth/proto";
 import type { Parsed } from "../../../../compose/text/units.js";
 import { type Edit, edit, inPlacement } from "../edit.js";
-import { count, invalid, replaced, nonEmptyText, value, without } from "../flag-values.js";
+import { count, invalid, nonEmptyText, replaced, value, without } from "../flag-values.js";
 
 /** How many tasks there are, and where they may go. */
 export const PLACEMENT_EDITS = {

@@ -1,5 +1,5 @@
 import { type Edit, edit, inContainer } from "../edit.js";
-import { text, commandLine, durationMs, booleanFlag, nonEmptyText } from "../flag-values.js";
+import { booleanFlag, commandLine, durationMs, nonEmptyText, text } from "../flag-values.js";
 
 /** What runs in a container, and how it is asked to end. */
 export const PROCESS_EDITS = {

@@ -1,7 +1,16 @@
 import { RestartPolicy_Condition } from "@berth/proto";
 import { type Parsed, parseBytes, parseNanoCpus } from "../../../../compose/text/units.js";
 import { type Edit, edit, inResources, inRestart } from "../edit.js";
-import { choice, count, durationMs, fullKeyValue, invalid, nonEmptyText, value, withoutKey } from "../flag-values.js";
+import {
+  choice,
+  count,
+  durationMs,
+  fullKeyValue,
+  invalid,
+  nonEmptyText,
+  value,
+  withoutKey,
+} from "../flag-values.js";
 
 const CONDITIONS = {
   any: RestartPolicy_Condition.ANY,

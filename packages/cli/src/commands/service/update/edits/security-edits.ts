@@ -1,6 +1,6 @@
 import type { Parsed } from "../../../../compose/text/units.js";
 import { type Edit, edit, inContainer } from "../edit.js";
-import { fullKeyValue, invalid, replaced, nonEmptyText, value, without, withoutKey } from "../flag-values.js";
+import { fullKeyValue, invalid, nonEmptyText, replaced, value, without, withoutKey } from "../flag-values.js";
 
 /** What the kernel lets a container do. */
 export const SECURITY_EDITS = {
