@@ -3,7 +3,7 @@ import { summarise } from "../../deploy/demo/summary.js";
 import { Traffic } from "../../deploy/demo/traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
-import { UNHEALTHY_GRACE_MS } from "../../packages/agent/src/core/reconcile.js";
+import { UNHEALTHY_GRACE_MS } from "../../packages/agent/src/core/tasks/reconcile.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
 import { type Container, runningOf } from "./support/docker-truth.js";
 import { askRepeatedly } from "./support/http.js";

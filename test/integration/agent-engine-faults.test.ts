@@ -6,7 +6,7 @@ import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { NO_NETWORKS } from "../../packages/agent/src/core/networks/networks-view.js";
 import { DockerodeEngine } from "../../packages/agent/src/engine/dockerode/dockerode-engine.js";
-import { Worker } from "../../packages/agent/src/tasks/worker.js";
+import { TaskManager } from "../../packages/agent/src/tasks/task-manager.js";
 import { FakeEngine } from "../fakes/engine/fake-engine.js";
 import { specOf, taskOf } from "./agent/specs.js";
 import { until } from "./agent/until.js";
@@ -103,9 +103,9 @@ describe("a Docker daemon that misbehaves", () => {
     const states = new Map<string, TaskState>();
     const messages: string[] = [];
 
-    const startWorker = (): Worker => {
+    const startWorker = (): TaskManager => {
       states.clear();
-      const worker = new Worker({
+      const worker = new TaskManager({
         knock: async () => false,
         shareFile: async () => "",
         engine,
@@ -130,7 +130,7 @@ describe("a Docker daemon that misbehaves", () => {
       await stopping.done;
     });
     const spec = specOf();
-    const assign = (worker: Worker, tasks: readonly ReturnType<typeof taskOf>[]): void => {
+    const assign = (worker: TaskManager, tasks: readonly ReturnType<typeof taskOf>[]): void => {
       const assigned = tasks.map((task) => ({ task, spec, receivedAtMs: Date.now() }));
       worker.assign({ isComplete: true, assigned, removedTaskIds: [] });
     };

@@ -1,7 +1,7 @@
 import { isBerthError } from "@berth/proto";
 import { pino } from "pino";
 import { runAgent } from "./agent/agent.js";
-import { hostEdges } from "./agent/platform.js";
+import { hostPlatform } from "./agent/platform.js";
 import { parseConfig } from "./config.js";
 
 /** `berth agent`: returns the exit code when the agent was told to stop (0), failed (1), or was started wrongly (2). */
@@ -21,8 +21,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   };
   process.once("SIGTERM", stop).once("SIGINT", stop);
   try {
-    const edges = await hostEdges(parsed.config);
-    await runAgent({ config: parsed.config, edges, log }, stopping.signal);
+    const edges = await hostPlatform(parsed.config);
+    await runAgent({ config: parsed.config, platform: edges, log }, stopping.signal);
     return 0;
   } catch (error) {
     if (isBerthError(error)) log.fatal({ code: error.code, cause: error.cause }, error.message);

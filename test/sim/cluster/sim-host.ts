@@ -1,5 +1,5 @@
 import { runAgent } from "../../../packages/agent/src/agent/agent.js";
-import type { AgentEdges } from "../../../packages/agent/src/agent/platform.js";
+import type { AgentPlatform } from "../../../packages/agent/src/agent/platform.js";
 import type { LinkStep } from "../../../packages/agent/src/core/networks/network-step.js";
 import { type NamesTable, NO_NAMES } from "../../../packages/agent/src/dataplane/dns/names-table.js";
 import type {
@@ -160,7 +160,7 @@ export class SimHost {
     const log = world.logger(actor.name);
     try {
       const config = { servers: this.#servers, advertiseAddress: this.address };
-      await runAgent({ config, edges: this.#edges(actor), log }, signal);
+      await runAgent({ config, platform: this.#edges(actor), log }, signal);
       world.trace.add(actor.name, "has stopped");
     } catch (error) {
       world.bug(actor.name, `ended: ${error instanceof Error ? error.stack : String(error)}`);
@@ -205,7 +205,7 @@ export class SimHost {
     });
   }
 
-  #edges(actor: Actor): AgentEdges {
+  #edges(actor: Actor): AgentPlatform {
     const world = this.#world;
     const { scheduler } = world;
     /** What the program hears of later; a program that has died meanwhile hears nothing, and nothing has happened. */
@@ -258,7 +258,7 @@ export class SimHost {
       probe: simProbe(world.network, actor),
       peerProbe: simProbe(world.network, actor),
       disk: {
-        share: async () => "/var/lib/berth/agent/shared/text",
+        writeShared: async () => "/var/lib/berth/agent/shared/text",
         pathOf: (name) => `/var/lib/berth/agent/${name}`,
         read: async (name) => this.files.get(name),
         write: (name, text) => soon(() => void this.files.set(name, text)),

@@ -1,13 +1,13 @@
-import type { ContainerConfig } from "../../../packages/agent/src/core/container-config.js";
-import type { CreateBody, EndpointBody } from "../../../packages/agent/src/core/create-body.js";
-import { AT_MOST_ONE_LABEL, TASK_LABEL } from "../../../packages/agent/src/core/labels.js";
+import type { CreateBody, EndpointBody } from "../../../packages/agent/src/core/docker/create-body.js";
+import { AT_MOST_ONE_LABEL, TASK_LABEL } from "../../../packages/agent/src/core/docker/labels.js";
 import type {
   ContainerHealth,
+  ContainerNetwork,
   ContainerSummary,
-  JoinedNetwork,
   ObservedContainer,
   PublishedPort,
-} from "../../../packages/agent/src/core/observed.js";
+} from "../../../packages/agent/src/core/docker/observed-container.js";
+import type { ContainerConfig } from "../../../packages/agent/src/core/tasks/container-config.js";
 
 const MS_PER_S = 1_000;
 const NO_HEALTH: ContainerHealth = "none";
@@ -78,7 +78,7 @@ export class SimContainer {
     return { id: this.id, taskId: this.taskId, state: this.state, health: this.#shownHealth() };
   }
 
-  inspect(networks: readonly JoinedNetwork[]): ObservedContainer {
+  inspect(networks: readonly ContainerNetwork[]): ObservedContainer {
     return {
       id: this.id,
       name: this.name,

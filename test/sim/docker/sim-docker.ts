@@ -1,7 +1,10 @@
-import type { ContainerConfig } from "../../../packages/agent/src/core/container-config.js";
-import type { ContainerEvent } from "../../../packages/agent/src/core/container-event.js";
-import type { EndpointBody } from "../../../packages/agent/src/core/create-body.js";
-import type { ObservedContainer, PublishedPort } from "../../../packages/agent/src/core/observed.js";
+import type { EndpointBody } from "../../../packages/agent/src/core/docker/create-body.js";
+import type {
+  ObservedContainer,
+  PublishedPort,
+} from "../../../packages/agent/src/core/docker/observed-container.js";
+import type { ContainerConfig } from "../../../packages/agent/src/core/tasks/container-config.js";
+import type { ContainerEvent } from "../../../packages/agent/src/core/tasks/container-event.js";
 import { EngineError } from "../../../packages/agent/src/engine/engine-error.js";
 import { Actor } from "../kernel/actor.js";
 import type { Rng } from "../kernel/rng.js";

@@ -1,4 +1,4 @@
-import type { ContainerEvent } from "../../../packages/agent/src/core/container-event.js";
+import type { ContainerEvent } from "../../../packages/agent/src/core/tasks/container-event.js";
 import type {
   Engine,
   EngineCall,

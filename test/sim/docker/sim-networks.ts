@@ -1,6 +1,7 @@
 import { ipv4Text, parseIpv4, parseSubnet, type Subnet, subnetSize, subnetsOverlap } from "@berth/proto";
-import type { EndpointBody } from "../../../packages/agent/src/core/create-body.js";
-import { NETWORK_LABEL } from "../../../packages/agent/src/core/labels.js";
+import type { EndpointBody } from "../../../packages/agent/src/core/docker/create-body.js";
+import { NETWORK_LABEL } from "../../../packages/agent/src/core/docker/labels.js";
+import type { ContainerNetwork } from "../../../packages/agent/src/core/docker/observed-container.js";
 import { isBridgeName } from "../../../packages/agent/src/core/networks/devices.js";
 import type { NetworkBody } from "../../../packages/agent/src/core/networks/network-body.js";
 import {
@@ -8,7 +9,6 @@ import {
   parseNetworks,
 } from "../../../packages/agent/src/core/networks/observed-network.js";
 import { linkWith } from "../../../packages/agent/src/core/networks/testing.js";
-import type { JoinedNetwork } from "../../../packages/agent/src/core/observed.js";
 import { EngineError } from "../../../packages/agent/src/engine/engine-error.js";
 import type { SimContainer } from "./sim-container.js";
 import type { SimDevices } from "./sim-devices.js";
@@ -125,7 +125,7 @@ export class SimNetworks {
     });
   }
 
-  joinedBy(container: SimContainer): readonly JoinedNetwork[] {
+  joinedBy(container: SimContainer): readonly ContainerNetwork[] {
     const running = new Map(this.endpointsOf(container).map((each) => [each.network.name, each]));
     return [...container.endpoints.keys()].map((name) => {
       const endpoint = running.get(name);

@@ -36,7 +36,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "dead-runs",
     what: "a container that was killed is called running",
-    file: "packages/agent/src/core/status.ts",
+    file: "packages/agent/src/core/tasks/status.ts",
     search: "if (isAlive(container)) return runningStatus(view, container, spec);",
     replace:
       "if (isAlive(container) || container.exitCode > 128) return runningStatus(view, container, spec);",
@@ -58,7 +58,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-adoption",
     what: "an agent that starts removes what it does not know, before it has heard the leader",
-    file: "packages/agent/src/tasks/worker.ts",
+    file: "packages/agent/src/tasks/task-manager.ts",
     search: "else if (this.#isSetComplete || record.assignment !== undefined)",
     replace: "else if (true)",
   },
@@ -214,7 +214,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "first-network-only",
     what: "a container is started in the first of its networks alone",
-    file: "packages/agent/src/core/reconcile.ts",
+    file: "packages/agent/src/core/tasks/reconcile.ts",
     search: "if (missing === undefined) {",
     replace: "if (missing === undefined || container.networks.length > 0) {",
   },

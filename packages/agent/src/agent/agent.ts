@@ -10,7 +10,7 @@ import { localRoute } from "../dataplane-client/kernel-route.js";
 import { Fence } from "../leader/fence.js";
 import { LeaderLink } from "../leader/leader-link.js";
 import { LeaderMessageHandler } from "../leader/leader-message-handler.js";
-import { Outbox } from "../leader/outbox.js";
+import { StatusOutbox } from "../leader/status-outbox.js";
 import { Overlay } from "../networks/overlay.js";
 import { describeNode } from "../node/describe-node.js";
 import { HostWatch } from "../node/host/host-watch.js";
@@ -24,19 +24,22 @@ import { Ticker } from "../runtime/ticker.js";
 import { ExecRelay } from "../streams/exec-relay.js";
 import { LogRelay } from "../streams/log-relay.js";
 import { StatsRelay } from "../streams/stats-relay.js";
-import { Worker } from "../tasks/worker.js";
+import { TaskManager } from "../tasks/task-manager.js";
 import { nodeId } from "./node-id.js";
-import type { AgentEdges } from "./platform.js";
+import type { AgentPlatform } from "./platform.js";
 import { readState, StateFile } from "./state-file.js";
 
 export interface AgentOptions {
   readonly config: Pick<AgentConfig, "servers" | "advertiseAddress">;
-  readonly edges: AgentEdges;
+  readonly platform: AgentPlatform;
   readonly log: Logger;
 }
 
 /** Runs the agent until the signal fires. Containers and the ingress process outlive it. */
-export async function runAgent({ config, edges, log }: AgentOptions, signal: AbortSignal): Promise<void> {
+export async function runAgent(
+  { config, platform: edges, log }: AgentOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const { engine, disk } = edges;
   const id = await nodeId(disk);
   const identity = {
@@ -49,19 +52,19 @@ export async function runAgent({ config, edges, log }: AgentOptions, signal: Abo
   log.info({ node: id, ...identity, servers: config.servers }, "agent starts");
 
   const pulse = new Ticker({ signal });
-  const outbox = new Outbox();
+  const outbox = new StatusOutbox();
   const condition = new HostCondition((now) => link.describe(describeNode(identity, now)));
   const fence = new Fence({ onChange: () => worker.contactChanged(), log: log.child({ part: "fence" }) });
   const askersMayHaveChanged = (): void => {
     if (overlay.networks.length > 0 || nameSync.hasAskers) nameSync.changed();
   };
-  const worker: Worker = new Worker({
+  const worker: TaskManager = new TaskManager({
     engine,
     knock: edges.knock,
-    shareFile: (text) => disk.share(text),
+    shareFile: (text) => disk.writeShared(text),
     node: { nodeId: id, hostname: identity.hostname, advertiseAddress: identity.address },
     log: log.child({ part: "worker" }),
-    isCutOff: () => fence.isCutOff,
+    isCutOff: () => fence.isFenced,
     onReport: (report) => {
       outbox.put(report);
       hostWatch.volumesMayHaveChanged();

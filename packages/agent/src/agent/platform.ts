@@ -22,11 +22,11 @@ import { cheapProbe } from "../node/probe/cheap-probe.js";
 import { type Knock, knockAt } from "../node/probe/knock.js";
 import { type HostUsage, readHostUsage } from "../node/usage/host-usage.js";
 import { UsageReader, type UsageSample } from "../node/usage/sample.js";
-import { type Disk, folderDisk } from "../runtime/disk.js";
+import { type Disk, directoryDisk } from "../runtime/disk.js";
 import { lockDataDir } from "../runtime/lock-data-dir.js";
 
 /** Everything of an agent that touches the world outside its process, so that a simulation can be that world. */
-export interface AgentEdges {
+export interface AgentPlatform {
   readonly hostname: string;
   readonly host: Host;
   readonly engine: Engine;
@@ -55,16 +55,16 @@ export interface AgentEdges {
  * This host, its Docker and its files.
  * @throws BerthError BERTH_CONFLICT when another agent runs on the same data folder
  */
-export async function hostEdges({
+export async function hostPlatform({
   dataDir,
   dockerSocket,
   resources,
   ingress,
   metrics,
-}: AgentConfig): Promise<AgentEdges> {
+}: AgentConfig): Promise<AgentPlatform> {
   const release = await claim(dataDir);
   const usage = new UsageReader();
-  const disk = folderDisk(dataDir);
+  const disk = directoryDisk(dataDir);
   const probe = cheapProbe();
   const wireguard = await hostWireguardKey(disk);
   return {

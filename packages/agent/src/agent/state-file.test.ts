@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { AssignedNetwork, DnsEntry, IngressEntry, TaskState, TaskStatus } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { folderDisk } from "../runtime/disk.js";
+import { directoryDisk } from "../runtime/disk.js";
 import { nodeId } from "./node-id.js";
 import { type AgentState, readState, StateFile } from "./state-file.js";
 
@@ -30,7 +30,7 @@ const state: AgentState = {
 };
 
 test("readState gives back what StateFile wrote, and a blank state before that", async () => {
-  expect(await readState(folderDisk(dataDir), log)).toEqual({
+  expect(await readState(directoryDisk(dataDir), log)).toEqual({
     epoch: 0,
     servers: [],
     ingress: [],
@@ -38,27 +38,27 @@ test("readState gives back what StateFile wrote, and a blank state before that",
     names: [],
     statuses: new Map(),
   });
-  const file = new StateFile({ disk: folderDisk(dataDir), log, collect: () => state });
+  const file = new StateFile({ disk: directoryDisk(dataDir), log, collect: () => state });
   file.changed();
   await file.flush();
-  expect(await readState(folderDisk(dataDir), log)).toEqual(state);
+  expect(await readState(directoryDisk(dataDir), log)).toEqual(state);
   expect(await readdir(dataDir)).toEqual(["state.json"]);
 });
 
 test("readState starts without a file that it cannot read", async () => {
   await writeFile(join(dataDir, "state.json"), '{"epoch":');
-  expect(await readState(folderDisk(dataDir), log)).toMatchObject({ epoch: 0 });
+  expect(await readState(directoryDisk(dataDir), log)).toMatchObject({ epoch: 0 });
 });
 
 test("nodeId is made up once, and a file with something else is an error that says what to do", async () => {
   const other = join(dataDir, "other");
   await mkdir(other);
-  const [first, again] = [await nodeId(folderDisk(dataDir)), await nodeId(folderDisk(dataDir))];
+  const [first, again] = [await nodeId(directoryDisk(dataDir)), await nodeId(directoryDisk(dataDir))];
   expect(first).toMatch(/^[0-9a-z]{25}$/);
   expect(again).toBe(first);
-  expect(await nodeId(folderDisk(other))).not.toBe(first);
+  expect(await nodeId(directoryDisk(other))).not.toBe(first);
   await writeFile(join(dataDir, "node-id"), "x");
-  await expect(nodeId(folderDisk(dataDir))).rejects.toThrow(
+  await expect(nodeId(directoryDisk(dataDir))).rejects.toThrow(
     /node-id does not hold a node id; restore it, or remove it/,
   );
   expect(await readFile(join(dataDir, "node-id"), "utf8")).toBe("x");

@@ -6,7 +6,7 @@ import {
   TaskStatus,
 } from "@berth/proto";
 import type { Logger } from "pino";
-import { entriesOf, fieldOf, listOf, numberOf, textOf } from "../core/json.js";
+import { entriesOf, fieldOf, listOf, numberOf, textOf } from "../core/docker/json.js";
 import type { Disk } from "../runtime/disk.js";
 
 const FILE = "state.json";

@@ -1,5 +1,5 @@
 import { type IngressEndpoint, PortSpec_Protocol } from "@berth/proto";
-import type { JoinedNetwork, ObservedContainer } from "../core/observed.js";
+import type { ContainerNetwork, ObservedContainer } from "../core/docker/observed-container.js";
 import type { KernelRoute } from "../dataplane/table/ingress-table.js";
 
 const HOST_NETWORK = "host";
@@ -30,7 +30,7 @@ export function localRoute(
  * The network by which a container's answers leave: the first by name that has a way out, as Docker has it. Answers
  * by another one would come out of a bridge where nobody expects them.
  */
-function wayOut(networks: readonly JoinedNetwork[]): JoinedNetwork | undefined {
+function wayOut(networks: readonly ContainerNetwork[]): ContainerNetwork | undefined {
   return networks
     .filter(({ address, gateway = "" }) => address !== "" && gateway !== "")
     .toSorted((left, right) => (left.name < right.name ? -1 : 1))[0];

@@ -1,9 +1,9 @@
-import type { ContainerConfig } from "../core/container-config.js";
-import type { ContainerEvent } from "../core/container-event.js";
-import type { EndpointBody } from "../core/create-body.js";
+import type { EndpointBody } from "../core/docker/create-body.js";
+import type { ContainerSummary, ObservedContainer } from "../core/docker/observed-container.js";
 import type { NetworkBody } from "../core/networks/network-body.js";
 import type { ObservedNetwork } from "../core/networks/observed-network.js";
-import type { ContainerSummary, ObservedContainer } from "../core/observed.js";
+import type { ContainerConfig } from "../core/tasks/container-config.js";
+import type { ContainerEvent } from "../core/tasks/container-event.js";
 
 /**
  * The Docker daemon of this host, as far as berth needs it.

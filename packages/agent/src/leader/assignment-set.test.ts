@@ -1,6 +1,6 @@
 import { AssignedNetwork, Assignments, Assignments_Kind, DnsEntry, IngressEntry } from "@berth/proto";
 import { expect, test } from "vitest";
-import { specWith, taskWith } from "../core/testing.js";
+import { specWith, taskWith } from "../core/tasks/testing.js";
 import { AssignmentSet } from "./assignment-set.js";
 
 const spec = specWith();
@@ -80,7 +80,7 @@ test("AssignmentSet keeps networks and names, and tells all of a kind when one c
   const shop = AssignedNetwork.fromPartial({ id: "shop" });
   const blog = AssignedNetwork.fromPartial({ id: "blog" });
   const api = DnsEntry.fromPartial({ key: "shop/api", names: ["api"] });
-  const both = { kind: INCREMENTAL, appliesTo: 5, resultsIn: 6, networks: [shop, blog], names: [api] };
+  const both = { kind: INCREMENTAL, appliesTo: 5, resultsIn: 6, networks: [shop, blog], dnsEntries: [api] };
   expect(set.apply(Assignments.fromPartial(both), 1_000)).toMatchObject({
     ingress: undefined,
     networks: [shop, blog],

@@ -7,7 +7,7 @@ import {
   type DnsEntry,
   type IngressEntry,
 } from "@berth/proto";
-import type { Assignment, AssignmentChange } from "../core/task-view.js";
+import type { Assignment, AssignmentChange } from "../core/tasks/task-view.js";
 
 /** The message does not follow from what is known: only a new session, with a complete set, puts it right. */
 export interface Gap {

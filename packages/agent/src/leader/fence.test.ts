@@ -8,7 +8,7 @@ let changes: boolean[];
 beforeEach(() => {
   vi.useFakeTimers();
   changes = [];
-  fence = new Fence({ onChange: () => changes.push(fence.isCutOff), log: pino({ level: "silent" }) });
+  fence = new Fence({ onChange: () => changes.push(fence.isFenced), log: pino({ level: "silent" }) });
 });
 afterEach(() => {
   fence.close();
@@ -21,9 +21,9 @@ describe("Fence", () => {
   it("cuts off when nothing was acknowledged for its time, counted from when it was said", async () => {
     fence.guard();
     await pass(1_000);
-    const sentMs = fence.number();
+    const sentMs = fence.heartbeatNumber();
     await pass(1_500);
-    fence.heard(sentMs);
+    fence.acknowledged(sentMs);
     await pass(FENCE_AFTER_MS - 1_501);
     expect(changes).toEqual([]);
     await pass(2);
@@ -33,25 +33,25 @@ describe("Fence", () => {
 
   it("is in contact again with the next acknowledgement, not with a late one", async () => {
     fence.guard();
-    const oldMs = fence.number();
+    const oldMs = fence.heartbeatNumber();
     await pass(FENCE_AFTER_MS + 10);
-    fence.heard(oldMs);
+    fence.acknowledged(oldMs);
     expect(changes).toEqual([true]);
-    fence.heard(fence.number());
+    fence.acknowledged(fence.heartbeatNumber());
     expect(changes).toEqual([true, false]);
     await pass(FENCE_AFTER_MS + 1);
     expect(changes).toEqual([true, false, true]);
   });
 
   it("asks for acknowledgements only once there is something to guard", () => {
-    expect(fence.number()).toBe(0);
+    expect(fence.heartbeatNumber()).toBe(0);
     fence.guard();
-    expect(fence.number()).toBeGreaterThan(0);
+    expect(fence.heartbeatNumber()).toBeGreaterThan(0);
   });
 
   it("does not believe what was said in the future", async () => {
     fence.guard();
-    fence.heard(performance.now() + 60_000);
+    fence.acknowledged(performance.now() + 60_000);
     await pass(FENCE_AFTER_MS + 1);
     expect(changes).toEqual([true]);
   });

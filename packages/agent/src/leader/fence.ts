@@ -30,13 +30,13 @@ export class Fence {
     this.#look();
   }
 
-  get isCutOff(): boolean {
+  get isFenced(): boolean {
     return performance.now() - this.#contactMs >= FENCE_AFTER_MS;
   }
 
   /** At-most-one tasks wait for the leader's word. */
   get needsContact(): boolean {
-    return this.#isGuarding && this.isCutOff;
+    return this.#isGuarding && this.isFenced;
   }
 
   /** There are at-most-one tasks here: from now on heartbeats ask to be acknowledged. */
@@ -45,12 +45,12 @@ export class Fence {
   }
 
   /** Names a heartbeat by when it is sent; 0: it needs no answer. */
-  number(): number {
+  heartbeatNumber(): number {
     return this.#isGuarding ? Math.max(1, Math.floor(performance.now())) : 0;
   }
 
   /** The leader has heard what was said at `sentMs`. */
-  heard(sentMs: number): void {
+  acknowledged(sentMs: number): void {
     if (sentMs <= this.#contactMs || sentMs > performance.now()) return;
     this.#contactMs = sentMs;
     if (this.#wasCutOff) this.#look();
@@ -63,7 +63,7 @@ export class Fence {
   #look(): void {
     const { onChange, log } = this.#options;
     clearTimeout(this.#timer);
-    const { isCutOff } = this;
+    const { isFenced: isCutOff } = this;
     if (!isCutOff) {
       const leftMs = this.#contactMs + FENCE_AFTER_MS - performance.now();
       this.#timer = setTimeout(() => this.#look(), Math.ceil(leftMs));

@@ -6,8 +6,8 @@ import type { RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { Ticker } from "../runtime/ticker.js";
 import { type Attempt, firstAttempt, nextAttempt } from "./next-attempt.js";
-import type { Outbox } from "./outbox.js";
 import { Session, type SessionHandler } from "./session.js";
+import type { StatusOutbox } from "./status-outbox.js";
 
 /** Where the link to the leader stands. */
 export type LinkState =
@@ -21,7 +21,7 @@ export interface LeaderLinkOptions {
   readonly transport: RpcTransport;
   readonly probe: Probe;
   readonly pulse: Ticker;
-  readonly outbox: Outbox;
+  readonly outbox: StatusOutbox;
   readonly handler: SessionHandler;
   readonly log: Logger;
 }

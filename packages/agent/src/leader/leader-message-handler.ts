@@ -24,7 +24,7 @@ import type { ExecRelay } from "../streams/exec-relay.js";
 import type { LogRelay } from "../streams/log-relay.js";
 import type { StatsRelay } from "../streams/stats-relay.js";
 import { trafficReport } from "../streams/traffic-report.js";
-import type { Worker } from "../tasks/worker.js";
+import type { TaskManager } from "../tasks/task-manager.js";
 import { AssignmentSet } from "./assignment-set.js";
 import type { Fence } from "./fence.js";
 import type { SessionHandler } from "./session.js";
@@ -33,7 +33,7 @@ import type { SessionHandler } from "./session.js";
 const MAX_TRAFFIC_ASKED = 8;
 
 export interface LeaderMessageHandlerOptions {
-  readonly worker: Pick<Worker, "assign">;
+  readonly worker: Pick<TaskManager, "assign">;
   readonly nodeId: string;
   readonly ingress: IngressSync;
   readonly overlay: Pick<Overlay, "assign" | "named">;
@@ -208,7 +208,7 @@ export class LeaderMessageHandler implements SessionHandler {
   }
 
   onHeard(sentMs: number): void {
-    this.#options.fence.heard(sentMs);
+    this.#options.fence.acknowledged(sentMs);
   }
 
   needsContact(): boolean {
@@ -216,7 +216,7 @@ export class LeaderMessageHandler implements SessionHandler {
   }
 
   heartbeatNumber(): number {
-    return this.#options.fence.number();
+    return this.#options.fence.heartbeatNumber();
   }
 
   appliedSequence(): number {

@@ -24,10 +24,10 @@ import type { Logger } from "pino";
 import type { Ticker } from "../runtime/ticker.js";
 import { Heartbeats } from "./heartbeats.js";
 import { LeaderSilence } from "./leader-silence.js";
-import type { Outbox } from "./outbox.js";
-import { Outgoing } from "./outgoing.js";
+import { SendQueue } from "./send-queue.js";
 import { untilHostGone } from "./server-watch.js";
 import type { SessionEnd } from "./session-end.js";
+import type { StatusOutbox } from "./status-outbox.js";
 
 /** Longer than a server that does not lead waits for one that does, before it says so. */
 const WELCOME_TIMEOUT_MS = 3_000;
@@ -74,7 +74,7 @@ export interface SessionOptions {
   readonly probe: Probe;
   readonly pulse: Ticker;
   readonly hello: Hello;
-  readonly outbox: Outbox;
+  readonly outbox: StatusOutbox;
   readonly handler: SessionHandler;
   readonly log: Logger;
   /** Ends the session, after what is still to be said. */
@@ -84,7 +84,7 @@ export interface SessionOptions {
 /** One stream to one server, from the hello to its end. */
 export class Session {
   readonly #options: SessionOptions;
-  readonly #outgoing: Outgoing;
+  readonly #outgoing: SendQueue;
   readonly #abort = new AbortController();
   readonly #beganMs = performance.now();
   #welcome: Welcome | undefined;
@@ -94,7 +94,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#outgoing = new Outgoing(options.hello, options.outbox);
+    this.#outgoing = new SendQueue(options.hello, options.outbox);
   }
 
   describe(description: NodeDescription): void {

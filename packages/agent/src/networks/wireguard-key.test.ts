@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { folderDisk } from "../runtime/disk.js";
+import { directoryDisk } from "../runtime/disk.js";
 import { hostWireguardKey, keyFrom } from "./wireguard-key.js";
 
 test("keyFrom works out the public key as RFC 7748 §6.1 does", () => {
@@ -15,9 +15,9 @@ test("keyFrom works out the public key as RFC 7748 §6.1 does", () => {
 test("a host keeps its key, where its owner alone can read it", async () => {
   const folder = mkdtempSync(join(tmpdir(), "berth-key-"));
   try {
-    const made = await hostWireguardKey(folderDisk(folder));
+    const made = await hostWireguardKey(directoryDisk(folder));
     expect(Buffer.from(made.publicKey, "base64")).toHaveLength(32);
-    expect(await hostWireguardKey(folderDisk(folder))).toEqual(made);
+    expect(await hostWireguardKey(directoryDisk(folder))).toEqual(made);
     expect(statSync(join(folder, "wireguard.key")).mode & 0o077).toBe(0);
   } finally {
     rmSync(folder, { recursive: true });

@@ -9,7 +9,7 @@ export interface Disk {
   /** Replaces the file as a whole: after a power cut it holds either the old or the new text. */
   write(name: string, text: string): Promise<void>;
   /** Keeps a text where containers can have it mounted, and returns its path: one for each text. */
-  share(text: string): Promise<string>;
+  writeShared(text: string): Promise<string>;
   /** Where a person finds the file. */
   pathOf(name: string): string;
 }
@@ -21,14 +21,14 @@ const SHARED = "shared";
 const NAME_LENGTH = 16;
 
 /** Files in a folder that is there. */
-export function folderDisk(folder: string): Disk {
+export function directoryDisk(folder: string): Disk {
   const pathOf = (name: string): string => join(folder, name);
   const shared = new Map<string, Promise<string>>();
   return {
     pathOf,
     read: (name) => readIfThere(pathOf(name)),
     write: (name, text) => replace(pathOf(name), text, PRIVATE),
-    share: (text) => {
+    writeShared: (text) => {
       const path = shared.get(text) ?? share(folder, text);
       shared.set(text, path);
       path.catch(() => shared.delete(text));

@@ -7,7 +7,7 @@ interface Beat {
   dueMs: number;
 }
 
-export interface PulseOptions {
+export interface TickerOptions {
   /** Ends all of it. */
   readonly signal: AbortSignal;
   readonly now?: () => number;
@@ -24,7 +24,7 @@ export class Ticker {
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;
 
-  constructor({ signal, now = () => performance.now() }: PulseOptions) {
+  constructor({ signal, now = () => performance.now() }: TickerOptions) {
     this.#now = now;
     const end = (): void => {
       this.#isOver = true;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ExecCommand, type ExecInput, type PushExecRequest, type PushExecResponse } from "@berth/proto";
 import { pino } from "pino";
 import { expect, test } from "vitest";
-import { containerWith } from "../core/testing.js";
+import { containerWith } from "../core/tasks/testing.js";
 import type { EngineExec, OutputChunk } from "../engine/engine.js";
 import { ExecRelay } from "./exec-relay.js";
 

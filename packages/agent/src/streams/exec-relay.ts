@@ -1,7 +1,7 @@
 import type { DispatcherServiceService, PushExecRequest, StartExec } from "@berth/proto";
 import type { RpcClient } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import type { ObservedContainer } from "../core/observed.js";
+import type { ObservedContainer } from "../core/docker/observed-container.js";
 import type { Engine } from "../engine/engine.js";
 import { ExecSession } from "./exec-session.js";
 

@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ExecInput, ExecOutput, PushExecRequest, StartExec } from "@berth/proto";
-import type { ObservedContainer } from "../core/observed.js";
+import type { ObservedContainer } from "../core/docker/observed-container.js";
 import type { Engine, EngineExec } from "../engine/engine.js";
 
 /** For a command that was hung up on to tidy up in. */

@@ -1,7 +1,7 @@
 import { type PushLogsRequest, StartLogs } from "@berth/proto";
 import { pino } from "pino";
 import { expect, test } from "vitest";
-import { containerWith } from "../core/testing.js";
+import { containerWith } from "../core/tasks/testing.js";
 import type { Engine, LogRecord } from "../engine/engine.js";
 import { LogRelay } from "./log-relay.js";
 

@@ -7,9 +7,9 @@ import {
 } from "@berth/proto";
 import type { RpcClient } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import type { ObservedContainer } from "../core/observed.js";
+import type { ObservedContainer } from "../core/docker/observed-container.js";
 import type { Engine, LogRecord } from "../engine/engine.js";
-import { inBatches } from "../leader/in-batches.js";
+import { inBatches } from "./in-batches.js";
 
 /** As many as one reader may ask for. Each holds a connection to Docker and a stream to the leader. */
 const MAX_STREAMS = 200;

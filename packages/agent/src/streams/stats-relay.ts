@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { DispatcherServiceService, PushStatsRequest, StartStats, TaskStats } from "@berth/proto";
 import type { RpcClient } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import type { ObservedContainer } from "../core/observed.js";
+import type { ObservedContainer } from "../core/docker/observed-container.js";
 import type { HostUsage } from "../node/usage/host-usage.js";
 import { hostLoadBetween, loadBetween } from "../node/usage/node-stats.js";
 import type { UsageSample } from "../node/usage/sample.js";
@@ -17,7 +17,7 @@ const FIRST_INTERVAL_MS = 500;
 /** One leader asks once. */
 const MAX_STREAMS = 4;
 
-export interface LoadRelayOptions {
+export interface StatsRelayOptions {
   /** Of all tasks known here. */
   readonly taskIds: () => Iterable<string>;
   readonly containerOf: (taskId: string) => Pick<ObservedContainer, "state" | "processId"> | undefined;
@@ -35,10 +35,10 @@ type Calls = Pick<RpcClient<DispatcherServiceService>, "pushStats">;
 
 /** Measures the host and its tasks for as long as the leader wants to know. */
 export class StatsRelay {
-  readonly #options: LoadRelayOptions;
+  readonly #options: StatsRelayOptions;
   readonly #running = new Map<string, AbortController>();
 
-  constructor(options: LoadRelayOptions) {
+  constructor(options: StatsRelayOptions) {
     this.#options = options;
   }
 

@@ -8,7 +8,7 @@ import type {
 import { type IngressStats, type ListenerStats, listenerName } from "../dataplane/table/ingress-table.js";
 
 /** As many as one answer has room for. */
-const MAX_DOORS = 5_000;
+const MAX_LISTENERS = 5_000;
 
 /** To a question after one service, or after all of them. */
 export function trafficReport(
@@ -19,13 +19,13 @@ export function trafficReport(
     const traffic = serviceTraffic(stats, serviceName);
     return { requestId, traffic, listeners: [], tableVersion: 0, partial: false };
   }
-  const used = doorTraffic(stats);
+  const used = listenerTraffic(stats);
   return {
     requestId,
     traffic: undefined,
-    listeners: used.slice(0, MAX_DOORS),
+    listeners: used.slice(0, MAX_LISTENERS),
     tableVersion: stats.version,
-    partial: used.length > MAX_DOORS,
+    partial: used.length > MAX_LISTENERS,
   };
 }
 
@@ -48,7 +48,7 @@ export function serviceTraffic(
 }
 
 /** What this host has done for each published port and each virtual IP that anything has come to. */
-export function doorTraffic({
+export function listenerTraffic({
   listeners,
   vips,
 }: Pick<IngressStats, "listeners" | "vips">): ListenerTraffic[] {

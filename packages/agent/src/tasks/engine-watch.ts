@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ContainerEvent } from "../core/container-event.js";
-import type { ContainerSummary } from "../core/observed.js";
+import type { ContainerSummary } from "../core/docker/observed-container.js";
+import type { ContainerEvent } from "../core/tasks/container-event.js";
 import type { Engine, EngineInfo } from "../engine/engine.js";
 
 /** A daemon that hangs is noticed within this and the ping's own deadline. */

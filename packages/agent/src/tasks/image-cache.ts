@@ -1,4 +1,4 @@
-import type { ImageFacts } from "../core/task-view.js";
+import type { ImageFacts } from "../core/tasks/task-view.js";
 import type { Engine, PullOptions } from "../engine/engine.js";
 
 /** Bounds the memory of an agent that sees ever new tags for years. */

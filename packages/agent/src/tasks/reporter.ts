@@ -1,9 +1,9 @@
 import { type ReportedTask, TaskState, type TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
-import type { Outcome } from "../core/outcome.js";
-import type { Reconciled } from "../core/reconcile.js";
-import { sameStatus } from "../core/status.js";
-import type { Step } from "../core/step.js";
+import type { Reconciled } from "../core/tasks/reconcile.js";
+import { sameStatus } from "../core/tasks/status.js";
+import type { Step } from "../core/tasks/step.js";
+import type { StepOutcome } from "../core/tasks/task-memory.js";
 import type { TaskRecord } from "./task-record.js";
 
 export interface ReporterOptions {
@@ -34,7 +34,7 @@ export class Reporter {
   }
 
   /** What went wrong is worth a line; what went well shows in the task's state. */
-  logOutcome(taskId: string, step: Step, outcome: Outcome): void {
+  logOutcome(taskId: string, step: Step, outcome: StepOutcome): void {
     if (outcome.kind !== "failed" && outcome.kind !== "rejected") return;
     this.#options.log.warn({ task: taskId, step: step.kind, reason: outcome.reason }, `step ${outcome.kind}`);
   }

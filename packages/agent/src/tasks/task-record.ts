@@ -1,10 +1,10 @@
 import type { DesiredState, ReportedTask, TaskStatus } from "@berth/proto";
-import type { WorkKind } from "../core/container-event.js";
-import { type ContainerSummary, isAlive, type ObservedContainer } from "../core/observed.js";
-import { hasEnded, type Outcome, remember, rememberContainer } from "../core/outcome.js";
-import { isFinal } from "../core/status.js";
-import type { Step } from "../core/step.js";
-import { type Assignment, BLANK_MEMORY, type TaskMemory, type TaskView } from "../core/task-view.js";
+import { type ContainerSummary, isAlive, type ObservedContainer } from "../core/docker/observed-container.js";
+import type { WorkKind } from "../core/tasks/container-event.js";
+import { isFinal } from "../core/tasks/status.js";
+import type { Step } from "../core/tasks/step.js";
+import { applyObservation, applyOutcome, hasEnded, type StepOutcome } from "../core/tasks/task-memory.js";
+import { type Assignment, BLANK_MEMORY, type TaskMemory, type TaskView } from "../core/tasks/task-view.js";
 
 /** Work on a task that is under way: a step, or a look at one of its containers. */
 export interface InFlight {
@@ -38,7 +38,7 @@ export class TaskRecord {
     return this.assignment?.task.atMostOne || container?.atMostOne || false;
   }
 
-  view(around: Pick<TaskView, "node" | "image" | "networks" | "isCutOff">): TaskView {
+  view(around: Pick<TaskView, "node" | "image" | "networks" | "isFenced">): TaskView {
     const { taskId, assignment, status, memory } = this;
     return { taskId, assignment, containers: [...this.containers.values()], status, memory, ...around };
   }
@@ -56,8 +56,8 @@ export class TaskRecord {
   }
 
   /** From now on nobody sees how the container ends, if it does. */
-  noteAway(): void {
-    if ([...this.containers.values()].some(isAlive)) this.memory = { ...this.memory, unwatched: true };
+  markUnobserved(): void {
+    if ([...this.containers.values()].some(isAlive)) this.memory = { ...this.memory, wasUnobserved: true };
   }
 
   /** The task has, or had, a container, and nobody answers in it any more. */
@@ -68,7 +68,7 @@ export class TaskRecord {
   }
 
   /** A container's first process has ended, whatever Docker says. False: that is known already, or it does not run. */
-  noteProcessEnded(containerId: string): boolean {
+  markProcessEnded(containerId: string): boolean {
     const container = this.containers.get(containerId);
     if (container === undefined || !isAlive(container) || container.processId === 0) return false;
     if (hasEnded(container, this.memory)) return false;
@@ -77,14 +77,14 @@ export class TaskRecord {
   }
 
   /** A listing names the container: look at it if it is not as it was. */
-  noteSummary({ id, state, health }: ContainerSummary): void {
+  applySummary({ id, state, health }: ContainerSummary): void {
     const known = this.containers.get(id);
     const isAsKnown = known !== undefined && known.state === state && known.health === health;
     if (!isAsKnown || this.memory.endedProcessId !== 0) this.stale.add(id);
   }
 
-  noteOutcome(step: Step, outcome: Outcome, nowMs: number): void {
-    this.memory = remember(this.memory, { step, outcome, nowMs });
+  applyOutcome(step: Step, outcome: StepOutcome, nowMs: number): void {
+    this.memory = applyOutcome(this.memory, { step, outcome, nowMs });
     this.#noteContainer(outcome);
     // It may have been done all the same: a container that is taken for dead and runs would not be stopped.
     const isDoubtful = outcome.kind === "unknown" || outcome.kind === "failed";
@@ -93,16 +93,16 @@ export class TaskRecord {
     if (isDoubtful && step.kind === "create") this.stale.add(step.config.name);
   }
 
-  noteLook(outcome: Outcome, nowMs: number): void {
+  applyInspection(outcome: StepOutcome, nowMs: number): void {
     // Looked up by name: it may be somebody else's.
     if (outcome.kind === "observed" && outcome.container.taskId !== this.taskId) return;
     this.#noteContainer(outcome);
     if (outcome.kind === "observed") {
-      this.memory = rememberContainer(this.memory, outcome.container, nowMs);
+      this.memory = applyObservation(this.memory, outcome.container, nowMs);
     }
   }
 
-  #noteContainer(outcome: Outcome): void {
+  #noteContainer(outcome: StepOutcome): void {
     if (outcome.kind === "observed") this.containers.set(outcome.container.id, outcome.container);
     if (outcome.kind === "gone") this.containers.delete(outcome.containerId);
   }

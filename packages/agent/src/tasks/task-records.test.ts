@@ -4,7 +4,7 @@ import { TaskRecords } from "./task-records.js";
 
 test("TaskRecords knows that a task has ended when its container is gone, and when all of it is", () => {
   const records = new TaskRecords();
-  const record = records.of("t");
+  const record = records.getOrCreate("t");
   expect(records.hasEnded("t")).toBe(false);
   record.status = TaskStatus.fromPartial({ state: TaskState.SHUTDOWN });
   expect(records.hasEnded("t")).toBe(true);
@@ -15,11 +15,11 @@ test("TaskRecords knows that a task has ended when its container is gone, and wh
 
 test("TaskRecords forgets tasks that never ran, and in the end all", () => {
   const records = new TaskRecords();
-  records.of("new");
+  records.getOrCreate("new");
   records.delete("new");
   expect(records.hasEnded("new")).toBe(false);
   for (let index = 0; index <= 1_000; index += 1) {
-    records.of(`t${index}`).status = TaskStatus.fromPartial({ state: TaskState.FAILED });
+    records.getOrCreate(`t${index}`).status = TaskStatus.fromPartial({ state: TaskState.FAILED });
     records.delete(`t${index}`);
   }
   expect([records.hasEnded("t0"), records.hasEnded("t1000")]).toEqual([false, true]);

@@ -1,5 +1,5 @@
 import type { TaskStatus } from "@berth/proto";
-import { isAlive, type ObservedContainer } from "../core/observed.js";
+import { isAlive, type ObservedContainer } from "../core/docker/observed-container.js";
 import type { RunningContainer } from "../node/host/process-watch.js";
 import { TaskRecord } from "./task-record.js";
 
@@ -33,7 +33,7 @@ export class TaskRecords {
   }
 
   /** A new one where the task was not known. */
-  of(taskId: string): TaskRecord {
+  getOrCreate(taskId: string): TaskRecord {
     const known = this.#records.get(taskId);
     if (known !== undefined) return known;
     const record = new TaskRecord(taskId);

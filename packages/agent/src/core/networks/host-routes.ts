@@ -1,5 +1,5 @@
 import { parseSubnet, type Subnet, subnetsOverlap, subnetText } from "@berth/proto";
-import { fieldOf, listOf, textOf } from "../json.js";
+import { fieldOf, listOf, textOf } from "../docker/json.js";
 import { isBridgeName } from "./devices.js";
 
 /** What this host reaches by one of its devices. */

@@ -1,5 +1,5 @@
 import type { AssignedNetwork } from "@berth/proto";
-import { networkLabels } from "../labels.js";
+import { networkLabels } from "../docker/labels.js";
 import { bridgeName } from "./devices.js";
 
 /** The body of Docker's `POST /networks/create`, in Docker's own names. */

@@ -1,4 +1,4 @@
-import { fieldOf, listOf, numberOf, textOf } from "../json.js";
+import { fieldOf, listOf, numberOf, textOf } from "../docker/json.js";
 import { EVERYBODY, vniOfBridge, vniOfTunnel } from "./devices.js";
 import { type HostRoute, parseRoutes } from "./host-routes.js";
 import { type ObservedWireguard, parseWireguard } from "./observed-wireguard.js";

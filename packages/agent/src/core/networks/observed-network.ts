@@ -1,5 +1,5 @@
-import { fieldOf, listOf, textOf } from "../json.js";
-import { NETWORK_CONFIG_LABEL, NETWORK_LABEL, NETWORK_MTU_LABEL } from "../labels.js";
+import { fieldOf, listOf, textOf } from "../docker/json.js";
+import { NETWORK_CONFIG_LABEL, NETWORK_LABEL, NETWORK_MTU_LABEL } from "../docker/labels.js";
 
 /** A network of this host's Docker. */
 export interface ObservedNetwork {

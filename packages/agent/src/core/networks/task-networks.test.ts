@@ -1,8 +1,8 @@
 import { type AssignedSpec, DesiredState, NetworkAttachment, NetworkMode, TaskState } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { reconcile } from "../reconcile.js";
-import type { TaskView } from "../task-view.js";
-import { containerWith, specWith, taskWith, viewWith } from "../testing.js";
+import { reconcile } from "../tasks/reconcile.js";
+import type { TaskView } from "../tasks/task-view.js";
+import { containerWith, specWith, taskWith, viewWith } from "../tasks/testing.js";
 import { type NetworksView, networksView } from "./networks-view.js";
 import type { NetworkState } from "./plan-network.js";
 import { dnsServers } from "./task-networks.js";

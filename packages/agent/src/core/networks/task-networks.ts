@@ -1,7 +1,7 @@
 import { type AssignedSpec, type NetworkAttachment, NetworkMode, type TaskAddress } from "@berth/proto";
-import { compareVersions } from "../api-needs.js";
-import type { EndpointBody } from "../create-body.js";
-import type { JoinedNetwork, ObservedContainer } from "../observed.js";
+import type { EndpointBody } from "../docker/create-body.js";
+import type { ContainerNetwork, ObservedContainer } from "../docker/observed-container.js";
+import { compareVersions } from "../tasks/api-needs.js";
 import type { NetworksView } from "./networks-view.js";
 
 /** Since then a container's networks can be told which of them has the default route. */
@@ -84,7 +84,7 @@ export function dnsServers(
 /** Where a container answers; `known`: what was said before, for networks that the leader has not named (yet). */
 export function addressesIn(
   spec: AssignedSpec,
-  joined: readonly JoinedNetwork[],
+  joined: readonly ContainerNetwork[],
   { byName }: NetworksView,
   known: readonly TaskAddress[],
 ): TaskAddress[] {

@@ -1,5 +1,5 @@
 import { isIP, isIPv4 } from "node:net";
-import { fieldOf } from "../../core/json.js";
+import { fieldOf } from "../../core/docker/json.js";
 import type { Asker, NamedEndpoint, NamedNetwork, NamedService, NamesTable } from "../dns/names-table.js";
 
 /** Checked in full, since it opens ports; undefined when any part of it is not what it should be. */

@@ -1,4 +1,4 @@
-import { fieldOf, listOf, numberOf } from "../../core/json.js";
+import { fieldOf, listOf, numberOf } from "../../core/docker/json.js";
 import { runProgram } from "../../runtime/run-program.js";
 import { DOOR_MAPS, TABLE } from "./base-ruleset.js";
 import { BALANCED_TEXT } from "./marks.js";

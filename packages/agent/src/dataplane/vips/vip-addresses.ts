@@ -1,4 +1,4 @@
-import { fieldOf, listOf, textOf } from "../../core/json.js";
+import { fieldOf, listOf, textOf } from "../../core/docker/json.js";
 import { isBridgeName } from "../../core/networks/devices.js";
 import type { Vip, Vips } from "./vip.js";
 

@@ -1,5 +1,5 @@
 import { readFile, statfs } from "node:fs/promises";
-import { fieldOf, listOf, textOf } from "../../core/json.js";
+import { fieldOf, listOf, textOf } from "../../core/docker/json.js";
 import { EngineClient } from "../../engine/dockerode/client.js";
 import { runProgram } from "../../runtime/run-program.js";
 import type { Check, CheckContext } from "../check.js";

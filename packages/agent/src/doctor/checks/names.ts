@@ -1,6 +1,6 @@
-import { fieldOf, listOf, numberOf, textOf } from "../../core/json.js";
-import { NETWORK_LABEL } from "../../core/labels.js";
-import { parseInspect } from "../../core/observed.js";
+import { fieldOf, listOf, numberOf, textOf } from "../../core/docker/json.js";
+import { NETWORK_LABEL } from "../../core/docker/labels.js";
+import { parseInspect } from "../../core/docker/observed-container.js";
 import { EngineClient } from "../../engine/dockerode/client.js";
 import { type ProgramResult, runProgram } from "../../runtime/run-program.js";
 import type { Check } from "../check.js";

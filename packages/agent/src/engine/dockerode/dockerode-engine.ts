@@ -1,15 +1,15 @@
-import type { ContainerConfig } from "../../core/container-config.js";
-import type { ContainerEvent } from "../../core/container-event.js";
-import { fieldOf, listOf, textOf } from "../../core/json.js";
-import { TASK_LABEL } from "../../core/labels.js";
-import type { NetworkBody } from "../../core/networks/network-body.js";
-import { type ObservedNetwork, parseNetworks } from "../../core/networks/observed-network.js";
+import { fieldOf, listOf, textOf } from "../../core/docker/json.js";
+import { TASK_LABEL } from "../../core/docker/labels.js";
 import {
   type ContainerSummary,
   type ObservedContainer,
   parseInspect,
   parseSummary,
-} from "../../core/observed.js";
+} from "../../core/docker/observed-container.js";
+import type { NetworkBody } from "../../core/networks/network-body.js";
+import { type ObservedNetwork, parseNetworks } from "../../core/networks/observed-network.js";
+import type { ContainerConfig } from "../../core/tasks/container-config.js";
+import type { ContainerEvent } from "../../core/tasks/container-event.js";
 import type {
   ConnectOptions,
   Engine,

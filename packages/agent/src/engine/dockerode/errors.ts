@@ -1,4 +1,4 @@
-import { fieldOf, numberOf } from "../../core/json.js";
+import { fieldOf, numberOf } from "../../core/docker/json.js";
 import { EngineError, type EngineErrorKind } from "../engine-error.js";
 
 /** Docker tells these apart by its words alone; the status codes differ between versions. */

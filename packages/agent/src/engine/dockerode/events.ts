@@ -1,6 +1,6 @@
-import type { ContainerEvent } from "../../core/container-event.js";
-import { fieldOf, textOf } from "../../core/json.js";
-import { TASK_LABEL } from "../../core/labels.js";
+import { fieldOf, textOf } from "../../core/docker/json.js";
+import { TASK_LABEL } from "../../core/docker/labels.js";
+import type { ContainerEvent } from "../../core/tasks/container-event.js";
 import type { EventsOptions } from "../engine.js";
 import type { EngineClient } from "./client.js";
 import { readNdjson } from "./ndjson.js";

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fieldOf, numberOf, textOf } from "../../core/json.js";
+import { fieldOf, numberOf, textOf } from "../../core/docker/json.js";
 import type { EngineExec, ExecOptions, OutputChunk, TerminalSize } from "../engine.js";
 import type { EngineClient } from "./client.js";
 import { demux, rawOutput } from "./demux.js";

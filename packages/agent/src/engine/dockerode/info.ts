@@ -1,4 +1,4 @@
-import { fieldOf, listOf, numberOf, textOf } from "../../core/json.js";
+import { fieldOf, listOf, numberOf, textOf } from "../../core/docker/json.js";
 import type { EngineInfo } from "../engine.js";
 import type { DaemonVersion } from "./version.js";
 

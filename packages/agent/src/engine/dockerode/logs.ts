@@ -1,8 +1,8 @@
-import type { ObservedContainer } from "../../core/observed.js";
+import type { ObservedContainer } from "../../core/docker/observed-container.js";
 import type { LogOptions, LogRecord } from "../engine.js";
 import type { EngineClient } from "./client.js";
 import { demux, rawOutput } from "./demux.js";
-import { logLines } from "./log-lines.js";
+import { logLines } from "./output.js";
 
 const MS_PER_S = 1_000;
 

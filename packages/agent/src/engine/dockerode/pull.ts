@@ -1,4 +1,4 @@
-import { fieldOf, numberOf, textOf } from "../../core/json.js";
+import { fieldOf, numberOf, textOf } from "../../core/docker/json.js";
 import type { PullOptions, PullProgress } from "../engine.js";
 import { EngineError } from "../engine-error.js";
 import type { EngineClient } from "./client.js";

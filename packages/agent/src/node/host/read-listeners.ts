@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { type HostListener, PortSpec_Protocol } from "@berth/proto";
-import { parseSocketLine, type SocketFile, type WaitingSocket } from "../../core/proc-sockets.js";
+import { parseSocketLine, type SocketFile, type WaitingSocket } from "./proc-sockets.js";
 
 const FILES: readonly SocketFile[] = ["tcp", "tcp6", "udp", "udp6"];
 /** About a hundred lines, more than most hosts have listeners. */

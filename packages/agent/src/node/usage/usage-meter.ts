@@ -1,6 +1,6 @@
 import type { MeasuredService, MeasureUsage, TaskConnections, TaskUsage, UsageReport } from "@berth/proto";
 import type { Logger } from "pino";
-import type { ObservedContainer } from "../../core/observed.js";
+import type { ObservedContainer } from "../../core/docker/observed-container.js";
 import type { IngressStats } from "../../dataplane/table/ingress-table.js";
 import { withDeadline } from "../../runtime/with-deadline.js";
 import { cpuPercent, type UsageSample } from "./sample.js";

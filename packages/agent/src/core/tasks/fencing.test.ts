@@ -1,8 +1,8 @@
 import { DesiredState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { isAlive } from "../docker/observed-container.js";
 import { FENCE_GRACE_MS } from "./fencing.js";
-import { isAlive } from "./observed.js";
 import { reconcile } from "./reconcile.js";
 import { containerWith, specWith, taskWith, viewWith } from "./testing.js";
 
@@ -15,7 +15,7 @@ const assigned = (atMostOne: boolean) => ({
 describe("reconcile() while the leader is out of reach", () => {
   it("stops an at-most-one task with a short grace, and says why", () => {
     const container = containerWith({ stopGraceMs: 60_000 });
-    const view = viewWith({ assignment: assigned(true), containers: [container], isCutOff: true });
+    const view = viewWith({ assignment: assigned(true), containers: [container], isFenced: true });
     const { step } = reconcile(view, 2_000);
     expect(step).toMatchObject({ kind: "stop", containerId: "c1", graceMs: FENCE_GRACE_MS });
     expect(step?.kind === "stop" && step.failing).toMatch(/at most one/);
@@ -23,17 +23,17 @@ describe("reconcile() while the leader is out of reach", () => {
 
   it("knows an at-most-one container by its label alone, after a restart of the agent", () => {
     const containers = [containerWith({ atMostOne: true })];
-    const view = viewWith({ assignment: undefined, containers, isCutOff: true });
+    const view = viewWith({ assignment: undefined, containers, isFenced: true });
     expect(reconcile(view, 2_000).step?.kind).toBe("stop");
   });
 
   it("goes on with all others as the leader last wanted them", () => {
     const containers = [containerWith()];
-    const wanted = viewWith({ assignment: assigned(false), containers, isCutOff: true });
+    const wanted = viewWith({ assignment: assigned(false), containers, isFenced: true });
     expect(reconcile(wanted, 0)).not.toHaveProperty("step");
-    const removed = viewWith({ assignment: undefined, containers, isCutOff: true });
+    const removed = viewWith({ assignment: undefined, containers, isFenced: true });
     expect(reconcile(removed, 0).step?.kind).toBe("stop");
-    expect(reconcile(viewWith({ assignment: undefined, isCutOff: true }), 0).isGone).toBe(true);
+    expect(reconcile(viewWith({ assignment: undefined, isFenced: true }), 0).isGone).toBe(true);
   });
 
   it("never starts an at-most-one task, whatever its container is", () => {
@@ -43,7 +43,7 @@ describe("reconcile() while the leader is out of reach", () => {
       fc.property(state, desired, (containerState, desiredState) => {
         const containers = containerState === undefined ? [] : [containerWith({ state: containerState })];
         const task = taskWith({ atMostOne: true, desiredState });
-        const view = viewWith({ assignment: { ...assigned(true), task }, containers, isCutOff: true });
+        const view = viewWith({ assignment: { ...assigned(true), task }, containers, isFenced: true });
         const kind = reconcile(view, 0).step?.kind;
         expect(kind).toBe(containers.some(isAlive) ? "stop" : undefined);
       }),

@@ -1,8 +1,8 @@
 import { ContainerSpec, NetworkMode, PortSpec_Mode, PortSpec_Protocol, TaskSpec } from "@berth/proto";
 import { expect, test } from "vitest";
+import type { CreateBody } from "../docker/create-body.js";
+import { NO_NETWORKS } from "../networks/networks-view.js";
 import { type ContainerConfig, containerConfig } from "./container-config.js";
-import type { CreateBody } from "./create-body.js";
-import { NO_NETWORKS } from "./networks/networks-view.js";
 import { NODE, type SpecParts, specWith, taskWith } from "./testing.js";
 
 function configOf(parts: SpecParts): ContainerConfig {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { demux, rawOutput } from "./demux.js";
-import { logLines } from "./log-lines.js";
+import { logLines } from "./output.js";
 import { parseTimestamp } from "./timestamp.js";
 
 const TIME = "2026-01-02T03:04:05.678901234Z";

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { PortSpec_Protocol } from "@berth/proto";
 import { expect, test } from "vitest";
-import { parseInspect, parseSummary } from "./observed.js";
+import { parseInspect, parseSummary } from "./observed-container.js";
 
-const FIXTURES = new URL("../../../../test/fixtures/inspect/", import.meta.url);
+const FIXTURES = new URL("../../../../../test/fixtures/inspect/", import.meta.url);
 const inspected = async (name: string): Promise<ReturnType<typeof parseInspect>> =>
   parseInspect(JSON.parse(await readFile(new URL(`${name}.json`, FIXTURES), "utf8")));
 

@@ -37,7 +37,7 @@ export interface ObservedContainer {
   /** Published ports, those on an address of the host first that were asked for by address. */
   readonly ports: readonly PublishedPort[];
   /** Docker networks that it is in. */
-  readonly networks: readonly JoinedNetwork[];
+  readonly networks: readonly ContainerNetwork[];
   readonly tty: boolean;
   /** Of its first process, as this host counts them; 0 while it does not run. */
   readonly processId: number;
@@ -50,7 +50,7 @@ export interface PublishedPort extends HostPort {
   readonly hostIp: string;
 }
 
-export interface JoinedNetwork {
+export interface ContainerNetwork {
   readonly name: string;
   /** IPv4; empty while it does not run. */
   readonly address: string;
@@ -138,7 +138,7 @@ function parsePorts(json: unknown): PublishedPort[] {
 }
 
 /** `{"shop_default": {"IPAddress": "10.64.1.2", …}}` */
-function parseJoined(json: unknown): JoinedNetwork[] {
+function parseJoined(json: unknown): ContainerNetwork[] {
   return entriesOf(json).map(([name, endpoint]) => ({
     name,
     address: textOf(fieldOf(endpoint, "IPAddress")),

@@ -6,14 +6,14 @@ import {
   NetworkMode,
   type TaskSpec,
 } from "@berth/proto";
-import type { CreateBody, HealthcheckBody, HostConfigBody } from "./create-body.js";
-import { taskLabels } from "./labels.js";
-import { mountBodies } from "./mount-body.js";
-import type { NetworksView } from "./networks/networks-view.js";
-import { ownResolvConf } from "./networks/resolv-conf.js";
-import { attachmentsOf, dnsServers, endpointBody } from "./networks/task-networks.js";
+import type { CreateBody, HealthcheckBody, HostConfigBody } from "../docker/create-body.js";
+import { taskLabels } from "../docker/labels.js";
+import type { NetworksView } from "../networks/networks-view.js";
+import { ownResolvConf } from "../networks/resolv-conf.js";
+import { attachmentsOf, dnsServers, endpointBody } from "../networks/task-networks.js";
+import { mountConfig } from "./mounts.js";
 import type { NodeFacts } from "./node-facts.js";
-import { portBodies } from "./port-body.js";
+import { portConfig } from "./ports.js";
 import { presentValues, setValues } from "./set-values.js";
 import { containerName } from "./task-name.js";
 import { fillTemplate } from "./template.js";
@@ -48,7 +48,8 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   const fill = (text: string): string => fillTemplate(text, task, node);
   const [firstNetwork] = attachmentsOf(input.spec, input.networks);
   const resolvConf = ownResolvConf(input.spec, container, input.networks);
-  const ports = portBodies(input.spec.ports, container.networkMode, node.advertiseAddress);
+  const mounts = mountConfig(container.mounts, fill);
+  const ports = portConfig(input.spec.ports, container.networkMode, node.advertiseAddress);
   return {
     name: containerName(task, node.nodeId),
     platform: container.platform,
@@ -77,7 +78,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
         RestartPolicy: { Name: "no" },
         NetworkMode: firstNetwork?.network ?? networkModeName(container.networkMode),
         ...setValues({ PortBindings: ports.bindings }),
-        ...mountConfig(container, fill),
+        ...setValues({ Binds: mounts.binds, Mounts: mounts.mounts }),
         ...resourceConfig(input.spec.task, container),
         ...isolationConfig(container),
         ...environmentConfig(container, dnsServers(input.spec, container.dns, input.networks)),
@@ -94,11 +95,6 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
       }),
     },
   };
-}
-
-function mountConfig(container: ContainerSpec, fill: (text: string) => string): Partial<HostConfigBody> {
-  const { binds, mounts } = mountBodies(container.mounts, fill);
-  return setValues({ Binds: binds, Mounts: mounts });
 }
 
 function resourceConfig(task: TaskSpec | undefined, container: ContainerSpec): Partial<HostConfigBody> {

@@ -1,5 +1,5 @@
+import type { EndpointBody } from "../docker/create-body.js";
 import type { ContainerConfig } from "./container-config.js";
-import type { EndpointBody } from "./create-body.js";
 
 /** One small thing to do for one task. After it, Docker is looked at again. */
 export type Step =

@@ -1,11 +1,11 @@
 import { DesiredState, type TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { isAlive, type ObservedContainer } from "./observed.js";
-import { type Outcome, remember, rememberContainer } from "./outcome.js";
+import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import { reconcile } from "./reconcile.js";
 import { isFinal } from "./status.js";
 import type { Step } from "./step.js";
+import { applyObservation, applyOutcome, type StepOutcome } from "./task-memory.js";
 import { BLANK_MEMORY, type TaskView } from "./task-view.js";
 import { containerWith, specWith, taskWith, viewWith } from "./testing.js";
 
@@ -71,13 +71,13 @@ class SimulatedDocker {
   }
 
   /** @param luck "fails": nothing happens; "lost": it happens, and nobody hears of it. */
-  run(step: Step, luck: "fine" | "fails" | "lost"): Outcome {
+  run(step: Step, luck: "fine" | "fails" | "lost"): StepOutcome {
     if (luck === "fails") return { kind: "failed", reason: "bad luck" };
     const outcome = this.#do(step);
     return luck === "lost" ? { kind: "unknown", reason: "connection lost" } : outcome;
   }
 
-  #do(step: Step): Outcome {
+  #do(step: Step): StepOutcome {
     switch (step.kind) {
       case "check-image":
       case "pull":
@@ -107,7 +107,7 @@ class SimulatedDocker {
     }
   }
 
-  #set(id: string, fields: Partial<ObservedContainer>): Outcome {
+  #set(id: string, fields: Partial<ObservedContainer>): StepOutcome {
     const known = this.containers.get(id);
     if (known === undefined) return { kind: "gone", containerId: id };
     const container = { ...known, ...fields };
@@ -134,7 +134,7 @@ class SimulatedAgent {
       if (status !== undefined) this.states.push(status.state);
       if (step === undefined) {
         // Rest, unless a failed step or a closed port is waiting for its time.
-        const { retry, portWatch } = this.view.memory;
+        const { retry, portProbe: portWatch } = this.view.memory;
         const isWaiting = retry !== undefined || portWatch?.isOver === false;
         if (requeueAtMs === undefined || !isWaiting) return;
         this.nowMs = requeueAtMs;
@@ -142,7 +142,10 @@ class SimulatedAgent {
       }
       if (step.kind === "stop" && step.failing !== "") this.#remember({ failing: step.failing });
       const outcome = this.docker.run(step, steps < MAX_STEPS / 2 ? luck() : "fine");
-      this.view = { ...this.view, memory: remember(this.view.memory, { step, outcome, nowMs: this.nowMs }) };
+      this.view = {
+        ...this.view,
+        memory: applyOutcome(this.view.memory, { step, outcome, nowMs: this.nowMs }),
+      };
       const alive = this.docker.ours().filter(isAlive);
       expect(alive.filter(({ name }) => name !== "copy").length).toBeLessThanOrEqual(1);
     }
@@ -199,7 +202,7 @@ class SimulatedAgent {
   #look(): void {
     const containers = this.docker.ours();
     const [first] = containers;
-    if (first) this.view = { ...this.view, memory: rememberContainer(this.view.memory, first, this.nowMs) };
+    if (first) this.view = { ...this.view, memory: applyObservation(this.view.memory, first, this.nowMs) };
     this.view = { ...this.view, containers, image: this.docker.image() };
   }
 

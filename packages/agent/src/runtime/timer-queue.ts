@@ -2,7 +2,7 @@
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /** When to look at which task again: one timer for all of them. */
-export class Agenda {
+export class TimerQueue {
   readonly #dueAtMs = new Map<string, number>();
   readonly #onDue: (key: string) => void;
   readonly #now: () => number;

@@ -14,7 +14,7 @@ interface Entry {
  * The latest status of each task, until the leader has acknowledged it. Bounded by the number of tasks: a newer status
  * takes the place of an older one, sent or not.
  */
-export class Outbox {
+export class StatusOutbox {
   readonly #entries = new Map<string, Entry>();
   readonly #unsent = new Set<string>();
   #lastBatch = 0;

@@ -1,10 +1,10 @@
 import { DesiredState, PullPolicy, TaskState, type TaskStatus } from "@berth/proto";
+import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
+import { endpointBody, missingNetwork, networkRefusal, networkWait } from "../networks/task-networks.js";
 import { unsupportedReason } from "./api-needs.js";
 import { containerConfig } from "./container-config.js";
-import { fenced } from "./fencing.js";
-import { endpointBody, missingNetwork, networkRefusal, networkWait } from "./networks/task-networks.js";
-import { isAlive, type ObservedContainer } from "./observed.js";
-import { doorsOf } from "./port-watch.js";
+import { fencingDecision } from "./fencing.js";
+import { readinessTargets } from "./readiness.js";
 import { isFinal, isWanted, statusOf, unhealthyMessage } from "./status.js";
 import type { Decision } from "./step.js";
 import { containerName } from "./task-name.js";
@@ -65,7 +65,7 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   if (memory.retry !== undefined && memory.retry.notBeforeMs > nowMs) {
     return { requeueAtMs: memory.retry.notBeforeMs };
   }
-  const fencing = fenced(view, container);
+  const fencing = fencingDecision(view, container);
   if (fencing !== undefined) return fencing;
   if (assignment === undefined) {
     return container === undefined ? { isGone: true } : removal(container, "not assigned to this node");
@@ -78,14 +78,14 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   if (isFinal(status)) return stopIfAlive(container, "the task has ended");
   if (container === undefined) return towardsContainer(view, assignment);
   if (container.state === "created") return towardsStart(view, assignment, container);
-  return tryPorts(view, container, nowMs) ?? watchHealth(view, container, nowMs);
+  return probePorts(view, container, nowMs) ?? watchHealth(view, container, nowMs);
 }
 
 /** Undefined: the task does not wait for its ports. Once it runs, nobody asks any more. */
-function tryPorts(view: TaskView, container: ObservedContainer, nowMs: number): Decision | undefined {
-  const doors = doorsOf(view, container);
+function probePorts(view: TaskView, container: ObservedContainer, nowMs: number): Decision | undefined {
+  const doors = readinessTargets(view, container);
   if (view.status?.state !== TaskState.STARTING || doors === undefined) return undefined;
-  const { portWatch } = view.memory;
+  const { portProbe: portWatch } = view.memory;
   if (portWatch?.containerId === container.id && portWatch.nextMs > nowMs) {
     return { requeueAtMs: portWatch.nextMs };
   }

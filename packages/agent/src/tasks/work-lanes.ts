@@ -1,4 +1,4 @@
-import type { WorkKind } from "../core/container-event.js";
+import type { WorkKind } from "../core/tasks/container-event.js";
 import { Lane } from "./lane.js";
 
 type LaneName = "change" | "look" | "stop" | "pull" | "knock";
@@ -23,7 +23,7 @@ const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
 };
 
 /** Bounded concurrency per kind of work, so that no kind holds up another. */
-export class Lanes {
+export class WorkLanes {
   readonly #lanes: Readonly<Record<LaneName, Lane>> = {
     change: new Lane(WIDTHS.change),
     look: new Lane(WIDTHS.look),

@@ -1,14 +1,15 @@
 import { type ReportedTask, TaskState, TaskStatus } from "@berth/proto";
 import { expect, test } from "vitest";
-import { Outbox } from "./outbox.js";
+import { StatusOutbox } from "./status-outbox.js";
 
 function report(taskId: string, state: TaskState = TaskState.RUNNING): ReportedTask {
   return { taskId, serviceId: "s", status: TaskStatus.fromPartial({ state }), removed: false };
 }
-const idsOf = (outbox: Outbox): string[] | undefined => outbox.take()?.tasks.map(({ taskId }) => taskId);
+const idsOf = (outbox: StatusOutbox): string[] | undefined =>
+  outbox.take()?.tasks.map(({ taskId }) => taskId);
 
 test("Outbox sends the latest of each task once", () => {
-  const outbox = new Outbox();
+  const outbox = new StatusOutbox();
   outbox.put(report("a", TaskState.STARTING));
   outbox.put(report("b"));
   outbox.put(report("a", TaskState.RUNNING));
@@ -18,7 +19,7 @@ test("Outbox sends the latest of each task once", () => {
 });
 
 test("Outbox repeats what was not acknowledged, and not what was", () => {
-  const outbox = new Outbox();
+  const outbox = new StatusOutbox();
   outbox.put(report("a"));
   const first = outbox.take()?.batch ?? 0;
   outbox.put(report("b"));
@@ -29,7 +30,7 @@ test("Outbox repeats what was not acknowledged, and not what was", () => {
 });
 
 test("Outbox does not take the acknowledgement of an older status for that of a newer one", () => {
-  const outbox = new Outbox();
+  const outbox = new StatusOutbox();
   outbox.put(report("a", TaskState.STARTING));
   const batch = outbox.take()?.batch ?? 0;
   outbox.put(report("a", TaskState.RUNNING));
@@ -40,7 +41,7 @@ test("Outbox does not take the acknowledgement of an older status for that of a 
 });
 
 test("Outbox tells a new leader everything, but nothing of forgotten tasks", () => {
-  const outbox = new Outbox();
+  const outbox = new StatusOutbox();
   outbox.put(report("a"));
   outbox.put(report("b"));
   outbox.acknowledge(outbox.take()?.batch ?? 0);
@@ -50,7 +51,7 @@ test("Outbox tells a new leader everything, but nothing of forgotten tasks", () 
 });
 
 test("Outbox cuts what is too much for one message", () => {
-  const outbox = new Outbox();
+  const outbox = new StatusOutbox();
   for (let index = 0; index < 1_200; index += 1) outbox.put(report(`t${index}`));
   const sizes = [outbox.take(), outbox.take(), outbox.take()].map((batch) => batch?.tasks.length);
   expect(sizes).toEqual([500, 500, 200]);

@@ -1,8 +1,8 @@
 import type { AssignedSpec, AssignedTask, TaskStatus } from "@berth/proto";
-import type { NetworksView } from "./networks/networks-view.js";
+import type { ObservedContainer } from "../docker/observed-container.js";
+import type { NetworksView } from "../networks/networks-view.js";
 import type { NodeFacts } from "./node-facts.js";
-import type { ObservedContainer } from "./observed.js";
-import type { PortWatch } from "./port-watch.js";
+import type { PortProbe } from "./readiness.js";
 
 /** A task that the leader wants on this node, and what it runs. */
 export interface Assignment {
@@ -34,9 +34,9 @@ export interface TaskMemory {
   /** Why berth itself stops a task that should run. */
   readonly failing: string;
   /** The signal that somebody other than berth sent to the container. */
-  readonly outsideSignal: string;
+  readonly externalSignal: string;
   /** Docker has been away since the container was last seen alive: how it ended, nobody saw. */
-  readonly unwatched: boolean;
+  readonly wasUnobserved: boolean;
   /**
    * The container's first process, which this host has seen end, though Docker still has it running: it may be busy
    * with its end, or be gone itself. 0: none.
@@ -48,7 +48,7 @@ export interface TaskMemory {
   /** How much of the image has come, in percent; undefined: not known. */
   readonly pulledPercent: number | undefined;
   /** Of a container without a healthcheck whose ports others are to be sent to; undefined: not tried yet. */
-  readonly portWatch: PortWatch | undefined;
+  readonly portProbe: PortProbe | undefined;
 }
 
 /** A step failed for a reason that may pass. */
@@ -72,18 +72,18 @@ export interface TaskView {
   readonly node: NodeFacts;
   readonly networks: NetworksView;
   /** The leader has been out of reach for so long that at-most-one tasks must not run here. */
-  readonly isCutOff: boolean;
+  readonly isFenced: boolean;
 }
 
 export const BLANK_MEMORY: TaskMemory = {
   containerId: "",
   unhealthySinceMs: 0,
   failing: "",
-  outsideSignal: "",
-  unwatched: false,
+  externalSignal: "",
+  wasUnobserved: false,
   endedProcessId: 0,
   rejection: "",
   retry: undefined,
   pulledPercent: undefined,
-  portWatch: undefined,
+  portProbe: undefined,
 };

@@ -1,18 +1,18 @@
-import type { ContainerConfig } from "../core/container-config.js";
-import { AT_MOST_ONE_LABEL } from "../core/labels.js";
+import { AT_MOST_ONE_LABEL } from "../core/docker/labels.js";
+import type { ObservedContainer } from "../core/docker/observed-container.js";
 import { RESOLV_CONF } from "../core/networks/resolv-conf.js";
-import type { ObservedContainer } from "../core/observed.js";
-import type { Outcome } from "../core/outcome.js";
-import type { Step } from "../core/step.js";
+import type { ContainerConfig } from "../core/tasks/container-config.js";
+import type { Step } from "../core/tasks/step.js";
+import type { StepOutcome } from "../core/tasks/task-memory.js";
 import type { Engine, PullProgress } from "../engine/engine.js";
 import { type EngineErrorKind, isEngineError } from "../engine/engine-error.js";
 import type { Knock } from "../node/probe/knock.js";
 import type { ImageCache } from "./image-cache.js";
-import type { Lanes } from "./lanes.js";
+import type { WorkLanes } from "./work-lanes.js";
 
 export interface ExecutorTools {
   readonly engine: Engine;
-  readonly lanes: Lanes;
+  readonly lanes: WorkLanes;
   readonly images: ImageCache;
   readonly knock: Knock;
   /** Keeps a text where containers can have it mounted; returns its path. */
@@ -33,7 +33,7 @@ type Executors = {
     step: StepOf<K>,
     tools: ExecutorTools,
     signal: AbortSignal,
-  ) => Promise<Outcome | Touched>;
+  ) => Promise<StepOutcome | Touched>;
 };
 
 /** Failures after which trying again is no use. */
@@ -86,7 +86,7 @@ export async function executeStep<K extends Step["kind"]>(
   step: StepOf<K>,
   tools: ExecutorTools,
   signal: AbortSignal,
-): Promise<Outcome> {
+): Promise<StepOutcome> {
   const { engine, lanes } = tools;
   const execute: Executors[K] = EXECUTORS[step.kind];
   try {
@@ -102,12 +102,12 @@ export async function executeStep<K extends Step["kind"]>(
 }
 
 /** What Docker has for a container now. */
-export async function look(engine: Engine, containerId: string, signal: AbortSignal): Promise<Outcome> {
+export async function look(engine: Engine, containerId: string, signal: AbortSignal): Promise<StepOutcome> {
   const container = await engine.inspect(containerId, { signal });
   return container === undefined ? { kind: "gone", containerId } : { kind: "observed", container };
 }
 
-async function pull(step: StepOf<"pull">, tools: ExecutorTools, signal: AbortSignal): Promise<Outcome> {
+async function pull(step: StepOf<"pull">, tools: ExecutorTools, signal: AbortSignal): Promise<StepOutcome> {
   const { images, onPullProgress } = tools;
   try {
     await images.pull(step.image, { platform: step.platform, signal, onProgress: onPullProgress });
@@ -122,7 +122,7 @@ async function create(
   step: StepOf<"create">,
   { engine, images, shareFile }: ExecutorTools,
   signal: AbortSignal,
-): Promise<Outcome> {
+): Promise<StepOutcome> {
   const { config, taskId } = step;
   try {
     const id = await engine.create(await withResolvConf(config, shareFile), { signal });
@@ -177,7 +177,7 @@ function justCreated(id: string, { taskId, config }: StepOf<"create">): Observed
   };
 }
 
-function outcomeOf(error: unknown, step: Step, signal: AbortSignal): Outcome {
+function outcomeOf(error: unknown, step: Step, signal: AbortSignal): StepOutcome {
   if (!isEngineError(error)) {
     if (signal.aborted) return { kind: "cancelled" };
     return { kind: "failed", reason: error instanceof Error ? error.message : String(error) };

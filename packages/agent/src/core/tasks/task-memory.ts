@@ -1,10 +1,10 @@
-import { isAlive, type ObservedContainer } from "./observed.js";
-import { afterKnock } from "./port-watch.js";
+import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
+import { afterProbe } from "./readiness.js";
 import type { Step } from "./step.js";
 import { BLANK_MEMORY, type Retry, type TaskMemory } from "./task-view.js";
 
 /** What a step came to, as a fact about the task. */
-export type Outcome =
+export type StepOutcome =
   /** The container as it is after the step. */
   | { readonly kind: "observed"; readonly container: ObservedContainer }
   | { readonly kind: "gone"; readonly containerId: string }
@@ -27,18 +27,18 @@ const RETRY_BASE_MS = 250;
 const RETRY_MAX_MS = 30_000;
 
 /** What the task's memory holds after a step. */
-export function remember(
+export function applyOutcome(
   memory: TaskMemory,
-  { step, outcome, nowMs }: { step: Step; outcome: Outcome; nowMs: number },
+  { step, outcome, nowMs }: { step: Step; outcome: StepOutcome; nowMs: number },
 ): TaskMemory {
   switch (outcome.kind) {
     case "observed":
-      return rememberContainer({ ...memory, retry: undefined }, outcome.container, nowMs);
+      return applyObservation({ ...memory, retry: undefined }, outcome.container, nowMs);
     case "gone":
     case "image-known":
       return { ...memory, retry: undefined, pulledPercent: undefined };
     case "knocked":
-      return { ...memory, portWatch: afterKnock(memory.portWatch, outcome, nowMs) };
+      return { ...memory, portProbe: afterProbe(memory.portProbe, outcome, nowMs) };
     case "rejected":
       return { ...memory, retry: undefined, rejection: outcome.reason };
     case "failed":
@@ -51,16 +51,16 @@ export function remember(
 }
 
 /** What the task's memory holds after its container was looked at. */
-export function rememberContainer(
+export function applyObservation(
   memory: TaskMemory,
   container: ObservedContainer,
   nowMs: number,
 ): TaskMemory {
   const isUnhealthy = container.health === "unhealthy" && container.state === "running";
   const unhealthySinceMs = isUnhealthy ? memory.unhealthySinceMs || nowMs : 0;
-  const unwatched = memory.unwatched && !isAlive(container);
+  const unwatched = memory.wasUnobserved && !isAlive(container);
   const endedProcessId = hasEnded(container, memory) ? memory.endedProcessId : 0;
-  return { ...memory, containerId: container.id, unhealthySinceMs, unwatched, endedProcessId };
+  return { ...memory, containerId: container.id, unhealthySinceMs, wasUnobserved: unwatched, endedProcessId };
 }
 
 /** Docker has it running, but its process is known to have ended. */
@@ -69,7 +69,7 @@ export function hasEnded(container: ObservedContainer, { endedProcessId }: TaskM
 }
 
 /** What an agent that has just started knows of a task whose last status it finds on disk. */
-export function rememberedContainer(containerId: string): TaskMemory {
+export function restoredMemory(containerId: string): TaskMemory {
   return { ...BLANK_MEMORY, containerId };
 }
 

@@ -1,13 +1,13 @@
 import { Hello, NodeDescription, TaskStatus } from "@berth/proto";
 import { expect, test } from "vitest";
-import { Outbox } from "./outbox.js";
-import { Outgoing } from "./outgoing.js";
+import { SendQueue } from "./send-queue.js";
+import { StatusOutbox } from "./status-outbox.js";
 
 const hello = Hello.fromPartial({ nodeId: "n" });
 
 test("Outgoing says hello, waits for its welcome, and then the latest of each kind by urgency", async () => {
-  const outbox = new Outbox();
-  const outgoing = new Outgoing(hello, outbox);
+  const outbox = new StatusOutbox();
+  const outgoing = new SendQueue(hello, outbox);
   const messages = outgoing.messages();
   expect((await messages.next()).value?.message).toEqual({ $case: "hello", value: hello });
 
@@ -26,8 +26,8 @@ test("Outgoing says hello, waits for its welcome, and then the latest of each ki
 });
 
 test("Outgoing says what is left when it closes, and ends", async () => {
-  const outbox = new Outbox();
-  const outgoing = new Outgoing(hello, outbox);
+  const outbox = new StatusOutbox();
+  const outgoing = new SendQueue(hello, outbox);
   const messages = outgoing.messages();
   await messages.next();
   outgoing.join();

@@ -1,8 +1,8 @@
 import { assertNever, type BindMount, type Mount, type VolumeMount } from "@berth/proto";
-import type { MountBody } from "./create-body.js";
+import type { MountBody } from "../docker/create-body.js";
 
 /** Docker's two ways to say what is mounted where. */
-export interface MountBodies {
+export interface MountConfig {
   /** `source:target:options`, the only form in which older daemons make a missing folder of the host. */
   readonly binds: readonly string[];
   readonly mounts: readonly MountBody[];
@@ -10,7 +10,7 @@ export interface MountBodies {
 
 type Fill = (text: string) => string;
 
-export function mountBodies(mounts: readonly Mount[], fill: Fill): MountBodies {
+export function mountConfig(mounts: readonly Mount[], fill: Fill): MountConfig {
   const bodies = mounts.map((mount) => mountBody(mount, fill));
   return {
     binds: bodies.filter((body) => typeof body === "string"),

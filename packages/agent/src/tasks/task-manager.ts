@@ -1,32 +1,32 @@
 import { DesiredState, TaskState, type TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
-import { type ContainerEvent, effectOf, type WorkKind } from "../core/container-event.js";
-import { FENCE_GRACE_MS } from "../core/fencing.js";
+import type { ContainerSummary } from "../core/docker/observed-container.js";
 import type { NetworksView } from "../core/networks/networks-view.js";
-import type { NodeFacts } from "../core/node-facts.js";
-import type { ContainerSummary } from "../core/observed.js";
-import { rememberedContainer } from "../core/outcome.js";
-import { reconcile } from "../core/reconcile.js";
-import { statusOf, withoutProcess } from "../core/status.js";
-import type { Step } from "../core/step.js";
-import type { Assignment, AssignmentChange, TaskView } from "../core/task-view.js";
+import { type ContainerEvent, eventEffect, type WorkKind } from "../core/tasks/container-event.js";
+import { FENCE_GRACE_MS } from "../core/tasks/fencing.js";
+import type { NodeFacts } from "../core/tasks/node-facts.js";
+import { reconcile } from "../core/tasks/reconcile.js";
+import { processEndedStatus, statusOf } from "../core/tasks/status.js";
+import type { Step } from "../core/tasks/step.js";
+import { restoredMemory } from "../core/tasks/task-memory.js";
+import type { Assignment, AssignmentChange, TaskView } from "../core/tasks/task-view.js";
 import type { Engine, EngineInfo, PullProgress } from "../engine/engine.js";
 import { EngineError } from "../engine/engine-error.js";
 import type { RunningContainer } from "../node/host/process-watch.js";
 import type { Knock } from "../node/probe/knock.js";
-import { Agenda } from "./agenda.js";
+import { TimerQueue } from "../runtime/timer-queue.js";
 import { type EngineListener, watchEngine } from "./engine-watch.js";
-import { executeStep, look } from "./executors.js";
+import { executeStep, look } from "./execute-step.js";
 import { ImageCache } from "./image-cache.js";
-import { Lanes } from "./lanes.js";
 import { Reporter, type ReporterOptions } from "./reporter.js";
 import type { InFlight, TaskRecord } from "./task-record.js";
 import { type KnownTasks, TaskRecords } from "./task-records.js";
+import { WorkLanes } from "./work-lanes.js";
 
 /** A look that failed although Docker is not away. */
 const LOOK_AGAIN_MS = 1_000;
 
-export interface WorkerOptions extends ReporterOptions {
+export interface TaskManagerOptions extends ReporterOptions {
   readonly engine: Engine;
   readonly knock: Knock;
   /** Keeps a text where containers can have it mounted; returns its path. */
@@ -51,26 +51,26 @@ export interface WorkerOptions extends ReporterOptions {
  *
  * Containers that nobody assigned are left alone until a complete set of assignments has come.
  */
-export class Worker {
+export class TaskManager {
   readonly #tasks = new TaskRecords();
-  readonly #options: WorkerOptions;
+  readonly #options: TaskManagerOptions;
   readonly #now: () => number;
   readonly #log: Logger;
   readonly #images: ImageCache;
-  readonly #lanes = new Lanes();
-  readonly #agenda: Agenda;
+  readonly #lanes = new WorkLanes();
+  readonly #agenda: TimerQueue;
   readonly #reporter: Reporter;
   readonly #woken = new Set<string>();
   #node: NodeFacts | undefined;
   #isSetComplete = false;
 
-  constructor(options: WorkerOptions) {
+  constructor(options: TaskManagerOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#log = options.log;
     this.#reporter = new Reporter(options);
     this.#images = new ImageCache(options.engine, this.#now);
-    this.#agenda = new Agenda({ onDue: (taskId) => this.#wake(taskId), now: this.#now });
+    this.#agenda = new TimerQueue({ onDue: (taskId) => this.#wake(taskId), now: this.#now });
   }
 
   /** What is known of tasks at the moment. */
@@ -88,9 +88,9 @@ export class Worker {
 
   /** What an earlier run of the agent last said of a task. To be called before `run`. */
   restore(taskId: string, status: TaskStatus): void {
-    const record = this.#tasks.of(taskId);
+    const record = this.#tasks.getOrCreate(taskId);
     record.status = status;
-    record.memory = rememberedContainer(status.containerId);
+    record.memory = restoredMemory(status.containerId);
   }
 
   assign({ isComplete, assigned, removedTaskIds }: AssignmentChange): void {
@@ -126,7 +126,7 @@ export class Worker {
   }
 
   #assignTask(assignment: Assignment): void {
-    const record = this.#tasks.of(assignment.task.id);
+    const record = this.#tasks.getOrCreate(assignment.task.id);
     const isKnown = record.assignment !== undefined;
     record.assign(assignment);
     if (isKnown) this.#callOff(record);
@@ -134,7 +134,7 @@ export class Worker {
   }
 
   #unassign(taskId: string): void {
-    const record = this.#tasks.of(taskId);
+    const record = this.#tasks.getOrCreate(taskId);
     record.assignment = undefined;
     this.#callOff(record);
     this.#wake(taskId);
@@ -174,7 +174,7 @@ export class Worker {
 
   #listed(containers: readonly ContainerSummary[]): void {
     const present = new Set(containers.map(({ id }) => id));
-    for (const summary of containers) this.#tasks.of(summary.taskId).noteSummary(summary);
+    for (const summary of containers) this.#tasks.getOrCreate(summary.taskId).applySummary(summary);
     for (const record of this.#tasks) {
       // A container that was created since the listing is missing in it, too: a look tells.
       for (const id of record.containers.keys()) if (!present.has(id)) record.stale.add(id);
@@ -185,7 +185,7 @@ export class Worker {
   #away(reason: Error): void {
     this.#log.warn({ reason: reason.message }, "Docker is away; containers that run stay as they are");
     this.#node = undefined;
-    for (const record of this.#tasks) record.noteAway();
+    for (const record of this.#tasks) record.markUnobserved();
     this.#options.onEngineAway(reason.message);
     this.#cancelAll(new EngineError("unavailable", reason.message, reason));
   }
@@ -198,10 +198,10 @@ export class Worker {
     // A start tells of a container that somebody made with our label; the rest is the echo of what is done with.
     const known = this.#tasks.get(event.taskId);
     if (known === undefined && event.kind !== "started") return;
-    const record = known ?? this.#tasks.of(event.taskId);
+    const record = known ?? this.#tasks.getOrCreate(event.taskId);
     const state = record.containers.get(event.containerId)?.state;
-    const effect = effectOf(event, { inFlight: record.inFlight?.kind, state });
-    if (effect === "remember-signal") record.memory = { ...record.memory, outsideSignal: event.unixSignal };
+    const effect = eventEffect(event, { inFlight: record.inFlight?.kind, state });
+    if (effect === "remember-signal") record.memory = { ...record.memory, externalSignal: event.unixSignal };
     if (effect !== "look") return;
     if (event.kind === "ended") this.#noteProcessEnded(record, event.containerId);
     record.stale.add(event.containerId);
@@ -215,8 +215,8 @@ export class Worker {
   #noteProcessEnded(record: TaskRecord, containerId: string): void {
     const { inFlight, status } = record;
     if (inFlight?.kind === "stop" || inFlight?.kind === "remove") return;
-    if (!record.noteProcessEnded(containerId) || status?.state !== TaskState.RUNNING) return;
-    this.#reporter.report(record, { status: withoutProcess(status) });
+    if (!record.markProcessEnded(containerId) || status?.state !== TaskState.RUNNING) return;
+    this.#reporter.report(record, { status: processEndedStatus(status) });
   }
 
   #wake(taskId: string): void {
@@ -254,7 +254,7 @@ export class Worker {
   #view(record: TaskRecord, node: NodeFacts): TaskView {
     const image = this.#images.factsOf(record.image);
     const { isCutOff, networks } = this.#options;
-    return record.view({ node, image, networks: networks(), isCutOff: isCutOff() });
+    return record.view({ node, image, networks: networks(), isFenced: isCutOff() });
   }
 
   #look(record: TaskRecord, containerId: string): void {
@@ -264,7 +264,7 @@ export class Worker {
         .run("look", () => look(this.#options.engine, containerId, signal))
         .catch(() => undefined);
       if (outcome !== undefined) {
-        record.noteLook(outcome, this.#now());
+        record.applyInspection(outcome, this.#now());
         return true;
       }
       record.stale.add(containerId);
@@ -289,7 +289,7 @@ export class Worker {
     };
     this.#begin(record, step.kind, async (signal) => {
       const outcome = await executeStep(step, tools, signal);
-      record.noteOutcome(step, outcome, this.#now());
+      record.applyOutcome(step, outcome, this.#now());
       this.#reporter.logOutcome(record.taskId, step, outcome);
       return true;
     });

@@ -1,5 +1,5 @@
 import { NetworkMode, PortSpec_Protocol } from "@berth/proto";
-import { isAlive, type ObservedContainer } from "./observed.js";
+import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import type { TaskView } from "./task-view.js";
 
 /** After so long a task counts as running though a port accepts nothing: some open only when there is work for them. */
@@ -8,7 +8,7 @@ const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 250;
 
 /** What became of the attempts to connect to the published ports of a task's container. */
-export interface PortWatch {
+export interface PortProbe {
   readonly containerId: string;
   readonly sinceMs: number;
   /** When the next attempt is due. */
@@ -21,7 +21,7 @@ export interface PortWatch {
 }
 
 /** Where a container's ports can be tried from its host. */
-export interface Doors {
+export interface ReadinessTargets {
   readonly address: string;
   readonly targets: readonly number[];
 }
@@ -30,7 +30,7 @@ export interface Doors {
  * The ports that must accept connections before a task without a healthcheck counts as running, since its service is
  * sent connections from then on. Undefined: there are none, or they cannot be tried from here.
  */
-export function doorsOf(view: TaskView, container: ObservedContainer): Doors | undefined {
+export function readinessTargets(view: TaskView, container: ObservedContainer): ReadinessTargets | undefined {
   const { assignment, node } = view;
   if (container.health !== "none" || assignment?.spec.task === undefined) return undefined;
   const published = assignment.spec.ports.filter(({ protocol }) => protocol !== PortSpec_Protocol.UDP);
@@ -42,18 +42,18 @@ export function doorsOf(view: TaskView, container: ObservedContainer): Doors | u
 }
 
 /** True while the task waits for its ports. */
-export function awaitsPorts(view: TaskView, container: ObservedContainer): boolean {
-  if (!isAlive(container) || doorsOf(view, container) === undefined) return false;
-  const watch = view.memory.portWatch;
+export function isAwaitingPorts(view: TaskView, container: ObservedContainer): boolean {
+  if (!isAlive(container) || readinessTargets(view, container) === undefined) return false;
+  const watch = view.memory.portProbe;
   return watch?.containerId !== container.id || !watch.isOver;
 }
 
 /** What is known after an attempt. */
-export function afterKnock(
-  before: PortWatch | undefined,
+export function afterProbe(
+  before: PortProbe | undefined,
   { containerId, refused }: { readonly containerId: string; readonly refused: readonly number[] },
   nowMs: number,
-): PortWatch {
+): PortProbe {
   const known = before?.containerId === containerId ? before : undefined;
   const sinceMs = known?.sinceMs ?? nowMs;
   const pauseMs = known === undefined ? FIRST_PAUSE_MS : Math.min(LONGEST_PAUSE_MS, known.pauseMs * 2);
@@ -62,7 +62,7 @@ export function afterKnock(
 }
 
 /** For a person; empty when nothing refuses. */
-export function refusalMessage({ portWatch }: TaskView["memory"]): string {
+export function refusalMessage({ portProbe: portWatch }: TaskView["memory"]): string {
   if (portWatch === undefined || portWatch.refused.length === 0) return "";
   const ports = `port ${portWatch.refused.join(", ")}`;
   return portWatch.isOver

@@ -1,9 +1,9 @@
 import { NetworkMode, PortSpec_Protocol, TaskState } from "@berth/proto";
 import { describe, expect, test } from "vitest";
-import type { ObservedContainer } from "./observed.js";
-import { remember } from "./outcome.js";
-import { PORT_PATIENCE_MS } from "./port-watch.js";
+import type { ObservedContainer } from "../docker/observed-container.js";
+import { PORT_PATIENCE_MS } from "./readiness.js";
 import { reconcile } from "./reconcile.js";
+import { applyOutcome } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
 import { containerWith, type SpecParts, specWith, taskWith, viewWith } from "./testing.js";
 
@@ -21,7 +21,7 @@ function knocked(view: TaskView, refused: readonly number[], nowMs: number): Tas
   const { status, step } = reconcile(view, nowMs);
   if (step?.kind !== "knock") throw new Error(`no knock, but ${step?.kind}`);
   const outcome = { kind: "knocked", containerId: step.containerId, refused } as const;
-  return { ...view, status, memory: remember(view.memory, { step, outcome, nowMs }) };
+  return { ...view, status, memory: applyOutcome(view.memory, { step, outcome, nowMs }) };
 }
 
 describe("a container without a healthcheck whose ports are published", () => {

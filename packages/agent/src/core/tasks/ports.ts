@@ -1,7 +1,7 @@
 import { NetworkMode, type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "@berth/proto";
-import type { CreateBody, HostConfigBody, PortBindingBody } from "./create-body.js";
+import type { CreateBody, HostConfigBody, PortBindingBody } from "../docker/create-body.js";
 
-export interface PortBodies {
+export interface PortConfig {
   readonly exposed: NonNullable<CreateBody["ExposedPorts"]>;
   readonly bindings: NonNullable<HostConfigBody["PortBindings"]>;
 }
@@ -11,11 +11,11 @@ export interface PortBodies {
  * of every host forwards there. Host ports: published by Docker as the spec says. A container on the host's own
  * network, or on none, publishes nothing.
  */
-export function portBodies(
+export function portConfig(
   ports: readonly PortSpec[],
   networkMode: NetworkMode,
   advertise: string,
-): PortBodies {
+): PortConfig {
   const bindings: Record<string, PortBindingBody[]> = {};
   if (networkMode === NetworkMode.HOST || networkMode === NetworkMode.NONE) return { exposed: {}, bindings };
   for (const port of ports) {

@@ -8,10 +8,10 @@ import {
   TaskState,
   type TaskStatus,
 } from "@berth/proto";
-import { addressesIn, networkWait } from "./networks/task-networks.js";
-import { type ContainerHealth, isAlive, type ObservedContainer } from "./observed.js";
-import { hasEnded } from "./outcome.js";
-import { awaitsPorts, refusalMessage } from "./port-watch.js";
+import { type ContainerHealth, isAlive, type ObservedContainer } from "../docker/observed-container.js";
+import { addressesIn, networkWait } from "../networks/task-networks.js";
+import { isAwaitingPorts, refusalMessage } from "./readiness.js";
+import { hasEnded } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
 
 /** Signal numbers and exit codes above this are a death by signal: 137 is 128 + SIGKILL. */
@@ -82,10 +82,10 @@ function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict 
   const { memory, assignment } = view;
   if (!isWanted(assignment?.task.desiredState)) return { state: TaskState.SHUTDOWN, message: "stopped" };
   if (memory.failing !== "") return { state: TaskState.FAILED, message: memory.failing };
-  if (memory.outsideSignal !== "") {
+  if (memory.externalSignal !== "") {
     return {
       state: TaskState.FAILED,
-      message: `stopped by somebody other than berth (signal ${memory.outsideSignal})`,
+      message: `stopped by somebody other than berth (signal ${memory.externalSignal})`,
       stoppedExternally: true,
     };
   }
@@ -93,12 +93,16 @@ function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict 
     return { state: TaskState.FAILED, message: "killed by the kernel: it needed more memory than its limit" };
   }
   // A daemon that restarts stops its containers, and many end with 0 then: a service must not take that for its own end.
-  if (container.exitCode === 0 && memory.unwatched) {
+  if (container.exitCode === 0 && memory.wasUnobserved) {
     const message = "ended with exit code 0 while Docker was away";
     return { state: TaskState.FAILED, message, stoppedExternally: true };
   }
   if (container.exitCode === 0) return { state: TaskState.COMPLETE, message: "ended with exit code 0" };
-  return { state: TaskState.FAILED, message: exitMessage(container), stoppedExternally: memory.unwatched };
+  return {
+    state: TaskState.FAILED,
+    message: exitMessage(container),
+    stoppedExternally: memory.wasUnobserved,
+  };
 }
 
 function exitMessage({ exitCode, error }: ObservedContainer): string {
@@ -109,7 +113,7 @@ function exitMessage({ exitCode, error }: ObservedContainer): string {
 function runningStatus(view: TaskView, container: ObservedContainer, spec: AssignedSpec): TaskStatus {
   const hasRun = view.status?.state === TaskState.RUNNING;
   const isWell = container.health === "none" || container.health === "healthy";
-  const isReady = isWell && !awaitsPorts(view, container);
+  const isReady = isWell && !isAwaitingPorts(view, container);
   const running = status({
     state: hasRun || isReady ? TaskState.RUNNING : TaskState.STARTING,
     message: runningMessage(view, container),
@@ -120,11 +124,11 @@ function runningStatus(view: TaskView, container: ObservedContainer, spec: Assig
       (spec.task ? undefined : view.status?.ports) ?? hostPorts(container, spec, view.node.advertiseAddress),
     addresses: addressesIn(spec, container.networks, view.networks, view.status?.addresses ?? []),
   });
-  return hasEnded(container, view.memory) ? withoutProcess(running) : running;
+  return hasEnded(container, view.memory) ? processEndedStatus(running) : running;
 }
 
 /** Nobody is to be sent to it any more. How it ended, and so its final state, only Docker knows. */
-export function withoutProcess(running: TaskStatus): TaskStatus {
+export function processEndedStatus(running: TaskStatus): TaskStatus {
   return { ...running, health: Health.UNHEALTHY, message: "its process has ended; Docker has not said how" };
 }
 

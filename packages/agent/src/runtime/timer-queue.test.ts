@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Agenda } from "./agenda.js";
+import { TimerQueue } from "./timer-queue.js";
 
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());
 
 test("Agenda calls each key at its time, once, by one timer", () => {
   const due: string[] = [];
-  const agenda = new Agenda({ onDue: (key) => due.push(key), now: Date.now });
+  const agenda = new TimerQueue({ onDue: (key) => due.push(key), now: Date.now });
   const startMs = Date.now();
   agenda.set("late", startMs + 300);
   agenda.set("soon", startMs + 100);

@@ -1,4 +1,4 @@
-import type { ContainerState } from "./observed.js";
+import type { ContainerState } from "../docker/observed-container.js";
 import { isTerminating } from "./signals.js";
 import type { Step } from "./step.js";
 
@@ -14,7 +14,7 @@ export interface ContainerEvent {
 /** What the worker is doing about a task: a step, or a look at one of its containers. */
 export type WorkKind = Step["kind"] | "look";
 
-export interface KnownOfTask {
+export interface WorkState {
   readonly inFlight: WorkKind | undefined;
   /** The container's state when it was last looked at. */
   readonly state: ContainerState | undefined;
@@ -24,7 +24,7 @@ export interface KnownOfTask {
  * What an event means beside what is known. Steps look themselves at what they did, so the echo of our own doing is
  * ignored: that is what keeps a start at three requests.
  */
-export function effectOf(event: ContainerEvent, known: KnownOfTask): "ignore" | "look" | "remember-signal" {
+export function eventEffect(event: ContainerEvent, known: WorkState): "ignore" | "look" | "remember-signal" {
   const { inFlight, state } = known;
   switch (event.kind) {
     case "signalled": {

@@ -7,7 +7,7 @@ import type {
   TrafficReport,
   UsageReport,
 } from "@berth/proto";
-import type { Outbox } from "./outbox.js";
+import type { StatusOutbox } from "./status-outbox.js";
 
 /** Statuses of tasks that start together travel together; short against the time that a start takes. */
 const BATCH_WINDOW_MS = 20;
@@ -16,9 +16,9 @@ const BATCH_WINDOW_MS = 20;
  * What is to be said on one session, in the order of its urgency. Holds the latest of each kind alone, so that a slow
  * leader costs no memory: heartbeats that were not sent in time are not sent later.
  */
-export class Outgoing {
+export class SendQueue {
   readonly #hello: Hello;
-  readonly #outbox: Outbox;
+  readonly #outbox: StatusOutbox;
   #heartbeat: Heartbeat | undefined;
   /** No more than are asked for at a time. */
   readonly #probeResults: ProbeResult[] = [];
@@ -33,7 +33,7 @@ export class Outgoing {
   #isBatchDue = false;
   #wake: () => void = () => {};
 
-  constructor(hello: Hello, outbox: Outbox) {
+  constructor(hello: Hello, outbox: StatusOutbox) {
     this.#hello = hello;
     this.#outbox = outbox;
   }

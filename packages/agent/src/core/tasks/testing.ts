@@ -6,9 +6,9 @@ import {
   type PortSpec,
   type TaskSpec,
 } from "@berth/proto";
-import { NO_NETWORKS } from "./networks/networks-view.js";
+import type { ObservedContainer } from "../docker/observed-container.js";
+import { NO_NETWORKS } from "../networks/networks-view.js";
 import type { NodeFacts } from "./node-facts.js";
-import type { ObservedContainer } from "./observed.js";
 import { BLANK_MEMORY, type TaskView } from "./task-view.js";
 
 // Values for tests, with everything set that a test does not care about.
@@ -84,7 +84,7 @@ export function viewWith(fields: Partial<TaskView> = {}): TaskView {
     image: { state: "present", pullBeganAtMs: 0 },
     node: NODE,
     networks: NO_NETWORKS,
-    isCutOff: false,
+    isFenced: false,
     ...fields,
   };
 }

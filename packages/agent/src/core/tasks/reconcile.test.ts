@@ -1,7 +1,7 @@
 import { DesiredState, Health, NetworkMode, PortSpec_Protocol, PullPolicy, TaskState } from "@berth/proto";
 import { describe, expect, test } from "vitest";
-import { rememberContainer } from "./outcome.js";
 import { type Reconciled, reconcile, UNHEALTHY_GRACE_MS } from "./reconcile.js";
+import { applyObservation } from "./task-memory.js";
 import { type Assignment, BLANK_MEMORY, type TaskMemory } from "./task-view.js";
 import { containerWith, NODE, specWith, taskWith, viewWith } from "./testing.js";
 
@@ -211,27 +211,27 @@ describe("reconcile() when a container ends", () => {
     expect(endedWith({ exitCode: 3 }).status).toMatchObject({ ...failed, message: "ended with exit code 3" });
     expect(endedWith({ exitCode: 137 }).status?.message).toBe("ended with exit code 137 (signal 9)");
     expect(endedWith({ exitCode: 137, outOfMemory: true }).status?.message).toContain("memory");
-    const outside = endedWith({ exitCode: 0 }, { outsideSignal: "15" });
+    const outside = endedWith({ exitCode: 0 }, { externalSignal: "15" });
     const notItsOwn = { state: TaskState.FAILED, stoppedExternally: true };
     expect(outside.status).toMatchObject({ ...notItsOwn, message: expect.stringContaining("signal 15") });
-    const unseen = endedWith({ exitCode: 0 }, { unwatched: true });
+    const unseen = endedWith({ exitCode: 0 }, { wasUnobserved: true });
     expect(unseen.status).toMatchObject({
       ...notItsOwn,
       message: "ended with exit code 0 while Docker was away",
     });
-    expect(endedWith({ exitCode: 137 }, { unwatched: true }).status).toMatchObject(notItsOwn);
+    expect(endedWith({ exitCode: 137 }, { wasUnobserved: true }).status).toMatchObject(notItsOwn);
   });
 
   test("nobody is sent to a container whose process was seen to end, until Docker says how it ended", () => {
     const container = containerWith({ processId: 7 });
-    const memory = rememberContainer(memoryWith({ endedProcessId: 7 }), container, NOW_MS);
+    const memory = applyObservation(memoryWith({ endedProcessId: 7 }), container, NOW_MS);
     expect(reconcile(viewWith({ containers: [container], memory }), NOW_MS)).toEqual({
       status: expect.objectContaining({ state: TaskState.RUNNING, health: Health.UNHEALTHY }),
     });
     const startedAgain = containerWith({ processId: 8 });
     const exited = containerWith({ processId: 0, state: "exited" });
     for (const next of [startedAgain, exited]) {
-      expect(rememberContainer(memory, next, NOW_MS).endedProcessId).toBe(0);
+      expect(applyObservation(memory, next, NOW_MS).endedProcessId).toBe(0);
     }
   });
 
