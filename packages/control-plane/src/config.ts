@@ -1,8 +1,8 @@
 import { isIP } from "node:net";
 import { BERTH_VERSION, BerthError, parseSubnet, subnetProblem } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
-import { DEFAULT_FLOOD_LIMIT } from "./core/allocator/listing.js";
-import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/allocator/pick.js";
+import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/allocator/address-pool.js";
+import { DEFAULT_FLOOD_LIMIT } from "./core/allocator/dns-entries.js";
 import type { EtcdCluster } from "./store/embedded/cluster.js";
 
 /** What `berth server` was told. */

@@ -1,5 +1,5 @@
 import { DesiredState } from "@berth/proto";
-import { receivesConnections } from "../../../packages/control-plane/src/core/endpoints/takes-connections.js";
+import { receivesConnections } from "../../../packages/control-plane/src/core/endpoints/drain.js";
 import type { TaskChange } from "./records.js";
 import type { Scene } from "./scene.js";
 

@@ -1,5 +1,5 @@
 import { type Node, parseSubnet, type ServiceSpec } from "@berth/proto";
-import { layoutOf } from "../../../packages/control-plane/src/core/allocator/layout.js";
+import { layoutOf } from "../../../packages/control-plane/src/core/allocator/address-pool.js";
 import { namesIn } from "./memberships.js";
 import type { Scene } from "./scene.js";
 

@@ -51,7 +51,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-grace",
     what: "a new leader gives agents no time to come to it",
-    file: "packages/control-plane/src/core/node-health/liveness.ts",
+    file: "packages/control-plane/src/core/node-health/judge-node.ts",
     search: "const heardMs = Math.max(pulse.lastHeartbeatMs ?? leadingSinceMs, leadingSinceMs);",
     replace: "const heardMs = pulse.lastHeartbeatMs ?? leadingSinceMs - 60_000;",
   },
@@ -80,7 +80,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-memory",
     what: "reservations of memory are not looked at",
-    file: "packages/control-plane/src/core/scheduler/room-filters.ts",
+    file: "packages/control-plane/src/core/scheduler/filters.ts",
     search: "(node.description?.memoryBytes ?? 0) - reserved.memoryBytes",
     replace: "(node.description?.memoryBytes ?? 0)",
   },
@@ -158,7 +158,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "not-sticky",
     what: "a task goes anywhere, whatever node its volume is on",
-    file: "packages/control-plane/src/core/scheduler/sticky-volumes.ts",
+    file: "packages/control-plane/src/core/scheduler/filters.ts",
     search: "(ids.has(node.id) ? Number.POSITIVE_INFINITY : 0)",
     replace: "(ids.has(node.id) || true ? Number.POSITIVE_INFINITY : 0)",
   },
@@ -179,21 +179,21 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "part-twice",
     what: "a host may get the part of a network that another one has",
-    file: "packages/control-plane/src/core/allocator/pick.ts",
+    file: "packages/control-plane/src/core/allocator/address-pool.ts",
     search: "const used = new Set([...taken.map(({ base }) => indexOf(base)), ...fixed.map(indexOf)]);",
     replace: "const used = new Set(fixed.map(indexOf));",
   },
   {
     name: "subnet-twice",
     what: "a network may get a subnet that another one has",
-    file: "packages/control-plane/src/core/allocator/pick.ts",
+    file: "packages/control-plane/src/core/allocator/address-pool.ts",
     search: "if (!taken.some((other) => subnetsOverlap(other, { base, prefix }))) return { base, prefix };",
     replace: "return { base, prefix };",
   },
   {
     name: "vip-at-once",
     what: "a virtual IP that was given back is free at once",
-    file: "packages/control-plane/src/core/allocator/vips.ts",
+    file: "packages/control-plane/src/core/allocator/virtual-ips.ts",
     search: "releasedAtMs !== 0 && now - releasedAtMs >= VIP_QUARANTINE_MS;",
     replace: "releasedAtMs !== 0 && now >= 0;",
   },
@@ -207,7 +207,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "network-too-early",
     what: "a network goes while tasks that were told to stop are still in it",
-    file: "packages/control-plane/src/reconciler/networks/network-keeper.ts",
+    file: "packages/control-plane/src/reconciler/networks/network-removal.ts",
     search: "state.services.ofNetwork(name).size > 0 || state.nodes.tasksIn(name) > 0;",
     replace: "[...state.services.ofNetwork(name).values()].some(({ removing }) => !removing);",
   },
@@ -292,7 +292,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "old-self",
     what: "a host that was reinstalled keeps the traffic of the node that it was",
-    file: "packages/control-plane/src/core/node-health/liveness.ts",
+    file: "packages/control-plane/src/core/node-health/judge-node.ts",
     search: "if (pulse.replacedBy !== undefined && agentMs >= succeededAfterMs(pulse)) {",
     replace: "if (pulse.replacedBy === '') {",
   },

@@ -1,6 +1,6 @@
 import type { NetworkOutcome, NetworkSpec, ServiceOutcome, ServiceSpec } from "@berth/proto";
-import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../core/allocator/pick.js";
-import { type ClaimLookup, pickPorts, portConflicts } from "../core/endpoints/port-conflicts.js";
+import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../core/allocator/address-pool.js";
+import { type ClaimLookup, pickPorts, portConflicts } from "../core/endpoints/published-ports.js";
 import type { Decision } from "../reconciler/write-job.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { PortClaims } from "../state/port-claims.js";

@@ -1,6 +1,6 @@
 import type { RebalanceMove as MoveMessage, RebalanceRequest, RebalanceResponse } from "@berth/proto";
-import type { RebalanceMove } from "../core/scheduler/rebalance.js";
-import { planMoves, requestMoves } from "../reconciler/rebalance/rebalancing.js";
+import type { RebalanceMove } from "../core/rebalance/rebalance.js";
+import { planMoves, requestMoves } from "../reconciler/rebalance/rebalancer.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ControlScope } from "./scope.js";
 

@@ -1,5 +1,5 @@
 import type { IngressEntry } from "@berth/proto";
-import type { NetworkPool } from "../core/allocator/pick.js";
+import type { NetworkPool } from "../core/allocator/address-pool.js";
 import type { EntryTable } from "../dispatcher/entry-table.js";
 import type { ExecRelay } from "../dispatcher/relays/exec-relay.js";
 import type { LogRelay } from "../dispatcher/relays/log-relay.js";

@@ -1,6 +1,6 @@
 import type { Node, Service, ServiceSpec, Subnet, Task } from "@berth/proto";
 import type { TaskIndex } from "./orchestrator/slots/task-index.js";
-import type { SpreadIndexes } from "./scheduler/load-orders.js";
+import type { SpreadIndexes } from "./scheduler/spread-index.js";
 
 /** What a decision about one service is made from. All of it is read-only to the core. */
 export interface ServiceView {

@@ -10,8 +10,8 @@ import {
 } from "@berth/proto";
 import type { CallContext } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import { dnsEntryKey, networkIdOfDnsEntry } from "../core/allocator/name-entries.js";
-import type { NodeHealthMonitor } from "../node-health/liveness.js";
+import { dnsEntryKey, networkIdOfDnsEntry } from "../core/allocator/dns-entries.js";
+import type { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
 import type { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
 import type { Writer } from "../reconciler/writer.js";
 import { onAbort } from "../runtime/abort.js";

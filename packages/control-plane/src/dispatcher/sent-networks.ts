@@ -1,5 +1,5 @@
 import type { AssignedNetwork, Assignments, DnsEntry, ServiceSpec } from "@berth/proto";
-import { networkIdOfDnsEntry } from "../core/allocator/name-entries.js";
+import { networkIdOfDnsEntry } from "../core/allocator/dns-entries.js";
 
 /** Where it is looked up what is true of networks now. */
 export interface NetworkSource {

@@ -1,8 +1,8 @@
 import { NodeState, type ProbeRequest } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
 import { describe, expect, it, onTestFinished } from "vitest";
-import type { NodeHealthMonitor } from "./liveness.js";
-import { type NodeHealthRig, startNodeHealthRig } from "./test-liveness-rig.js";
+import type { NodeHealthMonitor } from "./node-health-monitor.js";
+import { type NodeHealthRig, startNodeHealthRig } from "./test-node-health-rig.js";
 
 const NODES = ["a", "b", "c", "d", "e"];
 const HEARTBEAT_MS = 250;

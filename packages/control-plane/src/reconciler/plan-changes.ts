@@ -5,7 +5,7 @@ import { stateOf } from "../core/task-state.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { rangeChanges } from "./networks/range-changes.js";
-import { virtualIpReleases } from "./networks/vip-changes.js";
+import { virtualIpReleases } from "./networks/virtual-ip-changes.js";
 import { serviceUpdate } from "./service-update.js";
 
 /** A plan as changes of records, in the plan's order, after what its tasks need of their nodes' networks. */

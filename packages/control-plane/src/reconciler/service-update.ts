@@ -1,6 +1,6 @@
 import type { Service, ServiceSpec } from "@berth/proto";
-import { staticAddressIn } from "../core/allocator/joined.js";
-import { portConflicts } from "../core/endpoints/port-conflicts.js";
+import { staticAddressIn } from "../core/allocator/static-addresses.js";
+import { portConflicts } from "../core/endpoints/published-ports.js";
 import { pauseRollout } from "../core/orchestrator/rollout/rollout-record.js";
 import { addressHolder } from "../state/address-holder.js";
 import type { Change } from "../state/change.js";

@@ -13,10 +13,14 @@ import type { Logger } from "pino";
 import { controlHandlers } from "../api/control-service.js";
 import { EventLog } from "../api/event-log.js";
 import { serviceView } from "../api/views.js";
-import { DEFAULT_FLOOD_LIMIT, hasStaticFdb as isNetworkListed } from "../core/allocator/listing.js";
-import { type DnsSources, dnsEntries } from "../core/allocator/name-entries.js";
-import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../core/allocator/pick.js";
-import { ingressEntries } from "../core/endpoints/endpoints.js";
+import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../core/allocator/address-pool.js";
+import {
+  DEFAULT_FLOOD_LIMIT,
+  type DnsSources,
+  dnsEntries,
+  hasStaticFdb as isNetworkListed,
+} from "../core/allocator/dns-entries.js";
+import { ingressEntries } from "../core/endpoints/ingress-entries.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
 import { ExecRelay } from "../dispatcher/relays/exec-relay.js";
 import { LogRelay } from "../dispatcher/relays/log-relay.js";
@@ -26,12 +30,12 @@ import type { Session } from "../dispatcher/session.js";
 import { StatusIntake } from "../dispatcher/status-intake.js";
 import { TrafficFeed } from "../dispatcher/traffic-feed.js";
 import { LagMeter } from "../node-health/lag-meter.js";
-import { NodeHealthMonitor, type NodeHealthObserver } from "../node-health/liveness.js";
+import { NodeHealthMonitor, type NodeHealthObserver } from "../node-health/node-health-monitor.js";
 import { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
 import { Controller, type ControllerObserver } from "../reconciler/controller.js";
 import { Mirror } from "../reconciler/mirror.js";
-import { removeUnusedNetworks } from "../reconciler/networks/network-keeper.js";
-import { autoRebalance } from "../reconciler/rebalance/auto-rebalance.js";
+import { removeUnusedNetworks } from "../reconciler/networks/network-removal.js";
+import { autoRebalance } from "../reconciler/rebalance/rebalancer.js";
 import { Writer, type WriterObserver } from "../reconciler/writer.js";
 import { onAbort } from "../runtime/abort.js";
 import type { Runtime } from "../runtime/runtime.js";

@@ -1,7 +1,7 @@
 import { assertNever } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
-import type { NetworkPool } from "../core/allocator/pick.js";
+import type { NetworkPool } from "../core/allocator/address-pool.js";
 import type { Metrics } from "../http/metrics.js";
 import { sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";

@@ -9,7 +9,7 @@ import { type Probe, probeHost } from "@berth/proto/probe";
 import { grpcTransport, type RpcTransport, rpcService } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { ControlRouter } from "../api/control-router.js";
-import type { NetworkPool } from "../core/allocator/pick.js";
+import type { NetworkPool } from "../core/allocator/address-pool.js";
 import { dispatcherHandlers } from "../dispatcher/dispatcher-router.js";
 import { health } from "../http/health.js";
 import { Metrics } from "../http/metrics.js";

@@ -1,5 +1,5 @@
 import type { Task } from "@berth/proto";
-import { occupiesNode } from "../core/scheduler/occupancy.js";
+import { occupiesNode } from "../core/scheduler/resource-request.js";
 import type { ClusterState } from "./cluster-state.js";
 
 /** An address that a service chooses in the network of that name. */

@@ -1,5 +1,5 @@
 import { type Network, type NetworkRange, parseSubnet, type Subnet, type VirtualIp } from "@berth/proto";
-import { layoutOf } from "../core/allocator/layout.js";
+import { layoutOf } from "../core/allocator/address-pool.js";
 import type { NetworkParts } from "../core/model.js";
 import { Grouped } from "./grouped.js";
 import { PairTable } from "./pair-table.js";

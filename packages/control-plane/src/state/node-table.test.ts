@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TaskIndex } from "../core/orchestrator/slots/task-index.js";
 import { requirementsOf } from "../core/scheduler/filters.js";
-import { ChangedCounts, minTasksPerNode, type NodeCounts } from "../core/scheduler/node-counts.js";
-import { type PlacementRequest, place } from "../core/scheduler/schedule.js";
+import { type PlacementRequest, place } from "../core/scheduler/place.js";
+import { ChangedCounts, minTasksPerNode, type NodeCounts } from "../core/scheduler/service-load.js";
 import { buildNode, buildSpec, buildTask, CPU } from "../core/testing/test-records.js";
 import { NodeTable } from "./node-table.js";
 

@@ -1,8 +1,8 @@
 import type { Node, ServiceSpec, Task } from "@berth/proto";
 import type { ClusterView, NetworkParts, NodeView, Reservation } from "../core/model.js";
 import { acceptsTasks } from "../core/scheduler/filters.js";
-import { SpreadIndexes } from "../core/scheduler/load-orders.js";
-import { occupiesNode, type ResourceRequest, resourceRequestOf } from "../core/scheduler/occupancy.js";
+import { occupiesNode, type ResourceRequest, resourceRequestOf } from "../core/scheduler/resource-request.js";
+import { SpreadIndexes } from "../core/scheduler/spread-index.js";
 
 const NOTHING: ResourceRequest = {
   nanoCpus: 0,

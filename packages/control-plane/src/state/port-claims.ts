@@ -1,5 +1,5 @@
 import { type PortSpec, PortSpec_Protocol, type ServiceSpec } from "@berth/proto";
-import type { PortClaim } from "../core/endpoints/port-conflicts.js";
+import type { PortClaim } from "../core/endpoints/published-ports.js";
 import { Grouped } from "./grouped.js";
 
 /** Which service publishes which port. One service cannot clash with itself: that is the spec's own validity. */

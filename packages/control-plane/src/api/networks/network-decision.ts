@@ -5,8 +5,8 @@ import {
   type NetworkSpec,
   validateNetworkSpec,
 } from "@berth/proto";
+import type { NetworkPool } from "../../core/allocator/address-pool.js";
 import { applyNetwork } from "../../core/allocator/apply-network.js";
-import type { NetworkPool } from "../../core/allocator/pick.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ServiceViolation } from "../violations.js";

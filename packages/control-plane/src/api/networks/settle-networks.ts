@@ -11,10 +11,14 @@ import {
   subnetHas,
   subnetText,
 } from "@berth/proto";
-import { staticAddressIn } from "../../core/allocator/joined.js";
-import { layoutOf } from "../../core/allocator/layout.js";
-import { overlapProblem } from "../../core/allocator/node-blocks.js";
-import { canJoin, encryptionProblem, overlayProblem } from "../../core/allocator/take-part.js";
+import { layoutOf } from "../../core/allocator/address-pool.js";
+import {
+  canJoin,
+  encryptionProblem,
+  overlapProblem,
+  overlayProblem,
+} from "../../core/allocator/network-eligibility.js";
+import { staticAddressIn } from "../../core/allocator/static-addresses.js";
 import { addressHolder, type ChosenAddress } from "../../state/address-holder.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { Target } from "../deploy-decision.js";

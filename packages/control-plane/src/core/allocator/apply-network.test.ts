@@ -1,7 +1,7 @@
 import { type Network, NetworkSpec, Node } from "@berth/proto";
 import { describe, expect, it } from "vitest";
+import { DEFAULT_NETWORK_POOL } from "./address-pool.js";
 import { applyNetwork, type NetworkOutcome } from "./apply-network.js";
-import { DEFAULT_NETWORK_POOL } from "./pick.js";
 
 const spec = (parts: Partial<NetworkSpec> = {}): NetworkSpec =>
   NetworkSpec.fromPartial({ name: "shop_back", stack: "shop", ...parts });

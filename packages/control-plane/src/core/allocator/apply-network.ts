@@ -11,9 +11,9 @@ import {
   type Violation,
 } from "@berth/proto";
 import { canonicalText } from "../canonical.js";
+import { type NetworkPool, pickSubnet, pickVni } from "./address-pool.js";
+import { attachedSubnets } from "./network-eligibility.js";
 import { networkMtu } from "./network-mtu.js";
-import { attachedSubnets } from "./node-blocks.js";
-import { type NetworkPool, pickSubnet, pickVni } from "./pick.js";
 
 export type NetworkOutcome =
   | { readonly kind: "created" | "updated" | "unchanged"; readonly network: Network }

@@ -1,5 +1,5 @@
 import type { Network, NetworkSpec, Node } from "@berth/proto";
-import { canJoin } from "./take-part.js";
+import { canJoin } from "./network-eligibility.js";
 
 /** What WireGuard takes of each packet, and the longer headers inside it. */
 const WIREGUARD_OVERHEAD_BYTES = 80;

@@ -10,10 +10,9 @@ import {
 } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { FIRST_VNI, gatewayOf, layoutOf, pickRange } from "./address-pool.js";
 import { applyNetwork } from "./apply-network.js";
-import { gatewayOf, layoutOf } from "./layout.js";
-import { FIRST_VNI, pickRange } from "./pick.js";
-import { updateVirtualIps, VIP_QUARANTINE_MS } from "./vips.js";
+import { updateVirtualIps, VIP_QUARANTINE_MS } from "./virtual-ips.js";
 
 /** So small that it fills up. */
 const POOL = { subnet: { base: 0x0a400000, prefix: 18 }, networkPrefix: 22 };

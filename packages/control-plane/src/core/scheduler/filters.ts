@@ -2,18 +2,24 @@ import {
   Availability,
   canonicalAttribute,
   type NetworkAttachment,
+  type Node,
   NodeState,
   type ServiceSpec,
+  type Subnet,
+  subnetText,
+  VolumePolicy,
 } from "@berth/proto";
+import {
+  canJoin,
+  encryptionProblem,
+  overlapProblem,
+  overlayProblem,
+} from "../allocator/network-eligibility.js";
 import type { ClusterView, NodeView } from "../model.js";
-import { nodesText } from "../words.js";
-import { type NodeConstraint, parseNodeConstraint } from "./constraint.js";
-import { addressFilters, networkFilters, partFilters } from "./network-filters.js";
+import { bytesText, cpusText, nodesText } from "../words.js";
 import { architectureName } from "./node-attribute.js";
-import { type ResourceRequest, resourceRequestOf } from "./occupancy.js";
-import { portFilters } from "./port-filters.js";
-import { roomFilters } from "./room-filters.js";
-import { stickyVolumes, volumeFilters } from "./sticky-volumes.js";
+import { type NodeConstraint, parseNodeConstraint } from "./node-constraint.js";
+import { listenerKey, portsClash, type ResourceRequest, resourceRequestOf } from "./resource-request.js";
 
 /** What every new task of one service version asks of a node. */
 export interface TaskRequirements {
@@ -164,4 +170,220 @@ function test(filter: NodeFilter): Filter {
     capacity: (node) => (filter.passes(node) ? Number.POSITIVE_INFINITY : 0),
     explain: filter.explain,
   };
+}
+
+/** Tasks go where all of the networks can be that they need: a container without one of them would not be reached. */
+export function networkFilters(joined: readonly NetworkAttachment[]): readonly NodeFilter[] {
+  const networks = joined.filter(({ optional }) => !optional);
+  if (networks.length === 0) return [];
+  const overlay: NodeFilter = {
+    name: "network",
+    passes: ({ node }) => overlayProblem(node) === undefined,
+    explain: (count) =>
+      `${nodesText(count, { one: "cannot", many: "cannot" })} have networks that span hosts (berth node inspect says why)`,
+  };
+  if (!networks.some(({ encrypted }) => encrypted)) return [overlay];
+  const encryption: NodeFilter = {
+    name: "encrypted-network",
+    passes: ({ node }) => encryptionProblem(node) === undefined,
+    explain: (count) =>
+      `${nodesText(count, { one: "cannot", many: "cannot" })} encrypt networks (berth node inspect says why)`,
+  };
+  return [overlay, encryption];
+}
+
+/** A host gives out only so many addresses in each network. One that has no part of it gives out none, and lacks none. */
+export function addressFilters(joined: readonly NetworkAttachment[]): readonly Filter[] {
+  return joined.flatMap((attachment): readonly Filter[] => {
+    const { network, addressesPerHost: room } = attachment;
+    if (room === 0) return [];
+    return [
+      {
+        name: "network-room",
+        capacity: ({ node, reserved }) =>
+          canJoin(node, attachment)
+            ? Math.max(0, room - (reserved.networks.get(network) ?? 0))
+            : Number.POSITIVE_INFINITY,
+        explain: (count) =>
+          `${nodesText(count, { one: "has", many: "have" })} no address left in network ${network} (${room} each)`,
+      },
+    ];
+  });
+}
+
+/** A network has parts for only so many hosts. What can do without it is not kept from a host that has none. */
+export function partFilters(joined: readonly NetworkAttachment[], { parts }: ClusterView): readonly Filter[] {
+  if (parts === undefined) return [];
+  return joined.flatMap(({ network, optional }): readonly Filter[] => {
+    if (optional) return [];
+    return [
+      {
+        name: "network-part",
+        capacity: ({ node }) => (parts.hasPartFor(node.id, network) ? Number.POSITIVE_INFINITY : 0),
+        explain: (count) =>
+          `${nodesText(count, { one: "has", many: "have" })} no part of network ${network}, whose parts are all taken: give it a larger subnet`,
+      },
+      ...overlapFilters(network, parts.subnetOf(network)),
+    ];
+  });
+}
+
+/** A host that is in a subnet which overlaps the network's would look for its neighbours among containers. */
+function overlapFilters(network: string, subnet: Subnet | undefined): readonly Filter[] {
+  if (subnet === undefined) return [];
+  return [
+    {
+      name: "network-overlap",
+      capacity: ({ node }) => (overlapProblem(node, subnet) === undefined ? Number.POSITIVE_INFINITY : 0),
+      explain: (count) =>
+        `${nodesText(count, { one: "is", many: "are" })} in subnets that overlap network ${network} (${subnetText(subnet)}): give it another subnet`,
+    },
+  ];
+}
+
+/** Two tasks with one host port never share a node, and neither do a task and some other program that listens there. */
+export function portFilters({ resources: demand }: TaskRequirements): readonly Filter[] {
+  return demand.hostPorts.flatMap((port) => [
+    portFilter(port, { takenBy: "another task", keys: ({ hostPorts }) => hostPorts }),
+    portFilter(port, { takenBy: "another program", keys: listenerKeys }),
+  ]);
+}
+
+function portFilter(
+  port: string,
+  taken: { readonly takenBy: string; readonly keys: (node: NodeView) => Iterable<string> },
+): Filter {
+  const [protocol = "", address = "", number = ""] = port.split("/");
+  const name = `${address === "" ? "" : `${address}:`}${number}/${protocol}`;
+  return {
+    name: "host-port",
+    capacity: (node) => {
+      for (const key of taken.keys(node)) {
+        if (portsClash(port, key)) return 0;
+      }
+      return 1;
+    },
+    explain: (count) =>
+      `port ${name} is taken by ${taken.takenBy} on ${nodesText(count, { one: "", many: "" }).trim()}`,
+  };
+}
+
+const listenerKeys = ({ node }: NodeView): readonly string[] =>
+  (node.description?.listeners ?? []).map(listenerKey);
+
+/** How many tasks of the need still fit: each of these filters gives a number rather than yes or no. */
+export function roomFilters({ resources: demand, maxPerNode }: TaskRequirements): readonly Filter[] {
+  const { nanoCpus, memoryBytes, pids, generic } = demand;
+  return [
+    ...(maxPerNode === Number.POSITIVE_INFINITY ? [] : [limitFilter(maxPerNode)]),
+    ...(nanoCpus > 0 ? [cpuFilter(nanoCpus)] : []),
+    ...(memoryBytes > 0 ? [memoryFilter(memoryBytes)] : []),
+    ...(pids > 0 ? [pidsFilter(pids)] : []),
+    ...Array.from(generic, ([kind, each]) => genericFilter(kind, each)),
+  ];
+}
+
+function limitFilter(maxPerNode: number): Filter {
+  const tasks = maxPerNode === 1 ? "1 task" : `${maxPerNode} tasks`;
+  return {
+    name: "max-replicas",
+    capacity: (_node, held) => Math.max(0, maxPerNode - held),
+    explain: (count) =>
+      `${nodesText(count, { one: "has", many: "have" })} the ${tasks} of the service allowed per node`,
+  };
+}
+
+const cpuFilter = (each: number): Filter => ({
+  name: "cpu",
+  capacity: ({ node, reserved }) => fitting((node.description?.nanoCpus ?? 0) - reserved.nanoCpus, each),
+  explain: (count) => lacks(count, cpusText(each)),
+});
+
+const memoryFilter = (each: number): Filter => ({
+  name: "memory",
+  capacity: ({ node, reserved }) =>
+    fitting((node.description?.memoryBytes ?? 0) - reserved.memoryBytes, each),
+  explain: (count) => lacks(count, `${bytesText(each)} of memory`),
+});
+
+const pidsFilter = (each: number): Filter => ({
+  name: "pids",
+  capacity: (view) => fitting(freePids(view), each),
+  explain: (count) => lacks(count, each === 1 ? "room for 1 process" : `room for ${each} processes`),
+});
+
+const genericFilter = (kind: string, each: number): Filter => ({
+  name: "generic",
+  capacity: ({ node, reserved }) =>
+    fitting((node.description?.generic[kind] ?? 0) - (reserved.generic.get(kind) ?? 0), each),
+  explain: (count) => lacks(count, `${each} ${kind}`),
+});
+
+/** A host that names no limit of processes has room for any number. */
+function freePids({ node, reserved }: NodeView): number {
+  const capacity = node.description?.pids ?? 0;
+  return capacity === 0 ? Number.POSITIVE_INFINITY : capacity - reserved.pids;
+}
+
+const fitting = (free: number, each: number): number => Math.max(0, Math.floor(free / each));
+
+const lacks = (count: number, what: string): string =>
+  `${nodesText(count, { one: "lacks", many: "lack" })} ${what}`;
+
+/** A reason names so many hosts and counts the others. */
+const MAX_NAMED_HOSTS = 3;
+
+/**
+ * Volumes of a service that exist on the host where they were made and nowhere else. One whose name is different for
+ * each task cannot be looked up; a global service has its own on every node.
+ */
+export function stickyVolumes(spec: ServiceSpec): readonly string[] {
+  if (spec.mode?.$case === "global" || spec.mode?.$case === "globalJob") return [];
+  if (spec.placement?.volumes === VolumePolicy.ANY) return [];
+  const names = (spec.task?.container?.mounts ?? []).flatMap(({ kind }) => {
+    if (kind?.$case !== "volume") return [];
+    const { name, driver } = kind.value;
+    const isLocal = driver === "" || driver === "local";
+    return isLocal && name !== "" && !name.includes("{{") ? [name] : [];
+  });
+  return [...new Set(names)];
+}
+
+/** Tasks go where their volume is, be that node up or not; a volume that no node has yet may begin anywhere. */
+export function volumeFilters(volumes: readonly string[], cluster: ClusterView): readonly Filter[] {
+  return volumes.flatMap((volume) => {
+    const homes = nodesWith(volume, cluster);
+    return homes.length === 0 ? [] : [volumeFilter(volume, homes)];
+  });
+}
+
+function nodesWith(volume: string, { nodes }: ClusterView): readonly Node[] {
+  const homes: Node[] = [];
+  for (const { node } of nodes.values()) {
+    if (node.description?.volumes.includes(volume)) homes.push(node);
+  }
+  return homes.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function volumeFilter(volume: string, homes: readonly Node[]): Filter {
+  const ids = new Set(homes.map(({ id }) => id));
+  return {
+    name: "volume",
+    capacity: ({ node }) => (ids.has(node.id) ? Number.POSITIVE_INFINITY : 0),
+    explain: (count) =>
+      `${nodesText(count, { one: "does", many: "do" })} not have volume ${volume}, which is on ${homesText(homes)}`,
+  };
+}
+
+function homesText(homes: readonly Node[]): string {
+  const named = homes.slice(0, MAX_NAMED_HOSTS).map(homeText);
+  const others = homes.length - named.length;
+  return others === 0 ? named.join(" and ") : `${named.join(", ")} and ${others} more`;
+}
+
+function homeText(node: Node): string {
+  const name = node.description?.hostname || node.id;
+  if (node.state !== NodeState.READY) return `${name} (down)`;
+  if (node.availability === Availability.DRAIN) return `${name} (drained)`;
+  return node.availability === Availability.PAUSE ? `${name} (paused)` : name;
 }

@@ -2,8 +2,8 @@ import { parseSubnet } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildNode, buildReservation, buildSpec, buildView } from "../testing/test-records.js";
 import { requirementsOf } from "./filters.js";
-import { SpreadIndexes } from "./load-orders.js";
-import { place } from "./schedule.js";
+import { place } from "./place.js";
+import { SpreadIndexes } from "./spread-index.js";
 
 const ABLE = { dataPlane: { overlay: true } };
 

@@ -11,7 +11,7 @@ import {
   TaskState,
 } from "@berth/proto";
 import type { ClusterView, NodeView, Reservation, ServiceView } from "../model.js";
-import { occupiesNode, type ResourceRequest, resourceRequestOf } from "../scheduler/occupancy.js";
+import { occupiesNode, type ResourceRequest, resourceRequestOf } from "../scheduler/resource-request.js";
 
 export const GIB = 1024 ** 3;
 export const CPU = 1e9;

@@ -16,7 +16,7 @@ import type { ClusterView, ServiceView } from "../model.js";
 import { specsInUse } from "../orchestrator/rollout/specs-in-use.js";
 import type { Action, Plan } from "../plan.js";
 import { reconcile } from "../reconcile.js";
-import { occupiesNode } from "../scheduler/occupancy.js";
+import { occupiesNode } from "../scheduler/resource-request.js";
 import { isAdrift, isEnded, isPending, stateOf } from "../task-state.js";
 import { transition } from "../transition.js";
 import { buildCluster, buildNode, buildService, idSequence } from "./test-records.js";

@@ -5,9 +5,9 @@ import {
   type Drain,
   lowestVersionInForce,
   nextDeadlineMs,
-} from "../../core/endpoints/drain-gate.js";
-import { receivesConnections } from "../../core/endpoints/takes-connections.js";
-import { nodesToAwait } from "../../core/endpoints/waiting-nodes.js";
+  nodesToAwait,
+  receivesConnections,
+} from "../../core/endpoints/drain.js";
 import { onAbort } from "../../runtime/abort.js";
 import type { Clock } from "../../runtime/clock.js";
 import type { ClusterState } from "../../state/cluster-state.js";

@@ -15,7 +15,7 @@ import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { Delta } from "../../state/delta.js";
 import type { Writer } from "../writer.js";
-import { UsageSamples } from "./usage-board.js";
+import { UsageSamples } from "./usage-samples.js";
 
 /** How often agents tell, and how often it is decided. */
 const INTERVAL_MS = 5_000;

@@ -7,11 +7,9 @@ import {
   subnetText,
   type Task,
 } from "@berth/proto";
-import { staticAddresses } from "../../core/allocator/joined.js";
-import { gatewayOf } from "../../core/allocator/layout.js";
-import { overlapProblem } from "../../core/allocator/node-blocks.js";
-import { pickRange } from "../../core/allocator/pick.js";
-import { canJoin } from "../../core/allocator/take-part.js";
+import { gatewayOf, pickRange } from "../../core/allocator/address-pool.js";
+import { canJoin, overlapProblem } from "../../core/allocator/network-eligibility.js";
+import { staticAddresses } from "../../core/allocator/static-addresses.js";
 import type { Action } from "../../core/plan.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";

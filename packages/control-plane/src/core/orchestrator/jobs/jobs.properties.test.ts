@@ -1,7 +1,7 @@
 import { Availability, NodeState, type ServiceSpec, TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { occupiesNode } from "../../scheduler/occupancy.js";
+import { occupiesNode } from "../../scheduler/resource-request.js";
 import { isEnded, stateOf } from "../../task-state.js";
 import { end, jobSpec, live, started, stateOfJob, stopAll } from "../../testing/test-jobs.js";
 import type { World } from "../../testing/test-world.js";

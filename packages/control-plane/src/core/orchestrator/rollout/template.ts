@@ -1,6 +1,6 @@
 import { type PortSpec, type Service, ServiceSpec, type Task, type TemplateChange } from "@berth/proto";
 import { canonicalText } from "../../canonical.js";
-import { isHostMode } from "../../scheduler/occupancy.js";
+import { isHostMode } from "../../scheduler/resource-request.js";
 
 /** Changes of the template that a service remembers. A task that is older than all of them is outdated anyway. */
 const KEPT_MARKS = 20;

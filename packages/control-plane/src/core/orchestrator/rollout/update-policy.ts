@@ -6,7 +6,7 @@ import {
   type ServiceSpec,
   UpdateConfig,
 } from "@berth/proto";
-import { isHostMode } from "../../scheduler/occupancy.js";
+import { isHostMode } from "../../scheduler/resource-request.js";
 import { isRollback } from "./rollout-record.js";
 
 const DEFAULT_PARALLELISM = 1;

@@ -2,7 +2,7 @@ import type { ServiceSpec, Task } from "@berth/proto";
 import type { ClusterView, ReconcileContext, ServiceView } from "../../model.js";
 import type { Action } from "../../plan.js";
 import { requirementsOf } from "../../scheduler/filters.js";
-import { type Placements, placeGlobal, placeReplicated } from "../../scheduler/seating.js";
+import { type Placements, placeGlobal, placeReplicated } from "../../scheduler/place-tasks.js";
 import { serviceLoadOf } from "../../scheduler/service-load.js";
 import { currentTest } from "../rollout/template.js";
 import type { Settled } from "./settled.js";

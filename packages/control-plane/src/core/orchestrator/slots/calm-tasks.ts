@@ -1,5 +1,5 @@
 import type { Task } from "@berth/proto";
-import type { LevelCounts } from "../../scheduler/node-counts.js";
+import type { LevelCounts } from "../../scheduler/service-load.js";
 
 /** Tasks by node. A service has one on most of its nodes, a hundred thousand in all: that one needs no list. */
 export class CalmTasks implements LevelCounts {

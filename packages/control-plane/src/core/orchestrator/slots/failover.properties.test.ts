@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { convergence } from "../../converge.js";
 import type { Action } from "../../plan.js";
-import { occupiesNode } from "../../scheduler/occupancy.js";
+import { occupiesNode } from "../../scheduler/resource-request.js";
 import { isAdrift, isWanted, runsWell } from "../../task-state.js";
 import { happen } from "../../testing/test-histories.js";
 import { buildSpec } from "../../testing/test-records.js";

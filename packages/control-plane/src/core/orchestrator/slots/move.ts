@@ -1,5 +1,5 @@
 import { assertNever, type Task } from "@berth/proto";
-import type { SlotFill } from "../../scheduler/seating.js";
+import type { SlotFill } from "../../scheduler/place-tasks.js";
 import { wishOf } from "./leaving.js";
 import type { SlotDecision } from "./slot-step.js";
 

@@ -1,5 +1,5 @@
 import type { AutoscaleStatus, ServiceSpec, Task } from "@berth/proto";
-import { type SpreadContext, selectSlotsToRemove } from "../../scheduler/fullest-first.js";
+import { type SpreadContext, selectSlotsToRemove } from "../../scheduler/scale-down.js";
 import { runsWell } from "../../task-state.js";
 import { scaledReplicas } from "../autoscale/autoscale.js";
 import type { CurrentTest } from "../rollout/template.js";

@@ -1,6 +1,6 @@
 import { Availability, type Node, NodeState, type Task } from "@berth/proto";
 import type { ClusterView, ServiceView } from "../../model.js";
-import type { LevelCounts } from "../../scheduler/node-counts.js";
+import type { LevelCounts } from "../../scheduler/service-load.js";
 import { isOn, isPaused } from "../rollout/rollout-record.js";
 import { currentTest } from "../rollout/template.js";
 import { replicasOf } from "./replicated.js";

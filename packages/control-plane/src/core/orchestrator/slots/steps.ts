@@ -1,7 +1,7 @@
 import { assertNever, DesiredState, type Task } from "@berth/proto";
 import type { Action } from "../../plan.js";
 import { type Problem, problemOf } from "../../problems.js";
-import type { Placements, SlotFill } from "../../scheduler/seating.js";
+import type { Placements, SlotFill } from "../../scheduler/place-tasks.js";
 import { dismiss, type GoneTest } from "./departures.js";
 import type { Move } from "./move.js";
 import type { SlotDecision, SlotStep } from "./slot-step.js";

@@ -1,5 +1,5 @@
 import type { Task } from "@berth/proto";
-import type { LevelCounts } from "../../scheduler/node-counts.js";
+import type { LevelCounts } from "../../scheduler/service-load.js";
 import { isWanted, runsWell } from "../../task-state.js";
 import { CalmTasks } from "./calm-tasks.js";
 

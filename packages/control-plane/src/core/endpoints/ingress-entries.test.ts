@@ -1,0 +1,79 @@
+import { DesiredState, Health, type IngressEntry, NodeState, type Task, TaskState } from "@berth/proto";
+import { describe, expect, it } from "vitest";
+import { buildCluster, buildNode, buildService, buildSpec, buildTask } from "../testing/test-records.js";
+import { ingressEntries } from "./ingress-entries.js";
+
+const HTTP = { target: 80, published: 8080, protocol: 1, mode: 1 } as const;
+const spec = buildSpec({ ports: [HTTP] });
+const OPEN = [{ protocol: 1, target: 80, hostPort: 49_153 }] as const;
+
+function entries(
+  tasks: readonly Task[],
+  { suspects = [], ...over }: { readonly state?: NodeState; readonly suspects?: readonly string[] } = {},
+): readonly IngressEntry[] {
+  const view = { service: buildService({ spec, version: 2, templateVersion: 2 }), spec, tasks };
+  const { nodes } = buildCluster([buildNode({ id: "n1", ...over }), buildNode({ id: "n2" })]);
+  const older = buildSpec({ ports: [{ ...HTTP, target: 8000 }] });
+  return ingressEntries(view, {
+    nodes,
+    specOf: (version) => (version === 1 ? older : spec),
+    isSuspect: (nodeId) => suspects.includes(nodeId),
+  });
+}
+
+const running = (over: Parameters<typeof buildTask>[0] = {}): Task =>
+  buildTask({ specVersion: 2, status: { state: TaskState.RUNNING, ports: [...OPEN] }, ...over });
+
+describe("ingressEntries()", () => {
+  it("lists what runs where its node can be reached, in order of task id", () => {
+    const [entry] = entries([running({ id: "b" }), running({ id: "a" })]);
+    expect(entry).toMatchObject({ key: "tcp//8080", serviceName: "shop_web", published: 8080, draining: [] });
+    expect(entry?.endpoints).toEqual([
+      { taskId: "a", nodeId: "n1", address: "192.0.2.1", port: 49_153 },
+      { taskId: "b", nodeId: "n1", address: "192.0.2.1", port: 49_153 },
+    ]);
+  });
+
+  it("has an entry for a port that nothing answers", () => {
+    expect(entries([])).toMatchObject([{ key: "tcp//8080", endpoints: [], draining: [] }]);
+  });
+
+  it.each<[string, Task]>([
+    ["has not started", running({ status: { state: TaskState.STARTING, ports: [...OPEN] } })],
+    [
+      "is unhealthy",
+      running({ status: { state: TaskState.RUNNING, health: Health.UNHEALTHY, ports: [...OPEN] } }),
+    ],
+    ["has ended", running({ status: { state: TaskState.FAILED, ports: [...OPEN] } })],
+    ["has no host port yet", running({ status: { state: TaskState.RUNNING } })],
+    ["is on a node nobody knows", running({ nodeId: "gone" })],
+  ])("leaves out a task that %s", (_name, task) => {
+    expect(entries([task])).toMatchObject([{ endpoints: [], draining: [] }]);
+  });
+
+  it("leaves out a dead node", () => {
+    expect(entries([running()], { state: NodeState.DOWN })).toMatchObject([{ endpoints: [], draining: [] }]);
+  });
+
+  it("leaves out suspect nodes, unless there are no others", () => {
+    const tasks = [running({ id: "a" }), running({ id: "b", nodeId: "n2" })];
+    const nodesOf = (suspects: readonly string[]) =>
+      entries(tasks, { suspects }).flatMap(({ endpoints }) => endpoints.map(({ nodeId }) => nodeId));
+    expect(nodesOf(["n1"])).toEqual(["n2"]);
+    const [entry] = entries(tasks, { suspects: ["n1"] });
+    expect(entry?.draining.map(({ nodeId }) => nodeId)).toEqual(["n1"]);
+    expect(nodesOf(["n1", "n2"])).toEqual(["n1", "n2"]);
+  });
+
+  it("drains a task that was told to stop for as long as it runs", () => {
+    const [entry] = entries([running({ desiredState: DesiredState.SHUTDOWN })]);
+    expect(entry?.endpoints).toEqual([]);
+    expect(entry?.draining).toHaveLength(1);
+  });
+
+  it("finds an older task on the target port of its own version", () => {
+    const ports = [{ protocol: 1, target: 8000, hostPort: 7 } as const];
+    const [entry] = entries([running({ specVersion: 1, status: { state: TaskState.RUNNING, ports } })]);
+    expect(entry?.endpoints).toMatchObject([{ port: 7 }]);
+  });
+});

@@ -1,0 +1,94 @@
+import type { PortSpec, PortSpec_Protocol, ServiceSpec, Violation } from "@berth/proto";
+import { hostPortKey, isHostMode, portsClash } from "../scheduler/resource-request.js";
+
+/** First and last port that are picked for services that leave the choice to us: the range Docker's users know. */
+export const FIRST_PICKED_PORT = 30_000;
+export const LAST_PICKED_PORT = 32_767;
+
+/** A published port and the service that has it. */
+export interface PortClaim {
+  readonly serviceId: string;
+  readonly serviceName: string;
+  readonly port: PortSpec;
+}
+
+/** Claims on a port number of a protocol, whatever their address and mode. */
+export type ClaimLookup = (protocol: PortSpec_Protocol, published: number) => readonly PortClaim[];
+
+/**
+ * Published ports that another service has. An ingress port is taken on every host. Two host-mode ports are no
+ * conflict: their tasks only cannot share a node, which placement sees to.
+ */
+export function portConflicts(
+  spec: ServiceSpec,
+  { serviceId, claimsOn }: { readonly serviceId: string; readonly claimsOn: ClaimLookup },
+): readonly Violation[] {
+  return spec.ports.flatMap((port, index) => {
+    if (port.published === 0) return [];
+    const holder = claimsOn(port.protocol, port.published).find(
+      (claim) => claim.serviceId !== serviceId && conflict(claim.port, port),
+    );
+    if (holder === undefined) return [];
+    const message = `port ${hostPortKey(port).split("/").filter(Boolean).join(" ")} is published by service ${holder.serviceName}`;
+    return [{ path: `ports[${index}]`, message }];
+  });
+}
+
+function conflict(a: PortSpec, b: PortSpec): boolean {
+  if (isHostMode(a) && isHostMode(b)) return false;
+  return portsClash(hostPortKey(a), hostPortKey(b));
+}
+
+export type PickedPorts =
+  | { readonly kind: "picked"; readonly spec: ServiceSpec }
+  | { readonly kind: "exhausted"; readonly violation: Violation };
+
+/**
+ * Gives every ingress port without a number one that no service has. A port keeps the number that it was given
+ * before, so deploying the same again changes nothing.
+ */
+export function pickPorts(
+  spec: ServiceSpec,
+  { previous, claimsOn }: { readonly previous: ServiceSpec | undefined; readonly claimsOn: ClaimLookup },
+): PickedPorts {
+  const mine = new Set(spec.ports.map(claimKey));
+  let next = FIRST_PICKED_PORT;
+  const pick = (port: PortSpec): PortSpec | undefined => {
+    const before = pickedBefore(port, previous);
+    if (before !== undefined && !mine.has(claimKey({ ...port, published: before }))) {
+      return { ...port, published: before };
+    }
+    for (; next <= LAST_PICKED_PORT; next += 1) {
+      const picked = { ...port, published: next };
+      if (!mine.has(claimKey(picked)) && claimsOn(port.protocol, next).length === 0) return picked;
+    }
+    return undefined;
+  };
+  const ports: PortSpec[] = [];
+  for (const [index, port] of spec.ports.entries()) {
+    const numbered = port.published !== 0 || isHostMode(port) ? port : pick(port);
+    if (numbered === undefined) return exhausted(index);
+    mine.add(claimKey(numbered));
+    ports.push(numbered);
+  }
+  return { kind: "picked", spec: { ...spec, ports } };
+}
+
+const claimKey = (port: PortSpec): string => `${port.protocol}/${port.published}`;
+
+function pickedBefore(port: PortSpec, previous: ServiceSpec | undefined): number | undefined {
+  return previous?.ports.find(
+    (old) =>
+      !isHostMode(old) &&
+      old.target === port.target &&
+      old.protocol === port.protocol &&
+      old.hostIp === port.hostIp &&
+      old.published >= FIRST_PICKED_PORT &&
+      old.published <= LAST_PICKED_PORT,
+  )?.published;
+}
+
+function exhausted(index: number): PickedPorts {
+  const message = `no port is free between ${FIRST_PICKED_PORT} and ${LAST_PICKED_PORT}: name one`;
+  return { kind: "exhausted", violation: { path: `ports[${index}].published`, message } };
+}

@@ -1,0 +1,366 @@
+import { Availability, NodeState, PortSpec_Protocol, VolumePolicy } from "@berth/proto";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { ClusterView, NodeView } from "../model.js";
+import { buildNode, buildReservation, buildSpec, buildView, CPU, GIB } from "../testing/test-records.js";
+import { type Filter, filtersFor, requirementsOf, type TaskRequirements } from "./filters.js";
+import { explainNoCapacity, fitTest, type PlacementRequest, place, type ServiceLoad } from "./place.js";
+import { spreadGroup } from "./spread.js";
+
+const NO_LOAD: ServiceLoad = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
+const clusterOf = (views: readonly NodeView[]): ClusterView => ({
+  nodes: new Map(views.map((view) => [view.node.id, view])),
+});
+
+/** Places one task after the other, looking at every node and every task each time; the preferredNodeIds first. */
+function placeSlowly(
+  { count, requirements, load, preferredNodeIds = [] }: PlacementRequest,
+  cluster: ClusterView,
+): { readonly nodeIds: readonly string[]; readonly granted: readonly string[] } {
+  const filters = filtersFor(requirements, cluster);
+  const views = new Map(cluster.nodes);
+  const staying = new Map(load.tasksByNode);
+  const held = new Map(load.occupiedByNode);
+  const nodeIds: string[] = [];
+  const groupOf = (view: NodeView, level: number): string =>
+    JSON.stringify(
+      requirements.spread.slice(0, level + 1).map((attribute) => spreadGroup(view.node, attribute)),
+    );
+  const rankOf = (view: NodeView): readonly (number | string)[] => [
+    load.avoided.get(view.node.id) ?? 0,
+    ...requirements.spread.map((_, level) =>
+      [...views.values()]
+        .filter((other) => groupOf(other, level) === groupOf(view, level))
+        .reduce((sum, other) => sum + (staying.get(other.node.id) ?? 0), 0),
+    ),
+    staying.get(view.node.id) ?? 0,
+    share(view),
+    view.taskCount,
+    view.node.id,
+  ];
+  const fits = (view: NodeView): boolean =>
+    filters.every((filter: Filter) => filter.capacity(view, held.get(view.node.id) ?? 0) > 0);
+  const take = (view: NodeView): void => {
+    const { id } = view.node;
+    staying.set(id, (staying.get(id) ?? 0) + 1);
+    held.set(id, (held.get(id) ?? 0) + 1);
+    views.set(id, withTask(view, requirements));
+  };
+  const granted = preferredNodeIds.filter((id) => {
+    const view = views.get(id);
+    if (view === undefined || !fits(view)) return false;
+    take(view);
+    return true;
+  });
+  while (nodeIds.length + granted.length < count) {
+    const [best] = [...views.values()]
+      .filter(fits)
+      .map((view) => ({ view, rank: rankOf(view) }))
+      .sort((a, b) => compare(a.rank, b.rank));
+    if (best === undefined) break;
+    nodeIds.push(best.view.node.id);
+    take(best.view);
+  }
+  return { nodeIds, granted };
+}
+
+function compare(a: readonly (number | string)[], b: readonly (number | string)[]): number {
+  const at = a.findIndex((value, index) => value !== b[index]);
+  return (a[at] ?? 0) < (b[at] ?? 0) ? -1 : 1;
+}
+
+function withTask(view: NodeView, { resources: demand }: TaskRequirements): NodeView {
+  const { reserved } = view;
+  const generic = new Map(reserved.generic);
+  for (const [kind, count] of demand.generic) generic.set(kind, (generic.get(kind) ?? 0) + count);
+  const networks = new Map(reserved.networks);
+  for (const [name, count] of demand.networks) networks.set(name, (networks.get(name) ?? 0) + count);
+  return {
+    node: view.node,
+    taskCount: view.taskCount + 1,
+    hostPorts: new Set([...view.hostPorts, ...demand.hostPorts]),
+    reserved: {
+      nanoCpus: reserved.nanoCpus + demand.nanoCpus,
+      memoryBytes: reserved.memoryBytes + demand.memoryBytes,
+      pids: reserved.pids + demand.pids,
+      generic,
+      networks,
+    },
+  };
+}
+
+function share({ node, reserved }: NodeView): number {
+  const { nanoCpus = 0, memoryBytes = 0 } = node.description ?? {};
+  return Math.max(
+    nanoCpus === 0 ? 0 : reserved.nanoCpus / nanoCpus,
+    memoryBytes === 0 ? 0 : reserved.memoryBytes / memoryBytes,
+  );
+}
+
+const view = fc.record({
+  cpus: fc.integer({ min: 0, max: 8 }),
+  gib: fc.integer({ min: 0, max: 16 }),
+  pids: fc.constantFrom(0, 0, 100),
+  gpus: fc.nat(3),
+  usedCpus: fc.integer({ min: 0, max: 4 }),
+  usedGib: fc.integer({ min: 0, max: 4 }),
+  tasks: fc.nat(5),
+  port: fc.constantFrom("", "", "tcp//80", "tcp/192.0.2.1/80", "udp//80"),
+  listens: fc.constantFrom("", "", "192.0.2.1", "0.0.0.0"),
+  zone: fc.constantFrom("a", "a", "b", undefined),
+  rack: fc.constantFrom("1", "2"),
+  hasVolume: fc.constantFrom(true, false, false),
+  availability: fc.constantFrom(
+    Availability.ACTIVE,
+    Availability.ACTIVE,
+    Availability.PAUSE,
+    Availability.DRAIN,
+  ),
+  state: fc.constantFrom(NodeState.READY, NodeState.READY, NodeState.DOWN),
+  engineReady: fc.constantFrom(true, true, false),
+  hasOverlay: fc.constantFrom(true, true, false, undefined),
+  hasKey: fc.boolean(),
+  addresses: fc.nat(3),
+  current: fc.nat(3),
+  stopping: fc.nat(1),
+  avoided: fc.constantFrom(0, 0, 0, 1, 5),
+});
+
+const situation = fc
+  .record({
+    views: fc.array(view, { maxLength: 12 }),
+    count: fc.nat(40),
+    cpus: fc.constantFrom(0, 0.5, 1),
+    gib: fc.constantFrom(0, 0.25, 2),
+    pids: fc.constantFrom(0, 0, 30),
+    gpus: fc.constantFrom(0, 0, 1),
+    max: fc.constantFrom(0, 1, 4),
+    zone: fc.constantFrom("", "", "node.labels.zone == a", "node.labels.zone in (a, b)", "!node.labels.zone"),
+    spread: fc.constantFrom([], ["zone"], ["zone", "rack"], ["rack", "zone"]),
+    volumes: fc.constantFrom(VolumePolicy.UNSPECIFIED, VolumePolicy.ANY),
+    mounts: fc.boolean(),
+    port: fc.constantFrom("", "", "192.0.2.1", "192.0.2.2", "0.0.0.0"),
+    network: fc.constantFrom(undefined, undefined, "needed", "optional", "encrypted"),
+    room: fc.constantFrom(0, 2, 5),
+  })
+  .map((made) => {
+    const views = made.views.map((one, index) =>
+      buildView({
+        node: buildNode({
+          id: `n${index}`,
+          labels: { ...(one.zone === undefined ? {} : { zone: one.zone }), rack: one.rack },
+          availability: one.availability,
+          state: one.state,
+          description: {
+            nanoCpus: one.cpus * CPU,
+            memoryBytes: one.gib * GIB,
+            pids: one.pids,
+            generic: { gpu: one.gpus },
+            engineReady: one.engineReady,
+            ...(one.hasOverlay === undefined
+              ? {}
+              : { dataPlane: { overlay: one.hasOverlay, wireguardPublicKey: one.hasKey ? "key" : "" } }),
+            volumes: one.hasVolume ? ["shop_data"] : [],
+            listeners: one.listens === "" ? [] : [{ protocol: 1, address: one.listens, port: 80 }],
+          },
+        }),
+        reserved: buildReservation({
+          nanoCpus: one.usedCpus * CPU,
+          memoryBytes: one.usedGib * GIB,
+          networks: new Map([["shop_back", one.addresses]]),
+        }),
+        taskCount: one.tasks,
+        hostPorts: new Set(one.port === "" ? [] : [one.port]),
+      }),
+    );
+    const spec = buildSpec({
+      task: {
+        container: {
+          mounts: made.mounts
+            ? [{ target: "/d", kind: { $case: "volume", value: { name: "shop_data" } } }]
+            : [],
+        },
+        reservations: {
+          nanoCpus: made.cpus * CPU,
+          memoryBytes: made.gib * GIB,
+          pids: made.pids,
+          generic: { gpu: made.gpus },
+        },
+        networks:
+          made.network === undefined
+            ? []
+            : [
+                {
+                  network: "shop_back",
+                  optional: made.network === "optional",
+                  encrypted: made.network === "encrypted",
+                  addressesPerHost: made.room,
+                },
+              ],
+      },
+      placement: {
+        maxReplicasPerNode: made.max,
+        constraints: made.zone === "" ? [] : [made.zone],
+        spread: made.spread.map((label) => `node.labels.${label}`),
+        volumes: made.volumes,
+      },
+      ports: made.port === "" ? [] : [{ target: 80, published: 80, protocol: 1, mode: 2, hostIp: made.port }],
+    });
+    const byNode = (of: (one: (typeof made.views)[number]) => number): Map<string, number> =>
+      new Map(made.views.map((one, index) => [`n${index}`, of(one)]));
+    const load = {
+      tasksByNode: byNode((one) => one.current),
+      occupiedByNode: byNode((one) => one.current + one.stopping),
+      avoided: new Map([...byNode((one) => one.avoided)].filter(([, failures]) => failures > 0)),
+    };
+    return { cluster: clusterOf(views), requirements: requirementsOf(spec), count: made.count, load };
+  });
+
+describe("place()", () => {
+  it("chooses exactly what looking at every node for every task would choose", () => {
+    fc.assert(
+      fc.property(situation, ({ cluster, requirements, count, load }) => {
+        const { nodeIds } = place({ count, requirements, load }, cluster);
+        expect(nodeIds).toEqual(placeSlowly({ count, requirements, load }, cluster).nodeIds);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("does so when some tasks prefer a node", () => {
+    const preferred = fc.nat(13).map((index) => `n${index}`);
+    fc.assert(
+      fc.property(
+        situation,
+        fc.array(preferred, { maxLength: 6 }),
+        ({ cluster, requirements, count, load }, preferredNodeIds) => {
+          const request = { count: count + preferredNodeIds.length, requirements, load, preferredNodeIds };
+          const { nodeIds, onPreferred: granted } = place(request, cluster);
+          expect({ nodeIds, granted }).toEqual(placeSlowly(request, cluster));
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it("gives a reason exactly when a task got no node, and counts every node in it", () => {
+    fc.assert(
+      fc.property(situation, ({ cluster, requirements, count, load }) => {
+        const { nodeIds, reason } = place({ count, requirements, load }, cluster);
+        expect(reason === "").toBe(nodeIds.length === count);
+        if (reason === "" || cluster.nodes.size === 0) return;
+        const counted = [...reason.matchAll(/(\d+) nodes?\b/g)].reduce((sum, [, n]) => sum + Number(n), 0);
+        expect(counted).toBe(cluster.nodes.size);
+      }),
+    );
+  });
+
+  it("says so when there are no nodes", () => {
+    const { reason } = place(
+      { count: 1, requirements: requirementsOf(buildSpec()), load: NO_LOAD },
+      clusterOf([]),
+    );
+    expect(reason).toBe("there are no nodes");
+  });
+
+  it("explains every obstacle in words", () => {
+    const spec = buildSpec({
+      task: {
+        container: { platform: "linux/amd64" },
+        reservations: { nanoCpus: 1.5 * CPU, memoryBytes: GIB / 2, pids: 20, generic: { gpu: 2 } },
+      },
+      placement: { constraints: ["node.labels.zone == a"], maxReplicasPerNode: 1 },
+      ports: [{ target: 80, published: 8080, protocol: 1, mode: 2 }],
+    });
+    const labels = { zone: "a" };
+    const bare = { generic: { gpu: 2 } };
+    const listeners = [{ protocol: PortSpec_Protocol.TCP, address: "", port: 8080 }];
+    const nodes = [
+      buildView({ node: buildNode({ id: "a", state: NodeState.DOWN }) }),
+      buildView({ node: buildNode({ id: "b", availability: Availability.DRAIN }) }),
+      buildView({ node: buildNode({ id: "c", availability: Availability.PAUSE }) }),
+      buildView({ node: buildNode({ id: "d", description: { engineReady: false } }) }),
+      buildView({ node: buildNode({ id: "e", description: { architecture: "aarch64" } }) }),
+      buildView({ node: buildNode({ id: "f" }) }),
+      buildView({ node: buildNode({ id: "g", labels }), hostPorts: new Set(["tcp//8080"]) }),
+      buildView({ node: buildNode({ id: "h", labels, description: { listeners } }) }),
+      buildView({ node: buildNode({ id: "i", labels, description: { listeners } }) }),
+      buildView({ node: buildNode({ id: "j", labels }) }),
+      buildView({ node: buildNode({ id: "k", labels }), reserved: buildReservation({ nanoCpus: 3 * CPU }) }),
+      buildView({ node: buildNode({ id: "l", labels, description: { memoryBytes: 1 } }) }),
+      buildView({ node: buildNode({ id: "m", labels, description: { memoryBytes: 1 } }) }),
+      buildView({ node: buildNode({ id: "n", labels, description: { ...bare, pids: 19 } }) }),
+      buildView({
+        node: buildNode({ id: "o", labels, description: bare }),
+        reserved: buildReservation({ generic: new Map([["gpu", 1]]) }),
+      }),
+    ];
+    const load = { ...NO_LOAD, occupiedByNode: new Map([["j", 1]]) };
+    expect(
+      explainNoCapacity(nodes, { requirements: requirementsOf(spec), load }, clusterOf(nodes)).split(", "),
+    ).toEqual([
+      "1 node is down",
+      "1 node is drained",
+      "1 node is paused",
+      "1 node cannot reach its Docker",
+      "1 node is not linux/amd64",
+      "1 node does not meet node.labels.zone == a",
+      "port 8080/tcp is taken by another task on 1 node",
+      "port 8080/tcp is taken by another program on 2 nodes",
+      "1 node has the 1 task of the service allowed per node",
+      "1 node lacks 1.5 CPUs",
+      "2 nodes lack 512 MiB of memory",
+      "1 node lacks room for 20 processes",
+      "1 node lacks 2 gpu",
+    ]);
+  });
+
+  it("takes a task to where its volume is, and says which host that is when it cannot", () => {
+    const spec = buildSpec({
+      task: {
+        container: { mounts: [{ target: "/d", kind: { $case: "volume", value: { name: "shop_data" } } }] },
+      },
+    });
+    const views = (state: NodeState): readonly NodeView[] => [
+      buildView({ node: buildNode({ id: "h1" }) }),
+      buildView({ node: buildNode({ id: "h2", state, description: { volumes: ["shop_data"] } }) }),
+      buildView({ node: buildNode({ id: "h3" }) }),
+    ];
+    const request = { count: 2, requirements: requirementsOf(spec), load: NO_LOAD };
+    expect(place(request, clusterOf(views(NodeState.READY))).nodeIds).toEqual(["h2", "h2"]);
+    expect(place(request, clusterOf(views(NodeState.DOWN)))).toEqual({
+      nodeIds: [],
+      granted: [],
+      reason: "1 node is down, 2 nodes do not have volume shop_data, which is on h2 (down)",
+    });
+  });
+
+  it("treats nodes without the label as a group of their own", () => {
+    const labels = [{ zone: "a" }, { zone: "a" }, { zone: "b" }, {}];
+    const nodes = labels.map((one, index) =>
+      buildView({ node: buildNode({ id: `n${index}`, labels: one }) }),
+    );
+    const requirements = requirementsOf(buildSpec({ placement: { spread: ["node.labels.zone"] } }));
+    const { nodeIds } = place({ count: 6, requirements, load: NO_LOAD }, clusterOf(nodes));
+    expect([...nodeIds].sort()).toEqual(["n0", "n1", "n2", "n2", "n3", "n3"]);
+  });
+
+  it("does not stop at the first service: a busy node is used less", () => {
+    const busy = buildView({ node: buildNode({ id: "a" }), taskCount: 9 });
+    const idle = buildView({ node: buildNode({ id: "b" }) });
+    const { nodeIds } = place(
+      { count: 1, requirements: requirementsOf(buildSpec()), load: NO_LOAD },
+      clusterOf([busy, idle]),
+    );
+    expect(nodeIds).toEqual(["b"]);
+  });
+});
+
+describe("fitsOn()", () => {
+  it("looks at the one node alone", () => {
+    const requirements = requirementsOf(buildSpec({ task: { reservations: { memoryBytes: 8 * GIB } } }));
+    const fits = fitTest({ requirements, load: NO_LOAD }, clusterOf([]));
+    expect(fits(buildView())).toBe(true);
+    expect(fits(buildView({ reserved: buildReservation({ memoryBytes: 1 }) }))).toBe(false);
+  });
+});

@@ -1,0 +1,225 @@
+import { NodeState, type ProbeRequest } from "@berth/proto";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  AGENT_AWAY_AFTER_MS,
+  DOWN_AFTER_MS,
+  DOWN_UNCONFIRMED_AFTER_MS,
+  FENCED_AFTER_MS,
+} from "../core/node-health/judge-node.js";
+import { FREEZE_MS } from "../core/node-health/suspect-nodes.js";
+import { nodeKey } from "../store/keys.js";
+import { readOne } from "../store/read.js";
+import type { NodeHealthMonitor } from "./node-health-monitor.js";
+import { type NodeHealthRig, startNodeHealthRig } from "./test-node-health-rig.js";
+
+const never = new AbortController().signal;
+const HEARTBEAT_MS = 250;
+const NODES = ["a", "b", "c", "d"];
+
+let rig: NodeHealthRig;
+let clock: NodeHealthRig["clock"];
+let store: NodeHealthRig["store"];
+let state: NodeHealthRig["state"];
+let liveness: NodeHealthMonitor;
+let lateBeats: number;
+let suspected: number;
+let rates: number[];
+/** Every time that a node became suspect, or was trusted again. */
+let suspicions: string[];
+/** Hosts whose kernels answer. */
+let reachable: Set<string>;
+/** Peers whose answers get lost. */
+let mute: Set<string>;
+/** From every host, as far as this server's probes go; agents are heard all the same. */
+let isServerCutOff: boolean;
+
+beforeEach(async () => {
+  rig = await startNodeHealthRig(NODES);
+  ({ clock, store, state } = rig);
+  lateBeats = 0;
+  suspected = 0;
+  rates = [];
+  suspicions = [];
+  reachable = new Set(NODES);
+  mute = new Set();
+  isServerCutOff = false;
+});
+afterEach(() => rig.close());
+
+/** From now on this server leads. */
+function lead(): void {
+  liveness = rig.lead({
+    observer: { onLateHeartbeat: () => (lateBeats += 1), onSuspect: () => (suspected += 1) },
+    probe: async ({ address }) => !isServerCutOff && reachable.has(address),
+    ask,
+    onSuspicion: (nodeId) => suspicions.push(`${liveness.isSuspect(nodeId) ? "-" : "+"}${nodeId}`),
+    onHeartbeatInterval: (heartbeatMs) => rates.push(heartbeatMs),
+  });
+}
+
+/** Agents answer a little later, if they live and as they see it. */
+function ask(peerId: string, { requestId, address }: ProbeRequest): boolean {
+  if (!reachable.has(peerId) || mute.has(peerId)) return true;
+  clock.after(20, () => liveness.recordProbeResult(peerId, { requestId, answered: reachable.has(address) }));
+  return true;
+}
+
+/** Lets time pass in which these nodes are heard. */
+async function pass(ms: number, heard: readonly string[]): Promise<void> {
+  for (let passed = 0; passed < ms; passed += HEARTBEAT_MS) {
+    for (const nodeId of heard) liveness.recordHeartbeat(nodeId, 0);
+    await clock.advance(HEARTBEAT_MS);
+  }
+}
+
+const down = (): readonly string[] => NODES.filter((id) => state.nodes.get(id)?.state === NodeState.DOWN);
+
+describe("Liveness", () => {
+  it("suspects a host that fell silent, writes that it is down when its peers agree, and takes it back", async () => {
+    lead();
+    await pass(2_000, NODES);
+    reachable.delete("b");
+    await pass(500, ["a", "c", "d"]);
+    expect(suspicions).toEqual(["-b"]);
+    expect(down()).toEqual([]);
+    await pass(500, ["a", "c", "d"]);
+    expect(down()).toEqual(["b"]);
+    expect((await readOne(store, nodeKey("b"), never))?.value).toContain("3 of 3 that were asked");
+    reachable.add("b");
+    await pass(HEARTBEAT_MS, NODES);
+    expect(down()).toEqual([]);
+    expect(suspicions).toEqual(["-b", "+b"]);
+    expect(suspected).toBe(1);
+  });
+
+  it("leaves a host alone that answers while its agent does not, and says so", async () => {
+    lead();
+    await pass(2_000, NODES);
+    await pass(AGENT_AWAY_AFTER_MS + 500, ["a", "c", "d"]);
+    expect(suspicions).toEqual([]);
+    expect(state.nodes.get("b")).toMatchObject({ state: NodeState.READY, agentUnreachable: true });
+    reachable.delete("b");
+    await pass(DOWN_AFTER_MS + 1_500, ["a", "c", "d"]);
+    expect(down()).toEqual(["b"]);
+  });
+
+  it("gives up a node whose host was reinstalled, and leaves nodes that share a host alone", async () => {
+    lead();
+    await pass(1_000, NODES);
+    await rig.addNodes(["beside"], "b");
+    await pass(1_000, [...NODES, "beside"]);
+    await pass(DOWN_AFTER_MS + 500, ["a", "c", "d", "beside"]);
+    expect(down()).toEqual([]);
+    await rig.addNodes(["again"], "b");
+    await pass(DOWN_AFTER_MS + 500, ["a", "c", "d", "again"]);
+    expect(down()).toEqual(["b"]);
+  });
+
+  it("takes longer when one of those asked says nothing", async () => {
+    lead();
+    await pass(2_000, NODES);
+    reachable.delete("b");
+    mute.add("c");
+    await pass(1_000, ["a", "c", "d"]);
+    expect(down()).toEqual([]);
+    await pass(250, ["a", "c", "d"]);
+    expect(down()).toEqual(["b"]);
+  });
+
+  it("believes the peers rather than itself", async () => {
+    lead();
+    await pass(2_000, NODES);
+    isServerCutOff = true;
+    await pass(DOWN_UNCONFIRMED_AFTER_MS + 500, ["a", "c", "d"]);
+    expect(down()).toEqual([]);
+    expect(state.nodes.get("b")?.agentUnreachable).toBe(true);
+  });
+
+  it("waits longer for a node that never answered probes", async () => {
+    reachable.delete("b");
+    lead();
+    await pass(4_000, NODES);
+    expect(suspicions).toEqual([]);
+    await pass(DOWN_UNCONFIRMED_AFTER_MS - 500, ["a", "c", "d"]);
+    expect(down()).toEqual([]);
+    await pass(500, ["a", "c", "d"]);
+    expect(down()).toEqual(["b"]);
+  });
+
+  it("finds a host dead that was so when this server took over, soon after", async () => {
+    reachable.delete("b");
+    lead();
+    await pass(1_250, ["a", "c", "d"]);
+    expect(down()).toEqual(["b"]);
+  });
+
+  it("freezes when most nodes fall silent at once, and goes on when that is confirmed", async () => {
+    lead();
+    await pass(2_000, NODES);
+    for (const nodeId of ["b", "c", "d"]) reachable.delete(nodeId);
+    await pass(FREEZE_MS, ["a"]);
+    expect(down()).toEqual([]);
+    expect(state.nodes.get("b")?.stateMessage).toMatch(/3 of 4 nodes fell silent at once/);
+    await pass(1_500, ["a"]);
+    expect(down()).toEqual(["b", "c", "d"]);
+  });
+
+  it("ends a freeze when the nodes are heard again", async () => {
+    lead();
+    await pass(2_000, NODES);
+    reachable = new Set();
+    await pass(3_000, []);
+    expect(suspicions.sort()).toEqual(["-a", "-b", "-c", "-d"]);
+    reachable = new Set(NODES);
+    await pass(1_000, NODES);
+    expect(suspicions).toHaveLength(8);
+    expect(NODES.map((id) => state.nodes.get(id)?.stateMessage)).toEqual(["", "", "", ""]);
+  });
+
+  it("fences a node that is down when its agent must have stopped its at-most-one tasks", async () => {
+    lead();
+    await pass(2_000, NODES);
+    reachable.delete("b");
+    await pass(FENCED_AFTER_MS - 500, ["a", "c", "d"]);
+    expect(state.nodes.get("b")).toMatchObject({ state: NodeState.DOWN, fenced: false });
+    await pass(2_500, ["a", "c", "d"]);
+    expect(state.nodes.get("b")).toMatchObject({ state: NodeState.DOWN, fenced: true });
+  });
+
+  it("blames nobody for a time in which this process stood still", async () => {
+    lead();
+    await pass(3_000, NODES);
+    reachable = new Set();
+    for (const nodeId of NODES) liveness.recordHeartbeat(nodeId, 0);
+    clock.jump(10_000);
+    await clock.advance(50);
+    expect(suspicions).toEqual([]);
+    reachable = new Set(NODES);
+    await pass(3_000, NODES);
+    expect(down()).toEqual([]);
+  });
+
+  it("tells of beats that come late, once for each silence", async () => {
+    lead();
+    await pass(1_000, NODES);
+    expect(lateBeats).toBe(0);
+    await pass(750, ["a"]);
+    await pass(1_000, ["a", "b"]);
+    expect(lateBeats).toBe(1);
+  });
+
+  it("writes nothing while nothing changes", async () => {
+    lead();
+    await pass(250, NODES);
+    const before = (await readOne(store, nodeKey("a"), never))?.modRevision;
+    await pass(10_000, NODES);
+    expect((await readOne(store, nodeKey("a"), never))?.modRevision).toBe(before);
+  });
+
+  it("asks for slower heartbeats when the cluster grows", async () => {
+    lead();
+    expect(liveness.heartbeatMs).toBe(250);
+    await rig.addNodes(Array.from({ length: 60 }, (_, index) => `n${index}`));
+    expect([liveness.heartbeatMs, rates]).toEqual([500, [500]]);
+  });
+});

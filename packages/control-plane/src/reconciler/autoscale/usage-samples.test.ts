@@ -1,0 +1,76 @@
+import { type Task, TaskState, UsageReport } from "@berth/proto";
+import { expect, test } from "vitest";
+import type { Usage } from "../../core/orchestrator/autoscale/autoscale.js";
+import { buildTask } from "../../core/testing/test-records.js";
+import { UsageSamples } from "./usage-samples.js";
+
+/** Two tasks of a service on two nodes, that have run for a minute. */
+const tasks: readonly Task[] = ["1", "2"].map((number) =>
+  buildTask({
+    id: `t${number}`,
+    nodeId: `n${number}`,
+    status: { state: TaskState.RUNNING, sinceMs: 940_000 },
+  }),
+);
+const NOW = 1_000_000;
+
+class Setup {
+  nowMs = 0;
+  readonly board = new UsageSamples({
+    taskOf: (taskId) => tasks.find(({ id }) => id === taskId),
+    nowMs: () => this.nowMs,
+  });
+
+  report(nodeId: string, report: Parameters<typeof UsageReport.fromPartial>[0]): void {
+    this.board.report(nodeId, UsageReport.fromPartial(report));
+  }
+
+  usage(over: Partial<Parameters<UsageSamples["usageOf"]>[1]> = {}): Usage {
+    return this.board.usageOf(tasks, { cpuShare: 1, nodeIds: ["n1", "n2"], now: NOW, ...over });
+  }
+}
+
+test("UsageBoard averages what was told of a task in the last seconds", () => {
+  const setup = new Setup();
+  setup.report("n1", { tasks: [{ taskId: "t1", cpuPercent: 10 }] });
+  setup.nowMs = 5_000;
+  setup.report("n1", { tasks: [{ taskId: "t1", cpuPercent: 30 }] });
+  expect(setup.usage().cpuPercents).toEqual([20]);
+  expect(setup.usage({ cpuShare: 0.5 }).cpuPercents).toEqual([40]);
+  setup.nowMs = 16_000;
+  expect(setup.usage().cpuPercents).toEqual([30]);
+  setup.nowMs = 21_000;
+  expect(setup.usage().cpuPercents).toEqual([]);
+});
+
+test("UsageBoard leaves out tasks that have just started", () => {
+  const setup = new Setup();
+  setup.report("n1", { tasks: [{ taskId: "t1", cpuPercent: 90 }] });
+  expect(setup.usage({ now: 949_000 }).cpuPercents).toEqual([]);
+});
+
+test("UsageBoard adds up the connections that all nodes carry, and knows whether one is missing", () => {
+  const setup = new Setup();
+  expect(setup.usage()).toMatchObject({ connections: undefined, connectionsComplete: false });
+  setup.report("n1", {
+    connections: [
+      { taskId: "t1", active: 3 },
+      { taskId: "t2", active: 2 },
+    ],
+  });
+  expect(setup.usage()).toMatchObject({ connections: 5, connectionsComplete: false });
+  setup.report("n2", { connections: [{ taskId: "t1", active: 1 }] });
+  expect(setup.usage()).toMatchObject({ connections: 6, connectionsComplete: true });
+});
+
+test("UsageBoard ignores what it cannot have from that node, and tasks that are unknown", () => {
+  const setup = new Setup();
+  setup.report("n2", {
+    tasks: [
+      { taskId: "t1", cpuPercent: 50 },
+      { taskId: "t2", cpuPercent: Number.NaN },
+    ],
+  });
+  setup.report("n1", { connections: [{ taskId: "unknown", active: 9 }] });
+  expect(setup.usage({ nodeIds: ["n1"] })).toMatchObject({ cpuPercents: [], connections: 0 });
+});

@@ -1,0 +1,53 @@
+import { EndpointMode, type ServiceSpec, type VirtualIp } from "@berth/proto";
+import { staticAddresses } from "../../core/allocator/static-addresses.js";
+import { type AttachedNetwork, updateVirtualIps } from "../../core/allocator/virtual-ips.js";
+import type { Change } from "../../state/change.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+
+/** Gives a service an address in each of its networks, and back those that it has left. */
+export function virtualIpChanges(
+  serviceId: string,
+  spec: ServiceSpec,
+  { state, now }: { readonly state: ClusterState; readonly now: number },
+): readonly Change[] {
+  const { vips } = state.networks;
+  const ids = spec.endpointMode === EndpointMode.DNSRR ? [] : networkIds(spec, state);
+  const held = [...vips.ofSecond(serviceId).values()];
+  if (isSettled(ids, held)) return [];
+  const joined = ids.flatMap((id) => joinedNetwork(id, state) ?? []);
+  const { put, forgotten } = updateVirtualIps(serviceId, { joined, held, now });
+  return [...forgotten.map(deletion), ...put.map((vip): Change => ({ kind: "put-vip", vip }))];
+}
+
+/** Gives back all addresses of a service that is gone. */
+export function virtualIpReleases(serviceId: string, state: ClusterState, now: number): readonly Change[] {
+  const held = [...state.networks.vips.ofSecond(serviceId).values()];
+  const { put } = updateVirtualIps(serviceId, { joined: [], held, now });
+  return put.map((vip) => ({ kind: "put-vip", vip }));
+}
+
+function networkIds(spec: ServiceSpec, state: ClusterState): readonly string[] {
+  return (spec.task?.networks ?? []).flatMap(({ network }) => state.networks.idOf(network) ?? []);
+}
+
+/** Asked at every look at a service: nearly always all is as it should be. */
+function isSettled(ids: readonly string[], held: readonly VirtualIp[]): boolean {
+  const inUse = held.filter(({ releasedAtMs }) => releasedAtMs === 0);
+  return inUse.length === ids.length && inUse.every(({ networkId }) => ids.includes(networkId));
+}
+
+function joinedNetwork(id: string, state: ClusterState): AttachedNetwork | undefined {
+  const network = state.networks.get(id);
+  if (network?.spec === undefined) return undefined;
+  const { name } = network.spec;
+  return {
+    id,
+    subnet: network.subnet,
+    vips: [...state.networks.vips.ofFirst(id).values()],
+    staticAddresses: staticAddresses(state.services.ofNetwork(name).values(), name),
+  };
+}
+
+function deletion({ networkId, serviceId }: VirtualIp): Change {
+  return { kind: "delete-vip", networkId, serviceId };
+}
