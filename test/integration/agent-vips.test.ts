@@ -79,7 +79,7 @@ describe("a virtual IP over two hosts", () => {
     for (const [at, host] of hosts.entries()) {
       const networks = [host.partOf(SHOP, hosts)];
       await balancers[at]?.update(dnsTableOf({ networks, entries: [entry], tasks: [] }));
-      expect(balancers[at]?.isInForce(VIP)).toBe(true);
+      expect(balancers[at]?.isActive(VIP)).toBe(true);
     }
   };
   /** "container address": who answered, and where it saw the question come from. */

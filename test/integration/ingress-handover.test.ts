@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { decode, encode, streamDecode, streamEncode } from "dns-packet";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { NamesTable } from "../../packages/agent/src/dataplane/dns/names-table.js";
+import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import { spawnIngressProcess } from "../../packages/agent/src/dataplane/spawn.js";
 import type { IngressListener } from "../../packages/agent/src/dataplane/table/ingress-table.js";
 import { type Ingress, openIngress } from "../../packages/agent/src/dataplane-client/client.js";
@@ -61,8 +61,8 @@ const OUTSIDE = `127.54.${high}.${low}`;
 const NOTHING = {
   table: { version: 0, listeners: [] },
   suspects: [],
-  names: { networks: [], services: [], askers: [] },
-  vipsInForce: [],
+  names: { networks: [], services: [], clients: [] },
+  activeVips: [],
 };
 
 /** Questions for who answers "NUMBER TEXT". */
@@ -101,7 +101,7 @@ function askForName(name: string, everyMs: number): Load {
   });
 }
 
-const NAMES: NamesTable = {
+const NAMES: DnsTable = {
   networks: [
     { id: "n1", name: "shop_default", stack: "shop", subnet: "10.64.0.0/18", gateway: GATEWAY, bridge: "b" },
   ],
@@ -117,7 +117,7 @@ const NAMES: NamesTable = {
       draining: [],
     },
   ],
-  askers: [{ address: "127.0.0.1", networkIds: ["n1"], dns: [OUTSIDE] }],
+  clients: [{ address: "127.0.0.1", networkIds: ["n1"], dns: [OUTSIDE] }],
 };
 
 describe("an ingress process of another release", () => {

@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { NO_NAMES } from "../../packages/agent/src/dataplane/dns/names-table.js";
+import { EMPTY_DNS_TABLE } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import { openIngress } from "../../packages/agent/src/dataplane-client/client.js";
 import { Session } from "../../packages/agent/src/dataplane-client/session.js";
 import {
@@ -76,7 +76,7 @@ console.log("applied");`;
     const port = await unusedPort();
     expect(ingress.isServing).toBe(false);
     const table = { version: 2, listeners: [tcpListener(port, [endpoint])] };
-    ingress.setFallback(() => ({ table, names: NO_NAMES }));
+    ingress.setFallback(() => ({ table, names: EMPTY_DNS_TABLE }));
     process.kill((await ingress.stats(deadline())).processId, "SIGKILL");
     await vi.waitFor(async () => expect(await ask(port)).toBe("a"), { timeout: 10_000 });
     expect((await ingress.stats(deadline())).version).toBe(2);

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
 import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/wire.js";
-import type { NamesTable } from "../../packages/agent/src/dataplane/dns/names-table.js";
+import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import { openIngress } from "../../packages/agent/src/dataplane-client/client.js";
 import { Session } from "../../packages/agent/src/dataplane-client/session.js";
 import { Cleanup, deadline, ENTRY } from "./ingress-harness.js";
@@ -23,7 +23,7 @@ afterAll(() => network.dispose());
 afterEach(() => cleanup.run());
 
 const [GATEWAY, VIP, BRIDGE] = ["10.64.1.1", "10.64.0.2", "bth4097"];
-const NAMES: NamesTable = {
+const NAMES: DnsTable = {
   networks: [
     {
       ...{ id: "n1", name: "shop_default", stack: "shop", subnet: "10.64.0.0/18" },
@@ -37,7 +37,7 @@ const NAMES: NamesTable = {
       draining: [],
     },
   ],
-  askers: [{ address: GATEWAY, networkIds: ["n1"], dns: [] }],
+  clients: [{ address: GATEWAY, networkIds: ["n1"], dns: [] }],
 };
 
 /**

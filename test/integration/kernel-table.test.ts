@@ -1,13 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { KernelTable } from "../../packages/agent/src/dataplane/kernel/kernel-table.js";
 import {
+  type DesiredServices,
   type KernelEndpoint,
-  type KernelLayout,
   type KernelService,
-  layoutOf,
-} from "../../packages/agent/src/dataplane/kernel/layout.js";
+  servicesByFrontend,
+} from "../../packages/agent/src/dataplane/kernel/kernel-service.js";
+import { KernelTable } from "../../packages/agent/src/dataplane/kernel/kernel-table.js";
 import { readTable } from "./kernel/read-table.js";
 
 const SEED = Number(process.env.BERTH_TEST_SEED ?? 7);
@@ -44,13 +44,27 @@ function endpoint(number: number): KernelEndpoint {
   const node = `n${number % 3}`;
   if (number % 3 === 0) {
     const address = `172.30.0.${10 + number}`;
-    return { id: `t${number}`, node, address, port: 80, source: "kept", subnet: "172.30.0.0/16" };
+    return {
+      id: `t${number}`,
+      node,
+      address,
+      port: 80,
+      clientAddress: "preserved",
+      localSubnet: "172.30.0.0/16",
+    };
   }
   const address = `10.0.0.${number % 3}`;
-  return { id: `t${number}`, node, address, port: 30_000 + number, source: "masqueraded", subnet: "" };
+  return {
+    id: `t${number}`,
+    node,
+    address,
+    port: 30_000 + number,
+    clientAddress: "masqueraded",
+    localSubnet: "",
+  };
 }
 
-function randomLayout(random: (below: number) => number): KernelLayout {
+function randomLayout(random: (below: number) => number): DesiredServices {
   const services: KernelService[] = [];
   for (let index = 0; index < 8; index += 1) {
     if (random(4) === 0) continue;
@@ -63,9 +77,9 @@ function randomLayout(random: (below: number) => number): KernelLayout {
       index % 3 === 2
         ? ({ kind: "vip", protocol, address: `10.96.0.${index}`, port: 80 } as const)
         : ({ kind: "port", protocol, port: 8_000 + index } as const);
-    services.push({ door, pick: index === 1 ? "source" : "turn", endpoints });
+    services.push({ frontend: door, balance: index === 1 ? "source-hash" : "round-robin", endpoints });
   }
-  return layoutOf(services);
+  return servicesByFrontend(services);
 }
 
 describe("the kernel's table", () => {
@@ -78,7 +92,7 @@ describe("the kernel's table", () => {
       for (let step = 0; step < STEPS; step += 1) {
         const wanted = randomLayout(random);
         for (;;) {
-          const { script, isDone } = table.change(wanted);
+          const { script, isComplete: isDone } = table.change(wanted);
           run(changed, script);
           if (isDone) break;
           expectNothingUnwanted(wanted);
@@ -96,9 +110,11 @@ describe("the kernel's table", () => {
     const wanted = randomLayout(generator(1));
     const table = new KernelTable();
     table.load(wanted);
-    expect(table.change(layoutOf([...wanted.values()].map((each) => structuredClone(each))))).toEqual({
+    expect(
+      table.change(servicesByFrontend([...wanted.values()].map((each) => structuredClone(each)))),
+    ).toEqual({
       script: "",
-      isDone: true,
+      isComplete: true,
     });
   });
 
@@ -106,11 +122,13 @@ describe("the kernel's table", () => {
     const door = { kind: "port", protocol: "tcp", port: 80 } as const;
     const table = new KernelTable();
     const all = [endpoint(1), endpoint(2), endpoint(4)];
-    table.load(layoutOf([{ door, pick: "turn", endpoints: all }]));
+    table.load(servicesByFrontend([{ frontend: door, balance: "round-robin", endpoints: all }]));
     const first = new Set<string | undefined>();
     for (let change = 0; change < 6; change += 1) {
       const endpoints = change % 2 === 0 ? [...all, endpoint(5)] : all;
-      const { script } = table.change(layoutOf([{ door, pick: "turn", endpoints }]));
+      const { script } = table.change(
+        servicesByFrontend([{ frontend: door, balance: "round-robin", endpoints }]),
+      );
       first.add(/add element ip berth tcp-members\d+ \{ \d+ : ([\d.]+ \. \d+)/.exec(script)?.[1]);
     }
     expect(first.size).toBeGreaterThan(2);
@@ -118,7 +136,7 @@ describe("the kernel's table", () => {
 });
 
 /** After the first of several transactions nothing is picked that shall not be. */
-function expectNothingUnwanted(wanted: KernelLayout): void {
+function expectNothingUnwanted(wanted: DesiredServices): void {
   const allowed = new Set<string>(["hole", "source"]);
   for (const { endpoints } of wanted.values()) {
     for (const { address, port } of endpoints) allowed.add(`${address}:${port}`);

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Forwarder } from "../../packages/agent/src/dataplane/dns/forward.js";
-import { NameServer } from "../../packages/agent/src/dataplane/dns/name-server.js";
-import type { NamesTable } from "../../packages/agent/src/dataplane/dns/names-table.js";
+import { DnsServer } from "../../packages/agent/src/dataplane/dns/dns-server.js";
+import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
+import { Forwarder } from "../../packages/agent/src/dataplane/dns/forwarder.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 
 const SOURCE = fileURLToPath(new URL("./musl/resolve.c", import.meta.url));
@@ -19,7 +19,7 @@ const PORT = 53;
 const VIP = "10.64.0.2";
 const MANY = 40;
 
-const service = (name: string, vip: string, count: number): NamesTable["services"][number] => ({
+const service = (name: string, vip: string, count: number): DnsTable["services"][number] => ({
   key: `n1/${name}`,
   networkId: "n1",
   service: `shop_${name}`,
@@ -34,12 +34,12 @@ const service = (name: string, vip: string, count: number): NamesTable["services
   })),
   draining: [],
 });
-const TABLE: NamesTable = {
+const TABLE: DnsTable = {
   networks: [
     { id: "n1", name: "shop_default", stack: "shop", subnet: "10.64.0.0/18", gateway: GATEWAY, bridge: "b" },
   ],
   services: [service("api", VIP, 2), service("many", "", MANY), service("idle", "", 0)],
-  askers: [],
+  clients: [],
 };
 
 /** A C library; its resolver is in each program that is made with it. */
@@ -53,7 +53,7 @@ const has = (program: string): boolean => spawnSync(program, ["--version"]).stat
 describe.each(LIBRARIES)("names, as programs with $name see them", ({ compile: [compiler, ...options] }) => {
   const canRun = isRoot && has(compiler) && has("unshare");
   let folder: string;
-  let server: NameServer;
+  let server: DnsServer;
   let isUpstreamThere = true;
   const upstream = createSocket("udp4");
 
@@ -68,13 +68,13 @@ describe.each(LIBRARIES)("names, as programs with $name see them", ({ compile: [
       reply.writeUInt16BE(0x81_83, 2);
       if (isUpstreamThere) upstream.send(reply, port, address);
     });
-    server = new NameServer({
+    server = new DnsServer({
       forwarder: new Forwarder({ random: Math.random, now: () => performance.now(), port: PORT }),
       hostResolvers: async () => [UPSTREAM],
       random: Math.random,
-      isInForce: () => true,
+      isVipActive: () => true,
       port: PORT,
-      onTrouble: ({ address, code }) => {
+      onProblem: ({ address, code }) => {
         throw new Error(`cannot answer at ${address}: ${code}`);
       },
     });

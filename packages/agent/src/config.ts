@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { BERTH_VERSION } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
-import { INGRESS_MODES, type IngressMode, isIngressMode } from "./dataplane/kernel/mode.js";
+import { INGRESS_MODES, type IngressMode, isIngressMode } from "./dataplane/kernel/ingress-mode.js";
 
 export interface AgentConfig {
   /** "host:port" of servers, in the order to try them in. */

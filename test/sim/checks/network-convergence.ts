@@ -205,7 +205,7 @@ function addressOf({ id, nodeId }: Task, networkId: string, { cluster }: Scene):
 /** The name server knows the containers that may ask it, and no others. */
 function missingAskers({ name, names, docker }: SimHost, { records }: Scene): readonly string[] {
   const isAllSteady = [...records.services.values()].every(({ spec }) => isSteady(spec));
-  const known = new Set(names.askers.map(({ address, networkIds }) => `${address} ${textOf(networkIds)}`));
+  const known = new Set(names.clients.map(({ address, networkIds }) => `${address} ${textOf(networkIds)}`));
   const expected = new Set<string>();
   for (const container of docker.containers.values()) {
     if (!isSteady(records.services.get(container.serviceId)?.spec)) continue;

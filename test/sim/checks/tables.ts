@@ -1,5 +1,5 @@
 import { DesiredState } from "@berth/proto";
-import { NO_NAMES } from "../../../packages/agent/src/dataplane/dns/names-table.js";
+import { EMPTY_DNS_TABLE } from "../../../packages/agent/src/dataplane/dns/dns-table.js";
 import type { SimHost } from "../cluster/sim-host.js";
 import type { TaskChange } from "./records.js";
 import type { Scene } from "./scene.js";
@@ -53,7 +53,7 @@ export class Tables {
 type Table = readonly { readonly endpoints: readonly { readonly id: string }[] }[];
 
 function namesOf({ names }: SimHost): Table | undefined {
-  return names === NO_NAMES ? undefined : names.services;
+  return names === EMPTY_DNS_TABLE ? undefined : names.services;
 }
 
 /** Tasks that get new connections. */

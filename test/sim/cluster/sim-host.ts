@@ -1,7 +1,7 @@
 import { runAgent } from "../../../packages/agent/src/agent/agent.js";
 import type { AgentPlatform } from "../../../packages/agent/src/agent/platform.js";
 import type { LinkStep } from "../../../packages/agent/src/core/networks/network-step.js";
-import { type NamesTable, NO_NAMES } from "../../../packages/agent/src/dataplane/dns/names-table.js";
+import { type DnsTable, EMPTY_DNS_TABLE } from "../../../packages/agent/src/dataplane/dns/dns-table.js";
 import type {
   IngressTable,
   ListenerStats,
@@ -34,7 +34,7 @@ export class SimHost {
   /** The table that its ingress serves. */
   table: IngressTable | undefined;
   /** The names that it answers to. */
-  names: NamesTable = NO_NAMES;
+  names: DnsTable = EMPTY_DNS_TABLE;
   agent: Actor | undefined;
   readonly #world: World;
   readonly #servers: readonly string[];
@@ -113,7 +113,7 @@ export class SimHost {
     this.docker.stopDaemon({ keepsContainers: false });
     this.docker.devices.clear();
     this.table = undefined;
-    this.names = NO_NAMES;
+    this.names = EMPTY_DNS_TABLE;
     this.#tablesChanged();
   }
 

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { AgentConfig } from "../config.js";
-import type { NamesTable } from "../dataplane/dns/names-table.js";
+import type { DnsTable } from "../dataplane/dns/dns-table.js";
 import { DnsSync } from "../dataplane-client/dns-sync.js";
 import { dnsTableOf } from "../dataplane-client/dns-table.js";
 import { IngressSync } from "../dataplane-client/ingress-sync.js";
@@ -119,7 +119,7 @@ export async function runAgent(
   // A process that serves since before this agent started has what is newest: it keeps that until the leader speaks.
   if (state.ingress.length > 0 && !opened.isServing) ingress.update(0, state.ingress);
 
-  const namesNow = (): NamesTable => {
+  const namesNow = (): DnsTable => {
     return dnsTableOf({
       networks: overlay.established,
       entries: obedience.names,

@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 import type { IngressReply } from "../dataplane/control/wire.js";
-import type { NamesTable } from "../dataplane/dns/names-table.js";
+import type { DnsTable } from "../dataplane/dns/dns-table.js";
 import type {
   ApplyResult,
   IngressStats,
@@ -27,7 +27,7 @@ export interface IngressOptions extends ConnectorOptions {
 /** What a process is given before anybody has said better. */
 export interface FallbackTables {
   readonly table: IngressTable;
-  readonly names: NamesTable;
+  readonly names: DnsTable;
 }
 
 /** The agent's hold on the ingress process. */
@@ -41,7 +41,7 @@ export interface Ingress {
   /** Endpoints on these nodes get no new connections where there are others; all of them, each time. */
   suspect(nodes: readonly string[], signal: AbortSignal): Promise<void>;
   /** Makes the process answer these names to the containers of this host. Resolves when it does. */
-  updateDns(table: NamesTable, signal: AbortSignal): Promise<void>;
+  updateDns(table: DnsTable, signal: AbortSignal): Promise<void>;
   /** With what the kernel counts, which takes some milliseconds. */
   stats(signal: AbortSignal): Promise<IngressStats>;
   status(signal: AbortSignal): Promise<IngressStatus>;
@@ -73,7 +73,7 @@ class IngressClient implements Ingress {
   #lastKnown: (() => FallbackTables) | undefined;
   #table: IngressTable | undefined;
   #suspects: readonly string[] = [];
-  #names: NamesTable | undefined;
+  #names: DnsTable | undefined;
   /** The table that a process serves, so that only what differs has to be said. */
   readonly #served = new WeakMap<Session, IngressTable>();
 
@@ -105,7 +105,7 @@ class IngressClient implements Ingress {
     await this.#call((session) => session.request({ kind: "suspect", nodes: this.#suspects }), signal);
   }
 
-  async updateDns(table: NamesTable, signal: AbortSignal): Promise<void> {
+  async updateDns(table: DnsTable, signal: AbortSignal): Promise<void> {
     this.#names = table;
     await this.#call((session) => session.request({ kind: "names", names: this.#names ?? table }), signal);
   }

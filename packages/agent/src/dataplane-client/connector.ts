@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BERTH_VERSION, BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { LOG_NAME, PROTOCOL_VERSION, SOCKET_NAME } from "../dataplane/control/wire.js";
-import type { IngressMode } from "../dataplane/kernel/mode.js";
+import type { IngressMode } from "../dataplane/kernel/ingress-mode.js";
 import { OWN_ENTRY, startIngressProcess } from "../dataplane/spawn.js";
 import { Session } from "./session.js";
 

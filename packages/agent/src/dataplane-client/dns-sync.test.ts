@@ -1,19 +1,19 @@
 import { pino } from "pino";
 import { expect, test } from "vitest";
-import { type NamesTable, NO_NAMES } from "../dataplane/dns/names-table.js";
+import { type DnsTable, EMPTY_DNS_TABLE } from "../dataplane/dns/dns-table.js";
 import { DnsSync } from "./dns-sync.js";
 
 const log = pino({ level: "silent" });
 const { signal } = new AbortController();
-const asker = (address: string): NamesTable => ({
-  ...NO_NAMES,
-  askers: [{ address, networkIds: [], dns: [] }],
+const asker = (address: string): DnsTable => ({
+  ...EMPTY_DNS_TABLE,
+  clients: [{ address, networkIds: [], dns: [] }],
 });
 
 test("NamesSync brings a burst of changes as one table, and none that is there already", async () => {
-  const tables: NamesTable[] = [];
+  const tables: DnsTable[] = [];
   let now = asker("10.64.1.2");
-  const apply = async (names: NamesTable): Promise<void> => void tables.push(names);
+  const apply = async (names: DnsTable): Promise<void> => void tables.push(names);
   const sync = new DnsSync({ apply, collect: () => now, log, signal });
   sync.changed();
   sync.changed();
@@ -30,7 +30,7 @@ test("NamesSync vouches for nothing that the process did not take, and brings it
   const apply = async (): Promise<void> => {
     if (fails) throw new Error("gone");
   };
-  const sync = new DnsSync({ apply, collect: () => NO_NAMES, log, signal });
+  const sync = new DnsSync({ apply, collect: () => EMPTY_DNS_TABLE, log, signal });
   sync.changed();
   expect(await sync.inForce()).toBe(false);
   // Also to who asks when nothing is under way any more.
@@ -41,8 +41,8 @@ test("NamesSync vouches for nothing that the process did not take, and brings it
 });
 
 test("NamesSync leaves a process that has newer names alone until the leader has spoken", async () => {
-  const tables: NamesTable[] = [];
-  const apply = async (names: NamesTable): Promise<void> => void tables.push(names);
+  const tables: DnsTable[] = [];
+  const apply = async (names: DnsTable): Promise<void> => void tables.push(names);
   const sync = new DnsSync({ apply, collect: () => asker("10.64.1.2"), isHeld: true, log, signal });
   sync.changed();
   await sync.inForce();
@@ -59,7 +59,7 @@ test("NamesSync knows of containers that are known to ask until it has told the 
   sync.changed();
   await sync.inForce();
   expect(sync.hasAskers).toBe(true);
-  now = NO_NAMES;
+  now = EMPTY_DNS_TABLE;
   sync.changed();
   await sync.inForce();
   expect(sync.hasAskers).toBe(false);

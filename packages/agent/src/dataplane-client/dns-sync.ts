@@ -1,14 +1,14 @@
 import type { Logger } from "pino";
-import type { NamesTable } from "../dataplane/dns/names-table.js";
+import type { DnsTable } from "../dataplane/dns/dns-table.js";
 import { withDeadline } from "../runtime/with-deadline.js";
 
 /** A process that does not answer serves what it has; the leader must not wait for it. */
 const APPLY_TIMEOUT_MS = 10_000;
 
 export interface DnsSyncOptions {
-  readonly apply: (names: NamesTable, signal: AbortSignal) => Promise<void>;
+  readonly apply: (names: DnsTable, signal: AbortSignal) => Promise<void>;
   /** Put together anew each time, from all that it depends on. */
-  readonly collect: () => NamesTable;
+  readonly collect: () => DnsTable;
   /** The process has names that are newer than what is known here, until the leader has spoken. */
   readonly isHeld?: boolean;
   readonly log: Logger;
@@ -69,7 +69,7 @@ export class DnsSync {
     const { apply, collect, log, signal } = this.#options;
     const names = collect();
     const text = JSON.stringify(names);
-    this.#hasAskers = names.askers.length > 0;
+    this.#hasAskers = names.clients.length > 0;
     if (text === this.#served) return true;
     try {
       const onTimeout = (): Error => new Error("no answer in time");

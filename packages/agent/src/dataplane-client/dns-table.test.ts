@@ -48,12 +48,12 @@ test("namesOf says who answers to what, and who may ask, in words that the ingre
         stack: "shop",
         names: ["api", "backend"],
         vip: "10.64.0.2",
-        isBySource: false,
+        hasSourceAffinity: false,
         endpoints: [{ id: "t1", nodeId: "n1", address: "10.64.1.2", slot: 1 }],
         draining: [{ id: "t0", nodeId: "n2", address: "10.64.2.2", slot: 1 }],
       },
     ],
-    askers: [
+    clients: [
       { address: "10.64.1.2", networkIds: ["net1", "net2"], dns: ["192.0.2.53"] },
       { address: "10.65.1.2", networkIds: ["net1", "net2"], dns: ["192.0.2.53"] },
     ],
@@ -70,7 +70,7 @@ test("parseNames takes nothing that is not whole", () => {
   expect(parseNames({ ...names, services: [{ ...service, vip: "x" }] })).toBeUndefined();
   expect(parseNames({ ...names, services: [{ ...service, endpoints: [{ id: "t" }] }] })).toBeUndefined();
   const asker = { address: "10.64.1.2", networkIds: [], dns: ["$(reboot)"] };
-  expect(parseNames({ ...names, askers: [asker] })).toBeUndefined();
+  expect(parseNames({ ...names, clients: [asker] })).toBeUndefined();
 });
 
 test("namesOf leaves out what is no address, so that the ingress process takes the rest", () => {
@@ -85,7 +85,7 @@ test("namesOf leaves out what is no address, so that the ingress process takes t
   const names = dnsTableOf({ networks: [networkWith()], entries: [wrong], tasks });
   expect(parseNames(names)).toEqual(names);
   expect(names.services[0]).toMatchObject({ vip: "", endpoints: [{ id: "t1" }], draining: [] });
-  expect(names.askers.map(({ address, dns }) => [address, ...dns])).toEqual([
+  expect(names.clients.map(({ address, dns }) => [address, ...dns])).toEqual([
     ["10.64.1.2", "2001:db8::53"],
     ["10.65.1.2", "2001:db8::53"],
   ]);

@@ -2,7 +2,7 @@ import { isIP, isIPv4 } from "node:net";
 import type { AssignedNetwork, DnsEndpoint, DnsEntry, TaskStatus } from "@berth/proto";
 import { TaskState, TrafficSpec_Affinity } from "@berth/proto";
 import { bridgeName } from "../core/networks/devices.js";
-import type { Asker, NamedEndpoint, NamesTable } from "../dataplane/dns/names-table.js";
+import type { DnsClient, DnsTable, DnsTask } from "../dataplane/dns/dns-table.js";
 
 /** A task of this host, as far as its questions for names go. */
 export interface AskingTask {
@@ -22,7 +22,7 @@ export interface NamesSources {
  * What the leader says of names, in the words of the name server. What some host or user has called an address, and is
  * none, is left out: the ingress process takes a table as a whole or not at all.
  */
-export function dnsTableOf({ networks, entries, tasks }: NamesSources): NamesTable {
+export function dnsTableOf({ networks, entries, tasks }: NamesSources): DnsTable {
   return {
     networks: networks.map(({ id, spec, subnet, gateway, vni }) => ({
       id,
@@ -40,16 +40,16 @@ export function dnsTableOf({ networks, entries, tasks }: NamesSources): NamesTab
       stack: entry.stack,
       names: entry.names,
       vip: isIPv4(entry.vip) ? entry.vip : "",
-      isBySource: entry.affinity === TrafficSpec_Affinity.SOURCE,
+      hasSourceAffinity: entry.affinity === TrafficSpec_Affinity.SOURCE,
       endpoints: endpointsOf(entry.endpoints),
       draining: endpointsOf(entry.draining),
     })),
-    askers: Array.from(tasks).flatMap(askersOf),
+    clients: Array.from(tasks).flatMap(askersOf),
   };
 }
 
 /** One for each of its addresses: which one it asks from depends on whom it asks. */
-function askersOf({ status: { state, addresses }, dns }: AskingTask): readonly Asker[] {
+function askersOf({ status: { state, addresses }, dns }: AskingTask): readonly DnsClient[] {
   if (state !== TaskState.RUNNING && state !== TaskState.STARTING) return [];
   const networkIds = addresses.map(({ networkId }) => networkId);
   const servers = dns.filter((server) => isIP(server) !== 0);
@@ -57,7 +57,7 @@ function askersOf({ status: { state, addresses }, dns }: AskingTask): readonly A
   return asked.map(({ address }) => ({ address, networkIds, dns: servers }));
 }
 
-function endpointsOf(endpoints: readonly DnsEndpoint[]): readonly NamedEndpoint[] {
+function endpointsOf(endpoints: readonly DnsEndpoint[]): readonly DnsTask[] {
   const reached = endpoints.filter(({ address }) => isIPv4(address));
   return reached.map(({ taskId, nodeId, address, slot }) => ({ id: taskId, nodeId, address, slot }));
 }

@@ -10,12 +10,12 @@ import { runProgram } from "../runtime/run-program.js";
 import { createControlServer } from "./control/control-server.js";
 import { watchSocket } from "./control/socket-watch.js";
 import { SOCKET_NAME } from "./control/wire.js";
-import { Door } from "./dns/door.js";
-import { openNameServer } from "./dns/open-name-server.js";
+import { DnsFirewallRules } from "./dns/firewall-rules.js";
+import { createDnsServer } from "./dns/open-name-server.js";
 import { type HandoverSource, handOver, leaveTo } from "./handover/source.js";
 import { receiveHandover } from "./handover/successor.js";
-import { raiseHostPatience } from "./kernel/conntrack-timeouts.js";
-import { INGRESS_MODES, isIngressMode } from "./kernel/mode.js";
+import { raiseConntrackTimeouts } from "./kernel/conntrack-timeouts.js";
+import { INGRESS_MODES, isIngressMode } from "./kernel/ingress-mode.js";
 import { openKernelPath } from "./kernel/open-kernel-path.js";
 import { LateFastPath } from "./late-fast-path.js";
 import { Gateway } from "./listeners/gateway.js";
@@ -61,13 +61,17 @@ async function main(): Promise<void> {
     inherited: inheritance,
     onShortage: (problem) => log.warn(problem),
   });
-  const vips = mode === "userspace" ? undefined : new VipBalancer(log, runProgram, inheritance?.vipsInForce);
-  const nameServer = openNameServer(
+  const vips = mode === "userspace" ? undefined : new VipBalancer(log, runProgram, inheritance?.activeVips);
+  const nameServer = createDnsServer(
     log,
-    (vip) => vips?.isInForce(vip) ?? false,
+    (vip) => vips?.isActive(vip) ?? false,
     inheritance === undefined ? new Map() : inheritedNames(inheritance),
   );
-  const names = new ServiceDiscovery(nameServer, vips, mode === "userspace" ? undefined : new Door());
+  const names = new ServiceDiscovery(
+    nameServer,
+    vips,
+    mode === "userspace" ? undefined : new DnsFirewallRules(),
+  );
   if (inheritance !== undefined) {
     await gateway.suspect(inheritance.suspects);
     await gateway.apply(inheritance.table);
@@ -81,7 +85,7 @@ async function main(): Promise<void> {
     process.exit(0);
   }
   // What the kernel balances goes by it as well, from when its table is loaded.
-  if (mode !== "userspace") await raiseHostPatience(log);
+  if (mode !== "userspace") await raiseConntrackTimeouts(log);
   const path = await openKernelPath(mode, log);
   await late.open(path.fastPath);
   if (inheritance !== undefined) {

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { describeTrouble } from "../dns/trouble.js";
-import type { IngressMode } from "../kernel/mode.js";
+import { describeDnsProblem } from "../dns/trouble.js";
+import type { IngressMode } from "../kernel/ingress-mode.js";
 import type { Gateway } from "../listeners/gateway.js";
 import type { IngressProgram } from "../spawn.js";
 import type { DataPath, IngressStatus } from "../table/ingress-table.js";
@@ -14,7 +14,7 @@ const MAX_CLIENTS = 16;
 
 export interface ControlServerOptions {
   readonly gateway: Gateway;
-  readonly names: Pick<ServiceDiscovery, "update" | "suspect" | "troubles" | "vipStats">;
+  readonly names: Pick<ServiceDiscovery, "update" | "suspect" | "problems" | "vipStats">;
   readonly mode: IngressMode;
   /** Which way new connections take. */
   path(): DataPath;
@@ -110,7 +110,7 @@ async function answer(request: IngressRequest, options: ControlServerOptions): P
 
 function conditionOf({ gateway, names, path }: ControlServerOptions): IngressStatus {
   // A bridge that is not there is its network's trouble, and told with that.
-  const troubles = names.troubles.filter(({ code }) => code !== "EADDRNOTAVAIL");
-  const nameProblems = troubles.map(describeTrouble);
+  const problems = names.problems.filter(({ code }) => code !== "EADDRNOTAVAIL");
+  const nameProblems = problems.map(describeDnsProblem);
   return { errors: gateway.errors, dnsProblems: nameProblems, fdProblem: gateway.shortage, path: path() };
 }

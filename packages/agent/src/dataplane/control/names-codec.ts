@@ -1,17 +1,17 @@
 import { isIP, isIPv4 } from "node:net";
 import { fieldOf } from "../../core/docker/json.js";
-import type { Asker, NamedEndpoint, NamedNetwork, NamedService, NamesTable } from "../dns/names-table.js";
+import type { DnsClient, DnsNetwork, DnsService, DnsTable, DnsTask } from "../dns/dns-table.js";
 
 /** Checked in full, since it opens ports; undefined when any part of it is not what it should be. */
-export function parseNames(value: unknown): NamesTable | undefined {
+export function parseNames(value: unknown): DnsTable | undefined {
   const networks = listOf(fieldOf(value, "networks"), isNetwork);
   const services = listOf(fieldOf(value, "services"), isService);
-  const askers = listOf(fieldOf(value, "askers"), isAsker);
-  if (networks === undefined || services === undefined || askers === undefined) return undefined;
-  return { networks, services, askers };
+  const clients = listOf(fieldOf(value, "clients"), isClient);
+  if (networks === undefined || services === undefined || clients === undefined) return undefined;
+  return { networks, services, clients };
 }
 
-function isNetwork(value: unknown): value is NamedNetwork {
+function isNetwork(value: unknown): value is DnsNetwork {
   const texts = ["id", "name", "stack", "subnet", "bridge"];
   return (
     texts.every((key) => isText(fieldOf(value, key))) &&
@@ -20,19 +20,19 @@ function isNetwork(value: unknown): value is NamedNetwork {
   );
 }
 
-function isService(value: unknown): value is NamedService {
+function isService(value: unknown): value is DnsService {
   const texts = ["key", "networkId", "service", "stack"];
   const vip = fieldOf(value, "vip");
   return (
     texts.every((key) => isText(fieldOf(value, key))) &&
     listOf(fieldOf(value, "names"), isText) !== undefined &&
     (vip === "" || isAddress(vip)) &&
-    ["boolean", "undefined"].includes(typeof fieldOf(value, "isBySource")) &&
+    ["boolean", "undefined"].includes(typeof fieldOf(value, "hasSourceAffinity")) &&
     ["endpoints", "draining"].every((key) => listOf(fieldOf(value, key), isEndpoint) !== undefined)
   );
 }
 
-function isEndpoint(value: unknown): value is NamedEndpoint {
+function isEndpoint(value: unknown): value is DnsTask {
   return (
     isText(fieldOf(value, "id")) &&
     isText(fieldOf(value, "nodeId")) &&
@@ -41,7 +41,7 @@ function isEndpoint(value: unknown): value is NamedEndpoint {
   );
 }
 
-function isAsker(value: unknown): value is Asker {
+function isClient(value: unknown): value is DnsClient {
   return (
     isAddress(fieldOf(value, "address")) &&
     listOf(fieldOf(value, "networkIds"), isText) !== undefined &&

@@ -1,5 +1,5 @@
-import type { NamesTable } from "../dns/names-table.js";
-import type { IngressMode } from "../kernel/mode.js";
+import type { DnsTable } from "../dns/dns-table.js";
+import type { IngressMode } from "../kernel/ingress-mode.js";
 import type { IngressProgram } from "../spawn.js";
 import type {
   ApplyResult,
@@ -31,7 +31,7 @@ export type IngressRequest =
   /** Nodes whose endpoints get no new connections where there are others; all of them, each time. */
   | { readonly kind: "suspect"; readonly id: number; readonly nodes: readonly string[] }
   /** The names that containers of this host can use, as a whole. */
-  | { readonly kind: "names"; readonly id: number; readonly names: NamesTable }
+  | { readonly kind: "names"; readonly id: number; readonly names: DnsTable }
   /** Counters, those of the kernel included. */
   | { readonly kind: "stats"; readonly id: number }
   | { readonly kind: "condition"; readonly id: number }

@@ -10,7 +10,7 @@ import {
   RECURSION_DESIRED,
   TRUNCATED_RESPONSE,
 } from "dns-packet";
-import type { Answer } from "./resolve.js";
+import type { Answer } from "./lookup.js";
 
 /** What every resolver takes over UDP; those that take more say so (RFC 6891). */
 const PLAIN_UDP_BYTES = 512;

@@ -1,4 +1,4 @@
-import type { NamedEndpoint, NamedNetwork, NamedService, NamesTable } from "./names-table.js";
+import type { DnsNetwork, DnsService, DnsTable, DnsTask } from "./dns-table.js";
 
 /** Who an address belongs to. */
 export interface Reverse {
@@ -8,15 +8,15 @@ export interface Reverse {
 }
 
 /** A names table, made ready for questions. Names are in lower case here: DNS knows no other. */
-export class NameIndex {
-  readonly #networks = new Map<string, NamedNetwork>();
+export class DnsIndex {
+  readonly #networks = new Map<string, DnsNetwork>();
   readonly #byGateway = new Map<string, string>();
   /** Network id → name → services. Two services may share an alias. */
-  readonly #services = new Map<string, Map<string, NamedService[]>>();
+  readonly #services = new Map<string, Map<string, DnsService[]>>();
   readonly #reverse = new Map<string, Reverse>();
-  readonly #askers = new Map<string, NamesTable["askers"][number]>();
+  readonly #askers = new Map<string, DnsTable["clients"][number]>();
 
-  constructor({ networks, services, askers }: NamesTable) {
+  constructor({ networks, services, clients: askers }: DnsTable) {
     for (const network of networks) {
       this.#networks.set(network.id, network);
       this.#byGateway.set(network.gateway, network.id);
@@ -25,12 +25,12 @@ export class NameIndex {
     for (const asker of askers) this.#askers.set(asker.address, asker);
   }
 
-  network(id: string): NamedNetwork | undefined {
+  network(id: string): DnsNetwork | undefined {
     return this.#networks.get(id);
   }
 
   /** The container that asks from an address; undefined for one that berth did not make. */
-  asker(address: string): NamesTable["askers"][number] | undefined {
+  client(address: string): DnsTable["clients"][number] | undefined {
     return this.#askers.get(address);
   }
 
@@ -39,7 +39,7 @@ export class NameIndex {
   }
 
   /** Services of a network that are called so there: by their name in the stack, their full name or an alias. */
-  find(networkId: string, name: string): readonly NamedService[] {
+  find(networkId: string, name: string): readonly DnsService[] {
     return this.#services.get(networkId)?.get(name) ?? [];
   }
 
@@ -47,9 +47,9 @@ export class NameIndex {
     return this.#reverse.get(address);
   }
 
-  #add(service: NamedService): void {
+  #add(service: DnsService): void {
     const { networkId } = service;
-    const names = this.#services.get(networkId) ?? new Map<string, NamedService[]>();
+    const names = this.#services.get(networkId) ?? new Map<string, DnsService[]>();
     this.#services.set(networkId, names);
     for (const name of new Set([...service.names, service.service].map((each) => each.toLowerCase()))) {
       const known = names.get(name);
@@ -59,10 +59,10 @@ export class NameIndex {
     this.#addReverse(service);
   }
 
-  #addReverse({ networkId, names, service, vip, endpoints, draining }: NamedService): void {
+  #addReverse({ networkId, names, service, vip, endpoints, draining }: DnsService): void {
     const name = `${names[0] ?? service}.${this.#networks.get(networkId)?.name ?? networkId}`;
     if (vip !== "") this.#reverse.set(vip, { networkId, name });
-    const tasks: readonly NamedEndpoint[] = [...endpoints, ...draining];
+    const tasks: readonly DnsTask[] = [...endpoints, ...draining];
     for (const { address, slot } of tasks) {
       this.#reverse.set(address, { networkId, name: slot > 0 ? `${slot}.${name}` : name });
     }

@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
-import { ServerMemory } from "./server-memory.js";
+import { UpstreamHealth } from "./server-memory.js";
 
 it("knows a server as down after three silences in a row, and tries it again after three seconds", () => {
   let now = 0;
-  const memory = new ServerMemory(() => now);
+  const memory = new UpstreamHealth(() => now);
   const isDown = (): boolean => memory.isDown("192.0.2.1");
   memory.wasSilent("192.0.2.1");
   memory.wasSilent("192.0.2.1");

@@ -9,7 +9,7 @@ interface Silence {
 }
 
 /** Which of the servers that others are asked have been silent of late. */
-export class ServerMemory {
+export class UpstreamHealth {
   readonly #silences = new Map<string, Silence>();
   readonly #now: () => number;
 

@@ -1,9 +1,9 @@
-import type { NameServerTrouble } from "./name-server.js";
+import type { DnsServerProblem } from "./dns-server.js";
 
 export const DNS_PORT = 53;
 
 /** What to do about it, for a person. */
-export function describeTrouble({ address, code }: NameServerTrouble): string {
+export function describeDnsProblem({ address, code }: DnsServerProblem): string {
   const what = `names of services cannot be answered at ${address}:${DNS_PORT}`;
   switch (code) {
     case "EADDRINUSE":

@@ -1,13 +1,13 @@
-import type { NamesTable } from "../dns/names-table.js";
+import type { DnsTable } from "../dns/dns-table.js";
 import type { IngressTable } from "../table/ingress-table.js";
 
 /** What an ingress process needs to go on in place of another one. */
 export interface HandoverState {
   readonly table: IngressTable;
   readonly suspects: readonly string[];
-  readonly names: NamesTable;
+  readonly names: DnsTable;
   /** Virtual IPs that the kernel balances at the moment. */
-  readonly vipsInForce: readonly string[];
+  readonly activeVips: readonly string[];
   /** Handles, by what each is for. */
   readonly sockets: ReadonlyMap<string, unknown>;
   /** Flows of datagrams, the most recently used first. */

@@ -1,8 +1,8 @@
-import type { Protocol } from "./layout.js";
-import { BALANCED_TEXT } from "./marks.js";
+import type { Protocol } from "./kernel-service.js";
+import { BALANCED_MARK } from "./marks.js";
 import { MEMBER_KEY_TYPE } from "./member-key.js";
 import { FELL_THROUGH, QUICK } from "./service-chain.js";
-import { QUICK_POLICY } from "./tcp-timeouts.js";
+import { TIMEOUT_POLICY } from "./tcp-timeouts.js";
 
 export const TABLE = "berth";
 /** The chain whose absence tells that the table was flushed by somebody. */
@@ -42,10 +42,10 @@ export type ElementSet = "remotes" | "locals" | "hairpins" | "neighbours";
 export const PROMPTS = "prompts";
 
 /** Verdict maps from a door to its service's chain. They count who comes: what is made of an endpoint goes with it. */
-export const DOOR_MAPS = { port: "ports", bound: "bound", vip: "vips" } as const;
+export const FRONTEND_MAPS = { port: "ports", bound: "bound", vip: "vips" } as const;
 
 /** Takes the table away, which need not be there. In front of a new one, in one script, it replaces it at once. */
-export const REMOVE = `table ip ${TABLE}\ndelete table ip ${TABLE}\n`;
+export const DELETE_TABLE = `table ip ${TABLE}\ndelete table ip ${TABLE}\n`;
 
 /**
  * What does not depend on any service.
@@ -65,8 +65,8 @@ export const REMOVE = `table ip ${TABLE}\ndelete table ip ${TABLE}\n`;
  * - Connections to 127.0.0.1 cannot leave the host, and a container may be picked to serve its own connection, which
  *   Docker's bridges do not carry: both stay with the process that listens.
  */
-export const SKELETON = `table ip ${TABLE} {
-  ct timeout ${QUICK} { protocol tcp; l3proto ip; policy = { ${QUICK_POLICY}, time_wait : 20 }; }
+export const BASE_RULESET = `table ip ${TABLE} {
+  ct timeout ${QUICK} { protocol tcp; l3proto ip; policy = { ${TIMEOUT_POLICY}, time_wait : 20 }; }
   counter ${FELL_THROUGH} { }
   counter unreachable { }
   map ports { type inet_proto . inet_service : verdict; counter; }
@@ -95,18 +95,18 @@ ${MEMBER_MAPS}
     ip saddr . tcp sport . ip daddr . tcp dport @again return
     ip daddr . meta l4proto . th dport vmap @bound
     fib daddr type local meta l4proto . th dport vmap @ports
-    ct mark and ${BALANCED_TEXT} == ${BALANCED_TEXT} ct mark set ct mark xor ${BALANCED_TEXT} counter name "${FELL_THROUGH}"
+    ct mark and ${BALANCED_MARK} == ${BALANCED_MARK} ct mark set ct mark xor ${BALANCED_MARK} counter name "${FELL_THROUGH}"
   }
   chain leaving {
     type nat hook postrouting priority 90; policy accept;
     snat ip to ip daddr . tcp dport map @${PROMPTS}
-    ct mark and ${BALANCED_TEXT} == 0 return
+    ct mark and ${BALANCED_MARK} == 0 return
     ip daddr . meta l4proto . th dport @remotes masquerade
     ip daddr . meta l4proto . th dport @locals ip saddr . ip daddr @neighbours masquerade
   }
   chain arriving {
     type nat hook input priority 90; policy accept;
-    ct mark and ${BALANCED_TEXT} == ${BALANCED_TEXT} ip daddr . meta l4proto . th dport @locals
+    ct mark and ${BALANCED_MARK} == ${BALANCED_MARK} ip daddr . meta l4proto . th dport @locals
   }
   chain unanswered-in {
     type filter hook prerouting priority -140; policy accept;
@@ -119,8 +119,8 @@ ${MEMBER_MAPS}
     jump unanswered
   }
   chain unanswered {
-    tcp flags & (syn | rst | ack) == (rst | ack) tcp sequence 0 ct mark and ${BALANCED_TEXT} == ${BALANCED_TEXT} ct direction reply goto refused
-    icmp type destination-unreachable icmp code != frag-needed ct original protocol tcp ct mark and ${BALANCED_TEXT} == ${BALANCED_TEXT} ct status and seen-reply == 0 counter name "unreachable" drop
+    tcp flags & (syn | rst | ack) == (rst | ack) tcp sequence 0 ct mark and ${BALANCED_MARK} == ${BALANCED_MARK} ct direction reply goto refused
+    icmp type destination-unreachable icmp code != frag-needed ct original protocol tcp ct mark and ${BALANCED_MARK} == ${BALANCED_MARK} ct status and seen-reply == 0 counter name "unreachable" drop
   }
   chain refused {
     tcp flags & rst == rst update @again { ct original ip saddr . ct original proto-src . ct original ip daddr . ct original proto-dst } tcp flags set ack tcp ackseq set 0

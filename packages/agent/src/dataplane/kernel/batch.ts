@@ -1,5 +1,5 @@
 /** nft's commands in the order in which it takes them: a thing is made before it is named, and cut off before it goes. */
-export class Batch {
+export class NftScript {
   readonly #table: string;
   readonly #deletions = new Map<string, string[]>();
   readonly #additions = new Map<string, string[]>();

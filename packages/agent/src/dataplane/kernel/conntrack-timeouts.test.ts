@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { expect, it } from "vitest";
-import { raiseHostPatience } from "./conntrack-timeouts.js";
+import { raiseConntrackTimeouts } from "./conntrack-timeouts.js";
 
 it("raiseHostPatience() raises what is too low, lowers nothing, and does without what is not there", async () => {
   const folder = await mkdtemp(join(tmpdir(), "berth-patience-"));
@@ -13,11 +13,11 @@ it("raiseHostPatience() raises what is too low, lowers nothing, and does without
   ) as [string, string];
   const log = pino({ level: "silent" });
   writeFileSync(halfClosed, "60\n");
-  await raiseHostPatience(log, folder);
+  await raiseConntrackTimeouts(log, folder);
   expect(readFileSync(halfClosed, "utf8")).toBe("3600");
   writeFileSync(established, "432000\n");
   writeFileSync(halfClosed, "7200\n");
-  await raiseHostPatience(log, folder);
+  await raiseConntrackTimeouts(log, folder);
   expect([established, halfClosed].map((path) => readFileSync(path, "utf8"))).toEqual(["432000\n", "7200\n"]);
   rmSync(folder, { recursive: true });
 });

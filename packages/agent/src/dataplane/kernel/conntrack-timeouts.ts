@@ -14,7 +14,7 @@ const AT_LEAST_S = {
  * translation goes by that, for what other hosts send here, and ours as soon as its table is replaced. What cannot be
  * changed is left: connections are cut a little sooner then.
  */
-export async function raiseHostPatience(log: Logger, folder = FOLDER): Promise<void> {
+export async function raiseConntrackTimeouts(log: Logger, folder = FOLDER): Promise<void> {
   for (const [name, seconds] of Object.entries(AT_LEAST_S)) {
     const path = join(folder, name);
     try {

@@ -1,10 +1,10 @@
 import type { Logger } from "pino";
 import { failureOf, runProgram } from "../../runtime/run-program.js";
-import { BALANCED_TEXT } from "./marks.js";
+import { BALANCED_MARK } from "./marks.js";
 
 /** Docker asks this chain before all of its own, and never empties it. */
 const CHAIN = "DOCKER-USER";
-const RULE = ["-m", "connmark", "--mark", `${BALANCED_TEXT}/${BALANCED_TEXT}`, "-j", "ACCEPT"] as const;
+const RULE = ["-m", "connmark", "--mark", `${BALANCED_MARK}/${BALANCED_MARK}`, "-j", "ACCEPT"] as const;
 /**
  * Whenever Docker starts or makes a network, it takes its jump to that chain away, and puts it on top again. What comes
  * meanwhile falls through to Docker's policy, which is to drop: before that, ours is the last word.

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { IngressListener, ListenerStats } from "../table/ingress-table.js";
 import { KernelCounters } from "./kernel-counters.js";
-import type { KernelStatistics } from "./statistics.js";
+import type { KernelStatistics } from "./kernel-statistics.js";
 
 const PORTS = [80, 81];
 const endpoint = (id: string, node: string, port: number) =>

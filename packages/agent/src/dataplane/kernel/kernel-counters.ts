@@ -1,11 +1,11 @@
 import type { EndpointStats, IngressListener, ListenerStats } from "../table/ingress-table.js";
 import { listenerKey } from "../table/ingress-table.js";
 import { CounterAccumulator } from "./counter-accumulator.js";
-import { doorElement } from "./kernel-table.js";
-import { endpointElement } from "./layout.js";
-import type { KernelStatistics } from "./statistics.js";
+import { endpointElement } from "./kernel-service.js";
+import type { KernelStatistics } from "./kernel-statistics.js";
+import { frontendElement } from "./kernel-table.js";
 import type { Unanswered } from "./unanswered.js";
-import { doorOf, kernelEndpoint } from "./wanted.js";
+import { frontendOf, kernelEndpoint } from "./wanted.js";
 
 /** Whose an endpoint's counters are. */
 interface Owner {
@@ -37,8 +37,8 @@ export class KernelCounters {
     for (const listener of listeners) {
       const key = listenerKey(listener);
       keys.add(key);
-      const door = doorOf(listener);
-      if (door !== undefined) keyOfDoor.set(doorElement(door), key);
+      const door = frontendOf(listener);
+      if (door !== undefined) keyOfDoor.set(frontendElement(door), key);
       for (const [element, { node = "" }] of elementsOf(listener)) {
         if (!owners.has(element)) owners.set(element, { listener: key, node });
       }
@@ -69,7 +69,7 @@ export class KernelCounters {
     for (const { address, port } of clients) {
       const listener =
         tcp.find((each) => each.port === port && each.address === address) ??
-        tcp.find((each) => each.port === port && doorOf(each)?.kind === "port");
+        tcp.find((each) => each.port === port && frontendOf(each)?.kind === "port");
       if (listener === undefined) continue;
       const key = listenerKey(listener);
       this.#repeated.set(key, (this.#repeated.get(key) ?? 0) + 1);

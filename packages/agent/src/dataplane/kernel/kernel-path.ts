@@ -1,21 +1,21 @@
 import type { Logger } from "pino";
 import { runProgram } from "../../runtime/run-program.js";
 import { type IngressListener, type ListenerStats, listenerKey } from "../table/ingress-table.js";
-import { ENTRY_CHAIN, REMOVE, TABLE } from "./base-ruleset.js";
-import { deletionArguments, endsOnNodes, type FlowEnd, FlowEnds } from "./connection-cleanup.js";
+import { DELETE_TABLE, ENTRY_CHAIN, TABLE } from "./base-ruleset.js";
 import { disallowForwarding, ForwardingPermission } from "./forwarding.js";
-import { isListed } from "./is-listed.js";
+import { hasChain } from "./is-listed.js";
 import { KernelCounters } from "./kernel-counters.js";
+import { type DesiredServices, frontendKey, type KernelService } from "./kernel-service.js";
+import { type KernelStatistics, readStatistics } from "./kernel-statistics.js";
 import { KernelTable } from "./kernel-table.js";
-import { doorKey, type KernelLayout, type KernelService } from "./layout.js";
 import { NatHooks } from "./nat-hooks.js";
 import { runNft } from "./nft.js";
-import { ReferenceCounts } from "./reference-counts.js";
-import { type KernelStatistics, readStatistics } from "./statistics.js";
+import { ReferenceCountedSet } from "./reference-counts.js";
+import { deletionArguments, endsOnNodes, type FlowEnd, FlowEnds } from "./stale-connections.js";
 import { promptClients } from "./syn-retransmit.js";
 import { TableWatch } from "./table-watch.js";
 import { parseUnanswered } from "./unanswered.js";
-import { kernelService } from "./wanted.js";
+import { desiredService } from "./wanted.js";
 
 /** Somebody may remove a rule in ways that nobody tells of. */
 const CHECK_MS = 10_000;
@@ -53,7 +53,7 @@ export class KernelPath {
   readonly #timer: NodeJS.Timeout;
   readonly #ends = new FlowEnds();
   /** Nodes that get new connections, by their endpoints. */
-  readonly #serving = new ReferenceCounts();
+  readonly #serving = new ReferenceCountedSet();
   /** Of nodes that fell silent since the last change. */
   #silent: FlowEnd[] = [];
   readonly #counters = new KernelCounters();
@@ -174,10 +174,10 @@ export class KernelPath {
 
   #want(key: string, listener: IngressListener): void {
     const previous = this.#known.get(key)?.service;
-    if (previous !== undefined) this.#wanted.delete(doorKey(previous.door));
-    const service = kernelService(listener, this.#suspects);
+    if (previous !== undefined) this.#wanted.delete(frontendKey(previous.frontend));
+    const service = desiredService(listener, this.#suspects);
     this.#known.set(key, { listener, service });
-    if (service !== undefined) this.#wanted.set(doorKey(service.door), service);
+    if (service !== undefined) this.#wanted.set(frontendKey(service.frontend), service);
   }
 
   #forget(key: string): void {
@@ -185,7 +185,7 @@ export class KernelPath {
     if (known === undefined) return;
     this.#ends.remove(known.listener);
     for (const { node = "" } of known.listener.endpoints) this.#serving.remove(node);
-    if (known.service !== undefined) this.#wanted.delete(doorKey(known.service.door));
+    if (known.service !== undefined) this.#wanted.delete(frontendKey(known.service.frontend));
     this.#known.delete(key);
   }
 
@@ -212,9 +212,9 @@ export class KernelPath {
   async #workOff(): Promise<void> {
     while (!this.#isSettled && this.#retry === undefined && !this.#isClosed) {
       const covered = this.#changes;
-      const wanted: KernelLayout = this.#wanted;
-      const { script, isDone } = this.#mustLoad
-        ? { script: this.#table.load(wanted), isDone: true }
+      const wanted: DesiredServices = this.#wanted;
+      const { script, isComplete: isDone } = this.#mustLoad
+        ? { script: this.#table.load(wanted), isComplete: true }
         : this.#table.change(wanted);
       this.#mustLoad = false;
       const stale = this.#takeStale();
@@ -243,7 +243,7 @@ export class KernelPath {
     this.#log.error({ reason }, "nft did not take the table: the process balances alone, and tries again");
     this.#problem = reason;
     this.#mustLoad = true;
-    await runNft(REMOVE, { signal: this.#over.signal });
+    await runNft(DELETE_TABLE, { signal: this.#over.signal });
     if (this.#isClosed) return;
     this.#retry = setTimeout(() => {
       this.#retry = undefined;
@@ -281,7 +281,7 @@ export class KernelPath {
     if (this.#isClosed || this.#mustLoad) return;
     const found = await runProgram("nft", { args: ["list", "chains", "ip"], signal: this.#over.signal });
     // Who gets no answer, on a busy host, knows nothing: to load all of it anew would make it no better.
-    if (found.kind !== "done" || isListed(found.stdout, TABLE, ENTRY_CHAIN)) return;
+    if (found.kind !== "done" || hasChain(found.stdout, TABLE, ENTRY_CHAIN)) return;
     if (this.#isClosed || this.#working !== undefined) return;
     this.#log.warn("somebody removed the kernel's table: it is loaded again");
     this.#mustLoad = true;
@@ -291,6 +291,6 @@ export class KernelPath {
 
 /** Removes everything that an ingress process may have left in the kernel. */
 export async function removeTable(signal: AbortSignal): Promise<void> {
-  await runNft(REMOVE, { signal });
+  await runNft(DELETE_TABLE, { signal });
   await disallowForwarding(signal);
 }

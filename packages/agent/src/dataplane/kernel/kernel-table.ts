@@ -1,29 +1,37 @@
-import { DOOR_MAPS, type ElementSet, memberMap, REMOVE, SKELETON, TABLE } from "./base-ruleset.js";
+import {
+  BASE_RULESET,
+  DELETE_TABLE,
+  type ElementSet,
+  FRONTEND_MAPS,
+  memberMap,
+  TABLE,
+} from "./base-ruleset.js";
 import {
   endpointElement,
-  type KernelDoor,
+  type Frontend,
+  isSameEndpoint,
+  isSameService,
   type KernelEndpoint,
   type KernelService,
-  sameEndpoint,
-  sameService,
-} from "./layout.js";
-import { NumberedTable, type ServiceKind, type SetElement } from "./numbered-table.js";
+} from "./kernel-service.js";
+import { NumberedTable, type ServiceSchema, type SetElement } from "./numbered-table.js";
 import { chainRules, membersOf } from "./service-chain.js";
 
-const PORTS: ServiceKind<KernelService, KernelEndpoint> = {
+const PORTS: ServiceSchema<KernelService, KernelEndpoint> = {
   table: `ip ${TABLE}`,
-  empty: `${REMOVE}${SKELETON}`,
+  empty: `${DELETE_TABLE}${BASE_RULESET}`,
   chainOf: (key) => key,
-  mapOf: (key, { door }) => memberMap(door.protocol, key),
+  mapOf: (key, { frontend: door }) => memberMap(door.protocol, key),
   membersOf,
   keeps: ({ endpoints }) => {
     const staying = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]));
-    return (member) => sameEndpoint(member, staying.get(member.id));
+    return (member) => isSameEndpoint(member, staying.get(member.id));
   },
-  isSame: sameService,
+  isSame: isSameService,
   memberElement: ({ address, port }) => `${address} . ${port}`,
-  doorOf: ({ door }) => ({ map: DOOR_MAPS[door.kind], element: doorElement(door) }),
-  rulesOf: ({ door, pick }, range) => chainRules({ ...range, protocol: door.protocol, pick }),
+  dispatchEntry: ({ frontend: door }) => ({ map: FRONTEND_MAPS[door.kind], element: frontendElement(door) }),
+  rulesOf: ({ frontend: door, balance: pick }, range) =>
+    chainRules({ ...range, protocol: door.protocol, pick }),
   elementsOf,
 };
 
@@ -34,20 +42,20 @@ export class KernelTable extends NumberedTable<KernelService, KernelEndpoint> {
   }
 }
 
-function* elementsOf({ door, endpoints }: KernelService): Generator<SetElement> {
+function* elementsOf({ frontend: door, endpoints }: KernelService): Generator<SetElement> {
   const { protocol } = door;
   const inSet = (set: ElementSet, element: string): SetElement => ({ set, element });
   for (const endpoint of endpoints) {
     const element = endpointElement(protocol, endpoint);
-    yield inSet(endpoint.source === "masqueraded" ? "remotes" : "locals", element);
-    if (endpoint.subnet === "") continue;
-    yield inSet("neighbours", `${endpoint.subnet} . ${endpoint.subnet}`);
+    yield inSet(endpoint.clientAddress === "masqueraded" ? "remotes" : "locals", element);
+    if (endpoint.localSubnet === "") continue;
+    yield inSet("neighbours", `${endpoint.localSubnet} . ${endpoint.localSubnet}`);
     yield inSet("hairpins", `${endpoint.address} . ${protocol} . ${door.port}`);
   }
 }
 
 /** `tcp . 80`, or `10.0.0.1 . tcp . 80`: a door as nft names it. */
-export function doorElement(door: KernelDoor): string {
+export function frontendElement(door: Frontend): string {
   const port = `${door.protocol} . ${door.port}`;
   return door.kind === "port" ? port : `${door.address} . ${port}`;
 }

@@ -1,5 +1,5 @@
 import { TABLE } from "./base-ruleset.js";
-import { KeptProgram } from "./supervised-process.js";
+import { SupervisedProcess } from "./supervised-process.js";
 
 /** One per process, as two are there for a moment when one hands over to the next. */
 const HOOKS = `${TABLE}-hooks-${process.pid}`;
@@ -27,7 +27,7 @@ const SCRIPT = [
  * therefore stays, and ends with us. Where the kernel knows no owners there is none, and that is all.
  */
 export class NatHooks {
-  readonly #program = new KeptProgram({
+  readonly #program = new SupervisedProcess({
     command: () => ["nft", "--interactive"],
     stdio: ["pipe", "ignore", "ignore"],
     onStarted: ({ stdin }) => void stdin?.write(SCRIPT),

@@ -1,6 +1,6 @@
-import { Batch } from "./batch.js";
+import { NftScript } from "./batch.js";
 import { memberKey } from "./member-key.js";
-import { ReferenceCounts } from "./reference-counts.js";
+import { ReferenceCountedSet } from "./reference-counts.js";
 
 /**
  * Services of which one transaction may rewrite the chains: about 50 ms. Where more have changed, what has to go is
@@ -20,7 +20,7 @@ export interface MemberRange {
 }
 
 /** How one kind of service looks in the kernel. */
-export interface ServiceKind<Service, Member> {
+export interface ServiceSchema<Service, Member> {
   /** "ip berth" */
   readonly table: string;
   /** The script of a table without any service, in place of whatever is there. */
@@ -36,7 +36,7 @@ export interface ServiceKind<Service, Member> {
   /** A member as an element of a map. */
   memberElement(member: Member): string;
   /** The verdict map that leads to the chain of a service, and by what. */
-  doorOf(service: Service): { readonly map: string; readonly element: string };
+  dispatchEntry(service: Service): { readonly map: string; readonly element: string };
   rulesOf(service: Service, range: MemberRange): readonly string[];
   /** What a service needs in sets that all services share. */
   elementsOf(service: Service): Iterable<SetElement>;
@@ -60,7 +60,7 @@ export interface Change {
   /** For nft; empty: nothing to do. */
   readonly script: string;
   /** False: another change has to follow. Nothing is picked any more that is not wanted, though. */
-  readonly isDone: boolean;
+  readonly isComplete: boolean;
 }
 
 /**
@@ -69,7 +69,7 @@ export interface Change {
  * returned counts as executed; after one that failed, `load` begins anew. No clock, no effect.
  */
 export class NumberedTable<Service, Member> {
-  readonly #kind: ServiceKind<Service, Member>;
+  readonly #kind: ServiceSchema<Service, Member>;
   readonly #maxRewrites: number;
   #services = new Map<string, LoadedService<Service, Member>>();
   /** Shared elements, as "TABLE SET". */
@@ -78,7 +78,7 @@ export class NumberedTable<Service, Member> {
   #litter = new Set<string>();
   #nextNumber = 1;
 
-  constructor(kind: ServiceKind<Service, Member>, maxRewrites = REWRITES_AT_ONCE) {
+  constructor(kind: ServiceSchema<Service, Member>, maxRewrites = REWRITES_AT_ONCE) {
     this.#kind = kind;
     this.#maxRewrites = maxRewrites;
   }
@@ -89,7 +89,7 @@ export class NumberedTable<Service, Member> {
     this.#sets = new Map();
     this.#litter = new Set();
     this.#nextNumber = 1;
-    const batch = new Batch(this.#kind.table);
+    const batch = new NftScript(this.#kind.table);
     for (const [key, service] of wanted) this.#write(key, service, batch);
     this.#flushSets(batch);
     return `${this.#kind.empty}${batch.text()}`;
@@ -97,8 +97,8 @@ export class NumberedTable<Service, Member> {
 
   /** The next script on the way to what is wanted. */
   change(wanted: ReadonlyMap<string, Service>): Change {
-    if (this.#nextNumber > LAST_NUMBER) return { script: this.load(wanted), isDone: true };
-    const batch = new Batch(this.#kind.table);
+    if (this.#nextNumber > LAST_NUMBER) return { script: this.load(wanted), isComplete: true };
+    const batch = new NftScript(this.#kind.table);
     this.#deleteLitter(batch);
     for (const key of this.#services.keys()) if (!wanted.has(key)) this.#remove(key, batch);
     const stale = [...wanted].filter(([key, service]) => !this.#isAsWanted(key, service));
@@ -107,7 +107,7 @@ export class NumberedTable<Service, Member> {
     const rewritten = hasUrgent ? [] : stale.slice(0, this.#maxRewrites);
     for (const [key, service] of rewritten) this.#write(key, service, batch);
     this.#flushSets(batch);
-    return { script: batch.text(), isDone: !isSplit && this.#litter.size === 0 };
+    return { script: batch.text(), isComplete: !isSplit && this.#litter.size === 0 };
   }
 
   /** What is loaded; a service whose members alone were deleted so far is there as it was before. */
@@ -121,7 +121,7 @@ export class NumberedTable<Service, Member> {
   }
 
   /** @returns whether there was anything to take out */
-  #punchAll(stale: Iterable<readonly [string, Service]>, batch: Batch): boolean {
+  #punchAll(stale: Iterable<readonly [string, Service]>, batch: NftScript): boolean {
     let hasPunched = false;
     for (const [key, service] of stale) {
       const loaded = this.#services.get(key);
@@ -130,7 +130,7 @@ export class NumberedTable<Service, Member> {
     return hasPunched;
   }
 
-  #write(key: string, service: Service, batch: Batch): void {
+  #write(key: string, service: Service, batch: NftScript): void {
     const kind = this.#kind;
     const before = this.#services.get(key);
     const members = kind.membersOf(service, before?.members ?? []);
@@ -145,7 +145,7 @@ export class NumberedTable<Service, Member> {
     if (before === undefined) {
       batch.addChain(chain);
       this.#litter.delete(chain);
-      const door = kind.doorOf(service);
+      const door = kind.dispatchEntry(service);
       batch.addElement(door.map, `${door.element} : jump ${chain}`);
     } else {
       batch.flushChain(chain);
@@ -156,10 +156,10 @@ export class NumberedTable<Service, Member> {
     this.#count(service, 1);
   }
 
-  #remove(key: string, batch: Batch): void {
+  #remove(key: string, batch: NftScript): void {
     const loaded = this.#services.get(key);
     if (loaded === undefined) return;
-    const door = this.#kind.doorOf(loaded.service);
+    const door = this.#kind.dispatchEntry(loaded.service);
     const chain = this.#kind.chainOf(key);
     batch.deleteElement(door.map, door.element);
     batch.flushChain(chain);
@@ -170,7 +170,12 @@ export class NumberedTable<Service, Member> {
   }
 
   /** Takes members out that are not wanted any more: a pick that meets a hole moves on to the next pick. */
-  #punchHoles(key: string, loaded: LoadedService<Service, Member>, wanted: Service, batch: Batch): boolean {
+  #punchHoles(
+    key: string,
+    loaded: LoadedService<Service, Member>,
+    wanted: Service,
+    batch: NftScript,
+  ): boolean {
     const isKept = this.#kind.keeps(wanted);
     const holes = new Set(loaded.holes);
     for (const [index, member] of loaded.members.entries()) {
@@ -187,14 +192,14 @@ export class NumberedTable<Service, Member> {
   #count(service: Service, by: 1 | -1): void {
     for (const { set, element, table = this.#kind.table } of this.#kind.elementsOf(service)) {
       const path = `${table} ${set}`;
-      const shared = this.#sets.get(path) ?? { table, set, counts: new ReferenceCounts() };
+      const shared = this.#sets.get(path) ?? { table, set, counts: new ReferenceCountedSet() };
       this.#sets.set(path, shared);
       if (by === 1) shared.counts.add(element);
       else shared.counts.remove(element);
     }
   }
 
-  #flushSets(batch: Batch): void {
+  #flushSets(batch: NftScript): void {
     for (const { table, set, counts } of this.#sets.values()) {
       const { added, deleted } = counts.drain();
       for (const element of deleted) batch.deleteElement(set, element, table);
@@ -202,7 +207,7 @@ export class NumberedTable<Service, Member> {
     }
   }
 
-  #deleteLitter(batch: Batch): void {
+  #deleteLitter(batch: NftScript): void {
     for (const chain of this.#litter) batch.deleteChain(chain);
     this.#litter.clear();
   }
@@ -211,12 +216,12 @@ export class NumberedTable<Service, Member> {
 interface SharedSet {
   readonly table: string;
   readonly set: string;
-  readonly counts: ReferenceCounts;
+  readonly counts: ReferenceCountedSet;
 }
 
 function deleteMembers<Service, Member>(
   { map, base, members, holes }: LoadedService<Service, Member>,
-  batch: Batch,
+  batch: NftScript,
 ): void {
   for (const index of members.keys()) {
     if (!holes.has(base + index)) batch.deleteElement(map, String(memberKey(base + index)));

@@ -2,9 +2,9 @@ import type { Logger } from "pino";
 import type { KernelBalancer } from "../listeners/gateway.js";
 import type { DataPath } from "../table/ingress-table.js";
 import { removeVips } from "../vips/remove-vips.js";
+import { type IngressMode, selectPath } from "./ingress-mode.js";
 import { KernelPath, removeTable } from "./kernel-path.js";
-import { choosePath, type IngressMode } from "./mode.js";
-import { findKernelProblem } from "./self-test.js";
+import { testKernelSupport } from "./self-test.js";
 import { lockTable } from "./table-lock.js";
 
 /** What the ingress process uses of the kernel. */
@@ -21,7 +21,7 @@ export async function openKernelPath(mode: IngressMode, log: Logger): Promise<Op
   const lock = mode === "userspace" ? undefined : await lockTable();
   const closing = new AbortController();
   const problem = mode === "userspace" ? undefined : await problemOf(lock !== undefined, closing.signal);
-  const chosen = choosePath(mode, problem);
+  const chosen = selectPath(mode, problem);
   const kernel = chosen.kernel ? new KernelPath({ log }) : undefined;
   return {
     fastPath: kernel ?? removingLeftovers(mode, closing.signal),
@@ -54,6 +54,6 @@ function removingLeftovers(mode: IngressMode, signal: AbortSignal): KernelBalanc
 }
 
 function problemOf(isOurs: boolean, signal: AbortSignal): Promise<string | undefined> {
-  if (isOurs) return findKernelProblem(signal);
+  if (isOurs) return testKernelSupport(signal);
   return Promise.resolve("another ingress process of this host has the kernel's table");
 }

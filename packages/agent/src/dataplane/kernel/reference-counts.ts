@@ -1,5 +1,5 @@
 /** Elements of one set that several services may need. Tells which have to be added and deleted. */
-export class ReferenceCounts {
+export class ReferenceCountedSet {
   readonly #counts = new Map<string, number>();
   /** As it was before the first change since the last `drain`. Before the first one there is nothing to remember. */
   #before: Map<string, number> | undefined;

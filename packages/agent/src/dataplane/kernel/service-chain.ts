@@ -1,14 +1,17 @@
 import { BUCKET_SEED, BUCKETS, rendezvous } from "../balancing/rendezvous.js";
-import type { KernelService, Protocol } from "./layout.js";
-import { BALANCED_TEXT } from "./marks.js";
+import type { KernelService, Protocol } from "./kernel-service.js";
+import { BALANCED_MARK } from "./marks.js";
 import type { MemberRange } from "./numbered-table.js";
 
 /** One entry of an endpoint map per bucket, or one per endpoint, in the order in which they take turns. */
 export function membersOf<Member extends { readonly id: string }>(
-  { pick, endpoints }: { readonly pick: KernelService["pick"]; readonly endpoints: readonly Member[] },
+  {
+    balance,
+    endpoints,
+  }: { readonly balance: KernelService["balance"]; readonly endpoints: readonly Member[] },
   previous: readonly Member[],
 ): readonly Member[] {
-  if (pick === "turn") return inTurn(endpoints, previous);
+  if (balance === "round-robin") return inTurn(endpoints, previous);
   return Array.from({ length: BUCKETS }, (_, bucket) => rendezvous(bucket, endpoints)).filter(isPresent);
 }
 
@@ -33,7 +36,7 @@ function inTurn<Member extends { readonly id: string }>(
 
 export interface ChainOptions extends MemberRange {
   readonly protocol: Protocol;
-  readonly pick: KernelService["pick"];
+  readonly pick: KernelService["balance"];
 }
 
 /**
@@ -43,15 +46,18 @@ export interface ChainOptions extends MemberRange {
 export function chainRules({ protocol, pick, ...range }: ChainOptions): readonly string[] {
   const timeout = protocol === "tcp" ? ` ct timeout set "${QUICK}"` : "";
   return [
-    `ct mark set ct mark or ${BALANCED_TEXT}${timeout}`,
-    ...picksOf(pick, range).map((each) => `meta l4proto ${protocol} dnat ip to ${each}`),
+    `ct mark set ct mark or ${BALANCED_MARK}${timeout}`,
+    ...pickExpressions(pick, range).map((each) => `meta l4proto ${protocol} dnat ip to ${each}`),
   ];
 }
 
 /** Expressions for a member of a range; each falls through where it has been deleted. */
-export function picksOf(pick: KernelService["pick"], { map, base, size }: MemberRange): readonly string[] {
+export function pickExpressions(
+  pick: KernelService["balance"],
+  { map, base, size }: MemberRange,
+): readonly string[] {
   const numbers =
-    pick === "source"
+    pick === "source-hash"
       ? [`jhash ip saddr mod ${BUCKETS} seed 0x${BUCKET_SEED.toString(16)}`]
       : [`numgen inc mod ${size}`, `numgen random mod ${size}`, `numgen inc mod ${size}`];
   return numbers.map((each) => `${each} offset ${base} map @${map}`);

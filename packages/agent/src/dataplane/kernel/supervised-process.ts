@@ -3,30 +3,30 @@ import { type ChildProcess, type StdioOptions, spawn } from "node:child_process"
 const FIRST_RESTART_MS = 1_000;
 const LONGEST_RESTART_MS = 5 * 60_000;
 /** One that ran for so long can run. */
-export const STABLE_MS = 10_000;
+export const STABLE_AFTER_MS = 10_000;
 
 export type Command = readonly [program: string, ...args: readonly string[]];
 
-export interface KeptProgramOptions {
+export interface SupervisedProcessOptions {
   /** Asked before each start. */
   readonly command: () => Command;
   readonly stdio: StdioOptions;
   /** Its streams are not there where it could not be started for want of files. */
   readonly onStarted: (child: ChildProcess) => void;
   /** It ended, or could not be started. It is started again after a while, ever more rarely. */
-  readonly onEnded?: (ranMs: number, error: NodeJS.ErrnoException | undefined) => void;
+  readonly onExited?: (ranMs: number, error: NodeJS.ErrnoException | undefined) => void;
   readonly onRestarted?: () => void;
 }
 
 /** A program that runs as long as this process wants it to. */
-export class KeptProgram {
-  readonly #options: KeptProgramOptions;
+export class SupervisedProcess {
+  readonly #options: SupervisedProcessOptions;
   #child: ChildProcess | undefined;
   #restart: NodeJS.Timeout | undefined;
   #restartMs = 0;
   #isClosed = false;
 
-  constructor(options: KeptProgramOptions) {
+  constructor(options: SupervisedProcessOptions) {
     this.#options = options;
     this.#start();
   }
@@ -61,7 +61,7 @@ export class KeptProgram {
   #ended(ranMs: number, failure: NodeJS.ErrnoException | undefined): void {
     if (this.#isClosed) return;
     this.#restartMs = restartDelay(this.#restartMs, ranMs);
-    this.#options.onEnded?.(ranMs, failure);
+    this.#options.onExited?.(ranMs, failure);
     this.#restart = setTimeout(() => {
       this.#start();
       this.#options.onRestarted?.();
@@ -71,6 +71,6 @@ export class KeptProgram {
 
 /** Where it cannot run it is tried ever more rarely. */
 export function restartDelay(previousMs: number, ranMs: number): number {
-  if (ranMs >= STABLE_MS) return FIRST_RESTART_MS;
+  if (ranMs >= STABLE_AFTER_MS) return FIRST_RESTART_MS;
   return Math.min(LONGEST_RESTART_MS, Math.max(FIRST_RESTART_MS, previousMs * 2));
 }

@@ -2,7 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Logger } from "pino";
 import { TABLE } from "./base-ruleset.js";
-import { type Command, KeptProgram, STABLE_MS } from "./supervised-process.js";
+import { type Command, STABLE_AFTER_MS, SupervisedProcess } from "./supervised-process.js";
 
 /** A burst of changes is one. */
 const GATHER_MS = 20;
@@ -28,7 +28,7 @@ export interface TableWatchOptions {
 export class TableWatch {
   readonly #options: TableWatchOptions;
   readonly #pending = new Map<"onTable" | "onDocker", NodeJS.Timeout>();
-  readonly #monitor: KeptProgram;
+  readonly #monitor: SupervisedProcess;
   #command: Command;
   #complaint = "";
   #isClosed = false;
@@ -37,11 +37,11 @@ export class TableWatch {
   constructor(options: TableWatchOptions) {
     this.#options = options;
     this.#command = options.command ?? TIED_MONITOR;
-    this.#monitor = new KeptProgram({
+    this.#monitor = new SupervisedProcess({
       command: () => this.#command,
       stdio: ["ignore", "pipe", "pipe"],
       onStarted: (child) => this.#listen(child),
-      onEnded: (ranMs, error) => this.#ended(ranMs, error),
+      onExited: (ranMs, error) => this.#ended(ranMs, error),
       onRestarted: () => {
         // What happened until it watches again may be missed.
         this.#tell("onTable");
@@ -69,7 +69,7 @@ export class TableWatch {
   #ended(ranMs: number, error: NodeJS.ErrnoException | undefined): void {
     // Without util-linux, a watch that is left over ends with the next change that it cannot tell of.
     if (this.#command === TIED_MONITOR && error?.code === "ENOENT") this.#command = MONITOR;
-    if (ranMs >= STABLE_MS || this.#isToldOf) return;
+    if (ranMs >= STABLE_AFTER_MS || this.#isToldOf) return;
     this.#isToldOf = true;
     const reason = error?.message ?? this.#complaint;
     const what = "cannot watch the kernel's rules: what others change in them is noticed some seconds later";

@@ -10,4 +10,4 @@ export const ESTABLISHED_S = 86_400;
 export const HALF_CLOSED_S = 3_600;
 
 /** An unanswered SYN is forgotten when its client repeats it: the repetition goes to another endpoint. */
-export const QUICK_POLICY = `syn_sent : 1, established : ${ESTABLISHED_S}, close_wait : ${HALF_CLOSED_S}`;
+export const TIMEOUT_POLICY = `syn_sent : 1, established : ${ESTABLISHED_S}, close_wait : ${HALF_CLOSED_S}`;

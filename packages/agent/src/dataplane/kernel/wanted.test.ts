@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { IngressEndpoint, IngressListener } from "../table/ingress-table.js";
-import { deletionArguments, endsOnNodes, FlowEnds } from "./connection-cleanup.js";
-import { choosePath } from "./mode.js";
-import { kernelService } from "./wanted.js";
+import { selectPath } from "./ingress-mode.js";
+import { deletionArguments, endsOnNodes, FlowEnds } from "./stale-connections.js";
+import { desiredService } from "./wanted.js";
 
 const far: IngressEndpoint = {
   id: "t1",
@@ -35,12 +35,26 @@ const nobody: ReadonlySet<string> = new Set();
 
 describe("what the kernel shall do for a listener", () => {
   it("reaches replicas elsewhere by Docker's port, and those here by their own address", () => {
-    expect(kernelService(listener(), nobody)).toEqual({
-      door: { kind: "port", protocol: "tcp", port: 80 },
-      pick: "turn",
+    expect(desiredService(listener(), nobody)).toEqual({
+      frontend: { kind: "port", protocol: "tcp", port: 80 },
+      balance: "round-robin",
       endpoints: [
-        { id: "t1", node: "n1", address: "10.0.0.1", port: 32_768, source: "masqueraded", subnet: "" },
-        { id: "t2", node: "n2", address: "172.17.0.2", port: 80, source: "kept", subnet: "172.17.0.0/16" },
+        {
+          id: "t1",
+          node: "n1",
+          address: "10.0.0.1",
+          port: 32_768,
+          clientAddress: "masqueraded",
+          localSubnet: "",
+        },
+        {
+          id: "t2",
+          node: "n2",
+          address: "172.17.0.2",
+          port: 80,
+          clientAddress: "preserved",
+          localSubnet: "172.17.0.0/16",
+        },
       ],
     });
   });
@@ -58,12 +72,12 @@ describe("what the kernel shall do for a listener", () => {
     ["a replica on the loopback", { endpoints: [{ ...far, address: "127.0.0.1" }] }],
     ["a replica at an IPv6 address", { endpoints: [{ ...far, address: "fd00::1" }] }],
   ])("is nothing: %s", (_, more) => {
-    expect(kernelService(listener(more), nobody)).toBeUndefined();
+    expect(desiredService(listener(more), nobody)).toBeUndefined();
   });
 
   it("leaves suspect nodes out, but not all of them", () => {
     const ids = (suspects: readonly string[]): unknown =>
-      kernelService(listener(), new Set(suspects))?.endpoints.map(({ id }) => id);
+      desiredService(listener(), new Set(suspects))?.endpoints.map(({ id }) => id);
     expect(ids(["n1"])).toEqual(["t2"]);
     expect(ids(["n1", "n2"])).toEqual(["t1", "t2"]);
   });
@@ -131,12 +145,12 @@ describe("whose connections the kernel forgets", () => {
 
 describe("the choice of the path", () => {
   it("takes the kernel where it can, unless told otherwise", () => {
-    expect(choosePath("auto", undefined).kernel).toBe(true);
-    expect(choosePath("userspace", undefined)).toEqual({
+    expect(selectPath("auto", undefined).kernel).toBe(true);
+    expect(selectPath("userspace", undefined)).toEqual({
       kernel: false,
       reason: "forced by --ingress userspace",
     });
-    expect(choosePath("kernel", "nft is not installed")).toEqual({
+    expect(selectPath("kernel", "nft is not installed")).toEqual({
       kernel: false,
       reason: "nft is not installed",
     });

@@ -1,7 +1,7 @@
 import { runProgram } from "../../runtime/run-program.js";
 import { runNft } from "../kernel/nft.js";
 import { addressChanges, presentVips } from "./vip-addresses.js";
-import { REMOVE_VIPS } from "./vip-table.js";
+import { DELETE_VIP_TABLES } from "./vip-ruleset.js";
 
 /**
  * Takes away the virtual IPs that another process has left, where this one balances none: its rules would lead to the
@@ -15,5 +15,5 @@ export async function removeVips(signal: AbortSignal): Promise<void> {
   if (lines.length > 0) {
     await runProgram("ip", { args: ["-force", "-batch", "-"], input: `${lines.join("\n")}\n`, signal });
   }
-  await runNft(REMOVE_VIPS, { signal });
+  await runNft(DELETE_VIP_TABLES, { signal });
 }

@@ -1,30 +1,30 @@
 import type { DnsSockets } from "../dns/dns-listener.js";
-import type { Door } from "../dns/door.js";
-import type { NameServer, NameServerTrouble } from "../dns/name-server.js";
-import { type NamesTable, NO_NAMES } from "../dns/names-table.js";
-import { withoutSuspects } from "../dns/without-suspects.js";
+import type { DnsServer, DnsServerProblem } from "../dns/dns-server.js";
+import { type DnsTable, EMPTY_DNS_TABLE } from "../dns/dns-table.js";
+import type { DnsFirewallRules } from "../dns/firewall-rules.js";
+import { demoteSuspects } from "../dns/without-suspects.js";
 import type { HandoverState } from "../handover/state.js";
 import type { VipStats } from "../table/ingress-table.js";
 import type { VipBalancer } from "./vip-balancer.js";
 
 /** Names of services, and the virtual IPs that they stand for where the kernel balances those. */
 export class ServiceDiscovery {
-  readonly #server: NameServer;
+  readonly #server: DnsServer;
   readonly #vips: VipBalancer | undefined;
-  readonly #door: Door | undefined;
-  #table: NamesTable = NO_NAMES;
+  readonly #door: DnsFirewallRules | undefined;
+  #table: DnsTable = EMPTY_DNS_TABLE;
   #suspects: ReadonlySet<string> = new Set();
   #isDraining = false;
 
   /** Without `vips` and `door` the kernel of this host stays as it is. */
-  constructor(server: NameServer, vips?: VipBalancer, door?: Door) {
+  constructor(server: DnsServer, vips?: VipBalancer, door?: DnsFirewallRules) {
     this.#server = server;
     this.#vips = vips;
     this.#door = door;
   }
 
-  get troubles(): readonly NameServerTrouble[] {
-    return this.#server.troubles;
+  get problems(): readonly DnsServerProblem[] {
+    return this.#server.problems;
   }
 
   /** What the kernel counts, which takes some milliseconds where it balances virtual IPs. */
@@ -40,7 +40,7 @@ export class ServiceDiscovery {
   }
 
   /** Resolves when names and virtual IPs lead where the table says. */
-  async update(table: NamesTable): Promise<void> {
+  async update(table: DnsTable): Promise<void> {
     this.#table = table;
     // A name stands for its virtual IP only once that is balanced.
     await this.#balance();
@@ -56,17 +56,15 @@ export class ServiceDiscovery {
   }
 
   /** What another process needs to go on in place of this one. */
-  get estate(): Pick<HandoverState, "names" | "vipsInForce" | "sockets"> {
-    const vipsInForce = this.#table.services
-      .map(({ vip }) => vip)
-      .filter((vip) => this.#vips?.isInForce(vip));
+  get estate(): Pick<HandoverState, "names" | "activeVips" | "sockets"> {
+    const activeVips = this.#table.services.map(({ vip }) => vip).filter((vip) => this.#vips?.isActive(vip));
     const sockets = new Map<string, unknown>();
     for (const [address, { udp, tcp }] of this.#server.sockets) {
       if (udp === undefined || tcp === undefined) continue;
       sockets.set(socketKey("udp", address), udp);
       sockets.set(socketKey("tcp", address), tcp);
     }
-    return { names: this.#table, vipsInForce, sockets };
+    return { names: this.#table, activeVips, sockets };
   }
 
   /** Answers what another process has answered, at the same sockets. What is in the kernel stays that one's. */
@@ -98,7 +96,7 @@ export class ServiceDiscovery {
   }
 
   async #balance(): Promise<void> {
-    await this.#vips?.update(withoutSuspects(this.#table, this.#suspects));
+    await this.#vips?.update(demoteSuspects(this.#table, this.#suspects));
   }
 }
 

@@ -1,15 +1,15 @@
 import { access } from "node:fs/promises";
 import type { Logger } from "pino";
 import { failureOf, type RunProgram, runProgram } from "../../runtime/run-program.js";
-import type { NamesTable } from "../dns/names-table.js";
+import type { DnsTable } from "../dns/dns-table.js";
 import { CounterAccumulator } from "../kernel/counter-accumulator.js";
-import { isListed } from "../kernel/is-listed.js";
+import { hasChain } from "../kernel/is-listed.js";
+import { parseCounters } from "../kernel/kernel-statistics.js";
 import { runNft } from "../kernel/nft.js";
-import { parseCounters } from "../kernel/statistics.js";
 import { sameVips, type Vips, vipsOf } from "./vip.js";
 import { addressChanges, onBridge, presentVips, wantedVips } from "./vip-addresses.js";
 import { forgetting, type GoneFlows, goneFlows } from "./vip-flows.js";
-import { REMOVE_VIPS, VIP_CHAIN, VIP_MAP, VIP_TABLE, VipTable } from "./vip-table.js";
+import { DELETE_VIP_TABLES, VIP_ENTRY_CHAIN, VIP_MAP, VIP_TABLE, VipRuleset } from "./vip-ruleset.js";
 
 /** Without it what bridges carry is not seen by the kernel's tables, and answers would go past them. */
 const BRIDGE_FILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables";
@@ -23,7 +23,7 @@ export class VipBalancer {
   readonly #log: Logger;
   readonly #run: RunProgram;
   readonly #stopping = new AbortController();
-  readonly #table = new VipTable();
+  readonly #table = new VipRuleset();
   #vips = NONE;
   /** As the kernel was last told. */
   #loaded = NONE;
@@ -45,7 +45,7 @@ export class VipBalancer {
   }
 
   /** Connections to this virtual IP are balanced now. */
-  isInForce(vip: string): boolean {
+  isActive(vip: string): boolean {
     return this.#inForce.has(vip);
   }
 
@@ -61,7 +61,7 @@ export class VipBalancer {
    * Resolves when no new connection goes to a task that is not in the table, and new virtual IPs are balanced; or when
    * it is known why they cannot be. Costs what has changed. Never rejects.
    */
-  update(names: NamesTable): Promise<void> {
+  update(names: DnsTable): Promise<void> {
     const vips = vipsOf(names);
     const isSame = sameVips(vips, this.#vips);
     this.#vips = vips;
@@ -117,7 +117,7 @@ export class VipBalancer {
 
   async #loadRules(vips: Vips): Promise<void> {
     if (vips.size === 0) {
-      await this.#change(REMOVE_VIPS);
+      await this.#change(DELETE_VIP_TABLES);
       this.#mustLoad = true;
       return;
     }
@@ -134,7 +134,7 @@ export class VipBalancer {
     do {
       const change = this.#table.change(vips);
       if (change.script !== "") await this.#change(change.script);
-      isDone = change.isDone;
+      isDone = change.isComplete;
     } while (!isDone && this.#vips === vips);
   }
 
@@ -190,7 +190,7 @@ export class VipBalancer {
   /** Looks at what is really there; what is missing, the next `#apply` makes. */
   async #isIntact(): Promise<boolean> {
     const chains = await this.#execute("nft", ["list", "chains", "ip"]);
-    this.#mustLoad ||= !isListed(chains, VIP_TABLE, VIP_CHAIN);
+    this.#mustLoad ||= !hasChain(chains, VIP_TABLE, VIP_ENTRY_CHAIN);
     this.#present = await this.#askForAddresses();
     return !this.#mustLoad && addressChanges(this.#present, this.#vips).length === 0;
   }

@@ -2,12 +2,12 @@ import { expect, it } from "vitest";
 import type { Vip, Vips } from "./vip.js";
 import { forgetting, goneFlows } from "./vip-flows.js";
 
-const vip = (tasks: readonly string[], kept: readonly string[] = []) => ({
+const vip = (tasks: readonly string[], draining: readonly string[] = []) => ({
   address: "10.64.0.2",
   bridge: "bth4097",
   tasks,
-  kept,
-  isBySource: false,
+  draining,
+  hasSourceAffinity: false,
 });
 const flows = (task: string, isUdpOnly: boolean) => ({ vip: "10.64.0.2", task, isUdpOnly });
 

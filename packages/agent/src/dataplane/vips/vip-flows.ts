@@ -22,10 +22,10 @@ export function goneFlows(before: Vips, now: Vips): readonly GoneFlows[] {
   return gone;
 }
 
-function goneFlowsOf({ address, tasks, kept }: Vip, left: Vip | undefined): readonly GoneFlows[] {
+function goneFlowsOf({ address, tasks, draining }: Vip, left: Vip | undefined): readonly GoneFlows[] {
   const serving = new Set(left?.tasks);
-  const known = new Set([...(left?.tasks ?? []), ...(left?.kept ?? [])]);
-  return [...new Set([...tasks, ...kept])]
+  const known = new Set([...(left?.tasks ?? []), ...(left?.draining ?? [])]);
+  return [...new Set([...tasks, ...draining])]
     .filter((task) => !serving.has(task))
     .map((task) => ({ vip: address, task, isUdpOnly: known.has(task) }));
 }

@@ -1,4 +1,4 @@
-import type { NamedEndpoint, NamesTable } from "../dns/names-table.js";
+import type { DnsTable, DnsTask } from "../dns/dns-table.js";
 
 /** A virtual IP, and where its connections go. */
 export interface Vip {
@@ -8,27 +8,27 @@ export interface Vip {
   /** Addresses of tasks; none: connections are refused. */
   readonly tasks: readonly string[];
   /** Of those that get no new connections and keep what they have. */
-  readonly kept: readonly string[];
+  readonly draining: readonly string[];
   /** All connections of one address go to one task, through whichever host they come. */
-  readonly isBySource: boolean;
+  readonly hasSourceAffinity: boolean;
 }
 
 /** By address. */
 export type Vips = ReadonlyMap<string, Vip>;
 
 /** The virtual IPs of the networks that this host has a part of. Of two services with one address the first has it. */
-export function vipsOf({ networks, services }: NamesTable): Vips {
+export function vipsOf({ networks, services }: DnsTable): Vips {
   const bridges = new Map(networks.map(({ id, bridge }) => [id, bridge]));
   const vips = new Map<string, Vip>();
-  for (const { vip, networkId, endpoints, draining, isBySource = false } of services) {
+  for (const { vip, networkId, endpoints, draining, hasSourceAffinity = false } of services) {
     const bridge = bridges.get(networkId);
     if (vip === "" || bridge === undefined || vips.has(vip)) continue;
     vips.set(vip, {
       address: vip,
       bridge,
       tasks: endpoints.map(addressOf),
-      kept: draining.map(addressOf),
-      isBySource,
+      draining: draining.map(addressOf),
+      hasSourceAffinity,
     });
   }
   return vips;
@@ -38,9 +38,9 @@ export function sameVip(one: Vip, other: Vip | undefined): boolean {
   return (
     one.address === other?.address &&
     one.bridge === other.bridge &&
-    one.isBySource === other.isBySource &&
+    one.hasSourceAffinity === other.hasSourceAffinity &&
     sameList(one.tasks, other.tasks) &&
-    sameList(one.kept, other.kept)
+    sameList(one.draining, other.draining)
   );
 }
 
@@ -52,4 +52,4 @@ export function sameList(one: readonly string[], other: readonly string[]): bool
   return one.length === other.length && one.every((item, at) => item === other[at]);
 }
 
-const addressOf = ({ address }: NamedEndpoint): string => address;
+const addressOf = ({ address }: DnsTask): string => address;

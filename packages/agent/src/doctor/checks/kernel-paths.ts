@@ -1,5 +1,5 @@
 import { access } from "node:fs/promises";
-import { TRIAL_TABLE } from "../../dataplane/kernel/self-test.js";
+import { SELF_TEST_RULESET } from "../../dataplane/kernel/self-test.js";
 import { type ProgramResult, runProgram } from "../../runtime/run-program.js";
 import type { Check, CheckContext } from "../check.js";
 import { type Finding, failed, ok, warning } from "../finding.js";
@@ -19,7 +19,7 @@ const TRIALS: readonly Trial[] = [
   {
     subject: "nftables",
     command: ["nft", "-f", "-"],
-    input: TRIAL_TABLE,
+    input: SELF_TEST_RULESET,
     good: "the kernel can balance published ports",
     judge: (problem) =>
       warning(

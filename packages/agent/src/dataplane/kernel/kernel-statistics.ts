@@ -1,7 +1,7 @@
 import { fieldOf, listOf, numberOf } from "../../core/docker/json.js";
 import { runProgram } from "../../runtime/run-program.js";
-import { DOOR_MAPS, TABLE } from "./base-ruleset.js";
-import { BALANCED_TEXT } from "./marks.js";
+import { FRONTEND_MAPS, TABLE } from "./base-ruleset.js";
+import { BALANCED_MARK } from "./marks.js";
 
 /** What the kernel has counted since its table was loaded; an endpoint is `ADDRESS . PROTOCOL . PORT`. */
 export interface KernelStatistics {
@@ -26,12 +26,12 @@ export async function readStatistics(signal: AbortSignal): Promise<KernelStatist
   const read = (kind: "set" | "map", name: string): Promise<ReadonlyMap<string, number> | undefined> =>
     readCounters({ kind, table: TABLE, name, signal });
   const [ports, bound, remotes, locals, refusals, connections] = await Promise.all([
-    read("map", DOOR_MAPS.port),
-    read("map", DOOR_MAPS.bound),
+    read("map", FRONTEND_MAPS.port),
+    read("map", FRONTEND_MAPS.bound),
     read("set", "remotes"),
     read("set", "locals"),
     read("set", "refusals"),
-    runProgram("conntrack", { args: ["--dump", "--mark", `${BALANCED_TEXT}/${BALANCED_TEXT}`], signal }),
+    runProgram("conntrack", { args: ["--dump", "--mark", `${BALANCED_MARK}/${BALANCED_MARK}`], signal }),
   ]);
   if (ports === undefined || bound === undefined || refusals === undefined) return undefined;
   if (remotes === undefined || locals === undefined) return undefined;

@@ -5,7 +5,7 @@ export const INGRESS_MODES = ["auto", "kernel", "userspace"] as const;
 export type IngressMode = (typeof INGRESS_MODES)[number];
 
 /** @param problem why the kernel cannot; undefined: it can */
-export function choosePath(mode: IngressMode, problem: string | undefined): DataPath {
+export function selectPath(mode: IngressMode, problem: string | undefined): DataPath {
   if (mode === "userspace") return { kernel: false, reason: "forced by --ingress userspace" };
   if (problem !== undefined) return { kernel: false, reason: problem };
   return { kernel: true, reason: mode === "kernel" ? "forced by --ingress kernel" : "the kernel can do it" };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { countConnections, parseCounters } from "./statistics.js";
+import { countConnections, parseCounters } from "./kernel-statistics.js";
 
 const CONNECTIONS = `tcp      6 431999 ESTABLISHED src=10.77.0.9 dst=10.77.0.1 sport=40000 dport=8080 src=10.77.0.2 dst=10.77.0.1 sport=8001 dport=40000 [ASSURED] mark=2097152 use=1
 tcp      6 10 TIME_WAIT src=10.77.0.9 dst=10.77.0.1 sport=40001 dport=8080 src=10.77.0.2 dst=10.77.0.1 sport=8001 dport=40001 [ASSURED] mark=2097152 use=1

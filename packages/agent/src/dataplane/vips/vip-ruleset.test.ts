@@ -1,11 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { rendezvous } from "../balancing/rendezvous.js";
-import type { NamesTable } from "../dns/names-table.js";
+import type { DnsTable } from "../dns/dns-table.js";
 import { memberKey } from "../kernel/member-key.js";
 import { type Vips, vipsOf } from "./vip.js";
 import { addressChanges, presentVips } from "./vip-addresses.js";
-import { REMOVE_VIPS, VipTable } from "./vip-table.js";
+import { DELETE_VIP_TABLES, VipRuleset } from "./vip-ruleset.js";
 
 const NETWORK = {
   id: "n1",
@@ -15,7 +15,7 @@ const NETWORK = {
   gateway: "10.64.1.1",
   bridge: "bth4097",
 };
-const service = (name: string, fields: Partial<NamesTable["services"][number]>) => ({
+const service = (name: string, fields: Partial<DnsTable["services"][number]>) => ({
   key: `n1/${name}`,
   networkId: "n1",
   service: `shop_${name}`,
@@ -27,7 +27,7 @@ const service = (name: string, fields: Partial<NamesTable["services"][number]>) 
   ...fields,
 });
 const endpoint = (address: string) => ({ id: address, nodeId: "h1", address, slot: 1 });
-const TABLE: NamesTable = {
+const TABLE: DnsTable = {
   networks: [NETWORK],
   services: [
     service("api", { vip: "10.64.0.2", endpoints: [endpoint("10.64.1.2"), endpoint("10.64.2.2")] }),
@@ -35,12 +35,12 @@ const TABLE: NamesTable = {
     service("sticky", {
       vip: "10.64.0.4",
       endpoints: [endpoint("10.64.1.2"), endpoint("10.64.2.2")],
-      isBySource: true,
+      hasSourceAffinity: true,
     }),
     service("dnsrr", { endpoints: [endpoint("10.64.1.9")] }),
     service("elsewhere", { networkId: "n2", vip: "10.65.0.2", endpoints: [endpoint("10.65.1.2")] }),
   ],
-  askers: [],
+  clients: [],
 };
 
 const VIPS = vipsOf(TABLE);
@@ -93,7 +93,10 @@ function read(ruleset: string): unknown {
 const withTasks = (services: Readonly<Record<string, readonly string[]>>): Vips =>
   new Map(
     Object.entries(services).map(([address, tasks]) => {
-      return [address, { address, bridge: "b", tasks, kept: [], isBySource: address.startsWith("10.99.") }];
+      return [
+        address,
+        { address, bridge: "b", tasks, draining: [], hasSourceAffinity: address.startsWith("10.99.") },
+      ];
     }),
   );
 
@@ -104,22 +107,22 @@ describe("virtual IPs", () => {
         address: "10.64.0.2",
         bridge: "bth4097",
         tasks: ["10.64.1.2", "10.64.2.2"],
-        kept: [],
-        isBySource: false,
+        draining: [],
+        hasSourceAffinity: false,
       },
-      { address: "10.64.0.3", bridge: "bth4097", tasks: [], kept: [], isBySource: false },
+      { address: "10.64.0.3", bridge: "bth4097", tasks: [], draining: [], hasSourceAffinity: false },
       {
         address: "10.64.0.4",
         bridge: "bth4097",
         tasks: ["10.64.1.2", "10.64.2.2"],
-        kept: [],
-        isBySource: true,
+        draining: [],
+        hasSourceAffinity: true,
       },
     ]);
   });
 
   it("go to the task of the client's group, which is the same on every host, where they are to", () => {
-    const script = new VipTable().load(VIPS);
+    const script = new VipRuleset().load(VIPS);
     const [rule = ""] = script.match(/add rule ip berth-vips vip-10\.64\.0\.4 .*/) ?? [];
     const [, base, map = ""] =
       /dnat to jhash ip saddr mod 256 seed 0xbe47 offset (\d+) map @(\w+)/.exec(rule) ?? [];
@@ -133,22 +136,22 @@ describe("virtual IPs", () => {
   it("cost the change of one, whatever their number", () => {
     const many = Array.from({ length: 500 }, (_, at) => `10.64.${Math.floor(at / 250)}.${1 + (at % 250)}`);
     const all = Object.fromEntries(many.map((vip, at) => [vip, [`10.65.0.${1 + (at % 250)}`, "10.66.0.1"]]));
-    const table = new VipTable();
+    const table = new VipRuleset();
     table.load(withTasks(all));
-    expect(table.change(withTasks(structuredClone(all)))).toEqual({ script: "", isDone: true });
-    const { script, isDone } = table.change(withTasks({ ...all, "10.64.0.1": ["10.65.0.1"] }));
+    expect(table.change(withTasks(structuredClone(all)))).toEqual({ script: "", isComplete: true });
+    const { script, isComplete: isDone } = table.change(withTasks({ ...all, "10.64.0.1": ["10.65.0.1"] }));
     expect([script.split("\n").length < 20, isDone]).toEqual([true, true]);
     // A lost host: first all of its tasks, by number, and nothing else.
     const without = Object.fromEntries(Object.entries(all).map(([vip, [task = ""]]) => [vip, [task]]));
     const urgent = table.change(withTasks(without));
-    expect(urgent.isDone).toBe(false);
+    expect(urgent.isComplete).toBe(false);
     expect(urgent.script).toMatch(/^(delete element ip berth-vips members\d+ \{[^}]*\}\n)+$/);
     expect(urgent.script.match(/\d+(?=,| \})/g)).toHaveLength(499);
   });
 
   it.skipIf(process.getuid?.() !== 0)("are taken by the kernel, again and again, and away", () => {
-    const table = new VipTable();
-    expect(inKernel(table.load(VIPS), table.load(VIPS), table.load(new Map()), REMOVE_VIPS)).toBe("");
+    const table = new VipRuleset();
+    expect(inKernel(table.load(VIPS), table.load(VIPS), table.load(new Map()), DELETE_VIP_TABLES)).toBe("");
   });
 
   it.skipIf(process.getuid?.() !== 0)("are the same by changes as by a full load", () => {
@@ -158,16 +161,16 @@ describe("virtual IPs", () => {
       { "10.64.0.2": ["10.64.2.2", "10.64.4.2", "10.64.1.2"], "10.99.0.3": [], "10.64.0.4": ["10.64.2.2"] },
       { "10.99.0.3": ["10.64.1.3"], "10.64.0.4": ["10.64.4.2"], "10.64.0.6": [] },
     ].map(withTasks);
-    const table = new VipTable(1);
+    const table = new VipRuleset(1);
     const scripts = [table.load(steps[0] ?? new Map())];
     for (const step of steps.slice(1)) {
       for (let isDone = false; !isDone; ) {
         const change = table.change(step);
         scripts.push(change.script);
-        isDone = change.isDone;
+        isDone = change.isComplete;
       }
       const changed = read(inKernel(...scripts));
-      expect(changed).toEqual(read(inKernel(new VipTable().load(step))));
+      expect(changed).toEqual(read(inKernel(new VipRuleset().load(step))));
       expect(changed).toMatchObject({ strays: 0, behind: { "10.99.0.3": expect.anything() } });
     }
   });

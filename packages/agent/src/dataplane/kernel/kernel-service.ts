@@ -1,5 +1,5 @@
 /** Where new connections come in that the kernel balances. */
-export type KernelDoor =
+export type Frontend =
   /** A published port, on all IPv4 addresses of the host. */
   | { readonly kind: "port"; readonly protocol: Protocol; readonly port: number }
   /** A published port on one address of the host. */
@@ -18,25 +18,25 @@ export interface KernelEndpoint {
   readonly address: string;
   readonly port: number;
   /** masqueraded: its answers find their way back only to this host. kept: it sees the client's address. */
-  readonly source: "masqueraded" | "kept";
+  readonly clientAddress: "masqueraded" | "preserved";
   /** Of a container on this host: connections from there must come back through this host all the same. "": none. */
-  readonly subnet: string;
+  readonly localSubnet: string;
 }
 
 /** One door and who stands behind it. */
 export interface KernelService {
-  readonly door: KernelDoor;
+  readonly frontend: Frontend;
   /** turn: each connection to the next one. source: all connections of a client's address to one. */
-  readonly pick: "turn" | "source";
+  readonly balance: "round-robin" | "source-hash";
   /** At least one, IPv4. */
   readonly endpoints: readonly KernelEndpoint[];
 }
 
-/** All that the kernel shall balance, by {@link doorKey}. */
-export type KernelLayout = ReadonlyMap<string, KernelService>;
+/** All that the kernel shall balance, by {@link frontendKey}. */
+export type DesiredServices = ReadonlyMap<string, KernelService>;
 
 /** Also the name of the service's chain. */
-export function doorKey(door: KernelDoor): string {
+export function frontendKey(door: Frontend): string {
   switch (door.kind) {
     case "port":
       return `port-${door.protocol}-${door.port}`;
@@ -51,31 +51,31 @@ export function endpointElement(protocol: Protocol, { address, port }: KernelEnd
   return `${address} . ${protocol} . ${port}`;
 }
 
-export function sameService(a: KernelService, b: KernelService): boolean {
+export function isSameService(a: KernelService, b: KernelService): boolean {
   if (a === b) return true;
   return (
-    a.pick === b.pick &&
+    a.balance === b.balance &&
     a.endpoints.length === b.endpoints.length &&
-    a.endpoints.every((endpoint, index) => sameEndpoint(endpoint, b.endpoints[index]))
+    a.endpoints.every((endpoint, index) => isSameEndpoint(endpoint, b.endpoints[index]))
   );
 }
 
-export function sameEndpoint(a: KernelEndpoint, b: KernelEndpoint | undefined): boolean {
+export function isSameEndpoint(a: KernelEndpoint, b: KernelEndpoint | undefined): boolean {
   return (
     a.id === b?.id &&
     a.node === b.node &&
     a.address === b.address &&
     a.port === b.port &&
-    a.source === b.source &&
-    a.subnet === b.subnet
+    a.clientAddress === b.clientAddress &&
+    a.localSubnet === b.localSubnet
   );
 }
 
 /** Of two services behind one door the first stays. */
-export function layoutOf(services: Iterable<KernelService>): KernelLayout {
+export function servicesByFrontend(services: Iterable<KernelService>): DesiredServices {
   const layout = new Map<string, KernelService>();
   for (const service of services) {
-    const key = doorKey(service.door);
+    const key = frontendKey(service.frontend);
     if (!layout.has(key)) layout.set(key, service);
   }
   return layout;

@@ -3,9 +3,9 @@ import { Resolver } from "node:dns/promises";
 import { connect } from "node:net";
 import { type Answer, decode, encode, streamDecode, streamEncode } from "dns-packet";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Forwarder } from "./forward.js";
-import { NameServer, type NameServerTrouble } from "./name-server.js";
-import type { NamesTable } from "./names-table.js";
+import { DnsServer, type DnsServerProblem } from "./dns-server.js";
+import type { DnsTable } from "./dns-table.js";
+import { Forwarder } from "./forwarder.js";
 
 const GATEWAY = "127.0.0.53";
 const MANY = 200;
@@ -29,14 +29,14 @@ const NETWORK = {
   gateway: GATEWAY,
   bridge: "b",
 };
-const tasks = (count: number): NamesTable["services"][number]["endpoints"] =>
+const tasks = (count: number): DnsTable["services"][number]["endpoints"] =>
   Array.from({ length: count }, (_, at) => ({
     id: `t${at}`,
     nodeId: "h",
     address: `10.64.8.${at + 2}`,
     slot: at + 1,
   }));
-const named = (name: string, vip: string, count: number): NamesTable["services"][number] => ({
+const named = (name: string, vip: string, count: number): DnsTable["services"][number] => ({
   key: `n1/${name}`,
   networkId: "n1",
   service: `shop_${name}`,
@@ -46,10 +46,10 @@ const named = (name: string, vip: string, count: number): NamesTable["services"]
   endpoints: tasks(count),
   draining: [],
 });
-const TABLE: NamesTable = {
+const TABLE: DnsTable = {
   networks: [NETWORK],
   services: [named("api", "10.64.0.2", 2), named("many", "", MANY)],
-  askers: [],
+  clients: [],
 };
 
 /** A free port for this file: the same number is asked at several loopback addresses. */
@@ -64,9 +64,9 @@ async function freePort(): Promise<number> {
 describe("NameServer", () => {
   let port = 0;
   let upstream: Socket;
-  let server: NameServer;
+  let server: DnsServer;
   let resolvers: readonly string[] = [];
-  const troubles: NameServerTrouble[] = [];
+  const troubles: DnsServerProblem[] = [];
   const resolver = (): Resolver => {
     const made = new Resolver({ timeout: 2_000, tries: 1 });
     made.setServers([`${GATEWAY}:${port}`]);
@@ -84,13 +84,13 @@ describe("NameServer", () => {
       const answers = [{ type: "A" as const, name: questions[0]?.name ?? "", ttl: 60, data: "192.0.2.80" }];
       upstream.send(encode({ type: "response", id: id ?? 0, questions, answers }), from.port, from.address);
     });
-    server = new NameServer({
+    server = new DnsServer({
       forwarder: new Forwarder({ random: Math.random, port, now: () => performance.now() }),
       hostResolvers: async () => resolvers,
       random: Math.random,
-      isInForce: () => true,
+      isVipActive: () => true,
       port,
-      onTrouble: (trouble) => troubles.push(trouble),
+      onProblem: (trouble) => troubles.push(trouble),
     });
     await server.update(TABLE);
   });
@@ -237,10 +237,10 @@ describe("NameServer", () => {
       networks: [NETWORK, { ...NETWORK, id: "n2", gateway: "127.0.0.57" }],
       services: [elsewhere],
     };
-    await server.update({ ...both, askers: [] });
+    await server.update({ ...both, clients: [] });
     const asked = resolver().resolve4("db");
     await new Promise((resolve) => setTimeout(resolve, 50));
-    await server.update({ ...both, askers: [{ address: "127.0.0.1", networkIds: ["n1", "n2"], dns: [] }] });
+    await server.update({ ...both, clients: [{ address: "127.0.0.1", networkIds: ["n1", "n2"], dns: [] }] });
     expect(await asked).toEqual(["10.64.0.9"]);
   });
 
@@ -251,6 +251,6 @@ describe("NameServer", () => {
     expect(troubles).toEqual([{ address: "127.0.0.56", code: "EADDRINUSE" }]);
     expect(await resolver().resolve4("api")).toEqual(["10.64.0.2"]);
     holder.close();
-    await expect.poll(() => server.troubles, { timeout: 3_000 }).toEqual([]);
+    await expect.poll(() => server.problems, { timeout: 3_000 }).toEqual([]);
   });
 });

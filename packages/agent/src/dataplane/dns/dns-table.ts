@@ -1,5 +1,5 @@
 /** A network that containers of this host are in. */
-export interface NamedNetwork {
+export interface DnsNetwork {
   readonly id: string;
   /** Full name. */
   readonly name: string;
@@ -16,7 +16,7 @@ export interface NamedNetwork {
 }
 
 /** Where a healthy task of a service answers in a network. */
-export interface NamedEndpoint {
+export interface DnsTask {
   /** The task's id. */
   readonly id: string;
   readonly nodeId: string;
@@ -25,7 +25,7 @@ export interface NamedEndpoint {
 }
 
 /** A service in one network, by its names there. */
-export interface NamedService {
+export interface DnsService {
   /** "<network id>/<service id>" */
   readonly key: string;
   readonly networkId: string;
@@ -36,15 +36,15 @@ export interface NamedService {
   readonly names: readonly string[];
   /** Its virtual IP; "": its names stand for the addresses of its tasks. */
   readonly vip: string;
-  readonly endpoints: readonly NamedEndpoint[];
+  readonly endpoints: readonly DnsTask[];
   /** All connections of an asker's address go to one task. Absent: they take turns. */
-  readonly isBySource?: boolean;
+  readonly hasSourceAffinity?: boolean;
   /** They get no new connections; those they have live on. */
-  readonly draining: readonly NamedEndpoint[];
+  readonly draining: readonly DnsTask[];
 }
 
 /** A container of this host, by an address that its questions come from. */
-export interface Asker {
+export interface DnsClient {
   readonly address: string;
   /** Networks that it is in, the first one first. */
   readonly networkIds: readonly string[];
@@ -53,10 +53,10 @@ export interface Asker {
 }
 
 /** The names that this host's containers can use. */
-export interface NamesTable {
-  readonly networks: readonly NamedNetwork[];
-  readonly services: readonly NamedService[];
-  readonly askers: readonly Asker[];
+export interface DnsTable {
+  readonly networks: readonly DnsNetwork[];
+  readonly services: readonly DnsService[];
+  readonly clients: readonly DnsClient[];
 }
 
-export const NO_NAMES: NamesTable = { networks: [], services: [], askers: [] };
+export const EMPTY_DNS_TABLE: DnsTable = { networks: [], services: [], clients: [] };

@@ -1,6 +1,6 @@
 import type { IngressEndpoint, IngressListener } from "../table/ingress-table.js";
-import { endpointElement, type Protocol } from "./layout.js";
-import { BALANCED_TEXT } from "./marks.js";
+import { endpointElement, type Protocol } from "./kernel-service.js";
+import { BALANCED_MARK } from "./marks.js";
 import { kernelEndpoint } from "./wanted.js";
 
 /** A replica by how its packets look. */
@@ -98,7 +98,7 @@ export function deletionArguments(
   { protocol, address, port }: FlowEnd,
   { isUnansweredOnly = false }: { readonly isUnansweredOnly?: boolean } = {},
 ): readonly string[] {
-  const mark = `${BALANCED_TEXT}/${BALANCED_TEXT}`;
+  const mark = `${BALANCED_MARK}/${BALANCED_MARK}`;
   return [
     ...["--delete", "--proto", protocol, ...(isUnansweredOnly ? ["--state", "SYN_SENT"] : [])],
     ...["--mark", mark, "--reply-src", address],

@@ -3,17 +3,17 @@ import { MEMBER_KEY_TYPE } from "../kernel/member-key.js";
 import {
   type MemberRange,
   NumberedTable,
-  type ServiceKind,
+  type ServiceSchema,
   type SetElement,
 } from "../kernel/numbered-table.js";
-import { membersOf, picksOf } from "../kernel/service-chain.js";
-import { QUICK_POLICY } from "../kernel/tcp-timeouts.js";
+import { membersOf, pickExpressions } from "../kernel/service-chain.js";
+import { TIMEOUT_POLICY } from "../kernel/tcp-timeouts.js";
 import { sameList, type Vip } from "./vip.js";
 
 /** Of our own in the kernel: one for IPv4, and one of the same name for the bridges. */
 export const VIP_TABLE = "berth-vips";
 /** The chain whose absence tells that the table was flushed by somebody. */
-export const VIP_CHAIN = "incoming";
+export const VIP_ENTRY_CHAIN = "incoming";
 /** The map from virtual IPs to their chains, which counts who comes. */
 export const VIP_MAP = "services";
 
@@ -21,7 +21,9 @@ const IP = `ip ${VIP_TABLE}`;
 const BRIDGE = `bridge ${VIP_TABLE}`;
 
 /** Takes all of it away; nothing need be there. */
-export const REMOVE_VIPS = [IP, BRIDGE].map((table) => `table ${table}\ndelete table ${table}\n`).join("");
+export const DELETE_VIP_TABLES = [IP, BRIDGE]
+  .map((table) => `table ${table}\ndelete table ${table}\n`)
+  .join("");
 
 const MEMBER_MAPS = Array.from(
   { length: MEMBER_MAP_COUNT },
@@ -38,12 +40,12 @@ const MEMBER_MAPS = Array.from(
  *   those of other hosts' containers come in by the tunnel and are for their own.
  */
 const SKELETON = `table ${IP} {
-  ct timeout quick { protocol tcp; l3proto ip; policy = { ${QUICK_POLICY} }; }
+  ct timeout quick { protocol tcp; l3proto ip; policy = { ${TIMEOUT_POLICY} }; }
   set vips { type ipv4_addr; }
   set selves { type ipv4_addr . ipv4_addr; }
   map ${VIP_MAP} { type ipv4_addr : verdict; counter; }
 ${MEMBER_MAPS}
-  chain ${VIP_CHAIN} {
+  chain ${VIP_ENTRY_CHAIN} {
     type nat hook prerouting priority -111; policy accept;
     meta l4proto { tcp, udp } jump doors
   }
@@ -86,22 +88,23 @@ interface Member {
   readonly id: string;
 }
 
-const VIPS: ServiceKind<Vip, Member> = {
+const VIPS: ServiceSchema<Vip, Member> = {
   table: IP,
-  empty: `${REMOVE_VIPS}${SKELETON}`,
+  empty: `${DELETE_VIP_TABLES}${SKELETON}`,
   chainOf: (address) => `vip-${address}`,
   mapOf: (address) => `members${memberMapNumber(address)}`,
-  membersOf: ({ tasks, isBySource }, previous) => {
+  membersOf: ({ tasks, hasSourceAffinity }, previous) => {
     const endpoints = tasks.map((id) => ({ id }));
-    return membersOf({ pick: isBySource ? "source" : "turn", endpoints }, previous);
+    return membersOf({ balance: hasSourceAffinity ? "source-hash" : "round-robin", endpoints }, previous);
   },
   keeps: ({ tasks }) => {
     const staying = new Set(tasks);
     return ({ id }) => staying.has(id);
   },
-  isSame: (one, other) => one.isBySource === other.isBySource && sameList(one.tasks, other.tasks),
+  isSame: (one, other) =>
+    one.hasSourceAffinity === other.hasSourceAffinity && sameList(one.tasks, other.tasks),
   memberElement: ({ id }) => id,
-  doorOf: ({ address }) => ({ map: VIP_MAP, element: address }),
+  dispatchEntry: ({ address }) => ({ map: VIP_MAP, element: address }),
   rulesOf,
   elementsOf: ({ address, tasks }): readonly SetElement[] => [
     { set: "vips", element: address },
@@ -110,10 +113,13 @@ const VIPS: ServiceKind<Vip, Member> = {
   ],
 };
 
-function rulesOf({ isBySource }: Vip, range: MemberRange): readonly string[] {
+function rulesOf({ hasSourceAffinity }: Vip, range: MemberRange): readonly string[] {
   if (range.size === 0) return [];
   // Nobody stands behind the kernel here: whose task has just gone is better off with any than with none.
-  const picks = [...(isBySource ? picksOf("source", range) : []), ...picksOf("turn", range)];
+  const picks = [
+    ...(hasSourceAffinity ? pickExpressions("source-hash", range) : []),
+    ...pickExpressions("round-robin", range),
+  ];
   return picks.map((each) => `dnat to ${each}`);
 }
 
@@ -121,7 +127,7 @@ function rulesOf({ isBySource }: Vip, range: MemberRange): readonly string[] {
  * What the kernel's table of virtual IPs holds, by their addresses. One without tasks leads to nobody: what is sent
  * there arrives at this host, which refuses it.
  */
-export class VipTable extends NumberedTable<Vip, Member> {
+export class VipRuleset extends NumberedTable<Vip, Member> {
   constructor(maxRewrites?: number) {
     super(VIPS, maxRewrites);
   }

@@ -1,10 +1,10 @@
 import { DnsListener, type DnsRequest, type DnsSockets } from "./dns-listener.js";
-import type { Forwarder } from "./forward.js";
+import { type DnsTable, EMPTY_DNS_TABLE } from "./dns-table.js";
+import type { Forwarder } from "./forwarder.js";
+import { type Answer, resolve } from "./lookup.js";
 import { failureTo, parseRequest, replyTo } from "./message.js";
-import { NameIndex } from "./name-index.js";
-import { type NamesTable, NO_NAMES } from "./names-table.js";
-import { type Answer, resolve } from "./resolve.js";
-import { withoutSuspects } from "./without-suspects.js";
+import { DnsIndex } from "./name-index.js";
+import { demoteSuspects } from "./without-suspects.js";
 
 /** A bridge that is still being made has no address yet, and a port that is taken may be free soon. */
 const REOPEN_MS = 500;
@@ -13,20 +13,20 @@ const NEWCOMER_MS = 500;
 /** Questions of newcomers that wait at a time; more are answered at once. */
 const MAX_NEWCOMERS = 1_000;
 
-export interface NameServerOptions {
+export interface DnsServerOptions {
   readonly forwarder: Forwarder;
   /** The servers that the host itself asks. */
   readonly hostResolvers: () => Promise<readonly string[]>;
   readonly random: () => number;
-  readonly isInForce: (vip: string) => boolean;
+  readonly isVipActive: (vip: string) => boolean;
   readonly port: number;
   /** Sockets that another process has opened, by address. */
   readonly inherited?: ReadonlyMap<string, DnsSockets>;
   /** Called once for each address at which names cannot be answered, and why. */
-  readonly onTrouble: (trouble: NameServerTrouble) => void;
+  readonly onProblem: (trouble: DnsServerProblem) => void;
 }
 
-export interface NameServerTrouble {
+export interface DnsServerProblem {
   readonly address: string;
   /** The system's name for what is wrong: "EADDRINUSE". */
   readonly code: string;
@@ -36,26 +36,26 @@ export interface NameServerTrouble {
  * Answers the names of the cluster's services to the containers of this host, at the host's own address in each
  * network; asks others for all other names. Works on the last table that it was given.
  */
-export class NameServer {
-  readonly #options: NameServerOptions;
+export class DnsServer {
+  readonly #options: DnsServerOptions;
   readonly #inherited: Map<string, DnsSockets>;
   readonly #listeners = new Map<string, DnsListener>();
   readonly #troubles = new Map<string, string>();
-  #table: NamesTable = NO_NAMES;
-  #index = new NameIndex(NO_NAMES);
+  #table: DnsTable = EMPTY_DNS_TABLE;
+  #index = new DnsIndex(EMPTY_DNS_TABLE);
   #suspects: ReadonlySet<string> = new Set();
   #onTable = new Set<() => void>();
   #work: Promise<void> = Promise.resolve();
   #reopen: NodeJS.Timeout | undefined;
   #isDrained = false;
 
-  constructor(options: NameServerOptions) {
+  constructor(options: DnsServerOptions) {
     this.#options = options;
     this.#inherited = new Map(options.inherited);
   }
 
   /** Answers from this table at once; resolves when its addresses are open, as far as they can be. */
-  update(table: NamesTable): Promise<void> {
+  update(table: DnsTable): Promise<void> {
     this.#table = table;
     this.#makeIndex();
     for (const tell of this.#onTable) tell();
@@ -69,7 +69,7 @@ export class NameServer {
   }
 
   /** Addresses at which names are not answered now. */
-  get troubles(): readonly NameServerTrouble[] {
+  get problems(): readonly DnsServerProblem[] {
     return [...this.#troubles].map(([address, code]) => ({ address, code }));
   }
 
@@ -79,7 +79,7 @@ export class NameServer {
   }
 
   async close(): Promise<void> {
-    await this.update(NO_NAMES);
+    await this.update(EMPTY_DNS_TABLE);
     clearTimeout(this.#reopen);
   }
 
@@ -94,7 +94,7 @@ export class NameServer {
   }
 
   #makeIndex(): void {
-    this.#index = new NameIndex(withoutSuspects(this.#table, this.#suspects));
+    this.#index = new DnsIndex(demoteSuspects(this.#table, this.#suspects));
   }
 
   #reconcileNext(): Promise<void> {
@@ -117,7 +117,7 @@ export class NameServer {
   }
 
   async #open(address: string): Promise<void> {
-    const { port, onTrouble } = this.#options;
+    const { port, onProblem: onTrouble } = this.#options;
     try {
       const answer = (request: DnsRequest): Promise<Buffer | undefined> => this.#answer(request, address);
       const inherited = this.#inherited.get(address);
@@ -138,10 +138,10 @@ export class NameServer {
     if (parsed.kind === "reject") return parsed.reply;
     const { request } = parsed;
     const { name, type } = request.question;
-    const { random, isInForce, forwarder, hostResolvers } = this.#options;
-    const ask = (): Answer => resolve(this.#index, { name, type, from, gateway }, { random, isInForce });
+    const { random, isVipActive, forwarder, hostResolvers } = this.#options;
+    const ask = (): Answer => resolve(this.#index, { name, type, from, gateway }, { random, isVipActive });
     let answer = ask();
-    if (answer.kind === "unknown" && this.#index.asker(from) === undefined) {
+    if (answer.kind === "unknown" && this.#index.client(from) === undefined) {
       await this.#untilKnown(from);
       answer = ask();
     }
@@ -161,7 +161,7 @@ export class NameServer {
         resolve();
       };
       const look = (): void => {
-        if (this.#index.asker(address) !== undefined) finish();
+        if (this.#index.client(address) !== undefined) finish();
       };
       const timer = setTimeout(finish, NEWCOMER_MS);
       if (this.#onTable.size < MAX_NEWCOMERS) this.#onTable.add(look);

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { NameIndex } from "./name-index.js";
-import type { NamedService, NamesTable } from "./names-table.js";
-import { type Answer, resolve } from "./resolve.js";
+import type { DnsService, DnsTable } from "./dns-table.js";
+import { type Answer, resolve } from "./lookup.js";
+import { DnsIndex } from "./name-index.js";
 
 const DEFAULT = {
   id: "n1",
@@ -33,7 +33,7 @@ const WEB = "10.64.8.2";
 const DB = "10.64.72.2";
 const BLOG = "10.64.136.2";
 
-function service(over: Partial<NamedService> & Pick<NamedService, "service">): NamedService {
+function service(over: Partial<DnsService> & Pick<DnsService, "service">): DnsService {
   const networkId = over.networkId ?? "n1";
   return {
     key: `${networkId}/${over.service}`,
@@ -58,7 +58,7 @@ const API = service({
   draining: [{ id: "t0", nodeId: "h2", address: "10.64.9.9", slot: 1 }],
 });
 
-const TABLE: NamesTable = {
+const TABLE: DnsTable = {
   networks: [DEFAULT, BACK, OTHER],
   services: [
     API,
@@ -70,19 +70,19 @@ const TABLE: NamesTable = {
     service({ service: "blog_api", networkId: "n3", stack: "blog", vip: "10.64.128.2" }),
     service({ service: "shop_idle" }),
   ],
-  askers: [
+  clients: [
     { address: WEB, networkIds: ["n1", "n2"], dns: [] },
     { address: DB, networkIds: ["n2"], dns: ["192.0.2.53"] },
     { address: BLOG, networkIds: ["n3"], dns: [] },
   ],
 };
-const INDEX = new NameIndex(TABLE);
+const INDEX = new DnsIndex(TABLE);
 
 function ask(
   name: string,
-  { from = WEB, type = "A", isInForce = true, gateway = DEFAULT.gateway } = {},
+  { from = WEB, type = "A", isVipActive = true, gateway = DEFAULT.gateway } = {},
 ): Answer {
-  return resolve(INDEX, { name, type, from, gateway }, { random: () => 0, isInForce: () => isInForce });
+  return resolve(INDEX, { name, type, from, gateway }, { random: () => 0, isVipActive: () => isVipActive });
 }
 
 const addressesOf = (answer: Answer): readonly string[] =>
@@ -118,16 +118,16 @@ describe("resolve()", () => {
   });
 
   it("gives the tasks where the kernel does not balance the virtual IP, or there is none", () => {
-    expect(addressesOf(ask("api", { isInForce: false }))).toEqual(["10.64.8.5", "10.64.9.5"]);
+    expect(addressesOf(ask("api", { isVipActive: false }))).toEqual(["10.64.8.5", "10.64.9.5"]);
     expect(addressesOf(ask("db"))).toEqual(["10.64.72.5"]);
   });
 
   it("gives an asker the same task first, where its connections shall go to one", () => {
-    const services = TABLE.services.map((one) => (one === API ? { ...API, isBySource: true } : one));
-    const index = new NameIndex({ ...TABLE, services });
+    const services = TABLE.services.map((one) => (one === API ? { ...API, hasSourceAffinity: true } : one));
+    const index = new DnsIndex({ ...TABLE, services });
     const firstFor = (from: string, draw: number): string | undefined => {
       const query = { name: "tasks.api", type: "A", from, gateway: DEFAULT.gateway };
-      const answer = resolve(index, query, { random: () => draw, isInForce: () => false });
+      const answer = resolve(index, query, { random: () => draw, isVipActive: () => false });
       return answer.kind === "addresses" ? answer.addresses[0] : undefined;
     };
     const askers = Array.from({ length: 20 }, (_, at) => `10.64.8.${at + 10}`);
@@ -162,9 +162,13 @@ describe("resolve()", () => {
   });
 
   it("tells who is in internal networks alone of nothing outside", () => {
-    const index = new NameIndex({ ...TABLE, networks: [DEFAULT, { ...BACK, isInternal: true }] });
+    const index = new DnsIndex({ ...TABLE, networks: [DEFAULT, { ...BACK, isInternal: true }] });
     const asked = (name: string, from: string, type = "A") =>
-      resolve(index, { name, type, from, gateway: BACK.gateway }, { random: () => 0, isInForce: () => true });
+      resolve(
+        index,
+        { name, type, from, gateway: BACK.gateway },
+        { random: () => 0, isVipActive: () => true },
+      );
     expect(addressesOf(asked("db", DB))).toEqual(["10.64.72.5"]);
     for (const from of [DB, "10.64.72.99"]) {
       expect(asked("example.com", from)).toEqual({ kind: "unknown" });
@@ -191,8 +195,8 @@ describe("resolve()", () => {
         fc.infiniteStream(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })),
         (list, chance) => {
           const endpoints = list.map((address, at) => ({ id: `t${at}`, nodeId: "h", address, slot: at + 1 }));
-          const index = new NameIndex({ ...TABLE, services: [{ ...API, vip: "", endpoints }] });
-          const options = { random: () => chance.next().value ?? 0, isInForce: () => true };
+          const index = new DnsIndex({ ...TABLE, services: [{ ...API, vip: "", endpoints }] });
+          const options = { random: () => chance.next().value ?? 0, isVipActive: () => true };
           const answer = resolve(index, { name: "api", type: "A", from: WEB, gateway: "" }, options);
           expect(addressesOf(answer)).toEqual(list.length === 0 ? ["empty"] : [...list].sort());
         },

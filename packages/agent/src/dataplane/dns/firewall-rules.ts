@@ -13,7 +13,7 @@ const CHECK_MS = 30_000;
  * Lets containers ask this host for names where its firewall lets nothing in that nobody allowed (ufw, as the usual
  * one). Where nothing is in the way, or there is no iptables, nothing is done; `berth doctor` asks from a container.
  */
-export class Door {
+export class DnsFirewallRules {
   readonly #run: RunProgram;
   readonly #stopping = new AbortController();
   #isWanted = false;

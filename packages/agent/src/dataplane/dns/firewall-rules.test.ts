@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { afterEach, describe, expect, it } from "vitest";
 import { type RunProgram, runProgram } from "../../runtime/run-program.js";
-import { Door, isGuarded } from "./door.js";
+import { DnsFirewallRules, isGuarded } from "./firewall-rules.js";
 
 const isRoot = process.getuid?.() === 0;
 const hasIptables = spawnSync("iptables", ["--version"]).status === 0;
@@ -26,7 +26,7 @@ describe.skipIf(!isRoot || !hasIptables)("Door", () => {
   it("lets questions in past a firewall, again after it was set anew, and closes behind the last", async () => {
     const run = await inside();
     await run("iptables", { args: ["-P", "INPUT", "DROP"], signal });
-    const door = new Door(run);
+    const door = new DnsFirewallRules(run);
     await door.open(true);
     const opened = [
       "-P INPUT DROP",
@@ -35,7 +35,7 @@ describe.skipIf(!isRoot || !hasIptables)("Door", () => {
     ];
     expect(await inputRules(run)).toEqual(opened);
     await door.close({ isLast: false });
-    const successor = new Door(run);
+    const successor = new DnsFirewallRules(run);
     await successor.open(true);
     expect(await inputRules(run)).toEqual(opened);
     await successor.close({ isLast: true });
@@ -44,7 +44,7 @@ describe.skipIf(!isRoot || !hasIptables)("Door", () => {
 
   it("does nothing where nothing is in the way", async () => {
     const run = await inside();
-    const door = new Door(run);
+    const door = new DnsFirewallRules(run);
     await door.open(true);
     expect(await inputRules(run)).toEqual(["-P INPUT ACCEPT"]);
     await door.close({ isLast: true });

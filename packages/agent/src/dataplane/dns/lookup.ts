@@ -1,7 +1,7 @@
 import { parseIpv4, parseSubnet, subnetHas } from "@berth/proto";
 import { bucketOf, rendezvous } from "../balancing/rendezvous.js";
-import type { NameIndex } from "./name-index.js";
-import type { NamedNetwork, NamedService } from "./names-table.js";
+import type { DnsNetwork, DnsService } from "./dns-table.js";
+import type { DnsIndex } from "./name-index.js";
 
 /** A virtual IP stays as long as its service does, and is given to no other for an hour after. */
 const VIP_TTL_S = 30;
@@ -37,7 +37,7 @@ export interface ResolveOptions {
   /** From 0 up to 1: where a list of tasks begins. */
   readonly random: () => number;
   /** Whether the kernel of this host balances a virtual IP. If not, names stand for the tasks' own addresses. */
-  readonly isInForce: (vip: string) => boolean;
+  readonly isVipActive: (vip: string) => boolean;
 }
 
 /**
@@ -49,9 +49,9 @@ export interface ResolveOptions {
  * tried or will try these by itself. Neither is anybody asked whose an address of the asker's networks is, and
  * nobody at all for an asker that is in internal networks alone.
  */
-export function resolve(index: NameIndex, query: Query, options: ResolveOptions): Answer {
+export function resolve(index: DnsIndex, query: Query, options: ResolveOptions): Answer {
   const name = query.name.toLowerCase().replace(/\.$/, "");
-  const asker = index.asker(query.from);
+  const asker = index.client(query.from);
   const scope = scopeOf(index, asker?.networkIds, query.gateway);
   const isEnclosed = scope.length > 0 && scope.every(({ isInternal }) => isInternal);
   const outside: Answer = isEnclosed ? { kind: "unknown" } : { kind: "forward", servers: asker?.dns ?? [] };
@@ -67,20 +67,20 @@ export function resolve(index: NameIndex, query: Query, options: ResolveOptions)
 
 /** Networks of a container, or, of one that berth did not make, the network through which it asks. */
 function scopeOf(
-  index: NameIndex,
+  index: DnsIndex,
   networkIds: readonly string[] | undefined,
   gateway: string,
-): readonly NamedNetwork[] {
+): readonly DnsNetwork[] {
   const ids = networkIds ?? [index.networkOfGateway(gateway) ?? ""];
   return ids.map((id) => index.network(id)).filter((network) => network !== undefined);
 }
 
 interface Target {
-  readonly services: readonly NamedService[];
+  readonly services: readonly DnsService[];
   readonly of: "service" | "tasks" | { readonly slot: number };
 }
 
-function find(index: NameIndex, name: string, scope: readonly NamedNetwork[]): Target | undefined {
+function find(index: DnsIndex, name: string, scope: readonly DnsNetwork[]): Target | undefined {
   const direct = findService(index, name, scope);
   if (direct.length > 0) return { services: direct, of: "service" };
   const [, prefix = "", rest = ""] = /^([^.]+)\.(.+)$/.exec(name) ?? [];
@@ -92,11 +92,7 @@ function find(index: NameIndex, name: string, scope: readonly NamedNetwork[]): T
 }
 
 /** The first network of the asker that has the name counts, as with Docker. */
-function findService(
-  index: NameIndex,
-  name: string,
-  scope: readonly NamedNetwork[],
-): readonly NamedService[] {
+function findService(index: DnsIndex, name: string, scope: readonly DnsNetwork[]): readonly DnsService[] {
   for (const network of scope) {
     const exact = index.find(network.id, name);
     if (exact.length > 0) return exact;
@@ -109,7 +105,7 @@ function findService(
 }
 
 /** "api.shop_default", "api.default", "api.shop", "api.shop.internal" */
-function findQualified(index: NameIndex, name: string, network: NamedNetwork): readonly NamedService[] {
+function findQualified(index: DnsIndex, name: string, network: DnsNetwork): readonly DnsService[] {
   const short = name.endsWith(`.${LOCAL_DOMAIN}`) ? name.slice(0, -LOCAL_DOMAIN.length - 1) : name;
   for (const suffix of namesOf(network)) {
     if (short.endsWith(`.${suffix}`)) {
@@ -123,7 +119,7 @@ function findQualified(index: NameIndex, name: string, network: NamedNetwork): r
   return index.find(network.id, service).filter((one) => one.stack.toLowerCase() === stack);
 }
 
-function namesOf({ name, stack }: NamedNetwork): readonly string[] {
+function namesOf({ name, stack }: DnsNetwork): readonly string[] {
   const full = name.toLowerCase();
   const prefix = `${stack.toLowerCase()}_`;
   return stack !== "" && full.startsWith(prefix) ? [full, full.slice(prefix.length)] : [full];
@@ -131,16 +127,16 @@ function namesOf({ name, stack }: NamedNetwork): readonly string[] {
 
 function addressesOf(
   { services, of }: Target,
-  { random, isInForce, from }: ResolveOptions & Pick<Query, "from">,
+  { random, isVipActive, from }: ResolveOptions & Pick<Query, "from">,
 ): Answer {
-  const vips = services.map(({ vip }) => vip).filter((vip) => vip !== "" && isInForce(vip));
+  const vips = services.map(({ vip }) => vip).filter((vip) => vip !== "" && isVipActive(vip));
   if (of === "service" && vips.length === services.length) {
     return { kind: "addresses", ttlS: VIP_TTL_S, addresses: vips };
   }
   const endpoints = services.flatMap((service) => service.endpoints);
   const wanted = typeof of === "object" ? endpoints.filter(({ slot }) => slot === of.slot) : endpoints;
   if (wanted.length === 0) return typeof of === "object" ? { kind: "unknown" } : { kind: "empty" };
-  const own = services.every(({ isBySource }) => isBySource === true)
+  const own = services.every(({ hasSourceAffinity }) => hasSourceAffinity === true)
     ? rendezvous(
         bucketOf(from),
         wanted.map(({ address: id }) => ({ id })),
@@ -166,11 +162,11 @@ function shuffled(items: readonly string[], random: () => number): readonly stri
 interface ReverseQuery {
   readonly name: string;
   readonly type: string;
-  readonly scope: readonly NamedNetwork[];
+  readonly scope: readonly DnsNetwork[];
   readonly outside: Answer;
 }
 
-function reverse(index: NameIndex, { name, type, scope, outside }: ReverseQuery): Answer {
+function reverse(index: DnsIndex, { name, type, scope, outside }: ReverseQuery): Answer {
   const address = name.slice(0, -REVERSE_SUFFIX.length).split(".").reverse().join(".");
   const owner = index.whose(address);
   if (owner === undefined || !scope.some(({ id }) => id === owner.networkId)) {

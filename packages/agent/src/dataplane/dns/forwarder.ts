@@ -1,7 +1,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { connect, isIPv6 } from "node:net";
 import { answers, isTruncated, withId } from "./message.js";
-import { ServerMemory } from "./server-memory.js";
+import { UpstreamHealth } from "./server-memory.js";
 import { readFrames, writeFrame } from "./tcp-frames.js";
 
 /** Docker's resolver waits 4 s for us: two attempts fit in, and there is time to say that nobody answers. */
@@ -22,12 +22,12 @@ export interface ForwardOptions {
 /** Asks other servers what we do not know. */
 export class Forwarder {
   readonly #options: ForwardOptions;
-  readonly #memory: ServerMemory;
+  readonly #memory: UpstreamHealth;
   #waiting = 0;
 
   constructor(options: ForwardOptions) {
     this.#options = options;
-    this.#memory = new ServerMemory(options.now);
+    this.#memory = new UpstreamHealth(options.now);
   }
 
   /**
