@@ -3,7 +3,10 @@ import { withPatience } from "./deploy/lab/patience.js";
 
 const SECOND_MS = withPatience(1_000);
 
-/** unit: pure and fast · sim: the whole cluster on virtual time · integration: real etcd, real sockets · e2e: real Docker hosts in the lab (root, Linux). */
+/**
+ * Four projects: unit (pure and fast), sim (the whole cluster on virtual time), integration (real etcd, real sockets)
+ * and e2e (real Docker hosts in the lab; needs root and Linux).
+ */
 export default defineConfig({
   test: {
     projects: [
@@ -11,6 +14,8 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["proto/src/**/*.test.ts", "packages/*/src/**/*.test.ts", "test/{harness,vm}/*.test.ts"],
+          // Loading the modules again for each of 230 files took most of the time.
+          isolate: false,
         },
       },
       { test: { name: "sim", include: ["test/sim/**/*.test.ts"] } },
