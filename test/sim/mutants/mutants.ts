@@ -101,7 +101,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "empty-start",
     what: "a new leader gives orders before it has read the records",
-    file: "packages/control-plane/src/reconciler/mirror.ts",
+    file: "packages/control-plane/src/state/state-sync.ts",
     search: "await this.#take(next.value);",
     replace: "",
   },

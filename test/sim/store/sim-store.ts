@@ -1,6 +1,5 @@
 import { BerthError } from "@berth/proto";
-import { onAbort } from "../../../packages/control-plane/src/runtime/abort.js";
-import { linkSignals } from "../../../packages/control-plane/src/runtime/linked-signal.js";
+import { linkSignals, onAbort } from "../../../packages/control-plane/src/runtime/abort.js";
 import type {
   RangePage,
   RangeQuery,

@@ -1,9 +1,9 @@
 import type { NetworkOutcome, NetworkSpec, ServiceOutcome, ServiceSpec } from "@berth/proto";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../core/allocator/address-pool.js";
 import { type ClaimLookup, pickPorts, portConflicts } from "../core/endpoints/published-ports.js";
-import type { Decision } from "../reconciler/write-job.js";
+import type { Decision } from "../reconciler/writer.js";
 import type { ClusterState } from "../state/cluster-state.js";
-import { PortClaims } from "../state/port-claims.js";
+import { PortClaims } from "../state/service-table.js";
 import { acceptRemoval, acceptSpec } from "./accept-spec.js";
 import {
   decideNetworks,

@@ -1,6 +1,5 @@
 import type { ClusterEvent, StreamEventsRequest, StreamEventsResponse } from "@berth/proto";
-import { onAbort } from "../runtime/abort.js";
-import { linkSignals } from "../runtime/linked-signal.js";
+import { linkSignals, onAbort } from "../runtime/abort.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ControlScope } from "./scope.js";
 

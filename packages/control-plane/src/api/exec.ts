@@ -8,8 +8,7 @@ import {
   type Task,
 } from "@berth/proto";
 import type { RemoteExec } from "../dispatcher/relays/exec-relay.js";
-import { onAbort } from "../runtime/abort.js";
-import { linkSignals } from "../runtime/linked-signal.js";
+import { linkSignals, onAbort } from "../runtime/abort.js";
 import { runningTask } from "./find-task.js";
 import type { ControlScope } from "./scope.js";
 

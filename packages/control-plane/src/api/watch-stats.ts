@@ -10,8 +10,8 @@ import {
   type WatchStatsResponse,
 } from "@berth/proto";
 import { stateOf } from "../core/task-state.js";
+import { linkSignals } from "../runtime/abort.js";
 import { sleep } from "../runtime/clock.js";
-import { linkSignals } from "../runtime/linked-signal.js";
 import { findNode, findService } from "./find.js";
 import type { ControlScope } from "./scope.js";
 

@@ -1,8 +1,7 @@
 import type { WatchedService, WatchServicesRequest, WatchServicesResponse } from "@berth/proto";
 import { newestTasks } from "../core/converge.js";
-import { onAbort } from "../runtime/abort.js";
+import { linkSignals, onAbort } from "../runtime/abort.js";
 import { sleep } from "../runtime/clock.js";
-import { linkSignals } from "../runtime/linked-signal.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ControlScope } from "./scope.js";
 import { serviceSummary, serviceView } from "./views.js";

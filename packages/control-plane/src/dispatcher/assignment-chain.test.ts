@@ -2,8 +2,8 @@ import { type Assignments, DesiredState, Assignments_Kind as Kind, type Task, Ta
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildSpec, buildTask } from "../core/testing/test-records.js";
-import { NO_NETWORKS } from "../testing/no-networks.js";
 import { AssignmentChain } from "./assignment-chain.js";
+import { NO_NETWORKS } from "./testing/no-networks.js";
 
 const NODE = "n1";
 

@@ -2,8 +2,8 @@ import { BerthError, type SessionResponse } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildSpec, buildTask } from "../core/testing/test-records.js";
 import { ManualClock } from "../testing/manual-clock.js";
-import { NO_NETWORKS } from "../testing/no-networks.js";
 import { Session } from "./session.js";
+import { NO_NETWORKS } from "./testing/no-networks.js";
 
 function sessionWith(
   clock: ManualClock,

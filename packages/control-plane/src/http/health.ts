@@ -3,7 +3,7 @@ import type { Role } from "../server/role.js";
 import { LEADER_KEY } from "../store/keys.js";
 import { readOne } from "../store/read.js";
 import type { Store } from "../store/store.js";
-import { type HttpAnswer, json } from "./server.js";
+import { type HttpAnswer, json } from "./http-server.js";
 
 /** Less than a health checker usually waits. */
 const ETCD_TIMEOUT_MS = 1_500;

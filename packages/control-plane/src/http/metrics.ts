@@ -1,8 +1,7 @@
 import { NodeState, TaskState } from "@berth/proto";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { LeaderObserver, Leadership } from "../server/leadership.js";
-import { surveyTraffic } from "./survey-traffic.js";
-import { trafficMetrics } from "./traffic-metrics.js";
+import type { LeaderObserver, Leadership } from "../server/leader.js";
+import { surveyTraffic, trafficMetrics } from "./traffic-metrics.js";
 
 const SECOND_MS = 1_000;
 

@@ -4,7 +4,7 @@ import { buildNode } from "../core/testing/test-records.js";
 import { TrafficInquiry } from "../dispatcher/relays/traffic-inquiry.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { ManualClock } from "../testing/manual-clock.js";
-import { surveyTraffic } from "./survey-traffic.js";
+import { surveyTraffic } from "./traffic-metrics.js";
 
 function survey(hosts: readonly (readonly [id: string, hostname: string, state?: NodeState])[]) {
   const state = new ClusterState();

@@ -1,7 +1,6 @@
 import { TrafficReport } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { labelText } from "./metric-text.js";
-import { trafficMetrics } from "./traffic-metrics.js";
+import { labelText, trafficMetrics } from "./traffic-metrics.js";
 
 const WEB = { serviceName: "shop_web", stack: "shop", port: "80/tcp", connections: 9, active: 2 };
 const answer = (doors: object[]): TrafficReport =>

@@ -1,5 +1,5 @@
-import type { ListenerTraffic, TrafficReport } from "@berth/proto";
-import { labelText, MetricText } from "./metric-text.js";
+import { type ListenerTraffic, type Node, NodeState, type TrafficReport } from "@berth/proto";
+import type { Leadership } from "../server/leader.js";
 
 /** Ports and virtual IPs, each on each host, that one answer tells of: five lines each. */
 const MAX_DOORS = 10_000;
@@ -87,3 +87,69 @@ function kindOf(answer: TrafficReport | undefined, room: number): "told" | "part
   if (answer.listeners.length > room) return "unasked";
   return answer.partial ? "partial" : "told";
 }
+
+type MetricType = "counter" | "gauge";
+
+/**
+ * One metric in Prometheus's text format, whose values somebody else has counted. Its labels are text that is made once
+ * for many metrics: a library that keeps each sample by its labels takes a leader with thousands of them out of service
+ * for a tenth of a second at each scrape.
+ */
+export class MetricText {
+  readonly #name: string;
+  readonly #lines: string[];
+
+  constructor(name: string, type: MetricType, help: string) {
+    this.#name = name;
+    this.#lines = [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`];
+  }
+
+  /** @param labels from {@link labelText} */
+  add(labels: string, value: number): void {
+    this.#lines.push(`${this.#name}${labels} ${value}`);
+  }
+
+  text(): string {
+    return `${this.#lines.join("\n")}\n`;
+  }
+}
+
+/** `{service="shop_web"}`. An empty label is left out: to Prometheus that is the same. */
+export function labelText(labels: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(labels).filter(([, value]) => value !== "");
+  return pairs.length === 0
+    ? ""
+    : `{${pairs.map(([name, value]) => `${name}="${escaped(value)}"`).join(",")}}`;
+}
+
+function escaped(value: string): string {
+  return value.replace(/[\\"\n]/g, (character) => (character === "\n" ? "\\n" : `\\${character}`));
+}
+
+/** Where there are more hosts than that, each of them is asked by Prometheus itself (`berth agent --metrics`). */
+const MAX_HOSTS = 250;
+/** The agents have a second to answer. */
+const DEADLINE_MS = 3_000;
+
+/** Asks all hosts that are up what their ingress has done, for all services. */
+export async function surveyTraffic({
+  state,
+  counters,
+  tableVersion,
+}: Pick<Leadership, "state" | "counters" | "tableVersion">): Promise<TrafficSurvey> {
+  const nodes = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
+  const asked = nodes.length > MAX_HOSTS ? [] : nodes;
+  const ids = asked.map(({ id }) => id);
+  const answers = await counters.ask("", ids, AbortSignal.timeout(DEADLINE_MS));
+  const counts = new Map<string, number>();
+  for (const node of asked) counts.set(hostnameOf(node), (counts.get(hostnameOf(node)) ?? 0) + 1);
+  const hosts = asked.map((node) => {
+    const hostname = hostnameOf(node);
+    // Two series of one name would be one to Prometheus, which drops what comes second.
+    const isAlone = counts.get(hostname) === 1;
+    return { hostname: isAlone ? hostname : `${hostname} (${node.id})`, answer: answers.get(node.id) };
+  });
+  return { tableVersion: tableVersion(), hosts, unasked: nodes.length - asked.length };
+}
+
+const hostnameOf = ({ id, description }: Node): string => description?.hostname || id;

@@ -10,9 +10,9 @@ import {
 } from "../core/node-health/judge-node.js";
 import { evidenceOf, isUnanimous, NO_VOTES, type ProbeVotes } from "../core/node-health/probe-votes.js";
 import { Suspects } from "../core/node-health/suspect-nodes.js";
-import { DelayQueue } from "../reconciler/queues/delay-queue.js";
 import type { Writer } from "../reconciler/writer.js";
 import { onAbort } from "../runtime/abort.js";
+import { DelayQueue } from "../runtime/delay-queue.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { LagMeter } from "./lag-meter.js";

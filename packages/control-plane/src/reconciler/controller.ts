@@ -10,9 +10,8 @@ import { serviceKey } from "../store/keys.js";
 import { gateOf, waitingFor, withGate } from "./gates.js";
 import { virtualIpChanges } from "./networks/virtual-ip-changes.js";
 import { orphanChanges, planChanges } from "./plan-changes.js";
-import { WorkQueue } from "./queues/work-queue.js";
-import type { Decision } from "./write-job.js";
-import type { Writer } from "./writer.js";
+import { WorkQueue } from "./work-queue.js";
+import type { Decision, Writer } from "./writer.js";
 
 /**
  * Services decided upon at once: the more, the more decisions share a transaction. A host that dies has tasks of a

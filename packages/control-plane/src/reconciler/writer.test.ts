@@ -8,8 +8,7 @@ import { readOne } from "../store/read.js";
 import type { Store, TxnRequest } from "../store/store.js";
 import { MemoryStore } from "../testing/memory-store/memory-store.js";
 import { MAX_CHANGES } from "./transaction.js";
-import type { Decide } from "./write-job.js";
-import { Writer } from "./writer.js";
+import { type Decide, Writer } from "./writer.js";
 
 const never = new AbortController().signal;
 

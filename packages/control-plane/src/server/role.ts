@@ -1,7 +1,7 @@
 import { BerthError } from "@berth/proto";
 import { onAbort } from "../runtime/abort.js";
 import type { Clock } from "../runtime/clock.js";
-import type { Leadership } from "./leadership.js";
+import type { Leadership } from "./leader.js";
 
 /** Who answers a call. */
 export type Target =

@@ -8,8 +8,8 @@ import type { Runtime } from "../runtime/runtime.js";
 import { campaign, type ElectionEvent } from "../store/election.js";
 import { LEADER_KEY } from "../store/keys.js";
 import type { Store } from "../store/store.js";
+import { lead } from "./leader.js";
 import type { LeaderContact } from "./leader-contact.js";
-import { lead } from "./leadership.js";
 import type { Role } from "./role.js";
 import { addressIn, type ServerRegistry } from "./server-registry.js";
 

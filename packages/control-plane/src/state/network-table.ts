@@ -1,8 +1,7 @@
 import { type Network, type NetworkRange, parseSubnet, type Subnet, type VirtualIp } from "@berth/proto";
 import { layoutOf } from "../core/allocator/address-pool.js";
 import type { NetworkParts } from "../core/model.js";
-import { Grouped } from "./grouped.js";
-import { PairTable } from "./pair-table.js";
+import { Grouped, PairTable } from "./grouped.js";
 
 /** All networks by id, name and stack, with the hosts that have a part of them and the addresses of services. */
 export class NetworkTable implements NetworkParts {

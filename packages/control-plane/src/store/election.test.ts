@@ -3,9 +3,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { onAbort } from "../runtime/abort.js";
 import { ManualClock } from "../testing/manual-clock.js";
 import { MemoryStore } from "../testing/memory-store/memory-store.js";
-import { campaign, type Leader, observeLeader } from "./election.js";
+import { campaign, fence, type Leader, observeLeader, type Term } from "./election.js";
 import type { Leases, Store, TxnOutcome } from "./store.js";
-import { fence, type Term } from "./term.js";
 
 const KEY = "/berth/v1/leader";
 const TTL_SECONDS = 3;

@@ -1,6 +1,6 @@
 import type { LogLine, StreamLogsRequest, StreamLogsResponse, Task } from "@berth/proto";
 import { byAge } from "../../core/task-state.js";
-import { linkSignals } from "../../runtime/linked-signal.js";
+import { linkSignals } from "../../runtime/abort.js";
 import { findTarget, hasLog } from "../find-task.js";
 import type { ControlScope } from "../scope.js";
 import { type FollowOptions, followLogs } from "./follow-logs.js";

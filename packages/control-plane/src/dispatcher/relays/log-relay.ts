@@ -7,9 +7,9 @@ import {
 } from "@berth/proto";
 import type { CallContext } from "@berth/proto/rpc";
 import { onAbort } from "../../runtime/abort.js";
+import { Channel } from "../../runtime/channel.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import { Grouped } from "../../state/grouped.js";
-import { Channel } from "../channel.js";
 import type { Session } from "../session.js";
 
 /** Messages of one task's log that wait for a slow reader; after that its agent waits. */

@@ -12,9 +12,8 @@ import {
   requireSameMembers,
 } from "./cluster.js";
 import { DataDir, type Ports } from "./data-dir.js";
-import { EtcdProcess } from "./etcd-process.js";
+import { EtcdProcess, requireEtcd } from "./etcd-process.js";
 import { choosePorts, requireFree } from "./free-ports.js";
-import { requireEtcd } from "./program.js";
 
 /** Replaying a long log from a slow disk takes a while; an etcd that waits for a lock waits for ever. */
 const START_TIMEOUT_MS = 30_000;

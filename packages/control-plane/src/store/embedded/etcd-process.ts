@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
+import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { clientUrl, type EtcdCluster, initialCluster, memberName, peerUrl } from "./cluster.js";
 import type { Ports } from "./data-dir.js";
-import { logEtcdLine } from "./log-line.js";
-import { findProgram } from "./program.js";
 
 /** Kept for error messages. */
 const MAX_LAST_LINES = 5;
@@ -167,4 +168,65 @@ function dyingWithParent(command: readonly [string, ...string[]]): readonly [str
   return findProgram("setpriv") === undefined
     ? command
     : ["setpriv", "--pdeathsig", "KILL", "--", ...command];
+}
+
+/** What berth's way of running etcd always makes it warn about, and nobody can act on. */
+const EXPECTED = [/simple token is not cryptographically signed/, /serving client traffic insecurely/];
+
+/** Before its JSON log is set up, etcd warns in the old format; and Go's last cry has none. The trace that follows says nothing to a user. */
+const PLAIN_TEXT = /^(?:panic:|fatal error:)|^\S+ \S+ [WEC] \| /;
+
+/** Passes one line of etcd's log on to berth's, and returns it as a short text; undefined if it says nothing. */
+export function logEtcdLine(line: string, logger: Logger): string | undefined {
+  const parsed = parseLine(line);
+  if (parsed === undefined || EXPECTED.some((pattern) => pattern.test(parsed.msg))) return undefined;
+  const { level, msg, facts } = parsed;
+  const { ts: _time, caller: _caller, stacktrace: _trace, ...etcd } = facts;
+  if (level === "warn") logger.warn({ etcd }, `etcd: ${msg}`);
+  else logger.error({ etcd }, `etcd: ${msg}`);
+  return typeof etcd.error === "string" ? `${msg}: ${etcd.error}` : msg;
+}
+
+interface LogLine {
+  readonly level: string;
+  readonly msg: string;
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+function parseLine(line: string): LogLine | undefined {
+  try {
+    const { level, msg, ...facts } = JSON.parse(line);
+    if (typeof level === "string" && typeof msg === "string") return { level, msg, facts };
+  } catch {
+    // Not JSON.
+  }
+  if (!PLAIN_TEXT.test(line)) return undefined;
+  return { level: line.includes(" W | ") ? "warn" : "error", msg: line, facts: {} };
+}
+
+/** @throws BerthError BERTH_ETCD_MISSING, saying how to install it */
+export function requireEtcd(program: string): void {
+  if (findProgram(program) !== undefined) return;
+  throw new BerthError({
+    code: "BERTH_ETCD_MISSING",
+    message:
+      `The program ${program} was not found, and without --etcd URL berth keeps its state in an etcd that it starts itself. ` +
+      "Install it (Debian and Ubuntu: apt-get install etcd-server), or name a running etcd with --etcd URL.",
+  });
+}
+
+/** The path of a program on the PATH, or of the file if the name is a path already; undefined if it cannot be run. */
+export function findProgram(name: string): string | undefined {
+  if (name.includes("/")) return isExecutable(name) ? name : undefined;
+  const folders = (process.env.PATH ?? "").split(":").filter((folder) => folder !== "");
+  return folders.map((folder) => join(folder, name)).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -3,9 +3,8 @@ import type { IDuplexStream, IWatchRequest, IWatchResponse } from "etcd3";
 import { onAbort } from "../../runtime/abort.js";
 import { checkKey } from "../check-txn.js";
 import type { WatchMessage, WatchQuery } from "../store.js";
-import type { EtcdClient } from "./client.js";
+import { type EtcdClient, toBerthError } from "./client.js";
 import { decodeEvent, encodeSpan } from "./codec.js";
-import { toBerthError } from "./errors.js";
 
 type WatchStream = IDuplexStream<IWatchRequest, IWatchResponse>;
 

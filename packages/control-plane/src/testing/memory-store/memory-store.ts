@@ -3,19 +3,24 @@ import type { Clock } from "../../runtime/clock.js";
 import { checkKey, checkTxn } from "../../store/check-txn.js";
 import type {
   Compare,
+  Entry,
   LeaseId,
+  Leases,
+  Op,
+  OpResult,
   RangePage,
   RangeQuery,
+  RenewOutcome,
+  RenewRequest,
   Store,
   TxnOutcome,
   TxnRequest,
+  WatchEvent,
   WatchMessage,
   WatchQuery,
 } from "../../store/store.js";
 import { Bell } from "./bell.js";
 import { History } from "./history.js";
-import { MemoryLeases } from "./memory-leases.js";
-import { type Staged, stage } from "./stage.js";
 
 const DEFAULT_PAGE_SIZE = 1_000;
 
@@ -149,4 +154,150 @@ function futureRevision(wanted: bigint, newest: bigint): BerthError {
     code: "BERTH_INTERNAL",
     message: `Revision ${wanted} of the store was asked for; the newest is ${newest}.`,
   });
+}
+
+export interface Staged {
+  /** What the next revision changes, each key once, in the order of the ops. */
+  readonly events: readonly WatchEvent[];
+  readonly results: readonly OpResult[];
+}
+
+/** Works out what the ops of one transaction do to the newest state, without doing it. Later ops see what earlier ones wrote. */
+export function stage(ops: readonly Op[], history: History): Staged {
+  const staging = new Staging(history);
+  const results = ops.map((op) => staging.apply(op));
+  return { events: [...staging.events.values()], results };
+}
+
+class Staging {
+  readonly events = new Map<string, WatchEvent>();
+  readonly #history: History;
+  readonly #revision: bigint;
+
+  constructor(history: History) {
+    this.#history = history;
+    this.#revision = history.revision + 1n;
+  }
+
+  apply(op: Op): OpResult {
+    switch (op.kind) {
+      case "get":
+        return { kind: "get", entry: this.#entry(op.key) };
+      case "put":
+        return this.#put(op);
+      case "delete":
+        return { kind: "deleted", count: this.#delete(op.key) };
+      case "delete-prefix":
+        return { kind: "deleted", count: this.#deletePrefix(op.prefix) };
+      default:
+        return assertNever(op);
+    }
+  }
+
+  #entry(key: string): Entry | undefined {
+    const event = this.events.get(key);
+    if (event === undefined) return this.#history.entry(key);
+    return event.kind === "put" ? event.entry : undefined;
+  }
+
+  #put({ key, value, leaseId }: Extract<Op, { kind: "put" }>): OpResult {
+    const createRevision = this.#entry(key)?.createRevision ?? this.#revision;
+    const entry = { key, value, createRevision, modRevision: this.#revision, ...(leaseId && { leaseId }) };
+    this.events.set(key, { kind: "put", key, modRevision: this.#revision, entry });
+    return { kind: "put" };
+  }
+
+  #delete(key: string): number {
+    if (this.#entry(key) === undefined) return 0;
+    this.events.set(key, { kind: "delete", key, modRevision: this.#revision });
+    return 1;
+  }
+
+  #deletePrefix(prefix: string): number {
+    const all = { revision: this.#history.revision, limit: Number.POSITIVE_INFINITY, after: "" };
+    let count = 0;
+    for (const { key } of this.#history.entries({ prefix }, all)) count += this.#delete(key);
+    return count;
+  }
+}
+
+/** As etcd with its default election timeout. */
+const MIN_TTL_SECONDS = 2;
+const SECOND_MS = 1_000;
+
+interface Lease {
+  readonly ttlSeconds: number;
+  readonly keys: Set<string>;
+  cancelExpiry: () => void;
+}
+
+export interface MemoryLeasesOptions {
+  readonly clock: Clock;
+  /** Deletes the keys of a lease that ended, in one revision. */
+  readonly onEnd: (keys: ReadonlySet<string>) => void;
+}
+
+/** Leases that expire on the injected clock. */
+export class MemoryLeases implements Leases {
+  readonly #options: MemoryLeasesOptions;
+  readonly #leases = new Map<LeaseId, Lease>();
+  #granted = 0;
+
+  constructor(options: MemoryLeasesOptions) {
+    this.#options = options;
+  }
+
+  async grant(ttlSeconds: number, signal: AbortSignal): Promise<{ leaseId: LeaseId; ttlSeconds: number }> {
+    signal.throwIfAborted();
+    const granted = Math.max(ttlSeconds, MIN_TTL_SECONDS);
+    const leaseId = String(++this.#granted);
+    const cancelExpiry = this.#scheduleExpiry(leaseId, granted);
+    this.#leases.set(leaseId, { ttlSeconds: granted, keys: new Set(), cancelExpiry });
+    return { leaseId, ttlSeconds: granted };
+  }
+
+  async renew({ leaseId }: RenewRequest, signal: AbortSignal): Promise<RenewOutcome> {
+    signal.throwIfAborted();
+    const lease = this.#leases.get(leaseId);
+    if (lease === undefined) return { kind: "expired" };
+    lease.cancelExpiry();
+    lease.cancelExpiry = this.#scheduleExpiry(leaseId, lease.ttlSeconds);
+    return { kind: "renewed", ttlSeconds: lease.ttlSeconds };
+  }
+
+  async revoke(leaseId: LeaseId, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    this.#end(leaseId);
+  }
+
+  has(leaseId: LeaseId): boolean {
+    return this.#leases.has(leaseId);
+  }
+
+  /** Ties a key to a lease that exists. */
+  attach(leaseId: LeaseId, key: string): void {
+    this.#leases.get(leaseId)?.keys.add(key);
+  }
+
+  detach(leaseId: LeaseId, key: string): void {
+    this.#leases.get(leaseId)?.keys.delete(key);
+  }
+
+  /** Cancels every expiry; nothing fires on the clock any more. */
+  close(): void {
+    for (const lease of this.#leases.values()) lease.cancelExpiry();
+    this.#leases.clear();
+  }
+
+  #scheduleExpiry(leaseId: LeaseId, ttlSeconds: number): () => void {
+    return this.#options.clock.after(ttlSeconds * SECOND_MS, () => this.#end(leaseId));
+  }
+
+  #end(leaseId: LeaseId): void {
+    const lease = this.#leases.get(leaseId);
+    if (lease === undefined) return;
+    lease.cancelExpiry();
+    this.#leases.delete(leaseId);
+    this.#options.onEnd(lease.keys);
+  }
 }

@@ -33,7 +33,6 @@ import { LagMeter } from "../node-health/lag-meter.js";
 import { NodeHealthMonitor, type NodeHealthObserver } from "../node-health/node-health-monitor.js";
 import { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
 import { Controller, type ControllerObserver } from "../reconciler/controller.js";
-import { Mirror } from "../reconciler/mirror.js";
 import { removeUnusedNetworks } from "../reconciler/networks/network-removal.js";
 import { autoRebalance } from "../reconciler/rebalance/rebalancer.js";
 import { Writer, type WriterObserver } from "../reconciler/writer.js";
@@ -41,8 +40,9 @@ import { onAbort } from "../runtime/abort.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { latestRecordedMs, steadyTime } from "../runtime/steady-time.js";
 import { ClusterState } from "../state/cluster-state.js";
+import { Mirror } from "../state/state-sync.js";
+import { fence, type Term } from "../store/election.js";
 import type { Store } from "../store/store.js";
-import { fence, type Term } from "../store/term.js";
 import { keepStoreHome } from "./move-etcd-leader.js";
 
 /** What a leader reports of its work. */

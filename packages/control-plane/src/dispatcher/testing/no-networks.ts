@@ -1,4 +1,4 @@
-import type { NetworkSource } from "../dispatcher/sent-networks.js";
+import type { NetworkSource } from "../sent-networks.js";
 
 /** Of a cluster without networks. */
 export const NO_NETWORKS: NetworkSource = {

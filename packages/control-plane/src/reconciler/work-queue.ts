@@ -1,6 +1,6 @@
-import { onAbort } from "../../runtime/abort.js";
-import type { Clock } from "../../runtime/clock.js";
-import { DelayQueue } from "./delay-queue.js";
+import { onAbort } from "../runtime/abort.js";
+import type { Clock } from "../runtime/clock.js";
+import { DelayQueue } from "../runtime/delay-queue.js";
 
 /**
  * Keys that need work. A key is never worked on twice at once, and never lost: added while it is worked on, it comes up

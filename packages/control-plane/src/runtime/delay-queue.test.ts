@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ManualClock } from "../../testing/manual-clock.js";
+import { ManualClock } from "../testing/manual-clock.js";
 import { DelayQueue } from "./delay-queue.js";
 
 describe("DelayQueue", () => {

@@ -1,7 +1,7 @@
 import { BerthError, type DispatcherServiceService, isBerthError } from "@berth/proto";
 import type { RpcHandlers } from "@berth/proto/rpc";
-import type { Leadership } from "../server/leadership.js";
-import type { Role } from "../server/role.js";
+import type { Leadership } from "./leader.js";
+import type { Role } from "./role.js";
 
 /** An agent that lost its leader waits here for the next one, instead of asking around. */
 const LEADER_WAIT_MS = 2_000;

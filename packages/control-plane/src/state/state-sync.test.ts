@@ -4,7 +4,7 @@ import { buildTask } from "../core/testing/test-records.js";
 import { nodeKey, serviceKey, taskKey } from "../store/keys.js";
 import type { Entry } from "../store/store.js";
 import { ClusterState } from "./cluster-state.js";
-import { takeEvents, takeSnapshot } from "./take-over.js";
+import { takeEvents, takeSnapshot } from "./state-sync.js";
 
 function entry(task: Task, modRevision: bigint): Entry {
   const value = JSON.stringify(Task.toJSON(task));

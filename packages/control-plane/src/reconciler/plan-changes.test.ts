@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { buildService, buildSpec, buildTask } from "../core/testing/test-records.js";
 import type { Change } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
-import { serviceUpdate } from "./service-update.js";
+import { serviceUpdate } from "./plan-changes.js";
 
 const rollout = { state: Rollout_State.ROLLING_BACK, message: "going back to version 1" };
 const spec = buildSpec({ task: { container: { image: "web:1" }, networks: [{ network: "shop_back" }] } });

@@ -1,6 +1,6 @@
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
-import { logEtcdLine } from "./log-line.js";
+import { logEtcdLine } from "./etcd-process.js";
 
 function logged(line: string): { level: number; msg: string; etcd: Record<string, unknown> } | undefined {
   const lines: string[] = [];

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { KeyIndex } from "./key-index.js";
+import { KeyIndex } from "./history.js";
 
 const key = fc.stringMatching(/^[ab/]{1,4}$/);
 const command = fc.record({ kind: fc.constantFrom("toggle", "toggle", "toggle", "read"), key, after: key });

@@ -7,10 +7,9 @@ import {
   type RpcHandlers,
   type RpcTransport,
 } from "@berth/proto/rpc";
-import type { Clock } from "../runtime/clock.js";
-import { sleep } from "../runtime/clock.js";
-import { linkSignals } from "../runtime/linked-signal.js";
-import { noLeader, type Role, type Target } from "../server/role.js";
+import { linkSignals } from "../runtime/abort.js";
+import { type Clock, sleep } from "../runtime/clock.js";
+import { noLeader, type Role, type Target } from "./role.js";
 
 /** A failover that is under way is bridged: callers see it as a slow answer. */
 const MAX_WAIT_MS = 5_000;

@@ -1,7 +1,7 @@
 import { BerthError } from "@berth/proto";
-import { SCHEMA_KEY } from "../store/keys.js";
-import { readOne } from "../store/read.js";
-import type { Store } from "../store/store.js";
+import { SCHEMA_KEY } from "./keys.js";
+import { readOne } from "./read.js";
+import type { Store } from "./store.js";
 
 /** Layout of the records under the root. Raised when an older berth could misread them. */
 const SCHEMA = "1";
