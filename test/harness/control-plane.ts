@@ -14,7 +14,7 @@ import type { Probe } from "@berth/proto/probe";
 import { createRpcClient, type RpcClient } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
-import { NETWORK, startServer } from "../../packages/control-plane/src/server/server.js";
+import { SYSTEM_PLATFORM, startServer } from "../../packages/control-plane/src/server/server.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { ROOT } from "../../packages/control-plane/src/store/keys.js";
 import { readAll } from "../../packages/control-plane/src/store/read.js";
@@ -69,7 +69,7 @@ export class TestCluster {
         listen: "127.0.0.1:0",
         http: "127.0.0.1:0",
         advertise: undefined,
-        edges: { ...NETWORK, probe: this.#probe },
+        platform: { ...SYSTEM_PLATFORM, probe: this.#probe },
       },
       stopping.signal,
     );

@@ -107,7 +107,7 @@ describe("startEmbeddedEtcd() as a member of a cluster", () => {
       const store = new EtcdStore({ endpoints: [first, ...others] });
       cleanUps.push(() => store.close());
       await write(store, `before ${home}`);
-      const moves = [await store.bringLeadHome(signal), await store.bringLeadHome(signal)];
+      const moves = [await store.moveLeader(signal), await store.moveLeader(signal)];
       expect(moves[1]).toBe(false);
       await write(store, `after ${home}`);
       const status = etcdctl(members[home] ?? "", "endpoint", "status", "-w", "json");

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { systemClock } from "../../packages/control-plane/src/runtime/clock.js";
-import { type Leader, observeLeader } from "../../packages/control-plane/src/store/election.js";
+import { type Leader, watchLeader } from "../../packages/control-plane/src/store/election.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { LEADER_KEY } from "../../packages/control-plane/src/store/keys.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
@@ -34,7 +34,7 @@ beforeEach(async () => {
   candidates = new Map();
   held = [];
   void (async () => {
-    for await (const each of observeLeader({ store, key: LEADER_KEY, clock: systemClock }, abort.signal))
+    for await (const each of watchLeader({ store, key: LEADER_KEY, clock: systemClock }, abort.signal))
       leader = each;
   })();
 });

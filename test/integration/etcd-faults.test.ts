@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { systemClock } from "../../packages/control-plane/src/runtime/clock.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
-import { follow } from "../../packages/control-plane/src/store/follow.js";
+import { listAndWatch } from "../../packages/control-plane/src/store/list-watch.js";
 import { readAll, readOne } from "../../packages/control-plane/src/store/read.js";
 import type { Entry, Store, WatchMessage } from "../../packages/control-plane/src/store/store.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
@@ -170,7 +170,7 @@ describe("follow", () => {
     const kinds: string[] = [];
     void (async () => {
       const options = { store, span: { prefix: PREFIX }, clock: systemClock };
-      for await (const message of follow(options, signal())) {
+      for await (const message of listAndWatch(options, signal())) {
         kinds.push(message.kind);
         if (message.kind === "snapshot") known.clear();
         if (message.kind === "snapshot") for (const entry of message.entries) known.set(entry.key, entry);

@@ -1,7 +1,7 @@
 import { destination, type Logger, pino } from "pino";
 
 /** JSON lines on stderr; short lines for people when stderr is a terminal. */
-export function serverLogger(level: string): Logger {
+export function createLogger(level: string): Logger {
   const isTerminal = process.stderr.isTTY === true;
   return pino(
     { level, base: null },

@@ -1,7 +1,7 @@
 import { type BerthError, ERROR_CODES, isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { parseArguments, type ServerConfig } from "./config.js";
-import { serverLogger } from "./logger.js";
+import { createLogger } from "./logger.js";
 import { onAbort } from "./runtime/abort.js";
 import { systemRuntime } from "./runtime/runtime.js";
 import { startServer } from "./server/server.js";
@@ -25,7 +25,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 }
 
 async function runUntilStopped(config: ServerConfig): Promise<void> {
-  const logger = serverLogger(config.logLevel);
+  const logger = createLogger(config.logLevel);
   const stopping = new AbortController();
   const stop = (signal: NodeJS.Signals): void => {
     logger.info({ signal }, "stopping");
@@ -54,7 +54,7 @@ async function run(config: ServerConfig, logger: Logger, signal: AbortSignal): P
         runtime: systemRuntime,
         logger,
         // An etcd that is not ours may have reasons of its own to be led from elsewhere.
-        ...(etcd && config.etcdCluster && { bringStoreHome: (asked) => store.bringLeadHome(asked) }),
+        ...(etcd && config.etcdCluster && { moveEtcdLeader: (asked) => store.moveLeader(asked) }),
       },
       signal,
     );

@@ -2,7 +2,7 @@ import type { Runtime } from "../../../packages/control-plane/src/runtime/runtim
 import { startServer } from "../../../packages/control-plane/src/server/server.js";
 import { Actor } from "../kernel/actor.js";
 import { timerMs } from "../kernel/virtual-time.js";
-import { simKnock, simProbe } from "../network/sim-probe.js";
+import { simProbe, simTcpProbe } from "../network/sim-probe.js";
 import { simStore } from "../store/sim-store.js";
 import type { World } from "./world.js";
 
@@ -81,7 +81,7 @@ export class SimServer {
       edges: {
         transport: world.transport(actor),
         probe: simProbe(world.network, actor),
-        knock: simKnock(world.network, actor),
+        probeTcp: simTcpProbe(world.network, actor),
         startHttp: async ({ listen }: { readonly listen: string }) => ({ address: listen, close: () => {} }),
       },
     };

@@ -1,6 +1,6 @@
 import { setMaxListeners } from "node:events";
 import type { Probe } from "@berth/proto/probe";
-import type { Knock } from "../../../packages/control-plane/src/server/probe-tcp.js";
+import type { TcpProbe } from "../../../packages/control-plane/src/server/probe-tcp.js";
 import type { Actor } from "../kernel/actor.js";
 import { Connection } from "./connection.js";
 import type { Network } from "./network.js";
@@ -40,7 +40,7 @@ function pause(network: Network, actor: Actor, ms: number, signal: AbortSignal):
 }
 
 /** As a server tries whether another one listens. */
-export function simKnock(network: Network, actor: Actor): Knock {
+export function simTcpProbe(network: Network, actor: Actor): TcpProbe {
   return async (address, timeoutMs, signal) => {
     const host = network.hostAt(address.slice(0, address.lastIndexOf(":")));
     if (!(await answers(network, actor, host, timeoutMs, signal))) return { kind: "silent" };

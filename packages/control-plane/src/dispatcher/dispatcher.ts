@@ -78,7 +78,7 @@ export class Dispatcher {
       }
     });
     traffic.onUpdated(() => this.#drains.tablesUpdated());
-    const forget = writer.onCaughtUp(() => {
+    const forget = writer.onBacklogCleared(() => {
       for (const session of this.#sessions.values()) session.floodIsOver();
     });
     onAbort(signal, () => {
@@ -145,7 +145,7 @@ export class Dispatcher {
       bootId,
       peer,
       clock: runtime.clock,
-      isFlooded: () => writer.isBehind,
+      isFlooded: () => writer.hasBacklog,
       welcome: { epoch: Number(epoch), heartbeatMs: liveness.heartbeatMs, servers: [...servers()] },
       source: {
         tasks: () => state.tasks.ofNode(nodeId).values(),

@@ -7,7 +7,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { serviceKey } from "../store/keys.js";
-import { gateOf, waitingFor, withGate } from "./gates.js";
+import { dependentsWaitingFor, gateOf, withGate } from "./gates.js";
 import { virtualIpChanges } from "./networks/virtual-ip-changes.js";
 import { orphanChanges, planChanges } from "./plan-changes.js";
 import { WorkQueue } from "./work-queue.js";
@@ -80,7 +80,7 @@ export class Controller {
   #onChange(delta: Delta): void {
     for (const serviceId of delta.services) {
       this.#queue.add(serviceId);
-      for (const waiting of waitingFor(serviceId, this.#options.state)) this.#queue.add(waiting);
+      for (const waiting of dependentsWaitingFor(serviceId, this.#options.state)) this.#queue.add(waiting);
     }
     let roomAppeared = delta.nodes.size > 0;
     for (const { before, after } of delta.tasks.values()) {

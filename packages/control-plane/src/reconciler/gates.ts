@@ -28,7 +28,7 @@ export function withGate(gate: Gate, decide: (held: Pick<ReconcileContext, "held
 }
 
 /** Services that a change of this one may let start: those that name it and have tasks that wait. */
-export function waitingFor(serviceId: string, state: ClusterState): readonly string[] {
+export function dependentsWaitingFor(serviceId: string, state: ClusterState): readonly string[] {
   const name = state.services.get(serviceId)?.spec?.name;
   if (name === undefined) return [];
   return [...state.services.dependentsOf(name).keys()].filter((id) => state.tasks.isUnplaced(id));

@@ -5,7 +5,7 @@ import { portConflicts } from "../core/endpoints/published-ports.js";
 import { pauseRollout } from "../core/orchestrator/rollout/rollout-record.js";
 import type { Action, Plan } from "../core/plan.js";
 import { stateOf } from "../core/task-state.js";
-import { addressHolder } from "../state/address-holder.js";
+import { findAddressHolder } from "../state/address-holder.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { rangeChanges } from "./networks/range-changes.js";
@@ -101,7 +101,7 @@ function networkObstacle(serviceId: string, { task }: ServiceSpec, state: Cluste
         id !== serviceId && spec !== undefined && staticAddressIn(spec, network) === ipv4Address;
       if (isTaken) return `service ${spec.name} has its address ${ipv4Address} in network ${network}`;
     }
-    const holder = addressHolder({ serviceId, network, address: ipv4Address }, state);
+    const holder = findAddressHolder({ serviceId, network, address: ipv4Address }, state);
     if (holder !== undefined)
       return `task ${holder.serviceName}.${holder.slot} still has its address ${ipv4Address} in network ${network}`;
   }

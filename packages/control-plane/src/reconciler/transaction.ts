@@ -34,13 +34,13 @@ export function encodeChange(change: Change): EncodedChange {
  * How much is written at once: one transaction, so that what belongs together is written together; several when it is
  * about tasks alone, each of which stands for itself.
  */
-export class WriteLoad {
+export class TransactionBudget {
   #changes = 0;
   #bytes = 0;
   #tasksOnly = true;
 
-  takes(changes: readonly EncodedChange[]): boolean {
-    const transactions = this.#tasksOnly && changes.every(isTask) ? IN_FLIGHT : 1;
+  fits(changes: readonly EncodedChange[]): boolean {
+    const transactions = this.#tasksOnly && changes.every(isTaskChange) ? IN_FLIGHT : 1;
     return (
       this.#changes + changes.length <= MAX_CHANGES * transactions &&
       this.#bytes + bytesOf(changes) <= MAX_TXN_BYTES * transactions
@@ -50,16 +50,18 @@ export class WriteLoad {
   add(changes: readonly EncodedChange[]): void {
     this.#changes += changes.length;
     this.#bytes += bytesOf(changes);
-    this.#tasksOnly &&= changes.every(isTask);
+    this.#tasksOnly &&= changes.every(isTaskChange);
   }
 }
 
 /** Groups transactions that may be under way together: those about tasks alone, in any order among them. */
-export function inTurns<T extends readonly EncodedChange[]>(parts: readonly T[]): readonly (readonly T[])[] {
+export function groupConcurrent<T extends readonly EncodedChange[]>(
+  parts: readonly T[],
+): readonly (readonly T[])[] {
   const turns: T[][] = [];
   let open: T[] | undefined;
   for (const part of parts) {
-    const mayJoin = part.every(isTask);
+    const mayJoin = part.every(isTaskChange);
     if (mayJoin && open !== undefined && open.length < IN_FLIGHT) {
       open.push(part);
       continue;
@@ -72,7 +74,9 @@ export function inTurns<T extends readonly EncodedChange[]>(parts: readonly T[])
 }
 
 /** Cuts changes into as few transactions as possible, in order. */
-export function splitChanges(changes: readonly EncodedChange[]): readonly (readonly EncodedChange[])[] {
+export function splitIntoTransactions(
+  changes: readonly EncodedChange[],
+): readonly (readonly EncodedChange[])[] {
   const parts: EncodedChange[][] = [];
   let part: EncodedChange[] = [];
   let bytes = 0;
@@ -109,7 +113,7 @@ function asKnown(key: string, state: ClusterState): Compare {
   return revision === undefined ? { kind: "absent", key } : { kind: "modified-at", key, revision };
 }
 
-export function isTask({ change }: EncodedChange): boolean {
+export function isTaskChange({ change }: EncodedChange): boolean {
   return change.kind === "put-task" || change.kind === "delete-task";
 }
 

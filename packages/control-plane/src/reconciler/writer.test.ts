@@ -112,9 +112,9 @@ describe("Writer.submit()", () => {
   it("says when it has caught up after it had more to write than goes at once", async () => {
     const writer = await startWriter();
     let caughtUp = 0;
-    writer.onCaughtUp(() => {
+    writer.onBacklogCleared(() => {
       caughtUp += 1;
-      expect(writer.isBehind).toBe(false);
+      expect(writer.hasBacklog).toBe(false);
     });
     await writer.submit(addNext, never);
     await new Promise((resolve) => setImmediate(resolve));
@@ -125,8 +125,8 @@ describe("Writer.submit()", () => {
       return { changes: tasks.map((one) => ({ kind: "put-task" as const, task: one })), result: undefined };
     };
     const seen: boolean[] = [];
-    state.onChange(() => seen.push(writer.isBehind));
-    const told = new Promise<void>((resolve) => writer.onCaughtUp(resolve));
+    state.onChange(() => seen.push(writer.hasBacklog));
+    const told = new Promise<void>((resolve) => writer.onBacklogCleared(resolve));
     await Promise.all([1, 2].map(() => writer.submit(addMany(MAX_CHANGES * 100), never)));
     await told;
     expect(seen[0]).toBe(true);

@@ -4,17 +4,17 @@ import { onAbort } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
-import { takeEntries } from "../state/state-sync.js";
+import { applyEntries } from "../state/state-sync.js";
 import type { Compare, Entry, OpResult, Store, TxnOutcome } from "../store/store.js";
 import {
   type EncodedChange,
   encodeChange,
-  inTurns,
-  isTask,
+  groupConcurrent,
+  isTaskChange,
   readBack,
-  splitChanges,
+  splitIntoTransactions,
+  TransactionBudget,
   toTxn,
-  WriteLoad,
 } from "./transaction.js";
 
 /** Foreign edits of the same record this often in a row are no accident. */
@@ -62,12 +62,12 @@ export class Writer {
   }
 
   /** More decisions wait than were written at once: their changes follow those that came last without a pause. */
-  get isBehind(): boolean {
+  get hasBacklog(): boolean {
     return this.#isBehind;
   }
 
   /** Calls `listener` whenever the writer was behind and is not any more; the returned function ends that. */
-  onCaughtUp(listener: () => void): () => void {
+  onBacklogCleared(listener: () => void): () => void {
     this.#onCaughtUp.add(listener);
     return () => this.#onCaughtUp.delete(listener);
   }
@@ -85,7 +85,7 @@ export class Writer {
   }
 
   /** Resolves when no transaction is under way: events of our own writes are then known already. */
-  settled(): Promise<void> {
+  untilIdle(): Promise<void> {
     return this.#inFlight;
   }
 
@@ -123,7 +123,7 @@ export class Writer {
 
   async #write({ jobs, changes }: Row, signal: AbortSignal): Promise<void> {
     try {
-      for (const parts of inTurns(splitChanges(changes))) {
+      for (const parts of groupConcurrent(splitIntoTransactions(changes))) {
         const outcomes = await Promise.all(parts.map((part) => this.#commit(part, signal)));
         if (outcomes.every((outcome) => outcome === "committed")) continue;
         this.#decideAgain(jobs, outcomes.includes("refused") ? 1 : 0);
@@ -139,14 +139,14 @@ export class Writer {
   #decideSome(): Row {
     const jobs: WriteJob[] = [];
     const changes: EncodedChange[] = [];
-    const load = new WriteLoad();
+    const load = new TransactionBudget();
     const { state, clock } = this.#options;
     const startedMs = clock.nowMs();
     state.draft((draft) => {
       for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
         const wanted = this.#decide(job);
         if (wanted === undefined) continue;
-        const isFull = !load.takes(wanted);
+        const isFull = !load.fits(wanted);
         if (isFull && jobs.length > 0) {
           this.#jobs.unshift(job);
           this.#isBehind = true;
@@ -167,7 +167,7 @@ export class Writer {
   }
 
   #decide(job: WriteJob): readonly EncodedChange[] | undefined {
-    if (job.isOver()) return undefined;
+    if (job.isSettled()) return undefined;
     try {
       return job.decide(this.#options.state);
     } catch (error) {
@@ -238,7 +238,7 @@ export class Writer {
 
   #takeOver(part: readonly EncodedChange[], entries: readonly (Entry | undefined)[], revision: bigint): void {
     const read = new Map(part.map(({ key }, index) => [key, entries[index]]));
-    for (const { key, reason } of takeEntries(this.#options.state, read, revision)) {
+    for (const { key, reason } of applyEntries(this.#options.state, read, revision)) {
       this.#options.logger.error({ key, reason }, "a record cannot be read and is ignored");
     }
   }
@@ -254,7 +254,7 @@ interface Row {
  * What was written of tasks is on its way to the agents before anybody thinks about what comes next. Where nothing was
  * written, nobody has had a turn. All else, a thousand hosts that register for one, goes on at once.
  */
-const needsPause = ({ changes }: Row): boolean => changes.length === 0 || changes.some(isTask);
+const needsPause = ({ changes }: Row): boolean => changes.length === 0 || changes.some(isTaskChange);
 
 /** Two decisions of one draft may change the same record: the later one was made knowing the earlier. */
 function lastOfEach(changes: readonly EncodedChange[]): readonly EncodedChange[] {
@@ -289,7 +289,7 @@ export interface WriteJob {
   settle(): void;
   fail(error: unknown): void;
   /** True when nobody waits for it any more. */
-  isOver(): boolean;
+  isSettled(): boolean;
   /** How often the store has refused it. */
   refusals: number;
 }
@@ -322,7 +322,7 @@ export function writeJob<T>(
     },
     settle: () => end(() => result && resolveDone(result.value)),
     fail: (error) => end(() => rejectDone(error)),
-    isOver: () => over,
+    isSettled: () => over,
   };
   let forget = (): void => {};
   forget = onAbort(signal, () => job.fail(signal.reason));

@@ -2,7 +2,7 @@ import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ManualClock } from "../testing/manual-clock.js";
 import { LeaderContact } from "./leader-contact.js";
-import type { Knocked } from "./probe-tcp.js";
+import type { TcpProbeResult } from "./probe-tcp.js";
 
 const LEADER = { value: JSON.stringify({ address: "10.0.0.1:7400", host: "h1" }), epoch: 7n };
 
@@ -10,7 +10,7 @@ let clock: ManualClock;
 let abort: AbortController;
 let doubts: boolean[];
 /** How the leader's address answers from now on. */
-let answer: Knocked["kind"];
+let answer: TcpProbeResult["kind"];
 /** Ends the connection that is open. */
 let hangUp: () => void;
 let isMissedByOthers: boolean;
@@ -30,7 +30,7 @@ function contact(self = "somebody else"): LeaderContact {
     clock,
     logger: pino({ level: "silent" }),
     self,
-    knock: async (_address, timeoutMs) => {
+    probeTcp: async (_address, timeoutMs) => {
       if (answer === "silent") await new Promise<void>((resolve) => void clock.after(timeoutMs, resolve));
       if (answer !== "open") return { kind: answer };
       const closed = new Promise<void>((resolve) => {
@@ -38,15 +38,15 @@ function contact(self = "somebody else"): LeaderContact {
       });
       return { kind: "open", closed, close: () => {} };
     },
-    isMissedByOthers: async () => isMissedByOthers,
-    onDoubt: (isDoubtful) => doubts.push(isDoubtful),
+    havePeersLostLeader: async () => isMissedByOthers,
+    onSuspicion: (isDoubtful) => doubts.push(isDoubtful),
   });
 }
 
 /** Whether the leader has been declared dead. */
 function follow(own: LeaderContact): () => boolean {
   let isDead = false;
-  void own.whenDead(LEADER, abort.signal).then(() => {
+  void own.untilDead(LEADER, abort.signal).then(() => {
     isDead = !abort.signal.aborted;
   });
   return () => isDead;
@@ -58,8 +58,8 @@ describe("LeaderContact", () => {
     const isDead = follow(own);
     await clock.advance(60_000);
     expect(isDead()).toBe(false);
-    expect(own.hears(7n, 1_000)).toBe(true);
-    expect(own.hears(6n, 1_000)).toBe(false);
+    expect(own.hasHeardFrom(7n, 1_000)).toBe(true);
+    expect(own.hasHeardFrom(6n, 1_000)).toBe(false);
   });
 
   it("knows at once that a process is gone, whose connection ends and whose host refuses", async () => {

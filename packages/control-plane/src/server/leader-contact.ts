@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import { onAbort } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
 import type { Leader } from "../store/election.js";
-import type { Knock } from "./probe-tcp.js";
+import type { TcpProbe } from "./probe-tcp.js";
 import { addressIn } from "./server-registry.js";
 
 /** Often enough for a lost host to be missed within 1.2 s; each costs the leader a connection. */
@@ -29,13 +29,13 @@ const MIN_PAUSE_MS = 50;
 export interface LeaderContactOptions {
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly knock: Knock;
+  readonly probeTcp: TcpProbe;
   /** What this server stands for election with: a leader with the same value is an earlier run of it. */
   readonly self: string;
   /** Whether the other servers miss the leader, too: else silence is the fault of one link, or of our own. */
-  readonly isMissedByOthers: (leader: Leader, signal: AbortSignal) => Promise<boolean>;
+  readonly havePeersLostLeader: (leader: Leader, signal: AbortSignal) => Promise<boolean>;
   /** Told whenever it becomes doubtful, or certain again, that the leader answers. */
-  readonly onDoubt: (isDoubtful: boolean) => void;
+  readonly onSuspicion: (isDoubtful: boolean) => void;
 }
 
 /**
@@ -66,13 +66,13 @@ export class LeaderContact {
   }
 
   /** Whether this leader's host has answered here within `withinMs`. */
-  hears(epoch: bigint, withinMs: number): boolean {
+  hasHeardFrom(epoch: bigint, withinMs: number): boolean {
     const heard = this.#heard;
     return heard?.epoch === epoch && this.#options.clock.nowMs() - heard.atMs <= withinMs;
   }
 
   /** Resolves when the leader is dead for certain, and when `signal` aborts. */
-  async whenDead(leader: Leader, signal: AbortSignal): Promise<void> {
+  async untilDead(leader: Leader, signal: AbortSignal): Promise<void> {
     const { self, logger } = this.#options;
     const address = addressIn(leader.value);
     // Two processes of a host cannot listen at one address: a leader that was here is our own past.
@@ -87,7 +87,7 @@ export class LeaderContact {
 
   /** What the leader died of; undefined when `signal` aborts. */
   async #untilDead(leader: Leader, address: string, signal: AbortSignal): Promise<string | undefined> {
-    const { clock, knock, isMissedByOthers } = this.#options;
+    const { clock, probeTcp: knock, havePeersLostLeader: isMissedByOthers } = this.#options;
     let refusals = 0;
     let silences = this.#silence?.epoch === leader.epoch ? this.#silence.count : 0;
     while (!signal.aborted) {
@@ -133,7 +133,7 @@ export class LeaderContact {
   #doubt(isDoubtful: boolean): void {
     if (isDoubtful === this.#isDoubtful) return;
     this.#isDoubtful = isDoubtful;
-    this.#options.onDoubt(isDoubtful);
+    this.#options.onSuspicion(isDoubtful);
   }
 }
 
@@ -165,7 +165,7 @@ export interface AskPeersOptions {
  * Whether the other servers do not hear the leader either. If none of them answers, this server is the one that is cut
  * off; only where there are no others its own word is enough.
  */
-export async function isMissedByPeers(
+export async function havePeersLostLeader(
   { transport, peers, leader }: AskPeersOptions,
   signal: AbortSignal,
 ): Promise<boolean> {

@@ -40,10 +40,10 @@ import { onAbort } from "../runtime/abort.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { latestRecordedMs, steadyTime } from "../runtime/steady-time.js";
 import { ClusterState } from "../state/cluster-state.js";
-import { Mirror } from "../state/state-sync.js";
+import { StateSync } from "../state/state-sync.js";
 import { fence, type Term } from "../store/election.js";
 import type { Store } from "../store/store.js";
-import { keepStoreHome } from "./move-etcd-leader.js";
+import { keepEtcdLeaderLocal } from "./move-etcd-leader.js";
 
 /** What a leader reports of its work. */
 export type LeaderObserver = WriterObserver & ControllerObserver & NodeHealthObserver;
@@ -61,7 +61,7 @@ export interface LeadershipOptions {
   /** Tasks move onto a node that came back once it was up for so long; undefined: only when somebody asks. */
   readonly autoRebalanceMs?: number | undefined;
   /** Moves the lead of the store to this host; absent: it stays where it is. */
-  readonly bringStoreHome?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
+  readonly moveEtcdLeader?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
   /** Where networks over hosts get their addresses. */
   readonly networkPool?: NetworkPool | undefined;
   /** Hosts that a network may have before they are told where its containers are. */
@@ -112,10 +112,10 @@ async function work(
   options: LeadershipOptions & { readonly serve: (leadership: Leadership | undefined) => void },
   over: AbortController,
 ): Promise<void> {
-  const { store, logger, autoRebalanceMs, bringStoreHome: bringHome } = options;
+  const { store, logger, autoRebalanceMs, moveEtcdLeader: bringHome } = options;
   const { signal } = over;
   const state = new ClusterState();
-  const mirror = new Mirror({ store, clock: options.runtime.clock, state, logger }, signal);
+  const mirror = new StateSync({ store, clock: options.runtime.clock, state, logger }, signal);
   if (!(await mirror.load())) return;
   const runtime = steadied(options.runtime, state);
   const leadership = assemble(state, term, { ...options, runtime }, signal);
@@ -130,8 +130,10 @@ async function work(
     leadership.autoscaler.run(signal),
     leadership.lag.run(signal),
     mirror.run(leadership.writer),
-    ...(bringHome === undefined ? [] : [keepStoreHome({ bringHome, clock: runtime.clock, logger }, signal)]),
     removeUnusedNetworks({ ...leadership, runtime, logger }, signal),
+    ...(bringHome === undefined
+      ? []
+      : [keepEtcdLeaderLocal({ moveEtcdLeader: bringHome, clock: runtime.clock, logger }, signal)]),
     ...(autoRebalanceMs === undefined
       ? []
       : [autoRebalance({ ...leadership, runtime, logger, afterMs: autoRebalanceMs }, signal)]),

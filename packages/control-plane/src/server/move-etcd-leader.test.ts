@@ -2,7 +2,7 @@ import { BerthError } from "@berth/proto";
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import { ManualClock } from "../testing/manual-clock.js";
-import { keepStoreHome } from "./move-etcd-leader.js";
+import { keepEtcdLeaderLocal } from "./move-etcd-leader.js";
 
 const logger = pino({ level: "silent" });
 
@@ -15,7 +15,7 @@ test("keepStoreHome() looks again and again, whatever came of it, until its term
     if (looks === 2) throw new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message: "no answer" });
     return looks === 1;
   };
-  const keeping = keepStoreHome({ bringHome, clock, logger }, over.signal);
+  const keeping = keepEtcdLeaderLocal({ moveEtcdLeader: bringHome, clock, logger }, over.signal);
   await clock.advance(2_000);
   expect(looks).toBe(0);
   await clock.advance(8_000);
@@ -29,7 +29,10 @@ test("keepStoreHome() looks again and again, whatever came of it, until its term
 test("keepStoreHome() fails with what it does not know", async () => {
   const clock = new ManualClock();
   const bringHome = (): Promise<boolean> => Promise.reject(new TypeError("a mistake"));
-  const keeping = keepStoreHome({ bringHome, clock, logger }, new AbortController().signal);
+  const keeping = keepEtcdLeaderLocal(
+    { moveEtcdLeader: bringHome, clock, logger },
+    new AbortController().signal,
+  );
   const failed = expect(keeping).rejects.toThrow("a mistake");
   await clock.advance(4_000);
   await failed;

@@ -5,9 +5,9 @@ import { type Clock, sleep } from "../runtime/clock.js";
 /** Not in the first moments of a term, in which there is most to write; costs one question to our own host. */
 const EVERY_MS = 3_000;
 
-export interface StoreHomeOptions {
+export interface EtcdLeaderOptions {
   /** Moves the store's lead to this host; false: it was here. */
-  readonly bringHome: (signal: AbortSignal) => Promise<boolean>;
+  readonly moveEtcdLeader: (signal: AbortSignal) => Promise<boolean>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -16,8 +16,8 @@ export interface StoreHomeOptions {
  * Keeps the store's own leader on the host of ours while we lead: the loss of another host then costs no election of the
  * store's, and the loss of this one costs both elections at the same time.
  */
-export async function keepStoreHome(
-  { bringHome, clock, logger }: StoreHomeOptions,
+export async function keepEtcdLeaderLocal(
+  { moveEtcdLeader: bringHome, clock, logger }: EtcdLeaderOptions,
   signal: AbortSignal,
 ): Promise<void> {
   for (;;) {

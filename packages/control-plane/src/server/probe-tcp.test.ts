@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { knock } from "./probe-tcp.js";
+import { probeTcp } from "./probe-tcp.js";
 
 const never = new AbortController().signal;
 const cleanUps: (() => void)[] = [];
@@ -29,7 +29,7 @@ async function listening(): Promise<{ address: string; hangUp: () => void; close
 describe("knock()", () => {
   it("holds a connection, and tells when the other end drops it", async () => {
     const { address, hangUp } = await listening();
-    const result = await knock(address, 5_000, never);
+    const result = await probeTcp(address, 5_000, never);
     if (result.kind !== "open") throw new Error(`not open: ${result.kind}`);
     let isClosed = false;
     void result.closed.then(() => {
@@ -44,18 +44,18 @@ describe("knock()", () => {
   it("is refused where nobody listens any more", async () => {
     const { address, close } = await listening();
     await close();
-    expect(await knock(address, 5_000, never)).toEqual({ kind: "refused" });
+    expect(await probeTcp(address, 5_000, never)).toEqual({ kind: "refused" });
   });
 
   it("takes its own kernel's word that there is no way for silence", async () => {
-    expect(await knock("255.255.255.255:9", 20, never)).toEqual({ kind: "silent" });
+    expect(await probeTcp("255.255.255.255:9", 20, never)).toEqual({ kind: "silent" });
   });
 
   it("ends when its signal fires", async () => {
     const over = new AbortController();
-    const asked = knock("255.255.255.255:9", 60_000, over.signal);
+    const asked = probeTcp("255.255.255.255:9", 60_000, over.signal);
     over.abort();
     expect(await asked).toEqual({ kind: "silent" });
-    expect(await knock("255.255.255.255:9", 60_000, over.signal)).toEqual({ kind: "silent" });
+    expect(await probeTcp("255.255.255.255:9", 60_000, over.signal)).toEqual({ kind: "silent" });
   });
 });

@@ -2,7 +2,7 @@ import { connect, type Socket } from "node:net";
 import { onAbort } from "../runtime/abort.js";
 
 /** What came of an attempt to connect to a server's address. */
-export type Knocked =
+export type TcpProbeResult =
   /** Its kernel has accepted: the server listens, even if it is too busy to take the connection. */
   | {
       readonly kind: "open" /** Resolves when the other end is gone. */;
@@ -15,18 +15,18 @@ export type Knocked =
   | { readonly kind: "silent" };
 
 /** Never rejects; silent when the signal fires. */
-export type Knock = (address: string, timeoutMs: number, signal: AbortSignal) => Promise<Knocked>;
+export type TcpProbe = (address: string, timeoutMs: number, signal: AbortSignal) => Promise<TcpProbeResult>;
 
 /** One packet of twenty is lost in a bad network, and TCP itself repeats a first one after a second only. */
 const REPEAT_MS = 50;
 
 /** Knocks over the network, again and again until something answers: the first answer counts. */
-export const knock: Knock = (address, timeoutMs, signal) =>
+export const probeTcp: TcpProbe = (address, timeoutMs, signal) =>
   new Promise((resolve) => {
     const sockets = new Set<Socket>();
     let isOver = false;
     let forget = (): void => {};
-    const give = (result: Knocked, kept?: Socket): void => {
+    const give = (result: TcpProbeResult, kept?: Socket): void => {
       if (isOver) return;
       isOver = true;
       clearTimeout(timer);

@@ -17,11 +17,11 @@ beforeEach(() => {
 
 describe("Role", () => {
   it("sends nobody to a leader that seems to be gone, until it answers or another leads", async () => {
-    role.doubtLeader(true);
+    role.setLeaderSuspect(true);
     expect(role.target).toBeUndefined();
-    role.doubtLeader(false);
+    role.setLeaderSuspect(false);
     expect(role.target).toEqual({ kind: "other", address: LEADER });
-    role.doubtLeader(true);
+    role.setLeaderSuspect(true);
     const next = role.waitForTarget(1_000, never);
     role.setLeaderAddress("10.0.0.3:7400");
     await expect(next).resolves.toEqual({ kind: "other", address: "10.0.0.3:7400" });
@@ -47,7 +47,7 @@ describe("Role", () => {
     role.setLeaderAddress(LEADER);
     expect(departures).toBe(0);
     forget();
-    role.doubtLeader(true);
+    role.setLeaderSuspect(true);
     role.setLeaderAddress("10.0.0.3:7400");
     expect(departures).toBe(1);
   });

@@ -48,7 +48,7 @@ export class Role {
   }
 
   /** While the leader seems to be gone, nobody is sent to it. */
-  doubtLeader(isDoubtful: boolean): void {
+  setLeaderSuspect(isDoubtful: boolean): void {
     this.#isLeaderDoubtful = isDoubtful;
     this.#changed();
   }

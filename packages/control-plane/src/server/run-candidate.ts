@@ -22,7 +22,7 @@ const LEADER_TTL_SECONDS = 3;
 /** After a term that ended by a failure of ours, so that the failure is not repeated as fast as elections go. */
 const FAILED_TERM_PAUSE_MS = 1_000;
 
-export interface Standing {
+export interface CandidateOptions {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly logger: Logger;
@@ -34,7 +34,7 @@ export interface Standing {
   readonly address: string;
   readonly autoRebalanceMs: number | undefined;
   /** Absent: the lead of the store stays where it is. */
-  readonly bringStoreHome: ((signal: AbortSignal) => Promise<boolean>) | undefined;
+  readonly moveEtcdLeader: ((signal: AbortSignal) => Promise<boolean>) | undefined;
   /** Where networks over hosts get their addresses. */
   readonly networkPool: NetworkPool | undefined;
   /** Hosts that a network may have before they are told where its containers are. */
@@ -46,7 +46,7 @@ export interface Standing {
 }
 
 /** Stands for election and leads whenever it is elected, until `signal` aborts. */
-export async function stand(options: Standing, signal: AbortSignal): Promise<void> {
+export async function runCandidate(options: CandidateOptions, signal: AbortSignal): Promise<void> {
   const { store, runtime, logger, probe, role, registry, metrics, address, self, contact } = options;
   const candidacy = {
     store,
@@ -54,7 +54,7 @@ export async function stand(options: Standing, signal: AbortSignal): Promise<voi
     key: LEADER_KEY,
     value: self,
     ttlSeconds: LEADER_TTL_SECONDS,
-    ...(contact && { whenDead: contact.whenDead.bind(contact) }),
+    ...(contact && { whenDead: contact.untilDead.bind(contact) }),
     onEvent: electionLog(logger),
   };
   for await (const term of campaign(candidacy, signal)) {
@@ -70,7 +70,7 @@ export async function stand(options: Standing, signal: AbortSignal): Promise<voi
           observer: metrics,
           address,
           autoRebalanceMs: options.autoRebalanceMs,
-          bringStoreHome: options.bringStoreHome,
+          moveEtcdLeader: options.moveEtcdLeader,
           networkPool: options.networkPool,
           floodHosts: options.floodHosts,
           servers: () => registry.addresses(),

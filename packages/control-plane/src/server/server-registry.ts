@@ -3,9 +3,9 @@ import type { Logger } from "pino";
 import { onAbort } from "../runtime/abort.js";
 import { sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { follow } from "../store/follow.js";
 import { type HeldLease, holdLease } from "../store/held-lease.js";
 import { parseKey, SERVERS_PREFIX, serverKey } from "../store/keys.js";
+import { listAndWatch } from "../store/list-watch.js";
 import type { Entry, Store } from "../store/store.js";
 
 /** A dead server is offered to agents for so long; a try at it costs them one refused connection. */
@@ -74,7 +74,7 @@ export class ServerRegistry {
   async #observe(signal: AbortSignal): Promise<void> {
     const { store, runtime } = this.#options;
     const span = { prefix: SERVERS_PREFIX };
-    for await (const message of follow({ store, clock: runtime.clock, span }, signal)) {
+    for await (const message of listAndWatch({ store, clock: runtime.clock, span }, signal)) {
       if (message.kind === "unreachable") continue;
       if (message.kind === "snapshot") {
         this.#addressByKey.clear();

@@ -14,16 +14,16 @@ import { startHttpServer } from "../http/http-server.js";
 import { Metrics } from "../http/metrics.js";
 import { sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { observeLeader } from "../store/election.js";
+import { watchLeader } from "../store/election.js";
 import { LEADER_KEY } from "../store/keys.js";
 import { ensureSchema } from "../store/schema.js";
 import type { Store } from "../store/store.js";
 import { ControlRouter } from "./control-router.js";
 import { dispatcherHandlers } from "./dispatcher-router.js";
-import { isMissedByPeers, LeaderContact, peerHandlers } from "./leader-contact.js";
-import { type Knock, knock } from "./probe-tcp.js";
+import { havePeersLostLeader, LeaderContact, peerHandlers } from "./leader-contact.js";
+import { probeTcp, type TcpProbe } from "./probe-tcp.js";
 import { Role } from "./role.js";
-import { stand } from "./run-candidate.js";
+import { runCandidate } from "./run-candidate.js";
 import { addressIn, ServerRegistry } from "./server-registry.js";
 
 /** How fresh a server's own contact with the leader must be for others to rely on it. */
@@ -53,30 +53,30 @@ export interface ServerOptions {
   /** Tasks move onto a node that came back once it was up for so long; undefined: only when somebody asks. */
   readonly autoRebalanceMs?: number | undefined;
   /** While this server leads: moves the lead of its store to its host; false: it was there. Absent: it stays anywhere. */
-  readonly bringStoreHome?: (signal: AbortSignal) => Promise<boolean>;
+  readonly moveEtcdLeader?: (signal: AbortSignal) => Promise<boolean>;
   /** Where networks over hosts get their addresses. */
   readonly networkPool?: NetworkPool | undefined;
   /** Hosts that a network may have before they are told where its containers are. */
   readonly floodHosts?: number | undefined;
   /** What it listens with: the network, unless a simulation brings its own. */
-  readonly edges?: ServerEdges;
+  readonly platform?: ServerPlatform;
 }
 
 /** Everything of a server that touches the network, beside the store. */
-export interface ServerEdges {
+export interface ServerPlatform {
   readonly transport: RpcTransport;
   readonly startHttp: typeof startHttpServer;
   readonly probe: Probe;
   /** Absent: a dead leader is replaced when its lease has run out. */
-  readonly knock?: Knock;
+  readonly probeTcp?: TcpProbe;
 }
 
 /** The network that is there. */
-export const NETWORK: ServerEdges = {
+export const SYSTEM_PLATFORM: ServerPlatform = {
   transport: grpcTransport,
   startHttp: startHttpServer,
   probe: probeHost,
-  knock,
+  probeTcp: probeTcp,
 };
 
 export interface RunningServer {
@@ -91,8 +91,16 @@ export interface RunningServer {
  * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_UNSUPPORTED
  */
 export async function startServer(options: ServerOptions, signal: AbortSignal): Promise<RunningServer> {
-  const { store, runtime, logger, autoRebalanceMs, bringStoreHome, networkPool, floodHosts } = options;
-  const { edges = NETWORK } = options;
+  const {
+    store,
+    runtime,
+    logger,
+    autoRebalanceMs,
+    moveEtcdLeader: bringStoreHome,
+    networkPool,
+    floodHosts,
+  } = options;
+  const { platform: edges = SYSTEM_PLATFORM } = options;
   const { clock } = runtime;
   const { transport } = edges;
   await etcdAnswers(options, signal);
@@ -100,7 +108,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   const role = new Role(clock);
   const router = new ControlRouter({ role, clock, transport });
   let contact: LeaderContact | undefined;
-  const checkLeader = (epoch: bigint): boolean => contact?.hears(epoch, HEARD_WITHIN_MS) === true;
+  const checkLeader = (epoch: bigint): boolean => contact?.hasHeardFrom(epoch, HEARD_WITHIN_MS) === true;
   const rpc = await transport.serve({
     listen: options.listen,
     services: [
@@ -133,22 +141,22 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   const registry = new ServerRegistry({ store, runtime, logger, address });
   // The host is in it since several may listen at "127.0.0.1:7400".
   const self = JSON.stringify({ address, host: hostname() });
-  const { knock: knockAt } = edges;
+  const { probeTcp: knockAt } = edges;
   contact =
     knockAt &&
     new LeaderContact({
       clock,
       logger,
       self,
-      knock: knockAt,
-      onDoubt: (isDoubtful) => role.doubtLeader(isDoubtful),
-      isMissedByOthers: (leader, asked) => {
+      probeTcp: knockAt,
+      onSuspicion: (isDoubtful) => role.setLeaderSuspect(isDoubtful),
+      havePeersLostLeader: (leader, asked) => {
         const uninvolved = new Set([address, addressIn(leader.value)]);
         const peers = registry.addresses().filter((each) => !uninvolved.has(each));
-        return isMissedByPeers({ transport, peers, leader }, asked);
+        return havePeersLostLeader({ transport, peers, leader }, asked);
       },
     });
-  const standing = stand(
+  const standing = runCandidate(
     {
       store,
       runtime,
@@ -161,7 +169,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       self,
       contact,
       autoRebalanceMs,
-      bringStoreHome,
+      moveEtcdLeader: bringStoreHome,
       networkPool,
       floodHosts,
     },
@@ -197,7 +205,7 @@ async function observe(
   { store, role, runtime }: { readonly store: Store; readonly role: Role; readonly runtime: Runtime },
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const leader of observeLeader({ store, key: LEADER_KEY, clock: runtime.clock }, signal)) {
+  for await (const leader of watchLeader({ store, key: LEADER_KEY, clock: runtime.clock }, signal)) {
     role.setLeaderAddress(leader && addressIn(leader.value));
   }
 }

@@ -1,7 +1,7 @@
 import { TaskState } from "@berth/proto";
 import { expect, test } from "vitest";
 import { buildSpec, buildTask } from "../core/testing/test-records.js";
-import { addressHolder } from "./address-holder.js";
+import { findAddressHolder } from "./address-holder.js";
 import type { Change } from "./change.js";
 import { ClusterState } from "./cluster-state.js";
 
@@ -11,7 +11,7 @@ const asking = { serviceId: "s9", network: "shop_back", address: "10.64.0.5" };
 
 test("addressHolder() finds a task by the spec that it runs, also of a service that is gone", () => {
   const state = new ClusterState();
-  const holder = (): string | undefined => addressHolder(asking, state)?.id;
+  const holder = (): string | undefined => findAddressHolder(asking, state)?.id;
   const put = (revision: bigint, ...changes: readonly Change[]): void =>
     state.apply(changes.map((change) => ({ change, revision })));
 
@@ -24,8 +24,8 @@ test("addressHolder() finds a task by the spec that it runs, also of a service t
   expect(holder()).toBeUndefined();
   put(2n, { kind: "put-task", task: buildTask({ id: "old", specVersion: 1 }) });
   expect(holder()).toBe("old");
-  expect(addressHolder({ ...asking, serviceId: "s1" }, state)).toBeUndefined();
-  expect(addressHolder({ ...asking, network: "shop_front" }, state)).toBeUndefined();
+  expect(findAddressHolder({ ...asking, serviceId: "s1" }, state)).toBeUndefined();
+  expect(findAddressHolder({ ...asking, network: "shop_front" }, state)).toBeUndefined();
 
   put(3n, { kind: "put-revision", serviceId: "s1", version: 1, spec: having("10.64.0.7") });
   expect(holder()).toBeUndefined();

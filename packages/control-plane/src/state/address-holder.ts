@@ -13,7 +13,7 @@ export interface ChosenAddress {
  * A task of another service, of whatever version, which has the address until it has stopped. Costs what the services
  * cost that have ever chosen it.
  */
-export function addressHolder(
+export function findAddressHolder(
   { serviceId: own, network, address }: ChosenAddress,
   { services, tasks }: Pick<ClusterState, "services" | "tasks">,
 ): Task | undefined {

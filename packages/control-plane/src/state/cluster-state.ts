@@ -57,7 +57,7 @@ export class ClusterState {
     for (const { change, revision } of committed) {
       const key = changeKey(change);
       const isDeletion = deletionOf(change) === change;
-      if (!this.revisions.isNews(key, revision)) continue;
+      if (!this.revisions.isNewer(key, revision)) continue;
       if (isDeletion) this.revisions.deleted(key, revision);
       else this.revisions.written(key, revision);
       this.#write(change, delta);

@@ -1,7 +1,7 @@
 import type { Node, Task } from "@berth/proto";
 
 /** A record before and after; undefined where it did not exist. */
-export interface Step<T> {
+export interface RecordDiff<T> {
   readonly before: T | undefined;
   readonly after: T | undefined;
 }
@@ -10,8 +10,8 @@ export interface Step<T> {
 export interface Delta {
   /** Services whose own record changed, one of their tasks, or an address that stands for them. */
   readonly services: ReadonlySet<string>;
-  readonly tasks: ReadonlyMap<string, Step<Task>>;
-  readonly nodes: ReadonlyMap<string, Step<Node>>;
+  readonly tasks: ReadonlyMap<string, RecordDiff<Task>>;
+  readonly nodes: ReadonlyMap<string, RecordDiff<Node>>;
   /** Ids of networks whose own record changed. */
   readonly networks: ReadonlySet<string>;
   /** Ids of networks of which a node has another part than before. */
@@ -21,8 +21,8 @@ export interface Delta {
 /** Collects steps; of several for one record the first `before` and the last `after` remain. */
 export class DeltaBuilder implements Delta {
   readonly services = new Set<string>();
-  readonly tasks = new Map<string, Step<Task>>();
-  readonly nodes = new Map<string, Step<Node>>();
+  readonly tasks = new Map<string, RecordDiff<Task>>();
+  readonly nodes = new Map<string, RecordDiff<Node>>();
   readonly networks = new Set<string>();
   readonly ranges = new Set<string>();
 
@@ -31,18 +31,18 @@ export class DeltaBuilder implements Delta {
     return services.size + nodes.size + networks.size + ranges.size === 0;
   }
 
-  task(taskId: string, step: Step<Task>): void {
+  task(taskId: string, step: RecordDiff<Task>): void {
     join(this.tasks, taskId, step);
     const serviceId = step.after?.serviceId ?? step.before?.serviceId;
     if (serviceId !== undefined) this.services.add(serviceId);
   }
 
-  node(nodeId: string, step: Step<Node>): void {
+  node(nodeId: string, step: RecordDiff<Node>): void {
     join(this.nodes, nodeId, step);
   }
 }
 
-function join<T>(steps: Map<string, Step<T>>, id: string, step: Step<T>): void {
+function join<T>(steps: Map<string, RecordDiff<T>>, id: string, step: RecordDiff<T>): void {
   const earlier = steps.get(id);
   steps.set(id, earlier === undefined ? step : { before: earlier.before, after: step.after });
 }

@@ -1,5 +1,5 @@
 /** Items by id, in groups. Empty groups take no room. */
-export class Grouped<T> {
+export class GroupedMap<T> {
   readonly #groups = new Map<string, Map<string, T>>();
 
   get(group: string): ReadonlyMap<string, T> {
@@ -35,8 +35,8 @@ const EMPTY: ReadonlyMap<string, never> = new Map<string, never>();
 export class PairTable<T> {
   readonly #firstOf: (record: T) => string;
   readonly #secondOf: (record: T) => string;
-  readonly #byFirst = new Grouped<T>();
-  readonly #bySecond = new Grouped<T>();
+  readonly #byFirst = new GroupedMap<T>();
+  readonly #bySecond = new GroupedMap<T>();
 
   constructor(firstOf: (record: T) => string, secondOf: (record: T) => string) {
     this.#firstOf = firstOf;

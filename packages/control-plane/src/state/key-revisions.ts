@@ -13,7 +13,7 @@ export class KeyRevisions {
   }
 
   /** True when a write or deletion at `revision` is newer than what is known of the key. */
-  isNews(key: string, revision: bigint): boolean {
+  isNewer(key: string, revision: bigint): boolean {
     return revision > (this.#written.get(key) ?? this.#deleted.get(key) ?? 0n);
   }
 

@@ -1,7 +1,7 @@
 import { type Network, type NetworkRange, parseSubnet, type Subnet, type VirtualIp } from "@berth/proto";
 import { layoutOf } from "../core/allocator/address-pool.js";
 import type { NetworkParts } from "../core/model.js";
-import { Grouped, PairTable } from "./grouped.js";
+import { GroupedMap, PairTable } from "./grouped.js";
 
 /** All networks by id, name and stack, with the hosts that have a part of them and the addresses of services. */
 export class NetworkTable implements NetworkParts {
@@ -17,7 +17,7 @@ export class NetworkTable implements NetworkParts {
   );
   readonly #byId = new Map<string, Network>();
   readonly #idByName = new Map<string, string>();
-  readonly #byStack = new Grouped<Network>();
+  readonly #byStack = new GroupedMap<Network>();
   readonly #leaving = new Map<string, Network>();
   /** How many hosts can have a part: asked for every node that a task could go to. */
   readonly #partCounts = new Map<string, number>();

@@ -1,7 +1,7 @@
 import { type PortSpec, PortSpec_Protocol, type Service, type ServiceSpec } from "@berth/proto";
 import type { PortClaim } from "../core/endpoints/published-ports.js";
 import { isBoundToNodes } from "../core/orchestrator/jobs/job-mode.js";
-import { Grouped } from "./grouped.js";
+import { GroupedMap } from "./grouped.js";
 
 /** A version of a service whose spec is kept. */
 export interface ServiceVersion {
@@ -14,13 +14,13 @@ export class ServiceTable {
   readonly ports = new PortClaims();
   readonly #byId = new Map<string, Service>();
   readonly #idByName = new Map<string, string>();
-  readonly #byStack = new Grouped<Service>();
+  readonly #byStack = new GroupedMap<Service>();
   readonly #global = new Set<string>();
   readonly #autoscaled = new Map<string, Service>();
-  readonly #byDependency = new Grouped<Service>();
-  readonly #byNetwork = new Grouped<Service>();
+  readonly #byDependency = new GroupedMap<Service>();
+  readonly #byNetwork = new GroupedMap<Service>();
   readonly #specs = new Map<string, Map<number, ServiceSpec>>();
-  readonly #byFixedAddress = new Grouped<ServiceVersion>();
+  readonly #byFixedAddress = new GroupedMap<ServiceVersion>();
 
   get size(): number {
     return this.#byId.size;
@@ -142,7 +142,7 @@ function addressKeys(spec: ServiceSpec): readonly string[] {
 
 /** Which service publishes which port. One service cannot clash with itself: that is the spec's own validity. */
 export class PortClaims {
-  readonly #claims = new Grouped<readonly PortClaim[]>();
+  readonly #claims = new GroupedMap<readonly PortClaim[]>();
 
   add(serviceId: string, spec: ServiceSpec): void {
     for (const port of spec.ports) {

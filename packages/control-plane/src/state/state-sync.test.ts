@@ -4,7 +4,7 @@ import { buildTask } from "../core/testing/test-records.js";
 import { nodeKey, serviceKey, taskKey } from "../store/keys.js";
 import type { Entry } from "../store/store.js";
 import { ClusterState } from "./cluster-state.js";
-import { takeEvents, takeSnapshot } from "./state-sync.js";
+import { applyEvents, applySnapshot } from "./state-sync.js";
 
 function entry(task: Task, modRevision: bigint): Entry {
   const value = JSON.stringify(Task.toJSON(task));
@@ -25,7 +25,7 @@ describe("takeSnapshot()", () => {
       const task = buildTask({ id: "t2400", status: { message: "newer" } });
       state.apply([{ change: { kind: "put-task", task }, revision: 12n }]);
     };
-    await takeSnapshot(state, { revision: 10n, entries }, pause);
+    await applySnapshot(state, { revision: 10n, entries }, pause);
     expect(pauses).toBeGreaterThan(1);
     expect(state.tasks.size).toBe(ids.length);
     expect(state.tasks.get("t2400")?.status?.message).toBe("newer");
@@ -48,7 +48,7 @@ describe("takeSnapshot()", () => {
         entry(buildTask(), 3n),
       ],
     };
-    const unreadable = await takeSnapshot(state, snapshot, noPause);
+    const unreadable = await applySnapshot(state, snapshot, noPause);
     expect(unreadable.map(({ key }) => key)).toEqual([
       nodeKey("n1"),
       nodeKey("n2"),
@@ -67,7 +67,7 @@ describe("takeSnapshot()", () => {
     put("fresh", 12n);
     state.apply([{ change: { kind: "delete-task", serviceId: "s1", taskId: "deleted" }, revision: 13n }]);
     const entries = [entry(buildTask({ id: "deleted" }), 5n)];
-    await takeSnapshot(state, { revision: 10n, entries }, noPause);
+    await applySnapshot(state, { revision: 10n, entries }, noPause);
     expect([...state.tasks.values()].map(({ id }) => id)).toEqual(["fresh"]);
   });
 });
@@ -79,13 +79,13 @@ describe("takeEvents()", () => {
     state.apply([{ change: { kind: "put-task", task }, revision: 5n }]);
     state.apply([{ change: { kind: "delete-task", serviceId: "s1", taskId: "t1" }, revision: 6n }]);
     const late = entry(task, 5n);
-    takeEvents(state, {
+    applyEvents(state, {
       revision: 5n,
       events: [{ kind: "put", key: late.key, modRevision: 5n, entry: late }],
     });
     expect(state.tasks.size).toBe(0);
     const again = entry(buildTask({ status: { message: "by hand" } }), 7n);
-    takeEvents(state, {
+    applyEvents(state, {
       revision: 7n,
       events: [{ kind: "put", key: again.key, modRevision: 7n, entry: again }],
     });

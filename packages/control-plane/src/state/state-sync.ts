@@ -1,15 +1,15 @@
 import type { Logger } from "pino";
 import type { Writer } from "../reconciler/writer.js";
 import { type Clock, sleep } from "../runtime/clock.js";
-import { type FollowMessage, follow } from "../store/follow.js";
 import { ROOT } from "../store/keys.js";
+import { type ListWatchMessage, listAndWatch } from "../store/list-watch.js";
 import type { Entry, Store, WatchEvent } from "../store/store.js";
 import { deletionUnder } from "./change.js";
 import type { ClusterState, Committed } from "./cluster-state.js";
 import { decodeEntry } from "./codec.js";
 
 /** A record that could not be read. It is left alone in the store and does not exist for the cluster. */
-export interface Unreadable {
+export interface UnreadableRecord {
   readonly key: string;
   readonly reason: string;
 }
@@ -29,13 +29,13 @@ export interface Snapshot {
  * Takes over everything there was at `revision`, keeping what was committed later. Returns what could not be read.
  * `pause` lets other work go on in between; a state that is in use already gets the news slice by slice.
  */
-export async function takeSnapshot(
+export async function applySnapshot(
   state: ClusterState,
   snapshot: Snapshot,
   pause: () => Promise<void>,
-): Promise<readonly Unreadable[]> {
+): Promise<readonly UnreadableRecord[]> {
   state.apply(missingFrom(snapshot, state));
-  const unreadable: Unreadable[] = [];
+  const unreadable: UnreadableRecord[] = [];
   for (let start = 0; start < snapshot.entries.length; start += SLICE_ENTRIES) {
     const read = readNews(state, snapshot.entries.slice(start, start + SLICE_ENTRIES));
     state.apply(read.news);
@@ -59,14 +59,14 @@ function missingFrom(snapshot: Snapshot, state: ClusterState): readonly Committe
 }
 
 /** Takes over events that came after the last snapshot; those of changes that are known already cost nothing. */
-export function takeEvents(
+export function applyEvents(
   state: ClusterState,
   message: { readonly events: readonly WatchEvent[]; readonly revision: bigint },
-): readonly Unreadable[] {
-  const unreadable: Unreadable[] = [];
+): readonly UnreadableRecord[] {
+  const unreadable: UnreadableRecord[] = [];
   const committed: Committed[] = [];
   for (const event of message.events) {
-    if (!state.revisions.isNews(event.key, event.modRevision)) continue;
+    if (!state.revisions.isNewer(event.key, event.modRevision)) continue;
     if (event.kind === "put") {
       const read = readNews(state, [event.entry]);
       committed.push(...read.news);
@@ -82,11 +82,11 @@ export function takeEvents(
 }
 
 /** Takes over single keys as they were read at `revision`: an entry, or nothing where the key is absent. */
-export function takeEntries(
+export function applyEntries(
   state: ClusterState,
   read: ReadonlyMap<string, Entry | undefined>,
   revision: bigint,
-): readonly Unreadable[] {
+): readonly UnreadableRecord[] {
   const committed: Committed[] = [];
   const entries: Entry[] = [];
   for (const [key, entry] of read) {
@@ -102,11 +102,11 @@ export function takeEntries(
 function readNews(
   state: ClusterState,
   entries: readonly Entry[],
-): { readonly news: readonly Committed[]; readonly unreadable: readonly Unreadable[] } {
+): { readonly news: readonly Committed[]; readonly unreadable: readonly UnreadableRecord[] } {
   const news: Committed[] = [];
-  const unreadable: Unreadable[] = [];
+  const unreadable: UnreadableRecord[] = [];
   for (const entry of entries) {
-    if (!state.revisions.isNews(entry.key, entry.modRevision)) continue;
+    if (!state.revisions.isNewer(entry.key, entry.modRevision)) continue;
     const decoded = decodeEntry(entry);
     if (decoded.kind === "put") news.push({ change: decoded.put, revision: entry.modRevision });
     if (decoded.kind !== "unreadable") continue;
@@ -117,7 +117,7 @@ function readNews(
   return { news, unreadable };
 }
 
-export interface MirrorOptions {
+export interface StateSyncOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly state: ClusterState;
@@ -128,15 +128,18 @@ export interface MirrorOptions {
  * Fills the state with all there is and keeps it right when somebody else edits the store: by hand, or a restore.
  * Our own writes are known before their events come and cost a look-up each.
  */
-export class Mirror {
-  readonly #options: MirrorOptions;
-  readonly #messages: AsyncGenerator<FollowMessage>;
+export class StateSync {
+  readonly #options: StateSyncOptions;
+  readonly #messages: AsyncGenerator<ListWatchMessage>;
   readonly #signal: AbortSignal;
 
-  constructor(options: MirrorOptions, signal: AbortSignal) {
+  constructor(options: StateSyncOptions, signal: AbortSignal) {
     this.#options = options;
     this.#signal = signal;
-    this.#messages = follow({ store: options.store, clock: options.clock, span: { prefix: ROOT } }, signal);
+    this.#messages = listAndWatch(
+      { store: options.store, clock: options.clock, span: { prefix: ROOT } },
+      signal,
+    );
   }
 
   /** True when everything has been read at one revision, however long that takes; false when the signal aborts before. */
@@ -150,22 +153,22 @@ export class Mirror {
   }
 
   /** Goes on from `load` until the signal aborts. */
-  async run(writer: Pick<Writer, "settled">): Promise<void> {
+  async run(writer: Pick<Writer, "untilIdle">): Promise<void> {
     for await (const message of this.#messages) {
-      await writer.settled();
+      await writer.untilIdle();
       if (this.#signal.aborted) return;
       await this.#take(message);
     }
   }
 
-  async #take(message: FollowMessage): Promise<void> {
+  async #take(message: ListWatchMessage): Promise<void> {
     const { state, logger, clock } = this.#options;
     switch (message.kind) {
       case "snapshot":
-        this.#report(await takeSnapshot(state, message, () => sleep(clock, 0, this.#signal)));
+        this.#report(await applySnapshot(state, message, () => sleep(clock, 0, this.#signal)));
         return;
       case "events":
-        this.#report(takeEvents(state, message));
+        this.#report(applyEvents(state, message));
         return;
       case "unreachable":
         logger.warn({ err: message.cause }, "etcd does not answer; going on with what is known");
@@ -173,7 +176,7 @@ export class Mirror {
     }
   }
 
-  #report(unreadable: readonly Unreadable[]): void {
+  #report(unreadable: readonly UnreadableRecord[]): void {
     for (const { key, reason } of unreadable) {
       this.#options.logger.error({ key, reason }, "a record cannot be read and is ignored");
     }

@@ -1,14 +1,14 @@
 import type { Task, TaskState } from "@berth/proto";
 import { TaskIndex } from "../core/orchestrator/slots/task-index.js";
 import { isPending, isWanted, stateOf } from "../core/task-state.js";
-import { Grouped } from "./grouped.js";
+import { GroupedMap } from "./grouped.js";
 
 /** All tasks, by id, by service and by node. Every change costs the same, however many there are. */
 export class TaskTable {
   readonly #byId = new Map<string, Task>();
   readonly #byService = new Map<string, TaskIndex>();
-  readonly #byNode = new Grouped<Task>();
-  readonly #unplaced = new Grouped<Task>();
+  readonly #byNode = new GroupedMap<Task>();
+  readonly #unplaced = new GroupedMap<Task>();
   readonly #countByState = new Map<TaskState, number>();
 
   get size(): number {

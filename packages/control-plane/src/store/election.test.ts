@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { onAbort } from "../runtime/abort.js";
 import { ManualClock } from "../testing/manual-clock.js";
 import { MemoryStore } from "../testing/memory-store/memory-store.js";
-import { campaign, fence, type Leader, observeLeader, type Term } from "./election.js";
+import { campaign, fence, type Leader, type Term, watchLeader } from "./election.js";
 import type { Leases, Store, TxnOutcome } from "./store.js";
 
 const KEY = "/berth/v1/leader";
@@ -174,7 +174,7 @@ describe("observeLeader", () => {
   it("tells who leads now and each change", async () => {
     const seen: (Leader | undefined)[] = [];
     void (async () => {
-      for await (const leader of observeLeader({ store, key: KEY, clock }, abort.signal)) seen.push(leader);
+      for await (const leader of watchLeader({ store, key: KEY, clock }, abort.signal)) seen.push(leader);
     })();
     await clock.advance(10);
     const first = stand("a");

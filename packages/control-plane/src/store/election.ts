@@ -1,8 +1,8 @@
 import { BerthError, isBerthError } from "@berth/proto";
 import { onAbort } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
-import { observeKey, untilGone } from "./follow.js";
 import { type HeldLease, holdLease } from "./held-lease.js";
+import { untilGone, watchKey } from "./list-watch.js";
 import { readOne } from "./read.js";
 import type { Compare, Entry, Store } from "./store.js";
 
@@ -41,7 +41,7 @@ export interface CampaignOptions {
    * waited for. A wrong answer costs a needless change of leaders and nothing else, since its writes are fenced.
    * @default nobody is known to be dead: keys are waited for until their lease runs out
    */
-  readonly whenDead?: (leader: Leader, signal: AbortSignal) => Promise<void>;
+  readonly untilDead?: (leader: Leader, signal: AbortSignal) => Promise<void>;
   readonly onEvent?: (event: ElectionEvent) => void;
 }
 
@@ -75,11 +75,11 @@ export async function* campaign(options: CampaignOptions, signal: AbortSignal): 
 }
 
 /** Yields the leader now (undefined: none) and each that follows, until `signal` aborts. Keeps the last one known through outages. */
-export async function* observeLeader(
+export async function* watchLeader(
   options: { readonly store: Store; readonly key: string; readonly clock: Clock },
   signal: AbortSignal,
 ): AsyncGenerator<Leader | undefined> {
-  for await (const entry of observeKey(options, signal)) yield entry && leaderOf(entry);
+  for await (const entry of watchKey(options, signal)) yield entry && leaderOf(entry);
 }
 
 /** Waits for the key to be free and claims it; undefined if that did not work out this time. */
@@ -120,7 +120,7 @@ async function untilFree(options: CampaignOptions, holder: Entry, signal: AbortS
 
 /** Asks before each attempt: who was cut off, and is so no more, must not act on what it believed then. */
 async function deposeWhenDead(options: CampaignOptions, holder: Entry, signal: AbortSignal): Promise<void> {
-  const { whenDead, clock } = options;
+  const { untilDead: whenDead, clock } = options;
   while (whenDead !== undefined && !signal.aborted) {
     await whenDead(leaderOf(holder), signal);
     if (signal.aborted || (await depose(options, holder, signal))) return;

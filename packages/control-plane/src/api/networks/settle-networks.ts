@@ -19,7 +19,7 @@ import {
   overlayProblem,
 } from "../../core/allocator/network-eligibility.js";
 import { staticAddressIn } from "../../core/allocator/static-addresses.js";
-import { addressHolder, type ChosenAddress } from "../../state/address-holder.js";
+import { type ChosenAddress, findAddressHolder } from "../../state/address-holder.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { Target } from "../deploy-decision.js";
 import { type ServiceViolation, violationsError } from "../violations.js";
@@ -129,7 +129,7 @@ function othersWith(
 
 /** A task of another service, of whatever version, which has yet to stop. */
 function formerHolder(chosen: ChosenAddress, state: ClusterState): string | undefined {
-  const task = addressHolder(chosen, state);
+  const task = findAddressHolder(chosen, state);
   if (task === undefined) return undefined;
   const { serviceId, serviceName, slot, specVersion } = task;
   return state.services.get(serviceId)?.version === specVersion

@@ -10,7 +10,7 @@ import type { CallContext } from "@berth/proto/rpc";
 import { onAbort } from "../../runtime/abort.js";
 import { Channel } from "../../runtime/channel.js";
 import type { Runtime } from "../../runtime/runtime.js";
-import { Grouped } from "../../state/grouped.js";
+import { GroupedMap } from "../../state/grouped.js";
 import type { Session } from "../session.js";
 
 /** Messages that wait for a slow reader, each way: at 64 KiB each little, and enough for the wire not to pause. */
@@ -42,7 +42,7 @@ export class ExecRelay {
   readonly #sessionOf: (nodeId: string) => Session | undefined;
   readonly #pending = new Map<string, Pending>();
   /** Outputs that are open, by their nodes. */
-  readonly #open = new Grouped<RemoteExec["output"]>();
+  readonly #open = new GroupedMap<RemoteExec["output"]>();
 
   constructor(options: {
     readonly runtime: Runtime;

@@ -9,7 +9,7 @@ import type { CallContext } from "@berth/proto/rpc";
 import { onAbort } from "../../runtime/abort.js";
 import { Channel } from "../../runtime/channel.js";
 import type { Runtime } from "../../runtime/runtime.js";
-import { Grouped } from "../../state/grouped.js";
+import { GroupedMap } from "../../state/grouped.js";
 import type { Session } from "../session.js";
 
 /** Messages of one task's log that wait for a slow reader; after that its agent waits. */
@@ -36,7 +36,7 @@ export class LogRelay {
   readonly #sessionOf: (nodeId: string) => Session | undefined;
   readonly #pending = new Map<string, Pending>();
   /** Logs that are open, by their nodes. */
-  readonly #open = new Grouped<TaskLog>();
+  readonly #open = new GroupedMap<TaskLog>();
 
   constructor(options: {
     readonly runtime: Runtime;

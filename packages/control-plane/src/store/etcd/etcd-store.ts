@@ -43,8 +43,8 @@ export class EtcdStore implements Store {
   }
 
   /** Moves the lead of etcd's cluster to the first endpoint's member; false: it was there. See bringLeadHome. */
-  bringLeadHome(signal: AbortSignal): Promise<boolean> {
-    return bringLeadHome(this.#client, signal);
+  moveLeader(signal: AbortSignal): Promise<boolean> {
+    return moveLeader(this.#client, signal);
   }
 
   /** Ends all connections; what is under way fails. */
@@ -162,7 +162,7 @@ export async function runTxn(
  * @returns whether it had to be moved
  * @throws BerthError BERTH_ETCD_UNAVAILABLE or BERTH_ETCD_FAILED: it stays where it is
  */
-export async function bringLeadHome(client: EtcdClient, signal: AbortSignal): Promise<boolean> {
+export async function moveLeader(client: EtcdClient, signal: AbortSignal): Promise<boolean> {
   const [home, ...others] = client.members;
   if (home === undefined || others.length === 0) return false;
   const { header, leader } = await client.callAt(home, ({ calls }) => calls.maintenance.status(), signal);

@@ -1,5 +1,6 @@
 import { assertNever, BerthError } from "@berth/proto";
 import type { Clock } from "../../runtime/clock.js";
+import { Notifier } from "../../runtime/notifier.js";
 import { checkKey, checkTxn } from "../../store/check-txn.js";
 import type {
   Compare,
@@ -19,7 +20,6 @@ import type {
   WatchMessage,
   WatchQuery,
 } from "../../store/store.js";
-import { Bell } from "./bell.js";
 import { History } from "./history.js";
 
 const DEFAULT_PAGE_SIZE = 1_000;
@@ -41,7 +41,7 @@ export interface MemoryStoreOptions {
 export class MemoryStore implements Store {
   readonly leases: MemoryLeases;
   readonly #history = new History();
-  readonly #committed = new Bell();
+  readonly #committed = new Notifier();
   readonly #keptRevisions: number;
 
   constructor(options: MemoryStoreOptions) {
@@ -89,14 +89,14 @@ export class MemoryStore implements Store {
       const events = this.#history.eventsSince(query, nextRevision);
       if (nextRevision <= this.#history.revision) nextRevision = this.#history.revision + 1n;
       if (events.length > 0) yield { kind: "events", events, nextRevision };
-      else await this.#committed.next(signal);
+      else await this.#committed.wait(signal);
     }
   }
 
   /** Forgets all revisions before this one. */
   compact(revision: bigint): void {
     this.#history.compact(revision);
-    this.#committed.ring();
+    this.#committed.notifyAll();
   }
 
   /** Cancels the leases' expiry. */
@@ -132,7 +132,7 @@ export class MemoryStore implements Store {
     if (this.#history.length >= 2 * this.#keptRevisions) {
       this.#history.compact(this.#history.revision - BigInt(this.#keptRevisions));
     }
-    this.#committed.ring();
+    this.#committed.notifyAll();
   }
 
   #deleteExpired(keys: ReadonlySet<string>): void {

@@ -10,7 +10,7 @@ const DEFAULT_RELIST_MS = 5 * 60_000;
 /** Between attempts while the store does not answer; its calls have deadlines of their own. */
 const RETRY_MS = 250;
 
-export type FollowMessage =
+export type ListWatchMessage =
   /** All there is: replace what is known. First, and again whenever events may have been missed. */
   | { readonly kind: "snapshot"; readonly entries: readonly Entry[]; readonly revision: bigint }
   /** What changed since the last message; now known up to `revision`. */
@@ -18,7 +18,7 @@ export type FollowMessage =
   /** The store does not answer: what is known gets old. Said once; the next message is a snapshot. */
   | { readonly kind: "unreachable"; readonly cause: Error };
 
-export interface FollowOptions {
+export interface ListWatchOptions {
   readonly store: Store;
   readonly span: Span;
   readonly clock: Clock;
@@ -30,7 +30,10 @@ export interface FollowOptions {
  * Keeps a reader up to date with a span for as long as it likes: range reads are the truth, the watch is a doorbell.
  * Lists again after every broken watch, every compaction, and every few minutes. Ends when `signal` aborts.
  */
-export async function* follow(options: FollowOptions, signal: AbortSignal): AsyncGenerator<FollowMessage> {
+export async function* listAndWatch(
+  options: ListWatchOptions,
+  signal: AbortSignal,
+): AsyncGenerator<ListWatchMessage> {
   const { store, span, clock } = options;
   let reachable = true;
   while (!signal.aborted) {
@@ -51,10 +54,10 @@ export async function* follow(options: FollowOptions, signal: AbortSignal): Asyn
 
 /** Passes events on until the time comes to list again. @throws BerthError when the watch breaks */
 async function* watchForAWhile(
-  { store, span, clock, relistMs = DEFAULT_RELIST_MS }: FollowOptions,
+  { store, span, clock, relistMs = DEFAULT_RELIST_MS }: ListWatchOptions,
   revision: bigint,
   signal: AbortSignal,
-): AsyncGenerator<FollowMessage> {
+): AsyncGenerator<ListWatchMessage> {
   const until = new AbortController();
   const end = (): void => until.abort();
   const cancel = clock.after(relistMs, end);
@@ -74,20 +77,20 @@ async function* watchForAWhile(
 /** One key is cheap to read again, and who waits for a leader must not miss that it went. */
 const RELIST_MS = 5_000;
 
-export interface ObserveKeyOptions {
+export interface WatchKeyOptions {
   readonly store: Store;
   readonly key: string;
   readonly clock: Clock;
 }
 
 /** Yields the key's entry now (undefined: absent) and whenever it changes, through outages of the store, until `signal` aborts. */
-export async function* observeKey(
-  { store, key, clock }: ObserveKeyOptions,
+export async function* watchKey(
+  { store, key, clock }: WatchKeyOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Entry | undefined> {
   let known: Entry | undefined;
   let first = true;
-  for await (const message of follow({ store, span: { key }, clock, relistMs: RELIST_MS }, signal)) {
+  for await (const message of listAndWatch({ store, span: { key }, clock, relistMs: RELIST_MS }, signal)) {
     if (message.kind === "unreachable") continue;
     const states = message.kind === "snapshot" ? [message.entries[0]] : message.events.map(entryAfter);
     for (const entry of states) {
@@ -101,10 +104,10 @@ export async function* observeKey(
 
 /** Resolves when the key is gone, or is a later one of the same name; also when `signal` aborts. */
 export async function untilGone(
-  options: ObserveKeyOptions & { createRevision: bigint },
+  options: WatchKeyOptions & { createRevision: bigint },
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const entry of observeKey(options, signal)) {
+  for await (const entry of watchKey(options, signal)) {
     if (entry?.createRevision !== options.createRevision) return;
   }
 }

@@ -1,17 +1,17 @@
-import { onAbort } from "../../runtime/abort.js";
+import { onAbort } from "./abort.js";
 
 /** Wakes everyone who waits. Who comes later waits for the next ring. */
-export class Bell {
+export class Notifier {
   #waiting = new Set<() => void>();
 
-  ring(): void {
+  notifyAll(): void {
     const woken = this.#waiting;
     this.#waiting = new Set();
     for (const wake of woken) wake();
   }
 
   /** Resolves at the next ring, or when `signal` aborts. */
-  next(signal: AbortSignal): Promise<void> {
+  wait(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
         this.#waiting.delete(wake);
