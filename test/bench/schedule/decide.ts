@@ -36,7 +36,8 @@ function decideAll({ tasks, isSpread = false }: Shape, nodes: NodeTable): number
     const { actions } = reconcile(service, nodes, {
       now: Date.now(),
       newId: () => systemRuntime.newId(),
-      inChargeSinceMs: 0,
+      leaderSinceMs: 0,
+      holdReason: "",
     });
     totalMs += performance.now() - startedAt;
     const created = actions.flatMap((one) => (one.kind === "create-task" ? [one.task] : []));

@@ -1,6 +1,7 @@
 import { Service, Task, TaskState } from "@berth/proto";
-import type { ServiceView } from "../../../packages/control-plane/src/core/model.js";
+import type { ServiceSnapshot } from "../../../packages/control-plane/src/core/model/snapshot.js";
 import { reconcile } from "../../../packages/control-plane/src/core/reconcile.js";
+import { buildSnapshot } from "../../../packages/control-plane/src/core/testing/records.js";
 import { systemRuntime } from "../../../packages/control-plane/src/runtime/runtime.js";
 import type { NodeTable } from "../../../packages/control-plane/src/state/node-table.js";
 import { nodesOf, serviceOf } from "./situation.js";
@@ -29,31 +30,34 @@ export function timeSingle({ nodes: count, replicas }: SingleShape): number {
 }
 
 /** A service all of whose tasks run well, where placement put them. */
-function settledService(name: string, replicas: number, nodes: NodeTable): ServiceView {
+function settledService(name: string, replicas: number, nodes: NodeTable): ServiceSnapshot {
   const made = serviceOf(name, replicas, false);
   const tasks = created(made, nodes).map(runningWell);
   for (const task of tasks) nodes.occupy(task, made.spec);
-  return { ...made, service: Service.fromPartial({ ...made.service, healthyVersion: 1 }), tasks };
+  const service = Service.fromPartial({ ...made.service, healthyVersion: 1 });
+  return buildSnapshot({ ...made, service, tasks });
 }
 
 /** Each loss is decided upon from the records that a server would have then; what is made stays on its node. */
-function loseOne(view: ServiceView, index: number, nodes: NodeTable): number {
+function loseOne(view: ServiceSnapshot, index: number, nodes: NodeTable): number {
   const lost = view.tasks[index];
   if (lost === undefined) throw new Error(`${view.spec.name} has no task ${index}`);
   nodes.release(lost.id);
   const tasks = view.tasks.map((task) => (task === lost ? ended(task) : task));
+  // A server keeps the index up to date, so building it is not part of the decision.
+  const after = buildSnapshot({ ...view, tasks });
   const startedAt = performance.now();
-  const [replacement] = created({ ...view, tasks }, nodes);
+  const [replacement] = created(after, nodes);
   const tookMs = performance.now() - startedAt;
   if (replacement === undefined || replacement.nodeId === "") throw new Error("no task took its place");
   nodes.occupy(replacement, view.spec);
   return tookMs;
 }
 
-function created(view: ServiceView, nodes: NodeTable): readonly Task[] {
+function created(view: ServiceSnapshot, nodes: NodeTable): readonly Task[] {
   const now = Date.now();
   const newId = (): string => systemRuntime.newId();
-  const { actions } = reconcile(view, nodes, { now, newId, inChargeSinceMs: 0 });
+  const { actions } = reconcile(view, nodes, { now, newId, leaderSinceMs: 0, holdReason: "" });
   return actions.flatMap((one) => (one.kind === "create-task" ? [one.task] : []));
 }
 

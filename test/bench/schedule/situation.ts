@@ -8,7 +8,8 @@ import {
   Task,
   TaskState,
 } from "@berth/proto";
-import type { ServiceView } from "../../../packages/control-plane/src/core/model.js";
+import type { ServiceSnapshot } from "../../../packages/control-plane/src/core/model/snapshot.js";
+import { buildSnapshot, UNLIMITED_PARTS } from "../../../packages/control-plane/src/core/testing/records.js";
 import { NodeTable } from "../../../packages/control-plane/src/state/node-table.js";
 
 const GIB = 1024 ** 3;
@@ -26,7 +27,7 @@ const BUSY = ServiceSpec.fromPartial({ task: { reservations: { nanoCpus: CPU / 4
 
 /** Nodes that differ in size and load, with room for a million tasks of `serviceOf`. */
 export function nodesOf(count: number): NodeTable {
-  const nodes = new NodeTable();
+  const nodes = new NodeTable(UNLIMITED_PARTS);
   for (let index = 0; index < count; index += 1) {
     const size = SIZES[index % SIZES.length] ?? SIZES[0];
     const node = nodeOf(index, size);
@@ -39,7 +40,7 @@ export function nodesOf(count: number): NodeTable {
 }
 
 /** A service that was just made. */
-export function serviceOf(name: string, replicas: number, isSpread: boolean): ServiceView {
+export function serviceOf(name: string, replicas: number, isSpread: boolean): ServiceSnapshot {
   const spec = ServiceSpec.fromPartial({
     name,
     stack: "bench",
@@ -52,7 +53,7 @@ export function serviceOf(name: string, replicas: number, isSpread: boolean): Se
     placement: { spread: isSpread ? ["node.labels.zone", "node.labels.rack"] : [] },
   });
   const service = Service.fromPartial({ id: name, spec, version: 1, templateVersion: 1 });
-  return { service, spec, tasks: [] };
+  return buildSnapshot({ service, tasks: [] });
 }
 
 function nodeOf(index: number, size: { readonly cpus: number; readonly gib: number }): Node {

@@ -8,7 +8,7 @@ import {
   TaskState,
 } from "@berth/proto";
 import { bridgeName, tunnelName, vniOfTunnel } from "../../../packages/agent/src/core/networks/devices.js";
-import { runsWell } from "../../../packages/control-plane/src/core/task-state.js";
+import { isReady } from "../../../packages/control-plane/src/core/model/task-state.js";
 import type { SimHost } from "../cluster/sim-host.js";
 import { isGoodImage, isJobImage } from "../docker/images.js";
 import { networkIdOf, portName } from "../docker/sim-networks.js";
@@ -189,7 +189,7 @@ function answersOf({ id: serviceId }: Service, networkId: string, scene: Scene):
 function serving(serviceId: string, { records }: Scene): readonly Task[] {
   return records.tasksOf(serviceId).filter((task) => {
     const isUp = records.nodes.get(task.nodeId)?.state === NodeState.READY;
-    return isUp && task.desiredState < DesiredState.SHUTDOWN && runsWell(task);
+    return isUp && task.desiredState < DesiredState.SHUTDOWN && isReady(task);
   });
 }
 

@@ -29,7 +29,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "surge-twice",
     what: "slots that are being replaced do not count against `parallelism`",
-    file: "packages/control-plane/src/core/orchestrator/rollout/batch.ts",
+    file: "packages/control-plane/src/core/orchestrator/update-batch.ts",
     search: "const holder = busy[0];\n  const budget = policy.parallelism - busy.length;",
     replace: "const holder = undefined; const budget = policy.parallelism;",
   },
@@ -65,7 +65,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "state-goes-back",
     what: "a late report takes a task's state back",
-    file: "packages/control-plane/src/core/transition.ts",
+    file: "packages/control-plane/src/core/model/task-transition.ts",
     search:
       'if (to < from) return ignored("it is further than that");\n  if (to !== from && isEnded(task)) return ignored("it has ended already");',
     replace: "",
@@ -122,7 +122,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "done-forgotten",
     what: "what a job has done is forgotten when its run is over",
-    file: "packages/control-plane/src/core/orchestrator/jobs/jobs.ts",
+    file: "packages/control-plane/src/core/orchestrator/jobs.ts",
     search: `if (run !== undefined && (isOn(run) || !occupiesOrWaits(task))) continue;
     const desired = run === undefined ? DesiredState.REMOVE : DesiredState.SHUTDOWN;`,
     replace: "if (run !== undefined && isOn(run)) continue; const desired = DesiredState.REMOVE;",
@@ -130,28 +130,28 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "all-at-once",
     what: "a job's tasks are made all at once",
-    file: "packages/control-plane/src/core/orchestrator/jobs/job-run.ts",
+    file: "packages/control-plane/src/core/orchestrator/job-run.ts",
     search: "limit: maxConcurrent(spec) - elsewhere,",
     replace: "limit: Number.POSITIVE_INFINITY,",
   },
   {
     name: "runs-meet",
     what: "a run begins though the one before is not done",
-    file: "packages/control-plane/src/core/orchestrator/jobs/cron.ts",
+    file: "packages/control-plane/src/core/orchestrator/cron.ts",
     search: "if (concurrency !== CronSpec_Concurrency.ALLOW) return skip(",
     replace: "if (running > 99) return skip(",
   },
   {
     name: "time-twice",
     what: "the next time of a schedule may be the one that has just begun",
-    file: "packages/control-plane/src/core/orchestrator/jobs/cron.ts",
+    file: "packages/control-plane/src/core/orchestrator/cron.ts",
     search: "nextRunAtMs: after(untilMs), message",
     replace: "nextRunAtMs: after(untilMs - 1), message",
   },
   {
     name: "no-gate",
     what: "it is enough that a dependency is there",
-    file: "packages/control-plane/src/core/orchestrator/dependencies/dependencies.ts",
+    file: "packages/control-plane/src/core/orchestrator/dependencies.ts",
     search: "if (state !== undefined && isMet(condition, state)) return [];",
     replace: "if (state !== undefined) return [];",
   },
@@ -165,14 +165,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "moves-start-first",
     what: "a task that is to be elsewhere runs there before it has stopped here, whatever the order",
-    file: "packages/control-plane/src/core/orchestrator/slots/move.ts",
+    file: "packages/control-plane/src/core/orchestrator/slot-actions.ts",
     search: "if (!startFirst) return {",
     replace: "if (!startFirst && step.because !== 'moved') return {",
   },
   {
     name: "scaled-short",
     what: "the replicas that a load asks for are rounded down",
-    file: "packages/control-plane/src/core/orchestrator/autoscale/autoscale.ts",
+    file: "packages/control-plane/src/core/orchestrator/autoscale.ts",
     search: "? current : Math.ceil(ratio * current);",
     replace: "? current : Math.floor(ratio * current);",
   },

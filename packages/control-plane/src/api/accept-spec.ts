@@ -4,7 +4,7 @@ import {
   type ServiceOutcome,
   type ServiceSpec,
 } from "@berth/proto";
-import { applySpec } from "../core/apply-spec.js";
+import { applySpec } from "../core/orchestrator/apply-spec.js";
 import { specsInUse } from "../core/orchestrator/rollout/specs-in-use.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";

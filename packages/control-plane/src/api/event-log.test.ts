@@ -7,7 +7,7 @@ import {
   TaskState,
 } from "@berth/proto";
 import { afterAll, beforeEach, expect, test } from "vitest";
-import { buildNode, buildService, buildTask } from "../core/testing/test-records.js";
+import { buildNode, buildService, buildTask } from "../core/testing/records.js";
 import { systemRuntime } from "../runtime/runtime.js";
 import type { Change } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";

@@ -1,6 +1,6 @@
 import { TaskState } from "@berth/proto";
 import { beforeEach, describe, expect, test } from "vitest";
-import { buildNode, buildService, buildSpec, buildTask } from "../core/testing/test-records.js";
+import { buildNode, buildService, buildSpec, buildTask } from "../core/testing/records.js";
 import type { Change } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { findTarget, runningTask } from "./find-task.js";

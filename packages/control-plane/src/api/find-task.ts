@@ -1,5 +1,5 @@
 import { BerthError, type Task, taskStateToJSON } from "@berth/proto";
-import { byAge, isEnded, stateOf } from "../core/task-state.js";
+import { byAge, isEnded, stateOf } from "../core/model/task-state.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { findService, findTask } from "./find.js";
 

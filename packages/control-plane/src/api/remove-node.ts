@@ -1,6 +1,6 @@
 import { BerthError, type Node, NodeState, type Task, TaskState } from "@berth/proto";
 import { taskAfter } from "../core/apply-action.js";
-import { isEnded, stateOf } from "../core/task-state.js";
+import { isEnded, stateOf } from "../core/model/task-state.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 

@@ -5,7 +5,7 @@ import {
   type Service,
   type ServiceSpec,
 } from "@berth/proto";
-import { type RollbackTarget, rollbackTarget } from "../core/orchestrator/rollout/rollback-target.js";
+import { type RollbackTarget, rollbackTarget } from "../core/orchestrator/rollback.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { acceptSpec } from "./accept-spec.js";
 import { settlePorts } from "./deploy-decision.js";

@@ -1,5 +1,5 @@
 import type { ListTasksRequest, ListTasksResponse, Task } from "@berth/proto";
-import { byAge } from "../core/task-state.js";
+import { byAge } from "../core/model/task-state.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { findNode, findService } from "./find.js";
 import type { ControlScope } from "./scope.js";

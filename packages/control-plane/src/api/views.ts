@@ -7,24 +7,17 @@ import {
   type Task,
   TaskState,
 } from "@berth/proto";
-import { convergence } from "../core/converge.js";
-import type { ServiceView } from "../core/model.js";
-import { isEnded, isWanted, stateOf } from "../core/task-state.js";
+import type { ServiceSnapshot } from "../core/model/snapshot.js";
+import { isEnded, shouldRun, stateOf } from "../core/model/task-state.js";
+import { convergence } from "../core/orchestrator/convergence.js";
 import type { ClusterState } from "../state/cluster-state.js";
+import { serviceSnapshot } from "../state/service-snapshot.js";
 
 /** A person reads no more of them, and they are told with every change. */
 const MAX_REASONS = 10;
 
-/** A service as the core looks at it; undefined for one that is gone. */
-export function serviceView(state: ClusterState, serviceId: string): ServiceView | undefined {
-  const service = state.services.get(serviceId);
-  const spec = service && (state.services.specOf(serviceId, service.version) ?? service.spec);
-  if (service === undefined || spec === undefined) return undefined;
-  return { service, spec, tasks: [...state.tasks.ofService(serviceId).values()] };
-}
-
 export function serviceSummary(state: ClusterState, service: Service): ServiceSummary {
-  const view = serviceView(state, service.id);
+  const view = serviceSnapshot(state, service.id);
   if (view === undefined) {
     return { service, desired: 0, running: 0, converged: false, reasons: [], completed: 0 };
   }
@@ -32,7 +25,7 @@ export function serviceSummary(state: ClusterState, service: Service): ServiceSu
   return { service, ...counts, reasons: reasons.slice(0, MAX_REASONS), completed: completedOf(view) };
 }
 
-function completedOf({ service, tasks }: ServiceView): number {
+function completedOf({ service, tasks }: ServiceSnapshot): number {
   const { job } = service;
   if (job === undefined) return 0;
   const isDone = (task: Task): boolean =>
@@ -49,7 +42,7 @@ export function serviceRevisions(state: ClusterState, serviceId: string): readon
 
 export function nodeSummary(state: ClusterState, node: Node): NodeSummary {
   let tasks = 0;
-  for (const task of state.tasks.ofNode(node.id).values()) if (isWanted(task) && !isEnded(task)) tasks += 1;
+  for (const task of state.tasks.ofNode(node.id).values()) if (shouldRun(task) && !isEnded(task)) tasks += 1;
   const { nanoCpus = 0, memoryBytes = 0 } = state.nodes.nodes.get(node.id)?.reserved ?? {};
   return { node, tasks, reserved: { nanoCpus, memoryBytes, pids: 0, generic: {} } };
 }

@@ -9,7 +9,7 @@ import {
   type WatchStatsRequest,
   type WatchStatsResponse,
 } from "@berth/proto";
-import { stateOf } from "../core/task-state.js";
+import { stateOf } from "../core/model/task-state.js";
 import { linkSignals } from "../runtime/abort.js";
 import { sleep } from "../runtime/clock.js";
 import { findNode, findService } from "./find.js";

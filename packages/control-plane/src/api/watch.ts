@@ -1,10 +1,11 @@
 import type { WatchedService, WatchServicesRequest, WatchServicesResponse } from "@berth/proto";
-import { newestTasks } from "../core/converge.js";
+import { newestTasks } from "../core/orchestrator/convergence.js";
 import { linkSignals, onAbort } from "../runtime/abort.js";
 import { sleep } from "../runtime/clock.js";
 import type { ClusterState } from "../state/cluster-state.js";
+import { serviceSnapshot } from "../state/service-snapshot.js";
 import type { ControlScope } from "./scope.js";
-import { serviceSummary, serviceView } from "./views.js";
+import { serviceSummary } from "./views.js";
 
 /** People see no more than this, and a big service changes a thousand times while it starts. */
 const MIN_INTERVAL_MS = 50;
@@ -47,7 +48,7 @@ export async function* watchServices(
 }
 
 function watchedService(state: ClusterState, serviceId: string): WatchedService {
-  const view = serviceView(state, serviceId);
+  const view = serviceSnapshot(state, serviceId);
   if (view !== undefined) {
     const tasks = [...newestTasks(view.tasks)];
     return { serviceId, removed: false, summary: serviceSummary(state, view.service), tasks };

@@ -1,5 +1,5 @@
 import { assertNever, Health, type Task, TaskState, type TaskStatus } from "@berth/proto";
-import type { Action } from "./plan.js";
+import type { Action } from "./model/plan.js";
 
 /** The record that an action leaves behind; undefined when it deletes the record (or is about no task). */
 export function taskAfter(action: Action, now: number): Task | undefined {

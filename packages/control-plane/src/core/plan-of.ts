@@ -1,4 +1,4 @@
-import type { Action, Plan } from "./plan.js";
+import type { Action, Plan } from "./model/plan.js";
 
 /** A task that got one action may need another after it: that is the next plan's, which is then due at once. */
 export function planOf(

@@ -1,14 +1,14 @@
 import { Availability, DesiredState, NodeState, type Task, UpdateConfig_Order } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { convergence } from "./converge.js";
-import { replicasOf } from "./orchestrator/slots/replicated.js";
-import type { Action } from "./plan.js";
+import type { Action } from "./model/plan.js";
+import { isEnded, isPending, isReady, shouldRun } from "./model/task-state.js";
+import { convergence } from "./orchestrator/convergence.js";
+import { replicasOf } from "./orchestrator/desired-slots.js";
 import { reconcile } from "./reconcile.js";
-import { isEnded, isPending, isWanted, runsWell } from "./task-state.js";
-import { happen, history, historyWithReorders, NODES, play } from "./testing/test-histories.js";
-import { buildSpec, CPU, GIB, idSequence } from "./testing/test-records.js";
-import { World, worldNodes } from "./testing/test-world.js";
+import { buildContext, buildSnapshot, buildSpec, CPU, clusterOf, GIB } from "./testing/records.js";
+import { happen, history, historyWithReorders, NODES, play } from "./testing/service-histories.js";
+import { World, worldNodes } from "./testing/world.js";
 
 /** A fault that a hundred histories miss is found by raising this for one run. */
 const RUNS = { numRuns: 100 };
@@ -36,7 +36,7 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
         expect(reasons.length > 0).toBe(!converged);
         expect(converged).toBe(waiting.length === 0);
         expect(running + waiting.length).toBeGreaterThanOrEqual(desired);
-        expect(world.live().every((task) => isWanted(task))).toBe(true);
+        expect(world.live().every((task) => shouldRun(task))).toBe(true);
       }),
       RUNS,
     );
@@ -59,7 +59,7 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(history, (input) => {
         play(input, (world) => {
-          const wanted = [...world.tasks.values()].filter((task) => isWanted(task) && !isEnded(task));
+          const wanted = [...world.tasks.values()].filter((task) => shouldRun(task) && !isEnded(task));
           const limit = world.spec.mode?.$case === "global" ? NODES : replicasOf(world.spec);
           const pending = wanted.filter((task) => slotOf(task) === "");
           const slots = count(wanted, slotOf).size - (pending.length > 0 ? 1 : 0);
@@ -94,12 +94,12 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
       fc.property(history, (input) => {
         let replicas = replicasOf(input.spec);
         const observe = (action: Action, world: World): void => {
-          if (action.kind !== "set-desired" || !runsWell(action.task) || !isWanted(action.task)) return;
+          if (action.kind !== "set-desired" || !isReady(action.task) || !shouldRun(action.task)) return;
           if (action.task.specVersion < world.service.templateVersion) return;
           const { availability } = world.nodes.get(action.task.nodeId) ?? {};
           const twin = world
             .live()
-            .some((task) => task !== action.task && slotOf(task) === slotOf(action.task) && runsWell(task));
+            .some((task) => task !== action.task && slotOf(task) === slotOf(action.task) && isReady(task));
           const scaledDown = replicasOf(world.spec) < replicas && action.desired === DesiredState.REMOVE;
           expect(scaledDown || twin || availability === Availability.DRAIN).toBe(true);
         };
@@ -145,7 +145,11 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
               .sort((a, b) => a.key - b.key)
               .map(({ item }) => item);
           const plan = (tasks: readonly Task[], nodes: typeof world.cluster.nodes) =>
-            reconcile({ ...world.view, tasks }, { nodes }, { now: world.now, newId: idSequence() });
+            reconcile(
+              buildSnapshot({ ...world.view, tasks }),
+              clusterOf(nodes),
+              buildContext({ now: world.now }),
+            );
           const { nodes } = world.cluster;
           const straight = plan(world.view.tasks, nodes);
           const shuffled = plan(shuffle(world.view.tasks), new Map(shuffle(nodes)));
@@ -210,7 +214,7 @@ describe("an update", () => {
           world.comeToRest();
           happen(world, { kind: "update" });
           world.comeToRest();
-          expect(world.live().every((task) => task.specVersion === 2 && runsWell(task))).toBe(true);
+          expect(world.live().every((task) => task.specVersion === 2 && isReady(task))).toBe(true);
           expectBalanced(world);
         },
       ),

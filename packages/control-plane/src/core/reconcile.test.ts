@@ -9,26 +9,27 @@ import {
   TaskState,
 } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import type { ServiceView } from "./model.js";
-import { describe as lineFor, type Plan } from "./plan.js";
+import { describeAction as lineFor, type Plan } from "./model/plan.js";
+import type { ServiceSnapshot } from "./model/snapshot.js";
 import { reconcile } from "./reconcile.js";
 import {
   buildCluster,
+  buildContext,
   buildNode,
   buildService,
+  buildSnapshot,
   buildSpec,
   buildTask,
   GIB,
-  idSequence,
-} from "./testing/test-records.js";
+} from "./testing/records.js";
 
 const NOW = 1_000_000;
 const NODES = ["n1", "n2", "n3"].map((id) => buildNode({ id }));
 
-function planFor(view: Partial<ServiceView>, nodes = NODES): Plan {
+function planFor(view: Partial<ServiceSnapshot>, nodes = NODES): Plan {
   const spec = view.spec ?? buildSpec();
-  const full = { service: buildService({ spec }), spec, tasks: [], ...view };
-  return reconcile(full, buildCluster(nodes, [full]), { now: NOW, newId: idSequence() });
+  const full = buildSnapshot({ service: buildService({ spec }), spec, tasks: [], ...view });
+  return reconcile(full, buildCluster(nodes, [full]), buildContext({ now: NOW }));
 }
 
 const lines = (plan: Plan): readonly string[] => plan.actions.map(lineFor);

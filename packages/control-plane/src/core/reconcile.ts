@@ -1,23 +1,23 @@
 import { DesiredState, type Task } from "@berth/proto";
-import type { ClusterView, ReconcileContext, ServiceView } from "./model.js";
+import type { Action, Plan } from "./model/plan.js";
+import type { ClusterSnapshot, ReconcileContext, ServiceSnapshot, ServiceTasks } from "./model/snapshot.js";
+import { isReady } from "./model/task-state.js";
+import { currentTest } from "./model/template.js";
+import { replicasOf, wantedReplicas } from "./orchestrator/desired-slots.js";
 import { isJob } from "./orchestrator/jobs/job-mode.js";
-import { reconcileJob } from "./orchestrator/jobs/jobs.js";
-import { currentTest } from "./orchestrator/rollout/template.js";
-import { policyOf } from "./orchestrator/rollout/update-policy.js";
+import { reconcileJob } from "./orchestrator/jobs.js";
+import { takeStock } from "./orchestrator/node-loss.js";
+import { problemLines } from "./orchestrator/problems.js";
+import { RUNS_WELL_MS } from "./orchestrator/restart.js";
 import { seatNext } from "./orchestrator/slots/arrivals.js";
 import { decide } from "./orchestrator/slots/decide.js";
-import { dismiss, goneTest, retire, trimHistory } from "./orchestrator/slots/departures.js";
 import { wantedOnNodes } from "./orchestrator/slots/global.js";
-import { replicasOf, wantedReplicas } from "./orchestrator/slots/replicated.js";
-import { RUNS_WELL_MS } from "./orchestrator/slots/restart.js";
-import { type Settled, setSettledAside } from "./orchestrator/slots/settled.js";
-import { takeStock } from "./orchestrator/slots/stock.js";
 import type { Wanted } from "./orchestrator/slots/wanted.js";
-import type { Action, Plan } from "./plan.js";
+import { partitionStable, type StableTasks } from "./orchestrator/stable-tasks.js";
+import { dismiss, goneTest, retire, trimHistory } from "./orchestrator/task-removal.js";
+import { policyOf } from "./orchestrator/update-policy.js";
 import { planOf } from "./plan-of.js";
-import { problemLines } from "./problems.js";
 import { requirementsOf } from "./scheduler/filters.js";
-import { runsWell } from "./task-state.js";
 
 /**
  * Compares what a service should be with what it is, and says what to change now.
@@ -36,19 +36,19 @@ import { runsWell } from "./task-state.js";
  * Call it again after the plan is written and whenever a task, the service or a node changes, and at `requeueAtMs`;
  * with nothing left to do the plan is empty. It never waits for anything else.
  */
-export function reconcile(view: ServiceView, cluster: ClusterView, context: ReconcileContext): Plan {
+export function reconcile(view: ServiceSnapshot, cluster: ClusterSnapshot, context: ReconcileContext): Plan {
   if (view.service.removing) return removal(view, cluster);
   if (isJob(view.spec)) return reconcileJob(view, cluster, context);
-  const { open, settled } = setSettledAside(view, cluster);
-  const { index, ...rest } = view;
-  return reconcileOpen({ ...rest, tasks: open }, settled, cluster, context);
+  const { open, settled } = partitionStable(view, cluster);
+  const { service, spec, revisions } = view;
+  return reconcileOpen({ service, spec, revisions, tasks: open }, settled, cluster, context);
 }
 
 /** Decides about the tasks of the view; `settled` are those of the service that stay whatever is decided. */
 export function reconcileOpen(
-  view: ServiceView,
-  settled: Settled | undefined,
-  cluster: ClusterView,
+  view: ServiceTasks,
+  settled: StableTasks | undefined,
+  cluster: ClusterSnapshot,
   context: ReconcileContext,
 ): Plan {
   const { nodes } = cluster;
@@ -62,7 +62,7 @@ export function reconcileOpen(
     cluster,
     policy,
     now,
-    inChargeSinceMs: context.inChargeSinceMs ?? 0,
+    leaderSinceMs: context.leaderSinceMs,
   });
   if (decided.kind === "turn") {
     const { service, reason } = decided;
@@ -91,7 +91,7 @@ export function reconcileOpen(
   });
 }
 
-function removal(view: ServiceView, { nodes }: ClusterView): Plan {
+function removal(view: ServiceSnapshot, { nodes }: ClusterSnapshot): Plan {
   if (view.tasks.length === 0) {
     return { actions: [{ kind: "remove-service", serviceId: view.service.id }], problems: [] };
   }
@@ -103,7 +103,7 @@ function removal(view: ServiceView, { nodes }: ClusterView): Plan {
   return { actions, problems: [] };
 }
 
-function wantedSlots(view: ServiceView, settled: number, { nodes }: ClusterView): Wanted {
+function wantedSlots(view: ServiceTasks, settled: number, { nodes }: ClusterSnapshot): Wanted {
   const need = requirementsOf(view.spec);
   if (view.spec.mode?.$case === "global") return wantedOnNodes(view.tasks, { need, nodes });
   const isCurrent = currentTest(view.service);
@@ -123,7 +123,7 @@ function provenTasks(
   const actions: Action[] = [];
   const dueMs: number[] = [];
   for (const task of staying) {
-    if (task.restarts === 0 || !runsWell(task)) continue;
+    if (task.restarts === 0 || !isReady(task)) continue;
     const provenAtMs = (task.status?.sinceMs ?? now) + RUNS_WELL_MS;
     if (provenAtMs <= now) actions.push({ kind: "reset-restarts", task });
     else dueMs.push(provenAtMs);

@@ -1,7 +1,7 @@
 import { type Assignments, DesiredState, Assignments_Kind as Kind, type Task, TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { buildSpec, buildTask } from "../core/testing/test-records.js";
+import { buildSpec, buildTask } from "../core/testing/records.js";
 import { AssignmentChain } from "./assignment-chain.js";
 import { NO_NETWORKS } from "./testing/no-networks.js";
 

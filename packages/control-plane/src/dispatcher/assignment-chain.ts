@@ -9,7 +9,7 @@ import {
   type Task,
   TaskState,
 } from "@berth/proto";
-import { isEnded, stateOf } from "../core/task-state.js";
+import { isEnded, stateOf } from "../core/model/task-state.js";
 import { type NetworkSource, SentNetworks } from "./sent-networks.js";
 
 /** What an increment says of what has not changed. */

@@ -1,5 +1,5 @@
 import type { ReportedTask } from "@berth/proto";
-import { transition } from "../core/transition.js";
+import { transition } from "../core/model/task-transition.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 

@@ -1,6 +1,6 @@
 import { AssignedNetwork, DnsEntry } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { buildSpec } from "../core/testing/test-records.js";
+import { buildSpec } from "../core/testing/records.js";
 import { type NetworkSource, SentNetworks } from "./sent-networks.js";
 
 const using = (...networks: readonly string[]) =>

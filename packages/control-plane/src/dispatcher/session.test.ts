@@ -1,6 +1,6 @@
 import { BerthError, type SessionResponse } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { buildSpec, buildTask } from "../core/testing/test-records.js";
+import { buildSpec, buildTask } from "../core/testing/records.js";
 import { ManualClock } from "../testing/manual-clock.js";
 import { Session } from "./session.js";
 import { NO_NETWORKS } from "./testing/no-networks.js";

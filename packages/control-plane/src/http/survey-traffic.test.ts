@@ -1,6 +1,6 @@
 import { NodeState } from "@berth/proto";
 import { expect, it } from "vitest";
-import { buildNode } from "../core/testing/test-records.js";
+import { buildNode } from "../core/testing/records.js";
 import { TrafficInquiry } from "../dispatcher/relays/traffic-inquiry.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { ManualClock } from "../testing/manual-clock.js";

@@ -1,6 +1,6 @@
 import { NodeState } from "@berth/proto";
 import { pino } from "pino";
-import { buildNode } from "../core/testing/test-records.js";
+import { buildNode } from "../core/testing/records.js";
 import { Writer } from "../reconciler/writer.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { LEADER_KEY } from "../store/keys.js";

@@ -1,11 +1,12 @@
 import { isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
-import { describe, type Plan } from "../core/plan.js";
+import { describeAction, type Plan } from "../core/model/plan.js";
 import { reconcile } from "../core/reconcile.js";
 import { occupiesNode } from "../core/scheduler/resource-request.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
+import { serviceSnapshot } from "../state/service-snapshot.js";
 import { serviceKey } from "../store/keys.js";
 import { dependentsWaitingFor, gateOf, withGate } from "./gates.js";
 import { virtualIpChanges } from "./networks/virtual-ip-changes.js";
@@ -124,24 +125,21 @@ export class Controller {
 
   #decide(serviceId: string, state: ClusterState): Decision<Decided> {
     const { runtime, observer } = this.#options;
-    const service = state.services.get(serviceId);
-    const spec = state.services.specOf(serviceId, service?.version ?? 0) ?? service?.spec;
-    const index = state.tasks.indexOf(serviceId);
-    const tasks = [...index.byId.values()];
-    if (service === undefined || spec === undefined) {
+    const snapshot = serviceSnapshot(state, serviceId);
+    if (snapshot === undefined) {
       // A record that is there and cannot be read is no reason to end what it describes.
       const isGone = state.revisions.get(serviceKey(serviceId)) === undefined;
       return {
-        changes: isGone ? orphanChanges(tasks, state) : [],
+        changes: isGone ? orphanChanges(state.tasks.ofService(serviceId).values(), state) : [],
         result: { plan: NOTHING_TO_DO, name: serviceId },
       };
     }
     const startedMs = runtime.clock.nowMs();
     const now = runtime.now();
-    const view = { service, spec, tasks, index, revisions: state.services.versionsOf(serviceId) };
-    const gate = gateOf(view, state, now);
-    const context = { now, newId: () => runtime.newId(), inChargeSinceMs: this.#sinceMs };
-    const plan = withGate(gate, (held) => reconcile(view, state.nodes, { ...context, ...held }));
+    const { spec } = snapshot;
+    const gate = gateOf(snapshot, state, now);
+    const context = { now, newId: () => runtime.newId(), leaderSinceMs: this.#sinceMs };
+    const plan = withGate(gate, (holdReason) => reconcile(snapshot, state.nodes, { ...context, holdReason }));
     const isGoing = plan.actions.some(({ kind }) => kind === "remove-service");
     const vips = isGoing ? [] : virtualIpChanges(serviceId, spec, { state, now });
     const changes = [...vips, ...planChanges(plan, state, now)];
@@ -161,7 +159,7 @@ export class Controller {
   #log(service: string, { actions }: Plan): void {
     const { logger } = this.#options;
     if (actions.length <= MAX_LOGGED_ACTIONS) {
-      for (const action of actions) logger.info({ service }, describe(action));
+      for (const action of actions) logger.info({ service }, describeAction(action));
       return;
     }
     const counts: Record<string, number> = {};

@@ -1,27 +1,24 @@
-import type { ReconcileContext, ServiceView } from "../core/model.js";
-import {
-  type DependencyLookup,
-  decideGate,
-  type Gate,
-} from "../core/orchestrator/dependencies/dependencies.js";
+import type { Plan } from "../core/model/plan.js";
+import type { ServiceSnapshot } from "../core/model/snapshot.js";
 import { dependencyState } from "../core/orchestrator/dependencies/dependency-state.js";
-import type { Plan } from "../core/plan.js";
+import { type DependencyLookup, decideGate, type Gate } from "../core/orchestrator/dependencies.js";
 import type { ClusterState } from "../state/cluster-state.js";
+import { serviceSnapshot } from "../state/service-snapshot.js";
 
 /** Whether a service may start, by what is known of the services that it depends on. */
-export function gateOf(view: ServiceView, state: ClusterState, now: number): Gate {
+export function gateOf(view: ServiceSnapshot, state: ClusterState, now: number): Gate {
   return decideGate(view, lookupIn(state), now);
 }
 
 /** The plan of a service behind its gate: made anew when the gate is to be asked again. */
-export function withGate(gate: Gate, decide: (held: Pick<ReconcileContext, "heldBy">) => Plan): Plan {
-  if (gate.kind === "open") return decide({});
-  const plan = decide({ heldBy: gate.heldBy });
+export function withGate(gate: Gate, decide: (holdReason: string) => Plan): Plan {
+  if (gate.kind === "open") return decide("");
+  const plan = decide(gate.holdReason);
   const requeueAtMs = Math.min(
     plan.requeueAtMs ?? Number.POSITIVE_INFINITY,
     gate.atMs ?? Number.POSITIVE_INFINITY,
   );
-  const problems = [...plan.problems, gate.heldBy];
+  const problems = [...plan.problems, gate.holdReason];
   return requeueAtMs === Number.POSITIVE_INFINITY
     ? { ...plan, problems }
     : { ...plan, problems, requeueAtMs };
@@ -37,9 +34,8 @@ export function dependentsWaitingFor(serviceId: string, state: ClusterState): re
 function lookupIn(state: ClusterState): DependencyLookup {
   return (name) => {
     const service = state.services.byName(name);
-    const spec = service && (state.services.specOf(service.id, service.version) ?? service.spec);
-    if (service === undefined || spec === undefined || service.removing) return undefined;
-    const tasks = [...state.tasks.ofService(service.id).values()];
-    return dependencyState({ service, spec, tasks }, state.nodes);
+    if (service === undefined || service.removing) return undefined;
+    const snapshot = serviceSnapshot(state, service.id);
+    return snapshot && dependencyState(snapshot, state.nodes);
   };
 }

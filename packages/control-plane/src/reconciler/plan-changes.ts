@@ -2,9 +2,9 @@ import { DesiredState, type Service, type ServiceSpec, type Task, TaskState } fr
 import { staticAddressIn } from "../core/allocator/static-addresses.js";
 import { taskAfter } from "../core/apply-action.js";
 import { portConflicts } from "../core/endpoints/published-ports.js";
-import { pauseRollout } from "../core/orchestrator/rollout/rollout-record.js";
-import type { Action, Plan } from "../core/plan.js";
-import { stateOf } from "../core/task-state.js";
+import type { Action, Plan } from "../core/model/plan.js";
+import { pauseRollout } from "../core/model/rollout.js";
+import { stateOf } from "../core/model/task-state.js";
 import { findAddressHolder } from "../state/address-holder.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";

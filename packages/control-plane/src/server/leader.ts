@@ -12,7 +12,6 @@ import type { RpcHandlers } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { controlHandlers } from "../api/control-service.js";
 import { EventLog } from "../api/event-log.js";
-import { serviceView } from "../api/views.js";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../core/allocator/address-pool.js";
 import {
   DEFAULT_FLOOD_LIMIT,
@@ -40,6 +39,7 @@ import { onAbort } from "../runtime/abort.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { latestRecordedMs, steadyTime } from "../runtime/steady-time.js";
 import { ClusterState } from "../state/cluster-state.js";
+import { serviceSnapshot } from "../state/service-snapshot.js";
 import { StateSync } from "../state/state-sync.js";
 import { fence, type Term } from "../store/election.js";
 import type { Store } from "../store/store.js";
@@ -281,7 +281,7 @@ function entriesOf(
   state: ClusterState,
   isSuspect: (nodeId: string) => boolean,
 ): ReturnType<typeof ingressEntries> {
-  const view = serviceView(state, serviceId);
+  const view = serviceSnapshot(state, serviceId);
   if (view === undefined || view.service.removing) return [];
   const { nodes } = state.nodes;
   const specOf = (version: number): ServiceSpec | undefined => state.services.specOf(serviceId, version);
@@ -294,7 +294,7 @@ function namesOf(
   state: ClusterState,
   { isSuspect, hasStaticFdb: isListed }: Pick<DnsSources, "isSuspect" | "hasStaticFdb">,
 ): readonly DnsEntry[] {
-  const view = serviceView(state, serviceId);
+  const view = serviceSnapshot(state, serviceId);
   if (view === undefined) return [];
   const { networks } = state;
   return dnsEntries(view, {

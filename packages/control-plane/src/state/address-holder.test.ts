@@ -1,6 +1,6 @@
 import { TaskState } from "@berth/proto";
 import { expect, test } from "vitest";
-import { buildSpec, buildTask } from "../core/testing/test-records.js";
+import { buildSpec, buildTask } from "../core/testing/records.js";
 import { findAddressHolder } from "./address-holder.js";
 import type { Change } from "./change.js";
 import { ClusterState } from "./cluster-state.js";

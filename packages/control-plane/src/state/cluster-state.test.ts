@@ -2,7 +2,7 @@ import { type Node, type Service, type Task, TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { occupiesNode, resourceRequestOf } from "../core/scheduler/resource-request.js";
-import { buildNode, buildService, buildSpec, buildTask } from "../core/testing/test-records.js";
+import { buildNode, buildService, buildSpec, buildTask } from "../core/testing/records.js";
 import type { Change } from "./change.js";
 import { ClusterState, type Committed } from "./cluster-state.js";
 

@@ -1,6 +1,6 @@
 import { type Network, type NetworkRange, parseSubnet, type Subnet, type VirtualIp } from "@berth/proto";
 import { layoutOf } from "../core/allocator/address-pool.js";
-import type { NetworkParts } from "../core/model.js";
+import type { NetworkParts } from "../core/model/snapshot.js";
 import { GroupedMap, PairTable } from "./grouped.js";
 
 /** All networks by id, name and stack, with the hosts that have a part of them and the addresses of services. */

@@ -1,11 +1,11 @@
 import { Availability, NodeState, TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { TaskIndex } from "../core/orchestrator/slots/task-index.js";
+import { TaskIndex } from "../core/model/task-index.js";
 import { requirementsOf } from "../core/scheduler/filters.js";
 import { type PlacementRequest, place } from "../core/scheduler/place.js";
 import { ChangedCounts, minTasksPerNode, type NodeCounts } from "../core/scheduler/service-load.js";
-import { buildNode, buildSpec, buildTask, CPU } from "../core/testing/test-records.js";
+import { buildNode, buildSpec, buildTask, CPU, clusterOf, UNLIMITED_PARTS } from "../core/testing/records.js";
 import { NodeTable } from "./node-table.js";
 
 const SPREADS = [[], ["node.labels.zone"], ["node.labels.zone", "node.labels.rack"]];
@@ -34,7 +34,7 @@ describe("the order of load that a NodeTable keeps", () => {
     let quick = 0;
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const table = new NodeTable();
+        const table = new NodeTable(UNLIMITED_PARTS);
         const own = new TaskIndex();
         for (const made of steps) {
           switch (made.kind) {
@@ -80,9 +80,9 @@ describe("the order of load that a NodeTable keeps", () => {
               };
               // What stays on a node occupies it, so a node that is not there has none.
               const changes = new Map(table.nodes.has("n1") ? [["n1", 1]] : []);
-              const staying = new ChangedCounts(own.calmOn, changes);
+              const staying = new ChangedCounts(own.stableByNode, changes);
               const asMap = new Map(staying);
-              expect(place(seek(staying), table)).toEqual(place(seek(asMap), { nodes: table.nodes }));
+              expect(place(seek(staying), table)).toEqual(place(seek(asMap), clusterOf(table.nodes)));
               if (minTasksPerNode(staying, { open: openOf(table), closed: table.closed }) > 0) quick += 1;
             }
           }
@@ -98,7 +98,7 @@ describe("the closed nodes that a NodeTable keeps", () => {
   it("are those that take no tasks, and those without a record that tasks are on", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const table = new NodeTable();
+        const table = new NodeTable(UNLIMITED_PARTS);
         const taskOn = new Map<string, string>();
         for (const made of steps) {
           const id = "node" in made ? `n${made.node}` : "";

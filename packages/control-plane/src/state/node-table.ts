@@ -1,5 +1,5 @@
 import type { Node, ServiceSpec, Task } from "@berth/proto";
-import type { ClusterView, NetworkParts, NodeView, Reservation } from "../core/model.js";
+import type { ClusterSnapshot, NetworkParts, NodeSnapshot, Reservation } from "../core/model/snapshot.js";
 import { acceptsTasks } from "../core/scheduler/filters.js";
 import { occupiesNode, type ResourceRequest, resourceRequestOf } from "../core/scheduler/resource-request.js";
 import { SpreadIndexes } from "../core/scheduler/spread-index.js";
@@ -14,24 +14,24 @@ const NOTHING: ResourceRequest = {
 };
 
 /** All nodes with what the tasks on them take, kept up to date task by task. */
-export class NodeTable implements ClusterView {
+export class NodeTable implements ClusterSnapshot {
   readonly #records = new Map<string, Node>();
   readonly #usages = new Map<string, Usage>();
   /** What to give back when a task ends: its spec may be gone by then. */
   readonly #holdings = new Map<string, { readonly nodeId: string; readonly demand: ResourceRequest }>();
-  readonly #views = new Map<string, NodeView>();
+  readonly #views = new Map<string, NodeSnapshot>();
   /** Alive like the views. */
   readonly orders = new SpreadIndexes(this.#views);
   readonly #tasksByNetwork = new Map<string, number>();
   readonly #closed = new Set<string>();
-  readonly parts?: NetworkParts;
+  readonly parts: NetworkParts;
 
-  constructor(parts?: NetworkParts) {
-    if (parts !== undefined) this.parts = parts;
+  constructor(parts: NetworkParts) {
+    this.parts = parts;
   }
 
   /** Nodes as placement looks at them; alive, so not to be kept over a pause. */
-  get nodes(): ReadonlyMap<string, NodeView> {
+  get nodes(): ReadonlyMap<string, NodeSnapshot> {
     return this.#views;
   }
 
@@ -171,7 +171,7 @@ function addCounts(sum: Map<string, number>, counts: ReadonlyMap<string, number>
 }
 
 /** A class for its getter: objects that each bring a getter of their own are several times as slow to read. */
-class LiveView implements NodeView {
+class LiveView implements NodeSnapshot {
   readonly node: Node;
   readonly reserved: Reservation;
   readonly hostPorts: ReadonlySet<string>;

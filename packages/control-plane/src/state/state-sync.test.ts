@@ -1,6 +1,6 @@
 import { Task } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { buildTask } from "../core/testing/test-records.js";
+import { buildTask } from "../core/testing/records.js";
 import { nodeKey, serviceKey, taskKey } from "../store/keys.js";
 import type { Entry } from "../store/store.js";
 import { ClusterState } from "./cluster-state.js";

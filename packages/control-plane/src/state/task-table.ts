@@ -1,6 +1,6 @@
 import type { Task, TaskState } from "@berth/proto";
-import { TaskIndex } from "../core/orchestrator/slots/task-index.js";
-import { isPending, isWanted, stateOf } from "../core/task-state.js";
+import { TaskIndex } from "../core/model/task-index.js";
+import { isPending, shouldRun, stateOf } from "../core/model/task-state.js";
 import { GroupedMap } from "./grouped.js";
 
 /** All tasks, by id, by service and by node. Every change costs the same, however many there are. */
@@ -95,5 +95,5 @@ export class TaskTable {
 const NO_TASKS = new TaskIndex();
 
 function waitsForNode(task: Task): boolean {
-  return isPending(task) && isWanted(task);
+  return isPending(task) && shouldRun(task);
 }

@@ -1,5 +1,5 @@
 import { isBerthError, type Task } from "@berth/proto";
-import { isEnded } from "../../core/task-state.js";
+import { isEnded } from "../../core/model/task-state.js";
 import { onAbort } from "../../runtime/abort.js";
 import type { Delta } from "../../state/delta.js";
 import { hasLog, isOfSlot, type TaskTarget } from "../find-task.js";

@@ -1,7 +1,7 @@
 import { LogEntry_Stream } from "@berth/proto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { buildTask } from "../../core/testing/test-records.js";
+import { buildTask } from "../../core/testing/records.js";
 import type { TaskLog } from "../../dispatcher/relays/log-relay.js";
 import { Channel } from "../../runtime/channel.js";
 import { systemClock } from "../../runtime/clock.js";

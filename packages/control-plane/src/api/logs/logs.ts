@@ -1,5 +1,5 @@
 import type { LogLine, StreamLogsRequest, StreamLogsResponse, Task } from "@berth/proto";
-import { byAge } from "../../core/task-state.js";
+import { byAge } from "../../core/model/task-state.js";
 import { linkSignals } from "../../runtime/abort.js";
 import { findTarget, hasLog } from "../find-task.js";
 import type { ControlScope } from "../scope.js";

@@ -1,7 +1,7 @@
 import { BerthError, type LogEntry, LogEntry_Stream } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { buildTask } from "../../core/testing/test-records.js";
+import { buildTask } from "../../core/testing/records.js";
 import type { TaskLog } from "../../dispatcher/relays/log-relay.js";
 import { Channel } from "../../runtime/channel.js";
 import { compareTimes, mergeEnded, reasonOf } from "./merged-logs.js";

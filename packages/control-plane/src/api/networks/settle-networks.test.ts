@@ -1,6 +1,6 @@
 import { Network, TaskState } from "@berth/proto";
 import { expect, test } from "vitest";
-import { buildService, buildSpec, buildTask } from "../../core/testing/test-records.js";
+import { buildService, buildSpec, buildTask } from "../../core/testing/records.js";
 import type { Change } from "../../state/change.js";
 import { ClusterState } from "../../state/cluster-state.js";
 import { settleNetworks } from "./settle-networks.js";

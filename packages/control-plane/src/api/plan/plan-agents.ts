@@ -1,6 +1,6 @@
 import { DesiredState, Health, NodeState, type ServiceSpec, type Task, TaskState } from "@berth/proto";
+import { isEnded, isPending, shouldRun, stateOf } from "../../core/model/task-state.js";
 import { isJob } from "../../core/orchestrator/jobs/job-mode.js";
-import { isEnded, isPending, isWanted, stateOf } from "../../core/task-state.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
@@ -19,7 +19,7 @@ export function agentSteps(serviceId: string, state: ClusterState, now: number):
 
 function nextState(task: Task, spec: ServiceSpec | undefined): TaskState | undefined {
   if (isEnded(task)) return undefined;
-  if (!isWanted(task)) return TaskState.SHUTDOWN;
+  if (!shouldRun(task)) return TaskState.SHUTDOWN;
   if (stateOf(task) < TaskState.RUNNING) return TaskState.RUNNING;
   return spec !== undefined && isJob(spec) ? TaskState.COMPLETE : undefined;
 }

@@ -8,7 +8,7 @@ import {
   TaskState,
 } from "@berth/proto";
 import { describe, expect, test, vi } from "vitest";
-import { buildNode, buildTask } from "../../core/testing/test-records.js";
+import { buildNode, buildTask } from "../../core/testing/records.js";
 import type { Change } from "../../state/change.js";
 import { ClusterState } from "../../state/cluster-state.js";
 import { decideDeployment } from "../deploy-decision.js";

@@ -9,7 +9,7 @@ import {
   type ServicePlan,
   type ServiceSpec,
 } from "@berth/proto";
-import { policyOf } from "../../core/orchestrator/rollout/update-policy.js";
+import { policyOf } from "../../core/orchestrator/update-policy.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { decideDeployment, type StackDeployment } from "../deploy-decision.js";
 import { type Forecast, forecast } from "./plan-forecast.js";

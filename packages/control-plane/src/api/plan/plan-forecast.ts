@@ -1,13 +1,13 @@
 import type { PlannedStep, Rollout, Task } from "@berth/proto";
-import { isOn } from "../../core/orchestrator/rollout/rollout-record.js";
-import { currentTest } from "../../core/orchestrator/rollout/template.js";
-import type { Plan } from "../../core/plan.js";
+import type { Plan } from "../../core/model/plan.js";
+import { isRolloutActive } from "../../core/model/rollout.js";
+import { isEnded, isPending, shouldRun } from "../../core/model/task-state.js";
+import { currentTest } from "../../core/model/template.js";
 import { reconcile } from "../../core/reconcile.js";
-import { isEnded, isPending, isWanted } from "../../core/task-state.js";
 import { gateOf, withGate } from "../../reconciler/gates.js";
 import { planChanges } from "../../reconciler/plan-changes.js";
 import type { ClusterState, Draft } from "../../state/cluster-state.js";
-import { serviceView } from "../views.js";
+import { serviceSnapshot } from "../../state/service-snapshot.js";
 import { agentSteps } from "./plan-agents.js";
 import { StepRecorder } from "./plan-steps.js";
 
@@ -96,20 +96,18 @@ function outdatedTasks(serviceId: string, state: ClusterState): number {
   const service = state.services.get(serviceId);
   if (service === undefined || service.removing) return 0;
   const isCurrent = currentTest(service);
-  const isLeft = (task: Task): boolean => isWanted(task) && !isEnded(task) && !isCurrent(task);
+  const isLeft = (task: Task): boolean => shouldRun(task) && !isEnded(task) && !isCurrent(task);
   return [...state.tasks.ofService(serviceId).values()].filter(isLeft).length;
 }
 
 /** Decides once about a service; true when there was something to do. */
 function advance(course: Course, { state, draft, now, newId }: ForecastContext): boolean {
-  const view = serviceView(state, course.serviceId);
-  if (view === undefined) return false;
-  const revisions = state.services.versionsOf(course.serviceId);
-  const whole = { ...view, revisions };
+  const snapshot = serviceSnapshot(state, course.serviceId);
+  if (snapshot === undefined) return false;
   // No deadline runs out: what does not get further is told as it stands, and not what would follow from that.
-  const decision = { now, newId, inChargeSinceMs: now };
-  const plan = withGate(gateOf(whole, state, now), (held) =>
-    reconcile(whole, state.nodes, { ...decision, ...held }),
+  const decision = { now, newId, leaderSinceMs: now };
+  const plan = withGate(gateOf(snapshot, state, now), (holdReason) =>
+    reconcile(snapshot, state.nodes, { ...decision, holdReason }),
   );
   course.plan = plan;
   course.recorder.nextRound();
@@ -128,8 +126,8 @@ function nextBatchMs(courses: readonly Course[], state: ClusterState): number | 
 }
 
 function mayGoOn(serviceId: string, rollout: Rollout | undefined, state: ClusterState): boolean {
-  if (!isOn(rollout)) return false;
-  return ![...state.tasks.ofService(serviceId).values()].some((task) => isWanted(task) && isPending(task));
+  if (!isRolloutActive(rollout)) return false;
+  return ![...state.tasks.ofService(serviceId).values()].some((task) => shouldRun(task) && isPending(task));
 }
 
 const NOTHING: Plan = { actions: [], problems: [] };

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { BerthError, type NetworkOutcome, type ServicePlan, type ServiceSpec } from "@berth/proto";
-import { canonicalText } from "../../core/canonical.js";
+import { canonicalText } from "../../core/model/canonical.js";
 
 const WHOLE_LENGTH = 12;
 /** Enough to see which service differs; that all are the same is what the whole's own letters say. */

@@ -1,5 +1,5 @@
 import { type FieldChange, ServiceSpec } from "@berth/proto";
-import { canonicalText } from "../../core/canonical.js";
+import { canonicalText } from "../../core/model/canonical.js";
 
 /** A person reads no more; the rest is counted. */
 const MAX_CHANGES = 100;

@@ -1,6 +1,6 @@
 import { PlannedStep_Kind as Kind, type PlannedStep, type Task } from "@berth/proto";
-import type { Action } from "../../core/plan.js";
-import { isEnded, isPending, isWanted } from "../../core/task-state.js";
+import type { Action } from "../../core/model/plan.js";
+import { isEnded, isPending, shouldRun } from "../../core/model/task-state.js";
 
 export interface StepNames {
   readonly hostnameOf: (nodeId: string) => string;
@@ -29,7 +29,7 @@ export class StepRecorder {
 
   constructor(tasks: Iterable<Task>) {
     for (const task of tasks) {
-      const isThere = isWanted(task) && !isEnded(task) && !isPending(task);
+      const isThere = shouldRun(task) && !isEnded(task) && !isPending(task);
       if (isThere && !this.#initial.has(keyOf(task))) this.#initial.set(keyOf(task), task);
     }
   }

@@ -10,7 +10,7 @@ import {
   subnetText,
   type Violation,
 } from "@berth/proto";
-import { canonicalText } from "../canonical.js";
+import { canonicalText } from "../model/canonical.js";
 import { type NetworkPool, pickSubnet, pickVni } from "./address-pool.js";
 import { attachedSubnets } from "./network-eligibility.js";
 import { networkMtu } from "./network-mtu.js";

@@ -8,7 +8,14 @@ import {
   TrafficSpec_Affinity,
 } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { buildCluster, buildNode, buildService, buildSpec, buildTask } from "../testing/test-records.js";
+import {
+  buildCluster,
+  buildNode,
+  buildService,
+  buildSnapshot,
+  buildSpec,
+  buildTask,
+} from "../testing/records.js";
 import { dnsEntries } from "./dns-entries.js";
 
 const NODES = [
@@ -40,16 +47,13 @@ function entries(
     { network: "gone" },
   ];
   const spec = buildSpec({ task: { container: { image: "web:1" }, networks }, endpointMode });
-  return dnsEntries(
-    { service: buildService({ spec }), spec, tasks },
-    {
-      nodes: buildCluster(NODES).nodes,
-      isSuspect: (nodeId) => suspects.includes(nodeId),
-      networkIdOf: (name) => NETWORKS[name],
-      hasStaticFdb: () => isListed,
-      virtualIpIn: (networkId) => (networkId === "net1" ? "10.64.7.255" : ""),
-    },
-  );
+  return dnsEntries(buildSnapshot({ service: buildService({ spec }), spec, tasks }), {
+    nodes: buildCluster(NODES).nodes,
+    isSuspect: (nodeId) => suspects.includes(nodeId),
+    networkIdOf: (name) => NETWORKS[name],
+    hasStaticFdb: () => isListed,
+    virtualIpIn: (networkId) => (networkId === "net1" ? "10.64.7.255" : ""),
+  });
 }
 
 const answering = (tasks: readonly Task[], suspects: readonly string[] = []): readonly string[] =>

@@ -9,11 +9,11 @@ import {
   TaskState,
   TrafficSpec_Affinity,
 } from "@berth/proto";
-import type { ClusterView, ServiceView } from "../model.js";
-import { runsWell, stateOf } from "../task-state.js";
+import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
+import { isReady, stateOf } from "../model/task-state.js";
 
 export interface DnsSources {
-  readonly nodes: ClusterView["nodes"];
+  readonly nodes: ClusterSnapshot["nodes"];
   /** Nodes that fell silent a moment ago, and may be dead. */
   readonly isSuspect: (nodeId: string) => boolean;
   /** Id of the network of that name; undefined when there is none. */
@@ -39,7 +39,7 @@ export function networkIdOfDnsEntry(key: string): string {
  * network the rest are there, too: they are not answered, but reached. Ordered by task id, so that equal entries are
  * equal.
  */
-export function dnsEntries(view: ServiceView, sources: DnsSources): readonly DnsEntry[] {
+export function dnsEntries(view: ServiceSnapshot, sources: DnsSources): readonly DnsEntry[] {
   const { service, spec, tasks } = view;
   const attachments = spec.task?.networks ?? [];
   if (attachments.length === 0) return [];
@@ -81,7 +81,7 @@ function endpointsOf(
     const endpoint = { taskId, nodeId, address: joined.address, slot, macAddress };
     const isUp = nodes.get(nodeId)?.node.state === NodeState.READY && stateOf(task) === TaskState.RUNNING;
     if (isUp && task.desiredState >= DesiredState.SHUTDOWN) draining.push(endpoint);
-    else if (isUp && runsWell(task)) endpoints.push(endpoint);
+    else if (isUp && isReady(task)) endpoints.push(endpoint);
     else others.push(endpoint);
   }
   const trusted = endpoints.filter(({ nodeId }) => !isSuspect(nodeId));

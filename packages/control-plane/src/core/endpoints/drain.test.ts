@@ -1,6 +1,6 @@
 import { DesiredState, Health, NodeState, TaskState } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { buildNode, buildSpec, buildTask } from "../testing/test-records.js";
+import { buildNode, buildSpec, buildTask } from "../testing/records.js";
 import {
   completedDrains,
   type Drain,

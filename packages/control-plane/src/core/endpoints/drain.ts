@@ -1,5 +1,5 @@
 import { type Node, NodeState, PortSpec_Mode, type ServiceSpec, type Task } from "@berth/proto";
-import { runsWell } from "../task-state.js";
+import { isReady } from "../model/task-state.js";
 
 /** An agent that has not answered by then is not waited for any longer; most answer within 50 ms. */
 export const DRAIN_DEADLINE_MS = 1_000;
@@ -41,7 +41,7 @@ export function nextDeadlineMs(drains: ReadonlyMap<string, Drain>): number | und
 /** Hosts other than the task's own may send it connections: through a published port, or by a name in a network. */
 export function receivesConnections(task: Task, { ports, task: template }: ServiceSpec): boolean {
   const isPublished = ports.some(({ mode, published }) => mode !== PortSpec_Mode.HOST && published !== 0);
-  return runsWell(task) && (isPublished || (template?.networks.length ?? 0) > 0);
+  return isReady(task) && (isPublished || (template?.networks.length ?? 0) > 0);
 }
 
 /**

@@ -1,6 +1,13 @@
 import { DesiredState, Health, type IngressEntry, NodeState, type Task, TaskState } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { buildCluster, buildNode, buildService, buildSpec, buildTask } from "../testing/test-records.js";
+import {
+  buildCluster,
+  buildNode,
+  buildService,
+  buildSnapshot,
+  buildSpec,
+  buildTask,
+} from "../testing/records.js";
 import { ingressEntries } from "./ingress-entries.js";
 
 const HTTP = { target: 80, published: 8080, protocol: 1, mode: 1 } as const;
@@ -11,7 +18,11 @@ function entries(
   tasks: readonly Task[],
   { suspects = [], ...over }: { readonly state?: NodeState; readonly suspects?: readonly string[] } = {},
 ): readonly IngressEntry[] {
-  const view = { service: buildService({ spec, version: 2, templateVersion: 2 }), spec, tasks };
+  const view = buildSnapshot({
+    service: buildService({ spec, version: 2, templateVersion: 2 }),
+    spec,
+    tasks,
+  });
   const { nodes } = buildCluster([buildNode({ id: "n1", ...over }), buildNode({ id: "n2" })]);
   const older = buildSpec({ ports: [{ ...HTTP, target: 8000 }] });
   return ingressEntries(view, {

@@ -11,11 +11,11 @@ import {
   type Task,
   TaskState,
 } from "@berth/proto";
-import type { ClusterView, ServiceView } from "../model.js";
-import { runsWell, stateOf } from "../task-state.js";
+import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
+import { isReady, stateOf } from "../model/task-state.js";
 
 export interface EndpointSources {
-  readonly nodes: ClusterView["nodes"];
+  readonly nodes: ClusterSnapshot["nodes"];
   /** The spec of an older version of the service, whose tasks may still serve; undefined when it is forgotten. */
   readonly specOf: (version: number) => ServiceSpec | undefined;
   /** Nodes that fell silent a moment ago, and may be dead. */
@@ -29,7 +29,7 @@ export interface EndpointSources {
  * Those that they have live on until the node is down; flows of datagrams, which nobody would miss, move at once.
  * Ordered by task id, so that equal tables are equal.
  */
-export function ingressEntries(view: ServiceView, sources: EndpointSources): readonly IngressEntry[] {
+export function ingressEntries(view: ServiceSnapshot, sources: EndpointSources): readonly IngressEntry[] {
   const ports = view.spec.ports.filter((port) => port.mode !== PortSpec_Mode.HOST && port.published !== 0);
   if (ports.length === 0) return [];
   const tasks = view.tasks.filter(mayServe).sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -47,7 +47,7 @@ const mayServe = (task: Task): boolean => stateOf(task) === TaskState.RUNNING;
 function entryFor(
   port: PortSpec,
   tasks: readonly Task[],
-  sources: EndpointSources & { readonly view: ServiceView },
+  sources: EndpointSources & { readonly view: ServiceSnapshot },
 ): IngressEntry {
   const endpoints: IngressEndpoint[] = [];
   const draining: IngressEndpoint[] = [];
@@ -55,7 +55,7 @@ function entryFor(
     const endpoint = endpointOf(port, task, sources);
     if (endpoint === undefined) continue;
     if (task.desiredState >= DesiredState.SHUTDOWN) draining.push(endpoint);
-    else if (runsWell(task)) endpoints.push(endpoint);
+    else if (isReady(task)) endpoints.push(endpoint);
   }
   const isUdp = port.protocol === PortSpec_Protocol.UDP;
   const suspect = endpoints.filter(({ nodeId }) => sources.isSuspect(nodeId));
@@ -76,7 +76,7 @@ function entryFor(
 function endpointOf(
   port: PortSpec,
   task: Task,
-  sources: EndpointSources & { readonly view: ServiceView },
+  sources: EndpointSources & { readonly view: ServiceSnapshot },
 ): IngressEndpoint | undefined {
   const node = sources.nodes.get(task.nodeId)?.node;
   if (node?.state !== NodeState.READY) return undefined;
@@ -90,7 +90,7 @@ function endpointOf(
 function targetFor(
   port: PortSpec,
   task: Task,
-  { view, specOf }: EndpointSources & { readonly view: ServiceView },
+  { view, specOf }: EndpointSources & { readonly view: ServiceSnapshot },
 ): number {
   if (task.specVersion >= view.service.templateVersion) return port.target;
   const key = ingressKey(port);

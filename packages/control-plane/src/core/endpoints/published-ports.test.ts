@@ -1,6 +1,6 @@
 import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { buildSpec } from "../testing/test-records.js";
+import { buildSpec } from "../testing/records.js";
 import {
   type ClaimLookup,
   FIRST_PICKED_PORT,

@@ -1,6 +1,6 @@
 import { DesiredState, Health, type Node, type Task, TaskState } from "@berth/proto";
+import { isEnded, shouldRun, stateOf } from "../model/task-state.js";
 import { WAITING_FOR } from "../scheduler/pending-reason.js";
-import { isEnded, isWanted, stateOf } from "../task-state.js";
 import type { EventReason, Happening } from "./event.js";
 
 const END_REASONS: ReadonlyMap<TaskState, EventReason> = new Map<TaskState, EventReason>([
@@ -37,7 +37,7 @@ export function eventsOfTask(
   if (was < TaskState.STARTING && (is === TaskState.STARTING || is === TaskState.RUNNING))
     tell("TASK_STARTED", message);
   if (!isEnded(after)) tellHealth(before, after, tell);
-  if (before !== undefined && isWanted(before) && !isWanted(after) && !isEnded(after))
+  if (before !== undefined && shouldRun(before) && !shouldRun(after) && !isEnded(after))
     tell("TASK_STOPPING", after.desiredState === DesiredState.REMOVE ? "to be removed" : "");
   const end = END_REASONS.get(is);
   if (end !== undefined && was !== is) tell(end, message);

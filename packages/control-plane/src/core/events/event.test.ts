@@ -11,7 +11,7 @@ import {
 } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { buildNode, buildService, buildSpec, buildTask } from "../testing/test-records.js";
+import { buildNode, buildService, buildSpec, buildTask } from "../testing/records.js";
 import { clusterEvent } from "./event.js";
 import { pastEvents } from "./event-history.js";
 import { eventsOfNode } from "./event-of-node.js";

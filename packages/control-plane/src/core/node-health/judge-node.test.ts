@@ -1,7 +1,7 @@
 import { NodeState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { buildNode } from "../testing/test-records.js";
+import { buildNode } from "../testing/records.js";
 import {
   AGENT_AWAY_AFTER_MS,
   AGENT_LOST_AFTER_MS,

@@ -1,17 +1,19 @@
-import type { ClusterView, NetworkParts, NodeView } from "../model.js";
+import type { ClusterSnapshot, NetworkParts, NodeSnapshot } from "../model/snapshot.js";
 import type { ResourceRequest } from "../scheduler/resource-request.js";
 import { SpreadIndexes } from "../scheduler/spread-index.js";
 
 /** The nodes of a cluster, on which tasks can be tried out. The cluster itself stays as it is. */
-export class DraftCluster implements ClusterView {
-  readonly nodes: Map<string, NodeView>;
+export class DraftCluster implements ClusterSnapshot {
+  readonly nodes: Map<string, NodeSnapshot>;
   readonly orders: SpreadIndexes;
-  readonly parts?: NetworkParts;
+  readonly closed: Iterable<string>;
+  readonly parts: NetworkParts;
 
-  constructor(cluster: ClusterView) {
+  constructor(cluster: ClusterSnapshot) {
     this.nodes = new Map(cluster.nodes);
     this.orders = new SpreadIndexes(this.nodes);
-    if (cluster.parts !== undefined) this.parts = cluster.parts;
+    this.closed = cluster.closed;
+    this.parts = cluster.parts;
   }
 
   add(nodeId: string, demand: ResourceRequest): void {
@@ -31,7 +33,7 @@ export class DraftCluster implements ClusterView {
   }
 }
 
-function changed(view: NodeView, demand: ResourceRequest, sign: 1 | -1): NodeView {
+function changed(view: NodeSnapshot, demand: ResourceRequest, sign: 1 | -1): NodeSnapshot {
   const { reserved } = view;
   const generic = withCounts(reserved.generic, demand.generic, sign);
   const networks = withCounts(reserved.networks, demand.networks, sign);

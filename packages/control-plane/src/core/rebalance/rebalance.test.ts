@@ -1,19 +1,27 @@
 import { TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { ServiceView } from "../model.js";
+import type { ServiceSnapshot } from "../model/snapshot.js";
 import { requirementsOf } from "../scheduler/filters.js";
 import { fitTest } from "../scheduler/place.js";
 import { serviceLoadOf } from "../scheduler/service-load.js";
 import { spreadCounts } from "../scheduler/spread.js";
-import { buildCluster, buildNode, buildService, buildSpec, buildTask, CPU } from "../testing/test-records.js";
+import {
+  buildCluster,
+  buildNode,
+  buildService,
+  buildSnapshot,
+  buildSpec,
+  buildTask,
+  CPU,
+} from "../testing/records.js";
 import { type RebalanceMove, rebalance } from "./rebalance.js";
 
 const OPTIONS = { maxMoves: Number.POSITIVE_INFINITY, now: 1_000_000 };
 
 type Where = readonly string[];
 
-function serviceOn(id: string, where: Where, over: Parameters<typeof buildSpec>[0] = {}): ServiceView {
+function serviceOn(id: string, where: Where, over: Parameters<typeof buildSpec>[0] = {}): ServiceSnapshot {
   const mode = { $case: "replicated" as const, value: { replicas: where.length } };
   const spec = buildSpec({ name: id, mode, ...over });
   const tasks = where.map((nodeId, index) =>
@@ -26,7 +34,7 @@ function serviceOn(id: string, where: Where, over: Parameters<typeof buildSpec>[
       status: { state: TaskState.RUNNING, runningSinceMs: 1 },
     }),
   );
-  return { service: buildService({ id, spec }), spec, tasks };
+  return buildSnapshot({ service: buildService({ id, spec }), spec, tasks });
 }
 
 const nodesOf = (count: number) =>
@@ -34,7 +42,10 @@ const nodesOf = (count: number) =>
     buildNode({ id: `n${index + 1}`, labels: { zone: index % 2 === 0 ? "a" : "b" } }),
   );
 
-function after(services: readonly ServiceView[], { task, to }: RebalanceMove): readonly ServiceView[] {
+function after(
+  services: readonly ServiceSnapshot[],
+  { task, to }: RebalanceMove,
+): readonly ServiceSnapshot[] {
   return services.map((view) => ({
     ...view,
     tasks: view.tasks.map((one) => (one.id === task.id ? { ...one, nodeId: to } : one)),
@@ -94,7 +105,7 @@ describe("rebalance()", () => {
     fc.assert(
       fc.property(fc.array(service, { maxLength: 5 }), (made) => {
         const nodes = nodesOf(4);
-        let services: readonly ServiceView[] = made.map(
+        let services: readonly ServiceSnapshot[] = made.map(
           ({ cpus, spread, maxReplicasPerNode, ...one }, index) =>
             serviceOn(`s${index}`, one.where, {
               task: { container: { image: "x" }, reservations: { nanoCpus: cpus * CPU } },
@@ -115,7 +126,7 @@ describe("rebalance()", () => {
   });
 });
 
-function viewOf({ task }: RebalanceMove, services: readonly ServiceView[]): ServiceView {
+function viewOf({ task }: RebalanceMove, services: readonly ServiceSnapshot[]): ServiceSnapshot {
   const view = services.find(({ service }) => service.id === task.serviceId);
   if (view === undefined) throw new Error("a move of no service");
   return view;
@@ -124,7 +135,7 @@ function viewOf({ task }: RebalanceMove, services: readonly ServiceView[]): Serv
 function fitsThere(
   move: RebalanceMove,
   nodes: Parameters<typeof buildCluster>[0],
-  services: readonly ServiceView[],
+  services: readonly ServiceSnapshot[],
 ) {
   const view = viewOf(move, services);
   const cluster = buildCluster(nodes, services);
@@ -137,7 +148,7 @@ function fitsThere(
 function imbalanceOf(
   move: RebalanceMove,
   nodes: Parameters<typeof buildCluster>[0],
-  services: readonly ServiceView[],
+  services: readonly ServiceSnapshot[],
 ): readonly number[] {
   const { tasks, spec } = viewOf(move, services);
   const { spread, resources: demand } = requirementsOf(spec);

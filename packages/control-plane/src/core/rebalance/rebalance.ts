@@ -1,15 +1,15 @@
 import type { Task } from "@berth/proto";
-import type { ClusterView, NodeView, ServiceView } from "../model.js";
-import { isOn, isPaused } from "../orchestrator/rollout/rollout-record.js";
-import { currentTest } from "../orchestrator/rollout/template.js";
-import { isInUse, type Slot, slotsByNumber } from "../orchestrator/slots/slots.js";
+import { isRolloutActive, isRolloutPaused } from "../model/rollout.js";
+import { isInUse, type Slot, slotsByNumber } from "../model/slots.js";
+import type { ClusterSnapshot, NodeSnapshot, ServiceSnapshot } from "../model/snapshot.js";
+import { isReady } from "../model/task-state.js";
+import { currentTest } from "../model/template.js";
 import { addTask, type Candidate, candidateOf } from "../scheduler/candidates.js";
 import { requirementsOf, type TaskRequirements } from "../scheduler/filters.js";
 import { place, type ServiceLoad } from "../scheduler/place.js";
 import type { ResourceRequest } from "../scheduler/resource-request.js";
 import { serviceLoadOf } from "../scheduler/service-load.js";
 import { spreadCounts } from "../scheduler/spread.js";
-import { runsWell } from "../task-state.js";
 import { DraftCluster } from "./draft-cluster.js";
 
 /** A task that would be better off elsewhere. */
@@ -39,8 +39,8 @@ const MOST_MOVES = 1_000;
  * first. Those with sticky volumes stay where their data is.
  */
 export function rebalance(
-  cluster: ClusterView,
-  services: readonly ServiceView[],
+  cluster: ClusterSnapshot,
+  services: readonly ServiceSnapshot[],
   { maxMoves, now }: RebalanceOptions,
 ): readonly RebalanceMove[] {
   const draft = new DraftCluster(cluster);
@@ -119,13 +119,13 @@ export interface RebalanceCandidate {
 
 /** Undefined for a service that is not to be touched: its tasks are bound to their nodes, or it is not at rest. */
 export function rebalanceCandidateOf(
-  view: ServiceView,
-  cluster: ClusterView,
+  view: ServiceSnapshot,
+  cluster: ClusterSnapshot,
   now: number,
 ): RebalanceCandidate | undefined {
   const { service, spec, tasks } = view;
   if (spec.mode?.$case !== "replicated" || service.removing) return undefined;
-  if (isOn(service.rollout) || isPaused(service.rollout)) return undefined;
+  if (isRolloutActive(service.rollout) || isRolloutPaused(service.rollout)) return undefined;
   const need = requirementsOf(spec);
   if (need.volumes.length > 0) return undefined;
   const isCurrent = currentTest(service);
@@ -155,7 +155,7 @@ function settledTask(slot: Slot, isCurrent: (task: Task) => boolean): Task | und
   const [task] = slot.active;
   const isAlone = slot.active.length === 1 && slot.pending.length === 0 && slot.stopping.length === 0;
   if (task === undefined || !isAlone) return undefined;
-  return runsWell(task) && isCurrent(task) && task.preferredNodeId === "" ? task : undefined;
+  return isReady(task) && isCurrent(task) && task.preferredNodeId === "" ? task : undefined;
 }
 
 /** What the fuller of two nodes must be relieved of at least, as a share of it: a move restarts a task. */
@@ -166,7 +166,7 @@ export interface ProposedMove {
   readonly to: string;
   readonly mover: RebalanceCandidate;
   /** With the task on neither node. */
-  readonly cluster: ClusterView;
+  readonly cluster: ClusterSnapshot;
 }
 
 /** Why a task is better on another node than back where it was, for a person; undefined when it is not. */
@@ -209,7 +209,7 @@ function compared({ from, to, mover, cluster }: ProposedMove): {
   return { here, there, level: here.findIndex((count, at) => count !== there[at]) };
 }
 
-function withOneMore(view: NodeView, demand: ResourceRequest): Candidate {
+function withOneMore(view: NodeSnapshot, demand: ResourceRequest): Candidate {
   const candidate = candidateOf(view, { room: 1, staying: 0 });
   addTask(candidate, demand);
   return candidate;

@@ -1,6 +1,6 @@
 import { DesiredState, TaskState } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { buildTask } from "../testing/test-records.js";
+import { buildTask } from "../testing/records.js";
 import { nodesToAvoid } from "./avoidance.js";
 
 const NOW = 1_000_000;

@@ -1,5 +1,5 @@
 import { DesiredState, type Task, TaskState } from "@berth/proto";
-import { stateOf } from "../task-state.js";
+import { stateOf } from "../model/task-state.js";
 
 /** A node is avoided after so many failures; fewer may be the service's own fault. Swarm's number. */
 const MAX_FAILURES = 5;

@@ -1,4 +1,4 @@
-import type { NodeView } from "../model.js";
+import type { NodeSnapshot } from "../model/snapshot.js";
 import type { Before } from "./heap.js";
 import { dominantShare, idRankOf, isLessLoaded, type NodeLoad, type OrderedNode } from "./load-order.js";
 import { mergeSort } from "./merge-sort.js";
@@ -13,10 +13,10 @@ export interface CandidateSource {
 }
 
 /** What a node is as a candidate; undefined when it has no room. This asks the filters, so it is what costs. */
-export type CandidateFactory = (view: NodeView) => Candidate | undefined;
+export type CandidateFactory = (view: NodeSnapshot) => Candidate | undefined;
 
 /** Candidates that are asked for at once and sorted. */
-export function sortedSource(views: Iterable<NodeView>, ask: CandidateFactory): CandidateSource {
+export function sortedSource(views: Iterable<NodeSnapshot>, ask: CandidateFactory): CandidateSource {
   const candidates: Candidate[] = [];
   for (const view of views) {
     const candidate = ask(view);
@@ -98,7 +98,7 @@ export class LeastLoadedSource implements CandidateSource {
 
 /** A node that still has room, with what the choice among nodes depends on. Changes as it is filled. */
 export interface Candidate extends NodeLoad {
-  readonly view: NodeView;
+  readonly view: NodeSnapshot;
   /** How many more tasks it takes. */
   capacity: number;
   /** Tasks of the service that will be on it. */
@@ -110,7 +110,7 @@ export interface Candidate extends NodeLoad {
 }
 
 export function candidateOf(
-  view: NodeView,
+  view: NodeSnapshot,
   { room, staying }: { readonly room: number; readonly staying: number },
 ): Candidate {
   const { nanoCpus, memoryBytes } = view.reserved;

@@ -15,8 +15,8 @@ import {
   overlapProblem,
   overlayProblem,
 } from "../allocator/network-eligibility.js";
-import type { ClusterView, NodeView } from "../model.js";
-import { bytesText, cpusText, nodesText } from "../words.js";
+import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
+import { bytesText, cpusText, nodesText } from "../model/text.js";
 import { architectureName } from "./node-attribute.js";
 import { type NodeConstraint, parseNodeConstraint } from "./node-constraint.js";
 import { listenerKey, portsClash, type ResourceRequest, resourceRequestOf } from "./resource-request.js";
@@ -40,7 +40,7 @@ export interface TaskRequirements {
 export interface Filter {
   readonly name: string;
   /** How many more tasks of this need the node takes, as far as this filter goes: 0, some, or Infinity. */
-  readonly capacity: (node: NodeView, heldByService: number) => number;
+  readonly capacity: (node: NodeSnapshot, heldByService: number) => number;
   /** What keeps `count` nodes out, for a person. */
   readonly explain: (count: number) => string;
 }
@@ -60,15 +60,15 @@ export function requirementsOf(spec: ServiceSpec): TaskRequirements {
 }
 
 /** In the order in which they are asked and explained: what the user can change fastest comes first. */
-export function filtersFor(need: TaskRequirements, cluster: ClusterView): readonly Filter[] {
+export function filtersFor(need: TaskRequirements, cluster: ClusterSnapshot): readonly Filter[] {
   return [...STATE_FILTERS, ...serviceFilters(need, cluster)];
 }
 
 /** Says how many more tasks of the need a node takes: what all filters allow, with as few questions as possible. */
 export function capacityFor(
   need: TaskRequirements,
-  cluster: ClusterView,
-): (node: NodeView, heldByService: number) => number {
+  cluster: ClusterSnapshot,
+): (node: NodeSnapshot, heldByService: number) => number {
   const filters = serviceFilters(need, cluster);
   return (view, held) => {
     let room = acceptsTasks(view) ? Number.POSITIVE_INFINITY : 0;
@@ -80,7 +80,7 @@ export function capacityFor(
   };
 }
 
-function serviceFilters(need: TaskRequirements, cluster: ClusterView): readonly Filter[] {
+function serviceFilters(need: TaskRequirements, cluster: ClusterSnapshot): readonly Filter[] {
   return [
     ...eligibilityFilters(need),
     ...volumeFilters(need.volumes, cluster),
@@ -92,18 +92,18 @@ function serviceFilters(need: TaskRequirements, cluster: ClusterView): readonly 
 }
 
 /** Asks whether tasks of the need belong on a node at all, whatever its state and load. */
-export function eligibilityOf(need: TaskRequirements): (node: NodeView) => boolean {
+export function eligibilityOf(need: TaskRequirements): (node: NodeSnapshot) => boolean {
   const filters = eligibilityFilters(need);
   return (node) => filters.every((filter) => filter.capacity(node, 0) > 0);
 }
 
-const isUp = ({ node }: NodeView): boolean => node.state === NodeState.READY;
-const isNotDrained = ({ node }: NodeView): boolean => node.availability !== Availability.DRAIN;
-const isNotPaused = ({ node }: NodeView): boolean => node.availability !== Availability.PAUSE;
-const hasEngine = ({ node }: NodeView): boolean => node.description?.engineReady === true;
+const isUp = ({ node }: NodeSnapshot): boolean => node.state === NodeState.READY;
+const isNotDrained = ({ node }: NodeSnapshot): boolean => node.availability !== Availability.DRAIN;
+const isNotPaused = ({ node }: NodeSnapshot): boolean => node.availability !== Availability.PAUSE;
+const hasEngine = ({ node }: NodeSnapshot): boolean => node.description?.engineReady === true;
 
 /** Whether a node takes tasks at all: what `STATE_FILTERS` ask one by one. */
-export const acceptsTasks = (view: NodeView): boolean =>
+export const acceptsTasks = (view: NodeSnapshot): boolean =>
   isUp(view) && isNotDrained(view) && isNotPaused(view) && hasEngine(view);
 
 const STATE_FILTERS: readonly Filter[] = [
@@ -160,7 +160,7 @@ function platformFilter(platform: string): Filter {
 /** A filter that says yes or no. */
 export interface NodeFilter {
   readonly name: string;
-  readonly passes: (node: NodeView) => boolean;
+  readonly passes: (node: NodeSnapshot) => boolean;
   readonly explain: (count: number) => string;
 }
 
@@ -212,8 +212,10 @@ export function addressFilters(joined: readonly NetworkAttachment[]): readonly F
 }
 
 /** A network has parts for only so many hosts. What can do without it is not kept from a host that has none. */
-export function partFilters(joined: readonly NetworkAttachment[], { parts }: ClusterView): readonly Filter[] {
-  if (parts === undefined) return [];
+export function partFilters(
+  joined: readonly NetworkAttachment[],
+  { parts }: ClusterSnapshot,
+): readonly Filter[] {
   return joined.flatMap(({ network, optional }): readonly Filter[] => {
     if (optional) return [];
     return [
@@ -251,7 +253,7 @@ export function portFilters({ resources: demand }: TaskRequirements): readonly F
 
 function portFilter(
   port: string,
-  taken: { readonly takenBy: string; readonly keys: (node: NodeView) => Iterable<string> },
+  taken: { readonly takenBy: string; readonly keys: (node: NodeSnapshot) => Iterable<string> },
 ): Filter {
   const [protocol = "", address = "", number = ""] = port.split("/");
   const name = `${address === "" ? "" : `${address}:`}${number}/${protocol}`;
@@ -268,7 +270,7 @@ function portFilter(
   };
 }
 
-const listenerKeys = ({ node }: NodeView): readonly string[] =>
+const listenerKeys = ({ node }: NodeSnapshot): readonly string[] =>
   (node.description?.listeners ?? []).map(listenerKey);
 
 /** How many tasks of the need still fit: each of these filters gives a number rather than yes or no. */
@@ -320,7 +322,7 @@ const genericFilter = (kind: string, each: number): Filter => ({
 });
 
 /** A host that names no limit of processes has room for any number. */
-function freePids({ node, reserved }: NodeView): number {
+function freePids({ node, reserved }: NodeSnapshot): number {
   const capacity = node.description?.pids ?? 0;
   return capacity === 0 ? Number.POSITIVE_INFINITY : capacity - reserved.pids;
 }
@@ -350,14 +352,14 @@ export function stickyVolumes(spec: ServiceSpec): readonly string[] {
 }
 
 /** Tasks go where their volume is, be that node up or not; a volume that no node has yet may begin anywhere. */
-export function volumeFilters(volumes: readonly string[], cluster: ClusterView): readonly Filter[] {
+export function volumeFilters(volumes: readonly string[], cluster: ClusterSnapshot): readonly Filter[] {
   return volumes.flatMap((volume) => {
     const homes = nodesWith(volume, cluster);
     return homes.length === 0 ? [] : [volumeFilter(volume, homes)];
   });
 }
 
-function nodesWith(volume: string, { nodes }: ClusterView): readonly Node[] {
+function nodesWith(volume: string, { nodes }: ClusterSnapshot): readonly Node[] {
   const homes: Node[] = [];
   for (const { node } of nodes.values()) {
     if (node.description?.volumes.includes(volume)) homes.push(node);

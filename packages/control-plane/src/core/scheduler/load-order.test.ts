@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { NodeView } from "../model.js";
-import { buildNode, buildReservation, buildView, CPU } from "../testing/test-records.js";
+import type { NodeSnapshot } from "../model/snapshot.js";
+import { buildNode, buildReservation, buildView, CPU } from "../testing/records.js";
 import { LoadOrder } from "./load-order.js";
 
 const NODES = 30;
@@ -22,10 +22,10 @@ const batches = fc.array(
 
 interface Mutable {
   taskCount: number;
-  reserved: NodeView["reserved"];
+  reserved: NodeSnapshot["reserved"];
 }
 
-function viewOf(number: number): NodeView & Mutable {
+function viewOf(number: number): NodeSnapshot & Mutable {
   // Ids that only their ends tell apart, some of them too long for their rank.
   const id = number % 2 === 0 ? `node-with-a-long-name-${number}` : `n${number}`;
   return { ...buildView({ node: buildNode({ id }) }) };
@@ -36,7 +36,7 @@ describe("LoadOrder", () => {
     fc.assert(
       fc.property(batches, (all) => {
         const order = new LoadOrder();
-        const views = new Map<number, NodeView & Mutable>();
+        const views = new Map<number, NodeSnapshot & Mutable>();
         for (const batch of all) {
           for (const { node, kind, tasks, cpus } of batch) {
             const known = views.get(node);
@@ -72,7 +72,7 @@ describe("LoadOrder", () => {
 });
 
 /** All have as many processors and as much memory, and reserve none of the latter. */
-function byLoad(a: NodeView, b: NodeView): number {
+function byLoad(a: NodeSnapshot, b: NodeSnapshot): number {
   const difference = a.reserved.nanoCpus - b.reserved.nanoCpus || a.taskCount - b.taskCount;
   if (difference !== 0) return difference;
   return a.node.id < b.node.id ? -1 : 1;

@@ -1,4 +1,4 @@
-import type { NodeView } from "../model.js";
+import type { NodeSnapshot } from "../model/snapshot.js";
 import type { Before } from "./heap.js";
 import { mergeSort } from "./merge-sort.js";
 
@@ -21,7 +21,7 @@ export class LoadOrder {
   }
 
   /** Adds a node, or takes its new view in place of that known. */
-  put(view: NodeView): void {
+  put(view: NodeSnapshot): void {
     const { id } = view.node;
     const known = this.#placed.get(id);
     if (known === undefined) {
@@ -102,12 +102,12 @@ export class LoadOrder {
 
 /** A node with its weight. */
 export interface OrderedNode extends NodeLoad {
-  readonly view: NodeView;
+  readonly view: NodeSnapshot;
 }
 
 /** Its weight is the one by which it was put in order: that of the view may be another by now. */
 interface Placed extends OrderedNode {
-  view: NodeView;
+  view: NodeSnapshot;
   share: number;
   tasks: number;
   isSorted: boolean;
@@ -144,7 +144,7 @@ export const isLessLoaded: Before<NodeLoad> = (a, b) => {
   return a.id < b.id;
 };
 
-export function dominantShare({ node }: NodeView, nanoCpus: number, memoryBytes: number): number {
+export function dominantShare({ node }: NodeSnapshot, nanoCpus: number, memoryBytes: number): number {
   return Math.max(
     shareOf(nanoCpus, node.description?.nanoCpus ?? 0),
     shareOf(memoryBytes, node.description?.memoryBytes ?? 0),

@@ -1,9 +1,8 @@
 import { parseSubnet } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { buildNode, buildReservation, buildSpec, buildView } from "../testing/test-records.js";
+import { buildNode, buildReservation, buildSpec, buildView, clusterOf } from "../testing/records.js";
 import { requirementsOf } from "./filters.js";
 import { place } from "./place.js";
-import { SpreadIndexes } from "./spread-index.js";
 
 const ABLE = { dataPlane: { overlay: true } };
 
@@ -25,8 +24,7 @@ function reasonFor(
   const need = requirementsOf(buildSpec({ task: { container: { image: "x" }, networks: [...networks] } }));
   const load = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
   const parts = { hasPartFor: () => true, subnetOf: () => parseSubnet("10.64.0.0/18") };
-  return place({ count: 10, requirements: need, load }, { nodes: all, orders: new SpreadIndexes(all), parts })
-    .reason;
+  return place({ count: 10, requirements: need, load }, { ...clusterOf(all), parts }).reason;
 }
 
 describe("networks and placement", () => {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { buildNode } from "../testing/test-records.js";
+import { buildNode } from "../testing/records.js";
 import { parseNodeConstraint } from "./node-constraint.js";
 
 const node = buildNode({

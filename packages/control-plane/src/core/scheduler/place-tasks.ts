@@ -1,8 +1,8 @@
 import { DesiredState, type Service, type Task, TaskState } from "@berth/proto";
 import { status } from "../apply-action.js";
-import type { ClusterView, NodeView, ReconcileContext } from "../model.js";
-import type { SlotRef } from "../orchestrator/slots/slots.js";
-import type { Action } from "../plan.js";
+import type { Action } from "../model/plan.js";
+import type { SlotRef } from "../model/slots.js";
+import type { ClusterSnapshot, NodeSnapshot, ReconcileContext } from "../model/snapshot.js";
 import type { TaskRequirements } from "./filters.js";
 import { explainNoCapacity, fitTest, type Placement, place, type ServiceLoad } from "./place.js";
 
@@ -24,7 +24,7 @@ export interface PlacementContext extends ReconcileContext {
   readonly service: Service;
   readonly requirements: TaskRequirements;
   readonly load: ServiceLoad;
-  readonly cluster: ClusterView;
+  readonly cluster: ClusterSnapshot;
   /** Of a job: the run that new tasks belong to. */
   readonly jobIteration?: number;
 }
@@ -36,13 +36,13 @@ export function placeReplicated(
 ): readonly Action[] {
   const count = pending.length + fills.length;
   if (count === 0) return [];
-  const { requirements: need, load, cluster, heldBy } = context;
+  const { requirements: need, load, cluster, holdReason } = context;
   const wishes: string[] = [];
   for (const { preferredNodeId: wish } of fills) if (wish !== undefined) wishes.push(wish);
   const placement =
-    heldBy === undefined
+    holdReason === ""
       ? place({ count, requirements: need, load, preferredNodeIds: wishes }, cluster)
-      : { nodeIds: [], onPreferred: [], reason: heldBy };
+      : { nodeIds: [], onPreferred: [], reason: holdReason };
   const maker = taskMaker(context, placement.reason);
   const nodeOf = handOut(placement);
   const actions: Action[] = [];
@@ -71,7 +71,7 @@ function handOut({
  * cannot take theirs, and as many are kept as there are such nodes.
  */
 export function placeGlobal({ pending, fills }: Placements, context: PlacementContext): readonly Action[] {
-  if (context.heldBy !== undefined) return seatStandIns(pending, fills, context);
+  if (context.holdReason !== "") return seatStandIns(pending, fills, context);
   const waiting = [...pending];
   const actions: Action[] = [];
   const full: SlotFill[] = [];
@@ -96,7 +96,7 @@ function seatStandIns(
   context: PlacementContext,
 ): readonly Action[] {
   const reason =
-    context.heldBy ?? explainNoCapacity(viewsOf(full, context.cluster), context, context.cluster);
+    context.holdReason || explainNoCapacity(viewsOf(full, context.cluster), context, context.cluster);
   const maker = taskMaker(context, reason);
   const kept = waiting.slice(0, full.length).flatMap((task) => seatPending(task, undefined, reason));
   const surplus = waiting
@@ -106,7 +106,7 @@ function seatStandIns(
   return [...kept, ...surplus, ...made];
 }
 
-function viewsOf(fills: readonly SlotFill[], cluster: ClusterView): readonly NodeView[] {
+function viewsOf(fills: readonly SlotFill[], cluster: ClusterSnapshot): readonly NodeSnapshot[] {
   return fills.flatMap((fill) => cluster.nodes.get(fill.nodeId) ?? []);
 }
 

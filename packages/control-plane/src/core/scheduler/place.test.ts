@@ -1,32 +1,39 @@
 import { Availability, NodeState, PortSpec_Protocol, VolumePolicy } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { ClusterView, NodeView } from "../model.js";
-import { buildNode, buildReservation, buildSpec, buildView, CPU, GIB } from "../testing/test-records.js";
+import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
+import {
+  buildNode,
+  buildReservation,
+  buildSpec,
+  buildView,
+  CPU,
+  clusterOf,
+  GIB,
+} from "../testing/records.js";
 import { type Filter, filtersFor, requirementsOf, type TaskRequirements } from "./filters.js";
 import { explainNoCapacity, fitTest, type PlacementRequest, place, type ServiceLoad } from "./place.js";
 import { spreadGroup } from "./spread.js";
 
 const NO_LOAD: ServiceLoad = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
-const clusterOf = (views: readonly NodeView[]): ClusterView => ({
-  nodes: new Map(views.map((view) => [view.node.id, view])),
-});
+const clusterWith = (views: readonly NodeSnapshot[]): ClusterSnapshot =>
+  clusterOf(new Map(views.map((view) => [view.node.id, view])));
 
 /** Places one task after the other, looking at every node and every task each time; the preferredNodeIds first. */
 function placeSlowly(
   { count, requirements, load, preferredNodeIds = [] }: PlacementRequest,
-  cluster: ClusterView,
+  cluster: ClusterSnapshot,
 ): { readonly nodeIds: readonly string[]; readonly granted: readonly string[] } {
   const filters = filtersFor(requirements, cluster);
   const views = new Map(cluster.nodes);
   const staying = new Map(load.tasksByNode);
   const held = new Map(load.occupiedByNode);
   const nodeIds: string[] = [];
-  const groupOf = (view: NodeView, level: number): string =>
+  const groupOf = (view: NodeSnapshot, level: number): string =>
     JSON.stringify(
       requirements.spread.slice(0, level + 1).map((attribute) => spreadGroup(view.node, attribute)),
     );
-  const rankOf = (view: NodeView): readonly (number | string)[] => [
+  const rankOf = (view: NodeSnapshot): readonly (number | string)[] => [
     load.avoided.get(view.node.id) ?? 0,
     ...requirements.spread.map((_, level) =>
       [...views.values()]
@@ -38,9 +45,9 @@ function placeSlowly(
     view.taskCount,
     view.node.id,
   ];
-  const fits = (view: NodeView): boolean =>
+  const fits = (view: NodeSnapshot): boolean =>
     filters.every((filter: Filter) => filter.capacity(view, held.get(view.node.id) ?? 0) > 0);
-  const take = (view: NodeView): void => {
+  const take = (view: NodeSnapshot): void => {
     const { id } = view.node;
     staying.set(id, (staying.get(id) ?? 0) + 1);
     held.set(id, (held.get(id) ?? 0) + 1);
@@ -69,7 +76,7 @@ function compare(a: readonly (number | string)[], b: readonly (number | string)[
   return (a[at] ?? 0) < (b[at] ?? 0) ? -1 : 1;
 }
 
-function withTask(view: NodeView, { resources: demand }: TaskRequirements): NodeView {
+function withTask(view: NodeSnapshot, { resources: demand }: TaskRequirements): NodeSnapshot {
   const { reserved } = view;
   const generic = new Map(reserved.generic);
   for (const [kind, count] of demand.generic) generic.set(kind, (generic.get(kind) ?? 0) + count);
@@ -89,7 +96,7 @@ function withTask(view: NodeView, { resources: demand }: TaskRequirements): Node
   };
 }
 
-function share({ node, reserved }: NodeView): number {
+function share({ node, reserved }: NodeSnapshot): number {
   const { nanoCpus = 0, memoryBytes = 0 } = node.description ?? {};
   return Math.max(
     nanoCpus === 0 ? 0 : reserved.nanoCpus / nanoCpus,
@@ -213,7 +220,7 @@ const situation = fc
       occupiedByNode: byNode((one) => one.current + one.stopping),
       avoided: new Map([...byNode((one) => one.avoided)].filter(([, failures]) => failures > 0)),
     };
-    return { cluster: clusterOf(views), requirements: requirementsOf(spec), count: made.count, load };
+    return { cluster: clusterWith(views), requirements: requirementsOf(spec), count: made.count, load };
   });
 
 describe("place()", () => {
@@ -258,7 +265,7 @@ describe("place()", () => {
   it("says so when there are no nodes", () => {
     const { reason } = place(
       { count: 1, requirements: requirementsOf(buildSpec()), load: NO_LOAD },
-      clusterOf([]),
+      clusterWith([]),
     );
     expect(reason).toBe("there are no nodes");
   });
@@ -297,7 +304,7 @@ describe("place()", () => {
     ];
     const load = { ...NO_LOAD, occupiedByNode: new Map([["j", 1]]) };
     expect(
-      explainNoCapacity(nodes, { requirements: requirementsOf(spec), load }, clusterOf(nodes)).split(", "),
+      explainNoCapacity(nodes, { requirements: requirementsOf(spec), load }, clusterWith(nodes)).split(", "),
     ).toEqual([
       "1 node is down",
       "1 node is drained",
@@ -321,14 +328,14 @@ describe("place()", () => {
         container: { mounts: [{ target: "/d", kind: { $case: "volume", value: { name: "shop_data" } } }] },
       },
     });
-    const views = (state: NodeState): readonly NodeView[] => [
+    const views = (state: NodeState): readonly NodeSnapshot[] => [
       buildView({ node: buildNode({ id: "h1" }) }),
       buildView({ node: buildNode({ id: "h2", state, description: { volumes: ["shop_data"] } }) }),
       buildView({ node: buildNode({ id: "h3" }) }),
     ];
     const request = { count: 2, requirements: requirementsOf(spec), load: NO_LOAD };
-    expect(place(request, clusterOf(views(NodeState.READY))).nodeIds).toEqual(["h2", "h2"]);
-    expect(place(request, clusterOf(views(NodeState.DOWN)))).toEqual({
+    expect(place(request, clusterWith(views(NodeState.READY))).nodeIds).toEqual(["h2", "h2"]);
+    expect(place(request, clusterWith(views(NodeState.DOWN)))).toEqual({
       nodeIds: [],
       granted: [],
       reason: "1 node is down, 2 nodes do not have volume shop_data, which is on h2 (down)",
@@ -341,7 +348,7 @@ describe("place()", () => {
       buildView({ node: buildNode({ id: `n${index}`, labels: one }) }),
     );
     const requirements = requirementsOf(buildSpec({ placement: { spread: ["node.labels.zone"] } }));
-    const { nodeIds } = place({ count: 6, requirements, load: NO_LOAD }, clusterOf(nodes));
+    const { nodeIds } = place({ count: 6, requirements, load: NO_LOAD }, clusterWith(nodes));
     expect([...nodeIds].sort()).toEqual(["n0", "n1", "n2", "n2", "n3", "n3"]);
   });
 
@@ -350,7 +357,7 @@ describe("place()", () => {
     const idle = buildView({ node: buildNode({ id: "b" }) });
     const { nodeIds } = place(
       { count: 1, requirements: requirementsOf(buildSpec()), load: NO_LOAD },
-      clusterOf([busy, idle]),
+      clusterWith([busy, idle]),
     );
     expect(nodeIds).toEqual(["b"]);
   });
@@ -359,7 +366,7 @@ describe("place()", () => {
 describe("fitsOn()", () => {
   it("looks at the one node alone", () => {
     const requirements = requirementsOf(buildSpec({ task: { reservations: { memoryBytes: 8 * GIB } } }));
-    const fits = fitTest({ requirements, load: NO_LOAD }, clusterOf([]));
+    const fits = fitTest({ requirements, load: NO_LOAD }, clusterWith([]));
     expect(fits(buildView())).toBe(true);
     expect(fits(buildView({ reserved: buildReservation({ memoryBytes: 1 }) }))).toBe(false);
   });

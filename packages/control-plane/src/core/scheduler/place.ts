@@ -1,4 +1,4 @@
-import type { ClusterView, NodeView } from "../model.js";
+import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
 import {
   addTask,
   type Candidate,
@@ -13,7 +13,7 @@ import { capacityFor, type Filter, filtersFor, type TaskRequirements } from "./f
 import type { OrderedNode } from "./load-order.js";
 import { minTasksPerNode, type NodeCounts } from "./service-load.js";
 import { countGroups, countInto, emptyGroup, type Group, type Leaf, leavesOf, SpreadTree } from "./spread.js";
-import { type SpreadIndex, SpreadIndexes } from "./spread-index.js";
+import type { SpreadIndex } from "./spread-index.js";
 
 /** A number of equal tasks of one service that look for nodes. */
 export interface PlacementRequest extends ServicePlacement {
@@ -55,9 +55,9 @@ export interface Placement {
  * Nodes are looked at in that order, which the cluster has ready, and asked whether they have room when their turn
  * comes: one task costs about as much as the nodes that turn it down. Once a node has taken a task only it changes.
  */
-export function place(request: PlacementRequest, cluster: ClusterView): Placement {
+export function place(request: PlacementRequest, cluster: ClusterSnapshot): Placement {
   const { count, requirements: need, load } = request;
-  const way = (cluster.orders ?? new SpreadIndexes(cluster.nodes)).by(need.spread);
+  const way = cluster.orders.by(need.spread);
   const groups =
     need.spread.length === 0 ? emptyGroup() : countGroups(load.tasksByNode, (nodeId) => way.pathOf(nodeId));
   const wished = new Map<string, Candidate>();
@@ -82,7 +82,7 @@ export function place(request: PlacementRequest, cluster: ClusterView): Placemen
 
 interface PlaceContext {
   readonly request: PlacementRequest;
-  readonly cluster: ClusterView;
+  readonly cluster: ClusterSnapshot;
   readonly way: SpreadIndex;
   /** Candidates that took a task by a wish, or were asked for one. */
   readonly wished: Map<string, Candidate>;
@@ -91,7 +91,7 @@ interface PlaceContext {
 
 function asker(
   request: PlacementRequest,
-  cluster: ClusterView,
+  cluster: ClusterSnapshot,
   wished: ReadonlyMap<string, Candidate>,
 ): CandidateFactory {
   const { tasksByNode: staying } = request.load;
@@ -136,7 +136,7 @@ function* ranks({ request, cluster, way, wished, ask }: PlaceContext): Iterable<
         : sortedSource(viewsBut(load.avoided, nodes), ask);
     return { path, pool: new LevelQueue(source, demand) };
   });
-  const avoided = new Map<number, NodeView[]>();
+  const avoided = new Map<number, NodeSnapshot[]>();
   for (const [id, rank] of load.avoided) {
     const view = cluster.nodes.get(id);
     if (view !== undefined) avoided.set(rank, [...(avoided.get(rank) ?? []), view]);
@@ -149,12 +149,15 @@ function* ranks({ request, cluster, way, wished, ask }: PlaceContext): Iterable<
   }
 }
 
-function* viewsBut(avoided: ReadonlyMap<string, number>, nodes: readonly OrderedNode[]): Iterable<NodeView> {
+function* viewsBut(
+  avoided: ReadonlyMap<string, number>,
+  nodes: readonly OrderedNode[],
+): Iterable<NodeSnapshot> {
   for (const { id, view } of nodes) if (!avoided.has(id)) yield view;
 }
 
 /** Asks whether one more task fits on a node. */
-export function fitTest(seeker: ServicePlacement, cluster: ClusterView): (view: NodeView) => boolean {
+export function fitTest(seeker: ServicePlacement, cluster: ClusterSnapshot): (view: NodeSnapshot) => boolean {
   const roomOn = capacityFor(seeker.requirements, cluster);
   const heldOn = heldBy(seeker);
   return (view) => roomOn(view, heldOn(view)) > 0;
@@ -162,16 +165,20 @@ export function fitTest(seeker: ServicePlacement, cluster: ClusterView): (view: 
 
 /** Why none of these nodes takes a task: the first obstacle of each, counted. */
 export function explainNoCapacity(
-  views: Iterable<NodeView>,
+  views: Iterable<NodeSnapshot>,
   seeker: ServicePlacement,
-  cluster: ClusterView,
+  cluster: ClusterSnapshot,
 ): string {
   const heldOn = heldBy(seeker);
   const filters = filtersFor(seeker.requirements, cluster);
   return explainNodes(views, filters, (filter, view) => filter.capacity(view, heldOn(view)) <= 0);
 }
 
-function explainFull(nodeIds: readonly string[], request: PlacementRequest, cluster: ClusterView): string {
+function explainFull(
+  nodeIds: readonly string[],
+  request: PlacementRequest,
+  cluster: ClusterSnapshot,
+): string {
   const placed = new Map<string, number>();
   for (const id of nodeIds) placed.set(id, (placed.get(id) ?? 0) + 1);
   const heldOn = heldBy(request);
@@ -183,9 +190,9 @@ function explainFull(nodeIds: readonly string[], request: PlacementRequest, clus
 }
 
 function explainNodes(
-  views: Iterable<NodeView>,
+  views: Iterable<NodeSnapshot>,
   filters: readonly Filter[],
-  stops: (filter: Filter, view: NodeView) => boolean,
+  stops: (filter: Filter, view: NodeSnapshot) => boolean,
 ): string {
   const counts = new Map<Filter, number>();
   for (const view of views) {
@@ -200,7 +207,7 @@ function explainNodes(
 }
 
 /** What a limit per node looks at; without a limit nothing does, and it is not worked out. */
-function heldBy({ requirements: need, load }: ServicePlacement): (view: NodeView) => number {
+function heldBy({ requirements: need, load }: ServicePlacement): (view: NodeSnapshot) => number {
   if (need.maxPerNode === Number.POSITIVE_INFINITY) return () => 0;
   const { occupiedByNode: held } = load;
   return ({ node }) => held.get(node.id) ?? 0;

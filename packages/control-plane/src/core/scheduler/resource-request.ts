@@ -6,8 +6,8 @@ import {
   type ServiceSpec,
   type Task,
 } from "@berth/proto";
-import type { Reservation } from "../model.js";
-import { isEnded } from "../task-state.js";
+import type { Reservation } from "../model/snapshot.js";
+import { isEnded } from "../model/task-state.js";
 
 /** What one task takes of its node while it occupies it. */
 export interface ResourceRequest extends Reservation {

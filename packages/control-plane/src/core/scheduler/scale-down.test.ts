@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { NodeView } from "../model.js";
-import { slotsByNumber } from "../orchestrator/slots/slots.js";
+import { slotsByNumber } from "../model/slots.js";
+import type { NodeSnapshot } from "../model/snapshot.js";
 import {
   buildNode,
   buildReservation,
@@ -9,7 +9,8 @@ import {
   buildTask,
   buildView,
   CPU,
-} from "../testing/test-records.js";
+  clusterOf,
+} from "../testing/records.js";
 import { requirementsOf } from "./filters.js";
 import { place } from "./place.js";
 import { selectSlotsToRemove } from "./scale-down.js";
@@ -35,7 +36,7 @@ describe("fullestFirst()", () => {
         const nodes = nodesOf(made);
         const need = requirementsOf(buildSpec({ placement: { spread: [...spread] } }));
         const load = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
-        const { nodeIds } = place({ count: before + more, requirements: need, load }, { nodes });
+        const { nodeIds } = place({ count: before + more, requirements: need, load }, clusterOf(nodes));
         const slots = slotsOn(nodeIds);
         const gone = selectSlotsToRemove(slots, more, { staying: new Set(slots), spread, nodes });
         const expected = Array.from({ length: more }, (_, index) => before + more - index);
@@ -52,7 +53,7 @@ function nodesOf(
     readonly tasks: number;
     readonly cpus: number;
   }[],
-): ReadonlyMap<string, NodeView> {
+): ReadonlyMap<string, NodeSnapshot> {
   return new Map(
     made.map(({ zone, rack, tasks, cpus }, index) => {
       const node = buildNode({ id: `n${index}`, labels: { zone, rack } });

@@ -1,5 +1,5 @@
-import type { NodeView } from "../model.js";
-import type { Slot } from "../orchestrator/slots/slots.js";
+import type { Slot } from "../model/slots.js";
+import type { NodeSnapshot } from "../model/snapshot.js";
 import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
 import { countGroups, leavesOf, type Pool, SpreadTree, spreadPath } from "./spread.js";
 
@@ -7,7 +7,7 @@ import { countGroups, leavesOf, type Pool, SpreadTree, spreadPath } from "./spre
 export interface SpreadContext {
   /** Attributes over whose values the service is spread. */
   readonly spread: readonly string[];
-  readonly nodes: ReadonlyMap<string, NodeView>;
+  readonly nodes: ReadonlyMap<string, NodeSnapshot>;
 }
 
 /**

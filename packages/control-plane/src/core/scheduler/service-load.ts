@@ -1,5 +1,5 @@
 import type { Task } from "@berth/proto";
-import type { Settled } from "../orchestrator/slots/settled.js";
+import type { StableTasks } from "../orchestrator/stable-tasks.js";
 import { nodesToAvoid } from "./avoidance.js";
 import type { ServiceLoad } from "./place.js";
 import { occupiesNode } from "./resource-request.js";
@@ -8,7 +8,7 @@ export interface LoadContext {
   readonly isCurrent: (task: Task) => boolean;
   readonly now: number;
   /** Tasks of the service besides those given: all of them stay where they run. */
-  readonly settled?: Settled | undefined;
+  readonly settled?: StableTasks | undefined;
 }
 
 /** How a service sits on its nodes, when of its tasks these will stay. */
@@ -23,7 +23,7 @@ export function serviceLoadOf(
 /** Only a limit per node asks for what is held, and most services have none. */
 class TaskStats implements ServiceLoad {
   readonly #tasks: readonly Task[];
-  readonly #settled: Settled | undefined;
+  readonly #settled: StableTasks | undefined;
   readonly tasksByNode: NodeCounts;
   readonly avoided: ReadonlyMap<string, number>;
   #held: NodeCounts | undefined;
@@ -45,7 +45,7 @@ class TaskStats implements ServiceLoad {
     const counts = new Map<string, number>();
     for (const { nodeId } of tasks) counts.set(nodeId, (counts.get(nodeId) ?? 0) + 1);
     if (this.#settled === undefined) return counts;
-    const { calm, leaving } = this.#settled;
+    const { countByNode: calm, leaving } = this.#settled;
     for (const { nodeId } of leaving) counts.set(nodeId, (counts.get(nodeId) ?? 0) - 1);
     return new ChangedCounts(calm, counts);
   }
@@ -113,9 +113,9 @@ export class ChangedCounts implements LevelCounts {
  */
 export function minTasksPerNode(
   counts: NodeCounts,
-  { open, closed }: { readonly open: number; readonly closed: Iterable<string> | undefined },
+  { open, closed }: { readonly open: number; readonly closed: Iterable<string> },
 ): number {
-  if (closed === undefined || !hasLevels(counts)) return 0;
+  if (!hasLevels(counts)) return 0;
   let nodes = 0;
   let least = Number.POSITIVE_INFINITY;
   for (const [level, size] of counts.levels) {

@@ -1,4 +1,4 @@
-import type { NodeView } from "../model.js";
+import type { NodeSnapshot } from "../model/snapshot.js";
 import { acceptsTasks } from "./filters.js";
 import { LoadOrder } from "./load-order.js";
 import { spreadPath } from "./spread.js";
@@ -21,11 +21,11 @@ interface CountedGroup extends NodeGroup {
 
 /** The nodes of a cluster in order of load, for each way in which a service is spread a group at a time. */
 export class SpreadIndexes {
-  readonly #nodes: ReadonlyMap<string, NodeView>;
+  readonly #nodes: ReadonlyMap<string, NodeSnapshot>;
   readonly #ways = new Map<string, SpreadIndex>();
 
   /** `nodes`: all of them, always; each change of it is told. */
-  constructor(nodes: ReadonlyMap<string, NodeView>) {
+  constructor(nodes: ReadonlyMap<string, NodeSnapshot>) {
     this.#nodes = nodes;
   }
 
@@ -42,7 +42,7 @@ export class SpreadIndexes {
     return way;
   }
 
-  put(view: NodeView): void {
+  put(view: NodeSnapshot): void {
     for (const way of this.#ways.values()) way.put(view);
   }
 
@@ -87,7 +87,7 @@ export class SpreadIndex {
     return this.#byNode.get(nodeId)?.path ?? spreadPath(undefined, this.#attributes);
   }
 
-  put(view: NodeView): void {
+  put(view: NodeSnapshot): void {
     const { id } = view.node;
     const group = this.#groupAt(spreadPath(view.node, this.#attributes));
     if (this.#byNode.get(id) !== group) {

@@ -1,5 +1,5 @@
 import type { Node } from "@berth/proto";
-import type { NodeView } from "../model.js";
+import type { NodeSnapshot } from "../model/snapshot.js";
 import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
 import { attributeOf } from "./node-attribute.js";
 import type { NodeCounts } from "./service-load.js";
@@ -202,7 +202,7 @@ export function countGroups(countByNode: NodeCounts, pathOf: (nodeId: string) =>
 /** For a node: the tasks of its group at each level, and those of the node itself. */
 export function spreadCounts(
   countByNode: NodeCounts,
-  nodes: ReadonlyMap<string, NodeView>,
+  nodes: ReadonlyMap<string, NodeSnapshot>,
   attributes: readonly string[],
 ): (nodeId: string) => readonly number[] {
   const pathOf = (nodeId: string): readonly string[] => spreadPath(nodes.get(nodeId)?.node, attributes);

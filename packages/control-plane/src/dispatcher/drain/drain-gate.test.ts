@@ -1,6 +1,6 @@
 import { DesiredState, type Node, type Service, type Task, TaskState } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { buildNode, buildService, buildSpec, buildTask } from "../../core/testing/test-records.js";
+import { buildNode, buildService, buildSpec, buildTask } from "../../core/testing/records.js";
 import type { Change } from "../../state/change.js";
 import { ClusterState } from "../../state/cluster-state.js";
 import { ManualClock } from "../../testing/manual-clock.js";

@@ -12,6 +12,7 @@ import { onAbort } from "../../runtime/abort.js";
 import type { Clock } from "../../runtime/clock.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { Delta } from "../../state/delta.js";
+import { currentSpec } from "../../state/service-snapshot.js";
 
 /** Answers of many agents come within a few milliseconds of each other: they are counted together. */
 const REVIEW_MS = 2;
@@ -114,7 +115,7 @@ export class DrainGate {
   #isWorthWaiting(task: Task): boolean {
     const { services } = this.#options.state;
     const service = services.get(task.serviceId);
-    const spec = service && (services.specOf(service.id, service.version) ?? service.spec);
+    const spec = service && currentSpec(this.#options.state, service);
     return spec !== undefined && service?.removing !== true && receivesConnections(task, spec);
   }
 

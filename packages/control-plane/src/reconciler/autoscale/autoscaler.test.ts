@@ -1,7 +1,7 @@
 import { type MeasureUsage, Service, TaskState } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { buildNode, buildService, buildSpec, buildTask } from "../../core/testing/test-records.js";
+import { buildNode, buildService, buildSpec, buildTask } from "../../core/testing/records.js";
 import type { Change } from "../../state/change.js";
 import { ClusterState } from "../../state/cluster-state.js";
 import { ManualClock } from "../../testing/manual-clock.js";

@@ -6,9 +6,9 @@ import {
   type UsageReport,
 } from "@berth/proto";
 import type { Logger } from "pino";
-import { decideScale, type Recommendation } from "../../core/orchestrator/autoscale/autoscale.js";
-import { replicasOf } from "../../core/orchestrator/slots/replicated.js";
-import { isWanted, runsWell } from "../../core/task-state.js";
+import { isReady, shouldRun } from "../../core/model/task-state.js";
+import { decideScale, type Recommendation } from "../../core/orchestrator/autoscale.js";
+import { replicasOf } from "../../core/orchestrator/desired-slots.js";
 import { onAbort } from "../../runtime/abort.js";
 import { sleep } from "../../runtime/clock.js";
 import type { Runtime } from "../../runtime/runtime.js";
@@ -96,7 +96,7 @@ export class Autoscaler {
     if (spec?.autoscale === undefined || service.removing) return undefined;
     const now = runtime.now();
     const current = replicasOf(spec, service.autoscale);
-    const tasks = [...state.tasks.ofService(id).values()].filter((task) => isWanted(task) && runsWell(task));
+    const tasks = [...state.tasks.ofService(id).values()].filter((task) => shouldRun(task) && isReady(task));
     const nanoCpus = spec.task?.reservations?.nanoCpus ?? 0;
     const usage = this.#board.usageOf(tasks, {
       cpuShare: nanoCpus === 0 ? 1 : nanoCpus / 1e9,

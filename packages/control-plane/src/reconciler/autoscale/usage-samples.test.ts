@@ -1,7 +1,7 @@
 import { type Task, TaskState, UsageReport } from "@berth/proto";
 import { expect, test } from "vitest";
-import type { Usage } from "../../core/orchestrator/autoscale/autoscale.js";
-import { buildTask } from "../../core/testing/test-records.js";
+import type { Usage } from "../../core/orchestrator/autoscale.js";
+import { buildTask } from "../../core/testing/records.js";
 import { UsageSamples } from "./usage-samples.js";
 
 /** Two tasks of a service on two nodes, that have run for a minute. */

@@ -1,5 +1,5 @@
 import type { Task, UsageReport } from "@berth/proto";
-import type { Usage } from "../../core/orchestrator/autoscale/autoscale.js";
+import type { Usage } from "../../core/orchestrator/autoscale.js";
 
 /** Use is averaged over so long: a request that takes a second of CPU is no reason for another replica. */
 const AVERAGED_MS = 15_000;

@@ -10,7 +10,7 @@ import {
 import { gatewayOf, pickRange } from "../../core/allocator/address-pool.js";
 import { canJoin, overlapProblem } from "../../core/allocator/network-eligibility.js";
 import { staticAddresses } from "../../core/allocator/static-addresses.js";
-import type { Action } from "../../core/plan.js";
+import type { Action } from "../../core/model/plan.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 

@@ -4,6 +4,7 @@ import { type RebalanceMove, rebalance } from "../../core/rebalance/rebalance.js
 import { sleep } from "../../runtime/clock.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";
+import { serviceSnapshot } from "../../state/service-snapshot.js";
 import type { Writer } from "../writer.js";
 
 /** Moves that are written together: a decision has to fit into a transaction. */
@@ -14,12 +15,8 @@ export function planMoves(
   state: ClusterState,
   options: { readonly maxMoves: number; readonly now: number },
 ): readonly RebalanceMove[] {
-  const views = [...state.services.values()].flatMap((service) => {
-    const spec = state.services.specOf(service.id, service.version) ?? service.spec;
-    const tasks = [...state.tasks.ofService(service.id).values()];
-    return spec === undefined ? [] : [{ service, spec, tasks }];
-  });
-  return rebalance(state.nodes, views, options);
+  const snapshots = [...state.services.values()].flatMap(({ id }) => serviceSnapshot(state, id) ?? []);
+  return rebalance(state.nodes, snapshots, options);
 }
 
 /** Asks the tasks to move; their services do the rest. One that has become another meanwhile is left alone. */

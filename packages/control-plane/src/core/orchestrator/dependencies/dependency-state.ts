@@ -1,12 +1,12 @@
 import { type Service, type Task, TaskState } from "@berth/proto";
-import { convergence } from "../../converge.js";
-import type { ClusterView, ServiceView } from "../../model.js";
-import { isWanted, runsWell, stateOf } from "../../task-state.js";
+import { type Slot, slotsByNode, slotsByNumber } from "../../model/slots.js";
+import type { ClusterSnapshot, ServiceSnapshot } from "../../model/snapshot.js";
+import { isReady, shouldRun, stateOf } from "../../model/task-state.js";
+import { currentTest } from "../../model/template.js";
+import { convergence } from "../convergence.js";
 import { runsOf } from "../jobs/job-history.js";
 import { isJob } from "../jobs/job-mode.js";
-import { currentTest } from "../rollout/template.js";
-import { decideRestart } from "../slots/restart.js";
-import { type Slot, slotsByNode, slotsByNumber } from "../slots/slots.js";
+import { decideRestart } from "../restart.js";
 
 /** How far a service is that others wait for. */
 export interface DependencyState {
@@ -20,18 +20,18 @@ export interface DependencyState {
   readonly failure: string;
 }
 
-export function dependencyState(view: ServiceView, cluster: ClusterView): DependencyState {
+export function dependencyState(view: ServiceSnapshot, cluster: ClusterSnapshot): DependencyState {
   return isJob(view.spec) ? jobState(view) : serviceState(view, cluster);
 }
 
-function jobState({ service, tasks }: ServiceView): DependencyState {
+function jobState({ service, tasks }: ServiceSnapshot): DependencyState {
   const [run] = runsOf(service);
   const own = tasks.filter((task) => task.jobIteration === run?.iteration);
   const isCurrent = run !== undefined && isRunOf(run.templateVersion, service);
   const completed = isCurrent && run.endedAtMs > 0 && !run.failed;
   return {
     started: completed || own.some(hasStarted),
-    healthy: own.some((task) => isWanted(task) && runsWell(task)),
+    healthy: own.some((task) => shouldRun(task) && isReady(task)),
     completed,
     failure: isCurrent && run.failed ? run.message : "",
   };
@@ -41,7 +41,7 @@ function jobState({ service, tasks }: ServiceView): DependencyState {
 const isRunOf = (templateVersion: number, { cron, templateVersion: wanted }: Service): boolean =>
   cron !== undefined || templateVersion === wanted;
 
-function serviceState(view: ServiceView, cluster: ClusterView): DependencyState {
+function serviceState(view: ServiceSnapshot, cluster: ClusterSnapshot): DependencyState {
   const { service, spec, tasks } = view;
   const { desired } = convergence(view, cluster);
   const isCurrent = currentTest(service);
@@ -51,10 +51,10 @@ function serviceState(view: ServiceView, cluster: ClusterView): DependencyState 
     decideRestart({ ended, policy: spec.task?.restart, isCurrent, now: 0 }),
   );
   const done = outcomes.filter(({ kind }) => kind === "completed").length;
-  const wanted = tasks.filter(isWanted);
+  const wanted = tasks.filter(shouldRun);
   return {
     started: slotCount(wanted.filter(isUp)) + done >= desired,
-    healthy: slotCount(wanted.filter(runsWell)) >= desired,
+    healthy: slotCount(wanted.filter(isReady)) >= desired,
     completed: done >= desired,
     failure: outcomes.flatMap((one) => (one.kind === "given-up" ? [one.why] : []))[0] ?? "",
   };

@@ -9,7 +9,7 @@ export function runsOf({ cron, job, spec }: Service): readonly JobStatus[] {
   return job === undefined ? [] : [job];
 }
 
-export const isOn = (run: JobStatus): boolean => run.endedAtMs === 0;
+export const isRunActive = (run: JobStatus): boolean => run.endedAtMs === 0;
 
 /** A run that begins now; the service's earlier runs stay as they are. */
 export function nextRunOf({ job, templateVersion }: Service, now: number): JobStatus {
@@ -30,7 +30,7 @@ export function withRuns(service: Service, runs: readonly JobStatus[]): Service 
   if (spec?.cron === undefined || cron === undefined) return { ...service, job };
   let left = spec.cron.history ?? DEFAULT_CRON_HISTORY;
   const kept = runs.filter((run) => {
-    if (isOn(run)) return true;
+    if (isRunActive(run)) return true;
     left -= 1;
     return left >= 0;
   });

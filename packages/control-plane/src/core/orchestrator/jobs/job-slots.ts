@@ -1,9 +1,9 @@
 import { DesiredState, type JobStatus, NodeState, type Task, TaskState } from "@berth/proto";
-import type { ClusterView, NodeView, ServiceView } from "../../model.js";
+import { type Slot, type SlotRef, slotsByNode, slotsByNumber } from "../../model/slots.js";
+import type { ClusterSnapshot, NodeSnapshot, ServiceSnapshot } from "../../model/snapshot.js";
+import { isEnded, isPending, shouldRun, stateOf } from "../../model/task-state.js";
 import type { TaskRequirements } from "../../scheduler/filters.js";
-import { isEnded, isPending, isWanted, stateOf } from "../../task-state.js";
 import { isActive, nodeSuits } from "../slots/global.js";
-import { type Slot, type SlotRef, slotsByNode, slotsByNumber } from "../slots/slots.js";
 
 /** The slots of one run: each is to complete once. */
 export interface JobSlots {
@@ -25,9 +25,9 @@ export function jobSlots(
   run: JobStatus,
   tasks: readonly Task[],
   context: {
-    readonly spec: ServiceView["spec"];
+    readonly spec: ServiceSnapshot["spec"];
     readonly need: TaskRequirements;
-    readonly cluster: ClusterView;
+    readonly cluster: ClusterSnapshot;
   },
 ): JobSlots {
   const { mode } = context.spec;
@@ -67,7 +67,7 @@ const isDone = (task: Task): boolean =>
 function slotsOnNodes(
   run: JobStatus,
   tasks: readonly Task[],
-  { need, cluster }: { readonly need: TaskRequirements; readonly cluster: ClusterView },
+  { need, cluster }: { readonly need: TaskRequirements; readonly cluster: ClusterSnapshot },
 ): JobSlots {
   const suits = nodeSuits(need);
   const slots: Slot[] = [];
@@ -85,8 +85,8 @@ function slotsOnNodes(
   const joining = slots.length === 0 && early.length === 0 ? others : early;
   const fresh = joining.filter(isActive).map(({ node }) => ({ number: 0, nodeId: node.id }));
   fresh.sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
-  const unbound = tasks.filter((task) => task.nodeId === "" && isPending(task) && isWanted(task));
+  const unbound = tasks.filter((task) => task.nodeId === "" && isPending(task) && shouldRun(task));
   return { done: 0, slots, fresh, extra: [], retire, unbound };
 }
 
-const isDown = ({ node }: NodeView): boolean => node.state === NodeState.DOWN;
+const isDown = ({ node }: NodeSnapshot): boolean => node.state === NodeState.DOWN;

@@ -1,9 +1,9 @@
 import { Availability, NodeState, type ServiceSpec, type Task, TaskState } from "@berth/proto";
-import type { ClusterView } from "../../model.js";
-import { stateOf } from "../../task-state.js";
-import { decideRestart } from "../slots/restart.js";
-import { lastWords } from "../slots/slot-step.js";
-import type { Slot, SlotRef } from "../slots/slots.js";
+import type { Slot, SlotRef } from "../../model/slots.js";
+import type { ClusterSnapshot } from "../../model/snapshot.js";
+import { stateOf } from "../../model/task-state.js";
+import { decideRestart } from "../restart.js";
+import { lastWords } from "../slot-state.js";
 import { jobRestartPolicy } from "./job-mode.js";
 
 /** What one slot of a job's run needs next. */
@@ -31,7 +31,7 @@ export interface JobStepContext {
   readonly spec: ServiceSpec;
   /** Of the service: a task that has no node yet is made anew when the spec changes. */
   readonly version: number;
-  readonly cluster: ClusterView;
+  readonly cluster: ClusterSnapshot;
   /** Whether a task of an earlier run has not stopped yet that had the same slot. */
   readonly isBlocked: (slot: SlotRef) => boolean;
   readonly now: number;
@@ -82,11 +82,11 @@ function emptyStep(slot: Slot, { spec, cluster, now }: JobStepContext): JobStep 
 }
 
 /** The slot of a global job waits for its node. */
-function downReason(slot: Slot, { nodes }: ClusterView): JobStep | undefined {
+function downReason(slot: Slot, { nodes }: ClusterSnapshot): JobStep | undefined {
   const node = nodes.get(slot.nodeId)?.node;
   if (node?.state !== NodeState.DOWN) return undefined;
   return { kind: "wait", why: `node ${node.description?.hostname ?? node.id} is down` };
 }
 
-const isDrained = (task: Task, { nodes }: ClusterView): boolean =>
+const isDrained = (task: Task, { nodes }: ClusterSnapshot): boolean =>
   nodes.get(task.nodeId)?.node.availability === Availability.DRAIN;

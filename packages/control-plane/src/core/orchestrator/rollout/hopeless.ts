@@ -1,5 +1,5 @@
-import type { SlotDecision } from "../slots/slot-step.js";
-import { DEFAULT_PROGRESS_DEADLINE_MS } from "./update-policy.js";
+import type { SlotDecision } from "../slot-state.js";
+import { DEFAULT_PROGRESS_DEADLINE_MS } from "../update-policy.js";
 
 /** With the pauses between them, about two minutes of failures in a row. */
 const HOPELESS_RESTARTS = 8;

@@ -1,5 +1,5 @@
 import type { ServiceSpec, Task } from "@berth/proto";
-import { isEnded, isWanted } from "../../task-state.js";
+import { isEnded, shouldRun } from "../../model/task-state.js";
 
 /** What the tasks of a service that are to go on are made from, by version. */
 export function specsInUse(
@@ -8,7 +8,7 @@ export function specsInUse(
 ): ReadonlyMap<number, ServiceSpec> {
   const specs = new Map<number, ServiceSpec>();
   for (const task of tasks) {
-    if (specs.has(task.specVersion) || !isWanted(task) || isEnded(task)) continue;
+    if (specs.has(task.specVersion) || !shouldRun(task) || isEnded(task)) continue;
     const spec = specOf(task.specVersion);
     if (spec !== undefined) specs.set(task.specVersion, spec);
   }

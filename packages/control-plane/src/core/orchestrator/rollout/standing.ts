@@ -1,9 +1,9 @@
 import { assertNever, DesiredState, type Task, TaskState } from "@berth/proto";
-import { slotName } from "../../problems.js";
-import { provenAtMs, runsWell, stateOf } from "../../task-state.js";
-import { lastWords, type SlotDecision } from "../slots/slot-step.js";
-import type { Slot } from "../slots/slots.js";
-import type { UpdatePolicy } from "./update-policy.js";
+import type { Slot } from "../../model/slots.js";
+import { isReady, provenAtMs, stateOf } from "../../model/task-state.js";
+import { slotName } from "../problems.js";
+import { lastWords, type SlotDecision } from "../slot-state.js";
+import type { UpdatePolicy } from "../update-policy.js";
 
 /** How far a slot is on its way to run well what it should. */
 export type Standing =
@@ -39,7 +39,7 @@ export function standingOf(
     case "replace":
       if (step.trial.kind !== "none") return UNDERWAY;
       if (step.because === "outdated") return { kind: "untouched" };
-      return slot.active.some(runsWell) ? { kind: "good", sinceMs: 0 } : UNDERWAY;
+      return slot.active.some(isReady) ? { kind: "good", sinceMs: 0 } : UNDERWAY;
     default:
       return assertNever(step);
   }

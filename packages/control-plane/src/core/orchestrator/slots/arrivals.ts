@@ -1,21 +1,21 @@
 import type { ServiceSpec, Task } from "@berth/proto";
-import type { ClusterView, ReconcileContext, ServiceView } from "../../model.js";
-import type { Action } from "../../plan.js";
+import type { Action } from "../../model/plan.js";
+import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../../model/snapshot.js";
+import { currentTest } from "../../model/template.js";
 import { requirementsOf } from "../../scheduler/filters.js";
 import { type Placements, placeGlobal, placeReplicated } from "../../scheduler/place-tasks.js";
 import { serviceLoadOf } from "../../scheduler/service-load.js";
-import { currentTest } from "../rollout/template.js";
-import type { Settled } from "./settled.js";
+import type { StableTasks } from "../stable-tasks.js";
 
 export interface ArrivalContext extends ReconcileContext {
-  readonly view: ServiceView;
-  readonly cluster: ClusterView;
+  readonly view: ServiceTasks;
+  readonly cluster: ClusterSnapshot;
   /** The tasks of the service that were looked at. */
   readonly tasks: readonly Task[];
   /** Those of them that stay where they are. */
   readonly staying: readonly Task[];
   /** All others, which stay too. */
-  readonly settled: Settled | undefined;
+  readonly settled: StableTasks | undefined;
 }
 
 /**
@@ -48,8 +48,8 @@ function seatVersion(asked: number, seats: Placements, context: ArrivalContext):
 /** An old version whose spec is gone cannot come back: its slots get the newest one. */
 function known(
   version: number,
-  { service, spec, revisions }: ServiceView,
+  { service, spec, revisions }: ServiceTasks,
 ): { readonly version: number; readonly spec: ServiceSpec } {
-  const kept = version === service.version ? spec : revisions?.get(version);
+  const kept = version === service.version ? spec : revisions.get(version);
   return kept === undefined ? { version: service.version, spec } : { version, spec: kept };
 }

@@ -1,17 +1,17 @@
 import type { Service } from "@berth/proto";
-import type { ClusterView, ServiceView } from "../../model.js";
-import type { Action } from "../../plan.js";
-import type { Problem } from "../../problems.js";
-import { type Batch, nextBatch } from "../rollout/batch.js";
-import { stepRollout } from "../rollout/rollout.js";
-import { type Progress, progressOf } from "../rollout/rollout-progress.js";
-import { isOn, isPaused } from "../rollout/rollout-record.js";
-import { currentTest } from "../rollout/template.js";
-import type { UpdatePolicy } from "../rollout/update-policy.js";
-import { goneTest } from "./departures.js";
-import { moveOf } from "./move.js";
-import { decideSlot, type SlotDecision } from "./slot-step.js";
-import { slotKey } from "./slots.js";
+import type { Action } from "../../model/plan.js";
+import { isRolloutActive, isRolloutPaused } from "../../model/rollout.js";
+import { slotKey } from "../../model/slots.js";
+import type { ClusterSnapshot, ServiceTasks } from "../../model/snapshot.js";
+import { currentTest } from "../../model/template.js";
+import type { Problem } from "../problems.js";
+import { stepRollout } from "../rollout.js";
+import { type Progress, progressOf } from "../rollout-progress.js";
+import { moveOf } from "../slot-actions.js";
+import { decideSlot, type SlotDecision } from "../slot-state.js";
+import { goneTest } from "../task-removal.js";
+import { type Batch, nextBatch } from "../update-batch.js";
+import type { UpdatePolicy } from "../update-policy.js";
 import { type Steps, StepsBuilder } from "./steps.js";
 import type { Wanted } from "./wanted.js";
 
@@ -22,19 +22,24 @@ export type Decisions =
   | { readonly kind: "turn"; readonly service: Service; readonly reason: string };
 
 export interface DecideContext {
-  readonly cluster: ClusterView;
+  readonly cluster: ClusterSnapshot;
   readonly policy: UpdatePolicy;
   readonly now: number;
-  readonly inChargeSinceMs: number;
+  readonly leaderSinceMs: number;
 }
 
 /** Asks each slot what it needs, and the rollout what may be replaced now. */
-export function decide(view: ServiceView, wanted: Wanted, context: DecideContext): Decisions {
+export function decide(view: ServiceTasks, wanted: Wanted, context: DecideContext): Decisions {
   const { service } = view;
-  const { now, policy, inChargeSinceMs } = context;
-  const rollout = isOn(service.rollout) ? service.rollout : undefined;
+  const { now, policy, leaderSinceMs: inChargeSinceMs } = context;
+  const rollout = isRolloutActive(service.rollout) ? service.rollout : undefined;
   const decisions = decideSlots(view, wanted, context);
-  const progress = progressOf(decisions, { policy, now, inChargeSinceMs, ...(rollout ? { rollout } : {}) });
+  const progress = progressOf(decisions, {
+    policy,
+    now,
+    leaderSinceMs: inChargeSinceMs,
+    ...(rollout ? { rollout } : {}),
+  });
   const total = wanted.keep.length + wanted.fresh.length;
   const isComplete = !progress.hasUnborn && runsCurrentAlone(service, wanted);
   const step = stepRollout(view, { policy, progress, total, isComplete, now });
@@ -56,11 +61,11 @@ export function decide(view: ServiceView, wanted: Wanted, context: DecideContext
 }
 
 function decideSlots(
-  { service, spec }: ServiceView,
+  { service, spec }: ServiceTasks,
   wanted: Wanted,
   { cluster, policy, now }: DecideContext,
 ): readonly SlotDecision[] {
-  const isFrozen = isPaused(service.rollout);
+  const isFrozen = isRolloutPaused(service.rollout);
   const context = {
     spec,
     version: service.version,
@@ -84,16 +89,17 @@ function runsCurrentAlone(service: Service, { keep, fresh, unbound }: Wanted): b
 /** A batch that begins is progress: the deadline counts from there. */
 function begun(service: Service, { isNext }: Batch, now: number): Service {
   const { rollout } = service;
-  if (!isNext || rollout === undefined || !isOn(rollout) || rollout.progressedAtMs === now) return service;
+  if (!isNext || rollout === undefined || !isRolloutActive(rollout) || rollout.progressedAtMs === now)
+    return service;
   return { ...service, rollout: { ...rollout, progressedAtMs: now } };
 }
 
 /** A failed rollout is the first thing to know of a service. */
 const rolloutProblem = ({ rollout }: Service): readonly Problem[] =>
-  rollout !== undefined && isPaused(rollout) ? [{ why: rollout.message }] : [];
+  rollout !== undefined && isRolloutPaused(rollout) ? [{ why: rollout.message }] : [];
 
 interface StepsInput {
-  readonly view: ServiceView;
+  readonly view: ServiceTasks;
   readonly wanted: Wanted;
   readonly decisions: readonly SlotDecision[];
   readonly batch: Batch;
@@ -104,7 +110,7 @@ interface StepsInput {
 function stepsOf({ view, wanted, decisions, batch, progress, context }: StepsInput): Steps {
   const { service } = view;
   const { startFirst } = context.policy;
-  const failed = isOn(service.rollout) ? progress.failed : NO_SLOTS;
+  const failed = isRolloutActive(service.rollout) ? progress.failed : NO_SLOTS;
   const { version } = service;
   const isGone = goneTest(view, context.cluster.nodes);
   const builder = new StepsBuilder({ version, freshVersion: freshVersionOf(view), isGone });
@@ -118,10 +124,10 @@ function stepsOf({ view, wanted, decisions, batch, progress, context }: StepsInp
 }
 
 /** A service that grows while its rollout is paused grows by what is known to run well. */
-function freshVersionOf({ service, spec, revisions }: ServiceView): number {
+function freshVersionOf({ service, spec, revisions }: ServiceTasks): number {
   const { version, healthyVersion, rollout } = service;
-  const canTell = isPaused(rollout) && spec.mode?.$case === "replicated";
-  return canTell && revisions?.has(healthyVersion) === true ? healthyVersion : version;
+  const canTell = isRolloutPaused(rollout) && spec.mode?.$case === "replicated";
+  return canTell && revisions.has(healthyVersion) ? healthyVersion : version;
 }
 
 const NO_SLOTS: ReadonlySet<string> = new Set();

@@ -1,7 +1,7 @@
 import { Availability, type Node, NodeState, type Task, TaskState } from "@berth/proto";
-import type { NodeView, ServiceView } from "../../model.js";
-import { isAdrift, isEnded, isWanted, runsWell, stateOf } from "../../task-state.js";
-import { type CurrentTest, currentTest } from "../rollout/template.js";
+import type { NodeSnapshot, ServiceDefinition } from "../../model/snapshot.js";
+import { isDisconnected, isEnded, isReady, shouldRun, stateOf } from "../../model/task-state.js";
+import { type CurrentTest, currentTest } from "../../model/template.js";
 
 /** What becomes of a task, by what is known of its node. */
 export type Fate =
@@ -14,8 +14,8 @@ export type Fate =
   | { readonly kind: "waits"; readonly why: string; readonly untilMs?: number };
 
 export interface FateContext {
-  readonly view: Pick<ServiceView, "service" | "spec" | "revisions">;
-  readonly nodes: ReadonlyMap<string, NodeView>;
+  readonly view: ServiceDefinition;
+  readonly nodes: ReadonlyMap<string, NodeSnapshot>;
   /** Another task of its slot does its work. */
   readonly isReplaced: (task: Task) => boolean;
   readonly now: number;
@@ -43,7 +43,7 @@ function fateOnDownNode(
   const why = `node ${node.description?.hostname || node.id} is down`;
   const atMostOne = isAtMostOne(task, view);
   if (atMostOne && !node.fenced) return { kind: "waits", why: `${why}; ${NOT_FENCED}` };
-  if (!isWanted(task)) return { kind: "lost", why };
+  if (!shouldRun(task)) return { kind: "lost", why };
   const { never = false, afterMs = 0 } = view.spec.failover ?? {};
   if (never) return { kind: "waits", why: `${why}; its tasks wait for it (failover: never)` };
   const untilMs = node.stateSinceMs + afterMs;
@@ -65,7 +65,7 @@ function mayGoOn(
   node: Node,
   { isReplaced, isCurrent }: FateContext & { readonly isCurrent: CurrentTest },
 ): boolean {
-  const ranWell = runsWell(task) || (isAdrift(task) && stateOf(task) === TaskState.RUNNING);
+  const ranWell = isReady(task) || (isDisconnected(task) && stateOf(task) === TaskState.RUNNING);
   // A job's task does its work once, and has nothing that a second one beside it would be good for.
   const isOfJob = task.jobIteration > 0;
   return (
@@ -76,7 +76,7 @@ function mayGoOn(
 /** The task itself may be of a version that was, or was not yet, at-most-one. */
 export function isAtMostOne(
   { specVersion }: Task,
-  { spec, revisions }: Pick<ServiceView, "spec" | "revisions">,
+  { spec, revisions }: Pick<ServiceDefinition, "spec" | "revisions">,
 ): boolean {
-  return spec.atMostOne || (revisions?.get(specVersion)?.atMostOne ?? false);
+  return spec.atMostOne || revisions.get(specVersion)?.atMostOne === true;
 }

@@ -1,8 +1,8 @@
 import { Availability, NodeState, type Task } from "@berth/proto";
-import type { NodeView } from "../../model.js";
+import { isInUse, type Slot, type SlotRef, slotsByNode } from "../../model/slots.js";
+import type { NodeSnapshot } from "../../model/snapshot.js";
+import { isPending, shouldRun } from "../../model/task-state.js";
 import { eligibilityOf, type TaskRequirements } from "../../scheduler/filters.js";
-import { isPending, isWanted } from "../../task-state.js";
-import { isInUse, type Slot, type SlotRef, slotsByNode } from "./slots.js";
 import type { Wanted } from "./wanted.js";
 
 /**
@@ -11,7 +11,7 @@ import type { Wanted } from "./wanted.js";
  */
 export function wantedOnNodes(
   tasks: readonly Task[],
-  { need, nodes }: { readonly need: TaskRequirements; readonly nodes: ReadonlyMap<string, NodeView> },
+  { need, nodes }: { readonly need: TaskRequirements; readonly nodes: ReadonlyMap<string, NodeSnapshot> },
 ): Wanted {
   const suits = nodeSuits(need);
   const keep: Slot[] = [];
@@ -30,20 +30,20 @@ export function wantedOnNodes(
 }
 
 /** Asks whether a global service with this need is to run on a node, now that the node is as it is. */
-export function nodeSuits(need: TaskRequirements): (view: NodeView) => boolean {
+export function nodeSuits(need: TaskRequirements): (view: NodeSnapshot) => boolean {
   const eligible = eligibilityOf(need);
   return (view) =>
     view.node.state === NodeState.READY && view.node.availability !== Availability.DRAIN && eligible(view);
 }
 
-export const isActive = ({ node }: NodeView): boolean => node.availability !== Availability.PAUSE;
+export const isActive = ({ node }: NodeSnapshot): boolean => node.availability !== Availability.PAUSE;
 
-const isUnbound = (task: Task): boolean => task.nodeId === "" && isPending(task) && isWanted(task);
+const isUnbound = (task: Task): boolean => task.nodeId === "" && isPending(task) && shouldRun(task);
 
 function freshNodes(
-  nodes: ReadonlyMap<string, NodeView>,
+  nodes: ReadonlyMap<string, NodeSnapshot>,
   known: ReadonlySet<string>,
-  suits: (view: NodeView) => boolean,
+  suits: (view: NodeSnapshot) => boolean,
 ): readonly SlotRef[] {
   const fresh: SlotRef[] = [];
   for (const [nodeId, view] of nodes) {

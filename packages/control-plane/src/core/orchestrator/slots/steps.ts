@@ -1,10 +1,10 @@
 import { assertNever, DesiredState, type Task } from "@berth/proto";
-import type { Action } from "../../plan.js";
-import { type Problem, problemOf } from "../../problems.js";
+import type { Action } from "../../model/plan.js";
 import type { Placements, SlotFill } from "../../scheduler/place-tasks.js";
-import { dismiss, type GoneTest } from "./departures.js";
-import type { Move } from "./move.js";
-import type { SlotDecision, SlotStep } from "./slot-step.js";
+import { type Problem, problemOf } from "../problems.js";
+import type { Move } from "../slot-actions.js";
+import type { SlotDecision, SlotStep } from "../slot-state.js";
+import { dismiss, type GoneTest } from "../task-removal.js";
 import type { Wanted } from "./wanted.js";
 
 /** What is to happen in the slots that a service keeps. */

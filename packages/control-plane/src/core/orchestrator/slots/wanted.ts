@@ -1,5 +1,5 @@
 import type { Task } from "@berth/proto";
-import type { Slot, SlotRef } from "./slots.js";
+import type { Slot, SlotRef } from "../../model/slots.js";
 
 /** How the slots of a service compare with those it should have. */
 export interface Wanted {

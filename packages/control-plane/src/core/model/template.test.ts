@@ -1,0 +1,63 @@
+import { describe, expect, it } from "vitest";
+import { buildService, buildSpec, buildTask } from "../testing/records.js";
+import { currentTest, markTemplate, templateOf, templateText } from "./template.js";
+
+const mark = (version: number, templateVersion: number) => ({ version, templateVersion });
+/** Versions 1-3 of template 1, 4-5 of template 4, then 6 is back at template 1. */
+const returned = buildService({
+  version: 7,
+  templateVersion: 1,
+  templates: [mark(1, 1), mark(4, 4), mark(6, 1)],
+});
+const ofVersion = (specVersion: number) => buildTask({ specVersion });
+
+describe("templateOf()", () => {
+  it.each([
+    [1, 1],
+    [3, 1],
+    [4, 4],
+    [5, 4],
+    [6, 1],
+    [7, 1],
+  ])("knows that version %i has template %i", (version, template) => {
+    expect(templateOf(returned, version)).toBe(template);
+  });
+
+  it("takes what an older berth wrote, which knew only since when the template is the same", () => {
+    const service = buildService({ version: 5, templateVersion: 3 });
+    expect([2, 3, 5].map((version) => templateOf(service, version))).toEqual([0, 3, 3]);
+  });
+});
+
+describe("currentTest()", () => {
+  it("takes tasks of an older version with the same template for current, and those between for outdated", () => {
+    const isCurrent = currentTest(returned);
+    expect([1, 3, 4, 5, 6, 7].filter((version) => isCurrent(ofVersion(version)))).toEqual([1, 3, 6, 7]);
+    const isNew = currentTest(buildService({ version: 5, templateVersion: 3 }));
+    expect([2, 3, 5].filter((version) => isNew(ofVersion(version)))).toEqual([3, 5]);
+  });
+});
+
+describe("markTemplate()", () => {
+  it("keeps what was known, and forgets the oldest of many changes", () => {
+    const first = buildService({ version: 3, templateVersion: 2 });
+    expect(markTemplate(first, { version: 4, template: 4 })).toEqual([mark(2, 2), mark(4, 4)]);
+    let service = first;
+    for (let version = 4; version < 50; version += 1) {
+      service = { ...service, templates: markTemplate(service, { version, template: version }) };
+    }
+    expect(service.templates).toHaveLength(20);
+    expect(templateOf(service, 49)).toBe(49);
+    expect(templateOf(service, 5)).toBe(0);
+  });
+});
+
+describe("templateText()", () => {
+  it("tells forced updates apart, and not what a container does not see", () => {
+    const forced = buildSpec({ task: { container: { image: "web:1" }, forceUpdate: 1 } });
+    expect(templateText(forced)).not.toBe(templateText(buildSpec()));
+    expect(
+      templateText(buildSpec({ labels: { a: "1" }, placement: { constraints: ["node.id == a"] } })),
+    ).toBe(templateText(buildSpec()));
+  });
+});

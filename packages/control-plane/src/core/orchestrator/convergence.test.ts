@@ -1,0 +1,138 @@
+import {
+  Availability,
+  DesiredState,
+  Health,
+  RestartPolicy_Condition,
+  Rollout,
+  Rollout_State,
+  type Task,
+  TaskState,
+} from "@berth/proto";
+import { describe, expect, it } from "vitest";
+import {
+  buildCluster,
+  buildNode,
+  buildService,
+  buildSnapshot,
+  buildSpec,
+  buildTask,
+} from "../testing/records.js";
+import { type Convergence, convergence, newestTasks } from "./convergence.js";
+
+const NODES = [
+  buildNode({ id: "n1" }),
+  buildNode({ id: "n2" }),
+  buildNode({ id: "n3", availability: Availability.DRAIN }),
+];
+const cluster = buildCluster(NODES);
+const service = buildService({ version: 2, templateVersion: 2 });
+
+function converge(tasks: readonly Task[], over: Parameters<typeof buildSpec>[0] = {}): Convergence {
+  return convergence(buildSnapshot({ service, spec: buildSpec(over), tasks }), cluster);
+}
+
+const task = (over: Parameters<typeof buildTask>[0] = {}): Task => buildTask({ specVersion: 2, ...over });
+const DONE = { desired: 1, running: 1, converged: true, reasons: [] };
+
+describe("convergence()", () => {
+  it("is reached when every replica runs", () => {
+    expect(converge([task()])).toEqual(DONE);
+  });
+
+  it("is reached by a service of no replicas that has no task", () => {
+    const none = { mode: { $case: "replicated", value: { replicas: 0 } } } as const;
+    expect(converge([], none)).toEqual({ desired: 0, running: 0, converged: true, reasons: [] });
+  });
+
+  it.each<[string, Rollout_State, string, readonly string[]]>([
+    ["is on", Rollout_State.UPDATING, "", ["it is being updated"]],
+    ["goes back", Rollout_State.ROLLING_BACK, "2 failed", ["it is being rolled back: 2 failed"]],
+    ["is paused", Rollout_State.PAUSED, "the update failed", ["the update failed"]],
+    ["is paused on its way back", Rollout_State.ROLLBACK_PAUSED, "no way back", ["no way back"]],
+    ["is complete", Rollout_State.COMPLETED, "", []],
+    ["has gone back", Rollout_State.ROLLBACK_COMPLETED, "rolled back to version 1", []],
+  ])("says so when a rollout %s, though every task runs", (_name, state, message, reasons) => {
+    const updated = { ...service, rollout: Rollout.fromPartial({ state, message }) };
+    const view = buildSnapshot({ service: updated, spec: buildSpec(), tasks: [task()] });
+    expect(convergence(view, cluster)).toMatchObject({ converged: reasons.length === 0, reasons });
+  });
+
+  it("is reached by tasks of an older version with the template that the service is back at", () => {
+    const templates = [1, 2, 3].map((version) => ({ version, templateVersion: version === 2 ? 2 : 1 }));
+    const back = buildService({ version: 3, templateVersion: 1, templates });
+    const of = (specVersion: number) =>
+      buildSnapshot({ service: back, spec: buildSpec(), tasks: [task({ specVersion })] });
+    expect(convergence(of(1), cluster).reasons).toEqual([]);
+    expect(convergence(of(2), cluster).reasons).toEqual(["an older version still runs"]);
+  });
+
+  it.each<[string, Task, string]>([
+    [
+      "it waits for a node",
+      task({ nodeId: "", status: { state: TaskState.NEW, message: "1 node is down" } }),
+      "no node for it: 1 node is down",
+    ],
+    [
+      "it pulls",
+      task({ status: { state: TaskState.PREPARING, message: "pulling web:1" } }),
+      "it is being prepared: pulling web:1",
+    ],
+    ["it starts", task({ status: { state: TaskState.STARTING } }), "it is starting"],
+    [
+      "it is unhealthy",
+      task({ status: { state: TaskState.RUNNING, health: Health.UNHEALTHY } }),
+      "it is unhealthy",
+    ],
+    ["it is outdated", task({ specVersion: 1 }), "an older version still runs"],
+    ["its node is drained", task({ nodeId: "n3" }), "it is to leave its node, which is drained"],
+    ["it failed", task({ status: { state: TaskState.FAILED, exitCode: 3 } }), "it ended with exit code 3"],
+    ["it stops", task({ desiredState: DesiredState.SHUTDOWN }), "a former task has not stopped yet"],
+  ])("says why not when %s", (_name, only, reason) => {
+    expect(converge([only])).toMatchObject({ converged: false, reasons: [reason] });
+  });
+
+  it("waits for tasks that are left over", () => {
+    const leftover = task({ id: "t2", desiredState: DesiredState.SHUTDOWN });
+    expect(converge([task(), leftover])).toMatchObject({ running: 1, converged: false });
+  });
+
+  it("says how many are missing when there is no record of them yet", () => {
+    expect(converge([])).toMatchObject({ converged: false, reasons: ["0 of 1 tasks are in place"] });
+  });
+
+  it("counts a one-shot that completed, but not one that is to run for ever", () => {
+    const completed = task({ status: { state: TaskState.COMPLETE } });
+    const once = { task: { restart: { condition: RestartPolicy_Condition.ON_FAILURE } } };
+    expect(converge([completed], once)).toMatchObject({ desired: 1, running: 0, converged: true });
+    expect(converge([completed])).toMatchObject({ converged: false });
+  });
+
+  it("wants a global service on every node that may run it", () => {
+    const global = { mode: { $case: "global", value: {} } } as const;
+    const on = (nodeId: string): Task => task({ id: nodeId, slot: 0, nodeId });
+    expect(converge([on("n1"), on("n2")], global)).toEqual({ ...DONE, desired: 2, running: 2 });
+    expect(converge([on("n1")], global)).toMatchObject({ desired: 2, converged: false });
+  });
+
+  it("says the same thing once", () => {
+    const mode = { $case: "replicated", value: { replicas: 2 } } as const;
+    const starting = { state: TaskState.STARTING };
+    const tasks = [task({ status: starting }), task({ id: "t2", slot: 2, status: starting })];
+    expect(converge(tasks, { mode }).reasons).toEqual(["2 tasks: it is starting"]);
+  });
+
+  it("is not reached while a service is being removed", () => {
+    const view = buildSnapshot({ service: { ...service, removing: true }, spec: buildSpec(), tasks: [] });
+    expect(convergence(view, cluster)).toMatchObject({ desired: 0, converged: false });
+  });
+});
+
+describe("newestTasks()", () => {
+  it("has the newest of each slot and whatever is still to stop", () => {
+    const old = task({ id: "old", createdAtMs: 1, desiredState: DesiredState.SHUTDOWN });
+    const older = task({ id: "older", createdAtMs: 0, status: { state: TaskState.FAILED } });
+    const young = task({ id: "young", createdAtMs: 2 });
+    const other = task({ id: "other", slot: 2 });
+    expect(newestTasks([older, old, young, other]).map(({ id }) => id)).toEqual(["old", "young", "other"]);
+  });
+});

@@ -1,0 +1,64 @@
+import { CronSpec_Concurrency, DesiredState, TaskSpec, TaskState } from "@berth/proto";
+import { expect, test } from "vitest";
+import { cronSpec, end, live, only, started, stateOfJob, stopAll } from "../testing/jobs.js";
+
+test("a cron job waits for its time, is in order meanwhile, and keeps the runs of its history alone", () => {
+  const world = started(cronSpec(CronSpec_Concurrency.FORBID, 1));
+  expect(live(world)).toEqual([]);
+  expect(stateOfJob(world).converged).toBe(true);
+  for (let run = 1; run <= 3; run += 1) {
+    world.now = world.dueMs ?? 0;
+    world.settle();
+    const task = only(live(world));
+    expect(task.jobIteration).toBe(run);
+    end(world, task, TaskState.COMPLETE);
+  }
+  expect(world.service.cron?.runs).toMatchObject([{ iteration: 3, failed: false }]);
+  const kept = [...world.tasks.values()].filter(({ desiredState }) => desiredState < DesiredState.REMOVE);
+  expect(kept.map(({ jobIteration }) => jobIteration)).toEqual([3]);
+});
+
+test.each([
+  [CronSpec_Concurrency.ALLOW, [1, 2]],
+  [CronSpec_Concurrency.FORBID, [1]],
+  [CronSpec_Concurrency.REPLACE, [2]],
+])("with concurrency %i the runs %j are on when the time comes again", (concurrency, iterations) => {
+  const world = started(cronSpec(concurrency));
+  for (let run = 1; run <= 2; run += 1) {
+    world.now = world.service.cron?.nextRunAtMs ?? 0;
+    world.settle();
+  }
+  stopAll(world);
+  expect(live(world).map(({ jobIteration }) => jobIteration)).toEqual(iterations);
+  const { message } = world.service.cron ?? {};
+  if (concurrency === CronSpec_Concurrency.FORBID)
+    expect(message).toMatch(/^skipped the run of .*: the one before is not done$/);
+});
+
+test("a forced update of a cron job runs it now, a changed template only the next time", () => {
+  const world = started(cronSpec(CronSpec_Concurrency.FORBID));
+  const { spec } = world;
+  const container = { image: "job:2" };
+  world.change({ ...spec, task: TaskSpec.fromPartial({ container }) }, { template: true });
+  world.settle();
+  expect(live(world)).toEqual([]);
+  world.change({ ...spec, task: TaskSpec.fromPartial({ container, forceUpdate: 1 }) }, { template: true });
+  world.settle();
+  expect(only(live(world)).jobIteration).toBe(1);
+});
+
+test("a run of a job that was removed and is deployed again does not go on", () => {
+  const world = started(cronSpec(CronSpec_Concurrency.FORBID));
+  world.now = world.dueMs ?? 0;
+  world.settle();
+  expect(only(live(world)).jobIteration).toBe(1);
+  world.service = { ...world.service, removing: true };
+  world.tasks.clear();
+  world.deploy(world.spec);
+  world.settle();
+  expect(live(world)).toEqual([]);
+  expect(world.service.cron?.runs).toEqual([]);
+  world.now = world.dueMs ?? 0;
+  world.settle();
+  expect(only(live(world)).jobIteration).toBe(2);
+});

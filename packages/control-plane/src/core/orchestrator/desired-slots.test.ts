@@ -1,0 +1,57 @@
+import type { Node } from "@berth/proto";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { buildNode, buildSpec } from "../testing/records.js";
+import { World } from "../testing/world.js";
+
+const labels = fc.record({ zone: fc.constantFrom("a", "b", "c"), rack: fc.constantFrom("1", "2") });
+const nodes = fc
+  .array(labels, { minLength: 1, maxLength: 8 })
+  .map((all) => all.map((one, index) => buildNode({ id: `n${index}`, labels: one })));
+const spread = fc.constantFrom([], ["node.labels.zone"], ["node.labels.zone", "node.labels.rack"]);
+const replicas = fc.nat(20);
+
+function scaleTo(world: World, count: number): void {
+  world.change(
+    { ...world.spec, mode: { $case: "replicated", value: { replicas: count } } },
+    { template: false },
+  );
+  world.comeToRest();
+}
+
+/** How many tasks each group has, fullest first: which of two equal groups has one more means nothing. */
+function counts(world: World, groupOf: (node: Node) => string): readonly number[] {
+  const byGroup = new Map<string, number>([...world.nodes.values()].map((node) => [groupOf(node), 0]));
+  for (const task of world.live()) {
+    const node = world.nodes.get(task.nodeId);
+    if (node === undefined) continue;
+    byGroup.set(groupOf(node), (byGroup.get(groupOf(node)) ?? 0) + 1);
+  }
+  return [...byGroup.values()].sort((a, b) => b - a);
+}
+
+const shapeOf = (world: World) => ({
+  nodes: counts(world, (node) => node.id),
+  zones: counts(world, (node) => node.labels.zone ?? ""),
+  racks: counts(world, (node) => `${node.labels.zone}/${node.labels.rack}`),
+});
+
+describe("wantedReplicas()", () => {
+  it("leaves the service spread as evenly as it was when it grows and shrinks again (property)", () => {
+    fc.assert(
+      fc.property(nodes, spread, replicas, replicas, (all, levels, before, more) => {
+        const spec = buildSpec({
+          mode: { $case: "replicated", value: { replicas: before } },
+          placement: { spread: [...levels] },
+        });
+        const world = new World({ spec, nodes: all });
+        world.comeToRest();
+        const shape = shapeOf(world);
+        scaleTo(world, before + more);
+        scaleTo(world, before);
+        expect(shapeOf(world)).toEqual(shape);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});

@@ -1,0 +1,73 @@
+import { Availability, NodeState, type ServiceSpec, TaskState } from "@berth/proto";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { isEnded, stateOf } from "../model/task-state.js";
+import { occupiesNode } from "../scheduler/resource-request.js";
+import { end, jobSpec, live, started, stateOfJob, stopAll } from "../testing/jobs.js";
+import type { World } from "../testing/world.js";
+
+test("whatever fails, at most `max_concurrent` tasks exist at a time and each slot completes once", () => {
+  const runs = fc.record({
+    total: fc.integer({ min: 1, max: 8 }),
+    atOnce: fc.integer({ min: 0, max: 4 }),
+    events: fc.array(
+      fc.record({
+        pick: fc.nat(9),
+        kind: fc.constantFrom("complete", "complete", "fail", "node", "drain", "update"),
+        node: fc.integer({ min: 1, max: 2 }),
+      }),
+      { maxLength: 40 },
+    ),
+  });
+  fc.assert(
+    fc.property(runs, ({ total, atOnce, events }) => {
+      const spec = jobSpec({ total, atOnce });
+      const world = started(spec);
+      const check = (): void => {
+        expect(world.live().length).toBeLessThanOrEqual(atOnce || total);
+        const slots = world.live().map(({ slot }) => slot);
+        expect(new Set(slots).size).toBe(slots.length);
+      };
+      for (const { pick, kind, node } of events) {
+        world.now += 1_000;
+        play(world, { pick, kind, node: `n${node}`, spec });
+        check();
+      }
+      for (const id of world.nodes.keys())
+        world.setNode(id, { state: NodeState.READY, availability: Availability.ACTIVE });
+      for (let round = 0; round < 200 && world.service.job?.endedAtMs === 0; round += 1) {
+        world.now += 60_000;
+        world.settle();
+        stopAll(world);
+        for (const task of live(world)) end(world, task, TaskState.COMPLETE);
+        check();
+      }
+      const done = [...world.tasks.values()].filter(
+        (task) => task.jobIteration === world.service.job?.iteration && stateOf(task) === TaskState.COMPLETE,
+      );
+      expect(done.map(({ slot }) => slot).sort((a, b) => a - b)).toEqual(
+        Array.from({ length: total }, (_, index) => index + 1),
+      );
+      expect(stateOfJob(world).converged).toBe(![...world.tasks.values()].some(occupiesNode));
+    }),
+    { numRuns: 100 },
+  );
+});
+
+function play(world: World, event: { pick: number; kind: string; node: string; spec: ServiceSpec }): void {
+  const { pick, kind, node, spec } = event;
+  const tasks = world.live();
+  const task = tasks[pick % Math.max(1, tasks.length)];
+  const { state: nodeState, availability } = world.nodes.get(node) ?? {};
+  if (kind === "node")
+    world.setNode(node, { state: nodeState === NodeState.READY ? NodeState.DOWN : NodeState.READY });
+  if (kind === "drain") {
+    const { ACTIVE, DRAIN } = Availability;
+    world.setNode(node, { availability: availability === ACTIVE ? DRAIN : ACTIVE });
+  }
+  if (kind === "update") world.change(spec, { template: true });
+  world.settle();
+  if (task === undefined || !world.tasks.has(task.id) || isEnded(world.tasks.get(task.id) ?? task)) return;
+  if (kind === "complete") end(world, task, TaskState.COMPLETE);
+  if (kind === "fail") end(world, task, TaskState.FAILED);
+}

@@ -1,0 +1,144 @@
+import { Availability, DesiredState, NodeState, TaskState } from "@berth/proto";
+import { expect, test } from "vitest";
+import { end, globalJob, jobSpec, live, only, started, stateOfJob, stopAll } from "../testing/jobs.js";
+import { buildSpec } from "../testing/records.js";
+import { worldNodes } from "../testing/world.js";
+import { applySpec } from "./apply-spec.js";
+
+test("a job runs as many tasks at a time as it may, until all have completed", () => {
+  const world = started(jobSpec({ total: 5, atOnce: 2 }));
+  expect(live(world).map(({ slot }) => slot)).toEqual([1, 2]);
+  expect(stateOfJob(world)).toMatchObject({ desired: 2, converged: false });
+  while (live(world).length > 0) {
+    const [first] = live(world);
+    if (first !== undefined) end(world, first, TaskState.COMPLETE);
+  }
+  expect(world.service.job).toMatchObject({ iteration: 1, failed: false, message: "5 of 5 completed" });
+  expect([...world.tasks.values()].map(({ slot }) => slot).sort()).toEqual([1, 2, 3, 4, 5]);
+  expect(stateOfJob(world)).toMatchObject({ desired: 0, converged: true, reasons: [] });
+  expect(world.plan()).toEqual({ actions: [], problems: [] });
+});
+
+test("a task that fails is tried again in its slot, and again on another node when its own dies", () => {
+  const world = started(jobSpec({ total: 1 }));
+  const first = only(live(world));
+  end(world, first, TaskState.FAILED);
+  const second = only(live(world));
+  expect(second).toMatchObject({ slot: 1, restarts: 1, jobIteration: 1 });
+  world.setNode(second.nodeId, { state: NodeState.DOWN });
+  world.settle();
+  const third = only(live(world));
+  expect(third.nodeId).not.toBe(second.nodeId);
+  end(world, third, TaskState.COMPLETE);
+  expect(stateOfJob(world).converged).toBe(true);
+});
+
+test("a job fails when the attempts of a slot are used up, says why, and lets the other slots finish", () => {
+  const world = started(jobSpec({ total: 2, maxAttempts: 1 }));
+  for (let attempt = 0; attempt < 2; attempt += 1) {
+    const task = live(world).find(({ slot }) => slot === 1);
+    if (task !== undefined) end(world, task, TaskState.FAILED);
+  }
+  expect(world.service.job?.endedAtMs).toBe(0);
+  end(world, only(live(world)), TaskState.COMPLETE);
+  expect(world.service.job).toMatchObject({ failed: true });
+  expect(stateOfJob(world).reasons).toEqual([
+    "slot 1: it was restarted 1 times, as often as its policy allows (exit code 1); 1 of 2 completed",
+  ]);
+});
+
+test("another template begins another run, once the former tasks have stopped", () => {
+  const world = started(jobSpec({ total: 1 }));
+  const first = only(live(world));
+  world.change(jobSpec({ total: 1 }), { template: true });
+  world.settle();
+  expect(world.service.job?.iteration).toBe(2);
+  expect(live(world)).toEqual([]);
+  stopAll(world);
+  const second = only(live(world));
+  expect(second).toMatchObject({ slot: 1, jobIteration: 2 });
+  end(world, second, TaskState.COMPLETE);
+  expect(stateOfJob(world).converged).toBe(true);
+  expect(world.tasks.get(first.id)?.desiredState).toBe(DesiredState.REMOVE);
+});
+
+test("labels and the like restart nothing, and more completions go on with the run", () => {
+  const world = started(jobSpec({ total: 1 }));
+  end(world, only(live(world)), TaskState.COMPLETE);
+  world.change({ ...jobSpec({ total: 1 }), labels: { a: "b" } }, { template: false });
+  world.settle();
+  expect(live(world)).toEqual([]);
+  world.change(jobSpec({ total: 2 }), { template: false });
+  world.settle();
+  expect(only(live(world))).toMatchObject({ slot: 2, jobIteration: 1 });
+});
+
+test("a job of no completions is done, and fewer completions stop what is too much", () => {
+  expect(started(jobSpec({ total: 0 })).service.job).toMatchObject({
+    failed: false,
+    message: "0 of 0 completed",
+  });
+  const world = started(jobSpec({ total: 3, atOnce: 3 }));
+  world.change(jobSpec({ total: 1, atOnce: 1 }), { template: false });
+  world.settle();
+  expect(live(world).map(({ slot }) => slot)).toEqual([1]);
+  stopAll(world);
+  end(world, only(live(world)), TaskState.COMPLETE);
+  expect(stateOfJob(world).converged).toBe(true);
+});
+
+test("a job that was being removed runs again when it is wanted again", () => {
+  const world = started(jobSpec({ total: 1 }));
+  end(world, only(live(world)), TaskState.COMPLETE);
+  const removing = { ...world.service, removing: true };
+  const revived = applySpec(removing, jobSpec({ total: 1 }), { id: "s1", now: world.now });
+  world.service = revived.service;
+  world.settle();
+  expect(only(live(world))).toMatchObject({ jobIteration: 2 });
+});
+
+test("a task that finds no node waits and says why", () => {
+  const world = started(
+    buildSpec({ ...jobSpec({ total: 1 }), placement: { constraints: ["node.labels.a == b"] } }),
+  );
+  expect([...world.tasks.values()]).toMatchObject([{ nodeId: "", status: { state: TaskState.NEW } }]);
+  expect(stateOfJob(world).reasons[0]).toMatch(/^no node for it: 2 nodes do not meet/);
+});
+
+test("a drained node gives its tasks to others", () => {
+  const world = started(jobSpec({ total: 1 }));
+  const first = only(live(world));
+  world.setNode(first.nodeId, { availability: Availability.DRAIN });
+  world.settle();
+  stopAll(world);
+  expect(only(live(world)).nodeId).not.toBe(first.nodeId);
+});
+
+test("a global job runs once on each node that was there when it began", () => {
+  const world = started(globalJob(), 2);
+  expect(
+    live(world)
+      .map(({ nodeId }) => nodeId)
+      .sort(),
+  ).toEqual(["n1", "n2"]);
+  world.now += 1_000;
+  for (const node of worldNodes(3).slice(2)) world.nodes.set(node.id, { ...node, createdAtMs: world.now });
+  world.settle();
+  expect(live(world)).toHaveLength(2);
+  for (const task of live(world)) end(world, task, TaskState.COMPLETE);
+  expect(world.service.job).toMatchObject({ failed: false, message: "2 of 2 completed" });
+});
+
+test("a global job waits for a node that went down before it was done there", () => {
+  const world = started(globalJob(), 2);
+  const [first, second] = live(world);
+  if (first === undefined || second === undefined) throw new Error("two tasks expected");
+  world.setNode(first.nodeId, { state: NodeState.DOWN });
+  end(world, second, TaskState.COMPLETE);
+  expect(world.service.job?.endedAtMs).toBe(0);
+  expect(world.plan().problems).toEqual([`node ${first.nodeId}: node ${first.nodeId} is down`]);
+  world.setNode(first.nodeId, { state: NodeState.READY });
+  world.settle();
+  end(world, only(live(world)), TaskState.COMPLETE);
+  expect(stateOfJob(world).converged).toBe(true);
+});

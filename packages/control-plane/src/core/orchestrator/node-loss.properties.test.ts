@@ -1,0 +1,215 @@
+import { NodeState, RestartPolicy_Condition, type Task } from "@berth/proto";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Action } from "../model/plan.js";
+import { isDisconnected, isReady, shouldRun } from "../model/task-state.js";
+import { occupiesNode } from "../scheduler/resource-request.js";
+import { buildSpec } from "../testing/records.js";
+import { happen } from "../testing/service-histories.js";
+import { World, worldNodes } from "../testing/world.js";
+import { convergence } from "./convergence.js";
+
+const NODES = 3;
+const REPLICAS = 4;
+
+type Failover = { readonly never?: boolean; readonly afterMs?: number };
+
+/** A service that runs all it should, with its tasks spread over all nodes. */
+function running(
+  failover: Failover = {},
+  atMostOne = false,
+  observe: (action: Action, world: World) => void = () => undefined,
+): World {
+  const spec = buildSpec({
+    mode: { $case: "replicated", value: { replicas: REPLICAS } },
+    failover,
+    atMostOne,
+    task: { container: { image: "web:1" }, restart: { condition: RestartPolicy_Condition.ANY } },
+  });
+  const world = new World({ spec, nodes: worldNodes(NODES), observe });
+  world.comeToRest();
+  return world;
+}
+
+const power = (world: World, id: string, state: NodeState): void => {
+  world.setNode(id, { state });
+  world.settle();
+};
+
+/** Agents take so many steps, which may leave replacements half way. */
+function work(world: World, rounds: number): void {
+  for (let round = 0; round < rounds; round += 1) {
+    for (const task of [...world.tasks.values()]) world.advance(task.id, { fails: false });
+    world.now += 50;
+    world.settle();
+  }
+}
+
+const on = (world: World, nodeId: string): readonly Task[] =>
+  [...world.tasks.values()].filter((task) => task.nodeId === nodeId && occupiesNode(task));
+
+const ids = (tasks: readonly Task[]): readonly string[] => tasks.map(({ id }) => id).sort();
+
+describe("a node that goes down and comes back", () => {
+  it("has its tasks go on if their replacements do not run by then, and loses them otherwise", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 6 }), (rounds) => {
+        const world = running();
+        const originals = ids(on(world, "n1"));
+        power(world, "n1", NodeState.DOWN);
+        work(world, rounds);
+        const replaced = world.live().filter(isReady).length === REPLICAS;
+        power(world, "n1", NodeState.READY);
+        for (const id of originals) world.advance(id, { fails: false });
+        world.comeToRest();
+        const kept = ids(on(world, "n1")).filter((id) => originals.includes(id));
+        expect(kept).toEqual(replaced ? [] : originals);
+        expect(world.live()).toHaveLength(REPLICAS);
+        expect(convergence(world.view, world.cluster).converged).toBe(true);
+      }),
+    );
+  });
+
+  it("never makes anything stop that runs well without another one of its slot doing so", () => {
+    const event = fc.record({
+      node: fc.integer({ min: 1, max: NODES }),
+      state: fc.constantFrom(NodeState.READY, NodeState.DOWN),
+      rounds: fc.nat(4),
+    });
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 12 }), (events) => {
+        const world = running();
+        for (const { node, state, rounds } of events) {
+          const before = world.live().filter((task) => isReady(task) && shouldRun(task));
+          power(world, `n${node}`, state);
+          for (const { id, slot } of before) {
+            const after = world.tasks.get(id);
+            const isStopped = after !== undefined && !shouldRun(after);
+            const twin = world.live().some((task) => task.id !== id && task.slot === slot && isReady(task));
+            expect(isStopped && !twin).toBe(false);
+          }
+          work(world, rounds);
+        }
+        for (const id of world.nodes.keys()) world.setNode(id, { state: NodeState.READY });
+        world.comeToRest();
+        expect(world.live()).toHaveLength(REPLICAS);
+        expect([...world.tasks.values()].some(isDisconnected)).toBe(false);
+      }),
+    );
+  });
+});
+
+describe("failover: after", () => {
+  it("replaces nothing before its time, says so, and everything after it", () => {
+    const world = running({ afterMs: 10_000 });
+    const originals = ids(on(world, "n1"));
+    power(world, "n1", NodeState.DOWN);
+    expect(world.dueMs).toBe(world.now + 10_000);
+    expect(ids(on(world, "n1"))).toEqual(originals);
+    const { converged, reasons } = convergence(world.view, world.cluster);
+    expect([converged, reasons.join()]).toEqual([
+      false,
+      expect.stringMatching(/node n1 is down; its tasks wait for it \(failover: after 10 s\)/),
+    ]);
+    world.now += 10_000;
+    world.comeToRest();
+    expect(world.live().map(({ nodeId }) => nodeId)).not.toContain("n1");
+    expect(world.live()).toHaveLength(REPLICAS);
+  });
+
+  it("has the tasks go on when the node returns in time", () => {
+    const world = running({ afterMs: 10_000 });
+    const before = ids(world.live());
+    power(world, "n1", NodeState.DOWN);
+    world.now += 9_000;
+    power(world, "n1", NodeState.READY);
+    world.comeToRest();
+    expect(ids(world.live())).toEqual(before);
+  });
+});
+
+describe("failover: never", () => {
+  it("waits for the node however long, unless the service is changed or scaled", () => {
+    const world = running({ never: true });
+    power(world, "n1", NodeState.DOWN);
+    world.now += 30 * 86_400_000;
+    world.comeToRest();
+    expect(world.live().length).toBeLessThan(REPLICAS);
+    expect(convergence(world.view, world.cluster).reasons.join()).toMatch(/failover: never/);
+    happen(world, { kind: "scale", replicas: 1 });
+    world.comeToRest();
+    expect(convergence(world.view, world.cluster).converged).toBe(true);
+  });
+});
+
+/** What may run where nobody can see it keeps its record, and so its slot. */
+function forgetsNoneThatMayRun(action: Action, world: World): void {
+  if (action.kind !== "delete-task" || !occupiesNode(action.task)) return;
+  const node = world.nodes.get(action.task.nodeId);
+  expect(node?.state === NodeState.DOWN && !node.fenced).toBe(false);
+}
+
+describe("at-most-one", () => {
+  it("never has two tasks in a slot, known to run or out of reach, before the node is fenced", () => {
+    const event = fc.oneof(
+      fc.record({
+        kind: fc.constantFrom("down" as const, "up" as const, "fence" as const),
+        node: fc.integer({ min: 1, max: NODES }),
+      }),
+      fc.record({ kind: fc.constant("work" as const), node: fc.constant(0) }),
+      fc.record({ kind: fc.constant("update" as const), node: fc.constant(0) }),
+      fc.record({ kind: fc.constant("scale" as const), node: fc.nat(REPLICAS) }),
+    );
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 25 }), (events) => {
+        const world = running({}, true, forgetsNoneThatMayRun);
+        for (const { kind, node } of events) {
+          const id = `n${node}`;
+          const isDown = world.nodes.get(id)?.state === NodeState.DOWN;
+          if (kind === "down") world.setNode(id, { state: NodeState.DOWN });
+          if (kind === "up") world.setNode(id, { state: NodeState.READY });
+          if (kind === "fence" && isDown) world.setNode(id, { fenced: true });
+          if (kind === "update") happen(world, { kind: "update" });
+          if (kind === "scale") happen(world, { kind: "scale", replicas: node });
+          world.settle();
+          if (kind === "work") work(world, 1);
+          const slots = [...world.tasks.values()].filter(occupiesNode).map(({ slot }) => slot);
+          expect(new Set(slots).size).toBe(slots.length);
+        }
+      }),
+    );
+  });
+
+  it("keeps its slot when it is scaled down or removed on a node that is down, until that is fenced", () => {
+    const world = running({}, true);
+    const hidden = ids(on(world, "n1"));
+    power(world, "n1", NodeState.DOWN);
+    happen(world, { kind: "scale", replicas: 0 });
+    world.comeToRest();
+    expect(ids([...world.tasks.values()])).toEqual(hidden);
+    happen(world, { kind: "scale", replicas: REPLICAS });
+    world.comeToRest();
+    const taken = new Set(on(world, "n1").map(({ slot }) => slot));
+    expect(world.live().filter(({ slot }) => taken.has(slot))).toEqual([]);
+    world.service = { ...world.service, removing: true };
+    world.comeToRest();
+    expect(ids([...world.tasks.values()])).toEqual(hidden);
+    expect(convergence(world.view, world.cluster).reasons.join()).toMatch(
+      /nodes that are down: its task waits/,
+    );
+    world.setNode("n1", { fenced: true });
+    world.comeToRest();
+    expect(world.removed).toBe(true);
+  });
+
+  it("is replaced once the node is fenced, and says what it waits for until then", () => {
+    const world = running({}, true);
+    power(world, "n1", NodeState.DOWN);
+    world.now += 3_600_000;
+    world.comeToRest();
+    expect(convergence(world.view, world.cluster).reasons.join()).toMatch(/waits until it is certain/);
+    world.setNode("n1", { fenced: true });
+    world.comeToRest();
+    expect(world.live()).toHaveLength(REPLICAS);
+  });
+});

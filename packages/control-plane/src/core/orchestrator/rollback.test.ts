@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+import { buildService, buildSpec } from "../testing/records.js";
+import { rollbackTarget } from "./rollback.js";
+
+const spec = (image: string) => buildSpec({ task: { container: { image } } });
+const kept = new Map([1, 2, 3, 4, 5].map((version) => [version, spec(`web:${version % 4}`)]));
+/** Version 5 says what version 1 said; 1, 2 and 5 ran well. */
+const service = buildService({
+  spec: spec("web:1"),
+  version: 5,
+  healthyVersion: 5,
+  earlierHealthyVersions: [2, 1],
+});
+
+describe("rollbackTarget()", () => {
+  it("is the newest version that ran well and says something else", () => {
+    expect(rollbackTarget(service, 0, kept)).toMatchObject({ kind: "found", version: 2 });
+    const failing = buildService({
+      spec: spec("web:9"),
+      version: 6,
+      healthyVersion: 5,
+      earlierHealthyVersions: [2],
+    });
+    expect(rollbackTarget(failing, 0, kept)).toMatchObject({ kind: "found", version: 5 });
+  });
+
+  it("is the version asked for, whether it ran well or not", () => {
+    expect(rollbackTarget(service, 3, kept)).toMatchObject({
+      kind: "found",
+      version: 3,
+      spec: spec("web:3"),
+    });
+  });
+
+  it("is none without such a version, and says why", () => {
+    expect(rollbackTarget(service, 9, kept)).toEqual({ kind: "none", why: "there is no version 9" });
+    const alone = { ...service, earlierHealthyVersions: [1, 7] };
+    expect(rollbackTarget(alone, 0, kept)).toMatchObject({ kind: "none" });
+  });
+});

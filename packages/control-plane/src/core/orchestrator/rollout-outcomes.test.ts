@@ -1,0 +1,274 @@
+import {
+  Availability,
+  UpdateConfig_FailureAction as FailureAction,
+  UpdateConfig_Order as Order,
+  type ServiceSpec,
+  Rollout_State as State,
+  type Task,
+  TaskState,
+  TaskStatus,
+} from "@berth/proto";
+import { describe, expect, it } from "vitest";
+import { isRolloutActive } from "../model/rollout.js";
+import { isPending, isReady, shouldRun } from "../model/task-state.js";
+import { buildSpec } from "../testing/records.js";
+import { World, worldNodes } from "../testing/world.js";
+import { convergence } from "./convergence.js";
+
+const LIMIT_MS = 3_600_000;
+const { PAUSE, CONTINUE, ROLLBACK } = FailureAction;
+const { START_FIRST, STOP_FIRST } = Order;
+
+interface Change {
+  readonly image?: string;
+  readonly constraints?: string[];
+  readonly replicas?: number;
+  readonly update?: NonNullable<Parameters<typeof buildSpec>[0]>["update"];
+  readonly rollback?: NonNullable<Parameters<typeof buildSpec>[0]>["rollback"];
+}
+
+function spec({
+  image = "good:1",
+  constraints = [],
+  replicas = 3,
+  update = {},
+  ...rest
+}: Change = {}): ServiceSpec {
+  return buildSpec({
+    mode: { $case: "replicated", value: { replicas } },
+    placement: { constraints },
+    task: { container: { image } },
+    update,
+    ...rest,
+  });
+}
+
+/** Version 1 runs well on three nodes. */
+function settledWorld(first: ServiceSpec = spec()): World {
+  const world = new World({ spec: first, nodes: worldNodes(3) });
+  world.runUntil(({ service }) => service.healthyVersion === 1, LIMIT_MS);
+  return world;
+}
+
+const isOver = ({ service }: World): boolean => !isRolloutActive(service.rollout);
+
+/** Deploys a change and lets the rollout come to its end. */
+function after(world: World, change: Change): World {
+  world.deploy(spec(change));
+  world.runUntil(isOver, LIMIT_MS);
+  return world;
+}
+
+const serving = (world: World): readonly Task[] =>
+  world.live().filter((task) => isReady(task) && shouldRun(task));
+
+const imagesOf = (world: World): readonly string[] =>
+  serving(world)
+    .map(({ specVersion }) => world.revisions.get(specVersion)?.task?.container?.image ?? "")
+    .sort();
+
+const idsOf = (world: World): readonly string[] =>
+  serving(world)
+    .map(({ id }) => id)
+    .sort();
+
+describe("a rollout of a good version", () => {
+  it.each([
+    ["stop-first", STOP_FIRST],
+    ["start-first", START_FIRST],
+  ])("%s completes, and is where the next rollback goes", (_name, order) => {
+    const world = after(settledWorld(), { image: "good:2", update: { order } });
+    expect(world.service).toMatchObject({ version: 2, healthyVersion: 2, earlierHealthyVersions: [1] });
+    expect(world.service.rollout).toMatchObject({
+      state: State.COMPLETED,
+      fromVersion: 1,
+      toVersion: 2,
+      updatedSlots: 3,
+    });
+    expect(imagesOf(world)).toEqual(["good:2", "good:2", "good:2"]);
+    world.comeToRest();
+    expect(convergence(world.view, world.cluster).reasons).toEqual([]);
+  });
+
+  it("is not begun by a first deployment, nor by changes that replace nothing", () => {
+    const world = settledWorld();
+    const before = idsOf(world);
+    after(world, { constraints: ["node.role != x"], update: { parallelism: 2 } });
+    expect(world.service).toMatchObject({ version: 2, templateVersion: 1, rollout: undefined });
+    world.runUntil(({ service }) => service.healthyVersion === 2, LIMIT_MS);
+    expect(idsOf(world)).toEqual(before);
+  });
+
+  it("is overtaken by the next change", () => {
+    const world = settledWorld();
+    world.deploy(spec({ image: "good:2" }));
+    world.settle();
+    after(world, { image: "good:3" });
+    expect(world.service.rollout).toMatchObject({ state: State.COMPLETED, fromVersion: 2, toVersion: 3 });
+    expect(imagesOf(world)).toEqual(["good:3", "good:3", "good:3"]);
+  });
+
+  it("goes back without a restart where it has not come yet", () => {
+    const world = settledWorld();
+    const before = idsOf(world);
+    world.deploy(spec({ image: "good:2" }));
+    world.runUntil(({ service }) => (service.rollout?.updatedSlots ?? 0) >= 1, LIMIT_MS);
+    const kept = before.filter((id) => idsOf(world).includes(id));
+    expect(kept.length).toBeGreaterThan(0);
+    after(world, {});
+    expect(world.service).toMatchObject({ version: 3, templateVersion: 1 });
+    expect(idsOf(world)).toEqual(expect.arrayContaining([...kept]));
+    expect(imagesOf(world)).toEqual(["good:1", "good:1", "good:1"]);
+  });
+});
+
+const BAD: readonly [string, Change][] = [
+  ["crashing", { image: "crashing:2" }],
+  ["never healthy", { image: "never:2" }],
+  ["unpullable", { image: "unpullable:2" }],
+  ["unplaceable", { image: "good:2", constraints: ["node.id == nowhere"] }],
+];
+
+describe.each(BAD)("a rollout of a version that is %s", (_name, bad) => {
+  it.each([STOP_FIRST, START_FIRST])("goes back by default, order %i", (order) => {
+    const world = settledWorld();
+    const before = idsOf(world);
+    after(world, { ...bad, update: { order } });
+    const { rollout, version, templateVersion } = world.service;
+    expect(rollout).toMatchObject({ state: State.ROLLBACK_COMPLETED, fromVersion: 2, toVersion: 3 });
+    expect(rollout?.message).toContain("the update to version 2 failed (");
+    expect(rollout?.message).toContain("rolled back to version 1");
+    expect({ version, templateVersion }).toEqual({ version: 3, templateVersion: 1 });
+    expect(imagesOf(world)).toEqual(["good:1", "good:1", "good:1"]);
+    const kept = before.filter((id) => idsOf(world).includes(id)).length;
+    expect(kept).toBe(order === START_FIRST ? 3 : 2);
+    world.comeToRest();
+    expect(convergence(world.view, world.cluster).reasons).toEqual([]);
+  });
+
+  it.each([STOP_FIRST, START_FIRST])("pauses when told to, and touches nothing more, order %i", (order) => {
+    const world = after(settledWorld(), { ...bad, update: { order, failureAction: PAUSE } });
+    expect(world.service).toMatchObject({ version: 2, healthyVersion: 1 });
+    expect(world.service.rollout).toMatchObject({ state: State.PAUSED, failedCount: 1 });
+    expect(imagesOf(world).length).toBeGreaterThanOrEqual(2);
+    expect(convergence(world.view, world.cluster).reasons[0]).toContain("it is paused");
+    const endMs = world.now + 600_000;
+    world.runUntil(({ now }) => now >= endMs, LIMIT_MS);
+    expect(world.service.rollout?.state).toBe(State.PAUSED);
+    // What never ran leaves its room to what did.
+    const restored = order === START_FIRST || ["good:2", "unpullable:2"].includes(bad.image ?? "");
+    expect(imagesOf(world).filter((image) => image === "good:1").length).toBe(restored ? 3 : 2);
+  });
+
+  it.each([STOP_FIRST, START_FIRST])("goes on when told to, and ends all the same, order %i", (order) => {
+    const world = after(settledWorld(), { ...bad, update: { order, failureAction: CONTINUE } });
+    expect(world.service.rollout).toMatchObject({ state: State.COMPLETED, failedCount: 3 });
+    expect(world.service.rollout?.message).toContain("3 of 3 slots failed");
+    expect(world.service.healthyVersion).toBe(1);
+  });
+
+  it("pauses when no version is known to have run well", () => {
+    const world = new World({ spec: spec({ image: "crashing:1" }), nodes: worldNodes(3) });
+    world.runUntil((now) => [...now.tasks.values()].some(({ restarts }) => restarts > 2), LIMIT_MS);
+    after(world, bad);
+    expect(world.service.rollout?.state).toBe(State.PAUSED);
+    expect(world.service.rollout?.message).toContain("no other version is known to have run well");
+  });
+
+  it("is tried again when it is deployed again", () => {
+    const world = after(settledWorld(), bad);
+    const versionBefore = world.service.version;
+    after(world, bad);
+    expect(world.service.rollout).toMatchObject({ state: State.ROLLBACK_COMPLETED });
+    expect(world.service.rollout?.fromVersion).toBe(versionBefore + 1);
+  });
+});
+
+describe("a rollout", () => {
+  it("bears the share of failures that it may", () => {
+    const world = settledWorld(spec({ replicas: 2 }));
+    world.setNode("n3", { availability: Availability.DRAIN });
+    const crash = { replicas: 2, image: "crashing:2", update: { maxFailureRatio: 1 } };
+    after(world, crash);
+    expect(world.service.rollout).toMatchObject({ state: State.COMPLETED, failedCount: 2 });
+    const half = after(settledWorld(spec({ replicas: 2 })), { ...crash, update: { maxFailureRatio: 0.5 } });
+    expect(half.service.rollout?.state).toBe(State.ROLLBACK_COMPLETED);
+  });
+
+  it("that goes back and fails at that too is paused", () => {
+    const world = settledWorld();
+    const rollback = { failureAction: ROLLBACK, progressDeadlineMs: 1_000 };
+    world.revisions.set(1, spec({ image: "unpullable:1" }));
+    after(world, { image: "crashing:2", rollback, update: { parallelism: 0, order: STOP_FIRST } });
+    expect(world.service.rollout?.state).toBe(State.ROLLBACK_PAUSED);
+    expect(world.service.rollout?.message).toContain("the rollback to version 3 failed");
+  });
+
+  it("to what ran well before is paused when it fails, though all its tasks were gone meanwhile", () => {
+    const world = settledWorld();
+    world.deploy(spec({ image: "good:2" }));
+    world.runUntil(({ service }) => (service.rollout?.updatedSlots ?? 0) >= 1, LIMIT_MS);
+    for (const { id, specVersion } of [...world.tasks.values()])
+      if (specVersion === 1) world.tasks.delete(id);
+    world.deploy(spec());
+    world.settle();
+    for (const { id, specVersion } of world.live()) world.advance(id, { fails: specVersion === 3 });
+    world.runUntil(isOver, LIMIT_MS);
+    expect(world.service).toMatchObject({ version: 3, templateVersion: 3, healthyVersion: 1 });
+    expect(world.service.rollout?.state).toBe(State.PAUSED);
+  });
+
+  it("that is paused goes on when the policy or a constraint changes, not when it is scaled", () => {
+    const bad = { image: "good:2", constraints: ["node.id == nowhere"], update: { failureAction: PAUSE } };
+    const world = after(settledWorld(), bad);
+    after(world, { ...bad, replicas: 4 });
+    expect(world.service.rollout?.state).toBe(State.PAUSED);
+    world.runUntil((now) => imagesOf(now).length === 4, 60_000);
+    expect(imagesOf(world)).toEqual(["good:1", "good:1", "good:1", "good:1"]);
+    after(world, { ...bad, replicas: 4, constraints: [] });
+    expect(world.service.rollout?.state).toBe(State.COMPLETED);
+    expect(imagesOf(world)).toEqual(["good:2", "good:2", "good:2", "good:2"]);
+  });
+
+  it("that is paused brings back what dies as the version that it was", () => {
+    const world = after(settledWorld(), { image: "never:2", update: { failureAction: PAUSE } });
+    const [victim] = world.live().filter(isReady);
+    world.advance(victim?.id ?? "", { fails: true });
+    world.runUntil((now) => imagesOf(now).length === 3, 60_000);
+    expect(imagesOf(world)).toEqual(["good:1", "good:1", "good:1"]);
+    expect(world.service.rollout?.state).toBe(State.PAUSED);
+  });
+
+  it("that is paused is complete once all of it runs well after all", () => {
+    const update = { failureAction: PAUSE, parallelism: 0, order: STOP_FIRST };
+    const world = after(settledWorld(), { image: "never:2", update });
+    expect(world.service.rollout?.state).toBe(State.PAUSED);
+    for (const task of world.live()) {
+      const status = TaskStatus.fromPartial({ state: TaskState.RUNNING, sinceMs: world.now });
+      world.tasks.set(task.id, { ...task, status });
+    }
+    world.runUntil(({ service }) => service.rollout?.state === State.COMPLETED, 60_000);
+    expect(world.service.healthyVersion).toBe(2);
+  });
+
+  it("leaves a paused service's drained node with the version that runs there", () => {
+    const world = after(settledWorld(), { image: "crashing:2", update: { failureAction: PAUSE } });
+    world.setNode("n1", { availability: Availability.DRAIN });
+    world.runUntil((now) => now.live().every(({ nodeId }) => nodeId !== "n1"), 60_000);
+    expect(imagesOf(world)).toEqual(["good:1", "good:1", "good:1"]);
+  });
+
+  it("that is paused comes to rest though tasks of two versions find no node", () => {
+    const world = after(settledWorld(), {
+      image: "crashing:2",
+      update: { failureAction: PAUSE, parallelism: 2 },
+    });
+    for (const id of world.nodes.keys()) world.setNode(id, { availability: Availability.PAUSE });
+    for (const task of world.live()) world.advance(task.id, { fails: true });
+    world.now += 600_000;
+    world.settle();
+    expect([...world.tasks.values()].filter((task) => isPending(task)).length).toBe(3);
+    expect(world.plan()).toMatchObject({ actions: [] });
+    expect(world.plan().requeueAtMs ?? Number.POSITIVE_INFINITY).toBeGreaterThan(world.now);
+  });
+});

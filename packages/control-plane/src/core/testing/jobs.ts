@@ -1,0 +1,80 @@
+/** Jobs for tests, and what happens to their tasks. */
+import {
+  type CronSpec_Concurrency,
+  DesiredState,
+  RestartPolicy_Condition,
+  type ServiceSpec,
+  type Task,
+  TaskState,
+} from "@berth/proto";
+import { isEnded } from "../model/task-state.js";
+import { convergence } from "../orchestrator/convergence.js";
+import { buildSpec } from "./records.js";
+import { World, worldNodes } from "./world.js";
+
+interface Job {
+  readonly total: number;
+  readonly atOnce?: number;
+  readonly maxAttempts?: number;
+}
+
+export function jobSpec({ total, atOnce = 0, maxAttempts = 0 }: Job): ServiceSpec {
+  return buildSpec({
+    mode: { $case: "replicatedJob", value: { totalCompletions: total, maxConcurrent: atOnce } },
+    task: {
+      container: { image: "job:1" },
+      restart: { condition: RestartPolicy_Condition.ON_FAILURE, maxAttempts },
+    },
+  });
+}
+
+export const globalJob = (): ServiceSpec => buildSpec({ mode: { $case: "globalJob", value: {} } });
+
+export function cronSpec(concurrency: CronSpec_Concurrency, history = 3): ServiceSpec {
+  return buildSpec({
+    ...jobSpec({ total: 1 }),
+    cron: { schedule: "@every 60s", concurrency, history },
+  });
+}
+
+export function started(spec: ServiceSpec, nodes = 2): World {
+  const world = new World({ spec, nodes: worldNodes(nodes) });
+  world.settle();
+  return world;
+}
+
+/** Ends a task as its agent would report it, and lets the control plane see it. */
+export function end(world: World, task: Task, state: TaskState): void {
+  world.tasks.set(task.id, {
+    ...task,
+    status: {
+      ports: [],
+      addresses: [],
+      stoppedExternally: false,
+      health: 0,
+      containerId: "c",
+      message: "",
+      state,
+      sinceMs: world.now,
+      exitCode: state === TaskState.COMPLETE ? 0 : 1,
+    },
+  });
+  world.settle();
+}
+
+/** Ends whatever was told to stop. */
+export function stopAll(world: World): void {
+  for (const task of world.tasks.values()) {
+    if (task.desiredState >= DesiredState.SHUTDOWN && !isEnded(task)) end(world, task, TaskState.SHUTDOWN);
+  }
+}
+
+export const live = (world: World): readonly Task[] =>
+  world.live().filter(({ desiredState }) => desiredState === DesiredState.RUNNING);
+export const only = (tasks: readonly Task[]): Task => {
+  const [task] = tasks;
+  if (task === undefined || tasks.length !== 1) throw new Error(`${tasks.length} tasks, not one`);
+  return task;
+};
+export const stateOfJob = (world: World): ReturnType<typeof convergence> =>
+  convergence(world.view, world.cluster);

@@ -1,0 +1,187 @@
+/** Records for tests: each function fills in what a test does not care about. */
+import {
+  Availability,
+  DesiredState,
+  Node,
+  NodeDescription,
+  NodeState,
+  Service,
+  ServiceSpec,
+  Task,
+  TaskState,
+} from "@berth/proto";
+import type {
+  ClusterSnapshot,
+  NetworkParts,
+  NodeSnapshot,
+  ReconcileContext,
+  Reservation,
+  ServiceSnapshot,
+  ServiceTasks,
+} from "../model/snapshot.js";
+import { TaskIndex } from "../model/task-index.js";
+import { acceptsTasks } from "../scheduler/filters.js";
+import { occupiesNode, type ResourceRequest, resourceRequestOf } from "../scheduler/resource-request.js";
+import { SpreadIndexes } from "../scheduler/spread-index.js";
+
+export const GIB = 1024 ** 3;
+export const CPU = 1e9;
+
+/** Any part of a record; of a union's member at least which one it is. */
+type Part<T> = T extends { $case: infer Case; value: infer Value }
+  ? { $case: Case; value: Part<Value> }
+  : T extends readonly (infer Item)[]
+    ? Part<Item>[]
+    : T extends object
+      ? { [Key in keyof T]?: Part<T[Key]> }
+      : T;
+
+export function buildSpec(over: Part<ServiceSpec> = {}): ServiceSpec {
+  return ServiceSpec.fromPartial({
+    name: "shop_web",
+    stack: "shop",
+    mode: { $case: "replicated", value: { replicas: 1 } },
+    task: { container: { image: "web:1" } },
+    ...over,
+  });
+}
+
+export function buildService(over: Part<Service> = {}): Service {
+  const { version = 1 } = over;
+  const known = { version, templateVersion: 1, healthyVersion: version };
+  return Service.fromPartial({ id: "s1", spec: buildSpec(), ...known, ...over });
+}
+
+export function buildTask(over: Part<Task> = {}): Task {
+  return Task.fromPartial({
+    id: "t1",
+    serviceId: "s1",
+    serviceName: "shop_web",
+    stack: "shop",
+    slot: 1,
+    nodeId: "n1",
+    specVersion: 1,
+    desiredState: DesiredState.RUNNING,
+    status: { state: TaskState.RUNNING },
+    ...over,
+  });
+}
+
+export function buildNode(over: Part<Node> = {}): Node {
+  const { description, ...rest } = over;
+  return Node.fromPartial({
+    id: "n1",
+    availability: Availability.ACTIVE,
+    state: NodeState.READY,
+    ...rest,
+    description: NodeDescription.fromPartial({
+      hostname: rest.id ?? "n1",
+      address: "192.0.2.1",
+      os: "linux",
+      architecture: "x86_64",
+      nanoCpus: 4 * CPU,
+      memoryBytes: 8 * GIB,
+      engineReady: true,
+      ...description,
+    }),
+  });
+}
+
+export const buildReservation = (over: Partial<Reservation> = {}): Reservation => ({
+  nanoCpus: 0,
+  memoryBytes: 0,
+  pids: 0,
+  generic: new Map(),
+  networks: new Map(),
+  ...over,
+});
+
+export function buildView(over: Partial<NodeSnapshot> = {}): NodeSnapshot {
+  return {
+    node: buildNode(),
+    reserved: buildReservation(),
+    taskCount: 0,
+    hostPorts: new Set(),
+    ...over,
+  };
+}
+
+/** The nodes as the tasks of the given services leave them. */
+export function buildCluster(
+  nodes: readonly Node[],
+  views: readonly Pick<ServiceTasks, "spec" | "tasks">[] = [],
+): ClusterSnapshot {
+  const taken = new Map<string, ResourceRequest[]>();
+  for (const view of views) {
+    for (const task of view.tasks.filter(occupiesNode)) {
+      taken.set(task.nodeId, [...(taken.get(task.nodeId) ?? []), resourceRequestOf(view.spec)]);
+    }
+  }
+  const snapshots = nodes.map((node): readonly [string, NodeSnapshot] => [
+    node.id,
+    nodeView(node, taken.get(node.id) ?? []),
+  ]);
+  return clusterOf(new Map(snapshots), taken.keys());
+}
+
+/** A cluster of these nodes; `usedIds` are nodes that tasks refer to, whether or not they exist. */
+export function clusterOf(
+  nodes: ReadonlyMap<string, NodeSnapshot>,
+  usedIds: Iterable<string> = [],
+): ClusterSnapshot {
+  const closed = new Set([...usedIds].filter((id) => !nodes.has(id)));
+  for (const [id, view] of nodes) if (!acceptsTasks(view)) closed.add(id);
+  return { nodes, orders: new SpreadIndexes(nodes), closed, parts: UNLIMITED_PARTS };
+}
+
+/** Networks that have a range for every node. */
+export const UNLIMITED_PARTS: NetworkParts = { hasPartFor: () => true, subnetOf: () => undefined };
+
+/** A service as the core sees it, with its tasks indexed. Only its current spec is kept unless `revisions` says more. */
+export function buildSnapshot(
+  known: Pick<ServiceSnapshot, "service" | "tasks"> & Partial<ServiceSnapshot>,
+): ServiceSnapshot {
+  const { service, tasks } = known;
+  const spec = known.spec ?? service.spec ?? buildSpec();
+  const revisions = known.revisions ?? new Map([[service.version, spec]]);
+  return { service, spec, tasks, revisions, index: TaskIndex.of(tasks) };
+}
+
+function nodeView(node: Node, demands: readonly ResourceRequest[]): NodeSnapshot {
+  const sum = (of: (demand: ResourceRequest) => number): number =>
+    demands.reduce((total, one) => total + of(one), 0);
+  return {
+    node,
+    reserved: {
+      nanoCpus: sum((one) => one.nanoCpus),
+      memoryBytes: sum((one) => one.memoryBytes),
+      pids: sum((one) => one.pids),
+      generic: sumOf(demands.map(({ generic }) => generic)),
+      networks: sumOf(demands.map(({ networks }) => networks)),
+    },
+    taskCount: demands.length,
+    hostPorts: new Set(demands.flatMap((one) => one.hostPorts)),
+  };
+}
+
+function sumOf(counts: readonly ReadonlyMap<string, number>[]): ReadonlyMap<string, number> {
+  const total = new Map<string, number>();
+  for (const [kind, count] of counts.flatMap((each) => [...each])) {
+    total.set(kind, (total.get(kind) ?? 0) + count);
+  }
+  return total;
+}
+
+/** A context of a leader that took over long ago, with no reason to hold tasks back. */
+export function buildContext(over: Partial<ReconcileContext> = {}): ReconcileContext {
+  return { now: 1_000_000, newId: idSequence(), leaderSinceMs: 0, holdReason: "", ...over };
+}
+
+/** `a1`, `a2`, …: ids that tell the order in which they were made. */
+export function idSequence(prefix = "a"): () => string {
+  let count = 0;
+  return () => {
+    count += 1;
+    return `${prefix}${count}`;
+  };
+}
