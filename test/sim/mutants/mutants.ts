@@ -123,9 +123,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: "done-forgotten",
     what: "what a job has done is forgotten when its run is over",
     file: "packages/control-plane/src/core/orchestrator/jobs.ts",
-    search: `if (run !== undefined && (isOn(run) || !occupiesOrWaits(task))) continue;
+    search: `if (run !== undefined && (isRunActive(run) || !occupiesOrWaits(task))) continue;
     const desired = run === undefined ? DesiredState.REMOVE : DesiredState.SHUTDOWN;`,
-    replace: "if (run !== undefined && isOn(run)) continue; const desired = DesiredState.REMOVE;",
+    replace: "if (run !== undefined && isRunActive(run)) continue; const desired = DesiredState.REMOVE;",
   },
   {
     name: "all-at-once",
