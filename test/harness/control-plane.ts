@@ -55,7 +55,7 @@ export class TestCluster {
   /** A server in this process, on an etcd connection of its own. */
   async startServer(
     wrap: (store: Store) => Store = (store) => store,
-    settings: { readonly autoRebalanceMs?: number; readonly floodHosts?: number } = {},
+    settings: { readonly autoRebalanceMs?: number; readonly floodLimit?: number } = {},
   ): Promise<TestServer> {
     const etcd = new EtcdStore({ endpoints: [this.#endpoint], callTimeoutMs: 1_500 });
     const stopping = new AbortController();

@@ -420,7 +420,7 @@ it("a record that cannot be read is left alone", async () => {
 
 describe("a network of more hosts than packets are copied to", () => {
   it("is listed once it has them: names tell of every container, also of one that is not healthy", async () => {
-    const { calls } = await cluster.startServer(undefined, { floodHosts: 1 });
+    const { calls } = await cluster.startServer(undefined, { floodLimit: 1 });
     const [first] = await cluster.startAgents(["a", "b"]);
     const db = service("db", { networks: [BACK], constraints: ["node.id == a"] });
     const sick = service("sick", {

@@ -17,7 +17,7 @@ describe("parseArguments()", () => {
         logLevel: "info",
         autoRebalanceMs: undefined,
         networkPool: { subnet: { base: 0x0a400000, prefix: 10 }, networkPrefix: 18 },
-        floodHosts: 32,
+        floodLimit: 32,
       },
     });
   });

@@ -24,7 +24,7 @@ export interface ServerConfig {
   /** Where networks over hosts get their addresses. */
   readonly networkPool: NetworkPool;
   /** Hosts that a network may have before they are told where its containers are. */
-  readonly floodHosts: number;
+  readonly floodLimit: number;
 }
 
 /** Either a configuration, or text for the terminal (`--help`, `--version`). */
@@ -159,14 +159,14 @@ function validated(raw: RawOptions): ServerConfig {
   const autoRebalanceMs =
     raw.autoRebalance === undefined ? undefined : pauseMsOf(raw.autoRebalance, problems);
   const networkPool = poolOf(raw, problems);
-  const floodHosts = Number(raw.networkFloodHosts);
+  const floodLimit = Number(raw.networkFloodHosts);
   if (!/^[0-9]{1,4}$/.test(raw.networkFloodHosts)) {
     problems.push(`--network-flood-hosts ${JSON.stringify(raw.networkFloodHosts)} is not 0 to 9999`);
   }
   if (problems.length > 0) throw invalid(problems);
   const { listen, http, advertise, dataDir, logLevel } = raw;
   const addresses = { listen, http, advertise, dataDir, etcd, etcdCluster };
-  return { ...addresses, logLevel, autoRebalanceMs, networkPool, floodHosts };
+  return { ...addresses, logLevel, autoRebalanceMs, networkPool, floodLimit };
 }
 
 function poolOf({ networkPool, networkPrefix }: RawOptions, problems: string[]): NetworkPool {

@@ -73,7 +73,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "lost-forever",
     what: "what a host runs of tasks that were given up is not removed when it is back",
-    file: "packages/control-plane/src/dispatcher/assignment-chain.ts",
+    file: "packages/control-plane/src/dispatcher/assignments/assignment-feed.ts",
     search: "for (const taskId of gone) if (this.#forget(taskId)) removedTaskIds.push(taskId);",
     replace: "for (const taskId of gone) this.#forget(taskId);",
   },
@@ -94,7 +94,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "early-stop",
     what: "a task is told to stop while hosts still send it connections",
-    file: "packages/control-plane/src/dispatcher/drain/drain-gate.ts",
+    file: "packages/control-plane/src/dispatcher/drain-gate.ts",
     search: "return this.#drains.has(taskId);",
     replace: "return taskId === '';",
   },
@@ -257,7 +257,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "names-forgotten",
     what: "a host that comes into a network is not told of the names that are there",
-    file: "packages/control-plane/src/dispatcher/sent-networks.ts",
+    file: "packages/control-plane/src/dispatcher/assignments/network-feed.ts",
     search: "for (const key of this.#source.nameKeys(id)) this.#staleNames.add(key);",
     replace: "",
   },

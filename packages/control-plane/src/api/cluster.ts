@@ -1,7 +1,7 @@
 import { BERTH_VERSION, type GetClusterResponse, PROTOCOL_VERSION } from "@berth/proto";
-import type { ControlScope } from "./scope.js";
+import type { ApiContext } from "./api-context.js";
 
-export function getCluster({ address, epoch, servers, runtime }: ControlScope): GetClusterResponse {
+export function getCluster({ address, epoch, servers, runtime }: ApiContext): GetClusterResponse {
   return {
     serverVersion: BERTH_VERSION,
     protocolVersion: PROTOCOL_VERSION,

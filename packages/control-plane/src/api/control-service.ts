@@ -1,24 +1,24 @@
 import type { ControlServiceService } from "@berth/proto";
 import type { RpcHandlers } from "@berth/proto/rpc";
+import type { ApiContext } from "./api-context.js";
 import { getCluster } from "./cluster.js";
-import { streamEvents } from "./events.js";
+import { deployStack } from "./deploy-stack.js";
+import { streamEvents } from "./events/stream-events.js";
 import { exec } from "./exec.js";
-import { streamLogs } from "./logs/logs.js";
-import { createNetwork, getNetwork, listNetworks, removeNetworks } from "./networks/networks.js";
+import { streamLogs } from "./logs/stream-logs.js";
+import { createNetwork, getNetwork, listNetworks, removeNetworks } from "./networks.js";
 import { getNode, listNodes, removeNode, updateNode } from "./nodes.js";
 import { rebalance } from "./rebalance.js";
 import { rollbackService } from "./rollback-service.js";
-import type { ControlScope } from "./scope.js";
 import { getServiceTraffic } from "./service-traffic.js";
 import { getService, listServices, removeServices, scaleServices } from "./services.js";
-import { deployStack } from "./stacks.js";
 import { listTasks } from "./tasks.js";
 import { updateService } from "./update-service.js";
-import { watchServices } from "./watch.js";
+import { watchServices } from "./watch-services.js";
 import { watchStats } from "./watch-stats.js";
 
 /** The leader's answers to the command line, for one term. */
-export function controlHandlers(scope: ControlScope): RpcHandlers<typeof ControlServiceService> {
+export function controlHandlers(scope: ApiContext): RpcHandlers<typeof ControlServiceService> {
   return {
     getCluster: async () => getCluster(scope),
     deployStack: (request, { signal }) => deployStack(request, scope, signal),

@@ -9,8 +9,8 @@ import {
 } from "@berth/proto";
 import type { RemoteExec } from "../dispatcher/relays/exec-relay.js";
 import { linkSignals, onAbort } from "../runtime/abort.js";
-import { runningTask } from "./find-task.js";
-import type { ControlScope } from "./scope.js";
+import type { ApiContext } from "./api-context.js";
+import { findRunningTask } from "./lookup-task.js";
 
 /** A caller says what it wants in its first message, which it has at hand. */
 const START_TIMEOUT_MS = 10_000;
@@ -25,7 +25,7 @@ const MAX_COMMAND_BYTES = 256 * 1024;
  */
 export async function* exec(
   requests: AsyncIterable<ExecRequest>,
-  scope: ControlScope,
+  scope: ApiContext,
   caller: AbortSignal,
 ): AsyncGenerator<ExecResponse> {
   const over = linkSignals(caller, scope.signal);
@@ -44,7 +44,7 @@ export async function* exec(
 
 async function readStart(
   incoming: AsyncIterator<ExecRequest>,
-  scope: ControlScope,
+  scope: ApiContext,
   signal: AbortSignal,
 ): Promise<{ readonly task: Task; readonly command: ExecCommand }> {
   const { message } = await firstOf(incoming, scope, signal);
@@ -57,12 +57,12 @@ async function readStart(
     const message = `Name a command of at most ${MAX_COMMAND_BYTES / 1024} KiB to run.`;
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
   }
-  return { task: runningTask(scope.state, message.value.target), command };
+  return { task: findRunningTask(scope.state, message.value.target), command };
 }
 
 function firstOf(
   incoming: AsyncIterator<ExecRequest>,
-  { runtime }: ControlScope,
+  { runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<ExecRequest> {
   return new Promise((resolve, reject) => {
@@ -95,7 +95,7 @@ async function passInput(incoming: AsyncIterator<ExecRequest>, { input }: Remote
 async function* outputOf(
   { output }: RemoteExec,
   task: Task,
-  { state }: ControlScope,
+  { state }: ApiContext,
 ): AsyncGenerator<ExecResponse> {
   const hostname = state.nodes.get(task.nodeId)?.description?.hostname || task.nodeId;
   try {

@@ -10,29 +10,29 @@ import {
   type UpdateNodeRequest,
   type UpdateNodeResponse,
 } from "@berth/proto";
-import { findNode } from "./find.js";
+import type { ApiContext } from "./api-context.js";
+import { findNode } from "./lookup.js";
 import { nodeRemoval } from "./remove-node.js";
-import type { ControlScope } from "./scope.js";
-import { nodeSummary } from "./views.js";
+import { nodeSummary } from "./summaries.js";
 
 /** Docker's own rule for label keys is looser; this one can be written in a constraint. */
 const LABEL_KEY = /^[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$/;
 const MAX_LABEL_VALUE_LENGTH = 1_024;
 const MAX_LABELS = 256;
 
-export function listNodes({ state }: ControlScope): ListNodesResponse {
+export function listNodes({ state }: ApiContext): ListNodesResponse {
   const nodes = [...state.nodes.values()].sort(byHostname);
   return { nodes: nodes.map((node) => nodeSummary(state, node)) };
 }
 
-export function getNode({ node }: GetNodeRequest, { state }: ControlScope): GetNodeResponse {
+export function getNode({ node }: GetNodeRequest, { state }: ApiContext): GetNodeResponse {
   return { node: nodeSummary(state, findNode(state, node)) };
 }
 
 /** @throws BerthError BERTH_INPUT_INVALID for labels that cannot be */
 export async function updateNode(
   request: UpdateNodeRequest,
-  { writer }: ControlScope,
+  { writer }: ApiContext,
   signal: AbortSignal,
 ): Promise<UpdateNodeResponse> {
   checkLabels(request.addLabels);
@@ -51,7 +51,7 @@ export async function updateNode(
 /** @throws BerthError BERTH_NODE_IN_USE while it is up or may run at-most-one tasks, unless forced */
 export async function removeNode(
   request: RemoveNodeRequest,
-  { writer, runtime }: ControlScope,
+  { writer, runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<RemoveNodeResponse> {
   const { force } = request;

@@ -2,12 +2,12 @@ import type { RebalanceMove as MoveMessage, RebalanceRequest, RebalanceResponse 
 import type { RebalanceMove } from "../core/rebalance/rebalance.js";
 import { planMoves, requestMoves } from "../reconciler/rebalance/rebalancer.js";
 import type { ClusterState } from "../state/cluster-state.js";
-import type { ControlScope } from "./scope.js";
+import type { ApiContext } from "./api-context.js";
 
 /** Says which tasks should move, and asks them to unless it is a dry run. */
 export async function rebalance(
   { dryRun, maxMoves }: RebalanceRequest,
-  { state, writer, runtime }: ControlScope,
+  { state, writer, runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<RebalanceResponse> {
   const moves = planMoves(state, { maxMoves: maxMoves || Number.POSITIVE_INFINITY, now: runtime.now() });

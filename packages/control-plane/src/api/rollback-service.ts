@@ -7,11 +7,11 @@ import {
 } from "@berth/proto";
 import { type RollbackTarget, rollbackTarget } from "../core/orchestrator/rollback.js";
 import type { ClusterState } from "../state/cluster-state.js";
-import { acceptSpec } from "./accept-spec.js";
-import { settlePorts } from "./deploy-decision.js";
-import { findService } from "./find.js";
-import { settleNetworks } from "./networks/settle-networks.js";
-import type { ControlScope } from "./scope.js";
+import type { ApiContext } from "./api-context.js";
+import { acceptSpec } from "./deploy/accept-spec.js";
+import { resolvePorts } from "./deploy/decide-deployment.js";
+import { resolveNetworks } from "./deploy/resolve-networks.js";
+import { findService } from "./lookup.js";
 import { checkChangeable, nameOf } from "./update-service.js";
 
 /**
@@ -20,7 +20,7 @@ import { checkChangeable, nameOf } from "./update-service.js";
  */
 export async function rollbackService(
   request: RollbackServiceRequest,
-  { writer, runtime }: ControlScope,
+  { writer, runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<RollbackServiceResponse> {
   const { outcome, version } = await writer.submit((state) => {
@@ -28,8 +28,8 @@ export async function rollbackService(
     checkChangeable(service);
     const { version, spec } = found(service, request.toVersion, state);
     const intro = `Service ${nameOf(service)} was not rolled back`;
-    const wanted = settleNetworks([{ id: service.id, spec }], { state, intro });
-    const [target] = settlePorts(wanted, { state, leaving: [], intro });
+    const wanted = resolveNetworks([{ id: service.id, spec }], { state, intro });
+    const [target] = resolvePorts(wanted, { state, leaving: [], intro });
     const { changes, outcome } = acceptSpec(state, target?.spec ?? spec, {
       id: service.id,
       now: runtime.now(),

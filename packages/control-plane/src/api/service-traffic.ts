@@ -4,19 +4,19 @@ import {
   NodeState,
   type NodeTraffic,
 } from "@berth/proto";
-import { findService } from "./find.js";
-import type { ControlScope } from "./scope.js";
+import type { ApiContext } from "./api-context.js";
+import { findService } from "./lookup.js";
 
 /** @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS */
 export async function getServiceTraffic(
   request: GetServiceTrafficRequest,
-  { state, counters }: ControlScope,
+  { state, trafficCollector: counters }: ApiContext,
   signal: AbortSignal,
 ): Promise<GetServiceTrafficResponse> {
   const service = findService(state, request.service);
   const nodes = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
   const nodeIds = nodes.map(({ id }) => id);
-  const answers = await counters.ask(service.spec?.name ?? "", nodeIds, signal);
+  const answers = await counters.collect(service.spec?.name ?? "", nodeIds, signal);
   const hosts: NodeTraffic[] = [];
   const silent: string[] = [];
   for (const { id, description } of nodes) {

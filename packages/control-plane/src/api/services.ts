@@ -13,19 +13,19 @@ import {
   type ServiceScale,
 } from "@berth/proto";
 import type { ClusterState } from "../state/cluster-state.js";
-import { type Accepted, acceptRemoval, acceptSpec } from "./accept-spec.js";
-import { findService } from "./find.js";
-import { leavingNetworks, removeNetworks } from "./networks/network-decision.js";
-import type { ControlScope } from "./scope.js";
-import { serviceRevisions, serviceSummary } from "./views.js";
-import { type ServiceViolation, violationsError } from "./violations.js";
+import type { ApiContext } from "./api-context.js";
+import { type Accepted, acceptRemoval, acceptSpec } from "./deploy/accept-spec.js";
+import { leavingNetworks, removeNetworks } from "./deploy/decide-networks.js";
+import { type ServiceViolation, violationsError } from "./deploy/violations.js";
+import { findService } from "./lookup.js";
+import { serviceRevisions, serviceSummary } from "./summaries.js";
 
-export function listServices({ stack }: ListServicesRequest, { state }: ControlScope): ListServicesResponse {
+export function listServices({ stack }: ListServicesRequest, { state }: ApiContext): ListServicesResponse {
   const services = stack === "" ? state.services.values() : state.services.ofStack(stack).values();
   return { services: [...services].map((service) => serviceSummary(state, service)).sort(byName) };
 }
 
-export function getService(request: GetServiceRequest, { state, ingress }: ControlScope): GetServiceResponse {
+export function getService(request: GetServiceRequest, { state, ingress }: ApiContext): GetServiceResponse {
   const service = findService(state, request.service);
   return {
     service: serviceSummary(state, service),
@@ -37,7 +37,7 @@ export function getService(request: GetServiceRequest, { state, ingress }: Contr
 /** @throws BerthError BERTH_INPUT_INVALID with everything that is wrong; nothing is written then */
 export async function scaleServices(
   request: ScaleServicesRequest,
-  { writer, runtime }: ControlScope,
+  { writer, runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<ScaleServicesResponse> {
   const accepted = await writer.submit((state) => {
@@ -51,7 +51,7 @@ export async function scaleServices(
 /** Marks services for removal and returns; services that are being removed already are no error. */
 export async function removeServices(
   request: RemoveServicesRequest,
-  { writer, runtime }: ControlScope,
+  { writer, runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<RemoveServicesResponse> {
   const { services, networks } = await writer.submit((state) => {

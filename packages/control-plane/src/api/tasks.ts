@@ -1,11 +1,11 @@
 import type { ListTasksRequest, ListTasksResponse, Task } from "@berth/proto";
 import { byAge } from "../core/model/task-state.js";
 import type { ClusterState } from "../state/cluster-state.js";
-import { findNode, findService } from "./find.js";
-import type { ControlScope } from "./scope.js";
+import type { ApiContext } from "./api-context.js";
+import { findNode, findService } from "./lookup.js";
 
 /** By service, then slot, the newest of a slot first. */
-export function listTasks(request: ListTasksRequest, { state }: ControlScope): ListTasksResponse {
+export function listTasks(request: ListTasksRequest, { state }: ApiContext): ListTasksResponse {
   const serviceId = request.service === "" ? "" : findService(state, request.service).id;
   const nodeId = request.node === "" ? "" : findNode(state, request.node).id;
   const tasks: Task[] = [];

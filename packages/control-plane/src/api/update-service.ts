@@ -7,12 +7,12 @@ import {
   type UpdateServiceResponse,
   validateServiceSpec,
 } from "@berth/proto";
-import { acceptSpec } from "./accept-spec.js";
-import { settlePorts } from "./deploy-decision.js";
-import { findService } from "./find.js";
-import { settleNetworks } from "./networks/settle-networks.js";
-import type { ControlScope } from "./scope.js";
-import { violationsError } from "./violations.js";
+import type { ApiContext } from "./api-context.js";
+import { acceptSpec } from "./deploy/accept-spec.js";
+import { resolvePorts } from "./deploy/decide-deployment.js";
+import { resolveNetworks } from "./deploy/resolve-networks.js";
+import { violationsError } from "./deploy/violations.js";
+import { findService } from "./lookup.js";
 
 /**
  * Replaces the spec of one service.
@@ -21,7 +21,7 @@ import { violationsError } from "./violations.js";
  */
 export async function updateService(
   request: UpdateServiceRequest,
-  { writer, runtime }: ControlScope,
+  { writer, runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<UpdateServiceResponse> {
   const accepted = await writer.submit((state) => {
@@ -29,8 +29,8 @@ export async function updateService(
     checkChangeable(service, request.expectedVersion);
     const intro = `Service ${nameOf(service)} was not updated`;
     const spec = checkedSpec(service, request, intro);
-    const wanted = settleNetworks([{ id: service.id, spec }], { state, intro });
-    const [target] = settlePorts(wanted, { state, leaving: [], intro });
+    const wanted = resolveNetworks([{ id: service.id, spec }], { state, intro });
+    const [target] = resolvePorts(wanted, { state, leaving: [], intro });
     const result = acceptSpec(state, target?.spec ?? spec, { id: service.id, now: runtime.now() });
     return { changes: result.changes, result };
   }, signal);

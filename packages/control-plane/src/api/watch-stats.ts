@@ -12,8 +12,8 @@ import {
 import { stateOf } from "../core/model/task-state.js";
 import { linkSignals } from "../runtime/abort.js";
 import { sleep } from "../runtime/clock.js";
-import { findNode, findService } from "./find.js";
-import type { ControlScope } from "./scope.js";
+import type { ApiContext } from "./api-context.js";
+import { findNode, findService } from "./lookup.js";
 
 /** What suits a person, and what nobody reads faster than. */
 const DEFAULT_INTERVAL_MS = 2_000;
@@ -33,7 +33,7 @@ const MAX_TASKS = 1_000;
  */
 export async function* watchStats(
   request: WatchStatsRequest,
-  scope: ControlScope,
+  scope: ApiContext,
   caller: AbortSignal,
 ): AsyncGenerator<WatchStatsResponse> {
   const { state, runtime, signal: term } = scope;
@@ -61,7 +61,7 @@ export async function* watchStats(
 }
 
 /** Whether a node that is up has not told anything yet. */
-function isPartial({ nodes }: WatchStatsResponse, { state }: ControlScope): boolean {
+function isPartial({ nodes }: WatchStatsResponse, { state }: ApiContext): boolean {
   return nodes.some(
     ({ nodeId, stats }) => stats === undefined && state.nodes.get(nodeId)?.state === NodeState.READY,
   );
@@ -69,14 +69,14 @@ function isPartial({ nodes }: WatchStatsResponse, { state }: ControlScope): bool
 
 function snapshot(
   wanted: { readonly serviceId: string; readonly nodeId: string },
-  scope: ControlScope,
+  scope: ApiContext,
 ): WatchStatsResponse {
   const { state } = scope;
   const nodes: WatchedNodeStats[] = [];
   const tasks: WatchedTaskStats[] = [];
   for (const node of state.nodes.values()) {
     if (wanted.nodeId !== "" && node.id !== wanted.nodeId) continue;
-    const sample = scope.loads.latest(node.id);
+    const sample = scope.stats.latest(node.id);
     const hostname = hostnameOf(node);
     nodes.push({ nodeId: node.id, hostname, stats: sample?.node, tasks: sample?.tasks.length ?? 0 });
     if (sample === undefined) continue;
@@ -98,7 +98,7 @@ function taskStats(
   known: {
     readonly usage: ResourceUsage | undefined;
     readonly hostname: string;
-    readonly scope: ControlScope;
+    readonly scope: ApiContext;
   },
 ): WatchedTaskStats {
   const spec = known.scope.state.services.specOf(serviceId, specVersion);

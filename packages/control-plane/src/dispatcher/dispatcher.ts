@@ -18,14 +18,14 @@ import { onAbort } from "../runtime/abort.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
-import { assignedNetwork } from "./assigned-network.js";
-import { DrainGate } from "./drain/drain-gate.js";
-import { protocolError, readHello } from "./hello.js";
+import { assignedNetwork } from "./assignments/assigned-network.js";
+import { DrainGate } from "./drain-gate.js";
 import { registrationOf } from "./register-node.js";
-import type { TrafficInquiry } from "./relays/traffic-inquiry.js";
-import { type Order, Session } from "./session.js";
-import type { StatusIntake } from "./status-intake.js";
-import type { TrafficFeed } from "./traffic-feed.js";
+import { protocolError, readHello } from "./registration.js";
+import type { TrafficCollector } from "./relays/traffic-collector.js";
+import { type AgentCommand, Session } from "./session.js";
+import type { StatusWriter } from "./status-writer.js";
+import type { TrafficTables } from "./traffic-tables.js";
 
 export interface DispatcherOptions {
   readonly epoch: bigint;
@@ -33,15 +33,15 @@ export interface DispatcherOptions {
   readonly servers: () => readonly string[];
   readonly state: ClusterState;
   readonly writer: Writer;
-  readonly traffic: TrafficFeed;
+  readonly tables: TrafficTables;
   /** Whether hosts are told where each container of a network is. */
-  readonly isListed: (networkId: string) => boolean;
-  readonly intake: StatusIntake;
+  readonly hasStaticFdb: (networkId: string) => boolean;
+  readonly statusWriter: StatusWriter;
   readonly liveness: Pick<
     NodeHealthMonitor,
     "recordHeartbeat" | "recordProbeResult" | "heartbeatMs" | "isSuspect"
   >;
-  readonly counters: Pick<TrafficInquiry, "answered">;
+  readonly trafficCollector: Pick<TrafficCollector, "receive">;
   readonly autoscaler: Pick<Autoscaler, "report" | "watch">;
   readonly runtime: Runtime;
   readonly logger: Logger;
@@ -57,29 +57,29 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    const { state, writer, traffic, liveness, runtime, signal } = options;
+    const { state, writer, tables: traffic, liveness, runtime, signal } = options;
     this.#drains = new DrainGate({
       state,
       tables: traffic,
       clock: runtime.clock,
       isSuspect: (nodeId) => liveness.isSuspect(nodeId),
-      inForceOn: (nodeId) => this.#sessions.get(nodeId)?.tablesInForce ?? 0,
+      inForceOn: (nodeId) => this.#sessions.get(nodeId)?.appliedTableVersion ?? 0,
       onWanted: (version) => {
-        for (const session of this.#sessions.values()) session.wantTables(version);
+        for (const session of this.#sessions.values()) session.requestTableAck(version);
       },
       onOpen: ({ id, nodeId }) => this.#sessions.get(nodeId)?.taskChanged(id),
       signal,
     });
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
-    traffic.onChange(({ ingress, names }) => {
+    traffic.onChange(({ ingress, dns: names }) => {
       for (const session of this.#sessions.values()) for (const key of ingress) session.ingressChanged(key);
       for (const key of names) {
-        for (const session of this.#sessionsIn(networkIdOfDnsEntry(key))) session.nameChanged(key);
+        for (const session of this.#sessionsIn(networkIdOfDnsEntry(key))) session.dnsEntryChanged(key);
       }
     });
     traffic.onUpdated(() => this.#drains.tablesUpdated());
     const forget = writer.onBacklogCleared(() => {
-      for (const session of this.#sessions.values()) session.floodIsOver();
+      for (const session of this.#sessions.values()) session.backlogWritten();
     });
     onAbort(signal, () => {
       unsubscribe();
@@ -98,8 +98,8 @@ export class Dispatcher {
   }
 
   /** Sends something to the agents of all nodes. */
-  broadcast(order: Order): void {
-    for (const session of this.#sessions.values()) session.order(order);
+  broadcast(order: AgentCommand): void {
+    for (const session of this.#sessions.values()) session.send(order);
   }
 
   /** Serves one agent's stream until either side ends it. */
@@ -139,13 +139,23 @@ export class Dispatcher {
 
   #open(hello: Hello, peer: string): Session {
     const { nodeId, bootId } = hello;
-    const { state, writer, traffic, epoch, liveness, servers, runtime, isListed, signal } = this.#options;
+    const {
+      state,
+      writer,
+      tables: traffic,
+      epoch,
+      liveness,
+      servers,
+      runtime,
+      hasStaticFdb: isListed,
+      signal,
+    } = this.#options;
     const session = new Session({
       nodeId,
       bootId,
       peer,
       clock: runtime.clock,
-      isFlooded: () => writer.hasBacklog,
+      hasBacklog: () => writer.hasBacklog,
       welcome: { epoch: Number(epoch), heartbeatMs: liveness.heartbeatMs, servers: [...servers()] },
       source: {
         tasks: () => state.tasks.ofNode(nodeId).values(),
@@ -156,15 +166,15 @@ export class Dispatcher {
         isHeld: (taskId) => this.#drains.holds(taskId),
         networkIdOf: (name) => state.networks.idOf(name),
         network: (networkId) => assignedNetwork(state, networkId, nodeId, isListed),
-        nameKeys: (networkId) => nameKeysIn(networkId, state),
-        dnsEntry: (key) => traffic.names.get(key),
+        dnsKeys: (networkId) => nameKeysIn(networkId, state),
+        dnsEntry: (key) => traffic.dns.get(key),
       },
       tableVersion: () => traffic.version,
     });
     const { wanted } = this.#drains;
-    if (wanted !== undefined) session.wantTables(wanted);
+    if (wanted !== undefined) session.requestTableAck(wanted);
     const { watch } = this.#options.autoscaler;
-    if (watch !== undefined) session.order({ $case: "measureUsage", value: watch });
+    if (watch !== undefined) session.send({ $case: "measureUsage", value: watch });
     this.#replace(session);
     if (signal.aborted) session.end(reasonOf(signal));
     return session;
@@ -203,20 +213,27 @@ export class Dispatcher {
   }
 
   #handle({ message }: SessionRequest, session: Session): void {
-    const { liveness, intake, autoscaler, counters, logger, signal } = this.#options;
+    const {
+      liveness,
+      statusWriter: intake,
+      autoscaler,
+      trafficCollector: counters,
+      logger,
+      signal,
+    } = this.#options;
     const { nodeId } = session;
     if (message?.$case !== "heartbeat") liveness.recordHeartbeat(nodeId, 0);
     switch (message?.$case) {
       case "heartbeat":
         liveness.recordHeartbeat(nodeId, message.value.lagMs);
-        if (message.value.number > 0) session.ackBeat(message.value.number);
+        if (message.value.number > 0) session.ackHeartbeat(message.value.number);
         return;
       case "probeResult":
         liveness.recordProbeResult(nodeId, message.value);
         return;
       case "statuses": {
         const { value } = message;
-        intake.add(nodeId, value, () => session.ack(value.batch));
+        intake.add(nodeId, value, () => session.ackStatuses(value.batch));
         return;
       }
       case "description":
@@ -226,7 +243,7 @@ export class Dispatcher {
         });
         return;
       case "traffic":
-        counters.answered(nodeId, message.value);
+        counters.receive(nodeId, message.value);
         return;
       case "hello":
         session.end(protocolError("a session has only one hello"));

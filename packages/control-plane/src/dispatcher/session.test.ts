@@ -19,7 +19,7 @@ function sessionWith(
     peer: "peer",
     welcome: { epoch: 1, heartbeatMs: 500, servers: [] },
     clock,
-    isFlooded,
+    hasBacklog: isFlooded,
     source: {
       tasks: () => tasks.values(),
       task: (id) => tasks.get(id),
@@ -100,8 +100,8 @@ describe("Session.messages()", () => {
     const { session } = sessionWith(clock);
     const { messages } = await collect(session);
     await clock.advance(1_000);
-    session.wantTables(1);
-    session.wantTables(1);
+    session.requestTableAck(1);
+    session.requestTableAck(1);
     await clock.advance(50);
     const wanted = messages.flatMap((message) =>
       message?.$case === "assignments" ? [[message.value.resultsIn, message.value.ackRequested]] : [],
@@ -110,9 +110,9 @@ describe("Session.messages()", () => {
       [1, false],
       [2, true],
     ]);
-    expect(session.tablesInForce).toBe(0);
+    expect(session.appliedTableVersion).toBe(0);
     expect(session.tablesApplied(2)).toBe(true);
-    expect(session.tablesInForce).toBe(1);
+    expect(session.appliedTableVersion).toBe(1);
     session.end();
   });
 
@@ -131,7 +131,7 @@ describe("Session.messages()", () => {
     const sent = messages.length;
     expect(sent).toBeLessThan(13);
     isFlooded = false;
-    session.floodIsOver();
+    session.backlogWritten();
     await clock.advance(0);
     expect(messages).toHaveLength(sent + 1);
     const told = messages.flatMap((message) =>
@@ -146,9 +146,9 @@ describe("Session.messages()", () => {
     const { session } = sessionWith(clock);
     const { messages } = await collect(session);
     await clock.advance(0);
-    session.ack(1);
-    session.ack(3);
-    session.ack(2);
+    session.ackStatuses(1);
+    session.ackStatuses(3);
+    session.ackStatuses(2);
     await clock.advance(0);
     const acks = messages.flatMap((message) =>
       message?.$case === "statusesAck" ? [message.value.batch] : [],

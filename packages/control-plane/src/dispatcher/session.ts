@@ -1,7 +1,7 @@
 import { type Assignments, BerthError, type SessionResponse, type Welcome } from "@berth/proto";
 import type { Clock } from "../runtime/clock.js";
-import { AssignmentChain, type AssignmentSource } from "./assignment-chain.js";
-import { TableAcks } from "./drain/table-acks.js";
+import { AssignmentFeed, type AssignmentSource } from "./assignments/assignment-feed.js";
+import { TableAcks } from "./table-acks.js";
 
 /** Changes within this time of the last message travel together; the first after a pause travels at once. */
 const COALESCE_MS = 20;
@@ -22,7 +22,7 @@ const MAX_FLOOD_MS = 1_280;
 const MAX_ORDERS = 1_000;
 
 /** An order beside the assignments: not part of the chain, sent once. */
-export type Order = Extract<
+export type AgentCommand = Extract<
   NonNullable<SessionResponse["message"]>,
   {
     readonly $case:
@@ -49,7 +49,7 @@ export interface SessionOptions {
   readonly tableVersion: () => number;
   readonly clock: Clock;
   /** The leader knows that more changes of tasks follow at once. */
-  readonly isFlooded?: () => boolean;
+  readonly hasBacklog?: () => boolean;
 }
 
 /** The leader's side of one agent's stream. What is to be said is kept as facts and made into a message when the agent takes it. */
@@ -57,11 +57,11 @@ export class Session {
   readonly nodeId: string;
   readonly bootId: string;
   readonly peer: string;
-  readonly chain: AssignmentChain;
+  readonly chain: AssignmentFeed;
   readonly #welcome: Welcome;
   readonly #clock: Clock;
   readonly #isFlooded: () => boolean;
-  readonly #orders: Order[] = [];
+  readonly #orders: AgentCommand[] = [];
   readonly #tableVersion: () => number;
   readonly #acks = new TableAcks();
   #heardBeat = 0;
@@ -77,15 +77,15 @@ export class Session {
     this.nodeId = options.nodeId;
     this.bootId = options.bootId;
     this.peer = options.peer;
-    this.chain = new AssignmentChain(options.nodeId, options.source);
+    this.chain = new AssignmentFeed(options.nodeId, options.source);
     this.#welcome = options.welcome;
     this.#tableVersion = options.tableVersion;
     this.#clock = options.clock;
-    this.#isFlooded = options.isFlooded ?? (() => false);
+    this.#isFlooded = options.hasBacklog ?? (() => false);
   }
 
   /** The version of the tables that the agent has in force, by its own word; 0: it has not said. */
-  get tablesInForce(): number {
+  get appliedTableVersion(): number {
     return this.#acks.inForce;
   }
 
@@ -104,7 +104,7 @@ export class Session {
   }
 
   /** The agent is to say when it has these tables, or later ones, in force. */
-  wantTables(version: number): void {
+  requestTableAck(version: number): void {
     this.#acks.want(version);
     this.#wake();
   }
@@ -115,7 +115,7 @@ export class Session {
   }
 
   /** Nothing more follows at once: what was gathered may go. */
-  floodIsOver(): void {
+  backlogWritten(): void {
     this.#coalesceMs = COALESCE_MS;
     this.#wake();
   }
@@ -125,24 +125,24 @@ export class Session {
     this.#wake();
   }
 
-  nameChanged(key: string): void {
-    this.chain.nameChanged(key);
+  dnsEntryChanged(key: string): void {
+    this.chain.dnsEntryChanged(key);
     this.#wake();
   }
 
   /** Every status up to this batch is in the store. */
-  ack(batch: number): void {
+  ackStatuses(batch: number): void {
     this.#ackedBatch = Math.max(this.#ackedBatch, batch);
     this.#wake();
   }
 
   /** The agent asked for a sign that this heartbeat was heard. */
-  ackBeat(number: number): void {
+  ackHeartbeat(number: number): void {
     this.#heardBeat = number;
     this.#wake();
   }
 
-  order(order: Order): void {
+  send(order: AgentCommand): void {
     if (this.#orders.length >= MAX_ORDERS) this.end(stuck(this.nodeId));
     else this.#orders.push(order);
     this.#wake();

@@ -1,7 +1,7 @@
 import { NodeState } from "@berth/proto";
 import { expect, it } from "vitest";
 import { buildNode } from "../core/testing/records.js";
-import { TrafficInquiry } from "../dispatcher/relays/traffic-inquiry.js";
+import { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { ManualClock } from "../testing/manual-clock.js";
 import { surveyTraffic } from "./traffic-metrics.js";
@@ -13,8 +13,8 @@ function survey(hosts: readonly (readonly [id: string, hostname: string, state?:
   );
   state.apply(nodes.map((node) => ({ change: { kind: "put-node", node }, revision: 1n })));
   const runtime = { clock: new ManualClock(), now: () => 0, random: () => 0, newId: () => "q1" };
-  const counters = new TrafficInquiry({ runtime, sessionOf: () => undefined });
-  return surveyTraffic({ state, counters, tableVersion: () => 7 });
+  const counters = new TrafficCollector({ runtime, sessionOf: () => undefined });
+  return surveyTraffic({ state, trafficCollector: counters, tableVersion: () => 7 });
 }
 
 it("names each host that is up once, those of one name by their ids as well", async () => {

@@ -134,13 +134,13 @@ const DEADLINE_MS = 3_000;
 /** Asks all hosts that are up what their ingress has done, for all services. */
 export async function surveyTraffic({
   state,
-  counters,
+  trafficCollector,
   tableVersion,
-}: Pick<Leadership, "state" | "counters" | "tableVersion">): Promise<TrafficSurvey> {
+}: Pick<Leadership, "state" | "trafficCollector" | "tableVersion">): Promise<TrafficSurvey> {
   const nodes = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
   const asked = nodes.length > MAX_HOSTS ? [] : nodes;
   const ids = asked.map(({ id }) => id);
-  const answers = await counters.ask("", ids, AbortSignal.timeout(DEADLINE_MS));
+  const answers = await trafficCollector.collect("", ids, AbortSignal.timeout(DEADLINE_MS));
   const counts = new Map<string, number>();
   for (const node of asked) counts.set(hostnameOf(node), (counts.get(hostnameOf(node)) ?? 0) + 1);
   const hosts = asked.map((node) => {

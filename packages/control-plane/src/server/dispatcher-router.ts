@@ -18,7 +18,7 @@ export function dispatcherHandlers(role: Role): RpcHandlers<typeof DispatcherSer
       yield* execs.push(requests, context);
     },
     pushStats: async (requests, context) => {
-      const { loads } = await leading(role, 0, context.signal);
+      const { stats: loads } = await leading(role, 0, context.signal);
       return loads.push(requests);
     },
     pushLogs: async (requests, context) => {

@@ -11,7 +11,7 @@ import type { Probe } from "@berth/proto/probe";
 import type { RpcHandlers } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { controlHandlers } from "../api/control-service.js";
-import { EventLog } from "../api/event-log.js";
+import { EventLog } from "../api/events/event-log.js";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../core/allocator/address-pool.js";
 import {
   DEFAULT_FLOOD_LIMIT,
@@ -24,10 +24,10 @@ import { Dispatcher } from "../dispatcher/dispatcher.js";
 import { ExecRelay } from "../dispatcher/relays/exec-relay.js";
 import { LogRelay } from "../dispatcher/relays/log-relay.js";
 import { StatsRelay } from "../dispatcher/relays/stats-relay.js";
-import { TrafficInquiry } from "../dispatcher/relays/traffic-inquiry.js";
+import { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
 import type { Session } from "../dispatcher/session.js";
-import { StatusIntake } from "../dispatcher/status-intake.js";
-import { TrafficFeed } from "../dispatcher/traffic-feed.js";
+import { StatusWriter } from "../dispatcher/status-writer.js";
+import { TrafficTables } from "../dispatcher/traffic-tables.js";
 import { LagMeter } from "../node-health/lag-meter.js";
 import { NodeHealthMonitor, type NodeHealthObserver } from "../node-health/node-health-monitor.js";
 import { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
@@ -65,7 +65,7 @@ export interface LeadershipOptions {
   /** Where networks over hosts get their addresses. */
   readonly networkPool?: NetworkPool | undefined;
   /** Hosts that a network may have before they are told where its containers are. */
-  readonly floodHosts?: number | undefined;
+  readonly floodLimit?: number | undefined;
 }
 
 /** Everything that exists only while this server leads. */
@@ -76,11 +76,11 @@ export interface Leadership {
   readonly autoscaler: Autoscaler;
   readonly dispatcher: Dispatcher;
   readonly logs: LogRelay;
-  readonly loads: StatsRelay;
+  readonly stats: StatsRelay;
   readonly execs: ExecRelay;
   readonly control: RpcHandlers<typeof ControlServiceService>;
   readonly lag: LagMeter;
-  readonly counters: TrafficInquiry;
+  readonly trafficCollector: TrafficCollector;
   /** Of the table of who takes connections: it grows with each change. */
   tableVersion(): number;
 }
@@ -193,22 +193,22 @@ function assemble(
     onHeartbeatInterval: (heartbeatMs) =>
       dispatcher.broadcast({ $case: "heartbeatInterval", value: { heartbeatMs } }),
   });
-  const intake = new StatusIntake({ state, writer, runtime, logger, signal });
+  const intake = new StatusWriter({ state, writer, runtime, logger, signal });
   const isSuspect = (nodeId: string): boolean => liveness.isSuspect(nodeId);
   const isListed = (networkId: string): boolean => {
     const network = state.networks.get(networkId);
     const hosts = state.networks.ranges.ofFirst(networkId).size;
     return (
-      network !== undefined && isNetworkListed(network, hosts, options.floodHosts ?? DEFAULT_FLOOD_LIMIT)
+      network !== undefined && isNetworkListed(network, hosts, options.floodLimit ?? DEFAULT_FLOOD_LIMIT)
     );
   };
-  const traffic = new TrafficFeed({
+  const traffic = new TrafficTables({
     state,
     clock,
     signal,
-    entriesOf: (serviceId) => entriesOf(serviceId, state, isSuspect),
-    namesOf: (serviceId) => namesOf(serviceId, state, { isSuspect, hasStaticFdb: isListed }),
-    isListed,
+    ingressEntriesOf: (serviceId) => entriesOf(serviceId, state, isSuspect),
+    dnsEntriesOf: (serviceId) => namesOf(serviceId, state, { isSuspect, hasStaticFdb: isListed }),
+    hasStaticFdb: isListed,
   });
   const { epoch } = term;
   const autoscaler = new Autoscaler({
@@ -219,28 +219,28 @@ function assemble(
     signal,
     onWatch: (value) => dispatcher.broadcast({ $case: "measureUsage", value }),
   });
-  const counters = new TrafficInquiry({ runtime, sessionOf });
+  const trafficCollector = new TrafficCollector({ runtime, sessionOf });
   const dispatcher: Dispatcher = new Dispatcher({
     epoch,
     servers,
     state,
     writer,
-    traffic,
-    isListed,
-    intake,
+    tables: traffic,
+    hasStaticFdb: isListed,
+    statusWriter: intake,
     runtime,
     logger,
     signal,
     liveness,
     autoscaler,
-    counters,
+    trafficCollector,
   });
   // The connection of a dead host lingers: nobody is to wait for it.
   const liveSessionOf = (nodeId: string): Session | undefined =>
     state.nodes.get(nodeId)?.state === NodeState.READY ? sessionOf(nodeId) : undefined;
   const logs = new LogRelay({ runtime, sessionOf: liveSessionOf });
   const execs = new ExecRelay({ runtime, sessionOf: liveSessionOf });
-  const loads = new StatsRelay({ runtime, sessionOf: liveSessionOf, signal });
+  const stats = new StatsRelay({ runtime, sessionOf: liveSessionOf, signal });
   state.onChange(({ nodes }) => {
     for (const [nodeId, { after }] of nodes) {
       if (after?.state === NodeState.READY) continue;
@@ -255,8 +255,8 @@ function assemble(
     runtime,
     ingress: traffic.ingress,
     logs,
-    loads,
-    counters,
+    stats,
+    trafficCollector,
     execs,
     events,
     networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
@@ -266,12 +266,12 @@ function assemble(
     signal,
   });
   const tableVersion = (): number => traffic.version;
-  const parts = { state, writer, controller, autoscaler, dispatcher, logs, loads, execs };
-  return { ...parts, control, lag, counters, tableVersion };
+  const parts = { state, writer, controller, autoscaler, dispatcher, logs, stats, execs };
+  return { ...parts, control, lag, trafficCollector, tableVersion };
 }
 
 function ask(session: Session | undefined, value: ProbeRequest): boolean {
-  session?.order({ $case: "probe", value });
+  session?.send({ $case: "probe", value });
   return session !== undefined;
 }
 

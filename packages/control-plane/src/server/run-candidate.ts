@@ -38,7 +38,7 @@ export interface CandidateOptions {
   /** Where networks over hosts get their addresses. */
   readonly networkPool: NetworkPool | undefined;
   /** Hosts that a network may have before they are told where its containers are. */
-  readonly floodHosts: number | undefined;
+  readonly floodLimit: number | undefined;
   /** What it stands for election with. */
   readonly self: string;
   /** Absent: a dead leader is replaced when its lease has run out. */
@@ -72,7 +72,7 @@ export async function runCandidate(options: CandidateOptions, signal: AbortSigna
           autoRebalanceMs: options.autoRebalanceMs,
           moveEtcdLeader: options.moveEtcdLeader,
           networkPool: options.networkPool,
-          floodHosts: options.floodHosts,
+          floodLimit: options.floodLimit,
           servers: () => registry.addresses(),
           serve: (leadership) => role.setLeadership(leadership),
         },

@@ -57,7 +57,7 @@ export interface ServerOptions {
   /** Where networks over hosts get their addresses. */
   readonly networkPool?: NetworkPool | undefined;
   /** Hosts that a network may have before they are told where its containers are. */
-  readonly floodHosts?: number | undefined;
+  readonly floodLimit?: number | undefined;
   /** What it listens with: the network, unless a simulation brings its own. */
   readonly platform?: ServerPlatform;
 }
@@ -98,7 +98,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
     autoRebalanceMs,
     moveEtcdLeader: bringStoreHome,
     networkPool,
-    floodHosts,
+    floodLimit,
   } = options;
   const { platform: edges = SYSTEM_PLATFORM } = options;
   const { clock } = runtime;
@@ -171,7 +171,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       autoRebalanceMs,
       moveEtcdLeader: bringStoreHome,
       networkPool,
-      floodHosts,
+      floodLimit,
     },
     signal,
   );

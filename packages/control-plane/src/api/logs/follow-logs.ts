@@ -2,20 +2,20 @@ import { isBerthError, type Task } from "@berth/proto";
 import { isEnded } from "../../core/model/task-state.js";
 import { onAbort } from "../../runtime/abort.js";
 import type { Delta } from "../../state/delta.js";
-import { hasLog, isOfSlot, type TaskTarget } from "../find-task.js";
-import type { ControlScope } from "../scope.js";
-import { FollowedLogs } from "./followed-logs.js";
-import type { LogReading } from "./log-reading.js";
-import type { MergedLine } from "./merged-logs.js";
+import type { ApiContext } from "../api-context.js";
+import { hasLog, isOfSlot, type LookupTarget } from "../lookup-task.js";
+import { FollowedLogs } from "./live-merge.js";
+import type { LogReading } from "./log-reader.js";
+import type { MergedLine } from "./merge-logs.js";
 
 /** How soon a log is taken up again whose node is back: an agent that restarts is away for a second or two. */
 const RETRY_MS = 1_000;
 
 export interface FollowOptions {
-  readonly target: TaskTarget;
+  readonly target: LookupTarget;
   readonly tasks: readonly Task[];
   readonly reading: LogReading;
-  readonly scope: ControlScope;
+  readonly scope: ApiContext;
 }
 
 /** What the tasks write from now on, what later tasks of the service write, and what lost ones do when they are back. */

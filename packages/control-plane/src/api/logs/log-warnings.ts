@@ -1,11 +1,11 @@
 import { isBerthError } from "@berth/proto";
-import type { ControlScope } from "../scope.js";
-import { type MergedLine, reasonOf } from "./merged-logs.js";
+import type { ApiContext } from "../api-context.js";
+import { type MergedLine, reasonOf } from "./merge-logs.js";
 
 type Loss = Extract<MergedLine, { readonly kind: "lost" }>;
 
 /** Words for logs that are not to be had: one line for a node that is away, however many of its logs are wanted. */
-export function lossWarnings({ state }: Pick<ControlScope, "state">): {
+export function lossWarnings({ state }: Pick<ApiContext, "state">): {
   readonly of: (loss: Loss) => readonly string[];
   /** The node has given a line: when it is lost again, that is news. */
   readonly heard: (nodeId: string) => void;

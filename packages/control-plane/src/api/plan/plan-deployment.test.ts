@@ -11,9 +11,9 @@ import { describe, expect, test, vi } from "vitest";
 import { buildNode, buildTask } from "../../core/testing/records.js";
 import type { Change } from "../../state/change.js";
 import { ClusterState } from "../../state/cluster-state.js";
-import { decideDeployment } from "../deploy-decision.js";
+import { decideDeployment } from "../deploy/decide-deployment.js";
 import { planDeployment } from "./plan-deployment.js";
-import { checkPlanRev } from "./plan-rev.js";
+import { checkPlanRev } from "./plan-revision.js";
 
 /** Very many tasks on a busy machine. */
 vi.setConfig({ testTimeout: 60_000 });

@@ -11,10 +11,10 @@ import {
 } from "@berth/proto";
 import { policyOf } from "../../core/orchestrator/update-policy.js";
 import type { ClusterState } from "../../state/cluster-state.js";
-import { decideDeployment, type StackDeployment } from "../deploy-decision.js";
-import { type Forecast, forecast } from "./plan-forecast.js";
-import { type PlanParts, planRev } from "./plan-rev.js";
-import { specChanges } from "./plan-spec-changes.js";
+import { decideDeployment, type StackDeployment } from "../deploy/decide-deployment.js";
+import { type Forecast, forecast } from "./forecast.js";
+import { type PlanParts, planRev } from "./plan-revision.js";
+import { specChanges } from "./spec-diff.js";
 
 export interface PlannedDeployment extends PlanParts {
   readonly plan: DeployPlan;

@@ -8,7 +8,7 @@ import {
 } from "@berth/proto";
 import type { CallContext } from "@berth/proto/rpc";
 import { onAbort } from "../../runtime/abort.js";
-import { Channel } from "../../runtime/channel.js";
+import { BoundedQueue } from "../../runtime/bounded-queue.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import { GroupedMap } from "../../state/grouped.js";
 import type { Session } from "../session.js";
@@ -27,9 +27,9 @@ export interface ExecOrder {
 
 /** A command in a task's container. */
 export interface RemoteExec {
-  readonly input: Channel<ExecInput>;
+  readonly input: BoundedQueue<ExecInput>;
   /** Ends after `exited`, and with an error when the command could not be run or its node was lost. */
-  readonly output: Channel<ExecOutput>;
+  readonly output: BoundedQueue<ExecOutput>;
 }
 
 interface Pending extends RemoteExec {
@@ -59,8 +59,8 @@ export class ExecRelay {
 
   /** Orders a command. Both channels end when `signal` aborts; the agent then ends the command. */
   open({ nodeId, taskId, command }: ExecOrder, signal: AbortSignal): RemoteExec {
-    const input = new Channel<ExecInput>(CAPACITY);
-    const output = new Channel<ExecOutput>(CAPACITY);
+    const input = new BoundedQueue<ExecInput>(CAPACITY);
+    const output = new BoundedQueue<ExecOutput>(CAPACITY);
     const session = this.#sessionOf(nodeId);
     if (session === undefined) {
       output.end(unreachable("its node is not connected"));
@@ -72,7 +72,7 @@ export class ExecRelay {
     );
     this.#pending.set(requestId, { input, output, answered: cancelTimeout });
     this.#open.set(nodeId, requestId, output);
-    session.order({ $case: "startExec", value: { requestId, taskId, command } });
+    session.send({ $case: "startExec", value: { requestId, taskId, command } });
     onAbort(signal, () => {
       cancelTimeout();
       this.#pending.delete(requestId);
@@ -80,7 +80,7 @@ export class ExecRelay {
       input.end();
       output.end();
       // Beside the stream, which an agent may not be reading while the command does not.
-      if (!session.isEnded) session.order({ $case: "stopExec", value: { requestId } });
+      if (!session.isEnded) session.send({ $case: "stopExec", value: { requestId } });
     });
     return { input, output };
   }
@@ -124,7 +124,7 @@ export class ExecRelay {
 
 async function takeOutput(
   incoming: AsyncIterator<PushExecRequest>,
-  output: Channel<ExecOutput>,
+  output: BoundedQueue<ExecOutput>,
 ): Promise<void> {
   try {
     for (let next = await incoming.next(); !next.done; next = await incoming.next()) {

@@ -7,7 +7,7 @@ import {
 } from "@berth/proto";
 import type { CallContext } from "@berth/proto/rpc";
 import { onAbort } from "../../runtime/abort.js";
-import { Channel } from "../../runtime/channel.js";
+import { BoundedQueue } from "../../runtime/bounded-queue.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import { GroupedMap } from "../../state/grouped.js";
 import type { Session } from "../session.js";
@@ -19,7 +19,7 @@ const CAPACITY = 16;
 const ANSWER_TIMEOUT_MS = 5_000;
 
 /** One task's log, in order, in the pieces in which its agent sent it. */
-export type TaskLog = Channel<readonly LogEntry[]>;
+export type TaskLog = BoundedQueue<readonly LogEntry[]>;
 
 export interface LogRequest extends Pick<StartLogs, "taskId" | "follow" | "tail" | "sinceMs" | "untilMs"> {
   readonly nodeId: string;
@@ -58,7 +58,7 @@ export class LogRelay {
 
   /** Asks for the log of one task. It ends with an error when it is not to be had, and when `signal` aborts. */
   open({ nodeId, ...wanted }: LogRequest, signal: AbortSignal): TaskLog {
-    const log: TaskLog = new Channel(CAPACITY);
+    const log: TaskLog = new BoundedQueue(CAPACITY);
     const session = this.#sessionOf(nodeId);
     if (session === undefined) {
       log.end(unavailable("its node is not connected"));
@@ -73,12 +73,12 @@ export class LogRelay {
     let cancelTimeout = clock.after(ANSWER_TIMEOUT_MS, noAnswer);
     this.#pending.set(requestId, { log, answered: () => cancelTimeout() });
     this.#open.set(nodeId, requestId, log);
-    session.order({ $case: "startLogs", value: { requestId, ...wanted } });
+    session.send({ $case: "startLogs", value: { requestId, ...wanted } });
     onAbort(signal, () => {
       cancelTimeout();
       this.#pending.delete(requestId);
       this.#open.delete(nodeId, requestId);
-      if (!log.isEnded && !session.isEnded) session.order({ $case: "stopLogs", value: { requestId } });
+      if (!log.isEnded && !session.isEnded) session.send({ $case: "stopLogs", value: { requestId } });
       log.end();
     });
     return log;

@@ -2,14 +2,14 @@ import { PushStatsRequest } from "@berth/proto";
 import { expect, test } from "vitest";
 import { systemRuntime } from "../../runtime/runtime.js";
 import { ManualClock } from "../../testing/manual-clock.js";
-import { type Order, Session } from "../session.js";
+import { type AgentCommand, Session } from "../session.js";
 import { NO_NETWORKS } from "../testing/no-networks.js";
 import { StatsRelay } from "./stats-relay.js";
 
 class RecordingSession extends Session {
-  readonly orders: Order[] = [];
+  readonly orders: AgentCommand[] = [];
 
-  override order(order: Order): void {
+  override send(order: AgentCommand): void {
     this.orders.push(order);
   }
 }

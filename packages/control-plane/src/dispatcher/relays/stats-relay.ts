@@ -19,7 +19,7 @@ const LEASE_MS = 3 * INTERVAL_MS;
 const STALE_MS = 3 * INTERVAL_MS;
 
 /** What one node said last. */
-export interface LoadSample {
+export interface StatsSample {
   readonly node: NodeStats;
   readonly tasks: readonly TaskStats[];
 }
@@ -28,11 +28,11 @@ interface Watch {
   readonly session: Session;
   readonly requestId: string;
   wantedUntilMs: number;
-  sample: LoadSample | undefined;
+  sample: StatsSample | undefined;
   sampledMs: number;
 }
 
-export interface LoadRelayOptions {
+export interface StatsRelayOptions {
   readonly runtime: Runtime;
   readonly sessionOf: (nodeId: string) => Session | undefined;
   /** Aborts with the term. */
@@ -41,17 +41,17 @@ export interface LoadRelayOptions {
 
 /** Has nodes measured for as long as somebody asks what they use; however many ask, each node measures once. */
 export class StatsRelay {
-  readonly #options: LoadRelayOptions;
+  readonly #options: StatsRelayOptions;
   readonly #watches = new Map<string, Watch>();
   #cancelSweep: (() => void) | undefined;
 
-  constructor(options: LoadRelayOptions) {
+  constructor(options: StatsRelayOptions) {
     this.#options = options;
     onAbort(options.signal, () => this.#cancelSweep?.());
   }
 
   /** What the node said last; undefined when that is nothing, or long ago. Whoever goes on asking gets news. */
-  latest(nodeId: string): LoadSample | undefined {
+  latest(nodeId: string): StatsSample | undefined {
     const { runtime, sessionOf } = this.#options;
     const nowMs = runtime.clock.nowMs();
     const session = sessionOf(nodeId);
@@ -78,7 +78,7 @@ export class StatsRelay {
     const requestId = this.#options.runtime.newId();
     const watch = { session, requestId, wantedUntilMs: 0, sample: undefined, sampledMs: 0 };
     this.#watches.set(nodeId, watch);
-    session.order({ $case: "startStats", value: { requestId, intervalMs: INTERVAL_MS } });
+    session.send({ $case: "startStats", value: { requestId, intervalMs: INTERVAL_MS } });
     this.#cancelSweep ??= this.#options.runtime.clock.after(LEASE_MS, () => this.#sweep());
     return watch;
   }
@@ -89,7 +89,7 @@ export class StatsRelay {
     for (const [nodeId, { session, requestId, wantedUntilMs }] of this.#watches) {
       if (wantedUntilMs > nowMs && !session.isEnded) continue;
       this.#watches.delete(nodeId);
-      if (!session.isEnded) session.order({ $case: "stopStats", value: { requestId } });
+      if (!session.isEnded) session.send({ $case: "stopStats", value: { requestId } });
     }
     const isOver = this.#watches.size === 0 || signal.aborted;
     this.#cancelSweep = isOver ? undefined : runtime.clock.after(LEASE_MS, () => this.#sweep());

@@ -1,9 +1,9 @@
-import type { NetworkSource } from "../sent-networks.js";
+import type { NetworkSource } from "../assignments/network-feed.js";
 
 /** Of a cluster without networks. */
 export const NO_NETWORKS: NetworkSource = {
   networkIdOf: () => undefined,
   network: () => undefined,
-  nameKeys: () => [],
+  dnsKeys: () => [],
   dnsEntry: () => undefined,
 };

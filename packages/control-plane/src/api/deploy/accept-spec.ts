@@ -1,0 +1,75 @@
+import {
+  ServiceOutcome_Kind as Kind,
+  type Service,
+  type ServiceOutcome,
+  type ServiceSpec,
+} from "@berth/proto";
+import { applySpec } from "../../core/orchestrator/apply-spec.js";
+import { specsInUse } from "../../core/orchestrator/rollout/specs-in-use.js";
+import type { Change } from "../../state/change.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+
+/** Versions kept beside the current one, for people who look back. */
+const KEPT_VERSIONS = 10;
+
+export interface Accepted {
+  readonly changes: readonly Change[];
+  readonly outcome: ServiceOutcome;
+}
+
+/**
+ * Makes a service what a spec says. The records come in an order that lets a repeated request complete what was cut
+ * off between two transactions: the spec and the name first, and last the service that makes them count.
+ */
+export function acceptSpec(
+  state: ClusterState,
+  spec: ServiceSpec,
+  { id, now, rollback }: { readonly id: string; readonly now: number; readonly rollback?: string },
+): Accepted {
+  const inUse = specsInUse(state.tasks.ofService(id).values(), (version) =>
+    state.services.specOf(id, version),
+  );
+  const result = applySpec(state.services.get(id), spec, {
+    id,
+    now,
+    inUse,
+    ...(rollback ? { rollback } : {}),
+  });
+  const { service } = result;
+  if (result.kind === "unchanged") return { changes: [], outcome: outcomeOf(service, Kind.UNCHANGED) };
+  const changes: Change[] = [
+    { kind: "put-revision", serviceId: id, version: service.version, spec },
+    ...(state.ownerOf(spec.name) === id
+      ? []
+      : [{ kind: "put-name", name: spec.name, serviceId: id } as const]),
+    { kind: "put-service", service },
+    ...outlived(state, service),
+  ];
+  return { changes, outcome: outcomeOf(service, result.kind === "created" ? Kind.CREATED : Kind.UPDATED) };
+}
+
+/** Marks a service for removal; its tasks and records go as the controller gets to them. */
+export function acceptRemoval(service: Service, now: number): Accepted {
+  const outcome = outcomeOf(service, Kind.REMOVED);
+  if (service.removing) return { changes: [], outcome };
+  return {
+    changes: [{ kind: "put-service", service: { ...service, removing: true, updatedAtMs: now } }],
+    outcome,
+  };
+}
+
+/** Specs of versions that are old, that no task runs, and that no rollback would go to. */
+function outlived(state: ClusterState, service: Service): readonly Change[] {
+  const oldest = service.version - KEPT_VERSIONS;
+  const old = [...state.services.versionsOf(service.id).keys()].filter((version) => version < oldest);
+  if (old.length === 0) return [];
+  const used = new Set<number>([service.healthyVersion]);
+  for (const task of state.tasks.ofService(service.id).values()) used.add(task.specVersion);
+  return old
+    .filter((version) => !used.has(version))
+    .map((version) => ({ kind: "delete-revision", serviceId: service.id, version }));
+}
+
+function outcomeOf(service: Service, kind: Kind): ServiceOutcome {
+  return { serviceId: service.id, name: service.spec?.name ?? "", kind, version: service.version };
+}

@@ -1,0 +1,49 @@
+import { Network, TaskState } from "@berth/proto";
+import { expect, test } from "vitest";
+import { buildService, buildSpec, buildTask } from "../../core/testing/records.js";
+import type { Change } from "../../state/change.js";
+import { ClusterState } from "../../state/cluster-state.js";
+import { resolveNetworks } from "./resolve-networks.js";
+
+const having = (ipv4Address: string) =>
+  buildSpec({ task: { container: { image: "web:1" }, networks: [{ network: "shop_back", ipv4Address }] } });
+const fixed = { name: "shop_back", subnet: "10.20.0.0/24" };
+
+/** A service that has gone from one address to another, while a task of its first version is in this state. */
+function settled(state: TaskState): readonly unknown[] {
+  const cluster = new ClusterState();
+  const changes: Change[] = [
+    { kind: "put-network", network: Network.fromPartial({ id: "net", spec: fixed, subnet: fixed.subnet }) },
+    { kind: "put-revision", serviceId: "s1", version: 1, spec: having("10.20.0.2") },
+    { kind: "put-service", service: buildService({ version: 2, spec: having("10.20.0.3") }) },
+    { kind: "put-task", task: buildTask({ status: { state } }) },
+  ];
+  cluster.apply(changes.map((change) => ({ change, revision: 1n })));
+  return resolveNetworks([{ id: "s2", spec: having("10.20.0.2") }], {
+    state: cluster,
+    intro: "Not deployed",
+  });
+}
+
+test("an address is had by nobody else before the task that has it has stopped", () => {
+  expect(() => settled(TaskState.RUNNING)).toThrow(/10\.20\.0\.2: task shop_web\.1, which is being replaced/);
+  expect(settled(TaskState.SHUTDOWN)).toHaveLength(1);
+});
+
+test("two services cannot exchange their addresses in one deployment, and are told how to", () => {
+  const cluster = new ClusterState();
+  const changes: Change[] = [
+    { kind: "put-network", network: Network.fromPartial({ id: "net", spec: fixed, subnet: fixed.subnet }) },
+    { kind: "put-revision", serviceId: "s1", version: 1, spec: having("10.20.0.2") },
+    { kind: "put-service", service: buildService({ version: 1, spec: having("10.20.0.2") }) },
+    { kind: "put-task", task: buildTask() },
+  ];
+  cluster.apply(changes.map((change) => ({ change, revision: 1n })));
+  const targets = [
+    { id: "s1", spec: having("10.20.0.3") },
+    { id: "s2", spec: having("10.20.0.2") },
+  ];
+  expect(() => resolveNetworks(targets, { state: cluster, intro: "Not deployed" })).toThrow(
+    "10.20.0.2: task shop_web.1 has it until shop_web has another one: deploy that first, and this when it is done",
+  );
+});

@@ -1,0 +1,100 @@
+import {
+  type ClusterEvent,
+  type Node,
+  NodeState,
+  StreamEventsRequest,
+  type Task,
+  TaskState,
+} from "@berth/proto";
+import { afterAll, beforeEach, expect, test } from "vitest";
+import { buildNode, buildService, buildTask } from "../../core/testing/records.js";
+import { systemRuntime } from "../../runtime/runtime.js";
+import type { Change } from "../../state/change.js";
+import { ClusterState } from "../../state/cluster-state.js";
+import { EventLog } from "./event-log.js";
+import { streamEvents } from "./stream-events.js";
+
+const ended = new AbortController();
+afterAll(() => ended.abort());
+
+let state: ClusterState;
+let revision: bigint;
+beforeEach(() => {
+  state = new ClusterState();
+  revision = 0n;
+});
+
+function apply(...changes: readonly Change[]): void {
+  revision += 1n;
+  state.apply(changes.map((change) => ({ change, revision })));
+}
+
+const putTask = (task: Task): Change => ({ kind: "put-task", task });
+const putNode = (node: Node): Change => ({ kind: "put-node", node });
+
+function newLog(): EventLog {
+  return new EventLog({ state, runtime: systemRuntime, epoch: 7n, address: "s1:7400", signal: ended.signal });
+}
+
+async function read(
+  events: EventLog,
+  request: Parameters<typeof StreamEventsRequest.fromPartial>[0] = {},
+): Promise<{ told: readonly ClusterEvent[]; warnings: readonly string[] }> {
+  const { signal } = ended;
+  const told: ClusterEvent[] = [];
+  const warnings: string[] = [];
+  const scope = { events, state, signal };
+  for await (const { message } of streamEvents(StreamEventsRequest.fromPartial(request), scope, signal)) {
+    if (message?.$case === "event") told.push(message.value);
+    if (message?.$case === "warning") warnings.push(message.value);
+  }
+  return { told, warnings };
+}
+
+test("EventLog begins with what the records tell, marked as such, and goes on with what happens", async () => {
+  apply(
+    putNode(buildNode({ id: "n1", state: NodeState.READY, stateSinceMs: 5 })),
+    putTask(buildTask({ id: "t1", status: { state: TaskState.FAILED, message: "exit code 1", sinceMs: 9 } })),
+  );
+  const log = newLog();
+  apply({ kind: "put-service", service: buildService() });
+  log.suspicion("n1", true);
+  const { told } = await read(log);
+  expect(
+    told.map(({ reason, isReconstructed }) => `${reason}${isReconstructed ? " (rebuilt)" : ""}`),
+  ).toEqual([
+    "NODE_READY (rebuilt)",
+    "TASK_FAILED (rebuilt)",
+    "LEADER_ELECTED",
+    "SERVICE_CREATED",
+    "NODE_SUSPECT",
+  ]);
+  expect(told.map(({ sequence }) => sequence)).toEqual([0, 0, 1, 2, 3]);
+  expect(told[1]).toMatchObject({ timeMs: 9, message: "exit code 1", epoch: 7 });
+});
+
+test("EventLog keeps the newest events, and a reader who comes too late is told how many it missed", async () => {
+  const log = newLog();
+  const task = (message: string): Change =>
+    putTask(buildTask({ nodeId: "", status: { state: TaskState.NEW, message } }));
+  for (let i = 0; i < 12_000; i++) apply(task(`no room ${i}`));
+  expect(log.last - log.first + 1).toBe(10_000);
+  const { told, warnings } = await read(log, { afterEpoch: 7, afterSequence: 1 });
+  expect(warnings).toEqual([expect.stringMatching(/^2000 events are missing/)]);
+  expect(told).toHaveLength(10_000);
+  expect(told.at(-1)?.message).toBe("no room 11999");
+  expect((await read(log, { afterEpoch: 7, afterSequence: log.last })).told).toEqual([]);
+});
+
+test("a reader who names what is not there is told so", async () => {
+  const { warnings } = await read(newLog(), { service: "shop_wed", node: "n9" });
+  expect(warnings).toEqual(['there is no service "shop_wed" now', 'there is no node "n9" now']);
+});
+
+test("EventLog says nothing of a service's record that did not change while its tasks did", async () => {
+  apply({ kind: "put-service", service: buildService() });
+  const log = newLog();
+  apply(putTask(buildTask({ status: { state: TaskState.ASSIGNED } })));
+  const { told } = await read(log);
+  expect(told.map(({ reason }) => reason)).toEqual(["LEADER_ELECTED", "TASK_PLACED"]);
+});

@@ -1,0 +1,53 @@
+import { BerthError, type LogEntry, LogEntry_Stream } from "@berth/proto";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { buildTask } from "../../core/testing/records.js";
+import type { TaskLog } from "../../dispatcher/relays/log-relay.js";
+import { BoundedQueue } from "../../runtime/bounded-queue.js";
+import { compareTimes, mergeEnded, reasonOf } from "./merge-logs.js";
+
+function chunk(timeNs: string): LogEntry {
+  return { stream: LogEntry_Stream.STDOUT, timeNs, line: Buffer.from(timeNs) };
+}
+
+/** A log that arrives in pieces, as slowly as it is read. */
+function logOf(pieces: readonly (readonly string[])[], error?: Error): TaskLog {
+  const log: TaskLog = new BoundedQueue(1);
+  void (async () => {
+    for (const piece of pieces) await log.put(piece.map(chunk));
+    log.end(error);
+  })();
+  return log;
+}
+
+describe("mergeEnded()", () => {
+  it("gives every line of every log in the order of time (property)", async () => {
+    const piece = fc.array(fc.bigInt({ min: 1n, max: 2_000_000_000_000_000_000n }), { maxLength: 4 });
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.array(piece, { maxLength: 4 }), { maxLength: 5 }), async (logs) => {
+        const sources = logs.map((pieces, index) => {
+          const sorted = pieces.flat().sort((a, b) => Number(a - b > 0n) - Number(a - b < 0n));
+          const cut = pieces.map(({ length }) => sorted.splice(0, length).map(String));
+          return { task: buildTask({ id: `t${index}` }), log: logOf(cut.filter(({ length }) => length > 0)) };
+        });
+        const times: string[] = [];
+        for await (const line of mergeEnded(sources)) if (line.kind === "line") times.push(line.chunk.timeNs);
+        const expected = logs.flat(2).map(String).sort(compareTimes);
+        expect(times).toEqual(expected);
+      }),
+    );
+  });
+
+  it("turns a log that breaks into a warning after its lines, and goes on", async () => {
+    const broken = new BerthError({ code: "BERTH_NODE_UNREACHABLE", message: "its node is gone" });
+    const seen: string[] = [];
+    const sources = [
+      { task: buildTask({ id: "a" }), log: logOf([["1"], ["3"]], broken) },
+      { task: buildTask({ id: "b" }), log: logOf([["2"], ["4"]]) },
+    ];
+    for await (const line of mergeEnded(sources)) {
+      seen.push(line.kind === "line" ? line.chunk.timeNs : `${line.task.id}: ${reasonOf(line.error)}`);
+    }
+    expect(seen).toEqual(["1", "2", "3", "a: its node is gone", "4"]);
+  });
+});

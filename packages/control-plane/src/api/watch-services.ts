@@ -1,0 +1,58 @@
+import type { WatchedService, WatchServicesRequest, WatchServicesResponse } from "@berth/proto";
+import { newestTasks } from "../core/orchestrator/convergence.js";
+import { linkSignals, onAbort } from "../runtime/abort.js";
+import { sleep } from "../runtime/clock.js";
+import type { ClusterState } from "../state/cluster-state.js";
+import { serviceSnapshot } from "../state/service-snapshot.js";
+import type { ApiContext } from "./api-context.js";
+import { serviceSummary } from "./summaries.js";
+
+/** People see no more than this, and a big service changes a thousand times while it starts. */
+const MIN_INTERVAL_MS = 50;
+
+/** All services asked for at once, then those that changed, whenever some did. Ends with the caller or the term. */
+export async function* watchServices(
+  { serviceIds }: WatchServicesRequest,
+  { state, runtime, signal: term }: ApiContext,
+  caller: AbortSignal,
+): AsyncGenerator<WatchServicesResponse> {
+  const watched = new Set(serviceIds);
+  const changed = new Set(watched);
+  const over = linkSignals(caller, term);
+  const { signal } = over;
+  let wake = (): void => {};
+  const unsubscribe = state.onChange((delta) => {
+    for (const id of delta.services) if (watched.has(id)) changed.add(id);
+    // How many tasks a global service should have depends on the nodes.
+    if (delta.nodes.size > 0) for (const id of watched) changed.add(id);
+    if (changed.size > 0) wake();
+  });
+  const forget = onAbort(signal, () => wake());
+  try {
+    while (!signal.aborted) {
+      const services = [...changed].map((id) => watchedService(state, id));
+      changed.clear();
+      yield { services };
+      await sleep(runtime.clock, MIN_INTERVAL_MS, signal);
+      if (changed.size > 0 || signal.aborted) continue;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    signal.throwIfAborted();
+  } finally {
+    unsubscribe();
+    forget();
+    over.unlink();
+  }
+}
+
+function watchedService(state: ClusterState, serviceId: string): WatchedService {
+  const view = serviceSnapshot(state, serviceId);
+  if (view !== undefined) {
+    const tasks = [...newestTasks(view.tasks)];
+    return { serviceId, removed: false, summary: serviceSummary(state, view.service), tasks };
+  }
+  const tasks = [...state.tasks.ofService(serviceId).values()];
+  return { serviceId, removed: tasks.length === 0, summary: undefined, tasks };
+}

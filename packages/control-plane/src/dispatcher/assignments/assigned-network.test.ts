@@ -1,0 +1,40 @@
+import { DataPlane, Network, NetworkRange, Node, NodeDescription } from "@berth/proto";
+import { expect, it } from "vitest";
+import { ClusterState } from "../../state/cluster-state.js";
+import { assignedNetwork } from "./assigned-network.js";
+
+function stateWith(nodes: readonly { readonly id: string; readonly address: string }[]): ClusterState {
+  const state = new ClusterState();
+  const network = Network.fromPartial({ id: "net1", spec: { name: "shop_back" }, subnet: "10.64.0.0/18" });
+  state.apply([{ change: { kind: "put-network", network }, revision: 1n }]);
+  for (const [index, { id, address }] of nodes.entries()) {
+    const dataPlane = DataPlane.fromPartial({ wireguardPublicKey: `key-${id}` });
+    const description = NodeDescription.fromPartial({ address, dataPlane });
+    const node = Node.fromPartial({ id, description, createdAtMs: 1_000 - index });
+    const range = NetworkRange.fromPartial({
+      networkId: "net1",
+      nodeId: id,
+      range: `10.64.${index + 9}.0/25`,
+      gateway: `10.64.${index + 9}.1`,
+    });
+    state.apply([
+      { change: { kind: "put-node", node }, revision: 2n },
+      { change: { kind: "put-range", range }, revision: 2n },
+    ]);
+  }
+  return state;
+}
+
+it("a host that joined anew is nobody's peer as what it was before, and not its own", () => {
+  const state = stateWith([
+    { id: "a", address: "10.0.0.1" },
+    { id: "b-again", address: "10.0.0.2" },
+    { id: "b", address: "10.0.0.2" },
+    { id: "b-long-ago", address: "10.0.0.2" },
+  ]);
+  const peersOf = (nodeId: string) => assignedNetwork(state, "net1", nodeId, () => false)?.peers;
+  expect(peersOf("a")).toEqual([
+    { nodeId: "b-again", address: "10.0.0.2", wireguardPublicKey: "key-b-again" },
+  ]);
+  expect(peersOf("b-again")).toEqual([{ nodeId: "a", address: "10.0.0.1", wireguardPublicKey: "key-a" }]);
+});

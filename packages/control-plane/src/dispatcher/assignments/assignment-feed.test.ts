@@ -1,0 +1,127 @@
+import { type Assignments, DesiredState, Assignments_Kind as Kind, type Task, TaskState } from "@berth/proto";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { buildSpec, buildTask } from "../../core/testing/records.js";
+import { NO_NETWORKS } from "../testing/no-networks.js";
+import { AssignmentFeed } from "./assignment-feed.js";
+
+const NODE = "n1";
+
+/** What an agent knows after taking over messages as the contract says. */
+class Follower {
+  readonly tasks = new Map<string, { readonly specKey: string; readonly desiredState: DesiredState }>();
+  readonly specs = new Set<string>();
+  readonly ingress = new Set<string>();
+  sequence = 0;
+
+  take(message: Assignments): void {
+    if (message.kind === Kind.COMPLETE) {
+      this.tasks.clear();
+      this.specs.clear();
+      this.ingress.clear();
+    } else expect(message.appliesTo).toBe(this.sequence);
+    this.sequence = message.resultsIn;
+    for (const { serviceId, version } of message.specs) {
+      expect(this.specs).not.toContain(`${serviceId}/${version}`);
+      this.specs.add(`${serviceId}/${version}`);
+    }
+    for (const { id, serviceId, specVersion, desiredState } of message.tasks) {
+      const specKey = `${serviceId}/${specVersion}`;
+      expect(this.specs).toContain(specKey);
+      this.tasks.set(id, { specKey, desiredState });
+    }
+    for (const id of message.removedTaskIds) this.#remove(id);
+    for (const { key } of message.ingress) this.ingress.add(key);
+    for (const key of message.removedIngressKeys) this.ingress.delete(key);
+  }
+
+  #remove(id: string): void {
+    const specKey = this.tasks.get(id)?.specKey ?? "";
+    this.tasks.delete(id);
+    if (![...this.tasks.values()].some((task) => task.specKey === specKey)) this.specs.delete(specKey);
+  }
+}
+
+function chainOver(tasks: Map<string, Task>, held = new Set<string>()): AssignmentFeed {
+  return new AssignmentFeed(NODE, {
+    tasks: () => tasks.values(),
+    task: (id) => tasks.get(id),
+    spec: () => buildSpec(),
+    ingress: () => [],
+    ingressEntry: () => undefined,
+    isHeld: (id) => held.has(id),
+    ...NO_NETWORKS,
+  });
+}
+
+describe("AssignmentFeed", () => {
+  it("leaves the agent with exactly its tasks, and each spec sent once, whatever happens (property)", () => {
+    const task = fc.record({
+      id: fc.constantFrom("a", "b", "c", "d", "e"),
+      version: fc.constantFrom(1, 2),
+      nodeId: fc.constantFrom(NODE, NODE, "n2"),
+      desiredState: fc.constantFrom(DesiredState.RUNNING, DesiredState.SHUTDOWN, DesiredState.REMOVE),
+      state: fc.constantFrom(TaskState.ASSIGNED, TaskState.RUNNING, TaskState.FAILED, TaskState.LOST),
+      isGone: fc.boolean(),
+      isTold: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(task, { maxLength: 40 }), (steps) => {
+        const tasks = new Map<string, Task>();
+        const versions = new Map<string, number>();
+        const chain = chainOver(tasks);
+        const follower = new Follower();
+        for (const { id, version, nodeId, desiredState, state, isGone, isTold } of steps) {
+          // A task never changes its version: the same id with another one is another task.
+          const taskId = `${id}${version}`;
+          versions.set(taskId, version);
+          if (isGone) tasks.delete(taskId);
+          else {
+            const status = { state };
+            tasks.set(taskId, buildTask({ id: taskId, specVersion: version, nodeId, desiredState, status }));
+          }
+          chain.taskChanged(taskId);
+          const message = isTold ? chain.next() : undefined;
+          if (message !== undefined) follower.take(message);
+        }
+        const last = chain.next();
+        if (last !== undefined) follower.take(last);
+        const assigned = [...tasks.values()].filter(
+          ({ nodeId, status }) => nodeId === NODE && status?.state !== TaskState.LOST,
+        );
+        expect([...follower.tasks.keys()].sort()).toEqual(assigned.map(({ id }) => id).sort());
+        for (const one of assigned) {
+          const told = follower.tasks.get(one.id)?.desiredState;
+          if (one.status?.state !== TaskState.FAILED) expect(told).toBe(one.desiredState);
+          else expect(told).toBeGreaterThanOrEqual(DesiredState.SHUTDOWN);
+        }
+        expect(chain.isStale).toBe(false);
+      }),
+    );
+  });
+
+  it("keeps the order to stop from the agent for as long as it is held, in a complete set as well", () => {
+    const stopping = buildTask({ id: "a", nodeId: NODE, desiredState: DesiredState.SHUTDOWN });
+    const tasks = new Map([["a", stopping]]);
+    const held = new Set(["a"]);
+    const chain = chainOver(tasks, held);
+    expect(chain.next()?.tasks).toMatchObject([{ id: "a", desiredState: DesiredState.RUNNING }]);
+    chain.taskChanged("a");
+    expect(chain.next()).toBeUndefined();
+    held.clear();
+    chain.taskChanged("a");
+    expect(chain.next()?.tasks).toMatchObject([{ id: "a", desiredState: DesiredState.SHUTDOWN }]);
+  });
+
+  it("says nothing when what changed is not the agent's business", () => {
+    const tasks = new Map([["a", buildTask({ id: "a", nodeId: NODE })]]);
+    const chain = chainOver(tasks);
+    chain.next();
+    tasks.set(
+      "a",
+      buildTask({ id: "a", nodeId: NODE, status: { state: TaskState.RUNNING, message: "new" } }),
+    );
+    chain.taskChanged("a");
+    expect(chain.next()).toBeUndefined();
+  });
+});

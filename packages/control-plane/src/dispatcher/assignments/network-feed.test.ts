@@ -1,0 +1,101 @@
+import { AssignedNetwork, DnsEntry } from "@berth/proto";
+import { describe, expect, it } from "vitest";
+import { buildSpec } from "../../core/testing/records.js";
+import { NetworkFeed, type NetworkSource } from "./network-feed.js";
+
+const using = (...networks: readonly string[]) =>
+  buildSpec({ task: { container: { image: "x" }, networks: networks.map((network) => ({ network })) } });
+
+/** Networks "a" and "b" with the ids "ida" and "idb", and what is true of them. */
+class Truth implements NetworkSource {
+  readonly networks = new Map<string, AssignedNetwork>();
+  readonly names = new Map<string, DnsEntry>();
+
+  constructor(...ids: readonly string[]) {
+    for (const id of ids) this.networks.set(id, AssignedNetwork.fromPartial({ id }));
+  }
+
+  name(key: string): this {
+    this.names.set(key, DnsEntry.fromPartial({ key }));
+    return this;
+  }
+
+  networkIdOf(name: string): string {
+    return `id${name}`;
+  }
+
+  network(id: string): AssignedNetwork | undefined {
+    return this.networks.get(id);
+  }
+
+  dnsKeys(id: string): readonly string[] {
+    return [...this.names.keys()].filter((key) => key.startsWith(`${id}/`));
+  }
+
+  dnsEntry(key: string): DnsEntry | undefined {
+    return this.names.get(key);
+  }
+}
+
+function told(sent: NetworkFeed) {
+  const { networks, removedNetworkIds, dnsEntries: names, removedDnsKeys } = sent.news();
+  return {
+    networks: networks.map(({ id }) => id),
+    gone: removedNetworkIds,
+    names: names.map(({ key }) => key),
+    goneNames: removedDnsKeys,
+  };
+}
+
+const NOTHING = { networks: [], gone: [], names: [], goneNames: [] };
+
+describe("NetworkFeed", () => {
+  it("tells of a network with its first task and its names, and of its end with its last", () => {
+    const truth = new Truth("ida", "idb").name("ida/s1").name("ida/s2").name("idb/s3");
+    const sent = new NetworkFeed(truth);
+    sent.taskSent("t1", using("a"));
+    expect(told(sent)).toEqual({ ...NOTHING, networks: ["ida"], names: ["ida/s1", "ida/s2"] });
+    sent.taskSent("t2", using("a", "b"));
+    expect(told(sent)).toEqual({ ...NOTHING, networks: ["idb"], names: ["idb/s3"] });
+    sent.taskForgotten("t1");
+    expect(sent.isStale).toBe(false);
+    sent.taskForgotten("t2");
+    expect(told(sent)).toEqual({
+      ...NOTHING,
+      gone: ["ida", "idb"],
+      goneNames: ["ida/s1", "ida/s2", "idb/s3"],
+    });
+  });
+
+  it("tells only what has changed, and only of networks that tasks are in", () => {
+    const truth = new Truth("ida", "idb").name("ida/s1");
+    const sent = new NetworkFeed(truth);
+    sent.taskSent("t1", using("a"));
+    told(sent);
+    sent.dnsEntryChanged("idb/s3");
+    sent.networkChanged("idb");
+    expect(sent.isStale).toBe(false);
+    truth.name("ida/s2");
+    sent.dnsEntryChanged("ida/s2");
+    expect(sent.isTrafficStale).toBe(true);
+    expect(told(sent)).toEqual({ ...NOTHING, names: ["ida/s2"] });
+    truth.names.delete("ida/s1");
+    sent.dnsEntryChanged("ida/s1");
+    sent.networkChanged("ida");
+    expect(told(sent)).toEqual({ ...NOTHING, networks: ["ida"], goneNames: ["ida/s1"] });
+    expect(told(sent)).toEqual(NOTHING);
+  });
+
+  it("tells of a network once the node has a part of it", () => {
+    const truth = new Truth().name("ida/s1");
+    const sent = new NetworkFeed(truth);
+    sent.taskSent("t1", using("a"));
+    expect(told(sent)).toEqual(NOTHING);
+    truth.networks.set("ida", AssignedNetwork.fromPartial({ id: "ida" }));
+    sent.networkChanged("ida");
+    expect(told(sent)).toEqual({ ...NOTHING, networks: ["ida"], names: ["ida/s1"] });
+    truth.networks.delete("ida");
+    sent.networkChanged("ida");
+    expect(told(sent)).toEqual({ ...NOTHING, gone: ["ida"], goneNames: ["ida/s1"] });
+  });
+});

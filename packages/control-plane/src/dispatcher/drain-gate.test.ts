@@ -1,0 +1,168 @@
+import { DesiredState, type Node, type Service, type Task, TaskState } from "@berth/proto";
+import { describe, expect, it } from "vitest";
+import { buildNode, buildService, buildSpec, buildTask } from "../core/testing/records.js";
+import type { Change } from "../state/change.js";
+import { ClusterState } from "../state/cluster-state.js";
+import { ManualClock } from "../testing/manual-clock.js";
+import { DrainGate } from "./drain-gate.js";
+
+const spec = buildSpec({ ports: [{ target: 80, published: 8080, mode: 1 }] });
+const running = buildTask({ status: { state: TaskState.RUNNING } });
+const stopping: Task = { ...running, desiredState: DesiredState.SHUTDOWN };
+
+/** A gate over real records, with agents and tables that do as the test says. */
+class Rig {
+  readonly clock = new ManualClock();
+  readonly state = new ClusterState();
+  readonly inForce = new Map<string, number>();
+  readonly suspects = new Set<string>();
+  readonly wanted: number[] = [];
+  readonly opened: string[] = [];
+  readonly gate: DrainGate;
+  version = 1;
+  #isStale = false;
+  #revision = 0n;
+
+  constructor(tasks: readonly Task[] = [running]) {
+    this.put({ kind: "put-service", service: buildService({ spec }) });
+    for (const nodeId of ["n1", "n2"]) this.putNode(buildNode({ id: nodeId }));
+    for (const task of tasks) this.putTask(task);
+    const rig = this;
+    this.gate = new DrainGate({
+      state: this.state,
+      clock: this.clock,
+      tables: {
+        get version() {
+          return rig.version;
+        },
+        isStale: () => this.#isStale,
+      },
+      isSuspect: (nodeId) => this.suspects.has(nodeId),
+      inForceOn: (nodeId) => this.inForce.get(nodeId) ?? 0,
+      onWanted: (version) => this.wanted.push(version),
+      onOpen: ({ id }) => this.opened.push(id),
+      signal: new AbortController().signal,
+    });
+    this.state.onChange((delta) => {
+      this.#isStale ||= delta.services.size > 0;
+      this.gate.onChange(delta);
+    });
+  }
+
+  put(change: Change): void {
+    this.#revision += 1n;
+    this.state.apply([{ change, revision: this.#revision }]);
+  }
+
+  putNode(node: Node): void {
+    this.put({ kind: "put-node", node });
+  }
+
+  putTask(task: Task): void {
+    this.put({ kind: "put-task", task });
+  }
+
+  putService(service: Service): void {
+    this.put({ kind: "put-service", service });
+  }
+
+  tablesFollow(): void {
+    this.#isStale = false;
+    this.version += 1;
+    this.gate.tablesUpdated();
+  }
+
+  async acks(nodeId: string, version: number): Promise<void> {
+    this.inForce.set(nodeId, version);
+    this.gate.reviewSoon();
+    await this.clock.advance(10);
+  }
+}
+
+describe("DrainGate", () => {
+  it("lets a task stop when every host has said that it sends it nothing", async () => {
+    const rig = new Rig();
+    rig.putTask(stopping);
+    expect(rig.gate.holds("t1")).toBe(true);
+    expect(rig.wanted).toEqual([]);
+    rig.tablesFollow();
+    expect(rig.wanted).toEqual([2]);
+    await rig.acks("n1", 2);
+    expect(rig.opened).toEqual([]);
+    await rig.acks("n2", 3);
+    expect(rig.opened).toEqual(["t1"]);
+    expect(rig.gate.holds("t1")).toBe(false);
+    expect(rig.gate.wanted).toBeUndefined();
+  });
+
+  it("waits for a second for a host that does not answer", async () => {
+    const rig = new Rig();
+    rig.putTask(stopping);
+    rig.tablesFollow();
+    await rig.acks("n1", 2);
+    await rig.clock.advance(900);
+    expect(rig.opened).toEqual([]);
+    await rig.clock.advance(100);
+    expect(rig.opened).toEqual(["t1"]);
+  });
+
+  it.each<[string, (rig: Rig) => void]>([
+    ["is suspect", (rig) => void (rig.suspects.add("n2") && rig.gate.reviewSoon())],
+    ["has lost its agent", (rig) => rig.putNode(buildNode({ id: "n2", agentUnreachable: true }))],
+    ["is removed", (rig) => rig.put({ kind: "delete-node", nodeId: "n2" })],
+  ])("does not wait for a host that %s", async (_what, lose) => {
+    const rig = new Rig();
+    rig.putTask(stopping);
+    rig.tablesFollow();
+    await rig.acks("n1", 2);
+    lose(rig);
+    await rig.clock.advance(10);
+    expect(rig.opened).toEqual(["t1"]);
+  });
+
+  it("waits for a host that joins meanwhile, whose first tables may be the ones that are waited for", async () => {
+    const rig = new Rig();
+    rig.putTask(stopping);
+    rig.tablesFollow();
+    rig.putNode(buildNode({ id: "n3" }));
+    await rig.acks("n1", 2);
+    await rig.acks("n2", 2);
+    expect(rig.opened).toEqual([]);
+    expect(rig.gate.wanted).toBe(2);
+    await rig.acks("n3", 2);
+    expect(rig.opened).toEqual(["t1"]);
+  });
+
+  it("waits anew when it takes over: nobody knows who has which tables", async () => {
+    const rig = new Rig([stopping]);
+    expect(rig.gate.holds("t1")).toBe(true);
+    expect(rig.gate.wanted).toBe(1);
+    await rig.acks("n1", 1);
+    await rig.acks("n2", 1);
+    expect(rig.opened).toEqual(["t1"]);
+  });
+
+  it.each<[string, (rig: Rig) => void]>([
+    ["ended by itself", (rig) => rig.putTask({ ...stopping, status: ended() })],
+    ["belongs to a service that goes", (rig) => rig.putService(buildService({ spec, removing: true }))],
+  ])("stops waiting for a task that %s", (_what, change) => {
+    const rig = new Rig();
+    rig.putTask(stopping);
+    change(rig);
+    expect(rig.opened).toEqual(["t1"]);
+  });
+
+  it("does not hold what takes no connections", () => {
+    const rig = new Rig([]);
+    rig.putTask({ ...stopping, status: { ...ended(), state: TaskState.STARTING } });
+    expect(rig.gate.holds("t1")).toBe(false);
+  });
+});
+
+function ended(): NonNullable<Task["status"]> {
+  return buildTask({ status: { state: TaskState.FAILED } }).status ?? never();
+}
+
+function never(): never {
+  throw new Error("a task has a status");
+}
