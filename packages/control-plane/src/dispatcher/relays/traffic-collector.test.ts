@@ -13,7 +13,7 @@ function rig(nodeIds: readonly string[]) {
     nodeIds.includes(nodeId)
       ? ({
           isEnded: false,
-          order: (order: AgentCommand) => orders.push([nodeId, order]),
+          send: (order: AgentCommand) => orders.push([nodeId, order]),
         } as unknown as Session)
       : undefined;
   const runtime = { clock, now: () => 0, random: () => 0, newId: () => "q1" };
