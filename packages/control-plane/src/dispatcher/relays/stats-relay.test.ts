@@ -10,7 +10,7 @@ class RecordingSession extends Session {
   readonly orders: AgentCommand[] = [];
 
   override send(send: AgentCommand): void {
-    this.orders.push(order);
+    this.orders.push(command);
   }
 }
 
