@@ -9,7 +9,7 @@ import { ExecRelay } from "./exec-relay.js";
 class RecordingSession extends Session {
   readonly orders: AgentCommand[] = [];
 
-  override send(send: AgentCommand): void {
+  override send(command: AgentCommand): void {
     this.orders.push(command);
   }
 }
