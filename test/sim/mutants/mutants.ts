@@ -258,7 +258,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "names-forgotten",
     what: "a host that comes into a network is not told of the names that are there",
     file: "packages/control-plane/src/dispatcher/assignments/network-feed.ts",
-    search: "for (const key of this.#source.nameKeys(id)) this.#staleNames.add(key);",
+    search: "for (const key of this.#source.dnsKeys(id)) this.#staleNames.add(key);",
     replace: "",
   },
   {
