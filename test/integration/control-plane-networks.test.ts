@@ -302,7 +302,7 @@ describe("a network that is full", () => {
       return full?.reasons.some(
         (reason) =>
           reason.includes("14 nodes have no address left in network shop_back (2 each)") &&
-          reason.includes("2 nodes have no part of network shop_back"),
+          reason.includes("2 nodes have no range of network shop_back"),
       );
     });
   });

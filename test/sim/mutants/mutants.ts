@@ -159,8 +159,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "not-sticky",
     what: "a task goes anywhere, whatever node its volume is on",
     file: "packages/control-plane/src/core/scheduler/filters.ts",
-    search: "(ids.has(node.id) ? Number.POSITIVE_INFINITY : 0)",
-    replace: "(ids.has(node.id) || true ? Number.POSITIVE_INFINITY : 0)",
+    search: "passes: ({ node }) => ids.has(node.id),",
+    replace: "passes: () => true,",
   },
   {
     name: "moves-start-first",

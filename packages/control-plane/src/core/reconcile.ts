@@ -17,7 +17,7 @@ import { partitionStable, type StableTasks } from "./orchestrator/stable-tasks.j
 import { dismiss, goneTest, retire, trimHistory } from "./orchestrator/task-removal.js";
 import { policyOf } from "./orchestrator/update-policy.js";
 import { planOf } from "./plan-of.js";
-import { requirementsOf } from "./scheduler/filters.js";
+import { requirementsOf } from "./scheduler/requirements.js";
 
 /**
  * Compares what a service should be with what it is, and says what to change now.

@@ -2,8 +2,8 @@ import { Availability, NodeState, TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TaskIndex } from "../core/model/task-index.js";
-import { requirementsOf } from "../core/scheduler/filters.js";
 import { type PlacementRequest, place } from "../core/scheduler/place.js";
+import { requirementsOf } from "../core/scheduler/requirements.js";
 import { ChangedCounts, minTasksPerNode, type NodeCounts } from "../core/scheduler/service-load.js";
 import { buildNode, buildSpec, buildTask, CPU, clusterOf, UNLIMITED_PARTS } from "../core/testing/records.js";
 import { NodeTable } from "./node-table.js";
@@ -27,7 +27,7 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant("place" as const), count: fc.nat(12), spread: fc.nat(SPREADS.length - 1) }),
 );
 
-const openOf = (table: NodeTable): number => table.orders.by([]).openCount;
+const acceptingIn = (table: NodeTable): number => table.orders.by([]).acceptingCount;
 
 describe("the order of load that a NodeTable keeps", () => {
   it("leads to the placement that sorting the nodes afresh leads to, whatever happened before", () => {
@@ -83,7 +83,8 @@ describe("the order of load that a NodeTable keeps", () => {
               const staying = new ChangedCounts(own.stableByNode, changes);
               const asMap = new Map(staying);
               expect(place(seek(staying), table)).toEqual(place(seek(asMap), clusterOf(table.nodes)));
-              if (minTasksPerNode(staying, { open: openOf(table), closed: table.closed }) > 0) quick += 1;
+              if (minTasksPerNode(staying, { acceptingCount: acceptingIn(table), closed: table.closed }) > 0)
+                quick += 1;
             }
           }
         }

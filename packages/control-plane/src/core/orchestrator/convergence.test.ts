@@ -70,7 +70,7 @@ describe("convergence()", () => {
     [
       "it waits for a node",
       task({ nodeId: "", status: { state: TaskState.NEW, message: "1 node is down" } }),
-      "no node for it: 1 node is down",
+      "no suitable node: 1 node is down",
     ],
     [
       "it pulls",

@@ -20,8 +20,8 @@ import {
   stateOf,
 } from "../model/task-state.js";
 import { type CurrentTest, currentTest } from "../model/template.js";
-import { requirementsOf } from "../scheduler/filters.js";
 import { pendingReason } from "../scheduler/pending-reason.js";
+import { requirementsOf } from "../scheduler/requirements.js";
 import { replicasOf } from "./desired-slots.js";
 import { jobConvergence } from "./jobs/job-convergence.js";
 import { isJob } from "./jobs/job-mode.js";

@@ -2,8 +2,8 @@ import { DesiredState, type JobStatus, type ServiceSpec, type Task } from "@bert
 import type { Action } from "../model/plan.js";
 import type { Slot, SlotRef } from "../model/slots.js";
 import type { ClusterSnapshot } from "../model/snapshot.js";
-import type { TaskRequirements } from "../scheduler/filters.js";
 import type { Placements } from "../scheduler/place-tasks.js";
+import type { TaskRequirements } from "../scheduler/requirements.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
 import { isBoundToNodes, maxConcurrent } from "./jobs/job-mode.js";
 import { type JobSlots, jobSlots } from "./jobs/job-slots.js";

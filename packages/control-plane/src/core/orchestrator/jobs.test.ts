@@ -102,7 +102,7 @@ test("a task that finds no node waits and says why", () => {
     buildSpec({ ...jobSpec({ total: 1 }), placement: { constraints: ["node.labels.a == b"] } }),
   );
   expect([...world.tasks.values()]).toMatchObject([{ nodeId: "", status: { state: TaskState.NEW } }]);
-  expect(stateOfJob(world).reasons[0]).toMatch(/^no node for it: 2 nodes do not meet/);
+  expect(stateOfJob(world).reasons[0]).toMatch(/^no suitable node: 2 nodes do not meet/);
 });
 
 test("a drained node gives its tasks to others", () => {

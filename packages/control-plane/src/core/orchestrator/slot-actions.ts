@@ -1,7 +1,7 @@
 import { assertNever, type Task } from "@berth/proto";
 import type { SlotFill } from "../scheduler/place-tasks.js";
 import type { SlotDecision } from "./slot-state.js";
-import { wishOf } from "./slots/leaving.js";
+import { preferredNodeOf } from "./slots/leaving.js";
 
 /** What becomes of a slot in this plan. */
 export type Move =
@@ -26,9 +26,9 @@ export interface Permission {
 export function moveOf(decision: SlotDecision, { chosen, startFirst, hasFailed }: Permission): Move {
   const { slot, step, superfluous, version } = decision;
   const fill = (restarts: number): Move => {
-    const wish = wishOf(slot);
+    const preferredNodeId = preferredNodeOf(slot);
     const { number, nodeId } = slot;
-    const made = { number, nodeId, restarts, ...(wish === undefined ? {} : { wish }) };
+    const made = { number, nodeId, restarts, ...(preferredNodeId === undefined ? {} : { preferredNodeId }) };
     return { kind: "fill", fill: made, version };
   };
   switch (step.kind) {

@@ -2,7 +2,7 @@ import type { ClusterSnapshot, NetworkParts, NodeSnapshot } from "../model/snaps
 import type { ResourceRequest } from "../scheduler/resource-request.js";
 import { SpreadIndexes } from "../scheduler/spread-index.js";
 
-/** The nodes of a cluster, on which tasks can be tried out. The cluster itself stays as it is. */
+/** A copy of the cluster's nodes on which task moves can be tried out. */
 export class DraftCluster implements ClusterSnapshot {
   readonly nodes: Map<string, NodeSnapshot>;
   readonly orders: SpreadIndexes;
@@ -16,40 +16,39 @@ export class DraftCluster implements ClusterSnapshot {
     this.parts = cluster.parts;
   }
 
-  add(nodeId: string, demand: ResourceRequest): void {
-    this.#change(nodeId, demand, 1);
+  addTask(nodeId: string, request: ResourceRequest): void {
+    this.#change(nodeId, request, 1);
   }
 
-  remove(nodeId: string, demand: ResourceRequest): void {
-    this.#change(nodeId, demand, -1);
+  removeTask(nodeId: string, request: ResourceRequest): void {
+    this.#change(nodeId, request, -1);
   }
 
-  #change(nodeId: string, demand: ResourceRequest, sign: 1 | -1): void {
+  #change(nodeId: string, request: ResourceRequest, sign: 1 | -1): void {
     const view = this.nodes.get(nodeId);
     if (view === undefined) return;
-    const after = changed(view, demand, sign);
-    this.nodes.set(nodeId, after);
-    this.orders.put(after);
+    const changed = withTask(view, request, sign);
+    this.nodes.set(nodeId, changed);
+    this.orders.put(changed);
   }
 }
 
-function changed(view: NodeSnapshot, demand: ResourceRequest, sign: 1 | -1): NodeSnapshot {
+/** Returns the node with one task more (1) or less (-1). */
+function withTask(view: NodeSnapshot, request: ResourceRequest, sign: 1 | -1): NodeSnapshot {
   const { reserved } = view;
-  const generic = withCounts(reserved.generic, demand.generic, sign);
-  const networks = withCounts(reserved.networks, demand.networks, sign);
   const hostPorts = new Set(view.hostPorts);
-  for (const key of demand.hostPorts) {
+  for (const key of request.hostPorts) {
     if (sign > 0) hostPorts.add(key);
     else hostPorts.delete(key);
   }
   return {
     node: view.node,
     reserved: {
-      nanoCpus: reserved.nanoCpus + sign * demand.nanoCpus,
-      memoryBytes: reserved.memoryBytes + sign * demand.memoryBytes,
-      pids: reserved.pids + sign * demand.pids,
-      generic,
-      networks,
+      nanoCpus: reserved.nanoCpus + sign * request.nanoCpus,
+      memoryBytes: reserved.memoryBytes + sign * request.memoryBytes,
+      pids: reserved.pids + sign * request.pids,
+      generic: withCounts(reserved.generic, request.generic, sign),
+      networks: withCounts(reserved.networks, request.networks, sign),
     },
     taskCount: view.taskCount + sign,
     hostPorts,

@@ -2,8 +2,8 @@ import { TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ServiceSnapshot } from "../model/snapshot.js";
-import { requirementsOf } from "../scheduler/filters.js";
 import { fitTest } from "../scheduler/place.js";
+import { requirementsOf } from "../scheduler/requirements.js";
 import { serviceLoadOf } from "../scheduler/service-load.js";
 import { spreadCounts } from "../scheduler/spread.js";
 import {

@@ -1,16 +1,17 @@
 import { DesiredState, type Task, TaskState } from "@berth/proto";
 import { stateOf } from "../model/task-state.js";
 
-/** A node is avoided after so many failures; fewer may be the service's own fault. Swarm's number. */
+/** A node is avoided from this number of failures on. Fewer may be the service's own fault. Swarm uses the same. */
 const MAX_FAILURES = 5;
-/** Failures older than this say nothing about a node as it is now. Swarm's number. */
+/** Older failures say nothing about the present state of a node. Swarm uses the same. */
 const RECENT_MS = 5 * 60_000;
 
 /**
- * Nodes on which the service as it is now fared badly of late, the worse the higher the number: any other node is
- * chosen before them, but they are chosen when no other is left. A node that could not even start a task (no such
- * image, a port taken) is one at once, a node where tasks fail only after several. Known from the history of the
- * tasks, so it does not matter who leads.
+ * Returns the nodes to avoid for a service, with the number of its recent failures there.
+ *
+ * Placement chooses an avoided node only when no other node has capacity, those with the fewest failures first. A node
+ * is avoided as soon as it rejects a task of the current template (image missing, port taken), or after several
+ * failures. Counted from the task history, so a new leader comes to the same result.
  */
 export function nodesToAvoid(
   tasks: readonly Task[],
@@ -19,7 +20,7 @@ export function nodesToAvoid(
   const failures = new Map<string, number>();
   const rejected = new Set<string>();
   for (const task of tasks) {
-    if (!failedByItself(task) || !isCurrent(task)) continue;
+    if (!failedOnItsOwn(task) || !isCurrent(task)) continue;
     if ((task.status?.sinceMs ?? 0) <= now - RECENT_MS) continue;
     failures.set(task.nodeId, (failures.get(task.nodeId) ?? 0) + 1);
     if (stateOf(task) === TaskState.REJECTED) rejected.add(task.nodeId);
@@ -30,8 +31,8 @@ export function nodesToAvoid(
   return failures;
 }
 
-/** What we, or somebody else, stopped did not fail, however its end looks; nor did what went down with its daemon. */
-function failedByItself(task: Task): boolean {
+/** A task that berth, a user or the shutdown of dockerd stopped has not failed, whatever its exit code. */
+function failedOnItsOwn(task: Task): boolean {
   const state = stateOf(task);
   if (state !== TaskState.FAILED && state !== TaskState.REJECTED) return false;
   if (task.status?.stoppedExternally === true) return false;

@@ -2,24 +2,70 @@ import type { NodeSnapshot } from "../model/snapshot.js";
 import type { Before } from "./heap.js";
 import { dominantShare, idRankOf, isLessLoaded, type NodeLoad, type OrderedNode } from "./load-order.js";
 import { mergeSort } from "./merge-sort.js";
-import type { ServiceLoad } from "./place.js";
 import type { ResourceRequest } from "./resource-request.js";
+import type { ServiceLoad } from "./service-load.js";
 import type { Pool } from "./spread.js";
 
-/** Gives candidates one after the other, the best first. None of them has to be known before it is asked for. */
+/** A node with free capacity for a service. Its counts change as tasks are placed on it. */
+export interface Candidate extends NodeLoad {
+  readonly view: NodeSnapshot;
+  /** Number of tasks that still fit. */
+  capacity: number;
+  /** Tasks of the service on the node, those placed so far included. */
+  serviceTasks: number;
+  tasks: number;
+  nanoCpus: number;
+  memoryBytes: number;
+  share: number;
+}
+
+export function candidateOf(
+  view: NodeSnapshot,
+  { capacity, serviceTasks }: Pick<Candidate, "capacity" | "serviceTasks">,
+): Candidate {
+  const { nanoCpus, memoryBytes } = view.reserved;
+  return {
+    id: view.node.id,
+    idRank: idRankOf(view.node.id),
+    view,
+    capacity,
+    serviceTasks,
+    tasks: view.taskCount,
+    nanoCpus,
+    memoryBytes,
+    share: dominantShare(view, nanoCpus, memoryBytes),
+  };
+}
+
+/** Counts one more task on the candidate. */
+export function addTask(candidate: Candidate, request: ResourceRequest): void {
+  candidate.capacity -= 1;
+  candidate.serviceTasks += 1;
+  candidate.tasks += 1;
+  if (request.nanoCpus === 0 && request.memoryBytes === 0) return;
+  candidate.nanoCpus += request.nanoCpus;
+  candidate.memoryBytes += request.memoryBytes;
+  candidate.share = dominantShare(candidate.view, candidate.nanoCpus, candidate.memoryBytes);
+}
+
+/** Orders candidates by number of tasks of the service, then by load. */
+export const isBetterCandidate: Before<Candidate> = (a, b) =>
+  a.serviceTasks !== b.serviceTasks ? a.serviceTasks < b.serviceTasks : isLessLoaded(a, b);
+
+/** Yields candidates lazily, the best first. */
 export interface CandidateSource {
   /** Undefined when there are no more. */
   next(): Candidate | undefined;
 }
 
-/** What a node is as a candidate; undefined when it has no room. This asks the filters, so it is what costs. */
+/** Returns the node as a candidate. Undefined when it has no capacity. Runs all filters, so it is the expensive step. */
 export type CandidateFactory = (view: NodeSnapshot) => Candidate | undefined;
 
-/** Candidates that are asked for at once and sorted. */
-export function sortedSource(views: Iterable<NodeSnapshot>, ask: CandidateFactory): CandidateSource {
+/** Creates and sorts all candidates at once. */
+export function sortedSource(views: Iterable<NodeSnapshot>, candidateFor: CandidateFactory): CandidateSource {
   const candidates: Candidate[] = [];
   for (const view of views) {
-    const candidate = ask(view);
+    const candidate = candidateFor(view);
     if (candidate !== undefined) candidates.push(candidate);
   }
   const sorted = mergeSort(candidates, isBetterCandidate);
@@ -32,138 +78,91 @@ export function sortedSource(views: Iterable<NodeSnapshot>, ask: CandidateFactor
   };
 }
 
+export interface LeastLoadedSourceOptions {
+  readonly candidateFor: CandidateFactory;
+  readonly load: ServiceLoad;
+  /** A lower bound of the tasks of the service that any node has. */
+  readonly minTasks: number;
+}
+
 /**
- * Nodes that nothing speaks against, from their order of load. First those with the fewest tasks of the service; the others
- * met on the way are put aside by the number of tasks they have, and their turn comes level by level.
+ * Yields the nodes of a load order that are not to be avoided, creating each candidate only when its turn comes.
+ *
+ * Nodes with `minTasks` tasks of the service come first. The nodes skipped on the way are kept by their number of tasks
+ * and follow level by level.
  */
 export class LeastLoadedSource implements CandidateSource {
-  readonly #ask: CandidateFactory;
-  readonly #load: ServiceLoad;
-  readonly #least: number;
-  /** Those of one level are in order of load; first it is all nodes. */
+  readonly #options: LeastLoadedSourceOptions;
+  /** The nodes of the current level, in order of load. At first these are all nodes. */
   #level: readonly OrderedNode[];
   #at = 0;
-  /** Put aside, by the number of tasks of the service. */
-  readonly #aside = new Map<number, OrderedNode[]>();
-  /** The levels still to come, the next one last; undefined as long as there may be nodes with the fewest. */
-  #later: (readonly OrderedNode[])[] | undefined;
+  /** The skipped nodes, by number of tasks of the service. */
+  readonly #skipped = new Map<number, OrderedNode[]>();
+  /** The levels still to come, the next one last. Undefined while the first level is scanned. */
+  #laterLevels: (readonly OrderedNode[])[] | undefined;
 
-  /** `least`: none of the nodes has fewer tasks of the service. */
-  constructor(
-    order: readonly OrderedNode[],
-    {
-      ask,
-      load,
-      least,
-    }: { readonly ask: CandidateFactory; readonly load: ServiceLoad; readonly least: number },
-  ) {
+  constructor(order: readonly OrderedNode[], options: LeastLoadedSourceOptions) {
     this.#level = order;
-    this.#ask = ask;
-    this.#load = load;
-    this.#least = least;
+    this.#options = options;
   }
 
   next(): Candidate | undefined {
     for (;;) {
-      const weighed = this.#level[this.#at];
+      const node = this.#level[this.#at];
       this.#at += 1;
-      if (weighed === undefined) {
-        if (!this.#turnToNextLevel()) return undefined;
-      } else if (this.#later !== undefined || this.#isFirst(weighed)) {
-        const candidate = this.#ask(weighed.view);
+      if (node === undefined) {
+        if (!this.#advanceLevel()) return undefined;
+      } else if (this.#laterLevels !== undefined || this.#isOnFirstLevel(node)) {
+        const candidate = this.#options.candidateFor(node.view);
         if (candidate !== undefined) return candidate;
       }
     }
   }
 
-  #isFirst(weighed: OrderedNode): boolean {
-    const { avoided: avoid, tasksByNode: staying } = this.#load;
-    if (avoid.size > 0 && avoid.has(weighed.id)) return false;
-    const count = staying.get(weighed.id) ?? 0;
-    if (count === this.#least) return true;
-    const level = this.#aside.get(count);
-    if (level === undefined) this.#aside.set(count, [weighed]);
-    else level.push(weighed);
+  /** Returns whether the node's turn is now. Keeps the node for a later level when it has more tasks. */
+  #isOnFirstLevel(node: OrderedNode): boolean {
+    const { load, minTasks } = this.#options;
+    if (load.avoided.size > 0 && load.avoided.has(node.id)) return false;
+    const count = load.tasksByNode.get(node.id) ?? 0;
+    if (count === minTasks) return true;
+    const level = this.#skipped.get(count);
+    if (level === undefined) this.#skipped.set(count, [node]);
+    else level.push(node);
     return false;
   }
 
-  #turnToNextLevel(): boolean {
-    this.#later ??= [...this.#aside].sort(([a], [b]) => b - a).map(([, level]) => level);
-    const level = this.#later.pop();
+  #advanceLevel(): boolean {
+    this.#laterLevels ??= [...this.#skipped].sort(([a], [b]) => b - a).map(([, level]) => level);
+    const level = this.#laterLevels.pop();
     this.#level = level ?? [];
     this.#at = 0;
     return level !== undefined;
   }
 }
 
-/** A node that still has room, with what the choice among nodes depends on. Changes as it is filled. */
-export interface Candidate extends NodeLoad {
-  readonly view: NodeSnapshot;
-  /** How many more tasks it takes. */
-  capacity: number;
-  /** Tasks of the service that will be on it. */
-  serviceTasks: number;
-  tasks: number;
-  nanoCpus: number;
-  memoryBytes: number;
-  share: number;
-}
-
-export function candidateOf(
-  view: NodeSnapshot,
-  { room, staying }: { readonly room: number; readonly staying: number },
-): Candidate {
-  const { nanoCpus, memoryBytes } = view.reserved;
-  return {
-    id: view.node.id,
-    idRank: idRankOf(view.node.id),
-    view,
-    capacity: room,
-    serviceTasks: staying,
-    tasks: view.taskCount,
-    nanoCpus,
-    memoryBytes,
-    share: dominantShare(view, nanoCpus, memoryBytes),
-  };
-}
-
-/** Makes the candidate what it is with one task more. */
-export function addTask(chosen: Candidate, demand: ResourceRequest): void {
-  chosen.capacity -= 1;
-  chosen.serviceTasks += 1;
-  chosen.tasks += 1;
-  if (demand.nanoCpus === 0 && demand.memoryBytes === 0) return;
-  chosen.nanoCpus += demand.nanoCpus;
-  chosen.memoryBytes += demand.memoryBytes;
-  chosen.share = dominantShare(chosen.view, chosen.nanoCpus, chosen.memoryBytes);
-}
-
-/** Fewest tasks of the service, then the lightest. */
-export const isBetterCandidate: Before<Candidate> = (a, b) =>
-  a.serviceTasks !== b.serviceTasks ? a.serviceTasks < b.serviceTasks : isLessLoaded(a, b);
-
 /**
- * Gives the best candidate again and again while each one chosen takes a task. What comes first is the number of
- * tasks of the service, so whoever took one waits until all others of its level have: the candidates of a level are
- * sorted once and then taken in turn, which costs about a comparison a task where a heap costs one for each doubling
- * of the nodes. Those that have taken nothing yet come from the source when their turn comes: most never are looked
- * at when tasks are few.
+ * Yields the best candidate repeatedly while each candidate taken gets one task.
+ *
+ * The number of tasks of the service decides first. So a candidate that got a task comes up again only after all others
+ * of its level got theirs. The candidates of a level are sorted once and taken in turn: about one comparison per task,
+ * where a heap needs one per doubling of the nodes. Candidates without new tasks come from the source on demand, so few
+ * of them are created when few tasks are placed.
  */
 export class LevelQueue implements Pool<Candidate> {
-  readonly #demand: ResourceRequest;
+  readonly #request: ResourceRequest;
   readonly #source: CandidateSource;
-  /** The next of the source. */
+  /** The next candidate of the source. */
   #fresh: Candidate | undefined;
   #hasFresh = false;
-  /** The level, in order; those before `#at` took one at it. */
+  /** The candidates of the current level, in order. Those before `#at` have been taken. */
   #level: Candidate[] = [];
   #at = 0;
-  /** Took one at this level and have room for more, in the order in which they took it. */
-  #next: Candidate[] = [];
+  /** Candidates taken at this level that have capacity left, in the order in which they were taken. */
+  #nextLevel: Candidate[] = [];
 
-  constructor(source: CandidateSource, demand: ResourceRequest) {
+  constructor(source: CandidateSource, request: ResourceRequest) {
     this.#source = source;
-    this.#demand = demand;
+    this.#request = request;
   }
 
   get best(): Candidate | undefined {
@@ -171,7 +170,7 @@ export class LevelQueue implements Pool<Candidate> {
       this.#fresh = this.#source.next();
       this.#hasFresh = true;
     }
-    if (this.#at === this.#level.length) this.#rise();
+    if (this.#at === this.#level.length) this.#advanceLevel();
     const again = this.#level[this.#at];
     const fresh = this.#fresh;
     if (again === undefined || fresh === undefined) return again ?? fresh;
@@ -183,17 +182,17 @@ export class LevelQueue implements Pool<Candidate> {
     if (chosen === undefined) return;
     if (chosen === this.#fresh) this.#hasFresh = false;
     else this.#at += 1;
-    addTask(chosen, this.#demand);
-    if (chosen.capacity > 0) this.#next.push(chosen);
+    addTask(chosen, this.#request);
+    if (chosen.capacity > 0) this.#nextLevel.push(chosen);
   }
 
-  /** Goes to the next level once no fresh candidate is left below it. */
-  #rise(): void {
-    const [waiting] = this.#next;
+  /** Moves on to the next level, unless the source still has a candidate below it. */
+  #advanceLevel(): void {
+    const [first] = this.#nextLevel;
     const fresh = this.#fresh;
-    if (waiting === undefined || (fresh !== undefined && fresh.serviceTasks < waiting.serviceTasks)) return;
-    this.#level = mergeSort(this.#next, isBetterCandidate);
-    this.#next = [];
+    if (first === undefined || (fresh !== undefined && fresh.serviceTasks < first.serviceTasks)) return;
+    this.#level = mergeSort(this.#nextLevel, isBetterCandidate);
+    this.#nextLevel = [];
     this.#at = 0;
   }
 }

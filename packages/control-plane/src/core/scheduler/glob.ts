@@ -1,9 +1,10 @@
-/** Whether a text has wildcards in it. */
+/** Returns whether the text contains wildcards. */
 export const isGlob = (text: string): boolean => text.includes("*") || text.includes("?");
 
 /**
- * Whether the whole text matches: `*` stands for any letters or none, `?` for one. On a mismatch only the last `*`
- * grows, so the time is bounded by the product of both lengths, whatever a user writes.
+ * Returns whether the glob matches the whole text. `*` matches any number of characters, `?` exactly one.
+ *
+ * On a mismatch only the last `*` is extended, so the time is at most the product of both lengths for any glob.
  */
 export function matchesGlob(glob: string, text: string): boolean {
   let at = 0;

@@ -1,19 +1,19 @@
-/** A binary heap in an array, for choosing the best of many again and again while the chosen one changes. */
+/** A binary heap in an array, for taking the best of many items repeatedly while the taken item changes. */
 
-/** Whether `a` is to come out before `b`. Must be a strict order, or the result depends on that of the input. */
+/** Returns whether `a` comes out before `b`. Must be a strict order; otherwise the result depends on the input order. */
 export type Before<T> = (a: T, b: T) => boolean;
 
-/** Orders the array as a heap, in place: the first to come out is at index 0. */
+/** Orders the array as a heap, in place. The first item to come out is at index 0. */
 export function heapify<T>(items: T[], before: Before<T>): void {
   for (let at = (items.length >> 1) - 1; at >= 0; at -= 1) sink(items, before, at);
 }
 
-/** Puts the first item where it belongs after it has changed for the worse. */
+/** Restores the heap after the first item has moved back in the order. */
 export function reorderFirst<T>(items: T[], before: Before<T>): void {
   sink(items, before, 0);
 }
 
-/** Takes the first item away. */
+/** Removes the first item. */
 export function dropFirst<T>(items: T[], before: Before<T>): void {
   const last = items.pop();
   if (last === undefined || items.length === 0) return;
@@ -22,8 +22,10 @@ export function dropFirst<T>(items: T[], before: Before<T>): void {
 }
 
 /**
- * Moves the item down to where no child comes before it. Most items end near the bottom, so a path is cleared all the
- * way down first, and then the item moves up it: half the comparisons of looking at the item on each level.
+ * Moves an item down to where no child comes before it.
+ *
+ * Most items end near the bottom. So the better child moves up on every level first, down to a leaf, and then the item
+ * moves up along that path. This takes half the comparisons of comparing the item on each level.
  */
 function sink<T>(items: T[], before: Before<T>, from: number): void {
   const item = items[from];

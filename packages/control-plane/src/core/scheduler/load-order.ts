@@ -2,141 +2,18 @@ import type { NodeSnapshot } from "../model/snapshot.js";
 import type { Before } from "./heap.js";
 import { mergeSort } from "./merge-sort.js";
 
-/** Up to so many nodes are moved one by one, and one in `FEW_SHARE` of all: beyond that, sorting again is cheaper. */
-const FEW = 4;
-const FEW_SHARE = 64;
-
-/**
- * Nodes in order of their load, the lightest first. Whoever changes the load of a node says so with `touch`, which
- * costs next to nothing; the order is put right when it is asked for. A node that moves costs a search and a shift.
- */
-export class LoadOrder {
-  readonly #placed = new Map<string, Placed>();
-  #sorted: Placed[] = [];
-  /** May not be where they belong. */
-  #touched: Placed[] = [];
-
-  get size(): number {
-    return this.#placed.size;
-  }
-
-  /** Adds a node, or takes its new view in place of that known. */
-  put(view: NodeSnapshot): void {
-    const { id } = view.node;
-    const known = this.#placed.get(id);
-    if (known === undefined) {
-      const placed = { id, idRank: idRankOf(id), view, share: 0, tasks: 0, isSorted: false, isTouched: true };
-      this.#placed.set(id, placed);
-      this.#touched.push(placed);
-    } else {
-      known.view = view;
-      this.#touch(known);
-    }
-  }
-
-  delete(id: string): void {
-    const placed = this.#placed.get(id);
-    if (placed === undefined) return;
-    this.#placed.delete(id);
-    if (placed.isSorted) this.#takeOut(placed);
-    if (placed.isTouched) this.#touched.splice(this.#touched.indexOf(placed), 1);
-  }
-
-  /** To be called when the load of a node has changed, or may have. */
-  touch(id: string): void {
-    const placed = this.#placed.get(id);
-    if (placed !== undefined) this.#touch(placed);
-  }
-
-  /** All of them; valid until the next change. */
-  inOrder(): readonly OrderedNode[] {
-    if (this.#touched.length > 0) this.#repair();
-    return this.#sorted;
-  }
-
-  #touch(placed: Placed): void {
-    if (placed.isTouched) return;
-    placed.isTouched = true;
-    this.#touched.push(placed);
-  }
-
-  #repair(): void {
-    const moved = this.#touched.filter(hasMoved);
-    for (const placed of this.#touched) placed.isTouched = false;
-    this.#touched = [];
-    if (moved.length <= Math.max(FEW, this.#sorted.length / FEW_SHARE)) {
-      for (const placed of moved) {
-        if (placed.isSorted) this.#takeOut(placed);
-        weigh(placed);
-        this.#sorted.splice(this.#firstNotBefore(placed), 0, placed);
-        placed.isSorted = true;
-      }
-      return;
-    }
-    for (const placed of moved) weigh(placed);
-    for (const placed of moved) {
-      if (!placed.isSorted) this.#sorted.push(placed);
-      placed.isSorted = true;
-    }
-    this.#sorted = mergeSort(this.#sorted, isLessLoaded);
-  }
-
-  /** Its weight is still that by which it was put in order. */
-  #takeOut(placed: Placed): void {
-    this.#sorted.splice(this.#firstNotBefore(placed), 1);
-    placed.isSorted = false;
-  }
-
-  #firstNotBefore(weight: NodeLoad): number {
-    let from = 0;
-    let to = this.#sorted.length;
-    while (from < to) {
-      const middle = (from + to) >> 1;
-      const other = this.#sorted[middle];
-      if (other !== undefined && isLessLoaded(other, weight)) from = middle + 1;
-      else to = middle;
-    }
-    return from;
-  }
-}
-
-/** A node with its weight. */
-export interface OrderedNode extends NodeLoad {
-  readonly view: NodeSnapshot;
-}
-
-/** Its weight is the one by which it was put in order: that of the view may be another by now. */
-interface Placed extends OrderedNode {
-  view: NodeSnapshot;
-  share: number;
-  tasks: number;
-  isSorted: boolean;
-  isTouched: boolean;
-}
-
-const shareNow = ({ view }: Placed): number =>
-  dominantShare(view, view.reserved.nanoCpus, view.reserved.memoryBytes);
-
-const hasMoved = (placed: Placed): boolean =>
-  !placed.isSorted || placed.tasks !== placed.view.taskCount || placed.share !== shareNow(placed);
-
-function weigh(placed: Placed): void {
-  placed.share = shareNow(placed);
-  placed.tasks = placed.view.taskCount;
-}
-
-/** How heavily a node is used by the tasks of all services: what placement looks at once a service is spread. */
+/** The load of a node by the tasks of all services. Breaks ties once a service is spread evenly. */
 export interface NodeLoad {
   readonly id: string;
-  /** Orders ids faster than comparing them, see `idRankOf`. */
+  /** Orders ids without comparing strings (see `idRankOf`). */
   readonly idRank: number;
-  /** The larger of the reserved shares of its processors and its memory. */
+  /** The larger of the reserved fractions of the node's CPUs and memory. */
   readonly share: number;
-  /** Tasks of all services that occupy it. */
+  /** Number of tasks of all services that occupy the node. */
   readonly tasks: number;
 }
 
-/** The least reserved first, then the one with the fewest tasks, then the smallest id. */
+/** Orders nodes by reserved share, then by number of tasks, then by id. */
 export const isLessLoaded: Before<NodeLoad> = (a, b) => {
   if (a.share !== b.share) return a.share < b.share;
   if (a.tasks !== b.tasks) return a.tasks < b.tasks;
@@ -144,22 +21,24 @@ export const isLessLoaded: Before<NodeLoad> = (a, b) => {
   return a.id < b.id;
 };
 
+/** Returns the larger of the reserved fractions of a node's CPUs and memory. */
 export function dominantShare({ node }: NodeSnapshot, nanoCpus: number, memoryBytes: number): number {
   return Math.max(
-    shareOf(nanoCpus, node.description?.nanoCpus ?? 0),
-    shareOf(memoryBytes, node.description?.memoryBytes ?? 0),
+    fractionOf(nanoCpus, node.description?.nanoCpus ?? 0),
+    fractionOf(memoryBytes, node.description?.memoryBytes ?? 0),
   );
 }
 
-const shareOf = (reserved: number, capacity: number): number => (capacity > 0 ? reserved / capacity : 0);
+const fractionOf = (reserved: number, capacity: number): number => (capacity > 0 ? reserved / capacity : 0);
 
-/** As many characters of 7 bits as fit into an exact number. */
+/** Seven characters of 7 bits fit into the 53 bits of an exact integer. */
 const RANKED_CHARACTERS = 7;
 const RANK_BASE = 128;
 
 /**
- * A number that is never greater for a smaller id; ids of one number have to be compared. Most nodes of a new cluster
- * are alike but for their ids, and comparing text is several times as slow.
+ * Returns a number that orders ids by their first characters. Ids of equal rank have to be compared as strings.
+ *
+ * The nodes of a new cluster differ only in their ids, and comparing strings is several times as slow.
  */
 export function idRankOf(id: string): number {
   let rank = 0;
@@ -170,4 +49,130 @@ export function idRankOf(id: string): number {
     isExact &&= code < RANK_BASE - 1;
   }
   return rank;
+}
+
+/** Up to this many nodes (or one in `FEW_SHARE` of all) are moved one by one. Beyond that, sorting is cheaper. */
+const FEW = 4;
+const FEW_SHARE = 64;
+
+/**
+ * Nodes ordered by load, the least loaded first.
+ *
+ * `touch` only marks a node whose load has changed; `inOrder` repairs the order. Moving one node costs a binary search
+ * and a shift.
+ */
+export class LoadOrder {
+  readonly #entries = new Map<string, Entry>();
+  #sorted: Entry[] = [];
+  /** Entries that may be out of order. */
+  #touched: Entry[] = [];
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Adds a node or replaces its view. */
+  put(view: NodeSnapshot): void {
+    const { id } = view.node;
+    const known = this.#entries.get(id);
+    if (known === undefined) {
+      const entry = { id, idRank: idRankOf(id), view, share: 0, tasks: 0, isSorted: false, isTouched: true };
+      this.#entries.set(id, entry);
+      this.#touched.push(entry);
+    } else {
+      known.view = view;
+      this.#touch(known);
+    }
+  }
+
+  delete(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    this.#entries.delete(id);
+    if (entry.isSorted) this.#takeOut(entry);
+    if (entry.isTouched) this.#touched.splice(this.#touched.indexOf(entry), 1);
+  }
+
+  /** Marks a node whose load may have changed. */
+  touch(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry !== undefined) this.#touch(entry);
+  }
+
+  /** Returns all nodes in order. The array is valid until the next change. */
+  inOrder(): readonly OrderedNode[] {
+    if (this.#touched.length > 0) this.#repair();
+    return this.#sorted;
+  }
+
+  #touch(entry: Entry): void {
+    if (entry.isTouched) return;
+    entry.isTouched = true;
+    this.#touched.push(entry);
+  }
+
+  #repair(): void {
+    const moved = this.#touched.filter(isOutOfDate);
+    for (const entry of this.#touched) entry.isTouched = false;
+    this.#touched = [];
+    if (moved.length <= Math.max(FEW, this.#sorted.length / FEW_SHARE)) {
+      for (const entry of moved) {
+        if (entry.isSorted) this.#takeOut(entry);
+        refreshLoad(entry);
+        this.#sorted.splice(this.#indexFor(entry), 0, entry);
+        entry.isSorted = true;
+      }
+      return;
+    }
+    for (const entry of moved) refreshLoad(entry);
+    for (const entry of moved) {
+      if (!entry.isSorted) this.#sorted.push(entry);
+      entry.isSorted = true;
+    }
+    this.#sorted = mergeSort(this.#sorted, isLessLoaded);
+  }
+
+  /** Removes an entry from the order. The entry must still have the load by which it was sorted. */
+  #takeOut(entry: Entry): void {
+    this.#sorted.splice(this.#indexFor(entry), 1);
+    entry.isSorted = false;
+  }
+
+  /** Returns the first index whose node is not less loaded. */
+  #indexFor(load: NodeLoad): number {
+    let from = 0;
+    let to = this.#sorted.length;
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      const other = this.#sorted[middle];
+      if (other !== undefined && isLessLoaded(other, load)) from = middle + 1;
+      else to = middle;
+    }
+    return from;
+  }
+}
+
+/** A node with its load. */
+export interface OrderedNode extends NodeLoad {
+  readonly view: NodeSnapshot;
+}
+
+/** Holds the load by which the node was sorted. The load of its view may be newer. */
+interface Entry extends OrderedNode {
+  view: NodeSnapshot;
+  share: number;
+  tasks: number;
+  isSorted: boolean;
+  isTouched: boolean;
+}
+
+const currentShare = ({ view }: Entry): number =>
+  dominantShare(view, view.reserved.nanoCpus, view.reserved.memoryBytes);
+
+const isOutOfDate = (entry: Entry): boolean =>
+  !entry.isSorted || entry.tasks !== entry.view.taskCount || entry.share !== currentShare(entry);
+
+function refreshLoad(entry: Entry): void {
+  entry.share = currentShare(entry);
+  entry.tasks = entry.view.taskCount;
 }

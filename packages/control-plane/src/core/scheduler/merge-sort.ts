@@ -1,8 +1,10 @@
 import type { Before } from "./heap.js";
 
 /**
- * Sorts by merging, and keeps what is in order already. `Array.prototype.sort` calls its comparison from outside of
- * compiled code, at twice the cost of a whole comparison, and placement sorts once for every node that got a task.
+ * Returns the items in order (stable merge sort; runs that are already in order are only copied).
+ *
+ * `Array.prototype.sort` calls its comparison function from native code, which costs more than the comparison itself.
+ * Placement sorts once per level of its candidates, so this is on its hot path.
  */
 export function mergeSort<T>(items: readonly T[], before: Before<T>): T[] {
   let from = [...items];
@@ -17,7 +19,7 @@ export function mergeSort<T>(items: readonly T[], before: Before<T>): T[] {
 
 interface Runs<T> {
   readonly start: number;
-  /** Of each of the two runs; the second one ends where the items do. */
+  /** Length of each of the two runs. The second run may be cut off by the end of the items. */
   readonly width: number;
   readonly before: Before<T>;
 }

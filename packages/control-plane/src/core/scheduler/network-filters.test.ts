@@ -1,8 +1,8 @@
 import { parseSubnet } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildNode, buildReservation, buildSpec, buildView, clusterOf } from "../testing/records.js";
-import { requirementsOf } from "./filters.js";
 import { place } from "./place.js";
+import { requirementsOf } from "./requirements.js";
 
 const ABLE = { dataPlane: { overlay: true } };
 

@@ -3,10 +3,10 @@ import type { Node } from "@berth/proto";
 const NODE_LABEL = "node.labels.";
 const ENGINE_LABEL = "engine.labels.";
 
-/** Names that `uname` has for what Docker calls amd64 and arm64. */
+/** Docker's architecture names, by the names that `uname` reports. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { x86_64: "amd64", aarch64: "arm64" };
 
-/** What constraints and preferences can ask of a node, by its canonical name; undefined: it has no such label. */
+/** Returns a node attribute by its canonical name. Undefined when the node has no such label. */
 export function attributeOf(node: Node, attribute: string): string | undefined {
   if (attribute.startsWith(NODE_LABEL)) return ownValue(node.labels, attribute.slice(NODE_LABEL.length));
   const { description } = node;
@@ -29,7 +29,7 @@ export function attributeOf(node: Node, attribute: string): string | undefined {
   }
 }
 
-/** Docker's name of an architecture. */
+/** Returns Docker's name of an architecture. */
 export const architectureName = (name: string): string => ARCHITECTURES[name] ?? name;
 
 const ownValue = (labels: Readonly<Record<string, string>>, key: string): string | undefined =>

@@ -1,20 +1,22 @@
-import { type Node, parseAddressRange, parseConstraint } from "@berth/proto";
+import { assertNever, type Node, parseAddressRange, parseConstraint } from "@berth/proto";
 import { isGlob, matchesGlob } from "./glob.js";
 import { architectureName, attributeOf } from "./node-attribute.js";
 
-/** A placement constraint, ready to be asked of many nodes. */
+/** A parsed placement constraint. */
 export interface NodeConstraint {
   readonly text: string;
   readonly meets: (node: Node) => boolean;
-  /** Why no node at all can meet it. */
+  /** Why no node can ever meet the constraint. Undefined when it is well-formed. */
   readonly impossible?: string;
 }
 
 type ValueTest = (value: string) => boolean;
 
 /**
- * Parses once. A constraint that cannot be parsed is met by no node and says so. As in Swarm letter case does not
- * matter, and a label that the node lacks differs from every value.
+ * Parses a placement constraint.
+ *
+ * No node meets a malformed constraint; `impossible` then says what is wrong with it. As in Swarm, case is ignored, and
+ * a label that the node lacks is not equal to any value.
  */
 export function parseNodeConstraint(text: string): NodeConstraint {
   const parsed = parseConstraint(text);
@@ -25,6 +27,7 @@ export function parseNodeConstraint(text: string): NodeConstraint {
     const value = attributeOf(node, attribute);
     return value !== undefined && tests.some((matches) => matches(value));
   };
+  const exists = (node: Node): boolean => attributeOf(node, attribute) !== undefined;
   switch (operator) {
     case "==":
     case "in":
@@ -33,9 +36,11 @@ export function parseNodeConstraint(text: string): NodeConstraint {
     case "not in":
       return { text, meets: (node) => !isOneOf(node) };
     case "exists":
-      return { text, meets: (node) => attributeOf(node, attribute) !== undefined };
+      return { text, meets: exists };
+    case "not exists":
+      return { text, meets: (node) => !exists(node) };
     default:
-      return { text, meets: (node) => attributeOf(node, attribute) === undefined };
+      return assertNever(operator);
   }
 }
 

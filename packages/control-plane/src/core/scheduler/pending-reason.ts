@@ -1,10 +1,10 @@
 import type { Task } from "@berth/proto";
 
-/** How the message of a task begins that looks for no node yet, as something else is to happen first. */
+/** Prefix of the status message of a task that is not placed yet because it waits for something else. */
 export const WAITING_FOR = "waiting for ";
 
-/** Why a task has no node, for a person. */
+/** Returns why a task has no node, for the user. */
 export function pendingReason({ status }: Task): string {
   const message = status?.message || "not placed yet";
-  return message.startsWith(WAITING_FOR) ? message : `no node for it: ${message}`;
+  return message.startsWith(WAITING_FOR) ? message : `no suitable node: ${message}`;
 }

@@ -3,20 +3,23 @@ import { status } from "../apply-action.js";
 import type { Action } from "../model/plan.js";
 import type { SlotRef } from "../model/slots.js";
 import type { ClusterSnapshot, NodeSnapshot, ReconcileContext } from "../model/snapshot.js";
-import type { TaskRequirements } from "./filters.js";
-import { explainNoCapacity, fitTest, type Placement, place, type ServiceLoad } from "./place.js";
+import { explainNoCapacity, fitTest, type Placement, place } from "./place.js";
+import type { TaskRequirements } from "./requirements.js";
+import type { ServiceLoad } from "./service-load.js";
 
-/** Tasks that are to get a node: those that look for one already, and those to be made. */
+/** The tasks of a service that need a node. */
 export interface Placements {
+  /** Existing tasks without a node. */
   readonly pending: readonly Task[];
+  /** Slots that get a new task. */
   readonly fills: readonly SlotFill[];
 }
 
-/** A slot that gets a task. */
+/** A slot that gets a new task. */
 export interface SlotFill extends SlotRef {
-  /** Absent: none. A slot that does not exist yet is a fill as it is: a service may get a hundred thousand at once. */
+  /** Restarts of the slot so far. Undefined when there were none, so that new slots need no object of their own. */
   readonly restarts?: number;
-  /** The node that it goes to if that has room. */
+  /** The task goes to this node if it has capacity. */
   readonly preferredNodeId?: string;
 }
 
@@ -25,106 +28,117 @@ export interface PlacementContext extends ReconcileContext {
   readonly requirements: TaskRequirements;
   readonly load: ServiceLoad;
   readonly cluster: ClusterSnapshot;
-  /** Of a job: the run that new tasks belong to. */
+  /** The job run that new tasks belong to. Undefined for services. */
   readonly jobIteration?: number;
 }
 
-/** Replicated: any node will do. Tasks that find none are NEW, with the reason. */
+/** Places tasks of a replicated service on any nodes. Tasks that fit nowhere stay NEW, with the reason. */
 export function placeReplicated(
   { pending, fills }: Placements,
   context: PlacementContext,
 ): readonly Action[] {
   const count = pending.length + fills.length;
   if (count === 0) return [];
-  const { requirements: need, load, cluster, holdReason } = context;
-  const wishes: string[] = [];
-  for (const { preferredNodeId: wish } of fills) if (wish !== undefined) wishes.push(wish);
+  const { requirements, load, cluster, holdReason } = context;
+  const preferredNodeIds: string[] = [];
+  for (const { preferredNodeId } of fills) {
+    if (preferredNodeId !== undefined) preferredNodeIds.push(preferredNodeId);
+  }
   const placement =
     holdReason === ""
-      ? place({ count, requirements: need, load, preferredNodeIds: wishes }, cluster)
+      ? place({ count, requirements, load, preferredNodeIds }, cluster)
       : { nodeIds: [], onPreferred: [], reason: holdReason };
-  const maker = taskMaker(context, placement.reason);
-  const nodeOf = handOut(placement);
+  const create = taskFactory(context, placement.reason);
+  const nextNode = nodeDealer(placement);
   const actions: Action[] = [];
-  for (const task of pending) actions.push(...seatPending(task, nodeOf(undefined), placement.reason));
-  for (const fill of fills) actions.push(maker(fill, nodeOf(fill.preferredNodeId)));
+  for (const task of pending) actions.push(...updatePending(task, nextNode(undefined), placement.reason));
+  for (const fill of fills) actions.push(create(fill, nextNode(fill.preferredNodeId)));
   return actions;
 }
 
-/** Gives each task in turn its node: those that wished for one theirs, while it was granted, the others the next. */
-function handOut({
+/** Returns a function that gives each task its node: the preferred node while it is available, or else the next one. */
+function nodeDealer({
   nodeIds,
-  onPreferred: granted,
-}: Omit<Placement, "reason">): (wish: string | undefined) => string | undefined {
-  const wishes = [...granted];
+  onPreferred,
+}: Omit<Placement, "reason">): (preferred: string | undefined) => string | undefined {
+  const available = [...onPreferred];
   let next = 0;
-  return (wish) => {
-    const at = wish === undefined ? -1 : wishes.indexOf(wish);
-    if (at >= 0) return wishes.splice(at, 1)[0];
+  return (preferred) => {
+    const at = preferred === undefined ? -1 : available.indexOf(preferred);
+    if (at >= 0) return available.splice(at, 1)[0];
     next += 1;
     return nodeIds[next - 1];
   };
 }
 
 /**
- * Global: each slot has its node. A NEW task belongs to no node, so those that wait stand for any of the nodes that
- * cannot take theirs, and as many are kept as there are such nodes.
+ * Places tasks of a global service, each on the node of its slot.
+ *
+ * A NEW task has no node. So the pending tasks are placeholders: there is one for each node that cannot take its task,
+ * and any node that can takes over any of them.
  */
 export function placeGlobal({ pending, fills }: Placements, context: PlacementContext): readonly Action[] {
-  if (context.holdReason !== "") return seatStandIns(pending, fills, context);
-  const waiting = [...pending];
+  if (context.holdReason !== "") return updatePlaceholders(pending, fills, context);
+  const placeholders = [...pending];
   const actions: Action[] = [];
-  const full: SlotFill[] = [];
+  const unplaced: SlotFill[] = [];
   const fits = fitTest(context, context.cluster);
-  const maker = taskMaker(context, "");
+  const create = taskFactory(context, "");
   for (const fill of fills) {
     const { nodeId } = fill;
     const view = context.cluster.nodes.get(nodeId);
     if (view === undefined || !fits(view)) {
-      full.push(fill);
+      unplaced.push(fill);
       continue;
     }
-    const task = waiting.shift();
-    actions.push(task === undefined ? maker(fill, nodeId) : { kind: "assign-task", task, nodeId });
+    const task = placeholders.shift();
+    actions.push(task === undefined ? create(fill, nodeId) : { kind: "assign-task", task, nodeId });
   }
-  return [...actions, ...seatStandIns(waiting, full, context)];
+  return [...actions, ...updatePlaceholders(placeholders, unplaced, context)];
 }
 
-function seatStandIns(
-  waiting: readonly Task[],
-  full: readonly SlotFill[],
+/** Keeps one placeholder per unplaced slot: updates their reasons, deletes the surplus, creates the missing ones. */
+function updatePlaceholders(
+  placeholders: readonly Task[],
+  unplaced: readonly SlotFill[],
   context: PlacementContext,
 ): readonly Action[] {
-  const reason =
-    context.holdReason || explainNoCapacity(viewsOf(full, context.cluster), context, context.cluster);
-  const maker = taskMaker(context, reason);
-  const kept = waiting.slice(0, full.length).flatMap((task) => seatPending(task, undefined, reason));
-  const surplus = waiting
-    .slice(full.length)
-    .map((task): Action => ({ kind: "delete-task", task, reason: "no node waits for it any more" }));
-  const made = full.slice(waiting.length).map((fill) => maker(fill, undefined));
-  return [...kept, ...surplus, ...made];
+  const { cluster, holdReason } = context;
+  const reason = holdReason || explainNoCapacity(viewsOf(unplaced, cluster), context, cluster);
+  const create = taskFactory(context, reason);
+  const kept = placeholders
+    .slice(0, unplaced.length)
+    .flatMap((task) => updatePending(task, undefined, reason));
+  const surplus = placeholders
+    .slice(unplaced.length)
+    .map((task): Action => ({ kind: "delete-task", task, reason: "no node is waiting for it" }));
+  const created = unplaced.slice(placeholders.length).map((fill) => create(fill, undefined));
+  return [...kept, ...surplus, ...created];
 }
 
 function viewsOf(fills: readonly SlotFill[], cluster: ClusterSnapshot): readonly NodeSnapshot[] {
   return fills.flatMap((fill) => cluster.nodes.get(fill.nodeId) ?? []);
 }
 
-function seatPending(task: Task, nodeId: string | undefined, reason: string): readonly Action[] {
+function updatePending(task: Task, nodeId: string | undefined, reason: string): readonly Action[] {
   if (nodeId !== undefined) return [{ kind: "assign-task", task, nodeId }];
   if (task.status?.message === reason) return [];
   return [{ kind: "update-message", task, message: reason }];
 }
 
-type TaskMaker = (fill: SlotFill, nodeId: string | undefined) => Action;
+type TaskFactory = (fill: SlotFill, nodeId: string | undefined) => Action;
 
 /**
- * Makes the new tasks of one plan, those without a node with the reason. Records never change, so what is equal in
- * all of them is there once: a service may get a hundred thousand tasks in one plan.
+ * Returns a function that creates the new tasks of one plan. Tasks without a node get the reason as their message.
+ *
+ * Records are immutable, so all tasks share the values they have in common: one plan may create 100,000 tasks.
  */
-function taskMaker({ service, now, newId, jobIteration = 0 }: PlacementContext, reason: string): TaskMaker {
+function taskFactory(
+  { service, now, newId, jobIteration = 0 }: PlacementContext,
+  reason: string,
+): TaskFactory {
   const assigned = status({ state: TaskState.ASSIGNED, message: "", now });
-  const waiting = status({ state: TaskState.NEW, message: reason, now });
+  const unplaced = status({ state: TaskState.NEW, message: reason, now });
   const serviceName = service.spec?.name ?? "";
   const stack = service.spec?.stack ?? "";
   return ({ number, restarts = 0 }, nodeId) => ({
@@ -138,7 +152,7 @@ function taskMaker({ service, now, newId, jobIteration = 0 }: PlacementContext, 
       nodeId: nodeId ?? "",
       specVersion: service.version,
       desiredState: DesiredState.RUNNING,
-      status: nodeId === undefined ? waiting : assigned,
+      status: nodeId === undefined ? unplaced : assigned,
       createdAtMs: now,
       restarts,
       jobIteration,

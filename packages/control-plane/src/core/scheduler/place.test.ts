@@ -11,9 +11,11 @@ import {
   clusterOf,
   GIB,
 } from "../testing/records.js";
-import { type Filter, filtersFor, requirementsOf, type TaskRequirements } from "./filters.js";
-import { explainNoCapacity, fitTest, type PlacementRequest, place, type ServiceLoad } from "./place.js";
-import { spreadGroup } from "./spread.js";
+import { type Filter, filtersFor } from "./filters.js";
+import { explainNoCapacity, fitTest, type PlacementRequest, place } from "./place.js";
+import { requirementsOf, type TaskRequirements } from "./requirements.js";
+import type { ServiceLoad } from "./service-load.js";
+import { spreadPath } from "./spread.js";
 
 const NO_LOAD: ServiceLoad = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
 const clusterWith = (views: readonly NodeSnapshot[]): ClusterSnapshot =>
@@ -23,16 +25,14 @@ const clusterWith = (views: readonly NodeSnapshot[]): ClusterSnapshot =>
 function placeSlowly(
   { count, requirements, load, preferredNodeIds = [] }: PlacementRequest,
   cluster: ClusterSnapshot,
-): { readonly nodeIds: readonly string[]; readonly granted: readonly string[] } {
+): { readonly nodeIds: readonly string[]; readonly onPreferred: readonly string[] } {
   const filters = filtersFor(requirements, cluster);
   const views = new Map(cluster.nodes);
   const staying = new Map(load.tasksByNode);
   const held = new Map(load.occupiedByNode);
   const nodeIds: string[] = [];
   const groupOf = (view: NodeSnapshot, level: number): string =>
-    JSON.stringify(
-      requirements.spread.slice(0, level + 1).map((attribute) => spreadGroup(view.node, attribute)),
-    );
+    JSON.stringify(spreadPath(view.node, requirements.spread.slice(0, level + 1)));
   const rankOf = (view: NodeSnapshot): readonly (number | string)[] => [
     load.avoided.get(view.node.id) ?? 0,
     ...requirements.spread.map((_, level) =>
@@ -53,13 +53,13 @@ function placeSlowly(
     held.set(id, (held.get(id) ?? 0) + 1);
     views.set(id, withTask(view, requirements));
   };
-  const granted = preferredNodeIds.filter((id) => {
+  const onPreferred = preferredNodeIds.filter((id) => {
     const view = views.get(id);
     if (view === undefined || !fits(view)) return false;
     take(view);
     return true;
   });
-  while (nodeIds.length + granted.length < count) {
+  while (nodeIds.length + onPreferred.length < count) {
     const [best] = [...views.values()]
       .filter(fits)
       .map((view) => ({ view, rank: rankOf(view) }))
@@ -68,7 +68,7 @@ function placeSlowly(
     nodeIds.push(best.view.node.id);
     take(best.view);
   }
-  return { nodeIds, granted };
+  return { nodeIds, onPreferred };
 }
 
 function compare(a: readonly (number | string)[], b: readonly (number | string)[]): number {
@@ -242,8 +242,8 @@ describe("place()", () => {
         fc.array(preferred, { maxLength: 6 }),
         ({ cluster, requirements, count, load }, preferredNodeIds) => {
           const request = { count: count + preferredNodeIds.length, requirements, load, preferredNodeIds };
-          const { nodeIds, onPreferred: granted } = place(request, cluster);
-          expect({ nodeIds, granted }).toEqual(placeSlowly(request, cluster));
+          const { nodeIds, onPreferred } = place(request, cluster);
+          expect({ nodeIds, onPreferred }).toEqual(placeSlowly(request, cluster));
         },
       ),
       { numRuns: 300 },
@@ -337,7 +337,7 @@ describe("place()", () => {
     expect(place(request, clusterWith(views(NodeState.READY))).nodeIds).toEqual(["h2", "h2"]);
     expect(place(request, clusterWith(views(NodeState.DOWN)))).toEqual({
       nodeIds: [],
-      granted: [],
+      onPreferred: [],
       reason: "1 node is down, 2 nodes do not have volume shop_data, which is on h2 (down)",
     });
   });

@@ -9,19 +9,20 @@ import {
 import type { Reservation } from "../model/snapshot.js";
 import { isEnded } from "../model/task-state.js";
 
-/** What one task takes of its node while it occupies it. */
+/** The resources that one task takes from its node. */
 export interface ResourceRequest extends Reservation {
-  /** Keys of its host-mode ports. Ports that Docker picks are not in it. */
+  /** Keys of the task's host-mode ports (see `hostPortKey`). Ports that Docker picks are left out. */
   readonly hostPorts: readonly string[];
 }
 
 /**
- * Whether a task counts against its node. It does until its agent has said that it ended (or the node died):
- * asking it to stop frees nothing yet.
+ * Returns whether a task counts against the resources of its node.
+ *
+ * A task counts until its agent reports its end, or its node is lost. Asking a task to stop frees nothing yet.
  */
 export const occupiesNode = (task: Task): boolean => task.nodeId !== "" && !isEnded(task);
 
-/** What a task takes, by the spec of the version that it runs. */
+/** Returns the resources that one task of this spec takes. */
 export function resourceRequestOf(spec: ServiceSpec): ResourceRequest {
   const reserved = spec.task?.reservations;
   return {
@@ -36,17 +37,17 @@ export function resourceRequestOf(spec: ServiceSpec): ResourceRequest {
 
 export const isHostMode = (port: PortSpec): boolean => port.mode === PortSpec_Mode.HOST;
 
-/** `tcp/<host_ip>/<published>`; the address is empty when the port is taken on all of them. */
+/** Returns `<protocol>/<host ip>/<published port>`. The address is empty when the port is bound on all addresses. */
 export const hostPortKey = (port: PortSpec): string =>
   listenerKey({ protocol: port.protocol, address: port.hostIp, port: port.published });
 
-/** The same for a port that some other program of a host listens on. */
+/** Returns the key of a port that a program outside of Docker listens on, in the format of `hostPortKey`. */
 export function listenerKey({ protocol, address, port }: HostListener): string {
-  const everywhere = address === "0.0.0.0" || address === "::";
-  return `${protocol === PortSpec_Protocol.UDP ? "udp" : "tcp"}/${everywhere ? "" : address}/${port}`;
+  const isWildcard = address === "0.0.0.0" || address === "::";
+  return `${protocol === PortSpec_Protocol.UDP ? "udp" : "tcp"}/${isWildcard ? "" : address}/${port}`;
 }
 
-/** Whether two keys of `hostPortKey` cannot be on one host together. */
+/** Returns whether two ports, given by their keys, cannot be bound on one host at the same time. */
 export function portsClash(a: string, b: string): boolean {
   const [protocolA, addressA, portA] = a.split("/");
   const [protocolB, addressB, portB] = b.split("/");

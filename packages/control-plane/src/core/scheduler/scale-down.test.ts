@@ -11,8 +11,8 @@ import {
   CPU,
   clusterOf,
 } from "../testing/records.js";
-import { requirementsOf } from "./filters.js";
 import { place } from "./place.js";
+import { requirementsOf } from "./requirements.js";
 import { selectSlotsToRemove } from "./scale-down.js";
 
 const SPREADS = [[], ["node.labels.zone"], ["node.labels.zone", "node.labels.rack"]];

@@ -1,9 +1,14 @@
-import type { Slot } from "../model/slots.js";
+import type { Task } from "@berth/proto";
 import type { NodeSnapshot } from "../model/snapshot.js";
 import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
 import { countGroups, leavesOf, type Pool, SpreadTree, spreadPath } from "./spread.js";
 
-/** What decides how full a node or a group of nodes is. */
+/** A slot of a replicated service. */
+interface RemovableSlot {
+  readonly number: number;
+  readonly active: readonly Pick<Task, "nodeId">[];
+}
+
 export interface SpreadContext {
   /** Attributes over whose values the service is spread. */
   readonly spread: readonly string[];
@@ -11,24 +16,27 @@ export interface SpreadContext {
 }
 
 /**
- * Chooses slots to give up as the inverse of placement: from the fullest group of each level, of the node with the
- * most tasks of the service there, the highest number. All of `staying` count, those of `slots` may go.
+ * Returns the `count` slots to remove when a service is scaled down.
+ *
+ * Reverses placement: each slot is taken from the fullest group of each level, there from the node with the most tasks
+ * of the service, and on that node the one with the highest number. All slots of `staying` count towards the tasks of a
+ * node; only those of `slots` may be removed.
  */
-export function selectSlotsToRemove(
+export function selectSlotsToRemove<Slot extends RemovableSlot>(
   slots: readonly Slot[],
   count: number,
   { staying, spread, nodes }: SpreadContext & { readonly staying: ReadonlySet<Slot> },
 ): readonly Slot[] {
-  const shares = new Map<string, NodeShare>();
-  for (const slot of staying) shareOf(shares, slot).count += 1;
-  for (const slot of slots) shareOf(shares, slot).removable.push(slot);
-  const counts = new Map([...shares].map(([nodeId, share]) => [nodeId, share.count]));
+  const byNode = new Map<string, NodeSlots<Slot>>();
+  for (const slot of staying) slotsOnNodeOf(slot, byNode).count += 1;
+  for (const slot of slots) slotsOnNodeOf(slot, byNode).removable.push(slot);
+  const counts = new Map([...byNode].map(([nodeId, onNode]) => [nodeId, onNode.count]));
   const pathOf = (nodeId: string): readonly string[] => spreadPath(nodes.get(nodeId)?.node, spread);
   const leaves = leavesOf(
-    [...shares.values()].filter((share) => share.removable.length > 0),
-    { pathOf: ({ nodeId }) => pathOf(nodeId), poolOf: (members) => new ShareHeap(members) },
+    [...byNode.values()].filter(({ removable }) => removable.length > 0),
+    { pathOf: ({ nodeId }) => pathOf(nodeId), poolOf: (members) => new NodeSlotsHeap(members) },
   );
-  const tree = new SpreadTree(leaves, countGroups(counts, pathOf), { step: -1, before: fuller });
+  const tree = new SpreadTree(leaves, countGroups(counts, pathOf), { step: -1, before: isFuller });
   const chosen: Slot[] = [];
   while (chosen.length < count) {
     const slot = tree.best?.removable.at(-1);
@@ -39,23 +47,24 @@ export function selectSlotsToRemove(
   return chosen;
 }
 
-/** Slots of one node that may go, the highest number last, and how many of the service the node has. */
-interface NodeShare {
+interface NodeSlots<Slot extends RemovableSlot> {
   readonly nodeId: string;
+  /** Slots on the node that may be removed, the highest number last. */
   readonly removable: Slot[];
+  /** Tasks of the service on the node. */
   count: number;
 }
 
-class ShareHeap implements Pool<NodeShare> {
-  readonly #shares: NodeShare[];
+class NodeSlotsHeap<Slot extends RemovableSlot> implements Pool<NodeSlots<Slot>> {
+  readonly #nodes: NodeSlots<Slot>[];
 
-  constructor(shares: NodeShare[]) {
-    this.#shares = shares;
-    heapify(this.#shares, fuller);
+  constructor(nodes: NodeSlots<Slot>[]) {
+    this.#nodes = nodes;
+    heapify(this.#nodes, isFuller);
   }
 
-  get best(): NodeShare | undefined {
-    return this.#shares[0];
+  get best(): NodeSlots<Slot> | undefined {
+    return this.#nodes[0];
   }
 
   take(): void {
@@ -63,21 +72,24 @@ class ShareHeap implements Pool<NodeShare> {
     if (best === undefined) return;
     best.removable.pop();
     best.count -= 1;
-    if (best.removable.length > 0) reorderFirst(this.#shares, fuller);
-    else dropFirst(this.#shares, fuller);
+    if (best.removable.length > 0) reorderFirst(this.#nodes, isFuller);
+    else dropFirst(this.#nodes, isFuller);
   }
 }
 
-function shareOf(shares: Map<string, NodeShare>, slot: Slot): NodeShare {
+function slotsOnNodeOf<Slot extends RemovableSlot>(
+  slot: Slot,
+  byNode: Map<string, NodeSlots<Slot>>,
+): NodeSlots<Slot> {
   const nodeId = slot.active[0]?.nodeId ?? "";
-  const known = shares.get(nodeId);
+  const known = byNode.get(nodeId);
   if (known !== undefined) return known;
-  const share = { nodeId, removable: [], count: 0 };
-  shares.set(nodeId, share);
-  return share;
+  const created = { nodeId, removable: [], count: 0 };
+  byNode.set(nodeId, created);
+  return created;
 }
 
-const fuller: Before<NodeShare> = (a, b) =>
+const isFuller: Before<NodeSlots<RemovableSlot>> = (a, b) =>
   a.count !== b.count ? a.count > b.count : highestNumber(a) > highestNumber(b);
 
-const highestNumber = (share: NodeShare): number => share.removable.at(-1)?.number ?? 0;
+const highestNumber = ({ removable }: NodeSlots<RemovableSlot>): number => removable.at(-1)?.number ?? 0;

@@ -1,75 +1,95 @@
 import type { Task } from "@berth/proto";
-import type { StableTasks } from "../orchestrator/stable-tasks.js";
 import { nodesToAvoid } from "./avoidance.js";
-import type { ServiceLoad } from "./place.js";
 import { occupiesNode } from "./resource-request.js";
 
-export interface LoadContext {
-  readonly isCurrent: (task: Task) => boolean;
-  readonly now: number;
-  /** Tasks of the service besides those given: all of them stay where they run. */
-  readonly settled?: StableTasks | undefined;
-}
-
-/** How a service sits on its nodes, when of its tasks these will stay. */
-export function serviceLoadOf(
-  tasks: readonly Task[],
-  staying: readonly Task[],
-  context: LoadContext,
-): ServiceLoad {
-  return new TaskStats(tasks, staying, context);
-}
-
-/** Only a limit per node asks for what is held, and most services have none. */
-class TaskStats implements ServiceLoad {
-  readonly #tasks: readonly Task[];
-  readonly #settled: StableTasks | undefined;
-  readonly tasksByNode: NodeCounts;
-  readonly avoided: ReadonlyMap<string, number>;
-  #held: NodeCounts | undefined;
-
-  constructor(tasks: readonly Task[], staying: readonly Task[], { settled, ...at }: LoadContext) {
-    this.#tasks = tasks;
-    this.#settled = settled;
-    this.tasksByNode = this.#withSettled(staying);
-    // What runs well did not fail, so nothing settled speaks against its node.
-    this.avoided = nodesToAvoid(tasks, at);
-  }
-
-  get occupiedByNode(): NodeCounts {
-    this.#held ??= this.#withSettled(this.#tasks.filter(occupiesNode));
-    return this.#held;
-  }
-
-  #withSettled(tasks: readonly Task[]): NodeCounts {
-    const counts = new Map<string, number>();
-    for (const { nodeId } of tasks) counts.set(nodeId, (counts.get(nodeId) ?? 0) + 1);
-    if (this.#settled === undefined) return counts;
-    const { countByNode: calm, leaving } = this.#settled;
-    for (const { nodeId } of leaving) counts.set(nodeId, (counts.get(nodeId) ?? 0) - 1);
-    return new ChangedCounts(calm, counts);
-  }
-}
-
-/** How many there are on each node, by its id; nothing is said of nodes without any. */
+/** Number of tasks per node id. Nodes without tasks are left out. */
 export interface NodeCounts extends Iterable<readonly [string, number]> {
   get(nodeId: string): number | undefined;
 }
 
-/** Counts that also know how many nodes have how many. */
+/** Node counts with a histogram. */
 export interface LevelCounts extends NodeCounts {
-  /** Number of nodes, by how many each has (from 1). */
+  /** Number of nodes by their number of tasks (from 1). */
   readonly levels: ReadonlyMap<number, number>;
 }
 
-export const hasLevels = (counts: NodeCounts): counts is LevelCounts => "levels" in counts;
+/** The distribution of a service over the nodes before placement, by node id. */
+export interface ServiceLoad {
+  /** Tasks that stay. Spreading counts these. */
+  readonly tasksByNode: NodeCounts;
+  /** Tasks that occupy the node, those about to stop included. The limit per node counts these. */
+  readonly occupiedByNode: NodeCounts;
+  /** Recent failures on the nodes that are chosen after all others (see `nodesToAvoid`). */
+  readonly avoided: ReadonlyMap<string, number>;
+}
 
-/** Counts that differ from others on a few nodes: these need neither be copied nor be looked through. */
+/** Stable tasks of the service: running, current and not to be decided about. */
+export interface StableTaskCounts {
+  /** Number of stable tasks by node. Live. */
+  readonly countByNode: LevelCounts;
+  /** Tasks counted in `countByNode` that leave their node nevertheless. */
+  readonly leaving: readonly Task[];
+}
+
+export interface ServiceLoadContext {
+  readonly isCurrent: (task: Task) => boolean;
+  readonly now: number;
+  /** Tasks of the service in addition to the given ones. */
+  readonly settled?: StableTaskCounts | undefined;
+}
+
+/** Returns the load of a service of whose tasks `staying` remain. */
+export function serviceLoadOf(
+  tasks: readonly Task[],
+  staying: readonly Task[],
+  { settled, ...context }: ServiceLoadContext,
+): ServiceLoad {
+  return new TaskLoad(tasks, settled, {
+    tasksByNode: withStable(staying, settled),
+    // Stable tasks have not failed, so only the others can make a node avoided.
+    avoided: nodesToAvoid(tasks, context),
+  });
+}
+
+/** Counts the occupying tasks on demand: only services with a limit per node need them. */
+class TaskLoad implements ServiceLoad {
+  readonly tasksByNode: NodeCounts;
+  readonly avoided: ReadonlyMap<string, number>;
+  readonly #tasks: readonly Task[];
+  readonly #stable: StableTaskCounts | undefined;
+  #occupiedByNode: NodeCounts | undefined;
+
+  constructor(
+    tasks: readonly Task[],
+    stable: StableTaskCounts | undefined,
+    { tasksByNode, avoided }: Pick<ServiceLoad, "tasksByNode" | "avoided">,
+  ) {
+    this.#tasks = tasks;
+    this.#stable = stable;
+    this.tasksByNode = tasksByNode;
+    this.avoided = avoided;
+  }
+
+  get occupiedByNode(): NodeCounts {
+    this.#occupiedByNode ??= withStable(this.#tasks.filter(occupiesNode), this.#stable);
+    return this.#occupiedByNode;
+  }
+}
+
+function withStable(tasks: readonly Task[], stable: StableTaskCounts | undefined): NodeCounts {
+  const counts = new Map<string, number>();
+  for (const { nodeId } of tasks) counts.set(nodeId, (counts.get(nodeId) ?? 0) + 1);
+  if (stable === undefined) return counts;
+  for (const { nodeId } of stable.leaving) counts.set(nodeId, (counts.get(nodeId) ?? 0) - 1);
+  return new ChangedCounts(stable.countByNode, counts);
+}
+
+/** Counts that differ from a base on a few nodes. The base is neither copied nor scanned. */
 export class ChangedCounts implements LevelCounts {
   readonly #base: LevelCounts;
   readonly #changes: ReadonlyMap<string, number>;
 
-  /** `base` has to stay as it is for as long as this is used. */
+  /** The base must not change while this object is in use. */
   constructor(base: LevelCounts, changes: ReadonlyMap<string, number>) {
     this.#base = base;
     this.#changes = changes;
@@ -98,8 +118,8 @@ export class ChangedCounts implements LevelCounts {
 
   *[Symbol.iterator](): Iterator<readonly [string, number]> {
     for (const [nodeId, count] of this.#base) {
-      const now = count + (this.#changes.get(nodeId) ?? 0);
-      if (now !== 0) yield [nodeId, now];
+      const changed = count + (this.#changes.get(nodeId) ?? 0);
+      if (changed !== 0) yield [nodeId, changed];
     }
     for (const [nodeId, count] of this.#changes) {
       if (this.#base.get(nodeId) === undefined && count !== 0) yield [nodeId, count];
@@ -107,13 +127,23 @@ export class ChangedCounts implements LevelCounts {
   }
 }
 
+const hasLevels = (counts: NodeCounts): counts is LevelCounts => "levels" in counts;
+
 /**
- * The least that any of the nodes that take tasks has, as far as that is known without looking at them: 0 unless there
- * are `open` such nodes and as many that have some.
+ * Returns a lower bound of the tasks that every accepting node has, without scanning the nodes.
+ *
+ * The bound is above 0 only when all `acceptingCount` nodes are known to have tasks.
  */
 export function minTasksPerNode(
   counts: NodeCounts,
-  { open, closed }: { readonly open: number; readonly closed: Iterable<string> },
+  {
+    acceptingCount,
+    closed,
+  }: {
+    readonly acceptingCount: number;
+    /** Nodes that do not accept tasks. */
+    readonly closed: Iterable<string>;
+  },
 ): number {
   if (!hasLevels(counts)) return 0;
   let nodes = 0;
@@ -123,5 +153,5 @@ export function minTasksPerNode(
     least = Math.min(least, level);
   }
   for (const nodeId of closed) if (counts.get(nodeId) !== undefined) nodes -= 1;
-  return nodes === open && nodes > 0 ? least : 0;
+  return nodes === acceptingCount && nodes > 0 ? least : 0;
 }

@@ -3,60 +3,61 @@ import { acceptsTasks } from "./filters.js";
 import { LoadOrder } from "./load-order.js";
 import { spreadPath } from "./spread.js";
 
-/** So many ways of spreading are kept up to date; services hardly ever have more than two or three in all. */
-const MAX_WAYS = 8;
+/** Number of indexes that are kept up to date. The services of a cluster rarely use more than two or three. */
+const MAX_INDEXES = 8;
 
-/** The nodes with one value each of the attributes that a service is spread over. */
+/** The nodes that have the same value of each spread attribute. */
 export interface NodeGroup {
+  /** The values, first attribute first. */
   readonly path: readonly string[];
-  /** Those of them that take tasks at all. */
+  /** The nodes of the group that accept tasks. */
   readonly order: LoadOrder;
 }
 
 interface CountedGroup extends NodeGroup {
   readonly key: string;
-  /** Nodes, also those that take no tasks. */
+  /** Number of nodes in the group, whether they accept tasks or not. */
   size: number;
 }
 
-/** The nodes of a cluster in order of load, for each way in which a service is spread a group at a time. */
+/** One index of the cluster's nodes per list of spread attributes in use. */
 export class SpreadIndexes {
   readonly #nodes: ReadonlyMap<string, NodeSnapshot>;
-  readonly #ways = new Map<string, SpreadIndex>();
+  readonly #indexes = new Map<string, SpreadIndex>();
 
-  /** `nodes`: all of them, always; each change of it is told. */
+  /** Takes the live map of all nodes. Every change of the map must be reported with `put`, `delete` or `touch`. */
   constructor(nodes: ReadonlyMap<string, NodeSnapshot>) {
     this.#nodes = nodes;
   }
 
-  /** The way of spreading over these attributes, the first one first; none: all nodes are one group. */
+  /** Returns the index by these attributes, first level first. Without attributes all nodes are one group. */
   by(attributes: readonly string[]): SpreadIndex {
     const key = JSON.stringify(attributes);
-    const known = this.#ways.get(key);
+    const known = this.#indexes.get(key);
     if (known !== undefined) return known;
-    const way = new SpreadIndex(attributes);
-    for (const view of this.#nodes.values()) way.put(view);
-    const [oldest] = this.#ways.keys();
-    if (this.#ways.size === MAX_WAYS && oldest !== undefined) this.#ways.delete(oldest);
-    this.#ways.set(key, way);
-    return way;
+    const index = new SpreadIndex(attributes);
+    for (const view of this.#nodes.values()) index.put(view);
+    const [oldest] = this.#indexes.keys();
+    if (this.#indexes.size === MAX_INDEXES && oldest !== undefined) this.#indexes.delete(oldest);
+    this.#indexes.set(key, index);
+    return index;
   }
 
   put(view: NodeSnapshot): void {
-    for (const way of this.#ways.values()) way.put(view);
+    for (const index of this.#indexes.values()) index.put(view);
   }
 
   delete(nodeId: string): void {
-    for (const way of this.#ways.values()) way.delete(nodeId);
+    for (const index of this.#indexes.values()) index.delete(nodeId);
   }
 
-  /** To be called when what the tasks on a node take has changed. */
+  /** Marks a node whose load may have changed. */
   touch(nodeId: string): void {
-    for (const way of this.#ways.values()) way.groupOf(nodeId)?.order.touch(nodeId);
+    for (const index of this.#indexes.values()) index.groupOf(nodeId)?.order.touch(nodeId);
   }
 }
 
-/** All nodes in groups, by the values that they have of some attributes. */
+/** All nodes, grouped by their values of the spread attributes and ordered by load within each group. */
 export class SpreadIndex {
   readonly #attributes: readonly string[];
   readonly #groups = new Map<string, CountedGroup>();
@@ -70,19 +71,19 @@ export class SpreadIndex {
     return this.#groups.values();
   }
 
-  /** Nodes that take tasks, in all groups. */
-  get openCount(): number {
+  /** Number of nodes that accept tasks. */
+  get acceptingCount(): number {
     let count = 0;
     for (const { order } of this.#groups.values()) count += order.size;
     return count;
   }
 
-  /** The group of a node, whether it takes tasks or not. */
+  /** Returns the group of a node, whether the node accepts tasks or not. */
   groupOf(nodeId: string): NodeGroup | undefined {
     return this.#byNode.get(nodeId);
   }
 
-  /** Its value at each level; a node that is gone has none. */
+  /** Returns the node's value at each level. The values of an unknown node are empty. */
   pathOf(nodeId: string): readonly string[] {
     return this.#byNode.get(nodeId)?.path ?? spreadPath(undefined, this.#attributes);
   }

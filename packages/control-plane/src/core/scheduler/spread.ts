@@ -4,71 +4,79 @@ import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
 import { attributeOf } from "./node-attribute.js";
 import type { NodeCounts } from "./service-load.js";
 
-/** Many items of which the best can be taken, which changes it, again and again. */
+/** Items of which the best is taken repeatedly. Taking an item changes it. */
 export interface Pool<T> {
+  /** Undefined when nothing is left. */
   readonly best: T | undefined;
-  /** Takes the best one; another may be the best then. */
+  /** Takes the best item. Another item may be the best afterwards. */
   take(): void;
 }
 
-/** How many tasks of a service the nodes of a group have, by the groups that it is made of. Changes with each take. */
+/** Number of tasks of a service on the nodes of a group, and of each of its subgroups. Updated with each take. */
 export interface Group {
   count: number;
-  readonly parts: Map<string, Group>;
+  readonly subgroups: Map<string, Group>;
 }
 
-/** A pool of the items that are in the same group at each level. */
+export const emptyGroup = (): Group => ({ count: 0, subgroups: new Map() });
+
+/** Adds tasks to a group and to its subgroups along the path. */
+export function countInto(group: Group, path: readonly string[], count: number): void {
+  group.count += count;
+  let at = group;
+  for (const value of path) {
+    at = subgroupOf(at, value);
+    at.count += count;
+  }
+}
+
+/** Returns the counts of the subgroups along the path, first level first. */
+function countsAlong(group: Group, path: readonly string[]): readonly number[] {
+  let at: Group | undefined = group;
+  return path.map((value) => {
+    at = at?.subgroups.get(value);
+    return at?.count ?? 0;
+  });
+}
+
+function subgroupOf(group: Group, value: string): Group {
+  const known = group.subgroups.get(value);
+  if (known !== undefined) return known;
+  const subgroup = emptyGroup();
+  group.subgroups.set(value, subgroup);
+  return subgroup;
+}
+
+/** Returns the node's values of the spread attributes, first level first. Nodes without a label share the value "". */
+export const spreadPath = (node: Node | undefined, attributes: readonly string[]): readonly string[] =>
+  attributes.map((attribute) => (node === undefined ? "" : (attributeOf(node, attribute) ?? "")));
+
+/** Groups the tasks of a service. Tasks on nodes that no longer accept tasks count as well. */
+export function countGroups(countByNode: NodeCounts, pathOf: (nodeId: string) => readonly string[]): Group {
+  const groups = emptyGroup();
+  for (const [nodeId, count] of countByNode) countInto(groups, pathOf(nodeId), count);
+  return groups;
+}
+
+/** Returns a function that gives the tasks in a node's group at each level, followed by those of the node itself. */
+export function spreadCounts(
+  countByNode: NodeCounts,
+  nodes: ReadonlyMap<string, NodeSnapshot>,
+  attributes: readonly string[],
+): (nodeId: string) => readonly number[] {
+  const pathOf = (nodeId: string): readonly string[] => spreadPath(nodes.get(nodeId)?.node, attributes);
+  const groups = attributes.length === 0 ? emptyGroup() : countGroups(countByNode, pathOf);
+  return (nodeId) => [...countsAlong(groups, pathOf(nodeId)), countByNode.get(nodeId) ?? 0];
+}
+
+/** The items of one group at the last level. */
 export interface Leaf<T> {
-  /** The groups that it is in, the first level first. All leaves of a tree have as many. */
+  /** The group's value at each level, first level first. All leaves of a tree have paths of the same length. */
   readonly path: readonly string[];
   readonly pool: Pool<T>;
 }
 
-/** How to choose among groups and among items. */
-export interface TreeOrder<T> {
-  /** What a take does to the counts: 1 to fill up the emptiest groups first, -1 to empty the fullest. */
-  readonly step: 1 | -1;
-  readonly before: Before<T>;
-}
-
-/**
- * A pool whose items are in groups of groups. The best item is of the best group of the first level, of the best
- * group of the second level within that, and so on; equal groups are told apart by their best items. A heap at each
- * level: a take costs the logarithm of the number of groups, whatever their sizes.
- */
-export class SpreadTree<T> implements Pool<T> {
-  readonly #root: Tree<T>;
-  readonly #step: 1 | -1;
-  readonly #before: Before<Tree<T>>;
-  /** Whether the groups on the way to the best item have yet to find their places after a take. */
-  #isUnsettled = false;
-
-  /** `counts` gains the groups that are new to it, and follows what is taken. */
-  constructor(leaves: readonly Leaf<T>[], counts: Group, order: TreeOrder<T>) {
-    this.#step = order.step;
-    this.#before = treeBefore(order);
-    this.#root = grow(leaves, { group: counts, level: 0 }, this.#before);
-  }
-
-  /** Another is looked for only now, as finding it may cost more than what was taken. */
-  get best(): T | undefined {
-    this.#settle();
-    return bestOf(this.#root);
-  }
-
-  take(): void {
-    this.#settle();
-    takeFrom(this.#root, this.#step);
-    this.#isUnsettled = true;
-  }
-
-  #settle(): void {
-    if (this.#isUnsettled) settle(this.#root, this.#before);
-    this.#isUnsettled = false;
-  }
-}
-
-/** Makes leaves of what pools are made of. */
+/** Sorts items into leaves by their paths. */
 export function leavesOf<Item, T>(
   items: Iterable<Item>,
   {
@@ -87,66 +95,90 @@ export function leavesOf<Item, T>(
   return [...leaves.values()].map(({ path, members }) => ({ path, pool: poolOf(members) }));
 }
 
-export const emptyGroup = (): Group => ({ count: 0, parts: new Map() });
-
-/** Counts tasks into a group and into the parts that the path names. */
-export function countInto(group: Group, path: readonly string[], count: number): void {
-  group.count += count;
-  let at = group;
-  for (const value of path) {
-    at = partOf(at, value);
-    at.count += count;
-  }
+/** The order among groups and among items. */
+export interface SpreadOrder<T> {
+  /** Change of the counts per take: 1 fills the emptiest groups first, -1 drains the fullest first. */
+  readonly step: 1 | -1;
+  readonly before: Before<T>;
 }
 
-/** The counts of the parts that the path names, the first level first. */
-export function countsAlong(group: Group, path: readonly string[]): readonly number[] {
-  let at: Group | undefined = group;
-  return path.map((value) => {
-    at = at?.parts.get(value);
-    return at?.count ?? 0;
-  });
+/**
+ * A pool of items in nested groups.
+ *
+ * The best item belongs to the best group of the first level, within that to the best group of the second level, and so
+ * on. The best items decide among equal groups. Each level is a heap, so a take costs the logarithm of the number of
+ * groups, whatever their sizes.
+ */
+export class SpreadTree<T> implements Pool<T> {
+  readonly #root: Tree<T>;
+  readonly #step: 1 | -1;
+  readonly #before: Before<Tree<T>>;
+  /** Set after a take, until the groups of the taken item are moved to their new places. */
+  #needsReorder = false;
+
+  /** Updates `counts` with each take, and adds the groups of the leaves that are missing in it. */
+  constructor(leaves: readonly Leaf<T>[], counts: Group, order: SpreadOrder<T>) {
+    this.#step = order.step;
+    this.#before = treeBefore(order);
+    this.#root = buildTree(leaves, { group: counts, level: 0 }, this.#before);
+  }
+
+  /** Reorders on demand, because finding the next best item may cost more than the take itself. */
+  get best(): T | undefined {
+    this.#reorder();
+    return bestOf(this.#root);
+  }
+
+  take(): void {
+    this.#reorder();
+    takeFrom(this.#root, this.#step);
+    this.#needsReorder = true;
+  }
+
+  #reorder(): void {
+    if (this.#needsReorder) reorderTree(this.#root, this.#before);
+    this.#needsReorder = false;
+  }
 }
 
 type Tree<T> =
   | { readonly kind: "leaf"; readonly group: Group; readonly pool: Pool<T> }
-  | { readonly kind: "branch"; readonly group: Group; readonly parts: Tree<T>[] };
+  | { readonly kind: "branch"; readonly group: Group; readonly children: Tree<T>[] };
 
-interface Place {
+interface Position {
   readonly group: Group;
   readonly level: number;
 }
 
-/** Leaves out the groups that have nothing to take. */
-function grow<T>(leaves: readonly Leaf<T>[], { group, level }: Place, before: Before<Tree<T>>): Tree<T> {
+/** Builds the tree without the groups that have nothing to take. */
+function buildTree<T>(
+  leaves: readonly Leaf<T>[],
+  { group, level }: Position,
+  before: Before<Tree<T>>,
+): Tree<T> {
   const [first] = leaves;
   if (leaves.length === 1 && first?.path.length === level) return { kind: "leaf", group, pool: first.pool };
   const byValue = new Map<string, Leaf<T>[]>();
   for (const leaf of leaves) {
     const value = leaf.path[level] ?? "";
-    const others = byValue.get(value);
-    if (others === undefined) byValue.set(value, [leaf]);
-    else others.push(leaf);
+    const known = byValue.get(value);
+    if (known === undefined) byValue.set(value, [leaf]);
+    else known.push(leaf);
   }
-  const parts = [...byValue]
-    .map(([value, members]) => grow(members, { group: partOf(group, value), level: level + 1 }, before))
-    .filter((part) => bestOf(part) !== undefined);
-  heapify(parts, before);
-  return { kind: "branch", group, parts };
-}
-
-function partOf(group: Group, value: string): Group {
-  const known = group.parts.get(value);
-  if (known !== undefined) return known;
-  const part = emptyGroup();
-  group.parts.set(value, part);
-  return part;
+  const children = [...byValue]
+    .map(([value, members]) => {
+      const position = { group: subgroupOf(group, value), level: level + 1 };
+      return buildTree(members, position, before);
+    })
+    .filter((child) => bestOf(child) !== undefined);
+  heapify(children, before);
+  return { kind: "branch", group, children };
 }
 
 function bestOf<T>(tree: Tree<T>): T | undefined {
   if (tree.kind === "leaf") return tree.pool.best;
-  const [part] = tree.parts;
-  return part === undefined ? undefined : bestOf(part);
+  const [child] = tree.children;
+  return child === undefined ? undefined : bestOf(child);
 }
 
 function takeFrom<T>(tree: Tree<T>, step: 1 | -1): void {
@@ -155,26 +187,26 @@ function takeFrom<T>(tree: Tree<T>, step: 1 | -1): void {
     tree.pool.take();
     return;
   }
-  const [part] = tree.parts;
-  if (part !== undefined) takeFrom(part, step);
+  const [child] = tree.children;
+  if (child !== undefined) takeFrom(child, step);
 }
 
-function settle<T>(tree: Tree<T>, before: Before<Tree<T>>): void {
+function reorderTree<T>(tree: Tree<T>, before: Before<Tree<T>>): void {
   if (tree.kind === "leaf") return;
-  const [part] = tree.parts;
-  if (part === undefined) return;
-  settle(part, before);
-  if (bestOf(part) === undefined) dropFirst(tree.parts, before);
-  else reorderFirst(tree.parts, before);
+  const [child] = tree.children;
+  if (child === undefined) return;
+  reorderTree(child, before);
+  if (bestOf(child) === undefined) dropFirst(tree.children, before);
+  else reorderFirst(tree.children, before);
 }
 
-/** Both are of one level, so both are leaves or both are branches. */
-function treeBefore<T>(order: TreeOrder<T>): Before<Tree<T>> {
+/** Compares trees of the same level: either both are leaves or both are branches. */
+function treeBefore<T>(order: SpreadOrder<T>): Before<Tree<T>> {
   const compare: Before<Tree<T>> = (a, b) => {
     if (a.group.count !== b.group.count) return a.group.count < b.group.count === order.step > 0;
     if (a.kind === "branch" && b.kind === "branch") {
-      const [firstOfA] = a.parts;
-      const [firstOfB] = b.parts;
+      const [firstOfA] = a.children;
+      const [firstOfB] = b.children;
       return firstOfA !== undefined && firstOfB !== undefined && compare(firstOfA, firstOfB);
     }
     const bestOfA = bestOf(a);
@@ -182,30 +214,4 @@ function treeBefore<T>(order: TreeOrder<T>): Before<Tree<T>> {
     return bestOfA !== undefined && bestOfB !== undefined && order.before(bestOfA, bestOfB);
   };
   return compare;
-}
-
-/** The group that a node is in at each level of a spread: nodes without the label are one group of their own. */
-export const spreadGroup = (node: Node | undefined, attribute: string | undefined): string =>
-  node === undefined || attribute === undefined ? "" : (attributeOf(node, attribute) ?? "");
-
-/** Its groups at all levels, the first level first. */
-export const spreadPath = (node: Node | undefined, attributes: readonly string[]): readonly string[] =>
-  attributes.map((attribute) => spreadGroup(node, attribute));
-
-/** How the tasks of a service, counted by node, are spread; those on nodes that take no more count as well. */
-export function countGroups(countByNode: NodeCounts, pathOf: (nodeId: string) => readonly string[]): Group {
-  const groups = emptyGroup();
-  for (const [nodeId, count] of countByNode) countInto(groups, pathOf(nodeId), count);
-  return groups;
-}
-
-/** For a node: the tasks of its group at each level, and those of the node itself. */
-export function spreadCounts(
-  countByNode: NodeCounts,
-  nodes: ReadonlyMap<string, NodeSnapshot>,
-  attributes: readonly string[],
-): (nodeId: string) => readonly number[] {
-  const pathOf = (nodeId: string): readonly string[] => spreadPath(nodes.get(nodeId)?.node, attributes);
-  const groups = attributes.length === 0 ? emptyGroup() : countGroups(countByNode, pathOf);
-  return (nodeId) => [...countsAlong(groups, pathOf(nodeId)), countByNode.get(nodeId) ?? 0];
 }

@@ -2,7 +2,7 @@ import { DesiredState, type JobStatus, NodeState, type Task, TaskState } from "@
 import { type Slot, type SlotRef, slotsByNode, slotsByNumber } from "../../model/slots.js";
 import type { ClusterSnapshot, NodeSnapshot, ServiceSnapshot } from "../../model/snapshot.js";
 import { isEnded, isPending, shouldRun, stateOf } from "../../model/task-state.js";
-import type { TaskRequirements } from "../../scheduler/filters.js";
+import type { TaskRequirements } from "../../scheduler/requirements.js";
 import { isActive, nodeSuits } from "../slots/global.js";
 
 /** The slots of one run: each is to complete once. */

@@ -2,8 +2,8 @@ import type { ServiceSpec, Task } from "@berth/proto";
 import type { Action } from "../../model/plan.js";
 import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../../model/snapshot.js";
 import { currentTest } from "../../model/template.js";
-import { requirementsOf } from "../../scheduler/filters.js";
 import { type Placements, placeGlobal, placeReplicated } from "../../scheduler/place-tasks.js";
+import { requirementsOf } from "../../scheduler/requirements.js";
 import { serviceLoadOf } from "../../scheduler/service-load.js";
 import type { StableTasks } from "../stable-tasks.js";
 

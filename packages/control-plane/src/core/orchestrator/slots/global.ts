@@ -2,7 +2,8 @@ import { Availability, NodeState, type Task } from "@berth/proto";
 import { isInUse, type Slot, type SlotRef, slotsByNode } from "../../model/slots.js";
 import type { NodeSnapshot } from "../../model/snapshot.js";
 import { isPending, shouldRun } from "../../model/task-state.js";
-import { eligibilityOf, type TaskRequirements } from "../../scheduler/filters.js";
+import { eligibilityOf } from "../../scheduler/filters.js";
+import type { TaskRequirements } from "../../scheduler/requirements.js";
 import type { Wanted } from "./wanted.js";
 
 /**

@@ -15,7 +15,7 @@ export function whyLeaves(task: Task, nodes: ReadonlyMap<string, NodeSnapshot>):
 }
 
 /** The node that the next task of a slot should go to if it can; undefined: any. */
-export function wishOf(slot: Slot): string | undefined {
+export function preferredNodeOf(slot: Slot): string | undefined {
   const asked = slot.active.find((task) => task.preferredNodeId !== "") ?? slot.ended[0];
   return asked === undefined || asked.preferredNodeId === "" ? undefined : asked.preferredNodeId;
 }

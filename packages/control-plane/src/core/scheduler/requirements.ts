@@ -1,0 +1,49 @@
+import { canonicalAttribute, type NetworkAttachment, type ServiceSpec, VolumePolicy } from "@berth/proto";
+import { type NodeConstraint, parseNodeConstraint } from "./node-constraint.js";
+import { type ResourceRequest, resourceRequestOf } from "./resource-request.js";
+
+/** The requirements of a service version that each node of its tasks has to meet. */
+export interface TaskRequirements {
+  readonly resources: ResourceRequest;
+  readonly constraints: readonly NodeConstraint[];
+  /** "<os>/<architecture>". Empty when any platform will do. */
+  readonly platform: string;
+  /** Infinity when there is no limit. */
+  readonly maxPerNode: number;
+  /** Attributes over whose values the tasks are spread, most important first. */
+  readonly spread: readonly string[];
+  /** Names of sticky volumes: tasks go to the nodes that have them, once any node has. */
+  readonly volumes: readonly string[];
+  readonly networks: readonly NetworkAttachment[];
+}
+
+export function requirementsOf(spec: ServiceSpec): TaskRequirements {
+  const isGlobal = spec.mode?.$case === "global";
+  const max = spec.placement?.maxReplicasPerNode ?? 0;
+  return {
+    resources: resourceRequestOf(spec),
+    constraints: (spec.placement?.constraints ?? []).map(parseNodeConstraint),
+    platform: spec.task?.container?.platform ?? "",
+    maxPerNode: max === 0 || isGlobal ? Number.POSITIVE_INFINITY : max,
+    spread: (spec.placement?.spread ?? []).map(canonicalAttribute),
+    volumes: stickyVolumes(spec),
+    networks: spec.task?.networks ?? [],
+  };
+}
+
+/**
+ * Returns the volumes whose data exists only on the nodes that created them.
+ *
+ * A volume with a per-task name (a template) cannot be looked up. A global service has its own volume on every node.
+ */
+function stickyVolumes(spec: ServiceSpec): readonly string[] {
+  if (spec.mode?.$case === "global" || spec.mode?.$case === "globalJob") return [];
+  if (spec.placement?.volumes === VolumePolicy.ANY) return [];
+  const names = (spec.task?.container?.mounts ?? []).flatMap(({ kind }) => {
+    if (kind?.$case !== "volume") return [];
+    const { name, driver } = kind.value;
+    const isLocal = driver === "" || driver === "local";
+    return isLocal && name !== "" && !name.includes("{{") ? [name] : [];
+  });
+  return [...new Set(names)];
+}
