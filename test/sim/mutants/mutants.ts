@@ -74,8 +74,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "lost-forever",
     what: "what a host runs of tasks that were given up is not removed when it is back",
     file: "packages/control-plane/src/dispatcher/assignments/assignment-feed.ts",
-    search: "for (const taskId of gone) if (this.#forget(taskId)) removedTaskIds.push(taskId);",
-    replace: "for (const taskId of gone) this.#forget(taskId);",
+    search: "for (const taskId of removed) if (this.#removeTask(taskId)) removedTaskIds.push(taskId);",
+    replace: "for (const taskId of removed) this.#removeTask(taskId);",
   },
   {
     name: "no-memory",
@@ -243,8 +243,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "old-peers",
     what: "hosts are not told of others that come into a network",
-    file: "packages/control-plane/src/dispatcher/dispatcher.ts",
-    search: "for (const networkId of delta.ranges) this.#networkChanged(networkId);",
+    file: "packages/control-plane/src/dispatcher/change-notifications.ts",
+    search: "for (const networkId of delta.ranges) notifyNetwork(networkId, options);",
     replace: "",
   },
   {
@@ -258,7 +258,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "names-forgotten",
     what: "a host that comes into a network is not told of the names that are there",
     file: "packages/control-plane/src/dispatcher/assignments/network-feed.ts",
-    search: "for (const key of this.#source.dnsKeys(id)) this.#staleNames.add(key);",
+    search: "for (const key of this.#source.dnsKeys(id)) this.#staleDnsKeys.add(key);",
     replace: "",
   },
   {

@@ -1,10 +1,10 @@
 import type { IngressEntry } from "@berth/proto";
 import type { NetworkPool } from "../core/allocator/address-pool.js";
-import type { EntryTable } from "../dispatcher/entry-table.js";
 import type { ExecRelay } from "../dispatcher/relays/exec-relay.js";
 import type { LogRelay } from "../dispatcher/relays/log-relay.js";
 import type { StatsRelay } from "../dispatcher/relays/stats-relay.js";
 import type { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
+import type { EntryTable } from "../dispatcher/traffic-tables.js";
 import type { Writer } from "../reconciler/writer.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";

@@ -1,40 +1,41 @@
+import type { SessionResponse } from "@berth/proto";
 import {
   assertNever,
   BerthError,
   type Hello,
-  type Node,
   NodeDescription,
   NodeState,
   type SessionRequest,
-  type SessionResponse,
 } from "@berth/proto";
 import type { CallContext } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import { dnsEntryKey, networkIdOfDnsEntry } from "../core/allocator/dns-entries.js";
 import type { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
 import type { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
 import type { Writer } from "../reconciler/writer.js";
-import { onAbort } from "../runtime/abort.js";
+import { linkSignals, onAbort } from "../runtime/abort.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
-import type { Delta } from "../state/delta.js";
-import { assignedNetwork } from "./assignments/assigned-network.js";
+import { assignmentSource } from "./assignments/assignment-source.js";
+import { notifySessions } from "./change-notifications.js";
 import { DrainGate } from "./drain-gate.js";
-import { registrationOf } from "./register-node.js";
-import { protocolError, readHello } from "./registration.js";
+import { protocolError, readHello, registrationOf } from "./registration.js";
 import type { TrafficCollector } from "./relays/traffic-collector.js";
 import { type AgentCommand, Session } from "./session.js";
+import { SessionRegistry } from "./session-registry.js";
 import type { StatusWriter } from "./status-writer.js";
 import type { TrafficTables } from "./traffic-tables.js";
 
+/** A registration that etcd has not accepted within this time fails, and the agent connects again. */
+const REGISTRATION_TIMEOUT_MS = 10_000;
+
 export interface DispatcherOptions {
   readonly epoch: bigint;
-  /** Addresses of all servers, now. */
+  /** Returns the addresses of all servers. */
   readonly servers: () => readonly string[];
   readonly state: ClusterState;
   readonly writer: Writer;
   readonly tables: TrafficTables;
-  /** Whether hosts are told where each container of a network is. */
+  /** Whether the agents in a network program its forwarding entries instead of flooding it. */
   readonly hasStaticFdb: (networkId: string) => boolean;
   readonly statusWriter: StatusWriter;
   readonly liveness: Pick<
@@ -45,46 +46,38 @@ export interface DispatcherOptions {
   readonly autoscaler: Pick<Autoscaler, "report" | "watch">;
   readonly runtime: Runtime;
   readonly logger: Logger;
-  /** Aborts with the term; its reason is what agents are told. */
+  /** Aborts when the term ends. Its reason is sent to the agents. */
   readonly signal: AbortSignal;
 }
 
-/** The sessions of all agents: tells each what its node is to run, and takes in what they report. */
+/**
+ * Serves the sessions of all agents for one term. In a session, the agent says hello, its node is registered, and then
+ * both sides send messages until either ends the stream.
+ */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions: SessionRegistry;
   readonly #drains: DrainGate;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    const { state, writer, tables: traffic, liveness, runtime, signal } = options;
+    const { state, tables, liveness, runtime, logger, signal } = options;
+    this.#sessions = new SessionRegistry(logger);
     this.#drains = new DrainGate({
       state,
-      tables: traffic,
+      tables,
       clock: runtime.clock,
       isSuspect: (nodeId) => liveness.isSuspect(nodeId),
-      inForceOn: (nodeId) => this.#sessions.get(nodeId)?.appliedTableVersion ?? 0,
-      onWanted: (version) => {
-        for (const session of this.#sessions.values()) session.requestTableAck(version);
-      },
-      onOpen: ({ id, nodeId }) => this.#sessions.get(nodeId)?.taskChanged(id),
+      appliedVersionOf: (nodeId) => this.#sessions.get(nodeId)?.appliedTableVersion ?? 0,
+      onAckNeeded: (version) =>
+        this.#sessions.update(this.#sessions.all(), (session) => session.requestTableAck(version)),
+      onReleased: ({ id, nodeId }) => this.#sessions.get(nodeId)?.taskChanged(id),
       signal,
     });
-    const unsubscribe = state.onChange((delta) => this.#onChange(delta));
-    traffic.onChange(({ ingress, dns: names }) => {
-      for (const session of this.#sessions.values()) for (const key of ingress) session.ingressChanged(key);
-      for (const key of names) {
-        for (const session of this.#sessionsIn(networkIdOfDnsEntry(key))) session.dnsEntryChanged(key);
-      }
-    });
-    traffic.onUpdated(() => this.#drains.tablesUpdated());
-    const forget = writer.onBacklogCleared(() => {
-      for (const session of this.#sessions.values()) session.backlogWritten();
-    });
+    const unsubscribe = notifySessions({ ...options, sessions: this.#sessions, drains: this.#drains });
     onAbort(signal, () => {
       unsubscribe();
-      forget();
-      for (const session of this.#sessions.values()) session.end(reasonOf(signal));
+      for (const session of this.#sessions.all()) session.end(endOfTerm(signal));
     });
   }
 
@@ -92,14 +85,14 @@ export class Dispatcher {
     return this.#sessions.size;
   }
 
-  /** The live session of a node's agent. */
+  /** Returns the session of the node's agent; undefined while the agent is not connected. */
   sessionOf(nodeId: string): Session | undefined {
     return this.#sessions.get(nodeId);
   }
 
-  /** Sends something to the agents of all nodes. */
-  broadcast(order: AgentCommand): void {
-    for (const session of this.#sessions.values()) session.send(order);
+  /** Sends a command to all connected agents. */
+  broadcast(command: AgentCommand): void {
+    this.#sessions.update(this.#sessions.all(), (session) => session.send(command));
   }
 
   /** Serves one agent's stream until either side ends it. */
@@ -111,45 +104,44 @@ export class Dispatcher {
     const hello = await readHello(incoming, this.#options.runtime.clock, context.signal);
     await this.#register(hello.nodeId, hello.description, context.signal);
     const session = this.#open(hello, context.peer);
-    const forget = onAbort(context.signal, () => session.end());
-    void this.#read(incoming, session);
+    const stopWatching = onAbort(context.signal, () => session.end());
+    void this.#receive(incoming, session);
     try {
       yield* session.messages();
     } finally {
-      forget();
+      stopWatching();
       session.end();
-      if (this.#sessions.get(session.nodeId) === session) this.#sessions.delete(session.nodeId);
+      this.#sessions.remove(session);
     }
   }
 
+  /** Writes the node's record. @throws BerthError BERTH_DEADLINE when etcd does not accept it in time */
   async #register(
     nodeId: string,
     description: NodeDescription | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    const { writer, runtime, logger, liveness } = this.#options;
+    const { writer, runtime, logger, liveness, signal: term } = this.#options;
     const agent = { nodeId, description: description ?? NodeDescription.fromPartial({}) };
-    const wasReady = await writer.submit((state) => {
-      const changes = registrationOf(agent, state, runtime.now());
-      return { changes, result: state.nodes.get(nodeId)?.state === NodeState.READY };
-    }, signal);
-    liveness.recordHeartbeat(nodeId, 0);
-    if (!wasReady) logger.info({ nodeId, hostname: agent.description.hostname }, "node is ready");
+    const limit = linkSignals(signal, term);
+    const cancelTimeout = runtime.clock.after(REGISTRATION_TIMEOUT_MS, () =>
+      limit.abort(registrationTimeout(nodeId)),
+    );
+    try {
+      const wasReady = await writer.submit((state) => {
+        const changes = registrationOf(agent, state, runtime.now());
+        return { changes, result: state.nodes.get(nodeId)?.state === NodeState.READY };
+      }, limit.signal);
+      liveness.recordHeartbeat(nodeId, 0);
+      if (!wasReady) logger.info({ nodeId, hostname: agent.description.hostname }, "node ready");
+    } finally {
+      cancelTimeout();
+      limit.unlink();
+    }
   }
 
-  #open(hello: Hello, peer: string): Session {
-    const { nodeId, bootId } = hello;
-    const {
-      state,
-      writer,
-      tables: traffic,
-      epoch,
-      liveness,
-      servers,
-      runtime,
-      hasStaticFdb: isListed,
-      signal,
-    } = this.#options;
+  #open({ nodeId, bootId }: Hello, peer: string): Session {
+    const { state, writer, tables, epoch, liveness, servers, runtime, autoscaler, signal } = this.#options;
     const session = new Session({
       nodeId,
       bootId,
@@ -157,70 +149,37 @@ export class Dispatcher {
       clock: runtime.clock,
       hasBacklog: () => writer.hasBacklog,
       welcome: { epoch: Number(epoch), heartbeatMs: liveness.heartbeatMs, servers: [...servers()] },
-      source: {
-        tasks: () => state.tasks.ofNode(nodeId).values(),
-        task: (taskId) => state.tasks.get(taskId),
-        spec: (serviceId, version) => state.services.specOf(serviceId, version),
-        ingress: () => traffic.ingress.values(),
-        ingressEntry: (key) => traffic.ingress.get(key),
-        isHeld: (taskId) => this.#drains.holds(taskId),
-        networkIdOf: (name) => state.networks.idOf(name),
-        network: (networkId) => assignedNetwork(state, networkId, nodeId, isListed),
-        dnsKeys: (networkId) => nameKeysIn(networkId, state),
-        dnsEntry: (key) => traffic.dns.get(key),
-      },
-      tableVersion: () => traffic.version,
+      source: assignmentSource(nodeId, {
+        state,
+        tables,
+        hasStaticFdb: this.#options.hasStaticFdb,
+        isStopHeld: (taskId) => this.#drains.holds(taskId),
+      }),
+      tableVersion: () => tables.version,
     });
-    const { wanted } = this.#drains;
-    if (wanted !== undefined) session.requestTableAck(wanted);
-    const { watch } = this.#options.autoscaler;
-    if (watch !== undefined) session.send({ $case: "measureUsage", value: watch });
-    this.#replace(session);
-    if (signal.aborted) session.end(reasonOf(signal));
+    const { awaitedVersion } = this.#drains;
+    if (awaitedVersion !== undefined) session.requestTableAck(awaitedVersion);
+    if (autoscaler.watch !== undefined) session.send({ $case: "measureUsage", value: autoscaler.watch });
+    this.#sessions.add(session);
+    if (signal.aborted) session.end(endOfTerm(signal));
     return session;
   }
 
-  /** Of two agents with one node id the newer is the node; a reconnect of the same process is no quarrel. */
-  #replace(session: Session): void {
-    const older = this.#sessions.get(session.nodeId);
-    this.#sessions.set(session.nodeId, session);
-    if (older === undefined) return;
-    if (older.bootId === session.bootId) {
-      older.end();
-      return;
-    }
-    const { nodeId, peer } = session;
-    this.#options.logger.warn({ nodeId, peer, older: older.peer }, "a newer agent has taken over a node");
-    older.end(
-      new BerthError({
-        code: "BERTH_CONFLICT",
-        message: `Another agent, at ${peer}, has registered as node ${nodeId}. Two hosts must not share a data folder: give one of them its own.`,
-        details: { nodeId, peer },
-      }),
-    );
-  }
-
-  async #read(incoming: AsyncIterator<SessionRequest>, session: Session): Promise<void> {
+  async #receive(incoming: AsyncIterator<SessionRequest>, session: Session): Promise<void> {
     try {
       for (let next = await incoming.next(); !next.done; next = await incoming.next()) {
         if (session.isEnded) return;
-        this.#handle(next.value, session);
+        const request = next.value;
+        this.#sessions.update([session], () => this.#handle(request, session));
       }
-      session.end();
     } catch {
-      session.end(); // The stream broke: the agent comes back by itself.
+      // The stream broke; the agent connects again.
     }
+    session.end();
   }
 
   #handle({ message }: SessionRequest, session: Session): void {
-    const {
-      liveness,
-      statusWriter: intake,
-      autoscaler,
-      trafficCollector: counters,
-      logger,
-      signal,
-    } = this.#options;
+    const { liveness, statusWriter, autoscaler, trafficCollector } = this.#options;
     const { nodeId } = session;
     if (message?.$case !== "heartbeat") liveness.recordHeartbeat(nodeId, 0);
     switch (message?.$case) {
@@ -233,20 +192,17 @@ export class Dispatcher {
         return;
       case "statuses": {
         const { value } = message;
-        intake.add(nodeId, value, () => session.ackStatuses(value.batch));
+        statusWriter.add(nodeId, value, () => session.ackStatuses(value.batch));
         return;
       }
       case "description":
-        this.#register(nodeId, message.value, signal).catch((error: unknown) => {
-          if (!signal.aborted)
-            logger.warn({ err: error, nodeId }, "a node's description could not be written");
-        });
+        this.#updateDescription(nodeId, message.value);
         return;
       case "traffic":
-        counters.receive(nodeId, message.value);
+        trafficCollector.receive(nodeId, message.value);
         return;
       case "hello":
-        session.end(protocolError("a session has only one hello"));
+        session.end(protocolError("the agent sent a second hello in one session"));
         return;
       case "usage":
         autoscaler.report(nodeId, message.value);
@@ -255,72 +211,30 @@ export class Dispatcher {
         if (session.tablesApplied(message.value.sequence)) this.#drains.reviewSoon();
         return;
       case undefined:
-        return; // Of a newer agent: what it means is not needed to go on.
+        return; // A newer agent sent a message of a type that this server does not know.
       default:
         assertNever(message);
     }
   }
 
-  #onChange(delta: Delta): void {
-    this.#drains.onChange(delta);
-    for (const [taskId, { before, after }] of delta.tasks) {
-      const nodeId = after?.nodeId || before?.nodeId;
-      if (nodeId) this.#sessions.get(nodeId)?.taskChanged(taskId);
-    }
-    for (const [nodeId, { before, after }] of delta.nodes) {
-      if (after === undefined) this.#sessions.get(nodeId)?.end(removedNode(nodeId));
-      else if (isAnotherPeer(before, after)) this.#peerChanged(nodeId);
-    }
-    for (const networkId of delta.networks) {
-      for (const session of this.#sessions.values()) session.networkChanged(networkId);
-    }
-    for (const networkId of delta.ranges) this.#networkChanged(networkId);
-  }
-
-  #peerChanged(nodeId: string): void {
-    const { ranges } = this.#options.state.networks;
-    for (const networkId of ranges.ofSecond(nodeId).keys()) this.#networkChanged(networkId);
-  }
-
-  #networkChanged(networkId: string): void {
-    for (const session of this.#sessionsIn(networkId)) session.networkChanged(networkId);
-  }
-
-  /** Sessions of the nodes that have a part of a network. */
-  *#sessionsIn(networkId: string): IterableIterator<Session> {
-    for (const nodeId of this.#options.state.networks.ranges.ofFirst(networkId).keys()) {
-      const session = this.#sessions.get(nodeId);
-      if (session !== undefined) yield session;
-    }
+  #updateDescription(nodeId: string, description: NodeDescription): void {
+    const { logger, signal } = this.#options;
+    this.#register(nodeId, description, signal).catch((error: unknown) => {
+      if (!signal.aborted) logger.warn({ err: error, nodeId }, "failed to write node description");
+    });
   }
 }
 
-function nameKeysIn(networkId: string, state: ClusterState): readonly string[] {
-  const name = state.networks.get(networkId)?.spec?.name;
-  if (name === undefined) return [];
-  return [...state.services.ofNetwork(name).keys()].map((serviceId) => dnsEntryKey(networkId, serviceId));
-}
-
-/** Whether other hosts reach a node in another way than before, or it has become able to be in networks. */
-function isAnotherPeer(before: Node | undefined, after: Node): boolean {
-  const [old, now] = [before?.description, after.description];
-  return (
-    old?.address !== now?.address ||
-    old?.dataPlane?.overlay !== now?.dataPlane?.overlay ||
-    old?.dataPlane?.wireguardPublicKey !== now?.dataPlane?.wireguardPublicKey
-  );
-}
-
-function reasonOf(signal: AbortSignal): BerthError {
-  const { reason } = signal;
+function endOfTerm({ reason }: AbortSignal): BerthError {
   return reason instanceof BerthError
     ? reason
-    : new BerthError({ code: "BERTH_NOT_LEADER", message: "This server does not lead any more." });
+    : new BerthError({ code: "BERTH_NOT_LEADER", message: "this server is no longer the leader" });
 }
 
-function removedNode(nodeId: string): BerthError {
+function registrationTimeout(nodeId: string): BerthError {
   return new BerthError({
-    code: "BERTH_CONFLICT",
-    message: `Node ${nodeId} was removed from the cluster. Its agent may register again.`,
+    code: "BERTH_DEADLINE",
+    message: `node ${nodeId} was not registered: etcd did not accept the write within ${REGISTRATION_TIMEOUT_MS / 1_000} s`,
+    details: { nodeId },
   });
 }

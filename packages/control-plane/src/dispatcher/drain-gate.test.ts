@@ -38,9 +38,9 @@ class Rig {
         isStale: () => this.#isStale,
       },
       isSuspect: (nodeId) => this.suspects.has(nodeId),
-      inForceOn: (nodeId) => this.inForce.get(nodeId) ?? 0,
-      onWanted: (version) => this.wanted.push(version),
-      onOpen: ({ id }) => this.opened.push(id),
+      appliedVersionOf: (nodeId) => this.inForce.get(nodeId) ?? 0,
+      onAckNeeded: (version) => this.wanted.push(version),
+      onReleased: ({ id }) => this.opened.push(id),
       signal: new AbortController().signal,
     });
     this.state.onChange((delta) => {
@@ -92,7 +92,7 @@ describe("DrainGate", () => {
     await rig.acks("n2", 3);
     expect(rig.opened).toEqual(["t1"]);
     expect(rig.gate.holds("t1")).toBe(false);
-    expect(rig.gate.wanted).toBeUndefined();
+    expect(rig.gate.awaitedVersion).toBeUndefined();
   });
 
   it("waits for a second for a host that does not answer", async () => {
@@ -128,7 +128,7 @@ describe("DrainGate", () => {
     await rig.acks("n1", 2);
     await rig.acks("n2", 2);
     expect(rig.opened).toEqual([]);
-    expect(rig.gate.wanted).toBe(2);
+    expect(rig.gate.awaitedVersion).toBe(2);
     await rig.acks("n3", 2);
     expect(rig.opened).toEqual(["t1"]);
   });
@@ -136,7 +136,7 @@ describe("DrainGate", () => {
   it("waits anew when it takes over: nobody knows who has which tables", async () => {
     const rig = new Rig([stopping]);
     expect(rig.gate.holds("t1")).toBe(true);
-    expect(rig.gate.wanted).toBe(1);
+    expect(rig.gate.awaitedVersion).toBe(1);
     await rig.acks("n1", 1);
     await rig.acks("n2", 1);
     expect(rig.opened).toEqual(["t1"]);

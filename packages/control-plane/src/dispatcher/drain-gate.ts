@@ -14,34 +14,34 @@ import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { currentSpec } from "../state/service-snapshot.js";
 
-/** Answers of many agents come within a few milliseconds of each other: they are counted together. */
-const REVIEW_MS = 2;
+/** Acknowledgements of many agents arrive within a few milliseconds of each other and are reviewed together. */
+const REVIEW_DELAY_MS = 2;
 
-/** The tables that say where connections go. */
-export interface Tables {
-  /** Grows with each change of them; from 1. */
+/** The part of the traffic tables that the gate reads. */
+export interface VersionedTables {
+  /** Grows with each change, from 1. */
   readonly version: number;
-  /** What they say of the service is about to be worked out anew. */
+  /** Whether a change of the service is not in the tables yet. */
   isStale(serviceId: string): boolean;
 }
 
 export interface DrainGateOptions {
   readonly state: ClusterState;
-  readonly tables: Tables;
+  readonly tables: VersionedTables;
   readonly clock: Clock;
   readonly isSuspect: (nodeId: string) => boolean;
-  /** The version of the tables that a node has in force, by the word of its agent; 0: it has not said. */
-  readonly inForceOn: (nodeId: string) => number;
-  /** All agents are to say when they have this version. */
-  readonly onWanted: (version: number) => void;
-  /** The task's agent may be told that it is to stop. */
-  readonly onOpen: (task: Task) => void;
+  /** Returns the table version that the node's agent has acknowledged; 0 when it has acknowledged none. */
+  readonly appliedVersionOf: (nodeId: string) => number;
+  /** Called when all agents have to acknowledge this table version. */
+  readonly onAckNeeded: (version: number) => void;
+  /** Called when the stop of a task may be sent to its agent. */
+  readonly onReleased: (task: Task) => void;
   readonly signal: AbortSignal;
 }
 
 /**
- * Holds the order to stop a task back until no host sends it connections any more, for a second at most. Kept in
- * memory alone: a new leader, who cannot know who has which tables, waits anew.
+ * Holds back the stop of a task until every node has stopped sending it connections, for a second at most. Drains are
+ * kept in memory only: a new leader cannot know which agents have which tables, so it drains again.
  */
 export class DrainGate {
   readonly #options: DrainGateOptions;
@@ -53,75 +53,75 @@ export class DrainGate {
     this.#options = options;
     const { state, signal } = options;
     for (const serviceId of state.tasks.serviceIds()) {
-      for (const task of state.tasks.ofService(serviceId).values()) this.#consider(task, undefined);
+      for (const task of state.tasks.ofService(serviceId).values()) this.#startDrain(task, undefined);
     }
     this.tablesUpdated();
     onAbort(signal, () => this.#cancelReview?.());
   }
 
-  /** The task is to stop, and its agent is not to know yet. */
+  /** Whether the task's stop is held back. */
   holds(taskId: string): boolean {
     return this.#drains.has(taskId);
   }
 
-  /** The tables that agents are asked for; undefined: nobody waits. */
-  get wanted(): number | undefined {
+  /** The table version that agents have to acknowledge; undefined while no task drains. */
+  get awaitedVersion(): number | undefined {
     return this.#drains.size === 0 ? undefined : this.#options.tables.version;
   }
 
-  /** To be called before anybody tells agents of the change. */
+  /** Has to be called before any session is notified of the change. */
   onChange({ tasks, nodes, services }: Delta): void {
     for (const { before, after } of tasks.values()) {
       if (after === undefined) this.#drains.delete(before?.id ?? "");
-      else this.#consider(after, before);
+      else this.#startDrain(after, before);
     }
     if (this.#drains.size === 0) return;
     for (const taskId of this.#drains.keys()) {
       const task = this.#options.state.tasks.get(taskId);
-      if (task !== undefined && services.has(task.serviceId) && !this.#isWorthWaiting(task)) this.#open(task);
+      if (task !== undefined && services.has(task.serviceId) && !this.#needsDrain(task)) this.#release(task);
     }
     if (nodes.size > 0) this.reviewSoon();
   }
 
-  /** Tables have been worked out anew. */
+  /** Has to be called after the traffic tables were recomputed. */
   tablesUpdated(): void {
-    const { tables, state, onWanted } = this.#options;
-    let isNew = false;
+    const { tables, state, onAckNeeded } = this.#options;
+    let isAckNeeded = false;
     for (const [taskId, drain] of this.#drains) {
       const serviceId = state.tasks.get(taskId)?.serviceId ?? "";
       if (drain.version !== undefined || tables.isStale(serviceId)) continue;
       this.#drains.set(taskId, { ...drain, version: tables.version });
-      isNew = true;
+      isAckNeeded = true;
     }
-    if (isNew) onWanted(tables.version);
+    if (isAckNeeded) onAckNeeded(tables.version);
     this.reviewSoon();
   }
 
-  /** Somebody has newer tables, or is not waited for any more. */
+  /** Has to be called when an agent has applied newer tables, or is not waited for any longer. */
   reviewSoon(): void {
-    if (this.#drains.size > 0) this.#reviewAt(this.#options.clock.nowMs() + REVIEW_MS);
+    if (this.#drains.size > 0) this.#reviewAt(this.#options.clock.nowMs() + REVIEW_DELAY_MS);
   }
 
-  #consider(task: Task, before: Task | undefined): void {
+  #startDrain(task: Task, before: Task | undefined): void {
     if (task.desiredState < DesiredState.SHUTDOWN) return;
     const isNew = before === undefined || before.desiredState < DesiredState.SHUTDOWN;
-    if (!isNew || !this.#isWorthWaiting(task)) return;
+    if (!isNew || !this.#needsDrain(task)) return;
     const now = this.#options.clock.nowMs();
     this.#drains.set(task.id, { sinceMs: now, version: undefined });
     this.#reviewAt(now + DRAIN_DEADLINE_MS);
   }
 
-  /** A service that goes as a whole has no other task for its connections. */
-  #isWorthWaiting(task: Task): boolean {
+  /** A service that is removed as a whole is not drained: no other task could take its connections. */
+  #needsDrain(task: Task): boolean {
     const { services } = this.#options.state;
     const service = services.get(task.serviceId);
     const spec = service && currentSpec(this.#options.state, service);
     return spec !== undefined && service?.removing !== true && receivesConnections(task, spec);
   }
 
-  #open(task: Task): void {
+  #release(task: Task): void {
     this.#drains.delete(task.id);
-    this.#options.onOpen(task);
+    this.#options.onReleased(task);
   }
 
   #reviewAt(atMs: number): void {
@@ -133,13 +133,15 @@ export class DrainGate {
   }
 
   #review(): void {
-    const { state, clock, isSuspect, inForceOn } = this.#options;
+    const { state, clock, isSuspect, appliedVersionOf } = this.#options;
     this.#reviewAtMs = Number.POSITIVE_INFINITY;
-    const inForce = lowestVersionInForce(nodesToAwait(state.nodes.values(), isSuspect).map(inForceOn));
+    const inForce = lowestVersionInForce(
+      nodesToAwait(state.nodes.values(), isSuspect).map((nodeId) => appliedVersionOf(nodeId)),
+    );
     for (const taskId of completedDrains(this.#drains, { inForce, now: clock.nowMs() })) {
       const task = state.tasks.get(taskId);
       if (task === undefined) this.#drains.delete(taskId);
-      else this.#open(task);
+      else this.#release(task);
     }
     const nextMs = nextDeadlineMs(this.#drains);
     if (nextMs !== undefined) this.#reviewAt(nextMs);

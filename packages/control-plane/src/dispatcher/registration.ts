@@ -1,50 +1,91 @@
-import { BerthError, type Hello, PROTOCOL_VERSION, type SessionRequest } from "@berth/proto";
-import { onAbort } from "../runtime/abort.js";
+import { isDeepStrictEqual } from "node:util";
+import {
+  Availability,
+  BerthError,
+  type Hello,
+  type Node,
+  type NodeDescription,
+  NodeState,
+  PROTOCOL_VERSION,
+  type SessionRequest,
+} from "@berth/proto";
 import type { Clock } from "../runtime/clock.js";
+import { firstItem } from "../runtime/first-item.js";
+import type { Change } from "../state/change.js";
+import type { ClusterState } from "../state/cluster-state.js";
 
-/** An agent says hello as soon as it is connected; who does not is no agent. */
-const TIMEOUT_MS = 5_000;
+/** An agent sends its hello as soon as it is connected. */
+const HELLO_TIMEOUT_MS = 5_000;
 
-/** Becomes part of keys, of placement constraints and of what people type. */
+/** Node ids appear in etcd keys, in placement constraints and on the command line. */
 const NODE_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
-/** The first message of a session, if it is one that can be worked with. @throws BerthError BERTH_PROTOCOL */
+/** Reads and checks the first message of a session. @throws BerthError BERTH_PROTOCOL */
 export async function readHello(
   incoming: AsyncIterator<SessionRequest>,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Hello> {
-  const first = await firstMessage(incoming, clock, signal);
+  const timeoutError = (): BerthError =>
+    protocolError(`the agent sent no hello within ${HELLO_TIMEOUT_MS / 1_000} s`);
+  const first = await firstItem(incoming, { clock, timeoutMs: HELLO_TIMEOUT_MS, timeoutError }, signal);
   if (first?.message?.$case !== "hello")
     throw protocolError("the first message of a session must be a hello");
   const hello = first.message.value;
   if (hello.protocolVersion !== PROTOCOL_VERSION) {
     throw protocolError(
-      `the agent speaks protocol version ${hello.protocolVersion}, this server ${PROTOCOL_VERSION}: upgrade the older of the two`,
+      `the agent speaks protocol version ${hello.protocolVersion}, this server version ${PROTOCOL_VERSION}: upgrade the older one`,
     );
   }
-  if (!NODE_ID.test(hello.nodeId)) throw protocolError(`${JSON.stringify(hello.nodeId)} is no node id`);
+  if (!NODE_ID.test(hello.nodeId)) {
+    throw protocolError(
+      `invalid node id ${JSON.stringify(hello.nodeId)}: use up to 64 letters, digits, "_", "." and "-"`,
+    );
+  }
   return hello;
 }
 
 export function protocolError(message: string): BerthError {
-  return new BerthError({ code: "BERTH_PROTOCOL", message: `${message}.` });
+  return new BerthError({ code: "BERTH_PROTOCOL", message });
 }
 
-function firstMessage(
-  incoming: AsyncIterator<SessionRequest>,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<SessionRequest | undefined> {
-  return new Promise((resolve, reject) => {
-    const cancel = clock.after(TIMEOUT_MS, () => reject(protocolError("the agent sent no hello in time")));
-    const forget = onAbort(signal, () => reject(signal.reason));
-    incoming
-      .next()
-      .then((result) => resolve(result.done ? undefined : result.value), reject)
-      .finally(() => {
-        cancel();
-        forget();
-      });
-  });
+/** Returns the change that makes a node READY with its agent's description; empty when the record says so already. */
+export function registrationOf(
+  agent: { readonly nodeId: string; readonly description: NodeDescription },
+  state: ClusterState,
+  now: number,
+): readonly Change[] {
+  const known = state.nodes.get(agent.nodeId);
+  const node = known ?? newNode(agent.nodeId, now);
+  const ready: Node = {
+    ...node,
+    description: withKnownVolumes(agent.description, node.description),
+    state: NodeState.READY,
+    stateMessage: "",
+    stateSinceMs: node.state === NodeState.READY ? node.stateSinceMs : now,
+    agentUnreachable: false,
+    fenced: false,
+  };
+  return known !== undefined && isDeepStrictEqual(known, ready) ? [] : [{ kind: "put-node", node: ready }];
+}
+
+/** Keeps the recorded volumes while dockerd is down, since the agent cannot list them then. */
+function withKnownVolumes(reported: NodeDescription, known: NodeDescription | undefined): NodeDescription {
+  return reported.engineReady || known === undefined ? reported : { ...reported, volumes: known.volumes };
+}
+
+function newNode(nodeId: string, now: number): Node {
+  return {
+    id: nodeId,
+    description: undefined,
+    availability: Availability.ACTIVE,
+    labels: {},
+    state: NodeState.UNSPECIFIED,
+    stateMessage: "",
+    stateSinceMs: now,
+    createdAtMs: now,
+    agentUnreachable: false,
+    fenced: false,
+    ignoresProbes: false,
+  };
 }

@@ -26,7 +26,7 @@ function sessionWith(
       spec: () => buildSpec(),
       ingress: () => [],
       ingressEntry: () => undefined,
-      isHeld: () => false,
+      isStopHeld: () => false,
       ...NO_NETWORKS,
     },
     tableVersion: () => 1,

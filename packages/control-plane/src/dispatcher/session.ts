@@ -1,27 +1,13 @@
 import { type Assignments, BerthError, type SessionResponse, type Welcome } from "@berth/proto";
 import type { Clock } from "../runtime/clock.js";
 import { AssignmentFeed, type AssignmentSource } from "./assignments/assignment-feed.js";
+import { Coalescer } from "./coalescer.js";
 import { TableAcks } from "./table-acks.js";
 
-/** Changes within this time of the last message travel together; the first after a pause travels at once. */
-const COALESCE_MS = 20;
+/** Commands that may wait for an agent. An agent with more of them has stopped reading. */
+const MAX_QUEUED_COMMANDS = 1_000;
 
-/**
- * While there is more to say at the end of each such time it is doubled up to this: a hundred thousand tasks that come
- * one by one would otherwise cost as many messages. A start of a container takes as long anyway.
- */
-const MAX_COALESCE_MS = 320;
-
-/**
- * And up to this while the leader has more decisions to write than go at once. A thousand agents cost it as many
- * messages each time; the sooner it is done, the sooner the last of them hears of its tasks.
- */
-const MAX_FLOOD_MS = 1_280;
-
-/** Log orders that an agent has not taken yet. More than this means that it takes nothing at all. */
-const MAX_ORDERS = 1_000;
-
-/** An order beside the assignments: not part of the chain, sent once. */
+/** A message that is sent once, in order, and is not part of the assignments. */
 export type AgentCommand = Extract<
   NonNullable<SessionResponse["message"]>,
   {
@@ -45,199 +31,197 @@ export interface SessionOptions {
   readonly peer: string;
   readonly welcome: Welcome;
   readonly source: AssignmentSource;
-  /** Of the tables that `source` has now. */
+  /** Returns the version of the traffic tables that `source` holds now. */
   readonly tableVersion: () => number;
   readonly clock: Clock;
-  /** The leader knows that more changes of tasks follow at once. */
+  /** Whether the leader has more decisions to write than fit into one transaction. */
   readonly hasBacklog?: () => boolean;
 }
 
-/** The leader's side of one agent's stream. What is to be said is kept as facts and made into a message when the agent takes it. */
+/**
+ * The sending side of one agent's session. Changes are recorded as keys; the message is built when the agent is ready
+ * to take it, so a slow agent costs no memory.
+ */
 export class Session {
   readonly nodeId: string;
   readonly bootId: string;
   readonly peer: string;
-  readonly chain: AssignmentFeed;
+  readonly #assignments: AssignmentFeed;
   readonly #welcome: Welcome;
   readonly #clock: Clock;
-  readonly #isFlooded: () => boolean;
-  readonly #orders: AgentCommand[] = [];
+  readonly #hasBacklog: () => boolean;
   readonly #tableVersion: () => number;
-  readonly #acks = new TableAcks();
-  #heardBeat = 0;
-  #ackedBeat = 0;
+  readonly #commands: AgentCommand[] = [];
+  readonly #tableAcks = new TableAcks();
+  readonly #coalescer = new Coalescer();
+  #receivedHeartbeat = 0;
+  #ackedHeartbeat = 0;
+  #writtenBatch = 0;
   #ackedBatch = 0;
-  #saidBatch = 0;
-  #assignedAtMs = Number.NEGATIVE_INFINITY;
-  #coalesceMs = COALESCE_MS;
-  #ended: { readonly reason: BerthError | undefined } | undefined;
+  #end: { readonly reason: BerthError | undefined } | undefined;
   #wake: () => void = () => {};
 
   constructor(options: SessionOptions) {
     this.nodeId = options.nodeId;
     this.bootId = options.bootId;
     this.peer = options.peer;
-    this.chain = new AssignmentFeed(options.nodeId, options.source);
+    this.#assignments = new AssignmentFeed(options.nodeId, options.source);
     this.#welcome = options.welcome;
     this.#tableVersion = options.tableVersion;
     this.#clock = options.clock;
-    this.#isFlooded = options.hasBacklog ?? (() => false);
+    this.#hasBacklog = options.hasBacklog ?? (() => false);
   }
 
-  /** The version of the tables that the agent has in force, by its own word; 0: it has not said. */
+  /** The version of the traffic tables that the agent has acknowledged; 0 before the first acknowledgement. */
   get appliedTableVersion(): number {
-    return this.#acks.inForce;
+    return this.#tableAcks.appliedVersion;
   }
 
   get isEnded(): boolean {
-    return this.#ended !== undefined;
+    return this.#end !== undefined;
   }
 
   taskChanged(taskId: string): void {
-    this.chain.taskChanged(taskId);
+    this.#assignments.taskChanged(taskId);
     this.#wake();
   }
 
   ingressChanged(key: string): void {
-    this.chain.ingressChanged(key);
-    this.#wake();
-  }
-
-  /** The agent is to say when it has these tables, or later ones, in force. */
-  requestTableAck(version: number): void {
-    this.#acks.want(version);
-    this.#wake();
-  }
-
-  /** The agent has in force what it was sent up to this sequence. True when that is news. */
-  tablesApplied(sequence: number): boolean {
-    return this.#acks.applied(sequence);
-  }
-
-  /** Nothing more follows at once: what was gathered may go. */
-  backlogWritten(): void {
-    this.#coalesceMs = COALESCE_MS;
+    this.#assignments.ingressChanged(key);
     this.#wake();
   }
 
   networkChanged(networkId: string): void {
-    this.chain.networkChanged(networkId);
+    this.#assignments.networkChanged(networkId);
     this.#wake();
   }
 
   dnsEntryChanged(key: string): void {
-    this.chain.dnsEntryChanged(key);
+    this.#assignments.dnsEntryChanged(key);
     this.#wake();
   }
 
-  /** Every status up to this batch is in the store. */
+  /** Asks the agent to acknowledge when it has applied this version of the traffic tables, or a later one. */
+  requestTableAck(version: number): void {
+    this.#tableAcks.request(version);
+    this.#wake();
+  }
+
+  /** Records that the agent has applied everything up to `sequence`; true when its table version grew. */
+  tablesApplied(sequence: number): boolean {
+    return this.#tableAcks.acknowledged(sequence);
+  }
+
+  /** Sends what was delayed during the backlog. */
+  backlogWritten(): void {
+    this.#coalescer.reset();
+    this.#wake();
+  }
+
+  /** Acknowledges that all statuses up to this batch are in the store. */
   ackStatuses(batch: number): void {
-    this.#ackedBatch = Math.max(this.#ackedBatch, batch);
+    this.#writtenBatch = Math.max(this.#writtenBatch, batch);
     this.#wake();
   }
 
-  /** The agent asked for a sign that this heartbeat was heard. */
+  /** Acknowledges the heartbeat of this number. */
   ackHeartbeat(number: number): void {
-    this.#heardBeat = number;
+    this.#receivedHeartbeat = number;
     this.#wake();
   }
 
-  send(order: AgentCommand): void {
-    if (this.#orders.length >= MAX_ORDERS) this.end(stuck(this.nodeId));
-    else this.#orders.push(order);
+  /** Queues a command. A session whose agent has stopped reading is ended. */
+  send(command: AgentCommand): void {
+    if (this.#commands.length >= MAX_QUEUED_COMMANDS) this.end(notReading(this.nodeId));
+    else this.#commands.push(command);
     this.#wake();
   }
 
-  /** Ends the stream, with an error for the agent if there is one. The first reason counts. */
+  /** Ends the stream, with an error for the agent if given. Only the first call counts. */
   end(reason?: BerthError): void {
-    this.#ended ??= { reason };
+    this.#end ??= { reason };
     this.#wake();
   }
 
-  /** Everything for the agent, until the session ends. @throws the reason that it was ended with */
+  /** Yields the messages for the agent until the session ends. @throws the reason that was passed to `end` */
   async *messages(): AsyncGenerator<SessionResponse> {
     yield { message: { $case: "welcome", value: this.#welcome } };
-    while (this.#ended === undefined) {
+    while (this.#end === undefined) {
       const message = this.#next();
       if (message !== undefined) yield { message };
-      else await this.#somethingToSay();
+      else await this.#messageDue();
     }
-    if (this.#ended.reason !== undefined) throw this.#ended.reason;
+    if (this.#end.reason !== undefined) throw this.#end.reason;
   }
 
   #next(): SessionResponse["message"] {
-    if (this.#heardBeat > this.#ackedBeat) {
-      this.#ackedBeat = this.#heardBeat;
-      return { $case: "heartbeatAck", value: { number: this.#ackedBeat } };
+    if (this.#receivedHeartbeat > this.#ackedHeartbeat) {
+      this.#ackedHeartbeat = this.#receivedHeartbeat;
+      return { $case: "heartbeatAck", value: { number: this.#ackedHeartbeat } };
     }
-    if (this.#ackedBatch > this.#saidBatch) {
-      this.#saidBatch = this.#ackedBatch;
-      return { $case: "statusesAck", value: { batch: this.#saidBatch } };
+    if (this.#writtenBatch > this.#ackedBatch) {
+      this.#ackedBatch = this.#writtenBatch;
+      return { $case: "statusesAck", value: { batch: this.#ackedBatch } };
     }
-    const order = this.#orders.shift();
-    if (order !== undefined) return order;
-    const value = this.#assignments();
+    const command = this.#commands.shift();
+    if (command !== undefined) return command;
+    const value = this.#nextAssignments();
     return value && { $case: "assignments", value };
   }
 
-  #assignments(): Assignments | undefined {
+  #nextAssignments(): Assignments | undefined {
     const nowMs = this.#clock.nowMs();
-    if (!this.#isStale || nowMs < this.#dueMs) return undefined;
-    const ackRequested = this.#acks.isDue;
-    const assignments = this.chain.next(ackRequested);
+    if (!this.#hasAssignments || nowMs < this.#assignmentsDueMs) return undefined;
+    const ackRequested = this.#tableAcks.isDue;
+    const assignments = this.#assignments.next(ackRequested);
     if (assignments === undefined) return undefined;
-    if (ackRequested) this.#acks.asked(assignments.resultsIn, this.#tableVersion());
-    const isFlooded = this.#isFlooded();
-    // In a flood one agent's turn comes every now and then: that is no pause.
-    const hadPause = !isFlooded && nowMs - this.#assignedAtMs > this.#coalesceMs + COALESCE_MS;
-    const maxMs = isFlooded ? MAX_FLOOD_MS : MAX_COALESCE_MS;
-    this.#coalesceMs = hadPause ? COALESCE_MS : Math.min(maxMs, this.#coalesceMs * 2);
-    this.#assignedAtMs = nowMs;
+    if (ackRequested) this.#tableAcks.requested(assignments.resultsIn, this.#tableVersion());
+    this.#coalescer.sent(nowMs, this.#hasBacklog());
     return assignments;
   }
 
-  /** When what is stale is to be said. Traffic does not wait for a flood of tasks to end. */
-  get #dueMs(): number {
-    const isTraffic = this.chain.isTrafficStale || this.#acks.isDue;
-    return this.#assignedAtMs + (isTraffic ? COALESCE_MS : this.#coalesceMs);
+  get #hasAssignments(): boolean {
+    return this.#assignments.isStale || this.#tableAcks.isDue;
   }
 
-  get #isStale(): boolean {
-    return this.chain.isStale || this.#acks.isDue;
+  get #assignmentsDueMs(): number {
+    return this.#coalescer.dueMs(this.#assignments.isTrafficStale || this.#tableAcks.isDue);
   }
 
-  #somethingToSay(): Promise<void> {
+  get #hasImmediateMessage(): boolean {
+    const isAckDue = this.#writtenBatch > this.#ackedBatch || this.#receivedHeartbeat > this.#ackedHeartbeat;
+    return this.isEnded || this.#commands.length > 0 || isAckDue;
+  }
+
+  /** Resolves when there may be a message to send. */
+  #messageDue(): Promise<void> {
     return new Promise((resolve) => {
-      let cancel: (() => void) | undefined;
-      let goesAtMs = Number.POSITIVE_INFINITY;
-      const go = (): void => {
+      let cancelTimer: (() => void) | undefined;
+      let timerAtMs = Number.POSITIVE_INFINITY;
+      const finish = (): void => {
         this.#wake = () => {};
-        cancel?.();
+        cancelTimer?.();
         resolve();
       };
       this.#wake = () => {
         const nowMs = this.#clock.nowMs();
-        const dueMs = this.#dueMs;
-        if (dueMs <= nowMs || this.#isUrgent) go();
-        else if (dueMs < goesAtMs) {
-          cancel?.();
-          goesAtMs = dueMs;
-          cancel = this.#clock.after(dueMs - nowMs, go);
+        const dueMs = this.#assignmentsDueMs;
+        if (dueMs <= nowMs || this.#hasImmediateMessage) finish();
+        else if (dueMs < timerAtMs) {
+          cancelTimer?.();
+          timerAtMs = dueMs;
+          cancelTimer = this.#clock.after(dueMs - nowMs, finish);
         }
       };
-      if (this.#isStale || this.#isUrgent) this.#wake();
+      if (this.#hasAssignments || this.#hasImmediateMessage) this.#wake();
     });
-  }
-
-  get #isUrgent(): boolean {
-    const isAckDue = this.#ackedBatch > this.#saidBatch || this.#heardBeat > this.#ackedBeat;
-    return this.isEnded || this.#orders.length > 0 || isAckDue;
   }
 }
 
-function stuck(nodeId: string): BerthError {
+function notReading(nodeId: string): BerthError {
   return new BerthError({
     code: "BERTH_PROTOCOL",
-    message: `The agent of node ${nodeId} takes no orders any more (${MAX_ORDERS} wait). Its session was ended.`,
+    message: `the agent of node ${nodeId} has stopped reading its session (${MAX_QUEUED_COMMANDS} commands queued)`,
+    details: { nodeId },
   });
 }

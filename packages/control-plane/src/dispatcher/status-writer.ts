@@ -1,16 +1,24 @@
-import { isBerthError, type Task, TaskState, type TaskStatuses } from "@berth/proto";
+import {
+  assertNever,
+  isBerthError,
+  type ReportedTask,
+  type Task,
+  TaskState,
+  type TaskStatuses,
+} from "@berth/proto";
 import type { Logger } from "pino";
+import { transition } from "../core/model/task-transition.js";
 import { MAX_CHANGES } from "../reconciler/transaction.js";
 import type { Writer } from "../reconciler/writer.js";
 import { sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";
+import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
-import { type Report, reportedChanges } from "./reported-changes.js";
 
-/** Reports of a busy moment share transactions; a single one after a pause is written at once. */
+/** Statuses that arrive within this time share transactions. The first one after a pause is written at once. */
 const WINDOW_MS = 20;
 
-/** Before reports that could not be written are tried again. */
+/** Pause before statuses that could not be written are tried again. */
 const RETRY_MS = 500;
 
 export interface StatusWriterOptions {
@@ -21,35 +29,44 @@ export interface StatusWriterOptions {
   readonly signal: AbortSignal;
 }
 
-/** Takes what agents report and acknowledges it when it is in the store. Of several reports of one task the latest counts. */
+/** A task's status as one node reported it. */
+interface Report {
+  readonly nodeId: string;
+  readonly task: ReportedTask;
+}
+
+/**
+ * Writes the task statuses that agents report, and acknowledges them once they are in the store. Of several statuses
+ * of one task, only the latest is written.
+ */
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
   #pending = new Map<string, Report>();
   #acks: (() => void)[] = [];
-  #isBusy = false;
+  #isRunning = false;
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
   }
 
-  /** Calls `ack` once the batch, and every one before it, is in the store. */
+  /** Queues a batch. Calls `ack` when this batch and every earlier one are in the store. */
   add(nodeId: string, statuses: TaskStatuses, ack: () => void): void {
     for (const task of statuses.tasks) this.#pending.set(task.taskId, { nodeId, task });
     this.#acks.push(ack);
-    if (this.#isBusy) return;
-    this.#isBusy = true;
-    void this.#drain();
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    void this.#run();
   }
 
-  async #drain(): Promise<void> {
+  async #run(): Promise<void> {
     const { runtime, signal } = this.#options;
     while (this.#acks.length > 0 && !signal.aborted) {
       const startedMs = runtime.clock.nowMs();
-      const written = await this.#writePending();
-      const restMs = (written ? WINDOW_MS : RETRY_MS) - (runtime.clock.nowMs() - startedMs);
-      if (restMs > 0) await sleep(runtime.clock, restMs, signal);
+      const isWritten = await this.#writePending();
+      const pauseMs = (isWritten ? WINDOW_MS : RETRY_MS) - (runtime.clock.nowMs() - startedMs);
+      if (pauseMs > 0) await sleep(runtime.clock, pauseMs, signal);
     }
-    this.#isBusy = false;
+    this.#isRunning = false;
   }
 
   async #writePending(): Promise<boolean> {
@@ -59,41 +76,62 @@ export class StatusWriter {
     this.#acks = [];
     try {
       await Promise.all(inGroups(reports, MAX_CHANGES).map((group) => this.#write(group)));
-      for (const ack of acks) ack();
-      return true;
     } catch (error) {
-      this.#keepForLater(reports, acks, error);
+      this.#requeue(reports, acks, error);
       return false;
     }
+    for (const ack of acks) ack();
+    return true;
   }
 
   async #write(reports: readonly Report[]): Promise<void> {
     const { writer, runtime, logger, signal } = this.#options;
     const changes = await writer.submit((state) => {
-      const wanted = reportedChanges(reports, state, runtime.now());
+      const now = runtime.now();
+      const wanted = reports.flatMap((report) => changesOf(report, state, now));
       return { changes: wanted, result: wanted };
     }, signal);
     for (const change of changes) if (change.kind === "put-task") logEnd(change.task, logger);
   }
 
-  #keepForLater(reports: readonly Report[], acks: readonly (() => void)[], error: unknown): void {
+  /** Puts reports back, behind which newer ones of the same task take precedence. */
+  #requeue(reports: readonly Report[], acks: readonly (() => void)[], error: unknown): void {
     const { signal, logger } = this.#options;
     if (signal.aborted) return;
-    logger[isBerthError(error) ? "warn" : "error"]({ err: error }, "reported statuses could not be written");
-    const later = this.#pending;
+    logger[isBerthError(error) ? "warn" : "error"]({ err: error }, "failed to write task statuses");
+    const newer = this.#pending;
     this.#pending = new Map(reports.map((report) => [report.task.taskId, report]));
-    for (const [taskId, report] of later) this.#pending.set(taskId, report);
+    for (const [taskId, report] of newer) this.#pending.set(taskId, report);
     this.#acks = [...acks, ...this.#acks];
   }
 }
 
-/** A task that ended by itself decides what its service does next, so people should find it in the log. */
+/** Returns the changes of one report; empty when the task is unknown, on another node, or further along. */
+function changesOf({ nodeId, task: reported }: Report, state: ClusterState, now: number): Change[] {
+  const task = state.tasks.get(reported.taskId);
+  if (task === undefined) return [];
+  const { status, removed } = reported;
+  const result = transition(task, { nodeId, status, removed }, now);
+  switch (result.kind) {
+    case "updated":
+      return [{ kind: "put-task", task: result.task }];
+    case "deleted":
+      return [{ kind: "delete-task", serviceId: task.serviceId, taskId: task.id }];
+    case "unchanged":
+    case "ignored":
+      return [];
+    default:
+      return assertNever(result);
+  }
+}
+
+/** Logs a task that ended by itself, since its end decides what its service does next. */
 function logEnd({ id, serviceName, slot, nodeId, status }: Task, logger: Logger): void {
   if (status === undefined || status.state < TaskState.COMPLETE || status.state === TaskState.SHUTDOWN)
     return;
   const { exitCode, message } = status;
-  const what = status.state === TaskState.COMPLETE ? "completed" : "failed";
-  logger.info({ nodeId, exitCode, reason: message }, `task ${id} (${serviceName}.${slot}) ${what}`);
+  const outcome = status.state === TaskState.COMPLETE ? "completed" : "failed";
+  logger.info({ nodeId, exitCode, reason: message }, `task ${id} (${serviceName}.${slot}) ${outcome}`);
 }
 
 function inGroups<T>(items: readonly T[], size: number): readonly (readonly T[])[] {

@@ -1,45 +1,45 @@
-/** Answers cover all that was asked before: of the questions to an agent that never answers, the last ones do. */
-const MAX_OPEN = 64;
+/** An acknowledgement covers all earlier requests, so for an agent that never answers the latest ones are enough. */
+const MAX_OPEN_REQUESTS = 64;
 
-/** Which version of the tables one agent has in force, by its own word, and which one it is to tell of. */
+/** Tracks which version of the traffic tables one agent has applied, and which one it is to acknowledge. */
 export class TableAcks {
-  /** Versions by the sequence of the assignments that brought them, oldest first. */
+  /** Table versions by the sequence of the assignments that carried them, oldest first. */
   readonly #open = new Map<number, number>();
-  #wanted = 0;
-  #asked = 0;
-  #inForce = 0;
+  #neededVersion = 0;
+  #requestedVersion = 0;
+  #appliedVersion = 0;
 
-  /** 0: it has not said. */
-  get inForce(): number {
-    return this.#inForce;
+  /** The latest version that the agent has acknowledged; 0 before the first acknowledgement. */
+  get appliedVersion(): number {
+    return this.#appliedVersion;
   }
 
-  /** The next assignments are to ask for an answer. */
+  /** Whether the next assignments have to request an acknowledgement. */
   get isDue(): boolean {
-    return this.#wanted > Math.max(this.#asked, this.#inForce);
+    return this.#neededVersion > Math.max(this.#requestedVersion, this.#appliedVersion);
   }
 
-  /** The agent is to say when this version, or a later one, is in force. */
-  want(version: number): void {
-    this.#wanted = Math.max(this.#wanted, version);
+  /** Requires an acknowledgement of this version, or of a later one. */
+  request(version: number): void {
+    this.#neededVersion = Math.max(this.#neededVersion, version);
   }
 
-  /** Assignments that ask for an answer bring this version. */
-  asked(sequence: number, version: number): void {
-    this.#asked = version;
+  /** Records that assignments with this sequence carry `version` and request an acknowledgement. */
+  requested(sequence: number, version: number): void {
+    this.#requestedVersion = version;
     this.#open.set(sequence, version);
     const [oldest] = this.#open.keys();
-    if (this.#open.size > MAX_OPEN && oldest !== undefined) this.#open.delete(oldest);
+    if (this.#open.size > MAX_OPEN_REQUESTS && oldest !== undefined) this.#open.delete(oldest);
   }
 
-  /** The agent has in force what it was sent up to this sequence. True when that is news. */
-  applied(sequence: number): boolean {
-    const before = this.#inForce;
-    for (const [asked, version] of this.#open) {
-      if (asked > sequence) break;
-      this.#open.delete(asked);
-      this.#inForce = Math.max(this.#inForce, version);
+  /** Records that the agent has applied everything up to `sequence`; true when its version grew. */
+  acknowledged(sequence: number): boolean {
+    const before = this.#appliedVersion;
+    for (const [requestSequence, version] of this.#open) {
+      if (requestSequence > sequence) break;
+      this.#open.delete(requestSequence);
+      this.#appliedVersion = Math.max(this.#appliedVersion, version);
     }
-    return this.#inForce > before;
+    return this.#appliedVersion > before;
   }
 }

@@ -11,10 +11,10 @@ import { linkSignals } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
 import { noLeader, type Role, type Target } from "./role.js";
 
-/** A failover that is under way is bridged: callers see it as a slow answer. */
+/** How long a call waits for a leader: during a failover, callers get a slow answer instead of an error. */
 const MAX_WAIT_MS = 5_000;
 
-/** Before a leader that did not answer is asked again. */
+/** Pause before a call is retried with the next leader. */
 const RETRY_MS = 100;
 
 type Control = typeof ControlServiceService;
@@ -27,141 +27,177 @@ export interface ControlRouterOptions {
   readonly transport: RpcTransport;
 }
 
-/**
- * The Control service of any server: answers where this server leads, passes on to the leader where it does not.
- * Calls that fail because the leader has just gone are made again with the next one. All of them can be repeated but
- * those that bring a stream: it is read once.
- */
-export class ControlRouter {
+/** The Control service of one server. */
+export interface ControlRouter {
   readonly handlers: Handlers;
-  readonly #role: Role;
-  readonly #clock: Clock;
-  readonly #transport: RpcTransport;
-  readonly #forward: Handlers;
-  #connection: RpcConnection<Control> | undefined;
+  /** Closes the connection to the leader. */
+  close(): void;
+}
 
-  constructor({ role, clock, transport }: ControlRouterOptions) {
-    this.#role = role;
-    this.#clock = clock;
-    this.#transport = transport;
-    this.#forward = forwardService(ControlServiceService, async () => this.#leader());
-    const entries = Object.entries(ControlServiceService).map(([name, method]) => {
-      const key = name as keyof Control;
-      return [name, this.#route(key, method)] as const;
-    });
-    this.handlers = Object.fromEntries(entries) as unknown as Handlers;
-  }
+/**
+ * Returns the Control service of any server: the leader answers calls itself, and every other server forwards them to
+ * the leader. A call that fails because the leader has just changed is retried with the next one. Calls with a request
+ * stream are not retried, since the stream can be read only once.
+ */
+export function routeControlService({ role, clock, transport }: ControlRouterOptions): ControlRouter {
+  const leader = leaderConnection(role, transport);
+  const forward = forwardService(ControlServiceService, async () => leader.calls());
+  const router: Router = { role, clock, forward };
+  const entries = Object.entries(ControlServiceService).map(([name, method]) => {
+    return [name, route(router, name as keyof Control, method)] as const;
+  });
+  return {
+    handlers: Object.fromEntries(entries) as unknown as Handlers,
+    close: () => leader.close(),
+  };
+}
 
-  close(): void {
-    this.#connection?.close();
-  }
+interface Router {
+  readonly role: Role;
+  readonly clock: Clock;
+  /** Handlers that forward to the leader. */
+  readonly forward: Handlers;
+}
 
-  #route(name: keyof Control, method: Control[keyof Control]): Method {
-    if (method.requestStream) return (input, context) => this.#relayOnce(name, input, context);
-    return method.responseStream ? this.#stream(name) : this.#once(name);
-  }
+function route(router: Router, name: keyof Control, method: Control[keyof Control]): Method {
+  if (method.requestStream) return (input, context) => callOnce(router, name, input, context);
+  if (method.responseStream) return (input, context) => callForStream(router, name, input, context);
+  return (input, context) => callForOne(router, name, input, context);
+}
 
-  async *#relayOnce(name: keyof Control, input: never, context: CallContext): AsyncGenerator<unknown> {
-    const target = await this.#target(this.#clock.nowMs() + MAX_WAIT_MS, context);
-    yield* this.#method(name, target)(input, context) as AsyncIterable<unknown>;
-  }
+/** Calls a method with a request stream, without a retry. */
+async function* callOnce(
+  router: Router,
+  name: keyof Control,
+  input: never,
+  context: CallContext,
+): AsyncGenerator<unknown> {
+  const target = await targetOf(router, router.clock.nowMs() + MAX_WAIT_MS, context);
+  yield* methodOf(router, name, target)(input, context) as AsyncIterable<unknown>;
+}
 
-  #once(name: keyof Control): Method {
-    return async (input, context) => {
-      const giveUpMs = this.#clock.nowMs() + MAX_WAIT_MS;
-      for (;;) {
-        const target = await this.#target(giveUpMs, context);
-        const bound = this.#boundTo(target, context);
-        try {
-          return await this.#method(name, target)(input, bound.context);
-        } catch (error) {
-          await this.#pauseOrThrow(error, giveUpMs, context);
-        } finally {
-          bound.release();
-        }
-      }
-    };
-  }
-
-  #stream(name: keyof Control): Method {
-    return (input, context) => this.#relay(name, input, context);
-  }
-
-  async *#relay(name: keyof Control, input: never, context: CallContext): AsyncGenerator<unknown> {
-    const giveUpMs = this.#clock.nowMs() + MAX_WAIT_MS;
-    for (let hasBegun = false; ; ) {
-      const target = await this.#target(giveUpMs, context);
-      const bound = this.#boundTo(target, context);
-      try {
-        const messages = this.#method(name, target)(input, bound.context) as AsyncIterable<unknown>;
-        for await (const message of messages) {
-          hasBegun = true;
-          yield message;
-        }
-        return;
-      } catch (error) {
-        if (hasBegun) throw error;
-        await this.#pauseOrThrow(error, giveUpMs, context);
-      } finally {
-        bound.release();
-      }
+/** Calls a method with one request and one response. */
+async function callForOne(
+  router: Router,
+  name: keyof Control,
+  input: never,
+  context: CallContext,
+): Promise<unknown> {
+  const deadlineMs = router.clock.nowMs() + MAX_WAIT_MS;
+  for (;;) {
+    const target = await targetOf(router, deadlineMs, context);
+    const bound = boundToLeader(router, target, context);
+    try {
+      return await methodOf(router, name, target)(input, bound.context);
+    } catch (error) {
+      await pauseOrThrow(router, error, deadlineMs, context);
+    } finally {
+      bound.release();
     }
-  }
-
-  #method(name: keyof Control, target: Target): Method {
-    const handlers = target.kind === "self" ? target.leadership.control : this.#forward;
-    return handlers[name] as Method;
-  }
-
-  async #target(giveUpMs: number, { signal, forwarded }: CallContext): Promise<Target> {
-    const waitMs = Math.max(0, giveUpMs - this.#clock.nowMs());
-    const target = await this.#role.waitForTarget(waitMs, signal);
-    // Whoever passed the call on saw this server lead; passing it on again could go round in circles.
-    if (forwarded && target.kind === "other") throw noLeader();
-    return target;
-  }
-
-  async #pauseOrThrow(error: unknown, giveUpMs: number, context: CallContext): Promise<void> {
-    const isGone =
-      isBerthError(error, "BERTH_NOT_LEADER") ||
-      isBerthError(error, "BERTH_NO_LEADER") ||
-      isBerthError(error, "BERTH_SERVER_UNREACHABLE");
-    if (!isGone || context.forwarded || this.#clock.nowMs() + RETRY_MS > giveUpMs) throw error;
-    await sleep(this.#clock, RETRY_MS, context.signal);
-    context.signal.throwIfAborted();
-  }
-
-  /**
-   * The context of a call that is passed on: it also ends when the leader is gone, which a leader whose host has lost
-   * its power cannot say.
-   */
-  #boundTo(target: Target, context: CallContext): { readonly context: CallContext; release(): void } {
-    if (target.kind === "self") return { context, release: () => {} };
-    const { address } = target;
-    const link = linkSignals(context.signal);
-    const forget = this.#role.onDeparture(address, () => link.abort(departed(address)));
-    const release = (): void => {
-      forget();
-      link.unlink();
-    };
-    return { context: { ...context, signal: link.signal }, release };
-  }
-
-  #leader(): RpcClient<Control> {
-    const { target } = this.#role;
-    if (target?.kind !== "other") throw noLeader();
-    if (this.#connection?.address !== target.address) {
-      this.#connection?.close();
-      this.#connection = this.#transport.connect(ControlServiceService, {
-        address: target.address,
-        forwarded: true,
-      });
-    }
-    return this.#connection.calls;
   }
 }
 
-function departed(address: string): BerthError {
-  const message = `The leader at ${address} has gone while it worked on this call. Ask again.`;
-  return new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
+/** Calls a method with a response stream. It is not retried once the caller has got a response. */
+async function* callForStream(
+  router: Router,
+  name: keyof Control,
+  input: never,
+  context: CallContext,
+): AsyncGenerator<unknown> {
+  const deadlineMs = router.clock.nowMs() + MAX_WAIT_MS;
+  for (let hasResponse = false; ; ) {
+    const target = await targetOf(router, deadlineMs, context);
+    const bound = boundToLeader(router, target, context);
+    try {
+      const responses = methodOf(router, name, target)(input, bound.context) as AsyncIterable<unknown>;
+      for await (const response of responses) {
+        hasResponse = true;
+        yield response;
+      }
+      return;
+    } catch (error) {
+      if (hasResponse) throw error;
+      await pauseOrThrow(router, error, deadlineMs, context);
+    } finally {
+      bound.release();
+    }
+  }
+}
+
+function methodOf(router: Router, name: keyof Control, target: Target): Method {
+  const handlers = target.kind === "self" ? target.leadership.control : router.forward;
+  return handlers[name] as Method;
+}
+
+async function targetOf(
+  { role, clock }: Router,
+  deadlineMs: number,
+  { signal, forwarded }: CallContext,
+): Promise<Target> {
+  const target = await role.waitForTarget(Math.max(0, deadlineMs - clock.nowMs()), signal);
+  // Forwarding a forwarded call could loop: the server that forwarded it saw this server as the leader.
+  if (forwarded && target.kind === "other") throw noLeader();
+  return target;
+}
+
+async function pauseOrThrow(
+  { clock }: Router,
+  error: unknown,
+  deadlineMs: number,
+  { signal, forwarded }: CallContext,
+): Promise<void> {
+  const hasLeaderChanged =
+    isBerthError(error, "BERTH_NOT_LEADER") ||
+    isBerthError(error, "BERTH_NO_LEADER") ||
+    isBerthError(error, "BERTH_SERVER_UNREACHABLE");
+  if (!hasLeaderChanged || forwarded || clock.nowMs() + RETRY_MS > deadlineMs) throw error;
+  await sleep(clock, RETRY_MS, signal);
+  signal.throwIfAborted();
+}
+
+/**
+ * Returns the context of a forwarded call. It also ends when the leader is lost: a leader whose host has lost power
+ * cannot close the connection.
+ */
+function boundToLeader(
+  { role }: Router,
+  target: Target,
+  context: CallContext,
+): { readonly context: CallContext; release(): void } {
+  if (target.kind === "self") return { context, release: () => {} };
+  const { address } = target;
+  const link = linkSignals(context.signal);
+  const stopWatching = role.onDeparture(address, () => link.abort(leaderLost(address)));
+  const release = (): void => {
+    stopWatching();
+    link.unlink();
+  };
+  return { context: { ...context, signal: link.signal }, release };
+}
+
+/** Keeps one connection to the leader, and replaces it when another server leads. */
+function leaderConnection(
+  role: Role,
+  transport: RpcTransport,
+): { calls(): RpcClient<Control>; close(): void } {
+  let connection: RpcConnection<Control> | undefined;
+  return {
+    calls: () => {
+      const { target } = role;
+      if (target?.kind !== "other") throw noLeader();
+      if (connection?.address !== target.address) {
+        connection?.close();
+        connection = transport.connect(ControlServiceService, { address: target.address, forwarded: true });
+      }
+      return connection.calls;
+    },
+    close: () => connection?.close(),
+  };
+}
+
+function leaderLost(address: string): BerthError {
+  return new BerthError({
+    code: "BERTH_SERVER_UNREACHABLE",
+    message: `the leader at ${address} was lost during this call: try again`,
+  });
 }

@@ -1,34 +1,35 @@
 import { BerthError, type DispatcherServiceService, isBerthError } from "@berth/proto";
 import type { RpcHandlers } from "@berth/proto/rpc";
+import { dispatcherHandlers } from "../dispatcher/dispatcher-service.js";
 import type { Leadership } from "./leader.js";
 import type { Role } from "./role.js";
 
-/** An agent that lost its leader waits here for the next one, instead of asking around. */
+/** An agent that lost its leader waits this long for the next one here, instead of trying one server after another. */
 const LEADER_WAIT_MS = 2_000;
 
-/** The Dispatcher service of any server: agents belong to the leader, and are sent there by all others. */
-export function dispatcherHandlers(role: Role): RpcHandlers<typeof DispatcherServiceService> {
+type Handlers = RpcHandlers<typeof DispatcherServiceService>;
+
+/**
+ * Returns the Dispatcher service of any server: the leader serves the agents, and every other server answers with
+ * BERTH_NOT_LEADER and the leader's address.
+ */
+export function routeDispatcherService(role: Role): Handlers {
+  const leader = async (waitMs: number, signal: AbortSignal): Promise<Handlers> =>
+    dispatcherHandlers(await ownLeadership(role, waitMs, signal));
   return {
     async *session(requests, context) {
-      const { dispatcher } = await leading(role, LEADER_WAIT_MS, context.signal);
-      yield* dispatcher.serve(requests, context);
+      yield* (await leader(LEADER_WAIT_MS, context.signal)).session(requests, context);
     },
     async *pushExec(requests, context) {
-      const { execs } = await leading(role, 0, context.signal);
-      yield* execs.push(requests, context);
+      yield* (await leader(0, context.signal)).pushExec(requests, context);
     },
-    pushStats: async (requests, context) => {
-      const { stats: loads } = await leading(role, 0, context.signal);
-      return loads.push(requests);
-    },
-    pushLogs: async (requests, context) => {
-      const { logs } = await leading(role, 0, context.signal);
-      return logs.push(requests, context);
-    },
+    pushStats: async (requests, context) => (await leader(0, context.signal)).pushStats(requests, context),
+    pushLogs: async (requests, context) => (await leader(0, context.signal)).pushLogs(requests, context),
   };
 }
 
-async function leading(role: Role, waitMs: number, signal: AbortSignal): Promise<Leadership> {
+/** Returns this server's leadership. @throws BerthError BERTH_NOT_LEADER when another server leads, or none does */
+async function ownLeadership(role: Role, waitMs: number, signal: AbortSignal): Promise<Leadership> {
   const target = await role.waitForTarget(waitMs, signal).catch((error: unknown) => {
     if (!isBerthError(error, "BERTH_NO_LEADER")) throw error;
     return undefined;
@@ -38,8 +39,8 @@ async function leading(role: Role, waitMs: number, signal: AbortSignal): Promise
     code: "BERTH_NOT_LEADER",
     message:
       target === undefined
-        ? "This server does not lead, and knows of none that does. Try again in a moment."
-        : `This server does not lead; ${target.address} does.`,
+        ? "this server is not the leader, and no leader is known: try again"
+        : `this server is not the leader; the leader is ${target.address}`,
     details: target === undefined ? {} : { leader: target.address },
   });
 }

@@ -205,6 +205,7 @@ function assemble(
   const traffic = new TrafficTables({
     state,
     clock,
+    logger,
     signal,
     ingressEntriesOf: (serviceId) => entriesOf(serviceId, state, isSuspect),
     dnsEntriesOf: (serviceId) => namesOf(serviceId, state, { isSuspect, hasStaticFdb: isListed }),
@@ -244,8 +245,8 @@ function assemble(
   state.onChange(({ nodes }) => {
     for (const [nodeId, { after }] of nodes) {
       if (after?.state === NodeState.READY) continue;
-      logs.nodeIsGone(nodeId);
-      execs.nodeIsGone(nodeId);
+      logs.nodeDown(nodeId);
+      execs.nodeDown(nodeId);
     }
   });
   const controller = new Controller({ state, writer, runtime, logger, observer });

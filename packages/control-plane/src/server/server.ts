@@ -18,8 +18,8 @@ import { watchLeader } from "../store/election.js";
 import { LEADER_KEY } from "../store/keys.js";
 import { ensureSchema } from "../store/schema.js";
 import type { Store } from "../store/store.js";
-import { ControlRouter } from "./control-router.js";
-import { dispatcherHandlers } from "./dispatcher-router.js";
+import { routeControlService } from "./control-router.js";
+import { routeDispatcherService } from "./dispatcher-router.js";
 import { havePeersLostLeader, LeaderContact, peerHandlers } from "./leader-contact.js";
 import { probeTcp, type TcpProbe } from "./probe-tcp.js";
 import { Role } from "./role.js";
@@ -106,14 +106,14 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   await etcdAnswers(options, signal);
 
   const role = new Role(clock);
-  const router = new ControlRouter({ role, clock, transport });
+  const router = routeControlService({ role, clock, transport });
   let contact: LeaderContact | undefined;
   const checkLeader = (epoch: bigint): boolean => contact?.hasHeardFrom(epoch, HEARD_WITHIN_MS) === true;
   const rpc = await transport.serve({
     listen: options.listen,
     services: [
       rpcService(ControlServiceService, router.handlers),
-      rpcService(DispatcherServiceService, dispatcherHandlers(role)),
+      rpcService(DispatcherServiceService, routeDispatcherService(role)),
       rpcService(PeerServiceService, peerHandlers(checkLeader)),
     ],
     onInternalError: (path, error) => logger.error({ err: error, path }, "a call failed unexpectedly"),

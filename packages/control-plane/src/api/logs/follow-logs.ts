@@ -93,7 +93,7 @@ class Following {
     for (const { id, nodeId } of [...this.#lost.values()]) {
       const task = scope.state.tasks.get(id);
       const isOver = task === undefined || isEnded(task);
-      const isBack = scope.logs.reaches(nodeId);
+      const isBack = scope.logs.isReachable(nodeId);
       if (!isOver && !isBack) continue;
       this.#lost.delete(id);
       if (!isOver) this.#logs.add(reading.following(task));

@@ -2,8 +2,8 @@ import { LogEntry_Stream } from "@berth/proto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { buildTask } from "../../core/testing/records.js";
-import type { TaskLog } from "../../dispatcher/relays/log-relay.js";
-import { BoundedQueue } from "../../runtime/bounded-queue.js";
+import { TaskLog } from "../../dispatcher/relays/log-relay.js";
+
 import { systemClock } from "../../runtime/clock.js";
 import { ManualClock } from "../../testing/manual-clock.js";
 import { FollowedLogs } from "./live-merge.js";
@@ -26,7 +26,7 @@ test("FollowedLogs gives lines in the order of their times when none comes later
     fc.asyncProperty(fc.uniqueArray(line, { selector: ({ step }) => step, maxLength: 30 }), async (lines) => {
       const clock = new ManualClock();
       const logs = new FollowedLogs({ clock, isOver: () => true });
-      const channels = [0, 1, 2].map((): TaskLog => new BoundedQueue(100));
+      const channels = [0, 1, 2].map((): TaskLog => new TaskLog());
       for (const [task, log] of channels.entries()) logs.add({ task: buildTask({ id: `t${task}` }), log });
       const seen: string[] = [];
       const reading = (async () => {
@@ -51,7 +51,7 @@ test("FollowedLogs gives lines in the order of their times when none comes later
 
 test("FollowedLogs says which log is lost and goes on with the others", async () => {
   const logs = new FollowedLogs({ clock: systemClock, isOver: () => true });
-  const lost: TaskLog = new BoundedQueue(1);
+  const lost: TaskLog = new TaskLog();
   logs.add({ task: buildTask({ id: "gone" }), log: lost });
   lost.end(new Error("its host burnt down"));
   const seen: string[] = [];

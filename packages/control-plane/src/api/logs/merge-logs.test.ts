@@ -2,8 +2,8 @@ import { BerthError, type LogEntry, LogEntry_Stream } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildTask } from "../../core/testing/records.js";
-import type { TaskLog } from "../../dispatcher/relays/log-relay.js";
-import { BoundedQueue } from "../../runtime/bounded-queue.js";
+import { TaskLog } from "../../dispatcher/relays/log-relay.js";
+
 import { compareTimes, mergeEnded, reasonOf } from "./merge-logs.js";
 
 function chunk(timeNs: string): LogEntry {
@@ -12,7 +12,7 @@ function chunk(timeNs: string): LogEntry {
 
 /** A log that arrives in pieces, as slowly as it is read. */
 function logOf(pieces: readonly (readonly string[])[], error?: Error): TaskLog {
-  const log: TaskLog = new BoundedQueue(1);
+  const log: TaskLog = new TaskLog();
   void (async () => {
     for (const piece of pieces) await log.put(piece.map(chunk));
     log.end(error);

@@ -49,7 +49,7 @@ function chainOver(tasks: Map<string, Task>, held = new Set<string>()): Assignme
     spec: () => buildSpec(),
     ingress: () => [],
     ingressEntry: () => undefined,
-    isHeld: (id) => held.has(id),
+    isStopHeld: (id) => held.has(id),
     ...NO_NETWORKS,
   });
 }

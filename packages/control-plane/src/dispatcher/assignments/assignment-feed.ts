@@ -12,31 +12,31 @@ import {
 import { isEnded, stateOf } from "../../core/model/task-state.js";
 import { NetworkFeed, type NetworkSource } from "./network-feed.js";
 
-/** What an increment says of what has not changed. */
-const NOTHING = Assignments.fromPartial({});
+/** An increment without changes. */
+const EMPTY = Assignments.fromPartial({});
 
-/** Where a chain looks up what is true now. */
+/** The current records from which assignments are built. */
 export interface AssignmentSource extends NetworkSource {
-  /** All tasks of the node. */
+  /** Returns all tasks of the node. */
   tasks(): Iterable<Task>;
   task(taskId: string): Task | undefined;
   spec(serviceId: string, version: number): ServiceSpec | undefined;
-  /** The whole ingress table. */
+  /** Returns the whole ingress table. */
   ingress(): Iterable<IngressEntry>;
   ingressEntry(key: string): IngressEntry | undefined;
-  /** The task is to stop, and its agent is not to be told yet: hosts may still send it connections. */
-  isHeld(taskId: string): boolean;
+  /** Whether the drain gate holds back the stop of this task. */
+  isStopHeld(taskId: string): boolean;
 }
 
 /**
- * What one agent has been told, and what of it is out of date. It keeps no messages: however slow the agent is, what
- * waits for it is a set of names, and the next increment is made when the agent has room for it.
+ * Builds the assignments of one agent: a complete set first, then increments. Between two messages it only keeps the
+ * keys of what has changed, so an agent that reads slowly costs no memory.
  */
 export class AssignmentFeed {
   readonly #nodeId: string;
   readonly #source: AssignmentSource;
   readonly #sentTasks = new Map<string, AssignedTask>();
-  /** How many sent tasks name a spec: the agent forgets a spec with the last of them, and so do we. */
+  /** Number of sent tasks that name a spec. The agent drops a spec with its last task, and so does the feed. */
   readonly #specUses = new Map<string, number>();
   readonly #staleTasks = new Set<string>();
   readonly #staleIngress = new Set<string>();
@@ -49,13 +49,13 @@ export class AssignmentFeed {
     this.#networks = new NetworkFeed(source);
   }
 
-  /** True when there is something to tell. */
+  /** Whether the agent's assignments are out of date. */
   get isStale(): boolean {
     const isStale = this.#staleTasks.size > 0 || this.#staleIngress.size > 0 || this.#networks.isStale;
     return this.#sequence === 0 || isStale;
   }
 
-  /** True when where connections go is out of date. */
+  /** Whether the agent's traffic tables, ingress or DNS, are out of date. */
   get isTrafficStale(): boolean {
     return this.#staleIngress.size > 0 || this.#networks.isTrafficStale;
   }
@@ -77,8 +77,8 @@ export class AssignmentFeed {
   }
 
   /**
-   * The complete set the first time, then what changed since; undefined when that turns out to be nothing, unless an
-   * answer is wanted.
+   * Returns the complete set the first time, and the changes since the last call after that; undefined when nothing
+   * changed and no acknowledgement is requested.
    */
   next(ackRequested = false): Assignments | undefined {
     return this.#sequence === 0 ? this.#complete(ackRequested) : this.#increment(ackRequested);
@@ -89,23 +89,29 @@ export class AssignmentFeed {
     this.#staleIngress.clear();
     const tasks: AssignedTask[] = [];
     const specs: AssignedSpec[] = [];
-    for (const task of this.#source.tasks()) this.#tell(task, tasks, specs);
+    for (const task of this.#source.tasks()) this.#addTask(task, tasks, specs);
     const ingress = [...this.#source.ingress()];
-    return this.#message(Kind.COMPLETE, { specs, tasks, ingress, ...this.#networks.news(), ackRequested });
+    return this.#message(Kind.COMPLETE, {
+      specs,
+      tasks,
+      ingress,
+      ...this.#networks.takeChanges(),
+      ackRequested,
+    });
   }
 
   #increment(ackRequested: boolean): Assignments | undefined {
     const tasks: AssignedTask[] = [];
     const specs: AssignedSpec[] = [];
     const removedTaskIds: string[] = [];
-    const gone: string[] = [];
+    const removed: string[] = [];
     for (const taskId of this.#staleTasks) {
       const task = this.#source.task(taskId);
-      if (task !== undefined && this.#isAssigned(task)) this.#tell(task, tasks, specs);
-      else gone.push(taskId);
+      if (task !== undefined && this.#isAssigned(task)) this.#addTask(task, tasks, specs);
+      else removed.push(taskId);
     }
-    // After the tasks, as the agent does it: a spec whose last task goes while another comes is kept by both.
-    for (const taskId of gone) if (this.#forget(taskId)) removedTaskIds.push(taskId);
+    // Removals come last, in the agent's order: a spec whose last task is removed while another is added is kept.
+    for (const taskId of removed) if (this.#removeTask(taskId)) removedTaskIds.push(taskId);
     this.#staleTasks.clear();
     const ingress: IngressEntry[] = [];
     const removedIngressKeys: string[] = [];
@@ -115,46 +121,53 @@ export class AssignmentFeed {
       else ingress.push(entry);
     }
     this.#staleIngress.clear();
-    const news = { tasks, removedTaskIds, ingress, removedIngressKeys, ...this.#networks.news() };
-    if (!ackRequested && Object.values(news).every((list) => list.length === 0)) return undefined;
-    return this.#message(Kind.INCREMENTAL, { specs, ...news, ackRequested });
+    const changes = {
+      tasks,
+      removedTaskIds,
+      ingress,
+      removedIngressKeys,
+      ...this.#networks.takeChanges(),
+    };
+    if (!ackRequested && Object.values(changes).every((list) => list.length === 0)) return undefined;
+    return this.#message(Kind.INCREMENTAL, { specs, ...changes, ackRequested });
   }
 
   #message(kind: Kind, content: Partial<Assignments>): Assignments {
     const appliesTo = this.#sequence;
     this.#sequence += 1;
-    return { ...NOTHING, ...content, kind, appliesTo, resultsIn: this.#sequence };
+    return { ...EMPTY, ...content, kind, appliesTo, resultsIn: this.#sequence };
   }
 
   #isAssigned(task: Task): boolean {
     return task.nodeId === this.#nodeId && stateOf(task) !== TaskState.LOST;
   }
 
-  #tell(task: Task, tasks: AssignedTask[], specs: AssignedSpec[]): void {
+  #addTask(task: Task, tasks: AssignedTask[], specs: AssignedSpec[]): void {
     if (!this.#isAssigned(task)) return;
     const spec = this.#source.spec(task.serviceId, task.specVersion);
-    const isHeld = this.#source.isHeld(task.id);
-    const assigned = assignedTask(task, { atMostOne: spec?.atMostOne ?? false, isHeld });
+    const desiredState = desiredStateFor(task, this.#source.isStopHeld(task.id));
     const sent = this.#sentTasks.get(task.id);
-    if (sent?.desiredState === assigned.desiredState) return;
+    if (sent?.desiredState === desiredState) return;
+    const assigned = assignedTask(task, { atMostOne: spec?.atMostOne ?? false, desiredState });
     this.#sentTasks.set(task.id, assigned);
     tasks.push(assigned);
     if (sent !== undefined) return;
-    this.#networks.taskSent(task.id, spec);
+    this.#networks.taskAdded(task.id, spec);
     const key = specKey(assigned);
     const uses = this.#specUses.get(key) ?? 0;
     this.#specUses.set(key, uses + 1);
     if (uses > 0) return;
     const { serviceId, specVersion: version } = task;
-    // Without a readable spec nothing new can be started, but what runs by it is known and left alone.
+    // Without a readable spec, the agent starts nothing of it but leaves its running containers alone.
     specs.push({ serviceId, version, task: spec?.task, ports: spec?.ports ?? [] });
   }
 
-  #forget(taskId: string): boolean {
+  /** Drops a task; false when it was never sent. */
+  #removeTask(taskId: string): boolean {
     const sent = this.#sentTasks.get(taskId);
     if (sent === undefined) return false;
     this.#sentTasks.delete(taskId);
-    this.#networks.taskForgotten(taskId);
+    this.#networks.taskRemoved(taskId);
     const key = specKey(sent);
     const uses = (this.#specUses.get(key) ?? 1) - 1;
     if (uses === 0) this.#specUses.delete(key);
@@ -165,24 +178,15 @@ export class AssignmentFeed {
 
 function assignedTask(
   task: Task,
-  { atMostOne, isHeld }: { readonly atMostOne: boolean; readonly isHeld: boolean },
+  { atMostOne, desiredState }: Pick<AssignedTask, "atMostOne" | "desiredState">,
 ): AssignedTask {
   const { id, serviceId, serviceName, stack, slot, specVersion } = task;
-  return {
-    id,
-    serviceId,
-    serviceName,
-    stack,
-    slot,
-    specVersion,
-    desiredState: desiredFor(task, isHeld),
-    atMostOne,
-  };
+  return { id, serviceId, serviceName, stack, slot, specVersion, desiredState, atMostOne };
 }
 
-function desiredFor(task: Task, isHeld: boolean): DesiredState {
-  if (isHeld) return DesiredState.RUNNING;
-  // What has ended is never started again: only its container is kept, for its logs.
+function desiredStateFor(task: Task, isStopHeld: boolean): DesiredState {
+  if (isStopHeld) return DesiredState.RUNNING;
+  // A task that has ended is never started again; the agent keeps its container for the logs.
   const isOver = isEnded(task) && task.desiredState < DesiredState.SHUTDOWN;
   return isOver ? DesiredState.SHUTDOWN : task.desiredState;
 }

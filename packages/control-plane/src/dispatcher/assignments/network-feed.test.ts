@@ -38,7 +38,7 @@ class Truth implements NetworkSource {
 }
 
 function told(sent: NetworkFeed) {
-  const { networks, removedNetworkIds, dnsEntries: names, removedDnsKeys } = sent.news();
+  const { networks, removedNetworkIds, dnsEntries: names, removedDnsKeys } = sent.takeChanges();
   return {
     networks: networks.map(({ id }) => id),
     gone: removedNetworkIds,
@@ -53,13 +53,13 @@ describe("NetworkFeed", () => {
   it("tells of a network with its first task and its names, and of its end with its last", () => {
     const truth = new Truth("ida", "idb").name("ida/s1").name("ida/s2").name("idb/s3");
     const sent = new NetworkFeed(truth);
-    sent.taskSent("t1", using("a"));
+    sent.taskAdded("t1", using("a"));
     expect(told(sent)).toEqual({ ...NOTHING, networks: ["ida"], names: ["ida/s1", "ida/s2"] });
-    sent.taskSent("t2", using("a", "b"));
+    sent.taskAdded("t2", using("a", "b"));
     expect(told(sent)).toEqual({ ...NOTHING, networks: ["idb"], names: ["idb/s3"] });
-    sent.taskForgotten("t1");
+    sent.taskRemoved("t1");
     expect(sent.isStale).toBe(false);
-    sent.taskForgotten("t2");
+    sent.taskRemoved("t2");
     expect(told(sent)).toEqual({
       ...NOTHING,
       gone: ["ida", "idb"],
@@ -70,7 +70,7 @@ describe("NetworkFeed", () => {
   it("tells only what has changed, and only of networks that tasks are in", () => {
     const truth = new Truth("ida", "idb").name("ida/s1");
     const sent = new NetworkFeed(truth);
-    sent.taskSent("t1", using("a"));
+    sent.taskAdded("t1", using("a"));
     told(sent);
     sent.dnsEntryChanged("idb/s3");
     sent.networkChanged("idb");
@@ -89,7 +89,7 @@ describe("NetworkFeed", () => {
   it("tells of a network once the node has a part of it", () => {
     const truth = new Truth().name("ida/s1");
     const sent = new NetworkFeed(truth);
-    sent.taskSent("t1", using("a"));
+    sent.taskAdded("t1", using("a"));
     expect(told(sent)).toEqual(NOTHING);
     truth.networks.set("ida", AssignedNetwork.fromPartial({ id: "ida" }));
     sent.networkChanged("ida");

@@ -1,106 +1,113 @@
 import type { AssignedNetwork, Assignments, DnsEntry, ServiceSpec } from "@berth/proto";
 import { networkIdOfDnsEntry } from "../../core/allocator/dns-entries.js";
 
-/** Where it is looked up what is true of networks now. */
+/** The current records of networks and of the DNS entries in them. */
 export interface NetworkSource {
   networkIdOf(name: string): string | undefined;
-  /** The network as the agent's node sees it; undefined when it has no part of it. */
+  /** Returns the network as the agent's node is part of it; undefined when the node has no range of it. */
   network(networkId: string): AssignedNetwork | undefined;
-  /** Keys of the names that there may be in a network. */
+  /** Returns the keys of all DNS entries that the network can have. */
   dnsKeys(networkId: string): Iterable<string>;
   dnsEntry(key: string): DnsEntry | undefined;
 }
 
-type News = Pick<Assignments, "networks" | "removedNetworkIds" | "dnsEntries" | "removedDnsKeys">;
+type NetworkChanges = Pick<Assignments, "networks" | "removedNetworkIds" | "dnsEntries" | "removedDnsKeys">;
 
-/** What one agent has been told of networks and of the names in them: of those that its tasks are in. */
+/** Builds the network part of one agent's assignments: the networks of its tasks, and the DNS entries in them. */
 export class NetworkFeed {
   readonly #source: NetworkSource;
   readonly #networksOfTask = new Map<string, readonly string[]>();
-  readonly #uses = new Map<string, number>();
-  /** Keys of the names that were sent, by network. */
-  readonly #sent = new Map<string, Set<string>>();
+  /** Number of sent tasks in each network. */
+  readonly #taskCounts = new Map<string, number>();
+  /** Keys of the DNS entries that were sent, by network. */
+  readonly #sentDnsKeys = new Map<string, Set<string>>();
   readonly #staleNetworks = new Set<string>();
-  readonly #staleNames = new Set<string>();
+  readonly #staleDnsKeys = new Set<string>();
 
   constructor(source: NetworkSource) {
     this.#source = source;
   }
 
   get isStale(): boolean {
-    return this.#staleNetworks.size > 0 || this.#staleNames.size > 0;
+    return this.#staleNetworks.size > 0 || this.#staleDnsKeys.size > 0;
   }
 
-  /** True when where connections go is out of date. */
+  /** Whether the agent's DNS table is out of date. */
   get isTrafficStale(): boolean {
-    return this.#staleNames.size > 0;
+    return this.#staleDnsKeys.size > 0;
   }
 
   networkChanged(networkId: string): void {
-    if (this.#uses.has(networkId)) this.#staleNetworks.add(networkId);
+    if (this.#taskCounts.has(networkId)) this.#staleNetworks.add(networkId);
   }
 
   dnsEntryChanged(key: string): void {
-    if (this.#sent.has(networkIdOfDnsEntry(key))) this.#staleNames.add(key);
+    if (this.#sentDnsKeys.has(networkIdOfDnsEntry(key))) this.#staleDnsKeys.add(key);
   }
 
-  taskSent(taskId: string, spec: ServiceSpec | undefined): void {
-    const joined = spec?.task?.networks ?? [];
-    if (joined.length === 0 || this.#networksOfTask.has(taskId)) return;
-    const ids = joined.flatMap(({ network }) => this.#source.networkIdOf(network) ?? []);
+  taskAdded(taskId: string, spec: ServiceSpec | undefined): void {
+    const attachments = spec?.task?.networks ?? [];
+    if (attachments.length === 0 || this.#networksOfTask.has(taskId)) return;
+    const ids = attachments.flatMap(({ network }) => this.#source.networkIdOf(network) ?? []);
     this.#networksOfTask.set(taskId, ids);
     for (const id of ids) {
-      const uses = this.#uses.get(id) ?? 0;
-      this.#uses.set(id, uses + 1);
-      if (uses === 0) this.#staleNetworks.add(id);
+      const count = this.#taskCounts.get(id) ?? 0;
+      this.#taskCounts.set(id, count + 1);
+      if (count === 0) this.#staleNetworks.add(id);
     }
   }
 
-  taskForgotten(taskId: string): void {
+  taskRemoved(taskId: string): void {
     for (const id of this.#networksOfTask.get(taskId) ?? []) {
-      const uses = (this.#uses.get(id) ?? 1) - 1;
-      if (uses > 0) {
-        this.#uses.set(id, uses);
+      const count = (this.#taskCounts.get(id) ?? 1) - 1;
+      if (count > 0) {
+        this.#taskCounts.set(id, count);
         continue;
       }
-      this.#uses.delete(id);
+      this.#taskCounts.delete(id);
       this.#staleNetworks.add(id);
     }
     this.#networksOfTask.delete(taskId);
   }
 
-  /** What has changed since it was asked last. */
-  news(): News {
-    const news: News = { networks: [], removedNetworkIds: [], dnsEntries: [], removedDnsKeys: [] };
-    for (const id of this.#staleNetworks) this.#tellNetwork(id, news);
+  /** Returns what has changed since the last call. */
+  takeChanges(): NetworkChanges {
+    const changes: NetworkChanges = {
+      networks: [],
+      removedNetworkIds: [],
+      dnsEntries: [],
+      removedDnsKeys: [],
+    };
+    // Networks come first: a network that is new to the agent makes all of its DNS entries stale.
+    for (const id of this.#staleNetworks) this.#addNetwork(id, changes);
     this.#staleNetworks.clear();
-    for (const key of this.#staleNames) this.#tellName(key, news);
-    this.#staleNames.clear();
-    return news;
+    for (const key of this.#staleDnsKeys) this.#addDnsEntry(key, changes);
+    this.#staleDnsKeys.clear();
+    return changes;
   }
 
-  #tellNetwork(id: string, news: News): void {
-    const network = this.#uses.has(id) ? this.#source.network(id) : undefined;
-    const sent = this.#sent.get(id);
+  #addNetwork(id: string, changes: NetworkChanges): void {
+    const network = this.#taskCounts.has(id) ? this.#source.network(id) : undefined;
+    const sent = this.#sentDnsKeys.get(id);
     if (network !== undefined) {
-      news.networks.push(network);
+      changes.networks.push(network);
       if (sent !== undefined) return;
-      this.#sent.set(id, new Set());
-      for (const key of this.#source.dnsKeys(id)) this.#staleNames.add(key);
+      this.#sentDnsKeys.set(id, new Set());
+      for (const key of this.#source.dnsKeys(id)) this.#staleDnsKeys.add(key);
     } else if (sent !== undefined) {
-      this.#sent.delete(id);
-      news.removedNetworkIds.push(id);
-      news.removedDnsKeys.push(...sent);
+      this.#sentDnsKeys.delete(id);
+      changes.removedNetworkIds.push(id);
+      changes.removedDnsKeys.push(...sent);
     }
   }
 
-  #tellName(key: string, news: News): void {
-    const sent = this.#sent.get(networkIdOfDnsEntry(key));
+  #addDnsEntry(key: string, changes: NetworkChanges): void {
+    const sent = this.#sentDnsKeys.get(networkIdOfDnsEntry(key));
     if (sent === undefined) return;
     const entry = this.#source.dnsEntry(key);
     if (entry !== undefined) {
       sent.add(key);
-      news.dnsEntries.push(entry);
-    } else if (sent.delete(key)) news.removedDnsKeys.push(key);
+      changes.dnsEntries.push(entry);
+    } else if (sent.delete(key)) changes.removedDnsKeys.push(key);
   }
 }

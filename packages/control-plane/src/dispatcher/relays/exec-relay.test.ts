@@ -7,10 +7,10 @@ import { NO_NETWORKS } from "../testing/no-networks.js";
 import { ExecRelay } from "./exec-relay.js";
 
 class RecordingSession extends Session {
-  readonly orders: AgentCommand[] = [];
+  readonly commands: AgentCommand[] = [];
 
   override send(command: AgentCommand): void {
-    this.orders.push(command);
+    this.commands.push(command);
   }
 }
 
@@ -28,7 +28,7 @@ function connected() {
       spec: () => undefined,
       ingress: () => [],
       ingressEntry: () => undefined,
-      isHeld: () => false,
+      isStopHeld: () => false,
       ...NO_NETWORKS,
     },
     tableVersion: () => 1,
@@ -41,7 +41,7 @@ function connected() {
   const command = ExecCommand.fromPartial({ command: ["true"] });
   const open = (nodeId = "n1") => relay.open({ nodeId, taskId: "t1", command }, caller.signal);
   const requestId = (): string => {
-    const [start] = session.orders;
+    const [start] = session.commands;
     return start?.$case === "startExec" ? start.value.requestId : "";
   };
   return { clock, session, relay, caller, open, requestId };
@@ -51,44 +51,56 @@ const { signal } = new AbortController();
 
 const exited: ExecOutput = { message: { $case: "exited", value: { exitCode: 3 } } };
 
-test("ExecRelay passes output on until the command has ended", async () => {
+test("ExecRelay passes output on until the command exits", async () => {
   const { relay, open, requestId } = connected();
   const { output } = open();
-  async function* said(): AsyncGenerator<PushExecRequest> {
+  async function* stream(): AsyncGenerator<PushExecRequest> {
     yield PushExecRequest.fromPartial({ requestId: requestId() });
     yield PushExecRequest.fromPartial({ requestId: requestId(), output: exited });
   }
-  for await (const _ of relay.push(said(), { signal }));
+  for await (const _ of relay.push(stream(), { signal }));
   expect(await output.take()).toEqual(exited);
   expect(await output.take()).toBeUndefined();
 });
 
-test("ExecRelay says when a command's end is missing", async () => {
+test("ExecRelay fails a command whose exit code is missing", async () => {
   const { relay, open, requestId } = connected();
   const { output } = open();
-  async function* said(): AsyncGenerator<PushExecRequest> {
+  async function* stream(): AsyncGenerator<PushExecRequest> {
     yield PushExecRequest.fromPartial({ requestId: requestId() });
     throw new Error("the connection broke");
   }
-  for await (const _ of relay.push(said(), { signal }));
+  for await (const _ of relay.push(stream(), { signal }));
   await expect(output.take()).rejects.toMatchObject({ code: "BERTH_NODE_UNREACHABLE" });
 });
 
-test("ExecRelay waits neither for a node without an agent, nor for one that is silent or down", async () => {
+test("ExecRelay fails a command on a node that is not connected, does not answer, or is down", async () => {
   const { clock, relay, open } = connected();
   await expect(open("nobody").output.take()).rejects.toThrow(/not connected/);
   const silent = open();
   await clock.advance(5_000);
   await expect(silent.output.take()).rejects.toThrow(/does not answer/);
   const dead = open();
-  relay.nodeIsGone("n1");
+  relay.nodeDown("n1");
   await expect(dead.output.take()).rejects.toThrow(/is down/);
 });
 
-test("ExecRelay has the agent hang up when the caller is gone", async () => {
+test("ExecRelay stops the command when the caller leaves", async () => {
   const { session, caller, open } = connected();
   const { output } = open();
   caller.abort();
-  expect(session.orders.map(({ $case }) => $case)).toEqual(["startExec", "stopExec"]);
+  expect(session.commands.map(({ $case }) => $case)).toEqual(["startExec", "stopExec"]);
   expect(await output.take()).toBeUndefined();
+});
+
+test("ExecRelay ends an agent's stream that sends no first message in time", async () => {
+  const { clock, relay } = connected();
+  async function* silence(): AsyncGenerator<PushExecRequest> {
+    await new Promise(() => {});
+    yield PushExecRequest.fromPartial({});
+  }
+  const pushed = relay.push(silence(), { signal }).next();
+  const outcome = expect(pushed).rejects.toMatchObject({ code: "BERTH_PROTOCOL" });
+  await clock.advance(5_000);
+  await outcome;
 });

@@ -8,120 +8,85 @@ import {
 import type { CallContext } from "@berth/proto/rpc";
 import { onAbort } from "../../runtime/abort.js";
 import { BoundedQueue } from "../../runtime/bounded-queue.js";
-import type { Runtime } from "../../runtime/runtime.js";
-import { GroupedMap } from "../../state/grouped.js";
-import type { Session } from "../session.js";
+import {
+  AgentRequests,
+  type AgentRequestsOptions,
+  connectionLost,
+  type ResultSink,
+} from "./agent-requests.js";
 
-/** Messages of one task's log that wait for a slow reader; after that its agent waits. */
-const CAPACITY = 16;
+/** Batches of one task's log that wait for a slow reader; after that, the agent waits. */
+const QUEUE_CAPACITY = 16;
 
-/** An agent answers a request for a log at once. A log that is followed may have nothing to say for as long as it likes. */
-const ANSWER_TIMEOUT_MS = 5_000;
+/** One task's log, in order, in the batches that its agent sent. */
+export class TaskLog extends BoundedQueue<readonly LogEntry[]> implements ResultSink {
+  constructor() {
+    super(QUEUE_CAPACITY);
+  }
 
-/** One task's log, in order, in the pieces in which its agent sent it. */
-export type TaskLog = BoundedQueue<readonly LogEntry[]>;
+  get needsStop(): boolean {
+    return !this.isEnded;
+  }
+}
 
 export interface LogRequest extends Pick<StartLogs, "taskId" | "follow" | "tail" | "sinceMs" | "untilMs"> {
   readonly nodeId: string;
 }
 
-interface Pending {
-  readonly log: TaskLog;
-  readonly answered: () => void;
-}
-
-/** Brings logs from the agents, which are asked over their sessions and answer over a stream of their own. */
+/** Reads logs from the nodes: passes each agent's PushLogs stream to the caller that asked for it. */
 export class LogRelay {
-  readonly #runtime: Runtime;
-  readonly #sessionOf: (nodeId: string) => Session | undefined;
-  readonly #pending = new Map<string, Pending>();
-  /** Logs that are open, by their nodes. */
-  readonly #open = new GroupedMap<TaskLog>();
+  readonly #requests: AgentRequests<TaskLog>;
 
-  constructor(options: {
-    readonly runtime: Runtime;
-    readonly sessionOf: (nodeId: string) => Session | undefined;
-  }) {
-    this.#runtime = options.runtime;
-    this.#sessionOf = options.sessionOf;
+  constructor(options: AgentRequestsOptions) {
+    this.#requests = new AgentRequests(options);
   }
 
   /** Whether the node's agent is connected. */
-  reaches(nodeId: string): boolean {
-    return this.#sessionOf(nodeId)?.isEnded === false;
+  isReachable(nodeId: string): boolean {
+    return this.#requests.isReachable(nodeId);
   }
 
-  /** Nothing more comes from there, whatever its connection says. */
-  nodeIsGone(nodeId: string): void {
-    for (const log of this.#open.get(nodeId).values()) log.end(unavailable("its node is down"));
+  /** Fails all logs of a node that went down. */
+  nodeDown(nodeId: string): void {
+    this.#requests.nodeDown(nodeId);
   }
 
-  /** Asks for the log of one task. It ends with an error when it is not to be had, and when `signal` aborts. */
-  open({ nodeId, ...wanted }: LogRequest, signal: AbortSignal): TaskLog {
-    const log: TaskLog = new BoundedQueue(CAPACITY);
-    const session = this.#sessionOf(nodeId);
-    if (session === undefined) {
-      log.end(unavailable("its node is not connected"));
-      return log;
-    }
-    const requestId = this.#runtime.newId();
-    const { clock } = this.#runtime;
-    const noAnswer = (): void => {
-      if (wanted.follow && !session.isEnded) cancelTimeout = clock.after(ANSWER_TIMEOUT_MS, noAnswer);
-      else log.end(unavailable("its node does not answer"));
-    };
-    let cancelTimeout = clock.after(ANSWER_TIMEOUT_MS, noAnswer);
-    this.#pending.set(requestId, { log, answered: () => cancelTimeout() });
-    this.#open.set(nodeId, requestId, log);
-    session.send({ $case: "startLogs", value: { requestId, ...wanted } });
-    onAbort(signal, () => {
-      cancelTimeout();
-      this.#pending.delete(requestId);
-      this.#open.delete(nodeId, requestId);
-      if (!log.isEnded && !session.isEnded) session.send({ $case: "stopLogs", value: { requestId } });
-      log.end();
-    });
+  /** Requests one task's log. It ends with an error when it cannot be read, and without one when `signal` aborts. */
+  open({ nodeId, ...request }: LogRequest, signal: AbortSignal): TaskLog {
+    const log = new TaskLog();
+    this.#requests.open(
+      nodeId,
+      log,
+      {
+        start: (requestId) => ({ $case: "startLogs", value: { requestId, ...request } }),
+        stop: (requestId) => ({ $case: "stopLogs", value: { requestId } }),
+      },
+      signal,
+    );
     return log;
   }
 
-  /** The agent's side: passes on what comes until the log ends or nobody reads it any more. */
+  /** Serves the agent's stream: takes log entries until the log ends or its reader leaves. */
   async push(
     requests: AsyncIterable<PushLogsRequest>,
     { signal }: Pick<CallContext, "signal">,
   ): Promise<PushLogsResponse> {
     let log: TaskLog | undefined;
-    const forget = onAbort(signal, () => log?.end(unavailable("the connection to its node broke")));
+    const stopWatching = onAbort(signal, () => log?.end(connectionLost()));
     try {
-      for await (const { requestId, entries: chunks, error } of requests) {
-        log ??= this.#claim(requestId);
-        if (chunks.length > 0) await log.put(chunks);
+      for await (const { requestId, entries, error } of requests) {
+        log ??= this.#requests.claim(requestId);
+        if (entries.length > 0) await log.put(entries);
         if (error !== "") log.end(new BerthError({ code: "BERTH_ENGINE_FAILED", message: error }));
         if (log.isEnded) break;
       }
       log?.end();
       return {};
     } catch (error) {
-      log?.end(unavailable("the connection to its node broke"));
+      log?.end(connectionLost());
       throw error;
     } finally {
-      forget();
+      stopWatching();
     }
   }
-
-  #claim(requestId: string): TaskLog {
-    const pending = this.#pending.get(requestId);
-    if (pending === undefined) {
-      throw new BerthError({
-        code: "BERTH_NOT_FOUND",
-        message: `Nobody waits for the log ${requestId} any more.`,
-      });
-    }
-    pending.answered();
-    this.#pending.delete(requestId);
-    return pending.log;
-  }
-}
-
-function unavailable(message: string): BerthError {
-  return new BerthError({ code: "BERTH_NODE_UNREACHABLE", message });
 }

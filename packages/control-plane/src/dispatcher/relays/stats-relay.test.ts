@@ -7,10 +7,10 @@ import { NO_NETWORKS } from "../testing/no-networks.js";
 import { StatsRelay } from "./stats-relay.js";
 
 class RecordingSession extends Session {
-  readonly orders: AgentCommand[] = [];
+  readonly commands: AgentCommand[] = [];
 
   override send(command: AgentCommand): void {
-    this.orders.push(command);
+    this.commands.push(command);
   }
 }
 
@@ -28,7 +28,7 @@ function connected() {
       spec: () => undefined,
       ingress: () => [],
       ingressEntry: () => undefined,
-      isHeld: () => false,
+      isStopHeld: () => false,
       ...NO_NETWORKS,
     },
     tableVersion: () => 1,
@@ -45,7 +45,7 @@ function connected() {
     await relay.push(requests());
   };
   const requestId = (): string => {
-    const [start] = session.orders;
+    const [start] = session.commands;
     return start?.$case === "startStats" ? start.value.requestId : "";
   };
   return { clock, session, relay, says, requestId };
@@ -58,7 +58,7 @@ test("StatsRelay has a node measure once, however many ask, and gives what it sa
     undefined,
     undefined,
   ]);
-  expect(session.orders.map(({ $case }) => $case)).toEqual(["startStats"]);
+  expect(session.commands.map(({ $case }) => $case)).toEqual(["startStats"]);
   await says(requestId());
   expect(relay.latest("n1")?.node.cpus).toBe(4);
 });
@@ -67,7 +67,7 @@ test("StatsRelay lets a node rest that nobody asks for any more", async () => {
   const { clock, session, relay, says, requestId } = connected();
   relay.latest("n1");
   await clock.advance(20_000);
-  expect(session.orders.map(({ $case }) => $case)).toEqual(["startStats", "stopStats"]);
+  expect(session.commands.map(({ $case }) => $case)).toEqual(["startStats", "stopStats"]);
   await expect(says(requestId())).rejects.toMatchObject({ code: "BERTH_NOT_FOUND" });
 });
 

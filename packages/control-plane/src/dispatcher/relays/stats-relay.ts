@@ -9,40 +9,41 @@ import { onAbort } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { Session } from "../session.js";
 
-/** How often a person wants to see new numbers. */
+/** How often a node measures. */
 const INTERVAL_MS = 2_000;
 
-/** Nobody has asked for so long: nobody watches any more. */
+/** A node stops measuring when its stats were not read for this long. */
 const LEASE_MS = 3 * INTERVAL_MS;
 
-/** A sample is not shown for longer when no other one follows. */
-const STALE_MS = 3 * INTERVAL_MS;
+/** An older sample is not returned. */
+const MAX_AGE_MS = 3 * INTERVAL_MS;
 
-/** What one node said last. */
+/** The latest measurement of one node. */
 export interface StatsSample {
   readonly node: NodeStats;
   readonly tasks: readonly TaskStats[];
 }
 
-interface Watch {
+interface Measurement {
   readonly session: Session;
   readonly requestId: string;
-  wantedUntilMs: number;
+  leasedUntilMs: number;
   sample: StatsSample | undefined;
   sampledMs: number;
 }
 
 export interface StatsRelayOptions {
   readonly runtime: Runtime;
+  /** Returns the session of a node's agent; undefined when the node cannot be reached. */
   readonly sessionOf: (nodeId: string) => Session | undefined;
-  /** Aborts with the term. */
+  /** Aborts when the term ends. */
   readonly signal: AbortSignal;
 }
 
-/** Has nodes measured for as long as somebody asks what they use; however many ask, each node measures once. */
+/** Lets nodes measure their resource use while it is read. Each node measures once for all readers. */
 export class StatsRelay {
   readonly #options: StatsRelayOptions;
-  readonly #watches = new Map<string, Watch>();
+  readonly #measurements = new Map<string, Measurement>();
   #cancelSweep: (() => void) | undefined;
 
   constructor(options: StatsRelayOptions) {
@@ -50,48 +51,53 @@ export class StatsRelay {
     onAbort(options.signal, () => this.#cancelSweep?.());
   }
 
-  /** What the node said last; undefined when that is nothing, or long ago. Whoever goes on asking gets news. */
+  /** Returns the node's latest sample, undefined while there is none, and keeps the node measuring. */
   latest(nodeId: string): StatsSample | undefined {
     const { runtime, sessionOf } = this.#options;
     const nowMs = runtime.clock.nowMs();
     const session = sessionOf(nodeId);
     if (session === undefined || session.isEnded) return undefined;
-    const known = this.#watches.get(nodeId);
-    const watch = known?.session === session ? known : this.#begin(nodeId, session);
-    watch.wantedUntilMs = nowMs + LEASE_MS;
-    return nowMs - watch.sampledMs > STALE_MS ? undefined : watch.sample;
+    const known = this.#measurements.get(nodeId);
+    const measurement = known?.session === session ? known : this.#start(nodeId, session);
+    measurement.leasedUntilMs = nowMs + LEASE_MS;
+    return nowMs - measurement.sampledMs > MAX_AGE_MS ? undefined : measurement.sample;
   }
 
-  /** The agent's side. @throws BerthError BERTH_NOT_FOUND once nobody watches any more, which ends the stream */
+  /**
+   * Serves the agent's stream of samples.
+   * @throws BerthError BERTH_NOT_FOUND when the stats are not read any longer, which ends the stream
+   */
   async push(requests: AsyncIterable<PushStatsRequest>): Promise<PushStatsResponse> {
     for await (const { requestId, node, tasks } of requests) {
-      const watch = [...this.#watches.values()].find((one) => one.requestId === requestId);
-      if (watch === undefined)
-        throw new BerthError({ code: "BERTH_NOT_FOUND", message: "Nobody watches the load any more." });
-      if (node !== undefined) watch.sample = { node, tasks };
-      watch.sampledMs = this.#options.runtime.clock.nowMs();
+      const measurement = [...this.#measurements.values()].find((each) => each.requestId === requestId);
+      if (measurement === undefined) {
+        throw new BerthError({ code: "BERTH_NOT_FOUND", message: `stats request ${requestId} is over` });
+      }
+      if (node !== undefined) measurement.sample = { node, tasks };
+      measurement.sampledMs = this.#options.runtime.clock.nowMs();
     }
     return {};
   }
 
-  #begin(nodeId: string, session: Session): Watch {
+  #start(nodeId: string, session: Session): Measurement {
     const requestId = this.#options.runtime.newId();
-    const watch = { session, requestId, wantedUntilMs: 0, sample: undefined, sampledMs: 0 };
-    this.#watches.set(nodeId, watch);
+    const measurement = { session, requestId, leasedUntilMs: 0, sample: undefined, sampledMs: 0 };
+    this.#measurements.set(nodeId, measurement);
     session.send({ $case: "startStats", value: { requestId, intervalMs: INTERVAL_MS } });
     this.#cancelSweep ??= this.#options.runtime.clock.after(LEASE_MS, () => this.#sweep());
-    return watch;
+    return measurement;
   }
 
+  /** Stops the measurements whose lease has run out. */
   #sweep(): void {
     const { runtime, signal } = this.#options;
     const nowMs = runtime.clock.nowMs();
-    for (const [nodeId, { session, requestId, wantedUntilMs }] of this.#watches) {
-      if (wantedUntilMs > nowMs && !session.isEnded) continue;
-      this.#watches.delete(nodeId);
+    for (const [nodeId, { session, requestId, leasedUntilMs }] of this.#measurements) {
+      if (leasedUntilMs > nowMs && !session.isEnded) continue;
+      this.#measurements.delete(nodeId);
       if (!session.isEnded) session.send({ $case: "stopStats", value: { requestId } });
     }
-    const isOver = this.#watches.size === 0 || signal.aborted;
-    this.#cancelSweep = isOver ? undefined : runtime.clock.after(LEASE_MS, () => this.#sweep());
+    const isDone = this.#measurements.size === 0 || signal.aborted;
+    this.#cancelSweep = isDone ? undefined : runtime.clock.after(LEASE_MS, () => this.#sweep());
   }
 }

@@ -3,30 +3,34 @@ import { onAbort } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { Session } from "../session.js";
 
-/** Agents ask a process on their own host: milliseconds. Who is silent for so long is told of as silent. */
-const ANSWER_MS = 1_000;
+/** An agent only asks the ingress process on its own host, which takes milliseconds. */
+const TIMEOUT_MS = 1_000;
 
 export interface TrafficCollectorOptions {
   readonly runtime: Runtime;
+  /** Returns the session of a node's agent; undefined when the node cannot be reached. */
   readonly sessionOf: (nodeId: string) => Session | undefined;
 }
 
-interface Question {
-  readonly open: Set<string>;
-  readonly answers: Map<string, TrafficReport>;
+interface Collection {
+  readonly missing: Set<string>;
+  readonly reports: Map<string, TrafficReport>;
   readonly finish: () => void;
 }
 
-/** Asks agents what their hosts' ingress does for a service, or for all. Nothing of it is kept. */
+/** Collects the traffic counters of the nodes when they are asked for. Nothing is kept between two calls. */
 export class TrafficCollector {
   readonly #options: TrafficCollectorOptions;
-  readonly #questions = new Map<string, Question>();
+  readonly #collections = new Map<string, Collection>();
 
   constructor(options: TrafficCollectorOptions) {
     this.#options = options;
   }
 
-  /** By node id, what each of them said within a second. @param serviceName full; empty: all services */
+  /**
+   * Returns the reports that arrive within a second, by node id.
+   * @param serviceName full name; empty for all services
+   */
   async collect(
     serviceName: string,
     nodeIds: readonly string[],
@@ -34,34 +38,35 @@ export class TrafficCollector {
   ): Promise<ReadonlyMap<string, TrafficReport>> {
     const { runtime, sessionOf } = this.#options;
     const requestId = runtime.newId();
-    const answers = new Map<string, TrafficReport>();
-    const open = new Set<string>();
-    if (signal.aborted) return answers;
+    const reports = new Map<string, TrafficReport>();
+    const missing = new Set<string>();
+    if (signal.aborted) return reports;
     await new Promise<void>((resolve) => {
       const finish = (): void => {
-        cancel();
-        forget();
-        this.#questions.delete(requestId);
+        cancelTimeout();
+        stopWatching();
+        this.#collections.delete(requestId);
         resolve();
       };
-      const cancel = runtime.clock.after(ANSWER_MS, () => finish());
-      const forget = onAbort(signal, () => finish());
-      this.#questions.set(requestId, { open, answers, finish });
+      const cancelTimeout = runtime.clock.after(TIMEOUT_MS, () => finish());
+      const stopWatching = onAbort(signal, () => finish());
+      this.#collections.set(requestId, { missing, reports, finish });
       for (const nodeId of nodeIds) {
         const session = sessionOf(nodeId);
         if (session === undefined || session.isEnded) continue;
-        open.add(nodeId);
+        missing.add(nodeId);
         session.send({ $case: "trafficRequest", value: { requestId, serviceName } });
       }
-      if (open.size === 0) finish();
+      if (missing.size === 0) finish();
     });
-    return answers;
+    return reports;
   }
 
-  receive(nodeId: string, answer: TrafficReport): void {
-    const question = this.#questions.get(answer.requestId);
-    if (question === undefined || !question.open.delete(nodeId)) return;
-    question.answers.set(nodeId, answer);
-    if (question.open.size === 0) question.finish();
+  /** Takes the report of one node. */
+  receive(nodeId: string, report: TrafficReport): void {
+    const collection = this.#collections.get(report.requestId);
+    if (collection === undefined || !collection.missing.delete(nodeId)) return;
+    collection.reports.set(nodeId, report);
+    if (collection.missing.size === 0) collection.finish();
   }
 }

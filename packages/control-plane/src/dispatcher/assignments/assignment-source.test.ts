@@ -1,7 +1,7 @@
 import { DataPlane, Network, NetworkRange, Node, NodeDescription } from "@berth/proto";
 import { expect, it } from "vitest";
 import { ClusterState } from "../../state/cluster-state.js";
-import { assignedNetwork } from "./assigned-network.js";
+import { assignedNetwork } from "./assignment-source.js";
 
 function stateWith(nodes: readonly { readonly id: string; readonly address: string }[]): ClusterState {
   const state = new ClusterState();

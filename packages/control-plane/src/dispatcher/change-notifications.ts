@@ -1,0 +1,93 @@
+import { BerthError, type Node } from "@berth/proto";
+import { networkIdOfDnsEntry } from "../core/allocator/dns-entries.js";
+import type { Writer } from "../reconciler/writer.js";
+import type { ClusterState } from "../state/cluster-state.js";
+import type { Delta } from "../state/delta.js";
+import type { DrainGate } from "./drain-gate.js";
+import type { Session } from "./session.js";
+import type { SessionRegistry } from "./session-registry.js";
+import type { TrafficTables } from "./traffic-tables.js";
+
+export interface NotificationOptions {
+  readonly state: ClusterState;
+  readonly writer: Writer;
+  readonly tables: TrafficTables;
+  readonly sessions: SessionRegistry;
+  readonly drains: DrainGate;
+}
+
+/**
+ * Notifies each session of the changes that its agent has to know: of its own tasks, of the networks that its node is
+ * in, and of all published ports. The returned function ends that.
+ */
+export function notifySessions(options: NotificationOptions): () => void {
+  const { state, writer, tables, sessions, drains } = options;
+  const stop = [
+    state.onChange((delta) => {
+      // The gate comes first: it decides whether a session may send a task's stop.
+      drains.onChange(delta);
+      notifyOfDelta(delta, options);
+    }),
+    tables.onChange(({ ingress, dns }) => {
+      sessions.update(sessions.all(), (session) => {
+        for (const key of ingress) session.ingressChanged(key);
+      });
+      for (const key of dns) {
+        sessions.update(sessionsIn(networkIdOfDnsEntry(key), options), (session) =>
+          session.dnsEntryChanged(key),
+        );
+      }
+    }),
+    tables.onUpdated(() => drains.tablesUpdated()),
+    writer.onBacklogCleared(() => sessions.update(sessions.all(), (session) => session.backlogWritten())),
+  ];
+  return () => {
+    for (const unsubscribe of stop) unsubscribe();
+  };
+}
+
+function notifyOfDelta(delta: Delta, options: NotificationOptions): void {
+  const { state, sessions } = options;
+  for (const [taskId, { before, after }] of delta.tasks) {
+    const nodeId = after?.nodeId || before?.nodeId;
+    if (nodeId) sessions.update(sessions.of([nodeId]), (session) => session.taskChanged(taskId));
+  }
+  for (const [nodeId, { before, after }] of delta.nodes) {
+    if (after === undefined) sessions.get(nodeId)?.end(nodeRemoved(nodeId));
+    else if (hasPeerChanged(before, after)) {
+      for (const networkId of state.networks.ranges.ofSecond(nodeId).keys())
+        notifyNetwork(networkId, options);
+    }
+  }
+  for (const networkId of delta.networks) {
+    sessions.update(sessions.all(), (session) => session.networkChanged(networkId));
+  }
+  for (const networkId of delta.ranges) notifyNetwork(networkId, options);
+}
+
+function notifyNetwork(networkId: string, options: NotificationOptions): void {
+  options.sessions.update(sessionsIn(networkId, options), (session) => session.networkChanged(networkId));
+}
+
+/** Returns the sessions of the nodes that have a range of the network. */
+function sessionsIn(networkId: string, { state, sessions }: NotificationOptions): Iterable<Session> {
+  return sessions.of(state.networks.ranges.ofFirst(networkId).keys());
+}
+
+/** Whether the other nodes of a network reach this node in another way than before. */
+function hasPeerChanged(before: Node | undefined, after: Node): boolean {
+  const [old, now] = [before?.description, after.description];
+  return (
+    old?.address !== now?.address ||
+    old?.dataPlane?.overlay !== now?.dataPlane?.overlay ||
+    old?.dataPlane?.wireguardPublicKey !== now?.dataPlane?.wireguardPublicKey
+  );
+}
+
+function nodeRemoved(nodeId: string): BerthError {
+  return new BerthError({
+    code: "BERTH_CONFLICT",
+    message: `node ${nodeId} was removed from the cluster; its agent may register again`,
+    details: { nodeId },
+  });
+}

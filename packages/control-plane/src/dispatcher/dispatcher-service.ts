@@ -1,0 +1,28 @@
+import type { DispatcherServiceService } from "@berth/proto";
+import type { RpcHandlers } from "@berth/proto/rpc";
+import type { Dispatcher } from "./dispatcher.js";
+import type { ExecRelay } from "./relays/exec-relay.js";
+import type { LogRelay } from "./relays/log-relay.js";
+import type { StatsRelay } from "./relays/stats-relay.js";
+
+export interface DispatcherServiceParts {
+  readonly dispatcher: Dispatcher;
+  readonly execs: ExecRelay;
+  readonly logs: LogRelay;
+  readonly stats: StatsRelay;
+}
+
+/** Returns the leader's handlers of the Dispatcher service, for one term: the session, and the streams it starts. */
+export function dispatcherHandlers({
+  dispatcher,
+  execs,
+  logs,
+  stats,
+}: DispatcherServiceParts): RpcHandlers<typeof DispatcherServiceService> {
+  return {
+    session: (requests, context) => dispatcher.serve(requests, context),
+    pushExec: (requests, context) => execs.push(requests, context),
+    pushLogs: (requests, context) => logs.push(requests, context),
+    pushStats: (requests) => stats.push(requests),
+  };
+}

@@ -1,0 +1,80 @@
+import { Hello, PROTOCOL_VERSION, SessionRequest } from "@berth/proto";
+import { pino } from "pino";
+import { expect, test } from "vitest";
+import type { Writer } from "../reconciler/writer.js";
+import { onAbort } from "../runtime/abort.js";
+import { systemRuntime } from "../runtime/runtime.js";
+import { ClusterState } from "../state/cluster-state.js";
+import { ManualClock } from "../testing/manual-clock.js";
+import { Dispatcher } from "./dispatcher.js";
+import { StatusWriter } from "./status-writer.js";
+import { TrafficTables } from "./traffic-tables.js";
+
+/** A writer whose store never answers. */
+const STUCK_WRITER = {
+  hasBacklog: false,
+  onBacklogCleared: () => () => {},
+  submit: (_decide: unknown, signal: AbortSignal) =>
+    new Promise((_, reject) => {
+      onAbort(signal, () => reject(signal.reason));
+    }),
+} as unknown as Writer;
+
+function dispatcherWith(term: AbortSignal) {
+  const clock = new ManualClock();
+  const runtime = { ...systemRuntime, clock };
+  const logger = pino({ level: "silent" });
+  const state = new ClusterState();
+  const shared = { state, runtime, logger, writer: STUCK_WRITER, signal: term };
+  const hasStaticFdb = (): boolean => false;
+  const dispatcher = new Dispatcher({
+    ...shared,
+    epoch: 1n,
+    servers: () => [],
+    tables: new TrafficTables({
+      ...shared,
+      clock,
+      ingressEntriesOf: () => [],
+      dnsEntriesOf: () => [],
+      hasStaticFdb,
+    }),
+    hasStaticFdb,
+    statusWriter: new StatusWriter(shared),
+    liveness: {
+      heartbeatMs: 250,
+      isSuspect: () => false,
+      recordHeartbeat: () => {},
+      recordProbeResult: () => {},
+    },
+    trafficCollector: { receive: () => {} },
+    autoscaler: { report: () => {}, watch: undefined },
+  });
+  return { clock, dispatcher };
+}
+
+async function* hello(): AsyncGenerator<SessionRequest> {
+  const value = Hello.fromPartial({ nodeId: "n1", protocolVersion: PROTOCOL_VERSION, bootId: "boot" });
+  yield SessionRequest.fromPartial({ message: { $case: "hello", value } });
+  await new Promise(() => {});
+}
+
+test("a session ends when etcd does not accept the node's registration in time", async () => {
+  const { clock, dispatcher } = dispatcherWith(new AbortController().signal);
+  const context = { signal: new AbortController().signal, peer: "n1:1" };
+  const first = expect(dispatcher.serve(hello(), context).next()).rejects.toMatchObject({
+    code: "BERTH_DEADLINE",
+  });
+  await clock.advance(10_000);
+  await first;
+  expect(dispatcher.sessionCount).toBe(0);
+});
+
+test("a session whose node is being registered ends with the term", async () => {
+  const term = new AbortController();
+  const { clock, dispatcher } = dispatcherWith(term.signal);
+  const context = { signal: new AbortController().signal, peer: "n1:1" };
+  const first = expect(dispatcher.serve(hello(), context).next()).rejects.toThrow("the term is over");
+  await clock.advance(10);
+  term.abort(new Error("the term is over"));
+  await first;
+});

@@ -1,0 +1,99 @@
+import { BerthError } from "@berth/proto";
+import { onAbort } from "../../runtime/abort.js";
+import type { Runtime } from "../../runtime/runtime.js";
+import { GroupedMap } from "../../state/grouped.js";
+import type { AgentCommand, Session } from "../session.js";
+
+/** An agent opens its stream, and sends its first message, at once: before it asks Docker for anything. */
+export const ANSWER_TIMEOUT_MS = 5_000;
+
+export interface AgentRequestsOptions {
+  readonly runtime: Runtime;
+  /** Returns the session of a node's agent; undefined when the node cannot be reached. */
+  readonly sessionOf: (nodeId: string) => Session | undefined;
+}
+
+/** Where the agent's stream delivers the result of a request. */
+export interface ResultSink {
+  /** Whether the result has arrived completely, or has failed. */
+  readonly isEnded: boolean;
+  /** Whether the agent has to be sent a stop when the caller leaves. */
+  readonly needsStop: boolean;
+  /** Ends the result, with an error when it is incomplete. */
+  end(error?: BerthError): void;
+}
+
+/** The commands that start and stop one request on the agent. */
+export interface RequestCommands {
+  readonly start: (requestId: string) => AgentCommand;
+  readonly stop: (requestId: string) => AgentCommand;
+}
+
+/**
+ * Requests that the leader sends over an agent's session and that the agent answers with a stream of its own. A request
+ * fails when its node is not connected, does not answer in time, or goes down.
+ */
+export class AgentRequests<Sink extends ResultSink> {
+  readonly #options: AgentRequestsOptions;
+  /** Requests whose stream the agent has not opened yet, by request id. */
+  readonly #unclaimed = new Map<string, { readonly sink: Sink; readonly cancelTimeout: () => void }>();
+  readonly #openByNode = new GroupedMap<Sink>();
+
+  constructor(options: AgentRequestsOptions) {
+    this.#options = options;
+  }
+
+  /** Starts a request on a node. Ends it when `signal` aborts. */
+  open(nodeId: string, sink: Sink, commands: RequestCommands, signal: AbortSignal): void {
+    const { runtime, sessionOf } = this.#options;
+    const session = sessionOf(nodeId);
+    if (session === undefined) {
+      sink.end(nodeUnreachable("its node is not connected"));
+      return;
+    }
+    const requestId = runtime.newId();
+    const cancelTimeout = runtime.clock.after(ANSWER_TIMEOUT_MS, () =>
+      sink.end(nodeUnreachable("its node does not answer")),
+    );
+    this.#unclaimed.set(requestId, { sink, cancelTimeout });
+    this.#openByNode.set(nodeId, requestId, sink);
+    session.send(commands.start(requestId));
+    onAbort(signal, () => {
+      cancelTimeout();
+      this.#unclaimed.delete(requestId);
+      this.#openByNode.delete(nodeId, requestId);
+      // The stop is sent over the session, since the agent may have stopped reading the request's own stream.
+      if (sink.needsStop && !session.isEnded) session.send(commands.stop(requestId));
+      sink.end();
+    });
+  }
+
+  /** Returns where the agent's stream has to deliver. @throws BerthError BERTH_NOT_FOUND when the request is over */
+  claim(requestId: string): Sink {
+    const request = this.#unclaimed.get(requestId);
+    if (request === undefined || request.sink.isEnded) {
+      throw new BerthError({ code: "BERTH_NOT_FOUND", message: `request ${requestId} is over` });
+    }
+    request.cancelTimeout();
+    this.#unclaimed.delete(requestId);
+    return request.sink;
+  }
+
+  /** Fails all open requests to a node. The connection of a dead host can stay open for a while. */
+  nodeDown(nodeId: string): void {
+    for (const sink of this.#openByNode.get(nodeId).values()) sink.end(nodeUnreachable("its node is down"));
+  }
+
+  /** Whether the node's agent is connected. */
+  isReachable(nodeId: string): boolean {
+    return this.#options.sessionOf(nodeId)?.isEnded === false;
+  }
+}
+
+export function connectionLost(): BerthError {
+  return nodeUnreachable("the connection to its node was lost");
+}
+
+function nodeUnreachable(message: string): BerthError {
+  return new BerthError({ code: "BERTH_NODE_UNREACHABLE", message });
+}

@@ -1,0 +1,48 @@
+import { PushLogsRequest } from "@berth/proto";
+import { expect, test } from "vitest";
+import { systemRuntime } from "../../runtime/runtime.js";
+import { ManualClock } from "../../testing/manual-clock.js";
+import type { AgentCommand, Session } from "../session.js";
+import { LogRelay } from "./log-relay.js";
+
+function connected() {
+  const clock = new ManualClock();
+  const commands: AgentCommand[] = [];
+  const session = { isEnded: false, send: (command: AgentCommand) => commands.push(command) };
+  const relay = new LogRelay({
+    runtime: { ...systemRuntime, clock },
+    sessionOf: (nodeId) => (nodeId === "n1" ? (session as unknown as Session) : undefined),
+  });
+  const caller = new AbortController();
+  const open = (follow: boolean) =>
+    relay.open({ nodeId: "n1", taskId: "t1", follow, tail: -1, sinceMs: 0, untilMs: 0 }, caller.signal);
+  return { clock, commands, relay, caller, open };
+}
+
+test("LogRelay fails a log that its node does not answer for, followed or not", async () => {
+  const { clock, open } = connected();
+  const logs = [open(false), open(true)];
+  await clock.advance(5_000);
+  for (const log of logs) await expect(log.take()).rejects.toThrow(/does not answer/);
+});
+
+test("LogRelay follows a log without new lines for as long as its agent is connected", async () => {
+  const { clock, commands, relay, caller, open } = connected();
+  const log = open(true);
+  const [start] = commands;
+  const requestId = start?.$case === "startLogs" ? start.value.requestId : "";
+  let end = (): void => {};
+  async function* stream(): AsyncGenerator<PushLogsRequest> {
+    yield PushLogsRequest.fromPartial({ requestId });
+    await new Promise<void>((resolve) => {
+      end = resolve;
+    });
+  }
+  const pushed = relay.push(stream(), { signal: new AbortController().signal });
+  await clock.advance(60_000);
+  expect(log.isEnded).toBe(false);
+  caller.abort();
+  expect(commands.map(({ $case }) => $case)).toEqual(["startLogs", "stopLogs"]);
+  end();
+  await pushed;
+});
