@@ -1,6 +1,7 @@
 export * from "../gen/berth/v1/cluster.js";
 export * from "../gen/berth/v1/control.js";
 export * from "../gen/berth/v1/dispatcher.js";
+export * from "../gen/berth/v1/ingress.js";
 export * from "../gen/berth/v1/peer.js";
 export * from "../gen/berth/v1/spec.js";
 export { assertNever } from "./assert-never.js";

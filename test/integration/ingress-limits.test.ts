@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/wire.js";
-import { fileBudget } from "../../packages/agent/src/dataplane/listeners/fd-limits.js";
+import { fdBudget } from "../../packages/agent/src/dataplane/listeners/fd-limits.js";
 import { openIngress } from "../../packages/agent/src/dataplane-client/client.js";
 import {
   Cleanup,
@@ -70,7 +70,7 @@ describe.each(["raw", "net"])(
   (transport) => {
     it("lets some wait for a place and refuses the rest, says so, and is as before when it is over", async () => {
       const { child, ingress, port, warnings } = await startLimited(transport);
-      const { connections, waiting } = fileBudget(FILES, 1);
+      const { connections, waiting } = fdBudget(FILES, 1);
       expect(connections).toBeGreaterThan(20);
       const held = await Promise.all(Array.from({ length: connections }, () => served(port)));
       const late = Array.from({ length: waiting }, () => openClient(cleanup, port));

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileBudget } from "../../../packages/agent/src/dataplane/listeners/fd-limits.js";
+import { fdBudget } from "../../../packages/agent/src/dataplane/listeners/fd-limits.js";
 import { Cleanup, deadline } from "../../integration/ingress-harness.js";
 import { apply, published, remote, startKernelIngress } from "../../integration/kernel/kernel-ingress.js";
 import { ADDRESS, type TestNetwork } from "../../integration/kernel/test-network.js";
@@ -31,7 +31,7 @@ export interface HeldConnections {
 export async function measureHeld(network: TestNetwork): Promise<HeldConnections> {
   const cleanup = new Cleanup();
   try {
-    const count = Math.min(IDLE + ACTIVE, fileBudget(ownFileLimit(), 1).connections);
+    const count = Math.min(IDLE + ACTIVE, fdBudget(ownFileLimit(), 1).connections);
     const talking = Math.round((count * ACTIVE) / (IDLE + ACTIVE));
     const ingress = await startKernelIngress(network, cleanup, { mode: "userspace" });
     await network.serve("b", BACKEND_PORT);

@@ -1,7 +1,7 @@
 /**
- * The shape of Node's own TCP handles, as far as the ingress needs them. This is the only place that touches an
- * interface that Node does not document: `process.binding`, which Node 20 to 24 offer and mark as deprecated.
- * Whatever is missing or looks different makes {@link loadTcpBinding} say so, and the net transport is used.
+ * Node's own TCP handles, as far as berth needs them. `process.binding` is not documented: Node 20 to 24 offer it and
+ * mark it as deprecated. Only this file knows its shape. Callers use `node:net` when {@link loadTcpBinding} returns
+ * undefined; the ingress process also tests the binding over loopback before it relies on it.
  */
 export interface TcpHandle {
   onread: (() => void) | undefined;
@@ -24,7 +24,7 @@ export interface TcpHandle {
   getsockname(out: SocketName): number;
 }
 
-/** Filled in by the handle. */
+/** Filled in by `getpeername` and `getsockname`. */
 export interface SocketName {
   address?: string;
   port?: number;
@@ -35,7 +35,7 @@ export interface LibuvRequest {
 }
 
 export interface LibuvWriteRequest extends LibuvRequest {
-  /** Keeps the bytes alive while libuv points at them. */
+  /** Keeps the bytes alive while libuv has a pointer to them. */
   buffer?: Uint8Array;
 }
 
@@ -46,9 +46,9 @@ export interface TcpBinding {
   readonly TCPConnectWrap: new () => LibuvRequest;
   readonly WriteWrap: new () => LibuvWriteRequest;
   readonly ShutdownWrap: new () => LibuvRequest;
-  /** Inside `onread`: how many bytes came, or a negative error number. */
+  /** Within `onread`: the number of bytes read, or a negative error number. */
   bytesReadOrError(): number;
-  /** Right after `writeBuffer`: whether a part of the chunk has to wait. */
+  /** Right after `writeBuffer`: whether a part of the chunk is queued. */
   lastWriteWasQueued(): boolean;
 }
 
@@ -66,20 +66,31 @@ interface StreamModule {
   readonly kLastWriteWasAsync: number;
 }
 
-const HANDLE_METHODS = [
-  "bind",
-  "bind6",
-  "listen",
-  "connect",
-  "connect6",
-  "reset",
-  "getpeername",
-  "getsockname",
-  "setNoDelay",
-  "setKeepAlive",
-];
+type MethodsOf<Handle> = {
+  readonly [Name in keyof Handle as Handle[Name] extends (...args: never[]) => unknown ? Name : never]: true;
+};
 
-/** The handles, or undefined where this Node has none or other ones. */
+/** Every method of {@link TcpHandle}; the type rejects a missing one. */
+const HANDLE_METHODS: MethodsOf<TcpHandle> = {
+  bind: true,
+  bind6: true,
+  listen: true,
+  connect: true,
+  connect6: true,
+  setNoDelay: true,
+  setKeepAlive: true,
+  useUserBuffer: true,
+  readStart: true,
+  readStop: true,
+  writeBuffer: true,
+  shutdown: true,
+  close: true,
+  reset: true,
+  getpeername: true,
+  getsockname: true,
+};
+
+/** Returns the binding, or undefined when this version of Node has none or one of another shape. */
 export function loadTcpBinding(): TcpBinding | undefined {
   const load: unknown = Reflect.get(process, "binding");
   if (typeof load !== "function") return undefined;
@@ -108,7 +119,7 @@ function isTcpModule(module: unknown): module is TcpModule {
   const { TCP, TCPConnectWrap, constants } = module;
   return (
     typeof TCP === "function" &&
-    HANDLE_METHODS.every((method) => typeof Reflect.get(TCP.prototype, method) === "function") &&
+    Object.keys(HANDLE_METHODS).every((method) => typeof Reflect.get(TCP.prototype, method) === "function") &&
     typeof TCPConnectWrap === "function" &&
     typeof constants.SOCKET === "number" &&
     typeof constants.SERVER === "number"

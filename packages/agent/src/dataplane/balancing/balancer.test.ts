@@ -3,9 +3,9 @@ import { describe, expect, it } from "vitest";
 import type { IngressEndpoint } from "../table/ingress-table.js";
 import { Balancer, type Upstream } from "./balancer.js";
 
-/** The client of a service that does not care who asks. */
-const nobody = (): string => {
-  throw new Error("nobody needs to know");
+/** For listeners without source affinity. */
+const noAddress = (): string => {
+  throw new Error("the client address is not needed");
 };
 
 function endpointsOf(count: number): readonly IngressEndpoint[] {
@@ -22,7 +22,7 @@ function balancerOf(count: number): Balancer {
   return balancer;
 }
 
-/** One connection: tries until an endpoint that is not dead takes it. */
+/** Simulates one connection: tries endpoints until one that is not dead accepts it. */
 function connect(
   balancer: Balancer,
   nowMs: number,
@@ -30,7 +30,7 @@ function connect(
 ): { taken?: string; attempts: number } {
   const tried: Upstream[] = [];
   for (;;) {
-    const upstream = balancer.pick(nowMs, tried, nobody);
+    const upstream = balancer.pick(nowMs, tried, noAddress);
     if (upstream === undefined) return { attempts: tried.length };
     tried.push(upstream);
     if (!dead.has(upstream.endpoint.id)) {
@@ -48,14 +48,14 @@ function count(ids: readonly (string | undefined)[]): readonly number[] {
 }
 
 describe("Balancer", () => {
-  it("tries other nodes before the next replica of one that did not answer", () => {
+  it("tries other nodes before another endpoint of a node that did not answer", () => {
     const balancer = new Balancer();
     const nodes = ["n1", "n1", "n2", "n2", "n3"];
     const endpoints = endpointsOf(5).map((endpoint, index) => ({ ...endpoint, node: nodes[index] ?? "" }));
     balancer.update(endpoints, []);
     const tried: Upstream[] = [];
     for (;;) {
-      const upstream = balancer.pick(0, tried, nobody);
+      const upstream = balancer.pick(0, tried, noAddress);
       if (upstream === undefined) break;
       tried.push(upstream);
     }
@@ -73,7 +73,7 @@ describe("Balancer", () => {
     expect(Math.max(...counts) / Math.min(...counts)).toBeLessThanOrEqual(1.02);
   });
 
-  it("spreads the same over the 6 that live when one is dead, and tries the dead one rarely", () => {
+  it("spreads connections evenly over 6 live endpoints and rarely tries the dead one", () => {
     const balancer = balancerOf(7);
     const results = Array.from({ length: 10_000 }, (_, index) => connect(balancer, index, new Set(["t3"])));
     const counts = count(results.map(({ taken }) => taken));
@@ -82,7 +82,7 @@ describe("Balancer", () => {
     expect(results.filter(({ attempts }) => attempts > 1).length).toBeLessThanOrEqual(8);
   });
 
-  it("brings an endpoint back with its full share when a probe reaches it", () => {
+  it("gives an endpoint its full share again after a successful probe", () => {
     const balancer = balancerOf(2);
     connect(balancer, 0, new Set(["t0"]));
     expect(count(Array.from({ length: 4 }, () => connect(balancer, 100, new Set()).taken))).toEqual([4]);
@@ -91,14 +91,14 @@ describe("Balancer", () => {
     ]);
   });
 
-  it("lets one connection probe while the others keep away", () => {
+  it("probes an endpoint with one connection at a time", () => {
     const balancer = balancerOf(2);
     connect(balancer, 0, new Set(["t0"]));
-    const picks = Array.from({ length: 6 }, () => balancer.pick(1_000, [], nobody)?.endpoint.id);
+    const picks = Array.from({ length: 6 }, () => balancer.pick(1_000, [], noAddress)?.endpoint.id);
     expect(picks.filter((id) => id === "t0")).toHaveLength(1);
   });
 
-  it("always finds an endpoint that lives, whichever are dead or ejected", () => {
+  it("always finds a live endpoint, whichever are dead or ejected", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 6 }),
@@ -119,14 +119,14 @@ describe("Balancer", () => {
     );
   });
 
-  it("never picks a draining endpoint, and returns those that vanish", () => {
+  it("never picks a draining endpoint and returns removed endpoints", () => {
     const balancer = balancerOf(3);
     const [first, second, third] = endpointsOf(3);
     if (first === undefined || second === undefined || third === undefined)
       throw new Error("three endpoints");
     const gone = balancer.update([first], [second]);
     expect(gone.map(({ endpoint }) => endpoint)).toEqual([third]);
-    expect(Array.from({ length: 5 }, () => balancer.pick(0, [], nobody)?.endpoint)).toEqual([
+    expect(Array.from({ length: 5 }, () => balancer.pick(0, [], noAddress)?.endpoint)).toEqual([
       first,
       first,
       first,
@@ -139,14 +139,14 @@ describe("Balancer", () => {
     ]);
   });
 
-  it("keeps count of what endpoints did that are gone, by node", () => {
+  it("keeps the counters of removed endpoints by node", () => {
     const balancer = new Balancer();
     const [first, second] = ["n1", "n2"].map((node, index) => {
       return { id: `t${index}`, address: "10.0.0.1", port: 80 + index, node };
     });
     if (first === undefined || second === undefined) throw new Error("two endpoints");
     balancer.update([first, second], []);
-    const upstream = balancer.pick(0, [], nobody);
+    const upstream = balancer.pick(0, [], noAddress);
     if (upstream === undefined) throw new Error("one is picked");
     upstream.total += 3;
     balancer.failed(upstream, 0);
@@ -156,27 +156,27 @@ describe("Balancer", () => {
     expect(nodes).toContainEqual({ node: "n2", total: 0, failed: 0 });
   });
 
-  it("counts an ejection when an endpoint begins to fail, and when its node falls silent", () => {
+  it("counts an ejection when an endpoint starts to fail and when its node becomes suspect", () => {
     const balancer = new Balancer();
     balancer.update([{ id: "t0", address: "10.0.0.1", port: 80, node: "n1" }], []);
-    const upstream = balancer.pick(0, [], nobody);
+    const upstream = balancer.pick(0, [], noAddress);
     if (upstream === undefined) throw new Error("one is picked");
     for (const nowMs of [0, 10, 1_000]) balancer.failed(upstream, nowMs);
     expect(balancer.stats(0).ejections).toBe(1);
     balancer.recovered(upstream);
     balancer.failed(upstream, 2_000);
-    balancer.suspected(new Set(["n1", "n2"]));
+    balancer.countSuspects(new Set(["n1", "n2"]));
     expect(balancer.stats(0).ejections).toBe(3);
   });
 
-  it("takes a task at another address for another endpoint", () => {
+  it("treats a task at another address as another endpoint", () => {
     const balancer = balancerOf(1);
     const gone = balancer.update([{ id: "t0", address: "10.0.0.9", port: 80 }], []);
     expect(gone.map(({ endpoint }) => endpoint.address)).toEqual(["10.0.0.1"]);
-    expect(balancer.pick(0, [], nobody)?.endpoint.address).toBe("10.0.0.9");
+    expect(balancer.pick(0, [], noAddress)?.endpoint.address).toBe("10.0.0.9");
   });
 
-  it("sends a client's address to one endpoint, and moves only the clients of one that goes", () => {
+  it("source affinity: a client keeps its endpoint until that endpoint is removed", () => {
     const traffic = { proxyProtocol: false, affinity: "source", balance: "round-robin" } as const;
     const balancer = new Balancer();
     balancer.update(endpointsOf(5), [], traffic);
@@ -194,19 +194,19 @@ describe("Balancer", () => {
     expect(balancer.pick(0, first === undefined ? [] : [first], () => "10.1.0.1")).not.toBe(first);
   });
 
-  it("sends a connection to the endpoint that carries the fewest, and to the next one in turn of several", () => {
+  it("least connections: picks the least loaded endpoint, and takes turns on a tie", () => {
     const traffic = { proxyProtocol: false, affinity: "none", balance: "least-connections" } as const;
     const balancer = new Balancer();
     balancer.update(endpointsOf(3), [], traffic);
     const take = (): Upstream => {
-      const upstream = balancer.pick(0, [], nobody);
+      const upstream = balancer.pick(0, [], noAddress);
       if (upstream === undefined) throw new Error("no endpoint");
-      upstream.carried.add({ abort: () => {} });
+      upstream.connections.add({ abort: () => {} });
       return upstream;
     };
     const six = [take(), take(), take(), take(), take(), take()];
     expect(six.map(({ endpoint }) => endpoint.id)).toEqual(["t0", "t1", "t2", "t0", "t1", "t2"]);
-    six[1]?.carried.clear();
+    six[1]?.connections.clear();
     expect(take().endpoint.id).toBe("t1");
     expect(take().endpoint.id).toBe("t1");
     expect(take().endpoint.id).toBe("t2");

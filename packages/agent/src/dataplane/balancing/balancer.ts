@@ -1,3 +1,4 @@
+import { assertNever } from "@berth/proto";
 import {
   type EndpointStats,
   endpointKey,
@@ -6,30 +7,23 @@ import {
   type NodeCounts,
   type TrafficRules,
 } from "../table/ingress-table.js";
-import {
-  afterFailure,
-  type EndpointHealth,
-  HEALTHY,
-  isEjected,
-  needsProbe,
-  startProbe,
-} from "./endpoint-health.js";
+import { afterFailure, type EndpointHealth, HEALTHY, isEjected, needsProbe, startProbe } from "./endpoint-health.js";
 import { bucketOf, rendezvous } from "./rendezvous.js";
 import { Rotation } from "./rotation.js";
 
-/** What an endpoint carries: a TCP connection or a UDP flow. */
-export interface Carried {
-  /** The endpoint is gone: end at once, so that the client notices. */
+/** A TCP connection or a UDP flow to an endpoint. */
+export interface ActiveConnection {
+  /** Ends the connection at once with an error, because its endpoint was removed. */
   abort(): void;
 }
 
-/** An endpoint as this listener knows it. Lives as long as the endpoint is in the listener's table. */
+/** The state that one listener keeps for one endpoint of its table. */
 export class Upstream {
   readonly endpoint: IngressEndpoint;
-  readonly carried = new Set<Carried>();
+  readonly connections = new Set<ActiveConnection>();
   health: EndpointHealth = HEALTHY;
-  /** Only a serving endpoint takes new connections, also when the attempt began before that changed. */
-  state: "serving" | "draining" | "gone" = "serving";
+  /** Changes while connection attempts are pending: only a serving upstream may take a connection. */
+  state: "serving" | "draining" | "removed" = "serving";
   total = 0;
   failed = 0;
 
@@ -38,11 +32,11 @@ export class Upstream {
   }
 }
 
-/** Chooses an endpoint for each new connection of one listener and remembers which ones fail. No clock, no sockets. */
+/** Picks an endpoint for each new connection of one listener, and ejects endpoints that fail. Has no timers or I/O. */
 export class Balancer {
   readonly #rotation = new Rotation<Upstream>();
   readonly #upstreams = new Map<string, Upstream>();
-  /** What endpoints did that are gone, by node: as many as nodes ever served here. */
+  /** Counters of removed endpoints, by node. Bounded by the number of nodes. */
   readonly #past = new Map<string, NodeCounts>();
   #ejections = 0;
   #traffic: TrafficRules | undefined;
@@ -52,74 +46,70 @@ export class Balancer {
     this.#isSuspect = isSuspect;
   }
 
-  /** Takes over new lists; returns the endpoints that are in neither, for the caller to abort what they carry. */
+  /** Replaces the endpoints. Returns the removed ones; the caller aborts their connections. */
   update(
     endpoints: readonly IngressEndpoint[],
     draining: readonly IngressEndpoint[],
     traffic?: TrafficRules,
   ): readonly Upstream[] {
     this.#traffic = traffic;
-    const gone = new Map(this.#upstreams);
-    const serving = endpoints.map((endpoint) => this.#keep(endpoint, gone, "serving"));
+    const removed = new Map(this.#upstreams);
+    const serving = endpoints.map((endpoint) => this.#keep(endpoint, removed, "serving"));
     for (const endpoint of draining) {
       if (!serving.some((upstream) => upstream.endpoint.id === endpoint.id))
-        this.#keep(endpoint, gone, "draining");
+        this.#keep(endpoint, removed, "draining");
     }
-    for (const [key, upstream] of gone) {
-      upstream.state = "gone";
+    for (const [key, upstream] of removed) {
+      upstream.state = "removed";
       this.#upstreams.delete(key);
       addTo(this.#past, upstream);
     }
     this.#rotation.replace(serving);
-    return [...gone.values()];
+    return [...removed.values()];
   }
 
   /**
-   * The endpoint whose turn it is, or the one that the service's rules name. Ejected ones and those on suspect nodes are
-   * passed over while others remain; when none remains they are offered all the same, since our own suspicion must never
-   * fail a connection. Nodes of those in `tried` come after others: often it is the node, and what is left of the
-   * client's patience would go into its next replica. Undefined: all are in `tried`. `clientAddress` is asked for where
-   * the choice depends on it.
+   * Returns the endpoint for the next attempt, or undefined when all are in `tried`.
+   *
+   * Skips ejected endpoints and suspect nodes as long as another endpoint is left: this host's own suspicion must never
+   * fail a connection. After a failed attempt, endpoints on other nodes come first, because often the node is down.
+   * `clientAddress` is called only when the affinity depends on it.
    */
   pick(nowMs: number, tried: readonly Upstream[], clientAddress: () => string): Upstream | undefined {
-    const isFresh = (candidate: Upstream): boolean => !tried.includes(candidate);
+    const isUntried = (candidate: Upstream): boolean => !tried.includes(candidate);
     const isTrusted = (candidate: Upstream): boolean =>
-      isFresh(candidate) && this.#isTrusted(candidate, nowMs);
-    const isElsewhere = (candidate: Upstream): boolean =>
-      isTrusted(candidate) && !tried.some(({ endpoint }) => isOnOneNode(endpoint, candidate.endpoint));
+      isUntried(candidate) && this.#isTrusted(candidate, nowMs);
+    const isOnOtherNode = (candidate: Upstream): boolean =>
+      isTrusted(candidate) && !tried.some(({ endpoint }) => haveSameNode(endpoint, candidate.endpoint));
     const upstream =
-      (tried.length > 0 ? this.#choose(isElsewhere, clientAddress) : undefined) ??
+      (tried.length > 0 ? this.#choose(isOnOtherNode, clientAddress) : undefined) ??
       this.#choose(isTrusted, clientAddress) ??
-      this.#choose(isFresh, clientAddress);
+      this.#choose(isUntried, clientAddress);
     if (upstream !== undefined && needsProbe(upstream.health, nowMs)) {
       upstream.health = startProbe(upstream.health, nowMs);
     }
     return upstream;
   }
 
-  /** An endpoint of the lists, by its {@link endpointKey}. */
+  /** Returns the upstream with this {@link endpointKey}. */
   find(key: string): Upstream | undefined {
     return this.#upstreams.get(key);
   }
 
-  /** How many endpoints may be tried at all. */
-  get size(): number {
-    return this.#rotation.members.length;
-  }
-
-  /** The endpoint has shown that it answers. */
+  /** Records that the endpoint accepted a connection. */
   recovered(upstream: Upstream): void {
     upstream.health = HEALTHY;
   }
 
+  /** Records a failed attempt and ejects the endpoint. */
   failed(upstream: Upstream, nowMs: number): void {
     upstream.failed += 1;
-    if (upstream.health.strikes === 0) this.#ejections += 1;
+    if (upstream.health.failures === 0) this.#ejections += 1;
     upstream.health = afterFailure(upstream.health, nowMs);
   }
 
-  /** Connections avoid these nodes from now on. */
-  suspected(nodes: ReadonlySet<string>): void {
+  /** Counts an ejection for each endpoint on nodes that have just become suspect. */
+  countSuspects(nodes: ReadonlySet<string>): void {
     for (const { endpoint } of this.#rotation.members) {
       if (nodes.has(endpoint.node ?? "")) this.#ejections += 1;
     }
@@ -129,14 +119,9 @@ export class Balancer {
     const endpoints = [...this.#upstreams.values()].map(
       (upstream): EndpointStats => ({
         ...upstream.endpoint,
-        state:
-          upstream.state !== "serving"
-            ? "draining"
-            : isEjected(upstream.health, nowMs)
-              ? "ejected"
-              : "serving",
+        state: stateOf(upstream, nowMs),
         total: upstream.total,
-        active: upstream.carried.size,
+        active: upstream.connections.size,
         failed: upstream.failed,
       }),
     );
@@ -153,24 +138,38 @@ export class Balancer {
         .map((upstream) => ({ id: upstream.endpoint.id, upstream }));
       return rendezvous(bucketOf(clientAddress()), members)?.upstream;
     }
-    if (this.#traffic?.balance === "least-connections") {
-      return rotation.lowest(accepts, ({ carried }) => carried.size);
+    const policy = this.#traffic?.balance ?? "round-robin";
+    switch (policy) {
+      case "round-robin":
+        return rotation.next(accepts);
+      case "least-connections":
+        return rotation.lowest(accepts, ({ connections }) => connections.size);
+      default:
+        return assertNever(policy);
     }
-    return rotation.next(accepts);
   }
 
   #isTrusted({ endpoint, health }: Upstream, nowMs: number): boolean {
     return !isEjected(health, nowMs) && !this.#isSuspect(endpoint.node);
   }
 
-  #keep(endpoint: IngressEndpoint, gone: Map<string, Upstream>, state: "serving" | "draining"): Upstream {
+  #keep(
+    endpoint: IngressEndpoint,
+    removed: Map<string, Upstream>,
+    state: "serving" | "draining",
+  ): Upstream {
     const key = endpointKey(endpoint);
     const upstream = this.#upstreams.get(key) ?? new Upstream(endpoint);
     this.#upstreams.set(key, upstream);
-    gone.delete(key);
+    removed.delete(key);
     upstream.state = state;
     return upstream;
   }
+}
+
+function stateOf({ state, health }: Upstream, nowMs: number): EndpointStats["state"] {
+  if (state !== "serving") return "draining";
+  return isEjected(health, nowMs) ? "ejected" : "serving";
 }
 
 function addTo(nodes: Map<string, NodeCounts>, { endpoint, total, failed }: Upstream): void {
@@ -179,6 +178,6 @@ function addTo(nodes: Map<string, NodeCounts>, { endpoint, total, failed }: Upst
   nodes.set(node, { node, total: total + (known?.total ?? 0), failed: failed + (known?.failed ?? 0) });
 }
 
-function isOnOneNode(one: IngressEndpoint, other: IngressEndpoint): boolean {
+function haveSameNode(one: IngressEndpoint, other: IngressEndpoint): boolean {
   return one.node !== undefined && one.node === other.node;
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { afterFailure, HEALTHY, isEjected, needsProbe, startProbe } from "./endpoint-health.js";
 
 describe("afterFailure", () => {
-  it("ejects for 250 ms, twice as long with every failed probe, 8 s at most", () => {
+  it("ejects for 250 ms, doubled by each failed probe up to 8 s", () => {
     let health = HEALTHY;
     let nowMs = 0;
     const ejectionsMs: number[] = [];
@@ -14,14 +14,14 @@ describe("afterFailure", () => {
     expect(ejectionsMs).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
   });
 
-  it("counts a burst of connections that fail together once", () => {
+  it("counts a burst of failures as one", () => {
     const first = afterFailure(HEALTHY, 1_000);
     expect(afterFailure(first, 1_010)).toEqual(first);
   });
 });
 
 describe("startProbe", () => {
-  it("keeps others away, but not for ever should the probe never report", () => {
+  it("ejects the endpoint during a probe and allows another probe if the result never arrives", () => {
     const probing = startProbe(afterFailure(HEALTHY, 0), 250);
     expect(isEjected(probing, 251)).toBe(true);
     expect(needsProbe(probing, 10_000)).toBe(true);

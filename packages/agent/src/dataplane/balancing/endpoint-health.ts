@@ -1,38 +1,44 @@
-/** The first absence: long enough to spare most connections a failed attempt, short enough that a restart is noticed. */
+/** First ejection: spares most connections a failed attempt, and short enough to notice a restarted endpoint soon. */
 const FIRST_EJECTION_MS = 250;
-/** A dead endpoint costs one connection one failed attempt this often until the table drops it. */
+/** Longest ejection: a dead endpoint costs one failed attempt this often until the leader removes it. */
 const LONGEST_EJECTION_MS = 8_000;
-/** While one connection probes an endpoint, the others keep away for as long as the attempt can take. */
+/** While one connection probes an endpoint, other connections avoid it for as long as the attempt may take. */
 const PROBE_MS = 500;
+/** Keeps the exponential back-off within the range of a number. */
+const MAX_FAILURES = 16;
 
-/** Whether this host's own connection attempts speak against an endpoint. Never the control plane's verdict. */
+/** Passive health check of one endpoint, from this host's own connection attempts. */
 export interface EndpointHealth {
-  /** Failures in a row, counted once per ejection: a burst that fails together is one failure. */
-  readonly strikes: number;
+  /** Consecutive failures, counted once per ejection: a burst of failures counts as one. */
+  readonly failures: number;
   readonly ejectedUntilMs: number;
-  /** One connection is out to see whether the endpoint is back. */
-  readonly probing: boolean;
+  /** True while one connection tests whether the endpoint is back. */
+  readonly isProbing: boolean;
 }
 
-export const HEALTHY: EndpointHealth = { strikes: 0, ejectedUntilMs: 0, probing: false };
+export const HEALTHY: EndpointHealth = { failures: 0, ejectedUntilMs: 0, isProbing: false };
 
 export function isEjected(health: EndpointHealth, nowMs: number): boolean {
   return nowMs < health.ejectedUntilMs;
 }
 
-/** The ejection is over, but nobody has connected since. */
+/** Returns whether the ejection is over but no connection has succeeded since. */
 export function needsProbe(health: EndpointHealth, nowMs: number): boolean {
-  return health.strikes > 0 && !isEjected(health, nowMs);
+  return health.failures > 0 && !isEjected(health, nowMs);
 }
 
-/** Keeps others away while one connection tries. Should the attempt never report, the next one may after a while. */
+/** Ejects the endpoint while one connection tests it. If the result never arrives, the next probe follows. */
 export function startProbe(health: EndpointHealth, nowMs: number): EndpointHealth {
-  return { ...health, ejectedUntilMs: nowMs + PROBE_MS, probing: true };
+  return { ...health, ejectedUntilMs: nowMs + PROBE_MS, isProbing: true };
 }
 
-/** Out for 250 ms, then twice as long with every probe that fails, 8 s at most. */
+/** Ejects the endpoint for 250 ms, doubled by each failed probe up to 8 s. */
 export function afterFailure(health: EndpointHealth, nowMs: number): EndpointHealth {
-  if (isEjected(health, nowMs) && !health.probing) return health;
-  const ejectionMs = Math.min(LONGEST_EJECTION_MS, FIRST_EJECTION_MS * 2 ** health.strikes);
-  return { strikes: Math.min(health.strikes + 1, 16), ejectedUntilMs: nowMs + ejectionMs, probing: false };
+  if (isEjected(health, nowMs) && !health.isProbing) return health;
+  const ejectionMs = Math.min(LONGEST_EJECTION_MS, FIRST_EJECTION_MS * 2 ** health.failures);
+  return {
+    failures: Math.min(health.failures + 1, MAX_FAILURES),
+    ejectedUntilMs: nowMs + ejectionMs,
+    isProbing: false,
+  };
 }

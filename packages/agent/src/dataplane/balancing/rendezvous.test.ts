@@ -8,7 +8,7 @@ const members = fc
   .map((ids) => ids.map((id) => ({ id })));
 
 describe("rendezvous hashing", () => {
-  it("moves only the buckets of the member that goes, whatever the order", () => {
+  it("moves only the buckets of a removed member, whatever the order", () => {
     fc.assert(
       fc.property(members, fc.nat(), (all, which) => {
         const gone = all[which % all.length];
@@ -30,7 +30,7 @@ describe("rendezvous hashing", () => {
     }
   });
 
-  it("puts an address into the same bucket however it is written", () => {
+  it("puts an IPv4 address and its IPv6-mapped form into the same bucket", () => {
     expect(bucketOf("::ffff:10.0.0.7")).toBe(bucketOf("10.0.0.7"));
     expect(
       new Set(Array.from({ length: 200 }, (_, last) => bucketOf(`10.0.0.${last}`))).size,

@@ -1,8 +1,8 @@
 import { isIPv4 } from "node:net";
 
-/** So many groups of client addresses: each host moves a whole group when its endpoint goes. */
+/** Client addresses are divided into this many groups. All clients of a group go to the same endpoint. */
 export const BUCKETS = 256;
-/** Any number, the same on all hosts of all releases. */
+/** Arbitrary, but the same on all hosts and in all releases. */
 export const BUCKET_SEED = 0xbe47;
 
 const BUCKET_SHIFT = 24;
@@ -11,8 +11,8 @@ const FNV_OFFSET = 0x811c_9dc5;
 const FNV_PRIME = 0x0100_0193;
 
 /**
- * The group of a client's address, as nftables computes it: `jhash ip saddr mod 256 seed 0xbe47`.
- * An IPv6 address has none there, and is hashed as text.
+ * Returns the group of a client address, as nftables computes it: `jhash ip saddr mod 256 seed 0xbe47`.
+ * The kernel path has no IPv6; these addresses are hashed as text.
  */
 export function bucketOf(address: string): number {
   const plain = address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
@@ -22,8 +22,8 @@ export function bucketOf(address: string): number {
 }
 
 /**
- * Rendezvous hashing (Thaler and Ravishankar, 1996): whoever has the highest score for the bucket. Every host comes to
- * the same result without talking, and when one goes only its own buckets move.
+ * Rendezvous hashing (Thaler and Ravishankar, 1996): returns the member with the highest score for the bucket. Every
+ * host gets the same result without coordination, and removing a member moves only the buckets of that member.
  */
 export function rendezvous<Member extends { readonly id: string }>(
   bucket: number,
@@ -70,7 +70,7 @@ function hashText(text: string): number {
   return hash >>> 0;
 }
 
-/** The end of MurmurHash3, which spreads every bit over all. */
+/** The finalizer of MurmurHash3: every input bit affects every output bit. */
 function mix(value: number): number {
   let hash = value >>> 0;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Rotation } from "./rotation.js";
 
-const everyone = (): boolean => true;
+const acceptAll = (): boolean => true;
 
 function rotationOf(members: readonly string[]): Rotation<string> {
   const rotation = new Rotation<string>();
@@ -11,39 +11,39 @@ function rotationOf(members: readonly string[]): Rotation<string> {
 }
 
 describe("Rotation", () => {
-  it("offers every member once before any twice", () => {
+  it("picks every member once before any twice", () => {
     const rotation = rotationOf(["a", "b", "c"]);
-    expect(Array.from({ length: 6 }, () => rotation.next(everyone))).toEqual(["a", "b", "c", "a", "b", "c"]);
+    expect(Array.from({ length: 6 }, () => rotation.next(acceptAll))).toEqual(["a", "b", "c", "a", "b", "c"]);
   });
 
-  it("keeps whose turn it is when the members are replaced by the same in another order", () => {
+  it("keeps its position when the members are only reordered", () => {
     const rotation = rotationOf(["a", "b", "c"]);
-    rotation.next(everyone);
+    rotation.next(acceptAll);
     rotation.replace(["c", "b", "a"]);
-    expect([rotation.next(everyone), rotation.next(everyone), rotation.next(everyone)]).toEqual([
+    expect([rotation.next(acceptAll), rotation.next(acceptAll), rotation.next(acceptAll)]).toEqual([
       "b",
       "c",
       "a",
     ]);
   });
 
-  it("lets a newcomer wait for the end of the round", () => {
+  it("picks a new member at the end of the round", () => {
     const rotation = rotationOf(["a", "b"]);
-    rotation.next(everyone);
+    rotation.next(acceptAll);
     rotation.replace(["new", "a", "b"]);
-    expect([rotation.next(everyone), rotation.next(everyone), rotation.next(everyone)]).toEqual([
+    expect([rotation.next(acceptAll), rotation.next(acceptAll), rotation.next(acceptAll)]).toEqual([
       "b",
       "a",
       "new",
     ]);
   });
 
-  it("gives undefined when nobody is acceptable or there", () => {
+  it("returns undefined when no member is accepted or the rotation is empty", () => {
     expect(rotationOf(["a"]).next(() => false)).toBeUndefined();
-    expect(rotationOf([]).next(everyone)).toBeUndefined();
+    expect(rotationOf([]).next(acceptAll)).toBeUndefined();
   });
 
-  it("serves members that stay within one of each other, whatever comes and goes in between", () => {
+  it("picks staying members equally often, give or take one, while others come and go", () => {
     const step = fc.oneof(
       { weight: 5, arbitrary: fc.constant("pick" as const) },
       { weight: 1, arbitrary: fc.uniqueArray(fc.constantFrom("x", "y", "z"), { maxLength: 3 }) },
@@ -55,7 +55,7 @@ describe("Rotation", () => {
         const picks = new Map(staying.map((member) => [member, 0]));
         for (const change of steps) {
           if (change === "pick") {
-            const member = rotation.next(everyone) ?? "";
+            const member = rotation.next(acceptAll) ?? "";
             const before = picks.get(member);
             if (before !== undefined) picks.set(member, before + 1);
           } else rotation.replace([...change, ...staying]);

@@ -1,42 +1,40 @@
 /**
- * Round robin over members that come and go. Every member is offered once before any is offered twice;
- * a change of the members keeps whose turn it is, and newcomers wait for the end of the round.
+ * Round robin over members that change. Every member is picked once before any is picked twice. A change keeps the
+ * order of the members that stay; new members are added at the end of the round.
  */
 export class Rotation<Member> {
   #members: readonly Member[] = [];
-  #turn = 0;
+  /** Index of the member that is next. */
+  #next = 0;
 
   get members(): readonly Member[] {
     return this.#members;
   }
 
-  /** Replaces the members. Those that stay keep their order and their turn. */
+  /** Replaces the members. */
   replace(members: readonly Member[]): void {
     const wanted = new Set(members);
-    const inTurn = [...this.#members.slice(this.#turn), ...this.#members.slice(0, this.#turn)];
-    const staying = inTurn.filter((member) => wanted.delete(member));
+    const inOrder = [...this.#members.slice(this.#next), ...this.#members.slice(0, this.#next)];
+    const staying = inOrder.filter((member) => wanted.delete(member));
     this.#members = [...staying, ...wanted];
-    this.#turn = 0;
+    this.#next = 0;
   }
 
-  /**
-   * The member with the lowest score of those that `accepts`; of several the one whose turn it is. It goes to the end of
-   * the queue.
-   */
+  /** Picks the accepted member with the lowest score; of several, the one that is next. */
   lowest(accepts: (member: Member) => boolean, score: (member: Member) => number): Member | undefined {
     let lowest = Number.POSITIVE_INFINITY;
     for (const member of this.#members) if (accepts(member)) lowest = Math.min(lowest, score(member));
     return this.next((member) => accepts(member) && score(member) === lowest);
   }
 
-  /** The next member, in turn, that `accepts`; it goes to the end of the queue and the ones passed over lose their turn. */
+  /** Picks the next accepted member. Members before it lose their turn. */
   next(accepts: (member: Member) => boolean): Member | undefined {
     const count = this.#members.length;
     for (let step = 0; step < count; step += 1) {
-      const index = (this.#turn + step) % count;
+      const index = (this.#next + step) % count;
       const member = this.#members[index];
       if (member !== undefined && accepts(member)) {
-        this.#turn = (index + 1) % count;
+        this.#next = (index + 1) % count;
         return member;
       }
     }

@@ -2,11 +2,11 @@ import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { createServer, type Server, type Socket as TcpSocket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
-  adoptDatagrams,
+  adoptDatagramSocket,
   datagramHandle,
   listeningHandle,
-  pauseDatagrams,
-} from "../transport/node-handles.js";
+  pauseReceiving,
+} from "../transport/socket-handles.js";
 import { readFrames, writeFrame } from "./tcp-frames.js";
 
 const MAX_TCP_CONNECTIONS = 256;
@@ -49,7 +49,7 @@ export class DnsListener {
 
   private constructor(options: DnsListenerOptions) {
     this.#options = options;
-    const adopted = adoptDatagrams(options.inherited?.udp, { isConnected: false });
+    const adopted = adoptDatagramSocket(options.inherited?.udp, { isConnected: false });
     this.#isBound = adopted !== undefined;
     this.#udp = adopted ?? createSocket({ type: "udp4" });
     this.#tcp = createServer((socket) => this.#serve(socket));
@@ -76,7 +76,7 @@ export class DnsListener {
   /** Takes no more questions, another process does; answers those that there are. Resolves when it is closed. */
   async drain(): Promise<void> {
     this.#tcp.close();
-    if (!pauseDatagrams(this.#udp)) return this.close();
+    if (!pauseReceiving(this.#udp)) return this.close();
     const endMs = performance.now() + DRAIN_MS;
     while ((this.#answering > 0 || this.#connections.size > 0) && performance.now() < endMs) {
       await sleep(DRAIN_CHECK_MS);

@@ -4,44 +4,44 @@ import { CounterAccumulator } from "./counter-accumulator.js";
 
 const owner = (counter: string): string => counter.slice(0, 1);
 
-describe("Tally", () => {
-  it("adds what came since the last look, and all of a counter that has begun anew", () => {
-    const tally = new CounterAccumulator();
-    tally.update(new Map([["a1", 5]]), owner);
-    tally.update(new Map([["a1", 7]]), owner);
-    expect(tally.sumOf("a")).toBe(7);
-    tally.update(new Map([["a1", 2]]), owner);
-    expect(tally.sumOf("a")).toBe(9);
-    tally.update(new Map(), owner);
-    tally.update(new Map([["a1", 1]]), owner);
-    expect([tally.sumOf("a"), tally.sumOf("b")]).toEqual([10, 0]);
+describe("CounterAccumulator", () => {
+  it("adds the increase of a counter since the last update, and the whole value after a reset", () => {
+    const accumulator = new CounterAccumulator();
+    accumulator.update(new Map([["a1", 5]]), owner);
+    accumulator.update(new Map([["a1", 7]]), owner);
+    expect(accumulator.sumOf("a")).toBe(7);
+    accumulator.update(new Map([["a1", 2]]), owner);
+    expect(accumulator.sumOf("a")).toBe(9);
+    accumulator.update(new Map(), owner);
+    accumulator.update(new Map([["a1", 1]]), owner);
+    expect([accumulator.sumOf("a"), accumulator.sumOf("b")]).toEqual([10, 0]);
   });
 
-  it("goes on with a counter whose owner has gone, and leaves out what nobody ever owned", () => {
-    const tally = new CounterAccumulator();
-    tally.update(new Map([["a1", 1]]), owner);
-    tally.update(
+  it("keeps adding a counter to its last owner, and ignores counters that never had an owner", () => {
+    const accumulator = new CounterAccumulator();
+    accumulator.update(new Map([["a1", 1]]), owner);
+    accumulator.update(
       new Map([
         ["a1", 3],
         ["b1", 9],
       ]),
       () => undefined,
     );
-    expect([tally.sumOf("a"), tally.sumOf("b")]).toEqual([3, 0]);
-    tally.keepOnly((kept) => kept !== "a");
-    expect(tally.sumOf("a")).toBe(0);
+    expect([accumulator.sumOf("a"), accumulator.sumOf("b")]).toEqual([3, 0]);
+    accumulator.keepOnly((kept) => kept !== "a");
+    expect(accumulator.sumOf("a")).toBe(0);
   });
 
-  it("never falls", () => {
+  it("never decreases a sum", () => {
     const counters = fc.dictionary(fc.constantFrom("a1", "a2", "b1"), fc.nat(100));
     fc.assert(
-      fc.property(fc.array(counters), (looks) => {
-        const tally = new CounterAccumulator();
+      fc.property(fc.array(counters), (updates) => {
+        const accumulator = new CounterAccumulator();
         let before = 0;
-        for (const look of looks) {
-          tally.update(new Map(Object.entries(look)), owner);
-          expect(tally.sumOf("a")).toBeGreaterThanOrEqual(before);
-          before = tally.sumOf("a");
+        for (const counters of updates) {
+          accumulator.update(new Map(Object.entries(counters)), owner);
+          expect(accumulator.sumOf("a")).toBeGreaterThanOrEqual(before);
+          before = accumulator.sumOf("a");
         }
       }),
     );

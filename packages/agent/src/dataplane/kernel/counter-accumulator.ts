@@ -1,38 +1,39 @@
-interface Seen {
+interface Reading {
   readonly value: number;
   readonly owner: string;
 }
 
 /**
- * Counters of the kernel begin anew when what they belong to is made anew, and go with it. Their sums here only grow,
- * by what has been counted between two looks. No clock, no effect.
+ * Turns kernel counters, which restart at 0 when the kernel object is recreated and vanish with it, into sums per owner
+ * that only grow.
  */
 export class CounterAccumulator {
-  #seen: ReadonlyMap<string, Seen> = new Map();
+  #last: ReadonlyMap<string, Reading> = new Map();
   readonly #sums = new Map<string, number>();
 
   /**
-   * Takes over what all counters say at one moment; those that are not among them are gone.
-   * @param ownerOf to whose sum a counter adds; one that nobody owns any more goes on adding where it did
+   * Adds the increase of each counter since the last update to the sum of its owner. Counters that are missing are
+   * forgotten; when one returns, it counts as new.
+   * @param ownerOf returns the owner of a counter; when undefined, the counter keeps its last owner
    */
   update(counters: ReadonlyMap<string, number>, ownerOf: (counter: string) => string | undefined): void {
-    const seen = new Map<string, Seen>();
+    const readings = new Map<string, Reading>();
     for (const [counter, value] of counters) {
-      const before = this.#seen.get(counter);
+      const before = this.#last.get(counter);
       const owner = ownerOf(counter) ?? before?.owner;
       if (owner === undefined) continue;
-      const hasBegunAnew = before === undefined || value < before.value;
-      this.#sums.set(owner, this.sumOf(owner) + (hasBegunAnew ? value : value - before.value));
-      seen.set(counter, { value, owner });
+      const wasReset = before === undefined || value < before.value;
+      this.#sums.set(owner, this.sumOf(owner) + (wasReset ? value : value - before.value));
+      readings.set(counter, { value, owner });
     }
-    this.#seen = seen;
+    this.#last = readings;
   }
 
   sumOf(owner: string): number {
     return this.#sums.get(owner) ?? 0;
   }
 
-  /** Forgets the sums of all others. */
+  /** Drops the sums of all other owners. */
   keepOnly(isKept: (owner: string) => boolean): void {
     for (const owner of this.#sums.keys()) if (!isKept(owner)) this.#sums.delete(owner);
   }

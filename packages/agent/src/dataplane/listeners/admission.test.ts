@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Admission } from "./admission.js";
-import { Quota } from "./counters.js";
 import { Deadlines } from "./deadlines.js";
+import { Quota } from "./fd-limits.js";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -12,13 +12,13 @@ afterEach(() => {
 
 function rig(served: number, waiting: number) {
   const now = (): number => Date.now();
-  const onShortage = vi.fn();
+  const onLimitReached = vi.fn();
   const admission = new Admission({
     served: new Quota(() => served),
     waiting: new Quota(() => waiting),
     deadlines: new Deadlines(now),
     now,
-    onShortage,
+    onLimitReached,
   });
   const heard: string[] = [];
   const wait = (name: string) =>
@@ -26,17 +26,17 @@ function rig(served: number, waiting: number) {
       () => heard.push(`${name} served`),
       () => heard.push(`${name} refused`),
     );
-  return { admission, heard, wait, onShortage };
+  return { admission, heard, wait, onLimitReached };
 }
 
 describe("Admission", () => {
-  it("gives places to those that wait, in their order, before anybody else", () => {
-    const { admission, heard, wait, onShortage } = rig(1, 2);
+  it("admits waiting clients in order, before new ones", () => {
+    const { admission, heard, wait, onLimitReached } = rig(1, 2);
     expect([admission.take(), admission.take()]).toEqual([true, false]);
     const leave = wait("a");
     wait("b");
     expect(wait("c")).toBeUndefined();
-    expect(onShortage).toHaveBeenCalledTimes(3);
+    expect(onLimitReached).toHaveBeenCalledTimes(3);
     expect(admission.used).toBe(3);
     leave?.();
     wait("d");
@@ -49,7 +49,7 @@ describe("Admission", () => {
     expect([admission.used, admission.take()]).toEqual([0, true]);
   });
 
-  it("refuses those that waited for 3 s", async () => {
+  it("refuses clients after 3 s", async () => {
     const { admission, heard, wait } = rig(1, 9);
     admission.take();
     wait("a");
@@ -61,7 +61,7 @@ describe("Admission", () => {
     expect([admission.used, heard.length]).toEqual([0, 1]);
   });
 
-  it("goes through a long queue of those that find nobody to connect to", () => {
+  it("drains a long queue of clients that find no endpoint, without recursion", () => {
     const { admission } = rig(1, 50_000);
     admission.take();
     let served = 0;

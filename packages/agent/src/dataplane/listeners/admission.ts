@@ -1,28 +1,29 @@
-import type { Quota } from "./counters.js";
 import type { Deadline, Deadlines } from "./deadlines.js";
+import type { Quota } from "./fd-limits.js";
 
-/** As long as a client waits for an endpoint: most that connect then have given up after some seconds more. */
+/** The same as the time to connect to an endpoint: a client that waits for both gives up a few seconds later at most. */
 const WAIT_MS = 3_000;
 
 export interface AdmissionOptions {
-  /** Connections that are served at a time. */
+  /** Connections being served. */
   readonly served: Quota;
-  /** Clients that wait at a time. */
+  /** Clients in the queue. */
   readonly waiting: Quota;
   readonly deadlines: Deadlines;
   now(): number;
-  /** Somebody could not be served at once. */
-  onShortage(): void;
+  /** Called for each client that cannot be served at once. */
+  onLimitReached(): void;
 }
 
 interface Waiter extends Deadline {
   isWaiting: boolean;
-  onPlace(): void;
+  onAdmitted(): void;
 }
 
 /**
- * Who is served, who waits and who is refused when the file descriptors run short: a short rush is served late instead
- * of not at all. libuv cannot stop accepting without closing the port, so clients wait here, with one descriptor each.
+ * Limits the connections served at a time, and queues clients beyond the limit for up to 3 s, so that a short burst is
+ * served late instead of refused. libuv cannot stop accepting without closing the socket, so waiting clients are
+ * accepted and hold one descriptor each.
  */
 export class Admission {
   readonly #options: AdmissionOptions;
@@ -33,28 +34,28 @@ export class Admission {
     this.#options = options;
   }
 
-  /** Connections that are served or wait. */
+  /** Number of connections that are served or wait. */
   get used(): number {
     return this.#options.served.used + this.#queue.size;
   }
 
-  /** True: serve it, and call `release` once it has ended. */
+  /** Returns true when the connection may be served now. Then call `release` once it has ended. */
   take(): boolean {
     return this.#queue.size === 0 && this.#options.served.take();
   }
 
   /**
-   * For who got no place: one of the two is called within 3 s, unless the returned function is called before; `onPlace` as
-   * if `take` had given true. Undefined: too many wait already.
+   * Queues a client that `take` rejected. Calls `onAdmitted` (as if `take` had returned true) or `onRefused` within 3 s.
+   * Returns a function that leaves the queue, or undefined when the queue is full.
    */
-  wait(onPlace: () => void, onRefused: () => void): (() => void) | undefined {
-    const { waiting, deadlines, now, onShortage } = this.#options;
-    onShortage();
+  wait(onAdmitted: () => void, onRefused: () => void): (() => void) | undefined {
+    const { waiting, deadlines, now, onLimitReached } = this.#options;
+    onLimitReached();
     if (!waiting.take()) return undefined;
     const waiter: Waiter = {
       deadlineMs: now() + WAIT_MS,
       isWaiting: true,
-      onPlace,
+      onAdmitted,
       expire: () => {
         this.#leave(waiter);
         onRefused();
@@ -68,13 +69,13 @@ export class Admission {
   release(): void {
     const { served } = this.#options;
     served.release();
-    // Whoever gets a place may give it back at once, having found no endpoint: the loop takes care of that, too.
+    // An admitted client without an endpoint releases its place at once: this loop continues, without recursion.
     if (this.#isAdmitting) return;
     this.#isAdmitting = true;
     for (const waiter of this.#queue) {
       if (!served.take()) break;
       this.#leave(waiter);
-      waiter.onPlace();
+      waiter.onAdmitted();
     }
     this.#isAdmitting = false;
   }

@@ -1,20 +1,21 @@
-/** How late a deadline may be noticed. One timer for all: connections come by the thousand and most are made in 1 ms. */
+/** Deadlines are checked this often. One timer serves all: there are thousands, and most are met within 1 ms. */
 const TICK_MS = 25;
 
 export interface Deadline {
-  /** May move while it waits. */
+  /** May change while the deadline is pending. */
   readonly deadlineMs: number;
+  /** False once the deadline no longer matters; it is dropped at the next tick. */
   readonly isWaiting: boolean;
   expire(): void;
 }
 
 /**
- * Calls `expire` on what still waits after its deadline. What waits no more is dropped at the next tick instead of being
- * taken out, which costs less than any set: most connections are made long before.
+ * Calls `expire` on deadlines that passed. Finished deadlines stay in the list until the next tick, which costs less
+ * than removing each from a set.
  */
 export class Deadlines {
   readonly #now: () => number;
-  #waiting: Deadline[] = [];
+  #pending: Deadline[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(now: () => number) {
@@ -22,17 +23,17 @@ export class Deadlines {
   }
 
   add(deadline: Deadline): void {
-    this.#waiting.push(deadline);
+    this.#pending.push(deadline);
     this.#timer ??= setTimeout(() => this.#tick(), TICK_MS);
   }
 
   #tick(): void {
     const nowMs = this.#now();
-    const due = this.#waiting.filter((deadline) => deadline.isWaiting);
-    this.#waiting = due;
-    for (const deadline of due) {
+    const pending = this.#pending.filter((deadline) => deadline.isWaiting);
+    this.#pending = pending;
+    for (const deadline of pending) {
       if (deadline.deadlineMs <= nowMs && deadline.isWaiting) deadline.expire();
     }
-    this.#timer = this.#waiting.length === 0 ? undefined : setTimeout(() => this.#tick(), TICK_MS);
+    this.#timer = this.#pending.length === 0 ? undefined : setTimeout(() => this.#tick(), TICK_MS);
   }
 }

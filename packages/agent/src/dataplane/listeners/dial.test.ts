@@ -24,8 +24,9 @@ beforeEach(() => {
   balancer.update([endpoint(1), endpoint(2), endpoint(3)], []);
 });
 
-/** Connects when the test says so. */
+/** Completes a connection when the test calls `answer`. */
 const transport: Transport = {
+  name: "raw",
   listen: async () => ({ close: () => {}, handle: undefined }),
   connect: ({ port, onConnect }) => {
     const connection: Connection = { port, answer: onConnect, closed: false };
@@ -40,7 +41,7 @@ const transport: Transport = {
       end: () => {},
       close,
       reset: close,
-      ends: () => undefined,
+      addresses: () => undefined,
     };
     return stream;
   },
@@ -60,8 +61,8 @@ function dial(): Dial {
   });
 }
 
-/** Lets time pass until the dial's own deadline. */
-function untilDue(of: Dial): void {
+/** Advances the clock to the deadline of the dial. */
+function advanceToDeadline(of: Dial): void {
   nowMs = of.deadlineMs;
   of.expire();
 }
@@ -69,7 +70,7 @@ function untilDue(of: Dial): void {
 const ports = (): readonly number[] => connections.map(({ port }) => port);
 
 describe("Dial", () => {
-  it("goes to the next endpoint at once when one refuses", () => {
+  it("tries the next endpoint at once when one refuses", () => {
     dial();
     connections[0]?.answer("ECONNREFUSED");
     connections[1]?.answer(undefined);
@@ -77,9 +78,9 @@ describe("Dial", () => {
     expect(result).toEqual({ port: 2 });
   });
 
-  it("tries the next endpoint beside a slow one, and takes whichever connects first", () => {
+  it("tries the next endpoint while one is slow, and uses the first that connects", () => {
     const slow = dial();
-    untilDue(slow);
+    advanceToDeadline(slow);
     expect(nowMs).toBe(200);
     expect(ports()).toEqual([1, 2]);
     connections[0]?.answer(undefined);
@@ -87,12 +88,12 @@ describe("Dial", () => {
     expect(connections.map(({ closed }) => closed)).toEqual([false, true]);
   });
 
-  it("waits for all slow endpoints until its time is up, then gives up and closes them", () => {
+  it("waits 3 s for slow endpoints, then gives up and closes the attempts", () => {
     const silent = dial();
-    for (let attempt = 0; attempt < 3; attempt++) untilDue(silent);
+    for (let attempt = 0; attempt < 3; attempt++) advanceToDeadline(silent);
     expect(ports()).toEqual([1, 2, 3]);
     expect(result).toBeUndefined();
-    untilDue(silent);
+    advanceToDeadline(silent);
     expect(nowMs).toBe(3_000);
     expect(result).toBe("refused");
     expect(connections.every(({ closed }) => closed)).toBe(true);
@@ -105,9 +106,9 @@ describe("Dial", () => {
     expect(result).toBe("refused");
   });
 
-  it("still waits for a slow endpoint when all others refuse", () => {
+  it("waits for a slow endpoint when all others refuse", () => {
     const dialled = dial();
-    untilDue(dialled);
+    advanceToDeadline(dialled);
     connections[1]?.answer("ECONNREFUSED");
     connections[2]?.answer("ECONNREFUSED");
     expect(result).toBeUndefined();
@@ -115,7 +116,7 @@ describe("Dial", () => {
     expect(result).toEqual({ port: 1 });
   });
 
-  it("does not take an endpoint that left the table while it connected", () => {
+  it("does not use an endpoint that was removed while it connected", () => {
     dial();
     balancer.update([], []);
     connections[0]?.answer(undefined);
@@ -123,7 +124,7 @@ describe("Dial", () => {
     expect(connections[0]?.closed).toBe(true);
   });
 
-  it("says nothing any more once it is cancelled", () => {
+  it("reports no result after it is cancelled", () => {
     dial().cancel();
     connections[0]?.answer(undefined);
     expect(result).toBeUndefined();

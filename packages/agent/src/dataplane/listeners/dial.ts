@@ -1,22 +1,23 @@
 import type { Balancer, Upstream } from "../balancing/balancer.js";
 import type { ByteStream, Transport } from "../transport/transport.js";
 import type { Deadline, Deadlines } from "./deadlines.js";
-import { isLocalFailure } from "./local-failure.js";
+import { isResourceError } from "./fd-limits.js";
 
-/** An endpoint in the same network answers in a few milliseconds; after this the next one is tried beside it. */
+/** An endpoint in the same data center answers within a few ms; after this time, the next endpoint is tried as well. */
 const ATTEMPT_MS = 200;
-/** A client waits this long at most before it is told that nobody answers. */
-const BUDGET_MS = 3_000;
+/** A client waits for an endpoint this long at most. */
+const TOTAL_MS = 3_000;
 
 export interface DialOptions {
   readonly transport: Transport;
   readonly balancer: Balancer;
   readonly deadlines: Deadlines;
   now(): number;
-  /** Of the client, where the choice depends on it. */
+  /** Called only when the affinity depends on the address. */
   clientAddress(): string;
+  /** Called before each attempt but the first. */
   onRetry(): void;
-  /** Called once, unless cancelled: the stream is connected, or no endpoint took the connection. */
+  /** Called once unless the dial is cancelled. The result is undefined when no endpoint accepted the connection. */
   onDone(result: { readonly upstream: Upstream; readonly stream: ByteStream } | undefined): void;
 }
 
@@ -26,23 +27,23 @@ interface Attempt {
 }
 
 /**
- * Connects to the endpoint whose turn it is, to the next one when that fails or is slow, and so on through all distinct
- * endpoints within 3 s. A slow attempt is not given up: the first to connect wins. On a busy machine every endpoint may
- * need longer than 200 ms, and then slow is better than refused.
+ * Connects to an endpoint of a listener. When an attempt fails or takes longer than 200 ms, the next endpoint is tried,
+ * until one connects, all are tried, or 3 s have passed. A slow attempt is not abandoned and the first to connect wins:
+ * on a busy host every endpoint may need more than 200 ms.
  */
 export class Dial implements Deadline {
   readonly #options: DialOptions;
   readonly #tried: Upstream[] = [];
   readonly #endMs: number;
-  /** Under way, the newest last. */
+  /** Pending attempts, the newest last. */
   #attempts: Attempt[] = [];
   isWaiting = true;
   deadlineMs = 0;
 
   constructor(options: DialOptions) {
     this.#options = options;
-    this.#endMs = options.now() + BUDGET_MS;
-    this.#next();
+    this.#endMs = options.now() + TOTAL_MS;
+    this.#tryNext();
     if (this.isWaiting) options.deadlines.add(this);
   }
 
@@ -52,16 +53,16 @@ export class Dial implements Deadline {
     for (const { stream } of this.#attempts) stream?.close();
   }
 
-  /** The newest attempt is slow, or the time is up. */
+  /** Called when the newest attempt is slow or the time is up. */
   expire(): void {
     const nowMs = this.#options.now();
     const newest = this.#attempts.at(-1);
     if (newest !== undefined) this.#options.balancer.failed(newest.upstream, nowMs);
     if (nowMs >= this.#endMs) this.#giveUp();
-    else this.#next();
+    else this.#tryNext();
   }
 
-  #next(): void {
+  #tryNext(): void {
     const { balancer, transport } = this.#options;
     const nowMs = this.#options.now();
     const upstream =
@@ -94,8 +95,8 @@ export class Dial implements Deadline {
       return;
     }
     stream.close();
-    if (code !== undefined && !isLocalFailure(code)) balancer.failed(upstream, this.#options.now());
-    if (wasNewest) this.#next();
+    if (code !== undefined && !isResourceError(code)) balancer.failed(upstream, this.#options.now());
+    if (wasNewest) this.#tryNext();
   }
 
   #giveUp(): void {

@@ -1,15 +1,32 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { fileBudget } from "./fd-limits.js";
+import { FdExhaustion, fdBudget } from "./fd-limits.js";
 
-it("fileBudget() serves with whatever limit there is, and never gives out more", () => {
-  expect(fileBudget(524_288, 1_000)).toEqual({ connections: 182_971, waiting: 26_138, flows: 65_536 });
-  expect(fileBudget(256, 2)).toEqual({ connections: 66, waiting: 9, flows: 47 });
+it("fdBudget() never exceeds the limit of open files", () => {
+  expect(fdBudget(524_288, 1_000)).toEqual({ connections: 182_971, waiting: 26_138, flows: 65_536 });
+  expect(fdBudget(256, 2)).toEqual({ connections: 66, waiting: 9, flows: 47 });
   fc.assert(
-    fc.property(fc.nat(2_000_000), fc.nat(5_000), (limit, ports) => {
-      const { connections, waiting, flows } = fileBudget(limit, ports);
+    fc.property(fc.nat(2_000_000), fc.nat(5_000), (limit, listeners) => {
+      const { connections, waiting, flows } = fdBudget(limit, listeners);
       expect(Math.min(connections, waiting, flows)).toBeGreaterThanOrEqual(0);
-      expect(2 * connections + waiting + flows).toBeLessThanOrEqual(Math.max(0, limit - ports));
+      expect(2 * connections + waiting + flows).toBeLessThanOrEqual(Math.max(0, limit - listeners));
     }),
   );
+});
+
+it("FdExhaustion warns once a minute and clears the problem a minute after the last occurrence", () => {
+  let nowMs = 0;
+  const warnings: string[] = [];
+  const exhaustion = new FdExhaustion(
+    () => nowMs,
+    (problem) => warnings.push(problem),
+  );
+  expect(exhaustion.problem).toBeUndefined();
+  for (; nowMs < 90_000; nowMs += 10_000) exhaustion.limitReached(178, 1_024);
+  expect(warnings).toHaveLength(2);
+  expect(exhaustion.problem).toMatch(/178 open connections, .* limit of 1024 open files .*: raise LimitNOFILE=/);
+  nowMs += 60_000;
+  expect(exhaustion.problem).toBeUndefined();
+  exhaustion.acceptFailed("EMFILE");
+  expect(warnings[2]).toMatch(/no free file descriptors \(EMFILE\): raise/);
 });

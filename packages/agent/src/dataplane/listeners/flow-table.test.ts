@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { FlowTable } from "./flow-table.js";
 
 describe("FlowTable", () => {
-  it("forgets an unanswered flow after 30 s and an answered one after 180 s of silence", () => {
+  it("expires an unanswered flow after 30 s and an answered flow after 180 s", () => {
     const flows = new FlowTable<string>(10);
     flows.add("c1", "asked", 0);
     flows.add("c2", "answered", 0);
@@ -14,7 +14,7 @@ describe("FlowTable", () => {
     expect(flows.size).toBe(0);
   });
 
-  it("counts the time from the last datagram", () => {
+  it("measures idle time from the last datagram", () => {
     const flows = new FlowTable<string>(10);
     flows.add("c1", "flow", 0);
     expect(flows.use("c1", 25_000)).toBe("flow");
@@ -22,7 +22,7 @@ describe("FlowTable", () => {
     expect(flows.expire(55_000)).toEqual(["flow"]);
   });
 
-  it("evicts the oldest unanswered flow when full, and answered ones only when there is no other", () => {
+  it("evicts the oldest unanswered flow when full, or an answered one if there is no other", () => {
     const flows = new FlowTable<string>(2);
     flows.add("c1", "answered", 0);
     flows.answered("c1", 0);

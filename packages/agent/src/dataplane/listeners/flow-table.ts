@@ -1,4 +1,4 @@
-/** As the kernel's connection tracking does: a question nobody answered is soon forgotten, a conversation is kept. */
+/** The kernel's conntrack timeouts: short for flows without a reply, longer for established ones. */
 const UNANSWERED_MS = 30_000;
 const ANSWERED_MS = 180_000;
 
@@ -7,7 +7,7 @@ interface Entry<Flow> {
   lastMs: number;
 }
 
-/** A flow as it is at a moment. */
+/** A flow and its state at one moment. */
 export interface KnownFlow<Flow> {
   readonly client: string;
   readonly flow: Flow;
@@ -16,8 +16,8 @@ export interface KnownFlow<Flow> {
 }
 
 /**
- * UDP flows by client, bounded, with idle expiry. Two queues, each in the order of last use and each with one
- * lifetime: the oldest of a queue is its first entry, so that expiry and eviction look at nothing else.
+ * UDP flows by client: bounded, with idle expiry. Unanswered and answered flows are kept in two maps, each with one
+ * timeout and ordered by last use. The first entry of a map is its oldest, so expiry and eviction visit nothing else.
  */
 export class FlowTable<Flow> {
   readonly #unanswered = new Map<string, Entry<Flow>>();
@@ -32,12 +32,12 @@ export class FlowTable<Flow> {
     return this.#unanswered.size + this.#answered.size;
   }
 
-  /** The client's flow, now the most recently used one. */
+  /** Returns the client's flow and marks it as the most recently used. */
   use(client: string, nowMs: number): Flow | undefined {
     return touch(this.#answered, client, nowMs) ?? touch(this.#unanswered, client, nowMs);
   }
 
-  /** The endpoint has answered: from now on the flow lives longer. */
+  /** Records a reply from the endpoint: the flow gets the longer timeout. */
   answered(client: string, nowMs: number): void {
     if (touch(this.#answered, client, nowMs) !== undefined) return;
     const entry = this.#unanswered.get(client);
@@ -47,27 +47,27 @@ export class FlowTable<Flow> {
     this.#answered.set(client, entry);
   }
 
-  /** Adds a flow and returns the one that had to go for it: the oldest unanswered one, else the oldest of all. */
+  /** Adds a flow. Returns the evicted flow when the table was full. */
   add(client: string, flow: Flow, nowMs: number): Flow | undefined {
     const evicted = this.size >= this.#maxFlows ? this.evict() : undefined;
     this.#unanswered.set(client, { flow, lastMs: nowMs });
     return evicted;
   }
 
-  /** Adds a flow that was used before, after those that were used before it. */
+  /** Adds a flow of another process. Call it in the order of last use, the oldest first. */
   restore({ client, flow, isAnswered, idleMs }: KnownFlow<Flow>, nowMs: number): void {
     const queue = isAnswered ? this.#answered : this.#unanswered;
     queue.set(client, { flow, lastMs: nowMs - idleMs });
   }
 
-  /** Those of conversations first, the last used one of each kind first. */
+  /** Returns all flows: answered before unanswered ones, each group with the most recently used first. */
   known(nowMs: number): readonly KnownFlow<Flow>[] {
-    return [...listed(this.#answered, true, nowMs), ...listed(this.#unanswered, false, nowMs)];
+    return [...newestFirst(this.#answered, true, nowMs), ...newestFirst(this.#unanswered, false, nowMs)];
   }
 
-  /** Removes and returns the oldest unanswered flow, or the oldest of all. */
+  /** Removes and returns the oldest unanswered flow; if there is none, the oldest answered one. */
   evict(): Flow | undefined {
-    return shift(this.#unanswered) ?? shift(this.#answered);
+    return removeOldest(this.#unanswered) ?? removeOldest(this.#answered);
   }
 
   delete(client: string): void {
@@ -75,24 +75,24 @@ export class FlowTable<Flow> {
     this.#answered.delete(client);
   }
 
-  /** Removes and returns what was idle for too long. Looks at expired flows only. */
+  /** Removes and returns the flows that were idle for too long. Visits expired flows only. */
   expire(nowMs: number): readonly Flow[] {
     return [
-      ...expired(this.#unanswered, nowMs - UNANSWERED_MS),
-      ...expired(this.#answered, nowMs - ANSWERED_MS),
+      ...removeUnusedSince(this.#unanswered, nowMs - UNANSWERED_MS),
+      ...removeUnusedSince(this.#answered, nowMs - ANSWERED_MS),
     ];
   }
 
   /** Removes and returns all flows. */
   clear(): readonly Flow[] {
     return [
-      ...expired(this.#unanswered, Number.POSITIVE_INFINITY),
-      ...expired(this.#answered, Number.POSITIVE_INFINITY),
+      ...removeUnusedSince(this.#unanswered, Number.POSITIVE_INFINITY),
+      ...removeUnusedSince(this.#answered, Number.POSITIVE_INFINITY),
     ];
   }
 }
 
-function listed<Flow>(
+function newestFirst<Flow>(
   queue: ReadonlyMap<string, Entry<Flow>>,
   isAnswered: boolean,
   nowMs: number,
@@ -115,7 +115,7 @@ function touch<Flow>(queue: Map<string, Entry<Flow>>, client: string, nowMs: num
   return entry.flow;
 }
 
-function shift<Flow>(queue: Map<string, Entry<Flow>>): Flow | undefined {
+function removeOldest<Flow>(queue: Map<string, Entry<Flow>>): Flow | undefined {
   for (const [client, { flow }] of queue) {
     queue.delete(client);
     return flow;
@@ -123,7 +123,7 @@ function shift<Flow>(queue: Map<string, Entry<Flow>>): Flow | undefined {
   return undefined;
 }
 
-function expired<Flow>(queue: Map<string, Entry<Flow>>, lastUseMs: number): readonly Flow[] {
+function removeUnusedSince<Flow>(queue: Map<string, Entry<Flow>>, lastUseMs: number): readonly Flow[] {
   const flows: Flow[] = [];
   for (const [client, entry] of queue) {
     if (entry.lastMs > lastUseMs) break;

@@ -1,18 +1,18 @@
-import type { Carried } from "../balancing/balancer.js";
+import type { ActiveConnection } from "../balancing/balancer.js";
 import type { ByteStream, StreamHandler } from "../transport/transport.js";
 
 /**
- * What a client may send ahead of the endpoint's answer before it has to wait. Most send one request: to pause them
- * at once would cost two system calls a connection.
+ * Bytes read from the client before an endpoint is connected. Most clients send one request first; pausing them at once
+ * would cost two system calls per connection.
  */
 const MAX_EARLY_BYTES = 32_768;
 
 /**
- * Carries bytes both ways between a client and an endpoint until both have ended or one breaks.
- * At most one chunk a direction waits here (early on: 96 KiB): the source is paused while the sink is full.
- * The client is read from the start, so that its first chunk, or its reset, is there when the endpoint answers.
+ * Copies bytes both ways between a client and an endpoint until both have sent FIN or one fails. Buffers at most one
+ * chunk per direction (96 KiB before the endpoint is connected): the source is paused while the sink is full. Reads the
+ * client from the start, so that its first chunk, or its reset, is there when the endpoint connects.
  */
-export class Relay implements Carried {
+export class Relay implements ActiveConnection {
   readonly #client: ByteStream;
   readonly #onClosed: () => void;
   readonly #fromClient: Direction;
@@ -30,7 +30,7 @@ export class Relay implements Carried {
     return this.#open;
   }
 
-  /** Joins the two ends: the preface, if any, and what the client sent until now go out first. */
+  /** Starts the copy to and from the endpoint. The preface is sent first, followed by the bytes read so far. */
   attach(endpoint: ByteStream, preface?: Uint8Array): void {
     this.#endpoint = endpoint;
     const fromEndpoint = new Direction(this, endpoint);
@@ -41,7 +41,7 @@ export class Relay implements Carried {
     if (this.#open) endpoint.read(fromEndpoint);
   }
 
-  /** Resets both sides: neither may take a broken connection for an orderly end. */
+  /** Resets both connections, so that neither side mistakes the failure for an orderly end. */
   abort(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -50,7 +50,7 @@ export class Relay implements Carried {
     this.#onClosed();
   }
 
-  /** Both sides have sent FIN and everything was passed on. */
+  /** Closes both connections after both have sent FIN and all bytes were written. */
   finish(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -60,13 +60,13 @@ export class Relay implements Carried {
   }
 }
 
-/** One way through a relay. Its object is also the handler of the stream it reads, to spare a closure per event. */
+/** One direction of a relay. It is also the handler of the stream that it reads, which saves a closure per event. */
 class Direction implements StreamHandler {
   private readonly relay: Relay;
   private readonly source: ByteStream;
   private sink: ByteStream | undefined;
   private opposite: Direction | undefined;
-  /** What came before there was a sink. */
+  /** Bytes read before the sink was known. */
   private early: Uint8Array | undefined;
   private hasEnded = false;
   private isBlocked = false;
@@ -81,12 +81,12 @@ class Direction implements StreamHandler {
     this.opposite = opposite;
   }
 
-  /** Goes before what came until now. */
+  /** Inserts bytes before those read so far. */
   prefix(preface: Uint8Array): void {
     this.early = this.early === undefined ? preface : Buffer.concat([preface, this.early]);
   }
 
-  /** Passes on what came before there was a sink. */
+  /** Writes the bytes read before the sink was known. */
   flush(): void {
     const early = this.early;
     this.early = undefined;
@@ -113,7 +113,7 @@ class Direction implements StreamHandler {
     else this.sink?.end();
   }
 
-  /** The stream we read from has taken what the other direction wrote into it. */
+  /** The source has written what the opposite direction queued on it. */
   onWritten(): void {
     this.opposite?.unblock();
   }

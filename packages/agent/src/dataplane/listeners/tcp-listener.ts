@@ -3,12 +3,12 @@ import type { IngressListener, ListenerStats } from "../table/ingress-table.js";
 import { proxyHeader } from "../transport/proxy-header.js";
 import type { ByteStream, Listening, Transport } from "../transport/transport.js";
 import type { Admission } from "./admission.js";
-import { newCounters } from "./counters.js";
 import type { Deadlines } from "./deadlines.js";
 import { Dial } from "./dial.js";
+import { listenerStats, newCounters } from "./listener-stats.js";
 import { Relay } from "./relay.js";
 
-/** What all TCP listeners of the process share. */
+/** Shared by all TCP listeners of the process. */
 export interface TcpContext {
   readonly transport: Transport;
   readonly deadlines: Deadlines;
@@ -33,7 +33,10 @@ export class TcpListener {
     this.update(listener);
   }
 
-  /** Rejects with a system error (`code`) when the port cannot be had. */
+  /**
+   * Opens the port, or continues on a socket that another process handed over.
+   * @throws system error (`code`) when the port cannot be opened
+   */
   static async open(
     listener: IngressListener,
     context: TcpContext,
@@ -50,7 +53,7 @@ export class TcpListener {
     return opened;
   }
 
-  /** The listening socket, to be given to another process; undefined: it cannot be. */
+  /** Handle of the listening socket, to be sent to another process. Undefined when it cannot be sent. */
   get handle(): unknown {
     return this.#server?.handle;
   }
@@ -59,29 +62,26 @@ export class TcpListener {
     return this.#listener;
   }
 
-  /** Connections of endpoints that are in the new lists live on; those of vanished endpoints are reset. */
+  /** Replaces endpoints and rules. Keeps the connections of remaining endpoints and resets those of removed ones. */
   update(listener: IngressListener): void {
     this.#listener = listener;
     const { endpoints, draining, traffic } = listener;
     for (const upstream of this.#balancer.update(endpoints, draining, traffic)) {
-      for (const relay of upstream.carried) relay.abort();
+      for (const relay of upstream.connections) relay.abort();
     }
   }
 
-  /** Accepts no more; what runs goes on to its own end. */
+  /** Stops accepting. Existing connections continue. */
   close(): void {
     this.#server?.close();
   }
 
   stats(): ListenerStats {
-    const { protocol, address, port, service, stack = "" } = this.#listener;
-    const balanced = this.#balancer.stats(this.#context.now());
-    return { protocol, address, port, service, stack, ...this.#counters, ...balanced };
+    return listenerStats(this.#listener, this.#counters, this.#balancer.stats(this.#context.now()));
   }
 
-  /** These nodes have fallen silent. */
-  suspected(nodes: ReadonlySet<string>): void {
-    this.#balancer.suspected(nodes);
+  countSuspects(nodes: ReadonlySet<string>): void {
+    this.#balancer.countSuspects(nodes);
   }
 
   #accept(client: ByteStream): void {
@@ -89,7 +89,7 @@ export class TcpListener {
     const counters = this.#counters;
     counters.total += 1;
     counters.active += 1;
-    let carrier: Upstream | undefined;
+    let upstream: Upstream | undefined;
     let dial: Dial | undefined;
     let stopWaiting: (() => void) | undefined;
     let isAdmitted = admission.take();
@@ -98,7 +98,7 @@ export class TcpListener {
       stopWaiting?.();
       if (isAdmitted) admission.release();
       dial?.cancel();
-      carrier?.carried.delete(relay);
+      upstream?.connections.delete(relay);
     });
     const refuse = (): void => {
       counters.failed += 1;
@@ -111,7 +111,7 @@ export class TcpListener {
         balancer: this.#balancer,
         deadlines,
         now,
-        clientAddress: () => client.ends()?.remoteAddress ?? "",
+        clientAddress: () => client.addresses()?.remoteAddress ?? "",
         onRetry: () => {
           counters.retried += 1;
         },
@@ -120,10 +120,10 @@ export class TcpListener {
             refuse();
             return;
           }
-          carrier = result.upstream;
-          carrier.carried.add(relay);
+          upstream = result.upstream;
+          upstream.connections.add(relay);
           const isProxied = this.#listener.traffic?.proxyProtocol === true;
-          relay.attach(result.stream, isProxied ? proxyHeader(client.ends()) : undefined);
+          relay.attach(result.stream, isProxied ? proxyHeader(client.addresses()) : undefined);
         },
       });
     };

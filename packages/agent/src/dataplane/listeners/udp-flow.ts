@@ -1,23 +1,23 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
-import type { Carried, Upstream } from "../balancing/balancer.js";
-import { adoptDatagrams, datagramHandle } from "../transport/node-handles.js";
+import type { ActiveConnection, Upstream } from "../balancing/balancer.js";
+import { adoptDatagramSocket, datagramHandle } from "../transport/socket-handles.js";
 
-/** Datagrams that may wait for the socket to be connected, which takes one turn of the loop. */
+/** Datagrams buffered until the socket is connected, which takes one turn of the event loop. */
 const MAX_EARLY = 16;
 
 export interface UdpFlowOptions {
   readonly client: string;
   readonly upstream: Upstream;
-  /** The handle of a socket that another process has connected to the endpoint. */
+  /** Handle of a socket that another process connected to the endpoint. */
   readonly inherited?: unknown;
   onReply(datagram: Buffer): void;
-  /** Called once: the endpoint refused, left the table, or the flow was closed. `code` says what the socket met. */
+  /** Called once: the endpoint refused or was removed, or the flow was closed. `code` is the socket's error, if any. */
   onClosed(code: string | undefined): void;
 }
 
-/** One client's datagrams to one endpoint, from a port of their own, so that the answers find their way back. */
-export class UdpFlow implements Carried {
+/** The datagrams of one client to one endpoint. The flow has its own source port, so that replies find the client. */
+export class UdpFlow implements ActiveConnection {
   readonly client: string;
   readonly upstream: Upstream;
   readonly #socket: Socket;
@@ -30,7 +30,7 @@ export class UdpFlow implements Carried {
     this.client = options.client;
     this.upstream = options.upstream;
     const { address, port } = options.upstream.endpoint;
-    const adopted = adoptDatagrams(options.inherited, { isConnected: true });
+    const adopted = adoptDatagramSocket(options.inherited, { isConnected: true });
     this.#socket = adopted ?? createSocket(isIPv6(address) ? "udp6" : "udp4");
     this.#socket.on("message", (datagram) => options.onReply(datagram));
     this.#socket.on("error", (error) => this.close("code" in error ? String(error.code) : "EIO"));
@@ -38,7 +38,7 @@ export class UdpFlow implements Carried {
     else this.#early = undefined;
   }
 
-  /** Of the socket, once it is connected; to be given to another process. */
+  /** Handle of the connected socket, to be sent to another process. */
   get handle(): unknown {
     return this.#isOpen && this.#early === undefined ? datagramHandle(this.#socket) : undefined;
   }

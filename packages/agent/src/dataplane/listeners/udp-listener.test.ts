@@ -2,11 +2,11 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { expect, it, onTestFinished } from "vitest";
 import { endpointKey } from "../table/ingress-table.js";
-import { datagramHandle } from "../transport/node-handles.js";
-import { Quota } from "./counters.js";
+import { datagramHandle } from "../transport/socket-handles.js";
+import { Quota } from "./fd-limits.js";
 import { UdpListener } from "./udp-listener.js";
 
-/** As another process would give it. */
+/** Returns a handle as another process would send it. */
 async function connectedHandle(): Promise<unknown> {
   const socket = createSocket("udp4");
   socket.connect(9, "127.0.0.1");
@@ -14,11 +14,11 @@ async function connectedHandle(): Promise<unknown> {
   return datagramHandle(socket);
 }
 
-it("UdpListener.restore() leaves a client no flow but the last one that was given", async () => {
+it("UdpListener.restore() keeps only the last flow of each client", async () => {
   const [a, b] = [9, 10].map((port) => ({ id: `task${port}`, address: "127.0.0.1", port }));
   if (a === undefined || b === undefined) throw new Error("no endpoints");
-  const allowance = new Quota(() => 10);
-  const context = { maxFlows: 10, allowance, now: () => 0, isSuspect: () => false };
+  const quota = new Quota(() => 10);
+  const context = { maxFlows: 10, quota, now: () => 0, isSuspect: () => false };
   const listener = {
     ...({ protocol: "udp", address: "127.0.0.1", port: 0, service: "dns" } as const),
     ...{ endpoints: [a, b], draining: [] },
@@ -35,5 +35,5 @@ it("UdpListener.restore() leaves a client no flow but the last one that was give
     handle: await connectedHandle(),
   });
   expect(opened.flows().map((flow) => flow.record.endpoint)).toEqual([endpointKey(b)]);
-  expect([opened.stats().active, allowance.used]).toEqual([1, 1]);
+  expect([opened.stats().active, quota.used]).toEqual([1, 1]);
 });

@@ -2,43 +2,38 @@ import { createSocket, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
 import { Balancer, type Upstream } from "../balancing/balancer.js";
 import type { UdpFlowHandle } from "../handover/state.js";
+import { endpointKey, type IngressListener, type ListenerStats, listenerKey } from "../table/ingress-table.js";
 import {
-  endpointKey,
-  type IngressListener,
-  type ListenerStats,
-  listenerKey,
-} from "../table/ingress-table.js";
-import {
-  adoptDatagrams,
+  adoptDatagramSocket,
+  closeHandle,
   datagramHandle,
-  discard,
-  pauseDatagrams,
-  resumeDatagrams,
-} from "../transport/node-handles.js";
-import { newCounters, type Quota } from "./counters.js";
+  pauseReceiving,
+  resumeReceiving,
+} from "../transport/socket-handles.js";
+import { isResourceError, type Quota } from "./fd-limits.js";
 import { FlowTable } from "./flow-table.js";
-import { isLocalFailure } from "./local-failure.js";
+import { listenerStats, newCounters } from "./listener-stats.js";
 import { UdpFlow } from "./udp-flow.js";
 
-/** Expiry is exact to this; one look at the oldest flows, whatever their number. */
+/** Idle flows are closed this often. Only expired flows are visited. */
 const SWEEP_MS = 1_000;
 
-/** What all UDP listeners of the process share. */
+/** Shared by all UDP listeners of the process. */
 export interface UdpContext {
-  /** Flows that one listener may keep; the oldest go beyond that. */
+  /** Maximum number of flows per listener; beyond it, the oldest flow is closed. */
   readonly maxFlows: number;
-  readonly allowance: Quota;
+  readonly quota: Quota;
   now(): number;
   isSuspect(node: string | undefined): boolean;
 }
 
-/** What another process had of this port. */
+/** The socket and flows that another process handed over for one listener. */
 export interface InheritedPort {
   readonly socket: unknown;
   readonly flows: readonly UdpFlowHandle[];
 }
 
-/** A published UDP port: a client stays with its endpoint until its flow is idle or the endpoint goes. */
+/** A published UDP port. A client keeps its endpoint until its flow is idle or the endpoint is removed. */
 export class UdpListener {
   readonly #context: UdpContext;
   readonly #socket: Socket;
@@ -61,31 +56,32 @@ export class UdpListener {
   }
 
   /**
-   * Rejects with a system error (`code`) when the port cannot be had. An inherited one is not read from until `resume`:
-   * the other process does.
+   * Opens the port, or continues on an inherited socket. An inherited socket is paused until `resume`, because the other
+   * process still reads from it.
+   * @throws system error (`code`) when the port cannot be opened
    */
   static async open(
     listener: IngressListener,
     context: UdpContext,
     { socket, flows }: InheritedPort,
   ): Promise<UdpListener> {
-    const adopted = adoptDatagrams(socket, { isConnected: false });
-    if (adopted === undefined) for (const { handle } of flows) discard(handle);
+    const adopted = adoptDatagramSocket(socket, { isConnected: false });
+    if (adopted === undefined) for (const { handle } of flows) closeHandle(handle);
     const bound = adopted ?? (await bindSocket(listener.address, listener.port));
     const opened = new UdpListener(listener, bound, context);
     if (adopted === undefined) return opened;
     opened.pause();
-    // The oldest first, as they came to be here.
+    // The oldest flow first, in the order in which they were added.
     for (const flow of flows.toReversed()) opened.restore(flow);
     return opened;
   }
 
-  /** The socket, to be given to another process; undefined: it cannot be. */
+  /** Handle of the socket, to be sent to another process. Undefined when it cannot be sent. */
   get handle(): unknown {
     return datagramHandle(this.#socket);
   }
 
-  /** To be given along with the socket, so that clients stay where they are. */
+  /** Flows to be sent to another process, so that clients keep their endpoints. The most recently used flow is first. */
   flows(): readonly UdpFlowHandle[] {
     return this.#flows.known(this.#context.now()).flatMap(({ flow, ...known }) => {
       const { handle, client, upstream } = flow;
@@ -94,21 +90,21 @@ export class UdpListener {
     });
   }
 
-  /** Datagrams of clients wait in the kernel; answers still go to them. */
+  /** Stops reading: datagrams from clients wait in the kernel. Replies are still sent. */
   pause(): void {
-    pauseDatagrams(this.#socket);
+    pauseReceiving(this.#socket);
   }
 
   resume(): void {
-    resumeDatagrams(this.#socket);
+    resumeReceiving(this.#socket);
   }
 
-  /** Goes on with what another process began. An endpoint that has vanished has nothing to go on with. */
+  /** Continues a flow of another process. Closes it when its endpoint is not in the table. */
   restore({ record, handle }: UdpFlowHandle): void {
     const upstream = this.#balancer.find(record.endpoint);
-    if (upstream === undefined || !this.#context.allowance.take()) discard(handle);
+    if (upstream === undefined || !this.#context.quota.take()) closeHandle(handle);
     else {
-      // The client was given with another endpoint before: it has left that one.
+      // An older flow of the same client was to another endpoint: the later one replaces it.
       this.#flows.use(record.client, this.#context.now())?.abort();
       const flow = this.#newFlow(record.client, upstream, handle);
       this.#flows.restore({ ...record, flow }, this.#context.now());
@@ -119,16 +115,16 @@ export class UdpListener {
     return this.#listener;
   }
 
-  /** Flows of vanished endpoints move: their client's next datagram goes to another endpoint. */
+  /** Replaces endpoints and rules. Closes flows of removed endpoints; their clients' next datagrams open new ones. */
   update(listener: IngressListener): void {
     this.#listener = listener;
     const { endpoints, draining, traffic } = listener;
     for (const upstream of this.#balancer.update(endpoints, draining, traffic)) {
-      for (const flow of upstream.carried) flow.abort();
+      for (const flow of upstream.connections) flow.abort();
     }
   }
 
-  /** Without the port no answer can leave: the flows end with it. */
+  /** Closes the port and all flows: without the port, replies cannot be sent. */
   close(): void {
     clearInterval(this.#sweep);
     for (const flow of this.#flows.clear()) flow.abort();
@@ -136,14 +132,11 @@ export class UdpListener {
   }
 
   stats(): ListenerStats {
-    const { protocol, address, port, service, stack = "" } = this.#listener;
-    const balanced = this.#balancer.stats(this.#context.now());
-    return { protocol, address, port, service, stack, ...this.#counters, ...balanced };
+    return listenerStats(this.#listener, this.#counters, this.#balancer.stats(this.#context.now()));
   }
 
-  /** These nodes have fallen silent. */
-  suspected(nodes: ReadonlySet<string>): void {
-    this.#balancer.suspected(nodes);
+  countSuspects(nodes: ReadonlySet<string>): void {
+    this.#balancer.countSuspects(nodes);
   }
 
   #forward(datagram: Buffer, address: string, port: number): void {
@@ -181,23 +174,23 @@ export class UdpListener {
     this.#counters.total += 1;
     this.#counters.active += 1;
     upstream.total += 1;
-    upstream.carried.add(flow);
+    upstream.connections.add(flow);
     return flow;
   }
 
-  /** A new client is worth more than the one that was silent for the longest time. */
+  /** Takes a place for a new flow. When none is left, evicts the flow that was idle the longest. */
   #makeRoom(): boolean {
-    if (this.#context.allowance.take()) return true;
+    if (this.#context.quota.take()) return true;
     this.#flows.evict()?.abort();
-    return this.#context.allowance.take();
+    return this.#context.quota.take();
   }
 
   #closed(flow: UdpFlow, code: string | undefined): void {
     this.#counters.active -= 1;
-    this.#context.allowance.release();
+    this.#context.quota.release();
     this.#flows.delete(flow.client);
-    flow.upstream.carried.delete(flow);
-    if (code === undefined || isLocalFailure(code)) return;
+    flow.upstream.connections.delete(flow);
+    if (code === undefined || isResourceError(code)) return;
     this.#counters.retried += 1;
     this.#balancer.failed(flow.upstream, this.#context.now());
   }
@@ -207,6 +200,7 @@ export class UdpListener {
   }
 }
 
+/** Binds all addresses of both families when `address` is empty. */
 async function bindSocket(address: string, port: number): Promise<Socket> {
   if (address !== "") return bindTo(isIPv6(address) ? "udp6" : "udp4", address, port);
   try {

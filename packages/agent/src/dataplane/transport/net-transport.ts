@@ -1,4 +1,5 @@
 import { connect, createServer, type Socket } from "node:net";
+import { closeHandle, isTcpHandle, listeningHandle } from "./socket-handles.js";
 import {
   ACCEPT_BACKLOG,
   type ByteStream,
@@ -19,32 +20,34 @@ const SOCKET_OPTIONS = {
   keepAliveInitialDelay: KEEPALIVE_SECONDS * 1_000,
 };
 
-/** TCP over `node:net` alone: for a Node whose handles the raw transport does not know. */
+/** TCP over `node:net`, for Node versions on which the raw transport does not work. */
 export function createNetTransport(): Transport {
-  return { listen, connect: connectStream };
+  return { name: "net", listen, connect: connectStream };
 }
 
 async function listen(options: ListenOptions): Promise<Listening> {
   const server = createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true }, (socket) =>
     options.onConnection(new NetStream(socket)),
   );
+  const inherited = isTcpHandle(options.inherited) ? options.inherited : closeHandle(options.inherited);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     const host = options.address === "" ? {} : { host: options.address };
-    server.listen({ port: options.port, backlog: ACCEPT_BACKLOG, ...host }, resolve);
+    if (inherited !== undefined) server.listen(inherited, ACCEPT_BACKLOG, resolve);
+    else server.listen({ port: options.port, backlog: ACCEPT_BACKLOG, ...host }, resolve);
   });
   server.removeAllListeners("error");
   server.on("error", (error) => options.onAcceptError(codeOf(error)));
-  return { close: () => void server.close(), handle: undefined };
+  return { close: () => void server.close(), handle: listeningHandle(server) };
 }
 
 function connectStream({ address, port, onConnect }: ConnectOptions): ByteStream {
   const socket = connect({ host: address, port, ...SOCKET_OPTIONS });
   const stream = new NetStream(socket);
-  const failed = (error: Error): void => onConnect(codeOf(error));
-  socket.once("error", failed);
+  const onError = (error: Error): void => onConnect(codeOf(error));
+  socket.once("error", onError);
   socket.once("connect", () => {
-    socket.off("error", failed);
+    socket.off("error", onError);
     onConnect(undefined);
   });
   return stream;
@@ -84,24 +87,24 @@ class NetStream implements ByteStream {
   }
 
   close(): void {
-    this.#silence();
+    this.#removeListeners();
     if (this.#socket.connecting) this.#socket.destroy();
     else this.#socket.destroySoon();
   }
 
   reset(): void {
-    this.#silence();
+    this.#removeListeners();
     if (this.#socket.connecting) this.#socket.destroy();
     else this.#socket.resetAndDestroy();
   }
 
-  ends(): ConnectionAddresses | undefined {
+  addresses(): ConnectionAddresses | undefined {
     const { remoteAddress, remotePort, localAddress, localPort } = this.#socket;
     if (remoteAddress === undefined || localAddress === undefined) return undefined;
     return { remoteAddress, remotePort: remotePort ?? 0, localAddress, localPort: localPort ?? 0 };
   }
 
-  #silence(): void {
+  #removeListeners(): void {
     this.#handler = undefined;
     this.#socket.removeAllListeners();
     this.#socket.on("error", () => {});

@@ -5,7 +5,7 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 const SIGNATURE = "0d0a0d0a000d0a515549540a";
 
 describe("proxyHeader()", () => {
-  it("names both ends of an IPv4 connection, also on a socket for both families", () => {
+  it("encodes IPv4 addresses, also those of a dual-stack socket", () => {
     const ends = {
       remoteAddress: "::ffff:192.0.2.7",
       remotePort: 51_000,
@@ -15,7 +15,7 @@ describe("proxyHeader()", () => {
     expect(hex(proxyHeader(ends))).toBe(`${SIGNATURE}2111000cc00002070a000001c73801bb`);
   });
 
-  it("names both ends of an IPv6 connection", () => {
+  it("encodes IPv6 addresses", () => {
     const ends = { remoteAddress: "2001:db8::7", remotePort: 1, localAddress: "::1", localPort: 2 };
     const source = "20010db8000000000000000000000007";
     const target = "00000000000000000000000000000001";
@@ -26,7 +26,7 @@ describe("proxyHeader()", () => {
     );
   });
 
-  it("says that nothing is proxied where the ends are not known", () => {
+  it("sends the LOCAL command when the addresses are unknown", () => {
     expect(hex(proxyHeader(undefined))).toBe(`${SIGNATURE}20000000`);
   });
 });

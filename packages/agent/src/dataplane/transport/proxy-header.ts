@@ -1,7 +1,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 import type { ConnectionAddresses } from "./transport.js";
 
-/** Begins every header of version 2: no request of any other protocol does. */
+/** Starts every header of version 2. No request of another protocol starts like this. */
 const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
 const VERSION_2_PROXY = 0x21;
 const VERSION_2_LOCAL = 0x20;
@@ -10,28 +10,28 @@ const TCP_OVER_IPV6 = 0x21;
 const UNSPECIFIED = 0x00;
 
 /**
- * The PROXY protocol's header of version 2 (haproxy.org/download/2.9/doc/proxy-protocol.txt, §2.2) for a TCP connection
- * from a client to this host. Where the ends are not known it says that nothing is proxied, and the endpoint uses those
- * of its own connection.
+ * Returns the PROXY protocol header, version 2 (haproxy.org/download/2.9/doc/proxy-protocol.txt, section 2.2), of a TCP
+ * connection from a client to this host. Without addresses the header has the LOCAL command, which makes the endpoint
+ * use the addresses of its own connection.
  */
-export function proxyHeader(ends: ConnectionAddresses | undefined): Uint8Array {
-  if (ends === undefined) return headerOf(VERSION_2_LOCAL, UNSPECIFIED, []);
-  const source = unmapped(ends.remoteAddress);
-  const target = unmapped(ends.localAddress);
-  const ports = [...twoBytes(ends.remotePort), ...twoBytes(ends.localPort)];
+export function proxyHeader(addresses: ConnectionAddresses | undefined): Uint8Array {
+  if (addresses === undefined) return headerOf(VERSION_2_LOCAL, UNSPECIFIED, []);
+  const source = unmapped(addresses.remoteAddress);
+  const target = unmapped(addresses.localAddress);
+  const ports = [...twoBytes(addresses.remotePort), ...twoBytes(addresses.localPort)];
   if (isIPv4(source) && isIPv4(target)) {
-    const addresses = [source, target].flatMap((address) => address.split(".").map(Number));
-    return headerOf(VERSION_2_PROXY, TCP_OVER_IPV4, [...addresses, ...ports]);
+    const bytes = [source, target].flatMap((address) => address.split(".").map(Number));
+    return headerOf(VERSION_2_PROXY, TCP_OVER_IPV4, [...bytes, ...ports]);
   }
-  const addresses = [source, target].flatMap(bytesOfIpv6);
-  return headerOf(VERSION_2_PROXY, TCP_OVER_IPV6, [...addresses, ...ports]);
+  const bytes = [source, target].flatMap(bytesOfIpv6);
+  return headerOf(VERSION_2_PROXY, TCP_OVER_IPV6, [...bytes, ...ports]);
 }
 
 function headerOf(command: number, family: number, body: readonly number[]): Uint8Array {
   return Uint8Array.from([...SIGNATURE, command, family, ...twoBytes(body.length), ...body]);
 }
 
-/** A socket for both families shows IPv4 clients as "::ffff:192.0.2.1". */
+/** A dual-stack socket reports IPv4 clients as "::ffff:192.0.2.1". */
 function unmapped(address: string): string {
   const plain = address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
   return isIPv4(plain) ? plain : address;

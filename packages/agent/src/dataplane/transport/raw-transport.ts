@@ -1,12 +1,12 @@
 import { getSystemErrorName } from "node:util";
-import {
-  type LibuvRequest,
-  type LibuvWriteRequest,
-  loadTcpBinding,
-  type SocketName,
-  type TcpBinding,
-  type TcpHandle,
+import type {
+  LibuvRequest,
+  LibuvWriteRequest,
+  SocketName,
+  TcpBinding,
+  TcpHandle,
 } from "../../runtime/tcp-binding.js";
+import { closeHandle } from "./socket-handles.js";
 import {
   ACCEPT_BACKLOG,
   type ByteStream,
@@ -20,25 +20,24 @@ import {
   type WriteOutcome,
 } from "./transport.js";
 
-/** libuv's number for "the other side sent FIN". */
+/** UV_EOF: the peer sent FIN. */
 const END_OF_STREAM = -4095;
 const READ_BUFFER_BYTES = 65_536;
-/** Queued chunks are cut from slabs of this size, so that a stalled reader of small chunks pins little. */
+/** Queued chunks are copied into slabs of this size, so that a slow reader of small chunks retains little memory. */
 const SLAB_BYTES = 65_536;
-/** Bounds the views that are kept to about 200 kB. */
+/** Limits the memory of cached views to about 200 kB. */
 const MAX_KEPT_WINDOW_BYTES = 2_048;
 
 /**
- * TCP straight on libuv's handles, without `net.Socket` and streams: about half the CPU time for a connection and
- * two thirds for a chunk (figures in test/bench/ingress/README.md). Undefined when this Node does not offer the
- * handles; the net transport does the same job then.
+ * TCP on libuv's handles, without `net.Socket` and streams: about half the CPU time per connection and two thirds per
+ * chunk (figures in test/bench/ingress/README.md). `openTransport` tests it before use.
  */
-export function createRawTransport(): Transport | undefined {
-  const binding = loadTcpBinding();
-  return binding === undefined ? undefined : new RawTransport(binding);
+export function createRawTransport(binding: TcpBinding): Transport {
+  return new RawTransport(binding);
 }
 
 class RawTransport implements Transport {
+  readonly name = "raw";
   readonly #binding: TcpBinding;
   readonly #buffers: SharedBuffers;
   readonly #keepalive = new LateKeepalive();
@@ -50,10 +49,11 @@ class RawTransport implements Transport {
 
   async listen(options: ListenOptions): Promise<Listening> {
     const { TCP, SERVER } = this.#binding;
+    if (!(options.inherited instanceof TCP)) closeHandle(options.inherited);
     const server = options.inherited instanceof TCP ? options.inherited : new TCP(SERVER);
     try {
       if (server !== options.inherited) bind(server, options);
-      // Linux hands a listening socket's options down to the connections it accepts: five system calls saved on each.
+      // Accepted connections inherit these options from the listening socket, which saves five system calls each.
       server.setNoDelay(true);
       server.setKeepAlive(true, KEEPALIVE_SECONDS);
       server.onconnection = (status, handle) => {
@@ -131,7 +131,7 @@ class RawStream implements ByteStream {
     this.#handle.close();
   }
 
-  /** libuv refuses a reset while FIN is under way, for one turn of the loop at most: the reset follows it then. */
+  /** libuv rejects a reset while FIN is being sent, for one turn of the event loop at most: the reset follows then. */
   reset(): void {
     if (!this.isOpen) return;
     this.isOpen = false;
@@ -140,7 +140,7 @@ class RawStream implements ByteStream {
     else this.#handle.reset();
   }
 
-  ends(): ConnectionAddresses | undefined {
+  addresses(): ConnectionAddresses | undefined {
     const remote: SocketName = {};
     const local: SocketName = {};
     if (!this.isOpen || this.#handle.getpeername(remote) !== 0 || this.#handle.getsockname(local) !== 0)
@@ -165,7 +165,7 @@ class RawStream implements ByteStream {
   }
 }
 
-/** Where reads land and queued writes wait: shared by all streams, since only one callback runs at a time. */
+/** Read and write buffers shared by all streams: only one callback runs at a time. */
 class SharedBuffers {
   readonly #binding: TcpBinding;
   readonly #readWindows = new Windows(Buffer.allocUnsafeSlow(READ_BUFFER_BYTES), 0);
@@ -182,15 +182,15 @@ class SharedBuffers {
     return new this.#binding.ShutdownWrap();
   }
 
-  /** Makes the handle read into the common buffer and report to the stream. */
+  /** Makes the handle read into the shared buffer and notify the stream. */
   attach(handle: TcpHandle, stream: RawStream): void {
     handle.useUserBuffer(this.#readWindows.buffer);
     handle.onread = () => stream.onReadable(this.#binding.bytesReadOrError(), this.#readWindows);
   }
 
   /**
-   * libuv keeps pointing into the chunk when the socket takes only a part, and the read buffer is about to be used
-   * again: so the chunk is copied first, into space that is used again when all was written at once.
+   * Copies the chunk and writes the copy. libuv keeps a pointer to the chunk when the socket accepts only a part of it,
+   * but the read buffer is about to be reused. The space of the copy is reused when all was written at once.
    */
   write(handle: TcpHandle, chunk: Uint8Array, stream: RawStream): WriteOutcome {
     const length = chunk.byteLength;
@@ -214,8 +214,8 @@ class SharedBuffers {
 }
 
 /**
- * Views on a buffer from one offset on. Chunks of a service tend to have few lengths, and making a view costs more than
- * anything else we do to a small chunk: those of small chunks are kept.
+ * Views of a buffer, starting at one offset. The chunks of a service tend to have few lengths, and creating a view costs
+ * more than all other work on a small chunk: views of small chunks are cached.
  */
 class Windows {
   readonly buffer: Buffer;
@@ -237,8 +237,8 @@ class Windows {
 }
 
 /**
- * Switches keepalive on when a connection has lived for half the keepalive time: it takes four system calls, and most
- * connections end long before the first probe. What ends before is never looked at.
+ * Enables keepalive on connections that have existed for half the keepalive time. Enabling it takes four system calls,
+ * and most connections end long before the first probe.
  */
 class LateKeepalive {
   #young = new Set<TcpHandle>();
@@ -266,7 +266,7 @@ function bind(server: TcpHandle, { address, port }: ListenOptions): void {
     check(isV6(address) ? server.bind6(address, port, 0) : server.bind(address, port), "bind");
     return;
   }
-  // One IPv6 socket takes IPv4 connections too; hosts without IPv6 get an IPv4 one.
+  // An IPv6 socket accepts IPv4 connections too. Hosts without IPv6 get an IPv4 socket.
   const status = server.bind6("::", port, 0);
   if (["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"].includes(errorName(status)))
     check(server.bind("0.0.0.0", port), "bind");

@@ -1,19 +1,18 @@
-/** What happens on a stream. Called on the event loop, never from inside a call to the stream. */
+/** Receives the events of a stream. Called from the event loop, never from within a call to the stream. */
 export interface StreamHandler {
-  /** `chunk` is a window on a buffer that is used again: valid during the call only. */
+  /** `chunk` is a view of a buffer that is reused: it is valid during the call only. */
   onData(chunk: Uint8Array): void;
-  /** The other side will send no more; it may still read. */
+  /** The peer sent FIN. It may still read. */
   onEnd(): void;
-  /** The write that was `queued` has left. */
+  /** The queued write is done. */
   onWritten(): void;
-  /** The connection is broken. The owner has to `reset` or `close` the stream. */
+  /** The connection failed. The owner has to `reset` or `close` the stream. */
   onError(code: string): void;
 }
 
-/** written: nothing is kept. queued: one chunk waits, and nothing may be written before `onWritten`. */
+/** written: done. queued: one chunk waits, and nothing may be written before `onWritten`. */
 export type WriteOutcome = "written" | "queued" | "failed";
 
-/** Who a connection is between. */
 export interface ConnectionAddresses {
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -21,27 +20,27 @@ export interface ConnectionAddresses {
   readonly localPort: number;
 }
 
-/** One TCP connection, half-closable, that reads only when told to. */
+/** A TCP connection that can be half-closed. It reads only between `read` and `pause`. */
 export interface ByteStream {
-  /** Starts, or resumes, calling the handler. */
+  /** Starts or resumes reading. */
   read(handler: StreamHandler): void;
   pause(): void;
   write(chunk: Uint8Array): WriteOutcome;
-  /** Sends FIN. Not while a write is queued. */
+  /** Sends FIN. Not allowed while a write is queued. */
   end(): void;
-  /** Closes without waiting for anybody. */
+  /** Closes the connection at once. */
   close(): void;
-  /** Closes with RST, so that the other side sees a failure and not an orderly end. */
+  /** Closes the connection with RST, so that the peer sees an error instead of an orderly end. */
   reset(): void;
-  /** Undefined when the connection is gone already. Costs two system calls. */
-  ends(): ConnectionAddresses | undefined;
+  /** Returns undefined when the connection is already closed. Costs two system calls. */
+  addresses(): ConnectionAddresses | undefined;
 }
 
 export interface ListenOptions {
-  /** "" for all addresses, IPv4 and IPv6. */
+  /** Empty for all IPv4 and IPv6 addresses. */
   readonly address: string;
   readonly port: number;
-  /** A socket that listens there already, from another process; whatever else it is, the port is opened anew. */
+  /** Handle of a listening socket from another process. A handle that cannot be used is closed. */
   readonly inherited?: unknown;
   onConnection(stream: ByteStream): void;
   onAcceptError(code: string): void;
@@ -50,24 +49,25 @@ export interface ListenOptions {
 export interface ConnectOptions {
   readonly address: string;
   readonly port: number;
-  /** Called once unless the stream is closed before. `code` is undefined on success. */
+  /** Called once unless the stream is closed first. `code` is undefined on success. */
   onConnect(code: string | undefined): void;
 }
 
 export interface Listening {
   close(): void;
-  /** To be given to another process; undefined: it cannot be. */
+  /** Handle of the socket, to be sent to another process. Undefined when it cannot be sent. */
   readonly handle: unknown;
 }
 
-/** Makes TCP streams with no Nagle delay and keepalive probes after 30 s of silence. */
+/** Opens TCP streams without Nagle's algorithm and with keepalive probes after 30 s of silence. */
 export interface Transport {
-  /** Resolves when the port accepts; rejects with a system error (`code`). */
+  readonly name: "raw" | "net";
+  /** Resolves when the port accepts connections. Rejects with a system error (`code`). */
   listen(options: ListenOptions): Promise<Listening>;
-  /** Starts a connection. Before `onConnect` the stream can only be closed. Never throws. */
+  /** Starts a connection. Before `onConnect`, the stream can only be closed. Never throws. */
   connect(options: ConnectOptions): ByteStream;
 }
 
 export const KEEPALIVE_SECONDS = 30;
-/** Connections the kernel may hold for us between two turns of the event loop; somaxconn caps it. */
+/** Connections that the kernel queues between two turns of the event loop; net.core.somaxconn caps it. */
 export const ACCEPT_BACKLOG = 4_096;

@@ -4,12 +4,12 @@ import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import {
-  adoptDatagrams,
+  adoptDatagramSocket,
   datagramHandle,
   listeningHandle,
-  pauseDatagrams,
-  resumeDatagrams,
-} from "./node-handles.js";
+  pauseReceiving,
+  resumeReceiving,
+} from "./socket-handles.js";
 
 let opened: { close(): unknown }[] = [];
 afterEach(() => {
@@ -25,8 +25,8 @@ async function bound(): Promise<Socket> {
   return socket;
 }
 
-describe("the handles inside Node's sockets", () => {
-  it("are where this Node keeps them", async () => {
+describe("socket handles", () => {
+  it("finds the handles inside sockets of this Node version", async () => {
     expect(datagramHandle(await bound())).toBeDefined();
     const server = createServer().listen(0, "127.0.0.1");
     opened.push(server);
@@ -34,22 +34,22 @@ describe("the handles inside Node's sockets", () => {
     expect(listeningHandle(server)).toBeDefined();
   });
 
-  it("leave datagrams in the kernel while they are paused, and send all the same", async () => {
+  it("keeps datagrams in the kernel while a socket is paused, and still sends", async () => {
     const [one, other] = [await bound(), await bound()];
     const heard: string[] = [];
     one.on("message", (bytes) => heard.push(String(bytes)));
-    expect(pauseDatagrams(one)).toBe(true);
+    expect(pauseReceiving(one)).toBe(true);
     other.send("waits", one.address().port, "127.0.0.1");
     const answer = once(other, "message");
     one.send("leaves", other.address().port, "127.0.0.1");
     expect(String((await answer)[0])).toBe("leaves");
     await sleep(20);
     expect(heard).toEqual([]);
-    resumeDatagrams(one);
+    resumeReceiving(one);
     await expect.poll(() => heard).toEqual(["waits"]);
   });
 
-  it.each([undefined, null, 7, {}, { recvStart: true }])("are not taken for what is none: %j", (handle) => {
-    expect(adoptDatagrams(handle, { isConnected: false })).toBeUndefined();
+  it.each([undefined, null, 7, {}, { recvStart: true }])("rejects a value that is no handle: %j", (handle) => {
+    expect(adoptDatagramSocket(handle, { isConnected: false })).toBeUndefined();
   });
 });

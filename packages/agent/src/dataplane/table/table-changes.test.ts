@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type IngressListener, listenerKey } from "./ingress-table.js";
-import { diffTables } from "./table-diff.js";
+import { applyChange, diffListeners } from "./table-changes.js";
 
 const endpoint = fc.record({
   id: fc.constantFrom("a", "b"),
@@ -22,12 +22,12 @@ function byKey(listeners: readonly IngressListener[]): ReadonlyMap<string, Ingre
   return new Map(listeners.map((each) => [listenerKey(each), each]));
 }
 
-describe("diffTables", () => {
-  it("leads from any table to any other, touching nothing that is the same in both", () => {
+describe("diffListeners", () => {
+  it("turns any set of listeners into any other and leaves equal listeners alone", () => {
     fc.assert(
       fc.property(table, table, (before, after) => {
         const open = byKey(before);
-        const diff = diffTables(open, after);
+        const diff = diffListeners(open, after);
         const result = new Map(open);
         for (const key of diff.close) result.delete(key);
         for (const each of [...diff.open, ...diff.update]) result.set(listenerKey(each), each);
@@ -38,7 +38,7 @@ describe("diffTables", () => {
     );
   });
 
-  it("opens one listener when two ask for the same port", () => {
+  it("opens the first of two listeners with the same port", () => {
     const web = {
       protocol: "tcp",
       address: "",
@@ -47,6 +47,26 @@ describe("diffTables", () => {
       endpoints: [],
       draining: [],
     } as const;
-    expect(diffTables(new Map(), [web, { ...web, service: "api" }]).open).toEqual([web]);
+    expect(diffListeners(new Map(), [web, { ...web, service: "api" }]).open).toEqual([web]);
+  });
+});
+
+describe("applyChange", () => {
+  const listener = (port: number): IngressListener => {
+    return { protocol: "tcp", address: "", port, service: "web", endpoints: [], draining: [] };
+  };
+
+  it("adds, replaces and removes listeners", () => {
+    const table = { version: 3, listeners: [listener(1), listener(2), listener(3)] };
+    const renamed = { ...listener(2), service: "api" };
+    const change = { base: 3, version: 4, set: [renamed, listener(4)], removed: ["tcp//3"] };
+    expect(applyChange(table, change)).toEqual({ version: 4, listeners: [listener(1), renamed, listener(4)] });
+  });
+
+  it("rejects a change of another table version", () => {
+    const change = { base: 1, version: 2, set: [], removed: [] };
+    expect(() => applyChange({ version: 7, listeners: [] }, change)).toThrow(
+      "change applies to table 1, but table 7 is in use",
+    );
   });
 });

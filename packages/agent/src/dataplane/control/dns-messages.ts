@@ -1,0 +1,97 @@
+import { isIP, isIPv4 } from "node:net";
+import {
+  assertNever,
+  type DnsClient as ClientMessage,
+  type DnsConfig,
+  type DnsEndpoint as EndpointMessage,
+  DnsEntry,
+  type DnsNetwork as NetworkMessage,
+  TrafficSpec_Affinity,
+} from "@berth/proto";
+import type { Asker, NamedEndpoint, NamedNetwork, NamedService, NamesTable } from "../dns/names-table.js";
+
+/** Names of network devices, as Linux allows them. */
+const DEVICE_NAME = /^[\w.-]{1,15}$/;
+const SUBNET = /^[\d.]{7,15}\/\d{1,2}$/;
+
+/**
+ * Converts a DNS configuration to the table of the DNS server. Networks are validated, since they open sockets and
+ * become part of nft scripts. Other addresses come from users and hosts; those that are no addresses are left out.
+ * @throws Error when a network is invalid
+ */
+export function parseDnsConfig({ networks, entries, clients }: DnsConfig): NamesTable {
+  return {
+    networks: networks.map(parseNetwork),
+    services: entries.map(parseEntry),
+    askers: clients.filter(({ address }) => isIPv4(address)).map(parseClient),
+  };
+}
+
+/** The inverse of {@link parseDnsConfig}. */
+export function formatDnsConfig({ networks, services, askers }: NamesTable): DnsConfig {
+  return {
+    networks: networks.map(({ isInternal = false, ...network }) => ({ ...network, internal: isInternal })),
+    entries: services.map(formatEntry),
+    clients: askers.map(({ address, networkIds, dns }) => ({
+      address,
+      networkIds: [...networkIds],
+      dns: [...dns],
+    })),
+  };
+}
+
+function parseNetwork({ internal, ...network }: NetworkMessage): NamedNetwork {
+  const { name, gateway, subnet, bridge } = network;
+  if (!isIPv4(gateway)) throw new Error(`network ${name}: ${JSON.stringify(gateway)} is not an IPv4 address`);
+  if (!SUBNET.test(subnet)) throw new Error(`network ${name}: ${JSON.stringify(subnet)} is not an IPv4 subnet`);
+  if (!DEVICE_NAME.test(bridge)) throw new Error(`network ${name}: ${JSON.stringify(bridge)} is not a device name`);
+  return { ...network, ...(internal ? { isInternal: true } : {}) };
+}
+
+function parseEntry(entry: DnsEntry): NamedService {
+  const { key, networkId, serviceName: service, stack, names, vip, affinity, endpoints, draining } = entry;
+  return {
+    ...{ key, networkId, service, stack, names },
+    vip: isIPv4(vip) ? vip : "",
+    isBySource: isBySource(affinity),
+    endpoints: parseEndpoints(endpoints),
+    draining: parseEndpoints(draining),
+  };
+}
+
+function isBySource(affinity: TrafficSpec_Affinity): boolean {
+  switch (affinity) {
+    case TrafficSpec_Affinity.UNSPECIFIED:
+    case TrafficSpec_Affinity.NONE:
+      return false;
+    case TrafficSpec_Affinity.SOURCE:
+      return true;
+    default:
+      return assertNever(affinity);
+  }
+}
+
+function parseEndpoints(endpoints: readonly EndpointMessage[]): readonly NamedEndpoint[] {
+  const valid = endpoints.filter(({ address }) => isIPv4(address));
+  return valid.map(({ taskId, nodeId, address, slot }) => ({ id: taskId, nodeId, address, slot }));
+}
+
+function parseClient({ address, networkIds, dns }: ClientMessage): Asker {
+  return { address, networkIds, dns: dns.filter((server) => isIP(server) !== 0) };
+}
+
+function formatEntry(entry: NamedService): DnsEntry {
+  const { key, networkId, service, stack, names, vip, isBySource, endpoints, draining } = entry;
+  return {
+    ...DnsEntry.fromPartial({ key, networkId, stack, vip }),
+    serviceName: service,
+    names: [...names],
+    affinity: isBySource === true ? TrafficSpec_Affinity.SOURCE : TrafficSpec_Affinity.NONE,
+    endpoints: endpoints.map(formatEndpoint),
+    draining: draining.map(formatEndpoint),
+  };
+}
+
+function formatEndpoint({ id, nodeId, address, slot }: NamedEndpoint): EndpointMessage {
+  return { taskId: id, nodeId, address, slot, macAddress: "" };
+}

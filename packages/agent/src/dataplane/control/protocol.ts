@@ -1,0 +1,56 @@
+import type { Socket } from "node:net";
+
+/** Raised when a message of ingress.proto changes its meaning. */
+export const PROTOCOL_VERSION = 1;
+
+/** Name of the control socket in the data directory. */
+export const SOCKET_NAME = "ingress.sock";
+/** Name of the process's log file in the data directory. */
+export const LOG_NAME = "ingress.log";
+
+/** A table of 100,000 endpoints fits. A peer that sends a larger frame is broken. */
+export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
+/** Length of the body and request ID, 32 bits each. */
+const HEADER_BYTES = 8;
+
+/** Calls `onFrame` with each frame read from the socket. Destroys the socket when a frame is too long. */
+export function readFrames(socket: Socket, onFrame: (id: number, body: Buffer) => void): void {
+  let chunks: Buffer[] = [];
+  let bytes = 0;
+  /** Bytes needed before the next frame, or its header, is complete. */
+  let needed = HEADER_BYTES;
+  socket.on("data", (chunk: Buffer) => {
+    chunks.push(chunk);
+    bytes += chunk.byteLength;
+    if (bytes < needed) return;
+    let buffer = Buffer.concat(chunks, bytes);
+    needed = HEADER_BYTES;
+    while (buffer.byteLength >= HEADER_BYTES && !socket.destroyed) {
+      const length = buffer.readUInt32BE(0);
+      if (length > MAX_FRAME_BYTES) {
+        chunks = [];
+        socket.destroy(new Error(`frame of ${length} bytes exceeds the limit of ${MAX_FRAME_BYTES}`));
+        return;
+      }
+      needed = HEADER_BYTES + length;
+      if (buffer.byteLength < needed) break;
+      onFrame(buffer.readUInt32BE(4), buffer.subarray(HEADER_BYTES, needed));
+      buffer = buffer.subarray(needed);
+      needed = HEADER_BYTES;
+    }
+    chunks = buffer.byteLength === 0 ? [] : [buffer];
+    bytes = buffer.byteLength;
+  });
+}
+
+/** Writes one frame. Does nothing when the socket is closed. */
+export function writeFrame(socket: Socket, id: number, body: Uint8Array): void {
+  if (socket.destroyed) return;
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.writeUInt32BE(body.byteLength, 0);
+  header.writeUInt32BE(id, 4);
+  socket.cork();
+  socket.write(header);
+  socket.write(body);
+  socket.uncork();
+}

@@ -1,0 +1,271 @@
+import { assertNever } from "@berth/proto";
+import type { HandoverState, UdpFlowHandle } from "../handover/state.js";
+import {
+  type ApplyResult,
+  type IngressListener,
+  type IngressStats,
+  type IngressStatus,
+  type IngressTable,
+  type ListenerError,
+  type ListenerStats,
+  listenerKey,
+} from "../table/ingress-table.js";
+import { applyChange, diffListeners, type TableChange } from "../table/table-changes.js";
+import { closeHandle } from "../transport/socket-handles.js";
+import type { Transport } from "../transport/transport.js";
+import { Admission } from "./admission.js";
+import { Deadlines } from "./deadlines.js";
+import {
+  FdExhaustion,
+  type FdBudget,
+  fdBudget,
+  isResourceError,
+  MAX_UDP_FLOWS,
+  openFileLimit,
+  Quota,
+} from "./fd-limits.js";
+import { describeListenerError } from "./listener-error.js";
+import { type TcpContext, TcpListener } from "./tcp-listener.js";
+import { type InheritedPort, type UdpContext, UdpListener } from "./udp-listener.js";
+
+/** How often a port that could not be opened is retried: its holder may stop, or a drained connection end. */
+const REOPEN_MS = 2_000;
+
+type OpenListener = TcpListener | UdpListener;
+
+/** Balances new connections to open listeners in the kernel, before they reach this process. */
+export interface KernelBalancer {
+  /** Resolves when the kernel sends no new connection to an endpoint that is not in these listeners. */
+  apply(listeners: Iterable<IngressListener>): Promise<void>;
+  suspect(nodes: ReadonlySet<string>): Promise<void>;
+  /** Returns the counters of this process plus those of the kernel. */
+  addStatistics(stats: readonly ListenerStats[]): Promise<readonly ListenerStats[]>;
+}
+
+export interface ListenerManagerOptions {
+  readonly transport: Transport;
+  readonly now: () => number;
+  /** Open sockets and their flows from another process. */
+  readonly inherited?: Pick<HandoverState, "sockets" | "flows"> | undefined;
+  /** Called once a minute at most while connections wait for file descriptors. */
+  readonly onFdProblem?: (problem: string) => void;
+}
+
+/** Opens, updates and closes the listeners of this host according to the ingress table. */
+export class ListenerManager {
+  readonly #open = new Map<string, OpenListener>();
+  readonly #errors = new Map<string, ListenerError>();
+  readonly #inherited: Map<string, InheritedPort>;
+  readonly #tcp: TcpContext;
+  readonly #udp: UdpContext;
+  readonly #fdExhaustion: FdExhaustion;
+  readonly #startedMs: number;
+  #acceptErrors = 0;
+  #suspects: ReadonlySet<string> = new Set();
+  #table: IngressTable = { version: 0, listeners: [] };
+  #invalid: readonly ListenerError[] = [];
+  #kernel: KernelBalancer | undefined;
+  /** Serializes all changes of the listeners. */
+  #work: Promise<unknown> = Promise.resolve();
+  #reopen: NodeJS.Timeout | undefined;
+
+  constructor({ transport, now, inherited, onFdProblem = () => {} }: ListenerManagerOptions) {
+    this.#inherited = inherited === undefined ? new Map() : groupByListener(inherited);
+    this.#startedMs = now();
+    const limit = openFileLimit();
+    const budget = (): FdBudget => fdBudget(limit, this.#open.size);
+    const fdExhaustion = new FdExhaustion(now, onFdProblem);
+    this.#fdExhaustion = fdExhaustion;
+    const isSuspect = (node: string | undefined): boolean => node !== undefined && this.#suspects.has(node);
+    const deadlines = new Deadlines(now);
+    const admission = new Admission({
+      served: new Quota(() => budget().connections),
+      waiting: new Quota(() => budget().waiting),
+      deadlines,
+      now,
+      onLimitReached: () => fdExhaustion.limitReached(budget().connections, limit),
+    });
+    const onAcceptError = (code: string): void => {
+      this.#acceptErrors += 1;
+      if (isResourceError(code)) fdExhaustion.acceptFailed(code);
+    };
+    this.#tcp = { transport, now, isSuspect, deadlines, admission, onAcceptError };
+    const quota = new Quota(() => budget().flows);
+    this.#udp = { now, isSuspect, maxFlows: MAX_UDP_FLOWS, quota };
+  }
+
+  /** Version of the table in use. */
+  get version(): number {
+    return this.#table.version;
+  }
+
+  /** Number of open TCP connections and UDP flows, including those of closed listeners. */
+  get active(): number {
+    return this.#tcp.admission.used + this.#udp.quota.used;
+  }
+
+  get errors(): readonly ListenerError[] {
+    return [...this.#invalid, ...this.#errors.values()];
+  }
+
+  /** Message for users while connections wait for file descriptors. */
+  get fdProblem(): string | undefined {
+    return this.#fdExhaustion.problem;
+  }
+
+  /**
+   * Replaces the table. Changes are applied one after the other; a port that cannot be opened affects no other port.
+   * @param invalid errors of listeners that were rejected before
+   */
+  apply(table: IngressTable, invalid: readonly ListenerError[] = []): Promise<ApplyResult> {
+    return this.#applyNext(() => table, invalid);
+  }
+
+  /** Applies a change to the table. Rejects when the change belongs to another version of the table. */
+  change(change: TableChange, invalid: readonly ListenerError[] = []): Promise<ApplyResult> {
+    return this.#applyNext(() => applyChange(this.#table, change), invalid);
+  }
+
+  /**
+   * Replaces the set of suspect nodes. Their endpoints get no new connections as long as the listener has others.
+   * Resolves when the kernel applies it as well.
+   */
+  async suspect(nodes: readonly string[]): Promise<void> {
+    const added = new Set(nodes.filter((node) => !this.#suspects.has(node)));
+    this.#suspects = new Set(nodes);
+    if (added.size > 0) for (const listener of this.#open.values()) listener.countSuspects(added);
+    await this.#kernel?.suspect(this.#suspects);
+  }
+
+  /** Lets the kernel balance the open listeners from now on. */
+  async useKernel(kernel: KernelBalancer): Promise<void> {
+    this.#kernel = kernel;
+    if (this.#suspects.size > 0) await kernel.suspect(this.#suspects);
+    if (this.#open.size > 0) await kernel.apply(this.#openListeners());
+  }
+
+  async stats(): Promise<Omit<IngressStats, keyof IngressStatus | "vips">> {
+    const listeners = [...this.#open.values()].map((listener) => listener.stats());
+    return {
+      version: this.#table.version,
+      processId: process.pid,
+      uptimeMs: Math.round(this.#tcp.now() - this.#startedMs),
+      residentBytes: process.memoryUsage.rss(),
+      acceptErrors: this.#acceptErrors,
+      listeners: (await this.#kernel?.addStatistics(listeners)) ?? listeners,
+    };
+  }
+
+  /** State for a successor, without the UDP flows. */
+  get handoverState(): Pick<HandoverState, "table" | "suspects" | "sockets"> {
+    const sockets = new Map<string, unknown>();
+    for (const [key, { handle }] of this.#open) if (handle !== undefined) sockets.set(key, handle);
+    return { table: this.#table, suspects: [...this.#suspects], sockets };
+  }
+
+  /** UDP flows for a successor. */
+  *flows(): Generator<UdpFlowHandle> {
+    for (const listener of this.#udpListeners()) yield* listener.flows();
+  }
+
+  /** Stops reading datagrams: they wait in the kernel for `resume` or for a successor. */
+  pause(): void {
+    for (const listener of this.#udpListeners()) listener.pause();
+  }
+
+  resume(): void {
+    for (const listener of this.#udpListeners()) listener.resume();
+  }
+
+  /** Starts reading from inherited UDP sockets. @param flows flows that started since the others were handed over */
+  resumeWith(flows: readonly UdpFlowHandle[]): void {
+    for (const flow of flows) {
+      const listener = this.#open.get(flow.record.listener);
+      if (listener instanceof UdpListener) listener.restore(flow);
+      else closeHandle(flow.handle);
+    }
+    this.resume();
+  }
+
+  #applyNext(next: () => IngressTable, invalid: readonly ListenerError[]): Promise<ApplyResult> {
+    const applied = this.#work.then(async () => {
+      const table = next();
+      this.#table = table;
+      this.#invalid = invalid;
+      await this.#reconcile();
+      return { version: table.version, errors: this.errors };
+    });
+    this.#work = applied.catch(() => {});
+    return applied;
+  }
+
+  async #reconcile(): Promise<void> {
+    clearTimeout(this.#reopen);
+    this.#errors.clear();
+    const current = new Map([...this.#open].map(([key, opened]) => [key, opened.listener]));
+    const { close, update, open } = diffListeners(current, this.#table.listeners);
+    for (const key of close) this.#closeListener(key);
+    for (const listener of update) this.#open.get(listenerKey(listener))?.update(listener);
+    for (const listener of open) await this.#openListener(listener);
+    await this.#kernel?.apply(this.#openListeners());
+    if (this.#errors.size > 0) this.#reopen = setTimeout(() => this.#retry(), REOPEN_MS);
+  }
+
+  #retry(): void {
+    this.#work = this.#work.then(() => this.#reconcile()).catch(() => {});
+  }
+
+  #closeListener(key: string): void {
+    this.#open.get(key)?.close();
+    this.#open.delete(key);
+  }
+
+  async #openListener(listener: IngressListener): Promise<void> {
+    const key = listenerKey(listener);
+    const inherited = this.#takeInherited(key);
+    try {
+      this.#open.set(key, await this.#openSocket(listener, inherited));
+    } catch (error) {
+      this.#errors.set(key, await describeListenerError(listener, error));
+    }
+  }
+
+  #openSocket(listener: IngressListener, inherited: InheritedPort): Promise<OpenListener> {
+    switch (listener.protocol) {
+      case "tcp":
+        return TcpListener.open(listener, this.#tcp, inherited.socket);
+      case "udp":
+        return UdpListener.open(listener, this.#udp, inherited);
+      default:
+        return assertNever(listener.protocol);
+    }
+  }
+
+  /** An inherited socket is used once: a port that is closed and opened again gets a new socket. */
+  #takeInherited(key: string): InheritedPort {
+    const port = this.#inherited.get(key);
+    this.#inherited.delete(key);
+    return port ?? { socket: undefined, flows: [] };
+  }
+
+  #openListeners(): readonly IngressListener[] {
+    return [...this.#open.values()].map(({ listener }) => listener);
+  }
+
+  #udpListeners(): readonly UdpListener[] {
+    return [...this.#open.values()].filter((listener) => listener instanceof UdpListener);
+  }
+}
+
+function groupByListener({
+  sockets,
+  flows,
+}: Pick<HandoverState, "sockets" | "flows">): Map<string, InheritedPort> {
+  const ports = new Map([...sockets].map(([key, socket]) => [key, { socket, flows: [] as UdpFlowHandle[] }]));
+  for (const flow of flows) {
+    const port = ports.get(flow.record.listener);
+    if (port === undefined) closeHandle(flow.handle);
+    else port.flows.push(flow);
+  }
+  return ports;
+}

@@ -1,0 +1,120 @@
+import { createSocket, type Socket } from "node:dgram";
+import type { Server } from "node:net";
+
+/**
+ * Access to the libuv handles inside Node's sockets, which Node sends between processes. A whole `dgram.Socket` that is
+ * sent starts to read on arrival, before the receiver is ready; a handle does not. This is the only file that knows
+ * where Node keeps the handles. On a Node version with another layout, there is no handle to send.
+ */
+interface DatagramHandle {
+  recvStart(): number;
+  recvStop(): number;
+  getsockname(out: { address?: string }): number;
+  close(): void;
+}
+
+interface DatagramState {
+  readonly handle: DatagramHandle;
+  connectState: number;
+}
+
+interface ClosableHandle {
+  close(): void;
+}
+
+const DATAGRAM_METHODS = ["recvStart", "recvStop", "getsockname", "close"];
+const TCP_METHODS = ["listen", "readStart", "getsockname", "close"];
+/** Values of `connectState` in Node's lib/dgram.js. */
+const NOT_CONNECTED = 0;
+const CONNECTED = 2;
+
+/** Returns the handle of a datagram socket, to be sent to another process. Undefined when it cannot be sent. */
+export function datagramHandle(socket: Socket): unknown {
+  return stateOf(socket)?.handle;
+}
+
+/** Returns the handle of a listening server, to be sent to another process. Undefined when it cannot be sent. */
+export function listeningHandle(server: Server): unknown {
+  return Reflect.get(server, "_handle") ?? undefined;
+}
+
+/** Stops reading: datagrams wait in the kernel's receive buffer. Returns false on failure. */
+export function pauseReceiving(socket: Socket): boolean {
+  return stateOf(socket)?.handle.recvStop() === 0;
+}
+
+export function resumeReceiving(socket: Socket): void {
+  stateOf(socket)?.handle.recvStart();
+}
+
+/**
+ * Makes a socket from the handle of another process. The socket starts to read after the current turn of the event
+ * loop. Returns undefined, with the handle closed, when it is no datagram handle.
+ */
+export function adoptDatagramSocket(
+  handle: unknown,
+  { isConnected }: { readonly isConnected: boolean },
+): Socket | undefined {
+  if (!isDatagramHandle(handle)) return closeHandle(handle);
+  const name: { address?: string } = {};
+  if (handle.getsockname(name) !== 0) return closeHandle(handle);
+  const socket = createSocket(name.address?.includes(":") ? "udp6" : "udp4");
+  const state = stateOf(socket);
+  if (state?.connectState !== NOT_CONNECTED) {
+    socket.close();
+    return closeHandle(handle);
+  }
+  Reflect.apply(socket.bind, socket, [handle]);
+  if (isConnected) state.connectState = CONNECTED;
+  try {
+    // Throws when this Node does not take `connectState` as the mark of a connected socket.
+    if (isConnected) socket.remoteAddress();
+    return socket;
+  } catch {
+    socket.close();
+    return undefined;
+  }
+}
+
+/** Closes a handle that is not used. Ignores values that are no handles. */
+export function closeHandle(handle: unknown): undefined {
+  if (isClosable(handle)) handle.close();
+}
+
+/** Returns whether the value is a TCP handle of libuv, as `server.listen` accepts it. */
+export function isTcpHandle(value: unknown): value is ClosableHandle {
+  return hasMethods(value, TCP_METHODS);
+}
+
+function isDatagramHandle(value: unknown): value is DatagramHandle {
+  return hasMethods(value, DATAGRAM_METHODS);
+}
+
+function isClosable(value: unknown): value is ClosableHandle {
+  return hasMethods(value, ["close"]);
+}
+
+function hasMethods(value: unknown, methods: readonly string[]): boolean {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    methods.every((method) => typeof Reflect.get(value, method) === "function")
+  );
+}
+
+function stateOf(socket: Socket): DatagramState | undefined {
+  for (const symbol of Object.getOwnPropertySymbols(socket)) {
+    const state: unknown = Reflect.get(socket, symbol);
+    if (isDatagramState(state)) return state;
+  }
+  return undefined;
+}
+
+function isDatagramState(value: unknown): value is DatagramState {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    typeof Reflect.get(value, "connectState") === "number" &&
+    isDatagramHandle(Reflect.get(value, "handle"))
+  );
+}
