@@ -19,7 +19,7 @@ import { DockerHost } from "./agent/docker-host.js";
 import { FakeLeader } from "./agent/fake-leader.js";
 import { specOf, taskOf } from "./agent/specs.js";
 import { until } from "./agent/until.js";
-import { unusedPort } from "./ingress-harness.js";
+import { reservePort } from "./ingress-harness.js";
 
 const MIB = 1024 * 1024;
 
@@ -38,7 +38,7 @@ describe("an agent on a real Docker daemon", () => {
   beforeEach(async () => {
     dataDir = temporaryFolder();
     leader = await FakeLeader.start();
-    metrics = `127.0.0.1:${await unusedPort()}`;
+    metrics = `127.0.0.1:${await reservePort()}`;
     const args = ["--metrics", metrics];
     agent = new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir, args });
     await until("the agent has joined", () => leader.isJoined);

@@ -4,8 +4,9 @@ import { createLab, type Lab } from "../../deploy/lab/lab.js";
 import { testLabName } from "../../deploy/lab/test-lab-name.js";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
 import { bucketOf, rendezvous } from "../../packages/agent/src/dataplane/balancing/rendezvous.js";
+import { parseDnsConfig } from "../../packages/agent/src/dataplane/messages/dns-messages.js";
 import { VipBalancer } from "../../packages/agent/src/dataplane/vips/vip-balancer.js";
-import { dnsTableOf } from "../../packages/agent/src/dataplane-client/dns-table.js";
+import { dnsConfigOf } from "../../packages/agent/src/dataplane-client/dns-table.js";
 import { DnsEntry, TrafficSpec_Affinity } from "../../proto/src/index.js";
 import { importBusybox } from "./agent/busybox-image.js";
 import { NetworkHost } from "./agent/network-host.js";
@@ -78,7 +79,7 @@ describe("a virtual IP over two hosts", () => {
     });
     for (const [at, host] of hosts.entries()) {
       const networks = [host.partOf(SHOP, hosts)];
-      await balancers[at]?.update(dnsTableOf({ networks, entries: [entry], tasks: [] }));
+      await balancers[at]?.update(parseDnsConfig(dnsConfigOf({ networks, entries: [entry], tasks: [] })));
       expect(balancers[at]?.isActive(VIP)).toBe(true);
     }
   };

@@ -5,12 +5,11 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decode, encode, streamDecode, streamEncode } from "dns-packet";
-import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
+import { encodeSnapshot } from "../../packages/agent/src/dataplane/handover/message.js";
 import { spawnIngressProcess } from "../../packages/agent/src/dataplane/spawn.js";
 import type { IngressListener } from "../../packages/agent/src/dataplane/table/ingress-table.js";
-import { type Ingress, openIngress } from "../../packages/agent/src/dataplane-client/client.js";
 import { askByDatagrams, boundSocket, type Load } from "./datagram-load.js";
 import {
   ask,
@@ -19,17 +18,22 @@ import {
   ENTRY,
   folderFor,
   openClient,
+  openTestIngress,
+  reservePort,
   startBackend,
+  type TestIngress,
   tcpListener,
-  unusedPort,
 } from "./ingress-harness.js";
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
-function open(dataDir: string, release: string, entryPath = ENTRY): Promise<Ingress> {
-  const logger = pino({ level: "silent" });
-  return openIngress({ dataDir, logger, signal: new AbortController().signal, entryPath, release });
+function open(
+  dataDir: string,
+  release: string,
+  { entryPath = ENTRY, args = [] }: { readonly entryPath?: string; readonly args?: readonly string[] } = {},
+): Promise<TestIngress> {
+  return openTestIngress({ dataDir, entryPath, release, args });
 }
 
 /** Asks without a pause, a few at a time, until it is told to stop. */
@@ -58,12 +62,12 @@ const GATEWAY = `127.53.${high}.${low}`;
 const OUTSIDE = `127.54.${high}.${low}`;
 
 /** What an ingress process has that has been told nothing yet. */
-const NOTHING = {
+const EMPTY_SNAPSHOT = encodeSnapshot({
   table: { version: 0, listeners: [] },
   suspects: [],
-  names: { networks: [], services: [], clients: [] },
+  dns: { networks: [], services: [], clients: [] },
   activeVips: [],
-};
+});
 
 /** Questions for who answers "NUMBER TEXT". */
 const NUMBERED = {
@@ -124,7 +128,7 @@ describe("an ingress process of another release", () => {
   it("gives its listening sockets to the new one: nobody is refused, nobody is cut off", async () => {
     const dataDir = folderFor(cleanup);
     const old = await open(dataDir, "old");
-    const port = await unusedPort();
+    const port = await reservePort();
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
     const listeners = [tcpListener(port, [endpoint])];
     await old.apply({ version: 1, listeners }, deadline());
@@ -157,7 +161,7 @@ describe("an ingress process of another release", () => {
   it("gives its datagrams to the new one: none is lost, and every client stays where it was", async () => {
     const dataDir = folderFor(cleanup);
     const old = await open(dataDir, "old");
-    const port = await unusedPort();
+    const port = await reservePort();
     const endpoints = await Promise.all(
       ["a", "b", "c"].map(async (id) => {
         const echo = await boundSocket(cleanup);
@@ -240,12 +244,12 @@ describe("an ingress process of another release", () => {
   it("serves on when the new one does not start", async () => {
     const dataDir = folderFor(cleanup);
     const old = await open(dataDir, "old");
-    const port = await unusedPort();
+    const port = await reservePort();
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
     await old.apply({ version: 1, listeners: [tcpListener(port, [endpoint])] }, deadline());
     const { processId } = await old.stats(deadline());
     old.close();
-    const agent = await open(dataDir, "new", "/no/such/entry.js");
+    const agent = await open(dataDir, "new", { entryPath: "/no/such/entry.js" });
     cleanup.add(() => agent.stop(deadline()));
     expect((await agent.stats(deadline())).processId).toBe(processId);
     expect(await ask(port, "x")).toBe("x");
@@ -257,13 +261,13 @@ describe("an ingress process of another release", () => {
     writeFileSync(
       faulty,
       `process.on("message", ({ kind }) => {
-         if (kind === "table") process.send({ kind: "prepared" });
-         if (kind === "yours-to-read") process.exit(1);
+         if (kind === "snapshot") process.send({ kind: "prepared" });
+         if (kind === "receive") process.exit(1);
        });
        process.send({ kind: "ready" });`,
     );
     const old = await open(dataDir, "old");
-    const port = await unusedPort();
+    const port = await reservePort();
     const echo = await boundSocket(cleanup);
     echo.on("message", (bytes, from) => echo.send(`${bytes} ${from.port}`, from.port, from.address));
     const endpoint = { id: "a", address: "127.0.0.1", port: echo.address().port };
@@ -277,7 +281,7 @@ describe("an ingress process of another release", () => {
     });
     await sleep(50);
     old.close();
-    const agent = await open(dataDir, "new", faulty);
+    const agent = await open(dataDir, "new", { entryPath: faulty });
     cleanup.add(() => agent.stop(deadline()));
     expect((await agent.stats(deadline())).processId).toBe(processId);
     await sleep(50);
@@ -291,20 +295,21 @@ describe("an ingress process of another release", () => {
     ["goes when all has been given, and serves on", "serving", true],
   ] as const)("is left alone by one that %s", async (_what, lastWord, isServing) => {
     const dataDir = folderFor(cleanup);
-    const heir = spawnIngressProcess(dataDir, { exec: process.execPath, entry: ENTRY, args: [] }, "heir");
-    cleanup.add(() => void heir.kill("SIGKILL"));
-    const ended = once(heir, "exit");
-    heir.on("message", ({ kind }: { readonly kind: string }) => {
-      if (kind === lastWord) heir.disconnect();
-      else if (kind === "prepared") heir.send({ kind: "yours-to-read" });
-      else heir.send({ kind: "table", ...NOTHING });
+    const successor = spawnIngressProcess(
+      dataDir,
+      { executable: process.execPath, entryPath: ENTRY, args: [] },
+      "successor",
+    );
+    cleanup.add(() => void successor.kill("SIGKILL"));
+    const ended = once(successor, "exit");
+    successor.on("message", ({ kind }: { readonly kind: string }) => {
+      if (kind === lastWord) successor.disconnect();
+      else if (kind === "prepared") successor.send({ kind: "receive" });
+      else successor.send({ kind: "snapshot", bytes: EMPTY_SNAPSHOT });
     });
     if (isServing) {
-      const agent = await openIngress({
-        ...{ dataDir, launch: false, logger: pino({ level: "silent" }) },
-        signal: new AbortController().signal,
-      });
-      expect((await agent.stats(deadline())).processId).toBe(heir.pid);
+      const agent = await openTestIngress({ dataDir, launch: false });
+      expect((await agent.stats(deadline())).processId).toBe(successor.pid);
       await agent.stop(deadline());
     }
     expect(await ended).toEqual([isServing ? 0 : 1, null]);

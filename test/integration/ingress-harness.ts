@@ -2,11 +2,22 @@ import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
+import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
+import { formatDnsConfig } from "../../packages/agent/src/dataplane/messages/dns-messages.js";
+import { formatListener } from "../../packages/agent/src/dataplane/messages/listener-messages.js";
 import type {
+  ApplyResult,
   IngressEndpoint,
   IngressListener,
+  IngressTable,
 } from "../../packages/agent/src/dataplane/table/ingress-table.js";
-import { type Ingress, openIngress } from "../../packages/agent/src/dataplane-client/client.js";
+import {
+  type Ingress,
+  type IngressOptions,
+  openIngress,
+} from "../../packages/agent/src/dataplane-client/client.js";
+import type { PublishedTable } from "../../packages/agent/src/dataplane-client/ingress-table.js";
+import { loadTcpBinding, type TcpHandle } from "../../packages/agent/src/runtime/tcp-binding.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 
 export const ENTRY = fileURLToPath(new URL("../../packages/agent/dist/dataplane/entry.js", import.meta.url));
@@ -36,27 +47,36 @@ export function folderFor(cleanup: Cleanup): string {
   return folder;
 }
 
-/** A real ingress process with a client, both ended by the cleanup. */
-export async function startIngress(
-  cleanup: Cleanup,
-  args: readonly string[] = [],
-): Promise<Ingress & { readonly dataDir: string }> {
-  const dataDir = folderFor(cleanup);
+/** The agent's client, with tables as the ingress process has them instead of the leader's messages. */
+export interface TestIngress extends Omit<Ingress, "apply" | "updateDns" | "setFallback"> {
+  apply(table: IngressTable, signal: AbortSignal): Promise<ApplyResult>;
+  updateDns(table: DnsTable, signal: AbortSignal): Promise<void>;
+  setFallback(fallback: () => { readonly table: IngressTable; readonly dns: DnsTable }): void;
+}
+
+export function publish({ version, listeners }: IngressTable): PublishedTable {
+  return { version, listeners: listeners.map(formatListener) };
+}
+
+/** Opens the agent's client without logs. */
+export async function openTestIngress(
+  options: Omit<IngressOptions, "logger" | "signal">,
+): Promise<TestIngress> {
   const ingress = await openIngress({
-    dataDir,
     logger: pino({ level: "silent" }),
     signal: new AbortController().signal,
-    entryPath: ENTRY,
-    args,
+    ...options,
   });
-  cleanup.add(() => ingress.stop(deadline()).catch(() => {}));
   return {
-    dataDir,
     isServing: ingress.isServing,
-    setFallback: (lastKnown) => ingress.setFallback(lastKnown),
-    apply: (table, signal) => ingress.apply(table, signal),
+    setFallback: (fallback) =>
+      ingress.setFallback(() => {
+        const { table, dns } = fallback();
+        return { table: publish(table), dns: formatDnsConfig(dns) };
+      }),
+    apply: (table, signal) => ingress.apply(publish(table), signal),
     suspect: (nodes, signal) => ingress.suspect(nodes, signal),
-    updateDns: (names, signal) => ingress.updateDns(names, signal),
+    updateDns: (table, signal) => ingress.updateDns(formatDnsConfig(table), signal),
     stats: (signal) => ingress.stats(signal),
     status: (signal) => ingress.status(signal),
     stop: (signal) => ingress.stop(signal),
@@ -64,13 +84,33 @@ export async function startIngress(
   };
 }
 
-/** A port nobody listens on at this moment. */
-export async function unusedPort(): Promise<number> {
-  const server = createServer();
-  await listening(server);
-  const port = portOf(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+/** Starts a real ingress process and a client. The cleanup ends both. */
+export async function startIngress(
+  cleanup: Cleanup,
+  args: readonly string[] = [],
+): Promise<TestIngress & { readonly dataDir: string }> {
+  const dataDir = folderFor(cleanup);
+  const ingress = await openTestIngress({ dataDir, entryPath: ENTRY, args });
+  cleanup.add(() => ingress.stop(deadline()).catch(() => {}));
+  return { ...ingress, dataDir };
+}
+
+const reserved: TcpHandle[] = [];
+
+/**
+ * Returns a port for a listener, and keeps other programs from getting it until this test file ends. A socket is bound to
+ * the port but does not listen: Linux then gives the port to no socket that asks for any free port, but lets the ingress
+ * process bind it as well, because both set SO_REUSEADDR.
+ */
+export async function reservePort(): Promise<number> {
+  const binding = loadTcpBinding();
+  if (binding === undefined) throw new Error("this Node has no TCP binding");
+  const handle = new binding.TCP(binding.SERVER);
+  reserved.push(handle);
+  const name: { port?: number } = {};
+  if (handle.bind6("::", 0, 0) !== 0 || handle.getsockname(name) !== 0) throw new Error("cannot bind a port");
+  if (name.port === undefined) throw new Error("the socket has no port");
+  return name.port;
 }
 
 /** A TCP backend on a port of its own that does `serve` with every connection. */

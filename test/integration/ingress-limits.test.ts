@@ -3,20 +3,19 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/wire.js";
+import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/protocol.js";
 import { fdBudget } from "../../packages/agent/src/dataplane/listeners/fd-limits.js";
-import { openIngress } from "../../packages/agent/src/dataplane-client/client.js";
 import {
   Cleanup,
   deadline,
   ENTRY,
   folderFor,
   openClient,
+  openTestIngress,
+  reservePort,
   startBackend,
   tcpListener,
-  unusedPort,
 } from "./ingress-harness.js";
 
 const FILES = 128;
@@ -42,14 +41,9 @@ async function startLimited(transport: string) {
     logged += text;
   });
   while (!existsSync(join(dataDir, SOCKET_NAME))) await sleep(10);
-  const ingress = await openIngress({
-    dataDir,
-    logger: pino({ level: "silent" }),
-    signal: new AbortController().signal,
-    launch: false,
-  });
+  const ingress = await openTestIngress({ dataDir, launch: false });
   cleanup.add(() => ingress.close());
-  const port = await unusedPort();
+  const port = await reservePort();
   const echo = await startBackend(cleanup, "echo", (socket) => socket.pipe(socket));
   await ingress.apply({ version: 1, listeners: [tcpListener(port, [echo])] }, deadline());
   const warnings = (): readonly string[] =>

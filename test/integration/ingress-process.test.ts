@@ -3,10 +3,9 @@ import { once } from "node:events";
 import { rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { EMPTY_DNS_TABLE } from "../../packages/agent/src/dataplane/dns/dns-table.js";
-import { openIngress } from "../../packages/agent/src/dataplane-client/client.js";
+import type { IngressMode } from "../../packages/agent/src/dataplane/kernel/ingress-mode.js";
 import { Session } from "../../packages/agent/src/dataplane-client/session.js";
 import {
   ask,
@@ -15,10 +14,13 @@ import {
   ENTRY,
   folderFor,
   openClient,
+  openTestIngress,
+  publish,
+  reservePort,
   startBackend,
   startIngress,
+  type TestIngress,
   tcpListener,
-  unusedPort,
 } from "./ingress-harness.js";
 
 const cleanup = new Cleanup();
@@ -26,25 +28,20 @@ afterEach(() => cleanup.run());
 
 const CLIENT = new URL("../../packages/agent/dist/dataplane-client/client.js", import.meta.url).href;
 
-function open(dataDir: string) {
-  return openIngress({
-    dataDir,
-    logger: pino({ level: "silent" }),
-    signal: new AbortController().signal,
-    entryPath: ENTRY,
-  });
+function open(dataDir: string, mode?: IngressMode): Promise<TestIngress> {
+  return openTestIngress({ dataDir, entryPath: ENTRY, ...(mode === undefined ? {} : { mode }) });
 }
 
 describe("the ingress process", () => {
   it("serves on when its agent is killed, and the next agent finds it with its connections", async () => {
     const dataDir = folderFor(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
-    const port = await unusedPort();
+    const port = await reservePort();
     const table = { version: 7, listeners: [tcpListener(port, [endpoint])] };
     const agentScript = `import { openIngress } from ${JSON.stringify(CLIENT)};
 const logger = { info() {}, warn() {}, error() {} };
 const ingress = await openIngress({ dataDir: ${JSON.stringify(dataDir)}, logger, signal: new AbortController().signal });
-await ingress.apply(${JSON.stringify(table)}, AbortSignal.timeout(10_000));
+await ingress.apply(${JSON.stringify(publish(table))}, AbortSignal.timeout(10_000));
 console.log("applied");`;
     const agent = spawn(process.execPath, ["--input-type=module", "-e", agentScript], {
       stdio: ["ignore", "pipe", "inherit"],
@@ -73,10 +70,10 @@ console.log("applied");`;
   it("is started again with what is on its agent's disk when it is killed before the leader has spoken", async () => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
-    const port = await unusedPort();
+    const port = await reservePort();
     expect(ingress.isServing).toBe(false);
     const table = { version: 2, listeners: [tcpListener(port, [endpoint])] };
-    ingress.setFallback(() => ({ table, names: EMPTY_DNS_TABLE }));
+    ingress.setFallback(() => ({ table, dns: EMPTY_DNS_TABLE }));
     process.kill((await ingress.stats(deadline())).processId, "SIGKILL");
     await vi.waitFor(async () => expect(await ask(port)).toBe("a"), { timeout: 10_000 });
     expect((await ingress.stats(deadline())).version).toBe(2);
@@ -85,7 +82,7 @@ console.log("applied");`;
   it("is started again with its last table when it is killed, again and again", async () => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
-    const port = await unusedPort();
+    const port = await reservePort();
     await ingress.apply({ version: 3, listeners: [tcpListener(port, [endpoint])] }, deadline());
     for (let round = 0; round < 3; round += 1) {
       const { processId } = await ingress.stats(deadline());
@@ -100,7 +97,7 @@ console.log("applied");`;
   it("hands its ports to a successor when it is retired, and leaves when its last connection ends", async () => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
-    const port = await unusedPort();
+    const port = await reservePort();
     await ingress.apply({ version: 1, listeners: [tcpListener(port, [endpoint])] }, deadline());
     const { processId } = await ingress.stats(deadline());
     const client = openClient(cleanup, port);
@@ -108,7 +105,7 @@ console.log("applied");`;
     await vi.waitFor(() => expect(client.read()).toBe("old "));
 
     const session = await Session.open(join(ingress.dataDir, "ingress.sock"));
-    await session.request({ kind: "retire" });
+    await session.request({ $case: "shutDown", value: {} }, "done");
     await vi.waitFor(async () => expect(await ask(port, "new")).toBe("new"), { timeout: 10_000 });
     expect((await ingress.stats(deadline())).processId).not.toBe(processId);
     client.socket.end("lives");
@@ -118,18 +115,13 @@ console.log("applied");`;
   });
 
   it("makes way for one of another mode", async () => {
-    const options = {
-      dataDir: folderFor(cleanup),
-      logger: pino({ level: "silent" }),
-      signal: new AbortController().signal,
-      entryPath: ENTRY,
-    };
-    const before = await openIngress(options);
-    const after = await openIngress({ ...options, mode: "auto" });
+    const dataDir = folderFor(cleanup);
+    const before = await open(dataDir);
+    const after = await open(dataDir, "auto");
     cleanup.add(() => after.stop(deadline()));
     before.close();
     expect((await after.stats(deadline())).path.reason).not.toContain("forced");
-    const again = await openIngress({ ...options, mode: "auto" });
+    const again = await open(dataDir, "auto");
     cleanup.add(() => again.close());
     expect((await again.stats(deadline())).processId).toBe((await after.stats(deadline())).processId);
   });
@@ -140,7 +132,7 @@ console.log("applied");`;
   ])("retires when %s: its connections live on, and then it leaves", async (_what, after) => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
-    const port = await unusedPort();
+    const port = await reservePort();
     await ingress.apply({ version: 1, listeners: [tcpListener(port, [endpoint])] }, deadline());
     const { processId } = await ingress.stats(deadline());
     ingress.close();
@@ -193,7 +185,7 @@ console.log("applied");`;
     if (address === null || typeof address === "string") throw new Error("no TCP server");
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
-    const free = await unusedPort();
+    const free = await reservePort();
     const listeners = [tcpListener(address.port, [endpoint]), tcpListener(free, [endpoint])];
     const { errors } = await ingress.apply({ version: 1, listeners }, deadline());
     expect(errors).toMatchObject([{ port: address.port, service: "web", code: "EADDRINUSE" }]);
@@ -206,7 +198,7 @@ console.log("applied");`;
 
   it("is gone after stop, with its ports", async () => {
     const ingress = await startIngress(cleanup);
-    const port = await unusedPort();
+    const port = await reservePort();
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
     await ingress.apply({ version: 1, listeners: [tcpListener(port, [endpoint])] }, deadline());
     const { processId } = await ingress.stats(deadline());

@@ -9,10 +9,10 @@ import {
   Cleanup,
   deadline,
   openClient,
+  reservePort,
   startBackend,
   startIngress,
   tcpListener,
-  unusedPort,
 } from "./ingress-harness.js";
 
 const cleanup = new Cleanup();
@@ -46,7 +46,7 @@ function askFrom(localAddress: string, port: number, host: string): Promise<stri
 describe.each(["raw", "net"])("a published port over the %s transport", (transport) => {
   async function publish(endpoints: readonly IngressEndpoint[], rules: Partial<TrafficRules>) {
     const ingress = await startIngress(cleanup, ["--transport", transport]);
-    const port = await unusedPort();
+    const port = await reservePort();
     const listeners = [{ ...tcpListener(port, endpoints), traffic: { ...PLAIN, ...rules } }];
     expect((await ingress.apply({ version: 1, listeners }, deadline())).errors).toEqual([]);
     return { ingress, port };

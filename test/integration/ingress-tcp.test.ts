@@ -10,10 +10,10 @@ import {
   Cleanup,
   deadline,
   openClient,
+  reservePort,
   startBackend,
   startIngress,
   tcpListener,
-  unusedPort,
 } from "./ingress-harness.js";
 
 const MEBIBYTE = 1024 * 1024;
@@ -59,7 +59,7 @@ function tally(answers: readonly string[]): Readonly<Record<string, number>> {
 describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transport) => {
   async function publish(endpoints: readonly IngressEndpoint[]) {
     const ingress = await startIngress(cleanup, ["--transport", transport]);
-    const port = await unusedPort();
+    const port = await reservePort();
     const { errors } = await ingress.apply(
       { version: 1, listeners: [tcpListener(port, endpoints)] },
       deadline(),
@@ -81,7 +81,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
   });
 
   it("answers every connection while one endpoint refuses and one is a black hole", async () => {
-    const refusing = { id: "refusing", address: "127.0.0.1", port: await unusedPort() };
+    const refusing = { id: "refusing", address: "127.0.0.1", port: await reservePort() };
     const endpoints = [await startNamed("a"), refusing, await startBlackHole("dead"), await startNamed("b")];
     const { ingress, port } = await publish(endpoints);
     const answers: string[] = [];
@@ -97,7 +97,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
   });
 
   it("resets the client when no endpoint takes the connection, and serves again as soon as one does", async () => {
-    const refusing = { id: "t1", address: "127.0.0.1", port: await unusedPort() };
+    const refusing = { id: "t1", address: "127.0.0.1", port: await reservePort() };
     const { ingress, port } = await publish([refusing]);
     expect(await ask(port)).toBe("ECONNRESET");
     await ingress.apply(

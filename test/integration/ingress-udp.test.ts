@@ -5,7 +5,7 @@ import type {
   IngressEndpoint,
   IngressListener,
 } from "../../packages/agent/src/dataplane/table/ingress-table.js";
-import { Cleanup, deadline, startIngress, unusedPort } from "./ingress-harness.js";
+import { Cleanup, deadline, reservePort, startIngress } from "./ingress-harness.js";
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -38,7 +38,7 @@ function udpListener(port: number, endpoints: readonly IngressEndpoint[]): Ingre
 describe("the UDP ingress", () => {
   it("keeps a client with its endpoint, and gives the next client the next endpoint", async () => {
     const ingress = await startIngress(cleanup);
-    const port = await unusedPort();
+    const port = await reservePort();
     const endpoints = [await startEcho("a"), await startEcho("b")];
     await ingress.apply({ version: 1, listeners: [udpListener(port, endpoints)] }, deadline());
     const [first, second] = [await bound(), await bound()];
@@ -49,7 +49,7 @@ describe("the UDP ingress", () => {
 
   it("moves a client from the same port to another endpoint when its endpoint vanishes", async () => {
     const ingress = await startIngress(cleanup);
-    const port = await unusedPort();
+    const port = await reservePort();
     const [a, b] = [await startEcho("a"), await startEcho("b")];
     await ingress.apply({ version: 1, listeners: [udpListener(port, [a])] }, deadline());
     const client = await bound();
@@ -61,8 +61,8 @@ describe("the UDP ingress", () => {
 
   it("moves a client on when its endpoint refuses", async () => {
     const ingress = await startIngress(cleanup);
-    const port = await unusedPort();
-    const refusing = { id: "gone", address: "127.0.0.1", port: await unusedPort() };
+    const port = await reservePort();
+    const refusing = { id: "gone", address: "127.0.0.1", port: await reservePort() };
     await ingress.apply(
       { version: 1, listeners: [udpListener(port, [refusing, await startEcho("b")])] },
       deadline(),

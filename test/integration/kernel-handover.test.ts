@@ -3,13 +3,11 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
-import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/wire.js";
+import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/protocol.js";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
-import { openIngress } from "../../packages/agent/src/dataplane-client/client.js";
 import { Session } from "../../packages/agent/src/dataplane-client/session.js";
-import { Cleanup, deadline, ENTRY } from "./ingress-harness.js";
+import { Cleanup, deadline, ENTRY, openTestIngress } from "./ingress-harness.js";
 import { startKernelIngress } from "./kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "./kernel/test-network.js";
 
@@ -69,7 +67,7 @@ const PROGRAM = `
   })();
 `;
 
-it("a name stands for its virtual IP all the while one ingress process hands over to the next", async () => {
+it("a name resolves to its virtual IP throughout a handover, and the kernel balances it", async () => {
   network.run("a", "ip", "link", "add", BRIDGE, "type", "bridge");
   network.run("a", "ip", "address", "add", `${GATEWAY}/18`, "dev", BRIDGE);
   network.run("a", "ip", "link", "set", BRIDGE, "up");
@@ -82,15 +80,13 @@ it("a name stands for its virtual IP all the while one ingress process hands ove
   await sleep(300);
   old.close();
 
-  // As an agent of another release does, but that none is started in this test's own network should that take long.
+  // Requests the handover as an agent does. An agent could start another process in this test's own network instead.
   const session = await Session.open(join(old.dataDir, SOCKET_NAME));
   const args = ["--mode", "kernel", "--release", "next"];
-  await session.request({ kind: "hand-over", program: { exec: process.execPath, entry: ENTRY, args } });
+  const program = { executable: process.execPath, entryPath: ENTRY, args };
+  await session.request({ $case: "handOver", value: program }, "done");
   session.close();
-  const successor = await openIngress({
-    ...{ dataDir: old.dataDir, launch: false },
-    ...{ logger: pino({ level: "silent" }), signal: new AbortController().signal },
-  });
+  const successor = await openTestIngress({ dataDir: old.dataDir, launch: false });
   cleanup.add(() => successor.stop(deadline()));
   expect((await successor.stats(deadline())).processId).not.toBe(old.process.pid);
   if (old.process.exitCode === null) await once(old.process, "exit");
@@ -102,7 +98,7 @@ it("a name stands for its virtual IP all the while one ingress process hands ove
   await vi.waitFor(async () => expect(network.run("a", "nft", "list", "tables")).toContain("ip berth-vips"));
 });
 
-it("an ingress process that must not use the kernel takes away what the one before it balanced there", async () => {
+it("a successor in userspace mode removes the kernel rules of its predecessor", async () => {
   const old = await startKernelIngress(network, cleanup);
   await old.updateDns(NAMES, deadline());
   const addresses = (): string => network.run("a", "ip", "address", "show", "dev", BRIDGE);
@@ -110,12 +106,10 @@ it("an ingress process that must not use the kernel takes away what the one befo
   old.close();
   const session = await Session.open(join(old.dataDir, SOCKET_NAME));
   const args = ["--mode", "userspace", "--release", "next"];
-  await session.request({ kind: "hand-over", program: { exec: process.execPath, entry: ENTRY, args } });
+  const program = { executable: process.execPath, entryPath: ENTRY, args };
+  await session.request({ $case: "handOver", value: program }, "done");
   session.close();
-  const successor = await openIngress({
-    ...{ dataDir: old.dataDir, launch: false },
-    ...{ logger: pino({ level: "silent" }), signal: new AbortController().signal },
-  });
+  const successor = await openTestIngress({ dataDir: old.dataDir, launch: false });
   cleanup.add(() => successor.stop(deadline()));
   await vi.waitFor(() => expect(addresses()).not.toContain(VIP));
   await vi.waitFor(() => expect(network.run("a", "nft", "list", "tables")).not.toContain("berth-vips"));

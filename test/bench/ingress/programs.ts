@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { pino } from "pino";
+import { formatListener } from "../../../packages/agent/src/dataplane/messages/listener-messages.js";
 import type { KernelRoute } from "../../../packages/agent/src/dataplane/table/ingress-table.js";
 import { openIngress } from "../../../packages/agent/src/dataplane-client/client.js";
 import type { BenchNetwork } from "./network.js";
@@ -137,7 +138,7 @@ stream {
         signal,
         launch: false,
       });
-      const table = { version: 1, listeners: [{ ...listener, protocol: "tcp" } as const] };
+      const table = { version: 1, listeners: [formatListener({ ...listener, protocol: "tcp" })] };
       const { errors } = await ingress.apply(table, signal);
       const { path } = await ingress.status(signal);
       ingress.close();

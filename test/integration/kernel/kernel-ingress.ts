@@ -3,17 +3,22 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { pino } from "pino";
-import { SOCKET_NAME } from "../../../packages/agent/src/dataplane/control/wire.js";
+import { SOCKET_NAME } from "../../../packages/agent/src/dataplane/control/protocol.js";
 import type {
   IngressEndpoint,
   IngressListener,
 } from "../../../packages/agent/src/dataplane/table/ingress-table.js";
-import { type Ingress, openIngress } from "../../../packages/agent/src/dataplane-client/client.js";
-import { type Cleanup, deadline, ENTRY, folderFor } from "../ingress-harness.js";
+import {
+  type Cleanup,
+  deadline,
+  ENTRY,
+  folderFor,
+  openTestIngress,
+  type TestIngress,
+} from "../ingress-harness.js";
 import { ADDRESS, SUBNET, type TestNetwork } from "./test-network.js";
 
-export interface KernelIngress extends Ingress {
+export interface KernelIngress extends TestIngress {
   readonly process: ChildProcess;
   readonly dataDir: string;
 }
@@ -35,26 +40,9 @@ export async function startKernelIngress(
     await exited;
   });
   while (!existsSync(join(dataDir, SOCKET_NAME))) await sleep(10);
-  const ingress = await openIngress({
-    dataDir,
-    logger: pino({ level: "silent" }),
-    signal: new AbortController().signal,
-    launch: false,
-  });
+  const ingress = await openTestIngress({ dataDir, launch: false });
   cleanup.add(() => ingress.close());
-  return {
-    process: child,
-    dataDir,
-    isServing: ingress.isServing,
-    setFallback: (lastKnown) => ingress.setFallback(lastKnown),
-    apply: (table, signal) => ingress.apply(table, signal),
-    suspect: (nodes, signal) => ingress.suspect(nodes, signal),
-    updateDns: (names, signal) => ingress.updateDns(names, signal),
-    stats: (signal) => ingress.stats(signal),
-    status: (signal) => ingress.status(signal),
-    stop: (signal) => ingress.stop(signal),
-    close: () => ingress.close(),
-  };
+  return { ...ingress, process: child, dataDir };
 }
 
 /** A replica on another host, at a port of it. */
@@ -78,7 +66,7 @@ export function published(
 
 let lastVersion = 0;
 
-export async function apply(ingress: Ingress, ...listeners: readonly IngressListener[]): Promise<void> {
+export async function apply(ingress: TestIngress, ...listeners: readonly IngressListener[]): Promise<void> {
   lastVersion += 1;
   const { errors } = await ingress.apply({ version: lastVersion, listeners }, deadline());
   if (errors[0] !== undefined) throw new Error(errors[0].message);

@@ -2,6 +2,8 @@ import { runAgent } from "../../../packages/agent/src/agent/agent.js";
 import type { AgentPlatform } from "../../../packages/agent/src/agent/platform.js";
 import type { LinkStep } from "../../../packages/agent/src/core/networks/network-step.js";
 import { type DnsTable, EMPTY_DNS_TABLE } from "../../../packages/agent/src/dataplane/dns/dns-table.js";
+import { parseDnsConfig } from "../../../packages/agent/src/dataplane/messages/dns-messages.js";
+import { parseListeners } from "../../../packages/agent/src/dataplane/messages/listener-messages.js";
 import type {
   IngressTable,
   ListenerStats,
@@ -268,7 +270,7 @@ export class SimHost {
         setFallback: () => {},
         apply: async (table) => {
           await soon(() => {
-            this.table = table;
+            this.table = { version: table.version, listeners: parseListeners(table.listeners).listeners };
             this.#tablesChanged();
           });
           return { version: table.version, errors: [] };
@@ -277,12 +279,12 @@ export class SimHost {
         stats: async () => ({
           ...IDLE_INGRESS,
           version: this.table?.version ?? 0,
-          listeners: this.#listeners(),
+          listeners: [...this.#listeners()],
           vips: [],
         }),
         updateDns: (names) => {
           return soon(() => {
-            this.names = names;
+            this.names = parseDnsConfig(names);
             this.#tablesChanged();
           }, ingressRng.next() * NAMES_MS);
         },

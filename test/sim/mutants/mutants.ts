@@ -251,8 +251,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "names-not-waited-for",
     what: "a host does not wait for its names before it says that its tables are in force",
     file: "packages/agent/src/leader/leader-message-handler.ts",
-    search: "await Promise.all([ingress.inForce(sequence), nameSync.inForce()]);",
-    replace: "[await ingress.inForce(sequence), nameSync !== undefined];",
+    search: "await Promise.all([ingress.applied(sequence), nameSync.applied()]);",
+    replace: "[await ingress.applied(sequence), nameSync !== undefined];",
   },
   {
     name: "names-forgotten",

@@ -1,12 +1,11 @@
+import type { DnsConfig } from "@berth/proto";
 import type { Logger } from "pino";
 import type { AgentConfig } from "../config.js";
-import type { DnsTable } from "../dataplane/dns/dns-table.js";
 import { DnsSync } from "../dataplane-client/dns-sync.js";
-import { dnsTableOf } from "../dataplane-client/dns-table.js";
+import { dnsConfigOf } from "../dataplane-client/dns-table.js";
 import { IngressSync } from "../dataplane-client/ingress-sync.js";
-import { routesOf } from "../dataplane-client/ingress-table.js";
+import { containerAddress } from "../dataplane-client/ingress-table.js";
 import { watchIngress } from "../dataplane-client/ingress-watch.js";
-import { localRoute } from "../dataplane-client/kernel-route.js";
 import { Fence } from "../leader/fence.js";
 import { LeaderLink } from "../leader/leader-link.js";
 import { LeaderMessageHandler } from "../leader/leader-message-handler.js";
@@ -56,7 +55,7 @@ export async function runAgent(
   const condition = new HostCondition((now) => link.describe(describeNode(identity, now)));
   const fence = new Fence({ onChange: () => worker.contactChanged(), log: log.child({ part: "fence" }) });
   const askersMayHaveChanged = (): void => {
-    if (overlay.networks.length > 0 || nameSync.hasAskers) nameSync.changed();
+    if (overlay.networks.length > 0 || nameSync.hasClients) nameSync.changed();
   };
   const worker: TaskManager = new TaskManager({
     engine,
@@ -70,7 +69,7 @@ export async function runAgent(
       hostWatch.volumesMayHaveChanged();
       overlay.taskReported(report);
       askersMayHaveChanged();
-      ingress.routesMayHaveChanged();
+      ingress.localTasksChanged();
       link.statusesChanged();
       file.changed();
     },
@@ -109,18 +108,20 @@ export async function runAgent(
   const stopMetrics = await edges.serveMetrics?.((statsSignal) => opened.stats(statsSignal));
   const ingress = new IngressSync({
     apply: (table, applySignal) => opened.apply(table, applySignal),
-    routeTo: routesOf(id, (endpoint, protocol) =>
-      localRoute(endpoint, protocol, worker.tasks.containerOf(endpoint.taskId)),
-    ),
-    hasEnded: ({ nodeId: place, taskId }) => place === id && worker.tasks.hasEnded(taskId),
+    local: {
+      nodeId: id,
+      addressOf: (endpoint, protocol) =>
+        containerAddress(endpoint, protocol, worker.tasks.containerOf(endpoint.taskId)),
+      hasEnded: ({ taskId }) => worker.tasks.hasEnded(taskId),
+    },
     log: log.child({ part: "ingress" }),
     signal,
   });
   // A process that serves since before this agent started has what is newest: it keeps that until the leader speaks.
   if (state.ingress.length > 0 && !opened.isServing) ingress.update(0, state.ingress);
 
-  const namesNow = (): DnsTable => {
-    return dnsTableOf({
+  const namesNow = (): DnsConfig => {
+    return dnsConfigOf({
       networks: overlay.established,
       entries: obedience.names,
       tasks: worker.tasks.inNetworks(),
@@ -129,11 +130,11 @@ export async function runAgent(
   const nameSync: DnsSync = new DnsSync({
     apply: (names, applySignal) => opened.updateDns(names, applySignal),
     collect: () => namesNow(),
-    isHeld: opened.isServing,
+    isPaused: opened.isServing,
     log: log.child({ part: "names" }),
     signal,
   });
-  opened.setFallback(() => ({ table: ingress.tableOf(state.ingress), names: namesNow() }));
+  opened.setFallback(() => ({ table: ingress.tableOf(state.ingress), dns: namesNow() }));
 
   const peers = new PeerWatch({
     probe: edges.peerProbe,
@@ -237,7 +238,7 @@ export async function runAgent(
     });
   }
   const watching = watchIngress({
-    condition: (watchSignal) => opened.status(watchSignal),
+    status: (watchSignal) => opened.status(watchSignal),
     onProblems: (problems) => condition.ingressProblems(problems),
     onPath: ({ kernel, reason }) => condition.dataPlaneIs({ kernel, kernelReason: reason }),
     signal,

@@ -1,59 +1,54 @@
 import { mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BerthError } from "@berth/proto";
-import type { IngressReply } from "../dataplane/control/wire.js";
-import type { DnsTable } from "../dataplane/dns/dns-table.js";
-import type {
-  ApplyResult,
-  IngressStats,
-  IngressStatus,
-  IngressTable,
-} from "../dataplane/table/ingress-table.js";
-import { deltaOf } from "../dataplane/table/table-delta.js";
+import { isDeepStrictEqual } from "node:util";
+import type { ChangeListeners, DnsConfig, IngressStatusMessage, PublishedListener } from "@berth/proto";
+import type { ApplyResult, IngressStats, IngressStatus } from "../dataplane/table/ingress-table.js";
 import { raceSignal } from "../runtime/race-signal.js";
 import { Connector, type ConnectorOptions } from "./connector.js";
+import type { PublishedTable } from "./ingress-table.js";
 import type { Session } from "./session.js";
 
-/** A process that ran for this long is started again at once, one that crashes over and over ever more slowly. */
-const STABLE_MS = 5_000;
+/** After running this long, a process is restarted at once; one that crashes sooner is restarted with back-off. */
+const STABLE_AFTER_MS = 5_000;
 const FIRST_BACKOFF_MS = 50;
 const LONGEST_BACKOFF_MS = 5_000;
 
 export interface IngressOptions extends ConnectorOptions {
-  /** Ends the opening, and later the client, as `close` does. */
+  /** Aborts the start, and later closes the client. */
   readonly signal: AbortSignal;
 }
 
-/** What a process is given before anybody has said better. */
-export interface FallbackTables {
-  readonly table: IngressTable;
-  readonly names: DnsTable;
+/** The configuration for a process that restarts before the agent has one from the leader. */
+export interface FallbackConfig {
+  readonly table: PublishedTable;
+  readonly dns: DnsConfig;
 }
 
-/** The agent's hold on the ingress process. */
+/** The agent's connection to the ingress process. */
 export interface Ingress {
-  /** The process was found, and serves what an agent before this one has brought it: that is newer than what is on disk. */
+  /** The process was running already, with a configuration that is newer than the one on disk. */
   readonly isServing: boolean;
-  /** For a process that has to be started before there is a table: `lastKnown` is asked then. */
-  setFallback(lastKnown: () => FallbackTables): void;
-  /** Makes the process serve the table. Resolves when it does; a newer apply may have overtaken it by then. */
-  apply(table: IngressTable, signal: AbortSignal): Promise<ApplyResult>;
-  /** Endpoints on these nodes get no new connections where there are others; all of them, each time. */
-  suspect(nodes: readonly string[], signal: AbortSignal): Promise<void>;
-  /** Makes the process answer these names to the containers of this host. Resolves when it does. */
-  updateDns(table: DnsTable, signal: AbortSignal): Promise<void>;
-  /** With what the kernel counts, which takes some milliseconds. */
+  /** Sets where the configuration comes from when the process restarts before the first `apply`. */
+  setFallback(fallback: () => FallbackConfig): void;
+  /** Makes the process serve the table. Resolves when it does, or when it serves a newer one. */
+  apply(table: PublishedTable, signal: AbortSignal): Promise<ApplyResult>;
+  /** Replaces the set of suspect nodes. Their endpoints get no new connections as long as a service has others. */
+  suspect(nodeIds: readonly string[], signal: AbortSignal): Promise<void>;
+  /** Replaces the DNS configuration. Resolves when the process uses it. */
+  updateDns(config: DnsConfig, signal: AbortSignal): Promise<void>;
+  /** Returns all counters. Reads those of the kernel, which takes a few milliseconds. */
   stats(signal: AbortSignal): Promise<IngressStats>;
   status(signal: AbortSignal): Promise<IngressStatus>;
-  /** Ends the process and every connection through it. */
+  /** Ends the process and all of its connections. */
   stop(signal: AbortSignal): Promise<void>;
-  /** Lets go: the process serves on, and the next agent finds it. */
+  /** Disconnects. The process keeps serving, and the next agent finds it. */
   close(): void;
 }
 
 /**
- * Finds the ingress process of a data directory, or starts it. From then on it is watched: when it dies, it is
- * started again and given the last table. Rejects with BERTH_INGRESS_FAILED when it cannot be started within 10 s.
+ * Connects to the ingress process of a data directory, and starts the process when there is none. When the process
+ * exits, the client starts it again and restores its configuration.
+ * @throws BerthError BERTH_INGRESS_FAILED when the process does not answer within 10 s
  */
 export async function openIngress(options: IngressOptions): Promise<Ingress> {
   const { dataDir, signal } = options;
@@ -69,13 +64,14 @@ class IngressClient implements Ingress {
   readonly #lifetime = new AbortController();
   readonly #onAbort = (): void => this.close();
   readonly isServing: boolean;
+  /** Pending while the client reconnects. */
   #session: Promise<Session>;
-  #lastKnown: (() => FallbackTables) | undefined;
-  #table: IngressTable | undefined;
+  #fallback: (() => FallbackConfig) | undefined;
+  #table: PublishedTable | undefined;
+  #dns: DnsConfig | undefined;
   #suspects: readonly string[] = [];
-  #names: DnsTable | undefined;
-  /** The table that a process serves, so that only what differs has to be said. */
-  readonly #served = new WeakMap<Session, IngressTable>();
+  /** The table that was last sent in a session, so that only changes have to be sent. */
+  readonly #sent = new WeakMap<Session, PublishedTable>();
 
   constructor(options: IngressOptions, connector: Connector, session: Session) {
     this.#options = options;
@@ -86,72 +82,72 @@ class IngressClient implements Ingress {
     void this.#watch(session);
   }
 
-  setFallback(lastKnown: () => FallbackTables): void {
-    this.#lastKnown = lastKnown;
+  setFallback(fallback: () => FallbackConfig): void {
+    this.#fallback = fallback;
   }
 
-  async apply(table: IngressTable, signal: AbortSignal): Promise<ApplyResult> {
+  apply(table: PublishedTable, signal: AbortSignal): Promise<ApplyResult> {
     this.#table = table;
-    const reply = await this.#call((session) => {
-      // The newest one: after a restart of the process an older apply must not undo it.
-      return this.#send(session, this.#table ?? table);
-    }, signal);
-    if (reply.kind === "applied") return reply.result;
-    throw unexpected(reply.kind);
+    return this.#call((session) => this.#sendTable(session, this.#table ?? table), signal);
   }
 
-  async suspect(nodes: readonly string[], signal: AbortSignal): Promise<void> {
-    this.#suspects = nodes;
-    await this.#call((session) => session.request({ kind: "suspect", nodes: this.#suspects }), signal);
+  async suspect(nodeIds: readonly string[], signal: AbortSignal): Promise<void> {
+    this.#suspects = nodeIds;
+    await this.#call((session) => this.#sendSuspects(session), signal);
   }
 
-  async updateDns(table: DnsTable, signal: AbortSignal): Promise<void> {
-    this.#names = table;
-    await this.#call((session) => session.request({ kind: "names", names: this.#names ?? table }), signal);
+  async updateDns(config: DnsConfig, signal: AbortSignal): Promise<void> {
+    this.#dns = config;
+    await this.#call(
+      (session) => session.request({ $case: "applyDns", value: this.#dns ?? config }, "done"),
+      signal,
+    );
   }
 
   async stats(signal: AbortSignal): Promise<IngressStats> {
-    const reply = await this.#call((session) => session.request({ kind: "stats" }), signal);
-    if (reply.kind === "stats") return reply.stats;
-    throw unexpected(reply.kind);
+    const { status, ...stats } = await this.#call(
+      (session) => session.request({ $case: "getStats", value: {} }, "stats"),
+      signal,
+    );
+    return { ...stats, ...completeStatus(status) };
   }
 
   async status(signal: AbortSignal): Promise<IngressStatus> {
-    const reply = await this.#call((session) => session.request({ kind: "condition" }), signal);
-    if (reply.kind === "condition") return reply.condition;
-    throw unexpected(reply.kind);
+    return completeStatus(
+      await this.#call((session) => session.request({ $case: "getStatus", value: {} }, "status"), signal),
+    );
   }
 
   async stop(signal: AbortSignal): Promise<void> {
     const session = await raceSignal(this.#session, signal);
-    this.#leave();
-    const asked = session.request({ kind: "stop" }).catch(() => undefined);
-    await raceSignal(asked, signal);
+    this.#endLifetime();
+    const stopped = session.request({ $case: "stop", value: {} }, "done").catch(() => undefined);
+    await raceSignal(stopped, signal);
     await raceSignal(session.closed, signal);
     this.#options.logger.info({ processId: session.hello.processId }, "ingress process stopped");
   }
 
   close(): void {
-    this.#leave();
+    this.#endLifetime();
     this.#session.then(
       (session) => session.close(),
       () => {},
     );
   }
 
-  #leave(): void {
+  #endLifetime(): void {
     this.#options.signal.removeEventListener("abort", this.#onAbort);
     this.#lifetime.abort();
   }
 
-  /** Once more when the process went away in between: every request may be repeated. */
+  /** Sends a request, and repeats it once when the process exits meanwhile. All requests are idempotent. */
   async #call<Reply>(send: (session: Session) => Promise<Reply>, signal: AbortSignal): Promise<Reply> {
     const current = this.#session;
     const session = await raceSignal(current, signal);
     try {
       return await raceSignal(send(session), signal);
     } catch (error) {
-      // One turn of the loop, for the watch to notice that the session is gone.
+      // Gives `#watch` one turn to notice that the session is closed.
       await sleep(0);
       if (signal.aborted || this.#lifetime.signal.aborted || this.#session === current) throw error;
       return raceSignal(this.#session.then(send), signal);
@@ -167,9 +163,9 @@ class IngressClient implements Ingress {
       if (this.#lifetime.signal.aborted) return;
       this.#options.logger.warn(
         { processId: session.hello.processId },
-        "lost the ingress process: looking for it, or starting it again",
+        "lost connection to ingress process; reconnecting",
       );
-      backoffMs = performance.now() - sinceMs > STABLE_MS ? 0 : longerBackoff(backoffMs);
+      backoffMs = performance.now() - sinceMs > STABLE_AFTER_MS ? 0 : longerBackoff(backoffMs);
       const next = this.#reconnect(backoffMs);
       next.catch(() => {});
       this.#session = next;
@@ -181,7 +177,7 @@ class IngressClient implements Ingress {
     }
   }
 
-  /** Goes on until there is a process that has the table, or this client is closed. */
+  /** Retries until a process has the current configuration. Rejects when the client is closed. */
   async #reconnect(backoffMs: number): Promise<Session> {
     const { logger } = this.#options;
     const { signal } = this.#lifetime;
@@ -191,48 +187,77 @@ class IngressClient implements Ingress {
         const session = await this.#connector.connect(signal);
         await this.#restore(session);
         const { processId } = session.hello;
-        const reason = this.#connector.lastExit;
-        logger.info({ processId, version: this.#table?.version, reason }, "ingress process serves again");
+        const { lastExit } = this.#connector;
+        logger.info({ processId, version: this.#table?.version, lastExit }, "reconnected to ingress process");
         return session;
       } catch (error) {
         if (signal.aborted) throw error;
-        logger.error({ err: error }, "ingress process does not come back: trying on");
+        logger.error({ err: error }, "cannot reconnect to ingress process; retrying");
       }
     }
   }
 
-  async #send(session: Session, table: IngressTable): Promise<IngressReply> {
-    const served = this.#served.get(session);
-    this.#served.delete(session);
-    // Refused when somebody else has given it another table meanwhile.
-    const changed =
-      served && (await session.request({ kind: "change", ...deltaOf(served, table) }).catch(() => undefined));
-    const reply = changed ?? (await session.request({ kind: "apply", table }));
-    this.#served.set(session, table);
-    return reply;
-  }
-
+  /** Brings a process that was started again to the current configuration. */
   async #restore(session: Session): Promise<void> {
-    const fallback = session.hello.version === 0 ? this.#lastKnown?.() : undefined;
-    const { table = fallback?.table, names = fallback?.names } = { table: this.#table, names: this.#names };
+    const fallback = session.hello.version === 0 ? this.#fallback?.() : undefined;
+    const table = this.#table ?? fallback?.table;
+    const dns = this.#dns ?? fallback?.dns;
     try {
-      if (this.#suspects.length > 0) await session.request({ kind: "suspect", nodes: this.#suspects });
-      if (table !== undefined) await this.#send(session, table);
-      if (names !== undefined) await session.request({ kind: "names", names });
+      if (this.#suspects.length > 0) await this.#sendSuspects(session);
+      if (table !== undefined) await this.#sendTable(session, table);
+      if (dns !== undefined) await session.request({ $case: "applyDns", value: dns }, "done");
     } catch (error) {
       session.close();
       throw error;
     }
   }
+
+  #sendSuspects(session: Session): Promise<unknown> {
+    return session.request({ $case: "suspectNodes", value: { nodeIds: [...this.#suspects] } }, "done");
+  }
+
+  /** Sends the changes since the last table, or all of the table when the process has another one in use. */
+  async #sendTable(session: Session, table: PublishedTable): Promise<ApplyResult> {
+    const sent = this.#sent.get(session);
+    this.#sent.delete(session);
+    const changed =
+      sent &&
+      (await session
+        .request({ $case: "changeListeners", value: changesBetween(sent, table) }, "applied")
+        .catch(() => undefined));
+    const result = changed ?? (await this.#sendWholeTable(session, table));
+    this.#sent.set(session, table);
+    return result;
+  }
+
+  #sendWholeTable(session: Session, { version, listeners }: PublishedTable): Promise<ApplyResult> {
+    const value = { version, listeners: [...listeners] };
+    return session.request({ $case: "applyListeners", value }, "applied");
+  }
+}
+
+/** Unchanged listeners usually are the same objects, which makes the comparison of a large table cheap. */
+function changesBetween(from: PublishedTable, to: PublishedTable): ChangeListeners {
+  const removed = new Map(from.listeners.map((listener) => [keyOf(listener), listener]));
+  const set: PublishedListener[] = [];
+  for (const listener of to.listeners) {
+    const key = keyOf(listener);
+    const before = removed.get(key);
+    removed.delete(key);
+    if (before !== listener && !isDeepStrictEqual(before, listener)) set.push(listener);
+  }
+  return { base: from.version, version: to.version, set, removedKeys: [...removed.keys()] };
+}
+
+function keyOf({ entry }: PublishedListener): string {
+  return entry?.key ?? "";
+}
+
+function completeStatus(status: IngressStatusMessage | undefined): IngressStatus {
+  const { errors = [], dnsProblems = [], fdProblem, path } = status ?? {};
+  return { errors, dnsProblems, fdProblem, path: path ?? { kernel: false, reason: "unknown" } };
 }
 
 function longerBackoff(backoffMs: number): number {
   return Math.min(LONGEST_BACKOFF_MS, Math.max(FIRST_BACKOFF_MS, backoffMs * 2));
-}
-
-function unexpected(kind: string): BerthError {
-  return new BerthError({
-    code: "BERTH_INGRESS_FAILED",
-    message: `the ingress process answered with ${kind}`,
-  });
 }

@@ -2,90 +2,91 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BERTH_VERSION, BerthError } from "@berth/proto";
 import type { Logger } from "pino";
-import { LOG_NAME, PROTOCOL_VERSION, SOCKET_NAME } from "../dataplane/control/wire.js";
+import { LOG_NAME, PROTOCOL_VERSION, SOCKET_NAME } from "../dataplane/control/protocol.js";
 import type { IngressMode } from "../dataplane/kernel/ingress-mode.js";
-import { OWN_ENTRY, startIngressProcess } from "../dataplane/spawn.js";
+import { ENTRY_PATH, type IngressProgram, spawnIngressProcess } from "../dataplane/spawn.js";
 import { Session } from "./session.js";
 
 /** A start takes about 100 ms; on an overloaded host much longer. */
-const CONNECT_DEADLINE_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 10_000;
 const POLL_MS = 20;
 /** A process that was started and does not answer yet gets this long before another one is started. */
 const START_GRACE_MS = 2_000;
-/** Linux takes no longer path for a socket. */
+/** Linux limits the path of a unix socket to this many bytes. */
 const MAX_SOCKET_PATH = 107;
 
 export interface ConnectorOptions {
-  /** Where the control socket and the log live. */
+  /** Directory of the control socket and the log. */
   readonly dataDir: string;
   readonly logger: Logger;
-  /** The compiled entry of the process; by default the one beside this file. */
+  /** Entry point of the process; by default that of this release. */
   readonly entryPath?: string;
-  /** Who shall balance. A process that was started with another mode is replaced. Absent: any. */
+  /** A running process with another mode is replaced. When undefined, any mode is accepted. */
   readonly mode?: IngressMode;
   /** Further arguments for the process. */
   readonly args?: readonly string[];
-  /** Of the agent; a process of another one is replaced. */
+  /** Release of the agent; a running process of another release is replaced. */
   readonly release?: string;
-  /** False: only find a running process, never start one. */
+  /** False to use only a running process. */
   readonly launch?: boolean;
 }
 
-/** Finds the ingress process of a data directory, and starts one when there is none. */
+/** Connects to the ingress process of a data directory, and starts the process when there is none. */
 export class Connector {
   readonly #options: ConnectorOptions;
   readonly #socketPath: string;
   #startedAtMs = Number.NEGATIVE_INFINITY;
   #lastExit = "";
 
-  /** Throws BERTH_INGRESS_FAILED when the data directory's path is too long for a socket. */
+  /** @throws BerthError BERTH_INGRESS_FAILED when the path of the data directory is too long for a socket */
   constructor(options: ConnectorOptions) {
     this.#options = options;
     this.#socketPath = join(options.dataDir, SOCKET_NAME);
     if (Buffer.byteLength(this.#socketPath) > MAX_SOCKET_PATH) {
       throw failed(
-        `the path ${this.#socketPath} is too long for a socket (${MAX_SOCKET_PATH} bytes at most): use a shorter data directory`,
+        `socket path ${this.#socketPath} is too long (limit: ${MAX_SOCKET_PATH} bytes): use a shorter data directory`,
       );
     }
   }
 
-  /** How the process that we started ended, if it did: `signal SIGKILL`, `exit code 1`. */
+  /** How the last process that this agent started has ended, such as `signal SIGKILL` or `exit code 1`. */
   get lastExit(): string {
     return this.#lastExit;
   }
 
-  /** A session with a process of our protocol. Rejects with BERTH_INGRESS_FAILED after 10 s, or as the signal says. */
+  /**
+   * Returns a session with a process of this release. A process of another release is asked once to hand over its
+   * sockets to a new one; a process with another protocol or mode is shut down gracefully and replaced.
+   * @throws BerthError BERTH_INGRESS_FAILED after 10 s
+   */
   async connect(signal: AbortSignal): Promise<Session> {
-    let mayReplace = this.#options.launch !== false;
-    const deadlineMs = performance.now() + CONNECT_DEADLINE_MS;
+    let mayHandOver = this.#options.launch !== false;
+    const deadlineMs = performance.now() + CONNECT_TIMEOUT_MS;
     let failure: unknown;
     while (performance.now() < deadlineMs) {
       signal.throwIfAborted();
       try {
         const session = await Session.open(this.#socketPath);
-        const { release } = session.hello;
-        const isRight = this.#isRight(session) && !signal.aborted;
-        if (isRight && (release === this.#release || release === undefined || !mayReplace)) return session;
-        if (release !== undefined && mayReplace && !signal.aborted) {
-          mayReplace = false;
-          await this.#replace(session);
-          continue;
-        }
-        await this.#dismiss(session);
+        signal.throwIfAborted();
+        if (mayHandOver && session.hello.release !== this.#release) {
+          mayHandOver = false;
+          await this.#requestHandover(session);
+        } else if (this.#isCompatible(session)) return session;
+        else await this.#shutDown(session);
       } catch (error) {
         failure = error;
-        if (isAbsent(error) && this.#options.launch !== false) this.#launch();
+        if (isNotRunning(error) && this.#options.launch !== false) this.#start();
         await sleep(POLL_MS, undefined, { signal });
       }
     }
-    const last = this.#lastExit === "" ? "" : ` (last one: ${this.#lastExit})`;
+    const exit = this.#lastExit === "" ? "" : ` (last exit: ${this.#lastExit})`;
     throw failed(
-      `the ingress process does not answer on ${this.#socketPath}${last}; see ${join(this.#options.dataDir, LOG_NAME)}`,
+      `ingress process does not answer on ${this.#socketPath}${exit}; see ${join(this.#options.dataDir, LOG_NAME)}`,
       failure,
     );
   }
 
-  #isRight({ hello }: Session): boolean {
+  #isCompatible({ hello }: Session): boolean {
     const { mode = hello.mode } = this.#options;
     return hello.protocol === PROTOCOL_VERSION && hello.mode === mode;
   }
@@ -94,60 +95,61 @@ export class Connector {
     return this.#options.release ?? BERTH_VERSION;
   }
 
-  #args(mode = this.#options.mode): readonly string[] {
-    const { args = [] } = this.#options;
-    return [...(mode === undefined ? [] : ["--mode", mode]), ...args, "--release", this.#release];
+  #program(mode: string | undefined): IngressProgram {
+    const { entryPath = ENTRY_PATH, args = [] } = this.#options;
+    return {
+      executable: process.execPath,
+      entryPath,
+      args: [...(mode === undefined ? [] : ["--mode", mode]), ...args, "--release", this.#release],
+    };
   }
 
-  /** Has a process of another release start one of ours and give it its sockets: nobody is refused. */
-  async #replace(session: Session): Promise<void> {
-    const { logger, entryPath } = this.#options;
-    const { processId, release } = session.hello;
-    const { mode = session.hello.mode } = this.#options;
-    logger.info({ processId, release }, "the ingress process of another release is to hand over");
-    const program = { exec: process.execPath, entry: entryPath ?? OWN_ENTRY, args: this.#args(mode) };
+  /** Makes a process of another release start one of this release and hand over its sockets. */
+  async #requestHandover(session: Session): Promise<void> {
+    const { logger, mode } = this.#options;
+    const { processId, release, mode: currentMode } = session.hello;
+    logger.info({ processId, release }, "ingress process of another release; requesting handover");
+    const { executable, entryPath, args } = this.#program(mode ?? currentMode);
     try {
-      await session.request({ kind: "hand-over", program });
-      // For a moment nobody answers at the socket: that is no reason to start another one.
+      const value = { executable, entryPath, args: [...args] };
+      await session.request({ $case: "handOver", value }, "done");
+      // The successor has no control socket for a moment. That is no reason to start another process.
       this.#startedAtMs = performance.now();
     } catch (error) {
-      // It may have, and be gone before its answer was: then another one answers at the socket.
-      logger.warn({ err: error, processId }, "the ingress process did not say that it has handed over");
+      // The handover may have succeeded even so: the next connection reaches the process that serves.
+      logger.warn({ err: error, processId }, "handover was not confirmed");
     } finally {
       session.close();
     }
   }
 
-  /** Takes leave. A process of another release is retired: its connections live on, its ports go to a new process. */
-  async #dismiss(session: Session): Promise<void> {
+  async #shutDown(session: Session): Promise<void> {
     const { protocol, processId, mode } = session.hello;
-    if (!this.#isRight(session)) {
-      this.#options.logger.info(
-        { processId, protocol, mode },
-        "retiring the ingress process of another release or mode",
-      );
-      await session.request({ kind: "retire" });
-    }
+    this.#options.logger.info(
+      { processId, protocol, mode },
+      "shutting down ingress process of another protocol or mode",
+    );
+    await session.request({ $case: "shutDown", value: {} }, "done");
     session.close();
   }
 
-  #launch(): void {
+  #start(): void {
     const nowMs = performance.now();
     if (nowMs - this.#startedAtMs < START_GRACE_MS) return;
     this.#startedAtMs = nowMs;
-    startIngressProcess({
-      dataDir: this.#options.dataDir,
-      entryPath: this.#options.entryPath,
-      args: this.#args(),
-      onExit: (reason) => {
-        this.#lastExit = reason;
-        this.#startedAtMs = Number.NEGATIVE_INFINITY;
-      },
-    });
+    const { dataDir, mode } = this.#options;
+    const child = spawnIngressProcess(dataDir, this.#program(mode), "first");
+    const onExit = (reason: string): void => {
+      this.#lastExit = reason;
+      this.#startedAtMs = Number.NEGATIVE_INFINITY;
+    };
+    child.once("error", (error) => onExit(error.message));
+    child.once("exit", (code, signal) => onExit(signal === null ? `exit code ${code}` : `signal ${signal}`));
+    child.unref();
   }
 }
 
-function isAbsent(error: unknown): boolean {
+function isNotRunning(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return code === "ENOENT" || code === "ECONNREFUSED";
 }

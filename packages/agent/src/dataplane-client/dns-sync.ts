@@ -1,85 +1,90 @@
+import { isDeepStrictEqual } from "node:util";
+import type { DnsConfig } from "@berth/proto";
 import type { Logger } from "pino";
-import type { DnsTable } from "../dataplane/dns/dns-table.js";
 import { withDeadline } from "../runtime/with-deadline.js";
+import { RetryTimer } from "./retry-timer.js";
 
-/** A process that does not answer serves what it has; the leader must not wait for it. */
+/** A process that does not answer keeps serving its last configuration; the leader must not wait for it longer. */
 const APPLY_TIMEOUT_MS = 10_000;
 
 export interface DnsSyncOptions {
-  readonly apply: (names: DnsTable, signal: AbortSignal) => Promise<void>;
-  /** Put together anew each time, from all that it depends on. */
-  readonly collect: () => DnsTable;
-  /** The process has names that are newer than what is known here, until the leader has spoken. */
-  readonly isHeld?: boolean;
+  readonly apply: (config: DnsConfig, signal: AbortSignal) => Promise<void>;
+  /** Returns the current configuration. */
+  readonly collect: () => DnsConfig;
+  /** True when the process may have a newer configuration than the agent: nothing is applied before `resume`. */
+  readonly isPaused?: boolean;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
 
-/** Brings the newest names to the ingress process, one table at a time, and none that it has already. */
+/** Keeps the DNS configuration of the ingress process current. Combines changes, and retries a failed apply. */
 export class DnsSync {
   readonly #options: DnsSyncOptions;
-  #isHeld: boolean;
-  #isDue = false;
+  readonly #retry: RetryTimer;
+  #isPaused: boolean;
+  #hasChanged = false;
   #work: Promise<boolean> | undefined;
-  #served = "";
-  /** The process did not take the last names that it was given. */
+  /** The configuration in use; undefined when it is not known. */
+  #applied: DnsConfig | undefined;
   #hasFailed = false;
-  #hasAskers = false;
+  #hasClients = false;
 
   constructor(options: DnsSyncOptions) {
     this.#options = options;
-    this.#isHeld = options.isHeld ?? false;
+    this.#isPaused = options.isPaused ?? false;
+    this.#retry = new RetryTimer(() => this.changed(), options.signal);
   }
 
-  /** The leader has said who answers to which name. */
-  told(): void {
-    this.#isHeld = false;
+  /** Called when the leader has sent the DNS entries. */
+  resume(): void {
+    this.#isPaused = false;
     this.changed();
   }
 
-  /** Something has changed that names depend on. */
+  /** Called when something has changed that `collect` depends on. */
   changed(): void {
-    if (this.#isHeld) return;
-    this.#isDue = true;
+    if (this.#isPaused) return;
+    this.#hasChanged = true;
     this.#work ??= this.#applyAll();
   }
 
-  /** Somebody is known to ask: also on a host that has no network any more, until its last container has gone. */
-  get hasAskers(): boolean {
-    return this.#hasAskers;
+  /** Whether the last configuration has clients. May be true without networks, until the last container is gone. */
+  get hasClients(): boolean {
+    return this.#hasClients;
   }
 
-  /** Resolves once the process has what was known when this was called; false: it did not take it. */
-  inForce(): Promise<boolean> {
+  /** Resolves when the changes made before this call are applied. False when the process did not accept them. */
+  applied(): Promise<boolean> {
     return this.#work ?? Promise.resolve(!this.#hasFailed);
   }
 
   async #applyAll(): Promise<boolean> {
-    // Changes come in bursts, and each is a whole table.
+    // Changes come in bursts, and each replaces the whole configuration.
     await new Promise((resolve) => setImmediate(resolve));
-    while (this.#isDue) {
-      this.#isDue = false;
+    while (this.#hasChanged) {
+      this.#hasChanged = false;
       this.#hasFailed = !(await this.#apply());
     }
     this.#work = undefined;
+    if (this.#hasFailed) this.#retry.schedule();
+    else this.#retry.reset();
     return !this.#hasFailed;
   }
 
   async #apply(): Promise<boolean> {
     const { apply, collect, log, signal } = this.#options;
-    const names = collect();
-    const text = JSON.stringify(names);
-    this.#hasAskers = names.clients.length > 0;
-    if (text === this.#served) return true;
+    const config = collect();
+    this.#hasClients = config.clients.length > 0;
+    if (this.#applied !== undefined && isDeepStrictEqual(config, this.#applied)) return true;
     try {
-      const onTimeout = (): Error => new Error("no answer in time");
-      await withDeadline({ signal, timeoutMs: APPLY_TIMEOUT_MS, onTimeout }, (inner) => apply(names, inner));
-      this.#served = text;
+      const onTimeout = (): Error => new Error(`no answer within ${APPLY_TIMEOUT_MS / 1_000} s`);
+      await withDeadline({ signal, timeoutMs: APPLY_TIMEOUT_MS, onTimeout }, (inner) => apply(config, inner));
+      this.#applied = config;
       return true;
     } catch (error) {
-      // It may have taken them all the same.
-      this.#served = "";
-      if (!signal.aborted) log.error({ err: error }, "the ingress process did not take the new names");
+      // The process may have applied it even so.
+      this.#applied = undefined;
+      if (!signal.aborted) log.error({ err: error }, "cannot update DNS configuration; retrying");
       return false;
     }
   }

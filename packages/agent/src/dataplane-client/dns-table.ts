@@ -1,63 +1,46 @@
-import { isIP, isIPv4 } from "node:net";
-import type { AssignedNetwork, DnsEndpoint, DnsEntry, TaskStatus } from "@berth/proto";
-import { TaskState, TrafficSpec_Affinity } from "@berth/proto";
+import {
+  type AssignedNetwork,
+  type DnsClient,
+  type DnsConfig,
+  type DnsEntry,
+  TaskState,
+  type TaskStatus,
+} from "@berth/proto";
 import { bridgeName } from "../core/networks/devices.js";
-import type { DnsClient, DnsTable, DnsTask } from "../dataplane/dns/dns-table.js";
 
-/** A task of this host, as far as its questions for names go. */
-export interface AskingTask {
+/** A task on this node, as far as its DNS queries are concerned. */
+export interface DnsClientTask {
   readonly status: TaskStatus;
-  /** Servers that its service wants asked. */
+  /** DNS servers for external names, from the service's spec. */
   readonly dns: readonly string[];
 }
 
-export interface NamesSources {
-  /** Those that this host has a part of. */
+export interface DnsSources {
+  /** Networks that this node has a part of. */
   readonly networks: readonly AssignedNetwork[];
   readonly entries: readonly DnsEntry[];
-  readonly tasks: Iterable<AskingTask>;
+  readonly tasks: Iterable<DnsClientTask>;
 }
 
-/**
- * What the leader says of names, in the words of the name server. What some host or user has called an address, and is
- * none, is left out: the ingress process takes a table as a whole or not at all.
- */
-export function dnsTableOf({ networks, entries, tasks }: NamesSources): DnsTable {
+/** Returns the DNS configuration of this node's ingress process. */
+export function dnsConfigOf({ networks, entries, tasks }: DnsSources): DnsConfig {
   return {
     networks: networks.map(({ id, spec, subnet, gateway, vni }) => ({
-      id,
+      ...{ id, subnet, gateway },
       name: spec?.name ?? "",
       stack: spec?.stack ?? "",
-      subnet,
-      gateway,
       bridge: bridgeName(vni),
-      ...(spec?.internal ? { isInternal: true } : {}),
+      internal: spec?.internal ?? false,
     })),
-    services: entries.map((entry) => ({
-      key: entry.key,
-      networkId: entry.networkId,
-      service: entry.serviceName,
-      stack: entry.stack,
-      names: entry.names,
-      vip: isIPv4(entry.vip) ? entry.vip : "",
-      hasSourceAffinity: entry.affinity === TrafficSpec_Affinity.SOURCE,
-      endpoints: endpointsOf(entry.endpoints),
-      draining: endpointsOf(entry.draining),
-    })),
-    clients: Array.from(tasks).flatMap(askersOf),
+    // The DNS server does not answer with inactive tasks.
+    entries: entries.map((entry) => (entry.inactive.length === 0 ? entry : { ...entry, inactive: [] })),
+    clients: Array.from(tasks).flatMap(clientsOf),
   };
 }
 
-/** One for each of its addresses: which one it asks from depends on whom it asks. */
-function askersOf({ status: { state, addresses }, dns }: AskingTask): readonly DnsClient[] {
+/** Returns one client for each address of the task: its source address depends on the destination. */
+function clientsOf({ status: { state, addresses }, dns }: DnsClientTask): readonly DnsClient[] {
   if (state !== TaskState.RUNNING && state !== TaskState.STARTING) return [];
   const networkIds = addresses.map(({ networkId }) => networkId);
-  const servers = dns.filter((server) => isIP(server) !== 0);
-  const asked = addresses.filter(({ address }) => isIPv4(address));
-  return asked.map(({ address }) => ({ address, networkIds, dns: servers }));
-}
-
-function endpointsOf(endpoints: readonly DnsEndpoint[]): readonly DnsTask[] {
-  const reached = endpoints.filter(({ address }) => isIPv4(address));
-  return reached.map(({ taskId, nodeId, address, slot }) => ({ id: taskId, nodeId, address, slot }));
+  return addresses.map(({ address }) => ({ address, networkIds, dns: [...dns] }));
 }

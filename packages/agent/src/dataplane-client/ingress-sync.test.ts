@@ -1,38 +1,43 @@
 import { IngressEntry } from "@berth/proto";
 import { pino } from "pino";
-import { expect, test } from "vitest";
-import type { ApplyResult, IngressTable } from "../dataplane/table/ingress-table.js";
+import { afterEach, expect, test, vi } from "vitest";
+import type { ApplyResult } from "../dataplane/table/ingress-table.js";
 import { IngressSync } from "./ingress-sync.js";
+import type { PublishedTable } from "./ingress-table.js";
 
 const log = pino({ level: "silent" });
 const { signal } = new AbortController();
 const entry = (published: number): IngressEntry =>
   IngressEntry.fromPartial({ key: `tcp//${published}`, published });
+afterEach(() => {
+  vi.useRealTimers();
+});
+
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** An ingress process that takes a table only when the test says so. */
+/** An ingress process that completes an apply when the test calls `complete`. */
 class SlowProcess {
-  readonly tables: IngressTable[] = [];
-  #take: (() => void) | undefined;
+  readonly tables: PublishedTable[] = [];
+  #complete: (() => void) | undefined;
 
-  readonly apply = (table: IngressTable): Promise<ApplyResult> => {
+  readonly apply = (table: PublishedTable): Promise<ApplyResult> => {
     this.tables.push(table);
     return new Promise((resolve) => {
-      this.#take = () => resolve({ version: table.version, errors: [] });
+      this.#complete = () => resolve({ version: table.version, errors: [] });
     });
   };
 
-  async take(): Promise<void> {
-    this.#take?.();
+  async complete(): Promise<void> {
+    this.#complete?.();
     await turn();
   }
 
   ports(): number[][] {
-    return this.tables.map(({ listeners }) => listeners.map(({ port }) => port));
+    return this.tables.map(({ listeners }) => listeners.map((listener) => listener.entry?.published ?? 0));
   }
 }
 
-test("IngressSync acknowledges a sequence when its table serves, and skips tables that are out of date", async () => {
+test("IngressSync advances the applied sequence with each table and skips outdated tables", async () => {
   const process = new SlowProcess();
   const sync = new IngressSync({ apply: process.apply, log, signal });
   sync.update(1, [entry(1)]);
@@ -40,68 +45,86 @@ test("IngressSync acknowledges a sequence when its table serves, and skips table
   sync.update(3, [entry(3)]);
   sync.update(4, undefined);
   expect(sync.appliedSequence).toBe(0);
-  await process.take();
+  await process.complete();
   expect(sync.appliedSequence).toBe(1);
-  await process.take();
+  await process.complete();
   expect(sync.appliedSequence).toBe(4);
   expect(process.ports()).toEqual([[1], [3]]);
   const [first, second] = process.tables.map(({ version }) => version);
   expect(second).toBeGreaterThan(first ?? 0);
 });
 
-test("IngressSync acknowledges at once what leaves the table as it was", () => {
+test("IngressSync applies a sequence without table changes at once", () => {
   const sync = new IngressSync({ apply: new SlowProcess().apply, log, signal });
   sync.update(7, undefined);
   expect(sync.appliedSequence).toBe(7);
 });
 
-test("IngressSync does not count an older leader's sequence for a newer leader", async () => {
+test("IngressSync does not count a sequence of the previous leader for the new leader", async () => {
   const process = new SlowProcess();
   const sync = new IngressSync({ apply: process.apply, log, signal });
   sync.update(50, [entry(1)]);
   sync.restart();
-  await process.take();
+  await process.complete();
   expect(sync.appliedSequence).toBe(0);
   sync.update(1, [entry(2)]);
   expect(sync.appliedSequence).toBe(0);
-  await process.take();
+  await process.complete();
   expect(sync.appliedSequence).toBe(1);
 });
 
-test("IngressSync goes on after a process that failed: it serves what it has", async () => {
+test("IngressSync advances the applied sequence when the process fails, because it keeps its last table", async () => {
   const sync = new IngressSync({ apply: () => Promise.reject(new Error("gone")), log, signal });
   sync.update(1, [entry(1)]);
   await turn();
   expect(sync.appliedSequence).toBe(1);
 });
 
-test("IngressSync says when the table of a sequence is in force, and not before", async () => {
+test("IngressSync.applied() resolves when the table of the sequence is in use, and not before", async () => {
   const process = new SlowProcess();
   const sync = new IngressSync({ apply: process.apply, log, signal });
   sync.update(1, [entry(1)]);
   sync.update(2, [entry(2)]);
-  const said: string[] = [];
-  void sync.inForce(1).then((isInForce) => said.push(`1 ${isInForce}`));
-  void sync.inForce(2).then((isInForce) => said.push(`2 ${isInForce}`));
+  const results: string[] = [];
+  void sync.applied(1).then((isApplied) => results.push(`1 ${isApplied}`));
+  void sync.applied(2).then((isApplied) => results.push(`2 ${isApplied}`));
   await turn();
-  expect(said).toEqual([]);
-  await process.take();
-  expect(said).toEqual(["1 true"]);
-  await process.take();
-  expect(said).toEqual(["1 true", "2 true"]);
-  expect(await sync.inForce(2)).toBe(true);
+  expect(results).toEqual([]);
+  await process.complete();
+  expect(results).toEqual(["1 true"]);
+  await process.complete();
+  expect(results).toEqual(["1 true", "2 true"]);
+  expect(await sync.applied(2)).toBe(true);
 });
 
-test("IngressSync vouches for nothing that the process did not take, nor to a leader that was replaced", async () => {
+test("IngressSync.applied() is false when the process fails and when the leader is replaced", async () => {
   const failing = new IngressSync({ apply: () => Promise.reject(new Error("gone")), log, signal });
   failing.update(1, [entry(1)]);
-  const refused = failing.inForce(1);
+  const refused = failing.applied(1);
   expect(await refused).toBe(false);
-  expect(await failing.inForce(1)).toBe(false);
+  expect(await failing.applied(1)).toBe(false);
   const process = new SlowProcess();
   const sync = new IngressSync({ apply: process.apply, log, signal });
   sync.update(1, [entry(1)]);
-  const asked = sync.inForce(1);
+  const asked = sync.applied(1);
   sync.restart();
   expect(await asked).toBe(false);
+});
+
+test("IngressSync retries a failed apply with back-off, without another change", async () => {
+  vi.useFakeTimers();
+  let failures = 2;
+  const triedMs: number[] = [];
+  const startMs = Date.now();
+  const apply = async ({ version }: PublishedTable): Promise<ApplyResult> => {
+    triedMs.push(Date.now() - startMs);
+    failures -= 1;
+    if (failures >= 0) throw new Error("gone");
+    return { version, errors: [] };
+  };
+  const sync = new IngressSync({ apply, log, signal });
+  sync.update(1, [entry(1)]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(triedMs).toEqual([0, 1_000, 3_000]);
+  expect(await sync.applied(1)).toBe(true);
 });

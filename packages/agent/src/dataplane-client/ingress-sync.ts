@@ -1,150 +1,157 @@
-import type { IngressEntry } from "@berth/proto";
+import type { IngressEntry, PublishedListener } from "@berth/proto";
 import type { Logger } from "pino";
-import type { ApplyResult, IngressListener, IngressTable } from "../dataplane/table/ingress-table.js";
+import type { ApplyResult } from "../dataplane/table/ingress-table.js";
 import { withDeadline } from "../runtime/with-deadline.js";
-import { type HasEnded, IngressListeners, type RouteTo } from "./ingress-table.js";
+import { type LocalTasks, PublishedListeners, type PublishedTable } from "./ingress-table.js";
+import { RetryTimer } from "./retry-timer.js";
 
-/** A process that does not answer serves what it has; the leader must not wait for it. */
+/** A process that does not answer keeps serving its last table; the leader must not wait for it longer. */
 const APPLY_TIMEOUT_MS = 10_000;
 
-type Apply = (table: IngressTable, signal: AbortSignal) => Promise<ApplyResult>;
-
-/** Somebody who waits for the table of a sequence. */
-interface Waiting {
+/** A caller that waits until the table of a sequence is applied. */
+interface Waiter {
   readonly sequence: number;
-  readonly resolve: (isInForce: boolean) => void;
+  readonly resolve: (isApplied: boolean) => void;
 }
 
 export interface IngressSyncOptions {
-  readonly apply: Apply;
-  /** How the kernel of this host may reach endpoints. */
-  readonly routeTo?: RouteTo;
-  readonly hasEnded?: HasEnded;
+  readonly apply: (table: PublishedTable, signal: AbortSignal) => Promise<ApplyResult>;
+  readonly local?: LocalTasks;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
 
-/** Brings the newest table to the ingress process, one at a time, and knows which sequence it serves. */
+/**
+ * Keeps the table of the ingress process current, one apply at a time, and tracks which of the leader's assignment
+ * sequences is applied. Retries a failed apply.
+ */
 export class IngressSync {
   readonly #options: IngressSyncOptions;
-  /** What the leader last said. */
+  readonly #listeners: PublishedListeners;
+  readonly #retry: RetryTimer;
+  /** The latest entries from the leader. */
   #entries: readonly IngressEntry[] | undefined;
-  readonly #listeners: IngressListeners;
-  #served: readonly IngressListener[] = [];
-  #wanted: { readonly entries: readonly IngressEntry[] } | undefined;
-  #wantedSequence = 0;
+  #hasChanged = false;
+  #latestSequence = 0;
   #appliedSequence = 0;
-  /** How many leaders there have been: an apply for an older one says nothing to a newer one. */
-  #leader = 0;
+  #applied: readonly PublishedListener[] = [];
+  /** Number of leader changes. An apply for one leader does not count for the next. */
+  #leaderChanges = 0;
   #isApplying = false;
-  /** The process did not take the last table that it was given. */
   #hasFailed = false;
-  /** Grows over restarts of the agent, too: the process keeps what is newest. */
+  /** Starts at the current time, so that it also grows across restarts of the agent. */
   #version = Date.now();
   #lastErrors = "";
-  #waiting: Waiting[] = [];
+  #waiters: readonly Waiter[] = [];
 
   constructor(options: IngressSyncOptions) {
     this.#options = options;
-    this.#listeners = new IngressListeners(options.routeTo, options.hasEnded);
+    this.#listeners = new PublishedListeners(options.local);
+    this.#retry = new RetryTimer(() => this.#applyChanges(), options.signal);
   }
 
-  /** Everything up to this assignment sequence is taken over, table included. */
+  /** All assignments up to this sequence are applied, or the process failed to apply them. */
   get appliedSequence(): number {
     return this.#appliedSequence;
   }
 
-  /** Another leader counts anew: nothing of its sequence is taken over yet. The table serves on. */
+  /** Called when the leader changed: sequences start again. The table stays in use. */
   restart(): void {
-    this.#leader += 1;
+    this.#leaderChanges += 1;
     this.#settle(Number.POSITIVE_INFINITY, false);
-    this.#wantedSequence = 0;
+    this.#latestSequence = 0;
     this.#appliedSequence = 0;
   }
 
-  /** A sequence without entries left the table as it was. */
+  /** @param entries undefined when the sequence does not change the table */
   update(sequence: number, entries: readonly IngressEntry[] | undefined): void {
-    this.#wantedSequence = sequence;
-    if (entries !== undefined) {
-      this.#entries = entries;
-      this.#wanted = { entries };
+    this.#latestSequence = sequence;
+    if (entries === undefined) {
+      if (!this.#isApplying) this.#appliedSequence = sequence;
+      return;
     }
-    if (!this.#isApplying) void this.#applyAll();
+    this.#entries = entries;
+    this.#applyChanges();
   }
 
-  /** A table of these entries, as it would be given to a process now. */
-  tableOf(entries: readonly IngressEntry[]): IngressTable {
+  /** Returns the table for these entries, without applying it. */
+  tableOf(entries: readonly IngressEntry[]): PublishedTable {
     return { version: this.#version, listeners: this.#listeners.of(entries) };
   }
 
-  /** Containers of this host have changed, and with them perhaps how the kernel reaches them. */
-  routesMayHaveChanged(): void {
+  /** Called when containers on this node have changed, which may change how the kernel reaches them. */
+  localTasksChanged(): void {
     if (this.#entries === undefined) return;
     const listeners = this.#listeners.of(this.#entries);
-    const isServed = listeners.every((listener, index) => listener === this.#served[index]);
-    if (isServed && listeners.length === this.#served.length) return;
-    this.#wanted ??= { entries: this.#entries };
-    if (!this.#isApplying) void this.#applyAll();
+    const isApplied =
+      listeners.length === this.#applied.length &&
+      listeners.every((listener, index) => listener === this.#applied[index]);
+    if (!isApplied) this.#applyChanges();
   }
 
   /**
-   * Resolves once the process has confirmed that it serves the table as of this sequence. False: it has not taken it,
-   * or the leader who asks has been replaced.
+   * Resolves when the table of this sequence is in use. False when the process did not accept it, or when the leader
+   * was replaced.
    */
-  inForce(sequence: number): Promise<boolean> {
+  applied(sequence: number): Promise<boolean> {
     if (!this.#isApplying) return Promise.resolve(!this.#hasFailed);
-    return new Promise((resolve) => this.#waiting.push({ sequence, resolve }));
+    return new Promise((resolve) => {
+      this.#waiters = [...this.#waiters, { sequence, resolve }];
+    });
   }
 
-  #settle(upTo: number, isInForce: boolean): void {
-    const waiting = this.#waiting;
-    this.#waiting = waiting.filter(({ sequence }) => sequence > upTo);
-    for (const { sequence, resolve } of waiting) if (sequence <= upTo) resolve(isInForce);
+  #applyChanges(): void {
+    this.#hasChanged = true;
+    if (!this.#isApplying) void this.#applyAll();
   }
 
   async #applyAll(): Promise<void> {
     this.#isApplying = true;
-    for (let next = this.#wanted; next !== undefined; next = this.#wanted) {
-      this.#wanted = undefined;
-      const [leader, covered] = [this.#leader, this.#wantedSequence];
-      this.#hasFailed = !(await this.#apply(next.entries));
-      if (leader !== this.#leader) continue;
-      this.#appliedSequence = covered;
-      this.#settle(covered, !this.#hasFailed);
+    while (this.#hasChanged) {
+      this.#hasChanged = false;
+      const [leaderChanges, sequence] = [this.#leaderChanges, this.#latestSequence];
+      this.#hasFailed = !(await this.#apply(this.#entries ?? []));
+      if (leaderChanges !== this.#leaderChanges) continue;
+      this.#appliedSequence = sequence;
+      this.#settle(sequence, !this.#hasFailed);
     }
-    // What came meanwhile without a table of its own needs nothing more.
-    this.#appliedSequence = this.#wantedSequence;
+    // Sequences that came meanwhile and did not change the table are applied as well.
+    this.#appliedSequence = this.#latestSequence;
     this.#isApplying = false;
     this.#settle(this.#appliedSequence, !this.#hasFailed);
+    if (this.#hasFailed) this.#retry.schedule();
+    else this.#retry.reset();
   }
 
-  /** True when the process says that it serves the table. */
+  /** Returns whether the process uses the table. */
   async #apply(entries: readonly IngressEntry[]): Promise<boolean> {
     const { apply, log, signal } = this.#options;
     this.#version += 1;
     try {
-      const listeners = this.#listeners.of(entries);
-      const table = { version: this.#version, listeners };
-      const deadline = {
-        signal,
-        timeoutMs: APPLY_TIMEOUT_MS,
-        onTimeout: () => new Error("no answer in time"),
-      };
+      const table = this.tableOf(entries);
+      const onTimeout = (): Error => new Error(`no answer within ${APPLY_TIMEOUT_MS / 1_000} s`);
+      const deadline = { signal, timeoutMs: APPLY_TIMEOUT_MS, onTimeout };
       const { errors } = await withDeadline(deadline, (inner) => apply(table, inner));
-      this.#served = table.listeners;
+      this.#applied = table.listeners;
       this.#logErrors(errors.map(({ service, message }) => `${service}: ${message}`));
       return true;
     } catch (error) {
-      if (!signal.aborted) log.error({ err: error }, "the ingress process did not take the new table");
+      if (!signal.aborted) log.error({ err: error }, "cannot update ingress table; retrying");
       return false;
     }
   }
 
-  /** Ports stay taken for long: said when it changes, not with each table. */
+  #settle(upTo: number, isApplied: boolean): void {
+    const waiters = this.#waiters;
+    this.#waiters = waiters.filter(({ sequence }) => sequence > upTo);
+    for (const { sequence, resolve } of waiters) if (sequence <= upTo) resolve(isApplied);
+  }
+
+  /** Logs errors when they change, not with every table: a port may stay taken for long. */
   #logErrors(errors: readonly string[]): void {
     const text = errors.join("; ");
     if (text !== this.#lastErrors && text !== "")
-      this.#options.log.error({ errors }, "published ports do not answer");
+      this.#options.log.error({ errors }, "published ports are not open");
     this.#lastErrors = text;
   }
 }

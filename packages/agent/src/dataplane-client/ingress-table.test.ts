@@ -1,28 +1,96 @@
-import { IngressEntry } from "@berth/proto";
-import { expect, test } from "vitest";
-import { IngressListeners, peersIn, routesOf } from "./ingress-table.js";
+import { type ContainerAddress, IngressEntry, PortSpec_Protocol } from "@berth/proto";
+import { describe, expect, test } from "vitest";
+import { parseListener } from "../dataplane/messages/listener-messages.js";
+import { containerAddress, PublishedListeners } from "./ingress-table.js";
 
+const TCP = PortSpec_Protocol.TCP;
 const on = (nodeId: string) => ({ taskId: `t-${nodeId}`, nodeId, address: `10.0.0.${nodeId}`, port: 80 });
 const entry = IngressEntry.fromPartial({
   key: "tcp//80",
+  published: 80,
   endpoints: [on("1"), on("2"), on("3")],
 });
 
-test("peersIn() names every other node that connections go to", () => {
-  const peers = peersIn([entry, { ...entry, endpoints: [on("4")] }], "1");
-  expect(Object.fromEntries(peers)).toEqual({ 2: "10.0.0.2", 3: "10.0.0.3", 4: "10.0.0.4" });
+describe("PublishedListeners", () => {
+  test("omits an endpoint whose task has ended, unless all have ended", () => {
+    const single = { ...entry, endpoints: [on("1")] };
+    const ended = new Set<string>();
+    const listeners = new PublishedListeners({
+      nodeId: "1",
+      addressOf: () => undefined,
+      hasEnded: ({ taskId }) => ended.has(taskId),
+    });
+    const taskIds = (of: IngressEntry): unknown =>
+      listeners.of([of])[0]?.entry?.endpoints.map(({ taskId }) => taskId);
+    expect(taskIds(entry)).toEqual(["t-1", "t-2", "t-3"]);
+    ended.add("t-1");
+    expect(taskIds(entry)).toEqual(["t-2", "t-3"]);
+    expect(taskIds(single)).toEqual(["t-1"]);
+    ended.clear();
+    expect(taskIds(entry)).toEqual(["t-1", "t-2", "t-3"]);
+  });
+
+  test("routes to containers on this node directly and to other nodes by their address", () => {
+    let container: ContainerAddress | undefined;
+    const listeners = new PublishedListeners({
+      nodeId: "1",
+      addressOf: () => container,
+      hasEnded: () => false,
+    });
+    const routes = (): unknown =>
+      listeners.of([entry]).flatMap((each) => parseListener(each).endpoints.map(({ route }) => route?.kind));
+    expect(routes()).toEqual([undefined, "forward", "forward"]);
+    container = { address: "172.17.0.2", port: 8080, subnet: "172.17.0.0/16" };
+    expect(routes()).toEqual(["direct", "forward", "forward"]);
+  });
+
+  test("returns the same object while neither the entry nor the containers change", () => {
+    const container = { address: "172.17.0.2", port: 8080, subnet: "" };
+    const listeners = new PublishedListeners({
+      nodeId: "1",
+      addressOf: () => ({ ...container }),
+      hasEnded: () => false,
+    });
+    const [first] = listeners.of([entry]);
+    expect(listeners.of([entry])[0]).toBe(first);
+    container.port = 9090;
+    expect(listeners.of([entry])[0]).not.toBe(first);
+  });
 });
 
-test("IngressListeners sends nobody to a replica that is known to have ended, unless all have", () => {
-  const ended = new Set<string>();
-  const routes = routesOf("1", () => ({ kind: "direct", address: "172.17.0.2", port: 80, subnet: "" }));
-  const listeners = new IngressListeners(routes, ({ taskId }) => ended.has(taskId));
-  const taskIds = (): unknown => listeners.of([entry])[0]?.endpoints.map(({ id }) => id);
-  expect(taskIds()).toEqual(["t-1", "t-2", "t-3"]);
-  ended.add("t-1");
-  expect(taskIds()).toEqual(["t-2", "t-3"]);
-  ended.clear();
-  expect(taskIds()).toEqual(["t-1", "t-2", "t-3"]);
-  for (const { taskId } of entry.endpoints) ended.add(taskId);
-  expect(taskIds()).toEqual(["t-1", "t-2", "t-3"]);
+describe("containerAddress", () => {
+  const endpoint = { address: "10.0.0.1", port: 32_768 };
+  const network = (name: string, address: string, gateway = "172.18.0.1") => ({
+    name,
+    address,
+    subnet: address === "" ? "" : "172.18.0.0/16",
+    gateway,
+  });
+  const container = {
+    ports: [
+      { protocol: PortSpec_Protocol.UDP, target: 53, hostPort: 32_768, hostIp: "10.0.0.1" },
+      { protocol: TCP, target: 80, hostPort: 32_768, hostIp: "10.0.0.1" },
+    ],
+    networks: [network("b", "172.18.0.2"), network("a", "172.18.0.3", ""), network("c", "172.18.0.4")],
+  };
+
+  test("returns the container's own port in its default network", () => {
+    expect(containerAddress(endpoint, TCP, container)).toEqual({
+      address: "172.18.0.2",
+      port: 80,
+      subnet: "172.18.0.0/16",
+    });
+    expect(containerAddress(endpoint, PortSpec_Protocol.UDP, container)).toMatchObject({ port: 53 });
+  });
+
+  test("returns the endpoint's own address for a container on the host network", () => {
+    const onHost = { ports: [], networks: [network("host", "", "")] };
+    expect(containerAddress(endpoint, TCP, onHost)).toEqual({ ...endpoint, subnet: "" });
+  });
+
+  test("returns undefined for a container that does not run or is unknown", () => {
+    expect(containerAddress(endpoint, TCP, undefined)).toBeUndefined();
+    expect(containerAddress(endpoint, TCP, { ports: [], networks: [network("b", "", "")] })).toBeUndefined();
+    expect(containerAddress({ ...endpoint, port: 1 }, TCP, container)).toBeUndefined();
+  });
 });

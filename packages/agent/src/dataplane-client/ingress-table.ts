@@ -1,108 +1,117 @@
+import { isDeepStrictEqual } from "node:util";
 import {
+  type ContainerAddress,
   type IngressEndpoint,
   type IngressEntry,
+  type LocalEndpoint,
   PortSpec_Protocol,
-  TrafficSpec_Affinity,
-  TrafficSpec_Balance,
+  type PublishedListener,
 } from "@berth/proto";
-import type {
-  IngressEndpoint as Endpoint,
-  IngressListener,
-  KernelRoute,
-  TrafficRules,
-} from "../dataplane/table/ingress-table.js";
-import { sameListener } from "../dataplane/table/table-diff.js";
+import type { ContainerNetwork, ObservedContainer } from "../core/docker/observed-container.js";
 
-/** Addresses of the other nodes that connections go to, by node id. */
-export function peersIn(entries: readonly IngressEntry[], ownNodeId: string): ReadonlyMap<string, string> {
-  const peers = new Map<string, string>();
-  for (const { endpoints } of entries) {
-    for (const { nodeId, address } of endpoints) if (nodeId !== ownNodeId) peers.set(nodeId, address);
-  }
-  return peers;
+const HOST_NETWORK = "host";
+
+/** The published ports of the cluster, as this node's ingress process serves them. */
+export interface PublishedTable {
+  /** Grows with every table, across restarts of the agent. */
+  readonly version: number;
+  readonly listeners: readonly PublishedListener[];
 }
 
-/** How the kernel may bring connections to an endpoint; undefined: not at all. */
-export type RouteTo = (endpoint: IngressEndpoint, protocol: PortSpec_Protocol) => KernelRoute | undefined;
-
-/** Whether an endpoint is known here to answer no more, before the leader has said so. */
-export type HasEnded = (endpoint: IngressEndpoint) => boolean;
-
-const AFAR: KernelRoute = { kind: "forward" };
-
-/** Routes of this node: its own containers are reached directly. Without an id every endpoint is elsewhere. */
-export function routesOf(
-  nodeId: string,
-  localRoute: (endpoint: IngressEndpoint, protocol: PortSpec_Protocol) => KernelRoute | undefined,
-): RouteTo {
-  return (endpoint, protocol) => (endpoint.nodeId === nodeId ? localRoute(endpoint, protocol) : AFAR);
+/** What the agent knows about the endpoints on its own node. */
+export interface LocalTasks {
+  readonly nodeId: string;
+  /** Returns undefined when the kernel cannot reach the container. */
+  addressOf(endpoint: IngressEndpoint, protocol: PortSpec_Protocol): ContainerAddress | undefined;
+  /** Returns whether the task has ended, which the leader may not know yet. */
+  hasEnded(endpoint: IngressEndpoint): boolean;
 }
 
 /**
- * What the leader says of the published ports, in the words of the ingress process. A port of which nothing has
- * changed keeps its object, so that a table of a thousand is not compared endpoint by endpoint.
+ * Adds this node's own endpoints to the leader's ingress entries. The listener of an unchanged entry stays the same
+ * object, so that a table of thousands of ports is compared by identity.
  */
-export class IngressListeners {
-  readonly #routeTo: RouteTo;
-  readonly #hasEnded: HasEnded;
-  readonly #made = new WeakMap<IngressEntry, IngressListener>();
+export class PublishedListeners {
+  readonly #local: LocalTasks | undefined;
+  readonly #cache = new WeakMap<IngressEntry, PublishedListener>();
 
-  constructor(routeTo: RouteTo = () => AFAR, hasEnded: HasEnded = () => false) {
-    this.#routeTo = routeTo;
-    this.#hasEnded = hasEnded;
+  constructor(local?: LocalTasks) {
+    this.#local = local;
   }
 
-  of(entries: readonly IngressEntry[]): readonly IngressListener[] {
+  of(entries: readonly IngressEntry[]): readonly PublishedListener[] {
     return entries.map((entry) => this.#listener(entry));
   }
 
-  #listener(entry: IngressEntry): IngressListener {
-    const made = this.#made.get(entry);
-    if (made !== undefined && this.#isAllAfar(made, entry)) return made;
-    const listener = toListener(this.#withoutEnded(entry), this.#routeTo);
-    if (made !== undefined && sameListener(made, listener)) return made;
-    this.#made.set(entry, listener);
+  #listener(entry: IngressEntry): PublishedListener {
+    const listener = { entry: this.#withoutEnded(entry), local: this.#localEndpoints(entry) };
+    const cached = this.#cache.get(entry);
+    if (cached !== undefined && isSame(cached, listener)) return cached;
+    this.#cache.set(entry, listener);
     return listener;
   }
 
-  /** One that may be answered is better than none. */
+  #isLocal(endpoint: IngressEndpoint): boolean {
+    return this.#local !== undefined && endpoint.nodeId === this.#local.nodeId;
+  }
+
+  #localEndpoints({ endpoints, draining, protocol }: IngressEntry): LocalEndpoint[] {
+    const local: LocalEndpoint[] = [];
+    for (const list of [endpoints, draining]) {
+      for (const endpoint of list) {
+        if (!this.#isLocal(endpoint)) continue;
+        const container = this.#local?.addressOf(endpoint, protocol);
+        local.push({ taskId: endpoint.taskId, ...(container === undefined ? {} : { container }) });
+      }
+    }
+    return local;
+  }
+
+  /** Keeps all endpoints when every one has ended: an attempt that may fail is better than no endpoint. */
   #withoutEnded(entry: IngressEntry): IngressEntry {
-    const endpoints = entry.endpoints.filter((endpoint) => !this.#hasEnded(endpoint));
+    const hasEnded = (endpoint: IngressEndpoint): boolean =>
+      this.#isLocal(endpoint) && this.#local?.hasEnded(endpoint) === true;
+    if (!entry.endpoints.some(hasEnded)) return entry;
+    const endpoints = entry.endpoints.filter((endpoint) => !hasEnded(endpoint));
     return endpoints.length === 0 ? entry : { ...entry, endpoints };
   }
-
-  /** Without one of this host's own containers nothing but the entry decides. */
-  #isAllAfar(made: IngressListener, { endpoints }: IngressEntry): boolean {
-    const isAfar = ({ route }: Endpoint): boolean => route?.kind === "forward";
-    if (made.endpoints.length < endpoints.length) return false;
-    return made.endpoints.every(isAfar) && made.draining.every(isAfar);
-  }
 }
 
-function toListener(entry: IngressEntry, routeTo: RouteTo): IngressListener {
-  const toEndpoint = (endpoint: IngressEndpoint): Endpoint => {
-    const { taskId, nodeId, address, port } = endpoint;
-    const route = routeTo(endpoint, entry.protocol);
-    return { id: taskId, node: nodeId, address, port, ...(route === undefined ? {} : { route }) };
-  };
-  const traffic = trafficRules(entry);
-  return {
-    protocol: entry.protocol === PortSpec_Protocol.UDP ? "udp" : "tcp",
-    address: entry.hostIp,
-    port: entry.published,
-    service: entry.serviceName,
-    ...(entry.stack === "" ? {} : { stack: entry.stack }),
-    endpoints: entry.endpoints.map(toEndpoint),
-    draining: entry.draining.map(toEndpoint),
-    ...(traffic === undefined ? {} : { traffic }),
-  };
+function isSame(one: PublishedListener, other: PublishedListener): boolean {
+  const [endpoints, others] = [one.entry?.endpoints ?? [], other.entry?.endpoints ?? []];
+  return (
+    endpoints.length === others.length &&
+    (one.entry === other.entry || endpoints.every((endpoint, index) => endpoint === others[index])) &&
+    isDeepStrictEqual(one.local, other.local)
+  );
 }
 
-function trafficRules({ traffic }: IngressEntry): TrafficRules | undefined {
-  if (traffic === undefined) return undefined;
-  return {
-    proxyProtocol: traffic.proxyProtocol,
-    affinity: traffic.affinity === TrafficSpec_Affinity.SOURCE ? "source" : "none",
-    balance: traffic.balance === TrafficSpec_Balance.LEAST_CONNECTIONS ? "least-connections" : "round-robin",
-  };
+/**
+ * Returns the address at which the kernel reaches an endpoint's container on this node, without Docker's port mapping.
+ * Undefined when the container is unknown, does not run, or has no network with a gateway.
+ */
+export function containerAddress(
+  { address, port }: Pick<IngressEndpoint, "address" | "port">,
+  protocol: PortSpec_Protocol,
+  container: Pick<ObservedContainer, "ports" | "networks"> | undefined,
+): ContainerAddress | undefined {
+  if (container === undefined) return undefined;
+  if (container.networks.some(({ name }) => name === HOST_NETWORK)) return { address, port, subnet: "" };
+  const isUdp = protocol === PortSpec_Protocol.UDP;
+  const published = container.ports.find(
+    (each) => each.hostPort === port && (each.protocol === PortSpec_Protocol.UDP) === isUdp,
+  );
+  const network = defaultNetwork(container.networks);
+  if (published === undefined || network === undefined) return undefined;
+  return { address: network.address, port: published.target, subnet: network.subnet ?? "" };
+}
+
+/**
+ * Returns the network through which the container's replies leave: as in Docker, the first by name that has a gateway.
+ * A connection through another network would get its replies from the wrong bridge.
+ */
+function defaultNetwork(networks: readonly ContainerNetwork[]): ContainerNetwork | undefined {
+  return networks
+    .filter(({ address, gateway = "" }) => address !== "" && gateway !== "")
+    .toSorted((left, right) => (left.name < right.name ? -1 : 1))[0];
 }

@@ -1,68 +1,68 @@
 import { connect, type Socket } from "node:net";
-import { BerthError } from "@berth/proto";
-import { readJsonLines, writeJsonLine } from "../dataplane/control/json-lines.js";
-import { type IngressReply, type IngressRequest, MAX_LINE_BYTES } from "../dataplane/control/wire.js";
-import { parseReply } from "../dataplane/control/wire-codec.js";
+import { BerthError, type IngressHello, IngressReply, IngressRequest } from "@berth/proto";
+import { readFrames, writeFrame } from "../dataplane/control/protocol.js";
 
-/** The process says hello at once; if not, it is stopped or far too busy. */
-const HELLO_DEADLINE_MS = 2_000;
-/** A table of thousands of ports opens in well under a second. */
-const REPLY_DEADLINE_MS = 10_000;
+/** The process sends `hello` at once. A process that does not is stopped or overloaded. */
+const HELLO_TIMEOUT_MS = 2_000;
+/** A table of thousands of ports is applied in well under a second. */
+const REPLY_TIMEOUT_MS = 10_000;
 
-type Hello = Extract<IngressReply, { kind: "hello" }>;
-type Unnumbered<Request> = Request extends unknown ? Omit<Request, "id" | "invalid"> : never;
-export type SessionRequest = Unnumbered<IngressRequest>;
+export type Request = NonNullable<IngressRequest["request"]>;
+export type Reply = NonNullable<IngressReply["reply"]>;
+type ReplyValue<Case extends Reply["$case"]> = Extract<Reply, { readonly $case: Case }>["value"];
 
-interface Waiting {
-  resolve(reply: IngressReply): void;
+interface PendingReply {
+  resolve(reply: Reply): void;
   reject(error: Error): void;
 }
 
-/** One connection to the ingress process. Ends for good when the socket does. */
+/** One connection to the ingress process. A session that is closed stays closed. */
 export class Session {
-  readonly hello: Hello;
-  /** Resolves when the connection is gone, whoever ended it. */
+  readonly hello: IngressHello;
+  /** Resolves when the connection is closed by either side. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #pending = new Map<number, PendingReply>();
   #lastId = 0;
 
-  private constructor(socket: Socket, hello: Hello) {
+  private constructor(socket: Socket, hello: IngressHello) {
     this.#socket = socket;
     this.hello = hello;
     this.closed = new Promise((resolve) => {
       socket.once("close", () => {
-        this.#failAll();
+        for (const { reject } of this.#pending.values()) reject(connectionLost());
         resolve();
       });
     });
   }
 
-  /** Connects and waits for the hello. Rejects with a system error, or BERTH_INGRESS_FAILED when none comes. */
+  /**
+   * Connects and waits for `hello`.
+   * @throws system error, or BERTH_INGRESS_FAILED when the process does not answer
+   */
   static async open(socketPath: string): Promise<Session> {
     const socket = connect(socketPath);
     let session: Session | undefined;
     try {
       return await new Promise<Session>((resolve, reject) => {
         const timer = setTimeout(
-          () => reject(silent("did not say hello", HELLO_DEADLINE_MS)),
-          HELLO_DEADLINE_MS,
+          () => reject(timedOut("did not answer", HELLO_TIMEOUT_MS)),
+          HELLO_TIMEOUT_MS,
         );
         socket.on("error", reject);
         socket.once("close", () => {
           clearTimeout(timer);
-          reject(lost());
+          reject(connectionLost());
         });
-        readJsonLines(socket, {
-          maxLineBytes: MAX_LINE_BYTES,
-          onMessage: (message) => {
-            const reply = parseReply(message);
-            if (session !== undefined && reply !== undefined) session.#settle(reply);
-            if (session !== undefined || reply?.kind !== "hello") return;
+        readFrames(socket, (id, body) => {
+          const reply = decodeReply(body);
+          if (reply === undefined) socket.destroy();
+          else if (session !== undefined) session.#pending.get(id)?.resolve(reply);
+          else if (reply.$case === "hello") {
             clearTimeout(timer);
-            session = new Session(socket, reply);
+            session = new Session(socket, reply.value);
             resolve(session);
-          },
+          }
         });
       });
     } catch (error) {
@@ -71,55 +71,64 @@ export class Session {
     }
   }
 
-  /** Rejects with BERTH_INGRESS_FAILED when the process refuses, is silent or goes away. */
-  async request(request: SessionRequest): Promise<IngressReply> {
+  /**
+   * Sends a request and returns the value of its reply.
+   * @throws BerthError BERTH_INGRESS_FAILED when the process rejects the request, does not answer, or exits
+   */
+  async request<Case extends Reply["$case"]>(request: Request, expected: Case): Promise<ReplyValue<Case>> {
     this.#lastId += 1;
     const id = this.#lastId;
     let timer: NodeJS.Timeout | undefined;
     try {
-      const reply = await new Promise<IngressReply>((resolve, reject) => {
+      const reply = await new Promise<Reply>((resolve, reject) => {
         timer = setTimeout(() => {
-          reject(silent("did not answer", REPLY_DEADLINE_MS));
+          reject(timedOut(`did not answer ${request.$case}`, REPLY_TIMEOUT_MS));
           this.close();
-        }, REPLY_DEADLINE_MS);
-        if (this.#socket.destroyed) reject(lost());
-        this.#waiting.set(id, { resolve, reject });
-        writeJsonLine(this.#socket, { ...request, id });
+        }, REPLY_TIMEOUT_MS);
+        if (this.#socket.destroyed) reject(connectionLost());
+        this.#pending.set(id, { resolve, reject });
+        writeFrame(this.#socket, id, IngressRequest.encode({ request }).finish());
       });
-      if (reply.kind !== "refused") return reply;
-      throw new BerthError({
-        code: "BERTH_INGRESS_FAILED",
-        message: `the ingress process refused: ${reply.message}`,
-      });
+      if (isCase(reply, expected)) return reply.value as ReplyValue<Case>;
+      if (reply.$case === "error")
+        throw failed(`ingress process rejected ${request.$case}: ${reply.value.message}`);
+      throw failed(`ingress process answered ${request.$case} with ${reply.$case}`);
     } finally {
       clearTimeout(timer);
-      this.#waiting.delete(id);
+      this.#pending.delete(id);
     }
   }
 
   close(): void {
     this.#socket.destroy();
   }
+}
 
-  #settle(reply: IngressReply): void {
-    if (reply.kind !== "hello") this.#waiting.get(reply.id)?.resolve(reply);
-  }
-
-  #failAll(): void {
-    for (const { reject } of this.#waiting.values()) reject(lost());
+function decodeReply(body: Buffer): Reply | undefined {
+  try {
+    return IngressReply.decode(body).reply;
+  } catch {
+    return undefined;
   }
 }
 
-function lost(): BerthError {
-  return new BerthError({
-    code: "BERTH_INGRESS_FAILED",
-    message: "the ingress process went away; it is started again by itself",
-  });
+function isCase<Case extends Reply["$case"]>(
+  reply: Reply,
+  expected: Case,
+): reply is Extract<Reply, { readonly $case: Case }> {
+  return reply.$case === expected;
 }
 
-function silent(what: string, afterMs: number): BerthError {
-  return new BerthError({
-    code: "BERTH_INGRESS_FAILED",
-    message: `the ingress process ${what} within ${afterMs / 1_000} s: it is stopped or this host is overloaded`,
-  });
+function connectionLost(): BerthError {
+  return failed("lost connection to the ingress process; the agent restarts it");
+}
+
+function timedOut(what: string, afterMs: number): BerthError {
+  return failed(
+    `ingress process ${what} within ${afterMs / 1_000} s: it is stopped or this host is overloaded`,
+  );
+}
+
+function failed(message: string): BerthError {
+  return new BerthError({ code: "BERTH_INGRESS_FAILED", message });
 }

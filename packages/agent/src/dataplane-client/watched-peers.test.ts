@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { networkWith } from "../core/networks/testing.js";
 import { watchedPeers } from "./watched-peers.js";
 
-test("watchedPeers names the other hosts that ports or names lead to, and no others", () => {
+test("watchedPeers returns the other nodes that published ports or DNS names lead to", () => {
   const tables = {
     table: [IngressEntry.fromPartial({ endpoints: [{ nodeId: "node9", address: "10.0.0.9" }] })],
     networks: [networkWith()],

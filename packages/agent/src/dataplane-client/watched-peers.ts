@@ -1,5 +1,4 @@
 import type { AssignedNetwork, DnsEntry, IngressEntry } from "@berth/proto";
-import { peersIn } from "./ingress-table.js";
 
 export interface TrafficTables {
   readonly table: readonly IngressEntry[];
@@ -7,15 +6,23 @@ export interface TrafficTables {
   readonly names: readonly DnsEntry[];
 }
 
-/** Addresses of the other nodes that connections go to, to published ports or by names in networks, by node id. */
-export function watchedPeers(tables: TrafficTables, ownNodeId: string): ReadonlyMap<string, string> {
-  const peers = new Map(peersIn(tables.table, ownNodeId));
+/**
+ * Returns the addresses, by node ID, of the other nodes to which this node sends connections: to published ports, or to
+ * tasks in networks.
+ */
+export function watchedPeers(
+  { table, networks, names }: TrafficTables,
+  ownNodeId: string,
+): ReadonlyMap<string, string> {
+  const peers = new Map<string, string>();
+  for (const { nodeId, address } of table.flatMap(({ endpoints }) => endpoints)) peers.set(nodeId, address);
   const addresses = new Map(
-    tables.networks.flatMap((network) => network.peers.map(({ nodeId, address }) => [nodeId, address])),
+    networks.flatMap((network) => network.peers.map(({ nodeId, address }) => [nodeId, address])),
   );
-  for (const { nodeId } of tables.names.flatMap(({ endpoints }) => endpoints)) {
+  for (const { nodeId } of names.flatMap(({ endpoints }) => endpoints)) {
     const address = addresses.get(nodeId);
-    if (address !== undefined && nodeId !== ownNodeId) peers.set(nodeId, address);
+    if (address !== undefined) peers.set(nodeId, address);
   }
+  peers.delete(ownNodeId);
   return peers;
 }

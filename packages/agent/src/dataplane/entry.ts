@@ -4,172 +4,238 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { BERTH_VERSION } from "@berth/proto";
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import { lockDataDir } from "../runtime/lock-data-dir.js";
 import { runProgram } from "../runtime/run-program.js";
-import { createControlServer } from "./control/control-server.js";
-import { watchSocket } from "./control/socket-watch.js";
-import { SOCKET_NAME } from "./control/wire.js";
+import { type ControlServer, createControlServer, watchSocketFile } from "./control/control-server.js";
+import { SOCKET_NAME } from "./control/protocol.js";
 import { DnsFirewallRules } from "./dns/firewall-rules.js";
 import { createDnsServer } from "./dns/open-name-server.js";
-import { type HandoverSource, handOver, leaveTo } from "./handover/source.js";
-import { receiveHandover } from "./handover/successor.js";
+import { type HandoverSource, handOver, releaseTo } from "./handover/source.js";
+import { type Handover, receiveHandover } from "./handover/successor.js";
 import { raiseConntrackTimeouts } from "./kernel/conntrack-timeouts.js";
-import { INGRESS_MODES, isIngressMode } from "./kernel/ingress-mode.js";
+import { INGRESS_MODES, type IngressMode, isIngressMode } from "./kernel/ingress-mode.js";
 import { openKernelPath } from "./kernel/open-kernel-path.js";
-import { LateFastPath } from "./late-fast-path.js";
-import { Gateway } from "./listeners/gateway.js";
+import { ListenerManager } from "./listeners/listener-manager.js";
 import { GracefulShutdown } from "./shutdown.js";
-import { spawnIngressProcess } from "./spawn.js";
+import { type IngressProgram, spawnIngressProcess } from "./spawn.js";
 import { createNetTransport } from "./transport/net-transport.js";
-import { createRawTransport } from "./transport/raw-transport.js";
-import { inheritedNames, ServiceDiscovery } from "./vips/service-discovery.js";
+import { openTransport } from "./transport/open-transport.js";
+import type { Transport } from "./transport/transport.js";
+import { inheritedDnsSockets, ServiceDiscovery } from "./vips/service-discovery.js";
 import { VipBalancer } from "./vips/vip-balancer.js";
 
-/** Time for the answer to an order to stop to leave. */
+/** Lets the reply to a stop request reach the agent. */
 const STOP_DELAY_MS = 20;
-const LOCK_DEADLINE_MS = 3_000;
+/** The predecessor releases the lock just before it sends its last message. */
+const LOCK_TIMEOUT_MS = 3_000;
 const LOCK_POLL_MS = 5;
 
-/** The ingress process: `node entry.js --data-dir DIR`. Serves the last table it was given, with an agent or without. */
-async function main(): Promise<void> {
+interface Options {
+  readonly dataDir: string;
+  readonly mode: IngressMode;
+  readonly release: string;
+  readonly transport: "raw" | "net";
+  readonly isSuccessor: boolean;
+}
+
+/** The listeners and the DNS server: everything that a handover passes on. */
+interface Services {
+  readonly listeners: ListenerManager;
+  readonly discovery: ServiceDiscovery;
+}
+
+/**
+ * The ingress process: `node entry.js --data-dir DIR`. Balances connections to published ports and answers the DNS
+ * queries of containers. Keeps serving the last configuration when the agent is gone.
+ */
+async function main(log: Logger): Promise<void> {
+  const options = parseOptions();
+  const { dataDir, mode } = options;
+  const handover = options.isSuccessor ? await receiveHandover() : undefined;
+  const transport = await selectTransport(options, log);
+  const services = createServices({ log, transport, handover });
+  if (handover !== undefined) await takeOver(services, handover);
+  const lock = await acquireLock(dataDir, handover === undefined ? 0 : LOCK_TIMEOUT_MS);
+  if (lock === undefined) {
+    log.info({ dataDir }, "another ingress process serves this data directory; exiting");
+    process.exit(0);
+  }
+  const path = await useKernel(services, { mode, log, handover });
+  const { control, shutdown } = createControl({ ...services, options, log, path, lock });
+  const socketPath = join(dataDir, SOCKET_NAME);
+  // This process holds the lock, so an existing file belongs to a process that died.
+  rmSync(socketPath, { force: true });
+  process.umask(0o077);
+  control.server.on("error", (error) => {
+    log.error({ err: error, socketPath }, "cannot listen on control socket");
+    process.exit(1);
+  });
+  control.server.listen(socketPath, () => {
+    // Closing the server here would delete the file at its path, which may belong to a successor.
+    watchSocketFile(socketPath, () => void shutdown.begin("control socket is gone", "none"));
+    log.info({ socketPath, transport: transport.name, path: path.current() }, "ingress process ready");
+  });
+}
+
+function parseOptions(): Options {
   const { values } = parseArgs({
     options: {
       "data-dir": { type: "string" },
       transport: { type: "string" },
-      // Not auto: only an agent knows that this host is its to change.
+      // Changes to the kernel need an explicit mode: only the agent knows that it may configure this host.
       mode: { type: "string", default: "userspace" },
-      // Who starts this process gives it its listening sockets.
       inherit: { type: "boolean", default: false },
       release: { type: "string", default: BERTH_VERSION },
     },
   });
-  const dataDir = values["data-dir"];
-  const log = pino({ name: "ingress" });
-  if (dataDir === undefined) throw new Error("--data-dir is missing: the directory for the control socket");
-  if (!isIngressMode(values.mode)) throw new Error(`--mode is none of ${INGRESS_MODES.join(", ")}`);
-  const raw = values.transport === "net" ? undefined : createRawTransport();
-  const transport = raw ?? createNetTransport();
-  const late = new LateFastPath();
-  const now = (): number => performance.now();
-  const { mode } = values;
-  const inheritance = values.inherit ? await receiveHandover() : undefined;
-  const gateway = new Gateway({
+  const { "data-dir": dataDir, transport, mode, inherit, release } = values;
+  if (dataDir === undefined) throw new Error("--data-dir is required");
+  if (!isIngressMode(mode)) throw new Error(`invalid --mode "${mode}": use ${INGRESS_MODES.join(", ")}`);
+  return { dataDir, mode, release, transport: transport === "net" ? "net" : "raw", isSuccessor: inherit };
+}
+
+async function selectTransport({ transport }: Options, log: Logger): Promise<Transport> {
+  return transport === "net" ? createNetTransport() : openTransport(log);
+}
+
+function createServices({
+  log,
+  transport,
+  handover,
+}: {
+  readonly log: Logger;
+  readonly transport: Transport;
+  readonly handover: Handover | undefined;
+}): Services {
+  const listeners = new ListenerManager({
     transport,
-    now,
-    fastPath: late,
-    inherited: inheritance,
-    onShortage: (problem) => log.warn(problem),
+    now: () => performance.now(),
+    inherited: handover,
+    onFdProblem: (problem) => log.warn(problem),
   });
-  const vips = mode === "userspace" ? undefined : new VipBalancer(log, runProgram, inheritance?.activeVips);
-  const nameServer = createDnsServer(
+  const dnsSockets = handover === undefined ? new Map() : inheritedDnsSockets(handover);
+  const discovery = new ServiceDiscovery(
+    (isVipActive) => createDnsServer(log, isVipActive, dnsSockets),
+    handover?.activeVips,
+  );
+  return { listeners, discovery };
+}
+
+/** Serves on the sockets of the predecessor. Returns when the predecessor has released everything else. */
+async function takeOver({ listeners, discovery }: Services, handover: Handover): Promise<void> {
+  await listeners.suspect(handover.suspects);
+  await listeners.apply(handover.table);
+  await discovery.inherit(handover);
+  listeners.resumeWith(await handover.prepared());
+  await handover.serving();
+}
+
+/** Starts to balance in the kernel, if the mode allows it and no other ingress process of this host does. */
+async function useKernel(
+  { listeners, discovery }: Services,
+  {
+    mode,
     log,
-    (vip) => vips?.isActive(vip) ?? false,
-    inheritance === undefined ? new Map() : inheritedNames(inheritance),
-  );
-  const names = new ServiceDiscovery(
-    nameServer,
-    vips,
-    mode === "userspace" ? undefined : new DnsFirewallRules(),
-  );
-  if (inheritance !== undefined) {
-    await gateway.suspect(inheritance.suspects);
-    await gateway.apply(inheritance.table);
-    await names.inherit(inheritance);
-    gateway.resumeWith(await inheritance.prepared());
-    await inheritance.serve();
-  }
-  const lock = await lockSoon(dataDir, inheritance === undefined ? 0 : LOCK_DEADLINE_MS);
-  if (lock === undefined) {
-    log.info({ dataDir }, "another ingress process serves this data directory: leaving");
-    process.exit(0);
-  }
-  // What the kernel balances goes by it as well, from when its table is loaded.
+    handover,
+  }: { readonly mode: IngressMode; readonly log: Logger; readonly handover: Handover | undefined },
+): Promise<Awaited<ReturnType<typeof openKernelPath>>> {
+  // Set before the kernel's table is loaded: connections that it balances use these timeouts.
   if (mode !== "userspace") await raiseConntrackTimeouts(log);
   const path = await openKernelPath(mode, log);
-  await late.open(path.fastPath);
-  if (inheritance !== undefined) {
-    // Ports whose sockets could not be passed are free now.
-    await gateway.apply(inheritance.table);
-    void names.update(inheritance.names);
+  discovery.useKernel(
+    path.ownsTable
+      ? {
+          vips: new VipBalancer(log, runProgram, handover?.activeVips),
+          firewall: new DnsFirewallRules(),
+        }
+      : undefined,
+  );
+  await listeners.useKernel(path.balancer);
+  if (handover !== undefined) {
+    // Ports whose sockets could not be sent are free now.
+    await listeners.apply(handover.table);
+    void discovery.update(handover.dns);
   }
-  const socketPath = join(dataDir, SOCKET_NAME);
-  const retirement = new GracefulShutdown({
-    ...{ log, gateway, names, path },
+  return path;
+}
+
+function createControl({
+  listeners,
+  discovery,
+  options,
+  log,
+  path,
+  lock,
+}: Services & {
+  readonly options: Options;
+  readonly log: Logger;
+  readonly path: Awaited<ReturnType<typeof openKernelPath>>;
+  readonly lock: Server;
+}): { readonly control: ControlServer; readonly shutdown: GracefulShutdown } {
+  const { dataDir, mode, release } = options;
+  const shutdown = new GracefulShutdown({
+    ...{ log, listeners, discovery, path },
     release: () => {
       lock.close();
-      control.dismissClients();
+      control.closeConnections();
     },
   });
   let isHandingOver = false;
-  const control = createControlServer({
-    gateway,
-    names,
-    mode,
-    release: values.release,
-    path: () => path.inUse(),
-    onRetire: () => {
+  const handOverTo = async (program: IngressProgram): Promise<void> => {
+    if (shutdown.hasBegun) throw new Error("ingress process is shutting down");
+    // An agent that did not wait for the reply may ask again. Two successors would compete for clients.
+    if (isHandingOver) throw new Error("handover already in progress");
+    const successor = spawnIngressProcess(dataDir, program, "successor");
+    isHandingOver = true;
+    try {
+      await handOver(successor, handoverSource({ listeners, discovery }));
+    } catch (error) {
+      successor.kill("SIGKILL");
+      throw error;
+    } finally {
+      isHandingOver = false;
+    }
+    control.server.close();
+    await shutdown.begin(`process ${successor.pid} took over`, "handover");
+    releaseTo(successor);
+    successor.unref();
+  };
+  const control: ControlServer = createControlServer({
+    ...{ listeners, discovery, mode, release },
+    path: () => path.current(),
+    onShutDown: () => {
       control.server.close();
-      // A successor is about to start: until it has listeners of its own, the kernel goes on as it is.
-      return retirement.begin("told to", "followed");
+      // Another process starts soon. The kernel keeps balancing until that process has its own listeners.
+      return shutdown.begin("requested by agent", "restart");
     },
-    onHandOver: async (program) => {
-      if (retirement.hasBegun) throw new Error("it has been retired");
-      // One who did not wait for the answer, and asks again: two heirs would take clients from each other.
-      if (isHandingOver) throw new Error("it is handing over already");
-      const heir = spawnIngressProcess(dataDir, program, "heir");
-      isHandingOver = true;
-      try {
-        await handOver(heir, giverOf(gateway, names));
-      } catch (error) {
-        heir.kill("SIGKILL");
-        throw error;
-      } finally {
-        isHandingOver = false;
-      }
-      control.server.close();
-      await retirement.begin(`process ${heir.pid} serves now`, "inherited");
-      leaveTo(heir);
-      heir.unref();
-    },
+    onHandOver: handOverTo,
     onStop: async () => {
-      log.info("told to stop");
-      rmSync(socketPath, { force: true });
-      await names.close({ isLast: true });
+      log.info("stop requested");
+      rmSync(join(dataDir, SOCKET_NAME), { force: true });
+      await discovery.close({ isLast: true });
       await path.close({ isLast: true });
       setTimeout(() => process.exit(0), STOP_DELAY_MS);
     },
   });
-  // We hold the lock, so a socket file that is there was left by a process that died.
-  rmSync(socketPath, { force: true });
-  process.umask(0o077);
-  control.server.on("error", (error) => {
-    log.error({ err: error, socketPath }, "cannot listen for the agent");
-    process.exit(1);
-  });
-  control.server.listen(socketPath, () => {
-    // The server stays open then: to close it would delete the file at its path, which may be a successor's.
-    watchSocket(socketPath, () => void retirement.begin("its control socket is gone", "last"));
-    const over = raw === undefined ? "net" : "raw";
-    log.info({ socketPath, transport: over, path: path.inUse() }, "ingress is ready");
-  });
+  return { control, shutdown };
 }
 
-function giverOf(gateway: Gateway, names: ServiceDiscovery): HandoverSource {
+function handoverSource({ listeners, discovery }: Services): HandoverSource {
   return {
-    estate: () => {
-      const [ports, named] = [gateway.handoverState, names.estate];
-      return { ...ports, ...named, sockets: new Map([...ports.sockets, ...named.sockets]) };
+    state: () => {
+      const [ports, dns] = [listeners.handoverState, discovery.handoverState];
+      return { ...ports, ...dns, sockets: new Map([...ports.sockets, ...dns.sockets]) };
     },
-    flows: () => gateway.flows(),
-    pause: () => gateway.pause(),
-    resume: () => gateway.resume(),
+    flows: () => listeners.flows(),
+    pause: () => listeners.pause(),
+    resume: () => listeners.resume(),
   };
 }
 
-/** Who hands over has given up the lock a moment ago. */
-async function lockSoon(dataDir: string, deadlineMs: number): Promise<Server | undefined> {
-  const endMs = performance.now() + deadlineMs;
+/** Takes the data directory's lock. Returns undefined when another process still holds it after the timeout. */
+async function acquireLock(dataDir: string, timeoutMs: number): Promise<Server | undefined> {
+  const endMs = performance.now() + timeoutMs;
   for (;;) {
     const lock = await lockDataDir(dataDir, "ingress");
     if (lock !== undefined || performance.now() >= endMs) return lock;
@@ -177,5 +243,13 @@ async function lockSoon(dataDir: string, deadlineMs: number): Promise<Server | u
   }
 }
 
+const log = pino({ name: "ingress" });
+for (const event of ["unhandledRejection", "uncaughtException"] as const) {
+  process.on(event, (reason: unknown) => {
+    log.fatal({ err: reason, event }, "ingress process failed");
+    process.exit(1);
+  });
+}
+// The agent's terminal may close; the ingress process outlives it.
 process.on("SIGHUP", () => {});
-await main();
+await main(log);

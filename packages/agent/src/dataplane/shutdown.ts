@@ -1,63 +1,68 @@
 import type { Logger } from "pino";
 import type { OpenedPath } from "./kernel/open-kernel-path.js";
-import type { Gateway } from "./listeners/gateway.js";
+import type { ListenerManager } from "./listeners/listener-manager.js";
 import type { ServiceDiscovery } from "./vips/service-discovery.js";
 
-/** How long a retired process may wait for its connections to end. */
-const MAX_RETIREMENT_MS = 60 * 60 * 1_000;
+/** A process that is shutting down exits after this time even if connections are open. */
+const MAX_DRAIN_MS = 60 * 60 * 1_000;
 const CHECK_MS = 250;
 
-/** last: nobody takes over. followed: somebody will, with sockets of his own. inherited: somebody has our sockets. */
-export type SuccessorKind = "last" | "followed" | "inherited";
+/**
+ * What replaces the process. none: the kernel's rules are removed. restart: another process starts with its own sockets,
+ * and the kernel's rules stay. handover: a successor serves already, on the same sockets.
+ */
+export type SuccessorKind = "none" | "restart" | "handover";
 
-export interface RetirementOptions {
+export interface GracefulShutdownOptions {
   readonly log: Logger;
-  readonly gateway: Gateway;
-  readonly names: ServiceDiscovery;
+  readonly listeners: ListenerManager;
+  readonly discovery: ServiceDiscovery;
   readonly path: OpenedPath;
-  /** Gives up what only one process of a data directory can have. */
+  /** Releases the lock and the control socket. */
   readonly release: () => void;
 }
 
-/** The end of an ingress process: it takes nothing new any more, and leaves when the last connection has ended. */
+/** Stops accepting connections, waits until open ones have ended, and exits. */
 export class GracefulShutdown {
-  readonly #options: RetirementOptions;
-  #ending: Promise<void> | undefined;
+  readonly #options: GracefulShutdownOptions;
+  #released: Promise<void> | undefined;
 
-  constructor(options: RetirementOptions) {
+  constructor(options: GracefulShutdownOptions) {
     this.#options = options;
   }
 
   get hasBegun(): boolean {
-    return this.#ending !== undefined;
+    return this.#released !== undefined;
   }
 
-  /** Resolves when all is free that a successor needs. What was first said of it counts. */
-  begin(reason: string, fate: SuccessorKind): Promise<void> {
-    this.#ending ??= this.#end(reason, fate);
-    return this.#ending;
+  /** Resolves when everything is released that a successor needs. Later calls have no effect. */
+  begin(reason: string, successor: SuccessorKind): Promise<void> {
+    this.#released ??= this.#release(reason, successor);
+    return this.#released;
   }
 
-  async #end(reason: string, fate: SuccessorKind): Promise<void> {
-    const { log, gateway, names, path, release } = this.#options;
-    const { active: connections } = gateway;
-    log.info({ reason, connections }, "retired: no new connections, leaving when the last one ends");
-    const isLast = fate === "last";
-    // Its addresses are for the successor to answer at.
-    if (fate === "inherited") await names.leave();
-    else await names.close({ isLast });
+  async #release(reason: string, successor: SuccessorKind): Promise<void> {
+    const { log, listeners, discovery, path, release } = this.#options;
+    log.info(
+      { reason, successor, connections: listeners.active },
+      "shutting down; waiting for open connections",
+    );
+    const isLast = successor === "none";
+    // The successor answers DNS queries on the same sockets.
+    if (successor === "handover") await discovery.drain();
+    else await discovery.close({ isLast });
     await path.close({ isLast });
     release();
-    void gateway.apply({ version: gateway.version, listeners: [] });
-    this.#leaveWhenIdle();
+    void listeners.apply({ version: listeners.version, listeners: [] });
+    this.#exitWhenIdle();
   }
 
-  #leaveWhenIdle(): void {
-    const { gateway, names } = this.#options;
+  #exitWhenIdle(): void {
+    const { listeners, discovery } = this.#options;
     const startedMs = performance.now();
     setInterval(() => {
-      const isOverdue = performance.now() - startedMs > MAX_RETIREMENT_MS;
-      const isIdle = gateway.active === 0 && !names.isDraining;
+      const isOverdue = performance.now() - startedMs > MAX_DRAIN_MS;
+      const isIdle = listeners.active === 0 && !discovery.isDraining;
       if (isIdle || isOverdue) process.exit(0);
     }, CHECK_MS);
   }

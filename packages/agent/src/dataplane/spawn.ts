@@ -2,53 +2,42 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { LOG_NAME } from "./control/wire.js";
+import { LOG_NAME } from "./control/protocol.js";
 
-/** The process logs a few lines in its life; one that crashes in a loop must not fill the disk. */
+/** The process logs little. The limit keeps a process that crashes in a loop from filling the disk. */
 const MAX_LOG_BYTES = 4 * 1024 * 1024;
 
-export interface LaunchOptions {
-  readonly dataDir: string;
-  /** The compiled entry; by default the one beside this file. */
-  readonly entryPath: string | undefined;
-  /** Further arguments for the entry. */
-  readonly args: readonly string[];
-  onExit(reason: string): void;
-}
+/** The compiled entry point of this release. */
+export const ENTRY_PATH = fileURLToPath(new URL("./entry.js", import.meta.url));
 
-/** The compiled entry beside this file. */
-export const OWN_ENTRY = fileURLToPath(new URL("./entry.js", import.meta.url));
-
-/** Starts the ingress process in a session of its own, so that it outlives us. It finds out itself if one runs already. */
-export function startIngressProcess({ dataDir, entryPath, args, onExit }: LaunchOptions): void {
-  const program = { exec: process.execPath, entry: entryPath ?? OWN_ENTRY, args };
-  const child = spawnIngressProcess(dataDir, program, "alone");
-  child.once("error", (error) => onExit(error.message));
-  child.once("exit", (code, signal) => onExit(signal === null ? `exit code ${code}` : `signal ${signal}`));
-  child.unref();
-}
-
-/** A release of the ingress process. */
+/** How to start the ingress process of one release. */
 export interface IngressProgram {
-  readonly exec: string;
-  readonly entry: string;
+  readonly executable: string;
+  readonly entryPath: string;
   readonly args: readonly string[];
 }
 
-/** @param as "heir": it begins with what this process gives it over its channel */
+/**
+ * Starts an ingress process in its own session, so that it outlives this process.
+ * @param role a successor receives its state and sockets over an IPC channel
+ */
 export function spawnIngressProcess(
   dataDir: string,
-  { exec, entry, args }: IngressProgram,
-  as: "alone" | "heir",
+  { executable, entryPath, args }: IngressProgram,
+  role: "first" | "successor",
 ): ChildProcess {
   const log = openLog(join(dataDir, LOG_NAME));
-  const isHeir = as === "heir";
+  const isSuccessor = role === "successor";
   try {
-    return spawn(exec, [entry, "--data-dir", dataDir, ...(isHeir ? ["--inherit"] : []), ...args], {
-      detached: true,
-      stdio: isHeir ? ["ignore", log, log, "ipc"] : ["ignore", log, log],
-      env: { PATH: process.env.PATH, LANG: process.env.LANG },
-    });
+    return spawn(
+      executable,
+      [entryPath, "--data-dir", dataDir, ...(isSuccessor ? ["--inherit"] : []), ...args],
+      {
+        detached: true,
+        stdio: isSuccessor ? ["ignore", log, log, "ipc"] : ["ignore", log, log],
+        env: { PATH: process.env.PATH, LANG: process.env.LANG },
+      },
+    );
   } finally {
     closeSync(log);
   }

@@ -37,7 +37,7 @@ export interface LeaderMessageHandlerOptions {
   readonly nodeId: string;
   readonly ingress: IngressSync;
   readonly overlay: Pick<Overlay, "assign" | "named">;
-  readonly nameSync: Pick<DnsSync, "told" | "inForce">;
+  readonly nameSync: Pick<DnsSync, "resume" | "applied">;
   readonly peers: Pick<PeerWatch, "watch">;
   readonly logs: LogRelay;
   readonly execs: ExecRelay;
@@ -137,7 +137,7 @@ export class LeaderMessageHandler implements SessionHandler {
     this.#table = result.ingress ?? this.#table;
     if (result.names !== undefined) {
       this.#names = result.names;
-      nameSync.told();
+      nameSync.resume();
     }
     if ((result.ingress ?? result.networks ?? result.names) === undefined) return;
     peers.watch(watchedPeers({ table: this.#table, networks: this.#networks, names: this.#names }, nodeId));
@@ -147,7 +147,7 @@ export class LeaderMessageHandler implements SessionHandler {
   /** Resolves with true once what was sent up to this sequence is in force here; false: it is not. */
   async tablesInForce(sequence: number): Promise<boolean> {
     const { ingress, nameSync } = this.#options;
-    const [ports, names] = await Promise.all([ingress.inForce(sequence), nameSync.inForce()]);
+    const [ports, names] = await Promise.all([ingress.applied(sequence), nameSync.applied()]);
     return ports && names;
   }
 

@@ -7,7 +7,14 @@ import {
   type NodeCounts,
   type TrafficRules,
 } from "../table/ingress-table.js";
-import { afterFailure, type EndpointHealth, HEALTHY, isEjected, needsProbe, startProbe } from "./endpoint-health.js";
+import {
+  afterFailure,
+  type EndpointHealth,
+  HEALTHY,
+  isEjected,
+  needsProbe,
+  startProbe,
+} from "./endpoint-health.js";
 import { bucketOf, rendezvous } from "./rendezvous.js";
 import { Rotation } from "./rotation.js";
 
@@ -153,11 +160,7 @@ export class Balancer {
     return !isEjected(health, nowMs) && !this.#isSuspect(endpoint.node);
   }
 
-  #keep(
-    endpoint: IngressEndpoint,
-    removed: Map<string, Upstream>,
-    state: "serving" | "draining",
-  ): Upstream {
+  #keep(endpoint: IngressEndpoint, removed: Map<string, Upstream>, state: "serving" | "draining"): Upstream {
     const key = endpointKey(endpoint);
     const upstream = this.#upstreams.get(key) ?? new Upstream(endpoint);
     this.#upstreams.set(key, upstream);

@@ -1,37 +1,50 @@
+import { type BigIntStats, statSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
+import {
+  assertNever,
+  type HandOverIngress,
+  IngressReply,
+  IngressRequest,
+  type IngressStatusMessage,
+} from "@berth/proto";
 import { describeDnsProblem } from "../dns/trouble.js";
 import type { IngressMode } from "../kernel/ingress-mode.js";
-import type { Gateway } from "../listeners/gateway.js";
-import type { IngressProgram } from "../spawn.js";
-import type { DataPath, IngressStatus } from "../table/ingress-table.js";
+import type { ListenerManager } from "../listeners/listener-manager.js";
+import { parseDnsConfig } from "../messages/dns-messages.js";
+import { parseListeners } from "../messages/listener-messages.js";
+import type { DataPath } from "../table/ingress-table.js";
 import type { ServiceDiscovery } from "../vips/service-discovery.js";
-import { readJsonLines, writeJsonLine } from "./json-lines.js";
-import { type IngressReply, type IngressRequest, MAX_LINE_BYTES, PROTOCOL_VERSION } from "./wire.js";
-import { parseRequest } from "./wire-codec.js";
+import { PROTOCOL_VERSION, readFrames, writeFrame } from "./protocol.js";
 
-/** Agents, and people who look. More than this many at once is a mistake somewhere. */
+/** The agent and a few tools. More connections at once are a mistake. */
 const MAX_CLIENTS = 16;
+const SOCKET_CHECK_MS = 2_000;
+/** A data directory that is moved or restored is missing for a moment; one that stays missing was deleted. */
+const MAX_MISSES = 3;
+
+type Reply = NonNullable<IngressReply["reply"]>;
+const DONE: Reply = { $case: "done", value: {} };
 
 export interface ControlServerOptions {
-  readonly gateway: Gateway;
-  readonly names: Pick<ServiceDiscovery, "update" | "suspect" | "problems" | "vipStats">;
+  readonly listeners: ListenerManager;
+  readonly discovery: Pick<ServiceDiscovery, "update" | "suspect" | "problems" | "vipStats">;
   readonly mode: IngressMode;
-  /** Which way new connections take. */
-  path(): DataPath;
   readonly release: string;
-  onRetire(): Promise<void>;
-  /** Rejects when the successor does not take over: nothing has changed then. */
-  onHandOver(program: IngressProgram): Promise<void>;
+  path(): DataPath;
+  /** Resolves when a successor can start. */
+  onShutDown(): Promise<void>;
+  /** Rejects when the successor does not take over; this process then continues. */
+  onHandOver(program: HandOverIngress): Promise<void>;
   onStop(): Promise<void>;
 }
 
 export interface ControlServer {
   readonly server: Server;
-  /** Ends the connections, once what is being answered has been: whoever watches this process turns to its successor. */
-  dismissClients(): void;
+  /** Closes the connections after pending replies are written, so that agents connect to the successor. */
+  closeConnections(): void;
 }
 
-/** Where the agent gives its orders. It may come and go: nothing here outlives a connection. */
+/** Serves the requests of agents. No state is kept for a connection: agents may come and go. */
 export function createControlServer(options: ControlServerOptions): ControlServer {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -40,77 +53,112 @@ export function createControlServer(options: ControlServerOptions): ControlServe
     serve(socket, options);
   });
   server.maxConnections = MAX_CLIENTS;
-  const dismissClients = (): void => {
+  const closeConnections = (): void => {
     setImmediate(() => {
       for (const each of sockets) each.end();
     });
   };
-  return { server, dismissClients };
+  return { server, closeConnections };
 }
 
 function serve(socket: Socket, options: ControlServerOptions): void {
-  const reply = (message: IngressReply): void => writeJsonLine(socket, message);
+  const reply = (id: number, message: Reply): void =>
+    writeFrame(socket, id, IngressReply.encode({ reply: message }).finish());
   socket.on("error", () => socket.destroy());
-  readJsonLines(socket, {
-    maxLineBytes: MAX_LINE_BYTES,
-    onMessage: (message) => {
-      const request = parseRequest(message);
-      if (typeof request === "string") {
-        // An answer needs an id; whoever sent none is not one of ours.
-        socket.destroy();
-        return;
-      }
-      void answer(request, options).then(reply);
-    },
-  });
-  reply({
-    kind: "hello",
-    protocol: PROTOCOL_VERSION,
-    processId: process.pid,
-    version: options.gateway.version,
-    mode: options.mode,
-    release: options.release,
+  readFrames(socket, (id, body) => void answer(body, options).then((message) => reply(id, message)));
+  const { listeners, mode, release } = options;
+  reply(0, {
+    $case: "hello",
+    value: { protocol: PROTOCOL_VERSION, processId: process.pid, version: listeners.version, mode, release },
   });
 }
 
-async function answer(request: IngressRequest, options: ControlServerOptions): Promise<IngressReply> {
-  const { id } = request;
+/** Never rejects: a request that is malformed or fails is answered with an error. */
+async function answer(body: Buffer, options: ControlServerOptions): Promise<Reply> {
   try {
-    switch (request.kind) {
-      case "apply":
-        return { kind: "applied", id, result: await options.gateway.apply(request.table, request.invalid) };
-      case "change":
-        return { kind: "applied", id, result: await options.gateway.change(request, request.invalid) };
-      case "suspect":
-        await Promise.all([options.gateway.suspect(request.nodes), options.names.suspect(request.nodes)]);
-        return { kind: "done", id };
-      case "names":
-        await options.names.update(request.names);
-        return { kind: "done", id };
-      case "stats": {
-        const [ports, vips] = await Promise.all([options.gateway.stats(), options.names.vipStats()]);
-        return { kind: "stats", id, stats: { ...ports, vips, ...conditionOf(options) } };
-      }
-      case "condition":
-        return { kind: "condition", id, condition: conditionOf(options) };
-      case "retire":
-        await options.onRetire();
-        return { kind: "done", id };
-      case "hand-over":
-        await options.onHandOver(request.program);
-        return { kind: "done", id };
-      case "stop":
-        await options.onStop();
-        return { kind: "done", id };
-    }
+    return await handle(IngressRequest.decode(body), options);
   } catch (error) {
-    return { kind: "refused", id, message: error instanceof Error ? error.message : String(error) };
+    return { $case: "error", value: { message: error instanceof Error ? error.message : String(error) } };
   }
 }
 
-function conditionOf({ gateway, names, path }: ControlServerOptions): IngressStatus {
-  // A bridge that is not there is its network's trouble, and told with that.
-  const problems = names.problems.filter(({ code }) => code !== "EADDRNOTAVAIL");
-  const nameProblems = problems.map(describeDnsProblem);
-  return { errors: gateway.errors, dnsProblems: nameProblems, fdProblem: gateway.shortage, path: path() };
+async function handle({ request }: IngressRequest, options: ControlServerOptions): Promise<Reply> {
+  if (request === undefined) throw new Error("malformed or unknown request");
+  const { listeners: manager, discovery } = options;
+  switch (request.$case) {
+    case "applyListeners": {
+      const { version } = request.value;
+      const { listeners, invalid } = parseListeners(request.value.listeners);
+      return { $case: "applied", value: await manager.apply({ version, listeners }, invalid) };
+    }
+    case "changeListeners": {
+      const { base, version, set, removedKeys: removed } = request.value;
+      const { listeners, invalid } = parseListeners(set);
+      return {
+        $case: "applied",
+        value: await manager.change({ base, version, set: listeners, removed }, invalid),
+      };
+    }
+    case "suspectNodes": {
+      const { nodeIds } = request.value;
+      await Promise.all([manager.suspect(nodeIds), discovery.suspect(nodeIds)]);
+      return DONE;
+    }
+    case "applyDns":
+      await discovery.update(parseDnsConfig(request.value));
+      return DONE;
+    case "getStats": {
+      const [stats, vips] = await Promise.all([manager.stats(), discovery.vipStats()]);
+      return { $case: "stats", value: { ...stats, vips: [...vips], status: statusOf(options) } };
+    }
+    case "getStatus":
+      return { $case: "status", value: statusOf(options) };
+    case "shutDown":
+      await options.onShutDown();
+      return DONE;
+    case "handOver":
+      await options.onHandOver(request.value);
+      return DONE;
+    case "stop":
+      await options.onStop();
+      return DONE;
+    default:
+      return assertNever(request);
+  }
+}
+
+function statusOf({ listeners, discovery, path }: ControlServerOptions): IngressStatusMessage {
+  // The agent reports a missing bridge as a problem of the network itself.
+  const problems = discovery.problems.filter(({ code }) => code !== "EADDRNOTAVAIL");
+  return {
+    errors: [...listeners.errors],
+    dnsProblems: problems.map(describeDnsProblem),
+    fdProblem: listeners.fdProblem,
+    path: path(),
+  };
+}
+
+/**
+ * Calls `onLost` once when the control socket's file stays missing or was replaced: no agent can connect any more. Call
+ * it when the file exists.
+ */
+export function watchSocketFile(path: string, onLost: () => void): void {
+  const own = fileIdentity(path);
+  let misses = 0;
+  const timer = setInterval(() => {
+    misses = fileIdentity(path) === own ? 0 : misses + 1;
+    if (misses < MAX_MISSES) return;
+    clearInterval(timer);
+    onLost();
+  }, SOCKET_CHECK_MS);
+}
+
+/** Includes the time of creation, because inode numbers are reused. Empty when the file does not exist. */
+function fileIdentity(path: string): string {
+  try {
+    const { dev, ino, birthtimeNs }: BigIntStats = statSync(path, { bigint: true });
+    return `${dev}/${ino}/${birthtimeNs}`;
+  } catch {
+    return "";
+  }
 }

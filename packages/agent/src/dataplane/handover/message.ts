@@ -1,25 +1,54 @@
+import { HandoverSnapshot } from "@berth/proto";
+import { formatDnsConfig, parseDnsConfig } from "../messages/dns-messages.js";
+import { formatListener, parseListeners } from "../messages/listener-messages.js";
 import type { HandoverState, UdpFlowRecord } from "./state.js";
 
+/** How long both sides wait. A process starts within 100 ms; on a busy host, within a few seconds. */
+export const HANDOVER_TIMEOUT_MS = 8_000;
+
 /**
- * What an ingress process says to its successor: flows, sockets and the table; when that is `prepared`, the flows that
- * have begun since, and `yours-to-read`. Each `socket` and `flow` comes with its handle.
+ * Messages from an ingress process to its successor, over Node's IPC channel: flows, sockets and the snapshot; then,
+ * once the successor is `prepared`, the flows that started meanwhile and `receive`; finally `released`. Each `socket`
+ * and `flow` message carries its handle.
  */
 export type SourceMessage =
   | { readonly kind: "flow"; readonly flow: UdpFlowRecord }
   | { readonly kind: "socket"; readonly key: string }
-  | ({ readonly kind: "table" } & Omit<HandoverState, "sockets" | "flows">)
-  /** No more datagrams of clients are read here. */
-  | { readonly kind: "yours-to-read" }
-  /** The lock, the control socket and what only one process can have are free. */
-  | { readonly kind: "yours" };
+  /** A `HandoverSnapshot` in base64: the two processes may be of different releases. */
+  | { readonly kind: "snapshot"; readonly bytes: string }
+  /** The source reads no more datagrams: the successor may start. */
+  | { readonly kind: "receive" }
+  /** The source has released the lock, the control socket and the kernel's table. */
+  | { readonly kind: "released" };
 
-/** What the successor says. */
 export type SuccessorMessage =
   | { readonly kind: "ready" }
-  /** All that was given is in place; connections and questions are taken here, too. */
+  /** All listeners are open: the successor accepts connections and DNS queries. */
   | { readonly kind: "prepared" }
-  /** Datagrams of clients are read here. */
+  /** The successor reads datagrams. */
   | { readonly kind: "serving" };
 
-/** Of both sides: a process starts within 100 ms, on a busy host within some seconds. */
-export const HANDOVER_DEADLINE_MS = 8_000;
+/** The part of the state that is sent as bytes. */
+export type Snapshot = Pick<HandoverState, "table" | "suspects" | "dns" | "activeVips">;
+
+export function encodeSnapshot({ table, suspects, dns, activeVips }: Snapshot): string {
+  const message: HandoverSnapshot = {
+    listeners: { version: table.version, listeners: table.listeners.map(formatListener) },
+    suspectNodes: [...suspects],
+    dns: formatDnsConfig(dns),
+    activeVips: [...activeVips],
+  };
+  return Buffer.from(HandoverSnapshot.encode(message).finish()).toString("base64");
+}
+
+/** @throws Error when the bytes are no valid snapshot */
+export function decodeSnapshot(bytes: string): Snapshot {
+  const message = HandoverSnapshot.decode(Buffer.from(bytes, "base64"));
+  const { listeners = { version: 0, listeners: [] }, suspectNodes, activeVips } = message;
+  return {
+    table: { version: listeners.version, listeners: parseListeners(listeners.listeners).listeners },
+    suspects: suspectNodes,
+    dns: parseDnsConfig(message.dns ?? { networks: [], entries: [], clients: [] }),
+    activeVips,
+  };
+}

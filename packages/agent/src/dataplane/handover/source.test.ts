@@ -4,14 +4,14 @@ import { createServer } from "node:net";
 import { expect, it, onTestFinished } from "vitest";
 import { handOver } from "./source.js";
 
-it("giveTo lets go of an heir that takes nothing, and serves on", async () => {
-  // Ready, and from then on busy for ever.
-  const heir = spawn(process.execPath, ["-e", 'process.send({ kind: "ready" }); for (;;);'], {
+it("handOver() gives up on a successor that reads nothing, and resumes the source", async () => {
+  // Reports that it is ready, then never reads again.
+  const successor = spawn(process.execPath, ["-e", 'process.send({ kind: "ready" }); for (;;);'], {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   const server = createServer();
   onTestFinished(() => {
-    heir.kill("SIGKILL");
+    successor.kill("SIGKILL");
     server.close();
   });
   await once(server.listen(0, "127.0.0.1"), "listening");
@@ -20,9 +20,9 @@ it("giveTo lets go of an heir that takes nothing, and serves on", async () => {
     handle: server,
   }));
   let resumed = 0;
-  const giver = {
-    estate: () => {
-      throw new Error("it has not taken the flows yet");
+  const source = {
+    state: () => {
+      throw new Error("the flows were not read");
     },
     flows: () => flows,
     pause: () => {},
@@ -30,6 +30,8 @@ it("giveTo lets go of an heir that takes nothing, and serves on", async () => {
       resumed += 1;
     },
   };
-  await expect(handOver(heir, giver, 1_500)).rejects.toThrow("it took too long");
+  await expect(handOver(successor, source, 1_500)).rejects.toThrow(
+    "successor did not take over within 1.5 s",
+  );
   expect(resumed).toBe(1);
 });

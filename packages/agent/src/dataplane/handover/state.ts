@@ -1,20 +1,21 @@
 import type { DnsTable } from "../dns/dns-table.js";
 import type { IngressTable } from "../table/ingress-table.js";
 
-/** What an ingress process needs to go on in place of another one. */
+/** Everything that an ingress process needs to continue in place of another one. */
 export interface HandoverState {
   readonly table: IngressTable;
+  /** IDs of suspect nodes. */
   readonly suspects: readonly string[];
-  readonly names: DnsTable;
-  /** Virtual IPs that the kernel balances at the moment. */
+  readonly dns: DnsTable;
+  /** Virtual IPs that the kernel balances. */
   readonly activeVips: readonly string[];
-  /** Handles, by what each is for. */
+  /** Handles of listening sockets, by listener key. */
   readonly sockets: ReadonlyMap<string, unknown>;
-  /** Flows of datagrams, the most recently used first. */
+  /** UDP flows, the most recently used first. */
   readonly flows: readonly UdpFlowHandle[];
 }
 
-/** A client's flow of datagrams through a listener to an endpoint. */
+/** A client's UDP flow through a listener to an endpoint. */
 export interface UdpFlowRecord {
   readonly listener: string;
   readonly client: string;
@@ -25,6 +26,6 @@ export interface UdpFlowRecord {
 
 export interface UdpFlowHandle {
   readonly record: UdpFlowRecord;
-  /** Of its socket to the endpoint: the endpoint sees the same port as before. */
+  /** Handle of the flow's socket: the endpoint keeps seeing the same source port. */
   readonly handle: unknown;
 }

@@ -1,19 +1,27 @@
-import { HANDOVER_DEADLINE_MS, type SourceMessage, type SuccessorMessage } from "./message.js";
+import { assertNever } from "@berth/proto";
+import {
+  decodeSnapshot,
+  HANDOVER_TIMEOUT_MS,
+  type Snapshot,
+  type SourceMessage,
+  type SuccessorMessage,
+} from "./message.js";
 import type { HandoverState, UdpFlowHandle } from "./state.js";
 
+/** The state of the predecessor, and the steps that complete the handover. */
 export interface Handover extends HandoverState {
   /**
-   * Tells the predecessor that all of it is in place. Resolves when it reads no datagrams any more, with the flows that
-   * have begun since it gave those of the estate.
+   * Reports that all listeners are open. Resolves when the predecessor has stopped reading datagrams, with the flows
+   * that started after those of the state.
    */
   prepared(): Promise<readonly UdpFlowHandle[]>;
-  /** Tells that these are read here; resolves when the predecessor has let go of everything else, or is gone. */
-  serve(): Promise<void>;
+  /** Reports that this process reads datagrams. Resolves when the predecessor has released everything or has exited. */
+  serving(): Promise<void>;
 }
 
 /**
- * Takes over what the process that started this one has. Rejects when it does not give it in time, or goes before that,
- * as `prepared` does: nothing is ours then.
+ * Receives the state of the process that started this one. Rejects, as `prepared` does, when the predecessor exits or
+ * does not finish in time: the predecessor then still owns everything.
  */
 export function receiveHandover(): Promise<Handover> {
   const sockets = new Map<string, unknown>();
@@ -24,47 +32,68 @@ export function receiveHandover(): Promise<Handover> {
     return taken;
   };
   return new Promise((resolve, reject) => {
-    let onNext: (kind: SourceMessage["kind"]) => void = () => {};
+    let onMessage: (kind: SourceMessage["kind"]) => void = () => {};
     let onFailure: (failure: Error) => void = reject;
     let failure: Error | undefined;
-    const fail = (what: string): void => {
-      failure ??= new Error(what);
+    const fail = (message: string): void => {
+      failure ??= new Error(message);
       onFailure(failure);
     };
-    const timer = setTimeout(() => fail("the predecessor did not hand over in time"), HANDOVER_DEADLINE_MS);
-    process.once("disconnect", () => fail("the predecessor went"));
-    const next = (said: SuccessorMessage["kind"], awaited: SourceMessage["kind"]): Promise<void> =>
-      new Promise((come, failed) => {
-        onFailure = failed;
-        onNext = (kind) => {
-          if (kind === awaited) come();
+    const timer = setTimeout(
+      () => fail(`predecessor did not hand over within ${HANDOVER_TIMEOUT_MS / 1_000} s`),
+      HANDOVER_TIMEOUT_MS,
+    );
+    process.once("disconnect", () => fail("predecessor exited"));
+    /** Sends a message and waits for the predecessor's next message of one kind. */
+    const exchange = (message: SuccessorMessage["kind"], reply: SourceMessage["kind"]): Promise<void> =>
+      new Promise((resolveReply, rejectReply) => {
+        onFailure = rejectReply;
+        onMessage = (kind) => {
+          if (kind === reply) resolveReply();
         };
-        if (failure === undefined) say({ kind: said });
-        else failed(failure);
+        if (failure === undefined) send({ kind: message });
+        else rejectReply(failure);
       });
-    const serve = async (): Promise<void> => {
+    const prepared = (): Promise<readonly UdpFlowHandle[]> => exchange("prepared", "receive").then(takeFlows);
+    const serving = async (): Promise<void> => {
       clearTimeout(timer);
       if (failure !== undefined) throw failure;
-      // Who goes now has let go of everything, too.
-      await next("serving", "yours").catch(() => {});
+      // A predecessor that exits now has released everything as well.
+      await exchange("serving", "released").catch(() => {});
+    };
+    const onSnapshot = (bytes: string): void => {
+      let snapshot: Snapshot;
+      try {
+        snapshot = decodeSnapshot(bytes);
+      } catch (error) {
+        fail(`invalid handover snapshot: ${error instanceof Error ? error.message : error}`);
+        return;
+      }
+      resolve({ ...snapshot, sockets, flows: takeFlows(), prepared, serving });
     };
     process.on("message", (message: SourceMessage, handle: unknown) => {
-      if (message.kind === "flow") {
-        if (handle !== undefined) flows.push({ record: message.flow, handle });
-      } else if (message.kind === "socket") {
-        if (handle !== undefined) sockets.set(message.key, handle);
-      } else if (message.kind === "table") {
-        const { kind, ...estate } = message;
-        const prepared = (): Promise<readonly UdpFlowHandle[]> =>
-          next("prepared", "yours-to-read").then(takeFlows);
-        resolve({ ...estate, sockets, flows: takeFlows(), prepared, serve });
+      switch (message.kind) {
+        case "flow":
+          if (handle !== undefined) flows.push({ record: message.flow, handle });
+          break;
+        case "socket":
+          if (handle !== undefined) sockets.set(message.key, handle);
+          break;
+        case "snapshot":
+          onSnapshot(message.bytes);
+          break;
+        case "receive":
+        case "released":
+          break;
+        default:
+          assertNever(message);
       }
-      onNext(message.kind);
+      onMessage(message.kind);
     });
-    say({ kind: "ready" });
+    send({ kind: "ready" });
   });
 }
 
-function say(message: SuccessorMessage): void {
+function send(message: SuccessorMessage): void {
   process.send?.(message);
 }

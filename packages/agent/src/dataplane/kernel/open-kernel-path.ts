@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { KernelBalancer } from "../listeners/gateway.js";
+import type { KernelBalancer } from "../listeners/listener-manager.js";
 import type { DataPath } from "../table/ingress-table.js";
 import { removeVips } from "../vips/remove-vips.js";
 import { type IngressMode, selectPath } from "./ingress-mode.js";
@@ -9,9 +9,11 @@ import { lockTable } from "./table-lock.js";
 
 /** What the ingress process uses of the kernel. */
 export interface OpenedPath {
-  readonly fastPath: KernelBalancer;
-  /** Which way new connections take at the moment. */
-  inUse(): DataPath;
+  readonly balancer: KernelBalancer;
+  /** This process holds the table lock: it may change the kernel's tables. */
+  readonly ownsTable: boolean;
+  /** Where new connections are balanced at the moment. */
+  current(): DataPath;
   /** @param isLast nobody takes over: what is ours in the kernel goes. Otherwise the kernel balances on as it does. */
   close(options: { readonly isLast: boolean }): Promise<void>;
 }
@@ -24,8 +26,9 @@ export async function openKernelPath(mode: IngressMode, log: Logger): Promise<Op
   const chosen = selectPath(mode, problem);
   const kernel = chosen.kernel ? new KernelPath({ log }) : undefined;
   return {
-    fastPath: kernel ?? removingLeftovers(mode, closing.signal),
-    inUse: () => (kernel?.problem === undefined ? chosen : { kernel: false, reason: kernel.problem }),
+    ownsTable: lock !== undefined,
+    balancer: kernel ?? removingLeftovers(mode, closing.signal),
+    current: () => (kernel?.problem === undefined ? chosen : { kernel: false, reason: kernel.problem }),
     close: async (options) => {
       await kernel?.close(options);
       closing.abort();

@@ -24,7 +24,9 @@ it("FdExhaustion warns once a minute and clears the problem a minute after the l
   expect(exhaustion.problem).toBeUndefined();
   for (; nowMs < 90_000; nowMs += 10_000) exhaustion.limitReached(178, 1_024);
   expect(warnings).toHaveLength(2);
-  expect(exhaustion.problem).toMatch(/178 open connections, .* limit of 1024 open files .*: raise LimitNOFILE=/);
+  expect(exhaustion.problem).toMatch(
+    /178 open connections, .* limit of 1024 open files .*: raise LimitNOFILE=/,
+  );
   nowMs += 60_000;
   expect(exhaustion.problem).toBeUndefined();
   exhaustion.acceptFailed("EMFILE");

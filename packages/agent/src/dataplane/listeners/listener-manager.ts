@@ -16,8 +16,8 @@ import type { Transport } from "../transport/transport.js";
 import { Admission } from "./admission.js";
 import { Deadlines } from "./deadlines.js";
 import {
-  FdExhaustion,
   type FdBudget,
+  FdExhaustion,
   fdBudget,
   isResourceError,
   MAX_UDP_FLOWS,
@@ -152,7 +152,7 @@ export class ListenerManager {
       uptimeMs: Math.round(this.#tcp.now() - this.#startedMs),
       residentBytes: process.memoryUsage.rss(),
       acceptErrors: this.#acceptErrors,
-      listeners: (await this.#kernel?.addStatistics(listeners)) ?? listeners,
+      listeners: [...((await this.#kernel?.addStatistics(listeners)) ?? listeners)],
     };
   }
 
@@ -193,7 +193,7 @@ export class ListenerManager {
       this.#table = table;
       this.#invalid = invalid;
       await this.#reconcile();
-      return { version: table.version, errors: this.errors };
+      return { version: table.version, errors: [...this.errors] };
     });
     this.#work = applied.catch(() => {});
     return applied;

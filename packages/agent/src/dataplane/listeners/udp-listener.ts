@@ -2,7 +2,12 @@ import { createSocket, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
 import { Balancer, type Upstream } from "../balancing/balancer.js";
 import type { UdpFlowHandle } from "../handover/state.js";
-import { endpointKey, type IngressListener, type ListenerStats, listenerKey } from "../table/ingress-table.js";
+import {
+  endpointKey,
+  type IngressListener,
+  type ListenerStats,
+  listenerKey,
+} from "../table/ingress-table.js";
 import {
   adoptDatagramSocket,
   closeHandle,

@@ -78,7 +78,7 @@ export interface IngressStatus extends Omit<IngressStatusMessage, "path"> {
 export interface IngressStats extends IngressStatus, Omit<IngressStatsMessage, "status"> {}
 
 /** Identifies the socket of a listener. */
-export function listenerKey(listener: Pick<IngressListener, "protocol" | "address" | "port">): string {
+export function listenerKey(listener: Pick<ListenerError, "protocol" | "address" | "port">): string {
   return `${listener.protocol}/${listener.address}/${listener.port}`;
 }
 

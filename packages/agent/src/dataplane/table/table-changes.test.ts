@@ -3,19 +3,25 @@ import { describe, expect, it } from "vitest";
 import { type IngressListener, listenerKey } from "./ingress-table.js";
 import { applyChange, diffListeners } from "./table-changes.js";
 
-const endpoint = fc.record({
-  id: fc.constantFrom("a", "b"),
-  address: fc.constantFrom("10.0.0.1", "10.0.0.2"),
-  port: fc.constantFrom(80, 81),
-});
-const listener: fc.Arbitrary<IngressListener> = fc.record({
-  protocol: fc.constantFrom("tcp", "udp"),
-  address: fc.constantFrom("", "10.0.0.1"),
-  port: fc.integer({ min: 1, max: 4 }),
-  service: fc.constantFrom("web", "api"),
-  endpoints: fc.array(endpoint, { maxLength: 2 }),
-  draining: fc.array(endpoint, { maxLength: 1 }),
-});
+const endpoint = fc.record(
+  {
+    id: fc.constantFrom("a", "b"),
+    address: fc.constantFrom("10.0.0.1", "10.0.0.2"),
+    port: fc.constantFrom(80, 81),
+  },
+  { noNullPrototype: true },
+);
+const listener: fc.Arbitrary<IngressListener> = fc.record(
+  {
+    protocol: fc.constantFrom("tcp", "udp"),
+    address: fc.constantFrom("", "10.0.0.1"),
+    port: fc.integer({ min: 1, max: 4 }),
+    service: fc.constantFrom("web", "api"),
+    endpoints: fc.array(endpoint, { maxLength: 2 }),
+    draining: fc.array(endpoint, { maxLength: 1 }),
+  },
+  { noNullPrototype: true },
+);
 const table = fc.uniqueArray(listener, { selector: listenerKey });
 
 function byKey(listeners: readonly IngressListener[]): ReadonlyMap<string, IngressListener> {
@@ -60,7 +66,10 @@ describe("applyChange", () => {
     const table = { version: 3, listeners: [listener(1), listener(2), listener(3)] };
     const renamed = { ...listener(2), service: "api" };
     const change = { base: 3, version: 4, set: [renamed, listener(4)], removed: ["tcp//3"] };
-    expect(applyChange(table, change)).toEqual({ version: 4, listeners: [listener(1), renamed, listener(4)] });
+    expect(applyChange(table, change)).toEqual({
+      version: 4,
+      listeners: [listener(1), renamed, listener(4)],
+    });
   });
 
   it("rejects a change of another table version", () => {

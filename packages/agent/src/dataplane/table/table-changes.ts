@@ -16,11 +16,9 @@ export interface TableChange {
  * Returns the table with the change applied.
  * @throws Error when the change applies to another version
  */
-export function applyChange(
-  table: IngressTable,
-  { base, version, set, removed }: TableChange,
-): IngressTable {
-  if (table.version !== base) throw new Error(`change applies to table ${base}, but table ${table.version} is in use`);
+export function applyChange(table: IngressTable, { base, version, set, removed }: TableChange): IngressTable {
+  if (table.version !== base)
+    throw new Error(`change applies to table ${base}, but table ${table.version} is in use`);
   const listeners = new Map(table.listeners.map((each) => [listenerKey(each), each]));
   for (const key of removed) listeners.delete(key);
   for (const listener of set) listeners.set(listenerKey(listener), listener);

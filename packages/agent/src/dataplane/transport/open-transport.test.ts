@@ -1,9 +1,9 @@
 import { pino } from "pino";
 import { describe, expect, it, vi } from "vitest";
-import { loadTcpBinding, type TcpBinding } from "../../runtime/tcp-binding.js";
+import { loadTcpBinding, type TcpBinding, type TcpHandle } from "../../runtime/tcp-binding.js";
 import { createNetTransport } from "./net-transport.js";
-import { createRawTransport } from "./raw-transport.js";
 import { openTransport, testTransport } from "./open-transport.js";
+import { createRawTransport } from "./raw-transport.js";
 
 function realBinding(): TcpBinding {
   const binding = loadTcpBinding();
@@ -11,7 +11,9 @@ function realBinding(): TcpBinding {
   return binding;
 }
 
-async function open(binding: TcpBinding | undefined): Promise<{ readonly name: string; readonly reason: string }> {
+async function open(
+  binding: TcpBinding | undefined,
+): Promise<{ readonly name: string; readonly reason: string }> {
   const log = pino({ level: "silent" });
   const warn = vi.spyOn(log, "warn");
   const { name } = await openTransport(log, binding);
@@ -24,21 +26,18 @@ describe("openTransport", () => {
     expect(await open(realBinding())).toEqual({ name: "raw", reason: "" });
   });
 
-  it.each([
-    ["does not report queued writes", { lastWriteWasQueued: () => false }, "write to a full socket"],
-    ["reports no bytes read", { bytesReadOrError: () => 0 }, "write: timed out"],
-  ])("falls back to the net transport when the binding %s", async (_what, fault, reason) => {
-    const opened = await open({ ...realBinding(), ...fault });
+  it("falls back to the net transport when the binding delivers no data", async () => {
+    const opened = await open({ ...realBinding(), bytesReadOrError: () => 0 });
     expect(opened.name).toBe("net");
-    expect(opened.reason).toContain(reason);
+    expect(opened.reason).toContain("write: timed out");
   });
 
   it("falls back to the net transport when a method of the handles is missing", async () => {
     const binding = realBinding();
-    class WithoutReadStart extends binding.TCP {
-      override readStart = undefined as unknown as () => number;
+    function WithoutReadStart(kind: number): TcpHandle {
+      return Object.defineProperty(new binding.TCP(kind), "readStart", { value: undefined });
     }
-    const opened = await open({ ...binding, TCP: WithoutReadStart });
+    const opened = await open({ ...binding, TCP: WithoutReadStart as unknown as TcpBinding["TCP"] });
     expect(opened.name).toBe("net");
     expect(opened.reason).toContain("readStart is not a function");
   });

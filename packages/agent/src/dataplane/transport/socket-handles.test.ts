@@ -49,7 +49,10 @@ describe("socket handles", () => {
     await expect.poll(() => heard).toEqual(["waits"]);
   });
 
-  it.each([undefined, null, 7, {}, { recvStart: true }])("rejects a value that is no handle: %j", (handle) => {
-    expect(adoptDatagramSocket(handle, { isConnected: false })).toBeUndefined();
-  });
+  it.each([undefined, null, 7, {}, { recvStart: true }])(
+    "rejects a value that is no handle: %j",
+    (handle) => {
+      expect(adoptDatagramSocket(handle, { isConnected: false })).toBeUndefined();
+    },
+  );
 });

@@ -7,106 +7,126 @@ import type { HandoverState } from "../handover/state.js";
 import type { VipStats } from "../table/ingress-table.js";
 import type { VipBalancer } from "./vip-balancer.js";
 
-/** Names of services, and the virtual IPs that they stand for where the kernel balances those. */
+/** The parts that change the kernel's tables. Only the process that holds the table lock has them. */
+export interface DiscoveryKernel {
+  readonly vips: VipBalancer;
+  readonly firewall: DnsFirewallRules;
+}
+
+/** DNS for containers: service names, and the virtual IPs behind them that the kernel balances. */
 export class ServiceDiscovery {
   readonly #server: DnsServer;
-  readonly #vips: VipBalancer | undefined;
-  readonly #door: DnsFirewallRules | undefined;
+  #kernel: DiscoveryKernel | undefined;
+  /** Virtual IPs that the predecessor balances, until this process has the table lock. */
+  #inheritedVips: ReadonlySet<string>;
   #table: DnsTable = EMPTY_DNS_TABLE;
   #suspects: ReadonlySet<string> = new Set();
   #isDraining = false;
 
-  /** Without `vips` and `door` the kernel of this host stays as it is. */
-  constructor(server: DnsServer, vips?: VipBalancer, door?: DnsFirewallRules) {
-    this.#server = server;
-    this.#vips = vips;
-    this.#door = door;
+  constructor(
+    createServer: (isVipActive: (vip: string) => boolean) => DnsServer,
+    inheritedVips: readonly string[] = [],
+  ) {
+    this.#inheritedVips = new Set(inheritedVips);
+    this.#server = createServer((vip) => this.#isVipActive(vip));
   }
 
+  /** Addresses at which the DNS server cannot answer. */
   get problems(): readonly DnsServerProblem[] {
     return this.#server.problems;
   }
 
-  /** What the kernel counts, which takes some milliseconds where it balances virtual IPs. */
+  /** True while queries that arrived before `drain` are being answered. */
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  /** Balances virtual IPs in the kernel from now on. Without a kernel, names resolve to the addresses of tasks. */
+  useKernel(kernel: DiscoveryKernel | undefined): void {
+    this.#kernel = kernel;
+    this.#inheritedVips = new Set();
+  }
+
+  /** Returns the connections to each virtual IP. Reads kernel counters, which takes a few milliseconds. */
   async vipStats(): Promise<readonly VipStats[]> {
-    const counted = await this.#vips?.connections();
-    if (counted === undefined) return [];
+    const counters = await this.#kernel?.vips.connections();
+    if (counters === undefined) return [];
     const networks = new Map(this.#table.networks.map(({ id, name }) => [id, name]));
     return this.#table.services.flatMap(({ vip, networkId, service, stack }) => {
-      const connections = counted.get(vip);
+      const connections = counters.get(vip);
       if (connections === undefined) return [];
       return [{ service, stack, network: networks.get(networkId) ?? networkId, connections }];
     });
   }
 
-  /** Resolves when names and virtual IPs lead where the table says. */
+  /** Replaces the table. Resolves when virtual IPs are balanced and the DNS server answers accordingly. */
   async update(table: DnsTable): Promise<void> {
     this.#table = table;
-    // A name stands for its virtual IP only once that is balanced.
-    await this.#balance();
+    // A name resolves to its virtual IP only after the kernel balances it.
+    await this.#updateVips();
     await this.#server.update(table);
-    await this.#door?.open(table.networks.length > 0);
+    await this.#kernel?.firewall.open(table.networks.length > 0);
   }
 
-  /** Tasks on these nodes get no new connections where there are others; all of them, each time. */
+  /** Replaces the set of suspect nodes. Their tasks get no new connections as long as a service has others. */
   async suspect(nodes: readonly string[]): Promise<void> {
     this.#suspects = new Set(nodes);
     this.#server.suspect(nodes);
-    await this.#balance();
+    await this.#updateVips();
   }
 
-  /** What another process needs to go on in place of this one. */
-  get estate(): Pick<HandoverState, "names" | "activeVips" | "sockets"> {
-    const activeVips = this.#table.services.map(({ vip }) => vip).filter((vip) => this.#vips?.isActive(vip));
+  /** State for a successor. */
+  get handoverState(): Pick<HandoverState, "dns" | "activeVips" | "sockets"> {
+    const activeVips = this.#table.services.map(({ vip }) => vip).filter((vip) => this.#isVipActive(vip));
     const sockets = new Map<string, unknown>();
     for (const [address, { udp, tcp }] of this.#server.sockets) {
       if (udp === undefined || tcp === undefined) continue;
       sockets.set(socketKey("udp", address), udp);
       sockets.set(socketKey("tcp", address), tcp);
     }
-    return { names: this.#table, activeVips, sockets };
+    return { dns: this.#table, activeVips, sockets };
   }
 
-  /** Answers what another process has answered, at the same sockets. What is in the kernel stays that one's. */
-  async inherit({ names, suspects }: Pick<HandoverState, "names" | "suspects">): Promise<void> {
+  /** Answers queries on the sockets of the predecessor, which still owns the kernel's tables. */
+  async inherit({ dns, suspects }: Pick<HandoverState, "dns" | "suspects">): Promise<void> {
     this.#suspects = new Set(suspects);
     this.#server.suspect(suspects);
-    await this.#server.update(names);
+    await this.#server.update(dns);
   }
 
-  /** Leaves everything to a process that has inherited it, but for the answers that are due here still. */
-  async leave(): Promise<void> {
+  /** Leaves new queries and the kernel's tables to a successor. Pending queries are still answered. */
+  async drain(): Promise<void> {
     this.#isDraining = true;
     void this.#server.drain().then(() => {
       this.#isDraining = false;
     });
-    await this.#vips?.close({ isLast: false });
-    await this.#door?.close({ isLast: false });
+    await this.#kernel?.vips.close({ isLast: false });
+    await this.#kernel?.firewall.close({ isLast: false });
   }
 
-  get isDraining(): boolean {
-    return this.#isDraining;
-  }
-
-  /** @param isLast nobody takes over: what is ours in the kernel goes. */
+  /** @param isLast removes the rules from the kernel, because no process follows */
   async close(options: { readonly isLast: boolean }): Promise<void> {
     await this.#server.close();
-    await this.#vips?.close(options);
-    await this.#door?.close(options);
+    await this.#kernel?.vips.close(options);
+    await this.#kernel?.firewall.close(options);
   }
 
-  async #balance(): Promise<void> {
-    await this.#vips?.update(demoteSuspects(this.#table, this.#suspects));
+  #isVipActive(vip: string): boolean {
+    return this.#kernel?.vips.isActive(vip) ?? this.#inheritedVips.has(vip);
+  }
+
+  async #updateVips(): Promise<void> {
+    await this.#kernel?.vips.update(demoteSuspects(this.#table, this.#suspects));
   }
 }
 
-/** The sockets of the name server among those that are inherited, by address. */
-export function inheritedNames({
-  names,
+/** Returns the inherited sockets of the DNS server, by address. */
+export function inheritedDnsSockets({
+  dns,
   sockets,
-}: Pick<HandoverState, "names" | "sockets">): ReadonlyMap<string, DnsSockets> {
+}: Pick<HandoverState, "dns" | "sockets">): ReadonlyMap<string, DnsSockets> {
   const found = new Map<string, DnsSockets>();
-  for (const { gateway } of names.networks) {
+  for (const { gateway } of dns.networks) {
     const [udp, tcp] = [sockets.get(socketKey("udp", gateway)), sockets.get(socketKey("tcp", gateway))];
     if (udp !== undefined && tcp !== undefined) found.set(gateway, { udp, tcp });
   }
@@ -114,5 +134,5 @@ export function inheritedNames({
 }
 
 function socketKey(protocol: "udp" | "tcp", address: string): string {
-  return `names-${protocol}/${address}`;
+  return `dns-${protocol}/${address}`;
 }

@@ -3,12 +3,12 @@ import {
   assertNever,
   type DnsClient as ClientMessage,
   type DnsConfig,
-  type DnsEndpoint as EndpointMessage,
   DnsEntry,
+  type DnsEndpoint as EndpointMessage,
   type DnsNetwork as NetworkMessage,
   TrafficSpec_Affinity,
 } from "@berth/proto";
-import type { Asker, NamedEndpoint, NamedNetwork, NamedService, NamesTable } from "../dns/names-table.js";
+import type { DnsClient, DnsNetwork, DnsService, DnsTable, DnsTask } from "../dns/dns-table.js";
 
 /** Names of network devices, as Linux allows them. */
 const DEVICE_NAME = /^[\w.-]{1,15}$/;
@@ -19,20 +19,20 @@ const SUBNET = /^[\d.]{7,15}\/\d{1,2}$/;
  * become part of nft scripts. Other addresses come from users and hosts; those that are no addresses are left out.
  * @throws Error when a network is invalid
  */
-export function parseDnsConfig({ networks, entries, clients }: DnsConfig): NamesTable {
+export function parseDnsConfig({ networks, entries, clients }: DnsConfig): DnsTable {
   return {
     networks: networks.map(parseNetwork),
     services: entries.map(parseEntry),
-    askers: clients.filter(({ address }) => isIPv4(address)).map(parseClient),
+    clients: clients.filter(({ address }) => isIPv4(address)).map(parseClient),
   };
 }
 
 /** The inverse of {@link parseDnsConfig}. */
-export function formatDnsConfig({ networks, services, askers }: NamesTable): DnsConfig {
+export function formatDnsConfig({ networks, services, clients }: DnsTable): DnsConfig {
   return {
     networks: networks.map(({ isInternal = false, ...network }) => ({ ...network, internal: isInternal })),
     entries: services.map(formatEntry),
-    clients: askers.map(({ address, networkIds, dns }) => ({
+    clients: clients.map(({ address, networkIds, dns }) => ({
       address,
       networkIds: [...networkIds],
       dns: [...dns],
@@ -40,26 +40,28 @@ export function formatDnsConfig({ networks, services, askers }: NamesTable): Dns
   };
 }
 
-function parseNetwork({ internal, ...network }: NetworkMessage): NamedNetwork {
+function parseNetwork({ internal, ...network }: NetworkMessage): DnsNetwork {
   const { name, gateway, subnet, bridge } = network;
   if (!isIPv4(gateway)) throw new Error(`network ${name}: ${JSON.stringify(gateway)} is not an IPv4 address`);
-  if (!SUBNET.test(subnet)) throw new Error(`network ${name}: ${JSON.stringify(subnet)} is not an IPv4 subnet`);
-  if (!DEVICE_NAME.test(bridge)) throw new Error(`network ${name}: ${JSON.stringify(bridge)} is not a device name`);
+  if (!SUBNET.test(subnet))
+    throw new Error(`network ${name}: ${JSON.stringify(subnet)} is not an IPv4 subnet`);
+  if (!DEVICE_NAME.test(bridge))
+    throw new Error(`network ${name}: ${JSON.stringify(bridge)} is not a device name`);
   return { ...network, ...(internal ? { isInternal: true } : {}) };
 }
 
-function parseEntry(entry: DnsEntry): NamedService {
+function parseEntry(entry: DnsEntry): DnsService {
   const { key, networkId, serviceName: service, stack, names, vip, affinity, endpoints, draining } = entry;
   return {
     ...{ key, networkId, service, stack, names },
     vip: isIPv4(vip) ? vip : "",
-    isBySource: isBySource(affinity),
+    hasSourceAffinity: hasSourceAffinity(affinity),
     endpoints: parseEndpoints(endpoints),
     draining: parseEndpoints(draining),
   };
 }
 
-function isBySource(affinity: TrafficSpec_Affinity): boolean {
+function hasSourceAffinity(affinity: TrafficSpec_Affinity): boolean {
   switch (affinity) {
     case TrafficSpec_Affinity.UNSPECIFIED:
     case TrafficSpec_Affinity.NONE:
@@ -71,27 +73,27 @@ function isBySource(affinity: TrafficSpec_Affinity): boolean {
   }
 }
 
-function parseEndpoints(endpoints: readonly EndpointMessage[]): readonly NamedEndpoint[] {
+function parseEndpoints(endpoints: readonly EndpointMessage[]): readonly DnsTask[] {
   const valid = endpoints.filter(({ address }) => isIPv4(address));
   return valid.map(({ taskId, nodeId, address, slot }) => ({ id: taskId, nodeId, address, slot }));
 }
 
-function parseClient({ address, networkIds, dns }: ClientMessage): Asker {
+function parseClient({ address, networkIds, dns }: ClientMessage): DnsClient {
   return { address, networkIds, dns: dns.filter((server) => isIP(server) !== 0) };
 }
 
-function formatEntry(entry: NamedService): DnsEntry {
-  const { key, networkId, service, stack, names, vip, isBySource, endpoints, draining } = entry;
+function formatEntry(entry: DnsService): DnsEntry {
+  const { key, networkId, service, stack, names, vip, hasSourceAffinity, endpoints, draining } = entry;
   return {
     ...DnsEntry.fromPartial({ key, networkId, stack, vip }),
     serviceName: service,
     names: [...names],
-    affinity: isBySource === true ? TrafficSpec_Affinity.SOURCE : TrafficSpec_Affinity.NONE,
+    affinity: hasSourceAffinity === true ? TrafficSpec_Affinity.SOURCE : TrafficSpec_Affinity.NONE,
     endpoints: endpoints.map(formatEndpoint),
     draining: draining.map(formatEndpoint),
   };
 }
 
-function formatEndpoint({ id, nodeId, address, slot }: NamedEndpoint): EndpointMessage {
+function formatEndpoint({ id, nodeId, address, slot }: DnsTask): EndpointMessage {
   return { taskId: id, nodeId, address, slot, macAddress: "" };
 }

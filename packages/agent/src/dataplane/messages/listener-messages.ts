@@ -101,7 +101,9 @@ function parseEndpoint(
 ): IngressEndpoint {
   check(isIP(address) !== 0, `endpoint ${taskId}: ${JSON.stringify(address)} is not an IP address`);
   check(isPort(port), `endpoint ${taskId}: ${port} is not a port`);
-  const route: KernelRoute | undefined = localRoutes.has(taskId) ? localRoutes.get(taskId) : { kind: "forward" };
+  const route: KernelRoute | undefined = localRoutes.has(taskId)
+    ? localRoutes.get(taskId)
+    : { kind: "forward" };
   return {
     id: taskId,
     address,

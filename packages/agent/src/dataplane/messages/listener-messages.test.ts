@@ -75,7 +75,10 @@ describe("listener messages", () => {
   });
 
   it.each([
-    ["a hostname as an endpoint address", web({ endpoints: [{ taskId: "t", nodeId: "", address: "db", port: 1 }] })],
+    [
+      "a hostname as an endpoint address",
+      web({ endpoints: [{ taskId: "t", nodeId: "", address: "db", port: 1 }] }),
+    ],
     ["a hostname as the host address", web({ hostIp: "db.internal" })],
     ["no entry", { local: [] }],
     ["an nft command as a subnet", withLocal("172.17.0.2", "172.17.0.0/16; flush ruleset")],
