@@ -52,4 +52,16 @@ export { defaultNetworkName, subnetProblem, validateNetworkSpec } from "./spec/v
 export { clashingPorts, describePublished } from "./spec/validate-ports.js";
 export { validateServiceSpec } from "./spec/validate-service-spec.js";
 export type { Violation } from "./spec/violation.js";
+export {
+  ASK_PEERS_AFTER_MS,
+  FENCE_AFTER_MS,
+  FENCE_GRACE_MS,
+  FENCED_AFTER_MS,
+  LEADER_LEASE_MS,
+  PROBE_ROUND_MS,
+  PROBE_TRIES,
+  PROBE_TRY_MS,
+  PROOF_MS,
+  PROOF_ROUNDS,
+} from "./timing.js";
 export { BERTH_VERSION, PROTOCOL_VERSION } from "./version.js";

@@ -101,7 +101,7 @@ describe("the failure detector", () => {
     });
     expect(said).toMatchObject({
       state: NodeState.READY,
-      stateMessage: expect.stringMatching(/2 of 3 nodes fell silent at once: perhaps this server is cut off/),
+      stateMessage: expect.stringMatching(/2 of 3 nodes fell silent at once: this server may be cut off/),
     });
     expect(a?.runningTaskIds).toHaveLength(1);
     await eventually("all run on the last host", () => a?.runningTaskIds.length === 3, 30_000);

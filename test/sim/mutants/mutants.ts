@@ -52,8 +52,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "no-grace",
     what: "a new leader gives agents no time to come to it",
     file: "packages/control-plane/src/core/node-health/judge-node.ts",
-    search: "const heardMs = Math.max(pulse.lastHeartbeatMs ?? leadingSinceMs, leadingSinceMs);",
-    replace: "const heardMs = pulse.lastHeartbeatMs ?? leadingSinceMs - 60_000;",
+    search: "const heardMs = Math.max(input.lastHeartbeatMs ?? leadingSinceMs, leadingSinceMs);",
+    replace: "const heardMs = input.lastHeartbeatMs ?? leadingSinceMs - 60_000;",
   },
   {
     name: "no-adoption",
@@ -293,7 +293,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "old-self",
     what: "a host that was reinstalled keeps the traffic of the node that it was",
     file: "packages/control-plane/src/core/node-health/judge-node.ts",
-    search: "if (pulse.replacedBy !== undefined && agentMs >= succeededAfterMs(pulse)) {",
+    search: "if (input.replacedBy !== undefined && agentMs >= replacedAfterMs(input)) {",
     replace: "if (pulse.replacedBy === '') {",
   },
 ];

@@ -1,6 +1,7 @@
+import { FENCE_AFTER_MS } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { FENCE_AFTER_MS, Fence } from "./fence.js";
+import { Fence } from "./fence.js";
 
 let fence: Fence;
 let changes: boolean[];

@@ -1,7 +1,5 @@
+import { FENCE_AFTER_MS } from "@berth/proto";
 import type { Logger } from "pino";
-
-/** A dead leader is replaced in less; one that cannot be reached for longer may have given this host up. */
-export const FENCE_AFTER_MS = 6_000;
 
 export interface FenceOptions {
   /** This host has just been cut off, or is in contact again. */

@@ -1,9 +1,8 @@
-import { DesiredState, TaskState, type TaskStatus } from "@berth/proto";
+import { DesiredState, FENCE_GRACE_MS, TaskState, type TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
 import type { ContainerSummary } from "../core/docker/observed-container.js";
 import type { NetworksView } from "../core/networks/networks-view.js";
 import { type ContainerEvent, eventEffect, type WorkKind } from "../core/tasks/container-event.js";
-import { FENCE_GRACE_MS } from "../core/tasks/fencing.js";
 import type { NodeFacts } from "../core/tasks/node-facts.js";
 import { reconcile } from "../core/tasks/reconcile.js";
 import { processEndedStatus, statusOf } from "../core/tasks/status.js";

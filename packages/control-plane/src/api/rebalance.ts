@@ -1,5 +1,5 @@
 import type { RebalanceMove as MoveMessage, RebalanceRequest, RebalanceResponse } from "@berth/proto";
-import type { RebalanceMove } from "../core/rebalance/rebalance.js";
+import type { RebalanceMove } from "../core/scheduler/rebalance.js";
 import { planMoves, requestMoves } from "../reconciler/rebalance/rebalancer.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";

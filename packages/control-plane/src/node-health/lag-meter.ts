@@ -1,12 +1,12 @@
 import { type Clock, sleep } from "../runtime/clock.js";
 
-/** A pause is measured too short by up to a tick, so a tick is shorter than what a heartbeat may be late by. */
+/** Sampling interval. A pause is underestimated by up to one tick, so a tick is shorter than a heartbeat may be late. */
 const TICK_MS = 100;
 
-/** How long a hiccup counts: as long as the deadlines that it can have spoiled. */
+/** Number of samples that count: as long as the deadlines that a pause can have spoiled. */
 const REMEMBERED_TICKS = 40;
 
-/** How late the event loop of this process runs: messages that have arrived may lie unread for so long. */
+/** Measures how late this process's event loop runs. Received messages may have been unread for this long. */
 export class LagMeter {
   readonly #clock: Clock;
   readonly #recentMs: number[] = [];
@@ -17,7 +17,7 @@ export class LagMeter {
     this.#nextTickMs = clock.nowMs() + TICK_MS;
   }
 
-  /** The worst of the last few seconds, that of this very moment included. */
+  /** Returns the largest lag of the last few seconds, the present one included. */
   lagMs(): number {
     return Math.max(0, this.#clock.nowMs() - this.#nextTickMs, ...this.#recentMs);
   }

@@ -1,10 +1,9 @@
-import { NodeState, type ProbeRequest } from "@berth/proto";
+import { FENCED_AFTER_MS, NodeState, type ProbeRequest } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   AGENT_AWAY_AFTER_MS,
   DOWN_AFTER_MS,
   DOWN_UNCONFIRMED_AFTER_MS,
-  FENCED_AFTER_MS,
 } from "../core/node-health/judge-node.js";
 import { FREEZE_MS } from "../core/node-health/suspect-nodes.js";
 import { nodeKey } from "../store/keys.js";
@@ -84,7 +83,7 @@ describe("Liveness", () => {
     expect(down()).toEqual([]);
     await pass(500, ["a", "c", "d"]);
     expect(down()).toEqual(["b"]);
-    expect((await readOne(store, nodeKey("b"), never))?.value).toContain("3 of 3 that were asked");
+    expect((await readOne(store, nodeKey("b"), never))?.value).toContain("3 of 3 probes failed");
     reachable.add("b");
     await pass(HEARTBEAT_MS, NODES);
     expect(down()).toEqual([]);

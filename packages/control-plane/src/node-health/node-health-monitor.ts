@@ -2,34 +2,26 @@ import { type Node, NodeState, type ProbeRequest, type ProbeResult } from "@bert
 import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import { heartbeatIntervalMs } from "../core/node-health/heartbeat-interval.js";
-import {
-  DOWN_AFTER_MS,
-  judgeNode,
-  lateAfterMs,
-  type NodeHealthVerdict,
-} from "../core/node-health/judge-node.js";
-import { evidenceOf, isUnanimous, NO_VOTES, type ProbeVotes } from "../core/node-health/probe-votes.js";
-import { Suspects } from "../core/node-health/suspect-nodes.js";
+import { judgeNode, lateAfterMs, type NodeHealthVerdict } from "../core/node-health/judge-node.js";
+import { evidenceOf, type ProbeVotes } from "../core/node-health/probe-votes.js";
+import { SuspectNodes } from "../core/node-health/suspect-nodes.js";
 import type { Writer } from "../reconciler/writer.js";
 import { onAbort } from "../runtime/abort.js";
 import { DelayQueue } from "../runtime/delay-queue.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { LagMeter } from "./lag-meter.js";
-import { type NodeObservation, newObservation } from "./node-observations.js";
+import { endSilence, NodeObservations, recordVotes, replacementOf } from "./node-observations.js";
 import { ProbeRounds } from "./probe-rounds.js";
-import { ProbeCheck } from "./probe-support.js";
+import { ProbeSupport } from "./probe-support.js";
 
-/** Before a verdict that could not be written is thought over again. */
-const RETRY_MS = 500;
-
-/** A host that was found to live, or dead, is asked again this much later. */
-const ASK_AGAIN_MS = 1_000;
+/** Delay before a condition that could not be written is evaluated again. */
+const WRITE_RETRY_MS = 500;
 
 export interface NodeHealthObserver {
-  /** A node was silent for longer than it should be, and has been heard again. */
+  /** A node's heartbeat arrived more than one interval late. */
   onLateHeartbeat(): void;
-  /** A node gets no new connections for now. */
+  /** A node became suspect. */
   onSuspect(): void;
 }
 
@@ -39,11 +31,11 @@ export interface NodeHealthMonitorOptions {
   readonly runtime: Runtime;
   readonly lag: Pick<LagMeter, "lagMs">;
   readonly probe: Probe;
-  /** Sends a question to a peer's agent; false: it has no session. */
+  /** Sends a request to a peer's agent. Returns false when the agent is not connected. */
   readonly ask: (peerId: string, request: ProbeRequest) => boolean;
-  /** The node takes new connections no more, or again. */
+  /** Called when a node becomes suspect and when it is trusted again. */
   readonly onSuspicion: (nodeId: string) => void;
-  /** Agents are to send their heartbeats at another rate from now on. */
+  /** Called when agents have to change their heartbeat interval. */
   readonly onHeartbeatInterval: (heartbeatMs: number) => void;
   readonly logger: Logger;
   readonly observer: NodeHealthObserver;
@@ -51,17 +43,19 @@ export interface NodeHealthMonitorOptions {
 }
 
 /**
- * Decides which nodes live, from heartbeats and probes that are kept in memory alone. A node is looked at when one of
- * its deadlines passes, not at each beat; what it is found to be is written.
+ * Detects failed nodes by heartbeats and probe rounds, and writes the conditions of the nodes.
+ *
+ * Observations are kept in memory only. A node is judged (see `judgeNode`) when one of its deadlines passes, not at each
+ * heartbeat.
  */
 export class NodeHealthMonitor {
   readonly #options: NodeHealthMonitorOptions;
   readonly #leadingSinceMs: number;
-  readonly #memories = new Map<string, NodeObservation>();
-  readonly #suspects = new Suspects();
+  readonly #observations = new NodeObservations();
+  readonly #suspects = new SuspectNodes();
   readonly #checks: DelayQueue;
-  readonly #inquiries: ProbeRounds;
-  readonly #probeCheck: ProbeCheck;
+  readonly #rounds: ProbeRounds;
+  readonly #probeSupport: ProbeSupport;
   #heartbeatMs: number;
 
   constructor(options: NodeHealthMonitorOptions) {
@@ -70,28 +64,30 @@ export class NodeHealthMonitor {
     this.#leadingSinceMs = runtime.clock.nowMs();
     this.#heartbeatMs = heartbeatIntervalMs(state.nodes.size);
     this.#checks = new DelayQueue(runtime.clock, (nodeId) => this.#check(nodeId));
-    this.#inquiries = new ProbeRounds({
+    this.#rounds = new ProbeRounds({
       probe,
       runtime,
       ask,
-      livePeers: (nodeId) => this.#livePeers(nodeId),
-      onVotes: (nodeId, testimony) => this.#heardOf(nodeId, testimony),
+      livePeers: (nodeId) => this.#observations.livePeers(nodeId, this.#heartbeatMs, this.#nowMs()),
+      onVotes: (nodeId, votes) => this.#recordVotes(nodeId, votes),
     });
-    const onResult = (nodeId: string, answered: boolean): void => this.#probeChecked(nodeId, answered);
-    this.#probeCheck = new ProbeCheck({ probe, onResult, signal });
+    this.#probeSupport = new ProbeSupport({
+      ...options,
+      isHeard: (nodeId) => this.#observations.isHeard(nodeId, 2 * this.#heartbeatMs, this.#nowMs()),
+    });
     for (const node of state.nodes.values()) this.#checks.add(node.id, 0);
     const unsubscribe = state.onChange(({ nodes }) => {
-      for (const [nodeId, { before, after }] of nodes) this.#nodeChanged(nodeId, before, after);
-      if (nodes.size > 0) this.#reviewFreeze();
+      for (const [nodeId, { before, after }] of nodes) this.#onNodeChange(nodeId, before, after);
+      if (nodes.size > 0) this.#updateFreeze();
     });
     onAbort(signal, () => {
       unsubscribe();
       this.#checks.clear();
-      this.#inquiries.close();
+      this.#rounds.close();
     });
   }
 
-  /** How often agents are to be heard. It only ever slows down while a server leads. */
+  /** The heartbeat interval of the agents. Never gets shorter during a term. */
   get heartbeatMs(): number {
     return this.#heartbeatMs;
   }
@@ -100,49 +96,41 @@ export class NodeHealthMonitor {
     return this.#suspects.has(nodeId);
   }
 
-  /** The node's agent has just been heard; `lagMs` is how late its event loop runs. */
+  /** Records a sign of life of the node's agent, with the event loop lag that the agent reports. */
   recordHeartbeat(nodeId: string, lagMs: number): void {
-    const { state, runtime, observer, signal } = this.#options;
+    const { state, observer, signal } = this.#options;
     if (signal.aborted) return;
-    const nowMs = runtime.clock.nowMs();
-    const memory = this.#memory(nodeId);
-    const node = state.nodes.get(nodeId);
-    const lastMs = memory.lastHeartbeatMs;
-    memory.lastHeartbeatMs = nowMs;
-    memory.agentLagMs = lagMs;
-    if (lastMs === undefined) this.#probeCheck.add(nodeId, addressOf(node));
+    const nowMs = this.#nowMs();
+    const observation = this.#observations.of(nodeId);
+    const lastMs = observation.lastHeartbeatMs;
+    observation.lastHeartbeatMs = nowMs;
+    observation.agentLagMs = lagMs;
+    if (lastMs === undefined) this.#probeSupport.check(nodeId, addressOf(state.nodes.get(nodeId)));
     else if (nowMs - lastMs <= lateAfterMs(this.#heartbeatMs)) return;
     else if (nowMs - lastMs > 2 * this.#heartbeatMs) observer.onLateHeartbeat();
-    this.#inquiries.cancel(nodeId);
-    memory.votes = NO_VOTES;
-    memory.failedRounds = 0;
-    memory.nextRoundMs = 0;
+    this.#rounds.cancel(nodeId);
+    endSilence(observation);
     this.#checks.add(nodeId, 0);
   }
 
-  /** A peer's agent answers what it was asked. */
+  /** Records the result of a probe that a peer's agent was asked for. */
   recordProbeResult(peerId: string, result: ProbeResult): void {
-    this.#inquiries.answer(peerId, result);
+    this.#rounds.recordResult(peerId, result);
   }
 
-  #memory(nodeId: string): NodeObservation {
-    let memory = this.#memories.get(nodeId);
-    if (memory === undefined) {
-      memory = newObservation();
-      this.#memories.set(nodeId, memory);
-    }
-    return memory;
+  #nowMs(): number {
+    return this.#options.runtime.clock.nowMs();
   }
 
-  #nodeChanged(nodeId: string, before: Node | undefined, after: Node | undefined): void {
+  #onNodeChange(nodeId: string, before: Node | undefined, after: Node | undefined): void {
     if (after !== undefined) {
       this.#checks.add(nodeId, 0);
       if (before !== undefined && addressOf(before) !== addressOf(after)) {
-        this.#probeCheck.add(nodeId, addressOf(after));
+        this.#probeSupport.check(nodeId, addressOf(after));
       }
     } else {
-      this.#memories.delete(nodeId);
-      this.#inquiries.cancel(nodeId);
+      this.#observations.delete(nodeId);
+      this.#rounds.cancel(nodeId);
       this.#suspects.set(nodeId, false, 0);
     }
     const heartbeatMs = Math.max(this.#heartbeatMs, heartbeatIntervalMs(this.#options.state.nodes.size));
@@ -152,163 +140,108 @@ export class NodeHealthMonitor {
   }
 
   #check(nodeId: string): void {
-    const judgement = this.#judge(nodeId);
-    if (judgement === undefined) return;
-    const { condition, isSuspect, isLate, checkAtMs } = judgement;
+    const verdict = this.#judge(nodeId);
+    if (verdict === undefined) return;
+    const { condition, isSuspect, isLate, checkAtMs } = verdict;
     if (checkAtMs !== undefined) this.#checkAt(nodeId, checkAtMs);
-    this.#suspect(nodeId, isSuspect);
-    if (isLate) this.#askAfter(nodeId);
-    if (condition !== undefined) void this.#write(nodeId);
+    this.#setSuspect(nodeId, isSuspect);
+    if (isLate) this.#startRound(nodeId);
+    if (condition !== undefined) void this.#writeCondition(nodeId);
   }
 
   #judge(nodeId: string): NodeHealthVerdict | undefined {
     const { state, runtime, lag } = this.#options;
     const node = state.nodes.get(nodeId);
     if (node === undefined) return undefined;
+    const nowMs = this.#nowMs();
+    const heartbeatMs = this.#heartbeatMs;
+    const leadingSinceMs = this.#leadingSinceMs;
+    const replacedBy = replacementOf(node, {
+      nodes: state.nodes.values(),
+      observations: this.#observations,
+      heartbeatMs,
+      leadingSinceMs,
+      nowMs,
+      now: runtime.now(),
+    });
     return judgeNode(
-      {
-        node,
-        heartbeatMs: this.#heartbeatMs,
-        ...this.#memory(nodeId),
-        replacedBy: this.#successorOf(node),
-      },
-      {
-        now: runtime.clock.nowMs(),
-        leadingSinceMs: this.#leadingSinceMs,
-        lagMs: lag.lagMs(),
-        freeze: this.#suspects.freeze,
-      },
+      { node, heartbeatMs, ...this.#observations.of(nodeId), replacedBy },
+      { now: nowMs, leadingSinceMs, lagMs: lag.lagMs(), freeze: this.#suspects.freeze },
     );
   }
 
-  /** A node of the same host that has come since this one was last heard: a reinstalled host has a new id. */
-  #successorOf(node: Node): string | undefined {
-    const { state, runtime } = this.#options;
-    const nowMs = runtime.clock.nowMs();
-    const { lastHeartbeatMs: lastBeatMs } = this.#memory(node.id);
-    const silentMs = nowMs - (lastBeatMs ?? this.#leadingSinceMs);
-    // All nodes are looked at: only where it would make a difference.
-    if (silentMs < DOWN_AFTER_MS || node.state !== NodeState.READY) return undefined;
-    const sinceMs = lastBeatMs === undefined ? node.createdAtMs : runtime.now() - silentMs;
-    for (const other of state.nodes.values()) {
-      if (other.createdAtMs <= sinceMs || !isSameHost(node, other)) continue;
-      const heardMs = this.#memories.get(other.id)?.lastHeartbeatMs ?? Number.NEGATIVE_INFINITY;
-      if (nowMs - heardMs <= lateAfterMs(this.#heartbeatMs)) return other.id;
-    }
-    return undefined;
-  }
-
   #checkAt(nodeId: string, atMs: number): void {
-    this.#checks.add(nodeId, atMs - this.#options.runtime.clock.nowMs());
+    this.#checks.add(nodeId, atMs - this.#nowMs());
   }
 
-  #suspect(nodeId: string, isSuspect: boolean): void {
-    const { runtime, observer, onSuspicion } = this.#options;
-    if (!this.#suspects.set(nodeId, isSuspect, runtime.clock.nowMs())) return;
+  #setSuspect(nodeId: string, isSuspect: boolean): void {
+    const { observer, onSuspicion } = this.#options;
+    if (!this.#suspects.set(nodeId, isSuspect, this.#nowMs())) return;
     if (isSuspect) observer.onSuspect();
     onSuspicion(nodeId);
-    this.#reviewFreeze();
+    this.#updateFreeze();
   }
 
-  #reviewFreeze(): void {
-    const { state, runtime, logger } = this.#options;
-    const countUp = (): number =>
+  #updateFreeze(): void {
+    const { state, logger } = this.#options;
+    const countUpNodes = (): number =>
       [...state.nodes.values()].filter((node) => node.state === NodeState.READY).length;
-    if (!this.#suspects.review(countUp, runtime.clock.nowMs())) return;
+    if (!this.#suspects.updateFreeze(countUpNodes, this.#nowMs())) return;
     const { freeze } = this.#suspects;
-    logger.warn(freeze === undefined ? "no freeze any more: nodes may be found dead again" : freeze.why);
+    logger.warn(freeze === undefined ? "node failure detection resumed" : freeze.why);
     for (const nodeId of this.#suspects.nodeIds) this.#checks.add(nodeId, 0);
   }
 
-  #askAfter(nodeId: string): void {
-    const { nextRoundMs: askAgainMs, failedRounds: vainRounds } = this.#memory(nodeId);
+  #startRound(nodeId: string): void {
+    const { nextRoundMs, failedRounds } = this.#observations.of(nodeId);
     const address = addressOf(this.#options.state.nodes.get(nodeId));
-    if (askAgainMs > this.#options.runtime.clock.nowMs()) this.#checkAt(nodeId, askAgainMs);
-    else this.#inquiries.begin(nodeId, { address, isDoubtful: vainRounds === 1 });
+    if (nextRoundMs > this.#nowMs()) this.#checkAt(nodeId, nextRoundMs);
+    else this.#rounds.start(nodeId, { address, askPeersAtOnce: failedRounds === 1 });
   }
 
-  /** The next round follows at once while the node may be found dead by it. */
-  #heardOf(nodeId: string, testimony: ProbeVotes): void {
-    const { state, runtime } = this.#options;
-    const nowMs = runtime.clock.nowMs();
-    const memory = this.#memory(nodeId);
-    const lives = evidenceOf(testimony) === "lives";
-    memory.votes = testimony;
-    memory.failedRounds = isUnanimous(testimony) ? memory.failedRounds + 1 : 0;
-    if (lives) memory.hostAnsweredMs = nowMs;
-    if (lives) this.#probeChecked(nodeId, true);
-    const isOpen = !lives && state.nodes.get(nodeId)?.state === NodeState.READY;
-    memory.nextRoundMs = isOpen ? nowMs : nowMs + ASK_AGAIN_MS;
+  #recordVotes(nodeId: string, votes: ProbeVotes): void {
+    const isReady = this.#options.state.nodes.get(nodeId)?.state === NodeState.READY;
+    recordVotes(this.#observations.of(nodeId), votes, { isReady, nowMs: this.#nowMs() });
+    if (evidenceOf(votes) === "lives") this.#probeSupport.record(nodeId, true);
     this.#checks.add(nodeId, 0);
   }
 
-  /** Written down, so that the next leader does not take such a node for dead. */
-  #probeChecked(nodeId: string, answered: boolean): void {
-    const { runtime, state, writer, logger, signal } = this.#options;
-    const heardMs = this.#memories.get(nodeId)?.lastHeartbeatMs ?? Number.NEGATIVE_INFINITY;
-    const isHeard = runtime.clock.nowMs() - heardMs < 2 * this.#heartbeatMs;
-    const node = state.nodes.get(nodeId);
-    if (node === undefined || node.ignoresProbes !== answered || !(answered || isHeard)) return;
-    if (!answered) logger.warn({ nodeId, address: addressOf(node) }, IGNORES_PROBES);
-    const write = writer.submit(({ nodes }) => {
-      const now = nodes.get(nodeId);
-      const change = now && { kind: "put-node" as const, node: { ...now, ignoresProbes: !answered } };
-      return { changes: change ? [change] : [], result: undefined };
-    }, signal);
-    // What could not be written is found again by the next leader.
-    write.catch(() => undefined);
-  }
-
-  #livePeers(nodeId: string): readonly string[] {
-    const nowMs = this.#options.runtime.clock.nowMs();
-    const peers: string[] = [];
-    for (const [peerId, { lastHeartbeatMs: lastBeatMs = Number.NEGATIVE_INFINITY }] of this.#memories) {
-      if (peerId !== nodeId && nowMs - lastBeatMs <= lateAfterMs(this.#heartbeatMs)) peers.push(peerId);
-    }
-    return peers;
-  }
-
-  /** Judges again when the write's turn comes: a beat may have come in meanwhile. */
-  async #write(nodeId: string): Promise<void> {
+  /** Judges the node again when the write starts, since a heartbeat may have arrived meanwhile. */
+  async #writeCondition(nodeId: string): Promise<void> {
     const { writer, runtime, logger, signal } = this.#options;
-    const memory = this.#memory(nodeId);
-    if (memory.isWriting) return;
-    memory.isWriting = true;
+    const observation = this.#observations.of(nodeId);
+    if (observation.isWriting) return;
+    observation.isWriting = true;
     try {
       const written = await writer.submit((state) => {
         const condition = this.#judge(nodeId)?.condition;
         const node = state.nodes.get(nodeId);
         if (node === undefined || condition === undefined) return { changes: [], result: undefined };
         const stateSinceMs = condition.state === node.state ? node.stateSinceMs : runtime.now();
-        const next: Node = { ...node, ...condition, stateSinceMs };
-        return { changes: [{ kind: "put-node", node: next }], result: next };
+        const changed: Node = { ...node, ...condition, stateSinceMs };
+        return { changes: [{ kind: "put-node", node: changed }], result: changed };
       }, signal);
       if (written !== undefined) logCondition(written, logger);
-      memory.isWriting = false;
+      observation.isWriting = false;
       this.#checks.add(nodeId, 0);
     } catch (error) {
-      memory.isWriting = false;
+      observation.isWriting = false;
       if (signal.aborted) return;
-      logger.warn({ err: error, nodeId }, "a node's state could not be written");
-      this.#checks.add(nodeId, RETRY_MS);
+      logger.warn({ err: error, nodeId }, "writing the node condition failed");
+      this.#checks.add(nodeId, WRITE_RETRY_MS);
     }
   }
 }
 
-const IGNORES_PROBES =
-  "a node answers no probes, perhaps because of a firewall: its loss is noticed later than that of others";
-
 const addressOf = (node: Node | undefined): string => node?.description?.address ?? "";
 
-function isSameHost(one: Node, other: Node): boolean {
-  const [its, others] = [one.description, other.description];
-  return one.id !== other.id && its?.hostname === others?.hostname && its?.address === others?.address;
-}
-
 function logCondition({ id, description, state, stateMessage, fenced }: Node, logger: Logger): void {
-  const about = { nodeId: id, hostname: description?.hostname };
-  if (state === NodeState.READY)
-    logger.warn(about, `node is ready${stateMessage && `, but ${stateMessage}`}`);
-  else if (fenced) logger.warn(about, "the at-most-one tasks of a node that is down have stopped for sure");
-  else logger.warn(about, `node is down: ${stateMessage}`);
+  const fields = {
+    nodeId: id,
+    hostname: description?.hostname,
+    ...(stateMessage && { reason: stateMessage }),
+  };
+  if (state === NodeState.READY) logger.warn(fields, "node is ready");
+  else if (fenced) logger.warn(fields, "node is down and fenced: its at-most-one tasks have stopped");
+  else logger.warn(fields, "node is down");
 }

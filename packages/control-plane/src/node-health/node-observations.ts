@@ -1,28 +1,125 @@
-import { NO_VOTES, type ProbeVotes } from "../core/node-health/probe-votes.js";
+import { type Node, NodeState } from "@berth/proto";
+import { DOWN_AFTER_MS, lateAfterMs } from "../core/node-health/judge-node.js";
+import { evidenceOf, isUnanimous, NO_VOTES, type ProbeVotes } from "../core/node-health/probe-votes.js";
 
-/** What a leader remembers of one node between two looks at it. Nothing of it is stored. */
+/** Interval of the probe rounds for a host with a verdict, live or down. */
+const NEXT_ROUND_AFTER_MS = 1_000;
+
+/** What this leader has observed of one node. Times are in ms of the monotonic clock. Not stored. */
 export interface NodeObservation {
-  /** Undefined: its agent was not heard since this server leads. */
+  /** Undefined when this leader has received no heartbeat yet. */
   lastHeartbeatMs: number | undefined;
-  /** How late its agent's event loop ran when it was last heard. */
+  /** Event loop lag that the agent reported with its last heartbeat. */
   agentLagMs: number;
-  /** Of the last round of questions in this silence. */
+  /** Votes of the last probe round of this silence. */
   votes: ProbeVotes;
-  /** The last rounds in a row in which several were asked and nobody reached its host. */
+  /** Number of the last rounds in a row in which every voter failed to reach the host. */
   failedRounds: number;
-  /** When its host last answered a probe. */
+  /** When the host last answered a probe. */
   hostAnsweredMs: number | undefined;
-  /** Its host is not asked after before this time. */
+  /** Earliest start of the next probe round. */
   nextRoundMs: number;
   isWriting: boolean;
 }
 
-export const newObservation = (): NodeObservation => ({
-  lastHeartbeatMs: undefined,
-  agentLagMs: 0,
-  votes: NO_VOTES,
-  failedRounds: 0,
-  hostAnsweredMs: undefined,
-  nextRoundMs: 0,
-  isWriting: false,
-});
+/** The observations of all nodes. */
+export class NodeObservations {
+  readonly #byNode = new Map<string, NodeObservation>();
+
+  /** Returns the observation of a node, created on demand. */
+  of(nodeId: string): NodeObservation {
+    let observation = this.#byNode.get(nodeId);
+    if (observation === undefined) {
+      observation = {
+        lastHeartbeatMs: undefined,
+        agentLagMs: 0,
+        votes: NO_VOTES,
+        failedRounds: 0,
+        hostAnsweredMs: undefined,
+        nextRoundMs: 0,
+        isWriting: false,
+      };
+      this.#byNode.set(nodeId, observation);
+    }
+    return observation;
+  }
+
+  delete(nodeId: string): void {
+    this.#byNode.delete(nodeId);
+  }
+
+  /** Returns whether the node was heard within `withinMs`. */
+  isHeard(nodeId: string, withinMs: number, nowMs: number): boolean {
+    const lastHeartbeatMs = this.#byNode.get(nodeId)?.lastHeartbeatMs;
+    return lastHeartbeatMs !== undefined && nowMs - lastHeartbeatMs <= withinMs;
+  }
+
+  /** Returns the other nodes whose heartbeats are on time. */
+  livePeers(nodeId: string, heartbeatMs: number, nowMs: number): readonly string[] {
+    const withinMs = lateAfterMs(heartbeatMs);
+    const peers: string[] = [];
+    for (const [peerId, { lastHeartbeatMs }] of this.#byNode) {
+      if (lastHeartbeatMs === undefined || peerId === nodeId) continue;
+      if (nowMs - lastHeartbeatMs <= withinMs) peers.push(peerId);
+    }
+    return peers;
+  }
+}
+
+/** Discards the votes of a silence that a heartbeat has ended. */
+export function endSilence(observation: NodeObservation): void {
+  observation.votes = NO_VOTES;
+  observation.failedRounds = 0;
+  observation.nextRoundMs = 0;
+}
+
+/** Records the votes of a probe round. The next round follows at once while the node may still be declared down. */
+export function recordVotes(
+  observation: NodeObservation,
+  votes: ProbeVotes,
+  { isReady, nowMs }: { readonly isReady: boolean; readonly nowMs: number },
+): void {
+  const lives = evidenceOf(votes) === "lives";
+  observation.votes = votes;
+  observation.failedRounds = isUnanimous(votes) ? observation.failedRounds + 1 : 0;
+  if (lives) observation.hostAnsweredMs = nowMs;
+  observation.nextRoundMs = !lives && isReady ? nowMs : nowMs + NEXT_ROUND_AFTER_MS;
+}
+
+export interface ReplacementContext {
+  readonly nodes: Iterable<Node>;
+  readonly observations: NodeObservations;
+  readonly heartbeatMs: number;
+  readonly leadingSinceMs: number;
+  /** The monotonic clock. */
+  readonly nowMs: number;
+  /** The wall clock, in ms since the epoch. */
+  readonly now: number;
+}
+
+/**
+ * Returns the id of a node on the same host that joined after this node was last heard. Undefined when there is none.
+ *
+ * A reinstalled host joins as a new node; its kernel answers the probes that are meant for the old one.
+ */
+export function replacementOf(
+  node: Node,
+  { nodes, observations, heartbeatMs, leadingSinceMs, nowMs, now }: ReplacementContext,
+): string | undefined {
+  const { lastHeartbeatMs } = observations.of(node.id);
+  const silentMs = nowMs - (lastHeartbeatMs ?? leadingSinceMs);
+  // Scans all nodes, so only where the result can matter.
+  if (silentMs < DOWN_AFTER_MS || node.state !== NodeState.READY) return undefined;
+  const sinceMs = lastHeartbeatMs === undefined ? node.createdAtMs : now - silentMs;
+  for (const other of nodes) {
+    if (other.createdAtMs <= sinceMs || !isOnSameHost(node, other)) continue;
+    if (observations.isHeard(other.id, lateAfterMs(heartbeatMs), nowMs)) return other.id;
+  }
+  return undefined;
+}
+
+function isOnSameHost(node: Node, other: Node): boolean {
+  const { description: mine } = node;
+  const { description: theirs } = other;
+  return node.id !== other.id && mine?.hostname === theirs?.hostname && mine?.address === theirs?.address;
+}

@@ -1,4 +1,4 @@
-import { NodeState, type ProbeRequest } from "@berth/proto";
+import { NodeState, PROBE_TRIES, PROBE_TRY_MS, type ProbeRequest } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { NodeHealthMonitor } from "./node-health-monitor.js";
@@ -10,8 +10,6 @@ const MINUTE_MS = 60_000;
 /** TCP's first repetition in a LAN; each further one takes twice as long. */
 const RETRANSMIT_MS = 200;
 const MAX_RETRANSMIT_MS = 120_000;
-const AGENT_TRIES = 20;
-const AGENT_TRY_MS = 15;
 
 /** A cluster in which a share of all packets is lost, in each direction, by a seeded dice. */
 class LossyCluster {
@@ -97,7 +95,7 @@ class LossyCluster {
   #ask(peerId: string, { requestId, address, port }: ProbeRequest): boolean {
     if (this.dead.has(peerId) || this.cutOff.has(peerId)) return true;
     const probe = this.#probe(() => true);
-    const target = { address, port, tries: AGENT_TRIES, tryMs: AGENT_TRY_MS };
+    const target = { address, port, tries: PROBE_TRIES, tryMs: PROBE_TRY_MS };
     this.#deliver(peerId, () => {
       void probe(target, new AbortController().signal).then((answered) =>
         this.#deliver(peerId, () => this.#liveness.recordProbeResult(peerId, { requestId, answered })),

@@ -5,7 +5,7 @@ import { ManualClock } from "../testing/manual-clock.js";
 import { ProbeRounds } from "./probe-rounds.js";
 
 let clock: ManualClock;
-let inquiries: ProbeRounds;
+let rounds: ProbeRounds;
 let peers: readonly string[];
 let asked: { readonly peerId: string; readonly request: ProbeRequest }[];
 let heard: { readonly nodeId: string; readonly votes: ProbeVotes }[];
@@ -18,7 +18,7 @@ beforeEach(() => {
   asked = [];
   heard = [];
   probed = [];
-  inquiries = new ProbeRounds({
+  rounds = new ProbeRounds({
     probe: ({ address }) => new Promise((finish) => probed.push({ address, finish })),
     runtime: { clock, random: () => 0, newId: () => `r${++ids}` },
     livePeers: () => peers,
@@ -29,12 +29,12 @@ beforeEach(() => {
 
 function answer(peerId: string, answered: boolean): void {
   const question = asked.find((one) => one.peerId === peerId);
-  inquiries.answer(peerId, { requestId: question?.request.requestId ?? "", answered });
+  rounds.recordResult(peerId, { requestId: question?.request.requestId ?? "", answered });
 }
 
 describe("Inquiries", () => {
   it("asks nobody when the host answers this server at once", async () => {
-    inquiries.begin("n", { address: "10.0.0.1", isDoubtful: false });
+    rounds.start("n", { address: "10.0.0.1", askPeersAtOnce: false });
     probed[0]?.finish(true);
     await clock.advance(2_000);
     expect(asked).toEqual([]);
@@ -42,13 +42,13 @@ describe("Inquiries", () => {
   });
 
   it("asks everybody at once about a host that nobody reached just now", async () => {
-    inquiries.begin("n", { address: "10.0.0.1", isDoubtful: true });
+    rounds.start("n", { address: "10.0.0.1", askPeersAtOnce: true });
     await clock.advance(0);
     expect(asked.map(({ peerId }) => peerId)).toEqual(["p1", "p2"]);
   });
 
   it("concludes when all have answered, and counts each once", async () => {
-    inquiries.begin("n", { address: "10.0.0.1", isDoubtful: false });
+    rounds.start("n", { address: "10.0.0.1", askPeersAtOnce: false });
     await clock.advance(100);
     expect(asked.map(({ peerId, request }) => [peerId, request.address])).toEqual([
       ["p1", "10.0.0.1"],
@@ -64,11 +64,11 @@ describe("Inquiries", () => {
   });
 
   it("does not wait for ever, nor listen to whom it did not ask or to what comes too late", async () => {
-    inquiries.begin("n", { address: "10.0.0.1", isDoubtful: false });
+    rounds.start("n", { address: "10.0.0.1", askPeersAtOnce: false });
     await clock.advance(100);
     answer("p1", false);
     const requestId = asked[0]?.request.requestId ?? "";
-    inquiries.answer("stranger", { requestId, answered: true });
+    rounds.recordResult("stranger", { requestId, answered: true });
     await clock.advance(800);
     expect(heard).toEqual([{ nodeId: "n", votes: { asked: 3, silent: 1, alive: 0 } }]);
     answer("p2", true);
@@ -78,8 +78,8 @@ describe("Inquiries", () => {
   });
 
   it("forgets a question that was answered by a heartbeat", async () => {
-    inquiries.begin("n", { address: "10.0.0.1", isDoubtful: false });
-    inquiries.cancel("n");
+    rounds.start("n", { address: "10.0.0.1", askPeersAtOnce: false });
+    rounds.cancel("n");
     probed[0]?.finish(false);
     await clock.advance(2_000);
     expect([asked, heard]).toEqual([[], []]);
@@ -88,10 +88,10 @@ describe("Inquiries", () => {
   it("has a bound on what it asks at a time, and comes to the others later", async () => {
     peers = [];
     for (let index = 0; index < 70; index += 1) {
-      inquiries.begin(`n${index}`, { address: `10.0.0.${index}`, isDoubtful: false });
+      rounds.start(`n${index}`, { address: `10.0.0.${index}`, askPeersAtOnce: false });
     }
     expect(probed).toHaveLength(64);
-    inquiries.cancel("n69");
+    rounds.cancel("n69");
     probed[0]?.finish(true);
     await clock.advance(0);
     expect(probed.map(({ address }) => address).slice(64)).toEqual(["10.0.0.64"]);

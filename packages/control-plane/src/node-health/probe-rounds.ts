@@ -1,85 +1,82 @@
-import type { ProbeRequest, ProbeResult } from "@berth/proto";
+import {
+  ASK_PEERS_AFTER_MS,
+  PROBE_ROUND_MS,
+  PROBE_TRIES,
+  PROBE_TRY_MS,
+  type ProbeRequest,
+  type ProbeResult,
+} from "@berth/proto";
 import { PROBE_PORT, type Probe } from "@berth/proto/probe";
 import { chooseVoters, type ProbeVotes } from "../core/node-health/probe-votes.js";
 import { onAbort } from "../runtime/abort.js";
 import type { Runtime } from "../runtime/runtime.js";
 
-/**
- * A live kernel answers within a millisecond. Seven tries before a host that is late counts as suspect: where one packet
- * of twenty is lost, a heartbeat comes 0.2 s late every five seconds, and one answer of ten is lost with its question. So
- * one of ten hosts is suspected wrongly once in two months; with two tries it was each of them once a minute.
- */
-const TRIES = 20;
-const TRY_MS = 15;
-
-/**
- * What our own probe may take before others are asked: a busy host answers at once, and nobody else needs to know. In a
- * second round everybody is asked at once.
- */
-const ASK_PEERS_AFTER_MS = 100;
-
-/** Peers try for 0.3 s, too; the rest is for the way there and back. Who says nothing has no vote that counts. */
-const ROUND_MS = 900;
-
-/** Hosts asked after at a time; others wait their turn. When a thousand fall silent at once, it is our own cable. */
-const MAX_ROUNDS = 64;
+/** Limit of concurrent rounds. When a thousand hosts fall silent at once, the fault is the leader's own network. */
+const MAX_CONCURRENT = 64;
 
 export interface ProbeRoundsOptions {
   readonly probe: Probe;
   readonly runtime: Pick<Runtime, "clock" | "random" | "newId">;
-  /** Other nodes whose agents have been heard just now. */
+  /** Returns the other nodes whose heartbeats are on time. */
   readonly livePeers: (nodeId: string) => readonly string[];
-  /** Sends a question to a peer's agent; false: it has no session. */
+  /** Sends a request to a peer's agent. Returns false when the agent is not connected. */
   readonly ask: (peerId: string, request: ProbeRequest) => boolean;
-  readonly onVotes: (nodeId: string, testimony: ProbeVotes) => void;
+  readonly onVotes: (nodeId: string, votes: ProbeVotes) => void;
 }
 
-export interface Question {
+export interface ProbeTarget {
   readonly address: string;
-  /** The last round was the first one in which nobody reached the host: a second one is proof. */
-  readonly isDoubtful: boolean;
+  /** Asks the peers at once, because every voter failed to reach the host in the last round. */
+  readonly askPeersAtOnce: boolean;
 }
 
 interface Round {
   readonly nodeId: string;
   readonly requestId: string;
   readonly address: string;
-  readonly over: AbortController;
+  /** Aborted when the round ends. */
+  readonly end: AbortController;
+  /** Whether the host answered, by voter. */
   readonly answers: Map<string, boolean>;
-  /** Whose answers count; undefined: it is not decided yet who is asked. */
+  /** Undefined until the peers have been asked. */
   voters: readonly string[] | undefined;
 }
 
-/** Our own vote among those of the peers, whose ids are never empty. */
+/** The leader among the voters. Ids of peers are never empty. */
 const SELF = "";
 
-/** Asks after hosts that fell silent: this server probes them, and some of their peers do. One round a host at a time. */
+/**
+ * Probes silent hosts, at most one round per host at a time.
+ *
+ * The leader probes the host itself first. If the host does not answer soon, some of its peers probe it as well. The
+ * round ends with the leader's success, all votes or the timeout.
+ */
 export class ProbeRounds {
   readonly #options: ProbeRoundsOptions;
   readonly #rounds = new Map<string, Round>();
   readonly #nodeByRequest = new Map<string, string>();
-  readonly #waiting = new Map<string, Question>();
+  readonly #waiting = new Map<string, ProbeTarget>();
 
   constructor(options: ProbeRoundsOptions) {
     this.#options = options;
   }
 
-  /** Begins a round, unless one is under way or waits for its turn. */
-  begin(nodeId: string, question: Question): void {
+  /** Starts a round unless one is running or waiting. */
+  start(nodeId: string, target: ProbeTarget): void {
     if (this.#rounds.has(nodeId)) return;
-    if (this.#rounds.size < MAX_ROUNDS) this.#start(nodeId, question);
-    else this.#waiting.set(nodeId, question);
+    if (this.#rounds.size < MAX_CONCURRENT) this.#run(nodeId, target);
+    else this.#waiting.set(nodeId, target);
   }
 
-  /** The host was heard: the question is void. */
+  /** Ends the round of a host without votes, because its agent was heard or the node was removed. */
   cancel(nodeId: string): void {
     this.#waiting.delete(nodeId);
     const round = this.#rounds.get(nodeId);
     if (round !== undefined) this.#end(round);
   }
 
-  /** A peer's answer. One that comes too late, or that nobody asked for, is ignored. */
-  answer(peerId: string, { requestId, answered }: ProbeResult): void {
+  /** Counts the vote of a peer. Ignores late and unsolicited results. */
+  recordResult(peerId: string, { requestId, answered }: ProbeResult): void {
     const round = this.#rounds.get(this.#nodeByRequest.get(requestId) ?? "");
     if (round?.voters?.includes(peerId)) this.#vote(round, peerId, answered);
   }
@@ -89,26 +86,31 @@ export class ProbeRounds {
     for (const round of [...this.#rounds.values()]) this.#end(round);
   }
 
-  #start(nodeId: string, { address, isDoubtful }: Question): void {
+  #run(nodeId: string, { address, askPeersAtOnce }: ProbeTarget): void {
     const { clock, newId } = this.#options.runtime;
-    const over = new AbortController();
-    const round = { nodeId, requestId: newId(), address, over, answers: new Map(), voters: undefined };
+    const end = new AbortController();
+    const round: Round = {
+      nodeId,
+      requestId: newId(),
+      address,
+      end,
+      answers: new Map(),
+      voters: undefined,
+    };
     this.#rounds.set(nodeId, round);
     this.#nodeByRequest.set(round.requestId, nodeId);
-    onAbort(
-      over.signal,
-      clock.after(isDoubtful ? 0 : ASK_PEERS_AFTER_MS, () => this.#askPeers(round)),
-    );
-    onAbort(
-      over.signal,
-      clock.after(ROUND_MS, () => this.#conclude(round, testimonyOf(round))),
-    );
+    const headStartMs = askPeersAtOnce ? 0 : ASK_PEERS_AFTER_MS;
+    const cancelAsk = clock.after(headStartMs, () => this.#askPeers(round));
+    const cancelTimeout = clock.after(PROBE_ROUND_MS, () => this.#conclude(round, votesOf(round)));
+    onAbort(end.signal, cancelAsk);
+    onAbort(end.signal, cancelTimeout);
     void this.#probe(round);
   }
 
   async #probe(round: Round): Promise<void> {
-    const target = { address: round.address, port: PROBE_PORT, tries: TRIES, tryMs: TRY_MS };
-    const answered = await this.#options.probe(target, round.over.signal);
+    const { address } = round;
+    const target = { address, port: PROBE_PORT, tries: PROBE_TRIES, tryMs: PROBE_TRY_MS };
+    const answered = await this.#options.probe(target, round.end.signal);
     if (answered) this.#conclude(round, { asked: 1, silent: 0, alive: 1 });
     else this.#vote(round, SELF, false);
   }
@@ -116,10 +118,9 @@ export class ProbeRounds {
   #askPeers(round: Round): void {
     const { livePeers, ask, runtime } = this.#options;
     const { nodeId, requestId, address } = round;
-    const { peers, includesServer: withServer } = chooseVoters(livePeers(nodeId), () => runtime.random());
+    const { peers, includesServer } = chooseVoters(livePeers(nodeId), () => runtime.random());
     const asked = peers.filter((peerId) => ask(peerId, { requestId, address, port: PROBE_PORT }));
-    // Without anybody else who could tell, our own word is all there is.
-    round.voters = withServer || asked.length === 0 ? [...asked, SELF] : asked;
+    round.voters = includesServer || asked.length === 0 ? [...asked, SELF] : asked;
     this.#concludeWhenComplete(round);
   }
 
@@ -129,28 +130,28 @@ export class ProbeRounds {
   }
 
   #concludeWhenComplete(round: Round): void {
-    if (round.voters?.every((voter) => round.answers.has(voter))) this.#conclude(round, testimonyOf(round));
+    if (round.voters?.every((voter) => round.answers.has(voter))) this.#conclude(round, votesOf(round));
   }
 
-  #conclude(round: Round, testimony: ProbeVotes): void {
-    if (round.over.signal.aborted) return;
+  #conclude(round: Round, votes: ProbeVotes): void {
+    if (round.end.signal.aborted) return;
     this.#end(round);
-    this.#options.onVotes(round.nodeId, testimony);
+    this.#options.onVotes(round.nodeId, votes);
   }
 
   #end(round: Round): void {
-    round.over.abort();
+    round.end.abort();
     this.#rounds.delete(round.nodeId);
     this.#nodeByRequest.delete(round.requestId);
-    for (const [nodeId, question] of this.#waiting) {
+    for (const [nodeId, target] of this.#waiting) {
       this.#waiting.delete(nodeId);
-      this.#start(nodeId, question);
+      this.#run(nodeId, target);
       return;
     }
   }
 }
 
-function testimonyOf({ voters = [], answers }: Round): ProbeVotes {
-  const said = (answer: boolean): number => voters.filter((voter) => answers.get(voter) === answer).length;
-  return { asked: voters.length, silent: said(false), alive: said(true) };
+function votesOf({ voters = [], answers }: Round): ProbeVotes {
+  const count = (answer: boolean): number => voters.filter((voter) => answers.get(voter) === answer).length;
+  return { asked: voters.length, silent: count(false), alive: count(true) };
 }

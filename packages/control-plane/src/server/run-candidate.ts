@@ -1,4 +1,4 @@
-import { assertNever } from "@berth/proto";
+import { assertNever, LEADER_LEASE_MS } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import type { NetworkPool } from "../core/allocator/address-pool.js";
@@ -12,12 +12,6 @@ import { lead } from "./leader.js";
 import type { LeaderContact } from "./leader-contact.js";
 import type { Role } from "./role.js";
 import { addressIn, type ServerRegistry } from "./server-registry.js";
-
-/**
- * A leader that stands still, or has lost its etcd, is replaced after so long; one that is dead is noticed sooner (see
- * LeaderContact). Long enough for a busy machine to renew in.
- */
-const LEADER_TTL_SECONDS = 3;
 
 /** After a term that ended by a failure of ours, so that the failure is not repeated as fast as elections go. */
 const FAILED_TERM_PAUSE_MS = 1_000;
@@ -53,7 +47,7 @@ export async function runCandidate(options: CandidateOptions, signal: AbortSigna
     clock: runtime.clock,
     key: LEADER_KEY,
     value: self,
-    ttlSeconds: LEADER_TTL_SECONDS,
+    ttlSeconds: LEADER_LEASE_MS / 1_000,
     ...(contact && { whenDead: contact.untilDead.bind(contact) }),
     onEvent: electionLog(logger),
   };

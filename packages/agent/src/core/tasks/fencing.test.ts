@@ -1,8 +1,7 @@
-import { DesiredState } from "@berth/proto";
+import { DesiredState, FENCE_GRACE_MS } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isAlive } from "../docker/observed-container.js";
-import { FENCE_GRACE_MS } from "./fencing.js";
 import { reconcile } from "./reconcile.js";
 import { containerWith, specWith, taskWith, viewWith } from "./testing.js";
 

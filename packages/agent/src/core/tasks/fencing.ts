@@ -1,10 +1,8 @@
+import { FENCE_GRACE_MS } from "@berth/proto";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import { isAlive } from "../docker/observed-container.js";
 import type { Decision } from "./step.js";
 import type { TaskView } from "./task-view.js";
-
-/** What a container gets to end by itself before it is killed. Short: its replacement waits for it elsewhere. */
-export const FENCE_GRACE_MS = 1_000;
 
 const WHY = "the leader is out of reach, and of this task at most one may run";
 

@@ -1,10 +1,6 @@
 import { setMaxListeners } from "node:events";
-import type { ProbeRequest, ProbeResult } from "@berth/proto";
+import { PROBE_TRIES, PROBE_TRY_MS, type ProbeRequest, type ProbeResult } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
-
-/** A live kernel answers within a millisecond. Many tries in the time of one: of 20 some come through a bad network. */
-const TRIES = 20;
-const TRY_MS = 15;
 
 /** More questions than this at a time get no answer: they are the leader's trouble, not that of the hosts asked about. */
 const MAX_AT_ONCE = 64;
@@ -26,7 +22,10 @@ export class Probing {
   async answer({ requestId, address, port }: ProbeRequest): Promise<ProbeResult | undefined> {
     if (this.#running >= MAX_AT_ONCE) return undefined;
     this.#running += 1;
-    const answered = await this.#probe({ address, port, tries: TRIES, tryMs: TRY_MS }, this.#signal);
+    const answered = await this.#probe(
+      { address, port, tries: PROBE_TRIES, tryMs: PROBE_TRY_MS },
+      this.#signal,
+    );
     this.#running -= 1;
     return { requestId, answered };
   }

@@ -1,16 +1,19 @@
 /**
- * How often an agent says that it lives, by the number of nodes. Four times a second while that is cheap; then slower,
- * so that a server never reads more than some 200 heartbeats a second, which is one or two percent of a processor.
+ * Heartbeat interval by cluster size.
+ *
+ * Four heartbeats a second while that is cheap, then fewer: the leader never reads more than about 200 a second, which
+ * costs one or two percent of a CPU.
  */
-const RATES: readonly { readonly upToNodes: number; readonly heartbeatMs: number }[] = [
-  { upToNodes: 50, heartbeatMs: 250 },
-  { upToNodes: 100, heartbeatMs: 500 },
-  { upToNodes: 250, heartbeatMs: 1_000 },
+const INTERVALS: readonly { readonly maxNodes: number; readonly heartbeatMs: number }[] = [
+  { maxNodes: 50, heartbeatMs: 250 },
+  { maxNodes: 100, heartbeatMs: 500 },
+  { maxNodes: 250, heartbeatMs: 1_000 },
 ];
 
-/** The slowest: what dies in a cluster of thousands is still noticed within a few seconds. */
-const SLOWEST_MS = 2_000;
+/** Interval of larger clusters. A loss is still noticed within a few seconds. */
+const MAX_INTERVAL_MS = 2_000;
 
+/** Returns the heartbeat interval for a cluster of this size. */
 export function heartbeatIntervalMs(nodes: number): number {
-  return RATES.find(({ upToNodes }) => nodes <= upToNodes)?.heartbeatMs ?? SLOWEST_MS;
+  return INTERVALS.find(({ maxNodes }) => nodes <= maxNodes)?.heartbeatMs ?? MAX_INTERVAL_MS;
 }

@@ -1,4 +1,4 @@
-import { NodeState } from "@berth/proto";
+import { FENCED_AFTER_MS, NodeState, PROOF_MS } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildNode } from "../testing/records.js";
@@ -7,12 +7,10 @@ import {
   AGENT_LOST_AFTER_MS,
   DOWN_AFTER_MS,
   DOWN_UNCONFIRMED_AFTER_MS,
-  FENCED_AFTER_MS,
   judgeNode,
   type NodeHealthContext,
   type NodeHealthInput,
   type NodeHealthVerdict,
-  PROOF_MS,
   TAKEOVER_GRACE_MS,
   TAKEOVER_LATE_MS,
 } from "./judge-node.js";
@@ -70,7 +68,7 @@ describe("judge() of a node that is up", () => {
   it("holds it dead once most of those asked find its host silent, not before its time", () => {
     expect(isDown(after(DOWN_AFTER_MS - 1, { pulse: { votes: SILENT } }))).toBe(false);
     const judgement = after(DOWN_AFTER_MS, { pulse: { votes: SILENT } });
-    expect(judgement.condition?.stateMessage).toMatch(/silent for 1\.4 s, say 2 of 3/);
+    expect(judgement.condition?.stateMessage).toMatch(/silent for 1\.4 s: 2 of 3 probes failed/);
     expect(judgement.isSuspect).toBe(true);
   });
 

@@ -1,32 +1,33 @@
-/** Asking more changes the answer no more. */
+/** More voters do not change the result. */
 const MAX_PEERS = 5;
 
-/** Fewer peers than this cannot outvote one that is wrong: the server's own probe is a vote then. */
+/** With fewer peers, a single wrong one cannot be outvoted. Then the leader's own probe counts as well. */
 const ENOUGH_PEERS = 3;
 
-/** Who is asked whether a host that fell silent can be reached. */
+/** The voters of a probe round. */
 export interface ProbeVoters {
   readonly peers: readonly string[];
-  /** The server's own probe counts, too. */
+  /** Whether the leader's own probe has a vote. */
   readonly includesServer: boolean;
 }
 
-/** What the witnesses have said so far. */
+/** The votes of a probe round. Voters that have not answered count in `asked` only. */
 export interface ProbeVotes {
   readonly asked: number;
   readonly silent: number;
   readonly alive: number;
 }
 
-/** What is known of a host at kernel level, however its agent is. */
+/** State of a host's kernel according to the voters, whatever the state of its agent. */
 export type HostEvidence = "silent" | "lives" | "unknown";
 
 export const NO_VOTES: ProbeVotes = { asked: 0, silent: 0, alive: 0 };
 
 /**
- * Of the other live nodes five or three, at random; of fewer all, with the server. So in a cluster of three, where one
- * fell silent, two of {server, peer, peer} decide; in a cluster of two the server and the peer must agree; alone, the
- * server decides.
+ * Chooses five or three of the live peers at random. With fewer than three, chooses all of them and the leader.
+ *
+ * So two of {leader, peer, peer} decide in a cluster of three where one node is silent, the leader and the peer must
+ * agree in a cluster of two, and the leader decides alone otherwise.
  */
 export function chooseVoters(livePeers: readonly string[], random: () => number): ProbeVoters {
   if (livePeers.length < ENOUGH_PEERS) return { peers: livePeers, includesServer: true };
@@ -40,12 +41,12 @@ export function chooseVoters(livePeers: readonly string[], random: () => number)
   return { peers, includesServer: false };
 }
 
-/** Whether several were asked and none of them reaches the host: a round that speaks more clearly than a majority. */
+/** Returns whether at least two voters were asked and none of them reached the host. Stronger than a majority. */
 export function isUnanimous({ asked, silent }: ProbeVotes): boolean {
   return asked >= 2 && silent === asked;
 }
 
-/** One answer proves that a host lives, unless most of those asked cannot reach it: it is cut off from them then. */
+/** Evaluates the votes. One answer proves that a host lives, unless most voters cannot reach it (a partition). */
 export function evidenceOf({ asked, silent, alive }: ProbeVotes): HostEvidence {
   if (silent > asked / 2) return "silent";
   return alive > 0 ? "lives" : "unknown";

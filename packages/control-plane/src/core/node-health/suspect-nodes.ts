@@ -1,46 +1,48 @@
-/** What a broken switch or cable of our own takes away goes within one heartbeat or two. */
+/** A broken switch or cable of the leader silences all nodes within one or two heartbeats. */
 const WINDOW_MS = 2_000;
 
-/** A switch that restarts or a route that moves is back by then. */
+/** How long no node is declared down. A restarted switch or a moved route is back within this time. */
 export const FREEZE_MS = 15_000;
 
-/** So many nodes fell silent at once that it may be this server that is cut off. */
+/** Most nodes fell silent at once, so the leader itself may be cut off. No node is declared down for `FREEZE_MS`. */
 export interface Freeze {
   readonly sinceMs: number;
   readonly why: string;
 }
 
 export interface Suspicions {
-  /** When each node that is suspect now became so. */
+  /** When each suspect node became suspect. */
   readonly onsetsMs: readonly number[];
-  /** Nodes that are not down, suspect ones included. */
+  /** Number of nodes that are not down, suspect ones included. */
   readonly upNodes: number;
   readonly now: number;
 }
 
 /**
- * Whether nodes may be held dead. A freeze begins when more than half of the nodes became suspect within one window,
- * and lasts while more than half are; nodes that are lost one after the other, each being replaced before the next one
- * goes, are no such window. A single node is never more than half: there is no place to go without it anyway.
+ * Starts, keeps or ends a freeze.
+ *
+ * A freeze starts when more than half of the nodes became suspect within one window, and lasts while more than half are
+ * suspect. Nodes that are lost one after the other do not start one. A single node is never more than half: its tasks
+ * could not go anywhere else anyway.
  */
 export function nextFreeze(
   current: Freeze | undefined,
   { onsetsMs, upNodes, now }: Suspicions,
 ): Freeze | undefined {
-  if (!isMost(onsetsMs.length, upNodes)) return undefined;
+  if (!isMajority(onsetsMs.length, upNodes)) return undefined;
   if (current !== undefined) return current;
   const recent = onsetsMs.filter((onsetMs) => onsetMs >= now - WINDOW_MS).length;
-  if (!isMost(recent, upNodes)) return undefined;
+  if (!isMajority(recent, upNodes)) return undefined;
   return {
     sinceMs: now,
-    why: `${recent} of ${upNodes} nodes fell silent at once: perhaps this server is cut off, so nothing is replaced for ${FREEZE_MS / 1_000} s`,
+    why: `${recent} of ${upNodes} nodes fell silent at once: this server may be cut off, so no task is replaced for ${FREEZE_MS / 1_000} s`,
   };
 }
 
-const isMost = (some: number, all: number): boolean => some >= 2 && some > all / 2;
+const isMajority = (some: number, all: number): boolean => some >= 2 && some > all / 2;
 
-/** The nodes that take no new connections for now, in this leader's memory alone. */
-export class Suspects {
+/** The nodes that get no new connections for now, and the freeze that they cause. Kept by the leader, not stored. */
+export class SuspectNodes {
   readonly #onsetMs = new Map<string, number>();
   #freeze: Freeze | undefined;
 
@@ -56,7 +58,7 @@ export class Suspects {
     return this.#onsetMs.has(nodeId);
   }
 
-  /** True when that is news. */
+  /** Marks or unmarks a node. Returns whether this changed anything. */
   set(nodeId: string, isSuspect: boolean, now: number): boolean {
     if (isSuspect === this.#onsetMs.has(nodeId)) return false;
     if (isSuspect) this.#onsetMs.set(nodeId, now);
@@ -64,14 +66,13 @@ export class Suspects {
     return true;
   }
 
-  /** Thinks the freeze over; true when it began or ended. */
-  review(countUp: () => number, now: number): boolean {
+  /** Reevaluates the freeze. Returns whether it started or ended. Counts the nodes only when it has to. */
+  updateFreeze(countUpNodes: () => number, now: number): boolean {
     const before = this.#freeze;
-    // Most changes are about one node in a cluster that is well: nobody needs to be counted then.
-    const isOne = this.#onsetMs.size < 2;
-    this.#freeze = isOne
-      ? undefined
-      : nextFreeze(before, { onsetsMs: [...this.#onsetMs.values()], upNodes: countUp(), now });
+    this.#freeze =
+      this.#onsetMs.size < 2
+        ? undefined
+        : nextFreeze(before, { onsetsMs: [...this.#onsetMs.values()], upNodes: countUpNodes(), now });
     return (before === undefined) !== (this.#freeze === undefined);
   }
 }

@@ -1,6 +1,6 @@
 import { NodeState, type Task } from "@berth/proto";
 import type { Logger } from "pino";
-import { type RebalanceMove, rebalance } from "../../core/rebalance/rebalance.js";
+import { type RebalanceMove, rebalance } from "../../core/scheduler/rebalance.js";
 import { sleep } from "../../runtime/clock.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";

@@ -4,13 +4,13 @@ import { isInUse, type Slot, slotsByNumber } from "../model/slots.js";
 import type { ClusterSnapshot, NodeSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { isReady } from "../model/task-state.js";
 import { currentTest } from "../model/template.js";
-import { addTask, type Candidate, candidateOf } from "../scheduler/candidates.js";
-import { place, type ServicePlacement } from "../scheduler/place.js";
-import { requirementsOf } from "../scheduler/requirements.js";
-import type { ResourceRequest } from "../scheduler/resource-request.js";
-import { serviceLoadOf } from "../scheduler/service-load.js";
-import { spreadCounts } from "../scheduler/spread.js";
+import { addTask, type Candidate, candidateOf } from "./candidates.js";
 import { DraftCluster } from "./draft-cluster.js";
+import { place, type ServicePlacement } from "./place.js";
+import { requirementsOf } from "./requirements.js";
+import type { ResourceRequest } from "./resource-request.js";
+import { serviceLoadOf } from "./service-load.js";
+import { spreadCounts } from "./spread.js";
 
 /** A task to be moved to another node. */
 export interface RebalanceMove {

@@ -1,6 +1,6 @@
 import type { ClusterSnapshot, NetworkParts, NodeSnapshot } from "../model/snapshot.js";
-import type { ResourceRequest } from "../scheduler/resource-request.js";
-import { SpreadIndexes } from "../scheduler/spread-index.js";
+import type { ResourceRequest } from "./resource-request.js";
+import { SpreadIndexes } from "./spread-index.js";
 
 /** A copy of the cluster's nodes on which task moves can be tried out. */
 export class DraftCluster implements ClusterSnapshot {

@@ -2,10 +2,6 @@ import { TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ServiceSnapshot } from "../model/snapshot.js";
-import { fitTest } from "../scheduler/place.js";
-import { requirementsOf } from "../scheduler/requirements.js";
-import { serviceLoadOf } from "../scheduler/service-load.js";
-import { spreadCounts } from "../scheduler/spread.js";
 import {
   buildCluster,
   buildNode,
@@ -15,7 +11,11 @@ import {
   buildTask,
   CPU,
 } from "../testing/records.js";
+import { fitTest } from "./place.js";
 import { type RebalanceMove, rebalance } from "./rebalance.js";
+import { requirementsOf } from "./requirements.js";
+import { serviceLoadOf } from "./service-load.js";
+import { spreadCounts } from "./spread.js";
 
 const OPTIONS = { maxMoves: Number.POSITIVE_INFINITY, now: 1_000_000 };
 
