@@ -75,7 +75,7 @@ function randomLayout(random: (below: number) => number): DesiredServices {
     if (endpoints.length === 0) continue;
     const door =
       index % 3 === 2
-        ? ({ kind: "vip", protocol, address: `10.96.0.${index}`, port: 80 } as const)
+        ? ({ kind: "bound", protocol, address: `10.96.0.${index}`, port: 80 } as const)
         : ({ kind: "port", protocol, port: 8_000 + index } as const);
     services.push({ frontend: door, balance: index === 1 ? "source-hash" : "round-robin", endpoints });
   }

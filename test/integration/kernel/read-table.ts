@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { memberKey } from "../../../packages/agent/src/dataplane/kernel/member-key.js";
+import { memberKey } from "../../../packages/agent/src/dataplane/kernel/service-chain.js";
 
 /** What a table of the kernel does, without the numbers and the order that do not matter. */
 export interface ReadTable {
@@ -37,7 +37,7 @@ export function readTable(namespace: string): ReadTable {
   const doors: Record<string, readonly string[]> = {};
   let reached = 0;
   for (const { map } of listed) {
-    if (map === undefined || !["ports", "bound", "vips"].includes(map.name)) continue;
+    if (map === undefined || !["ports", "bound"].includes(map.name)) continue;
     for (const [key, verdict] of map.elem ?? []) {
       const behind = picked(listed, verdict.jump?.target ?? "", members);
       reached += behind.filter((each) => each !== "source").length;

@@ -23,7 +23,7 @@ import { createNetTransport } from "./transport/net-transport.js";
 import { openTransport } from "./transport/open-transport.js";
 import type { Transport } from "./transport/transport.js";
 import { inheritedDnsSockets, ServiceDiscovery } from "./vips/service-discovery.js";
-import { VipBalancer } from "./vips/vip-balancer.js";
+import { removeVips, VipBalancer } from "./vips/vip-balancer.js";
 
 /** Lets the reply to a stop request reach the agent. */
 const STOP_DELAY_MS = 20;
@@ -142,7 +142,7 @@ async function useKernel(
 ): Promise<Awaited<ReturnType<typeof openKernelPath>>> {
   // Set before the kernel's table is loaded: connections that it balances use these timeouts.
   if (mode !== "userspace") await raiseConntrackTimeouts(log);
-  const path = await openKernelPath(mode, log);
+  const path = await openKernelPath({ mode, log, removeVips });
   discovery.useKernel(
     path.ownsTable
       ? {

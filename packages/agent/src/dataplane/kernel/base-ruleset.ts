@@ -1,105 +1,94 @@
+import { TCP_TIMEOUT_POLICY } from "./conntrack-timeouts.js";
 import type { Protocol } from "./kernel-service.js";
-import { BALANCED_MARK } from "./marks.js";
-import { MEMBER_KEY_TYPE } from "./member-key.js";
-import { FELL_THROUGH, QUICK } from "./service-chain.js";
-import { TIMEOUT_POLICY } from "./tcp-timeouts.js";
+import { deleteTable } from "./nft.js";
+import {
+  BALANCED_MARK,
+  MEMBER_KEY_TYPE,
+  MEMBER_MAP_COUNT,
+  memberMapNumber,
+  TIMEOUT_OBJECT,
+} from "./service-chain.js";
+import { SYN_RETRANSMIT_RULES } from "./syn-retransmit.js";
 
+/** The nftables table of published ports, of family `ip`. */
 export const TABLE = "berth";
-/** The chain whose absence tells that the table was flushed by somebody. */
+/** A chain of the table. When it is missing, the table was flushed. */
 export const ENTRY_CHAIN = "incoming";
+/** Counts connections for which the kernel found no endpoint. */
+const NO_ENDPOINT_COUNTER = "fell-through";
 
-/**
- * The members of all services are in these maps, by number. One for each protocol would do; but each new member is
- * checked by the kernel against every rule that uses its map, and a full load of 1,000 services took twice as long.
- */
-export const MEMBER_MAP_COUNT = 16;
-const PROTOCOLS: readonly Protocol[] = ["tcp", "udp"];
+/** Deletes the table, which need not exist. */
+export const DELETE_TABLE = deleteTable(`ip ${TABLE}`);
 
-/** The map that holds the members of a service, always the same one. */
+/** Returns the map that holds the members of a service; always the same one for a service. */
 export function memberMap(protocol: Protocol, service: string): string {
   return `${protocol}-members${memberMapNumber(service)}`;
 }
 
-export function memberMapNumber(service: string): number {
-  let hash = 0;
-  for (let index = 0; index < service.length; index += 1) {
-    hash = (Math.imul(hash, 31) + service.charCodeAt(index)) >>> 0;
-  }
-  return hash % MEMBER_MAP_COUNT;
-}
+/**
+ * One map per protocol would do, but the kernel validates each new member against every rule that uses its map. With one
+ * map, loading 1,000 services took twice as long. The maps are typed by protocol because nft 1.0.6 cannot read back a
+ * map of `th dport`.
+ */
+const MEMBER_MAPS = (["tcp", "udp"] as const)
+  .flatMap((protocol) =>
+    Array.from({ length: MEMBER_MAP_COUNT }, (_, index) => {
+      return `  map ${protocol}-members${index} { typeof ${MEMBER_KEY_TYPE} : ip daddr . ${protocol} dport; }`;
+    }),
+  )
+  .join("\n");
 
-/** Typed by protocol: nft 1.0.6 cannot read back what it wrote for `th dport`. */
-const MEMBER_MAPS = PROTOCOLS.flatMap((protocol) =>
-  Array.from({ length: MEMBER_MAP_COUNT }, (_, index) => {
-    return `  map ${protocol}-members${index} { typeof ${MEMBER_KEY_TYPE} : ip daddr . ${protocol} dport; }`;
-  }),
-).join("\n");
-
-/** Sets that name endpoints and the like. */
+/** Sets of endpoints and subnets that services share. */
 export type ElementSet = "remotes" | "locals" | "hairpins" | "neighbours";
 
-/** Clients that are waiting for an endpoint which has gone, and where they believe to be connecting to. See `prompt.ts`. */
-export const PROMPTS = "prompts";
-
-/** Verdict maps from a door to its service's chain. They count who comes: what is made of an endpoint goes with it. */
-export const FRONTEND_MAPS = { port: "ports", bound: "bound", vip: "vips" } as const;
-
-/** Takes the table away, which need not be there. In front of a new one, in one script, it replaces it at once. */
-export const DELETE_TABLE = `table ip ${TABLE}\ndelete table ip ${TABLE}\n`;
+/** Verdict maps from a frontend to its service's chain. Their counters outlive endpoints. */
+export const FRONTEND_MAPS = { port: "ports", bound: "bound" } as const;
 
 /**
- * What does not depend on any service.
+ * The part of the table that does not depend on services.
  *
- * - -110 is before Docker's own address translation (-100), 90 before its masquerading (100).
- * - An unanswered SYN is forgotten after 1 s, when its client repeats it: the repetition goes to another endpoint.
- * - Ended connections are forgotten after 20 s instead of 120 s: at 10,000 connections a second the kernel's table of
- *   connections, 262,144 entries on most hosts, would be full otherwise.
- * - A refusal of a SYN (RST with sequence number 0) reaches the client as an acknowledgement of something that it never
- *   sent. By RFC 9293 it answers that with a reset and goes on waiting; Linux repeats its SYN at once then (since 5.6,
- *   once per connection), others after a second, as above. What was refused once (`again`) goes to the process that
- *   listens, which tries one endpoint after the other: the next in turn might refuse as well.
- * - A client in `prompts` is sent such an acknowledgement: it looks like our own attempt to connect to it, until it is
- *   on its way. Should the client repeat its SYN just then, that must not be taken for an answer.
- * - What tells that a host or port cannot be reached is kept from the client until the first answer; "too big" (code 4)
- *   is not.
- * - Connections to 127.0.0.1 cannot leave the host, and a container may be picked to serve its own connection, which
- *   Docker's bridges do not carry: both stay with the process that listens.
+ * - Priorities: -110 runs before Docker's DNAT (-100), 90 before its masquerading (100).
+ * - Unanswered SYNs are tracked for 1 s, so that the client's retransmission goes to another endpoint.
+ * - Closed connections are tracked for 20 s instead of 120 s. At 10,000 connections a second, the usual 262,144 entries
+ *   would not last otherwise.
+ * - A refused SYN (RST with sequence number 0) reaches the client as an acknowledgement of something that it never
+ *   sent. Linux then retransmits its SYN at once (since 5.6, once a connection), other systems after 1 s. A connection
+ *   in `again` was refused once and goes to the user-space proxy, which tries one endpoint after the other.
+ * - ICMP "unreachable" messages are hidden from the client until an endpoint has answered, except "fragmentation
+ *   needed".
+ * - Connections to 127.0.0.1 cannot leave the host. A container may be picked for its own connection (`hairpins`),
+ *   which Docker's bridges do not forward. Both are left to the user-space proxy.
  */
 export const BASE_RULESET = `table ip ${TABLE} {
-  ct timeout ${QUICK} { protocol tcp; l3proto ip; policy = { ${TIMEOUT_POLICY}, time_wait : 20 }; }
-  counter ${FELL_THROUGH} { }
+  ct timeout ${TIMEOUT_OBJECT} { protocol tcp; l3proto ip; policy = { ${TCP_TIMEOUT_POLICY}, time_wait : 20 }; }
+  counter ${NO_ENDPOINT_COUNTER} { }
   counter unreachable { }
-  map ports { type inet_proto . inet_service : verdict; counter; }
-  map bound { type ipv4_addr . inet_proto . inet_service : verdict; counter; }
-  map vips { type ipv4_addr . inet_proto . inet_service : verdict; }
+  map ${FRONTEND_MAPS.port} { type inet_proto . inet_service : verdict; counter; }
+  map ${FRONTEND_MAPS.bound} { type ipv4_addr . inet_proto . inet_service : verdict; counter; }
 ${MEMBER_MAPS}
   set remotes { type ipv4_addr . inet_proto . inet_service; counter; }
   set locals { type ipv4_addr . inet_proto . inet_service; counter; }
   set hairpins { type ipv4_addr . inet_proto . inet_service; }
   set neighbours { type ipv4_addr . ipv4_addr; flags interval; }
   set again { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic, timeout; timeout 2s; size 65536; }
-  map ${PROMPTS} { type ipv4_addr . inet_service : ipv4_addr . inet_service; flags timeout; timeout 1s; size 4096; }
   set refusals { type ipv4_addr . inet_proto . inet_service; flags dynamic, timeout; timeout 1h; size 65536; counter; }
   chain ${ENTRY_CHAIN} {
     type nat hook prerouting priority -110; policy accept;
     ip saddr . meta l4proto . th dport @hairpins return
-    jump doors
+    jump frontends
   }
   chain outgoing {
     type nat hook output priority -110; policy accept;
-    ip daddr . tcp dport @${PROMPTS} ct timeout set "${QUICK}" return
-    ip daddr != 127.0.0.0/8 jump doors
+    ip daddr != 127.0.0.0/8 jump frontends
   }
-  chain doors {
-    ip daddr . meta l4proto . th dport vmap @vips
+  chain frontends {
     ip saddr . tcp sport . ip daddr . tcp dport @again return
-    ip daddr . meta l4proto . th dport vmap @bound
-    fib daddr type local meta l4proto . th dport vmap @ports
-    ct mark and ${BALANCED_MARK} == ${BALANCED_MARK} ct mark set ct mark xor ${BALANCED_MARK} counter name "${FELL_THROUGH}"
+    ip daddr . meta l4proto . th dport vmap @${FRONTEND_MAPS.bound}
+    fib daddr type local meta l4proto . th dport vmap @${FRONTEND_MAPS.port}
+    ct mark and ${BALANCED_MARK} == ${BALANCED_MARK} ct mark set ct mark xor ${BALANCED_MARK} counter name "${NO_ENDPOINT_COUNTER}"
   }
   chain leaving {
     type nat hook postrouting priority 90; policy accept;
-    snat ip to ip daddr . tcp dport map @${PROMPTS}
     ct mark and ${BALANCED_MARK} == 0 return
     ip daddr . meta l4proto . th dport @remotes masquerade
     ip daddr . meta l4proto . th dport @locals ip saddr . ip daddr @neighbours masquerade
@@ -110,12 +99,10 @@ ${MEMBER_MAPS}
   }
   chain unanswered-in {
     type filter hook prerouting priority -140; policy accept;
-    tcp flags & (syn | ack) == syn ct direction reply ip saddr . tcp sport @${PROMPTS} drop
     jump unanswered
   }
   chain unanswered-out {
     type filter hook output priority -140; policy accept;
-    tcp flags & (syn | ack) == syn ip daddr . tcp dport @${PROMPTS} tcp flags set ack tcp ackseq set 0
     jump unanswered
   }
   chain unanswered {
@@ -127,5 +114,5 @@ ${MEMBER_MAPS}
     update @refusals { ip saddr . meta l4proto . tcp sport }
     tcp flags & rst == rst drop
   }
-}
+${SYN_RETRANSMIT_RULES}}
 `;

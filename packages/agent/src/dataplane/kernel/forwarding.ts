@@ -1,31 +1,35 @@
 import type { Logger } from "pino";
 import { failureOf, runProgram } from "../../runtime/run-program.js";
-import { BALANCED_MARK } from "./marks.js";
+import { BALANCED_MARK } from "./service-chain.js";
 
-/** Docker asks this chain before all of its own, and never empties it. */
-const CHAIN = "DOCKER-USER";
-const RULE = ["-m", "connmark", "--mark", `${BALANCED_MARK}/${BALANCED_MARK}`, "-j", "ACCEPT"] as const;
+/** Docker evaluates this chain before its own chains and never flushes it. */
+const USER_CHAIN = "DOCKER-USER";
 /**
- * Whenever Docker starts or makes a network, it takes its jump to that chain away, and puts it on top again. What comes
- * meanwhile falls through to Docker's policy, which is to drop: before that, ours is the last word.
+ * When Docker starts or creates a network, it removes the jump to its user chain and inserts it again. Packets that
+ * arrive in between fall through to Docker's policy, which is DROP. A rule at the end of this chain accepts them.
  */
 const FALLBACK_CHAIN = "FORWARD";
+const RULE = ["-m", "connmark", "--mark", `${BALANCED_MARK}/${BALANCED_MARK}`, "-j", "ACCEPT"] as const;
 
 /**
- * Docker drops what is forwarded to containers past its own ports, and everything that it does not know: balanced
- * connections are let through first. Without Docker's chain there is nobody to let them through.
- * @returns what went wrong, for a person; undefined: nothing
+ * Adds the iptables rules that accept forwarded packets of balanced connections. Docker would drop those that bypass its
+ * own published ports. Without Docker's user chain nothing is added. Returns the reason of a failure, else undefined.
  */
-export async function allowForwarding(signal: AbortSignal): Promise<string | undefined> {
-  if ((await iptables(signal, "-n", "-L", CHAIN)) !== undefined) return undefined;
-  return (await ensure(signal, "-I", CHAIN)) ?? (await ensure(signal, "-A", FALLBACK_CHAIN));
+async function acceptForwarding(signal: AbortSignal): Promise<string | undefined> {
+  if ((await iptables(signal, "-n", "-L", USER_CHAIN)) !== undefined) return undefined;
+  return (await ensureRule(signal, "-I", USER_CHAIN)) ?? (await ensureRule(signal, "-A", FALLBACK_CHAIN));
 }
 
-/** Sees to it that balanced connections are let through. */
-export class ForwardingPermission {
+/** Removes the rules. */
+export async function removeForwardingRules(signal: AbortSignal): Promise<void> {
+  for (const chain of [USER_CHAIN, FALLBACK_CHAIN]) await iptables(signal, "-D", chain, ...RULE);
+}
+
+/** Keeps the iptables rules for balanced connections in place. */
+export class ForwardingRules {
   readonly #log: Pick<Logger, "warn">;
   readonly #signal: AbortSignal;
-  #work: Promise<void> | undefined;
+  #check: Promise<void> | undefined;
   #isDue = false;
   #isClosed = false;
 
@@ -34,37 +38,33 @@ export class ForwardingPermission {
     this.#signal = signal;
   }
 
-  /** Somebody may have changed the host's rules. One look at a time: two that find nothing would both add it. */
+  /** Restores the rules when they are missing. Checks do not overlap: two of them would add each rule twice. */
   check(): void {
     this.#isDue = true;
-    this.#work ??= this.#workOff().finally(() => {
-      this.#work = undefined;
+    this.#check ??= this.#runChecks().finally(() => {
+      this.#check = undefined;
     });
   }
 
-  /** Resolves when nothing is under way any more that could give the permission again. */
+  /** Resolves when no check runs any more. The rules stay. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#work;
+    await this.#check;
   }
 
-  async #workOff(): Promise<void> {
+  async #runChecks(): Promise<void> {
     while (this.#isDue && !this.#isClosed) {
       this.#isDue = false;
-      const problem = await allowForwarding(this.#signal);
-      if (problem !== undefined && !this.#isClosed)
-        this.#log.warn({ problem }, "cannot let balanced connections through");
+      const reason = await acceptForwarding(this.#signal);
+      if (reason !== undefined && !this.#isClosed) {
+        this.#log.warn({ reason }, "cannot add the iptables rules that accept balanced connections");
+      }
     }
   }
 }
 
-/** Takes the permission back. */
-export async function disallowForwarding(signal: AbortSignal): Promise<void> {
-  for (const chain of [CHAIN, FALLBACK_CHAIN]) await iptables(signal, "-D", chain, ...RULE);
-}
-
-/** @returns why it is not there; undefined: it is */
-async function ensure(signal: AbortSignal, how: "-I" | "-A", chain: string): Promise<string | undefined> {
+/** Returns the reason when the rule could not be added. */
+async function ensureRule(signal: AbortSignal, how: "-I" | "-A", chain: string): Promise<string | undefined> {
   if ((await iptables(signal, "-C", chain, ...RULE)) === undefined) return undefined;
   return iptables(signal, how, chain, ...RULE);
 }

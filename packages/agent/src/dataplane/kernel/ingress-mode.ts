@@ -1,16 +1,16 @@
 import type { DataPath } from "../table/ingress-table.js";
 
-/** Who balances new connections. auto: the kernel where it can. */
+/** How new connections to published ports are balanced. `auto` means in the kernel where it can. */
 export const INGRESS_MODES = ["auto", "kernel", "userspace"] as const;
 export type IngressMode = (typeof INGRESS_MODES)[number];
 
-/** @param problem why the kernel cannot; undefined: it can */
+export function isIngressMode(text: string): text is IngressMode {
+  return INGRESS_MODES.some((mode) => mode === text);
+}
+
+/** Selects the data path. @param problem why the kernel cannot balance; undefined when it can */
 export function selectPath(mode: IngressMode, problem: string | undefined): DataPath {
   if (mode === "userspace") return { kernel: false, reason: "forced by --ingress userspace" };
   if (problem !== undefined) return { kernel: false, reason: problem };
   return { kernel: true, reason: mode === "kernel" ? "forced by --ingress kernel" : "the kernel can do it" };
-}
-
-export function isIngressMode(text: string): text is IngressMode {
-  return INGRESS_MODES.some((mode) => mode === text);
 }

@@ -24,16 +24,16 @@ const counted = (
   },
 ): KernelStatistics => {
   const of = (kind: keyof KernelStatistics) => new Map(Object.entries(counts[kind] ?? {}));
-  return { doors: of("doors"), sent: of("sent"), refused: of("refused"), active: of("active") };
+  return { frontends: of("frontends"), sent: of("sent"), refused: of("refused"), active: of("active") };
 };
 
 describe("KernelCounters", () => {
   it("adds to what the process counted, once for an endpoint behind two ports", () => {
     const counters = new KernelCounters();
     const element = "10.0.0.2 . tcp . 32768";
-    const doors = { "tcp . 80": 10, "tcp . 81": 4, "tcp . 9999": 5 };
+    const frontends = { "tcp . 80": 10, "tcp . 81": 4, "tcp . 9999": 5 };
     const all = { sent: { [element]: 14 }, refused: { [element]: 2 }, active: { [element]: 3 } };
-    counters.look(listeners(), counted({ doors, ...all }));
+    counters.update(listeners(), counted({ frontends, ...all }));
     const [first, second] = counters.addTo(stats(), listeners());
     expect(first).toMatchObject({
       ...{ total: 9, active: 4, retried: 2 },
@@ -49,7 +49,7 @@ describe("KernelCounters", () => {
   it("goes on when endpoints go, and when the table is loaded anew", () => {
     const counters = new KernelCounters();
     const look = (endpoints: readonly (typeof ONE)[], door: number, sent: Record<string, number>) => {
-      counters.look(listeners(endpoints), counted({ doors: { "tcp . 80": door }, sent }));
+      counters.update(listeners(endpoints), counted({ frontends: { "tcp . 80": door }, sent }));
       const [{ total, nodes } = stats()[0] as ListenerStats] = counters.addTo(
         stats(endpoints),
         listeners(endpoints),
@@ -65,8 +65,8 @@ describe("KernelCounters", () => {
   it("takes one that had no answer and comes again for the same connection", () => {
     const counters = new KernelCounters();
     const clients = [80, 80, 9_999].map((port) => ({ address: "10.0.0.1", port }));
-    counters.repeated(clients, listeners());
-    counters.look(listeners(), counted({ doors: { "tcp . 80": 10 } }));
+    counters.countRetransmitted(clients, listeners());
+    counters.update(listeners(), counted({ frontends: { "tcp . 80": 10 } }));
     expect(counters.addTo(stats(), listeners())).toMatchObject([
       { total: 9, retried: 2 },
       { total: 1, retried: 0 },
@@ -76,11 +76,11 @@ describe("KernelCounters", () => {
   it("does not fall when a refusal is seen before the connection that was refused", () => {
     const counters = new KernelCounters();
     const refused = { "10.0.0.2 . tcp . 32768": 3 };
-    counters.look(listeners(), counted({ doors: { "tcp . 80": 10 } }));
+    counters.update(listeners(), counted({ frontends: { "tcp . 80": 10 } }));
     expect(counters.addTo(stats(), listeners())[0]).toMatchObject({ total: 11 });
-    counters.look(listeners(), counted({ doors: { "tcp . 80": 10 }, refused }));
+    counters.update(listeners(), counted({ frontends: { "tcp . 80": 10 }, refused }));
     expect(counters.addTo(stats(), listeners())[0]).toMatchObject({ total: 11, retried: 3 });
-    counters.look([], counted({}));
+    counters.update([], counted({}));
     expect(counters.addTo(stats(), listeners())[0]).toMatchObject({ total: 1, retried: 0 });
   });
 });

@@ -1,44 +1,54 @@
-import type { EndpointStats, IngressListener, ListenerStats } from "../table/ingress-table.js";
-import { listenerKey } from "../table/ingress-table.js";
+import {
+  type EndpointStats,
+  type IngressEndpoint,
+  type IngressListener,
+  type ListenerStats,
+  listenerKey,
+} from "../table/ingress-table.js";
 import { CounterAccumulator } from "./counter-accumulator.js";
-import { endpointElement } from "./kernel-service.js";
+import { endpointElement, frontendElement, frontendOf, kernelEndpoint } from "./kernel-service.js";
 import type { KernelStatistics } from "./kernel-statistics.js";
-import { frontendElement } from "./kernel-table.js";
-import type { Unanswered } from "./unanswered.js";
-import { frontendOf, kernelEndpoint } from "./wanted.js";
+import type { UnansweredClient } from "./syn-retransmit.js";
 
-/** Whose an endpoint's counters are. */
+/** The listener and node that an endpoint's counters belong to. */
 interface Owner {
   readonly listener: string;
   readonly node: string;
 }
 
 /**
- * What the kernel has counted, as sums that only grow, though its counters go with endpoints and tables.
- * An endpoint that two ports lead to counts at the first of them: the kernel does not tell by which door a connection
- * came. What comes to an endpoint between the last look and its end is missing from its node's sum, and only there.
+ * Turns the kernel's counters into sums by listener, endpoint and node that never decrease.
+ *
+ * The kernel counts an endpoint once, whichever frontend a connection came through. An endpoint of two listeners counts
+ * for the first of them. Connections between the last update and the removal of an endpoint are missing from its node's
+ * sum.
  */
 export class KernelCounters {
-  readonly #doors = new CounterAccumulator();
-  readonly #sent = new CounterAccumulator();
-  readonly #refused = new CounterAccumulator();
+  readonly #connectionsByListener = new CounterAccumulator();
+  readonly #sentByNode = new CounterAccumulator();
+  readonly #refusedByListener = new CounterAccumulator();
   readonly #refusedByNode = new CounterAccumulator();
-  /** Connections by listener that had no answer, and were sent to another endpoint. */
-  readonly #repeated = new Map<string, number>();
-  /** Connections by listener, as last told. */
-  readonly #told = new Map<string, number>();
-  #now: KernelStatistics = { doors: new Map(), sent: new Map(), refused: new Map(), active: new Map() };
+  /** Unanswered connections that were sent to another endpoint, by listener. */
+  readonly #retransmitted = new Map<string, number>();
+  /** The last reported number of connections, by listener. */
+  readonly #reported = new Map<string, number>();
+  #latest: KernelStatistics = {
+    frontends: new Map(),
+    sent: new Map(),
+    refused: new Map(),
+    active: new Map(),
+  };
 
-  look(listeners: Iterable<IngressListener>, statistics: KernelStatistics): void {
-    const { doors, sent, refused } = statistics;
-    const keyOfDoor = new Map<string, string>();
+  /** Adds what the kernel has counted since the last update. */
+  update(listeners: Iterable<IngressListener>, statistics: KernelStatistics): void {
+    const listenerOfFrontend = new Map<string, string>();
     const owners = new Map<string, Owner>();
     const keys = new Set<string>();
     for (const listener of listeners) {
       const key = listenerKey(listener);
       keys.add(key);
-      const door = frontendOf(listener);
-      if (door !== undefined) keyOfDoor.set(frontendElement(door), key);
+      const frontend = frontendOf(listener);
+      if (frontend !== undefined) listenerOfFrontend.set(frontendElement(frontend), key);
       for (const [element, { node = "" }] of elementsOf(listener)) {
         if (!owners.has(element)) owners.set(element, { listener: key, node });
       }
@@ -47,22 +57,17 @@ export class KernelCounters {
       const owner = owners.get(element);
       return owner && nodeKey(owner.listener, owner.node);
     };
-    this.#doors.update(doors, (door) => keyOfDoor.get(door));
-    this.#sent.update(sent, byNode);
-    this.#refused.update(refused, (element) => owners.get(element)?.listener);
-    this.#refusedByNode.update(refused, byNode);
-    this.#now = statistics;
-    for (const tally of [this.#doors, this.#sent, this.#refused, this.#refusedByNode]) {
-      tally.keepOnly((owner) => keys.has(owner.split(SEPARATOR, 1)[0] ?? ""));
-    }
-    for (const counts of [this.#told, this.#repeated]) {
-      for (const key of counts.keys()) if (!keys.has(key)) counts.delete(key);
-    }
+    this.#connectionsByListener.update(statistics.frontends, (element) => listenerOfFrontend.get(element));
+    this.#sentByNode.update(statistics.sent, byNode);
+    this.#refusedByListener.update(statistics.refused, (element) => owners.get(element)?.listener);
+    this.#refusedByNode.update(statistics.refused, byNode);
+    this.#latest = statistics;
+    this.#dropOtherListeners(keys);
   }
 
-  /** Clients who waited for an answer of an endpoint that has gone: they ask again, and get another one. */
-  repeated(
-    clients: Iterable<Pick<Unanswered, "address" | "port">>,
+  /** Counts clients that wait for an endpoint that is gone: they retransmit and get another endpoint. */
+  countRetransmitted(
+    clients: Iterable<Pick<UnansweredClient, "address" | "port">>,
     listeners: Iterable<IngressListener>,
   ): void {
     const tcp = [...listeners].filter(({ protocol }) => protocol === "tcp");
@@ -72,11 +77,11 @@ export class KernelCounters {
         tcp.find((each) => each.port === port && frontendOf(each)?.kind === "port");
       if (listener === undefined) continue;
       const key = listenerKey(listener);
-      this.#repeated.set(key, (this.#repeated.get(key) ?? 0) + 1);
+      this.#retransmitted.set(key, (this.#retransmitted.get(key) ?? 0) + 1);
     }
   }
 
-  /** What the process counted and what the kernel counted, together. */
+  /** Returns the user-space proxy's statistics with the kernel's added. */
   addTo(stats: readonly ListenerStats[], listeners: Iterable<IngressListener>): readonly ListenerStats[] {
     const listenerOf = new Map([...listeners].map((listener) => [listenerKey(listener), listener]));
     const counted = new Set<string>();
@@ -99,7 +104,7 @@ export class KernelCounters {
         endpoints,
         nodes: listener.nodes.map(({ node, total, failed }) => ({
           node,
-          total: total + this.#sent.sumOf(nodeKey(key, node)),
+          total: total + this.#sentByNode.sumOf(nodeKey(key, node)),
           failed: failed + this.#refusedByNode.sumOf(nodeKey(key, node)),
         })),
       };
@@ -107,7 +112,7 @@ export class KernelCounters {
   }
 
   #addToEndpoint(endpoint: EndpointStats, element: string): EndpointStats {
-    const { sent, refused, active } = this.#now;
+    const { sent, refused, active } = this.#latest;
     return {
       ...endpoint,
       total: endpoint.total + (sent.get(element) ?? 0),
@@ -117,14 +122,33 @@ export class KernelCounters {
   }
 
   #retried(key: string): number {
-    return this.#refused.sumOf(key) + (this.#repeated.get(key) ?? 0);
+    return this.#refusedByListener.sumOf(key) + (this.#retransmitted.get(key) ?? 0);
   }
 
-  /** One that is tried again is no second one. Its refusal may be seen before itself: a sum must not fall then. */
+  /**
+   * Returns the connections of a listener. A retried connection counts once. Its refusal may be read before the
+   * connection itself, so the result is kept from decreasing.
+   */
   #connections(key: string): number {
-    const connections = Math.max(this.#told.get(key) ?? 0, this.#doors.sumOf(key) - this.#retried(key));
-    this.#told.set(key, connections);
+    const counted = this.#connectionsByListener.sumOf(key) - this.#retried(key);
+    const connections = Math.max(this.#reported.get(key) ?? 0, counted);
+    this.#reported.set(key, connections);
     return connections;
+  }
+
+  #dropOtherListeners(keys: ReadonlySet<string>): void {
+    const accumulators = [
+      this.#connectionsByListener,
+      this.#sentByNode,
+      this.#refusedByListener,
+      this.#refusedByNode,
+    ];
+    for (const accumulator of accumulators) {
+      accumulator.keepOnly((owner) => keys.has(owner.split(SEPARATOR, 1)[0] ?? ""));
+    }
+    for (const counts of [this.#reported, this.#retransmitted]) {
+      for (const key of counts.keys()) if (!keys.has(key)) counts.delete(key);
+    }
   }
 }
 
@@ -136,7 +160,7 @@ function* elementsOf({
   protocol,
   endpoints,
   draining,
-}: IngressListener): Generator<readonly [string, IngressListener["endpoints"][number]]> {
+}: IngressListener): Generator<readonly [string, IngressEndpoint]> {
   for (const endpoint of [...endpoints, ...draining]) {
     const reached = kernelEndpoint(endpoint);
     if (reached !== undefined) yield [endpointElement(protocol, reached), endpoint];

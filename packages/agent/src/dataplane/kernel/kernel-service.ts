@@ -1,54 +1,167 @@
-/** Where new connections come in that the kernel balances. */
-export type Frontend =
-  /** A published port, on all IPv4 addresses of the host. */
-  | { readonly kind: "port"; readonly protocol: Protocol; readonly port: number }
-  /** A published port on one address of the host. */
-  | { readonly kind: "bound"; readonly protocol: Protocol; readonly address: string; readonly port: number }
-  /** A virtual IP of a network. */
-  | { readonly kind: "vip"; readonly protocol: Protocol; readonly address: string; readonly port: number };
+import { isIPv4 } from "node:net";
+import { assertNever } from "@berth/proto";
+import type { IngressEndpoint, IngressListener, TrafficRules } from "../table/ingress-table.js";
 
 export type Protocol = "tcp" | "udp";
 
-/** A replica as the kernel reaches it. */
+/** A published port whose new connections the kernel balances. */
+export type Frontend =
+  /** On all IPv4 addresses of the host. */
+  | { readonly kind: "port"; readonly protocol: Protocol; readonly port: number }
+  /** On one address of the host. */
+  | { readonly kind: "bound"; readonly protocol: Protocol; readonly address: string; readonly port: number };
+
+/** How the kernel picks an endpoint for a new connection. */
+export type KernelBalancing = "round-robin" | "source-hash";
+
+/** An endpoint as the kernel reaches it. */
 export interface KernelEndpoint {
-  /** The task's id. */
+  /** The task ID. */
   readonly id: string;
-  /** The node that it runs on. */
+  /** The node that runs the task; "" when it is not known. */
   readonly node: string;
   readonly address: string;
   readonly port: number;
-  /** masqueraded: its answers find their way back only to this host. kept: it sees the client's address. */
+  /** Endpoints on other hosts see this host's address: their replies have to come back through it. */
   readonly clientAddress: "masqueraded" | "preserved";
-  /** Of a container on this host: connections from there must come back through this host all the same. "": none. */
+  /**
+   * The subnet of the container's bridge network when the endpoint is a container on this host, else "". Connections
+   * from the same subnet are masqueraded too, because their replies would bypass this host's NAT.
+   */
   readonly localSubnet: string;
 }
 
-/** One door and who stands behind it. */
+/** A frontend with the endpoints that its connections are balanced over. */
 export interface KernelService {
   readonly frontend: Frontend;
-  /** turn: each connection to the next one. source: all connections of a client's address to one. */
-  readonly balance: "round-robin" | "source-hash";
-  /** At least one, IPv4. */
+  readonly balance: KernelBalancing;
+  /** At least one, all IPv4. */
   readonly endpoints: readonly KernelEndpoint[];
 }
 
-/** All that the kernel shall balance, by {@link frontendKey}. */
+/** The services that the kernel should balance, by {@link frontendKey}. */
 export type DesiredServices = ReadonlyMap<string, KernelService>;
 
-/** Also the name of the service's chain. */
-export function frontendKey(door: Frontend): string {
-  switch (door.kind) {
-    case "port":
-      return `port-${door.protocol}-${door.port}`;
-    case "bound":
-    case "vip":
-      return `${door.kind}-${door.protocol}-${door.address}-${door.port}`;
+/**
+ * Returns what the kernel should do for a listener. Undefined when the user-space proxy has to do it: the listener
+ * has no endpoints, or needs a feature that nftables lacks (PROXY protocol, least connections, IPv6).
+ *
+ * Endpoints on suspect nodes are left out while others remain. A suspicion may be wrong, so it never empties a service.
+ */
+export function desiredService(
+  listener: IngressListener,
+  suspectNodes: ReadonlySet<string>,
+): KernelService | undefined {
+  const frontend = frontendOf(listener);
+  const balance = kernelBalancing(listener.traffic);
+  if (frontend === undefined || balance === undefined || listener.endpoints.length === 0) return undefined;
+  const endpoints: KernelEndpoint[] = [];
+  for (const each of listener.endpoints) {
+    const endpoint = kernelEndpoint(each);
+    if (endpoint === undefined) return undefined;
+    endpoints.push(endpoint);
+  }
+  const trusted = endpoints.filter(({ node }) => !suspectNodes.has(node));
+  return { frontend, balance, endpoints: trusted.length === 0 ? endpoints : trusted };
+}
+
+/** Returns the kernel's equivalent of the traffic rules, or undefined when there is none. */
+function kernelBalancing(traffic: TrafficRules | undefined): KernelBalancing | undefined {
+  if (traffic === undefined) return "round-robin";
+  if (traffic.proxyProtocol) return undefined;
+  switch (traffic.balance) {
+    case "least-connections":
+      return undefined;
+    case "round-robin":
+      break;
+    default:
+      // A policy that this release does not know is left to the user-space proxy, never approximated.
+      return unsupported(traffic.balance);
+  }
+  switch (traffic.affinity) {
+    case "none":
+      return "round-robin";
+    case "source":
+      return "source-hash";
+    default:
+      return unsupported(traffic.affinity);
   }
 }
 
-/** `10.0.0.1 . tcp . 80`: an endpoint as nft names it. */
+/** Makes a new member of the union a compile error; returns undefined for a value that arrives at run time. */
+function unsupported(_policy: never): undefined {
+  return undefined;
+}
+
+/** Returns the frontend of a listener, or undefined when the kernel cannot serve its address. */
+export function frontendOf({ protocol, address, port }: IngressListener): Frontend | undefined {
+  if (address === "" || address === "0.0.0.0") return { kind: "port", protocol, port };
+  return isRoutable(address) ? { kind: "bound", protocol, address, port } : undefined;
+}
+
+/** Returns the endpoint as the kernel reaches it, or undefined when the kernel has no route to it. */
+export function kernelEndpoint({
+  id,
+  node = "",
+  address,
+  port,
+  route,
+}: IngressEndpoint): KernelEndpoint | undefined {
+  if (route === undefined) return undefined;
+  switch (route.kind) {
+    case "forward":
+      return isRoutable(address)
+        ? { id, node, address, port, clientAddress: "masqueraded", localSubnet: "" }
+        : undefined;
+    case "direct": {
+      const { address: container, port: containerPort, subnet } = route;
+      if (!isRoutable(container)) return undefined;
+      return {
+        ...{ id, node, address: container, port: containerPort },
+        ...{ clientAddress: "preserved", localSubnet: subnet },
+      };
+    }
+    default:
+      return assertNever(route);
+  }
+}
+
+/** Packets to 127.0.0.0/8 neither leave nor enter a host. */
+function isRoutable(address: string): boolean {
+  return isIPv4(address) && !address.startsWith("127.");
+}
+
+/** Returns the key of a frontend, which is also the name of its service's chain. */
+export function frontendKey(frontend: Frontend): string {
+  switch (frontend.kind) {
+    case "port":
+      return `port-${frontend.protocol}-${frontend.port}`;
+    case "bound":
+      return `bound-${frontend.protocol}-${frontend.address}-${frontend.port}`;
+    default:
+      return assertNever(frontend);
+  }
+}
+
+/** Returns the nftables element of a frontend: `tcp . 80` or `10.0.0.1 . tcp . 80`. */
+export function frontendElement(frontend: Frontend): string {
+  const port = `${frontend.protocol} . ${frontend.port}`;
+  return frontend.kind === "port" ? port : `${frontend.address} . ${port}`;
+}
+
+/** Returns the nftables element of an endpoint: `10.0.0.1 . tcp . 80`. */
 export function endpointElement(protocol: Protocol, { address, port }: KernelEndpoint): string {
   return `${address} . ${protocol} . ${port}`;
+}
+
+/** Indexes services by frontend. The first of two services with the same frontend wins. */
+export function servicesByFrontend(services: Iterable<KernelService>): DesiredServices {
+  const byFrontend = new Map<string, KernelService>();
+  for (const service of services) {
+    const key = frontendKey(service.frontend);
+    if (!byFrontend.has(key)) byFrontend.set(key, service);
+  }
+  return byFrontend;
 }
 
 export function isSameService(a: KernelService, b: KernelService): boolean {
@@ -69,14 +182,4 @@ export function isSameEndpoint(a: KernelEndpoint, b: KernelEndpoint | undefined)
     a.clientAddress === b.clientAddress &&
     a.localSubnet === b.localSubnet
   );
-}
-
-/** Of two services behind one door the first stays. */
-export function servicesByFrontend(services: Iterable<KernelService>): DesiredServices {
-  const layout = new Map<string, KernelService>();
-  for (const service of services) {
-    const key = frontendKey(service.frontend);
-    if (!layout.has(key)) layout.set(key, service);
-  }
-  return layout;
 }

@@ -8,7 +8,7 @@ import {
 } from "./base-ruleset.js";
 import {
   endpointElement,
-  type Frontend,
+  frontendElement,
   isSameEndpoint,
   isSameService,
   type KernelEndpoint,
@@ -17,45 +17,42 @@ import {
 import { NumberedTable, type ServiceSchema, type SetElement } from "./numbered-table.js";
 import { chainRules, membersOf } from "./service-chain.js";
 
-const PORTS: ServiceSchema<KernelService, KernelEndpoint> = {
+const SCHEMA: ServiceSchema<KernelService, KernelEndpoint> = {
   table: `ip ${TABLE}`,
-  empty: `${DELETE_TABLE}${BASE_RULESET}`,
+  emptyTable: `${DELETE_TABLE}${BASE_RULESET}`,
   chainOf: (key) => key,
-  mapOf: (key, { frontend: door }) => memberMap(door.protocol, key),
+  mapOf: (key, { frontend }) => memberMap(frontend.protocol, key),
   membersOf,
   keeps: ({ endpoints }) => {
-    const staying = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]));
-    return (member) => isSameEndpoint(member, staying.get(member.id));
+    const byId = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]));
+    return (member) => isSameEndpoint(member, byId.get(member.id));
   },
   isSame: isSameService,
   memberElement: ({ address, port }) => `${address} . ${port}`,
-  dispatchEntry: ({ frontend: door }) => ({ map: FRONTEND_MAPS[door.kind], element: frontendElement(door) }),
-  rulesOf: ({ frontend: door, balance: pick }, range) =>
-    chainRules({ ...range, protocol: door.protocol, pick }),
+  dispatchEntry: ({ frontend }) => ({
+    map: FRONTEND_MAPS[frontend.kind],
+    element: frontendElement(frontend),
+  }),
+  rulesOf: ({ frontend, balance }, range) => chainRules({ ...range, protocol: frontend.protocol, balance }),
   elementsOf,
 };
 
-/** What the kernel's table of published ports holds. */
+/** The kernel's table of published ports. */
 export class KernelTable extends NumberedTable<KernelService, KernelEndpoint> {
   constructor(maxRewrites?: number) {
-    super(PORTS, maxRewrites);
+    super(SCHEMA, maxRewrites);
   }
 }
 
-function* elementsOf({ frontend: door, endpoints }: KernelService): Generator<SetElement> {
-  const { protocol } = door;
+function* elementsOf({ frontend, endpoints }: KernelService): Generator<SetElement> {
+  const { protocol, port } = frontend;
   const inSet = (set: ElementSet, element: string): SetElement => ({ set, element });
   for (const endpoint of endpoints) {
+    const { address, clientAddress, localSubnet } = endpoint;
     const element = endpointElement(protocol, endpoint);
-    yield inSet(endpoint.clientAddress === "masqueraded" ? "remotes" : "locals", element);
-    if (endpoint.localSubnet === "") continue;
-    yield inSet("neighbours", `${endpoint.localSubnet} . ${endpoint.localSubnet}`);
-    yield inSet("hairpins", `${endpoint.address} . ${protocol} . ${door.port}`);
+    yield inSet(clientAddress === "masqueraded" ? "remotes" : "locals", element);
+    if (localSubnet === "") continue;
+    yield inSet("neighbours", `${localSubnet} . ${localSubnet}`);
+    yield inSet("hairpins", `${address} . ${protocol} . ${port}`);
   }
-}
-
-/** `tcp . 80`, or `10.0.0.1 . tcp . 80`: a door as nft names it. */
-export function frontendElement(door: Frontend): string {
-  const port = `${door.protocol} . ${door.port}`;
-  return door.kind === "port" ? port : `${door.address} . ${port}`;
 }

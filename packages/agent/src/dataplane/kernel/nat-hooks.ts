@@ -1,39 +1,42 @@
 import { TABLE } from "./base-ruleset.js";
 import { SupervisedProcess } from "./supervised-process.js";
 
-/** One per process, as two are there for a moment when one hands over to the next. */
-const HOOKS = `${TABLE}-hooks-${process.pid}`;
-const CHAINS = {
+/** Named after the process, because two ingress processes run during a handover. */
+const HOOKS_TABLE = `${TABLE}-hooks-${process.pid}`;
+const CHAIN_PRIORITIES = {
   prerouting: -109,
   output: -109,
   input: 91,
   postrouting: 91,
 } as const;
 
-/** The kernel follows connections only where a rule asks for what it knows of them: one does, and changes nothing. */
+/** One rule uses conntrack, which makes the kernel track connections. It changes no packet. */
 const SCRIPT = [
-  `add table ip ${HOOKS} { flags owner; }`,
-  ...Object.entries(CHAINS).map(
-    ([hook, priority]) => `add chain ip ${HOOKS} ${hook} { type nat hook ${hook} priority ${priority}; }`,
+  `add table ip ${HOOKS_TABLE} { flags owner; }`,
+  ...Object.entries(CHAIN_PRIORITIES).map(
+    ([hook, priority]) =>
+      `add chain ip ${HOOKS_TABLE} ${hook} { type nat hook ${hook} priority ${priority}; }`,
   ),
-  `add rule ip ${HOOKS} prerouting ct state new accept`,
+  `add rule ip ${HOOKS_TABLE} prerouting ct state new accept`,
   "",
 ].join("\n");
 
 /**
- * The kernel follows connections, and translates their addresses, only while any table has chains for it. When
- * somebody flushes all rules, packets of balanced connections would be taken for this host's own until ours are back,
- * and answered with resets. An owned table (Linux since 5.12) is not flushed: it goes with the `nft` that made it, which
- * therefore stays, and ends with us. Where the kernel knows no owners there is none, and that is all.
+ * Keeps conntrack and NAT active while all nftables rules are flushed.
+ *
+ * The kernel tracks and translates connections only while some table has chains for it. After `nft flush ruleset`, it
+ * would take packets of balanced connections for its own and reset them until berth has reloaded its table. A table with
+ * an owner (Linux 5.12) is not flushed. It exists as long as the `nft` process that created it, so that process keeps
+ * running. Older kernels reject the table and have no such protection.
  */
 export class NatHooks {
-  readonly #program = new SupervisedProcess({
+  readonly #nft = new SupervisedProcess({
     command: () => ["nft", "--interactive"],
     stdio: ["pipe", "ignore", "ignore"],
     onStarted: ({ stdin }) => void stdin?.write(SCRIPT),
   });
 
   close(): void {
-    this.#program.close();
+    this.#nft.close();
   }
 }

@@ -1,229 +1,253 @@
-import { NftScript } from "./batch.js";
-import { memberKey } from "./member-key.js";
-import { ReferenceCountedSet } from "./reference-counts.js";
+import { NftScript } from "./nft.js";
+import { type MemberRange, memberKey } from "./service-chain.js";
 
 /**
- * Services of which one transaction may rewrite the chains: about 50 ms. Where more have changed, what has to go is
- * deleted before that, for all services at once, in a transaction that does nothing else.
+ * How many services one transaction may rewrite, which takes about 50 ms. When more have changed, a transaction in front
+ * only deletes the members that must not be picked any more, for all services at once.
  */
-const REWRITES_AT_ONCE = 100;
-/** Members are numbered on and on, in 32 bits. Near the end the table is loaded anew. */
+const MAX_REWRITES = 100;
+/** Member numbers have 32 bits and are not reused. Near the end of the range the table is reloaded. */
 const LAST_NUMBER = 0xf000_0000;
 
-/** Where the members of one service are. */
-export interface MemberRange {
-  /** The map that holds them. */
-  readonly map: string;
-  /** The number of the first one there. */
-  readonly base: number;
-  readonly size: number;
-}
-
-/** How one kind of service looks in the kernel. */
+/** How one kind of service is laid out in an nftables table. */
 export interface ServiceSchema<Service, Member> {
-  /** "ip berth" */
+  /** With its family: "ip berth" */
   readonly table: string;
-  /** The script of a table without any service, in place of whatever is there. */
-  readonly empty: string;
+  /** A script that replaces the table with one without services. */
+  readonly emptyTable: string;
   chainOf(key: string): string;
-  /** Always the same one for a service. */
+  /** The map that holds a service's members; always the same one for a service. */
   mapOf(key: string, service: Service): string;
-  /** In the order in which they take turns. @param previous as it was before */
+  /** Members in the order in which they are picked. @param previous the members before the change */
   membersOf(service: Service, previous: readonly Member[]): readonly Member[];
-  /** Whether a member that may be picked still may. */
+  /** Returns a predicate: whether a loaded member may still be picked. */
   keeps(service: Service): (member: Member) => boolean;
   isSame(one: Service, other: Service): boolean;
-  /** A member as an element of a map. */
+  /** A member as the value of a map element. */
   memberElement(member: Member): string;
-  /** The verdict map that leads to the chain of a service, and by what. */
+  /** The verdict map that dispatches packets to the service's chain, and the element to match. */
   dispatchEntry(service: Service): { readonly map: string; readonly element: string };
   rulesOf(service: Service, range: MemberRange): readonly string[];
-  /** What a service needs in sets that all services share. */
+  /** Elements that the service needs in sets that services share. */
   elementsOf(service: Service): Iterable<SetElement>;
 }
 
 export interface SetElement {
   readonly set: string;
   readonly element: string;
-  /** Absent: the one of the services. */
+  /** The table of the set; by default the table of the services. */
   readonly table?: string;
+}
+
+export interface Change {
+  /** For nft; "" when there is nothing to do. */
+  readonly script: string;
+  /** False when another change has to follow. Even then, the kernel picks no member that is not desired. */
+  readonly isComplete: boolean;
 }
 
 interface LoadedService<Service, Member> extends MemberRange {
   readonly service: Service;
   readonly members: readonly Member[];
-  /** Numbers that were deleted since the chain was written. */
+  /** Member numbers deleted since the chain was written. */
   readonly holes: ReadonlySet<number>;
 }
 
-export interface Change {
-  /** For nft; empty: nothing to do. */
-  readonly script: string;
-  /** False: another change has to follow. Nothing is picked any more that is not wanted, though. */
-  readonly isComplete: boolean;
-}
-
 /**
- * What a table of the kernel holds, and the scripts that bring it to what it shall hold, at the cost of what differs.
- * Members have numbers in maps: one that goes is one deletion, and its chain is rewritten later. A script that is
- * returned counts as executed; after one that failed, `load` begins anew. No clock, no effect.
+ * Computes the scripts that bring an nftables table to its desired services, at a cost proportional to what differs.
+ *
+ * Members are numbered map elements, so removing one is a single deletion; the chain is rewritten later. A returned
+ * script counts as executed: when it fails, call `load`. Has no side effects.
  */
 export class NumberedTable<Service, Member> {
-  readonly #kind: ServiceSchema<Service, Member>;
+  readonly #schema: ServiceSchema<Service, Member>;
   readonly #maxRewrites: number;
   #services = new Map<string, LoadedService<Service, Member>>();
-  /** Shared elements, as "TABLE SET". */
-  #sets = new Map<string, SharedSet>();
-  /** Chains that nothing leads to any more. Kernels before 6.2 refuse to delete them in the transaction that cut them off. */
-  #litter = new Set<string>();
+  /** By "TABLE SET". */
+  #sharedSets = new Map<string, SharedSet>();
+  /** Chains without references. Kernels before 6.2 refuse to delete a chain in the transaction that unlinked it. */
+  #unlinkedChains = new Set<string>();
   #nextNumber = 1;
 
-  constructor(kind: ServiceSchema<Service, Member>, maxRewrites = REWRITES_AT_ONCE) {
-    this.#kind = kind;
+  constructor(schema: ServiceSchema<Service, Member>, maxRewrites = MAX_REWRITES) {
+    this.#schema = schema;
     this.#maxRewrites = maxRewrites;
   }
 
-  /** One script that replaces the whole table, whatever is there. */
-  load(wanted: ReadonlyMap<string, Service>): string {
+  /** Returns a script that replaces the whole table, whatever the kernel holds. */
+  load(desired: ReadonlyMap<string, Service>): string {
     this.#services = new Map();
-    this.#sets = new Map();
-    this.#litter = new Set();
+    this.#sharedSets = new Map();
+    this.#unlinkedChains = new Set();
     this.#nextNumber = 1;
-    const batch = new NftScript(this.#kind.table);
-    for (const [key, service] of wanted) this.#write(key, service, batch);
-    this.#flushSets(batch);
-    return `${this.#kind.empty}${batch.text()}`;
+    const script = new NftScript(this.#schema.table);
+    for (const [key, service] of desired) this.#write(key, service, script);
+    this.#flushSharedSets(script);
+    return `${this.#schema.emptyTable}${script.text()}`;
   }
 
-  /** The next script on the way to what is wanted. */
-  change(wanted: ReadonlyMap<string, Service>): Change {
-    if (this.#nextNumber > LAST_NUMBER) return { script: this.load(wanted), isComplete: true };
-    const batch = new NftScript(this.#kind.table);
-    this.#deleteLitter(batch);
-    for (const key of this.#services.keys()) if (!wanted.has(key)) this.#remove(key, batch);
-    const stale = [...wanted].filter(([key, service]) => !this.#isAsWanted(key, service));
-    const isSplit = stale.length > this.#maxRewrites;
-    const hasUrgent = isSplit && this.#punchAll(stale, batch);
-    const rewritten = hasUrgent ? [] : stale.slice(0, this.#maxRewrites);
-    for (const [key, service] of rewritten) this.#write(key, service, batch);
-    this.#flushSets(batch);
-    return { script: batch.text(), isComplete: !isSplit && this.#litter.size === 0 };
+  /** Returns the next script on the way to the desired services. */
+  change(desired: ReadonlyMap<string, Service>): Change {
+    if (this.#nextNumber > LAST_NUMBER) return { script: this.load(desired), isComplete: true };
+    const script = new NftScript(this.#schema.table);
+    for (const chain of this.#unlinkedChains) script.deleteChain(chain);
+    this.#unlinkedChains.clear();
+    for (const key of this.#services.keys()) if (!desired.has(key)) this.#remove(key, script);
+    const outdated = [...desired].filter(([key, service]) => !this.#isUpToDate(key, service));
+    const isSplit = outdated.length > this.#maxRewrites;
+    const hasUrgent = isSplit && this.#deleteUndesiredMembers(outdated, script);
+    const rewritten = hasUrgent ? [] : outdated.slice(0, this.#maxRewrites);
+    for (const [key, service] of rewritten) this.#write(key, service, script);
+    this.#flushSharedSets(script);
+    return { script: script.text(), isComplete: !isSplit && this.#unlinkedChains.size === 0 };
   }
 
-  /** What is loaded; a service whose members alone were deleted so far is there as it was before. */
+  /** The loaded services. One whose members were deleted but not rewritten yet appears as it was before. */
   get services(): ReadonlyMap<string, { readonly service: Service }> {
     return this.#services;
   }
 
-  #isAsWanted(key: string, service: Service): boolean {
+  #isUpToDate(key: string, service: Service): boolean {
     const loaded = this.#services.get(key);
-    return loaded !== undefined && loaded.holes.size === 0 && this.#kind.isSame(loaded.service, service);
+    return loaded !== undefined && loaded.holes.size === 0 && this.#schema.isSame(loaded.service, service);
   }
 
-  /** @returns whether there was anything to take out */
-  #punchAll(stale: Iterable<readonly [string, Service]>, batch: NftScript): boolean {
-    let hasPunched = false;
-    for (const [key, service] of stale) {
+  /** Returns whether there was any member to delete. */
+  #deleteUndesiredMembers(outdated: Iterable<readonly [string, Service]>, script: NftScript): boolean {
+    let hasDeleted = false;
+    for (const [key, service] of outdated) {
       const loaded = this.#services.get(key);
-      if (loaded !== undefined && this.#punchHoles(key, loaded, service, batch)) hasPunched = true;
+      if (loaded !== undefined && this.#punchHoles(key, loaded, service, script)) hasDeleted = true;
     }
-    return hasPunched;
+    return hasDeleted;
   }
 
-  #write(key: string, service: Service, batch: NftScript): void {
-    const kind = this.#kind;
+  #write(key: string, service: Service, script: NftScript): void {
+    const schema = this.#schema;
     const before = this.#services.get(key);
-    const members = kind.membersOf(service, before?.members ?? []);
-    const map = kind.mapOf(key, service);
+    const members = schema.membersOf(service, before?.members ?? []);
+    const map = schema.mapOf(key, service);
     const range = { map, base: this.#nextNumber, size: members.length };
     this.#nextNumber += members.length;
     this.#services.set(key, { ...range, service, members, holes: new Set() });
     for (const [index, member] of members.entries()) {
-      batch.addElement(map, `${memberKey(range.base + index)} : ${kind.memberElement(member)}`);
+      script.addElement(map, `${memberKey(range.base + index)} : ${schema.memberElement(member)}`);
     }
-    const chain = kind.chainOf(key);
+    const chain = schema.chainOf(key);
     if (before === undefined) {
-      batch.addChain(chain);
-      this.#litter.delete(chain);
-      const door = kind.dispatchEntry(service);
-      batch.addElement(door.map, `${door.element} : jump ${chain}`);
+      script.addChain(chain);
+      this.#unlinkedChains.delete(chain);
+      const entry = schema.dispatchEntry(service);
+      script.addElement(entry.map, `${entry.element} : jump ${chain}`);
     } else {
-      batch.flushChain(chain);
-      deleteMembers(before, batch);
-      this.#count(before.service, -1);
+      script.flushChain(chain);
+      deleteMembers(before, script);
+      this.#countElements(before.service, -1);
     }
-    for (const rule of kind.rulesOf(service, range)) batch.addRule(chain, rule);
-    this.#count(service, 1);
+    for (const rule of schema.rulesOf(service, range)) script.addRule(chain, rule);
+    this.#countElements(service, 1);
   }
 
-  #remove(key: string, batch: NftScript): void {
+  #remove(key: string, script: NftScript): void {
     const loaded = this.#services.get(key);
     if (loaded === undefined) return;
-    const door = this.#kind.dispatchEntry(loaded.service);
-    const chain = this.#kind.chainOf(key);
-    batch.deleteElement(door.map, door.element);
-    batch.flushChain(chain);
-    deleteMembers(loaded, batch);
-    this.#count(loaded.service, -1);
+    const entry = this.#schema.dispatchEntry(loaded.service);
+    const chain = this.#schema.chainOf(key);
+    script.deleteElement(entry.map, entry.element);
+    script.flushChain(chain);
+    deleteMembers(loaded, script);
+    this.#countElements(loaded.service, -1);
     this.#services.delete(key);
-    this.#litter.add(chain);
+    this.#unlinkedChains.add(chain);
   }
 
-  /** Takes members out that are not wanted any more: a pick that meets a hole moves on to the next pick. */
+  /** Deletes members that are not desired any more. A rule that picks a hole falls through to the next rule. */
   #punchHoles(
     key: string,
     loaded: LoadedService<Service, Member>,
-    wanted: Service,
-    batch: NftScript,
+    desired: Service,
+    script: NftScript,
   ): boolean {
-    const isKept = this.#kind.keeps(wanted);
+    const isKept = this.#schema.keeps(desired);
     const holes = new Set(loaded.holes);
     for (const [index, member] of loaded.members.entries()) {
       const number = loaded.base + index;
       if (holes.has(number) || isKept(member)) continue;
       holes.add(number);
-      batch.deleteElement(loaded.map, String(memberKey(number)));
+      script.deleteElement(loaded.map, String(memberKey(number)));
     }
     if (holes.size === loaded.holes.size) return false;
     this.#services.set(key, { ...loaded, holes });
     return true;
   }
 
-  #count(service: Service, by: 1 | -1): void {
-    for (const { set, element, table = this.#kind.table } of this.#kind.elementsOf(service)) {
+  #countElements(service: Service, by: 1 | -1): void {
+    for (const { set, element, table = this.#schema.table } of this.#schema.elementsOf(service)) {
       const path = `${table} ${set}`;
-      const shared = this.#sets.get(path) ?? { table, set, counts: new ReferenceCountedSet() };
-      this.#sets.set(path, shared);
-      if (by === 1) shared.counts.add(element);
-      else shared.counts.remove(element);
+      const shared = this.#sharedSets.get(path) ?? { table, set, elements: new ReferenceCountedSet() };
+      this.#sharedSets.set(path, shared);
+      if (by === 1) shared.elements.add(element);
+      else shared.elements.remove(element);
     }
   }
 
-  #flushSets(batch: NftScript): void {
-    for (const { table, set, counts } of this.#sets.values()) {
-      const { added, deleted } = counts.drain();
-      for (const element of deleted) batch.deleteElement(set, element, table);
-      for (const element of added) batch.addElement(set, element, table);
+  #flushSharedSets(script: NftScript): void {
+    for (const { table, set, elements } of this.#sharedSets.values()) {
+      const { added, deleted } = elements.drain();
+      for (const element of deleted) script.deleteElement(set, element, table);
+      for (const element of added) script.addElement(set, element, table);
     }
-  }
-
-  #deleteLitter(batch: NftScript): void {
-    for (const chain of this.#litter) batch.deleteChain(chain);
-    this.#litter.clear();
   }
 }
 
 interface SharedSet {
   readonly table: string;
   readonly set: string;
-  readonly counts: ReferenceCountedSet;
+  readonly elements: ReferenceCountedSet;
 }
 
 function deleteMembers<Service, Member>(
   { map, base, members, holes }: LoadedService<Service, Member>,
-  batch: NftScript,
+  script: NftScript,
 ): void {
   for (const index of members.keys()) {
-    if (!holes.has(base + index)) batch.deleteElement(map, String(memberKey(base + index)));
+    if (!holes.has(base + index)) script.deleteElement(map, String(memberKey(base + index)));
+  }
+}
+
+/** Counts references to elements and reports which elements appeared and disappeared. */
+export class ReferenceCountedSet {
+  readonly #counts = new Map<string, number>();
+  /** Counts before the first change since the last `drain`. Undefined until the first `drain`. */
+  #before: Map<string, number> | undefined;
+
+  add(element: string): void {
+    this.#change(element, 1);
+  }
+
+  remove(element: string): void {
+    this.#change(element, -1);
+  }
+
+  /** Returns what changed since the last call. */
+  drain(): { readonly added: readonly string[]; readonly deleted: readonly string[] } {
+    const changed = this.#before;
+    this.#before = new Map();
+    if (changed === undefined) return { added: [...this.#counts.keys()], deleted: [] };
+    const added: string[] = [];
+    const deleted: string[] = [];
+    for (const [element, before] of changed) {
+      const isReferenced = this.#counts.has(element);
+      if (isReferenced && before === 0) added.push(element);
+      else if (!isReferenced && before > 0) deleted.push(element);
+    }
+    return { added, deleted };
+  }
+
+  #change(element: string, by: number): void {
+    const count = this.#counts.get(element) ?? 0;
+    if (this.#before?.has(element) === false) this.#before.set(element, count);
+    if (count + by > 0) this.#counts.set(element, count + by);
+    else this.#counts.delete(element);
   }
 }

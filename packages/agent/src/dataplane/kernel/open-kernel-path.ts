@@ -1,34 +1,54 @@
+import { readFile } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
 import type { Logger } from "pino";
 import type { KernelBalancer } from "../listeners/listener-manager.js";
 import type { DataPath } from "../table/ingress-table.js";
-import { removeVips } from "../vips/remove-vips.js";
 import { type IngressMode, selectPath } from "./ingress-mode.js";
-import { KernelPath, removeTable } from "./kernel-path.js";
-import { testKernelSupport } from "./self-test.js";
-import { lockTable } from "./table-lock.js";
+import { KernelPath, removeKernelPath } from "./kernel-path.js";
+import { type KernelService, servicesByFrontend } from "./kernel-service.js";
+import { KernelTable } from "./kernel-table.js";
+import { runNft } from "./nft.js";
 
-/** What the ingress process uses of the kernel. */
+const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
+/** Abstract sockets are per network namespace, like nftables, and end with their process. */
+const LOCK_NAME = "\0berth-kernel-table";
+
 export interface OpenedPath {
   readonly balancer: KernelBalancer;
-  /** This process holds the table lock: it may change the kernel's tables. */
+  /** Whether this process holds the lock, so that it may change the kernel's tables. */
   readonly ownsTable: boolean;
-  /** Where new connections are balanced at the moment. */
+  /** The data path of new connections at the moment, and why. */
   current(): DataPath;
-  /** @param isLast nobody takes over: what is ours in the kernel goes. Otherwise the kernel balances on as it does. */
+  /** @param isLast whether no successor takes over: then the kernel's table is removed, else it keeps balancing */
   close(options: { readonly isLast: boolean }): Promise<void>;
 }
 
-/** Finds out whether the kernel shall and can balance, and begins. What an earlier process left serves until then. */
-export async function openKernelPath(mode: IngressMode, log: Logger): Promise<OpenedPath> {
-  const lock = mode === "userspace" ? undefined : await lockTable();
+export interface KernelPathChoice {
+  readonly mode: IngressMode;
+  readonly log: Logger;
+  /** Removes the virtual IPs of an earlier process. */
+  readonly removeVips: (signal: AbortSignal) => Promise<void>;
+}
+
+/**
+ * Selects the data path and starts the kernel path when the host supports it. Until then the table of an earlier
+ * process keeps balancing.
+ */
+export async function openKernelPath({ mode, log, removeVips }: KernelPathChoice): Promise<OpenedPath> {
   const closing = new AbortController();
-  const problem = mode === "userspace" ? undefined : await problemOf(lock !== undefined, closing.signal);
-  const chosen = selectPath(mode, problem);
-  const kernel = chosen.kernel ? new KernelPath({ log }) : undefined;
+  const lock = mode === "userspace" ? undefined : await lockKernelTable();
+  const problem = mode === "userspace" ? undefined : await findProblem(lock !== undefined, closing.signal);
+  const selected = selectPath(mode, problem);
+  const kernel = selected.kernel ? new KernelPath({ log }) : undefined;
+  const removeLeftovers = async (): Promise<void> => {
+    await removeKernelPath(closing.signal).catch(() => {});
+    // In other modes VipBalancer takes over the virtual IPs.
+    if (mode === "userspace") await removeVips(closing.signal).catch(() => {});
+  };
   return {
     ownsTable: lock !== undefined,
-    balancer: kernel ?? removingLeftovers(mode, closing.signal),
-    current: () => (kernel?.problem === undefined ? chosen : { kernel: false, reason: kernel.problem }),
+    balancer: kernel ?? balancerWithoutKernel(removeLeftovers),
+    current: () => (kernel?.problem === undefined ? selected : { kernel: false, reason: kernel.problem }),
     close: async (options) => {
       await kernel?.close(options);
       closing.abort();
@@ -37,18 +57,16 @@ export async function openKernelPath(mode: IngressMode, log: Logger): Promise<Op
   };
 }
 
-/** On a host whose kernel shall not balance: what an earlier process has left there goes once we listen. */
-function removingLeftovers(mode: IngressMode, signal: AbortSignal): KernelBalancer {
-  let isDone = false;
+/** Balances nothing. Removes the leftovers of an earlier process once the user-space proxy listens. */
+function balancerWithoutKernel(removeLeftovers: () => Promise<void>): KernelBalancer {
+  let isFirst = true;
   return {
     apply: async () => {
-      if (isDone) return;
-      isDone = true;
-      const lock = await lockTable();
+      if (!isFirst) return;
+      isFirst = false;
+      const lock = await lockKernelTable();
       if (lock === undefined) return;
-      await removeTable(signal).catch(() => {});
-      // In any other mode virtual IPs are balanced all the same, or their own balancer says why not.
-      if (mode === "userspace") await removeVips(signal).catch(() => {});
+      await removeLeftovers();
       lock.close();
     },
     suspect: () => Promise.resolve(),
@@ -56,7 +74,58 @@ function removingLeftovers(mode: IngressMode, signal: AbortSignal): KernelBalanc
   };
 }
 
-function problemOf(isOurs: boolean, signal: AbortSignal): Promise<string | undefined> {
-  if (isOurs) return testKernelSupport(signal);
-  return Promise.resolve("another ingress process of this host has the kernel's table");
+/** Takes the lock of the kernel's table. Close the server to release it. Undefined when another process holds it. */
+async function lockKernelTable(): Promise<Server | undefined> {
+  const lock = createServer((socket) => socket.destroy());
+  try {
+    await new Promise<void>((resolve, reject) => {
+      lock.once("error", reject);
+      lock.listen({ path: LOCK_NAME }, resolve);
+    });
+    return lock;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EADDRINUSE") return undefined;
+    throw error;
+  }
+}
+
+/** Addresses of RFC 5737, which are reserved for documentation. */
+const SELF_TEST_SERVICES: readonly KernelService[] = [
+  {
+    frontend: { kind: "port", protocol: "tcp", port: 1 },
+    balance: "round-robin",
+    endpoints: [
+      {
+        ...{ id: "a", node: "a", address: "192.0.2.1", port: 1 },
+        ...{ clientAddress: "masqueraded", localSubnet: "" },
+      },
+      {
+        ...{ id: "b", node: "b", address: "192.0.2.2", port: 1 },
+        ...{ clientAddress: "preserved", localSubnet: "192.0.2.0/24" },
+      },
+    ],
+  },
+  {
+    frontend: { kind: "bound", protocol: "udp", address: "192.0.2.3", port: 1 },
+    balance: "source-hash",
+    endpoints: [
+      {
+        ...{ id: "a", node: "a", address: "192.0.2.1", port: 1 },
+        ...{ clientAddress: "masqueraded", localSubnet: "" },
+      },
+    ],
+  },
+];
+
+/** A ruleset with every feature that a real one may use. */
+export const SELF_TEST_RULESET = new KernelTable().load(servicesByFrontend(SELF_TEST_SERVICES));
+
+/** Returns why this process cannot use the kernel path, or undefined when it can. */
+async function findProblem(hasLock: boolean, signal: AbortSignal): Promise<string | undefined> {
+  if (!hasLock) return "another ingress process on this host uses the kernel path";
+  const failure = await runNft(SELF_TEST_RULESET, { signal, isDryRun: true });
+  if (failure !== undefined) return failure.replace(/^.*?Error: /, "nft: ");
+  const forwarding = await readFile(IP_FORWARD, "utf8").catch(() => "");
+  if (forwarding.trim() !== "1") return `IP forwarding is disabled: set ${IP_FORWARD} to 1`;
+  return undefined;
 }

@@ -1,73 +1,115 @@
+import { endianness } from "node:os";
+import { assertNever } from "@berth/proto";
 import { BUCKET_SEED, BUCKETS, rendezvous } from "../balancing/rendezvous.js";
-import type { KernelService, Protocol } from "./kernel-service.js";
-import { BALANCED_MARK } from "./marks.js";
-import type { MemberRange } from "./numbered-table.js";
+import type { KernelBalancing, Protocol } from "./kernel-service.js";
 
-/** One entry of an endpoint map per bucket, or one per endpoint, in the order in which they take turns. */
-export function membersOf<Member extends { readonly id: string }>(
-  {
-    balance,
-    endpoints,
-  }: { readonly balance: KernelService["balance"]; readonly endpoints: readonly Member[] },
-  previous: readonly Member[],
-): readonly Member[] {
-  if (balance === "round-robin") return inTurn(endpoints, previous);
-  return Array.from({ length: BUCKETS }, (_, bucket) => rendezvous(bucket, endpoints)).filter(isPresent);
+/**
+ * The conntrack mark bit of connections that the kernel balances. A single high bit, because others use the low ones:
+ * kube-proxy 0x4000 and 0x8000, Docker and Calico whole bytes.
+ */
+export const BALANCED_MARK = "0x200000";
+/** The `ct timeout` object of balanced connections. */
+export const TIMEOUT_OBJECT = "quick";
+
+/** Members of all services are spread over this many maps. */
+export const MEMBER_MAP_COUNT = 16;
+
+/**
+ * The nftables type of a member's number: 32 bits in network byte order. `numgen` and `jhash` yield numbers in host
+ * byte order, which `typeof numgen` would declare. But nft 1.1.7 swaps the bytes of such elements, so that the kernel
+ * finds none of them. nft 1.0.6 rejects the other types of host byte order.
+ */
+export const MEMBER_KEY_TYPE = "tcp sequence";
+
+/** Returns a member's number as nft has to write it, so that the kernel stores the bytes that `numgen` yields. */
+export function memberKey(number: number): number {
+  if (endianness() === "BE") return number;
+  return new DataView(Uint32Array.of(number).buffer).getUint32(0, false);
+}
+
+/** Returns which of the maps holds the members of a service. Always the same one for a name. */
+export function memberMapNumber(service: string): number {
+  let hash = 0;
+  for (let index = 0; index < service.length; index += 1) {
+    hash = (Math.imul(hash, 31) + service.charCodeAt(index)) >>> 0;
+  }
+  return hash % MEMBER_MAP_COUNT;
+}
+
+/** The numbers of one service's members in their map: `size` numbers from `base`. */
+export interface MemberRange {
+  readonly map: string;
+  readonly base: number;
+  readonly size: number;
+}
+
+/** Returns the members of a service: one per endpoint in round-robin order, or one per bucket of client addresses. */
+export function membersOf<Endpoint extends { readonly id: string }>(
+  { balance, endpoints }: { readonly balance: KernelBalancing; readonly endpoints: readonly Endpoint[] },
+  previous: readonly Endpoint[],
+): readonly Endpoint[] {
+  switch (balance) {
+    case "round-robin":
+      return inTurn(endpoints, previous);
+    case "source-hash": {
+      const buckets = Array.from({ length: BUCKETS }, (_, bucket) => rendezvous(bucket, endpoints));
+      return buckets.filter((endpoint) => endpoint !== undefined);
+    }
+    default:
+      return assertNever(balance);
+  }
 }
 
 /**
- * The kernel counts from the first member on after every change. So that changes in quick succession do not send all
- * to the same one, whoever was first goes to the end; newcomers come last.
+ * The kernel restarts at the first member after every change. The previous first member therefore moves to the end, so
+ * that a series of quick changes does not send every connection to the same one. New members come last.
  */
-function inTurn<Member extends { readonly id: string }>(
-  members: readonly Member[],
-  previous: readonly Member[],
-): readonly Member[] {
-  const wanted = new Map(members.map((member) => [member.id, member]));
-  const staying: Member[] = [];
+function inTurn<Endpoint extends { readonly id: string }>(
+  endpoints: readonly Endpoint[],
+  previous: readonly Endpoint[],
+): readonly Endpoint[] {
+  const pending = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]));
+  const remaining: Endpoint[] = [];
   for (const { id } of [...previous.slice(1), ...previous.slice(0, 1)]) {
-    const member = wanted.get(id);
-    if (member !== undefined) staying.push(member);
-    wanted.delete(id);
+    const endpoint = pending.get(id);
+    if (endpoint !== undefined) remaining.push(endpoint);
+    pending.delete(id);
   }
-  // Not by id: two published ports of one task have endpoints with one id, but never behind one door.
-  return [...staying, ...wanted.values()];
+  return [...remaining, ...pending.values()];
 }
 
 export interface ChainOptions extends MemberRange {
   readonly protocol: Protocol;
-  readonly pick: KernelService["balance"];
+  readonly balance: KernelBalancing;
 }
 
 /**
- * The rules of a service's chain. A pick whose member was deleted falls through to the next pick, and past the last
- * one back to the chain that looked for a door: then the connection is not ours.
+ * Returns the rules of a service's chain. A pick whose member was deleted falls through to the next rule. After the last
+ * rule the kernel returns to the chain that looked up the frontend, and the connection is not balanced.
  */
-export function chainRules({ protocol, pick, ...range }: ChainOptions): readonly string[] {
-  const timeout = protocol === "tcp" ? ` ct timeout set "${QUICK}"` : "";
+export function chainRules({ protocol, balance, ...range }: ChainOptions): readonly string[] {
+  const timeout = protocol === "tcp" ? ` ct timeout set "${TIMEOUT_OBJECT}"` : "";
   return [
     `ct mark set ct mark or ${BALANCED_MARK}${timeout}`,
-    ...pickExpressions(pick, range).map((each) => `meta l4proto ${protocol} dnat ip to ${each}`),
+    ...pickExpressions(balance, range).map((pick) => `meta l4proto ${protocol} dnat ip to ${pick}`),
   ];
 }
 
-/** Expressions for a member of a range; each falls through where it has been deleted. */
+/** Returns nftables expressions that pick a member of a range, in the order in which they are tried. */
 export function pickExpressions(
-  pick: KernelService["balance"],
+  balance: KernelBalancing,
   { map, base, size }: MemberRange,
 ): readonly string[] {
-  const numbers =
-    pick === "source-hash"
-      ? [`jhash ip saddr mod ${BUCKETS} seed 0x${BUCKET_SEED.toString(16)}`]
-      : [`numgen inc mod ${size}`, `numgen random mod ${size}`, `numgen inc mod ${size}`];
-  return numbers.map((each) => `${each} offset ${base} map @${map}`);
+  return numberExpressions(balance, size).map((number) => `${number} offset ${base} map @${map}`);
 }
 
-/** The timeouts of balanced connections. */
-export const QUICK = "quick";
-/** Connections for which the kernel found no endpoint. */
-export const FELL_THROUGH = "fell-through";
-
-function isPresent<Value>(value: Value | undefined): value is Value {
-  return value !== undefined;
+function numberExpressions(balance: KernelBalancing, size: number): readonly string[] {
+  switch (balance) {
+    case "source-hash":
+      return [`jhash ip saddr mod ${BUCKETS} seed 0x${BUCKET_SEED.toString(16)}`];
+    case "round-robin":
+      return [`numgen inc mod ${size}`, `numgen random mod ${size}`, `numgen inc mod ${size}`];
+    default:
+      return assertNever(balance);
+  }
 }

@@ -1,49 +1,49 @@
 import type { IngressEndpoint, IngressListener } from "../table/ingress-table.js";
-import { endpointElement, type Protocol } from "./kernel-service.js";
-import { BALANCED_MARK } from "./marks.js";
-import { kernelEndpoint } from "./wanted.js";
+import { endpointElement, kernelEndpoint, type Protocol } from "./kernel-service.js";
+import { BALANCED_MARK } from "./service-chain.js";
 
-/** A replica by how its packets look. */
-export interface FlowEnd {
+/** The far end of balanced connections, as conntrack sees it. */
+export interface ConnectionTarget {
   readonly protocol: Protocol;
   readonly address: string;
-  /** Undefined: all of its ports. */
+  /** Undefined for all ports of the address. */
   readonly port: number | undefined;
 }
 
-interface Task {
-  /** Listeners that have it. */
+interface TrackedTask {
+  /** How many listeners have the task as an endpoint. */
   listeners: number;
-  readonly ends: End[];
+  readonly targets: TrackedTarget[];
 }
 
-interface End extends FlowEnd {
+interface TrackedTarget extends ConnectionTarget {
   readonly element: string;
 }
 
 /**
- * Knows whose connections the kernel has to forget: of tasks that were in a table and are not any more, not even as
- * draining ones. The next packet of such a connection goes to another endpoint, which does not know it and resets
- * it: that is how a client learns of a dead host. A UDP flow just goes on with another endpoint. A task to which the
- * kernel has no way for a while, such as when the agent starts, has not vanished.
+ * Finds the connections that the kernel has to stop tracking: those of tasks that left all listeners, including the
+ * draining ones. Once the entry is deleted, the next packet goes to another endpoint, which resets the connection; that
+ * is how clients learn of a dead host. UDP flows continue with another endpoint.
+ *
+ * A task to which the kernel has no route for a while, as when the agent starts, counts as present.
  */
-export class FlowEnds {
-  readonly #tasks = new Map<string, Task>();
-  /** Ends of tasks that are there, by address and by element. */
+export class VanishedTargets {
+  readonly #tasks = new Map<string, TrackedTask>();
+  /** References by present tasks, by address and by element. */
   readonly #present = new Map<string, number>();
-  readonly #left = new Set<string>();
+  readonly #removedTasks = new Set<string>();
 
   add(listener: IngressListener): void {
     for (const endpoint of endpointsOf(listener)) {
-      const task = this.#tasks.get(endpoint.id) ?? { listeners: 0, ends: [] };
+      const task = this.#tasks.get(endpoint.id) ?? { listeners: 0, targets: [] };
       this.#tasks.set(endpoint.id, task);
       task.listeners += 1;
       const reached = kernelEndpoint(endpoint);
       if (reached === undefined) continue;
       const { address, port } = reached;
       const element = endpointElement(listener.protocol, reached);
-      if (task.ends.some((end) => end.element === element)) continue;
-      task.ends.push({ element, protocol: listener.protocol, address, port });
+      if (task.targets.some((target) => target.element === element)) continue;
+      task.targets.push({ element, protocol: listener.protocol, address, port });
       this.#count(address, 1);
       this.#count(element, 1);
     }
@@ -54,73 +54,72 @@ export class FlowEnds {
       const task = this.#tasks.get(id);
       if (task === undefined) continue;
       task.listeners -= 1;
-      if (task.listeners === 0) this.#left.add(id);
+      if (task.listeners === 0) this.#removedTasks.add(id);
     }
   }
 
-  /** Those that vanished since the last time. When all of an address did, it is one end: a dead host, most likely. */
-  drain(): readonly FlowEnd[] {
-    const gone: End[] = [];
-    for (const id of this.#left) {
+  /** Returns the targets that vanished since the last call. All targets of an address are merged into one. */
+  drain(): readonly ConnectionTarget[] {
+    const vanished: TrackedTarget[] = [];
+    for (const id of this.#removedTasks) {
       const task = this.#tasks.get(id);
       if (task === undefined || task.listeners > 0) continue;
       this.#tasks.delete(id);
-      gone.push(...task.ends);
+      vanished.push(...task.targets);
     }
-    this.#left.clear();
-    for (const { address, element } of gone) {
+    this.#removedTasks.clear();
+    for (const { address, element } of vanished) {
       this.#count(address, -1);
       this.#count(element, -1);
     }
-    const ends = new Map<string, FlowEnd>();
-    for (const { element, protocol, address, port } of gone) {
-      // Docker gives out an address again: then the connections may be those of the next task.
+    const targets = new Map<string, ConnectionTarget>();
+    for (const { element, protocol, address, port } of vanished) {
+      // Docker reuses addresses: the connections may already belong to the next task.
       if (this.#present.has(element)) continue;
-      const isWhole = !this.#present.has(address);
-      ends.set(isWhole ? `${protocol} ${address}` : element, {
+      const isWholeAddress = !this.#present.has(address);
+      targets.set(isWholeAddress ? `${protocol} ${address}` : element, {
         protocol,
         address,
-        port: isWhole ? undefined : port,
+        port: isWholeAddress ? undefined : port,
       });
     }
-    return [...ends.values()];
+    return [...targets.values()];
   }
 
-  #count(what: string, by: number): void {
-    const count = (this.#present.get(what) ?? 0) + by;
-    if (count > 0) this.#present.set(what, count);
-    else this.#present.delete(what);
+  #count(key: string, by: number): void {
+    const count = (this.#present.get(key) ?? 0) + by;
+    if (count > 0) this.#present.set(key, count);
+    else this.#present.delete(key);
   }
 }
 
-/** Arguments for `conntrack`, which lists what it deletes. */
-export function deletionArguments(
-  { protocol, address, port }: FlowEnd,
-  { isUnansweredOnly = false }: { readonly isUnansweredOnly?: boolean } = {},
-): readonly string[] {
-  const mark = `${BALANCED_MARK}/${BALANCED_MARK}`;
-  return [
-    ...["--delete", "--proto", protocol, ...(isUnansweredOnly ? ["--state", "SYN_SENT"] : [])],
-    ...["--mark", mark, "--reply-src", address],
-    ...(port === undefined ? [] : ["--reply-port-src", String(port)]),
-  ];
-}
-
-/** Where TCP connections go that reach these nodes, by their addresses; those of endpoints that drain, too. */
-export function endsOnNodes(
+/** Returns the TCP targets on these nodes, by address, including draining endpoints. */
+export function targetsOnNodes(
   listeners: Iterable<IngressListener>,
   nodes: ReadonlySet<string>,
-): readonly FlowEnd[] {
-  const ends = new Map<string, FlowEnd>();
+): readonly ConnectionTarget[] {
+  const targets = new Map<string, ConnectionTarget>();
   for (const listener of listeners) {
     const { protocol } = listener;
     if (protocol !== "tcp") continue;
     for (const endpoint of endpointsOf(listener)) {
       const address = nodes.has(endpoint.node ?? "") ? kernelEndpoint(endpoint)?.address : undefined;
-      if (address !== undefined) ends.set(address, { protocol, address, port: undefined });
+      if (address !== undefined) targets.set(address, { protocol, address, port: undefined });
     }
   }
-  return [...ends.values()];
+  return [...targets.values()];
+}
+
+/** Returns arguments for `conntrack` that delete the balanced connections to a target and list them. */
+export function deletionArgs(
+  { protocol, address, port }: ConnectionTarget,
+  { isUnansweredOnly = false }: { readonly isUnansweredOnly?: boolean } = {},
+): readonly string[] {
+  return [
+    ...["--delete", "--proto", protocol, ...(isUnansweredOnly ? ["--state", "SYN_SENT"] : [])],
+    ...["--mark", `${BALANCED_MARK}/${BALANCED_MARK}`, "--reply-src", address],
+    ...(port === undefined ? [] : ["--reply-port-src", String(port)]),
+  ];
 }
 
 function* endpointsOf({ endpoints, draining }: IngressListener): Generator<IngressEndpoint> {

@@ -1,24 +1,24 @@
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 
-const FIRST_RESTART_MS = 1_000;
-const LONGEST_RESTART_MS = 5 * 60_000;
-/** One that ran for so long can run. */
+const MIN_RESTART_MS = 1_000;
+const MAX_RESTART_MS = 5 * 60_000;
+/** A process that ran this long counts as stable; its next restart uses the shortest delay again. */
 export const STABLE_AFTER_MS = 10_000;
 
 export type Command = readonly [program: string, ...args: readonly string[]];
 
 export interface SupervisedProcessOptions {
-  /** Asked before each start. */
+  /** Returns the command line. Called before each start. */
   readonly command: () => Command;
   readonly stdio: StdioOptions;
-  /** Its streams are not there where it could not be started for want of files. */
+  /** Called after each start. Streams are missing when the process could not be spawned (EMFILE). */
   readonly onStarted: (child: ChildProcess) => void;
-  /** It ended, or could not be started. It is started again after a while, ever more rarely. */
+  /** Called when the process exits or cannot be spawned. A restart follows. */
   readonly onExited?: (ranMs: number, error: NodeJS.ErrnoException | undefined) => void;
   readonly onRestarted?: () => void;
 }
 
-/** A program that runs as long as this process wants it to. */
+/** Runs a child process and restarts it with exponential back-off (1 s to 5 min) until `close` is called. */
 export class SupervisedProcess {
   readonly #options: SupervisedProcessOptions;
   #child: ChildProcess | undefined;
@@ -40,7 +40,7 @@ export class SupervisedProcess {
   #start(): void {
     const startedMs = performance.now();
     let failure: NodeJS.ErrnoException | undefined;
-    const onEnd = (): void => this.#ended(performance.now() - startedMs, failure);
+    const onClose = (): void => this.#exited(performance.now() - startedMs, failure);
     try {
       const [program, ...args] = this.#options.command();
       const child = spawn(program, args, { stdio: this.#options.stdio });
@@ -48,17 +48,17 @@ export class SupervisedProcess {
       child.on("error", (error) => {
         failure = error;
       });
-      child.once("close", onEnd);
+      child.once("close", onClose);
       child.stdin?.on("error", () => {});
       this.#options.onStarted(child);
     } catch (error) {
-      // Of most failures there is an event; want of memory is thrown.
+      // spawn() emits most failures as an event but throws some, such as ENOMEM.
       failure = error instanceof Error ? error : new Error(String(error));
-      setImmediate(onEnd);
+      setImmediate(onClose);
     }
   }
 
-  #ended(ranMs: number, failure: NodeJS.ErrnoException | undefined): void {
+  #exited(ranMs: number, failure: NodeJS.ErrnoException | undefined): void {
     if (this.#isClosed) return;
     this.#restartMs = restartDelay(this.#restartMs, ranMs);
     this.#options.onExited?.(ranMs, failure);
@@ -69,8 +69,8 @@ export class SupervisedProcess {
   }
 }
 
-/** Where it cannot run it is tried ever more rarely. */
+/** Returns the delay before the next restart, in ms. Doubles until the process has run for a while. */
 export function restartDelay(previousMs: number, ranMs: number): number {
-  if (ranMs >= STABLE_AFTER_MS) return FIRST_RESTART_MS;
-  return Math.min(LONGEST_RESTART_MS, Math.max(FIRST_RESTART_MS, previousMs * 2));
+  if (ranMs >= STABLE_AFTER_MS) return MIN_RESTART_MS;
+  return Math.min(MAX_RESTART_MS, Math.max(MIN_RESTART_MS, previousMs * 2));
 }

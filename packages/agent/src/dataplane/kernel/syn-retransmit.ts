@@ -1,28 +1,118 @@
 import { connect } from "node:net";
-import { PROMPTS, TABLE } from "./base-ruleset.js";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type RunProgram, runProgram } from "../../runtime/run-program.js";
 import { runNft } from "./nft.js";
-import type { Unanswered } from "./unanswered.js";
 
-/** A connection's first packet goes out at once; then it has done all that it is there for. */
-const ATTEMPT_MS = 50;
-
-/**
- * Has clients repeat their SYN at once that would do so only when a second is over. Linux (since 5.6) does when it gets
- * an acknowledgement of something that it never sent; whoever does not takes no notice. The kernel makes one of each of
- * our attempts to connect to them: see `skeleton.ts`. What the kernel knew of the connections must be deleted before.
- */
-export async function promptClients(clients: readonly Unanswered[], signal: AbortSignal): Promise<void> {
-  if (clients.length === 0) return;
-  const elements = clients.map(
-    ({ client, clientPort, address, port }) => `${client} . ${clientPort} : ${address} . ${port}`,
-  );
-  const script = `add element ip ${TABLE} ${PROMPTS} { ${elements.join(", ")} }\n`;
-  if ((await runNft(script, { signal })) !== undefined) return;
-  for (const { client, clientPort } of clients) attempt(client, clientPort);
+/** A client whose SYN was not answered, and the address that it connects to. */
+export interface UnansweredClient {
+  readonly client: string;
+  readonly clientPort: number;
+  readonly address: string;
+  readonly port: number;
 }
 
-function attempt(host: string, port: number): void {
+/** Clients prompted at a time. Under a SYN flood the others retransmit after 1 s, as TCP does anyway. */
+const MAX_CLIENTS = 512;
+/** When to send a prompt, in ms from the first one: a packet may be lost. */
+const PROMPTS_AT_MS = [0, 40, 160] as const;
+/** The kernel sends the first packet of a connection at once; the socket is not needed after that. */
+const SOCKET_LIFETIME_MS = 50;
+
+/** The maps that hold the clients to prompt; both have the same keys. */
+const ADDRESSES = "prompt-addresses";
+const PORTS = "prompt-ports";
+
+/**
+ * The maps and chains that turn connection attempts to a client into prompts, for the body of an nftables table.
+ *
+ * A prompt is an acknowledgement of something that the client never sent, from the address that the client connects
+ * to. Linux (since 5.6) then retransmits its SYN at once, the first time that it happens on a connection. Other
+ * systems ignore it. RFC 9293 makes the client reply with a reset, which no socket receives.
+ *
+ * Prompts bypass conntrack: an entry for them would collide with that of the retransmitted SYN. Prompts to a client that
+ * has retransmitted its SYN are dropped.
+ */
+export const SYN_RETRANSMIT_RULES = `  map ${ADDRESSES} { type ipv4_addr . inet_service : ipv4_addr; flags timeout; timeout 1s; size 4096; }
+  map ${PORTS} { type ipv4_addr . inet_service : inet_service; flags timeout; timeout 1s; size 4096; }
+  set retransmitted { type ipv4_addr . inet_service; flags dynamic, timeout; timeout 1s; size 4096; }
+  chain prompt-untracked {
+    type filter hook output priority -300; policy accept;
+    tcp flags & (syn | ack) == syn ip daddr . tcp dport @${PORTS} notrack
+  }
+  chain prompt-out {
+    type filter hook output priority -142; policy accept;
+    tcp flags & (syn | ack) == syn jump prompt
+  }
+  chain prompt-in {
+    type filter hook prerouting priority -142; policy accept;
+    tcp flags & (syn | ack) == syn ip saddr . tcp sport @${PORTS} update @retransmitted { ip saddr . tcp sport }
+  }
+  chain prompt {
+    ip saddr . tcp sport @${PORTS} update @retransmitted { ip saddr . tcp sport }
+    ip daddr . tcp dport @${PORTS} ip daddr . tcp dport @retransmitted drop
+    ip daddr . tcp dport @${PORTS} tcp flags set ack tcp ackseq set 0 tcp sport set ip daddr . tcp dport map @${PORTS} ip saddr set ip daddr . tcp dport map @${ADDRESSES}
+  }
+`;
+
+export interface PromptOptions {
+  /** The table that contains {@link SYN_RETRANSMIT_RULES}, with its family. */
+  readonly table: string;
+  readonly signal: AbortSignal;
+  readonly run?: RunProgram;
+  /** Sends a SYN, which the rules turn into a prompt. */
+  readonly sendSyn?: (host: string, port: number) => void;
+}
+
+/**
+ * Has clients retransmit their SYN now instead of after a second. Delete their conntrack entries first, or the
+ * retransmission goes to the same endpoint again. Repeats each prompt until the client retransmits, at most 3 times.
+ */
+export async function promptClients(
+  clients: readonly UnansweredClient[],
+  { table, signal, run = runProgram, sendSyn = sendFirstPacket }: PromptOptions,
+): Promise<void> {
+  if (clients.length === 0) return;
+  const elements = (value: (client: UnansweredClient) => string | number): string =>
+    clients.map((each) => `${each.client} . ${each.clientPort} : ${value(each)}`).join(", ");
+  const script = [
+    `add element ${table} ${ADDRESSES} { ${elements(({ address }) => address)} }`,
+    `add element ${table} ${PORTS} { ${elements(({ port }) => port)} }`,
+    "",
+  ].join("\n");
+  if ((await runNft(script, { signal, run })) !== undefined) return;
+  let elapsedMs = 0;
+  for (const atMs of PROMPTS_AT_MS) {
+    if (atMs > elapsedMs) await sleep(atMs - elapsedMs, undefined, { signal });
+    elapsedMs = atMs;
+    for (const { client, clientPort } of clients) sendSyn(client, clientPort);
+  }
+}
+
+function sendFirstPacket(host: string, port: number): void {
   const socket = connect({ host, port });
   socket.on("error", () => {});
-  setTimeout(() => socket.destroy(), ATTEMPT_MS);
+  setTimeout(() => socket.destroy(), SOCKET_LIFETIME_MS).unref();
+}
+
+/**
+ * Returns the clients of unanswered connections in conntrack's output, each port once. Lines look like
+ * `tcp 6 0 SYN_SENT src=C dst=V sport=1 dport=80 [UNREPLIED] src=E dst=C sport=8080 dport=1 mark=…`.
+ */
+export function parseUnanswered(text: string): readonly UnansweredClient[] {
+  const found = new Map<string, UnansweredClient>();
+  for (const line of text.split("\n")) {
+    if (found.size === MAX_CLIENTS) break;
+    const [protocol, , , state] = line.split(/\s+/);
+    if (protocol !== "tcp" || state !== "SYN_SENT" || !line.includes("[UNREPLIED]")) continue;
+    const [, client, address, clientPort, port] =
+      / src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+) /.exec(line) ?? [];
+    if (client === undefined || address === undefined) continue;
+    found.set(`${client} ${clientPort}`, {
+      client,
+      clientPort: Number(clientPort),
+      address,
+      port: Number(port),
+    });
+  }
+  return [...found.values()];
 }

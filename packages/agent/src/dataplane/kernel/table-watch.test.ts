@@ -8,10 +8,10 @@ it("says once why it cannot watch, and has the rules looked at whenever it is st
   const watch = new TableWatch({
     log: { warn: (fields: unknown) => warnings.push(fields) },
     command: ["sh", "-c", "echo no right to do that >&2; exit 1"],
-    onTable: () => {
+    onTableChanged: () => {
       looks += 1;
     },
-    onDocker: () => {},
+    onOtherTableChanged: () => {},
   });
   await expect.poll(() => looks, { timeout: 3_000 }).toBe(1);
   await sleep(100);
@@ -25,8 +25,8 @@ it("only complains where a program cannot even be started", async () => {
     log: { warn: ({ reason }: { readonly reason: string }) => reasons.push(reason) },
     // No program can have such an argument: thrown, as want of memory is.
     command: ["true", "\0"],
-    onTable: () => {},
-    onDocker: () => {},
+    onTableChanged: () => {},
+    onOtherTableChanged: () => {},
   });
   await expect.poll(() => reasons).toEqual([expect.stringContaining("null bytes")]);
   watch.close();
@@ -43,8 +43,8 @@ it("tells of what others change, not of berth's own chains", async () => {
     new TableWatch({
       log: { warn: () => {} },
       command: ["sh", "-c", 'printf "%s\\n" "$@"; exec sleep 60', "sh", ...shown],
-      onTable: () => told.push("table"),
-      onDocker: () => told.push("docker"),
+      onTableChanged: () => told.push("table"),
+      onOtherTableChanged: () => told.push("docker"),
     });
   const own = watchOf(...lines);
   await expect.poll(() => told).toEqual(["table"]);

@@ -4,35 +4,35 @@ import type { Logger } from "pino";
 import { TABLE } from "./base-ruleset.js";
 import { type Command, STABLE_AFTER_MS, SupervisedProcess } from "./supervised-process.js";
 
-/** A burst of changes is one. */
-const GATHER_MS = 20;
+/** Changes within this time are reported once. */
+const DEBOUNCE_MS = 20;
 
+/** Only chains: with other events, nft 1.0.6 crashes. */
 const MONITOR: Command = ["nft", "monitor", "chains"];
-/** The kernel ends it with the thread that started it, which is our only one that starts programs: also on kill -9. */
+/** The kernel kills the monitor when this process ends, even by SIGKILL. */
 const TIED_MONITOR: Command = ["setpriv", "--pdeathsig", "KILL", ...MONITOR];
 
 export interface TableWatchOptions {
   readonly log: Pick<Logger, "warn">;
-  /** What tells of changes; by default nft. */
+  /** The command that prints changes; by default `nft monitor`. */
   readonly command?: Command;
-  /** Something of our table was removed, by us or by somebody else. */
-  onTable(): void;
-  /** Somebody changed chains other than ours: Docker's, maybe. */
-  onDocker(): void;
+  /** A chain of berth's table was deleted, by berth or from outside. */
+  readonly onTableChanged: () => void;
+  /** Chains outside berth's tables changed, such as Docker's. */
+  readonly onOtherTableChanged: () => void;
 }
 
-/**
- * Watches the kernel's rules by `nft monitor`, which sleeps until something changes. Only chains: what else it could
- * tell of makes nft 1.0.6 crash.
- */
+type Event = "onTableChanged" | "onOtherTableChanged";
+
+/** Watches the kernel's nftables chains with `nft monitor`, which sleeps until something changes. */
 export class TableWatch {
   readonly #options: TableWatchOptions;
-  readonly #pending = new Map<"onTable" | "onDocker", NodeJS.Timeout>();
+  readonly #pending = new Map<Event, NodeJS.Timeout>();
   readonly #monitor: SupervisedProcess;
   #command: Command;
-  #complaint = "";
+  #firstErrorLine = "";
+  #hasWarned = false;
   #isClosed = false;
-  #isToldOf = false;
 
   constructor(options: TableWatchOptions) {
     this.#options = options;
@@ -40,12 +40,12 @@ export class TableWatch {
     this.#monitor = new SupervisedProcess({
       command: () => this.#command,
       stdio: ["ignore", "pipe", "pipe"],
-      onStarted: (child) => this.#listen(child),
-      onExited: (ranMs, error) => this.#ended(ranMs, error),
+      onStarted: (child) => this.#read(child),
+      onExited: (ranMs, error) => this.#exited(ranMs, error),
       onRestarted: () => {
-        // What happened until it watches again may be missed.
-        this.#tell("onTable");
-        this.#tell("onDocker");
+        // Changes may have been missed in between.
+        this.#notify("onTableChanged");
+        this.#notify("onOtherTableChanged");
       },
     });
   }
@@ -56,41 +56,42 @@ export class TableWatch {
     for (const timer of this.#pending.values()) clearTimeout(timer);
   }
 
-  #listen({ stdout, stderr }: ChildProcess): void {
-    this.#complaint = "";
-    if (stdout) createInterface({ input: stdout }).on("line", (line) => this.#read(line));
+  #read({ stdout, stderr }: ChildProcess): void {
+    this.#firstErrorLine = "";
+    if (stdout) createInterface({ input: stdout }).on("line", (line) => this.#parse(line));
     if (stderr) {
       createInterface({ input: stderr }).on("line", (line) => {
-        this.#complaint ||= line;
+        this.#firstErrorLine ||= line;
       });
     }
   }
 
-  #ended(ranMs: number, error: NodeJS.ErrnoException | undefined): void {
-    // Without util-linux, a watch that is left over ends with the next change that it cannot tell of.
+  #exited(ranMs: number, error: NodeJS.ErrnoException | undefined): void {
+    // Without util-linux, an orphaned monitor ends at the next change, when it cannot write.
     if (this.#command === TIED_MONITOR && error?.code === "ENOENT") this.#command = MONITOR;
-    if (ranMs >= STABLE_AFTER_MS || this.#isToldOf) return;
-    this.#isToldOf = true;
-    const reason = error?.message ?? this.#complaint;
-    const what = "cannot watch the kernel's rules: what others change in them is noticed some seconds later";
-    this.#options.log.warn({ reason }, what);
+    if (ranMs >= STABLE_AFTER_MS || this.#hasWarned) return;
+    this.#hasWarned = true;
+    const reason = error?.message ?? this.#firstErrorLine;
+    this.#options.log.warn({ reason }, "cannot watch nftables; changes from outside are noticed within 10 s");
   }
 
-  #read(line: string): void {
-    const [what, , family, table] = line.split(" ");
-    if (family === "ip" && table === TABLE) {
-      if (what === "delete") this.#tell("onTable");
-    } else if (family === "ip" && table?.startsWith(`${TABLE}-`) !== true) {
-      this.#tell("onDocker");
+  /** Parses a line such as `delete chain ip berth port-tcp-80`. */
+  #parse(line: string): void {
+    const [verb, , family, table] = line.split(" ");
+    if (family !== "ip") return;
+    if (table === TABLE) {
+      if (verb === "delete") this.#notify("onTableChanged");
+    } else if (table?.startsWith(`${TABLE}-`) !== true) {
+      this.#notify("onOtherTableChanged");
     }
   }
 
-  #tell(whom: "onTable" | "onDocker"): void {
-    if (this.#pending.has(whom) || this.#isClosed) return;
+  #notify(event: Event): void {
+    if (this.#pending.has(event) || this.#isClosed) return;
     const timer = setTimeout(() => {
-      this.#pending.delete(whom);
-      this.#options[whom]();
-    }, GATHER_MS);
-    this.#pending.set(whom, timer);
+      this.#pending.delete(event);
+      this.#options[event]();
+    }, DEBOUNCE_MS);
+    this.#pending.set(event, timer);
   }
 }

@@ -2,40 +2,42 @@ import { fieldOf, listOf, textOf } from "../../core/docker/json.js";
 import { isBridgeName } from "../../core/networks/devices.js";
 import type { Vip, Vips } from "./vip.js";
 
-/** Only addresses on bridges of ours, and only single ones, are taken for virtual IPs. */
-const SINGLE = 32;
+/** Virtual IPs have this prefix length, which tells them from the bridge's own address. */
+const PREFIX_LENGTH = 32;
 
-/** Virtual IPs that this host has already, as "address bridge", from `ip -json -4 address show`. */
-export function presentVips(json: unknown): ReadonlySet<string> {
-  const present = new Set<string>();
+/** Parses `ip -json -4 address show`: the virtual IPs that the host has, as "ADDRESS BRIDGE". */
+export function assignedVips(json: unknown): ReadonlySet<string> {
+  const assigned = new Set<string>();
   for (const link of listOf(json)) {
     const bridge = textOf(fieldOf(link, "ifname"));
     if (!isBridgeName(bridge)) continue;
     for (const info of listOf(fieldOf(link, "addr_info"))) {
-      if (fieldOf(info, "prefixlen") === SINGLE) present.add(`${textOf(fieldOf(info, "local"))} ${bridge}`);
+      if (fieldOf(info, "prefixlen") === PREFIX_LENGTH) {
+        assigned.add(`${textOf(fieldOf(info, "local"))} ${bridge}`);
+      }
     }
   }
-  return present;
+  return assigned;
 }
 
-/** Lines for `ip -force -batch -` that give the bridges the virtual IPs that they lack, and take others away. */
-export function addressChanges(present: ReadonlySet<string>, vips: Vips): readonly string[] {
-  const wanted = wantedVips(vips);
-  const line = (verb: string, pair: string): string => {
-    const [address, bridge] = pair.split(" ");
-    return `address ${verb} ${address}/${SINGLE} dev ${bridge}`;
+/** Returns lines for `ip -force -batch -` that turn the assigned virtual IPs into the desired ones. */
+export function addressChanges(assigned: ReadonlySet<string>, vips: Vips): readonly string[] {
+  const desired = desiredAddresses(vips);
+  const line = (verb: "add" | "delete", entry: string): string => {
+    const [address, bridge] = entry.split(" ");
+    return `address ${verb} ${address}/${PREFIX_LENGTH} dev ${bridge}`;
   };
   return [
-    ...[...present].filter((pair) => !wanted.has(pair)).map((pair) => line("delete", pair)),
-    ...[...wanted].filter((pair) => !present.has(pair)).map((pair) => line("add", pair)),
+    ...[...assigned].filter((entry) => !desired.has(entry)).map((entry) => line("delete", entry)),
+    ...[...desired].filter((entry) => !assigned.has(entry)).map((entry) => line("add", entry)),
   ];
 }
 
-/** As `presentVips` tells of them. */
-export function wantedVips(vips: Vips): ReadonlySet<string> {
-  return new Set([...vips.values()].map(onBridge));
+/** Returns the addresses that the host should have, in the form of {@link assignedVips}. */
+export function desiredAddresses(vips: Vips): ReadonlySet<string> {
+  return new Set([...vips.values()].map(addressEntry));
 }
 
-export function onBridge({ address, bridge }: Vip): string {
+export function addressEntry({ address, bridge }: Vip): string {
   return `${address} ${bridge}`;
 }

@@ -2,179 +2,171 @@ import { access } from "node:fs/promises";
 import type { Logger } from "pino";
 import { failureOf, type RunProgram, runProgram } from "../../runtime/run-program.js";
 import type { DnsTable } from "../dns/dns-table.js";
+import { ConntrackCleaner } from "../kernel/conntrack-cleaner.js";
 import { CounterAccumulator } from "../kernel/counter-accumulator.js";
-import { hasChain } from "../kernel/is-listed.js";
 import { parseCounters } from "../kernel/kernel-statistics.js";
-import { runNft } from "../kernel/nft.js";
-import { sameVips, type Vips, vipsOf } from "./vip.js";
-import { addressChanges, onBridge, presentVips, wantedVips } from "./vip-addresses.js";
-import { forgetting, type GoneFlows, goneFlows } from "./vip-flows.js";
+import { hasChain, runNft } from "../kernel/nft.js";
+import { promptClients } from "../kernel/syn-retransmit.js";
+import { areSameVips, staleConnections, type Vips, vipsOf } from "./vip.js";
+import { addressChanges, addressEntry, assignedVips, desiredAddresses } from "./vip-addresses.js";
 import { DELETE_VIP_TABLES, VIP_ENTRY_CHAIN, VIP_MAP, VIP_TABLE, VipRuleset } from "./vip-ruleset.js";
 
-/** Without it what bridges carry is not seen by the kernel's tables, and answers would go past them. */
-const BRIDGE_FILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables";
-/** Somebody may flush the kernel's tables, or make a bridge anew. */
+/** Without it, packets between ports of a bridge bypass nftables, and replies would not be translated. */
+const BRIDGE_NETFILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+/** Rules may be flushed and bridges recreated from outside. */
 const CHECK_MS = 2_000;
 
-const NONE: Vips = new Map();
+const NO_VIPS: Vips = new Map();
 
-/** Balances the virtual IPs of services over their tasks, in the kernel of this host. */
+/** Balances connections to virtual IPs over the services' tasks, in the kernel of this host. */
 export class VipBalancer {
   readonly #log: Logger;
   readonly #run: RunProgram;
-  readonly #stopping = new AbortController();
-  readonly #table = new VipRuleset();
-  #vips = NONE;
-  /** As the kernel was last told. */
-  #loaded = NONE;
-  /** What is in the kernel's table is not known: all of it is loaded anew. */
-  #mustLoad = true;
-  /** Addresses that the host has, as "address bridge". Undefined: it has to be asked. */
-  #present: ReadonlySet<string> | undefined;
-  #inForce: ReadonlySet<string>;
-  readonly #tally = new CounterAccumulator();
+  readonly #stopped = new AbortController();
+  readonly #ruleset = new VipRuleset();
+  readonly #cleaner: ConntrackCleaner;
+  readonly #counters = new CounterAccumulator();
+  #vips = NO_VIPS;
+  /** The virtual IPs of the last ruleset that was applied. */
+  #applied = NO_VIPS;
+  #mustReload = true;
+  /** Virtual IPs that the host has, as "ADDRESS BRIDGE". Undefined when they have to be listed. */
+  #assigned: ReadonlySet<string> | undefined;
+  #active: ReadonlySet<string>;
   #problem = "";
+  /** Ends when all work that has been requested is done. */
   #work: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param inForce what another process has balanced until now, and the kernel still does */
-  constructor(log: Logger, run: RunProgram = runProgram, inForce: readonly string[] = []) {
+  /** @param activeVips virtual IPs that an earlier process balances and whose rules are still loaded */
+  constructor(log: Logger, run: RunProgram = runProgram, activeVips: readonly string[] = []) {
     this.#log = log;
     this.#run = run;
-    this.#inForce = new Set(inForce);
+    this.#active = new Set(activeVips);
+    const { signal } = this.#stopped;
+    this.#cleaner = new ConntrackCleaner({
+      ...{ log, signal, run },
+      onUnanswered: (clients) => promptClients(clients, { table: `ip ${VIP_TABLE}`, signal, run }),
+    });
   }
 
-  /** Connections to this virtual IP are balanced now. */
+  /** Whether connections to this virtual IP are balanced. */
   isActive(vip: string): boolean {
-    return this.#inForce.has(vip);
+    return this.#active.has(vip);
   }
 
-  /** How many there have been to each virtual IP, from containers of this host. They grow until it is given up. */
+  /** Returns the number of connections from containers of this host, by virtual IP. */
   async connections(): Promise<ReadonlyMap<string, number>> {
-    const counted = this.#work.then(() => this.#count());
+    const counted = this.#work.then(() => this.#readCounters());
     this.#work = counted;
     await counted;
-    return new Map([...this.#vips.keys()].map((vip) => [vip, this.#tally.sumOf(vip)]));
+    return new Map([...this.#vips.keys()].map((vip) => [vip, this.#counters.sumOf(vip)]));
   }
 
   /**
-   * Resolves when no new connection goes to a task that is not in the table, and new virtual IPs are balanced; or when
-   * it is known why they cannot be. Costs what has changed. Never rejects.
+   * Applies the virtual IPs of a table. Resolves when no new connection goes to a task that is not in the table and new
+   * virtual IPs are balanced, or when that has failed and is logged. Never rejects.
    */
-  update(names: DnsTable): Promise<void> {
-    const vips = vipsOf(names);
-    const isSame = sameVips(vips, this.#vips);
+  update(table: DnsTable): Promise<void> {
+    const vips = vipsOf(table);
+    const hasChanged = !areSameVips(vips, this.#vips);
     this.#vips = vips;
-    if (!isSame) this.#work = this.#work.then(() => this.#apply());
+    if (hasChanged) this.#work = this.#work.then(() => this.#apply());
     return this.#work;
   }
 
-  /** @param isLast nobody takes over: what is ours in the kernel goes. */
+  /** Stops. @param isLast whether no successor takes over: then addresses and rules are removed */
   async close({ isLast }: { readonly isLast: boolean }): Promise<void> {
     clearTimeout(this.#timer);
     await this.#work;
     if (isLast && this.#vips.size > 0) {
-      this.#vips = NONE;
+      this.#vips = NO_VIPS;
       await this.#apply();
     }
     clearTimeout(this.#timer);
-    this.#stopping.abort();
+    this.#stopped.abort();
+    await this.#cleaner.close();
   }
 
-  /** The counters go with the whole table: they are read before. What cannot be read is not there. */
-  async #count(): Promise<void> {
-    if (this.#loaded.size === 0) return;
+  /** Reads the counters, which are lost when the table is reloaded. Counters that cannot be read count as 0. */
+  async #readCounters(): Promise<void> {
+    if (this.#applied.size === 0) return;
     const args = ["--json", "list", "map", "ip", VIP_TABLE, VIP_MAP];
-    const shown = await this.#execute("nft", args).catch(() => undefined);
-    if (shown !== undefined) this.#tally.update(parseCounters(shown), (vip) => vip);
-    this.#tally.keepOnly((vip) => this.#vips.has(vip));
+    const listed = await this.#execute("nft", args).catch(() => undefined);
+    if (listed !== undefined) this.#counters.update(parseCounters(listed), (vip) => vip);
+    this.#counters.keepOnly((vip) => this.#vips.has(vip));
   }
 
   async #apply(): Promise<void> {
     clearTimeout(this.#timer);
     const vips = this.#vips;
-    if (this.#mustLoad) await this.#count();
+    if (this.#mustReload) await this.#readCounters();
     try {
-      // The rules before the addresses: an address without rules would lead to programs of this host.
-      await this.#loadRules(vips);
-      const present = await this.#setAddresses(vips);
-      const there = [...vips.values()].filter((vip) => present.has(onBridge(vip)));
-      const balanced = there.filter(({ address }) => this.#table.services.has(address));
-      this.#inForce = new Set(balanced.map(({ address }) => address));
-      const gone = goneFlows(this.#loaded, vips);
-      this.#loaded = vips;
-      // Nobody waits for it, and where conntrack is missing clients find out by themselves.
-      void this.#forget(gone);
-      this.#tell(there.length < vips.size ? "the bridge of a network is not there" : "");
+      // Rules first: an address without rules would lead to programs of this host.
+      await this.#applyRules(vips);
+      const assigned = await this.#applyAddresses(vips);
+      const reachable = [...vips.values()].filter((vip) => assigned.has(addressEntry(vip)));
+      const balanced = reachable.filter(({ address }) => this.#ruleset.services.has(address));
+      this.#active = new Set(balanced.map(({ address }) => address));
+      this.#cleaner.delete(staleConnections(this.#applied, vips));
+      this.#applied = vips;
+      this.#report(reachable.length < vips.size ? "the bridge of a network is missing" : "");
     } catch (error) {
-      this.#mustLoad = true;
-      this.#present = undefined;
-      this.#inForce = new Set();
-      if (!this.#stopping.signal.aborted) this.#tell(error instanceof Error ? error.message : String(error));
+      this.#mustReload = true;
+      this.#assigned = undefined;
+      this.#active = new Set();
+      if (!this.#stopped.signal.aborted) this.#report(error instanceof Error ? error.message : String(error));
     }
-    this.#checkLater();
+    this.#scheduleCheck();
   }
 
-  async #loadRules(vips: Vips): Promise<void> {
+  async #applyRules(vips: Vips): Promise<void> {
     if (vips.size === 0) {
-      await this.#change(DELETE_VIP_TABLES);
-      this.#mustLoad = true;
+      await this.#runNft(DELETE_VIP_TABLES);
+      this.#mustReload = true;
       return;
     }
-    if (this.#mustLoad) {
-      await access(BRIDGE_FILTER).catch(() => {
-        throw new Error("the kernel module br_netfilter is not loaded (modprobe br_netfilter)");
+    if (this.#mustReload) {
+      await access(BRIDGE_NETFILTER).catch(() => {
+        throw new Error("kernel module br_netfilter is not loaded: run modprobe br_netfilter");
       });
-      await this.#change(this.#table.load(vips));
-      this.#mustLoad = false;
+      await this.#runNft(this.#ruleset.load(vips));
+      this.#mustReload = false;
       return;
     }
-    let isDone = false;
-    // What is newer goes on from there: after the first script nothing is picked that is not wanted.
+    let isComplete = false;
+    // After the first script nothing undesired is picked. A newer update continues from there.
     do {
-      const change = this.#table.change(vips);
-      if (change.script !== "") await this.#change(change.script);
-      isDone = change.isComplete;
-    } while (!isDone && this.#vips === vips);
+      const change = this.#ruleset.change(vips);
+      if (change.script !== "") await this.#runNft(change.script);
+      isComplete = change.isComplete;
+    } while (!isComplete && this.#vips === vips);
   }
 
-  /** Returns those that the host has then. */
-  async #setAddresses(vips: Vips): Promise<ReadonlySet<string>> {
-    const present = this.#present ?? (await this.#askForAddresses());
-    const lines = addressChanges(present, vips);
-    const input = `${lines.join("\n")}\n`;
-    const { signal } = this.#stopping;
-    const changed =
-      lines.length === 0 ||
-      (await this.#run("ip", { args: ["-force", "-batch", "-"], input, signal })).kind === "done";
-    // What fails shows: a bridge may be gone, and the others still want theirs.
-    this.#present = changed ? wantedVips(vips) : await this.#askForAddresses();
-    return this.#present;
+  /** Returns the virtual IPs that the host has afterwards. */
+  async #applyAddresses(vips: Vips): Promise<ReadonlySet<string>> {
+    const assigned = this.#assigned ?? (await listAssignedVips(this.#run, this.#stopped.signal));
+    const isApplied = await changeAddresses(addressChanges(assigned, vips), this.#run, this.#stopped.signal);
+    // `ip -force` continues after a failure: a bridge may be missing while the other addresses are assigned.
+    this.#assigned = isApplied
+      ? desiredAddresses(vips)
+      : await listAssignedVips(this.#run, this.#stopped.signal);
+    return this.#assigned;
   }
 
-  async #forget(gone: readonly GoneFlows[]): Promise<void> {
-    const { signal } = this.#stopping;
-    for (const flows of gone) {
-      if (signal.aborted) return;
-      await this.#run("conntrack", { args: forgetting(flows), signal }).catch(() => {});
-    }
-  }
-
-  async #askForAddresses(): Promise<ReadonlySet<string>> {
-    const shown = await this.#execute("ip", ["-json", "-4", "address", "show"]);
-    return presentVips(JSON.parse(shown || "[]"));
-  }
-
-  /** Said once, however often it is tried. */
-  #tell(problem: string): void {
+  /** Logs a problem once, however often the attempt is repeated. */
+  #report(problem: string): void {
     if (problem !== "" && problem !== this.#problem) {
-      this.#log.warn({ reason: problem }, "virtual IPs are not balanced: names stand for tasks");
+      this.#log.warn(
+        { reason: problem },
+        "virtual IPs are not balanced; DNS answers with addresses of tasks",
+      );
     }
     this.#problem = problem;
   }
 
-  #checkLater(): void {
-    if (this.#vips.size === 0 || this.#stopping.signal.aborted) return;
+  #scheduleCheck(): void {
+    if (this.#vips.size === 0 || this.#stopped.signal.aborted) return;
     this.#timer = setTimeout(() => this.#check(), CHECK_MS);
     this.#timer.unref();
   }
@@ -182,28 +174,64 @@ export class VipBalancer {
   #check(): void {
     this.#work = this.#work.then(async () => {
       const isIntact = await this.#isIntact().catch(() => false);
-      if (isIntact) this.#checkLater();
+      if (isIntact) this.#scheduleCheck();
       else await this.#apply();
     });
   }
 
-  /** Looks at what is really there; what is missing, the next `#apply` makes. */
+  /** Compares the kernel's state with the desired one, and remembers what `#apply` has to restore. */
   async #isIntact(): Promise<boolean> {
     const chains = await this.#execute("nft", ["list", "chains", "ip"]);
-    this.#mustLoad ||= !hasChain(chains, VIP_TABLE, VIP_ENTRY_CHAIN);
-    this.#present = await this.#askForAddresses();
-    return !this.#mustLoad && addressChanges(this.#present, this.#vips).length === 0;
+    this.#mustReload ||= !hasChain(chains, VIP_TABLE, VIP_ENTRY_CHAIN);
+    this.#assigned = await listAssignedVips(this.#run, this.#stopped.signal);
+    return !this.#mustReload && addressChanges(this.#assigned, this.#vips).length === 0;
   }
 
-  async #change(script: string): Promise<void> {
-    const failure = await runNft(script, { signal: this.#stopping.signal, run: this.#run });
+  async #runNft(script: string): Promise<void> {
+    const failure = await runNft(script, { signal: this.#stopped.signal, run: this.#run });
     if (failure !== undefined) throw new Error(failure);
   }
 
-  async #execute(program: string, args: readonly string[]): Promise<string> {
-    const { signal } = this.#stopping;
-    const result = await this.#run(program, { args, signal });
-    if (result.kind === "done") return result.stdout;
-    throw new Error(failureOf(program, result));
+  #execute(program: string, args: readonly string[]): Promise<string> {
+    return execute(program, args, this.#run, this.#stopped.signal);
   }
+}
+
+/**
+ * Removes the virtual IPs that an earlier process left on a host that no longer balances any. Otherwise their rules would
+ * lead to the tasks of that time forever. Ignores failures; rejects when the signal is aborted.
+ */
+export async function removeVips(signal: AbortSignal): Promise<void> {
+  const assigned = await listAssignedVips(runProgram, signal).catch(() => new Set<string>());
+  signal.throwIfAborted();
+  // Addresses first: an address without rules would lead to programs of this host.
+  await changeAddresses(addressChanges(assigned, NO_VIPS), runProgram, signal);
+  await runNft(DELETE_VIP_TABLES, { signal });
+}
+
+async function listAssignedVips(run: RunProgram, signal: AbortSignal): Promise<ReadonlySet<string>> {
+  const shown = await execute("ip", ["-json", "-4", "address", "show"], run, signal);
+  return assignedVips(JSON.parse(shown || "[]"));
+}
+
+/** Returns whether all changes were applied. */
+async function changeAddresses(
+  lines: readonly string[],
+  run: RunProgram,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (lines.length === 0) return true;
+  const input = `${lines.join("\n")}\n`;
+  return (await run("ip", { args: ["-force", "-batch", "-"], input, signal })).kind === "done";
+}
+
+async function execute(
+  program: string,
+  args: readonly string[],
+  run: RunProgram,
+  signal: AbortSignal,
+): Promise<string> {
+  const result = await run(program, { args, signal });
+  if (result.kind === "done") return result.stdout;
+  throw new Error(failureOf(program, result));
 }

@@ -2,9 +2,9 @@ import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { rendezvous } from "../balancing/rendezvous.js";
 import type { DnsTable } from "../dns/dns-table.js";
-import { memberKey } from "../kernel/member-key.js";
+import { memberKey } from "../kernel/service-chain.js";
 import { type Vips, vipsOf } from "./vip.js";
-import { addressChanges, presentVips } from "./vip-addresses.js";
+import { addressChanges, assignedVips } from "./vip-addresses.js";
 import { DELETE_VIP_TABLES, VipRuleset } from "./vip-ruleset.js";
 
 const NETWORK = {
@@ -139,8 +139,8 @@ describe("virtual IPs", () => {
     const table = new VipRuleset();
     table.load(withTasks(all));
     expect(table.change(withTasks(structuredClone(all)))).toEqual({ script: "", isComplete: true });
-    const { script, isComplete: isDone } = table.change(withTasks({ ...all, "10.64.0.1": ["10.65.0.1"] }));
-    expect([script.split("\n").length < 20, isDone]).toEqual([true, true]);
+    const { script, isComplete } = table.change(withTasks({ ...all, "10.64.0.1": ["10.65.0.1"] }));
+    expect([script.split("\n").length < 20, isComplete]).toEqual([true, true]);
     // A lost host: first all of its tasks, by number, and nothing else.
     const without = Object.fromEntries(Object.entries(all).map(([vip, [task = ""]]) => [vip, [task]]));
     const urgent = table.change(withTasks(without));
@@ -164,10 +164,10 @@ describe("virtual IPs", () => {
     const table = new VipRuleset(1);
     const scripts = [table.load(steps[0] ?? new Map())];
     for (const step of steps.slice(1)) {
-      for (let isDone = false; !isDone; ) {
+      for (let isComplete = false; !isComplete; ) {
         const change = table.change(step);
         scripts.push(change.script);
-        isDone = change.isComplete;
+        isComplete = change.isComplete;
       }
       const changed = read(inKernel(...scripts));
       expect(changed).toEqual(read(inKernel(new VipRuleset().load(step))));
@@ -178,7 +178,7 @@ describe("virtual IPs", () => {
 
 describe("addressChanges", () => {
   it("gives bridges what they lack and takes what nobody wants, and nothing else", () => {
-    const present = presentVips([
+    const present = assignedVips([
       { ifname: "eth0", addr_info: [{ local: "192.0.2.1", prefixlen: 32 }] },
       {
         ifname: "bth4097",

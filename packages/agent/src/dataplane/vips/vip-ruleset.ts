@@ -1,29 +1,30 @@
-import { MEMBER_MAP_COUNT, memberMapNumber } from "../kernel/base-ruleset.js";
-import { MEMBER_KEY_TYPE } from "../kernel/member-key.js";
+import { TCP_TIMEOUT_POLICY } from "../kernel/conntrack-timeouts.js";
+import { deleteTable } from "../kernel/nft.js";
+import { NumberedTable, type ServiceSchema, type SetElement } from "../kernel/numbered-table.js";
 import {
+  MEMBER_KEY_TYPE,
+  MEMBER_MAP_COUNT,
   type MemberRange,
-  NumberedTable,
-  type ServiceSchema,
-  type SetElement,
-} from "../kernel/numbered-table.js";
-import { membersOf, pickExpressions } from "../kernel/service-chain.js";
-import { TIMEOUT_POLICY } from "../kernel/tcp-timeouts.js";
-import { sameList, type Vip } from "./vip.js";
+  memberMapNumber,
+  membersOf,
+  pickExpressions,
+  TIMEOUT_OBJECT,
+} from "../kernel/service-chain.js";
+import { SYN_RETRANSMIT_RULES } from "../kernel/syn-retransmit.js";
+import { isSameList, type Vip } from "./vip.js";
 
-/** Of our own in the kernel: one for IPv4, and one of the same name for the bridges. */
+/** The nftables table of virtual IPs; one of family `ip` and one of family `bridge`. */
 export const VIP_TABLE = "berth-vips";
-/** The chain whose absence tells that the table was flushed by somebody. */
+/** A chain of the table. When it is missing, the table was flushed. */
 export const VIP_ENTRY_CHAIN = "incoming";
-/** The map from virtual IPs to their chains, which counts who comes. */
+/** The verdict map from virtual IPs to their chains, with a counter for each. */
 export const VIP_MAP = "services";
 
-const IP = `ip ${VIP_TABLE}`;
-const BRIDGE = `bridge ${VIP_TABLE}`;
+const IP_TABLE = `ip ${VIP_TABLE}`;
+const BRIDGE_TABLE = `bridge ${VIP_TABLE}`;
 
-/** Takes all of it away; nothing need be there. */
-export const DELETE_VIP_TABLES = [IP, BRIDGE]
-  .map((table) => `table ${table}\ndelete table ${table}\n`)
-  .join("");
+/** Deletes the tables, which need not exist. */
+export const DELETE_VIP_TABLES = [IP_TABLE, BRIDGE_TABLE].map(deleteTable).join("");
 
 const MEMBER_MAPS = Array.from(
   { length: MEMBER_MAP_COUNT },
@@ -31,50 +32,63 @@ const MEMBER_MAPS = Array.from(
 ).join("\n");
 
 /**
- * What does not depend on any virtual IP.
+ * The part of the tables that does not depend on virtual IPs.
  *
- * - -111 is before published ports are looked at (-110): a virtual IP is an address of this host, too.
- * - An unanswered SYN is forgotten after 1 s, when its client repeats it: the repetition goes to another task.
- * - A task that gets its own connection needs another source address, or it would answer itself past the kernel.
- * - Each host has every virtual IP, so that questions for its hardware address are answered by the host's own bridge;
- *   those of other hosts' containers come in by the tunnel and are for their own.
+ * - Priority -111 runs before published ports (-110), because a virtual IP is also an address of this host.
+ * - Unanswered SYNs are tracked for 1 s, so that the client's retransmission goes to another task.
+ * - A task that is picked for its own connection would answer itself and bypass NAT, so the connection is masqueraded.
+ * - A refused SYN (RST with sequence number 0) reaches the client as an acknowledgement of something that it never
+ *   sent, and Linux retransmits its SYN at once, to the next task. This happens once a connection (`refused`); the
+ *   second refusal is passed on. Virtual IPs with another task to try are in `retried`.
+ * - Every host has every virtual IP, so each host's bridge answers ARP requests for it. Requests that arrive through a
+ *   tunnel are for the host that sent them, and are dropped.
  */
-const SKELETON = `table ${IP} {
-  ct timeout quick { protocol tcp; l3proto ip; policy = { ${TIMEOUT_POLICY} }; }
+const BASE_RULESET = `table ${IP_TABLE} {
+  ct timeout ${TIMEOUT_OBJECT} { protocol tcp; l3proto ip; policy = { ${TCP_TIMEOUT_POLICY} }; }
   set vips { type ipv4_addr; }
   set selves { type ipv4_addr . ipv4_addr; }
+  set retried { type ipv4_addr; }
+  set refused { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic, timeout; timeout 2s; size 65536; }
   map ${VIP_MAP} { type ipv4_addr : verdict; counter; }
 ${MEMBER_MAPS}
   chain ${VIP_ENTRY_CHAIN} {
     type nat hook prerouting priority -111; policy accept;
-    meta l4proto { tcp, udp } jump doors
+    meta l4proto { tcp, udp } jump frontends
   }
   chain outgoing {
     type nat hook output priority -111; policy accept;
-    meta l4proto { tcp, udp } jump doors
+    meta l4proto { tcp, udp } jump frontends
   }
-  chain doors {
+  chain frontends {
     ip daddr vmap @${VIP_MAP}
   }
   chain leaving {
     type nat hook postrouting priority 89; policy accept;
     ct status dnat ip saddr . ip daddr @selves masquerade
   }
-  chain quick-in {
+  chain timeouts-in {
     type filter hook prerouting priority -151; policy accept;
-    ip daddr @vips tcp flags & (syn | ack) == syn ct timeout set "quick"
+    ip daddr @vips tcp flags & (syn | ack) == syn ct timeout set "${TIMEOUT_OBJECT}"
   }
-  chain quick-out {
+  chain timeouts-out {
     type filter hook output priority -151; policy accept;
-    ip daddr @vips tcp flags & (syn | ack) == syn ct timeout set "quick"
+    ip daddr @vips tcp flags & (syn | ack) == syn ct timeout set "${TIMEOUT_OBJECT}"
+  }
+  chain refusals {
+    type filter hook prerouting priority -141; policy accept;
+    tcp flags & (syn | rst | ack) == (rst | ack) tcp sequence 0 ct direction reply ct original ip daddr @retried jump refusal
+  }
+  chain refusal {
+    tcp flags & rst == rst ct original ip saddr . ct original proto-src . ct original ip daddr . ct original proto-dst @refused return
+    tcp flags & rst == rst update @refused { ct original ip saddr . ct original proto-src . ct original ip daddr . ct original proto-dst } tcp flags set ack tcp ackseq set 0
   }
   chain unserved {
     type filter hook input priority -11; policy accept;
     ip daddr @vips meta l4proto tcp reject with tcp reset
     ip daddr @vips meta l4proto udp reject
   }
-}
-table ${BRIDGE} {
+${SYN_RETRANSMIT_RULES}}
+table ${BRIDGE_TABLE} {
   set vips { type ipv4_addr; }
   chain from-peers {
     type filter hook prerouting priority -300; policy accept;
@@ -88,9 +102,9 @@ interface Member {
   readonly id: string;
 }
 
-const VIPS: ServiceSchema<Vip, Member> = {
-  table: IP,
-  empty: `${DELETE_VIP_TABLES}${SKELETON}`,
+const SCHEMA: ServiceSchema<Vip, Member> = {
+  table: IP_TABLE,
+  emptyTable: `${DELETE_VIP_TABLES}${BASE_RULESET}`,
   chainOf: (address) => `vip-${address}`,
   mapOf: (address) => `members${memberMapNumber(address)}`,
   membersOf: ({ tasks, hasSourceAffinity }, previous) => {
@@ -98,37 +112,35 @@ const VIPS: ServiceSchema<Vip, Member> = {
     return membersOf({ balance: hasSourceAffinity ? "source-hash" : "round-robin", endpoints }, previous);
   },
   keeps: ({ tasks }) => {
-    const staying = new Set(tasks);
-    return ({ id }) => staying.has(id);
+    const desired = new Set(tasks);
+    return ({ id }) => desired.has(id);
   },
   isSame: (one, other) =>
-    one.hasSourceAffinity === other.hasSourceAffinity && sameList(one.tasks, other.tasks),
+    one.hasSourceAffinity === other.hasSourceAffinity && isSameList(one.tasks, other.tasks),
   memberElement: ({ id }) => id,
   dispatchEntry: ({ address }) => ({ map: VIP_MAP, element: address }),
   rulesOf,
-  elementsOf: ({ address, tasks }): readonly SetElement[] => [
+  elementsOf: ({ address, tasks, hasSourceAffinity }): readonly SetElement[] => [
     { set: "vips", element: address },
-    { set: "vips", element: address, table: BRIDGE },
+    { set: "vips", element: address, table: BRIDGE_TABLE },
+    ...(tasks.length > 1 && !hasSourceAffinity ? [{ set: "retried", element: address }] : []),
     ...tasks.map((task) => ({ set: "selves", element: `${task} . ${task}` })),
   ],
 };
 
 function rulesOf({ hasSourceAffinity }: Vip, range: MemberRange): readonly string[] {
   if (range.size === 0) return [];
-  // Nobody stands behind the kernel here: whose task has just gone is better off with any than with none.
+  // No user-space proxy stands behind a virtual IP. When the hashed task is gone, any other task is better than none.
   const picks = [
     ...(hasSourceAffinity ? pickExpressions("source-hash", range) : []),
     ...pickExpressions("round-robin", range),
   ];
-  return picks.map((each) => `dnat to ${each}`);
+  return picks.map((pick) => `dnat to ${pick}`);
 }
 
-/**
- * What the kernel's table of virtual IPs holds, by their addresses. One without tasks leads to nobody: what is sent
- * there arrives at this host, which refuses it.
- */
+/** The kernel's tables of virtual IPs. Connections to a virtual IP without tasks reach this host, which refuses them. */
 export class VipRuleset extends NumberedTable<Vip, Member> {
   constructor(maxRewrites?: number) {
-    super(VIPS, maxRewrites);
+    super(SCHEMA, maxRewrites);
   }
 }

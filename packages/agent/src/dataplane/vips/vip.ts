@@ -1,22 +1,22 @@
 import type { DnsTable, DnsTask } from "../dns/dns-table.js";
 
-/** A virtual IP, and where its connections go. */
+/** The virtual IP of a service in one network, and the tasks that its connections go to. */
 export interface Vip {
   readonly address: string;
-  /** The bridge on which containers of this host ask for it. */
+  /** The network's bridge on this host. The virtual IP is one of its addresses. */
   readonly bridge: string;
-  /** Addresses of tasks; none: connections are refused. */
+  /** Addresses of tasks that get new connections. Connections are refused when there are none. */
   readonly tasks: readonly string[];
-  /** Of those that get no new connections and keep what they have. */
+  /** Addresses of tasks that keep their connections and get no new ones. */
   readonly draining: readonly string[];
-  /** All connections of one address go to one task, through whichever host they come. */
+  /** Whether all connections of a client address go to one task, on whichever host they are balanced. */
   readonly hasSourceAffinity: boolean;
 }
 
 /** By address. */
 export type Vips = ReadonlyMap<string, Vip>;
 
-/** The virtual IPs of the networks that this host has a part of. Of two services with one address the first has it. */
+/** Returns the virtual IPs of the networks on this host. The first of two services with the same address wins. */
 export function vipsOf({ networks, services }: DnsTable): Vips {
   const bridges = new Map(networks.map(({ id, bridge }) => [id, bridge]));
   const vips = new Map<string, Vip>();
@@ -24,32 +24,61 @@ export function vipsOf({ networks, services }: DnsTable): Vips {
     const bridge = bridges.get(networkId);
     if (vip === "" || bridge === undefined || vips.has(vip)) continue;
     vips.set(vip, {
-      address: vip,
-      bridge,
+      ...{ address: vip, bridge, hasSourceAffinity },
       tasks: endpoints.map(addressOf),
       draining: draining.map(addressOf),
-      hasSourceAffinity,
     });
   }
   return vips;
 }
 
-export function sameVip(one: Vip, other: Vip | undefined): boolean {
+export function isSameVip(one: Vip, other: Vip | undefined): boolean {
   return (
     one.address === other?.address &&
     one.bridge === other.bridge &&
     one.hasSourceAffinity === other.hasSourceAffinity &&
-    sameList(one.tasks, other.tasks) &&
-    sameList(one.draining, other.draining)
+    isSameList(one.tasks, other.tasks) &&
+    isSameList(one.draining, other.draining)
   );
 }
 
-export function sameVips(some: Vips, others: Vips): boolean {
-  return some.size === others.size && [...some].every(([address, vip]) => sameVip(vip, others.get(address)));
+export function areSameVips(some: Vips, others: Vips): boolean {
+  return (
+    some.size === others.size && [...some].every(([address, vip]) => isSameVip(vip, others.get(address)))
+  );
 }
 
-export function sameList(one: readonly string[], other: readonly string[]): boolean {
+export function isSameList(one: readonly string[], other: readonly string[]): boolean {
   return one.length === other.length && one.every((item, at) => item === other[at]);
+}
+
+/**
+ * Returns the connections that the kernel has to stop tracking after a change, as arguments for `conntrack`.
+ *
+ * The next packet of a connection to a task that is gone goes to another task, which resets it; that is how clients
+ * learn of a dead host. A draining task keeps its TCP connections, except those that it has not answered: it may be
+ * draining because its host is silent. Its UDP flows continue with another task.
+ */
+export function staleConnections(before: Vips, now: Vips): readonly (readonly string[])[] {
+  const stale: (readonly string[])[] = [];
+  for (const vip of before.values()) {
+    const current = now.get(vip.address);
+    if (!isSameVip(vip, current)) stale.push(...staleConnectionsOf(vip, current));
+  }
+  return stale;
+}
+
+function staleConnectionsOf(before: Vip, now: Vip | undefined): readonly (readonly string[])[] {
+  const serving = new Set(now?.tasks);
+  const draining = new Set(now?.draining);
+  const removed = [...new Set([...before.tasks, ...before.draining])].filter((task) => !serving.has(task));
+  return removed.flatMap((task) => {
+    const toTask = (...filter: readonly string[]): readonly string[] => {
+      return ["--delete", "--family", "ipv4", ...filter, "--orig-dst", before.address, "--reply-src", task];
+    };
+    if (!draining.has(task)) return [toTask()];
+    return [toTask("--proto", "tcp", "--state", "SYN_SENT"), toTask("--proto", "udp")];
+  });
 }
 
 const addressOf = ({ address }: DnsTask): string => address;

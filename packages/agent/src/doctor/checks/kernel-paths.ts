@@ -1,5 +1,5 @@
 import { access } from "node:fs/promises";
-import { SELF_TEST_RULESET } from "../../dataplane/kernel/self-test.js";
+import { SELF_TEST_RULESET } from "../../dataplane/kernel/open-kernel-path.js";
 import { type ProgramResult, runProgram } from "../../runtime/run-program.js";
 import type { Check, CheckContext } from "../check.js";
 import { type Finding, failed, ok, warning } from "../finding.js";

@@ -1,6 +1,6 @@
 import { endianness } from "node:os";
 import { expect, test } from "vitest";
-import { memberKey } from "./member-key.js";
+import { memberKey } from "./service-chain.js";
 
 test("memberKey has the bytes of the number in this host's order, and is its own inverse", () => {
   for (const number of [0, 1, 256, 70_001, 0xf000_0000, 0xffff_ffff]) {

@@ -1,0 +1,68 @@
+import { describe, expect, it } from "vitest";
+import { deletionArgs, targetsOnNodes, VanishedTargets } from "./stale-connections.js";
+import { listenerWith, localEndpoint, remoteEndpoint } from "./testing.js";
+
+describe("VanishedTargets", () => {
+  it("returns an endpoint that left all lists, and one target for a whole host", () => {
+    const other = { ...remoteEndpoint, id: "t4", port: 32_770 };
+    const vanished = new VanishedTargets();
+    const first = listenerWith({ endpoints: [remoteEndpoint, other, localEndpoint] });
+    vanished.add(first);
+    expect(vanished.drain()).toEqual([]);
+    const draining = listenerWith({ endpoints: [localEndpoint], draining: [remoteEndpoint, other] });
+    vanished.add(draining);
+    vanished.remove(first);
+    expect(vanished.drain()).toEqual([]);
+    const one = listenerWith({ endpoints: [localEndpoint, other] });
+    vanished.add(one);
+    vanished.remove(draining);
+    expect(vanished.drain()).toEqual([{ protocol: "tcp", address: "10.0.0.1", port: 32_768 }]);
+    vanished.remove(one);
+    vanished.add(listenerWith({ endpoints: [localEndpoint] }));
+    expect(vanished.drain()).toEqual([{ protocol: "tcp", address: "10.0.0.1", port: undefined }]);
+  });
+
+  it("keeps the connections of a task that got the address of its predecessor", () => {
+    const vanished = new VanishedTargets();
+    const before = listenerWith({ endpoints: [localEndpoint] });
+    vanished.add(before);
+    vanished.add(listenerWith({ endpoints: [{ ...localEndpoint, id: "next" }] }));
+    vanished.remove(before);
+    expect(vanished.drain()).toEqual([]);
+  });
+
+  it("counts a task without a route as present", () => {
+    const vanished = new VanishedTargets();
+    const { route, ...unrouted } = localEndpoint;
+    const [before, after] = [
+      listenerWith({ endpoints: [localEndpoint] }),
+      listenerWith({ endpoints: [unrouted] }),
+    ];
+    vanished.add(before);
+    vanished.add(after);
+    vanished.remove(before);
+    expect([route?.kind, vanished.drain()]).toEqual(["direct", []]);
+    vanished.remove(after);
+    expect(vanished.drain()).toEqual([{ protocol: "tcp", address: "172.17.0.2", port: undefined }]);
+  });
+});
+
+it("deletionArgs() selects balanced connections only", () => {
+  expect(deletionArgs({ protocol: "udp", address: "10.0.0.1", port: 53 }).join(" ")).toBe(
+    "--delete --proto udp --mark 0x200000/0x200000 --reply-src 10.0.0.1 --reply-port-src 53",
+  );
+});
+
+it("targetsOnNodes() returns the TCP addresses of a silent node", () => {
+  const listeners = [
+    listenerWith({
+      endpoints: [remoteEndpoint, { ...remoteEndpoint, id: "t4", port: 32_770 }, localEndpoint],
+    }),
+    listenerWith({ protocol: "udp", endpoints: [{ ...remoteEndpoint, address: "10.0.0.7" }] }),
+  ];
+  const targets = targetsOnNodes(listeners, new Set(["n1"]));
+  expect(targets).toEqual([{ protocol: "tcp", address: "10.0.0.1", port: undefined }]);
+  expect(targets.map((target) => deletionArgs(target, { isUnansweredOnly: true }).join(" "))).toEqual([
+    "--delete --proto tcp --state SYN_SENT --mark 0x200000/0x200000 --reply-src 10.0.0.1",
+  ]);
+});

@@ -1,0 +1,35 @@
+import { describe, expect, it } from "vitest";
+import { staleConnections, type Vip, type Vips } from "./vip.js";
+
+const vip = (tasks: readonly string[], draining: readonly string[] = []): Vip => ({
+  ...{ address: "10.64.0.2", bridge: "bth4097", hasSourceAffinity: false },
+  ...{ tasks, draining },
+});
+const table = (...vips: readonly Vip[]): Vips => new Map(vips.map((each) => [each.address, each]));
+const deletions = (before: Vips, now: Vips): readonly string[] =>
+  staleConnections(before, now).map((args) => args.join(" "));
+
+describe("staleConnections()", () => {
+  const to = "--orig-dst 10.64.0.2 --reply-src";
+
+  it("deletes all connections to a task that is gone", () => {
+    const gone = [`--delete --family ipv4 ${to} 10.64.3.2`];
+    expect(deletions(table(vip(["10.64.1.2", "10.64.3.2"])), table(vip(["10.64.1.2"])))).toEqual(gone);
+    expect(deletions(table(vip([], ["10.64.3.2"])), table())).toEqual(gone);
+  });
+
+  it("deletes unanswered connections and UDP flows of a task that starts to drain, and keeps the others", () => {
+    expect(
+      deletions(table(vip(["10.64.1.2", "10.64.2.2"])), table(vip(["10.64.1.2"], ["10.64.2.2"]))),
+    ).toEqual([
+      `--delete --family ipv4 --proto tcp --state SYN_SENT ${to} 10.64.2.2`,
+      `--delete --family ipv4 --proto udp ${to} 10.64.2.2`,
+    ]);
+  });
+
+  it("deletes nothing when nothing changes or a task is added", () => {
+    const before = table(vip(["10.64.1.2"]));
+    expect(deletions(before, before)).toEqual([]);
+    expect(deletions(before, table(vip(["10.64.1.2", "10.64.2.2"])))).toEqual([]);
+  });
+});
