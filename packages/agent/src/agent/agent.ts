@@ -1,32 +1,32 @@
-import type { DnsConfig } from "@berth/proto";
+import type { ReportedTask } from "@berth/proto";
 import type { Logger } from "pino";
 import type { AgentConfig } from "../config.js";
-import { DnsSync } from "../dataplane-client/dns-sync.js";
-import { dnsConfigOf } from "../dataplane-client/dns-table.js";
-import { IngressSync } from "../dataplane-client/ingress-sync.js";
-import { containerAddress } from "../dataplane-client/ingress-table.js";
-import { watchIngress } from "../dataplane-client/ingress-watch.js";
+import { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
+import type { EngineInfo } from "../engine/engine.js";
+import { AssignmentReceiver } from "../leader/assignment-receiver.js";
 import { Fence } from "../leader/fence.js";
 import { LeaderLink } from "../leader/leader-link.js";
 import { LeaderMessageHandler } from "../leader/leader-message-handler.js";
-import { StatusOutbox } from "../leader/status-outbox.js";
+import { SendQueue } from "../leader/send-queue.js";
 import { Overlay } from "../networks/overlay.js";
-import { describeNode } from "../node/describe-node.js";
+import { type Condition, describeNode } from "../node/describe-node.js";
 import { HostWatch } from "../node/host/host-watch.js";
 import { ownPorts } from "../node/host/own-ports.js";
 import { ProcessWatch } from "../node/host/process-watch.js";
 import { HostCondition } from "../node/host-condition.js";
-import { PeerWatch } from "../node/peers/peer-watch.js";
 import { Probing } from "../node/probe/probing.js";
 import { UsageMeter } from "../node/usage/usage-meter.js";
+import { Notifier } from "../runtime/notifier.js";
 import { Ticker } from "../runtime/ticker.js";
 import { ExecRelay } from "../streams/exec-relay.js";
 import { LogRelay } from "../streams/log-relay.js";
 import { StatsRelay } from "../streams/stats-relay.js";
+import { TrafficReporter } from "../streams/traffic-report.js";
 import { TaskManager } from "../tasks/task-manager.js";
 import { nodeId } from "./node-id.js";
 import type { AgentPlatform } from "./platform.js";
-import { readState, StateFile } from "./state-file.js";
+import { type AgentState, readState, StateFile } from "./state-file.js";
+import { supervise } from "./supervise.js";
 
 export interface AgentOptions {
   readonly config: Pick<AgentConfig, "servers" | "advertiseAddress">;
@@ -34,232 +34,229 @@ export interface AgentOptions {
   readonly log: Logger;
 }
 
-/** Runs the agent until the signal fires. Containers and the ingress process outlive it. */
-export async function runAgent(
-  { config, platform: edges, log }: AgentOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  const { engine, disk } = edges;
+/**
+ * Runs the agent until the signal fires, or until one of its parts fails, which rejects. Containers and the ingress
+ * process continue to run.
+ */
+export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+  const { platform, log } = options;
+  const lifetime = new AbortController();
+  const onSignal = (): void => lifetime.abort(signal.reason);
+  signal.addEventListener("abort", onSignal, { once: true });
+  if (signal.aborted) onSignal();
+  try {
+    await runParts(options, lifetime);
+    log.info("agent stopped; containers and published ports stay as they are");
+  } finally {
+    signal.removeEventListener("abort", onSignal);
+    lifetime.abort();
+    platform.release();
+  }
+}
+
+/** Constructs the parts in the order in which they depend on each other, connects their events, and runs them. */
+async function runParts({ config, platform, log }: AgentOptions, lifetime: AbortController): Promise<void> {
+  const { engine, disk } = platform;
+  const { signal } = lifetime;
+  const logOf = (part: string): Logger => log.child({ part });
+
+  // Identity and state.
   const id = await nodeId(disk);
   const identity = {
-    hostname: edges.hostname,
+    hostname: platform.hostname,
     address: config.advertiseAddress,
-    pids: await edges.host.pidLimit(),
-    generic: edges.host.generic,
+    pids: await platform.host.pidLimit(),
+    generic: platform.host.generic,
   };
   const state = await readState(disk, log);
-  log.info({ node: id, ...identity, servers: config.servers }, "agent starts");
+  log.info({ node: id, ...identity, servers: config.servers }, "agent started");
 
-  const pulse = new Ticker({ signal });
-  const outbox = new StatusOutbox();
-  const condition = new HostCondition((now) => link.describe(describeNode(identity, now)));
-  const fence = new Fence({ onChange: () => worker.contactChanged(), log: log.child({ part: "fence" }) });
-  const askersMayHaveChanged = (): void => {
-    if (overlay.networks.length > 0 || nameSync.hasClients) nameSync.changed();
-  };
-  const worker: TaskManager = new TaskManager({
-    engine,
-    knock: edges.knock,
-    shareFile: (text) => disk.writeShared(text),
-    node: { nodeId: id, hostname: identity.hostname, advertiseAddress: identity.address },
-    log: log.child({ part: "worker" }),
-    isCutOff: () => fence.isFenced,
-    onReport: (report) => {
-      outbox.put(report);
-      hostWatch.volumesMayHaveChanged();
-      overlay.taskReported(report);
-      askersMayHaveChanged();
-      ingress.localTasksChanged();
-      link.statusesChanged();
-      file.changed();
-    },
-    networks: () => overlay.view,
-    onForgotten: (taskId) => {
-      outbox.forget(taskId);
-      overlay.taskForgotten(taskId);
-      askersMayHaveChanged();
-      file.changed();
-    },
-    onEngineUp: (info) => {
-      condition.engineIsUp(info);
-      overlay.engineIsUp(info);
-      hostWatch.engineIsUp();
-    },
-    onEngineAway: (reason) => {
-      condition.engineIsAway(reason, new Date());
-      overlay.engineIsAway();
-    },
-  });
-  const overlay: Overlay = new Overlay({
-    edge: edges.overlay,
+  // Events from a part to parts that are constructed after it.
+  const taskReported = new Notifier<ReportedTask>();
+  const taskForgotten = new Notifier<string>();
+  const engineUp = new Notifier<EngineInfo>();
+  const engineAway = new Notifier<string>();
+  const networksChanged = new Notifier<void>();
+  const fenceChanged = new Notifier<void>();
+  const conditionChanged = new Notifier<Condition>();
+
+  // What all parts share.
+  const ticker = new Ticker({ signal });
+  const condition = new HostCondition(conditionChanged.notify);
+  condition.dataPlaneIs(state.dataPlane);
+  const queue = new SendQueue(describeNode(identity, condition.now));
+  const fence = new Fence({ onChange: fenceChanged.notify, log: logOf("fence") });
+  const overlay = new Overlay({
+    edge: platform.overlay,
     engine,
     address: identity.address,
-    log: log.child({ part: "networks" }),
-    onChange: () => {
-      worker.networksChanged();
-      nameSync.changed();
-    },
+    log: logOf("networks"),
+    onChange: networksChanged.notify,
     onAbility: (ability) => condition.dataPlaneIs(ability),
     onProblems: (problems) => condition.networkProblems(problems),
   });
-  for (const [taskId, status] of state.statuses) worker.restore(taskId, status);
 
-  const opened = await edges.openIngress(log.child({ part: "ingress" }), signal);
-  const stopMetrics = await edges.serveMetrics?.((statsSignal) => opened.stats(statsSignal));
-  const ingress = new IngressSync({
-    apply: (table, applySignal) => opened.apply(table, applySignal),
-    local: {
-      nodeId: id,
-      addressOf: (endpoint, protocol) =>
-        containerAddress(endpoint, protocol, worker.tasks.containerOf(endpoint.taskId)),
-      hasEnded: ({ taskId }) => worker.tasks.hasEnded(taskId),
-    },
-    log: log.child({ part: "ingress" }),
-    signal,
+  // Part 1: the task manager, with the watches of this host.
+  const taskManager = new TaskManager({
+    engine,
+    knock: platform.knock,
+    shareFile: (text) => disk.writeShared(text),
+    node: { nodeId: id, hostname: identity.hostname, advertiseAddress: identity.address },
+    log: logOf("tasks"),
+    isFenced: () => fence.isFenced,
+    networks: () => overlay.view,
+    onReport: taskReported.notify,
+    onForgotten: taskForgotten.notify,
+    onEngineUp: engineUp.notify,
+    onEngineAway: engineAway.notify,
   });
-  // A process that serves since before this agent started has what is newest: it keeps that until the leader speaks.
-  if (state.ingress.length > 0 && !opened.isServing) ingress.update(0, state.ingress);
-
-  const namesNow = (): DnsConfig => {
-    return dnsConfigOf({
-      networks: overlay.established,
-      entries: obedience.names,
-      tasks: worker.tasks.inNetworks(),
+  const { tasks } = taskManager;
+  const containerOf = tasks.containerOf.bind(tasks);
+  for (const [taskId, status] of state.statuses) taskManager.restore(taskId, status);
+  if (platform.processes !== undefined) {
+    new ProcessWatch({
+      processes: platform.processes,
+      pulse: ticker,
+      running: () => tasks.running(),
+      onEnded: (container) => taskManager.processEnded(container),
     });
-  };
-  const nameSync: DnsSync = new DnsSync({
-    apply: (names, applySignal) => opened.updateDns(names, applySignal),
-    collect: () => namesNow(),
-    isPaused: opened.isServing,
-    log: log.child({ part: "names" }),
-    signal,
-  });
-  opened.setFallback(() => ({ table: ingress.tableOf(state.ingress), dns: namesNow() }));
+  }
 
-  const peers = new PeerWatch({
-    probe: edges.peerProbe,
-    pulse,
-    onChange: (silent) => {
-      // The client remembers it, and tells the process that comes after one that did not answer.
-      opened.suspect([...silent], signal).catch((error: unknown) => {
-        if (!signal.aborted) log.warn({ err: error }, "the ingress process was not told of silent hosts");
-      });
-    },
-    log: log.child({ part: "peers" }),
-    signal,
-  });
-
-  const logs = new LogRelay({
-    engine,
-    log: log.child({ part: "logs" }),
-    containerOf: (taskId) => worker.tasks.containerOf(taskId),
-  });
-  const execs = new ExecRelay({
-    engine,
-    log: log.child({ part: "exec" }),
-    containerOf: (taskId) => worker.tasks.containerOf(taskId),
-  });
-  const meter = new UsageMeter({
-    tasksOf: (serviceIds) => obedience.tasksOf(serviceIds),
-    containerOf: (taskId) => worker.tasks.containerOf(taskId),
-    read: edges.readUsage,
-    stats: (statsSignal) => opened.stats(statsSignal),
-    onReport: (report) => link.used(report),
-    log: log.child({ part: "usage" }),
-  });
-  const loads = new StatsRelay({
-    taskIds: () => worker.tasks.statuses().keys(),
-    containerOf: (taskId) => worker.tasks.containerOf(taskId),
-    readTask: edges.readUsage,
-    readHost: edges.readHostUsage,
-    log: log.child({ part: "load" }),
-  });
-  const obedience: LeaderMessageHandler = new LeaderMessageHandler({
-    worker,
+  // Part 2: the data-plane client.
+  const dataPlane = new DataPlaneClient({
     nodeId: id,
-    ingress,
+    openIngress: platform.openIngress,
+    serveMetrics: platform.serveMetrics,
+    peerProbe: platform.peerProbe,
+    ticker,
     overlay,
-    nameSync,
-    peers,
-    logs,
-    execs,
-    loads,
-    stats: () => opened.stats(signal),
-    probing: new Probing(edges.probe, signal),
-    fence,
-    meter,
-    log: log.child({ part: "session" }),
-    epoch: state.epoch,
-    servers: state.servers,
-    table: state.ingress,
-    networks: state.networks,
-    names: state.names,
-    persist: () => file.flush(),
-    persistSoon: () => file.changed(),
-  });
-  const file = new StateFile({
-    disk,
+    tasks,
+    condition,
+    saved: { table: state.ingress, networks: state.networks, names: state.dnsEntries },
     log,
-    collect: () => ({
-      epoch: obedience.epoch,
-      servers: obedience.servers,
-      ingress: obedience.table,
-      networks: obedience.networks,
-      names: obedience.names,
-      statuses: worker.tasks.statuses(),
-    }),
+    signal,
   });
-  const link: LeaderLink = new LeaderLink({
-    servers: [...new Set([...config.servers, ...state.servers])],
-    nodeId: id,
-    description: describeNode(identity, condition.now),
-    transport: edges.transport,
-    probe: edges.probe,
-    pulse,
-    outbox,
-    handler: obedience,
-    log: log.child({ part: "session" }),
-  });
-
   const hostWatch = new HostWatch({
-    host: edges.host,
+    host: platform.host,
     engine,
-    ownPorts: () => ownPorts(obedience.table, worker.tasks.statuses().values()),
+    ownPorts: () => ownPorts(dataPlane.tables.table, tasks.statuses().values()),
     onListeners: (listeners) => condition.foreignListeners(listeners),
     onVolumes: (volumes) => condition.volumes(volumes),
     onVolumesUnknown: () => condition.volumesUnknown(),
   });
-  if (edges.processes !== undefined) {
-    new ProcessWatch({
-      processes: edges.processes,
-      pulse,
-      running: () => worker.tasks.running(),
-      onEnded: (container) => worker.processEnded(container),
-    });
-  }
-  const watching = watchIngress({
-    status: (watchSignal) => opened.status(watchSignal),
-    onProblems: (problems) => condition.ingressProblems(problems),
-    onPath: ({ kernel, reason }) => condition.dataPlaneIs({ kernel, kernelReason: reason }),
-    signal,
+
+  // Part 3: the leader session.
+  const stateFile = new StateFile({ disk, log });
+  const assignments = new AssignmentReceiver({
+    tasks: taskManager,
+    dataPlane,
+    fence,
+    known: { epoch: state.epoch, servers: state.servers },
+    persist: () => stateFile.flush(),
+    persistSoon: () => stateFile.changed(),
+    log: logOf("session"),
   });
-  await overlay.examine(signal);
-  overlay.named(state.names);
-  if (state.networks.length > 0) overlay.restore(state.networks);
-  await Promise.all([
-    worker.run(signal),
-    link.run(signal),
-    overlay.run(signal),
-    hostWatch.run(signal),
-    watching,
-  ]);
-  fence.close();
-  meter.stop();
-  logs.stopAll();
-  loads.stopAll();
-  stopMetrics?.();
-  opened.close();
-  await file.flush();
-  edges.release();
-  log.info("agent stopped; containers and published ports stay as they are");
+  const logs = new LogRelay({ engine, containerOf, log: logOf("logs") });
+  const execs = new ExecRelay({ engine, containerOf, log: logOf("exec") });
+  const stats = new StatsRelay({
+    taskIds: () => tasks.statuses().keys(),
+    containerOf,
+    readTask: platform.readUsage,
+    readHost: platform.readHostUsage,
+    log: logOf("stats"),
+  });
+  const usage = new UsageMeter({
+    tasksOf: (serviceIds) => assignments.tasksOf(serviceIds),
+    containerOf,
+    read: platform.readUsage,
+    stats: (inner) => dataPlane.stats(inner),
+    onReport: (report) => queue.reportUsage(report),
+    log: logOf("usage"),
+  });
+  const link = new LeaderLink({
+    servers: [...new Set([...config.servers, ...state.servers])],
+    nodeId: id,
+    transport: platform.transport,
+    probe: platform.probe,
+    ticker,
+    queue,
+    fence,
+    appliedSequence: () => dataPlane.appliedSequence,
+    handler: new LeaderMessageHandler({
+      assignments,
+      queue,
+      fence,
+      logs,
+      execs,
+      stats,
+      usage,
+      probing: new Probing(platform.probe, signal),
+      traffic: new TrafficReporter(() => dataPlane.stats(signal)),
+    }),
+    log: logOf("session"),
+  });
+
+  // Events to parts that are constructed later than their source.
+  stateFile.setSource((): AgentState => {
+    const { table, networks, names } = dataPlane.tables;
+    return {
+      ...assignments.known,
+      ingress: table,
+      networks,
+      dnsEntries: names,
+      dataPlane: condition.now.dataPlane,
+      statuses: tasks.statuses(),
+    };
+  });
+  taskReported.subscribe((report) => {
+    queue.reportStatus(report);
+    hostWatch.volumesMayHaveChanged();
+    overlay.taskReported(report);
+    dataPlane.taskReported();
+    stateFile.changed();
+  });
+  taskForgotten.subscribe((taskId) => {
+    queue.forgetTask(taskId);
+    overlay.taskForgotten(taskId);
+    dataPlane.taskForgotten();
+    stateFile.changed();
+  });
+  engineUp.subscribe((info) => {
+    condition.engineIsUp(info);
+    overlay.engineIsUp(info);
+    hostWatch.engineIsUp();
+  });
+  engineAway.subscribe((reason) => {
+    condition.engineIsAway(reason, new Date());
+    overlay.engineIsAway();
+  });
+  networksChanged.subscribe(() => {
+    taskManager.networksChanged();
+    dataPlane.networksChanged();
+  });
+  fenceChanged.subscribe(() => taskManager.fenceChanged());
+  conditionChanged.subscribe((now) => {
+    queue.describe(describeNode(identity, now));
+    stateFile.changed();
+  });
+
+  try {
+    await supervise(
+      [
+        { name: "task manager", run: (inner) => taskManager.run(inner) },
+        { name: "host watch", run: (inner) => hostWatch.run(inner) },
+        { name: "data-plane client", run: (inner) => dataPlane.run(inner) },
+        { name: "leader session", run: (inner) => link.run(inner) },
+      ],
+      lifetime,
+    );
+  } finally {
+    fence.close();
+    usage.stop();
+    logs.stopAll();
+    execs.stopAll();
+    stats.stopAll();
+    dataPlane.close();
+    await stateFile.flush();
+  }
 }

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AssignedNetwork, DnsEntry, IngressEntry, TaskState, TaskStatus } from "@berth/proto";
+import { AssignedNetwork, DataPlane, DnsEntry, IngressEntry, TaskState, TaskStatus } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { directoryDisk } from "../runtime/disk.js";
@@ -23,34 +23,37 @@ const state: AgentState = {
     IngressEntry.fromPartial({ key: "tcp//80", published: 80, endpoints: [{ taskId: "t", port: 1 }] }),
   ],
   networks: [AssignedNetwork.fromPartial({ id: "n", vni: 7, peers: [{ nodeId: "b", address: "10.0.0.2" }] })],
-  names: [DnsEntry.fromPartial({ key: "n/s", names: ["api"], endpoints: [{ address: "10.64.1.2" }] })],
+  dnsEntries: [DnsEntry.fromPartial({ key: "n/s", names: ["api"], endpoints: [{ address: "10.64.1.2" }] })],
+  dataPlane: DataPlane.fromPartial({ overlay: true, wireguardPublicKey: "key" }),
   statuses: new Map([
     ["t", TaskStatus.fromPartial({ state: TaskState.FAILED, containerId: "c", exitCode: 0 })],
   ]),
 };
 
-test("readState gives back what StateFile wrote, and a blank state before that", async () => {
+test("readState returns the state that StateFile wrote, and a blank state before", async () => {
   expect(await readState(directoryDisk(dataDir), log)).toEqual({
     epoch: 0,
     servers: [],
     ingress: [],
     networks: [],
-    names: [],
+    dnsEntries: [],
+    dataPlane: expect.objectContaining({ overlay: false }),
     statuses: new Map(),
   });
-  const file = new StateFile({ disk: directoryDisk(dataDir), log, collect: () => state });
+  const file = new StateFile({ disk: directoryDisk(dataDir), log });
+  file.setSource(() => state);
   file.changed();
   await file.flush();
   expect(await readState(directoryDisk(dataDir), log)).toEqual(state);
   expect(await readdir(dataDir)).toEqual(["state.json"]);
 });
 
-test("readState starts without a file that it cannot read", async () => {
+test("readState ignores a file that it cannot read", async () => {
   await writeFile(join(dataDir, "state.json"), '{"epoch":');
   expect(await readState(directoryDisk(dataDir), log)).toMatchObject({ epoch: 0 });
 });
 
-test("nodeId is made up once, and a file with something else is an error that says what to do", async () => {
+test("nodeId is generated once, and an invalid file is an error that says what to do", async () => {
   const other = join(dataDir, "other");
   await mkdir(other);
   const [first, again] = [await nodeId(directoryDisk(dataDir)), await nodeId(directoryDisk(dataDir))];

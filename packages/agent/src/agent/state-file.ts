@@ -1,6 +1,7 @@
 import {
   type AssignedNetwork,
   Assignments,
+  DataPlane,
   type DnsEntry,
   type IngressEntry,
   TaskStatus,
@@ -11,21 +12,22 @@ import type { Disk } from "../runtime/disk.js";
 
 const FILE = "state.json";
 
-/** Changes come in bursts; a burst is written once. */
+/** Changes within this time are written together. */
 const WRITE_DELAY_MS = 250;
 
-/** What an agent must know after a restart beside what Docker tells it. */
+/** What an agent has to know after a restart, in addition to what Docker reports. */
 export interface AgentState {
-  /** The highest leader epoch seen. */
+  /** The highest epoch of a leader that this node has joined. */
   readonly epoch: number;
-  /** Addresses of all servers then: those of the command line may be gone since. */
+  /** Addresses of all servers. Those of the command line may be gone by now. */
   readonly servers: readonly string[];
-  /** The last table: served until a leader sends another. */
+  /** The last tables, which stay in force until a leader sends others. */
   readonly ingress: readonly IngressEntry[];
-  /** The last networks and names: they stay until a leader says otherwise. */
   readonly networks: readonly AssignedNetwork[];
-  readonly names: readonly DnsEntry[];
-  /** What was last said of each task: a task that has ended does not start again. */
+  readonly dnsEntries: readonly DnsEntry[];
+  /** What the host was last able to do, so that a restart does not take it away until the host is examined again. */
+  readonly dataPlane: DataPlane;
+  /** The last status of each task: a task that has ended does not start again. */
   readonly statuses: ReadonlyMap<string, TaskStatus>;
 }
 
@@ -34,65 +36,79 @@ const BLANK: AgentState = {
   servers: [],
   ingress: [],
   networks: [],
-  names: [],
+  dnsEntries: [],
+  dataPlane: DataPlane.fromPartial({ overlayReason: "not examined yet", wireguardReason: "not examined yet" }),
   statuses: new Map(),
 };
 
-/** The agent's memory on disk. Losing it costs nothing that a complete set of assignments does not bring back. */
+/** The agent's state on disk. If it is lost, a complete set of assignments restores all of it. */
 export class StateFile {
   readonly #disk: Disk;
   readonly #log: Logger;
-  readonly #collect: () => AgentState;
+  #source: (() => AgentState) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
 
-  /** `collect` is asked for the state whenever it is about to be written. */
-  constructor({ disk, log, collect }: { disk: Disk; log: Logger; collect: () => AgentState }) {
+  constructor({ disk, log }: { readonly disk: Disk; readonly log: Logger }) {
     this.#disk = disk;
     this.#log = log;
-    this.#collect = collect;
   }
 
-  /** Soon, together with what else changes until then. */
+  /** Sets the function that returns the state to write. Nothing is written before. */
+  setSource(source: () => AgentState): void {
+    this.#source = source;
+  }
+
+  /** Writes the state soon, together with other changes until then. */
   changed(): void {
     this.#timer ??= setTimeout(() => void this.flush(), WRITE_DELAY_MS);
   }
 
-  /** Now. Never rejects: an agent with a full disk works on. */
+  /** Writes the state now. Never rejects: the agent continues with a full disk. */
   flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#writing = this.#writing.then(async () => {
+      if (this.#source === undefined) return;
       try {
-        await this.#disk.write(FILE, `${JSON.stringify(toJson(this.#collect()))}\n`);
+        await this.#disk.write(FILE, `${JSON.stringify(toJson(this.#source()))}\n`);
       } catch (error) {
-        this.#log.error({ err: error }, "cannot write the agent's state");
+        this.#log.error({ err: error }, "cannot write agent state");
       }
     });
     return this.#writing;
   }
 }
 
-/** A file that cannot be read is said and left behind: a leader knows it all. */
+/** Reads the state. A file that cannot be read is logged and ignored: a leader knows all of it. */
 export async function readState(disk: Disk, log: Logger): Promise<AgentState> {
   try {
     const text = await disk.read(FILE);
     return text === undefined ? BLANK : fromJson(JSON.parse(text));
   } catch (error) {
-    log.warn({ err: error, path: disk.pathOf(FILE) }, "cannot read the agent's state; starting without it");
+    log.warn({ err: error, path: disk.pathOf(FILE) }, "cannot read agent state; starting without it");
     return BLANK;
   }
 }
 
-function toJson({ epoch, servers, ingress, networks, names, statuses }: AgentState): object {
-  const tables = { ingress: [...ingress], networks: [...networks], names: [...names] };
+function toJson({
+  epoch,
+  servers,
+  ingress,
+  networks,
+  dnsEntries,
+  dataPlane,
+  statuses,
+}: AgentState): object {
+  const tables = { ingress: [...ingress], networks: [...networks], dnsEntries: [...dnsEntries] };
   const table = Assignments.toJSON(Assignments.fromPartial(tables));
   const tasks = [...statuses].map(([taskId, status]) => [taskId, TaskStatus.toJSON(status)]);
-  return { epoch, servers, table, tasks: Object.fromEntries(tasks) };
+  return { epoch, servers, table, dataPlane: DataPlane.toJSON(dataPlane), tasks: Object.fromEntries(tasks) };
 }
 
 function fromJson(json: unknown): AgentState {
-  const { ingress, networks, dnsEntries: names } = Assignments.fromJSON(fieldOf(json, "table"));
+  const { ingress, networks, dnsEntries } = Assignments.fromJSON(fieldOf(json, "table"));
+  const dataPlane = fieldOf(json, "dataPlane");
   return {
     epoch: numberOf(fieldOf(json, "epoch")),
     servers: listOf(fieldOf(json, "servers"))
@@ -100,7 +116,8 @@ function fromJson(json: unknown): AgentState {
       .filter((server) => server !== ""),
     ingress,
     networks,
-    names,
+    dnsEntries,
+    dataPlane: dataPlane === undefined ? BLANK.dataPlane : DataPlane.fromJSON(dataPlane),
     statuses: new Map(
       entriesOf(fieldOf(json, "tasks")).map(([id, status]) => [id, TaskStatus.fromJSON(status)]),
     ),

@@ -1,8 +1,8 @@
 import { BerthError, type ErrorCode } from "@berth/proto";
 
-/** What a failure means for whoever asked: whether to wait, to give up, or to look again. */
+/** The kind of a failure, which decides whether to wait, to give up or to retry. */
 export type EngineErrorKind =
-  /** The daemon does not answer, or went away in the middle: the outcome is not known. */
+  /** The daemon does not answer, or the connection broke: the outcome is unknown. */
   | "unavailable"
   | "not-found"
   | "no-such-image"
@@ -10,11 +10,11 @@ export type EngineErrorKind =
   | "name-taken"
   | "conflict"
   | "port-taken"
-  /** Docker will never run this: it would say the same tomorrow. */
+  /** Docker rejects the request, and would reject it again. */
   | "invalid"
-  /** Something in the daemon went wrong; it may go well the next time. */
+  /** An error inside the daemon. A retry may succeed. */
   | "failed"
-  /** Daemon and agent have no version of the API in common. */
+  /** The daemon and the agent support no common API version. */
   | "api-version";
 
 const CODES: Partial<Record<EngineErrorKind, ErrorCode>> = {
@@ -22,7 +22,7 @@ const CODES: Partial<Record<EngineErrorKind, ErrorCode>> = {
   "api-version": "BERTH_ENGINE_API_VERSION",
 };
 
-/** A request to the Docker daemon failed. The message is in Docker's own words where Docker said anything. */
+/** A failed request to the Docker daemon. The message is Docker's own, if there is one. */
 export class EngineError extends BerthError {
   readonly kind: EngineErrorKind;
 
@@ -32,7 +32,7 @@ export class EngineError extends BerthError {
   }
 }
 
-/** True for an EngineError, of the given kind if there is one. */
+/** Returns true for an EngineError, optionally of the given kind. */
 export function isEngineError(error: unknown, kind?: EngineErrorKind): error is EngineError {
   return error instanceof EngineError && (kind === undefined || error.kind === kind);
 }

@@ -6,49 +6,54 @@ import type { ContainerConfig } from "../core/tasks/container-config.js";
 import type { ContainerEvent } from "../core/tasks/container-event.js";
 
 /**
- * The Docker daemon of this host, as far as berth needs it.
+ * The part of Docker's Engine API that the agent uses, on the daemon of this host.
  *
- * Every method has a deadline of its own, also while the daemon hangs, and ends early when `signal` fires (rejecting
- * with its reason). Failures are EngineErrors.
+ * This is not an abstraction over container runtimes: configurations are bodies of the Engine API (`CreateBody`,
+ * `NetworkBody`), which `core/tasks/container-config.ts` maps from the spec. A neutral spec in between would copy each of
+ * Docker's seventy options without a second runtime that needs it. The interface exists so that tests and the simulation
+ * can replace the daemon.
+ *
+ * Each method has its own deadline, even while the daemon hangs, and rejects with the signal's reason when the signal
+ * fires. Failures are EngineErrors.
  */
 export interface Engine {
-  /** Agrees on an API version and says who the daemon is. To be called first, and again after it was unavailable. */
+  /** Negotiates the API version and describes the daemon. Called first, and again after the daemon was unavailable. */
   connect(options: EngineCall): Promise<EngineInfo>;
-  /** Does the daemon answer at all? Rejects within seconds when it does not. */
+  /** Rejects within seconds when the daemon does not answer. */
   ping(options: EngineCall): Promise<void>;
-  /** All containers that carry berth's task label, running or not. */
+  /** Lists all containers with berth's task label, running or not. */
   list(options: EngineCall): Promise<readonly ContainerSummary[]>;
-  /** By id or name; undefined: there is none. */
+  /** Finds a container by id or name. Returns undefined when there is none. */
   inspect(container: string, options: EngineCall): Promise<ObservedContainer | undefined>;
   /** Returns the id of the new container. */
   create(config: ContainerConfig, options: EngineCall): Promise<string>;
-  /** Does nothing to a container that runs already. */
+  /** Has no effect on a container that is running. */
   start(containerId: string, options: EngineCall): Promise<void>;
-  /** The container's stop signal, then SIGKILL after its own grace; returns when it has ended. */
+  /** Sends the container's stop signal, then SIGKILL after the grace period. Resolves when the container has ended. */
   stop(containerId: string, options: StopOptions): Promise<void>;
   kill(containerId: string, options: EngineCall & { readonly unixSignal: string }): Promise<void>;
-  /** Removes it with its anonymous volumes, running or not. One that is not there counts as removed. */
+  /** Removes the container, running or not, with its anonymous volumes. A missing container counts as removed. */
   remove(containerId: string, options: EngineCall): Promise<void>;
-  /** Names of the volumes of the local driver, in no order. */
+  /** Lists the names of the local driver's volumes, in no particular order. */
   volumes(options: EngineCall): Promise<readonly string[]>;
-  /** All networks, also those that are not ours. */
+  /** Lists all networks, with and without berth's label. */
   networks(options: EngineCall): Promise<readonly ObservedNetwork[]>;
-  /** Returns Docker's id of it. A network of that name that is there already: `name-taken`. */
+  /** Returns the id of the new network. Rejects with `name-taken` when a network has that name. */
   createNetwork(body: NetworkBody, options: EngineCall): Promise<string>;
-  /** By id. One that is not there counts as removed; one that containers are in: `conflict`. */
+  /** Removes a network by id. A missing network counts as removed. Rejects with `conflict` while containers are in it. */
   removeNetwork(networkId: string, options: EngineCall): Promise<void>;
-  /** Puts a container that has not been started into one more network. */
+  /** Connects a container that has not been started to one more network. */
   connectNetwork(network: string, options: ConnectOptions): Promise<void>;
   imageExists(image: string, options: EngineCall): Promise<boolean>;
-  /** Returns when the image is there. At most one pull of an image runs at a time: later callers join it. */
+  /** Resolves when the image is present. Concurrent callers share one pull. */
   pull(image: string, options: PullOptions): Promise<void>;
-  /** What happens to our containers, until the connection ends (which throws) or the signal fires. */
+  /** Yields events of containers with berth's label until the connection breaks, which throws, or the signal fires. */
   events(options: EventsOptions): AsyncIterable<ContainerEvent>;
-  /** The container's log, oldest first. */
+  /** Yields the container's log, oldest first. */
   logs(container: ObservedContainer, options: LogOptions): AsyncIterable<LogRecord>;
-  /** Starts a command in a running container. It is hung up on when `signal` fires. */
+  /** Starts a command in a running container. The connection to it closes when `signal` fires. */
   exec(containerId: string, options: ExecOptions): Promise<EngineExec>;
-  /** Starts a command in a running container and leaves it. */
+  /** Starts a command in a running container without a connection to it. */
   execDetached(containerId: string, options: ExecOptions): Promise<void>;
 }
 
@@ -58,22 +63,22 @@ export interface EngineCall {
 
 export interface EngineInfo {
   readonly hostname: string;
-  /** "linux" */
+  /** The operating system of containers: "linux". */
   readonly os: string;
-  /** "x86_64", as the daemon names it. */
+  /** The daemon's name of the architecture, such as "x86_64". */
   readonly architecture: string;
   readonly cpus: number;
   readonly memoryBytes: number;
   readonly version: string;
-  /** The version agreed on, such as "1.41". */
+  /** The negotiated API version, such as "1.41". */
   readonly apiVersion: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** What its containers run on, when that is not this host itself: "rootless Docker", "Docker Desktop". */
+  /** "rootless Docker" or "Docker Desktop" when containers have other network devices than the host. Empty otherwise. */
   readonly enclosure: string;
 }
 
 export interface StopOptions extends EngineCall {
-  /** From the request to end until the kill, in whole seconds, rounded up. */
+  /** Time between the stop signal and SIGKILL. Docker takes whole seconds: it is rounded up. */
   readonly graceMs: number;
 }
 
@@ -83,45 +88,45 @@ export interface ConnectOptions extends EngineCall {
 }
 
 export interface PullOptions extends EngineCall {
-  /** "linux/amd64"; empty: the daemon's own. */
+  /** For example "linux/amd64". Empty for the daemon's own platform. */
   readonly platform: string;
-  /** Told of the progress now and then; never after the promise has settled. */
+  /** Called about once a second, and never after the promise has settled. */
   readonly onProgress?: (progress: PullProgress) => void;
 }
 
-/** Of the layers seen so far. */
+/** Progress of the layers that have begun. */
 export interface PullProgress {
   readonly receivedBytes: number;
   readonly totalBytes: number;
 }
 
 export interface EventsOptions extends EngineCall {
-  /** Also what happened since then, as far as the daemon still knows. "": only from now on. */
+  /** Includes past events since this time, as far as the daemon keeps them. Empty for new events only. */
   readonly sinceNs: string;
 }
 
 export interface LogOptions extends EngineCall {
   readonly follow: boolean;
-  /** Lines from the end; negative: all. */
+  /** Number of lines from the end. Negative for all. */
   readonly tail: number;
-  /** 0: all. */
+  /** 0 for no limit. */
   readonly sinceMs: number;
-  /** 0: all. */
+  /** 0 for no limit. */
   readonly untilMs: number;
 }
 
 export interface ExecOptions extends EngineCall {
   readonly command: readonly string[];
-  /** "KEY=VALUE", beside the container's own. */
+  /** "KEY=VALUE", in addition to the container's environment. */
   readonly env: readonly string[];
-  /** Empty: the container's own. */
+  /** Empty for the container's user. */
   readonly user: string;
-  /** Empty: the container's own. */
+  /** Empty for the container's working directory. */
   readonly workingDir: string;
   readonly tty: boolean;
-  /** Input follows. */
+  /** True to attach standard input. */
   readonly stdin: boolean;
-  /** Of its terminal when it starts. Docker before 23.0 does not know: resize it then. */
+  /** Initial size of the terminal. Docker before 23.0 ignores it: `resize` after the start. */
   readonly size?: TerminalSize | undefined;
 }
 
@@ -132,20 +137,20 @@ export interface TerminalSize {
 
 /** A command that runs in a container. */
 export interface EngineExec {
-  /** What it prints, until it ends. Read as slowly as one likes: the command waits. On a terminal all is stdout. */
+  /** The command's output until it ends. The command blocks while the output is not read. With a terminal, all is stdout. */
   readonly output: AsyncIterable<OutputChunk>;
-  /** Resolves when there is room for more input, or when nobody reads it any more. */
+  /** Resolves when more input can be written, or when the command reads no more. */
   write(bytes: Uint8Array): Promise<void>;
   endInput(): void;
-  /** Of its terminal. One that cannot be set is left as it is. */
+  /** Sets the size of the terminal. Never rejects. */
   resize(size: TerminalSize): Promise<void>;
-  /** To its process; nothing when that has ended, or cannot be seen from where the agent runs. */
+  /** Sends a signal to the command. No effect when its process has ended or belongs to another PID namespace. */
   kill(unixSignal: NodeJS.Signals): Promise<void>;
-  /** Waits for its end. */
+  /** Resolves when the command has ended. */
   exitCode(): Promise<number>;
 }
 
-/** A piece of a container's output. Its borders mean nothing. */
+/** A piece of a container's output. Its boundaries have no meaning. */
 export interface OutputChunk {
   readonly stream: "stdout" | "stderr";
   readonly bytes: Buffer;
@@ -155,6 +160,6 @@ export interface LogRecord {
   readonly stream: "stdout" | "stderr";
   /** Nanoseconds since 1970 as decimal text. */
   readonly timeNs: string;
-  /** Without its line end. */
+  /** The line without its terminator. */
   readonly line: Buffer;
 }

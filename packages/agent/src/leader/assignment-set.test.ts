@@ -17,7 +17,7 @@ function setWithOne(): AssignmentSet {
   return set;
 }
 
-test("AssignmentSet puts increments on what they apply to, and tells what changed", () => {
+test("AssignmentSet applies increments and returns the parts that changed", () => {
   const set = setWithOne();
   const added = { kind: INCREMENTAL, appliesTo: 5, resultsIn: 6, tasks: [two] };
   expect(set.apply(Assignments.fromPartial(added), 2_000)).toEqual({
@@ -26,7 +26,7 @@ test("AssignmentSet puts increments on what they apply to, and tells what change
     change: { isComplete: false, assigned: [{ task: two, spec, receivedAtMs: 2_000 }], removedTaskIds: [] },
     ingress: undefined,
     networks: undefined,
-    names: undefined,
+    dnsEntries: undefined,
   });
   const removed = {
     kind: INCREMENTAL,
@@ -41,17 +41,17 @@ test("AssignmentSet puts increments on what they apply to, and tells what change
   });
 });
 
-test("AssignmentSet finds a gap: an increment on something else, on nothing, or without its spec", () => {
+test("AssignmentSet reports a gap for an increment on another sequence, on nothing, or without its spec", () => {
   const gap = { kind: "gap", reason: expect.any(String) };
-  const onWhat = (set: AssignmentSet, appliesTo: number): unknown =>
+  const incrementOn = (set: AssignmentSet, appliesTo: number): unknown =>
     set.apply(Assignments.fromPartial({ kind: INCREMENTAL, appliesTo, resultsIn: appliesTo + 1 }), 0);
-  expect(onWhat(new AssignmentSet(), 0)).toEqual(gap);
-  expect(onWhat(setWithOne(), 4)).toEqual(gap);
+  expect(incrementOn(new AssignmentSet(), 0)).toEqual(gap);
+  expect(incrementOn(setWithOne(), 4)).toEqual(gap);
   const unknownSpec = { kind: COMPLETE, resultsIn: 1, tasks: [one] };
   expect(new AssignmentSet().apply(Assignments.fromPartial(unknownSpec), 0)).toEqual(gap);
 });
 
-test("AssignmentSet takes a task whose spec the leader cannot read: what runs by it is known and stays", () => {
+test("AssignmentSet accepts a task whose spec the leader cannot read", () => {
   const unreadable = { serviceId: spec.serviceId, version: spec.version, ports: [] };
   const message = { kind: COMPLETE, resultsIn: 1, specs: [unreadable], tasks: [one] };
   expect(new AssignmentSet().apply(Assignments.fromPartial(message), 0)).toMatchObject({
@@ -59,7 +59,7 @@ test("AssignmentSet takes a task whose spec the leader cannot read: what runs by
   });
 });
 
-test("AssignmentSet keeps a spec whose last task goes while another one comes", () => {
+test("AssignmentSet keeps a spec whose last task is replaced in the same message", () => {
   const set = setWithOne();
   const swap = { kind: INCREMENTAL, appliesTo: 5, resultsIn: 6, tasks: [two], removedTaskIds: ["one"] };
   expect(set.apply(Assignments.fromPartial(swap), 0)).toMatchObject({ change: { assigned: [{ spec }] } });
@@ -67,7 +67,7 @@ test("AssignmentSet keeps a spec whose last task goes while another one comes", 
   expect(set.apply(Assignments.fromPartial(again), 0)).toMatchObject({ kind: "applied" });
 });
 
-test("AssignmentSet forgets a spec with the last task that names it", () => {
+test("AssignmentSet drops a spec with its last task", () => {
   const set = setWithOne();
   const removed = { kind: INCREMENTAL, appliesTo: 5, resultsIn: 6, removedTaskIds: ["one"] };
   set.apply(Assignments.fromPartial(removed), 0);
@@ -75,7 +75,7 @@ test("AssignmentSet forgets a spec with the last task that names it", () => {
   expect(set.apply(Assignments.fromPartial(again), 0)).toMatchObject({ kind: "gap" });
 });
 
-test("AssignmentSet keeps networks and names, and tells all of a kind when one changed", () => {
+test("AssignmentSet returns all networks or DNS entries when one of them changed", () => {
   const set = setWithOne();
   const shop = AssignedNetwork.fromPartial({ id: "shop" });
   const blog = AssignedNetwork.fromPartial({ id: "blog" });
@@ -84,16 +84,16 @@ test("AssignmentSet keeps networks and names, and tells all of a kind when one c
   expect(set.apply(Assignments.fromPartial(both), 1_000)).toMatchObject({
     ingress: undefined,
     networks: [shop, blog],
-    names: [api],
+    dnsEntries: [api],
   });
   const gone = { kind: INCREMENTAL, appliesTo: 6, resultsIn: 7, removedNetworkIds: ["shop"] };
   expect(set.apply(Assignments.fromPartial(gone), 1_000)).toMatchObject({
     networks: [blog],
-    names: undefined,
+    dnsEntries: undefined,
   });
   const nameless = { kind: INCREMENTAL, appliesTo: 7, resultsIn: 8, removedDnsKeys: [api.key] };
   expect(set.apply(Assignments.fromPartial(nameless), 1_000)).toMatchObject({
     networks: undefined,
-    names: [],
+    dnsEntries: [],
   });
 });

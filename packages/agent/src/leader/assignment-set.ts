@@ -9,7 +9,7 @@ import {
 } from "@berth/proto";
 import type { Assignment, AssignmentChange } from "../core/tasks/task-view.js";
 
-/** The message does not follow from what is known: only a new session, with a complete set, puts it right. */
+/** The message does not follow the one before it. Only a new session, which starts with a complete set, repairs this. */
 export interface Gap {
   readonly kind: "gap";
   readonly reason: string;
@@ -19,35 +19,36 @@ export interface Applied {
   readonly kind: "applied";
   readonly sequence: number;
   readonly change: AssignmentChange;
-  /** The whole table, if the message touched it. */
+  /** All ingress entries. Undefined when the message changed none. */
   readonly ingress: readonly IngressEntry[] | undefined;
-  /** All networks, if the message touched one. */
+  /** All networks. Undefined when the message changed none. */
   readonly networks: readonly AssignedNetwork[] | undefined;
-  /** All names, if the message touched one. */
-  readonly names: readonly DnsEntry[] | undefined;
+  /** All DNS entries. Undefined when the message changed none. */
+  readonly dnsEntries: readonly DnsEntry[] | undefined;
 }
 
-/** What the leader wants of this node, put together from a complete set and the increments that follow. */
+/** The leader's assignments to this node: a complete set with the increments that followed it. */
 export class AssignmentSet {
   readonly #specs = new Map<string, AssignedSpec>();
   readonly #tasks = new Map<string, AssignedTask>();
   readonly #ingress = new Map<string, IngressEntry>();
   readonly #networks = new Map<string, AssignedNetwork>();
-  readonly #names = new Map<string, DnsEntry>();
-  /** Undefined: no complete set has come yet. */
+  readonly #dnsEntries = new Map<string, DnsEntry>();
+  /** The sequence of the last message. Undefined before the first complete set. */
   #sequence: number | undefined;
 
+  /** Applies a message and returns the parts that changed, or a gap. */
   apply(message: Assignments, nowMs: number): Applied | Gap {
     const isComplete = message.kind === Assignments_Kind.COMPLETE;
     if (isComplete) this.#clear();
     else if (this.#sequence !== message.appliesTo) {
-      return gap(`an increment on ${message.appliesTo} cannot follow ${this.#sequence ?? "nothing"}`);
+      return gap(`increment on ${message.appliesTo} received at ${this.#sequence ?? "no sequence"}`);
     }
     for (const spec of message.specs) this.#specs.set(specKey(spec.serviceId, spec.version), spec);
     const assigned: Assignment[] = [];
     for (const task of message.tasks) {
       const spec = this.#specs.get(specKey(task.serviceId, task.specVersion));
-      if (spec === undefined) return gap(`task ${task.id} names a spec that was not sent`);
+      if (spec === undefined) return gap(`task ${task.id} refers to a spec that was not sent`);
       this.#tasks.set(task.id, task);
       assigned.push({ task, spec, receivedAtMs: nowMs });
     }
@@ -60,11 +61,11 @@ export class AssignmentSet {
       change: { isComplete, assigned, removedTaskIds: message.removedTaskIds },
       ingress: this.#applyIngress(message) || isComplete ? [...this.#ingress.values()] : undefined,
       networks: this.#applyNetworks(message) || isComplete ? [...this.#networks.values()] : undefined,
-      names: this.#applyNames(message) || isComplete ? [...this.#names.values()] : undefined,
+      dnsEntries: this.#applyDnsEntries(message) || isComplete ? [...this.#dnsEntries.values()] : undefined,
     };
   }
 
-  /** Ids of the tasks of these services. */
+  /** Returns the ids of the tasks of these services. */
   tasksOf(serviceIds: ReadonlySet<string>): readonly string[] {
     return [...this.#tasks.values()].filter(({ serviceId }) => serviceIds.has(serviceId)).map(({ id }) => id);
   }
@@ -81,10 +82,10 @@ export class AssignmentSet {
     return networks.length > 0 || removedNetworkIds.length > 0;
   }
 
-  #applyNames({ dnsEntries: names, removedDnsKeys }: Assignments): boolean {
-    for (const entry of names) this.#names.set(entry.key, entry);
-    for (const key of removedDnsKeys) this.#names.delete(key);
-    return names.length > 0 || removedDnsKeys.length > 0;
+  #applyDnsEntries({ dnsEntries, removedDnsKeys }: Assignments): boolean {
+    for (const entry of dnsEntries) this.#dnsEntries.set(entry.key, entry);
+    for (const key of removedDnsKeys) this.#dnsEntries.delete(key);
+    return dnsEntries.length > 0 || removedDnsKeys.length > 0;
   }
 
   #dropUnusedSpecs(): void {
@@ -98,7 +99,7 @@ export class AssignmentSet {
     this.#tasks.clear();
     this.#ingress.clear();
     this.#networks.clear();
-    this.#names.clear();
+    this.#dnsEntries.clear();
   }
 }
 

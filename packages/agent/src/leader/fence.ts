@@ -2,75 +2,75 @@ import { FENCE_AFTER_MS } from "@berth/proto";
 import type { Logger } from "pino";
 
 export interface FenceOptions {
-  /** This host has just been cut off, or is in contact again. */
+  /** Called when this node is fenced, and when it is in contact with the leader again. */
   readonly onChange: () => void;
   readonly log: Logger;
 }
 
 /**
- * Knows whether the leader may think that this host is dead. At-most-one tasks must not run here then.
+ * Decides whether the leader may consider this node dead. At-most-one tasks must not run while it may.
  *
- * Time counts from when the last heartbeat was sent that the leader acknowledged, by this process's own clock: the
- * leader heard it later than that, so it starts nothing elsewhere before this host has stopped its own. That holds
- * while the agent runs. One that was killed, or that is held by its kernel, stops nothing: the leader then needs the
- * word of others that the host itself is silent, and two may run if the host was only cut off and its agent was dead
- * already.
+ * Time counts from when the agent sent the last heartbeat that the leader acknowledged, by the agent's own clock. The
+ * leader received the heartbeat later, so it starts no replacement before this node has stopped its task. This holds
+ * while the agent runs. An agent that was killed, or suspended by its kernel, stops nothing: the leader then waits until
+ * other nodes report that this host is silent. Two instances can run only if the host was cut off from those nodes, too,
+ * and its agent was dead already.
  */
 export class Fence {
   readonly #options: FenceOptions;
   #contactMs = performance.now();
   #isGuarding = false;
-  #wasCutOff = false;
+  #wasFenced = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: FenceOptions) {
     this.#options = options;
-    this.#look();
+    this.#evaluate();
   }
 
   get isFenced(): boolean {
     return performance.now() - this.#contactMs >= FENCE_AFTER_MS;
   }
 
-  /** At-most-one tasks wait for the leader's word. */
+  /** True while at-most-one tasks wait for the leader's acknowledgement. */
   get needsContact(): boolean {
     return this.#isGuarding && this.isFenced;
   }
 
-  /** There are at-most-one tasks here: from now on heartbeats ask to be acknowledged. */
+  /** This node has at-most-one tasks: from now on, each heartbeat requests an acknowledgement. */
   guard(): void {
     this.#isGuarding = true;
   }
 
-  /** Names a heartbeat by when it is sent; 0: it needs no answer. */
+  /** Returns the number of the heartbeat that is sent now (its time in ms), or 0 when it needs no acknowledgement. */
   heartbeatNumber(): number {
     return this.#isGuarding ? Math.max(1, Math.floor(performance.now())) : 0;
   }
 
-  /** The leader has heard what was said at `sentMs`. */
+  /** The leader has acknowledged a message that was sent at `sentMs`. */
   acknowledged(sentMs: number): void {
     if (sentMs <= this.#contactMs || sentMs > performance.now()) return;
     this.#contactMs = sentMs;
-    if (this.#wasCutOff) this.#look();
+    if (this.#wasFenced) this.#evaluate();
   }
 
   close(): void {
     clearTimeout(this.#timer);
   }
 
-  #look(): void {
+  #evaluate(): void {
     const { onChange, log } = this.#options;
     clearTimeout(this.#timer);
-    const { isFenced: isCutOff } = this;
-    if (!isCutOff) {
+    const { isFenced } = this;
+    if (!isFenced) {
       const leftMs = this.#contactMs + FENCE_AFTER_MS - performance.now();
-      this.#timer = setTimeout(() => this.#look(), Math.ceil(leftMs));
+      this.#timer = setTimeout(() => this.#evaluate(), Math.ceil(leftMs));
     }
-    if (isCutOff === this.#wasCutOff) return;
-    this.#wasCutOff = isCutOff;
-    if (this.#isGuarding) log.warn(isCutOff ? CUT_OFF : "in contact with the leader again");
+    if (isFenced === this.#wasFenced) return;
+    this.#wasFenced = isFenced;
+    if (this.#isGuarding && isFenced)
+      log.warn({ timeoutMs: FENCE_AFTER_MS }, "no acknowledgement from leader; stopping at-most-one tasks");
+    else if (this.#isGuarding) log.info("in contact with leader; at-most-one tasks may run");
     onChange();
   }
 }
-
-const CUT_OFF = `the leader has confirmed nothing for ${FENCE_AFTER_MS / 1_000} s: at-most-one tasks are stopped`;

@@ -1,30 +1,45 @@
-import type { SessionEnd } from "./session-end.js";
-
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 2_000;
 /**
- * Over this part of a heartbeat's interval all agents of a cluster spread their return after its leader was lost:
- * 50 ms in a small one, 400 ms in one of a thousand nodes, whose heartbeats are slower.
+ * Part of a heartbeat interval over which the agents of a cluster spread their reconnections after a leader is lost:
+ * 50 ms in a small cluster, 400 ms in one of a thousand nodes, whose heartbeats are slower.
  */
-const RETURN_SPREAD = 0.2;
-/** So few agents that they may all come at the moment in which they are told of the next leader. */
+const RECONNECT_SPREAD = 0.2;
+/** Up to this spread, the cluster is so small that all agents may follow a redirect at once. */
 const NEGLIGIBLE_SPREAD_MS = 100;
-/** A server that took longer to say that it knows no leader has waited for one: that was pause enough. */
-const PATIENT_MS = 1_000;
-/** Servers that point at each other while they elect a leader are not followed around for ever. */
+/** A server that takes this long to answer that it knows no leader has waited for one, so no further pause is needed. */
+const WAITED_MS = 1_000;
+/** Bounds how long an agent follows servers that point at each other during an election. */
 const MAX_REDIRECTS = 3;
-/** More servers than any cluster has. */
+/** More servers than a cluster has. */
 const MAX_SERVERS = 32;
 
-/** Where the next session is to be tried, and when. */
+/** Why a session ended, as far as the choice of the next server depends on it. */
+export type SessionEnd = { readonly servers: readonly string[] } & (
+  | {
+      readonly kind: "not-leader";
+      /** The leader's address, or "" when the server knows none. */
+      readonly leader: string;
+      /** How long the server took to answer. */
+      readonly afterMs: number;
+    }
+  | {
+      readonly kind: "lost";
+      /** The heartbeat interval, which grows with the cluster. Undefined when the leader never welcomed this node. */
+      readonly joinedHeartbeatMs: number | undefined;
+      readonly reason: string;
+    }
+);
+
+/** Which server to try next, and when. */
 export interface Attempt {
   readonly address: string;
   readonly delayMs: number;
-  /** All servers known. Those of the command line stay; the leader's list is the newer one. */
+  /** All known servers: those of the command line, then those that a leader has named. */
   readonly servers: readonly string[];
   readonly failures: number;
   readonly redirects: number;
-  /** Over how much time this agent and all others are to come back; the larger the cluster, the longer. */
+  /** The time over which all agents spread their reconnections. */
   readonly spreadMs: number;
 }
 
@@ -33,8 +48,8 @@ export function firstAttempt(servers: readonly string[]): Attempt {
 }
 
 /**
- * Follows the word of a server that knows the leader; otherwise tries the servers in turn: at once after a leader was
- * lost, for the others know the next one or wait for it, and ever more slowly while none of them answers.
+ * Follows a server's redirect to the leader, and otherwise tries the servers in turn. The first try after a lost
+ * leader is immediate, since the other servers know the next leader or wait for it; later tries back off.
  */
 export function nextAttempt(last: Attempt, end: SessionEnd, rng: () => number): Attempt {
   const servers = [...new Set([...last.servers, ...end.servers])].slice(0, MAX_SERVERS);
@@ -46,12 +61,12 @@ export function nextAttempt(last: Attempt, end: SessionEnd, rng: () => number): 
   const address = servers[(servers.indexOf(last.address) + 1) % servers.length] ?? last.address;
   const heartbeatMs = end.kind === "lost" ? end.joinedHeartbeatMs : undefined;
   if (heartbeatMs !== undefined) {
-    const spreadMs = heartbeatMs * RETURN_SPREAD;
+    const spreadMs = heartbeatMs * RECONNECT_SPREAD;
     return { servers, address, delayMs: rng() * spreadMs, failures: 0, redirects: 0, spreadMs };
   }
-  // Else pauses that grew while one server was away would be made before each wait at another that is cut off from etcd.
-  const wasPatient = end.kind === "not-leader" && end.leader === "" && end.afterMs >= PATIENT_MS;
-  const failures = wasPatient ? 1 : last.failures + 1;
+  // A server without etcd waits before it answers. A back-off on top would only delay the next server's turn.
+  const hasWaited = end.kind === "not-leader" && end.leader === "" && end.afterMs >= WAITED_MS;
+  const failures = hasWaited ? 1 : last.failures + 1;
   const backoffMs = Math.min(BACKOFF_MIN_MS * 2 ** (failures - 1), BACKOFF_MAX_MS);
   return { ...last, servers, address, delayMs: backoffMs * (0.5 + rng() / 2), failures, redirects: 0 };
 }

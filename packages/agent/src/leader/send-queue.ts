@@ -1,134 +1,175 @@
-import type {
-  Heartbeat,
-  Hello,
-  NodeDescription,
-  ProbeResult,
-  SessionRequest,
-  TrafficReport,
-  UsageReport,
-} from "@berth/proto";
-import type { StatusOutbox } from "./status-outbox.js";
+import type { Heartbeat, Hello, NodeDescription, ReportedTask, SessionRequest, UsageReport } from "@berth/proto";
+import { StatusOutbox } from "./status-outbox.js";
 
-/** Statuses of tasks that start together travel together; short against the time that a start takes. */
+/** Statuses that change within this time share one message. Short compared with the start of a container. */
 const BATCH_WINDOW_MS = 20;
 
+/** An answer to a message of the leader. It is sent on the session on which the leader asked, or not at all. */
+export type Reply = Extract<
+  SessionRequest["message"],
+  { readonly $case: "tablesApplied" | "probeResult" | "traffic" }
+>;
+
+/** Messages of one session that have not been sent yet. */
+interface Pending {
+  heartbeat: Heartbeat | undefined;
+  /** Bounded by the number of requests that the agent answers at a time. */
+  readonly replies: Reply[];
+  usage: UsageReport | undefined;
+  isDescriptionDue: boolean;
+  areStatusesDue: boolean;
+  /** Only the hello may be sent before the leader's welcome. */
+  isWelcomed: boolean;
+  isClosing: boolean;
+}
+
 /**
- * What is to be said on one session, in the order of its urgency. Holds the latest of each kind alone, so that a slow
- * leader costs no memory: heartbeats that were not sent in time are not sent later.
+ * Messages to the leader, most urgent first. Outlives sessions: task statuses and the node's description are kept until
+ * a session can send them, everything else belongs to the session that is open.
+ *
+ * Only the latest message of each kind is kept, so a slow leader costs no memory.
  */
 export class SendQueue {
-  readonly #hello: Hello;
-  readonly #outbox: StatusOutbox;
-  #heartbeat: Heartbeat | undefined;
-  /** No more than are asked for at a time. */
-  readonly #probeResults: ProbeResult[] = [];
-  /** No more than are asked for at a time. */
-  readonly #trafficAnswers: TrafficReport[] = [];
-  #tablesApplied = 0;
-  #description: NodeDescription | undefined;
-  #usage: UsageReport | undefined;
-  #isJoined = false;
-  #isClosing = false;
+  readonly #statuses = new StatusOutbox();
+  #description: NodeDescription;
+  #pending: Pending | undefined;
   #batchTimer: NodeJS.Timeout | undefined;
-  #isBatchDue = false;
   #wake: () => void = () => {};
 
-  constructor(hello: Hello, outbox: StatusOutbox) {
-    this.#hello = hello;
-    this.#outbox = outbox;
+  constructor(description: NodeDescription) {
+    this.#description = description;
   }
 
-  /** The leader has welcomed this node: from now on more than the hello may be said. */
-  join(): void {
-    this.#isJoined = true;
-    this.statusesChanged();
-    this.#wake();
+  get description(): NodeDescription {
+    return this.#description;
   }
 
-  beat(heartbeat: Heartbeat): void {
-    this.#heartbeat = heartbeat;
-    this.#wake();
-  }
-
-  probed(result: ProbeResult): void {
-    this.#probeResults.push(result);
-    this.#wake();
-  }
-
-  /** Traffic follows the tables as of this sequence: an older answer is covered by it. */
-  tablesApplied(sequence: number): void {
-    this.#tablesApplied = Math.max(this.#tablesApplied, sequence);
-    this.#wake();
-  }
-
-  answerTraffic(answer: TrafficReport): void {
-    this.#trafficAnswers.push(answer);
-    this.#wake();
-  }
-
-  used(report: UsageReport): void {
-    this.#usage = report;
-    this.#wake();
-  }
-
+  /** Replaces the node's description. */
   describe(description: NodeDescription): void {
     this.#description = description;
-    this.#wake();
+    this.#update((pending) => {
+      pending.isDescriptionDue = true;
+    });
   }
 
-  /** There is something in the outbox. */
-  statusesChanged(): void {
+  reportStatus(report: ReportedTask): void {
+    this.#statuses.put(report);
+    this.#scheduleStatuses();
+  }
+
+  /** Drops the status of a task that the leader has removed. */
+  forgetTask(taskId: string): void {
+    this.#statuses.forget(taskId);
+  }
+
+  /** Records that the leader has stored all statuses up to this batch. */
+  acknowledgeStatuses(batch: number): void {
+    this.#statuses.acknowledge(batch);
+  }
+
+  /** Sends the statuses again that the leader has not acknowledged. */
+  resendUnacknowledged(): void {
+    this.#statuses.resendUnacknowledged();
+    if (this.#statuses.hasUnsent) this.#scheduleStatuses();
+  }
+
+  /** Dropped while no session is open: the next report has newer figures. */
+  reportUsage(report: UsageReport): void {
+    this.#update((pending) => {
+      pending.usage = report;
+    });
+  }
+
+  /** Replaces a heartbeat that was not sent in time. */
+  sendHeartbeat(heartbeat: Heartbeat): void {
+    this.#update((pending) => {
+      pending.heartbeat = heartbeat;
+    });
+  }
+
+  /** Acknowledges tables, or answers a request. */
+  reply(reply: Reply): void {
+    this.#update(({ replies }) => replies.push(reply));
+  }
+
+  /** Starts a session: returns its messages, the hello first, and drops what the last session had not sent. */
+  openSession(hello: Hello): AsyncIterable<SessionRequest> {
+    const pending: Pending = {
+      heartbeat: undefined,
+      replies: [],
+      usage: undefined,
+      isDescriptionDue: false,
+      areStatusesDue: false,
+      isWelcomed: false,
+      isClosing: false,
+    };
+    this.#pending = pending;
+    return this.#messages(hello, pending);
+  }
+
+  /** The leader has welcomed this node. It may not have the statuses that an earlier leader acknowledged. */
+  welcomed(): void {
+    this.#statuses.resendAll();
+    this.#update((pending) => {
+      pending.isWelcomed = true;
+    });
+    this.#scheduleStatuses();
+  }
+
+  /** Ends the session's messages once everything pending is sent. */
+  closeSession(): void {
+    clearTimeout(this.#batchTimer);
+    this.#batchTimer = undefined;
+    this.#update((pending) => {
+      pending.isClosing = true;
+      pending.areStatusesDue = true;
+    });
+    this.#pending = undefined;
+  }
+
+  #scheduleStatuses(): void {
+    if (this.#pending === undefined) return;
     this.#batchTimer ??= setTimeout(() => {
       this.#batchTimer = undefined;
-      this.#isBatchDue = true;
-      this.#wake();
+      this.#update((pending) => {
+        pending.areStatusesDue = true;
+      });
     }, BATCH_WINDOW_MS);
   }
 
-  /** Ends the messages once everything has been said. */
-  close(): void {
-    clearTimeout(this.#batchTimer);
-    this.#isClosing = true;
-    this.#isBatchDue = true;
+  #update(change: (pending: Pending) => void): void {
+    if (this.#pending === undefined) return;
+    change(this.#pending);
     this.#wake();
   }
 
-  async *messages(): AsyncGenerator<SessionRequest> {
-    yield { message: { $case: "hello", value: this.#hello } };
+  async *#messages(hello: Hello, pending: Pending): AsyncGenerator<SessionRequest> {
+    yield { message: { $case: "hello", value: hello } };
     for (;;) {
-      const next = this.#next();
-      if (next !== undefined) yield { message: next };
-      else if (this.#isClosing) return;
+      const message = pending.isWelcomed ? this.#next(pending) : undefined;
+      if (message !== undefined) yield { message };
+      else if (pending.isClosing || (this.#pending !== undefined && this.#pending !== pending)) return;
       else await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }
 
-  #next(): SessionRequest["message"] {
-    if (!this.#isJoined) return undefined;
-    const heartbeat = this.#heartbeat;
+  /** Takes the most urgent message. Statuses come after replies: their number is bounded only by the tasks. */
+  #next(pending: Pending): SessionRequest["message"] {
+    const { heartbeat, usage } = pending;
     if (heartbeat !== undefined) {
-      this.#heartbeat = undefined;
+      pending.heartbeat = undefined;
       return { $case: "heartbeat", value: heartbeat };
     }
-    const sequence = this.#tablesApplied;
-    if (sequence > 0) {
-      this.#tablesApplied = 0;
-      return { $case: "tablesApplied", value: { sequence } };
+    const reply = pending.replies.shift();
+    if (reply !== undefined) return reply;
+    if (pending.isDescriptionDue) {
+      pending.isDescriptionDue = false;
+      return { $case: "description", value: this.#description };
     }
-    const probeResult = this.#probeResults.shift();
-    if (probeResult !== undefined) return { $case: "probeResult", value: probeResult };
-    const traffic = this.#trafficAnswers.shift();
-    if (traffic !== undefined) return { $case: "traffic", value: traffic };
-    const description = this.#description;
-    if (description !== undefined) {
-      this.#description = undefined;
-      return { $case: "description", value: description };
-    }
-    const statuses = this.#isBatchDue ? this.#outbox.take() : undefined;
+    const statuses = pending.areStatusesDue ? this.#statuses.take() : undefined;
     if (statuses !== undefined) return { $case: "statuses", value: statuses };
-    this.#isBatchDue = false;
-    const usage = this.#usage;
-    this.#usage = undefined;
+    pending.areStatusesDue = false;
+    pending.usage = undefined;
     return usage && { $case: "usage", value: usage };
   }
 }

@@ -1,18 +1,18 @@
 import type { ReportedTask, TaskStatuses } from "@berth/proto";
 
-/** Keeps a message far below any limit of its size. */
+/** Keeps a message of statuses far below gRPC's size limit. */
 const MAX_BATCH = 500;
 
 interface Entry {
   readonly report: ReportedTask;
-  /** The batch that it was last sent in; 0: it is still to be sent. */
+  /** The batch in which the status was last sent, or 0 before that. */
   batch: number;
-  isAcked: boolean;
+  isAcknowledged: boolean;
 }
 
 /**
- * The latest status of each task, until the leader has acknowledged it. Bounded by the number of tasks: a newer status
- * takes the place of an older one, sent or not.
+ * The latest status of each task, until the leader acknowledges it. Bounded by the number of tasks: a newer status
+ * replaces an older one, sent or not.
  */
 export class StatusOutbox {
   readonly #entries = new Map<string, Entry>();
@@ -24,17 +24,16 @@ export class StatusOutbox {
   }
 
   put(report: ReportedTask): void {
-    this.#entries.set(report.taskId, { report, batch: 0, isAcked: false });
+    this.#entries.set(report.taskId, { report, batch: 0, isAcknowledged: false });
     this.#unsent.add(report.taskId);
   }
 
-  /** Nobody asks for the task any more. */
   forget(taskId: string): void {
     this.#entries.delete(taskId);
     this.#unsent.delete(taskId);
   }
 
-  /** The next batch; undefined: everything was sent. */
+  /** Returns the next batch, or undefined when every status was sent. */
   take(): TaskStatuses | undefined {
     if (this.#unsent.size === 0) return undefined;
     this.#lastBatch += 1;
@@ -50,22 +49,22 @@ export class StatusOutbox {
     return { batch: this.#lastBatch, tasks };
   }
 
-  /** The leader has stored everything up to this batch. */
+  /** Records that the leader has stored everything up to this batch. */
   acknowledge(batch: number): void {
     for (const entry of this.#entries.values()) {
-      if (entry.batch > 0 && entry.batch <= batch) entry.isAcked = true;
+      if (entry.batch > 0 && entry.batch <= batch) entry.isAcknowledged = true;
     }
   }
 
-  /** Sends again what the leader has not acknowledged for long. */
-  repeatUnacked(): void {
-    for (const [taskId, entry] of this.#entries) if (!entry.isAcked) this.#unsent.add(taskId);
+  /** Marks the statuses as unsent that the leader has not acknowledged. */
+  resendUnacknowledged(): void {
+    for (const [taskId, entry] of this.#entries) if (!entry.isAcknowledged) this.#unsent.add(taskId);
   }
 
-  /** A new leader may know nothing: it is told everything. */
-  repeatAll(): void {
+  /** Marks all statuses as unsent, for a leader that may not have any of them. */
+  resendAll(): void {
     for (const [taskId, entry] of this.#entries) {
-      entry.isAcked = false;
+      entry.isAcknowledged = false;
       this.#unsent.add(taskId);
     }
   }

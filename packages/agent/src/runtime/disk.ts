@@ -2,34 +2,34 @@ import { createHash } from "node:crypto";
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 
-/** The few small files of an agent, by name. */
+/** The agent's data directory: a few small files, by name. */
 export interface Disk {
-  /** Undefined: there is no such file. */
+  /** Returns undefined when there is no such file. */
   read(name: string): Promise<string | undefined>;
-  /** Replaces the file as a whole: after a power cut it holds either the old or the new text. */
+  /** Replaces the file atomically: after a power failure it holds either the old or the new text. */
   write(name: string, text: string): Promise<void>;
-  /** Keeps a text where containers can have it mounted, and returns its path: one for each text. */
+  /** Writes a text to a file that containers can mount, and returns its path. Equal texts share a file. */
   writeShared(text: string): Promise<string>;
-  /** Where a person finds the file. */
+  /** Returns the file's path, for messages. */
   pathOf(name: string): string;
 }
 
 const PRIVATE = 0o600;
-const READABLE = 0o644;
-/** Below the agent's folder. */
+const WORLD_READABLE = 0o644;
+/** Subdirectory of the data directory. */
 const SHARED = "shared";
 const NAME_LENGTH = 16;
 
-/** Files in a folder that is there. */
-export function directoryDisk(folder: string): Disk {
-  const pathOf = (name: string): string => join(folder, name);
+/** Accesses a directory, which must exist. */
+export function directoryDisk(directory: string): Disk {
+  const pathOf = (name: string): string => join(directory, name);
   const shared = new Map<string, Promise<string>>();
   return {
     pathOf,
-    read: (name) => readIfThere(pathOf(name)),
+    read: (name) => readIfPresent(pathOf(name)),
     write: (name, text) => replace(pathOf(name), text, PRIVATE),
     writeShared: (text) => {
-      const path = shared.get(text) ?? share(folder, text);
+      const path = shared.get(text) ?? writeShared(directory, text);
       shared.set(text, path);
       path.catch(() => shared.delete(text));
       return path;
@@ -37,15 +37,15 @@ export function directoryDisk(folder: string): Disk {
   };
 }
 
-async function share(folder: string, text: string): Promise<string> {
+async function writeShared(directory: string, text: string): Promise<string> {
   const name = createHash("sha256").update(text).digest("hex").slice(0, NAME_LENGTH);
-  const path = join(folder, SHARED, name);
-  await mkdir(join(folder, SHARED), { recursive: true });
-  await replace(path, text, READABLE);
+  const path = join(directory, SHARED, name);
+  await mkdir(join(directory, SHARED), { recursive: true });
+  await replace(path, text, WORLD_READABLE);
   return path;
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+async function readIfPresent(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {

@@ -1,30 +1,31 @@
 import { execFile } from "node:child_process";
+import { assertNever } from "@berth/proto";
 
-/** Almost every program asked here answers within milliseconds; one that hangs says enough. */
+/** Most programs finish within milliseconds. */
 const TIMEOUT_MS = 5_000;
-/** Listings of a host with thousands of devices. */
+/** Enough for a listing of thousands of network devices. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
-/** What is shown of a program's complaints: nft may quote a whole table. */
+/** Bounds an error message: nft may quote a whole table. */
 const MAX_REASON = 500;
 
 export type ProgramResult =
   | { readonly kind: "done"; readonly stdout: string }
   | { readonly kind: "missing" }
-  /** It ran and failed: the line in which it says why. */
+  /** The program failed. `reason` is the line of its output that says why. */
   | { readonly kind: "failed"; readonly reason: string };
 
 export interface ProgramCall {
   readonly args: readonly string[];
-  /** For its standard input. */
+  /** Standard input. */
   readonly input?: string;
-  /** For one that has more to do; by default 5 s. */
+  /** Defaults to 5 s. */
   readonly timeoutMs?: number;
   readonly signal: AbortSignal;
 }
 
 export type RunProgram = typeof runProgram;
 
-/** Runs a program of the host and never rejects but when the signal fires. */
+/** Runs a program of the host. Rejects only when the signal fires. */
 export function runProgram(
   program: string,
   { args, input = "", timeoutMs = TIMEOUT_MS, signal }: ProgramCall,
@@ -38,19 +39,19 @@ export function runProgram(
         else if (signal.aborted) reject(signal.reason);
         else if (error.code === "ENOENT") resolve({ kind: "missing" });
         else if (error.killed === true && error.signal === killSignal)
-          resolve({ kind: "failed", reason: `${program} did not end within ${timeoutMs / 1_000} s` });
+          resolve({ kind: "failed", reason: `${program} did not finish within ${timeoutMs / 1_000} s` });
         else resolve({ kind: "failed", reason: reasonIn(stderr) || reasonIn(stdout) || error.message });
       });
       child.stdin?.on("error", () => {});
       child.stdin?.end(input);
     } catch (error) {
-      // Want of memory for another process is thrown, unlike other failures.
+      // Unlike other failures, a lack of memory for the process is thrown.
       resolve({ kind: "failed", reason: error instanceof Error ? error.message : String(error) });
     }
   });
 }
 
-/** Why a program did not do what it was asked, for a person; undefined: it did. */
+/** Returns why a program failed, or undefined when it succeeded. */
 export function failureOf(program: string, result: ProgramResult): string | undefined {
   switch (result.kind) {
     case "done":
@@ -59,12 +60,14 @@ export function failureOf(program: string, result: ProgramResult): string | unde
       return `${program} is not installed`;
     case "failed":
       return result.reason;
+    default:
+      return assertNever(result);
   }
 }
 
-/** Programs quote their input after what they say of it: the first line that speaks of an error counts. */
+/** Returns the first line that mentions an error: programs quote their input after the message. */
 function reasonIn(output: string): string {
   const lines = output.trim().split("\n");
-  const telling = lines.find((line) => /error|denied|not permitted/i.test(line)) ?? lines.at(-1) ?? "";
-  return telling.slice(0, MAX_REASON);
+  const message = lines.find((line) => /error|denied|not permitted/i.test(line)) ?? lines.at(-1) ?? "";
+  return message.slice(0, MAX_REASON);
 }

@@ -1,26 +1,26 @@
-/** Node's timers may come up to a millisecond before their time. */
+/** Node's timers may fire up to a millisecond early. */
 const EARLY_MS = 1;
 
-interface Beat {
+interface Schedule {
   readonly everyMs: number;
   readonly act: (lagMs: number) => void;
   dueMs: number;
 }
 
 export interface TickerOptions {
-  /** Ends all of it. */
+  /** Stops all callbacks. */
   readonly signal: AbortSignal;
   readonly now?: () => number;
 }
 
 /**
- * What an agent does all day in small steps, at common times: whatever is due every so many milliseconds is due when
- * the clock shows a multiple of them. What a step costs is mostly the waking up, and three steps at once cost little
- * more than one.
+ * Runs periodic callbacks at common times: a callback with a period of 150 ms is due whenever the clock shows a multiple
+ * of 150 ms. Most of the cost of an idle agent is waking up, and three callbacks in one wake-up cost little more than
+ * one.
  */
 export class Ticker {
   readonly #now: () => number;
-  readonly #beats = new Set<Beat>();
+  readonly #schedules = new Set<Schedule>();
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;
 
@@ -34,13 +34,13 @@ export class Ticker {
     else signal.addEventListener("abort", end, { once: true });
   }
 
-  /** Acts again and again, and is told how late it is. @returns how to end it */
+  /** Calls `act` once a period, with the lateness of the timer. Returns a function that stops it. */
   every(everyMs: number, act: (lagMs: number) => void): () => void {
-    const beat = { everyMs, act, dueMs: nextMultiple(this.#now(), everyMs) };
-    this.#beats.add(beat);
+    const schedule = { everyMs, act, dueMs: nextMultiple(this.#now(), everyMs) };
+    this.#schedules.add(schedule);
     this.#arm();
     return () => {
-      this.#beats.delete(beat);
+      this.#schedules.delete(schedule);
       this.#arm();
     };
   }
@@ -61,19 +61,19 @@ export class Ticker {
 
   #arm(): void {
     clearTimeout(this.#timer);
-    if (this.#isOver || this.#beats.size === 0) return;
+    if (this.#isOver || this.#schedules.size === 0) return;
     let dueMs = Number.POSITIVE_INFINITY;
-    for (const beat of this.#beats) dueMs = Math.min(dueMs, beat.dueMs);
+    for (const schedule of this.#schedules) dueMs = Math.min(dueMs, schedule.dueMs);
     this.#timer = setTimeout(() => this.#fire(), Math.max(0, dueMs - this.#now()));
   }
 
   #fire(): void {
     const nowMs = this.#now();
-    const due = [...this.#beats].filter(({ dueMs }) => dueMs <= nowMs + EARLY_MS);
+    const due = [...this.#schedules].filter(({ dueMs }) => dueMs <= nowMs + EARLY_MS);
     const lags = due.map(({ dueMs }) => Math.max(0, nowMs - dueMs));
-    for (const beat of due) beat.dueMs = nextMultiple(nowMs + EARLY_MS, beat.everyMs);
+    for (const schedule of due) schedule.dueMs = nextMultiple(nowMs + EARLY_MS, schedule.everyMs);
     this.#arm();
-    for (const [index, beat] of due.entries()) if (this.#beats.has(beat)) beat.act(lags[index] ?? 0);
+    for (const [index, schedule] of due.entries()) if (this.#schedules.has(schedule)) schedule.act(lags[index] ?? 0);
   }
 }
 

@@ -4,16 +4,16 @@ import { TimerQueue } from "./timer-queue.js";
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());
 
-test("Agenda calls each key at its time, once, by one timer", () => {
+test("TimerQueue calls each key at its time, once, by one timer", () => {
   const due: string[] = [];
-  const agenda = new TimerQueue({ onDue: (key) => due.push(key), now: Date.now });
+  const queue = new TimerQueue({ onDue: (key) => due.push(key), now: Date.now });
   const startMs = Date.now();
-  agenda.set("late", startMs + 300);
-  agenda.set("soon", startMs + 100);
-  agenda.set("moved", startMs + 50);
-  agenda.set("moved", startMs + 200);
-  agenda.set("dropped", startMs + 100);
-  agenda.clear("dropped");
+  queue.set("late", startMs + 300);
+  queue.set("soon", startMs + 100);
+  queue.set("moved", startMs + 50);
+  queue.set("moved", startMs + 200);
+  queue.set("dropped", startMs + 100);
+  queue.clear("dropped");
   expect(vi.getTimerCount()).toBe(1);
   vi.advanceTimersByTime(150);
   expect(due).toEqual(["soon"]);

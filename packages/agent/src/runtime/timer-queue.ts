@@ -1,7 +1,7 @@
-/** Longest delay that a Node timer takes. */
+/** The longest delay that a Node timer supports. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** When to look at which task again: one timer for all of them. */
+/** Calls back for each key at its time, with one timer for all keys. */
 export class TimerQueue {
   readonly #dueAtMs = new Map<string, number>();
   readonly #onDue: (key: string) => void;
@@ -14,13 +14,13 @@ export class TimerQueue {
     this.#now = now;
   }
 
-  /** Replaces what was set for the key before. */
+  /** Sets when the key is due. Replaces an earlier time. */
   set(key: string, atMs: number): void {
     this.#dueAtMs.set(key, atMs);
     if (atMs < this.#timerAtMs) this.#arm(atMs);
   }
 
-  /** The timer stays armed; it finds nothing to do for this key. */
+  /** Removes the key. The timer stays armed and finds nothing to do. */
   clear(key: string): void {
     this.#dueAtMs.delete(key);
   }

@@ -1,13 +1,13 @@
 export interface DeadlineOptions {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
-  /** What to reject with when the time is over. */
+  /** Returns the error with which to reject at the deadline. */
   readonly onTimeout: () => Error;
 }
 
 /**
- * Runs `effect` with a signal that fires at the deadline or with the outer signal, and settles then at the latest,
- * whether or not the effect heeds its signal. Leaves no timer and no listener behind.
+ * Runs `effect` with a signal that fires at the deadline or with the outer signal. Settles by then, even if the effect
+ * ignores its signal. Leaves no timer and no listener behind.
  */
 export async function withDeadline<T>(
   options: DeadlineOptions,

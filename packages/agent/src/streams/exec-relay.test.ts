@@ -6,7 +6,7 @@ import { containerWith } from "../core/tasks/testing.js";
 import type { EngineExec, OutputChunk } from "../engine/engine.js";
 import { ExecRelay } from "./exec-relay.js";
 
-/** A command that runs until its input ends or it is hung up on. */
+/** A command that runs until its input ends or it receives a signal. */
 class EndlessCommand implements EngineExec {
   readonly done: string[] = [];
   #end: () => void = () => {};
@@ -43,7 +43,7 @@ function relayWith(command: EndlessCommand) {
   const heard: PushExecRequest[] = [];
   let streamEnded: () => void = () => {};
   const ended = new Promise<void>((resolve) => (streamEnded = resolve));
-  /** The leader's side: says these things, then waits for the command to end. */
+  /** The leader's side: sends these inputs, then waits for the command to end. */
   const start = (requestId: string, ...inputs: ExecInput["message"][]): void => {
     async function* pushExec(
       messages: AsyncIterable<PushExecRequest>,
@@ -66,7 +66,7 @@ function relayWith(command: EndlessCommand) {
   return { relay, heard, start, ended };
 }
 
-test("ExecRelay passes input, sizes and signals to the command in order, and tells its end", async () => {
+test("ExecRelay passes input, sizes and signals to the command in order, and reports its exit code", async () => {
   const command = new EndlessCommand();
   const { heard, start, ended } = relayWith(command);
   start(
@@ -87,7 +87,7 @@ test("ExecRelay passes input, sizes and signals to the command in order, and tel
   expect(heard.at(-1)?.output?.message).toEqual({ $case: "exited", value: { exitCode: 7 } });
 });
 
-test("ExecRelay hangs up on a command that nobody waits for any more", async () => {
+test("ExecRelay sends SIGHUP to a command whose request is stopped", async () => {
   const command = new EndlessCommand();
   const { relay, heard, start, ended } = relayWith(command);
   start("r1");
@@ -98,10 +98,10 @@ test("ExecRelay hangs up on a command that nobody waits for any more", async () 
   expect(command.done.slice(0, 2)).toEqual(["end of input", "SIGHUP"]);
 });
 
-test("ExecRelay refuses more commands than a node should run for others", async () => {
+test("ExecRelay refuses commands over its limit", async () => {
   const { relay, heard, start } = relayWith(new EndlessCommand());
   for (let i = 0; i < 40; i++) start(`r${i}`);
   while (heard.filter(({ error }) => error !== "").length < 8) await sleep(1);
-  expect(heard.find(({ error }) => error !== "")?.error).toMatch(/already runs 32 commands/);
+  expect(heard.find(({ error }) => error !== "")?.error).toMatch(/already runs 32 exec commands/);
   relay.stopAll();
 });

@@ -1,27 +1,27 @@
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ExecInput, ExecOutput, PushExecRequest, StartExec } from "@berth/proto";
+import { assertNever, type ExecInput, type ExecOutput, type PushExecRequest, type StartExec } from "@berth/proto";
 import type { ObservedContainer } from "../core/docker/observed-container.js";
 import type { Engine, EngineExec } from "../engine/engine.js";
 
-/** For a command that was hung up on to tidy up in. */
+/** Time for a command to clean up between SIGHUP and SIGKILL. */
 const HANGUP_GRACE_MS = 5_000;
 
 export interface ExecSessionOptions {
   readonly engine: Pick<Engine, "exec" | "execDetached">;
   readonly request: StartExec;
   readonly container: ObservedContainer | undefined;
-  /** Cuts the command's input and output off. */
+  /** Disconnects the command's input and output. */
   readonly signal: AbortSignal;
 }
 
-/** One command from its start to its end: what it says as messages, and what is said to it. */
+/** One command from its start to its end: its output as messages, and its input. */
 export class ExecSession {
   readonly #options: ExecSessionOptions;
   #exec: EngineExec | undefined;
-  #isOver = false;
+  #hasExited = false;
   #markStarted: () => void = () => {};
-  /** Input may come before Docker has started the command. */
+  /** Input may arrive before Docker has started the command. */
   readonly #started = new Promise<void>((resolve) => {
     this.#markStarted = resolve;
   });
@@ -31,7 +31,7 @@ export class ExecSession {
     options.signal.addEventListener("abort", () => this.#markStarted(), { once: true });
   }
 
-  /** Starts the command and tells what it prints, no faster than it is taken. Never throws. */
+  /** Starts the command and yields its output no faster than it is consumed. Never throws. */
   async *messages(): AsyncGenerator<PushExecRequest> {
     const { signal, request } = this.#options;
     const { requestId } = request;
@@ -46,7 +46,8 @@ export class ExecSession {
     }
   }
 
-  async take({ message }: ExecInput): Promise<void> {
+  /** Passes input, a terminal size or a signal to the command. */
+  async handleInput({ message }: ExecInput): Promise<void> {
     await this.#started;
     const exec = this.#exec;
     if (exec === undefined) return;
@@ -61,14 +62,17 @@ export class ExecSession {
         if (isSignal(message.value)) await exec.kill(message.value).catch(() => {});
         return;
       case undefined:
-        return; // Of a newer leader: the command goes on without it.
+        // Sent by a newer leader.
+        return;
+      default:
+        return assertNever(message);
     }
   }
 
-  /** Ends a command that nobody reads any more, as a terminal does that is closed: SIGHUP, and later SIGKILL. */
+  /** Ends a command whose reader has disconnected, as a terminal that is closed: with SIGHUP, and later SIGKILL. */
   async hangUp(): Promise<void> {
     const exec = this.#exec;
-    if (exec === undefined || this.#isOver) return;
+    if (exec === undefined || this.#hasExited) return;
     exec.endInput();
     await exec.kill("SIGHUP").catch(() => {});
     await sleep(HANGUP_GRACE_MS, undefined, { ref: false });
@@ -94,7 +98,7 @@ export class ExecSession {
     yield started(taskId);
     for await (const { stream, bytes } of exec.output) yield { message: { $case: stream, value: bytes } };
     const exitCode = await exec.exitCode();
-    this.#isOver = true;
+    this.#hasExited = true;
     yield { message: { $case: "exited", value: { exitCode } } };
   }
 }

@@ -5,7 +5,7 @@ async function* numbers(count: number): AsyncGenerator<number> {
   for (let value = 0; value < count; value += 1) yield value;
 }
 
-test("inBatches gathers what comes together and loses nothing", async () => {
+test("inBatches groups values and loses none", async () => {
   const batches: (readonly number[])[] = [];
   for await (const batch of inBatches(numbers(1_234), () => 1)) batches.push(batch);
   expect(batches.flat()).toEqual(Array.from({ length: 1_234 }, (_, value) => value));
@@ -27,7 +27,7 @@ test("inBatches reads no further than one value ahead of its consumer", async ()
   await batches.return(undefined);
 });
 
-test("inBatches passes on the source's error after what came before it", async () => {
+test("inBatches throws the source's error after the values before it", async () => {
   const failing = async function* (): AsyncGenerator<number> {
     yield 1;
     throw new Error("broken");

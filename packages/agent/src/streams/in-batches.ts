@@ -1,11 +1,11 @@
-/** A person who follows a log does not notice the wait; a log of a million lines becomes a few thousand messages. */
+/** Not noticeable when following a log. A log of a million lines becomes a few thousand messages. */
 const WINDOW_MS = 30;
 const MAX_COUNT = 500;
 const MAX_BYTES = 256 * 1024;
 
-const OVER = Symbol("the window is over");
+const TIMEOUT = Symbol("the window has ended");
 
-/** Gathers what comes close together. Reads on only when the last batch was taken. */
+/** Groups values that arrive within a short time. Reads on only after the last batch was consumed. */
 export async function* inBatches<T>(
   source: AsyncIterable<T>,
   sizeOf: (value: T) => number,
@@ -21,11 +21,11 @@ export async function* inBatches<T>(
       const window = openWindow();
       for (;;) {
         pending = iterator.next();
-        // A failure ends the batch; it is thrown by the next turn, after the batch was taken.
-        const arrival = pending.catch((): typeof OVER => OVER);
+        // An error ends the batch. It is thrown after the batch was consumed, by the next iteration.
+        const arrival = pending.catch((): typeof TIMEOUT => TIMEOUT);
         if (batch.length >= MAX_COUNT || bytes >= MAX_BYTES) break;
-        const next = await Promise.race([arrival, window.over]);
-        if (next === OVER || next.done) break;
+        const next = await Promise.race([arrival, window.timeout]);
+        if (next === TIMEOUT || next.done) break;
         batch.push(next.value);
         bytes += sizeOf(next.value);
       }
@@ -37,11 +37,11 @@ export async function* inBatches<T>(
   }
 }
 
-function openWindow(): { readonly over: Promise<typeof OVER>; readonly close: () => void } {
+function openWindow(): { readonly timeout: Promise<typeof TIMEOUT>; readonly close: () => void } {
   let close = (): void => {};
-  const over = new Promise<typeof OVER>((resolve) => {
-    const timer = setTimeout(() => resolve(OVER), WINDOW_MS);
+  const timeout = new Promise<typeof TIMEOUT>((resolve) => {
+    const timer = setTimeout(() => resolve(TIMEOUT), WINDOW_MS);
     close = () => clearTimeout(timer);
   });
-  return { over, close };
+  return { timeout, close };
 }

@@ -7,8 +7,8 @@ import { LogRelay } from "./log-relay.js";
 
 async function* noLines(): AsyncGenerator<LogRecord> {}
 
-/** What the leader hears when it asks for the log of a task. */
-function heard(containerOf: () => ReturnType<typeof containerWith> | undefined): Promise<PushLogsRequest[]> {
+/** Returns the messages that the leader receives when it requests the log of a task. */
+function messagesOf(containerOf: () => ReturnType<typeof containerWith> | undefined): Promise<PushLogsRequest[]> {
   const engine: Pick<Engine, "logs"> = { logs: noLines };
   const relay = new LogRelay({ engine, containerOf, log: pino({ level: "silent" }) });
   return new Promise((resolve) => {
@@ -22,10 +22,10 @@ function heard(containerOf: () => ReturnType<typeof containerWith> | undefined):
   });
 }
 
-test("LogRelay answers for a log without a line, so that the leader does not take the node for silent", async () => {
-  expect(await heard(() => containerWith())).toEqual([{ requestId: "r1", entries: [], error: "" }]);
+test("LogRelay sends a message for an empty log, so that the leader knows that the node responds", async () => {
+  expect(await messagesOf(() => containerWith())).toEqual([{ requestId: "r1", entries: [], error: "" }]);
 });
 
-test("LogRelay says why a log is not to be had", async () => {
-  expect((await heard(() => undefined)).at(-1)?.error).toMatch(/no container/);
+test("LogRelay reports why a log cannot be read", async () => {
+  expect((await messagesOf(() => undefined)).at(-1)?.error).toMatch(/no container/);
 });

@@ -10,9 +10,12 @@ import type { Logger } from "pino";
 import type { ObservedContainer } from "../core/docker/observed-container.js";
 import type { Engine, LogRecord } from "../engine/engine.js";
 import { inBatches } from "./in-batches.js";
+import { StreamRelay } from "./stream-relay.js";
 
-/** As many as one reader may ask for. Each holds a connection to Docker and a stream to the leader. */
+/** As many logs as one reader may request. Each holds a connection to Docker and a stream to the leader. */
 const MAX_STREAMS = 200;
+
+type Calls = Pick<RpcClient<DispatcherServiceService>, "pushLogs">;
 
 export interface LogRelayOptions {
   readonly engine: Pick<Engine, "logs">;
@@ -20,47 +23,27 @@ export interface LogRelayOptions {
   readonly containerOf: (taskId: string) => ObservedContainer | undefined;
 }
 
-/** Reads logs of tasks for the leader, each on a stream of its own and no faster than the leader takes it. */
-export class LogRelay {
+/** Reads the logs of tasks for the leader, each on its own stream and no faster than the leader reads. */
+export class LogRelay extends StreamRelay<StartLogs, "pushLogs"> {
   readonly #options: LogRelayOptions;
-  readonly #running = new Map<string, AbortController>();
 
   constructor(options: LogRelayOptions) {
+    super(options.log, MAX_STREAMS);
     this.#options = options;
   }
 
-  start(calls: Pick<RpcClient<DispatcherServiceService>, "pushLogs">, request: StartLogs): void {
-    const { requestId, taskId } = request;
-    const controller = new AbortController();
-    const { signal } = controller;
-    const isFull = this.#running.size >= MAX_STREAMS;
-    this.#running.set(requestId, controller);
-    const messages = isFull
-      ? failure(requestId, `this node already reads ${MAX_STREAMS} logs`)
-      : this.#messages(request, signal);
-    calls
-      .pushLogs(messages, { signal })
-      .catch((error: unknown) => {
-        if (!signal.aborted) this.#options.log.debug({ err: error, task: taskId }, "log stream broke off");
-      })
-      .finally(() => {
-        controller.abort();
-        this.#running.delete(requestId);
-      });
+  protected async relay(calls: Calls, request: StartLogs, signal: AbortSignal): Promise<void> {
+    await calls.pushLogs(this.#messages(request, signal), { signal });
   }
 
-  stop(requestId: string): void {
-    this.#running.get(requestId)?.abort();
-  }
-
-  stopAll(): void {
-    for (const controller of this.#running.values()) controller.abort();
+  protected async refuse(calls: Calls, { requestId }: StartLogs, maxStreams: number): Promise<void> {
+    await calls.pushLogs(failure(requestId, `this node already reads ${maxStreams} logs`));
   }
 
   async *#messages(request: StartLogs, signal: AbortSignal): AsyncGenerator<PushLogsRequest> {
     const { requestId, taskId, follow, tail, sinceMs, untilMs } = request;
     const { engine, containerOf } = this.#options;
-    // An empty log has no entries to say that this node answers.
+    // Tells the leader at once that the node responds: an empty log has no other message.
     yield { requestId, entries: [], error: "" };
     const container = containerOf(taskId);
     if (container === undefined) {
@@ -70,7 +53,7 @@ export class LogRelay {
     try {
       const records = engine.logs(container, { follow, tail, sinceMs, untilMs, signal });
       for await (const batch of inBatches(records, (record) => record.line.length)) {
-        yield { requestId, entries: batch.map(toChunk), error: "" };
+        yield { requestId, entries: batch.map(toEntry), error: "" };
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -83,7 +66,7 @@ async function* failure(requestId: string, error: string): AsyncGenerator<PushLo
   yield { requestId, entries: [], error };
 }
 
-function toChunk({ stream, timeNs, line }: LogRecord): LogEntry {
+function toEntry({ stream, timeNs, line }: LogRecord): LogEntry {
   return {
     stream: stream === "stderr" ? LogEntry_Stream.STDERR : LogEntry_Stream.STDOUT,
     timeNs,

@@ -6,19 +6,20 @@ import type { ObservedContainer } from "../core/docker/observed-container.js";
 import type { HostUsage } from "../node/usage/host-usage.js";
 import { hostLoadBetween, loadBetween } from "../node/usage/node-stats.js";
 import type { UsageSample } from "../node/usage/sample.js";
+import { StreamRelay } from "./stream-relay.js";
 
-/** Whatever a leader says: not so often that measuring is what is measured. */
+/** Bounds the interval that the leader asks for, so that measuring does not distort the measurement. */
 const MIN_INTERVAL_MS = 500;
 const MAX_INTERVAL_MS = 60_000;
-
-/** Whoever begins to watch wants to see something soon. */
+/** The first figures come soon, whatever the interval. */
 const FIRST_INTERVAL_MS = 500;
-
-/** One leader asks once. */
+/** A leader has one request at a time; leaders may overlap during a change. */
 const MAX_STREAMS = 4;
 
+type Calls = Pick<RpcClient<DispatcherServiceService>, "pushStats">;
+
 export interface StatsRelayOptions {
-  /** Of all tasks known here. */
+  /** Returns the ids of all tasks of this node. */
   readonly taskIds: () => Iterable<string>;
   readonly containerOf: (taskId: string) => Pick<ObservedContainer, "state" | "processId"> | undefined;
   readonly readTask: (processId: number) => Promise<UsageSample | undefined>;
@@ -31,41 +32,21 @@ interface Samples {
   readonly tasks: ReadonlyMap<string, UsageSample>;
 }
 
-type Calls = Pick<RpcClient<DispatcherServiceService>, "pushStats">;
-
-/** Measures the host and its tasks for as long as the leader wants to know. */
-export class StatsRelay {
+/** Measures the host and its tasks while the leader asks for it. */
+export class StatsRelay extends StreamRelay<StartStats, "pushStats"> {
   readonly #options: StatsRelayOptions;
-  readonly #running = new Map<string, AbortController>();
 
   constructor(options: StatsRelayOptions) {
+    super(options.log, MAX_STREAMS);
     this.#options = options;
   }
 
-  start(calls: Calls, request: StartStats): void {
-    const { requestId } = request;
-    if (this.#running.size >= MAX_STREAMS) return;
-    const controller = new AbortController();
-    const { signal } = controller;
-    this.#running.set(requestId, controller);
-    calls
-      .pushStats(this.#messages(request, signal), { signal })
-      .catch((error: unknown) => {
-        if (!signal.aborted) this.#options.log.debug({ err: error }, "the load is not wanted any more");
-      })
-      .finally(() => {
-        controller.abort();
-        this.#running.delete(requestId);
-      });
+  protected async relay(calls: Calls, request: StartStats, signal: AbortSignal): Promise<void> {
+    await calls.pushStats(this.#messages(request, signal), { signal });
   }
 
-  stop(requestId: string): void {
-    this.#running.get(requestId)?.abort();
-  }
-
-  stopAll(): void {
-    for (const controller of this.#running.values()) controller.abort();
-  }
+  /** The message has no field for an error: the leader notices that no figures arrive. */
+  protected async refuse(): Promise<void> {}
 
   async *#messages(
     { requestId, intervalMs }: StartStats,

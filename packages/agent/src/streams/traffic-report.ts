@@ -7,10 +7,37 @@ import type {
 } from "@berth/proto";
 import { type IngressStats, type ListenerStats, listenerName } from "../dataplane/table/ingress-table.js";
 
-/** As many as one answer has room for. */
+/** Requests that are answered at a time: each makes the ingress process read the kernel's counters. */
+const MAX_CONCURRENT_REQUESTS = 8;
+/** Bounds the size of one report. */
 const MAX_LISTENERS = 5_000;
 
-/** To a question after one service, or after all of them. */
+type ReadStats = () => Promise<Pick<IngressStats, "listeners" | "vips" | "version">>;
+
+/** Answers the leader's requests for traffic figures. */
+export class TrafficReporter {
+  readonly #readStats: ReadStats;
+  #running = 0;
+
+  constructor(readStats: ReadStats) {
+    this.#readStats = readStats;
+  }
+
+  /** Returns undefined when too many requests are running, or when the figures cannot be read. */
+  async answer(request: TrafficRequest): Promise<TrafficReport | undefined> {
+    if (this.#running >= MAX_CONCURRENT_REQUESTS) return undefined;
+    this.#running += 1;
+    try {
+      return trafficReport(await this.#readStats(), request);
+    } catch {
+      return undefined;
+    } finally {
+      this.#running -= 1;
+    }
+  }
+}
+
+/** Builds the report on one service, or on all listeners when the request names none. */
 export function trafficReport(
   stats: Pick<IngressStats, "listeners" | "vips" | "version">,
   { requestId, serviceName }: TrafficRequest,
@@ -29,7 +56,7 @@ export function trafficReport(
   };
 }
 
-/** What this host's ingress does for a service, all of its ports together; undefined: it publishes none. */
+/** Sums the traffic of a service's published ports on this host. Undefined when it publishes none. */
 export function serviceTraffic(
   { listeners }: Pick<IngressStats, "listeners">,
   serviceName: string,
@@ -47,7 +74,7 @@ export function serviceTraffic(
   };
 }
 
-/** What this host has done for each published port and each virtual IP that anything has come to. */
+/** Returns the traffic of each published port and virtual IP that has had any. */
 export function listenerTraffic({
   listeners,
   vips,

@@ -3,40 +3,45 @@ import type { ContainerSummary } from "../core/docker/observed-container.js";
 import type { ContainerEvent } from "../core/tasks/container-event.js";
 import type { Engine, EngineInfo } from "../engine/engine.js";
 
-/** A daemon that hangs is noticed within this and the ping's own deadline. */
+/** A daemon that hangs is detected within this interval plus the ping's own deadline. */
 const PING_INTERVAL_MS = 5_000;
-/** Events are what keeps the picture true; this repairs what they may have missed. */
+/** Events keep the observed state current; the listing repairs what an event may have missed. */
 const RELIST_INTERVAL_MS = 30_000;
 const RECONNECT_MIN_MS = 250;
 const RECONNECT_MAX_MS = 5_000;
-/** Events are asked for from a little before the listing: seeing one twice does no harm. */
+/** Requests events from before the listing. Processing an event twice does no harm. */
 const EVENTS_OVERLAP_MS = 1_000;
 
 const NS_PER_MS_DIGITS = "000000";
 
 export interface EngineListener {
-  /** The daemon answers; `containers` are all of ours. */
+  /** The daemon is available. `containers` are all containers with berth's label. */
   onConnected(info: EngineInfo, containers: readonly ContainerSummary[]): void;
   onListed(containers: readonly ContainerSummary[]): void;
   onEvent(event: ContainerEvent): void;
-  /** The daemon is away. Said once, however long it stays away. */
+  /** The daemon is unavailable. Called once, however long that lasts. */
   onAway(reason: Error): void;
 }
 
-/** Keeps watching the daemon until the signal fires: reconnects whenever it goes away or hangs. */
+/**
+ * Watches the daemon until the signal fires, and reconnects when it stops or hangs. An exception of the listener is not
+ * taken for a failure of the daemon: it ends the watch.
+ */
 export async function watchEngine(
   engine: Engine,
   listener: EngineListener,
   signal: AbortSignal,
 ): Promise<void> {
+  const calls = new ListenerCalls();
   let failures = 0;
   const onUp = (): void => {
     failures = 0;
   };
   while (!signal.aborted) {
     try {
-      await watchConnection({ engine, listener, onUp }, signal);
+      await watchConnection({ engine, listener, calls, onUp }, signal);
     } catch (error) {
+      if (calls.failure !== undefined) throw calls.failure.error;
       if (signal.aborted) return;
       if (failures === 0) listener.onAway(error instanceof Error ? error : new Error(String(error)));
     }
@@ -46,14 +51,30 @@ export async function watchEngine(
   }
 }
 
+/** Calls the listener and remembers its first exception, to tell it from errors of the daemon. */
+class ListenerCalls {
+  failure: { readonly error: unknown } | undefined;
+
+  run(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.failure ??= { error };
+      throw error;
+    }
+  }
+}
+
 interface Watch {
   readonly engine: Engine;
   readonly listener: EngineListener;
+  readonly calls: ListenerCalls;
   readonly onUp: () => void;
 }
 
-/** Ends by throwing, as soon as one of its parts finds that the daemon is away. */
-async function watchConnection({ engine, listener, onUp }: Watch, outer: AbortSignal): Promise<void> {
+/** Watches one connection. Rejects as soon as the event stream, the ping or the listing fails. */
+async function watchConnection(watch: Watch, outer: AbortSignal): Promise<void> {
+  const { engine, listener, calls, onUp } = watch;
   const connection = new AbortController();
   const onAbort = (): void => connection.abort(outer.reason);
   outer.addEventListener("abort", onAbort, { once: true });
@@ -61,15 +82,19 @@ async function watchConnection({ engine, listener, onUp }: Watch, outer: AbortSi
   try {
     const sinceNs = `${Date.now() - EVENTS_OVERLAP_MS}${NS_PER_MS_DIGITS}`;
     const info = await engine.connect({ signal });
-    // The events first, so that nothing can happen between the listing and them.
-    const events = readEvents(engine, sinceNs, signal, listener);
+    // Events are requested before the listing, so that nothing between the two is missed.
+    const events = readEvents(watch, sinceNs, signal);
     events.catch(() => {});
-    listener.onConnected(info, await engine.list({ signal }));
+    const containers = await engine.list({ signal });
+    calls.run(() => listener.onConnected(info, containers));
     onUp();
     await Promise.race([
       events,
       every(PING_INTERVAL_MS, signal, () => engine.ping({ signal })),
-      every(RELIST_INTERVAL_MS, signal, async () => listener.onListed(await engine.list({ signal }))),
+      every(RELIST_INTERVAL_MS, signal, async () => {
+        const listed = await engine.list({ signal });
+        calls.run(() => listener.onListed(listed));
+      }),
     ]);
   } finally {
     outer.removeEventListener("abort", onAbort);
@@ -78,13 +103,12 @@ async function watchConnection({ engine, listener, onUp }: Watch, outer: AbortSi
 }
 
 async function readEvents(
-  engine: Engine,
+  { engine, listener, calls }: Watch,
   sinceNs: string,
   signal: AbortSignal,
-  listener: EngineListener,
 ): Promise<never> {
-  for await (const event of engine.events({ sinceNs, signal })) listener.onEvent(event);
-  throw new Error("Docker closed its stream of events");
+  for await (const event of engine.events({ sinceNs, signal })) calls.run(() => listener.onEvent(event));
+  throw new Error("Docker closed the event stream");
 }
 
 async function every(intervalMs: number, signal: AbortSignal, effect: () => Promise<void>): Promise<never> {

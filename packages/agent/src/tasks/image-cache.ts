@@ -1,12 +1,12 @@
 import type { ImageFacts } from "../core/tasks/task-view.js";
 import type { Engine, PullOptions } from "../engine/engine.js";
 
-/** Bounds the memory of an agent that sees ever new tags for years. */
+/** Bounds the memory over years of new tags. */
 const MAX_IMAGES = 1_000;
 
 const UNKNOWN: ImageFacts = { state: "unknown", pullBeganAtMs: 0 };
 
-/** Which images the host has, so that a hundred tasks of one image ask Docker once. */
+/** Remembers which images the host has, so that a hundred tasks of one image need one request. */
 export class ImageCache {
   readonly #engine: Engine;
   readonly #now: () => number;
@@ -22,7 +22,7 @@ export class ImageCache {
     return this.#facts.get(image) ?? UNKNOWN;
   }
 
-  /** Somebody may have removed it: Docker says that it is not there. */
+  /** Docker reports that the image is missing: it was removed outside berth. */
   forget(image: string): void {
     this.#facts.delete(image);
   }
@@ -31,7 +31,7 @@ export class ImageCache {
     this.#facts.clear();
   }
 
-  /** Callers that ask at the same time share one request; what was found out meanwhile is not asked again. */
+  /** Finds out whether the image is present. Concurrent callers share one request. */
   async check(image: string, signal: AbortSignal): Promise<void> {
     if (this.factsOf(image).state !== "unknown") return;
     const running = this.#checks.get(image);
@@ -41,19 +41,20 @@ export class ImageCache {
     return check;
   }
 
+  /** Pulls the image and records that it is present. */
   async pull(image: string, options: PullOptions): Promise<void> {
     const pullBeganAtMs = this.#now();
     await this.#engine.pull(image, options);
-    this.#note(image, { state: "present", pullBeganAtMs });
+    this.#store(image, { state: "present", pullBeganAtMs });
   }
 
   async #check(image: string, signal: AbortSignal): Promise<void> {
     const exists = await this.#engine.imageExists(image, { signal });
     const { pullBeganAtMs } = this.factsOf(image);
-    this.#note(image, { state: exists ? "present" : "absent", pullBeganAtMs });
+    this.#store(image, { state: exists ? "present" : "absent", pullBeganAtMs });
   }
 
-  #note(image: string, facts: ImageFacts): void {
+  #store(image: string, facts: ImageFacts): void {
     this.#facts.delete(image);
     this.#facts.set(image, facts);
     const [oldest] = this.#facts.keys();

@@ -3,25 +3,25 @@ import { isAlive, type ObservedContainer } from "../core/docker/observed-contain
 import type { RunningContainer } from "../node/host/process-watch.js";
 import { TaskRecord } from "./task-record.js";
 
-/** A task that has been said to be in networks, and the name servers that its service wants asked. */
+/** A task with addresses in networks, and the DNS servers that its service configures. */
 export interface NetworkedTask {
   readonly status: TaskStatus;
   readonly dns: readonly string[];
 }
 
-/** What others may know of the tasks of this host. */
+/** Read access to the tasks of this node. */
 export type KnownTasks = Pick<
   TaskRecords,
   "statuses" | "containerOf" | "running" | "hasEnded" | "inNetworks"
 >;
 
-/** Tasks that are gone from here while a leader that is out of reach has yet to say so. */
+/** Bounds the memory of ended tasks that tables may still name, because the leader cannot be reached. */
 const MAX_GONE = 1_000;
 
-/** The tasks of this host. */
+/** The tasks of this node. */
 export class TaskRecords {
   readonly #records = new Map<string, TaskRecord>();
-  /** The last that ended and of which nothing is left. */
+  /** Ids of tasks that ended last and of which nothing is left. */
   readonly #gone = new Set<string>();
 
   [Symbol.iterator](): Iterator<TaskRecord> {
@@ -32,7 +32,6 @@ export class TaskRecords {
     return this.#records.get(taskId);
   }
 
-  /** A new one where the task was not known. */
   getOrCreate(taskId: string): TaskRecord {
     const known = this.#records.get(taskId);
     if (known !== undefined) return known;
@@ -48,20 +47,20 @@ export class TaskRecords {
     if (this.#gone.size > MAX_GONE && oldest !== undefined) this.#gone.delete(oldest);
   }
 
-  /** The status of every task known, to be restored after a restart. */
+  /** Returns the status of each task, for the state file. */
   statuses(): ReadonlyMap<string, TaskStatus> {
     const statuses = new Map<string, TaskStatus>();
     for (const { taskId, status } of this) if (status) statuses.set(taskId, status);
     return statuses;
   }
 
-  /** The task's container as it was last seen. */
+  /** Returns the task's container as last observed. */
   containerOf(taskId: string): ObservedContainer | undefined {
     const containers = this.#records.get(taskId)?.containers.values();
     return containers?.next().value;
   }
 
-  /** Containers that run as far as is known. */
+  /** Yields the containers that run as far as is known. */
   *running(): Generator<RunningContainer> {
     for (const { taskId, containers } of this) {
       for (const container of containers.values()) {
@@ -71,11 +70,12 @@ export class TaskRecords {
     }
   }
 
-  /** The task had a container here, and nothing runs in it any more: a task does not begin again. */
+  /** Returns true when the task had a container here in which nothing runs any more. A task does not start again. */
   hasEnded(taskId: string): boolean {
     return this.#records.get(taskId)?.hasEnded ?? this.#gone.has(taskId);
   }
 
+  /** Yields the tasks that have addresses in networks. */
   *inNetworks(): Generator<NetworkedTask> {
     for (const { status, assignment } of this) {
       if (status === undefined || status.addresses.length === 0) continue;
@@ -83,10 +83,7 @@ export class TaskRecords {
     }
   }
 
-  /**
-   * Tasks that name networks. One whose networks are not ready has no next step (`core/networks/task-networks.ts` says
-   * what it waits for), and nothing but a change of these can give it one.
-   */
+  /** Yields the tasks whose specs name networks. While a network is not ready, only its change gives them a next step. */
   *needingNetworks(): Generator<string> {
     for (const { taskId, assignment } of this) {
       if ((assignment?.spec.task?.networks.length ?? 0) > 0) yield taskId;

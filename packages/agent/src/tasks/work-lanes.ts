@@ -1,39 +1,71 @@
 import type { WorkKind } from "../core/tasks/container-event.js";
-import { Lane } from "./lane.js";
 
-type LaneName = "change" | "look" | "stop" | "pull" | "knock";
+type LaneName = "change" | "inspect" | "stop" | "pull" | "probe";
 
 /**
- * `change`: a daemon starts containers fastest with four to eight requests under way, more only get in each other's
- * way. `stop`: Docker spends the grace waiting, which costs it nothing. `pull`: two share the line well, and Docker
- * loads several layers of each at once. `knock`: Docker is not asked.
+ * Work in flight for each lane. `change`: a daemon starts containers fastest with four to eight requests at a time.
+ * `stop`: Docker waits for the grace period, which costs nothing. `pull`: two pulls share the bandwidth well, and
+ * Docker loads several layers of each. `probe`: does not involve Docker.
  */
-const WIDTHS: Readonly<Record<LaneName, number>> = { change: 6, look: 4, stop: 128, pull: 2, knock: 32 };
+const WIDTHS: Readonly<Record<LaneName, number>> = { change: 6, inspect: 4, stop: 128, pull: 2, probe: 32 };
 
 const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
-  "check-image": "look",
+  "check-image": "inspect",
   create: "change",
   connect: "change",
   start: "change",
   remove: "change",
-  look: "look",
+  inspect: "inspect",
   pull: "pull",
   stop: "stop",
-  knock: "knock",
+  "probe-ports": "probe",
 };
 
-/** Bounded concurrency per kind of work, so that no kind holds up another. */
+/** Bounds the concurrency of each kind of work, so that no kind delays another. */
 export class WorkLanes {
   readonly #lanes: Readonly<Record<LaneName, Lane>> = {
     change: new Lane(WIDTHS.change),
-    look: new Lane(WIDTHS.look),
+    inspect: new Lane(WIDTHS.inspect),
     stop: new Lane(WIDTHS.stop),
     pull: new Lane(WIDTHS.pull),
-    knock: new Lane(WIDTHS.knock),
+    probe: new Lane(WIDTHS.probe),
   };
 
-  /** A start goes before further creates: what has been begun is finished first. */
+  /** Runs the effect in its lane and settles as it does. A start goes before creates: begun tasks finish first. */
   run<T>(kind: WorkKind, effect: () => Promise<T>): Promise<T> {
     return this.#lanes[LANE_OF[kind]].run(effect, { isUrgent: kind === "start" });
+  }
+}
+
+/** Runs at most `width` effects at a time. The queue is bounded by the tasks: each has one effect at most. */
+export class Lane {
+  readonly #width: number;
+  readonly #waiting: (() => Promise<void>)[] = [];
+  #running = 0;
+
+  constructor(width: number) {
+    this.#width = width;
+  }
+
+  /** Settles as `effect` does. An urgent effect goes before all that wait. */
+  run<T>(effect: () => Promise<T>, { isUrgent }: { readonly isUrgent: boolean }): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const entry = (): Promise<void> => effect().then(resolve, reject);
+      if (isUrgent) this.#waiting.unshift(entry);
+      else this.#waiting.push(entry);
+      this.#next();
+    });
+  }
+
+  #next(): void {
+    while (this.#running < this.#width) {
+      const entry = this.#waiting.shift();
+      if (entry === undefined) return;
+      this.#running += 1;
+      void entry().finally(() => {
+        this.#running -= 1;
+        this.#next();
+      });
+    }
   }
 }

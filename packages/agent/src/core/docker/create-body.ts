@@ -1,7 +1,4 @@
-/**
- * The body of Docker's `POST /containers/create`: the part of it that berth sets. The names are Docker's own, so
- * that what is asked for can be compared with what `docker inspect` shows.
- */
+/** The part of the body of Docker's `POST /containers/create` that berth sets, with the field names of the Engine API. */
 export interface CreateBody {
   readonly Image: string;
   readonly Labels: Readonly<Record<string, string>>;
@@ -20,18 +17,18 @@ export interface CreateBody {
   readonly Healthcheck?: HealthcheckBody;
   readonly ExposedPorts?: Readonly<Record<string, Record<string, never>>>;
   readonly HostConfig: HostConfigBody;
-  /** Of the network that `HostConfig.NetworkMode` names. Docker before 25.0 takes no more than one here. */
+  /** The endpoint in the network that `HostConfig.NetworkMode` names. Docker before 25.0 accepts only one here. */
   readonly NetworkingConfig?: { readonly EndpointsConfig: Readonly<Record<string, EndpointBody>> };
 }
 
-/** A container's place in a network. */
+/** The settings of a container in one network. */
 export interface EndpointBody {
   readonly IPAMConfig?: { readonly IPv4Address: string };
-  /** The network with the highest has the default route. Docker before 28.0 does not know it. */
+  /** The network with the highest priority provides the default route. Unknown to Docker before 28.0. */
   readonly GwPriority?: number;
 }
 
-/** Durations in nanoseconds, as everywhere in Docker's API. */
+/** Durations are in nanoseconds. */
 export interface HealthcheckBody {
   readonly Test?: readonly string[];
   readonly Interval?: number;
@@ -88,7 +85,7 @@ export interface HostConfigBody {
 
 export interface PortBindingBody {
   readonly HostIp: string;
-  /** Empty: Docker picks a free one. */
+  /** Empty when Docker is to pick a free port. */
   readonly HostPort: string;
 }
 

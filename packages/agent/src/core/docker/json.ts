@@ -1,4 +1,6 @@
-/** Reads untrusted JSON: a field that is missing or of another type gives the neutral value, never an exception. */
+// Readers for untrusted JSON. A value that is missing or has another type yields a neutral value, never an exception.
+
+/** Returns the field of an object, or undefined. */
 export function fieldOf(value: unknown, key: string): unknown {
   return isRecord(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 }

@@ -1,15 +1,15 @@
 import type { AssignedNetwork, AssignedTask } from "@berth/proto";
 
-/** The label that makes a container ours. Containers without it are never touched. */
+/** The label of a container that berth manages. Containers without it are never touched. */
 export const TASK_LABEL = "berth.task.id";
 
-/** Swarm's own label for a stack: tools that group containers by it work on berth's, too. */
+/** Swarm's label for a stack. Tools that group containers by it work with berth, too. */
 const STACK_NAMESPACE_LABEL = "com.docker.stack.namespace";
 
-/** Says of a container that its host stops it when the leader is out of reach, whoever has forgotten what it is. */
+/** Marks an at-most-one container, so that a restarted agent can stop it even without contact to the leader. */
 export const AT_MOST_ONE_LABEL = "berth.at-most-one";
 
-/** What a task's container says of itself. Enough to adopt it after a restart of the agent. */
+/** Returns the labels of a task's container. A restarted agent recognizes the container by them. */
 export function taskLabels(task: AssignedTask): Record<string, string> {
   return {
     [TASK_LABEL]: task.id,
@@ -22,16 +22,16 @@ export function taskLabels(task: AssignedTask): Record<string, string> {
   };
 }
 
-/** The label that makes a Docker network ours. Networks without it are never touched. */
+/** The label of a Docker network that berth manages. Networks without it are never touched. */
 export const NETWORK_LABEL = "berth.network.id";
 
-/** What a network was made from: one that differs from what is wanted has to be made anew. */
+/** The configuration of a network. A network whose configuration differs has to be recreated. */
 export const NETWORK_CONFIG_LABEL = "berth.network.config";
 
-/** Bytes that a packet may have in it, for its containers and its tunnel alike. */
+/** The network's MTU in bytes, for its containers and its tunnel. */
 export const NETWORK_MTU_LABEL = "berth.network.mtu";
 
-/** What this host's part of a network says of itself. */
+/** Returns the labels of this host's part of a network. */
 export function networkLabels(
   { id, spec }: AssignedNetwork,
   { config, mtu }: { config: string; mtu: number },

@@ -3,10 +3,10 @@ import { entriesOf, fieldOf, listOf, numberOf, textOf } from "./json.js";
 import { AT_MOST_ONE_LABEL, TASK_LABEL } from "./labels.js";
 
 const MS_PER_S = 1_000;
-/** Docker's own grace for a container that names none. */
+/** Docker's default for a container without a stop timeout. */
 const DOCKER_STOP_GRACE_MS = 10_000;
 
-/** Docker's words for what a container does. */
+/** The states of a container in the Engine API. */
 const CONTAINER_STATES = [
   "created",
   "running",
@@ -20,29 +20,29 @@ export type ContainerState = (typeof CONTAINER_STATES)[number];
 
 export type ContainerHealth = "none" | "starting" | "healthy" | "unhealthy";
 
-/** What Docker says of a container of ours, as far as a decision depends on it. */
+/** A container as Docker reports it, reduced to the fields on which decisions depend. */
 export interface ObservedContainer {
   readonly id: string;
   readonly name: string;
-  /** Empty for a container that is not ours. */
+  /** Empty for a container without berth's label. */
   readonly taskId: string;
   readonly state: ContainerState;
   readonly exitCode: number;
-  /** Why it could not start or ended badly, in Docker's words. */
+  /** Docker's message about a failed start or end. */
   readonly error: string;
   readonly outOfMemory: boolean;
   readonly health: ContainerHealth;
-  /** What the last probe of its healthcheck wrote. */
+  /** The output of the healthcheck's last probe. */
   readonly healthOutput: string;
-  /** Published ports, those on an address of the host first that were asked for by address. */
+  /** Published ports. */
   readonly ports: readonly PublishedPort[];
-  /** Docker networks that it is in. */
+  /** The Docker networks that the container has joined. */
   readonly networks: readonly ContainerNetwork[];
   readonly tty: boolean;
-  /** Of its first process, as this host counts them; 0 while it does not run. */
+  /** Process id of the container's first process on this host. 0 while the container does not run. */
   readonly processId: number;
   readonly stopGraceMs: number;
-  /** It must not run while the leader is out of reach. */
+  /** True when the container must not run without contact to the leader. */
   readonly atMostOne: boolean;
 }
 
@@ -52,17 +52,17 @@ export interface PublishedPort extends HostPort {
 
 export interface ContainerNetwork {
   readonly name: string;
-  /** IPv4; empty while it does not run. */
+  /** The IPv4 address. Empty while the container does not run. */
   readonly address: string;
-  /** Of its interface; empty while it does not run. */
+  /** The interface's MAC address. Empty while the container does not run. */
   readonly mac?: string;
-  /** "172.17.0.0/16"; empty without an address. */
+  /** For example "172.17.0.0/16". Empty without an address. */
   readonly subnet?: string;
-  /** By which it leaves the host; empty in a network without a way out. */
+  /** The default gateway. Empty in an internal network. */
   readonly gateway?: string;
 }
 
-/** The line that a listing has for a container: enough to see whether what is known of it is still true. */
+/** A container in a listing: enough to tell whether it has changed since its last inspection. */
 export interface ContainerSummary {
   readonly id: string;
   readonly taskId: string;
@@ -70,7 +70,7 @@ export interface ContainerSummary {
   readonly health: ContainerHealth;
 }
 
-/** Parses the answer to `GET /containers/{id}/json`. */
+/** Parses the response to `GET /containers/{id}/json`. */
 export function parseInspect(json: unknown): ObservedContainer {
   const state = fieldOf(json, "State");
   const config = fieldOf(json, "Config");
@@ -96,7 +96,7 @@ export function parseInspect(json: unknown): ObservedContainer {
   };
 }
 
-/** Parses one element of the answer to `GET /containers/json`. */
+/** Parses one element of the response to `GET /containers/json`. */
 export function parseSummary(json: unknown): ContainerSummary {
   return {
     id: textOf(fieldOf(json, "Id")),
@@ -106,7 +106,7 @@ export function parseSummary(json: unknown): ContainerSummary {
   };
 }
 
-/** True while processes of the container exist or may come back by themselves. */
+/** Returns true while the container has processes, or may have some again without a start. */
 export function isAlive(container: ObservedContainer): boolean {
   return container.state === "running" || container.state === "paused" || container.state === "restarting";
 }
@@ -119,7 +119,7 @@ function parseHealth(value: unknown): ContainerHealth {
   return value === "starting" || value === "healthy" || value === "unhealthy" ? value : "none";
 }
 
-/** A listing tells the health in its text for people alone: "Up 4 seconds (health: starting)". */
+/** A listing has the health only in its display text: "Up 4 seconds (health: starting)". */
 function healthFromStatusLine(line: string): ContainerHealth {
   return parseHealth(/\((?:health: )?(starting|healthy|unhealthy)\)$/.exec(line)?.[1]);
 }

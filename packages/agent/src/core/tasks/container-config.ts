@@ -4,33 +4,34 @@ import {
   type ContainerSpec,
   type Healthcheck,
   NetworkMode,
+  type PortSpec,
+  PortSpec_Mode,
+  PortSpec_Protocol,
   type TaskSpec,
+  assertNever,
 } from "@berth/proto";
-import type { CreateBody, HealthcheckBody, HostConfigBody } from "../docker/create-body.js";
+import type { CreateBody, HealthcheckBody, HostConfigBody, PortBindingBody } from "../docker/create-body.js";
 import { taskLabels } from "../docker/labels.js";
 import type { NetworksView } from "../networks/networks-view.js";
 import { ownResolvConf } from "../networks/resolv-conf.js";
 import { attachmentsOf, dnsServers, endpointBody } from "../networks/task-networks.js";
 import { mountConfig } from "./mounts.js";
-import type { NodeFacts } from "./node-facts.js";
-import { portConfig } from "./ports.js";
-import { presentValues, setValues } from "./set-values.js";
-import { containerName } from "./task-name.js";
-import { fillTemplate } from "./template.js";
+import { containerName, fillTemplate } from "./task-names.js";
+import type { NodeFacts } from "./task-view.js";
 
 const NS_PER_MS = 1_000_000;
 const MS_PER_S = 1_000;
 
-/** Docker's own default, and Compose's. */
+/** The default of Docker and of Compose. */
 export const DEFAULT_STOP_GRACE_MS = 10_000;
 
-/** All that Docker must be told to make the container of a task. */
+/** A request to create the container of a task. */
 export interface ContainerConfig {
   readonly name: string;
-  /** "linux/amd64"; empty: the node's own. */
+  /** For example "linux/amd64". Empty for the daemon's own platform. */
   readonly platform: string;
   readonly body: CreateBody;
-  /** What it shall have as /etc/resolv.conf; absent: what Docker makes. */
+  /** Content of /etc/resolv.conf. Missing when Docker is to generate the file. */
   readonly resolvConf?: string;
 }
 
@@ -42,7 +43,10 @@ export interface ContainerConfigInput {
   readonly networks: NetworksView;
 }
 
-/** What a spec says, in Docker's words. What it does not say is left out, so that the image's and daemon's own hold. */
+/**
+ * Maps a spec to Docker's Engine API. Fields that the spec does not set are left out, so that the defaults of the image
+ * and the daemon apply.
+ */
 export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   const { task, container, node } = input;
   const fill = (text: string): string => fillTemplate(text, task, node);
@@ -173,7 +177,75 @@ function healthcheckBody(check: Healthcheck): HealthcheckBody {
 }
 
 function networkModeName(mode: NetworkMode): "default" | "bridge" | "host" | "none" {
-  if (mode === NetworkMode.HOST) return "host";
-  if (mode === NetworkMode.NONE) return "none";
-  return mode === NetworkMode.BRIDGE ? "bridge" : "default";
+  switch (mode) {
+    case NetworkMode.HOST:
+      return "host";
+    case NetworkMode.NONE:
+      return "none";
+    case NetworkMode.BRIDGE:
+      return "bridge";
+    case NetworkMode.UNSPECIFIED:
+      return "default";
+    default:
+      return assertNever(mode);
+  }
+}
+
+interface PortConfig {
+  readonly exposed: NonNullable<CreateBody["ExposedPorts"]>;
+  readonly bindings: NonNullable<HostConfigBody["PortBindings"]>;
+}
+
+/**
+ * Ingress ports are published once, on the advertised address and a port that Docker picks; the ingress processes of all
+ * hosts forward to it. Host ports are published as the spec says. A container on the host network, or without a network,
+ * publishes nothing.
+ */
+function portConfig(
+  ports: readonly PortSpec[],
+  networkMode: NetworkMode,
+  advertiseAddress: string,
+): PortConfig {
+  const bindings: Record<string, PortBindingBody[]> = {};
+  if (networkMode === NetworkMode.HOST || networkMode === NetworkMode.NONE) return { exposed: {}, bindings };
+  for (const port of ports) {
+    const key = portKey(port.target, port.protocol);
+    const list = bindings[key] ?? [];
+    bindings[key] = list;
+    const binding = portBinding(port, advertiseAddress);
+    const isKnown = list.some(
+      (other) => other.HostIp === binding.HostIp && other.HostPort === binding.HostPort,
+    );
+    if (!isKnown) list.push(binding);
+  }
+  return { exposed: Object.fromEntries(Object.keys(bindings).map((key) => [key, {}])), bindings };
+}
+
+/** Returns Docker's name of a container's port: "8080/tcp". */
+function portKey(target: number, protocol: PortSpec_Protocol): string {
+  return `${target}/${protocol === PortSpec_Protocol.UDP ? "udp" : "tcp"}`;
+}
+
+function portBinding(port: PortSpec, advertiseAddress: string): PortBindingBody {
+  if (port.mode !== PortSpec_Mode.HOST) return { HostIp: advertiseAddress, HostPort: "" };
+  return { HostIp: port.hostIp, HostPort: port.published === 0 ? "" : String(port.published) };
+}
+
+/** Returns true for the value of a proto3 field that was not set. */
+function isUnset(value: unknown): boolean {
+  if (value === undefined || value === "" || value === 0 || value === false) return true;
+  if (Array.isArray(value)) return value.length === 0;
+  return typeof value === "object" && value !== null && Object.keys(value).length === 0;
+}
+
+/** Drops the fields that are undefined, "", 0, false, or an empty list or map. */
+function setValues<T extends object>(values: T): Partial<T> {
+  const entries = Object.entries(values).filter(([, value]) => !isUnset(value));
+  return Object.fromEntries(entries) as Partial<T>;
+}
+
+/** Drops the fields that are undefined. 0 and false are kept, as for a proto3 `optional` field. */
+function presentValues<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(values).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }

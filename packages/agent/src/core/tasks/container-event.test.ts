@@ -9,7 +9,7 @@ const event = (kind: ContainerEvent["kind"], unixSignal = ""): ContainerEvent =>
 });
 const idle: WorkState = { inFlight: undefined, state: "running" };
 
-test("effectOf ignores the echo of what the agent does itself", () => {
+test("eventEffect ignores events that a step in flight causes", () => {
   expect(eventEffect(event("started"), { inFlight: "start", state: "created" })).toBe("ignore");
   expect(eventEffect(event("started"), idle)).toBe("ignore");
   expect(eventEffect(event("ended"), { ...idle, inFlight: "stop" })).toBe("ignore");
@@ -17,12 +17,12 @@ test("effectOf ignores the echo of what the agent does itself", () => {
   expect(eventEffect(event("removed"), { inFlight: undefined, state: undefined })).toBe("ignore");
 });
 
-test("effectOf looks at what others did, and remembers a signal that ends", () => {
-  expect(eventEffect(event("started"), { ...idle, state: "exited" })).toBe("look");
-  expect(eventEffect(event("removed"), idle)).toBe("look");
-  expect(eventEffect(event("health"), idle)).toBe("look");
-  // A program may end while it is being started: the look of the start may come too early.
-  expect(eventEffect(event("ended"), { inFlight: "start", state: "created" })).toBe("look");
+test("eventEffect inspects after external changes and remembers a terminating signal", () => {
+  expect(eventEffect(event("started"), { ...idle, state: "exited" })).toBe("inspect");
+  expect(eventEffect(event("removed"), idle)).toBe("inspect");
+  expect(eventEffect(event("health"), idle)).toBe("inspect");
+  // A program may end during its start, after the inspection that follows the start.
+  expect(eventEffect(event("ended"), { inFlight: "start", state: "created" })).toBe("inspect");
   expect(eventEffect(event("signalled", "9"), idle)).toBe("remember-signal");
   expect(eventEffect(event("signalled", "10"), idle)).toBe("ignore");
 });

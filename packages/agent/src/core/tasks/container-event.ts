@@ -1,44 +1,62 @@
+import { assertNever } from "@berth/proto";
 import type { ContainerState } from "../docker/observed-container.js";
-import { isTerminating } from "./signals.js";
 import type { Step } from "./step.js";
 
-/** Something happened to a container of ours. */
+/** An event of a container with berth's label. */
 export interface ContainerEvent {
   readonly kind: "started" | "ended" | "health" | "removed" | "signalled" | "changed";
   readonly containerId: string;
   readonly taskId: string;
-  /** Number or name of the signal of a `signalled`. */
+  /** Number or name of the signal. Empty unless the kind is `signalled`. */
   readonly unixSignal: string;
 }
 
-/** What the worker is doing about a task: a step, or a look at one of its containers. */
-export type WorkKind = Step["kind"] | "look";
+/** The work in flight for a task: a step, or an inspection of one of its containers. */
+export type WorkKind = Step["kind"] | "inspect";
 
 export interface WorkState {
   readonly inFlight: WorkKind | undefined;
-  /** The container's state when it was last looked at. */
+  /** The container's state at the last inspection. */
   readonly state: ContainerState | undefined;
 }
 
+/** Signals with which people and tools end a container. Docker reports a signal by number or by name. */
+const TERMINATING_SIGNALS: ReadonlySet<string> = new Set([
+  "1",
+  "2",
+  "3",
+  "9",
+  "15",
+  "SIGHUP",
+  "SIGINT",
+  "SIGQUIT",
+  "SIGKILL",
+  "SIGTERM",
+]);
+
 /**
- * What an event means beside what is known. Steps look themselves at what they did, so the echo of our own doing is
- * ignored: that is what keeps a start at three requests.
+ * Returns how to react to an event. Steps inspect the container themselves, so events that a step causes are ignored:
+ * this keeps the start of a container at three requests.
  */
-export function eventEffect(event: ContainerEvent, known: WorkState): "ignore" | "look" | "remember-signal" {
-  const { inFlight, state } = known;
+export function eventEffect(
+  event: ContainerEvent,
+  { inFlight, state }: WorkState,
+): "ignore" | "inspect" | "remember-signal" {
   switch (event.kind) {
     case "signalled": {
-      const isOurs = inFlight === "stop" || inFlight === "remove";
-      return isOurs || !isTerminating(event.unixSignal) ? "ignore" : "remember-signal";
+      const isOwn = inFlight === "stop" || inFlight === "remove";
+      return isOwn || !TERMINATING_SIGNALS.has(event.unixSignal) ? "ignore" : "remember-signal";
     }
     case "started":
-      return inFlight !== undefined || state === "running" ? "ignore" : "look";
+      return inFlight !== undefined || state === "running" ? "ignore" : "inspect";
     case "ended":
-      return inFlight === "stop" ? "ignore" : "look";
+      return inFlight === "stop" ? "ignore" : "inspect";
     case "removed":
-      return inFlight === "remove" || state === undefined ? "ignore" : "look";
+      return inFlight === "remove" || state === undefined ? "ignore" : "inspect";
     case "health":
     case "changed":
-      return "look";
+      return "inspect";
+    default:
+      return assertNever(event.kind);
   }
 }

@@ -1,15 +1,16 @@
 import { assertNever, type BindMount, type Mount, type VolumeMount } from "@berth/proto";
 import type { MountBody } from "../docker/create-body.js";
 
-/** Docker's two ways to say what is mounted where. */
+/** Mounts in the two forms of Docker's Engine API. */
 export interface MountConfig {
-  /** `source:target:options`, the only form in which older daemons make a missing folder of the host. */
+  /** `source:target:options`: the only form in which older daemons create a missing directory on the host. */
   readonly binds: readonly string[];
   readonly mounts: readonly MountBody[];
 }
 
 type Fill = (text: string) => string;
 
+/** Maps mounts to the Engine API. `fill` expands placeholders in sources. */
 export function mountConfig(mounts: readonly Mount[], fill: Fill): MountConfig {
   const bodies = mounts.map((mount) => mountBody(mount, fill));
   return {
@@ -49,8 +50,8 @@ function bindBody(
   bind: BindMount,
   common: { Source: string; Target: string; ReadOnly: boolean },
 ): string | MountBody {
-  const colonFree = !`${common.Source}${common.Target}`.includes(":");
-  if (bind.createHostPath && colonFree) {
+  const hasNoColon = !`${common.Source}${common.Target}`.includes(":");
+  if (bind.createHostPath && hasNoColon) {
     const options = [common.ReadOnly ? "ro" : "rw", ...(bind.propagation === "" ? [] : [bind.propagation])];
     return `${common.Source}:${common.Target}:${options.join(",")}`;
   }

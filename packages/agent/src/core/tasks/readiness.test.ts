@@ -1,7 +1,7 @@
 import { NetworkMode, PortSpec_Protocol, TaskState } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import type { ObservedContainer } from "../docker/observed-container.js";
-import { PORT_PATIENCE_MS } from "./readiness.js";
+import { PORT_TIMEOUT_MS } from "./readiness.js";
 import { reconcile } from "./reconcile.js";
 import { applyOutcome } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
@@ -16,43 +16,43 @@ function running(parts: SpecParts, container: Partial<ObservedContainer> = ON_BR
   return viewWith({ assignment, containers: [containerWith(container)] });
 }
 
-/** What the task's view is after its ports were tried. */
-function knocked(view: TaskView, refused: readonly number[], nowMs: number): TaskView {
+/** Returns the view after a probe of the ports. */
+function probed(view: TaskView, refused: readonly number[], nowMs: number): TaskView {
   const { status, step } = reconcile(view, nowMs);
-  if (step?.kind !== "knock") throw new Error(`no knock, but ${step?.kind}`);
-  const outcome = { kind: "knocked", containerId: step.containerId, refused } as const;
+  if (step?.kind !== "probe-ports") throw new Error(`no port probe but ${step?.kind}`);
+  const outcome = { kind: "ports-probed", containerId: step.containerId, refused } as const;
   return { ...view, status, memory: applyOutcome(view.memory, { step, outcome, nowMs }) };
 }
 
 describe("a container without a healthcheck whose ports are published", () => {
   const view = running({ ports: [HTTP, { target: 443 }, { target: 53, protocol: PortSpec_Protocol.UDP }] });
 
-  test("counts as running once they accept connections", () => {
+  test("counts as running once its ports accept connections", () => {
     expect(reconcile(view, NOW_MS)).toMatchObject({
       status: { state: TaskState.STARTING },
-      step: { kind: "knock", containerId: "c1", address: "172.17.0.2", targets: [80, 443] },
+      step: { kind: "probe-ports", containerId: "c1", address: "172.17.0.2", targets: [80, 443] },
     });
-    const closed = knocked(view, [443], NOW_MS);
+    const closed = probed(view, [443], NOW_MS);
     const waiting = reconcile(closed, NOW_MS + 1);
     expect(waiting).toMatchObject({
       status: { state: TaskState.STARTING, message: "waiting for port 443 to accept connections" },
     });
     expect(waiting.step).toBeUndefined();
-    const open = knocked(closed, [], waiting.requeueAtMs ?? 0);
+    const open = probed(closed, [], waiting.requeueAtMs ?? 0);
     expect(reconcile(open, NOW_MS + 50)).toMatchObject({ status: { state: TaskState.RUNNING, message: "" } });
     expect(reconcile(open, NOW_MS + 50).step).toBeUndefined();
   });
 
-  test("counts as running after ten seconds all the same, and says what it did not find", () => {
-    const closed = knocked(view, [80], NOW_MS);
-    const still = knocked(closed, [80], NOW_MS + PORT_PATIENCE_MS);
-    expect(reconcile(still, NOW_MS + PORT_PATIENCE_MS)).toMatchObject({
+  test("counts as running after ten seconds, and its message names the port that refuses", () => {
+    const closed = probed(view, [80], NOW_MS);
+    const still = probed(closed, [80], NOW_MS + PORT_TIMEOUT_MS);
+    expect(reconcile(still, NOW_MS + PORT_TIMEOUT_MS)).toMatchObject({
       status: { state: TaskState.RUNNING, message: "port 80 did not accept connections within 10 s" },
     });
   });
 
-  test("is not asked again once it runs, by an agent that was restarted either", () => {
-    const open = knocked(view, [], NOW_MS);
+  test("is not probed again once it runs, not even by a restarted agent", () => {
+    const open = probed(view, [], NOW_MS);
     const { status } = reconcile(open, NOW_MS);
     const restarted = reconcile({ ...view, status }, NOW_MS);
     expect(restarted).toMatchObject({ status: { state: TaskState.RUNNING } });
@@ -74,5 +74,5 @@ describe("ports are not asked", () => {
 
 test("a container on the host's own network is asked at the host's address", () => {
   const view = running({ container: { networkMode: NetworkMode.HOST }, ports: [HTTP] }, {});
-  expect(reconcile(view, NOW_MS)).toMatchObject({ step: { kind: "knock", address: "10.0.0.1" } });
+  expect(reconcile(view, NOW_MS)).toMatchObject({ step: { kind: "probe-ports", address: "10.0.0.1" } });
 });

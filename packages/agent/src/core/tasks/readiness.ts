@@ -2,35 +2,38 @@ import { NetworkMode, PortSpec_Protocol } from "@berth/proto";
 import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import type { TaskView } from "./task-view.js";
 
-/** After so long a task counts as running though a port accepts nothing: some open only when there is work for them. */
-export const PORT_PATIENCE_MS = 10_000;
-const FIRST_PAUSE_MS = 20;
-const LONGEST_PAUSE_MS = 250;
+/** A task counts as running after this time even if a port refuses: some programs listen only when there is work. */
+export const PORT_TIMEOUT_MS = 10_000;
+const FIRST_DELAY_MS = 20;
+const MAX_DELAY_MS = 250;
 
-/** What became of the attempts to connect to the published ports of a task's container. */
+/** The attempts to connect to the published ports of a task's container. */
 export interface PortProbe {
   readonly containerId: string;
   readonly sinceMs: number;
   /** When the next attempt is due. */
   readonly nextMs: number;
-  readonly pauseMs: number;
-  /** Targets that refused the last attempt. */
+  readonly delayMs: number;
+  /** Ports that refused the last attempt. */
   readonly refused: readonly number[];
-  /** Refused or not, it is not tried again. */
+  /** True when no further attempt follows, whether or not a port refuses. */
   readonly isOver: boolean;
 }
 
-/** Where a container's ports can be tried from its host. */
+/** Where the host can connect to a container's ports. */
 export interface ReadinessTargets {
   readonly address: string;
   readonly targets: readonly number[];
 }
 
 /**
- * The ports that must accept connections before a task without a healthcheck counts as running, since its service is
- * sent connections from then on. Undefined: there are none, or they cannot be tried from here.
+ * Returns the ports that must accept connections before a task without a healthcheck counts as running, since its
+ * service sends it connections from then on. Undefined when there are none, or when the host cannot reach them.
  */
-export function readinessTargets(view: TaskView, container: ObservedContainer): ReadinessTargets | undefined {
+export function readinessTargets(
+  view: TaskView,
+  container: ObservedContainer,
+): ReadinessTargets | undefined {
   const { assignment, node } = view;
   if (container.health !== "none" || assignment?.spec.task === undefined) return undefined;
   const published = assignment.spec.ports.filter(({ protocol }) => protocol !== PortSpec_Protocol.UDP);
@@ -41,14 +44,14 @@ export function readinessTargets(view: TaskView, container: ObservedContainer): 
   return targets.length === 0 || address === undefined ? undefined : { address, targets };
 }
 
-/** True while the task waits for its ports. */
+/** Returns true while the task is not ready because its ports have not accepted connections yet. */
 export function isAwaitingPorts(view: TaskView, container: ObservedContainer): boolean {
   if (!isAlive(container) || readinessTargets(view, container) === undefined) return false;
-  const watch = view.memory.portProbe;
-  return watch?.containerId !== container.id || !watch.isOver;
+  const probe = view.memory.portProbe;
+  return probe?.containerId !== container.id || !probe.isOver;
 }
 
-/** What is known after an attempt. */
+/** Returns the state after an attempt. */
 export function afterProbe(
   before: PortProbe | undefined,
   { containerId, refused }: { readonly containerId: string; readonly refused: readonly number[] },
@@ -56,16 +59,16 @@ export function afterProbe(
 ): PortProbe {
   const known = before?.containerId === containerId ? before : undefined;
   const sinceMs = known?.sinceMs ?? nowMs;
-  const pauseMs = known === undefined ? FIRST_PAUSE_MS : Math.min(LONGEST_PAUSE_MS, known.pauseMs * 2);
-  const isOver = refused.length === 0 || nowMs - sinceMs >= PORT_PATIENCE_MS;
-  return { containerId, sinceMs, nextMs: nowMs + pauseMs, pauseMs, refused, isOver };
+  const delayMs = known === undefined ? FIRST_DELAY_MS : Math.min(MAX_DELAY_MS, known.delayMs * 2);
+  const isOver = refused.length === 0 || nowMs - sinceMs >= PORT_TIMEOUT_MS;
+  return { containerId, sinceMs, nextMs: nowMs + delayMs, delayMs, refused, isOver };
 }
 
-/** For a person; empty when nothing refuses. */
-export function refusalMessage({ portProbe: portWatch }: TaskView["memory"]): string {
-  if (portWatch === undefined || portWatch.refused.length === 0) return "";
-  const ports = `port ${portWatch.refused.join(", ")}`;
-  return portWatch.isOver
-    ? `${ports} did not accept connections within ${PORT_PATIENCE_MS / 1_000} s`
+/** Returns a message about ports that refuse connections, or "" when none does. */
+export function refusalMessage({ portProbe }: TaskView["memory"]): string {
+  if (portProbe === undefined || portProbe.refused.length === 0) return "";
+  const ports = `port ${portProbe.refused.join(", ")}`;
+  return portProbe.isOver
+    ? `${ports} did not accept connections within ${PORT_TIMEOUT_MS / 1_000} s`
     : `waiting for ${ports} to accept connections`;
 }

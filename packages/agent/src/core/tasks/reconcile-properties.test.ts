@@ -96,10 +96,10 @@ class SimulatedDocker {
         return this.#set(step.containerId, { state: "running" });
       case "stop":
         return this.#set(step.containerId, { state: "exited", exitCode: 143 });
-      case "knock":
+      case "probe-ports":
         this.#knocks += 1;
         // Opens at the third attempt.
-        return { kind: "knocked", containerId: step.containerId, refused: this.#knocks % 3 > 0 ? [80] : [] };
+        return { kind: "ports-probed", containerId: step.containerId, refused: this.#knocks % 3 > 0 ? [80] : [] };
       case "remove":
         expect(step.containerId).not.toBe("foreign");
         this.containers.delete(step.containerId);

@@ -65,7 +65,7 @@ describe("reconcile() on the way up", () => {
     expect(absent.step).toBeUndefined();
     expect(absent.status).toMatchObject({
       state: TaskState.REJECTED,
-      message: expect.stringMatching(/version 3 of the service cannot be read: deploy it again/),
+      message: expect.stringMatching(/version 3 of the service cannot be read from the store/),
     });
     const unwanted = assignmentWith(DesiredState.SHUTDOWN, spec);
     const stopping = reconcile(viewWith({ assignment: unwanted, containers: [containerWith()] }), NOW_MS);
@@ -79,14 +79,14 @@ describe("reconcile() on the way up", () => {
       NOW_MS,
     );
     expect(status?.state).toBe(TaskState.REJECTED);
-    expect(status?.message).toBe("annotations needs Docker API 1.43; this node's Docker speaks 1.41");
+    expect(status?.message).toBe("annotations needs Docker API 1.43; this node's Docker has API 1.41");
   });
 
   test("a failed step waits for its time, and the status says what is tried again", () => {
     const retry = { attempts: 1, notBeforeMs: NOW_MS + 500, reason: "no space" };
     expect(reconcile(viewWith({ memory: memoryWith({ retry }) }), NOW_MS)).toEqual({
       requeueAtMs: NOW_MS + 500,
-      status: expect.objectContaining({ state: TaskState.PREPARING, message: "trying again: no space" }),
+      status: expect.objectContaining({ state: TaskState.PREPARING, message: "retrying: no space" }),
     });
   });
 
@@ -171,7 +171,7 @@ describe("reconcile() on the way down", () => {
       viewWith({ assignment: assignmentWith(DesiredState.SHUTDOWN) }),
       NOW_MS,
     );
-    expect(status).toMatchObject({ state: TaskState.SHUTDOWN, message: "stopped before it had started" });
+    expect(status).toMatchObject({ state: TaskState.SHUTDOWN, message: "stopped before it started" });
     expect(step).toBeUndefined();
   });
 

@@ -1,37 +1,38 @@
-import { DesiredState, PullPolicy, TaskState, type TaskStatus } from "@berth/proto";
+import { DesiredState, FENCE_GRACE_MS, PullPolicy, TaskState, type TaskStatus } from "@berth/proto";
 import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import { endpointBody, missingNetwork, networkRefusal, networkWait } from "../networks/task-networks.js";
-import { unsupportedReason } from "./api-needs.js";
+import { unsupportedReason } from "./api-requirements.js";
 import { containerConfig } from "./container-config.js";
-import { fencingDecision } from "./fencing.js";
 import { readinessTargets } from "./readiness.js";
 import { isFinal, isWanted, statusOf, unhealthyMessage } from "./status.js";
 import type { Decision } from "./step.js";
-import { containerName } from "./task-name.js";
+import { containerName } from "./task-names.js";
 import type { Assignment, TaskView } from "./task-view.js";
 
-/** Long enough to get well again by itself, short enough that a stuck replica does not stay for long. */
+/** Time for an unhealthy container to recover. Short enough that a stuck replica is replaced soon. */
 export const UNHEALTHY_GRACE_MS = 30_000;
 
+const FENCED = "no contact with the leader, and at most one instance of this task may run";
+
 export interface Reconciled extends Decision {
-  /** The task's status now; undefined while the leader knows all there is. */
+  /** The task's current status. Undefined when there is nothing to report. */
   readonly status: TaskStatus | undefined;
 }
 
 /**
- * What to do next about one task, and what to say of it. Level-triggered: it depends on what is, not on how it came
- * about, so it may be asked at any time. One step at a time; it must not be asked while a step of the task is under way.
+ * Decides the next step of one task and its status. Level-triggered: the result depends on the observed state alone, so
+ * the function may be called at any time except while a step of the task is in flight.
  */
-export function reconcile(asked: TaskView, nowMs: number): Reconciled {
-  const [container, surplus] = ownContainer(asked);
-  const view = container === undefined ? withRejection(asked) : asked;
+export function reconcile(observed: TaskView, nowMs: number): Reconciled {
+  const [container, surplus] = ownContainer(observed);
+  const view = container === undefined ? withRejection(observed) : observed;
   const status = statusOf(view, container);
   if (surplus !== undefined)
     return { status, ...removal(surplus, "a second container with this task's label") };
   return { status, ...decide({ ...view, status }, container, nowMs) };
 }
 
-/** Adds to what Docker refused what is known without asking it. */
+/** Adds rejections that need no request to Docker. */
 function withRejection(view: TaskView): TaskView {
   const { assignment, memory } = view;
   if (assignment === undefined || memory.rejection !== "") return view;
@@ -49,7 +50,7 @@ function imageMissing({ assignment, image }: TaskView): string | undefined {
   return `image ${container.image} is not on this node and its pull policy is "never"`;
 }
 
-/** The container that is the task's, and one that must go when there are several: the one with the right name stays. */
+/** Returns the task's container and, if there are several, one to remove. The container with the right name is kept. */
 function ownContainer(
   view: TaskView,
 ): readonly [ObservedContainer | undefined, ObservedContainer | undefined] {
@@ -72,25 +73,38 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   }
   const { desiredState } = assignment.task;
   if (desiredState === DesiredState.REMOVE) {
-    return container === undefined ? { isGone: true } : removal(container, "the leader wants it removed");
+    return container === undefined ? { isGone: true } : removal(container, "desired state is remove");
   }
-  if (!isWanted(desiredState)) return stopIfAlive(container, "the leader wants it stopped");
+  if (!isWanted(desiredState)) return stopIfAlive(container, "desired state is shutdown");
   if (isFinal(status)) return stopIfAlive(container, "the task has ended");
-  if (container === undefined) return towardsContainer(view, assignment);
-  if (container.state === "created") return towardsStart(view, assignment, container);
-  return probePorts(view, container, nowMs) ?? watchHealth(view, container, nowMs);
+  if (container === undefined) return nextTowardContainer(view, assignment);
+  if (container.state === "created") return nextTowardStart(view, assignment, container);
+  return probePorts(view, container, nowMs) ?? checkHealth(view, container, nowMs);
 }
 
-/** Undefined: the task does not wait for its ports. Once it runs, nobody asks any more. */
+/**
+ * Stops an at-most-one task on a fenced node, and starts none. Returns undefined for all other tasks: they continue as
+ * last assigned.
+ */
+function fencingDecision(view: TaskView, container: ObservedContainer | undefined): Decision | undefined {
+  if (!view.isFenced || !(view.assignment?.task.atMostOne || container?.atMostOne)) return undefined;
+  if (container === undefined || !isAlive(container)) return {};
+  return {
+    step: { kind: "stop", containerId: container.id, graceMs: FENCE_GRACE_MS, failing: FENCED },
+    reason: FENCED,
+  };
+}
+
+/** Returns undefined unless the task waits for its ports. A task that runs is not probed again. */
 function probePorts(view: TaskView, container: ObservedContainer, nowMs: number): Decision | undefined {
-  const doors = readinessTargets(view, container);
-  if (view.status?.state !== TaskState.STARTING || doors === undefined) return undefined;
-  const { portProbe: portWatch } = view.memory;
-  if (portWatch?.containerId === container.id && portWatch.nextMs > nowMs) {
-    return { requeueAtMs: portWatch.nextMs };
+  const targets = readinessTargets(view, container);
+  if (view.status?.state !== TaskState.STARTING || targets === undefined) return undefined;
+  const { portProbe } = view.memory;
+  if (portProbe?.containerId === container.id && portProbe.nextMs > nowMs) {
+    return { requeueAtMs: portProbe.nextMs };
   }
-  const step = { kind: "knock", containerId: container.id, ...doors } as const;
-  return { step, reason: "do its ports accept connections" };
+  const step = { kind: "probe-ports", containerId: container.id, ...targets } as const;
+  return { step, reason: "readiness of its ports is unknown" };
 }
 
 function removal(container: ObservedContainer, reason: string): Decision {
@@ -104,30 +118,30 @@ function stopIfAlive(container: ObservedContainer | undefined, reason: string): 
   return { step: { kind: "stop", containerId: id, graceMs: stopGraceMs, failing: "" }, reason };
 }
 
-/** First the image, then the container. */
-function towardsContainer(view: TaskView, { task, spec, receivedAtMs }: Assignment): Decision {
+/** The image first, then the container. */
+function nextTowardContainer(view: TaskView, { task, spec, receivedAtMs }: Assignment): Decision {
   const container = spec.task?.container;
-  // Rejected already: there is nothing to run.
+  // The task is rejected already: its spec has nothing to run.
   if (container === undefined) return {};
   const { image, platform, pullPolicy } = container;
   const isPullDue = pullPolicy === PullPolicy.ALWAYS && view.image.pullBeganAtMs < receivedAtMs;
   if (isPullDue || view.image.state === "absent") {
-    return { step: { kind: "pull", image, platform }, reason: `pull policy, image ${view.image.state}` };
+    return { step: { kind: "pull", image, platform }, reason: `image is ${view.image.state}` };
   }
   if (view.image.state === "unknown") {
-    return { step: { kind: "check-image", image }, reason: "not known whether the image is here" };
+    return { step: { kind: "check-image", image }, reason: "presence of the image is unknown" };
   }
   if (networkWait(spec, view.networks) !== "") return {};
   const config = containerConfig({ task, spec, container, node: view.node, networks: view.networks });
   return { step: { kind: "create", taskId: task.id, config }, reason: "no container" };
 }
 
-/** First into all of its networks: one that joins while the program runs would come too late for it. */
-function towardsStart(view: TaskView, { spec }: Assignment, container: ObservedContainer): Decision {
+/** Joins all networks before the start: the program must not see a network appear later. */
+function nextTowardStart(view: TaskView, { spec }: Assignment, container: ObservedContainer): Decision {
   if (networkWait(spec, view.networks) !== "") return {};
   const missing = missingNetwork(spec, container, view.networks);
   if (missing === undefined) {
-    return { step: { kind: "start", containerId: container.id }, reason: "created" };
+    return { step: { kind: "start", containerId: container.id }, reason: "container is created" };
   }
   const { network } = missing;
   const endpoint = endpointBody(spec, missing, {
@@ -140,11 +154,11 @@ function towardsStart(view: TaskView, { spec }: Assignment, container: ObservedC
   };
 }
 
-function watchHealth(view: TaskView, container: ObservedContainer, nowMs: number): Decision {
+function checkHealth(view: TaskView, container: ObservedContainer, nowMs: number): Decision {
   const { unhealthySinceMs } = view.memory;
   if (container.health !== "unhealthy" || unhealthySinceMs === 0) return {};
-  const patienceEndsMs = unhealthySinceMs + UNHEALTHY_GRACE_MS;
-  if (nowMs < patienceEndsMs) return { requeueAtMs: patienceEndsMs };
+  const graceEndsMs = unhealthySinceMs + UNHEALTHY_GRACE_MS;
+  if (nowMs < graceEndsMs) return { requeueAtMs: graceEndsMs };
   const failing = `stayed ${unhealthyMessage(container)} for ${UNHEALTHY_GRACE_MS / 1_000} s`;
   const { id, stopGraceMs } = container;
   return { step: { kind: "stop", containerId: id, graceMs: stopGraceMs, failing }, reason: failing };

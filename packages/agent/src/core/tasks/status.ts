@@ -14,7 +14,7 @@ import { isAwaitingPorts, refusalMessage } from "./readiness.js";
 import { hasEnded } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
 
-/** Signal numbers and exit codes above this are a death by signal: 137 is 128 + SIGKILL. */
+/** A program that a signal ends has this plus the signal's number as its exit code: 137 is 128 + SIGKILL. */
 const SIGNAL_EXIT_BASE = 128;
 
 const HEALTH_OF: Readonly<Record<ContainerHealth, Health>> = {
@@ -24,21 +24,22 @@ const HEALTH_OF: Readonly<Record<ContainerHealth, Health>> = {
   unhealthy: Health.UNHEALTHY,
 };
 
-/** What a final state and its reason are, without what the container adds. */
+/** A state and its reason, without the details of the container. */
 interface Verdict {
   readonly state: TaskState;
   readonly message: string;
-  /** Neither the task nor the node is to blame. */
+  /** True when the cause lies outside the task and the node, so that neither counts as failing. */
   readonly stoppedExternally?: boolean;
 }
 
+/** Returns true when the task has ended: it never runs again. */
 export function isFinal(status: TaskStatus | undefined): boolean {
   return status !== undefined && status.state >= TaskState.COMPLETE;
 }
 
 /**
- * The task's status as it follows from what is seen of it. States only move forward; a final status never changes.
- * Undefined: there is nothing to say yet that the leader does not know.
+ * Derives the task's status from what is observed. States only move forward, and a final status never changes. Returns
+ * undefined while there is nothing to report.
  */
 export function statusOf(view: TaskView, container: ObservedContainer | undefined): TaskStatus | undefined {
   if (view.assignment === undefined || isFinal(view.status)) return view.status;
@@ -68,14 +69,14 @@ function statusWithoutContainer(view: TaskView): TaskStatus | undefined {
 
 const REMOVED_OUTSIDE: Verdict = {
   state: TaskState.FAILED,
-  message: "its container was removed by somebody other than berth",
+  message: "container removed outside berth",
   stoppedExternally: true,
 };
 
 function verdictBeforeStart({ assignment, memory }: TaskView): Verdict | undefined {
   if (memory.rejection !== "") return { state: TaskState.REJECTED, message: memory.rejection };
   if (isWanted(assignment?.task.desiredState)) return undefined;
-  return { state: TaskState.SHUTDOWN, message: "stopped before it had started" };
+  return { state: TaskState.SHUTDOWN, message: "stopped before it started" };
 }
 
 function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict {
@@ -85,16 +86,16 @@ function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict 
   if (memory.externalSignal !== "") {
     return {
       state: TaskState.FAILED,
-      message: `stopped by somebody other than berth (signal ${memory.externalSignal})`,
+      message: `stopped outside berth (signal ${memory.externalSignal})`,
       stoppedExternally: true,
     };
   }
   if (container.outOfMemory) {
-    return { state: TaskState.FAILED, message: "killed by the kernel: it needed more memory than its limit" };
+    return { state: TaskState.FAILED, message: "killed by the kernel: memory limit exceeded" };
   }
-  // A daemon that restarts stops its containers, and many end with 0 then: a service must not take that for its own end.
+  // A daemon that restarts stops its containers, and many exit with 0. That does not complete the task.
   if (container.exitCode === 0 && memory.wasUnobserved) {
-    const message = "ended with exit code 0 while Docker was away";
+    const message = "ended with exit code 0 while Docker was unavailable";
     return { state: TaskState.FAILED, message, stoppedExternally: true };
   }
   if (container.exitCode === 0) return { state: TaskState.COMPLETE, message: "ended with exit code 0" };
@@ -112,14 +113,14 @@ function exitMessage({ exitCode, error }: ObservedContainer): string {
 
 function runningStatus(view: TaskView, container: ObservedContainer, spec: AssignedSpec): TaskStatus {
   const hasRun = view.status?.state === TaskState.RUNNING;
-  const isWell = container.health === "none" || container.health === "healthy";
-  const isReady = isWell && !isAwaitingPorts(view, container);
+  const isHealthy = container.health === "none" || container.health === "healthy";
+  const isReady = isHealthy && !isAwaitingPorts(view, container);
   const running = status({
     state: hasRun || isReady ? TaskState.RUNNING : TaskState.STARTING,
     message: runningMessage(view, container),
     containerId: container.id,
     health: HEALTH_OF[container.health],
-    // Without its spec a container on the host's own network does not tell its ports: they are as they were.
+    // Without a readable spec, the ports of a container on the host network are unknown: the last ones are kept.
     ports:
       (spec.task ? undefined : view.status?.ports) ?? hostPorts(container, spec, view.node.advertiseAddress),
     addresses: addressesIn(spec, container.networks, view.networks, view.status?.addresses ?? []),
@@ -127,38 +128,38 @@ function runningStatus(view: TaskView, container: ObservedContainer, spec: Assig
   return hasEnded(container, view.memory) ? processEndedStatus(running) : running;
 }
 
-/** Nobody is to be sent to it any more. How it ended, and so its final state, only Docker knows. */
+/** Returns the status of a running task whose process has ended: it gets no connections. Docker will report how it ended. */
 export function processEndedStatus(running: TaskStatus): TaskStatus {
-  return { ...running, health: Health.UNHEALTHY, message: "its process has ended; Docker has not said how" };
+  return { ...running, health: Health.UNHEALTHY, message: "its process has ended; waiting for Docker to report the exit code" };
 }
 
 function runningMessage(view: TaskView, container: ObservedContainer): string {
-  if (container.state === "paused") return "paused by somebody other than berth";
+  if (container.state === "paused") return "paused outside berth";
   if (view.memory.failing !== "") return `stopping: ${view.memory.failing}`;
   if (container.health === "starting") return "waiting for its healthcheck";
   if (container.health === "unhealthy") return unhealthyMessage(container);
   return refusalMessage(view.memory);
 }
 
-/** Why the healthcheck fails, in the words of its last probe. */
+/** Returns the output of the healthcheck's last probe as a message. */
 export function unhealthyMessage(container: ObservedContainer): string {
   return container.healthOutput === "" ? "unhealthy" : `unhealthy: ${container.healthOutput}`;
 }
 
-/** What a task that has no running container yet can say of itself: what it waits for. */
+/** Returns the status of a task without a running container: what it waits for. */
 function preparing(view: TaskView): TaskStatus | undefined {
   const message = preparingMessage(view);
   return message === "" ? view.status : status({ state: TaskState.PREPARING, message });
 }
 
 function preparingMessage({ memory, image, assignment, networks }: TaskView): string {
-  if (memory.retry !== undefined) return `trying again: ${memory.retry.reason}`;
+  if (memory.retry !== undefined) return `retrying: ${memory.retry.reason}`;
   const name = assignment?.spec.task?.container?.image ?? "";
   if (image.state !== "absent") return assignment ? networkWait(assignment.spec, networks) : "";
   return `pulling image ${name}${memory.pulledPercent === undefined ? "" : ` (${memory.pulledPercent} %)`}`;
 }
 
-/** The published ports; on the host's own network the targets themselves, which need no publishing. */
+/** Returns the published ports, or the target ports of a container on the host network, which publishes none. */
 function hostPorts(container: ObservedContainer, spec: AssignedSpec, advertise: string): HostPort[] {
   if (spec.task?.container?.networkMode === NetworkMode.HOST) {
     return spec.ports.map(({ protocol, target }) => ({ protocol, target, hostPort: target }));
@@ -174,6 +175,7 @@ function hostPorts(container: ObservedContainer, spec: AssignedSpec, advertise: 
   return [...ports.values()];
 }
 
+/** Returns true while the task should run. */
 export function isWanted(desired: DesiredState | undefined): boolean {
   return desired !== undefined && desired < DesiredState.SHUTDOWN;
 }

@@ -1,12 +1,13 @@
 import type { EndpointBody } from "../docker/create-body.js";
+import type { ObservedContainer } from "../docker/observed-container.js";
 import type { ContainerConfig } from "./container-config.js";
 
-/** One small thing to do for one task. After it, Docker is looked at again. */
+/** One action on one task. Its container is observed again after it. */
 export type Step =
   | { readonly kind: "check-image"; readonly image: string }
   | { readonly kind: "pull"; readonly image: string; readonly platform: string }
   | { readonly kind: "create"; readonly taskId: string; readonly config: ContainerConfig }
-  /** One more network, before it is started: older daemons take a single one when they make a container. */
+  /** Joins one more network before the start: Docker before 25.0 accepts one network at creation. */
   | {
       readonly kind: "connect";
       readonly containerId: string;
@@ -18,25 +19,43 @@ export type Step =
       readonly kind: "stop";
       readonly containerId: string;
       readonly graceMs: number;
-      /** Set when the task should run and berth stops it all the same: why. */
+      /** Why the agent stops a task that should run. Empty for a task that should not. */
       readonly failing: string;
     }
-  /** Sees whether the container's ports accept connections. */
+  /** Tries whether the container's ports accept connections. */
   | {
-      readonly kind: "knock";
+      readonly kind: "probe-ports";
       readonly containerId: string;
       readonly address: string;
       readonly targets: readonly number[];
     }
   | { readonly kind: "remove"; readonly containerId: string };
 
-/** What is to be done and said about one task now. */
+/** The result of a step. */
+export type StepOutcome =
+  /** The container as it is after the step. */
+  | { readonly kind: "observed"; readonly container: ObservedContainer }
+  | { readonly kind: "gone"; readonly containerId: string }
+  /** The ports that refused a connection. */
+  | { readonly kind: "ports-probed"; readonly containerId: string; readonly refused: readonly number[] }
+  /** The image was checked or pulled. Images are remembered by the image cache. */
+  | { readonly kind: "image-known" }
+  /** A retry would fail in the same way. */
+  | { readonly kind: "rejected"; readonly reason: string }
+  /** A retry may succeed. */
+  | { readonly kind: "failed"; readonly reason: string }
+  /** The daemon became unavailable: the step may or may not have taken effect. */
+  | { readonly kind: "unknown"; readonly reason: string }
+  /** Cancelled before it took effect. */
+  | { readonly kind: "cancelled" };
+
+/** What to do next about a task. */
 export interface Decision {
   readonly step?: Step;
   /** Why the step, for the log. */
   readonly reason?: string;
-  /** Look again then, whatever happens until then. */
+  /** When to decide again if nothing happens before. */
   readonly requeueAtMs?: number;
-  /** Nothing of the task is left on this node. */
+  /** True when nothing of the task is left on this node. */
   readonly isGone?: boolean;
 }

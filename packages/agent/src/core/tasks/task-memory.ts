@@ -1,32 +1,65 @@
+import { assertNever } from "@berth/proto";
 import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
-import { afterProbe } from "./readiness.js";
-import type { Step } from "./step.js";
-import { BLANK_MEMORY, type Retry, type TaskMemory } from "./task-view.js";
+import { afterProbe, type PortProbe } from "./readiness.js";
+import type { Step, StepOutcome } from "./step.js";
 
-/** What a step came to, as a fact about the task. */
-export type StepOutcome =
-  /** The container as it is after the step. */
-  | { readonly kind: "observed"; readonly container: ObservedContainer }
-  | { readonly kind: "gone"; readonly containerId: string }
-  /** Its ports were tried: those that refuse. */
-  | { readonly kind: "knocked"; readonly containerId: string; readonly refused: readonly number[] }
-  /** It is about the image, which is remembered elsewhere. */
-  | { readonly kind: "image-known" }
-  /** Docker would say the same tomorrow. */
-  | { readonly kind: "rejected"; readonly reason: string }
-  /** It failed and may go well the next time. */
-  | { readonly kind: "failed"; readonly reason: string }
-  /** The daemon is away: nobody knows what came of the step. */
-  | { readonly kind: "unknown"; readonly reason: string }
-  /** Called off before it began to matter. */
-  | { readonly kind: "cancelled" };
+/** Facts about a task that Docker does not keep. */
+export interface TaskMemory {
+  /** The container that the task has or had. Empty before the first. */
+  readonly containerId: string;
+  /** Since when the container is unhealthy, or 0. */
+  readonly unhealthySinceMs: number;
+  /** Why the agent stops the task although it should run. Empty when it does not. */
+  readonly failing: string;
+  /** A terminating signal that was sent to the container outside berth. Empty when there was none. */
+  readonly externalSignal: string;
+  /** True when Docker was unavailable since the container was last seen alive: how it ended was not observed. */
+  readonly wasUnobserved: boolean;
+  /**
+   * The container's first process, if the host has seen it end while Docker still reports the container as running: the
+   * daemon may be busy or unavailable. 0 when there is none.
+   */
+  readonly endedProcessId: number;
+  /** Why this node can never run the task. Empty when it can. */
+  readonly rejection: string;
+  readonly retry: Retry | undefined;
+  /** Progress of the pull in percent. Undefined while unknown. */
+  readonly pulledPercent: number | undefined;
+  /** Readiness of a container without a healthcheck. Undefined before the first probe. */
+  readonly portProbe: PortProbe | undefined;
+}
 
-/** A daemon's own trouble (a lock, a full queue) passes within seconds or not at all. */
+/** A step failed for a reason that may pass. */
+export interface Retry {
+  readonly attempts: number;
+  readonly notBeforeMs: number;
+  readonly reason: string;
+}
+
+export const BLANK_MEMORY: TaskMemory = {
+  containerId: "",
+  unhealthySinceMs: 0,
+  failing: "",
+  externalSignal: "",
+  wasUnobserved: false,
+  endedProcessId: 0,
+  rejection: "",
+  retry: undefined,
+  pulledPercent: undefined,
+  portProbe: undefined,
+};
+
+/** A problem of the daemon itself, such as a lock, passes within seconds or not at all. */
 const MAX_ATTEMPTS = 4;
 const RETRY_BASE_MS = 250;
 const RETRY_MAX_MS = 30_000;
 
-/** What the task's memory holds after a step. */
+/** Returns the memory of a task whose last status was read from disk. */
+export function restoredMemory(containerId: string): TaskMemory {
+  return { ...BLANK_MEMORY, containerId };
+}
+
+/** Returns the memory after a step. */
 export function applyOutcome(
   memory: TaskMemory,
   { step, outcome, nowMs }: { step: Step; outcome: StepOutcome; nowMs: number },
@@ -37,7 +70,7 @@ export function applyOutcome(
     case "gone":
     case "image-known":
       return { ...memory, retry: undefined, pulledPercent: undefined };
-    case "knocked":
+    case "ports-probed":
       return { ...memory, portProbe: afterProbe(memory.portProbe, outcome, nowMs) };
     case "rejected":
       return { ...memory, retry: undefined, rejection: outcome.reason };
@@ -47,33 +80,26 @@ export function applyOutcome(
       return { ...memory, retry: nextRetry(memory.retry, outcome.reason, nowMs) };
     case "cancelled":
       return memory;
+    default:
+      return assertNever(outcome);
   }
 }
 
-/** What the task's memory holds after its container was looked at. */
-export function applyObservation(
-  memory: TaskMemory,
-  container: ObservedContainer,
-  nowMs: number,
-): TaskMemory {
+/** Returns the memory after the container was inspected. */
+export function applyObservation(memory: TaskMemory, container: ObservedContainer, nowMs: number): TaskMemory {
   const isUnhealthy = container.health === "unhealthy" && container.state === "running";
   const unhealthySinceMs = isUnhealthy ? memory.unhealthySinceMs || nowMs : 0;
-  const unwatched = memory.wasUnobserved && !isAlive(container);
+  const wasUnobserved = memory.wasUnobserved && !isAlive(container);
   const endedProcessId = hasEnded(container, memory) ? memory.endedProcessId : 0;
-  return { ...memory, containerId: container.id, unhealthySinceMs, wasUnobserved: unwatched, endedProcessId };
+  return { ...memory, containerId: container.id, unhealthySinceMs, wasUnobserved, endedProcessId };
 }
 
-/** Docker has it running, but its process is known to have ended. */
+/** Returns true when Docker reports the container as running, but the host has seen its process end. */
 export function hasEnded(container: ObservedContainer, { endedProcessId }: TaskMemory): boolean {
   return endedProcessId !== 0 && isAlive(container) && container.processId === endedProcessId;
 }
 
-/** What an agent that has just started knows of a task whose last status it finds on disk. */
-export function restoredMemory(containerId: string): TaskMemory {
-  return { ...BLANK_MEMORY, containerId };
-}
-
-/** A container that does not stop or go away is tried for ever; one that does not start is given up. */
+/** Stops and removals are retried without limit. A container that does not start is given up. */
 function afterFailure(
   memory: TaskMemory,
   { step, reason, nowMs }: { step: Step; reason: string; nowMs: number },

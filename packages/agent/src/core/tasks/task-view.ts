@@ -1,89 +1,52 @@
 import type { AssignedSpec, AssignedTask, TaskStatus } from "@berth/proto";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import type { NetworksView } from "../networks/networks-view.js";
-import type { NodeFacts } from "./node-facts.js";
-import type { PortProbe } from "./readiness.js";
+import type { TaskMemory } from "./task-memory.js";
 
-/** A task that the leader wants on this node, and what it runs. */
+/** A task that the leader has assigned to this node, with its spec. */
 export interface Assignment {
   readonly task: AssignedTask;
   readonly spec: AssignedSpec;
   readonly receivedAtMs: number;
 }
 
-/** What the leader wants of this node: all of it, or what changed. */
+/** All assignments of this node, or those that changed. */
 export interface AssignmentChange {
   readonly isComplete: boolean;
   readonly assigned: readonly Assignment[];
   readonly removedTaskIds: readonly string[];
 }
 
-/** What is known of an image on this host. */
+/** What is known about an image on this host. */
 export interface ImageFacts {
   readonly state: "unknown" | "absent" | "present";
-  /** When the last successful pull of it began; 0: never since the agent started. */
+  /** When the agent's last successful pull of the image began, or 0. */
   readonly pullBeganAtMs: number;
 }
 
-/** What Docker does not remember of a task's past. */
-export interface TaskMemory {
-  /** The container that the task has or had; empty: none so far. */
-  readonly containerId: string;
-  /** 0: it is not unhealthy. */
-  readonly unhealthySinceMs: number;
-  /** Why berth itself stops a task that should run. */
-  readonly failing: string;
-  /** The signal that somebody other than berth sent to the container. */
-  readonly externalSignal: string;
-  /** Docker has been away since the container was last seen alive: how it ended, nobody saw. */
-  readonly wasUnobserved: boolean;
-  /**
-   * The container's first process, which this host has seen end, though Docker still has it running: it may be busy
-   * with its end, or be gone itself. 0: none.
-   */
-  readonly endedProcessId: number;
-  /** Why the node can never run the task. */
-  readonly rejection: string;
-  readonly retry: Retry | undefined;
-  /** How much of the image has come, in percent; undefined: not known. */
-  readonly pulledPercent: number | undefined;
-  /** Of a container without a healthcheck whose ports others are to be sent to; undefined: not tried yet. */
-  readonly portProbe: PortProbe | undefined;
-}
-
-/** A step failed for a reason that may pass. */
-export interface Retry {
-  readonly attempts: number;
-  readonly notBeforeMs: number;
-  readonly reason: string;
+/** Facts about the node that a container's configuration depends on. */
+export interface NodeFacts {
+  readonly nodeId: string;
+  readonly hostname: string;
+  /** The address at which other hosts reach the published ports of this host's containers. */
+  readonly advertiseAddress: string;
+  /** The Engine API version agreed with the daemon, such as "1.41". */
+  readonly engineApiVersion: string;
 }
 
 /** Everything that a decision about one task depends on. */
 export interface TaskView {
   readonly taskId: string;
-  /** Undefined: the leader does not want the task here, now or any more. */
+  /** Undefined when the task is not assigned to this node (any more). */
   readonly assignment: Assignment | undefined;
-  /** All containers with the task's label. More than one only if somebody copied a label. */
+  /** All containers with the task's label. More than one only when the label was copied. */
   readonly containers: readonly ObservedContainer[];
-  /** The last status decided; undefined before the first. */
+  /** The last status decided. Undefined before the first. */
   readonly status: TaskStatus | undefined;
   readonly memory: TaskMemory;
   readonly image: ImageFacts;
   readonly node: NodeFacts;
   readonly networks: NetworksView;
-  /** The leader has been out of reach for so long that at-most-one tasks must not run here. */
+  /** True when the node was without contact to the leader for so long that at-most-one tasks must not run. */
   readonly isFenced: boolean;
 }
-
-export const BLANK_MEMORY: TaskMemory = {
-  containerId: "",
-  unhealthySinceMs: 0,
-  failing: "",
-  externalSignal: "",
-  wasUnobserved: false,
-  endedProcessId: 0,
-  rejection: "",
-  retry: undefined,
-  pulledPercent: undefined,
-  portProbe: undefined,
-};

@@ -8,10 +8,10 @@ import {
 } from "@berth/proto";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import { NO_NETWORKS } from "../networks/networks-view.js";
-import type { NodeFacts } from "./node-facts.js";
-import { BLANK_MEMORY, type TaskView } from "./task-view.js";
+import { BLANK_MEMORY } from "./task-memory.js";
+import type { NodeFacts, TaskView } from "./task-view.js";
 
-// Values for tests, with everything set that a test does not care about.
+// Valid default values for tests. A test sets only the fields that it is about.
 
 export const NODE: NodeFacts = {
   nodeId: "node1",
@@ -73,7 +73,7 @@ export function containerWith(fields: Partial<ObservedContainer> = {}): Observed
   };
 }
 
-/** A task that should run, whose image is here and which has no container yet. */
+/** Returns the view of a task that should run, whose image is present and which has no container. */
 export function viewWith(fields: Partial<TaskView> = {}): TaskView {
   return {
     taskId: "task1",

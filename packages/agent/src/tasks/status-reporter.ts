@@ -2,26 +2,26 @@ import { type ReportedTask, TaskState, type TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
 import type { Reconciled } from "../core/tasks/reconcile.js";
 import { sameStatus } from "../core/tasks/status.js";
-import type { Step } from "../core/tasks/step.js";
-import type { StepOutcome } from "../core/tasks/task-memory.js";
+import type { Step, StepOutcome } from "../core/tasks/step.js";
 import type { TaskRecord } from "./task-record.js";
 
-export interface ReporterOptions {
+export interface StatusReporterOptions {
   readonly log: Logger;
-  /** A task's status changed, or its last trace went. */
+  /** Called when a task's status changes, and when nothing is left of the task on this node. */
   readonly onReport: (report: ReportedTask) => void;
 }
 
 const STATE_NAMES = new Map(Object.entries(TaskState).map(([name, state]) => [state, name.toLowerCase()]));
 
-/** Tells the leader what it does not know yet, and the log every change with its reason. */
-export class Reporter {
-  readonly #options: ReporterOptions;
+/** Reports status changes to the leader and logs them. */
+export class StatusReporter {
+  readonly #options: StatusReporterOptions;
 
-  constructor(options: ReporterOptions) {
+  constructor(options: StatusReporterOptions) {
     this.#options = options;
   }
 
+  /** Stores the new status and reports it unless the leader knows it already. */
   report(record: TaskRecord, { status, isGone = false }: Reconciled): void {
     const { taskId, assignment, reported } = record;
     if (status !== undefined && !sameStatus(record.status, status)) this.#logStatus(record, status);
@@ -33,14 +33,14 @@ export class Reporter {
     this.#options.onReport(record.reported);
   }
 
-  /** What went wrong is worth a line; what went well shows in the task's state. */
+  /** Logs a failed step. Success shows in the task's state. */
   logOutcome(taskId: string, step: Step, outcome: StepOutcome): void {
     if (outcome.kind !== "failed" && outcome.kind !== "rejected") return;
     this.#options.log.warn({ task: taskId, step: step.kind, reason: outcome.reason }, `step ${outcome.kind}`);
   }
 
   #logStatus({ taskId, assignment, status }: TaskRecord, next: TaskStatus): void {
-    // A message or a probe's output may change every second; a state does not.
+    // The message alone may change every second, for example with the output of a healthcheck.
     if (status?.state === next.state && status.health === next.health) return;
     const { serviceName } = assignment?.task ?? {};
     const state = STATE_NAMES.get(next.state);

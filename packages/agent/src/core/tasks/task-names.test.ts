@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { fillTemplate } from "./template.js";
+import { fillTemplate } from "./task-names.js";
 import { NODE, taskWith } from "./testing.js";
 
-test("fillTemplate knows node, service and task, with or without spaces, and leaves what it does not know", () => {
+test("fillTemplate expands placeholders of node, service and task, and keeps unknown ones", () => {
   const fill = (text: string): string => fillTemplate(text, taskWith(), NODE);
   expect(fill("{{.Node.ID}} {{ .Node.Hostname }}")).toBe("node1 host1");
   expect(fill("{{.Service.ID}} {{.Service.Name}}")).toBe("service1 shop_web");
@@ -10,6 +10,6 @@ test("fillTemplate knows node, service and task, with or without spaces, and lea
   expect(fill("{{.Nothing}} {{ range }} $A")).toBe("{{.Nothing}} {{ range }} $A");
 });
 
-test("fillTemplate gives a task of a global service its node as its slot", () => {
+test("fillTemplate uses the node id as the slot of a global service", () => {
   expect(fillTemplate("{{.Task.Slot}}", taskWith({ slot: 0 }), NODE)).toBe("node1");
 });

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { Lane } from "./lane.js";
+import { Lane } from "./work-lanes.js";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test("Lane runs no more than its width, the urgent first, and goes on after a failure", async () => {
+test("Lane runs at most `width` effects, urgent ones first, and continues after a failure", async () => {
   const lane = new Lane(2);
   const begun: string[] = [];
   const finish = new Map<string, () => void>();

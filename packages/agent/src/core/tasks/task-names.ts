@@ -1,10 +1,19 @@
 import type { AssignedTask } from "@berth/proto";
-import type { NodeFacts } from "./node-facts.js";
-import { containerName, slotName } from "./task-name.js";
+import type { NodeFacts } from "./task-view.js";
 
 const PLACEHOLDER = /\{\{\s*(\.[A-Za-z.]+)\s*\}\}/g;
 
-/** Fills in `{{.Node.Hostname}}` and its like. Unknown placeholders stay as they are: they may belong to the program. */
+/** Returns the name of a task's container: `<service>.<slot>.<task id>`. It is unique, and every agent computes the same. */
+export function containerName(task: AssignedTask, nodeId: string): string {
+  return `${task.serviceName}.${slotName(task, nodeId)}.${task.id}`;
+}
+
+/** Returns the slot's number, or the node's id for a global service, which has one slot a node. */
+export function slotName(task: AssignedTask, nodeId: string): string {
+  return task.slot === 0 ? nodeId : String(task.slot);
+}
+
+/** Expands `{{.Node.Hostname}}` and the like. Unknown placeholders are kept: they may be meant for the program. */
 export function fillTemplate(text: string, task: AssignedTask, node: NodeFacts): string {
   if (!text.includes("{{")) return text;
   const values = placeholders(task, node);

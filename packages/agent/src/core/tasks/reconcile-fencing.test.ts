@@ -2,6 +2,7 @@ import { DesiredState, FENCE_GRACE_MS } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isAlive } from "../docker/observed-container.js";
+
 import { reconcile } from "./reconcile.js";
 import { containerWith, specWith, taskWith, viewWith } from "./testing.js";
 
@@ -11,22 +12,22 @@ const assigned = (atMostOne: boolean) => ({
   receivedAtMs: 1_000,
 });
 
-describe("reconcile() while the leader is out of reach", () => {
-  it("stops an at-most-one task with a short grace, and says why", () => {
+describe("reconcile on a fenced node", () => {
+  it("stops an at-most-one task with a short grace period and states the reason", () => {
     const container = containerWith({ stopGraceMs: 60_000 });
     const view = viewWith({ assignment: assigned(true), containers: [container], isFenced: true });
     const { step } = reconcile(view, 2_000);
     expect(step).toMatchObject({ kind: "stop", containerId: "c1", graceMs: FENCE_GRACE_MS });
-    expect(step?.kind === "stop" && step.failing).toMatch(/at most one/);
+    expect(step?.kind === "stop" && step.failing).toMatch(/at most one instance/);
   });
 
-  it("knows an at-most-one container by its label alone, after a restart of the agent", () => {
+  it("recognizes an at-most-one container by its label after a restart of the agent", () => {
     const containers = [containerWith({ atMostOne: true })];
     const view = viewWith({ assignment: undefined, containers, isFenced: true });
     expect(reconcile(view, 2_000).step?.kind).toBe("stop");
   });
 
-  it("goes on with all others as the leader last wanted them", () => {
+  it("continues with other tasks as last assigned", () => {
     const containers = [containerWith()];
     const wanted = viewWith({ assignment: assigned(false), containers, isFenced: true });
     expect(reconcile(wanted, 0)).not.toHaveProperty("step");
@@ -35,7 +36,7 @@ describe("reconcile() while the leader is out of reach", () => {
     expect(reconcile(viewWith({ assignment: undefined, isFenced: true }), 0).isGone).toBe(true);
   });
 
-  it("never starts an at-most-one task, whatever its container is", () => {
+  it("never starts an at-most-one task, whatever the state of its container", () => {
     const state = fc.constantFrom("created", "running", "exited", "dead", undefined);
     const desired = fc.constantFrom(DesiredState.RUNNING, DesiredState.SHUTDOWN, DesiredState.REMOVE);
     fc.assert(

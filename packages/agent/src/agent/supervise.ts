@@ -1,0 +1,49 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** How long the other parts may take to stop after a part has failed. */
+const STOP_TIMEOUT_MS = 5_000;
+
+/** A part of the agent that runs beside the others. */
+export interface Part {
+  readonly name: string;
+  /** Runs until the signal fires. Rejects on a fatal error. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * Runs all parts until `lifetime` is aborted. No part waits for another. The first part that fails, or ends by itself,
+ * aborts `lifetime`, and its error is thrown after the others have stopped.
+ */
+export async function supervise(parts: readonly Part[], lifetime: AbortController): Promise<void> {
+  const { signal } = lifetime;
+  let failure: { readonly error: unknown } | undefined;
+  const fail = (error: unknown): void => {
+    if (signal.aborted) return;
+    failure = { error };
+    lifetime.abort(error);
+  };
+  const running = parts.map(async (part) => {
+    try {
+      await part.run(signal);
+      fail(new Error(`${part.name} ended unexpectedly`));
+    } catch (error) {
+      fail(error);
+    }
+  });
+  const allStopped = Promise.all(running);
+  await Promise.race([allStopped, failureOf(signal, () => failure !== undefined)]);
+  if (failure !== undefined) throw failure.error;
+}
+
+/** Resolves some time after a failure, even if a part does not stop. Never resolves after an orderly stop. */
+function failureOf(signal: AbortSignal, hasFailed: () => boolean): Promise<void> {
+  return new Promise((resolve) => {
+    signal.addEventListener(
+      "abort",
+      () => {
+        if (hasFailed()) sleep(STOP_TIMEOUT_MS, undefined, { ref: false }).then(resolve, () => {});
+      },
+      { once: true },
+    );
+  });
+}

@@ -1,0 +1,83 @@
+import { type Assignments, BerthError, type Welcome } from "@berth/proto";
+import type { Logger } from "pino";
+import type { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
+import type { TaskManager } from "../tasks/task-manager.js";
+import { AssignmentSet } from "./assignment-set.js";
+import type { Fence } from "./fence.js";
+
+/** The leader that this node obeys, as stored on disk. */
+export interface KnownLeader {
+  /** The highest epoch of a leader that this node has joined. */
+  readonly epoch: number;
+  /** Addresses of all servers, as the last leader named them. */
+  readonly servers: readonly string[];
+}
+
+export interface AssignmentReceiverOptions {
+  readonly tasks: Pick<TaskManager, "assign">;
+  readonly dataPlane: Pick<DataPlaneClient, "restart" | "updateNetworks" | "updateTables" | "applied">;
+  readonly fence: Pick<Fence, "guard">;
+  readonly known: KnownLeader;
+  /** Writes the agent's state to disk and resolves when it is there. */
+  readonly persist: () => Promise<void>;
+  readonly persistSoon: () => void;
+  readonly log: Logger;
+}
+
+/** Applies assignments to the task manager and the data plane. Refuses those of a leader that has been replaced. */
+export class AssignmentReceiver {
+  readonly #options: AssignmentReceiverOptions;
+  #known: KnownLeader;
+  #assignments = new AssignmentSet();
+
+  constructor(options: AssignmentReceiverOptions) {
+    this.#options = options;
+    this.#known = options.known;
+  }
+
+  get known(): KnownLeader {
+    return this.#known;
+  }
+
+  /** @throws BerthError BERTH_STALE_EPOCH when the server is not the leader any more */
+  async onWelcome({ epoch, servers }: Welcome): Promise<void> {
+    const { dataPlane, persist, persistSoon, log } = this.#options;
+    const knownEpoch = this.#known.epoch;
+    if (epoch < knownEpoch) {
+      throw new BerthError({
+        code: "BERTH_STALE_EPOCH",
+        message: `the server is not the leader any more: its epoch is ${epoch}, this node has joined epoch ${knownEpoch}`,
+      });
+    }
+    this.#assignments = new AssignmentSet();
+    dataPlane.restart();
+    this.#known = { epoch, servers };
+    // Before any assignment is applied: after a restart, the agent must not obey an older leader.
+    if (epoch > knownEpoch) await persist();
+    else persistSoon();
+    log.info({ epoch }, "joined the cluster");
+  }
+
+  /** @throws BerthError BERTH_PROTOCOL when the message does not follow the one before it */
+  onAssignments(message: Assignments): void {
+    const { tasks, dataPlane, fence, persistSoon } = this.#options;
+    const result = this.#assignments.apply(message, Date.now());
+    if (result.kind === "gap") throw new BerthError({ code: "BERTH_PROTOCOL", message: result.reason });
+    if (message.tasks.some(({ atMostOne }) => atMostOne)) fence.guard();
+    // Networks first: a task that arrives with its network would otherwise wait for an unknown network.
+    dataPlane.updateNetworks(result);
+    tasks.assign(result.change);
+    dataPlane.updateTables(result);
+    if ((result.ingress ?? result.networks ?? result.dnsEntries) !== undefined) persistSoon();
+  }
+
+  /** Resolves with true once traffic follows the tables as of this sequence, and with false when they were not applied. */
+  tablesApplied(sequence: number): Promise<boolean> {
+    return this.#options.dataPlane.applied(sequence);
+  }
+
+  /** Returns the ids of this node's tasks of these services. */
+  tasksOf(serviceIds: ReadonlySet<string>): readonly string[] {
+    return this.#assignments.tasksOf(serviceIds);
+  }
+}

@@ -1,0 +1,59 @@
+import type { DispatcherServiceService } from "@berth/proto";
+import type { RpcClient } from "@berth/proto/rpc";
+import type { Logger } from "pino";
+
+type Calls = RpcClient<DispatcherServiceService>;
+
+/** A request of the leader for a stream. */
+interface StreamRequest {
+  readonly requestId: string;
+}
+
+/**
+ * Streams that the leader asks for, each a call of its own beside the session. A stream ends by itself, by `stop`, or
+ * when the leader hangs up.
+ */
+export abstract class StreamRelay<Request extends StreamRequest, Call extends keyof Calls> {
+  readonly #log: Logger;
+  readonly #maxStreams: number;
+  readonly #running = new Map<string, AbortController>();
+
+  constructor(log: Logger, maxStreams: number) {
+    this.#log = log;
+    this.#maxStreams = maxStreams;
+  }
+
+  /** Starts a stream, or refuses it when too many are running. */
+  start(calls: Pick<Calls, Call>, request: Request): void {
+    const { requestId } = request;
+    const controller = new AbortController();
+    const { signal } = controller;
+    const isFull = this.#running.size >= this.#maxStreams;
+    this.#running.set(requestId, controller);
+    const done = isFull
+      ? this.refuse(calls, request, this.#maxStreams)
+      : this.relay(calls, request, signal);
+    done
+      .catch((error: unknown) => {
+        if (!signal.aborted) this.#log.debug({ err: error, requestId }, "stream to leader failed");
+      })
+      .finally(() => {
+        controller.abort();
+        this.#running.delete(requestId);
+      });
+  }
+
+  stop(requestId: string): void {
+    this.#running.get(requestId)?.abort();
+  }
+
+  stopAll(): void {
+    for (const controller of this.#running.values()) controller.abort();
+  }
+
+  /** Relays until the stream ends or the signal fires. */
+  protected abstract relay(calls: Pick<Calls, Call>, request: Request, signal: AbortSignal): Promise<void>;
+
+  /** Tells the leader that `maxStreams` streams are running. */
+  protected abstract refuse(calls: Pick<Calls, Call>, request: Request, maxStreams: number): Promise<void>;
+}

@@ -1,0 +1,100 @@
+import { TaskState } from "@berth/proto";
+import type { Logger } from "pino";
+import type { ContainerSummary } from "../core/docker/observed-container.js";
+import { type ContainerEvent, eventEffect } from "../core/tasks/container-event.js";
+import { processEndedStatus } from "../core/tasks/status.js";
+import type { NodeFacts } from "../core/tasks/task-view.js";
+import type { EngineInfo } from "../engine/engine.js";
+import { EngineError } from "../engine/engine-error.js";
+import type { RunningContainer } from "../node/host/process-watch.js";
+import type { EngineListener } from "./engine-watch.js";
+import type { ReconcileLoop } from "./reconcile-loop.js";
+import type { StatusReporter } from "./status-reporter.js";
+import type { TaskRecord } from "./task-record.js";
+import type { TaskRecords } from "./task-records.js";
+
+export interface ContainerObserverOptions {
+  readonly tasks: TaskRecords;
+  readonly loop: Pick<ReconcileLoop, "wake" | "engineConnected" | "engineLost">;
+  readonly reporter: Pick<StatusReporter, "report">;
+  readonly node: Omit<NodeFacts, "engineApiVersion">;
+  readonly onEngineUp: (info: EngineInfo) => void;
+  readonly onEngineAway: (reason: string) => void;
+  readonly log: Logger;
+}
+
+/** Records what Docker and the host report about containers, and wakes the tasks concerned. */
+export class ContainerObserver implements EngineListener {
+  readonly #options: ContainerObserverOptions;
+
+  constructor(options: ContainerObserverOptions) {
+    this.#options = options;
+  }
+
+  onConnected(info: EngineInfo, containers: readonly ContainerSummary[]): void {
+    const { loop, node, onEngineUp, log } = this.#options;
+    log.info(
+      { version: info.version, apiVersion: info.apiVersion, containers: containers.length },
+      "connected to Docker",
+    );
+    loop.engineConnected({ ...node, engineApiVersion: info.apiVersion });
+    onEngineUp(info);
+    this.onListed(containers);
+  }
+
+  onListed(containers: readonly ContainerSummary[]): void {
+    const { tasks, loop } = this.#options;
+    const listedIds = new Set(containers.map(({ id }) => id));
+    for (const summary of containers) tasks.getOrCreate(summary.taskId).applySummary(summary);
+    for (const record of tasks) {
+      // A container that was created during the listing is missing in it. An inspection finds it.
+      for (const id of record.containers.keys()) if (!listedIds.has(id)) record.stale.add(id);
+      loop.wake(record.taskId);
+    }
+  }
+
+  onAway(reason: Error): void {
+    const { tasks, loop, onEngineAway, log } = this.#options;
+    log.warn({ reason: reason.message }, "lost connection to Docker; running containers are not affected");
+    for (const record of tasks) record.markUnobserved();
+    onEngineAway(reason.message);
+    loop.engineLost(new EngineError("unavailable", reason.message, reason));
+  }
+
+  onEvent(event: ContainerEvent): void {
+    const { tasks, loop } = this.#options;
+    // Only a start can make an unknown task known: somebody may have started a container with berth's label.
+    const known = tasks.get(event.taskId);
+    if (known === undefined && event.kind !== "started") return;
+    const record = known ?? tasks.getOrCreate(event.taskId);
+    const state = record.containers.get(event.containerId)?.state;
+    const effect = eventEffect(event, { inFlight: record.inFlight?.kind, state });
+    if (effect === "remember-signal")
+      record.memory = { ...record.memory, externalSignal: event.unixSignal };
+    if (effect !== "inspect") return;
+    if (event.kind === "ended") this.#markProcessEnded(record, event.containerId);
+    record.stale.add(event.containerId);
+    loop.wake(event.taskId);
+  }
+
+  /** The host has seen a container's process end, whether or not Docker reports it. */
+  onProcessEnded({ taskId, containerId }: RunningContainer): void {
+    const record = this.#options.tasks.get(taskId);
+    if (record === undefined) return;
+    this.#markProcessEnded(record, containerId);
+    record.stale.add(containerId);
+    this.#options.loop.wake(taskId);
+  }
+
+  /**
+   * Reports the task unhealthy at once, so that it gets no new connections. Docker answers an inspection only after it
+   * has cleaned up the container, which may take longer than clients wait. A task that is being stopped has left the
+   * tables before.
+   */
+  #markProcessEnded(record: TaskRecord, containerId: string): void {
+    const { inFlight, status } = record;
+    if (inFlight?.kind === "stop" || inFlight?.kind === "remove") return;
+    if (!record.markProcessEnded(containerId) || status?.state !== TaskState.RUNNING) return;
+    this.#options.reporter.report(record, { status: processEndedStatus(status) });
+  }
+}

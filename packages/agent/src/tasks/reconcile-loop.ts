@@ -1,0 +1,185 @@
+import { DesiredState, FENCE_GRACE_MS } from "@berth/proto";
+import type { Logger } from "pino";
+import type { NetworksView } from "../core/networks/networks-view.js";
+import type { WorkKind } from "../core/tasks/container-event.js";
+import { reconcile } from "../core/tasks/reconcile.js";
+import { statusOf } from "../core/tasks/status.js";
+import type { Step } from "../core/tasks/step.js";
+import type { NodeFacts, TaskView } from "../core/tasks/task-view.js";
+import type { PullProgress } from "../engine/engine.js";
+import { TimerQueue } from "../runtime/timer-queue.js";
+import { executeStep, inspect, type StepTools } from "./execute-step.js";
+import { ImageCache } from "./image-cache.js";
+import type { StatusReporter } from "./status-reporter.js";
+import type { TaskRecord } from "./task-record.js";
+import type { TaskRecords } from "./task-records.js";
+import { WorkLanes } from "./work-lanes.js";
+
+/** When to inspect a container again after an inspection failed although Docker is available. */
+const INSPECT_AGAIN_MS = 1_000;
+
+export interface ReconcileLoopOptions {
+  readonly tasks: TaskRecords;
+  readonly reporter: StatusReporter;
+  readonly tools: Pick<StepTools, "engine" | "knock" | "shareFile">;
+  readonly isFenced: () => boolean;
+  readonly networks: () => NetworksView;
+  readonly onForgotten: (taskId: string) => void;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+/** Brings each woken task one step further: inspects containers that may have changed, otherwise decides and executes. */
+export class ReconcileLoop {
+  readonly #options: ReconcileLoopOptions;
+  readonly #images: ImageCache;
+  readonly #lanes = new WorkLanes();
+  readonly #timers: TimerQueue;
+  readonly #woken = new Set<string>();
+  /** Undefined while Docker is unavailable: no task advances. */
+  #node: NodeFacts | undefined;
+  #mayRemove = false;
+
+  constructor(options: ReconcileLoopOptions) {
+    const { tools, now } = options;
+    this.#options = options;
+    this.#images = new ImageCache(tools.engine, now);
+    this.#timers = new TimerQueue({ onDue: (taskId) => this.wake(taskId), now });
+  }
+
+  /** Docker is available. It may have lost images, and a step that failed may work now. */
+  engineConnected(node: NodeFacts): void {
+    this.#node = node;
+    this.#images.clear();
+    for (const record of this.#options.tasks) record.memory = { ...record.memory, retry: undefined };
+  }
+
+  /** Docker is unavailable: cancels steps in flight with this reason. */
+  engineLost(reason: unknown): void {
+    this.#node = undefined;
+    for (const { inFlight } of this.#options.tasks) inFlight?.controller.abort(reason);
+  }
+
+  /** A complete set of assignments has arrived: containers without an assignment may be removed. */
+  allowRemovals(): void {
+    this.#mayRemove = true;
+  }
+
+  close(reason: unknown): void {
+    this.#timers.close();
+    this.engineLost(reason);
+  }
+
+  /** Advances the task in a later microtask. */
+  wake(taskId: string): void {
+    if (this.#woken.size === 0) queueMicrotask(() => this.#advanceWoken());
+    this.#woken.add(taskId);
+  }
+
+  /** Cancels a pull whose task is no longer to run. Steps that change a container are not cancelled. */
+  cancelUnneededPull({ inFlight, assignment }: TaskRecord): void {
+    const shouldRun = assignment?.task.desiredState === DesiredState.RUNNING;
+    if (inFlight?.kind === "pull" && !shouldRun) inFlight.controller.abort();
+  }
+
+  /** Stops a container with the grace period of a fenced task while a stop with a longer one is in flight. */
+  shortenStop({ memory, inFlight }: TaskRecord): void {
+    if (inFlight?.kind !== "stop") return;
+    const options = { graceMs: FENCE_GRACE_MS, signal: inFlight.controller.signal };
+    void this.#options.tools.engine.stop(memory.containerId, options).catch(() => undefined);
+  }
+
+  #advanceWoken(): void {
+    const woken = [...this.#woken];
+    this.#woken.clear();
+    for (const taskId of woken) {
+      const record = this.#options.tasks.get(taskId);
+      if (record !== undefined) this.#advance(record);
+    }
+  }
+
+  #advance(record: TaskRecord): void {
+    const node = this.#node;
+    if (node === undefined || record.inFlight !== undefined) return;
+    const [stale] = record.stale;
+    if (stale !== undefined) this.#inspect(record, stale);
+    else if (this.#mayRemove || record.assignment !== undefined) this.#decide(record, node);
+    else if (record.isAtMostOne && this.#options.isFenced()) this.#decide(record, node);
+  }
+
+  #decide(record: TaskRecord, node: NodeFacts): void {
+    const { reporter, now } = this.#options;
+    const decision = reconcile(this.#view(record, node), now());
+    reporter.report(record, decision);
+    if (decision.isGone && record.assignment === undefined) this.#forget(record);
+    if (decision.requeueAtMs !== undefined) this.#timers.set(record.taskId, decision.requeueAtMs);
+    if (decision.step !== undefined) this.#execute(record, decision.step, decision.reason ?? "");
+  }
+
+  #view(record: TaskRecord, node: NodeFacts): TaskView {
+    const image = this.#images.factsOf(record.image);
+    const { isFenced, networks } = this.#options;
+    return record.view({ node, image, networks: networks(), isFenced: isFenced() });
+  }
+
+  #inspect(record: TaskRecord, containerId: string): void {
+    const { tools, now } = this.#options;
+    record.stale.delete(containerId);
+    this.#begin(record, "inspect", async (signal) => {
+      const outcome = await this.#lanes
+        .run("inspect", () => inspect(tools.engine, containerId, signal))
+        .catch(() => undefined);
+      if (outcome !== undefined) {
+        record.applyInspection(outcome, now());
+        return true;
+      }
+      record.stale.add(containerId);
+      this.#timers.set(record.taskId, now() + INSPECT_AGAIN_MS);
+      return false;
+    });
+  }
+
+  #execute(record: TaskRecord, step: Step, reason: string): void {
+    const { tools, reporter, log, now } = this.#options;
+    log.debug({ task: record.taskId, step: step.kind, reason }, "executing step");
+    if (step.kind === "stop" && step.failing !== "") {
+      log.info({ task: record.taskId, reason: step.failing }, "stopping failed task");
+      record.memory = { ...record.memory, failing: step.failing };
+    }
+    const stepTools = {
+      ...tools,
+      lanes: this.#lanes,
+      images: this.#images,
+      onPullProgress: (progress: PullProgress) => this.#pullProgressed(record, progress),
+    };
+    this.#begin(record, step.kind, async (signal) => {
+      const outcome = await executeStep(step, stepTools, signal);
+      record.applyOutcome(step, outcome, now());
+      reporter.logOutcome(record.taskId, step, outcome);
+      return true;
+    });
+  }
+
+  #pullProgressed(record: TaskRecord, { receivedBytes, totalBytes }: PullProgress): void {
+    const node = this.#node;
+    if (node === undefined || totalBytes === 0) return;
+    record.memory = { ...record.memory, pulledPercent: Math.floor((100 * receivedBytes) / totalBytes) };
+    this.#options.reporter.report(record, { status: statusOf(this.#view(record, node), undefined) });
+  }
+
+  /** Runs one piece of work on the task. Wakes the task afterwards if the work returned true. */
+  #begin(record: TaskRecord, kind: WorkKind, work: (signal: AbortSignal) => Promise<boolean>): void {
+    const controller = new AbortController();
+    record.inFlight = { kind, controller };
+    void work(controller.signal).then((hasChanged) => {
+      record.inFlight = undefined;
+      if (hasChanged) this.wake(record.taskId);
+    });
+  }
+
+  #forget({ taskId }: TaskRecord): void {
+    this.#options.tasks.delete(taskId);
+    this.#timers.clear(taskId);
+    this.#options.onForgotten(taskId);
+  }
+}
