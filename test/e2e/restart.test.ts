@@ -24,7 +24,7 @@ services:
 }
 
 /** A container that is removed is killed first: which of both is seen depends on how fast it goes. */
-const BY_HAND = /(stopped|removed) by somebody other than berth/;
+const BY_HAND = /(stopped|removed) outside berth/;
 
 const ONCE = "deploy: { restart_policy: { condition: none } }";
 

@@ -103,15 +103,15 @@ describe("a Docker daemon that misbehaves", () => {
     const states = new Map<string, TaskState>();
     const messages: string[] = [];
 
-    const startWorker = (): TaskManager => {
+    const startManager = (): TaskManager => {
       states.clear();
-      const worker = new TaskManager({
+      const manager = new TaskManager({
         knock: async () => false,
         shareFile: async () => "",
         engine,
         node: { nodeId: "n", hostname: "h", advertiseAddress: "127.0.0.1" },
         log: pino({ level: "silent" }),
-        isCutOff: () => false,
+        isFenced: () => false,
         networks: () => NO_NETWORKS,
         onReport: ({ taskId, status }) => {
           states.set(taskId, status?.state ?? TaskState.UNSPECIFIED);
@@ -122,22 +122,22 @@ describe("a Docker daemon that misbehaves", () => {
         onEngineAway: () => {},
       });
       stopping.controller = new AbortController();
-      stopping.done = worker.run(stopping.controller.signal);
-      return worker;
+      stopping.done = manager.run(stopping.controller.signal);
+      return manager;
     };
     afterEach(async () => {
       stopping.controller.abort();
       await stopping.done;
     });
     const spec = specOf();
-    const assign = (worker: TaskManager, tasks: readonly ReturnType<typeof taskOf>[]): void => {
+    const assign = (manager: TaskManager, tasks: readonly ReturnType<typeof taskOf>[]): void => {
       const assigned = tasks.map((task) => ({ task, spec, receivedAtMs: Date.now() }));
-      worker.assign({ isComplete: true, assigned, removedTaskIds: [] });
+      manager.assign({ isComplete: true, assigned, removedTaskIds: [] });
     };
 
     test("starts a container with three requests, and asks for the image once for all", async () => {
       const tasks = Array.from({ length: 5 }, (_, index) => taskOf(spec, { slot: index + 1 }));
-      assign(startWorker(), tasks);
+      assign(startManager(), tasks);
       await until("all run", () => tasks.every(({ id }) => states.get(id) === TaskState.RUNNING));
       const about = fake.requests.filter((request) => /containers\/(?!json)/.test(request));
       expect(about).toHaveLength(3 * tasks.length);
@@ -147,7 +147,7 @@ describe("a Docker daemon that misbehaves", () => {
     test("a create whose answer was lost does not make a second container", async () => {
       fake.faults.add("POST", /containers\/create/, { kind: "lose-answer" });
       const task = taskOf(spec);
-      assign(startWorker(), [task]);
+      assign(startManager(), [task]);
       await until("it runs", () => states.get(task.id) === TaskState.RUNNING);
       expect(fake.containers.size).toBe(1);
     });
@@ -161,7 +161,7 @@ describe("a Docker daemon that misbehaves", () => {
         { name, platform: "", body: { ...body, HostConfig: config } },
         { signal },
       );
-      assign(startWorker(), [task]);
+      assign(startManager(), [task]);
       await until("it is rejected", () => states.get(task.id) === TaskState.REJECTED);
       expect([...fake.containers.keys()]).toEqual([id]);
     });
@@ -173,7 +173,7 @@ describe("a Docker daemon that misbehaves", () => {
         { status: "Download complete", id: "layer" },
       ];
       const task = taskOf(spec);
-      assign(startWorker(), [task]);
+      assign(startManager(), [task]);
       await until("it runs", () => states.get(task.id) === TaskState.RUNNING);
       expect(messages).toContain("pulling image busybox:test (50 %)");
     });
@@ -182,18 +182,18 @@ describe("a Docker daemon that misbehaves", () => {
       const fault = { kind: "status", status: 500, message: "out of luck" } as const;
       fake.faults.add("POST", /start/, fault, 2);
       const task = taskOf(spec);
-      const worker = startWorker();
-      assign(worker, [task]);
+      const manager = startManager();
+      assign(manager, [task]);
       await until("it runs", () => states.get(task.id) === TaskState.RUNNING);
       fake.faults.add("POST", /start/, fault, 100);
       const hopeless = taskOf(spec, { slot: 2 });
-      assign(worker, [task, hopeless]);
+      assign(manager, [task, hopeless]);
       await until("it is rejected", () => states.get(hopeless.id) === TaskState.REJECTED);
     });
 
     test("a daemon that dies again and again in the middle of things ends up with what was asked for", async () => {
       const tasks = Array.from({ length: 6 }, (_, index) => taskOf(spec, { slot: index + 1 }));
-      assign(startWorker(), tasks);
+      assign(startManager(), tasks);
       for (let round = 0; round < 5; round += 1) {
         await new Promise((resolve) => setTimeout(resolve, 15));
         fake.dropConnections();

@@ -51,7 +51,7 @@ describe("an agent whose leader falls silent", () => {
       stateOf(single.id) === TaskState.FAILED ? leader.reports.get(single.id) : undefined,
     );
     expect(failed.status?.message).toMatch(
-      /the leader is out of reach, and of this task at most one may run/,
+      /no contact with the leader, and at most one instance of this task may run/,
     );
 
     const next = { ...taskOf(spec), atMostOne: true };

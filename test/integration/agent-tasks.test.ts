@@ -233,7 +233,7 @@ describe("an agent on a real Docker daemon", () => {
     const second = await reaches(removed.id, TaskState.RUNNING);
     await docker.docker("stop", first.containerId);
     await docker.docker("rm", "-f", second.containerId);
-    const reason = /by somebody other than berth/;
+    const reason = /outside berth/;
     expect((await reaches(stopped.id, TaskState.FAILED)).message).toMatch(reason);
     expect((await reaches(removed.id, TaskState.FAILED)).message).toMatch(reason);
   });

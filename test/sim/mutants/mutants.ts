@@ -44,8 +44,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "lost-statuses",
     what: "a new session does not repeat what the last one may have lost",
-    file: "packages/agent/src/leader/session.ts",
-    search: "outbox.repeatAll();",
+    file: "packages/agent/src/leader/send-queue.ts",
+    search: "this.#statuses.resendAll();",
     replace: "",
   },
   {
@@ -58,8 +58,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-adoption",
     what: "an agent that starts removes what it does not know, before it has heard the leader",
-    file: "packages/agent/src/tasks/task-manager.ts",
-    search: "else if (this.#isSetComplete || record.assignment !== undefined)",
+    file: "packages/agent/src/tasks/reconcile-loop.ts",
+    search: "else if (this.#mayRemove || record.assignment !== undefined)",
     replace: "else if (true)",
   },
   {
@@ -250,9 +250,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "names-not-waited-for",
     what: "a host does not wait for its names before it says that its tables are in force",
-    file: "packages/agent/src/leader/leader-message-handler.ts",
-    search: "await Promise.all([ingress.applied(sequence), nameSync.applied()]);",
-    replace: "[await ingress.applied(sequence), nameSync !== undefined];",
+    file: "packages/agent/src/dataplane-client/data-plane-client.ts",
+    search: "await Promise.all([this.#ports.applied(sequence), this.#dns.applied()]);",
+    replace: "[await this.#ports.applied(sequence), this.#dns !== undefined];",
   },
   {
     name: "names-forgotten",
@@ -271,9 +271,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "old-tables",
     what: "an agent that starts brings the tables on its disk to a process that has newer ones",
-    file: "packages/agent/src/agent/agent.ts",
-    search: "if (state.ingress.length > 0 && !opened.isServing) ingress.update(0, state.ingress);",
-    replace: "if (state.ingress.length > 0) ingress.update(0, state.ingress);",
+    file: "packages/agent/src/dataplane-client/data-plane-client.ts",
+    search: "if (!this.#hasLeaderTables && !ingress.isServing) this.#restoreTables();",
+    replace: "if (!this.#hasLeaderTables) this.#restoreTables();",
   },
   {
     name: "removed-too-early",

@@ -37,7 +37,10 @@ const BLANK: AgentState = {
   ingress: [],
   networks: [],
   dnsEntries: [],
-  dataPlane: DataPlane.fromPartial({ overlayReason: "not examined yet", wireguardReason: "not examined yet" }),
+  dataPlane: DataPlane.fromPartial({
+    overlayReason: "not examined yet",
+    wireguardReason: "not examined yet",
+  }),
   statuses: new Map(),
 };
 
@@ -91,15 +94,7 @@ export async function readState(disk: Disk, log: Logger): Promise<AgentState> {
   }
 }
 
-function toJson({
-  epoch,
-  servers,
-  ingress,
-  networks,
-  dnsEntries,
-  dataPlane,
-  statuses,
-}: AgentState): object {
+function toJson({ epoch, servers, ingress, networks, dnsEntries, dataPlane, statuses }: AgentState): object {
   const tables = { ingress: [...ingress], networks: [...networks], dnsEntries: [...dnsEntries] };
   const table = Assignments.toJSON(Assignments.fromPartial(tables));
   const tasks = [...statuses].map(([taskId, status]) => [taskId, TaskStatus.toJSON(status)]);

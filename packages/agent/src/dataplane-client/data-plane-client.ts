@@ -240,7 +240,8 @@ export class DataPlaneClient {
       const ingress = await raceSignal(this.#opened, signal);
       await ingress.suspect(nodeIds, signal);
     } catch (error) {
-      if (!signal.aborted) log.warn({ err: error, nodeIds }, "cannot report suspect nodes to ingress process");
+      if (!signal.aborted)
+        log.warn({ err: error, nodeIds }, "cannot report suspect nodes to ingress process");
     }
   }
 }

@@ -5,7 +5,7 @@ const highest = (): number => 1;
 const lost = { kind: "lost", joinedHeartbeatMs: undefined, reason: "", servers: [] } as const;
 const first = firstAttempt(["a:1", "b:1"]);
 
-test("nextAttempt tries the servers in turn, ever more slowly up to two seconds", () => {
+test("nextAttempt tries the servers in turn with a back-off of up to two seconds", () => {
   const attempts: Attempt[] = [first];
   for (let round = 0; round < 8; round += 1) {
     attempts.push(nextAttempt(attempts.at(-1) ?? first, lost, highest));
@@ -15,7 +15,7 @@ test("nextAttempt tries the servers in turn, ever more slowly up to two seconds"
   expect(nextAttempt(first, lost, () => 0).delayMs).toBe(50);
 });
 
-test("nextAttempt follows the word of a server that knows the leader, but not for ever", () => {
+test("nextAttempt follows a limited number of redirects to the leader", () => {
   const redirect = { kind: "not-leader", leader: "c:1", afterMs: 5, servers: [] } as const;
   const followed = nextAttempt(first, redirect, highest);
   expect(followed).toMatchObject({ address: "c:1", delayMs: 0 });
@@ -24,15 +24,15 @@ test("nextAttempt follows the word of a server that knows the leader, but not fo
   expect(attempt).toMatchObject({ address: "a:1", delayMs: 100 });
 });
 
-test("nextAttempt goes to the next server almost at once after a session that was joined, and learns the leader's servers", () => {
-  const tired = { ...first, failures: 7 };
+test("nextAttempt tries the next server almost at once after a joined session, and adds the leader's servers", () => {
+  const backedOff = { ...first, failures: 7 };
   const joined = { kind: "lost", joinedHeartbeatMs: 500, reason: "", servers: ["c:1", "a:1"] } as const;
   const next = { address: "b:1", failures: 0, servers: ["a:1", "b:1", "c:1"] };
-  expect(nextAttempt(tired, joined, () => 0)).toMatchObject({ ...next, delayMs: 0 });
-  expect(nextAttempt(tired, joined, highest)).toMatchObject({ ...next, delayMs: 100 });
+  expect(nextAttempt(backedOff, joined, () => 0)).toMatchObject({ ...next, delayMs: 0 });
+  expect(nextAttempt(backedOff, joined, highest)).toMatchObject({ ...next, delayMs: 100 });
 });
 
-test("nextAttempt spreads the return of many agents over more time, also to the leader that they are all told of", () => {
+test("nextAttempt spreads the reconnections of a large cluster, redirects included", () => {
   const large = { kind: "lost", joinedHeartbeatMs: 2_000, reason: "", servers: [] } as const;
   const away = nextAttempt(first, large, highest);
   expect(away.delayMs).toBe(400);
@@ -40,9 +40,16 @@ test("nextAttempt spreads the return of many agents over more time, also to the 
   expect(nextAttempt(away, redirect, () => 0.5)).toMatchObject({ address: "c:1", delayMs: 200 });
 });
 
-test("nextAttempt goes on almost at once from a server that has waited for a leader in vain, but not from one that has not", () => {
-  const tired = { ...first, failures: 7 };
-  const vain = { kind: "not-leader", leader: "", afterMs: 2_000, servers: [] } as const;
-  expect(nextAttempt(tired, vain, highest)).toMatchObject({ address: "b:1", delayMs: 100, failures: 1 });
-  expect(nextAttempt(tired, { ...vain, afterMs: 5 }, highest)).toMatchObject({ delayMs: 2_000, failures: 8 });
+test("nextAttempt backs off after a server that knows no leader, unless that server has waited for one", () => {
+  const backedOff = { ...first, failures: 7 };
+  const noLeader = { kind: "not-leader", leader: "", afterMs: 2_000, servers: [] } as const;
+  expect(nextAttempt(backedOff, noLeader, highest)).toMatchObject({
+    address: "b:1",
+    delayMs: 100,
+    failures: 1,
+  });
+  expect(nextAttempt(backedOff, { ...noLeader, afterMs: 5 }, highest)).toMatchObject({
+    delayMs: 2_000,
+    failures: 8,
+  });
 });

@@ -1,39 +1,57 @@
-import { Hello, NodeDescription, TaskStatus } from "@berth/proto";
+import { Hello, NodeDescription, type SessionRequest, TaskStatus } from "@berth/proto";
 import { expect, test } from "vitest";
 import { SendQueue } from "./send-queue.js";
-import { StatusOutbox } from "./status-outbox.js";
 
 const hello = Hello.fromPartial({ nodeId: "n" });
+const report = { taskId: "t", serviceId: "s", status: TaskStatus.create(), removed: false };
 
-test("Outgoing says hello, waits for its welcome, and then the latest of each kind by urgency", async () => {
-  const outbox = new StatusOutbox();
-  const outgoing = new SendQueue(hello, outbox);
-  const messages = outgoing.messages();
-  expect((await messages.next()).value?.message).toEqual({ $case: "hello", value: hello });
+function open(queue: SendQueue): () => Promise<SessionRequest["message"]> {
+  const messages = queue.openSession(hello)[Symbol.asyncIterator]();
+  return async () => (await messages.next()).value?.message;
+}
 
-  outbox.put({ taskId: "t", serviceId: "s", status: TaskStatus.create(), removed: false });
-  outgoing.describe(NodeDescription.fromPartial({ hostname: "old" }));
-  outgoing.describe(NodeDescription.fromPartial({ hostname: "new" }));
-  outgoing.beat({ appliedSequence: 1, lagMs: 0, number: 0 });
-  outgoing.beat({ appliedSequence: 2, lagMs: 0, number: 0 });
-  outgoing.join();
-  const said = [await messages.next(), await messages.next(), await messages.next()];
-  expect(said.map(({ value }) => value?.message)).toMatchObject([
+test("SendQueue sends the hello, waits for the welcome, and then the latest of each kind by urgency", async () => {
+  const queue = new SendQueue(NodeDescription.create());
+  const next = open(queue);
+  expect(await next()).toEqual({ $case: "hello", value: hello });
+  queue.reportStatus(report);
+  queue.describe(NodeDescription.fromPartial({ hostname: "old" }));
+  queue.describe(NodeDescription.fromPartial({ hostname: "new" }));
+  queue.sendHeartbeat({ appliedSequence: 1, lagMs: 0, number: 0 });
+  queue.sendHeartbeat({ appliedSequence: 2, lagMs: 0, number: 0 });
+  queue.reply({ $case: "tablesApplied", value: { sequence: 2 } });
+  queue.welcomed();
+  expect([await next(), await next(), await next(), await next()]).toMatchObject([
     { $case: "heartbeat", value: { appliedSequence: 2 } },
+    { $case: "tablesApplied", value: { sequence: 2 } },
     { $case: "description", value: { hostname: "new" } },
     { $case: "statuses", value: { batch: 1, tasks: [{ taskId: "t" }] } },
   ]);
 });
 
-test("Outgoing says what is left when it closes, and ends", async () => {
-  const outbox = new StatusOutbox();
-  const outgoing = new SendQueue(hello, outbox);
-  const messages = outgoing.messages();
-  await messages.next();
-  outgoing.join();
-  const next = messages.next();
-  outbox.put({ taskId: "t", serviceId: "s", status: TaskStatus.create(), removed: false });
-  outgoing.close();
-  expect((await next).value?.message?.$case).toBe("statuses");
-  expect((await messages.next()).done).toBe(true);
+test("SendQueue sends what is pending when the session closes, and ends", async () => {
+  const queue = new SendQueue(NodeDescription.create());
+  const next = open(queue);
+  await next();
+  queue.welcomed();
+  const pending = next();
+  queue.reportStatus(report);
+  queue.closeSession();
+  expect((await pending)?.$case).toBe("statuses");
+  expect(await next()).toBeUndefined();
+});
+
+test("SendQueue keeps statuses and the description for the next session, and drops replies of the last", async () => {
+  const queue = new SendQueue(NodeDescription.create());
+  const first = open(queue);
+  await first();
+  queue.reply({ $case: "tablesApplied", value: { sequence: 7 } });
+  queue.closeSession();
+  queue.reportStatus(report);
+  queue.describe(NodeDescription.fromPartial({ hostname: "new" }));
+  expect(queue.description.hostname).toBe("new");
+  const second = open(queue);
+  await second();
+  queue.welcomed();
+  expect(await second()).toMatchObject({ $case: "statuses", value: { tasks: [{ taskId: "t" }] } });
 });

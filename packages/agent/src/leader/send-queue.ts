@@ -1,4 +1,11 @@
-import type { Heartbeat, Hello, NodeDescription, ReportedTask, SessionRequest, UsageReport } from "@berth/proto";
+import type {
+  Heartbeat,
+  Hello,
+  NodeDescription,
+  ReportedTask,
+  SessionRequest,
+  UsageReport,
+} from "@berth/proto";
 import { StatusOutbox } from "./status-outbox.js";
 
 /** Statuses that change within this time share one message. Short compared with the start of a container. */

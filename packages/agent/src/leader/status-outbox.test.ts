@@ -8,7 +8,7 @@ function report(taskId: string, state: TaskState = TaskState.RUNNING): ReportedT
 const idsOf = (outbox: StatusOutbox): string[] | undefined =>
   outbox.take()?.tasks.map(({ taskId }) => taskId);
 
-test("Outbox sends the latest of each task once", () => {
+test("StatusOutbox sends the latest status of each task once", () => {
   const outbox = new StatusOutbox();
   outbox.put(report("a", TaskState.STARTING));
   outbox.put(report("b"));
@@ -18,39 +18,39 @@ test("Outbox sends the latest of each task once", () => {
   expect(outbox.take()).toBeUndefined();
 });
 
-test("Outbox repeats what was not acknowledged, and not what was", () => {
+test("StatusOutbox resends only what was not acknowledged", () => {
   const outbox = new StatusOutbox();
   outbox.put(report("a"));
   const first = outbox.take()?.batch ?? 0;
   outbox.put(report("b"));
   outbox.take();
   outbox.acknowledge(first);
-  outbox.repeatUnacked();
+  outbox.resendUnacknowledged();
   expect(idsOf(outbox)).toEqual(["b"]);
 });
 
-test("Outbox does not take the acknowledgement of an older status for that of a newer one", () => {
+test("StatusOutbox does not apply the acknowledgement of an older status to a newer one", () => {
   const outbox = new StatusOutbox();
   outbox.put(report("a", TaskState.STARTING));
   const batch = outbox.take()?.batch ?? 0;
   outbox.put(report("a", TaskState.RUNNING));
   outbox.acknowledge(batch);
   expect(outbox.take()?.tasks[0]?.status?.state).toBe(TaskState.RUNNING);
-  outbox.repeatUnacked();
+  outbox.resendUnacknowledged();
   expect(idsOf(outbox)).toEqual(["a"]);
 });
 
-test("Outbox tells a new leader everything, but nothing of forgotten tasks", () => {
+test("StatusOutbox sends a new leader everything except forgotten tasks", () => {
   const outbox = new StatusOutbox();
   outbox.put(report("a"));
   outbox.put(report("b"));
   outbox.acknowledge(outbox.take()?.batch ?? 0);
   outbox.forget("b");
-  outbox.repeatAll();
+  outbox.resendAll();
   expect(idsOf(outbox)).toEqual(["a"]);
 });
 
-test("Outbox cuts what is too much for one message", () => {
+test("StatusOutbox splits statuses into bounded batches", () => {
   const outbox = new StatusOutbox();
   for (let index = 0; index < 1_200; index += 1) outbox.put(report(`t${index}`));
   const sizes = [outbox.take(), outbox.take(), outbox.take()].map((batch) => batch?.tasks.length);

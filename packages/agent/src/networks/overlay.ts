@@ -42,6 +42,7 @@ export class Overlay {
   readonly #phases = new Map<string, TaskState>();
   #view: NetworksView = NO_NETWORKS;
   #kernel: OverlayKernel = { refusal: "", encryptionRefusal: "" };
+  #isExamined = false;
   #enclosure = "";
   #observed: ObservedLinks | undefined;
 
@@ -93,6 +94,7 @@ export class Overlay {
     } catch (error) {
       if (!signal.aborted) throw error;
     }
+    this.#isExamined = !signal.aborted;
     this.#keeper.hostIs(this.#host);
     await this.#tellAbility(signal);
   }
@@ -163,6 +165,8 @@ export class Overlay {
   }
 
   async #tellAbility(signal: AbortSignal): Promise<void> {
+    // Docker may be connected first: until the kernel is examined, the last known ability holds.
+    if (!this.#isExamined) return;
     const { edge, address, onAbility } = this.#options;
     const { refusal, encryptionRefusal } = this.#host;
     // Programs that were too slow once take nothing away from a host.

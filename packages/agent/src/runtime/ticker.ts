@@ -73,7 +73,8 @@ export class Ticker {
     const lags = due.map(({ dueMs }) => Math.max(0, nowMs - dueMs));
     for (const schedule of due) schedule.dueMs = nextMultiple(nowMs + EARLY_MS, schedule.everyMs);
     this.#arm();
-    for (const [index, schedule] of due.entries()) if (this.#schedules.has(schedule)) schedule.act(lags[index] ?? 0);
+    for (const [index, schedule] of due.entries())
+      if (this.#schedules.has(schedule)) schedule.act(lags[index] ?? 0);
   }
 }
 

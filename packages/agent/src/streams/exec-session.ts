@@ -1,6 +1,12 @@
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { assertNever, type ExecInput, type ExecOutput, type PushExecRequest, type StartExec } from "@berth/proto";
+import {
+  assertNever,
+  type ExecInput,
+  type ExecOutput,
+  type PushExecRequest,
+  type StartExec,
+} from "@berth/proto";
 import type { ObservedContainer } from "../core/docker/observed-container.js";
 import type { Engine, EngineExec } from "../engine/engine.js";
 

@@ -8,7 +8,9 @@ import { LogRelay } from "./log-relay.js";
 async function* noLines(): AsyncGenerator<LogRecord> {}
 
 /** Returns the messages that the leader receives when it requests the log of a task. */
-function messagesOf(containerOf: () => ReturnType<typeof containerWith> | undefined): Promise<PushLogsRequest[]> {
+function messagesOf(
+  containerOf: () => ReturnType<typeof containerWith> | undefined,
+): Promise<PushLogsRequest[]> {
   const engine: Pick<Engine, "logs"> = { logs: noLines };
   const relay = new LogRelay({ engine, containerOf, log: pino({ level: "silent" }) });
   return new Promise((resolve) => {

@@ -30,9 +30,7 @@ export abstract class StreamRelay<Request extends StreamRequest, Call extends ke
     const { signal } = controller;
     const isFull = this.#running.size >= this.#maxStreams;
     this.#running.set(requestId, controller);
-    const done = isFull
-      ? this.refuse(calls, request, this.#maxStreams)
-      : this.relay(calls, request, signal);
+    const done = isFull ? this.refuse(calls, request, this.#maxStreams) : this.relay(calls, request, signal);
     done
       .catch((error: unknown) => {
         if (!signal.aborted) this.#log.debug({ err: error, requestId }, "stream to leader failed");

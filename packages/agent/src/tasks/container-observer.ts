@@ -69,8 +69,7 @@ export class ContainerObserver implements EngineListener {
     const record = known ?? tasks.getOrCreate(event.taskId);
     const state = record.containers.get(event.containerId)?.state;
     const effect = eventEffect(event, { inFlight: record.inFlight?.kind, state });
-    if (effect === "remember-signal")
-      record.memory = { ...record.memory, externalSignal: event.unixSignal };
+    if (effect === "remember-signal") record.memory = { ...record.memory, externalSignal: event.unixSignal };
     if (effect !== "inspect") return;
     if (event.kind === "ended") this.#markProcessEnded(record, event.containerId);
     record.stale.add(event.containerId);

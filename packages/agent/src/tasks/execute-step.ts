@@ -101,7 +101,11 @@ export async function executeStep<K extends Step["kind"]>(
 }
 
 /** Returns the container as Docker reports it now. */
-export async function inspect(engine: Engine, containerId: string, signal: AbortSignal): Promise<StepOutcome> {
+export async function inspect(
+  engine: Engine,
+  containerId: string,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
   const container = await engine.inspect(containerId, { signal });
   return container === undefined ? { kind: "gone", containerId } : { kind: "observed", container };
 }
@@ -132,7 +136,8 @@ async function create(
   }
   // The name may belong to this task's own container: an earlier attempt succeeded, but its response was lost.
   const holder = await engine.inspect(config.name, { signal });
-  if (holder === undefined) return { kind: "failed", reason: `the container name ${config.name} was in use a moment ago` };
+  if (holder === undefined)
+    return { kind: "failed", reason: `the container name ${config.name} was in use a moment ago` };
   if (holder.taskId === taskId) return { kind: "observed", container: holder };
   const reason = `the container name ${config.name} is in use by ${holder.id.slice(0, 12)}, which does not belong to this task`;
   return { kind: "rejected", reason };

@@ -3,7 +3,13 @@ import { type ContainerSummary, isAlive, type ObservedContainer } from "../core/
 import type { WorkKind } from "../core/tasks/container-event.js";
 import { isFinal } from "../core/tasks/status.js";
 import type { Step, StepOutcome } from "../core/tasks/step.js";
-import { applyObservation, applyOutcome, BLANK_MEMORY, hasEnded, type TaskMemory } from "../core/tasks/task-memory.js";
+import {
+  applyObservation,
+  applyOutcome,
+  BLANK_MEMORY,
+  hasEnded,
+  type TaskMemory,
+} from "../core/tasks/task-memory.js";
 import type { Assignment, TaskView } from "../core/tasks/task-view.js";
 
 /** The work in flight for a task: a step, or an inspection of one of its containers. */

@@ -1,7 +1,7 @@
 import { type AssignedSpec, type NetworkAttachment, NetworkMode, type TaskAddress } from "@berth/proto";
+import { compareVersions } from "../docker/api-version.js";
 import type { EndpointBody } from "../docker/create-body.js";
 import type { ContainerNetwork, ObservedContainer } from "../docker/observed-container.js";
-import { compareVersions } from "../docker/api-version.js";
 import type { NetworksView } from "./networks-view.js";
 
 /** Since then a container's networks can be told which of them has the default route. */

@@ -1,6 +1,7 @@
 import {
   type AssignedSpec,
   type AssignedTask,
+  assertNever,
   type ContainerSpec,
   type Healthcheck,
   NetworkMode,
@@ -8,7 +9,6 @@ import {
   PortSpec_Mode,
   PortSpec_Protocol,
   type TaskSpec,
-  assertNever,
 } from "@berth/proto";
 import type { CreateBody, HealthcheckBody, HostConfigBody, PortBindingBody } from "../docker/create-body.js";
 import { taskLabels } from "../docker/labels.js";

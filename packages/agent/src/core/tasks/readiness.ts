@@ -30,10 +30,7 @@ export interface ReadinessTargets {
  * Returns the ports that must accept connections before a task without a healthcheck counts as running, since its
  * service sends it connections from then on. Undefined when there are none, or when the host cannot reach them.
  */
-export function readinessTargets(
-  view: TaskView,
-  container: ObservedContainer,
-): ReadinessTargets | undefined {
+export function readinessTargets(view: TaskView, container: ObservedContainer): ReadinessTargets | undefined {
   const { assignment, node } = view;
   if (container.health !== "none" || assignment?.spec.task === undefined) return undefined;
   const published = assignment.spec.ports.filter(({ protocol }) => protocol !== PortSpec_Protocol.UDP);

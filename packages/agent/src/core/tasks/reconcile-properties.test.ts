@@ -4,12 +4,12 @@ import { expect, test } from "vitest";
 import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import { reconcile } from "./reconcile.js";
 import { isFinal } from "./status.js";
-import type { Step } from "./step.js";
-import { applyObservation, applyOutcome, type StepOutcome } from "./task-memory.js";
-import { BLANK_MEMORY, type TaskView } from "./task-view.js";
+import type { Step, StepOutcome } from "./step.js";
+import { applyObservation, applyOutcome, BLANK_MEMORY } from "./task-memory.js";
+import type { TaskView } from "./task-view.js";
 import { containerWith, specWith, taskWith, viewWith } from "./testing.js";
 
-/** Far above what any history needs: whoever has not come to rest by then never will. */
+/** Far above what any history needs to converge. */
 const MAX_STEPS = 60;
 
 type Happening =
@@ -99,7 +99,11 @@ class SimulatedDocker {
       case "probe-ports":
         this.#knocks += 1;
         // Opens at the third attempt.
-        return { kind: "ports-probed", containerId: step.containerId, refused: this.#knocks % 3 > 0 ? [80] : [] };
+        return {
+          kind: "ports-probed",
+          containerId: step.containerId,
+          refused: this.#knocks % 3 > 0 ? [80] : [],
+        };
       case "remove":
         expect(step.containerId).not.toBe("foreign");
         this.containers.delete(step.containerId);

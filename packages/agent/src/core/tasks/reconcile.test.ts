@@ -1,8 +1,8 @@
 import { DesiredState, Health, NetworkMode, PortSpec_Protocol, PullPolicy, TaskState } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { type Reconciled, reconcile, UNHEALTHY_GRACE_MS } from "./reconcile.js";
-import { applyObservation } from "./task-memory.js";
-import { type Assignment, BLANK_MEMORY, type TaskMemory } from "./task-view.js";
+import { applyObservation, BLANK_MEMORY, type TaskMemory } from "./task-memory.js";
+import type { Assignment } from "./task-view.js";
 import { containerWith, NODE, specWith, taskWith, viewWith } from "./testing.js";
 
 const NOW_MS = 100_000;
@@ -210,14 +210,14 @@ describe("reconcile() when a container ends", () => {
     const failed = { state: TaskState.FAILED, stoppedExternally: false };
     expect(endedWith({ exitCode: 3 }).status).toMatchObject({ ...failed, message: "ended with exit code 3" });
     expect(endedWith({ exitCode: 137 }).status?.message).toBe("ended with exit code 137 (signal 9)");
-    expect(endedWith({ exitCode: 137, outOfMemory: true }).status?.message).toContain("memory");
+    expect(endedWith({ exitCode: 137, outOfMemory: true }).status?.message).toContain("memory limit");
     const outside = endedWith({ exitCode: 0 }, { externalSignal: "15" });
     const notItsOwn = { state: TaskState.FAILED, stoppedExternally: true };
     expect(outside.status).toMatchObject({ ...notItsOwn, message: expect.stringContaining("signal 15") });
     const unseen = endedWith({ exitCode: 0 }, { wasUnobserved: true });
     expect(unseen.status).toMatchObject({
       ...notItsOwn,
-      message: "ended with exit code 0 while Docker was away",
+      message: "ended with exit code 0 while Docker was unavailable",
     });
     expect(endedWith({ exitCode: 137 }, { wasUnobserved: true }).status).toMatchObject(notItsOwn);
   });

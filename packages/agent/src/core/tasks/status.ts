@@ -130,7 +130,11 @@ function runningStatus(view: TaskView, container: ObservedContainer, spec: Assig
 
 /** Returns the status of a running task whose process has ended: it gets no connections. Docker will report how it ended. */
 export function processEndedStatus(running: TaskStatus): TaskStatus {
-  return { ...running, health: Health.UNHEALTHY, message: "its process has ended; waiting for Docker to report the exit code" };
+  return {
+    ...running,
+    health: Health.UNHEALTHY,
+    message: "its process has ended; waiting for Docker to report the exit code",
+  };
 }
 
 function runningMessage(view: TaskView, container: ObservedContainer): string {

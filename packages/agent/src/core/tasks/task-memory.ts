@@ -86,7 +86,11 @@ export function applyOutcome(
 }
 
 /** Returns the memory after the container was inspected. */
-export function applyObservation(memory: TaskMemory, container: ObservedContainer, nowMs: number): TaskMemory {
+export function applyObservation(
+  memory: TaskMemory,
+  container: ObservedContainer,
+  nowMs: number,
+): TaskMemory {
   const isUnhealthy = container.health === "unhealthy" && container.state === "running";
   const unhealthySinceMs = isUnhealthy ? memory.unhealthySinceMs || nowMs : 0;
   const wasUnobserved = memory.wasUnobserved && !isAlive(container);

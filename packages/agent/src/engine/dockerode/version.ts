@@ -1,5 +1,5 @@
-import { fieldOf, textOf } from "../../core/docker/json.js";
 import { compareVersions } from "../../core/docker/api-version.js";
+import { fieldOf, textOf } from "../../core/docker/json.js";
 import { EngineError } from "../engine-error.js";
 
 /** The newest version of the API whose changes this code has been checked against: Docker 28.5's. */
