@@ -1,5 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type AssignedNetwork, BerthError, type DnsConfig, type DnsEntry, type IngressEntry } from "@berth/proto";
+import {
+  type AssignedNetwork,
+  BerthError,
+  type DnsConfig,
+  type DnsEntry,
+  type IngressEntry,
+} from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import type { IngressStats } from "../dataplane/table/ingress-table.js";
