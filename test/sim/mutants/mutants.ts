@@ -294,6 +294,6 @@ export const MUTANTS: readonly Mutant[] = [
     what: "a host that was reinstalled keeps the traffic of the node that it was",
     file: "packages/control-plane/src/core/node-health/judge-node.ts",
     search: "if (input.replacedBy !== undefined && agentMs >= replacedAfterMs(input)) {",
-    replace: "if (pulse.replacedBy === '') {",
+    replace: "if (input.replacedBy === '') {",
   },
 ];

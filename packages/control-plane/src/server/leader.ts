@@ -5,7 +5,6 @@ import {
   isBerthError,
   NodeState,
   type ProbeRequest,
-  type ServiceSpec,
 } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
 import type { RpcHandlers } from "@berth/proto/rpc";
@@ -285,8 +284,7 @@ function entriesOf(
   const view = serviceSnapshot(state, serviceId);
   if (view === undefined || view.service.removing) return [];
   const { nodes } = state.nodes;
-  const specOf = (version: number): ServiceSpec | undefined => state.services.specOf(serviceId, version);
-  return ingressEntries(view, { nodes, specOf, isSuspect });
+  return ingressEntries(view, { nodes, isSuspect });
 }
 
 /** Names stay until a service's last task is gone: it may be what the others of its stack still need. */

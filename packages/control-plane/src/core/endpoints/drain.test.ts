@@ -13,19 +13,19 @@ import {
 const drains = (entries: Readonly<Record<string, Drain>>): ReadonlyMap<string, Drain> =>
   new Map(Object.entries(entries));
 
-describe("openDrains()", () => {
+describe("completedDrains()", () => {
   const two = drains({ a: { sinceMs: 0, version: 3 }, b: { sinceMs: 400, version: undefined } });
 
-  it("lets a task stop once the tables without it are in force everywhere", () => {
+  it("releases a task once the tables without it are in force on all nodes", () => {
     expect(completedDrains(two, { inForce: 2, now: 10 })).toEqual([]);
     expect(completedDrains(two, { inForce: 3, now: 10 })).toEqual(["a"]);
   });
 
-  it("waits for tables that are not worked out, even when nobody is to have them", () => {
+  it("waits for tables that are not computed yet, even when no node is awaited", () => {
     expect(completedDrains(two, { inForce: lowestVersionInForce([]), now: 410 })).toEqual(["a"]);
   });
 
-  it("waits for a second at most, for each task from when it was to stop", () => {
+  it("waits at most one second per task", () => {
     expect(completedDrains(two, { inForce: 0, now: 1_000 })).toEqual(["a"]);
     expect(completedDrains(two, { inForce: 0, now: 1_400 })).toEqual(["a", "b"]);
     expect(nextDeadlineMs(two)).toBe(1_000);
@@ -33,31 +33,31 @@ describe("openDrains()", () => {
   });
 });
 
-describe("waitedFor()", () => {
-  it("leaves out who cannot answer", () => {
+describe("nodesToAwait()", () => {
+  it("leaves out nodes that cannot answer", () => {
     const nodes = [
-      buildNode({ id: "well" }),
+      buildNode({ id: "ready" }),
       buildNode({ id: "silent" }),
       buildNode({ id: "dead", state: NodeState.DOWN }),
       buildNode({ id: "without-agent", agentUnreachable: true }),
     ];
-    expect(nodesToAwait(nodes, (nodeId) => nodeId === "silent")).toEqual(["well"]);
+    expect(nodesToAwait(nodes, (nodeId) => nodeId === "silent")).toEqual(["ready"]);
   });
 });
 
-describe("takesConnections()", () => {
+describe("receivesConnections()", () => {
   const published = buildSpec({ ports: [{ target: 80, published: 8080, mode: 1 }] });
   const stopping = { desiredState: DesiredState.SHUTDOWN } as const;
 
-  it("is about tasks that run well, whatever is wanted of them", () => {
+  it("is true for ready tasks, whatever their desired state", () => {
     expect(receivesConnections(buildTask(stopping), published)).toBe(true);
-    const sick = { state: TaskState.RUNNING, health: Health.UNHEALTHY } as const;
-    expect(receivesConnections(buildTask({ ...stopping, status: sick }), published)).toBe(false);
+    const unhealthy = { state: TaskState.RUNNING, health: Health.UNHEALTHY } as const;
+    expect(receivesConnections(buildTask({ ...stopping, status: unhealthy }), published)).toBe(false);
     const starting = { state: TaskState.STARTING } as const;
     expect(receivesConnections(buildTask({ ...stopping, status: starting }), published)).toBe(false);
   });
 
-  it("is about services that others reach through a published port or by a name", () => {
+  it("is true for services with a published ingress port or a network", () => {
     expect(receivesConnections(buildTask(stopping), buildSpec())).toBe(false);
     const onHost = buildSpec({ ports: [{ target: 80, published: 8080, mode: 2 }] });
     expect(receivesConnections(buildTask(stopping), onHost)).toBe(false);

@@ -12,6 +12,8 @@ import { ingressEntries } from "./ingress-entries.js";
 
 const HTTP = { target: 80, published: 8080, protocol: 1, mode: 1 } as const;
 const spec = buildSpec({ ports: [HTTP] });
+/** The published port leads to another container port. */
+const MOVED = buildSpec({ ports: [{ ...HTTP, target: 8000 }] });
 const OPEN = [{ protocol: 1, target: 80, hostPort: 49_153 }] as const;
 
 function entries(
@@ -22,21 +24,20 @@ function entries(
     service: buildService({ spec, version: 2, templateVersion: 2 }),
     spec,
     tasks,
+    revisions: new Map([
+      [1, MOVED],
+      [2, spec],
+    ]),
   });
   const { nodes } = buildCluster([buildNode({ id: "n1", ...over }), buildNode({ id: "n2" })]);
-  const older = buildSpec({ ports: [{ ...HTTP, target: 8000 }] });
-  return ingressEntries(view, {
-    nodes,
-    specOf: (version) => (version === 1 ? older : spec),
-    isSuspect: (nodeId) => suspects.includes(nodeId),
-  });
+  return ingressEntries(view, { nodes, isSuspect: (nodeId) => suspects.includes(nodeId) });
 }
 
 const running = (over: Parameters<typeof buildTask>[0] = {}): Task =>
   buildTask({ specVersion: 2, status: { state: TaskState.RUNNING, ports: [...OPEN] }, ...over });
 
 describe("ingressEntries()", () => {
-  it("lists what runs where its node can be reached, in order of task id", () => {
+  it("lists ready tasks on ready nodes in order of task id", () => {
     const [entry] = entries([running({ id: "b" }), running({ id: "a" })]);
     expect(entry).toMatchObject({ key: "tcp//8080", serviceName: "shop_web", published: 8080, draining: [] });
     expect(entry?.endpoints).toEqual([
@@ -45,7 +46,7 @@ describe("ingressEntries()", () => {
     ]);
   });
 
-  it("has an entry for a port that nothing answers", () => {
+  it("returns an entry for a port without endpoints", () => {
     expect(entries([])).toMatchObject([{ key: "tcp//8080", endpoints: [], draining: [] }]);
   });
 
@@ -57,7 +58,7 @@ describe("ingressEntries()", () => {
     ],
     ["has ended", running({ status: { state: TaskState.FAILED, ports: [...OPEN] } })],
     ["has no host port yet", running({ status: { state: TaskState.RUNNING } })],
-    ["is on a node nobody knows", running({ nodeId: "gone" })],
+    ["is on an unknown node", running({ nodeId: "gone" })],
   ])("leaves out a task that %s", (_name, task) => {
     expect(entries([task])).toMatchObject([{ endpoints: [], draining: [] }]);
   });
@@ -66,7 +67,7 @@ describe("ingressEntries()", () => {
     expect(entries([running()], { state: NodeState.DOWN })).toMatchObject([{ endpoints: [], draining: [] }]);
   });
 
-  it("leaves out suspect nodes, unless there are no others", () => {
+  it("leaves out suspect nodes unless all nodes are suspect", () => {
     const tasks = [running({ id: "a" }), running({ id: "b", nodeId: "n2" })];
     const nodesOf = (suspects: readonly string[]) =>
       entries(tasks, { suspects }).flatMap(({ endpoints }) => endpoints.map(({ nodeId }) => nodeId));
@@ -76,15 +77,40 @@ describe("ingressEntries()", () => {
     expect(nodesOf(["n1", "n2"])).toEqual(["n1", "n2"]);
   });
 
-  it("drains a task that was told to stop for as long as it runs", () => {
+  it("drains a stopping task for as long as it runs", () => {
     const [entry] = entries([running({ desiredState: DesiredState.SHUTDOWN })]);
     expect(entry?.endpoints).toEqual([]);
     expect(entry?.draining).toHaveLength(1);
   });
 
-  it("finds an older task on the target port of its own version", () => {
+  it("sends connections to an outdated task on the container port of its own version", () => {
     const ports = [{ protocol: 1, target: 8000, hostPort: 7 } as const];
     const [entry] = entries([running({ specVersion: 1, status: { state: TaskState.RUNNING, ports } })]);
     expect(entry?.endpoints).toMatchObject([{ port: 7 }]);
+  });
+
+  it("keeps the connections of both templates when an update that moved the port is rolled back", () => {
+    const templates = [
+      { version: 1, templateVersion: 1 },
+      { version: 2, templateVersion: 2 },
+      { version: 3, templateVersion: 1 },
+    ];
+    const service = buildService({ spec, version: 3, templateVersion: 1, templates });
+    const revisions = new Map([
+      [1, spec],
+      [2, MOVED],
+      [3, spec],
+    ]);
+    const moved = { state: TaskState.RUNNING, ports: [{ protocol: 1, target: 8000, hostPort: 7 } as const] };
+    const tasks = [
+      running({ id: "restored", specVersion: 1 }),
+      running({ id: "updated", specVersion: 2, status: moved }),
+      running({ id: "updated-stopping", specVersion: 2, status: moved, desiredState: DesiredState.SHUTDOWN }),
+    ];
+    const { nodes } = buildCluster([buildNode()]);
+    const snapshot = buildSnapshot({ service, spec, tasks, revisions });
+    const [entry] = ingressEntries(snapshot, { nodes, isSuspect: () => false });
+    expect(entry?.endpoints.map(({ taskId }) => taskId)).toEqual(["restored", "updated"]);
+    expect(entry?.draining.map(({ taskId }) => taskId)).toEqual(["updated-stopping"]);
   });
 });

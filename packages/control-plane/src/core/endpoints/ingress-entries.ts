@@ -7,97 +7,101 @@ import {
   type PortSpec,
   PortSpec_Mode,
   PortSpec_Protocol,
-  type ServiceSpec,
   type Task,
   TaskState,
 } from "@berth/proto";
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { isReady, stateOf } from "../model/task-state.js";
+import { type CurrentTest, currentTest } from "../model/template.js";
 
-export interface EndpointSources {
+export interface EndpointContext {
   readonly nodes: ClusterSnapshot["nodes"];
-  /** The spec of an older version of the service, whose tasks may still serve; undefined when it is forgotten. */
-  readonly specOf: (version: number) => ServiceSpec | undefined;
-  /** Nodes that fell silent a moment ago, and may be dead. */
   readonly isSuspect: (nodeId: string) => boolean;
 }
 
 /**
- * Where connections to the published ports of a service go: one entry per port of ingress mode, also when nothing
- * answers it. Endpoints are tasks that run well on a live node; draining are those that were told to stop and still
- * run. Suspect nodes get no new connections, unless there are no others: one that may be answered is better than none.
- * Those that they have live on until the node is down; flows of datagrams, which nobody would miss, move at once.
- * Ordered by task id, so that equal tables are equal.
+ * Returns one entry per published ingress port of a service, including ports without endpoints.
+ *
+ * Endpoints are ready tasks on ready nodes. Draining endpoints keep their connections: tasks that were told to stop and
+ * still run, and tasks on suspect nodes. When all nodes are suspect, their tasks stay endpoints, since some may still
+ * answer. UDP flows move away from suspect nodes at once. Endpoints are sorted by task id, so that equal tables compare
+ * equal.
  */
-export function ingressEntries(view: ServiceSnapshot, sources: EndpointSources): readonly IngressEntry[] {
-  const ports = view.spec.ports.filter((port) => port.mode !== PortSpec_Mode.HOST && port.published !== 0);
+export function ingressEntries(
+  snapshot: ServiceSnapshot,
+  { nodes, isSuspect }: EndpointContext,
+): readonly IngressEntry[] {
+  const ports = snapshot.spec.ports.filter(
+    (port) => port.mode !== PortSpec_Mode.HOST && port.published !== 0,
+  );
   if (ports.length === 0) return [];
-  const tasks = view.tasks.filter(mayServe).sort((a, b) => (a.id < b.id ? -1 : 1));
-  return ports.map((port) => entryFor(port, tasks, { view, ...sources }));
+  const tasks = snapshot.tasks
+    .filter((task) => stateOf(task) === TaskState.RUNNING)
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
+  const context: ServiceContext = { snapshot, isCurrent: currentTest(snapshot.service), nodes, isSuspect };
+  return ports.map((port) => entryFor(port, tasks, context));
 }
 
-/** `tcp/<host_ip>/<published>`. */
+/** Returns `<protocol>/<host ip>/<published port>`. */
 export function ingressKey(port: PortSpec): string {
   const protocol = port.protocol === PortSpec_Protocol.UDP ? "udp" : "tcp";
   return `${protocol}/${port.hostIp}/${port.published}`;
 }
 
-const mayServe = (task: Task): boolean => stateOf(task) === TaskState.RUNNING;
+interface ServiceContext extends EndpointContext {
+  readonly snapshot: ServiceSnapshot;
+  readonly isCurrent: CurrentTest;
+}
 
-function entryFor(
-  port: PortSpec,
-  tasks: readonly Task[],
-  sources: EndpointSources & { readonly view: ServiceSnapshot },
-): IngressEntry {
-  const endpoints: IngressEndpoint[] = [];
-  const draining: IngressEndpoint[] = [];
+function entryFor(port: PortSpec, tasks: readonly Task[], context: ServiceContext): IngressEntry {
+  const ready: IngressEndpoint[] = [];
+  const stopping: IngressEndpoint[] = [];
   for (const task of tasks) {
-    const endpoint = endpointOf(port, task, sources);
+    const endpoint = endpointOf(port, task, context);
     if (endpoint === undefined) continue;
-    if (task.desiredState >= DesiredState.SHUTDOWN) draining.push(endpoint);
-    else if (isReady(task)) endpoints.push(endpoint);
+    if (task.desiredState >= DesiredState.SHUTDOWN) stopping.push(endpoint);
+    else if (isReady(task)) ready.push(endpoint);
   }
+  const { name, stack, traffic } = context.snapshot.spec;
+  const suspect = ready.filter(({ nodeId }) => context.isSuspect(nodeId));
+  const trusted = ready.filter(({ nodeId }) => !context.isSuspect(nodeId));
   const isUdp = port.protocol === PortSpec_Protocol.UDP;
-  const suspect = endpoints.filter(({ nodeId }) => sources.isSuspect(nodeId));
-  const trusted = endpoints.filter(({ nodeId }) => !sources.isSuspect(nodeId));
   return {
     key: ingressKey(port),
-    serviceName: sources.view.spec.name,
-    stack: sources.view.spec.stack,
+    serviceName: name,
+    stack,
     protocol: port.protocol,
     hostIp: port.hostIp,
     published: port.published,
-    endpoints: trusted.length > 0 ? trusted : endpoints,
-    ...(sources.view.spec.traffic && { traffic: sources.view.spec.traffic }),
-    draining: [...draining, ...(trusted.length > 0 && !isUdp ? suspect : [])],
+    endpoints: trusted.length > 0 ? trusted : ready,
+    ...(traffic && { traffic }),
+    draining: [...stopping, ...(trusted.length > 0 && !isUdp ? suspect : [])],
   };
 }
 
-function endpointOf(
-  port: PortSpec,
-  task: Task,
-  sources: EndpointSources & { readonly view: ServiceSnapshot },
-): IngressEndpoint | undefined {
-  const node = sources.nodes.get(task.nodeId)?.node;
+/** Undefined when the task cannot be reached on this port. */
+function endpointOf(port: PortSpec, task: Task, context: ServiceContext): IngressEndpoint | undefined {
+  const node = context.nodes.get(task.nodeId)?.node;
   if (node?.state !== NodeState.READY) return undefined;
-  const target = targetFor(port, task, sources);
-  const hostPort = task.status?.ports.find((one) => answers(one, port, target))?.hostPort ?? 0;
+  const target = targetPortOf(port, task, context);
+  const hostPort = task.status?.ports.find((open) => matches(open, port, target))?.hostPort ?? 0;
   if (hostPort === 0) return undefined;
   return { taskId: task.id, nodeId: node.id, address: node.description?.address ?? "", port: hostPort };
 }
 
-/** While an update moves a published port to another target, older tasks still answer on theirs. */
-function targetFor(
-  port: PortSpec,
-  task: Task,
-  { view, specOf }: EndpointSources & { readonly view: ServiceSnapshot },
-): number {
-  if (task.specVersion >= view.service.templateVersion) return port.target;
+/**
+ * Returns the container port behind a published port.
+ *
+ * An update or a rollback may move a published port to another container port. Tasks of other templates then still
+ * listen on the container port of their own version.
+ */
+function targetPortOf(port: PortSpec, task: Task, { snapshot, isCurrent }: ServiceContext): number {
+  if (isCurrent(task)) return port.target;
   const key = ingressKey(port);
-  const older = specOf(task.specVersion)?.ports.find((one) => ingressKey(one) === key);
-  return older?.target ?? port.target;
+  const own = snapshot.revisions.get(task.specVersion)?.ports.find((other) => ingressKey(other) === key);
+  return own?.target ?? port.target;
 }
 
-const answers = (open: HostPort, port: PortSpec, target: number): boolean =>
+const matches = (open: HostPort, port: PortSpec, target: number): boolean =>
   open.target === target &&
   (open.protocol || PortSpec_Protocol.TCP) === (port.protocol || PortSpec_Protocol.TCP);

@@ -1,23 +1,25 @@
 import type { PortSpec, PortSpec_Protocol, ServiceSpec, Violation } from "@berth/proto";
 import { hostPortKey, isHostMode, portsClash } from "../scheduler/resource-request.js";
 
-/** First and last port that are picked for services that leave the choice to us: the range Docker's users know. */
+/** Range of the ports that are picked automatically. Docker Swarm uses the same. */
 export const FIRST_PICKED_PORT = 30_000;
 export const LAST_PICKED_PORT = 32_767;
 
-/** A published port and the service that has it. */
+/** A port published by a service. */
 export interface PortClaim {
   readonly serviceId: string;
   readonly serviceName: string;
   readonly port: PortSpec;
 }
 
-/** Claims on a port number of a protocol, whatever their address and mode. */
+/** Returns the claims on a port number of a protocol, for any address and mode. */
 export type ClaimLookup = (protocol: PortSpec_Protocol, published: number) => readonly PortClaim[];
 
 /**
- * Published ports that another service has. An ingress port is taken on every host. Two host-mode ports are no
- * conflict: their tasks only cannot share a node, which placement sees to.
+ * Returns a violation for each published port that another service has published already.
+ *
+ * An ingress port is taken on every node. Two host-mode ports do not conflict: placement keeps their tasks on different
+ * nodes.
  */
 export function portConflicts(
   spec: ServiceSpec,
@@ -44,8 +46,9 @@ export type PickedPorts =
   | { readonly kind: "exhausted"; readonly violation: Violation };
 
 /**
- * Gives every ingress port without a number one that no service has. A port keeps the number that it was given
- * before, so deploying the same again changes nothing.
+ * Picks a free published port for every ingress port without one.
+ *
+ * A port keeps the number picked for it before, so that deploying the same spec again changes nothing.
  */
 export function pickPorts(
   spec: ServiceSpec,
@@ -89,6 +92,6 @@ function pickedBefore(port: PortSpec, previous: ServiceSpec | undefined): number
 }
 
 function exhausted(index: number): PickedPorts {
-  const message = `no port is free between ${FIRST_PICKED_PORT} and ${LAST_PICKED_PORT}: name one`;
+  const message = `no port is free between ${FIRST_PICKED_PORT} and ${LAST_PICKED_PORT}: set "published" explicitly`;
   return { kind: "exhausted", violation: { path: `ports[${index}].published`, message } };
 }
