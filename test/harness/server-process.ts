@@ -30,7 +30,7 @@ export async function startServerProcess(args: readonly string[]): Promise<Serve
   let lastLine = "";
   for await (const line of createInterface({ input: child.stderr })) {
     lastLine = line;
-    const address = addressIn(line);
+    const address = parseServerAddress(line);
     if (address === undefined) continue;
     child.stderr.resume();
     return { address, process: child, kill };
@@ -38,7 +38,7 @@ export async function startServerProcess(args: readonly string[]): Promise<Serve
   throw new Error(`the server did not come up: ${lastLine}`);
 }
 
-function addressIn(line: string): string | undefined {
+function parseServerAddress(line: string): string | undefined {
   try {
     const { msg, advertise } = JSON.parse(line);
     return msg === "server is up" ? advertise : undefined;

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { systemClock } from "../../packages/control-plane/src/runtime/clock.js";
-import { type Leader, watchLeader } from "../../packages/control-plane/src/store/election.js";
+import { type LeaderRecord, watchLeader } from "../../packages/control-plane/src/store/election.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { LEADER_KEY } from "../../packages/control-plane/src/store/keys.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
@@ -25,7 +25,7 @@ let store: EtcdStore;
 let abort: AbortController;
 let candidates: Map<string, ChildProcess>;
 let held: Held[];
-let leader: Leader | undefined;
+let leader: LeaderRecord | undefined;
 
 beforeEach(async () => {
   etcd = await startTestEtcd();
@@ -55,7 +55,7 @@ function launch(name: string, ttlSeconds: number): void {
 }
 
 /** Waits for somebody whose epoch is later to lead, and to have written. */
-async function nextLeader(after = 0n): Promise<Leader> {
+async function nextLeader(after = 0n): Promise<LeaderRecord> {
   return vi.waitFor(async () => {
     if (leader === undefined || leader.epoch <= after) throw new Error("no new leader");
     const { epoch } = leader;

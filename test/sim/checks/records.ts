@@ -8,9 +8,8 @@ import {
   TaskState,
   type VirtualIp,
 } from "@berth/proto";
-import type { Put } from "../../../packages/control-plane/src/state/change.js";
-import { decodeEntry } from "../../../packages/control-plane/src/state/codec.js";
-import { LEADER_KEY, parseKey } from "../../../packages/control-plane/src/store/keys.js";
+import { decodeEntry, deletionOfKey, type Put } from "../../../packages/control-plane/src/state/change.js";
+import { LEADER_KEY } from "../../../packages/control-plane/src/store/keys.js";
 import type { Commit } from "../store/sim-etcd.js";
 
 export interface TaskChange {
@@ -84,7 +83,7 @@ export class Records {
     const networksGone: Network[] = [];
     const nodesBefore = new Map<string, Node>();
     for (const event of events) {
-      const key = parseKey(event.key);
+      const deletion = deletionOfKey(event.key);
       if (event.key === LEADER_KEY)
         this.leader = event.kind === "put" ? JSON.parse(event.entry.value).address : undefined;
       if (event.kind === "put") {
@@ -106,20 +105,23 @@ export class Records {
         } else if (put.kind === "put-revision") {
           this.specs.set(`${put.serviceId}/${put.version}`, put.spec);
         } else this.#lease(put, leases);
-      } else if (key?.kind === "task") {
-        tasks.push({ before: this.tasks.get(key.taskId), after: undefined });
-        this.tasks.delete(key.taskId);
-      } else if (key?.kind === "service") {
-        services.push({ before: this.services.get(key.serviceId), after: undefined });
-        this.services.delete(key.serviceId);
-      } else if (key?.kind === "node") this.nodes.delete(key.nodeId);
-      else if (key?.kind === "revision") this.specs.delete(`${key.serviceId}/${key.version}`);
-      else if (key?.kind === "range") this.ranges.delete(`${key.networkId}/${key.nodeId}`);
-      else if (key?.kind === "vip") this.vips.delete(`${key.networkId}/${key.serviceId}`);
-      else if (key?.kind === "network") {
-        const gone = this.networks.get(key.networkId);
+      } else if (deletion?.kind === "delete-task") {
+        tasks.push({ before: this.tasks.get(deletion.taskId), after: undefined });
+        this.tasks.delete(deletion.taskId);
+      } else if (deletion?.kind === "delete-service") {
+        services.push({ before: this.services.get(deletion.serviceId), after: undefined });
+        this.services.delete(deletion.serviceId);
+      } else if (deletion?.kind === "delete-node") this.nodes.delete(deletion.nodeId);
+      else if (deletion?.kind === "delete-revision")
+        this.specs.delete(`${deletion.serviceId}/${deletion.version}`);
+      else if (deletion?.kind === "delete-range")
+        this.ranges.delete(`${deletion.networkId}/${deletion.nodeId}`);
+      else if (deletion?.kind === "delete-vip")
+        this.vips.delete(`${deletion.networkId}/${deletion.serviceId}`);
+      else if (deletion?.kind === "delete-network") {
+        const gone = this.networks.get(deletion.networkId);
         if (gone !== undefined) networksGone.push(gone);
-        this.networks.delete(key.networkId);
+        this.networks.delete(deletion.networkId);
       }
     }
     return { tasks, services, nodesBefore, leases, networksGone, unreadable };

@@ -78,7 +78,7 @@ export class SimServer {
         subnet: { base: POOL_BASE, prefix: world.history.poolPrefix },
         networkPrefix: NETWORK_PREFIX,
       },
-      edges: {
+      platform: {
         transport: world.transport(actor),
         probe: simProbe(world.network, actor),
         probeTcp: simTcpProbe(world.network, actor),

@@ -1,6 +1,6 @@
 import type { RpcTransport } from "@berth/proto/rpc";
 import { type Logger, pino } from "pino";
-import { addressIn } from "../../../packages/control-plane/src/server/server-registry.js";
+import { parseServerAddress } from "../../../packages/control-plane/src/server/server-registry.js";
 import { LEADER_KEY } from "../../../packages/control-plane/src/store/keys.js";
 import type { WatchEvent } from "../../../packages/control-plane/src/store/store.js";
 import type { SimContainer } from "../docker/sim-container.js";
@@ -125,7 +125,7 @@ export class World {
 }
 
 function addressOf(event: WatchEvent): string | undefined {
-  return event.kind === "put" ? addressIn(event.entry.value) : undefined;
+  return event.kind === "put" ? parseServerAddress(event.entry.value) : undefined;
 }
 
 /** pino's. */

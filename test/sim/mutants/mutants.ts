@@ -14,10 +14,10 @@ export interface Mutant {
 export const MUTANTS: readonly Mutant[] = [
   {
     name: "unknown-is-committed",
-    what: "a transaction without an answer counts as committed: decisions are made on a stale mirror",
-    file: "packages/control-plane/src/reconciler/writer.ts",
-    search: "await this.#readBack(part, outcome.cause, signal);",
-    replace: "state.apply(part.map(({ change }) => ({ change, revision: 0n }))); return 'committed';",
+    what: "a transaction without an answer counts as committed: decisions are made on a stale state",
+    file: "packages/control-plane/src/reconciler/transaction.ts",
+    search: "await this.#readBack(changes, outcome.cause, signal);",
+    replace: "state.apply(changes.map(({ change }) => ({ change, revision: 0n }))); return 'committed';",
   },
   {
     name: "no-requeue",
@@ -102,7 +102,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "empty-start",
     what: "a new leader gives orders before it has read the records",
     file: "packages/control-plane/src/state/state-sync.ts",
-    search: "await this.#take(next.value);",
+    search: "await this.#apply(next.value);",
     replace: "",
   },
   {

@@ -43,7 +43,7 @@ function pause(network: Network, actor: Actor, ms: number, signal: AbortSignal):
 export function simTcpProbe(network: Network, actor: Actor): TcpProbe {
   return async (address, timeoutMs, signal) => {
     const host = network.hostAt(address.slice(0, address.lastIndexOf(":")));
-    if (!(await answers(network, actor, host, timeoutMs, signal))) return { kind: "silent" };
+    if (!(await answers(network, actor, host, timeoutMs, signal))) return { kind: "timeout" };
     const listener = network.listeners.get(address);
     if (listener === undefined) return { kind: "refused" };
     let tell: () => void = () => {};

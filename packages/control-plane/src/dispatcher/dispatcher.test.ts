@@ -7,6 +7,7 @@ import { systemRuntime } from "../runtime/runtime.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { ManualClock } from "../testing/manual-clock.js";
 import { Dispatcher } from "./dispatcher.js";
+import { SessionRegistry } from "./session-registry.js";
 import { StatusWriter } from "./status-writer.js";
 import { TrafficTables } from "./traffic-tables.js";
 
@@ -27,8 +28,10 @@ function dispatcherWith(term: AbortSignal) {
   const state = new ClusterState();
   const shared = { state, runtime, logger, writer: STUCK_WRITER, signal: term };
   const hasStaticFdb = (): boolean => false;
+  const sessions = new SessionRegistry(logger);
   const dispatcher = new Dispatcher({
     ...shared,
+    sessions,
     epoch: 1n,
     servers: () => [],
     tables: new TrafficTables({
@@ -49,7 +52,7 @@ function dispatcherWith(term: AbortSignal) {
     trafficCollector: { receive: () => {} },
     autoscaler: { report: () => {}, watch: undefined },
   });
-  return { clock, dispatcher };
+  return { clock, dispatcher, sessions };
 }
 
 async function* hello(): AsyncGenerator<SessionRequest> {
@@ -59,14 +62,14 @@ async function* hello(): AsyncGenerator<SessionRequest> {
 }
 
 test("a session ends when etcd does not accept the node's registration in time", async () => {
-  const { clock, dispatcher } = dispatcherWith(new AbortController().signal);
+  const { clock, dispatcher, sessions } = dispatcherWith(new AbortController().signal);
   const context = { signal: new AbortController().signal, peer: "n1:1" };
   const first = expect(dispatcher.serve(hello(), context).next()).rejects.toMatchObject({
     code: "BERTH_DEADLINE",
   });
   await clock.advance(10_000);
   await first;
-  expect(dispatcher.sessionCount).toBe(0);
+  expect(sessions.size).toBe(0);
 });
 
 test("a session whose node is being registered ends with the term", async () => {

@@ -13,6 +13,7 @@ import type { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
 import type { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
 import type { Writer } from "../reconciler/writer.js";
 import { linkSignals, onAbort } from "../runtime/abort.js";
+import { notLeader } from "../runtime/leader-errors.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { assignmentSource } from "./assignments/assignment-source.js";
@@ -20,8 +21,8 @@ import { notifySessions } from "./change-notifications.js";
 import { DrainGate } from "./drain-gate.js";
 import { protocolError, readHello, registrationOf } from "./registration.js";
 import type { TrafficCollector } from "./relays/traffic-collector.js";
-import { type AgentCommand, Session } from "./session.js";
-import { SessionRegistry } from "./session-registry.js";
+import { Session } from "./session.js";
+import type { SessionRegistry } from "./session-registry.js";
 import type { StatusWriter } from "./status-writer.js";
 import type { TrafficTables } from "./traffic-tables.js";
 
@@ -29,6 +30,7 @@ import type { TrafficTables } from "./traffic-tables.js";
 const REGISTRATION_TIMEOUT_MS = 10_000;
 
 export interface DispatcherOptions {
+  readonly sessions: SessionRegistry;
   readonly epoch: bigint;
   /** Returns the addresses of all servers. */
   readonly servers: () => readonly string[];
@@ -61,8 +63,8 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    const { state, tables, liveness, runtime, logger, signal } = options;
-    this.#sessions = new SessionRegistry(logger);
+    const { state, tables, liveness, runtime, signal } = options;
+    this.#sessions = options.sessions;
     this.#drains = new DrainGate({
       state,
       tables,
@@ -74,25 +76,11 @@ export class Dispatcher {
       onReleased: ({ id, nodeId }) => this.#sessions.get(nodeId)?.taskChanged(id),
       signal,
     });
-    const unsubscribe = notifySessions({ ...options, sessions: this.#sessions, drains: this.#drains });
+    const unsubscribe = notifySessions({ ...options, drains: this.#drains });
     onAbort(signal, () => {
       unsubscribe();
       for (const session of this.#sessions.all()) session.end(endOfTerm(signal));
     });
-  }
-
-  get sessionCount(): number {
-    return this.#sessions.size;
-  }
-
-  /** Returns the session of the node's agent; undefined while the agent is not connected. */
-  sessionOf(nodeId: string): Session | undefined {
-    return this.#sessions.get(nodeId);
-  }
-
-  /** Sends a command to all connected agents. */
-  broadcast(command: AgentCommand): void {
-    this.#sessions.update(this.#sessions.all(), (session) => session.send(command));
   }
 
   /** Serves one agent's stream until either side ends it. */
@@ -226,9 +214,7 @@ export class Dispatcher {
 }
 
 function endOfTerm({ reason }: AbortSignal): BerthError {
-  return reason instanceof BerthError
-    ? reason
-    : new BerthError({ code: "BERTH_NOT_LEADER", message: "this server is no longer the leader" });
+  return reason instanceof BerthError ? reason : notLeader();
 }
 
 function registrationTimeout(nodeId: string): BerthError {

@@ -1,6 +1,6 @@
 import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
-import type { Session } from "./session.js";
+import type { AgentCommand, Session } from "./session.js";
 
 /** The live session of each node's agent. */
 export class SessionRegistry {
@@ -51,6 +51,18 @@ export class SessionRegistry {
   /** Removes a session, unless a newer one of its node has replaced it. */
   remove(session: Session): void {
     if (this.#sessions.get(session.nodeId) === session) this.#sessions.delete(session.nodeId);
+  }
+
+  /** Sends a command to one node's agent. Returns whether the agent is connected. */
+  send(nodeId: string, command: AgentCommand): boolean {
+    const session = this.#sessions.get(nodeId);
+    session?.send(command);
+    return session !== undefined;
+  }
+
+  /** Sends a command to all connected agents. */
+  broadcast(command: AgentCommand): void {
+    this.update(this.all(), (session) => session.send(command));
   }
 
   /** Calls `run` for each session. A session for which it throws is ended; the other sessions are not affected. */

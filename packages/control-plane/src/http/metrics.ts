@@ -1,19 +1,30 @@
 import { NodeState, TaskState } from "@berth/proto";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { LeaderObserver, Leadership } from "../server/leader.js";
-import { surveyTraffic, trafficMetrics } from "./traffic-metrics.js";
+import type { ClusterState } from "../state/cluster-state.js";
+import { formatTrafficMetrics, type TrafficSurvey } from "./traffic-metrics.js";
 
 const SECOND_MS = 1_000;
 
-/** From an idle look at a small service to a plan for the largest. */
+/** From a service without changes to a plan for the largest service. */
 const RECONCILE_BUCKETS_SECONDS = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1];
 
-/** All metrics of a server. What is counted anyway is read when somebody asks. */
-export class Metrics implements LeaderObserver {
+/** The figures that are read from the leader at each scrape. */
+export interface LeaderMetrics {
+  readonly state: Pick<ClusterState, "services" | "tasks" | "nodes">;
+  sessionCount(): number;
+  workQueueDepth(): number;
+  writeQueueDepth(): number;
+  eventLoopLagMs(): number;
+  /** Collects the traffic counters of all hosts; takes up to a second. */
+  surveyTraffic(): Promise<TrafficSurvey>;
+}
+
+/** The Prometheus metrics of a server. Gauges are read from the leader at each scrape; a follower reports 0. */
+export class Metrics {
   readonly #registry = new Registry();
-  readonly #reconciled = new Histogram({
+  readonly #reconcileDuration = new Histogram({
     name: "berth_reconcile_duration_seconds",
-    help: "Time to decide what one service needs",
+    help: "Time to plan the changes for one service",
     buckets: RECONCILE_BUCKETS_SECONDS,
     registers: [this.#registry],
   });
@@ -23,93 +34,101 @@ export class Metrics implements LeaderObserver {
     labelNames: ["outcome"],
     registers: [this.#registry],
   });
-  readonly #byOutcome = {
+  readonly #transactionsByOutcome = {
     committed: this.#transactions.labels("committed"),
     refused: this.#transactions.labels("refused"),
     unknown: this.#transactions.labels("unknown"),
   };
-  readonly #written = new Counter({
+  readonly #changes = new Counter({
     name: "berth_store_changes_total",
     help: "Records written or deleted in committed transactions",
     registers: [this.#registry],
   });
-  readonly #lateBeats = new Counter({
+  readonly #lateHeartbeats = new Counter({
     name: "berth_heartbeats_late_total",
-    help: "Times that an agent was heard again after more than two heartbeat intervals of silence",
+    help: "Heartbeats that arrived more than two intervals after the previous one",
     registers: [this.#registry],
   });
   readonly #suspicions = new Counter({
     name: "berth_node_suspicions_total",
-    help: "Times that a node was so silent that it got no new connections for a while",
+    help: "Times that a node became suspect and lost its new connections",
     registers: [this.#registry],
   });
 
-  readonly #leadership: () => Leadership | undefined;
-  #traffic: Promise<string> | undefined;
+  readonly #leader: () => LeaderMetrics | undefined;
+  #trafficScrape: Promise<string> | undefined;
 
-  constructor(leadership: () => Leadership | undefined) {
-    this.#leadership = leadership;
-    const gauge = (name: string, help: string, read: (leading: Leadership) => number): void => {
-      new Gauge({
-        name,
-        help,
-        registers: [this.#registry],
-        collect() {
-          const leading = leadership();
-          this.set(leading === undefined ? 0 : read(leading));
-        },
-      });
-    };
-    gauge("berth_leader", "1 while this server leads", () => 1);
-    gauge("berth_services", "Services", ({ state }) => state.services.size);
-    gauge("berth_sessions", "Agents connected", ({ dispatcher }) => dispatcher.sessionCount);
-    gauge(
-      "berth_work_queue_depth",
-      "Services that wait to be looked at",
-      ({ controller }) => controller.depth,
+  /** @param leader returns the leader's figures; undefined while this server is not the leader */
+  constructor(leader: () => LeaderMetrics | undefined) {
+    this.#leader = leader;
+    this.#addGauge("berth_leader", "1 while this server is the leader", () => 1);
+    this.#addGauge("berth_services", "Services", ({ state }) => state.services.size);
+    this.#addGauge("berth_sessions", "Connected agents", (from) => from.sessionCount());
+    this.#addGauge("berth_work_queue_depth", "Services waiting to be reconciled", (from) =>
+      from.workQueueDepth(),
     );
-    gauge("berth_write_queue_depth", "Decisions that wait to be written", ({ writer }) => writer.depth);
-    gauge("berth_event_loop_lag_seconds", "Worst of the last seconds", ({ lag }) => lag.lagMs() / SECOND_MS);
-    this.#stateGauge("berth_nodes", "Nodes by state", NodeState, () => countNodes(leadership()));
-    this.#stateGauge("berth_tasks", "Tasks by state", TaskState, () => countTasks(leadership()));
+    this.#addGauge("berth_write_queue_depth", "Decisions waiting to be written", (from) =>
+      from.writeQueueDepth(),
+    );
+    this.#addGauge(
+      "berth_event_loop_lag_seconds",
+      "Worst event loop lag of the last seconds",
+      (from) => from.eventLoopLagMs() / SECOND_MS,
+    );
+    this.#addStateGauge("berth_nodes", "Nodes by state", NodeState, () => countNodes(leader()));
+    this.#addStateGauge("berth_tasks", "Tasks by state", TaskState, () => countTasks(leader()));
   }
 
   onTransaction(outcome: "committed" | "refused" | "unknown", changes: number): void {
-    this.#byOutcome[outcome].inc();
-    if (outcome === "committed") this.#written.inc(changes);
+    this.#transactionsByOutcome[outcome].inc();
+    if (outcome === "committed") this.#changes.inc(changes);
   }
 
   onReconciled(durationMs: number): void {
-    this.#reconciled.observe(durationMs / SECOND_MS);
+    this.#reconcileDuration.observe(durationMs / SECOND_MS);
   }
 
   onLateHeartbeat(): void {
-    this.#lateBeats.inc();
+    this.#lateHeartbeats.inc();
   }
 
   onSuspect(): void {
     this.#suspicions.inc();
   }
 
-  /** In Prometheus's text format. The leader asks its hosts for what they have counted, which takes a second at most. */
+  /** Returns all metrics in Prometheus's text format. The leader collects its hosts' traffic first: up to a second. */
   async text(): Promise<string> {
-    const [own, traffic] = await Promise.all([this.#registry.metrics(), this.#ofTraffic()]);
+    const [own, traffic] = await Promise.all([this.#registry.metrics(), this.#scrapeTraffic()]);
     return `${own}${traffic}`;
   }
 
-  /** However many ask at a time, the hosts are asked once. */
-  #ofTraffic(): Promise<string> {
-    const leading = this.#leadership();
-    if (leading === undefined) return Promise.resolve("");
-    this.#traffic ??= surveyTraffic(leading)
-      .then(trafficMetrics)
+  /** Concurrent scrapes share one survey. */
+  #scrapeTraffic(): Promise<string> {
+    const leader = this.#leader();
+    if (leader === undefined) return Promise.resolve("");
+    this.#trafficScrape ??= leader
+      .surveyTraffic()
+      .then(formatTrafficMetrics)
       .finally(() => {
-        this.#traffic = undefined;
+        this.#trafficScrape = undefined;
       });
-    return this.#traffic;
+    return this.#trafficScrape;
   }
 
-  #stateGauge(
+  #addGauge(name: string, help: string, read: (leader: LeaderMetrics) => number): void {
+    const leaderOf = this.#leader;
+    new Gauge({
+      name,
+      help,
+      registers: [this.#registry],
+      collect() {
+        const leader = leaderOf();
+        this.set(leader === undefined ? 0 : read(leader));
+      },
+    });
+  }
+
+  #addStateGauge(
     name: string,
     help: string,
     states: Readonly<Record<string, number>>,
@@ -130,13 +149,12 @@ export class Metrics implements LeaderObserver {
   }
 }
 
-function countTasks(leading: Leadership | undefined): ReadonlyMap<number, number> {
-  return leading?.state.tasks.countByState() ?? new Map();
+function countTasks(leader: LeaderMetrics | undefined): ReadonlyMap<number, number> {
+  return leader?.state.tasks.countByState() ?? new Map();
 }
 
-function countNodes(leading: Leadership | undefined): ReadonlyMap<number, number> {
+function countNodes(leader: LeaderMetrics | undefined): ReadonlyMap<number, number> {
   const counts = new Map<number, number>();
-  for (const { state } of leading?.state.nodes.values() ?? [])
-    counts.set(state, (counts.get(state) ?? 0) + 1);
+  for (const { state } of leader?.state.nodes.values() ?? []) counts.set(state, (counts.get(state) ?? 0) + 1);
   return counts;
 }

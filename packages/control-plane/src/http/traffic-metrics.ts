@@ -1,110 +1,138 @@
 import { type ListenerTraffic, type Node, NodeState, type TrafficReport } from "@berth/proto";
-import type { Leadership } from "../server/leader.js";
+import type { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
+import type { ClusterState } from "../state/cluster-state.js";
 
-/** Ports and virtual IPs, each on each host, that one answer tells of: five lines each. */
-const MAX_DOORS = 10_000;
+/** In larger clusters Prometheus must scrape the hosts itself (`berth agent --metrics`). */
+const MAX_HOSTS = 250;
+/** Agents answer within a second. */
+const COLLECT_TIMEOUT_MS = 3_000;
 
-/** What one host said when it was asked; undefined: nothing in time. */
-export interface HostAnswer {
+/** Published ports and virtual IPs, counted on each host, that one scrape reports: five lines each. */
+const MAX_LISTENERS = 10_000;
+
+export interface HostTraffic {
+  /** Unique label of the host. */
   readonly hostname: string;
-  readonly answer: TrafficReport | undefined;
+  /** Undefined when the host did not answer in time. */
+  readonly report: TrafficReport | undefined;
 }
 
+/** The traffic counters of all hosts at one moment. */
 export interface TrafficSurvey {
-  /** Of the leader's table of who takes connections. */
+  /** Version of the leader's traffic tables. */
   readonly tableVersion: number;
-  readonly hosts: readonly HostAnswer[];
-  /** Hosts that were not asked: there are too many. */
-  readonly unasked: number;
+  readonly hosts: readonly HostTraffic[];
+  /** Number of hosts that were not asked because the cluster is too large. */
+  readonly skipped: number;
 }
 
-const COUNTERS: readonly (readonly [string, string, (door: ListenerTraffic) => number])[] = [
+export interface TrafficSurveyOptions {
+  readonly state: Pick<ClusterState, "nodes">;
+  readonly trafficCollector: Pick<TrafficCollector, "collect">;
+  readonly tableVersion: number;
+}
+
+/** Collects the traffic counters of all services from the hosts that are up. */
+export async function surveyTraffic({
+  state,
+  trafficCollector,
+  tableVersion,
+}: TrafficSurveyOptions): Promise<TrafficSurvey> {
+  const nodes = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
+  const asked = nodes.length > MAX_HOSTS ? [] : nodes;
+  const ids = asked.map(({ id }) => id);
+  const reports = await trafficCollector.collect("", ids, AbortSignal.timeout(COLLECT_TIMEOUT_MS));
+  const counts = new Map<string, number>();
+  for (const node of asked) counts.set(hostnameOf(node), (counts.get(hostnameOf(node)) ?? 0) + 1);
+  const hosts = asked.map((node) => {
+    const hostname = hostnameOf(node);
+    // Prometheus drops the second of two series with the same labels.
+    const isUnique = counts.get(hostname) === 1;
+    return { hostname: isUnique ? hostname : `${hostname} (${node.id})`, report: reports.get(node.id) };
+  });
+  return { tableVersion, hosts, skipped: nodes.length - asked.length };
+}
+
+const hostnameOf = ({ id, description }: Node): string => description?.hostname || id;
+
+const COUNTERS: readonly (readonly [string, string, (listener: ListenerTraffic) => number])[] = [
   [
     "connections_total",
-    "Connections, and flows of UDP, to a service's published port or virtual IP",
+    "TCP connections and UDP flows to a service's published port or virtual IP",
     ({ connections }) => connections,
   ],
-  ["failures_total", "Connections that no task took", ({ failed }) => failed],
-  ["retries_total", "Attempts that moved on to another task", ({ retried }) => retried],
+  ["failures_total", "Connections that no task accepted", ({ failed }) => failed],
+  ["retries_total", "Connection attempts that were retried with another task", ({ retried }) => retried],
   [
     "ejections_total",
-    "Times that a task was passed over for a while: it failed, or its host fell silent",
+    "Times that a task was ejected because it failed or its host was suspect",
     ({ ejections }) => ejections,
   ],
 ];
 
 /**
- * What all hosts' ingresses did for each service, in Prometheus's text format. A series is one host's part, which
- * begins anew with that host's ingress: sums over hosts are for the reader to make, who knows of such beginnings.
+ * Formats the traffic counters of all hosts in Prometheus's text format. Each host has its own series, which restarts
+ * with the host's ingress process: Prometheus can sum over hosts and handles the resets.
  */
-export function trafficMetrics({ tableVersion, hosts, unasked }: TrafficSurvey): string {
-  const version = new MetricText(
-    "berth_table_version",
-    "gauge",
-    "Version of the leader's table of who takes connections",
-  );
+export function formatTrafficMetrics({ tableVersion, hosts, skipped }: TrafficSurvey): string {
+  const version = new MetricText("berth_table_version", "gauge", "Version of the leader's traffic tables");
   version.add("", tableVersion);
   const hostVersion = new MetricText(
     "berth_node_table_version",
     "gauge",
-    "Version of the table that a host's ingress serves; each host counts its own",
+    "Version of the traffic table in use on a host; each host counts its own",
   );
-  const answers = new MetricText(
-    "berth_traffic_nodes",
-    "gauge",
-    "Hosts by whether they told of their traffic: told, partial, silent, unasked",
-  );
-  const open = new MetricText("berth_service_connections_open", "gauge", "Connections that are open");
+  const results = new MetricText("berth_traffic_nodes", "gauge", "Hosts by result of the last collection");
+  const open = new MetricText("berth_service_connections_open", "gauge", "Open connections");
   const counters = COUNTERS.map(([name, help, read]) => ({
     metric: new MetricText(`berth_service_${name}`, "counter", help),
     read,
   }));
-  let room = MAX_DOORS;
-  const count = { told: 0, partial: 0, silent: 0, unasked };
-  for (const { hostname, answer } of hosts) {
-    const kind = kindOf(answer, room);
-    count[kind] += 1;
-    if (answer === undefined || kind === "silent" || kind === "unasked") continue;
-    room -= answer.listeners.length;
-    hostVersion.add(labelText({ node: hostname }), answer.tableVersion);
-    for (const door of answer.listeners) {
-      const { stack, serviceName: service, port, network } = door;
-      const labels = labelText({ stack, service, port, network, node: hostname });
-      for (const { metric, read } of counters) metric.add(labels, read(door));
-      if (port !== "") open.add(labels, door.active);
+  let room = MAX_LISTENERS;
+  const count = { ok: 0, partial: 0, timeout: 0, skipped };
+  for (const { hostname, report } of hosts) {
+    const result = collectionResult(report, room);
+    count[result] += 1;
+    if (report === undefined || result === "timeout" || result === "skipped") continue;
+    room -= report.listeners.length;
+    hostVersion.add(formatLabels({ node: hostname }), report.tableVersion);
+    for (const listener of report.listeners) {
+      const { stack, serviceName: service, port, network } = listener;
+      const labels = formatLabels({ stack, service, port, network, node: hostname });
+      for (const { metric, read } of counters) metric.add(labels, read(listener));
+      if (port !== "") open.add(labels, listener.active);
     }
   }
-  for (const [kind, hostsOfKind] of Object.entries(count))
-    answers.add(labelText({ answer: kind }), hostsOfKind);
-  const all = [version, hostVersion, answers, ...counters.map(({ metric }) => metric), open];
+  for (const [result, hostCount] of Object.entries(count)) results.add(formatLabels({ result }), hostCount);
+  const all = [version, hostVersion, results, ...counters.map(({ metric }) => metric), open];
   return all.map((metric) => metric.text()).join("");
 }
 
-/** `room`: for so many doors more. */
-function kindOf(answer: TrafficReport | undefined, room: number): "told" | "partial" | "silent" | "unasked" {
-  // An older release answers as to the question after a service of no name: with nothing.
-  if (answer === undefined || answer.tableVersion === 0) return "silent";
-  if (answer.listeners.length > room) return "unasked";
-  return answer.partial ? "partial" : "told";
+/** @param room number of listeners that still fit into the scrape */
+function collectionResult(
+  report: TrafficReport | undefined,
+  room: number,
+): "ok" | "partial" | "timeout" | "skipped" {
+  // An agent of an older release ignores the empty service name and sends an empty report.
+  if (report === undefined || report.tableVersion === 0) return "timeout";
+  if (report.listeners.length > room) return "skipped";
+  return report.partial ? "partial" : "ok";
 }
 
-type MetricType = "counter" | "gauge";
-
 /**
- * One metric in Prometheus's text format, whose values somebody else has counted. Its labels are text that is made once
- * for many metrics: a library that keeps each sample by its labels takes a leader with thousands of them out of service
- * for a tenth of a second at each scrape.
+ * One metric in Prometheus's text format. The labels are formatted once and shared by several metrics: prom-client keeps
+ * each sample by its labels, which would block a leader with thousands of samples for 100 ms at each scrape.
  */
 export class MetricText {
   readonly #name: string;
   readonly #lines: string[];
 
-  constructor(name: string, type: MetricType, help: string) {
+  constructor(name: string, type: "counter" | "gauge", help: string) {
     this.#name = name;
     this.#lines = [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`];
   }
 
-  /** @param labels from {@link labelText} */
+  /** @param labels from {@link formatLabels} */
   add(labels: string, value: number): void {
     this.#lines.push(`${this.#name}${labels} ${value}`);
   }
@@ -114,42 +142,13 @@ export class MetricText {
   }
 }
 
-/** `{service="shop_web"}`. An empty label is left out: to Prometheus that is the same. */
-export function labelText(labels: Readonly<Record<string, string>>): string {
+/** Formats labels as `{service="shop_web"}`. Empty labels are left out; to Prometheus that is the same. */
+export function formatLabels(labels: Readonly<Record<string, string>>): string {
   const pairs = Object.entries(labels).filter(([, value]) => value !== "");
-  return pairs.length === 0
-    ? ""
-    : `{${pairs.map(([name, value]) => `${name}="${escaped(value)}"`).join(",")}}`;
+  if (pairs.length === 0) return "";
+  return `{${pairs.map(([name, value]) => `${name}="${escapeLabel(value)}"`).join(",")}}`;
 }
 
-function escaped(value: string): string {
+function escapeLabel(value: string): string {
   return value.replace(/[\\"\n]/g, (character) => (character === "\n" ? "\\n" : `\\${character}`));
 }
-
-/** Where there are more hosts than that, each of them is asked by Prometheus itself (`berth agent --metrics`). */
-const MAX_HOSTS = 250;
-/** The agents have a second to answer. */
-const DEADLINE_MS = 3_000;
-
-/** Asks all hosts that are up what their ingress has done, for all services. */
-export async function surveyTraffic({
-  state,
-  trafficCollector,
-  tableVersion,
-}: Pick<Leadership, "state" | "trafficCollector" | "tableVersion">): Promise<TrafficSurvey> {
-  const nodes = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
-  const asked = nodes.length > MAX_HOSTS ? [] : nodes;
-  const ids = asked.map(({ id }) => id);
-  const answers = await trafficCollector.collect("", ids, AbortSignal.timeout(DEADLINE_MS));
-  const counts = new Map<string, number>();
-  for (const node of asked) counts.set(hostnameOf(node), (counts.get(hostnameOf(node)) ?? 0) + 1);
-  const hosts = asked.map((node) => {
-    const hostname = hostnameOf(node);
-    // Two series of one name would be one to Prometheus, which drops what comes second.
-    const isAlone = counts.get(hostname) === 1;
-    return { hostname: isAlone ? hostname : `${hostname} (${node.id})`, answer: answers.get(node.id) };
-  });
-  return { tableVersion: tableVersion(), hosts, unasked: nodes.length - asked.length };
-}
-
-const hostnameOf = ({ id, description }: Node): string => description?.hostname || id;

@@ -6,7 +6,7 @@ import {
   DOWN_UNCONFIRMED_AFTER_MS,
 } from "../core/node-health/judge-node.js";
 import { FREEZE_MS } from "../core/node-health/suspect-nodes.js";
-import { nodeKey } from "../store/keys.js";
+import { recordKey } from "../state/change.js";
 import { readOne } from "../store/read.js";
 import type { NodeHealthMonitor } from "./node-health-monitor.js";
 import { type NodeHealthRig, startNodeHealthRig } from "./test-node-health-rig.js";
@@ -83,7 +83,9 @@ describe("Liveness", () => {
     expect(down()).toEqual([]);
     await pass(500, ["a", "c", "d"]);
     expect(down()).toEqual(["b"]);
-    expect((await readOne(store, nodeKey("b"), never))?.value).toContain("3 of 3 probes failed");
+    expect((await readOne(store, recordKey("node", { nodeId: "b" }), never))?.value).toContain(
+      "3 of 3 probes failed",
+    );
     reachable.add("b");
     await pass(HEARTBEAT_MS, NODES);
     expect(down()).toEqual([]);
@@ -210,9 +212,9 @@ describe("Liveness", () => {
   it("writes nothing while nothing changes", async () => {
     lead();
     await pass(250, NODES);
-    const before = (await readOne(store, nodeKey("a"), never))?.modRevision;
+    const before = (await readOne(store, recordKey("node", { nodeId: "a" }), never))?.modRevision;
     await pass(10_000, NODES);
-    expect((await readOne(store, nodeKey("a"), never))?.modRevision).toBe(before);
+    expect((await readOne(store, recordKey("node", { nodeId: "a" }), never))?.modRevision).toBe(before);
   });
 
   it("asks for slower heartbeats when the cluster grows", async () => {

@@ -4,10 +4,10 @@ import { describeAction, type Plan } from "../core/model/plan.js";
 import { reconcile } from "../core/reconcile.js";
 import { occupiesNode } from "../core/scheduler/resource-request.js";
 import type { Runtime } from "../runtime/runtime.js";
+import { recordKey } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
-import { serviceKey } from "../store/keys.js";
 import { dependentsWaitingFor, gateOf, withGate } from "./gates.js";
 import { virtualIpChanges } from "./networks/virtual-ip-changes.js";
 import { orphanChanges, planChanges } from "./plan-changes.js";
@@ -128,7 +128,7 @@ export class Controller {
     const snapshot = serviceSnapshot(state, serviceId);
     if (snapshot === undefined) {
       // A record that is there and cannot be read is no reason to end what it describes.
-      const isGone = state.revisions.get(serviceKey(serviceId)) === undefined;
+      const isGone = state.revisions.get(recordKey("service", { serviceId })) === undefined;
       return {
         changes: isGone ? orphanChanges(state.tasks.ofService(serviceId).values(), state) : [],
         result: { plan: NOTHING_TO_DO, name: serviceId },

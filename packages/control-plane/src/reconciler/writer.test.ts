@@ -2,8 +2,9 @@ import { BerthError, DesiredState, Task, TaskState } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../runtime/clock.js";
+import { recordKey } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
-import { LEADER_KEY, taskKey } from "../store/keys.js";
+import { LEADER_KEY } from "../store/keys.js";
 import { readOne } from "../store/read.js";
 import type { Store, TxnRequest } from "../store/store.js";
 import { MemoryStore } from "../testing/memory-store/memory-store.js";
@@ -26,7 +27,7 @@ beforeEach(() => {
   running = Promise.resolve();
 });
 afterEach(async () => {
-  over.abort(new Error("the test is over"));
+  over.abort(new Error("test ended"));
   await running;
   memory.close();
 });
@@ -62,14 +63,14 @@ function task(id: string, message = ""): Task {
   });
 }
 
-/** Adds a task named after how many there are: two decisions on the same state would clash. */
+/** Adds a task whose id is the number of tasks: two decisions on the same state would conflict. */
 const addNext: Decide<string> = (current) => {
   const id = `t${current.tasks.size}`;
   return { changes: [{ kind: "put-task", task: task(id) }], result: id };
 };
 
-describe("Writer.submit()", () => {
-  it("makes each decision on a state that holds all earlier ones, many in one transaction", async () => {
+describe("Writer", () => {
+  it("makes each decision on a state that includes all earlier ones, and writes many in one transaction", async () => {
     const writer = await startWriter();
     const ids = await Promise.all(Array.from({ length: 50 }, () => writer.submit(addNext, never)));
     expect(ids).toEqual(Array.from({ length: 50 }, (_, i) => `t${i}`));
@@ -77,7 +78,7 @@ describe("Writer.submit()", () => {
     expect(state.tasks.size).toBe(50);
   });
 
-  it("shows nobody what is not in the store yet", async () => {
+  it("shows changes to listeners only after they are in the store", async () => {
     let release = (): void => {};
     const held = new Promise<void>((resolve) => {
       release = resolve;
@@ -98,7 +99,7 @@ describe("Writer.submit()", () => {
     expect(seen).toEqual([1]);
   });
 
-  it("splits a decision that is more than one transaction holds", async () => {
+  it("splits a decision that exceeds one transaction", async () => {
     const writer = await startWriter();
     const tasks = Array.from({ length: 250 }, (_, i) => task(`t${i}`));
     await writer.submit(
@@ -109,16 +110,16 @@ describe("Writer.submit()", () => {
     expect(state.tasks.size).toBe(250);
   });
 
-  it("says when it has caught up after it had more to write than goes at once", async () => {
+  it("reports once when a backlog has been written", async () => {
     const writer = await startWriter();
-    let caughtUp = 0;
+    let clearedCount = 0;
     writer.onBacklogCleared(() => {
-      caughtUp += 1;
+      clearedCount += 1;
       expect(writer.hasBacklog).toBe(false);
     });
     await writer.submit(addNext, never);
     await new Promise((resolve) => setImmediate(resolve));
-    expect(caughtUp).toBe(0);
+    expect(clearedCount).toBe(0);
     const addMany = (count: number) => (current: ClusterState) => {
       const first = current.tasks.size;
       const tasks = Array.from({ length: count }, (_, i) => task(`t${first + i}`));
@@ -126,18 +127,21 @@ describe("Writer.submit()", () => {
     };
     const seen: boolean[] = [];
     state.onChange(() => seen.push(writer.hasBacklog));
-    const told = new Promise<void>((resolve) => writer.onBacklogCleared(resolve));
+    const cleared = new Promise<void>((resolve) => writer.onBacklogCleared(resolve));
     await Promise.all([1, 2].map(() => writer.submit(addMany(MAX_CHANGES * 100), never)));
-    await told;
+    await cleared;
     expect(seen[0]).toBe(true);
-    expect(caughtUp).toBe(1);
+    expect(clearedCount).toBe(1);
   });
 
-  it("decides again on what somebody else wrote", async () => {
+  it("decides again after a record was changed from outside", async () => {
     const writer = await startWriter();
     await writer.submit(addNext, never);
     const foreign = JSON.stringify(Task.toJSON(task("t0", "by hand")));
-    await memory.txn({ ops: [{ kind: "put", key: taskKey("s", "t0"), value: foreign }] }, never);
+    await memory.txn(
+      { ops: [{ kind: "put", key: recordKey("task", { serviceId: "s", taskId: "t0" }), value: foreign }] },
+      never,
+    );
     const seen = await writer.submit((current) => {
       const known = current.tasks.get("t0")?.status?.message ?? "";
       return { changes: [{ kind: "put-task", task: task("t0", `${known}, then by us`) }], result: known };
@@ -148,7 +152,7 @@ describe("Writer.submit()", () => {
   });
 
   it.each([true, false])(
-    "reads back what has no known outcome (it was committed: %s)",
+    "reads the records back when the outcome is unknown (committed: %s)",
     async (wasCommitted) => {
       let isFirst = true;
       const writer = await startWriter({
@@ -166,20 +170,20 @@ describe("Writer.submit()", () => {
       };
       expect(await writer.submit(put, never)).toBe(wasCommitted);
       expect(state.tasks.size).toBe(1);
-      expect(await readOne(memory, taskKey("s", "t0"), never)).toBeDefined();
+      expect(await readOne(memory, recordKey("task", { serviceId: "s", taskId: "t0" }), never)).toBeDefined();
     },
   );
 
-  it("writes nothing when another leads", async () => {
+  it("writes nothing when another server is the leader", async () => {
     const writer = await startWriter();
     await memory.txn({ ops: [{ kind: "delete", key: LEADER_KEY }] }, never);
     await memory.txn({ ops: [{ kind: "put", key: LEADER_KEY, value: "another" }] }, never);
     await expect(writer.submit(addNext, never)).rejects.toMatchObject({ code: "BERTH_NOT_LEADER" });
-    expect(await readOne(memory, taskKey("s", "t0"), never)).toBeUndefined();
+    expect(await readOne(memory, recordKey("task", { serviceId: "s", taskId: "t0" }), never)).toBeUndefined();
     expect(state.tasks.size).toBe(0);
   });
 
-  it("drops a decision whose caller has gone, and one that throws fails alone", async () => {
+  it("drops a decision whose caller is gone, and a decision that throws fails alone", async () => {
     const writer = await startWriter();
     const gone = new AbortController();
     const dropped = writer.submit(addNext, gone.signal);
@@ -193,9 +197,18 @@ describe("Writer.submit()", () => {
     expect(await good).toBe("t0");
   });
 
-  it("fails what waits when its term ends", async () => {
+  it("fails the waiting decisions when its term ends", async () => {
     const writer = await startWriter({ txn: () => new Promise(() => {}) });
     over.abort(new Error("term over"));
     await expect(writer.submit(addNext, over.signal)).rejects.toThrow("term over");
+  });
+
+  it("rejects a decision at once with BERTH_NOT_LEADER after its term has ended", async () => {
+    const writer = await startWriter();
+    over.abort(new Error("term over"));
+    await running;
+    const outcome = writer.submit(addNext, never).catch((error: unknown) => error);
+    const timeout = new Promise((resolve) => setTimeout(resolve, 100, "still waiting"));
+    expect(await Promise.race([outcome, timeout])).toMatchObject({ code: "BERTH_NOT_LEADER" });
   });
 });

@@ -1,30 +1,28 @@
-import { assertNever, BerthError } from "@berth/proto";
+import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { onAbort } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
+import { Emitter } from "../runtime/emitter.js";
+import { notLeader } from "../runtime/leader-errors.js";
+import { Notifier } from "../runtime/notifier.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
-import { applyEntries } from "../state/state-sync.js";
-import type { Compare, Entry, OpResult, Store, TxnOutcome } from "../store/store.js";
+import type { Compare, Store } from "../store/store.js";
 import {
+  Committer,
   type EncodedChange,
   encodeChange,
   groupConcurrent,
   isTaskChange,
-  readBack,
   splitIntoTransactions,
   TransactionBudget,
-  toTxn,
 } from "./transaction.js";
 
-/** Foreign edits of the same record this often in a row are no accident. */
+/** More conflicts of one decision than this mean that something else keeps writing the same records. */
 const MAX_REFUSALS = 5;
 
-/** Between attempts to read what became of a transaction without an answer; each has a deadline of its own. */
-const READ_BACK_RETRY_MS = 250;
-
-/** Decisions that change nothing are made for so long at a time, so that nobody waits for a long row of them. */
-const MAX_ROW_MS = 10;
+/** Decisions without changes are made in batches of at most this duration, so that they do not block other work. */
+const MAX_BATCH_MS = 10;
 
 export interface WriterObserver {
   onTransaction(outcome: "committed" | "refused" | "unknown", changes: number): void;
@@ -39,131 +37,138 @@ export interface WriterOptions {
   readonly observer: WriterObserver;
 }
 
+/** The changes of a decision, and the result to return once they are in the store. */
+export interface Decision<T> {
+  readonly changes: readonly Change[];
+  readonly result: T;
+}
+
+/** Decides on the current state. Called again after a conflict. Throws to refuse. */
+export type Decide<T> = (state: ClusterState) => Decision<T>;
+
 /**
- * The only writer of a term. Decisions are made one after the other, each on a state that holds everything that was
- * decided before it, so two of them never clash; as many as fit go into one fenced transaction. Nothing is seen by
- * anybody before it is in the store. Whatever is refused or has no known outcome is read again and decided again.
+ * The only writer of a term. It makes decisions one after the other, each on a state that includes all earlier ones, so
+ * decisions never conflict with each other. It writes as many as fit in one fenced transaction. Other code sees changes
+ * only after they are in the store. A decision whose transaction is refused or has no known outcome is made again.
  */
 export class Writer {
   readonly #options: WriterOptions;
+  readonly #committer: Committer;
   readonly #jobs: WriteJob[] = [];
-  #wake: () => void = () => {};
+  readonly #jobAdded = new Notifier();
+  readonly #backlogCleared = new Emitter();
   #inFlight: Promise<void> = Promise.resolve();
-  #isBehind = false;
-  readonly #onCaughtUp = new Set<() => void>();
+  #hasBacklog = false;
+  #isStopped = false;
 
   constructor(options: WriterOptions) {
     this.#options = options;
+    this.#committer = new Committer(options);
   }
 
-  /** Decisions that wait. */
+  /** Number of decisions that wait. */
   get depth(): number {
     return this.#jobs.length;
   }
 
-  /** More decisions wait than were written at once: their changes follow those that came last without a pause. */
+  /** Whether more decisions wait than fit into the last transaction: more changes follow at once. */
   get hasBacklog(): boolean {
-    return this.#isBehind;
+    return this.#hasBacklog;
   }
 
-  /** Calls `listener` whenever the writer was behind and is not any more; the returned function ends that. */
+  /** Calls `listener` each time a backlog has been written. The returned function removes the listener. */
   onBacklogCleared(listener: () => void): () => void {
-    this.#onCaughtUp.add(listener);
-    return () => this.#onCaughtUp.delete(listener);
+    return this.#backlogCleared.on(listener);
   }
 
   /**
-   * Resolves with the decision's result when all of its changes are in the store.
-   * @throws what `decide` throws; BERTH_CONFLICT when others keep changing the same records; the reason of `signal`, after
-   *         which the changes may still be made if they were under way
+   * Returns the decision's result after all of its changes are in the store.
+   * @throws what `decide` throws; BERTH_CONFLICT when the records are changed from outside again and again;
+   *         BERTH_NOT_LEADER after the term has ended; the signal's reason when it aborts: a write in flight may still
+   *         be committed then
    */
   submit<T>(decide: Decide<T>, signal: AbortSignal): Promise<T> {
-    const { job, done } = writeJob(decide, signal);
+    if (this.#isStopped) return Promise.reject(notLeader({ reason: "its term ended" }));
+    const { job, done } = createJob(decide, signal);
     this.#jobs.push(job);
-    this.#wake();
+    this.#jobAdded.notifyAll();
     return done;
   }
 
-  /** Resolves when no transaction is under way: events of our own writes are then known already. */
+  /** Resolves when no transaction is in flight. The state then includes all of this writer's changes. */
   untilIdle(): Promise<void> {
     return this.#inFlight;
   }
 
-  /** Writes until `signal` aborts; what still waits then fails with its reason. */
+  /** Writes until `signal` aborts. The remaining decisions then fail with its reason, and later ones are rejected. */
   async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      if (this.#jobs.length === 0) {
-        this.#catchUp();
-        await this.#nextJob(signal);
-      } else {
-        const row = this.#decideSome();
-        this.#inFlight = this.#write(row, signal);
-        await this.#inFlight;
-        if (needsPause(row)) await sleep(this.#options.clock, 0, signal);
-      }
-    }
-    for (const job of this.#jobs.splice(0)) job.fail(signal.reason);
-  }
-
-  #catchUp(): void {
-    if (!this.#isBehind) return;
-    this.#isBehind = false;
-    for (const listener of this.#onCaughtUp) listener();
-  }
-
-  #nextJob(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const forget = onAbort(signal, resolve);
-      this.#wake = () => {
-        forget();
-        resolve();
-      };
-    });
-  }
-
-  async #write({ jobs, changes }: Row, signal: AbortSignal): Promise<void> {
     try {
-      for (const parts of groupConcurrent(splitIntoTransactions(changes))) {
-        const outcomes = await Promise.all(parts.map((part) => this.#commit(part, signal)));
+      while (!signal.aborted) {
+        if (this.#jobs.length === 0) {
+          this.#clearBacklog();
+          await this.#jobAdded.wait(signal);
+        } else {
+          const batch = this.#decideBatch();
+          this.#inFlight = this.#write(batch, signal);
+          await this.#inFlight;
+          if (needsPause(batch)) await sleep(this.#options.clock, 0, signal);
+        }
+      }
+    } finally {
+      this.#isStopped = true;
+      for (const job of this.#jobs.splice(0)) job.fail(signal.reason);
+    }
+  }
+
+  #clearBacklog(): void {
+    if (!this.#hasBacklog) return;
+    this.#hasBacklog = false;
+    this.#backlogCleared.emit();
+  }
+
+  async #write({ jobs, changes }: Batch, signal: AbortSignal): Promise<void> {
+    try {
+      for (const group of groupConcurrent(splitIntoTransactions(changes))) {
+        const outcomes = await Promise.all(group.map((part) => this.#committer.commit(part, signal)));
         if (outcomes.every((outcome) => outcome === "committed")) continue;
-        this.#decideAgain(jobs, outcomes.includes("refused") ? 1 : 0);
+        this.#retry(jobs, outcomes.includes("refused") ? 1 : 0);
         return;
       }
-      for (const job of jobs) job.settle();
+      for (const job of jobs) job.succeed();
     } catch (error) {
       for (const job of jobs) job.fail(signal.aborted ? signal.reason : error);
     }
   }
 
-  /** Makes decisions until as much is to be written as goes at once. One that alone is more is taken by itself. */
-  #decideSome(): Row {
+  /** Makes decisions until their changes fill the budget. A decision that exceeds it is written alone. */
+  #decideBatch(): Batch {
     const jobs: WriteJob[] = [];
     const changes: EncodedChange[] = [];
-    const load = new TransactionBudget();
+    const budget = new TransactionBudget();
     const { state, clock } = this.#options;
     const startedMs = clock.nowMs();
     state.draft((draft) => {
       for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
-        const wanted = this.#decide(job);
-        if (wanted === undefined) continue;
-        const isFull = !load.fits(wanted);
+        const decided = this.#decide(job);
+        if (decided === undefined) continue;
+        const isFull = !budget.fits(decided);
         if (isFull && jobs.length > 0) {
           this.#jobs.unshift(job);
-          this.#isBehind = true;
+          this.#hasBacklog = true;
           return;
         }
         jobs.push(job);
-        for (const change of wanted) changes.push(change);
-        load.add(wanted);
+        for (const change of decided) changes.push(change);
+        budget.add(decided);
         if (isFull) {
-          this.#isBehind ||= this.#jobs.length > 0;
+          this.#hasBacklog ||= this.#jobs.length > 0;
           return;
         }
-        draft.write(wanted.map(({ change }) => change));
-        if (changes.length === 0 && clock.nowMs() - startedMs > MAX_ROW_MS) return;
+        draft.write(decided.map(({ change }) => change));
+        if (changes.length === 0 && clock.nowMs() - startedMs > MAX_BATCH_MS) return;
       }
     });
-    return { jobs, changes: lastOfEach(changes) };
+    return { jobs, changes: lastOfEachKey(changes) };
   }
 
   #decide(job: WriteJob): readonly EncodedChange[] | undefined {
@@ -176,130 +181,50 @@ export class Writer {
     }
   }
 
-  /** After `refused` and `unknown` the state holds what is in the store. */
-  async #commit(part: readonly EncodedChange[], signal: AbortSignal): Promise<TxnOutcome["kind"]> {
-    const { store, state, fence, observer } = this.#options;
-    const outcome = await store.txn(toTxn(part, state, fence), signal);
-    observer.onTransaction(outcome.kind, part.length);
-    switch (outcome.kind) {
-      case "committed":
-        state.apply(part.map(({ change }) => ({ change, revision: outcome.revision })));
-        break;
-      case "refused": {
-        const [leader, ...found] = outcome.found;
-        this.#checkLeader(leader);
-        this.#takeOver(part, found, outcome.revision);
-        break;
-      }
-      case "unknown":
-        await this.#readBack(part, outcome.cause, signal);
-        break;
-      default:
-        assertNever(outcome);
-    }
-    return outcome.kind;
-  }
-
-  #checkLeader(entry: Entry | undefined): void {
-    const { fence } = this.#options;
-    if (fence.kind !== "created-at" || entry?.createRevision === fence.revision) return;
-    throw new BerthError({
-      code: "BERTH_NOT_LEADER",
-      message: "Another server leads now; this one wrote nothing. Ask again.",
-    });
-  }
-
-  #decideAgain(jobs: readonly WriteJob[], refusals: number): void {
+  #retry(jobs: readonly WriteJob[], refusals: number): void {
     for (const job of [...jobs].reverse()) {
       job.refusals += refusals;
       if (job.refusals < MAX_REFUSALS) this.#jobs.unshift(job);
       else job.fail(conflict());
     }
   }
-
-  /** Waits until etcd says what became of a transaction. */
-  async #readBack(part: readonly EncodedChange[], cause: BerthError, signal: AbortSignal): Promise<void> {
-    const { store, clock, logger } = this.#options;
-    logger.warn(
-      { err: cause, changes: part.length },
-      "a write got no answer; reading back what became of it",
-    );
-    for (;;) {
-      const outcome = await store.txn({ ops: readBack(part) }, signal);
-      if (outcome.kind === "committed") {
-        this.#takeOver(part, outcome.results.map(entryOf), outcome.revision);
-        logger.info({ revision: String(outcome.revision) }, "etcd answers again");
-        return;
-      }
-      await sleep(clock, READ_BACK_RETRY_MS, signal);
-      signal.throwIfAborted();
-    }
-  }
-
-  #takeOver(part: readonly EncodedChange[], entries: readonly (Entry | undefined)[], revision: bigint): void {
-    const read = new Map(part.map(({ key }, index) => [key, entries[index]]));
-    for (const { key, reason } of applyEntries(this.#options.state, read, revision)) {
-      this.#options.logger.error({ key, reason }, "a record cannot be read and is ignored");
-    }
-  }
 }
 
-/** Decisions that are made, and written, one after the other. */
-interface Row {
+/** Decisions that are written together. */
+interface Batch {
   readonly jobs: readonly WriteJob[];
   readonly changes: readonly EncodedChange[];
 }
 
 /**
- * What was written of tasks is on its way to the agents before anybody thinks about what comes next. Where nothing was
- * written, nobody has had a turn. All else, a thousand hosts that register for one, goes on at once.
+ * After changes of tasks, agents get their assignments before the next decisions are made. After decisions without
+ * changes, other work gets a turn. All other batches follow each other at once, such as a thousand registering nodes.
  */
-const needsPause = ({ changes }: Row): boolean => changes.length === 0 || changes.some(isTaskChange);
+const needsPause = ({ changes }: Batch): boolean => changes.length === 0 || changes.some(isTaskChange);
 
-/** Two decisions of one draft may change the same record: the later one was made knowing the earlier. */
-function lastOfEach(changes: readonly EncodedChange[]): readonly EncodedChange[] {
+/** Two decisions of one draft may change the same record. The later one already includes the earlier. */
+function lastOfEachKey(changes: readonly EncodedChange[]): readonly EncodedChange[] {
   return [...new Map(changes.map((change) => [change.key, change])).values()];
 }
 
-function entryOf(result: OpResult): Entry | undefined {
-  return result.kind === "get" ? result.entry : undefined;
-}
-
-function conflict(): BerthError {
-  return new BerthError({
-    code: "BERTH_CONFLICT",
-    message: "Somebody else keeps changing the same records in etcd; nothing was written. Try again.",
-  });
-}
-
-/** Changes that a decision wants, and what to answer once they are in the store. */
-export interface Decision<T> {
-  readonly changes: readonly Change[];
-  readonly result: T;
-}
-
-/** Decides from the state as it is, and may be asked again after a conflict. Throws to refuse. */
-export type Decide<T> = (state: ClusterState) => Decision<T>;
-
-/** A decision that waits for its turn to be made and written. */
-export interface WriteJob {
-  /** Decides and keeps the answer for `settle`. */
+/** A decision that waits to be made and written. */
+interface WriteJob {
+  /** Decides and keeps the result for `succeed`. */
   decide(state: ClusterState): readonly EncodedChange[];
-  /** The changes are in the store. */
-  settle(): void;
+  /** Resolves the caller's promise: the changes are in the store. */
+  succeed(): void;
   fail(error: unknown): void;
-  /** True when nobody waits for it any more. */
+  /** Whether the caller's promise is settled already, for example because its signal aborted. */
   isSettled(): boolean;
-  /** How often the store has refused it. */
+  /** How often the store has refused the changes. */
   refusals: number;
 }
 
-/** A job and the promise of its result. The promise rejects with the reason of `signal` as soon as that aborts. */
-export function writeJob<T>(
+function createJob<T>(
   decide: Decide<T>,
   signal: AbortSignal,
 ): { readonly job: WriteJob; readonly done: Promise<T> } {
-  let over = false;
+  let isSettled = false;
   let result: { readonly value: T } | undefined;
   let resolveDone: (value: T) => void = () => {};
   let rejectDone: (reason: unknown) => void = () => {};
@@ -307,10 +232,11 @@ export function writeJob<T>(
     resolveDone = resolve;
     rejectDone = reject;
   });
-  const end = (finish: () => void): void => {
-    if (over) return;
-    over = true;
-    forget();
+  let removeListener = (): void => {};
+  const settle = (finish: () => void): void => {
+    if (isSettled) return;
+    isSettled = true;
+    removeListener();
     finish();
   };
   const job: WriteJob = {
@@ -320,11 +246,17 @@ export function writeJob<T>(
       result = { value: decision.result };
       return decision.changes.map(encodeChange);
     },
-    settle: () => end(() => result && resolveDone(result.value)),
-    fail: (error) => end(() => rejectDone(error)),
-    isSettled: () => over,
+    succeed: () => settle(() => result && resolveDone(result.value)),
+    fail: (error) => settle(() => rejectDone(error)),
+    isSettled: () => isSettled,
   };
-  let forget = (): void => {};
-  forget = onAbort(signal, () => job.fail(signal.reason));
+  removeListener = onAbort(signal, () => job.fail(signal.reason));
   return { job, done };
+}
+
+function conflict(): BerthError {
+  return new BerthError({
+    code: "BERTH_CONFLICT",
+    message: "the records in etcd were changed from outside at the same time; nothing was written, try again",
+  });
 }

@@ -1,39 +1,57 @@
 import { setMaxListeners } from "node:events";
 
 /**
- * Runs `run` once when `signal` aborts, at once if it has; the returned function takes that back.
- * One signal may have hundreds of listeners here, a call in flight each, so Node's warning about leaks is off for it.
+ * Node warns about a leak when a signal has more listeners than this. A term's signal has one for each call and write
+ * in flight: hundreds are normal, and a thousand agents that register at once need a few thousand.
  */
+const MAX_LISTENERS = 10_000;
+
+/** Calls `run` once when `signal` aborts, immediately if it is aborted already. The returned function cancels that. */
 export function onAbort(signal: AbortSignal, run: () => void): () => void {
   if (signal.aborted) {
     run();
     return () => {};
   }
-  setMaxListeners(0, signal);
+  setMaxListeners(MAX_LISTENERS, signal);
   signal.addEventListener("abort", run, { once: true });
   return () => signal.removeEventListener("abort", run);
 }
 
+/** Resolves when `signal` aborts. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    onAbort(signal, resolve);
+  });
+}
+
+/** Settles like `work`, but rejects with the signal's reason as soon as `signal` aborts. `work` itself is not stopped. */
+export function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const removeListener = onAbort(signal, () => reject(signal.reason));
+    work.then(resolve, reject).finally(removeListener);
+  });
+}
+
 export interface LinkedSignal {
   readonly signal: AbortSignal;
-  /** Aborts it, unless it has been. */
-  abort(reason: unknown): void;
-  /** Lets go of the signals that it follows. */
+  /** Aborts `signal`, unless it is aborted already. */
+  abort(reason?: unknown): void;
+  /** Removes the listeners on the parent signals. */
   unlink(): void;
 }
 
 /**
- * A signal that aborts with the first of several. Unlike `AbortSignal.any` it leaves nothing on those that live longer,
+ * Returns a signal that aborts with the first of its parents. Unlike `AbortSignal.any`, it leaves nothing on the parents
  * once it is unlinked: a term or a process can outlive thousands of calls.
  */
-export function linkSignals(...signals: readonly AbortSignal[]): LinkedSignal {
+export function linkSignals(...parents: readonly AbortSignal[]): LinkedSignal {
   const controller = new AbortController();
-  const forget = signals.map((each) => onAbort(each, () => controller.abort(each.reason)));
+  const removeListeners = parents.map((parent) => onAbort(parent, () => controller.abort(parent.reason)));
   return {
     signal: controller.signal,
     abort: (reason) => controller.abort(reason),
     unlink: () => {
-      for (const stop of forget) stop();
+      for (const removeListener of removeListeners) removeListener();
     },
   };
 }

@@ -1,4 +1,4 @@
-/** A bounded pipe between one producer and one consumer: whoever is ahead waits. */
+/** A bounded queue between one producer and one consumer. A full queue blocks the producer, an empty one the consumer. */
 export class BoundedQueue<T> {
   readonly #capacity: number;
   readonly #items: T[] = [];
@@ -14,7 +14,7 @@ export class BoundedQueue<T> {
     return this.#end !== undefined;
   }
 
-  /** Resolves when there is room for more, or when nobody wants more. */
+  /** Adds an item. Resolves when there is room for another one, or when the queue has ended. */
   async put(item: T): Promise<void> {
     if (this.#end !== undefined) return;
     this.#items.push(item);
@@ -26,14 +26,14 @@ export class BoundedQueue<T> {
     }
   }
 
-  /** No more comes. With an error, the consumer is told after it has taken what is there. The first end counts. */
+  /** Ends the queue. The consumer gets the remaining items first, then `error` if there is one. Later ends are ignored. */
   end(error?: Error): void {
     this.#end ??= { error };
     this.#wakeConsumer();
     this.#wakeProducer();
   }
 
-  /** The next item; undefined after the last. @throws the error of `end` */
+  /** Removes the next item; undefined after the last. @throws the error given to `end` */
   async take(): Promise<T | undefined> {
     for (;;) {
       const item = this.#items.shift();

@@ -1,16 +1,14 @@
 import { onAbort } from "./abort.js";
 
-/**
- * Time as an injected thing: real in a process, virtual in a simulation.
- * `nowMs` is monotonic and has no meaning but its differences.
- */
+/** Monotonic time and timers. A simulation injects virtual time. */
 export interface Clock {
+  /** Milliseconds since an arbitrary moment; only differences have a meaning. */
   nowMs(): number;
-  /** Runs `run` once after `delayMs`; the returned function cancels that. */
+  /** Calls `run` once after `delayMs`. The returned function cancels that. */
   after(delayMs: number, run: () => void): () => void;
 }
 
-/** The process's monotonic clock. It goes on while the process is stopped, which lease deadlines rely on. */
+/** The process's monotonic clock. It keeps running while the process is stopped (SIGSTOP); lease deadlines rely on that. */
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
   after(delayMs, run) {
@@ -19,15 +17,15 @@ export const systemClock: Clock = {
   },
 };
 
-/** Resolves after `delayMs`, or at once when `signal` aborts: look at the signal afterwards. */
+/** Resolves after `delayMs` or when `signal` aborts, whichever is first. Check the signal afterwards. */
 export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();
     const cancel = clock.after(delayMs, () => {
-      forget();
+      removeListener();
       resolve();
     });
-    const forget = onAbort(signal, () => {
+    const removeListener = onAbort(signal, () => {
       cancel();
       resolve();
     });

@@ -1,6 +1,6 @@
 import { onAbort } from "./abort.js";
 
-/** Wakes everyone who waits. Who comes later waits for the next ring. */
+/** Wakes all waiters at once, like a condition variable. A notification without waiters has no effect. */
 export class Notifier {
   #waiting = new Set<() => void>();
 
@@ -10,19 +10,17 @@ export class Notifier {
     for (const wake of woken) wake();
   }
 
-  /** Resolves at the next ring, or when `signal` aborts. */
+  /** Resolves at the next notification, or when `signal` aborts. */
   wait(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
+      if (signal.aborted) return resolve();
       const wake = (): void => {
         this.#waiting.delete(wake);
-        forget();
+        removeListener();
         resolve();
       };
-      const forget = onAbort(signal, () => {
-        this.#waiting.delete(wake);
-        resolve();
-      });
-      if (!signal.aborted) this.#waiting.add(wake);
+      this.#waiting.add(wake);
+      const removeListener = onAbort(signal, wake);
     });
   }
 }

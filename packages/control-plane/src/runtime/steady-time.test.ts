@@ -1,11 +1,9 @@
-import { Task, TaskStatus } from "@berth/proto";
 import { expect, test } from "vitest";
-import { ClusterState } from "../state/cluster-state.js";
-import { latestRecordedMs, steadyTime } from "./steady-time.js";
+import { steadyTime } from "./steady-time.js";
 
 const MINUTE_MS = 60_000;
 
-/** A host whose clock can be set. */
+/** A host whose wall clock can be set. */
 function host(atMs: number) {
   let monotonicMs = 0;
   let offsetMs = atMs;
@@ -21,7 +19,7 @@ function host(atMs: number) {
   };
 }
 
-test("time is the host's, also after its clock was put forward", () => {
+test("the leader's time follows the host's clock, also when it is set forward", () => {
   const one = host(1_000);
   const time = steadyTime(one, 0);
   one.pass(500);
@@ -30,7 +28,7 @@ test("time is the host's, also after its clock was put forward", () => {
   expect(time()).toBe(90_000);
 });
 
-test("a clock that is put back slows time down until it is as late again", () => {
+test("the leader's time runs slower after the host's clock is set back, until both agree", () => {
   const one = host(10 * MINUTE_MS);
   const time = steadyTime(one, 0);
   one.set(9 * MINUTE_MS);
@@ -41,21 +39,8 @@ test("a clock that is put back slows time down until it is as late again", () =>
   expect(time()).toBe(one.now());
 });
 
-test("a leader goes on where the records end, unless they are hours ahead", () => {
+test("the leader's time starts at the latest record, unless that is hours ahead of the host's clock", () => {
   const one = host(MINUTE_MS);
   expect(steadyTime(one, 6 * MINUTE_MS)()).toBe(6 * MINUTE_MS);
   expect(steadyTime(one, 600 * MINUTE_MS)()).toBe(MINUTE_MS);
-});
-
-test("the latest moment is found in whichever record has it", () => {
-  const state = new ClusterState();
-  expect(latestRecordedMs(state)).toBe(0);
-  const task = Task.fromPartial({
-    id: "t1",
-    serviceId: "s1",
-    createdAtMs: 5,
-    status: TaskStatus.fromPartial({ sinceMs: 7 }),
-  });
-  state.apply([{ change: { kind: "put-task", task }, revision: 1n }]);
-  expect(latestRecordedMs(state)).toBe(7);
 });

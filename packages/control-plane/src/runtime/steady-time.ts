@@ -1,19 +1,20 @@
-import type { ClusterState } from "../state/cluster-state.js";
 import type { Runtime } from "./runtime.js";
 
-/** How fast time goes for a leader that is ahead of its host's clock: five minutes are made up for in twenty-five. */
+/** Speed of the leader's time while it is ahead of the host's clock: five minutes are caught up in twenty-five. */
 const SLOWED = 0.8;
-/** Records that are further ahead were written by a clock that was simply wrong: they are not followed. */
+/** Records further in the future were written with a wrong clock and are ignored. */
 const MAX_AHEAD_MS = 60 * 60_000;
 
 /**
- * The leader's time: that of its host's clock, but never earlier than the records say that it was, and never going
- * back. Otherwise everything that waits since a recorded moment (an update that is watched, a restart) would wait for
- * as long as the clock went back, or as the clock of the leader before was ahead. Whole milliseconds since 1970.
+ * Returns the leader's time, in whole ms since the epoch: the host's clock, but never before `recordedMs` and never
+ * going back. Without this, everything that waits since a recorded moment (a monitored update, a restart delay) would
+ * wait longer when the host's clock is set back, or when the previous leader's clock was ahead.
+ *
+ * @param recordedMs the latest time in any record
  */
 export function steadyTime({ clock, now }: Pick<Runtime, "clock" | "now">, recordedMs: number): () => number {
-  const beganMs = now();
-  let timeMs = recordedMs - beganMs > MAX_AHEAD_MS ? beganMs : Math.max(beganMs, recordedMs);
+  const startedMs = now();
+  let timeMs = recordedMs - startedMs > MAX_AHEAD_MS ? startedMs : Math.max(startedMs, recordedMs);
   let lookedMs = clock.nowMs();
   return () => {
     const nowMs = clock.nowMs();
@@ -21,24 +22,4 @@ export function steadyTime({ clock, now }: Pick<Runtime, "clock" | "now">, recor
     lookedMs = nowMs;
     return Math.floor(timeMs);
   };
-}
-
-/** The latest moment that any record says has been; 0 without records. */
-export function latestRecordedMs({ services, tasks, nodes }: ClusterState): number {
-  let latestMs = 0;
-  const note = (atMs = 0): void => {
-    if (atMs > latestMs) latestMs = atMs;
-  };
-  for (const { createdAtMs, status } of tasks.values()) {
-    note(createdAtMs);
-    note(status?.sinceMs);
-  }
-  for (const { stateSinceMs } of nodes.values()) note(stateSinceMs);
-  for (const { updatedAtMs, rollout, job, cron } of services.values()) {
-    note(updatedAtMs);
-    note(rollout?.progressedAtMs);
-    note(job?.startedAtMs);
-    note(cron?.handledUntilMs);
-  }
-  return latestMs;
 }

@@ -9,7 +9,8 @@ import {
 } from "@berth/proto/rpc";
 import { linkSignals } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
-import { noLeader, type Role, type Target } from "./role.js";
+import { noLeader } from "../runtime/leader-errors.js";
+import type { Role, Route } from "./role.js";
 
 /** How long a call waits for a leader: during a failover, callers get a slow answer instead of an error. */
 const MAX_WAIT_MS = 5_000;
@@ -44,7 +45,7 @@ export function routeControlService({ role, clock, transport }: ControlRouterOpt
   const forward = forwardService(ControlServiceService, async () => leader.calls());
   const router: Router = { role, clock, forward };
   const entries = Object.entries(ControlServiceService).map(([name, method]) => {
-    return [name, route(router, name as keyof Control, method)] as const;
+    return [name, methodFor(router, name as keyof Control, method)] as const;
   });
   return {
     handlers: Object.fromEntries(entries) as unknown as Handlers,
@@ -59,7 +60,7 @@ interface Router {
   readonly forward: Handlers;
 }
 
-function route(router: Router, name: keyof Control, method: Control[keyof Control]): Method {
+function methodFor(router: Router, name: keyof Control, method: Control[keyof Control]): Method {
   if (method.requestStream) return (input, context) => callOnce(router, name, input, context);
   if (method.responseStream) return (input, context) => callForStream(router, name, input, context);
   return (input, context) => callForOne(router, name, input, context);
@@ -72,8 +73,8 @@ async function* callOnce(
   input: never,
   context: CallContext,
 ): AsyncGenerator<unknown> {
-  const target = await targetOf(router, router.clock.nowMs() + MAX_WAIT_MS, context);
-  yield* methodOf(router, name, target)(input, context) as AsyncIterable<unknown>;
+  const route = await findRoute(router, router.clock.nowMs() + MAX_WAIT_MS, context);
+  yield* methodOf(router, name, route)(input, context) as AsyncIterable<unknown>;
 }
 
 /** Calls a method with one request and one response. */
@@ -85,10 +86,10 @@ async function callForOne(
 ): Promise<unknown> {
   const deadlineMs = router.clock.nowMs() + MAX_WAIT_MS;
   for (;;) {
-    const target = await targetOf(router, deadlineMs, context);
-    const bound = boundToLeader(router, target, context);
+    const route = await findRoute(router, deadlineMs, context);
+    const bound = boundToLeader(router, route, context);
     try {
-      return await methodOf(router, name, target)(input, bound.context);
+      return await methodOf(router, name, route)(input, bound.context);
     } catch (error) {
       await pauseOrThrow(router, error, deadlineMs, context);
     } finally {
@@ -106,10 +107,10 @@ async function* callForStream(
 ): AsyncGenerator<unknown> {
   const deadlineMs = router.clock.nowMs() + MAX_WAIT_MS;
   for (let hasResponse = false; ; ) {
-    const target = await targetOf(router, deadlineMs, context);
-    const bound = boundToLeader(router, target, context);
+    const route = await findRoute(router, deadlineMs, context);
+    const bound = boundToLeader(router, route, context);
     try {
-      const responses = methodOf(router, name, target)(input, bound.context) as AsyncIterable<unknown>;
+      const responses = methodOf(router, name, route)(input, bound.context) as AsyncIterable<unknown>;
       for await (const response of responses) {
         hasResponse = true;
         yield response;
@@ -124,20 +125,20 @@ async function* callForStream(
   }
 }
 
-function methodOf(router: Router, name: keyof Control, target: Target): Method {
-  const handlers = target.kind === "self" ? target.leadership.control : router.forward;
+function methodOf(router: Router, name: keyof Control, route: Route): Method {
+  const handlers = route.kind === "local" ? route.leader.control : router.forward;
   return handlers[name] as Method;
 }
 
-async function targetOf(
+async function findRoute(
   { role, clock }: Router,
   deadlineMs: number,
   { signal, forwarded }: CallContext,
-): Promise<Target> {
-  const target = await role.waitForTarget(Math.max(0, deadlineMs - clock.nowMs()), signal);
+): Promise<Route> {
+  const route = await role.waitForRoute(Math.max(0, deadlineMs - clock.nowMs()), signal);
   // Forwarding a forwarded call could loop: the server that forwarded it saw this server as the leader.
-  if (forwarded && target.kind === "other") throw noLeader();
-  return target;
+  if (forwarded && route.kind === "remote") throw noLeader();
+  return route;
 }
 
 async function pauseOrThrow(
@@ -161,13 +162,13 @@ async function pauseOrThrow(
  */
 function boundToLeader(
   { role }: Router,
-  target: Target,
+  route: Route,
   context: CallContext,
 ): { readonly context: CallContext; release(): void } {
-  if (target.kind === "self") return { context, release: () => {} };
-  const { address } = target;
+  if (route.kind === "local") return { context, release: () => {} };
+  const { address } = route;
   const link = linkSignals(context.signal);
-  const stopWatching = role.onDeparture(address, () => link.abort(leaderLost(address)));
+  const stopWatching = role.onRouteLost(address, () => link.abort(leaderLost(address)));
   const release = (): void => {
     stopWatching();
     link.unlink();
@@ -183,11 +184,11 @@ function leaderConnection(
   let connection: RpcConnection<Control> | undefined;
   return {
     calls: () => {
-      const { target } = role;
-      if (target?.kind !== "other") throw noLeader();
-      if (connection?.address !== target.address) {
+      const { route } = role;
+      if (route?.kind !== "remote") throw noLeader();
+      if (connection?.address !== route.address) {
         connection?.close();
-        connection = transport.connect(ControlServiceService, { address: target.address, forwarded: true });
+        connection = transport.connect(ControlServiceService, { address: route.address, forwarded: true });
       }
       return connection.calls;
     },

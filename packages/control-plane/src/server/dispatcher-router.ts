@@ -1,7 +1,6 @@
-import { BerthError, type DispatcherServiceService, isBerthError } from "@berth/proto";
+import { type DispatcherServiceService, isBerthError } from "@berth/proto";
 import type { RpcHandlers } from "@berth/proto/rpc";
-import { dispatcherHandlers } from "../dispatcher/dispatcher-service.js";
-import type { Leadership } from "./leader.js";
+import { notLeader } from "../runtime/leader-errors.js";
 import type { Role } from "./role.js";
 
 /** An agent that lost its leader waits this long for the next one here, instead of trying one server after another. */
@@ -14,33 +13,26 @@ type Handlers = RpcHandlers<typeof DispatcherServiceService>;
  * BERTH_NOT_LEADER and the leader's address.
  */
 export function routeDispatcherService(role: Role): Handlers {
-  const leader = async (waitMs: number, signal: AbortSignal): Promise<Handlers> =>
-    dispatcherHandlers(await ownLeadership(role, waitMs, signal));
   return {
     async *session(requests, context) {
-      yield* (await leader(LEADER_WAIT_MS, context.signal)).session(requests, context);
+      yield* (await localHandlers(role, LEADER_WAIT_MS, context.signal)).session(requests, context);
     },
     async *pushExec(requests, context) {
-      yield* (await leader(0, context.signal)).pushExec(requests, context);
+      yield* (await localHandlers(role, 0, context.signal)).pushExec(requests, context);
     },
-    pushStats: async (requests, context) => (await leader(0, context.signal)).pushStats(requests, context),
-    pushLogs: async (requests, context) => (await leader(0, context.signal)).pushLogs(requests, context),
+    pushStats: async (requests, context) =>
+      (await localHandlers(role, 0, context.signal)).pushStats(requests, context),
+    pushLogs: async (requests, context) =>
+      (await localHandlers(role, 0, context.signal)).pushLogs(requests, context),
   };
 }
 
-/** Returns this server's leadership. @throws BerthError BERTH_NOT_LEADER when another server leads, or none does */
-async function ownLeadership(role: Role, waitMs: number, signal: AbortSignal): Promise<Leadership> {
-  const target = await role.waitForTarget(waitMs, signal).catch((error: unknown) => {
+/** Returns this server's handlers. @throws BerthError BERTH_NOT_LEADER when another server leads, or none does */
+async function localHandlers(role: Role, waitMs: number, signal: AbortSignal): Promise<Handlers> {
+  const route = await role.waitForRoute(waitMs, signal).catch((error: unknown) => {
     if (!isBerthError(error, "BERTH_NO_LEADER")) throw error;
     return undefined;
   });
-  if (target?.kind === "self") return target.leadership;
-  throw new BerthError({
-    code: "BERTH_NOT_LEADER",
-    message:
-      target === undefined
-        ? "this server is not the leader, and no leader is known: try again"
-        : `this server is not the leader; the leader is ${target.address}`,
-    details: target === undefined ? {} : { leader: target.address },
-  });
+  if (route?.kind === "local") return route.leader.dispatcher;
+  throw notLeader({ leader: route?.address });
 }

@@ -8,105 +8,100 @@ const LEADER = { value: JSON.stringify({ address: "10.0.0.1:7400", host: "h1" })
 
 let clock: ManualClock;
 let abort: AbortController;
-let doubts: boolean[];
-/** How the leader's address answers from now on. */
-let answer: TcpProbeResult["kind"];
-/** Ends the connection that is open. */
+let suspicions: boolean[];
+/** Result of the next probes of the leader. */
+let probeResult: TcpProbeResult["kind"];
+/** Ends the open connection. */
 let hangUp: () => void;
-let isMissedByOthers: boolean;
+let havePeersLostLeader: boolean;
 
 beforeEach(() => {
   clock = new ManualClock();
   abort = new AbortController();
-  doubts = [];
-  answer = "open";
+  suspicions = [];
+  probeResult = "open";
   hangUp = () => {};
-  isMissedByOthers = true;
+  havePeersLostLeader = true;
 });
 afterEach(() => abort.abort());
 
-function contact(self = "somebody else"): LeaderContact {
+function createContact(): LeaderContact {
   return new LeaderContact({
     clock,
     logger: pino({ level: "silent" }),
-    self,
     probeTcp: async (_address, timeoutMs) => {
-      if (answer === "silent") await new Promise<void>((resolve) => void clock.after(timeoutMs, resolve));
-      if (answer !== "open") return { kind: answer };
+      if (probeResult === "timeout") {
+        await new Promise<void>((resolve) => void clock.after(timeoutMs, resolve));
+      }
+      if (probeResult !== "open") return { kind: probeResult };
       const closed = new Promise<void>((resolve) => {
         hangUp = resolve;
       });
       return { kind: "open", closed, close: () => {} };
     },
-    havePeersLostLeader: async () => isMissedByOthers,
-    onSuspicion: (isDoubtful) => doubts.push(isDoubtful),
+    havePeersLostLeader: async () => havePeersLostLeader,
+    onSuspicion: (isSuspect) => suspicions.push(isSuspect),
   });
 }
 
-/** Whether the leader has been declared dead. */
-function follow(own: LeaderContact): () => boolean {
+/** Starts to watch the leader. The returned function tells whether it was found dead. */
+function watchLeader(contact: LeaderContact): () => boolean {
   let isDead = false;
-  void own.untilDead(LEADER, abort.signal).then(() => {
+  void contact.untilDead(LEADER, abort.signal).then(() => {
     isDead = !abort.signal.aborted;
   });
   return () => isDead;
 }
 
 describe("LeaderContact", () => {
-  it("leaves a leader alone that answers", async () => {
-    const own = contact();
-    const isDead = follow(own);
+  it("stays in contact with a leader that answers", async () => {
+    const contact = createContact();
+    const isDead = watchLeader(contact);
     await clock.advance(60_000);
     expect(isDead()).toBe(false);
-    expect(own.hasHeardFrom(7n, 1_000)).toBe(true);
-    expect(own.hasHeardFrom(6n, 1_000)).toBe(false);
+    expect(contact.isInContact(7n)).toBe(true);
+    expect(contact.isInContact(6n)).toBe(false);
   });
 
-  it("knows at once that a process is gone, whose connection ends and whose host refuses", async () => {
-    const isDead = follow(contact());
+  it("detects a killed process within 100 ms by the closed connection and two refusals", async () => {
+    const isDead = watchLeader(createContact());
     await clock.advance(1_000);
-    answer = "refused";
+    probeResult = "refused";
     hangUp();
     await clock.advance(100);
     expect(isDead()).toBe(true);
-    expect(doubts).toEqual([true]);
+    expect(suspicions).toEqual([true]);
   });
 
-  it("takes 0.8 s of silence for death, and stops sending calls there before", async () => {
-    const isDead = follow(contact());
+  it("suspects a leader that does not answer, and declares it dead after 0.8 s", async () => {
+    const isDead = watchLeader(createContact());
     await clock.advance(1_000);
-    answer = "silent";
+    probeResult = "timeout";
     await clock.advance(750);
-    expect([isDead(), doubts]).toEqual([false, [true]]);
+    expect([isDead(), suspicions]).toEqual([false, [true]]);
     await clock.advance(500);
     expect(isDead()).toBe(true);
   });
 
-  it("does not take a broken link for death while no other server misses the leader", async () => {
-    isMissedByOthers = false;
-    const isDead = follow(contact());
-    answer = "silent";
+  it("does not declare a leader dead while a peer is in contact with it", async () => {
+    havePeersLostLeader = false;
+    const isDead = watchLeader(createContact());
+    probeResult = "timeout";
     await clock.advance(10_000);
     expect(isDead()).toBe(false);
-    answer = "open";
+    probeResult = "open";
     await clock.advance(1_000);
-    expect(doubts).toEqual([true, false]);
+    expect(suspicions).toEqual([true, false]);
   });
 
-  it("goes on where it was when it is asked again about a leader that was silent", async () => {
-    const own = contact();
-    answer = "silent";
-    const first = follow(own);
+  it("remembers earlier timeouts when it watches the same leader again", async () => {
+    const contact = createContact();
+    probeResult = "timeout";
+    const first = watchLeader(contact);
     await clock.advance(1_000);
     expect(first()).toBe(true);
-    const again = follow(own);
+    const again = watchLeader(contact);
     await clock.advance(250);
     expect(again()).toBe(true);
-  });
-
-  it("knows its own past at once", async () => {
-    const isDead = follow(contact(LEADER.value));
-    await clock.advance(0);
-    expect(isDead()).toBe(true);
   });
 });

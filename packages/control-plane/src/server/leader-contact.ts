@@ -1,169 +1,170 @@
-import { PeerServiceService } from "@berth/proto";
+import { assertNever, PeerServiceService } from "@berth/proto";
 import type { RpcHandlers, RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import { onAbort } from "../runtime/abort.js";
+import { linkSignals, untilAborted } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
-import type { Leader } from "../store/election.js";
+import type { LeaderRecord } from "../store/election.js";
 import type { TcpProbe } from "./probe-tcp.js";
-import { addressIn } from "./server-registry.js";
+import { parseServerAddress } from "./server-registry.js";
 
-/** Often enough for a lost host to be missed within 1.2 s; each costs the leader a connection. */
-const EVERY_MS = 400;
+/** Detects a lost host within 1.2 s. Each probe costs the leader one connection. */
+const PROBE_INTERVAL_MS = 400;
 
-/** An answer takes a fraction of a millisecond in a LAN; it is the kernel's, so a busy host is no slower. */
-const KNOCK_TIMEOUT_MS = 200;
+/** The kernel answers in a fraction of a millisecond in a LAN, also on a busy host. */
+const PROBE_TIMEOUT_MS = 200;
 
-/** 0.8 s in which four connections in a row got no answer at all. */
-const SILENCES_OF_DEATH = 4;
+/** 0.8 s in which four connection attempts in a row got no answer. */
+const TIMEOUTS_UNTIL_DEAD = 4;
 
-/** From then on calls wait for another leader instead of being passed on to this one. */
-const SILENCES_OF_DOUBT = 2;
+/** From then on calls wait for another leader instead of being forwarded. */
+const TIMEOUTS_UNTIL_SUSPECT = 2;
 
-/** A refusal is certain; the second one is for who restarts a proxy between the servers. */
-const REFUSALS_OF_DEATH = 2;
+/** A refusal is certain. The second one allows for the restart of a proxy between the servers. */
+const REFUSALS_UNTIL_DEAD = 2;
 const REFUSED_RETRY_MS = 50;
 
-/** A connection that ends at once, again and again, is no reason to knock without pause. */
+/** Limits the probes when each connection ends at once. */
 const MIN_PAUSE_MS = 50;
+
+/** A peer relies on this server's contact with the leader only if it is not older. */
+const CONTACT_VALID_MS = 700;
+
+/** A peer that takes longer to answer is overloaded or cut off itself. */
+const PEER_TIMEOUT_MS = 400;
 
 export interface LeaderContactOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly probeTcp: TcpProbe;
-  /** What this server stands for election with: a leader with the same value is an earlier run of it. */
-  readonly self: string;
-  /** Whether the other servers miss the leader, too: else silence is the fault of one link, or of our own. */
-  readonly havePeersLostLeader: (leader: Leader, signal: AbortSignal) => Promise<boolean>;
-  /** Told whenever it becomes doubtful, or certain again, that the leader answers. */
-  readonly onSuspicion: (isDoubtful: boolean) => void;
+  /** Returns whether the other servers have lost the leader, too. If not, only one link or this server is cut off. */
+  readonly havePeersLostLeader: (leader: LeaderRecord, signal: AbortSignal) => Promise<boolean>;
+  /** Called when the leader becomes suspect, and when it answers again. */
+  readonly onSuspicion: (isSuspect: boolean) => void;
 }
 
 /**
- * A follower's own knowledge of the leader's life, which is faster than the leader's lease:
+ * Probes the leader from a follower and detects its death sooner than its lease expires:
  *
- * | what happened to the leader    | what a follower sees               | key removed after             |
- * |--------------------------------|------------------------------------|-------------------------------|
- * | process killed                 | connection ends, then refusals     | 0.1 s                         |
- * | host lost, cable pulled        | silence, to all servers            | 0.8-1.2 s                     |
- * | one link broken                | silence, but others hear it        | not; it goes on leading       |
- * | this server cut off            | silence, and no other to ask       | not by this server            |
- * | stopped, hangs                 | answers: its kernel lives          | its lease's time to live      |
- * | its etcd gone, not the others  | nothing: it asks their etcds       | not; it goes on leading       |
+ * | what happened to the leader    | what a follower sees                     | leader key deleted after    |
+ * |--------------------------------|------------------------------------------|-----------------------------|
+ * | process killed                 | connection ends, then refusals           | 0.1 s                       |
+ * | host lost, cable pulled        | timeouts on all servers                  | 0.8-1.2 s                   |
+ * | one link broken                | timeouts here, but peers are in contact  | never; it stays the leader  |
+ * | this server cut off            | timeouts, and no peer answers            | never by this server        |
+ * | process stopped or hanging     | accepted connections: its kernel is up   | its lease's time to live    |
+ * | its etcd member lost           | nothing: it uses the other members       | never; it stays the leader  |
  *
- * A leader that is taken for dead and lives has lost its key, so its next write is refused and it steps down.
+ * If the leader is alive after all, the deletion of its key makes etcd refuse its next write, and it steps down.
  */
 export class LeaderContact {
   readonly #options: LeaderContactOptions;
-  #heard: { readonly epoch: bigint; readonly atMs: number } | undefined;
-  /** Silences in a row, of one leader: who asks again after etcd did not answer need not wait for them again. */
-  #silence: { readonly epoch: bigint; readonly count: number } | undefined;
-  #isDoubtful = false;
+  #lastContact: { readonly epoch: bigint; readonly atMs: number } | undefined;
+  /** Timeouts in a row. Kept between calls of `untilDead`, so that a failed deletion of the key is retried at once. */
+  #timeouts: { readonly epoch: bigint; readonly count: number } | undefined;
+  #isSuspect = false;
   /** The last leader whose death was logged. */
-  #declared: bigint | undefined;
+  #loggedEpoch: bigint | undefined;
 
   constructor(options: LeaderContactOptions) {
     this.#options = options;
   }
 
-  /** Whether this leader's host has answered here within `withinMs`. */
-  hasHeardFrom(epoch: bigint, withinMs: number): boolean {
-    const heard = this.#heard;
-    return heard?.epoch === epoch && this.#options.clock.nowMs() - heard.atMs <= withinMs;
+  /** Returns whether the leader of this epoch has answered this server recently. */
+  isInContact(epoch: bigint): boolean {
+    const contact = this.#lastContact;
+    return contact?.epoch === epoch && this.#options.clock.nowMs() - contact.atMs <= CONTACT_VALID_MS;
   }
 
-  /** Resolves when the leader is dead for certain, and when `signal` aborts. */
-  async untilDead(leader: Leader, signal: AbortSignal): Promise<void> {
-    const { self, logger } = this.#options;
-    const address = addressIn(leader.value);
-    // Two processes of a host cannot listen at one address: a leader that was here is our own past.
-    if (leader.value === self) return;
-    if (address === undefined) return aborted(signal);
-    if (this.#silence?.epoch !== leader.epoch) this.#doubt(false);
-    const how = await this.#untilDead(leader, address, signal);
-    if (how === undefined || this.#declared === leader.epoch) return;
-    this.#declared = leader.epoch;
-    logger.warn({ leader: address, epoch: String(leader.epoch) }, how);
+  /** Resolves when the leader is certainly dead, or when `signal` aborts. */
+  async untilDead(leader: LeaderRecord, signal: AbortSignal): Promise<void> {
+    const { logger } = this.#options;
+    const address = parseServerAddress(leader.value);
+    if (address === undefined) return untilAborted(signal);
+    if (this.#timeouts?.epoch !== leader.epoch) this.#setSuspect(false);
+    const cause = await this.#probeUntilDead(leader, address, signal);
+    if (cause === undefined || this.#loggedEpoch === leader.epoch) return;
+    this.#loggedEpoch = leader.epoch;
+    logger.warn({ leader: address, epoch: String(leader.epoch) }, `leader is dead: ${cause}`);
   }
 
-  /** What the leader died of; undefined when `signal` aborts. */
-  async #untilDead(leader: Leader, address: string, signal: AbortSignal): Promise<string | undefined> {
-    const { clock, probeTcp: knock, havePeersLostLeader: isMissedByOthers } = this.#options;
+  /** Returns the cause of death; undefined when `signal` aborts. */
+  async #probeUntilDead(
+    leader: LeaderRecord,
+    address: string,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const { clock, probeTcp, havePeersLostLeader } = this.#options;
     let refusals = 0;
-    let silences = this.#silence?.epoch === leader.epoch ? this.#silence.count : 0;
+    let timeouts = this.#timeouts?.epoch === leader.epoch ? this.#timeouts.count : 0;
     while (!signal.aborted) {
-      const result = await knock(address, KNOCK_TIMEOUT_MS, signal);
+      const result = await probeTcp(address, PROBE_TIMEOUT_MS, signal);
       if (signal.aborted) {
         if (result.kind === "open") result.close();
         return undefined;
       }
-      if (result.kind === "open") {
-        refusals = 0;
-        silences = 0;
-        this.#silence = undefined;
-        this.#heard = { epoch: leader.epoch, atMs: clock.nowMs() };
-        this.#doubt(false);
-        await sleep(clock, MIN_PAUSE_MS, signal);
-        await this.#whileOpen(result.closed, signal);
-        result.close();
-      } else if (result.kind === "refused") {
-        refusals += 1;
-        this.#doubt(true);
-        if (refusals >= REFUSALS_OF_DEATH) return "the leader's process is gone";
-        await sleep(clock, REFUSED_RETRY_MS, signal);
-      } else {
-        silences += 1;
-        this.#silence = { epoch: leader.epoch, count: silences };
-        this.#doubt(silences >= SILENCES_OF_DOUBT);
-        if (silences < SILENCES_OF_DEATH) continue;
-        if (await isMissedByOthers(leader, signal)) return "the leader's host is silent";
+      switch (result.kind) {
+        case "open":
+          refusals = 0;
+          timeouts = 0;
+          this.#timeouts = undefined;
+          this.#lastContact = { epoch: leader.epoch, atMs: clock.nowMs() };
+          this.#setSuspect(false);
+          await sleep(clock, MIN_PAUSE_MS, signal);
+          await this.#untilNextProbe(result.closed, signal);
+          result.close();
+          break;
+        case "refused":
+          refusals += 1;
+          this.#setSuspect(true);
+          if (refusals >= REFUSALS_UNTIL_DEAD) return "connection refused";
+          await sleep(clock, REFUSED_RETRY_MS, signal);
+          break;
+        case "timeout":
+          timeouts += 1;
+          this.#timeouts = { epoch: leader.epoch, count: timeouts };
+          this.#setSuspect(timeouts >= TIMEOUTS_UNTIL_SUSPECT);
+          if (timeouts < TIMEOUTS_UNTIL_DEAD) break;
+          if (await havePeersLostLeader(leader, signal)) return "its host does not answer";
+          break;
+        default:
+          assertNever(result);
       }
     }
     return undefined;
   }
 
-  /** Until it is time to knock again, or the connection ends: a process that is killed shows at once. */
-  async #whileOpen(closed: Promise<void>, signal: AbortSignal): Promise<void> {
-    const over = new AbortController();
-    const forget = onAbort(signal, () => over.abort());
-    void closed.then(() => over.abort());
-    await sleep(this.#options.clock, EVERY_MS - MIN_PAUSE_MS, over.signal);
-    forget();
+  /** Waits for the next probe. A killed process ends its connections, so the next probe follows at once. */
+  async #untilNextProbe(closed: Promise<void>, signal: AbortSignal): Promise<void> {
+    const link = linkSignals(signal);
+    void closed.then(() => link.abort());
+    await sleep(this.#options.clock, PROBE_INTERVAL_MS - MIN_PAUSE_MS, link.signal);
+    link.unlink();
   }
 
-  #doubt(isDoubtful: boolean): void {
-    if (isDoubtful === this.#isDoubtful) return;
-    this.#isDoubtful = isDoubtful;
-    this.#options.onSuspicion(isDoubtful);
+  #setSuspect(isSuspect: boolean): void {
+    if (isSuspect === this.#isSuspect) return;
+    this.#isSuspect = isSuspect;
+    this.#options.onSuspicion(isSuspect);
   }
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    onAbort(signal, resolve);
-  });
-}
-
-/** A server that takes longer to say what it knows is in no state to be asked. */
-const ANSWER_TIMEOUT_MS = 400;
-
-/** Whether this server is that leader, or hears it. */
-export type CheckLeader = (epoch: bigint) => boolean;
-
-/** The Peer service of every server. */
-export function peerHandlers(hears: CheckLeader): RpcHandlers<typeof PeerServiceService> {
-  return { checkLeader: async ({ epoch }) => ({ reachable: hears(BigInt(epoch)) }) };
+/** Handles the Peer service: tells other servers whether this one is the leader of an epoch or in contact with it. */
+export function peerHandlers(
+  isInContact: (epoch: bigint) => boolean,
+): RpcHandlers<typeof PeerServiceService> {
+  return { checkLeader: async ({ epoch }) => ({ reachable: isInContact(BigInt(epoch)) }) };
 }
 
 export interface AskPeersOptions {
   readonly transport: RpcTransport;
-  /** Addresses of the servers to ask. */
+  /** Addresses of the other servers. */
   readonly peers: readonly string[];
-  readonly leader: Leader;
+  readonly leader: LeaderRecord;
 }
 
 /**
- * Whether the other servers do not hear the leader either. If none of them answers, this server is the one that is cut
- * off; only where there are no others its own word is enough.
+ * Asks the other servers whether they are in contact with the leader. Returns true if at least one answers and none is.
+ * If no peer answers, this server is the one that is cut off. Without peers its own probes decide.
  */
 export async function havePeersLostLeader(
   { transport, peers, leader }: AskPeersOptions,
@@ -174,11 +175,11 @@ export async function havePeersLostLeader(
       const connection = transport.connect(PeerServiceService, { address });
       const request = { epoch: Number(leader.epoch) };
       try {
-        const { reachable: hears } = await connection.calls.checkLeader(request, {
+        const { reachable } = await connection.calls.checkLeader(request, {
           signal,
-          timeoutMs: ANSWER_TIMEOUT_MS,
+          timeoutMs: PEER_TIMEOUT_MS,
         });
-        return [hears];
+        return [reachable];
       } catch {
         return [];
       } finally {
@@ -186,6 +187,6 @@ export async function havePeersLostLeader(
       }
     }),
   );
-  const given = answers.flat();
-  return peers.length === 0 || (given.length > 0 && !given.includes(true));
+  const received = answers.flat();
+  return peers.length === 0 || (received.length > 0 && !received.includes(true));
 }

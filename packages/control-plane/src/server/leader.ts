@@ -1,32 +1,22 @@
-import {
-  BerthError,
-  type ControlServiceService,
-  type DnsEntry,
-  isBerthError,
-  NodeState,
-  type ProbeRequest,
-} from "@berth/proto";
+import { isBerthError, NodeState } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
-import type { RpcHandlers } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { controlHandlers } from "../api/control-service.js";
 import { EventLog } from "../api/events/event-log.js";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../core/allocator/address-pool.js";
-import {
-  DEFAULT_FLOOD_LIMIT,
-  type DnsSources,
-  dnsEntries,
-  hasStaticFdb as isNetworkListed,
-} from "../core/allocator/dns-entries.js";
-import { ingressEntries } from "../core/endpoints/ingress-entries.js";
+import { DEFAULT_FLOOD_LIMIT } from "../core/allocator/dns-entries.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
+import { dispatcherHandlers } from "../dispatcher/dispatcher-service.js";
 import { ExecRelay } from "../dispatcher/relays/exec-relay.js";
 import { LogRelay } from "../dispatcher/relays/log-relay.js";
 import { StatsRelay } from "../dispatcher/relays/stats-relay.js";
 import { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
 import type { Session } from "../dispatcher/session.js";
+import { SessionRegistry } from "../dispatcher/session-registry.js";
 import { StatusWriter } from "../dispatcher/status-writer.js";
+import { createTrafficEntries } from "../dispatcher/traffic-entries.js";
 import { TrafficTables } from "../dispatcher/traffic-tables.js";
+import { surveyTraffic } from "../http/traffic-metrics.js";
 import { LagMeter } from "../node-health/lag-meter.js";
 import { NodeHealthMonitor, type NodeHealthObserver } from "../node-health/node-health-monitor.js";
 import { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
@@ -35,115 +25,204 @@ import { removeUnusedNetworks } from "../reconciler/networks/network-removal.js"
 import { autoRebalance } from "../reconciler/rebalance/rebalancer.js";
 import { Writer, type WriterObserver } from "../reconciler/writer.js";
 import { onAbort } from "../runtime/abort.js";
+import { Emitter } from "../runtime/emitter.js";
+import { notLeader } from "../runtime/leader-errors.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { latestRecordedMs, steadyTime } from "../runtime/steady-time.js";
+import { steadyTime } from "../runtime/steady-time.js";
 import { ClusterState } from "../state/cluster-state.js";
-import { serviceSnapshot } from "../state/service-snapshot.js";
+import { latestRecordedMs } from "../state/latest-time.js";
 import { StateSync } from "../state/state-sync.js";
 import { fence, type Term } from "../store/election.js";
 import type { Store } from "../store/store.js";
 import { keepEtcdLeaderLocal } from "./move-etcd-leader.js";
+import type { Leader } from "./role.js";
 
-/** What a leader reports of its work. */
+/** Receives the figures of a leader's work. */
 export type LeaderObserver = WriterObserver & ControllerObserver & NodeHealthObserver;
 
-export interface LeadershipOptions {
+/** The parts of a server's configuration that matter only while it is the leader. */
+export interface LeaderSettings {
+  /** Tasks move to a node that returned after it has been up this long. Undefined when only `berth rebalance` moves them. */
+  readonly autoRebalanceMs?: number | undefined;
+  /** Makes the etcd member on this host etcd's leader; resolves to whether another member was. Undefined when etcd is external. */
+  readonly moveEtcdLeader?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
+  /** Addresses for networks without a subnet of their own. */
+  readonly networkPool?: NetworkPool | undefined;
+  /** Networks with more hosts than this use static forwarding entries instead of flooding. */
+  readonly floodLimit?: number | undefined;
+}
+
+export interface LeaderOptions extends LeaderSettings {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly probe: Probe;
   readonly logger: Logger;
   readonly observer: LeaderObserver;
-  /** Where agents and people reach this server. */
+  /** Advertised address of this server. */
   readonly address: string;
-  /** Addresses of all servers, now. */
+  /** Returns the addresses of all running servers. */
   readonly servers: () => readonly string[];
-  /** Tasks move onto a node that came back once it was up for so long; undefined: only when somebody asks. */
-  readonly autoRebalanceMs?: number | undefined;
-  /** Moves the lead of the store to this host; absent: it stays where it is. */
-  readonly moveEtcdLeader?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
-  /** Where networks over hosts get their addresses. */
-  readonly networkPool?: NetworkPool | undefined;
-  /** Hosts that a network may have before they are told where its containers are. */
-  readonly floodLimit?: number | undefined;
-}
-
-/** Everything that exists only while this server leads. */
-export interface Leadership {
-  readonly state: ClusterState;
-  readonly writer: Writer;
-  readonly controller: Controller;
-  readonly autoscaler: Autoscaler;
-  readonly dispatcher: Dispatcher;
-  readonly logs: LogRelay;
-  readonly stats: StatsRelay;
-  readonly execs: ExecRelay;
-  readonly control: RpcHandlers<typeof ControlServiceService>;
-  readonly lag: LagMeter;
-  readonly trafficCollector: TrafficCollector;
-  /** Of the table of who takes connections: it grows with each change. */
-  tableVersion(): number;
+  /** Called with the leader once the records are loaded, and with undefined when the term ends. */
+  readonly onLeaderChange: (leader: Leader | undefined) => void;
 }
 
 /**
- * Leads for one term: reads everything, calls `serve`, and works until the term is lost or `signal` aborts. Everything
- * that it started has stopped when it returns.
- * @throws what made a part of it fail
+ * Runs one term as the leader: loads all records, serves calls, and reconciles until the term is lost or `signal`
+ * aborts. When it returns, everything that it started has stopped.
+ * @throws the error of the first part that failed; its failure ends the term
  */
-export async function lead(
-  term: Term,
-  options: LeadershipOptions & { readonly serve: (leadership: Leadership | undefined) => void },
-  signal: AbortSignal,
-): Promise<void> {
-  const over = new AbortController();
-  const end = (reason: unknown): void => over.abort(notLeading(reason));
-  const forget = [term.lost, signal].map((each) => onAbort(each, () => end(each.reason)));
+export async function runTerm(term: Term, options: LeaderOptions, signal: AbortSignal): Promise<void> {
+  const { store, logger } = options;
+  const ended = new AbortController();
+  const end = (cause: unknown): void => {
+    ended.abort(isBerthError(cause) ? cause : notLeader({ reason: "its term ended", cause }));
+  };
+  const removeListeners = [term.lost, signal].map((each) => onAbort(each, () => end(each.reason)));
   try {
-    await work(term, options, over);
+    const state = new ClusterState();
+    const sync = new StateSync({ store, clock: options.runtime.clock, state, logger }, ended.signal);
+    if (!(await sync.load())) return;
+    logger.info(
+      { services: state.services.size, tasks: state.tasks.size, nodes: state.nodes.size },
+      "loaded all records",
+    );
+    const runtime = termRuntime(options.runtime, state);
+    const { leader, loops } = createLeader({ ...options, runtime, term, state, sync }, ended.signal);
+    options.onLeaderChange(leader);
+    await runUntilFirstFailure(loops, end, ended.signal);
   } finally {
-    end("the term is over");
-    for (const stop of forget) stop();
-    options.serve(undefined);
+    end("the leader stopped");
+    for (const removeListener of removeListeners) removeListener();
+    options.onLeaderChange(undefined);
   }
 }
 
-async function work(
-  term: Term,
-  options: LeadershipOptions & { readonly serve: (leadership: Leadership | undefined) => void },
-  over: AbortController,
-): Promise<void> {
-  const { store, logger, autoRebalanceMs, moveEtcdLeader: bringHome } = options;
-  const { signal } = over;
-  const state = new ClusterState();
-  const mirror = new StateSync({ store, clock: options.runtime.clock, state, logger }, signal);
-  if (!(await mirror.load())) return;
-  const runtime = steadied(options.runtime, state);
-  const leadership = assemble(state, term, { ...options, runtime }, signal);
-  logger.info(
-    { services: state.services.size, tasks: state.tasks.size, nodes: state.nodes.size },
-    "loaded the cluster's records",
-  );
-  options.serve(leadership);
-  const parts = [
-    leadership.writer.run(signal),
-    leadership.controller.run(signal),
-    leadership.autoscaler.run(signal),
-    leadership.lag.run(signal),
-    mirror.run(leadership.writer),
-    removeUnusedNetworks({ ...leadership, runtime, logger }, signal),
-    ...(bringHome === undefined
-      ? []
-      : [keepEtcdLeaderLocal({ moveEtcdLeader: bringHome, clock: runtime.clock, logger }, signal)]),
-    ...(autoRebalanceMs === undefined
-      ? []
-      : [autoRebalance({ ...leadership, runtime, logger, afterMs: autoRebalanceMs }, signal)]),
-  ];
-  // A part that fails ends the term, and with it the others.
-  const ends = await Promise.allSettled(parts.map((part) => untilFailed(part, over)));
-  for (const end of ends) if (end.status === "rejected") throw end.reason;
+interface LeaderParts extends LeaderOptions {
+  readonly term: Term;
+  /** All records, loaded. */
+  readonly state: ClusterState;
+  readonly sync: StateSync;
 }
 
-/** The runtime of one term: its time goes on from where the records end. */
-function steadied(runtime: Runtime, state: ClusterState): Runtime {
+type Loop = (signal: AbortSignal) => Promise<void>;
+
+/** Creates the parts of a leader in the order in which they depend on each other. `loops` is what runs during the term. */
+function createLeader(
+  options: LeaderParts,
+  signal: AbortSignal,
+): { readonly leader: Leader; readonly loops: readonly Loop[] } {
+  const { term, state, sync, store, runtime, probe, logger, observer, address, servers } = options;
+  const { autoRebalanceMs, moveEtcdLeader } = options;
+  const { clock } = runtime;
+  const { epoch } = term;
+
+  // Writing records and deciding what they should be.
+  const events = new EventLog({ state, runtime, epoch, address, signal });
+  const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
+  const shared = { state, writer, runtime, logger, signal };
+  const controller = new Controller({ ...shared, observer });
+
+  // Agents and the health of their nodes.
+  const sessions = new SessionRegistry(logger);
+  const lag = new LagMeter(clock);
+  const suspicionChanged = new Emitter<string>();
+  const health = new NodeHealthMonitor({
+    ...shared,
+    lag,
+    probe,
+    observer,
+    ask: (nodeId, value) => sessions.send(nodeId, { $case: "probe", value }),
+    onSuspicion: (nodeId) => suspicionChanged.emit(nodeId),
+    onHeartbeatInterval: (heartbeatMs) =>
+      sessions.broadcast({ $case: "heartbeatInterval", value: { heartbeatMs } }),
+  });
+
+  // Where connections go.
+  const isSuspect = (nodeId: string): boolean => health.isSuspect(nodeId);
+  const floodLimit = options.floodLimit ?? DEFAULT_FLOOD_LIMIT;
+  const entries = createTrafficEntries({ state, isSuspect, floodLimit });
+  const tables = new TrafficTables({ state, clock, logger, signal, ...entries });
+  suspicionChanged.on((nodeId) => {
+    tables.nodeChanged(nodeId);
+    events.suspicion(nodeId, isSuspect(nodeId));
+  });
+
+  // Serving agents.
+  const autoscaler = new Autoscaler({
+    ...shared,
+    onWatch: (value) => sessions.broadcast({ $case: "measureUsage", value }),
+  });
+  const trafficCollector = new TrafficCollector({ runtime, sessionOf: (nodeId) => sessions.get(nodeId) });
+  const dispatcher = new Dispatcher({
+    ...shared,
+    sessions,
+    epoch,
+    servers,
+    tables,
+    hasStaticFdb: entries.hasStaticFdb,
+    statusWriter: new StatusWriter(shared),
+    liveness: health,
+    autoscaler,
+    trafficCollector,
+  });
+  // A session of a node that is down may linger; requests must not wait for it.
+  const sessionOf = (nodeId: string): Session | undefined =>
+    state.nodes.get(nodeId)?.state === NodeState.READY ? sessions.get(nodeId) : undefined;
+  const logs = new LogRelay({ runtime, sessionOf });
+  const execs = new ExecRelay({ runtime, sessionOf });
+  const stats = new StatsRelay({ runtime, sessionOf, signal });
+  state.onChange(({ nodes }) => {
+    for (const [nodeId, { after }] of nodes) {
+      if (after?.state === NodeState.READY) continue;
+      logs.nodeDown(nodeId);
+      execs.nodeDown(nodeId);
+    }
+  });
+
+  // Serving the command line and Prometheus.
+  const networkPool = options.networkPool ?? DEFAULT_NETWORK_POOL;
+  const control = controlHandlers({
+    ...shared,
+    ingress: tables.ingress,
+    logs,
+    stats,
+    trafficCollector,
+    execs,
+    events,
+    networkPool,
+    epoch,
+    address,
+    servers,
+  });
+  const metrics = {
+    state,
+    sessionCount: () => sessions.size,
+    workQueueDepth: () => controller.depth,
+    writeQueueDepth: () => writer.depth,
+    eventLoopLagMs: () => lag.lagMs(),
+    surveyTraffic: () => surveyTraffic({ state, trafficCollector, tableVersion: tables.version }),
+  };
+
+  const loops: Loop[] = [
+    (over) => writer.run(over),
+    (over) => controller.run(over),
+    (over) => autoscaler.run(over),
+    (over) => lag.run(over),
+    () => sync.run(writer),
+    (over) => removeUnusedNetworks(shared, over),
+  ];
+  if (moveEtcdLeader !== undefined) {
+    loops.push((over) => keepEtcdLeaderLocal({ moveEtcdLeader, clock, logger }, over));
+  }
+  if (autoRebalanceMs !== undefined) {
+    loops.push((over) => autoRebalance({ ...shared, afterMs: autoRebalanceMs }, over));
+  }
+  const dispatcherService = dispatcherHandlers({ dispatcher, execs, stats, logs });
+  return { leader: { control, dispatcher: dispatcherService, metrics }, loops };
+}
+
+/** Returns the runtime of one term: its wall-clock time never goes back behind a record. */
+function termRuntime(runtime: Runtime, state: ClusterState): Runtime {
   return {
     clock: runtime.clock,
     now: steadyTime(runtime, latestRecordedMs(state)),
@@ -152,167 +231,23 @@ function steadied(runtime: Runtime, state: ClusterState): Runtime {
   };
 }
 
-async function untilFailed(part: Promise<void>, over: AbortController): Promise<void> {
-  try {
-    await part;
-  } catch (error) {
-    // What fails because the term is over has not failed.
-    if (over.signal.aborted) return;
-    over.abort(notLeading(error));
-    throw error;
-  }
-}
-
-function assemble(
-  state: ClusterState,
-  term: Term,
-  options: LeadershipOptions,
+/** Runs all loops until they return. A loop that fails ends the term, which stops the others. @throws its error */
+async function runUntilFirstFailure(
+  loops: readonly Loop[],
+  end: (cause: unknown) => void,
   signal: AbortSignal,
-): Leadership {
-  const { store, runtime, probe, logger, observer, address, servers } = options;
-  const { clock } = runtime;
-  const lag = new LagMeter(clock);
-  const events = new EventLog({ state, runtime, epoch: term.epoch, address, signal });
-  const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
-  const sessionOf = (nodeId: string): Session | undefined => dispatcher.sessionOf(nodeId);
-  const liveness = new NodeHealthMonitor({
-    state,
-    writer,
-    runtime,
-    lag,
-    probe,
-    logger,
-    observer,
-    signal,
-    ask: (peerId, request) => ask(sessionOf(peerId), request),
-    onSuspicion: (nodeId) => {
-      traffic.nodeChanged(nodeId);
-      events.suspicion(nodeId, liveness.isSuspect(nodeId));
-    },
-    onHeartbeatInterval: (heartbeatMs) =>
-      dispatcher.broadcast({ $case: "heartbeatInterval", value: { heartbeatMs } }),
-  });
-  const intake = new StatusWriter({ state, writer, runtime, logger, signal });
-  const isSuspect = (nodeId: string): boolean => liveness.isSuspect(nodeId);
-  const isListed = (networkId: string): boolean => {
-    const network = state.networks.get(networkId);
-    const hosts = state.networks.ranges.ofFirst(networkId).size;
-    return (
-      network !== undefined && isNetworkListed(network, hosts, options.floodLimit ?? DEFAULT_FLOOD_LIMIT)
-    );
-  };
-  const traffic = new TrafficTables({
-    state,
-    clock,
-    logger,
-    signal,
-    ingressEntriesOf: (serviceId) => entriesOf(serviceId, state, isSuspect),
-    dnsEntriesOf: (serviceId) => namesOf(serviceId, state, { isSuspect, hasStaticFdb: isListed }),
-    hasStaticFdb: isListed,
-  });
-  const { epoch } = term;
-  const autoscaler = new Autoscaler({
-    state,
-    writer,
-    runtime,
-    logger,
-    signal,
-    onWatch: (value) => dispatcher.broadcast({ $case: "measureUsage", value }),
-  });
-  const trafficCollector = new TrafficCollector({ runtime, sessionOf });
-  const dispatcher: Dispatcher = new Dispatcher({
-    epoch,
-    servers,
-    state,
-    writer,
-    tables: traffic,
-    hasStaticFdb: isListed,
-    statusWriter: intake,
-    runtime,
-    logger,
-    signal,
-    liveness,
-    autoscaler,
-    trafficCollector,
-  });
-  // The connection of a dead host lingers: nobody is to wait for it.
-  const liveSessionOf = (nodeId: string): Session | undefined =>
-    state.nodes.get(nodeId)?.state === NodeState.READY ? sessionOf(nodeId) : undefined;
-  const logs = new LogRelay({ runtime, sessionOf: liveSessionOf });
-  const execs = new ExecRelay({ runtime, sessionOf: liveSessionOf });
-  const stats = new StatsRelay({ runtime, sessionOf: liveSessionOf, signal });
-  state.onChange(({ nodes }) => {
-    for (const [nodeId, { after }] of nodes) {
-      if (after?.state === NodeState.READY) continue;
-      logs.nodeDown(nodeId);
-      execs.nodeDown(nodeId);
-    }
-  });
-  const controller = new Controller({ state, writer, runtime, logger, observer });
-  const control = controlHandlers({
-    state,
-    writer,
-    runtime,
-    ingress: traffic.ingress,
-    logs,
-    stats,
-    trafficCollector,
-    execs,
-    events,
-    networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
-    epoch,
-    address,
-    servers,
-    signal,
-  });
-  const tableVersion = (): number => traffic.version;
-  const parts = { state, writer, controller, autoscaler, dispatcher, logs, stats, execs };
-  return { ...parts, control, lag, trafficCollector, tableVersion };
-}
-
-function ask(session: Session | undefined, value: ProbeRequest): boolean {
-  session?.send({ $case: "probe", value });
-  return session !== undefined;
-}
-
-/** A service that is being removed gives its ports back at once. */
-function entriesOf(
-  serviceId: string,
-  state: ClusterState,
-  isSuspect: (nodeId: string) => boolean,
-): ReturnType<typeof ingressEntries> {
-  const view = serviceSnapshot(state, serviceId);
-  if (view === undefined || view.service.removing) return [];
-  const { nodes } = state.nodes;
-  return ingressEntries(view, { nodes, isSuspect });
-}
-
-/** Names stay until a service's last task is gone: it may be what the others of its stack still need. */
-function namesOf(
-  serviceId: string,
-  state: ClusterState,
-  { isSuspect, hasStaticFdb: isListed }: Pick<DnsSources, "isSuspect" | "hasStaticFdb">,
-): readonly DnsEntry[] {
-  const view = serviceSnapshot(state, serviceId);
-  if (view === undefined) return [];
-  const { networks } = state;
-  return dnsEntries(view, {
-    nodes: state.nodes.nodes,
-    isSuspect,
-    hasStaticFdb: isListed,
-    networkIdOf: (name) => networks.idOf(name),
-    virtualIpIn: (networkId) => {
-      const vip = networks.vips.get(networkId, serviceId);
-      return vip?.releasedAtMs === 0 ? vip.address : "";
-    },
-  });
-}
-
-function notLeading(reason: unknown): BerthError {
-  if (isBerthError(reason)) return reason;
-  return new BerthError({
-    code: "BERTH_NOT_LEADER",
-    message: "This server does not lead any more. Ask again.",
-    cause: reason,
-  });
+): Promise<void> {
+  const results = await Promise.allSettled(
+    loops.map(async (loop) => {
+      try {
+        await loop(signal);
+      } catch (error) {
+        // Errors after the end of the term are its consequence.
+        if (signal.aborted) return;
+        end(error);
+        throw error;
+      }
+    }),
+  );
+  for (const result of results) if (result.status === "rejected") throw result.reason;
 }

@@ -6,34 +6,33 @@ import { keepEtcdLeaderLocal } from "./move-etcd-leader.js";
 
 const logger = pino({ level: "silent" });
 
-test("keepStoreHome() looks again and again, whatever came of it, until its term is over", async () => {
+test("keepEtcdLeaderLocal checks every 3 s until its term ends, also after etcd did not answer", async () => {
   const clock = new ManualClock();
-  const over = new AbortController();
-  let looks = 0;
-  const bringHome = async (): Promise<boolean> => {
-    looks += 1;
-    if (looks === 2) throw new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message: "no answer" });
-    return looks === 1;
+  const term = new AbortController();
+  let checks = 0;
+  const moveEtcdLeader = async (): Promise<boolean> => {
+    checks += 1;
+    if (checks === 2) throw new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message: "no answer" });
+    return checks === 1;
   };
-  const keeping = keepEtcdLeaderLocal({ moveEtcdLeader: bringHome, clock, logger }, over.signal);
+  const running = keepEtcdLeaderLocal({ moveEtcdLeader, clock, logger }, term.signal);
   await clock.advance(2_000);
-  expect(looks).toBe(0);
+  expect(checks).toBe(0);
   await clock.advance(8_000);
-  expect(looks).toBe(3);
-  over.abort();
-  await keeping;
+  expect(checks).toBe(3);
+  term.abort();
+  await running;
   await clock.advance(10_000);
-  expect(looks).toBe(3);
+  expect(checks).toBe(3);
 });
 
-test("keepStoreHome() fails with what it does not know", async () => {
+test("keepEtcdLeaderLocal fails with an error that is not a BerthError", async () => {
   const clock = new ManualClock();
-  const bringHome = (): Promise<boolean> => Promise.reject(new TypeError("a mistake"));
-  const keeping = keepEtcdLeaderLocal(
-    { moveEtcdLeader: bringHome, clock, logger },
-    new AbortController().signal,
+  const moveEtcdLeader = (): Promise<boolean> => Promise.reject(new TypeError("a bug"));
+  const { signal } = new AbortController();
+  const failed = expect(keepEtcdLeaderLocal({ moveEtcdLeader, clock, logger }, signal)).rejects.toThrow(
+    "a bug",
   );
-  const failed = expect(keeping).rejects.toThrow("a mistake");
   await clock.advance(4_000);
   await failed;
 });

@@ -9,7 +9,7 @@ afterEach(() => {
   for (const cleanUp of cleanUps.splice(0)) cleanUp();
 });
 
-async function listening(): Promise<{ address: string; hangUp: () => void; close: () => Promise<void> }> {
+async function startListener(): Promise<{ address: string; hangUp: () => void; close: () => Promise<void> }> {
   const sockets: Socket[] = [];
   const server = createServer((socket) => sockets.push(socket)).listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -26,9 +26,9 @@ async function listening(): Promise<{ address: string; hangUp: () => void; close
   return { address: `127.0.0.1:${port}`, hangUp, close };
 }
 
-describe("knock()", () => {
-  it("holds a connection, and tells when the other end drops it", async () => {
-    const { address, hangUp } = await listening();
+describe("probeTcp", () => {
+  it("keeps the connection open and reports when the other end closes it", async () => {
+    const { address, hangUp } = await startListener();
     const result = await probeTcp(address, 5_000, never);
     if (result.kind !== "open") throw new Error(`not open: ${result.kind}`);
     let isClosed = false;
@@ -41,21 +41,21 @@ describe("knock()", () => {
     await result.closed;
   });
 
-  it("is refused where nobody listens any more", async () => {
-    const { address, close } = await listening();
+  it("returns refused when no process listens", async () => {
+    const { address, close } = await startListener();
     await close();
     expect(await probeTcp(address, 5_000, never)).toEqual({ kind: "refused" });
   });
 
-  it("takes its own kernel's word that there is no way for silence", async () => {
-    expect(await probeTcp("255.255.255.255:9", 20, never)).toEqual({ kind: "silent" });
+  it("returns timeout when its own kernel has no route", async () => {
+    expect(await probeTcp("255.255.255.255:9", 20, never)).toEqual({ kind: "timeout" });
   });
 
-  it("ends when its signal fires", async () => {
-    const over = new AbortController();
-    const asked = probeTcp("255.255.255.255:9", 60_000, over.signal);
-    over.abort();
-    expect(await asked).toEqual({ kind: "silent" });
-    expect(await probeTcp("255.255.255.255:9", 60_000, over.signal)).toEqual({ kind: "silent" });
+  it("returns timeout at once when its signal aborts", async () => {
+    const stopping = new AbortController();
+    const probing = probeTcp("255.255.255.255:9", 60_000, stopping.signal);
+    stopping.abort();
+    expect(await probing).toEqual({ kind: "timeout" });
+    expect(await probeTcp("255.255.255.255:9", 60_000, stopping.signal)).toEqual({ kind: "timeout" });
   });
 });

@@ -1,60 +1,60 @@
 import { connect, type Socket } from "node:net";
 import { onAbort } from "../runtime/abort.js";
 
-/** What came of an attempt to connect to a server's address. */
 export type TcpProbeResult =
-  /** Its kernel has accepted: the server listens, even if it is too busy to take the connection. */
+  /** The kernel of the other host accepted the connection. The server may be too busy to serve it. */
   | {
-      readonly kind: "open" /** Resolves when the other end is gone. */;
+      readonly kind: "open";
+      /** Resolves when the connection ends. */
       readonly closed: Promise<void>;
       close(): void;
     }
-  /** Its host answers, and nobody listens there. */
+  /** The other host is up, but no process listens on the port. */
   | { readonly kind: "refused" }
-  /** No answer in time. */
-  | { readonly kind: "silent" };
+  /** No answer within the timeout. */
+  | { readonly kind: "timeout" };
 
-/** Never rejects; silent when the signal fires. */
+/** Connects to "host:port". Never rejects; the result is `timeout` when the signal aborts. */
 export type TcpProbe = (address: string, timeoutMs: number, signal: AbortSignal) => Promise<TcpProbeResult>;
 
-/** One packet of twenty is lost in a bad network, and TCP itself repeats a first one after a second only. */
+/** A bad network loses one packet in twenty, and the kernel repeats a lost SYN only after a second. */
 const REPEAT_MS = 50;
 
-/** Knocks over the network, again and again until something answers: the first answer counts. */
+/** Opens a new connection every 50 ms until one of them is accepted or refused. */
 export const probeTcp: TcpProbe = (address, timeoutMs, signal) =>
   new Promise((resolve) => {
     const sockets = new Set<Socket>();
-    let isOver = false;
-    let forget = (): void => {};
-    const give = (result: TcpProbeResult, kept?: Socket): void => {
-      if (isOver) return;
-      isOver = true;
+    let isDone = false;
+    let removeListener = (): void => {};
+    const finish = (result: TcpProbeResult, open?: Socket): void => {
+      if (isDone) return;
+      isDone = true;
       clearTimeout(timer);
       clearInterval(repetition);
-      forget();
-      for (const socket of sockets) if (socket !== kept) socket.destroy();
+      removeListener();
+      for (const socket of sockets) if (socket !== open) socket.destroy();
       resolve(result);
     };
     const attempt = (): void => {
-      const socket = connect(hostAndPort(address));
+      const socket = connect(parseAddress(address));
       sockets.add(socket);
-      const closed = new Promise<void>((gone) => void socket.once("close", () => gone()));
-      socket.once("connect", () => give({ kind: "open", closed, close: () => socket.destroy() }, socket));
+      const closed = new Promise<void>((done) => void socket.once("close", () => done()));
+      socket.once("connect", () => finish({ kind: "open", closed, close: () => socket.destroy() }, socket));
       socket.on("error", (error) => {
-        // "Host unreachable" and the like come from our own kernel or a router, and prove nothing.
-        if ("code" in error && error.code === "ECONNREFUSED") give({ kind: "refused" });
+        // "Host unreachable" and the like come from our own kernel or a router and prove nothing.
+        if ("code" in error && error.code === "ECONNREFUSED") finish({ kind: "refused" });
       });
-      // What the server says first is nobody's business; unread it would keep the end from being noticed.
+      // Unread data would keep the end of the connection from being noticed.
       socket.resume();
     };
-    // An answer that waits behind this timer, because the process was busy, is read before the turn is over.
-    const timer = setTimeout(() => setImmediate(give, { kind: "silent" }), timeoutMs);
+    // setImmediate: after a busy event loop, an answer that has arrived is read before the timeout counts.
+    const timer = setTimeout(() => setImmediate(finish, { kind: "timeout" }), timeoutMs);
     const repetition = setInterval(attempt, REPEAT_MS);
-    forget = onAbort(signal, () => give({ kind: "silent" }));
-    if (!isOver) attempt();
+    removeListener = onAbort(signal, () => finish({ kind: "timeout" }));
+    if (!isDone) attempt();
   });
 
-function hostAndPort(address: string): { readonly host: string; readonly port: number } {
+function parseAddress(address: string): { readonly host: string; readonly port: number } {
   const colon = address.lastIndexOf(":");
   return {
     host: address.slice(0, colon).replace(/^\[(.*)\]$/, "$1"),

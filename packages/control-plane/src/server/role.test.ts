@@ -16,39 +16,39 @@ beforeEach(() => {
 });
 
 describe("Role", () => {
-  it("sends nobody to a leader that seems to be gone, until it answers or another leads", async () => {
+  it("routes no calls to a suspect leader until it answers or another one is elected", async () => {
     role.setLeaderSuspect(true);
-    expect(role.target).toBeUndefined();
+    expect(role.route).toBeUndefined();
     role.setLeaderSuspect(false);
-    expect(role.target).toEqual({ kind: "other", address: LEADER });
+    expect(role.route).toEqual({ kind: "remote", address: LEADER });
     role.setLeaderSuspect(true);
-    const next = role.waitForTarget(1_000, never);
+    const next = role.waitForRoute(1_000, never);
     role.setLeaderAddress("10.0.0.3:7400");
-    await expect(next).resolves.toEqual({ kind: "other", address: "10.0.0.3:7400" });
+    await expect(next).resolves.toEqual({ kind: "remote", address: "10.0.0.3:7400" });
   });
 
-  it("gives up waiting in the end", async () => {
+  it("fails with BERTH_NO_LEADER when no leader appears in time", async () => {
     role.setLeaderAddress(undefined);
-    const waiting = expect(role.waitForTarget(1_000, never)).rejects.toMatchObject({
+    const waiting = expect(role.waitForRoute(1_000, never)).rejects.toMatchObject({
       code: "BERTH_NO_LEADER",
     });
     await clock.advance(1_000);
     await waiting;
   });
 
-  it("tells calls that are passed on when their leader is gone, once, and those that are over not at all", () => {
-    let departures = 0;
-    role.onDeparture(LEADER, () => {
-      departures += 1;
+  it("notifies forwarded calls once when their leader is lost, and finished calls never", () => {
+    let losses = 0;
+    role.onRouteLost(LEADER, () => {
+      losses += 1;
     });
-    const forget = role.onDeparture(LEADER, () => {
-      departures += 100;
+    const cancel = role.onRouteLost(LEADER, () => {
+      losses += 100;
     });
     role.setLeaderAddress(LEADER);
-    expect(departures).toBe(0);
-    forget();
+    expect(losses).toBe(0);
+    cancel();
     role.setLeaderSuspect(true);
     role.setLeaderAddress("10.0.0.3:7400");
-    expect(departures).toBe(1);
+    expect(losses).toBe(1);
   });
 });

@@ -1,72 +1,96 @@
-import { BerthError } from "@berth/proto";
+import type { ControlServiceService, DispatcherServiceService } from "@berth/proto";
+import type { RpcHandlers } from "@berth/proto/rpc";
+import type { LeaderMetrics } from "../http/metrics.js";
 import { onAbort } from "../runtime/abort.js";
 import type { Clock } from "../runtime/clock.js";
-import type { Leadership } from "./leader.js";
+import { noLeader } from "../runtime/leader-errors.js";
 
-/** Who answers a call. */
-export type Target =
-  | { readonly kind: "self"; readonly leadership: Leadership }
-  | { readonly kind: "other"; readonly address: string };
+/** The parts of a leader that the server's listeners call. They exist only during one term. */
+export interface Leader {
+  readonly control: RpcHandlers<typeof ControlServiceService>;
+  readonly dispatcher: RpcHandlers<typeof DispatcherServiceService>;
+  readonly metrics: LeaderMetrics;
+}
 
-/** What this server is to the cluster right now. */
+/** Where calls are executed: in this process, or by the server at `address`. */
+export type Route =
+  | { readonly kind: "local"; readonly leader: Leader }
+  | { readonly kind: "remote"; readonly address: string };
+
+/**
+ * The role of this server:
+ *
+ * | role      | holds the leader key | loaded the records | control calls             | agents                    |
+ * |-----------|----------------------|--------------------|---------------------------|---------------------------|
+ * | follower  | no                   | no                 | forwarded to the leader   | referred to the leader    |
+ * | elected   | yes                  | not yet            | wait until it is loaded   | wait until it is loaded   |
+ * | leader    | yes                  | yes                | executed here             | served here               |
+ *
+ * While no leader is known, or the known one seems dead, calls wait for the next one.
+ */
 export class Role {
   readonly #clock: Clock;
-  readonly #waiting = new Set<() => void>();
-  #leadership: Leadership | undefined;
+  readonly #listeners = new Set<() => void>();
+  #leader: Leader | undefined;
   #leaderAddress: string | undefined;
-  #isLeaderDoubtful = false;
+  #isLeaderSuspect = false;
   #ownAddress: string | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Where others reach this server. Known once it listens. */
-  setOwnAddress(address: string): void {
-    this.#ownAddress = address;
+  /** The leader's parts while this server is the leader and has loaded all records. */
+  get leader(): Leader | undefined {
+    return this.#leader;
   }
 
-  /** Set while this server leads and has all records. */
-  get leadership(): Leadership | undefined {
-    return this.#leadership;
+  get isLeader(): boolean {
+    return this.#leader !== undefined;
   }
 
-  /** Address of the server that leads as far as is known here. */
+  /** Address in the leader key, as last seen by this server. */
   get leaderAddress(): string | undefined {
     return this.#leaderAddress;
   }
 
-  setLeadership(leadership: Leadership | undefined): void {
-    this.#leadership = leadership;
+  /** Where calls go now. Undefined while there is no leader, the leader seems dead, or this server is loading records. */
+  get route(): Route | undefined {
+    if (this.#leader !== undefined) return { kind: "local", leader: this.#leader };
+    const address = this.#leaderAddress;
+    if (address === undefined || address === this.#ownAddress || this.#isLeaderSuspect) return undefined;
+    return { kind: "remote", address };
+  }
+
+  /** Sets the advertised address of this server, which is known once it listens. */
+  setOwnAddress(address: string): void {
+    this.#ownAddress = address;
+  }
+
+  setLeader(leader: Leader | undefined): void {
+    this.#leader = leader;
     this.#changed();
   }
 
   setLeaderAddress(address: string | undefined): void {
     this.#leaderAddress = address;
-    this.#isLeaderDoubtful = false;
+    this.#isLeaderSuspect = false;
     this.#changed();
   }
 
-  /** While the leader seems to be gone, nobody is sent to it. */
-  setLeaderSuspect(isDoubtful: boolean): void {
-    this.#isLeaderDoubtful = isDoubtful;
+  /** A suspect leader gets no calls. */
+  setLeaderSuspect(isSuspect: boolean): void {
+    this.#isLeaderSuspect = isSuspect;
     this.#changed();
   }
 
-  /** Who answers now; undefined while there is no leader, it seems to be gone, or this server is about to be it. */
-  get target(): Target | undefined {
-    if (this.#leadership !== undefined) return { kind: "self", leadership: this.#leadership };
-    const address = this.#leaderAddress;
-    if (address === undefined || address === this.#ownAddress || this.#isLeaderDoubtful) return undefined;
-    return { kind: "other", address };
-  }
-
-  /** Waits for somebody who answers. @throws BerthError BERTH_NO_LEADER after `timeoutMs`; the signal's reason */
-  async waitForTarget(timeoutMs: number, signal: AbortSignal): Promise<Target> {
+  /** Waits for a route. @throws BerthError BERTH_NO_LEADER after `timeoutMs`; the signal's reason when it aborts */
+  async waitForRoute(timeoutMs: number, signal: AbortSignal): Promise<Route> {
     const deadlineMs = this.#clock.nowMs() + timeoutMs;
     for (;;) {
       signal.throwIfAborted();
-      if (this.target !== undefined) return this.target;
+      const { route } = this;
+      if (route !== undefined) return route;
       const leftMs = deadlineMs - this.#clock.nowMs();
       if (leftMs <= 0) throw noLeader();
       await this.waitForChange(leftMs, signal);
@@ -77,38 +101,30 @@ export class Role {
   waitForChange(timeoutMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
-        this.#waiting.delete(wake);
+        this.#listeners.delete(wake);
         cancel();
-        forget();
+        removeListener();
         resolve();
       };
-      this.#waiting.add(wake);
+      this.#listeners.add(wake);
       const cancel = this.#clock.after(timeoutMs, wake);
-      const forget = onAbort(signal, wake);
+      const removeListener = onAbort(signal, wake);
     });
   }
 
-  /** Calls `run` when the leader at this address is not whom calls are passed on to any more; returns what takes that back. */
-  onDeparture(address: string, run: () => void): () => void {
+  /** Calls `run` once when calls are no longer routed to `address`. The returned function cancels that. */
+  onRouteLost(address: string, run: () => void): () => void {
     const check = (): void => {
-      const { target } = this;
-      if (target?.kind === "other" && target.address === address) return;
-      this.#waiting.delete(check);
+      const { route } = this;
+      if (route?.kind === "remote" && route.address === address) return;
+      this.#listeners.delete(check);
       run();
     };
-    this.#waiting.add(check);
-    return () => void this.#waiting.delete(check);
+    this.#listeners.add(check);
+    return () => void this.#listeners.delete(check);
   }
 
   #changed(): void {
-    for (const wake of [...this.#waiting]) wake();
+    for (const listener of [...this.#listeners]) listener();
   }
-}
-
-export function noLeader(): BerthError {
-  return new BerthError({
-    code: "BERTH_NO_LEADER",
-    message:
-      "No server leads the cluster right now. Is etcd up, and are the other servers? Try again in a few seconds.",
-  });
 }

@@ -1,102 +1,67 @@
 import { assertNever, LEADER_LEASE_MS } from "@berth/proto";
-import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
-import type { NetworkPool } from "../core/allocator/address-pool.js";
-import type { Metrics } from "../http/metrics.js";
 import { sleep } from "../runtime/clock.js";
-import type { Runtime } from "../runtime/runtime.js";
 import { campaign, type ElectionEvent } from "../store/election.js";
 import { LEADER_KEY } from "../store/keys.js";
-import type { Store } from "../store/store.js";
-import { lead } from "./leader.js";
+import { type LeaderOptions, runTerm } from "./leader.js";
 import type { LeaderContact } from "./leader-contact.js";
-import type { Role } from "./role.js";
-import { addressIn, type ServerRegistry } from "./server-registry.js";
+import { parseServerAddress } from "./server-registry.js";
 
-/** After a term that ended by a failure of ours, so that the failure is not repeated as fast as elections go. */
+/** Pause after a term that failed, so that the failure is not repeated at the speed of elections. */
 const FAILED_TERM_PAUSE_MS = 1_000;
 
-export interface CandidateOptions {
-  readonly store: Store;
-  readonly runtime: Runtime;
-  readonly logger: Logger;
-  readonly probe: Probe;
-  readonly role: Role;
-  readonly registry: ServerRegistry;
-  readonly metrics: Metrics;
-  /** Where agents and people reach this server. */
-  readonly address: string;
-  readonly autoRebalanceMs: number | undefined;
-  /** Absent: the lead of the store stays where it is. */
-  readonly moveEtcdLeader: ((signal: AbortSignal) => Promise<boolean>) | undefined;
-  /** Where networks over hosts get their addresses. */
-  readonly networkPool: NetworkPool | undefined;
-  /** Hosts that a network may have before they are told where its containers are. */
-  readonly floodLimit: number | undefined;
-  /** What it stands for election with. */
-  readonly self: string;
-  /** Absent: a dead leader is replaced when its lease has run out. */
+export interface CandidateOptions extends LeaderOptions {
+  /** Value of the leader key while this server is the leader. */
+  readonly value: string;
+  /** Undefined when a dead leader is replaced only after its lease has expired. */
   readonly contact: LeaderContact | undefined;
 }
 
-/** Stands for election and leads whenever it is elected, until `signal` aborts. */
+/** Campaigns for the leadership and runs each term that this server wins, until `signal` aborts. */
 export async function runCandidate(options: CandidateOptions, signal: AbortSignal): Promise<void> {
-  const { store, runtime, logger, probe, role, registry, metrics, address, self, contact } = options;
+  const { store, runtime, logger, contact, value } = options;
   const candidacy = {
     store,
     clock: runtime.clock,
     key: LEADER_KEY,
-    value: self,
+    value,
     ttlSeconds: LEADER_LEASE_MS / 1_000,
-    ...(contact && { whenDead: contact.untilDead.bind(contact) }),
-    onEvent: electionLog(logger),
+    // Only one process can listen on an address: a leader with this server's value is an earlier run of it.
+    ...(contact && {
+      untilDead: (...[leader, over]: Parameters<LeaderContact["untilDead"]>) =>
+        leader.value === value ? Promise.resolve() : contact.untilDead(leader, over),
+    }),
+    onEvent: logElectionEvents(logger),
   };
   for await (const term of campaign(candidacy, signal)) {
     const termLogger = logger.child({ epoch: String(term.epoch) });
     try {
-      await lead(
-        term,
-        {
-          store,
-          runtime,
-          probe,
-          logger: termLogger,
-          observer: metrics,
-          address,
-          autoRebalanceMs: options.autoRebalanceMs,
-          moveEtcdLeader: options.moveEtcdLeader,
-          networkPool: options.networkPool,
-          floodLimit: options.floodLimit,
-          servers: () => registry.addresses(),
-          serve: (leadership) => role.setLeadership(leadership),
-        },
-        signal,
-      );
+      await runTerm(term, { ...options, logger: termLogger }, signal);
     } catch (error) {
-      termLogger.error({ err: error }, "leading failed; the term is given up");
+      termLogger.error({ err: error }, "leader failed; resigning");
       await sleep(runtime.clock, FAILED_TERM_PAUSE_MS, signal);
     }
   }
 }
 
-function electionLog(logger: Logger): (event: ElectionEvent) => void {
-  let isUnreachable = false;
+function logElectionEvents(logger: Logger): (event: ElectionEvent) => void {
+  let isEtcdLost = false;
   return (event) => {
-    const wasUnreachable = isUnreachable;
-    isUnreachable = event.kind === "unreachable";
+    const wasEtcdLost = isEtcdLost;
+    isEtcdLost = event.kind === "unreachable";
     switch (event.kind) {
       case "waiting":
-        logger.info({ leader: addressIn(event.leader.value) }, "following");
+        logger.info({ leader: parseServerAddress(event.leader.value) }, "following the leader");
         return;
       case "elected":
         logger.info({ epoch: String(event.epoch) }, "elected leader");
         return;
       case "ended":
-        logger.info({ epoch: String(event.epoch), reason: String(event.reason) }, "leads no more");
+        logger.info({ epoch: String(event.epoch), reason: String(event.reason) }, "term ended");
         return;
       case "unreachable":
-        if (!wasUnreachable)
-          logger.warn({ err: event.cause }, "etcd does not answer; there can be no leader");
+        if (!wasEtcdLost)
+          logger.warn({ err: event.cause }, "lost connection to etcd; no leader can be elected");
         return;
       default:
         assertNever(event);

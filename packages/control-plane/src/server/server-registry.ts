@@ -1,14 +1,15 @@
 import { BERTH_VERSION } from "@berth/proto";
 import type { Logger } from "pino";
-import { onAbort } from "../runtime/abort.js";
+import { untilAborted } from "../runtime/abort.js";
 import { sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";
+import type { LeaderRecord } from "../store/election.js";
 import { type HeldLease, holdLease } from "../store/held-lease.js";
-import { parseKey, SERVERS_PREFIX, serverKey } from "../store/keys.js";
+import { isServerKey, SERVERS_PREFIX, serverKey } from "../store/keys.js";
 import { listAndWatch } from "../store/list-watch.js";
 import type { Entry, Store } from "../store/store.js";
 
-/** A dead server is offered to agents for so long; a try at it costs them one refused connection. */
+/** A dead server stays in the list this long; an agent that tries it loses one refused connection. */
 const TTL_SECONDS = 10;
 
 const RETRY_MS = 1_000;
@@ -17,31 +18,41 @@ export interface ServerRegistryOptions {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly logger: Logger;
-  /** Where agents and people reach this server. */
-  readonly address: string;
 }
 
-/** Tells the other servers of this one, and knows all of them. */
+/** Registers this server under a leased key, and watches the keys of all servers. */
 export class ServerRegistry {
   readonly #options: ServerRegistryOptions;
   readonly #serverId: string;
   readonly #addressByKey = new Map<string, string>();
+  #ownAddress: string | undefined;
 
   constructor(options: ServerRegistryOptions) {
     this.#options = options;
     this.#serverId = options.runtime.newId();
   }
 
-  /** Addresses of all servers, this one among them. */
+  /** Sets the advertised address of this server, which is known once it listens. */
+  setOwnAddress(address: string): void {
+    this.#ownAddress = address;
+  }
+
+  /** Returns the addresses of all servers, including this one. */
   addresses(): readonly string[] {
-    return [...new Set([this.#options.address, ...this.#addressByKey.values()])].sort();
+    const own = this.#ownAddress === undefined ? [] : [this.#ownAddress];
+    return [...new Set([...own, ...this.#addressByKey.values()])].sort();
+  }
+
+  /** Returns the addresses of all servers except this one and the leader. */
+  peersBesides(leader: LeaderRecord): readonly string[] {
+    const leaderAddress = parseServerAddress(leader.value);
+    return this.addresses().filter((address) => address !== this.#ownAddress && address !== leaderAddress);
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#register(signal), this.#observe(signal)]);
+    await Promise.all([this.#register(signal), this.#watch(signal)]);
   }
 
-  /** Keeps this server's key there. */
   async #register(signal: AbortSignal): Promise<void> {
     const { store, runtime, logger } = this.#options;
     const { clock } = runtime;
@@ -49,11 +60,11 @@ export class ServerRegistry {
       let lease: HeldLease | undefined;
       try {
         lease = await holdLease({ leases: store.leases, clock, ttlSeconds: TTL_SECONDS }, signal);
-        await this.#put(lease, signal);
-        await lost(lease);
+        await this.#putKey(lease, signal);
+        await untilAborted(lease.lost);
       } catch (error) {
         if (signal.aborted) break;
-        logger.debug({ err: error }, "this server could not be registered");
+        logger.debug({ err: error }, "server registration failed");
       } finally {
         await lease?.release();
       }
@@ -61,41 +72,38 @@ export class ServerRegistry {
     }
   }
 
-  async #put({ leaseId }: HeldLease, signal: AbortSignal): Promise<void> {
-    const { store, address } = this.#options;
-    const value = JSON.stringify({ address, version: BERTH_VERSION });
-    const outcome = await store.txn(
-      { ops: [{ kind: "put", key: serverKey(this.#serverId), value, leaseId }] },
-      signal,
-    );
+  async #putKey({ leaseId }: HeldLease, signal: AbortSignal): Promise<void> {
+    const value = JSON.stringify({ address: this.#ownAddress, version: BERTH_VERSION });
+    const key = serverKey(this.#serverId);
+    const outcome = await this.#options.store.txn({ ops: [{ kind: "put", key, value, leaseId }] }, signal);
     if (outcome.kind === "unknown") throw outcome.cause;
   }
 
-  async #observe(signal: AbortSignal): Promise<void> {
+  async #watch(signal: AbortSignal): Promise<void> {
     const { store, runtime } = this.#options;
     const span = { prefix: SERVERS_PREFIX };
     for await (const message of listAndWatch({ store, clock: runtime.clock, span }, signal)) {
       if (message.kind === "unreachable") continue;
       if (message.kind === "snapshot") {
         this.#addressByKey.clear();
-        for (const entry of message.entries) this.#know(entry);
+        for (const entry of message.entries) this.#put(entry);
       } else {
         for (const event of message.events) {
-          if (event.kind === "put") this.#know(event.entry);
+          if (event.kind === "put") this.#put(event.entry);
           else this.#addressByKey.delete(event.key);
         }
       }
     }
   }
 
-  #know({ key, value }: Entry): void {
-    const address = addressIn(value);
-    if (parseKey(key)?.kind === "server" && address !== undefined) this.#addressByKey.set(key, address);
+  #put({ key, value }: Entry): void {
+    const address = parseServerAddress(value);
+    if (isServerKey(key) && address !== undefined) this.#addressByKey.set(key, address);
   }
 }
 
-/** The address in a server's or the leader's record; undefined when it has none that can be read. */
-export function addressIn(value: string): string | undefined {
+/** Returns the address in the value of a server's key or of the leader key; undefined when the value is invalid. */
+export function parseServerAddress(value: string): string | undefined {
   try {
     const parsed: unknown = JSON.parse(value);
     if (typeof parsed !== "object" || parsed === null || !("address" in parsed)) return undefined;
@@ -103,10 +111,4 @@ export function addressIn(value: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function lost(lease: HeldLease): Promise<void> {
-  return new Promise((resolve) => {
-    onAbort(lease.lost, resolve);
-  });
 }

@@ -8,11 +8,10 @@ import {
 import { type Probe, probeHost } from "@berth/proto/probe";
 import { grpcTransport, type RpcTransport, rpcService } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import type { NetworkPool } from "../core/allocator/address-pool.js";
-import { health } from "../http/health.js";
+import { checkHealth } from "../http/health.js";
 import { startHttpServer } from "../http/http-server.js";
 import { Metrics } from "../http/metrics.js";
-import { sleep } from "../runtime/clock.js";
+import { type Clock, sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { watchLeader } from "../store/election.js";
 import { LEADER_KEY } from "../store/keys.js";
@@ -20,27 +19,25 @@ import { ensureSchema } from "../store/schema.js";
 import type { Store } from "../store/store.js";
 import { routeControlService } from "./control-router.js";
 import { routeDispatcherService } from "./dispatcher-router.js";
+import type { LeaderSettings } from "./leader.js";
 import { havePeersLostLeader, LeaderContact, peerHandlers } from "./leader-contact.js";
 import { probeTcp, type TcpProbe } from "./probe-tcp.js";
 import { Role } from "./role.js";
 import { runCandidate } from "./run-candidate.js";
-import { addressIn, ServerRegistry } from "./server-registry.js";
+import { parseServerAddress, ServerRegistry } from "./server-registry.js";
 
-/** How fresh a server's own contact with the leader must be for others to rely on it. */
-const HEARD_WITHIN_MS = 700;
-
-/** An etcd that is being started along with us is waited for; then whoever started us should hear of it. */
+/** An etcd that starts at the same time gets this long to answer; then the start fails. */
 const ETCD_START_TIMEOUT_MS = 10_000;
 const ETCD_START_RETRY_MS = 250;
 
-/** For the next leader to be elected when this one has resigned, and for calls to get their answers from it. */
-const HAND_OVER_MS = 500;
-const PASS_ON_MS = 200;
+/** After this server resigned: time to elect the next leader, and then to finish calls with it. */
+const NEXT_LEADER_TIMEOUT_MS = 500;
+const FORWARD_MS = 200;
 
-/** For answers that are on their way when the server is told to stop. */
+/** Time for responses in flight when the server stops. */
 const CLOSE_GRACE_MS = 500;
 
-export interface ServerOptions {
+export interface ServerOptions extends LeaderSettings {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly logger: Logger;
@@ -48,169 +45,163 @@ export interface ServerOptions {
   readonly listen: string;
   /** "host:port" for /healthz and /metrics. */
   readonly http: string;
-  /** "host:port" where others reach this server; undefined: where it listens. */
+  /** "host:port" where other servers and agents reach this one; the listen address when undefined. */
   readonly advertise: string | undefined;
-  /** Tasks move onto a node that came back once it was up for so long; undefined: only when somebody asks. */
-  readonly autoRebalanceMs?: number | undefined;
-  /** While this server leads: moves the lead of its store to its host; false: it was there. Absent: it stays anywhere. */
-  readonly moveEtcdLeader?: (signal: AbortSignal) => Promise<boolean>;
-  /** Where networks over hosts get their addresses. */
-  readonly networkPool?: NetworkPool | undefined;
-  /** Hosts that a network may have before they are told where its containers are. */
-  readonly floodLimit?: number | undefined;
-  /** What it listens with: the network, unless a simulation brings its own. */
+  /** The network; a simulation brings its own. */
   readonly platform?: ServerPlatform;
 }
 
-/** Everything of a server that touches the network, beside the store. */
+/** Everything of a server that touches the network, except the store. */
 export interface ServerPlatform {
   readonly transport: RpcTransport;
   readonly startHttp: typeof startHttpServer;
   readonly probe: Probe;
-  /** Absent: a dead leader is replaced when its lease has run out. */
+  /** Undefined when a dead leader is replaced only after its lease has expired. */
   readonly probeTcp?: TcpProbe;
 }
 
-/** The network that is there. */
 export const SYSTEM_PLATFORM: ServerPlatform = {
   transport: grpcTransport,
   startHttp: startHttpServer,
   probe: probeHost,
-  probeTcp: probeTcp,
+  probeTcp,
 };
 
 export interface RunningServer {
   readonly address: string;
   readonly httpAddress: string;
-  /** Resolves when the server has stopped: after its signal aborted, and what it led is resigned. */
+  /** Resolves when the server has stopped: its signal has aborted and it has resigned. */
   readonly stopped: Promise<void>;
 }
 
 /**
- * Starts one server of the control plane: it answers calls, stands for election, and stops when `signal` aborts.
+ * Starts one server of the control plane. It serves calls and campaigns for the leadership until `signal` aborts.
  * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_UNSUPPORTED
  */
 export async function startServer(options: ServerOptions, signal: AbortSignal): Promise<RunningServer> {
-  const {
-    store,
-    runtime,
-    logger,
-    autoRebalanceMs,
-    moveEtcdLeader: bringStoreHome,
-    networkPool,
-    floodLimit,
-  } = options;
-  const { platform: edges = SYSTEM_PLATFORM } = options;
+  const { store, runtime, logger, platform = SYSTEM_PLATFORM } = options;
+  const { transport } = platform;
   const { clock } = runtime;
-  const { transport } = edges;
-  await etcdAnswers(options, signal);
+  await waitForEtcd(options, signal);
 
+  // The parts of a follower.
   const role = new Role(clock);
+  const registry = new ServerRegistry({ store, runtime, logger });
+  const contact =
+    platform.probeTcp &&
+    new LeaderContact({
+      clock,
+      logger,
+      probeTcp: platform.probeTcp,
+      havePeersLostLeader: (leader, over) =>
+        havePeersLostLeader({ transport, peers: registry.peersBesides(leader), leader }, over),
+      onSuspicion: (isSuspect) => role.setLeaderSuspect(isSuspect),
+    });
   const router = routeControlService({ role, clock, transport });
-  let contact: LeaderContact | undefined;
-  const checkLeader = (epoch: bigint): boolean => contact?.hasHeardFrom(epoch, HEARD_WITHIN_MS) === true;
+  const metrics = new Metrics(() => role.leader?.metrics);
+
+  // The listeners. Until a leader is known, calls wait.
   const rpc = await transport.serve({
     listen: options.listen,
     services: [
       rpcService(ControlServiceService, router.handlers),
       rpcService(DispatcherServiceService, routeDispatcherService(role)),
-      rpcService(PeerServiceService, peerHandlers(checkLeader)),
+      rpcService(
+        PeerServiceService,
+        peerHandlers((epoch) => contact?.isInContact(epoch) === true),
+      ),
     ],
-    onInternalError: (path, error) => logger.error({ err: error, path }, "a call failed unexpectedly"),
+    onInternalError: (path, error) => logger.error({ err: error, path }, "call failed unexpectedly"),
   });
-  const metrics = new Metrics(() => role.leadership);
-  const http = await edges
-    .startHttp({
-      listen: options.http,
-      routes: {
-        "/healthz": () => health(store, role),
-        "/metrics": async () => ({
-          status: 200,
-          contentType: "text/plain; version=0.0.4",
-          body: await metrics.text(),
-        }),
-      },
-    })
-    .catch(async (error: unknown) => {
-      await rpc.close(0);
-      throw error;
-    });
+  const http = await startHttp(options, { platform, role, metrics }).catch(async (error: unknown) => {
+    await rpc.close(0);
+    throw error;
+  });
 
+  // With port 0 the address is known only now.
   const address = options.advertise ?? rpc.address;
   role.setOwnAddress(address);
-  const registry = new ServerRegistry({ store, runtime, logger, address });
-  // The host is in it since several may listen at "127.0.0.1:7400".
-  const self = JSON.stringify({ address, host: hostname() });
-  const { probeTcp: knockAt } = edges;
-  contact =
-    knockAt &&
-    new LeaderContact({
-      clock,
-      logger,
-      self,
-      probeTcp: knockAt,
-      onSuspicion: (isDoubtful) => role.setLeaderSuspect(isDoubtful),
-      havePeersLostLeader: (leader, asked) => {
-        const uninvolved = new Set([address, addressIn(leader.value)]);
-        const peers = registry.addresses().filter((each) => !uninvolved.has(each));
-        return havePeersLostLeader({ transport, peers, leader }, asked);
-      },
-    });
-  const standing = runCandidate(
+  registry.setOwnAddress(address);
+
+  const candidate = runCandidate(
     {
-      store,
-      runtime,
-      logger,
-      probe: edges.probe,
-      role,
-      registry,
-      metrics,
+      ...options,
+      probe: platform.probe,
+      observer: metrics,
       address,
-      self,
+      servers: () => registry.addresses(),
+      onLeaderChange: (leader) => role.setLeader(leader),
+      // The host name tells servers on several hosts apart that all listen on 127.0.0.1:7400.
+      value: JSON.stringify({ address, host: hostname() }),
       contact,
-      autoRebalanceMs,
-      moveEtcdLeader: bringStoreHome,
-      networkPool,
-      floodLimit,
     },
     signal,
   );
-  const over = new AbortController();
-  const others = Promise.all([registry.run(signal), observe({ store, role, runtime }, over.signal)]);
-  const stopped = standing
-    .then(() => handOver(role, { clock, isAlone: registry.addresses().length === 1 }))
-    .then(() => rpc.close(CLOSE_GRACE_MS))
-    .then(async () => {
-      over.abort();
-      http.close();
-      router.close();
-      await others;
-    });
-  logger.info({ listen: rpc.address, http: http.address, advertise: address }, "server is up");
-  return { address, httpAddress: http.address, stopped };
+  const registration = registry.run(signal);
+  const watching = new AbortController();
+  const leaderWatch = trackLeader({ store, role, clock }, watching.signal);
+
+  /** In this order: resign, let calls in flight finish with the next leader, close the listeners. */
+  const stop = async (): Promise<void> => {
+    await candidate;
+    const isAlone = registry.addresses().length === 1;
+    if (!isAlone) await forwardRemainingCalls(role, clock);
+    await rpc.close(CLOSE_GRACE_MS);
+    watching.abort();
+    http.close();
+    router.close();
+    await Promise.all([registration, leaderWatch]);
+  };
+  logger.info({ listen: rpc.address, http: http.address, advertise: address }, "server started");
+  return { address, httpAddress: http.address, stopped: stop() };
 }
 
-/** Calls that were under way when this server resigned are passed on to the next leader, which is there in a moment. */
-async function handOver(
-  role: Role,
-  { clock, isAlone }: { readonly clock: Runtime["clock"]; readonly isAlone: boolean },
-): Promise<void> {
-  if (isAlone) return;
-  const signal = new AbortController().signal;
-  await role.waitForTarget(HAND_OVER_MS, signal).catch(() => {});
-  await sleep(clock, PASS_ON_MS, signal);
+interface HttpParts {
+  readonly platform: ServerPlatform;
+  readonly role: Role;
+  readonly metrics: Metrics;
 }
 
-async function observe(
-  { store, role, runtime }: { readonly store: Store; readonly role: Role; readonly runtime: Runtime },
+function startHttp(
+  { http, store }: ServerOptions,
+  { platform, role, metrics }: HttpParts,
+): ReturnType<ServerPlatform["startHttp"]> {
+  const status = (): Parameters<typeof checkHealth>[1] => ({
+    isLeader: role.isLeader,
+    leaderAddress: role.leaderAddress,
+    canServe: role.route !== undefined,
+  });
+  return platform.startHttp({
+    listen: http,
+    routes: {
+      "/healthz": () => checkHealth(store, status()),
+      "/metrics": async () => ({
+        status: 200,
+        contentType: "text/plain; version=0.0.4",
+        body: await metrics.text(),
+      }),
+    },
+  });
+}
+
+/** Gives calls in flight time to be retried with the next leader. */
+async function forwardRemainingCalls(role: Role, clock: Clock): Promise<void> {
+  const { signal } = new AbortController();
+  await role.waitForRoute(NEXT_LEADER_TIMEOUT_MS, signal).catch(() => {});
+  await sleep(clock, FORWARD_MS, signal);
+}
+
+/** Keeps the role's leader address up to date with the leader key. */
+async function trackLeader(
+  { store, role, clock }: { readonly store: Store; readonly role: Role; readonly clock: Clock },
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const leader of watchLeader({ store, key: LEADER_KEY, clock: runtime.clock }, signal)) {
-    role.setLeaderAddress(leader && addressIn(leader.value));
+  for await (const leader of watchLeader({ store, key: LEADER_KEY, clock }, signal)) {
+    role.setLeaderAddress(leader && parseServerAddress(leader.value));
   }
 }
 
-async function etcdAnswers({ store, runtime, logger }: ServerOptions, signal: AbortSignal): Promise<void> {
+async function waitForEtcd({ store, runtime, logger }: ServerOptions, signal: AbortSignal): Promise<void> {
   const deadlineMs = runtime.clock.nowMs() + ETCD_START_TIMEOUT_MS;
   for (;;) {
     try {

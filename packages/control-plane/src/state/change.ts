@@ -1,125 +1,139 @@
+import { buildKey, parseKey, parseVersionSegment, versionSegment } from "../store/keys.js";
+import type { Entry } from "../store/store.js";
+import type { DeltaBuilder } from "./delta.js";
 import {
-  assertNever,
-  type Network,
-  type NetworkRange,
-  type Node,
-  type Service,
-  type ServiceSpec,
-  type Task,
-  type VirtualIp,
-} from "@berth/proto";
-import {
-  nameKey,
-  networkKey,
-  nodeKey,
-  parseKey,
-  rangeKey,
-  revisionKey,
-  serviceKey,
-  taskKey,
-  vipKey,
-} from "../store/keys.js";
+  type ContentOf,
+  type IdOf,
+  type JsonObject,
+  RECORD_KINDS,
+  type RecordKind,
+  type RecordName,
+  type Tables,
+} from "./record-kinds.js";
 
-/** One record written or deleted: the only way in which the cluster's state changes, in memory and in the store alike. */
+/** One record written or deleted. The state of the cluster changes in no other way, in memory and in the store. */
 export type Change = Put | Deletion;
 
-export type Put =
-  | { readonly kind: "put-service"; readonly service: Service }
-  /** Who owns a service name: the guard against two services of one name. */
-  | { readonly kind: "put-name"; readonly name: string; readonly serviceId: string }
-  /** The spec of one version of a service. */
-  | {
-      readonly kind: "put-revision";
-      readonly serviceId: string;
-      readonly version: number;
-      readonly spec: ServiceSpec;
-    }
-  | { readonly kind: "put-task"; readonly task: Task }
-  | { readonly kind: "put-node"; readonly node: Node }
-  | { readonly kind: "put-network"; readonly network: Network }
-  | { readonly kind: "put-range"; readonly range: NetworkRange }
-  | { readonly kind: "put-vip"; readonly vip: VirtualIp };
+/** For example `{ kind: "put-task", task }`. */
+export type Put = {
+  [Name in RecordName]: { readonly kind: `put-${Name}` } & ContentOf<Name>;
+}[RecordName];
 
-export type Deletion =
-  | { readonly kind: "delete-service"; readonly serviceId: string }
-  | { readonly kind: "delete-name"; readonly name: string }
-  | { readonly kind: "delete-revision"; readonly serviceId: string; readonly version: number }
-  | { readonly kind: "delete-task"; readonly serviceId: string; readonly taskId: string }
-  | { readonly kind: "delete-node"; readonly nodeId: string }
-  | { readonly kind: "delete-network"; readonly networkId: string }
-  | { readonly kind: "delete-range"; readonly networkId: string; readonly nodeId: string }
-  | { readonly kind: "delete-vip"; readonly networkId: string; readonly serviceId: string };
+/** For example `{ kind: "delete-task", serviceId, taskId }`. */
+export type Deletion = {
+  [Name in RecordName]: { readonly kind: `delete-${Name}` } & IdOf<Name>;
+}[RecordName];
 
-/** The deletion of the record that a change is about. */
-export function deletionOf(change: Change): Deletion {
-  switch (change.kind) {
-    case "put-service":
-      return { kind: "delete-service", serviceId: change.service.id };
-    case "put-name":
-      return { kind: "delete-name", name: change.name };
-    case "put-revision":
-      return { kind: "delete-revision", serviceId: change.serviceId, version: change.version };
-    case "put-task":
-      return { kind: "delete-task", serviceId: change.task.serviceId, taskId: change.task.id };
-    case "put-node":
-      return { kind: "delete-node", nodeId: change.node.id };
-    case "put-network":
-      return { kind: "delete-network", networkId: change.network.id };
-    case "put-range":
-      return { kind: "delete-range", networkId: change.range.networkId, nodeId: change.range.nodeId };
-    case "put-vip":
-      return { kind: "delete-vip", networkId: change.vip.networkId, serviceId: change.vip.serviceId };
-    default:
-      return change;
-  }
+/** A kind of record whose types are erased: a put is its content, a deletion is its id. */
+type AnyKind = RecordKind<Put, Deletion>;
+
+interface Operation {
+  readonly name: RecordName;
+  readonly kind: AnyKind;
+  readonly isPut: boolean;
 }
 
-/** The store key that a change writes. */
+const OPERATIONS = new Map<Change["kind"], Operation>();
+const BY_COLLECTION = new Map<string, Omit<Operation, "isPut">>();
+for (const [name, entry] of Object.entries(RECORD_KINDS) as [RecordName, unknown][]) {
+  const kind = entry as AnyKind;
+  OPERATIONS.set(`put-${name}`, { name, kind, isPut: true });
+  OPERATIONS.set(`delete-${name}`, { name, kind, isPut: false });
+  BY_COLLECTION.set(kind.collection, { name, kind });
+}
+
+function operationOf(change: Change): Operation {
+  const operation = OPERATIONS.get(change.kind);
+  if (operation === undefined) throw new RangeError(`unknown kind of change: ${change.kind}`);
+  return operation;
+}
+
+export function isDeletion(change: Change): change is Deletion {
+  return !operationOf(change).isPut;
+}
+
+/** Returns the store key of a record. */
+export function recordKey<Name extends RecordName>(name: Name, id: IdOf<Name>): string {
+  return keyOf(RECORD_KINDS[name], id);
+}
+
+/** Returns the store key that a change writes. */
 export function changeKey(change: Change): string {
-  const record = deletionOf(change);
-  switch (record.kind) {
-    case "delete-service":
-      return serviceKey(record.serviceId);
-    case "delete-name":
-      return nameKey(record.name);
-    case "delete-revision":
-      return revisionKey(record.serviceId, record.version);
-    case "delete-task":
-      return taskKey(record.serviceId, record.taskId);
-    case "delete-node":
-      return nodeKey(record.nodeId);
-    case "delete-network":
-      return networkKey(record.networkId);
-    case "delete-range":
-      return rangeKey(record.networkId, record.nodeId);
-    case "delete-vip":
-      return vipKey(record.networkId, record.serviceId);
-    default:
-      return assertNever(record);
+  const { kind, isPut } = operationOf(change);
+  return keyOf(kind, isPut ? kind.idOf(change as Put) : (change as Deletion));
+}
+
+function keyOf(
+  kind: Pick<AnyKind, "collection"> & { readonly keyFields: readonly string[] },
+  id: object,
+): string {
+  const segments = kind.keyFields.map((field) => {
+    const value = (id as Readonly<Record<string, unknown>>)[field];
+    return typeof value === "number" ? versionSegment(value) : String(value);
+  });
+  return buildKey(kind.collection, segments);
+}
+
+/** Returns the deletion of the record with this key; undefined for a key that is not a record's. */
+export function deletionOfKey(key: string): Deletion | undefined {
+  const parsed = parseKey(key);
+  const found = parsed && BY_COLLECTION.get(parsed.collection);
+  if (parsed === undefined || found === undefined) return undefined;
+  const { name, kind } = found;
+  if (parsed.segments.length !== kind.keyFields.length) return undefined;
+  const id: Record<string, unknown> = { kind: `delete-${name}` };
+  for (const [index, field] of kind.keyFields.entries()) {
+    const segment = parsed.segments[index] ?? "";
+    const value = (field as string) === "version" ? parseVersionSegment(segment) : segment;
+    if (value === undefined) return undefined;
+    id[field] = value;
+  }
+  return id as unknown as Deletion;
+}
+
+/** Returns the value that a change puts into the store; undefined for a deletion. */
+export function encodeValue(change: Change): string | undefined {
+  const { kind, isPut } = operationOf(change);
+  return isPut ? JSON.stringify(kind.encode(change as Put)) : undefined;
+}
+
+export type Decoded =
+  | { readonly kind: "put"; readonly put: Put }
+  /** Not a record: the leader, a server, the schema, or a key of a newer release. */
+  | { readonly kind: "other" }
+  /** A record that this release cannot read. It is logged and left alone. */
+  | { readonly kind: "unreadable"; readonly reason: string };
+
+/** Decodes a store entry into the change that wrote it. Never throws: users and other releases can write to etcd, too. */
+export function decodeEntry({ key, value }: Entry): Decoded {
+  const deletion = deletionOfKey(key);
+  if (deletion === undefined) return { kind: "other" };
+  const { name, kind } = operationOf(deletion);
+  try {
+    const content = kind.decode(parseJsonObject(value), deletion);
+    return { kind: "put", put: { ...content, kind: `put-${name}` } as Put };
+  } catch (error) {
+    return { kind: "unreadable", reason: error instanceof Error ? error.message : String(error) };
   }
 }
 
-/** The deletion of the record under a key; undefined for a key that holds none (the leader, a server, foreign keys). */
-export function deletionUnder(key: string): Deletion | undefined {
-  const parsed = parseKey(key);
-  switch (parsed?.kind) {
-    case "service":
-      return { kind: "delete-service", serviceId: parsed.serviceId };
-    case "name":
-      return { kind: "delete-name", name: parsed.serviceName };
-    case "revision":
-      return { kind: "delete-revision", serviceId: parsed.serviceId, version: parsed.version };
-    case "task":
-      return { kind: "delete-task", serviceId: parsed.serviceId, taskId: parsed.taskId };
-    case "node":
-      return { kind: "delete-node", nodeId: parsed.nodeId };
-    case "network":
-      return { kind: "delete-network", networkId: parsed.networkId };
-    case "range":
-      return { kind: "delete-range", networkId: parsed.networkId, nodeId: parsed.nodeId };
-    case "vip":
-      return { kind: "delete-vip", networkId: parsed.networkId, serviceId: parsed.serviceId };
-    default:
-      return undefined;
-  }
+function parseJsonObject(value: string): JsonObject {
+  const parsed: unknown = JSON.parse(value);
+  if (typeof parsed !== "object" || parsed === null) throw new Error("the value is not a JSON object");
+  return parsed as JsonObject;
+}
+
+/**
+ * Applies a change to the tables and reports it to `delta`. Returns the change that undoes it; undefined when the record
+ * to delete did not exist.
+ */
+export function writeChange(tables: Tables, change: Change, delta?: DeltaBuilder): Change | undefined {
+  const { name, kind, isPut } = operationOf(change);
+  const id = isPut ? kind.idOf(change as Put) : (change as Deletion);
+  const before = kind.get(tables, id);
+  if (isPut) kind.put(tables, change as Put);
+  else if (before !== undefined) kind.delete(tables, id);
+  if (delta !== undefined) kind.report(delta, id, { before, after: isPut ? (change as Put) : undefined });
+  if (before !== undefined) return { ...before, kind: `put-${name}` } as Put;
+  return isPut ? ({ ...id, kind: `delete-${name}` } as Deletion) : undefined;
 }

@@ -1,24 +1,24 @@
 import type { Node, Task } from "@berth/proto";
 
-/** A record before and after; undefined where it did not exist. */
+/** A record before and after a change; undefined where it did not exist. */
 export interface RecordDiff<T> {
   readonly before: T | undefined;
   readonly after: T | undefined;
 }
 
-/** What one committed batch, or one event from outside, changed. */
+/** The effect of one batch of changes. */
 export interface Delta {
-  /** Services whose own record changed, one of their tasks, or an address that stands for them. */
+  /** Ids of services whose record, spec, tasks or virtual IPs changed. */
   readonly services: ReadonlySet<string>;
   readonly tasks: ReadonlyMap<string, RecordDiff<Task>>;
   readonly nodes: ReadonlyMap<string, RecordDiff<Node>>;
-  /** Ids of networks whose own record changed. */
+  /** Ids of networks whose record changed. */
   readonly networks: ReadonlySet<string>;
-  /** Ids of networks of which a node has another part than before. */
+  /** Ids of networks in which a node's range changed. */
   readonly ranges: ReadonlySet<string>;
 }
 
-/** Collects steps; of several for one record the first `before` and the last `after` remain. */
+/** Collects changes. Several changes of one record are joined: the first `before` and the last `after` remain. */
 export class DeltaBuilder implements Delta {
   readonly services = new Set<string>();
   readonly tasks = new Map<string, RecordDiff<Task>>();
@@ -31,18 +31,18 @@ export class DeltaBuilder implements Delta {
     return services.size + nodes.size + networks.size + ranges.size === 0;
   }
 
-  task(taskId: string, step: RecordDiff<Task>): void {
-    join(this.tasks, taskId, step);
-    const serviceId = step.after?.serviceId ?? step.before?.serviceId;
+  task(taskId: string, diff: RecordDiff<Task>): void {
+    join(this.tasks, taskId, diff);
+    const serviceId = diff.after?.serviceId ?? diff.before?.serviceId;
     if (serviceId !== undefined) this.services.add(serviceId);
   }
 
-  node(nodeId: string, step: RecordDiff<Node>): void {
-    join(this.nodes, nodeId, step);
+  node(nodeId: string, diff: RecordDiff<Node>): void {
+    join(this.nodes, nodeId, diff);
   }
 }
 
-function join<T>(steps: Map<string, RecordDiff<T>>, id: string, step: RecordDiff<T>): void {
-  const earlier = steps.get(id);
-  steps.set(id, earlier === undefined ? step : { before: earlier.before, after: step.after });
+function join<T>(diffs: Map<string, RecordDiff<T>>, id: string, diff: RecordDiff<T>): void {
+  const earlier = diffs.get(id);
+  diffs.set(id, earlier === undefined ? diff : { before: earlier.before, after: diff.after });
 }

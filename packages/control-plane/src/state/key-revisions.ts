@@ -1,18 +1,15 @@
-/**
- * The revision at which each key was last seen written: what a transaction compares, and how events that come late are
- * told from news.
- */
+/** The last known revision of each key. Transactions compare it, and late watch events are recognized by it. */
 export class KeyRevisions {
   readonly #written = new Map<string, bigint>();
-  /** Deleted keys, until every event from before the deletion has passed. */
+  /** Deleted keys, until all events from before their deletion have arrived. */
   readonly #deleted = new Map<string, bigint>();
 
-  /** Revision of the last write of a key that exists; undefined for a key that does not. */
+  /** Returns the revision of a key's last write; undefined when the key does not exist. */
   get(key: string): bigint | undefined {
     return this.#written.get(key);
   }
 
-  /** True when a write or deletion at `revision` is newer than what is known of the key. */
+  /** Returns whether a write or deletion at `revision` is newer than the last known one. */
   isNewer(key: string, revision: bigint): boolean {
     return revision > (this.#written.get(key) ?? this.#deleted.get(key) ?? 0n);
   }
@@ -28,16 +25,16 @@ export class KeyRevisions {
     this.#deleted.set(key, revision);
   }
 
-  /** Forgets deletions up to `revision`: no older event can come any more. */
-  settled(revision: bigint): void {
-    // Deletions are in order of their revisions, so this stops at the first that is still needed.
+  /** Forgets the deletions up to `revision`: all events up to it have arrived. */
+  caughtUp(revision: bigint): void {
+    // The map is in the order of the deletions, so the first newer one ends the loop.
     for (const [key, deletedAt] of this.#deleted) {
       if (deletedAt > revision) return;
       this.#deleted.delete(key);
     }
   }
 
-  /** Keys that exist and were last written at or before `revision`. */
+  /** Yields the existing keys whose last write is not newer than `revision`. */
   *keysUpTo(revision: bigint): IterableIterator<string> {
     for (const [key, writtenAt] of this.#written) if (writtenAt <= revision) yield key;
   }

@@ -1,10 +1,13 @@
 import { Task } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildTask } from "../core/testing/records.js";
-import { nodeKey, serviceKey, taskKey } from "../store/keys.js";
 import type { Entry } from "../store/store.js";
+import { recordKey } from "./change.js";
 import { ClusterState } from "./cluster-state.js";
 import { applyEvents, applySnapshot } from "./state-sync.js";
+
+const nodeKey = (nodeId: string): string => recordKey("node", { nodeId });
+const taskKey = (serviceId: string, taskId: string): string => recordKey("task", { serviceId, taskId });
 
 function entry(task: Task, modRevision: bigint): Entry {
   const value = JSON.stringify(Task.toJSON(task));
@@ -13,8 +16,8 @@ function entry(task: Task, modRevision: bigint): Entry {
 
 const noPause = async (): Promise<void> => {};
 
-describe("takeSnapshot()", () => {
-  it("pauses while it reads a long list, and what is written meanwhile stays", async () => {
+describe("applySnapshot", () => {
+  it("pauses between batches and keeps changes that are committed meanwhile", async () => {
     const state = new ClusterState();
     const ids = Array.from({ length: 9_000 }, (_, index) => `t${index}`);
     const entries = ids.map((id) => entry(buildTask({ id }), 5n));
@@ -31,7 +34,7 @@ describe("takeSnapshot()", () => {
     expect(state.tasks.get("t2400")?.status?.message).toBe("newer");
   });
 
-  it("reports what cannot be read and takes the rest", async () => {
+  it("reports unreadable records and applies the others", async () => {
     const state = new ClusterState();
     const bad = (key: string, value: string): Entry => ({ key, value, createRevision: 1n, modRevision: 2n });
     const snapshot = {
@@ -39,7 +42,7 @@ describe("takeSnapshot()", () => {
       entries: [
         bad(nodeKey("n1"), "{"),
         bad(nodeKey("n2"), '{"id":"another"}'),
-        bad(serviceKey("s1"), '{"id":"s1"}'),
+        bad(recordKey("service", { serviceId: "s1" }), '{"id":"s1"}'),
         bad(
           taskKey("s1", "t9"),
           '{"id":"t9","serviceId":"s1","status":{"state":"TASK_STATE_OF_THE_FUTURE"}}',
@@ -52,14 +55,14 @@ describe("takeSnapshot()", () => {
     expect(unreadable.map(({ key }) => key)).toEqual([
       nodeKey("n1"),
       nodeKey("n2"),
-      serviceKey("s1"),
+      recordKey("service", { serviceId: "s1" }),
       taskKey("s1", "t9"),
     ]);
     expect([...state.tasks.values()].map(({ id }) => id)).toEqual(["t1"]);
     expect(state.revisions.get(nodeKey("n1"))).toBe(2n);
   });
 
-  it("deletes what is not in it, but not what was written after it", async () => {
+  it("deletes records that are missing from it unless they were written later", async () => {
     const state = new ClusterState();
     const put = (id: string, revision: bigint): void =>
       state.apply([{ change: { kind: "put-task", task: buildTask({ id }) }, revision }]);
@@ -72,8 +75,8 @@ describe("takeSnapshot()", () => {
   });
 });
 
-describe("takeEvents()", () => {
-  it("knows the events of its own writes, whatever came in between", () => {
+describe("applyEvents", () => {
+  it("skips the events of changes that are already known", () => {
     const state = new ClusterState();
     const task = buildTask({ status: { message: "ours" } });
     state.apply([{ change: { kind: "put-task", task }, revision: 5n }]);

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { onAbort } from "../runtime/abort.js";
 import { ManualClock } from "../testing/manual-clock.js";
 import { MemoryStore } from "../testing/memory-store/memory-store.js";
-import { campaign, fence, type Leader, type Term, watchLeader } from "./election.js";
+import { campaign, fence, type LeaderRecord, type Term, watchLeader } from "./election.js";
 import type { Leases, Store, TxnOutcome } from "./store.js";
 
 const KEY = "/berth/v1/leader";
@@ -29,15 +29,15 @@ afterEach(async () => {
 function stand(
   value: string,
   through: Store = store,
-  isKnownDead: (leader: Leader) => boolean = () => false,
+  isKnownDead: (leader: LeaderRecord) => boolean = () => false,
 ): { terms: Term[]; current(): Term | undefined; leave(): void } {
   const terms: Term[] = [];
   const own = new AbortController();
-  const whenDead = async (leader: Leader, signal: AbortSignal): Promise<void> => {
+  const untilDead = async (leader: LeaderRecord, signal: AbortSignal): Promise<void> => {
     if (!isKnownDead(leader)) await new Promise((resolve) => onAbort(signal, () => resolve(undefined)));
   };
   abort.signal.addEventListener("abort", () => own.abort());
-  const options = { store: through, clock, key: KEY, value, ttlSeconds: TTL_SECONDS, whenDead };
+  const options = { store: through, clock, key: KEY, value, ttlSeconds: TTL_SECONDS, untilDead };
   void (async () => {
     for await (const term of campaign(options, own.signal)) {
       terms.push(term);
@@ -172,7 +172,7 @@ describe("campaign", () => {
 
 describe("observeLeader", () => {
   it("tells who leads now and each change", async () => {
-    const seen: (Leader | undefined)[] = [];
+    const seen: (LeaderRecord | undefined)[] = [];
     void (async () => {
       for await (const leader of watchLeader({ store, key: KEY, clock }, abort.signal)) seen.push(leader);
     })();

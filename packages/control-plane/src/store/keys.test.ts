@@ -1,58 +1,46 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { nameKey, nodeKey, parseKey, revisionKey, serverKey, serviceKey, taskKey } from "./keys.js";
+import { buildKey, LEADER_KEY, parseKey, parseVersionSegment, SCHEMA_KEY, versionSegment } from "./keys.js";
 
 const segment = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,40}$/);
 const version = fc.integer({ min: 0, max: 999_999_999_999 });
 
 describe("parseKey", () => {
-  it("is the inverse of the builders", () => {
+  it("is the inverse of buildKey", () => {
     fc.assert(
-      fc.property(segment, segment, version, (id, other, number) => {
-        expect(parseKey(serverKey(id))).toEqual({ kind: "server", serverId: id });
-        expect(parseKey(nodeKey(id))).toEqual({ kind: "node", nodeId: id });
-        expect(parseKey(serviceKey(id))).toEqual({ kind: "service", serviceId: id });
-        expect(parseKey(nameKey(id))).toEqual({ kind: "name", serviceName: id });
-        expect(parseKey(taskKey(id, other))).toEqual({ kind: "task", serviceId: id, taskId: other });
-        expect(parseKey(revisionKey(id, number))).toEqual({
-          kind: "revision",
-          serviceId: id,
-          version: number,
-        });
+      fc.property(fc.array(segment, { minLength: 1, maxLength: 2 }), (segments) => {
+        expect(parseKey(buildKey("tasks", segments))).toEqual({ collection: "tasks", segments });
       }),
     );
   });
 
-  it("knows no key that the builders do not build", () => {
-    const strangers = [
-      "nodes/",
-      "nodes/a/b",
-      "tasks/a",
-      "revisions/a/7",
-      "revisions/a",
-      "other/a",
-      "tasks/a/b/c",
-    ];
-    for (const key of strangers) expect(parseKey(`/berth/v1/${key}`), key).toBeUndefined();
+  it("returns undefined for keys without segments, with too many, and for the schema and leader keys", () => {
+    for (const key of ["nodes/", "tasks/a/b/c", "tasks/ä"])
+      expect(parseKey(`/berth/v1/${key}`), key).toBeUndefined();
+    expect(parseKey(LEADER_KEY)).toBeUndefined();
+    expect(parseKey(SCHEMA_KEY)).toBeUndefined();
   });
 });
 
-describe("revisionKey", () => {
-  it("sorts as the version does", () => {
+describe("buildKey", () => {
+  it("refuses a segment that would reach into another key", () => {
+    for (const id of ["", "a/b", "../x", "ä", "a b", "x".repeat(200)]) {
+      expect(() => buildKey("tasks", ["service", id])).toThrow(RangeError);
+    }
+  });
+});
+
+describe("versionSegment", () => {
+  it("sorts like the version, and parseVersionSegment is its inverse", () => {
     fc.assert(
       fc.property(version, version, (a, b) => {
-        expect(revisionKey("s", a) < revisionKey("s", b)).toBe(a < b);
+        expect(versionSegment(a) < versionSegment(b)).toBe(a < b);
+        expect(parseVersionSegment(versionSegment(a))).toBe(a);
       }),
     );
   });
-});
 
-describe("key builders", () => {
-  it("refuse an id that would reach into another key", () => {
-    for (const id of ["", "a/b", "../x", "ä", "a b", "x".repeat(200)]) {
-      expect(() => taskKey("service", id)).toThrow(RangeError);
-      expect(() => nodeKey(id)).toThrow(RangeError);
-    }
-    for (const bad of [-1, 0.5, Number.NaN, 1e12]) expect(() => revisionKey("s", bad)).toThrow(RangeError);
+  it("refuses numbers that are not versions", () => {
+    for (const bad of [-1, 0.5, Number.NaN, 1e12]) expect(() => versionSegment(bad)).toThrow(RangeError);
   });
 });

@@ -1,0 +1,58 @@
+import type { DnsEntry, IngressEntry } from "@berth/proto";
+import { dnsEntries, hasStaticFdb } from "../core/allocator/dns-entries.js";
+import { ingressEntries } from "../core/endpoints/ingress-entries.js";
+import type { ClusterState } from "../state/cluster-state.js";
+import { serviceSnapshot } from "../state/service-snapshot.js";
+
+export interface TrafficEntriesOptions {
+  readonly state: ClusterState;
+  readonly isSuspect: (nodeId: string) => boolean;
+  /** Networks with more hosts than this use static forwarding entries instead of flooding. */
+  readonly floodLimit: number;
+}
+
+/** Computes the entries of the traffic tables from the records. */
+export interface TrafficEntries {
+  /** Returns the entries of a service's published ports. A service that is being removed gives its ports up at once. */
+  readonly ingressEntriesOf: (serviceId: string) => readonly IngressEntry[];
+  /** Returns the DNS entries of a service. They stay until its last task is gone: other services may still need them. */
+  readonly dnsEntriesOf: (serviceId: string) => readonly DnsEntry[];
+  /** Returns whether the hosts of a network get static forwarding entries. */
+  readonly hasStaticFdb: (networkId: string) => boolean;
+}
+
+export function createTrafficEntries({
+  state,
+  isSuspect,
+  floodLimit,
+}: TrafficEntriesOptions): TrafficEntries {
+  const { networks, nodes } = state;
+  const isStatic = (networkId: string): boolean => {
+    const network = networks.get(networkId);
+    return (
+      network !== undefined && hasStaticFdb(network, networks.ranges.ofFirst(networkId).size, floodLimit)
+    );
+  };
+  return {
+    ingressEntriesOf: (serviceId) => {
+      const snapshot = serviceSnapshot(state, serviceId);
+      if (snapshot === undefined || snapshot.service.removing) return [];
+      return ingressEntries(snapshot, { nodes: nodes.nodes, isSuspect });
+    },
+    dnsEntriesOf: (serviceId) => {
+      const snapshot = serviceSnapshot(state, serviceId);
+      if (snapshot === undefined) return [];
+      return dnsEntries(snapshot, {
+        nodes: nodes.nodes,
+        isSuspect,
+        hasStaticFdb: isStatic,
+        networkIdOf: (name) => networks.idOf(name),
+        virtualIpIn: (networkId) => {
+          const vip = networks.vips.get(networkId, serviceId);
+          return vip?.releasedAtMs === 0 ? vip.address : "";
+        },
+      });
+    },
+    hasStaticFdb: isStatic,
+  };
+}

@@ -1,0 +1,29 @@
+import { BerthError } from "@berth/proto";
+
+export interface NotLeaderOptions {
+  /** Address of the leader, if this server knows it. Agents connect there. */
+  readonly leader?: string | undefined;
+  /** Why this server is not the leader any more. */
+  readonly reason?: string;
+  readonly cause?: unknown;
+}
+
+/** Returns BERTH_NOT_LEADER: the call was not executed, and the caller may retry it with the leader. */
+export function notLeader({ leader, reason, cause }: NotLeaderOptions = {}): BerthError {
+  const why = reason === undefined ? "" : `: ${reason}`;
+  const hint = leader === undefined ? "try again in a moment" : `connect to the leader at ${leader}`;
+  return new BerthError({
+    code: "BERTH_NOT_LEADER",
+    message: `this server is not the leader${why}; ${hint}`,
+    ...(cause !== undefined && { cause }),
+    details: leader === undefined ? {} : { leader },
+  });
+}
+
+/** Returns BERTH_NO_LEADER: this server waited for a leader in vain. */
+export function noLeader(): BerthError {
+  return new BerthError({
+    code: "BERTH_NO_LEADER",
+    message: "the cluster has no leader: check that etcd and the other servers are up, then try again",
+  });
+}

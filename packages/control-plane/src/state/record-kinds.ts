@@ -1,0 +1,219 @@
+import { Network, NetworkRange, Node, Service, ServiceSpec, Task, VirtualIp } from "@berth/proto";
+import type { DeltaBuilder, RecordDiff } from "./delta.js";
+import type { NetworkTable } from "./network-table.js";
+import type { NodeTable } from "./node-table.js";
+import type { ServiceTable } from "./service-table.js";
+import type { TaskTable } from "./task-table.js";
+
+/** The tables that hold all records in memory. */
+export interface Tables {
+  readonly services: ServiceTable;
+  /** Ids of services by name. */
+  readonly serviceNames: Map<string, string>;
+  readonly tasks: TaskTable;
+  readonly nodes: NodeTable;
+  readonly networks: NetworkTable;
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/**
+ * Everything that is specific to one kind of record. `Content` is a record as a change carries it; `Id` identifies it
+ * and is its key in the store.
+ */
+export interface RecordKind<Content extends object, Id extends object> {
+  /** First segment of the key. */
+  readonly collection: string;
+  /** The other segments of the key, in order. */
+  readonly keyFields: readonly (keyof Id & string)[];
+  readonly idOf: (content: Content) => Id;
+  /** Returns the value in the store. */
+  readonly encode: (content: Content) => unknown;
+  /** @throws when the value is not a valid record with this id */
+  readonly decode: (value: JsonObject, id: Id) => Content;
+  readonly get: (tables: Tables, id: Id) => Content | undefined;
+  readonly put: (tables: Tables, content: Content) => void;
+  readonly delete: (tables: Tables, id: Id) => void;
+  /** Adds a change to the delta that listeners get. */
+  readonly report: (delta: DeltaBuilder, id: Id, diff: RecordDiff<Content>) => void;
+}
+
+/** Names the type parameters of an entry. */
+function kind<Content extends object, Id extends object>(
+  entry: RecordKind<Content, Id>,
+): RecordKind<Content, Id> {
+  return entry;
+}
+
+/** The registry: a new kind of record is one entry here and a table. */
+export const RECORD_KINDS = {
+  service: kind<{ readonly service: Service }, { readonly serviceId: string }>({
+    collection: "services",
+    keyFields: ["serviceId"],
+    idOf: ({ service }) => ({ serviceId: service.id }),
+    encode: ({ service }) => Service.toJSON(service),
+    decode: (value, { serviceId }) => {
+      const service = Service.fromJSON(value);
+      requireSameId(service.id, serviceId);
+      if (service.spec === undefined) throw new Error("the service has no spec");
+      return { service };
+    },
+    get: ({ services }, { serviceId }) => wrap("service", services.get(serviceId)),
+    put: ({ services }, { service }) => services.put(service),
+    delete: ({ services }, { serviceId }) => services.delete(serviceId),
+    report: ({ services }, { serviceId }) => services.add(serviceId),
+  }),
+
+  /** Which service has a name. Its key guarantees that names are unique. */
+  name: kind<{ readonly name: string; readonly serviceId: string }, { readonly name: string }>({
+    collection: "names",
+    keyFields: ["name"],
+    idOf: ({ name }) => ({ name }),
+    encode: ({ serviceId }) => ({ serviceId }),
+    decode: ({ serviceId }, { name }) => {
+      if (typeof serviceId !== "string") throw new Error("the name has no serviceId");
+      return { name, serviceId };
+    },
+    get: ({ serviceNames }, { name }) => {
+      const serviceId = serviceNames.get(name);
+      return serviceId === undefined ? undefined : { name, serviceId };
+    },
+    put: ({ serviceNames }, { name, serviceId }) => serviceNames.set(name, serviceId),
+    delete: ({ serviceNames }, { name }) => serviceNames.delete(name),
+    report: () => {},
+  }),
+
+  /** The spec of one version of a service. */
+  revision: kind<
+    { readonly serviceId: string; readonly version: number; readonly spec: ServiceSpec },
+    { readonly serviceId: string; readonly version: number }
+  >({
+    collection: "revisions",
+    keyFields: ["serviceId", "version"],
+    idOf: ({ serviceId, version }) => ({ serviceId, version }),
+    encode: ({ spec }) => ServiceSpec.toJSON(spec),
+    decode: (value, { serviceId, version }) => ({ serviceId, version, spec: ServiceSpec.fromJSON(value) }),
+    get: ({ services }, { serviceId, version }) => {
+      const spec = services.specOf(serviceId, version);
+      return spec && { serviceId, version, spec };
+    },
+    put: ({ services }, { serviceId, version, spec }) => services.putSpec(serviceId, version, spec),
+    delete: ({ services }, { serviceId, version }) => services.deleteSpec(serviceId, version),
+    report: ({ services }, { serviceId }) => services.add(serviceId),
+  }),
+
+  task: kind<{ readonly task: Task }, { readonly serviceId: string; readonly taskId: string }>({
+    collection: "tasks",
+    keyFields: ["serviceId", "taskId"],
+    idOf: ({ task }) => ({ serviceId: task.serviceId, taskId: task.id }),
+    encode: ({ task }) => Task.toJSON(task),
+    decode: (value, { serviceId, taskId }) => {
+      const task = Task.fromJSON(value);
+      requireSameId(task.id, taskId);
+      requireSameId(task.serviceId, serviceId);
+      if (task.status === undefined) throw new Error("the task has no status");
+      return { task };
+    },
+    get: ({ tasks }, { taskId }) => wrap("task", tasks.get(taskId)),
+    put: ({ tasks, nodes, services }, { task }) => {
+      nodes.occupy(task, services.specOf(task.serviceId, task.specVersion));
+      tasks.put(task);
+    },
+    delete: ({ tasks, nodes }, { taskId }) => {
+      nodes.release(taskId);
+      tasks.delete(taskId);
+    },
+    report: (delta, { taskId }, { before, after }) => {
+      delta.task(taskId, { before: before?.task, after: after?.task });
+    },
+  }),
+
+  node: kind<{ readonly node: Node }, { readonly nodeId: string }>({
+    collection: "nodes",
+    keyFields: ["nodeId"],
+    idOf: ({ node }) => ({ nodeId: node.id }),
+    encode: ({ node }) => Node.toJSON(node),
+    decode: (value, { nodeId }) => {
+      const node = Node.fromJSON(value);
+      requireSameId(node.id, nodeId);
+      return { node };
+    },
+    get: ({ nodes }, { nodeId }) => wrap("node", nodes.get(nodeId)),
+    put: ({ nodes }, { node }) => nodes.put(node),
+    delete: ({ nodes }, { nodeId }) => nodes.delete(nodeId),
+    report: (delta, { nodeId }, { before, after }) => {
+      delta.node(nodeId, { before: before?.node, after: after?.node });
+    },
+  }),
+
+  network: kind<{ readonly network: Network }, { readonly networkId: string }>({
+    collection: "networks",
+    keyFields: ["networkId"],
+    idOf: ({ network }) => ({ networkId: network.id }),
+    encode: ({ network }) => Network.toJSON(network),
+    decode: (value, { networkId }) => {
+      const network = Network.fromJSON(value);
+      requireSameId(network.id, networkId);
+      if (network.spec === undefined) throw new Error("the network has no spec");
+      return { network };
+    },
+    get: ({ networks }, { networkId }) => wrap("network", networks.get(networkId)),
+    put: ({ networks }, { network }) => networks.put(network),
+    delete: ({ networks }, { networkId }) => networks.delete(networkId),
+    report: ({ networks }, { networkId }) => networks.add(networkId),
+  }),
+
+  range: kind<{ readonly range: NetworkRange }, { readonly networkId: string; readonly nodeId: string }>({
+    collection: "ranges",
+    keyFields: ["networkId", "nodeId"],
+    idOf: ({ range: { networkId, nodeId } }) => ({ networkId, nodeId }),
+    encode: ({ range }) => NetworkRange.toJSON(range),
+    decode: (value, { networkId, nodeId }) => {
+      const range = NetworkRange.fromJSON(value);
+      requireSameId(range.networkId, networkId);
+      requireSameId(range.nodeId, nodeId);
+      return { range };
+    },
+    get: ({ networks }, { networkId, nodeId }) => wrap("range", networks.ranges.get(networkId, nodeId)),
+    put: ({ networks }, { range }) => networks.ranges.put(range),
+    delete: ({ networks }, { networkId, nodeId }) => networks.ranges.delete(networkId, nodeId),
+    report: ({ ranges }, { networkId }) => ranges.add(networkId),
+  }),
+
+  vip: kind<{ readonly vip: VirtualIp }, { readonly networkId: string; readonly serviceId: string }>({
+    collection: "vips",
+    keyFields: ["networkId", "serviceId"],
+    idOf: ({ vip: { networkId, serviceId } }) => ({ networkId, serviceId }),
+    encode: ({ vip }) => VirtualIp.toJSON(vip),
+    decode: (value, { networkId, serviceId }) => {
+      const vip = VirtualIp.fromJSON(value);
+      requireSameId(vip.networkId, networkId);
+      requireSameId(vip.serviceId, serviceId);
+      return { vip };
+    },
+    get: ({ networks }, { networkId, serviceId }) => wrap("vip", networks.vips.get(networkId, serviceId)),
+    put: ({ networks }, { vip }) => networks.vips.put(vip),
+    delete: ({ networks }, { networkId, serviceId }) => networks.vips.delete(networkId, serviceId),
+    report: ({ services }, { serviceId }) => services.add(serviceId),
+  }),
+} as const;
+
+export type RecordName = keyof typeof RECORD_KINDS;
+
+export type ContentOf<Name extends RecordName> =
+  (typeof RECORD_KINDS)[Name] extends RecordKind<infer Content, infer _Id> ? Content : never;
+
+export type IdOf<Name extends RecordName> =
+  (typeof RECORD_KINDS)[Name] extends RecordKind<infer _Content, infer Id> ? Id : never;
+
+function wrap<Name extends string, T>(
+  name: Name,
+  value: T | undefined,
+): { readonly [K in Name]: T } | undefined {
+  return value === undefined ? undefined : ({ [name]: value } as { readonly [K in Name]: T });
+}
+
+function requireSameId(inValue: string, inKey: string): void {
+  if (inValue === inKey) return;
+  throw new Error(`the value has the id ${JSON.stringify(inValue)}, but the key ${JSON.stringify(inKey)}`);
+}
