@@ -70,7 +70,7 @@ it("a plan says what a deploy then does, and only that plan is carried out", asy
   await berth("service scale shop_web=3");
   const late = await berth(`stack deploy -c c.yaml --plan-rev ${revIn(second.out)} shop`);
   expect(late.code).toBe(1);
-  expect(late.err).toContain("the plan is another by now: shop_web would differ");
+  expect(late.err).toContain("the plan has changed for shop_web");
 });
 
 it("an update is followed to its end, whatever that is, and can be undone", async () => {

@@ -226,7 +226,7 @@ describe("hosts without networks over hosts", () => {
       networks: [network("shop_back")],
     });
     await expect(calls.deployStack(request)).rejects.toThrow(
-      "no node can have networks that span hosts, such as shop_back (a: rootless)",
+      "no node can join network shop_back (a: rootless)",
     );
     expect(await networkNames(calls)).toEqual([]);
 
@@ -255,7 +255,7 @@ describe("hosts without networks over hosts", () => {
       }),
     );
     expect(deployed.warnings).toEqual([
-      "tasks on hosts that cannot have networks over hosts are not found by their services' names (a: its agent is of a release without them)",
+      "some nodes cannot join networks that span hosts; tasks there cannot be reached by their service's name (a: its agent is of a release without them)",
     ]);
     await converged(calls, "shop_web");
     await eventually("b is in it", () => nameOn(b, "shop_web", "shop_default")?.endpoints.length === 1);
@@ -271,7 +271,7 @@ describe("hosts without networks over hosts", () => {
     const networks = [network("shop_back", { encrypted: true })];
     const request = deployment([service("web", { networks: [{ ...BACK, optional: true }] })], { networks });
     await expect(calls.deployStack(request)).rejects.toThrow(
-      "no node can have encrypted networks, such as shop_back (a: no WireGuard in this kernel)",
+      "no node can join encrypted network shop_back (a: no WireGuard in this kernel)",
     );
     const [b] = await cluster.startAgents(["b"], { dataPlane: { overlay: true, wireguardPublicKey: "key" } });
     await calls.deployStack(request);
@@ -326,7 +326,7 @@ describe("networks of no stack", () => {
     await cluster.startAgents(["a"]);
     const joining = deployment([service("web", { networks: [{ network: "proxy" }] })]);
     await expect(calls.deployStack(joining)).rejects.toThrow(
-      "shop_web: task.networks[0]: there is no network proxy: make it with berth network create proxy",
+      "shop_web: task.networks[0]: no such network: proxy; create it with berth network create proxy",
     );
     const { network: made } = await calls.createNetwork({ spec: NetworkSpec.fromPartial({ name: "proxy" }) });
     const again = await calls.createNetwork({ spec: NetworkSpec.fromPartial({ name: "proxy" }) });
@@ -337,7 +337,7 @@ describe("networks of no stack", () => {
     await calls.deployStack(joining);
     await converged(calls, "shop_web");
     await expect(calls.removeNetworks({ networks: ["proxy"] })).rejects.toThrow(
-      "No network was removed, since services use them: proxy by shop_web.",
+      "no network was removed: services still use proxy (shop_web)",
     );
     await calls.removeServices({ services: [], stack: "shop" });
     await eventually("no service is left", async () => {
@@ -393,7 +393,9 @@ describe("networks of no stack", () => {
       calls.deployStack(
         deployment([at("web", "172.31.0.9"), at("db", "172.30.0.9"), at("x", "172.30.0.9")], { networks }),
       ),
-    ).rejects.toThrow(/172\.31\.0\.9: it is not in 172\.30\.0\.0\/24[\s\S]*another service has chosen it/);
+    ).rejects.toThrow(
+      /172\.31\.0\.9: not in the network.s subnet 172\.30\.0\.0\/24[\s\S]*another service has this static address/,
+    );
     await calls.deployStack(deployment([at("web", "172.30.0.40")], { networks }));
     await eventually("it answers there", () => {
       const [endpoint] = nameOn(a, "shop_web", "shop_back")?.endpoints ?? [];
@@ -402,7 +404,7 @@ describe("networks of no stack", () => {
     const { network: summary } = await calls.getNetwork({ network: "shop_back" });
     expect(summary?.ranges.map(({ range }) => range)).toEqual(["172.30.0.48/28"]);
     await expect(calls.deployStack(deployment([at("db", "172.30.0.50")], { networks }))).rejects.toThrow(
-      "172.30.0.50: node a gives out 172.30.0.48/28; choose one from 172.30.0.2 on, in 172.30.0.0/27",
+      "172.30.0.50: it is in the range 172.30.0.48/28 of node a; choose an address from 172.30.0.2 on, in 172.30.0.0/27",
     );
   });
 });

@@ -103,7 +103,7 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
   test("names what is wrong with its target, and exits with 125", async () => {
     const several = await run("shop_web", "true");
     expect(several.stderr).toMatch(
-      /2 tasks of shop_web run\. Choose one: shop_web\.1 \(on .+\), shop_web\.2/,
+      /shop_web has 2 running tasks: choose one of shop_web\.1 \(on .+\), shop_web\.2/,
     );
     expect(several.code).toBe(125);
     expect(await run("nobody", "true")).toMatchObject({ code: 125 });

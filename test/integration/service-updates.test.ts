@@ -109,7 +109,7 @@ describe("rollbackService()", () => {
     const known = await healthy(3);
     expect(known.rollout).toMatchObject({
       state: State.ROLLBACK_COMPLETED,
-      message: "rolled back to version 1 as asked",
+      message: "rolled back to version 1 as requested",
     });
     await calls.rollbackService({ service: "shop_web", toVersion: 2 });
     expect(imageOf(await current())).toBe("web:2");

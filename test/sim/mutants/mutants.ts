@@ -278,14 +278,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "removed-too-early",
     what: "a node that is down can be removed while its at-most-one tasks may run",
-    file: "packages/control-plane/src/api/remove-node.ts",
-    search: "if (uncertain.length > 0) throw",
-    replace: "if (uncertain.length > 99) throw",
+    file: "packages/control-plane/src/api/nodes.ts",
+    search: "if (mayRun.length > 0) throw",
+    replace: "if (mayRun.length > 99) throw",
   },
   {
     name: "done-on-a-node",
     what: "what a job has done goes with the node that it was done on",
-    file: "packages/control-plane/src/api/remove-node.ts",
+    file: "packages/control-plane/src/api/nodes.ts",
     search: "if (task.jobIteration > 0 && stateOf(task) === TaskState.COMPLETE) return [];",
     replace: "",
   },

@@ -10,7 +10,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { EventLog } from "./events/event-log.js";
 
-/** What the calls of a leader work with, for one term. */
+/** The parts of a leader that its API handlers use, for one term. */
 export interface ApiContext {
   readonly state: ClusterState;
   readonly writer: Writer;
@@ -21,13 +21,13 @@ export interface ApiContext {
   readonly trafficCollector: TrafficCollector;
   readonly execs: ExecRelay;
   readonly events: EventLog;
-  /** Where networks over hosts get their addresses. */
+  /** Address ranges from which new networks get their subnets. */
   readonly networkPool: NetworkPool;
   readonly epoch: bigint;
-  /** Where agents and people reach this server. */
+  /** This server's address, as agents and the command line reach it. */
   readonly address: string;
-  /** Addresses of all servers, now. */
+  /** Returns the addresses of all servers. */
   readonly servers: () => readonly string[];
-  /** Aborts with the term. */
+  /** Aborts when the term ends. */
   readonly signal: AbortSignal;
 }

@@ -9,40 +9,40 @@ import { streamLogs } from "./logs/stream-logs.js";
 import { createNetwork, getNetwork, listNetworks, removeNetworks } from "./networks.js";
 import { getNode, listNodes, removeNode, updateNode } from "./nodes.js";
 import { rebalance } from "./rebalance.js";
-import { rollbackService } from "./rollback-service.js";
+
 import { getServiceTraffic } from "./service-traffic.js";
 import { getService, listServices, removeServices, scaleServices } from "./services.js";
 import { listTasks } from "./tasks.js";
-import { updateService } from "./update-service.js";
+import { rollbackService, updateService } from "./update-service.js";
 import { watchServices } from "./watch-services.js";
 import { watchStats } from "./watch-stats.js";
 
-/** The leader's answers to the command line, for one term. */
-export function controlHandlers(scope: ApiContext): RpcHandlers<typeof ControlServiceService> {
+/** Returns the leader's handlers of the Control service, for one term. */
+export function controlHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceService> {
   return {
-    getCluster: async () => getCluster(scope),
-    deployStack: (request, { signal }) => deployStack(request, scope, signal),
-    listServices: async (request) => listServices(request, scope),
-    getService: async (request) => getService(request, scope),
-    getServiceTraffic: (request, { signal }) => getServiceTraffic(request, scope, signal),
-    scaleServices: (request, { signal }) => scaleServices(request, scope, signal),
-    updateService: (request, { signal }) => updateService(request, scope, signal),
-    rollbackService: (request, { signal }) => rollbackService(request, scope, signal),
-    removeServices: (request, { signal }) => removeServices(request, scope, signal),
-    watchServices: (request, { signal }) => watchServices(request, scope, signal),
-    listTasks: async (request) => listTasks(request, scope),
-    streamLogs: (request, { signal }) => streamLogs(request, scope, signal),
-    watchStats: (request, { signal }) => watchStats(request, scope, signal),
-    streamEvents: (request, { signal }) => streamEvents(request, scope, signal),
-    exec: (requests, { signal }) => exec(requests, scope, signal),
-    listNodes: async () => listNodes(scope),
-    getNode: async (request) => getNode(request, scope),
-    updateNode: (request, { signal }) => updateNode(request, scope, signal),
-    removeNode: (request, { signal }) => removeNode(request, scope, signal),
-    listNetworks: async (request) => listNetworks(request, scope),
-    getNetwork: async (request) => getNetwork(request, scope),
-    createNetwork: (request, { signal }) => createNetwork(request, scope, signal),
-    removeNetworks: (request, { signal }) => removeNetworks(request, scope, signal),
-    rebalance: (request, { signal }) => rebalance(request, scope, signal),
+    getCluster: async () => getCluster(context),
+    deployStack: (request, { signal }) => deployStack(request, context, signal),
+    listServices: async (request) => listServices(request, context),
+    getService: async (request) => getService(request, context),
+    getServiceTraffic: (request, { signal }) => getServiceTraffic(request, context, signal),
+    scaleServices: (request, { signal }) => scaleServices(request, context, signal),
+    updateService: (request, { signal }) => updateService(request, context, signal),
+    rollbackService: (request, { signal }) => rollbackService(request, context, signal),
+    removeServices: (request, { signal }) => removeServices(request, context, signal),
+    watchServices: (request, { signal }) => watchServices(request, context, signal),
+    listTasks: async (request) => listTasks(request, context),
+    streamLogs: (request, { signal }) => streamLogs(request, context, signal),
+    watchStats: (request, { signal }) => watchStats(request, context, signal),
+    streamEvents: (request, { signal }) => streamEvents(request, context, signal),
+    exec: (requests, { signal }) => exec(requests, context, signal),
+    listNodes: async () => listNodes(context),
+    getNode: async (request) => getNode(request, context),
+    updateNode: (request, { signal }) => updateNode(request, context, signal),
+    removeNode: (request, { signal }) => removeNode(request, context, signal),
+    listNetworks: async (request) => listNetworks(request, context),
+    getNetwork: async (request) => getNetwork(request, context),
+    createNetwork: (request, { signal }) => createNetwork(request, context, signal),
+    removeNetworks: (request, { signal }) => removeNetworks(request, context, signal),
+    rebalance: (request, { signal }) => rebalance(request, context, signal),
   };
 }

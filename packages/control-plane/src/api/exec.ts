@@ -10,7 +10,7 @@ import {
 import type { RemoteExec } from "../dispatcher/relays/exec-relay.js";
 import { linkSignals, onAbort } from "../runtime/abort.js";
 import type { ApiContext } from "./api-context.js";
-import { findRunningTask } from "./lookup-task.js";
+import { findRunningTask } from "./lookup.js";
 
 /** A caller says what it wants in its first message, which it has at hand. */
 const START_TIMEOUT_MS = 10_000;

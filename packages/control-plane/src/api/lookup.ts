@@ -1,93 +1,200 @@
-import { BerthError, type Network, type Node, type Service, type Task } from "@berth/proto";
+import { BerthError, type Network, type Node, type Service, type Task, taskStateToJSON } from "@berth/proto";
+import { byAge, isEnded, stateOf } from "../core/model/task-state.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
-/** As many as fit on a line or two. */
-const MAX_CANDIDATES = 8;
+/** Names in one error message: as many as fit on a line or two. */
+const MAX_LISTED = 8;
 
-/** @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS, naming candidates */
+/** Finds a service by id, full name or unique id prefix. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export function findService(state: ClusterState, reference: string): Service {
   const exact = state.services.get(reference) ?? state.services.byName(reference);
   if (exact !== undefined) return exact;
-  return byPrefix(state.services.values(), {
-    what: "service",
+  return findByPrefix(state.services.values(), {
+    noun: "service",
     reference,
     nameOf: (service) => service.spec?.name ?? "",
   });
 }
 
-/** By id, full name or unique id prefix. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS, naming candidates */
+/** Finds a network by id, full name or unique id prefix. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export function findNetwork(state: ClusterState, reference: string): Network {
   const exact = state.networks.get(reference) ?? state.networks.byName(reference);
   if (exact !== undefined) return exact;
-  return byPrefix(state.networks.values(), {
-    what: "network",
+  return findByPrefix(state.networks.values(), {
+    noun: "network",
     reference,
     nameOf: (network) => network.spec?.name ?? "",
   });
 }
 
-/** By id, hostname or unique id prefix. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS, naming candidates */
+/** Finds a node by id, hostname or unique id prefix. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export function findNode(state: ClusterState, reference: string): Node {
   const exact = state.nodes.get(reference);
   if (exact !== undefined) return exact;
-  const kind = { what: "node", reference, nameOf: hostnameOf };
+  const query = { noun: "node", reference, nameOf: hostnameOf };
   const named = [...state.nodes.values()].filter((node) => hostnameOf(node) === reference);
-  return named.length === 0 ? byPrefix(state.nodes.values(), kind) : only(named, kind);
+  return named.length === 0 ? findByPrefix(state.nodes.values(), query) : onlyMatch(named, query);
 }
 
-/** By id or unique id prefix; undefined when there is none. @throws BerthError BERTH_AMBIGUOUS */
-export function findTask(state: ClusterState, reference: string): Task | undefined {
-  const exact = state.tasks.get(reference);
-  if (exact !== undefined || reference === "") return exact;
-  const matches = [...state.tasks.values()].filter((task) => task.id.startsWith(reference));
-  const nameOf = (task: Task): string => `${task.serviceName}.${task.slot}`;
-  return matches.length === 0 ? undefined : only(matches, { what: "task", reference, nameOf });
+/** The tasks that a reference on the command line stands for. */
+export type LookupTarget =
+  | { readonly kind: "task"; readonly task: Task }
+  | {
+      readonly kind: "service";
+      /** Tasks that the service gets later belong to the target, too. */
+      readonly serviceId: string;
+      /** Set when only the tasks of this slot are meant. */
+      readonly slot: string | undefined;
+      /** Newest first. */
+      readonly tasks: readonly Task[];
+    };
+
+/**
+ * Finds what a reference stands for: SERVICE, SERVICE.SLOT (SERVICE.NODE for a global service), a task's id or a unique
+ * prefix of it, or a container name (SERVICE.SLOT.TASK). A service's full name or id takes precedence.
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
+export function findTarget(state: ClusterState, reference: string): LookupTarget {
+  if (reference === "") {
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "no service or task given" });
+  }
+  const service = state.services.get(reference) ?? state.services.byName(reference);
+  if (service !== undefined) return serviceTarget(state, service.id, undefined);
+  return (
+    slotTarget(state, reference) ??
+    taskTarget(state, reference) ??
+    serviceTarget(state, findService(state, reference).id, undefined)
+  );
 }
 
-interface Kind<T> {
-  readonly what: string;
-  readonly reference: string;
-  readonly nameOf: (item: T) => string;
-}
-
-function byPrefix<T extends { readonly id: string }>(items: Iterable<T>, kind: Kind<T>): T {
-  const all = [...items];
-  const matches = kind.reference === "" ? [] : all.filter((item) => item.id.startsWith(kind.reference));
-  if (matches.length > 0) return only(matches, kind);
-  throw notFound(all, kind);
-}
-
-function only<T extends { readonly id: string }>(matches: readonly T[], kind: Kind<T>): T {
-  const [first, ...others] = matches;
-  if (first !== undefined && others.length === 0) return first;
-  const candidates = listed(matches.map((item) => `${kind.nameOf(item)} (${item.id})`));
+/** Finds the only running task that a reference stands for. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+export function findRunningTask(state: ClusterState, reference: string): Task {
+  const target = findTarget(state, reference);
+  const tasks = target.kind === "task" ? [target.task] : target.tasks;
+  const running = tasks.filter((task) => hasLog(task) && !isEnded(task));
+  const [first, ...others] = running;
+  if (first === undefined) throw notRunning(reference, tasks);
+  if (others.length === 0) return first;
+  const candidates = listed(running.map((task) => taskLabel(state, task)).sort());
   throw new BerthError({
     code: "BERTH_AMBIGUOUS",
-    message: `${JSON.stringify(kind.reference)} can mean several ${kind.what}s: ${candidates}. Give more of the id.`,
+    message: `service ${first.serviceName} has ${running.length} running tasks: choose one of ${candidates}`,
     details: { candidates },
   });
 }
 
-function notFound<T>(all: readonly T[], { what, reference, nameOf }: Kind<T>): BerthError {
-  const alike = all.map(nameOf).filter((name) => isAlike(name, reference));
-  const hint = alike.length === 0 ? "" : ` Did you mean ${listed(alike)}?`;
-  return new BerthError({
-    code: "BERTH_NOT_FOUND",
-    message: `There is no ${what} ${JSON.stringify(reference)}.${hint}`,
-    details: alike.length === 0 ? {} : { candidates: listed(alike) },
+/** Whether a task belongs to a slot: a number, or for global services a node's id or hostname. */
+export function isOfSlot(state: ClusterState, task: Task, slot: string): boolean {
+  if (task.slot !== 0) return String(task.slot) === slot;
+  return task.nodeId === slot || hostnameOfTask(state, task) === slot;
+}
+
+/** Whether a task has, or had, a container. */
+export function hasLog(task: Task): boolean {
+  return task.nodeId !== "" && (task.status?.containerId ?? "") !== "";
+}
+
+/** Returns the hostname of the task's node, or the node's id when it has none. */
+export function hostnameOfTask(state: ClusterState, { nodeId }: Task): string {
+  return state.nodes.get(nodeId)?.description?.hostname || nodeId;
+}
+
+function serviceTarget(state: ClusterState, serviceId: string, slot: string | undefined): LookupTarget {
+  const all = [...state.tasks.ofService(serviceId).values()];
+  const tasks = slot === undefined ? all : all.filter((task) => isOfSlot(state, task, slot));
+  return { kind: "service", serviceId, slot, tasks: tasks.sort(byAge) };
+}
+
+/** Finds `shop_web.2` or `shop_agent.host-1`. Tries each dot, since services and hostnames may contain dots. */
+function slotTarget(state: ClusterState, reference: string): LookupTarget | undefined {
+  for (let dot = reference.indexOf("."); dot > 0; dot = reference.indexOf(".", dot + 1)) {
+    const service = state.services.byName(reference.slice(0, dot));
+    if (service === undefined) continue;
+    const target = serviceTarget(state, service.id, reference.slice(dot + 1));
+    if (target.kind === "service" && target.tasks.length > 0) return target;
+  }
+  return undefined;
+}
+
+function taskTarget(state: ClusterState, reference: string): LookupTarget | undefined {
+  const task = findTask(state, reference) ?? state.tasks.get(reference.slice(reference.lastIndexOf(".") + 1));
+  return task && { kind: "task", task };
+}
+
+function findTask(state: ClusterState, reference: string): Task | undefined {
+  const exact = state.tasks.get(reference);
+  if (exact !== undefined) return exact;
+  const matches = [...state.tasks.values()].filter((task) => task.id.startsWith(reference));
+  const nameOf = (task: Task): string => `${task.serviceName}.${task.slot}`;
+  return matches.length === 0 ? undefined : onlyMatch(matches, { noun: "task", reference, nameOf });
+}
+
+interface Query<T> {
+  readonly noun: string;
+  readonly reference: string;
+  readonly nameOf: (item: T) => string;
+}
+
+function findByPrefix<T extends { readonly id: string }>(items: Iterable<T>, query: Query<T>): T {
+  const all = [...items];
+  const matches = query.reference === "" ? [] : all.filter((item) => item.id.startsWith(query.reference));
+  if (matches.length > 0) return onlyMatch(matches, query);
+  throw notFound(all, query);
+}
+
+function onlyMatch<T extends { readonly id: string }>(matches: readonly T[], query: Query<T>): T {
+  const [first, ...others] = matches;
+  if (first !== undefined && others.length === 0) return first;
+  const candidates = listed(matches.map((item) => `${query.nameOf(item)} (${item.id})`));
+  throw new BerthError({
+    code: "BERTH_AMBIGUOUS",
+    message: `${JSON.stringify(query.reference)} matches several ${query.noun}s: ${candidates}; use a longer prefix of the id`,
+    details: { candidates },
   });
 }
 
-/** People leave the stack's name out, or give half a name. */
-function isAlike(name: string, reference: string): boolean {
+function notFound<T>(all: readonly T[], { noun, reference, nameOf }: Query<T>): BerthError {
+  const similar = all.map(nameOf).filter((name) => isSimilar(name, reference));
+  const hint = similar.length === 0 ? "" : `: did you mean ${listed(similar)}?`;
+  return new BerthError({
+    code: "BERTH_NOT_FOUND",
+    message: `no such ${noun}: ${JSON.stringify(reference)}${hint}`,
+    details: similar.length === 0 ? {} : { candidates: listed(similar) },
+  });
+}
+
+/** Matches a name without its stack, or a part of a name. */
+function isSimilar(name: string, reference: string): boolean {
   return reference !== "" && name.toLowerCase().includes(reference.toLowerCase());
 }
 
-function listed(names: readonly string[]): string {
-  const shown = names.slice(0, MAX_CANDIDATES).join(", ");
-  return names.length <= MAX_CANDIDATES ? shown : `${shown} and ${names.length - MAX_CANDIDATES} more`;
+function notRunning(reference: string, tasks: readonly Task[]): BerthError {
+  const [newest] = tasks;
+  const message = newest?.status?.message ?? "";
+  const state = newest === undefined ? "" : ` (the newest task is ${stateLabel(newest)})`;
+  const reason = message === "" ? state : `${state}: ${message}`;
+  return new BerthError({
+    code: "BERTH_NOT_FOUND",
+    message: `${JSON.stringify(reference)} has no running task${reason}`,
+  });
+}
+
+function taskLabel(state: ClusterState, task: Task): string {
+  const hostname = hostnameOfTask(state, task);
+  return task.slot === 0
+    ? `${task.serviceName}.${hostname}`
+    : `${task.serviceName}.${task.slot} (on ${hostname})`;
+}
+
+function stateLabel(task: Task): string {
+  return taskStateToJSON(stateOf(task)).replace("TASK_STATE_", "").toLowerCase();
 }
 
 function hostnameOf(node: Node): string {
   return node.description?.hostname ?? "";
+}
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, MAX_LISTED).join(", ");
+  return names.length <= MAX_LISTED ? shown : `${shown} and ${names.length - MAX_LISTED} more`;
 }

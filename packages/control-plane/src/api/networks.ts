@@ -31,8 +31,8 @@ export function getNetwork({ network }: GetNetworkRequest, { state }: ApiContext
 }
 
 /**
- * Makes a network that belongs to no stack; one that is there and is just so is no error, since calls are repeated.
- * @throws BerthError BERTH_SPEC_INVALID with everything that is wrong
+ * Creates a network that belongs to no stack. An equal one that exists is no error, since calls are retried.
+ * @throws BerthError BERTH_SPEC_INVALID with every violation
  */
 export async function createNetwork(
   request: CreateNetworkRequest,
@@ -49,14 +49,17 @@ export async function createNetwork(
       random: () => runtime.random(),
     });
     if (violations.length > 0) {
-      throw violationsError("BERTH_SPEC_INVALID", "The network was not made", violations);
+      throw violationsError("BERTH_SPEC_INVALID", `network ${spec.name} was not created`, violations);
     }
     return { changes, result: byName.get(spec.name) };
   }, signal);
   return { network };
 }
 
-/** @throws BerthError BERTH_NETWORK_IN_USE with the services that use them; BERTH_NOT_FOUND, BERTH_AMBIGUOUS */
+/**
+ * Removes networks, all or none.
+ * @throws BerthError BERTH_NETWORK_IN_USE with the services that use them; BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export async function removeNetworks(
   request: RemoveNetworksRequest,
   { writer }: ApiContext,
@@ -71,16 +74,16 @@ export async function removeNetworks(
   return { networks: [...networks] };
 }
 
-/** Services that are being removed do not hold it: it goes after them. */
+/** Services that are being removed do not count: the network is removed after them. */
 function checkUnused(networks: readonly Network[], state: ClusterState): void {
   const used = networks.flatMap((network) => {
     const users = usersOf(network, state).filter(({ removing }) => !removing);
-    return users.length === 0 ? [] : [`${nameOf(network)} by ${users.map(serviceName).sort().join(", ")}`];
+    return users.length === 0 ? [] : [`${nameOf(network)} (${users.map(serviceName).sort().join(", ")})`];
   });
   if (used.length === 0) return;
   throw new BerthError({
     code: "BERTH_NETWORK_IN_USE",
-    message: `No network was removed, since services use them: ${used.join("; ")}. Remove these services, or their stacks, first.`,
+    message: `no network was removed: services still use ${used.join("; ")}; remove these services or their stacks first`,
   });
 }
 

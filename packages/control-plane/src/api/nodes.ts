@@ -5,17 +5,23 @@ import {
   type GetNodeResponse,
   type ListNodesResponse,
   type Node,
+  NodeState,
   type RemoveNodeRequest,
   type RemoveNodeResponse,
+  type Task,
+  TaskState,
   type UpdateNodeRequest,
   type UpdateNodeResponse,
 } from "@berth/proto";
+import { taskAfter } from "../core/apply-action.js";
+import { isEnded, stateOf } from "../core/model/task-state.js";
+import type { Change } from "../state/change.js";
+import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
 import { findNode } from "./lookup.js";
-import { nodeRemoval } from "./remove-node.js";
 import { nodeSummary } from "./summaries.js";
 
-/** Docker's own rule for label keys is looser; this one can be written in a constraint. */
+/** Stricter than Docker's rule, so that every label can be written in a constraint. */
 const LABEL_KEY = /^[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$/;
 const MAX_LABEL_VALUE_LENGTH = 1_024;
 const MAX_LABELS = 256;
@@ -29,7 +35,7 @@ export function getNode({ node }: GetNodeRequest, { state }: ApiContext): GetNod
   return { node: nodeSummary(state, findNode(state, node)) };
 }
 
-/** @throws BerthError BERTH_INPUT_INVALID for labels that cannot be */
+/** Changes a node's availability and labels. @throws BerthError BERTH_INPUT_INVALID for invalid labels */
 export async function updateNode(
   request: UpdateNodeRequest,
   { writer }: ApiContext,
@@ -48,7 +54,7 @@ export async function updateNode(
   return { node };
 }
 
-/** @throws BerthError BERTH_NODE_IN_USE while it is up or may run at-most-one tasks, unless forced */
+/** Removes a node from the cluster. @throws BerthError BERTH_NODE_IN_USE, see `nodeRemoval` */
 export async function removeNode(
   request: RemoveNodeRequest,
   { writer, runtime }: ApiContext,
@@ -62,26 +68,101 @@ export async function removeNode(
   return { nodeId };
 }
 
+/**
+ * Returns the changes that remove a node.
+ * @throws BerthError BERTH_NODE_IN_USE while it is up or may run at-most-one tasks, unless forced
+ */
+export function nodeRemoval(
+  node: Node,
+  state: ClusterState,
+  { now, force }: { readonly now: number; readonly force: boolean },
+): readonly Change[] {
+  if (!force && node.state === NodeState.READY) throw nodeIsUp(node);
+  const mayRun = force || node.fenced ? [] : atMostOneTasks(node, state);
+  if (mayRun.length > 0) throw mayRunAtMostOneTasks(node, mayRun);
+  return [
+    ...taskChanges(state, node, now),
+    ...releasedRanges(state, node.id),
+    { kind: "delete-node", nodeId: node.id },
+  ];
+}
+
+/** Once lost, these tasks would be replaced at once, while the node's agent may still run them. */
+function atMostOneTasks(node: Node, state: ClusterState): readonly Task[] {
+  return [...state.tasks.ofNode(node.id).values()].filter((task) => {
+    return !isEnded(task) && state.services.specOf(task.serviceId, task.specVersion)?.atMostOne === true;
+  });
+}
+
+/** Deletes the tasks that have ended. All others become lost, so that their services replace them. */
+function taskChanges(state: ClusterState, node: Node, now: number): readonly Change[] {
+  return [...state.tasks.ofNode(node.id).values()].flatMap((task): readonly Change[] => {
+    // A completed task still counts for its job's run.
+    if (task.jobIteration > 0 && stateOf(task) === TaskState.COMPLETE) return [];
+    const lost = isEnded(task) ? undefined : lostTask(task, now);
+    if (lost !== undefined && stateOf(lost) === TaskState.LOST) return [{ kind: "put-task", task: lost }];
+    return [{ kind: "delete-task", serviceId: task.serviceId, taskId: task.id }];
+  });
+}
+
+/** Other nodes can get the node's ranges of networks from now on. */
+function releasedRanges(state: ClusterState, nodeId: string): readonly Change[] {
+  return [...state.networks.ranges.ofSecond(nodeId).keys()].map((networkId) => ({
+    kind: "delete-range",
+    networkId,
+    nodeId,
+  }));
+}
+
+function lostTask(task: Task, now: number): Task | undefined {
+  return taskAfter({ kind: "mark-lost", task, reason: "its node was removed from the cluster" }, now);
+}
+
 function updatedLabels(labels: Node["labels"], request: UpdateNodeRequest): Node["labels"] {
   const updated = { ...labels, ...request.addLabels };
   for (const key of request.removeLabels) delete updated[key];
-  if (Object.keys(updated).length > MAX_LABELS) throw badLabel(`a node has at most ${MAX_LABELS} labels`);
+  const count = Object.keys(updated).length;
+  if (count > MAX_LABELS) throw invalidLabel(`too many labels (${count}, maximum ${MAX_LABELS})`);
   return updated;
 }
 
 function checkLabels(labels: Node["labels"]): void {
   for (const [key, value] of Object.entries(labels)) {
-    if (!LABEL_KEY.test(key))
-      throw badLabel(`${JSON.stringify(key)} is no label key: use letters, digits, . _ - and /`);
+    if (!LABEL_KEY.test(key)) {
+      throw invalidLabel(
+        `invalid label key ${JSON.stringify(key)}: use up to 128 letters, digits, ".", "_", "-" and "/"`,
+      );
+    }
     if (value.length > MAX_LABEL_VALUE_LENGTH) {
-      throw badLabel(`the value of label ${key} has more than ${MAX_LABEL_VALUE_LENGTH} characters`);
+      throw invalidLabel(
+        `the value of label ${key} is too long (${value.length} characters, maximum ${MAX_LABEL_VALUE_LENGTH})`,
+      );
     }
   }
 }
 
-function badLabel(message: string): BerthError {
-  return new BerthError({ code: "BERTH_INPUT_INVALID", message: `The node was not changed: ${message}.` });
+function invalidLabel(reason: string): BerthError {
+  return new BerthError({ code: "BERTH_INPUT_INVALID", message: `node was not updated: ${reason}` });
 }
+
+function nodeIsUp(node: Node): BerthError {
+  return new BerthError({
+    code: "BERTH_NODE_IN_USE",
+    message: `node ${nameOf(node)} is up: drain it and stop its agent first, or use --force`,
+    details: { nodeId: node.id },
+  });
+}
+
+function mayRunAtMostOneTasks(node: Node, tasks: readonly Task[]): BerthError {
+  const names = tasks.map(({ serviceName, slot }) => `${serviceName}.${slot}`).sort();
+  return new BerthError({
+    code: "BERTH_NODE_IN_USE",
+    message: `node ${nameOf(node)} is down but may still run at-most-one tasks: ${names.join(", ")}; try again when it has been silent for 10 s, or use --force if they do not run`,
+    details: { nodeId: node.id },
+  });
+}
+
+const nameOf = (node: Node): string => node.description?.hostname || node.id;
 
 function byHostname(a: Node, b: Node): number {
   const [x, y] = [a.description?.hostname ?? "", b.description?.hostname ?? ""];

@@ -12,10 +12,11 @@ import {
   type Service,
   type ServiceScale,
 } from "@berth/proto";
+import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
 import { type Accepted, acceptRemoval, acceptSpec } from "./deploy/accept-spec.js";
-import { leavingNetworks, removeNetworks } from "./deploy/decide-networks.js";
+import { networksRemovedWith, removeNetworks } from "./deploy/decide-networks.js";
 import { type ServiceViolation, violationsError } from "./deploy/violations.js";
 import { findService } from "./lookup.js";
 import { serviceRevisions, serviceSummary } from "./summaries.js";
@@ -34,88 +35,88 @@ export function getService(request: GetServiceRequest, { state, ingress }: ApiCo
   };
 }
 
-/** @throws BerthError BERTH_INPUT_INVALID with everything that is wrong; nothing is written then */
+/** Sets the replicas of services, all or none. @throws BerthError BERTH_INPUT_INVALID with every violation */
 export async function scaleServices(
   request: ScaleServicesRequest,
   { writer, runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<ScaleServicesResponse> {
   const accepted = await writer.submit((state) => {
-    const scales = resolveScales(request.services, state);
     const now = runtime.now();
-    return bundle(scales.map(({ service, replicas }) => scaled(state, service, { replicas, now })));
+    const scaled = checkedScales(request.services, state).map(({ service, replicas }) =>
+      acceptScale(state, service, { replicas, now }),
+    );
+    return { changes: changesOf(scaled), result: scaled };
   }, signal);
   return { services: accepted.map(({ outcome }) => outcome) };
 }
 
-/** Marks services for removal and returns; services that are being removed already are no error. */
+/** Marks services for removal, and returns before they are gone. A service that is being removed is no error. */
 export async function removeServices(
   request: RemoveServicesRequest,
   { writer, runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<RemoveServicesResponse> {
   const { services, networks } = await writer.submit((state) => {
-    const { changes, result } = bundle(
-      toRemove(request, state).map((service) => acceptRemoval(service, runtime.now())),
-    );
-    const leaving = removeNetworks(request.stack === "" ? [] : leavingNetworks(request.stack, state));
+    const removed = servicesToRemove(request, state).map((service) => acceptRemoval(service, runtime.now()));
+    const ofStack = removeNetworks(request.stack === "" ? [] : networksRemovedWith(request.stack, state));
     return {
-      changes: [...changes, ...leaving.changes],
-      result: { services: result.map(({ outcome }) => outcome), networks: [...leaving.outcomes] },
+      changes: [...changesOf(removed), ...ofStack.changes],
+      result: { services: removed.map(({ outcome }) => outcome), networks: [...ofStack.outcomes] },
     };
   }, signal);
   return { services, networks };
 }
 
-function bundle(accepted: readonly Accepted[]): {
-  changes: Accepted["changes"];
-  result: readonly Accepted[];
-} {
-  return { changes: accepted.flatMap(({ changes }) => changes), result: accepted };
+function changesOf(accepted: readonly Accepted[]): readonly Change[] {
+  return accepted.flatMap(({ changes }) => changes);
 }
 
-interface ResolvedScale {
+interface Scale {
   readonly service: Service;
   readonly replicas: number;
 }
 
-const NO_REPLICAS = {
-  global: "it runs one task on each node and has no replicas",
-  globalJob: "it is a job that runs one task on each node and has no replicas",
-  replicatedJob: "it is a job: change its completions instead",
+const WITHOUT_REPLICAS = {
+  global: "a global service runs one task on each node and has no replicas",
+  globalJob: "a global job runs one task on each node and has no replicas",
+  replicatedJob: "a job has no replicas; change its completions instead",
 } as const;
 
-function resolveScales(scales: readonly ServiceScale[], state: ClusterState): readonly ResolvedScale[] {
-  const resolved = scales.map((scale) => ({
-    service: findService(state, scale.service),
-    replicas: scale.replicas,
+function checkedScales(scales: readonly ServiceScale[], state: ClusterState): readonly Scale[] {
+  const resolved = scales.map(({ service, replicas }) => ({
+    service: findService(state, service),
+    replicas,
   }));
   const seen = new Set<string>();
   const violations: ServiceViolation[] = [];
   for (const { service, replicas } of resolved) {
-    const refuse = (message: string): void => {
+    const report = (message: string): void => {
       violations.push({ service: service.spec?.name ?? service.id, path: "", message });
     };
     const { mode, autoscale } = service.spec ?? {};
-    if (mode?.$case !== "replicated") refuse(NO_REPLICAS[mode?.$case ?? "global"]);
+    if (mode?.$case !== "replicated") report(WITHOUT_REPLICAS[mode?.$case ?? "global"]);
     else if (autoscale !== undefined) {
       const { min, max } = autoscale;
-      refuse(`it scales itself between ${min} and ${max} replicas: change these bounds instead`);
+      report(`the service scales itself between ${min} and ${max} replicas; change these limits instead`);
     }
     const fixed = service.spec?.task?.networks.find(({ ipv4Address }) => ipv4Address !== "");
     if (fixed !== undefined && replicas > 1) {
-      refuse(`it has the address ${fixed.ipv4Address} for one replica: take that from it first`);
+      report(
+        `the service has the static address ${fixed.ipv4Address}, which only one replica can have; remove it first`,
+      );
     }
-    if (service.removing) refuse("it is being removed");
-    if (replicas > MAX_REPLICAS) refuse(`${replicas} replicas are too many, ${MAX_REPLICAS} are possible`);
-    if (seen.has(service.id)) refuse("it is named twice");
+    if (service.removing) report("the service is being removed");
+    if (replicas > MAX_REPLICAS) report(`too many replicas (${replicas}, maximum ${MAX_REPLICAS})`);
+    if (seen.has(service.id)) report("the service is named twice");
     seen.add(service.id);
   }
-  if (violations.length > 0) throw violationsError("BERTH_INPUT_INVALID", "Nothing was scaled", violations);
+  if (violations.length > 0)
+    throw violationsError("BERTH_INPUT_INVALID", "no service was scaled", violations);
   return resolved;
 }
 
-function scaled(
+function acceptScale(
   state: ClusterState,
   service: Service,
   { replicas, now }: { readonly replicas: number; readonly now: number },
@@ -129,14 +130,14 @@ function scaled(
   );
 }
 
-function toRemove({ services, stack }: RemoveServicesRequest, state: ClusterState): readonly Service[] {
+function servicesToRemove(
+  { services, stack }: RemoveServicesRequest,
+  state: ClusterState,
+): readonly Service[] {
   const named = services.map((reference) => findService(state, reference));
   const ofStack = stack === "" ? [] : [...state.services.ofStack(stack).values()];
   if (stack !== "" && ofStack.length === 0 && state.networks.ofStack(stack).size === 0) {
-    throw new BerthError({
-      code: "BERTH_NOT_FOUND",
-      message: `There is no stack ${JSON.stringify(stack)}: no service belongs to it.`,
-    });
+    throw new BerthError({ code: "BERTH_NOT_FOUND", message: `no such stack: ${JSON.stringify(stack)}` });
   }
   return [...new Set([...named, ...ofStack])];
 }

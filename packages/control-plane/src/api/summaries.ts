@@ -13,33 +13,36 @@ import { convergence } from "../core/orchestrator/convergence.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
 
-/** A person reads no more of them, and they are told with every change. */
+/** Reasons in a summary, which watchers get with every change. */
 const MAX_REASONS = 10;
 
+/** Returns a service with its task counts, and the reasons why it has not converged. */
 export function serviceSummary(state: ClusterState, service: Service): ServiceSummary {
-  const view = serviceSnapshot(state, service.id);
-  if (view === undefined) {
+  const snapshot = serviceSnapshot(state, service.id);
+  if (snapshot === undefined) {
     return { service, desired: 0, running: 0, converged: false, reasons: [], completed: 0 };
   }
-  const { reasons, ...counts } = convergence(view, state.nodes);
-  return { service, ...counts, reasons: reasons.slice(0, MAX_REASONS), completed: completedOf(view) };
+  const { reasons, ...counts } = convergence(snapshot, state.nodes);
+  return { service, ...counts, reasons: reasons.slice(0, MAX_REASONS), completed: completedTasks(snapshot) };
 }
 
-function completedOf({ service, tasks }: ServiceSnapshot): number {
+/** Returns how many tasks of a job's latest run have completed. */
+function completedTasks({ service, tasks }: ServiceSnapshot): number {
   const { job } = service;
   if (job === undefined) return 0;
-  const isDone = (task: Task): boolean =>
+  const hasCompleted = (task: Task): boolean =>
     task.jobIteration === job.iteration && stateOf(task) === TaskState.COMPLETE;
-  return tasks.filter(isDone).length;
+  return tasks.filter(hasCompleted).length;
 }
 
-/** The versions whose specs are kept, newest first. */
+/** Returns the versions whose specs are kept, newest first. */
 export function serviceRevisions(state: ClusterState, serviceId: string): readonly ServiceRevision[] {
   return [...state.services.versionsOf(serviceId)]
     .map(([version, spec]) => ({ version, image: spec.task?.container?.image ?? "" }))
     .sort((a, b) => b.version - a.version);
 }
 
+/** Returns a node with the tasks and resources that are assigned to it. */
 export function nodeSummary(state: ClusterState, node: Node): NodeSummary {
   let tasks = 0;
   for (const task of state.tasks.ofNode(node.id).values()) if (shouldRun(task) && !isEnded(task)) tasks += 1;

@@ -4,17 +4,17 @@ import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
 import { findNode, findService } from "./lookup.js";
 
-/** By service, then slot, the newest of a slot first. */
+/** Lists tasks by service and slot, with the newest task of a slot first. */
 export function listTasks(request: ListTasksRequest, { state }: ApiContext): ListTasksResponse {
   const serviceId = request.service === "" ? "" : findService(state, request.service).id;
   const nodeId = request.node === "" ? "" : findNode(state, request.node).id;
   const tasks: Task[] = [];
-  for (const task of narrowest(state, { serviceId, nodeId, stack: request.stack })) {
-    const fits =
+  for (const task of candidates(state, { serviceId, nodeId, stack: request.stack })) {
+    const matches =
       (serviceId === "" || task.serviceId === serviceId) &&
       (nodeId === "" || task.nodeId === nodeId) &&
       (request.stack === "" || task.stack === request.stack);
-    if (fits) tasks.push(task);
+    if (matches) tasks.push(task);
   }
   return { tasks: tasks.sort(bySlot) };
 }
@@ -25,8 +25,8 @@ interface Filter {
   readonly stack: string;
 }
 
-/** The smallest collection that holds everything asked for. */
-function narrowest(state: ClusterState, { serviceId, nodeId, stack }: Filter): Iterable<Task> {
+/** Returns the smallest indexed collection that contains all matching tasks. */
+function candidates(state: ClusterState, { serviceId, nodeId, stack }: Filter): Iterable<Task> {
   if (serviceId !== "") return state.tasks.ofService(serviceId).values();
   if (nodeId !== "") return state.tasks.ofNode(nodeId).values();
   if (stack === "") return state.tasks.values();

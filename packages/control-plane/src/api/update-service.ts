@@ -1,23 +1,27 @@
 import {
   applySpecDefaults,
   BerthError,
+  type RollbackServiceRequest,
+  type RollbackServiceResponse,
   type Service,
   type ServiceSpec,
   type UpdateServiceRequest,
   type UpdateServiceResponse,
   validateServiceSpec,
 } from "@berth/proto";
+import { rollbackTarget } from "../core/orchestrator/rollback.js";
+import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
-import { acceptSpec } from "./deploy/accept-spec.js";
-import { resolvePorts } from "./deploy/decide-deployment.js";
+import { type Accepted, acceptSpec } from "./deploy/accept-spec.js";
 import { resolveNetworks } from "./deploy/resolve-networks.js";
+import { resolvePorts } from "./deploy/resolve-ports.js";
 import { violationsError } from "./deploy/violations.js";
 import { findService } from "./lookup.js";
 
 /**
  * Replaces the spec of one service.
- * @throws BerthError BERTH_SPEC_INVALID or BERTH_PORT_IN_USE with every violation, BERTH_CONFLICT when it was changed
- * since the expected version
+ * @throws BerthError BERTH_SPEC_INVALID or BERTH_PORT_IN_USE with every violation; BERTH_CONFLICT when the service is
+ * not at the expected version
  */
 export async function updateService(
   request: UpdateServiceRequest,
@@ -27,50 +31,117 @@ export async function updateService(
   const accepted = await writer.submit((state) => {
     const service = findService(state, request.service);
     checkChangeable(service, request.expectedVersion);
-    const intro = `Service ${nameOf(service)} was not updated`;
+    const intro = `service ${nameOf(service)} was not updated`;
     const spec = checkedSpec(service, request, intro);
-    const wanted = resolveNetworks([{ id: service.id, spec }], { state, intro });
-    const [target] = resolvePorts(wanted, { state, leaving: [], intro });
-    const result = acceptSpec(state, target?.spec ?? spec, { id: service.id, now: runtime.now() });
+    const result = replaceSpec(state, service, { spec, intro, now: runtime.now() });
     return { changes: result.changes, result };
   }, signal);
   return { service: accepted.outcome };
 }
 
-/** @throws BerthError BERTH_CONFLICT, BERTH_INPUT_INVALID */
-export function checkChangeable(service: Service, expectedVersion = 0): void {
+/**
+ * Gives a service the spec of an earlier version as a new version.
+ * @throws BerthError BERTH_NOT_FOUND when the version is not kept; BERTH_PORT_IN_USE
+ */
+export async function rollbackService(
+  request: RollbackServiceRequest,
+  { writer, runtime }: ApiContext,
+  signal: AbortSignal,
+): Promise<RollbackServiceResponse> {
+  const { outcome, version } = await writer.submit((state) => {
+    const service = findService(state, request.service);
+    checkChangeable(service);
+    const { version, spec } = earlierVersion(service, request.toVersion, state);
+    const { changes, outcome } = replaceSpec(state, service, {
+      spec,
+      intro: `service ${nameOf(service)} was not rolled back`,
+      now: runtime.now(),
+      rollback: `rolled back to version ${version} as requested`,
+    });
+    return { changes, result: { outcome, version } };
+  }, signal);
+  return { service: outcome, restoredVersion: version };
+}
+
+function replaceSpec(
+  state: ClusterState,
+  { id }: Service,
+  {
+    spec,
+    intro,
+    now,
+    rollback,
+  }: {
+    readonly spec: ServiceSpec;
+    readonly intro: string;
+    readonly now: number;
+    /** The rollout's message when this is a rollback. */
+    readonly rollback?: string;
+  },
+): Accepted {
+  const withNetworks = resolveNetworks([{ id, spec }], { state, intro });
+  const [target] = resolvePorts(withNetworks, { state, removed: [], intro });
+  return acceptSpec(state, target?.spec ?? spec, {
+    id,
+    now,
+    ...(rollback === undefined ? {} : { rollback }),
+  });
+}
+
+/** @throws BerthError BERTH_CONFLICT or BERTH_INPUT_INVALID */
+function checkChangeable(service: Service, expectedVersion = 0): void {
   if (service.removing) {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: `Service ${nameOf(service)} is being removed. Deploy its stack to have it again.`,
+      message: `service ${nameOf(service)} is being removed: deploy its stack to create it again`,
     });
   }
   if (expectedVersion === 0 || expectedVersion === service.version) return;
   throw new BerthError({
     code: "BERTH_CONFLICT",
-    message: `Service ${nameOf(service)} was changed meanwhile: it is at version ${service.version}, not ${expectedVersion}. Look at it and try again.`,
+    message: `service ${nameOf(service)} is at version ${service.version}, not ${expectedVersion}: inspect the change and try again`,
     details: { version: String(service.version) },
   });
 }
 
 function checkedSpec(service: Service, request: UpdateServiceRequest, intro: string): ServiceSpec {
-  const asked = request.spec ?? service.spec;
-  if (asked === undefined) throw new Error(`service ${service.id} has no spec`);
-  const spec = applySpecDefaults(request.force ? forced(asked, service) : asked);
+  const requested = request.spec ?? service.spec;
+  if (requested === undefined) throw new Error(`service ${service.id} has no spec`);
+  const spec = applySpecDefaults(request.force ? withForceUpdate(requested, service) : requested);
   const violations = validateServiceSpec(spec).map((found) => ({ service: spec.name, ...found }));
-  for (const part of ["name", "stack"] as const) {
-    if (spec[part] === service.spec?.[part]) continue;
-    violations.push({ service: nameOf(service), path: part, message: `a service keeps its ${part}` });
+  for (const field of ["name", "stack"] as const) {
+    if (spec[field] === service.spec?.[field]) continue;
+    violations.push({
+      service: nameOf(service),
+      path: field,
+      message: `the ${field} of a service cannot be changed`,
+    });
   }
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
   return spec;
 }
 
-/** One more than what is stored, whatever the caller had read. */
-function forced(spec: ServiceSpec, service: Service): ServiceSpec {
+/** Increments the stored counter; the caller's spec may have been read before another forced update. */
+function withForceUpdate(spec: ServiceSpec, service: Service): ServiceSpec {
   if (spec.task === undefined) return spec;
   const forceUpdate = (service.spec?.task?.forceUpdate ?? 0) + 1;
   return { ...spec, task: { ...spec.task, forceUpdate } };
 }
 
-export const nameOf = (service: Service): string => service.spec?.name ?? service.id;
+function earlierVersion(
+  service: Service,
+  requested: number,
+  state: ClusterState,
+): { readonly version: number; readonly spec: ServiceSpec } {
+  const revisions = state.services.versionsOf(service.id);
+  const target = rollbackTarget(service, requested, revisions);
+  if (target.kind === "found") return target;
+  const kept = [...revisions.keys()].sort((a, b) => a - b);
+  throw new BerthError({
+    code: "BERTH_NOT_FOUND",
+    message: `service ${nameOf(service)} was not rolled back: ${target.why} (current version ${service.version}, kept versions ${kept.join(", ")})`,
+    details: { versions: kept.join(",") },
+  });
+}
+
+const nameOf = (service: Service): string => service.spec?.name ?? service.id;

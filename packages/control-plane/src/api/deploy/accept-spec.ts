@@ -9,7 +9,7 @@ import { specsInUse } from "../../core/orchestrator/rollout/specs-in-use.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
-/** Versions kept beside the current one, for people who look back. */
+/** Versions that are kept before the current one, for rollbacks and for inspection. */
 const KEPT_VERSIONS = 10;
 
 export interface Accepted {
@@ -18,8 +18,8 @@ export interface Accepted {
 }
 
 /**
- * Makes a service what a spec says. The records come in an order that lets a repeated request complete what was cut
- * off between two transactions: the spec and the name first, and last the service that makes them count.
+ * Returns the changes that give a service a new spec. The revision and the name are written first, and the service
+ * record last: if the leader changes between two transactions, repeating the request completes what is missing.
  */
 export function acceptSpec(
   state: ClusterState,
@@ -43,12 +43,12 @@ export function acceptSpec(
       ? []
       : [{ kind: "put-name", name: spec.name, serviceId: id } as const]),
     { kind: "put-service", service },
-    ...outlived(state, service),
+    ...unusedRevisions(state, service),
   ];
   return { changes, outcome: outcomeOf(service, result.kind === "created" ? Kind.CREATED : Kind.UPDATED) };
 }
 
-/** Marks a service for removal; its tasks and records go as the controller gets to them. */
+/** Returns the change that marks a service for removal. The controller removes its tasks and records. */
 export function acceptRemoval(service: Service, now: number): Accepted {
   const outcome = outcomeOf(service, Kind.REMOVED);
   if (service.removing) return { changes: [], outcome };
@@ -58,8 +58,8 @@ export function acceptRemoval(service: Service, now: number): Accepted {
   };
 }
 
-/** Specs of versions that are old, that no task runs, and that no rollback would go to. */
-function outlived(state: ClusterState, service: Service): readonly Change[] {
+/** Deletes old revisions that no task runs and that an automatic rollback would not restore. */
+function unusedRevisions(state: ClusterState, service: Service): readonly Change[] {
   const oldest = service.version - KEPT_VERSIONS;
   const old = [...state.services.versionsOf(service.id).keys()].filter((version) => version < oldest);
   if (old.length === 0) return [];

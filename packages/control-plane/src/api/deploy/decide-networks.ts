@@ -15,22 +15,23 @@ export interface NetworkDecision {
   readonly changes: readonly Change[];
   readonly outcomes: readonly NetworkOutcome[];
   readonly violations: readonly ServiceViolation[];
-  /** Networks as they will be, by name. */
+  /** The networks after the change, by name. */
   readonly byName: ReadonlyMap<string, Network>;
 }
 
-export interface NetworkSources {
+export interface NetworkContext {
   readonly state: ClusterState;
+  /** Address ranges from which new networks get their subnets. */
   readonly pool: NetworkPool;
   readonly now: number;
   readonly newId: () => string;
-  /** From 0 up to 1, anew at each call. */
+  /** Returns a number in [0, 1). */
   readonly random: () => number;
 }
 
-/** What making networks what their specs say changes; those that have subnets of their own choose first. */
-export function decideNetworks(specs: readonly NetworkSpec[], sources: NetworkSources): NetworkDecision {
-  const { state, pool, now, newId, random } = sources;
+/** Returns the changes that create and update networks. Networks with a fixed subnet are decided first. */
+export function decideNetworks(specs: readonly NetworkSpec[], context: NetworkContext): NetworkDecision {
+  const { state, pool, now, newId, random } = context;
   const violations = specs.flatMap((spec) =>
     validateNetworkSpec(spec).map((violation) => ({ service: `network ${spec.name}`, ...violation })),
   );
@@ -38,7 +39,7 @@ export function decideNetworks(specs: readonly NetworkSpec[], sources: NetworkSo
   const nodes = [...state.nodes.values()];
   const byName = new Map<string, Network>();
   const kinds = new Map<string, Kind>();
-  for (const spec of fixedFirst(specs)) {
+  for (const spec of fixedSubnetFirst(specs)) {
     const existing = state.networks.byName(spec.name);
     const others = [...known.values()].filter(({ id }) => id !== existing?.id);
     const id = existing?.id ?? newId();
@@ -52,27 +53,27 @@ export function decideNetworks(specs: readonly NetworkSpec[], sources: NetworkSo
     kinds.set(spec.name, KINDS[outcome.kind]);
   }
   const outcomes = [...byName.values()].map((network) => outcomeOf(network, kinds.get(nameOf(network))));
-  const isWritten = ({ name, kind }: NetworkOutcome): readonly Change[] => {
+  const changeFor = ({ name, kind }: NetworkOutcome): readonly Change[] => {
     const network = byName.get(name);
     return network === undefined || kind === Kind.UNCHANGED ? [] : [{ kind: "put-network", network }];
   };
-  return { changes: outcomes.flatMap(isWritten), outcomes, violations, byName };
+  return { changes: outcomes.flatMap(changeFor), outcomes, violations, byName };
 }
 
-/** Networks that go with a stack: not those that services of others have joined. */
-export function leavingNetworks(stack: string, state: ClusterState): readonly Network[] {
+/** Returns the networks that are removed with a stack: those that only services of the stack have joined. */
+export function networksRemovedWith(stack: string, state: ClusterState): readonly Network[] {
   return [...state.networks.ofStack(stack).values()].filter(({ spec }) => {
     const users = [...state.services.ofNetwork(spec?.name ?? "").values()];
     return users.every((user) => user.removing || user.spec?.stack === stack);
   });
 }
 
-/** Marks networks to go once nothing uses them. */
+/** Marks networks for removal. They are removed once no task uses them. */
 export function removeNetworks(networks: Iterable<Network>): Pick<NetworkDecision, "changes" | "outcomes"> {
   const all = [...networks];
-  const fresh = all.filter(({ removing }) => !removing);
+  const unmarked = all.filter(({ removing }) => !removing);
   return {
-    changes: fresh.map((network) => ({ kind: "put-network", network: { ...network, removing: true } })),
+    changes: unmarked.map((network) => ({ kind: "put-network", network: { ...network, removing: true } })),
     outcomes: all.map((network) => outcomeOf(network, Kind.REMOVED)),
   };
 }
@@ -85,6 +86,6 @@ function outcomeOf(network: Network, kind: Kind = Kind.UNSPECIFIED): NetworkOutc
 
 export const nameOf = (network: Network): string => network.spec?.name ?? network.id;
 
-function fixedFirst(specs: readonly NetworkSpec[]): readonly NetworkSpec[] {
+function fixedSubnetFirst(specs: readonly NetworkSpec[]): readonly NetworkSpec[] {
   return [...specs].sort((a, b) => Number(b.subnet !== "") - Number(a.subnet !== ""));
 }

@@ -10,7 +10,7 @@ const having = (ipv4Address: string) =>
 const fixed = { name: "shop_back", subnet: "10.20.0.0/24" };
 
 /** A service that has gone from one address to another, while a task of its first version is in this state. */
-function settled(state: TaskState): readonly unknown[] {
+function resolved(state: TaskState): readonly unknown[] {
   const cluster = new ClusterState();
   const changes: Change[] = [
     { kind: "put-network", network: Network.fromPartial({ id: "net", spec: fixed, subnet: fixed.subnet }) },
@@ -21,16 +21,18 @@ function settled(state: TaskState): readonly unknown[] {
   cluster.apply(changes.map((change) => ({ change, revision: 1n })));
   return resolveNetworks([{ id: "s2", spec: having("10.20.0.2") }], {
     state: cluster,
-    intro: "Not deployed",
+    intro: "not deployed",
   });
 }
 
-test("an address is had by nobody else before the task that has it has stopped", () => {
-  expect(() => settled(TaskState.RUNNING)).toThrow(/10\.20\.0\.2: task shop_web\.1, which is being replaced/);
-  expect(settled(TaskState.SHUTDOWN)).toHaveLength(1);
+test("a static address is refused until the task that has it has stopped", () => {
+  expect(() => resolved(TaskState.RUNNING)).toThrow(
+    /10\.20\.0\.2: task shop_web\.1, which is being replaced/,
+  );
+  expect(resolved(TaskState.SHUTDOWN)).toHaveLength(1);
 });
 
-test("two services cannot exchange their addresses in one deployment, and are told how to", () => {
+test("two services cannot exchange static addresses in one deployment", () => {
   const cluster = new ClusterState();
   const changes: Change[] = [
     { kind: "put-network", network: Network.fromPartial({ id: "net", spec: fixed, subnet: fixed.subnet }) },
@@ -43,7 +45,7 @@ test("two services cannot exchange their addresses in one deployment, and are to
     { id: "s1", spec: having("10.20.0.3") },
     { id: "s2", spec: having("10.20.0.2") },
   ];
-  expect(() => resolveNetworks(targets, { state: cluster, intro: "Not deployed" })).toThrow(
-    "10.20.0.2: task shop_web.1 has it until shop_web has another one: deploy that first, and this when it is done",
+  expect(() => resolveNetworks(targets, { state: cluster, intro: "not deployed" })).toThrow(
+    "10.20.0.2: task shop_web.1 has this address: give shop_web another one in a deployment of its own first",
   );
 });

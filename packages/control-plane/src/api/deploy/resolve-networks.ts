@@ -24,94 +24,95 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import type { ServiceTarget } from "./decide-deployment.js";
 import { type ServiceViolation, violationsError } from "./violations.js";
 
-/** A message names so many hosts and counts the others. */
+/** Hosts that a message names; the others are counted. */
 const MAX_NAMED_HOSTS = 3;
 
-export interface NetworkSetting {
+export interface AttachmentContext {
   readonly state: ClusterState;
-  /** Networks that the same change makes, by name. */
-  readonly made?: ReadonlyMap<string, Network>;
+  /** Networks that the same change creates or updates, by name. */
+  readonly newNetworks?: ReadonlyMap<string, Network>;
+  /** What failed, for the error message. */
   readonly intro: string;
 }
 
 /**
- * Checks that the networks of services are there, that the addresses they choose are free, and that some node can
- * have what they cannot do without; fills in what the control plane knows of these networks.
- * @throws BerthError BERTH_SPEC_INVALID with everything that is wrong
+ * Checks that the networks of services exist, that the static addresses in them are free, and that some node can join
+ * every network that is not optional. Fills in the attachment fields that the control plane sets.
+ * @throws BerthError BERTH_SPEC_INVALID with every violation
  */
 export function resolveNetworks(
   targets: readonly ServiceTarget[],
-  setting: NetworkSetting,
+  context: AttachmentContext,
 ): readonly ServiceTarget[] {
   if (targets.every(({ spec }) => attachmentsOf(spec).length === 0)) return targets;
-  const settled = targets.map(({ id, spec }) => ({ id, spec: filledIn(spec, setting) }));
-  const violations = settled.flatMap((target) => [
-    ...missingNetworks(target.spec, setting),
-    ...addressProblems(target, settled, setting),
+  const resolved = targets.map(({ id, spec }) => ({ id, spec: withNetworkFields(spec, context) }));
+  const violations = resolved.flatMap((target) => [
+    ...missingNetworks(target.spec, context),
+    ...addressViolations(target, resolved, context),
   ]);
-  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", setting.intro, violations);
-  checkNodes(settled, setting);
-  return settled;
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", context.intro, violations);
+  checkNodes(resolved, context);
+  return resolved;
 }
 
-/** What services lose on hosts that cannot have networks over hosts, for a person. */
+/** Returns warnings about nodes that cannot join the optional networks of these services. */
 export function networkWarnings(targets: readonly ServiceTarget[], state: ClusterState): readonly string[] {
-  const isConcerned = targets.some(({ spec }) => attachmentsOf(spec).some(({ optional }) => optional));
-  if (!isConcerned) return [];
-  const without = [...state.nodes.values()].filter(
+  const hasOptional = targets.some(({ spec }) => attachmentsOf(spec).some(({ optional }) => optional));
+  if (!hasOptional) return [];
+  const unable = [...state.nodes.values()].filter(
     (node) => node.state === NodeState.READY && overlayProblem(node) !== undefined,
   );
-  if (without.length === 0) return [];
-  const hosts = hostsText(without.map((node) => `${hostOf(node)}: ${overlayProblem(node)}`));
+  if (unable.length === 0) return [];
+  const hosts = hostsText(unable.map((node) => `${hostnameOf(node)}: ${overlayProblem(node)}`));
   return [
-    `tasks on hosts that cannot have networks over hosts are not found by their services' names (${hosts})`,
+    `some nodes cannot join networks that span hosts; tasks there cannot be reached by their service's name (${hosts})`,
   ];
 }
 
-function filledIn(spec: ServiceSpec, setting: NetworkSetting): ServiceSpec {
+function withNetworkFields(spec: ServiceSpec, context: AttachmentContext): ServiceSpec {
   if (spec.task === undefined || spec.task.networks.length === 0) return spec;
   const networks = spec.task.networks.map((attachment): NetworkAttachment => {
-    const network = find(attachment.network, setting);
+    const network = findNetwork(attachment.network, context);
     const encrypted = network?.spec?.encrypted ?? false;
     const subnet = parseSubnet(network?.subnet ?? "");
-    const room = subnet === undefined ? 0 : layoutOf(subnet).addressesPerRange;
-    // Nothing that was to be secret goes out of a container that runs without its network.
-    return { ...attachment, encrypted, addressesPerHost: room, optional: attachment.optional && !encrypted };
+    const addressesPerHost = subnet === undefined ? 0 : layoutOf(subnet).addressesPerRange;
+    // An encrypted network is never optional: without it, the task would send its traffic in the clear.
+    return { ...attachment, encrypted, addressesPerHost, optional: attachment.optional && !encrypted };
   });
   return { ...spec, task: { ...spec.task, networks } };
 }
 
-function find(name: string, { state, made }: NetworkSetting): Network | undefined {
-  return made?.get(name) ?? state.networks.byName(name);
+function findNetwork(name: string, { state, newNetworks }: AttachmentContext): Network | undefined {
+  return newNetworks?.get(name) ?? state.networks.byName(name);
 }
 
-function missingNetworks(spec: ServiceSpec, setting: NetworkSetting): readonly ServiceViolation[] {
+function missingNetworks(spec: ServiceSpec, context: AttachmentContext): readonly ServiceViolation[] {
   return attachmentsOf(spec).flatMap(({ network: name }, index) => {
-    const network = find(name, setting);
+    const network = findNetwork(name, context);
     if (network !== undefined && !network.removing) return [];
     const message =
       network === undefined
-        ? `there is no network ${name}: make it with berth network create ${name}`
+        ? `no such network: ${name}; create it with berth network create ${name}`
         : `network ${name} is being removed`;
     return [{ service: spec.name, path: pathOf(index), message }];
   });
 }
 
-function addressProblems(
+function addressViolations(
   { id, spec }: ServiceTarget,
   targets: readonly ServiceTarget[],
-  setting: NetworkSetting,
+  context: AttachmentContext,
 ): readonly ServiceViolation[] {
   return attachmentsOf(spec).flatMap(({ network: name, ipv4Address }, index) => {
-    const network = find(name, setting);
+    const network = findNetwork(name, context);
     if (ipv4Address === "" || network === undefined) return [];
-    const taken = (other: { readonly id: string; readonly spec: ServiceSpec }): boolean =>
+    const hasSameAddress = (other: ServiceTarget): boolean =>
       other.id !== id && staticAddressIn(other.spec, name) === ipv4Address;
     const problem =
-      addressProblem(ipv4Address, network, { id, state: setting.state }) ??
-      (targets.some(taken) || othersWith(name, targets, setting.state).some(taken)
-        ? "another service has chosen it"
-        : formerHolder({ serviceId: id, network: name, address: ipv4Address }, setting.state));
+      addressProblem(ipv4Address, network, { id, state: context.state }) ??
+      (targets.some(hasSameAddress) || otherServicesIn(name, targets, context.state).some(hasSameAddress)
+        ? "another service has this static address"
+        : currentHolder({ serviceId: id, network: name, address: ipv4Address }, context.state));
     if (problem === undefined) return [];
     return [
       { service: spec.name, path: `${pathOf(index)}.ipv4_address`, message: `${ipv4Address}: ${problem}` },
@@ -119,28 +120,29 @@ function addressProblems(
   });
 }
 
-function othersWith(
+/** Returns the services in a network that are not part of the request. */
+function otherServicesIn(
   network: string,
   targets: readonly ServiceTarget[],
   state: ClusterState,
-): readonly { readonly id: string; readonly spec: ServiceSpec }[] {
+): readonly ServiceTarget[] {
   const replaced = new Set(targets.map(({ id }) => id));
   return [...state.services.ofNetwork(network).values()].flatMap(({ id, spec }) =>
     spec === undefined || replaced.has(id) ? [] : [{ id, spec }],
   );
 }
 
-/** A task of another service, of whatever version, which has yet to stop. */
-function formerHolder(chosen: ChosenAddress, state: ClusterState): string | undefined {
+/** Says which task of another service, of any version, still has the address; undefined when none has. */
+function currentHolder(chosen: ChosenAddress, state: ClusterState): string | undefined {
   const task = findAddressHolder(chosen, state);
   if (task === undefined) return undefined;
   const { serviceId, serviceName, slot, specVersion } = task;
   return state.services.get(serviceId)?.version === specVersion
-    ? `task ${serviceName}.${slot} has it until ${serviceName} has another one: deploy that first, and this when it is done`
-    : `task ${serviceName}.${slot}, which is being replaced, still has it: try again in a moment`;
+    ? `task ${serviceName}.${slot} has this address: give ${serviceName} another one in a deployment of its own first`
+    : `task ${serviceName}.${slot}, which is being replaced, still has this address: try again in a moment`;
 }
 
-/** Why a task cannot have an address that was chosen for it; undefined when it can. */
+/** Says why a service cannot have a static address; undefined when it can. */
 function addressProblem(
   text: string,
   network: Network,
@@ -148,43 +150,43 @@ function addressProblem(
 ): string | undefined {
   const address = parseIpv4(text);
   const subnet = parseSubnet(network.subnet);
-  if (address === undefined || subnet === undefined) return "it is no address";
-  if (network.spec?.subnet === "") return "the network has no subnet of its own: give it one under ipam";
-  if (!subnetHas(subnet, address)) return `it is not in ${network.subnet}`;
-  const { virtualIps: vips } = layoutOf(subnet);
-  const advice = `choose one from ${ipv4Text(vips.base + 2)} on, in ${subnetText(vips)}`;
+  if (address === undefined || subnet === undefined) return "not an IPv4 address";
+  if (network.spec?.subnet === "") return "the network has no fixed subnet; configure one under ipam";
+  if (!subnetHas(subnet, address)) return `not in the network's subnet ${network.subnet}`;
+  const { virtualIps } = layoutOf(subnet);
+  const advice = `choose an address from ${ipv4Text(virtualIps.base + 2)} on, in ${subnetText(virtualIps)}`;
   for (const vip of state.networks.vips.ofFirst(network.id).values()) {
-    if (vip.address === text)
-      return `it stands for ${vip.serviceId === id ? "the service" : "a service"}; ${advice}`;
+    if (vip.address !== text) continue;
+    return `it is the virtual IP of ${vip.serviceId === id ? "this service" : "another service"}; ${advice}`;
   }
   for (const { range, nodeId } of state.networks.ranges.ofFirst(network.id).values()) {
     const parsed = parseSubnet(range);
     if (parsed === undefined || !subnetHas(parsed, address)) continue;
-    return `node ${hostOf(state.nodes.get(nodeId)) || nodeId} gives out ${range}; ${advice}`;
+    return `it is in the range ${range} of node ${hostnameOf(state.nodes.get(nodeId)) || nodeId}; ${advice}`;
   }
   return undefined;
 }
 
-/** Without any node nothing can be said: tasks wait for one. */
-function checkNodes(targets: readonly ServiceTarget[], setting: NetworkSetting): void {
-  const { state, intro } = setting;
+/** Checks that at least one node can join each required network. In a cluster without nodes, tasks wait for one. */
+function checkNodes(targets: readonly ServiceTarget[], context: AttachmentContext): void {
+  const { state, intro } = context;
   const nodes = [...state.nodes.values()];
   if (nodes.length === 0) return;
   const violations = targets.flatMap(({ spec }): readonly ServiceViolation[] => {
-    const needed = attachmentsOf(spec).filter(({ optional }) => !optional);
+    const required = attachmentsOf(spec).filter(({ optional }) => !optional);
     const subnetOf = ({ network }: NetworkAttachment): Subnet | undefined =>
-      parseSubnet(find(network, setting)?.subnet ?? "");
-    const lacking = needed.find((attachment) => {
+      parseSubnet(findNetwork(network, context)?.subnet ?? "");
+    const impossible = required.find((attachment) => {
       const subnet = subnetOf(attachment);
       return !nodes.some((node) => canJoin(node, attachment) && overlapProblem(node, subnet) === undefined);
     });
-    if (lacking === undefined) return [];
+    if (impossible === undefined) return [];
     const problemOf = (node: Node): string | undefined =>
-      (lacking.encrypted ? encryptionProblem : overlayProblem)(node) ??
-      overlapProblem(node, subnetOf(lacking));
-    const hosts = hostsText(nodes.map((node) => `${hostOf(node)}: ${problemOf(node)}`));
-    const what = lacking.encrypted ? "encrypted networks" : "networks that span hosts";
-    const message = `no node can have ${what}, such as ${lacking.network} (${hosts})`;
+      (impossible.encrypted ? encryptionProblem : overlayProblem)(node) ??
+      overlapProblem(node, subnetOf(impossible));
+    const hosts = hostsText(nodes.map((node) => `${hostnameOf(node)}: ${problemOf(node)}`));
+    const kind = impossible.encrypted ? "encrypted network" : "network";
+    const message = `no node can join ${kind} ${impossible.network} (${hosts})`;
     return [{ service: spec.name, path: "task.networks", message }];
   });
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
@@ -195,7 +197,7 @@ function hostsText(hosts: readonly string[]): string {
   return hosts.length <= MAX_NAMED_HOSTS ? named : `${named}; and ${hosts.length - MAX_NAMED_HOSTS} more`;
 }
 
-const hostOf = (
+const hostnameOf = (
   node: { readonly id: string; readonly description?: { readonly hostname: string } | undefined } | undefined,
 ): string => node?.description?.hostname || (node?.id ?? "");
 

@@ -2,25 +2,27 @@ import { BerthError, type ErrorCode, type Violation } from "@berth/proto";
 
 /** A violation in one service of a request. */
 export interface ServiceViolation extends Violation {
-  /** Name of the service; empty when it is about the request itself. */
+  /** Name of the service; empty when the violation concerns the whole request. */
   readonly service: string;
 }
 
-/** Everything that is wrong at once: in words for people, and in `details.violations` as JSON for programs. */
+/**
+ * Returns an error that lists all violations: as text in its message, and as JSON in `details.violations`.
+ * @param intro what failed, such as `stack shop was not deployed`
+ */
 export function violationsError(
   code: ErrorCode,
   intro: string,
   violations: readonly ServiceViolation[],
 ): BerthError {
-  const lines = violations.map(({ service, path, message }) => {
-    const where = [service, path].filter((part) => part !== "").join(": ");
-    return where === "" ? message : `${where}: ${message}`;
-  });
+  const lines = violations.map(({ service, path, message }) =>
+    [service, path, message].filter((part) => part !== "").join(": "),
+  );
   return new BerthError({
     code,
     message:
       lines.length === 1
-        ? `${intro}: ${lines[0]}.`
+        ? `${intro}: ${lines[0]}`
         : `${intro}:\n${lines.map((line) => `  ${line}`).join("\n")}`,
     details: { violations: JSON.stringify(violations) },
   });

@@ -3,7 +3,7 @@ import { isEnded } from "../../core/model/task-state.js";
 import { onAbort } from "../../runtime/abort.js";
 import type { Delta } from "../../state/delta.js";
 import type { ApiContext } from "../api-context.js";
-import { hasLog, isOfSlot, type LookupTarget } from "../lookup-task.js";
+import { hasLog, isOfSlot, type LookupTarget } from "../lookup.js";
 import { FollowedLogs } from "./live-merge.js";
 import type { LogReading } from "./log-reader.js";
 import type { MergedLine } from "./merge-logs.js";

@@ -2,7 +2,7 @@ import type { LogLine, StreamLogsRequest, StreamLogsResponse, Task } from "@bert
 import { byAge } from "../../core/model/task-state.js";
 import { linkSignals } from "../../runtime/abort.js";
 import type { ApiContext } from "../api-context.js";
-import { findTarget, hasLog } from "../lookup-task.js";
+import { findTarget, hasLog } from "../lookup.js";
 import { type FollowOptions, followLogs } from "./follow-logs.js";
 import { LogReading } from "./log-reader.js";
 import { lossWarnings } from "./log-warnings.js";

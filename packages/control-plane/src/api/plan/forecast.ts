@@ -1,133 +1,183 @@
-import type { PlannedStep, Rollout, Task } from "@berth/proto";
+import {
+  DesiredState,
+  Health,
+  NodeState,
+  type PlannedStep,
+  type ServiceSpec,
+  type Task,
+  TaskState,
+} from "@berth/proto";
 import type { Plan } from "../../core/model/plan.js";
 import { isRolloutActive } from "../../core/model/rollout.js";
-import { isEnded, isPending, shouldRun } from "../../core/model/task-state.js";
+import { isEnded, isPending, shouldRun, stateOf } from "../../core/model/task-state.js";
 import { currentTest } from "../../core/model/template.js";
+import { isJob } from "../../core/orchestrator/jobs/job-mode.js";
 import { reconcile } from "../../core/reconcile.js";
 import { gateOf, withGate } from "../../reconciler/gates.js";
 import { planChanges } from "../../reconciler/plan-changes.js";
+import type { Change } from "../../state/change.js";
 import type { ClusterState, Draft } from "../../state/cluster-state.js";
 import { serviceSnapshot } from "../../state/service-snapshot.js";
-import { agentSteps } from "./plan-agents.js";
 import { StepRecorder } from "./planned-steps.js";
 
-/** Looks at tasks that a forecast may take: some tenths of a second, in which the leader does nothing else. */
-const MAX_LOOKS = 20_000;
+/** Tasks that a forecast may visit. That takes a few hundred milliseconds, during which the leader does nothing else. */
+const MAX_VISITED_TASKS = 20_000;
 
-/** What would become of one service. */
+/** The planned steps of one service. */
 export interface Forecast {
   readonly steps: readonly PlannedStep[];
   readonly problems: readonly string[];
-  /** Steps that would follow in the same way. */
+  /** Number of further steps of the same kind that are left out. */
   readonly omittedSteps: number;
 }
 
 export interface ForecastContext {
   readonly state: ClusterState;
-  /** Of that state: all that is written is taken back with it. */
+  /** The draft of `state`; what is written to it is rolled back afterwards. */
   readonly draft: Draft;
   readonly now: number;
   readonly newId: () => string;
 }
 
-/** A service while its future is worked out. */
-interface Course {
+/** The forecast of one service while it is computed. */
+interface ServiceForecast {
   readonly serviceId: string;
   readonly recorder: StepRecorder;
   plan: Plan;
 }
 
 /**
- * Works out what would be done about services, by doing it: the core decides on the draft, agents are taken to do
- * well whatever they are told, and so on until nothing is left to do.
+ * Computes what would happen to services by running the reconciler on a draft of the records. Agents are simulated,
+ * and everything that they do succeeds. Ends when no service has anything left to do.
  */
 export function forecast(
   serviceIds: readonly string[],
   context: ForecastContext,
 ): ReadonlyMap<string, Forecast> {
   const { state } = context;
-  const courses = serviceIds.map((serviceId) => {
+  const services = serviceIds.map((serviceId) => {
     const recorder = new StepRecorder(state.tasks.ofService(serviceId).values());
-    return { serviceId, recorder, plan: NOTHING };
+    return { serviceId, recorder, plan: EMPTY_PLAN };
   });
-  const isCutOff = carryOut(courses, context);
+  const isTruncated = runRounds(services, context);
   const hostnameOf = (nodeId: string): string => state.nodes.get(nodeId)?.description?.hostname || nodeId;
   return new Map(
-    courses.map((course) => {
-      const steps = course.recorder.steps({ hostnameOf });
-      const omittedSteps = isCutOff ? outdatedTasks(course.serviceId, state) : 0;
-      return [course.serviceId, { steps, problems: course.plan.problems, omittedSteps }];
+    services.map((service) => {
+      const steps = service.recorder.steps(hostnameOf);
+      const omittedSteps = isTruncated ? countOutdatedTasks(service.serviceId, state) : 0;
+      return [service.serviceId, { steps, problems: service.plan.problems, omittedSteps }];
     }),
   );
 }
 
-/** Goes on until nothing is left to do; true when it had to end before. */
-function carryOut(courses: readonly Course[], context: ForecastContext): boolean {
+/** Runs rounds until nothing changes. Returns true when it stopped at the limit instead. */
+function runRounds(services: readonly ServiceForecast[], context: ForecastContext): boolean {
   const { state } = context;
   let { now } = context;
   let hasWaited = false;
-  for (let looks = 0; looks < MAX_LOOKS; ) {
-    for (const { serviceId } of courses) looks += 1 + state.tasks.ofService(serviceId).size;
-    const isMoving = takeRound(courses, { ...context, now });
-    // What does not go on after a wait waits for something that is no matter of time.
-    const nextMs = isMoving ? now : hasWaited ? undefined : nextBatchMs(courses, state);
+  for (let visited = 0; visited < MAX_VISITED_TASKS; ) {
+    for (const { serviceId } of services) visited += 1 + state.tasks.ofService(serviceId).size;
+    const hasChanged = runRound(services, { ...context, now });
+    // A service that does not change after a pause either is not waiting for time to pass.
+    const nextMs = hasChanged ? now : hasWaited ? undefined : nextBatchMs(services, state);
     if (nextMs === undefined) return false;
-    hasWaited = !isMoving;
+    hasWaited = !hasChanged;
     now = Math.max(now + 1, nextMs);
   }
   return true;
 }
 
-/** Decides about every service, and lets the agents do it; true when there was something to do. */
-function takeRound(courses: readonly Course[], context: ForecastContext): boolean {
+/** Reconciles every service once, then simulates the agents. Returns true when anything changed. */
+function runRound(services: readonly ServiceForecast[], context: ForecastContext): boolean {
   const { state, draft, now } = context;
-  let isMoving = false;
-  for (const course of courses) isMoving = advance(course, context) || isMoving;
-  for (const { serviceId } of courses) {
-    const steps = agentSteps(serviceId, state, now);
-    draft.write(steps);
-    isMoving ||= steps.length > 0;
+  let hasChanged = false;
+  for (const service of services) hasChanged = reconcileService(service, context) || hasChanged;
+  for (const { serviceId } of services) {
+    const changes = simulateAgents(serviceId, state, now);
+    draft.write(changes);
+    hasChanged ||= changes.length > 0;
   }
-  return isMoving;
+  return hasChanged;
 }
 
-/** Tasks that an update has not come to. */
-function outdatedTasks(serviceId: string, state: ClusterState): number {
-  const service = state.services.get(serviceId);
-  if (service === undefined || service.removing) return 0;
-  const isCurrent = currentTest(service);
-  const isLeft = (task: Task): boolean => shouldRun(task) && !isEnded(task) && !isCurrent(task);
-  return [...state.tasks.ofService(serviceId).values()].filter(isLeft).length;
-}
-
-/** Decides once about a service; true when there was something to do. */
-function advance(course: Course, { state, draft, now, newId }: ForecastContext): boolean {
-  const snapshot = serviceSnapshot(state, course.serviceId);
+function reconcileService(service: ServiceForecast, { state, draft, now, newId }: ForecastContext): boolean {
+  const snapshot = serviceSnapshot(state, service.serviceId);
   if (snapshot === undefined) return false;
-  // No deadline runs out: what does not get further is told as it stands, and not what would follow from that.
+  // With `leaderSinceMs` at now, no deadline passes: a service that is stuck is reported as it is.
   const decision = { now, newId, leaderSinceMs: now };
   const plan = withGate(gateOf(snapshot, state, now), (holdReason) =>
     reconcile(snapshot, state.nodes, { ...decision, holdReason }),
   );
-  course.plan = plan;
-  course.recorder.nextRound();
-  for (const action of plan.actions) course.recorder.take(action);
+  service.plan = plan;
+  service.recorder.nextRound();
+  for (const action of plan.actions) service.recorder.record(action);
   draft.write(planChanges(plan, state, now));
   return plan.actions.length > 0;
 }
 
-/** When the pause between two batches ends. Updates that wait for room, which may never come, are not waited for. */
-function nextBatchMs(courses: readonly Course[], state: ClusterState): number | undefined {
-  const due = courses.flatMap(({ serviceId, plan }) => {
+/** Returns how many tasks the update has not replaced. */
+function countOutdatedTasks(serviceId: string, state: ClusterState): number {
+  const service = state.services.get(serviceId);
+  if (service === undefined || service.removing) return 0;
+  const isCurrent = currentTest(service);
+  const isOutdated = (task: Task): boolean => shouldRun(task) && !isEnded(task) && !isCurrent(task);
+  return [...state.tasks.ofService(serviceId).values()].filter(isOutdated).length;
+}
+
+/** Returns when the pause between two batches ends. An update that waits for a free node is not waited for. */
+function nextBatchMs(services: readonly ServiceForecast[], state: ClusterState): number | undefined {
+  const due = services.flatMap(({ serviceId, plan }) => {
     const rollout = state.services.get(serviceId)?.rollout;
-    return mayGoOn(serviceId, rollout, state) && plan.requeueAtMs !== undefined ? [plan.requeueAtMs] : [];
+    const canContinue = isRolloutActive(rollout) && !hasPendingTask(serviceId, state);
+    return canContinue && plan.requeueAtMs !== undefined ? [plan.requeueAtMs] : [];
   });
   return due.length === 0 ? undefined : Math.min(...due);
 }
 
-function mayGoOn(serviceId: string, rollout: Rollout | undefined, state: ClusterState): boolean {
-  if (!isRolloutActive(rollout)) return false;
-  return ![...state.tasks.ofService(serviceId).values()].some((task) => shouldRun(task) && isPending(task));
+function hasPendingTask(serviceId: string, state: ClusterState): boolean {
+  return [...state.tasks.ofService(serviceId).values()].some((task) => shouldRun(task) && isPending(task));
 }
 
-const NOTHING: Plan = { actions: [], problems: [] };
+/** Returns the next status change of each task of a service if its agent succeeds in everything. */
+function simulateAgents(serviceId: string, state: ClusterState, now: number): readonly Change[] {
+  return [...state.tasks.ofService(serviceId).values()].flatMap((task): readonly Change[] => {
+    if (isPending(task) || state.nodes.get(task.nodeId)?.state !== NodeState.READY) return [];
+    if (task.desiredState === DesiredState.REMOVE) {
+      return [{ kind: "delete-task", serviceId, taskId: task.id }];
+    }
+    const spec = state.services.specOf(serviceId, task.specVersion);
+    const next = nextState(task, spec);
+    return next === undefined ? [] : [{ kind: "put-task", task: withState(task, next, now) }];
+  });
+}
+
+function nextState(task: Task, spec: ServiceSpec | undefined): TaskState | undefined {
+  if (isEnded(task)) return undefined;
+  if (!shouldRun(task)) return TaskState.SHUTDOWN;
+  if (stateOf(task) < TaskState.RUNNING) return TaskState.RUNNING;
+  return spec !== undefined && isJob(spec) ? TaskState.COMPLETE : undefined;
+}
+
+/** A running task is healthy at once, so that no monitoring time has to pass. */
+function withState(task: Task, state: TaskState, now: number): Task {
+  const known = task.status ?? {
+    message: "",
+    containerId: "",
+    ports: [],
+    addresses: [],
+    stoppedExternally: false,
+  };
+  const isRunning = state === TaskState.RUNNING;
+  return {
+    ...task,
+    status: {
+      ...known,
+      state,
+      sinceMs: now,
+      health: isRunning ? Health.HEALTHY : Health.UNSPECIFIED,
+      ...(isRunning ? { runningSinceMs: now } : {}),
+    },
+  };
+}
+
+const EMPTY_PLAN: Plan = { actions: [], problems: [] };

@@ -13,7 +13,7 @@ import type { Change } from "../../state/change.js";
 import { ClusterState } from "../../state/cluster-state.js";
 import { decideDeployment } from "../deploy/decide-deployment.js";
 import { planDeployment } from "./plan-deployment.js";
-import { checkPlanRev } from "./plan-revision.js";
+import { checkPlanRevision } from "./plan-revision.js";
 
 /** Very many tasks on a busy machine. */
 vi.setConfig({ testTimeout: 60_000 });
@@ -232,15 +232,15 @@ describe("the name of a plan", () => {
   test("is the same for the same plan, at any time", () => {
     const [first, second] = [running(specOf()), running(specOf())];
     expect(planOf(first, changed).rev).toBe(planDeployment(deployment(changed), second, NOW * 2).plan.rev);
-    expect(() => checkPlanRev(planOf(first, changed).rev, parts(second, changed), "shop")).not.toThrow();
+    expect(() => checkPlanRevision(planOf(first, changed).rev, parts(second, changed), "shop")).not.toThrow();
   });
 
   test("is another when the spec, the version below it or the steps are, and the error names the service", () => {
     const state = running(specOf(), specOf({ name: "shop_db", image: "db:1" }));
     const db = specOf({ name: "shop_db", image: "db:1" });
     const { rev } = planOf(state, changed, db);
-    expect(() => checkPlanRev(rev, parts(state, specOf({ image: "web:3" }), db), "shop")).toThrow(
-      "the plan is another by now: shop_web would differ",
+    expect(() => checkPlanRevision(rev, parts(state, specOf({ image: "web:3" }), db), "shop")).toThrow(
+      "the plan has changed for shop_web",
     );
     const moved = running(specOf({ labels: { a: "b" } }), db);
     const service = moved.services.byName("shop_web");
@@ -248,7 +248,9 @@ describe("the name of a plan", () => {
       const change = { kind: "put-service", service: { ...service, version: 7 } } as const;
       moved.apply([{ change, revision: 1_000n }]);
     }
-    expect(() => checkPlanRev(rev, parts(moved, changed, db), "shop")).toThrow("shop_web would differ");
-    expect(() => checkPlanRev(rev, parts(state, changed), "shop")).toThrow("shop_db would differ");
+    expect(() => checkPlanRevision(rev, parts(moved, changed, db), "shop")).toThrow(
+      "the plan has changed for shop_web",
+    );
+    expect(() => checkPlanRevision(rev, parts(state, changed), "shop")).toThrow("shop_db would differ");
   });
 });

@@ -13,22 +13,26 @@ import { policyOf } from "../../core/orchestrator/update-policy.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { decideDeployment, type StackDeployment } from "../deploy/decide-deployment.js";
 import { type Forecast, forecast } from "./forecast.js";
-import { type PlanParts, planRev } from "./plan-revision.js";
+import { type PlanParts, planRevision } from "./plan-revision.js";
 import { specChanges } from "./spec-diff.js";
 
 export interface PlannedDeployment extends PlanParts {
   readonly plan: DeployPlan;
-  /** For a person. */
+  /** Shown to the user. */
   readonly warnings: readonly string[];
 }
 
-/** Of what is new, all is a change: these say enough. */
-const SHOWN_OF_NEW = ["task.container.image", "replicated.replicas", "replicated_job.total_completions"];
-const UNTOUCHED: Forecast = { steps: [], problems: [], omittedSteps: 0 };
+/** The fields that are shown of a new service, of which every field is a change. */
+const SHOWN_FIELDS_OF_NEW = [
+  "task.container.image",
+  "replicated.replicas",
+  "replicated_job.total_completions",
+];
+const NO_CHANGES: Forecast = { steps: [], problems: [], omittedSteps: 0 };
 
 /**
- * What a deployment would do, task by task, without doing any of it.
- * @throws BerthError what the deployment itself would throw
+ * Returns what a deployment would do, task by task, without writing anything.
+ * @throws BerthError the errors of the deployment itself
  */
 export function planDeployment(
   deployment: StackDeployment,
@@ -47,33 +51,36 @@ export function planDeployment(
     const after = new Map(
       outcomes.map(({ serviceId }) => [serviceId, state.services.get(serviceId)] as const),
     );
-    const futures = forecast([...after.keys()], { state, draft, now, newId });
+    const forecasts = forecast([...after.keys()], { state, draft, now, newId });
     const parts = outcomes.map((outcome) => {
       const service = after.get(outcome.serviceId);
       const old = before.get(outcome.serviceId);
-      const future = futures.get(outcome.serviceId) ?? UNTOUCHED;
+      const forecast = forecasts.get(outcome.serviceId) ?? NO_CHANGES;
       const spec = outcome.kind === Kind.REMOVED ? undefined : service?.spec;
-      return { plan: servicePlan(outcome, { old, service, future }), spec };
+      return { plan: servicePlan(outcome, { old, service, forecast }), spec };
     });
-    const rev = planRev({ parts, networks });
+    const rev = planRevision({ parts, networks });
     const services = parts.map(({ plan }) => plan);
-    return { plan: { rev, services, networks: networks.map(asPlanned) }, parts, networks, warnings };
+    return { plan: { rev, services, networks: networks.map(withoutPlannedId) }, parts, networks, warnings };
   });
 }
 
-/** An id that nothing will ever have tells nobody anything. */
-function asPlanned(outcome: NetworkOutcome): NetworkOutcome {
+/** Removes the id of a network that does not exist yet: it will get another one. */
+function withoutPlannedId(outcome: NetworkOutcome): NetworkOutcome {
   return outcome.kind === NetworkOutcome_Kind.CREATED ? { ...outcome, networkId: "" } : outcome;
 }
 
-interface Course {
+interface ServiceChange {
   readonly old: Service | undefined;
-  /** As the deployment makes it. */
+  /** The service after the deployment; undefined when it is gone. */
   readonly service: Service | undefined;
-  readonly future: Forecast;
+  readonly forecast: Forecast;
 }
 
-function servicePlan({ name, kind, version }: ServiceOutcome, { old, service, future }: Course): ServicePlan {
+function servicePlan(
+  { name, kind, version }: ServiceOutcome,
+  { old, service, forecast }: ServiceChange,
+): ServicePlan {
   const replacesTasks =
     old !== undefined && kind === Kind.UPDATED && service?.templateVersion !== old.templateVersion;
   return {
@@ -84,16 +91,16 @@ function servicePlan({ name, kind, version }: ServiceOutcome, { old, service, fu
     changes: kind === Kind.REMOVED ? [] : [...changesOf(old?.spec, service?.spec)],
     replacesTasks,
     rollout: replacesTasks ? rolloutText(service) : "",
-    steps: [...future.steps],
-    problems: [...future.problems],
-    omittedSteps: future.omittedSteps,
+    steps: [...forecast.steps],
+    problems: [...forecast.problems],
+    omittedSteps: forecast.omittedSteps,
   };
 }
 
 function changesOf(old: ServiceSpec | undefined, spec: ServiceSpec | undefined): readonly FieldChange[] {
   if (spec === undefined) return [];
   const changes = specChanges(old, spec);
-  return old === undefined ? changes.filter(({ path }) => SHOWN_OF_NEW.includes(path)) : changes;
+  return old === undefined ? changes.filter(({ path }) => SHOWN_FIELDS_OF_NEW.includes(path)) : changes;
 }
 
 function rolloutText(service: Service | undefined): string {
@@ -103,7 +110,7 @@ function rolloutText(service: Service | undefined): string {
   return `${count}, ${startFirst ? "start-first" : "stop-first"}, on failure: ${onFailure}`;
 }
 
-/** Ids for what will never be. */
+/** Returns ids for records that are never written. */
 function idSource(): () => string {
   let next = 0;
   return () => {

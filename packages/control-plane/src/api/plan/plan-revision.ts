@@ -2,57 +2,63 @@ import { createHash } from "node:crypto";
 import { BerthError, type NetworkOutcome, type ServicePlan, type ServiceSpec } from "@berth/proto";
 import { canonicalText } from "../../core/model/canonical.js";
 
-const WHOLE_LENGTH = 12;
-/** Enough to see which service differs; that all are the same is what the whole's own letters say. */
-const PART_LENGTH = 4;
-/** A name that a person still copies. */
-const MAX_PARTS = 40;
+const PLAN_HASH_LENGTH = 12;
 
-/** What a plan does to one service. */
+/** Enough to tell which services differ. Equality of two plans is decided by the longer hash of the whole plan. */
+const SERVICE_HASH_LENGTH = 4;
+
+/** Beyond this many services, the revision would be too long to copy and consists of the plan's hash only. */
+const MAX_SERVICE_HASHES = 40;
+
+/** The plan for one service. */
 export interface PlanPart {
   readonly plan: ServicePlan;
-  /** What it makes of the service; undefined when it removes it. */
+  /** The service's new spec; undefined when the service is removed. */
   readonly spec: ServiceSpec | undefined;
 }
 
-/** What a plan does. */
+/** Everything that a plan's revision covers. */
 export interface PlanParts {
   readonly parts: readonly PlanPart[];
-  /** What it does to networks. */
   readonly networks: readonly NetworkOutcome[];
 }
 
 /**
- * The name of a plan: the same for plans that do the same to the same versions. Where tasks would go is not part of
- * it, as that changes with every task that starts or ends anywhere.
+ * Returns the revision of a plan: equal for plans that do the same to the same versions. The nodes that were picked are
+ * not part of it, since they change whenever any task in the cluster starts or ends.
  */
-export function planRev({ parts, networks }: PlanParts): string {
+export function planRevision({ parts, networks }: PlanParts): string {
   const texts = sorted(parts).map(partText);
-  const whole = hashOf([...texts, ...networks.map(networkText).sort()].join("\n")).slice(0, WHOLE_LENGTH);
-  if (parts.length > MAX_PARTS) return whole;
-  return `${whole}-${texts.map((text) => hashOf(text).slice(0, PART_LENGTH)).join("")}`;
+  const planHash = hashOf([...texts, ...networks.map(networkText).sort()].join("\n")).slice(
+    0,
+    PLAN_HASH_LENGTH,
+  );
+  if (parts.length > MAX_SERVICE_HASHES) return planHash;
+  return `${planHash}-${texts.map((text) => hashOf(text).slice(0, SERVICE_HASH_LENGTH)).join("")}`;
 }
 
-/** @throws BerthError BERTH_PLAN_CHANGED with the services that differ, as far as the names tell them. */
-export function checkPlanRev(asked: string, plan: PlanParts, stack: string): void {
-  const current = planRev(plan);
-  if (asked === current) return;
-  const differing = differences(asked, current, sorted(plan.parts));
-  const what = differing.length === 0 ? "" : `: ${differing.join(", ")} would differ`;
+/** @throws BerthError BERTH_PLAN_CHANGED with the services that differ, as far as the two revisions show them */
+export function checkPlanRevision(requested: string, plan: PlanParts, stack: string): void {
+  const current = planRevision(plan);
+  if (requested === current) return;
+  const differing = differences(requested, current, sorted(plan.parts));
+  const changed = differing.length === 0 ? "" : ` for ${differing.join(", ")}`;
   throw new BerthError({
     code: "BERTH_PLAN_CHANGED",
-    message: `Stack ${stack} was not deployed: the plan is another by now${what}. Look at the new one with --dry-run.`,
+    message: `stack ${stack} was not deployed: the plan has changed${changed}; review it with --dry-run`,
     details: { planRev: current, services: differing.join(",") },
   });
 }
 
-function differences(asked: string, current: string, parts: readonly PlanPart[]): readonly string[] {
-  const [, old = ""] = asked.split("-");
-  const [, fresh = ""] = current.split("-");
-  if (old.length !== fresh.length) return []; // Other services are part of it, or it is no plan's name at all.
-  const at = (text: string, index: number): string =>
-    text.slice(index * PART_LENGTH, (index + 1) * PART_LENGTH);
-  return parts.filter((_, index) => at(old, index) !== at(fresh, index)).map(({ plan }) => plan.name);
+function differences(requested: string, current: string, parts: readonly PlanPart[]): readonly string[] {
+  const [, before = ""] = requested.split("-");
+  const [, after = ""] = current.split("-");
+  if (before.length !== after.length) return []; // The plans have different services.
+  const hashAt = (text: string, index: number): string =>
+    text.slice(index * SERVICE_HASH_LENGTH, (index + 1) * SERVICE_HASH_LENGTH);
+  return parts
+    .filter((_, index) => hashAt(before, index) !== hashAt(after, index))
+    .map(({ plan }) => plan.name);
 }
 
 function sorted(parts: readonly PlanPart[]): readonly PlanPart[] {
@@ -61,8 +67,8 @@ function sorted(parts: readonly PlanPart[]): readonly PlanPart[] {
 
 function partText({ plan, spec }: PlanPart): string {
   const { name, kind, fromVersion, steps } = plan;
-  const taken = steps.map((step) => [step.kind, step.slot, step.round, step.isUnplaced]);
-  return canonicalText({ name, kind, fromVersion, spec: spec ?? null, taken });
+  const stepKeys = steps.map((step) => [step.kind, step.slot, step.round, step.isUnplaced]);
+  return canonicalText({ name, kind, fromVersion, spec: spec ?? null, steps: stepKeys });
 }
 
 function networkText({ name, kind }: NetworkOutcome): string {

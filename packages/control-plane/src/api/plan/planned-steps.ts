@@ -1,122 +1,124 @@
-import { PlannedStep_Kind as Kind, type PlannedStep, type Task } from "@berth/proto";
+import { assertNever, PlannedStep_Kind as Kind, type PlannedStep, type Task } from "@berth/proto";
 import type { Action } from "../../core/model/plan.js";
 import { isEnded, isPending, shouldRun } from "../../core/model/task-state.js";
 
-export interface StepNames {
-  readonly hostnameOf: (nodeId: string) => string;
-}
-
-/** What becomes of one slot in the course of a plan. */
-interface SlotCourse {
+/** What happens to one slot in a plan. */
+interface SlotChange {
   readonly slot: number;
-  /** In the slot when the plan began. */
-  readonly old: Task | undefined;
-  fresh: Task | undefined;
+  /** The task that was in the slot when the plan began. */
+  readonly oldTask: Task | undefined;
+  newTask: Task | undefined;
   stopReason: string;
   round: number;
 }
 
 /**
- * Collects the actions of a service as they would be taken, and tells them as steps of slots: a task that stops and
- * one that takes its place are one step, whichever comes first.
+ * Records the actions of one service and turns them into steps by slot. A task that stops and the one that replaces it
+ * are one step, in whichever order they come.
  */
 export class StepRecorder {
-  readonly #initial = new Map<string, Task>();
-  readonly #courses = new Map<string, SlotCourse>();
+  readonly #initialTasks = new Map<string, Task>();
+  readonly #changes = new Map<string, SlotChange>();
   readonly #keyOfTask = new Map<string, string>();
   #round = 0;
   #isNewRound = true;
 
   constructor(tasks: Iterable<Task>) {
     for (const task of tasks) {
-      const isThere = shouldRun(task) && !isEnded(task) && !isPending(task);
-      if (isThere && !this.#initial.has(keyOf(task))) this.#initial.set(keyOf(task), task);
+      const isPresent = shouldRun(task) && !isEnded(task) && !isPending(task);
+      if (isPresent && !this.#initialTasks.has(keyOf(task))) this.#initialTasks.set(keyOf(task), task);
     }
   }
 
-  /** Slots that are first touched from here on belong to the next round. */
+  /** Assigns slots that are first changed from here on to the next round. */
   nextRound(): void {
     this.#isNewRound = true;
   }
 
-  take(action: Action): void {
+  record(action: Action): void {
     switch (action.kind) {
       case "create-task":
-        this.#make(action.task, action.task);
+        this.#place(action.task, action.task);
         return;
       case "assign-task":
-        this.#make({ ...action.task, nodeId: action.nodeId }, action.task);
+        this.#place({ ...action.task, nodeId: action.nodeId }, action.task);
         return;
       case "update-message":
-        this.#make(withMessage(action.task, action.message), action.task);
+        this.#place(withMessage(action.task, action.message), action.task);
         return;
       case "set-desired":
         this.#stop(action.task, action.reason);
         return;
+      case "mark-lost":
+      case "mark-adrift":
+      case "reset-restarts":
+      case "delete-task":
+      case "update-service":
+      case "remove-service":
+        return; // No step that a user would recognize.
       default:
-        return;
+        assertNever(action);
     }
   }
 
-  /** Steps in the order of their rounds and slots. */
-  steps({ hostnameOf }: StepNames): readonly PlannedStep[] {
-    return [...this.#courses.values()]
-      .flatMap((course) => stepOf(course, hostnameOf))
+  /** Returns the steps by round and slot. */
+  steps(hostnameOf: (nodeId: string) => string): readonly PlannedStep[] {
+    return [...this.#changes.values()]
+      .flatMap((change) => stepOf(change, hostnameOf))
       .sort((a, b) => a.round - b.round || a.slot - b.slot || (a.toHostname < b.toHostname ? -1 : 1));
   }
 
-  #make(task: Task, recorded: Task): void {
+  #place(task: Task, recorded: Task): void {
     const key = this.#keyOfTask.get(recorded.id) ?? keyOf(task);
     this.#keyOfTask.set(recorded.id, key);
-    const course = this.#courseOf(key, task);
-    const isPlacedNow = course.fresh !== undefined && isUnplaced(course.fresh) && !isUnplaced(task);
-    course.fresh = task;
-    if (isPlacedNow && course.old === undefined) course.round = this.#thisRound();
+    const change = this.#changeOf(key, task);
+    const gotNode = change.newTask !== undefined && isUnplaced(change.newTask) && !isUnplaced(task);
+    change.newTask = task;
+    if (gotNode && change.oldTask === undefined) change.round = this.#currentRound();
   }
 
   #stop(task: Task, reason: string): void {
     const key = this.#keyOfTask.get(task.id) ?? keyOf(task);
-    // What the plan itself has made and takes back never was.
-    if (this.#courses.get(key)?.fresh?.id === task.id) this.#courses.delete(key);
-    else if (this.#initial.get(key)?.id === task.id) this.#courseOf(key, task).stopReason = reason;
+    // A task that the plan itself creates and stops again is not shown.
+    if (this.#changes.get(key)?.newTask?.id === task.id) this.#changes.delete(key);
+    else if (this.#initialTasks.get(key)?.id === task.id) this.#changeOf(key, task).stopReason = reason;
   }
 
-  #courseOf(key: string, { slot }: Task): SlotCourse {
-    const known = this.#courses.get(key);
+  #changeOf(key: string, { slot }: Task): SlotChange {
+    const known = this.#changes.get(key);
     if (known !== undefined) return known;
-    const old = this.#initial.get(key);
-    const course = { slot, old, fresh: undefined, stopReason: "", round: this.#thisRound() };
-    this.#courses.set(key, course);
-    return course;
+    const oldTask = this.#initialTasks.get(key);
+    const change = { slot, oldTask, newTask: undefined, stopReason: "", round: this.#currentRound() };
+    this.#changes.set(key, change);
+    return change;
   }
 
-  #thisRound(): number {
+  #currentRound(): number {
     if (this.#isNewRound) this.#round += 1;
     this.#isNewRound = false;
     return this.#round;
   }
 }
 
-function stepOf(course: SlotCourse, hostnameOf: StepNames["hostnameOf"]): readonly PlannedStep[] {
-  const { old, fresh, stopReason, round } = course;
-  if (fresh === undefined && stopReason === "") return [];
-  const unplaced = fresh !== undefined && isUnplaced(fresh);
-  const why = unplaced ? (fresh.status?.message ?? "") : stopReason;
+function stepOf(change: SlotChange, hostnameOf: (nodeId: string) => string): readonly PlannedStep[] {
+  const { slot, oldTask, newTask, stopReason, round } = change;
+  if (newTask === undefined && stopReason === "") return [];
+  const hasNoNode = newTask !== undefined && isUnplaced(newTask);
   return [
     {
-      kind: fresh === undefined ? Kind.STOP : old === undefined ? Kind.CREATE : Kind.REPLACE,
-      slot: course.slot,
-      taskId: old?.id ?? "",
-      fromHostname: old === undefined ? "" : hostnameOf(old.nodeId),
-      toHostname: fresh === undefined || unplaced ? "" : hostnameOf(fresh.nodeId),
+      kind: newTask === undefined ? Kind.STOP : oldTask === undefined ? Kind.CREATE : Kind.REPLACE,
+      slot,
+      taskId: oldTask?.id ?? "",
+      fromHostname: oldTask === undefined ? "" : hostnameOf(oldTask.nodeId),
+      toHostname: newTask === undefined || hasNoNode ? "" : hostnameOf(newTask.nodeId),
       round,
-      reason: why,
-      isUnplaced: unplaced,
+      reason: hasNoNode ? (newTask.status?.message ?? "") : stopReason,
+      isUnplaced: hasNoNode,
     },
   ];
 }
 
-/** A task of a service that has one a node has its node for a slot; as long as it has none it stands for itself. */
+/** Identifies a slot. The slot of a global service's task is its node; before it has one, the task is its own slot. */
 function keyOf({ slot, nodeId, id }: Task): string {
   if (slot !== 0) return String(slot);
   return nodeId === "" ? `new/${id}` : `node/${nodeId}`;

@@ -1,27 +1,27 @@
 import { type FieldChange, ServiceSpec } from "@berth/proto";
 import { canonicalText } from "../../core/model/canonical.js";
 
-/** A person reads no more; the rest is counted. */
+/** Changes beyond these are only counted. */
 const MAX_CHANGES = 100;
 const MAX_TEXT_LENGTH = 200;
 
-/** What the fields of a list's item say of which one it is, the first that is there. */
+/** Fields that identify an item of a list, in order of preference. */
 const ITEM_KEYS = ["target", "name", "service", "hostPath"];
 
-/** Every field in which two specs differ, in the words of the spec, in the order of its paths. */
+/** Returns every field in which two specs differ, sorted by path. Paths are written as in the .proto files. */
 export function specChanges(before: ServiceSpec | undefined, after: ServiceSpec): readonly FieldChange[] {
-  const old = leavesOf(before);
-  const fresh = leavesOf(after);
-  const paths = [...new Set([...old.keys(), ...fresh.keys()])].sort();
+  const beforeLeaves = leavesOf(before);
+  const afterLeaves = leavesOf(after);
+  const paths = [...new Set([...beforeLeaves.keys(), ...afterLeaves.keys()])].sort();
   const changes = paths
-    .map((path) => ({ path, before: old.get(path) ?? "", after: fresh.get(path) ?? "" }))
+    .map((path) => ({ path, before: beforeLeaves.get(path) ?? "", after: afterLeaves.get(path) ?? "" }))
     .filter((change) => change.before !== change.after);
   if (changes.length <= MAX_CHANGES) return changes.map(shortened);
   const more = `${changes.length - MAX_CHANGES} more`;
   return [...changes.slice(0, MAX_CHANGES).map(shortened), { path: "…", before: "", after: more }];
 }
 
-/** The values of a spec by their paths. */
+/** Returns the leaf values of a spec by path. */
 function leavesOf(spec: ServiceSpec | undefined): ReadonlyMap<string, string> {
   const leaves = new Map<string, string>();
   if (spec !== undefined) collect(ServiceSpec.toJSON(spec), "", leaves);
@@ -31,7 +31,7 @@ function leavesOf(spec: ServiceSpec | undefined): ReadonlyMap<string, string> {
 function collect(value: unknown, path: string, leaves: Map<string, string>): void {
   if (Array.isArray(value)) {
     value.forEach((item, index) => {
-      const { key, rest } = itemOf(item, index);
+      const { key, rest } = keyedItem(item, index);
       collect(rest, `${path}[${key}]`, leaves);
     });
   } else if (typeof value === "object" && value !== null) {
@@ -43,8 +43,8 @@ function collect(value: unknown, path: string, leaves: Map<string, string>): voi
   }
 }
 
-/** How an item of a list is told from the others, so that one that is added does not seem to change all after it. */
-function itemOf(item: unknown, index: number): { readonly key: string; readonly rest: unknown } {
+/** Splits a list item into a key and the rest. With a key, an inserted item does not shift all later ones. */
+function keyedItem(item: unknown, index: number): { readonly key: string; readonly rest: unknown } {
   if (typeof item === "string") {
     const equals = item.indexOf("=");
     const isPair = equals > 0 && !/\s/.test(item.slice(0, equals));

@@ -158,14 +158,14 @@ describe("stack deploy --dry-run", () => {
         requests.push(request);
         throw new BerthError({
           code: "BERTH_PLAN_CHANGED",
-          message: "Stack shop was not deployed: the plan is another by now, shop_web would differ.",
+          message: "stack shop was not deployed: the plan has changed for shop_web; review it with --dry-run",
         });
       },
     };
     const { code, out, err } = await berth("stack deploy -c c.yaml --plan-rev old shop", handlers, { cwd });
     expect([code, out]).toEqual([1, ""]);
     expect(err).toContain("The plan as it is now:\n~ shop_web  version 3 → 4");
-    expect(err).toContain("shop_web would differ.\n(BERTH_PLAN_CHANGED)");
+    expect(err).toContain("review it with --dry-run\n(BERTH_PLAN_CHANGED)");
     expect(requests.map(({ dryRun, planRev }) => [dryRun, planRev])).toEqual([
       [false, "old"],
       [true, ""],

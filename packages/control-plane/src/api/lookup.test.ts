@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { buildNode, buildService, buildSpec, buildTask } from "../core/testing/records.js";
 import type { Change } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
-import { findRunningTask, findTarget } from "./lookup-task.js";
+import { findRunningTask, findTarget } from "./lookup.js";
 
 let state: ClusterState;
 
@@ -44,29 +44,31 @@ test.each([
   ["shop.dns", "each"],
   ["shop.dns.host.one", "each"],
   ["shop.dns.n1", "each"],
-])("runningTask finds %s", (reference, id) => {
+])("findRunningTask() finds %s", (reference, id) => {
   expect(findRunningTask(state, reference).id).toBe(id);
 });
 
-describe("runningTask() says", () => {
-  test("what there is to choose from", () => {
+describe("findRunningTask()", () => {
+  test("lists the running tasks to choose from", () => {
     expect(() => findRunningTask(state, "shop_web")).toThrow(
-      /^2 tasks of shop_web run\. Choose one: shop_web\.1 \(on host\.one\), shop_web\.2 \(on host\.one\)\./,
+      /^service shop_web has 2 running tasks: choose one of shop_web\.1 \(on host\.one\), shop_web\.2 \(on host\.one\)$/,
     );
   });
 
-  test("why none runs", () => {
-    expect(() => findRunningTask(state, "shop_db")).toThrow(/\(the newest is new\): 1 node is drained/);
-    expect(() => findRunningTask(state, "old")).toThrow(/No task of "old" runs \(the newest is failed\)/);
+  test("says why no task runs", () => {
+    expect(() => findRunningTask(state, "shop_db")).toThrow(/\(the newest task is new\): 1 node is drained/);
+    expect(() => findRunningTask(state, "old")).toThrow(
+      /"old" has no running task \(the newest task is failed\)/,
+    );
   });
 
-  test("what a wrong name may have meant", () => {
-    expect(() => findRunningTask(state, "shop_we")).toThrow(/Did you mean shop_web\?/);
-    expect(() => findRunningTask(state, "shop_web.9")).toThrow(/There is no service "shop_web\.9"/);
+  test("suggests similar names", () => {
+    expect(() => findRunningTask(state, "shop_we")).toThrow(/did you mean shop_web\?/);
+    expect(() => findRunningTask(state, "shop_web.9")).toThrow(/no such service: "shop_web\.9"/);
   });
 });
 
-test("findTarget takes ended tasks of a slot along, for their logs", () => {
+test("findTarget() includes the ended tasks of a slot, for their logs", () => {
   const target = findTarget(state, "shop_web.2");
   expect(target.kind === "service" && target.tasks.map(({ id }) => id).sort()).toEqual(["old", "taskb"]);
 });
