@@ -7,7 +7,7 @@ import {
   IngressRequest,
   type IngressStatusMessage,
 } from "@berth/proto";
-import { describeDnsProblem } from "../dns/trouble.js";
+import { describeDnsProblem } from "../dns/dns-server.js";
 import type { IngressMode } from "../kernel/ingress-mode.js";
 import type { ListenerManager } from "../listeners/listener-manager.js";
 import { parseDnsConfig } from "../messages/dns-messages.js";

@@ -7,16 +7,16 @@ import {
   listeningHandle,
   pauseReceiving,
 } from "../transport/socket-handles.js";
-import { readFrames, writeFrame } from "./tcp-frames.js";
+import { readMessages, writeMessage } from "./message.js";
 
 const MAX_TCP_CONNECTIONS = 256;
-/** RFC 7766 leaves it to the server; a resolver that has more to ask connects again. */
+/** RFC 7766 leaves the value to the server. Resolvers connect again when they need to. */
 const TCP_IDLE_MS = 10_000;
-/** Longer than any answer takes (3 s where other servers are silent). Whoever still has a connection then asks again. */
-const DRAIN_MS = 5_000;
-const DRAIN_CHECK_MS = 50;
+/** Longer than any answer takes (3 s when other servers do not answer). */
+const DRAIN_TIMEOUT_MS = 5_000;
+const DRAIN_POLL_MS = 50;
 
-/** Handles of the sockets of one address; undefined: it has to be opened. */
+/** Handles of the sockets of one address. A handle is undefined when the socket has to be opened. */
 export interface DnsSockets {
   readonly udp: unknown;
   readonly tcp: unknown;
@@ -24,7 +24,7 @@ export interface DnsSockets {
 
 export interface DnsRequest {
   readonly bytes: Buffer;
-  /** The asker's address. */
+  /** Source address of the query. */
   readonly from: string;
   readonly viaTcp: boolean;
 }
@@ -32,20 +32,20 @@ export interface DnsRequest {
 export interface DnsListenerOptions {
   readonly address: string;
   readonly port: number;
-  /** From another process, which answers here as well. */
+  /** Sockets of a predecessor, which may still read from them. */
   readonly inherited: DnsSockets | undefined;
-  /** Resolves with the answer; undefined: none is due. Never rejects. */
+  /** Returns the reply, or undefined when none is due. Never rejects. */
   readonly answer: (request: DnsRequest) => Promise<Buffer | undefined>;
 }
 
-/** Takes questions at one address, over UDP and TCP. */
+/** Receives queries at one address, over UDP and TCP. */
 export class DnsListener {
   readonly #options: DnsListenerOptions;
   readonly #udp: UdpSocket;
   readonly #isBound: boolean;
   readonly #tcp: Server;
   readonly #connections = new Set<TcpSocket>();
-  #answering = 0;
+  #pending = 0;
 
   private constructor(options: DnsListenerOptions) {
     this.#options = options;
@@ -56,7 +56,7 @@ export class DnsListener {
     this.#tcp.maxConnections = MAX_TCP_CONNECTIONS;
   }
 
-  /** Rejects with a system error (`code`) when the address or its port cannot be had. */
+  /** Rejects with a system error, which has a `code`, when the address or port is not available. */
   static async open(options: DnsListenerOptions): Promise<DnsListener> {
     const listener = new DnsListener(options);
     try {
@@ -68,18 +68,18 @@ export class DnsListener {
     return listener;
   }
 
-  /** To be given to another process. */
+  /** The sockets, for a successor. */
   get sockets(): DnsSockets {
     return { udp: datagramHandle(this.#udp), tcp: listeningHandle(this.#tcp) };
   }
 
-  /** Takes no more questions, another process does; answers those that there are. Resolves when it is closed. */
+  /** Leaves new queries to a successor and answers pending ones. Resolves when the sockets are closed. */
   async drain(): Promise<void> {
     this.#tcp.close();
     if (!pauseReceiving(this.#udp)) return this.close();
-    const endMs = performance.now() + DRAIN_MS;
-    while ((this.#answering > 0 || this.#connections.size > 0) && performance.now() < endMs) {
-      await sleep(DRAIN_CHECK_MS);
+    const endMs = performance.now() + DRAIN_TIMEOUT_MS;
+    while ((this.#pending > 0 || this.#connections.size > 0) && performance.now() < endMs) {
+      await sleep(DRAIN_POLL_MS);
     }
     this.close();
   }
@@ -105,14 +105,14 @@ export class DnsListener {
       this.#tcp.once("error", reject);
       this.#tcp.listen(inherited?.tcp ?? { host: address, port, exclusive: true }, resolve);
     });
-    // From here on an error is one of a single answer: its asker asks again.
+    // Errors from now on concern a single reply. The resolver retries.
     for (const socket of [this.#udp, this.#tcp]) socket.removeAllListeners("error").on("error", () => {});
   }
 
   #answer(request: DnsRequest, send: (reply: Buffer) => void): void {
-    this.#answering += 1;
+    this.#pending += 1;
     void this.#options.answer(request).then((reply) => {
-      this.#answering -= 1;
+      this.#pending -= 1;
       if (reply !== undefined) send(reply);
     });
   }
@@ -121,7 +121,7 @@ export class DnsListener {
     try {
       this.#udp.send(reply, port, to, () => {});
     } catch {
-      // Closed meanwhile.
+      // The socket was closed meanwhile.
     }
   }
 
@@ -131,9 +131,9 @@ export class DnsListener {
     socket.on("error", () => socket.destroy());
     socket.setTimeout(TCP_IDLE_MS, () => socket.destroy());
     const from = socket.remoteAddress ?? "";
-    readFrames(socket, (bytes) => {
+    readMessages(socket, (bytes) => {
       this.#answer({ bytes, from, viaTcp: true }, (reply) => {
-        if (!socket.destroyed) writeFrame(socket, reply);
+        if (!socket.destroyed) writeMessage(socket, reply);
       });
     });
   }

@@ -9,7 +9,7 @@ import { Forwarder } from "./forwarder.js";
 
 const GATEWAY = "127.0.0.53";
 const MANY = 200;
-/** Says that a resolver takes longer answers over UDP. */
+/** Announces that the resolver accepts longer replies over UDP. */
 const EDNS: Answer = {
   type: "OPT",
   name: ".",
@@ -52,7 +52,7 @@ const TABLE: DnsTable = {
   clients: [],
 };
 
-/** A free port for this file: the same number is asked at several loopback addresses. */
+/** Returns a free port. The tests use it at several loopback addresses. */
 async function freePort(): Promise<number> {
   const socket = createSocket("udp4");
   await new Promise<void>((resolve) => socket.bind(0, GATEWAY, resolve));
@@ -66,7 +66,7 @@ describe("NameServer", () => {
   let upstream: Socket;
   let server: DnsServer;
   let resolvers: readonly string[] = [];
-  const troubles: DnsServerProblem[] = [];
+  const problems: DnsServerProblem[] = [];
   const resolver = (): Resolver => {
     const made = new Resolver({ timeout: 2_000, tries: 1 });
     made.setServers([`${GATEWAY}:${port}`]);
@@ -75,7 +75,7 @@ describe("NameServer", () => {
 
   beforeEach(async () => {
     port = await freePort();
-    troubles.length = 0;
+    problems.length = 0;
     resolvers = ["127.0.0.54"];
     upstream = createSocket("udp4");
     await new Promise<void>((resolve) => upstream.bind(port, "127.0.0.54", resolve));
@@ -90,7 +90,7 @@ describe("NameServer", () => {
       random: Math.random,
       isVipActive: () => true,
       port,
-      onProblem: (trouble) => troubles.push(trouble),
+      onProblem: (problem) => problems.push(problem),
     });
     await server.update(TABLE);
   });
@@ -99,21 +99,21 @@ describe("NameServer", () => {
     upstream.close();
   });
 
-  it("answers a real resolver", async () => {
+  it("answers queries of c-ares", async () => {
     expect(await resolver().resolve4("api", { ttl: true })).toEqual([{ address: "10.64.0.2", ttl: 30 }]);
     await expect(resolver().resolve6("api")).rejects.toMatchObject({ code: "ENODATA" });
     await expect(resolver().resolve4("nosuch")).rejects.toMatchObject({ code: "ENOTFOUND" });
     expect(await resolver().reverse("10.64.0.2")).toEqual(["api.shop_default"]);
   });
 
-  it("answers what is too long for UDP over TCP", async () => {
+  it("answers over TCP when the reply is too long for UDP", async () => {
     expect(await resolver().resolve4("many")).toHaveLength(MANY);
   });
 
   it.each([
-    ["a resolver of old", [], 512],
-    ["one that takes more", [EDNS], 1_232],
-  ])("gives %s what fits at first", async (_name, additionals, maxBytes) => {
+    ["a resolver without EDNS", [], 512],
+    ["a resolver with EDNS", [EDNS], 1_232],
+  ])("fills a truncated UDP reply for %s", async (_name, additionals, maxBytes) => {
     const socket = createSocket("udp4");
     const reply = new Promise<Buffer>((resolve) => socket.once("message", resolve));
     const questions = [{ type: "A" as const, name: "many" }];
@@ -129,25 +129,25 @@ describe("NameServer", () => {
     expect(tasks(MANY).map(({ address }) => address)).toEqual(expect.arrayContaining(addresses));
   });
 
-  it("asks the host's servers for other names, also over TCP-less ones that are silent first", async () => {
+  it("forwards external names to the host's servers, past one that does not answer", async () => {
     expect(await resolver().resolve4("example.com")).toEqual(["192.0.2.80"]);
     resolvers = ["127.0.0.55", "127.0.0.54"];
     expect(await resolver().resolve4("example.org")).toEqual(["192.0.2.80"]);
   });
 
-  it("says that it failed when nobody answers, and does not call the name unknown", async () => {
-    // The second: the kernel refuses to send there, as it does where no route leads.
+  it("answers SERVFAIL, not NXDOMAIN, when no server answers", async () => {
+    // The kernel refuses to send to the broadcast address, as it does without a route.
     for (const servers of [[], ["255.255.255.255"]]) {
       resolvers = servers;
       await expect(resolver().resolve4("example.com")).rejects.toMatchObject({ code: "ESERVFAIL" });
     }
   });
 
-  it("asks a silent server no more for a while, and says at once that it failed", async () => {
+  it("skips a server that timed out three times and answers SERVFAIL at once", async () => {
     const asked: string[] = [];
-    const deaf = createSocket("udp4");
-    await new Promise<void>((resolve) => deaf.bind(port, "127.0.0.55", resolve));
-    deaf.on("message", (bytes) => asked.push(decode(bytes).questions?.[0]?.name ?? ""));
+    const silent = createSocket("udp4");
+    await new Promise<void>((resolve) => silent.bind(port, "127.0.0.55", resolve));
+    silent.on("message", (bytes) => asked.push(decode(bytes).questions?.[0]?.name ?? ""));
     resolvers = ["127.0.0.55"];
     const fails = (name: string): Promise<unknown> => {
       const patient = new Resolver({ timeout: 5_000, tries: 1 });
@@ -161,10 +161,10 @@ describe("NameServer", () => {
     resolvers = ["127.0.0.55", "127.0.0.54"];
     expect(await resolver().resolve4("four.example")).toEqual(["192.0.2.80"]);
     expect(asked).not.toContain("four.example");
-    deaf.close();
+    silent.close();
   });
 
-  it("serves several questions of one TCP connection, in pieces", async () => {
+  it("answers several queries of one TCP connection that arrive in fragments", async () => {
     const replies = await new Promise<number[]>((resolve, reject) => {
       const got: number[] = [];
       const socket = connect(port, GATEWAY);
@@ -191,8 +191,8 @@ describe("NameServer", () => {
   });
 
   it.each<[string, Buffer, number | undefined]>([
-    ["noise", Buffer.from("not a DNS message at all"), undefined],
-    ["a header alone", Buffer.from("abcd00000000000000000000", "hex"), 1],
+    ["bytes that are no DNS message", Buffer.from("not a DNS message at all"), undefined],
+    ["a header without a question", Buffer.from("abcd00000000000000000000", "hex"), 1],
     [
       "two questions",
       encode({
@@ -206,11 +206,11 @@ describe("NameServer", () => {
       1,
     ],
     [
-      "a question that is cut off",
+      "a truncated question",
       encode({ type: "query", id: 7, questions: [{ type: "A", name: "api" }] }).subarray(0, 15),
       1,
     ],
-  ])("survives %s", async (_name, bytes, rcode) => {
+  ])("keeps serving after %s", async (_name, bytes, rcode) => {
     const socket = createSocket("udp4");
     const reply = new Promise<Buffer>((resolve) => socket.once("message", resolve));
     socket.send(bytes, port, GATEWAY);
@@ -219,7 +219,7 @@ describe("NameServer", () => {
     expect(await resolver().resolve4("api")).toEqual(["10.64.0.2"]);
   });
 
-  it("leaves out tasks on suspect nodes, and none where all are suspect", async () => {
+  it("leaves out tasks on suspect nodes unless all nodes are suspect", async () => {
     const [first, second] = tasks(2).map((task, at) => ({ ...task, nodeId: at === 0 ? "good" : "bad" }));
     const service = { ...named("dnsrr", "", 0), endpoints: [first, second].flatMap((one) => one ?? []) };
     await server.update({ ...TABLE, services: [service] });
@@ -231,7 +231,7 @@ describe("NameServer", () => {
     expect(await resolver().resolve4("dnsrr")).toHaveLength(2);
   });
 
-  it("waits a moment for the networks of a container that has just been started", async () => {
+  it("waits for the networks of a container that has just started", async () => {
     const elsewhere = { ...named("db", "10.64.0.9", 1), networkId: "n2" };
     const both = {
       networks: [NETWORK, { ...NETWORK, id: "n2", gateway: "127.0.0.57" }],
@@ -244,11 +244,11 @@ describe("NameServer", () => {
     expect(await asked).toEqual(["10.64.0.9"]);
   });
 
-  it("tells when it cannot answer at an address, and does so as soon as it can", async () => {
+  it("reports an address in use and listens there as soon as it is free", async () => {
     const holder = createSocket("udp4");
     await new Promise<void>((resolve) => holder.bind(port, "127.0.0.56", resolve));
     await server.update({ ...TABLE, networks: [NETWORK, { ...NETWORK, id: "n2", gateway: "127.0.0.56" }] });
-    expect(troubles).toEqual([{ address: "127.0.0.56", code: "EADDRINUSE" }]);
+    expect(problems).toEqual([{ address: "127.0.0.56", code: "EADDRINUSE" }]);
     expect(await resolver().resolve4("api")).toEqual(["10.64.0.2"]);
     holder.close();
     await expect.poll(() => server.problems, { timeout: 3_000 }).toEqual([]);

@@ -1,79 +1,85 @@
+import { randomInt } from "node:crypto";
+import type { Logger } from "pino";
+import { DnsIndex } from "./dns-index.js";
 import { DnsListener, type DnsRequest, type DnsSockets } from "./dns-listener.js";
-import { type DnsTable, EMPTY_DNS_TABLE } from "./dns-table.js";
-import type { Forwarder } from "./forwarder.js";
-import { type Answer, resolve } from "./lookup.js";
+import { type DnsTable, demoteSuspects, EMPTY_DNS_TABLE } from "./dns-table.js";
+import { Forwarder, HostResolvers } from "./forwarder.js";
+import { type Answer, lookup } from "./lookup.js";
 import { failureTo, parseRequest, replyTo } from "./message.js";
-import { DnsIndex } from "./name-index.js";
-import { demoteSuspects } from "./without-suspects.js";
 
-/** A bridge that is still being made has no address yet, and a port that is taken may be free soon. */
+export const DNS_PORT = 53;
+/** A bridge that is being created has no address yet, and a port in use may be released. */
 const REOPEN_MS = 500;
-/** From the start of a container until its address is known here: a program may ask at once for names. */
-const NEWCOMER_MS = 500;
-/** Questions of newcomers that wait at a time; more are answered at once. */
-const MAX_NEWCOMERS = 1_000;
+/** How long to wait for the networks of a new container. Its first query may arrive before they are known here. */
+const NEW_CLIENT_TIMEOUT_MS = 500;
+/** Queries that wait for the networks of their client. More are answered at once. */
+const MAX_NEW_CLIENTS = 1_000;
+const RANDOM_STEPS = 2 ** 32;
 
 export interface DnsServerOptions {
   readonly forwarder: Forwarder;
-  /** The servers that the host itself asks. */
+  /** Returns the servers that the host itself uses. */
   readonly hostResolvers: () => Promise<readonly string[]>;
+  /** Returns a number from 0 up to 1. */
   readonly random: () => number;
   readonly isVipActive: (vip: string) => boolean;
   readonly port: number;
-  /** Sockets that another process has opened, by address. */
+  /** Sockets of a predecessor, by address. */
   readonly inherited?: ReadonlyMap<string, DnsSockets>;
-  /** Called once for each address at which names cannot be answered, and why. */
-  readonly onProblem: (trouble: DnsServerProblem) => void;
+  /** Called when the server cannot listen at an address, once for each reason. */
+  readonly onProblem: (problem: DnsServerProblem) => void;
 }
 
+/** An address at which the server cannot listen. */
 export interface DnsServerProblem {
   readonly address: string;
-  /** The system's name for what is wrong: "EADDRINUSE". */
+  /** System error code: "EADDRINUSE" */
   readonly code: string;
 }
 
 /**
- * Answers the names of the cluster's services to the containers of this host, at the host's own address in each
- * network; asks others for all other names. Works on the last table that it was given.
+ * The DNS server of this host: resolves service names for containers, at the host's address in each network, and forwards
+ * queries for external names. Keeps answering from the last table when the agent is gone.
  */
 export class DnsServer {
   readonly #options: DnsServerOptions;
   readonly #inherited: Map<string, DnsSockets>;
   readonly #listeners = new Map<string, DnsListener>();
-  readonly #troubles = new Map<string, string>();
+  /** System error codes by address. */
+  readonly #problems = new Map<string, string>();
+  readonly #onTableChange = new Set<() => void>();
   #table: DnsTable = EMPTY_DNS_TABLE;
   #index = new DnsIndex(EMPTY_DNS_TABLE);
   #suspects: ReadonlySet<string> = new Set();
-  #onTable = new Set<() => void>();
   #work: Promise<void> = Promise.resolve();
   #reopen: NodeJS.Timeout | undefined;
-  #isDrained = false;
+  #isDraining = false;
 
   constructor(options: DnsServerOptions) {
     this.#options = options;
     this.#inherited = new Map(options.inherited);
   }
 
-  /** Answers from this table at once; resolves when its addresses are open, as far as they can be. */
+  /** Answers from this table at once. Resolves when the server listens at the table's addresses, where it can. */
   update(table: DnsTable): Promise<void> {
     this.#table = table;
-    this.#makeIndex();
-    for (const tell of this.#onTable) tell();
-    return this.#reconcileNext();
+    this.#rebuildIndex();
+    for (const notify of this.#onTableChange) notify();
+    return this.#scheduleReconcile();
   }
 
-  /** Tasks on these nodes are not answered where there are others; all of them, each time. */
+  /** Leaves out tasks on these nodes where a service has others. Replaces the previous set. */
   suspect(nodes: readonly string[]): void {
     this.#suspects = new Set(nodes);
-    this.#makeIndex();
+    this.#rebuildIndex();
   }
 
-  /** Addresses at which names are not answered now. */
+  /** Addresses at which the server does not listen at the moment. */
   get problems(): readonly DnsServerProblem[] {
-    return [...this.#troubles].map(([address, code]) => ({ address, code }));
+    return [...this.#problems].map(([address, code]) => ({ address, code }));
   }
 
-  /** Those that are open, by address; to be given to another process. */
+  /** The open sockets by address, for a successor. */
   get sockets(): ReadonlyMap<string, DnsSockets> {
     return new Map([...this.#listeners].map(([address, { sockets }]) => [address, sockets]));
   }
@@ -83,9 +89,9 @@ export class DnsServer {
     clearTimeout(this.#reopen);
   }
 
-  /** Leaves new questions to the process that has been given the sockets. Resolves when all older ones are answered. */
+  /** Leaves new queries to a successor that has the sockets. Resolves when pending queries are answered. */
   async drain(): Promise<void> {
-    this.#isDrained = true;
+    this.#isDraining = true;
     await this.#work;
     clearTimeout(this.#reopen);
     const listeners = [...this.#listeners.values()];
@@ -93,42 +99,44 @@ export class DnsServer {
     await Promise.all(listeners.map((listener) => listener.drain()));
   }
 
-  #makeIndex(): void {
+  #rebuildIndex(): void {
     this.#index = new DnsIndex(demoteSuspects(this.#table, this.#suspects));
   }
 
-  #reconcileNext(): Promise<void> {
+  #scheduleReconcile(): Promise<void> {
     this.#work = this.#work.then(() => this.#reconcile());
     return this.#work;
   }
 
   async #reconcile(): Promise<void> {
     clearTimeout(this.#reopen);
-    if (this.#isDrained) return;
-    const wanted = new Set(this.#table.networks.map(({ gateway }) => gateway));
+    if (this.#isDraining) return;
+    const desired = new Set(this.#table.networks.map(({ gateway }) => gateway));
     for (const [address, listener] of this.#listeners) {
-      if (wanted.has(address)) continue;
+      if (desired.has(address)) continue;
       listener.close();
       this.#listeners.delete(address);
     }
-    for (const address of this.#troubles.keys()) if (!wanted.has(address)) this.#troubles.delete(address);
-    for (const address of wanted) if (!this.#listeners.has(address)) await this.#open(address);
-    if (this.#troubles.size > 0) this.#reopen = setTimeout(() => void this.#reconcileNext(), REOPEN_MS);
+    for (const address of this.#problems.keys()) if (!desired.has(address)) this.#problems.delete(address);
+    for (const address of desired) if (!this.#listeners.has(address)) await this.#open(address);
+    if (this.#problems.size > 0) {
+      this.#reopen = setTimeout(() => void this.#scheduleReconcile(), REOPEN_MS);
+    }
   }
 
   async #open(address: string): Promise<void> {
-    const { port, onProblem: onTrouble } = this.#options;
+    const { port, onProblem } = this.#options;
     try {
       const answer = (request: DnsRequest): Promise<Buffer | undefined> => this.#answer(request, address);
       const inherited = this.#inherited.get(address);
-      // An address that is given up and comes back later is opened anew.
+      // An inherited socket is used once. If the address goes away and returns, a new one is opened.
       this.#inherited.delete(address);
       this.#listeners.set(address, await DnsListener.open({ address, port, inherited, answer }));
-      this.#troubles.delete(address);
+      this.#problems.delete(address);
     } catch (error) {
-      const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
-      if (this.#troubles.get(address) !== code) onTrouble({ address, code });
-      this.#troubles.set(address, code);
+      const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+      if (this.#problems.get(address) !== code) onProblem({ address, code });
+      this.#problems.set(address, code);
     }
   }
 
@@ -139,33 +147,68 @@ export class DnsServer {
     const { request } = parsed;
     const { name, type } = request.question;
     const { random, isVipActive, forwarder, hostResolvers } = this.#options;
-    const ask = (): Answer => resolve(this.#index, { name, type, from, gateway }, { random, isVipActive });
-    let answer = ask();
+    const look = (): Answer => lookup(this.#index, { name, type, from, gateway }, { random, isVipActive });
+    let answer = look();
     if (answer.kind === "unknown" && this.#index.client(from) === undefined) {
-      await this.#untilKnown(from);
-      answer = ask();
+      await this.#clientKnown(from);
+      answer = look();
     }
     if (answer.kind === "forward") {
       const servers = answer.servers.length > 0 ? answer.servers : await hostResolvers();
-      return (await forwarder.ask(bytes, servers, viaTcp)) ?? failureTo(request);
+      return (await forwarder.forward(bytes, servers, viaTcp)) ?? failureTo(request);
     }
     return replyTo(request, answer, { viaTcp });
   }
 
-  /** Whoever asks may be a container that has just been started, whose networks nobody has told us yet. */
-  #untilKnown(address: string): Promise<void> {
+  /** Resolves when the table contains the client, which may be a container that has just started, or after 0.5 s. */
+  #clientKnown(address: string): Promise<void> {
     return new Promise((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
-        this.#onTable.delete(look);
+        this.#onTableChange.delete(check);
         resolve();
       };
-      const look = (): void => {
+      const check = (): void => {
         if (this.#index.client(address) !== undefined) finish();
       };
-      const timer = setTimeout(finish, NEWCOMER_MS);
-      if (this.#onTable.size < MAX_NEWCOMERS) this.#onTable.add(look);
+      const timer = setTimeout(finish, NEW_CLIENT_TIMEOUT_MS);
+      if (this.#onTableChange.size < MAX_NEW_CLIENTS) this.#onTableChange.add(check);
       else finish();
     });
+  }
+}
+
+/**
+ * Creates the DNS server of this host. It listens at no address until it gets a table.
+ * @param inherited sockets of a predecessor, by address
+ */
+export function createDnsServer(
+  log: Logger,
+  isVipActive: (vip: string) => boolean,
+  inherited: ReadonlyMap<string, DnsSockets>,
+): DnsServer {
+  const random = (): number => randomInt(RANDOM_STEPS) / RANDOM_STEPS;
+  const now = (): number => performance.now();
+  const resolvers = new HostResolvers("/etc/resolv.conf", now);
+  return new DnsServer({
+    forwarder: new Forwarder({ random, port: DNS_PORT, now }),
+    hostResolvers: () => resolvers.servers(),
+    ...{ random, isVipActive, inherited, port: DNS_PORT },
+    onProblem: (problem) => log.warn({ ...problem }, describeDnsProblem(problem)),
+  });
+}
+
+/** Returns a message that says what failed, why, and what to do. */
+export function describeDnsProblem({ address, code }: DnsServerProblem): string {
+  const what = `cannot serve DNS at ${address}:${DNS_PORT}`;
+  switch (code) {
+    case "EADDRINUSE":
+      return `${what}: another name server listens on port ${DNS_PORT} of all addresses; bind it to its own addresses`;
+    case "EACCES":
+      return `${what}: ports below 1024 require root or CAP_NET_BIND_SERVICE`;
+    case "EADDRNOTAVAIL":
+      return `${what}: the network's bridge does not exist`;
+    default:
+      return `${what}: ${code}`;
   }
 }

@@ -1,58 +1,56 @@
-/** A network that containers of this host are in. */
+/** A network that containers on this host are connected to. */
 export interface DnsNetwork {
   readonly id: string;
-  /** Full name. */
   readonly name: string;
-  /** The stack that it goes with; "": none. */
+  /** The stack that the network belongs to; "" for none. */
   readonly stack: string;
-  /** Containers are in it, "10.64.0.0/18". */
+  /** "10.64.0.0/18" */
   readonly subnet: string;
-  /** The host's own address in it: names are answered there. */
+  /** The host's own address in the network, on which the DNS server listens. */
   readonly gateway: string;
-  /** The bridge device of this host. */
+  /** The network's bridge device on this host. */
   readonly bridge: string;
-  /** Nothing gets out of it, questions for names of the outside neither. Absent: false. */
+  /** Containers have no access to the outside through the network, so no external names either. */
   readonly isInternal?: boolean;
 }
 
-/** Where a healthy task of a service answers in a network. */
+/** A healthy task of a service and its address in a network. */
 export interface DnsTask {
-  /** The task's id. */
   readonly id: string;
   readonly nodeId: string;
   readonly address: string;
   readonly slot: number;
 }
 
-/** A service in one network, by its names there. */
+/** A service in one network. */
 export interface DnsService {
-  /** "<network id>/<service id>" */
+  /** "NETWORK_ID/SERVICE_ID" */
   readonly key: string;
   readonly networkId: string;
-  /** Full name. */
+  /** With the stack: "shop_api" */
   readonly service: string;
   readonly stack: string;
-  /** What containers call it: its name in its stack, and its aliases. */
+  /** The service's name in its stack and its aliases. */
   readonly names: readonly string[];
-  /** Its virtual IP; "": its names stand for the addresses of its tasks. */
+  /** "" when the names resolve to the addresses of tasks. */
   readonly vip: string;
   readonly endpoints: readonly DnsTask[];
-  /** All connections of an asker's address go to one task. Absent: they take turns. */
+  /** Whether all connections of a client address go to one task; by default tasks take turns. */
   readonly hasSourceAffinity?: boolean;
-  /** They get no new connections; those they have live on. */
+  /** Tasks that keep their connections and get no new ones. */
   readonly draining: readonly DnsTask[];
 }
 
-/** A container of this host, by an address that its questions come from. */
+/** A container on this host that sends queries, by one of its addresses. */
 export interface DnsClient {
   readonly address: string;
-  /** Networks that it is in, the first one first. */
+  /** The networks that the container is connected to, in order of preference. */
   readonly networkIds: readonly string[];
-  /** Servers that its service wants asked for names of the outside; none: those of the host. */
+  /** The service's own servers for external names; the host's are used when there are none. */
   readonly dns: readonly string[];
 }
 
-/** The names that this host's containers can use. */
+/** Everything that the DNS server of this host answers from. */
 export interface DnsTable {
   readonly networks: readonly DnsNetwork[];
   readonly services: readonly DnsService[];
@@ -60,3 +58,16 @@ export interface DnsTable {
 }
 
 export const EMPTY_DNS_TABLE: DnsTable = { networks: [], services: [], clients: [] };
+
+/** Returns the table with tasks on suspect nodes as draining, except in services that have no other tasks. */
+export function demoteSuspects(table: DnsTable, suspectNodes: ReadonlySet<string>): DnsTable {
+  if (suspectNodes.size === 0) return table;
+  return { ...table, services: table.services.map((service) => demoteTasks(service, suspectNodes)) };
+}
+
+function demoteTasks(service: DnsService, suspectNodes: ReadonlySet<string>): DnsService {
+  const trusted = service.endpoints.filter(({ nodeId }) => !suspectNodes.has(nodeId));
+  if (trusted.length === 0 || trusted.length === service.endpoints.length) return service;
+  const demoted = service.endpoints.filter(({ nodeId }) => suspectNodes.has(nodeId));
+  return { ...service, endpoints: trusted, draining: [...service.draining, ...demoted] };
+}

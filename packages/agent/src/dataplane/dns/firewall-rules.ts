@@ -1,22 +1,22 @@
 import { type RunProgram, runProgram } from "../../runtime/run-program.js";
-import { DNS_PORT } from "./trouble.js";
+import { DNS_PORT } from "./dns-server.js";
 
-/** The bridges of networks that span hosts; "+" is any ending. */
+/** The bridges of berth's networks; "+" matches any suffix. */
 const BRIDGES = "bth+";
 const RULES = ["udp", "tcp"].map(
   (protocol) => ["-i", BRIDGES, "-p", protocol, "--dport", String(DNS_PORT), "-j", "ACCEPT"] as const,
 );
-/** Firewalls are set anew at any time. */
+/** Firewalls are reloaded at any time. */
 const CHECK_MS = 30_000;
 
 /**
- * Lets containers ask this host for names where its firewall lets nothing in that nobody allowed (ufw, as the usual
- * one). Where nothing is in the way, or there is no iptables, nothing is done; `berth doctor` asks from a container.
+ * Accepts DNS queries of containers in the host's iptables INPUT chain. Adds rules only where the chain may reject
+ * packets, as with ufw. Does nothing without iptables; `berth doctor` checks whether a container can send queries.
  */
 export class DnsFirewallRules {
   readonly #run: RunProgram;
-  readonly #stopping = new AbortController();
-  #isWanted = false;
+  readonly #stopped = new AbortController();
+  #isOpen = false;
   #work: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
 
@@ -24,59 +24,65 @@ export class DnsFirewallRules {
     this.#run = run;
   }
 
-  /** To be called at each change; resolves when it is as far open as it can be. Never rejects. */
-  open(isWanted: boolean): Promise<void> {
-    if (isWanted === this.#isWanted) return this.#work;
-    this.#isWanted = isWanted;
-    return this.#applyNext();
+  /** Adds the rules, or removes them when `isOpen` is false. Resolves when that is done or has failed. Never rejects. */
+  open(isOpen: boolean): Promise<void> {
+    if (isOpen === this.#isOpen) return this.#work;
+    this.#isOpen = isOpen;
+    return this.#scheduleApply();
   }
 
-  /** @param isLast nobody takes over: what was allowed is allowed no longer. */
+  /** Stops. @param isLast whether no successor takes over: then the rules are removed */
   async close({ isLast }: { readonly isLast: boolean }): Promise<void> {
     if (isLast) await this.open(false);
     clearTimeout(this.#timer);
     await this.#work;
     clearTimeout(this.#timer);
-    this.#stopping.abort();
+    this.#stopped.abort();
   }
 
-  #applyNext(): Promise<void> {
+  #scheduleApply(): Promise<void> {
     clearTimeout(this.#timer);
     this.#work = this.#work.then(() => this.#apply().catch(() => {}));
     return this.#work;
   }
 
   async #apply(): Promise<void> {
-    const rules = await this.#iptables("-S", "INPUT");
-    const missing = rules === undefined ? [] : RULES.filter((rule) => !hasRule(rules, rule));
-    if (this.#isWanted && rules !== undefined && isGuarded(rules)) {
-      for (const rule of missing) await this.#iptables("-I", "INPUT", "1", ...rule);
-    } else if (!this.#isWanted && rules !== undefined) {
-      for (const rule of RULES) if (!missing.includes(rule)) await this.#iptables("-D", "INPUT", ...rule);
+    const listed = await this.#iptables("-S", "INPUT");
+    if (listed !== undefined) {
+      if (!this.#isOpen) await this.#removeRules(listed);
+      else if (mayReject(listed)) await this.#addRules(listed);
     }
-    if (!this.#isWanted || this.#stopping.signal.aborted) return;
-    this.#timer = setTimeout(() => void this.#applyNext(), CHECK_MS);
+    if (!this.#isOpen || this.#stopped.signal.aborted) return;
+    this.#timer = setTimeout(() => void this.#scheduleApply(), CHECK_MS);
     this.#timer.unref();
   }
 
-  /** What it printed; undefined: it could not. */
+  async #addRules(listed: string): Promise<void> {
+    for (const rule of RULES) if (!hasRule(listed, rule)) await this.#iptables("-I", "INPUT", "1", ...rule);
+  }
+
+  async #removeRules(listed: string): Promise<void> {
+    for (const rule of RULES) if (hasRule(listed, rule)) await this.#iptables("-D", "INPUT", ...rule);
+  }
+
+  /** Returns the output, or undefined when iptables fails. */
   async #iptables(...args: readonly string[]): Promise<string | undefined> {
-    const options = { args: ["-w", "2", ...args], signal: this.#stopping.signal };
+    const options = { args: ["-w", "2", ...args], signal: this.#stopped.signal };
     const result = await this.#run("iptables", options);
     return result.kind === "done" ? result.stdout : undefined;
   }
 }
 
-/** Whether something may be turned away: by the policy, or by rules other than ours. */
-export function isGuarded(rules: string): boolean {
-  const lines = rules.split("\n").filter((line) => line !== "" && !isOurs(line));
-  return lines.some((line) => line !== "-P INPUT ACCEPT");
+/** Whether the INPUT chain may reject packets: by its policy, or by rules other than berth's. */
+export function mayReject(listed: string): boolean {
+  const others = listed
+    .split("\n")
+    .filter((line) => line !== "" && !RULES.some((rule) => hasRule(line, rule)));
+  return others.some((line) => line !== "-P INPUT ACCEPT");
 }
 
-const isOurs = (line: string): boolean => RULES.some((rule) => hasRule(line, rule));
-
-/** As `iptables -S` shows it: with the protocol's own match. */
-function hasRule(rules: string, [, bridges, , protocol, , port]: readonly string[]): boolean {
+/** Searches the output of `iptables -S`, which shows the match of the protocol as well. */
+function hasRule(listed: string, [, bridges, , protocol, , port]: readonly string[]): boolean {
   const shown = `-A INPUT -i ${bridges} -p ${protocol} -m ${protocol} --dport ${port} -j ACCEPT`;
-  return rules.split("\n").includes(shown);
+  return listed.split("\n").includes(shown);
 }

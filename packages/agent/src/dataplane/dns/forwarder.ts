@@ -1,118 +1,198 @@
 import { createSocket, type Socket } from "node:dgram";
-import { connect, isIPv6 } from "node:net";
-import { answers, isTruncated, withId } from "./message.js";
-import { UpstreamHealth } from "./server-memory.js";
-import { readFrames, writeFrame } from "./tcp-frames.js";
+import { readFile, stat } from "node:fs/promises";
+import { connect, isIP, isIPv6 } from "node:net";
+import { isResponseTo, isTruncated, readMessages, withId, writeMessage } from "./message.js";
 
-/** Docker's resolver waits 4 s for us: two attempts fit in, and there is time to say that nobody answers. */
-const TRY_MS = 1_500;
-const MAX_TRIES = 2;
-/** Questions that wait for others at a time; more get no answer but "failed" at once. */
-const MAX_WAITING = 1_000;
+/** Docker's resolver waits 4 s: two attempts fit, with time left for a failure reply. */
+const ATTEMPT_TIMEOUT_MS = 1_500;
+const MAX_ATTEMPTS = 2;
+/** Queries that are forwarded at a time. More are answered with a failure at once. */
+const MAX_PENDING = 1_000;
 const MAX_ID = 65_536;
 
-export interface ForwardOptions {
-  /** From 0 up to 1: ids that nobody outside can guess. */
+export interface ForwarderOptions {
+  /** Returns a number from 0 up to 1. Message IDs must not be predictable. */
   readonly random: () => number;
   readonly port: number;
-  /** Milliseconds, from any beginning. */
+  /** Monotonic clock, in ms. */
   readonly now: () => number;
 }
 
-/** Asks other servers what we do not know. */
+/** Forwards queries for external names to other servers. */
 export class Forwarder {
-  readonly #options: ForwardOptions;
-  readonly #memory: UpstreamHealth;
-  #waiting = 0;
+  readonly #options: ForwarderOptions;
+  readonly #health: UpstreamHealth;
+  #pending = 0;
 
-  constructor(options: ForwardOptions) {
+  constructor(options: ForwarderOptions) {
     this.#options = options;
-    this.#memory = new UpstreamHealth(options.now);
+    this.#health = new UpstreamHealth(options.now);
   }
 
   /**
-   * The first answer of the servers, asked one after the other, over UDP as long as it fits. Undefined: none answered
-   * in time, all have been silent of late, or too much is asked at once. Never rejects.
+   * Asks the servers one after the other and returns the first answer. Undefined when none answered in time, all are
+   * down, or too many queries are pending. Never rejects.
    */
-  async ask(question: Buffer, servers: readonly string[], viaTcp: boolean): Promise<Buffer | undefined> {
-    if (this.#waiting >= MAX_WAITING) return undefined;
-    this.#waiting += 1;
+  async forward(query: Buffer, servers: readonly string[], viaTcp: boolean): Promise<Buffer | undefined> {
+    if (this.#pending >= MAX_PENDING) return undefined;
+    this.#pending += 1;
     try {
-      const live = servers.filter((server) => !this.#memory.isDown(server));
-      // A datagram may get lost: where there is one server, it is asked twice.
-      for (const server of [...live, ...live].slice(0, MAX_TRIES)) {
-        const answer = await this.#askOne(question, server, viaTcp);
-        if (answer !== undefined) return withId(answer, question.readUInt16BE(0));
+      const up = servers.filter((server) => !this.#health.isDown(server));
+      // A datagram may be lost: a single server is asked twice.
+      for (const server of [...up, ...up].slice(0, MAX_ATTEMPTS)) {
+        const answer = await this.#ask(query, server, viaTcp);
+        if (answer !== undefined) return withId(answer, query.readUInt16BE(0));
       }
       return undefined;
     } finally {
-      this.#waiting -= 1;
+      this.#pending -= 1;
     }
   }
 
-  async #askOne(question: Buffer, server: string, viaTcp: boolean): Promise<Buffer | undefined> {
+  async #ask(query: Buffer, server: string, viaTcp: boolean): Promise<Buffer | undefined> {
     const { random, port } = this.#options;
     const id = Math.floor(random() * MAX_ID);
-    const asked = withId(question, id);
-    // A truncated answer is handed on as it is: who asked over UDP comes back over TCP.
-    const reply = await (viaTcp ? askOverTcp : askOverUdp)(asked, { id, server, port });
-    if (reply === "silence") this.#memory.wasSilent(server);
-    else this.#memory.answered(server);
+    const send = viaTcp ? sendOverTcp : sendOverUdp;
+    // A truncated answer is passed on. The client then retries over TCP.
+    const reply = await send(withId(query, id), { id, server, port });
+    if (reply === "timeout") this.#health.timedOut(server);
+    else this.#health.answered(server);
     return reply instanceof Buffer ? reply : undefined;
   }
 }
 
-/** Who refuses is there, and has said so at once. */
-type Reply = Buffer | "refusal" | "silence";
+type Reply = Buffer | "refused" | "timeout";
 
-/** A host that is found nowhere is reported after seconds, and may be between two attempts. */
-function toReply(error: Error): Reply {
-  return "code" in error && error.code === "ECONNREFUSED" ? "refusal" : "silence";
+/** A refusal comes at once from a host that is up. Other errors, such as EHOSTUNREACH, count as no answer. */
+function replyOfError(error: Error): Reply {
+  return "code" in error && error.code === "ECONNREFUSED" ? "refused" : "timeout";
 }
 
-interface Asked {
+interface Upstream {
   readonly id: number;
   readonly server: string;
   readonly port: number;
 }
 
-/** A socket of its own for each question: its port is as random as its id, so that an answer is hard to forge. */
-function askOverUdp(question: Buffer, { id, server, port }: Asked): Promise<Reply> {
+/** Uses a socket of its own for each query: with a random port and a random ID, an answer is hard to forge. */
+function sendOverUdp(query: Buffer, { id, server, port }: Upstream): Promise<Reply> {
   return new Promise((resolve) => {
     const socket: Socket = createSocket(isIPv6(server) ? "udp6" : "udp4");
-    const finish = (answer: Reply): void => {
+    const finish = (reply: Reply): void => {
       clearTimeout(timer);
       socket.close();
-      resolve(answer);
+      resolve(reply);
     };
-    const timer = setTimeout(() => finish("silence"), TRY_MS);
-    socket.once("error", (error) => finish(toReply(error)));
+    const timer = setTimeout(() => finish("timeout"), ATTEMPT_TIMEOUT_MS);
+    socket.once("error", (error) => finish(replyOfError(error)));
     socket.on("message", (bytes) => {
-      if (answers(bytes, id)) finish(bytes);
+      if (isResponseTo(bytes, id)) finish(bytes);
     });
-    // Connected, so that the kernel takes answers of this server alone, and tells when nobody listens there.
+    // A connected socket receives from this server only, and reports when its port is closed.
     socket.connect(port, server, (error?: Error) => {
-      // The callback has the error then, and no event does.
-      if (error) finish(toReply(error));
-      else socket.send(question);
+      // Node passes the error to the callback only.
+      if (error) finish(replyOfError(error));
+      else socket.send(query);
     });
   });
 }
 
-function askOverTcp(question: Buffer, { id, server, port }: Asked): Promise<Reply> {
+function sendOverTcp(query: Buffer, { id, server, port }: Upstream): Promise<Reply> {
   return new Promise((resolve) => {
     const socket = connect({ host: server, port });
-    const finish = (answer: Reply): void => {
+    const finish = (reply: Reply): void => {
       clearTimeout(timer);
       socket.destroy();
-      resolve(answer);
+      resolve(reply);
     };
-    const timer = setTimeout(() => finish("silence"), TRY_MS);
-    socket.once("error", (error) => finish(toReply(error)));
-    socket.once("close", () => finish("refusal"));
-    readFrames(socket, (bytes) => {
-      if (answers(bytes, id) && !isTruncated(bytes)) finish(bytes);
+    const timer = setTimeout(() => finish("timeout"), ATTEMPT_TIMEOUT_MS);
+    socket.once("error", (error) => finish(replyOfError(error)));
+    socket.once("close", () => finish("refused"));
+    readMessages(socket, (bytes) => {
+      if (isResponseTo(bytes, id) && !isTruncated(bytes)) finish(bytes);
     });
-    writeFrame(socket, question);
+    writeMessage(socket, query);
   });
+}
+
+/** One answer may be lost and one lookup may be slow. After three timeouts in a row, a server counts as down. */
+const MAX_TIMEOUTS = 3;
+/** How long a server counts as down. Queries meanwhile fail at once. */
+const DOWN_MS = 3_000;
+
+interface Timeouts {
+  readonly count: number;
+  readonly downUntilMs: number;
+}
+
+/** Remembers which servers have not answered recently. */
+export class UpstreamHealth {
+  readonly #timeouts = new Map<string, Timeouts>();
+  readonly #now: () => number;
+
+  /** @param now monotonic clock, in ms */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  isDown(server: string): boolean {
+    const timeouts = this.#timeouts.get(server);
+    return timeouts !== undefined && timeouts.count >= MAX_TIMEOUTS && this.#now() < timeouts.downUntilMs;
+  }
+
+  answered(server: string): void {
+    this.#timeouts.delete(server);
+  }
+
+  timedOut(server: string): void {
+    const count = (this.#timeouts.get(server)?.count ?? 0) + 1;
+    this.#timeouts.set(server, { count, downUntilMs: this.#now() + DOWN_MS });
+  }
+}
+
+/** How often `/etc/resolv.conf` is checked: it changes with the host's network. */
+const RESOLV_CONF_CHECK_MS = 5_000;
+
+/** The name servers that this host itself uses, from resolv.conf(5). */
+export class HostResolvers {
+  readonly #path: string;
+  readonly #now: () => number;
+  #servers: readonly string[] = [];
+  #modifiedMs = 0;
+  #checkedAtMs = Number.NEGATIVE_INFINITY;
+  #check: Promise<void> = Promise.resolve();
+
+  constructor(path: string, now: () => number) {
+    this.#path = path;
+    this.#now = now;
+  }
+
+  /** Keeps the last servers when the file cannot be read. Never rejects. */
+  async servers(): Promise<readonly string[]> {
+    if (this.#now() - this.#checkedAtMs >= RESOLV_CONF_CHECK_MS) {
+      this.#checkedAtMs = this.#now();
+      this.#check = this.#checkFile();
+    }
+    // Concurrent callers wait as well: before the first check, no server is known.
+    await this.#check;
+    return this.#servers;
+  }
+
+  async #checkFile(): Promise<void> {
+    try {
+      const { mtimeMs } = await stat(this.#path);
+      if (mtimeMs !== this.#modifiedMs) this.#servers = parseResolvConf(await readFile(this.#path, "utf8"));
+      this.#modifiedMs = mtimeMs;
+    } catch {
+      // The host has no resolv.conf: external names cannot be resolved.
+    }
+  }
+}
+
+/** Returns the addresses of the `nameserver` lines. */
+function parseResolvConf(text: string): readonly string[] {
+  return text
+    .split("\n")
+    .map((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? "")
+    .filter((address) => isIP(address) !== 0);
 }

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { DnsIndex } from "./dns-index.js";
 import type { DnsService, DnsTable } from "./dns-table.js";
-import { type Answer, resolve } from "./lookup.js";
-import { DnsIndex } from "./name-index.js";
+import { type Answer, lookup } from "./lookup.js";
 
 const DEFAULT = {
   id: "n1",
@@ -82,13 +82,13 @@ function ask(
   name: string,
   { from = WEB, type = "A", isVipActive = true, gateway = DEFAULT.gateway } = {},
 ): Answer {
-  return resolve(INDEX, { name, type, from, gateway }, { random: () => 0, isVipActive: () => isVipActive });
+  return lookup(INDEX, { name, type, from, gateway }, { random: () => 0, isVipActive: () => isVipActive });
 }
 
 const addressesOf = (answer: Answer): readonly string[] =>
   answer.kind === "addresses" ? [...answer.addresses].sort() : [answer.kind];
 
-describe("resolve()", () => {
+describe("lookup()", () => {
   it.each([
     "api",
     "API",
@@ -127,12 +127,12 @@ describe("resolve()", () => {
     const index = new DnsIndex({ ...TABLE, services });
     const firstFor = (from: string, draw: number): string | undefined => {
       const query = { name: "tasks.api", type: "A", from, gateway: DEFAULT.gateway };
-      const answer = resolve(index, query, { random: () => draw, isVipActive: () => false });
+      const answer = lookup(index, query, { random: () => draw, isVipActive: () => false });
       return answer.kind === "addresses" ? answer.addresses[0] : undefined;
     };
-    const askers = Array.from({ length: 20 }, (_, at) => `10.64.8.${at + 10}`);
-    for (const from of askers) expect(firstFor(from, 0.9)).toBe(firstFor(from, 0));
-    expect(new Set(askers.map((from) => firstFor(from, 0)))).toEqual(new Set(["10.64.8.5", "10.64.9.5"]));
+    const clients = Array.from({ length: 20 }, (_, at) => `10.64.8.${at + 10}`);
+    for (const from of clients) expect(firstFor(from, 0.9)).toBe(firstFor(from, 0));
+    expect(new Set(clients.map((from) => firstFor(from, 0)))).toEqual(new Set(["10.64.8.5", "10.64.9.5"]));
   });
 
   it("keeps networks apart", () => {
@@ -164,7 +164,7 @@ describe("resolve()", () => {
   it("tells who is in internal networks alone of nothing outside", () => {
     const index = new DnsIndex({ ...TABLE, networks: [DEFAULT, { ...BACK, isInternal: true }] });
     const asked = (name: string, from: string, type = "A") =>
-      resolve(
+      lookup(
         index,
         { name, type, from, gateway: BACK.gateway },
         { random: () => 0, isVipActive: () => true },
@@ -197,7 +197,7 @@ describe("resolve()", () => {
           const endpoints = list.map((address, at) => ({ id: `t${at}`, nodeId: "h", address, slot: at + 1 }));
           const index = new DnsIndex({ ...TABLE, services: [{ ...API, vip: "", endpoints }] });
           const options = { random: () => chance.next().value ?? 0, isVipActive: () => true };
-          const answer = resolve(index, { name: "api", type: "A", from: WEB, gateway: "" }, options);
+          const answer = lookup(index, { name: "api", type: "A", from: WEB, gateway: "" }, options);
           expect(addressesOf(answer)).toEqual(list.length === 0 ? ["empty"] : [...list].sort());
         },
       ),

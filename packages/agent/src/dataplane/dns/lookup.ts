@@ -1,13 +1,13 @@
 import { parseIpv4, parseSubnet, subnetHas } from "@berth/proto";
 import { bucketOf, rendezvous } from "../balancing/rendezvous.js";
+import type { DnsIndex } from "./dns-index.js";
 import type { DnsNetwork, DnsService } from "./dns-table.js";
-import type { DnsIndex } from "./name-index.js";
 
-/** A virtual IP stays as long as its service does, and is given to no other for an hour after. */
+/** A virtual IP exists as long as its service, and is not reused for an hour after that. */
 const VIP_TTL_S = 30;
-/** Tasks come and go: whoever asks for them wants those of now. */
+/** Tasks come and go, so their addresses should not be cached. */
 const TASK_TTL_S = 1;
-/** What a full name may end in: "api.shop.internal". Others have names there, too: "metadata.google.internal". */
+/** The domain of full names: "api.shop.internal". Others use it as well: "metadata.google.internal". */
 const LOCAL_DOMAIN = "internal";
 const ALL_TASKS = "tasks";
 const REVERSE_SUFFIX = ".in-addr.arpa";
@@ -15,58 +15,60 @@ const REVERSE_SUFFIX = ".in-addr.arpa";
 export interface Query {
   /** "A", "AAAA", "PTR", … */
   readonly type: string;
-  /** As it was asked: case does not matter. */
+  /** As received, in any case. */
   readonly name: string;
-  /** Where the question comes from. */
+  /** Source address of the query. */
   readonly from: string;
-  /** The address that it was sent to: the host's own in some network. */
+  /** Destination address of the query: the host's address in one of its networks. */
   readonly gateway: string;
 }
 
 export type Answer =
-  /** In this order. */
+  /** Addresses, in the order in which the client should try them. */
   | { readonly kind: "addresses"; readonly ttlS: number; readonly addresses: readonly string[] }
   | { readonly kind: "name"; readonly ttlS: number; readonly name: string }
-  /** The name is ours, but it has nothing of this type. */
+  /** The name exists, but has no records of this type. */
   | { readonly kind: "empty" }
   | { readonly kind: "unknown" }
-  /** Not ours: ask others. `servers`: those that the asker's service wants; none: the host's. */
+  /** The name is external. The client's own servers answer it, or the host's when `servers` is empty. */
   | { readonly kind: "forward"; readonly servers: readonly string[] };
 
-export interface ResolveOptions {
-  /** From 0 up to 1: where a list of tasks begins. */
+export interface LookupOptions {
+  /** Returns a number from 0 up to 1, to shuffle addresses. */
   readonly random: () => number;
-  /** Whether the kernel of this host balances a virtual IP. If not, names stand for the tasks' own addresses. */
+  /** Whether the kernel balances a virtual IP. Otherwise names resolve to the addresses of tasks. */
   readonly isVipActive: (vip: string) => boolean;
 }
 
 /**
- * What a name means to whoever asks. Only services in the asker's networks have names for it: "api" (its name in the
- * stack, its full name, an alias), "tasks.api" (all tasks), "2.api" (of one slot), each also with the network's or the
- * stack's name behind it ("api.shop", "api.shop_default", "tasks.api.shop.internal").
+ * Answers a query from the DNS table.
  *
- * A plain name that nobody has is unknown, and nobody outside is asked for it: a resolver with search domains has
- * tried or will try these by itself. Neither is anybody asked whose an address of the asker's networks is, and
- * nobody at all for an asker that is in internal networks alone.
+ * A client sees the services in its own networks: as "api" (name in the stack, full name or alias), "tasks.api" (all
+ * tasks) and "2.api" (the task of a slot). The network or the stack may follow: "api.shop", "api.shop_default",
+ * "tasks.api.shop.internal".
+ *
+ * A single-label name that does not exist is never forwarded, because resolvers with search domains try those
+ * themselves. Addresses in the client's networks are not forwarded either, and neither is any query of a client that is
+ * only connected to internal networks.
  */
-export function resolve(index: DnsIndex, query: Query, options: ResolveOptions): Answer {
+export function lookup(index: DnsIndex, query: Query, options: LookupOptions): Answer {
   const name = query.name.toLowerCase().replace(/\.$/, "");
-  const asker = index.client(query.from);
-  const scope = scopeOf(index, asker?.networkIds, query.gateway);
-  const isEnclosed = scope.length > 0 && scope.every(({ isInternal }) => isInternal);
-  const outside: Answer = isEnclosed ? { kind: "unknown" } : { kind: "forward", servers: asker?.dns ?? [] };
-  if (name.endsWith(REVERSE_SUFFIX)) return reverse(index, { name, type: query.type, scope, outside });
-  const target = find(index, name, scope);
-  if (target === undefined) {
-    return name.includes(".") ? outside : { kind: "unknown" };
+  const client = index.client(query.from);
+  const networks = networksOf(index, client?.networkIds, query.gateway);
+  const isIsolated = networks.length > 0 && networks.every(({ isInternal }) => isInternal);
+  const external: Answer = isIsolated ? { kind: "unknown" } : { kind: "forward", servers: client?.dns ?? [] };
+  if (name.endsWith(REVERSE_SUFFIX)) {
+    return lookupAddress(index, { name, type: query.type, networks, external });
   }
+  const target = findTarget(index, name, networks);
+  if (target === undefined) return name.includes(".") ? external : { kind: "unknown" };
   return query.type === "A" || query.type === "ANY"
-    ? addressesOf(target, { ...options, from: query.from })
+    ? addressesOf(target, query.from, options)
     : { kind: "empty" };
 }
 
-/** Networks of a container, or, of one that berth did not make, the network through which it asks. */
-function scopeOf(
+/** A container that berth did not create is taken to be in the network whose gateway it asks. */
+function networksOf(
   index: DnsIndex,
   networkIds: readonly string[] | undefined,
   gateway: string,
@@ -75,79 +77,78 @@ function scopeOf(
   return ids.map((id) => index.network(id)).filter((network) => network !== undefined);
 }
 
+/** What a name refers to: services as such, all of their tasks, or the task of one slot. */
 interface Target {
   readonly services: readonly DnsService[];
   readonly of: "service" | "tasks" | { readonly slot: number };
 }
 
-function find(index: DnsIndex, name: string, scope: readonly DnsNetwork[]): Target | undefined {
-  const direct = findService(index, name, scope);
-  if (direct.length > 0) return { services: direct, of: "service" };
+function findTarget(index: DnsIndex, name: string, networks: readonly DnsNetwork[]): Target | undefined {
+  const named = findServices(index, name, networks);
+  if (named.length > 0) return { services: named, of: "service" };
   const [, prefix = "", rest = ""] = /^([^.]+)\.(.+)$/.exec(name) ?? [];
   const of =
     prefix === ALL_TASKS ? "tasks" : /^[1-9]\d{0,8}$/.test(prefix) ? { slot: Number(prefix) } : undefined;
   if (of === undefined) return undefined;
-  const services = findService(index, rest, scope);
+  const services = findServices(index, rest, networks);
   return services.length > 0 ? { services, of } : undefined;
 }
 
-/** The first network of the asker that has the name counts, as with Docker. */
-function findService(index: DnsIndex, name: string, scope: readonly DnsNetwork[]): readonly DnsService[] {
-  for (const network of scope) {
+/** Searches the networks in the client's order of preference, as Docker does. The first network with the name wins. */
+function findServices(index: DnsIndex, name: string, networks: readonly DnsNetwork[]): readonly DnsService[] {
+  for (const network of networks) {
     const exact = index.find(network.id, name);
     if (exact.length > 0) return exact;
   }
-  for (const network of scope) {
+  for (const network of networks) {
     const qualified = findQualified(index, name, network);
     if (qualified.length > 0) return qualified;
   }
   return [];
 }
 
-/** "api.shop_default", "api.default", "api.shop", "api.shop.internal" */
+/** Finds "api.shop_default", "api.default", "api.shop" and "api.shop.internal". */
 function findQualified(index: DnsIndex, name: string, network: DnsNetwork): readonly DnsService[] {
-  const short = name.endsWith(`.${LOCAL_DOMAIN}`) ? name.slice(0, -LOCAL_DOMAIN.length - 1) : name;
-  for (const suffix of namesOf(network)) {
-    if (short.endsWith(`.${suffix}`)) {
-      const found = index.find(network.id, short.slice(0, -suffix.length - 1));
-      if (found.length > 0) return found;
-    }
+  const local = name.endsWith(`.${LOCAL_DOMAIN}`) ? name.slice(0, -LOCAL_DOMAIN.length - 1) : name;
+  for (const suffix of networkSuffixes(network)) {
+    if (!local.endsWith(`.${suffix}`)) continue;
+    const found = index.find(network.id, local.slice(0, -suffix.length - 1));
+    if (found.length > 0) return found;
   }
-  const dot = short.lastIndexOf(".");
+  const dot = local.lastIndexOf(".");
   if (dot < 0) return [];
-  const [service, stack] = [short.slice(0, dot), short.slice(dot + 1)];
-  return index.find(network.id, service).filter((one) => one.stack.toLowerCase() === stack);
+  const [service, stack] = [local.slice(0, dot), local.slice(dot + 1)];
+  return index.find(network.id, service).filter((each) => each.stack.toLowerCase() === stack);
 }
 
-function namesOf({ name, stack }: DnsNetwork): readonly string[] {
+/** Returns the network's full name, and its name within the stack. */
+function networkSuffixes({ name, stack }: DnsNetwork): readonly string[] {
   const full = name.toLowerCase();
   const prefix = `${stack.toLowerCase()}_`;
   return stack !== "" && full.startsWith(prefix) ? [full, full.slice(prefix.length)] : [full];
 }
 
-function addressesOf(
-  { services, of }: Target,
-  { random, isVipActive, from }: ResolveOptions & Pick<Query, "from">,
-): Answer {
+function addressesOf({ services, of }: Target, from: string, { random, isVipActive }: LookupOptions): Answer {
   const vips = services.map(({ vip }) => vip).filter((vip) => vip !== "" && isVipActive(vip));
   if (of === "service" && vips.length === services.length) {
     return { kind: "addresses", ttlS: VIP_TTL_S, addresses: vips };
   }
   const endpoints = services.flatMap((service) => service.endpoints);
-  const wanted = typeof of === "object" ? endpoints.filter(({ slot }) => slot === of.slot) : endpoints;
-  if (wanted.length === 0) return typeof of === "object" ? { kind: "unknown" } : { kind: "empty" };
-  const own = services.every(({ hasSourceAffinity }) => hasSourceAffinity === true)
+  const selected = typeof of === "object" ? endpoints.filter(({ slot }) => slot === of.slot) : endpoints;
+  if (selected.length === 0) return typeof of === "object" ? { kind: "unknown" } : { kind: "empty" };
+  // With source affinity, the client's own task comes first.
+  const preferred = services.every(({ hasSourceAffinity }) => hasSourceAffinity === true)
     ? rendezvous(
         bucketOf(from),
-        wanted.map(({ address: id }) => ({ id })),
+        selected.map(({ address: id }) => ({ id })),
       )?.id
     : undefined;
-  const others = wanted.map(({ address }) => address).filter((address) => address !== own);
-  const addresses = [...(own === undefined ? [] : [own]), ...shuffled(others, random)];
+  const others = selected.map(({ address }) => address).filter((address) => address !== preferred);
+  const addresses = [...(preferred === undefined ? [] : [preferred]), ...shuffled(others, random)];
   return { kind: "addresses", ttlS: TASK_TTL_S, addresses };
 }
 
-/** Fisher and Yates: most clients take the first address. */
+/** Fisher-Yates. Most clients use the first address, so the order spreads the load. */
 function shuffled(items: readonly string[], random: () => number): readonly string[] {
   const result = [...items];
   for (let last = result.length - 1; last > 0; last -= 1) {
@@ -162,22 +163,23 @@ function shuffled(items: readonly string[], random: () => number): readonly stri
 interface ReverseQuery {
   readonly name: string;
   readonly type: string;
-  readonly scope: readonly DnsNetwork[];
-  readonly outside: Answer;
+  readonly networks: readonly DnsNetwork[];
+  readonly external: Answer;
 }
 
-function reverse(index: DnsIndex, { name, type, scope, outside }: ReverseQuery): Answer {
+/** Answers queries such as "2.1.64.10.in-addr.arpa" with the name of the service or task. */
+function lookupAddress(index: DnsIndex, { name, type, networks, external }: ReverseQuery): Answer {
   const address = name.slice(0, -REVERSE_SUFFIX.length).split(".").reverse().join(".");
-  const owner = index.whose(address);
-  if (owner === undefined || !scope.some(({ id }) => id === owner.networkId)) {
-    return scope.some(({ subnet }) => holds(subnet, address)) ? { kind: "unknown" } : outside;
+  const entry = index.reverse(address);
+  if (entry === undefined || !networks.some(({ id }) => id === entry.networkId)) {
+    return networks.some(({ subnet }) => isInSubnet(subnet, address)) ? { kind: "unknown" } : external;
   }
   return type === "PTR" || type === "ANY"
-    ? { kind: "name", ttlS: TASK_TTL_S, name: owner.name }
+    ? { kind: "name", ttlS: TASK_TTL_S, name: entry.name }
     : { kind: "empty" };
 }
 
-function holds(subnetText: string, addressText: string): boolean {
+function isInSubnet(subnetText: string, addressText: string): boolean {
   const [subnet, address] = [parseSubnet(subnetText), parseIpv4(addressText)];
   return subnet !== undefined && address !== undefined && subnetHas(subnet, address);
 }

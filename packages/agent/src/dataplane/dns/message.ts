@@ -1,59 +1,55 @@
-// The only place that knows dns-packet.
+// The DNS wire format. No other file uses dns-packet.
+import type { Socket } from "node:net";
+import { assertNever } from "@berth/proto";
 import {
   AUTHORITATIVE_ANSWER,
   decode,
   encode,
   type Packet,
-  type Answer as PacketAnswer,
   type Question,
   RECURSION_AVAILABLE,
   RECURSION_DESIRED,
+  type Answer as ResourceRecord,
   TRUNCATED_RESPONSE,
 } from "dns-packet";
 import type { Answer } from "./lookup.js";
 
-/** What every resolver takes over UDP; those that take more say so (RFC 6891). */
+/** Every resolver accepts UDP answers of this size; EDNS announces a larger one (RFC 6891). */
 const PLAIN_UDP_BYTES = 512;
-/** Larger answers would be cut into fragments on most networks (the value of DNS flag day 2020). */
+/** Larger answers would be fragmented on many networks (DNS Flag Day 2020). */
 const MAX_UDP_BYTES = 1_232;
 const HEADER_BYTES = 12;
-/** Response codes, RFC 1035 §4.1.1. */
-export const RCODE = {
-  noError: 0,
-  formatError: 1,
-  serverFailure: 2,
-  unknownName: 3,
-  notImplemented: 4,
-} as const;
-export type Rcode = (typeof RCODE)[keyof typeof RCODE];
+const RESPONSE_FLAG = 0x80_00;
+const OPCODE_MASK = 0x78_00;
 
-const EDNS: PacketAnswer = {
-  type: "OPT",
-  name: ".",
-  udpPayloadSize: MAX_UDP_BYTES,
-  extendedRcode: 0,
-  ednsVersion: 0,
-  flags: 0,
-  flag_do: false,
-  options: [],
+/** Response codes, RFC 1035 section 4.1.1. */
+const RCODE = { noError: 0, formatError: 1, serverFailure: 2, nameError: 3, notImplemented: 4 } as const;
+type Rcode = (typeof RCODE)[keyof typeof RCODE];
+
+const EDNS: ResourceRecord = {
+  ...{ type: "OPT", name: ".", udpPayloadSize: MAX_UDP_BYTES, extendedRcode: 0, ednsVersion: 0 },
+  ...{ flags: 0, flag_do: false, options: [] },
 };
 
-/** A question that can be answered. */
+/** A valid query. */
 export interface Request {
   readonly id: number;
   readonly flags: number;
   readonly question: Question;
-  /** The most bytes that an answer over UDP may have. */
+  /** The largest answer that the resolver accepts over UDP. */
   readonly maxUdpBytes: number;
   readonly hasEdns: boolean;
 }
 
 export type ParsedRequest =
   | { readonly kind: "request"; readonly request: Request }
-  /** Answer with this. */
+  /** An invalid query, and the error to send back. */
   | { readonly kind: "reject"; readonly reply: Buffer }
-  /** Not even an answer is due: no question at all, or an answer that nobody asked for. */
+  /** Not a query: no answer is due. */
   | { readonly kind: "ignore" };
+
+/** An answer from the DNS table, in contrast to one of another server. */
+export type LocalAnswer = Exclude<Answer, { kind: "forward" }>;
 
 export function parseRequest(bytes: Buffer): ParsedRequest {
   if (bytes.length < HEADER_BYTES || isResponse(bytes)) return { kind: "ignore" };
@@ -61,16 +57,16 @@ export function parseRequest(bytes: Buffer): ParsedRequest {
     const packet: Packet = decode(bytes);
     const [question, ...others] = packet.questions ?? [];
     if (question === undefined || others.length > 0) return reject(bytes, RCODE.formatError);
-    if (opcodeOf(bytes) !== 0) return reject(bytes, RCODE.notImplemented);
+    if ((flagsOf(bytes) & OPCODE_MASK) !== 0) return reject(bytes, RCODE.notImplemented);
     const edns = packet.additionals?.find((record) => record.type === "OPT");
-    const offered = edns?.type === "OPT" ? edns.udpPayloadSize : PLAIN_UDP_BYTES;
+    const announced = edns?.type === "OPT" ? edns.udpPayloadSize : PLAIN_UDP_BYTES;
     return {
       kind: "request",
       request: {
         id: packet.id ?? 0,
         flags: packet.flags ?? 0,
         question,
-        maxUdpBytes: Math.min(MAX_UDP_BYTES, Math.max(PLAIN_UDP_BYTES, offered)),
+        maxUdpBytes: Math.min(MAX_UDP_BYTES, Math.max(PLAIN_UDP_BYTES, announced)),
         hasEdns: edns !== undefined,
       },
     };
@@ -80,89 +76,130 @@ export function parseRequest(bytes: Buffer): ParsedRequest {
 }
 
 /**
- * The reply with our own answer. No SOA in negative ones: without it nobody may remember them (RFC 2308 §5). One that is
- * too long for UDP says "ask again over TCP" and has what fits: musl before 1.2.4 does not ask again, and takes that.
+ * Encodes the reply to a request. Negative replies have no SOA record, so resolvers do not cache them (RFC 2308 section
+ * 5). A reply that is too long for UDP is marked as truncated and contains as many records as fit: musl before 1.2.4
+ * does not retry over TCP and uses these.
  */
 export function replyTo(
   request: Request,
-  answer: Exclude<Answer, { kind: "forward" }>,
+  answer: LocalAnswer,
   { viaTcp }: { readonly viaTcp: boolean },
 ): Buffer {
-  const rcode = answer.kind === "unknown" ? RCODE.unknownName : RCODE.noError;
-  const answers = recordsOf(request.question.name, answer);
-  const whole = encodeReply(request, { answers, rcode, isTruncated: false });
-  if (viaTcp || whole.length <= request.maxUdpBytes) return whole;
-  const bare = encodeReply(request, { answers: [], rcode, isTruncated: true });
-  const recordBytes = (whole.length - bare.length) / answers.length;
-  const fitting = Math.max(0, Math.floor((request.maxUdpBytes - bare.length) / recordBytes));
-  return encodeReply(request, { answers: answers.slice(0, fitting), rcode, isTruncated: true });
+  const rcode = answer.kind === "unknown" ? RCODE.nameError : RCODE.noError;
+  const records = recordsOf(request.question.name, answer);
+  const complete = encodeReply(request, { records, rcode, isTruncated: false });
+  if (viaTcp || complete.length <= request.maxUdpBytes) return complete;
+  return encodeTruncated(request, records, rcode);
 }
 
+/** Encodes the reply "server failure". */
 export function failureTo(request: Request): Buffer {
-  return encodeReply(request, { answers: [], rcode: RCODE.serverFailure, isTruncated: false });
+  return encodeReply(request, { records: [], rcode: RCODE.serverFailure, isTruncated: false });
 }
 
-/** Whether a datagram is the answer to a question that was sent with this id. */
-export function answers(bytes: Buffer, id: number): boolean {
+/** Whether a message is a response to the query with this ID. */
+export function isResponseTo(bytes: Buffer, id: number): boolean {
   return bytes.length >= HEADER_BYTES && isResponse(bytes) && bytes.readUInt16BE(0) === id;
 }
 
 export function isTruncated(bytes: Buffer): boolean {
-  return (bytes.readUInt16BE(2) & TRUNCATED_RESPONSE) !== 0;
+  return (flagsOf(bytes) & TRUNCATED_RESPONSE) !== 0;
 }
 
-/** The same message with another id. */
+/** Returns a copy of the message with another ID. */
 export function withId(bytes: Buffer, id: number): Buffer {
   const copy = Buffer.from(bytes);
   copy.writeUInt16BE(id, 0);
   return copy;
 }
 
-function recordsOf(name: string, answer: Exclude<Answer, { kind: "forward" }>): PacketAnswer[] {
+function recordsOf(name: string, answer: LocalAnswer): ResourceRecord[] {
   switch (answer.kind) {
     case "addresses":
       return answer.addresses.map((data) => ({ type: "A", class: "IN", name, ttl: answer.ttlS, data }));
     case "name":
       return [{ type: "PTR", class: "IN", name, ttl: answer.ttlS, data: answer.name }];
-    default:
+    case "empty":
+    case "unknown":
       return [];
+    default:
+      return assertNever(answer);
   }
 }
 
+/**
+ * Encodes as many records as fit, by bisection: records differ in length, and names are compressed, so the size of a
+ * reply is only known after it has been encoded.
+ */
+function encodeTruncated(request: Request, records: readonly ResourceRecord[], rcode: Rcode): Buffer {
+  const encodeFirst = (count: number): Buffer =>
+    encodeReply(request, { records: records.slice(0, count), rcode, isTruncated: true });
+  let fitting = encodeFirst(0);
+  let [low, high] = [0, records.length];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    const encoded = encodeFirst(middle);
+    if (encoded.length <= request.maxUdpBytes) [low, fitting] = [middle, encoded];
+    else high = middle - 1;
+  }
+  return fitting;
+}
+
 interface ReplyContent {
-  readonly answers: PacketAnswer[];
+  readonly records: readonly ResourceRecord[];
   readonly rcode: Rcode;
   readonly isTruncated: boolean;
 }
 
-/** Always authoritative: some versions of Docker go on to the next server otherwise. */
-function encodeReply(
-  request: Request,
-  { answers: records, rcode, isTruncated: isCut }: ReplyContent,
-): Buffer {
-  const flags =
-    AUTHORITATIVE_ANSWER |
-    RECURSION_AVAILABLE |
-    (request.flags & RECURSION_DESIRED) |
-    (isCut ? TRUNCATED_RESPONSE : 0) |
-    rcode;
+/** Replies are always authoritative: otherwise some versions of Docker ask the next server. */
+function encodeReply(request: Request, { records, rcode, isTruncated: isCut }: ReplyContent): Buffer {
   return encode({
     type: "response",
     id: request.id,
-    flags,
+    flags:
+      AUTHORITATIVE_ANSWER |
+      RECURSION_AVAILABLE |
+      (request.flags & RECURSION_DESIRED) |
+      (isCut ? TRUNCATED_RESPONSE : 0) |
+      rcode,
     questions: [request.question],
-    answers: records,
+    answers: [...records],
     additionals: request.hasEdns ? [EDNS] : [],
   });
 }
 
+/** Encodes an error without decoding the query, which may be malformed. */
 function reject(bytes: Buffer, rcode: Rcode): ParsedRequest {
   const reply = Buffer.alloc(HEADER_BYTES);
   bytes.copy(reply, 0, 0, 2);
-  const opcode = bytes.readUInt16BE(2) & 0x78_00;
-  reply.writeUInt16BE(0x80_00 | opcode | (bytes.readUInt16BE(2) & RECURSION_DESIRED) | rcode, 2);
+  reply.writeUInt16BE(RESPONSE_FLAG | (flagsOf(bytes) & (OPCODE_MASK | RECURSION_DESIRED)) | rcode, 2);
   return { kind: "reject", reply };
 }
 
-const isResponse = (bytes: Buffer): boolean => (bytes.readUInt16BE(2) & 0x80_00) !== 0;
-const opcodeOf = (bytes: Buffer): number => (bytes.readUInt16BE(2) >> 11) & 0xf;
+const flagsOf = (bytes: Buffer): number => bytes.readUInt16BE(2);
+const isResponse = (bytes: Buffer): boolean => (flagsOf(bytes) & RESPONSE_FLAG) !== 0;
+
+/** Over TCP, each message is preceded by its length (RFC 1035 section 4.2.2). */
+const LENGTH_BYTES = 2;
+
+/** Splits a TCP stream into messages. */
+export function readMessages(socket: Socket, onMessage: (message: Buffer) => void): void {
+  let pending: Buffer = Buffer.alloc(0);
+  socket.on("data", (chunk: Buffer) => {
+    pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
+    while (pending.length >= LENGTH_BYTES) {
+      const end = LENGTH_BYTES + pending.readUInt16BE(0);
+      if (pending.length < end) return;
+      const message = pending.subarray(LENGTH_BYTES, end);
+      pending = pending.subarray(end);
+      onMessage(message);
+    }
+  });
+}
+
+export function writeMessage(socket: Socket, message: Buffer): void {
+  const framed = Buffer.alloc(LENGTH_BYTES + message.length);
+  framed.writeUInt16BE(message.length, 0);
+  message.copy(framed, LENGTH_BYTES);
+  socket.write(framed);
+}

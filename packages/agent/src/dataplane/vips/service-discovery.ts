@@ -1,8 +1,7 @@
 import type { DnsSockets } from "../dns/dns-listener.js";
 import type { DnsServer, DnsServerProblem } from "../dns/dns-server.js";
-import { type DnsTable, EMPTY_DNS_TABLE } from "../dns/dns-table.js";
+import { type DnsTable, demoteSuspects, EMPTY_DNS_TABLE } from "../dns/dns-table.js";
 import type { DnsFirewallRules } from "../dns/firewall-rules.js";
-import { demoteSuspects } from "../dns/without-suspects.js";
 import type { HandoverState } from "../handover/state.js";
 import type { VipStats } from "../table/ingress-table.js";
 import type { VipBalancer } from "./vip-balancer.js";
