@@ -1,10 +1,11 @@
 import { isBerthError } from "@berth/proto";
 import { pino } from "pino";
 import { runAgent } from "./agent/agent.js";
+import { exitOnUnhandledErrors } from "./agent/fatal-errors.js";
 import { hostPlatform } from "./agent/platform.js";
 import { parseConfig } from "./config.js";
 
-/** `berth agent`: returns the exit code when the agent was told to stop (0), failed (1), or was started wrongly (2). */
+/** Runs `berth agent`. Returns its exit code: 0 after a stop signal, 1 after a failure, 2 for invalid arguments. */
 export async function main(argv: readonly string[]): Promise<number> {
   const parsed = parseConfig(argv, process.env);
   if (parsed.kind === "done") return 0;
@@ -16,19 +17,21 @@ export async function main(argv: readonly string[]): Promise<number> {
   const log = pino({ name: "berth-agent", level: parsed.config.logLevel });
   const stopping = new AbortController();
   const stop = (signal: NodeJS.Signals): void => {
-    log.info({ signal }, "agent stops");
+    log.info({ signal }, "agent stopping");
     stopping.abort();
   };
   process.once("SIGTERM", stop).once("SIGINT", stop);
+  const removeHandlers = exitOnUnhandledErrors(process, { log, exit: (code) => process.exit(code) });
   try {
-    const edges = await hostPlatform(parsed.config);
-    await runAgent({ config: parsed.config, platform: edges, log }, stopping.signal);
+    const platform = await hostPlatform(parsed.config);
+    await runAgent({ config: parsed.config, platform, log }, stopping.signal);
     return 0;
   } catch (error) {
     if (isBerthError(error)) log.fatal({ code: error.code, cause: error.cause }, error.message);
-    else log.fatal({ err: error }, "agent cannot go on");
+    else log.fatal({ err: error }, "agent failed");
     return 1;
   } finally {
+    removeHandlers();
     process.off("SIGTERM", stop).off("SIGINT", stop);
   }
 }

@@ -1,0 +1,27 @@
+import type { Logger } from "pino";
+
+/** The events of `process` that would otherwise end it without a line in the log. */
+interface ErrorSource {
+  on(event: "unhandledRejection" | "uncaughtException", listener: (error: unknown) => void): unknown;
+  off(event: "unhandledRejection" | "uncaughtException", listener: (error: unknown) => void): unknown;
+}
+
+/**
+ * Logs errors that nothing handles and ends the process with exit code 1: its state is unknown, and a restarted agent
+ * adopts what runs. Returns a function that removes the handlers.
+ */
+export function exitOnUnhandledErrors(
+  source: ErrorSource,
+  { log, exit }: { readonly log: Logger; readonly exit: (code: number) => void },
+): () => void {
+  const onError = (error: unknown): void => {
+    log.fatal({ err: error }, "unhandled error; exiting");
+    exit(1);
+  };
+  source.on("unhandledRejection", onError);
+  source.on("uncaughtException", onError);
+  return () => {
+    source.off("unhandledRejection", onError);
+    source.off("uncaughtException", onError);
+  };
+}
