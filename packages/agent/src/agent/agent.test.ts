@@ -27,7 +27,7 @@ function platformWith(parts: Partial<AgentPlatform>): AgentPlatform {
     },
     transport: {
       connect: () => {
-        const session = async function* (): AsyncGenerator<never> {
+        const session = (): never => {
           throw new Error("no server");
         };
         return { calls: { session }, close: () => {} };
