@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Cleanup } from "./ingress-harness.js";
 
-/** For the last answers. */
+/** How long to wait for the last answers. */
 const LATE_MS = 1_000;
 
 export async function boundSocket(cleanup: Cleanup, address = "127.0.0.1", port = 0): Promise<Socket> {
@@ -15,22 +15,22 @@ export async function boundSocket(cleanup: Cleanup, address = "127.0.0.1", port 
 }
 
 export interface Load {
-  /** Sends no more; resolves with what became of each question: its answer, or undefined. */
+  /** Stops sending. Resolves with the answer to each request, or undefined for a lost one. */
   stop(): Promise<readonly (string | undefined)[]>;
 }
 
 export interface LoadOptions {
   readonly to: { readonly address: string; readonly port: number };
   readonly everyMs: number;
-  /** "once": each question comes from a socket of its own. */
+  /** "once" uses a new socket for each request. */
   readonly socket: Socket | "once";
-  /** The number of a question can be told from its answer. */
+  /** `read` recovers the number of the request from its answer. */
   ask(number: number): string | Buffer;
   read(answer: Buffer): { readonly number: number; readonly text: string };
 }
 
-/** Asks by datagrams, on and on, whether answers come or not. */
-export function askByDatagrams(cleanup: Cleanup, { to, everyMs, socket, ask, read }: LoadOptions): Load {
+/** Sends UDP requests at a fixed interval until stopped, and records the answers. */
+export function startUdpRequests(cleanup: Cleanup, { to, everyMs, socket, ask, read }: LoadOptions): Load {
   const answers: (string | undefined)[] = [];
   const onAnswer = (bytes: Buffer): void => {
     const { number, text } = read(bytes);

@@ -10,7 +10,7 @@ import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.
 import { encodeSnapshot } from "../../packages/agent/src/dataplane/handover/message.js";
 import { spawnIngressProcess } from "../../packages/agent/src/dataplane/spawn.js";
 import type { IngressListener } from "../../packages/agent/src/dataplane/table/ingress-table.js";
-import { askByDatagrams, boundSocket, type Load } from "./datagram-load.js";
+import { boundSocket, type Load, startUdpRequests } from "./datagram-load.js";
 import {
   ask,
   Cleanup,
@@ -36,8 +36,8 @@ function open(
   return openTestIngress({ dataDir, entryPath, release, args });
 }
 
-/** Asks without a pause, a few at a time, until it is told to stop. */
-function askOnAndOn(port: number): { stop(): Promise<readonly string[]> } {
+/** Sends requests without a pause, four at a time, until stopped. */
+function startRequests(port: number): { stop(): Promise<readonly string[]> } {
   const answers: string[] = [];
   let isOver = false;
   const one = async (): Promise<void> => {
@@ -56,12 +56,12 @@ function askOnAndOn(port: number): { stop(): Promise<readonly string[]> } {
   };
 }
 
-/** An address of the loopback that no other run of this file uses: names are always answered at port 53. */
+/** Loopback addresses that no other run of this file uses: the DNS server always listens on port 53. */
 const [high, low] = [(process.pid >> 8) & 0xff, process.pid & 0xff];
 const GATEWAY = `127.53.${high}.${low}`;
 const OUTSIDE = `127.54.${high}.${low}`;
 
-/** What an ingress process has that has been told nothing yet. */
+/** The state of an ingress process without any configuration. */
 const EMPTY_SNAPSHOT = encodeSnapshot({
   table: { version: 0, listeners: [] },
   suspects: [],
@@ -69,7 +69,7 @@ const EMPTY_SNAPSHOT = encodeSnapshot({
   activeVips: [],
 });
 
-/** Questions for who answers "NUMBER TEXT". */
+/** For echo servers that answer "NUMBER TEXT". */
 const NUMBERED = {
   ask: String,
   read: (bytes: Buffer) => {
@@ -78,7 +78,7 @@ const NUMBERED = {
   },
 };
 
-/** Names the outside's addresses, slowly: questions are always under way. */
+/** Starts an upstream DNS server that answers slowly, so that queries are always pending. */
 async function startSlowNameServer(): Promise<void> {
   const socket = await boundSocket(cleanup, OUTSIDE, 53);
   socket.on("message", (bytes, { address, port }) => {
@@ -90,7 +90,7 @@ async function startSlowNameServer(): Promise<void> {
 }
 
 function askForName(name: string, everyMs: number): Load {
-  return askByDatagrams(cleanup, {
+  return startUdpRequests(cleanup, {
     to: { address: GATEWAY, port: 53 },
     everyMs,
     socket: "once",
@@ -124,10 +124,21 @@ const NAMES: DnsTable = {
   clients: [{ address: "127.0.0.1", networkIds: ["n1"], dns: [OUTSIDE] }],
 };
 
-describe("an ingress process of another release", () => {
-  it("gives its listening sockets to the new one: nobody is refused, nobody is cut off", async () => {
+describe.each([
+  ["raw", "raw"],
+  ["net", "net"],
+  // The successor runs on a Node version without a usable TCP binding, or the predecessor did.
+  ["raw", "net"],
+  ["net", "raw"],
+])("an ingress process on the %s transport with a successor on the %s transport", (transport, next) => {
+  const openOld = (dataDir: string): Promise<TestIngress> =>
+    open(dataDir, "old", { args: ["--transport", transport] });
+  const openNew = (dataDir: string): Promise<TestIngress> =>
+    open(dataDir, "new", { args: ["--transport", next] });
+
+  it("hands over listening sockets: no connection is refused or cut off", async () => {
     const dataDir = folderFor(cleanup);
-    const old = await open(dataDir, "old");
+    const old = await openOld(dataDir);
     const port = await reservePort();
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
     const listeners = [tcpListener(port, [endpoint])];
@@ -136,15 +147,15 @@ describe("an ingress process of another release", () => {
     const kept = openClient(cleanup, port);
     kept.socket.write("one");
     await expect.poll(() => kept.read()).toBe("one");
-    const asking = askOnAndOn(port);
+    const asking = startRequests(port);
     await sleep(50);
     old.close();
 
-    const successor = await open(dataDir, "new");
+    const successor = await openNew(dataDir);
     cleanup.add(() => successor.stop(deadline()));
     const stats = await successor.stats(deadline());
     expect(stats.processId).not.toBe(processId);
-    // It serves before it has been given a table.
+    // It serves before the agent has applied a table.
     expect(stats).toMatchObject({ version: 1, errors: [], listeners: [{ port, service: "web" }] });
     await successor.apply({ version: 2, listeners }, deadline());
     await sleep(100);
@@ -155,17 +166,22 @@ describe("an ingress process of another release", () => {
     kept.socket.end(" two");
     await kept.closed;
     expect(kept.read()).toBe("one two");
+    // The inherited socket is closed with its listener.
+    await successor.apply({ version: 3, listeners: [] }, deadline());
+    expect(await ask(port)).toBe("ECONNREFUSED");
     await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
   });
+});
 
-  it("gives its datagrams to the new one: none is lost, and every client stays where it was", async () => {
+describe("an ingress process of another release", () => {
+  it("hands over UDP sockets and flows: no datagram is lost and clients keep their endpoints", async () => {
     const dataDir = folderFor(cleanup);
     const old = await open(dataDir, "old");
     const port = await reservePort();
     const endpoints = await Promise.all(
       ["a", "b", "c"].map(async (id) => {
         const echo = await boundSocket(cleanup);
-        // The port from which it was asked tells whether it is the same flow.
+        // The source port shows whether it is the same flow.
         echo.on("message", (bytes, from) =>
           echo.send(`${bytes} ${id}:${from.port}`, from.port, from.address),
         );
@@ -179,18 +195,18 @@ describe("an ingress process of another release", () => {
       ...NUMBERED,
     };
     const kept: Load[] = [];
-    // In all so few that the kernel's buffers last for a second, should a process not get its turn for so long.
+    // So few datagrams that they fit into the kernel's buffers if a process does not run for a second.
     for (let client = 0; client < 4; client += 1) {
-      kept.push(askByDatagrams(cleanup, { ...load, everyMs: 20, socket: await boundSocket(cleanup) }));
+      kept.push(startUdpRequests(cleanup, { ...load, everyMs: 20, socket: await boundSocket(cleanup) }));
     }
-    const fresh = askByDatagrams(cleanup, { ...load, everyMs: 10, socket: "once" });
+    const fresh = startUdpRequests(cleanup, { ...load, everyMs: 10, socket: "once" });
     await sleep(100);
     const { processId } = await old.stats(deadline());
     old.close();
 
     const successor = await open(dataDir, "new");
     cleanup.add(() => successor.stop(deadline()));
-    // The old one has no flows left to wait for.
+    // The predecessor has no flows left to wait for.
     await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
     await sleep(100);
     for (const client of kept) {
@@ -207,7 +223,7 @@ describe("an ingress process of another release", () => {
     expect(listeners[0]?.active).toBeGreaterThan(kept.length);
   });
 
-  it("gives its name server's sockets to the new one: no question is lost, nor one under way", async () => {
+  it("hands over DNS sockets: no query is lost, not even a pending one", async () => {
     const dataDir = folderFor(cleanup);
     await startSlowNameServer();
     const old = await open(dataDir, "old");
@@ -225,7 +241,7 @@ describe("an ingress process of another release", () => {
 
     const successor = await open(dataDir, "new");
     cleanup.add(() => successor.stop(deadline()));
-    // Before anybody has told it of names.
+    // Before the agent has applied a DNS configuration.
     expect(await resolver.resolve4("api")).toEqual(["10.64.8.2"]);
     const answered = once(kept, "data");
     kept.end(streamEncode({ type: "query", id: 1, questions: [{ type: "A", name: "api" }] }));
@@ -241,7 +257,7 @@ describe("an ingress process of another release", () => {
     expect((await successor.status(deadline())).dnsProblems).toEqual([]);
   });
 
-  it("serves on when the new one does not start", async () => {
+  it("continues when the successor does not start", async () => {
     const dataDir = folderFor(cleanup);
     const old = await open(dataDir, "old");
     const port = await reservePort();
@@ -255,7 +271,7 @@ describe("an ingress process of another release", () => {
     expect(await ask(port, "x")).toBe("x");
   });
 
-  it("serves on when the new one ends with everything in its hands", async () => {
+  it("continues when the successor exits during the handover", async () => {
     const dataDir = folderFor(cleanup);
     const faulty = join(dataDir, "faulty.mjs");
     writeFileSync(
@@ -274,7 +290,7 @@ describe("an ingress process of another release", () => {
     const listeners: IngressListener[] = [{ ...tcpListener(port, [endpoint]), protocol: "udp" }];
     await old.apply({ version: 1, listeners }, deadline());
     const { processId } = await old.stats(deadline());
-    const load = askByDatagrams(cleanup, {
+    const load = startUdpRequests(cleanup, {
       to: { address: "127.0.0.1", port },
       ...NUMBERED,
       ...{ everyMs: 5, socket: await boundSocket(cleanup) },
@@ -291,9 +307,9 @@ describe("an ingress process of another release", () => {
   });
 
   it.each([
-    ["goes before it has given all, and ends then", "prepared", false],
-    ["goes when all has been given, and serves on", "serving", true],
-  ] as const)("is left alone by one that %s", async (_what, lastWord, isServing) => {
+    ["exits when its predecessor exits before the handover is complete", "prepared", false],
+    ["serves when its predecessor exits after the handover", "serving", true],
+  ] as const)("a successor %s", async (_what, lastWord, isServing) => {
     const dataDir = folderFor(cleanup);
     const successor = spawnIngressProcess(
       dataDir,
@@ -315,7 +331,7 @@ describe("an ingress process of another release", () => {
     expect(await ended).toEqual([isServing ? 0 : 1, null]);
   });
 
-  it("is left as it is by an agent of the same release", async () => {
+  it("is not replaced by an agent of the same release", async () => {
     const dataDir = folderFor(cleanup);
     const first = await open(dataDir, "same");
     const { processId } = await first.stats(deadline());

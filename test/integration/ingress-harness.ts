@@ -23,12 +23,12 @@ import { temporaryFolder } from "../harness/temporary-folder.js";
 export const ENTRY = fileURLToPath(new URL("../../packages/agent/dist/dataplane/entry.js", import.meta.url));
 const CALL_DEADLINE_MS = 15_000;
 
-/** A deadline for one call to the ingress. */
+/** Returns a deadline for one call to the ingress process. */
 export function deadline(): AbortSignal {
   return AbortSignal.timeout(CALL_DEADLINE_MS);
 }
 
-/** Undoes what a test did, last first, whatever came of the test. */
+/** Runs the clean-up steps of a test in reverse order. */
 export class Cleanup {
   readonly #steps: (() => unknown)[] = [];
 
@@ -113,7 +113,7 @@ export async function reservePort(): Promise<number> {
   return name.port;
 }
 
-/** A TCP backend on a port of its own that does `serve` with every connection. */
+/** Starts a TCP backend on its own port that calls `serve` for every connection. */
 export async function startBackend(
   cleanup: Cleanup,
   id: string,
@@ -142,7 +142,7 @@ export function tcpListener(
   return { protocol: "tcp", address: "", port, service: "web", endpoints, draining };
 }
 
-/** A client of a published port that keeps what it reads. */
+/** Connects to a published port and keeps what it reads. */
 export function openClient(
   cleanup: Cleanup,
   port: number,
@@ -161,7 +161,7 @@ export function openClient(
   return { socket, read: () => text, closed };
 }
 
-/** Sends a request, ends, and gives back the whole answer; or the error's code. */
+/** Sends a request and FIN. Returns the whole answer, or the error code. */
 export async function ask(port: number, request = ""): Promise<string> {
   const cleanup = new Cleanup();
   const { socket, read, closed } = openClient(cleanup, port);

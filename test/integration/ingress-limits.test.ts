@@ -19,12 +19,12 @@ import {
 } from "./ingress-harness.js";
 
 const FILES = 128;
-/** Beyond the 3 s for which clients wait. */
+/** Longer than the 3 s for which clients wait. */
 const PATIENCE_MS = 10_000;
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
-/** An ingress process that may open few files, which serves one port to an echo. */
+/** Starts an ingress process with a low limit of open files and one port to an echo server. */
 async function startLimited(transport: string) {
   const dataDir = folderFor(cleanup);
   const command = `ulimit -n ${FILES}; exec "$@"`;
@@ -51,7 +51,7 @@ async function startLimited(transport: string) {
   return { child, ingress, port, warnings };
 }
 
-/** A client whose connection is served: it has had an answer. */
+/** Opens a client and waits for its first answer. */
 async function served(port: number): Promise<ReturnType<typeof openClient>> {
   const client = openClient(cleanup, port);
   client.socket.write("x");
@@ -62,7 +62,7 @@ async function served(port: number): Promise<ReturnType<typeof openClient>> {
 describe.each(["raw", "net"])(
   "the ingress at its limit of open files, over the %s transport",
   (transport) => {
-    it("lets some wait for a place and refuses the rest, says so, and is as before when it is over", async () => {
+    it("queues some connections, refuses the rest, warns once, and recovers", async () => {
       const { child, ingress, port, warnings } = await startLimited(transport);
       const { connections, waiting } = fdBudget(FILES, 1);
       expect(connections).toBeGreaterThan(20);
@@ -80,7 +80,7 @@ describe.each(["raw", "net"])(
         late.slice(1).map(() => "ECONNRESET"),
       );
       expect((await ingress.status(deadline())).fdProblem).toMatch(
-        new RegExp(`serve ${connections} connections, .* limit of ${FILES} open files .*LimitNOFILE`),
+        new RegExp(`${connections} open connections, .* limit of ${FILES} open files .*LimitNOFILE`),
       );
       expect(warnings()).toHaveLength(1);
       for (const { socket } of [...held, ...late]) socket.destroy();
@@ -92,7 +92,7 @@ describe.each(["raw", "net"])(
       expect(child.exitCode).toBeNull();
     });
 
-    it("goes on with what it has while the kernel gives it no more files, and takes new ones when it does", async () => {
+    it("keeps existing connections while no descriptor is free, and accepts new ones afterwards", async () => {
       const { child, port } = await startLimited(transport);
       const client = await served(port);
       const limit = (files: number): unknown =>

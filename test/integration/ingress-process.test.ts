@@ -1,12 +1,15 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { readFrames, writeFrame } from "../../packages/agent/src/dataplane/control/protocol.js";
 import { EMPTY_DNS_TABLE } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import type { IngressMode } from "../../packages/agent/src/dataplane/kernel/ingress-mode.js";
 import { Session } from "../../packages/agent/src/dataplane-client/session.js";
+import { DnsConfig, IngressReply, IngressRequest } from "../../proto/src/index.js";
 import {
   ask,
   Cleanup,
@@ -33,7 +36,7 @@ function open(dataDir: string, mode?: IngressMode): Promise<TestIngress> {
 }
 
 describe("the ingress process", () => {
-  it("serves on when its agent is killed, and the next agent finds it with its connections", async () => {
+  it("keeps serving when its agent is killed, and the next agent finds it with its connections", async () => {
     const dataDir = folderFor(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
     const port = await reservePort();
@@ -67,7 +70,7 @@ console.log("applied");`;
     expect(client.read()).toBe("one two three");
   });
 
-  it("is started again with what is on its agent's disk when it is killed before the leader has spoken", async () => {
+  it("is restarted with the configuration from the agent's disk when it dies before the leader has sent one", async () => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
     const port = await reservePort();
@@ -79,7 +82,7 @@ console.log("applied");`;
     expect((await ingress.stats(deadline())).version).toBe(2);
   });
 
-  it("is started again with its last table when it is killed, again and again", async () => {
+  it("is restarted with its last table each time it dies", async () => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
     const port = await reservePort();
@@ -94,7 +97,7 @@ console.log("applied");`;
     }
   });
 
-  it("hands its ports to a successor when it is retired, and leaves when its last connection ends", async () => {
+  it("frees its ports on a graceful shutdown, and exits when its last connection ends", async () => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
     const port = await reservePort();
@@ -114,7 +117,7 @@ console.log("applied");`;
     await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
   });
 
-  it("makes way for one of another mode", async () => {
+  it("is replaced by a process with another mode", async () => {
     const dataDir = folderFor(cleanup);
     const before = await open(dataDir);
     const after = await open(dataDir, "auto");
@@ -128,8 +131,8 @@ console.log("applied");`;
 
   it.each([
     ["its data directory is deleted", () => {}],
-    ["another one has taken its data directory's place", (dataDir: string) => takePlace(dataDir)],
-  ])("retires when %s: its connections live on, and then it leaves", async (_what, after) => {
+    ["its data directory is replaced", (dataDir: string) => startInSamePlace(dataDir)],
+  ])("shuts down when %s, and exits when its last connection ends", async (_what, after) => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
     const port = await reservePort();
@@ -149,8 +152,8 @@ console.log("applied");`;
     await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
   });
 
-  /** A new ingress process at the same path, which must not be harmed by the old one's end. */
-  async function takePlace(dataDir: string): Promise<void> {
+  /** Starts an ingress process at the same path. The exit of the old one must not affect it. */
+  async function startInSamePlace(dataDir: string): Promise<void> {
     const successor = await open(dataDir);
     const { processId } = await successor.stats(deadline());
     cleanup.add(async () => {
@@ -159,7 +162,7 @@ console.log("applied");`;
     });
   }
 
-  it("starts although a dead process left its socket file", async () => {
+  it("starts when a dead process left its socket file", async () => {
     const dataDir = folderFor(cleanup);
     writeFileSync(join(dataDir, "ingress.sock"), "");
     const ingress = await open(dataDir);
@@ -167,7 +170,7 @@ console.log("applied");`;
     expect((await ingress.stats(deadline())).version).toBe(0);
   });
 
-  it("is one process, however many agents start it at once", async () => {
+  it("runs once when several agents start it at the same time", async () => {
     const dataDir = folderFor(cleanup);
     const agents = await Promise.all(Array.from({ length: 4 }, () => open(dataDir)));
     cleanup.add(() => agents[0]?.stop(deadline()));
@@ -176,7 +179,7 @@ console.log("applied");`;
     expect(new Set(stats.map(({ processId }) => processId)).size).toBe(1);
   });
 
-  it("names the program that holds a port, publishes the others, and takes the port when it is free", async () => {
+  it("names the program that holds a port, opens the other ports, and opens the port once it is free", async () => {
     const squatter = createServer();
     squatter.listen(0, "0.0.0.0");
     await once(squatter, "listening");
@@ -196,7 +199,7 @@ console.log("applied");`;
     expect((await ingress.stats(deadline())).errors).toEqual([]);
   });
 
-  it("is gone after stop, with its ports", async () => {
+  it("exits on a stop request and closes its ports", async () => {
     const ingress = await startIngress(cleanup);
     const port = await reservePort();
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
@@ -205,5 +208,43 @@ console.log("applied");`;
     await ingress.stop(deadline());
     await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
     expect(await ask(port)).toBe("ECONNREFUSED");
+  });
+
+  it("answers a malformed request with an error and keeps the session", async () => {
+    const { dataDir } = await startIngress(cleanup);
+    const socket = connect(join(dataDir, "ingress.sock"));
+    cleanup.add(() => socket.destroy());
+    const replies: { readonly id: number; readonly reply: IngressReply["reply"] }[] = [];
+    readFrames(socket, (id, body) => replies.push({ id, reply: IngressReply.decode(body).reply }));
+    await vi.waitFor(() => expect(replies[0]?.reply?.$case).toBe("hello"));
+    const gateway = { ...DnsConfig.fromPartial({ networks: [{ gateway: "not an address" }] }) };
+    writeFrame(socket, 7, Buffer.from([0xff, 0xff, 0xff]));
+    writeFrame(socket, 8, new Uint8Array());
+    writeFrame(socket, 9, IngressRequest.encode({ request: { $case: "applyDns", value: gateway } }).finish());
+    writeFrame(socket, 10, IngressRequest.encode({ request: { $case: "getStatus", value: {} } }).finish());
+    await vi.waitFor(() => expect(replies).toHaveLength(5));
+    expect(
+      replies
+        .slice(1)
+        .map(({ id, reply }) => `${id} ${reply?.$case}`)
+        .sort(),
+    ).toEqual(["10 status", "7 error", "8 error", "9 error"]);
+  });
+
+  it("logs an unhandled rejection with its reason and exits with status 1", async () => {
+    const dataDir = folderFor(cleanup);
+    const socketPath = JSON.stringify(join(dataDir, "ingress.sock"));
+    const stray = `import { existsSync } from "node:fs";
+setInterval(() => { if (existsSync(${socketPath})) Promise.reject(new Error("stray rejection")); }, 20);`;
+    const args = ["--import", `data:text/javascript,${encodeURIComponent(stray)}`, ENTRY];
+    const child = spawn(process.execPath, [...args, "--data-dir", dataDir], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    cleanup.add(() => void child.kill("SIGKILL"));
+    const output = text(child.stdout);
+    const [code] = await once(child, "exit");
+    expect(code).toBe(1);
+    const fatal = (await output).split("\n").find((line) => line.includes('"level":60'));
+    expect(fatal).toContain("stray rejection");
   });
 });

@@ -21,12 +21,12 @@ afterEach(() => cleanup.run());
 const PLAIN: TrafficRules = { proxyProtocol: false, affinity: "none", balance: "round-robin" };
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
 
-/** A backend that sends back what it gets, and its FIN after the client's. */
+/** Starts a backend that echoes its input and sends FIN after the client. */
 function startEcho(id: string): Promise<IngressEndpoint> {
   return startBackend(cleanup, id, (socket) => socket.pipe(socket));
 }
 
-/** Asks from an address of this machine. */
+/** Sends a request from one of this machine's addresses. */
 function askFrom(localAddress: string, port: number, host: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = "";
@@ -52,7 +52,7 @@ describe.each(["raw", "net"])("a published port over the %s transport", (transpo
     return { ingress, port };
   }
 
-  it("tells its endpoint who the client is, before anything that the client says", async () => {
+  it("sends a PROXY protocol header with the client address before the first data", async () => {
     const { port } = await publish([await startEcho("a")], { proxyProtocol: true });
     const text = await askFrom("127.0.0.9", port, "127.0.0.1");
     expect(text.slice(0, SIGNATURE.length)).toBe(SIGNATURE);
@@ -63,7 +63,7 @@ describe.each(["raw", "net"])("a published port over the %s transport", (transpo
     expect(header.readUInt16BE(14)).toBe(port);
   });
 
-  it("answers IPv6 clients, and tells who they are", async () => {
+  it("sends a PROXY protocol header for IPv6 clients", async () => {
     const { port } = await publish([await startEcho("a")], { proxyProtocol: true });
     const text = await askFrom("::1", port, "::1");
     const header = Buffer.from(text.slice(SIGNATURE.length, -5), "latin1");
@@ -73,7 +73,7 @@ describe.each(["raw", "net"])("a published port over the %s transport", (transpo
     expect(text.slice(-5)).toBe("hello");
   });
 
-  it("sends all connections of a client to one endpoint, those of others elsewhere too", async () => {
+  it("source affinity: sends all connections of a client to one endpoint", async () => {
     const named = (id: string): Promise<IngressEndpoint> =>
       startBackend(cleanup, id, (socket) => socket.end(id));
     const endpoints = await Promise.all(["a", "b", "c"].map(named));
@@ -89,7 +89,7 @@ describe.each(["raw", "net"])("a published port over the %s transport", (transpo
     expect(new Set(first).size).toBeGreaterThan(1);
   });
 
-  it("sends a connection to the endpoint that carries the fewest", async () => {
+  it("least connections: picks the endpoint with the fewest open connections", async () => {
     const endpoints = await Promise.all(["a", "b"].map(startEcho));
     const { ingress, port } = await publish(endpoints, { balance: "least-connections" });
     const first = openClient(cleanup, port);

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { IngressEndpoint } from "../../packages/agent/src/dataplane/table/ingress-table.js";
@@ -20,12 +20,12 @@ const MEBIBYTE = 1024 * 1024;
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
-/** A backend that says who it is and ends. */
+/** Starts a backend that sends its ID and closes. */
 function startNamed(id: string): Promise<IngressEndpoint> {
   return startBackend(cleanup, id, (socket) => socket.end(id));
 }
 
-/** A backend that sends back what it gets, and its FIN after the client's. */
+/** Starts a backend that echoes its input and sends FIN after the client. */
 function startEcho(id: string, seen: Socket[] = []): Promise<IngressEndpoint> {
   return startBackend(cleanup, id, (socket) => {
     seen.push(socket);
@@ -33,7 +33,7 @@ function startEcho(id: string, seen: Socket[] = []): Promise<IngressEndpoint> {
   });
 }
 
-/** An endpoint that takes no connection and refuses none, as a host that has lost its power. */
+/** Starts an endpoint that neither accepts nor refuses connections, like a host without power. */
 async function startBlackHole(id: string): Promise<IngressEndpoint> {
   const script = `const s = require("node:net").createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => console.log(s.address().port));`;
   const child = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
@@ -50,11 +50,30 @@ async function startBlackHole(id: string): Promise<IngressEndpoint> {
   return { id, address: "127.0.0.1", port };
 }
 
-function tally(answers: readonly string[]): Readonly<Record<string, number>> {
+function countAnswers(answers: readonly string[]): Readonly<Record<string, number>> {
   const counts: Record<string, number> = {};
   for (const answer of answers) counts[answer] = (counts[answer] ?? 0) + 1;
   return counts;
 }
+
+it("a reserved port is not given to other sockets, and the ingress process can open it", async () => {
+  const ports = await Promise.all(Array.from({ length: 50 }, () => reservePort()));
+  expect(new Set(ports).size).toBe(50);
+  const others = Array.from({ length: 500 }, () => createServer());
+  cleanup.add(() => others.map((server) => server.close()));
+  const taken = await Promise.all(
+    others.map(async (server) => {
+      server.listen(0);
+      await once(server, "listening");
+      const address = server.address();
+      return typeof address === "object" ? address?.port : undefined;
+    }),
+  );
+  expect(taken.filter((port) => port !== undefined && ports.includes(port))).toEqual([]);
+  const ingress = await startIngress(cleanup);
+  const listeners = ports.map((port) => tcpListener(port, []));
+  expect((await ingress.apply({ version: 1, listeners }, deadline())).errors).toEqual([]);
+});
 
 describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transport) => {
   async function publish(endpoints: readonly IngressEndpoint[]) {
@@ -68,7 +87,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     return { ingress, port };
   }
 
-  it("takes turns exactly, also while the table changes", async () => {
+  it("takes turns exactly, even while the table changes", async () => {
     const endpoints = await Promise.all(["a", "b", "c"].map(startNamed));
     const { ingress, port } = await publish(endpoints);
     const answers: string[] = [];
@@ -77,10 +96,10 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
       const listeners = [tcpListener(port, [...endpoints].reverse())];
       await ingress.apply({ version: turn + 2, listeners }, deadline());
     }
-    expect(tally(answers)).toEqual({ a: 20, b: 20, c: 20 });
+    expect(countAnswers(answers)).toEqual({ a: 20, b: 20, c: 20 });
   });
 
-  it("answers every connection while one endpoint refuses and one is a black hole", async () => {
+  it("serves every connection while one endpoint refuses and one does not answer", async () => {
     const refusing = { id: "refusing", address: "127.0.0.1", port: await reservePort() };
     const endpoints = [await startNamed("a"), refusing, await startBlackHole("dead"), await startNamed("b")];
     const { ingress, port } = await publish(endpoints);
@@ -88,7 +107,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     for (let batch = 0; batch < 5; batch += 1) {
       answers.push(...(await Promise.all(Array.from({ length: 20 }, () => ask(port)))));
     }
-    const counts = tally(answers);
+    const counts = countAnswers(answers);
     expect((counts.a ?? 0) + (counts.b ?? 0)).toBe(100);
     expect(Math.abs((counts.a ?? 0) - (counts.b ?? 0))).toBeLessThanOrEqual(10);
     const listener = (await ingress.stats(deadline())).listeners[0];
@@ -96,7 +115,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     expect(listener?.retried).toBeGreaterThan(0);
   });
 
-  it("resets the client when no endpoint takes the connection, and serves again as soon as one does", async () => {
+  it("resets the client when no endpoint accepts the connection, and serves again once one does", async () => {
     const refusing = { id: "t1", address: "127.0.0.1", port: await reservePort() };
     const { ingress, port } = await publish([refusing]);
     expect(await ask(port)).toBe("ECONNRESET");
@@ -107,7 +126,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     expect(await ask(port)).toBe("alive");
   });
 
-  it("lets the connections of a draining endpoint live, gives it no new ones, and resets them when it vanishes", async () => {
+  it("keeps existing connections while the endpoint drains, and resets them when it is removed", async () => {
     const [old, young] = [await startEcho("old"), await startNamed("young")];
     const { ingress, port } = await publish([old]);
     const client = openClient(cleanup, port);
@@ -123,7 +142,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     expect(await client.closed).toBe("ECONNRESET");
   });
 
-  it("closes the port of a listener that is gone and lets its connections end by themselves", async () => {
+  it("closes the port of a removed listener and keeps its existing connections", async () => {
     const { ingress, port } = await publish([await startEcho("a")]);
     const client = openClient(cleanup, port);
     client.socket.write("still ");
@@ -135,7 +154,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     expect(client.read()).toBe("still here");
   });
 
-  it("passes a half-close on and carries every byte both ways", async () => {
+  it("forwards a half-close and every byte in both directions", async () => {
     const received = createHash("sha256");
     const answer = randomBytes(3 * MEBIBYTE);
     const endpoint = await startBackend(cleanup, "a", (socket) => {
@@ -152,7 +171,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     expect(Buffer.concat(chunks).equals(answer)).toBe(true);
   });
 
-  it("passes a reset on, from either side", async () => {
+  it("forwards a reset from either side", async () => {
     const backendSockets: Socket[] = [];
     const { port } = await publish([await startEcho("a", backendSockets)]);
     const first = openClient(cleanup, port);
@@ -171,7 +190,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     expect(await error).toMatchObject([{ code: "ECONNRESET" }]);
   });
 
-  it("holds little of 100 MB that nobody reads, and delivers all of it in the end", async () => {
+  it("buffers little of 100 MB while the client does not read, and delivers all of it later", async () => {
     const chunk = randomBytes(MEBIBYTE);
     const expected = createHash("sha256");
     const endpoint = await startBackend(cleanup, "a", (socket) => {
@@ -201,7 +220,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     expect((await ingress.stats(deadline())).residentBytes - before).toBeLessThan(60 * MEBIBYTE);
   });
 
-  it("serves on the IPv6 loopback address too", async () => {
+  it("accepts connections on the IPv6 loopback address", async () => {
     const { port } = await publish([await startNamed("a")]);
     const socket = connect(port, "::1");
     const [data] = await once(socket, "data");

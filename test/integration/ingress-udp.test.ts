@@ -18,7 +18,7 @@ async function bound(): Promise<Socket> {
   return socket;
 }
 
-/** Answers every datagram with its name and the datagram. */
+/** Starts a server that answers each datagram with its ID and the datagram. */
 async function startEcho(id: string): Promise<IngressEndpoint> {
   const socket = await bound();
   socket.on("message", (datagram, from) => socket.send(`${id}:${datagram}`, from.port, from.address));
@@ -36,7 +36,7 @@ function udpListener(port: number, endpoints: readonly IngressEndpoint[]): Ingre
 }
 
 describe("the UDP ingress", () => {
-  it("keeps a client with its endpoint, and gives the next client the next endpoint", async () => {
+  it("keeps the endpoint of each client and takes turns among clients", async () => {
     const ingress = await startIngress(cleanup);
     const port = await reservePort();
     const endpoints = [await startEcho("a"), await startEcho("b")];
@@ -47,7 +47,7 @@ describe("the UDP ingress", () => {
     expect(await ask(first, port, "3")).toBe("a:3");
   });
 
-  it("moves a client from the same port to another endpoint when its endpoint vanishes", async () => {
+  it("moves a client to another endpoint when its endpoint is removed", async () => {
     const ingress = await startIngress(cleanup);
     const port = await reservePort();
     const [a, b] = [await startEcho("a"), await startEcho("b")];
@@ -59,7 +59,7 @@ describe("the UDP ingress", () => {
     expect((await ingress.stats(deadline())).listeners[0]).toMatchObject({ total: 2, active: 1 });
   });
 
-  it("moves a client on when its endpoint refuses", async () => {
+  it("moves a client to another endpoint when its endpoint refuses", async () => {
     const ingress = await startIngress(cleanup);
     const port = await reservePort();
     const refusing = { id: "gone", address: "127.0.0.1", port: await reservePort() };

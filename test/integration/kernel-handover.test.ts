@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
 import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/protocol.js";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import { Session } from "../../packages/agent/src/dataplane-client/session.js";
-import { Cleanup, deadline, ENTRY, openTestIngress } from "./ingress-harness.js";
+import { Cleanup, deadline, ENTRY, folderFor, openTestIngress } from "./ingress-harness.js";
 import { startKernelIngress } from "./kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "./kernel/test-network.js";
 
@@ -39,8 +39,8 @@ const NAMES: DnsTable = {
 };
 
 /**
- * Asks for the name and connects to what it stands for, on and on, until its input ends; tells what came of it. Not from
- * the virtual IP, which is an address of the host, too.
+ * Resolves the name and connects to the address until its input ends, then prints the results. It does not use the
+ * virtual IP as its source address, which the host also has.
  */
 const PROGRAM = `
   const { Resolver } = require("node:dns/promises");
@@ -113,4 +113,18 @@ it("a successor in userspace mode removes the kernel rules of its predecessor", 
   cleanup.add(() => successor.stop(deadline()));
   await vi.waitFor(() => expect(addresses()).not.toContain(VIP));
   await vi.waitFor(() => expect(network.run("a", "nft", "list", "tables")).not.toContain("berth-vips"));
+});
+
+it("a second ingress process on the host leaves virtual IPs and firewall rules to the first", async () => {
+  const first = await startKernelIngress(network, cleanup);
+  const ruleset = (): string => network.run("a", "nft", "list", "ruleset");
+  await first.apply({ version: 1, listeners: [] }, deadline());
+  const before = ruleset();
+  const second = await startKernelIngress(network, cleanup, { dataDir: folderFor(cleanup) });
+  expect((await second.status(deadline())).path.kernel).toBe(false);
+  await second.updateDns(NAMES, deadline());
+  expect(ruleset()).toBe(before);
+  expect(network.run("a", "ip", "address", "show", "dev", BRIDGE)).not.toContain(VIP);
+  await second.stop(deadline());
+  expect(ruleset()).toBe(before);
 });

@@ -23,7 +23,7 @@ import { type Knock, knockAt } from "../node/probe/knock.js";
 import { type HostUsage, readHostUsage } from "../node/usage/host-usage.js";
 import { UsageReader, type UsageSample } from "../node/usage/sample.js";
 import { type Disk, directoryDisk } from "../runtime/disk.js";
-import { lockDataDir } from "../runtime/lock-data-dir.js";
+import { lockDataDir } from "../runtime/process-lock.js";
 
 /** Everything of an agent that touches the world outside its process, so that a simulation can be that world. */
 export interface AgentPlatform {

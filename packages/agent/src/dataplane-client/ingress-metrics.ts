@@ -5,8 +5,8 @@ const SERVICE = ["stack", "service"] as const;
 const PORT = [...SERVICE, "port"] as const;
 
 /**
- * What the ingress of this host has done, in Prometheus's text format. Both paths together. Counters grow until the
- * process is started anew.
+ * Returns the counters of this node's ingress process in Prometheus text format. They include both the kernel and the
+ * user-space proxy, and restart at 0 with the process.
  */
 export async function ingressMetrics(stats: IngressStats): Promise<string> {
   const registry = new Registry();
@@ -16,19 +16,26 @@ export async function ingressMetrics(stats: IngressStats): Promise<string> {
   const gauge = (name: string, help: string, labelNames: readonly string[] = []): Gauge =>
     new Gauge({ name: `berth_ingress_${name}`, help, labelNames: [...labelNames], registers });
 
-  gauge("table_version", "Version of the table that serves; each host counts its own").set(stats.version);
-  gauge("kernel", "1 while the kernel balances what it can, 0 while the process does it all").set(
+  gauge(
+    "table_version",
+    "Version of the ingress table in use; versions of different nodes are unrelated",
+  ).set(stats.version);
+  gauge("kernel", "1 if the kernel balances connections, 0 if the user-space proxy does").set(
     Number(stats.path.kernel),
   );
   gauge("resident_bytes", "Memory of the ingress process").set(stats.residentBytes);
-  gauge("closed_ports", "Published ports that do not answer here").set(stats.errors.length);
-  const total = counter("connections_total", "Connections, and flows of UDP, to a published port", PORT);
-  const open = gauge("connections_open", "Those that are open", PORT);
-  const failed = counter("failures_total", "Connections that no endpoint took", PORT);
-  const retried = counter("retries_total", "Attempts that moved on to another endpoint", PORT);
+  gauge("closed_ports", "Published ports that are not open on this node").set(stats.errors.length);
+  const total = counter("connections_total", "Connections (or UDP flows) to a published port", PORT);
+  const open = gauge("connections_open", "Open connections (or UDP flows) to a published port", PORT);
+  const failed = counter("failures_total", "Connections that no endpoint accepted", PORT);
+  const retried = counter(
+    "retries_total",
+    "Connection attempts that were repeated with another endpoint",
+    PORT,
+  );
   const ejected = counter(
     "ejections_total",
-    "Times that an endpoint was passed over for a while: it failed, or its host fell silent",
+    "Ejections of endpoints that failed or whose node became suspect",
     PORT,
   );
   const endpoints = gauge("endpoints", "Endpoints of a port by state: serving, ejected, draining", [
@@ -36,8 +43,8 @@ export async function ingressMetrics(stats: IngressStats): Promise<string> {
     "state",
   ]);
   const toNode = [...PORT, "to_node"];
-  const byNode = counter("node_connections_total", "Connections given to the tasks of a node", toNode);
-  const nodeFailures = counter("node_failures_total", "Attempts that tasks of a node failed", toNode);
+  const byNode = counter("node_connections_total", "Connections accepted by the tasks of a node", toNode);
+  const nodeFailures = counter("node_failures_total", "Connection attempts that failed on a node", toNode);
   for (const listener of stats.listeners) {
     const labels = { ...labelsOf(listener), port: listenerName(listener) };
     total.inc(labels, listener.total);
@@ -53,14 +60,14 @@ export async function ingressMetrics(stats: IngressStats): Promise<string> {
   }
   const toVip = counter(
     "vip_connections_total",
-    "Connections, and flows of UDP, of containers here to a service's virtual IP",
+    "Connections (or UDP flows) from containers on this node to a virtual IP",
     [...SERVICE, "network"],
   );
   for (const vip of stats.vips) toVip.inc({ ...labelsOf(vip), network: vip.network }, vip.connections);
   return registry.metrics();
 }
 
-/** A service without a stack has no such label: to Prometheus an empty one is the same. */
+/** Omits the label of a missing stack: to Prometheus, an empty label is the same. */
 function labelsOf({ stack, service }: { readonly stack: string; readonly service: string }): {
   readonly service: string;
   readonly stack?: string;

@@ -4,8 +4,8 @@ const REQUEST_TIMEOUT_MS = 5_000;
 const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 /**
- * Answers GET /metrics with what `collect` says at that moment.
- * @param listen "host:port"; port 0 picks a free one
+ * Serves GET /metrics with the text that `collect` returns.
+ * @param listen "host:port"; port 0 selects a free port
  * @throws BerthError BERTH_ADDRESS_IN_USE
  */
 export function serveMetrics(
@@ -15,7 +15,7 @@ export function serveMetrics(
   return listenHttp(
     (request, response) => {
       if (request.method !== "GET" || request.url?.split("?", 1)[0] !== "/metrics") {
-        response.writeHead(404).end("try GET /metrics\n");
+        response.writeHead(404).end("not found: use GET /metrics\n");
         return;
       }
       collect(AbortSignal.timeout(REQUEST_TIMEOUT_MS)).then(

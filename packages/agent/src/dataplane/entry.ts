@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { BERTH_VERSION } from "@berth/proto";
 import { type Logger, pino } from "pino";
-import { lockDataDir } from "../runtime/lock-data-dir.js";
+import { lockDataDir } from "../runtime/process-lock.js";
 import { runProgram } from "../runtime/run-program.js";
 import { type ControlServer, createControlServer, watchSocketFile } from "./control/control-server.js";
 import { SOCKET_NAME } from "./control/protocol.js";
@@ -15,7 +15,7 @@ import { type HandoverSource, handOver, releaseTo } from "./handover/source.js";
 import { type Handover, receiveHandover } from "./handover/successor.js";
 import { raiseConntrackTimeouts } from "./kernel/conntrack-timeouts.js";
 import { INGRESS_MODES, type IngressMode, isIngressMode } from "./kernel/ingress-mode.js";
-import { openKernelPath } from "./kernel/open-kernel-path.js";
+import { type OpenedPath, openKernelPath } from "./kernel/open-kernel-path.js";
 import { ListenerManager } from "./listeners/listener-manager.js";
 import { GracefulShutdown } from "./shutdown.js";
 import { type IngressProgram, spawnIngressProcess } from "./spawn.js";
@@ -56,7 +56,7 @@ async function main(log: Logger): Promise<void> {
   const transport = await selectTransport(options, log);
   const services = createServices({ log, transport, handover });
   if (handover !== undefined) await takeOver(services, handover);
-  const lock = await acquireLock(dataDir, handover === undefined ? 0 : LOCK_TIMEOUT_MS);
+  const lock = await lockWithin(dataDir, handover === undefined ? 0 : LOCK_TIMEOUT_MS);
   if (lock === undefined) {
     log.info({ dataDir }, "another ingress process serves this data directory; exiting");
     process.exit(0);
@@ -139,7 +139,7 @@ async function useKernel(
     log,
     handover,
   }: { readonly mode: IngressMode; readonly log: Logger; readonly handover: Handover | undefined },
-): Promise<Awaited<ReturnType<typeof openKernelPath>>> {
+): Promise<OpenedPath> {
   // Set before the kernel's table is loaded: connections that it balances use these timeouts.
   if (mode !== "userspace") await raiseConntrackTimeouts(log);
   const path = await openKernelPath({ mode, log, removeVips });
@@ -170,7 +170,7 @@ function createControl({
 }: Services & {
   readonly options: Options;
   readonly log: Logger;
-  readonly path: Awaited<ReturnType<typeof openKernelPath>>;
+  readonly path: OpenedPath;
   readonly lock: Server;
 }): { readonly control: ControlServer; readonly shutdown: GracefulShutdown } {
   const { dataDir, mode, release } = options;
@@ -234,7 +234,7 @@ function handoverSource({ listeners, discovery }: Services): HandoverSource {
 }
 
 /** Takes the data directory's lock. Returns undefined when another process still holds it after the timeout. */
-async function acquireLock(dataDir: string, timeoutMs: number): Promise<Server | undefined> {
+async function lockWithin(dataDir: string, timeoutMs: number): Promise<Server | undefined> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {
     const lock = await lockDataDir(dataDir, "ingress");

@@ -1,4 +1,4 @@
-/** The promise, unless the signal fires first: then it rejects with the signal's reason. Leaves no listener behind. */
+/** Waits for the promise, or rejects with the signal's reason as soon as the signal is aborted. */
 export async function raceSignal<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
   signal.throwIfAborted();
   let onAbort: (() => void) | undefined;

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { createServer, type Server } from "node:net";
 import type { Logger } from "pino";
+import { acquireLock } from "../../runtime/process-lock.js";
 import type { KernelBalancer } from "../listeners/listener-manager.js";
 import type { DataPath } from "../table/ingress-table.js";
 import { type IngressMode, selectPath } from "./ingress-mode.js";
@@ -10,8 +10,8 @@ import { KernelTable } from "./kernel-table.js";
 import { runNft } from "./nft.js";
 
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
-/** Abstract sockets are per network namespace, like nftables, and end with their process. */
-const LOCK_NAME = "\0berth-kernel-table";
+/** Locks, like nftables, are per network namespace. */
+const TABLE_LOCK = "berth-kernel-table";
 
 export interface OpenedPath {
   readonly balancer: KernelBalancer;
@@ -36,7 +36,7 @@ export interface KernelPathChoice {
  */
 export async function openKernelPath({ mode, log, removeVips }: KernelPathChoice): Promise<OpenedPath> {
   const closing = new AbortController();
-  const lock = mode === "userspace" ? undefined : await lockKernelTable();
+  const lock = mode === "userspace" ? undefined : await acquireLock(TABLE_LOCK);
   const problem = mode === "userspace" ? undefined : await findProblem(lock !== undefined, closing.signal);
   const selected = selectPath(mode, problem);
   const kernel = selected.kernel ? new KernelPath({ log }) : undefined;
@@ -64,7 +64,7 @@ function balancerWithoutKernel(removeLeftovers: () => Promise<void>): KernelBala
     apply: async () => {
       if (!isFirst) return;
       isFirst = false;
-      const lock = await lockKernelTable();
+      const lock = await acquireLock(TABLE_LOCK);
       if (lock === undefined) return;
       await removeLeftovers();
       lock.close();
@@ -72,21 +72,6 @@ function balancerWithoutKernel(removeLeftovers: () => Promise<void>): KernelBala
     suspect: () => Promise.resolve(),
     addStatistics: (stats) => Promise.resolve(stats),
   };
-}
-
-/** Takes the lock of the kernel's table. Close the server to release it. Undefined when another process holds it. */
-async function lockKernelTable(): Promise<Server | undefined> {
-  const lock = createServer((socket) => socket.destroy());
-  try {
-    await new Promise<void>((resolve, reject) => {
-      lock.once("error", reject);
-      lock.listen({ path: LOCK_NAME }, resolve);
-    });
-    return lock;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EADDRINUSE") return undefined;
-    throw error;
-  }
 }
 
 /** Addresses of RFC 5737, which are reserved for documentation. */
