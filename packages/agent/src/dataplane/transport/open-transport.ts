@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { loadTcpBinding, type TcpBinding } from "../../runtime/tcp-binding.js";
+import { loadTcpBinding } from "../../runtime/tcp-binding.js";
 import { createNetTransport } from "./net-transport.js";
 import { createRawTransport } from "./raw-transport.js";
 import type { ByteStream, Listening, StreamHandler, Transport } from "./transport.js";
@@ -15,19 +15,15 @@ const MAX_CHUNKS = 1_024;
  * relies on an undocumented interface of Node, so each start of the process verifies that it works.
  */
 export async function openTransport(log: Logger, binding = loadTcpBinding()): Promise<Transport> {
-  const problem = await findBindingProblem(binding);
-  if (binding !== undefined && problem === undefined) return createRawTransport(binding);
-  log.warn({ reason: problem }, "TCP binding is not usable; falling back to node:net");
-  return createNetTransport();
-}
-
-async function findBindingProblem(binding: TcpBinding | undefined): Promise<string | undefined> {
-  if (binding === undefined) return `Node ${process.version} has no compatible TCP binding`;
   try {
-    await testTransport(createRawTransport(binding));
-    return undefined;
+    if (binding === undefined) throw new Error(`Node ${process.version} has no compatible TCP binding`);
+    const transport = createRawTransport(binding);
+    await testTransport(transport);
+    return transport;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    const reason = error instanceof Error ? error.message : String(error);
+    log.warn({ reason }, "TCP binding is not usable; falling back to node:net");
+    return createNetTransport();
   }
 }
 
