@@ -110,5 +110,5 @@ it("a drained node is empty when the command ends, and what finds no room is tol
   const stuck = await berth("node drain n3 --timeout 2s");
   expect(stuck.code).toBe(1);
   expect(stuck.err).toContain("shop_web: 0 of 4 moved");
-  expect(stuck.err).toContain("no other node: 1 node is drained, 1 node does not meet node.id!=n1");
+  expect(stuck.err).toContain("no suitable node: 1 node is drained, 1 node does not meet node.id!=n1");
 });

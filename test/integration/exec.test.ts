@@ -156,7 +156,7 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
     await once(child.stdout ?? child, "data");
     await leader.stop();
     const { code, stderr } = await ended;
-    expect(stderr).toMatch(/lost the command in task \w+ on .+, which is hung up on/);
+    expect(stderr).toMatch(/lost connection to the command in task \w+ on .+; it was sent SIGHUP/);
     expect(code).toBe(125);
     await eventually("another leader", async () => (await follower.calls.getCluster({})).epoch > 1);
     await eventually("its agent is with it", async () => (await run("shop_web.1", "true")).code === 0);

@@ -2,14 +2,14 @@ import type { BerthError } from "@berth/proto";
 import { styled } from "./output/style.js";
 import { type Cli, ExitStatus, InterruptedError } from "./process/cli.js";
 
-/** Exit codes: 1 and 3 come from the errors, see their registry. */
+/** Exit codes of the CLI. Errors of the servers have exit code 1 or 3, see `ERROR_CODES`. */
 export const EXIT_OK = 0;
 export const EXIT_FAILED = 1;
 export const EXIT_BAD_INPUT = 2;
-/** What a shell gives a program that Ctrl-C ended. */
+/** 128 + SIGINT, as in a shell. */
 const EXIT_INTERRUPTED = 130;
 
-/** Says what went wrong on stderr and gives the exit code for it. */
+/** Prints an error to stderr and returns the exit code. */
 export async function reportError(error: unknown, cli: Cli, format: string): Promise<number> {
   if (error instanceof ExitStatus) {
     if (error.cause !== undefined) await reportError(error.cause, cli, format);
@@ -21,7 +21,7 @@ export async function reportError(error: unknown, cli: Cli, format: string): Pro
   }
   const { ERROR_CODES, isBerthError } = await import("@berth/proto");
   if (!isBerthError(error)) {
-    cli.stderr.write(`${unexpectedText(error)}\n`);
+    cli.stderr.write(`${bugReportText(error)}\n`);
     return EXIT_FAILED;
   }
   cli.stderr.write(format === "json" ? errorJson(error) : errorText(error, cli));
@@ -37,8 +37,8 @@ function errorJson({ code, message, details }: BerthError): string {
   return `${JSON.stringify({ error: { code, message, details } })}\n`;
 }
 
-/** Not a BerthError: a bug. Its stack is what a report of it needs. */
-function unexpectedText(error: unknown): string {
+/** Formats an error that is not a BerthError, which is a bug, with its stack. */
+function bugReportText(error: unknown): string {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return `error: berth failed unexpectedly. Please report this:\n${text}`;
+  return `error: unexpected failure; please report this bug:\n${text}`;
 }

@@ -14,8 +14,8 @@ afterEach(async () => {
 });
 
 describe("errors", () => {
-  test("a server's error keeps its text and code", async () => {
-    const message = "there is no node nöde";
+  test("prints the message and code of a server error", async () => {
+    const message = "no such node: nöde";
     const getNode: FakeControlHandlers["getNode"] = async () => {
       throw new BerthError({ code: "BERTH_NOT_FOUND", message });
     };
@@ -25,7 +25,7 @@ describe("errors", () => {
     expect(JSON.parse(json.err)).toEqual({ error: { code: "BERTH_NOT_FOUND", message, details: {} } });
   });
 
-  test("an unreachable server is exit code 3", async () => {
+  test("an unreachable server exits with code 3", async () => {
     const cli = fakeCli({ env: { BERTH_SERVER: "127.0.0.1:1" } });
     expect(await run(["node", "ls"], cli)).toBe(3);
     expect(cli.err()).toContain("cannot reach the berth server at 127.0.0.1:1");
@@ -43,14 +43,14 @@ describe("errors", () => {
     "stack deploy -c gone.yaml x",
     "--server nonsense node ls",
     "-o yaml node ls",
-  ])("bad input is exit code 2: %s", async (line) => {
+  ])("invalid input exits with code 2: %s", async (line) => {
     const { code, out, err } = await berth(line);
     expect([code, out]).toEqual([2, ""]);
     expect(err).toMatchSnapshot();
   });
 });
 
-test("contexts are saved, used and forgotten", async () => {
+test("contexts can be created, used and removed", async () => {
   const home = await mkdtemp(join(tmpdir(), "berth-context-"));
   cleanUps.push(() => rm(home, { recursive: true }));
   const server = await startFakeControl({ listNodes: async () => ({ nodes: [readyNode()] }) });
@@ -61,9 +61,9 @@ test("contexts are saved, used and forgotten", async () => {
     return `${code} ${cli.out()}${cli.err()}`;
   };
   expect(await context(`context create lab --server ${server.address}`)).toMatch(/^0 Saved context lab/);
-  expect(await context("context use lab")).toBe("0 Using context lab\n");
+  expect(await context("context use lab")).toBe("0 Current context is now lab\n");
   expect(await context("node ls -q")).toBe("0 node1\n");
-  expect(await context("context use nope")).toMatch(/^2 error: there is no context "nope": there are lab/);
+  expect(await context("context use nope")).toMatch(/^2 error: no such context: nope \(saved contexts: lab\)/);
   expect(await context("context rm lab")).toBe("0 Removed context lab\n");
   expect(await context("context ls")).toContain("default *   127.0.0.1:7400");
 });

@@ -9,13 +9,13 @@ import { standardStreams } from "./process/standard-streams.js";
 
 const DEFAULT_COLUMNS = 80;
 
-/** Runs one command line (without the program's name) and gives its exit code. */
+/** Runs a command line (without the program name) and returns the exit code. */
 export async function run(argv: readonly string[], cli: Cli): Promise<number> {
   const [first = ""] = argv;
-  // Commander's own help command looks one word deep.
+  // Commander's own help command supports one level of subcommands only.
   if (first === "help") return run([...argv.slice(1), "--help"], cli);
-  const other = Object.hasOwn(SUBPROGRAMS, first) ? SUBPROGRAMS[first] : undefined;
-  if (other !== undefined) return runOther(other.module, argv.slice(1));
+  const subprogram = Object.hasOwn(SUBPROGRAMS, first) ? SUBPROGRAMS[first] : undefined;
+  if (subprogram !== undefined) return runSubprogram(subprogram.module, argv.slice(1));
   if (first === "__complete") return (await import("./completion/complete.js")).complete(cli, argv.slice(1));
   if (first === "--version" || first === "-v") return printVersion(cli);
   const program = createProgram(cli);
@@ -23,24 +23,24 @@ export async function run(argv: readonly string[], cli: Cli): Promise<number> {
     await program.parseAsync([...terminateExecOptions(argv, program)], { from: "user" });
     return EXIT_OK;
   } catch (error) {
-    // Commander has shown the help that was asked for, or said what was wrong.
+    // Commander has already printed the help or the usage error.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_OK : EXIT_BAD_INPUT;
     return reportError(error, cli, String(program.opts().output));
   }
 }
 
-/** Loaded for this alone: commander would want the number before anybody asks. */
+/** Loads @berth/proto only here: commander's own `version()` would need the number at start. */
 async function printVersion(cli: Cli): Promise<number> {
   const { BERTH_VERSION } = await import("@berth/proto");
   cli.stdout.write(`berth ${BERTH_VERSION}\n`);
   return EXIT_OK;
 }
 
-/** Runs the process's own command line. Called once, by bin/berth.js. */
+/** Runs the command line of this process. bin/berth.js calls it once. */
 export async function main(): Promise<void> {
   const interrupt = new AbortController();
   process.once("SIGINT", () => interrupt.abort(new InterruptedError("")));
-  for (const stream of [process.stdout, process.stderr]) stream.on("error", endOnBrokenPipe);
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", exitOnBrokenPipe);
   process.exitCode = await run(process.argv.slice(2), {
     stdout: terminalOf(process.stdout),
     stderr: terminalOf(process.stderr),
@@ -54,8 +54,8 @@ export async function main(): Promise<void> {
   });
 }
 
-/** The other packages are found at run time: the command line is built without them. */
-async function runOther(specifier: string, argv: readonly string[]): Promise<number> {
+/** Loads another package at run time, since the CLI does not depend on it at build time. */
+async function runSubprogram(specifier: string, argv: readonly string[]): Promise<number> {
   const program: unknown = await import(import.meta.resolve(specifier));
   if (!hasMain(program)) throw new Error(`${specifier} has no main()`);
   return program.main(argv);
@@ -70,13 +70,13 @@ function terminalOf(stream: NodeJS.WriteStream): Terminal {
     write: (text) => stream.write(text),
     isTty: stream.isTTY === true,
     get columns() {
-      // A terminal whose size nobody set says 0.
+      // A terminal without a size reports 0.
       return stream.columns || DEFAULT_COLUMNS;
     },
   };
 }
 
-/** `berth … | head` ends when head does. */
-function endOnBrokenPipe(error: NodeJS.ErrnoException): void {
+/** Ends `berth … | head` when head exits. */
+function exitOnBrokenPipe(error: NodeJS.ErrnoException): void {
   process.exit(error.code === "EPIPE" ? EXIT_OK : EXIT_FAILED);
 }

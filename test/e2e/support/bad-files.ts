@@ -54,7 +54,7 @@ export const BAD_FILES: readonly BadFile[] = [
   { what: "what is not supported", content: web("secrets: [key]"), message: /:4:5: .*not supported yet/ },
   { what: "a missing image", content: "services:\n  web: {}\n", message: /:2:3: .*no image/ },
   { what: "a missing variable", content: web("user: ${NOPE?say who}"), message: /:4:11: .*NOPE.*say who/ },
-  { what: "a duplicate key", content: web("image: hello:2"), message: /:4:5: .*"image" is here twice/ },
+  { what: "a duplicate key", content: web("image: hello:2"), message: /:4:5: .*duplicate key "image"/ },
   {
     what: "a name that is too long",
     content: web("").replace("web", "w".repeat(70)),

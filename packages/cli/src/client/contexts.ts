@@ -4,41 +4,42 @@ import { BerthError } from "@berth/proto";
 
 export const DEFAULT_CONTEXT = "default";
 
-/** The saved server addresses by name, and which of them is in use. */
+/** The saved contexts by name, and the current one. */
 export interface ContextConfig {
   readonly current: string;
   readonly contexts: Readonly<Record<string, SavedContext>>;
 }
 
 interface SavedContext {
+  /** `HOST:PORT,…` */
   readonly server: string;
 }
 
-const NOTHING_SAVED: ContextConfig = { current: DEFAULT_CONTEXT, contexts: {} };
+const EMPTY_CONFIG: ContextConfig = { current: DEFAULT_CONTEXT, contexts: {} };
 
 export interface ConfigLocation {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly homeDirectory: string;
 }
 
-/** `$XDG_CONFIG_HOME/berth/config.json`, by default under `~/.config`. */
+/** Returns `$XDG_CONFIG_HOME/berth/config.json`, by default under `~/.config`. */
 export function configPath({ env, homeDirectory }: ConfigLocation): string {
   const base = env.XDG_CONFIG_HOME || join(homeDirectory, ".config");
   return join(base, "berth", "config.json");
 }
 
-/** What is saved; nothing when there is no file yet. @throws BerthError BERTH_INPUT_INVALID when it cannot be read. */
+/** Reads the saved contexts. Without a file there are none. @throws BerthError BERTH_INPUT_INVALID */
 export async function readContexts(path: string): Promise<ContextConfig> {
   try {
     return parseConfig(JSON.parse(await readFile(path, "utf8")));
   } catch (cause) {
-    if (isMissing(cause)) return NOTHING_SAVED;
-    const message = `cannot read the saved contexts in ${path}: ${String(cause)}. Mend the file or delete it`;
+    if (isNotFound(cause)) return EMPTY_CONFIG;
+    const message = `cannot read contexts from ${path}: ${String(cause)}: correct or delete the file`;
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message, cause });
   }
 }
 
-/** Replaces the file at once: a reader sees the old or the new contexts, never a part. */
+/** Replaces the file atomically. */
 export async function writeContexts(path: string, config: ContextConfig): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
@@ -47,18 +48,19 @@ export async function writeContexts(path: string, config: ContextConfig): Promis
     await rename(temporary, path);
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => {});
-    const message = `cannot save the contexts in ${path}: ${String(cause)}`;
+    const message = `cannot save contexts to ${path}: ${String(cause)}`;
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message, cause });
   }
 }
 
 function parseConfig(value: unknown): ContextConfig {
   if (!isRecord(value) || typeof value.current !== "string" || !isRecord(value.contexts)) {
-    throw new Error("it has no current context and list of contexts");
+    throw new Error("current or contexts is missing");
   }
   const contexts: Record<string, SavedContext> = {};
   for (const [name, saved] of Object.entries(value.contexts)) {
-    if (!isRecord(saved) || typeof saved.server !== "string") throw new Error(`${name} has no server`);
+    if (!isRecord(saved) || typeof saved.server !== "string")
+      throw new Error(`the context ${name} has no server`);
     contexts[name] = { server: saved.server };
   }
   return { current: value.current, contexts };
@@ -68,6 +70,6 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function isMissing(error: unknown): boolean {
+function isNotFound(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ENOENT";
 }

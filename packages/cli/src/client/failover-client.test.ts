@@ -1,19 +1,19 @@
 import { BerthError, ListNodesResponse, WatchServicesResponse } from "@berth/proto";
 import { afterEach, describe, expect, it } from "vitest";
 import { type FakeControlHandlers, startFakeControl, watching } from "../testing/fake-control.js";
-import { createFailoverClient } from "./failover-client.js";
+import { createFailoverClient, type FailoverClient } from "./failover-client.js";
 
-/** Nobody listens there: connections are refused. */
-const NOBODY = "127.0.0.1:1";
-/** Everybody, whom no connection can be made to: it fails at once, like a host without a route. */
-const NOWHERE = "255.255.255.255:1";
+/** Refuses connections: nothing listens there. */
+const REFUSED = "127.0.0.1:1";
+/** Fails at once with EACCES or ENETUNREACH, like a host without a route. */
+const UNREACHABLE = "255.255.255.255:1";
 
 const cleanUps: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-async function server(
+async function startServer(
   handlers: FakeControlHandlers,
 ): Promise<{ address: string; close: () => Promise<void> }> {
   const control = await startFakeControl(handlers);
@@ -21,7 +21,7 @@ async function server(
   return control;
 }
 
-function client(...addresses: [string, ...string[]]): ReturnType<typeof createFailoverClient> {
+function clientOf(...addresses: [string, ...string[]]): FailoverClient {
   const connection = createFailoverClient(addresses);
   cleanUps.push(connection.close);
   return connection;
@@ -29,63 +29,64 @@ function client(...addresses: [string, ...string[]]): ReturnType<typeof createFa
 
 const listNodes = async (): Promise<ListNodesResponse> => ListNodesResponse.fromPartial({});
 
-describe("connectAny()", () => {
-  it("finds the one server that is up", async () => {
-    const { address } = await server({ listNodes });
-    await expect(client(NOBODY, NOWHERE, address).calls.listNodes({})).resolves.toEqual({ nodes: [] });
+describe("createFailoverClient", () => {
+  it("connects to the only server that is up", async () => {
+    const { address } = await startServer({ listNodes });
+    const { calls } = clientOf(REFUSED, UNREACHABLE, address);
+    await expect(calls.listNodes({})).resolves.toEqual({ nodes: [] });
   });
 
-  it("makes a call again with another server when its server goes away under it", async () => {
-    const asked: string[] = [];
-    const dying = await server({
+  it("repeats a call on another server when its server shuts down", async () => {
+    const called: string[] = [];
+    const first = await startServer({
       listNodes: async () => {
-        asked.push("dying");
-        await dying.close();
+        called.push("first");
+        await first.close();
         return listNodes();
       },
     });
-    const other = await server({
+    const second = await startServer({
       listNodes: async () => {
-        asked.push("other");
+        called.push("second");
         return listNodes();
       },
     });
-    await client(dying.address, other.address).calls.listNodes({});
-    expect(asked).toEqual(["dying", "other"]);
+    await clientOf(first.address, second.address).calls.listNodes({});
+    expect(called).toEqual(["first", "second"]);
   });
 
-  it("tells an answer that is no, and asks nobody else", async () => {
-    const no = new BerthError({ code: "BERTH_NOT_FOUND", message: "there is none" });
-    const first = await server({ listNodes: () => Promise.reject(no) });
-    const second = await server({ listNodes });
-    const { calls } = client(first.address, second.address);
+  it("returns an error response without asking another server", async () => {
+    const notFound = new BerthError({ code: "BERTH_NOT_FOUND", message: "no such node" });
+    const first = await startServer({ listNodes: () => Promise.reject(notFound) });
+    const second = await startServer({ listNodes });
+    const { calls } = clientOf(first.address, second.address);
     await expect(calls.listNodes({})).rejects.toMatchObject({ code: "BERTH_NOT_FOUND" });
   });
 
-  it("passes the end of a stream that has begun on to its reader, who finds the next server by asking again", async () => {
-    const first = await server({
+  it("fails a stream that has started, and opens the next one on another server", async () => {
+    const first = await startServer({
       watchServices: async function* () {
         yield WatchServicesResponse.fromPartial({});
-        throw new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message: "it shuts down" });
+        throw new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message: "shutting down" });
       },
     });
-    const second = await server({ watchServices: watching(WatchServicesResponse.fromPartial({})) });
-    const { calls } = client(first.address, second.address);
+    const second = await startServer({ watchServices: watching(WatchServicesResponse.fromPartial({})) });
+    const { calls } = clientOf(first.address, second.address);
+    let received = 0;
     const read = async (): Promise<void> => {
-      for await (const _ of calls.watchServices({ serviceIds: [] })) seen += 1;
+      for await (const _ of calls.watchServices({ serviceIds: [] })) received += 1;
     };
-    let seen = 0;
     await expect(read()).rejects.toMatchObject({ code: "BERTH_SERVER_UNREACHABLE" });
-    expect(seen).toBe(1);
+    expect(received).toBe(1);
     void read().catch(() => {});
-    while (seen < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (received < 2) await new Promise((resolve) => setTimeout(resolve, 5));
   });
 
-  it("says which server cannot be reached when none can", async () => {
-    const call = client(NOBODY, NOBODY).calls.listNodes({});
+  it("names the server that cannot be reached when none can", async () => {
+    const call = clientOf(REFUSED, REFUSED).calls.listNodes({});
     await expect(call).rejects.toMatchObject({
       code: "BERTH_SERVER_UNREACHABLE",
-      message: expect.stringContaining(NOBODY),
+      message: expect.stringContaining(REFUSED),
     });
   });
 });

@@ -1,7 +1,8 @@
 import { connect, isIP, type Socket } from "node:net";
-import { BerthError, ControlServiceService, isBerthError } from "@berth/proto";
+import { BerthError, ControlServiceService } from "@berth/proto";
 import { probeHost, untilSilent } from "@berth/proto/probe";
 import { createRpcClient, type RpcClient, type RpcConnection } from "@berth/proto/rpc";
+import { isConnectionLost } from "./leader-change.js";
 
 type Control = typeof ControlServiceService;
 type Method = (input: never, options?: CallOptions) => Promise<unknown> | AsyncIterable<unknown>;
@@ -10,80 +11,82 @@ interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A server on the same network answers a connection in a fraction of this; then the next one is tried beside it. */
+/** Delay between connection attempts to two servers. A server on the same network accepts in a fraction of it. */
 const STAGGER_MS = 150;
 const CONNECT_TIMEOUT_MS = 3_000;
 
-/** A host whose power is gone refuses nothing: a call to it would wait until its deadline. It had accepted a connection. */
-const WATCH = { everyMs: 500, tries: 20, tryMs: 50, hasAnswered: true };
-/** Calls that take less time than this are not watched over. */
-const WATCH_AFTER_MS = 500;
-
 /**
- * A client of several servers, any of which answers for the cluster. Calls go to the first that can be connected to;
- * one that fails because its server is gone is made again with another: all calls of Control may be repeated, but those
- * that bring a stream and those whose answer has begun.
+ * Probes of a server's host during a call. A host without power does not reset its connections, so without probes a
+ * call would wait until its deadline. The host counts as alive at first, since it accepted a connection.
  */
-export function createFailoverClient(addresses: readonly [string, ...string[]]): {
+const HOST_PROBE = { everyMs: 500, tries: 20, tryMs: 50, hasAnswered: true };
+/** Shorter calls are not probed. */
+const PROBE_AFTER_MS = 500;
+
+export interface FailoverClient {
   readonly calls: RpcClient<Control>;
   close(): void;
-} {
-  const servers = new ServerPool(addresses);
+}
+
+/**
+ * Creates a client of several servers, any of which can answer for the cluster. It connects to the first server that
+ * accepts. When that server is lost, the call is repeated on another one, unless the call sends a stream or its
+ * response has started: all other calls of the control service can be repeated.
+ */
+export function createFailoverClient(addresses: readonly [string, ...string[]]): FailoverClient {
+  const pool = new ServerPool(addresses);
   const entries = Object.entries(ControlServiceService).map(([name, method]) => {
     const key = name as keyof Control;
     if (method.responseStream)
-      return [
-        name,
-        (input: never, options?: CallOptions) => streamWithFailover(servers, key, input, options),
-      ];
-    return [name, (input: never, options?: CallOptions) => callWithFailover(servers, key, input, options)];
+      return [name, (input: never, options?: CallOptions) => streamWithFailover(pool, key, input, options)];
+    return [name, (input: never, options?: CallOptions) => callWithFailover(pool, key, input, options)];
   });
-  return { calls: Object.fromEntries(entries) as RpcClient<Control>, close: () => servers.close() };
+  return { calls: Object.fromEntries(entries) as RpcClient<Control>, close: () => pool.close() };
 }
 
 async function callWithFailover(
-  servers: ServerPool,
+  pool: ServerPool,
   name: keyof Control,
   input: never,
   options: CallOptions = {},
 ): Promise<unknown> {
-  for (let tries = 1; ; tries++) {
-    const server = await servers.current(options.signal);
-    const watched = watchHost(server.address, options);
+  for (let attempt = 1; ; attempt++) {
+    const server = await pool.current(options.signal);
+    const probed = withHostProbe(server.address, options);
     try {
-      return await (server.calls[name] as Method)(input, watched.options);
+      return await (server.calls[name] as Method)(input, probed.options);
     } catch (error) {
-      if (options.signal?.aborted || tries >= servers.count || !isConnectionLost(error)) throw error;
-      servers.leave(server);
+      if (options.signal?.aborted || attempt >= pool.size || !isConnectionLost(error)) throw error;
+      pool.disconnect(server);
     } finally {
-      watched.end();
+      probed.stop();
     }
   }
 }
 
 async function* streamWithFailover(
-  servers: ServerPool,
+  pool: ServerPool,
   name: keyof Control,
   input: never,
   options: CallOptions = {},
 ): AsyncGenerator<unknown> {
-  const mayRepeat = !ControlServiceService[name].requestStream;
-  for (let tries = 1, hasBegun = false; ; tries++) {
-    const server = await servers.current(options.signal);
-    const watched = watchHost(server.address, options);
+  const isRepeatable = !ControlServiceService[name].requestStream;
+  for (let attempt = 1, hasStarted = false; ; attempt++) {
+    const server = await pool.current(options.signal);
+    const probed = withHostProbe(server.address, options);
     try {
-      const answers = (server.calls[name] as Method)(input, watched.options) as AsyncIterable<unknown>;
-      for await (const answer of answers) {
-        hasBegun = true;
-        yield answer;
+      const messages = (server.calls[name] as Method)(input, probed.options) as AsyncIterable<unknown>;
+      for await (const message of messages) {
+        hasStarted = true;
+        yield message;
       }
       return;
     } catch (error) {
       if (options.signal?.aborted) throw error;
-      if (isConnectionLost(error)) servers.leave(server);
-      if (hasBegun || !mayRepeat || tries >= servers.count || !isConnectionLost(error)) throw error;
+      if (isConnectionLost(error)) pool.disconnect(server);
+      if (hasStarted || !isRepeatable || attempt >= pool.size || !isConnectionLost(error)) throw error;
     } finally {
-      watched.end();
+      probed.stop();
     }
   }
 }
@@ -96,10 +99,11 @@ class ServerPool {
     this.#addresses = addresses;
   }
 
-  get count(): number {
+  get size(): number {
     return this.#addresses.length;
   }
 
+  /** Returns the connection in use, or connects to the first server that accepts. */
   async current(signal: AbortSignal | undefined): Promise<RpcConnection<Control>> {
     if (this.#connection !== undefined) return this.#connection;
     const address = (await firstReachable(this.#addresses, signal)) ?? this.#addresses[0];
@@ -107,8 +111,8 @@ class ServerPool {
     return this.#connection;
   }
 
-  /** Calls to it that are under way fail too, and find another. */
-  leave(server: RpcConnection<Control>): void {
+  /** Closes a lost connection. Other calls in progress on it fail, too, and move to another server. */
+  disconnect(server: RpcConnection<Control>): void {
     if (this.#connection === server) this.#connection = undefined;
     server.close();
   }
@@ -118,30 +122,29 @@ class ServerPool {
   }
 }
 
-/** A server that is cut short in the middle of calls cancels them. */
-function isConnectionLost(error: unknown): boolean {
-  return isBerthError(error, "BERTH_SERVER_UNREACHABLE") || isBerthError(error, "BERTH_CANCELLED");
-}
-
-/** The call's options with a signal that also fires when the server's host falls silent. */
-function watchHost(address: string, options: CallOptions): { readonly options: CallOptions; end(): void } {
+/** Returns call options whose signal also aborts when the server's host stops answering probes. */
+function withHostProbe(
+  address: string,
+  options: CallOptions,
+): { readonly options: CallOptions; stop(): void } {
   const { host, port } = splitAddress(address);
-  const over = new AbortController();
-  const gone = new AbortController();
-  const begin = async (): Promise<void> => {
-    const isSilent = await untilSilent({ ...WATCH, probe: probeHost, address: host, port }, over.signal);
-    if (isSilent) gone.abort(hostSilentError(address));
+  const stopped = new AbortController();
+  const lost = new AbortController();
+  const probe = async (): Promise<void> => {
+    const target = { ...HOST_PROBE, probe: probeHost, address: host, port };
+    const isSilent = await untilSilent(target, stopped.signal);
+    if (isSilent) lost.abort(hostLostError(address));
   };
-  const timer = isIP(host) === 0 ? undefined : setTimeout(() => void begin(), WATCH_AFTER_MS);
-  const signal = options.signal ? AbortSignal.any([options.signal, gone.signal]) : gone.signal;
-  const end = (): void => {
+  const timer = isIP(host) === 0 ? undefined : setTimeout(() => void probe(), PROBE_AFTER_MS);
+  const signal = options.signal ? AbortSignal.any([options.signal, lost.signal]) : lost.signal;
+  const stop = (): void => {
     clearTimeout(timer);
-    over.abort();
+    stopped.abort();
   };
-  return { options: { ...options, signal }, end };
+  return { options: { ...options, signal }, stop };
 }
 
-/** The first address that accepts a connection, each tried a little after the one before; undefined if none does. */
+/** Connects to the addresses with staggered starts. Returns the first one that accepts, or undefined if none does. */
 function firstReachable(
   addresses: readonly string[],
   signal: AbortSignal | undefined,
@@ -149,20 +152,20 @@ function firstReachable(
   const sockets: Socket[] = [];
   const timers: NodeJS.Timeout[] = [];
   return new Promise<string | undefined>((resolve) => {
-    let waitingFor = addresses.length;
+    let pending = addresses.length;
     signal?.addEventListener("abort", () => resolve(undefined), { once: true });
     timers.push(setTimeout(() => resolve(undefined), CONNECT_TIMEOUT_MS));
-    const knock = (address: string): void => {
+    const tryConnect = (address: string): void => {
       const socket = connect(splitAddress(address));
       sockets.push(socket);
       socket.once("connect", () => resolve(address));
       socket.on("error", () => {
-        waitingFor -= 1;
-        if (waitingFor === 0) resolve(undefined);
+        pending -= 1;
+        if (pending === 0) resolve(undefined);
       });
     };
     for (const [index, address] of addresses.entries()) {
-      timers.push(setTimeout(() => knock(address), index * STAGGER_MS));
+      timers.push(setTimeout(() => tryConnect(address), index * STAGGER_MS));
     }
   }).finally(() => {
     for (const timer of timers) clearTimeout(timer);
@@ -178,7 +181,7 @@ function splitAddress(address: string): { readonly host: string; readonly port: 
   };
 }
 
-function hostSilentError(address: string): BerthError {
-  const message = `the berth server at ${address} does not answer any more: its host is silent`;
+function hostLostError(address: string): BerthError {
+  const message = `lost connection to the berth server at ${address}: its host does not respond`;
   return new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
 }

@@ -2,46 +2,95 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isBerthError } from "@berth/proto";
 import type { Cli } from "../process/cli.js";
 
-/** An election takes a few seconds: one that takes longer is a fault to be told. */
-const PATIENCE_MS = 15_000;
+/** An election takes a few seconds. After this time the error is shown to the user. */
+const GIVE_UP_AFTER_MS = 15_000;
 
-/** Agents need a moment, too, until they are with the new leader. */
-const PAUSE_MS = 1_000;
+/** Pause before a failed call is retried. */
+const RETRY_DELAY_MS = 500;
 
-/** A stream that breaks sooner, before its first message, never was one: there is no such server. */
-const FIRST_BREAK_MS = 1_000;
+/** Pause before a stream is opened again. Agents need a moment to connect to the new leader, too. */
+const REOPEN_DELAY_MS = 1_000;
 
-/**
- * Reads a stream that goes on for ever, and opens it again when the servers choose another leader. `open` has to see to
- * it that what was read is not told again.
- */
-export async function* resumeStream<T>(cli: Cli, open: () => AsyncIterable<T>): AsyncGenerator<T> {
-  let hasWorked = false;
-  let failingSinceMs: number | undefined;
+/** A stream that fails within this time and without a message was never established. */
+const ESTABLISHED_AFTER_MS = 1_000;
+
+/** Whether the servers are electing a leader. The same server can answer again within seconds. */
+export function isElection(error: unknown): boolean {
+  return isBerthError(error, "BERTH_NO_LEADER") || isBerthError(error, "BERTH_NOT_LEADER");
+}
+
+/** Whether the connection to the server is lost. A server that shuts down cancels the calls in progress. */
+export function isConnectionLost(error: unknown): boolean {
+  return isBerthError(error, "BERTH_SERVER_UNREACHABLE") || isBerthError(error, "BERTH_CANCELLED");
+}
+
+/** Whether an open stream can fail like this when the leader changes, so that it is worth opening it again. */
+export function isLeaderChange(error: unknown): boolean {
+  return isElection(error) || isConnectionLost(error) || isBerthError(error, "BERTH_ETCD_UNAVAILABLE");
+}
+
+/** Retries an idempotent call while the servers elect a leader. */
+export async function retryDuringElection<T>(cli: Cli, call: () => Promise<T>): Promise<T> {
+  const deadlineMs = cli.now() + GIVE_UP_AFTER_MS;
   for (;;) {
-    const openedMs = cli.now();
     try {
-      for await (const message of open()) {
-        hasWorked = true;
-        failingSinceMs = undefined;
-        yield message;
-      }
-      return;
+      return await call();
     } catch (error) {
-      const nowMs = cli.now();
-      // One that was silent for a while was open.
-      hasWorked ||= nowMs - openedMs > FIRST_BREAK_MS;
-      failingSinceMs ??= nowMs;
-      if (!hasWorked || !isLeaderGone(error) || nowMs - failingSinceMs > PATIENCE_MS) throw error;
-      await sleep(PAUSE_MS, undefined, { signal: cli.signal });
+      if (!isElection(error) || cli.now() >= deadlineMs) throw error;
+      await sleep(RETRY_DELAY_MS, undefined, { signal: cli.signal });
     }
   }
 }
 
-function isLeaderGone(error: unknown): boolean {
-  return (
-    isBerthError(error, "BERTH_NOT_LEADER") ||
-    isBerthError(error, "BERTH_NO_LEADER") ||
-    isBerthError(error, "BERTH_SERVER_UNREACHABLE")
-  );
+/**
+ * Reads an endless stream and opens it again after a leader change. `open` must skip what was already read. Fails at
+ * once when the first attempt cannot connect, and when the servers have no leader for 15 s.
+ */
+export async function* resumeStream<T>(
+  cli: Cli,
+  open: () => AsyncIterable<T>,
+  signal: AbortSignal = cli.signal,
+): AsyncGenerator<T> {
+  let isEstablished = false;
+  let openedMs = 0;
+  let failingSinceMs: number | undefined;
+  const opened = async function* (): AsyncGenerator<T> {
+    openedMs = cli.now();
+    for await (const message of open()) {
+      isEstablished = true;
+      failingSinceMs = undefined;
+      yield message;
+    }
+  };
+  const shouldReopen = (error: unknown): boolean => {
+    const nowMs = cli.now();
+    isEstablished ||= nowMs - openedMs > ESTABLISHED_AFTER_MS;
+    failingSinceMs ??= nowMs;
+    return isEstablished && isLeaderChange(error) && nowMs - failingSinceMs <= GIVE_UP_AFTER_MS;
+  };
+  yield* reopenStream(opened, { signal, delayMs: REOPEN_DELAY_MS, shouldReopen });
+}
+
+export interface ReopenOptions {
+  readonly signal: AbortSignal;
+  /** Pause before the stream is opened again. */
+  readonly delayMs: number;
+  /** Decides after an error, or after the end of the stream (undefined). Not called once `signal` is aborted. */
+  readonly shouldReopen: (error: unknown) => boolean;
+}
+
+/** Reads a stream, and opens it again for as long as `shouldReopen` returns true. */
+export async function* reopenStream<T>(
+  open: () => AsyncIterable<T>,
+  { signal, delayMs, shouldReopen }: ReopenOptions,
+): AsyncGenerator<T> {
+  for (;;) {
+    try {
+      yield* open();
+      if (signal.aborted || !shouldReopen(undefined)) return;
+    } catch (error) {
+      if (signal.aborted || !shouldReopen(error)) throw error;
+    }
+    await sleep(delayMs, undefined, { signal });
+  }
 }

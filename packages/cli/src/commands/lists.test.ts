@@ -40,7 +40,7 @@ describe("lists", () => {
     `);
   });
 
-  test("service ps says why a task has no node", async () => {
+  test("service ps shows why a task has no node", async () => {
     expect((await berth("service ps shop_web --no-trunc", handlers)).out).toMatchInlineSnapshot(`
       "ID                 NAME         IMAGE        NODE     DESIRED STATE   CURRENT STATE                    ERROR                                            PORTS
       taskonexxxxxxxxx   shop_web.1   nginx:1.27   host-1   Running         Running about a minute ago
@@ -49,7 +49,7 @@ describe("lists", () => {
     `);
   });
 
-  test("service ps shows what came before in a slot under what is there now", async () => {
+  test("service ps lists earlier tasks of a slot below the current one", async () => {
     const tasks = [
       webTask({ id: "old", createdAtMs: 1, status: { state: TaskState.FAILED, exitCode: 137, sinceMs: 1 } }),
       webTask({ id: "new", createdAtMs: 2 }),
@@ -69,7 +69,7 @@ describe("lists", () => {
     ]);
   });
 
-  test("service ps shows what runs above a replacement that failed beside it", async () => {
+  test("service ps lists a running task above a replacement that failed", async () => {
     const tasks = [
       webTask({ id: "runs", createdAtMs: 1 }),
       webTask({ id: "failed", createdAtMs: 2, status: { state: TaskState.FAILED, exitCode: 1, sinceMs: 1 } }),
@@ -89,7 +89,7 @@ describe("lists", () => {
     `);
   });
 
-  test("-q prints ids, -o json the same facts with words for states", async () => {
+  test("-q prints IDs and -o json prints the names of states", async () => {
     expect((await berth("service ls -q", handlers)).out).toBe("svcwebxxxxxxxxxxxx\n");
     const [task] = JSON.parse((await berth("stack ps shop -o json", handlers)).out);
     expect(task).toMatchObject({
@@ -102,7 +102,7 @@ describe("lists", () => {
     expect(node).toMatchObject({ hostname: "host-1", status: "ready", availability: "active" });
   });
 
-  test("--filter narrows, and an unknown one is bad input", async () => {
+  test("--filter selects rows and rejects unknown names", async () => {
     expect((await berth("service ls -q --filter mode=global", handlers)).out).toBe("");
     expect((await berth("service ls -q -f label=team=a -f name=web", handlers)).out).toBe(
       "svcwebxxxxxxxxxxxx\n",
@@ -111,14 +111,14 @@ describe("lists", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         2,
-        "error: --filter: "colour=red" is not NAME=VALUE with one of id, name, mode, label, stack
+        "error: --filter: invalid filter "colour=red": use NAME=VALUE with id, name, mode, label, stack
       (BERTH_INPUT_INVALID)
       ",
       ]
     `);
   });
 
-  test("a stack that is not there is an error", async () => {
+  test("a stack that does not exist is an error", async () => {
     const { code, err } = await berth("stack ps nope", {
       ...handlers,
       listServices: async () => ({ services: [] }),
@@ -126,7 +126,7 @@ describe("lists", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "error: There is no stack "nope": no service belongs to it.
+        "error: no such stack: nope
       (BERTH_NOT_FOUND)
       ",
       ]

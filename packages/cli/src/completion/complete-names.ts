@@ -7,32 +7,32 @@ import { serviceName } from "../output/services.js";
 import type { Cli, GlobalOptions } from "../process/cli.js";
 
 export interface NamesRequest {
-  /** The argument's name in the grammar. */
+  /** Name of the argument in the grammar. */
   readonly argument: string;
   readonly globals: GlobalOptions;
   readonly timeoutMs: number;
 }
 
-/** The names that an argument of a command can have now. */
+/** Fetches the names that an argument of a command can have. */
 export async function fetchNames(cli: Cli, request: NamesRequest): Promise<readonly string[]> {
   const { argument, globals, timeoutMs } = request;
   if (argument === "context") {
     const { contexts } = await readContexts(configPath(cli));
     return [DEFAULT_CONTEXT, ...Object.keys(contexts)];
   }
-  const list = LISTS.get(argument);
-  if (list === undefined) return [];
+  const fetchAll = NAME_SOURCES.get(argument);
+  if (fetchAll === undefined) return [];
   const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(timeoutMs)]);
-  return withClient(cli, globals, (client) => list(client, signal));
+  return withClient(cli, globals, (client) => fetchAll(client, signal));
 }
 
-type List = (client: ControlClient, signal: AbortSignal) => Promise<readonly string[]>;
+type NameSource = (client: ControlClient, signal: AbortSignal) => Promise<readonly string[]>;
 
-const LISTS: ReadonlyMap<string, List> = new Map<string, List>([
+const NAME_SOURCES: ReadonlyMap<string, NameSource> = new Map<string, NameSource>([
   ["stack", stackNames],
   ["service", serviceNames],
   ["service|task", serviceNames],
-  ["service=replicas", scaleStarts],
+  ["service=replicas", scalePrefixes],
   ["node", nodeNames],
   ["network", networkNames],
 ]);
@@ -48,7 +48,7 @@ async function serviceNames(client: ControlClient, signal: AbortSignal): Promise
   return services.map(serviceName).sort();
 }
 
-async function scaleStarts(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+async function scalePrefixes(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
   const { services } = await client.listServices({ stack: "" }, { signal });
   const replicated = services.filter((summary) => modeName(summary) === "replicated");
   return replicated.map((summary) => `${serviceName(summary)}=`).sort();

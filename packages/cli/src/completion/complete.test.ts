@@ -9,7 +9,7 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0)) await cleanUp();
 });
 
-test("completion offers commands, options and names that the server knows", async () => {
+test("completion suggests commands, options and the names of services, nodes and stacks", async () => {
   const handlers: FakeControlHandlers = { listServices: async () => ({ services: [webService()] }) };
   expect((await berth("__complete stack d", handlers)).out).toBe("deploy\n");
   expect((await berth("__complete service logs sh", handlers)).out).toBe("shop_web\n");
@@ -29,13 +29,13 @@ test("completion offers commands, options and names that the server knows", asyn
   expect((await berth("__complete node update --availability d", handlers)).out).toBe("drain\n");
 });
 
-test("completion asks the server that the line names", async () => {
+test("completion uses the server of the --server option", async () => {
   const server = await startFakeControl({ listServices: async () => ({ services: [webService()] }) });
   cleanUps.push(server.close);
   expect((await berth(`__complete -s ${server.address} service ps sh`)).out).toBe("shop_web\n");
 });
 
-test("the bash script gives words whole, whatever bash cuts them at", async () => {
+test("the bash script passes on arguments that contain colons and equals signs unsplit", async () => {
   const { out: script } = await berth("completion bash");
   const { stdout } = await promisify(execFile)("bash", [
     "-c",

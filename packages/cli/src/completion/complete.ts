@@ -2,19 +2,19 @@ import type { Command, Option } from "commander";
 import { createProgram, globalOptions } from "../grammar/program.js";
 import type { Cli, GlobalOptions } from "../process/cli.js";
 
-/** The user waits at a prompt: names that take longer are not shown. */
+/** The user waits at a prompt, so names that take longer to fetch are not shown. */
 const NAMES_TIMEOUT_MS = 800;
 const SHELLS = ["bash", "fish", "zsh"];
 
 /**
- * `berth __complete WORD…`: prints what the last word could be, one a line. Never fails and never says why it has
- * nothing: it runs while somebody types.
+ * `berth __complete WORD…`: prints the completions of the last word, one per line. Never fails or prints errors, since
+ * it runs while the user types.
  */
 export async function complete(cli: Cli, words: readonly string[]): Promise<number> {
   const program = createProgram(cli);
-  const place = parseContext(program, words.slice(0, -1));
+  const context = parseContext(program, words.slice(0, -1));
   const last = words.at(-1) ?? "";
-  const candidates = await candidatesFor(cli, program, { place, last });
+  const candidates = await candidatesFor(cli, program, { context, last });
   const matching = candidates.filter(
     (candidate) => candidate.startsWith(last) && !isIncompletePair(candidate, last),
   );
@@ -22,42 +22,42 @@ export async function complete(cli: Cli, words: readonly string[]): Promise<numb
   return 0;
 }
 
-/** `shop_web=` is all there already, and what follows is the user's to say. */
+/** Whether the word is already complete up to its `=`, after which there is nothing to suggest. */
 function isIncompletePair(candidate: string, last: string): boolean {
   return candidate === last && candidate.endsWith("=");
 }
 
-/** Where in the grammar a word stands. */
+/** The position of a word in the grammar. */
 interface CompletionContext {
   readonly command: Command;
-  /** How many arguments of the command come before the word. */
+  /** Number of arguments of the command before the word. */
   readonly position: number;
-  /** The option whose value the word is. */
+  /** The option of which the word is the value. */
   readonly option: Option | undefined;
-  /** What the words before it say. */
+  /** The global options before the word. */
   readonly globals: GlobalOptions;
 }
 
 function parseContext(program: Command, words: readonly string[]): CompletionContext {
-  let place: CompletionContext = { command: program, position: 0, option: undefined, globals: {} };
-  for (const word of words) place = advanceContext(program, place, word);
-  return place;
+  let context: CompletionContext = { command: program, position: 0, option: undefined, globals: {} };
+  for (const word of words) context = advanceContext(program, context, word);
+  return context;
 }
 
-function advanceContext(program: Command, place: CompletionContext, word: string): CompletionContext {
-  const { command, position, option } = place;
+function advanceContext(program: Command, context: CompletionContext, word: string): CompletionContext {
+  const { command, position, option } = context;
   if (option !== undefined) {
     const isServer = option.attributeName() === "server";
-    return { ...place, option: undefined, globals: isServer ? { server: word } : place.globals };
+    return { ...context, option: undefined, globals: isServer ? { server: word } : context.globals };
   }
-  if (word.startsWith("-")) return { ...place, option: optionWithValue(command, program, word) };
+  if (word.startsWith("-")) return { ...context, option: optionWithValue(command, program, word) };
   const next = command.commands.find(
     (candidate) => candidate.name() === word || candidate.aliases().includes(word),
   );
-  return next === undefined ? { ...place, position: position + 1 } : { ...place, command: next };
+  return next === undefined ? { ...context, position: position + 1 } : { ...context, command: next };
 }
 
-/** The option that takes the next word as its value; undefined for flags and for `--option=value`. */
+/** Returns the option whose value is the next word. Undefined for flags and for `--option=value`. */
 function optionWithValue(command: Command, program: Command, word: string): Option | undefined {
   return allOptions(command, program).find(
     ({ short, long, required }) => required && (word === short || word === long),
@@ -71,15 +71,15 @@ function allOptions(command: Command, program: Command): readonly Option[] {
 async function candidatesFor(
   cli: Cli,
   program: Command,
-  { place, last }: { place: CompletionContext; last: string },
+  { context, last }: { context: CompletionContext; last: string },
 ): Promise<readonly string[]> {
-  const { command, option } = place;
+  const { command, option } = context;
   if (option !== undefined) return option.argChoices ?? [];
   if (last.startsWith("-")) {
     const longs = allOptions(command, program).flatMap(({ long }) => long ?? []);
     return ["--help", ...longs].sort();
   }
-  return argumentsFor(cli, place);
+  return argumentsFor(cli, context);
 }
 
 async function argumentsFor(
@@ -93,5 +93,5 @@ async function argumentsFor(
   if (argument.name() === "shell") return SHELLS;
   const { fetchNames } = await import("./complete-names.js");
   const request = { argument: argument.name(), globals, timeoutMs: NAMES_TIMEOUT_MS };
-  return fetchNames(cli, request).catch(() => []); // No server, no names.
+  return fetchNames(cli, request).catch(() => []); // Without a server there are no names.
 }

@@ -1,11 +1,11 @@
 const BASH = `# bash completion for berth: source <(berth completion bash)
 _berth() {
-  # COMP_WORDS is cut at every ":" and "=", which stand inside berth's words.
+  # COMP_WORDS is split at ":" and "=", which are part of berth's arguments.
   local line="\${COMP_LINE:0:COMP_POINT}" words
   read -ra words <<< "$line"
   [[ "$line" == *[[:space:]] ]] && words+=("")
   local IFS=$'\\n' last=$((\${#words[@]} - 1))
-  # File names where an option takes one; everything else berth knows.
+  # Options that take a file name.
   case "\${words[last-1]}" in
     -c|--compose-file|--env-file)
       compopt -o filenames; COMPREPLY=($(compgen -f -- "\${words[last]}")); return ;;
@@ -26,7 +26,7 @@ _berth() {
   candidates=(\${(f)"$(berth __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)"})
   if [[ "$candidates[1]" == *= ]]; then compadd -S '' -a candidates; else compadd -a candidates; fi
 }
-# Called by zsh itself when this file is in the fpath, and only defined when it is sourced.
+# zsh calls the function when this file is in the fpath. When it is sourced, only define the function.
 if [[ "$funcstack[1]" == _berth ]]; then _berth "$@"; else compdef _berth berth; fi
 `;
 
@@ -40,7 +40,7 @@ complete -c berth -n '__fish_seen_subcommand_from deploy' -s c -l compose-file -
 complete -c berth -n '__fish_seen_subcommand_from deploy' -l env-file -r -F
 `;
 
-/** Scripts by shell. They ask `berth __complete` for everything but file names. */
+/** Completion scripts by shell. They call `berth __complete` for everything except file names. */
 export const COMPLETION_SCRIPTS: ReadonlyMap<string, string> = new Map([
   ["bash", BASH],
   ["zsh", ZSH],

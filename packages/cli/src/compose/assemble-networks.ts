@@ -1,28 +1,23 @@
 import { type NetworkAttachment, NetworkMode } from "@berth/proto";
-import {
-  byDefaultRoute,
-  DEFAULT_NETWORK,
-  type JoinedNetwork,
-  newJoinedNetwork,
-} from "./keys/network-attachment-keys.js";
-import type { ServiceDraft } from "./keys/service-draft.js";
+import { byDefaultRoute, DEFAULT_NETWORK, newJoinedNetwork } from "./keys/network-attachment-keys.js";
+import type { JoinedNetwork, ServiceDraft } from "./keys/service-draft.js";
 
-/** A host's name that can be looked up: no template, which is different for each task. */
+/** A hostname that DNS can resolve. A template differs from task to task, so it is not one. */
 const PLAIN_NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$/;
 
 /**
- * The networks of a service once all of its keys have been read. One that names none, and no network mode, is in the
- * stack's default network. The names of its container are names of the service.
+ * Returns the networks of a service after all of its keys have been read. A service without networks and without a
+ * network mode joins the default network of the stack. Its container name and hostname become aliases.
  */
 export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
-  const { container, context, networks: joined } = draft;
-  joinHostNetwork(draft);
+  const { container, context, networks } = draft;
+  applyHostNetwork(draft);
   if (container.networkMode !== NetworkMode.UNSPECIFIED) return [];
   const network = context.networks.get(DEFAULT_NETWORK);
-  const isBare = joined.length === 0 && network !== undefined;
-  const all = isBare ? [newJoinedNetwork(DEFAULT_NETWORK, network, false)] : byDefaultRoute(joined);
+  const usesDefault = networks.length === 0 && network !== undefined;
+  const joined = usesDefault ? [newJoinedNetwork(DEFAULT_NETWORK, network, false)] : byDefaultRoute(networks);
   const names = containerNames(draft);
-  return all.map((each, index) => {
+  return joined.map((each, index) => {
     const place = draft.attachmentPlaces.get(each.network.name);
     if (place !== undefined) draft.origins.set(`task.networks[${index}]`, place);
     const aliases = [...new Set([...each.attachment.aliases, ...names])];
@@ -30,26 +25,26 @@ export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
   });
 }
 
-/** As with Swarm: the external networks "host", "none" and "bridge" are what a host has by itself. */
-function joinHostNetwork({ container, networks: joined, attachmentPlaces, context }: ServiceDraft): void {
-  for (const { key, network } of joined) {
+/** Sets the network mode for the external networks "host", "none" and "bridge", as Swarm does. */
+function applyHostNetwork({ container, networks, attachmentPlaces, context }: ServiceDraft): void {
+  for (const { key, network } of networks) {
     if (network.mode === undefined) continue;
     container.networkMode = network.mode;
     const place = attachmentPlaces.get(network.name);
-    if (joined.length === 1 || place === undefined) continue;
-    context.diagnostics.error(place, `${key} is a network of each host: a service in it is in no other`);
+    if (networks.length === 1 || place === undefined) continue;
+    context.diagnostics.error(place, `${key} is a network of the host and cannot be combined with others`);
   }
 }
 
-/** Nobody asked for it, and it promises nothing but that services find each other. */
-function isOptional({ isNamed, network }: JoinedNetwork): boolean {
+/** Whether the service also works without the network: it is implicit, and promises no isolation or encryption. */
+function isOptional({ isExplicit, network }: JoinedNetwork): boolean {
   const { internal, encrypted } = network.spec;
-  return !isNamed && !network.isExternal && !internal && !encrypted;
+  return !isExplicit && !network.isExternal && !internal && !encrypted;
 }
 
-/** Not a hostname that another service has as its name: that would take its place for some. */
+/** Returns the names of the container. A hostname that is also the name of a service stays with that service. */
 function containerNames({ containerName, container, context }: ServiceDraft): readonly string[] {
   const { hostname } = container;
-  const isFree = PLAIN_NAME.test(hostname) && !context.serviceNames.has(hostname);
-  return [containerName, isFree ? hostname : ""].filter((name) => name !== "");
+  const isUsable = PLAIN_NAME.test(hostname) && !context.serviceNames.has(hostname);
+  return [containerName, isUsable ? hostname : ""].filter((name) => name !== "");
 }

@@ -4,10 +4,10 @@ import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { loadText } from "../testing/load-text.js";
 
-/** Properties and real waits on a busy machine. */
+/** Property tests on a busy machine. */
 vi.setConfig({ testTimeout: 60_000 });
 
-describe("loadStack with files that are no Compose files", () => {
+describe("loadStack with invalid files", () => {
   const message = (content: string | Uint8Array): string => {
     try {
       return loadText(content).messages.join("\n");
@@ -38,23 +38,23 @@ describe("loadStack with files that are no Compose files", () => {
 
   test("not UTF-8", () => {
     expect(message(new Uint8Array([0xc3, 0x28]))).toBe(
-      "c.yaml:1:1: the file is not UTF-8 text from here on: save it as UTF-8",
+      "c.yaml:1:1: the file is not UTF-8: convert it to UTF-8",
     );
   });
 
-  test("an image that cannot be read is not called missing too", () => {
+  test("reports an invalid image without reporting it as missing", () => {
     expect(message("services:\n  web:\n    image: [1]\n")).toBe(
       "c.yaml:3:12: services.web.image: must be text, not a list",
     );
   });
 
-  test("too large", () => {
+  test("a file that is too large", () => {
     expect(message(new Uint8Array(5_000_001).fill(35))).toBe(
-      "c.yaml:1:1: the file has more than 5000000 bytes. Is it the right one?",
+      "c.yaml:1:1: the file is larger than 5000000 bytes",
     );
   });
 
-  test("aliases of aliases of aliases", () => {
+  test("aliases that expand to too many values", () => {
     const levels = Array.from({ length: 12 }, (_, level) => {
       const items = Array.from({ length: 10 }, () => (level === 0 ? "x" : `*a${level - 1}`));
       return `x-${level}: &a${level} [${items.join(", ")}]`;
@@ -74,14 +74,14 @@ describe("loadStack with files that are no Compose files", () => {
     expect(message(chain.join("\n"))).toMatch(/nested deeper than 100 levels/);
   });
 
-  test("a byte order mark and CRLF change nothing", () => {
+  test("ignores a byte order mark and CRLF line endings", () => {
     const { specs, messages } = loadText("\ufeffservices:\r\n  s:\r\n    image: a\r\n    user: b\r\n");
     expect(messages).toEqual([]);
     expect(specs[0]?.task?.container).toMatchObject({ image: "a", user: "b" });
   });
 });
 
-describe("loadStack never throws anything but a BerthError", () => {
+describe("loadStack throws nothing but BerthErrors", () => {
   const settles = (content: string | Uint8Array): void => {
     try {
       const { specs, messages } = loadText(content);

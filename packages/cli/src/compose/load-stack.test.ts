@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { loadService, loadText } from "../testing/load-text.js";
 
 describe("loadStack", () => {
-  test("turns a stack into specs with stack-scoped names and all defaults", () => {
+  test("translates a file to specs with stack-scoped names and all defaults", () => {
     const { specs, messages } = loadText(`
 services:
   web:
@@ -58,7 +58,7 @@ volumes:
     });
   });
 
-  test("names every mistake at once, each with its place", () => {
+  test("reports all errors at once, each with its place", () => {
     const { messages } = loadText(`services:
   web:
     image: nginx
@@ -85,23 +85,23 @@ serivces: {}
 `);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:4:5: services.web.prots: unknown key "prots". Did you mean "ports"?",
+        "c.yaml:4:5: services.web.prots: unknown key "prots"; did you mean "ports"?",
         "c.yaml:5:12: services.web.ports: must be a list such as ["80"], not the number 80",
         "c.yaml:7:16: services.web.healthcheck.retries: must be a whole number, not the text "three"",
-        "c.yaml:8:17: services.web.healthcheck.interval: the duration "10" has no unit. Did you mean "10s"?",
+        "c.yaml:8:17: services.web.healthcheck.interval: the duration "10" has no unit; did you mean "10s"?",
         "c.yaml:10:17: services.web.deploy.replicas: -1 is not between 0 and 100000",
         "c.yaml:13:19: services.web.deploy.resources.limits.memory: "512Mi" is not a size: use 512M",
         "c.yaml:14:17: services.web.deploy.resources.limits.cpus: "500m" is not a number of CPUs: use 0.5",
         "c.yaml:16:23: services.web.deploy.placement.constraints[0]: "node.role is manager" is not a constraint: write it like "node.labels.zone == a"",
-        "c.yaml:18:9: services.web.volumes[0]: there is no volume "nope" under the top-level volumes:. Name it there, or write ./nope for a folder",
-        "c.yaml:20:5: services.db.build: berth does not build: build and push the image, and name it with image:",
+        "c.yaml:18:9: services.web.volumes[0]: no volume "nope" under the top-level volumes: declare it there, or use ./nope for a directory",
+        "c.yaml:20:5: services.db.build: berth does not build images: build and push the image, then set image:",
         "c.yaml:21:3: services.Ünicode: service name "Ünicode" is not possible: use ASCII letters, digits, -, _ and ., starting with a letter or digit",
-        "c.yaml:23:1: serivces: unknown key "serivces". Did you mean "services"?",
+        "c.yaml:23:1: serivces: unknown key "serivces"; did you mean "services"?",
       ]
     `);
   });
 
-  test("names what is not supported, and errors where leaving it out would be wrong", () => {
+  test("reports unsupported keys as warnings, or as errors if the service would not work", () => {
     const { messages } = loadText(`services:
   web:
     image: nginx
@@ -124,25 +124,25 @@ include: [other.yaml]
 `);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:4:5: warning: services.web.build: berth does not build: nginx is pulled as it is",
-        "c.yaml:5:5: warning: services.web.container_name: containers are named after their service and slot; the name is one of the service's in its networks",
-        "c.yaml:6:40: services.web.networks.front.ipv4_address: the network front has no subnet of its own: give it one under ipam",
-        "c.yaml:7:5: services.web.secrets: not supported yet: secrets. Use a variable, or bind-mount a file from each node",
-        "c.yaml:8:5: services.web.configs: not supported yet: configs. Put the file into the image, or bind-mount it from each node",
-        "c.yaml:9:5: services.web.extends: not supported yet: extends. Use a YAML anchor, or several -c files",
-        "c.yaml:12:36: services.web.deploy.resources.reservations.devices: not supported yet: reserving devices such as GPUs. Count them as generic_resources, and hand them on with devices:",
-        "c.yaml:13:34: warning: services.web.deploy.placement.constraints[0]: berth's nodes have no roles: the constraint has no effect. Use node.labels.KEY or node.hostname",
-        "c.yaml:14:15: warning: services.web.volumes[0]: not supported yet: SELinux labels; z has no effect",
-        "c.yaml:14:15: warning: services.web.volumes[0]: ./html is /project/html on whichever node runs the task: it must be there on each of them",
-        "c.yaml:15:62: warning: services.db.profiles: the service is left out: it needs COMPOSE_PROFILES=debug",
+        "c.yaml:4:5: warning: services.web.build: berth does not build images: nginx is pulled from its registry",
+        "c.yaml:5:5: warning: services.web.container_name: containers are named after their service and slot; the name becomes a network alias of the service",
+        "c.yaml:6:40: services.web.networks.front.ipv4_address: the network front has no subnet: set one under its ipam",
+        "c.yaml:7:5: services.web.secrets: not supported yet: secrets; use an environment variable or bind-mount a file from each node",
+        "c.yaml:8:5: services.web.configs: not supported yet: configs; put the file into the image or bind-mount it from each node",
+        "c.yaml:9:5: services.web.extends: not supported yet: extends; use a YAML anchor or several -c files",
+        "c.yaml:12:36: services.web.deploy.resources.reservations.devices: not supported yet: device reservations; count them as generic_resources and pass them in with devices:",
+        "c.yaml:13:34: warning: services.web.deploy.placement.constraints[0]: nodes have no roles, so the constraint is ignored: use node.labels.KEY or node.hostname",
+        "c.yaml:14:15: warning: services.web.volumes[0]: not supported yet: SELinux labels; z is ignored",
+        "c.yaml:14:15: warning: services.web.volumes[0]: ./html resolves to /project/html, which must exist on every node that runs the service",
+        "c.yaml:15:62: warning: services.db.profiles: the service is disabled: set COMPOSE_PROFILES=debug to enable it",
         "c.yaml:17:1: warning: secrets: not supported yet: secrets are not created",
         "c.yaml:18:1: warning: configs: not supported yet: configs are not created",
-        "c.yaml:19:1: include: not supported yet: other files. Name them with -c",
+        "c.yaml:19:1: include: not supported yet: include; pass the files with -c",
       ]
     `);
   });
 
-  test("takes keys that mean nothing to a cluster without a word", () => {
+  test("ignores keys without a meaning in a cluster silently", () => {
     const file = `version: 3.8
 name: other
 x-common: &common { restart: always }
@@ -158,7 +158,7 @@ services:
     expect(loadText(file).messages).toEqual([]);
   });
 
-  test("two services cannot publish one port", () => {
+  test("two services cannot publish the same port", () => {
     const { messages } = loadText(`services:
   a: { image: a, ports: ["127.0.0.1:80:80"] }
   b: { image: b, ports: ["8080:80", "80:80"] }
@@ -168,35 +168,35 @@ services:
     ]);
   });
 
-  test("profiles leave a service out unless COMPOSE_PROFILES names one", () => {
+  test("a service with profiles is disabled unless COMPOSE_PROFILES contains one", () => {
     const file = "services:\n  web: { image: a }\n  debug: { image: b, profiles: [tools] }\n";
     expect(loadText(file).specs.map(({ name }) => name)).toEqual(["t_web"]);
     expect(loadText(file).messages).toEqual([
-      "c.yaml:3:32: warning: services.debug.profiles: the service is left out: it needs COMPOSE_PROFILES=tools",
+      "c.yaml:3:32: warning: services.debug.profiles: the service is disabled: set COMPOSE_PROFILES=tools to enable it",
     ]);
     expect(loadText(file, { env: { COMPOSE_PROFILES: "x,tools" } }).specs).toHaveLength(2);
   });
 
-  test("reads .env, with the caller's environment above it", () => {
+  test("reads .env, which the environment overrides", () => {
     const file = "services:\n  s: { image: 'a:${TAG}', environment: { A: '${A}', B: , C: } }\n";
     const { specs, messages } = loadText(file, { dotenv: "TAG=1\nA=file\nB=file\n", env: { A: "shell" } });
     expect(messages).toEqual([]);
     expect(specs[0]?.task?.container).toMatchObject({ image: "a:1", env: ["A=shell", "B=file"] });
   });
 
-  test("an unset variable is a warning that names the first place", () => {
+  test("an unset variable is a warning at its first place", () => {
     const { messages } = loadService("user: ${NOPE}\nhostname: a${NOPE}");
     expect(messages).toEqual([
-      "c.yaml:4:11: warning: services.s.user: the variable NOPE is not set: an empty text is used (1 more place here)",
+      "c.yaml:4:11: warning: services.s.user: variable NOPE is not set: using an empty string (and in 1 more place)",
     ]);
   });
 
-  test("env_file: later files win, environment wins over all, absent ones are errors unless optional", () => {
+  test("env_file: later files override earlier ones, environment overrides files, missing files are errors unless optional", () => {
     const { specs, messages } = loadService(
       "env_file: [a.env, { path: b.env, format: raw }, { path: none.env, required: false }, gone.env]\nenvironment: { C: top }",
       { files: { "a.env": "A=1\nB='one' # note\nC=a\n", "b.env": "B='two'\n" } },
     );
-    expect(messages).toEqual(["c.yaml:4:90: services.s.env_file[3]: there is no file gone.env"]);
+    expect(messages).toEqual(["c.yaml:4:90: services.s.env_file[3]: no such file: gone.env"]);
     expect(specs[0]?.task?.container?.env).toEqual(["A=1", "B='two'", "C=top"]);
   });
 
@@ -237,7 +237,7 @@ volumes: { data: }
     });
   });
 
-  test("!override replaces what earlier files say", () => {
+  test("!override replaces the value of earlier files", () => {
     const { specs } = loadText('services: { s: { image: a, ports: ["1:1"] } }', {
       overrides: ['services: { s: { ports: !override ["2:2"] } }'],
     });

@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import type { NetworkSpec, ServiceSpec } from "@berth/proto";
-import type { Project } from "./project.js";
+import type { Project } from "./keys/stack-context.js";
 import { type Diagnostic, Diagnostics } from "./text/diagnostics.js";
 import { parseEnvFile } from "./text/env-file.js";
 import { decodeSource, type Source, sourceOf } from "./text/source.js";
@@ -14,39 +14,39 @@ import { parseYaml } from "./tree/parse-yaml.js";
 
 export interface StackInput {
   readonly stack: string;
-  /** In the order of the command line: later ones win. */
+  /** In the order of the command line. Later files override earlier ones. */
   readonly files: readonly InputFile[];
-  /** The `.env` file, or what was given instead of it. */
+  /** The `.env` file, or the files of `--env-file`. */
   readonly envFiles: readonly InputFile[];
-  /** The caller's environment: wins over the env files. */
+  /** The environment of the process. Has precedence over the env files. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly homeDirectory: string;
   readonly readFile: Project["readFile"];
 }
 
 export interface InputFile {
-  /** As the user named it. */
+  /** File name as given by the user. */
   readonly name: string;
-  /** Absolute; of a stream, where a file of that name would be. */
+  /** Absolute path. For stdin, the path that a file in the working directory would have. */
   readonly path: string;
   readonly bytes: Uint8Array;
 }
 
 export interface LoadedStack {
-  /** To be deployed only when no diagnostic is an error. */
+  /** Valid only if no diagnostic is an error. */
   readonly specs: readonly ServiceSpec[];
   readonly networks: readonly NetworkSpec[];
   readonly diagnostics: readonly Diagnostic[];
 }
 
 /**
- * From Compose files to specs, with everything that is wrong or left out on the way.
- * @throws BerthError BERTH_COMPOSE_INVALID when a file is not text at all.
+ * Loads Compose files: parses, interpolates, merges and translates them to specs, and collects all problems.
+ * @throws BerthError BERTH_COMPOSE_INVALID when a file is not text.
  */
 export function loadStack(input: StackInput): LoadedStack {
   const diagnostics = new Diagnostics();
   const sources = input.files.map(({ name, bytes }) => decodeSource(name, bytes));
-  const lookup = variablesOf(input, diagnostics);
+  const lookup = readVariables(input, diagnostics);
   const roots = sources.flatMap((source) => readDocuments(source, lookup, diagnostics));
   const root = mergeTrees(roots, diagnostics);
   const [first] = input.files;
@@ -64,10 +64,10 @@ function readDocuments(source: Source, lookup: Lookup, diagnostics: Diagnostics)
   return parseYaml(source, diagnostics).map((root) => interpolateTree(root, lookup, diagnostics));
 }
 
-/** Compose gives every file the name of its project, whatever the environment says. */
+/** Compose sets this variable to the project name, regardless of the environment. */
 const STACK_NAME_VARIABLE = "COMPOSE_PROJECT_NAME";
 
-function variablesOf({ environment, envFiles, stack }: StackInput, diagnostics: Diagnostics): Lookup {
+function readVariables({ environment, envFiles, stack }: StackInput, diagnostics: Diagnostics): Lookup {
   const fromFiles = new Map<string, string>();
   const lookup: Lookup = (name) => {
     if (name === STACK_NAME_VARIABLE) return stack;

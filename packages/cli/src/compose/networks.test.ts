@@ -2,7 +2,7 @@ import { EndpointMode, NetworkMode } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { loadText } from "../testing/load-text.js";
 
-/** The networks of each service: their names in the cluster, with what is said of the service in them. */
+/** Loads a file and returns the network attachments by service. */
 function joined(text: string) {
   const { specs, networks, messages } = loadText(text);
   return {
@@ -16,14 +16,14 @@ const names = (attachments: readonly { readonly network: string }[] | undefined)
   (attachments ?? []).map(({ network }) => network);
 
 describe("networks of a Compose file", () => {
-  test("there is a default one, which a service that names none can do without", () => {
+  test("a service without networks joins the default network as an optional one", () => {
     const { networks, services, messages } = joined("services: { web: { image: a } }");
     expect(messages).toEqual([]);
     expect(networks).toMatchObject([{ name: "t_default", stack: "t" }]);
     expect(services.t_web).toMatchObject([{ network: "t_default", aliases: [], optional: true }]);
   });
 
-  test("services join those that they name, which they cannot do without", () => {
+  test("networks that a service lists are required", () => {
     const { networks, services, messages } = joined(`services:
   web: { image: a, networks: [front, default] }
   db:
@@ -53,7 +53,7 @@ networks:
     ]);
   });
 
-  test("those without a way out come last, and priorities decide among the others", () => {
+  test("internal networks come last; the others are sorted by priority", () => {
     const { services } = joined(`services:
   web:
     image: a
@@ -67,7 +67,7 @@ networks: { inner: { internal: true }, one: , two: , three: }
     expect(names(services.t_web)).toEqual(["t_three", "t_two", "t_one", "t_inner"]);
   });
 
-  test("the default one can be set up, and is then what its settings promise", () => {
+  test("the default network can be configured", () => {
     const encrypted = joined(`services: { web: { image: a } }
 networks: { default: { name: mesh, driver: overlay, driver_opts: { encrypted: "" }, labels: [a=b] } }
 `);
@@ -81,7 +81,7 @@ networks: { default: { external: { name: proxy } } }
     expect(external.services.t_web).toMatchObject([{ network: "proxy", optional: false }]);
   });
 
-  test("options that Docker's bridge has are taken, or named as without effect", () => {
+  test("options of Docker's bridge driver are applied, or ignored with a warning", () => {
     const { messages, networks } = joined(`services: { web: { image: a } }
 networks:
   default:
@@ -97,16 +97,16 @@ networks:
     expect(networks).toMatchObject([{ attachable: true, mtu: 1_400, subnet: "10.9.0.0/16" }]);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:5:5: warning: networks.default.enable_ipv6: not supported yet: networks have no IPv6 addresses",
-        "c.yaml:6:59: warning: networks.default.driver_opts.com.docker.network.bridge.name: not supported yet: com.docker.network.bridge.name has no effect",
-        "c.yaml:10:34: warning: networks.default.ipam.config[0].gateway: not supported yet: each host has a gateway and a range of its own in the network",
-        "c.yaml:10:53: warning: networks.default.ipam.config[0].ip_range: not supported yet: each host has a gateway and a range of its own in the network",
-        "c.yaml:11:13: warning: networks.default.ipam.config[1].subnet: not supported yet: networks have no IPv6 addresses",
+        "c.yaml:5:5: warning: networks.default.enable_ipv6: not supported yet: IPv6 networks; enable_ipv6 is ignored",
+        "c.yaml:6:59: warning: networks.default.driver_opts.com.docker.network.bridge.name: not supported yet: com.docker.network.bridge.name is ignored",
+        "c.yaml:10:34: warning: networks.default.ipam.config[0].gateway: not supported yet: each host gets its own gateway and range of the subnet",
+        "c.yaml:10:53: warning: networks.default.ipam.config[0].ip_range: not supported yet: each host gets its own gateway and range of the subnet",
+        "c.yaml:11:13: warning: networks.default.ipam.config[1].subnet: not supported yet: IPv6 subnets are ignored",
       ]
     `);
   });
 
-  test("what cannot be is an error with its place", () => {
+  test("invalid networks are errors with their places", () => {
     const { messages } = joined(`services:
   web: { image: a, networks: [frnt] }
   one: { image: a, networks: { front: { ipv4_address: 10.0.0.5 } } }
@@ -121,20 +121,20 @@ networks:
 `);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:2:31: services.web.networks[0]: there is no network "frnt" under networks:. Did you mean "front"?",
-        "c.yaml:3:55: services.one.networks.front.ipv4_address: the network front has no subnet of its own: give it one under ipam",
+        "c.yaml:2:31: services.web.networks[0]: no network "frnt" under the top-level networks; did you mean "front"?",
+        "c.yaml:3:55: services.one.networks.front.ipv4_address: the network front has no subnet: set one under its ipam",
         "c.yaml:4:54: services.two.networks.back.ipv4_address: 10.0.0.5 is not in 172.20.0.0/24, the subnet of back",
-        "c.yaml:4:64: services.two.networks.back.aliasses: unknown key "aliasses". Did you mean "aliases"?",
-        "c.yaml:5:42: services.three.networks: network_mode and networks exclude each other",
+        "c.yaml:4:64: services.two.networks.back.aliasses: unknown key "aliasses"; did you mean "aliases"?",
+        "c.yaml:5:42: services.three.networks: network_mode and networks are mutually exclusive",
         "c.yaml:6:33: services.four.networks.back: only a service with one replica can have an address of its own",
-        "c.yaml:7:29: services.five.links[0]: "nosuch" is not SERVICE or SERVICE:ALIAS of this file",
-        "c.yaml:9:20: networks.front.driver: not supported yet: the driver macvlan. Networks span the hosts: leave driver out, or say bridge or overlay, which mean the same",
+        "c.yaml:7:29: services.five.links[0]: "nosuch" is not SERVICE or SERVICE:ALIAS of a service in this file",
+        "c.yaml:9:20: networks.front.driver: not supported yet: the driver macvlan; use overlay or bridge, which have the same effect",
         "c.yaml:11:38: networks.tiny.ipam.config[0].subnet: a subnet with a prefix of 29 is not possible: /8 to /26, so that each host gets a part of it",
       ]
     `);
   });
 
-  test("the host's own networks are no networks over hosts", () => {
+  test("the networks host, none and bridge set the network mode", () => {
     const { specs, networks, messages } = loadText(`services:
   a: { image: a, network_mode: host }
   b: { image: a, network_mode: none }
@@ -152,7 +152,7 @@ networks: { hostnet: { external: true, name: host } }
     ]);
   });
 
-  test("container names, hostnames and links are names of their services", () => {
+  test("container names, hostnames and links become aliases", () => {
     const { services, messages } = joined(`services:
   web: { image: a, container_name: site, hostname: www, networks: [front, back], links: ["db:sql", db] }
   db: { image: b, hostname: web, networks: [back, other] }
@@ -161,7 +161,7 @@ networks: { front: , back: , other: }
 `);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:2:20: warning: services.web.container_name: containers are named after their service and slot; the name is one of the service's in its networks",
+        "c.yaml:2:20: warning: services.web.container_name: containers are named after their service and slot; the name becomes a network alias of the service",
       ]
     `);
     expect(services.t_web?.map(({ aliases }) => aliases)).toEqual([
@@ -175,7 +175,7 @@ networks: { front: , back: , other: }
     expect(services.t_job?.[0]?.aliases).toEqual([]);
   });
 
-  test("links start what they link to first", () => {
+  test("a link starts the linked service first", () => {
     const { specs } = loadText(`services:
   web: { image: a, links: [db], depends_on: { db: { condition: service_healthy } } }
   api: { image: a, links: [db] }
@@ -186,20 +186,20 @@ networks: { front: , back: , other: }
     ).toEqual([[["t_db", 2]], [["t_db", 1]], []]);
   });
 
-  test("names can stand for tasks instead of one address", () => {
+  test("endpoint_mode selects a virtual IP or DNS round robin", () => {
     const { specs, messages } = loadText(`services:
   a: { image: a, deploy: { endpoint_mode: dnsrr } }
   b: { image: a, deploy: { endpoint_mode: vip } }
   c: { image: a, deploy: { endpoint_mode: lb } }
 `);
     expect(messages).toEqual([
-      'c.yaml:4:43: services.c.deploy.endpoint_mode: "lb" is not possible: use vip, dnsrr',
+      'c.yaml:4:43: services.c.deploy.endpoint_mode: "lb" is invalid: use vip, dnsrr',
     ]);
     const { DNSRR, VIP } = EndpointMode;
     expect(specs.map(({ endpointMode }) => endpointMode)).toEqual([DNSRR, VIP, VIP]);
   });
 
-  test("several files make one network", () => {
+  test("networks are merged from several files", () => {
     const base =
       "services: { web: { image: a, networks: [x] } }\nnetworks: { x: { driver_opts: { encrypted: 'true' } } }";
     const { networks, specs } = loadText(base, {

@@ -3,7 +3,7 @@ import type { Diagnostics, Place } from "./text/diagnostics.js";
 import { lineColumn } from "./text/source.js";
 import type { TranslatedService } from "./translate-service.js";
 
-/** A service, the one it waits for, and where that is said. */
+/** A dependency of one service on another, and its place in the file. */
 interface Edge {
   readonly stack: string;
   readonly from: string;
@@ -12,12 +12,12 @@ interface Edge {
 }
 
 /**
- * Reports services that wait for each other in a circle, which none of them would ever leave: one error a circle,
- * where its first service is told to wait, naming the other places.
+ * Reports dependency cycles, whose services would wait for each other forever. Each cycle is one error at its first
+ * dependency, with the places of all of them.
  */
 export function reportCycles(services: readonly TranslatedService[], diagnostics: Diagnostics): void {
-  const waiting = new Map(services.map((service) => [service.spec.name, edgesOf(service)]));
-  for (let left = withoutLeaves(waiting); left.size > 0; left = withoutLeaves(left)) {
+  const graph = new Map(services.map((service) => [service.spec.name, edgesOf(service)]));
+  for (let left = withoutLeaves(graph); left.size > 0; left = withoutLeaves(left)) {
     const cycle = findCycle(left);
     reportCycle(cycle, diagnostics);
     left = new Map([...left].filter(([name]) => !cycle.some(({ from }) => from === name)));
@@ -29,37 +29,37 @@ type Graph = ReadonlyMap<string, readonly Edge[]>;
 function edgesOf({ spec, origins }: TranslatedService): readonly Edge[] {
   return spec.dependsOn.flatMap(({ service }, index) => {
     const place = origins.get(`depends_on[${index}]`);
-    // That a service waits for itself is told with the service.
+    // The validation of the service reports a dependency on itself.
     return place === undefined || service === spec.name
       ? []
       : [{ stack: spec.stack, from: spec.name, to: service, place }];
   });
 }
 
-/** What is left of a graph when services that wait for nothing that is left are taken out, again and again. */
+/** Returns the graph without services that have no dependencies in it, removed repeatedly. */
 function withoutLeaves(graph: Graph): Graph {
-  const left = new Map(graph);
-  const waiters = new Map<string, string[]>();
+  const rest = new Map(graph);
+  const dependents = new Map<string, string[]>();
   const open = new Map<string, number>();
-  const free: string[] = [];
+  const leaves: string[] = [];
   for (const [name, edges] of graph) {
     const inside = edges.filter(({ to }) => graph.has(to));
-    for (const { to } of inside) waiters.set(to, [...(waiters.get(to) ?? []), name]);
+    for (const { to } of inside) dependents.set(to, [...(dependents.get(to) ?? []), name]);
     open.set(name, inside.length);
-    if (inside.length === 0) free.push(name);
+    if (inside.length === 0) leaves.push(name);
   }
-  for (let name = free.pop(); name !== undefined; name = free.pop()) {
-    left.delete(name);
-    for (const waiter of waiters.get(name) ?? []) {
-      const count = (open.get(waiter) ?? 0) - 1;
-      open.set(waiter, count);
-      if (count === 0) free.push(waiter);
+  for (let name = leaves.pop(); name !== undefined; name = leaves.pop()) {
+    rest.delete(name);
+    for (const dependent of dependents.get(name) ?? []) {
+      const count = (open.get(dependent) ?? 0) - 1;
+      open.set(dependent, count);
+      if (count === 0) leaves.push(dependent);
     }
   }
-  return left;
+  return rest;
 }
 
-/** Follows the edges of a graph in which every service waits for one of it, until one comes again. */
+/** Follows the edges of a graph without leaves until a service repeats, and returns the edges of that cycle. */
 function findCycle(graph: Graph): readonly Edge[] {
   const path: Edge[] = [];
   const seen = new Map<string, number>();
@@ -70,8 +70,8 @@ function findCycle(graph: Graph): readonly Edge[] {
     seen.set(name, path.length);
     path.push(edge);
     name = edge.to;
-    const again = seen.get(name);
-    if (again !== undefined) return path.slice(again);
+    const cycleStart = seen.get(name);
+    if (cycleStart !== undefined) return path.slice(cycleStart);
   }
   return path;
 }
@@ -83,11 +83,11 @@ function reportCycle(cycle: readonly Edge[], diagnostics: Diagnostics): void {
     const { line, column } = lineColumn(at);
     return `${shortName(edge)} (${at.source.name}:${line}:${column})`;
   });
-  const circle = [...steps, shortName(first)].join(" waits for ");
-  diagnostics.error(first.place, `these services wait for each other: ${circle}`);
+  const path = [...steps, shortName(first)].join(" -> ");
+  diagnostics.error(first.place, `dependency cycle: ${path}`);
 }
 
-/** As the file calls it. */
+/** Returns the name of the service in the file. */
 function shortName({ stack, from }: Pick<Edge, "stack" | "from">): string {
   return from.slice(scopedName(stack, "").length);
 }

@@ -1,16 +1,16 @@
 import { scopedName, serviceNameProblem } from "@berth/proto";
-import type { Project } from "./project.js";
+import type { Project } from "./keys/stack-context.js";
 import { type Cursor, keyPlace, readFields, readTexts } from "./tree/cursor.js";
 import { isNull } from "./tree/node.js";
 
-/** The services of a file, by whether they are to be deployed. */
+/** The services of a file, split by whether they are deployed. */
 export interface SelectedServices {
   readonly active: ReadonlyMap<string, Cursor>;
-  /** Left out, and the profiles of which one would bring them in. */
+  /** Disabled services, each with the profiles that would include it. */
   readonly inactive: ReadonlyMap<string, readonly string[]>;
 }
 
-/** The services to deploy: all but those whose profiles are not asked for. */
+/** Selects the services to deploy: those without profiles, and those of which a profile is active. */
 export function selectServices(cursor: Cursor, project: Project): SelectedServices {
   const active = new Map<string, Cursor>();
   const inactive = new Map<string, readonly string[]>();
@@ -26,28 +26,28 @@ export function selectServices(cursor: Cursor, project: Project): SelectedServic
     }
   }
   if (active.size === 0 && !diagnostics.hasErrors) {
-    diagnostics.error(keyPlace(cursor), "no service is left: all of them need a profile");
+    diagnostics.error(keyPlace(cursor), "no service is enabled: all of them need a profile");
   }
   return { active, inactive };
 }
 
-/** A service whose alias leads nowhere is empty too, and that was said. */
+/** Reports a service without keys, unless its alias has already been reported as undefined. */
 function reportEmptyService(service: Cursor): void {
   if (service.diagnostics.hasErrorUnder(service.path)) return;
   service.diagnostics.error(keyPlace(service), "the service has no image");
 }
 
-/** A service without profiles is always in; of others, the profiles of which COMPOSE_PROFILES names none. */
+/** Returns the profiles of a service when COMPOSE_PROFILES activates none of them, otherwise undefined. */
 function missingProfiles(service: Cursor, project: Project): readonly string[] | undefined {
   const node = service.node.kind === "map" ? service.node.entries.get("profiles")?.value : undefined;
   if (node === undefined || isNull(node)) return undefined;
   const place = { ...service, node, at: node.at, path: `${service.path}.profiles` };
   const profiles = readTexts(place) ?? [];
-  const asked = (project.lookup("COMPOSE_PROFILES") ?? "").split(",");
-  const isIn =
-    profiles.length === 0 || asked.includes("*") || profiles.some((profile) => asked.includes(profile));
-  if (isIn) return undefined;
-  const message = `the service is left out: it needs COMPOSE_PROFILES=${profiles.join(" or ")}`;
+  const active = (project.lookup("COMPOSE_PROFILES") ?? "").split(",");
+  const isActive =
+    profiles.length === 0 || active.includes("*") || profiles.some((profile) => active.includes(profile));
+  if (isActive) return undefined;
+  const message = `the service is disabled: set COMPOSE_PROFILES=${profiles.join(" or ")} to enable it`;
   service.diagnostics.warn(place, message);
   return profiles;
 }

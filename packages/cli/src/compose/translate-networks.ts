@@ -1,8 +1,7 @@
 import { NetworkMode, NetworkSpec, scopedName, validateNetworkSpec } from "@berth/proto";
 import { readIpam } from "./keys/ipam-keys.js";
 import { ignoreWithWarning } from "./keys/not-supported.js";
-import { type KeyTable, rule } from "./keys/service-draft.js";
-import type { Project } from "./project.js";
+import type { Project, StackNetwork } from "./keys/stack-context.js";
 import {
   type Cursor,
   keyPlace,
@@ -13,20 +12,8 @@ import {
   readText,
   readTextMap,
 } from "./tree/cursor.js";
-import { applyKeys } from "./tree/key-table.js";
+import { applyKeys, type KeyTable, rule } from "./tree/key-table.js";
 import { isNull } from "./tree/node.js";
-
-/** A network of the file, by the name that its services use for it. */
-export interface StackNetwork {
-  /** Its name in the cluster. */
-  readonly name: string;
-  /** It was made by somebody else and is there. */
-  readonly isExternal: boolean;
-  /** Of one that goes with the stack. */
-  readonly spec: NetworkSpec;
-  /** It is no network of ours, but what Docker calls by this name on each host. */
-  readonly mode: NetworkMode | undefined;
-}
 
 interface NetworkDraft {
   name: string | undefined;
@@ -34,7 +21,7 @@ interface NetworkDraft {
   readonly spec: NetworkSpec;
 }
 
-/** Networks that each host has by itself. */
+/** Networks that Docker provides on each host. */
 const HOST_NETWORKS: ReadonlyMap<string, NetworkMode> = new Map([
   ["bridge", NetworkMode.BRIDGE],
   ["host", NetworkMode.HOST],
@@ -66,14 +53,16 @@ const NETWORK_KEYS: KeyTable<NetworkDraft> = {
   }),
   ipam: (cursor, { spec }) => readIpam(cursor, spec),
   enable_ipv4: (cursor) => {
-    if (readFlag(cursor) === false) ignoreWithWarning("networks have IPv4 addresses")(cursor, undefined);
+    if (readFlag(cursor) === false)
+      ignoreWithWarning("networks without IPv4; enable_ipv4 is ignored")(cursor, undefined);
   },
   enable_ipv6: (cursor) => {
-    if (readFlag(cursor) === true) ignoreWithWarning("networks have no IPv6 addresses")(cursor, undefined);
+    if (readFlag(cursor) === true)
+      ignoreWithWarning("IPv6 networks; enable_ipv6 is ignored")(cursor, undefined);
   },
 };
 
-/** The top-level `networks:`. */
+/** Translates the top-level `networks:`. */
 export function translateNetworks(cursor: Cursor, project: Project): ReadonlyMap<string, StackNetwork> {
   const networks = new Map<string, StackNetwork>();
   for (const [key, field] of readFields(cursor) ?? [])
@@ -92,12 +81,12 @@ function translateNetwork(key: string, cursor: Cursor, { stack }: Project): Stac
   const name = draft.name ?? (isExternal ? key : scopedName(stack, key));
   spec.name = name;
   const mode = HOST_NETWORKS.get(name);
-  if (mode === undefined) report(validateNetworkSpec(spec), cursor);
+  if (mode === undefined) reportViolations(validateNetworkSpec(spec), cursor);
   return { name, isExternal, spec, mode };
 }
 
-/** What the readers below have not said already. */
-function report(
+/** Reports violations, unless a reader has already reported an error at the network. */
+function reportViolations(
   violations: readonly { readonly path: string; readonly message: string }[],
   cursor: Cursor,
 ): void {
@@ -108,7 +97,7 @@ function report(
   }
 }
 
-/** `external: true`, or the old form `external: {name: …}`. */
+/** Reads `external: true`, or the old form `external: {name: …}`. */
 function readExternal(cursor: Cursor, network: NetworkDraft): void {
   if (cursor.node.kind === "map") {
     network.isExternal = true;
@@ -119,19 +108,19 @@ function readExternal(cursor: Cursor, network: NetworkDraft): void {
 function checkDriver(cursor: Cursor): void {
   const driver = readText(cursor);
   if (driver === undefined || DRIVERS.includes(driver) || HOST_NETWORKS.has(driver)) return;
-  const message = `not supported yet: the driver ${driver}. Networks span the hosts: leave driver out, or say bridge or overlay, which mean the same`;
+  const message = `not supported yet: the driver ${driver}; use overlay or bridge, which have the same effect`;
   cursor.diagnostics.error(cursor, message);
 }
 
 function readOptions(cursor: Cursor, { spec }: NetworkDraft): void {
   for (const [key, { value, cursor: field }] of readKeyValues(cursor) ?? []) {
-    if (key === "encrypted") spec.encrypted = isOn(value, field);
+    if (key === "encrypted") spec.encrypted = readEncrypted(value, field);
     else if (key === MTU_OPTION) spec.mtu = readInteger(field, MTU) ?? 0;
-    else ignoreWithWarning(`${key} has no effect`)(field, undefined);
+    else ignoreWithWarning(`${key} is ignored`)(field, undefined);
   }
 }
 
-/** As Docker's overlay driver does: there without a value, it is on. */
-function isOn(value: string | null, field: Cursor): boolean {
+/** Reads an option that is enabled when it has no value, as in Docker's overlay driver. */
+function readEncrypted(value: string | null, field: Cursor): boolean {
   return value === null || value === "" || readFlag(field) === true;
 }

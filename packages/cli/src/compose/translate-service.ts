@@ -1,31 +1,30 @@
 import {
   applySpecDefaults,
+  assertNever,
   type NetworkAttachment,
   NetworkMode,
   type ServiceSpec,
   TaskSpec,
   validateServiceSpec,
 } from "@berth/proto";
-import { assembleMode } from "./assemble-mode.js";
 import { assembleNetworks } from "./assemble-networks.js";
 import { readBerthKeys } from "./keys/berth-keys.js";
-import type { Link } from "./keys/link-keys.js";
-import { newServiceDraft, type ServiceDraft, type StackContext } from "./keys/service-draft.js";
+import { type Link, type ModeKey, newServiceDraft, type ServiceDraft } from "./keys/service-draft.js";
 import { SERVICE_KEYS } from "./keys/service-keys.js";
+import type { StackContext } from "./keys/stack-context.js";
 import type { Place } from "./text/diagnostics.js";
 import { type Cursor, keyPlace } from "./tree/cursor.js";
 import { applyKeys } from "./tree/key-table.js";
 
 export interface TranslatedService {
-  /** With all defaults. */
+  /** The spec with all defaults. */
   readonly spec: ServiceSpec;
-  /** Where parts of the spec were written, by their path in the spec. */
+  /** Where parts of the spec are written in the file, by their path in the spec. */
   readonly origins: ReadonlyMap<string, Place>;
-  /** Other names that it has for other services. */
   readonly links: readonly Link[];
 }
 
-/** The spec of one service. What is wrong with it is reported through the cursor. */
+/** Translates one service of a Compose file to its spec. Problems are reported to the cursor's diagnostics. */
 export function translateService(name: string, cursor: Cursor, context: StackContext): TranslatedService {
   const draft = newServiceDraft(name, context);
   draft.origins.set("", keyPlace(cursor));
@@ -33,15 +32,15 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
   readBerthKeys(cursor, draft);
   const networks = assembleNetworks(draft);
   dropPortsWithoutNetwork(draft, cursor);
-  const spec = assemble(draft, networks);
+  const spec = assembleSpec(draft, networks);
   for (const { path, message } of validateServiceSpec(spec)) {
-    if (path === "task.container.image" && draft.container.image === "") reportNoImage(cursor);
+    if (path === "task.container.image" && draft.container.image === "") reportMissingImage(cursor);
     else reportViolation(cursor, { place: placeOf(path, draft.origins), message });
   }
   return { spec, origins: draft.origins, links: draft.links };
 }
 
-function assemble(draft: ServiceDraft, networks: NetworkAttachment[]): ServiceSpec {
+function assembleSpec(draft: ServiceDraft, networks: NetworkAttachment[]): ServiceSpec {
   const { spec, container, limits, reservations, restart, placement, update, environment } = draft;
   const env = [...environment].map(([name, value]) => `${name}=${value}`);
   const parts = { container: { ...container, env }, limits, reservations, restart, networks };
@@ -49,27 +48,54 @@ function assemble(draft: ServiceDraft, networks: NetworkAttachment[]): ServiceSp
   return applySpecDefaults({ ...spec, task, placement, update, mode: assembleMode(draft) });
 }
 
-/** As Docker does: a container in the host's network has the host's ports, one without network has none. */
+const DEFAULT_REPLICAS = 1;
+
+/**
+ * Returns the mode of a service. As with `docker stack deploy`, the replicas of a job are both its completions and its
+ * concurrency. A service with a cron schedule is a job by default; an autoscaled one starts with its minimum.
+ */
+function assembleMode({ mode, spec }: ServiceDraft): NonNullable<ServiceSpec["mode"]> {
+  const key: ModeKey = mode.key ?? (spec.cron === undefined ? "replicated" : "replicated-job");
+  switch (key) {
+    case "global":
+      return { $case: "global", value: {} };
+    case "global-job":
+      return { $case: "globalJob", value: {} };
+    case "replicated-job": {
+      const completions = mode.replicas ?? DEFAULT_REPLICAS;
+      return { $case: "replicatedJob", value: { totalCompletions: completions, maxConcurrent: completions } };
+    }
+    case "replicated":
+      return {
+        $case: "replicated",
+        value: { replicas: mode.replicas ?? spec.autoscale?.min ?? DEFAULT_REPLICAS },
+      };
+    default:
+      return assertNever(key);
+  }
+}
+
+/** Drops the ports of a container in the host's network or without one, as Docker does. */
 function dropPortsWithoutNetwork({ container, spec, origins }: ServiceDraft, cursor: Cursor): void {
   const { networkMode } = container;
   const first = origins.get("ports[0]");
   if (first === undefined || (networkMode !== NetworkMode.HOST && networkMode !== NetworkMode.NONE)) return;
   const mode = networkMode === NetworkMode.HOST ? "host" : "none";
-  cursor.diagnostics.warn(first, `no port is published with network_mode: ${mode}`);
+  cursor.diagnostics.warn(first, `ports are not published with network_mode: ${mode}`);
   spec.ports = [];
 }
 
-function reportNoImage(cursor: Cursor): void {
-  const isBuilt = cursor.node.kind === "map" && cursor.node.entries.has("build");
-  const isTold = cursor.diagnostics.hasErrorUnder(`${cursor.path}.image`);
-  if (!isBuilt && !isTold) cursor.diagnostics.error(keyPlace(cursor), "the service has no image");
+function reportMissingImage(cursor: Cursor): void {
+  const hasBuild = cursor.node.kind === "map" && cursor.node.entries.has("build");
+  const isReported = cursor.diagnostics.hasErrorUnder(`${cursor.path}.image`);
+  if (!hasBuild && !isReported) cursor.diagnostics.error(keyPlace(cursor), "the service has no image");
 }
 
 function reportViolation(cursor: Cursor, { place, message }: { place: Place; message: string }): void {
   if (!cursor.diagnostics.hasErrorAt(place)) cursor.diagnostics.error(place, message);
 }
 
-/** Where the part of the spec that a path names was written: its own place, or that of what it is part of. */
+/** Returns where the part of the spec at a path is written: the closest part that contains it and has a place. */
 function placeOf(path: string, origins: ReadonlyMap<string, Place>): Place {
   for (let prefix = path; ; prefix = prefix.replace(/(?:\.[^.[]+|\[\d+\]|^[^.[]+)$/, "")) {
     const place = origins.get(prefix);

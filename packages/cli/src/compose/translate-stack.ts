@@ -7,12 +7,11 @@ import {
   scopedName,
 } from "@berth/proto";
 import { DEFAULT_NETWORK } from "./keys/network-attachment-keys.js";
-import type { StackContext } from "./keys/service-draft.js";
-import type { Project } from "./project.js";
+import type { Project, StackContext, StackNetwork } from "./keys/stack-context.js";
 import { reportCycles } from "./report-cycles.js";
 import { type SelectedServices, selectServices } from "./select-services.js";
 import { didYouMean } from "./text/suggest.js";
-import { type StackNetwork, translateNetworks } from "./translate-networks.js";
+import { translateNetworks } from "./translate-networks.js";
 import { type TranslatedService, translateService } from "./translate-service.js";
 import { translateVolumes } from "./translate-volumes.js";
 import { type Cursor, keyPlace, readFields } from "./tree/cursor.js";
@@ -29,22 +28,22 @@ const TOP_LEVEL_KEYS = [
   "name",
   "version",
 ];
-/** Keys that a service has: at the top they mean a file of the first format. */
+/** Keys of a service. At the top level they indicate the Compose v1 format. */
 const V1_KEYS = ["image", "build", "command"];
 
-/** What a file says is to be deployed. */
+/** The services and networks of a Compose file. */
 export interface TranslatedStack {
   readonly specs: readonly ServiceSpec[];
-  /** Networks that services use and that go with the stack. */
+  /** Networks that the stack owns and a service uses. */
   readonly networks: readonly NetworkSpec[];
 }
 
-/** The specs of a merged and interpolated file. What is wrong or left out is reported through the cursor. */
+/** Translates a merged and interpolated file to specs. Problems are reported to the cursor's diagnostics. */
 export function translateStack(root: Cursor, project: Project): TranslatedStack {
   const fields = readFields(root);
   if (fields === undefined) return { specs: [], networks: [] };
   reportTopLevel(fields, root);
-  const { active, inactive } = servicesOf(fields, root, project);
+  const { active, inactive } = readServices(fields, root, project);
   const networks = readNetworks(fields.get("networks"), project);
   const context: StackContext = {
     project,
@@ -61,7 +60,7 @@ export function translateStack(root: Cursor, project: Project): TranslatedStack 
   return { specs, networks: usedNetworks(specs, networks) };
 }
 
-/** Those of the file, and the default one, which is there without a word. */
+/** Returns the networks of the file and the implicit default network. */
 function readNetworks(cursor: Cursor | undefined, project: Project): ReadonlyMap<string, StackNetwork> {
   const { stack } = project;
   const named =
@@ -74,7 +73,7 @@ function readNetworks(cursor: Cursor | undefined, project: Project): ReadonlyMap
   return new Map([...named, [DEFAULT_NETWORK, { name, isExternal: false, spec, mode: undefined }]]);
 }
 
-/** As Docker Compose does: a network that no service is in is not made. */
+/** Returns the networks that services join. Like Compose, berth does not create unused networks. */
 function usedNetworks(
   specs: readonly ServiceSpec[],
   networks: ReadonlyMap<string, StackNetwork>,
@@ -84,7 +83,7 @@ function usedNetworks(
   return [...new Map(own.map(({ name, spec }) => [name, spec])).values()];
 }
 
-/** Gives services the names that others link to them by, in the networks that both are in. */
+/** Adds the aliases from `links` to the linked services, in the networks that both services join. */
 function withLinks(translated: readonly TranslatedService[], stack: string): readonly ServiceSpec[] {
   const aliases = new Map<string, string[]>();
   for (const { spec, links } of translated) {
@@ -109,13 +108,14 @@ function reportTopLevel(fields: ReadonlyMap<string, Cursor>, root: Cursor): void
   for (const [key, field] of fields) {
     if (TOP_LEVEL_KEYS.includes(key)) continue;
     const isV1 = !fields.has("services") && keysOf(field.node).some((name) => V1_KEYS.includes(name));
-    const hint = isV1 ? ": is services: missing above it?" : didYouMean(key, TOP_LEVEL_KEYS);
+    const hint = isV1 ? "; is services: missing above it?" : didYouMean(key, TOP_LEVEL_KEYS);
     root.diagnostics.error(keyPlace(field), `unknown key ${JSON.stringify(key)}${hint}`);
   }
-  const refused = { include: "other files. Name them with -c", models: "models" };
-  for (const [key, reason] of Object.entries(refused)) {
+  const rejected = { include: "include; pass the files with -c", models: "models" };
+  for (const [key, feature] of Object.entries(rejected)) {
     const field = fields.get(key);
-    if (field && !isNull(field.node)) root.diagnostics.error(keyPlace(field), `not supported yet: ${reason}`);
+    if (field && !isNull(field.node))
+      root.diagnostics.error(keyPlace(field), `not supported yet: ${feature}`);
   }
   for (const key of ["secrets", "configs"]) {
     const field = fields.get(key);
@@ -128,12 +128,12 @@ function readVolumes(cursor: Cursor | undefined, project: Project): StackContext
   return cursor === undefined || isNull(cursor.node) ? new Map() : translateVolumes(cursor, project);
 }
 
-/** The services of the file; none when it has none, which is reported. */
-function servicesOf(fields: ReadonlyMap<string, Cursor>, root: Cursor, project: Project): SelectedServices {
+/** Reads the services. A file without services is an error. */
+function readServices(fields: ReadonlyMap<string, Cursor>, root: Cursor, project: Project): SelectedServices {
   const cursor = fields.get("services");
   if (cursor !== undefined && keysOf(cursor.node).length > 0) return selectServices(cursor, project);
   if (cursor !== undefined || !root.diagnostics.hasErrors) {
-    const message = "there are no services: a file needs services: with at least one";
+    const message = "no services: add at least one service under services:";
     root.diagnostics.error(cursor ?? root, message);
   }
   return { active: new Map(), inactive: new Map() };
@@ -143,7 +143,7 @@ function keysOf(node: Node | undefined): readonly string[] {
   return node?.kind === "map" ? [...node.entries.keys()].filter((key) => !key.startsWith("x-")) : [];
 }
 
-/** Two services cannot publish the same port: every host answers on it. */
+/** Reports ports that two services publish. Every host listens on a published port, so only one service can have it. */
 function reportPortClashes(
   specs: readonly ServiceSpec[],
   services: ReadonlyMap<string, Cursor>,

@@ -1,8 +1,7 @@
 import { scopedName, VolumeMount } from "@berth/proto";
-import { type KeyTable, rule } from "./keys/service-draft.js";
-import type { Project } from "./project.js";
+import type { Project } from "./keys/stack-context.js";
 import { type Cursor, readFields, readFlag, readText, readTextMap } from "./tree/cursor.js";
-import { applyKeys } from "./tree/key-table.js";
+import { applyKeys, type KeyTable, rule } from "./tree/key-table.js";
 import { isNull } from "./tree/node.js";
 
 interface VolumeDraft {
@@ -32,8 +31,8 @@ const VOLUME_KEYS: KeyTable<VolumeDraft> = {
 };
 
 /**
- * The named volumes of a stack, by the names that its services use. One that the stack owns is called
- * `<stack>_<name>` on the nodes unless it has a name of its own; an external one is taken as it is.
+ * Returns the named volumes of a stack by the names that services use. On the nodes, a volume of the stack is called
+ * `<stack>_<name>` unless it sets `name`. An external volume keeps its name.
  */
 export function translateVolumes(cursor: Cursor, project: Project): ReadonlyMap<string, VolumeMount> {
   const volumes = new Map<string, VolumeMount>();
@@ -42,10 +41,7 @@ export function translateVolumes(cursor: Cursor, project: Project): ReadonlyMap<
     if (!isNull(field.node)) applyKeys(field, VOLUME_KEYS, volume);
     const { mount, isExternal } = volume;
     if (isExternal && (mount.driver !== "" || Object.keys(mount.driverOpts).length > 0)) {
-      field.diagnostics.error(
-        field,
-        "an external volume is taken as it is: it has no driver or driver_opts here",
-      );
+      field.diagnostics.error(field, "an external volume cannot have driver or driver_opts");
     }
     const name = volume.name ?? (isExternal ? key : scopedName(project.stack, key));
     volumes.set(key, { ...mount, name });
@@ -53,7 +49,7 @@ export function translateVolumes(cursor: Cursor, project: Project): ReadonlyMap<
   return volumes;
 }
 
-/** `external: true`, or the old form `external: {name: …}`. */
+/** Reads `external: true`, or the old form `external: {name: …}`. */
 function readExternal(cursor: Cursor, volume: VolumeDraft): void {
   if (cursor.node.kind === "map") {
     volume.isExternal = true;

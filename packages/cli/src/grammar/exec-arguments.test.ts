@@ -1,11 +1,11 @@
 import { Command } from "commander";
 import { expect, test } from "vitest";
 import { fakeCli } from "../testing/fake-cli.js";
+import { addClusterCommands } from "./cluster-commands.js";
 import { terminateExecOptions } from "./exec-arguments.js";
-import { addOperateCommands } from "./operate-commands.js";
 
 const program = new Command("berth").option("-s, --server <host:port>").option("-o, --output <format>");
-addOperateCommands(program, fakeCli());
+addClusterCommands(program, fakeCli());
 
 test.each([
   ["exec web.1 ls -o", "exec web.1 -- ls -o"],
@@ -16,6 +16,6 @@ test.each([
   ["exec -i -- web.1 ls -l", "exec -i -- web.1 ls -l"],
   ["service ps exec web", "service ps exec web"],
   ["exec", "exec"],
-])("endOptionsOfExec leaves the command's own options alone: %s", (given, expected) => {
+])("berth exec leaves the options of the executed command alone: %s", (given, expected) => {
   expect(terminateExecOptions(given.split(" "), program).join(" ")).toBe(expected);
 });

@@ -1,20 +1,18 @@
 import type { Command } from "commander";
 import type { Cli } from "../process/cli.js";
-import { addExamples, lazyAction, repeatableOption } from "./grammar.js";
+import { addExamples, filterOption, lazyAction, repeatableOption } from "./options.js";
 
-/** `berth network …` */
+/** Adds `berth network …`. */
 export function addNetworkCommands(program: Command, cli: Cli): void {
-  const network = program.command("network").description("Look at and change networks that span hosts");
+  const network = program.command("network").description("Manage networks");
   addExamples(
     network
       .command("ls")
       .alias("list")
       .description("List networks")
-      .addOption(
-        repeatableOption("-f, --filter <filter>", "only networks that match: id=, name=, label=, stack="),
-      )
-      .option("--no-trunc", "show ids whole")
-      .option("-q, --quiet", "only ids")
+      .addOption(filterOption(["id", "name", "label", "stack"]))
+      .option("--no-trunc", "do not truncate output")
+      .option("-q, --quiet", "only display network IDs")
       .action(lazyAction(cli, async () => (await import("../commands/network/ls.js")).listNetworks)),
     ["berth network ls", "berth network ls --filter stack=shop"],
   );
@@ -22,8 +20,8 @@ export function addNetworkCommands(program: Command, cli: Cli): void {
     network
       .command("inspect")
       .argument("<network...>")
-      .description("Show everything about networks")
-      .option("--pretty", "for a person instead of JSON")
+      .description("Display detailed information on one or more networks")
+      .option("--pretty", "print the information in a human friendly format")
       .action(lazyAction(cli, async () => (await import("../commands/network/inspect.js")).inspectNetworks)),
     ["berth network inspect --pretty shop_default"],
   );
@@ -31,13 +29,22 @@ export function addNetworkCommands(program: Command, cli: Cli): void {
     network
       .command("create")
       .argument("<new-network>")
-      .description("Make a network that stacks can join as an external one")
-      .option("-d, --driver <driver>", "overlay or bridge, which mean the same", "overlay")
-      .option("--attachable", "containers that berth did not make may join it")
-      .option("--internal", "no way out of it, and none in")
-      .option("--subnet <subnet>", "its addresses, such as 10.20.0.0/16, instead of free ones")
-      .addOption(repeatableOption("--opt <name=value>", "encrypted=true, com.docker.network.driver.mtu=1400"))
-      .addOption(repeatableOption("--label <key=value>", "give it a label"))
+      .description("Create a network that stacks can use as an external network")
+      .option(
+        "-d, --driver <driver>",
+        "driver to manage the network: overlay or bridge (same effect)",
+        "overlay",
+      )
+      .option("--attachable", "enable manual container attachment")
+      .option("--internal", "restrict external access to the network")
+      .option("--subnet <subnet>", "subnet in CIDR format, such as 10.20.0.0/16 (default: a free one)")
+      .addOption(
+        repeatableOption(
+          "--opt <name=value>",
+          "driver option: encrypted=true, com.docker.network.driver.mtu=1400",
+        ),
+      )
+      .addOption(repeatableOption("--label <key=value>", "set metadata on the network"))
       .action(lazyAction(cli, async () => (await import("../commands/network/create.js")).createNetwork)),
     ["berth network create proxy", "berth network create --internal --subnet 10.20.0.0/16 back"],
   );
@@ -46,7 +53,7 @@ export function addNetworkCommands(program: Command, cli: Cli): void {
       .command("rm")
       .alias("remove")
       .argument("<network...>")
-      .description("Remove networks that no service uses")
+      .description("Remove one or more unused networks")
       .action(lazyAction(cli, async () => (await import("../commands/network/rm.js")).removeNetworks)),
     ["berth network rm proxy"],
   );

@@ -1,22 +1,24 @@
 import { type Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
-import { addExamples, addTaskListOptions, addWaitOptions, lazyAction, repeatableOption } from "./grammar.js";
+import {
+  addExamples,
+  addTaskListOptions,
+  addWaitOptions,
+  filterOption,
+  lazyAction,
+  repeatableOption,
+} from "./options.js";
 
-/** `berth node …` */
+/** Adds `berth node …`. */
 export function addNodeCommands(program: Command, cli: Cli): void {
-  const node = program.command("node").description("Look at and change nodes");
+  const node = program.command("node").description("Manage nodes");
   addExamples(
     node
       .command("ls")
       .alias("list")
       .description("List nodes")
-      .addOption(
-        repeatableOption(
-          "-f, --filter <filter>",
-          "only nodes that match: id=, name=, label=, node.label=, availability=, status=",
-        ),
-      )
-      .option("-q, --quiet", "only ids")
+      .addOption(filterOption(["id", "name", "label", "node.label", "availability", "status"]))
+      .option("-q, --quiet", "only display node IDs")
       .action(lazyAction(cli, async () => (await import("../commands/node/ls.js")).listNodes)),
     ["berth node ls", "berth node ls --filter status=down"],
   );
@@ -24,14 +26,14 @@ export function addNodeCommands(program: Command, cli: Cli): void {
     node
       .command("inspect")
       .argument("<node...>")
-      .description("Show everything about nodes")
-      .option("--pretty", "for a person instead of JSON")
+      .description("Display detailed information on one or more nodes")
+      .option("--pretty", "print the information in a human friendly format")
       .action(lazyAction(cli, async () => (await import("../commands/node/inspect.js")).inspectNodes)),
     ["berth node inspect --pretty host-1"],
   );
   addExamples(
     addTaskListOptions(
-      node.command("ps").argument("<node...>").description("List the tasks of nodes"),
+      node.command("ps").argument("<node...>").description("List tasks running on one or more nodes"),
     ).action(lazyAction(cli, async () => (await import("../commands/node/ps.js")).listNodeTasks)),
     ["berth node ps host-1"],
   );
@@ -39,15 +41,15 @@ export function addNodeCommands(program: Command, cli: Cli): void {
     node
       .command("update")
       .argument("<node>")
-      .description("Change a node")
+      .description("Update a node")
       .addOption(
         new Option(
-          "--availability <word>",
-          "pause: no new tasks, drain: its tasks move elsewhere too",
+          "--availability <availability>",
+          "pause: assign no new tasks; drain: also move existing tasks to other nodes",
         ).choices(["active", "pause", "drain"]),
       )
-      .addOption(repeatableOption("--label-add <key=value>", "add a label, or change it"))
-      .addOption(repeatableOption("--label-rm <key>", "remove a label"))
+      .addOption(repeatableOption("--label-add <key=value>", "add or update a node label"))
+      .addOption(repeatableOption("--label-rm <key>", "remove a node label if it exists"))
       .action(lazyAction(cli, async () => (await import("../commands/node/update.js")).updateNode)),
     ["berth node update --availability drain host-1", "berth node update --label-add zone=a host-1"],
   );
@@ -57,8 +59,8 @@ export function addNodeCommands(program: Command, cli: Cli): void {
       .command("rm")
       .alias("remove")
       .argument("<node...>")
-      .description("Remove nodes from the cluster")
-      .option("-f, --force", "also when the node is up; its agent joins again unless it is stopped")
+      .description("Remove one or more nodes from the cluster")
+      .option("-f, --force", "remove a node that is up; its agent joins again unless it is stopped")
       .action(lazyAction(cli, async () => (await import("../commands/node/rm.js")).removeNodes)),
     ["berth node rm host-3"],
   );
@@ -70,7 +72,7 @@ function addAvailabilityCommands(node: Command, cli: Cli): void {
       node
         .command("drain")
         .argument("<node...>")
-        .description("Move the tasks of nodes elsewhere, and wait until none is left there"),
+        .description("Move all tasks off one or more nodes and wait until the nodes are empty"),
     ).action(lazyAction(cli, async () => (await import("../commands/node/drain/drain.js")).drainNodes)),
     ["berth node drain host-1", "berth node drain host-1 host-2 --timeout 30m", "berth node drain -d host-1"],
   );
@@ -79,7 +81,7 @@ function addAvailabilityCommands(node: Command, cli: Cli): void {
     node
       .command("activate")
       .argument("<node...>")
-      .description("Let nodes have tasks again")
+      .description("Resume assigning tasks to one or more nodes")
       .action(lazyAction(cli, async () => (await load()).activateNodes)),
     ["berth node activate host-1"],
   );
@@ -87,7 +89,7 @@ function addAvailabilityCommands(node: Command, cli: Cli): void {
     node
       .command("pause")
       .argument("<node...>")
-      .description("Give nodes no new tasks; they keep those that they have")
+      .description("Stop assigning new tasks to one or more nodes; existing tasks keep running")
       .action(lazyAction(cli, async () => (await load()).pauseNodes)),
     ["berth node pause host-1"],
   );

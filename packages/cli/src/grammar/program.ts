@@ -1,38 +1,41 @@
 import { Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
+import { addClientCommands } from "./client-commands.js";
+import { addClusterCommands } from "./cluster-commands.js";
 import { addNetworkCommands } from "./network-commands.js";
 import { addNodeCommands } from "./node-commands.js";
-import { addOperateCommands } from "./operate-commands.js";
-import { addOtherCommands } from "./other-commands.js";
 import { addServiceCommands } from "./service-commands.js";
 import { addStackCommands } from "./stack-commands.js";
 
-/** Programs of the other packages that `berth` runs; each reads its own command line. */
-export const SUBPROGRAMS: Readonly<
-  Record<string, { readonly module: string; readonly description: string }>
-> = {
+interface Subprogram {
+  readonly module: string;
+  readonly description: string;
+}
+
+/** Programs of other packages that `berth` runs. Each one parses its own arguments. */
+export const SUBPROGRAMS: Readonly<Record<string, Subprogram>> = {
   server: { module: "@berth/control-plane/main", description: "Run a control-plane server" },
   agent: { module: "@berth/agent/main", description: "Run the agent of a Docker host" },
   doctor: {
     module: "@berth/agent/doctor",
-    description: "Look whether this host can do all that berth asks of it",
+    description: "Check whether this host meets the requirements of berth",
   },
 };
 
-/** The grammar of the command line. Loads nothing else: what a command does is loaded when it runs. */
+/** Creates the grammar of the command line. Loads no handler: `lazyAction` imports it when its command runs. */
 export function createProgram(cli: Cli): Command {
   const program: Command = new Command("berth")
-    .description("Deploys Compose stacks over many Docker hosts and keeps them running when hosts die")
+    .description("Deploy Compose stacks over many Docker hosts and keep them running when hosts fail")
     .addOption(
       new Option(
         "-s, --server <host:port,...>",
-        "the servers to talk to, any of them (BERTH_SERVER; default: the context's)",
+        "servers to connect to; any one of them suffices (env BERTH_SERVER; default: current context)",
       ),
     )
     .addOption(
-      new Option("-o, --output <format>", "how to print").choices(["table", "json"]).default("table"),
+      new Option("-o, --output <format>", "output format").choices(["table", "json"]).default("table"),
     )
-    .option("-v, --version", "show this program's version")
+    .option("-v, --version", "print version information and quit")
     .configureHelp({
       showGlobalOptions: true,
       sortSubcommands: false,
@@ -48,8 +51,8 @@ export function createProgram(cli: Cli): Command {
   addServiceCommands(program, cli);
   addNodeCommands(program, cli);
   addNetworkCommands(program, cli);
-  addOperateCommands(program, cli);
-  addOtherCommands(program, cli);
+  addClusterCommands(program, cli);
+  addClientCommands(program, cli);
   for (const [name, { description }] of Object.entries(SUBPROGRAMS)) {
     program.command(name).description(description);
   }
@@ -57,13 +60,13 @@ export function createProgram(cli: Cli): Command {
   return program;
 }
 
-/** Those that mean something to every command. */
+/** Returns the options that apply to every command. */
 export function globalOptions(program: Command): Option[] {
   return program.options.filter(({ long }) => long !== "--version");
 }
 
-/** After what is wrong with a command line, where its right form stands. */
-function showHelpHintAfterErrors(command: Command, words: string): void {
-  command.showHelpAfterError(`See ${words} --help`);
-  for (const child of command.commands) showHelpHintAfterErrors(child, `${words} ${child.name()}`);
+/** Prints `See berth … --help` after each usage error, for the command and all of its subcommands. */
+function showHelpHintAfterErrors(command: Command, commandLine: string): void {
+  command.showHelpAfterError(`See ${commandLine} --help`);
+  for (const child of command.commands) showHelpHintAfterErrors(child, `${commandLine} ${child.name()}`);
 }

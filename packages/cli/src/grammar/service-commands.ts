@@ -1,18 +1,18 @@
 import type { Command } from "commander";
 import type { Cli } from "../process/cli.js";
+import { addLogs } from "./cluster-commands.js";
 import {
   addExamples,
   addServiceListOptions,
   addTaskListOptions,
   addWaitOptions,
   lazyAction,
-} from "./grammar.js";
-import { addLogs } from "./operate-commands.js";
-import { addRollback, addUpdate } from "./service-update-commands.js";
+} from "./options.js";
+import { addUpdateFlags } from "./update-flags.js";
 
-/** `berth service …` */
+/** Adds `berth service …`. */
 export function addServiceCommands(program: Command, cli: Cli): void {
-  const service = program.command("service").description("Look at and change services");
+  const service = program.command("service").description("Manage services");
   addExamples(
     addServiceListOptions(service.command("ls").alias("list").description("List services")).action(
       lazyAction(cli, async () => (await import("../commands/service/ls.js")).listServices),
@@ -21,7 +21,7 @@ export function addServiceCommands(program: Command, cli: Cli): void {
   );
   addExamples(
     addTaskListOptions(
-      service.command("ps").argument("<service...>").description("List the tasks of services"),
+      service.command("ps").argument("<service...>").description("List the tasks of one or more services"),
     ).action(lazyAction(cli, async () => (await import("../commands/service/ps.js")).listServiceTasks)),
     ["berth service ps shop_web", "berth service ps shop_web --no-trunc"],
   );
@@ -29,8 +29,8 @@ export function addServiceCommands(program: Command, cli: Cli): void {
     service
       .command("inspect")
       .argument("<service...>")
-      .description("Show everything about services")
-      .option("--pretty", "for a person instead of JSON")
+      .description("Display detailed information on one or more services")
+      .option("--pretty", "print the information in a human friendly format")
       .action(lazyAction(cli, async () => (await import("../commands/service/inspect.js")).inspectServices)),
     ["berth service inspect shop_web", "berth service inspect --pretty shop_web"],
   );
@@ -39,7 +39,7 @@ export function addServiceCommands(program: Command, cli: Cli): void {
       service
         .command("scale")
         .argument("<service=replicas...>")
-        .description("Set how many tasks replicated services have"),
+        .description("Scale one or multiple replicated services and wait for them to converge"),
     ).action(lazyAction(cli, async () => (await import("../commands/service/scale.js")).scaleServices)),
     ["berth service scale shop_web=5", "berth service scale shop_web=5 shop_worker=2 --detach"],
   );
@@ -48,8 +48,50 @@ export function addServiceCommands(program: Command, cli: Cli): void {
   addLogs(service, cli, "berth service logs");
   addExamples(
     addWaitOptions(
-      service.command("rm").alias("remove").argument("<service...>").description("Remove services"),
+      service
+        .command("rm")
+        .alias("remove")
+        .argument("<service...>")
+        .description("Remove one or more services"),
     ).action(lazyAction(cli, async () => (await import("../commands/service/rm.js")).removeNamedServices)),
     ["berth service rm shop_web"],
+  );
+}
+
+function addUpdate(service: Command, cli: Cli): void {
+  const update = addUpdateFlags(
+    service
+      .command("update")
+      .argument("<service>")
+      .description("Update a service and wait for it to converge"),
+  )
+    .option("--force", "replace the tasks even if the changes do not require it")
+    .option("--rollback", "roll back to the last healthy version, like berth service rollback")
+    .option("-q, --quiet", "suppress progress output");
+  addExamples(
+    addWaitOptions(update).action(
+      lazyAction(cli, async () => (await import("../commands/service/update/update.js")).updateService),
+    ),
+    [
+      "berth service update --image nginx:1.28 shop_web",
+      "berth service update --env-add MODE=live --env-rm DEBUG shop_web",
+      "berth service update --update-parallelism 2 --update-order stop-first --force shop_web",
+      "berth service update --constraint-add 'node.labels.zone == a' --replicas 5 shop_web",
+    ],
+  );
+}
+
+function addRollback(service: Command, cli: Cli): void {
+  const rollback = service
+    .command("rollback")
+    .argument("<service>")
+    .description("Roll a service back to an earlier version and wait for it to converge")
+    .option("--to <version>", "version to restore (default: the last healthy one)")
+    .option("-q, --quiet", "suppress progress output");
+  addExamples(
+    addWaitOptions(rollback).action(
+      lazyAction(cli, async () => (await import("../commands/service/rollback.js")).rollbackService),
+    ),
+    ["berth service rollback shop_web", "berth service rollback --to 3 shop_web"],
   );
 }

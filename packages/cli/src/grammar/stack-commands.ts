@@ -7,36 +7,40 @@ import {
   addWaitOptions,
   lazyAction,
   repeatableOption,
-} from "./grammar.js";
+} from "./options.js";
 
-/** `berth stack …` */
+/** Adds `berth stack …`. */
 export function addStackCommands(program: Command, cli: Cli): void {
-  const stack = program.command("stack").description("Deploy and look at stacks");
+  const stack = program.command("stack").description("Manage stacks");
   addDeploy(stack, cli);
   addExamples(
     stack
       .command("ls")
       .alias("list")
       .description("List stacks")
-      .option("-q, --quiet", "only names")
+      .option("-q, --quiet", "only display stack names")
       .action(lazyAction(cli, async () => (await import("../commands/stack/ls.js")).listStacks)),
     ["berth stack ls", "berth stack ls -o json"],
   );
   addExamples(
     addTaskListOptions(
-      stack.command("ps").argument("<stack>").description("List the tasks of a stack"),
+      stack.command("ps").argument("<stack>").description("List the tasks in the stack"),
     ).action(lazyAction(cli, async () => (await import("../commands/stack/ps.js")).listStackTasks)),
     ["berth stack ps shop", "berth stack ps shop --filter desired-state=running --no-trunc"],
   );
   addExamples(
     addServiceListOptions(
-      stack.command("services").argument("<stack>").description("List the services of a stack"),
+      stack.command("services").argument("<stack>").description("List the services in the stack"),
     ).action(lazyAction(cli, async () => (await import("../commands/stack/services.js")).listStackServices)),
     ["berth stack services shop", "berth stack services shop -o json"],
   );
   addExamples(
     addWaitOptions(
-      stack.command("rm").aliases(["remove", "down"]).argument("<stack...>").description("Remove stacks"),
+      stack
+        .command("rm")
+        .aliases(["remove", "down"])
+        .argument("<stack...>")
+        .description("Remove one or more stacks and wait until their tasks are gone"),
     ).action(lazyAction(cli, async () => (await import("../commands/stack/rm.js")).removeStacks)),
     ["berth stack rm shop", "berth stack rm shop blog --detach"],
   );
@@ -47,18 +51,20 @@ function addDeploy(stack: Command, cli: Cli): void {
     .command("deploy")
     .alias("up")
     .argument("<stack>")
-    .description("Make a stack what its Compose files say, and wait until it is")
+    .description("Deploy a new stack or update an existing stack, and wait for it to converge")
     .addOption(
       repeatableOption(
         "-c, --compose-file <file>",
-        'a Compose file, or "-" for stdin; later ones win',
+        'path to a Compose file, or "-" to read from stdin; later files override earlier ones',
       ).makeOptionMandatory(),
     )
-    .addOption(repeatableOption("--env-file <file>", "variables for the Compose files, instead of .env"))
-    .option("--prune", "also remove services of the stack that the files do not name")
-    .option("--dry-run", "only show what would change, task by task, and why")
-    .option("--plan-rev <rev>", "do it only if that is the plan which a dry run called so")
-    .option("-q, --quiet", "show neither warnings nor progress");
+    .addOption(
+      repeatableOption("--env-file <file>", "file of variables for the Compose files (default: .env)"),
+    )
+    .option("--prune", "remove services that are no longer in the Compose files")
+    .option("--dry-run", "only show the planned changes, task by task, with reasons")
+    .option("--plan-rev <rev>", "apply only if the plan still has this revision")
+    .option("-q, --quiet", "suppress warnings and progress output");
   addExamples(
     addWaitOptions(deploy).action(
       lazyAction(cli, async () => (await import("../commands/stack/deploy.js")).deployStack),

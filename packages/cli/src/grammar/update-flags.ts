@@ -1,8 +1,8 @@
 import { type Command, Option } from "commander";
 import { UPDATE_FLAGS, type UpdateFlag } from "../commands/service/update/flags.js";
-import { repeatableOption } from "./grammar.js";
+import { repeatableOption } from "./options.js";
 
-/** Gives a command all the flags that change a service. */
+/** Adds all flags of `berth service update` that change the spec of a service. */
 export function addUpdateFlags(command: Command): Command {
   for (const [name, flag] of Object.entries<UpdateFlag>(UPDATE_FLAGS)) {
     for (const option of optionsOf(name, flag)) command.addOption(option);
@@ -10,15 +10,17 @@ export function addUpdateFlags(command: Command): Command {
   return command;
 }
 
-function optionsOf(name: string, flag: UpdateFlag): readonly Option[] {
-  const { value, description, isRepeatable, choices } = flag;
+function optionsOf(
+  name: string,
+  { value, description, isRepeatable, choices }: UpdateFlag,
+): readonly Option[] {
   if (value === undefined) {
     const isNegation = name.startsWith("no-");
-    const off = isNegation ? [] : [new Option(`--no-${name}`, `undo --${name}`)];
-    return [new Option(`--${name}`, description), ...off];
+    const negations = isNegation ? [] : [new Option(`--no-${name}`, `disable --${name}`)];
+    return [new Option(`--${name}`, description), ...negations];
   }
-  const words = `--${name} <${value}>`;
-  if (isRepeatable) return [repeatableOption(words, description)];
-  const option = new Option(words, description);
+  const usage = `--${name} <${value}>`;
+  if (isRepeatable) return [repeatableOption(usage, description)];
+  const option = new Option(usage, description);
   return [choices === undefined ? option : option.choices(choices)];
 }

@@ -1,32 +1,59 @@
+import { didYouMean } from "../compose/text/suggest.js";
 import { invalidOption } from "./parse-options.js";
 
-/** What a filter's value must match in a row. */
-export type FilterTable<Row> = Readonly<Record<string, (row: Row, value: string) => boolean>>;
+/** A filter of a list. */
+export interface Filter<Row> {
+  /** All possible values. Undefined when any text is possible. */
+  readonly values?: readonly string[];
+  readonly matches: (row: Row, value: string) => boolean;
+}
 
-/** `--filter name=web --filter mode=global`: values of one name are alternatives, different names must all match. */
+export type FilterTable<Row> = Readonly<Record<string, Filter<Row>>>;
+
+/**
+ * Returns the rows that match `--filter NAME=VALUE` options. Values of the same name are alternatives; different names
+ * must all match.
+ */
 export function applyFilters<Row>(
   rows: readonly Row[],
   filters: readonly string[],
   table: FilterTable<Row>,
 ): readonly Row[] {
-  const wanted = new Map<string, string[]>();
+  const valuesByName = new Map<string, string[]>();
   for (const filter of filters) {
-    const equals = filter.indexOf("=");
-    const name = filter.slice(0, Math.max(0, equals));
-    if (!Object.hasOwn(table, name)) {
-      const known = Object.keys(table).join(", ");
-      throw invalidOption("--filter", `${JSON.stringify(filter)} is not NAME=VALUE with one of ${known}`);
-    }
-    wanted.set(name, [...(wanted.get(name) ?? []), filter.slice(equals + 1)]);
+    const { name, value } = parseFilter(filter, table);
+    valuesByName.set(name, [...(valuesByName.get(name) ?? []), value]);
   }
   return rows.filter((row) =>
-    [...wanted].every(([name, values]) => values.some((value) => table[name]?.(row, value) ?? false)),
+    [...valuesByName].every(([name, values]) =>
+      values.some((value) => table[name]?.matches(row, value) ?? false),
+    ),
   );
 }
 
-/** A label filter's value is `KEY`, or `KEY=VALUE`. */
-export function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
-  const equals = wanted.indexOf("=");
-  if (equals < 0) return Object.hasOwn(labels, wanted);
-  return labels[wanted.slice(0, equals)] === wanted.slice(equals + 1);
+function parseFilter<Row>(text: string, table: FilterTable<Row>): { name: string; value: string } {
+  const equals = text.indexOf("=");
+  const name = text.slice(0, Math.max(0, equals));
+  const value = text.slice(equals + 1);
+  const names = Object.keys(table);
+  const filter = Object.hasOwn(table, name) ? table[name] : undefined;
+  if (filter === undefined) {
+    throw invalidOption(
+      "--filter",
+      `invalid filter ${JSON.stringify(text)}: use NAME=VALUE with ${names.join(", ")}`,
+    );
+  }
+  if (filter.values !== undefined && !filter.values.includes(value)) {
+    const hint = didYouMean(value, filter.values);
+    const known = filter.values.join(", ");
+    throw invalidOption("--filter", `invalid ${name} ${JSON.stringify(value)}: use ${known}${hint}`);
+  }
+  return { name, value };
+}
+
+/** Whether the labels match a filter value of the form `KEY` or `KEY=VALUE`. */
+export function hasLabel(labels: Readonly<Record<string, string>>, filter: string): boolean {
+  const equals = filter.indexOf("=");
+  if (equals < 0) return Object.hasOwn(labels, filter);
+  return labels[filter.slice(0, equals)] === filter.slice(equals + 1);
 }

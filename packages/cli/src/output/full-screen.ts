@@ -6,7 +6,7 @@ const HOME = "\x1b[H";
 const CLEAR_TO_LINE_END = "\x1b[K";
 const CLEAR_BELOW = "\x1b[J";
 
-/** A terminal's other screen, which leaves what was on it as it was. */
+/** Draws on the alternate screen of a terminal. Closing it restores the previous content. */
 export class FullScreen {
   readonly #terminal: Terminal;
   #isOpen = false;
@@ -20,7 +20,7 @@ export class FullScreen {
     this.#terminal.write(ENTER);
   }
 
-  /** In place of what was drawn last: line over line, so that nothing flickers. */
+  /** Replaces the previous lines one by one, without flicker. */
   draw(lines: readonly string[]): void {
     if (!this.#isOpen) return;
     const text = lines.map((line) => `${line}${CLEAR_TO_LINE_END}`).join("\r\n");

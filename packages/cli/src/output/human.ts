@@ -6,7 +6,7 @@ const WEEK_MS = 7 * DAY_MS;
 const MONTH_MS = 30 * DAY_MS;
 const YEAR_MS = 365 * DAY_MS;
 
-/** A span of time as docker words it: `12 seconds`, `About a minute`, `3 weeks`. */
+/** Formats a duration as Docker does: `12 seconds`, `About a minute`, `3 weeks`. */
 function humanDuration(ms: number): string {
   const seconds = Math.floor(ms / SECOND_MS);
   if (seconds < 1) return "Less than a second";
@@ -24,17 +24,17 @@ function humanDuration(ms: number): string {
   return `${Math.floor(ms / YEAR_MS)} years`;
 }
 
-/** `5 minutes ago`. Clocks differ: what seems to come from the future is just now. */
-export function ago(sinceMs: number, nowMs: number): string {
+/** Returns `5 minutes ago`. Clocks differ between hosts, so a time in the future counts as now. */
+function ago(sinceMs: number, nowMs: number): string {
   return `${humanDuration(Math.max(0, nowMs - sinceMs))} ago`;
 }
 
-/** The same inside a sentence: `about an hour ago`. */
+/** Returns `about an hour ago`, for use within a line. */
 export function agoLowerCase(sinceMs: number, nowMs: number): string {
   return ago(sinceMs, nowMs).toLowerCase();
 }
 
-/** `in 5 minutes`. What should have come already is due now. */
+/** Returns `in 5 minutes`, or `now` for a time in the past. */
 export function untilText(atMs: number, nowMs: number): string {
   return atMs <= nowMs ? "now" : `in ${humanDuration(atMs - nowMs).toLowerCase()}`;
 }
@@ -42,7 +42,7 @@ export function untilText(atMs: number, nowMs: number): string {
 const BINARY_UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 const SIGNIFICANT_DIGITS = 4;
 
-/** `1.944GiB`, as docker prints sizes. */
+/** Formats a size as Docker does: `1.944GiB`. */
 export function humanBytes(bytes: number): string {
   let size = bytes;
   let unit = 0;
@@ -53,12 +53,12 @@ export function humanBytes(bytes: number): string {
   return `${Number(size.toPrecision(SIGNIFICANT_DIGITS))}${BINARY_UNITS[unit] ?? ""}`;
 }
 
-/** `0.5` for half a processor. */
+/** Returns `0.5` for half a CPU. */
 export function humanCpus(nanoCpus: number): string {
   return String(nanoCpus / 1e9);
 }
 
-/** `1 service`, `3 services`. */
+/** Returns `1 service` or `3 services`. */
 export function pluralize(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

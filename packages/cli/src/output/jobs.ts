@@ -1,8 +1,8 @@
 import type { CronStatus, JobStatus, Service } from "@berth/proto";
-import type { Field } from "./facts.js";
-import { agoLowerCase, untilText } from "./human.js";
+import { agoLowerCase, pluralize, untilText } from "./human.js";
+import type { Field } from "./table.js";
 
-/** The words for how a run went. They are part of the interface: scripts compare them. */
+/** Returns the state of a job run. Scripts compare these names, so they must not change. */
 function runStateName({ endedAtMs, failed }: JobStatus): "running" | "failed" | "completed" {
   if (endedAtMs === 0) return "running";
   return failed ? "failed" : "completed";
@@ -17,7 +17,7 @@ export function cronJson({ nextRunAtMs, runs, message }: CronStatus): unknown {
   return { nextRunAtMs, runs: runs.map(jobJson), message };
 }
 
-/** The run of a job that does not run by the clock. */
+/** Returns the run of a job without a schedule. */
 export function jobFields(service: Service | undefined, nowMs: number): readonly Field[] {
   const { job, cron } = service ?? {};
   return job === undefined || cron !== undefined ? [] : [["Run", runText(job, nowMs)]];
@@ -42,12 +42,14 @@ export function autoscaleFields(service: Service | undefined, nowMs: number): re
   if (status === undefined) return [];
   const { replicas, changedAtMs, message } = status;
   const when = changedAtMs === 0 ? "" : `, changed ${agoLowerCase(changedAtMs, nowMs)}`;
-  return [["Scaled to", `${replicas}${when}${message === "" ? "" : `: ${message}`}`]];
+  return [["Autoscale", `${pluralize(replicas, "replica")}${when}${message === "" ? "" : `: ${message}`}`]];
 }
 
 function runText(run: JobStatus, nowMs: number): string {
   const { iteration, startedAtMs, endedAtMs, message } = run;
   const when =
-    endedAtMs === 0 ? `began ${agoLowerCase(startedAtMs, nowMs)}` : `ended ${agoLowerCase(endedAtMs, nowMs)}`;
+    endedAtMs === 0
+      ? `started ${agoLowerCase(startedAtMs, nowMs)}`
+      : `ended ${agoLowerCase(endedAtMs, nowMs)}`;
   return `${iteration}: ${runStateName(run)}, ${when}${message === "" ? "" : `: ${message}`}`;
 }

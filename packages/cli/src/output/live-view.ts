@@ -2,32 +2,32 @@ import type { Terminal } from "../process/cli.js";
 
 const CLEAR_LINE = "\x1b[2K";
 const UP = (lines: number): string => `\x1b[${lines}A\r`;
-/** Faster than this nobody reads, and slow terminals choke. */
+/** Minimum time between two redraws. Slow terminals cannot keep up with more. */
 const MIN_REDRAW_MS = 80;
 
 /**
- * Lines at the end of a terminal's output that are drawn over. On anything but a terminal use plain lines.
- * The last draw has to be forced: nothing is drawn after it.
+ * Redraws the last lines of a terminal in place. Use plain lines when the output is not a terminal. The last draw must
+ * be forced, since a deferred one may never happen.
  */
 export class LiveView {
   readonly #terminal: Terminal;
   readonly #now: () => number;
   #drawn = 0;
   #drawnAtMs = Number.NEGATIVE_INFINITY;
-  #later: NodeJS.Timeout | undefined;
+  #deferred: NodeJS.Timeout | undefined;
 
   constructor(terminal: Terminal, now: () => number) {
     this.#terminal = terminal;
     this.#now = now;
   }
 
-  /** Shows the lines in place of the last ones: a little later when those were just drawn, unless `force`. */
+  /** Replaces the lines that were drawn last. Deferred if those were just drawn, unless `force`. */
   draw(lines: readonly string[], force = false): void {
-    clearTimeout(this.#later);
+    clearTimeout(this.#deferred);
     const nowMs = this.#now();
     const waitMs = this.#drawnAtMs + MIN_REDRAW_MS - nowMs;
     if (!force && waitMs > 0) {
-      this.#later = setTimeout(() => this.draw(lines, true), waitMs);
+      this.#deferred = setTimeout(() => this.draw(lines, true), waitMs);
       return;
     }
     this.#drawnAtMs = nowMs;

@@ -1,29 +1,35 @@
-import type { ServiceSummary } from "@berth/proto";
+import { assertNever, type ServiceSummary } from "@berth/proto";
 import { rolloutText } from "./rollouts.js";
 
-/** The words for modes in tables, filters and JSON. They are part of the interface: scripts compare them. */
-export type ModeName = "replicated" | "global" | "replicated-job" | "global-job";
+/** The names of modes in tables, filters and JSON. Scripts compare them, so they must not change. */
+export const MODE_NAMES = ["replicated", "global", "replicated-job", "global-job"] as const;
+
+export type ModeName = (typeof MODE_NAMES)[number];
 
 export function modeName({ service }: Pick<ServiceSummary, "service">): ModeName {
-  switch (service?.spec?.mode?.$case) {
+  const mode = service?.spec?.mode;
+  switch (mode?.$case) {
     case "global":
       return "global";
     case "replicatedJob":
       return "replicated-job";
     case "globalJob":
       return "global-job";
-    default:
+    case "replicated":
+    case undefined:
       return "replicated";
+    default:
+      return assertNever(mode);
   }
 }
 
-/** Tasks of a job that are to complete; a global one has as many as have, or are still to. */
+/** Returns how many tasks of a job must complete. For a global job: those that did, and those that still run. */
 export function jobTotal({ service, completed, desired }: ServiceSummary): number {
   const mode = service?.spec?.mode;
   return mode?.$case === "replicatedJob" ? mode.value.totalCompletions : completed + desired;
 }
 
-/** `2/3`, for a job `3/5 completed`; with what limits it and what is going on in parentheses. */
+/** Returns `2/3`, or `3/5 completed` for a job, followed by limits and the rollout state in parentheses. */
 export function replicasText(summary: ServiceSummary): string {
   const { service, running, desired, completed } = summary;
   const isJob = modeName(summary).endsWith("-job");
@@ -33,7 +39,7 @@ export function replicasText(summary: ServiceSummary): string {
   const notes = [
     isJob && running > 0 ? `${running} running` : "",
     max > 0 ? `max ${max} per node` : "",
-    autoscale === undefined ? "" : `scales ${autoscale.min} to ${autoscale.max}`,
+    autoscale === undefined ? "" : `autoscale ${autoscale.min} to ${autoscale.max}`,
     service?.rollout === undefined ? "" : rolloutText(service.rollout, desired),
     service?.removing ? "removing" : "",
   ].filter((note) => note !== "");

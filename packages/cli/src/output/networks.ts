@@ -3,16 +3,16 @@ import { type FilterTable, hasLabel } from "../options/filters.js";
 import type { Listing } from "./print.js";
 import { shortId } from "./services.js";
 
-/** What Docker calls networks that span hosts. */
+/** Docker's names for the driver and scope of networks that span hosts. */
 const DRIVER = "overlay";
 const SCOPE = "cluster";
 
 export const networkName = ({ network }: NetworkSummary): string => network?.spec?.name ?? "";
 
-/** The columns of `docker network ls`, and what tells networks over hosts apart. */
+/** The columns of `docker network ls`, with the subnet, nodes and services. */
 export function networkListing(
   rows: readonly NetworkSummary[],
-  { isWhole }: { readonly isWhole: boolean },
+  { noTrunc }: { readonly noTrunc: boolean },
 ): Listing<NetworkSummary> {
   const idOf = ({ network }: NetworkSummary): string => network?.id ?? "";
   return {
@@ -20,7 +20,7 @@ export function networkListing(
     id: idOf,
     json: networkJson,
     columns: [
-      { title: "NETWORK ID", cell: (row) => (isWhole ? idOf(row) : shortId(idOf(row))) },
+      { title: "NETWORK ID", cell: (row) => (noTrunc ? idOf(row) : shortId(idOf(row))) },
       { title: "NAME", cell: networkName },
       { title: "DRIVER", cell: () => DRIVER },
       { title: "SCOPE", cell: () => SCOPE },
@@ -32,10 +32,10 @@ export function networkListing(
 }
 
 export const NETWORK_FILTERS: FilterTable<NetworkSummary> = {
-  id: ({ network }, value) => (network?.id ?? "").startsWith(value),
-  name: (row, value) => networkName(row).includes(value),
-  label: ({ network }, value) => hasLabel(network?.spec?.labels ?? {}, value),
-  stack: ({ network }, value) => (network?.spec?.stack ?? "") === value,
+  id: { matches: ({ network }, value) => (network?.id ?? "").startsWith(value) },
+  name: { matches: (row, value) => networkName(row).includes(value) },
+  label: { matches: ({ network }, value) => hasLabel(network?.spec?.labels ?? {}, value) },
+  stack: { matches: ({ network }, value) => (network?.spec?.stack ?? "") === value },
 };
 
 export function networkJson({ network, services, ranges, vips, problems }: NetworkSummary): unknown {
@@ -83,7 +83,7 @@ const VERBS = new Map<NetworkOutcome_Kind, string>([
   [NetworkOutcome_Kind.REMOVED, "Removing"],
 ]);
 
-/** `Creating network shop_default`; nothing of one that stays as it is. */
+/** Returns `Creating network shop_default` for each network that is not unchanged. */
 export function networkOutcomeLines(outcomes: readonly NetworkOutcome[]): string {
   return outcomes
     .flatMap(({ name, kind }) => {

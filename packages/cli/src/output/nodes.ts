@@ -2,9 +2,15 @@ import { Availability, DataPlane, type Node, NodeState, type NodeSummary } from 
 import { type FilterTable, hasLabel } from "../options/filters.js";
 import type { Listing } from "./print.js";
 import { shortId } from "./services.js";
-import { availabilityName, capitalize, nodeStateName } from "./state-names.js";
+import {
+  AVAILABILITY_NAMES,
+  availabilityName,
+  capitalize,
+  NODE_STATE_NAMES,
+  nodeStateName,
+} from "./state-names.js";
 
-/** The columns of `docker node ls`, with the address and the tasks instead of the manager's. */
+/** The columns of `docker node ls`, with address and tasks instead of the manager status. */
 export function nodeListing(rows: readonly NodeSummary[]): Listing<NodeSummary> {
   return {
     rows: rows.toSorted((a, b) => hostname(a).localeCompare(hostname(b), "en", { numeric: true })),
@@ -23,12 +29,12 @@ export function nodeListing(rows: readonly NodeSummary[]): Listing<NodeSummary> 
 }
 
 export const NODE_FILTERS: FilterTable<NodeSummary> = {
-  id: ({ node }, value) => (node?.id ?? "").startsWith(value),
-  name: (row, value) => hostname(row).includes(value),
-  label: ({ node }, value) => hasLabel(node?.description?.engineLabels ?? {}, value),
-  "node.label": ({ node }, value) => hasLabel(node?.labels ?? {}, value),
-  availability: (row, value) => availabilityOf(row) === value,
-  status: (row, value) => stateName(row) === value,
+  id: { matches: ({ node }, value) => (node?.id ?? "").startsWith(value) },
+  name: { matches: (row, value) => hostname(row).includes(value) },
+  label: { matches: ({ node }, value) => hasLabel(node?.description?.engineLabels ?? {}, value) },
+  "node.label": { matches: ({ node }, value) => hasLabel(node?.labels ?? {}, value) },
+  availability: { values: AVAILABILITY_NAMES, matches: (row, value) => availabilityOf(row) === value },
+  status: { values: NODE_STATE_NAMES, matches: (row, value) => stateName(row) === value },
 };
 
 export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
@@ -59,17 +65,14 @@ export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
   };
 }
 
-/** Which networks a host can have, a line each, for a person; empty for an agent of before there were any. */
+/** Returns the network features of a host, one per line. Empty for agents from before networks were supported. */
 export function networkCapabilities(plane: DataPlane | undefined): readonly string[] {
   if (plane === undefined) return [];
-  const because = (reason: string): string => (reason === "" ? "" : ` (${reason})`);
-  if (!plane.overlay) return [`none that span hosts${because(plane.overlayReason)}`];
+  const withReason = (reason: string): string => (reason === "" ? "" : ` (${reason})`);
+  if (!plane.overlay) return [`no overlay networks${withReason(plane.overlayReason)}`];
   const mtu = plane.overlayMtu === 0 ? "" : `, MTU ${plane.overlayMtu}`;
-  const isEncrypting = plane.wireguardPublicKey !== "";
-  return [
-    `can span hosts${mtu}`,
-    isEncrypting ? "can be encrypted" : `cannot be encrypted${because(plane.wireguardReason)}`,
-  ];
+  const canEncrypt = plane.wireguardPublicKey !== "";
+  return [`overlay${mtu}`, canEncrypt ? "encryption" : `no encryption${withReason(plane.wireguardReason)}`];
 }
 
 interface HasNode {
@@ -81,14 +84,14 @@ export const stateName = ({ node }: HasNode): string => nodeStateName(node?.stat
 export const availabilityOf = ({ node }: HasNode): string =>
   availabilityName(node?.availability ?? Availability.UNSPECIFIED);
 
-/** `zone=a` for each label. */
-export function labelTexts(labels: Readonly<Record<string, string>>): readonly string[] {
+/** Returns `zone=a` for each label. */
+export function formatLabels(labels: Readonly<Record<string, string>>): readonly string[] {
   return Object.entries(labels).map(([key, value]) => `${key}=${value}`);
 }
 
 function engineNote({ node }: HasNode): string {
   if (node?.state !== NodeState.READY) return "";
-  if (node.agentUnreachable) return " (agent not answering)";
-  if (node.stateMessage !== "") return " (silent)";
-  return node.description?.engineReady === false ? " (Docker not answering)" : "";
+  if (node.agentUnreachable) return " (agent not responding)";
+  if (node.stateMessage !== "") return " (suspect)";
+  return node.description?.engineReady === false ? " (Docker not responding)" : "";
 }

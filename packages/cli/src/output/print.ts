@@ -13,7 +13,7 @@ export interface ListingOptions {
   readonly quiet?: boolean;
 }
 
-/** Prints a list as the options want it: a table, ids alone, or JSON. */
+/** Prints a list as a table, as IDs only (`--quiet`), or as JSON. */
 export function printListing<Row>(cli: Cli, listing: Listing<Row>, options: ListingOptions): void {
   const { rows, columns, id, json } = listing;
   if (options.output === "json") printJson(cli, rows.map(json));

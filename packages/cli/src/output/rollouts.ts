@@ -1,6 +1,6 @@
 import { type Rollout, Rollout_State } from "@berth/proto";
 
-/** The words for how a rollout goes. They are part of the interface: scripts compare them. */
+/** The names of rollout states. Scripts compare them, so they must not change. */
 const STATES = new Map<Rollout_State, string>([
   [Rollout_State.UPDATING, "updating"],
   [Rollout_State.PAUSED, "paused"],
@@ -14,7 +14,7 @@ export function rolloutStateName(state: Rollout_State): string {
   return STATES.get(state) ?? "unknown";
 }
 
-/** `updating 3/6` or `paused`; nothing of one that is through. */
+/** Returns `updating 3/6` or `update paused`. Empty for a rollout that has ended. */
 export function rolloutText({ state, updatedSlots: done }: Rollout, desired: number): string {
   switch (state) {
     case Rollout_State.UPDATING:

@@ -5,7 +5,6 @@ import {
   type Service,
   ServiceSpec,
 } from "@berth/proto";
-import { formatFields } from "./facts.js";
 import { agoLowerCase, humanBytes, humanCpus } from "./human.js";
 import { autoscaleFields, cronFields, cronJson, jobFields, jobJson } from "./jobs.js";
 import { modeName, replicasText } from "./modes.js";
@@ -13,11 +12,12 @@ import { rolloutJson, rolloutStateName } from "./rollouts.js";
 import { endpointsField, type ServiceTraffic, trafficField } from "./service-traffic.js";
 import { imageOf, portText, serviceId, serviceJson, serviceName } from "./services.js";
 import { capitalize, protocolName } from "./state-names.js";
+import { formatFields } from "./table.js";
 
-/** Everything about a service, for programs. */
+/** Returns all details of a service as JSON. */
 export function serviceDetails(
   { service: summary, ingress, revisions }: GetServiceResponse,
-  sights?: ServiceTraffic,
+  details?: ServiceTraffic,
 ): unknown {
   if (summary === undefined) return {};
   const { service } = summary;
@@ -41,15 +41,15 @@ export function serviceDetails(
       draining: draining.map(endpointText),
       tasks: [...endpoints, ...draining].map(({ taskId }) => taskId),
     })),
-    traffic: sights === undefined ? null : GetServiceTrafficResponse.toJSON(sights.traffic),
+    traffic: details === undefined ? null : GetServiceTrafficResponse.toJSON(details.traffic),
   };
 }
 
-/** The same for a person, as far as there is something to say. */
+/** Formats the details of a service as text. Fields without a value are left out. */
 export function prettyService(
   { service: summary, ingress, revisions }: GetServiceResponse,
   nowMs: number,
-  sights?: ServiceTraffic,
+  details?: ServiceTraffic,
 ): string {
   if (summary === undefined) return "";
   const { service } = summary;
@@ -61,7 +61,7 @@ export function prettyService(
     ["Stack", spec?.stack ?? ""],
     ["Mode", capitalize(modeName(summary))],
     ["Replicas", replicasText(summary)],
-    ["Waiting", summary.reasons],
+    ["Pending", summary.reasons],
     ["Version", versionText(service)],
     ["Revisions", revisions.map(({ version, image }) => `${version}: ${image}`)],
     ["Rollout", service === undefined ? [] : rolloutLines(service, nowMs)],
@@ -75,16 +75,15 @@ export function prettyService(
     ["Limits", resourcesText(limits)],
     ["Reservations", resourcesText(reservations)],
     ["Ports", spec?.ports.map(portText) ?? []],
-    ...ingress.map((entry) => endpointsField(entry, sights)),
-    ...(sights === undefined ? [] : [trafficField(sights.traffic)]),
+    ...ingress.map((entry) => endpointsField(entry, details)),
+    ...(details === undefined ? [] : [trafficField(details.traffic)]),
   ]);
 }
 
 function versionText(service: Service | undefined): string {
   const { version = 0, healthyVersion = 0 } = service ?? {};
-  const isHealthy = healthyVersion === version;
-  if (healthyVersion === 0 || isHealthy) return `${version}${isHealthy ? ", ran well" : ""}`;
-  return `${version}, the last that ran well is ${healthyVersion}`;
+  if (healthyVersion === 0) return String(version);
+  return healthyVersion === version ? `${version} (healthy)` : `${version} (last healthy: ${healthyVersion})`;
 }
 
 function rolloutLines({ rollout }: Service, nowMs: number): readonly string[] {
@@ -100,8 +99,10 @@ function rolloutLines({ rollout }: Service, nowMs: number): readonly string[] {
     message,
   } = rollout;
   const when =
-    endedAtMs === 0 ? `began ${agoLowerCase(startedAtMs, nowMs)}` : `ended ${agoLowerCase(endedAtMs, nowMs)}`;
-  const counts = `${done} done${failed > 0 ? `, ${failed} failed` : ""}`;
+    endedAtMs === 0
+      ? `started ${agoLowerCase(startedAtMs, nowMs)}`
+      : `ended ${agoLowerCase(endedAtMs, nowMs)}`;
+  const counts = `${done} updated${failed > 0 ? `, ${failed} failed` : ""}`;
   const head = `${rolloutStateName(state)}, version ${fromVersion} to ${toVersion}, ${counts}, ${when}`;
   return message === "" ? [head] : [head, message];
 }

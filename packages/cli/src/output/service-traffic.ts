@@ -5,10 +5,11 @@ import {
   type IngressEntry,
   type Task,
 } from "@berth/proto";
-import type { Field } from "./facts.js";
+import { pluralize } from "./human.js";
 import { protocolName } from "./state-names.js";
+import type { Field } from "./table.js";
 
-/** What is known beside the service's own record. */
+/** The traffic of a service, with the names to display it. */
 export interface ServiceTraffic {
   readonly traffic: GetServiceTrafficResponse;
   readonly tasks: readonly Task[];
@@ -22,30 +23,30 @@ const HEALTH_WORDS: Readonly<Partial<Record<Health, string>>> = {
   [Health.STARTING]: ", health: starting",
 };
 
-/** Where connections to one published port go, and where they went before and live on. */
-export function endpointsField(entry: IngressEntry, sights: ServiceTraffic | undefined): Field {
+/** Returns the endpoints of a published port, including those that are draining. */
+export function endpointsField(entry: IngressEntry, details: ServiceTraffic | undefined): Field {
   const { published, protocol, hostIp, endpoints, draining } = entry;
   const port = `${hostIp === "" ? "" : `${hostIp}:`}${published}/${protocolName(protocol)}`;
   const texts = [
-    ...endpoints.map((endpoint) => endpointText(endpoint, sights)),
-    ...draining.map((endpoint) => `${endpointText(endpoint, sights)}, draining`),
+    ...endpoints.map((endpoint) => endpointText(endpoint, details)),
+    ...draining.map((endpoint) => `${endpointText(endpoint, details)}, draining`),
   ];
   return [`Endpoints of ${port}`, texts.length === 0 ? "none" : texts];
 }
 
 function endpointText(
   { address, port, taskId, nodeId }: IngressEndpoint,
-  sights: ServiceTraffic | undefined,
+  details: ServiceTraffic | undefined,
 ): string {
   const place = `${address}:${port}`;
-  const task = sights?.tasks.find(({ id }) => id === taskId);
-  if (sights === undefined || task === undefined) return place;
-  const host = sights.hostnames.get(nodeId) ?? nodeId;
+  const task = details?.tasks.find(({ id }) => id === taskId);
+  if (details === undefined || task === undefined) return place;
+  const host = details.hostnames.get(nodeId) ?? nodeId;
   const name = task.slot === 0 ? task.serviceName : `${task.serviceName}.${task.slot}`;
   return `${place} (${name} on ${host}${HEALTH_WORDS[task.status?.health ?? Health.UNSPECIFIED] ?? ""})`;
 }
 
-/** What each host's ingress has done for the service since it opened its ports. */
+/** Returns the connection counts of each host since its ingress process opened the ports. */
 export function trafficField({ hosts, unresponsive: silent }: GetServiceTrafficResponse): Field {
   const lines = hosts.map(({ hostname, traffic }) => {
     const { connections = 0, active = 0, failed = 0, retried = 0, tasks = [] } = traffic ?? {};
@@ -54,9 +55,9 @@ export function trafficField({ hosts, unresponsive: silent }: GetServiceTrafficR
       `${hostname}: ${connections} connections`,
       `${active} open`,
       `${failed} failed`,
-      `${retried} tried again elsewhere`,
-      ...(ejected > 0 ? [`${ejected} replicas passed over`] : []),
+      `${retried} retried`,
+      ...(ejected > 0 ? [`${pluralize(ejected, "endpoint")} ejected`] : []),
     ].join(", ");
   });
-  return ["Traffic", [...lines, ...silent.map((hostname) => `${hostname}: does not answer`)]];
+  return ["Traffic", [...lines, ...silent.map((hostname) => `${hostname}: no response`)]];
 }

@@ -1,6 +1,6 @@
 import { describePublished, type PortSpec, PortSpec_Mode, type ServiceSummary } from "@berth/proto";
 import { type FilterTable, hasLabel } from "../options/filters.js";
-import { modeName, replicasText } from "./modes.js";
+import { MODE_NAMES, modeName, replicasText } from "./modes.js";
 import type { Listing } from "./print.js";
 import { rolloutStateName } from "./rollouts.js";
 import { portModeName, protocolName } from "./state-names.js";
@@ -29,11 +29,11 @@ export function serviceListing(rows: readonly ServiceSummary[]): Listing<Service
 }
 
 export const SERVICE_FILTERS: FilterTable<ServiceSummary> = {
-  id: (row, value) => serviceId(row).startsWith(value),
-  name: (row, value) => serviceName(row).includes(value),
-  mode: (row, value) => modeName(row) === value,
-  label: ({ service }, value) => hasLabel(service?.spec?.labels ?? {}, value),
-  stack: ({ service }, value) => service?.spec?.stack === value,
+  id: { matches: (row, value) => serviceId(row).startsWith(value) },
+  name: { matches: (row, value) => serviceName(row).includes(value) },
+  mode: { values: MODE_NAMES, matches: (row, value) => modeName(row) === value },
+  label: { matches: ({ service }, value) => hasLabel(service?.spec?.labels ?? {}, value) },
+  stack: { matches: ({ service }, value) => service?.spec?.stack === value },
 };
 
 export function serviceJson(summary: ServiceSummary): unknown {
@@ -61,7 +61,7 @@ export const serviceId = ({ service }: ServiceSummary): string => service?.id ??
 export const serviceName = ({ service }: ServiceSummary): string => service?.spec?.name ?? "";
 export const imageOf = ({ service }: ServiceSummary): string => service?.spec?.task?.container?.image ?? "";
 
-/** `*:8080->80/tcp`; with the host mode named, since only some hosts answer. */
+/** Returns `*:8080->80/tcp`, marked with `(host)` in host mode, where only the nodes of the tasks listen. */
 export function portText(port: PortSpec): string {
   const published = port.published === 0 ? "*:?" : describePublished(port).replace(/\/\w+$/, "");
   const from = port.hostIp === "" && port.published !== 0 ? `*:${published}` : published;

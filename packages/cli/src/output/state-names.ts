@@ -9,7 +9,7 @@ import {
   TaskState,
 } from "@berth/proto";
 
-/** The words for states in tables and JSON. They are part of the interface: scripts compare them. */
+// The names of states in tables and JSON. Scripts compare them, so they must not change.
 const TASK_STATES = new Map<TaskState, string>([
   [TaskState.NEW, "pending"],
   [TaskState.ASSIGNED, "assigned"],
@@ -50,8 +50,12 @@ const OUTCOMES = new Map<ServiceOutcome_Kind, string>([
   [ServiceOutcome_Kind.REMOVED, "removed"],
 ]);
 
-/** Of a newer server, which may know states that this command line does not. */
+/** The name of a state that only a newer server knows. */
 const UNKNOWN = "unknown";
+
+export const DESIRED_STATE_NAMES: readonly string[] = [...DESIRED_STATES.values()];
+export const NODE_STATE_NAMES: readonly string[] = [...NODE_STATES.values()];
+export const AVAILABILITY_NAMES: readonly string[] = [...AVAILABILITIES.values()];
 
 export const taskStateName = (state: TaskState): string => TASK_STATES.get(state) ?? UNKNOWN;
 export const desiredStateName = (state: DesiredState): string => DESIRED_STATES.get(state) ?? UNKNOWN;
@@ -65,7 +69,7 @@ export const protocolName = (protocol: PortSpec_Protocol): string =>
 export const portModeName = (mode: PortSpec_Mode): string =>
   mode === PortSpec_Mode.HOST ? "host" : "ingress";
 
-/** `running` as a heading shows it: `Running`. */
-export function capitalize(word: string): string {
-  return word.charAt(0).toUpperCase() + word.slice(1);
+/** Returns `Running` for `running`. */
+export function capitalize(name: string): string {
+  return name.charAt(0).toUpperCase() + name.slice(1);
 }

@@ -13,27 +13,27 @@ export function isStatsSort(text: string): text is StatsSort {
 
 export interface StatsLinesOptions {
   readonly sort: StatsSort;
-  /** What fits; all of it when absent. */
+  /** Maximum number of lines. Unlimited when undefined. */
   readonly rows?: number;
   readonly columns?: number;
 }
 
-/** A table of the nodes, and one of the tasks, the busiest first. */
+/** Formats a table of the nodes and a table of the tasks, in descending order of usage. */
 export function statsLines(
   { nodes, tasks, omittedTasks }: WatchStatsResponse,
   { sort, rows = Number.POSITIVE_INFINITY, columns = Number.POSITIVE_INFINITY }: StatsLinesOptions,
 ): readonly string[] {
-  const above = [...linesOf(formatTable(NODE_COLUMNS, nodes)), ""];
-  const below = linesOf(formatTable(TASK_COLUMNS, sorted(tasks, sort)));
-  const all = [...above, ...below];
+  const nodeLines = [...linesOf(formatTable(NODE_COLUMNS, nodes)), ""];
+  const taskLines = linesOf(formatTable(TASK_COLUMNS, sorted(tasks, sort)));
+  const all = [...nodeLines, ...taskLines];
   const hidden = Math.max(0, all.length - rows) + omittedTasks;
-  // The last line says what does not fit.
+  // The last line counts the hidden ones.
   const shown = hidden === 0 ? all : all.slice(0, Math.max(0, rows - 1));
   const lines = hidden === 0 ? shown : [...shown, `… ${hidden + Number(all.length > rows)} more`];
   return lines.map((line) => truncate(line, columns));
 }
 
-/** What `-o json` prints of one look. */
+/** Returns the JSON of one sample. */
 export function statsJson({ nodes, tasks }: WatchStatsResponse, sort: StatsSort): unknown {
   return {
     nodes: nodes.map(({ nodeId, hostname, stats, tasks: count }) => ({

@@ -3,13 +3,13 @@ import type { Cli, Terminal } from "../process/cli.js";
 
 export type Style = "red" | "green" | "yellow" | "cyan" | "magenta" | "blue" | "dim" | "bold";
 
-/** Colours text for a terminal that shows colours; https://no-color.org is honoured. */
+/** Colors text if the terminal supports it. Honors NO_COLOR (https://no-color.org). */
 export function styled(cli: Cli, terminal: Terminal, style: Style, text: string): string {
-  // Node would look at its own standard output, which need not be this terminal.
-  return hasColours(cli, terminal) ? styleText(style, text, { validateStream: false }) : text;
+  // By default, Node checks its own standard output, which may not be this terminal.
+  return supportsColor(cli, terminal) ? styleText(style, text, { validateStream: false }) : text;
 }
 
-function hasColours({ env }: Cli, terminal: Terminal): boolean {
-  const refused = (env.NO_COLOR ?? "") !== "" || env.TERM === "dumb";
-  return terminal.isTty && !refused;
+function supportsColor({ env }: Cli, terminal: Terminal): boolean {
+  const isDisabled = (env.NO_COLOR ?? "") !== "" || env.TERM === "dumb";
+  return terminal.isTty && !isDisabled;
 }

@@ -1,37 +1,50 @@
 const GAP = "   ";
 
-/** A column of a table: its title, and what it shows of a row. */
 export interface Column<Row> {
   readonly title: string;
   readonly cell: (row: Row) => string;
 }
 
-/** Rows under their titles, in columns as wide as their widest cell, as docker prints them. Ends with a line end. */
+/** Formats rows below their titles, with each column as wide as its widest cell, as Docker does. Ends with a newline. */
 export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
   const lines = [
     columns.map(({ title }) => title),
     ...rows.map((row) => columns.map(({ cell }) => oneLine(cell(row)))),
   ];
-  const widths = columns.map((_, at) => Math.max(...lines.map((cells) => cells[at]?.length ?? 0)));
+  const widths = columns.map((_, index) => Math.max(...lines.map((cells) => cells[index]?.length ?? 0)));
   return lines
     .map(
       (cells) =>
         `${cells
-          .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+          .map((cell, index) => cell.padEnd(widths[index] ?? 0))
           .join(GAP)
           .trimEnd()}\n`,
     )
     .join("");
 }
 
-/** At most `width` characters, the last of them `…` when something is left out. */
+/** A name and its value. Several values are printed on lines of their own; a field without values is left out. */
+export type Field = readonly [name: string, value: string | readonly string[]];
+
+/** Formats fields as `Hostname:  host-1` with aligned values. Ends with a newline. */
+export function formatFields(fields: readonly Field[]): string {
+  const shown = fields.filter(([, value]) => value.length > 0);
+  const width = Math.max(...shown.map(([name]) => name.length)) + 1;
+  return shown
+    .flatMap(([name, value]) =>
+      [value].flat().map((text, index) => `${(index === 0 ? `${name}:` : "").padEnd(width)}  ${text}\n`),
+    )
+    .join("");
+}
+
+/** Shortens text to `width` characters. The last one is `…` if anything was cut. */
 export function truncate(text: string, width: number): string {
   if (text.length <= width) return text;
   return width <= 0 ? "" : `${text.slice(0, width - 1)}…`;
 }
 
-/** Messages of others may have lines and control characters; a table has neither. */
+/** Replaces newlines and control characters, which messages from containers can contain, with spaces. */
 export function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: matches the characters to replace
   return text.replace(/[\x00-\x1f\x7f]+/g, " ").trim();
 }

@@ -8,27 +8,34 @@ import {
   TaskState,
 } from "@berth/proto";
 import type { FilterTable } from "../options/filters.js";
-import { currentTaskFilter } from "./current-task.js";
-import { ago } from "./human.js";
+import { agoLowerCase } from "./human.js";
 import type { Listing } from "./print.js";
 import { imageOf, serviceId, shortId } from "./services.js";
-import { capitalize, desiredStateName, healthName, protocolName, taskStateName } from "./state-names.js";
-import { oneLine, truncate } from "./table.js";
+import {
+  capitalize,
+  DESIRED_STATE_NAMES,
+  desiredStateName,
+  healthName,
+  protocolName,
+  taskStateName,
+} from "./state-names.js";
+import { truncate } from "./table.js";
+import { currentTaskFilter, hasEnded, slotName, stateOf, statusMessage, taskName } from "./task-text.js";
 
 const MAX_ERROR_WIDTH = 40;
-/** Why a task finds no node is said nowhere else, and half of it is no help. */
+/** Wide enough for the reasons why no node fits, which are printed nowhere else. */
 const MAX_PENDING_WIDTH = 120;
 
-/** A task with what a person wants to see instead of ids. */
+/** A task with the names that a table shows instead of IDs. */
 export interface TaskRow {
   readonly task: Task;
-  /** Empty when another version of the service runs now. */
+  /** Empty when the service now runs another template. */
   readonly image: string;
-  /** Hostname; empty while it has no node. */
+  /** Hostname; empty until the task is assigned. */
   readonly node: string;
-  /** Ports that answer on the node itself. */
+  /** Ports that are published on the node itself. */
   readonly ports: string;
-  /** A newer task has its slot. */
+  /** Whether a newer task has taken over the slot. */
   readonly isReplaced: boolean;
 }
 
@@ -44,7 +51,7 @@ export interface TaskSources {
   readonly nodes: readonly NodeSummary[];
 }
 
-/** Tasks by service and slot; of each slot what is there now first, then what came before, the newest first. */
+/** Returns the tasks sorted by service and slot. In each slot, the current task comes first, then the newest ones. */
 export function taskRows({ tasks, services, nodes }: TaskSources): readonly TaskRow[] {
   const serviceById = new Map(services.map((summary) => [serviceId(summary), summary]));
   const hostnames = new Map(nodes.map(({ node }) => [node?.id ?? "", node?.description?.hostname ?? ""]));
@@ -68,23 +75,21 @@ export function taskRows({ tasks, services, nodes }: TaskSources): readonly Task
 /** The columns of `docker service ps`. */
 export function taskListing(rows: readonly TaskRow[], options: TaskListingOptions): Listing<TaskRow> {
   const { nowMs, noTrunc = false, noResolve = false } = options;
+  const name = (task: Task): string => (noResolve ? `${task.serviceId}.${slotName(task)}` : taskName(task));
   return {
     rows,
     id: ({ task }) => task.id,
     json: taskJson,
     columns: [
       { title: "ID", cell: ({ task }) => (noTrunc ? task.id : shortId(task.id)) },
-      {
-        title: "NAME",
-        cell: ({ task, isReplaced }) => `${isReplaced ? "\\_ " : ""}${displayName(task, noResolve)}`,
-      },
+      { title: "NAME", cell: ({ task, isReplaced }) => `${isReplaced ? "\\_ " : ""}${name(task)}` },
       { title: "IMAGE", cell: ({ image }) => image },
       { title: "NODE", cell: ({ task, node }) => (noResolve ? task.nodeId : node) },
-      { title: "DESIRED STATE", cell: (row) => capitalize(desiredWord(row)) },
-      { title: "CURRENT STATE", cell: ({ task }) => currentState(task, nowMs) },
+      { title: "DESIRED STATE", cell: (row) => capitalize(shownDesiredState(row)) },
+      { title: "CURRENT STATE", cell: ({ task }) => currentStateText(task, nowMs) },
       {
         title: "ERROR",
-        cell: ({ task }) => (noTrunc ? problem(task) : truncate(problem(task), maxErrorWidth(task))),
+        cell: ({ task }) => (noTrunc ? errorText(task) : truncate(errorText(task), maxErrorWidth(task))),
       },
       { title: "PORTS", cell: ({ ports }) => ports },
     ],
@@ -92,11 +97,15 @@ export function taskListing(rows: readonly TaskRow[], options: TaskListingOption
 }
 
 export const TASK_FILTERS: FilterTable<TaskRow> = {
-  id: ({ task }, value) => task.id.startsWith(value),
-  name: ({ task }, value) => `${task.serviceName}.${slotName(task)}`.includes(value),
-  node: ({ task, node }, value) => task.nodeId.startsWith(value) || node === value,
-  "desired-state": (row, value) =>
-    desiredWord(row) === value || (value === "shutdown" && row.task.desiredState === DesiredState.REMOVE),
+  id: { matches: ({ task }, value) => task.id.startsWith(value) },
+  name: { matches: ({ task }, value) => taskName(task).includes(value) },
+  node: { matches: ({ task, node }, value) => task.nodeId.startsWith(value) || node === value },
+  "desired-state": {
+    values: DESIRED_STATE_NAMES,
+    matches: (row, value) =>
+      shownDesiredState(row) === value ||
+      (value === "shutdown" && row.task.desiredState === DesiredState.REMOVE),
+  },
 };
 
 function taskJson(row: TaskRow): unknown {
@@ -104,7 +113,7 @@ function taskJson(row: TaskRow): unknown {
   const { status } = task;
   return {
     id: task.id,
-    name: `${task.serviceName}.${slotName(task)}`,
+    name: taskName(task),
     service: task.serviceName,
     serviceId: task.serviceId,
     stack: task.stack,
@@ -112,8 +121,8 @@ function taskJson(row: TaskRow): unknown {
     image,
     node,
     nodeId: task.nodeId,
-    desiredState: desiredWord(row),
-    state: taskStateName(status?.state ?? TaskState.UNSPECIFIED),
+    desiredState: shownDesiredState(row),
+    state: taskStateName(stateOf(task)),
     health: healthName(status?.health ?? Health.UNSPECIFIED),
     message: status?.message ?? "",
     sinceMs: status?.sinceMs ?? 0,
@@ -129,71 +138,55 @@ function taskJson(row: TaskRow): unknown {
   };
 }
 
-/** A task that ended and has a successor is not wanted any more, as Swarm shows it. */
-function desiredWord({ task, isReplaced }: TaskRow): string {
-  const isOver = isReplaced && (task.status?.state ?? TaskState.UNSPECIFIED) >= TaskState.COMPLETE;
-  return desiredStateName(
-    isOver && task.desiredState === DesiredState.RUNNING ? DesiredState.SHUTDOWN : task.desiredState,
-  );
+/** Returns "shutdown" for an ended task that was replaced, as Swarm does, even if its record says "running". */
+function shownDesiredState({ task, isReplaced }: TaskRow): string {
+  const isSuperseded = isReplaced && hasEnded(task) && task.desiredState === DesiredState.RUNNING;
+  return desiredStateName(isSuperseded ? DesiredState.SHUTDOWN : task.desiredState);
 }
 
-function slotName({ slot, nodeId }: Task): string {
-  return slot === 0 ? nodeId : String(slot);
-}
-
-function displayName(task: Task, noResolve: boolean): string {
-  return `${noResolve ? task.serviceId : task.serviceName}.${slotName(task)}`;
-}
-
-/** A container on a host that is down may run, or may not. */
+/** UNKNOWN means that the node is down, so the container may or may not be running. */
 const HEALTH_NOTES: ReadonlyMap<Health, string> = new Map([
   [Health.UNHEALTHY, " (unhealthy)"],
-  [Health.UNKNOWN, " (out of reach)"],
+  [Health.UNKNOWN, " (unreachable)"],
 ]);
 
-function currentState({ status }: Task, nowMs: number): string {
-  const state = status?.state ?? TaskState.UNSPECIFIED;
+function currentStateText(task: Task, nowMs: number): string {
+  const { status } = task;
+  const state = stateOf(task);
   const isRunning = state === TaskState.RUNNING;
   const note = (isRunning && HEALTH_NOTES.get(status?.health ?? Health.UNSPECIFIED)) || "";
-  const when =
-    status === undefined || status.sinceMs === 0 ? "" : ` ${ago(status.sinceMs, nowMs).toLowerCase()}`;
+  const when = status === undefined || status.sinceMs === 0 ? "" : ` ${agoLowerCase(status.sinceMs, nowMs)}`;
   return `${capitalize(taskStateName(state))}${note}${when}`;
 }
 
-/** What is wrong with a task; nothing while all is well. */
-function problem({ status }: Task): string {
-  const state = status?.state ?? TaskState.UNSPECIFIED;
-  const isWell =
+/** Returns the error of a task. Empty for a task that is healthy, or that ended as intended. */
+function errorText(task: Task): string {
+  const { status } = task;
+  const state = stateOf(task);
+  const isHealthy =
     state >= TaskState.ASSIGNED && state <= TaskState.RUNNING && status?.health !== Health.UNHEALTHY;
-  const ended = state === TaskState.COMPLETE || state === TaskState.SHUTDOWN;
-  if (status === undefined || isWell || ended) return "";
-  return status.message === "" && status.exitCode !== undefined
-    ? `exit code ${status.exitCode}`
-    : oneLine(status.message);
+  const isIntendedEnd = state === TaskState.COMPLETE || state === TaskState.SHUTDOWN;
+  return status === undefined || isHealthy || isIntendedEnd ? "" : statusMessage(task);
 }
 
-function maxErrorWidth({ status }: Task): number {
-  return status?.state === TaskState.NEW ? MAX_PENDING_WIDTH : MAX_ERROR_WIDTH;
+function maxErrorWidth(task: Task): number {
+  return stateOf(task) === TaskState.NEW ? MAX_PENDING_WIDTH : MAX_ERROR_WIDTH;
 }
 
 function hostPorts({ status }: Task, service: ServiceSummary | undefined): string {
-  const direct = new Set(
+  const hostModePorts = new Set(
     (service?.service?.spec?.ports ?? [])
       .filter(({ mode }) => mode === PortSpec_Mode.HOST)
       .map(({ protocol, target }) => `${target}/${protocolName(protocol)}`),
   );
   return (status?.ports ?? [])
-    .map(({ protocol, target, hostPort }) => ({ inside: `${target}/${protocolName(protocol)}`, hostPort }))
-    .filter(({ inside }) => direct.has(inside))
-    .map(({ inside, hostPort }) => `*:${hostPort}->${inside}`)
+    .map(({ protocol, target, hostPort }) => ({ target: `${target}/${protocolName(protocol)}`, hostPort }))
+    .filter(({ target }) => hostModePorts.has(target))
+    .map(({ target, hostPort }) => `*:${hostPort}->${target}`)
     .join(", ");
 }
 
-/** A replacement that failed beside the task that it was to replace came to nothing: that one still has the slot. */
-function hasEnded({ status }: Task): boolean {
-  return (status?.state ?? TaskState.UNSPECIFIED) >= TaskState.COMPLETE;
-}
-
+/** Ended tasks come last in their slot: when a replacement fails, the older running task still has the slot. */
 function bySlotThenAge(a: Task, b: Task): number {
   return (
     a.serviceName.localeCompare(b.serviceName) ||

@@ -1,44 +1,44 @@
-/** Where a command writes. Broken pipes are the caller's business, not a command's. */
+/** An output stream of a command. The caller handles broken pipes. */
 export interface Terminal {
   write(text: string): void;
   readonly isTty: boolean;
-  /** Width in characters; 80 when it is not a terminal. */
+  /** Width in characters; 80 when the stream is not a terminal. */
   readonly columns: number;
 }
 
-/** The standard streams as they are, for a command that hands them to another program. */
+/** The standard streams as bytes, and the signals, for commands that connect them to another program. */
 export interface StandardStreams {
   readonly isInputTty: boolean;
-  /** Standard input as it comes, no faster than it is taken. Ends with it, or when `signal` aborts. Once only. */
+  /** Reads standard input until its end or until `signal` aborts. Can be called once. */
   input(signal: AbortSignal): AsyncIterable<Uint8Array>;
-  /** Resolves when there is room for more. */
+  /** Resolves when the stream has room for more. */
   write(stream: "stdout" | "stderr", bytes: Uint8Array): Promise<void>;
-  /** Whether keys come as they are pressed, Ctrl-C among them. Does nothing to what is no terminal. */
+  /** Switches raw mode, in which each key, including Ctrl-C, is an input byte. No effect without a terminal. */
   setRaw(isRaw: boolean): void;
-  /** Of the terminal; undefined when there is none. */
+  /** Returns the size of the terminal, or undefined without a terminal. */
   size(): { readonly columns: number; readonly rows: number } | undefined;
-  /** The returned function ends it. */
+  /** Returns a function that removes the listener. */
   onResize(listener: () => void): () => void;
-  /** SIGINT and SIGTERM reach the listener instead of ending the program, until the returned function is called. */
+  /** Handles SIGINT and SIGTERM instead of ending the process. Returns a function that removes the listener. */
   onSignal(listener: (name: "SIGINT" | "SIGTERM") => void): () => void;
 }
 
-/** What a command gets of the world: everything outside of it that it may touch. */
+/** The environment of a command: everything outside of the CLI that it can access. */
 export interface Cli {
   readonly stdout: Terminal;
   readonly stderr: Terminal;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Folder in which the command was given. */
+  /** Working directory. */
   readonly cwd: string;
   readonly homeDirectory: string;
   readonly readStdin: () => Promise<Uint8Array>;
   readonly streams: StandardStreams;
-  /** Aborted by Ctrl-C. */
+  /** Aborted by Ctrl-C, with an `InterruptedError`. */
   readonly signal: AbortSignal;
   readonly now: () => number;
 }
 
-/** The options that every command takes. */
+/** The options of every command. */
 export interface GlobalOptions {
   readonly server?: string;
   readonly output?: OutputFormat;
@@ -46,7 +46,7 @@ export interface GlobalOptions {
 
 export type OutputFormat = "table" | "json";
 
-/** Ends a command with an exit code of its own, after it has said what there is to say; `cause` is still to be said. */
+/** Ends a command with an exit code of its own. `cause` is an error that has not been printed yet. */
 export class ExitStatus extends Error {
   override readonly name = "ExitStatus";
   readonly exitCode: number;
@@ -57,7 +57,7 @@ export class ExitStatus extends Error {
   }
 }
 
-/** Why `Cli.signal` aborts. */
+/** Thrown when the user interrupts a command. A message is printed without the prefix of errors. */
 export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
 }

@@ -1,7 +1,7 @@
-/** Real Compose files are a few KiB; past this something else was named by mistake, `/dev/zero` for one. */
+/** Maximum size of an input file. Compose files have a few KiB; `/dev/zero` given by mistake is endless. */
 export const MAX_INPUT_BYTES = 5_000_000;
 
-/** Everything that a stream gives, or its beginning when that is more than anybody takes. */
+/** Reads a stream to its end, or until it exceeds `MAX_INPUT_BYTES`. */
 export async function readBounded(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;

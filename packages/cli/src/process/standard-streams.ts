@@ -1,6 +1,6 @@
 import type { StandardStreams } from "./cli.js";
 
-/** The streams and signals of this process. */
+/** Returns the streams and signals of this process. */
 export function standardStreams(): StandardStreams {
   const { stdin, stdout, stderr } = process;
   return {
@@ -23,15 +23,15 @@ export function standardStreams(): StandardStreams {
 }
 
 async function* input(signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  // A terminal that is still read would keep the process alive.
-  const leave = (): void => void process.stdin.destroy();
-  signal.addEventListener("abort", leave, { once: true });
+  // An open read from the terminal would keep the process alive.
+  const close = (): void => void process.stdin.destroy();
+  signal.addEventListener("abort", close, { once: true });
   try {
     if (!signal.aborted) yield* process.stdin;
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
-    signal.removeEventListener("abort", leave);
+    signal.removeEventListener("abort", close);
   }
 }
 

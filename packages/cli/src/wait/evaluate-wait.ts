@@ -1,43 +1,41 @@
 import { currentTasks, hasFailed, isConverged, type Progress, type ServiceProgress } from "./progress.js";
 
-/** What a wait does next. */
 export type WaitVerdict =
-  | { readonly kind: "done" }
-  /** A service has failed, or some slots fail again and again. */
-  | { readonly kind: "hopeless" }
-  /** Nothing to decide before that time, unless there is news. */
+  | { readonly kind: "converged" }
+  /** A service has failed, or some slots keep failing. */
+  | { readonly kind: "failed" }
+  /** Evaluate again at `untilMs`, or with the next message. */
   | { readonly kind: "wait"; readonly untilMs: number | undefined };
 
-/** A program with a mistake in its settings ends within this time of its start. */
-const HOLD_MS = 500;
-/** Where something failed on the way, it must run longer to be believed. */
-const HOLD_AFTER_FAILURE_MS = 5_000;
-/** The other slots' reasons are worth the wait: all are shown at once. */
-const GIVE_UP_AFTER_MS = 3_000;
+/** How long tasks must run. A program with invalid settings exits within this time. */
+const STABLE_AFTER_MS = 500;
+/** How long tasks must run if one failed during the wait. */
+const STABLE_AFTER_FAILURE_MS = 5_000;
+/** How long a failed wait goes on to collect the reasons of other slots, so that all are printed at once. */
+const COLLECT_FAILURES_MS = 3_000;
 
 export function evaluateWait(progress: Progress, nowMs: number): WaitVerdict {
-  const { convergedSinceMs: settledSinceMs, failedSinceMs: hopelessSinceMs } = progress;
-  if (settledSinceMs !== undefined) {
-    const untilMs = settledSinceMs + holdMs([...progress.services.values()]);
-    return nowMs >= untilMs ? { kind: "done" } : { kind: "wait", untilMs };
+  const { convergedSinceMs, failedSinceMs } = progress;
+  const services = [...progress.services.values()];
+  if (convergedSinceMs !== undefined) {
+    const untilMs = convergedSinceMs + stableAfterMs(services);
+    return nowMs >= untilMs ? { kind: "converged" } : { kind: "wait", untilMs };
   }
-  if (hopelessSinceMs === undefined) return { kind: "wait", untilMs: undefined };
-  const isAllOver = [...progress.services.values()].every(
-    (service) => isConverged(service) || hasFailed(service),
-  );
-  if (isAllOver) return { kind: "hopeless" };
-  const untilMs = hopelessSinceMs + GIVE_UP_AFTER_MS;
-  return nowMs >= untilMs ? { kind: "hopeless" } : { kind: "wait", untilMs };
+  if (failedSinceMs === undefined) return { kind: "wait", untilMs: undefined };
+  if (services.every((service) => isConverged(service) || hasFailed(service))) return { kind: "failed" };
+  const untilMs = failedSinceMs + COLLECT_FAILURES_MS;
+  return nowMs >= untilMs ? { kind: "failed" } : { kind: "wait", untilMs };
 }
 
-/** How long everything must stay well. Nothing to hold when it is gone, or when its own check says that it works. */
-function holdMs(services: readonly ServiceProgress[]): number {
-  const alive = services.filter(({ watched }) => watched?.removed === false);
-  const failed = alive.some(
+/** Returns how long the services must stay converged. Zero if all are removed or have a health check. */
+function stableAfterMs(services: readonly ServiceProgress[]): number {
+  const present = services.filter(({ watched }) => watched?.removed === false);
+  const hasFailures = present.some(
     (service) => service.failures.size > 0 || currentTasks(service).some(({ restarts }) => restarts > 0),
   );
-  if (failed) return HOLD_AFTER_FAILURE_MS;
-  return alive.some((service) => currentTasks(service).length > 0 && !hasHealthcheck(service)) ? HOLD_MS : 0;
+  if (hasFailures) return STABLE_AFTER_FAILURE_MS;
+  const isUnchecked = present.some((service) => currentTasks(service).length > 0 && !hasHealthcheck(service));
+  return isUnchecked ? STABLE_AFTER_MS : 0;
 }
 
 function hasHealthcheck({ watched }: ServiceProgress): boolean {

@@ -4,15 +4,16 @@ import type { Terminal } from "../process/cli.js";
 import type { Progress } from "./progress.js";
 import { MAX_COLUMNS, plainLine, renderProgress } from "./render-progress.js";
 
-/** Shows a wait as it goes: in place on a terminal, one line per change elsewhere. */
+/** Prints the progress of a wait. */
 export interface ProgressPrinter {
   show(progress: Progress): void;
-  /** The server is not heard: said once, until there is progress again. */
+  /** Prints that the connection to the server is lost, once until there is progress again. */
   lost(reason: string): void;
-  /** Shows the last state for good. */
+  /** Prints the final state. */
   finish(progress: Progress): void;
 }
 
+/** Redraws lines in place on a terminal. Elsewhere, prints a line for each change. */
 export function createProgressPrinter(terminal: Terminal, now: () => number): ProgressPrinter {
   return terminal.isTty ? livePrinter(terminal, now) : plainPrinter(terminal);
 }
@@ -57,5 +58,5 @@ function plainPrinter(terminal: Terminal): ProgressPrinter {
 }
 
 function lostText(reason: string): string {
-  return `Connection lost, trying again: ${oneLine(reason)}`;
+  return `Connection lost, reconnecting: ${oneLine(reason)}`;
 }

@@ -6,26 +6,26 @@ import {
   type WatchedService,
   type WatchServicesResponse,
 } from "@berth/proto";
-import { currentTaskFilter } from "../output/current-task.js";
+import { currentTaskFilter, isFailed, slotName, stateOf } from "../output/task-text.js";
 import { hasRolloutFailed, isRollingOut } from "./rollout-status.js";
 
-/** What a wait knows of the services that it waits for. Never changed: each message makes a new one. */
+/** The state of all services that a wait is for. Immutable: each message of the server creates a new one. */
 export interface Progress {
   readonly services: ReadonlyMap<string, ServiceProgress>;
-  /** Since when nothing was left to do; undefined while there is something. */
+  /** Since when all services have converged. Undefined while one has not. */
   readonly convergedSinceMs: number | undefined;
-  /** Since when some service has failed for good, or some slot too often; undefined while none has. */
+  /** Since when a service has failed, or a slot keeps failing. Undefined while neither is the case. */
   readonly failedSinceMs: number | undefined;
 }
 
 export interface ServiceProgress {
   readonly id: string;
   readonly name: string;
-  /** The version whose arrival is waited for; undefined: whichever there is. */
+  /** The awaited version. Undefined when any version will do. */
   readonly version: number | undefined;
-  /** Undefined until the first word of it. */
+  /** The last state that the server sent. Undefined until its first message about the service. */
   readonly watched: WatchedService | undefined;
-  /** What failed while we watched, by slot. */
+  /** The failures during the wait, by slot. */
   readonly failures: ReadonlyMap<string, SlotFailures>;
 }
 
@@ -37,14 +37,12 @@ interface SlotFailures {
 export interface AwaitedService {
   readonly id: string;
   readonly name: string;
-  /** The version that was made of it, if something was. */
+  /** The version that the awaited change created. Undefined for a removal. */
   readonly version?: number;
 }
 
-/** A slot that failed this often will not run by itself: something about it is wrong. */
+/** After this many failures a slot is not expected to recover on its own. */
 const MAX_SLOT_FAILURES = 3;
-
-const FAILED_STATES: readonly TaskState[] = [TaskState.FAILED, TaskState.REJECTED];
 
 export function initialProgress(services: readonly AwaitedService[]): Progress {
   return {
@@ -59,7 +57,7 @@ export function initialProgress(services: readonly AwaitedService[]): Progress {
   };
 }
 
-/** Takes over a message of the server. Services that it does not name stay as they were. */
+/** Applies a message of the server. Services that are not in it keep their state. */
 export function applyUpdate(progress: Progress, message: WatchServicesResponse, nowMs: number): Progress {
   const services = new Map(progress.services);
   for (const watched of message.services) {
@@ -67,15 +65,16 @@ export function applyUpdate(progress: Progress, message: WatchServicesResponse, 
     if (service !== undefined) services.set(service.id, applyServiceUpdate(service, watched));
   }
   const all = [...services.values()];
-  const settled = all.every(isConverged);
-  const hopeless = all.some((service) => hasFailed(service) || hasFailingSlots(service));
+  const areConverged = all.every(isConverged);
+  const isAnyFailed = all.some((service) => hasFailed(service) || hasFailingSlots(service));
   return {
     services,
-    convergedSinceMs: settled ? (progress.convergedSinceMs ?? nowMs) : undefined,
-    failedSinceMs: hopeless ? (progress.failedSinceMs ?? nowMs) : undefined,
+    convergedSinceMs: areConverged ? (progress.convergedSinceMs ?? nowMs) : undefined,
+    failedSinceMs: isAnyFailed ? (progress.failedSinceMs ?? nowMs) : undefined,
   };
 }
 
+/** Whether the awaited version runs as specified, or the service has been removed. */
 export function isConverged(service: ServiceProgress): boolean {
   const { watched, version = 0 } = service;
   if (watched === undefined || watched.removed) return watched !== undefined;
@@ -83,25 +82,25 @@ export function isConverged(service: ServiceProgress): boolean {
   return converged && (record?.version ?? 0) >= version && !isRollingOut(service) && !hasFailed(service);
 }
 
-/** Nothing will come of it any more: its rollout has ended otherwise than it should, or its job has failed. */
+/** Whether the wait cannot succeed any more: the rollout was paused or rolled back, or the job failed. */
 export function hasFailed(service: ServiceProgress): boolean {
   return hasRolloutFailed(service) || failedJob(service) !== undefined;
 }
 
-/** The run of a one-time job that has failed. One that runs by the clock has another chance. */
+/** Returns the failed run of a job. A job with a cron schedule does not count: its next run may succeed. */
 export function failedJob({ watched }: ServiceProgress): JobStatus | undefined {
   const { job, spec } = watched?.summary?.service ?? {};
-  const isOver = job !== undefined && job.endedAtMs > 0 && job.failed;
-  return isOver && spec?.cron === undefined ? job : undefined;
+  const hasEndedRun = job !== undefined && job.endedAtMs > 0 && job.failed;
+  return hasEndedRun && spec?.cron === undefined ? job : undefined;
 }
 
-/** Some slots fail again and again, and no rollout watches over them. */
+/** Whether slots keep failing without a rollout that would react to it. */
 function hasFailingSlots(service: ServiceProgress): boolean {
-  return !isConverged(service) && !isRollingOut(service) && failingSlots(service).length > 0;
+  return !isConverged(service) && !isRollingOut(service) && failingTasks(service).length > 0;
 }
 
-/** The newest tasks of the slots that failed too often and do not run now. */
-function failingSlots(service: ServiceProgress): readonly Task[] {
+/** Returns the current tasks of slots that failed too often and do not run now. */
+function failingTasks(service: ServiceProgress): readonly Task[] {
   return currentTasks(service).filter(
     (task) =>
       hasExhaustedRestarts(service, task) ||
@@ -109,7 +108,7 @@ function failingSlots(service: ServiceProgress): readonly Task[] {
   );
 }
 
-/** It failed, and its restart policy allows no further attempt. */
+/** Whether a task has failed and its restart policy allows no further attempt. */
 function hasExhaustedRestarts({ watched }: ServiceProgress, task: Task): boolean {
   const policy = watched?.summary?.service?.spec?.task?.restart;
   if (policy === undefined || !isFailed(task)) return false;
@@ -118,61 +117,47 @@ function hasExhaustedRestarts({ watched }: ServiceProgress, task: Task): boolean
   return maxAttempts > 0 && windowMs === 0 && task.restarts >= maxAttempts;
 }
 
-/** Failures of a task's slot: those seen, or those that the server counted before we looked. */
+/** Returns the failures of a task's slot: those during the wait, or those that the server counted before. */
 export function failureCount({ failures }: ServiceProgress, task: Task): number {
-  const seen = failures.get(slotKey(task))?.taskIds.size ?? 0;
+  const seen = failures.get(slotName(task))?.taskIds.size ?? 0;
   return Math.max(seen, task.restarts + (isFailed(task) ? 1 : 0));
 }
 
-/** The last failure of a task's slot that we saw: what says why, while the next attempt has nothing to say yet. */
+/** Returns the last failed task in a task's slot. It has the reason while the next attempt is still starting. */
 export function latestFailure({ failures }: ServiceProgress, task: Task): Task | undefined {
-  return failures.get(slotKey(task))?.latest;
+  return failures.get(slotName(task))?.latest;
 }
 
-/** Tasks of the version that is to run: what stops or is outdated says nothing about it. */
+/** Returns the tasks that run the current template. */
 export function currentTasks({ watched }: ServiceProgress): readonly Task[] {
   return watched?.tasks.filter(currentTaskFilter(watched.summary?.service)) ?? [];
 }
 
-/** Whether its tasks are to end. */
 export function isJob({ watched }: ServiceProgress): boolean {
   const mode = watched?.summary?.service?.spec?.mode?.$case;
   return mode === "replicatedJob" || mode === "globalJob";
 }
 
-/** Whether a task is where it should be. */
+/** Whether a task has reached its goal: it runs, or, in a job, has completed. */
 export function isDone(service: ServiceProgress, task: Task): boolean {
   const state = stateOf(task);
   return state === TaskState.RUNNING ? !isJob(service) : state === TaskState.COMPLETE && isJob(service);
 }
 
-export function stateOf(task: Task): TaskState {
-  return task.status?.state ?? TaskState.UNSPECIFIED;
-}
-
-export function isFailed(task: Task): boolean {
-  return FAILED_STATES.includes(stateOf(task));
-}
-
 function applyServiceUpdate(service: ServiceProgress, watched: WatchedService): ServiceProgress {
-  const next = { ...service, watched };
-  return withFailures(next, currentTasks(next).filter(isFailed));
+  const updated = { ...service, watched };
+  return withFailures(updated, currentTasks(updated).filter(isFailed));
 }
 
-/** Remembers tasks that failed, each once however often it is told. */
+/** Records failed tasks. A task that is recorded already is not counted again. */
 export function withFailures(service: ServiceProgress, failed: readonly Task[]): ServiceProgress {
   const failures = new Map(service.failures);
   for (const task of failed) {
-    const key = slotKey(task);
-    const known = failures.get(key);
+    const slot = slotName(task);
+    const known = failures.get(slot);
     const taskIds = new Set(known?.taskIds).add(task.id);
     const isNewer = known === undefined || task.createdAtMs >= known.latest.createdAtMs;
-    failures.set(key, { taskIds, latest: isNewer ? task : known.latest });
+    failures.set(slot, { taskIds, latest: isNewer ? task : known.latest });
   }
   return { ...service, failures };
-}
-
-/** A task of a global service has no slot: its node is its slot. */
-function slotKey({ slot, nodeId }: Task): string {
-  return slot === 0 ? nodeId : String(slot);
 }

@@ -3,54 +3,55 @@ import { explainUnconverged } from "./explain.js";
 import { hasFailed, type Progress, type ServiceProgress } from "./progress.js";
 import { rolloutStatus } from "./rollout-status.js";
 
-interface Ending {
+interface FailureText {
   readonly code: ErrorCode;
   readonly head: string;
   readonly tail: string;
 }
 
-const LOGS = "See more with: berth service logs SERVICE";
+const SEE_LOGS = "For more output, run: berth service logs SERVICE";
 
-const ENDINGS = {
+const FAILURES = {
   rolledBack: {
     code: "BERTH_ROLLED_BACK",
-    head: "the change failed and was undone:",
-    tail: LOGS,
+    head: "the update failed and was rolled back:",
+    tail: SEE_LOGS,
   },
   paused: {
     code: "BERTH_ROLLOUT_PAUSED",
-    head: "the change failed and is paused; nothing more happens by itself:",
-    tail: "Change it once more, or undo it with: berth service rollback SERVICE",
+    head: "the update failed and is paused; it does not continue on its own:",
+    tail: "Update the service again, or run: berth service rollback SERVICE",
   },
-  job: { code: "BERTH_TASK_FAILED", head: "a job failed:", tail: LOGS },
+  job: { code: "BERTH_TASK_FAILED", head: "a job failed:", tail: SEE_LOGS },
   tasks: {
     code: "BERTH_TASK_FAILED",
-    head: "tasks fail again and again; berth keeps trying, but does not expect them to run:",
-    tail: LOGS,
+    head: "tasks keep failing; berth continues to restart them, but they are not expected to recover:",
+    tail: SEE_LOGS,
   },
-} as const satisfies Readonly<Record<string, Ending>>;
+} as const satisfies Readonly<Record<string, FailureText>>;
 
-/** Why a wait ended before everything was well, with the reason of every task that failed. */
+/** Creates the error for a wait that failed, with the reasons of all failed tasks and their last output. */
 export function waitFailedError(progress: Progress, outputs: readonly string[]): BerthError {
-  const { code, head, tail } = endingOf([...progress.services.values()]);
+  const { code, head, tail } = failureOf([...progress.services.values()]);
   return new BerthError({
     code,
     message: [head, ...explainUnconverged(progress), ...outputs, tail].join("\n"),
   });
 }
 
-export function timeoutError(progress: Progress, timeoutMs: number): BerthError {
-  const head = `not everything runs after ${timeoutMs / 1_000} s; berth goes on with it:`;
+/** Creates the error for a wait that timed out. `operation` is for example "deployment of shop". */
+export function timeoutError(progress: Progress, timeoutMs: number, operation: string): BerthError {
+  const head = `the ${operation} did not converge within ${timeoutMs / 1_000} s; it continues in the background:`;
   return new BerthError({
     code: "BERTH_NOT_CONVERGED",
     message: [head, ...explainUnconverged(progress)].join("\n"),
   });
 }
 
-/** The one that a person has to do something about goes first. */
-function endingOf(services: readonly ServiceProgress[]): Ending {
+/** Returns the failure that the user has to act on. A paused update comes first. */
+function failureOf(services: readonly ServiceProgress[]): FailureText {
   const kinds = services.map((service) => rolloutStatus(service).kind);
-  if (kinds.includes("paused")) return ENDINGS.paused;
-  if (kinds.includes("rolled-back")) return ENDINGS.rolledBack;
-  return services.some(hasFailed) ? ENDINGS.job : ENDINGS.tasks;
+  if (kinds.includes("paused")) return FAILURES.paused;
+  if (kinds.includes("rolled-back")) return FAILURES.rolledBack;
+  return services.some(hasFailed) ? FAILURES.job : FAILURES.tasks;
 }

@@ -2,28 +2,28 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ControlClient } from "../client/client.js";
 import { type Cli, InterruptedError } from "../process/cli.js";
 import { evaluateWait } from "./evaluate-wait.js";
-import { lastOutputs } from "./last-output.js";
-import { addMissedFailures } from "./missed-failures.js";
+import { addMissedFailures, lastOutputs } from "./failure-details.js";
 import { type AwaitedService, applyUpdate, initialProgress, type Progress } from "./progress.js";
 import type { ProgressPrinter } from "./progress-printer.js";
 import { timeoutError, waitFailedError } from "./wait-errors.js";
-import { watchServices } from "./watch.js";
+import { watchServices } from "./watch-services.js";
 
-/** Timers cannot be set for longer than 24 days: `--timeout 30d` sleeps in parts. */
+/** Timers are limited to 24 days, so `--timeout 30d` sleeps in steps. */
 const MAX_SLEEP_MS = 3_600_000;
 
 export interface WaitOptions {
   readonly services: readonly AwaitedService[];
   readonly timeoutMs: number;
   readonly printer: ProgressPrinter;
-  /** What goes on when the user stops waiting: `The deploy of shop goes on`. */
+  /** The operation that the wait is for, such as "deployment of shop", for messages. */
   readonly operation: string;
 }
 
 /**
- * Waits until the services are as they should be, showing how far they are.
- * @throws BerthError BERTH_ROLLED_BACK and BERTH_ROLLOUT_PAUSED when that came of a change, BERTH_TASK_FAILED when
- * tasks fail again and again or a job did, BERTH_NOT_CONVERGED at the timeout; InterruptedError when the user stops waiting.
+ * Waits for services to converge and prints their progress.
+ * @throws BerthError BERTH_ROLLED_BACK or BERTH_ROLLOUT_PAUSED when an update failed, BERTH_TASK_FAILED when tasks keep
+ * failing or a job failed, BERTH_NOT_CONVERGED at the timeout.
+ * @throws InterruptedError when the user stops waiting.
  */
 export async function waitForServices(
   cli: Cli,
@@ -31,8 +31,8 @@ export async function waitForServices(
   options: WaitOptions,
 ): Promise<Progress> {
   const deadlineMs = cli.now() + options.timeoutMs;
-  const over = new AbortController();
-  const signal = AbortSignal.any([cli.signal, over.signal]);
+  const ended = new AbortController();
+  const signal = AbortSignal.any([cli.signal, ended.signal]);
   const ids = options.services.map(({ id }) => id);
   const messages = watchServices(client, ids, { signal, onLost: options.printer.lost });
   let progress = initialProgress(options.services);
@@ -40,15 +40,15 @@ export async function waitForServices(
   try {
     for (;;) {
       const verdict = evaluateWait(progress, cli.now());
-      if (verdict.kind === "done") return progress;
-      if (verdict.kind === "hopeless") {
+      if (verdict.kind === "converged") return progress;
+      if (verdict.kind === "failed") {
         progress = await addMissedFailures(cli, client, progress);
         throw waitFailedError(progress, await lastOutputs(cli, client, progress));
       }
-      if (cli.now() >= deadlineMs) throw timeoutError(progress, options.timeoutMs);
+      if (cli.now() >= deadlineMs) throw timeoutError(progress, options.timeoutMs, options.operation);
       const wakeAtMs = Math.min(deadlineMs, verdict.untilMs ?? deadlineMs);
       const ms = Math.min(MAX_SLEEP_MS, Math.max(0, wakeAtMs - cli.now()));
-      const message = await nextOrTimer(next, { ms, signal });
+      const message = await nextOrTimeout(next, { ms, signal });
       if (message === undefined) continue;
       if (message.done) throw new Error("the watch ended");
       progress = applyUpdate(progress, message.value, cli.now());
@@ -58,27 +58,27 @@ export async function waitForServices(
   } catch (error) {
     if (!cli.signal.aborted) throw error;
     throw new InterruptedError(
-      `Stopped waiting. ${options.operation}: berth stack ps and berth service ps show how far it is.`,
+      `Stopped waiting. The ${options.operation} continues in the background; check it with berth stack ps or berth service ps.`,
     );
   } finally {
     options.printer.finish(progress);
-    over.abort();
-    // What was asked for last ends with an abort that nobody waits for.
+    ended.abort();
+    // Prevents an unhandled rejection of the pending read, which the abort rejects.
     next.catch(() => {});
   }
 }
 
-/** What the promise gives, or undefined when the time is up first. */
-async function nextOrTimer<T>(
+/** Returns the result of a promise, or undefined after `ms`. */
+async function nextOrTimeout<T>(
   next: Promise<T>,
   { ms, signal }: { ms: number; signal: AbortSignal },
 ): Promise<T | undefined> {
   const timer = new AbortController();
-  const timeUp = sleep(ms, undefined, { signal: AbortSignal.any([signal, timer.signal]) });
+  const timeout = sleep(ms, undefined, { signal: AbortSignal.any([signal, timer.signal]) });
   try {
-    return await Promise.race([next, timeUp]);
+    return await Promise.race([next, timeout]);
   } finally {
     timer.abort();
-    timeUp.catch(() => {});
+    timeout.catch(() => {});
   }
 }

@@ -21,7 +21,7 @@ function message(summary: Parameters<typeof webService>[0], tasks: readonly Task
   };
 }
 
-const unsettled = { running: 0, converged: false };
+const unconverged = { running: 0, converged: false };
 const failedTask = (id: string, change = {}) =>
   webTask({ id, status: { state: TaskState.FAILED, exitCode: 1, message: "boom" }, ...change });
 
@@ -32,73 +32,73 @@ function after(...messages: readonly (readonly [number, WatchServicesResponse])[
   );
 }
 
-describe("decide", () => {
-  test("waits for news while nothing is known", () => {
+describe("evaluateWait", () => {
+  test("waits for the first message", () => {
     expect(evaluateWait(initialProgress([SERVICE]), 0)).toEqual({ kind: "wait", untilMs: undefined });
   });
 
-  test("holds what runs for half a second: a program with bad settings ends by then", () => {
+  test("requires tasks to run for half a second, within which a program with invalid settings exits", () => {
     const progress = after([1_000, message({}, [webTask()])]);
     expect(evaluateWait(progress, 1_000)).toEqual({ kind: "wait", untilMs: 1_500 });
-    expect(evaluateWait(progress, 1_500)).toEqual({ kind: "done" });
+    expect(evaluateWait(progress, 1_500)).toEqual({ kind: "converged" });
   });
 
-  test("starts the hold anew when something fell over meanwhile, and then holds longer", () => {
+  test("restarts the stability period with a longer one after a failure", () => {
     const progress = after(
       [1_000, message({}, [webTask()])],
-      [1_200, message(unsettled, [failedTask("t1")])],
+      [1_200, message(unconverged, [failedTask("t1")])],
       [1_300, message({}, [webTask({ id: "t2", restarts: 1 })])],
     );
     expect(evaluateWait(progress, 1_300)).toEqual({ kind: "wait", untilMs: 6_300 });
   });
 
-  test("believes a health check at once", () => {
+  test("needs no stability period with a health check", () => {
     const summary = webService();
     const container = summary.service?.spec?.task?.container;
     if (container !== undefined) container.healthcheck = { ...HEALTHCHECK, test: ["CMD", "true"] };
-    expect(evaluateWait(after([1_000, message(summary, [webTask()])]), 1_000)).toEqual({ kind: "done" });
+    expect(evaluateWait(after([1_000, message(summary, [webTask()])]), 1_000)).toEqual({ kind: "converged" });
   });
 
-  test("gives up on a slot that failed three times, after the others had time to say why", () => {
-    const failing = [1, 2, 3].map((n) => [n * 1_000, message(unsettled, [failedTask(`t${n}`)])] as const);
+  test("fails on a slot that failed three times, after a period to collect the reasons of other slots", () => {
+    const failing = [1, 2, 3].map((n) => [n * 1_000, message(unconverged, [failedTask(`t${n}`)])] as const);
     expect(evaluateWait(after(...failing.slice(0, 2)), 9_000)).toEqual({ kind: "wait", untilMs: undefined });
     expect(evaluateWait(after(...failing), 5_999)).toEqual({ kind: "wait", untilMs: 6_000 });
-    expect(evaluateWait(after(...failing), 6_000)).toEqual({ kind: "hopeless" });
+    expect(evaluateWait(after(...failing), 6_000)).toEqual({ kind: "failed" });
   });
 
   test.each([
-    ["none allows no other attempt", { condition: RestartPolicy_Condition.NONE }, 0, "hopeless"],
+    ["none allows no other attempt", { condition: RestartPolicy_Condition.NONE }, 0, "failed"],
     [
       "any has used up its attempts",
       { condition: RestartPolicy_Condition.ANY, maxAttempts: 1 },
       1,
-      "hopeless",
+      "failed",
     ],
     ["any has attempts left", { condition: RestartPolicy_Condition.ANY, maxAttempts: 2 }, 1, "wait"],
-  ])("gives up on a failed slot when its restart policy does: %s", (_what, policy, restarts, kind) => {
-    const summary = webService(unsettled);
+  ])("fails when the restart policy allows no further attempt: %s", (_what, policy, restarts, kind) => {
+    const summary = webService(unconverged);
     const task = summary.service?.spec?.task;
     if (task !== undefined) task.restart = RestartPolicy.fromPartial(policy);
     const progress = after([1_000, message(summary, [failedTask("t1", { restarts })])]);
     expect(evaluateWait(progress, 4_000).kind).toBe(kind);
   });
 
-  test("counts a failure once however often it is told, and tasks of old versions never", () => {
-    const again = [1, 2, 3, 4].map((n) => [n, message(unsettled, [failedTask("same")])] as const);
-    expect(evaluateWait(after(...again), 99_000).kind).toBe("wait");
+  test("counts each failed task once, and ignores tasks of old versions", () => {
+    const repeated = [1, 2, 3, 4].map((n) => [n, message(unconverged, [failedTask("same")])] as const);
+    expect(evaluateWait(after(...repeated), 99_000).kind).toBe("wait");
     const old = [1, 2, 3].map(
-      (n) => [n, message(unsettled, [failedTask(`t${n}`, { specVersion: 0 })])] as const,
+      (n) => [n, message(unconverged, [failedTask(`t${n}`, { specVersion: 0 })])] as const,
     );
     expect(evaluateWait(after(...old), 99_000).kind).toBe("wait");
   });
 
-  test("takes the server's count of restarts from before the wait", () => {
+  test("includes restarts from before the wait", () => {
     expect(
-      evaluateWait(after([0, message(unsettled, [failedTask("t9", { restarts: 7 })])]), 3_000).kind,
-    ).toBe("hopeless");
+      evaluateWait(after([0, message(unconverged, [failedTask("t9", { restarts: 7 })])]), 3_000).kind,
+    ).toBe("failed");
   });
 
-  test("does not give up on a slot that failed often but runs now, while others still start", () => {
+  test("does not fail on a slot that failed often but runs now", () => {
     const tasks = [
       webTask({ restarts: 5 }),
       webTask({ id: "b", slot: 2, status: { state: TaskState.STARTING } }),
@@ -108,9 +108,9 @@ describe("decide", () => {
     );
   });
 
-  test("is done at once when all is gone", () => {
+  test("converges at once when all services are removed", () => {
     const gone = { services: [{ serviceId: SERVICE.id, removed: true, summary: undefined, tasks: [] }] };
-    expect(evaluateWait(after([0, gone]), 0)).toEqual({ kind: "done" });
+    expect(evaluateWait(after([0, gone]), 0)).toEqual({ kind: "converged" });
   });
 });
 
@@ -123,38 +123,38 @@ const HEALTHCHECK = {
   startIntervalMs: 0,
 };
 
-test("explainUnsettled puts tasks with one reason together, the worst first", () => {
+test("explainUnconverged groups tasks by reason, the slots with most failures first", () => {
   const waiting = (id: string, slot: number) =>
     webTask({ id, slot, status: { state: TaskState.NEW, message: "2 nodes lack 1.5 GiB memory" } });
   const tasks = [waiting("a", 1), waiting("b", 2), failedTask("c", { slot: 3, restarts: 4 })];
-  expect(explainUnconverged(after([0, message({ ...unsettled, desired: 3 }, tasks)]))).toEqual([
+  expect(explainUnconverged(after([0, message({ ...unconverged, desired: 3 }, tasks)]))).toEqual([
     "  shop_web: 0 of 3 tasks running",
     "    shop_web.3: failed: exit code 1: boom (failed 5 times)",
-    "    shop_web.1 and 1 more: waits for a node: 2 nodes lack 1.5 GiB memory",
+    "    shop_web.1 and 1 more: pending: 2 nodes lack 1.5 GiB memory",
   ]);
 });
 
-test("explainUnsettled tells of a service that is waited for, not of a node", () => {
+test("explainUnconverged shows which dependency a pending task waits for", () => {
   const held = webTask({ status: { state: TaskState.NEW, message: "waiting for shop_db: healthy" } });
-  const progress = after([0, message(unsettled, [held])]);
-  expect(explainUnconverged(progress)[1]).toBe("    shop_web.1: waiting for shop_db: healthy");
+  const progress = after([0, message(unconverged, [held])]);
+  expect(explainUnconverged(progress)[1]).toBe("    shop_web.1: pending: waiting for shop_db: healthy");
 });
 
-test("explainUnsettled keeps the reason of a failure while the next attempt starts", () => {
+test("explainUnconverged keeps the reason of a failure while the next attempt starts", () => {
   const next = webTask({ id: "t2", restarts: 1, status: { state: TaskState.ASSIGNED } });
-  const progress = after([0, message(unsettled, [failedTask("t1")])], [1, message(unsettled, [next])]);
+  const progress = after([0, message(unconverged, [failedTask("t1")])], [1, message(unconverged, [next])]);
   expect(explainUnconverged(progress)[1]).toBe("    shop_web.1: failed: exit code 1: boom; now assigned");
 });
 
 describe("renderProgress", () => {
-  test("shows each service in one line", () => {
+  test("prints one line per service", () => {
     const tasks = [webTask(), webTask({ id: "b", slot: 2, status: { state: TaskState.STARTING } })];
     expect(renderProgress(after([0, message({ running: 1, converged: false }, tasks)]), 80)).toEqual([
       "shop_web  █████░░░░░  1/2 starting 1",
     ]);
   });
 
-  test("is never wider than the terminal or 80 columns, and never longer than a screen", () => {
+  test("stays within the terminal, 80 columns and 20 lines", () => {
     const many = Array.from({ length: 50 }, (_, n) => ({
       id: `${n}`,
       name: `a-very-long-service-name-${n}`.repeat(3),
@@ -164,7 +164,7 @@ describe("renderProgress", () => {
       (state, { id }) =>
         applyUpdate(
           state,
-          { services: [{ serviceId: id, removed: false, summary: webService(unsettled), tasks }] },
+          { services: [{ serviceId: id, removed: false, summary: webService(unconverged), tasks }] },
           0,
         ),
       initialProgress(many),
@@ -182,7 +182,7 @@ describe("renderProgress", () => {
   });
 });
 
-test("LiveView draws over its last lines, also when there are fewer now", () => {
+test("LiveView redraws its last lines in place, also when there are fewer of them", () => {
   const written: string[] = [];
   let nowMs = 0;
   const view = new LiveView({ write: (text) => written.push(text), isTty: true, columns: 80 }, () => nowMs);

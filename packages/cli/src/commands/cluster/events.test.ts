@@ -21,7 +21,7 @@ describe("events", () => {
     nodeHostname: "host-1",
   });
 
-  test("are told a line each: when, what, about what, why", async () => {
+  test("prints one line per event: time, reason, subject and message", async () => {
     const streamEvents: FakeControlHandlers["streamEvents"] = async function* () {
       yield event({
         timeMs: 1_764_000_000_000,
@@ -34,7 +34,7 @@ describe("events", () => {
     const { code, out } = await berth("events", { streamEvents });
     expect(code).toBe(0);
     expect(out).toBe(
-      `2025-11-24T16:00:00.000Z  NODE_DOWN          host-2  (from the records)\n` +
+      `2025-11-24T16:00:00.000Z  NODE_DOWN          host-2  (reconstructed)\n` +
         `2025-11-24T16:00:00.123Z  TASK_FAILED        shop_web.2.taskonexxxxx@host-1  exit code 1\n`,
     );
     expect(
@@ -46,7 +46,7 @@ describe("events", () => {
     });
   });
 
-  test("that are followed go on after the last one with the next leader", async () => {
+  test("-f resumes after the last event when the leader changes", async () => {
     const asked: object[] = [];
     const streamEvents: FakeControlHandlers["streamEvents"] = async function* (request) {
       asked.push(request);

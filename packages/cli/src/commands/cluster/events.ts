@@ -7,7 +7,7 @@ import { styled } from "../../output/style.js";
 import { oneLine } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** The longest codes are as long. */
+/** Width of the longest reason. */
 const REASON_WIDTH = 17;
 
 export interface EventsOptions extends GlobalOptions {
@@ -48,22 +48,22 @@ function eventLine(cli: Cli, event: ClusterEvent): string {
   const cells = [
     styled(cli, cli.stdout, "dim", new Date(timeMs).toISOString()),
     isWarning ? styled(cli, cli.stdout, "yellow", code) : code,
-    subject(event),
+    subjectOf(event),
     oneLine(message),
-    isReconstructed ? styled(cli, cli.stdout, "dim", "(from the records)") : "",
+    isReconstructed ? styled(cli, cli.stdout, "dim", "(reconstructed)") : "",
   ];
   return `${cells.filter((cell) => cell !== "").join("  ")}\n`;
 }
 
-/** `shop_web.1.k2j3h4@host-2`, `shop_web`, `host-2`: as far as it is about one. */
-function subject({ serviceName, slot, taskId, nodeHostname }: ClusterEvent): string {
+/** Returns what the event is about: `shop_web.1.k2j3h4@host-2`, `shop_web` or `host-2`. */
+function subjectOf({ serviceName, slot, taskId, nodeHostname }: ClusterEvent): string {
   const task = taskId === "" ? "" : `${slot === 0 ? "" : `.${slot}`}.${shortId(taskId)}`;
   const node = serviceName !== "" && nodeHostname !== "" ? `@${nodeHostname}` : nodeHostname;
   return `${serviceName}${task}${node}`;
 }
 
 function eventJson(event: ClusterEvent): string {
-  const { timeMs, reason, message, isWarning, isReconstructed, epoch, sequence, ...about } = event;
+  const { timeMs, reason, message, isWarning, isReconstructed, epoch, sequence, ...details } = event;
   const time = new Date(timeMs).toISOString();
-  return `${JSON.stringify({ time, reason, message, ...about, isWarning, isReconstructed, epoch, sequence })}\n`;
+  return `${JSON.stringify({ time, reason, message, ...details, isWarning, isReconstructed, epoch, sequence })}\n`;
 }

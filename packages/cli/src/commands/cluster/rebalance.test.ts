@@ -3,9 +3,9 @@ import { describe, expect, test } from "vitest";
 import type { FakeControlHandlers } from "../../testing/fake-control.js";
 import { berth } from "../../testing/run-berth.js";
 
-const asked: unknown[] = [];
+const requests: unknown[] = [];
 const rebalance: FakeControlHandlers["rebalance"] = async (request) => {
-  asked.push(request);
+  requests.push(request);
   return RebalanceResponse.fromPartial({
     moves: [
       {
@@ -21,23 +21,23 @@ const rebalance: FakeControlHandlers["rebalance"] = async (request) => {
 };
 
 describe("rebalance", () => {
-  test("shows what moves where and why", async () => {
+  test("prints the moves with their reasons", async () => {
     const { out } = await berth("rebalance --dry-run --max-moves 5", { rebalance });
-    expect(asked.at(-1)).toEqual({ dryRun: true, maxMoves: 5 });
+    expect(requests.at(-1)).toEqual({ dryRun: true, maxMoves: 5 });
     expect(out).toMatchInlineSnapshot(`
-      "TASK         FROM     TO       WHY
+      "TASK         FROM     TO       REASON
       shop_web.3   host-1   host-3   shop_web is uneven over nodes: 3 tasks against 0
       "
     `);
   });
 
-  test("says so when nothing is to be moved, and gives scripts an empty list", async () => {
+  test("prints a message without moves, and an empty list with -o json", async () => {
     const none: FakeControlHandlers = { rebalance: async () => ({ moves: [] }) };
     expect((await berth("rebalance", none)).out).toContain("Nothing to move");
     expect(JSON.parse((await berth("rebalance -o json", none)).out)).toEqual([]);
   });
 
-  test("refuses a number of moves that is none", async () => {
+  test("rejects an invalid number of moves", async () => {
     const { code, err } = await berth("rebalance --max-moves few", { rebalance });
     expect(code).toBe(2);
     expect(err).toContain("--max-moves");

@@ -11,22 +11,22 @@ export interface RebalanceOptions extends GlobalOptions {
 
 /** `berth rebalance` */
 export async function rebalance(cli: Cli, options: RebalanceOptions): Promise<void> {
-  const request = { dryRun: options.dryRun ?? false, maxMoves: countOf(options.maxMoves) };
+  const request = { dryRun: options.dryRun ?? false, maxMoves: parseMaxMoves(options.maxMoves) };
   const { moves } = await withClient(cli, options, (client) =>
     client.rebalance(request, { signal: cli.signal }),
   );
   if (moves.length === 0 && options.output !== "json") {
-    cli.stdout.write("Nothing to move: the tasks are spread as evenly as they can be.\n");
+    cli.stdout.write("Nothing to move: tasks are already balanced.\n");
     return;
   }
   printListing(cli, moveListing(moves), options);
 }
 
-/** 0, which the control plane takes for as many as it takes, when nobody says. */
-function countOf(text: string | undefined): number {
+/** Parses `--max-moves`. 0 means no limit. */
+function parseMaxMoves(text: string | undefined): number {
   if (text === undefined) return 0;
   if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
-  throw invalidOption("--max-moves", `${JSON.stringify(text)} is not a number of moves from 1 on`);
+  throw invalidOption("--max-moves", `${JSON.stringify(text)} is not a number from 1 to 9999999`);
 }
 
 function moveListing(rows: readonly RebalanceMove[]): Listing<RebalanceMove> {
@@ -39,13 +39,13 @@ function moveListing(rows: readonly RebalanceMove[]): Listing<RebalanceMove> {
       slot: move.task?.slot ?? 0,
       from: { id: move.fromNodeId, hostname: move.fromHostname },
       to: { id: move.toNodeId, hostname: move.toHostname },
-      why: move.reason,
+      reason: move.reason,
     }),
     columns: [
       { title: "TASK", cell: ({ task }) => `${task?.serviceName ?? ""}.${task?.slot ?? 0}` },
       { title: "FROM", cell: ({ fromHostname, fromNodeId }) => fromHostname || fromNodeId },
       { title: "TO", cell: ({ toHostname, toNodeId }) => toHostname || toNodeId },
-      { title: "WHY", cell: ({ reason: why }) => why },
+      { title: "REASON", cell: ({ reason }) => reason },
     ],
   };
 }

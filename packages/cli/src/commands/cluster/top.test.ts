@@ -33,7 +33,7 @@ const watchStats: FakeControlHandlers["watchStats"] = async function* () {
 };
 
 describe("top --once", () => {
-  test("shows nodes and tasks, the busiest first, and a node without stats", async () => {
+  test("prints nodes and tasks in descending order of usage, and nodes without stats", async () => {
     const { code, out } = await berth("top --once", { watchStats });
     expect(code).toBe(0);
     expect(out.split("\n").map((line) => line.trimEnd())).toEqual([
@@ -48,7 +48,7 @@ describe("top --once", () => {
     ]);
   });
 
-  test("sorts as asked", async () => {
+  test("sorts by the given column", async () => {
     const { out } = await berth("top --once --sort mem -o json", { watchStats });
     expect(JSON.parse(out)).toMatchObject({
       nodes: [
@@ -60,7 +60,7 @@ describe("top --once", () => {
   });
 });
 
-test("top on a terminal draws over the screen, takes keys, and gives the terminal back", async () => {
+test("top on a terminal uses the alternate screen, handles keys and restores the terminal", async () => {
   const raw: boolean[] = [];
   const { code, out } = await berth(
     "top",

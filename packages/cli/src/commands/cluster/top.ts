@@ -7,7 +7,7 @@ import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 const INTERVAL_MS = 2_000;
 
-/** Lines that a screen has when nobody says. */
+/** Height of a terminal without a known size. */
 const DEFAULT_ROWS = 24;
 
 const SORT_KEYS: ReadonlyMap<string, StatsSort> = new Map<string, StatsSort>([
@@ -28,19 +28,19 @@ export interface TopOptions extends GlobalOptions {
 /** `berth top` */
 export async function showTop(cli: Cli, options: TopOptions): Promise<void> {
   const { service = "", node = "", once = false } = options;
-  const over = new AbortController();
-  const signal = AbortSignal.any([cli.signal, over.signal]);
+  const quit = new AbortController();
+  const signal = AbortSignal.any([cli.signal, quit.signal]);
   const isLive = cli.stdout.isTty && !once && options.output !== "json";
-  const view = isLive ? liveView(cli, options, () => over.abort()) : plainView(cli, options);
+  const view = isLive ? liveView(cli, options, () => quit.abort()) : plainView(cli, options);
   await withClient(cli, options, async (client) => {
     const open = () => client.watchStats({ service, node, intervalMs: INTERVAL_MS }, { signal });
     try {
-      for await (const loads of once ? open() : resumeStream(cli, open)) {
-        view.show(loads);
+      for await (const stats of once ? open() : resumeStream(cli, open, signal)) {
+        view.show(stats);
         if (once) return;
       }
     } catch (error) {
-      if (!over.signal.aborted) throw error;
+      if (!quit.signal.aborted) throw error;
     } finally {
       view.close();
     }
@@ -48,24 +48,24 @@ export async function showTop(cli: Cli, options: TopOptions): Promise<void> {
 }
 
 interface View {
-  show(loads: WatchStatsResponse): void;
+  show(stats: WatchStatsResponse): void;
   close(): void;
 }
 
 function plainView(cli: Cli, options: TopOptions): View {
   const sort = sortOf(options);
   return {
-    show: (loads) => {
+    show: (stats) => {
       const isJson = options.output === "json";
-      const text = isJson ? [JSON.stringify(statsJson(loads, sort))] : statsLines(loads, { sort });
+      const text = isJson ? [JSON.stringify(statsJson(stats, sort))] : statsLines(stats, { sort });
       cli.stdout.write(`${text.join("\n")}\n${isJson || options.once ? "" : "\n"}`);
     },
     close: () => {},
   };
 }
 
-/** The whole screen, drawn over; keys change the order. */
-function liveView(cli: Cli, options: TopOptions, end: () => void): View {
+/** Redraws the whole screen. Keys change the sort order. */
+function liveView(cli: Cli, options: TopOptions, quit: () => void): View {
   const { streams: passthrough } = cli;
   const screen = new FullScreen(cli.stdout);
   const closed = new AbortController();
@@ -76,17 +76,17 @@ function liveView(cli: Cli, options: TopOptions, end: () => void): View {
     if (last !== undefined) screen.draw(statsLines(last, { sort, rows, columns: cli.stdout.columns }));
   };
   const onKey = (key: string): void => {
-    if (key === "q" || key === CTRL_C) end();
+    if (key === "q" || key === CTRL_C) quit();
     sort = SORT_KEYS.get(key) ?? sort;
     draw();
   };
   screen.open();
   passthrough.setRaw(true);
-  const stopListening = [passthrough.onResize(draw), passthrough.onSignal(end)];
+  const stopListening = [passthrough.onResize(draw), passthrough.onSignal(quit)];
   if (passthrough.isInputTty) void readKeys(cli, onKey, closed.signal);
   return {
-    show: (loads) => {
-      last = loads;
+    show: (stats) => {
+      last = stats;
       draw();
     },
     close: () => {

@@ -3,10 +3,10 @@ import { resolveServerAddresses, withClient } from "../../client/client.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** The server's part is a courtesy: its absence should not make anybody wait. */
+/** Limits the wait for a server that does not respond, since its version is optional. */
 const SERVER_TIMEOUT_MS = 2_000;
 
-/** `berth version`: this program's version, and the server's when one answers. */
+/** `berth version`: prints the version of the client, and of the server if it responds. */
 export async function showVersion(cli: Cli, options: GlobalOptions): Promise<void> {
   const address = await resolveServerAddresses(cli, options);
   const call = { signal: cli.signal, timeoutMs: SERVER_TIMEOUT_MS };
@@ -18,12 +18,15 @@ export async function showVersion(cli: Cli, options: GlobalOptions): Promise<voi
   );
   const isReached = !isBerthError(server);
   if (options.output === "json") {
-    const facts = isReached ? { address, ...server } : { address, error: server.message };
-    printJson(cli, { client: { version: BERTH_VERSION, protocolVersion: PROTOCOL_VERSION }, server: facts });
+    const details = isReached ? { address, ...server } : { address, error: server.message };
+    printJson(cli, {
+      client: { version: BERTH_VERSION, protocolVersion: PROTOCOL_VERSION },
+      server: details,
+    });
     return;
   }
   cli.stdout.write(`Client: ${BERTH_VERSION} (protocol ${PROTOCOL_VERSION})\n`);
-  if (!isReached) cli.stdout.write(`Server: not reached at ${address}\n`);
+  if (!isReached) cli.stdout.write(`Server: cannot connect to ${address}\n`);
   else {
     const { serverVersion, protocolVersion, leaderAddress } = server;
     cli.stdout.write(

@@ -12,17 +12,19 @@ interface ContextRow {
   readonly current: boolean;
 }
 
-/** `berth context create NAME --server HOST:PORT`: saves an address; an existing one is replaced. */
+/** `berth context create NAME --server HOST:PORT`: saves an address, and replaces an existing one. */
 export async function createContext(cli: Cli, options: GlobalOptions, name: string): Promise<void> {
   if (!CONTEXT_NAME.test(name))
-    throw badContext(`${JSON.stringify(name)} is not possible as the name of a context`);
+    throw invalidContext(
+      `invalid context name ${JSON.stringify(name)}: use letters, digits, -, _ and ., at most 63`,
+    );
   if (options.server === undefined)
-    throw badContext("say which server: berth context create NAME --server HOST:PORT");
+    throw invalidContext("no server address: use berth context create NAME --server HOST:PORT");
   const path = configPath(cli);
   const config = await readContexts(path);
   const saved = { server: parseServerAddresses(options.server) };
   await writeContexts(path, { ...config, contexts: { ...config.contexts, [name]: saved } });
-  cli.stdout.write(`Saved context ${name}. Use it with: berth context use ${name}\n`);
+  cli.stdout.write(`Saved context ${name}. To use it, run: berth context use ${name}\n`);
 }
 
 /** `berth context use NAME` */
@@ -31,8 +33,8 @@ export async function useContext(cli: Cli, _options: GlobalOptions, name: string
   const config = await readContexts(path);
   if (name !== DEFAULT_CONTEXT) requireContext(config.contexts, name);
   await writeContexts(path, { ...config, current: name });
-  cli.stdout.write(`Using context ${name}\n`);
-  if (cli.env.BERTH_SERVER) cli.stderr.write("warning: BERTH_SERVER is set and wins over contexts\n");
+  cli.stdout.write(`Current context is now ${name}\n`);
+  if (cli.env.BERTH_SERVER) cli.stderr.write("warning: BERTH_SERVER is set and overrides the context\n");
 }
 
 /** `berth context rm NAME` */
@@ -67,10 +69,10 @@ export async function listContexts(cli: Cli, options: GlobalOptions): Promise<vo
 function requireContext(contexts: Readonly<Record<string, unknown>>, name: string): void {
   if (Object.hasOwn(contexts, name)) return;
   const known = Object.keys(contexts);
-  const hint = known.length === 0 ? "none is saved yet" : `there are ${known.join(", ")}`;
-  throw badContext(`there is no context ${JSON.stringify(name)}: ${hint}`);
+  const hint = known.length === 0 ? "no contexts are saved" : `saved contexts: ${known.join(", ")}`;
+  throw invalidContext(`no such context: ${name} (${hint})`);
 }
 
-function badContext(message: string): BerthError {
+function invalidContext(message: string): BerthError {
   return new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }

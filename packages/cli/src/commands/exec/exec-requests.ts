@@ -1,39 +1,39 @@
 import type { ExecInput, ExecRequest, ExecStart } from "@berth/proto";
 import type { StandardStreams } from "../../process/cli.js";
 
-/** Resizes and signals that wait for the server; a terminal that is dragged about makes many. */
-const MAX_WAITING = 100;
+/** Maximum number of queued resizes and signals. Dragging a terminal window creates many. */
+const MAX_QUEUED = 100;
 
 type InputMessage = NonNullable<ExecInput["message"]>;
 
 export interface ExecRequests {
-  /** Goes before the input that has not been read yet. */
+  /** Queues a message. It is sent before any input that has not been read yet. */
   send(message: InputMessage): void;
   messages(): AsyncGenerator<ExecRequest>;
 }
 
 export interface ExecRequestsOptions {
   readonly start: ExecStart;
-  readonly passthrough: Pick<StandardStreams, "input">;
+  readonly streams: Pick<StandardStreams, "input">;
   /** Ends the messages. */
   readonly signal: AbortSignal;
 }
 
-/** What is said to a command: its start, then input as it is typed, among what is sent beside it. */
-export function execRequests({ start, passthrough, signal }: ExecRequestsOptions): ExecRequests {
-  const waiting: InputMessage[] = [];
+/** Creates the request stream of an exec call: the start message, then standard input and queued messages. */
+export function execRequests({ start, streams, signal }: ExecRequestsOptions): ExecRequests {
+  const queue: InputMessage[] = [];
   let wake = (): void => {};
   signal.addEventListener("abort", () => wake(), { once: true });
 
   async function* messages(): AsyncGenerator<ExecRequest> {
     yield { message: { $case: "start", value: start } };
-    const input = passthrough.input(signal)[Symbol.asyncIterator]();
+    const input = streams.input(signal)[Symbol.asyncIterator]();
     let chunk = start.command?.stdin ? read(input) : undefined;
     while (!signal.aborted) {
-      const news = new Promise<undefined>((resolve) => {
+      const woken = new Promise<undefined>((resolve) => {
         wake = () => resolve(undefined);
       });
-      const message = waiting.shift() ?? (await (chunk === undefined ? news : Promise.race([news, chunk])));
+      const message = queue.shift() ?? (await (chunk === undefined ? woken : Promise.race([woken, chunk])));
       if (message === undefined) continue;
       yield { message: { $case: "input", value: { message } } };
       if (message.$case === "stdin") chunk = read(input);
@@ -44,7 +44,7 @@ export function execRequests({ start, passthrough, signal }: ExecRequestsOptions
   return {
     messages,
     send: (message) => {
-      if (waiting.length < MAX_WAITING) waiting.push(message);
+      if (queue.length < MAX_QUEUED) queue.push(message);
       wake();
     },
   };

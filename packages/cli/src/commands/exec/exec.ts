@@ -4,7 +4,7 @@ import { invalidOption } from "../../options/parse-options.js";
 import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
 import { execRequests } from "./exec-requests.js";
 
-/** berth itself failed, not the command: as `docker run` says it. */
+/** berth itself failed, not the command; as in `docker run`. */
 const EXIT_BERTH_FAILED = 125;
 const EXIT_INTERRUPTED = 130;
 
@@ -24,12 +24,13 @@ export async function execInTask(
   target: string,
   command: readonly string[],
 ): Promise<void> {
-  const running = new ExecSession(cli, options);
+  const session = new ExecSession(cli, options);
   try {
-    const exitCode = await withClient(cli, options, (client) => running.run(client, { target, command }));
+    const exitCode = await withClient(cli, options, (client) => session.run(client, { target, command }));
     if (exitCode !== 0) throw new ExitStatus(exitCode);
   } catch (error) {
-    throw error instanceof ExitStatus ? error : new ExitStatus(EXIT_BERTH_FAILED, running.explain(error));
+    if (error instanceof ExitStatus) throw error;
+    throw new ExitStatus(EXIT_BERTH_FAILED, session.describeError(error));
   }
 }
 
@@ -38,61 +39,60 @@ interface ExecTarget {
   readonly command: readonly string[];
 }
 
-/** The terminal's side of one command: what was agreed with the user's terminal is taken back however it ends. */
+/** Connects the standard streams to one command. Restores the terminal however the command ends. */
 class ExecSession {
   readonly #cli: Cli;
   readonly #options: ExecOptions;
-  readonly #over = new AbortController();
+  readonly #ended = new AbortController();
   #started: ExecStarted | undefined;
   #exitCode: number | undefined;
-  #signals = 0;
+  #signalCount = 0;
 
   constructor(cli: Cli, options: ExecOptions) {
     this.#cli = cli;
     this.#options = options;
     if (options.tty && options.interactive && !cli.streams.isInputTty)
-      throw invalidOption("--tty", "the input is no terminal; leave -t out");
+      throw invalidOption("--tty", "the input device is not a TTY: remove -t");
   }
 
-  async run(client: ControlClient, wanted: ExecTarget): Promise<number> {
-    const { streams: passthrough } = this.#cli;
-    const requests = execRequests({ start: this.#start(wanted), passthrough, signal: this.#over.signal });
-    const stopListening = [
-      passthrough.onSignal((name) =>
-        this.#onSignal(name, () => requests.send({ $case: "signal", value: name })),
-      ),
-      passthrough.onResize(() => {
-        const size = passthrough.size();
+  /** Runs the command and returns its exit code. */
+  async run(client: ControlClient, target: ExecTarget): Promise<number> {
+    const { streams } = this.#cli;
+    const { signal } = this.#ended;
+    const requests = execRequests({ start: this.#startMessage(target), streams, signal });
+    const removeListeners = [
+      streams.onSignal((name) => this.#onSignal(() => requests.send({ $case: "signal", value: name }))),
+      streams.onResize(() => {
+        const size = streams.size();
         if (this.#options.tty && size !== undefined) requests.send({ $case: "resize", value: size });
       }),
     ];
     try {
-      for await (const { output } of client.exec(requests.messages(), { signal: this.#over.signal }))
-        await this.#take(output);
+      for await (const { output } of client.exec(requests.messages(), { signal })) await this.#handle(output);
       if (this.#exitCode === undefined) throw connectionLost("the server closed the connection");
       return this.#exitCode;
     } finally {
-      passthrough.setRaw(false);
-      for (const stop of stopListening) stop();
-      this.#over.abort(new ExitStatus(EXIT_INTERRUPTED));
+      streams.setRaw(false);
+      for (const remove of removeListeners) remove();
+      this.#ended.abort(new ExitStatus(EXIT_INTERRUPTED));
     }
   }
 
-  /** Once a command runs, an error means that nobody knows how it ended. */
-  explain(error: unknown): unknown {
+  /** Adds the task to an error after the command has started: its exit code is then unknown. */
+  describeError(error: unknown): unknown {
     const started = this.#started;
     if (started === undefined || !isBerthError(error)) return error;
     const { code, message, details } = error;
-    const where = `${started.taskId} on ${started.nodeHostname}`;
+    const task = `task ${started.taskId} on ${started.nodeHostname}`;
     return new BerthError({
       code,
-      message: `lost the command in task ${where}, which is hung up on: ${message}`,
+      message: `lost connection to the command in ${task}; it was sent SIGHUP: ${message}`,
       details,
       cause: error,
     });
   }
 
-  #start({ target, command }: ExecTarget) {
+  #startMessage({ target, command }: ExecTarget) {
     const {
       interactive = false,
       tty = false,
@@ -106,7 +106,7 @@ class ExecSession {
       target,
       command: {
         command: [...command],
-        env: env.map((pair) => withValue(pair, this.#cli.env)),
+        env: env.flatMap((variable) => resolveVariable(variable, this.#cli.env)),
         user,
         workingDir: workdir,
         tty,
@@ -117,7 +117,7 @@ class ExecSession {
     };
   }
 
-  async #take(output: ExecOutput | undefined): Promise<void> {
+  async #handle(output: ExecOutput | undefined): Promise<void> {
     const message = output?.message;
     switch (message?.$case) {
       case "started":
@@ -131,25 +131,27 @@ class ExecSession {
         this.#exitCode = message.value.exitCode;
         return;
       case undefined:
-        return; // Of a newer server.
+        return; // A message that only a newer server sends.
     }
   }
 
-  /** The first goes to the command, which may take its time; the second ends the wait. */
-  #onSignal(_name: string, send: () => void): void {
-    this.#signals += 1;
-    if (this.#started !== undefined && this.#signals === 1) send();
-    else this.#over.abort(new ExitStatus(EXIT_INTERRUPTED));
+  /** Forwards the first signal to the command, which may handle it. The second one stops waiting for the command. */
+  #onSignal(forward: () => void): void {
+    this.#signalCount += 1;
+    if (this.#started !== undefined && this.#signalCount === 1) forward();
+    else this.#ended.abort(new ExitStatus(EXIT_INTERRUPTED));
   }
 }
 
-/** `-e NAME` alone takes the value from here, as docker does. */
-function withValue(pair: string, env: Cli["env"]): string {
-  if (/^[^=]+=/.test(pair)) return pair;
-  if (pair === "" || pair.startsWith("="))
-    throw invalidOption("--env", `${JSON.stringify(pair)} is not NAME=VALUE`);
-  return `${pair}=${env[pair] ?? ""}`;
+/** Takes the value of `-e NAME` from the environment. If it is not set there, it is not passed on, as with Docker. */
+function resolveVariable(variable: string, env: Cli["env"]): readonly string[] {
+  if (/^[^=]+=/.test(variable)) return [variable];
+  if (variable === "" || variable.startsWith("="))
+    throw invalidOption("--env", `${JSON.stringify(variable)} is not NAME=VALUE`);
+  const value = env[variable];
+  return value === undefined ? [] : [`${variable}=${value}`];
 }
 
-const connectionLost = (message: string): BerthError =>
-  new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
+function connectionLost(message: string): BerthError {
+  return new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
+}

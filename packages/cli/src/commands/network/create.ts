@@ -1,5 +1,6 @@
 import { BerthError, NetworkSpec, validateNetworkSpec } from "@berth/proto";
-import { retryDuringElection, withClient } from "../../client/client.js";
+import { withClient } from "../../client/client.js";
+import { retryDuringElection } from "../../client/leader-change.js";
 import { invalidOption, parseLabels } from "../../options/parse-options.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
@@ -35,7 +36,7 @@ function specOf(options: NetworkCreateOptions, name: string): NetworkSpec {
   if (!DRIVERS.includes(options.driver)) {
     throw invalidOption(
       "--driver",
-      `${JSON.stringify(options.driver)} is not possible: use ${DRIVERS.join(" or ")}`,
+      `${JSON.stringify(options.driver)} is not a supported driver: use ${DRIVERS.join(" or ")}`,
     );
   }
   const spec = NetworkSpec.fromPartial({
@@ -43,16 +44,24 @@ function specOf(options: NetworkCreateOptions, name: string): NetworkSpec {
     internal: options.internal ?? false,
     attachable: options.attachable ?? false,
     subnet: options.subnet ?? "",
-    labels: parseLabels(options.label ?? []),
+    labels: parseLabels("--label", options.label ?? []),
   });
-  for (const text of options.opt ?? []) applyOption(spec, text);
+  for (const text of options.opt ?? []) applyDriverOption(spec, text);
   return spec;
 }
 
-function applyOption(spec: NetworkSpec, text: string): void {
-  const [key = "", value = ""] = text.split("=", 2);
-  if (key === "encrypted") spec.encrypted = value !== "false";
+function applyDriverOption(spec: NetworkSpec, text: string): void {
+  const equals = text.indexOf("=");
+  const key = equals < 0 ? text : text.slice(0, equals);
+  const value = equals < 0 ? "" : text.slice(equals + 1);
+  if (key === "encrypted") spec.encrypted = parseEncrypted(text, value);
   else if (key === MTU_OPTION && /^[1-9][0-9]{0,4}$/.test(value)) spec.mtu = Number(value);
-  else
-    throw invalidOption("--opt", `${JSON.stringify(text)} is neither encrypted=true nor ${MTU_OPTION}=BYTES`);
+  else throw invalidOption("--opt", `${JSON.stringify(text)} is not encrypted=true or ${MTU_OPTION}=BYTES`);
+}
+
+/** An option without a value enables encryption, as in Docker's overlay driver. */
+function parseEncrypted(text: string, value: string): boolean {
+  if (value === "" || value === "true") return true;
+  if (value === "false") return false;
+  throw invalidOption("--opt", `${JSON.stringify(text)} is not encrypted=true or encrypted=false`);
 }

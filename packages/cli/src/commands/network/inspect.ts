@@ -1,10 +1,10 @@
 import type { NetworkSummary } from "@berth/proto";
 import { type ControlClient, withClient } from "../../client/client.js";
-import { formatFields } from "../../output/facts.js";
 import { networkJson, networkName } from "../../output/networks.js";
-import { hostname, labelTexts } from "../../output/nodes.js";
+import { formatLabels, hostname } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 import { serviceName } from "../../output/services.js";
+import { formatFields } from "../../output/table.js";
 import type { Cli } from "../../process/cli.js";
 import type { InspectOptions } from "../service/inspect.js";
 
@@ -26,7 +26,7 @@ export async function inspectNetworks(
   });
 }
 
-/** Names of nodes and services, by id. */
+/** Returns the names of all nodes and services by ID. */
 async function namesOf(cli: Cli, client: ControlClient): Promise<ReadonlyMap<string, string>> {
   const [{ nodes }, { services }] = await Promise.all([
     client.listNodes({}, { signal: cli.signal }),
@@ -41,20 +41,20 @@ async function namesOf(cli: Cli, client: ControlClient): Promise<ReadonlyMap<str
 function prettyNetwork(summary: NetworkSummary, names: ReadonlyMap<string, string>): string {
   const { network, services, ranges, vips, problems } = summary;
   const spec = network?.spec;
-  const traits = { internal: spec?.internal, attachable: spec?.attachable, encrypted: spec?.encrypted };
+  const flags = { internal: spec?.internal, attachable: spec?.attachable, encrypted: spec?.encrypted };
   const nameOf = (id: string): string => names.get(id) ?? id;
   const inUse = vips.filter(({ releasedAtMs }) => releasedAtMs === 0);
   return formatFields([
     ["ID", network?.id ?? ""],
     ["Name", networkName(summary)],
     ["Stack", spec?.stack ?? ""],
-    ["Status", network?.removing ? "Removed when nothing uses it any more" : ""],
+    ["Status", network?.removing ? "Removed once it is no longer in use" : ""],
     ["Subnet", network?.subnet ?? ""],
     ["VNI", String(network?.vni ?? "")],
     ["MTU", String(network?.mtu || spec?.mtu || "")],
     ["Problems", problems],
-    ["Traits", Object.keys(traits).filter((name) => traits[name as keyof typeof traits])],
-    ["Labels", labelTexts(spec?.labels ?? {})],
+    ["Flags", Object.keys(flags).filter((name) => flags[name as keyof typeof flags])],
+    ["Labels", formatLabels(spec?.labels ?? {})],
     ["Nodes", ranges.map(({ nodeId, range }) => `${nameOf(nodeId)}  ${range}`).sort()],
     ["Services", services],
     ["Virtual IPs", inUse.map(({ serviceId, address }) => `${nameOf(serviceId)}  ${address}`).sort()],

@@ -7,7 +7,7 @@ import type { Cli, GlobalOptions } from "../../process/cli.js";
 export interface NetworkListOptions extends GlobalOptions {
   readonly filter?: readonly string[];
   readonly quiet?: boolean;
-  /** False with --no-trunc. */
+  /** False with `--no-trunc`. */
   readonly trunc: boolean;
 }
 
@@ -17,5 +17,5 @@ export async function listNetworks(cli: Cli, options: NetworkListOptions): Promi
     client.listNetworks({ stack: "" }, { signal: cli.signal }),
   );
   const rows = applyFilters(networks, options.filter ?? [], NETWORK_FILTERS);
-  printListing(cli, networkListing(rows, { isWhole: !options.trunc }), options);
+  printListing(cli, networkListing(rows, { noTrunc: !options.trunc }), options);
 }

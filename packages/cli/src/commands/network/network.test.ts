@@ -45,7 +45,7 @@ describe("network", () => {
     expect((await berth("network ls -q --filter stack=shop", handlers)).out).toBe("netshopbackxxxxxxxxx\n");
   });
 
-  test("inspect, for a program and for a person", async () => {
+  test("inspect prints JSON, or text with --pretty", async () => {
     expect((await berth("network inspect shop_back", handlers)).out).toMatchInlineSnapshot(`
       "[
         {
@@ -101,7 +101,7 @@ describe("network", () => {
       VNI:          4711
       MTU:          1450
       Problems:     node h3 takes packets of 1350 bytes
-      Traits:       internal
+      Flags:        internal
       Labels:       tier=back
       Nodes:        gone  10.64.8.128/25
                     host-1  10.64.8.0/25
@@ -111,7 +111,7 @@ describe("network", () => {
     `);
   });
 
-  test("create sends what the options say, and prints the id", async () => {
+  test("create sends its options and prints the ID", async () => {
     const requests: CreateNetworkRequest[] = [];
     const createNetwork: NonNullable<FakeControlHandlers["createNetwork"]> = async (request) => {
       requests.push(request);
@@ -136,8 +136,10 @@ describe("network", () => {
   });
 
   test.each([
-    ["network create -d macvlan x", '--driver: "macvlan" is not possible: use overlay or bridge'],
-    ["network create --opt x=y x", '--opt: "x=y" is neither'],
+    ["network create -d macvlan x", '--driver: "macvlan" is not a supported driver: use overlay or bridge'],
+    ["network create --opt x=y x", '--opt: "x=y" is not encrypted=true'],
+    ["network create --opt encrypted=ture x", '--opt: "encrypted=ture" is not encrypted=true or encrypted=false'],
+    ["network create --label =x x", "--label: "],
     ["network create --subnet 10.0.0.1/8 x", '"10.0.0.1/8" is no IPv4 subnet'],
   ])("%s is refused", async (argv, message) => {
     const { code, err } = await berth(argv, {});
@@ -145,7 +147,7 @@ describe("network", () => {
     expect(err).toContain(message);
   });
 
-  test("rm names what it removed", async () => {
+  test("rm prints the names of the removed networks", async () => {
     const removeNetworks: NonNullable<FakeControlHandlers["removeNetworks"]> = async () => ({
       networks: [{ networkId: "n1", name: "proxy", kind: NetworkOutcome_Kind.REMOVED }],
     });

@@ -1,4 +1,5 @@
-import { retryDuringElection, withClient } from "../../client/client.js";
+import { withClient } from "../../client/client.js";
+import { retryDuringElection } from "../../client/leader-change.js";
 import { networkOutcomeJson } from "../../output/networks.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";

@@ -1,17 +1,17 @@
 import type { DataPlane, NodeSummary } from "@berth/proto";
 import { withClient } from "../../client/client.js";
-import { formatFields } from "../../output/facts.js";
 import { humanBytes, humanCpus } from "../../output/human.js";
 import {
   availabilityOf,
+  formatLabels,
   hostname,
-  labelTexts,
   networkCapabilities,
   nodeJson,
   stateName,
 } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 import { capitalize } from "../../output/state-names.js";
+import { formatFields } from "../../output/table.js";
 import type { Cli } from "../../process/cli.js";
 import type { InspectOptions } from "../service/inspect.js";
 
@@ -39,11 +39,11 @@ function prettyNode(summary: NodeSummary): string {
     ["Address", description?.address ?? ""],
     ["Status", `${capitalize(stateName(summary))}${node?.stateMessage ? ` (${node.stateMessage})` : ""}`],
     ["Availability", capitalize(availabilityOf(summary))],
-    ["Labels", labelTexts(node?.labels ?? {})],
+    ["Labels", formatLabels(node?.labels ?? {})],
     ["Platform", `${description?.os ?? ""}/${description?.architecture ?? ""}`],
     ["Engine", description?.engineVersion ?? ""],
     ["Agent", description?.agentVersion ?? ""],
-    ["Ingress", ingressPath(description?.dataPlane)],
+    ["Ingress", ingressText(description?.dataPlane)],
     ["CPUs", `${humanCpus(description?.nanoCpus ?? 0)}, ${humanCpus(reserved?.nanoCpus ?? 0)} reserved`],
     [
       "Memory",
@@ -55,8 +55,8 @@ function prettyNode(summary: NodeSummary): string {
   ]);
 }
 
-/** Who balances connections to published ports there, and why. */
-function ingressPath(dataPlane: DataPlane | undefined): string {
+/** Returns whether the kernel or a user-space proxy balances connections, and why. */
+function ingressText(dataPlane: DataPlane | undefined): string {
   if (dataPlane === undefined || dataPlane.kernelReason === "") return "";
   return `${dataPlane.kernel ? "kernel" : "user space"} (${dataPlane.kernelReason})`;
 }

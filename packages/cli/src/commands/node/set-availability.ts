@@ -1,5 +1,6 @@
 import { Availability, type Node } from "@berth/proto";
-import { type ControlClient, retryDuringElection, withClient } from "../../client/client.js";
+import { type ControlClient, withClient } from "../../client/client.js";
+import { retryDuringElection } from "../../client/leader-change.js";
 import { availabilityOf, hostname } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
@@ -23,7 +24,7 @@ export interface AvailabilityChange {
   readonly availability: Availability;
 }
 
-/** Gives nodes an availability, and themselves. One after the other: the first that is not there ends it. */
+/** Sets the availability of nodes one by one and returns them. Stops at the first error. */
 export async function setAvailability(
   cli: Cli,
   client: ControlClient,
@@ -44,23 +45,23 @@ async function changeAvailability(
   change: AvailabilityChange,
 ): Promise<void> {
   const nodes = await withClient(cli, options, (client) => setAvailability(cli, client, change));
-  const facts = nodes.map((node) => ({
+  const summaries = nodes.map((node) => ({
     id: node.id,
     hostname: hostname({ node }),
     availability: availabilityOf({ node }),
   }));
-  if (options.output === "json") printJson(cli, facts);
+  if (options.output === "json") printJson(cli, summaries);
   else
     cli.stdout.write(
-      facts
-        .map((fact) => `${fact.hostname || fact.id} is ${AVAILABILITY_TEXT[change.availability]}\n`)
+      summaries
+        .map(({ hostname: name, id }) => `Node ${name || id} is ${AVAILABILITY_TEXT[change.availability]}\n`)
         .join(""),
     );
 }
 
 const AVAILABILITY_TEXT: Readonly<Record<Availability, string>> = {
-  [Availability.UNSPECIFIED]: "as it was",
-  [Availability.ACTIVE]: "active: it gets tasks",
-  [Availability.PAUSE]: "paused: it keeps its tasks and gets no new ones",
-  [Availability.DRAIN]: "drained: its tasks move elsewhere",
+  [Availability.UNSPECIFIED]: "unchanged",
+  [Availability.ACTIVE]: "active",
+  [Availability.PAUSE]: "paused: no new tasks are assigned to it",
+  [Availability.DRAIN]: "draining: its tasks move to other nodes",
 };

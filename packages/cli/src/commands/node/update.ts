@@ -1,7 +1,7 @@
 import { Availability } from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { invalidOption, parseLabels } from "../../options/parse-options.js";
-import { availabilityOf, hostname, labelTexts } from "../../output/nodes.js";
+import { availabilityOf, formatLabels, hostname } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
@@ -21,25 +21,25 @@ const AVAILABILITIES = {
 export async function updateNode(cli: Cli, options: NodeUpdateOptions, node: string): Promise<void> {
   const { availability, labelAdd = [], labelRm = [] } = options;
   if (availability === undefined && labelAdd.length === 0 && labelRm.length === 0) {
-    throw invalidOption("node update", "nothing to change: give --availability, --label-add or --label-rm");
+    throw invalidOption("node update", "nothing to update: use --availability, --label-add or --label-rm");
   }
   const request = {
     node,
     availability: availability === undefined ? Availability.UNSPECIFIED : AVAILABILITIES[availability],
-    addLabels: parseLabels(labelAdd),
+    addLabels: parseLabels("--label-add", labelAdd),
     removeLabels: [...labelRm],
   };
   const updated = await withClient(cli, options, (client) =>
     client.updateNode(request, { signal: cli.signal }),
   );
   const { id = "", labels = {} } = updated.node ?? {};
-  const facts = { id, hostname: hostname(updated), availability: availabilityOf(updated), labels };
-  if (options.output === "json") printJson(cli, facts);
-  else cli.stdout.write(`${facts.hostname || node} is updated: ${summaryOf(facts)}\n`);
+  const summary = { id, hostname: hostname(updated), availability: availabilityOf(updated), labels };
+  if (options.output === "json") printJson(cli, summary);
+  else cli.stdout.write(`Updated node ${summary.hostname || node}: ${summaryText(summary)}\n`);
 }
 
-/** What the node has now, so that nobody needs to ask. */
-function summaryOf(facts: { availability: string; labels: Readonly<Record<string, string>> }): string {
-  const labels = labelTexts(facts.labels);
-  return `availability ${facts.availability}, ${labels.length === 0 ? "no labels" : `labels ${labels.join(", ")}`}`;
+/** Returns the new settings of the node. */
+function summaryText(summary: { availability: string; labels: Readonly<Record<string, string>> }): string {
+  const labels = formatLabels(summary.labels);
+  return `availability ${summary.availability}, ${labels.length === 0 ? "no labels" : `labels ${labels.join(", ")}`}`;
 }

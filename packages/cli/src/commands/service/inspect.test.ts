@@ -11,7 +11,7 @@ import { describe, expect, test, vi } from "vitest";
 import { webService, webTask } from "../../testing/fake-control.js";
 import { berth } from "../../testing/run-berth.js";
 
-/** Real waits on a busy machine. */
+/** The tests wait in real time, and the machine may be busy. */
 vi.setConfig({ testTimeout: 60_000 });
 
 const hourAgo = Date.now() - 3_600_000;
@@ -75,28 +75,28 @@ const revisions = [
 ];
 
 describe("service inspect", () => {
-  test("--pretty shows the rollout, where a rollback would go, and the scale", async () => {
+  test("--pretty prints the rollout, the last healthy version and the autoscaling", async () => {
     const getService = async () => ({ service: paused, ingress: [], revisions });
     expect((await berth("service inspect --pretty shop_web", { getService })).out).toMatchInlineSnapshot(`
       "ID:         svcwebxxxxxxxxxxxx
       Name:       shop_web
       Stack:      shop
       Mode:       Replicated
-      Replicas:   1/2 (scales 2 to 5, update paused)
-      Waiting:    the update is paused
-      Version:    4, the last that ran well is 3
+      Replicas:   1/2 (autoscale 2 to 5, update paused)
+      Pending:    the update is paused
+      Version:    4 (last healthy: 3)
       Revisions:  4: nginx:1.28
                   3: nginx:1.27
-      Rollout:    paused, version 3 to 4, 1 done, 1 failed, ended about an hour ago
+      Rollout:    paused, version 3 to 4, 1 updated, 1 failed, ended about an hour ago
                   1 of 2 failed: exit code 1
-      Scaled to:  2, changed about an hour ago: CPU is at 80 %
+      Autoscale:  2 replicas, changed about an hour ago: CPU is at 80 %
       Image:      nginx:1.27
       Ports:      *:8080->80/tcp
       "
     `);
   });
 
-  test("--pretty shows the schedule of a job and how its runs went", async () => {
+  test("--pretty prints the schedule of a job and its runs", async () => {
     const getService = async () => ({ service: cron, ingress: [], revisions: [] });
     expect((await berth("service inspect --pretty shop_web", { getService })).out).toMatchInlineSnapshot(`
       "ID:        svcwebxxxxxxxxxxxx
@@ -114,7 +114,7 @@ describe("service inspect", () => {
     `);
   });
 
-  test("--pretty shows where connections go, what comes of them on each host, and what drains", async () => {
+  test("--pretty prints the endpoints of each port and the traffic of each host", async () => {
     const at = (slot: number) => ({
       taskId: `t${slot}`,
       nodeId: `n${slot}`,
@@ -145,8 +145,8 @@ describe("service inspect", () => {
       [
         "Endpoints of 8080/tcp:  10.0.0.1:80 (shop_web.1 on h1, healthy)",
         "                        10.0.0.2:80 (shop_web.2 on n2), draining",
-        "Traffic:                h1: 7 connections, 2 open, 1 failed, 3 tried again elsewhere, 1 replicas passed over",
-        "                        h3: does not answer",
+        "Traffic:                h1: 7 connections, 2 open, 1 failed, 3 retried, 1 endpoint ejected",
+        "                        h3: no response",
         "",
       ]
     `);
@@ -157,7 +157,7 @@ describe("service inspect", () => {
     });
   });
 
-  test("JSON has the same with words for states", async () => {
+  test("JSON contains the same details with names of states", async () => {
     const getService = async () => ({ service: paused, ingress: [], revisions });
     const [found] = JSON.parse((await berth("service inspect shop_web", { getService })).out);
     expect(found).toMatchObject({
@@ -172,19 +172,19 @@ describe("service inspect", () => {
   });
 });
 
-test("service ls shows modes, completions, rollouts and scales", async () => {
+test("service ls prints modes, completions, rollouts and autoscaling", async () => {
   const listServices = async () => ({ services: [paused, cron] });
   const { out } = await berth("service ls", { listServices });
   expect(out).toMatchInlineSnapshot(`
-    "ID             NAME       MODE             REPLICAS                             IMAGE        PORTS
-    svcwebxxxxxx   shop_web   replicated       1/2 (scales 2 to 5, update paused)   nginx:1.27   *:8080->80/tcp
-    svcwebxxxxxx   shop_web   replicated-job   5/5 completed                        nginx:1.27   *:8080->80/tcp
+    "ID             NAME       MODE             REPLICAS                                IMAGE        PORTS
+    svcwebxxxxxx   shop_web   replicated       1/2 (autoscale 2 to 5, update paused)   nginx:1.27   *:8080->80/tcp
+    svcwebxxxxxx   shop_web   replicated-job   5/5 completed                           nginx:1.27   *:8080->80/tcp
     "
   `);
   expect((await berth("service ls -q -f mode=replicated-job", { listServices })).out).not.toBe("");
 });
 
-test("service ps shows whole why a task has no node", async () => {
+test("service ps prints the complete reason why a task has no node", async () => {
   const message = "2 nodes lack 1.5 GiB memory, 1 node is drained, 3 nodes do not meet node.labels.zone == a";
   const { out } = await berth("service ps shop_web", {
     listServices: async () => ({ services: [webService()] }),

@@ -19,22 +19,22 @@ export async function inspectServices(
     Promise.all(
       services.map(async (service) => {
         const known = await client.getService({ service }, { signal: cli.signal });
-        return { known, sights: await fetchTraffic(known, client, cli.signal) };
+        return { known, traffic: await fetchTraffic(known, client, cli.signal) };
       }),
     ),
   );
   const isPretty = options.pretty === true && options.output !== "json";
   const texts = (): readonly string[] =>
-    found.map(({ known, sights }) => prettyService(known, cli.now(), sights));
+    found.map(({ known, traffic }) => prettyService(known, cli.now(), traffic));
   if (isPretty) cli.stdout.write(texts().join("\n"));
   else
     printJson(
       cli,
-      found.map(({ known, sights }) => serviceDetails(known, sights)),
+      found.map(({ known, traffic }) => serviceDetails(known, traffic)),
     );
 }
 
-/** Of a service with published ports. Undefined as well while a server of an earlier release leads. */
+/** Returns the traffic of a service with published ports. Undefined if the leader does not support the call yet. */
 async function fetchTraffic(
   { service: summary, ingress }: GetServiceResponse,
   client: ControlClient,

@@ -5,16 +5,16 @@ import { LogPosition } from "./log-position.js";
 const line = (taskId: string, timeMs: number): LogLine =>
   LogLine.fromPartial({ taskId, entry: { timeNs: `${timeMs}000000` } });
 
-test("LogPosition goes on a little before the newest line, and tells no line twice", () => {
+test("LogPosition resumes shortly before the newest line and filters duplicates", () => {
   const position = new LogPosition(StreamLogsRequest.fromPartial({ tail: 10, follow: true }), 1_000);
   expect(position.next()).toMatchObject({ tail: 10, sinceMs: 0 });
-  expect([line("a", 20_000), line("b", 30_000)].map((one) => position.isNew(one))).toEqual([true, true]);
+  expect([line("a", 20_000), line("b", 30_000)].map((logLine) => position.isNew(logLine))).toEqual([true, true]);
   expect(position.next()).toMatchObject({ tail: -1, sinceMs: 25_000, follow: true });
-  const again = [line("b", 30_000), line("a", 20_001), line("b", 30_001), line("c", 29_000)];
-  expect(again.map((one) => position.isNew(one))).toEqual([false, true, true, true]);
+  const repeated = [line("b", 30_000), line("a", 20_001), line("b", 30_001), line("c", 29_000)];
+  expect(repeated.map((logLine) => position.isNew(logLine))).toEqual([false, true, true, true]);
 });
 
-test("LogPosition without a line goes on where the caller began", () => {
+test("LogPosition without a line resumes at the original start", () => {
   const fromNow = new LogPosition(StreamLogsRequest.fromPartial({ tail: 0 }), 1_000);
   fromNow.next();
   expect(fromNow.next()).toMatchObject({ tail: -1, sinceMs: 1_000 });

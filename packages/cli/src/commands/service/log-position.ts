@@ -1,11 +1,11 @@
 import type { LogLine, StreamLogsRequest } from "@berth/proto";
 
-/** Nodes' clocks differ, and lines of one moment come in any order: from so long before the last line on is read again. */
+/** Logs are read again from this long before the last line, since clocks differ and lines arrive out of order. */
 const OVERLAP_MS = 5_000;
 
 const NS_PER_MS = 1_000_000n;
 
-/** How far a followed log has been read, so that it goes on with another leader where it broke off. */
+/** Tracks how far a followed log was read, so that it resumes at the same line after a leader change. */
 export class LogPosition {
   readonly #request: StreamLogsRequest;
   readonly #startedMs: number;
@@ -19,7 +19,7 @@ export class LogPosition {
     this.#startedMs = startedMs;
   }
 
-  /** What to ask for, the first time and each time after. */
+  /** Returns the request for the first or the next stream. */
   next(): StreamLogsRequest {
     if (this.#isFirst) {
       this.#isFirst = false;
@@ -30,7 +30,7 @@ export class LogPosition {
     return { ...this.#request, tail: -1, sinceMs };
   }
 
-  /** False for a line that was there before. */
+  /** Returns false for a line that an earlier stream returned already. */
   isNew({ taskId, entry: chunk }: LogLine): boolean {
     const timeNs = BigInt(/^\d+$/.test(chunk?.timeNs ?? "") ? (chunk?.timeNs ?? "0") : "0");
     if (timeNs <= (this.#overlap.get(taskId) ?? -1n)) return false;

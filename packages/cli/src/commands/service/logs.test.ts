@@ -4,7 +4,7 @@ import type { FakeControlHandlers } from "../../testing/fake-control.js";
 import { berth } from "../../testing/run-berth.js";
 
 describe("service logs", () => {
-  test("prefixes lines with their task and node, and keeps the streams apart", async () => {
+  test("prefixes lines with task and node, and separates stdout from stderr", async () => {
     const line = (text: string, stream: LogEntry_Stream) => ({
       message: {
         $case: "line" as const,

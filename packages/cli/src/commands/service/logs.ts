@@ -18,7 +18,7 @@ export interface LogsOptions extends GlobalOptions {
   readonly taskIds?: boolean;
 }
 
-/** Red is kept for what is wrong. */
+/** Without red, which marks errors. */
 const PREFIX_STYLES: readonly Style[] = ["cyan", "yellow", "green", "magenta", "blue"];
 
 /** `berth logs SERVICE|TASK`, `berth service logs SERVICE|TASK` */
@@ -31,7 +31,7 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
     untilMs: timeOption(cli, "--until", options.until),
   };
   if (request.follow && request.untilMs !== 0)
-    throw invalidOption("--until", "a log that is followed has no end: leave --follow out");
+    throw invalidOption("--until", "cannot be combined with --follow");
   await withClient(cli, options, async (client) => {
     const position = new LogPosition(request, cli.now());
     const open = () => client.streamLogs(position.next(), { signal: cli.signal });
@@ -46,19 +46,19 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
   });
 }
 
-/** In ms since 1970; 0 when it was not given. */
+/** Returns ms since the epoch, or 0 if the option is not given. */
 function timeOption(cli: Cli, option: string, text: string | undefined): number {
   return text === undefined ? 0 : parseTimeMs(text, { option, nowMs: cli.now() });
 }
 
-/** `shop_web.1.k2j3h4@host-2`, which docker puts before each line. */
+/** Returns `shop_web.1.k2j3h4@host-2`, the prefix of `docker service logs`. */
 function linePrefix({ serviceName, slot, taskId, nodeHostname }: LogLine, options: LogsOptions): string {
   if (options.raw || options.output === "json") return "";
   const id = options.taskIds === false ? "" : `.${options.trunc === false ? taskId : shortId(taskId)}`;
   return `${serviceName}${slot === 0 ? "" : `.${slot}`}${id}@${nodeHostname}`;
 }
 
-/** Waits for a reader that is slower than the log. */
+/** Prints a line, with backpressure from a slow reader. */
 async function printLine(
   cli: Cli,
   line: LogLine,
@@ -79,7 +79,7 @@ async function printLine(
   await cli.streams.write(stream, Buffer.from(`${stamp}${margin}${text}\n`));
 }
 
-/** Each slot has its own, which its later tasks keep. */
+/** Returns the color of a slot, which all tasks of the slot share. */
 function styleOf({ slot, nodeHostname }: LogLine): Style {
   const number = slot === 0 ? [...nodeHostname].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) : slot;
   return PREFIX_STYLES[number % PREFIX_STYLES.length] ?? "cyan";
@@ -87,7 +87,7 @@ function styleOf({ slot, nodeHostname }: LogLine): Style {
 
 const NS_PER_MS = 1_000_000n;
 
-/** RFC 3339 with nanoseconds; empty for what is no time. */
+/** Formats as RFC 3339 with nanoseconds. Empty for an invalid time. */
 function isoTime(timeNs: string): string {
   if (!/^\d{1,19}$/.test(timeNs)) return "";
   const ns = BigInt(timeNs);

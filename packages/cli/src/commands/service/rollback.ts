@@ -1,10 +1,11 @@
 import type { ServiceOutcome } from "@berth/proto";
-import { type ControlClient, retryDuringElection, withClient } from "../../client/client.js";
+import { type ControlClient, withClient } from "../../client/client.js";
+import { retryDuringElection } from "../../client/leader-change.js";
 import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
-import { type FollowOptions, requireOutcome, waitForChange } from "./wait-for-change.js";
+import { type ChangeOptions, requireOutcome, waitForChange } from "./wait-for-change.js";
 
-export interface RollbackOptions extends GlobalOptions, FollowOptions {
+export interface RollbackOptions extends GlobalOptions, ChangeOptions {
   readonly to?: string;
   readonly timeout: string;
 }
@@ -12,7 +13,7 @@ export interface RollbackOptions extends GlobalOptions, FollowOptions {
 /** `berth service rollback SERVICE` */
 export async function rollbackService(cli: Cli, options: RollbackOptions, service: string): Promise<void> {
   const timeoutMs = parseTimeoutMs(options.timeout);
-  const toVersion = options.to === undefined ? 0 : versionOf(options.to);
+  const toVersion = options.to === undefined ? 0 : parseVersion(options.to);
   await withClient(cli, options, async (client) => {
     const outcome = await requestRollback(cli, client, { service, toVersion });
     await waitForChange(cli, client, { outcome, options, timeoutMs });
@@ -21,11 +22,11 @@ export async function rollbackService(cli: Cli, options: RollbackOptions, servic
 
 export interface Rollback {
   readonly service: string;
-  /** 0: the newest version that ran well and is not the present one. */
+  /** 0 means the newest healthy version other than the current one. */
   readonly toVersion: number;
 }
 
-/** Asks for the rollback, and says which version the service has again. */
+/** Requests the rollback and prints which version is restored. */
 export async function requestRollback(
   cli: Cli,
   client: ControlClient,
@@ -40,8 +41,8 @@ export async function requestRollback(
   return outcome;
 }
 
-function versionOf(text: string): number {
+function parseVersion(text: string): number {
   const version = Number(text);
   if (/^\d+$/.test(text) && version >= 1 && Number.isSafeInteger(version)) return version;
-  throw invalidOption("--to", `${JSON.stringify(text)} is not a version: a number from 1`);
+  throw invalidOption("--to", `${JSON.stringify(text)} is not a version number`);
 }

@@ -1,5 +1,6 @@
 import { MAX_REPLICAS, type ServiceOutcome, type ServiceScale } from "@berth/proto";
-import { retryDuringElection, withClient } from "../../client/client.js";
+import { withClient } from "../../client/client.js";
+import { retryDuringElection } from "../../client/leader-change.js";
 import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
 import { printJson } from "../../output/print.js";
 import { outcomeName } from "../../output/state-names.js";
@@ -34,7 +35,7 @@ export async function scaleServices(
         services: response.services.map(({ serviceId, name, version }) => ({ id: serviceId, name, version })),
         timeoutMs,
         printer: createProgressPrinter(terminal, cli.now),
-        operation: "The scaling goes on",
+        operation: "scaling",
       });
     }
     if (isJson) printJson(cli, response.services.map(outcomeJson));
@@ -48,7 +49,7 @@ function outcomeJson({ serviceId, name, kind, version }: ServiceOutcome): unknow
 function parseScale(text: string): ServiceScale {
   const [, service, count] = /^([^=]+)=(\d+)$/.exec(text) ?? [];
   const replicas = Number(count);
-  if (service === undefined) throw invalidOption(text, "write SERVICE=REPLICAS, such as shop_web=3");
-  if (replicas > MAX_REPLICAS) throw invalidOption(text, `at most ${MAX_REPLICAS} replicas are possible`);
+  if (service === undefined) throw invalidOption(text, "use the form SERVICE=REPLICAS, such as shop_web=3");
+  if (replicas > MAX_REPLICAS) throw invalidOption(text, `the maximum is ${MAX_REPLICAS} replicas`);
   return { service, replicas };
 }

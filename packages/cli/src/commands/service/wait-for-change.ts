@@ -6,19 +6,19 @@ import type { Cli, OutputFormat } from "../../process/cli.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
 
-export interface FollowOptions {
+export interface ChangeOptions {
   readonly output?: OutputFormat;
   readonly detach?: boolean;
   readonly quiet?: boolean;
 }
 
-/** Shows how a change of one service goes until it is done, unless told not to wait; then what came of it. */
+/** Prints the outcome of a change and, unless `--detach` is given, waits for the service to converge. */
 export async function waitForChange(
   cli: Cli,
   client: ControlClient,
   change: {
     readonly outcome: ServiceOutcome;
-    readonly options: FollowOptions;
+    readonly options: ChangeOptions;
     readonly timeoutMs: number;
   },
 ): Promise<void> {
@@ -26,13 +26,13 @@ export async function waitForChange(
   const { name, serviceId, version, kind } = outcome;
   const isJson = options.output === "json";
   const terminal = isJson ? cli.stderr : cli.stdout;
-  if (!options.quiet) terminal.write(`Service ${name} is ${outcomeName(kind)}, version ${version}\n`);
+  if (!options.quiet) terminal.write(`Service ${name} ${outcomeName(kind)}, version ${version}\n`);
   if (!options.detach) {
     await waitForServices(cli, client, {
       services: [{ id: serviceId, name, version }],
       timeoutMs,
       printer: options.quiet ? SILENT_PRINTER : createProgressPrinter(terminal, cli.now),
-      operation: "The update goes on",
+      operation: `update of ${name}`,
     });
   }
   if (isJson) printJson(cli, { id: serviceId, name, outcome: outcomeName(kind), version });
@@ -40,6 +40,6 @@ export async function waitForChange(
 
 export function requireOutcome(outcome: ServiceOutcome | undefined, service: string): ServiceOutcome {
   if (outcome !== undefined) return outcome;
-  const message = `the server does not say what became of ${service}: look with berth service inspect`;
+  const message = `the server returned no outcome for ${service}: check it with berth service inspect`;
   throw new BerthError({ code: "BERTH_PROTOCOL", message });
 }

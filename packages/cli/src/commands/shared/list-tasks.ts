@@ -12,7 +12,7 @@ export interface TaskListOptions extends GlobalOptions {
   readonly resolve?: boolean;
 }
 
-/** Prints the tasks that any of the requests finds, with the names of their nodes and images. */
+/** Prints the tasks that match any of the requests, with the names of their nodes and images. */
 export async function printTasks(
   cli: Cli,
   client: ControlClient,
@@ -31,10 +31,10 @@ export async function printTasks(
   const byId = new Map<string, Task>(lists.flatMap(({ tasks }) => tasks).map((task) => [task.id, task]));
   const sources = { tasks: [...byId.values()], services: services.services, nodes: nodes.nodes };
   const rows = applyFilters(taskRows(sources), options.filter ?? [], TASK_FILTERS);
-  const columns = {
+  const listingOptions = {
     nowMs: cli.now(),
     noTrunc: options.trunc === false,
     noResolve: options.resolve === false,
   };
-  printListing(cli, taskListing(rows, columns), options);
+  printListing(cli, taskListing(rows, listingOptions), options);
 }

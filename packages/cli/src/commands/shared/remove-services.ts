@@ -1,5 +1,6 @@
 import type { RemoveServicesRequest, ServiceOutcome } from "@berth/proto";
-import { type ControlClient, retryDuringElection } from "../../client/client.js";
+import type { ControlClient } from "../../client/client.js";
+import { retryDuringElection } from "../../client/leader-change.js";
 import { parseTimeoutMs } from "../../options/parse-options.js";
 import { networkOutcomeLines } from "../../output/networks.js";
 import { printJson } from "../../output/print.js";
@@ -12,7 +13,7 @@ export interface RemoveOptions extends GlobalOptions {
   readonly timeout: string;
 }
 
-/** Removes what the requests name, and waits until the last task is gone unless told not to. */
+/** Removes services, and waits until their last task is gone unless `--detach` is given. */
 export async function removeServices(
   cli: Cli,
   client: ControlClient,
@@ -36,7 +37,7 @@ export async function removeServices(
       services: removed.map(({ serviceId, name }) => ({ id: serviceId, name })),
       timeoutMs,
       printer: createProgressPrinter(terminal, cli.now),
-      operation: "The removal goes on",
+      operation: "removal",
     });
   }
   if (isJson) printJson(cli, { removed: removed.map(({ serviceId, name }) => ({ id: serviceId, name })) });

@@ -14,7 +14,7 @@ import { InterruptedError } from "../../process/cli.js";
 import { type FakeControlHandlers, watching, webService, webTask } from "../../testing/fake-control.js";
 import { berth } from "../../testing/run-berth.js";
 
-/** Real waits on a busy machine. */
+/** The tests wait in real time, and the machine may be busy. */
 vi.setConfig({ testTimeout: 60_000 });
 
 const cleanUps: (() => Promise<unknown>)[] = [];
@@ -31,7 +31,7 @@ describe("stack deploy", () => {
     await writeFile(join(cwd, ".env"), "TAG=1.27\n");
   });
 
-  test("shows which networks are made, and what the server warns of", async () => {
+  test("prints the created networks and the warnings of the server", async () => {
     const deployStack: typeof created = async (request, context) => ({
       ...(await created(request, context)),
       networks: request.networks.map(({ name }) => ({
@@ -39,11 +39,11 @@ describe("stack deploy", () => {
         name,
         kind: NetworkOutcome_Kind.CREATED,
       })),
-      warnings: ["tasks on host-3 are not found by name"],
+      warnings: ["tasks on host-3 have no DNS names"],
     });
     const { code, out, err } = await berth("stack deploy -c c.yaml --detach shop", { deployStack }, { cwd });
     expect([code, out]).toEqual([0, "Creating network shop_default\nCreating service shop_web\n"]);
-    expect(err).toContain("warning: tasks on host-3 are not found by name\n");
+    expect(err).toContain("warning: tasks on host-3 have no DNS names\n");
   });
 
   const created: NonNullable<FakeControlHandlers["deployStack"]> = async () => ({
@@ -55,7 +55,7 @@ describe("stack deploy", () => {
     services: [{ serviceId: "svcwebxxxxxxxxxxxx", removed: false, summary: webService(summary), tasks }],
   });
 
-  test("sends the specs, follows the progress in plain lines and ends when all runs", async () => {
+  test("sends the specs, prints the progress and ends when all services have converged", async () => {
     const requests: DeployStackRequest[] = [];
     const { code, out, err } = await berth(
       "stack deploy -c c.yaml --prune shop",
@@ -79,7 +79,7 @@ describe("stack deploy", () => {
       shop_web: 2/2 running
       Deployed shop: 1 service, 2 tasks running
       ",
-        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name is one of the service's in its networks
+        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name becomes a network alias of the service
       ",
       ]
     `);
@@ -92,7 +92,7 @@ describe("stack deploy", () => {
     ]);
   });
 
-  test("waits for an election to end", async () => {
+  test("retries during an election", async () => {
     let calls = 0;
     const deployStack: FakeControlHandlers["deployStack"] = async (request, context) => {
       calls += 1;
@@ -112,7 +112,7 @@ describe("stack deploy", () => {
     expect([code, out]).toEqual([0, "Creating service shop_web\n"]);
   });
 
-  test("-o json prints JSON alone on stdout", async () => {
+  test("-o json prints nothing but JSON on stdout", async () => {
     const handlers = { deployStack: created, watchServices: watching(watched({})) };
     const { code, out } = await berth("stack deploy -c c.yaml -o json shop", handlers, { cwd });
     expect(code).toBe(0);
@@ -122,7 +122,7 @@ describe("stack deploy", () => {
     });
   });
 
-  test("a bad file never reaches the server", async () => {
+  test("an invalid file is not sent to the server", async () => {
     await writeFile(join(cwd, "bad.yaml"), "services: { web: { imag: nginx } }\n");
     const { code, out, err } = await berth("stack deploy -c bad.yaml shop", {}, { cwd });
     expect([code, out, err]).toMatchInlineSnapshot(`
@@ -130,32 +130,32 @@ describe("stack deploy", () => {
         2,
         "",
         "bad.yaml:1:13: services.web: the service has no image
-      bad.yaml:1:20: services.web.imag: unknown key "imag". Did you mean "image"?
-      error: 2 errors in bad.yaml: nothing was deployed
+      bad.yaml:1:20: services.web.imag: unknown key "imag"; did you mean "image"?
+      error: 2 errors in bad.yaml; nothing was deployed
       (BERTH_COMPOSE_INVALID)
       ",
       ]
     `);
   });
 
-  test("on a terminal an error shows the line with a caret", async () => {
+  test("marks the position of an error on a terminal", async () => {
     const stdin = "services:\n  web:\n    image: nginx\n    prots: []\n";
     const options = { cwd, stdin, isTty: true, env: { NO_COLOR: "1" } };
     const { code, err } = await berth("stack deploy -c - shop", {}, options);
     expect([code, err]).toMatchInlineSnapshot(`
       [
         2,
-        "<stdin>:4:5: services.web.prots: unknown key "prots". Did you mean "ports"?
+        "<stdin>:4:5: services.web.prots: unknown key "prots"; did you mean "ports"?
         4 |     prots: []
           |     ^^^^^
-      error: 1 error in <stdin>: nothing was deployed
+      error: 1 error in <stdin>; nothing was deployed
       (BERTH_COMPOSE_INVALID)
       ",
       ]
     `);
   });
 
-  test("tasks that crash again and again end the wait with their reasons", async () => {
+  test("fails with the reasons when tasks keep crashing", async () => {
     const crashed = (id: string, restarts: number) =>
       watched({ running: 0, converged: false }, [
         webTask({
@@ -181,19 +181,19 @@ describe("stack deploy", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name is one of the service's in its networks
-      error: tasks fail again and again; berth keeps trying, but does not expect them to run:
+        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name becomes a network alias of the service
+      error: tasks keep failing; berth continues to restart them, but they are not expected to recover:
         shop_web: 0 of 2 tasks running
           shop_web.1: failed: exit code 1: no such file: app.js (failed 3 times)
       Last output of shop_web: Cannot find app.js
-      See more with: berth service logs SERVICE
+      For more output, run: berth service logs SERVICE
       (BERTH_TASK_FAILED)
       ",
       ]
     `);
   });
 
-  test("--timeout names what is missing", async () => {
+  test("lists the missing tasks at the timeout", async () => {
     const waiting = watched({ running: 1, converged: false }, [
       webTask(),
       webTask({
@@ -207,17 +207,17 @@ describe("stack deploy", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name is one of the service's in its networks
-      error: not everything runs after 0.2 s; berth goes on with it:
+        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name becomes a network alias of the service
+      error: the deployment of shop did not converge within 0.2 s; it continues in the background:
         shop_web: 1 of 2 tasks running
-          shop_web.2: waits for a node: 2 nodes lack 1.5 GiB memory
+          shop_web.2: pending: 2 nodes lack 1.5 GiB memory
       (BERTH_NOT_CONVERGED)
       ",
       ]
     `);
   });
 
-  test("Ctrl-C stops the wait, says that the deploy goes on, and is exit code 130", async () => {
+  test("Ctrl-C stops waiting, not the deployment, and exits with code 130", async () => {
     const interrupt = new AbortController();
     const handlers: FakeControlHandlers = {
       deployStack: created,
@@ -234,14 +234,14 @@ describe("stack deploy", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         130,
-        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name is one of the service's in its networks
-      Stopped waiting. The deploy of shop goes on: berth stack ps and berth service ps show how far it is.
+        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name becomes a network alias of the service
+      Stopped waiting. The deployment of shop continues in the background; check it with berth stack ps or berth service ps.
       ",
       ]
     `);
   });
 
-  test("a lost connection is made again until all runs", async () => {
+  test("reconnects after a lost connection", async () => {
     let calls = 0;
     const handlers: FakeControlHandlers = {
       deployStack: created,
@@ -253,6 +253,6 @@ describe("stack deploy", () => {
     };
     const { code, out } = await berth("stack deploy -c c.yaml shop", handlers, { cwd });
     expect(code).toBe(0);
-    expect(out).toContain("Connection lost, trying again: no server leads");
+    expect(out).toContain("Connection lost, reconnecting: no server leads");
   });
 });

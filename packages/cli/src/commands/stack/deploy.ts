@@ -4,7 +4,8 @@ import {
   type ServiceOutcome,
   ServiceOutcome_Kind,
 } from "@berth/proto";
-import { type ControlClient, retryDuringElection, withClient } from "../../client/client.js";
+import { type ControlClient, withClient } from "../../client/client.js";
+import { retryDuringElection } from "../../client/leader-change.js";
 import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
 import { pluralize } from "../../output/human.js";
 import { networkOutcomeJson, networkOutcomeLines } from "../../output/networks.js";
@@ -15,7 +16,7 @@ import type { Cli, GlobalOptions, Terminal } from "../../process/cli.js";
 import type { AwaitedService } from "../../wait/progress.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
-import { showPlan, showPresentPlan } from "./plan/show-plan.js";
+import { showCurrentPlan, showPlan } from "./plan/show-plan.js";
 import { readSpecs, type StackFiles } from "./read-specs.js";
 
 export interface DeployOptions extends GlobalOptions, StackFiles {
@@ -26,14 +27,14 @@ export interface DeployOptions extends GlobalOptions, StackFiles {
   readonly timeout: string;
 }
 
-/** The server works through all services before it answers. */
+/** The server processes all services before it responds. */
 const DEPLOY_TIMEOUT_MS = 60_000;
 
 /** `berth stack deploy -c FILE… NAME` */
 export async function deployStack(cli: Cli, options: DeployOptions, stack: string): Promise<void> {
   const timeoutMs = parseTimeoutMs(options.timeout);
   if (options.dryRun && options.planRev !== undefined) {
-    throw invalidOption("--plan-rev", "a dry run carries nothing out: leave one of them away");
+    throw invalidOption("--plan-rev", "cannot be combined with --dry-run");
   }
   const { specs, networks } = await readSpecs(cli, options, stack);
   await withClient(cli, options, async (client) => {
@@ -49,7 +50,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
     const call = { signal: cli.signal, timeoutMs: DEPLOY_TIMEOUT_MS };
     const response = await retryDuringElection(cli, () => client.deployStack(request, call)).catch(
       async (error) => {
-        if (isBerthError(error, "BERTH_PLAN_CHANGED")) await showPresentPlan(cli, client, request);
+        if (isBerthError(error, "BERTH_PLAN_CHANGED")) await showCurrentPlan(cli, client, request);
         throw error;
       },
     );
@@ -73,7 +74,7 @@ function printOutcomes(terminal: Terminal, { services, networks }: DeployStackRe
   terminal.write(networkOutcomeLines(networks));
   for (const { name, kind } of services) {
     const verb = VERBS.get(kind);
-    const line = verb === undefined ? `Service ${name} is ${outcomeName(kind)}` : `${verb} service ${name}`;
+    const line = verb === undefined ? `Service ${name} ${outcomeName(kind)}` : `${verb} service ${name}`;
     terminal.write(`${line}\n`);
   }
 }
@@ -89,9 +90,9 @@ interface DeployWait {
 async function waitForDeploy(cli: Cli, client: ControlClient, wait: DeployWait): Promise<void> {
   const { stack, response, timeoutMs, terminal, options } = wait;
   const printer = options.quiet ? SILENT_PRINTER : createProgressPrinter(terminal, cli.now);
-  const services = response.services.map(awaited);
-  const goesOn = `The deploy of ${stack} goes on`;
-  const progress = await waitForServices(cli, client, { services, timeoutMs, printer, operation: goesOn });
+  const services = response.services.map(awaitedService);
+  const operation = `deployment of ${stack}`;
+  const progress = await waitForServices(cli, client, { services, timeoutMs, printer, operation });
   const alive = [...progress.services.values()].filter(({ watched }) => watched?.removed === false);
   const tasks = alive.reduce((sum, { watched }) => sum + (watched?.summary?.running ?? 0), 0);
   const done = styled(cli, terminal, "green", "Deployed");
@@ -101,8 +102,8 @@ async function waitForDeploy(cli: Cli, client: ControlClient, wait: DeployWait):
     );
 }
 
-/** The removal of a service makes no version of it. */
-function awaited({ serviceId, name, version, kind }: ServiceOutcome): AwaitedService {
+/** A removal creates no version of a service. */
+function awaitedService({ serviceId, name, version, kind }: ServiceOutcome): AwaitedService {
   const id = serviceId;
   return kind === ServiceOutcome_Kind.REMOVED ? { id, name } : { id, name, version };
 }

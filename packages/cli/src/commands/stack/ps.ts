@@ -7,12 +7,12 @@ import { printTasks, type TaskListOptions } from "../shared/list-tasks.js";
 export async function listStackTasks(cli: Cli, options: TaskListOptions, stack: string): Promise<void> {
   await withClient(cli, options, async (client) => {
     const { services } = await client.listServices({ stack }, { signal: cli.signal });
-    if (services.length === 0) throw noSuchStack(stack);
+    if (services.length === 0) throw stackNotFoundError(stack);
     await printTasks(cli, client, { options, requests: [{ stack }] });
   });
 }
 
-export function noSuchStack(stack: string): BerthError {
-  const message = `There is no stack ${JSON.stringify(stack)}: no service belongs to it.`;
+export function stackNotFoundError(stack: string): BerthError {
+  const message = `no such stack: ${stack}`;
   return new BerthError({ code: "BERTH_NOT_FOUND", message });
 }

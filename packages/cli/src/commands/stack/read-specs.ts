@@ -9,7 +9,7 @@ import { styled } from "../../output/style.js";
 import type { Cli } from "../../process/cli.js";
 import { MAX_INPUT_BYTES, readBounded } from "../../process/read-bounded.js";
 
-/** More messages than this of one kind nobody reads at once. */
+/** Maximum number of printed diagnostics of each severity. */
 const MAX_SHOWN = 100;
 const STDIN = "-";
 const DEFAULT_ENV_FILE = ".env";
@@ -17,13 +17,13 @@ const DEFAULT_ENV_FILE = ".env";
 export interface StackFiles {
   readonly composeFile: readonly string[];
   readonly envFile?: readonly string[];
-  /** Say nothing of warnings. */
+  /** Do not print warnings. */
   readonly quiet?: boolean;
 }
 
 /**
- * The specs that the Compose files of a command line say, after the warnings about them are printed.
- * @throws BerthError BERTH_COMPOSE_INVALID when there are errors, which are printed before.
+ * Loads the specs from the Compose files of a command line, and prints all warnings and errors.
+ * @throws BerthError BERTH_COMPOSE_INVALID when there are errors.
  */
 export async function readSpecs(
   cli: Cli,
@@ -48,7 +48,7 @@ export async function readSpecs(
   printDiagnostics(cli, errors);
   throw new BerthError({
     code: "BERTH_COMPOSE_INVALID",
-    message: `${pluralize(errors.length, "error")} in ${files.map(({ name }) => name).join(", ")}: nothing was deployed`,
+    message: `${pluralize(errors.length, "error")} in ${files.map(({ name }) => name).join(", ")}; nothing was deployed`,
     details: Object.fromEntries(
       errors.slice(0, MAX_SHOWN).map((error, index) => [String(index + 1), formatDiagnostic(error)]),
     ),
@@ -62,11 +62,11 @@ async function readInput(cli: Cli, name: string): Promise<InputFile> {
   try {
     return { name, path, bytes: await readBounded(createReadStream(path)) };
   } catch (cause) {
-    throw unreadable(name, cause);
+    throw readError(name, cause);
   }
 }
 
-/** Those that were named, or the `.env` beside the first file. */
+/** Returns the files of `--env-file`, or the `.env` file next to the first Compose file. */
 async function readEnvFiles(
   cli: Cli,
   { envFile }: StackFiles,
@@ -81,32 +81,32 @@ async function readEnvFiles(
 function readIfPresent(path: string): Uint8Array | undefined {
   try {
     const { size } = statSync(path);
-    if (size > MAX_INPUT_BYTES) throw new Error(`it has ${size} bytes, at most ${MAX_INPUT_BYTES} are read`);
+    if (size > MAX_INPUT_BYTES) throw new Error(`the file is larger than ${MAX_INPUT_BYTES} bytes`);
     return readFileSync(path);
   } catch (cause) {
     if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
-    throw unreadable(path, cause);
+    throw readError(path, cause);
   }
 }
 
-const UNREADABLE: ReadonlyMap<string, string> = new Map([
-  ["ENOENT", "there is no such file"],
-  ["EISDIR", "it is a folder"],
+const READ_ERRORS: ReadonlyMap<string, string> = new Map([
+  ["ENOENT", "no such file or directory"],
+  ["EISDIR", "is a directory"],
   ["EACCES", "permission denied"],
 ]);
 
-function unreadable(name: string, cause: unknown): BerthError {
+function readError(name: string, cause: unknown): BerthError {
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-  const reason = UNREADABLE.get(code) ?? (cause instanceof Error ? cause.message : String(cause));
+  const reason = READ_ERRORS.get(code) ?? (cause instanceof Error ? cause.message : String(cause));
   return new BerthError({ code: "BERTH_INPUT_INVALID", message: `cannot read ${name}: ${reason}`, cause });
 }
 
 function printDiagnostics(cli: Cli, diagnostics: readonly Diagnostic[]): void {
-  const colours = { place: "bold", error: "red", warning: "yellow", excerpt: "dim" } as const;
+  const styles = { place: "bold", error: "red", warning: "yellow", excerpt: "dim" } as const;
   const style = cli.stderr.isTty
     ? {
         excerpt: true,
-        paint: (part: keyof typeof colours, text: string) => styled(cli, cli.stderr, colours[part], text),
+        paint: (part: keyof typeof styles, text: string) => styled(cli, cli.stderr, styles[part], text),
       }
     : PLAIN_STYLE;
   const messages = formatDiagnostics(diagnostics, style);

@@ -1,21 +1,21 @@
 import { AutoscaleSpec, MAX_REPLICAS } from "@berth/proto";
 import { type Cursor, keyPlace, readDurationMs, readInteger, readNumber } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
-import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const REPLICAS = { min: 0, max: MAX_REPLICAS };
 const CONNECTIONS = { min: 0, max: 1_000_000 };
-/** Percent of what one replica may use: above 100 means that it bursts. */
+/** Percent of the CPU limit or reservation of a replica. Above 100 means that it bursts. */
 const PERCENT = { min: 0, max: 10_000 };
 
-/** `autoscale: { min, max, target_cpu | target_connections }` */
+/** Reads `autoscale: { min, max, target_cpu | target_connections }`. */
 export function readAutoscale(cursor: Cursor, draft: ServiceDraft): void {
   draft.origins.set("autoscale", cursor);
   const autoscale: AutoscaleDraft = { spec: AutoscaleSpec.fromPartial({}), given: new Set() };
   applyKeys(cursor, AUTOSCALE_KEYS, autoscale);
   if (cursor.diagnostics.hasErrorUnder(cursor.path)) return;
   const missing = ["min", "max"].filter((key) => !autoscale.given.has(key));
-  if (missing.length > 0) cursor.diagnostics.error(keyPlace(cursor), `it needs ${missing.join(" and ")}`);
+  if (missing.length > 0) cursor.diagnostics.error(keyPlace(cursor), `${missing.join(" and ")} must be set`);
   else draft.spec.autoscale = autoscale.spec;
 }
 
@@ -25,8 +25,8 @@ interface AutoscaleDraft {
 }
 
 const AUTOSCALE_KEYS: KeyTable<AutoscaleDraft> = {
-  min: bound("min"),
-  max: bound("max"),
+  min: boundRule("min"),
+  max: boundRule("max"),
   target_cpu: rule(readPercent, ({ spec }, percent) => {
     spec.targetCpuPercent = percent;
   }),
@@ -44,7 +44,7 @@ const AUTOSCALE_KEYS: KeyTable<AutoscaleDraft> = {
   }),
 };
 
-function bound(key: "min" | "max"): KeyRule<AutoscaleDraft> {
+function boundRule(key: "min" | "max"): KeyRule<AutoscaleDraft> {
   return rule(
     (cursor) => readInteger(cursor, REPLICAS),
     ({ spec, given }, replicas) => {
@@ -54,7 +54,7 @@ function bound(key: "min" | "max"): KeyRule<AutoscaleDraft> {
   );
 }
 
-/** `70` or `70%`. */
+/** Reads `70` or `70%`. */
 function readPercent(cursor: Cursor): number | undefined {
   const { node } = cursor;
   const text = node.kind === "scalar" && typeof node.value === "string" ? node.value.trim() : "";

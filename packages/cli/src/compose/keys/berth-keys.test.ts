@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { loadService, loadText } from "../../testing/load-text.js";
 
 describe("x-berth", () => {
-  test("is read whole", () => {
+  test("reads all keys", () => {
     const { specs, messages } = loadText(`services:
   web:
     image: a
@@ -66,21 +66,21 @@ describe("x-berth", () => {
     ]);
   });
 
-  test("has short forms", () => {
+  test("accepts short forms", () => {
     const { specs, messages } = loadService('x-berth: { cron: "@hourly", failover: 10s }');
     expect(messages).toEqual([]);
     expect(specs[0]).toMatchObject({ cron: { schedule: "@hourly" }, failover: { afterMs: 10_000 } });
     expect(loadService("x-berth: { failover: { after: never } }").specs[0]?.failover?.never).toBe(true);
   });
 
-  test("is merged from several files like any mapping", () => {
+  test("is merged from several files like any other mapping", () => {
     const { specs } = loadText("services: { s: { image: a, x-berth: { failover: 5s, volumes: any } } }", {
       overrides: ["services: { s: { x-berth: { failover: never } } }"],
     });
     expect(specs[0]).toMatchObject({ failover: { never: true }, placement: { volumes: VolumePolicy.ANY } });
   });
 
-  test("what is wrong is said where it stands, all at once", () => {
+  test("reports all invalid values at their places", () => {
     const { messages } = loadService(`x-berth:
   crn: "@hourly"
   cron: { time_zone: UTC }
@@ -93,15 +93,15 @@ deploy: { x-berth: { cron: "@hourly" } }
 x-berth.cron: "@hourly"`);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:5:7: services.s.x-berth.crn: unknown key "crn". Did you mean "cron"?",
-        "c.yaml:6:7: services.s.x-berth.cron: it needs a schedule, such as "0 3 * * *" or "@hourly"",
+        "c.yaml:5:7: services.s.x-berth.crn: unknown key "crn"; did you mean "cron"?",
+        "c.yaml:6:7: services.s.x-berth.cron: schedule must be set: use a form such as "0 3 * * *" or "@hourly"",
         "c.yaml:7:40: services.s.x-berth.autoscale.target_cpu: must be a number, not the text "lots"",
-        "c.yaml:8:7: services.s.x-berth.failover: after and never exclude each other",
-        "c.yaml:9:7: services.s.x-berth.at_most_one: unknown key "at_most_one". Did you mean "at-most-one"?",
-        "c.yaml:10:16: services.s.x-berth.volumes: "glue" is not possible: use sticky, any",
-        "c.yaml:11:26: services.s.x-berth.progress_deadline: the duration "5" has no unit. Did you mean "5s"?",
-        "c.yaml:12:15: services.s.deploy.x-berth: x-berth belongs to the service itself, beside image",
-        "c.yaml:13:5: services.s.x-berth.cron: unknown key "x-berth.cron": write x-berth: { cron: … }",
+        "c.yaml:8:7: services.s.x-berth.failover: after and never are mutually exclusive",
+        "c.yaml:9:7: services.s.x-berth.at_most_one: unknown key "at_most_one"; did you mean "at-most-one"?",
+        "c.yaml:10:16: services.s.x-berth.volumes: "glue" is invalid: use sticky, any",
+        "c.yaml:11:26: services.s.x-berth.progress_deadline: the duration "5" has no unit; did you mean "5s"?",
+        "c.yaml:12:15: services.s.deploy.x-berth: x-berth must be a key of the service, next to image",
+        "c.yaml:13:5: services.s.x-berth.cron: unknown key "x-berth.cron": use x-berth: { cron: … }",
       ]
     `);
     expect(loadService("x-berth:").messages).toEqual([]);

@@ -1,13 +1,13 @@
 import { TrafficSpec, TrafficSpec_Affinity, TrafficSpec_Balance, VolumePolicy } from "@berth/proto";
 import { type Cursor, keyPlace, readChoice, readDurationMs, readFlag } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
+import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import { isNull } from "../tree/node.js";
 import { readAutoscale } from "./autoscale-keys.js";
 import { readCron } from "./cron-keys.js";
 import { readFailover } from "./failover-keys.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import type { ServiceDraft } from "./service-draft.js";
 
-/** The mapping of a service that says what Compose has no words for. */
+/** The mapping of a service for settings that Compose does not have. */
 const BERTH_KEY = "x-berth";
 
 const VOLUME_POLICIES = { sticky: VolumePolicy.STICKY, any: VolumePolicy.ANY };
@@ -59,7 +59,7 @@ function trafficOf({ spec }: ServiceDraft): TrafficSpec {
   return spec.traffic;
 }
 
-/** Reads the `x-berth` mapping of a service. Comes after the keys of Compose: it adds to what they say. */
+/** Reads the `x-berth` mapping of a service. Must run after the Compose keys, which it extends. */
 export function readBerthKeys(service: Cursor, draft: ServiceDraft): void {
   for (const field of extensionsOf(service)) {
     if (isNull(field.node)) continue;
@@ -68,22 +68,22 @@ export function readBerthKeys(service: Cursor, draft: ServiceDraft): void {
   }
 }
 
-/** In other mappings it would be taken for somebody else's extension, and have no effect. */
-export function refuseBerthKeys(cursor: Cursor): void {
+/** Rejects `x-berth` in other mappings, where it would be skipped like any unknown extension. */
+export function rejectBerthKeys(cursor: Cursor): void {
   for (const field of extensionsOf(cursor)) {
-    field.diagnostics.error(keyPlace(field), `${BERTH_KEY} belongs to the service itself, beside image`);
+    field.diagnostics.error(keyPlace(field), `${BERTH_KEY} must be a key of the service, next to image`);
   }
 }
 
-/** `x-berth.cron: …` and the like would be taken for somebody else's extension, and have no effect. */
+/** Rejects keys such as `x-berth.cron: …`, which would be skipped like any unknown extension. */
 function reportFlatKey(field: Cursor): void {
   const key = field.path.slice(field.path.indexOf(BERTH_KEY));
-  const wanted = key.slice(BERTH_KEY.length).replace(/^[^a-z]+/, "");
-  const known = Object.keys(BERTH_KEYS).find((name) => name === wanted) ?? "KEY";
-  field.diagnostics.error(keyPlace(field), `unknown key "${key}": write ${BERTH_KEY}: { ${known}: … }`);
+  const setting = key.slice(BERTH_KEY.length).replace(/^[^a-z]+/, "");
+  const known = Object.keys(BERTH_KEYS).find((name) => name === setting) ?? "KEY";
+  field.diagnostics.error(keyPlace(field), `unknown key "${key}": use ${BERTH_KEY}: { ${known}: … }`);
 }
 
-/** Everything in a mapping that begins with our name. */
+/** Returns the fields of a mapping whose key starts with `x-berth`. */
 function extensionsOf({ node, path, diagnostics }: Cursor): readonly Cursor[] {
   if (node.kind !== "map") return [];
   return [...node.entries]

@@ -1,7 +1,7 @@
 import { CronSpec, CronSpec_Concurrency } from "@berth/proto";
 import { type Cursor, keyPlace, readChoice, readDurationMs, readInteger, readText } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const RUNS = { min: 0, max: 1_000 };
 const CONCURRENCIES = {
@@ -10,7 +10,7 @@ const CONCURRENCIES = {
   replace: CronSpec_Concurrency.REPLACE,
 };
 
-/** `cron: "0 3 * * *"`, or a mapping that says more. */
+/** Reads `cron: "0 3 * * *"`, or a mapping with `schedule` and other settings. */
 export function readCron(cursor: Cursor, draft: ServiceDraft): void {
   draft.origins.set("cron", cursor);
   const cron = CronSpec.fromPartial({});
@@ -18,7 +18,10 @@ export function readCron(cursor: Cursor, draft: ServiceDraft): void {
   else applyKeys(cursor, CRON_KEYS, cron);
   if (cursor.diagnostics.hasErrorUnder(cursor.path)) return;
   if (cron.schedule === "") {
-    cursor.diagnostics.error(keyPlace(cursor), 'it needs a schedule, such as "0 3 * * *" or "@hourly"');
+    cursor.diagnostics.error(
+      keyPlace(cursor),
+      'schedule must be set: use a form such as "0 3 * * *" or "@hourly"',
+    );
   } else {
     draft.spec.cron = cron;
   }

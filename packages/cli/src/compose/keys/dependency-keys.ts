@@ -1,8 +1,8 @@
 import { Dependency_Condition, scopedName } from "@berth/proto";
 import { didYouMean } from "../text/suggest.js";
 import { type Cursor, keyPlace, readChoice, readFlag, readReferences } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const CONDITIONS = {
   service_started: Dependency_Condition.STARTED,
@@ -34,12 +34,12 @@ const LONG_FORM_KEYS: KeyTable<DependencyDraft> = {
   }),
   restart: (cursor) => {
     if (readFlag(cursor) !== true) return;
-    const message = "not supported yet: an update of the other service does not restart this one";
+    const message = "not supported yet: an update of the dependency does not restart this service";
     cursor.diagnostics.warn(keyPlace(cursor), message);
   },
 };
 
-/** A name alone waits until the other has started, as in Compose. */
+/** Adds a dependency. Without a condition the service waits until the other one has started, as in Compose. */
 function addDependency(name: string, reference: Cursor, draft: ServiceDraft): void {
   const dependency: DependencyDraft = { condition: Dependency_Condition.STARTED, optional: false };
   const isLong = reference.node.kind === "map";
@@ -64,7 +64,7 @@ function reportMissing(
   const profiles = inactiveNames.get(name);
   const message =
     profiles === undefined
-      ? `there is no service ${JSON.stringify(name)}${didYouMean(name, serviceNames)}`
-      : `the service ${JSON.stringify(name)} is left out without COMPOSE_PROFILES=${profiles.join(" or ")}: name one of them, or say required: false`;
+      ? `no service ${JSON.stringify(name)}${didYouMean(name, serviceNames)}`
+      : `the service ${JSON.stringify(name)} is disabled: set COMPOSE_PROFILES=${profiles.join(" or ")}, or set required: false`;
   reference.diagnostics.error(keyPlace(reference), message);
 }

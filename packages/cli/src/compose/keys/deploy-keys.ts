@@ -1,22 +1,22 @@
 import { EndpointMode } from "@berth/proto";
 import { readChoice, readTextMap } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
-import { refuseBerthKeys } from "./berth-keys.js";
+import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
+import { rejectBerthKeys } from "./berth-keys.js";
 import { readMode, readReplicas } from "./mode-keys.js";
 import { PLACEMENT_KEYS } from "./placement-keys.js";
 import { DEPLOY_RESOURCE_KEYS } from "./reservation-keys.js";
 import { readRestart, readRestartPolicy } from "./restart-keys.js";
 import { readRollbackConfig, readUpdateConfig } from "./rollout-keys.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const ENDPOINT_MODES = { vip: EndpointMode.VIP, dnsrr: EndpointMode.DNSRR };
 
-/** The order matters: `deploy` wins over the older words for the same things. */
+/** The order matters: `deploy` overrides the older keys for the same settings. */
 export const DEPLOY_KEYS: KeyTable<ServiceDraft> = {
   restart: readRestart,
   scale: readReplicas,
   deploy: (cursor, draft) => {
-    refuseBerthKeys(cursor);
+    rejectBerthKeys(cursor);
     applyKeys(cursor, DEPLOY_FIELDS, draft);
   },
 };

@@ -10,11 +10,11 @@ import {
   readOneOrMore,
   readText,
 } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
-import type { KeyTable, ServiceDraft } from "./service-draft.js";
-import { rule } from "./service-draft.js";
+import type { KeyTable } from "../tree/key-table.js";
+import { applyKeys, rule } from "../tree/key-table.js";
+import type { ServiceDraft } from "./service-draft.js";
 
-/** The order matters: `environment` wins over the files. */
+/** The order matters: `environment` overrides the files. */
 export const ENVIRONMENT_KEYS: KeyTable<ServiceDraft> = {
   env_file: (cursor, draft) => {
     for (const item of readOneOrMore(cursor) ?? []) {
@@ -24,7 +24,7 @@ export const ENVIRONMENT_KEYS: KeyTable<ServiceDraft> = {
   },
   environment: rule(readKeyValues, (draft, variables) => {
     for (const [name, { value, cursor }] of variables) {
-      if (name === "") cursor.diagnostics.error(cursor, "a variable has no name");
+      if (name === "") cursor.diagnostics.error(cursor, "the variable has no name");
       const resolved = value ?? draft.context.project.lookup(name);
       if (resolved === undefined) draft.environment.delete(name);
       else draft.environment.set(name, resolved);
@@ -58,7 +58,7 @@ function readEnvFileEntry(cursor: Cursor): EnvFileEntry | undefined {
   if (cursor.node.kind === "map") applyKeys(cursor, ENV_FILE_KEYS, entry);
   else entry.path = readText(cursor) ?? "";
   if (entry.path !== "") return entry;
-  if (!cursor.diagnostics.hasErrorAt(cursor)) cursor.diagnostics.error(cursor, "names no file");
+  if (!cursor.diagnostics.hasErrorAt(cursor)) cursor.diagnostics.error(cursor, "no path is set");
   return undefined;
 }
 
@@ -66,7 +66,7 @@ function addEnvFile(cursor: Cursor, file: EnvFileEntry, draft: ServiceDraft): vo
   const { project } = draft.context;
   const bytes = project.readFile(resolve(project.directory, file.path));
   if (bytes === undefined) {
-    if (file.required) cursor.diagnostics.error(keyPlace(cursor), `there is no file ${file.path}`);
+    if (file.required) cursor.diagnostics.error(keyPlace(cursor), `no such file: ${file.path}`);
     return;
   }
   const values = parseEnvFile(decodeSource(file.path, bytes), {

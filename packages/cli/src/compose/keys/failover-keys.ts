@@ -1,18 +1,18 @@
 import { FailoverSpec } from "@berth/proto";
 import { type Cursor, keyPlace, readDurationMs, readFlag, readText } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const NEVER = "never";
 
-/** `failover: 10s`, `failover: never`, or the same as a mapping. */
+/** Reads `failover: 10s`, `failover: never` or `failover: { after: 10s }`. */
 export function readFailover(cursor: Cursor, draft: ServiceDraft): void {
   draft.origins.set("failover", cursor);
   const failover = FailoverSpec.fromPartial({});
   if (cursor.node.kind === "scalar") readAfter(cursor, failover);
   else applyKeys(cursor, FAILOVER_KEYS, failover);
   if (failover.never && failover.afterMs > 0) {
-    cursor.diagnostics.error(keyPlace(cursor), "after and never exclude each other");
+    cursor.diagnostics.error(keyPlace(cursor), "after and never are mutually exclusive");
   }
   draft.spec.failover = failover;
 }

@@ -1,7 +1,7 @@
 import { Healthcheck } from "@berth/proto";
 import { type Cursor, readDurationMs, readFlag, readInteger, readText, readTexts } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const RETRIES = { min: 0, max: 1_000_000 };
 
@@ -41,7 +41,7 @@ const HEALTHCHECK_KEYS: KeyTable<Healthcheck> = {
   }),
 };
 
-/** Docker's list as it is; a string is a command line for a shell. */
+/** Reads Docker's list form as it is. A string is a command line for a shell. */
 function readTest(cursor: Cursor): readonly string[] | undefined {
   if (cursor.node.kind === "list") return readTexts(cursor);
   const line = readText(cursor);

@@ -1,6 +1,7 @@
 import { PullPolicy } from "@berth/proto";
 import { type Cursor, keyPlace, readText } from "../tree/cursor.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { type KeyTable, rule } from "../tree/key-table.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const PULL_POLICIES: ReadonlyMap<string, PullPolicy> = new Map([
   ["always", PullPolicy.ALWAYS],
@@ -15,16 +16,14 @@ export const IMAGE_KEYS: KeyTable<ServiceDraft> = {
     draft.container.image = image;
     draft.origins.set("task.container.image", cursor);
   }),
-  build: (cursor, draft) => {
-    if (draft.container.image === "") {
-      const message = "berth does not build: build and push the image, and name it with image:";
+  build: (cursor, { container }) => {
+    if (container.image === "") {
+      const message = "berth does not build images: build and push the image, then set image:";
       cursor.diagnostics.error(keyPlace(cursor), message);
       return;
     }
-    cursor.diagnostics.warn(
-      keyPlace(cursor),
-      `berth does not build: ${draft.container.image} is pulled as it is`,
-    );
+    const message = `berth does not build images: ${container.image} is pulled from its registry`;
+    cursor.diagnostics.warn(keyPlace(cursor), message);
   },
   pull_policy: rule(readPullPolicy, (draft, policy) => {
     draft.container.pullPolicy = policy;
@@ -41,9 +40,9 @@ function readPullPolicy(cursor: Cursor): PullPolicy | undefined {
   if (policy !== undefined) return policy;
   if (!REFRESH_POLICY.test(text)) {
     const known = [...PULL_POLICIES.keys()].join(", ");
-    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is not possible: use ${known}`);
+    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid: use ${known}`);
     return undefined;
   }
-  cursor.diagnostics.warn(cursor, `not supported yet: ${text} is taken as "missing"`);
+  cursor.diagnostics.warn(cursor, `not supported yet: ${text} is treated as "missing"`);
   return PullPolicy.MISSING;
 }

@@ -1,12 +1,11 @@
 import { ipv4Text, type NetworkSpec, parseIpv4, subnetProblem, subnetSize } from "@berth/proto";
 import { type Cursor, readItems, readOneOf, readText } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
+import { applyKeys, type KeyTable } from "../tree/key-table.js";
 import { ignoreWithWarning } from "./not-supported.js";
-import type { KeyTable } from "./service-draft.js";
 
-const OWN_GATEWAY = "each host has a gateway and a range of its own in the network";
+const PER_HOST = "each host gets its own gateway and range of the subnet";
 
-/** `ipam: { config: [{ subnet: … }] }` */
+/** Reads `ipam: { config: [{ subnet: … }] }`. */
 export function readIpam(cursor: Cursor, spec: NetworkSpec): void {
   applyKeys(cursor, IPAM_KEYS, spec);
 }
@@ -16,32 +15,32 @@ const IPAM_KEYS: KeyTable<NetworkSpec> = {
   config: (cursor, spec) => {
     for (const item of readItems(cursor) ?? []) applyKeys(item, CONFIG_KEYS, spec);
   },
-  options: ignoreWithWarning("the options have no effect"),
+  options: ignoreWithWarning("the options are ignored"),
 };
 
 const CONFIG_KEYS: KeyTable<NetworkSpec> = {
   subnet: readSubnet,
-  gateway: ignoreWithWarning(OWN_GATEWAY),
-  ip_range: ignoreWithWarning(OWN_GATEWAY),
-  aux_addresses: ignoreWithWarning(OWN_GATEWAY),
+  gateway: ignoreWithWarning(PER_HOST),
+  ip_range: ignoreWithWarning(PER_HOST),
+  aux_addresses: ignoreWithWarning(PER_HOST),
 };
 
 function readSubnet(cursor: Cursor, spec: NetworkSpec): void {
   const text = readText(cursor);
   if (text === undefined) return;
-  if (text.includes(":")) ignoreWithWarning("networks have no IPv6 addresses")(cursor, undefined);
+  if (text.includes(":")) ignoreWithWarning("IPv6 subnets are ignored")(cursor, undefined);
   else if (spec.subnet !== "")
-    ignoreWithWarning(`a network has one subnet, here ${spec.subnet}`)(cursor, undefined);
+    ignoreWithWarning(`a network has one subnet; ${spec.subnet} is used`)(cursor, undefined);
   else {
-    const subnet = masked(text);
+    const subnet = withoutHostBits(text);
     const problem = subnetProblem(subnet);
     if (problem === undefined) spec.subnet = subnet;
     else cursor.diagnostics.error(cursor, problem);
   }
 }
 
-/** As Docker takes it: "10.0.0.1/24" means 10.0.0.0/24. */
-function masked(text: string): string {
+/** Clears the host bits as Docker does: "10.0.0.1/24" means 10.0.0.0/24. */
+function withoutHostBits(text: string): string {
   const [address = "", prefix = "", ...rest] = text.split("/");
   const number = parseIpv4(address);
   if (number === undefined || rest.length > 0 || !/^(?:[0-9]|[12][0-9]|3[0-2])$/.test(prefix)) return text;

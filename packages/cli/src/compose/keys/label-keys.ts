@@ -2,10 +2,10 @@ import { resolve } from "node:path";
 import { parseEnvFile } from "../text/env-file.js";
 import { decodeSource } from "../text/source.js";
 import { type Cursor, keyPlace, readOneOrMore, readText, readTextMap } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
+import type { ServiceDraft } from "./service-draft.js";
 
-/** The order matters: `labels` wins over the files. */
+/** The order matters: `labels` overrides the files. */
 export const LABEL_KEYS: KeyTable<ServiceDraft> = {
   label_file: (cursor, draft) => {
     for (const item of readOneOrMore(cursor) ?? []) addLabelFile(item, draft);
@@ -43,7 +43,7 @@ function addLabelFile(cursor: Cursor, draft: ServiceDraft): void {
   if (path === undefined) return;
   const bytes = project.readFile(resolve(project.directory, path));
   if (bytes === undefined) {
-    cursor.diagnostics.error(keyPlace(cursor), `there is no file ${path}`);
+    cursor.diagnostics.error(keyPlace(cursor), `no such file: ${path}`);
     return;
   }
   const { lookup } = project;

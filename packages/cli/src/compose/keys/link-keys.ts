@@ -3,14 +3,7 @@ import { didYouMean } from "../text/suggest.js";
 import { type Cursor, readItems, readText } from "../tree/cursor.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-/** Another name for a service, which those that share a network with the linking one can use. */
-export interface Link {
-  /** As the file calls it. */
-  readonly service: string;
-  readonly alias: string;
-}
-
-/** `links: [db, "db:database"]`: names that are there anyway, or aliases; and the order of the start. */
+/** Reads `links: [db, "db:database"]`. A link also starts the service after the linked one. */
 export function readLinks(cursor: Cursor, draft: ServiceDraft): void {
   for (const item of readItems(cursor) ?? []) {
     const text = readText(item);
@@ -22,7 +15,7 @@ export function readLinks(cursor: Cursor, draft: ServiceDraft): void {
       const hint = serviceNames.has(service) ? "" : didYouMean(service, serviceNames);
       item.diagnostics.error(
         item,
-        `${JSON.stringify(text)} is not SERVICE or SERVICE:ALIAS of this file${hint}`,
+        `${JSON.stringify(text)} is not SERVICE or SERVICE:ALIAS of a service in this file${hint}`,
       );
       continue;
     }

@@ -1,25 +1,26 @@
 import { type Cursor, readInteger, readOneOf } from "../tree/cursor.js";
-import type { ModeWord, ServiceDraft } from "./service-draft.js";
+import type { ModeKey, ServiceDraft } from "./service-draft.js";
 
 const REPLICAS = { min: 0, max: 100_000 };
-const MODES: readonly ModeWord[] = ["replicated", "global", "replicated-job", "global-job"];
+const MODES: readonly ModeKey[] = ["replicated", "global", "replicated-job", "global-job"];
 
-/** `scale` and `deploy.replicas`: they may both be there, and must agree. */
+/** Reads `scale` or `deploy.replicas`. If both are set, they must be equal. */
 export function readReplicas(cursor: Cursor, { mode, origins }: ServiceDraft): void {
   const replicas = readInteger(cursor, REPLICAS);
   if (replicas === undefined) return;
-  const earlier = mode.replicas ?? replicas;
-  if (earlier !== replicas) cursor.diagnostics.error(cursor, `says ${replicas}, but scale says ${earlier}`);
+  const scale = mode.replicas ?? replicas;
+  if (scale !== replicas)
+    cursor.diagnostics.error(cursor, `${replicas} replicas conflict with scale: ${scale}`);
   mode.replicas = replicas;
   origins.set("replicated", cursor);
   origins.set("replicated_job", cursor);
 }
 
-/** `deploy.mode`. Comes after the replicas. */
+/** Reads `deploy.mode`. Must run after `readReplicas`. */
 export function readMode(cursor: Cursor, { mode }: ServiceDraft): void {
-  mode.word = readOneOf(cursor, MODES);
-  const isOncePerNode = mode.word === "global" || mode.word === "global-job";
-  if (isOncePerNode && mode.replicas !== undefined) {
-    cursor.diagnostics.error(cursor, `a ${mode.word} service runs once on each node: it has no replicas`);
+  mode.key = readOneOf(cursor, MODES);
+  const isGlobal = mode.key === "global" || mode.key === "global-job";
+  if (isGlobal && mode.replicas !== undefined) {
+    cursor.diagnostics.error(cursor, `a ${mode.key} service runs one task per node and cannot have replicas`);
   }
 }

@@ -9,11 +9,12 @@ import {
   readOneOrMore,
   readText,
   readTexts,
-  wrongType,
+  reportWrongType,
 } from "../tree/cursor.js";
+import { type KeyTable, rule } from "../tree/key-table.js";
 import { readNetworks } from "./network-attachment-keys.js";
 import { ignoreKey, ignoreWithWarning } from "./not-supported.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const MODES: ReadonlyMap<string, NetworkMode> = new Map([
   ["bridge", NetworkMode.BRIDGE],
@@ -31,7 +32,7 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
     readNetworks(cursor, draft);
     const { networkMode } = draft.container;
     if (networkMode === NetworkMode.UNSPECIFIED || draft.networks.length === 0) return;
-    cursor.diagnostics.error(keyPlace(cursor), "network_mode and networks exclude each other");
+    cursor.diagnostics.error(keyPlace(cursor), "network_mode and networks are mutually exclusive");
   },
   extra_hosts: rule(readExtraHosts, (draft, hosts) => {
     draft.container.extraHosts = [...hosts];
@@ -46,8 +47,10 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
     draft.container.dnsOptions = [...options];
   }),
   expose: ignoreKey(),
-  external_links: ignoreWithWarning("join an external network to reach services of other stacks by name"),
-  mac_address: ignoreWithWarning("Docker picks the address"),
+  external_links: ignoreWithWarning(
+    "external_links is ignored; use an external network to reach services of other stacks by name",
+  ),
+  mac_address: ignoreWithWarning("mac_address is ignored; Docker chooses the address"),
 };
 
 function readNetworkMode(cursor: Cursor): NetworkMode | undefined {
@@ -55,37 +58,36 @@ function readNetworkMode(cursor: Cursor): NetworkMode | undefined {
   if (text === undefined) return undefined;
   const mode = MODES.get(text);
   if (mode === undefined) {
-    const shared = /^(?:service|container):/.test(text);
-    const message = shared
+    const isShared = /^(?:service|container):/.test(text);
+    const message = isShared
       ? "not supported yet: sharing the network of another container"
-      : `${JSON.stringify(text)} is not possible: use bridge, host or none${didYouMean(text, MODES.keys())}`;
+      : `${JSON.stringify(text)} is invalid: use bridge, host or none${didYouMean(text, MODES.keys())}`;
     cursor.diagnostics.error(cursor, message);
   }
   return mode;
 }
 
-/** `host:address`, `host=address`, or a mapping to one address or several. */
+/** Reads a list of `host:address` or `host=address`, or a mapping of hosts to one or more addresses. */
 function readExtraHosts(cursor: Cursor): readonly string[] | undefined {
   if (cursor.node.kind === "map") {
     return [...(readFields(cursor) ?? [])].flatMap(([host, field]) =>
-      (readOneOrMore(field) ?? []).flatMap((item) => extraHost(item, host, readText(item))),
+      (readOneOrMore(field) ?? []).flatMap((item) => hostEntry(item, host, readText(item))),
     );
   }
-  if (cursor.node.kind !== "list") return wrongType(cursor, "a list or a mapping");
+  if (cursor.node.kind !== "list") return reportWrongType(cursor, "a list or a mapping");
   return (readItems(cursor) ?? []).flatMap((item) => {
     const text = readText(item);
     const [, host = "", address] = /^([^=:]+)[=:](.*)$/.exec(text ?? "") ?? [];
-    return text === undefined ? [] : extraHost(item, host || text, address);
+    return text === undefined ? [] : hostEntry(item, host || text, address);
   });
 }
 
-function extraHost(cursor: Cursor, host: string, addressText: string | undefined): readonly string[] {
+function hostEntry(cursor: Cursor, host: string, addressText: string | undefined): readonly string[] {
   const address = addressText?.replace(/^\[(.*)\]$/, "$1");
   if (address !== undefined && (address === "host-gateway" || isIP(address) !== 0))
     return [`${host}:${address}`];
-  const shown =
-    address === undefined ? "no address" : `${JSON.stringify(address)}, which is not an IP address`;
-  cursor.diagnostics.error(cursor, `the host ${JSON.stringify(host)} has ${shown}`);
+  const problem = address === undefined ? "no address" : `an invalid IP address ${JSON.stringify(address)}`;
+  cursor.diagnostics.error(cursor, `the host ${JSON.stringify(host)} has ${problem}`);
   return [];
 }
 

@@ -1,17 +1,17 @@
 import { keyPlace } from "../tree/cursor.js";
-import type { KeyRule } from "./service-draft.js";
+import type { KeyRule } from "../tree/key-table.js";
 
-/** A key that berth cannot do yet and without which the service would be wrong. */
-export function rejectKey<Draft>(reason: string): KeyRule<Draft> {
-  return (cursor) => cursor.diagnostics.error(keyPlace(cursor), `not supported yet: ${reason}`);
+/** Rejects a key that berth does not support and without which the service would not work. */
+export function rejectKey<Draft>(feature: string): KeyRule<Draft> {
+  return (cursor) => cursor.diagnostics.error(keyPlace(cursor), `not supported yet: ${feature}`);
 }
 
-/** A key that berth cannot do yet; the service works without it, if not as well. */
+/** Ignores a key that berth does not support, with a warning. The service works without it. */
 export function ignoreWithWarning<Draft>(consequence: string): KeyRule<Draft> {
   return (cursor) => cursor.diagnostics.warn(keyPlace(cursor), `not supported yet: ${consequence}`);
 }
 
-/** A key that means nothing to a cluster: it is for building, for a terminal, or for people. */
+/** Ignores a key that has no meaning in a cluster, for example one about building or about the terminal. */
 export function ignoreKey<Draft>(): KeyRule<Draft> {
   return () => {};
 }

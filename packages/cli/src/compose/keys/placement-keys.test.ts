@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { loadService } from "../../testing/load-text.js";
 
-test("placement: preferences are spread over in their order", () => {
+test("placement: keeps the order of the preferences", () => {
   const { specs, messages } = loadService(`deploy:
   placement:
     preferences: [{ spread: node.labels.zone }, { spread: engine.labels.rack }]
@@ -13,7 +13,7 @@ test("placement: preferences are spread over in their order", () => {
   });
 });
 
-test("placement: an attribute that nodes do not have is an error where it stands", () => {
+test("placement: an unknown node attribute is an error at its place", () => {
   const { messages } = loadService(`deploy:
   placement:
     preferences:
@@ -29,7 +29,7 @@ test("placement: an attribute that nodes do not have is an error where it stands
   `);
 });
 
-test("reservations: pids and generic resources are set aside", () => {
+test("reservations: reads pids and generic resources", () => {
   const { specs, messages } = loadService(`deploy:
   resources:
     limits: { pids: 100 }
@@ -45,7 +45,7 @@ test("reservations: pids and generic resources are set aside", () => {
   });
 });
 
-test("reservations: what is wrong is said where it stands", () => {
+test("reservations: reports invalid values at their places", () => {
   const { messages } = loadService(`deploy:
   resources:
     limits: { pids: 10 }
@@ -60,10 +60,10 @@ test("reservations: what is wrong is said where it stands", () => {
   expect(messages).toMatchInlineSnapshot(`
     [
       "c.yaml:8:11: services.s.deploy.resources.reservations: more processes are reserved than the limit allows",
-      "c.yaml:10:15: services.s.deploy.resources.reservations.generic_resources[0].discrete_resource_spec: a resource needs a kind and a value",
+      "c.yaml:10:15: services.s.deploy.resources.reservations.generic_resources[0].discrete_resource_spec: kind and value must be set",
       "c.yaml:11:59: services.s.deploy.resources.reservations.generic_resources[1].discrete_resource_spec.value: -1 is not between 0 and 2147483647",
       "c.yaml:12:15: services.s.deploy.resources.reservations.generic_resources[2].named_resource_spec: unknown key "named_resource_spec"",
-      "c.yaml:14:39: services.s.deploy.resources.reservations.generic_resources[4].discrete_resource_spec: "fpga" is reserved twice",
+      "c.yaml:14:39: services.s.deploy.resources.reservations.generic_resources[4].discrete_resource_spec: "fpga" is reserved more than once",
     ]
   `);
 });

@@ -1,10 +1,10 @@
 import { type Cursor, readInteger, readItems, readText } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const COUNT = { min: 0, max: 2 ** 31 - 1 };
 
-/** `deploy.placement` */
+/** Keys of `deploy.placement`. */
 export const PLACEMENT_KEYS: KeyTable<ServiceDraft> = {
   constraints: (cursor, draft) => {
     for (const item of readItems(cursor) ?? []) {
@@ -30,13 +30,12 @@ const PREFERENCE_KEYS: KeyTable<ServiceDraft> = {
   }),
 };
 
-/** Swarm's managers and workers do not exist here: every node is a worker. */
+/** Swarm's node roles. berth has no managers: every node is a worker. */
 const ROLE = /^\s*node\.role\s*(==|!=)\s*(manager|worker)\s*$/i;
 
 function addConstraint(cursor: Cursor, text: string, draft: ServiceDraft): void {
   if (ROLE.test(text)) {
-    const message =
-      "berth's nodes have no roles: the constraint has no effect. Use node.labels.KEY or node.hostname";
+    const message = "nodes have no roles, so the constraint is ignored: use node.labels.KEY or node.hostname";
     cursor.diagnostics.warn(cursor, message);
     return;
   }

@@ -1,13 +1,32 @@
 import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "@berth/proto";
-import { parsePortRange, parseProtocol, parseShortPorts, type ShortPort } from "../text/parse-port.js";
+import { parsePortRange, parseProtocol, parseShortPorts, type ShortPort } from "../text/short-port.js";
 import { type Cursor, readChoice, readInteger, readItems, readText } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
+import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import { ignoreKey } from "./not-supported.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const PORT = { min: 1, max: 65_535 };
 const MODES = { ingress: PortSpec_Mode.INGRESS, host: PortSpec_Mode.HOST };
-const PROTOCOLS = { tcp: PortSpec_Protocol.TCP, udp: PortSpec_Protocol.UDP };
+export const PROTOCOLS = { tcp: PortSpec_Protocol.TCP, udp: PortSpec_Protocol.UDP };
+
+/** The rules that the long form in Compose files shares with `--publish-add`. */
+export const PORT_RULES = {
+  target: rule(
+    (cursor) => readInteger(cursor, PORT),
+    (port: PortSpec, target) => {
+      port.target = target;
+    },
+  ),
+  protocol: rule(readProtocol, (port: PortSpec, protocol) => {
+    port.protocol = PROTOCOLS[protocol];
+  }),
+  mode: rule(
+    (cursor) => readChoice(cursor, MODES),
+    (port: PortSpec, mode) => {
+      port.mode = mode;
+    },
+  ),
+};
 
 export const PORT_KEYS: KeyTable<ServiceDraft> = {
   ports: (cursor, draft) => {
@@ -30,7 +49,7 @@ function readPorts(cursor: Cursor): readonly PortSpec[] {
     return [];
   }
   const { ports, choice } = parsed.value;
-  if (choice !== undefined) warnOfChoice(cursor, choice);
+  if (choice !== undefined) warnFirstOfRange(cursor, choice);
   return ports.map(portSpec);
 }
 
@@ -48,33 +67,19 @@ function readLongPort(cursor: Cursor): readonly PortSpec[] {
   };
   applyKeys(cursor, LONG_PORT_KEYS, port);
   if (port.target !== 0) return [port];
-  const said = cursor.node.kind === "map" && cursor.node.entries.has("target");
-  if (!said) cursor.diagnostics.error(cursor, "a port needs a target: the port in the container");
+  const isReported = cursor.node.kind === "map" && cursor.node.entries.has("target");
+  if (!isReported) cursor.diagnostics.error(cursor, "the port has no target: set the port in the container");
   return [];
 }
 
 const LONG_PORT_KEYS: KeyTable<PortSpec> = {
-  target: rule(
-    (cursor) => readInteger(cursor, PORT),
-    (port, target) => {
-      port.target = target;
-    },
-  ),
+  ...PORT_RULES,
   published: rule(readPublished, (port, published) => {
     port.published = published;
   }),
   host_ip: rule(readText, (port, address) => {
     port.hostIp = address;
   }),
-  protocol: rule(readProtocol, (port, protocol) => {
-    port.protocol = PROTOCOLS[protocol];
-  }),
-  mode: rule(
-    (cursor) => readChoice(cursor, MODES),
-    (port, mode) => {
-      port.mode = mode;
-    },
-  ),
   name: ignoreKey(),
   app_protocol: ignoreKey(),
 };
@@ -96,11 +101,11 @@ function readPublished(cursor: Cursor): number | undefined {
     cursor.diagnostics.error(cursor, range.reason);
     return undefined;
   }
-  if (range.value.length > 1) warnOfChoice(cursor, text);
+  if (range.value.length > 1) warnFirstOfRange(cursor, text);
   return range.value[0];
 }
 
-function warnOfChoice(cursor: Cursor, range: string): void {
-  const message = `not supported yet: picking a free port of ${range}; the first is used`;
+function warnFirstOfRange(cursor: Cursor, range: string): void {
+  const message = `not supported yet: a range of published ports; the first port of ${range} is used`;
   cursor.diagnostics.warn(cursor, message);
 }

@@ -1,7 +1,8 @@
 import type { StringList } from "@berth/proto";
 import { splitShellWords } from "../text/shell-words.js";
 import { type Cursor, readDurationMs, readFlag, readText, readTexts } from "../tree/cursor.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { type KeyTable, rule } from "../tree/key-table.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 export const PROCESS_KEYS: KeyTable<ServiceDraft> = {
   entrypoint: rule(readCommandLine, (draft, words) => {
@@ -44,7 +45,7 @@ export const PROCESS_KEYS: KeyTable<ServiceDraft> = {
   }),
 };
 
-/** A list as it is; a string split like a shell would, without running one. Empty: clears the image's own. */
+/** Reads a list as it is, and splits a string into words. An empty value clears that of the image. */
 function readCommandLine(cursor: Cursor): StringList | undefined {
   if (cursor.node.kind === "list") {
     const words = readTexts(cursor);
@@ -54,11 +55,11 @@ function readCommandLine(cursor: Cursor): StringList | undefined {
   if (line === undefined) return undefined;
   const split = splitShellWords(line);
   if (split.kind === "invalid") {
-    cursor.diagnostics.error(cursor, `cannot be split into words: ${split.reason}`);
+    cursor.diagnostics.error(cursor, `invalid command line: ${split.reason}`);
     return undefined;
   }
-  if (split.cut !== "") {
-    const message = `no shell runs this: ${JSON.stringify(split.cut)} is left out. Use ["sh", "-c", "…"] to have one`;
+  if (split.ignored !== "") {
+    const message = `${JSON.stringify(split.ignored)} is ignored, since no shell runs the command: use ["sh", "-c", "…"]`;
     cursor.diagnostics.warn(cursor, message);
   }
   return { values: [...split.words] };

@@ -8,15 +8,15 @@ import {
   readNanoCpus,
   readText,
 } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
+import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
 import { rejectKey } from "./not-supported.js";
-import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import type { ServiceDraft } from "./service-draft.js";
 
-/** -1 is "unlimited", as Docker has it. */
+/** -1 means unlimited, as in Docker. */
 const PIDS_LIMIT = { min: -1, max: 2 ** 31 - 1 };
 const COUNT = { min: 0, max: 2 ** 31 - 1 };
 
-/** `deploy.resources` */
+/** Keys of `deploy.resources`. */
 export const DEPLOY_RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   limits: (cursor, draft) => {
     draft.origins.set("task.limits", cursor);
@@ -37,17 +37,15 @@ const CPU_AND_MEMORY_KEYS: KeyTable<Resources> = {
   }),
 };
 
-const LIMIT_KEYS: KeyTable<Resources> = { ...CPU_AND_MEMORY_KEYS, pids: readPids(PIDS_LIMIT) };
+const LIMIT_KEYS: KeyTable<Resources> = { ...CPU_AND_MEMORY_KEYS, pids: pidsRule(PIDS_LIMIT) };
 
 const RESERVATION_KEYS: KeyTable<Resources> = {
   ...CPU_AND_MEMORY_KEYS,
-  pids: readPids(COUNT),
+  pids: pidsRule(COUNT),
   generic_resources: (cursor, resources) => {
     for (const item of readItems(cursor) ?? []) applyKeys(item, GENERIC_RESOURCE_KEYS, resources);
   },
-  devices: rejectKey(
-    "reserving devices such as GPUs. Count them as generic_resources, and hand them on with devices:",
-  ),
+  devices: rejectKey("device reservations; count them as generic_resources and pass them in with devices:"),
 };
 
 const GENERIC_RESOURCE_KEYS: KeyTable<Resources> = { discrete_resource_spec: addGenericResource };
@@ -63,9 +61,9 @@ function addGenericResource(cursor: Cursor, { generic }: Resources): void {
   if (cursor.diagnostics.hasErrorUnder(cursor.path)) return;
   const { kind, value } = draft;
   if (kind === "" || value === undefined) {
-    cursor.diagnostics.error(keyPlace(cursor), "a resource needs a kind and a value");
+    cursor.diagnostics.error(keyPlace(cursor), "kind and value must be set");
   } else if (Object.hasOwn(generic, kind)) {
-    cursor.diagnostics.error(cursor, `${JSON.stringify(kind)} is reserved twice`);
+    cursor.diagnostics.error(cursor, `${JSON.stringify(kind)} is reserved more than once`);
   } else {
     generic[kind] = value;
   }
@@ -83,7 +81,7 @@ const DISCRETE_RESOURCE_KEYS: KeyTable<GenericResourceDraft> = {
   ),
 };
 
-function readPids(range: typeof COUNT): KeyRule<Resources> {
+function pidsRule(range: typeof COUNT): KeyRule<Resources> {
   return rule(
     (cursor) => readInteger(cursor, range),
     (resources, pids) => {

@@ -1,6 +1,6 @@
 import {
   type Cursor,
-  type IntegerRange,
+  type NumberRange,
   readBytes,
   readFields,
   readFlag,
@@ -8,19 +8,19 @@ import {
   readNanoCpus,
   readText,
   readTextMap,
-  wrongType,
+  reportWrongType,
 } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
+import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
 import { ignoreWithWarning } from "./not-supported.js";
-import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import type { ServiceDraft } from "./service-draft.js";
 
-const ANY_INT: IntegerRange = { min: -(2 ** 31), max: 2 ** 31 - 1 };
-const SWAPPINESS: IntegerRange = { min: 0, max: 100 };
-const OOM_SCORE: IntegerRange = { min: -1000, max: 1000 };
-/** -1 is "unlimited". */
-const ULIMIT: IntegerRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
+const ANY_INT: NumberRange = { min: -(2 ** 31), max: 2 ** 31 - 1 };
+const SWAPPINESS: NumberRange = { min: 0, max: 100 };
+const OOM_SCORE: NumberRange = { min: -1000, max: 1000 };
+/** -1 means unlimited. */
+const ULIMIT: NumberRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
 
-/** Limits in Compose's older words; `deploy.resources` comes later and wins. */
+/** Compose's older keys for limits. `deploy.resources` runs later and overrides them. */
 export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   cpus: rule(readNanoCpus, (draft, nano) => {
     draft.limits.nanoCpus = nano;
@@ -31,16 +31,16 @@ export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   mem_reservation: rule(readBytes, (draft, bytes) => {
     draft.reservations.memoryBytes = bytes;
   }),
-  pids_limit: integer(ANY_INT, (draft, pids) => {
+  pids_limit: integerRule(ANY_INT, (draft, pids) => {
     draft.limits.pids = pids;
   }),
   memswap_limit: rule(readSwapBytes, (draft, bytes) => {
     draft.container.memorySwapBytes = bytes;
   }),
-  mem_swappiness: integer(SWAPPINESS, (draft, swappiness) => {
+  mem_swappiness: integerRule(SWAPPINESS, (draft, swappiness) => {
     draft.container.memorySwappiness = swappiness;
   }),
-  cpu_shares: integer(ANY_INT, (draft, shares) => {
+  cpu_shares: integerRule(ANY_INT, (draft, shares) => {
     draft.container.cpuShares = shares;
   }),
   cpuset: rule(readText, (draft, cpuset) => {
@@ -49,7 +49,7 @@ export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   shm_size: rule(readBytes, (draft, bytes) => {
     draft.container.shmSizeBytes = bytes;
   }),
-  oom_score_adj: integer(OOM_SCORE, (draft, score) => {
+  oom_score_adj: integerRule(OOM_SCORE, (draft, score) => {
     draft.container.oomScoreAdj = score;
   }),
   oom_kill_disable: rule(readFlag, (draft, disabled) => {
@@ -61,23 +61,23 @@ export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   ulimits: rule(readUlimits, (draft, ulimits) => {
     draft.container.ulimits = ulimits;
   }),
-  blkio_config: ignoreWithWarning("disk bandwidth is not limited"),
-  cpu_count: ignoreWithWarning("it is for Windows; use cpus"),
-  cpu_percent: ignoreWithWarning("it is for Windows; use cpus"),
-  cpu_period: ignoreWithWarning("CPU is not limited by it; use cpus"),
-  cpu_quota: ignoreWithWarning("CPU is not limited by it; use cpus"),
-  cpu_rt_period: ignoreWithWarning("the container gets no real-time CPU"),
-  cpu_rt_runtime: ignoreWithWarning("the container gets no real-time CPU"),
+  blkio_config: ignoreWithWarning("blkio_config is ignored; disk bandwidth is unlimited"),
+  cpu_count: ignoreWithWarning("Windows only; use cpus"),
+  cpu_percent: ignoreWithWarning("Windows only; use cpus"),
+  cpu_period: ignoreWithWarning("it does not limit CPU; use cpus"),
+  cpu_quota: ignoreWithWarning("it does not limit CPU; use cpus"),
+  cpu_rt_period: ignoreWithWarning("real-time scheduling is ignored"),
+  cpu_rt_runtime: ignoreWithWarning("real-time scheduling is ignored"),
 };
 
-function integer(
-  range: IntegerRange,
+function integerRule(
+  range: NumberRange,
   write: (draft: ServiceDraft, value: number) => void,
 ): KeyRule<ServiceDraft> {
   return rule((cursor) => readInteger(cursor, range), write);
 }
 
-/** -1 is unlimited swap. */
+/** Reads a size in bytes, or -1 for unlimited swap. */
 function readSwapBytes(cursor: Cursor): number | undefined {
   const unlimited = cursor.node.kind === "scalar" && String(cursor.node.value) === "-1";
   return unlimited ? -1 : readBytes(cursor);
@@ -106,7 +106,7 @@ function readUlimit(name: string, cursor: Cursor): UlimitDraft | undefined {
   const limit: UlimitDraft = { name, soft: unset, hard: unset };
   applyKeys(cursor, ULIMIT_KEYS, limit);
   if (!Number.isNaN(limit.soft) && !Number.isNaN(limit.hard)) return limit;
-  return cursor.node.kind === "map" ? wrongType(cursor, "a number, or soft and hard") : undefined;
+  return cursor.node.kind === "map" ? reportWrongType(cursor, "a number, or soft and hard") : undefined;
 }
 
 const ULIMIT_KEYS: KeyTable<UlimitDraft> = {

@@ -1,7 +1,7 @@
 import { type RestartPolicy, RestartPolicy_Condition } from "@berth/proto";
 import { type Cursor, readChoice, readDurationMs, readInteger, readText } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const ATTEMPTS = { min: 0, max: 2 ** 31 - 1 };
 const RESTART = /^(no|always|unless-stopped|on-failure)(?::(\d+))?$/;
@@ -11,16 +11,16 @@ const CONDITIONS = {
   none: RestartPolicy_Condition.NONE,
 };
 
-/** `restart: on-failure:3`. `deploy.restart_policy` comes later and wins. */
+/** Reads `restart: on-failure:3`. `deploy.restart_policy` runs later and overrides it. */
 export function readRestart(cursor: Cursor, draft: ServiceDraft): void {
-  // An unquoted `no` is text in YAML 1.2; `false` is what it becomes on the way through older tools.
+  // YAML 1.2 reads an unquoted `no` as text. Older tools write it as `false`.
   const isOff = cursor.node.kind === "scalar" && cursor.node.value === false;
   const text = isOff ? "no" : readText(cursor);
   if (text === undefined) return;
   const [, policy, attempts] = RESTART.exec(text) ?? [];
   if (policy === undefined || (attempts !== undefined && policy !== "on-failure")) {
     const choices = "no, always, unless-stopped, on-failure or on-failure:3";
-    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is not possible: use ${choices}`);
+    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid: use ${choices}`);
     return;
   }
   draft.origins.set("task.restart", cursor);
@@ -28,7 +28,7 @@ export function readRestart(cursor: Cursor, draft: ServiceDraft): void {
   draft.restart.maxAttempts = Number(attempts ?? 0);
 }
 
-/** `deploy.restart_policy` */
+/** Reads `deploy.restart_policy`. */
 export function readRestartPolicy(cursor: Cursor, draft: ServiceDraft): void {
   draft.origins.set("task.restart", cursor);
   applyKeys(cursor, RESTART_POLICY_KEYS, draft.restart);

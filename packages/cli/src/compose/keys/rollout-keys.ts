@@ -1,7 +1,7 @@
 import { UpdateConfig, UpdateConfig_FailureAction, UpdateConfig_Order } from "@berth/proto";
 import { type Cursor, readChoice, readDurationMs, readInteger, readNumber } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const SLOTS = { min: 0, max: 2 ** 31 - 1 };
 const RATIO = { min: 0, max: 1 };
@@ -9,19 +9,19 @@ const ORDERS = {
   "stop-first": UpdateConfig_Order.STOP_FIRST,
   "start-first": UpdateConfig_Order.START_FIRST,
 };
-const ACTIONS_AFTER_ROLLBACK = {
+const ROLLBACK_ACTIONS = {
   pause: UpdateConfig_FailureAction.PAUSE,
   continue: UpdateConfig_FailureAction.CONTINUE,
 };
-const ACTIONS = { ...ACTIONS_AFTER_ROLLBACK, rollback: UpdateConfig_FailureAction.ROLLBACK };
+const ACTIONS = { ...ROLLBACK_ACTIONS, rollback: UpdateConfig_FailureAction.ROLLBACK };
 
-/** `deploy.update_config` */
+/** Reads `deploy.update_config`. */
 export function readUpdateConfig(cursor: Cursor, draft: ServiceDraft): void {
   draft.origins.set("update", cursor);
   applyKeys(cursor, UPDATE_KEYS, draft.update);
 }
 
-/** `deploy.rollback_config` */
+/** Reads `deploy.rollback_config`. */
 export function readRollbackConfig(cursor: Cursor, draft: ServiceDraft): void {
   draft.origins.set("rollback", cursor);
   const rollback = UpdateConfig.fromPartial({});
@@ -39,7 +39,7 @@ const UPDATE_KEYS: KeyTable<UpdateConfig> = {
   delay: rule(readDurationMs, (config, ms) => {
     config.delayMs = ms;
   }),
-  failure_action: failureAction(ACTIONS),
+  failure_action: failureActionRule(ACTIONS),
   monitor: rule(readDurationMs, (config, ms) => {
     config.monitorMs = ms;
   }),
@@ -57,13 +57,13 @@ const UPDATE_KEYS: KeyTable<UpdateConfig> = {
   ),
 };
 
-/** A rollback that fails has nowhere to go back to. */
+/** A failed rollback cannot be rolled back. */
 const ROLLBACK_KEYS: KeyTable<UpdateConfig> = {
   ...UPDATE_KEYS,
-  failure_action: failureAction(ACTIONS_AFTER_ROLLBACK),
+  failure_action: failureActionRule(ROLLBACK_ACTIONS),
 };
 
-function failureAction(choices: Readonly<Record<string, UpdateConfig_FailureAction>>) {
+function failureActionRule(choices: Readonly<Record<string, UpdateConfig_FailureAction>>) {
   return rule<UpdateConfig_FailureAction, UpdateConfig>(
     (cursor) => readChoice(cursor, choices),
     (config, action) => {

@@ -8,13 +8,13 @@ import {
   readTextMap,
   readTexts,
 } from "../tree/cursor.js";
-import { applyKeys } from "../tree/key-table.js";
+import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
 import { rejectKey } from "./not-supported.js";
-import { type KeyRule, type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const DEFAULT_DEVICE_PERMISSIONS = "rwm";
 
-/** What the container may do on its host, and which of the host's namespaces it shares. */
+/** Privileges of the container, its devices, and the namespaces it shares with the host. */
 export const SECURITY_KEYS: KeyTable<ServiceDraft> = {
   cap_add: rule(readTexts, (draft, capabilities) => {
     draft.container.capAdd = [...capabilities];
@@ -40,7 +40,7 @@ export const SECURITY_KEYS: KeyTable<ServiceDraft> = {
   device_cgroup_rules: rule(readTexts, (draft, rules) => {
     draft.container.deviceCgroupRules = [...rules];
   }),
-  gpus: rejectKey("GPUs. Take the key out, or pin the service to a node and use devices"),
+  gpus: rejectKey("gpus; remove the key, or pin the service to a node and use devices"),
   runtime: rule(readText, (draft, runtime) => {
     draft.container.runtime = runtime;
   }),
@@ -50,31 +50,31 @@ export const SECURITY_KEYS: KeyTable<ServiceDraft> = {
   cgroup_parent: rule(readText, (draft, parent) => {
     draft.container.cgroupParent = parent;
   }),
-  cgroup: namespace(["host", "private"], (draft, mode) => {
+  cgroup: namespaceRule(["host", "private"], (draft, mode) => {
     draft.container.cgroupnsMode = mode;
   }),
-  cgroupns_mode: namespace(["host", "private"], (draft, mode) => {
+  cgroupns_mode: namespaceRule(["host", "private"], (draft, mode) => {
     draft.container.cgroupnsMode = mode;
   }),
-  pid: namespace(["host"], (draft, mode) => {
+  pid: namespaceRule(["host"], (draft, mode) => {
     draft.container.pidMode = mode;
   }),
-  ipc: namespace(["host", "private", "shareable", "none"], (draft, mode) => {
+  ipc: namespaceRule(["host", "private", "shareable", "none"], (draft, mode) => {
     draft.container.ipcMode = mode;
   }),
-  uts: namespace(["host"], (draft, mode) => {
+  uts: namespaceRule(["host"], (draft, mode) => {
     draft.container.utsMode = mode;
   }),
 };
 
-function namespace(
+function namespaceRule(
   choices: readonly string[],
   write: (draft: ServiceDraft, mode: string) => void,
 ): KeyRule<ServiceDraft> {
   return rule((cursor) => {
     const { node, diagnostics } = cursor;
-    const shared = node.kind === "scalar" && /^(?:service|container):/.test(String(node.value));
-    if (!shared) return readOneOf(cursor, choices);
+    const isShared = node.kind === "scalar" && /^(?:service|container):/.test(String(node.value));
+    if (!isShared) return readOneOf(cursor, choices);
     diagnostics.error(cursor, "not supported yet: sharing the namespace of another container");
     return undefined;
   }, write);
@@ -90,13 +90,13 @@ function readDevice(cursor: Cursor): Device | undefined {
   if (cursor.node.kind === "map") {
     const device = { hostPath: "", containerPath: "", permissions: DEFAULT_DEVICE_PERMISSIONS };
     applyKeys(cursor, DEVICE_KEYS, device);
-    if (device.hostPath === "") cursor.diagnostics.error(cursor, "a device needs a source");
+    if (device.hostPath === "") cursor.diagnostics.error(cursor, "the device has no source");
     return { ...device, containerPath: device.containerPath || device.hostPath };
   }
   const text = readText(cursor);
   if (text === undefined) return undefined;
   if (!text.startsWith("/")) {
-    const message = `not supported yet: ${JSON.stringify(text)} is not the path of a device`;
+    const message = `not supported yet: ${JSON.stringify(text)} is not a device path`;
     cursor.diagnostics.error(cursor, message);
     return undefined;
   }

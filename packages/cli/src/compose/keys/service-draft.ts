@@ -1,43 +1,44 @@
 import {
   ContainerSpec,
+  type NetworkAttachment,
   Placement,
   Resources,
   RestartPolicy,
   ServiceSpec,
   scopedName,
   UpdateConfig,
-  type VolumeMount,
 } from "@berth/proto";
-import type { Project } from "../project.js";
-import type { Diagnostics, Place } from "../text/diagnostics.js";
-import type { StackNetwork } from "../translate-networks.js";
-import type { Cursor } from "../tree/cursor.js";
-import type { Link } from "./link-keys.js";
-import type { JoinedNetwork } from "./network-attachment-keys.js";
+import type { Place } from "../text/diagnostics.js";
+import type { StackContext, StackNetwork } from "./stack-context.js";
 
-/** What the rest of the file says that a service may refer to. */
-export interface StackContext {
-  readonly project: Project;
-  readonly diagnostics: Diagnostics;
-  /** Services that are to be deployed. */
-  readonly serviceNames: ReadonlySet<string>;
-  /** Services that are left out, and the profiles of which one would bring them in. */
-  readonly inactiveNames: ReadonlyMap<string, readonly string[]>;
-  /** Networks by the name that services use for them, the default one among them. */
-  readonly networks: ReadonlyMap<string, StackNetwork>;
-  /** Named volumes by the name that services use for them. */
-  readonly volumes: ReadonlyMap<string, VolumeMount>;
-}
+export type ModeKey = "replicated" | "global" | "replicated-job" | "global-job";
 
-export type ModeWord = "replicated" | "global" | "replicated-job" | "global-job";
-
-/** How often a service runs, as far as its keys say it. */
+/** The mode of a service, as far as its keys set it. */
 export interface ModeDraft {
-  word: ModeWord | undefined;
+  key: ModeKey | undefined;
   replicas: number | undefined;
 }
 
-/** A service while its keys are read: every key writes its part. */
+/** A network that a service joins. */
+export interface JoinedNetwork {
+  /** Its key under the top-level `networks:`. */
+  readonly key: string;
+  readonly network: StackNetwork;
+  readonly attachment: NetworkAttachment;
+  /** Whether the service lists it; false for the implicit default network. */
+  readonly isExplicit: boolean;
+  gatewayPriority: number;
+  priority: number;
+}
+
+/** Another name for a service, for containers that share a network with the linking service. */
+export interface Link {
+  /** Name of the service in the file. */
+  readonly service: string;
+  readonly alias: string;
+}
+
+/** A service while its keys are read. Each key rule writes its part. */
 export interface ServiceDraft {
   readonly context: StackContext;
   readonly spec: ServiceSpec;
@@ -48,60 +49,35 @@ export interface ServiceDraft {
   readonly restart: RestartPolicy;
   readonly placement: Placement;
   readonly update: UpdateConfig;
-  /** Variables so far: env files first, then `environment`. */
+  /** Environment variables: those of env files first, then those of `environment`. */
   readonly environment: Map<string, string>;
-  /** Where parts of the spec were written, by their path in the spec. */
+  /** Where parts of the spec are written in the file, by their path in the spec. */
   readonly origins: Map<string, Place>;
-  /** Networks that it lists, in the order of the file. */
+  /** Networks that the service lists, in the order of the file. */
   readonly networks: JoinedNetwork[];
-  /** Where it lists them, by their name in the cluster. */
+  /** Where the service lists each network, by the name of the network in the cluster. */
   readonly attachmentPlaces: Map<string, Place>;
-  /** Other names of other services that it uses. */
   readonly links: Link[];
-  /** What Compose would call its container. */
   containerName: string;
 }
 
 export function newServiceDraft(name: string, context: StackContext): ServiceDraft {
-  const container = ContainerSpec.fromPartial({});
-  const parts = {
+  const { stack } = context.project;
+  return {
+    context,
+    spec: ServiceSpec.fromPartial({ name: scopedName(stack, name), stack }),
+    mode: { key: undefined, replicas: undefined },
+    container: ContainerSpec.fromPartial({}),
     limits: Resources.fromPartial({}),
     reservations: Resources.fromPartial({}),
     restart: RestartPolicy.fromPartial({}),
     placement: Placement.fromPartial({}),
     update: UpdateConfig.fromPartial({}),
-  };
-  const { stack } = context.project;
-  const spec = ServiceSpec.fromPartial({ name: scopedName(stack, name), stack });
-  const mode: ModeDraft = { word: undefined, replicas: undefined };
-  return {
-    context,
-    spec,
-    mode,
-    container,
-    ...parts,
     environment: new Map(),
     origins: new Map(),
     networks: [],
     attachmentPlaces: new Map(),
     links: [],
     containerName: "",
-  };
-}
-
-/** Reads one key of a mapping into a draft. */
-export type KeyRule<Draft> = (cursor: Cursor, draft: Draft) => void;
-
-/** The rules of a mapping's keys. They run in the order of the table, not of the file: later ones win. */
-export type KeyTable<Draft> = Readonly<Record<string, KeyRule<Draft>>>;
-
-/** A rule that reads a value and hands it on when it was readable. */
-export function rule<T, Draft = ServiceDraft>(
-  read: (cursor: Cursor) => T | undefined,
-  write: (draft: Draft, value: T, cursor: Cursor) => void,
-): KeyRule<Draft> {
-  return (cursor, draft) => {
-    const value = read(cursor);
-    if (value !== undefined) write(draft, value, cursor);
   };
 }

@@ -1,4 +1,5 @@
 import { keyPlace, readText } from "../tree/cursor.js";
+import { type KeyTable, rule } from "../tree/key-table.js";
 import { DEPENDENCY_KEYS } from "./dependency-keys.js";
 import { DEPLOY_KEYS } from "./deploy-keys.js";
 import { ENVIRONMENT_KEYS } from "./environment-keys.js";
@@ -6,42 +7,42 @@ import { HEALTH_KEYS } from "./health-keys.js";
 import { IMAGE_KEYS } from "./image-keys.js";
 import { LABEL_KEYS } from "./label-keys.js";
 import { readLinks } from "./link-keys.js";
+import { STORAGE_KEYS } from "./mount-keys.js";
 import { NETWORK_KEYS } from "./network-keys.js";
 import { ignoreKey, ignoreWithWarning, rejectKey } from "./not-supported.js";
 import { PORT_KEYS } from "./port-keys.js";
 import { PROCESS_KEYS } from "./process-keys.js";
 import { RESOURCE_KEYS } from "./resource-keys.js";
 import { SECURITY_KEYS } from "./security-keys.js";
-import { type KeyTable, rule, type ServiceDraft } from "./service-draft.js";
-import { STORAGE_KEYS } from "./storage-keys.js";
+import type { ServiceDraft } from "./service-draft.js";
 
 const OTHER_KEYS: KeyTable<ServiceDraft> = {
   attach: ignoreKey(),
   develop: ignoreKey(),
-  // Decided before a service's keys are read: one that is left out has no spec.
+  // `selectServices` reads the profiles before the other keys.
   profiles: ignoreKey(),
   container_name: rule(readText, (draft, name, cursor) => {
     draft.containerName = name;
     const message =
-      "containers are named after their service and slot; the name is one of the service's in its networks";
+      "containers are named after their service and slot; the name becomes a network alias of the service";
     cursor.diagnostics.warn(keyPlace(cursor), message);
   }),
-  // After depends_on, which can say more of the same service.
+  // After depends_on, whose conditions have precedence.
   links: readLinks,
-  credential_spec: ignoreWithWarning("it is for Windows"),
-  isolation: ignoreWithWarning("it is for Windows"),
-  configs: rejectKey("configs. Put the file into the image, or bind-mount it from each node"),
-  secrets: rejectKey("secrets. Use a variable, or bind-mount a file from each node"),
-  extends: rejectKey("extends. Use a YAML anchor, or several -c files"),
-  post_start: rejectKey("commands after the start"),
-  pre_start: rejectKey("commands before the start"),
-  pre_stop: rejectKey("commands before the stop"),
-  provider: rejectKey("services that another program provides"),
+  credential_spec: ignoreWithWarning("Windows only"),
+  isolation: ignoreWithWarning("Windows only"),
+  configs: rejectKey("configs; put the file into the image or bind-mount it from each node"),
+  secrets: rejectKey("secrets; use an environment variable or bind-mount a file from each node"),
+  extends: rejectKey("extends; use a YAML anchor or several -c files"),
+  post_start: rejectKey("post_start commands"),
+  pre_start: rejectKey("pre_start commands"),
+  pre_stop: rejectKey("pre_stop commands"),
+  provider: rejectKey("provider services"),
   models: rejectKey("models"),
-  use_api_socket: rejectKey("handing the Docker socket on. Bind-mount /var/run/docker.sock instead"),
+  use_api_socket: rejectKey("use_api_socket; bind-mount /var/run/docker.sock instead"),
 };
 
-/** Every key that a service can have. */
+/** All keys of a service. The order matters: later rules see what earlier ones wrote. */
 export const SERVICE_KEYS: KeyTable<ServiceDraft> = {
   ...IMAGE_KEYS,
   ...PROCESS_KEYS,

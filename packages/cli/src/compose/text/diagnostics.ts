@@ -1,10 +1,10 @@
 import type { Position } from "./source.js";
 
-/** Something to say about a place in a Compose file. Errors stop the deploy, warnings do not. */
+/** A problem at a place in a Compose file. Errors prevent the deployment, warnings do not. */
 export interface Diagnostic {
   readonly severity: "error" | "warning";
   readonly at: Position;
-  /** `services.web.ports[0]`; empty for the whole file. */
+  /** For example `services.web.ports[0]`. Empty for the whole file. */
   readonly path: string;
   readonly message: string;
 }
@@ -14,10 +14,10 @@ export interface Place {
   readonly path: string;
 }
 
-/** A bound for memory, of each severity: warnings never crowd out an error. */
+/** Limits memory. Counted per severity, so that warnings never displace errors. */
 const MAX_PER_SEVERITY = 1_000;
 
-/** Collects what is found while a file is read, so that all of it is said at once. */
+/** Collects the problems of a file, so that all of them are reported at once. */
 export class Diagnostics {
   readonly #found = new Map<string, Diagnostic>();
   readonly #counts = { error: 0, warning: 0 };
@@ -40,7 +40,7 @@ export class Diagnostics {
     );
   }
 
-  /** Whether something is wrong with what a path names, or with a part of it. */
+  /** Whether there is an error at a path or below it. */
   hasErrorUnder(path: string): boolean {
     return [...this.#found.values()].some(
       (found) =>
@@ -48,7 +48,7 @@ export class Diagnostics {
     );
   }
 
-  /** In the order of the files as they were first seen, and of the places in them. */
+  /** Returns the problems in the order of the files, and in each file by position. */
   sorted(): readonly Diagnostic[] {
     const found = [...this.#found.values()];
     const fileOrder = new Map<string, number>();
@@ -59,7 +59,7 @@ export class Diagnostics {
     return found.toSorted((a, b) => order(a) - order(b) || a.at.start - b.at.start);
   }
 
-  /** An anchor's mistake is met once per alias: the same words about the same place count once. */
+  /** Adds a diagnostic once per place: an error in an anchor is found again in each alias. */
   #add(diagnostic: Diagnostic): void {
     const { at, message, severity } = diagnostic;
     const key = `${severity} ${at.source.name}:${at.start} ${message}`;
@@ -69,7 +69,7 @@ export class Diagnostics {
   }
 }
 
-/** What a path has after a prefix; empty when it has another beginning. */
+/** Returns the part of a path after a prefix, or an empty string when it has another prefix. */
 function tailAfter(prefix: string, path: string): string {
   return path.startsWith(prefix) ? path.slice(prefix.length) : "";
 }

@@ -3,10 +3,10 @@ import type { Position, Source } from "./source.js";
 import { interpolate, type Lookup } from "./template.js";
 
 export interface EnvFileOptions {
-  /** Variables that win over those of the file when a value names them, and that a key alone takes its value from. */
+  /** Looks up variables in values, and the values of keys without `=`. Has precedence over the file. */
   readonly lookup: Lookup;
   readonly diagnostics: Diagnostics;
-  /** `raw`: nothing in a value is interpreted, neither quotes nor variables nor comments. */
+  /** `raw` does not interpret quotes, variables or comments in values. */
   readonly format: "compose" | "raw";
 }
 
@@ -22,13 +22,13 @@ const ESCAPED: Readonly<Record<string, string>> = {
   r: "\r",
   t: "\t",
   v: "\v",
-  // The template turns it into one dollar sign.
+  // `interpolate` reduces it to one dollar sign.
   $: "$$",
 };
 
-/** Reads `.env` and `env_file` files as Compose does. Lines that make no sense are reported and left out. */
+/** Parses `.env` and `env_file` files as Compose does. Invalid lines are reported and skipped. */
 export function parseEnvFile(source: Source, options: EnvFileOptions): ReadonlyMap<string, string> {
-  return options.format === "raw" ? parseRaw(source) : new EnvFileReader(source, options).read();
+  return options.format === "raw" ? parseRaw(source) : new EnvFileParser(source, options).parse();
 }
 
 function parseRaw(source: Source): ReadonlyMap<string, string> {
@@ -36,13 +36,13 @@ function parseRaw(source: Source): ReadonlyMap<string, string> {
   return new Map(lines.map((line) => splitOnce(line, "=")));
 }
 
-/** Both sides of the first separator; without one the second is empty. */
+/** Splits text at the first separator. Without a separator the second part is empty. */
 function splitOnce(text: string, separator: string): readonly [string, string] {
   const at = text.indexOf(separator);
   return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + separator.length)];
 }
 
-class EnvFileReader {
+class EnvFileParser {
   readonly #source: Source;
   readonly #text: string;
   readonly #options: EnvFileOptions;
@@ -55,12 +55,12 @@ class EnvFileReader {
     this.#options = options;
   }
 
-  read(): ReadonlyMap<string, string> {
-    while (this.#at < this.#text.length) this.#line();
+  parse(): ReadonlyMap<string, string> {
+    while (this.#at < this.#text.length) this.#parseLine();
     return this.#values;
   }
 
-  #line(): void {
+  #parseLine(): void {
     const start = this.#at;
     const lineEnd = this.#lineEnd(start);
     const line = this.#text.slice(start, lineEnd).trim();
@@ -72,7 +72,7 @@ class EnvFileReader {
     const [matched = "", key = "", separator = ""] = ASSIGNMENT.exec(this.#text) ?? [];
     const valueAt = start + matched.length;
     if (!KEY.test(key) || (separator === "" && valueAt < lineEnd && this.#text[valueAt] !== "\r")) {
-      this.#problem(start, lineEnd, `${JSON.stringify(line.slice(0, 40))} is not NAME=VALUE`);
+      this.#error(start, lineEnd, `${JSON.stringify(line.slice(0, 40))} is not NAME=VALUE`);
       this.#at = lineEnd + 1;
       return;
     }
@@ -80,7 +80,7 @@ class EnvFileReader {
     else this.#assign(key, valueAt, lineEnd);
   }
 
-  /** A name alone hands the caller's variable on, if there is one. */
+  /** Takes the value of a name without `=` from the environment, if it is set there. */
   #inherit(key: string, lineEnd: number): void {
     const value = this.#options.lookup(key);
     if (value !== undefined) this.#values.set(key, value);
@@ -103,7 +103,7 @@ class EnvFileReader {
     let close = this.#text.indexOf(quote, open + 1);
     while (close >= 0 && isEscaped(this.#text, close)) close = this.#text.indexOf(quote, close + 1);
     if (close < 0) {
-      this.#problem(open, this.#lineEnd(open), `the quote of ${key} is never closed`);
+      this.#error(open, this.#lineEnd(open), `unclosed quote in the value of ${key}`);
       this.#at = this.#text.length;
       return;
     }
@@ -122,11 +122,11 @@ class EnvFileReader {
     const { lookup, diagnostics } = this.#options;
     const result = interpolate(template, (name) => lookup(name) ?? this.#values.get(name));
     if (result.kind === "invalid") {
-      this.#problem(at, at, result.message);
+      this.#error(at, at, result.message);
       return;
     }
     for (const name of result.unset) {
-      const message = `the variable ${name} is not set: an empty text is used`;
+      const message = `variable ${name} is not set: using an empty string`;
       diagnostics.warn({ at: this.#position(at, at), path: key }, message);
     }
     this.#values.set(key, result.text);
@@ -137,7 +137,7 @@ class EnvFileReader {
     return end < 0 ? this.#text.length : end;
   }
 
-  #problem(start: number, end: number, message: string): void {
+  #error(start: number, end: number, message: string): void {
     this.#options.diagnostics.error({ at: this.#position(start, end), path: "" }, message);
   }
 

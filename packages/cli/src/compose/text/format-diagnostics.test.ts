@@ -11,14 +11,14 @@ function at(text: string, change: Partial<Diagnostic> = {}): Diagnostic {
   return { severity: "warning", at: place, path: "services", message: "no effect", ...change };
 }
 
-test("formatDiagnostic shows the line and marks the place when asked to", () => {
+test("formatDiagnostic prints the line with carets if requested", () => {
   const style = { ...PLAIN_STYLE, excerpt: true };
   expect(formatDiagnostic(at("x: 2", { severity: "error", message: "wrong" }), style)).toBe(
     "c.yaml:3:8: services: wrong\n  3 |   b: { x: 2 }\n    |        ^^^^",
   );
 });
 
-test("formatDiagnostics puts warnings with the same words together, and names every place", () => {
+test("formatDiagnostics groups equal warnings and lists all places", () => {
   const error = at("b:", { severity: "error" });
   expect(
     formatDiagnostics([at("a:"), at("b:"), at("x: 2", { message: "other" }), error, { ...error, path: "p" }]),

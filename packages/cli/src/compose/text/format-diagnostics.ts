@@ -1,19 +1,19 @@
 import type { Diagnostic } from "./diagnostics.js";
 import { lineColumn, lineText } from "./source.js";
 
-/** Wider excerpts would wrap. */
+/** Maximum width of an excerpt in characters. */
 const MAX_EXCERPT = 100;
 
 export interface DiagnosticStyle {
-  /** Show the line itself, with a caret under the place. */
+  /** Whether to print the line with carets below the place. */
   readonly excerpt: boolean;
-  /** Colours a part, or gives it back as it is. */
+  /** Colors a part, or returns it unchanged. */
   readonly paint: (part: "place" | "error" | "warning" | "excerpt", text: string) => string;
 }
 
 export const PLAIN_STYLE: DiagnosticStyle = { excerpt: false, paint: (_, text) => text };
 
-/** `compose.yaml:4:5: services.web.prots: unknown key "prots". Did you mean "ports"?` */
+/** Returns `compose.yaml:4:5: services.web.prots: unknown key "prots"; did you mean "ports"?`. */
 export function formatDiagnostic(diagnostic: Diagnostic, style: DiagnosticStyle = PLAIN_STYLE): string {
   const { at, path, message, severity } = diagnostic;
   const { line, column } = lineColumn(at);
@@ -25,8 +25,8 @@ export function formatDiagnostic(diagnostic: Diagnostic, style: DiagnosticStyle 
 }
 
 /**
- * Each diagnostic as text. Warnings that say the same of several places are one, with the other places under it:
- * what is not supported is often used in every service.
+ * Formats diagnostics. Warnings with the same message are printed once, followed by their other places, since an
+ * unsupported key is often used in every service.
  */
 export function formatDiagnostics(
   diagnostics: readonly Diagnostic[],
@@ -39,11 +39,11 @@ export function formatDiagnostics(
     groups.set(key, [...(groups.get(key) ?? []), diagnostic]);
   }
   return [...groups.values()].map(([first, ...others]) =>
-    first === undefined ? "" : formatDiagnostic(first, style) + alsoAt(others, style),
+    first === undefined ? "" : formatDiagnostic(first, style) + otherPlaces(others, style),
   );
 }
 
-function alsoAt(others: readonly Diagnostic[], style: DiagnosticStyle): string {
+function otherPlaces(others: readonly Diagnostic[], style: DiagnosticStyle): string {
   if (others.length === 0) return "";
   const places = others.map(({ at }) => {
     const { line, column } = lineColumn(at);

@@ -1,4 +1,4 @@
-/** Characters that end a command for a shell; Compose cuts there too. */
+/** Characters that end a command in a shell. Compose stops at them, too. */
 const TERMINATORS = new Set([";", "&", "|", "<", ">", "(", ")"]);
 const ESCAPABLE_IN_DOUBLE_QUOTES = new Set(["\\", '"', "$", "`"]);
 
@@ -6,19 +6,19 @@ export type ShellWords =
   | {
       readonly kind: "words";
       readonly words: readonly string[];
-      /** What a shell would take for another command, and which is left out. */
-      readonly cut: string;
+      /** The rest of the line, from the first terminator on. Empty if there is none. */
+      readonly ignored: string;
     }
   | { readonly kind: "invalid"; readonly reason: string };
 
-/** Splits a command line into words as a shell would, quotes and backslashes included; nothing is expanded. */
+/** Splits a command line into words as a shell would, with quotes and backslashes, but without any expansion. */
 export function splitShellWords(line: string): ShellWords {
   const words: string[] = [];
   let word: string | undefined;
   let quote = "";
-  for (let at = 0; at < line.length; at += 1) {
-    const char = line[at] ?? "";
-    const next = line[at + 1];
+  for (let index = 0; index < line.length; index += 1) {
+    const char = line[index] ?? "";
+    const next = line[index + 1];
     if (quote === "'") {
       if (char === "'") quote = "";
       else word += char;
@@ -28,7 +28,7 @@ export function splitShellWords(line: string): ShellWords {
       (quote === "" || ESCAPABLE_IN_DOUBLE_QUOTES.has(next))
     ) {
       word = (word ?? "") + next;
-      at += 1;
+      index += 1;
     } else if (quote === '"') {
       if (char === '"') quote = "";
       else word += char;
@@ -39,9 +39,13 @@ export function splitShellWords(line: string): ShellWords {
       if (word !== undefined) words.push(word);
       word = undefined;
     } else if (TERMINATORS.has(char)) {
-      return { kind: "words", words: word === undefined ? words : [...words, word], cut: line.slice(at) };
+      return {
+        kind: "words",
+        words: word === undefined ? words : [...words, word],
+        ignored: line.slice(index),
+      };
     } else word = (word ?? "") + char;
   }
-  if (quote !== "") return { kind: "invalid", reason: `a ${quote} is never closed` };
-  return { kind: "words", words: word === undefined ? words : [...words, word], cut: "" };
+  if (quote !== "") return { kind: "invalid", reason: `unclosed quote (${quote})` };
+  return { kind: "words", words: word === undefined ? words : [...words, word], ignored: "" };
 }

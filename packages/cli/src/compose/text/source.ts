@@ -2,47 +2,47 @@ import { isUtf8 } from "node:buffer";
 import { BerthError } from "@berth/proto";
 import { MAX_INPUT_BYTES } from "../../process/read-bounded.js";
 
-/** What a byte that is no UTF-8 is read as. */
+/** The character that stands in for an invalid UTF-8 sequence. */
 const REPLACEMENT = "\ufffd";
 
-/** The text of one file, with what it takes to say where something stands in it. */
+/** The text of one file, with an index of its lines. */
 export interface Source {
-  /** As the user named it. */
+  /** File name as given by the user. */
   readonly name: string;
   readonly text: string;
   /** Offset of the start of each line. */
   readonly lineStarts: readonly number[];
 }
 
-/** A stretch of a source, as offsets into its text. */
+/** A range of a source, as offsets into its text. */
 export interface Position {
   readonly source: Source;
   readonly start: number;
   readonly end: number;
 }
 
-/** Both from 1; columns count UTF-16 units, as editors do. */
+/** Both start at 1. Columns count UTF-16 code units, as editors do. */
 export interface LineColumn {
   readonly line: number;
   readonly column: number;
 }
 
 /**
- * Takes a file's bytes for text: UTF-8, with or without a byte order mark, any line ends.
- * @throws BerthError BERTH_COMPOSE_INVALID, which names the place, when they are not text or too many.
+ * Decodes the bytes of a file as UTF-8, with or without a byte order mark, with any line endings.
+ * @throws BerthError BERTH_COMPOSE_INVALID with the position when the file is not text, or is too large.
  */
 export function decodeSource(name: string, bytes: Uint8Array): Source {
   if (bytes.length > MAX_INPUT_BYTES) {
-    const message = `the file has more than ${MAX_INPUT_BYTES} bytes. Is it the right one?`;
+    const message = `the file is larger than ${MAX_INPUT_BYTES} bytes`;
     throw invalidFile(sourceOf(name, ""), 0, message);
   }
   const source = sourceOf(name, new TextDecoder("utf-8").decode(bytes));
   if (!isUtf8(bytes)) {
     const at = source.text.indexOf(REPLACEMENT);
-    throw invalidFile(source, at, "the file is not UTF-8 text from here on: save it as UTF-8");
+    throw invalidFile(source, at, "the file is not UTF-8: convert it to UTF-8");
   }
   const nul = source.text.indexOf("\0");
-  if (nul >= 0) throw invalidFile(source, nul, "here is a NUL byte: the file is not a text file");
+  if (nul >= 0) throw invalidFile(source, nul, "the file is not text: it contains a NUL byte");
   return source;
 }
 
@@ -52,7 +52,7 @@ export function sourceOf(name: string, text: string): Source {
   return { name, text, lineStarts };
 }
 
-/** The line and column where a position starts. */
+/** Returns the line and column where a position starts. */
 export function lineColumn({ source, start }: Position): LineColumn {
   let low = 0;
   let high = source.lineStarts.length - 1;
@@ -64,15 +64,15 @@ export function lineColumn({ source, start }: Position): LineColumn {
   return { line: low + 1, column: start - (source.lineStarts[low] ?? 0) + 1 };
 }
 
-/** The text of a line (from 1), without its line end. */
+/** Returns the text of a line (from 1) without its line ending. */
 export function lineText(source: Source, line: number): string {
   const start = source.lineStarts[line - 1] ?? 0;
   const end = source.lineStarts[line] ?? source.text.length + 1;
   return source.text.slice(start, end - 1).replace(/\r$/, "");
 }
 
-function invalidFile(source: Source, start: number, problem: string): BerthError {
+function invalidFile(source: Source, start: number, reason: string): BerthError {
   const { line, column } = lineColumn({ source, start, end: start });
-  const message = `${source.name}:${line}:${column}: ${problem}`;
+  const message = `${source.name}:${line}:${column}: ${reason}`;
   return new BerthError({ code: "BERTH_COMPOSE_INVALID", message });
 }

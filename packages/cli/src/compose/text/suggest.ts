@@ -1,8 +1,13 @@
-/** Typos of more letters than this are other words. */
+/** Maximum edit distance: a word that differs in more letters is another word. */
 const MAX_DISTANCE = 3;
 
-/** The candidate that `word` was probably meant to be; undefined when none is near. */
-function suggest(word: string, candidates: Iterable<string>): string | undefined {
+/** Returns `; did you mean "ports"?` for a probable typo of a candidate, otherwise an empty string. */
+export function didYouMean(word: string, candidates: Iterable<string>): string {
+  const found = closest(word, candidates);
+  return found === undefined ? "" : `; did you mean ${JSON.stringify(found)}?`;
+}
+
+function closest(word: string, candidates: Iterable<string>): string | undefined {
   const limit = Math.min(MAX_DISTANCE, Math.max(1, Math.floor(word.length / 3)));
   let best: string | undefined;
   let bestDistance = limit + 1;
@@ -17,31 +22,25 @@ function suggest(word: string, candidates: Iterable<string>): string | undefined
   return best;
 }
 
-/** `. Did you mean "ports"?`, or nothing. */
-export function didYouMean(word: string, candidates: Iterable<string>): string {
-  const found = suggest(word, candidates);
-  return found === undefined ? "" : `. Did you mean ${JSON.stringify(found)}?`;
-}
-
-/** Letters to insert, delete, replace, or swap with their neighbour. */
+/** Returns the optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbors. */
 function editDistance(a: string, b: string): number {
-  let beforeLast: readonly number[] = [];
-  let last: readonly number[] = Array.from({ length: b.length + 1 }, (_, column) => column);
+  let beforePrevious: readonly number[] = [];
+  let previous: readonly number[] = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let row = 1; row <= a.length; row += 1) {
     const current = [row];
     for (let column = 1; column <= b.length; column += 1) {
-      const same = a[row - 1] === b[column - 1];
+      const isSame = a[row - 1] === b[column - 1];
       let cost = Math.min(
-        (last[column] ?? 0) + 1,
+        (previous[column] ?? 0) + 1,
         (current[column - 1] ?? 0) + 1,
-        (last[column - 1] ?? 0) + (same ? 0 : 1),
+        (previous[column - 1] ?? 0) + (isSame ? 0 : 1),
       );
-      const swapped = a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
-      if (swapped && row > 1 && column > 1) cost = Math.min(cost, (beforeLast[column - 2] ?? 0) + 1);
+      const isSwap = a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
+      if (isSwap && row > 1 && column > 1) cost = Math.min(cost, (beforePrevious[column - 2] ?? 0) + 1);
       current.push(cost);
     }
-    beforeLast = last;
-    last = current;
+    beforePrevious = previous;
+    previous = current;
   }
-  return last[b.length] ?? 0;
+  return previous[b.length] ?? 0;
 }

@@ -1,4 +1,4 @@
-/** Gives a variable's value; undefined when it is not set. */
+/** Returns the value of a variable, or undefined when it is not set. */
 export type Lookup = (name: string) => string | undefined;
 
 export type Interpolated =
@@ -7,18 +7,18 @@ export type Interpolated =
 
 const NAME_AT = /[_a-zA-Z][_a-zA-Z0-9]*/y;
 const OPERATOR = /^(:?)([-+?])(.*)$/s;
-/** Nobody nests defaults deeper; it bounds the recursion. */
+/** Bounds the recursion. Real files do not nest defaults this deep. */
 const MAX_NESTING = 50;
 
 /**
  * Replaces `$VAR`, `${VAR}`, `${VAR:-default}`, `${VAR-default}`, `${VAR:?error}`, `${VAR?error}`, `${VAR:+other}`
- * and `${VAR+other}` as Compose does: defaults may hold variables, `$$` is a dollar sign, and a dollar sign that
- * starts nothing stays what it is. `unset` names the variables that were taken as empty.
+ * and `${VAR+other}` as Compose does. Defaults can contain variables, `$$` is a dollar sign, and a dollar sign that
+ * starts no variable is kept. `unset` lists the variables that were replaced by an empty string.
  */
 export function interpolate(template: string, lookup: Lookup): Interpolated {
   const unset = new Set<string>();
   try {
-    const text = new Template(lookup, unset).fill(template, 0);
+    const text = new Interpolator(lookup, unset).interpolate(template, 0);
     return { kind: "text", text, unset: [...unset] };
   } catch (error) {
     if (error instanceof TemplateError) return { kind: "invalid", message: error.message };
@@ -28,7 +28,7 @@ export function interpolate(template: string, lookup: Lookup): Interpolated {
 
 class TemplateError extends Error {}
 
-class Template {
+class Interpolator {
   readonly #lookup: Lookup;
   readonly #unset: Set<string>;
 
@@ -37,20 +37,20 @@ class Template {
     this.#unset = unset;
   }
 
-  fill(template: string, nesting: number): string {
+  interpolate(template: string, nesting: number): string {
     if (nesting > MAX_NESTING) throw new TemplateError("variables are nested too deeply");
-    let filled = "";
+    let result = "";
     let from = 0;
     for (let dollar = template.indexOf("$"); dollar >= 0; dollar = template.indexOf("$", from)) {
-      filled += template.slice(from, dollar);
+      result += template.slice(from, dollar);
       const [value, end] = this.#variable(template, dollar, nesting);
-      filled += value;
+      result += value;
       from = end;
     }
-    return filled + template.slice(from);
+    return result + template.slice(from);
   }
 
-  /** The text for what starts with the dollar sign, and the offset after it. */
+  /** Returns the value of the variable that starts at the dollar sign, and the offset after it. */
   #variable(template: string, dollar: number, nesting: number): readonly [string, number] {
     const next = template[dollar + 1];
     if (next === "$") return ["$", dollar + 2];
@@ -73,12 +73,14 @@ class Template {
     const [, colon, operator, operand = ""] = OPERATOR.exec(rest) ?? [];
     if (operator === undefined) throw invalidFormat(`\${${content}}`);
     const value = this.#lookup(name);
-    const present = value !== undefined && (colon === "" || value !== "");
-    if (operator === "+") return present ? this.fill(operand, nesting + 1) : "";
-    if (present) return value;
-    const filled = this.fill(operand, nesting + 1);
-    if (operator === "-") return filled;
-    throw new TemplateError(`the required variable ${name} is not set${filled === "" ? "" : `: ${filled}`}`);
+    const isPresent = value !== undefined && (colon === "" || value !== "");
+    if (operator === "+") return isPresent ? this.interpolate(operand, nesting + 1) : "";
+    if (isPresent) return value;
+    const alternative = this.interpolate(operand, nesting + 1);
+    if (operator === "-") return alternative;
+    throw new TemplateError(
+      `required variable ${name} is not set${alternative === "" ? "" : `: ${alternative}`}`,
+    );
   }
 
   #value(name: string): string {
@@ -88,7 +90,7 @@ class Template {
   }
 }
 
-/** The brace that closes the one at `open`; braces inside come in pairs. */
+/** Returns the offset of the brace that closes the one at `open`. */
 function closingBrace(text: string, open: number): number | undefined {
   let depth = 0;
   for (let at = open; at < text.length; at += 1) {
@@ -101,9 +103,9 @@ function closingBrace(text: string, open: number): number | undefined {
   return undefined;
 }
 
-function invalidFormat(what: string): TemplateError {
-  const shown = what.length > 40 ? `${what.slice(0, 40)}…` : what;
+function invalidFormat(text: string): TemplateError {
+  const clipped = text.length > 40 ? `${text.slice(0, 40)}…` : text;
   return new TemplateError(
-    `${JSON.stringify(shown)} is no variable: write $$ for a dollar sign that stays one`,
+    `${JSON.stringify(clipped)} is not a valid variable: use $$ for a literal dollar sign`,
   );
 }

@@ -14,16 +14,16 @@ test.each([
   expect(parseDurationMs(text)).toEqual({ kind: "value", value });
 });
 
-test("parseDurationMs: explains what is no duration", () => {
+test("parseDurationMs: explains invalid durations", () => {
   expect(
     ["10", "5 min", "", "-1s", "1x"].map((text) => reason(parseDurationMs(text))),
   ).toMatchInlineSnapshot(`
     [
-      "the duration "10" has no unit. Did you mean "10s"?",
-      ""5 min" is not a duration. Did you mean "5m"?",
-      """ is not a duration: write it like 10s, 1m30s or 500ms",
+      "the duration "10" has no unit; did you mean "10s"?",
+      ""5 min" is not a duration; did you mean "5m"?",
+      """ is not a duration: use a form such as 10s, 1m30s or 500ms",
       "the duration -1s is negative",
-      ""1x" is not a duration: write it like 10s, 1m30s or 500ms",
+      ""1x" is not a duration: use a form such as 10s, 1m30s or 500ms",
     ]
   `);
 });
@@ -39,28 +39,28 @@ test.each([
   expect(parseBytes(text)).toEqual({ kind: "value", value });
 });
 
-test("parseBytes: explains what is no size", () => {
+test("parseBytes: explains invalid sizes", () => {
   expect(
     ["512Mi", "unlimited", "-1", "", "9e99"].map((text) => reason(parseBytes(text))),
   ).toMatchInlineSnapshot(`
     [
       ""512Mi" is not a size: use 512M",
-      ""unlimited" is not a size: write it like 64M, 1.5G or a number of bytes",
-      ""-1" is not a size: write it like 64M, 1.5G or a number of bytes",
-      """ is not a size: write it like 64M, 1.5G or a number of bytes",
+      ""unlimited" is not a size: use a form such as 64M or 1.5G, or a number of bytes",
+      ""-1" is not a size: use a form such as 64M or 1.5G, or a number of bytes",
+      """ is not a size: use a form such as 64M or 1.5G, or a number of bytes",
       "the size 9e99 is too large",
     ]
   `);
 });
 
 describe("parseNanoCpus", () => {
-  test("takes fractions", () => expect(parseNanoCpus("0.25")).toEqual({ kind: "value", value: 250_000_000 }));
-  test("explains the rest", () => {
+  test("accepts fractions", () => expect(parseNanoCpus("0.25")).toEqual({ kind: "value", value: 250_000_000 }));
+  test("explains invalid numbers", () => {
     expect(["500m", "abc", "100%"].map((text) => reason(parseNanoCpus(text)))).toMatchInlineSnapshot(`
       [
         ""500m" is not a number of CPUs: use 0.5",
-        ""abc" is not a number of CPUs: write it like 0.5 or 2",
-        ""100%" is not a number of CPUs: write it like 0.5 or 2",
+        ""abc" is not a number of CPUs: use a number such as 0.5 or 2",
+        ""100%" is not a number of CPUs: use a number such as 0.5 or 2",
       ]
     `);
   });

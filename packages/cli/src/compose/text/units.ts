@@ -1,7 +1,18 @@
-/** A value read from text, or why it is none. */
-export type Parsed<T> =
-  | { readonly kind: "value"; readonly value: T }
-  | { readonly kind: "invalid"; readonly reason: string };
+/** The result of parsing text: a value, or the reason why the text is invalid. */
+export type Parsed<T> = { readonly kind: "value"; readonly value: T } | InvalidText;
+
+export interface InvalidText {
+  readonly kind: "invalid";
+  readonly reason: string;
+}
+
+export function value<T>(parsed: T): Parsed<T> {
+  return { kind: "value", value: parsed };
+}
+
+export function invalid(reason: string): InvalidText {
+  return { kind: "invalid", reason };
+}
 
 const MS_PER_UNIT: Readonly<Record<string, number>> = {
   ns: 1e-6,
@@ -19,26 +30,31 @@ const DURATION =
   /^-?(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|[smhdw])(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|[smhdw]))*$/;
 const DURATION_PART = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|[smhdw])/g;
 
-/** A Go duration (`1m30s`, `1.5h`, `500ms`), with Compose's `d` and `w`, as whole milliseconds; at least 1 unless 0. */
+/**
+ * Parses a Go duration (`1m30s`, `1.5h`, `500ms`), or one with Compose's `d` and `w`, to whole milliseconds. A duration
+ * above zero is at least 1 ms.
+ */
 export function parseDurationMs(text: string): Parsed<number> {
-  if (text === "0") return { kind: "value", value: 0 };
+  if (text === "0") return value(0);
   if (!DURATION.test(text)) return invalid(durationProblem(text));
   if (text.startsWith("-")) return invalid(`the duration ${text} is negative`);
   let ms = 0;
   for (const [, amount, unit] of text.matchAll(DURATION_PART))
     ms += Number(amount) * (MS_PER_UNIT[unit ?? ""] ?? 0);
   if (!Number.isSafeInteger(Math.round(ms))) return invalid(`the duration ${text} is too long`);
-  return { kind: "value", value: ms > 0 ? Math.max(1, Math.round(ms)) : 0 };
+  return value(ms > 0 ? Math.max(1, Math.round(ms)) : 0);
 }
 
 function durationProblem(text: string): string {
   const quoted = JSON.stringify(text);
-  if (/^\d+(\.\d+)?$/.test(text)) return `the duration ${quoted} has no unit. Did you mean "${text}s"?`;
-  const close = text
+  if (/^\d+(\.\d+)?$/.test(text)) return `the duration ${quoted} has no unit; did you mean "${text}s"?`;
+  const corrected = text
     .replaceAll(/\s+/g, "")
     .replace(/(sec|second)s?$/, "s")
     .replace(/(min|minute)s?$/, "m");
-  const hint = DURATION.test(close) ? `. Did you mean "${close}"?` : ": write it like 10s, 1m30s or 500ms";
+  const hint = DURATION.test(corrected)
+    ? `; did you mean "${corrected}"?`
+    : ": use a form such as 10s, 1m30s or 500ms";
   return `${quoted} is not a duration${hint}`;
 }
 
@@ -53,14 +69,12 @@ const BYTES_PER_UNIT: Readonly<Record<string, number>> = {
 };
 const SIZE = /^(\d+(?:\.\d*)?(?:e\d+)?|\.\d+) ?([bkmgtp]?)(?:i?b)?$/i;
 
-/** A size in bytes: `512M`, `1.5g`, `64kb`, `1GiB`; units are powers of 1024 and case does not matter. */
+/** Parses a size in bytes: `512M`, `1.5g`, `64kb`, `1GiB`. Units are powers of 1024, in any case. */
 export function parseBytes(text: string): Parsed<number> {
   const [, amount, unit = ""] = SIZE.exec(text) ?? [];
   if (amount === undefined) return invalid(sizeProblem(text));
   const bytes = Math.floor(Number(amount) * (BYTES_PER_UNIT[unit.toLowerCase()] ?? 1));
-  return Number.isSafeInteger(bytes)
-    ? { kind: "value", value: bytes }
-    : invalid(`the size ${text} is too large`);
+  return Number.isSafeInteger(bytes) ? value(bytes) : invalid(`the size ${text} is too large`);
 }
 
 function sizeProblem(text: string): string {
@@ -68,22 +82,18 @@ function sizeProblem(text: string): string {
   const kubernetes = /^(\d+(?:\.\d+)?)([kmgtp])i$/i.exec(text);
   if (kubernetes !== null)
     return `${quoted} is not a size: use ${kubernetes[1]}${kubernetes[2]?.toUpperCase()}`;
-  return `${quoted} is not a size: write it like 64M, 1.5G or a number of bytes`;
+  return `${quoted} is not a size: use a form such as 64M or 1.5G, or a number of bytes`;
 }
 
 const NANO = 1e9;
 
-/** A number of processors (`0.5`, `2`) in billionths. */
+/** Parses a number of CPUs (`0.5`, `2`) to billionths of a CPU. */
 export function parseNanoCpus(text: string): Parsed<number> {
   const quoted = JSON.stringify(text);
   if (/^\d+m$/.test(text))
     return invalid(`${quoted} is not a number of CPUs: use ${Number.parseInt(text, 10) / 1000}`);
   if (!/^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text))
-    return invalid(`${quoted} is not a number of CPUs: write it like 0.5 or 2`);
+    return invalid(`${quoted} is not a number of CPUs: use a number such as 0.5 or 2`);
   const nano = Math.round(Number(text) * NANO);
-  return Number.isSafeInteger(nano) ? { kind: "value", value: nano } : invalid(`${text} CPUs are too many`);
-}
-
-function invalid(reason: string): { readonly kind: "invalid"; readonly reason: string } {
-  return { kind: "invalid", reason };
+  return Number.isSafeInteger(nano) ? value(nano) : invalid(`${text} is too many CPUs`);
 }

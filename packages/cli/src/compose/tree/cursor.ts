@@ -1,15 +1,16 @@
 import type { Diagnostics, Place } from "../text/diagnostics.js";
 import type { Position } from "../text/source.js";
+import { didYouMean } from "../text/suggest.js";
 import { type Parsed, parseBytes, parseDurationMs, parseNanoCpus } from "../text/units.js";
 import { describeNode, isNull, type Node, scalarText } from "./node.js";
 
 /**
- * A node on the way from the root, and where to say what is wrong with it. The readers below give the value that
- * they are asked for, or report what is there instead and give undefined.
+ * A node with its path from the root, and the diagnostics to report to. The readers below return a value of the type
+ * they are named after. For any other node they report an error and return undefined.
  */
 export interface Cursor extends Place {
   readonly node: Node;
-  /** Where its key stands; the value itself for items of lists. */
+  /** Position of the key. Items of lists have none; for them it is the position of the value. */
   readonly keyAt: Position;
   readonly diagnostics: Diagnostics;
 }
@@ -18,15 +19,15 @@ export function rootCursor(node: Node, diagnostics: Diagnostics): Cursor {
   return { node, at: node.at, keyAt: node.at, path: "", diagnostics };
 }
 
-/** A place for a key instead of its value: what is wrong is that it is there. */
+/** Returns the place of the key, for problems with the key itself instead of its value. */
 export function keyPlace(cursor: Cursor): Place {
   return { at: cursor.keyAt, path: cursor.path };
 }
 
-/** The fields of a mapping, in the order of the file. `x-` fields are left out. */
+/** Reads the fields of a mapping in the order of the file, without extension fields (`x-…`). */
 export function readFields(cursor: Cursor): ReadonlyMap<string, Cursor> | undefined {
   const { node, path, diagnostics } = cursor;
-  if (node.kind !== "map") return wrongType(cursor, "a mapping");
+  if (node.kind !== "map") return reportWrongType(cursor, "a mapping");
   const fields = new Map<string, Cursor>();
   for (const [key, { keyAt, value }] of node.entries) {
     if (key.startsWith("x-")) continue;
@@ -43,7 +44,7 @@ export function readFields(cursor: Cursor): ReadonlyMap<string, Cursor> | undefi
 
 export function readItems(cursor: Cursor): readonly Cursor[] | undefined {
   const { node, path, diagnostics } = cursor;
-  if (node.kind !== "list") return wrongType(cursor, listHint(node));
+  if (node.kind !== "list") return reportWrongType(cursor, listHint(node));
   return node.items.map((item, index) => ({
     node: item,
     at: item.at,
@@ -53,7 +54,7 @@ export function readItems(cursor: Cursor): readonly Cursor[] | undefined {
   }));
 }
 
-/** Names of other parts of the file: a list of them, or a mapping that says more of each. */
+/** Reads references to other parts of the file: a list of names, or a mapping of names to settings. */
 export function readReferences(cursor: Cursor): readonly (readonly [name: string, Cursor])[] {
   if (cursor.node.kind === "map") return [...(readFields(cursor) ?? [])];
   return (readItems(cursor) ?? []).flatMap((item) => {
@@ -62,74 +63,82 @@ export function readReferences(cursor: Cursor): readonly (readonly [name: string
   });
 }
 
-/** A list, or the one item that it would have. */
+/** Reads a list. Any other node counts as a list with that one item. */
 export function readOneOrMore(cursor: Cursor): readonly Cursor[] | undefined {
   return cursor.node.kind === "list" ? readItems(cursor) : [cursor];
 }
 
-/** Text. Numbers are taken as they were written: `user: 1000`, `version: 3.8`. */
+/** Reads text. A number keeps the form in which it is written: `user: 1000`, `version: 3.8`. */
 export function readText(cursor: Cursor): string | undefined {
   const { node } = cursor;
   if (node.kind !== "scalar" || node.value === null || typeof node.value === "boolean") {
-    return wrongType(cursor, "text");
+    return reportWrongType(cursor, "text");
   }
   return typeof node.value === "number" ? node.text : node.value;
 }
 
-/** The value of a variable, label or option: any scalar, as text. */
+/** Reads the value of a variable, label or option: any scalar, as text. */
 function readScalarText(cursor: Cursor): string | undefined {
-  return cursor.node.kind === "scalar" ? scalarText(cursor.node) : wrongType(cursor, "text or a number");
+  return cursor.node.kind === "scalar"
+    ? scalarText(cursor.node)
+    : reportWrongType(cursor, "text or a number");
 }
 
-export interface IntegerRange {
+export interface NumberRange {
   readonly min: number;
   readonly max: number;
 }
 
-/** A whole number, which may be written as text. */
-export function readInteger(cursor: Cursor, { min, max }: IntegerRange): number | undefined {
+const INTEGER = /^[-+]?\d+$/;
+const NUMBER = /^[-+]?(?:\d+(?:\.\d*)?|\.\d+)$/;
+
+/** Reads an integer, which may be quoted. */
+export function readInteger(cursor: Cursor, range: NumberRange): number | undefined {
+  return readNumberAs(cursor, range, { pattern: INTEGER, typeName: "a whole number" });
+}
+
+/** Reads a decimal number, which may be quoted. */
+export function readNumber(cursor: Cursor, range: NumberRange): number | undefined {
+  return readNumberAs(cursor, range, { pattern: NUMBER, typeName: "a number" });
+}
+
+function readNumberAs(
+  cursor: Cursor,
+  { min, max }: NumberRange,
+  { pattern, typeName }: { readonly pattern: RegExp; readonly typeName: string },
+): number | undefined {
   const { node } = cursor;
   const text = node.kind === "scalar" ? String(node.value ?? "").trim() : "";
-  const value = /^[-+]?\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (Number.isNaN(value)) return wrongType(cursor, "a whole number");
+  if (!pattern.test(text)) return reportWrongType(cursor, typeName);
+  const value = Number(text);
   if (value >= min && value <= max) return value;
   cursor.diagnostics.error(cursor, `${text} is not between ${min} and ${max}`);
   return undefined;
 }
 
-/** A number, whole or not, which may be written as text. */
-export function readNumber(cursor: Cursor, { min, max }: IntegerRange): number | undefined {
-  const { node } = cursor;
-  const text = node.kind === "scalar" ? String(node.value ?? "").trim() : "";
-  const value = /^[-+]?(?:\d+(?:\.\d*)?|\.\d+)$/.test(text) ? Number(text) : Number.NaN;
-  if (Number.isNaN(value)) return wrongType(cursor, "a number");
-  if (value >= min && value <= max) return value;
-  cursor.diagnostics.error(cursor, `${text} is not between ${min} and ${max}`);
-  return undefined;
-}
+const TRUE_TEXTS = ["true", "yes", "y", "on"];
+const FALSE_TEXTS = ["false", "no", "n", "off"];
 
-const YES = ["true", "yes", "y", "on"];
-const NO = ["false", "no", "n", "off"];
-
-/** A boolean, also in the words of YAML 1.1. */
+/** Reads a boolean. The words of YAML 1.1 (`yes`, `off`, …) are accepted. */
 export function readFlag(cursor: Cursor): boolean | undefined {
   const { node } = cursor;
   const text = node.kind === "scalar" ? String(node.value ?? "").toLowerCase() : "";
-  if (YES.includes(text)) return true;
-  return NO.includes(text) ? false : wrongType(cursor, "true or false");
+  if (TRUE_TEXTS.includes(text)) return true;
+  if (FALSE_TEXTS.includes(text)) return false;
+  return reportWrongType(cursor, "true or false", didYouMean(text, ["true", "false", "yes", "no"]));
 }
 
-/** Milliseconds. */
+/** Reads a duration in ms. */
 export function readDurationMs(cursor: Cursor): number | undefined {
-  return readUnit(cursor, parseDurationMs);
+  return readParsed(cursor, parseDurationMs);
 }
 
 export function readBytes(cursor: Cursor): number | undefined {
-  return readUnit(cursor, parseBytes);
+  return readParsed(cursor, parseBytes);
 }
 
 export function readNanoCpus(cursor: Cursor): number | undefined {
-  return readUnit(cursor, parseNanoCpus);
+  return readParsed(cursor, parseNanoCpus);
 }
 
 export function readOneOf<T extends string>(cursor: Cursor, choices: readonly T[]): T | undefined {
@@ -137,15 +146,15 @@ export function readOneOf<T extends string>(cursor: Cursor, choices: readonly T[
   if (text === undefined) return undefined;
   const found = choices.find((choice) => choice === text);
   if (found === undefined) {
-    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is not possible: use ${choices.join(", ")}`);
+    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid: use ${choices.join(", ")}`);
   }
   return found;
 }
 
-/** One of a table's words, as what it stands for. */
+/** Reads a key of `choices` and returns its value. */
 export function readChoice<T>(cursor: Cursor, choices: Readonly<Record<string, T>>): T | undefined {
-  const word = readOneOf(cursor, Object.keys(choices));
-  return word === undefined ? undefined : choices[word];
+  const key = readOneOf(cursor, Object.keys(choices));
+  return key === undefined ? undefined : choices[key];
 }
 
 export function readTexts(cursor: Cursor): readonly string[] | undefined {
@@ -154,10 +163,10 @@ export function readTexts(cursor: Cursor): readonly string[] | undefined {
     .filter((text) => text !== undefined);
 }
 
-/** A mapping of scalars, or a list of `KEY=VALUE`. A null value, or a list item without `=`, gives null. */
+/** Reads a mapping of scalars, or a list of `KEY=VALUE`. A null value, and a list item without `=`, is null. */
 export function readKeyValues(cursor: Cursor): ReadonlyMap<string, KeyValue> | undefined {
-  if (cursor.node.kind === "list") return keyValueList(cursor);
-  const fields = readFieldsWithExtensions(cursor);
+  if (cursor.node.kind === "list") return readKeyValueList(cursor);
+  const fields = readAllFields(cursor);
   if (fields === undefined) return undefined;
   const values = new Map<string, KeyValue>();
   for (const [key, field] of fields) {
@@ -172,19 +181,19 @@ export interface KeyValue {
   readonly cursor: Cursor;
 }
 
-/** As readKeyValues, with null as the empty text: labels, options. */
+/** Like `readKeyValues`, with null as empty text: labels and options. */
 export function readTextMap(cursor: Cursor): { [key: string]: string } | undefined {
   const values = readKeyValues(cursor);
   return values && Object.fromEntries([...values].map(([key, { value }]) => [key, value ?? ""]));
 }
 
-/** Reports what stands where something else belongs. */
-export function wrongType(cursor: Cursor, wanted: string): undefined {
-  cursor.diagnostics.error(cursor, `must be ${wanted}, not ${describeNode(cursor.node)}`);
+/** Reports that the node has another type than `expected`. */
+export function reportWrongType(cursor: Cursor, expected: string, hint = ""): undefined {
+  cursor.diagnostics.error(cursor, `must be ${expected}, not ${describeNode(cursor.node)}${hint}`);
   return undefined;
 }
 
-function keyValueList(cursor: Cursor): ReadonlyMap<string, KeyValue> | undefined {
+function readKeyValueList(cursor: Cursor): ReadonlyMap<string, KeyValue> | undefined {
   const values = new Map<string, KeyValue>();
   for (const item of readItems(cursor) ?? []) {
     const text = readText(item);
@@ -196,20 +205,20 @@ function keyValueList(cursor: Cursor): ReadonlyMap<string, KeyValue> | undefined
   return values;
 }
 
-/** In a mapping of variables or labels `x-frame` is a name like any other. */
-function readFieldsWithExtensions(cursor: Cursor): readonly (readonly [string, Cursor])[] | undefined {
+/** Reads all fields of a mapping of variables or labels, where `x-frame` is an ordinary name. */
+function readAllFields(cursor: Cursor): readonly (readonly [string, Cursor])[] | undefined {
   const { node, path, diagnostics } = cursor;
-  if (node.kind !== "map") return wrongType(cursor, "a mapping or a list");
+  if (node.kind !== "map") return reportWrongType(cursor, "a mapping or a list");
   return [...node.entries].map(([key, { keyAt, value }]) => [
     key,
     { node: value, at: value.at, keyAt, path: `${path}.${key}`, diagnostics },
   ]);
 }
 
-function readUnit<T>(cursor: Cursor, parse: (text: string) => Parsed<T>): T | undefined {
+function readParsed<T>(cursor: Cursor, parse: (text: string) => Parsed<T>): T | undefined {
   const { node } = cursor;
   if (node.kind !== "scalar" || node.value === null || typeof node.value === "boolean") {
-    return wrongType(cursor, "text");
+    return reportWrongType(cursor, "text");
   }
   const parsed = parse(String(node.value));
   if (parsed.kind === "value") return parsed.value;
@@ -217,7 +226,7 @@ function readUnit<T>(cursor: Cursor, parse: (text: string) => Parsed<T>): T | un
   return undefined;
 }
 
-/** A scalar where a list belongs is the commonest slip: show the list that it would be. */
+/** Returns what a list is called in an error. A scalar in its place is a common mistake, so its list form is shown. */
 function listHint(node: Node): string {
   return node.kind === "scalar" && node.value !== null
     ? `a list such as [${JSON.stringify(node.text)}]`

@@ -3,20 +3,17 @@ import { interpolate, type Lookup } from "../text/template.js";
 import type { MapEntry, Node, ScalarNode } from "./node.js";
 
 /**
- * Replaces variables in every text of a file, never in its keys. Extension fields at the top are left alone:
- * nothing reads them but their aliases, and those are copies.
+ * Replaces variables in all values of a file, but not in its keys. Top-level extension fields are skipped: only their
+ * aliases use them, and aliases are copies.
  */
 export function interpolateTree(root: Node, lookup: Lookup, diagnostics: Diagnostics): Node {
   const unset = new Map<string, UnsetUse>();
-  const filled = new Interpolation(lookup, diagnostics, unset).node(root, "");
+  const interpolated = new TreeInterpolator(lookup, diagnostics, unset).interpolate(root, "");
   for (const [name, { node, path, count }] of unset) {
-    const others = count > 1 ? ` (${count - 1} more ${count === 2 ? "place" : "places"} here)` : "";
-    diagnostics.warn(
-      { at: node.at, path },
-      `the variable ${name} is not set: an empty text is used${others}`,
-    );
+    const others = count > 1 ? ` (and in ${count - 1} more ${count === 2 ? "place" : "places"})` : "";
+    diagnostics.warn({ at: node.at, path }, `variable ${name} is not set: using an empty string${others}`);
   }
-  return filled;
+  return interpolated;
 }
 
 interface UnsetUse {
@@ -25,7 +22,7 @@ interface UnsetUse {
   readonly count: number;
 }
 
-class Interpolation {
+class TreeInterpolator {
   readonly #lookup: Lookup;
   readonly #diagnostics: Diagnostics;
   readonly #unset: Map<string, UnsetUse>;
@@ -36,17 +33,22 @@ class Interpolation {
     this.#unset = unset;
   }
 
-  node(node: Node, path: string): Node {
+  interpolate(node: Node, path: string): Node {
     switch (node.kind) {
       case "scalar":
-        return this.#scalar(node, path);
+        return this.#interpolateScalar(node, path);
       case "list":
-        return { ...node, items: node.items.map((item, index) => this.node(item, `${path}[${index}]`)) };
+        return {
+          ...node,
+          items: node.items.map((item, index) => this.interpolate(item, `${path}[${index}]`)),
+        };
       case "map": {
         const entries = new Map<string, MapEntry>();
         for (const [key, entry] of node.entries) {
-          const skip = path === "" && key.startsWith("x-");
-          const value = skip ? entry.value : this.node(entry.value, path === "" ? key : `${path}.${key}`);
+          const isExtension = path === "" && key.startsWith("x-");
+          const value = isExtension
+            ? entry.value
+            : this.interpolate(entry.value, path === "" ? key : `${path}.${key}`);
           entries.set(key, { ...entry, value });
         }
         return { ...node, entries };
@@ -54,7 +56,7 @@ class Interpolation {
     }
   }
 
-  #scalar(node: ScalarNode, path: string): ScalarNode {
+  #interpolateScalar(node: ScalarNode, path: string): ScalarNode {
     if (typeof node.value !== "string" || !node.value.includes("$")) return node;
     const result = interpolate(node.value, this.#lookup);
     if (result.kind === "invalid") {

@@ -1,29 +1,29 @@
-import { parseShortMount } from "../text/parse-mount.js";
-import { parseShortPorts } from "../text/parse-port.js";
+import { parseShortMount } from "../text/short-mount.js";
+import { parseShortPorts } from "../text/short-port.js";
 import type { Node } from "./node.js";
 import { scalarText } from "./node.js";
 
 /**
- * How a value of a later file meets that of an earlier one, where it is not the plain way (mappings merge, lists
- * append without repeating, everything else is replaced).
+ * How a value of a later file combines with that of an earlier file. Without a rule, mappings are merged, lists are
+ * appended without duplicates, and scalars are replaced.
  */
 export type MergeRule =
-  /** The later value stands alone. */
+  /** The later value replaces the earlier one. */
   | { readonly kind: "replace" }
-  /** A list is short for a mapping: `KEY=VALUE`, or names alone. */
+  /** A list of `KEY=VALUE` or of names is converted to a mapping, then merged. */
   | { readonly kind: "mapping" }
-  /** A scalar is short for a list with one item. */
+  /** A scalar is converted to a list with one item, then appended. */
   | { readonly kind: "list" }
-  /** Items of both lists are the same thing when they have the same key; the later one stays. */
+  /** Lists are appended; of items with the same key, the later one wins. */
   | { readonly kind: "keyed"; readonly keyOf: (item: Node) => string }
-  /** The mappings merge only when both have the same value under this key. */
+  /** Mappings are merged if both have the same value under this key; otherwise the later one replaces the earlier. */
   | { readonly kind: "same"; readonly key: string };
 
 const REPLACE: MergeRule = { kind: "replace" };
 const MAPPING: MergeRule = { kind: "mapping" };
 const LIST: MergeRule = { kind: "list" };
 
-/** By the path of the value; `*` is any name. */
+/** By the path of the value. `*` matches any name. */
 const RULES: Readonly<Record<string, MergeRule>> = {
   "services.*.command": REPLACE,
   "services.*.entrypoint": REPLACE,
@@ -56,11 +56,11 @@ const RULES: Readonly<Record<string, MergeRule>> = {
 
 const RULE_PATHS = Object.entries(RULES).map(([path, rule]) => ({ parts: path.split("."), rule }));
 
-/** The rule for the value at a path; undefined: the plain way. */
+/** Returns the rule for the value at a path, or undefined for the default behavior. */
 export function mergeRuleOf(path: readonly string[]): MergeRule | undefined {
   return RULE_PATHS.find(
     ({ parts }) =>
-      parts.length === path.length && parts.every((part, at) => part === "*" || part === path[at]),
+      parts.length === path.length && parts.every((part, index) => part === "*" || part === path[index]),
   )?.rule;
 }
 

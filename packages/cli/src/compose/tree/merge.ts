@@ -1,3 +1,4 @@
+import { assertNever } from "@berth/proto";
 import type { Diagnostics } from "../text/diagnostics.js";
 import { type MergeRule, mergeRuleOf } from "./merge-rules.js";
 import {
@@ -10,7 +11,7 @@ import {
   scalarText,
 } from "./node.js";
 
-/** Merges files as Compose does: each later one over what the earlier ones make together. */
+/** Merges files as Compose does. Later files override earlier ones. */
 export function mergeTrees(roots: readonly Node[], diagnostics: Diagnostics): Node | undefined {
   const [first, ...others] = roots;
   if (first === undefined) return undefined;
@@ -28,7 +29,7 @@ interface Merge {
 function mergeNodes(merge: Merge): Node {
   const { base, over, path } = merge;
   if (over.mergeTag !== undefined || isNull(base)) return over;
-  // An empty `key:` in a later file says nothing about what the earlier one lists there.
+  // An empty `key:` in a later file keeps the earlier list or mapping.
   if (isNull(over) && base.kind !== "scalar") return base;
   return mergeByRule(merge, mergeRuleOf(path));
 }
@@ -39,25 +40,27 @@ function mergeByRule(merge: Merge, rule: MergeRule | undefined): Node {
     case "replace":
       return over;
     case "mapping":
-      return mergePlain({ ...merge, base: asMapping(base), over: asMapping(over) });
+      return mergeByDefault({ ...merge, base: asMapping(base), over: asMapping(over) });
     case "list":
-      return mergePlain({ ...merge, base: asList(base), over: asList(over) });
+      return mergeByDefault({ ...merge, base: asList(base), over: asList(over) });
     case "keyed":
-      if (base.kind !== "list" || over.kind !== "list") return mergePlain(merge);
+      if (base.kind !== "list" || over.kind !== "list") return mergeByDefault(merge);
       return mergeKeyed(base, over, rule.keyOf);
     case "same":
-      return haveSame(base, over, rule.key) ? mergePlain(merge) : over;
+      return haveSameValue(base, over, rule.key) ? mergeByDefault(merge) : over;
     case undefined:
-      return mergePlain(merge);
+      return mergeByDefault(merge);
+    default:
+      return assertNever(rule);
   }
 }
 
-function mergePlain(merge: Merge): Node {
+function mergeByDefault(merge: Merge): Node {
   const { base, over, path, diagnostics } = merge;
   if (base.kind === "map" && over.kind === "map") return mergeMaps(base, over, merge);
   if (base.kind === "list" && over.kind === "list") return mergeKeyed(base, over, scalarKey);
   if (base.kind !== over.kind) {
-    const message = `cannot be merged: it is ${describeNode(over)} here and ${describeNode(base)} in ${base.at.source.name}`;
+    const message = `cannot merge ${describeNode(over)} with ${describeNode(base)} in ${base.at.source.name}`;
     diagnostics.error({ at: over.at, path: path.join(".") }, message);
   }
   return over;
@@ -82,7 +85,7 @@ function mergeKeyed(base: ListNode, over: ListNode, keyOf: (item: Node) => strin
   return { ...base, items: [...items.values()] };
 }
 
-/** Equal scalars are one item; anything else is never equal. */
+/** Returns a key by which equal scalars are duplicates. Other nodes have no key. */
 function scalarKey(item: Node): string {
   return item.kind === "scalar" ? `=${scalarText(item)}` : "";
 }
@@ -104,14 +107,14 @@ function asList(node: Node): Node {
   return node.kind === "scalar" ? { kind: "list", items: [node], at: node.at } : node;
 }
 
-function haveSame(base: Node, over: Node, key: string): boolean {
+function haveSameValue(base: Node, over: Node, key: string): boolean {
   if (base.kind !== "map" || over.kind !== "map") return true;
   const [before, after] = [base.entries.get(key)?.value, over.entries.get(key)?.value];
   if (before?.kind !== "scalar" || after?.kind !== "scalar") return true;
   return scalarText(before) === scalarText(after);
 }
 
-/** `!reset` takes a key out of the result, whatever stands behind it. */
+/** Removes the keys that are tagged `!reset`. */
 function withoutResets(node: Node): Node {
   if (node.kind === "list") return { ...node, items: node.items.map(withoutResets) };
   if (node.kind === "scalar") return node;

@@ -1,20 +1,20 @@
 import type { Position } from "../text/source.js";
 
-/** A YAML value that knows where it stands. Immutable: aliases share nodes, merging makes new ones. */
+/** A YAML value with its position. Immutable: aliases share nodes, and merging creates new ones. */
 export type Node = ScalarNode | MapNode | ListNode;
 
 export type Scalar = string | number | boolean | null;
 
 interface NodeBase {
   readonly at: Position;
-  /** Compose's own tags, which only matter when files are merged. */
+  /** Compose's tags `!reset` and `!override`, which apply when files are merged. */
   readonly mergeTag?: "reset" | "override";
 }
 
 export interface ScalarNode extends NodeBase {
   readonly kind: "scalar";
   readonly value: Scalar;
-  /** The value as it was written, for numbers whose writing matters ("0440", "1.10"). */
+  /** The value as written, since the form of some numbers matters ("0440", "1.10"). */
   readonly text: string;
 }
 
@@ -33,7 +33,7 @@ export interface ListNode extends NodeBase {
   readonly items: readonly Node[];
 }
 
-/** What a node is, in words for a message: `a list`, `the number 3`. */
+/** Describes a node for an error message: `a list`, `the number 3`. */
 export function describeNode(node: Node): string {
   if (node.kind === "map") return "a mapping";
   if (node.kind === "list") return "a list";
@@ -46,7 +46,7 @@ export function isNull(node: Node): boolean {
   return node.kind === "scalar" && node.value === null;
 }
 
-/** The scalar as text: how environment variables, labels and options take numbers and booleans. */
+/** Returns a scalar as text, as environment variables, labels and options take numbers and booleans. */
 export function scalarText(node: ScalarNode): string {
   return node.value === null ? "" : String(node.value);
 }

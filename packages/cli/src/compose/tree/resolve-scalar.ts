@@ -9,8 +9,8 @@ const RADIX = /^0(?:x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)$/;
 const FLOAT = /^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?$/;
 
 /**
- * What an unquoted scalar means: YAML 1.2's core schema plus the three old integer forms that Compose's own
- * parser still takes (`0755`, `1_000`, `0b101`). `yes`, `on`, dates and `22:22` are text.
+ * Returns the value of an unquoted scalar in the core schema of YAML 1.2, with the three older integer forms that
+ * Compose also accepts (`0755`, `1_000`, `0b101`). `yes`, `on`, dates and `22:22` are text.
  */
 export function resolvePlainScalar(text: string): Scalar {
   if (NULLS.includes(text)) return null;
@@ -23,15 +23,15 @@ export function resolvePlainScalar(text: string): Scalar {
 
 function parseNumber(text: string): number | undefined {
   const digits = text.replaceAll("_", "");
-  if (LEGACY_OCTAL.test(text)) return exact(Number.parseInt(digits, 8));
-  if (RADIX.test(text)) return exact(Number(digits));
-  if (DECIMAL.test(text)) return exact(Number(digits));
+  if (LEGACY_OCTAL.test(text)) return safeInteger(Number.parseInt(digits, 8));
+  if (RADIX.test(text)) return safeInteger(Number(digits));
+  if (DECIMAL.test(text)) return safeInteger(Number(digits));
   if (!FLOAT.test(text)) return undefined;
   const value = Number(digits);
   return Number.isFinite(value) ? value : undefined;
 }
 
-/** An integer that a number cannot hold stays text: it is an id, not an amount. */
-function exact(value: number): number | undefined {
+/** Returns undefined for an integer beyond 2^53, which stays text: it is an ID, not an amount. */
+function safeInteger(value: number): number | undefined {
   return Number.isSafeInteger(value) ? value : undefined;
 }

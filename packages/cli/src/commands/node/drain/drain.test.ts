@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from "vitest";
 import { type FakeControlHandlers, webTask } from "../../../testing/fake-control.js";
 import { berth } from "../../../testing/run-berth.js";
 
-/** Real waits on a busy machine. */
+/** The tests wait in real time, and the machine may be busy. */
 vi.setConfig({ testTimeout: 60_000 });
 
 const HOSTS = new Map([
@@ -11,10 +11,10 @@ const HOSTS = new Map([
   ["host-2", "node2"],
 ]);
 
-/** A cluster whose tasks change with each look at the drained node; the last sight stays. */
-function cluster(sights: readonly (readonly Task[])[]) {
+/** A cluster whose tasks change with each poll of the drained node. The last snapshot stays. */
+function cluster(snapshots: readonly (readonly Task[])[]) {
   const changes: [string, Availability][] = [];
-  let looks = -1;
+  let polls = -1;
   const handlers: FakeControlHandlers = {
     updateNode: async ({ node, availability }) => {
       changes.push([node, availability]);
@@ -22,11 +22,11 @@ function cluster(sights: readonly (readonly Task[])[]) {
       return { node: Node.fromPartial({ id, availability, description: { hostname: node } }) };
     },
     listTasks: async ({ node, service }) => {
-      if (node === "node1") looks = Math.min(looks + 1, sights.length - 1);
-      const tasks = sights[looks] ?? [];
-      const isAsked = (task: Task): boolean =>
+      if (node === "node1") polls = Math.min(polls + 1, snapshots.length - 1);
+      const tasks = snapshots[polls] ?? [];
+      const isRequested = (task: Task): boolean =>
         (node === "" || task.nodeId === node) && (service === "" || task.serviceId === service);
-      return { tasks: tasks.filter(isAsked) };
+      return { tasks: tasks.filter(isRequested) };
     },
   };
   return { handlers, changes };
@@ -35,7 +35,7 @@ function cluster(sights: readonly (readonly Task[])[]) {
 const there = webTask({ id: "a" });
 const stopping = webTask({ id: "a", desiredState: DesiredState.SHUTDOWN });
 const gone = webTask({ id: "a", desiredState: DesiredState.SHUTDOWN, status: { state: TaskState.SHUTDOWN } });
-const successor = (state: TaskState, message = "") =>
+const replacement = (state: TaskState, message = "") =>
   webTask({
     id: "b",
     nodeId: state === TaskState.NEW ? "" : "node2",
@@ -44,12 +44,12 @@ const successor = (state: TaskState, message = "") =>
   });
 
 describe("node drain", () => {
-  test("shows how the tasks leave, and ends when their successors run elsewhere", async () => {
+  test("prints the progress and ends when the replacements run on other nodes", async () => {
     const { handlers, changes } = cluster([
       [there],
-      [there, successor(TaskState.STARTING)],
-      [stopping, successor(TaskState.RUNNING)],
-      [gone, successor(TaskState.RUNNING)],
+      [there, replacement(TaskState.STARTING)],
+      [stopping, replacement(TaskState.RUNNING)],
+      [gone, replacement(TaskState.RUNNING)],
     ]);
     const { code, out, err } = await berth("node drain host-1", handlers);
     expect([code, out, err]).toMatchInlineSnapshot(`
@@ -67,28 +67,28 @@ describe("node drain", () => {
     expect(changes).toEqual([["host-1", Availability.DRAIN]]);
   });
 
-  test("waits for what left and does not run yet", async () => {
+  test("waits until moved tasks run", async () => {
     const { handlers } = cluster([
       [stopping],
-      [gone, successor(TaskState.PREPARING)],
-      [gone, successor(TaskState.RUNNING)],
+      [gone, replacement(TaskState.PREPARING)],
+      [gone, replacement(TaskState.RUNNING)],
     ]);
     const { out } = await berth("node drain host-1", handlers);
     expect(out).toContain("shop_web: 1 of 1 moved, preparing 1\n");
   });
 
-  test("warns of tasks that find no other node, though this one is empty", async () => {
-    const pending = successor(TaskState.NEW, "1 node lacks 1.5 GiB memory, 1 node is drained");
+  test("warns about tasks that fit on no other node after the node is empty", async () => {
+    const pending = replacement(TaskState.NEW, "1 node lacks 1.5 GiB memory, 1 node is drained");
     const { handlers } = cluster([[stopping], [gone, pending]]);
     const { code, err } = await berth("node drain host-1", handlers);
     expect([code, err]).toEqual([
       0,
-      "warning: shop_web: no other node: 1 node lacks 1.5 GiB memory, 1 node is drained\n",
+      "warning: shop_web: no suitable node: 1 node lacks 1.5 GiB memory, 1 node is drained\n",
     ]);
   });
 
-  test("says at the timeout what is left, and why", async () => {
-    const failed = successor(TaskState.FAILED, "no such file: app.js");
+  test("lists the remaining tasks and the reasons at the timeout", async () => {
+    const failed = replacement(TaskState.FAILED, "no such file: app.js");
     const former = webTask({ id: "old", status: { state: TaskState.FAILED, message: "long ago" } });
     const { handlers } = cluster([
       [there, former],
@@ -98,17 +98,17 @@ describe("node drain", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "error: host-1 still has tasks after 0.5 s; the drain goes on:
+        "error: host-1 was not drained within 0.5 s; the drain continues in the background:
         shop_web: 0 of 1 moved
-          its replacement failed: no such file: app.js
-      Make room elsewhere, change what keeps them there, or take the node back: berth node activate
+          replacement failed: no such file: app.js
+      Free up resources on other nodes, relax the constraints, or cancel the drain: berth node activate NODE
       (BERTH_NOT_CONVERGED)
       ",
       ]
     `);
   });
 
-  test("an empty node is drained at once, and --detach never waits", async () => {
+  test("returns at once for an empty node and with --detach", async () => {
     const { handlers } = cluster([[]]);
     expect((await berth("node drain host-1", handlers)).out).toBe("Drained host-1: 0 tasks moved\n");
     const detached = cluster([[there]]);
@@ -116,8 +116,8 @@ describe("node drain", () => {
     expect([code, out]).toEqual([0, "Draining host-1, host-2\n"]);
   });
 
-  test("-o json gives the services with their counts", async () => {
-    const { handlers } = cluster([[there], [gone, successor(TaskState.RUNNING)]]);
+  test("-o json prints the services with their counts", async () => {
+    const { handlers } = cluster([[there], [gone, replacement(TaskState.RUNNING)]]);
     const { out } = await berth("node drain -o json host-1", handlers);
     expect(JSON.parse(out)).toEqual({
       nodes: [{ id: "node1", hostname: "host-1" }],
@@ -126,12 +126,12 @@ describe("node drain", () => {
   });
 });
 
-test("node activate and node pause say what the nodes are then", async () => {
+test("node activate and node pause print the new availability", async () => {
   const { handlers, changes } = cluster([]);
   const active = await berth("node activate host-1 host-2", handlers);
-  expect(active.out).toBe("host-1 is active: it gets tasks\nhost-2 is active: it gets tasks\n");
+  expect(active.out).toBe("Node host-1 is active\nNode host-2 is active\n");
   const paused = await berth("node pause host-1", handlers);
-  expect(paused.out).toBe("host-1 is paused: it keeps its tasks and gets no new ones\n");
+  expect(paused.out).toBe("Node host-1 is paused: no new tasks are assigned to it\n");
   expect(changes).toEqual([
     ["host-1", Availability.ACTIVE],
     ["host-2", Availability.ACTIVE],

@@ -34,13 +34,13 @@ export async function drainNodes(cli: Cli, options: DrainOptions, names: readonl
     terminal.write(
       `${styled(cli, terminal, "green", "Drained")} ${shown}: ${pluralize(moved, "task")} moved\n`,
     );
-    warnOfStuck(cli, progress);
+    printWarnings(cli, progress);
     if (isJson) printJson(cli, drainJson(nodes, progress));
   });
 }
 
-/** The nodes are empty, but not all that ran there runs elsewhere. */
-function warnOfStuck(cli: Cli, progress: DrainProgress): void {
+/** Prints why moved tasks do not run on other nodes, even though the drained nodes are empty. */
+function printWarnings(cli: Cli, progress: DrainProgress): void {
   const label = styled(cli, cli.stderr, "yellow", "warning:");
   for (const line of stuckLines(progress)) cli.stderr.write(`${label} ${line}\n`);
 }

@@ -3,9 +3,9 @@ import type { DrainProgress, ServiceDrain } from "./drain-progress.js";
 
 const MAX_LINES = 20;
 
-/** One line per service, those that are not through first: `shop_web: 2 of 5 moved, starting 1`. */
+/** Returns one line per service, unfinished ones first: `shop_web: 2 of 5 moved, starting 1`. */
 export function renderDrain({ services }: DrainProgress, columns: number): readonly string[] {
-  const sorted = services.toSorted((a, b) => Number(isThrough(a)) - Number(isThrough(b)));
+  const sorted = services.toSorted((a, b) => Number(isFinished(a)) - Number(isFinished(b)));
   const shown = sorted.length <= MAX_LINES ? sorted : sorted.slice(0, MAX_LINES - 1);
   const lines = shown.map((service) => truncate(drainLine(service), columns));
   const hidden = sorted.length - shown.length;
@@ -17,14 +17,14 @@ export function drainLine(service: ServiceDrain): string {
   return worst === undefined ? countLine(service) : `${countLine(service)}, ${worst}`;
 }
 
-/** Under each service that still has tasks on the nodes, why they stay. */
+/** Returns the services that still have tasks on the nodes, each followed by the reasons. */
 export function remainingLines({ services }: DrainProgress): readonly string[] {
   return services
     .filter(({ moved, total }) => moved < total)
     .flatMap((service) => [countLine(service), ...service.stuck.map((reason) => `  ${reason}`)]);
 }
 
-/** What a person has to do something about, a line each. */
+/** Returns the reasons that need action, one per line. */
 export function stuckLines({ services }: DrainProgress): readonly string[] {
   return services.flatMap(({ name, stuck }) => stuck.map((reason) => `${name}: ${reason}`));
 }
@@ -33,6 +33,6 @@ function countLine({ name, moved, total, note }: ServiceDrain): string {
   return `${name}: ${moved} of ${total} moved${note === "" ? "" : `, ${note}`}`;
 }
 
-function isThrough({ moved, total, note, stuck }: ServiceDrain): boolean {
+function isFinished({ moved, total, note, stuck }: ServiceDrain): boolean {
   return moved === total && note === "" && stuck.length === 0;
 }

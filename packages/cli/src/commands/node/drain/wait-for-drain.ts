@@ -1,17 +1,19 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { BerthError, type Node, type Task } from "@berth/proto";
-import { type ControlClient, retryDuringElection } from "../../../client/client.js";
+import { BerthError, isBerthError, type Node, type Task } from "@berth/proto";
+import type { ControlClient } from "../../../client/client.js";
+import { retryDuringElection } from "../../../client/leader-change.js";
 import { LiveView } from "../../../output/live-view.js";
 import { hostname } from "../../../output/nodes.js";
+import { hasEnded } from "../../../output/task-text.js";
 import { type Cli, InterruptedError, type Terminal } from "../../../process/cli.js";
-import { type DrainProgress, drainProgress, hasEnded, tasksOn } from "./drain-progress.js";
+import { type DrainProgress, drainProgress, tasksOn } from "./drain-progress.js";
 import { drainLine, remainingLines, renderDrain } from "./render-drain.js";
 
-/** Tasks stop within seconds: looking more often shows nothing new. */
-const LOOK_EVERY_MS = 300;
-/** Services of very many tasks take a while to look at: the server is to do other things most of the time. */
-const REST_PER_LOOK = 4;
-/** Services whose tasks are fetched at once. */
+/** Poll interval. Tasks take seconds to stop, so a shorter one shows nothing new. */
+const POLL_INTERVAL_MS = 300;
+/** Minimum pause, as a multiple of the time that the last poll took. Limits the load of services with many tasks. */
+const PAUSE_PER_POLL = 4;
+/** Maximum number of concurrent requests. */
 const MAX_CALLS = 8;
 
 export interface DrainWait {
@@ -21,8 +23,8 @@ export interface DrainWait {
 }
 
 /**
- * Shows how the tasks of drained nodes leave, until none is left there and none that left is on its way.
- * @throws BerthError BERTH_NOT_CONVERGED at the timeout, with what is stuck and why.
+ * Waits until no task is left on the drained nodes and all moved tasks run, and prints the progress.
+ * @throws BerthError BERTH_NOT_CONVERGED at the timeout, with the remaining tasks and their reasons.
  */
 export async function waitForDrain(cli: Cli, client: ControlClient, wait: DrainWait): Promise<DrainProgress> {
   const { nodes, timeoutMs, terminal } = wait;
@@ -30,38 +32,38 @@ export async function waitForDrain(cli: Cli, client: ControlClient, wait: DrainW
   const nodeIds = new Set(nodes.map(({ id }) => id));
   const seen = new Map<string, Task>();
   let endedBefore: ReadonlySet<string> | undefined;
-  const printer = drainPrinter(terminal, cli.now);
+  const print = drainPrinter(terminal, cli.now);
   try {
     for (;;) {
       const startedMs = cli.now();
       const tasks = await retryDuringElection(cli, () => fetchTasks(cli, client, { nodeIds, seen }));
       endedBefore ??= new Set(tasks.filter(hasEnded).map(({ id }) => id));
       const progress = drainProgress({ nodeIds, tasks, seen, endedBefore });
-      const isOver = progress.isDone || cli.now() >= deadlineMs;
-      printer(progress, isOver);
+      const isLast = progress.isDone || cli.now() >= deadlineMs;
+      print(progress, isLast);
       if (progress.isDone) return progress;
-      if (isOver) throw notDrained(progress, wait);
-      const restMs = REST_PER_LOOK * (cli.now() - startedMs);
-      await sleep(Math.max(LOOK_EVERY_MS, restMs), undefined, { signal: cli.signal });
+      if (isLast) throw drainTimeoutError(progress, wait);
+      const pauseMs = PAUSE_PER_POLL * (cli.now() - startedMs);
+      await sleep(Math.max(POLL_INTERVAL_MS, pauseMs), undefined, { signal: cli.signal });
     }
   } catch (error) {
     if (!cli.signal.aborted) throw error;
     const names = nodes.map((node) => hostname({ node })).join(", ");
     throw new InterruptedError(
-      `Stopped waiting. The drain of ${names} goes on: berth node ps shows how far it is.`,
+      `Stopped waiting. The drain of ${names} continues in the background; check it with berth node ps.`,
     );
   }
 }
 
-/** All tasks of the services that have, or had, a task on the nodes; those on the nodes are remembered. */
+/** Returns all tasks of the services that have, or had, a task on the nodes. Adds the tasks on the nodes to `seen`. */
 async function fetchTasks(
   cli: Cli,
   client: ControlClient,
   { nodeIds, seen }: { readonly nodeIds: ReadonlySet<string>; readonly seen: Map<string, Task> },
 ): Promise<readonly Task[]> {
   const list = async (request: { service?: string; node?: string }): Promise<readonly Task[]> => {
-    const whole = { service: "", stack: "", node: "", ...request };
-    return (await client.listTasks(whole, { signal: cli.signal })).tasks;
+    const full = { service: "", stack: "", node: "", ...request };
+    return (await client.listTasks(full, { signal: cli.signal })).tasks;
   };
   for (const node of nodeIds) {
     for (const task of tasksOn(nodeIds, await list({ node }))) seen.set(task.id, task);
@@ -69,19 +71,21 @@ async function fetchTasks(
   const services = [...new Set([...seen.values()].map(({ serviceId }) => serviceId))];
   const tasks: Task[] = [];
   for (let at = 0; at < services.length; at += MAX_CALLS) {
-    const lists = services.slice(at, at + MAX_CALLS).map((service) => list({ service }).catch(noneIfGone));
+    const lists = services
+      .slice(at, at + MAX_CALLS)
+      .map((service) => list({ service }).catch(emptyIfNotFound));
     tasks.push(...(await Promise.all(lists)).flat());
   }
   return tasks;
 }
 
-/** A service that was removed meanwhile has moved everything. */
-function noneIfGone(error: unknown): readonly Task[] {
-  if (error instanceof BerthError && error.code === "BERTH_NOT_FOUND") return [];
+/** A service that was removed in the meantime has no tasks left. */
+function emptyIfNotFound(error: unknown): readonly Task[] {
+  if (isBerthError(error, "BERTH_NOT_FOUND")) return [];
   throw error;
 }
 
-/** Draws over itself on a terminal; elsewhere a line whenever one changes. */
+/** Redraws lines in place on a terminal. Elsewhere, prints a line for each change. */
 function drainPrinter(
   terminal: Terminal,
   now: () => number,
@@ -100,11 +104,11 @@ function drainPrinter(
   };
 }
 
-function notDrained(progress: DrainProgress, { nodes, timeoutMs }: DrainWait): BerthError {
+function drainTimeoutError(progress: DrainProgress, { nodes, timeoutMs }: DrainWait): BerthError {
   const names = nodes.map((node) => hostname({ node })).join(", ");
   const lines = remainingLines(progress).map((line) => `  ${line}`);
-  const head = `${names} still has tasks after ${timeoutMs / 1_000} s; the drain goes on:`;
+  const head = `${names} was not drained within ${timeoutMs / 1_000} s; the drain continues in the background:`;
   const tail =
-    "Make room elsewhere, change what keeps them there, or take the node back: berth node activate";
+    "Free up resources on other nodes, relax the constraints, or cancel the drain: berth node activate NODE";
   return new BerthError({ code: "BERTH_NOT_CONVERGED", message: [head, ...lines, tail].join("\n") });
 }

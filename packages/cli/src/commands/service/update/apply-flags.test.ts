@@ -1,7 +1,6 @@
 import { applySpecDefaults, isBerthError, ServiceSpec } from "@berth/proto";
 import { describe, expect, test } from "vitest";
-import { applyFlags, hasFlags } from "./apply-flags.js";
-import { EDITS } from "./edits.js";
+import { applyFlags, EDITS, hasFlags } from "./apply-flags.js";
 import { UPDATE_FLAGS, type UpdateFlagName } from "./flags.js";
 
 const SPEC = applySpecDefaults(
@@ -40,8 +39,8 @@ function problem(flags: Record<string, unknown>, spec = SPEC): string {
   return "";
 }
 
-/** A good value for each flag, so that none is forgotten. */
-const GOOD: Readonly<Record<UpdateFlagName, unknown>> = {
+/** A valid value for each flag, so that none is missing in the tests. */
+const VALID: Readonly<Record<UpdateFlagName, unknown>> = {
   image: "nginx:1.28",
   args: "a 'b c'",
   entrypoint: "/run --now",
@@ -125,9 +124,9 @@ const attributeOf = (name: string): string =>
   name.replace(/^no-/, "").replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 describe("applyFlags", () => {
-  test("every flag is understood, and leaves the spec that it was given alone", () => {
+  test("supports every flag without modifying the given spec", () => {
     const before = structuredClone(SPEC);
-    for (const [name, given] of Object.entries(GOOD)) {
+    for (const [name, given] of Object.entries(VALID)) {
       const flags = { [attributeOf(name)]: given };
       expect([name, hasFlags(flags)]).toEqual([name, true]);
       if (name === "max-concurrent") continue;
@@ -137,7 +136,7 @@ describe("applyFlags", () => {
     expect(Object.keys(EDITS).toSorted()).toEqual(Object.keys(UPDATE_FLAGS).toSorted());
   });
 
-  test("what was removed and added, by its own notion of what is the same", () => {
+  test("matches entries to remove or replace by their keys", () => {
     expect(container({ envRm: ["A"], envAdd: ["AB=9", "C=3"] })?.env).toEqual(["AB=9", "C=3"]);
     expect(edited({ labelRm: ["team"], labelAdd: ["x"] }).labels).toEqual({ x: "" });
     expect(container({ mountRm: ["/data/"], mountAdd: ["source=db,dst=/db"] })?.mounts).toMatchObject([
@@ -154,7 +153,7 @@ describe("applyFlags", () => {
     expect(edited(generic).task?.reservations?.generic).toEqual({ fpga: 2 });
   });
 
-  test("ports are published and taken back by their target", () => {
+  test("adds and removes published ports", () => {
     const ports = (flags: Record<string, unknown>) =>
       edited(flags).ports.map(({ published, target, protocol, mode }) => [published, target, protocol, mode]);
     expect(ports({ publishRm: ["80"], publishAdd: ["9090:90/udp"] })).toEqual([[9090, 90, 2, 1]]);
@@ -163,19 +162,19 @@ describe("applyFlags", () => {
     expect(ports({ publishAdd: ["81-82:81-82"] })).toHaveLength(3);
   });
 
-  test("command lines are split as a shell would, and empty ones give the image its own back", () => {
+  test("splits command lines as a shell would, and resets empty ones to the default of the image", () => {
     expect(container({ args: "serve --name 'a b'" })?.command?.values).toEqual(["serve", "--name", "a b"]);
     expect(container({ entrypoint: "" })?.entrypoint).toBeUndefined();
   });
 
-  test("healthchecks are changed in parts, or turned off", () => {
+  test("changes parts of a health check, or disables it", () => {
     const check = container({ healthCmd: "true", healthRetries: "4" })?.healthcheck;
     expect(check).toMatchObject({ test: ["CMD-SHELL", "true"], retries: 4, intervalMs: 0 });
     expect(container({ healthcheck: false })?.healthcheck?.test).toEqual(["NONE"]);
     expect(hasFlags({ healthcheck: true })).toBe(false);
   });
 
-  test("a log driver comes with its own options", () => {
+  test("resets the options with the log driver", () => {
     const flags = { logDriver: "json-file", logOpt: ["max-size=10m", "max-file=3"] };
     expect(container(flags)?.logDriver).toEqual({
       name: "json-file",
@@ -183,7 +182,7 @@ describe("applyFlags", () => {
     });
   });
 
-  test("the progress deadline is that of a rollback with settings of its own too", () => {
+  test("sets the progress deadline of the rollback policy, too", () => {
     expect(edited({ progressDeadline: "2m" })).toMatchObject({
       update: { progressDeadlineMs: 120_000 },
       rollback: undefined,
@@ -192,7 +191,7 @@ describe("applyFlags", () => {
     expect(both.rollback).toMatchObject({ parallelism: 2, progressDeadlineMs: 120_000 });
   });
 
-  test("jobs have completions and a limit; what runs once a node has no replicas", () => {
+  test("sets completions and concurrency of jobs, and rejects replicas of global services", () => {
     const mode = { $case: "replicatedJob", value: { totalCompletions: 4, maxConcurrent: 4 } } as const;
     const { task } = ServiceSpec.fromPartial({ task: { container: { image: "a" } } });
     const job = applySpecDefaults({ ...SPEC, mode, task, ports: [] });
@@ -201,17 +200,26 @@ describe("applyFlags", () => {
       maxConcurrent: 2,
     });
     const global = { ...SPEC, mode: { $case: "global", value: {} } } as const;
-    expect(problem({ replicas: "2" }, global)).toContain("it has no replicas");
+    expect(problem({ replicas: "2" }, global)).toContain("has no replicas");
   });
 
-  test("all that is wrong is said at once", () => {
+  test("reports all problems at once", () => {
     const flags = {
       replicas: "many",
       updateDelay: "5",
       updateMaxFailureRatio: "2",
       envAdd: ["A"],
-      mountAdd: ["type=blob,target=/x", "source=a", "soruce=a,target=/a"],
-      publishAdd: ["99999:80"],
+      mountAdd: [
+        "type=blob,target=/x",
+        "source=a",
+        "soruce=a,target=/a",
+        "source=a,target=/a,readonly=ture",
+        "source=a,target=/a,ro=",
+        "type=bind,source=/a,target=/a,bind-propagation=rslav",
+        "type=bind,source=/a,target=/a,volume-nocopy",
+        "type=tmpfs,target=/a,tmpfs-mode=9",
+      ],
+      publishAdd: ["99999:80", "published=80-90,target=80", "target=80,mode=hots"],
       ulimitAdd: ["nofile"],
       limitMemory: "64Mi",
       healthcheck: false,
@@ -220,22 +228,29 @@ describe("applyFlags", () => {
     };
     expect(problem(flags)).toMatchInlineSnapshot(`
       "service shop_web was not updated:
-        --no-healthcheck and --health-cmd exclude each other
+        --no-healthcheck and --health-cmd are mutually exclusive
         --args: "| b" needs a shell
         --env-add: "A" is not KEY=VALUE
-        --mount-add: "blob" is not possible as type: use volume, bind or tmpfs
-        --mount-add: a mount needs target=/PATH
-        --mount-add: "soruce" is none of type, source, src, target, dst, destination, readonly, ro, bind-propagation, bind-create-src, volume-driver, volume-nocopy, tmpfs-size, tmpfs-mode. Did you mean "source"?
+        --mount-add: type: "blob" is invalid: use bind, volume, tmpfs, npipe, cluster, image
+        --mount-add: the mount has no target: set target=/PATH
+        --mount-add: unknown key "soruce"; did you mean "source"?
+        --mount-add: readonly: must be true or false, not the text "ture"; did you mean "true"?
+        --mount-add: ro: must be true or false, not the text ""
+        --mount-add: bind-propagation: "rslav" is invalid: use shared, slave, private, rshared, rslave, rprivate
+        --mount-add: volume-nocopy cannot be combined with type=bind
+        --mount-add: tmpfs-mode: "9" is not an octal number such as 1777
         --publish-add: "99999:80" is not a port: published port "99999" is not within 1 to 65535
+        --publish-add: published: must be a whole number, not the text "80-90"
+        --publish-add: mode: "hots" is invalid: use ingress, host
         --replicas: "many" is not a whole number from 0 to 2147483647
         --limit-memory: "64Mi" is not a size: use 64M
-        --update-delay: the duration "5" has no unit. Did you mean "5s"?
+        --update-delay: the duration "5" has no unit; did you mean "5s"?
         --update-max-failure-ratio: "2" is not a number from 0 to 1
-        --ulimit-add: "nofile" is not a ulimit: write it like nofile=1024:2048"
+        --ulimit-add: "nofile" is not a ulimit: use the form nofile=1024:2048"
     `);
   });
 
-  test("what is wrong with the whole is said in the words of the spec", () => {
+  test("reports violations of the resulting spec by their path", () => {
     expect(problem({ image: "Nginx", constraintAdd: ["zone = a"] })).toMatchInlineSnapshot(`
       "service shop_web was not updated:
         task.container.image: "Nginx" is not an image name: a repository name is in lower case

@@ -1,11 +1,27 @@
 import { applySpecDefaults, BerthError, type ServiceSpec, validateServiceSpec } from "@berth/proto";
-import { EDITS } from "./edits.js";
+import { CONTAINER_EDITS } from "./container-edits.js";
+import type { Edit } from "./edit.js";
 import { UPDATE_FLAGS, type UpdateFlagName } from "./flags.js";
+import { NETWORK_EDITS } from "./network-edits.js";
+import { PLACEMENT_EDITS } from "./placement-edits.js";
+import { RESOURCE_EDITS } from "./resource-edits.js";
+import { ROLLOUT_EDITS } from "./rollout-edits.js";
+import { SECURITY_EDITS } from "./security-edits.js";
 
-/** What was given of the flags, by the names that the command line's parser makes of them. */
+/** The effect of each flag of `berth service update` on a spec. */
+export const EDITS: Readonly<Record<UpdateFlagName, Edit>> = {
+  ...CONTAINER_EDITS,
+  ...NETWORK_EDITS,
+  ...PLACEMENT_EDITS,
+  ...RESOURCE_EDITS,
+  ...ROLLOUT_EDITS,
+  ...SECURITY_EDITS,
+};
+
+/** The values of the flags that were given, by the property names that commander makes of the flags. */
 export type GivenFlags = Readonly<Record<string, unknown>>;
 
-interface Given {
+interface GivenFlag {
   readonly name: UpdateFlagName;
   readonly text: string;
 }
@@ -14,33 +30,33 @@ const NEGATION = "no-";
 const HEALTH = "health-";
 
 /**
- * A spec with what the flags say, in the order of the table.
- * @throws BerthError BERTH_INPUT_INVALID with everything that is wrong.
+ * Returns a copy of the spec with the flags applied, in the order of `UPDATE_FLAGS`.
+ * @throws BerthError BERTH_INPUT_INVALID with all problems at once.
  */
 export function applyFlags(spec: ServiceSpec, flags: GivenFlags): ServiceSpec {
   const given = givenFlags(flags);
-  const problems = [...contradictions(given)];
+  const problems = [...conflicts(given)];
   let edited = spec;
   for (const { name, text } of given) {
     const result = EDITS[name](edited, text);
     if (result.kind === "invalid") problems.push(`--${name}: ${result.reason}`);
     else edited = result.value;
   }
-  const whole = applySpecDefaults(edited);
+  const complete = applySpecDefaults(edited);
   if (problems.length === 0) {
-    problems.push(...validateServiceSpec(whole).map(({ path, message }) => `${path}: ${message}`));
+    problems.push(...validateServiceSpec(complete).map(({ path, message }) => `${path}: ${message}`));
   }
-  if (problems.length > 0) throw notUpdated(spec.name, problems);
-  return whole;
+  if (problems.length > 0) throw notUpdatedError(spec.name, problems);
+  return complete;
 }
 
 export function hasFlags(flags: GivenFlags): boolean {
   return givenFlags(flags).length > 0;
 }
 
-function givenFlags(flags: GivenFlags): readonly Given[] {
+function givenFlags(flags: GivenFlags): readonly GivenFlag[] {
   return flagNames().flatMap((name) =>
-    textsOf(flags[attributeOf(name)], name).map((text) => ({ name, text })),
+    valuesOf(flags[propertyName(name)], name).map((text) => ({ name, text })),
   );
 }
 
@@ -48,26 +64,28 @@ function flagNames(): readonly UpdateFlagName[] {
   return Object.keys(UPDATE_FLAGS).filter((name): name is UpdateFlagName => Object.hasOwn(EDITS, name));
 }
 
-/** `env-add` → `envAdd`, and `no-healthcheck` → `healthcheck`, which is false when it is given. */
-function attributeOf(name: UpdateFlagName): string {
+/** Returns `envAdd` for `env-add`, and `healthcheck` for `no-healthcheck`, which commander sets to false. */
+function propertyName(name: UpdateFlagName): string {
   const positive = name.startsWith(NEGATION) ? name.slice(NEGATION.length) : name;
   return positive.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-function textsOf(given: unknown, name: UpdateFlagName): readonly string[] {
+function valuesOf(given: unknown, name: UpdateFlagName): readonly string[] {
   if (name.startsWith(NEGATION)) return given === false ? ["true"] : [];
   if (typeof given === "boolean") return [String(given)];
   if (typeof given === "string") return [given];
   return Array.isArray(given) ? given.filter((text) => typeof text === "string") : [];
 }
 
-function contradictions(given: readonly Given[]): readonly string[] {
-  const isOff = given.some(({ name }) => name === "no-healthcheck");
+function conflicts(given: readonly GivenFlag[]): readonly string[] {
+  const isDisabled = given.some(({ name }) => name === "no-healthcheck");
   const health = given.find(({ name }) => name.startsWith(HEALTH));
-  return isOff && health !== undefined ? [`--no-healthcheck and --${health.name} exclude each other`] : [];
+  return isDisabled && health !== undefined
+    ? [`--no-healthcheck and --${health.name} are mutually exclusive`]
+    : [];
 }
 
-function notUpdated(name: string, problems: readonly string[]): BerthError {
+function notUpdatedError(name: string, problems: readonly string[]): BerthError {
   const intro = `service ${name} was not updated`;
   const message =
     problems.length === 1

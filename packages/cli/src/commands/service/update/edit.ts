@@ -10,13 +10,13 @@ import {
 } from "@berth/proto";
 import type { Parsed } from "../../../compose/text/units.js";
 
-/** Makes a spec what one value of a flag says, or says why it cannot. The argument is not changed. */
+/** Applies one value of a flag to a copy of the spec, or returns why the value is invalid. */
 export type Edit = (spec: ServiceSpec, text: string) => Parsed<ServiceSpec>;
 
-/** What a value changes in one part of a spec: the fields that are different then. */
+/** Returns the fields of one part of a spec that a value changes. */
 type Change<Part, Value> = (part: Part, value: Value) => Partial<Part>;
 
-/** An edit that reads its value first. */
+/** Creates an edit from a parser of the flag's value and the change that the parsed value makes. */
 export function edit<Value>(
   parse: (text: string) => Parsed<Value>,
   change: (spec: ServiceSpec, value: Value) => ServiceSpec,
@@ -27,7 +27,7 @@ export function edit<Value>(
   };
 }
 
-/** Changes the task; a spec without one, which no server gives, stays as it is. */
+/** Applies the change to the task. A spec without a task, which no server sends, stays as it is. */
 export function inTask<Value>(change: Change<TaskSpec, Value>) {
   return (spec: ServiceSpec, value: Value): ServiceSpec =>
     spec.task === undefined ? spec : { ...spec, task: { ...spec.task, ...change(spec.task, value) } };
@@ -67,7 +67,7 @@ export function inPlacement<Value>(change: Change<Placement, Value>) {
       : { ...spec, placement: { ...spec.placement, ...change(spec.placement, value) } };
 }
 
-/** How updates go, or how rollbacks do. */
+/** Applies the change to the update policy or the rollback policy. */
 export function inRollout<Value>(part: "update" | "rollback", change: Change<UpdateConfig, Value>) {
   return (spec: ServiceSpec, value: Value): ServiceSpec => {
     const config = spec[part] ?? UpdateConfig.fromPartial({});

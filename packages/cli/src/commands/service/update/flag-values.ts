@@ -1,7 +1,7 @@
 import { splitShellWords } from "../../../compose/text/shell-words.js";
-import { type Parsed, parseDurationMs } from "../../../compose/text/units.js";
+import { invalid, type Parsed, parseDurationMs, value } from "../../../compose/text/units.js";
 
-/** The largest number that Docker takes where it counts something. */
+/** Docker's maximum for counts (int32). */
 const MAX_COUNT = 2 ** 31 - 1;
 
 export interface KeyValue {
@@ -9,18 +9,10 @@ export interface KeyValue {
   readonly value: string;
 }
 
-export function value<T>(of: T): Parsed<T> {
-  return { kind: "value", value: of };
-}
-
-export function invalid(reason: string): { readonly kind: "invalid"; readonly reason: string } {
-  return { kind: "invalid", reason };
-}
-
-export const text = (text: string): Parsed<string> => value(text);
+export const anyText = (text: string): Parsed<string> => value(text);
 
 export function nonEmptyText(text: string): Parsed<string> {
-  return text.trim() === "" ? invalid("it is empty") : value(text.trim());
+  return text.trim() === "" ? invalid("must not be empty") : value(text.trim());
 }
 
 export const booleanFlag = (text: string): Parsed<boolean> => value(text === "true");
@@ -34,7 +26,6 @@ export function count(text: string): Parsed<number> {
     : invalid(`${JSON.stringify(text)} is not a whole number from 0 to ${MAX_COUNT}`);
 }
 
-/** A share: from 0 to 1. */
 export function ratio(text: string): Parsed<number> {
   const number = Number(text);
   return /^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text) && number <= 1
@@ -42,17 +33,17 @@ export function ratio(text: string): Parsed<number> {
     : invalid(`${JSON.stringify(text)} is not a number from 0 to 1`);
 }
 
-/** One of a table's words, as what it stands for. */
+/** Returns a parser that maps each key of `choices` to its value. */
 export function choice<T>(choices: Readonly<Record<string, T>>): (text: string) => Parsed<T> {
   return (text) => {
     const found = Object.hasOwn(choices, text) ? choices[text] : undefined;
     return found === undefined
-      ? invalid(`${JSON.stringify(text)} is not possible: use ${Object.keys(choices).join(", ")}`)
+      ? invalid(`${JSON.stringify(text)} is invalid: use ${Object.keys(choices).join(", ")}`)
       : value(found);
   };
 }
 
-/** `KEY=VALUE`; without `=` the value is empty. */
+/** Parses `KEY=VALUE`. Without `=` the value is empty. */
 export function keyValue(text: string): Parsed<KeyValue> {
   const equals = text.indexOf("=");
   const key = equals < 0 ? text : text.slice(0, equals);
@@ -60,28 +51,29 @@ export function keyValue(text: string): Parsed<KeyValue> {
   return value({ key, value: equals < 0 ? "" : text.slice(equals + 1) });
 }
 
-/** `KEY=VALUE` where no value is a mistake. */
+/** Parses `KEY=VALUE`. The `=` is required. */
 export function fullKeyValue(text: string): Parsed<KeyValue> {
   return text.includes("=") ? keyValue(text) : invalid(`${JSON.stringify(text)} is not KEY=VALUE`);
 }
 
-/** The words of a command line as a shell would split it; none when it is empty. */
+/** Splits a command line into words as a shell would. Empty text has no words. */
 export function commandLine(text: string): Parsed<readonly string[]> {
   const split = splitShellWords(text);
   if (split.kind === "invalid") return split;
-  return split.cut === "" ? value(split.words) : invalid(`${JSON.stringify(split.cut)} needs a shell`);
+  return split.ignored === ""
+    ? value(split.words)
+    : invalid(`${JSON.stringify(split.ignored)} needs a shell`);
 }
 
-/** A list without the items that are meant, and with the new one at its end. */
-export function replaced<T>(items: readonly T[], isMeant: (item: T) => boolean, item: T): T[] {
-  return [...items.filter((one) => !isMeant(one)), item];
+/** Returns the items without those that match, and with `item` at the end. */
+export function replaced<T>(items: readonly T[], matches: (item: T) => boolean, item: T): T[] {
+  return [...without(items, matches), item];
 }
 
-export function without<T>(items: readonly T[], isMeant: (item: T) => boolean): T[] {
-  return items.filter((item) => !isMeant(item));
+export function without<T>(items: readonly T[], matches: (item: T) => boolean): T[] {
+  return items.filter((item) => !matches(item));
 }
 
-/** A mapping without one of its keys. */
 export function withoutKey<T>(map: Readonly<Record<string, T>>, key: string): { [key: string]: T } {
   return Object.fromEntries(Object.entries(map).filter(([name]) => name !== key));
 }

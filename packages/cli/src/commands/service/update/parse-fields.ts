@@ -1,21 +1,31 @@
-import { didYouMean } from "../../../compose/text/suggest.js";
-import type { Parsed } from "../../../compose/text/units.js";
-import { invalid, value } from "./flag-values.js";
+import { Diagnostics } from "../../../compose/text/diagnostics.js";
+import { sourceOf } from "../../../compose/text/source.js";
+import { rootCursor } from "../../../compose/tree/cursor.js";
+import { applyKeys, type KeyTable } from "../../../compose/tree/key-table.js";
+import type { MapEntry } from "../../../compose/tree/node.js";
 
-/** `type=bind,source=/a,readonly`: what each key says, the last one wins; a key alone says "true". */
-export function parseFields<Key extends string>(
-  text: string,
-  keys: readonly Key[],
-): Parsed<{ readonly [K in Key]?: string }> {
-  const fields: { [K in Key]?: string } = {};
-  for (const part of text.split(",")) {
-    const equals = part.indexOf("=");
-    const name = (equals < 0 ? part : part.slice(0, equals)).trim().toLowerCase();
-    const key = keys.find((known) => known === name);
-    if (key === undefined) {
-      return invalid(`${JSON.stringify(name)} is none of ${keys.join(", ")}${didYouMean(name, keys)}`);
-    }
-    fields[key] = equals < 0 ? "true" : part.slice(equals + 1);
+/**
+ * Reads a flag value such as `type=bind,source=/a,readonly` with the key rules that also read Compose files. A key
+ * without a value is "true"; the last one of equal keys wins. Returns the first problem, if there is one.
+ */
+export function readFields<Draft>(text: string, table: KeyTable<Draft>, draft: Draft): string | undefined {
+  const source = sourceOf("flag", text);
+  const entries = new Map<string, MapEntry>();
+  let start = 0;
+  for (const field of text.split(",")) {
+    const at = { source, start, end: start + field.length };
+    const equals = field.indexOf("=");
+    const key = (equals < 0 ? field : field.slice(0, equals)).trim().toLowerCase();
+    const value = equals < 0 ? "true" : field.slice(equals + 1);
+    entries.set(key, { keyAt: at, value: { kind: "scalar", value, text: value, at } });
+    start = at.end + 1;
   }
-  return value(fields);
+  const diagnostics = new Diagnostics();
+  const whole = { source, start: 0, end: text.length };
+  applyKeys(rootCursor({ kind: "map", entries, at: whole }, diagnostics), table, draft);
+  const [first] = diagnostics.sorted();
+  if (first === undefined) return undefined;
+  // "unknown key" names the key already.
+  const { path, message } = first;
+  return path === "" || message.startsWith("unknown key") ? message : `${path}: ${message}`;
 }

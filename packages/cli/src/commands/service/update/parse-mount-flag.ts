@@ -1,65 +1,89 @@
-import type { Mount } from "@berth/proto";
-import { type Parsed, parseBytes } from "../../../compose/text/units.js";
-import { invalid, value } from "./flag-values.js";
-import { parseFields } from "./parse-fields.js";
+import { type Mount, VolumeMount } from "@berth/proto";
+import {
+  type MountDraft,
+  mountRules,
+  newMountDraft,
+  normalizeTarget,
+} from "../../../compose/keys/mount-keys.js";
+import { invalid, type Parsed, value } from "../../../compose/text/units.js";
+import { type Cursor, readFlag, readText } from "../../../compose/tree/cursor.js";
+import { type KeyTable, rule } from "../../../compose/tree/key-table.js";
+import { readFields } from "./parse-fields.js";
 
-const KEYS = [
-  ...["type", "source", "src", "target", "dst", "destination", "readonly", "ro"],
-  ...["bind-propagation", "bind-create-src", "volume-driver", "volume-nocopy", "tmpfs-size", "tmpfs-mode"],
-] as const;
+type MountKind = NonNullable<Mount["kind"]>;
 
-type Fields = { readonly [key: string]: string | undefined };
-type Kind = NonNullable<Mount["kind"]>;
-
-/** `type=volume,source=data,target=/data,readonly`, in Docker's words. */
+/** Parses the value of `--mount-add`, such as `type=volume,source=data,target=/data,readonly`, with Docker's keys. */
 export function parseMountFlag(text: string): Parsed<Mount> {
-  const parsed = parseFields<string>(text, KEYS);
-  if (parsed.kind === "invalid") return parsed;
-  const fields: Fields = parsed.value;
-  const target = fields.target ?? fields.dst ?? fields.destination;
-  if (target === undefined || target === "") return invalid("a mount needs target=/PATH");
-  const kind = parseKind(fields);
+  const mount: MountFlagDraft = { ...newMountDraft(), type: "volume", driver: "" };
+  const problem = readFields(text, MOUNT_FLAG_KEYS, mount) ?? optionProblem(text, mount);
+  if (problem !== undefined) return invalid(problem);
+  if (mount.target === "") return invalid("the mount has no target: set target=/PATH");
+  const kind = mountKind(mount);
   if (kind.kind === "invalid") return kind;
-  return value({ target, readOnly: isOn(fields.readonly ?? fields.ro), kind: kind.value });
+  return value({ target: normalizeTarget(mount.target), readOnly: mount.readOnly, kind: kind.value });
 }
 
-function parseKind(fields: Fields): Parsed<Kind> {
-  const source = fields.source ?? fields.src ?? "";
-  switch (fields.type ?? "volume") {
-    case "volume":
-      return value({ $case: "volume", value: volume(source, fields) });
-    case "bind":
-      if (source === "") return invalid("a bind needs source=/PATH, a path on the node");
-      return value({
-        $case: "bind",
-        value: {
-          source,
-          propagation: fields["bind-propagation"] ?? "",
-          createHostPath: isOn(fields["bind-create-src"]),
-        },
-      });
-    case "tmpfs":
-      return source === "" ? parseTmpfs(fields) : invalid("a tmpfs has no source");
-    default:
-      return invalid(`${JSON.stringify(fields.type)} is not possible as type: use volume, bind or tmpfs`);
+interface MountFlagDraft extends MountDraft {
+  driver: string;
+}
+
+const RULES = mountRules(readFlagBoolean);
+
+const MOUNT_FLAG_KEYS: KeyTable<MountFlagDraft> = {
+  type: RULES.type,
+  source: RULES.source,
+  src: RULES.source,
+  target: RULES.target,
+  dst: RULES.target,
+  destination: RULES.target,
+  readonly: RULES.readOnly,
+  ro: RULES.readOnly,
+  "bind-propagation": RULES.propagation,
+  "bind-create-src": RULES.createHostPath,
+  "volume-driver": rule(readText, (mount, driver) => {
+    mount.driver = driver;
+  }),
+  "volume-nocopy": RULES.noCopy,
+  "tmpfs-size": RULES.tmpfsSize,
+  "tmpfs-mode": rule(readOctal, (mount, mode) => {
+    mount.tmpfs.mode = mode;
+  }),
+};
+
+/** Reads a boolean in the forms that Docker's flags accept: also `1` and `0`. */
+function readFlagBoolean(cursor: Cursor): boolean | undefined {
+  const text = cursor.node.kind === "scalar" ? cursor.node.text : "";
+  return text === "1" || text === "0" ? text === "1" : readFlag(cursor);
+}
+
+function readOctal(cursor: Cursor): number | undefined {
+  const text = readText(cursor) ?? "";
+  if (/^[0-7]{1,5}$/.test(text)) return Number.parseInt(text, 8);
+  cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is not an octal number such as 1777`);
+  return undefined;
+}
+
+/** Returns why an option cannot be combined with the type of the mount. */
+function optionProblem(text: string, { type }: MountFlagDraft): string | undefined {
+  for (const field of text.split(",")) {
+    const [key = ""] = field.trim().toLowerCase().split("=");
+    const [, prefix] = /^(bind|volume|tmpfs)-/.exec(key) ?? [];
+    if (prefix !== undefined && prefix !== type) return `${key} cannot be combined with type=${type}`;
   }
+  return undefined;
 }
 
-function volume(name: string, fields: Fields): Extract<Kind, { $case: "volume" }>["value"] {
-  const driver = fields["volume-driver"] ?? "";
-  return { name, driver, driverOpts: {}, labels: {}, noCopy: isOn(fields["volume-nocopy"]) };
-}
-
-function parseTmpfs(fields: Fields): Parsed<Kind> {
-  const size = parseBytes(fields["tmpfs-size"] ?? "0");
-  if (size.kind === "invalid") return size;
-  const modeText = fields["tmpfs-mode"] ?? "0";
-  if (!/^[0-7]{1,5}$/.test(modeText)) {
-    return invalid(`tmpfs-mode: ${JSON.stringify(modeText)} is not an octal number like 1777`);
+function mountKind(mount: MountFlagDraft): Parsed<MountKind> {
+  const { type, source, propagation, createHostPath, noCopy, driver, tmpfs } = mount;
+  if (type === "bind") {
+    return source === ""
+      ? invalid("the bind mount has no source: set source=/PATH, a path on the node")
+      : value({ $case: "bind", value: { source, propagation, createHostPath } });
   }
-  return value({ $case: "tmpfs", value: { sizeBytes: size.value, mode: Number.parseInt(modeText, 8) } });
-}
-
-function isOn(text: string | undefined): boolean {
-  return text !== undefined && ["true", "1", "yes", "on"].includes(text.toLowerCase());
+  if (type === "tmpfs") {
+    return source === ""
+      ? value({ $case: "tmpfs", value: tmpfs })
+      : invalid("a tmpfs mount cannot have a source");
+  }
+  return value({ $case: "volume", value: VolumeMount.fromPartial({ name: source, driver, noCopy }) });
 }

@@ -1,61 +1,57 @@
 import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "@berth/proto";
-import { parsePortRange, parseProtocol, parseShortPorts } from "../../../compose/text/parse-port.js";
-import type { Parsed } from "../../../compose/text/units.js";
-import { choice, invalid, value } from "./flag-values.js";
-import { parseFields } from "./parse-fields.js";
+import { PORT_RULES, PROTOCOLS } from "../../../compose/keys/port-keys.js";
+import { parsePortRange, parseProtocol, parseShortPorts } from "../../../compose/text/short-port.js";
+import { invalid, type Parsed, value } from "../../../compose/text/units.js";
+import { readInteger } from "../../../compose/tree/cursor.js";
+import { type KeyTable, rule } from "../../../compose/tree/key-table.js";
+import { readFields } from "./parse-fields.js";
 
-const PROTOCOLS = { tcp: PortSpec_Protocol.TCP, udp: PortSpec_Protocol.UDP };
-const MODES = { ingress: PortSpec_Mode.INGRESS, host: PortSpec_Mode.HOST };
-const KEYS = ["target", "published", "protocol", "mode"] as const;
-
-/** `8080:80/tcp` with its ranges, or `published=8080,target=80,protocol=tcp,mode=host`. */
+/** Parses the value of `--publish-add`: `8080:80/tcp` with ranges, or `published=8080,target=80,mode=host`. */
 export function parsePortFlag(text: string): Parsed<readonly PortSpec[]> {
   if (text.includes("=")) return parseLongPort(text);
   const parsed = parseShortPorts(text);
   if (parsed.kind === "invalid") return parsed;
-  const { ports, choice: range } = parsed.value;
-  if (range !== undefined) return invalid(`choose one port of ${range}`);
+  const { ports, choice } = parsed.value;
+  if (choice !== undefined) return invalid(`${choice} is a range: choose one of its ports`);
   return value(
     ports.map((port) => ({ ...port, protocol: PROTOCOLS[port.protocol], mode: PortSpec_Mode.INGRESS })),
   );
 }
 
-/** `80` or `80/udp`: the port in the container. */
+/** Parses the value of `--publish-rm`, the port in the container: `80` or `80/udp`. */
 export function parsePortTarget(text: string): Parsed<Pick<PortSpec, "target" | "protocol">> {
   const [portText = "", protocolText = "tcp"] = text.split("/");
-  const port = parsePortNumber(portText);
-  if (port.kind === "invalid") return port;
+  const range = parsePortRange(portText);
+  if (range.kind === "invalid") return range;
+  const [target, ...others] = range.value;
+  if (target === undefined || others.length > 0)
+    return invalid(`${JSON.stringify(portText)} is not a single port`);
   const protocol = parseProtocol(protocolText);
   if (protocol.kind === "invalid") return protocol;
-  return value({ target: port.value, protocol: PROTOCOLS[protocol.value] });
+  return value({ target, protocol: PROTOCOLS[protocol.value] });
 }
+
+const PORT_FLAG_KEYS: KeyTable<PortSpec> = {
+  target: PORT_RULES.target,
+  published: rule(
+    (cursor) => readInteger(cursor, { min: 0, max: 65_535 }),
+    (port, published) => {
+      port.published = published;
+    },
+  ),
+  protocol: PORT_RULES.protocol,
+  mode: PORT_RULES.mode,
+};
 
 function parseLongPort(text: string): Parsed<readonly PortSpec[]> {
-  const fields = parseFields(text, KEYS);
-  if (fields.kind === "invalid") return fields;
-  const {
-    target: targetText = "",
-    published: publishedText,
-    protocol: protocolText,
-    mode: modeText,
-  } = fields.value;
-  const target = parsePortNumber(targetText);
-  if (target.kind === "invalid") return invalid(`target: ${target.reason}`);
-  const published = publishedText === undefined ? value(0) : parsePortNumber(publishedText);
-  if (published.kind === "invalid") return invalid(`published: ${published.reason}`);
-  const protocol = parseProtocol(protocolText ?? "tcp");
-  if (protocol.kind === "invalid") return protocol;
-  const mode = choice(MODES)(modeText ?? "ingress");
-  if (mode.kind === "invalid") return invalid(`mode: ${mode.reason}`);
-  const numbers = { target: target.value, published: published.value };
-  return value([{ ...numbers, protocol: PROTOCOLS[protocol.value], mode: mode.value, hostIp: "" }]);
-}
-
-function parsePortNumber(text: string): Parsed<number> {
-  const range = parsePortRange(text);
-  if (range.kind === "invalid") return range;
-  const [port, ...others] = range.value;
-  return port === undefined || others.length > 0
-    ? invalid(`${JSON.stringify(text)} is not one port`)
-    : value(port);
+  const port: PortSpec = {
+    target: 0,
+    published: 0,
+    hostIp: "",
+    protocol: PortSpec_Protocol.TCP,
+    mode: PortSpec_Mode.INGRESS,
+  };
+  const problem = readFields(text, PORT_FLAG_KEYS, port);
+  if (problem !== undefined) return invalid(problem);
+  return port.target === 0 ? invalid("the port has no target: set target=PORT") : value([port]);
 }

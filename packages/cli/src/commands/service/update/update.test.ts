@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from "vitest";
 import { type FakeControlHandlers, watching, webService, webTask } from "../../../testing/fake-control.js";
 import { berth } from "../../../testing/run-berth.js";
 
-/** Real waits on a busy machine. */
+/** The tests wait in real time, and the machine may be busy. */
 vi.setConfig({ testTimeout: 60_000 });
 
 const ID = "svcwebxxxxxxxxxxxx";
@@ -16,7 +16,7 @@ const accepted: FakeControlHandlers["updateService"] = async () => ({
   service: { serviceId: ID, name: "shop_web", kind: 2, version: 2 },
 });
 
-/** The service at version 2, with a rollout that began there. */
+/** The service at version 2, with a rollout. */
 function at(rollout: Record<string, unknown>, summary: Record<string, unknown> = {}, tasks = [webTask()]) {
   const base = webService(summary);
   const service = { ...base.service, version: 2, templateVersion: 2, rollout };
@@ -25,10 +25,10 @@ function at(rollout: Record<string, unknown>, summary: Record<string, unknown> =
   };
 }
 
-const unsettled = { converged: false, running: 1, desired: 6 };
+const unconverged = { converged: false, running: 1, desired: 6 };
 
 describe("service update", () => {
-  test("changes what the flags say in the spec that it read, and follows the rollout", async () => {
+  test("applies the flags to the current spec and prints the rollout", async () => {
     const requests: UpdateServiceRequest[] = [];
     const { code, out, err } = await berth(
       "service update --image nginx:1.28 --env-add A=1 --force shop_web",
@@ -39,7 +39,7 @@ describe("service update", () => {
           return accepted(request, context);
         },
         watchServices: watching(
-          at({ state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2, updatedSlots: 3 }, unsettled),
+          at({ state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2, updatedSlots: 3 }, unconverged),
           at({ state: Rollout_State.COMPLETED, fromVersion: 1, toVersion: 2, updatedSlots: 6 }),
         ),
       },
@@ -47,7 +47,7 @@ describe("service update", () => {
     expect([code, out, err]).toMatchInlineSnapshot(`
       [
         0,
-        "Service shop_web is updated, version 2
+        "Service shop_web updated, version 2
       shop_web: updating 3/6
       shop_web: 2/2 running
       ",
@@ -64,7 +64,7 @@ describe("service update", () => {
     ]);
   });
 
-  test("--replicas of a service that scales itself is refused, with what to change instead", async () => {
+  test("--replicas is rejected for an autoscaled service", async () => {
     const { service } = webService();
     const spec = { ...service?.spec, autoscale: { min: 2, max: 10, targetCpuPercent: 70 } };
     const { code, err } = await berth("service update --replicas 3 shop_web", {
@@ -77,14 +77,14 @@ describe("service update", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         2,
-        "error: service shop_web was not updated: --replicas: the service scales itself between 2 and 10 replicas: change x-berth.autoscale in its Compose file instead
+        "error: service shop_web was not updated: --replicas: the service is autoscaled between 2 and 10 replicas: change x-berth.autoscale in its Compose file instead
       (BERTH_INPUT_INVALID)
       ",
       ]
     `);
   });
 
-  test("reads the service again when somebody else was quicker", async () => {
+  test("reads the service again after a conflicting change", async () => {
     const versions: number[] = [];
     const { code } = await berth("service update --replicas 3 -d shop_web", {
       getService: async () => ({
@@ -103,16 +103,16 @@ describe("service update", () => {
   });
 
   test.each([
-    ["nothing to change", "service update shop_web"],
-    ["--rollback takes nothing beside it", "service update --rollback --image a shop_web"],
-    ["a bad value never reaches the server", "service update --update-order sideways shop_web"],
+    ["without flags it fails", "service update shop_web"],
+    ["--rollback cannot be combined with other changes", "service update --rollback --image a shop_web"],
+    ["an invalid value is not sent to the server", "service update --update-order sideways shop_web"],
   ])("%s", async (_, line) => {
     const { code, err } = await berth(line, { getService });
     expect(code).toBe(2);
     expect(err).toMatchSnapshot();
   });
 
-  test("an update that is rolled back ends with 1 and says why each task failed", async () => {
+  test("an update that is rolled back exits with code 1 and the reason of each failed task", async () => {
     const failing = webTask({
       id: "bad",
       specVersion: 2,
@@ -122,10 +122,10 @@ describe("service update", () => {
       getService,
       updateService: accepted,
       watchServices: watching(
-        at({ state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2 }, unsettled, [failing]),
+        at({ state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2 }, unconverged, [failing]),
         at(
           { state: Rollout_State.ROLLING_BACK, fromVersion: 2, toVersion: 3, message: "1 of 6 failed" },
-          unsettled,
+          unconverged,
         ),
         at({
           state: Rollout_State.ROLLBACK_COMPLETED,
@@ -139,17 +139,17 @@ describe("service update", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "error: the change failed and was undone:
+        "error: the update failed and was rolled back:
         shop_web: rolled back to version 1 because 1 of 6 failed
           shop_web.1: failed: exit code 3: no such file: app.js
-      See more with: berth service logs SERVICE
+      For more output, run: berth service logs SERVICE
       (BERTH_ROLLED_BACK)
       ",
       ]
     `);
   });
 
-  test("tasks that failed before anybody looked are told all the same", async () => {
+  test("includes tasks that failed before the wait started", async () => {
     const late = webTask({
       id: "x",
       slot: 2,
@@ -169,14 +169,14 @@ describe("service update", () => {
     expect(err).not.toContain("long ago");
   });
 
-  test("a paused update ends at once", async () => {
+  test("fails at once when the update is paused", async () => {
     const handlers: FakeControlHandlers = {
       getService,
       updateService: accepted,
       watchServices: watching(
         at(
           { state: Rollout_State.PAUSED, fromVersion: 1, toVersion: 2, message: "2 of 6 failed" },
-          unsettled,
+          unconverged,
         ),
       ),
       streamLogs: async function* () {},
@@ -185,16 +185,16 @@ describe("service update", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "error: the change failed and is paused; nothing more happens by itself:
+        "error: the update failed and is paused; it does not continue on its own:
         shop_web: paused: 2 of 6 failed
-      Change it once more, or undo it with: berth service rollback SERVICE
+      Update the service again, or run: berth service rollback SERVICE
       (BERTH_ROLLOUT_PAUSED)
       ",
       ]
     `);
   });
 
-  test("what became of an earlier update says nothing about this one", async () => {
+  test("ignores the outcome of an earlier update", async () => {
     const former = {
       state: Rollout_State.ROLLBACK_COMPLETED,
       fromVersion: 0,
@@ -216,19 +216,19 @@ describe("service rollback", () => {
     restoredVersion: toVersion || 1,
   });
 
-  test("goes to the version asked for, and its end is no failure", async () => {
+  test("restores the requested version and succeeds", async () => {
     const rollingBack = { fromVersion: 1, toVersion: 2, message: "rolled back to version 1 as asked" };
     const { code, out, err } = await berth("service rollback --to 1 shop_web", {
       rollbackService,
       watchServices: watching(
-        at({ ...rollingBack, state: Rollout_State.ROLLING_BACK, updatedSlots: 1 }, unsettled),
+        at({ ...rollingBack, state: Rollout_State.ROLLING_BACK, updatedSlots: 1 }, unconverged),
         at({ ...rollingBack, state: Rollout_State.ROLLBACK_COMPLETED }),
       ),
     });
     expect([code, out, err]).toMatchInlineSnapshot(`
       [
         0,
-        "Service shop_web is updated, version 2
+        "Service shop_web updated, version 2
       shop_web: updating 1/6
       shop_web: 2/2 running
       ",
@@ -238,7 +238,7 @@ describe("service rollback", () => {
     `);
   });
 
-  test("is what service update --rollback does", async () => {
+  test("is also available as service update --rollback", async () => {
     const { code, err } = await berth("service update --rollback -d shop_web", { rollbackService });
     expect([code, err]).toEqual([0, "Rolling shop_web back to version 1\n"]);
     expect((await berth("service rollback --to x shop_web", { rollbackService })).code).toBe(2);

@@ -1,5 +1,6 @@
 import { isBerthError, type ServiceOutcome } from "@berth/proto";
-import { type ControlClient, retryDuringElection, withClient } from "../../../client/client.js";
+import { type ControlClient, withClient } from "../../../client/client.js";
+import { retryDuringElection } from "../../../client/leader-change.js";
 import { invalidOption, parseTimeoutMs } from "../../../options/parse-options.js";
 import type { Cli, GlobalOptions } from "../../../process/cli.js";
 import { requestRollback } from "../rollback.js";
@@ -14,8 +15,8 @@ export interface UpdateOptions extends GlobalOptions, GivenFlags {
   readonly timeout: string;
 }
 
-/** Somebody else changed the service between our look and our change: look again, but not forever. */
-const MAX_TRIES = 5;
+/** How often the update is retried when the service changes between the read and the write. */
+const MAX_ATTEMPTS = 5;
 
 /** `berth service update SERVICE` */
 export async function updateService(cli: Cli, options: UpdateOptions, service: string): Promise<void> {
@@ -24,36 +25,36 @@ export async function updateService(cli: Cli, options: UpdateOptions, service: s
   await withClient(cli, options, async (client) => {
     const outcome = options.rollback
       ? await requestRollback(cli, client, { service, toVersion: 0 })
-      : await change(cli, client, { service, options });
+      : await requestUpdate(cli, client, { service, options });
     await waitForChange(cli, client, { outcome, options, timeoutMs });
   });
 }
 
 function checkOptions(options: UpdateOptions): void {
-  const isChange = hasFlags(options) || options.force === true;
-  if (options.rollback && isChange) throw invalidOption("--rollback", "it takes no other changes beside it");
-  if (!options.rollback && !isChange) {
-    throw invalidOption("service update", "nothing to change: give --image, --env-add, … or --force");
+  const hasChanges = hasFlags(options) || options.force === true;
+  if (options.rollback && hasChanges)
+    throw invalidOption("--rollback", "cannot be combined with other changes");
+  if (!options.rollback && !hasChanges) {
+    throw invalidOption("service update", "nothing to update: use --image, --env-add, … or --force");
   }
 }
 
-interface ServiceChange {
+interface UpdateRequest {
   readonly service: string;
   readonly options: UpdateOptions;
 }
 
-/** Reads the service, changes what the flags say, and hands it back unless it is another by then. */
-async function change(
+/** Reads the spec, applies the flags and writes it back. Starts over if the service changed in the meantime. */
+async function requestUpdate(
   cli: Cli,
   client: ControlClient,
-  { service, options }: ServiceChange,
+  { service, options }: UpdateRequest,
 ): Promise<ServiceOutcome> {
-  for (let tries = 1; ; tries += 1) {
-    const found = await retryDuringElection(cli, () =>
-      client.getService({ service }, { signal: cli.signal }),
-    );
+  const { signal } = cli;
+  for (let attempt = 1; ; attempt += 1) {
+    const found = await retryDuringElection(cli, () => client.getService({ service }, { signal }));
     const { id = "", spec, version = 0 } = found.service?.service ?? {};
-    if (spec === undefined) throw new Error(`the server knows no spec of service ${service}`);
+    if (spec === undefined) throw new Error(`the server returned no spec for service ${service}`);
     const request = {
       service: id,
       spec: applyFlags(spec, options),
@@ -61,12 +62,10 @@ async function change(
       force: options.force ?? false,
     };
     try {
-      const response = await retryDuringElection(cli, () =>
-        client.updateService(request, { signal: cli.signal }),
-      );
+      const response = await retryDuringElection(cli, () => client.updateService(request, { signal }));
       return requireOutcome(response.service, service);
     } catch (error) {
-      if (!isBerthError(error, "BERTH_CONFLICT") || tries >= MAX_TRIES) throw error;
+      if (!isBerthError(error, "BERTH_CONFLICT") || attempt >= MAX_ATTEMPTS) throw error;
     }
   }
 }

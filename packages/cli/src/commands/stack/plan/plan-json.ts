@@ -2,13 +2,13 @@ import { type DeployPlan, type PlannedStep, PlannedStep_Kind, type ServicePlan }
 import { networkOutcomeJson } from "../../../output/networks.js";
 import { outcomeName } from "../../../output/state-names.js";
 
-const STEP_WORDS = new Map<PlannedStep_Kind, string>([
+const STEP_NAMES = new Map<PlannedStep_Kind, string>([
   [PlannedStep_Kind.CREATE, "create"],
   [PlannedStep_Kind.REPLACE, "replace"],
   [PlannedStep_Kind.STOP, "stop"],
 ]);
 
-/** A plan for programs, whole. */
+/** Returns the complete plan as JSON. */
 export function planJson(stack: string, { rev, services, networks }: DeployPlan): unknown {
   return {
     stack,
@@ -23,5 +23,5 @@ function serviceJson({ kind, steps, ...service }: ServicePlan): unknown {
 }
 
 function stepJson({ kind, ...step }: PlannedStep): unknown {
-  return { ...step, kind: STEP_WORDS.get(kind) ?? "unknown" };
+  return { ...step, kind: STEP_NAMES.get(kind) ?? "unknown" };
 }

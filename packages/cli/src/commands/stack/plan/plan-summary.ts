@@ -1,31 +1,32 @@
 import { type DeployPlan, PlannedStep_Kind, ServiceOutcome_Kind } from "@berth/proto";
 import { pluralize } from "../../../output/human.js";
 
-/** `1 service to create, 2 to update; 3 tasks to create, 6 to replace, 1 of them without a node` */
+/** Returns `1 service to create, 2 to update; 3 tasks to create, 6 to replace; 1 task without a node.` */
 export function planSummary({ services }: DeployPlan): string {
-  const ofKind = (kind: ServiceOutcome_Kind): number => services.filter((one) => one.kind === kind).length;
+  const ofKind = (kind: ServiceOutcome_Kind): number =>
+    services.filter((service) => service.kind === kind).length;
   const steps = services.flatMap((service) => service.steps);
   const ofStep = (kind: PlannedStep_Kind): number => steps.filter((step) => step.kind === kind).length;
-  const more = services.reduce((sum, { omittedSteps }) => sum + omittedSteps, 0);
-  const serviceCounts = listed("service", [
+  const omitted = services.reduce((sum, { omittedSteps }) => sum + omittedSteps, 0);
+  const serviceCounts = formatCounts("service", [
     [ofKind(ServiceOutcome_Kind.CREATED), "to create"],
     [ofKind(ServiceOutcome_Kind.UPDATED), "to update"],
     [ofKind(ServiceOutcome_Kind.REMOVED), "to remove"],
   ]);
-  const taskCounts = listed("task", [
+  const taskCounts = formatCounts("task", [
     [ofStep(PlannedStep_Kind.CREATE), "to create"],
-    [ofStep(PlannedStep_Kind.REPLACE) + more, "to replace"],
+    [ofStep(PlannedStep_Kind.REPLACE) + omitted, "to replace"],
     [ofStep(PlannedStep_Kind.STOP), "to stop"],
   ]);
   const unplaced = steps.filter(({ isUnplaced }) => isUnplaced).length;
   const parts = [serviceCounts, taskCounts].filter((part) => part !== "");
-  if (parts.length === 0) return "Nothing to do.";
+  if (parts.length === 0) return "No changes.";
   return `${parts.join("; ")}${unplaced > 0 ? `; ${pluralize(unplaced, "task")} without a node` : ""}.`;
 }
 
-function listed(noun: string, counts: readonly (readonly [count: number, what: string])[]): string {
-  const told = counts.filter(([count]) => count > 0);
-  return told
+function formatCounts(noun: string, counts: readonly (readonly [count: number, what: string])[]): string {
+  const shown = counts.filter(([count]) => count > 0);
+  return shown
     .map(([count, what], index) => `${index === 0 ? pluralize(count, noun) : count} ${what}`)
     .join(", ");
 }

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FakeControlHandlers } from "../../../testing/fake-control.js";
 import { berth } from "../../../testing/run-berth.js";
 
-/** Real waits on a busy machine. */
+/** The tests wait in real time, and the machine may be busy. */
 vi.setConfig({ testTimeout: 60_000 });
 
 const { CREATE, REPLACE, STOP } = PlannedStep_Kind;
@@ -84,7 +84,7 @@ describe("stack deploy --dry-run", () => {
     return { services: [], networks: [], warnings: [], plan: PLAN };
   };
 
-  test("shows every change and every step, and writes nothing", async () => {
+  test("prints all changes and steps without deploying", async () => {
     const { code, out } = await berth(
       "stack deploy -c c.yaml --dry-run shop",
       { deployStack: planning },
@@ -93,13 +93,13 @@ describe("stack deploy --dry-run", () => {
     expect([code, out]).toMatchInlineSnapshot(`
       [
         0,
-        "~ shop_web  version 3 → 4, replaces its tasks, 2 at a time, start-first, on failure: rollback
+        "~ shop_web  version 3 → 4, replaces tasks, 2 at a time, start-first, on failure: rollback
           task.container.image: nginx:1.27 → nginx:1.28
           task.container.env[MODE]: live
           1.  ~ shop_web.1  host-1 → host-2
               ~ shop_web.2  on host-2
           2.  ~ shop_web.3  on host-1
-            … and 3 more in the same way
+            … and 3 more
       + shop_new  new
           task.container.image: redis:7
           + shop_new.1  on host-1
@@ -107,19 +107,19 @@ describe("stack deploy --dry-run", () => {
           ! 2 slots: no node
       - shop_old  removed
           - shop_old.host-1  on host-1, its service is removed
-      ~ shop_labels  version 1 → 2, in place, no task is replaced
+      ~ shop_labels  version 1 → 2, in place, no tasks are replaced
           labels.a: x → none
       = unchanged: shop_db
 
       1 service to create, 2 to update, 1 to remove; 2 tasks to create, 6 to replace, 1 to stop; 1 task without a node.
-      To do exactly this: berth stack deploy … --plan-rev 3f9d0c2b7a41-9c1e shop
+      To apply this plan, run: berth stack deploy … --plan-rev 3f9d0c2b7a41-9c1e shop
       ",
       ]
     `);
     expect(requests).toMatchObject([{ dryRun: true, planRev: "" }]);
   });
 
-  test("has colours on a terminal unless they are refused", async () => {
+  test("prints colors on a terminal unless NO_COLOR is set", async () => {
     const line = "stack deploy -c c.yaml --dry-run shop";
     const coloured = await berth(line, { deployStack: planning }, { cwd, isTty: true });
     expect(coloured.out).toContain("\x1b[33m~\x1b[39m");
@@ -127,7 +127,7 @@ describe("stack deploy --dry-run", () => {
     expect(plain.out).not.toContain("\x1b[");
   });
 
-  test("-o json has all of it with words", async () => {
+  test("-o json prints the complete plan with names of states", async () => {
     const { out } = await berth(
       "stack deploy -c c.yaml --dry-run -o json shop",
       { deployStack: planning },
@@ -144,14 +144,14 @@ describe("stack deploy --dry-run", () => {
     });
   });
 
-  test("says when there is nothing to do", async () => {
+  test("prints when there are no changes", async () => {
     const plan = DeployPlan.fromPartial({ rev: "abc", services: [{ name: "shop_db", kind: 3 }] });
     const deployStack = async () => ({ services: [], networks: [], warnings: [], plan });
     const { out } = await berth("stack deploy -c c.yaml --dry-run shop", { deployStack }, { cwd });
-    expect(out).toContain("= unchanged: shop_db\n\nNothing to do.\n");
+    expect(out).toContain("= unchanged: shop_db\n\nNo changes.\n");
   });
 
-  test("--plan-rev is sent, and a plan that has changed is shown as it is now", async () => {
+  test("--plan-rev is sent, and the current plan is printed when it has changed", async () => {
     const handlers: FakeControlHandlers = {
       deployStack: async (request, context) => {
         if (request.dryRun) return planning(request, context);
@@ -164,7 +164,7 @@ describe("stack deploy --dry-run", () => {
     };
     const { code, out, err } = await berth("stack deploy -c c.yaml --plan-rev old shop", handlers, { cwd });
     expect([code, out]).toEqual([1, ""]);
-    expect(err).toContain("The plan as it is now:\n~ shop_web  version 3 → 4");
+    expect(err).toContain("Current plan:\n~ shop_web  version 3 → 4");
     expect(err).toContain("review it with --dry-run\n(BERTH_PLAN_CHANGED)");
     expect(requests.map(({ dryRun, planRev }) => [dryRun, planRev])).toEqual([
       [false, "old"],
@@ -172,7 +172,7 @@ describe("stack deploy --dry-run", () => {
     ]);
   });
 
-  test("a dry run of a plan by name is bad input", async () => {
+  test("--dry-run cannot be combined with --plan-rev", async () => {
     const { code } = await berth("stack deploy -c c.yaml --dry-run --plan-rev x shop", {}, { cwd });
     expect(code).toBe(2);
   });

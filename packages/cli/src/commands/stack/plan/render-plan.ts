@@ -12,10 +12,10 @@ import type { Style } from "../../../output/style.js";
 import { oneLine } from "../../../output/table.js";
 import { planSummary } from "./plan-summary.js";
 
-/** More steps of one service nobody reads; -o json has all. */
+/** Maximum number of steps per service. `-o json` has all of them. */
 const MAX_STEPS = 60;
 
-/** Colours a text, or gives it back as it is. */
+/** Colors text, or returns it unchanged. */
 export type Paint = (style: Style, text: string) => string;
 
 interface Mark {
@@ -41,30 +41,30 @@ const STEP_MARKS = new Map<PlannedStep_Kind, Mark>([
 const UNPLACED: Mark = { sign: "!", style: "red" };
 const NOTHING: Mark = { sign: "=", style: "dim" };
 
-/** A plan for a person: each service with what changes in it, its steps in their rounds, and the sum. */
+/** Formats a plan: each service with its changes and its steps by round, then the summary. */
 export function renderPlan(stack: string, plan: DeployPlan, paint: Paint): readonly string[] {
-  const touched = plan.services.filter((service) => !isUntouched(service));
-  const untouched = plan.services.filter(isUntouched).map(({ name }) => name);
+  const changed = plan.services.filter((service) => !isUnchanged(service));
+  const unchanged = plan.services.filter(isUnchanged).map(({ name }) => name);
   const networks = plan.networks.flatMap((network) => networkLine(network, paint));
   return [
     ...networks,
-    ...touched.flatMap((service) => serviceLines(service, paint)),
-    ...(untouched.length === 0 ? [] : [marked(NOTHING, `unchanged: ${untouched.join(", ")}`, paint)]),
+    ...changed.flatMap((service) => serviceLines(service, paint)),
+    ...(unchanged.length === 0 ? [] : [withMark(NOTHING, `unchanged: ${unchanged.join(", ")}`, paint)]),
     "",
     planSummary(plan),
-    ...(touched.length + networks.length === 0
+    ...(changed.length + networks.length === 0
       ? []
-      : [`To do exactly this: berth stack deploy … --plan-rev ${plan.rev} ${stack}`]),
+      : [`To apply this plan, run: berth stack deploy … --plan-rev ${plan.rev} ${stack}`]),
   ];
 }
 
 function networkLine({ name, kind }: NetworkOutcome, paint: Paint): readonly string[] {
   const mark = NETWORK_MARKS.get(kind);
-  return mark === undefined ? [] : [marked(mark, `network ${paint("bold", name)}  ${mark.note}`, paint)];
+  return mark === undefined ? [] : [withMark(mark, `network ${paint("bold", name)}  ${mark.note}`, paint)];
 }
 
-/** Nothing is said of it, and nothing would be done. */
-function isUntouched({ kind, steps, problems }: ServicePlan): boolean {
+/** Whether the service has no changes, no steps and no problems. */
+function isUnchanged({ kind, steps, problems }: ServicePlan): boolean {
   return kind === ServiceOutcome_Kind.UNCHANGED && steps.length === 0 && problems.length === 0;
 }
 
@@ -73,19 +73,19 @@ function serviceLines(service: ServicePlan, paint: Paint): readonly string[] {
   const steps = service.steps.slice(0, MAX_STEPS);
   const more = service.steps.length - steps.length + service.omittedSteps;
   return [
-    marked(mark, `${paint("bold", service.name)}${headNote(service)}`, paint),
+    withMark(mark, `${paint("bold", service.name)}${headNote(service)}`, paint),
     ...service.changes.map((change) => `    ${changeText(change, paint)}`),
     ...steps.map((step, index) => `  ${stepLine(service, step, { before: steps[index - 1], paint })}`),
-    ...(more > 0 ? [`      … and ${more} more in the same way`] : []),
-    ...service.problems.map((problem) => `    ${marked(UNPLACED, oneLine(problem), paint)}`),
+    ...(more > 0 ? [`      … and ${more} more`] : []),
+    ...service.problems.map((problem) => `    ${withMark(UNPLACED, oneLine(problem), paint)}`),
   ];
 }
 
 function headNote({ kind, fromVersion, toVersion, replacesTasks, rollout }: ServicePlan): string {
   switch (kind) {
     case ServiceOutcome_Kind.UPDATED: {
-      const how = replacesTasks ? `replaces its tasks, ${rollout}` : "in place, no task is replaced";
-      return `  version ${fromVersion} → ${toVersion}, ${how}`;
+      const method = replacesTasks ? `replaces tasks, ${rollout}` : "in place, no tasks are replaced";
+      return `  version ${fromVersion} → ${toVersion}, ${method}`;
     }
     case ServiceOutcome_Kind.CREATED:
       return "  new";
@@ -111,27 +111,27 @@ function stepLine(
   const isFirst = before?.round !== step.round;
   const round = !hasRounds ? "  " : (isFirst ? `  ${step.round}.` : "").padEnd(6);
   const mark = step.isUnplaced ? UNPLACED : (STEP_MARKS.get(step.kind) ?? NOTHING);
-  return `${round}${marked(mark, `${taskName(name, step)}  ${stepText(step)}`, paint)}`;
+  return `${round}${withMark(mark, `${stepTaskName(name, step)}  ${stepText(step)}`, paint)}`;
 }
 
-function stepText({ kind, fromHostname, toHostname, isUnplaced, reason: why }: PlannedStep): string {
-  if (isUnplaced) return `no node: ${oneLine(why)}`;
+function stepText({ kind, fromHostname, toHostname, isUnplaced, reason }: PlannedStep): string {
+  if (isUnplaced) return `no node: ${oneLine(reason)}`;
   switch (kind) {
     case PlannedStep_Kind.CREATE:
       return `on ${toHostname}`;
     case PlannedStep_Kind.REPLACE:
       return fromHostname === toHostname ? `on ${toHostname}` : `${fromHostname} → ${toHostname}`;
     case PlannedStep_Kind.STOP:
-      return `on ${fromHostname}${why === "" ? "" : `, ${oneLine(why)}`}`;
+      return `on ${fromHostname}${reason === "" ? "" : `, ${oneLine(reason)}`}`;
     default:
-      return oneLine(why);
+      return oneLine(reason);
   }
 }
 
-function taskName(service: string, { slot, fromHostname, toHostname }: PlannedStep): string {
+function stepTaskName(service: string, { slot, fromHostname, toHostname }: PlannedStep): string {
   return `${service}.${slot === 0 ? fromHostname || toHostname || "?" : slot}`;
 }
 
-function marked({ sign, style }: Mark, text: string, paint: Paint): string {
+function withMark({ sign, style }: Mark, text: string, paint: Paint): string {
   return `${paint(style, sign)} ${text}`;
 }

@@ -1,15 +1,16 @@
 import { BerthError, type DeployPlan, type DeployStackRequest } from "@berth/proto";
-import { type ControlClient, retryDuringElection } from "../../../client/client.js";
+import type { ControlClient } from "../../../client/client.js";
+import { retryDuringElection } from "../../../client/leader-change.js";
 import { printJson } from "../../../output/print.js";
 import { styled } from "../../../output/style.js";
 import type { Cli, GlobalOptions, Terminal } from "../../../process/cli.js";
 import { planJson } from "./plan-json.js";
 import { renderPlan } from "./render-plan.js";
 
-/** Working out a large stack takes the server longer than its other answers. */
+/** Planning a large stack takes longer than other calls. */
 const PLAN_TIMEOUT_MS = 60_000;
 
-/** `berth stack deploy --dry-run`: prints what the request would do. */
+/** `berth stack deploy --dry-run`: prints the plan for the request. */
 export async function showPlan(
   cli: Cli,
   client: ControlClient,
@@ -20,24 +21,24 @@ export async function showPlan(
   else writePlan(cli, cli.stdout, { stack: request.stack, plan });
 }
 
-/** What the request would do now, for a person whose plan is out of date. */
-export async function showPresentPlan(
+/** Prints the current plan after `--plan-rev` was rejected because the plan has changed. */
+export async function showCurrentPlan(
   cli: Cli,
   client: ControlClient,
   request: DeployStackRequest,
 ): Promise<void> {
   const plan = await fetchPlan(cli, client, request);
-  cli.stderr.write("The plan as it is now:\n");
+  cli.stderr.write("Current plan:\n");
   writePlan(cli, cli.stderr, { stack: request.stack, plan });
 }
 
 async function fetchPlan(cli: Cli, client: ControlClient, request: DeployStackRequest): Promise<DeployPlan> {
-  const asked = { ...request, dryRun: true, planRev: "" };
+  const dryRun = { ...request, dryRun: true, planRev: "" };
   const call = { signal: cli.signal, timeoutMs: PLAN_TIMEOUT_MS };
-  const { plan, warnings } = await retryDuringElection(cli, () => client.deployStack(asked, call));
+  const { plan, warnings } = await retryDuringElection(cli, () => client.deployStack(dryRun, call));
   for (const warning of warnings) cli.stderr.write(`warning: ${warning}\n`);
   if (plan !== undefined) return plan;
-  const message = "the server does not know how to plan: it is older than this program. Update it first.";
+  const message = "the server is too old for --dry-run: upgrade it first";
   throw new BerthError({ code: "BERTH_UNSUPPORTED", message });
 }
 

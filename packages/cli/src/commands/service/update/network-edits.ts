@@ -1,10 +1,10 @@
 import type { ContainerSpec, PortSpec } from "@berth/proto";
-import type { Parsed } from "../../../../compose/text/units.js";
-import { type Edit, edit, inContainer } from "../edit.js";
-import { invalid, nonEmptyText, replaced, value, without } from "../flag-values.js";
-import { parsePortFlag, parsePortTarget } from "../parse-port-flag.js";
+import { invalid, type Parsed, value } from "../../../compose/text/units.js";
+import { type Edit, edit, inContainer } from "./edit.js";
+import { nonEmptyText, replaced, without } from "./flag-values.js";
+import { parsePortFlag, parsePortTarget } from "./parse-port-flag.js";
 
-/** Published ports, and how a container finds others. */
+/** The flags that change published ports, DNS and extra hosts. */
 export const NETWORK_EDITS = {
   "publish-rm": edit(parsePortTarget, (spec, removed) => ({
     ...spec,
@@ -15,7 +15,7 @@ export const NETWORK_EDITS = {
   })),
   "publish-add": edit(parsePortFlag, (spec, added) => ({
     ...spec,
-    ports: [...spec.ports.filter((port) => !added.some((one) => isSamePort(port, one))), ...added],
+    ports: [...without(spec.ports, (port) => added.some((other) => isSamePort(port, other))), ...added],
   })),
   "dns-rm": removal("dns"),
   "dns-add": addition("dns"),
@@ -30,14 +30,14 @@ export const NETWORK_EDITS = {
     })),
   ),
   "host-add": edit(
-    hostEntry,
+    parseHostEntry,
     inContainer(({ extraHosts }, entry) => ({
-      extraHosts: replaced(extraHosts, (one) => one === entry, entry),
+      extraHosts: replaced(extraHosts, (other) => other === entry, entry),
     })),
   ),
 } satisfies Readonly<Record<string, Edit>>;
 
-/** Published once more in the same place, it is the same port with other settings. */
+/** Whether two ports are the same one, perhaps with another mode. */
 function isSamePort(a: PortSpec, b: PortSpec): boolean {
   return a.target === b.target && a.protocol === b.protocol && a.published === b.published;
 }
@@ -47,18 +47,20 @@ type DnsPart = keyof Pick<ContainerSpec, "dns" | "dnsSearch" | "dnsOptions">;
 function removal(part: DnsPart): Edit {
   return edit(
     nonEmptyText,
-    inContainer((container, text) => ({ [part]: without(container[part], (one) => one === text) })),
+    inContainer((container, text) => ({ [part]: without(container[part], (other) => other === text) })),
   );
 }
 
 function addition(part: DnsPart): Edit {
   return edit(
     nonEmptyText,
-    inContainer((container, text) => ({ [part]: replaced(container[part], (one) => one === text, text) })),
+    inContainer((container, text) => ({
+      [part]: replaced(container[part], (other) => other === text, text),
+    })),
   );
 }
 
-/** `db:10.0.0.5`, as Compose writes it; the address may have colons of its own. */
-function hostEntry(text: string): Parsed<string> {
+/** Accepts `db:10.0.0.5`, as in a Compose file. IPv6 addresses contain colons of their own. */
+function parseHostEntry(text: string): Parsed<string> {
   return /^[^:\s]+:\S+$/.test(text) ? value(text) : invalid(`${JSON.stringify(text)} is not HOST:ADDRESS`);
 }

@@ -1,16 +1,7 @@
 import { RestartPolicy_Condition } from "@berth/proto";
-import { type Parsed, parseBytes, parseNanoCpus } from "../../../../compose/text/units.js";
-import { type Edit, edit, inResources, inRestart } from "../edit.js";
-import {
-  choice,
-  count,
-  durationMs,
-  fullKeyValue,
-  invalid,
-  nonEmptyText,
-  value,
-  withoutKey,
-} from "../flag-values.js";
+import { invalid, type Parsed, parseBytes, parseNanoCpus, value } from "../../../compose/text/units.js";
+import { type Edit, edit, inResources, inRestart } from "./edit.js";
+import { choice, count, durationMs, fullKeyValue, nonEmptyText, withoutKey } from "./flag-values.js";
 
 const CONDITIONS = {
   any: RestartPolicy_Condition.ANY,
@@ -18,7 +9,7 @@ const CONDITIONS = {
   none: RestartPolicy_Condition.NONE,
 };
 
-/** What a task may use, what is set aside for it, and when it is replaced after its end. */
+/** The flags that change resource limits, reservations and the restart policy. */
 export const RESOURCE_EDITS = {
   "limit-cpu": edit(
     parseNanoCpus,
@@ -45,7 +36,7 @@ export const RESOURCE_EDITS = {
     inResources("reservations", ({ generic }, kind) => ({ generic: withoutKey(generic, kind) })),
   ),
   "generic-resource-add": edit(
-    genericResource,
+    parseGenericResource,
     inResources("reservations", ({ generic }, { kind, amount }) => ({
       generic: { ...generic, [kind]: amount },
     })),
@@ -68,7 +59,8 @@ export const RESOURCE_EDITS = {
   ),
 } satisfies Readonly<Record<string, Edit>>;
 
-function genericResource(text: string): Parsed<{ readonly kind: string; readonly amount: number }> {
+/** Parses `gpu=1`. */
+function parseGenericResource(text: string): Parsed<{ readonly kind: string; readonly amount: number }> {
   const pair = fullKeyValue(text);
   if (pair.kind === "invalid") return pair;
   const amount = count(pair.value.value);

@@ -1,13 +1,13 @@
 import type { Command } from "commander";
 import type { Cli } from "../process/cli.js";
-import { addExamples, lazyAction } from "./grammar.js";
+import { addExamples, lazyAction } from "./options.js";
 
-/** `berth version`, `berth context …`, `berth completion …` */
-export function addOtherCommands(program: Command, cli: Cli): void {
+/** Adds the commands about this program: `version`, `context …`, `completion …`. */
+export function addClientCommands(program: Command, cli: Cli): void {
   addExamples(
     program
       .command("version")
-      .description("Show the versions of this program and of the server")
+      .description("Show the client and server version information")
       .action(lazyAction(cli, async () => (await import("../commands/cluster/version.js")).showVersion)),
     ["berth version", "berth version -o json"],
   );
@@ -16,7 +16,7 @@ export function addOtherCommands(program: Command, cli: Cli): void {
     program
       .command("completion")
       .argument("<shell>", "bash, zsh or fish")
-      .description("Print a script that completes berth's commands and names")
+      .description("Generate the completion script for a shell")
       .action(
         lazyAction(cli, async () => (await import("../completion/print-completion.js")).printCompletion),
       ),
@@ -25,13 +25,13 @@ export function addOtherCommands(program: Command, cli: Cli): void {
 }
 
 function addContextCommands(program: Command, cli: Cli): void {
-  const context = program.command("context").description("Save server addresses and choose one");
+  const context = program.command("context").description("Manage contexts (saved server addresses)");
   const load = () => import("../commands/context/edit-contexts.js");
   addExamples(
     context
       .command("ls")
       .alias("list")
-      .description("List saved contexts")
+      .description("List contexts")
       .action(lazyAction(cli, async () => (await load()).listContexts)),
     ["berth context ls"],
   );
@@ -39,7 +39,7 @@ function addContextCommands(program: Command, cli: Cli): void {
     context
       .command("create")
       .argument("<name>")
-      .description("Save a server's address (--server) under a name")
+      .description("Create a context, or update it, with the address given with --server")
       .action(lazyAction(cli, async () => (await load()).createContext)),
     ["berth context create lab --server 10.0.0.1:7400"],
   );
@@ -47,7 +47,7 @@ function addContextCommands(program: Command, cli: Cli): void {
     context
       .command("use")
       .argument("<context>")
-      .description("Talk to this server from now on")
+      .description("Set the current context")
       .action(lazyAction(cli, async () => (await load()).useContext)),
     ["berth context use lab"],
   );
@@ -56,7 +56,7 @@ function addContextCommands(program: Command, cli: Cli): void {
       .command("rm")
       .alias("remove")
       .argument("<context>")
-      .description("Forget a saved address")
+      .description("Remove a context")
       .action(lazyAction(cli, async () => (await load()).removeContext)),
     ["berth context rm lab"],
   );

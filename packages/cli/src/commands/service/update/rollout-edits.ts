@@ -1,6 +1,6 @@
 import { UpdateConfig_FailureAction, UpdateConfig_Order } from "@berth/proto";
-import { type Edit, edit, inRollout } from "../edit.js";
-import { choice, count, durationMs, ratio } from "../flag-values.js";
+import { type Edit, edit, inRollout } from "./edit.js";
+import { choice, count, durationMs, ratio } from "./flag-values.js";
 
 const ORDERS = {
   "start-first": UpdateConfig_Order.START_FIRST,
@@ -12,7 +12,7 @@ const ACTIONS = {
   continue: UpdateConfig_FailureAction.CONTINUE,
 };
 
-/** How updates and rollbacks go. */
+/** The flags that change the update policy and the rollback policy. */
 export const ROLLOUT_EDITS = {
   ...configEdits("update"),
   ...configEdits("rollback"),
@@ -20,7 +20,7 @@ export const ROLLOUT_EDITS = {
     const change = (part: "update" | "rollback") =>
       inRollout<number>(part, (_, ms) => ({ progressDeadlineMs: ms }));
     const updated = change("update")(spec, progressDeadlineMs);
-    // A rollback without settings of its own goes as the update does.
+    // A service without a rollback policy is rolled back with its update policy.
     return spec.rollback === undefined ? updated : change("rollback")(updated, progressDeadlineMs);
   }),
 } satisfies Readonly<Record<string, Edit>>;

@@ -1,7 +1,7 @@
 import { isAbsolute, resolve } from "node:path";
-import type { Parsed } from "./units.js";
+import { invalid, type Parsed, value } from "./units.js";
 
-/** The short form of a volume, `[source:]target[:options]`. */
+/** The short form of a mount, `[source:]target[:options]`. */
 export interface ShortMount {
   readonly source: string;
   readonly target: string;
@@ -16,26 +16,26 @@ export function parseShortMount(text: string): Parsed<ShortMount> {
   const [first = "", ...others] = parts;
   const [source, target, options] = others.length === 0 ? ["", drive + first] : [drive + first, ...others];
   if (parts.length > 3 || target === "" || target === undefined || (others.length > 0 && source === "")) {
-    const reason = 'write it like "data:/var/lib/data", "/etc/app:/etc/app:ro" or "/cache"';
-    return { kind: "invalid", reason: `${JSON.stringify(text)} is not a volume: ${reason}` };
+    const forms = '"data:/var/lib/data", "/etc/app:/etc/app:ro" or "/cache"';
+    return invalid(`${JSON.stringify(text)} is not a volume: use a form such as ${forms}`);
   }
-  return { kind: "value", value: { source: source ?? "", target, options: options?.split(",") ?? [] } };
+  return value({ source: source ?? "", target, options: options?.split(",") ?? [] });
 }
 
-/** A source that is a path, and not the name of a volume. */
+/** Whether a source is a path instead of the name of a volume. */
 export function isPath(source: string): boolean {
   return /^[./~]/.test(source) || WINDOWS_DRIVE.test(source);
 }
 
-export interface Folders {
+export interface BaseDirectories {
   readonly directory: string;
   readonly homeDirectory: string;
 }
 
-/** The absolute path that a bind's source means, and whether that depends on the machine that reads the file. */
-export function resolveBindSource(source: string, folders: Folders): { path: string; isLocal: boolean } {
+/** Returns the absolute path of a bind source, and whether it was relative to a directory of this machine. */
+export function resolveBindSource(source: string, base: BaseDirectories): { path: string; isLocal: boolean } {
   if (source === "~" || source.startsWith("~/")) {
-    return { path: resolve(folders.homeDirectory, `.${source.slice(1)}`), isLocal: true };
+    return { path: resolve(base.homeDirectory, `.${source.slice(1)}`), isLocal: true };
   }
-  return { path: resolve(folders.directory, source), isLocal: !isAbsolute(source) };
+  return { path: resolve(base.directory, source), isLocal: !isAbsolute(source) };
 }

@@ -1,8 +1,8 @@
-import type { Parsed } from "../../../../compose/text/units.js";
-import { type Edit, edit, inContainer } from "../edit.js";
-import { fullKeyValue, invalid, nonEmptyText, replaced, value, without, withoutKey } from "../flag-values.js";
+import { invalid, type Parsed, value } from "../../../compose/text/units.js";
+import { type Edit, edit, inContainer } from "./edit.js";
+import { fullKeyValue, nonEmptyText, replaced, without, withoutKey } from "./flag-values.js";
 
-/** What the kernel lets a container do. */
+/** The flags that change the kernel's restrictions on a container. */
 export const SECURITY_EDITS = {
   "cap-add": edit(
     nonEmptyText,
@@ -31,25 +31,27 @@ export const SECURITY_EDITS = {
     inContainer(({ ulimits }, name) => ({ ulimits: without(ulimits, (limit) => limit.name === name) })),
   ),
   "ulimit-add": edit(
-    ulimit,
+    parseUlimit,
     inContainer(({ ulimits }, added) => ({
       ulimits: replaced(ulimits, (limit) => limit.name === added.name, added),
     })),
   ),
   "group-rm": edit(
     nonEmptyText,
-    inContainer(({ groupAdd }, group) => ({ groupAdd: without(groupAdd, (one) => one === group) })),
+    inContainer(({ groupAdd }, group) => ({ groupAdd: without(groupAdd, (other) => other === group) })),
   ),
   "group-add": edit(
     nonEmptyText,
-    inContainer(({ groupAdd }, group) => ({ groupAdd: replaced(groupAdd, (one) => one === group, group) })),
+    inContainer(({ groupAdd }, group) => ({
+      groupAdd: replaced(groupAdd, (other) => other === group, group),
+    })),
   ),
 } satisfies Readonly<Record<string, Edit>>;
 
-/** `NET_ADMIN` and `cap_net_admin` are the same. */
+/** Matches a capability under both of its names: `NET_ADMIN` and `cap_net_admin`. */
 function isCapability(name: string): (other: string) => boolean {
-  const bare = (capability: string): string => capability.toUpperCase().replace(/^CAP_/, "");
-  return (other) => bare(other) === bare(name);
+  const normalized = (capability: string): string => capability.toUpperCase().replace(/^CAP_/, "");
+  return (other) => normalized(other) === normalized(name);
 }
 
 interface Ulimit {
@@ -58,11 +60,11 @@ interface Ulimit {
   readonly hard: number;
 }
 
-/** `nofile=1024:2048`; -1 is no limit. */
-function ulimit(text: string): Parsed<Ulimit> {
+/** Parses `nofile=1024:2048`. -1 means unlimited. */
+function parseUlimit(text: string): Parsed<Ulimit> {
   const [, name, soft, hard = soft] = /^([a-z]+)=(-1|\d+)(?::(-1|\d+))?$/.exec(text) ?? [];
   if (name === undefined || soft === undefined || hard === undefined) {
-    return invalid(`${JSON.stringify(text)} is not a ulimit: write it like nofile=1024:2048`);
+    return invalid(`${JSON.stringify(text)} is not a ulimit: use the form nofile=1024:2048`);
   }
   return value({ name, soft: Number(soft), hard: Number(hard) });
 }

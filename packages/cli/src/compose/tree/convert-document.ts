@@ -1,0 +1,179 @@
+import {
+  type Alias,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  type ParsedNode,
+  type YAMLMap,
+  type Scalar as YamlScalar,
+} from "yaml";
+import type { Diagnostics } from "../text/diagnostics.js";
+import type { Position, Source } from "../text/source.js";
+import type { ListNode, MapEntry, MapNode, Node, ScalarNode } from "./node.js";
+import { resolvePlainScalar } from "./resolve-scalar.js";
+
+/** Maximum number of values with all aliases expanded. A stack of a thousand services has about 50,000. */
+const MAX_NODES = 200_000;
+const MAX_DEPTH = 100;
+const MERGE_KEY = "<<";
+
+/** Converts a parsed document of the YAML library to nodes. Returns undefined when it exceeds the maximum size. */
+export function convertDocument(
+  contents: ParsedNode,
+  source: Source,
+  diagnostics: Diagnostics,
+): Node | undefined {
+  const converter = new DocumentConverter(source, diagnostics);
+  const root = converter.convert(contents, "", 0);
+  return converter.exceedsSize ? undefined : root;
+}
+
+/** The position of a range of the YAML library. */
+export function positionOf(source: Source, range: readonly number[] | null | undefined): Position {
+  const start = Math.min(range?.[0] ?? 0, source.text.length);
+  return { source, start, end: Math.max(start, range?.[1] ?? start) };
+}
+
+/** The target of an alias, with its size and height after all aliases in it are expanded. */
+interface Anchor {
+  readonly node: Node;
+  readonly size: number;
+  readonly height: number;
+}
+
+/** Lives for one document, since anchors are local to a document. */
+class DocumentConverter {
+  readonly #source: Source;
+  readonly #diagnostics: Diagnostics;
+  readonly #anchors = new Map<string, Anchor>();
+  /** Number of values so far, with all aliases expanded. */
+  #size = 0;
+  /** Deepest level of the part that is being converted, with all aliases expanded. */
+  #deepest = 0;
+  #exceedsSize = false;
+
+  constructor(source: Source, diagnostics: Diagnostics) {
+    this.#source = source;
+    this.#diagnostics = diagnostics;
+  }
+
+  /** Whether values were dropped. Further errors about the document would mislead. */
+  get exceedsSize(): boolean {
+    return this.#exceedsSize;
+  }
+
+  convert(yaml: ParsedNode | null, path: string, depth: number): Node | undefined {
+    if (yaml === null) return undefined;
+    if (isAlias(yaml)) return this.#expandAlias(yaml, path, depth);
+    if (!this.#reserve(yaml, path, { size: 1, depth })) return undefined;
+    const sizeBefore = this.#size - 1;
+    const deepestBefore = this.#deepest;
+    this.#deepest = depth;
+    const node = this.#convertValue(yaml, path, depth);
+    if (yaml.anchor !== undefined && node !== undefined) {
+      const anchor = { node, size: this.#size - sizeBefore, height: this.#deepest - depth };
+      this.#anchors.set(yaml.anchor, anchor);
+    }
+    this.#deepest = Math.max(this.#deepest, deepestBefore);
+    return node;
+  }
+
+  #convertValue(yaml: Exclude<ParsedNode, Alias.Parsed>, path: string, depth: number): Node {
+    if (isMap(yaml)) return this.#convertMap(yaml, path, depth);
+    if (!isSeq(yaml)) return this.#convertScalar(yaml);
+    const items = yaml.items.map((item, index) => this.convert(item, `${path}[${index}]`, depth + 1));
+    const list: ListNode = {
+      kind: "list",
+      items: items.filter((item) => item !== undefined),
+      ...this.#base(yaml),
+    };
+    return list;
+  }
+
+  #expandAlias(yaml: Alias.Parsed, path: string, depth: number): Node | undefined {
+    const anchor = this.#anchors.get(yaml.source);
+    if (anchor === undefined) {
+      this.#error(yaml, path, `no anchor &${yaml.source} is defined before this line`);
+      return undefined;
+    }
+    const { node, size, height } = anchor;
+    return this.#reserve(yaml, path, { size, depth: depth + height }) ? node : undefined;
+  }
+
+  #convertScalar(yaml: YamlScalar): ScalarNode {
+    const text = String(yaml.value ?? "");
+    const isPlain = yaml.type === "PLAIN" || yaml.type === undefined;
+    const isMergeTag = yaml.tag === "!reset" || yaml.tag === "!override";
+    const isText =
+      yaml.tag === undefined ? !isPlain : !isMergeTag && !/:(?:int|float|bool|null)$/.test(yaml.tag);
+    return { kind: "scalar", text, value: isText ? text : resolvePlainScalar(text), ...this.#base(yaml) };
+  }
+
+  #convertMap(yaml: YAMLMap.Parsed, path: string, depth: number): MapNode {
+    const entries = new Map<string, MapEntry>();
+    const merged: Node[] = [];
+    for (const { key, value } of yaml.items) {
+      if (!isScalar(key)) {
+        this.#error(key, path, "a key must be plain text");
+        continue;
+      }
+      const name = String(key.value ?? "");
+      const keyAt = positionOf(this.#source, key.range);
+      const keyPath = path === "" ? name : `${path}.${name}`;
+      const isMerge = name === MERGE_KEY && key.type === "PLAIN";
+      const node = this.convert(value, keyPath, depth + 1) ?? nullNode(keyAt);
+      if (isMerge) merged.push(node);
+      else if (entries.has(name)) {
+        this.#diagnostics.error({ at: keyAt, path: keyPath }, `duplicate key ${JSON.stringify(name)}`);
+      } else entries.set(name, { keyAt, value: node });
+    }
+    for (const node of merged) this.#mergeInto(entries, node, path);
+    return { kind: "map", entries, ...this.#base(yaml) };
+  }
+
+  /** Applies `<<`. The mapping's own keys have precedence, then those of the first merged mapping. */
+  #mergeInto(entries: Map<string, MapEntry>, node: Node, path: string): void {
+    const maps = node.kind === "list" ? node.items : [node];
+    for (const map of maps) {
+      if (map.kind !== "map") {
+        this.#diagnostics.error({ at: map.at, path }, "<< must be a mapping or a list of mappings");
+        continue;
+      }
+      for (const [name, entry] of map.entries) if (!entries.has(name)) entries.set(name, entry);
+    }
+  }
+
+  #base(yaml: { range?: readonly number[] | null; tag?: string }): Pick<Node, "at" | "mergeTag"> {
+    const at = positionOf(this.#source, yaml.range);
+    if (yaml.tag === "!reset") return { at, mergeTag: "reset" };
+    return yaml.tag === "!override" ? { at, mergeTag: "override" } : { at };
+  }
+
+  /** Adds to the size of the document. Reports an error and returns false when it becomes too large or too deep. */
+  #reserve(
+    yaml: ParsedNode,
+    path: string,
+    added: { readonly size: number; readonly depth: number },
+  ): boolean {
+    this.#size += added.size;
+    this.#deepest = Math.max(this.#deepest, added.depth);
+    if (added.depth > MAX_DEPTH) {
+      this.#error(yaml, path, `the file is nested deeper than ${MAX_DEPTH} levels`);
+      return false;
+    }
+    if (this.#size <= MAX_NODES) return true;
+    if (!this.#exceedsSize)
+      this.#error(yaml, path, `with its aliases the file has more than ${MAX_NODES} values`);
+    this.#exceedsSize = true;
+    return false;
+  }
+
+  #error(yaml: { range?: readonly number[] | null }, path: string, message: string): void {
+    this.#diagnostics.error({ at: positionOf(this.#source, yaml.range), path }, message);
+  }
+}
+
+function nullNode(at: Position): ScalarNode {
+  return { kind: "scalar", value: null, text: "", at };
+}

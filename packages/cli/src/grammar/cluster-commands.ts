@@ -1,0 +1,120 @@
+import { type Command, Option } from "commander";
+import type { Cli } from "../process/cli.js";
+import { addExamples, lazyAction, repeatableOption } from "./options.js";
+
+const TIME_HELP = "a timestamp (2026-01-02T13:23:37Z) or relative (42m)";
+
+/** Adds the commands that work on running tasks and the whole cluster: `exec`, `logs`, `events`, `top`, `rebalance`. */
+export function addClusterCommands(program: Command, cli: Cli): void {
+  addExec(program, cli);
+  addLogs(program, cli, "berth logs");
+  addEvents(program, cli);
+  addTop(program, cli);
+  addRebalance(program, cli);
+}
+
+function addExec(program: Command, cli: Cli): void {
+  const exec = program
+    .command("exec")
+    .argument("<service|task>", "a service with one running task, SERVICE.SLOT, or a task ID")
+    .argument("<command...>", "the command to run, followed by its own options")
+    .description("Execute a command in the container of a running task, on any node")
+    .option("-i, --interactive", "keep STDIN open")
+    .option("-t, --tty", "allocate a pseudo-TTY")
+    .addOption(repeatableOption("-e, --env <name=value>", "set environment variables"))
+    .option("-u, --user <user>", "user to run as: NAME, UID or USER:GROUP")
+    .option("-w, --workdir <path>", "working directory inside the container")
+    .option("-d, --detach", "run the command in the background")
+    .addHelpText(
+      "after",
+      `
+Exit status: that of the command; 126 if the container cannot invoke it, 127 if it is not found, and 125 if berth
+itself fails (no such task, or the connection to the command is lost).
+The first Ctrl-C is sent to the command, the second one stops waiting for it. When the caller is gone, the command
+gets end of input and SIGHUP, and SIGKILL 5 seconds later.`,
+    )
+    .action(lazyAction(cli, async () => (await import("../commands/exec/exec.js")).execInTask));
+  addExamples(exec, [
+    "berth exec -it shop_web.1 sh",
+    "berth exec shop_web.2 ls -l /srv",
+    "berth exec -i shop_db psql < dump.sql",
+  ]);
+}
+
+/** Adds `logs` to `parent`. `commandLine` is what users type to get there; the examples start with it. */
+export function addLogs(parent: Command, cli: Cli, commandLine: string): void {
+  const logs = parent
+    .command("logs")
+    .argument("<service|task>")
+    .description("Fetch the logs of a service or task")
+    .option("-f, --follow", "follow log output")
+    .option("-n, --tail <lines>", "number of lines to show from the end of the logs of each task", "all")
+    .option("--since <time>", `show logs since ${TIME_HELP}`)
+    .option("--until <time>", `show logs before ${TIME_HELP}`)
+    .option("-t, --timestamps", "show timestamps")
+    .option("--raw", "do not neatly format logs")
+    .option("--no-trunc", "do not truncate output")
+    .option("--no-task-ids", "do not include task IDs in output")
+    .action(lazyAction(cli, async () => (await import("../commands/service/logs.js")).showLogs));
+  addExamples(logs, [`${commandLine} -f shop_web`, `${commandLine} --tail 100 --since 10m -t shop_web.2`]);
+}
+
+function addEvents(program: Command, cli: Cli): void {
+  const events = program
+    .command("events")
+    .description("Show events of nodes, services and tasks, with their reasons")
+    .option("-f, --follow", "follow new events")
+    .option("--since <time>", `show events since ${TIME_HELP}`)
+    .option("--service <service>", "only show events of one service and its tasks")
+    .option("--stack <stack>", "only show events of one stack")
+    .option("--node <node>", "only show events of one node and its tasks")
+    .addHelpText(
+      "after",
+      `
+The leader keeps the last 10,000 events since it was elected. Older events are reconstructed from the records of the
+cluster: the latest event of each task and node, and the milestones of each service.`,
+    )
+    .action(lazyAction(cli, async () => (await import("../commands/cluster/events.js")).showEvents));
+  addExamples(events, [
+    "berth events -f",
+    "berth events --since 10m --service shop_web",
+    "berth events -f -o json",
+  ]);
+}
+
+function addTop(program: Command, cli: Cli): void {
+  const top = program
+    .command("top")
+    .description("Display a live stream of resource usage of nodes and tasks")
+    .option("--service <service>", "only show the tasks of one service")
+    .option("--node <node>", "only show one node")
+    .option("--once", "print the first result and exit")
+    .addOption(
+      new Option("--sort <column>", "sort tasks in descending order of")
+        .choices(["cpu", "mem", "net"])
+        .default("cpu"),
+    )
+    .addHelpText(
+      "after",
+      `
+Keys on a terminal: c, m and n sort by CPU, memory and network; q quits. 100 % is one CPU.`,
+    )
+    .action(lazyAction(cli, async () => (await import("../commands/cluster/top.js")).showTop));
+  addExamples(top, ["berth top", "berth top --service shop_web --sort mem", "berth top --once -o json"]);
+}
+
+function addRebalance(program: Command, cli: Cli): void {
+  const rebalance = program
+    .command("rebalance")
+    .description("Move tasks from busy nodes to less busy ones, following the update policy of each service")
+    .option("--dry-run", "only show the moves and their reasons")
+    .option("--max-moves <number>", "maximum number of tasks to move")
+    .addHelpText(
+      "after",
+      `
+Replicated services without an update in progress take part. Tasks that are bound to their node by a constraint, a
+host port or a volume stay. The moves continue in the background; "berth service ps" shows them.`,
+    )
+    .action(lazyAction(cli, async () => (await import("../commands/cluster/rebalance.js")).rebalance));
+  addExamples(rebalance, ["berth rebalance --dry-run", "berth rebalance --max-moves 10"]);
+}

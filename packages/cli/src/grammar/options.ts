@@ -1,0 +1,62 @@
+import { type Command, Option } from "commander";
+import type { Cli } from "../process/cli.js";
+
+/** Runs a command: takes its options merged with the global ones, then its arguments. */
+export type CommandHandler = (cli: Cli, options: never, ...args: never[]) => Promise<void>;
+
+/**
+ * Returns the action of a command. The handler's module is loaded when the command runs, so help and shell completion
+ * load nothing but the grammar.
+ */
+export function lazyAction(
+  cli: Cli,
+  load: () => Promise<CommandHandler>,
+): (...args: unknown[]) => Promise<void> {
+  return async (...args) => {
+    // Commander passes the arguments, then the options, then the command.
+    const command = args.at(-1) as Command;
+    const handler = (await load()) as (cli: Cli, options: unknown, ...args: unknown[]) => Promise<void>;
+    await handler(cli, command.optsWithGlobals(), ...args.slice(0, -2));
+  };
+}
+
+/** Appends examples to the help of a command. */
+export function addExamples(command: Command, lines: readonly string[]): Command {
+  return command.addHelpText("after", `\nExamples:\n${lines.map((line) => `  $ ${line}`).join("\n")}\n`);
+}
+
+/** An option that can be given several times. Its value is the list of all values. */
+export function repeatableOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((value: string, earlier: readonly string[] | undefined) => [
+    ...(earlier ?? []),
+    value,
+  ]);
+}
+
+const DEFAULT_TIMEOUT = "5m";
+
+export function addWaitOptions(command: Command): Command {
+  return command
+    .option("-d, --detach", "exit immediately instead of waiting for convergence")
+    .option("--timeout <duration>", "maximum time to wait", DEFAULT_TIMEOUT);
+}
+
+export function addTaskListOptions(command: Command): Command {
+  return command
+    .addOption(filterOption(["id", "name", "node", "desired-state"]))
+    .option("--no-trunc", "do not truncate output")
+    .option("--no-resolve", "do not map IDs to names")
+    .option("-q, --quiet", "only display task IDs");
+}
+
+export function addServiceListOptions(command: Command): Command {
+  return command
+    .addOption(filterOption(["id", "name", "mode", "label", "stack"]))
+    .option("-q, --quiet", "only display service IDs");
+}
+
+/** `--filter NAME=VALUE` with one of these names. */
+export function filterOption(names: readonly string[]): Option {
+  const keys = names.map((name) => `${name}=`).join(", ");
+  return repeatableOption("-f, --filter <filter>", `filter output based on conditions: ${keys}`);
+}

@@ -1,0 +1,88 @@
+import type { LogLine, Task } from "@berth/proto";
+import type { ControlClient } from "../client/client.js";
+import { oneLine, truncate } from "../output/table.js";
+import { isFailed } from "../output/task-text.js";
+import type { Cli } from "../process/cli.js";
+import { hasFailed, isConverged, type Progress, type ServiceProgress, withFailures } from "./progress.js";
+
+/** Limit for each request. The details are optional and must not delay the error message for long. */
+const TIMEOUT_MS = 2_000;
+const MAX_SERVICES = 20;
+const MAX_LOGS = 5;
+const MAX_WIDTH = 160;
+
+/**
+ * Adds the failed tasks that the watch did not report. An update that is rolled back at once leaves no trace in the
+ * stream, but the server keeps its tasks for a while.
+ */
+export async function addMissedFailures(
+  cli: Cli,
+  client: ControlClient,
+  progress: Progress,
+): Promise<Progress> {
+  const failed = [...progress.services.values()].filter(hasFailed).slice(0, MAX_SERVICES);
+  const completed = await Promise.all(failed.map((service) => fetchFailures(cli, client, service)));
+  const services = new Map(progress.services);
+  for (const service of completed) services.set(service.id, service);
+  return { ...progress, services };
+}
+
+async function fetchFailures(
+  cli: Cli,
+  client: ControlClient,
+  service: ServiceProgress,
+): Promise<ServiceProgress> {
+  const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  const { version = 0 } = service;
+  try {
+    const { tasks } = await client.listTasks({ service: service.id, stack: "", node: "" }, { signal });
+    return withFailures(
+      service,
+      tasks.filter((task) => isFailed(task) && task.specVersion >= version),
+    );
+  } catch {
+    // Optional: the message of the rollout has a reason, too.
+    return service;
+  }
+}
+
+/** Returns the last log line of the newest failed task of each service that has not converged. */
+export async function lastOutputs(
+  cli: Cli,
+  client: ControlClient,
+  progress: Progress,
+): Promise<readonly string[]> {
+  const failing = [...progress.services.values()].filter((service) => !isConverged(service));
+  const tasks = failing.flatMap((service) => newestFailure(service) ?? []).slice(0, MAX_LOGS);
+  const lines = await Promise.all(tasks.map(({ id }) => lastLine(cli, client, id)));
+  return lines.filter((line) => line !== undefined).map(formatLine);
+}
+
+function newestFailure({ failures }: ServiceProgress): Task | undefined {
+  const newestFirst = [...failures.values()].sort((a, b) => b.latest.createdAtMs - a.latest.createdAtMs);
+  return newestFirst[0]?.latest;
+}
+
+async function lastLine(cli: Cli, client: ControlClient, target: string): Promise<LogLine | undefined> {
+  const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  const request = { target, follow: false, tail: 1, sinceMs: 0, untilMs: 0 };
+  let newest: LogLine | undefined;
+  try {
+    for await (const { message } of client.streamLogs(request, { signal })) {
+      if (message?.$case === "line" && timeOf(message.value) >= timeOf(newest)) newest = message.value;
+    }
+  } catch {
+    // Optional: the lines received so far are good enough.
+  }
+  return newest;
+}
+
+function timeOf(line: LogLine | undefined): bigint {
+  const text = line?.entry?.timeNs ?? "";
+  return /^\d+$/.test(text) ? BigInt(text) : 0n;
+}
+
+function formatLine({ serviceName, entry }: LogLine): string {
+  const text = oneLine(Buffer.from(entry?.line ?? []).toString("utf8"));
+  return `Last output of ${serviceName}: ${truncate(text, MAX_WIDTH)}`;
+}
