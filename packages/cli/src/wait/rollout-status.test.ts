@@ -21,7 +21,10 @@ function messageOf({ service = {}, summary = {}, tasks = [webTask()] }: ServerSt
 }
 
 function after(messages: readonly ServerState[], awaited: AwaitedService = SERVICE): Progress {
-  return messages.reduce((progress, state) => applyUpdate(progress, messageOf(state), 0), initialProgress([awaited]));
+  return messages.reduce(
+    (progress, state) => applyUpdate(progress, messageOf(state), 0),
+    initialProgress([awaited]),
+  );
 }
 
 function lineOf(progress: Progress): string {
@@ -71,7 +74,11 @@ describe("a wait with a rollout", () => {
   test("collects the reasons of other services before it fails", () => {
     const other = { id: "other", name: "shop_db" };
     const start = initialProgress([SERVICE, other]);
-    const paused = applyUpdate(start, messageOf({ service: rollout(State.PAUSED), summary: unconverged }), 1_000);
+    const paused = applyUpdate(
+      start,
+      messageOf({ service: rollout(State.PAUSED), summary: unconverged }),
+      1_000,
+    );
     expect(evaluateWait(paused, 1_000)).toEqual({ kind: "wait", untilMs: 4_000 });
     expect(evaluateWait(paused, 4_000)).toEqual({ kind: "failed" });
   });
@@ -89,7 +96,9 @@ describe("a wait with a rollout", () => {
   test("ignores the state before the awaited version", () => {
     expect(evaluateWait(after([{ service: { version: 2 } }]), 99_000).kind).toBe("wait");
     const former = { fromVersion: 1, toVersion: 2, message: "old" };
-    expect(evaluateWait(after([{ service: rollout(State.PAUSED, former) }]), 500)).toEqual({ kind: "converged" });
+    expect(evaluateWait(after([{ service: rollout(State.PAUSED, former) }]), 500)).toEqual({
+      kind: "converged",
+    });
   });
 
   test("counts tasks of an older version as current after a rollback to it", () => {

@@ -68,12 +68,7 @@ describe("evaluateWait", () => {
 
   test.each([
     ["none allows no other attempt", { condition: RestartPolicy_Condition.NONE }, 0, "failed"],
-    [
-      "any has used up its attempts",
-      { condition: RestartPolicy_Condition.ANY, maxAttempts: 1 },
-      1,
-      "failed",
-    ],
+    ["any has used up its attempts", { condition: RestartPolicy_Condition.ANY, maxAttempts: 1 }, 1, "failed"],
     ["any has attempts left", { condition: RestartPolicy_Condition.ANY, maxAttempts: 2 }, 1, "wait"],
   ])("fails when the restart policy allows no further attempt: %s", (_what, policy, restarts, kind) => {
     const summary = webService(unconverged);

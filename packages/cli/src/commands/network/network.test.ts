@@ -138,7 +138,10 @@ describe("network", () => {
   test.each([
     ["network create -d macvlan x", '--driver: "macvlan" is not a supported driver: use overlay or bridge'],
     ["network create --opt x=y x", '--opt: "x=y" is not encrypted=true'],
-    ["network create --opt encrypted=ture x", '--opt: "encrypted=ture" is not encrypted=true or encrypted=false'],
+    [
+      "network create --opt encrypted=ture x",
+      '--opt: "encrypted=ture" is not encrypted=true or encrypted=false',
+    ],
     ["network create --label =x x", "--label: "],
     ["network create --subnet 10.0.0.1/8 x", '"10.0.0.1/8" is no IPv4 subnet'],
   ])("%s is refused", async (argv, message) => {

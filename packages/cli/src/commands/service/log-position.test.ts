@@ -8,7 +8,10 @@ const line = (taskId: string, timeMs: number): LogLine =>
 test("LogPosition resumes shortly before the newest line and filters duplicates", () => {
   const position = new LogPosition(StreamLogsRequest.fromPartial({ tail: 10, follow: true }), 1_000);
   expect(position.next()).toMatchObject({ tail: 10, sinceMs: 0 });
-  expect([line("a", 20_000), line("b", 30_000)].map((logLine) => position.isNew(logLine))).toEqual([true, true]);
+  expect([line("a", 20_000), line("b", 30_000)].map((logLine) => position.isNew(logLine))).toEqual([
+    true,
+    true,
+  ]);
   expect(position.next()).toMatchObject({ tail: -1, sinceMs: 25_000, follow: true });
   const repeated = [line("b", 30_000), line("a", 20_001), line("b", 30_001), line("c", 29_000)];
   expect(repeated.map((logLine) => position.isNew(logLine))).toEqual([false, true, true, true]);

@@ -54,7 +54,8 @@ test("parseBytes: explains invalid sizes", () => {
 });
 
 describe("parseNanoCpus", () => {
-  test("accepts fractions", () => expect(parseNanoCpus("0.25")).toEqual({ kind: "value", value: 250_000_000 }));
+  test("accepts fractions", () =>
+    expect(parseNanoCpus("0.25")).toEqual({ kind: "value", value: 250_000_000 }));
   test("explains invalid numbers", () => {
     expect(["500m", "abc", "100%"].map((text) => reason(parseNanoCpus(text)))).toMatchInlineSnapshot(`
       [
