@@ -122,7 +122,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "done-forgotten",
     what: "what a job has done is forgotten when its run is over",
-    file: "packages/control-plane/src/core/orchestrator/jobs.ts",
+    file: "packages/control-plane/src/core/orchestrator/reconcile-job.ts",
     search: `if (run !== undefined && (isRunActive(run) || !occupiesOrWaits(task))) continue;
     const desired = run === undefined ? DesiredState.REMOVE : DesiredState.SHUTDOWN;`,
     replace: "if (run !== undefined && isRunActive(run)) continue; const desired = DesiredState.REMOVE;",
@@ -138,8 +138,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "runs-meet",
     what: "a run begins though the one before is not done",
     file: "packages/control-plane/src/core/orchestrator/cron.ts",
-    search: "if (concurrency !== CronSpec_Concurrency.ALLOW) return skip(",
-    replace: "if (running > 99) return skip(",
+    search: "case Concurrency.FORBID:\n      return skip(",
+    replace: 'case Concurrency.FORBID: return change(status, "beside", reason); skip(',
   },
   {
     name: "time-twice",
@@ -166,8 +166,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "moves-start-first",
     what: "a task that is to be elsewhere runs there before it has stopped here, whatever the order",
     file: "packages/control-plane/src/core/orchestrator/slot-actions.ts",
-    search: "if (!startFirst) return {",
-    replace: "if (!startFirst && step.because !== 'moved') return {",
+    search: "else if (!startFirst) stop(",
+    replace: "else if (!startFirst && step.cause !== 'moved') stop(",
   },
   {
     name: "scaled-short",

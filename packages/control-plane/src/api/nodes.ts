@@ -13,7 +13,7 @@ import {
   type UpdateNodeRequest,
   type UpdateNodeResponse,
 } from "@berth/proto";
-import { taskAfter } from "../core/apply-action.js";
+import { taskAfter } from "../core/model/plan.js";
 import { isEnded, stateOf } from "../core/model/task-state.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";

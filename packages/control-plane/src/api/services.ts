@@ -21,15 +21,23 @@ import { type ServiceViolation, violationsError } from "./deploy/violations.js";
 import { findService } from "./lookup.js";
 import { serviceRevisions, serviceSummary } from "./summaries.js";
 
-export function listServices({ stack }: ListServicesRequest, { state }: ApiContext): ListServicesResponse {
+export function listServices(
+  { stack }: ListServicesRequest,
+  { state, runtime }: ApiContext,
+): ListServicesResponse {
   const services = stack === "" ? state.services.values() : state.services.ofStack(stack).values();
-  return { services: [...services].map((service) => serviceSummary(state, service)).sort(byName) };
+  return {
+    services: [...services].map((service) => serviceSummary(state, service, runtime.now())).sort(byName),
+  };
 }
 
-export function getService(request: GetServiceRequest, { state, ingress }: ApiContext): GetServiceResponse {
+export function getService(
+  request: GetServiceRequest,
+  { state, ingress, runtime }: ApiContext,
+): GetServiceResponse {
   const service = findService(state, request.service);
   return {
-    service: serviceSummary(state, service),
+    service: serviceSummary(state, service, runtime.now()),
     ingress: [...ingress.ofService(service.id)],
     revisions: [...serviceRevisions(state, service.id)],
   };

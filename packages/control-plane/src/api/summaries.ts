@@ -17,12 +17,12 @@ import { serviceSnapshot } from "../state/service-snapshot.js";
 const MAX_REASONS = 10;
 
 /** Returns a service with its task counts, and the reasons why it has not converged. */
-export function serviceSummary(state: ClusterState, service: Service): ServiceSummary {
+export function serviceSummary(state: ClusterState, service: Service, now: number): ServiceSummary {
   const snapshot = serviceSnapshot(state, service.id);
   if (snapshot === undefined) {
     return { service, desired: 0, running: 0, converged: false, reasons: [], completed: 0 };
   }
-  const { reasons, ...counts } = convergence(snapshot, state.nodes);
+  const { reasons, ...counts } = convergence(snapshot, state.nodes, now);
   return { service, ...counts, reasons: reasons.slice(0, MAX_REASONS), completed: completedTasks(snapshot) };
 }
 

@@ -139,7 +139,7 @@ function earlierVersion(
   const kept = [...revisions.keys()].sort((a, b) => a - b);
   throw new BerthError({
     code: "BERTH_NOT_FOUND",
-    message: `service ${nameOf(service)} was not rolled back: ${target.why} (current version ${service.version}, kept versions ${kept.join(", ")})`,
+    message: `service ${nameOf(service)} was not rolled back: ${target.reason} (current version ${service.version}, kept versions ${kept.join(", ")})`,
     details: { versions: kept.join(",") },
   });
 }

@@ -30,7 +30,7 @@ export async function* watchServices(
   const forget = onAbort(signal, () => wake());
   try {
     while (!signal.aborted) {
-      const services = [...changed].map((id) => watchedService(state, id));
+      const services = [...changed].map((id) => watchedService(state, id, runtime.now()));
       changed.clear();
       yield { services };
       await sleep(runtime.clock, MIN_INTERVAL_MS, signal);
@@ -47,11 +47,11 @@ export async function* watchServices(
   }
 }
 
-function watchedService(state: ClusterState, serviceId: string): WatchedService {
+function watchedService(state: ClusterState, serviceId: string, now: number): WatchedService {
   const view = serviceSnapshot(state, serviceId);
   if (view !== undefined) {
     const tasks = [...newestTasks(view.tasks)];
-    return { serviceId, removed: false, summary: serviceSummary(state, view.service), tasks };
+    return { serviceId, removed: false, summary: serviceSummary(state, view.service, now), tasks };
   }
   const tasks = [...state.tasks.ofService(serviceId).values()];
   return { serviceId, removed: tasks.length === 0, summary: undefined, tasks };

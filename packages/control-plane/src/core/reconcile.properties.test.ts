@@ -31,7 +31,7 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
           world.setNode(id, { state: NodeState.READY, availability: Availability.ACTIVE });
         }
         world.comeToRest();
-        const { converged, desired, running, reasons } = convergence(world.view, world.cluster);
+        const { converged, desired, running, reasons } = convergence(world.view, world.cluster, world.now);
         const waiting = [...world.tasks.values()].filter(isPending);
         expect(reasons.length > 0).toBe(!converged);
         expect(converged).toBe(waiting.length === 0);
@@ -47,7 +47,7 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
       fc.property(history, (input) => {
         const limit = input.spec.update?.order === START_FIRST ? 2 : 1;
         play(input, (world) => {
-          const live = world.live().filter(({ id }) => !world.wereAdrift.has(id));
+          const live = world.live().filter(({ id }) => !world.wereDisconnected.has(id));
           for (const tasks of count(live, slotOf).values()) expect(tasks).toBeLessThanOrEqual(limit);
         });
       }),

@@ -64,7 +64,7 @@ describe("reconcile() of a replicated service", () => {
   it("marks tasks of a dead node and replaces them in the same plan", () => {
     const nodes = [buildNode({ id: "n1", state: NodeState.DOWN }), buildNode({ id: "n2" })];
     expect(lines(planFor({ tasks: [buildTask()] }, nodes))).toEqual([
-      "task t1 (shop_web.1) is out of reach: node n1 is down",
+      "mark task t1 (shop_web.1) as disconnected: node n1 is down",
       "create task a1 (shop_web.1) on node n2",
     ]);
   });
@@ -78,10 +78,10 @@ describe("reconcile() of a replicated service", () => {
       buildTask({ id: "a", nodeId: "n2", ...leaving }),
       buildTask({ id: "b", ...leaving, ...lost }),
     ];
-    const reason = "its node is gone, and removes it should it come back";
+    const reason = "its node is gone";
     expect(lines(planFor({ tasks }, nodes))).toEqual([
-      `forget task a (shop_web.2): ${reason}`,
-      `forget task b (shop_web.2): ${reason}`,
+      `delete task a (shop_web.2): ${reason}`,
+      `delete task b (shop_web.2): ${reason}`,
     ]);
   });
 
@@ -137,7 +137,9 @@ describe("reconcile() of a replicated service", () => {
     const since = (ageMs: number): Task =>
       buildTask({ restarts: 3, status: { state: TaskState.RUNNING, sinceMs: NOW - ageMs } });
     expect(planFor({ tasks: [since(59_000)] })).toMatchObject({ actions: [], requeueAtMs: NOW + 1_000 });
-    expect(lines(planFor({ tasks: [since(60_000)] }))).toEqual(["task t1 (shop_web.1) runs well again"]);
+    expect(lines(planFor({ tasks: [since(60_000)] }))).toEqual([
+      "reset the restart count of task t1 (shop_web.1)",
+    ]);
   });
 
   it("keeps five ended tasks of a slot", () => {
@@ -145,8 +147,8 @@ describe("reconcile() of a replicated service", () => {
       buildTask({ id: `e${at}`, createdAtMs: at, status: { state: TaskState.FAILED } }),
     );
     expect(lines(planFor({ tasks: [...ended, buildTask({ createdAtMs: 9 })] }))).toEqual([
-      "remove task e2 (shop_web.1): old history",
-      "remove task e1 (shop_web.1): old history",
+      "remove task e2 (shop_web.1): history limit",
+      "remove task e1 (shop_web.1): history limit",
     ]);
   });
 
@@ -169,7 +171,7 @@ describe("reconcile() of a replicated service", () => {
   it("replaces a waiting task whose spec has changed, so that the new reservations count", () => {
     const waiting = buildTask({ nodeId: "", status: { state: TaskState.NEW, message: "no room" } });
     expect(lines(planFor({ service: buildService({ version: 2 }), tasks: [waiting] }))).toEqual([
-      "forget task t1 (shop_web.1): another takes its place",
+      "delete task t1 (shop_web.1): another task fills its slot",
       "create task a1 (shop_web.1) on node n1",
     ]);
   });
@@ -215,18 +217,18 @@ describe("reconcile() of a global service", () => {
       buildNode({ id: "n2", availability: Availability.PAUSE }),
     ];
     expect(lines(planFor({ spec: global, tasks: [on("n1"), on("n2")] }, nodes))).toEqual([
-      "remove task t-n1 (shop_web): no longer wanted",
+      "remove task t-n1 (shop_web): its slot is not needed any more",
     ]);
   });
 
   it("keeps the task of a dead node until it is back, and makes another when it was lost", () => {
     const dead = [buildNode({ id: "n1", state: NodeState.DOWN })];
     expect(lines(planFor({ spec: global, tasks: [on("n1")] }, dead))).toEqual([
-      "task t-n1 (shop_web) is out of reach: node n1 is down",
+      "mark task t-n1 (shop_web) as disconnected: node n1 is down",
     ]);
     const starting = on("n1", { status: { state: TaskState.STARTING } });
     expect(lines(planFor({ spec: global, tasks: [starting] }, dead))).toEqual([
-      "task t-n1 (shop_web) is lost: node n1 is down",
+      "mark task t-n1 (shop_web) as lost: node n1 is down",
     ]);
     const lost = on("n1", { status: { state: TaskState.LOST } });
     expect(planFor({ spec: global, tasks: [lost] }, dead).actions).toEqual([]);
@@ -249,12 +251,12 @@ describe("reconcile() of a service that is being removed", () => {
     ];
     expect(lines(planFor({ service, tasks }, nodes))).toEqual([
       "remove task here (shop_web.1): its service is removed",
-      "forget task dead (shop_web.1): its service is removed",
-      "forget task nowhere (shop_web.1): its service is removed",
+      "delete task dead (shop_web.1): its service is removed",
+      "delete task nowhere (shop_web.1): its service is removed",
     ]);
   });
 
   it("goes itself when the last task is gone", () => {
-    expect(lines(planFor({ service }))).toEqual(["forget service s1: its last task is gone"]);
+    expect(lines(planFor({ service }))).toEqual(["delete service s1: no tasks are left"]);
   });
 });

@@ -1,22 +1,26 @@
 import type { Plan } from "../core/model/plan.js";
 import type { ServiceSnapshot } from "../core/model/snapshot.js";
-import { dependencyState } from "../core/orchestrator/dependencies/dependency-state.js";
-import { type DependencyLookup, decideGate, type Gate } from "../core/orchestrator/dependencies.js";
+import {
+  type DependencyGate,
+  type DependencyLookup,
+  dependencyGate,
+  dependencyState,
+} from "../core/orchestrator/dependencies.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
 
-/** Whether a service may start, by what is known of the services that it depends on. */
-export function gateOf(view: ServiceSnapshot, state: ClusterState, now: number): Gate {
-  return decideGate(view, lookupIn(state), now);
+/** Returns whether a service may start, from the states of its dependencies. */
+export function gateOf(snapshot: ServiceSnapshot, state: ClusterState, now: number): DependencyGate {
+  return dependencyGate(snapshot, lookupIn(state, now), now);
 }
 
-/** The plan of a service behind its gate: made anew when the gate is to be asked again. */
-export function withGate(gate: Gate, decide: (holdReason: string) => Plan): Plan {
+/** Plans a service behind its gate. The plan is due again when the deadline of the dependencies passes. */
+export function withGate(gate: DependencyGate, decide: (holdReason: string) => Plan): Plan {
   if (gate.kind === "open") return decide("");
   const plan = decide(gate.holdReason);
   const requeueAtMs = Math.min(
     plan.requeueAtMs ?? Number.POSITIVE_INFINITY,
-    gate.atMs ?? Number.POSITIVE_INFINITY,
+    gate.dueMs ?? Number.POSITIVE_INFINITY,
   );
   const problems = [...plan.problems, gate.holdReason];
   return requeueAtMs === Number.POSITIVE_INFINITY
@@ -24,18 +28,18 @@ export function withGate(gate: Gate, decide: (holdReason: string) => Plan): Plan
     : { ...plan, problems, requeueAtMs };
 }
 
-/** Services that a change of this one may let start: those that name it and have tasks that wait. */
+/** Returns the services that depend on this one and have tasks without a node. */
 export function dependentsWaitingFor(serviceId: string, state: ClusterState): readonly string[] {
   const name = state.services.get(serviceId)?.spec?.name;
   if (name === undefined) return [];
   return [...state.services.dependentsOf(name).keys()].filter((id) => state.tasks.isUnplaced(id));
 }
 
-function lookupIn(state: ClusterState): DependencyLookup {
+function lookupIn(state: ClusterState, now: number): DependencyLookup {
   return (name) => {
     const service = state.services.byName(name);
     if (service === undefined || service.removing) return undefined;
     const snapshot = serviceSnapshot(state, service.id);
-    return snapshot && dependencyState(snapshot, state.nodes);
+    return snapshot && dependencyState(snapshot, state.nodes, now);
   };
 }

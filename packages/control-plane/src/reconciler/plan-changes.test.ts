@@ -3,18 +3,19 @@ import { expect, test } from "vitest";
 import { buildService, buildSpec, buildTask } from "../core/testing/records.js";
 import type { Change } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
-import { serviceUpdate } from "./plan-changes.js";
+import { rollbackChanges } from "./plan-changes.js";
 
-const rollout = { state: Rollout_State.ROLLING_BACK, message: "going back to version 1" };
+const failure = "the update to version 2 failed (slot 1: exit code 1)";
+const rollout = { state: Rollout_State.ROLLING_BACK, message: `${failure}; rolled back to version 1` };
 const spec = buildSpec({ task: { container: { image: "web:1" }, networks: [{ network: "shop_back" }] } });
-const known = buildService({ version: 2, rollout: { state: Rollout_State.UPDATING } });
+const known = buildService({ version: 2, healthyVersion: 1, rollout: { state: Rollout_State.UPDATING } });
 const back = buildService({ version: 3, spec, rollout });
 
 function decided(...changes: readonly Change[]): readonly Change[] {
   const state = new ClusterState();
   const records: Change[] = [{ kind: "put-service", service: known }, ...changes];
   state.apply(records.map((change) => ({ change, revision: 1n })));
-  return serviceUpdate(back, state, 1_000);
+  return rollbackChanges({ service: back, failure }, state, 1_000);
 }
 
 const network = (removing: boolean): Change => ({
@@ -22,26 +23,26 @@ const network = (removing: boolean): Change => ({
   network: Network.fromPartial({ id: "net", spec: { name: "shop_back" }, subnet: "10.64.0.0/18", removing }),
 });
 
-test("a service goes back to a spec whose networks are there", () => {
+test("a rollback writes the restored spec before the service that refers to it", () => {
   expect(decided(network(false))).toEqual([
     { kind: "put-revision", serviceId: "s1", version: 3, spec },
     { kind: "put-service", service: back },
   ]);
 });
 
-test("a service pauses where a network that it would go back to is gone, or is about to", () => {
+test("a rollback pauses, with one explanation, when a network of the restored spec is gone or being removed", () => {
   for (const changes of [decided(), decided(network(true))]) {
     expect(changes).toMatchObject([
       { kind: "put-service", service: { version: 2, rollout: { state: Rollout_State.PAUSED } } },
     ]);
     const [change] = changes;
     expect(change?.kind === "put-service" && change.service.rollout?.message).toBe(
-      "going back to version 1 is not possible, since network shop_back is gone: it is paused until the service is changed",
+      `${failure} and version 1 cannot be restored: network shop_back is gone: it is paused until the service is changed`,
     );
   }
 });
 
-test("a service pauses where another one has taken the address that it would go back to", () => {
+test("a rollback pauses when another service has taken an address of the restored spec", () => {
   const networks = [{ network: "shop_back", ipv4Address: "10.64.0.5" }];
   const chosen = buildSpec({ name: "shop_db", task: { container: { image: "db:1" }, networks } });
   const state = new ClusterState();
@@ -52,13 +53,13 @@ test("a service pauses where another one has taken the address that it would go 
   ];
   state.apply(records.map((change) => ({ change, revision: 1n })));
   const wanted = { ...back, spec: { ...spec, task: chosen.task } };
-  const [change] = serviceUpdate(wanted, state, 1_000);
+  const [change] = rollbackChanges({ service: wanted, failure }, state, 1_000);
   expect(change?.kind === "put-service" && change.service.rollout?.message).toContain(
-    "since service shop_db has its address 10.64.0.5 in network shop_back",
+    "service shop_db has its address 10.64.0.5 in network shop_back",
   );
 });
 
-test("a service pauses while a task on its way out has the address that it would go back to", () => {
+test("a rollback pauses while a stopping task still holds an address of the restored spec", () => {
   const having = (ipv4Address: string) =>
     buildSpec({ task: { container: { image: "db:1" }, networks: [{ network: "shop_back", ipv4Address }] } });
   const goBack = (taskState: TaskState) => {
@@ -72,11 +73,11 @@ test("a service pauses while a task on its way out has the address that it would
       network(false),
     ];
     state.apply(records.map((change) => ({ change, revision: 1n })));
-    return serviceUpdate({ ...back, spec: having("10.64.0.5") }, state, 1_000);
+    return rollbackChanges({ service: { ...back, spec: having("10.64.0.5") }, failure }, state, 1_000);
   };
   const [change] = goBack(TaskState.RUNNING);
   expect(change?.kind === "put-service" && change.service.rollout?.message).toContain(
-    "since task shop_db.1 still has its address 10.64.0.5 in network shop_back",
+    "task shop_db.1 still has its address 10.64.0.5 in network shop_back",
   );
   expect(goBack(TaskState.SHUTDOWN)).toMatchObject([{ kind: "put-revision" }, { kind: "put-service" }]);
 });

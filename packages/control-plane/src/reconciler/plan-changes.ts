@@ -1,8 +1,8 @@
-import { DesiredState, type Service, type ServiceSpec, type Task, TaskState } from "@berth/proto";
+import { DesiredState, type ServiceSpec, type Task, TaskState } from "@berth/proto";
 import { staticAddressIn } from "../core/allocator/static-addresses.js";
-import { taskAfter } from "../core/apply-action.js";
 import { portConflicts } from "../core/endpoints/published-ports.js";
 import type { Action, Plan } from "../core/model/plan.js";
+import { taskAfter } from "../core/model/plan.js";
 import { pauseRollout } from "../core/model/rollout.js";
 import { stateOf } from "../core/model/task-state.js";
 import { findAddressHolder } from "../state/address-holder.js";
@@ -52,7 +52,8 @@ export function orphanChanges(tasks: Iterable<Task>, state: ClusterState): reado
 
 function actionChanges(action: Action, state: ClusterState, now: number): readonly Change[] {
   if (action.kind === "remove-service") return serviceRemoval(action.serviceId, state, now);
-  if (action.kind === "update-service") return serviceUpdate(action.service, state, now);
+  if (action.kind === "update-service") return [{ kind: "put-service", service: action.service }];
+  if (action.kind === "roll-back-service") return rollbackChanges(action, state, now);
   if (action.kind === "delete-task") {
     return [{ kind: "delete-task", serviceId: action.task.serviceId, taskId: action.task.id }];
   }
@@ -72,23 +73,24 @@ function serviceRemoval(serviceId: string, state: ClusterState, now: number): re
 }
 
 /**
- * What an updated service is written as. One that goes back to an earlier version has a new version: its spec is
- * written before the service that makes it count. Should another service have taken a port of that spec meanwhile, or
- * should a network of it be gone, there is no way back, and the service stays as it is.
+ * Returns the changes of an automatic rollback: the restored spec, and then the service that refers to it. When
+ * another service has taken a port or an address of that spec, or a network of it is gone, the rollout pauses instead.
  */
-export function serviceUpdate(service: Service, state: ClusterState, now: number): readonly Change[] {
+export function rollbackChanges(
+  { service, failure }: Pick<Extract<Action, { kind: "roll-back-service" }>, "service" | "failure">,
+  state: ClusterState,
+  now: number,
+): readonly Change[] {
   const { id: serviceId, version, spec } = service;
   const update: Change = { kind: "put-service", service };
-  if (spec === undefined || state.services.specOf(serviceId, version) !== undefined) return [update];
+  if (spec === undefined) return [update];
   const obstacle = takenPort(serviceId, spec, state) ?? networkObstacle(serviceId, spec, state);
   const known = state.services.get(serviceId);
-  if (obstacle !== undefined && known?.rollout !== undefined && service.rollout !== undefined) {
-    const message = `${service.rollout.message} is not possible, since ${obstacle}: it is paused until the service is changed`;
-    return [
-      { kind: "put-service", service: { ...known, rollout: pauseRollout(known.rollout, message, now) } },
-    ];
+  if (obstacle === undefined || known?.rollout === undefined) {
+    return [{ kind: "put-revision", serviceId, version, spec }, update];
   }
-  return [{ kind: "put-revision", serviceId, version, spec }, update];
+  const cause = `${failure} and version ${known.healthyVersion} cannot be restored: ${obstacle}`;
+  return [{ kind: "put-service", service: { ...known, rollout: pauseRollout(known.rollout, cause, now) } }];
 }
 
 function networkObstacle(serviceId: string, { task }: ServiceSpec, state: ClusterState): string | undefined {

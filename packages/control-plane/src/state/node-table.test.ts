@@ -1,10 +1,11 @@
 import { Availability, NodeState, TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { NodeCounts } from "../core/model/task-index.js";
 import { TaskIndex } from "../core/model/task-index.js";
 import { type PlacementRequest, place } from "../core/scheduler/place.js";
 import { requirementsOf } from "../core/scheduler/requirements.js";
-import { ChangedCounts, minTasksPerNode, type NodeCounts } from "../core/scheduler/service-load.js";
+import { ChangedCounts, minTasksPerNode } from "../core/scheduler/service-load.js";
 import { buildNode, buildSpec, buildTask, CPU, clusterOf, UNLIMITED_PARTS } from "../core/testing/records.js";
 import { NodeTable } from "./node-table.js";
 

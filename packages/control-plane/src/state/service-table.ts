@@ -1,6 +1,6 @@
 import { type PortSpec, PortSpec_Protocol, type Service, type ServiceSpec } from "@berth/proto";
 import type { PortClaim } from "../core/endpoints/published-ports.js";
-import { isBoundToNodes } from "../core/orchestrator/jobs/job-mode.js";
+import { isBoundToNodes } from "../core/orchestrator/job-schedule.js";
 import { GroupedMap } from "./grouped.js";
 
 /** A version of a service whose spec is kept. */

@@ -5,7 +5,7 @@ import {
   type ServiceSpec,
 } from "@berth/proto";
 import { applySpec } from "../../core/orchestrator/apply-spec.js";
-import { specsInUse } from "../../core/orchestrator/rollout/specs-in-use.js";
+import { specsInUse } from "../../core/orchestrator/rollback.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 

@@ -11,7 +11,7 @@ import type { Plan } from "../../core/model/plan.js";
 import { isRolloutActive } from "../../core/model/rollout.js";
 import { isEnded, isPending, shouldRun, stateOf } from "../../core/model/task-state.js";
 import { currentTest } from "../../core/model/template.js";
-import { isJob } from "../../core/orchestrator/jobs/job-mode.js";
+import { isJob } from "../../core/orchestrator/job-schedule.js";
 import { reconcile } from "../../core/reconcile.js";
 import { gateOf, withGate } from "../../reconciler/gates.js";
 import { planChanges } from "../../reconciler/plan-changes.js";

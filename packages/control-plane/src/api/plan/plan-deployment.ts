@@ -9,7 +9,7 @@ import {
   type ServicePlan,
   type ServiceSpec,
 } from "@berth/proto";
-import { policyOf } from "../../core/orchestrator/update-policy.js";
+import { updatePolicy } from "../../core/orchestrator/update-policy.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { decideDeployment, type StackDeployment } from "../deploy/decide-deployment.js";
 import { type Forecast, forecast } from "./forecast.js";
@@ -105,7 +105,7 @@ function changesOf(old: ServiceSpec | undefined, spec: ServiceSpec | undefined):
 
 function rolloutText(service: Service | undefined): string {
   if (service?.spec === undefined) return "";
-  const { parallelism, startFirst, onFailure } = policyOf(service, service.spec);
+  const { parallelism, startFirst, onFailure } = updatePolicy(service, service.spec);
   const count = Number.isFinite(parallelism) ? `${parallelism} at a time` : "all at once";
   return `${count}, ${startFirst ? "start-first" : "stop-first"}, on failure: ${onFailure}`;
 }

@@ -50,10 +50,11 @@ export class StepRecorder {
         this.#stop(action.task, action.reason);
         return;
       case "mark-lost":
-      case "mark-adrift":
+      case "mark-disconnected":
       case "reset-restarts":
       case "delete-task":
       case "update-service":
+      case "roll-back-service":
       case "remove-service":
         return; // No step that a user would recognize.
       default:

@@ -1,70 +1,163 @@
-import { assertNever, DesiredState, type Service, type Task } from "@berth/proto";
+import {
+  assertNever,
+  DesiredState,
+  Health,
+  type Service,
+  type Task,
+  TaskState,
+  type TaskStatus,
+} from "@berth/proto";
 
 /**
- * One change of one record. `task` is the record as it was decided upon, so that whoever writes can compare
- * (for `create-task` it is the new record). A plan never holds two actions for one task.
+ * One change of one record. `task` is the record that the decision was based on, so that the writer can compare; for
+ * `create-task` it is the new record. A plan holds at most one action per task.
  */
 export type Action =
-  /** A new record: with a node (ASSIGNED), or NEW with the reason in its status. */
+  /** Creates a task: ASSIGNED to a node, or NEW with the reason in its status. */
   | { readonly kind: "create-task"; readonly task: Task }
-  /** A NEW task gets its node. */
+  /** Assigns a NEW task to a node. */
   | { readonly kind: "assign-task"; readonly task: Task; readonly nodeId: string }
-  /** A NEW task still has no node, for another reason than before. */
+  /** Changes the reason why a NEW task has no node. */
   | { readonly kind: "update-message"; readonly task: Task; readonly message: string }
   | { readonly kind: "set-desired"; readonly task: Task; readonly desired: EndState; readonly reason: string }
-  /** Its node died: final, whatever the node may say later. */
+  /** The node of the task died. Final: later reports of the node are ignored. */
   | { readonly kind: "mark-lost"; readonly task: Task; readonly reason: string }
-  /** Its node is down: nobody knows how it is, until its agent says so. */
-  | { readonly kind: "mark-adrift"; readonly task: Task; readonly reason: string }
-  /** It has run well long enough for earlier failures of its slot to be forgiven. */
+  /** The node of the task is down. The state of the task is unknown until its agent reports again. */
+  | { readonly kind: "mark-disconnected"; readonly task: Task; readonly reason: string }
+  /** The task has been ready long enough to forget the earlier failures of its slot. */
   | { readonly kind: "reset-restarts"; readonly task: Task }
   | { readonly kind: "delete-task"; readonly task: Task; readonly reason: string }
-  /** What is known of the service as a whole has changed: its rollout, its job's run, its scale. */
+  /** Changes the state of the service as a whole: its rollout, its job run, its scale. */
   | { readonly kind: "update-service"; readonly service: Service; readonly reason: string }
-  /** The service was to be removed and no task is left: its record, name and revisions go. */
+  /** Rolls a failed update back. `failure` explains why the update failed. */
+  | {
+      readonly kind: "roll-back-service";
+      readonly service: Service;
+      readonly failure: string;
+      readonly reason: string;
+    }
+  /** The service was to be removed and has no tasks left: deletes its record, name and revisions. */
   | { readonly kind: "remove-service"; readonly serviceId: string };
 
 export type EndState = typeof DesiredState.SHUTDOWN | typeof DesiredState.REMOVE;
 
 export interface Plan {
-  /** In the order in which they should be written. Empty: nothing to do now. */
+  /** In the order in which they are written. Empty when there is nothing to do now. */
   readonly actions: readonly Action[];
-  /** When to decide again even if nothing changes. */
+  /** When to reconcile again even if no record changes. Undefined when time changes nothing. */
   readonly requeueAtMs?: number;
-  /** Why the service is not yet as it should be, for a person. */
+  /** Why slots cannot proceed, for dry runs. */
   readonly problems: readonly string[];
 }
 
-/** One line for a log. */
-export function describeAction(action: Action): string {
+/** Builds a plan. A task that needs two actions gets the first one now; the rest follows at once in the next plan. */
+export function buildPlan(
+  actions: readonly Action[],
+  rest: { readonly dueMs: readonly number[]; readonly problems: readonly string[]; readonly now: number },
+): Plan {
+  const planned = new Set<string>();
+  const first = actions.filter((action) => {
+    if (action.kind === "create-task" || !("task" in action)) return true;
+    if (planned.has(action.task.id)) return false;
+    planned.add(action.task.id);
+    return true;
+  });
+  const dueMs = first.length < actions.length ? [rest.now] : rest.dueMs;
+  const earliest = dueMs.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  return {
+    actions: first,
+    problems: rest.problems,
+    ...(earliest === Number.POSITIVE_INFINITY ? {} : { requeueAtMs: earliest }),
+  };
+}
+
+/** Returns the record that an action leaves; undefined when it deletes the record or changes no task. */
+export function taskAfter(action: Action, now: number): Task | undefined {
   switch (action.kind) {
     case "create-task":
-      return `create ${label(action.task)} ${where(action.task)}`;
+      return action.task;
     case "assign-task":
-      return `assign ${label(action.task)} to node ${action.nodeId}`;
+      return { ...action.task, nodeId: action.nodeId, status: newStatus(TaskState.ASSIGNED, "", now) };
     case "update-message":
-      return `${label(action.task)} has no node: ${action.message}`;
+      return withStatus(action.task, TaskState.NEW, now, { message: action.message });
     case "set-desired":
-      return `${action.desired === DesiredState.REMOVE ? "remove" : "stop"} ${label(action.task)}: ${action.reason}`;
-    case "mark-adrift":
-      return `${label(action.task)} is out of reach: ${action.reason}`;
+      return { ...action.task, desiredState: action.desired };
     case "mark-lost":
-      return `${label(action.task)} is lost: ${action.reason}`;
+      return withStatus(action.task, TaskState.LOST, now, {
+        state: TaskState.LOST,
+        message: action.reason,
+        sinceMs: now,
+        health: Health.UNSPECIFIED,
+        ports: [],
+      });
+    case "mark-disconnected":
+      return withStatus(action.task, TaskState.ASSIGNED, now, {
+        message: action.reason,
+        health: Health.UNKNOWN,
+      });
     case "reset-restarts":
-      return `${label(action.task)} runs well again`;
+      return { ...action.task, restarts: 0 };
     case "delete-task":
-      return `forget ${label(action.task)}: ${action.reason}`;
     case "update-service":
-      return `service ${action.service.spec?.name ?? action.service.id}: ${action.reason}`;
+    case "roll-back-service":
     case "remove-service":
-      return `forget service ${action.serviceId}: its last task is gone`;
+      return undefined;
     default:
       return assertNever(action);
   }
 }
 
-const label = (task: Task): string =>
+function withStatus(task: Task, initial: TaskState, now: number, over: Partial<TaskStatus>): Task {
+  return { ...task, status: { ...(task.status ?? newStatus(initial, "", now)), ...over } };
+}
+
+/** Returns the status of a task that has no container yet. */
+export function newStatus(state: TaskState, message: string, now: number): TaskStatus {
+  return {
+    state,
+    message,
+    sinceMs: now,
+    containerId: "",
+    health: Health.UNSPECIFIED,
+    ports: [],
+    addresses: [],
+    stoppedExternally: false,
+  };
+}
+
+/** Returns the log line of an action. */
+export function describeAction(action: Action): string {
+  switch (action.kind) {
+    case "create-task":
+      return `create ${taskLabel(action.task)} ${placementText(action.task)}`;
+    case "assign-task":
+      return `assign ${taskLabel(action.task)} to node ${action.nodeId}`;
+    case "update-message":
+      return `${taskLabel(action.task)} has no node: ${action.message}`;
+    case "set-desired": {
+      const verb = action.desired === DesiredState.REMOVE ? "remove" : "stop";
+      return `${verb} ${taskLabel(action.task)}: ${action.reason}`;
+    }
+    case "mark-disconnected":
+      return `mark ${taskLabel(action.task)} as disconnected: ${action.reason}`;
+    case "mark-lost":
+      return `mark ${taskLabel(action.task)} as lost: ${action.reason}`;
+    case "reset-restarts":
+      return `reset the restart count of ${taskLabel(action.task)}`;
+    case "delete-task":
+      return `delete ${taskLabel(action.task)}: ${action.reason}`;
+    case "update-service":
+    case "roll-back-service":
+      return `update service ${action.service.spec?.name ?? action.service.id}: ${action.reason}`;
+    case "remove-service":
+      return `delete service ${action.serviceId}: no tasks are left`;
+    default:
+      return assertNever(action);
+  }
+}
+
+const taskLabel = (task: Task): string =>
   `task ${task.id} (${task.serviceName}${task.slot === 0 ? "" : `.${task.slot}`})`;
 
-const where = (task: Task): string =>
+const placementText = (task: Task): string =>
   task.nodeId === "" ? `without a node: ${task.status?.message ?? ""}` : `on node ${task.nodeId}`;

@@ -1,17 +1,17 @@
 import { Rollout, Rollout_State as State } from "@berth/proto";
 
-/** Names of failed slots that are kept: enough to look at, few enough for a record that is written often. */
+/** Failed slots that a record names. The count is exact; the names are limited because the record is written often. */
 export const MAX_FAILED_SLOTS = 100;
 
-/** Slots are being replaced. */
+/** Whether slots are being replaced. */
 export const isRolloutActive = (rollout: Rollout | undefined): boolean =>
   rollout?.state === State.UPDATING || rollout?.state === State.ROLLING_BACK;
 
-/** It failed and waits for a person. */
+/** Whether the rollout failed and waits for the service to be changed. */
 export const isRolloutPaused = (rollout: Rollout | undefined): boolean =>
   rollout?.state === State.PAUSED || rollout?.state === State.ROLLBACK_PAUSED;
 
-/** Whether it goes (or went) back to an earlier version. */
+/** Whether the rollout returns (or returned) to an earlier version. */
 export const isRollback = (rollout: Rollout | undefined): boolean =>
   rollout !== undefined && rollout.state >= State.ROLLING_BACK;
 
@@ -35,8 +35,9 @@ export function beginRollout({ state, fromVersion, toVersion, now, message = "" 
 }
 
 /**
- * What a change that replaces no task does to a rollout: one that goes on takes it along, one that is paused tries
- * again, since a constraint or the update policy may be what was wrong. Changing the number of replicas is no try.
+ * Applies a change that replaces no task to a rollout. An active rollout continues to the new version. A paused one
+ * starts again, because a constraint or the update policy may have been the cause; a change of the replicas alone
+ * does not start it.
  */
 export function continueRollout(
   rollout: Rollout | undefined,
@@ -54,8 +55,10 @@ export function continueRollout(
   return beginRollout({ state, fromVersion: version - 1, toVersion: version, now });
 }
 
-export function pauseRollout(rollout: Rollout, message: string, now: number): Rollout {
+/** Pauses a failed rollout. `failure` says what failed and why. */
+export function pauseRollout(rollout: Rollout, failure: string, now: number): Rollout {
   const state = isRollback(rollout) ? State.ROLLBACK_PAUSED : State.PAUSED;
+  const message = `${failure}: it is paused until the service is changed`;
   return { ...rollout, state, endedAtMs: now, message };
 }
 

@@ -1,27 +1,27 @@
 import { DesiredState, type Task } from "@berth/proto";
 import { byAge, isEnded, isPending, shouldRun } from "./task-state.js";
 
-/** Names a slot: a number of a replicated service, or a node of a global one. */
+/** Identifies a slot: by number in a replicated service, by node in a global one. */
 export interface SlotRef {
-  /** 0 for a global service. */
+  /** 0 in a global service. */
   readonly number: number;
-  /** The node that the slot is bound to; empty for a replicated service. */
+  /** Empty in a replicated service. */
   readonly nodeId: string;
 }
 
-/** The tasks of one slot by what they are to the service, each list newest first. */
+/** The tasks of one slot, grouped by their part in it. Each list is sorted newest first. */
 export interface Slot extends SlotRef {
-  /** NEW: wanted, without a node. */
+  /** Tasks that should run and have no node. */
   readonly pending: readonly Task[];
-  /** Wanted, on a node, not ended. Two while a start-first replacement is on. */
+  /** Tasks that should run, have a node and have not ended. Two during a start-first replacement. */
   readonly active: readonly Task[];
-  /** Told to stop and not yet said to have ended. */
+  /** Tasks that were told to stop and have not ended. */
   readonly stopping: readonly Task[];
-  /** Ended and kept for their history. */
+  /** Ended tasks, kept as history. */
   readonly ended: readonly Task[];
 }
 
-/** A slot that holds nothing but tasks that are being removed is not in use any more. */
+/** Whether a slot holds anything but tasks that are being removed. */
 export function isInUse(slot: Slot): boolean {
   return (
     slot.active.length > 0 ||
@@ -31,10 +31,17 @@ export function isInUse(slot: Slot): boolean {
   );
 }
 
-/** How records and people name a slot: its number, or the node of a global service. */
+/** Returns the key that identifies a slot within its service: its number, or its node's id. */
 export const slotKey = (slot: SlotRef): string => (slot.nodeId === "" ? String(slot.number) : slot.nodeId);
 
-/** Groups tasks by slot number, smallest first. */
+/** Returns the same key for the slot of a task. */
+export const slotKeyOf = (task: Task): string => (task.slot === 0 ? task.nodeId : String(task.slot));
+
+/** Returns a slot's name in messages: `slot 3`, or `node n1` in a global service. */
+export const slotName = (slot: SlotRef): string =>
+  slot.nodeId === "" ? `slot ${slot.number}` : `node ${slot.nodeId}`;
+
+/** Groups tasks by slot number, in ascending order. */
 export function slotsByNumber(tasks: readonly Task[]): readonly Slot[] {
   const slots = new Map<number, SlotBuilder>();
   for (const task of tasks) {
@@ -43,12 +50,12 @@ export function slotsByNumber(tasks: readonly Task[]): readonly Slot[] {
       slot = emptySlot(task.slot, "");
       slots.set(task.slot, slot);
     }
-    add(slot, task);
+    addTask(slot, task);
   }
   return [...slots.values()].sort((a, b) => a.number - b.number);
 }
 
-/** Groups tasks that have a node by that node, in order of its id. */
+/** Groups tasks by node, in order of node ids. Tasks without a node are left out. */
 export function slotsByNode(tasks: readonly Task[]): readonly Slot[] {
   const slots = new Map<string, SlotBuilder>();
   for (const task of tasks) {
@@ -58,13 +65,13 @@ export function slotsByNode(tasks: readonly Task[]): readonly Slot[] {
       slot = emptySlot(0, task.nodeId);
       slots.set(task.nodeId, slot);
     }
-    add(slot, task);
+    addTask(slot, task);
   }
   return [...slots.values()].sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
 }
 
-/** Most lists of most slots are empty, and a service may have a hundred thousand slots: they share this one. */
-const NONE: readonly Task[] = [];
+/** Shared by all empty lists: most lists are empty, and a service may have 100,000 slots. */
+const NO_TASKS: readonly Task[] = [];
 
 interface SlotBuilder extends SlotRef {
   pending: readonly Task[];
@@ -76,21 +83,21 @@ interface SlotBuilder extends SlotRef {
 const emptySlot = (number: number, nodeId: string): SlotBuilder => ({
   number,
   nodeId,
-  pending: NONE,
-  active: NONE,
-  stopping: NONE,
-  ended: NONE,
+  pending: NO_TASKS,
+  active: NO_TASKS,
+  stopping: NO_TASKS,
+  ended: NO_TASKS,
 });
 
-/** Ended tasks that are to be removed belong to no slot any more. */
-function add(slot: SlotBuilder, task: Task): void {
+/** Ended tasks that are to be removed are no longer part of the slot. */
+function addTask(slot: SlotBuilder, task: Task): void {
   if (isEnded(task)) {
-    if (task.desiredState < DesiredState.REMOVE) slot.ended = appended(slot.ended, task);
-  } else if (!shouldRun(task)) slot.stopping = appended(slot.stopping, task);
-  else if (isPending(task)) slot.pending = appended(slot.pending, task);
-  else slot.active = appended(slot.active, task);
+    if (task.desiredState < DesiredState.REMOVE) slot.ended = insertByAge(slot.ended, task);
+  } else if (!shouldRun(task)) slot.stopping = insertByAge(slot.stopping, task);
+  else if (isPending(task)) slot.pending = insertByAge(slot.pending, task);
+  else slot.active = insertByAge(slot.active, task);
 }
 
-/** Lists stay short (see the limit of the history), so copying them is cheap. */
-const appended = (list: readonly Task[], task: Task): readonly Task[] =>
+/** Copies are cheap: the history limit keeps the lists short. */
+const insertByAge = (list: readonly Task[], task: Task): readonly Task[] =>
   list.length === 0 ? [task] : [...list, task].sort(byAge);

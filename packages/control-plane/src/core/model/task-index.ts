@@ -1,24 +1,42 @@
 import type { Task } from "@berth/proto";
-import { CalmTasks } from "../orchestrator/slots/calm-tasks.js";
-import type { LevelCounts } from "../scheduler/service-load.js";
 import { isReady, shouldRun } from "./task-state.js";
 
+/** Number of tasks per node, by node id. Nodes without tasks are left out. */
+export interface NodeCounts extends Iterable<readonly [string, number]> {
+  get(nodeId: string): number | undefined;
+}
+
+/** Node counts that also know how many nodes have a given count. */
+export interface LevelCounts extends NodeCounts {
+  /** Number of nodes, by count (from 1). */
+  readonly levels: ReadonlyMap<number, number>;
+}
+
+/** The stable tasks of a service that a decision leaves as they are (see orchestrator/stable-tasks.ts). */
+export interface StableTasks {
+  readonly size: number;
+  /** Stable tasks per node, those in `leaving` included. A live view. */
+  readonly countByNode: LevelCounts;
+  /** Tasks that are stable by themselves, on nodes that they must leave. */
+  readonly leaving: readonly Task[];
+}
+
 /**
- * The tasks of one service, with those apart that nothing is to be decided about by what they say themselves: each is
- * **calm** and alone in its slot. Kept up to date task by task, so that a decision need not look at all of them; a
- * change costs the same however many there are.
+ * The tasks of one service, divided into stable and unstable ones. A task is **stable** when its record needs no
+ * decision and it is alone in its slot. Each update costs the same, however many tasks there are, so a decision does
+ * not have to look at all of them.
  */
 export class TaskIndex {
   readonly #byId = new Map<string, Task>();
-  /** Of slots with one task, that one. */
+  /** The task of each slot that has exactly one. */
   readonly #alone = new Map<number, Task>();
-  /** Of slots with several tasks, all of them. */
+  /** The tasks of each slot that has several. */
   readonly #shared = new Map<number, Map<string, Task>>();
-  /** Tasks that are alone in their slot and not calm. */
-  readonly #restless = new Map<string, Task>();
-  readonly #calm = new CalmTasks();
-  readonly #calmOfVersion = new Map<number, number>();
-  #calmCount = 0;
+  /** Tasks that are alone in their slot and not stable. */
+  readonly #unstable = new Map<string, Task>();
+  readonly #stable = new TasksByNode();
+  readonly #stableByVersion = new Map<number, number>();
+  #stableCount = 0;
 
   static of(tasks: Iterable<Task>): TaskIndex {
     const index = new TaskIndex();
@@ -30,33 +48,30 @@ export class TaskIndex {
     return this.#byId;
   }
 
-  /** Tasks that are calm and alone in their slot. */
   get stableCount(): number {
-    return this.#calmCount;
+    return this.#stableCount;
   }
 
-  /** How many of them are on each node. Alive. */
+  /** Stable tasks per node. A live view. */
   get stableByNode(): LevelCounts {
-    return this.#calm;
+    return this.#stable;
   }
 
-  /** Versions that any of them is of. */
+  /** Versions of the stable tasks. */
   stableVersions(): Iterable<number> {
-    return this.#calmOfVersion.keys();
+    return this.#stableByVersion.keys();
   }
 
-  /** Those of them on a node. */
   stableOn(nodeId: string): readonly Task[] {
-    return this.#calm.on(nodeId);
+    return this.#stable.on(nodeId);
   }
 
-  /** All other tasks. */
   *unstable(): Iterable<Task> {
-    yield* this.#restless.values();
+    yield* this.#unstable.values();
     for (const tasks of this.#shared.values()) yield* tasks.values();
   }
 
-  /** In place of what was known of the task. */
+  /** Adds a task, or replaces its record. */
   put(task: Task): void {
     this.delete(task.id);
     this.#byId.set(task.id, task);
@@ -66,7 +81,7 @@ export class TaskIndex {
     else if (other === undefined) this.#addAlone(task);
     else {
       this.#removeAlone(other);
-      this.#shared.set(task.slot, new Map([other, task].map((one) => [one.id, one])));
+      this.#shared.set(task.slot, new Map([other, task].map((each) => [each.id, each])));
     }
   }
 
@@ -88,28 +103,28 @@ export class TaskIndex {
 
   #addAlone(task: Task): void {
     this.#alone.set(task.slot, task);
-    if (isCalm(task)) {
-      this.#calm.add(task);
-      this.#countCalm(task, 1);
-    } else this.#restless.set(task.id, task);
+    if (isStable(task)) {
+      this.#stable.add(task);
+      this.#countStable(task, 1);
+    } else this.#unstable.set(task.id, task);
   }
 
   #removeAlone(task: Task): void {
     this.#alone.delete(task.slot);
-    if (isCalm(task)) {
-      this.#calm.delete(task);
-      this.#countCalm(task, -1);
-    } else this.#restless.delete(task.id);
+    if (isStable(task)) {
+      this.#stable.delete(task);
+      this.#countStable(task, -1);
+    } else this.#unstable.delete(task.id);
   }
 
-  #countCalm({ specVersion }: Task, by: 1 | -1): void {
-    this.#calmCount += by;
-    count(this.#calmOfVersion, specVersion, by);
+  #countStable({ specVersion }: Task, by: 1 | -1): void {
+    this.#stableCount += by;
+    addCount(this.#stableByVersion, specVersion, by);
   }
 }
 
-/** Runs well, is to go on where it is, and has nothing to be forgiven. Says so of a record, which never changes. */
-function isCalm(task: Task): boolean {
+/** Whether the record alone needs no decision. Records are immutable, so the answer for one never changes. */
+function isStable(task: Task): boolean {
   return (
     task.nodeId !== "" &&
     shouldRun(task) &&
@@ -119,7 +134,61 @@ function isCalm(task: Task): boolean {
   );
 }
 
-function count<K>(counts: Map<K, number>, key: K, by: 1 | -1): void {
+/** Tasks by node. A node usually has one task of a service; a list is only made for the second. */
+class TasksByNode implements LevelCounts {
+  readonly #byNode = new Map<string, Task | Set<Task>>();
+  readonly #nodesByCount = new Map<number, number>();
+
+  get levels(): ReadonlyMap<number, number> {
+    return this.#nodesByCount;
+  }
+
+  get(nodeId: string): number | undefined {
+    const entry = this.#byNode.get(nodeId);
+    return entry === undefined ? undefined : sizeOf(entry);
+  }
+
+  *[Symbol.iterator](): Iterator<readonly [string, number]> {
+    for (const [nodeId, entry] of this.#byNode) yield [nodeId, sizeOf(entry)];
+  }
+
+  on(nodeId: string): readonly Task[] {
+    const entry = this.#byNode.get(nodeId);
+    if (entry === undefined) return [];
+    return entry instanceof Set ? [...entry] : [entry];
+  }
+
+  add(task: Task): void {
+    const entry = this.#byNode.get(task.nodeId);
+    if (entry === undefined) this.#byNode.set(task.nodeId, task);
+    else if (entry instanceof Set) entry.add(task);
+    else this.#byNode.set(task.nodeId, new Set([entry, task]));
+    const size = this.get(task.nodeId) ?? 0;
+    this.#move(size - 1, size);
+  }
+
+  /** Ignores a task that was not added. */
+  delete(task: Task): void {
+    const entry = this.#byNode.get(task.nodeId);
+    const size = entry === undefined ? 0 : sizeOf(entry);
+    if (entry instanceof Set) {
+      if (!entry.delete(task)) return;
+      const [last, ...others] = entry;
+      if (last !== undefined && others.length === 0) this.#byNode.set(task.nodeId, last);
+    } else if (entry === task) this.#byNode.delete(task.nodeId);
+    else return;
+    this.#move(size, size - 1);
+  }
+
+  #move(from: number, to: number): void {
+    if (from > 0) addCount(this.#nodesByCount, from, -1);
+    if (to > 0) addCount(this.#nodesByCount, to, 1);
+  }
+}
+
+const sizeOf = (entry: Task | Set<Task>): number => (entry instanceof Set ? entry.size : 1);
+
+function addCount<K>(counts: Map<K, number>, key: K, by: 1 | -1): void {
   const after = (counts.get(key) ?? 0) + by;
   if (after === 0) counts.delete(key);
   else counts.set(key, after);

@@ -1,39 +1,48 @@
 import { DesiredState, Health, type Task, TaskState } from "@berth/proto";
 
-/** Observed state; a record without a status has just been made. */
+/** Returns the observed state. A record without a status is new. */
 export const stateOf = (task: Task): TaskState => task.status?.state ?? TaskState.NEW;
 
-/** Nothing of it runs or will ever run. */
+/** Whether the task has ended: nothing of it runs or will run. */
 export const isEnded = (task: Task): boolean => stateOf(task) >= TaskState.COMPLETE;
 
-/** Has no node yet. */
+/** Whether the task has no node yet. */
 export const isPending = (task: Task): boolean => stateOf(task) <= TaskState.NEW;
 
-/** Is to run, or to go on running. */
+/** Whether the desired state of the task is to run. */
 export const shouldRun = (task: Task): boolean => task.desiredState <= DesiredState.RUNNING;
 
-/** Runs and is not known to be unhealthy. With a healthcheck a task only becomes RUNNING when healthy. */
+/**
+ * Whether the task runs and nothing suggests that it does not serve: it is neither unhealthy, nor disconnected, nor in
+ * its health check's start period.
+ */
 export const isReady = (task: Task): boolean =>
   stateOf(task) === TaskState.RUNNING &&
   !isUnhealthy(task) &&
   !isDisconnected(task) &&
   task.status?.health !== Health.STARTING;
 
-/** Its node went down, and its agent has not said since what became of it. */
+/** Whether the task's node went down and its agent has not reported since. */
 export const isDisconnected = (task: Task): boolean => task.status?.health === Health.UNKNOWN;
 
+export const isUnhealthy = (task: Task): boolean => task.status?.health === Health.UNHEALTHY;
+
 /**
- * When a task that runs well counts as a success: at once when a healthcheck says so, else once it has run for
+ * Returns when a ready task counts as a success: at once when a health check passed, otherwise after it has run for
  * `monitorMs`.
  */
-export function provenAtMs(task: Task, monitorMs: number): number {
+export function successAtMs(task: Task, monitorMs: number): number {
   const sinceMs = task.status?.sinceMs ?? 0;
   return task.status?.health === Health.HEALTHY ? sinceMs : sinceMs + monitorMs;
 }
 
-export const isUnhealthy = (task: Task): boolean => task.status?.health === Health.UNHEALTHY;
-
-/** Newest first; ids break ties so that the order never depends on that of the input. */
+/** Sorts newest first. Ids break ties, so the order never depends on the order of the input. */
 export function byAge(a: Task, b: Task): number {
   return b.createdAtMs - a.createdAtMs || (a.id < b.id ? 1 : -1);
+}
+
+/** Explains how a task ended. */
+export function endText({ status }: Task): string {
+  if (status?.message) return status.message;
+  return status?.exitCode === undefined ? "an unknown exit code" : `exit code ${status.exitCode}`;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { buildService, buildSpec, buildTask } from "../testing/records.js";
-import { currentTest, markTemplate, templateOf, templateText } from "./template.js";
+import { addTemplateChange, currentTest, templateOf, templateText } from "./template.js";
 
 const mark = (version: number, templateVersion: number) => ({ version, templateVersion });
 /** Versions 1-3 of template 1, 4-5 of template 4, then 6 is back at template 1. */
@@ -38,13 +38,13 @@ describe("currentTest()", () => {
   });
 });
 
-describe("markTemplate()", () => {
+describe("addTemplateChange()", () => {
   it("keeps what was known, and forgets the oldest of many changes", () => {
     const first = buildService({ version: 3, templateVersion: 2 });
-    expect(markTemplate(first, { version: 4, template: 4 })).toEqual([mark(2, 2), mark(4, 4)]);
+    expect(addTemplateChange(first, { version: 4, template: 4 })).toEqual([mark(2, 2), mark(4, 4)]);
     let service = first;
     for (let version = 4; version < 50; version += 1) {
-      service = { ...service, templates: markTemplate(service, { version, template: version }) };
+      service = { ...service, templates: addTemplateChange(service, { version, template: version }) };
     }
     expect(service.templates).toHaveLength(20);
     expect(templateOf(service, 49)).toBe(49);

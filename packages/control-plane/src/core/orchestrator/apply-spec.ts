@@ -1,16 +1,15 @@
 import { Rollout_State, Service, ServiceSpec } from "@berth/proto";
 import { canonicalText } from "../model/canonical.js";
 import { beginRollout, continueRollout } from "../model/rollout.js";
-import { markTemplate, templateOf, templateText, withSortedPorts } from "../model/template.js";
-import { NO_TEMPLATE } from "./jobs/job-history.js";
-import { isJob } from "./jobs/job-mode.js";
+import { addTemplateChange, templateOf, templateText, withSortedPorts } from "../model/template.js";
+import { isJob, NO_TEMPLATE } from "./job-schedule.js";
 
 export type SpecOutcome =
   | { readonly kind: "created"; readonly service: Service }
   | {
       readonly kind: "updated";
       readonly service: Service;
-      /** Whether running tasks are replaced. All else is changed in place. */
+      /** Whether running tasks are replaced. Everything else is changed in place. */
       readonly replacesTasks: boolean;
       /** Top-level parts of the spec that differ, by their JSON names. */
       readonly changed: readonly string[];
@@ -18,22 +17,21 @@ export type SpecOutcome =
   | { readonly kind: "unchanged"; readonly service: Service };
 
 export interface SpecContext {
-  /** Of a service that is new. */
+  /** Id of a new service. */
   readonly id: string;
   readonly now: number;
-  /** Specs of versions that tasks run at present, by version: going back to one of them restarts none of its tasks. */
+  /** Specs that running tasks were created from, by version. Returning to one of them restarts none of its tasks. */
   readonly inUse?: ReadonlyMap<number, ServiceSpec>;
-  /** The change is a rollback: what is said of it, for a person. */
+  /** The message of the rollback. Undefined when the change is none. */
   readonly rollback?: string;
 }
 
 /**
- * Makes a service what a spec says. Both specs must have their defaults filled in, so that equal meanings are equal.
+ * Applies a spec to a service. Both specs must have their defaults filled in, so that equal meanings are equal.
  *
- * What a task runs decides about its replacement: container, limits, the ports as its node sees them, and the counter
- * of forced updates. Labels of the service, replicas, placement, reservations, restart and update policy apply to
- * tasks made from now on. A change that replaces tasks begins a rollout, whatever became of the one before.
- * A service that is being removed comes back to life: what is stopping stops, and new tasks are made.
+ * A change of the template (container, limits, ports and networks as the task depends on them, the counter of forced
+ * updates) replaces tasks and begins a rollout. Other changes apply to tasks created from now on: labels, replicas,
+ * placement, reservations, restart and update policy. A service that was being removed is created again.
  */
 export function applySpec(
   existing: Service | undefined,
@@ -46,7 +44,7 @@ export function applySpec(
   if (changed.length === 0 && !existing.removing) return { kind: "unchanged", service: existing };
   const version = existing.version + 1;
   const replacesTasks = templateText(existing.spec) !== templateText(spec);
-  const service = { ...revived(existing, now), spec, version, updatedAtMs: now, removing: false };
+  const service = { ...restored(existing, now), spec, version, updatedAtMs: now, removing: false };
   if (!replacesTasks) {
     const rollout = hasRollouts(existing, spec)
       ? continueRollout(existing.rollout, { version, changed, now })
@@ -57,26 +55,29 @@ export function applySpec(
   const updated = {
     ...service,
     templateVersion: template,
-    templates: markTemplate(existing, { version, template }),
-    // A job begins a new run in place of a rollout.
+    templates: addTemplateChange(existing, { version, template }),
     rollout: hasRollouts(existing, spec) ? nextRollout(existing, context) : undefined,
   };
   return { kind: "updated", service: updated, replacesTasks, changed };
 }
 
 /**
- * A service that was being removed begins as a new one does: it waits for what it depends on, and its job runs again.
- * Its runs are over, what they have done is gone with their tasks: going on with one would do it twice.
+ * Returns a service that was being removed as a new one: it waits for its dependencies, and its job runs again. Its
+ * runs end, because their results went with their tasks: continuing one would do its work twice.
  */
-function revived(service: Service, now: number): Service {
+function restored(service: Service, now: number): Service {
   const { removing, job, cron } = service;
   if (!removing) return service;
-  const ended = job && { ...job, endedAtMs: job.endedAtMs || now, templateVersion: NO_TEMPLATE };
-  const forgotten = cron && { ...cron, runs: [] };
-  return { ...service, healthyVersion: 0, autoscale: undefined, job: ended, cron: forgotten };
+  return {
+    ...service,
+    healthyVersion: 0,
+    autoscale: undefined,
+    job: job && { ...job, endedAtMs: job.endedAtMs || now, templateVersion: NO_TEMPLATE },
+    cron: cron && { ...cron, runs: [] },
+  };
 }
 
-/** A job begins a new run instead, and a service that was being removed is made anew. */
+/** A job begins a run instead, and a service that was being removed is created again. */
 const hasRollouts = ({ removing }: Service, spec: ServiceSpec): boolean => !removing && !isJob(spec);
 
 function nextRollout({ version }: Service, { now, rollback }: SpecContext): Service["rollout"] {
@@ -86,7 +87,7 @@ function nextRollout({ version }: Service, { now, rollback }: SpecContext): Serv
     : beginRollout({ ...start, state: Rollout_State.ROLLING_BACK, message: rollback });
 }
 
-/** The template of a version in use whose tasks need not be told from those of the spec. */
+/** Returns the template of a version in use that equals the spec's. */
 function sameTemplate(existing: Service, spec: ServiceSpec, { inUse }: SpecContext): number | undefined {
   if (inUse === undefined) return undefined;
   const text = templateText(spec);

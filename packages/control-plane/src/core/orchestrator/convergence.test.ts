@@ -25,10 +25,11 @@ const NODES = [
   buildNode({ id: "n3", availability: Availability.DRAIN }),
 ];
 const cluster = buildCluster(NODES);
+const NOW = 1_000_000;
 const service = buildService({ version: 2, templateVersion: 2 });
 
 function converge(tasks: readonly Task[], over: Parameters<typeof buildSpec>[0] = {}): Convergence {
-  return convergence(buildSnapshot({ service, spec: buildSpec(over), tasks }), cluster);
+  return convergence(buildSnapshot({ service, spec: buildSpec(over), tasks }), cluster, NOW);
 }
 
 const task = (over: Parameters<typeof buildTask>[0] = {}): Task => buildTask({ specVersion: 2, ...over });
@@ -54,7 +55,7 @@ describe("convergence()", () => {
   ])("says so when a rollout %s, though every task runs", (_name, state, message, reasons) => {
     const updated = { ...service, rollout: Rollout.fromPartial({ state, message }) };
     const view = buildSnapshot({ service: updated, spec: buildSpec(), tasks: [task()] });
-    expect(convergence(view, cluster)).toMatchObject({ converged: reasons.length === 0, reasons });
+    expect(convergence(view, cluster, NOW)).toMatchObject({ converged: reasons.length === 0, reasons });
   });
 
   it("is reached by tasks of an older version with the template that the service is back at", () => {
@@ -62,8 +63,8 @@ describe("convergence()", () => {
     const back = buildService({ version: 3, templateVersion: 1, templates });
     const of = (specVersion: number) =>
       buildSnapshot({ service: back, spec: buildSpec(), tasks: [task({ specVersion })] });
-    expect(convergence(of(1), cluster).reasons).toEqual([]);
-    expect(convergence(of(2), cluster).reasons).toEqual(["an older version still runs"]);
+    expect(convergence(of(1), cluster, NOW).reasons).toEqual([]);
+    expect(convergence(of(2), cluster, NOW).reasons).toEqual(["an older version still runs"]);
   });
 
   it.each<[string, Task, string]>([
@@ -86,7 +87,7 @@ describe("convergence()", () => {
     ["it is outdated", task({ specVersion: 1 }), "an older version still runs"],
     ["its node is drained", task({ nodeId: "n3" }), "it is to leave its node, which is drained"],
     ["it failed", task({ status: { state: TaskState.FAILED, exitCode: 3 } }), "it ended with exit code 3"],
-    ["it stops", task({ desiredState: DesiredState.SHUTDOWN }), "a former task has not stopped yet"],
+    ["it stops", task({ desiredState: DesiredState.SHUTDOWN }), "a previous task has not stopped yet"],
   ])("says why not when %s", (_name, only, reason) => {
     expect(converge([only])).toMatchObject({ converged: false, reasons: [reason] });
   });
@@ -123,7 +124,7 @@ describe("convergence()", () => {
 
   it("is not reached while a service is being removed", () => {
     const view = buildSnapshot({ service: { ...service, removing: true }, spec: buildSpec(), tasks: [] });
-    expect(convergence(view, cluster)).toMatchObject({ desired: 0, converged: false });
+    expect(convergence(view, cluster, NOW)).toMatchObject({ desired: 0, converged: false });
   });
 });
 

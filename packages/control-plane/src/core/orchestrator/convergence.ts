@@ -1,197 +1,176 @@
-import {
-  DesiredState,
-  NodeState,
-  RestartPolicy_Condition,
-  type Rollout,
-  type Task,
-  TaskState,
-} from "@berth/proto";
+import { type JobStatus, NodeState, type Rollout, type Task, TaskState } from "@berth/proto";
 import { isRollback, isRolloutActive, isRolloutPaused } from "../model/rollout.js";
 import { isInUse, type Slot, slotsByNode, slotsByNumber } from "../model/slots.js";
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
-import {
-  byAge,
-  isDisconnected,
-  isEnded,
-  isPending,
-  isReady,
-  isUnhealthy,
-  shouldRun,
-  stateOf,
-} from "../model/task-state.js";
-import { type CurrentTest, currentTest } from "../model/template.js";
+import { byAge, isEnded, isPending, isReady, shouldRun, stateOf } from "../model/task-state.js";
+import { currentTest } from "../model/template.js";
 import { pendingReason } from "../scheduler/pending-reason.js";
 import { requirementsOf } from "../scheduler/requirements.js";
-import { replicasOf } from "./desired-slots.js";
-import { jobConvergence } from "./jobs/job-convergence.js";
-import { isJob } from "./jobs/job-mode.js";
-import { NOT_FENCED } from "./slots/fate.js";
-import { isActive, nodeSuits } from "./slots/global.js";
-import { whyLeaves } from "./slots/leaving.js";
+import { occupiesNode } from "../scheduler/resource-request.js";
+import { globalNodeTest, isUnbound, isUnpaused, replicasOf } from "./desired-slots.js";
+import { isJob, isRunActive, maxConcurrent, runsOf } from "./job-schedule.js";
+import { jobSlots } from "./job-slots.js";
+import { applyNodeLoss, NOT_FENCED } from "./node-loss.js";
+import { type Problem, problemLines } from "./problems.js";
+import { lastTaskError, slotStateOf, unreadyReason } from "./slot-state.js";
+import { updatePolicy } from "./update-policy.js";
 
 export interface Convergence {
-  /** Tasks that should run. */
+  /** Number of tasks that should run. */
   readonly desired: number;
-  /** Tasks that do. */
+  /** Number of tasks that are ready. */
   readonly running: number;
-  /** All that should run does (or completed), nothing is left over, nothing is outdated. */
+  /** Whether every slot runs (or completed) the current version, and nothing is left over. */
   readonly converged: boolean;
-  /** Why not, for a person. Empty exactly when converged. */
+  /** Why the service has not converged, for users. Empty exactly when it has. */
   readonly reasons: readonly string[];
 }
 
-/** How far a service is from what it should be. */
-export function convergence(view: ServiceSnapshot, cluster: ClusterSnapshot): Convergence {
-  const running = view.tasks.filter((task) => shouldRun(task) && isReady(task)).length;
-  if (view.service.removing) return removing(view, running, cluster);
-  if (isJob(view.spec)) return jobConvergence(view, cluster);
-  const isGlobal = view.spec.mode?.$case === "global";
-  const slots = isGlobal ? slotsByNode(view.tasks) : slotsByNumber(view.tasks).filter(isInUse);
-  const desired = isGlobal ? desiredOnNodes(view, cluster) : replicasOf(view.spec, view.service.autoscale);
-  const isCurrent = currentTest(view.service);
-  const states = slots.map((slot) => slotState(slot, { view, cluster, isCurrent }));
-  const satisfied = states.filter((state) => state.satisfied).length;
-  const reasons = new Map<string, number>();
-  for (const why of rolloutReasons(view.service.rollout)) reasons.set(why, 1);
-  for (const state of states) if (state.why !== "") reasons.set(state.why, (reasons.get(state.why) ?? 0) + 1);
-  for (const why of unboundReasons(view, isGlobal)) reasons.set(why, (reasons.get(why) ?? 0) + 1);
-  if (reasons.size === 0 && satisfied !== desired) reasons.set(countReason(satisfied, desired), 1);
-  return {
-    desired,
-    running,
-    converged: reasons.size === 0,
-    reasons: [...reasons].map(([why, count]) => (count === 1 ? why : `${count} tasks: ${why}`)),
+/** Returns how far a service is from its desired state. */
+export function convergence(snapshot: ServiceSnapshot, cluster: ClusterSnapshot, now: number): Convergence {
+  const running = snapshot.tasks.filter((task) => shouldRun(task) && isReady(task)).length;
+  if (snapshot.service.removing) return removalConvergence(snapshot, running, cluster);
+  return isJob(snapshot.spec)
+    ? jobConvergence(snapshot, running, cluster)
+    : serviceConvergence(snapshot, running, cluster, now);
+}
+
+function serviceConvergence(
+  snapshot: ServiceSnapshot,
+  running: number,
+  cluster: ClusterSnapshot,
+  now: number,
+): Convergence {
+  const { service, spec } = snapshot;
+  const { tasks } = applyNodeLoss(snapshot, cluster.nodes, now);
+  const isGlobal = spec.mode?.$case === "global";
+  const slots = isGlobal ? slotsByNode(tasks) : slotsByNumber(tasks).filter(isInUse);
+  const desired = isGlobal ? desiredNodes(snapshot, cluster) : replicasOf(spec, service.autoscale);
+  const policy = updatePolicy(service, spec);
+  const context = {
+    ...policy,
+    spec,
+    version: service.version,
+    isCurrent: currentTest(service),
+    isFrozen: false,
+    deadlineMs: policy.progressDeadlineMs,
+    nodes: cluster.nodes,
+    now,
   };
-}
-
-/**
- * The newest task of each slot and every task that is still to stop: what someone who waits wants to see.
- * Newest first within a slot.
- */
-export function newestTasks(tasks: readonly Task[]): readonly Task[] {
-  const newest = new Map<string, Task>();
-  for (const task of tasks) {
-    const key = slotKey(task);
-    const known = newest.get(key);
-    if (known === undefined || byAge(task, known) < 0) newest.set(key, task);
+  const states = slots.map((slot) => slotStateOf(slot, context));
+  const unbound = isGlobal ? tasks.filter(isUnbound).map(unreadyReason) : [];
+  const taskReasons = [...states.map(({ reason }) => reason), ...unbound].filter((reason) => reason !== "");
+  const reasons = [...rolloutReasons(service.rollout), ...countedLines(taskReasons)];
+  const satisfied = states.filter(({ isSatisfied }) => isSatisfied).length;
+  if (reasons.length === 0 && satisfied !== desired) {
+    reasons.push(`${satisfied} of ${desired} tasks are in place`);
   }
-  return tasks.filter((task) => newest.get(slotKey(task)) === task || (!shouldRun(task) && !isEnded(task)));
+  return { desired, running, converged: reasons.length === 0, reasons };
 }
 
-/** NEW tasks of a global service have neither number nor node: each is one of its own. */
-function slotKey(task: Task): string {
-  if (task.slot !== 0) return String(task.slot);
-  return task.nodeId === "" ? `new/${task.id}` : `node/${task.nodeId}`;
+/** Returns each reason once, with the number of tasks it applies to. */
+function countedLines(reasons: readonly string[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  return [...counts].map(([reason, count]) => (count === 1 ? reason : `${count} tasks: ${reason}`));
 }
 
-function removing(view: ServiceSnapshot, running: number, { nodes }: ClusterSnapshot): Convergence {
-  const left = view.tasks.length;
-  const isDown = ({ nodeId }: Task): boolean => nodes.get(nodeId)?.node.state === NodeState.DOWN;
-  const unsure = view.tasks.filter(isDown).length;
-  // All others on such nodes are forgotten at once.
-  const why = unsure === 0 ? "" : `; ${unsure} of them on nodes that are down: ${NOT_FENCED}`;
-  const reasons = [left === 0 ? "it is being removed" : `it is being removed: ${left} tasks are left${why}`];
-  return { desired: 0, running, converged: false, reasons };
-}
-
-function desiredOnNodes(view: ServiceSnapshot, { nodes }: ClusterSnapshot): number {
-  const suits = nodeSuits(requirementsOf(view.spec));
-  const busy = new Set(
-    view.tasks.filter((task) => shouldRun(task) && !isEnded(task)).map((one) => one.nodeId),
-  );
+/** Returns the number of nodes that a global service should run on. */
+function desiredNodes({ spec, tasks }: ServiceSnapshot, { nodes }: ClusterSnapshot): number {
+  const isEligible = globalNodeTest(requirementsOf(spec));
+  const used = new Set(tasks.filter((task) => shouldRun(task) && !isEnded(task)).map(({ nodeId }) => nodeId));
   let desired = 0;
-  for (const [nodeId, node] of nodes) if (suits(node) && (isActive(node) || busy.has(nodeId))) desired += 1;
+  for (const [nodeId, node] of nodes) {
+    if (isEligible(node) && (isUnpaused(node) || used.has(nodeId))) desired += 1;
+  }
   return desired;
 }
 
-interface SlotState {
-  readonly satisfied: boolean;
-  /** Empty when there is nothing to say. */
-  readonly why: string;
-}
-
-/** A rollout that is on or paused is not what was asked for, even if every slot runs something. */
-function rolloutReasons(rollout: Rollout | undefined): readonly string[] {
+/** A service with an active or paused rollout has not converged, even if every slot runs something. */
+function rolloutReasons(rollout: Rollout | undefined): string[] {
   if (rollout === undefined) return [];
   if (isRolloutPaused(rollout)) return [rollout.message];
   if (!isRolloutActive(rollout)) return [];
-  const what = isRollback(rollout) ? "it is being rolled back" : "it is being updated";
-  return [rollout.message === "" ? what : `${what}: ${rollout.message}`];
+  const activity = isRollback(rollout) ? "it is being rolled back" : "it is being updated";
+  return [rollout.message === "" ? activity : `${activity}: ${rollout.message}`];
 }
 
-interface SlotContext {
-  readonly view: ServiceSnapshot;
-  readonly cluster: ClusterSnapshot;
-  readonly isCurrent: CurrentTest;
+function removalConvergence(
+  { tasks }: ServiceSnapshot,
+  running: number,
+  { nodes }: ClusterSnapshot,
+): Convergence {
+  const onDownNodes = tasks.filter(({ nodeId }) => nodes.get(nodeId)?.node.state === NodeState.DOWN).length;
+  // The other tasks on such nodes are deleted at once.
+  const unfenced = onDownNodes === 0 ? "" : `; ${onDownNodes} of them on nodes that are down: ${NOT_FENCED}`;
+  const left = tasks.length === 0 ? "" : `: ${tasks.length} tasks are left${unfenced}`;
+  return { desired: 0, running, converged: false, reasons: [`it is being removed${left}`] };
 }
 
-function slotState(slot: Slot, { view, cluster, isCurrent }: SlotContext): SlotState {
-  const stopping = slot.stopping.length > 0 ? "a former task has not stopped yet" : "";
-  // What is out of reach counts only where nothing takes its place.
-  const inReach = slot.active.filter((task) => !isDisconnected(task));
-  const best = inReach.find(isReady) ?? inReach[0] ?? slot.pending[0] ?? slot.active[0];
-  if (best === undefined) return emptySlot(slot, { view, stopping, isCurrent });
-  if (!slot.active.every(isCurrent)) {
-    return { satisfied: false, why: "an older version still runs" };
+/**
+ * A job without a schedule has converged when the run of its current template has completed. One with a schedule
+ * always has, because the next run starts whatever becomes of this one.
+ */
+function jobConvergence(snapshot: ServiceSnapshot, running: number, cluster: ClusterSnapshot): Convergence {
+  const runs = runsOf(snapshot.service).filter(isRunActive);
+  const open = runs.map((run) => openSlots(run, snapshot, cluster));
+  const desired = open.reduce((sum, { count }) => sum + Math.min(maxConcurrent(snapshot.spec), count), 0);
+  const reasons = snapshot.spec.cron === undefined ? jobReasons(snapshot, open) : [];
+  return { desired, running, converged: reasons.length === 0, reasons };
+}
+
+/** The slots of a run that have not completed. */
+interface OpenSlots {
+  /** Slots that have tasks. */
+  readonly slots: readonly Slot[];
+  /** Number of open slots, those without tasks included. */
+  readonly count: number;
+  /** Number of slots in the run, completed ones included. */
+  readonly total: number;
+}
+
+function openSlots(run: JobStatus, { spec, tasks }: ServiceSnapshot, cluster: ClusterSnapshot): OpenSlots {
+  const own = tasks.filter((task) => task.jobIteration === run.iteration);
+  const { completedCount, slots, missing } = jobSlots(run, own, { spec, cluster });
+  const open = slots.filter((slot) => !slot.ended.some((task) => stateOf(task) === TaskState.COMPLETE));
+  const total = completedCount + slots.length + missing.length;
+  return { slots: open, count: open.length + missing.length, total };
+}
+
+function jobReasons({ service, tasks }: ServiceSnapshot, open: readonly OpenSlots[]): readonly string[] {
+  const [run] = runsOf(service);
+  if (run?.templateVersion !== service.templateVersion) return ["its run has not begun"];
+  if (run.failed) return [run.message];
+  if (isRunActive(run)) return [...pendingReasons(tasks), ...open.flatMap(runReasons)];
+  const isLeft = tasks.some((task) => occupiesNode(task) && !shouldRun(task));
+  return isLeft ? ["a task of a previous run has not stopped yet"] : [];
+}
+
+function pendingReasons(tasks: readonly Task[]): readonly string[] {
+  const pending = tasks.filter((task) => isPending(task) && shouldRun(task));
+  return [...new Set(pending.map(pendingReason))];
+}
+
+function runReasons({ slots, count, total }: OpenSlots): readonly string[] {
+  const failed = slots.flatMap((slot): Problem[] =>
+    slot.active.length === 0 && slot.ended.length > 0 ? [{ reason: lastTaskError(slot), slot }] : [],
+  );
+  return [...problemLines(failed), `${total - count} of ${total} tasks have completed`];
+}
+
+/** Returns the newest task of each slot, and every task that has yet to stop. */
+export function newestTasks(tasks: readonly Task[]): readonly Task[] {
+  const newest = new Map<string, Task>();
+  for (const task of tasks) {
+    const key = newestKey(task);
+    const known = newest.get(key);
+    if (known === undefined || byAge(task, known) < 0) newest.set(key, task);
   }
-  if (inReach.length > 1) return { satisfied: true, why: "two tasks share a slot" };
-  if (!isReady(best)) return { satisfied: false, why: unreadyReason(best) };
-  const leaves = whyLeaves(best, cluster.nodes);
-  return { satisfied: true, why: stopping || (leaves === undefined ? "" : LEAVES[leaves]) };
+  return tasks.filter((task) => newest.get(newestKey(task)) === task || (!shouldRun(task) && !isEnded(task)));
 }
 
-const LEAVES = {
-  drained: "it is to leave its node, which is drained",
-  moved: "it is to move to another node",
-} as const;
-
-function emptySlot(
-  slot: Slot,
-  {
-    view,
-    stopping,
-    isCurrent,
-  }: { readonly view: ServiceSnapshot; readonly stopping: string; readonly isCurrent: CurrentTest },
-): SlotState {
-  const last = slot.ended[0];
-  if (last === undefined) return { satisfied: false, why: stopping };
-  return isCurrent(last) && hasCompleted(last, view)
-    ? { satisfied: true, why: stopping }
-    : { satisfied: false, why: stopping || endReason(last) };
+/** A NEW task of a global service has neither a number nor a node, so each counts on its own. */
+function newestKey(task: Task): string {
+  if (task.slot !== 0) return String(task.slot);
+  return task.nodeId === "" ? `new/${task.id}` : `node/${task.nodeId}`;
 }
-
-/** A one-shot that did its work. */
-function hasCompleted(task: Task, { spec }: ServiceSnapshot): boolean {
-  const condition = spec.task?.restart?.condition || RestartPolicy_Condition.ANY;
-  return stateOf(task) === TaskState.COMPLETE && condition !== RestartPolicy_Condition.ANY;
-}
-
-function unboundReasons({ tasks }: ServiceSnapshot, isGlobal: boolean): readonly string[] {
-  if (!isGlobal) return [];
-  return tasks.filter((task) => isPending(task) && shouldRun(task)).map(unreadyReason);
-}
-
-function unreadyReason(task: Task): string {
-  if (isPending(task)) return pendingReason(task);
-  if (isUnhealthy(task)) return "it is unhealthy";
-  if (isDisconnected(task)) return task.status?.message || "its node is out of reach";
-  const doing = DOING[stateOf(task)] ?? "it does not run yet";
-  return task.status?.message ? `${doing}: ${task.status.message}` : doing;
-}
-
-const DOING: Readonly<Partial<Record<TaskState, string>>> = {
-  [TaskState.ASSIGNED]: "it waits for its node",
-  [TaskState.PREPARING]: "it is being prepared",
-  [TaskState.STARTING]: "it is starting",
-};
-
-function endReason(task: Task): string {
-  if (task.desiredState >= DesiredState.SHUTDOWN) return "it is being replaced";
-  const message = task.status?.message;
-  if (message) return message;
-  const code = task.status?.exitCode;
-  return code === undefined ? "it ended" : `it ended with exit code ${code}`;
-}
-
-const countReason = (satisfied: number, desired: number): string =>
-  `${satisfied} of ${desired} tasks are in place`;

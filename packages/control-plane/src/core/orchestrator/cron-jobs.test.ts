@@ -32,7 +32,7 @@ test.each([
   expect(live(world).map(({ jobIteration }) => jobIteration)).toEqual(iterations);
   const { message } = world.service.cron ?? {};
   if (concurrency === CronSpec_Concurrency.FORBID)
-    expect(message).toMatch(/^skipped the run of .*: the one before is not done$/);
+    expect(message).toMatch(/^skipped the run of .*: the previous run is not over$/);
 });
 
 test("a forced update of a cron job runs it now, a changed template only the next time", () => {

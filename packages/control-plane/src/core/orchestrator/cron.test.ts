@@ -19,7 +19,7 @@ const status = (cron = every5()): CronStatus => changed(decideCron(cron, undefin
 
 test("decideCron begins nothing when a job is new, and waits for its time", () => {
   const fresh = changed(decideCron(every5(), undefined, context));
-  expect(fresh).toMatchObject({ begin: "no", status: { nextRunAtMs: BASE_MS + 5 * MINUTE_MS } });
+  expect(fresh).toMatchObject({ begin: "none", status: { nextRunAtMs: BASE_MS + 5 * MINUTE_MS } });
   const now = BASE_MS + MINUTE_MS;
   expect(decideCron(every5(), fresh.status, { ...context, now })).toEqual({
     kind: "wait",
@@ -34,7 +34,7 @@ test("decideCron runs a time that it missed by less than the deadline, once, and
   const again = decideCron(cron, late.status, { ...context, now: BASE_MS + 31 * MINUTE_MS });
   expect(again.kind).toBe("wait");
   const tooLate = changed(decideCron(cron, status(cron), { ...context, now: BASE_MS + 33 * MINUTE_MS }));
-  expect(tooLate).toMatchObject({ begin: "no", status: { nextRunAtMs: BASE_MS + 35 * MINUTE_MS } });
+  expect(tooLate).toMatchObject({ begin: "none", status: { nextRunAtMs: BASE_MS + 35 * MINUTE_MS } });
   expect(tooLate.status.message).toBe(
     "skipped the run of 1970-01-01 16:45:00: it could not begin within 2m0s",
   );
@@ -43,18 +43,18 @@ test("decideCron runs a time that it missed by less than the deadline, once, and
 test("decideCron takes over a changed schedule at once", () => {
   const sooner = every5({ schedule: "@every 60s" });
   const decision = changed(decideCron(sooner, status(), { ...context, now: BASE_MS + 1 }));
-  expect(decision).toMatchObject({ begin: "no", status: { nextRunAtMs: BASE_MS + MINUTE_MS } });
+  expect(decision).toMatchObject({ begin: "none", status: { nextRunAtMs: BASE_MS + MINUTE_MS } });
 });
 
 test("decideCron says what is wrong with a schedule that it cannot read", () => {
-  expect(decideCron(every5({ schedule: "never" }), undefined, context).kind).toBe("broken");
+  expect(decideCron(every5({ schedule: "never" }), undefined, context).kind).toBe("invalid");
 });
 
 test("decideCron bounds the runs that go on side by side", () => {
   const cron = every5({ concurrency: CronSpec_Concurrency.ALLOW });
   const due = { ...context, now: BASE_MS + 5 * MINUTE_MS };
   expect(changed(decideCron(cron, status(cron), { ...due, running: 99 })).begin).toBe("beside");
-  expect(changed(decideCron(cron, status(cron), { ...due, running: 100 })).begin).toBe("no");
+  expect(changed(decideCron(cron, status(cron), { ...due, running: 100 })).begin).toBe("none");
 });
 
 test("no time of a schedule begins two runs, however the clock of the leader jumps", () => {
@@ -70,7 +70,7 @@ test("no time of a schedule begins two runs, however the clock of the leader jum
         if (decision.kind !== "change") continue;
         known = decision.status;
         expect(known.nextRunAtMs).toBeGreaterThan(now);
-        if (decision.begin === "no") continue;
+        if (decision.begin === "none") continue;
         const time = Math.floor(now / (5 * MINUTE_MS));
         expect(begun).not.toContain(time);
         begun.add(time);

@@ -17,8 +17,12 @@ import {
   buildSpec,
   buildTask,
 } from "../testing/records.js";
-import { type DependencyState, dependencyState } from "./dependencies/dependency-state.js";
-import { type DependencyLookup, decideGate } from "./dependencies.js";
+import {
+  type DependencyLookup,
+  type DependencyState,
+  dependencyGate,
+  dependencyState,
+} from "./dependencies.js";
 
 const { STARTED, HEALTHY, COMPLETED } = Dependency_Condition;
 const MINUTE_MS = 60_000;
@@ -49,51 +53,51 @@ test.each([
 ])(
   "condition %i holds a service back until it is met, and says what it waits for",
   (condition, met, word) => {
-    expect(decideGate(web(condition), knows({}), 0)).toEqual({
+    expect(dependencyGate(web(condition), knows({}), 0)).toEqual({
       kind: "closed",
       holdReason: `waiting for shop_db: ${word}`,
-      atMs: 5 * MINUTE_MS,
+      dueMs: 5 * MINUTE_MS,
     });
-    expect(decideGate(web(condition), knows(met), 0)).toEqual({ kind: "open" });
+    expect(dependencyGate(web(condition), knows(met), 0)).toEqual({ kind: "open" });
   },
 );
 
 test("past its deadline a service says so, and still starts when it can", () => {
   const late = web(HEALTHY, { tasks: [pending(0)], deadlineMs: 90_000 });
-  expect(decideGate(late, knows({}), 89_999)).toMatchObject({ atMs: 90_000 });
-  expect(decideGate(late, knows({}), 90_000)).toEqual({
+  expect(dependencyGate(late, knows({}), 89_999)).toMatchObject({ dueMs: 90_000 });
+  expect(dependencyGate(late, knows({}), 90_000)).toEqual({
     kind: "closed",
     holdReason: "waiting for shop_db: it was not healthy within 1m30s",
   });
-  expect(decideGate(late, knows({ healthy: true }), 90_000).kind).toBe("open");
+  expect(dependencyGate(late, knows({ healthy: true }), 90_000).kind).toBe("open");
   const patient = web(HEALTHY, { tasks: [pending(0)], deadlineMs: 0 });
-  expect(decideGate(patient, knows({}), 99 * MINUTE_MS)).not.toHaveProperty("atMs");
+  expect(dependencyGate(patient, knows({}), 99 * MINUTE_MS)).not.toHaveProperty("dueMs");
 });
 
 test("an optional dependency holds nothing up that is not there or is late", () => {
   const optional = web(HEALTHY, { optional: true, tasks: [pending(0)] });
-  expect(decideGate(optional, () => undefined, 0).kind).toBe("open");
-  expect(decideGate(optional, knows({}), 0).kind).toBe("closed");
-  expect(decideGate(optional, knows({}), 5 * MINUTE_MS).kind).toBe("open");
-  expect(decideGate(web(HEALTHY), () => undefined, 0)).toMatchObject({
+  expect(dependencyGate(optional, () => undefined, 0).kind).toBe("open");
+  expect(dependencyGate(optional, knows({}), 0).kind).toBe("closed");
+  expect(dependencyGate(optional, knows({}), 5 * MINUTE_MS).kind).toBe("open");
+  expect(dependencyGate(web(HEALTHY), () => undefined, 0)).toMatchObject({
     holdReason: "waiting for shop_db: there is no such service",
   });
 });
 
 test("a dependency that failed is told of at once", () => {
-  expect(decideGate(web(COMPLETED), knows({ failure: "exit code 1" }), 0)).toMatchObject({
+  expect(dependencyGate(web(COMPLETED), knows({ failure: "exit code 1" }), 0)).toMatchObject({
     holdReason: "waiting for shop_db: it failed: exit code 1",
   });
 });
 
 test("what has been started once does not wait again", () => {
   const restarted = web(HEALTHY, { tasks: [buildTask({ status: { state: TaskState.FAILED } })] });
-  expect(decideGate(restarted, knows({}), 0).kind).toBe("open");
+  expect(dependencyGate(restarted, knows({}), 0).kind).toBe("open");
   const comesBack = web(HEALTHY, { tasks: [buildTask({ desiredState: DesiredState.REMOVE })] });
-  expect(decideGate(comesBack, knows({}), 0).kind).toBe("closed");
+  expect(dependencyGate(comesBack, knows({}), 0).kind).toBe("closed");
   const scaledToNothing = web(HEALTHY);
   const service = { ...scaledToNothing.service, healthyVersion: 1 };
-  expect(decideGate({ ...scaledToNothing, service }, knows({}), 0).kind).toBe("open");
+  expect(dependencyGate({ ...scaledToNothing, service }, knows({}), 0).kind).toBe("open");
 });
 
 test("tasks that are held back have no node and say why, in each mode, and get one when the gate opens", () => {
@@ -122,7 +126,7 @@ function db(state: TaskState, over: { readonly condition?: RestartPolicy_Conditi
   const { condition = RestartPolicy_Condition.ANY } = over;
   const spec = buildSpec({ task: { container: { image: "db:1" }, restart: { condition } } });
   const task = buildTask({ status: { state, exitCode: state === TaskState.COMPLETE ? 0 : 1 } });
-  return dependencyState(buildSnapshot({ service: buildService({ spec }), spec, tasks: [task] }), cluster);
+  return dependencyState(buildSnapshot({ service: buildService({ spec }), spec, tasks: [task] }), cluster, 1);
 }
 
 test("dependencyState tells a service that has started from one that is healthy", () => {
@@ -146,7 +150,11 @@ test("dependencyState looks at the last run of a job", () => {
   const spec = buildSpec({ mode });
   const job = { iteration: 1, templateVersion: 1, endedAtMs: 5 };
   const stateWith = (run: typeof job & { failed?: boolean; message?: string }): DependencyState =>
-    dependencyState(buildSnapshot({ service: buildService({ spec, job: run }), spec, tasks: [] }), cluster);
+    dependencyState(
+      buildSnapshot({ service: buildService({ spec, job: run }), spec, tasks: [] }),
+      cluster,
+      1,
+    );
   expect(stateWith(job).completed).toBe(true);
   expect(stateWith({ ...job, endedAtMs: 0 }).completed).toBe(false);
   expect(stateWith({ ...job, failed: true, message: "slot 1: no" })).toMatchObject({
@@ -160,11 +168,11 @@ test("runs of a job that waited until the next one took their place open nothing
   const held = web(STARTED, { tasks: [pending(0)] });
   const job = { iteration: 2, startedAtMs: 5, endedAtMs: 0, failed: false, message: "", templateVersion: 2 };
   const again = { ...held, service: { ...held.service, job } };
-  expect(decideGate(again, knows({}), 0).kind).toBe("closed");
+  expect(dependencyGate(again, knows({}), 0).kind).toBe("closed");
   const replaced = { ...held, service: { ...held.service, job: { ...job, endedAtMs: 6, failed: true } } };
-  expect(decideGate(replaced, knows({}), 0).kind).toBe("closed");
+  expect(dependencyGate(replaced, knows({}), 0).kind).toBe("closed");
   const done = { ...held, service: { ...held.service, job: { ...job, endedAtMs: 6 } } };
-  expect(decideGate(done, knows({}), 0).kind).toBe("open");
+  expect(dependencyGate(done, knows({}), 0).kind).toBe("open");
 });
 
 test("two tasks of a slot, as there are while it is updated, are not two replicas", () => {
@@ -173,8 +181,8 @@ test("two tasks of a slot, as there are while it is updated, are not two replica
     buildTask({ id, slot, status: { state: TaskState.RUNNING } });
   const view = (tasks: readonly Task[]): ServiceSnapshot =>
     buildSnapshot({ service: buildService({ spec }), tasks });
-  const updating = dependencyState(view([running("t1", 1), running("t2", 1)]), cluster);
+  const updating = dependencyState(view([running("t1", 1), running("t2", 1)]), cluster, 1);
   expect(updating).toMatchObject({ started: false, healthy: false });
-  const whole = dependencyState(view([running("t1", 1), running("t2", 2)]), cluster);
+  const whole = dependencyState(view([running("t1", 1), running("t2", 2)]), cluster, 1);
   expect(whole).toMatchObject({ started: true, healthy: true });
 });

@@ -1,71 +1,91 @@
-import type { AutoscaleStatus, ServiceSpec, Task } from "@berth/proto";
-import { isInUse, type Slot, type SlotRef, slotsByNumber } from "../model/slots.js";
-import { isReady } from "../model/task-state.js";
+import { type AutoscaleStatus, Availability, NodeState, type ServiceSpec, type Task } from "@berth/proto";
+import { isInUse, type Slot, type SlotRef, slotsByNode, slotsByNumber } from "../model/slots.js";
+import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
+import { isPending, isReady, shouldRun } from "../model/task-state.js";
 import type { CurrentTest } from "../model/template.js";
+import { eligibilityOf } from "../scheduler/filters.js";
+import { requirementsOf, type TaskRequirements } from "../scheduler/requirements.js";
 import { type SpreadContext, selectSlotsToRemove } from "../scheduler/scale-down.js";
 import { scaledReplicas } from "./autoscale.js";
-import type { Wanted } from "./slots/wanted.js";
 
-/** Replicas that a replicated service should have: what its spec says (1 when it does not), or what it is scaled to. */
+/** The slots of a service compared with those that it should have. */
+export interface DesiredSlots {
+  readonly keep: readonly Slot[];
+  /** Slots to remove with everything in them. */
+  readonly remove: readonly Slot[];
+  /** Slots that have no task yet. */
+  readonly missing: readonly SlotRef[];
+  /** NEW tasks of a global service. They have no node, so they belong to no slot yet. */
+  readonly unbound: readonly Task[];
+}
+
+/** Returns the replicas that a replicated service should have (1 by default), after autoscaling. */
 export function replicasOf({ mode, autoscale }: ServiceSpec, scaled?: AutoscaleStatus): number {
   const replicas = mode?.$case === "replicated" ? mode.value.replicas : 1;
   return autoscale === undefined ? replicas : scaledReplicas(autoscale, scaled, replicas);
 }
 
-export interface WantedNumber extends SpreadContext {
+export interface DesiredSlotsContext {
+  readonly spec: ServiceSpec;
+  readonly cluster: Pick<ClusterSnapshot, "nodes">;
+  /** Slots that a replicated service should have among the given tasks. */
   readonly replicas: number;
   readonly isCurrent: CurrentTest;
 }
 
-/** Makes the number of slots in use that of the replicas. */
-export function wantedReplicas(
-  tasks: readonly Task[],
-  { replicas, isCurrent, ...fullness }: WantedNumber,
-): Wanted {
+/** Decides which slots of a service to keep, to remove and to add. */
+export function desiredSlots(tasks: readonly Task[], context: DesiredSlotsContext): DesiredSlots {
+  const { spec, cluster, replicas, isCurrent } = context;
+  const requirements = requirementsOf(spec);
+  const { nodes } = cluster;
+  if (spec.mode?.$case === "global") return globalSlots(tasks, requirements, nodes);
+  return replicatedSlots(tasks, replicas, { isCurrent, spread: requirements.spread, nodes });
+}
+
+interface RemovalOrder extends SpreadContext {
+  readonly isCurrent: CurrentTest;
+}
+
+export function replicatedSlots(tasks: readonly Task[], replicas: number, order: RemovalOrder): DesiredSlots {
   const slots = slotsByNumber(tasks);
   const used = slots.filter(isInUse);
   if (used.length <= replicas) {
-    return { keep: used, retire: [], fresh: freshSlots(slots, replicas - used.length), unbound: [] };
+    return { keep: used, remove: [], missing: freeSlots(slots, replicas - used.length), unbound: [] };
   }
-  const retire = new Set(leastWorthKeeping(used, used.length - replicas, { isCurrent, ...fullness }));
-  return {
-    keep: used.filter((slot) => !retire.has(slot)),
-    retire: [...retire],
-    fresh: [],
-    unbound: [],
-  };
+  const remove = new Set(leastValuable(used, used.length - replicas, order));
+  return { keep: used.filter((slot) => !remove.has(slot)), remove: [...remove], missing: [], unbound: [] };
 }
 
-/** The lowest numbers that nothing uses. A number whose former task has not stopped yet is not free. */
-function freshSlots(slots: readonly Slot[], count: number): readonly SlotRef[] {
+/** Returns the lowest free numbers. A number is taken until the last task of its slot has stopped. */
+function freeSlots(slots: readonly Slot[], count: number): readonly SlotRef[] {
   const taken = new Set(
     slots.filter((slot) => isInUse(slot) || slot.stopping.length > 0).map((slot) => slot.number),
   );
-  const fresh: SlotRef[] = [];
-  for (let number = 1; fresh.length < count; number += 1) {
-    if (!taken.has(number)) fresh.push({ number, nodeId: "" });
+  const free: SlotRef[] = [];
+  for (let number = 1; free.length < count; number += 1) {
+    if (!taken.has(number)) free.push({ number, nodeId: "" });
   }
-  return fresh;
+  return free;
 }
 
 /**
- * The inverse of growing: first slots that run nothing, then those that do not run well, then outdated ones; among
- * equals those that placement would have made last (see `fullestFirst`).
+ * Selects the slots to give up, as the inverse of scaling up: slots without a task first, then those that are not
+ * ready, then outdated ones. Among equals, the ones that placement would have made last go first.
  */
-function leastWorthKeeping(
+function leastValuable(
   slots: readonly Slot[],
   count: number,
-  { isCurrent, ...fullness }: Omit<WantedNumber, "replicas">,
+  { isCurrent, ...spread }: RemovalOrder,
 ): readonly Slot[] {
-  const classes: Slot[][] = [[], [], [], []];
-  for (const slot of slots) classes[worth(slot, isCurrent)]?.push(slot);
+  const byValue: Slot[][] = [[], [], [], []];
+  for (const slot of slots) byValue[retentionClass(slot, isCurrent)]?.push(slot);
   const chosen: Slot[] = [];
   const staying = new Set(slots);
-  for (const equals of classes) {
+  for (const equals of byValue) {
     const missing = count - chosen.length;
-    const victims =
-      equals.length <= missing ? equals : selectSlotsToRemove(equals, missing, { staying, ...fullness });
-    for (const slot of victims) {
+    const selected =
+      equals.length <= missing ? equals : selectSlotsToRemove(equals, missing, { staying, ...spread });
+    for (const slot of selected) {
       chosen.push(slot);
       staying.delete(slot);
     }
@@ -73,8 +93,53 @@ function leastWorthKeeping(
   return chosen;
 }
 
-function worth(slot: Slot, isCurrent: CurrentTest): number {
+function retentionClass(slot: Slot, isCurrent: CurrentTest): number {
   if (slot.active.length === 0) return 0;
   if (!slot.active.some(isReady)) return 1;
   return slot.active.some(isCurrent) ? 3 : 2;
 }
+
+/**
+ * Returns one slot for each eligible node. A paused node keeps its task and gets no new one. A node that is down keeps
+ * its history, so its task can be inspected and returns with the node.
+ */
+export function globalSlots(
+  tasks: readonly Task[],
+  requirements: TaskRequirements,
+  nodes: ReadonlyMap<string, NodeSnapshot>,
+): DesiredSlots {
+  const isEligible = globalNodeTest(requirements);
+  const keep: Slot[] = [];
+  const remove: Slot[] = [];
+  const known = new Set<string>();
+  for (const slot of slotsByNode(tasks)) {
+    const node = nodes.get(slot.nodeId);
+    known.add(slot.nodeId);
+    if (node === undefined || !isEligible(node)) {
+      if (node?.node.state !== NodeState.DOWN && isInUse(slot)) remove.push(slot);
+    } else if (isUnpaused(node) || slot.active.length > 0) keep.push(slot);
+  }
+  const unknown = [...nodes.values()].filter(({ node }) => !known.has(node.id));
+  const missing = nodeSlots(unknown.filter((node) => isUnpaused(node) && isEligible(node)));
+  return { keep, remove, missing, unbound: tasks.filter(isUnbound) };
+}
+
+/** Returns a test whether a global service with these requirements should run on a node in its present state. */
+export function globalNodeTest(requirements: TaskRequirements): (snapshot: NodeSnapshot) => boolean {
+  const isEligible = eligibilityOf(requirements);
+  return (snapshot) =>
+    snapshot.node.state === NodeState.READY &&
+    snapshot.node.availability !== Availability.DRAIN &&
+    isEligible(snapshot);
+}
+
+export const isUnpaused = ({ node }: NodeSnapshot): boolean => node.availability !== Availability.PAUSE;
+
+/** Returns the slots of these nodes, in order of node ids. */
+export function nodeSlots(nodes: readonly NodeSnapshot[]): readonly SlotRef[] {
+  const slots = nodes.map(({ node }) => ({ number: 0, nodeId: node.id }));
+  return slots.sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
+}
+
+/** Whether a task of a service with one task per node waits for any node. */
+export const isUnbound = (task: Task): boolean => task.nodeId === "" && isPending(task) && shouldRun(task);

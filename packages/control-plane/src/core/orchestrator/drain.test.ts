@@ -83,7 +83,7 @@ describe("draining a node", () => {
   it("waits while a moved slot does not come to run, says so, and gives it up in the end", () => {
     const world = settledWorld();
     world.revisions.set(1, spec({ image: "never:1" }));
-    drain(world, (now) => now.plan().problems.some((line) => line.includes("draining its nodes waits")));
+    drain(world, (now) => now.plan().problems.some((line) => line.includes("the drain waits for")));
     expect(serving(world)).toBe(5);
     const startMs = world.now;
     drain(world);

@@ -1,134 +1,131 @@
-import { DesiredState, type JobStatus, type ServiceSpec, type Task } from "@berth/proto";
+import type { JobStatus, ServiceSpec, Task } from "@berth/proto";
 import type { Action } from "../model/plan.js";
-import type { Slot, SlotRef } from "../model/slots.js";
+import { type Slot, type SlotRef, slotKey, slotKeyOf } from "../model/slots.js";
 import type { ClusterSnapshot } from "../model/snapshot.js";
 import type { Placements } from "../scheduler/place-tasks.js";
-import type { TaskRequirements } from "../scheduler/requirements.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
-import { isBoundToNodes, maxConcurrent } from "./jobs/job-mode.js";
-import { type JobSlots, jobSlots } from "./jobs/job-slots.js";
-import { type JobDecision, jobStep } from "./jobs/job-step.js";
+import { isBoundToNodes, maxConcurrent } from "./job-schedule.js";
+import { type JobSlotState, type JobSlots, jobSlotState, jobSlots } from "./job-slots.js";
 import type { Problem } from "./problems.js";
-import { dismiss, type GoneTest, retire, trimHistory } from "./task-removal.js";
+import { type GoneTest, removeSlot, stopTasks, trimHistory } from "./task-removal.js";
 
 export interface RunContext {
   readonly spec: ServiceSpec;
+  /** Version of the service. */
   readonly version: number;
-  readonly need: TaskRequirements;
   readonly cluster: ClusterSnapshot;
   readonly isGone: GoneTest;
-  /** Tasks of earlier runs that are on their nodes still: no slot of this run overlaps with its former task. */
+  /** Tasks of earlier runs that still occupy their nodes. A slot of this run waits for the one with its key. */
   readonly leaving: readonly Task[];
   readonly now: number;
 }
 
 /** What one run of a job needs now. */
 export interface RunDecision {
-  readonly seats: Placements;
-  readonly departures: readonly Action[];
-  /** Tasks that stay on their nodes. */
+  readonly placements: Placements;
+  readonly removals: readonly Action[];
+  /** Tasks that keep their node. */
   readonly staying: readonly Task[];
   readonly dueMs: readonly number[];
   readonly problems: readonly Problem[];
   readonly total: number;
   readonly completed: number;
-  /** Slots that are given up. */
+  /** Slots that have failed. */
   readonly failures: readonly Problem[];
-  /** Every slot has completed or is given up. */
+  /** Whether every slot has completed or failed. */
   readonly isOver: boolean;
 }
 
-/** @param tasks those of the run alone */
+/**
+ * Decides what a run needs.
+ *
+ * @param tasks the tasks of this run only
+ */
 export function decideRun(run: JobStatus, tasks: readonly Task[], context: RunContext): RunDecision {
   const { spec, version, leaving, isGone } = context;
   const slots = jobSlots(run, tasks, context);
-  const blocked = new Set(leaving.map(slotKey));
-  const isBlocked = ({ number, nodeId }: SlotRef): boolean => blocked.has(nodeId || String(number));
-  const decisions = slots.slots.map((slot) => jobStep(slot, { ...context, isBlocked }));
+  const blocked = new Set(leaving.map(slotKeyOf));
+  const isBlocked = (slot: SlotRef): boolean => blocked.has(slotKey(slot));
+  const states = slots.slots.map((slot) => jobSlotState(slot, { ...context, isBlocked }));
   const elsewhere =
-    leaving.length + slots.extra.filter(occupiesNode).length + slots.retire.filter(isBusy).length;
-  const { pending, fills, surplus } = admit(decisions, {
+    leaving.length + slots.surplus.filter(occupiesNode).length + slots.remove.filter(isBusy).length;
+  const { pending, fills, surplus } = limitConcurrency(states, {
     limit: maxConcurrent(spec) - elsewhere,
-    fresh: slots.fresh.filter((ref) => !isBlocked(ref)),
+    missing: slots.missing.filter((slot) => !isBlocked(slot)),
   });
-  const waiting = slots.unbound.filter((task) => task.specVersion === version);
-  const stale = slots.unbound.filter((task) => task.specVersion !== version);
-  const tally = tallyOf(slots, decisions, spec);
+  const unbound = slots.unbound.filter((task) => task.specVersion === version);
+  const outdated = slots.unbound.filter((task) => task.specVersion !== version);
+  const summary = summarize(slots, states, spec);
+  const waits = states.flatMap(({ slot, step }) => (step.kind === "waiting" ? [{ ...step, slot }] : []));
   return {
-    ...tally,
-    seats: { pending: [...pending, ...waiting], fills },
-    departures: [
-      ...stop([...stale, ...surplus], "it is not needed now", isGone),
-      ...departuresFrom(slots, decisions, isGone),
+    ...summary,
+    placements: { pending: [...pending, ...unbound], fills },
+    removals: [
+      ...stopTasks([...outdated, ...surplus], "it is not needed now", isGone),
+      ...removals(slots, states, isGone),
     ],
-    staying: decisions.flatMap(({ step }) => (step.kind === "live" ? [step.task] : [])),
-    dueMs: decisions.flatMap(({ step }) =>
-      step.kind === "wait" && step.atMs !== undefined ? [step.atMs] : [],
-    ),
-    problems: [...tally.failures, ...waits(decisions)],
+    staying: states.flatMap(({ step }) => (step.kind === "running" ? [step.task] : [])),
+    dueMs: waits.flatMap(({ untilMs }) => untilMs ?? []),
+    problems: [...summary.failures, ...waits.map(({ reason, slot }) => ({ reason, slot }))],
   };
 }
 
-function tallyOf(
-  { done, slots, fresh }: JobSlots,
-  decisions: readonly JobDecision[],
+function summarize(
+  { completedCount, slots, missing }: JobSlots,
+  states: readonly JobSlotState[],
   spec: ServiceSpec,
 ): Pick<RunDecision, "total" | "completed" | "failures" | "isOver"> {
-  const failures = decisions.flatMap(({ slot, step }) =>
-    step.kind === "failed" ? [{ why: step.why, slot }] : [],
+  const failures = states.flatMap(({ slot, step }) =>
+    step.kind === "failed" ? [{ reason: step.reason, slot }] : [],
   );
-  const completed = done + decisions.filter(({ step }) => step.kind === "completed").length;
-  const total = done + slots.length + fresh.length;
-  // A global job without a node has not begun; no completions at all are asked for by number alone.
+  const completed = completedCount + states.filter(({ step }) => step.kind === "completed").length;
+  const total = completedCount + slots.length + missing.length;
+  // A global job without a node has not begun. A replicated job may ask for no completions at all.
   const hasBegun = total > 0 || !isBoundToNodes(spec);
   return { total, completed, failures, isOver: hasBegun && completed + failures.length === total };
 }
 
-function departuresFrom(
-  { slots, retire: unwanted, extra }: JobSlots,
-  decisions: readonly JobDecision[],
+function removals(
+  { slots, remove, surplus }: JobSlots,
+  states: readonly JobSlotState[],
   isGone: GoneTest,
 ): readonly Action[] {
   return [
-    ...unwanted.flatMap((slot) => retire(slot, "no longer wanted", isGone)),
-    ...stop(extra, "its slot has completed", isGone),
-    ...decisions.flatMap(({ superfluous }) => stop(superfluous, "its run needs it no more", isGone)),
+    ...remove.flatMap((slot) => removeSlot(slot, "its slot is not needed any more", isGone)),
+    ...stopTasks(surplus, "its slot has completed", isGone),
+    ...states.flatMap(({ superfluous }) => stopTasks(superfluous, "another task fills its slot", isGone)),
     ...slots.flatMap((slot) => trimHistory(slot, isGone)),
   ];
 }
 
-interface Admitted extends Placements {
-  /** Tasks that look for a node and are too many, as the limit was lowered. */
+interface ConcurrencyLimit {
+  /** Tasks that may exist, those that have not been reported as ended included. */
+  readonly limit: number;
+  readonly missing: readonly SlotRef[];
+}
+
+interface LimitedPlacements extends Placements {
+  /** Pending tasks beyond the limit, which was lowered. */
   readonly surplus: readonly Task[];
 }
 
-/** Makes as many tasks as the limit leaves room for, counting all that are not known to have ended. */
-function admit(
-  decisions: readonly JobDecision[],
-  { limit, fresh }: { readonly limit: number; readonly fresh: readonly SlotRef[] },
-): Admitted {
-  const busy = decisions.filter(({ slot }) => isBusy(slot)).length;
+/** Selects the tasks to create within the limit: pending tasks first, then retries, then slots that have not begun. */
+function limitConcurrency(
+  states: readonly JobSlotState[],
+  { limit, missing }: ConcurrencyLimit,
+): LimitedPlacements {
+  const busy = states.filter(({ slot }) => isBusy(slot)).length;
   const room = Math.max(0, limit - busy);
-  const pending = decisions.flatMap(({ step }) => (step.kind === "pending" ? [step.task] : []));
-  const again = decisions.flatMap(({ slot, step }) =>
-    step.kind === "ready" ? [{ number: slot.number, nodeId: slot.nodeId, restarts: step.restarts }] : [],
+  const pending = states.flatMap(({ step }) => (step.kind === "pending" ? [step.task] : []));
+  const retries = states.flatMap(({ slot: { number, nodeId }, step }) =>
+    step.kind === "vacant" ? [{ number, nodeId, restarts: step.restarts }] : [],
   );
-  const left = Math.max(0, room - pending.length - again.length);
-  const first = fresh.slice(0, left);
+  const left = Math.max(0, room - pending.length - retries.length);
   return {
     pending: pending.slice(0, room),
     surplus: pending.slice(room),
-    fills: [...again.slice(0, Math.max(0, room - pending.length)), ...first],
+    fills: [...retries.slice(0, Math.max(0, room - pending.length)), ...missing.slice(0, left)],
   };
 }
 
 const isBusy = ({ active, stopping }: Slot): boolean => active.length + stopping.length > 0;
-
-function stop(tasks: readonly Task[], reason: string, isGone: GoneTest): readonly Action[] {
-  return tasks.flatMap((task) => dismiss(task, { desired: DesiredState.SHUTDOWN, reason, isGone }));
-}
-
-const waits = (decisions: readonly JobDecision[]): readonly Problem[] =>
-  decisions.flatMap(({ slot, step }) => (step.kind === "wait" ? [{ why: step.why, slot }] : []));
-
-const slotKey = (task: Task): string => (task.slot === 0 ? task.nodeId : String(task.slot));

@@ -1,38 +1,109 @@
-import { type JobStatus, type Service, type ServiceSpec, TaskState } from "@berth/proto";
+import {
+  assertNever,
+  DEFAULT_CRON_HISTORY,
+  type JobStatus,
+  type RestartPolicy,
+  RestartPolicy_Condition,
+  type Service,
+  type ServiceSpec,
+  TaskState,
+} from "@berth/proto";
 import type { ServiceTasks } from "../model/snapshot.js";
 import { stateOf } from "../model/task-state.js";
-import { decideCron } from "./cron.js";
-import { isRunActive, nextRunOf, runsOf, withRuns } from "./jobs/job-history.js";
+import { type CronContext, type CronDecision, decideCron } from "./cron.js";
 import type { Problem } from "./problems.js";
 
-export type ScheduleDecision =
-  /** Runs begin or are ended: nothing else is decided before that is written. */
+/** Template version of a run that no longer counts, because its service was removed since. */
+export const NO_TEMPLATE = 0;
+
+/** Whether a service runs its tasks to completion instead of keeping them running. */
+export const isJob = ({ mode }: ServiceSpec): boolean =>
+  mode?.$case === "replicatedJob" || mode?.$case === "globalJob";
+
+/** Whether each task of the service is bound to its own node. */
+export const isBoundToNodes = ({ mode }: ServiceSpec): boolean =>
+  mode?.$case === "global" || mode?.$case === "globalJob";
+
+/** Returns the restart policy of a job. A task that completed is never restarted. */
+export function jobRestartPolicy(spec: ServiceSpec): RestartPolicy {
+  const policy = spec.task?.restart ?? { condition: 0, maxAttempts: 0, windowMs: 0 };
+  const { NONE, ON_FAILURE } = RestartPolicy_Condition;
+  return { ...policy, condition: policy.condition === NONE ? NONE : ON_FAILURE };
+}
+
+/** Returns how many tasks of one run may exist at a time; Infinity for all. */
+export function maxConcurrent({ mode }: ServiceSpec): number {
+  const limit = mode?.$case === "replicatedJob" ? mode.value.maxConcurrent : 0;
+  return limit === 0 ? Number.POSITIVE_INFINITY : limit;
+}
+
+/** Returns the runs that a job remembers, newest first: several of a cron job, the last one of any other. */
+export function runsOf({ cron, job, spec }: Service): readonly JobStatus[] {
+  if (spec?.cron !== undefined && cron !== undefined) return cron.runs;
+  return job === undefined ? [] : [job];
+}
+
+export const isRunActive = (run: JobStatus): boolean => run.endedAtMs === 0;
+
+/** Returns the service after one of its runs has changed. */
+export function withRun(service: Service, changed: JobStatus): Service {
+  const runs = runsOf(service).map((run) => (run.iteration === changed.iteration ? changed : run));
+  return withRuns(service, runs);
+}
+
+/** Returns the service with these runs, newest first. It remembers the active ones and the newest ended ones. */
+export function withRuns(service: Service, runs: readonly JobStatus[]): Service {
+  const { cron, spec } = service;
+  const job = runs[0] ?? service.job;
+  if (spec?.cron === undefined || cron === undefined) return { ...service, job };
+  let left = spec.cron.history ?? DEFAULT_CRON_HISTORY;
+  const kept = runs.filter((run) => {
+    if (isRunActive(run)) return true;
+    left -= 1;
+    return left >= 0;
+  });
+  return { ...service, job, cron: { ...cron, runs: kept } };
+}
+
+function nextRun({ job, templateVersion }: Service, now: number): JobStatus {
+  return {
+    iteration: (job?.iteration ?? 0) + 1,
+    startedAtMs: now,
+    endedAtMs: 0,
+    failed: false,
+    message: "",
+    templateVersion,
+  };
+}
+
+export type JobScheduleDecision =
+  /** Runs begin or end. Tasks are decided after that is written. */
   | { readonly kind: "change"; readonly service: Service; readonly reason: string }
   | { readonly kind: "keep"; readonly dueMs: readonly number[]; readonly problems: readonly Problem[] };
 
 const KEEP = { kind: "keep", dueMs: [], problems: [] } as const;
 
-/** Which runs a job should have: one for each change of what it runs, or as its schedule says. */
-export function decideSchedule(view: ServiceTasks, now: number): ScheduleDecision {
-  return view.spec.cron === undefined ? decideOnce(view, now) : decideByCron(view, now);
+/** Decides which runs a job should have: one per template, or those that its schedule asks for. */
+export function decideJobSchedule(snapshot: ServiceTasks, now: number): JobScheduleDecision {
+  return snapshot.spec.cron === undefined ? decideOnce(snapshot, now) : decideByCron(snapshot, now);
 }
 
-function decideOnce(view: ServiceTasks, now: number): ScheduleDecision {
-  const { job, cron, templateVersion } = view.service;
-  const service = { ...view.service, cron: undefined };
+function decideOnce(snapshot: ServiceTasks, now: number): JobScheduleDecision {
+  const { job, cron, templateVersion } = snapshot.service;
+  const service = { ...snapshot.service, cron: undefined };
   if (job === undefined || job.templateVersion !== templateVersion || cron !== undefined) {
-    const run = nextRunOf(service, now);
+    const run = nextRun(service, now);
     return { kind: "change", service: { ...service, job: run }, reason: `run ${run.iteration} begins` };
   }
-  if (!isRunActive(job) && !job.failed && asksForMore(view, job)) {
+  if (!isRunActive(job) && !job.failed && needsMoreCompletions(snapshot, job)) {
     const run = { ...job, endedAtMs: 0, message: "" };
-    return { kind: "change", service: { ...service, job: run }, reason: `run ${run.iteration} goes on` };
+    return { kind: "change", service: { ...service, job: run }, reason: `run ${run.iteration} continues` };
   }
   return KEEP;
 }
 
-/** The number of completions was raised after the run had ended. */
-function asksForMore({ spec, tasks }: ServiceTasks, run: JobStatus): boolean {
+/** Whether the number of completions was raised after the run had ended. */
+function needsMoreCompletions({ spec, tasks }: ServiceTasks, run: JobStatus): boolean {
   if (spec.mode?.$case !== "replicatedJob") return false;
   const completed = new Set<number>();
   for (const task of tasks) {
@@ -41,36 +112,32 @@ function asksForMore({ spec, tasks }: ServiceTasks, run: JobStatus): boolean {
   return completed.size < spec.mode.value.totalCompletions;
 }
 
-function decideByCron({ service, spec }: ServiceTasks, now: number): ScheduleDecision {
+function decideByCron({ service, spec }: ServiceTasks, now: number): JobScheduleDecision {
   const runs = service.cron === undefined && service.job !== undefined ? [service.job] : runsOf(service);
   const forceUpdate = spec.task?.forceUpdate ?? 0;
   const running = runs.filter(isRunActive).length;
-  const decision = cronOf(spec, service, { running, forceUpdate, now });
+  const decision = cronDecision(spec, service, { running, forceUpdate, now });
   switch (decision.kind) {
     case "wait":
       return { ...KEEP, dueMs: decision.atMs === undefined ? [] : [decision.atMs] };
-    case "broken":
-      return { ...KEEP, problems: [{ why: `its schedule cannot be read: ${decision.why}` }] };
-    default: {
+    case "invalid":
+      return { ...KEEP, problems: [{ reason: `invalid schedule: ${decision.reason}` }] };
+    case "change": {
       const updated = { ...service, cron: decision.status };
-      const former = decision.begin === "instead" ? runs.map((run) => replaced(run, now)) : runs;
-      const next = decision.begin === "no" ? former : [nextRunOf(service, now), ...former];
+      const former = decision.begin === "replace" ? runs.map((run) => endReplaced(run, now)) : runs;
+      const next = decision.begin === "none" ? former : [nextRun(service, now), ...former];
       return { kind: "change", service: withRuns(updated, next), reason: decision.reason };
     }
+    default:
+      return assertNever(decision);
   }
 }
 
-function cronOf(
-  { cron }: ServiceSpec,
-  service: Service,
-  context: Parameters<typeof decideCron>[2],
-): ReturnType<typeof decideCron> {
-  if (cron === undefined) return { kind: "wait" };
-  return decideCron(cron, service.cron, context);
+function cronDecision({ cron }: ServiceSpec, service: Service, context: CronContext): CronDecision {
+  return cron === undefined ? { kind: "wait" } : decideCron(cron, service.cron, context);
 }
 
-function replaced(run: JobStatus, now: number): JobStatus {
-  return isRunActive(run)
-    ? { ...run, endedAtMs: now, failed: true, message: "the next run took its place" }
-    : run;
+function endReplaced(run: JobStatus, now: number): JobStatus {
+  if (!isRunActive(run)) return run;
+  return { ...run, endedAtMs: now, failed: true, message: "the next run replaced it" };
 }

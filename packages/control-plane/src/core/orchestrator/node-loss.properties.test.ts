@@ -65,7 +65,7 @@ describe("a node that goes down and comes back", () => {
         const kept = ids(on(world, "n1")).filter((id) => originals.includes(id));
         expect(kept).toEqual(replaced ? [] : originals);
         expect(world.live()).toHaveLength(REPLICAS);
-        expect(convergence(world.view, world.cluster).converged).toBe(true);
+        expect(convergence(world.view, world.cluster, world.now).converged).toBe(true);
       }),
     );
   });
@@ -106,7 +106,7 @@ describe("failover: after", () => {
     power(world, "n1", NodeState.DOWN);
     expect(world.dueMs).toBe(world.now + 10_000);
     expect(ids(on(world, "n1"))).toEqual(originals);
-    const { converged, reasons } = convergence(world.view, world.cluster);
+    const { converged, reasons } = convergence(world.view, world.cluster, world.now);
     expect([converged, reasons.join()]).toEqual([
       false,
       expect.stringMatching(/node n1 is down; its tasks wait for it \(failover: after 10 s\)/),
@@ -135,10 +135,10 @@ describe("failover: never", () => {
     world.now += 30 * 86_400_000;
     world.comeToRest();
     expect(world.live().length).toBeLessThan(REPLICAS);
-    expect(convergence(world.view, world.cluster).reasons.join()).toMatch(/failover: never/);
+    expect(convergence(world.view, world.cluster, world.now).reasons.join()).toMatch(/failover: never/);
     happen(world, { kind: "scale", replicas: 1 });
     world.comeToRest();
-    expect(convergence(world.view, world.cluster).converged).toBe(true);
+    expect(convergence(world.view, world.cluster, world.now).converged).toBe(true);
   });
 });
 
@@ -194,8 +194,8 @@ describe("at-most-one", () => {
     world.service = { ...world.service, removing: true };
     world.comeToRest();
     expect(ids([...world.tasks.values()])).toEqual(hidden);
-    expect(convergence(world.view, world.cluster).reasons.join()).toMatch(
-      /nodes that are down: its task waits/,
+    expect(convergence(world.view, world.cluster, world.now).reasons.join()).toMatch(
+      /nodes that are down: not replaced until/,
     );
     world.setNode("n1", { fenced: true });
     world.comeToRest();
@@ -207,7 +207,9 @@ describe("at-most-one", () => {
     power(world, "n1", NodeState.DOWN);
     world.now += 3_600_000;
     world.comeToRest();
-    expect(convergence(world.view, world.cluster).reasons.join()).toMatch(/waits until it is certain/);
+    expect(convergence(world.view, world.cluster, world.now).reasons.join()).toMatch(
+      /not replaced until the node is fenced/,
+    );
     world.setNode("n1", { fenced: true });
     world.comeToRest();
     expect(world.live()).toHaveLength(REPLICAS);

@@ -1,87 +1,161 @@
-import { NodeState, type Task, TaskState } from "@berth/proto";
-import { taskAfter } from "../apply-action.js";
-import type { Action } from "../model/plan.js";
-import type { NodeSnapshot, ServiceTasks } from "../model/snapshot.js";
-import { isDisconnected, isReady, stateOf } from "../model/task-state.js";
-import { type Fate, fates } from "./slots/fate.js";
-import { forgotten, goneTest } from "./task-removal.js";
+import { Availability, assertNever, type Node, NodeState, type Task, TaskState } from "@berth/proto";
+import { type Action, taskAfter } from "../model/plan.js";
+import type { NodeSnapshot, ServiceDefinition, ServiceTasks } from "../model/snapshot.js";
+import { isDisconnected, isEnded, isReady, shouldRun, stateOf } from "../model/task-state.js";
+import { type CurrentTest, currentTest } from "../model/template.js";
+import { deleteUnreportable, goneTest, isAtMostOne } from "./task-removal.js";
 
-/** A service's tasks as they are to be looked at, and the actions that make the records say so. */
-export interface Stock {
+/** What happens to a task whose node is down or was removed. */
+export type NodeLossVerdict =
+  | { readonly kind: "unaffected" }
+  /** Final: the task is not used again, even if its node returns. */
+  | { readonly kind: "lost"; readonly reason: string }
+  /** The slot is filled elsewhere. If the node returns before the replacement runs, the task continues. */
+  | { readonly kind: "disconnected"; readonly reason: string }
+  /** The slot is not filled elsewhere until `untilMs`, or until more is known about the node. */
+  | { readonly kind: "waiting"; readonly reason: string; readonly untilMs?: number };
+
+/** The tasks of one service with node losses applied, and the actions that record them. */
+export interface NodeLoss {
   readonly tasks: readonly Task[];
   readonly actions: readonly Action[];
-  /** When tasks that wait for their node are given up. */
+  /** When waiting tasks have to be evaluated again, in ms since the epoch. */
   readonly dueMs: readonly number[];
 }
 
-/**
- * Sees what became of tasks whose node went down or was removed, and forgets what no agent will ever report as removed.
- *
- * A task that may go on when its node returns keeps its record's state until another one does its work, but to the
- * rest of the plan it is lost: so its slot is filled elsewhere. One that waits for its node keeps its slot.
- */
-export function takeStock(view: ServiceTasks, nodes: ReadonlyMap<string, NodeSnapshot>, now: number): Stock {
-  const forget = forgotten(view.tasks, goneTest(view, nodes));
-  const gone = new Set(forget.map(({ task }) => task.id));
-  const isReplaced = replacedTest(view.tasks, nodes);
-  const fateOf = fates({ view, nodes, isReplaced, now });
-  const tasks: Task[] = [];
-  const records: TaskAction[] = [];
-  const dueMs: number[] = [];
-  for (const task of view.tasks) {
-    if (gone.has(task.id)) continue;
-    const fate = fateOf(task);
-    records.push(...record(task, fate));
-    tasks.push(asSeen(task, fate, now));
-    if (fate.kind === "waits" && fate.untilMs !== undefined) dueMs.push(fate.untilMs);
-  }
-  return { tasks, actions: [...forget, ...records].sort(bySlot), dueMs };
-}
+/** Why a task of an at-most-one service is not replaced yet. */
+export const NOT_FENCED = "not replaced until the node is fenced (at-most-one)";
 
-/** The same plan whatever the order of the tasks. */
-const bySlot = ({ task: a }: TaskAction, { task: b }: TaskAction): number =>
-  a.slot - b.slot || (a.id < b.id ? -1 : 1);
+/**
+ * Applies node losses to the tasks of one service.
+ *
+ * A disconnected task counts as lost when slots are filled, so a replacement starts elsewhere, but its record keeps
+ * its state until the replacement runs. A waiting task keeps its slot. Tasks on removed nodes are dropped: no agent
+ * will ever report that they are gone.
+ */
+export function applyNodeLoss(
+  snapshot: ServiceTasks,
+  nodes: ReadonlyMap<string, NodeSnapshot>,
+  now: number,
+): NodeLoss {
+  const deletions = deleteUnreportable(snapshot.tasks, goneTest(snapshot, nodes));
+  const deletedIds = new Set(deletions.map(({ task }) => task.id));
+  const context = {
+    definition: snapshot,
+    nodes,
+    isCurrent: currentTest(snapshot.service),
+    isReplaced: replacedTest(snapshot.tasks, nodes),
+    now,
+  };
+  const tasks: Task[] = [];
+  const marks: TaskAction[] = [];
+  const dueMs: number[] = [];
+  for (const task of snapshot.tasks) {
+    if (deletedIds.has(task.id)) continue;
+    const verdict = nodeLossVerdict(task, context);
+    const mark = markFor(task, verdict);
+    if (mark !== undefined && !isMarked(task, mark)) marks.push(mark);
+    tasks.push(effectiveTask(task, verdict, now));
+    if (verdict.kind === "waiting" && verdict.untilMs !== undefined) dueMs.push(verdict.untilMs);
+  }
+  return { tasks, actions: [...deletions, ...marks].sort(bySlot), dueMs };
+}
 
 type TaskAction = Extract<Action, { readonly task: Task }>;
 
-function record(task: Task, fate: Fate): readonly TaskAction[] {
-  switch (fate.kind) {
-    case "none":
-      return [];
+/** Makes the plan independent of the order of the tasks. */
+const bySlot = ({ task: a }: TaskAction, { task: b }: TaskAction): number =>
+  a.slot - b.slot || (a.id < b.id ? -1 : 1);
+
+interface VerdictContext {
+  readonly definition: ServiceDefinition;
+  readonly nodes: ReadonlyMap<string, NodeSnapshot>;
+  readonly isCurrent: CurrentTest;
+  /** Whether another task of the same slot is ready or has completed. */
+  readonly isReplaced: (task: Task) => boolean;
+  readonly now: number;
+}
+
+const UNAFFECTED: NodeLossVerdict = { kind: "unaffected" };
+
+function nodeLossVerdict(task: Task, context: VerdictContext): NodeLossVerdict {
+  if (task.nodeId === "" || isEnded(task)) return UNAFFECTED;
+  const node = context.nodes.get(task.nodeId)?.node;
+  if (node === undefined) return { kind: "lost", reason: `node ${task.nodeId} was removed` };
+  return node.state === NodeState.READY ? UNAFFECTED : downNodeVerdict(task, node, context);
+}
+
+function downNodeVerdict(task: Task, node: Node, context: VerdictContext): NodeLossVerdict {
+  const { definition, now } = context;
+  const reason = `node ${node.description?.hostname || node.id} is down`;
+  const atMostOne = isAtMostOne(task, definition);
+  if (atMostOne && !node.fenced) return { kind: "waiting", reason: `${reason}; ${NOT_FENCED}` };
+  if (!shouldRun(task)) return { kind: "lost", reason };
+  const { never = false, afterMs = 0 } = definition.spec.failover ?? {};
+  if (never) return { kind: "waiting", reason: `${reason}; its tasks wait for it (failover: never)` };
+  const untilMs = node.stateSinceMs + afterMs;
+  if (untilMs > now) {
+    const setting = `failover: after ${afterMs / 1_000} s`;
+    return { kind: "waiting", untilMs, reason: `${reason}; its tasks wait for it (${setting})` };
+  }
+  return !atMostOne && mayContinue(task, node, context)
+    ? { kind: "disconnected", reason }
+    : { kind: "lost", reason };
+}
+
+/** Whether the task is worth keeping if its node returns: it is as good as any replacement. */
+function mayContinue(task: Task, node: Node, { isReplaced, isCurrent }: VerdictContext): boolean {
+  const wasReady = isReady(task) || (isDisconnected(task) && stateOf(task) === TaskState.RUNNING);
+  // A job's work is done once. A second task for the same work is of no use.
+  const isOfJob = task.jobIteration > 0;
+  const isDrained = node.availability === Availability.DRAIN;
+  return wasReady && isCurrent(task) && !isOfJob && !isDrained && !isReplaced(task);
+}
+
+function markFor(task: Task, verdict: NodeLossVerdict): TaskAction | undefined {
+  switch (verdict.kind) {
+    case "unaffected":
+      return undefined;
     case "lost":
-      return [{ kind: "mark-lost", task, reason: fate.why }];
+      return { kind: "mark-lost", task, reason: verdict.reason };
+    case "disconnected":
+    case "waiting":
+      return { kind: "mark-disconnected", task, reason: verdict.reason };
     default:
-      return isDisconnected(task) && task.status?.message === fate.why
-        ? []
-        : [{ kind: "mark-adrift", task, reason: fate.why }];
+      return assertNever(verdict);
   }
 }
 
-function asSeen(task: Task, fate: Fate, now: number): Task {
-  if (fate.kind === "none") return task;
-  const kind = fate.kind === "waits" ? "mark-adrift" : "mark-lost";
-  return taskAfter({ kind, task, reason: fate.why }, now) ?? task;
+/** Whether the record already carries the mark. */
+const isMarked = (task: Task, mark: TaskAction): boolean =>
+  mark.kind === "mark-disconnected" && isDisconnected(task) && task.status?.message === mark.reason;
+
+/** Returns the task as the rest of the plan sees it: a disconnected task counts as lost. */
+function effectiveTask(task: Task, verdict: NodeLossVerdict, now: number): Task {
+  if (verdict.kind === "unaffected") return task;
+  const kind = verdict.kind === "waiting" ? "mark-disconnected" : "mark-lost";
+  return taskAfter({ kind, task, reason: verdict.reason }, now) ?? task;
 }
 
-/** Asks whether another task of the same slot runs well on a live node, or has done its work. */
+/** Returns a test whether a newer task of the same slot is ready on a live node, or has completed. */
 function replacedTest(
   tasks: readonly Task[],
   nodes: ReadonlyMap<string, NodeSnapshot>,
 ): (task: Task) => boolean {
-  let working: ReadonlyMap<number, Task> | undefined;
-  const isWorking = (task: Task): boolean =>
+  let newestBySlot: ReadonlyMap<number, Task> | undefined;
+  const isReplacement = (task: Task): boolean =>
     stateOf(task) === TaskState.COMPLETE ||
     (isReady(task) && nodes.get(task.nodeId)?.node.state === NodeState.READY);
   return (task) => {
-    // Looked through once, and only when some node is down.
-    working ??= newestBySlot(tasks.filter(isWorking));
-    const other = working.get(task.slot);
-    // A slot of a global service is its node, which nobody else fills.
+    // Computed on first use: most decisions have no node down.
+    newestBySlot ??= newestPerSlot(tasks.filter(isReplacement));
+    const other = newestBySlot.get(task.slot);
+    // A slot of a global service (number 0) is bound to its node, so no other task replaces it.
     return task.slot !== 0 && other !== undefined && other.createdAtMs > task.createdAtMs;
   };
 }
 
-function newestBySlot(tasks: readonly Task[]): ReadonlyMap<number, Task> {
+function newestPerSlot(tasks: readonly Task[]): ReadonlyMap<number, Task> {
   const newest = new Map<number, Task>();
   for (const task of tasks) {
     const known = newest.get(task.slot);

@@ -1,43 +1,23 @@
-import type { Slot } from "../model/slots.js";
-import type { SlotStep } from "./slot-state.js";
+import { type SlotRef, slotName } from "../model/slots.js";
 
-/** Something that keeps a service from being what it should be. */
+/** Something that keeps a service from its desired state. */
 export interface Problem {
-  readonly why: string;
-  /** Absent: about the service as a whole. */
-  readonly slot?: Slot;
+  readonly reason: string;
+  /** Undefined when the problem is about the service as a whole. */
+  readonly slot?: SlotRef;
 }
 
-export function problemOf(slot: Slot, step: SlotStep): readonly Problem[] {
-  switch (step.kind) {
-    case "wait":
-    case "given-up":
-      return [{ why: step.why, slot }];
-    case "replace":
-      return step.trial.kind === "held"
-        ? [{ why: `its replacement is held up: ${step.trial.why}`, slot }]
-        : [];
-    default:
-      return [];
-  }
-}
-
-/** One line for each different problem, with the slots it is about counted or named. */
+/** Returns one line per reason, which names its slot or counts its slots. */
 export function problemLines(problems: readonly Problem[]): readonly string[] {
-  const slotsByWhy = new Map<string, Slot[]>();
-  for (const { why, slot } of problems) {
-    const slots = slotsByWhy.get(why) ?? [];
+  const slotsByReason = new Map<string, SlotRef[]>();
+  for (const { reason, slot } of problems) {
+    const slots = slotsByReason.get(reason) ?? [];
     if (slot !== undefined) slots.push(slot);
-    slotsByWhy.set(why, slots);
+    slotsByReason.set(reason, slots);
   }
-  return [...slotsByWhy].map(([why, slots]) => (slots.length === 0 ? why : `${slotsText(slots)}: ${why}`));
+  return [...slotsByReason].map(([reason, slots]) => {
+    const [first] = slots;
+    if (first === undefined) return reason;
+    return slots.length === 1 ? `${slotName(first)}: ${reason}` : `${slots.length} slots: ${reason}`;
+  });
 }
-
-function slotsText(slots: readonly Slot[]): string {
-  const [only] = slots;
-  return slots.length === 1 && only !== undefined ? slotName(only) : `${slots.length} slots`;
-}
-
-/** `slot 3`, or `node n1` for a slot of a global service. */
-export const slotName = (slot: Slot): string =>
-  slot.nodeId === "" ? `slot ${slot.number}` : `node ${slot.nodeId}`;

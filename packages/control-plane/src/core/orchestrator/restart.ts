@@ -1,98 +1,113 @@
 import {
+  assertNever,
+  RestartPolicy_Condition as Condition,
   DesiredState,
   type RestartPolicy,
-  RestartPolicy_Condition,
   type Task,
   TaskState,
 } from "@berth/proto";
 import { stateOf } from "../model/task-state.js";
 import type { CurrentTest } from "../model/template.js";
 
-/** A task that ran this long proves that its slot works: failures before it are forgiven. */
-export const RUNS_WELL_MS = 60_000;
-/** No slot is given up by backing off alone: a repaired cause is noticed within about a minute. */
+/** A task that was ready this long resets the restart count of its slot. */
+export const RESET_RESTARTS_AFTER_MS = 60_000;
+/** Back-off never gives a slot up: a repaired cause is noticed within about a minute. */
 export const MAX_BACKOFF_MS = 60_000;
-/** Delay of the second restart when the policy names none; the first is immediate. */
+/** Delay of the second restart when the policy has none. The first restart is immediate. */
 const FIRST_BACKOFF_MS = 1_000;
-/** Spreads the restarts of slots that failed together. Below a third, so that a later delay is never the shorter one. */
+/** Spreads restarts of slots that failed together. Below a third, so that a later delay is never shorter. */
 const JITTER = 0.25;
 
 export type RestartDecision =
   | { readonly kind: "now"; readonly restarts: number }
   | { readonly kind: "at"; readonly atMs: number; readonly restarts: number }
-  /** It did what it was to do; nothing is to run in the slot any more. */
+  /** The task did its work, and the slot stays empty. */
   | { readonly kind: "completed" }
-  | { readonly kind: "given-up"; readonly why: string };
+  | { readonly kind: "given-up"; readonly reason: string };
 
-/**
- * Whether and when an empty slot gets its next task.
- *
- * Only a task that ended by itself is restarted by the policy. One that we stopped, or that died with its node, is
- * replaced at once, and so is any task of another version: a new version starts with a clean record.
- */
-export function decideRestart(slot: {
+export interface RestartInput {
   /** Ended tasks of the slot, newest first. */
   readonly ended: readonly Task[];
   readonly policy: RestartPolicy | undefined;
-  /** Whether a task runs what the service now asks for. */
   readonly isCurrent: CurrentTest;
   readonly now: number;
-}): RestartDecision {
-  const last = slot.ended[0];
-  if (last === undefined || !slot.isCurrent(last)) return { kind: "now", restarts: 0 };
-  const condition = slot.policy?.condition || RestartPolicy_Condition.ANY;
+}
+
+/**
+ * Decides whether and when an empty slot gets its next task.
+ *
+ * The restart policy only applies to a task that ended by itself. A task that was stopped, or was lost with its node,
+ * is replaced at once. So is a task of another version: a new version starts with a restart count of 0.
+ */
+export function decideRestart({ ended, policy, isCurrent, now }: RestartInput): RestartDecision {
+  const last = ended[0];
+  if (last === undefined || !isCurrent(last)) return { kind: "now", restarts: 0 };
+  const condition = policy?.condition || Condition.ANY;
   const state = stateOf(last);
-  if (state === TaskState.COMPLETE && condition !== RestartPolicy_Condition.ANY) return { kind: "completed" };
+  if (state === TaskState.COMPLETE && condition !== Condition.ANY) return { kind: "completed" };
   if (state === TaskState.LOST || last.desiredState >= DesiredState.SHUTDOWN) {
     return { kind: "now", restarts: last.restarts };
   }
-  if (condition === RestartPolicy_Condition.NONE) {
-    return { kind: "given-up", why: "its restart condition is none" };
+  switch (condition) {
+    case Condition.NONE:
+      return { kind: "given-up", reason: "its restart condition is none" };
+    case Condition.ANY:
+    case Condition.ON_FAILURE:
+      return restartWithBackoff(ended, last, policy, now);
+    default:
+      return assertNever(condition);
   }
-  const maxAttempts = slot.policy?.maxAttempts ?? 0;
-  if (maxAttempts > 0 && attempts(slot.ended, slot.policy?.windowMs ?? 0, slot.now) >= maxAttempts) {
-    return { kind: "given-up", why: `it was restarted ${maxAttempts} times, as often as its policy allows` };
-  }
-  return schedule(last, slot.policy?.delayMs, slot.now);
 }
 
-/** Delay before restart number `restarts` (from 1) of a slot; grows with the number, and never passes a minute. */
-export function restartDelayMs(
-  restarts: number,
-  policyDelayMs: number | undefined,
-  jitterOf: string,
-): number {
-  const explicit = policyDelayMs !== undefined && policyDelayMs > 0;
-  if (restarts <= 1 && !explicit) return 0;
-  const doublings = explicit ? restarts - 1 : restarts - 2;
-  const base = (explicit ? policyDelayMs : FIRST_BACKOFF_MS) * 2 ** Math.min(doublings, 30);
-  const limit = Math.max(MAX_BACKOFF_MS, policyDelayMs ?? 0);
-  return Math.min(limit, Math.round(base * (1 + JITTER * spreadOf(jitterOf))));
-}
-
-function schedule(last: Task, policyDelayMs: number | undefined, now: number): RestartDecision {
+function restartWithBackoff(
+  ended: readonly Task[],
+  last: Task,
+  policy: RestartPolicy | undefined,
+  now: number,
+): RestartDecision {
+  const maxAttempts = policy?.maxAttempts ?? 0;
+  if (maxAttempts > 0 && countedRestarts(ended, policy?.windowMs ?? 0, now) >= maxAttempts) {
+    return {
+      kind: "given-up",
+      reason: `it was restarted ${maxAttempts} times, as often as its policy allows`,
+    };
+  }
   const restarts = last.restarts + 1;
-  const atMs = (last.status?.sinceMs ?? now) + restartDelayMs(restarts, policyDelayMs, last.id);
+  const atMs = (last.status?.sinceMs ?? now) + restartDelayMs(restarts, policy?.delayMs, last.id);
   return atMs <= now ? { kind: "now", restarts } : { kind: "at", atMs, restarts };
 }
 
-/**
- * Restarts that count against the policy. The history is short, so when all of it lies within the window the
- * counter that the task carries knows more.
- */
-function attempts(ended: readonly Task[], windowMs: number, now: number): number {
-  const counted = ended[0]?.restarts ?? 0;
-  if (windowMs === 0) return counted;
-  const recent = ended.filter((task) => (task.status?.sinceMs ?? 0) > now - windowMs).length;
-  return recent === ended.length ? counted : Math.min(counted, recent - 1);
+/** Returns the delay before restart number `restarts` (from 1). It doubles each time, up to a minute. */
+export function restartDelayMs(
+  restarts: number,
+  policyDelayMs: number | undefined,
+  jitterKey: string,
+): number {
+  const hasDelay = policyDelayMs !== undefined && policyDelayMs > 0;
+  if (restarts <= 1 && !hasDelay) return 0;
+  const doublings = hasDelay ? restarts - 1 : restarts - 2;
+  const base = (hasDelay ? policyDelayMs : FIRST_BACKOFF_MS) * 2 ** Math.min(doublings, 30);
+  const limit = Math.max(MAX_BACKOFF_MS, policyDelayMs ?? 0);
+  return Math.min(limit, Math.round(base * (1 + JITTER * jitterOf(jitterKey))));
 }
 
 /**
- * A number from -1 to 1 that is always the same for one task: a delay that was drawn anew at each decision would
- * shrink to the smallest draw.
+ * Returns the restarts that count against the policy. The history is limited: when all of it lies within the window,
+ * the restart count of the newest task is more accurate.
  */
-function spreadOf(id: string): number {
+function countedRestarts(ended: readonly Task[], windowMs: number, now: number): number {
+  const total = ended[0]?.restarts ?? 0;
+  if (windowMs === 0) return total;
+  const recent = ended.filter((task) => (task.status?.sinceMs ?? 0) > now - windowMs).length;
+  return recent === ended.length ? total : Math.min(total, recent - 1);
+}
+
+/**
+ * Returns a number from -1 to 1 that is constant for a key. With a new random number at each decision, the delay would
+ * shrink to the smallest one drawn.
+ */
+function jitterOf(key: string): number {
   let hash = 0x811c9dc5;
-  for (let at = 0; at < id.length; at += 1) hash = Math.imul(hash ^ id.charCodeAt(at), 0x01000193);
+  for (let at = 0; at < key.length; at += 1) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
   return ((hash >>> 0) / 0xffffffff) * 2 - 1;
 }

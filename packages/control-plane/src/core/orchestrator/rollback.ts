@@ -1,33 +1,107 @@
-import { type Service, ServiceSpec } from "@berth/proto";
+import { type Service, ServiceSpec, type Task } from "@berth/proto";
 import { canonicalText } from "../model/canonical.js";
-import { withSortedPorts } from "../model/template.js";
+import type { ServiceDefinition } from "../model/snapshot.js";
+import { isEnded, shouldRun } from "../model/task-state.js";
+import { networksTemplate, portsTemplate, templateText, withSortedPorts } from "../model/template.js";
 
 export type RollbackTarget =
   | { readonly kind: "found"; readonly version: number; readonly spec: ServiceSpec }
-  | { readonly kind: "none"; readonly why: string };
+  | { readonly kind: "none"; readonly reason: string };
 
 /**
- * Where a rollback goes: to the version asked for, or (0) to the newest one that ran well and says something else
- * than the service does now. A version that never ran well is only gone back to by name.
+ * Returns the version that a requested rollback restores: `version`, or with 0 the newest healthy version whose spec
+ * differs from the current one. A version that was never healthy is only restored by number.
  */
 export function rollbackTarget(
   service: Service,
-  asked: number,
+  version: number,
   kept: ReadonlyMap<number, ServiceSpec>,
 ): RollbackTarget {
-  if (asked !== 0) {
-    const spec = kept.get(asked);
-    return spec === undefined
-      ? { kind: "none", why: `there is no version ${asked}` }
-      : { kind: "found", version: asked, spec };
-  }
-  const now = specText(service.spec);
-  for (const version of [service.healthyVersion, ...service.earlierHealthyVersions]) {
+  if (version !== 0) {
     const spec = kept.get(version);
-    if (spec !== undefined && specText(spec) !== now) return { kind: "found", version, spec };
+    return spec === undefined
+      ? { kind: "none", reason: `there is no version ${version}` }
+      : { kind: "found", version, spec };
   }
-  return { kind: "none", why: "no other version is known to have run well; name one" };
+  const current = specText(service.spec);
+  for (const healthy of [service.healthyVersion, ...service.earlierHealthyVersions]) {
+    const spec = kept.get(healthy);
+    if (spec !== undefined && specText(spec) !== current) return { kind: "found", version: healthy, spec };
+  }
+  return { kind: "none", reason: "no other version is known to have run well; name one" };
 }
+
+/**
+ * Returns the spec that an automatic rollback deploys; undefined when no version with another template was healthy.
+ *
+ * It restores the template of the last healthy version, and every other part that the failed version changed. Parts
+ * that were changed after the failed version was deployed keep their value, and so does the number of replicas.
+ */
+export function automaticRollbackSpec(definition: ServiceDefinition): ServiceSpec | undefined {
+  const { service, spec, revisions } = definition;
+  const healthy = revisions.get(service.healthyVersion);
+  // The texts are compared because a template that no task runs any more gets a new name when it is restored by hand.
+  if (healthy === undefined || templateText(healthy) === templateText(spec)) return undefined;
+  const failed = revisions.get((service.rollout?.fromVersion ?? 0) + 1) ?? spec;
+  const restored = { ...restoreUnchanged({ healthy, failed, current: spec }) };
+  return {
+    ...restored,
+    mode: keepsReplicas(healthy, spec) ? spec.mode : restored.mode,
+    ports: samePorts(healthy, spec) ? spec.ports : healthy.ports,
+    task: healthy.task && {
+      ...restoreUnchanged({
+        healthy: healthy.task,
+        failed: failed.task ?? healthy.task,
+        current: spec.task ?? healthy.task,
+      }),
+      container: healthy.task.container,
+      limits: healthy.task.limits,
+      forceUpdate: healthy.task.forceUpdate,
+      networks: sameNetworks(healthy, spec) ? (spec.task?.networks ?? []) : healthy.task.networks,
+    },
+  };
+}
+
+interface Versions<T> {
+  readonly healthy: T;
+  /** As the failed version was deployed. */
+  readonly failed: T;
+  readonly current: T;
+}
+
+/** Returns the healthy value of each part that has not changed since the failed version was deployed. */
+function restoreUnchanged<T extends object>({ healthy, failed, current }: Versions<T>): T {
+  const restored = { ...current };
+  for (const part of Object.keys({ ...healthy, ...current }) as (keyof T)[]) {
+    if (canonicalText(current[part]) === canonicalText(failed[part])) restored[part] = healthy[part];
+  }
+  return restored;
+}
+
+const keepsReplicas = (healthy: ServiceSpec, current: ServiceSpec): boolean =>
+  healthy.mode?.$case === "replicated" && current.mode?.$case === "replicated";
+
+/** Whether only the published ports differ, which no task depends on. */
+const samePorts = (a: ServiceSpec, b: ServiceSpec): boolean =>
+  canonicalText(portsTemplate(a)) === canonicalText(portsTemplate(b));
+
+/** Whether only the aliases differ, which no task depends on. */
+const sameNetworks = (a: ServiceSpec, b: ServiceSpec): boolean =>
+  canonicalText(networksTemplate(a)) === canonicalText(networksTemplate(b));
 
 const specText = (spec: ServiceSpec | undefined): string =>
   spec === undefined ? "" : canonicalText(ServiceSpec.toJSON(withSortedPorts(spec)));
+
+/** Returns the specs that the running tasks of a service were created from, by version. */
+export function specsInUse(
+  tasks: Iterable<Task>,
+  specOf: (version: number) => ServiceSpec | undefined,
+): ReadonlyMap<number, ServiceSpec> {
+  const specs = new Map<number, ServiceSpec>();
+  for (const task of tasks) {
+    if (specs.has(task.specVersion) || !shouldRun(task) || isEnded(task)) continue;
+    const spec = specOf(task.specVersion);
+    if (spec !== undefined) specs.set(task.specVersion, spec);
+  }
+  return specs;
+}

@@ -87,7 +87,7 @@ describe("a rollout of a good version", () => {
     });
     expect(imagesOf(world)).toEqual(["good:2", "good:2", "good:2"]);
     world.comeToRest();
-    expect(convergence(world.view, world.cluster).reasons).toEqual([]);
+    expect(convergence(world.view, world.cluster, world.now).reasons).toEqual([]);
   });
 
   it("is not begun by a first deployment, nor by changes that replace nothing", () => {
@@ -143,7 +143,7 @@ describe.each(BAD)("a rollout of a version that is %s", (_name, bad) => {
     const kept = before.filter((id) => idsOf(world).includes(id)).length;
     expect(kept).toBe(order === START_FIRST ? 3 : 2);
     world.comeToRest();
-    expect(convergence(world.view, world.cluster).reasons).toEqual([]);
+    expect(convergence(world.view, world.cluster, world.now).reasons).toEqual([]);
   });
 
   it.each([STOP_FIRST, START_FIRST])("pauses when told to, and touches nothing more, order %i", (order) => {
@@ -151,7 +151,7 @@ describe.each(BAD)("a rollout of a version that is %s", (_name, bad) => {
     expect(world.service).toMatchObject({ version: 2, healthyVersion: 1 });
     expect(world.service.rollout).toMatchObject({ state: State.PAUSED, failedCount: 1 });
     expect(imagesOf(world).length).toBeGreaterThanOrEqual(2);
-    expect(convergence(world.view, world.cluster).reasons[0]).toContain("it is paused");
+    expect(convergence(world.view, world.cluster, world.now).reasons[0]).toContain("it is paused");
     const endMs = world.now + 600_000;
     world.runUntil(({ now }) => now >= endMs, LIMIT_MS);
     expect(world.service.rollout?.state).toBe(State.PAUSED);

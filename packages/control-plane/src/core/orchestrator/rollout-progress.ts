@@ -1,151 +1,212 @@
-import type { Rollout, Task } from "@berth/proto";
-import { slotKey } from "../model/slots.js";
-import { slotName } from "./problems.js";
-import { failureOf, standingOf, underwayReason } from "./rollout/standing.js";
-import type { SlotDecision } from "./slot-state.js";
+import { assertNever, DesiredState, type Rollout, type Task, TaskState } from "@berth/proto";
+import { type Slot, slotKey, slotName } from "../model/slots.js";
+import { endText, stateOf } from "../model/task-state.js";
+import type { SlotState } from "./slot-state.js";
 import type { UpdatePolicy } from "./update-policy.js";
 
-/** How a rollout stands by the records, and what they say of its slots. */
-export interface Progress {
-  /** Slots that something is being done about, those that failed among them. */
-  readonly touched: ReadonlySet<SlotDecision>;
-  /** Slots that run well what they should. */
-  readonly done: number;
-  /** Keys of slots that failed, now or before. */
+/** The progress of a rollout, from the states of the slots and the rollout's record. */
+export interface RolloutProgress {
+  /** Slots between two tasks, failed ones included. */
+  readonly updating: ReadonlySet<SlotState>;
+  readonly updatedCount: number;
+  /** Keys of the slots that have failed since the rollout began. */
   readonly failed: ReadonlySet<string>;
   readonly failedCount: number;
-  /** Why the last of them did, for a person; empty when none failed anew. */
+  /** Why the first newly failed slot failed. Empty when none did. */
   readonly failure: string;
-  /** When the last slot that is watched will count. */
-  readonly watchedUntilMs: number | undefined;
-  /** When the last slot began to count; 0: none did since the rollout began. */
-  readonly newestSuccessMs: number;
-  readonly hasUntouched: boolean;
-  readonly hasUnborn: boolean;
-  /** Slots that have neither failed nor got anywhere yet, the first one. */
-  readonly underway: SlotDecision | undefined;
-  /** When the slots under way are given up. */
+  /** When the last monitored slot counts as updated. Undefined when none is monitored. */
+  readonly monitoredUntilMs: number | undefined;
+  /** When the last slot counted as updated; 0 when none has since the rollout began. */
+  readonly lastSuccessMs: number;
+  readonly hasOutdated: boolean;
+  readonly hasNew: boolean;
+  /** Whether a slot that has not failed is being updated. */
+  readonly isUpdating: boolean;
+  /** When the slots being updated fail for lack of progress. */
   readonly deadlineMs: number | undefined;
 }
 
 export interface ProgressContext {
   readonly policy: UpdatePolicy;
   readonly now: number;
-  /** No deadline counts from before. */
+  /** Deadlines do not count the time before this leader took over. */
   readonly leaderSinceMs: number;
-  /** The rollout that is on. */
-  readonly rollout?: Rollout;
+  /** The active rollout. */
+  readonly rollout: Rollout | undefined;
+  /** Whether a node other than these could run a task of the slot. */
+  readonly hasOtherNode: (slot: Slot, nodeIds: ReadonlySet<string>) => boolean;
 }
 
-/** Looks at every slot once. A slot that failed stays so until the rollout ends, however it fares later. */
-export function progressOf(decisions: readonly SlotDecision[], context: ProgressContext): Progress {
-  const tally = new Tally(context);
-  for (const decision of decisions) tally.add(decision);
-  return tally.progress();
-}
-
-class Tally {
-  readonly #context: ProgressContext;
-  readonly #touched = new Set<SlotDecision>();
-  readonly #failed: Set<string>;
-  readonly #underway: SlotDecision[] = [];
-  #failure = "";
-  #done = 0;
-  #watchedUntilMs: number | undefined;
-  #newestSuccessMs = 0;
-  #hasUntouched = false;
-  #hasUnborn = false;
-
-  constructor(context: ProgressContext) {
-    this.#context = context;
-    this.#failed = new Set(context.rollout?.failedSlots);
-  }
-
-  add(decision: SlotDecision): void {
-    const { policy, now } = this.#context;
-    const standing = standingOf(decision, { monitorMs: policy.monitorMs, now });
-    const hasFailed = this.#noteFailure(decision);
-    switch (standing.kind) {
-      case "unborn":
-        this.#hasUnborn = true;
-        return;
-      case "untouched":
-        this.#hasUntouched ||= !hasFailed;
-        return;
-      case "underway":
-        this.#touched.add(decision);
-        if (!hasFailed) this.#underway.push(decision);
-        return;
-      case "watched":
-        if (!hasFailed) this.#watchedUntilMs = Math.max(this.#watchedUntilMs ?? 0, standing.atMs);
-        return;
-      case "good":
-        this.#done += 1;
-        if (!hasFailed && this.#isNew(decision)) {
-          this.#newestSuccessMs = Math.max(this.#newestSuccessMs, standing.sinceMs);
+/** Computes the progress. A failed slot stays failed until the rollout ends, even if it recovers. */
+export function rolloutProgress(states: readonly SlotState[], context: ProgressContext): RolloutProgress {
+  const { rollout } = context;
+  const failures = new SlotFailures(states, context);
+  const updating = new Set<SlotState>();
+  const unfinished: SlotState[] = [];
+  let updatedCount = 0;
+  let monitoredUntilMs: number | undefined;
+  let lastSuccessMs = 0;
+  let hasOutdated = false;
+  let hasNew = false;
+  for (const state of states) {
+    const { progress } = state;
+    const hasFailed = failures.check(state);
+    switch (progress.kind) {
+      case "new":
+        hasNew = true;
+        break;
+      case "outdated":
+        hasOutdated ||= !hasFailed;
+        break;
+      case "updating":
+        updating.add(state);
+        if (!hasFailed) unfinished.push(state);
+        break;
+      case "monitoring":
+        if (!hasFailed) monitoredUntilMs = Math.max(monitoredUntilMs ?? 0, progress.untilMs);
+        break;
+      case "updated":
+        updatedCount += 1;
+        if (!hasFailed && isNewVersion(state, rollout)) {
+          lastSuccessMs = Math.max(lastSuccessMs, progress.sinceMs);
         }
+        break;
+      default:
+        assertNever(progress);
     }
   }
+  const deadline = progressDeadline(unfinished, updatedCount, context);
+  if (deadline.isOver) failures.addOverdue(unfinished);
+  return {
+    updating,
+    updatedCount,
+    failed: failures.keys,
+    // The record does not name all of them.
+    failedCount: Math.max(failures.keys.size, rollout?.failedCount ?? 0),
+    failure: failures.text,
+    monitoredUntilMs,
+    lastSuccessMs,
+    hasOutdated,
+    hasNew,
+    isUpdating: unfinished.length > 0 && !deadline.isOver,
+    deadlineMs: deadline.atMs,
+  };
+}
 
-  progress(): Progress {
-    const deadlineMs = this.#applyDeadline();
-    return {
-      touched: this.#touched,
-      done: this.#done,
-      failed: this.#failed,
-      // The record names only so many of them.
-      failedCount: Math.max(this.#failed.size, this.#context.rollout?.failedCount ?? 0),
-      failure: this.#failure,
-      watchedUntilMs: this.#watchedUntilMs,
-      newestSuccessMs: this.#newestSuccessMs,
-      hasUntouched: this.#hasUntouched,
-      hasUnborn: this.#hasUnborn,
-      underway: this.#underway[0],
-      deadlineMs,
-    };
+function isNewVersion({ step }: SlotState, rollout: Rollout | undefined): boolean {
+  return step.kind === "running" && rollout !== undefined && step.task.specVersion > rollout.fromVersion;
+}
+
+interface Deadline {
+  readonly isOver: boolean;
+  /** Undefined when no slot is being updated, or there is no deadline. */
+  readonly atMs: number | undefined;
+}
+
+const NO_DEADLINE: Deadline = { isOver: false, atMs: undefined };
+
+/** The deadline restarts whenever one more slot is updated. */
+function progressDeadline(
+  unfinished: readonly SlotState[],
+  updatedCount: number,
+  { rollout, policy, now, leaderSinceMs }: ProgressContext,
+): Deadline {
+  if (rollout === undefined || unfinished.length === 0 || updatedCount > rollout.updatedSlots) {
+    return NO_DEADLINE;
+  }
+  const atMs = Math.max(rollout.progressedAtMs, leaderSinceMs) + policy.progressDeadlineMs;
+  if (atMs <= now) return { isOver: true, atMs: undefined };
+  return { isOver: false, atMs: Number.isFinite(atMs) ? atMs : undefined };
+}
+
+/** A slot that was rejected this often has failed, whichever nodes rejected it. Keeps a rollout from hanging. */
+const MAX_REJECTIONS = 3;
+
+/** The failed slots of the active rollout. */
+class SlotFailures {
+  readonly keys: Set<string>;
+  readonly #context: ProgressContext;
+  readonly #rejectingNodes: ReadonlySet<string>;
+  #text = "";
+
+  constructor(states: readonly SlotState[], context: ProgressContext) {
+    this.#context = context;
+    this.keys = new Set(context.rollout?.failedSlots);
+    this.#rejectingNodes =
+      context.rollout === undefined ? new Set() : rejectingNodes(states, context.rollout);
   }
 
-  #noteFailure({ slot }: SlotDecision): boolean {
-    const { rollout, policy } = this.#context;
-    if (rollout === undefined || (this.#failed.size === 0 && slot.ended.length === 0)) return false;
-    if (this.#failed.has(slotKey(slot))) return true;
-    const failure = failureOf(slot, { sinceVersion: rollout.fromVersion + 1, policy });
-    if (failure !== undefined) this.#fail(slotKey(slot), `${slotName(slot)}: ${endText(failure)}`);
-    return failure !== undefined;
+  /** Why the first newly failed slot failed. Empty when none did. */
+  get text(): string {
+    return this.#text;
   }
 
-  #fail(key: string, why: string): void {
-    this.#failed.add(key);
-    if (this.#failure === "") this.#failure = why;
-  }
-
-  /** Gives up what is under way once nothing has got further for too long; says until when it is waited for. */
-  #applyDeadline(): number | undefined {
-    const { rollout, policy, now, leaderSinceMs: inChargeSinceMs } = this.#context;
-    const [first] = this.#underway;
-    if (rollout === undefined || first === undefined || this.#done > rollout.updatedSlots) return undefined;
-    const deadlineMs = Math.max(rollout.progressedAtMs, inChargeSinceMs) + policy.progressDeadlineMs;
-    if (deadlineMs > now) return Number.isFinite(deadlineMs) ? deadlineMs : undefined;
-    const waited = durationText(policy.progressDeadlineMs);
-    for (const { slot } of this.#underway) this.#failed.add(slotKey(slot));
-    this.#failure ||= `no progress for ${waited}: ${underwayReason(first)}`;
-    this.#underway.length = 0;
-    return undefined;
-  }
-
-  #isNew({ step }: SlotDecision): boolean {
+  /** Whether a slot has failed, now or before. */
+  check(state: SlotState): boolean {
     const { rollout } = this.#context;
-    if (step.kind !== "settled" || step.task === undefined || rollout === undefined) return false;
-    return step.task.specVersion > rollout.fromVersion;
+    const { slot } = state;
+    if (rollout === undefined || (this.keys.size === 0 && slot.ended.length === 0)) return false;
+    const key = slotKey(slot);
+    if (this.keys.has(key)) return true;
+    const task = slot.ended.find(
+      (each) => each.specVersion > rollout.fromVersion && this.#isFailure(each, state),
+    );
+    if (task === undefined) return false;
+    this.#add(key, `${slotName(slot)}: ${endText(task)}`);
+    return true;
+  }
+
+  addOverdue(states: readonly SlotState[]): void {
+    const [first] = states;
+    if (first === undefined) return;
+    const waited = waitText(this.#context.policy.progressDeadlineMs);
+    const text = `no progress for ${waited}: ${slotName(first.slot)}: ${first.reason}`;
+    for (const { slot } of states) this.#add(slotKey(slot), text);
+  }
+
+  #add(key: string, text: string): void {
+    this.keys.add(key);
+    this.#text ||= text;
+  }
+
+  /** Whether the end of a task counts against its version. Tasks that were stopped or died with their node do not. */
+  #isFailure(task: Task, state: SlotState): boolean {
+    const { monitorMs, mayComplete } = this.#context.policy;
+    const taskState = stateOf(task);
+    if (task.desiredState >= DesiredState.SHUTDOWN || taskState === TaskState.LOST) return false;
+    if (taskState === TaskState.COMPLETE && mayComplete) return false;
+    if (taskState === TaskState.REJECTED) return this.#countsAsFailure(state);
+    const { runningSinceMs, sinceMs = 0 } = task.status ?? {};
+    return runningSinceMs === undefined || sinceMs - runningSinceMs < monitorMs;
+  }
+
+  /**
+   * Whether a rejection counts against the version rather than the node. It does when a second node rejects the
+   * version too, or when no other node gets to try the slot. It does not once the slot runs on another node.
+   */
+  #countsAsFailure({ slot, step }: SlotState): boolean {
+    if (step.kind === "running" || step.kind === "monitoring") return false;
+    const isFinal =
+      step.kind === "given-up" ||
+      (step.kind === "replace" && step.attempt.kind === "held" && step.attempt.untilMs === undefined);
+    if (this.#rejectingNodes.size > 1 || isFinal) return true;
+    const rejections = slot.ended.filter((task) => stateOf(task) === TaskState.REJECTED).length;
+    return rejections >= MAX_REJECTIONS || !this.#context.hasOtherNode(slot, this.#rejectingNodes);
   }
 }
 
-function endText({ status }: Task): string {
-  if (status?.message) return status.message;
-  return status?.exitCode === undefined ? "its new task ended" : `exit code ${status.exitCode}`;
+/** Returns the nodes that rejected a task of the versions that the rollout introduces. */
+function rejectingNodes(states: readonly SlotState[], { fromVersion }: Rollout): ReadonlySet<string> {
+  const nodeIds = new Set<string>();
+  for (const { slot } of states) {
+    for (const task of slot.ended) {
+      if (task.specVersion > fromVersion && stateOf(task) === TaskState.REJECTED) nodeIds.add(task.nodeId);
+    }
+  }
+  return nodeIds;
 }
 
-function durationText(ms: number): string {
+function waitText(ms: number): string {
   const seconds = Math.round(ms / 1000);
   return seconds % 60 === 0 && seconds > 0 ? `${seconds / 60} min` : `${seconds} s`;
 }

@@ -108,13 +108,13 @@ describe("rolling update", () => {
     [
       "is stopping",
       [old(1, { desiredState: DesiredState.SHUTDOWN })],
-      "slot 1 does not run (its former task has not confirmed that it stopped)",
+      "slot 1: a previous task has not stopped yet",
     ],
-    ["is starting", [young(1, inState(TaskState.STARTING)), old(1, ENDED)], "slot 1 does not run yet"],
+    ["is starting", [young(1, inState(TaskState.STARTING)), old(1, ENDED)], "slot 1: it is starting"],
   ])("waits while a slot of the batch %s, and says so", (_name, slot, why) => {
     const plan = planFor({ tasks: [...slot, old(2), old(3)] });
     expect(stopped(plan)).toEqual([]);
-    expect(plan.problems).toContain(`the update waits: ${why}`);
+    expect(plan.problems).toContain(`the update waits for ${why}`);
   });
 
   it("pauses between batches and asks to be called again", () => {
@@ -135,7 +135,7 @@ describe("rolling update", () => {
     const waiting = { nodeId: "", status: { state: TaskState.NEW, message: "no room" } };
     const plan = planFor({ tasks: [old(1, waiting), old(2), old(3)] });
     expect(linesOf(plan)).toEqual([
-      "forget task v1-1 (shop_web.1): another takes its place",
+      "delete task v1-1 (shop_web.1): another task fills its slot",
       "stop task v1-2 (shop_web.2): a newer version replaces it",
       "create task new1 (shop_web.1) on node n1",
     ]);
@@ -162,7 +162,7 @@ describe("an update that overtakes another", () => {
 
   it("start-first keeps what serves, and starts nothing new before the overtaken task has stopped", () => {
     const first = planFor({ tasks: [running, overtaken, young(2), young(3)], update });
-    expect(first.actions.map(lineFor)).toEqual(["stop task v1-1 (shop_web.1): another takes its place"]);
+    expect(first.actions.map(lineFor)).toEqual(["stop task v1-1 (shop_web.1): another task fills its slot"]);
     const stopping = { ...overtaken, desiredState: DesiredState.SHUTDOWN };
     expect(planFor({ tasks: [running, stopping, young(2), young(3)], update }).actions).toEqual([]);
     const gone = old(1, ENDED);

@@ -1,182 +1,377 @@
-import type { ServiceSpec, Task } from "@berth/proto";
+import {
+  Availability,
+  assertNever,
+  DesiredState,
+  NodeState,
+  type ServiceSpec,
+  type Task,
+  TaskState,
+} from "@berth/proto";
 import type { Slot } from "../model/slots.js";
 import type { NodeSnapshot } from "../model/snapshot.js";
-import { isReady, provenAtMs } from "../model/task-state.js";
+import {
+  endText,
+  isDisconnected,
+  isPending,
+  isReady,
+  isUnhealthy,
+  stateOf,
+  successAtMs,
+} from "../model/task-state.js";
 import type { CurrentTest } from "../model/template.js";
+import { pendingReason } from "../scheduler/pending-reason.js";
 import { decideRestart, type RestartDecision } from "./restart.js";
-import { type LeavingReason, whyLeaves } from "./slots/leaving.js";
+import { DEFAULT_PROGRESS_DEADLINE_MS } from "./update-policy.js";
 
-/** What one slot needs next. */
+/**
+ * The state of one slot, computed once per decision. The rollout, the choice of the next batch, the plan, convergence
+ * and the dry run all read it.
+ */
+export interface SlotState {
+  readonly slot: Slot;
+  /** What the slot needs next, regardless of the other slots. */
+  readonly step: SlotStep;
+  /** Version of the tasks that are created in the slot. */
+  readonly version: number;
+  /** Tasks that are not needed, whatever happens to the other slots. */
+  readonly superfluous: readonly Task[];
+  readonly progress: SlotProgress;
+  /** Whether the slot runs (or has completed) what it should. */
+  readonly isSatisfied: boolean;
+  /** Why the slot is not in its desired state, for users. Empty when it is. */
+  readonly reason: string;
+  /** Whether the slot cannot proceed before a delay ends or another record changes. */
+  readonly isBlocked: boolean;
+  /** When time alone changes the step, in ms since the epoch. */
+  readonly dueMs: number | undefined;
+  /**
+   * When drains and updates stop waiting for the slot, in ms since the epoch; 0 when they already have. Undefined when
+   * that depends on more than time. Without it, one replica that can never run would block the drain of its node.
+   */
+  readonly giveUpAtMs: number | undefined;
+}
+
 export type SlotStep =
-  /** A task of the current version runs well; without one: it has completed. */
-  | { readonly kind: "settled"; readonly task?: Task }
-  /** A task of the current version runs, not yet for long enough to stop the outdated one beside it. */
-  | { readonly kind: "proving"; readonly task: Task; readonly atMs: number }
-  /** A task of the current version is on its node and does not run well yet. */
-  | { readonly kind: "unready"; readonly task: Task }
-  /** A task of the current version looks for a node. */
+  /** A current task is ready. */
+  | { readonly kind: "running"; readonly task: Task }
+  /** The task has done its work and is not restarted. */
+  | { readonly kind: "completed" }
+  /** A current task is ready, and monitored until the outdated task beside it may stop. */
+  | { readonly kind: "monitoring"; readonly task: Task; readonly untilMs: number }
+  /** A current task is on its node and not ready yet. */
+  | { readonly kind: "starting"; readonly task: Task }
+  /** A current task waits for a node. */
   | { readonly kind: "pending"; readonly task: Task }
-  /** Empty: a task is to be made now. */
-  | { readonly kind: "fill"; readonly restarts: number }
-  /** Empty: nothing can be done before that time, or before an agent says that something ended. */
-  | { readonly kind: "wait"; readonly why: string; readonly atMs?: number }
-  /** Empty, and stays so until the service changes. */
-  | { readonly kind: "given-up"; readonly why: string }
-  /** What it runs is outdated, or is to leave its node. */
-  | { readonly kind: "replace"; readonly because: "outdated" | LeavingReason; readonly trial: Trial };
+  /** Empty: a task can be created now. */
+  | { readonly kind: "vacant"; readonly restarts: number }
+  /** Empty: no task can be created before `untilMs`, or before a stopping task has ended. */
+  | { readonly kind: "waiting"; readonly reason: string; readonly untilMs?: number }
+  /** Empty, until the service changes. */
+  | { readonly kind: "given-up"; readonly reason: string }
+  /** The running task is outdated, or must leave its node. */
+  | {
+      readonly kind: "replace";
+      readonly cause: "outdated" | LeavingCause;
+      readonly attempt: ReplacementAttempt;
+    };
 
-/** How a start-first replacement beside the old task fares. */
-export type Trial =
+/** The state of a start-first replacement beside the old task. */
+export type ReplacementAttempt =
   | { readonly kind: "none" }
-  /** It failed; the next may be made now. */
+  /** It failed, and the next one can be created now. */
   | { readonly kind: "retry"; readonly restarts: number }
-  /** None may be made before that time, or before something else changes. */
-  | { readonly kind: "held"; readonly why: string; readonly atMs?: number };
+  /** The next one cannot be created before `untilMs`, or before another record changes. */
+  | { readonly kind: "held"; readonly reason: string; readonly untilMs?: number };
+
+/** How far a slot is in a rollout. Whether it has failed depends on the rollout: see rollout-progress.ts. */
+export type SlotProgress =
+  /** Never held a task: nothing was taken from it, so no update waits for it. */
+  | { readonly kind: "new" }
+  /** Still runs what is to be replaced. */
+  | { readonly kind: "outdated" }
+  | { readonly kind: "updating" }
+  /** Ready. Counts as updated at `untilMs` unless the task ends before. */
+  | { readonly kind: "monitoring"; readonly untilMs: number }
+  | { readonly kind: "updated"; readonly sinceMs: number };
 
 export interface SlotContext {
   readonly spec: ServiceSpec;
   /** Version of new tasks. */
   readonly version: number;
-  /** Whether a task runs what it should. */
   readonly isCurrent: CurrentTest;
-  /** Nothing is to be replaced by something else: what ended comes back as the version that it was. */
+  /** Whether tasks restart in the version that they had, because a paused rollout must not replace anything. */
   readonly isFrozen: boolean;
   readonly startFirst: boolean;
   readonly monitorMs: number;
+  /** Time that a slot has to get ready before others stop waiting for it. */
+  readonly deadlineMs: number;
   readonly nodes: ReadonlyMap<string, NodeSnapshot>;
   readonly now: number;
 }
 
-export interface SlotDecision {
-  readonly slot: Slot;
-  readonly step: SlotStep;
-  /** Version of whatever is made in the slot. */
-  readonly version: number;
-  /** Tasks that are not needed whatever the rest of the service does. */
-  readonly superfluous: readonly Task[];
+const NOT_STOPPED = "a previous task has not stopped yet";
+const OLDER_RUNS = "an older version still runs";
+
+/** Restarts in a row after which others stop waiting for a slot: about two minutes, delays included. */
+const GIVE_UP_RESTARTS = 8;
+
+/** Determines the state of one slot. `nodes` and the tasks must have node losses applied. */
+export function slotStateOf(slot: Slot, context: SlotContext): SlotState {
+  const version = context.isFrozen ? lastRunVersion(slot, context) : context.version;
+  const seen = context.isFrozen
+    ? { ...slot, ended: slot.ended.filter((task) => task.specVersion === version) }
+    : slot;
+  const { step, superfluous } = nextStep(seen, version, context);
+  return { slot: seen, step, version, superfluous, ...assess(step, seen, context) };
 }
 
-const NOT_STOPPED = "its former task has not confirmed that it stopped";
+type StepDecision = Pick<SlotState, "step" | "superfluous">;
 
-/** Looks at one slot alone; what the rest of the service allows is the rollout's business. */
-export function decideSlot(slot: Slot, context: SlotContext): SlotDecision {
-  if (!context.isFrozen) return decideAs(context.version, slot, context);
-  const version = latestVersion(slot, context);
-  const ended = slot.ended.filter((task) => task.specVersion === version);
-  return decideAs(version, { ...slot, ended }, context);
-}
-
-function decideAs(version: number, slot: Slot, context: SlotContext): SlotDecision {
-  const good = slot.active.filter(
-    (task) => context.isCurrent(task) && whyLeaves(task, context.nodes) === undefined,
+function nextStep(slot: Slot, version: number, context: SlotContext): StepDecision {
+  const current = slot.active.filter(
+    (task) => context.isCurrent(task) && leavingCause(task, context.nodes) === undefined,
   );
-  const best = good.find(isReady) ?? good[0];
-  if (best !== undefined) return { slot, version, ...aroundBest(slot, best, context) };
-  const pending = slot.pending.find((task) => task.specVersion === version && mayWaitForNode(slot, context));
+  const best = current.find(isReady) ?? current[0];
+  if (best !== undefined) return withCurrent(slot, best, context);
+  const pending = mayPend(slot, context)
+    ? slot.pending.find((task) => task.specVersion === version)
+    : undefined;
   const superfluous = slot.pending.filter((task) => task !== pending);
-  if (pending !== undefined) return { slot, version, step: { kind: "pending", task: pending }, superfluous };
-  const bare = withoutCurrent(slot, context);
-  return { slot, version, step: bare.step, superfluous: [...superfluous, ...bare.superfluous] };
+  if (pending !== undefined) return { step: { kind: "pending", task: pending }, superfluous };
+  const rest = withoutCurrent(slot, context);
+  return { step: rest.step, superfluous: [...superfluous, ...rest.superfluous] };
 }
 
 /**
- * The version of the task that was the last to run in a slot: what never ran is not worth bringing back while
- * something else did. Tasks without a node belong to no slot of a global service, so these have the newest version.
+ * Returns the version of the task that ran last in the slot. A version that never ran is not restored while another
+ * one did. A slot of a global service restarts in the newest version, because its pending tasks belong to no slot.
  */
-function latestVersion(slot: Slot, { version }: SlotContext): number {
+function lastRunVersion(slot: Slot, { version }: SlotContext): number {
   if (slot.nodeId !== "") return version;
   const known = slot.active.length > 0 ? slot.active : slot.ended;
   const ran = known.filter(({ status }) => status?.runningSinceMs !== undefined);
   const sinceMs = (task: Task): number => task.status?.sinceMs ?? 0;
   const [first, ...others] = ran.length > 0 ? ran : known;
   if (first === undefined) return slot.pending[0]?.specVersion ?? version;
-  return others.reduce((latest, task) => (sinceMs(task) > sinceMs(latest) ? task : latest), first)
-    .specVersion;
+  const last = others.reduce((latest, task) => (sinceMs(task) > sinceMs(latest) ? task : latest), first);
+  return last.specVersion;
 }
 
-/** A pending task has nothing to lose, so only one of the very newest spec is kept; stop-first wants the slot empty. */
-function mayWaitForNode(slot: Slot, { startFirst }: SlotContext): boolean {
+/** A stop-first replacement waits for a node only once the slot is empty. */
+function mayPend(slot: Slot, { startFirst }: SlotContext): boolean {
   return startFirst || (slot.active.length === 0 && slot.stopping.length === 0);
 }
 
-type BareDecision = Pick<SlotDecision, "step" | "superfluous">;
-
-/** What is outdated goes on until its successor has proven itself; what is drained only until it runs. */
-function aroundBest(slot: Slot, best: Task, { isCurrent, monitorMs, now }: SlotContext): BareDecision {
-  if (!isReady(best)) return { step: { kind: "unready", task: best }, superfluous: slot.pending };
+/** An outdated task runs until its replacement counts as a success, a drained one only until it is ready. */
+function withCurrent(slot: Slot, best: Task, { isCurrent, monitorMs, now }: SlotContext): StepDecision {
+  if (!isReady(best)) return { step: { kind: "starting", task: best }, superfluous: slot.pending };
   const others = slot.active.filter((task) => task !== best);
-  const atMs = provenAtMs(best, monitorMs);
-  if (atMs > now && others.some((task) => !isCurrent(task) && isReady(task))) {
-    return { step: { kind: "proving", task: best, atMs }, superfluous: slot.pending };
+  const untilMs = successAtMs(best, monitorMs);
+  if (untilMs > now && others.some((task) => !isCurrent(task) && isReady(task))) {
+    return { step: { kind: "monitoring", task: best, untilMs }, superfluous: slot.pending };
   }
-  return { step: { kind: "settled", task: best }, superfluous: [...others, ...slot.pending] };
+  return { step: { kind: "running", task: best }, superfluous: [...others, ...slot.pending] };
 }
 
-function withoutCurrent(slot: Slot, context: SlotContext): BareDecision {
+function withoutCurrent(slot: Slot, context: SlotContext): StepDecision {
   const { spec, isCurrent, now } = context;
   const restart = decideRestart({ ended: slot.ended, policy: spec.task?.restart, isCurrent, now });
-  if (slot.active.length > 0) return besideOld(slot, restart, context);
-  if (slot.stopping.length > 0) return { step: { kind: "wait", why: NOT_STOPPED }, superfluous: [] };
+  if (slot.active.length > 0) return withOutdated(slot, restart, context);
+  if (slot.stopping.length > 0) return { step: { kind: "waiting", reason: NOT_STOPPED }, superfluous: [] };
   return { step: emptyStep(restart, slot), superfluous: [] };
 }
 
 function emptyStep(restart: RestartDecision, slot: Slot): SlotStep {
   switch (restart.kind) {
     case "now":
-      return { kind: "fill", restarts: restart.restarts };
+      return { kind: "vacant", restarts: restart.restarts };
     case "at":
-      return { kind: "wait", why: `it restarts after ${lastWords(slot)}`, atMs: restart.atMs };
+      return { kind: "waiting", reason: `it restarts after ${lastTaskError(slot)}`, untilMs: restart.atMs };
     case "completed":
-      return { kind: "settled" };
+      return { kind: "completed" };
+    case "given-up":
+      return { kind: "given-up", reason: `${restart.reason} (${lastTaskError(slot)})` };
     default:
-      return { kind: "given-up", why: `${restart.why} (${lastWords(slot)})` };
+      return assertNever(restart);
   }
 }
 
-/** Of several old tasks (an update overtook another) the one that serves stays until the newest version does. */
-function besideOld(slot: Slot, restart: RestartDecision, context: SlotContext): BareDecision {
-  const keeper = slot.active.find(isReady) ?? slot.active.at(-1);
-  const superfluous = slot.active.filter((task) => task !== keeper);
-  if (restart.kind === "completed" && wasTried(slot, keeper, context)) {
-    return { step: { kind: "settled" }, superfluous: slot.active };
+/** Of several outdated tasks (an update overtook another), the one that serves stays until it is replaced. */
+function withOutdated(slot: Slot, restart: RestartDecision, context: SlotContext): StepDecision {
+  const kept = slot.active.find(isReady) ?? slot.active.at(-1);
+  const superfluous = slot.active.filter((task) => task !== kept);
+  if (restart.kind === "completed" && wasAttempted(slot, kept, context)) {
+    return { step: { kind: "completed" }, superfluous: slot.active };
   }
-  const isCurrent = keeper !== undefined && context.isCurrent(keeper);
-  const because = (isCurrent && whyLeaves(keeper, context.nodes)) || "outdated";
-  const crowded = superfluous.length + slot.stopping.length > 0;
-  const trial: Trial = crowded ? { kind: "held", why: NOT_STOPPED } : trialOf(slot, keeper, restart, context);
-  return { step: { kind: "replace", because, trial }, superfluous };
+  const isCurrent = kept !== undefined && context.isCurrent(kept);
+  const cause = (isCurrent && leavingCause(kept, context.nodes)) || "outdated";
+  const isCrowded = superfluous.length + slot.stopping.length > 0;
+  const attempt: ReplacementAttempt = isCrowded
+    ? { kind: "held", reason: NOT_STOPPED }
+    : attemptOf(slot, kept, restart, context);
+  return { step: { kind: "replace", cause, attempt }, superfluous };
 }
 
-function trialOf(
+function attemptOf(
   slot: Slot,
-  keeper: Task | undefined,
+  kept: Task | undefined,
   restart: RestartDecision,
   context: SlotContext,
-): Trial {
-  if (!wasTried(slot, keeper, context)) return { kind: "none" };
+): ReplacementAttempt {
+  if (!wasAttempted(slot, kept, context)) return { kind: "none" };
   switch (restart.kind) {
     case "now":
       return { kind: "retry", restarts: restart.restarts };
     case "at":
-      return { kind: "held", why: lastWords(slot), atMs: restart.atMs };
+      return { kind: "held", reason: lastTaskError(slot), untilMs: restart.atMs };
     case "completed":
       return { kind: "none" };
+    case "given-up":
+      return { kind: "held", reason: `${restart.reason} (${lastTaskError(slot)})` };
     default:
-      return { kind: "held", why: `${restart.why} (${lastWords(slot)})` };
+      return assertNever(restart);
   }
 }
 
-/** Whether a start-first replacement was made for this task and has ended. */
-function wasTried(slot: Slot, keeper: Task | undefined, context: SlotContext): boolean {
+/** Whether a start-first replacement of this task was created and has ended. */
+function wasAttempted(slot: Slot, kept: Task | undefined, context: SlotContext): boolean {
   const newest = slot.ended[0];
-  if (!context.startFirst || newest === undefined || keeper === undefined) return false;
-  return context.isCurrent(newest) && newest.createdAtMs > keeper.createdAtMs;
+  if (!context.startFirst || newest === undefined || kept === undefined) return false;
+  return context.isCurrent(newest) && newest.createdAtMs > kept.createdAtMs;
 }
 
-/** How the newest ended task of a slot ended, for a person. */
-export function lastWords(slot: Slot): string {
-  const status = slot.ended[0]?.status;
-  if (status === undefined) return "its task ended";
-  if (status.message !== "") return status.message;
-  return status.exitCode === undefined ? "its task ended" : `exit code ${status.exitCode}`;
+type Assessment = Omit<SlotState, "slot" | "step" | "version" | "superfluous">;
+
+const UPDATING: SlotProgress = { kind: "updating" };
+const NEW: SlotProgress = { kind: "new" };
+const OUTDATED: SlotProgress = { kind: "outdated" };
+
+/** Derives everything else from the step. This is the only place that interprets a step, besides slot-actions.ts. */
+function assess(step: SlotStep, slot: Slot, context: SlotContext): Assessment {
+  const base = { isSatisfied: false, isBlocked: false, dueMs: undefined, giveUpAtMs: undefined };
+  switch (step.kind) {
+    case "running": {
+      const progress = monitoredProgress(step.task, context);
+      return { ...base, progress, isSatisfied: true, reason: leftoverReason(slot, context) };
+    }
+    case "completed": {
+      const progress: SlotProgress = { kind: "updated", sinceMs: 0 };
+      return { ...base, progress, isSatisfied: true, reason: leftoverReason(slot, context) };
+    }
+    case "monitoring": {
+      const { untilMs } = step;
+      const progress: SlotProgress = { kind: "monitoring", untilMs };
+      return { ...base, progress, reason: OLDER_RUNS, dueMs: untilMs };
+    }
+    case "starting": {
+      const giveUpAtMs = taskGiveUpAtMs(step.task, context);
+      return { ...base, progress: UPDATING, reason: unreadyReason(step.task), giveUpAtMs };
+    }
+    case "pending": {
+      const progress = hasHistory(slot) ? UPDATING : NEW;
+      const giveUpAtMs = taskGiveUpAtMs(step.task, context);
+      return { ...base, progress, reason: unreadyReason(step.task), giveUpAtMs };
+    }
+    case "vacant": {
+      const progress = hasHistory(slot) ? UPDATING : NEW;
+      return { ...base, progress, reason: vacantReason(slot), giveUpAtMs: slotGiveUpAtMs(slot) };
+    }
+    case "waiting": {
+      const { reason, untilMs: dueMs } = step;
+      const giveUpAtMs = slotGiveUpAtMs(slot);
+      return { ...base, progress: UPDATING, reason, isBlocked: true, dueMs, giveUpAtMs };
+    }
+    case "given-up":
+      return { ...base, progress: UPDATING, reason: step.reason, isBlocked: true, giveUpAtMs: 0 };
+    case "replace":
+      return { ...base, ...assessReplacement(step, slot) };
+    default:
+      return assertNever(step);
+  }
+}
+
+const LEAVING_REASONS = {
+  drained: "it is to leave its node, which is drained",
+  moved: "it is to move to another node",
+} as const;
+
+function assessReplacement(
+  { cause, attempt }: Extract<SlotStep, { kind: "replace" }>,
+  slot: Slot,
+): Pick<Assessment, "progress" | "isSatisfied" | "reason" | "isBlocked" | "dueMs"> {
+  const serves = slot.active.some(isReady);
+  const isAttempted = attempt.kind !== "none";
+  const ready: SlotProgress = serves ? { kind: "updated", sinceMs: 0 } : UPDATING;
+  const progress = isAttempted ? UPDATING : cause === "outdated" ? OUTDATED : ready;
+  const [task] = slot.active;
+  const unready = serves || task === undefined ? "" : unreadyReason(task);
+  const reason = cause === "outdated" ? OLDER_RUNS : unready || LEAVING_REASONS[cause];
+  const isHeld = attempt.kind === "held";
+  return {
+    progress,
+    isSatisfied: cause !== "outdated" && serves,
+    reason: isHeld ? `${reason}; its replacement is held up: ${attempt.reason}` : reason,
+    isBlocked: isHeld,
+    dueMs: isHeld ? attempt.untilMs : undefined,
+  };
+}
+
+function monitoredProgress(task: Task, { monitorMs, now }: SlotContext): SlotProgress {
+  const atMs = successAtMs(task, monitorMs);
+  return atMs > now ? { kind: "monitoring", untilMs: atMs } : { kind: "updated", sinceMs: atMs };
+}
+
+/** Why a slot that runs what it should is not in its desired state: other tasks are left. */
+function leftoverReason({ active, stopping }: Slot, { isCurrent }: SlotContext): string {
+  if (active.length > 1) return active.every(isCurrent) ? "two tasks share a slot" : OLDER_RUNS;
+  return stopping.length > 0 ? NOT_STOPPED : "";
+}
+
+function vacantReason({ ended: [last] }: Slot): string {
+  if (last === undefined) return "";
+  if (last.desiredState >= DesiredState.SHUTDOWN) return "it is being replaced";
+  return last.status?.message || `it ended with ${endText(last)}`;
+}
+
+/** Explains why a task is not ready. */
+export function unreadyReason(task: Task): string {
+  if (isPending(task)) return pendingReason(task);
+  if (isUnhealthy(task)) return "it is unhealthy";
+  if (isDisconnected(task)) return task.status?.message || "its node is unreachable";
+  const activity = ACTIVITIES[stateOf(task)] ?? "it is not ready";
+  return task.status?.message ? `${activity}: ${task.status.message}` : activity;
+}
+
+const ACTIVITIES: Readonly<Partial<Record<TaskState, string>>> = {
+  [TaskState.ASSIGNED]: "it waits for its node",
+  [TaskState.PREPARING]: "it is being prepared",
+  [TaskState.STARTING]: "it is starting",
+};
+
+/** Explains how the newest ended task of a slot ended. */
+export function lastTaskError({ ended: [last] }: Slot): string {
+  return last === undefined ? "an unknown exit code" : endText(last);
+}
+
+const hasHistory = (slot: Slot): boolean => slot.ended.length + slot.active.length + slot.stopping.length > 0;
+
+function taskGiveUpAtMs({ restarts, createdAtMs }: Task, { deadlineMs }: SlotContext): number {
+  if (restarts >= GIVE_UP_RESTARTS) return 0;
+  return createdAtMs + (Number.isFinite(deadlineMs) ? deadlineMs : DEFAULT_PROGRESS_DEADLINE_MS);
+}
+
+function slotGiveUpAtMs({ stopping, ended: [last] }: Slot): number | undefined {
+  return stopping.length === 0 && (last?.restarts ?? 0) >= GIVE_UP_RESTARTS ? 0 : undefined;
+}
+
+/** Why a current task must not stay on its node. */
+export type LeavingCause = "drained" | "moved";
+
+/** Returns undefined when the task may stay. A requested move waits while its target node accepts no tasks. */
+export function leavingCause(task: Task, nodes: ReadonlyMap<string, NodeSnapshot>): LeavingCause | undefined {
+  if (nodes.get(task.nodeId)?.node.availability === Availability.DRAIN) return "drained";
+  if (task.preferredNodeId === "" || task.preferredNodeId === task.nodeId) return undefined;
+  const target = nodes.get(task.preferredNodeId)?.node;
+  const isOpen = target?.state === NodeState.READY && target.availability === Availability.ACTIVE;
+  return isOpen ? "moved" : undefined;
 }

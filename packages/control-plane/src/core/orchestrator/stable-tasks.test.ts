@@ -1,7 +1,7 @@
 import { DesiredState, NodeState, TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { reconcile, reconcileOpen } from "../reconcile.js";
+import { reconcile } from "../reconcile.js";
 import {
   buildContext,
   buildService,
@@ -12,6 +12,7 @@ import {
 } from "../testing/records.js";
 import { happen, history, NODES } from "../testing/service-histories.js";
 import { World, worldNodes } from "../testing/world.js";
+import { reconcileService } from "./reconcile-service.js";
 import { partitionStable } from "./stable-tasks.js";
 
 describe("setSettledAside()", () => {
@@ -72,10 +73,10 @@ describe("setSettledAside()", () => {
           if (world.removed) return;
           const { view, cluster, now } = world;
           const context = () => buildContext({ now, newId: idSequence("x") });
-          if (partitionStable(view, cluster).settled !== undefined) divisions += 1;
+          if (partitionStable(view, cluster).stable !== undefined) divisions += 1;
           const plan = reconcile(view, cluster, context());
           if (view.service.removing) continue;
-          expect(plan).toEqual(reconcileOpen(view, undefined, cluster, context()));
+          expect(plan).toEqual(reconcileService(view, undefined, cluster, context()));
         }
       }),
       { numRuns: 200 },

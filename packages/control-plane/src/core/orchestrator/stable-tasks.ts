@@ -2,52 +2,39 @@ import { Availability, type Node, NodeState, type Task } from "@berth/proto";
 import { isRolloutActive, isRolloutPaused } from "../model/rollout.js";
 import { isInUse, slotsByNumber } from "../model/slots.js";
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
-import type { TaskIndex } from "../model/task-index.js";
+import type { StableTasks, TaskIndex } from "../model/task-index.js";
 import { currentTest } from "../model/template.js";
-import type { LevelCounts } from "../scheduler/service-load.js";
 import { replicasOf } from "./desired-slots.js";
 
-/** Tasks that are each alone in their slot and just as they should be: nothing is to be decided about them. */
-export interface StableTasks {
-  readonly size: number;
-  /** Tasks on each node, but for those of `leaving` counted as well. Alive. */
-  readonly countByNode: LevelCounts;
-  /** Tasks that are calm by themselves, on nodes that they are not to stay on. */
-  readonly leaving: readonly Task[];
-}
-
-/** A service's tasks, divided. */
-export interface Division {
-  /** Undefined: none are set aside. */
-  readonly settled: StableTasks | undefined;
-  /** All others. */
+export interface Partition {
+  /** Undefined when every task needs a decision. */
+  readonly stable: StableTasks | undefined;
+  /** All tasks that need a decision. */
   readonly open: readonly Task[];
 }
 
 /**
- * Sets the settled tasks aside, so that what happens to one of a thousand slots costs hardly more than that slot.
- * Only where nothing has to look at all of them: no rollout goes on or is to be completed, and none are too many or
- * missing. Otherwise all tasks are open.
+ * Separates the stable tasks of a service from those that need a decision, so that an event in one of a thousand
+ * slots costs hardly more than that slot.
+ *
+ * Applies only when no decision depends on all tasks: the current version is healthy, no rollout is active or paused,
+ * and the number of slots is right. Otherwise all tasks are open.
  */
-export function partitionStable(view: ServiceSnapshot, cluster: ClusterSnapshot): Division {
-  const whole: Division = { settled: undefined, open: view.tasks };
-  if (!isAtRest(view)) return whole;
-  const { index } = view;
-  if (!isAllCurrent(view, index)) return whole;
+export function partitionStable(snapshot: ServiceSnapshot, cluster: ClusterSnapshot): Partition {
+  const { index, spec, service, tasks } = snapshot;
+  const undivided: Partition = { stable: undefined, open: tasks };
+  if (!isSteady(snapshot) || !areStableTasksCurrent(snapshot)) return undivided;
   const leaving = leavingTasks(index, cluster);
   const open = [...index.unstable(), ...leaving];
   const size = index.stableCount - leaving.length;
-  if (size < open.length) return whole;
+  // Not worth dividing when most tasks are open.
+  if (size < open.length) return undivided;
   const used = slotsByNumber(open).filter(isInUse).length;
-  if (size + used !== replicasOf(view.spec, view.service.autoscale)) return whole;
-  return { settled: { size, countByNode: index.stableByNode, leaving }, open };
+  if (size + used !== replicasOf(spec, service.autoscale)) return undivided;
+  return { stable: { size, countByNode: index.stableByNode, leaving }, open };
 }
 
-/** Whether a task may stay on a node that is like this. */
-const holdsTasks = (node: Node | undefined): boolean =>
-  node?.state === NodeState.READY && node.availability !== Availability.DRAIN;
-
-function isAtRest({ service, spec }: ServiceSnapshot): boolean {
+function isSteady({ service, spec }: ServiceSnapshot): boolean {
   const { rollout, version, healthyVersion } = service;
   return (
     spec.mode?.$case === "replicated" &&
@@ -57,17 +44,20 @@ function isAtRest({ service, spec }: ServiceSnapshot): boolean {
   );
 }
 
-/** Whatever ran well as a whole has nothing outdated that runs well. */
-function isAllCurrent({ service }: ServiceSnapshot, index: TaskIndex): boolean {
+function areStableTasksCurrent({ service, index }: ServiceSnapshot): boolean {
   const isCurrent = currentTest(service);
   for (const specVersion of index.stableVersions()) if (!isCurrent({ specVersion })) return false;
   return true;
 }
 
+/** Returns the stable tasks on nodes that are down, drained or removed. */
 function leavingTasks(index: TaskIndex, { nodes, closed }: ClusterSnapshot): readonly Task[] {
   const leaving: Task[] = [];
   for (const nodeId of closed) {
-    if (!holdsTasks(nodes.get(nodeId)?.node)) leaving.push(...index.stableOn(nodeId));
+    if (!keepsTasks(nodes.get(nodeId)?.node)) leaving.push(...index.stableOn(nodeId));
   }
   return leaving;
 }
+
+const keepsTasks = (node: Node | undefined): boolean =>
+  node?.state === NodeState.READY && node.availability !== Availability.DRAIN;

@@ -1,132 +1,124 @@
-import { slotKey } from "../model/slots.js";
+import { slotKey, slotName } from "../model/slots.js";
 import { isReady } from "../model/task-state.js";
-import { hopelessAtMs } from "./rollout/hopeless.js";
-import { underwayReason } from "./rollout/standing.js";
-import type { Progress } from "./rollout-progress.js";
-import type { SlotDecision } from "./slot-state.js";
+import type { RolloutProgress } from "./rollout-progress.js";
+import type { SlotState } from "./slot-state.js";
 import type { UpdatePolicy } from "./update-policy.js";
 
-/** Which of the slots that run something outdated, or are to leave their node, are replaced now. */
-export interface Batch {
-  readonly chosen: ReadonlySet<SlotDecision>;
-  /** Whether slots are among them that the rollout had not touched before. */
+/** The slots with an outdated or leaving task that may be replaced now. */
+export interface UpdateBatch {
+  readonly chosen: ReadonlySet<SlotState>;
+  /** Whether the batch contains outdated slots that the rollout had not reached before. */
   readonly isNext: boolean;
-  /** When to look again, if time is what holds a slot back. */
+  /** When to decide again, when time alone holds slots back. */
   readonly dueMs: readonly number[];
-  /** What holds slots back, for a person. */
+  /** What holds slots back, for users. */
   readonly heldBy: readonly string[];
 }
 
 export interface BatchContext {
   readonly policy: UpdatePolicy;
-  readonly progress: Progress;
-  /** A rollout is on: its failures and pauses count. */
-  readonly isOn: boolean;
+  readonly progress: RolloutProgress;
+  /** Whether a rollout is active. Only then do its failures and pauses count. */
+  readonly isActive: boolean;
   readonly now: number;
 }
 
 /**
- * At most `parallelism` slots are between two tasks at a time, whatever the reason: the update, drained nodes, a
- * replacement that is tried again. Drained slots come first and wait for slots that are not well; outdated ones also
- * wait until the last batch counts and the pause after it is over.
+ * Selects the next batch. At most `parallelism` slots are between two tasks at a time, for whatever reason: an update,
+ * a drained node, a replacement that is retried. Slots on drained nodes come first. They wait for slots that are not
+ * ready; outdated slots also wait until the last batch counts as updated and the pause after it is over.
  */
-export function nextBatch(decisions: readonly SlotDecision[], context: BatchContext): Batch {
+export function nextBatch(states: readonly SlotState[], context: BatchContext): UpdateBatch {
   const { policy } = context;
-  const { retries, leaving, outdated } = candidatesOf(decisions, context);
-  const busy = decisions.filter((decision) => isBusy(decision, context));
+  const { retries, leaving, outdated } = candidatesOf(states, context);
+  const busy = states.filter((state) => isBusy(state, context));
   const holder = busy[0];
   const budget = policy.parallelism - busy.length;
   const first = take([...retries, ...leaving], budget);
   const gate = first.length > 0 || holder !== undefined ? SHUT : gateOf(context);
-  const open = gate.isOpen || policy.parallelism === Number.POSITIVE_INFINITY;
-  const next = outdated.length > 0 && open ? take(brokenFirst(outdated), budget - first.length) : [];
-  const waits = (list: readonly SlotDecision[]): boolean => list.length > 0 && holder !== undefined;
-  const reason = holder === undefined ? "" : underwayReason(holder);
+  const isOpen = gate.isOpen || policy.parallelism === Number.POSITIVE_INFINITY;
+  const next = outdated.length > 0 && isOpen ? take(unreadyFirst(outdated), budget - first.length) : [];
+  const isWaiting = (candidates: readonly SlotState[]): boolean =>
+    candidates.length > 0 && holder !== undefined;
+  const holderText = holder === undefined ? "" : `${slotName(holder.slot)}: ${holder.reason}`;
   return {
     chosen: new Set([...first, ...next]),
     isNext: next.length > 0,
     dueMs: [
       ...(next.length > 0 || outdated.length === 0 ? [] : gate.dueMs),
-      ...(waits(leaving) || waits(outdated) ? hopeOf(busy, context) : []),
+      ...(isWaiting(leaving) || isWaiting(outdated) ? giveUpTimes(busy, context) : []),
     ],
     heldBy: [
-      ...(first.length < leaving.length && waits(leaving) ? [`draining its nodes waits: ${reason}`] : []),
-      ...(next.length === 0 && waits(outdated) ? [`the update waits: ${reason}`] : []),
-      ...(next.length === 0 && outdated.length > 0 ? gate.why : []),
+      ...(first.length < leaving.length && isWaiting(leaving) ? [`the drain waits for ${holderText}`] : []),
+      ...(next.length === 0 && isWaiting(outdated) ? [`the update waits for ${holderText}`] : []),
+      ...(next.length === 0 && outdated.length > 0 ? gate.reasons : []),
     ],
   };
 }
 
 interface Candidates {
-  readonly retries: readonly SlotDecision[];
-  readonly leaving: readonly SlotDecision[];
-  readonly outdated: readonly SlotDecision[];
+  readonly retries: readonly SlotState[];
+  readonly leaving: readonly SlotState[];
+  readonly outdated: readonly SlotState[];
 }
 
-/** A slot whose replacement failed keeps what it has until the rollout is over. */
-function candidatesOf(decisions: readonly SlotDecision[], { isOn, progress }: BatchContext): Candidates {
-  const retries: SlotDecision[] = [];
-  const leaving: SlotDecision[] = [];
-  const outdated: SlotDecision[] = [];
-  for (const decision of decisions) {
-    const { step, slot } = decision;
-    if (step.kind !== "replace" || step.trial.kind === "held") continue;
-    if (step.because === "outdated" && isOn && progress.failed.has(slotKey(slot))) continue;
-    if (step.trial.kind === "retry") retries.push(decision);
-    else (step.because === "outdated" ? outdated : leaving).push(decision);
+/** A slot whose replacement failed keeps its task until the rollout ends. */
+function candidatesOf(states: readonly SlotState[], { isActive, progress }: BatchContext): Candidates {
+  const retries: SlotState[] = [];
+  const leaving: SlotState[] = [];
+  const outdated: SlotState[] = [];
+  for (const state of states) {
+    const { step, slot } = state;
+    if (step.kind !== "replace" || step.attempt.kind === "held") continue;
+    const isOutdated = step.cause === "outdated";
+    if (isOutdated && isActive && progress.failed.has(slotKey(slot))) continue;
+    if (step.attempt.kind === "retry") retries.push(state);
+    else (isOutdated ? outdated : leaving).push(state);
   }
   return { retries, leaving, outdated };
 }
 
-/** Between two tasks. What has failed holds nobody up, unless it takes the room of two. */
-function isBusy(decision: SlotDecision, { policy, progress, isOn, now }: BatchContext): boolean {
-  const { slot, step } = decision;
+/** Whether a slot is between two tasks. A failed slot holds no others back, unless it has two tasks. */
+function isBusy(state: SlotState, { progress, isActive, now }: BatchContext): boolean {
+  const { slot, step } = state;
   if (slot.active.length + slot.stopping.length > 1) return true;
-  if (!progress.touched.has(decision)) return false;
-  if (step.kind === "replace" && step.trial.kind !== "held") return false;
-  if (isOn) return !progress.failed.has(slotKey(slot));
-  return (
-    (hopelessAtMs(decision, { deadlineMs: policy.progressDeadlineMs, now }) ?? Number.POSITIVE_INFINITY) > now
-  );
+  if (!progress.updating.has(state)) return false;
+  if (step.kind === "replace" && step.attempt.kind !== "held") return false;
+  if (isActive) return !progress.failed.has(slotKey(slot));
+  return (state.giveUpAtMs ?? Number.POSITIVE_INFINITY) > now;
 }
 
-/** When the next of the slots that hold others up is given up. Of a rollout that is on, its deadline says so. */
-function hopeOf(busy: readonly SlotDecision[], { policy, isOn, now }: BatchContext): readonly number[] {
-  if (isOn) return [];
-  const deadlineMs = policy.progressDeadlineMs;
-  return busy
-    .flatMap((decision) => hopelessAtMs(decision, { deadlineMs, now }) ?? [])
-    .filter((atMs) => atMs > now);
+/** When drains stop waiting for the busy slots. During a rollout, its deadline decides. */
+function giveUpTimes(busy: readonly SlotState[], { isActive, now }: BatchContext): readonly number[] {
+  if (isActive) return [];
+  return busy.flatMap(({ giveUpAtMs }) => (giveUpAtMs !== undefined && giveUpAtMs > now ? [giveUpAtMs] : []));
 }
 
 interface Gate {
   readonly isOpen: boolean;
   readonly dueMs: readonly number[];
-  readonly why: readonly string[];
+  readonly reasons: readonly string[];
 }
 
-const OPEN: Gate = { isOpen: true, dueMs: [], why: [] };
-const SHUT: Gate = { isOpen: false, dueMs: [], why: [] };
+const OPEN: Gate = { isOpen: true, dueMs: [], reasons: [] };
+const SHUT: Gate = { isOpen: false, dueMs: [], reasons: [] };
 
-function gateOf({ progress, policy, isOn, now }: BatchContext): Gate {
-  if (isOn && progress.watchedUntilMs !== undefined) {
-    return {
-      isOpen: false,
-      dueMs: [progress.watchedUntilMs],
-      why: ["the update watches whether its new tasks stay"],
-    };
+function gateOf({ progress, policy, isActive, now }: BatchContext): Gate {
+  if (isActive && progress.monitoredUntilMs !== undefined) {
+    const reasons = ["the update monitors its new tasks"];
+    return { isOpen: false, dueMs: [progress.monitoredUntilMs], reasons };
   }
-  const { newestSuccessMs } = progress;
-  const atMs = newestSuccessMs === 0 ? 0 : newestSuccessMs + policy.delayMs;
+  const { lastSuccessMs } = progress;
+  const atMs = lastSuccessMs === 0 ? 0 : lastSuccessMs + policy.delayMs;
   if (policy.delayMs === 0 || atMs <= now) return OPEN;
-  return { isOpen: false, dueMs: [atMs], why: ["the update waits for the pause between two batches"] };
+  return { isOpen: false, dueMs: [atMs], reasons: ["the update pauses between two batches"] };
 }
 
-const take = (decisions: readonly SlotDecision[], count: number): readonly SlotDecision[] =>
-  count === Number.POSITIVE_INFINITY ? decisions : decisions.slice(0, Math.max(0, count));
+const take = (states: readonly SlotState[], count: number): readonly SlotState[] =>
+  count === Number.POSITIVE_INFINITY ? states : states.slice(0, Math.max(0, count));
 
-/** Slots that do not serve anyway cost nothing to replace. Otherwise in the given order. */
-function brokenFirst(decisions: readonly SlotDecision[]): readonly SlotDecision[] {
-  const serves = ({ slot }: SlotDecision): boolean => slot.active.some(isReady);
-  return [...decisions.filter((one) => !serves(one)), ...decisions.filter(serves)];
+/** Replacing a slot that does not serve costs no availability. */
+function unreadyFirst(states: readonly SlotState[]): readonly SlotState[] {
+  const serves = ({ slot }: SlotState): boolean => slot.active.some(isReady);
+  return [...states.filter((state) => !serves(state)), ...states.filter(serves)];
 }

@@ -6,13 +6,13 @@ import {
 } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildService, buildSpec } from "../testing/records.js";
-import { policyOf, type UpdatePolicy } from "./update-policy.js";
+import { type UpdatePolicy, updatePolicy } from "./update-policy.js";
 
 type SpecPart = Parameters<typeof buildSpec>[0];
 
-const policy = (over: SpecPart = {}): UpdatePolicy => policyOf(buildService(), buildSpec(over));
+const policy = (over: SpecPart = {}): UpdatePolicy => updatePolicy(buildService(), buildSpec(over));
 const goingBack = (over: SpecPart): UpdatePolicy =>
-  policyOf(buildService({ rollout: { state: Rollout_State.ROLLING_BACK } }), buildSpec(over));
+  updatePolicy(buildService({ rollout: { state: Rollout_State.ROLLING_BACK } }), buildSpec(over));
 
 const volume = (over: { name: string; readOnly?: boolean }): SpecPart => ({
   task: {
@@ -31,7 +31,7 @@ const HOST_PORT: SpecPart = { ports: [{ target: 80, published: 80, protocol: 1, 
 const GLOBAL: SpecPart = { mode: { $case: "global", value: {} } };
 const withOrder = (order: Order, over: SpecPart = {}): SpecPart => ({ ...over, update: { order } });
 
-describe("policyOf()", () => {
+describe("updatePolicy()", () => {
   it("fills in what a spec leaves open", () => {
     expect(policy()).toEqual({
       parallelism: 1,
@@ -83,6 +83,6 @@ describe("policyOf()", () => {
     const rollback = { parallelism: 7, failureAction: Action.CONTINUE };
     expect(goingBack({ update, rollback })).toMatchObject({ parallelism: 7, onFailure: "continue" });
     const spec: ServiceSpec = buildSpec({ update, rollback });
-    expect(policyOf(buildService(), spec)).toMatchObject({ parallelism: 3, onFailure: "rollback" });
+    expect(updatePolicy(buildService(), spec)).toMatchObject({ parallelism: 3, onFailure: "rollback" });
   });
 });

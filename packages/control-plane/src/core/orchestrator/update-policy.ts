@@ -1,71 +1,83 @@
 import {
+  assertNever,
   RestartPolicy_Condition as Condition,
   UpdateConfig_FailureAction as FailureAction,
   UpdateConfig_Order as Order,
+  PortSpec_Mode,
   type Service,
   type ServiceSpec,
   UpdateConfig,
 } from "@berth/proto";
 import { isRollback } from "../model/rollout.js";
-import { isHostMode } from "../scheduler/resource-request.js";
 
 const DEFAULT_PARALLELISM = 1;
-/** Most programs that cannot run as they were told end within their first seconds. */
+/** Most programs with a wrong configuration exit within their first seconds. */
 const DEFAULT_MONITOR_MS = 5_000;
-/** Enough to pull a large image over a slow line; less than people wait before they look for the reason themselves. */
+/** Enough to pull a large image over a slow line, and less than people wait before they look for the cause. */
 export const DEFAULT_PROGRESS_DEADLINE_MS = 300_000;
-/** Docker's own time between the stop signal and the kill. */
+/** Docker's default time between the stop signal and the kill. */
 const DEFAULT_STOP_GRACE_MS = 10_000;
 
-/** How slots are replaced now, with everything that the spec leaves open filled in. */
+export type FailureResponse = "pause" | "continue" | "rollback";
+
+/** How the slots of a service are replaced, with defaults filled in. */
 export interface UpdatePolicy {
-  /** Slots replaced at once; Infinity for all. */
+  /** Slots replaced at a time; Infinity for all. */
   readonly parallelism: number;
   readonly delayMs: number;
-  /** A slot's new task runs before its old one is stopped. */
+  /** Whether a slot's new task is ready before its old one is stopped. */
   readonly startFirst: boolean;
-  readonly onFailure: "pause" | "continue" | "rollback";
+  readonly onFailure: FailureResponse;
   readonly monitorMs: number;
-  /** A task that ends with exit code 0 has done its work. */
+  /** Whether exit code 0 counts as success. */
   readonly mayComplete: boolean;
+  /** Failure ratio to tolerate. */
   readonly maxFailureRatio: number;
-  /** Infinity: none. */
+  /** Infinity when there is none. */
   readonly progressDeadlineMs: number;
 }
 
-/** The policy of what a service does now: its `rollback_config` while it goes back, its `update_config` otherwise. */
-export function policyOf({ rollout }: Pick<Service, "rollout">, spec: ServiceSpec): UpdatePolicy {
-  const goesBack = isRollback(rollout);
-  const config = (goesBack ? spec.rollback : undefined) ?? spec.update ?? UpdateConfig.fromPartial({});
+/** Returns the policy in force: `rollback_config` during a rollback, `update_config` otherwise. */
+export function updatePolicy({ rollout }: Pick<Service, "rollout">, spec: ServiceSpec): UpdatePolicy {
+  const isRollingBack = isRollback(rollout);
+  const config = (isRollingBack ? spec.rollback : undefined) ?? spec.update ?? UpdateConfig.fromPartial({});
   const startFirst = startsFirst(config.order, spec);
   const deadlineMs = config.progressDeadlineMs ?? DEFAULT_PROGRESS_DEADLINE_MS;
-  // Waiting for old tasks to stop is not what the deadline is to catch.
+  // The deadline does not count the time that old tasks take to stop.
   const stopMs = startFirst ? 0 : (spec.task?.container?.stopGraceMs ?? DEFAULT_STOP_GRACE_MS);
   return {
-    parallelism: orInfinity(config.parallelism ?? DEFAULT_PARALLELISM),
+    parallelism: zeroAsInfinity(config.parallelism ?? DEFAULT_PARALLELISM),
     delayMs: config.delayMs,
     startFirst,
-    onFailure: goesBack ? afterFailedRollback(config) : afterFailedUpdate(config),
+    onFailure: failureResponse(config.failureAction, isRollingBack),
     monitorMs: config.monitorMs ?? DEFAULT_MONITOR_MS,
     mayComplete: (spec.task?.restart?.condition || Condition.ANY) !== Condition.ANY,
     maxFailureRatio: config.maxFailureRatio,
-    progressDeadlineMs: orInfinity(deadlineMs) + stopMs,
+    progressDeadlineMs: zeroAsInfinity(deadlineMs) + stopMs,
   };
 }
 
 /**
- * Start-first serves without a gap, so it is what happens where nobody chose: but not where two copies at a time get
- * into each other's way. Some cannot be told to: a node has each host port once, and at-most-one is a promise.
+ * Start-first updates without a gap, so it is the default, except where two tasks of a slot would conflict. Some
+ * services cannot choose it: a host port exists once per node, a static address once, and at-most-one is a guarantee.
  */
-function startsFirst(asked: Order, spec: ServiceSpec): boolean {
-  const hasHostPorts = spec.ports.some(isHostMode);
-  // An address of its own is had by one container at a time.
-  const hasAddress = spec.task?.networks.some(({ ipv4Address }) => ipv4Address !== "");
-  if (spec.atMostOne || hasAddress || (hasHostPorts && spec.mode?.$case === "global")) return false;
-  if (asked !== Order.UNSPECIFIED) return asked === Order.START_FIRST;
-  // Where nodes take only so many replicas, there is often no room for one more.
-  const isLimited = (spec.placement?.maxReplicasPerNode ?? 0) > 0;
-  return !hasHostPorts && !isLimited && !writesToVolume(spec);
+function startsFirst(order: Order, spec: ServiceSpec): boolean {
+  const hasHostPorts = spec.ports.some(({ mode }) => mode === PortSpec_Mode.HOST);
+  const hasStaticAddress = spec.task?.networks.some(({ ipv4Address }) => ipv4Address !== "");
+  if (spec.atMostOne || hasStaticAddress || (hasHostPorts && spec.mode?.$case === "global")) return false;
+  switch (order) {
+    case Order.START_FIRST:
+      return true;
+    case Order.STOP_FIRST:
+      return false;
+    case Order.UNSPECIFIED: {
+      // With a limit per node there is often no room for one more.
+      const isLimited = (spec.placement?.maxReplicasPerNode ?? 0) > 0;
+      return !hasHostPorts && !isLimited && !writesToVolume(spec);
+    }
+    default:
+      return assertNever(order);
+  }
 }
 
 function writesToVolume({ task }: ServiceSpec): boolean {
@@ -73,13 +85,19 @@ function writesToVolume({ task }: ServiceSpec): boolean {
   return mounts.some(({ kind, readOnly }) => kind?.$case === "volume" && kind.value.name !== "" && !readOnly);
 }
 
-function afterFailedUpdate({ failureAction }: UpdateConfig): UpdatePolicy["onFailure"] {
-  if (failureAction === FailureAction.PAUSE) return "pause";
-  return failureAction === FailureAction.CONTINUE ? "continue" : "rollback";
+/** A failed rollback cannot be rolled back: it pauses instead. */
+function failureResponse(action: FailureAction, isRollingBack: boolean): FailureResponse {
+  switch (action) {
+    case FailureAction.PAUSE:
+      return "pause";
+    case FailureAction.CONTINUE:
+      return "continue";
+    case FailureAction.UNSPECIFIED:
+    case FailureAction.ROLLBACK:
+      return isRollingBack ? "pause" : "rollback";
+    default:
+      return assertNever(action);
+  }
 }
 
-/** There is nothing to go back to from there. */
-const afterFailedRollback = ({ failureAction }: UpdateConfig): UpdatePolicy["onFailure"] =>
-  failureAction === FailureAction.CONTINUE ? "continue" : "pause";
-
-const orInfinity = (value: number): number => (value === 0 ? Number.POSITIVE_INFINITY : value);
+const zeroAsInfinity = (value: number): number => (value === 0 ? Number.POSITIVE_INFINITY : value);

@@ -1,6 +1,6 @@
 import { DesiredState, type Service, type Task, TaskState } from "@berth/proto";
-import { status } from "../apply-action.js";
 import type { Action } from "../model/plan.js";
+import { newStatus } from "../model/plan.js";
 import type { SlotRef } from "../model/slots.js";
 import type { ClusterSnapshot, NodeSnapshot, ReconcileContext } from "../model/snapshot.js";
 import { explainNoCapacity, fitTest, type Placement, place } from "./place.js";
@@ -28,8 +28,8 @@ export interface PlacementContext extends ReconcileContext {
   readonly requirements: TaskRequirements;
   readonly load: ServiceLoad;
   readonly cluster: ClusterSnapshot;
-  /** The job run that new tasks belong to. Undefined for services. */
-  readonly jobIteration?: number;
+  /** The job run that new tasks belong to; 0 for services. */
+  readonly jobIteration: number;
 }
 
 /** Places tasks of a replicated service on any nodes. Tasks that fit nowhere stay NEW, with the reason. */
@@ -133,12 +133,9 @@ type TaskFactory = (fill: SlotFill, nodeId: string | undefined) => Action;
  *
  * Records are immutable, so all tasks share the values they have in common: one plan may create 100,000 tasks.
  */
-function taskFactory(
-  { service, now, newId, jobIteration = 0 }: PlacementContext,
-  reason: string,
-): TaskFactory {
-  const assigned = status({ state: TaskState.ASSIGNED, message: "", now });
-  const unplaced = status({ state: TaskState.NEW, message: reason, now });
+function taskFactory({ service, now, newId, jobIteration }: PlacementContext, reason: string): TaskFactory {
+  const assigned = newStatus(TaskState.ASSIGNED, "", now);
+  const unplaced = newStatus(TaskState.NEW, reason, now);
   const serviceName = service.spec?.name ?? "";
   const stack = service.spec?.stack ?? "";
   return ({ number, restarts = 0 }, nodeId) => ({

@@ -139,7 +139,7 @@ function fitsThere(
 ) {
   const view = viewOf(move, services);
   const cluster = buildCluster(nodes, services);
-  const load = serviceLoadOf(view.tasks, view.tasks, { isCurrent: () => true, now: 0 });
+  const load = serviceLoadOf(view.tasks, view.tasks, { isCurrent: () => true, now: 0, stable: undefined });
   const target = cluster.nodes.get(move.to);
   return target !== undefined && fitTest({ requirements: requirementsOf(view.spec), load }, cluster)(target);
 }
@@ -153,7 +153,11 @@ function imbalanceOf(
   const { tasks, spec } = viewOf(move, services);
   const { spread, resources: demand } = requirementsOf(spec);
   const cluster = buildCluster(nodes, services);
-  const { tasksByNode: staying } = serviceLoadOf(tasks, tasks, { isCurrent: () => true, now: 0 });
+  const { tasksByNode: staying } = serviceLoadOf(tasks, tasks, {
+    isCurrent: () => true,
+    now: 0,
+    stable: undefined,
+  });
   const countsAt = spreadCounts(staying, cluster.nodes, spread);
   const levels = [...spread, "node"].map((_, level) =>
     nodes.reduce((sum, { id }) => sum + (countsAt(id)[level] ?? 0) ** 2, 0),

@@ -89,7 +89,7 @@ function rebalanceCandidateOf(
   const stable = slots.flatMap((slot) => stableTask(slot, isCurrent) ?? []);
   if (stable.length < slots.length) return undefined;
 
-  const present = serviceLoadOf(tasks, stable, { isCurrent, now });
+  const present = serviceLoadOf(tasks, stable, { isCurrent, now, stable: undefined });
   const tasksByNode = new Map(present.tasksByNode);
   const occupiedByNode = new Map(present.occupiedByNode);
   const movable = new Map<string, Task[]>();

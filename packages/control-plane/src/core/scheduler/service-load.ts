@@ -1,17 +1,7 @@
 import type { Task } from "@berth/proto";
+import type { LevelCounts, NodeCounts, StableTasks } from "../model/task-index.js";
 import { nodesToAvoid } from "./avoidance.js";
 import { occupiesNode } from "./resource-request.js";
-
-/** Number of tasks per node id. Nodes without tasks are left out. */
-export interface NodeCounts extends Iterable<readonly [string, number]> {
-  get(nodeId: string): number | undefined;
-}
-
-/** Node counts with a histogram. */
-export interface LevelCounts extends NodeCounts {
-  /** Number of nodes by their number of tasks (from 1). */
-  readonly levels: ReadonlyMap<number, number>;
-}
 
 /** The distribution of a service over the nodes before placement, by node id. */
 export interface ServiceLoad {
@@ -23,29 +13,21 @@ export interface ServiceLoad {
   readonly avoided: ReadonlyMap<string, number>;
 }
 
-/** Stable tasks of the service: running, current and not to be decided about. */
-export interface StableTaskCounts {
-  /** Number of stable tasks by node. Live. */
-  readonly countByNode: LevelCounts;
-  /** Tasks counted in `countByNode` that leave their node nevertheless. */
-  readonly leaving: readonly Task[];
-}
-
 export interface ServiceLoadContext {
   readonly isCurrent: (task: Task) => boolean;
   readonly now: number;
   /** Tasks of the service in addition to the given ones. */
-  readonly settled?: StableTaskCounts | undefined;
+  readonly stable: StableTasks | undefined;
 }
 
 /** Returns the load of a service of whose tasks `staying` remain. */
 export function serviceLoadOf(
   tasks: readonly Task[],
   staying: readonly Task[],
-  { settled, ...context }: ServiceLoadContext,
+  { stable, ...context }: ServiceLoadContext,
 ): ServiceLoad {
-  return new TaskLoad(tasks, settled, {
-    tasksByNode: withStable(staying, settled),
+  return new TaskLoad(tasks, stable, {
+    tasksByNode: withStable(staying, stable),
     // Stable tasks have not failed, so only the others can make a node avoided.
     avoided: nodesToAvoid(tasks, context),
   });
@@ -56,12 +38,12 @@ class TaskLoad implements ServiceLoad {
   readonly tasksByNode: NodeCounts;
   readonly avoided: ReadonlyMap<string, number>;
   readonly #tasks: readonly Task[];
-  readonly #stable: StableTaskCounts | undefined;
+  readonly #stable: StableTasks | undefined;
   #occupiedByNode: NodeCounts | undefined;
 
   constructor(
     tasks: readonly Task[],
-    stable: StableTaskCounts | undefined,
+    stable: StableTasks | undefined,
     { tasksByNode, avoided }: Pick<ServiceLoad, "tasksByNode" | "avoided">,
   ) {
     this.#tasks = tasks;
@@ -76,7 +58,7 @@ class TaskLoad implements ServiceLoad {
   }
 }
 
-function withStable(tasks: readonly Task[], stable: StableTaskCounts | undefined): NodeCounts {
+function withStable(tasks: readonly Task[], stable: StableTasks | undefined): NodeCounts {
   const counts = new Map<string, number>();
   for (const { nodeId } of tasks) counts.set(nodeId, (counts.get(nodeId) ?? 0) + 1);
   if (stable === undefined) return counts;

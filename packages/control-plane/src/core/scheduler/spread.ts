@@ -1,8 +1,8 @@
 import type { Node } from "@berth/proto";
 import type { NodeSnapshot } from "../model/snapshot.js";
+import type { NodeCounts } from "../model/task-index.js";
 import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
 import { attributeOf } from "./node-attribute.js";
-import type { NodeCounts } from "./service-load.js";
 
 /** Items of which the best is taken repeatedly. Taking an item changes it. */
 export interface Pool<T> {

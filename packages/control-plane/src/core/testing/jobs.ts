@@ -77,4 +77,4 @@ export const only = (tasks: readonly Task[]): Task => {
   return task;
 };
 export const stateOfJob = (world: World): ReturnType<typeof convergence> =>
-  convergence(world.view, world.cluster);
+  convergence(world.view, world.cluster, world.now);

@@ -10,13 +10,13 @@ import {
   Task,
   TaskState,
 } from "@berth/proto";
-import { taskAfter } from "../apply-action.js";
 import type { Action, Plan } from "../model/plan.js";
+import { taskAfter } from "../model/plan.js";
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { isDisconnected, isEnded, isPending, stateOf } from "../model/task-state.js";
 import { transition } from "../model/task-transition.js";
 import { applySpec } from "../orchestrator/apply-spec.js";
-import { specsInUse } from "../orchestrator/rollout/specs-in-use.js";
+import { specsInUse } from "../orchestrator/rollback.js";
 import { reconcile } from "../reconcile.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
 import { buildCluster, buildNode, buildService, buildSnapshot, idSequence } from "./records.js";
@@ -28,7 +28,7 @@ export class World {
   readonly nodes = new Map<string, Node>();
   readonly tasks = new Map<string, Task>();
   /** Tasks whose node went down under them. One that returns runs beside its replacement until that has stopped. */
-  readonly wereAdrift = new Set<string>();
+  readonly wereDisconnected = new Set<string>();
   /** The spec of every version there was. */
   readonly revisions = new Map<number, ServiceSpec>();
   readonly #newId = idSequence("t");
@@ -84,12 +84,12 @@ export class World {
 
   #apply(action: Action): void {
     this.#observe(action, this);
-    if (action.kind === "mark-adrift") this.wereAdrift.add(action.task.id);
+    if (action.kind === "mark-disconnected") this.wereDisconnected.add(action.task.id);
     if (action.kind === "remove-service") {
       this.removed = true;
       return;
     }
-    if (action.kind === "update-service") {
+    if (action.kind === "update-service" || action.kind === "roll-back-service") {
       this.#become(action.service);
       return;
     }

@@ -1,0 +1,183 @@
+import {
+  Availability,
+  assertNever,
+  DesiredState,
+  type JobStatus,
+  NodeState,
+  type ServiceSpec,
+  type Task,
+  TaskState,
+} from "@berth/proto";
+import { type Slot, type SlotRef, slotsByNode, slotsByNumber } from "../model/slots.js";
+import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
+import { isEnded, stateOf } from "../model/task-state.js";
+import { requirementsOf } from "../scheduler/requirements.js";
+import { globalNodeTest, isUnbound, isUnpaused, nodeSlots } from "./desired-slots.js";
+import { jobRestartPolicy } from "./job-schedule.js";
+import { decideRestart } from "./restart.js";
+import { lastTaskError } from "./slot-state.js";
+
+/** The slots of one run. Each has to complete once. */
+export interface JobSlots {
+  /** Number of completed slots. They are not listed, because a run may have 100,000. */
+  readonly completedCount: number;
+  readonly slots: readonly Slot[];
+  /** Slots that have no task yet. */
+  readonly missing: readonly SlotRef[];
+  /** Tasks of completed slots that have not ended. */
+  readonly surplus: readonly Task[];
+  /** Slots to remove with everything in them. */
+  readonly remove: readonly Slot[];
+  /** NEW tasks of a global job, which belong to no slot yet. */
+  readonly unbound: readonly Task[];
+}
+
+export interface JobSlotsContext {
+  readonly spec: ServiceSpec;
+  readonly cluster: Pick<ClusterSnapshot, "nodes">;
+}
+
+/**
+ * Determines the slots of a run.
+ *
+ * @param tasks the tasks of this run only
+ */
+export function jobSlots(run: JobStatus, tasks: readonly Task[], context: JobSlotsContext): JobSlots {
+  const { mode } = context.spec;
+  return mode?.$case === "replicatedJob"
+    ? numberedSlots(tasks, mode.value.totalCompletions)
+    : slotsOnNodes(run, tasks, context);
+}
+
+function numberedSlots(tasks: readonly Task[], total: number): JobSlots {
+  const completed = new Set<number>();
+  for (const task of tasks) if (task.slot <= total && hasCompleted(task)) completed.add(task.slot);
+  const open: Task[] = [];
+  const surplus: Task[] = [];
+  const beyond: Task[] = [];
+  for (const task of tasks) {
+    if (task.slot > total) beyond.push(task);
+    else if (!completed.has(task.slot)) open.push(task);
+    else if (!isEnded(task)) surplus.push(task);
+  }
+  const slots = slotsByNumber(open);
+  const begun = new Set(slots.map(({ number }) => number));
+  const missing: SlotRef[] = [];
+  for (let number = 1; number <= total; number += 1) {
+    if (!completed.has(number) && !begun.has(number)) missing.push({ number, nodeId: "" });
+  }
+  const remove = slotsByNumber(beyond);
+  return { completedCount: completed.size, slots, missing, surplus, remove, unbound: [] };
+}
+
+/** A record that is being removed does not count: its slot was out of the job's range for a time. */
+const hasCompleted = (task: Task): boolean =>
+  stateOf(task) === TaskState.COMPLETE && task.desiredState < DesiredState.REMOVE;
+
+/**
+ * Returns a slot for each node that existed when the run began. A node that went down with a task of the run keeps its
+ * slot, because the work is bound to that node. A node that was drained, removed or is not eligible any more loses it.
+ */
+function slotsOnNodes(run: JobStatus, tasks: readonly Task[], { spec, cluster }: JobSlotsContext): JobSlots {
+  const isEligible = globalNodeTest(requirementsOf(spec));
+  const slots: Slot[] = [];
+  const remove: Slot[] = [];
+  const known = new Set<string>();
+  for (const slot of slotsByNode(tasks)) {
+    const node = cluster.nodes.get(slot.nodeId);
+    known.add(slot.nodeId);
+    if (node !== undefined && (isDown(node) || isEligible(node))) slots.push(slot);
+    else remove.push(slot);
+  }
+  const others = [...cluster.nodes.values()].filter((each) => !known.has(each.node.id) && isEligible(each));
+  const early = others.filter(({ node }) => node.createdAtMs <= run.startedAtMs);
+  // A run that found no node at all uses the first ones that join.
+  const joining = slots.length === 0 && early.length === 0 ? others : early;
+  const missing = nodeSlots(joining.filter(isUnpaused));
+  return { completedCount: 0, slots, missing, surplus: [], remove, unbound: tasks.filter(isUnbound) };
+}
+
+const isDown = ({ node }: NodeSnapshot): boolean => node.state === NodeState.DOWN;
+
+/** What one slot of a run needs next. */
+export type JobStep =
+  | { readonly kind: "completed" }
+  /** Failed, and not retried in this run. */
+  | { readonly kind: "failed"; readonly reason: string }
+  /** A task is on its node. */
+  | { readonly kind: "running"; readonly task: Task }
+  /** A task waits for a node. */
+  | { readonly kind: "pending"; readonly task: Task }
+  /** Empty: a task can be created now. */
+  | { readonly kind: "vacant"; readonly restarts: number }
+  /** Nothing can be done before `untilMs`, or before another record changes. */
+  | { readonly kind: "waiting"; readonly reason: string; readonly untilMs?: number };
+
+/** The state of one slot of a run. */
+export interface JobSlotState {
+  readonly slot: Slot;
+  readonly step: JobStep;
+  /** Tasks to stop. */
+  readonly superfluous: readonly Task[];
+}
+
+export interface JobStepContext {
+  readonly spec: ServiceSpec;
+  /** Version of the service. A pending task of another version is created again. */
+  readonly version: number;
+  readonly cluster: Pick<ClusterSnapshot, "nodes">;
+  /** Whether a task of an earlier run in the same slot has not stopped yet. */
+  readonly isBlocked: (slot: SlotRef) => boolean;
+  readonly now: number;
+}
+
+const NOT_STOPPED = "a previous task has not stopped yet";
+
+/** Determines the state of one slot, regardless of the limit of concurrent tasks. */
+export function jobSlotState(slot: Slot, context: JobStepContext): JobSlotState {
+  const step = nextStep(slot, context);
+  const kept = "task" in step ? step.task : undefined;
+  return { slot, step, superfluous: [...slot.pending, ...slot.active].filter((task) => task !== kept) };
+}
+
+function nextStep(slot: Slot, context: JobStepContext): JobStep {
+  if (slot.ended.some((task) => stateOf(task) === TaskState.COMPLETE)) return { kind: "completed" };
+  const running = slot.active.find((task) => !isDrained(task, context));
+  if (running !== undefined) return { kind: "running", task: running };
+  if (slot.active.length > 0) return { kind: "waiting", reason: "its node is drained" };
+  if (slot.stopping.length > 0 || context.isBlocked(slot)) return { kind: "waiting", reason: NOT_STOPPED };
+  const pending = slot.pending.find((task) => task.specVersion === context.version);
+  return pending === undefined ? emptyStep(slot, context) : { kind: "pending", task: pending };
+}
+
+function emptyStep(slot: Slot, context: JobStepContext): JobStep {
+  const restart = decideRestart({
+    ended: slot.ended,
+    policy: jobRestartPolicy(context.spec),
+    // All tasks of a run count, whichever version they were created from.
+    isCurrent: () => true,
+    now: context.now,
+  });
+  switch (restart.kind) {
+    case "now":
+      return waitForNode(slot, context) ?? { kind: "vacant", restarts: restart.restarts };
+    case "at":
+      return { kind: "waiting", reason: `it restarts after ${lastTaskError(slot)}`, untilMs: restart.atMs };
+    case "completed":
+      return { kind: "completed" };
+    case "given-up":
+      return { kind: "failed", reason: `${restart.reason} (${lastTaskError(slot)})` };
+    default:
+      return assertNever(restart);
+  }
+}
+
+/** The slot of a global job waits while its node is down. */
+function waitForNode(slot: Slot, { cluster }: JobStepContext): JobStep | undefined {
+  const node = cluster.nodes.get(slot.nodeId)?.node;
+  if (node?.state !== NodeState.DOWN) return undefined;
+  return { kind: "waiting", reason: `node ${node.description?.hostname ?? node.id} is down` };
+}
+
+const isDrained = (task: Task, { cluster }: JobStepContext): boolean =>
+  cluster.nodes.get(task.nodeId)?.node.availability === Availability.DRAIN;

@@ -1,0 +1,140 @@
+import { DesiredState, type JobStatus, type Service, type Task } from "@berth/proto";
+import { type Action, buildPlan, type Plan } from "../model/plan.js";
+import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../model/snapshot.js";
+import { currentTest } from "../model/template.js";
+import { placeGlobal, placeReplicated } from "../scheduler/place-tasks.js";
+import { requirementsOf } from "../scheduler/requirements.js";
+import { occupiesNode } from "../scheduler/resource-request.js";
+import { serviceLoadOf } from "../scheduler/service-load.js";
+import { decideRun, type RunDecision } from "./job-run.js";
+import { decideJobSchedule, isBoundToNodes, isRunActive, runsOf, withRun } from "./job-schedule.js";
+import { applyNodeLoss } from "./node-loss.js";
+import { problemLines } from "./problems.js";
+import { goneTest, removeTask } from "./task-removal.js";
+
+/**
+ * Plans the changes for one job.
+ *
+ * Terms: a **run** is the work of one template, or of one time of a schedule; its tasks carry its iteration. Each slot
+ * of a run completes once. A failed task is retried in its slot as the restart policy says. A run is over when each
+ * slot has completed or failed; it has failed when one has.
+ *
+ * Steps: apply node losses, begin and end runs, decide what each active run needs, place the tasks of the oldest run
+ * that needs some, record the runs that are over, stop and delete the tasks of other runs.
+ */
+export function reconcileJob(
+  snapshot: ServiceTasks,
+  cluster: ClusterSnapshot,
+  context: ReconcileContext,
+): Plan {
+  const { service, spec, revisions } = snapshot;
+  const { now } = context;
+  const loss = applyNodeLoss(snapshot, cluster.nodes, now);
+  const seen: ServiceTasks = { service, spec, revisions, tasks: loss.tasks };
+  const schedule = decideJobSchedule(seen, now);
+  if (schedule.kind === "change") {
+    const { reason } = schedule;
+    const actions: Action[] = [
+      ...loss.actions,
+      { kind: "update-service", service: schedule.service, reason },
+    ];
+    return buildPlan(actions, { dueMs: [now], problems: [], now });
+  }
+  const runs = decideRuns(seen, cluster, now);
+  const decisions = runs.map(({ decision }) => decision);
+  const placed = placeNextRun(runs, seen, cluster, context);
+  const ended = endRuns(service, runs, now);
+  const actions = [
+    ...loss.actions,
+    ...removeOtherRuns(seen, cluster),
+    ...decisions.flatMap((decision) => decision.removals),
+    ...placed.actions,
+    ...ended,
+  ];
+  const dueMs = [
+    ...loss.dueMs,
+    ...schedule.dueMs,
+    ...decisions.flatMap((decision) => decision.dueMs),
+    ...(placed.isComplete && ended.length === 0 ? [] : [now]),
+  ];
+  const problems = problemLines([...schedule.problems, ...decisions.flatMap((each) => each.problems)]);
+  return buildPlan(actions, { dueMs, problems, now });
+}
+
+interface DecidedRun {
+  readonly run: JobStatus;
+  readonly decision: RunDecision;
+}
+
+/** Decides what the active runs need, oldest first. */
+function decideRuns(snapshot: ServiceTasks, cluster: ClusterSnapshot, now: number): readonly DecidedRun[] {
+  const { service, spec, tasks } = snapshot;
+  const runs = runsOf(service).filter(isRunActive).reverse();
+  const byRun = new Map<number, Task[]>(runs.map(({ iteration }) => [iteration, []]));
+  const leaving: Task[] = [];
+  for (const task of tasks) {
+    const own = byRun.get(task.jobIteration);
+    if (own !== undefined) own.push(task);
+    else if (occupiesNode(task)) leaving.push(task);
+  }
+  const isGone = goneTest(snapshot, cluster.nodes);
+  const context = { spec, version: service.version, cluster, isGone, leaving, now };
+  return runs.map((run) => ({ run, decision: decideRun(run, byRun.get(run.iteration) ?? [], context) }));
+}
+
+/** Places the tasks of one run. The next run has to see what they reserve, so it waits for the next plan. */
+function placeNextRun(
+  runs: readonly DecidedRun[],
+  { service, spec, tasks }: ServiceTasks,
+  cluster: ClusterSnapshot,
+  context: ReconcileContext,
+): { readonly actions: readonly Action[]; readonly isComplete: boolean } {
+  const staying = runs.flatMap(({ decision }) => decision.staying);
+  const load = serviceLoadOf(tasks, staying, {
+    isCurrent: currentTest(service),
+    now: context.now,
+    stable: undefined,
+  });
+  const placeTasks = isBoundToNodes(spec) ? placeGlobal : placeReplicated;
+  const requirements = requirementsOf(spec);
+  for (const { run, decision } of runs) {
+    const jobIteration = run.iteration;
+    const placement = { ...context, service, requirements, load, cluster, jobIteration };
+    const actions = placeTasks(decision.placements, placement);
+    if (actions.length > 0) return { actions, isComplete: runs.length === 1 };
+  }
+  return { actions: [], isComplete: true };
+}
+
+function endRuns(service: Service, runs: readonly DecidedRun[], now: number): readonly Action[] {
+  const over = runs.filter(({ decision }) => decision.isOver);
+  if (over.length === 0) return [];
+  const reasons: string[] = [];
+  const after = over.reduce((before, { run, decision }) => {
+    const message = resultText(decision);
+    reasons.push(`run ${run.iteration} is over: ${message}`);
+    return withRun(before, { ...run, endedAtMs: now, failed: decision.failures.length > 0, message });
+  }, service);
+  return [{ kind: "update-service", service: after, reason: reasons.join("; ") }];
+}
+
+function resultText({ failures, completed, total }: RunDecision): string {
+  return [...problemLines(failures), `${completed} of ${total} completed`].join("; ");
+}
+
+/** Stops the tasks of remembered runs that are over, and removes those of runs that are forgotten. */
+function removeOtherRuns(snapshot: ServiceTasks, { nodes }: ClusterSnapshot): readonly Action[] {
+  const { service, tasks } = snapshot;
+  const isGone = goneTest(snapshot, nodes);
+  const runs = new Map(runsOf(service).map((run) => [run.iteration, run]));
+  const actions: Action[] = [];
+  for (const task of tasks) {
+    const run = runs.get(task.jobIteration);
+    if (run !== undefined && (isRunActive(run) || !occupiesOrWaits(task))) continue;
+    const desired = run === undefined ? DesiredState.REMOVE : DesiredState.SHUTDOWN;
+    actions.push(...removeTask(task, { desired, reason: "its run is over", isGone }));
+  }
+  return actions;
+}
+
+const occupiesOrWaits = (task: Task): boolean => occupiesNode(task) || task.nodeId === "";

@@ -1,0 +1,195 @@
+import type { Service, Task } from "@berth/proto";
+import { type Action, buildPlan, type Plan } from "../model/plan.js";
+import { isRolloutActive, isRolloutPaused } from "../model/rollout.js";
+import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../model/snapshot.js";
+import type { StableTasks } from "../model/task-index.js";
+import { isReady } from "../model/task-state.js";
+import { currentTest } from "../model/template.js";
+import { capacityFor } from "../scheduler/filters.js";
+import { requirementsOf } from "../scheduler/requirements.js";
+import { type DesiredSlots, desiredSlots, replicasOf } from "./desired-slots.js";
+import { applyNodeLoss } from "./node-loss.js";
+import { type Problem, problemLines } from "./problems.js";
+import { RESET_RESTARTS_AFTER_MS } from "./restart.js";
+import { decideRollout } from "./rollout.js";
+import { type ProgressContext, rolloutProgress } from "./rollout-progress.js";
+import { placeSlots, slotActions } from "./slot-actions.js";
+import { type SlotState, slotStateOf } from "./slot-state.js";
+import { goneTest, removeSlot, trimHistory } from "./task-removal.js";
+import { nextBatch, type UpdateBatch } from "./update-batch.js";
+import { type UpdatePolicy, updatePolicy } from "./update-policy.js";
+
+/**
+ * Plans the changes for one long-running service. `stable` tasks need no decision and are left out of the snapshot.
+ *
+ * Steps: apply node losses, decide which slots to keep, remove and add, determine the state of each kept slot, decide
+ * the rollout, select the slots to replace now, place the tasks to create.
+ */
+export function reconcileService(
+  snapshot: ServiceTasks,
+  stable: StableTasks | undefined,
+  cluster: ClusterSnapshot,
+  context: ReconcileContext,
+): Plan {
+  const { service, spec } = snapshot;
+  const { now } = context;
+  const loss = applyNodeLoss(snapshot, cluster.nodes, now);
+  const seen: ServiceTasks = { ...snapshot, tasks: loss.tasks };
+  const desired = desiredSlots(seen.tasks, {
+    spec,
+    cluster,
+    replicas: replicasOf(spec, service.autoscale) - (stable?.size ?? 0),
+    isCurrent: currentTest(service),
+  });
+  const policy = updatePolicy(service, spec);
+  const states = slotStates(seen, desired, { policy, cluster, now });
+  const progress = rolloutProgress(states, progressContext(seen, policy, cluster, context));
+  const rollout = decideRollout(seen, {
+    policy,
+    progress,
+    total: desired.keep.length + desired.missing.length,
+    isComplete: !progress.hasNew && runsOnlyCurrent(service, desired),
+    now,
+  });
+  if (rollout.kind !== "continue") {
+    const { reason } = rollout;
+    const change: Action =
+      rollout.kind === "roll-back"
+        ? { kind: "roll-back-service", service: rollout.service, failure: rollout.failure, reason }
+        : { kind: "update-service", service: rollout.service, reason };
+    return { actions: [...loss.actions, change], problems: [], requeueAtMs: now };
+  }
+
+  const isActive = isRolloutActive(service.rollout);
+  const batch = nextBatch(states, { policy, progress, isActive, now });
+  const isGone = goneTest(seen, cluster.nodes);
+  const slots = slotActions(states, desired, {
+    version: service.version,
+    newSlotVersion: newSlotVersion(seen),
+    batch: batch.chosen,
+    failedSlots: isActive ? progress.failed : NO_SLOTS,
+    startFirst: policy.startFirst,
+    isGone,
+  });
+  const placed = placeSlots(slots, { ...context, snapshot: seen, cluster, stable });
+  const resets = restartResets(slots.staying, now);
+  const actions = [
+    ...loss.actions,
+    ...desired.remove.flatMap((slot) => removeSlot(slot, "its slot is not needed any more", isGone)),
+    ...serviceUpdate(service, rollout.service ?? service, batch, { reason: rollout.reason, now }),
+    ...slots.removals,
+    ...desired.keep.flatMap((slot) => trimHistory(slot, isGone)),
+    ...placed.actions,
+    ...resets.actions,
+  ];
+  const dueMs = [
+    ...loss.dueMs,
+    ...states.flatMap((state) => state.dueMs ?? []),
+    ...rollout.dueMs,
+    ...batch.dueMs,
+    ...resets.dueMs,
+    ...(placed.isComplete ? [] : [now]),
+  ];
+  return buildPlan(actions, { dueMs, problems: problemLines(problemsOf(service, states, batch)), now });
+}
+
+const NO_SLOTS: ReadonlySet<string> = new Set();
+
+function slotStates(
+  { service, spec }: ServiceTasks,
+  { keep }: DesiredSlots,
+  {
+    policy,
+    cluster,
+    now,
+  }: { readonly policy: UpdatePolicy; readonly cluster: ClusterSnapshot; readonly now: number },
+): readonly SlotState[] {
+  const isFrozen = isRolloutPaused(service.rollout);
+  const context = {
+    spec,
+    version: service.version,
+    isCurrent: isFrozen ? () => true : currentTest(service),
+    isFrozen,
+    startFirst: policy.startFirst,
+    monitorMs: policy.monitorMs,
+    deadlineMs: policy.progressDeadlineMs,
+    nodes: cluster.nodes,
+    now,
+  };
+  return keep.map((slot) => slotStateOf(slot, context));
+}
+
+function progressContext(
+  { service, spec }: ServiceTasks,
+  policy: UpdatePolicy,
+  cluster: ClusterSnapshot,
+  { now, leaderSinceMs }: ReconcileContext,
+): ProgressContext {
+  return {
+    policy,
+    now,
+    leaderSinceMs,
+    rollout: isRolloutActive(service.rollout) ? service.rollout : undefined,
+    hasOtherNode: (slot, nodeIds) => {
+      if (slot.nodeId !== "") return false;
+      const capacityOf = capacityFor(requirementsOf(spec), cluster);
+      return [...cluster.nodes].some(([id, node]) => !nodeIds.has(id) && capacityOf(node, 0) > 0);
+    },
+  };
+}
+
+/** Whether no slot is missing and no outdated task is left (a paused rollout leaves them). */
+function runsOnlyCurrent(service: Service, { keep, missing, unbound }: DesiredSlots): boolean {
+  if (missing.length > 0 || unbound.length > 0) return false;
+  const isCurrent = currentTest(service);
+  return keep.every(({ active, pending }) => pending.length === 0 && active.every(isCurrent));
+}
+
+/** While a rollout is paused, a replicated service scales up in the version that is known to be healthy. */
+function newSlotVersion({ service, spec, revisions }: ServiceTasks): number {
+  const { version, healthyVersion, rollout } = service;
+  const isHeld = isRolloutPaused(rollout) && spec.mode?.$case === "replicated";
+  return isHeld && revisions.has(healthyVersion) ? healthyVersion : version;
+}
+
+/** Writes the rollout's progress. The start of a batch counts as progress: the deadline restarts. */
+function serviceUpdate(
+  before: Service,
+  decided: Service,
+  { isNext }: UpdateBatch,
+  { reason, now }: { readonly reason: string; readonly now: number },
+): readonly Action[] {
+  const { rollout } = decided;
+  const isRestarted =
+    isNext && rollout !== undefined && isRolloutActive(rollout) && rollout.progressedAtMs !== now;
+  const service = isRestarted ? { ...decided, rollout: { ...rollout, progressedAtMs: now } } : decided;
+  if (service === before) return [];
+  return [{ kind: "update-service", service, reason: reason || "the next batch begins" }];
+}
+
+/** A failed rollout comes first. */
+function problemsOf(
+  { rollout }: Service,
+  states: readonly SlotState[],
+  { heldBy }: UpdateBatch,
+): readonly Problem[] {
+  const paused = rollout !== undefined && isRolloutPaused(rollout) ? [{ reason: rollout.message }] : [];
+  const blocked = states.flatMap(({ isBlocked, reason, slot }) => (isBlocked ? [{ reason, slot }] : []));
+  return [...paused, ...heldBy.map((reason) => ({ reason })), ...blocked];
+}
+
+/** Resets the restart counts of tasks that have been ready long enough. */
+function restartResets(
+  staying: readonly Task[],
+  now: number,
+): { readonly actions: readonly Action[]; readonly dueMs: readonly number[] } {
+  const actions: Action[] = [];
+  const dueMs: number[] = [];
+  for (const task of staying) {
+    if (task.restarts === 0 || !isReady(task)) continue;
+    const atMs = (task.status?.sinceMs ?? now) + RESET_RESTARTS_AFTER_MS;
+    if (atMs <= now) actions.push({ kind: "reset-restarts", task });
+    else dueMs.push(atMs);
+  }
+  return { actions, dueMs };
+}
