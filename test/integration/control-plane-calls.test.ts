@@ -232,7 +232,7 @@ describe("streamLogs()", () => {
     const lines = await logOf("shop_web", false);
     expect(lines).toContain("a1");
     expect(lines.filter((line) => line.startsWith("warning"))).toEqual([
-      expect.stringMatching(/^warning: b: its node is not connected/),
+      expect.stringMatching(/^warning: cannot read logs on b: its node is not connected/),
     ]);
   });
 

@@ -80,7 +80,7 @@ class Rig {
 }
 
 describe("DrainGate", () => {
-  it("lets a task stop when every host has said that it sends it nothing", async () => {
+  it("releases a task when every node has acknowledged the tables without it", async () => {
     const rig = new Rig();
     rig.putTask(stopping);
     expect(rig.gate.holds("t1")).toBe(true);
@@ -95,7 +95,7 @@ describe("DrainGate", () => {
     expect(rig.gate.awaitedVersion).toBeUndefined();
   });
 
-  it("waits for a second for a host that does not answer", async () => {
+  it("releases a task after a second when a node does not acknowledge", async () => {
     const rig = new Rig();
     rig.putTask(stopping);
     rig.tablesFollow();
@@ -120,7 +120,7 @@ describe("DrainGate", () => {
     expect(rig.opened).toEqual(["t1"]);
   });
 
-  it("waits for a host that joins meanwhile, whose first tables may be the ones that are waited for", async () => {
+  it("waits for a node that joins during the drain", async () => {
     const rig = new Rig();
     rig.putTask(stopping);
     rig.tablesFollow();
@@ -133,7 +133,7 @@ describe("DrainGate", () => {
     expect(rig.opened).toEqual(["t1"]);
   });
 
-  it("waits anew when it takes over: nobody knows who has which tables", async () => {
+  it("drains again after a leader change", async () => {
     const rig = new Rig([stopping]);
     expect(rig.gate.holds("t1")).toBe(true);
     expect(rig.gate.awaitedVersion).toBe(1);
@@ -152,7 +152,7 @@ describe("DrainGate", () => {
     expect(rig.opened).toEqual(["t1"]);
   });
 
-  it("does not hold what takes no connections", () => {
+  it("does not hold tasks that receive no connections", () => {
     const rig = new Rig([]);
     rig.putTask({ ...stopping, status: { ...ended(), state: TaskState.STARTING } });
     expect(rig.gate.holds("t1")).toBe(false);

@@ -45,7 +45,7 @@ async function collect(
 }
 
 describe("Session.messages()", () => {
-  it("sends the welcome, the complete set, and changes of one moment together", async () => {
+  it("sends the welcome, the complete set, and simultaneous changes in one message", async () => {
     const clock = new ManualClock();
     const { session, tasks } = sessionWith(clock);
     const { messages } = await collect(session);
@@ -72,7 +72,7 @@ describe("Session.messages()", () => {
     session.end();
   });
 
-  it("gathers a flood of tasks for longer and longer, but never what traffic waits for", async () => {
+  it("delays a stream of task changes longer and longer, but never traffic changes", async () => {
     const clock = new ManualClock();
     const { session, tasks } = sessionWith(clock);
     const { messages } = await collect(session);
@@ -95,7 +95,7 @@ describe("Session.messages()", () => {
     session.end();
   });
 
-  it("asks for an answer once, and with nothing else to say in a message of its own", async () => {
+  it("requests an acknowledgement once, in an empty message if nothing changed", async () => {
     const clock = new ManualClock();
     const { session } = sessionWith(clock);
     const { messages } = await collect(session);
@@ -116,7 +116,7 @@ describe("Session.messages()", () => {
     session.end();
   });
 
-  it("gathers for longer while the leader has more to write, and sends all once it has not", async () => {
+  it("delays changes longer during a backlog, and sends them all at its end", async () => {
     const clock = new ManualClock();
     let isFlooded = true;
     const { session, tasks } = sessionWith(clock, () => isFlooded);
@@ -141,7 +141,7 @@ describe("Session.messages()", () => {
     session.end();
   });
 
-  it("acknowledges only the latest batch, and at once", async () => {
+  it("acknowledges only the latest batch, without delay", async () => {
     const clock = new ManualClock();
     const { session } = sessionWith(clock);
     const { messages } = await collect(session);
@@ -157,7 +157,7 @@ describe("Session.messages()", () => {
     session.end();
   });
 
-  it("ends with the first reason it is given", async () => {
+  it("ends with the first reason", async () => {
     const clock = new ManualClock();
     const { session } = sessionWith(clock);
     const { ended } = await collect(session);

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { TableAcks } from "./table-acks.js";
 
-it("TableAcks asks once for a version, and again for a later one", () => {
+it("TableAcks requests a version once, and again for a later one", () => {
   const acks = new TableAcks();
   expect(acks.isDue).toBe(false);
   acks.request(4);
@@ -13,7 +13,7 @@ it("TableAcks asks once for a version, and again for a later one", () => {
   expect(acks.isDue).toBe(true);
 });
 
-it("TableAcks takes an answer for all that was asked before, and an unasked one for nothing", () => {
+it("TableAcks counts an acknowledgement for all earlier requests, and ignores one without a request", () => {
   const acks = new TableAcks();
   expect(acks.acknowledged(9)).toBe(false);
   acks.requested(10, 5);
@@ -25,7 +25,7 @@ it("TableAcks takes an answer for all that was asked before, and an unasked one 
   expect(acks.acknowledged(13)).toBe(false);
 });
 
-it("TableAcks forgets the oldest questions to an agent that never answers", () => {
+it("TableAcks drops the oldest requests when an agent never answers", () => {
   const acks = new TableAcks();
   for (let n = 1; n <= 1_000; n += 1) acks.requested(n, n);
   expect(acks.acknowledged(500)).toBe(false);

@@ -51,7 +51,7 @@ async function read(
   return { told, warnings };
 }
 
-test("EventLog begins with what the records tell, marked as such, and goes on with what happens", async () => {
+test("EventLog starts with events reconstructed from the records and appends new events", async () => {
   apply(
     putNode(buildNode({ id: "n1", state: NodeState.READY, stateSinceMs: 5 })),
     putTask(buildTask({ id: "t1", status: { state: TaskState.FAILED, message: "exit code 1", sinceMs: 9 } })),
@@ -73,7 +73,7 @@ test("EventLog begins with what the records tell, marked as such, and goes on wi
   expect(told[1]).toMatchObject({ timeMs: 9, message: "exit code 1", epoch: 7 });
 });
 
-test("EventLog keeps the newest events, and a reader who comes too late is told how many it missed", async () => {
+test("EventLog keeps the newest events and tells a slow reader how many it missed", async () => {
   const log = newLog();
   const task = (message: string): Change =>
     putTask(buildTask({ nodeId: "", status: { state: TaskState.NEW, message } }));
@@ -86,12 +86,12 @@ test("EventLog keeps the newest events, and a reader who comes too late is told 
   expect((await read(log, { afterEpoch: 7, afterSequence: log.last })).told).toEqual([]);
 });
 
-test("a reader who names what is not there is told so", async () => {
+test("streamEvents() warns about a service or node that does not exist", async () => {
   const { warnings } = await read(newLog(), { service: "shop_wed", node: "n9" });
   expect(warnings).toEqual(['there is no service "shop_wed" now', 'there is no node "n9" now']);
 });
 
-test("EventLog says nothing of a service's record that did not change while its tasks did", async () => {
+test("EventLog adds no service event when only the service's tasks changed", async () => {
   apply({ kind: "put-service", service: buildService() });
   const log = newLog();
   apply(putTask(buildTask({ status: { state: TaskState.ASSIGNED } })));

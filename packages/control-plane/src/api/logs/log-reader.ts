@@ -1,28 +1,28 @@
 import { BerthError, type LogEntry, type StreamLogsRequest, type Task } from "@berth/proto";
 import type { TaskLog } from "../../dispatcher/relays/log-relay.js";
 import type { ApiContext } from "../api-context.js";
-import { compareTimes, type LogSource } from "./merge-logs.js";
+import { compareTimes, type LogSource } from "./past-logs.js";
 
 const NS_PER_MS = 1_000_000n;
 
-/** The past is there to be read: an agent that gives nothing of it for so long hangs, and the others must not wait. */
+/** An agent that sends nothing of a past log for this long hangs; the other logs do not wait for it. */
 const PAST_TIMEOUT_MS = 10_000;
 
-type Wanted = Pick<StreamLogsRequest, "follow" | "tail" | "sinceMs" | "untilMs">;
+type Range = Pick<StreamLogsRequest, "follow" | "tail" | "sinceMs" | "untilMs">;
 
-export interface LogReadingOptions {
+export interface LogReaderOptions {
   readonly request: StreamLogsRequest;
-  readonly scope: ApiContext;
+  readonly context: ApiContext;
   readonly signal: AbortSignal;
 }
 
-/** Opens the logs of one request, and knows how far each has been read. */
-export class LogReading {
-  readonly #options: LogReadingOptions;
-  /** Time of the last line of each task. */
-  readonly #readTo = new Map<string, string>();
+/** Opens the logs of one request, and remembers how far each has been read. */
+export class LogReader {
+  readonly #options: LogReaderOptions;
+  /** Time of the last line that was read, by task id. */
+  readonly #lastTimeNs = new Map<string, string>();
 
-  constructor(options: LogReadingOptions) {
+  constructor(options: LogReaderOptions) {
     this.#options = options;
   }
 
@@ -30,56 +30,57 @@ export class LogReading {
     return this.#options.signal;
   }
 
-  /** What the task has written until now, as far as the request wants it. */
-  past(task: Task): LogSource {
+  /** Opens the part of a task's log that has been written and that the request covers. */
+  openPast(task: Task): LogSource {
     const log = this.#open(task, { ...this.#options.request, follow: false });
-    return { task, log: { take: async () => this.#note(task, await this.#inTime(log.take())) } };
+    return { task, log: { take: async () => this.#remember(task, await this.#withTimeout(log.take())) } };
   }
 
-  /** What it writes after the last line that has been read. Of a task without one: what the request wants. */
-  following(task: Task): LogSource {
+  /** Follows a task's log after the last line that was read; a log that was not read yet, as the request says. */
+  follow(task: Task): LogSource {
     const { tail, sinceMs, untilMs } = this.#options.request;
-    const after = this.#readTo.get(task.id);
+    const after = this.#lastTimeNs.get(task.id);
     const from =
       after === undefined ? { tail, sinceMs } : { tail: -1, sinceMs: Number(BigInt(after) / NS_PER_MS) };
     const log = this.#open(task, { ...from, untilMs, follow: true });
-    return { task, log: { take: async () => this.#note(task, await log.take(), after) } };
+    return { task, log: { take: async () => this.#remember(task, await log.take(), after) } };
   }
 
-  /** All that a task writes which began after the request. */
-  fromBeginning(task: Task): LogSource {
+  /** Follows the whole log of a task that was created after the request. */
+  followNew(task: Task): LogSource {
     const { sinceMs, untilMs } = this.#options.request;
     const log = this.#open(task, { tail: -1, sinceMs, untilMs, follow: true });
-    return { task, log: { take: async () => this.#note(task, await log.take()) } };
+    return { task, log: { take: async () => this.#remember(task, await log.take()) } };
   }
 
-  #open({ id: taskId, nodeId }: Task, { follow, tail, sinceMs, untilMs }: Wanted): TaskLog {
-    const { scope, signal } = this.#options;
-    return scope.logs.open({ nodeId, taskId, follow, tail, sinceMs, untilMs }, signal);
+  #open({ id: taskId, nodeId }: Task, { follow, tail, sinceMs, untilMs }: Range): TaskLog {
+    const { context, signal } = this.#options;
+    return context.logs.open({ nodeId, taskId, follow, tail, sinceMs, untilMs }, signal);
   }
 
-  /** Agents start at a whole millisecond: lines up to `after` have been read before. */
-  #note(
+  /** Drops entries up to `after`, which were read before: agents can only start at a whole millisecond. */
+  #remember(
     { id }: Task,
-    chunks: readonly LogEntry[] | undefined,
+    entries: readonly LogEntry[] | undefined,
     after?: string,
   ): readonly LogEntry[] | undefined {
-    const news =
-      after === undefined ? chunks : chunks?.filter(({ timeNs }) => compareTimes(timeNs, after) > 0);
-    const last = news?.at(-1);
-    if (last !== undefined) this.#readTo.set(id, last.timeNs);
-    return news;
+    const unread =
+      after === undefined ? entries : entries?.filter(({ timeNs }) => compareTimes(timeNs, after) > 0);
+    const last = unread?.at(-1);
+    if (last !== undefined) this.#lastTimeNs.set(id, last.timeNs);
+    return unread;
   }
 
-  #inTime<T>(taken: Promise<T>): Promise<T> {
+  #withTimeout<T>(taken: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const cancel = this.#options.scope.runtime.clock.after(PAST_TIMEOUT_MS, () => reject(silent()));
+      const { clock } = this.#options.context.runtime;
+      const cancel = clock.after(PAST_TIMEOUT_MS, () => reject(timeout()));
       taken.then(resolve, reject).finally(cancel);
     });
   }
 }
 
-function silent(): BerthError {
-  const message = `its node gave nothing for ${PAST_TIMEOUT_MS / 1_000} s`;
+function timeout(): BerthError {
+  const message = `its node sent nothing for ${PAST_TIMEOUT_MS / 1_000} s`;
   return new BerthError({ code: "BERTH_NODE_UNREACHABLE", message });
 }

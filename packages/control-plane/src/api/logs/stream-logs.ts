@@ -1,82 +1,100 @@
-import type { LogLine, StreamLogsRequest, StreamLogsResponse, Task } from "@berth/proto";
+import {
+  isBerthError,
+  type LogLine,
+  type StreamLogsRequest,
+  type StreamLogsResponse,
+  type Task,
+} from "@berth/proto";
 import { byAge } from "../../core/model/task-state.js";
 import { linkSignals } from "../../runtime/abort.js";
 import type { ApiContext } from "../api-context.js";
-import { findTarget, hasLog } from "../lookup.js";
+import { findTarget, hasLog, hostnameOfTask } from "../lookup.js";
 import { type FollowOptions, followLogs } from "./follow-logs.js";
-import { LogReading } from "./log-reader.js";
-import { lossWarnings } from "./log-warnings.js";
-import { type MergedLine, mergeEnded } from "./merge-logs.js";
+import { LogReader } from "./log-reader.js";
+import { type MergedLine, mergePastLogs, reasonOf } from "./past-logs.js";
 
-/** Each log is a stream of its own from its agent. More than this nobody reads. */
+/** Logs in one request. Each is a stream of its own from its agent. */
 const MAX_TASKS = 200;
 
 /**
- * The logs of a service's tasks, or of one task, in the order of their times: what is past strictly, what is followed
- * within a small window. A log that is not to be had is a warning among the lines, one for each node, and the others
- * go on. What is followed goes on with later tasks of the service, and with nodes that come back.
+ * Streams the logs of a service's tasks, or of one task, by time. Past lines are in strict order; followed lines are in
+ * order within a short window. A log that cannot be read yields a warning, one for each node, and the others continue.
  * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
 export async function* streamLogs(
   request: StreamLogsRequest,
-  scope: ApiContext,
+  context: ApiContext,
   caller: AbortSignal,
 ): AsyncGenerator<StreamLogsResponse> {
-  const target = findTarget(scope.state, request.target);
+  const target = findTarget(context.state, request.target);
   const all = target.kind === "task" ? [target.task] : [...target.tasks];
   const tasks = all.filter(hasLog).sort(byAge);
-  const over = linkSignals(caller, scope.signal);
-  const reading = new LogReading({ request, scope, signal: over.signal });
+  const end = linkSignals(caller, context.signal);
+  const reader = new LogReader({ request, context, signal: end.signal });
   try {
     if (tasks.length > MAX_TASKS)
       yield warning(`only the newest ${MAX_TASKS} of ${tasks.length} tasks are shown`);
     const shown = tasks.slice(0, MAX_TASKS);
-    yield* responses(lines({ request, target, tasks: shown, reading, scope }), scope);
-    over.signal.throwIfAborted();
+    yield* responses(mergedLines({ request, target, tasks: shown, reader, context }), context);
+    end.signal.throwIfAborted();
   } finally {
-    over.unlink();
-    over.abort("the log has been read");
+    end.unlink();
+    end.abort("the log has been read");
   }
 }
 
-async function* lines(
-  options: FollowOptions & { readonly request: StreamLogsRequest },
-): AsyncGenerator<MergedLine> {
-  yield* past(options.tasks, options.reading, options.request);
-  if (options.request.follow) yield* followLogs(options);
-}
-
-/** What has been written until now. Someone who follows from now on wants none of it. */
-async function* past(
-  tasks: readonly Task[],
-  reading: LogReading,
-  { follow, tail }: StreamLogsRequest,
-): AsyncGenerator<MergedLine> {
-  if (follow && tail === 0) return;
-  yield* mergeEnded(tasks.map((task) => reading.past(task)));
+async function* mergedLines({
+  request,
+  ...options
+}: FollowOptions & { readonly request: StreamLogsRequest }): AsyncGenerator<MergedLine> {
+  const isPastWanted = !request.follow || request.tail !== 0;
+  if (isPastWanted) yield* mergePastLogs(options.tasks.map((task) => options.reader.openPast(task)));
+  if (request.follow) yield* followLogs(options);
 }
 
 async function* responses(
   lines: AsyncIterable<MergedLine>,
-  scope: ApiContext,
+  context: ApiContext,
 ): AsyncGenerator<StreamLogsResponse> {
-  const warnings = lossWarnings(scope);
+  /** Nodes that were reported as unreachable, and from which no line has come since. */
+  const lostNodes = new Set<string>();
   for await (const line of lines) {
-    if (line.kind === "lost") {
-      for (const text of warnings.of(line)) yield warning(text);
+    if (line.kind === "line") {
+      lostNodes.delete(line.task.nodeId);
+      yield { message: { $case: "line", value: logLine(line, context) } };
     } else {
-      warnings.heard(line.task.nodeId);
-      yield { message: { $case: "line", value: logLine(line, scope) } };
+      const text = lossWarning(line, lostNodes, context);
+      if (text !== undefined) yield warning(text);
     }
   }
 }
 
+/** Returns a warning for a log that cannot be read; for an unreachable node, only the first time. */
+function lossWarning(
+  { task, error }: Extract<MergedLine, { readonly kind: "lost" }>,
+  lostNodes: Set<string>,
+  { state }: ApiContext,
+): string | undefined {
+  const hostname = hostnameOfTask(state, task);
+  const reason = reasonOf(error);
+  if (!isBerthError(error, "BERTH_NODE_UNREACHABLE")) {
+    return `cannot read the log of task ${taskLabel(task)} on ${hostname}: ${reason}`;
+  }
+  if (lostNodes.has(task.nodeId)) return undefined;
+  lostNodes.add(task.nodeId);
+  return `cannot read logs on ${hostname}: ${reason}; lines of its tasks are missing`;
+}
+
+function taskLabel({ id, serviceName, slot }: Task): string {
+  return `${id} (${serviceName}.${slot})`;
+}
+
 function logLine(
-  { task, chunk }: Extract<MergedLine, { readonly kind: "line" }>,
+  { task, entry }: Extract<MergedLine, { readonly kind: "line" }>,
   { state }: ApiContext,
 ): LogLine {
-  const nodeHostname = state.nodes.get(task.nodeId)?.description?.hostname || task.nodeId;
-  return { taskId: task.id, serviceName: task.serviceName, slot: task.slot, nodeHostname, entry: chunk };
+  const { id: taskId, serviceName, slot } = task;
+  return { taskId, serviceName, slot, nodeHostname: hostnameOfTask(state, task), entry };
 }
 
 function warning(value: string): StreamLogsResponse {

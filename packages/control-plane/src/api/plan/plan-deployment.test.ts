@@ -88,7 +88,7 @@ function stepTexts({ steps }: ServicePlan): readonly string[] {
 }
 
 describe("planDeployment", () => {
-  test("says where the tasks of a new service would go", () => {
+  test("shows the nodes for the tasks of a new service", () => {
     const { services } = planOf(running(), specOf());
     expect(services).toMatchObject([
       { name: "shop_web", kind: 1, fromVersion: 0, toVersion: 1, problems: [] },
@@ -96,7 +96,7 @@ describe("planDeployment", () => {
     expect(services.map(stepTexts)).toEqual([["1 create 1 n1", "1 create 2 n2", "1 create 3 n1"]]);
   });
 
-  test("says in which order an update would replace tasks, and every field that changes", () => {
+  test("shows the order in which an update replaces tasks, and every field that changes", () => {
     const changed = specOf({ image: "web:2", update: { parallelism: 2, delayMs: 60_000 } });
     const [web] = planOf(running(specOf()), changed).services;
     expect(web).toMatchObject({
@@ -117,7 +117,7 @@ describe("planDeployment", () => {
     expect(web?.steps.every(({ taskId, toHostname }) => taskId !== "" && toHostname !== "")).toBe(true);
   });
 
-  test("tells stop-first as replacements too, and each task once", () => {
+  test("shows each task once when an update is stop-first", () => {
     const changed = specOf({ image: "web:2", update: { parallelism: 1, order: 1 } });
     const [web] = planOf(running(specOf()), changed).services;
     expect(web?.rollout).toBe("1 at a time, stop-first, on failure: rollback");
@@ -128,7 +128,7 @@ describe("planDeployment", () => {
     ]);
   });
 
-  test("a change in place replaces nothing, and no change does nothing", () => {
+  test("shows no steps for a change in place, or without a change", () => {
     const state = running(specOf());
     const [label] = planOf(state, specOf({ labels: { team: "a" } })).services;
     expect(label).toMatchObject({ kind: 2, replacesTasks: false, steps: [] });
@@ -136,7 +136,7 @@ describe("planDeployment", () => {
     expect(planOf(state, specOf()).services).toMatchObject([{ kind: 3, steps: [], changes: [] }]);
   });
 
-  test("fewer replicas and services that are no longer named stop tasks", () => {
+  test("shows stops for a smaller scale and for removed services", () => {
     const state = running(specOf(), specOf({ name: "shop_old", image: "old:1" }));
     const mode = { $case: "replicated", value: { replicas: 1 } } as const;
     const { services } = planOf(state, specOf({ mode }));
@@ -146,7 +146,7 @@ describe("planDeployment", () => {
     ]);
   });
 
-  test("says what finds no node and why, and how far the rest would get", () => {
+  test("shows tasks without a node with the reason, and how far the others get", () => {
     const changed = specOf({ placement: { maxReplicasPerNode: 1 } });
     const [web] = planOf(running(), changed).services;
     const unplaced = web?.steps.filter(({ isUnplaced }) => isUnplaced) ?? [];
@@ -155,7 +155,7 @@ describe("planDeployment", () => {
     expect(unplaced[0]?.reason).toContain("2 nodes");
   });
 
-  test("makes what depends on others after them", () => {
+  test("starts services after their dependencies", () => {
     const dependsOn = [{ service: "shop_db", condition: Dependency_Condition.STARTED }];
     const one = { $case: "replicated", value: { replicas: 1 } } as const;
     const { services } = planOf(
@@ -170,7 +170,7 @@ describe("planDeployment", () => {
     expect(services[0]?.steps).toMatchObject([{ kind: PlannedStep_Kind.CREATE, isUnplaced: false }]);
   });
 
-  test("an update that finds no room is told as it stands, without what its deadline would bring", () => {
+  test("shows an update without a free node as it is, not what its deadline would cause", () => {
     const changed = specOf({ image: "web:2", placement: { constraints: ["node.labels.a == b"] } });
     const [web] = planOf(running(specOf()), changed).services;
     expect(web?.steps).toMatchObject([
@@ -180,7 +180,7 @@ describe("planDeployment", () => {
     expect(web?.omittedSteps).toBe(0);
   });
 
-  test("one task a node is told by its node, a job by its tasks, and a schedule does nothing now", () => {
+  test("shows global tasks by node, jobs by task, and nothing for a cron job", () => {
     const global = specOf({ name: "shop_all", mode: { $case: "global", value: {} } });
     const onFailure = { restart: { condition: RestartPolicy_Condition.ON_FAILURE } };
     const task = { container: { image: "job:1" }, ...onFailure };
@@ -204,7 +204,7 @@ describe("planDeployment", () => {
     ]);
   });
 
-  test("leaves the state as it was", () => {
+  test("leaves the state unchanged", () => {
     const state = running(specOf());
     const tasks = new Map([...state.tasks.values()].map((task) => [task.id, task]));
     const services = [...state.services.values()];
@@ -214,7 +214,7 @@ describe("planDeployment", () => {
     expect(state.services.byName("shop_new")).toBeUndefined();
   });
 
-  test("ends in time with an update of very many tasks, and says that there is more", () => {
+  test("stops at a limit for very many tasks and counts the omitted steps", () => {
     const mode = { $case: "replicated", value: { replicas: 3_000 } } as const;
     const [web] = planOf(running(specOf({ mode })), specOf({ mode, image: "web:2" })).services;
     const shown = web?.steps.length ?? 0;
@@ -224,18 +224,18 @@ describe("planDeployment", () => {
   });
 });
 
-describe("the name of a plan", () => {
+describe("planRevision()", () => {
   const changed = specOf({ image: "web:2" });
   const parts = (state: ClusterState, ...specs: readonly ServiceSpec[]) =>
     planDeployment(deployment(...specs), state, NOW);
 
-  test("is the same for the same plan, at any time", () => {
+  test("is equal for equal plans at any time", () => {
     const [first, second] = [running(specOf()), running(specOf())];
     expect(planOf(first, changed).rev).toBe(planDeployment(deployment(changed), second, NOW * 2).plan.rev);
     expect(() => checkPlanRevision(planOf(first, changed).rev, parts(second, changed), "shop")).not.toThrow();
   });
 
-  test("is another when the spec, the version below it or the steps are, and the error names the service", () => {
+  test("differs when the spec, the base version or the steps differ, and the error names the service", () => {
     const state = running(specOf(), specOf({ name: "shop_db", image: "db:1" }));
     const db = specOf({ name: "shop_db", image: "db:1" });
     const { rev } = planOf(state, changed, db);
@@ -251,6 +251,8 @@ describe("the name of a plan", () => {
     expect(() => checkPlanRevision(rev, parts(moved, changed, db), "shop")).toThrow(
       "the plan has changed for shop_web",
     );
-    expect(() => checkPlanRevision(rev, parts(state, changed), "shop")).toThrow("shop_db would differ");
+    expect(() => checkPlanRevision(rev, parts(state, changed), "shop")).toThrow(
+      "the plan has changed for shop_db",
+    );
   });
 });

@@ -55,7 +55,7 @@ function chainOver(tasks: Map<string, Task>, held = new Set<string>()): Assignme
 }
 
 describe("AssignmentFeed", () => {
-  it("leaves the agent with exactly its tasks, and each spec sent once, whatever happens (property)", () => {
+  it("gives the agent exactly its tasks and sends each spec once (property)", () => {
     const task = fc.record({
       id: fc.constantFrom("a", "b", "c", "d", "e"),
       version: fc.constantFrom(1, 2),
@@ -100,7 +100,7 @@ describe("AssignmentFeed", () => {
     );
   });
 
-  it("keeps the order to stop from the agent for as long as it is held, in a complete set as well", () => {
+  it("withholds a task's stop while the drain gate holds it, also in a complete set", () => {
     const stopping = buildTask({ id: "a", nodeId: NODE, desiredState: DesiredState.SHUTDOWN });
     const tasks = new Map([["a", stopping]]);
     const held = new Set(["a"]);
@@ -113,7 +113,7 @@ describe("AssignmentFeed", () => {
     expect(chain.next()?.tasks).toMatchObject([{ id: "a", desiredState: DesiredState.SHUTDOWN }]);
   });
 
-  it("says nothing when what changed is not the agent's business", () => {
+  it("returns nothing when no task of the agent changed", () => {
     const tasks = new Map([["a", buildTask({ id: "a", nodeId: NODE })]]);
     const chain = chainOver(tasks);
     chain.next();

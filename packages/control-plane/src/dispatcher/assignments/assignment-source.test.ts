@@ -25,7 +25,7 @@ function stateWith(nodes: readonly { readonly id: string; readonly address: stri
   return state;
 }
 
-it("a host that joined anew is nobody's peer as what it was before, and not its own", () => {
+it("assignedNetwork() ignores the former node of a reinstalled host", () => {
   const state = stateWith([
     { id: "a", address: "10.0.0.1" },
     { id: "b-again", address: "10.0.0.2" },

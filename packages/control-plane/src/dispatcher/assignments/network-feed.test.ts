@@ -50,7 +50,7 @@ function told(sent: NetworkFeed) {
 const NOTHING = { networks: [], gone: [], names: [], goneNames: [] };
 
 describe("NetworkFeed", () => {
-  it("tells of a network with its first task and its names, and of its end with its last", () => {
+  it("sends a network with its first task, and removes it with its last", () => {
     const truth = new Truth("ida", "idb").name("ida/s1").name("ida/s2").name("idb/s3");
     const sent = new NetworkFeed(truth);
     sent.taskAdded("t1", using("a"));
@@ -67,7 +67,7 @@ describe("NetworkFeed", () => {
     });
   });
 
-  it("tells only what has changed, and only of networks that tasks are in", () => {
+  it("sends only changes, and only in networks of the node's tasks", () => {
     const truth = new Truth("ida", "idb").name("ida/s1");
     const sent = new NetworkFeed(truth);
     sent.taskAdded("t1", using("a"));
@@ -86,7 +86,7 @@ describe("NetworkFeed", () => {
     expect(told(sent)).toEqual(NOTHING);
   });
 
-  it("tells of a network once the node has a part of it", () => {
+  it("sends a network once the node has a range of it", () => {
     const truth = new Truth().name("ida/s1");
     const sent = new NetworkFeed(truth);
     sent.taskAdded("t1", using("a"));

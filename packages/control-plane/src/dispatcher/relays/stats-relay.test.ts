@@ -51,7 +51,7 @@ function connected() {
   return { clock, session, relay, says, requestId };
 }
 
-test("StatsRelay has a node measure once, however many ask, and gives what it said last", async () => {
+test("StatsRelay lets a node measure once for all readers and returns the latest sample", async () => {
   const { session, relay, says, requestId } = connected();
   expect([relay.latest("n1"), relay.latest("n1"), relay.latest("nobody")]).toEqual([
     undefined,
@@ -63,7 +63,7 @@ test("StatsRelay has a node measure once, however many ask, and gives what it sa
   expect(relay.latest("n1")?.node.cpus).toBe(4);
 });
 
-test("StatsRelay lets a node rest that nobody asks for any more", async () => {
+test("StatsRelay stops a measurement that is not read any longer", async () => {
   const { clock, session, relay, says, requestId } = connected();
   relay.latest("n1");
   await clock.advance(20_000);
@@ -71,7 +71,7 @@ test("StatsRelay lets a node rest that nobody asks for any more", async () => {
   await expect(says(requestId())).rejects.toMatchObject({ code: "BERTH_NOT_FOUND" });
 });
 
-test("StatsRelay does not show old numbers for new ones", async () => {
+test("StatsRelay returns no outdated sample", async () => {
   const { clock, relay, says, requestId } = connected();
   relay.latest("n1");
   await says(requestId());

@@ -20,8 +20,8 @@ function rig(nodeIds: readonly string[]) {
   return { clock, orders, inquiry: new TrafficCollector({ runtime, sessionOf }) };
 }
 
-describe("TrafficInquiry", () => {
-  it("gathers the answers of all that it asked, and is done with the last one", async () => {
+describe("TrafficCollector", () => {
+  it("returns when the last requested report has arrived", async () => {
     const { orders, inquiry } = rig(["a", "b"]);
     const asked = inquiry.collect("shop_web", ["a", "b", "gone"], signal);
     expect(orders.map(([nodeId, order]) => [nodeId, order.value])).toEqual([
@@ -37,7 +37,7 @@ describe("TrafficInquiry", () => {
     expect(Object.fromEntries(await asked)).toEqual({ a: some, b: none });
   });
 
-  it("does not wait for longer than a second, nor for nobody", async () => {
+  it("returns after a second without the missing reports, and at once without nodes", async () => {
     const { clock, inquiry } = rig(["a"]);
     const asked = inquiry.collect("shop_web", ["a"], signal);
     await clock.advance(1_000);
@@ -46,7 +46,7 @@ describe("TrafficInquiry", () => {
     expect((await inquiry.collect("shop_web", [], signal)).size).toBe(0);
   });
 
-  it("asks nobody for a caller who has gone", async () => {
+  it("requests nothing when the caller has left", async () => {
     const { orders, inquiry } = rig(["a"]);
     expect((await inquiry.collect("shop_web", ["a"], AbortSignal.abort())).size).toBe(0);
     expect(orders).toEqual([]);

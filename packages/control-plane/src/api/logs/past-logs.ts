@@ -1,9 +1,9 @@
 import { isBerthError, type LogEntry, type Task } from "@berth/proto";
 import type { TaskLog } from "../../dispatcher/relays/log-relay.js";
 
-/** A line of some task's log, or that the rest of it is missing. */
+/** A line of a task's log, or the error after which the rest of the log is missing. */
 export type MergedLine =
-  | { readonly kind: "line"; readonly task: Task; readonly chunk: LogEntry }
+  | { readonly kind: "line"; readonly task: Task; readonly entry: LogEntry }
   | { readonly kind: "lost"; readonly task: Task; readonly error: unknown };
 
 export interface LogSource {
@@ -11,22 +11,23 @@ export interface LogSource {
   readonly log: Pick<TaskLog, "take">;
 }
 
+/** The next entry of one source, within the batch that was taken last. */
 interface Head extends LogSource {
-  readonly chunks: readonly LogEntry[];
+  readonly entries: readonly LogEntry[];
   readonly index: number;
 }
 
-/** All lines of logs that end, in the order of their times. A log that cannot be read is said to be lost. */
-export async function* mergeEnded(sources: readonly LogSource[]): AsyncGenerator<MergedLine> {
+/** Merges logs that end by the time of their lines. A log that cannot be read yields one `lost`. */
+export async function* mergePastLogs(sources: readonly LogSource[]): AsyncGenerator<MergedLine> {
   const heads: Head[] = [];
   for (const first of await Promise.all(sources.map(nextHead))) {
     if (first.kind === "head") insert(heads, first.head);
     else if (first.kind === "lost") yield first;
   }
   for (let head = heads.shift(); head !== undefined; head = heads.shift()) {
-    const chunk = head.chunks[head.index];
-    if (chunk !== undefined) yield { kind: "line", task: head.task, chunk };
-    if (head.index + 1 < head.chunks.length) {
+    const entry = head.entries[head.index];
+    if (entry !== undefined) yield { kind: "line", task: head.task, entry };
+    if (head.index + 1 < head.entries.length) {
       insert(heads, { ...head, index: head.index + 1 });
       continue;
     }
@@ -36,37 +37,38 @@ export async function* mergeEnded(sources: readonly LogSource[]): AsyncGenerator
   }
 }
 
-type Next =
+type NextHead =
   | { readonly kind: "head"; readonly head: Head }
   | Extract<MergedLine, { readonly kind: "lost" }>
   | { readonly kind: "end" };
 
-async function nextHead({ task, log }: LogSource): Promise<Next> {
+async function nextHead({ task, log }: LogSource): Promise<NextHead> {
   try {
-    const chunks = await log.take();
-    return chunks === undefined ? { kind: "end" } : { kind: "head", head: { task, log, chunks, index: 0 } };
+    const entries = await log.take();
+    return entries === undefined ? { kind: "end" } : { kind: "head", head: { task, log, entries, index: 0 } };
   } catch (error) {
     return { kind: "lost", task, error };
   }
 }
 
-/** Keeps the heads sorted: mostly one task writes several lines in a row, so the place is found near the front. */
+/** Keeps the heads sorted. A task often writes several lines in a row, so the position is usually near the front. */
 function insert(heads: Head[], head: Head): void {
-  let place = 0;
-  while (place < heads.length && isBefore(heads[place], head)) place += 1;
-  heads.splice(place, 0, head);
+  let position = 0;
+  while (position < heads.length && isBefore(heads[position], head)) position += 1;
+  heads.splice(position, 0, head);
 }
 
 function isBefore(a: Head | undefined, b: Head): boolean {
-  return compareTimes(a?.chunks[a.index]?.timeNs ?? "", b.chunks[b.index]?.timeNs ?? "") <= 0;
+  return compareTimes(a?.entries[a.index]?.timeNs ?? "", b.entries[b.index]?.timeNs ?? "") <= 0;
 }
 
-/** Compares decimal text as numbers: nanoseconds since 1970 do not fit a number. */
+/** Compares decimal text as numbers: nanoseconds since 1970 exceed the safe integers. */
 export function compareTimes(a: string, b: string): number {
   if (a.length !== b.length) return a.length - b.length;
   return a < b ? -1 : Number(a > b);
 }
 
+/** Returns the text of an error after which a log is missing. */
 export function reasonOf(error: unknown): string {
   if (isBerthError(error)) return error.message;
   return error instanceof Error ? error.message : String(error);

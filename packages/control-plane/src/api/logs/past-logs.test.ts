@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { buildTask } from "../../core/testing/records.js";
 import { TaskLog } from "../../dispatcher/relays/log-relay.js";
 
-import { compareTimes, mergeEnded, reasonOf } from "./merge-logs.js";
+import { compareTimes, mergePastLogs, reasonOf } from "./past-logs.js";
 
 function chunk(timeNs: string): LogEntry {
   return { stream: LogEntry_Stream.STDOUT, timeNs, line: Buffer.from(timeNs) };
@@ -20,8 +20,8 @@ function logOf(pieces: readonly (readonly string[])[], error?: Error): TaskLog {
   return log;
 }
 
-describe("mergeEnded()", () => {
-  it("gives every line of every log in the order of time (property)", async () => {
+describe("mergePastLogs()", () => {
+  it("yields every line of every log by time (property)", async () => {
     const piece = fc.array(fc.bigInt({ min: 1n, max: 2_000_000_000_000_000_000n }), { maxLength: 4 });
     await fc.assert(
       fc.asyncProperty(fc.array(fc.array(piece, { maxLength: 4 }), { maxLength: 5 }), async (logs) => {
@@ -31,22 +31,23 @@ describe("mergeEnded()", () => {
           return { task: buildTask({ id: `t${index}` }), log: logOf(cut.filter(({ length }) => length > 0)) };
         });
         const times: string[] = [];
-        for await (const line of mergeEnded(sources)) if (line.kind === "line") times.push(line.chunk.timeNs);
+        for await (const line of mergePastLogs(sources))
+          if (line.kind === "line") times.push(line.entry.timeNs);
         const expected = logs.flat(2).map(String).sort(compareTimes);
         expect(times).toEqual(expected);
       }),
     );
   });
 
-  it("turns a log that breaks into a warning after its lines, and goes on", async () => {
+  it("reports a lost log after its lines, and continues with the others", async () => {
     const broken = new BerthError({ code: "BERTH_NODE_UNREACHABLE", message: "its node is gone" });
     const seen: string[] = [];
     const sources = [
       { task: buildTask({ id: "a" }), log: logOf([["1"], ["3"]], broken) },
       { task: buildTask({ id: "b" }), log: logOf([["2"], ["4"]]) },
     ];
-    for await (const line of mergeEnded(sources)) {
-      seen.push(line.kind === "line" ? line.chunk.timeNs : `${line.task.id}: ${reasonOf(line.error)}`);
+    for await (const line of mergePastLogs(sources)) {
+      seen.push(line.kind === "line" ? line.entry.timeNs : `${line.task.id}: ${reasonOf(line.error)}`);
     }
     expect(seen).toEqual(["1", "2", "3", "a: its node is gone", "4"]);
   });

@@ -6,7 +6,7 @@ import { TaskLog } from "../../dispatcher/relays/log-relay.js";
 
 import { systemClock } from "../../runtime/clock.js";
 import { ManualClock } from "../../testing/manual-clock.js";
-import { FollowedLogs } from "./live-merge.js";
+import { LiveLogs } from "./live-logs.js";
 
 const STEP_MS = 10;
 /** What the agents and the network may hold a line back by; below the window of 100 ms. */
@@ -16,7 +16,7 @@ function timeNs(step: number): string {
   return String(1_000_000_000_000n + BigInt(step));
 }
 
-test("FollowedLogs gives lines in the order of their times when none comes later than the window (property)", async () => {
+test("LiveLogs yields lines by time when none arrives later than the window (property)", async () => {
   const line = fc.record({
     task: fc.integer({ min: 0, max: 2 }),
     step: fc.integer({ min: 0, max: 60 }),
@@ -25,12 +25,12 @@ test("FollowedLogs gives lines in the order of their times when none comes later
   await fc.assert(
     fc.asyncProperty(fc.uniqueArray(line, { selector: ({ step }) => step, maxLength: 30 }), async (lines) => {
       const clock = new ManualClock();
-      const logs = new FollowedLogs({ clock, isOver: () => true });
+      const logs = new LiveLogs({ clock, isComplete: () => true });
       const channels = [0, 1, 2].map((): TaskLog => new TaskLog());
       for (const [task, log] of channels.entries()) logs.add({ task: buildTask({ id: `t${task}` }), log });
       const seen: string[] = [];
       const reading = (async () => {
-        for await (const one of logs.lines()) if (one.kind === "line") seen.push(one.chunk.timeNs);
+        for await (const one of logs.lines()) if (one.kind === "line") seen.push(one.entry.timeNs);
       })();
       for (let step = 0; step <= 60 + MAX_DELAY_STEPS; step++) {
         for (const { task, step: writtenAt, delay } of lines) {
@@ -49,8 +49,8 @@ test("FollowedLogs gives lines in the order of their times when none comes later
   );
 });
 
-test("FollowedLogs says which log is lost and goes on with the others", async () => {
-  const logs = new FollowedLogs({ clock: systemClock, isOver: () => true });
+test("LiveLogs reports a lost log and continues with the others", async () => {
+  const logs = new LiveLogs({ clock: systemClock, isComplete: () => true });
   const lost: TaskLog = new TaskLog();
   logs.add({ task: buildTask({ id: "gone" }), log: lost });
   lost.end(new Error("its host burnt down"));

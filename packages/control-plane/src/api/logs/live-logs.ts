@@ -1,0 +1,122 @@
+import type { Clock } from "../../runtime/clock.js";
+import { compareTimes, type LogSource, type MergedLine } from "./past-logs.js";
+
+/**
+ * Lines that arrive within this time of each other are put in order. Longer than agents batch lines and than a local
+ * network takes, and too short for a person to notice.
+ */
+const WINDOW_MS = 100;
+
+/** Lines in one window. When a task writes more, all sources wait until the reader has taken them. */
+const MAX_WINDOW_LINES = 20_000;
+
+type Line = Extract<MergedLine, { readonly kind: "line" }>;
+
+export interface LiveLogsOptions {
+  readonly clock: Clock;
+  /** Whether no further source will be added. Called when all sources have ended, and after `recheck`. */
+  readonly isComplete: () => boolean;
+}
+
+/** Merges logs that are still being written, in the order of time within a short window, until `end` is called. */
+export class LiveLogs {
+  readonly #clock: Clock;
+  readonly #isComplete: () => boolean;
+  readonly #losses: MergedLine[] = [];
+  #openSources = 0;
+  /** Lines that arrived before the open window, and in it. */
+  #earlierLines: readonly Line[] = [];
+  #windowLines: Line[] = [];
+  #isEnded = false;
+  #wakeReader: () => void = () => {};
+  #wakeWriters: () => void = () => {};
+  #windowEmptied: Promise<void> | undefined;
+
+  constructor({ clock, isComplete }: LiveLogsOptions) {
+    this.#clock = clock;
+    this.#isComplete = isComplete;
+  }
+
+  add(source: LogSource): void {
+    this.#openSources += 1;
+    void this.#read(source).then(() => {
+      this.#openSources -= 1;
+      this.#wakeReader();
+    });
+  }
+
+  /** Has to be called when `isComplete` may have changed. */
+  recheck(): void {
+    this.#wakeReader();
+  }
+
+  end(): void {
+    this.#isEnded = true;
+    this.#wakeReader();
+    this.#wakeWriters();
+  }
+
+  async *lines(): AsyncGenerator<MergedLine> {
+    while (!this.#isEnded) {
+      yield* this.#losses.splice(0);
+      yield* this.#takeOrdered();
+      if (this.#hasLines) await this.#windowElapsed();
+      else if (this.#openSources === 0 && this.#isComplete()) return;
+      else await this.#changed();
+    }
+  }
+
+  get #hasLines(): boolean {
+    return this.#earlierLines.length > 0 || this.#windowLines.length > 0 || this.#losses.length > 0;
+  }
+
+  async #read({ task, log }: LogSource): Promise<void> {
+    try {
+      for (let entries = await log.take(); entries !== undefined; entries = await log.take()) {
+        for (const entry of entries) this.#windowLines.push({ kind: "line", task, entry });
+        this.#wakeReader();
+        if (this.#windowLines.length >= MAX_WINDOW_LINES) await this.#waitForSpace();
+        if (this.#isEnded) return;
+      }
+    } catch (error) {
+      this.#losses.push({ kind: "lost", task, error });
+      this.#wakeReader();
+    }
+  }
+
+  /** Takes the lines up to the newest one that has waited for a whole window: later arrivals are newer than those. */
+  #takeOrdered(): readonly Line[] {
+    const byTime = (a: Line, b: Line): number => compareTimes(a.entry.timeNs, b.entry.timeNs);
+    const newest = this.#earlierLines.at(-1);
+    const lines = [...this.#earlierLines, ...this.#windowLines].sort(byTime);
+    this.#windowLines = [];
+    this.#wakeWriters();
+    const end = newest === undefined ? 0 : lines.lastIndexOf(newest) + 1;
+    this.#earlierLines = lines.slice(end);
+    return lines.slice(0, end);
+  }
+
+  #waitForSpace(): Promise<void> {
+    this.#windowEmptied ??= new Promise((resolve) => {
+      this.#wakeWriters = () => {
+        this.#windowEmptied = undefined;
+        this.#wakeWriters = () => {};
+        resolve();
+      };
+    });
+    return this.#windowEmptied;
+  }
+
+  #windowElapsed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#clock.after(WINDOW_MS, resolve);
+    });
+  }
+
+  async #changed(): Promise<void> {
+    if (this.#isEnded) return;
+    await new Promise<void>((resolve) => {
+      this.#wakeReader = resolve;
+    });
+  }
+}
