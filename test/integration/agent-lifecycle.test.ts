@@ -98,7 +98,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
   test("a second agent on the same data directory ends with code 1 and says why; the first is not disturbed", async () => {
     expect(await startAgent().exited).toBe(1);
     const log = await readFile(agent.logFile, "utf8");
-    expect(log).toMatch(/another agent runs on .*: stop it, or give this one a --data-dir of its own/);
+    expect(log).toMatch(/another agent uses .*: stop it, or start this one with another --data-dir/);
     const beats = leader.heartbeats;
     await until("the first agent beats on", () => leader.heartbeats > beats + 2);
     expect(leader.hellos).toBe(1);

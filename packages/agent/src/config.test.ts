@@ -18,7 +18,7 @@ test("parseConfig takes flags before BERTH_* variables before defaults", () => {
   });
 });
 
-test("parseConfig names all problems at once", () => {
+test("parseConfig reports all problems at once", () => {
   const parsed = parseConfig(
     [
       "--server",
@@ -36,12 +36,12 @@ test("parseConfig names all problems at once", () => {
   );
   expect(parsed).toMatchObject({ kind: "invalid" });
   expect(parsed.kind === "invalid" && parsed.problems).toEqual([
-    '--ingress: "fast" is none of auto, kernel, userspace',
-    '--server: "nowhere" is not HOST:PORT',
-    '--server: "x:99999" is not HOST:PORT',
-    "--advertise: other hosts cannot reach 0.0.0.0; give an address of this host",
-    '--metrics: "9000" is not HOST:PORT',
-    '--log-level: "loud" is none of debug, info, warn, error, silent',
+    '--ingress: invalid value "fast": must be one of auto, kernel, userspace',
+    '--server: invalid address "nowhere": must be HOST:PORT',
+    '--server: invalid address "x:99999": must be HOST:PORT',
+    "--advertise: other hosts cannot reach 0.0.0.0: use an address of this host",
+    '--metrics: invalid address "9000": must be HOST:PORT',
+    '--log-level: invalid value "loud": must be one of debug, info, warn, error, silent',
   ]);
   expect(parseConfig(["--no-such-flag"], {})).toEqual({
     kind: "invalid",
@@ -49,7 +49,7 @@ test("parseConfig names all problems at once", () => {
   });
 });
 
-test("parseConfig counts what tasks may reserve, and says which word it cannot read", () => {
+test("parseConfig parses generic resources and names the values that are invalid", () => {
   const good = parseConfig(["--resource", "gpu=2", "--resource", "ssd=1,nic=4"], {});
   expect(good.kind === "config" && good.config.resources).toEqual({ gpu: 2, ssd: 1, nic: 4 });
   const env = { BERTH_RESOURCE: "gpu=1,ssd=2" };
@@ -60,8 +60,8 @@ test("parseConfig counts what tasks may reserve, and says which word it cannot r
   expect(parseConfig(["--resource", "gpu", "--resource", "a=-1"], {})).toEqual({
     kind: "invalid",
     problems: [
-      '--resource: "gpu" is not KIND=COUNT, such as gpu=2',
-      '--resource: "a=-1" is not KIND=COUNT, such as gpu=2',
+      '--resource: invalid value "gpu": must be KIND=COUNT, such as gpu=2',
+      '--resource: invalid value "a=-1": must be KIND=COUNT, such as gpu=2',
     ],
   });
 });

@@ -4,24 +4,24 @@ import { Command, CommanderError, Option } from "commander";
 import { INGRESS_MODES, type IngressMode, isIngressMode } from "./dataplane/kernel/ingress-mode.js";
 
 export interface AgentConfig {
-  /** "host:port" of servers, in the order to try them in. */
+  /** Addresses of servers ("host:port"), in the order in which to try them. */
   readonly servers: readonly string[];
-  /** IP address at which the other hosts reach this one. */
+  /** The IP address at which other hosts reach this one. */
   readonly advertiseAddress: string;
   readonly dataDir: string;
   readonly dockerSocket: string;
-  /** Countable things that this host has ("gpu": 2), for tasks to reserve. */
+  /** Generic resources that tasks can reserve, such as { gpu: 2 }. */
   readonly resources: Readonly<Record<string, number>>;
-  /** Who balances connections to published ports: the kernel where it can, or one of the two by force. */
+  /** How connections to published ports are balanced: in the kernel, in user space, or in the kernel where possible. */
   readonly ingress: IngressMode;
-  /** "host:port" at which Prometheus may ask; empty: it may not. */
+  /** Listen address for Prometheus ("host:port"). Empty when metrics are off. */
   readonly metrics: string;
   readonly logLevel: string;
 }
 
 export type ParsedConfig =
   | { readonly kind: "config"; readonly config: AgentConfig }
-  /** Help or version was asked for, and printed. */
+  /** The help text or the version was printed. */
   | { readonly kind: "done" }
   | { readonly kind: "invalid"; readonly problems: readonly string[] };
 
@@ -31,11 +31,11 @@ Examples:
   $ berth agent --server 10.0.0.1:7400,10.0.0.2:7400 --advertise 10.0.0.12
   $ berth agent --server 10.0.0.1:7400 --advertise 10.0.0.13 --resource gpu=2 --resource ssd=1
 `;
-/** A name that constraints and Compose files can hold, and a count that is exact. */
+/** A name that is valid in constraints and Compose files, and a count that a double represents exactly. */
 const RESOURCE = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})=(\d{1,9})$/;
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
 
-/** Parses the words after `berth agent`; what they leave out comes from BERTH_* variables. */
+/** Parses the arguments of `berth agent`. Missing options come from BERTH_* variables. */
 export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): ParsedConfig {
   const problems: string[] = [];
   const command = agentCommand(env, (problem) => problems.push(problem));
@@ -61,8 +61,8 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
     logLevel: options.logLevel ?? "",
   };
   if (!isIngressMode(ingress))
-    problems.push(`--ingress: "${ingress}" is none of ${INGRESS_MODES.join(", ")}`);
-  problems.push(...problemsOf(config));
+    problems.push(`--ingress: invalid value "${ingress}": must be one of ${INGRESS_MODES.join(", ")}`);
+  problems.push(...validate(config));
   return problems.length > 0 ? { kind: "invalid", problems } : { kind: "config", config };
 }
 
@@ -70,35 +70,50 @@ function agentCommand(env: NodeJS.ProcessEnv, onProblem: (problem: string) => vo
   const withEnv = (flags: string, description: string, variable: string, fallback: string): Option =>
     new Option(flags, `${description} [${variable}]`).default(env[variable] ?? fallback);
   return new Command("berth agent")
-    .description("Makes the Docker daemon of this host run what the control plane places here.")
+    .description("Run the tasks that the control plane assigns to this host")
     .version(BERTH_VERSION, "--version")
     .addOption(
-      withEnv("--server <host:port,...>", "servers of the control plane", "BERTH_SERVER", "127.0.0.1:7400"),
+      withEnv(
+        "--server <host:port,...>",
+        "addresses of control-plane servers",
+        "BERTH_SERVER",
+        "127.0.0.1:7400",
+      ),
     )
     .addOption(
-      withEnv("--advertise <address>", "where other hosts reach this one", "BERTH_ADVERTISE", "127.0.0.1"),
+      withEnv(
+        "--advertise <address>",
+        "IP address at which other hosts reach this one",
+        "BERTH_ADVERTISE",
+        "127.0.0.1",
+      ),
     )
-    .addOption(withEnv("--data-dir <path>", "identity and state", "BERTH_DATA_DIR", "/var/lib/berth/agent"))
+    .addOption(withEnv("--data-dir <path>", "data directory", "BERTH_DATA_DIR", "/var/lib/berth/agent"))
     .addOption(
-      withEnv("--docker-socket <path>", "the Docker daemon", "BERTH_DOCKER_SOCKET", "/var/run/docker.sock"),
+      withEnv(
+        "--docker-socket <path>",
+        "socket of the Docker daemon",
+        "BERTH_DOCKER_SOCKET",
+        "/var/run/docker.sock",
+      ),
     )
     .addOption(
       new Option(
         "--resource <kind=count>",
-        "what tasks may reserve here, repeatable [BERTH_RESOURCE]",
-      ).argParser((one: string, others: string | undefined) =>
-        others === undefined ? one : `${others},${one}`,
+        "generic resource that tasks can reserve, repeatable [BERTH_RESOURCE]",
+      ).argParser((value: string, previous: string | undefined) =>
+        previous === undefined ? value : `${previous},${value}`,
       ),
     )
     .addOption(
       withEnv(
         "--ingress <path>",
-        `who balances published ports: ${INGRESS_MODES.join(", ")}`,
+        `how to balance published ports: ${INGRESS_MODES.join(", ")}`,
         "BERTH_INGRESS",
         "auto",
       ),
     )
-    .addOption(withEnv("--metrics <host:port>", "where Prometheus may ask", "BERTH_METRICS", ""))
+    .addOption(withEnv("--metrics <host:port>", "Prometheus listen address", "BERTH_METRICS", ""))
     .addOption(withEnv("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info"))
     .addHelpText("after", EXAMPLES)
     .exitOverride()
@@ -107,35 +122,34 @@ function agentCommand(env: NodeJS.ProcessEnv, onProblem: (problem: string) => vo
 
 function parseResources(text: string, problems: string[]): Readonly<Record<string, number>> {
   const resources: Record<string, number> = {};
-  for (const part of text.split(",").filter((one) => one.trim() !== "")) {
+  for (const part of text.split(",").filter((entry) => entry.trim() !== "")) {
     const [, kind = "", count = ""] = RESOURCE.exec(part.trim()) ?? [];
-    if (kind === "") problems.push(`--resource: "${part.trim()}" is not KIND=COUNT, such as gpu=2`);
+    if (kind === "")
+      problems.push(`--resource: invalid value "${part.trim()}": must be KIND=COUNT, such as gpu=2`);
     else resources[kind] = Number(count);
   }
   return resources;
 }
 
-function problemsOf(config: AgentConfig): string[] {
+function validate(config: AgentConfig): string[] {
   const problems = config.servers
     .filter((server) => !isHostPort(server))
-    .map((server) => {
-      return `--server: "${server}" is not HOST:PORT`;
-    });
-  if (config.servers.length === 0) problems.push("--server: name at least one HOST:PORT");
+    .map((server) => `--server: invalid address "${server}": must be HOST:PORT`);
+  if (config.servers.length === 0) problems.push("--server: at least one HOST:PORT is required");
   if (isIP(config.advertiseAddress) === 0) {
-    problems.push(`--advertise: "${config.advertiseAddress}" is not an IP address`);
+    problems.push(`--advertise: invalid IP address "${config.advertiseAddress}"`);
   } else if (/^(0\.0\.0\.0|::)$/.test(config.advertiseAddress)) {
     problems.push(
-      `--advertise: other hosts cannot reach ${config.advertiseAddress}; give an address of this host`,
+      `--advertise: other hosts cannot reach ${config.advertiseAddress}: use an address of this host`,
     );
   }
   if (config.dataDir === "") problems.push("--data-dir: must not be empty");
   if (config.dockerSocket === "") problems.push("--docker-socket: must not be empty");
   if (config.metrics !== "" && !isHostPort(config.metrics)) {
-    problems.push(`--metrics: "${config.metrics}" is not HOST:PORT`);
+    problems.push(`--metrics: invalid address "${config.metrics}": must be HOST:PORT`);
   }
   if (!LOG_LEVELS.includes(config.logLevel)) {
-    problems.push(`--log-level: "${config.logLevel}" is none of ${LOG_LEVELS.join(", ")}`);
+    problems.push(`--log-level: invalid value "${config.logLevel}": must be one of ${LOG_LEVELS.join(", ")}`);
   }
   return problems;
 }

@@ -2,15 +2,15 @@ import { randomBytes } from "node:crypto";
 import { BerthError } from "@berth/proto";
 import type { Disk } from "../runtime/disk.js";
 
-/** 25 digits of base 36, as Swarm's ids: 129 bits, never twice. */
+/** 25 digits in base 36 (129 bits), the format of Swarm's ids. */
 const ID_LENGTH = 25;
 const ID_BYTES = 17;
 const FILE = "node-id";
 const ID_PATTERN = /^[0-9a-z]{25}$/;
 
 /**
- * Who this node is: made up at the first start, the same ever after.
- * @throws BerthError BERTH_INPUT_INVALID when the file on disk holds something else.
+ * Reads the node's id. Generates and stores one at the first start.
+ * @throws BerthError BERTH_INPUT_INVALID when the file does not contain a node id
  */
 export async function nodeId(disk: Disk): Promise<string> {
   const known = await disk.read(FILE);
@@ -22,7 +22,7 @@ export async function nodeId(disk: Disk): Promise<string> {
   if (ID_PATTERN.test(known.trim())) return known.trim();
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `${disk.pathOf(FILE)} does not hold a node id; restore it, or remove it to join as a new node`,
+    message: `${disk.pathOf(FILE)} does not contain a node id: restore the file, or remove it to join as a new node`,
   });
 }
 

@@ -25,7 +25,7 @@ import { UsageReader, type UsageSample } from "../node/usage/sample.js";
 import { type Disk, directoryDisk } from "../runtime/disk.js";
 import { lockDataDir } from "../runtime/process-lock.js";
 
-/** Everything of an agent that touches the world outside its process, so that a simulation can be that world. */
+/** The agent's I/O: everything that reaches outside its process. The simulation replaces it. */
 export interface AgentPlatform {
   readonly hostname: string;
   readonly host: Host;
@@ -33,27 +33,27 @@ export interface AgentPlatform {
   readonly overlay: OverlayEdge;
   readonly transport: RpcTransport;
   readonly probe: Probe;
-  /** The same, for peers that are asked all the time. */
+  /** For the peers, which are probed continuously. */
   readonly peerProbe: Probe;
-  /** Whether a port of a container here refuses connections. */
+  /** Tries whether a port of a local container refuses connections. */
   readonly knock: Knock;
   readonly disk: Disk;
-  /** Absent: nothing but Docker tells when a container ends. */
+  /** Reads the processes of containers. Undefined when only Docker reports the end of a container. */
   readonly processes?: ContainerProcesses;
-  /** What the container with this first process has used so far; undefined when that cannot be told. */
+  /** Reads the usage counters of the container with this first process. Returns undefined when it cannot. */
   readUsage(processId: number): Promise<UsageSample | undefined>;
-  /** What the whole host has used so far. */
+  /** Reads the usage counters of the host. */
   readHostUsage(): Promise<HostUsage>;
   openIngress(logger: Logger, signal: AbortSignal): Promise<Omit<Ingress, "stop">>;
-  /** Lets Prometheus ask for the ingress's counters. Absent: nobody wants them. Returns how to end it. */
+  /** Serves the ingress process's counters to Prometheus. Returns a function that stops it. Undefined without --metrics. */
   serveMetrics?(stats: (signal: AbortSignal) => Promise<IngressStats>): Promise<() => void>;
-  /** Gives the agent's identity to others. */
+  /** Releases the lock of the data directory. */
   release(): void;
 }
 
 /**
- * This host, its Docker and its files.
- * @throws BerthError BERTH_CONFLICT when another agent runs on the same data folder
+ * Returns the platform of a real host, and locks its data directory.
+ * @throws BerthError BERTH_CONFLICT when another agent uses the data directory
  */
 export async function hostPlatform({
   dataDir,
@@ -62,11 +62,14 @@ export async function hostPlatform({
   ingress,
   metrics,
 }: AgentConfig): Promise<AgentPlatform> {
-  const release = await claim(dataDir);
+  const release = await lock(dataDir);
   const usage = new UsageReader();
   const disk = directoryDisk(dataDir);
   const probe = cheapProbe();
-  const wireguard = await hostWireguardKey(disk);
+  const wireguard = await hostWireguardKey(disk).catch((error: unknown) => {
+    release();
+    throw error;
+  });
   return {
     hostname: hostname(),
     host: linuxHost(resources),
@@ -99,17 +102,17 @@ async function serveIngressMetrics(
   return () => server.close();
 }
 
-/** Two agents with one identity would take turns at stopping what the other one starts. */
-async function claim(dataDir: string): Promise<() => void> {
+/** Locks the data directory: two agents with one identity would stop each other's containers. */
+async function lock(dataDir: string): Promise<() => void> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const lock = await lockDataDir(dataDir, "agent");
-  if (lock === undefined) {
+  const held = await lockDataDir(dataDir, "agent");
+  if (held === undefined) {
     throw new BerthError({
       code: "BERTH_CONFLICT",
-      message: `another agent runs on ${dataDir}: stop it, or give this one a --data-dir of its own`,
+      message: `another agent uses ${dataDir}: stop it, or start this one with another --data-dir`,
       details: { dataDir },
     });
   }
-  lock.unref();
-  return () => lock.close();
+  held.unref();
+  return () => held.close();
 }

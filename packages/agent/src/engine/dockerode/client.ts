@@ -5,10 +5,10 @@ import { withDeadline } from "../../runtime/with-deadline.js";
 import { EngineError } from "../engine-error.js";
 import { toEngineError } from "./errors.js";
 
-/** A daemon that is under load answers late; one that has not answered by then is as good as gone. */
+/** A daemon under load answers late. After this time it counts as unavailable. */
 const DEFAULT_TIMEOUT_MS = 30_000;
 
-/** 304: already started, already stopped. dockerode takes it for an error unless it is listed here. */
+/** 304 means already started or already stopped. dockerode treats it as an error unless it is listed here. */
 const SUCCESS = { 200: true, 201: true, 204: true, 304: true } as const;
 
 export interface EngineRequest {
@@ -18,11 +18,11 @@ export interface EngineRequest {
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: object;
   readonly signal: AbortSignal;
-  /** Until the whole answer is there; for a stream until its head is there. */
+  /** Time until the whole response has arrived; for a stream, until its headers have. */
   readonly timeoutMs?: number;
 }
 
-/** The part of dockerode's transport that is used. Its own methods put request bodies into the URL, too. */
+/** The part of dockerode's transport that is used. dockerode's own methods also put request bodies into the URL. */
 interface Dialer {
   version?: string;
   dial(
@@ -40,8 +40,8 @@ interface Dialer {
 }
 
 /**
- * Requests to one daemon, each with a deadline. Bodies are read here: dockerode's own reading waits for ever when the
- * daemon dies in the middle of one.
+ * Sends requests to one daemon, each with a deadline. Reads response bodies itself: dockerode would wait forever if the
+ * daemon died in the middle of one.
  */
 export class EngineClient {
   readonly #socketPath: string;
@@ -52,31 +52,31 @@ export class EngineClient {
     this.#dialer = newDialer(socketPath);
   }
 
-  /** Every later request asks for this version of the API. */
+  /** Sets the API version of later requests. */
   setVersion(version: string | undefined): void {
     this.#dialer = newDialer(this.#socketPath, version);
   }
 
-  /** The parsed body of the answer; null when there is no JSON in it. */
+  /** Returns the parsed body of the response, or null when it has no JSON. */
   request(request: EngineRequest): Promise<unknown> {
     return this.#guard(request, async (signal) => readJson(await this.#dial(request, signal)));
   }
 
-  /** The answer's body as it comes. It ends with an error when `signal` fires or the connection breaks. */
+  /** Returns the response body as a stream. It ends with an error when `signal` fires or the connection breaks. */
   stream(request: EngineRequest): Promise<IncomingMessage> {
-    // The body is bound to the caller's signal alone: the deadline is for its head.
+    // The deadline applies to the headers. The body ends with the caller's signal.
     return this.#guard(request, () => this.#dial(request, request.signal));
   }
 
-  /** The connection itself, for what goes both ways. It is destroyed when `signal` fires. */
+  /** Returns the connection itself, for two-way traffic. It is destroyed when `signal` fires. */
   async hijack(request: EngineRequest): Promise<Duplex> {
     const connection = await this.#guard(request, (signal) => this.#dial(request, signal, true));
     if (!(connection instanceof Duplex)) {
       connection.destroy();
-      throw new EngineError("failed", `Docker did not hand over the connection of ${request.path}`);
+      throw new EngineError("failed", `Docker did not upgrade the connection for ${request.path}`);
     }
     const onAbort = (): void => void connection.destroy();
-    // Whoever reads it hears of its errors, too.
+    // Errors reach the reader of the stream. This listener only prevents an uncaught exception.
     connection.on("error", () => {});
     connection.once("close", () => request.signal.removeEventListener("abort", onAbort));
     request.signal.addEventListener("abort", onAbort, { once: true });
@@ -120,7 +120,7 @@ export class EngineClient {
   }
 }
 
-/** Null when the answer holds no JSON, as those that only say that something was done. */
+/** Returns null for a response without JSON, such as 204. */
 async function readJson(response: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk);
@@ -129,7 +129,7 @@ async function readJson(response: IncomingMessage): Promise<unknown> {
 }
 
 function newDialer(socketPath: string, version?: string): Dialer {
-  // `host` and `protocol` are named so that DOCKER_HOST in the environment does not redirect the agent.
+  // `host` and `protocol` are set so that DOCKER_HOST in the environment does not redirect the agent.
   const docker = new Docker({
     socketPath,
     host: undefined,

@@ -1,12 +1,12 @@
 import type { OutputChunk } from "../engine.js";
 
-/** Header of a frame: stream number, three zeros, length of the payload. */
+/** The header of a frame: one byte for the stream, three zeros, four bytes for the payload's length. */
 const HEADER_BYTES = 8;
 const STDERR = 2;
 
 /**
- * Splits the two streams of a container without a terminal. Reads on only when the consumer asks, and passes payloads
- * on as they come, so that a frame of any size costs no more than its chunks.
+ * Splits the output of a container without a terminal into its two streams. Reads no further than the consumer, and
+ * yields payloads as they arrive, so that a large frame is never buffered.
  */
 export async function* demux(chunks: AsyncIterable<Buffer>): AsyncGenerator<OutputChunk> {
   let header = Buffer.alloc(0);
@@ -32,7 +32,7 @@ export async function* demux(chunks: AsyncIterable<Buffer>): AsyncGenerator<Outp
   }
 }
 
-/** The output of a container with a terminal: one stream, unframed. */
+/** Yields the output of a container with a terminal: one stream without frames. */
 export async function* rawOutput(chunks: AsyncIterable<Buffer>): AsyncGenerator<OutputChunk> {
   for await (const bytes of chunks) yield { stream: "stdout", bytes };
 }

@@ -25,24 +25,22 @@ import type {
 } from "../engine.js";
 import { isEngineError } from "../engine-error.js";
 import { EngineClient } from "./client.js";
+import { negotiateVersion, parseInfo } from "./daemon-info.js";
 import { readEvents } from "./events.js";
 import { DockerExec, startDetached } from "./exec.js";
-import { parseInfo } from "./info.js";
 import { readLogs } from "./logs.js";
-import { pullImage } from "./pull.js";
-import { SharedPulls } from "./shared-pulls.js";
-import { negotiateVersion } from "./version.js";
+import { pullImage, SharedPulls } from "./pull.js";
 
-/** Short: it is asked to find out whether the daemon answers at all. */
+/** Short, because these requests find out whether the daemon answers. */
 const CONNECT_TIMEOUT_MS = 10_000;
-/** A start under load (many at once, a slow disk) takes tens of seconds. */
+/** A start under load takes tens of seconds. */
 const START_TIMEOUT_MS = 120_000;
-/** What Docker may need beyond the grace to kill and clean up. */
+/** Time for Docker to kill and clean up a container after the grace period. */
 const STOP_MARGIN_MS = 30_000;
 const MS_PER_S = 1_000;
 
 const LOCAL_VOLUMES = JSON.stringify({ driver: ["local"] });
-const OUR_CONTAINERS = JSON.stringify({ label: [TASK_LABEL] });
+const LABELED_CONTAINERS = JSON.stringify({ label: [TASK_LABEL] });
 
 /** The Docker daemon behind a unix socket. */
 export class DockerodeEngine implements Engine {
@@ -67,14 +65,14 @@ export class DockerodeEngine implements Engine {
   }
 
   async list({ signal }: EngineCall): Promise<readonly ContainerSummary[]> {
-    const query = { all: "1", filters: OUR_CONTAINERS };
+    const query = { all: "1", filters: LABELED_CONTAINERS };
     const json = await this.#client.request({ method: "GET", path: "/containers/json", query, signal });
     return listOf(json).map(parseSummary);
   }
 
   async inspect(container: string, { signal }: EngineCall): Promise<ObservedContainer | undefined> {
     const path = `${containerPath(container)}/json`;
-    const json = await orNothing("not-found", this.#client.request({ method: "GET", path, signal }));
+    const json = await undefinedOn("not-found", this.#client.request({ method: "GET", path, signal }));
     return json === undefined ? undefined : parseInspect(json);
   }
 
@@ -109,7 +107,7 @@ export class DockerodeEngine implements Engine {
   async remove(containerId: string, { signal }: EngineCall): Promise<void> {
     const query = { force: "1", v: "1" };
     const path = containerPath(containerId);
-    await orNothing("not-found", this.#client.request({ method: "DELETE", path, query, signal }));
+    await undefinedOn("not-found", this.#client.request({ method: "DELETE", path, query, signal }));
   }
 
   async volumes({ signal }: EngineCall): Promise<readonly string[]> {
@@ -129,7 +127,7 @@ export class DockerodeEngine implements Engine {
 
   async removeNetwork(networkId: string, { signal }: EngineCall): Promise<void> {
     const path = networkPath(networkId);
-    await orNothing("no-such-network", this.#client.request({ method: "DELETE", path, signal }));
+    await undefinedOn("no-such-network", this.#client.request({ method: "DELETE", path, signal }));
   }
 
   async connectNetwork(network: string, { signal, containerId, endpoint }: ConnectOptions): Promise<void> {
@@ -140,7 +138,7 @@ export class DockerodeEngine implements Engine {
 
   async imageExists(image: string, { signal }: EngineCall): Promise<boolean> {
     const path = `/images/${image}/json`;
-    const json = await orNothing("no-such-image", this.#client.request({ method: "GET", path, signal }));
+    const json = await undefinedOn("no-such-image", this.#client.request({ method: "GET", path, signal }));
     return json !== undefined;
   }
 
@@ -185,8 +183,8 @@ function networkPath(network: string): string {
   return `/networks/${encodeURIComponent(network)}`;
 }
 
-/** Undefined instead of an error of this kind. */
-async function orNothing(
+/** Returns undefined instead of rejecting with an error of this kind. */
+async function undefinedOn(
   kind: "not-found" | "no-such-image" | "no-such-network",
   request: Promise<unknown>,
 ): Promise<unknown> {

@@ -1,9 +1,9 @@
 import { fieldOf, numberOf } from "../../core/docker/json.js";
 import { EngineError, type EngineErrorKind } from "../engine-error.js";
 
-/** Docker tells these apart by its words alone; the status codes differ between versions. */
-const KINDS_BY_WORDS: readonly (readonly [RegExp, EngineErrorKind])[] = [
-  // A daemon that is shutting down has closed its store already: "… open : no such file or directory".
+/** Kinds by message: status codes differ between versions of Docker. */
+const KINDS_BY_MESSAGE: readonly (readonly [RegExp, EngineErrorKind])[] = [
+  // A daemon that shuts down has closed its store: "… open : no such file or directory".
   [/failed to update store for object/i, "unavailable"],
   [/port is already allocated|address already in use|ports are not available/i, "port-taken"],
   [/no such image/i, "no-such-image"],
@@ -24,22 +24,22 @@ const KINDS_BY_STATUS: Readonly<Record<number, EngineErrorKind>> = {
   503: "unavailable",
 };
 
-/** Maps what dockerode throws, once. `socketPath` is for the message when nobody answers there. */
+/** Maps an error of dockerode. `socketPath` is for the message when nothing answers there. */
 export function toEngineError(error: unknown, socketPath: string): EngineError {
   if (error instanceof EngineError) return error;
   const status = numberOf(fieldOf(error, "statusCode"));
   if (status === 0) return connectionError(error, socketPath);
-  const words = dockersWords(error);
-  return new EngineError(kindOf(status, words), words, error);
+  const message = dockerMessage(error);
+  return new EngineError(kindOf(status, message), message, error);
 }
 
-function kindOf(status: number, words: string): EngineErrorKind {
-  const byWords = KINDS_BY_WORDS.find(([pattern]) => pattern.test(words));
-  return byWords?.[1] ?? KINDS_BY_STATUS[status] ?? "failed";
+function kindOf(status: number, message: string): EngineErrorKind {
+  const byMessage = KINDS_BY_MESSAGE.find(([pattern]) => pattern.test(message));
+  return byMessage?.[1] ?? KINDS_BY_STATUS[status] ?? "failed";
 }
 
-/** Docker's own message, without what dockerode puts around it: "(HTTP code 500) unexpected - words ". */
-function dockersWords(error: unknown): string {
+/** Returns Docker's message without dockerode's prefix "(HTTP code 500) unexpected - ". */
+function dockerMessage(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.replace(/^\(HTTP code \d+\) [^-]*- /, "").trim();
 }

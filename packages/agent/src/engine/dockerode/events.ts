@@ -15,7 +15,7 @@ const KINDS: Readonly<Record<string, ContainerEvent["kind"]>> = {
   unpause: "changed",
 };
 
-/** The daemon filters: a healthcheck alone makes three more events for each of its probes. */
+/** Filters in the daemon: a healthcheck causes three other events for each probe. */
 const FILTERS = JSON.stringify({ type: ["container"], label: [TASK_LABEL], event: Object.keys(KINDS) });
 
 const NS_DIGITS = 9;
@@ -34,7 +34,7 @@ export async function* readEvents(
   }
 }
 
-/** "1700000000123456789" as Docker takes it: "1700000000.123456789". */
+/** Converts "1700000000123456789" to Docker's format "1700000000.123456789". */
 function secondsOf(timeNs: string): string {
   return `${timeNs.slice(0, -NS_DIGITS)}.${timeNs.slice(-NS_DIGITS)}`;
 }

@@ -1,25 +1,25 @@
+import { readFile } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fieldOf, numberOf, textOf } from "../../core/docker/json.js";
 import type { EngineExec, ExecOptions, OutputChunk, TerminalSize } from "../engine.js";
 import type { EngineClient } from "./client.js";
 import { demux, rawOutput } from "./demux.js";
-import { signalProcess } from "./exec-process.js";
 
-/** A terminal has no size before its process has started, of which Docker tells nobody. */
+/** A terminal cannot be resized before its process has started, and Docker does not report the start. */
 const RESIZE_ATTEMPTS = 100;
 const RESIZE_RETRY_MS = 10;
 
-/** The exit code is there a moment after the last output; much later when something else holds the output open. */
+/** The exit code is available shortly after the output ends. */
 const FIRST_POLL_MS = 10;
 const MAX_POLL_MS = 1_000;
 
-/** What Docker prints when there is no such program. Before 23.0 it called that 126, "cannot be run". */
+/** Docker's output for a missing program. Before 23.0 Docker reported exit code 126 for it. */
 const NO_SUCH_PROGRAM = /^OCI runtime exec failed: .*(?:executable file not found|no such file or directory)/;
 const CANNOT_RUN = 126;
 const NOT_FOUND = 127;
 
-/** A command in a container, over the connection that Docker hands over for it. */
+/** A command in a container, over the connection that Docker hijacks for it. */
 export class DockerExec implements EngineExec {
   readonly output: AsyncIterable<OutputChunk>;
   readonly #client: EngineClient;
@@ -119,7 +119,7 @@ export class DockerExec implements EngineExec {
   }
 }
 
-/** Returns when it has started. */
+/** Starts a command without a connection. Resolves when it has started. */
 export async function startDetached(
   client: EngineClient,
   containerId: string,
@@ -153,4 +153,26 @@ async function create(
 
 function consoleSize({ tty, size }: ExecOptions): object {
   return tty && size !== undefined ? { ConsoleSize: [size.rows, size.columns] } : {};
+}
+
+interface ProcessSignal {
+  /** The process id that Docker reports. */
+  readonly pid: number;
+  readonly containerId: string;
+  readonly unixSignal: NodeJS.Signals;
+}
+
+/**
+ * Sends a signal to a process of a container, for which the Engine API has no call. Has no effect unless the process
+ * is visible here and belongs to the container: the id may have been reused, or be of another PID namespace.
+ */
+async function signalProcess({ pid, containerId, unixSignal }: ProcessSignal): Promise<void> {
+  if (pid <= 1) return;
+  const groups = await readFile(`/proc/${pid}/cgroup`, "utf8").catch(() => "");
+  if (!groups.includes(containerId)) return;
+  try {
+    process.kill(pid, unixSignal);
+  } catch {
+    // The process has ended in the meantime.
+  }
 }

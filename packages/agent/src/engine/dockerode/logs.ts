@@ -1,11 +1,19 @@
 import type { ObservedContainer } from "../../core/docker/observed-container.js";
-import type { LogOptions, LogRecord } from "../engine.js";
+import type { LogOptions, LogRecord, OutputChunk } from "../engine.js";
 import type { EngineClient } from "./client.js";
 import { demux, rawOutput } from "./demux.js";
-import { logLines } from "./output.js";
 
+/** Docker splits lines into pieces of 16 KiB. The output of a terminal may have no line breaks at all. */
+const MAX_LINE_BYTES = 64 * 1024;
+
+const NEWLINE = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const SPACE = 0x20;
+const RFC3339_NANO = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/;
+const NS_DIGITS = 9;
 const MS_PER_S = 1_000;
 
+/** Reads a container's log. */
 export async function* readLogs(
   client: EngineClient,
   container: ObservedContainer,
@@ -26,4 +34,49 @@ export async function* readLogs(
     signal,
   });
   yield* logLines(container.tty ? rawOutput(body) : demux(body));
+}
+
+/** Joins the chunks of each stream to lines, and parses the timestamp that Docker puts before each line. */
+export async function* logLines(chunks: AsyncIterable<OutputChunk>): AsyncGenerator<LogRecord> {
+  const rests = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+  const times = { stdout: "0", stderr: "0" };
+  const toRecord = (stream: LogRecord["stream"], line: Buffer): LogRecord => {
+    const record = parseLine(stream, line, times[stream]);
+    times[stream] = record.timeNs;
+    return record;
+  };
+  for await (const { stream, bytes } of chunks) {
+    let start = 0;
+    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+      yield toRecord(stream, Buffer.concat([rests[stream], bytes.subarray(start, end)]));
+      rests[stream] = Buffer.alloc(0);
+      start = end + 1;
+    }
+    rests[stream] = Buffer.concat([rests[stream], bytes.subarray(start)]);
+    if (rests[stream].length > MAX_LINE_BYTES) {
+      yield toRecord(stream, rests[stream]);
+      rests[stream] = Buffer.alloc(0);
+    }
+  }
+  for (const stream of ["stdout", "stderr"] as const) {
+    if (rests[stream].length > 0) yield toRecord(stream, rests[stream]);
+  }
+}
+
+/** `2026-01-02T03:04:05.678901234Z text` */
+function parseLine(stream: LogRecord["stream"], line: Buffer, lastTimeNs: string): LogRecord {
+  const end = line.at(-1) === CARRIAGE_RETURN ? line.length - 1 : line.length;
+  const space = line.indexOf(SPACE);
+  const timeNs = parseTimestamp(line.subarray(0, space < 0 ? end : space).toString());
+  // Later pieces of a long line have no timestamp. They belong to the time of the first piece.
+  if (timeNs === undefined) return { stream, timeNs: lastTimeNs, line: line.subarray(0, end) };
+  return { stream, timeNs, line: space < 0 ? Buffer.alloc(0) : line.subarray(space + 1, end) };
+}
+
+/** Returns nanoseconds since 1970 as decimal text, or undefined when `text` is not a timestamp of Docker. */
+export function parseTimestamp(text: string): string | undefined {
+  const [, seconds, fraction = "", zone] = RFC3339_NANO.exec(text) ?? [];
+  const ms = Date.parse(`${seconds}${zone}`);
+  if (Number.isNaN(ms) || ms < 0) return undefined;
+  return `${ms / MS_PER_S}${fraction.padEnd(NS_DIGITS, "0")}`;
 }

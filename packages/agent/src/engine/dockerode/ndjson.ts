@@ -1,9 +1,9 @@
-/** A single message of Docker's is a few hundred bytes; a line without end must not eat the memory. */
+/** Bounds the memory for a line. A message of Docker has a few hundred bytes. */
 const MAX_LINE_BYTES = 1024 * 1024;
 
 const NEWLINE = 0x0a;
 
-/** JSON values, one a line. They arrive split and glued: chunk borders mean nothing. Lines that are no JSON are dropped. */
+/** Parses one JSON value a line, regardless of chunk boundaries. Drops lines that are not JSON. */
 export async function* readNdjson(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<unknown> {
   let rest: Uint8Array = new Uint8Array();
   for await (const chunk of chunks) {
@@ -24,6 +24,6 @@ function* parseLine(line: Buffer): Generator<unknown> {
   try {
     yield JSON.parse(line.toString());
   } catch {
-    // A daemon that dies in the middle of a line: what follows is the end of the stream.
+    // The daemon died in the middle of a line. The end of the stream follows.
   }
 }

@@ -4,14 +4,14 @@ import { EngineError } from "../engine-error.js";
 import type { EngineClient } from "./client.js";
 import { readNdjson } from "./ndjson.js";
 
-/** The daemon writes progress about ten times a second while it loads; it is silent while a registry does not answer. */
+/** The daemon reports progress about ten times a second while it downloads, and nothing while a registry does not answer. */
 const SILENCE_TIMEOUT_MS = 120_000;
-/** Each word of it travels to the leader and on to whoever watches. */
+/** Each report is sent to the leader and to all clients that watch. */
 const PROGRESS_INTERVAL_MS = 1_000;
 
 /**
- * Pulls one image. The daemon answers "200" before it begins, so the stream is read to its end and its error lines count.
- * @throws EngineError with the registry's or Docker's words.
+ * Pulls one image. The daemon responds with status 200 before it begins, so errors are found in the stream.
+ * @throws EngineError with the message of the registry or of Docker
  */
 export async function pullImage(client: EngineClient, image: string, options: PullOptions): Promise<void> {
   const { signal, platform, onProgress } = options;
@@ -40,13 +40,13 @@ export async function pullImage(client: EngineClient, image: string, options: Pu
     signal.throwIfAborted();
     if (error instanceof EngineError) throw error;
     const text = error instanceof Error ? error.message : String(error);
-    throw new EngineError("unavailable", `Docker broke off while it pulled ${image}: ${text}`, error);
+    throw new EngineError("unavailable", `lost connection to Docker while pulling ${image}: ${text}`, error);
   } finally {
     silence.stop();
   }
 }
 
-/** Without a tag Docker would pull every tag of the repository. */
+/** Adds the tag "latest" where there is none: Docker would pull all tags. */
 function imageQuery(image: string): { fromImage: string; tag: string } {
   const [name = "", digest] = image.split("@");
   if (digest !== undefined) return { fromImage: name, tag: digest };
@@ -75,7 +75,7 @@ function sum(layers: ReadonlyMap<string, PullProgress>): PullProgress {
   return { receivedBytes, totalBytes };
 }
 
-/** A signal that also fires when nothing has come for too long. */
+/** A signal that also fires after too long a time without progress. */
 class SilenceTimer {
   readonly #controller = new AbortController();
   readonly #outer: AbortSignal;
@@ -87,7 +87,7 @@ class SilenceTimer {
     outer.addEventListener("abort", this.#onAbort, { once: true });
     this.#timer = setTimeout(() => {
       const seconds = SILENCE_TIMEOUT_MS / 1_000;
-      const message = `no progress for ${seconds} s while pulling ${image}: is its registry reachable?`;
+      const message = `no progress for ${seconds} s while pulling ${image}: check that its registry is reachable`;
       this.#controller.abort(new EngineError("failed", message));
     }, SILENCE_TIMEOUT_MS);
   }
@@ -104,4 +104,65 @@ class SilenceTimer {
     clearTimeout(this.#timer);
     this.#outer.removeEventListener("abort", this.#onAbort);
   }
+}
+
+type Pull = (image: string, options: PullOptions) => Promise<void>;
+
+interface RunningPull {
+  readonly done: Promise<void>;
+  readonly watchers: Set<(progress: PullProgress) => void>;
+  readonly cancel: () => void;
+  waiting: number;
+}
+
+/** Joins concurrent pulls of the same image. A pull is cancelled when no caller waits for it any more. */
+export class SharedPulls {
+  readonly #pull: Pull;
+  readonly #running = new Map<string, RunningPull>();
+
+  constructor(pull: Pull) {
+    this.#pull = pull;
+  }
+
+  async pull(image: string, options: PullOptions): Promise<void> {
+    const { signal, platform, onProgress } = options;
+    signal.throwIfAborted();
+    const key = `${platform} ${image}`;
+    const running = this.#running.get(key) ?? this.#begin(key, image, platform);
+    running.waiting += 1;
+    if (onProgress) running.watchers.add(onProgress);
+    try {
+      await abortable(running.done, signal);
+    } finally {
+      if (onProgress) running.watchers.delete(onProgress);
+      running.waiting -= 1;
+      if (running.waiting === 0) this.#end(key, running);
+    }
+  }
+
+  #begin(key: string, image: string, platform: string): RunningPull {
+    const controller = new AbortController();
+    const watchers = new Set<(progress: PullProgress) => void>();
+    const onProgress = (progress: PullProgress): void => {
+      for (const watcher of watchers) watcher(progress);
+    };
+    const done = this.#pull(image, { platform, onProgress, signal: controller.signal });
+    done.catch(() => {});
+    const running = { done, watchers, cancel: () => controller.abort(), waiting: 0 };
+    this.#running.set(key, running);
+    return running;
+  }
+
+  #end(key: string, running: RunningPull): void {
+    if (this.#running.get(key) === running) this.#running.delete(key);
+    running.cancel();
+  }
+}
+
+function abortable(done: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    done.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
 }

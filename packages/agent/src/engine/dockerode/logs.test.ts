@@ -1,8 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { demux, rawOutput } from "./demux.js";
-import { logLines } from "./output.js";
-import { parseTimestamp } from "./timestamp.js";
+import { logLines, parseTimestamp } from "./logs.js";
 
 const TIME = "2026-01-02T03:04:05.678901234Z";
 const TIME_NS = `${Date.parse("2026-01-02T03:04:05Z") / 1_000}678901234`;

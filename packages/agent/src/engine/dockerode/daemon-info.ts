@@ -1,0 +1,70 @@
+import { compareVersions } from "../../core/docker/api-version.js";
+import { fieldOf, listOf, numberOf, textOf } from "../../core/docker/json.js";
+import type { EngineInfo } from "../engine.js";
+import { EngineError } from "../engine-error.js";
+
+/** The newest API version that this code was reviewed against: that of Docker 28.5. */
+const NEWEST_API_VERSION = "1.51";
+/** The API version of Docker 20.10. Older daemons lack the platform at creation and the cgroup namespace mode. */
+const OLDEST_API_VERSION = "1.41";
+
+export interface DaemonVersion {
+  readonly version: string;
+  readonly apiVersion: string;
+}
+
+/**
+ * Selects the API version from the response to `GET /version`: the newest that both sides support.
+ * @throws EngineError api-version when there is none
+ */
+export function negotiateVersion(json: unknown): DaemonVersion {
+  const version = textOf(fieldOf(json, "Version"));
+  const newest = textOf(fieldOf(json, "ApiVersion"));
+  const oldest = textOf(fieldOf(json, "MinAPIVersion")) || "1.12";
+  if (!/^\d+\.\d+$/.test(newest)) {
+    throw new EngineError("api-version", "the response at Docker's socket has no API version");
+  }
+  if (compareVersions(newest, OLDEST_API_VERSION) < 0) {
+    throw new EngineError(
+      "api-version",
+      `Docker ${version} speaks API ${newest} at most; berth needs ${OLDEST_API_VERSION} (Docker 20.10) or newer`,
+    );
+  }
+  if (compareVersions(oldest, NEWEST_API_VERSION) > 0) {
+    throw new EngineError(
+      "api-version",
+      `Docker ${version} speaks API ${oldest} at least; this berth speaks ${NEWEST_API_VERSION} at most: upgrade berth`,
+    );
+  }
+  const apiVersion = compareVersions(newest, NEWEST_API_VERSION) < 0 ? newest : NEWEST_API_VERSION;
+  return { version, apiVersion };
+}
+
+/** Parses the response to `GET /info`. */
+export function parseInfo(json: unknown, daemon: DaemonVersion): EngineInfo {
+  return {
+    hostname: textOf(fieldOf(json, "Name")),
+    os: textOf(fieldOf(json, "OSType")),
+    architecture: textOf(fieldOf(json, "Architecture")),
+    cpus: numberOf(fieldOf(json, "NCPU")),
+    memoryBytes: numberOf(fieldOf(json, "MemTotal")),
+    version: daemon.version,
+    apiVersion: daemon.apiVersion,
+    enclosure: enclosureOf(json),
+    labels: Object.fromEntries(listOf(fieldOf(json, "Labels")).map((label) => splitLabel(textOf(label)))),
+  };
+}
+
+/** Returns the environment in which containers have other network devices than the host, or "". */
+function enclosureOf(json: unknown): string {
+  const isRootless = listOf(fieldOf(json, "SecurityOptions")).some(
+    (option) => textOf(option) === "name=rootless",
+  );
+  if (isRootless) return "rootless Docker";
+  return textOf(fieldOf(json, "OperatingSystem")) === "Docker Desktop" ? "Docker Desktop" : "";
+}
+
+function splitLabel(label: string): [string, string] {
+  const equals = label.indexOf("=");
+  return equals < 0 ? [label, ""] : [label.slice(0, equals), label.slice(equals + 1)];
+}
