@@ -118,6 +118,20 @@ describe("lists", () => {
     `);
   });
 
+  test("--filter rejects values that no row can have", async () => {
+    const { code, err } = await berth("service ls --filter mode=globl", handlers);
+    expect([code, err]).toMatchInlineSnapshot(`
+      [
+        2,
+        "error: --filter: invalid mode "globl": use replicated, global, replicated-job, global-job; did you mean "global"?
+      (BERTH_INPUT_INVALID)
+      ",
+      ]
+    `);
+    expect((await berth("node ls -f status=donw", handlers)).err).toContain('did you mean "down"?');
+    expect((await berth("service ps -f desired-state=runing shop_web", handlers)).code).toBe(2);
+  });
+
   test("a stack that does not exist is an error", async () => {
     const { code, err } = await berth("stack ps nope", {
       ...handlers,

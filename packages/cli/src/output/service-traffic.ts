@@ -13,11 +13,11 @@ import type { Field } from "./table.js";
 export interface ServiceTraffic {
   readonly traffic: GetServiceTrafficResponse;
   readonly tasks: readonly Task[];
-  /** By node id. */
+  /** By node ID. */
   readonly hostnames: ReadonlyMap<string, string>;
 }
 
-const HEALTH_WORDS: Readonly<Partial<Record<Health, string>>> = {
+const HEALTH_NOTES: Readonly<Partial<Record<Health, string>>> = {
   [Health.HEALTHY]: ", healthy",
   [Health.UNHEALTHY]: ", unhealthy",
   [Health.STARTING]: ", health: starting",
@@ -38,16 +38,16 @@ function endpointText(
   { address, port, taskId, nodeId }: IngressEndpoint,
   details: ServiceTraffic | undefined,
 ): string {
-  const place = `${address}:${port}`;
+  const endpoint = `${address}:${port}`;
   const task = details?.tasks.find(({ id }) => id === taskId);
-  if (details === undefined || task === undefined) return place;
+  if (details === undefined || task === undefined) return endpoint;
   const host = details.hostnames.get(nodeId) ?? nodeId;
   const name = task.slot === 0 ? task.serviceName : `${task.serviceName}.${task.slot}`;
-  return `${place} (${name} on ${host}${HEALTH_WORDS[task.status?.health ?? Health.UNSPECIFIED] ?? ""})`;
+  return `${endpoint} (${name} on ${host}${HEALTH_NOTES[task.status?.health ?? Health.UNSPECIFIED] ?? ""})`;
 }
 
 /** Returns the connection counts of each host since its ingress process opened the ports. */
-export function trafficField({ hosts, unresponsive: silent }: GetServiceTrafficResponse): Field {
+export function trafficField({ hosts, unresponsive }: GetServiceTrafficResponse): Field {
   const lines = hosts.map(({ hostname, traffic }) => {
     const { connections = 0, active = 0, failed = 0, retried = 0, tasks = [] } = traffic ?? {};
     const ejected = tasks.filter((task) => task.ejected).length;
@@ -59,5 +59,5 @@ export function trafficField({ hosts, unresponsive: silent }: GetServiceTrafficR
       ...(ejected > 0 ? [`${pluralize(ejected, "endpoint")} ejected`] : []),
     ].join(", ");
   });
-  return ["Traffic", [...lines, ...silent.map((hostname) => `${hostname}: no response`)]];
+  return ["Traffic", [...lines, ...unresponsive.map((hostname) => `${hostname}: no response`)]];
 }

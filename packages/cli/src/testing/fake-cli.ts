@@ -7,16 +7,16 @@ export interface FakeCliOptions {
   readonly cwd?: string;
   readonly stdin?: string;
   readonly signal?: AbortSignal;
-  readonly passthrough?: Partial<StandardStreams>;
+  readonly streams?: Partial<StandardStreams>;
 }
 
 export interface FakeCli extends Cli {
-  /** What was written so far. */
+  /** Returns the output so far. */
   readonly out: () => string;
   readonly err: () => string;
 }
 
-/** A command line without a process: what it writes is kept. Its home has no saved contexts. */
+/** Creates the environment of a command without a process. Records its output; there are no saved contexts. */
 export function fakeCli(options: FakeCliOptions = {}): FakeCli {
   const { isTty = false, columns = 80, env = {}, cwd = "/nowhere", stdin = "" } = options;
   const out: string[] = [];
@@ -43,7 +43,7 @@ export function fakeCli(options: FakeCliOptions = {}): FakeCli {
       size: () => undefined,
       onResize: () => () => {},
       onSignal: () => () => {},
-      ...options.passthrough,
+      ...options.streams,
     },
     signal: options.signal ?? new AbortController().signal,
     now: Date.now,

@@ -17,18 +17,18 @@ export interface FakeControl {
   readonly close: () => Promise<void>;
 }
 
-/** A real gRPC server on a free port with these answers; every other call is refused. */
+/** Starts a real gRPC server on a free port with these handlers. All other calls fail. */
 export async function startFakeControl(handlers: FakeControlHandlers): Promise<FakeControl> {
-  const refuse = (): never => {
-    throw new BerthError({ code: "BERTH_UNSUPPORTED", message: "the test has no answer for this call" });
+  const reject = (): never => {
+    throw new BerthError({ code: "BERTH_UNSUPPORTED", message: "the test has no handler for this call" });
   };
-  const all = Object.fromEntries(Object.keys(ControlServiceService).map((name) => [name, refuse]));
+  const all = Object.fromEntries(Object.keys(ControlServiceService).map((name) => [name, reject]));
   const services = [rpcService(ControlServiceService, { ...all, ...handlers } as Handlers)];
   const server = await startRpcServer({ listen: "127.0.0.1:0", services });
   return { address: server.address, close: () => server.close(0) };
 }
 
-/** Sends these messages, then stays silent until the caller goes. */
+/** Returns a handler that sends these messages and keeps the stream open until the client cancels it. */
 export function watching(...messages: readonly WatchServicesResponse[]): Handlers["watchServices"] {
   return async function* (_request, { signal }) {
     yield* messages;
@@ -36,7 +36,7 @@ export function watching(...messages: readonly WatchServicesResponse[]): Handler
   };
 }
 
-/** A service `shop_web` with two replicas of nginx on port 8080. */
+/** Returns a service `shop_web` with two replicas of nginx on port 8080. */
 export function webService(change: Parameters<typeof ServiceSummary.fromPartial>[0] = {}): ServiceSummary {
   return ServiceSummary.fromPartial({
     service: {

@@ -8,7 +8,7 @@ export interface LoadTextOptions {
   readonly overrides?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly dotenv?: string;
-  /** Files beside the Compose file, by name. */
+  /** Files next to the Compose file, by name. */
   readonly files?: Readonly<Record<string, string>>;
 }
 
@@ -18,7 +18,7 @@ export interface LoadedText {
   readonly messages: readonly string[];
 }
 
-/** Loads Compose text as the stack `t` in /project, without touching a disk. */
+/** Loads Compose text as the stack `t` in /project, without a file system. */
 export function loadText(text: string | Uint8Array, options: LoadTextOptions = {}): LoadedText {
   const { overrides = [], env = {}, dotenv, files = {} } = options;
   const sources = [text, ...overrides].map((content, index) => {
@@ -39,7 +39,7 @@ export function loadText(text: string | Uint8Array, options: LoadTextOptions = {
   return { specs, networks, messages: diagnostics.map((diagnostic) => formatDiagnostic(diagnostic)) };
 }
 
-/** One service `s` with these lines, its image aside. */
+/** Loads one service `s` with an image and these lines. */
 export function loadService(lines: string, options: LoadTextOptions = {}): LoadedText {
   const indented = lines.split("\n").map((line) => `    ${line}`);
   return loadText(`services:\n  s:\n    image: a\n${indented.join("\n")}\n`, options);

@@ -8,7 +8,7 @@ export interface BerthResult {
   readonly err: string;
 }
 
-/** Runs one command line, its words apart by spaces, against a server with these answers. */
+/** Runs a command line, split at spaces, against a server with these handlers. */
 export async function berth(
   line: string,
   handlers: FakeControlHandlers = {},

@@ -11,7 +11,7 @@ export type WaitVerdict =
 const STABLE_AFTER_MS = 500;
 /** How long tasks must run if one failed during the wait. */
 const STABLE_AFTER_FAILURE_MS = 5_000;
-/** How long a failed wait goes on to collect the reasons of other slots, so that all are printed at once. */
+/** How long a failed wait continues, to collect the reasons of other slots and print all of them at once. */
 const COLLECT_FAILURES_MS = 3_000;
 
 export function evaluateWait(progress: Progress, nowMs: number): WaitVerdict {

@@ -68,7 +68,7 @@ test("top on a terminal uses the alternate screen, handles keys and restores the
     {
       isTty: true,
       columns: 40,
-      passthrough: {
+      streams: {
         isInputTty: true,
         setRaw: (isRaw) => void raw.push(isRaw),
         size: () => ({ columns: 40, rows: 6 }),

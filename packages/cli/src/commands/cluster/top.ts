@@ -66,13 +66,13 @@ function plainView(cli: Cli, options: TopOptions): View {
 
 /** Redraws the whole screen. Keys change the sort order. */
 function liveView(cli: Cli, options: TopOptions, quit: () => void): View {
-  const { streams: passthrough } = cli;
+  const { streams } = cli;
   const screen = new FullScreen(cli.stdout);
   const closed = new AbortController();
   let sort = sortOf(options);
   let last: WatchStatsResponse | undefined;
   const draw = (): void => {
-    const rows = passthrough.size()?.rows ?? DEFAULT_ROWS;
+    const rows = streams.size()?.rows ?? DEFAULT_ROWS;
     if (last !== undefined) screen.draw(statsLines(last, { sort, rows, columns: cli.stdout.columns }));
   };
   const onKey = (key: string): void => {
@@ -81,9 +81,9 @@ function liveView(cli: Cli, options: TopOptions, quit: () => void): View {
     draw();
   };
   screen.open();
-  passthrough.setRaw(true);
-  const stopListening = [passthrough.onResize(draw), passthrough.onSignal(quit)];
-  if (passthrough.isInputTty) void readKeys(cli, onKey, closed.signal);
+  streams.setRaw(true);
+  const stopListening = [streams.onResize(draw), streams.onSignal(quit)];
+  if (streams.isInputTty) void readKeys(cli, onKey, closed.signal);
   return {
     show: (stats) => {
       last = stats;
@@ -91,7 +91,7 @@ function liveView(cli: Cli, options: TopOptions, quit: () => void): View {
     },
     close: () => {
       for (const stop of stopListening) stop();
-      passthrough.setRaw(false);
+      streams.setRaw(false);
       closed.abort();
       screen.close();
     },
@@ -99,11 +99,11 @@ function liveView(cli: Cli, options: TopOptions, quit: () => void): View {
 }
 
 async function readKeys(
-  { streams: passthrough }: Cli,
+  { streams }: Cli,
   onKey: (key: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const bytes of passthrough.input(signal))
+  for await (const bytes of streams.input(signal))
     for (const key of Buffer.from(bytes).toString("latin1")) onKey(key);
 }
 

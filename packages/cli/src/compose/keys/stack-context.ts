@@ -2,7 +2,7 @@ import type { NetworkMode, NetworkSpec, VolumeMount } from "@berth/proto";
 import type { Diagnostics } from "../text/diagnostics.js";
 import type { Lookup } from "../text/template.js";
 
-/** What a Compose file may read of the machine that loads it. The only I/O of the Compose reader. */
+/** The environment in which a Compose file is loaded. `readFile` is the only I/O of the Compose reader. */
 export interface Project {
   /** Name of the stack, which prefixes the names of its services, networks and volumes. */
   readonly stack: string;

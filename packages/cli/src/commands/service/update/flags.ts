@@ -1,4 +1,4 @@
-/** A flag of `berth service update`, as help and shell completion show it. `edits.ts` defines its effect. */
+/** A flag of `berth service update`, as help and shell completion show it. `EDITS` defines its effect. */
 export interface UpdateFlag {
   /** Placeholder of the value. Undefined for boolean flags, which `--no-NAME` disables. */
   readonly value?: string;
