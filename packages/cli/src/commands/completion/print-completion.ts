@@ -1,5 +1,5 @@
 import { BerthError } from "@berth/proto";
-import type { Cli, GlobalOptions } from "../process/cli.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { COMPLETION_SCRIPTS } from "./completion-scripts.js";
 
 /** `berth completion SHELL` */
