@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Cli } from "../process/cli.js";
-import { addExamples, lazyAction } from "./options.js";
+import { addExamples, lazyAction } from "./command-options.js";
 
 /** Adds the commands about this program: `version`, `context …`, `completion …`. */
 export function addClientCommands(program: Command, cli: Cli): void {

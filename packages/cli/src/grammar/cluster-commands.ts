@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
-import { addExamples, lazyAction, repeatableOption } from "./options.js";
+import { addExamples, lazyAction, repeatableOption } from "./command-options.js";
 
 const TIME_HELP = "a timestamp (2026-01-02T13:23:37Z) or relative (42m)";
 

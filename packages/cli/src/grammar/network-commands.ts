@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Cli } from "../process/cli.js";
-import { addExamples, filterOption, lazyAction, repeatableOption } from "./options.js";
+import { addExamples, filterOption, lazyAction, repeatableOption } from "./command-options.js";
 
 /** Adds `berth network …`. */
 export function addNetworkCommands(program: Command, cli: Cli): void {

@@ -7,7 +7,7 @@ import {
   filterOption,
   lazyAction,
   repeatableOption,
-} from "./options.js";
+} from "./command-options.js";
 
 /** Adds `berth node …`. */
 export function addNodeCommands(program: Command, cli: Cli): void {

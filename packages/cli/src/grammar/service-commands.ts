@@ -7,7 +7,7 @@ import {
   addTaskListOptions,
   addWaitOptions,
   lazyAction,
-} from "./options.js";
+} from "./command-options.js";
 import { addUpdateFlags } from "./update-flags.js";
 
 /** Adds `berth service …`. */

@@ -7,7 +7,7 @@ import {
   addWaitOptions,
   lazyAction,
   repeatableOption,
-} from "./options.js";
+} from "./command-options.js";
 
 /** Adds `berth stack …`. */
 export function addStackCommands(program: Command, cli: Cli): void {

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { UPDATE_FLAGS, type UpdateFlag } from "../commands/service/update/flags.js";
-import { repeatableOption } from "./options.js";
+import { repeatableOption } from "./command-options.js";
 
 /** Adds all flags of `berth service update` that change the spec of a service. */
 export function addUpdateFlags(command: Command): Command {
