@@ -18,7 +18,10 @@ export function addClientCommands(program: Command, cli: Cli): void {
       .argument("<shell>", "bash, zsh or fish")
       .description("Generate the completion script for a shell")
       .action(
-        lazyAction(cli, async () => (await import("../commands/completion/print-completion.js")).printCompletion),
+        lazyAction(
+          cli,
+          async () => (await import("../commands/completion/print-completion.js")).printCompletion,
+        ),
       ),
     ["berth completion bash > /etc/bash_completion.d/berth", "berth completion fish | source"],
   );

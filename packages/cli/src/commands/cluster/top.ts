@@ -98,11 +98,7 @@ function liveView(cli: Cli, options: TopOptions, quit: () => void): View {
   };
 }
 
-async function readKeys(
-  { streams }: Cli,
-  onKey: (key: string) => void,
-  signal: AbortSignal,
-): Promise<void> {
+async function readKeys({ streams }: Cli, onKey: (key: string) => void, signal: AbortSignal): Promise<void> {
   for await (const bytes of streams.input(signal))
     for (const key of Buffer.from(bytes).toString("latin1")) onKey(key);
 }
