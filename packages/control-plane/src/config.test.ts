@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { parseArguments } from "./config.js";
 
-describe("parseArguments()", () => {
-  it("takes flags before variables before defaults", () => {
+describe("parseArguments", () => {
+  it("prefers flags to variables and variables to defaults", () => {
     const env = { BERTH_LISTEN: "127.0.0.1:1", BERTH_HTTP: "127.0.0.1:2", BERTH_ETCD: "" };
     const parsed = parseArguments(["--listen", "[::1]:3", "--etcd", "http://a:1, http://b:2/"], env);
     expect(parsed).toEqual({
@@ -22,36 +22,36 @@ describe("parseArguments()", () => {
     });
   });
 
-  it("names everything that is wrong at once", () => {
+  it("reports all invalid settings at once", () => {
     const argv = ["--listen", "nope", "--http", "1.2.3.4:70000", "--advertise", "x:0", "--etcd", "ftp://x"];
     const flags = ["--listen", "--http", "--advertise", "--log-level", "--etcd"];
     const parse = (): unknown => parseArguments([...argv, "--log-level", "loud"], {});
     for (const flag of flags) expect(parse).toThrow(flag);
   });
 
-  it("takes the time after which it rebalances by itself", () => {
+  it("parses --auto-rebalance as a duration", () => {
     expect(parseArguments(["--auto-rebalance", "10m"], {})).toMatchObject({
       config: { autoRebalanceMs: 600_000 },
     });
     expect(() => parseArguments(["--auto-rebalance", "soon"], {})).toThrow(/--auto-rebalance "soon"/);
   });
 
-  it("takes the pool of networks", () => {
+  it("parses --network-pool and --network-prefix", () => {
     const argv = ["--network-pool", "172.16.0.0/12", "--network-prefix", "20"];
     expect(parseArguments(argv, {})).toMatchObject({
       config: { networkPool: { subnet: { base: 0xac100000, prefix: 12 }, networkPrefix: 20 } },
     });
     expect(() => parseArguments(["--network-pool", "10.0.0.1/8"], {})).toThrow(/--network-pool/);
     expect(() => parseArguments(["--network-prefix", "8"], {})).toThrow(
-      /--network-prefix "8" is not 10 to 24/,
+      /--network-prefix "8": use a number from 10 to 24/,
     );
   });
 
-  it("wants to know the address of a server that listens everywhere", () => {
+  it("requires --advertise when the server listens on all addresses", () => {
     expect(() => parseArguments(["--listen", "0.0.0.0:7400"], {})).toThrow(/--advertise/);
   });
 
-  it("knows which member of the cluster this server is by its own address", () => {
+  it("identifies this server in --etcd-cluster by its advertised address", () => {
     const argv = ["--listen", "0.0.0.0:7400", "--advertise", "10.0.0.2:7400"];
     const parsed = parseArguments([...argv, "--etcd-cluster", "10.0.0.1, 10.0.0.2,10.0.0.3"], {});
     expect(parsed).toMatchObject({
@@ -60,20 +60,20 @@ describe("parseArguments()", () => {
   });
 
   it.each([
-    ["another server's list", "10.0.0.2,10.0.0.3", /does not name this server: it is 10\.0\.0\.1/],
-    ["ports", "10.0.0.1:7403,10.0.0.2:7403", /IP addresses without ports/],
-    ["a server twice", "10.0.0.1,10.0.0.1", /twice/],
-  ])("refuses %s as the cluster", (_, list, message) => {
+    ["a list without this server", "10.0.0.2,10.0.0.3", /not in the list; its address is 10\.0\.0\.1/],
+    ["addresses with ports", "10.0.0.1:7403,10.0.0.2:7403", /IP addresses without ports/],
+    ["a list with a duplicate", "10.0.0.1,10.0.0.1", /twice/],
+  ])("refuses %s in --etcd-cluster", (_, list, message) => {
     expect(() => parseArguments(["--listen", "10.0.0.1:7400", "--etcd-cluster", list], {})).toThrow(message);
   });
 
-  it.each([["--nope"], ["stray"], ["--listen"]])("refuses %s", (argument) => {
+  it.each([["--nope"], ["stray"], ["--listen"]])("refuses the argument %s", (argument) => {
     expect(() => parseArguments([argument], {})).toThrow(
       expect.objectContaining({ code: "BERTH_INPUT_INVALID" }),
     );
   });
 
-  it("gives help as text", () => {
+  it("returns the help text for --help", () => {
     expect(parseArguments(["--help"], {})).toMatchObject({
       kind: "text",
       text: expect.stringContaining("--data-dir"),

@@ -1,11 +1,11 @@
 import { destination, type Logger, pino } from "pino";
 
-/** JSON lines on stderr; short lines for people when stderr is a terminal. */
+/** Creates a logger that writes JSON lines to stderr, or short lines if stderr is a terminal. */
 export function createLogger(level: string): Logger {
   const isTerminal = process.stderr.isTTY === true;
   return pino(
     { level, base: null },
-    isTerminal ? { write: (line) => process.stderr.write(`${forPeople(line)}\n`) } : destination(2),
+    isTerminal ? { write: (line) => process.stderr.write(`${formatForTerminal(line)}\n`) } : destination(2),
   );
 }
 
@@ -17,10 +17,10 @@ const LEVEL_NAMES: Readonly<Record<number, string>> = {
   60: "FATAL",
 };
 
-function forPeople(line: string): string {
+function formatForTerminal(line: string): string {
   const { level, time, msg, err, ...fields } = JSON.parse(line);
   const clock = new Date(time).toTimeString().slice(0, 8);
-  const rest = Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  const details = Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
   const cause = err === undefined ? [] : [`(${err.message})`];
-  return [clock, LEVEL_NAMES[level] ?? level, msg, ...cause, ...rest].join(" ");
+  return [clock, LEVEL_NAMES[level] ?? level, msg, ...cause, ...details].join(" ");
 }

@@ -2,13 +2,19 @@ import { type BerthError, ERROR_CODES, isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { parseArguments, type ServerConfig } from "./config.js";
 import { createLogger } from "./logger.js";
-import { onAbort } from "./runtime/abort.js";
+import { linkSignals } from "./runtime/abort.js";
 import { systemRuntime } from "./runtime/runtime.js";
 import { startServer } from "./server/server.js";
 import { type EmbeddedEtcd, startEmbeddedEtcd } from "./store/embedded/embedded-etcd.js";
 import { EtcdStore } from "./store/etcd/etcd-store.js";
 
-/** `berth server`: runs until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 2 bad settings, 1 or 3 could not run. */
+/** After an unhandled rejection the server gets this long to resign; then the process exits. */
+const FATAL_STOP_TIMEOUT_MS = 5_000;
+
+/**
+ * Runs `berth server` until SIGTERM or SIGINT.
+ * @returns the exit code: 0 after a signal, 2 for invalid settings, 1 or 3 for a failure
+ */
 export async function main(argv: readonly string[]): Promise<number> {
   try {
     const parsed = parseArguments(argv, process.env);
@@ -16,36 +22,60 @@ export async function main(argv: readonly string[]): Promise<number> {
       process.stdout.write(parsed.text);
       return 0;
     }
-    await runUntilStopped(parsed.config);
-    return 0;
+    const { config } = parsed;
+    const logger = createLogger(config.logLevel);
+    return await runProcess((signal) => runServer(config, logger, signal), { logger, events: process });
   } catch (error) {
     if (!isBerthError(error)) throw error;
-    return failed(error);
+    return reportFailure(error);
   }
 }
 
-async function runUntilStopped(config: ServerConfig): Promise<void> {
-  const logger = createLogger(config.logLevel);
+export interface ProcessOptions {
+  readonly logger: Logger;
+  /** The process's signals and unhandled rejections. */
+  readonly events: Pick<NodeJS.Process, "on" | "off">;
+  /** @default exits the process */
+  readonly exit?: (code: number) => void;
+}
+
+/**
+ * Runs `run` until it returns, and aborts its signal on SIGTERM, SIGINT or an unhandled rejection. After an unhandled
+ * rejection the state of the process is unknown: it logs the reason, stops and exits with 1, and its supervisor starts
+ * it again.
+ * @returns the exit code
+ */
+export async function runProcess(
+  run: (signal: AbortSignal) => Promise<void>,
+  { logger, events, exit = (code) => process.exit(code) }: ProcessOptions,
+): Promise<number> {
   const stopping = new AbortController();
-  const stop = (signal: NodeJS.Signals): void => {
+  let exitCode = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
     logger.info({ signal }, "stopping");
     stopping.abort();
   };
-  const survive = (error: unknown): void => logger.error({ err: error }, "an error was not handled");
-  process.on("unhandledRejection", survive).on("SIGTERM", stop).on("SIGINT", stop);
+  const onUnhandledRejection = (reason: unknown): void => {
+    logger.fatal({ err: reason }, "unhandled rejection; stopping");
+    if (exitCode === 0) setTimeout(() => exit(1), FATAL_STOP_TIMEOUT_MS).unref();
+    exitCode = 1;
+    stopping.abort();
+  };
+  events.on("unhandledRejection", onUnhandledRejection).on("SIGTERM", onSignal).on("SIGINT", onSignal);
   try {
-    await run(config, logger, stopping.signal);
+    await run(stopping.signal);
   } catch (error) {
     if (!stopping.signal.aborted) throw error;
   } finally {
-    process.off("unhandledRejection", survive).off("SIGTERM", stop).off("SIGINT", stop);
+    events.off("unhandledRejection", onUnhandledRejection).off("SIGTERM", onSignal).off("SIGINT", onSignal);
   }
+  return exitCode;
 }
 
-/** Started in this order, stopped in the reverse: etcd last, so that the leader can resign. */
-async function run(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<void> {
-  const etcd = await embeddedEtcd(config, logger, signal);
-  const store = new EtcdStore({ endpoints: config.etcd ?? etcd?.endpoints ?? NO_ENDPOINTS });
+/** Starts etcd, then the server; stops them in the reverse order, because the leader needs etcd to resign. */
+async function runServer(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<void> {
+  const etcd = config.etcd === undefined ? await startOwnEtcd(config, logger, signal) : undefined;
+  const store = new EtcdStore({ endpoints: config.etcd ?? etcd?.endpoints ?? DEFAULT_ENDPOINTS });
   try {
     const server = await startServer(
       {
@@ -53,8 +83,8 @@ async function run(config: ServerConfig, logger: Logger, signal: AbortSignal): P
         store,
         runtime: systemRuntime,
         logger,
-        // An etcd that is not ours may have reasons of its own to be led from elsewhere.
-        ...(etcd && config.etcdCluster && { moveEtcdLeader: (asked) => store.moveLeader(asked) }),
+        // The operator of an external etcd may want its leader elsewhere.
+        ...(etcd && config.etcdCluster && { moveEtcdLeader: (over) => store.moveLeader(over) }),
       },
       signal,
     );
@@ -66,29 +96,24 @@ async function run(config: ServerConfig, logger: Logger, signal: AbortSignal): P
   }
 }
 
-const NO_ENDPOINTS: readonly [string] = ["http://127.0.0.1:2379"];
+const DEFAULT_ENDPOINTS: readonly [string] = ["http://127.0.0.1:2379"];
 
-/** The stop signal ends the start, but not what was started: etcd is needed until everything else has stopped. */
-async function embeddedEtcd(
-  config: ServerConfig,
+/** `signal` interrupts the start only: once etcd runs, it is needed until everything else has stopped. */
+async function startOwnEtcd(
+  { dataDir, etcdCluster: cluster }: ServerConfig,
   logger: Logger,
   signal: AbortSignal,
-): Promise<EmbeddedEtcd | undefined> {
-  if (config.etcd !== undefined) return undefined;
-  const { dataDir, etcdCluster: cluster } = config;
-  const starting = new AbortController();
-  const forget = onAbort(signal, () => starting.abort(signal.reason));
+): Promise<EmbeddedEtcd> {
+  const starting = linkSignals(signal);
   try {
-    return await startEmbeddedEtcd(
-      { dataDir, cluster, logger: logger.child({ part: "etcd" }) },
-      starting.signal,
-    );
+    const etcdLogger = logger.child({ part: "etcd" });
+    return await startEmbeddedEtcd({ dataDir, cluster, logger: etcdLogger }, starting.signal);
   } finally {
-    forget();
+    starting.unlink();
   }
 }
 
-function failed(error: BerthError): number {
+function reportFailure(error: BerthError): number {
   process.stderr.write(`berth server: ${error.message}\n`);
   return ERROR_CODES[error.code].exit;
 }
