@@ -51,19 +51,12 @@ const op: fc.Arbitrary<Op> = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("delete"), key }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      kind: fc.constant("delete-prefix"),
-      prefix: fc.constantFrom("a", "a/", "b/", "d"),
-    }),
-  },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("get"), key }) },
 );
 const step: fc.Arbitrary<Step> = fc.record({
   compare: fc.array(
     fc.record({
-      kind: fc.constantFrom("absent", "present", "created-at", "modified-at"),
+      kind: fc.constantFrom("absent", "created-at", "modified-at"),
       key,
       revisionsAgo: fc.nat({ max: RECENT - 1 }),
     }),
@@ -112,15 +105,11 @@ async function play(store: Store, steps: readonly Step[]): Promise<unknown> {
 function placed({ compare, ops, otherwise }: Step, root: string, newest: bigint): TxnRequest {
   return {
     compare: compare.map(({ kind, key: name, revisionsAgo }) =>
-      kind === "absent" || kind === "present"
+      kind === "absent"
         ? { kind, key: root + name }
         : { kind, key: root + name, revision: newest - BigInt(revisionsAgo) },
     ),
-    ops: ops.map((each) =>
-      each.kind === "delete-prefix"
-        ? { ...each, prefix: root + each.prefix }
-        : { ...each, key: root + each.key },
-    ),
+    ops: ops.map((each) => ({ ...each, key: root + each.key })),
     otherwise: otherwise.map((each) => ({ ...each, key: root + each.key })),
   };
 }

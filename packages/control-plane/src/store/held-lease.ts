@@ -1,26 +1,27 @@
-import { BerthError, isBerthError } from "@berth/proto";
+import { assertNever, BerthError, isBerthError } from "@berth/proto";
 import { onAbort } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
 import type { LeaseId, Leases } from "./store.js";
 
 const SECOND_MS = 1_000;
 
-/** Three renewals fit into one time to live, so that one may be lost and one be slow. */
+/** Three renewals fit into one time to live: one may be lost and one may be slow. */
 const RENEWALS_PER_TTL = 3;
 
-/** Authority ends this part of the time to live before the lease can: for clocks that drift and timers that fire late. */
+/** The lease counts as lost this fraction of its time to live before it expires, for clock drift and late timers. */
 const MARGIN = 0.1;
 
-/** Between a failed renewal and the next attempt. */
+/** Pause after a failed renewal. */
 const RETRY_MS = 100;
 
+/** A lease that is renewed in the background. */
 export interface HeldLease {
   readonly leaseId: LeaseId;
-  /** Aborts when the lease can no longer be relied on, with the reason as its BerthError. */
+  /** Aborts when the lease can no longer be relied on. Its reason is a BerthError. */
   readonly lost: AbortSignal;
-  /** False as soon as the lease may have run out, even when no timer could fire because the process stood still. */
+  /** False as soon as the lease may have expired, even if the process was suspended and no timer could fire. */
   isHeld(): boolean;
-  /** Lets go: `lost` aborts first, then the lease and its keys are removed, or left to expire when the store does not answer. */
+  /** Aborts `lost`, then revokes the lease. If the store does not answer, the lease expires. */
   release(): Promise<void>;
 }
 
@@ -31,8 +32,8 @@ export interface HoldLeaseOptions {
 }
 
 /**
- * Takes a lease and renews it until it is lost, released or `signal` aborts.
- * It is held until the time to live after *sending* the last renewal that was answered: the store counts from later.
+ * Grants a lease and renews it until it is lost, released, or `signal` aborts. Its deadline counts from the moment at
+ * which the last successful renewal was *sent*; the store counts from a later moment.
  * @throws BerthError BERTH_ETCD_UNAVAILABLE if it cannot be granted
  */
 export async function holdLease(options: HoldLeaseOptions, signal: AbortSignal): Promise<HeldLease> {
@@ -74,18 +75,19 @@ class RenewedLease implements HeldLease {
   }
 
   async release(): Promise<void> {
-    this.#end("was released");
+    this.#end("released");
     try {
-      await this.#leases.revoke(this.leaseId, NEVER);
+      // Not interrupted by the end of the term: the store's own deadline limits the call.
+      await this.#leases.revoke(this.leaseId, new AbortController().signal);
     } catch (error) {
       if (!isBerthError(error)) throw error;
     }
   }
 
   start(signal: AbortSignal): void {
-    const forget = onAbort(signal, () => this.#end("was given up"));
-    onAbort(this.lost, forget);
-    this.#guardDeadline();
+    const removeListener = onAbort(signal, () => this.#end("released"));
+    onAbort(this.lost, removeListener);
+    this.#watchDeadline();
     void this.#renewUntilLost();
   }
 
@@ -93,18 +95,18 @@ class RenewedLease implements HeldLease {
     return this.#sentAtMs + this.#ttlMs * (1 - MARGIN);
   }
 
-  /** One timer at a time: when it fires early because of renewals, it is set again for the rest. */
-  #guardDeadline(): void {
+  /** Sets one timer at a time. Renewals move the deadline, so the timer is set again when it fires too early. */
+  #watchDeadline(): void {
     const leftMs = this.#deadlineMs() - this.#clock.nowMs();
     if (leftMs <= 0) {
-      this.#end("could not be renewed in time");
+      this.#end("not renewed in time");
       return;
     }
     const cancel = this.#clock.after(leftMs, () => {
-      forget();
-      this.#guardDeadline();
+      removeListener();
+      this.#watchDeadline();
     });
-    const forget = onAbort(this.lost, cancel);
+    const removeListener = onAbort(this.lost, cancel);
   }
 
   async #renewUntilLost(): Promise<void> {
@@ -117,27 +119,33 @@ class RenewedLease implements HeldLease {
     }
   }
 
+  /** Returns whether the store answered. */
   async #renew(timeoutMs: number): Promise<boolean> {
     const sentAtMs = this.#clock.nowMs();
     try {
       const outcome = await this.#leases.renew({ leaseId: this.leaseId, timeoutMs }, this.lost);
-      if (outcome.kind === "expired") this.#end("has expired");
-      // Once past its deadline it was not held for a while, and must not come back as if it had been.
-      else if (!this.isHeld()) this.#end("was renewed too late");
-      else this.#sentAtMs = sentAtMs;
+      switch (outcome.kind) {
+        case "expired":
+          this.#end("expired");
+          break;
+        case "renewed":
+          // After its deadline the lease was not held for a while; it must not become valid again.
+          if (this.isHeld()) this.#sentAtMs = sentAtMs;
+          else this.#end("renewed too late");
+          break;
+        default:
+          assertNever(outcome);
+      }
       return true;
     } catch {
-      // Whatever went wrong, the deadline decides how long to go on trying.
+      // Retried until the deadline.
       return false;
     }
   }
 
-  #end(what: string): void {
+  #end(reason: string): void {
     if (this.lost.aborted) return;
-    const message = `The lease ${this.leaseId} ${what}; what depends on it must stop.`;
+    const message = `lost lease ${this.leaseId}: ${reason}`;
     this.#ended.abort(new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message }));
   }
 }
-
-/** Letting go is short, by the store's own deadline, and goes on after everything else was told to stop. */
-const NEVER = new AbortController().signal;

@@ -3,25 +3,26 @@ import type { Entry, Span, Store } from "./store.js";
 
 export interface Listing {
   readonly entries: readonly Entry[];
-  /** All entries are as of this revision; watch from the one after it. */
+  /** The revision of the whole listing. A watch continues from the next one. */
   readonly revision: bigint;
 }
 
-/** A long read can lose its revision to compaction. Three times in a row means that reading is slower than the history lasts. */
+/** A compaction can overtake a long read. Three in a row mean that the read takes longer than etcd keeps revisions. */
 const MAX_ATTEMPTS = 3;
 
 /**
- * Reads a whole span at one revision, starting again if the revision is compacted meanwhile.
+ * Reads a span at one revision. Starts again if the revision is compacted meanwhile.
  * @throws BerthError BERTH_ETCD_UNAVAILABLE
  */
 export async function readAll(store: Store, span: Span, signal: AbortSignal): Promise<Listing> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const listing = await readOnce(store, span, signal);
+    const listing = await tryReadAll(store, span, signal);
     if (listing !== undefined) return listing;
   }
+  const subject = "key" in span ? span.key : span.prefix;
   throw new BerthError({
     code: "BERTH_ETCD_UNAVAILABLE",
-    message: `Reading ${"key" in span ? span.key : span.prefix} was overtaken by compaction ${MAX_ATTEMPTS} times. Try again when etcd is less busy.`,
+    message: `reading ${subject} failed: its revision was compacted ${MAX_ATTEMPTS} times; try again when etcd is less busy`,
   });
 }
 
@@ -31,7 +32,8 @@ export async function readOne(store: Store, key: string, signal: AbortSignal): P
   return entries[0];
 }
 
-async function readOnce(store: Store, span: Span, signal: AbortSignal): Promise<Listing | undefined> {
+/** Returns undefined if the revision was compacted. */
+async function tryReadAll(store: Store, span: Span, signal: AbortSignal): Promise<Listing | undefined> {
   const entries: Entry[] = [];
   let revision = 0n;
   for await (const page of store.range(span, signal)) {

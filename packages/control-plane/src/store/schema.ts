@@ -3,10 +3,10 @@ import { SCHEMA_KEY } from "./keys.js";
 import { readOne } from "./read.js";
 import type { Store } from "./store.js";
 
-/** Layout of the records under the root. Raised when an older berth could misread them. */
+/** Version of the layout of all keys. Raised when an older release could misread them. */
 const SCHEMA = "1";
 
-/** Marks the records as ours, or refuses those of another layout. @throws BerthError BERTH_UNSUPPORTED, BERTH_ETCD_UNAVAILABLE */
+/** Writes the layout version into an empty store. @throws BerthError BERTH_UNSUPPORTED for another version, BERTH_ETCD_UNAVAILABLE */
 export async function ensureSchema(store: Store, signal: AbortSignal): Promise<void> {
   const found = await readOne(store, SCHEMA_KEY, signal);
   if (found === undefined) {
@@ -24,6 +24,6 @@ export async function ensureSchema(store: Store, signal: AbortSignal): Promise<v
   if (found.value === SCHEMA) return;
   throw new BerthError({
     code: "BERTH_UNSUPPORTED",
-    message: `The records in etcd have layout ${JSON.stringify(found.value)}; this berth knows ${SCHEMA}. Use the berth that wrote them.`,
+    message: `the data in etcd has layout ${JSON.stringify(found.value)}, but this release of berth supports ${SCHEMA}: use the release that wrote it`,
   });
 }

@@ -1,6 +1,6 @@
 import type { BerthError } from "@berth/proto";
 
-/** One key as it was at some revision. */
+/** A key and its value at one revision. */
 export interface Entry {
   readonly key: string;
   readonly value: string;
@@ -8,33 +8,32 @@ export interface Entry {
   readonly createRevision: bigint;
   /** Revision of the transaction that last wrote the key. */
   readonly modRevision: bigint;
-  /** The lease that the key dies with, if any. */
+  /** The key is deleted when this lease ends. */
   readonly leaseId?: LeaseId;
 }
 
-/** Opaque: a decimal int64 in etcd. */
+/** A decimal int64 in etcd; opaque to callers. */
 export type LeaseId = string;
 
 /** One key, or every key that starts with a prefix. */
 export type Span = { readonly key: string } | { readonly prefix: string };
 
 export type RangeQuery = Span & {
-  /** Read as of this revision; the newest when absent. */
+  /** The newest revision when undefined. */
   readonly revision?: bigint;
-  /** Entries a page; chosen by their size when absent. */
+  /** Entries per page; chosen by the size of the values when undefined. */
   readonly pageSize?: number;
 };
 
-/** Part of the answer of a range read. All pages of one read are of the same revision. */
+/** One page of a range read. All pages of a read have the same revision. */
 export type RangePage =
   | { readonly kind: "page"; readonly entries: readonly Entry[]; readonly revision: bigint }
-  /** The revision has been forgotten; the last message of the read. Read again at the newest revision. */
+  /** The revision was compacted during the read, which ends. Read again at the newest revision. */
   | { readonly kind: "compacted" };
 
-/** What a transaction demands of a key before it writes anything. An absent key counts as created and modified at 0. */
+/** A condition on a key. The revisions of a key that does not exist are 0. */
 export type Compare =
   | { readonly kind: "absent"; readonly key: string }
-  | { readonly kind: "present"; readonly key: string }
   | { readonly kind: "created-at"; readonly key: string; readonly revision: bigint }
   | { readonly kind: "modified-at"; readonly key: string; readonly revision: bigint };
 
@@ -46,17 +45,16 @@ export interface GetOp {
 export type Op =
   | GetOp
   | { readonly kind: "put"; readonly key: string; readonly value: string; readonly leaseId?: LeaseId }
-  | { readonly kind: "delete"; readonly key: string }
-  | { readonly kind: "delete-prefix"; readonly prefix: string };
+  | { readonly kind: "delete"; readonly key: string };
 
-/** All of `ops` in one revision if every comparison holds; else nothing is written and `otherwise` is read. */
+/** Applies all `ops` in one revision if every comparison holds. Otherwise writes nothing and reads `otherwise`. */
 export interface TxnRequest {
   readonly compare?: readonly Compare[];
   readonly ops: readonly Op[];
   readonly otherwise?: readonly GetOp[];
 }
 
-/** The answer to the op at the same place of the request. */
+/** The result of the operation with the same index in the request. */
 export type OpResult =
   | { readonly kind: "get"; readonly entry: Entry | undefined }
   | { readonly kind: "put" }
@@ -65,11 +63,11 @@ export type OpResult =
 export type TxnOutcome =
   | { readonly kind: "committed"; readonly revision: bigint; readonly results: readonly OpResult[] }
   | { readonly kind: "refused"; readonly revision: bigint; readonly found: readonly (Entry | undefined)[] }
-  /** The connection broke or the deadline passed: it may or may not have been committed. Read again, never resend blindly. */
+  /** The connection broke or the call timed out: the transaction may have been committed. Read before you send it again. */
   | { readonly kind: "unknown"; readonly cause: BerthError };
 
 export type WatchQuery = Span & {
-  /** The first revision to hear of: one after that of the range read it follows. */
+  /** The first revision to report: one after that of the preceding range read. */
   readonly fromRevision: bigint;
 };
 
@@ -77,49 +75,52 @@ export type WatchEvent =
   | { readonly kind: "put"; readonly key: string; readonly modRevision: bigint; readonly entry: Entry }
   | { readonly kind: "delete"; readonly key: string; readonly modRevision: bigint };
 
-/** `compacted` and `disconnected` are the last message of a watch. */
+/** A watch ends after `compacted` and `disconnected`. */
 export type WatchMessage =
-  /** In order of revision; the events of one transaction are never split. Resume from `nextRevision`. */
+  /** Events in the order of their revisions; those of one transaction are in one message. Resume from `nextRevision`. */
   | { readonly kind: "events"; readonly events: readonly WatchEvent[]; readonly nextRevision: bigint }
-  /** Events before `at` have been forgotten, some of them perhaps unseen: list again. */
+  /** Events before `at` were compacted, and some may have been missed: list again. */
   | { readonly kind: "compacted"; readonly at: bigint }
   | { readonly kind: "disconnected"; readonly cause: BerthError; readonly nextRevision: bigint };
 
 export interface RenewRequest {
   readonly leaseId: LeaseId;
-  /** Gives up sooner than other calls do: a renewal is worth little once it is late. */
+  /** Shorter than the timeout of other calls: a late renewal is useless. */
   readonly timeoutMs?: number;
 }
 
 export type RenewOutcome =
   | { readonly kind: "renewed"; readonly ttlSeconds: number }
-  /** The lease is gone and its keys with it. */
+  /** The lease has ended, and its keys were deleted. */
   | { readonly kind: "expired" };
 
 /**
- * Keys that die unless renewed. A lease is an aid to liveness, never a proof of ownership:
- * guard writes with a comparison on the leased key's create revision.
+ * Leases delete their keys unless they are renewed. A lease helps liveness but does not prove ownership: guard writes
+ * with a comparison of the leased key's create revision.
  */
 export interface Leases {
-  /** The granted time to live may be longer than asked for (etcd: at least 2 s). */
+  /** The granted time to live may be longer than requested (etcd: at least 2 s). */
   grant(ttlSeconds: number, signal: AbortSignal): Promise<{ leaseId: LeaseId; ttlSeconds: number }>;
   renew(request: RenewRequest, signal: AbortSignal): Promise<RenewOutcome>;
-  /** Deletes the lease and its keys in one revision. A lease that is gone already is no error. */
+  /** Deletes the lease and its keys in one revision. Succeeds if the lease has ended already. */
   revoke(leaseId: LeaseId, signal: AbortSignal): Promise<void>;
 }
 
 /**
  * A strictly serializable, multi-version key-value store with watches and leases.
  *
- * Keys are printable ASCII under one prefix (see keys.ts) and sort by byte; values are text.
- * Every call ends by a deadline of its own (3 s in etcd) and when `signal` aborts. Reads and lease calls that get
- * no answer throw BERTH_ETCD_UNAVAILABLE; requests over the limits throw BERTH_STORE_LIMIT, senseless ones BERTH_INTERNAL; an
- * aborted call throws the signal's reason.
+ * Keys are printable ASCII below one prefix (see keys.ts) and sort by byte; values are text. Every call has a timeout
+ * (3 s in etcd) and ends when `signal` aborts. Errors:
+ *
+ * - BERTH_ETCD_UNAVAILABLE: a read or lease call got no answer
+ * - BERTH_STORE_LIMIT: the request is too large
+ * - BERTH_INTERNAL: the request is invalid
+ * - the signal's reason: the call was aborted
  */
 export interface Store {
-  /** Reads page by page in key order. At least one message is yielded, so the revision is always known. */
+  /** Reads pages in key order. Yields at least one, so that the revision is known. */
   range(query: RangeQuery, signal: AbortSignal): AsyncIterable<RangePage>;
-  /** At most 100 comparisons and 100 ops, no key written twice: see check-txn.ts. */
+  /** At most 100 comparisons and 100 operations, and no key written twice: see check-txn.ts. */
   txn(request: TxnRequest, signal: AbortSignal): Promise<TxnOutcome>;
   /** Ends without a message when `signal` aborts. */
   watch(query: WatchQuery, signal: AbortSignal): AsyncIterable<WatchMessage>;

@@ -16,45 +16,37 @@ import {
   GRPCUnauthenticatedError,
   type IOptions,
 } from "etcd3";
-import { onAbort } from "../../runtime/abort.js";
+import { abortable } from "../../runtime/abort.js";
 
-/** Long enough for a slow fsync or an etcd election, short enough that a frozen etcd is noticed before a lease runs out. */
+/** Long enough for a slow fsync or an etcd election, short enough to notice a frozen etcd before a lease expires. */
 const DEFAULT_CALL_TIMEOUT_MS = 3_000;
 
-/** A page of 1,000 entries or one catch-up batch of a watch; gRPC's own limit is 4 MB. */
+/** Room for a page of a range read or a batch of watch events; gRPC's default is 4 MB. */
 const MAX_RECEIVE_BYTES = 256 * 1024 * 1024;
 
-/** How a dead connection below a quiet watch is found. etcd cuts clients that ping more often than every 5 s. */
+/** Detects a dead connection below an idle watch. etcd disconnects clients that ping more often than every 5 s. */
 const PING_INTERVAL_MS = 7_000;
 const PING_TIMEOUT_MS = 3_000;
 
-/** How soon calls go to the first member again once it is back: it is on this host, as a rule. */
-const HOME_CHECK_MS = 500;
+/** How often the first member, usually on this host, is checked while calls go to another one. */
+const FIRST_MEMBER_CHECK_MS = 500;
 
-/** gRPC waits up to two minutes between connection attempts; etcd back after a restart should be found at once. */
+/** gRPC waits up to two minutes between connection attempts by default; a restarted etcd should be found at once. */
 const RECONNECT_DELAY_MS = 50;
 const MAX_RECONNECT_DELAY_MS = 1_000;
 
-/** Reading one that is not there is the least that a member can be asked. */
+/** Reading a key that does not exist is the cheapest check of a member. */
 const NO_KEY = Buffer.from("/");
 
 export interface EtcdOptions {
-  /** URLs, all `http:` or all `https:`. Calls go to the first; while it does not answer, to the next that does. */
+  /** URLs of the members. Calls go to the first one, and to the next one while it does not answer. */
   readonly endpoints: readonly [string, ...string[]];
-  readonly tls?: EtcdTls;
   readonly callTimeoutMs?: number;
 }
 
-/** PEM. With a client certificate etcd knows who asks (`--client-cert-auth`). */
-export interface EtcdTls {
-  readonly ca: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-}
-
 /**
- * Clients of one etcd member. etcd3 resets all channels of a client when one call fails in transport, so each concern has
- * its own: a timed-out write cuts no watch and no lease.
+ * The clients of one etcd member. etcd3 resets all channels of a client when one call fails in transport. With a client
+ * for each purpose, a write that times out interrupts no watch and no lease renewal.
  */
 export interface Member {
   readonly endpoint: string;
@@ -64,56 +56,54 @@ export interface Member {
 }
 
 /**
- * A connection to an etcd cluster: only etcd3's raw calls, none of its retries, breakers and managers.
- * Those resend transactions that may have been committed, lose watch events and elect two leaders.
+ * A client of an etcd cluster. It uses only the raw calls of etcd3: etcd3's retries, circuit breakers, watch manager and
+ * election resend transactions that may have been committed, lose watch events and can elect two leaders.
  */
 export class EtcdClient {
   readonly callTimeoutMs: number;
   readonly #members: readonly Member[];
   #current = 0;
-  #homeCheck: NodeJS.Timeout | undefined;
+  #firstMemberCheck: NodeJS.Timeout | undefined;
 
   constructor(options: EtcdOptions) {
     this.callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
-    this.#members = options.endpoints.map((endpoint) =>
-      openMember(endpoint, options.tls, this.callTimeoutMs),
-    );
+    this.#members = options.endpoints.map((endpoint) => openMember(endpoint, this.callTimeoutMs));
   }
 
   get memberCount(): number {
     return this.#members.length;
   }
 
-  /** In the order of the endpoints. */
+  /** The members in the order of the endpoints. */
   get members(): readonly Member[] {
     return this.#members;
   }
 
   /**
-   * Makes one call to the current member; the next call goes to the next member if this one gets no answer. A member
-   * that says itself that it cannot serve has no leader, and nor have the others: calls stay with it.
-   * An aborted call is left behind: it ends by its deadline.
-   * @throws BerthError BERTH_ETCD_UNAVAILABLE without an answer, BERTH_ETCD_FAILED or BERTH_STORE_LIMIT with a refusal;
+   * Makes one call to the current member. If it gets no answer, later calls go to the next member. An error that etcd
+   * itself returns, such as "no leader", concerns the whole cluster: calls stay with the member. An aborted call keeps
+   * running until its timeout.
+   * @throws BerthError BERTH_ETCD_UNAVAILABLE without an answer, BERTH_ETCD_FAILED or BERTH_STORE_LIMIT for a refusal;
    *         the signal's reason when aborted
    */
   async call<T>(run: (member: Member) => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
     const member = this.current();
     try {
-      return await orAborted(run(member), signal);
+      return await abortable(run(member), signal);
     } catch (error) {
       signal.throwIfAborted();
       const failure = toBerthError(error, member.endpoint);
-      if (isBerthError(failure, "BERTH_ETCD_UNAVAILABLE") && !isOwnWord(error)) this.abandon(member);
+      if (isBerthError(failure, "BERTH_ETCD_UNAVAILABLE") && !isEtcdAnswer(error)) this.failOver(member);
       throw failure;
     }
   }
 
-  /** Makes one call to this member, whichever the others go to. Throws what `call` throws. */
-  async callAt<T>(member: Member, run: (member: Member) => Promise<T>, signal: AbortSignal): Promise<T> {
+  /** Makes one call to a particular member. @throws the same errors as `call` */
+  async callMember<T>(member: Member, run: (member: Member) => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
     try {
-      return await orAborted(run(member), signal);
+      return await abortable(run(member), signal);
     } catch (error) {
       signal.throwIfAborted();
       throw toBerthError(error, member.endpoint);
@@ -126,47 +116,47 @@ export class EtcdClient {
     return member;
   }
 
-  /** Turns to the next member, unless that has been done already. */
-  abandon(member: Member): void {
-    if (member !== this.#members[this.#current]) return;
+  /** Makes the next member the current one, unless another call has done so already. */
+  failOver(from: Member): void {
+    if (from !== this.#members[this.#current]) return;
     this.#current = (this.#current + 1) % this.#members.length;
-    this.#homeCheck ??= this.#checkHomeSoon();
+    this.#firstMemberCheck ??= this.#scheduleFirstMemberCheck();
   }
 
-  #checkHomeSoon(): NodeJS.Timeout {
-    return setTimeout(() => void this.#checkHome(), HOME_CHECK_MS).unref();
+  #scheduleFirstMemberCheck(): NodeJS.Timeout {
+    return setTimeout(() => void this.#checkFirstMember(), FIRST_MEMBER_CHECK_MS).unref();
   }
 
-  /** Until the first member answers again, which it then does for all calls. */
-  async #checkHome(): Promise<void> {
-    const [home] = this.#members;
+  /** Returns to the first member once it answers again. */
+  async #checkFirstMember(): Promise<void> {
+    const [first] = this.#members;
     try {
-      if (this.#current !== 0) await home?.calls.kv.range({ key: NO_KEY });
+      if (this.#current !== 0) await first?.calls.kv.range({ key: NO_KEY });
       this.#current = 0;
-      this.#homeCheck = undefined;
+      this.#firstMemberCheck = undefined;
     } catch {
-      if (this.#homeCheck !== undefined) this.#homeCheck = this.#checkHomeSoon();
+      if (this.#firstMemberCheck !== undefined) this.#firstMemberCheck = this.#scheduleFirstMemberCheck();
     }
   }
 
-  /** Ends all connections; calls and streams under way fail. */
+  /** Closes all connections. Calls and streams in progress fail. */
   close(): void {
-    clearTimeout(this.#homeCheck);
-    this.#homeCheck = undefined;
-    for (const { calls, watches, renewals } of this.#members)
+    clearTimeout(this.#firstMemberCheck);
+    this.#firstMemberCheck = undefined;
+    for (const { calls, watches, renewals } of this.#members) {
       for (const etcd of [calls, watches, renewals]) etcd.close();
+    }
   }
 }
 
-/** etcd marks what it says of itself, and not what gRPC says of a connection. */
-function isOwnWord(error: unknown): boolean {
+/** Returns whether etcd itself reported the error, and not gRPC about the connection. */
+function isEtcdAnswer(error: unknown): boolean {
   return error instanceof Error && /\betcdserver: /.test(error.message);
 }
 
-function openMember(endpoint: string, tls: EtcdTls | undefined, callTimeoutMs: number): Member {
+function openMember(endpoint: string, callTimeoutMs: number): Member {
   const options: IOptions = {
     hosts: endpoint,
-    ...(tls && { credentials: credentialsOf(tls) }),
     faultHandling: { host: () => noop, global: noop },
     defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + callTimeoutMs }),
     grpcOptions: {
@@ -181,19 +171,7 @@ function openMember(endpoint: string, tls: EtcdTls | undefined, callTimeoutMs: n
   return { endpoint, calls: new Etcd3(options), watches: new Etcd3(options), renewals: new Etcd3(options) };
 }
 
-function credentialsOf({ ca, cert, key }: EtcdTls): NonNullable<IOptions["credentials"]> {
-  return { rootCertificate: ca, ...(cert && { certChain: cert }), ...(key && { privateKey: key }) };
-}
-
-/** Rejects as soon as `signal` aborts, whatever becomes of `work`. */
-function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const forget = onAbort(signal, () => reject(signal.reason));
-    work.then(resolve, reject).finally(forget);
-  });
-}
-
-/** etcd answered, and the answer was no. Any other error leaves open whether the request arrived. */
+/** etcd answered with a refusal. After any other error the request may have been executed. */
 const REFUSALS = [
   EtcdError,
   EtcdLeaseInvalidError,
@@ -208,28 +186,29 @@ const REFUSALS = [
   GRPCUnauthenticatedError,
 ];
 
-/** What etcd3 threw as berth's error. Unknown errors count as "no answer": the safe reading for a write. */
+/** Converts an error of etcd3. An unknown error counts as "no answer", which is safe for a write. */
 export function toBerthError(error: unknown, endpoint: string): BerthError {
   const text = error instanceof Error ? error.message : String(error);
   const details = { endpoint };
   if (error instanceof GRPCResourceExhastedError) {
-    const message = `etcd at ${endpoint} has no room: ${text}. Raise its quota or compact, defragment and disarm its alarm.`;
+    const message = `etcd at ${endpoint} is out of space: ${text}: raise its quota, or compact, defragment and disarm the alarm`;
     return new BerthError({ code: "BERTH_STORE_LIMIT", message, cause: error, details });
   }
   if (REFUSALS.some((refusal) => error instanceof refusal)) {
-    const message = `etcd at ${endpoint} refused a request: ${text}.`;
+    const message = `etcd at ${endpoint} refused a request: ${text}`;
     return new BerthError({ code: "BERTH_ETCD_FAILED", message, cause: error, details });
   }
-  const message = `etcd at ${endpoint} does not answer: ${text}. Check that it runs and can be reached.`;
+  const message = `etcd at ${endpoint} does not answer: ${text}: check that it is running and reachable`;
   return new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message, cause: error, details });
 }
 
-/** The revision that was asked for is no longer kept. */
+/** Returns whether a read failed because its revision was compacted. */
 export function isCompacted(error: unknown): boolean {
-  return causeOf(error) instanceof GRPCOutOfRangeError && /has been compacted/.test(String(causeOf(error)));
+  const cause = causeOf(error);
+  return cause instanceof GRPCOutOfRangeError && /has been compacted/.test(String(cause));
 }
 
-/** The lease expired or was revoked. */
+/** Returns whether a call failed because the lease has expired or was revoked. */
 export function isLeaseGone(error: unknown): boolean {
   return causeOf(error) instanceof EtcdLeaseInvalidError;
 }

@@ -17,8 +17,8 @@ export function encodeSpan(span: Span): { key: Buffer; range_end?: Buffer } {
   return { key: Buffer.from(span.prefix), range_end: prefixEnd(span.prefix) };
 }
 
-/** The first key after all that start with the prefix. Keys are ASCII, so the last byte can always be raised. */
-export function prefixEnd(prefix: string): Buffer {
+/** Returns the first key after all keys with the prefix. Keys are ASCII, so the last byte can always be incremented. */
+function prefixEnd(prefix: string): Buffer {
   const end = Buffer.from(prefix);
   end.writeUInt8(end.readUInt8(end.length - 1) + 1, end.length - 1);
   return end;
@@ -26,46 +26,28 @@ export function prefixEnd(prefix: string): Buffer {
 
 export function encodeCompare(compare: Compare): ICompare {
   const key = Buffer.from(compare.key);
+  const result = CompareResult.Equal;
   switch (compare.kind) {
     case "absent":
-      return { key, target: CompareTarget.Version, result: CompareResult.Equal, version: 0 };
-    case "present":
-      return { key, target: CompareTarget.Version, result: CompareResult.Greater, version: 0 };
+      return { key, result, target: CompareTarget.Version, version: 0 };
     case "created-at":
-      return {
-        key,
-        target: CompareTarget.Create,
-        result: CompareResult.Equal,
-        create_revision: String(compare.revision),
-      };
+      return { key, result, target: CompareTarget.Create, create_revision: String(compare.revision) };
     case "modified-at":
-      return {
-        key,
-        target: CompareTarget.Mod,
-        result: CompareResult.Equal,
-        mod_revision: String(compare.revision),
-      };
+      return { key, result, target: CompareTarget.Mod, mod_revision: String(compare.revision) };
     default:
       return assertNever(compare);
   }
 }
 
 export function encodeOp(op: Op): IRequestOp {
+  const key = Buffer.from(op.key);
   switch (op.kind) {
     case "get":
-      return { request_range: { key: Buffer.from(op.key) } };
+      return { request_range: { key } };
     case "put":
-      return {
-        request_put: {
-          key: Buffer.from(op.key),
-          value: Buffer.from(op.value),
-          lease: op.leaseId ?? NO_LEASE,
-        },
-      };
+      return { request_put: { key, value: Buffer.from(op.value), lease: op.leaseId ?? NO_LEASE } };
     case "delete":
-      return { request_delete_range: { key: Buffer.from(op.key) } };
-    case "delete-prefix":
-      return { request_delete_range: encodeSpan(op) };
+      return { request_delete_range: { key } };
     default:
       return assertNever(op);
   }
@@ -78,14 +60,13 @@ export function decodeResult(op: Op, response: IResponseOp): OpResult {
     case "put":
       return { kind: "put" };
     case "delete":
-    case "delete-prefix":
       return { kind: "deleted", count: Number(response.response_delete_range.deleted) };
     default:
       return assertNever(op);
   }
 }
 
-/** The one entry that a get found. */
+/** Decodes the result of a get. */
 export function decodeFirst(response: IResponseOp): Entry | undefined {
   const [kv] = response.response_range.kvs;
   return kv && decodeEntry(kv);

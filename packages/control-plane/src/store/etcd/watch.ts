@@ -9,8 +9,8 @@ import { decodeEvent, encodeSpan } from "./codec.js";
 type WatchStream = IDuplexStream<IWatchRequest, IWatchResponse>;
 
 /**
- * Store.watch on etcd: one raw stream, from its creation to its end.
- * `nextRevision` follows the events alone: the revision in a response's header can be ahead of events still to come.
+ * Watches a span of keys over one etcd stream. `nextRevision` is derived from the events only: the revision in a
+ * response's header can be ahead of events that are still to come.
  */
 export async function* watchSpan(
   client: EtcdClient,
@@ -22,13 +22,13 @@ export async function* watchSpan(
   const member = client.current();
   const stream = await member.watches.watchClient.watch();
   const stop = (): void => cancel(stream);
-  const forget = onAbort(signal, stop);
-  const unanswered = setTimeout(stop, client.callTimeoutMs);
+  const removeListener = onAbort(signal, stop);
+  const createTimeout = setTimeout(stop, client.callTimeoutMs);
   let nextRevision = query.fromRevision;
   try {
     stream.write({ create_request: { ...encodeSpan(query), start_revision: String(query.fromRevision) } });
     for await (const response of responses(stream)) {
-      clearTimeout(unanswered);
+      clearTimeout(createTimeout);
       if (response.canceled) {
         yield cancelledBy(response, member.endpoint, nextRevision);
         return;
@@ -41,22 +41,22 @@ export async function* watchSpan(
     if (!signal.aborted) yield disconnected(new Error("the watch ended"), member.endpoint, nextRevision);
   } catch (error) {
     if (signal.aborted) return;
-    client.abandon(member);
+    client.failOver(member);
     yield disconnected(error, member.endpoint, nextRevision);
   } finally {
-    clearTimeout(unanswered);
-    forget();
+    clearTimeout(createTimeout);
+    removeListener();
     stop();
   }
 }
 
-/** Half-closed first: etcd3 takes the error of a stream that is still writable for a dead host, and cuts the others. */
+/** Half-closes the stream first: etcd3 treats the error of a writable stream as a dead host and resets its other streams. */
 function cancel(stream: WatchStream): void {
   stream.end();
   stream.cancel();
 }
 
-/** etcd3's type leaves out what its streams are: object-mode Duplex streams, which wait for a slow reader. */
+/** etcd3's type hides that its streams are object-mode Duplex streams, which apply back pressure. */
 function responses(stream: WatchStream): AsyncIterable<IWatchResponse> {
   return stream as unknown as AsyncIterable<IWatchResponse>;
 }
@@ -64,7 +64,7 @@ function responses(stream: WatchStream): AsyncIterable<IWatchResponse> {
 function cancelledBy(response: IWatchResponse, endpoint: string, nextRevision: bigint): WatchMessage {
   const at = BigInt(response.compact_revision);
   if (at > 0n) return { kind: "compacted", at };
-  const message = `etcd at ${endpoint} cancelled a watch: ${response.cancel_reason || "no reason given"}.`;
+  const message = `etcd at ${endpoint} cancelled a watch: ${response.cancel_reason || "no reason given"}`;
   const cause = new BerthError({ code: "BERTH_ETCD_FAILED", message, details: { endpoint } });
   return { kind: "disconnected", cause, nextRevision };
 }

@@ -109,8 +109,6 @@ export class MemoryStore implements Store {
     switch (compare.kind) {
       case "absent":
         return entry === undefined;
-      case "present":
-        return entry !== undefined;
       case "created-at":
         return (entry?.createRevision ?? 0n) === compare.revision;
       case "modified-at":
@@ -187,8 +185,6 @@ class Staging {
         return this.#put(op);
       case "delete":
         return { kind: "deleted", count: this.#delete(op.key) };
-      case "delete-prefix":
-        return { kind: "deleted", count: this.#deletePrefix(op.prefix) };
       default:
         return assertNever(op);
     }
@@ -211,13 +207,6 @@ class Staging {
     if (this.#entry(key) === undefined) return 0;
     this.events.set(key, { kind: "delete", key, modRevision: this.#revision });
     return 1;
-  }
-
-  #deletePrefix(prefix: string): number {
-    const all = { revision: this.#history.revision, limit: Number.POSITIVE_INFINITY, after: "" };
-    let count = 0;
-    for (const { key } of this.#history.entries({ prefix }, all)) count += this.#delete(key);
-    return count;
   }
 }
 
