@@ -53,7 +53,7 @@ const PROGRAM = `
     const socket = connect({ host, port: 80, localAddress: "${GATEWAY}" });
     socket.once("data", (data) => { resolve(String(data).split(" ")[0]); socket.destroy(); });
     socket.once("error", (error) => resolve(error.code));
-    socket.setTimeout(3000, () => { resolve("silence"); socket.destroy(); });
+    socket.setTimeout(3000, () => { resolve("timeout"); socket.destroy(); });
   });
   let isOver = false;
   process.stdin.on("end", () => { isOver = true; }).resume();
@@ -74,9 +74,9 @@ it("a name resolves to its virtual IP throughout a handover, and the kernel bala
   const old = await startKernelIngress(network, cleanup);
   await old.updateDns(NAMES, deadline());
   const argv = ["netns", "exec", network.namespace("a"), process.execPath, "-e", PROGRAM];
-  const asker = spawn("ip", argv, { stdio: ["pipe", "pipe", "inherit"] });
-  cleanup.add(() => asker.kill("SIGKILL"));
-  const told = text(asker.stdout);
+  const client = spawn("ip", argv, { stdio: ["pipe", "pipe", "inherit"] });
+  cleanup.add(() => client.kill("SIGKILL"));
+  const output = text(client.stdout);
   await sleep(300);
   old.close();
 
@@ -91,8 +91,8 @@ it("a name resolves to its virtual IP throughout a handover, and the kernel bala
   expect((await successor.stats(deadline())).processId).not.toBe(old.process.pid);
   if (old.process.exitCode === null) await once(old.process, "exit");
   await sleep(300);
-  asker.stdin.end();
-  const counts: Record<string, number> = JSON.parse(await told);
+  client.stdin.end();
+  const counts: Record<string, number> = JSON.parse(await output);
   expect(Object.keys(counts)).toEqual([`${VIP} c1`]);
   expect(counts[`${VIP} c1`]).toBeGreaterThan(50);
   await vi.waitFor(async () => expect(network.run("a", "nft", "list", "tables")).toContain("ip berth-vips"));

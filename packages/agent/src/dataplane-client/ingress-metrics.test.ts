@@ -41,8 +41,8 @@ const STATS: IngressStats = {
   vips: [{ service: "shop_api", stack: "shop", network: "shop_default", connections: 6 }],
 };
 
-describe("the metrics of the ingress", () => {
-  it("tell of each port and of each node's part of it", async () => {
+describe("ingressMetrics", () => {
+  it("reports each published port and the share of each node", async () => {
     const lines = (await ingressMetrics(STATS))
       .split("\n")
       .filter((line) => line !== "" && !line.startsWith("#"));
@@ -67,18 +67,18 @@ describe("the metrics of the ingress", () => {
     ]);
   });
 
-  it("are served over HTTP, and an ingress that does not answer is an error", async () => {
-    let isAway = false;
+  it("is served over HTTP, with status 503 when the ingress process does not answer", async () => {
+    let isDown = false;
     const server = await serveMetrics("127.0.0.1:0", async () => {
-      if (isAway) throw new Error("the ingress process went away");
+      if (isDown) throw new Error("lost connection");
       return ingressMetrics(STATS);
     });
     try {
       const good = await fetch(`http://${server.address}/metrics`);
       expect([good.status, (await good.text()).includes("berth_ingress_kernel 1")]).toEqual([200, true]);
-      isAway = true;
+      isDown = true;
       const bad = await fetch(`http://${server.address}/metrics`);
-      expect([bad.status, await bad.text()]).toEqual([503, "the ingress process went away\n"]);
+      expect([bad.status, await bad.text()]).toEqual([503, "lost connection\n"]);
       expect((await fetch(`http://${server.address}/`)).status).toBe(404);
       await expect(serveMetrics(server.address, async () => "")).rejects.toThrow("--metrics");
     } finally {
