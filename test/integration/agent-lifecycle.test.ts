@@ -179,7 +179,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     await reaches(task.id, TaskState.SHUTDOWN);
     expect(leader.descriptions.at(-1)).toMatchObject({ engineReady: true, problems: [] });
     const text = await readFile(agent.logFile, "utf8");
-    expect(text.match(/Docker is away/g)).toHaveLength(1);
+    expect(text.match(/lost connection to Docker/g)).toHaveLength(1);
   });
 
   test("the session breaks off: what ended meanwhile is reported in the next one", async () => {

@@ -3,7 +3,7 @@ import { runProgram } from "./run-program.js";
 
 const { signal } = new AbortController();
 
-it("runProgram takes a program that cannot even be started for one that failed", async () => {
+it("runProgram reports a program that cannot be started as failed", async () => {
   // Thrown by Node, as want of memory is.
   expect(await runProgram("true", { args: ["\0"], signal })).toEqual({
     kind: "failed",

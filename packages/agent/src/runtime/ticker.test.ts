@@ -11,8 +11,8 @@ afterEach(() => {
 const pulseUntil = (signal = new AbortController().signal): Ticker =>
   new Ticker({ signal, now: () => Date.now() });
 
-describe("Pulse", () => {
-  it("does at one time what is due at about the same time, however it began", async () => {
+describe("Ticker", () => {
+  it("runs callbacks that are due at about the same time in one wake-up", async () => {
     const pulse = pulseUntil();
     const acts: string[] = [];
     const note = (name: string) => () => acts.push(`${name} ${Date.now() - 1_000_000}`);
@@ -24,7 +24,7 @@ describe("Pulse", () => {
     expect(acts).toEqual(["a 100", "a 200", "b 200", "a 300", "b 350", "a 400"]);
   });
 
-  it("says how late it is, and goes on at the next multiple", async () => {
+  it("reports its lateness and continues at the next multiple", async () => {
     const pulse = pulseUntil();
     const lags: number[] = [];
     pulse.every(100, (lagMs) => lags.push(lagMs));
@@ -35,7 +35,7 @@ describe("Pulse", () => {
     expect(lags).toEqual([350, expect.any(Number)]);
   });
 
-  it("ends one act, also from within another, and all with its signal", async () => {
+  it("stops one callback, also from within another, and all with its signal", async () => {
     const over = new AbortController();
     const pulse = pulseUntil(over.signal);
     const acts: string[] = [];

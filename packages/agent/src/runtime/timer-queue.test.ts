@@ -4,7 +4,7 @@ import { TimerQueue } from "./timer-queue.js";
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());
 
-test("TimerQueue calls each key at its time, once, by one timer", () => {
+test("TimerQueue calls back once for each key, with one timer", () => {
   const due: string[] = [];
   const queue = new TimerQueue({ onDue: (key) => due.push(key), now: Date.now });
   const startMs = Date.now();

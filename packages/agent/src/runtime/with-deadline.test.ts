@@ -4,7 +4,7 @@ import { withDeadline } from "./with-deadline.js";
 const never = (): Promise<never> => new Promise(() => {});
 const onTimeout = (): Error => new Error("too late");
 
-test("withDeadline settles at the deadline although the effect ignores its signal", async () => {
+test("withDeadline settles at the deadline even if the effect ignores its signal", async () => {
   const { signal } = new AbortController();
   let inner: AbortSignal | undefined;
   const waiting = withDeadline({ timeoutMs: 10, signal, onTimeout }, (given) => {

@@ -63,7 +63,7 @@ export class ContainerObserver implements EngineListener {
 
   onEvent(event: ContainerEvent): void {
     const { tasks, loop } = this.#options;
-    // Only a start can make an unknown task known: somebody may have started a container with berth's label.
+    // Only a start can make an unknown task known: the container may have been started outside berth.
     const known = tasks.get(event.taskId);
     if (known === undefined && event.kind !== "started") return;
     const record = known ?? tasks.getOrCreate(event.taskId);

@@ -155,7 +155,7 @@ async function withResolvConf(
   return { ...config, body: { ...config.body, HostConfig: { ...HostConfig, Mounts: mounts } } };
 }
 
-/** Returns what an inspection right after the creation would, and so saves the request. */
+/** Returns a created container without an inspection. */
 function createdContainer(id: string, { taskId, config }: StepOf<"create">): ObservedContainer {
   return {
     id,

@@ -4,7 +4,7 @@ import { containerWith } from "../core/tasks/testing.js";
 import { TaskRecord } from "./task-record.js";
 
 test.each(["unknown", "failed"] as const)(
-  "TaskRecord looks again after a start whose outcome is %s",
+  "TaskRecord inspects the container after a start with the outcome %s",
   (kind) => {
     const record = new TaskRecord("t1");
     const container = containerWith({ state: "created" });
@@ -16,7 +16,7 @@ test.each(["unknown", "failed"] as const)(
 );
 
 test.each(["unknown", "failed"] as const)(
-  "TaskRecord looks by name for a container whose creation had the outcome %s",
+  "TaskRecord inspects by name after a creation with the outcome %s",
   (kind) => {
     const record = new TaskRecord("task1");
     const config = { name: "shop_web.2.task1" } as ContainerConfig;
@@ -30,7 +30,7 @@ test.each(["unknown", "failed"] as const)(
   },
 );
 
-test("TaskRecord notes once that a container's process has ended, and looks until Docker has seen it, too", () => {
+test("TaskRecord records the end of a process once, and inspects until Docker reports it, too", () => {
   const record = new TaskRecord("task1");
   const container = containerWith({ processId: 7 });
   const summary = { id: container.id, taskId: "task1", state: "running", health: "none" } as const;

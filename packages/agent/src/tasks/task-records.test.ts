@@ -2,7 +2,7 @@ import { TaskState, TaskStatus } from "@berth/proto";
 import { expect, test } from "vitest";
 import { TaskRecords } from "./task-records.js";
 
-test("TaskRecords knows that a task has ended when its container is gone, and when all of it is", () => {
+test("TaskRecords reports an ended task also after it was deleted", () => {
   const records = new TaskRecords();
   const record = records.getOrCreate("t");
   expect(records.hasEnded("t")).toBe(false);
@@ -13,7 +13,7 @@ test("TaskRecords knows that a task has ended when its container is gone, and wh
   expect(records.hasEnded("t")).toBe(true);
 });
 
-test("TaskRecords forgets tasks that never ran, and in the end all", () => {
+test("TaskRecords forgets tasks that never ran, and the oldest ended tasks", () => {
   const records = new TaskRecords();
   records.getOrCreate("new");
   records.delete("new");

@@ -21,7 +21,7 @@ test("parseInspect reads a healthy container with a published port", async () =>
   });
 });
 
-test("parseInspect reads how containers ended or why they did not start", async () => {
+test("parseInspect reads exit codes and start errors", async () => {
   expect(await inspected("exited-3")).toMatchObject({
     state: "exited",
     exitCode: 3,
@@ -41,7 +41,7 @@ test("parseInspect reads how containers ended or why they did not start", async 
   expect(await inspected("running-unhealthy")).toMatchObject({ state: "running", health: "unhealthy" });
 });
 
-test("parseInspect takes anything without throwing", () => {
+test("parseInspect never throws", () => {
   for (const json of [
     undefined,
     null,
@@ -55,7 +55,7 @@ test("parseInspect takes anything without throwing", () => {
   }
 });
 
-test("parseSummary finds the health in a listing's text for people", () => {
+test("parseSummary reads the health from a listing's display text", () => {
   const healthOf = (Status: string): string => parseSummary({ Id: "i", State: "running", Status }).health;
   expect(healthOf("Up 4 seconds (health: starting)")).toBe("starting");
   expect(healthOf("Up 2 hours (healthy)")).toBe("healthy");

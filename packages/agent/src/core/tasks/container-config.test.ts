@@ -12,7 +12,7 @@ function configOf(parts: SpecParts): ContainerConfig {
 }
 const bodyOf = (parts: SpecParts): CreateBody => configOf(parts).body;
 
-test("containerConfig says nothing that the spec does not say", () => {
+test("containerConfig sets no field that the spec does not set", () => {
   expect(configOf({})).toEqual({
     name: "shop_web.2.task1",
     platform: "",
@@ -33,7 +33,7 @@ test("containerConfig says nothing that the spec does not say", () => {
   });
 });
 
-test("containerConfig passes on every field of a container's spec", () => {
+test("containerConfig maps every field of a container's spec", () => {
   const container = ContainerSpec.fromPartial({
     image: "web:1",
     entrypoint: { values: ["/init"] },
@@ -183,7 +183,7 @@ test("containerConfig uses every field that a container's spec has", () => {
   expect(unread).toEqual([]);
 });
 
-test("containerConfig publishes an ingress target once on the advertised address, and host ports as asked", () => {
+test("containerConfig publishes an ingress target once on the advertised address, and host ports as specified", () => {
   const { TCP, UDP } = PortSpec_Protocol;
   const { INGRESS, HOST } = PortSpec_Mode;
   const ports = [
@@ -204,7 +204,7 @@ test("containerConfig publishes an ingress target once on the advertised address
   expect(onHost.HostConfig.NetworkMode).toBe("host");
 });
 
-test("containerConfig mounts binds, volumes and memory", () => {
+test("containerConfig maps bind, volume and tmpfs mounts", () => {
   const mounts = [
     {
       kind: { $case: "bind", value: { source: "/a", propagation: "", createHostPath: true } },

@@ -60,7 +60,7 @@ describe("a container without a healthcheck whose ports are published", () => {
   });
 });
 
-describe("ports are not asked", () => {
+describe("ports are not probed", () => {
   test.each<[string, TaskView]>([
     ["when none are published", running({})],
     ["when a healthcheck tells", running({ ports: [HTTP] }, { ...ON_BRIDGE, health: "healthy" })],
@@ -72,7 +72,7 @@ describe("ports are not asked", () => {
   });
 });
 
-test("a container on the host's own network is asked at the host's address", () => {
+test("a container on the host's own network is probed at the host's address", () => {
   const view = running({ container: { networkMode: NetworkMode.HOST }, ports: [HTTP] }, {});
   expect(reconcile(view, NOW_MS)).toMatchObject({ step: { kind: "probe-ports", address: "10.0.0.1" } });
 });

@@ -41,7 +41,7 @@ const happening: fc.Arbitrary<Happening> = fc.oneof(
   ),
 );
 
-/** A Docker daemon with one task's containers and one container of somebody else. Steps may fail, or get lost on the way back. */
+/** A Docker daemon with one task's containers and a foreign container. Steps may fail, or their responses may be lost. */
 class SimulatedDocker {
   readonly containers = new Map<string, ObservedContainer>();
   readonly foreign: ObservedContainer = containerWith({ id: "foreign", name: "foreign", taskId: "" });
@@ -70,7 +70,7 @@ class SimulatedDocker {
     return { state: this.#hasImage ? "present" : "absent", pullBeganAtMs: 0 };
   }
 
-  /** @param luck "fails": nothing happens; "lost": it happens, and nobody hears of it. */
+  /** @param luck "fails": the step has no effect; "lost": it takes effect, but the response is lost */
   run(step: Step, luck: "fine" | "fails" | "lost"): StepOutcome {
     if (luck === "fails") return { kind: "failed", reason: "bad luck" };
     const outcome = this.#do(step);
@@ -219,7 +219,7 @@ const lucks = fc.infiniteStream(
   fc.constantFrom("fine" as const, "fine" as const, "fails" as const, "lost" as const),
 );
 
-test("reconcile() comes to rest where the leader wants it, whatever happens to Docker, agent and containers", () => {
+test("reconcile converges to the assignment, whatever happens to Docker, the agent and the containers", () => {
   fc.assert(
     fc.property(fc.array(happening, { maxLength: 12 }), lucks, (happenings, luck) => {
       const agent = new SimulatedAgent();

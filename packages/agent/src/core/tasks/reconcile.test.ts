@@ -13,8 +13,8 @@ function assignmentWith(desiredState: DesiredState, spec = specWith()): Assignme
 const memoryWith = (fields: Partial<TaskMemory>): TaskMemory => ({ ...BLANK_MEMORY, ...fields });
 const stepKind = ({ step }: Reconciled): string | undefined => step?.kind;
 
-describe("reconcile() on the way up", () => {
-  test("asks for the image, pulls it if it is missing, creates, starts", () => {
+describe("reconcile before the task runs", () => {
+  test("checks the image, pulls it if it is missing, creates and starts the container", () => {
     const unknown = reconcile(viewWith({ image: { state: "unknown", pullBeganAtMs: 0 } }), NOW_MS);
     expect(unknown).toMatchObject({ step: { kind: "check-image", image: "web:1" }, status: undefined });
     const absent = reconcile(viewWith({ image: { state: "absent", pullBeganAtMs: 0 } }), NOW_MS);
@@ -30,7 +30,7 @@ describe("reconcile() on the way up", () => {
     expect(running.step).toBeUndefined();
   });
 
-  test("pull policies: always pulls once for tasks that came together, never rejects", () => {
+  test("pull policy always pulls once for tasks that arrive together, and never rejects a missing image", () => {
     const always = assignmentWith(
       DesiredState.RUNNING,
       specWith({ container: { pullPolicy: PullPolicy.ALWAYS } }),
@@ -53,7 +53,7 @@ describe("reconcile() on the way up", () => {
     expect(rejected.step).toBeUndefined();
   });
 
-  test("leaves alone what runs by a spec that the leader cannot read, and starts nothing by it", () => {
+  test("keeps the container of an unreadable spec running, and starts none", () => {
     const spec = { ...specWith(), task: undefined, ports: [] };
     const assignment = assignmentWith(DesiredState.RUNNING, spec);
     const ports = [{ protocol: PortSpec_Protocol.TCP, target: 80, hostPort: 80 }];
@@ -72,7 +72,7 @@ describe("reconcile() on the way up", () => {
     expect(stepKind(stopping)).toBe("stop");
   });
 
-  test("rejects what the daemon would drop in silence", () => {
+  test("rejects fields that the daemon would ignore without an error", () => {
     const spec = specWith({ container: { annotations: { a: "b" } } });
     const { status } = reconcile(
       viewWith({ assignment: assignmentWith(DesiredState.RUNNING, spec) }),
@@ -82,7 +82,7 @@ describe("reconcile() on the way up", () => {
     expect(status?.message).toBe("annotations needs Docker API 1.43; this node's Docker has API 1.41");
   });
 
-  test("a failed step waits for its time, and the status says what is tried again", () => {
+  test("a failed step is retried after its delay, and the status says why", () => {
     const retry = { attempts: 1, notBeforeMs: NOW_MS + 500, reason: "no space" };
     expect(reconcile(viewWith({ memory: memoryWith({ retry }) }), NOW_MS)).toEqual({
       requeueAtMs: NOW_MS + 500,
@@ -111,8 +111,8 @@ describe("reconcile() on the way up", () => {
   });
 });
 
-describe("reconcile() with a healthcheck", () => {
-  test("STARTING until healthy, RUNNING from then on whatever the health", () => {
+describe("reconcile with a healthcheck", () => {
+  test("is starting until it is healthy, and running from then on whatever its health", () => {
     const starting = viewWith({ containers: [containerWith({ health: "starting" })] });
     const first = reconcile(starting, NOW_MS).status;
     expect(first).toMatchObject({ state: TaskState.STARTING, health: Health.STARTING });
@@ -131,7 +131,7 @@ describe("reconcile() with a healthcheck", () => {
     });
   });
 
-  test("stops a task that stays unhealthy, and fails it with that reason once it has ended", () => {
+  test("stops a task that stays unhealthy, and fails it with that reason", () => {
     const container = containerWith({ health: "unhealthy", healthOutput: "503" });
     const memory = memoryWith({ containerId: "c1", unhealthySinceMs: NOW_MS });
     const view = viewWith({ containers: [container], memory });
@@ -148,8 +148,8 @@ describe("reconcile() with a healthcheck", () => {
   });
 });
 
-describe("reconcile() on the way down", () => {
-  test("SHUTDOWN stops and keeps the container, REMOVE removes it and says so", () => {
+describe("reconcile of a task that should not run", () => {
+  test("shutdown stops and keeps the container, remove removes it and reports it gone", () => {
     const stop = assignmentWith(DesiredState.SHUTDOWN);
     const running = viewWith({ assignment: stop, containers: [containerWith()] });
     expect(reconcile(running, NOW_MS).step).toMatchObject({ kind: "stop", graceMs: 10_000, failing: "" });
@@ -175,7 +175,7 @@ describe("reconcile() on the way down", () => {
     expect(step).toBeUndefined();
   });
 
-  test("what is not assigned is stopped, removed and forgotten", () => {
+  test("an unassigned task is stopped, removed and forgotten", () => {
     const running = viewWith({ assignment: undefined, containers: [containerWith()] });
     expect(stepKind(reconcile(running, NOW_MS))).toBe("stop");
     const stopped = { ...running, containers: [containerWith({ state: "exited" })] };
@@ -183,14 +183,14 @@ describe("reconcile() on the way down", () => {
     expect(reconcile({ ...running, containers: [] }, NOW_MS)).toMatchObject({ isGone: true });
   });
 
-  test("of two containers with the task's label the one with another name goes", () => {
+  test("removes the container with the wrong name when two have the task's label", () => {
     const copy = containerWith({ id: "c2", name: "copy" });
     const view = viewWith({ containers: [copy, containerWith()] });
     expect(reconcile(view, NOW_MS).step).toMatchObject({ kind: "stop", containerId: "c2" });
   });
 });
 
-describe("reconcile() when a container ends", () => {
+describe("reconcile after a container has ended", () => {
   const endedWith = (
     container: Parameters<typeof containerWith>[0],
     memory: Partial<TaskMemory> = {},
@@ -203,7 +203,7 @@ describe("reconcile() when a container ends", () => {
       NOW_MS,
     );
 
-  test("tells why, and keeps the container for its log", () => {
+  test("reports the reason and keeps the container for its log", () => {
     expect(endedWith({ exitCode: 0 })).toEqual({
       status: expect.objectContaining({ state: TaskState.COMPLETE, exitCode: 0 }),
     });
@@ -222,7 +222,7 @@ describe("reconcile() when a container ends", () => {
     expect(endedWith({ exitCode: 137 }, { wasUnobserved: true }).status).toMatchObject(notItsOwn);
   });
 
-  test("nobody is sent to a container whose process was seen to end, until Docker says how it ended", () => {
+  test("a container whose process has ended counts as unhealthy until Docker reports how it ended", () => {
     const container = containerWith({ processId: 7 });
     const memory = applyObservation(memoryWith({ endedProcessId: 7 }), container, NOW_MS);
     expect(reconcile(viewWith({ containers: [container], memory }), NOW_MS)).toEqual({

@@ -31,7 +31,7 @@ async function linesOf(chunks: AsyncIterable<Buffer>, tty = false): Promise<stri
   return lines;
 }
 
-test("logLines gives the same lines however the stream is cut", async () => {
+test("logLines yields the same lines regardless of chunk boundaries", async () => {
   const bytes = Buffer.concat([
     frame(1, `${TIME} one\n`),
     frame(2, `${TIME} tw`),
@@ -57,7 +57,7 @@ test("logLines gives the same lines however the stream is cut", async () => {
   );
 });
 
-test("logLines reads a terminal's output, which is not framed", async () => {
+test("logLines reads the unframed output of a terminal", async () => {
   const bytes = Buffer.from(`${TIME} one\r\n${TIME} two\r\n`);
   expect(await linesOf(chunked(bytes, [7]), true)).toEqual([
     `stdout ${TIME_NS} one`,
@@ -65,14 +65,14 @@ test("logLines reads a terminal's output, which is not framed", async () => {
   ]);
 });
 
-test("logLines cuts a line without end instead of keeping it", async () => {
+test("logLines splits a line without end instead of buffering it", async () => {
   const bytes = Buffer.alloc(200_000, "x");
   const lines = await linesOf(chunked(bytes, [10_000]), true);
   expect(lines.length).toBeGreaterThan(1);
   expect(lines.map((line) => line.split(" ")[2]).join("")).toBe("x".repeat(200_000));
 });
 
-test("parseTimestamp keeps all nine digits and pads what is missing", () => {
+test("parseTimestamp keeps nine digits and pads shorter fractions", () => {
   expect(parseTimestamp(TIME)).toBe(TIME_NS);
   expect(parseTimestamp("1970-01-01T00:00:01.5Z")).toBe("1500000000");
   expect(parseTimestamp("1970-01-01T01:00:01+01:00")).toBe("1000000000");
