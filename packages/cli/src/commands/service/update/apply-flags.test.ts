@@ -231,7 +231,7 @@ describe("applyFlags", () => {
         --no-healthcheck and --health-cmd are mutually exclusive
         --args: "| b" needs a shell
         --env-add: "A" is not KEY=VALUE
-        --mount-add: type: "blob" is invalid: use bind, volume, tmpfs, npipe, cluster, image
+        --mount-add: type: "blob" is invalid: use volume, bind, tmpfs
         --mount-add: the mount has no target: set target=/PATH
         --mount-add: unknown key "soruce"; did you mean "source"?
         --mount-add: readonly: must be true or false, not the text "ture"; did you mean "true"?

@@ -1,12 +1,13 @@
 import { type Mount, VolumeMount } from "@berth/proto";
 import {
   type MountDraft,
+  type MountType,
   mountRules,
   newMountDraft,
   normalizeTarget,
 } from "../../../compose/keys/mount-keys.js";
 import { invalid, type Parsed, value } from "../../../compose/text/units.js";
-import { type Cursor, readFlag, readText } from "../../../compose/tree/cursor.js";
+import { type Cursor, readFlag, readOneOf, readText } from "../../../compose/tree/cursor.js";
 import { type KeyTable, rule } from "../../../compose/tree/key-table.js";
 import { readFields } from "./parse-fields.js";
 
@@ -30,7 +31,9 @@ interface MountFlagDraft extends MountDraft {
 const RULES = mountRules(readFlagBoolean);
 
 const MOUNT_FLAG_KEYS: KeyTable<MountFlagDraft> = {
-  type: RULES.type,
+  type: rule(readType, (mount, type) => {
+    mount.type = type;
+  }),
   source: RULES.source,
   src: RULES.source,
   target: RULES.target,
@@ -49,6 +52,10 @@ const MOUNT_FLAG_KEYS: KeyTable<MountFlagDraft> = {
     mount.tmpfs.mode = mode;
   }),
 };
+
+function readType(cursor: Cursor): MountType | undefined {
+  return readOneOf(cursor, ["volume", "bind", "tmpfs"]);
+}
 
 /** Reads a boolean in the forms that Docker's flags accept: also `1` and `0`. */
 function readFlagBoolean(cursor: Cursor): boolean | undefined {
