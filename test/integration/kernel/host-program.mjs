@@ -120,8 +120,8 @@ const commands = {
     return { text };
   },
   /** A connection that stays; `say` writes into it and waits for the echo, `finish` ends it and waits for all that comes. */
-  async open({ connection, host, port }) {
-    const socket = connect({ host, port, allowHalfOpen: true });
+  async open({ connection, host, port, from }) {
+    const socket = connect({ host, port, localAddress: from, allowHalfOpen: true });
     const state = { socket, text: "", end: undefined };
     socket.on("data", (chunk) => {
       state.text += chunk;

@@ -1,0 +1,123 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
+import { Cleanup, deadline } from "./ingress-harness.js";
+import { type KernelIngress, startKernelIngress, tally } from "./kernel/kernel-ingress.js";
+import { ADDRESS, TestNetwork } from "./kernel/test-network.js";
+
+const cleanup = new Cleanup();
+let network: TestNetwork;
+const [GATEWAY, VIP, BRIDGE] = ["10.64.1.1", "10.64.0.2", "bth4097"];
+
+beforeAll(async () => {
+  network = await TestNetwork.create();
+  network.run("a", "ip", "link", "add", BRIDGE, "type", "bridge");
+  network.run("a", "ip", "address", "add", `${GATEWAY}/18`, "dev", BRIDGE);
+  network.run("a", "ip", "link", "set", BRIDGE, "up");
+  for (const host of ["b", "c"] as const) {
+    network.run(host, "ip", "route", "add", "10.64.0.0/18", "via", ADDRESS.a);
+  }
+  await network.serve("b", 8_001);
+  await network.serve("c", 8_001);
+  await network.serve("c", 8_002);
+});
+afterAll(() => network.dispose());
+afterEach(() => cleanup.run());
+
+/** When TCP retransmits an unanswered SYN. */
+const RETRANSMISSION_MS = 1_000;
+const TIMEOUT_MS = 20_000;
+
+/** The virtual IP of a service with one task on each of these hosts. */
+function tableOf(...hosts: readonly ("b" | "c")[]): DnsTable {
+  return {
+    networks: [
+      {
+        ...{ id: "n1", name: "shop_default", stack: "shop", subnet: "10.64.0.0/18" },
+        ...{ gateway: GATEWAY, bridge: BRIDGE },
+      },
+    ],
+    services: [
+      {
+        ...{ key: "n1/api", networkId: "n1", service: "shop_api", stack: "shop", names: ["api"], vip: VIP },
+        endpoints: hosts.map((host, at) => ({
+          id: host,
+          nodeId: host,
+          address: ADDRESS[host],
+          slot: at + 1,
+        })),
+        draining: [],
+      },
+    ],
+    clients: [],
+  };
+}
+
+async function start(...hosts: readonly ("b" | "c")[]): Promise<KernelIngress> {
+  const ingress = await startKernelIngress(network, cleanup);
+  await ingress.updateDns(tableOf(...hosts), deadline());
+  return ingress;
+}
+
+describe("a virtual IP", () => {
+  it("retries a refused connection at once with another task", async () => {
+    await start("b", "c");
+    // Only c serves port 8002. Each connection that starts at b is refused once.
+    const answers = await network.ask("a", VIP, 8_002, { count: 8, from: GATEWAY });
+    expect(tally(answers)).toEqual({ [`c ${GATEWAY}`]: 8 });
+    expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(RETRANSMISSION_MS);
+  });
+
+  it("passes on the second refusal of a connection", async () => {
+    await start("b", "c");
+    const answers = await network.ask("a", VIP, 8_003, { count: 4, from: GATEWAY });
+    expect(tally(answers)).toEqual({ ECONNREFUSED: 4 });
+    expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(RETRANSMISSION_MS);
+  });
+
+  it("has clients retransmit at once when the host of their task is suspect", async () => {
+    const ingress = await start("b", "c");
+    await network.ask("a", VIP, 8_001, { count: 2, from: GATEWAY });
+    network.cut("b");
+    cleanup.add(() => network.mend("b"));
+    const unanswered = (): number =>
+      network.run("a", "conntrack", "-L", "-p", "tcp", "--state", "SYN_SENT").split("\n").length - 1;
+    // A busy machine may take longer than a second between two steps.
+    await vi.waitFor(async () => {
+      await ingress.suspect([], deadline());
+      const asked = network.ask("a", VIP, 8_001, { count: 8, parallel: 8, from: GATEWAY });
+      await vi.waitFor(() => expect(unanswered()).toBe(4), TIMEOUT_MS);
+      await ingress.suspect(["b"], deadline());
+      const answers = await asked;
+      expect(tally(answers)).toEqual({ [`c ${GATEWAY}`]: 8 });
+      expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(RETRANSMISSION_MS);
+    }, TIMEOUT_MS);
+  });
+
+  it("keeps half-closed connections, however short the host's timeouts are", async () => {
+    const [forgottenAfterS, thinkMs] = [1, 2_500];
+    const names = ["established", "close_wait", "fin_wait"].map(
+      (state) => `nf_conntrack_tcp_timeout_${state}`,
+    );
+    const before = names.map((name) => network.run("a", "sysctl", "-n", `net.netfilter.${name}`).trim());
+    const setAll = (values: readonly string[]): void => {
+      for (const [index, name] of names.entries()) {
+        network.run("a", "sysctl", "-qw", `net.netfilter.${name}=${values[index]}`);
+      }
+    };
+    cleanup.add(() => setAll(before));
+    await network.call("c", "serve", { protocol: "tcp", port: 8_090, name: "c", thinkMs });
+    cleanup.add(() => network.close("c", 8_090));
+    await start("c");
+    // After the start, which raises them: only the ruleset protects the connection.
+    setAll(names.map(() => String(forgottenAfterS)));
+    await network.call("a", "open", { connection: "half", host: VIP, port: 8_090, from: GATEWAY });
+    await network.call("a", "open", { connection: "idle", host: VIP, port: 8_090, from: GATEWAY });
+    const finished = network.call("a", "finish", { connection: "half" });
+    await sleep(thinkMs);
+    expect(await network.call("a", "say", { connection: "idle", text: "still there" })).toEqual({
+      text: "still there",
+    });
+    expect(await finished).toEqual({ text: "thought", isWhole: true });
+  });
+});
