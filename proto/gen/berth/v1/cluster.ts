@@ -15,28 +15,28 @@ import {
 } from "./spec.js";
 
 /**
- * Observed state of a task. It only moves forward, in the order of these numbers;
- * COMPLETE and everything after it are final.
+ * The observed state of a task. It only moves forward in the order of these numbers. COMPLETE and all later states are
+ * final.
  */
 export const TaskState = {
   UNSPECIFIED: 0,
-  /** NEW - Exists, has no node yet: its status says why. */
+  /** NEW - Has no node yet. The status message says why. */
   NEW: 1,
   ASSIGNED: 2,
-  /** PREPARING - The node pulls the image or makes the container. */
+  /** PREPARING - The node pulls the image or creates the container. */
   PREPARING: 3,
   /** STARTING - Started, not yet healthy. */
   STARTING: 4,
   RUNNING: 5,
-  /** COMPLETE - Ended by itself with exit code 0. */
+  /** COMPLETE - Exited with code 0. */
   COMPLETE: 6,
-  /** FAILED - Ended by itself with another exit code, or stayed unhealthy. */
+  /** FAILED - Exited with another code, or stayed unhealthy. */
   FAILED: 7,
-  /** SHUTDOWN - Ended because it was asked to. */
+  /** SHUTDOWN - Stopped on request. */
   SHUTDOWN: 8,
-  /** REJECTED - The node could not run it: no such image, a port taken, a mount missing. */
+  /** REJECTED - The node could not run the task: the image or a mount is missing, or a port is taken. */
   REJECTED: 9,
-  /** LOST - Its node died. */
+  /** LOST - The node died. */
   LOST: 10,
 } as const;
 
@@ -125,13 +125,13 @@ export function taskStateToJSON(object: TaskState): string {
   }
 }
 
-/** What the control plane wants of a task. It only moves forward. */
+/** The desired state of a task. It only moves forward. */
 export const DesiredState = {
   UNSPECIFIED: 0,
   RUNNING: 1,
-  /** SHUTDOWN - Stop it, keep its container for its logs. */
+  /** SHUTDOWN - Stop the task and keep its container for the logs. */
   SHUTDOWN: 2,
-  /** REMOVE - Stop it and remove every trace. */
+  /** REMOVE - Stop the task and remove its container. */
   REMOVE: 3,
 } as const;
 
@@ -179,12 +179,12 @@ export function desiredStateToJSON(object: DesiredState): string {
 }
 
 export const Health = {
-  /** UNSPECIFIED - No healthcheck. */
+  /** UNSPECIFIED - The container has no healthcheck. */
   UNSPECIFIED: 0,
   STARTING: 1,
   HEALTHY: 2,
   UNHEALTHY: 3,
-  /** UNKNOWN - Its node is down: only the agent can tell, when it is back. */
+  /** UNKNOWN - The node is down, so the health is not known. */
   UNKNOWN: 4,
 } as const;
 
@@ -279,9 +279,9 @@ export function nodeStateToJSON(object: NodeState): string {
 export const Availability = {
   UNSPECIFIED: 0,
   ACTIVE: 1,
-  /** PAUSE - Keeps its tasks, gets no new ones. */
+  /** PAUSE - Keeps its tasks and gets no new ones. */
   PAUSE: 2,
-  /** DRAIN - Its tasks move elsewhere. */
+  /** DRAIN - Gets no tasks, and its tasks move to other nodes. */
   DRAIN: 3,
 } as const;
 
@@ -328,73 +328,70 @@ export function availabilityToJSON(object: Availability): string {
   }
 }
 
-/** A service as stored. `spec` is also kept under its version, where it never changes. */
+/** A service. Each version of its spec is also stored as a revision that never changes. */
 export interface Service {
   id: string;
   spec?:
     | ServiceSpec
     | undefined;
-  /** Counts every accepted change of the spec, from 1. */
+  /** Counts the accepted changes of the spec, from 1. */
   version: number;
-  /** The first version with what tasks are to run now; tasks made from anything else are outdated. See `templates`. */
+  /** The first version with the current task template. Tasks with another template are outdated. See `templates`. */
   templateVersion: number;
   createdAtMs: number;
   updatedAtMs: number;
-  /** The user asked for its removal: tasks are being stopped, the record goes when the last is gone. */
+  /** The service is being removed: its tasks are stopped, and the record is deleted after the last one. */
   removing: boolean;
-  /** The latest change of what tasks run, and how it goes. Absent: there was none since the service was made. */
+  /** The latest rollout of a changed template. Absent when the template has never changed. */
   rollout?:
     | Rollout
     | undefined;
-  /** The newest version that all slots ran well on: where an automatic rollback goes. 0: none yet. */
+  /** The newest version that was healthy in all slots, which automatic rollbacks restore. 0 when there is none. */
   healthyVersion: number;
-  /** Of jobs: the run that is on, or the last one. */
+  /** For jobs: the current or the last run. */
   job?:
     | JobStatus
     | undefined;
-  /** Of cron jobs. */
+  /** For jobs with a schedule. */
   cron?:
     | CronStatus
     | undefined;
-  /** Of autoscaled services. */
+  /** For autoscaled services. */
   autoscale?:
     | AutoscaleStatus
     | undefined;
   /**
-   * The template version of each version, written where it changes, oldest first; only the latest are kept.
-   * Going back to an older template makes its tasks current again.
+   * The versions at which the template changed, oldest first. Only the latest ones are kept. Restoring an older template
+   * makes its tasks current again.
    */
   templates: TemplateChange[];
-  /** Versions that ran well before `healthy_version`, newest first. */
+  /** Healthy versions before `healthy_version`, newest first. */
   earlierHealthyVersions: number[];
 }
 
-/** From `version` on, up to the next mark, tasks are made from the template of `template_version`. */
+/** From `version` up to the next change, tasks have the template of `template_version`. */
 export interface TemplateChange {
   version: number;
   templateVersion: number;
 }
 
-/** How a change of what a service's tasks run goes. Everything a new leader needs to go on with it. */
+/** The progress of a rollout, with everything that a new leader needs to continue it. */
 export interface Rollout {
   state: Rollout_State;
   fromVersion: number;
   toVersion: number;
   startedAtMs: number;
-  /** 0 while it goes on. */
+  /** 0 while it is in progress. */
   endedAtMs: number;
-  /** When it last got further: the progress deadline counts from here. */
+  /** Time of the last progress, from which the progress deadline counts. */
   progressedAtMs: number;
-  /** Slots brought to run well so far. */
+  /** Number of updated slots. */
   updatedSlots: number;
-  /**
-   * Slots (numbers, or node ids for global services) whose new task failed within the monitoring time; the first
-   * hundred of them.
-   */
+  /** The first hundred slots whose new task failed within the monitoring time: numbers, or node ids for global services. */
   failedSlots: string[];
-  /** What happened, for a person. */
+  /** What happened. Shown to users. */
   message: string;
-  /** How many slots failed. */
+  /** Number of failed slots. */
   failedCount: number;
 }
 
@@ -469,84 +466,84 @@ export function rollout_StateToJSON(object: Rollout_State): string {
   }
 }
 
-/** One run of a job: all tasks of `iteration`. */
+/** One run of a job, which consists of all tasks with its `iteration`. */
 export interface JobStatus {
   iteration: number;
   startedAtMs: number;
-  /** 0 while it runs. */
+  /** 0 while it is in progress. */
   endedAtMs: number;
   failed: boolean;
   message: string;
-  /** The service's template version when it began. Another template begins another run. */
+  /** The service's template version at the start. A new template starts a new run. */
   templateVersion: number;
 }
 
 export interface CronStatus {
   nextRunAtMs: number;
-  /** Newest first: those that are on, and as many ended ones as the history keeps. */
+  /** Newest first: the current runs, and as many finished ones as the history keeps. */
   runs: JobStatus[];
-  /** Times of the schedule up to this one have had their run, or were skipped. */
+  /** All scheduled times up to this one have been run or skipped. */
   handledUntilMs: number;
-  /** What became of the last time if there was no run, for a person. */
+  /** Why the last scheduled time had no run. Shown to users. */
   message: string;
-  /** The task's force_update that has had its run. */
+  /** The value of the task's `force_update` that has been run. */
   handledForceUpdate: number;
 }
 
 export interface AutoscaleStatus {
-  /** What the service is scaled to now; takes the place of the spec's replicas. */
+  /** The current number of replicas, which overrides the spec's. */
   replicas: number;
   changedAtMs: number;
-  /** Why, for a person. */
+  /** Why the number changed last. Shown to users. */
   message: string;
 }
 
-/** One attempt to fill one slot of a service on one node. */
+/** One attempt to fill a slot of a service on one node. */
 export interface Task {
   id: string;
   serviceId: string;
   serviceName: string;
   stack: string;
-  /** From 1; 0 for a task of a global service, whose slot is its node. */
+  /** From 1. 0 for a task of a global service, whose slot is its node. */
   slot: number;
   /** Empty while NEW. */
   nodeId: string;
-  /** The version of the service whose spec it runs. */
+  /** The service version whose spec the task runs. */
   specVersion: number;
   desiredState: DesiredState;
   status?: TaskStatus | undefined;
   createdAtMs: number;
-  /** Restarts of this slot since it last ran well: what the back-off counts. */
+  /** Number of restarts since the slot was last stable, for the back-off. */
   restarts: number;
-  /** Of a job: the run that it belongs to. */
+  /** For jobs: the run that the task belongs to. */
   jobIteration: number;
-  /** The node that is to have its replacement: rebalancing moves the slot there, while that node takes it. Empty: none. */
+  /** The preferred node of the task's replacement, set by rebalancing. Empty for no preference. */
   preferredNodeId: string;
 }
 
 export interface TaskStatus {
   state: TaskState;
-  /** Why the task is where it is, for a person. */
+  /** Why the task is in this state. Shown to users. */
   message: string;
-  /** Since when the task is in this state, by the leader's clock. */
+  /** When the task entered this state, by the leader's clock. */
   sinceMs: number;
   containerId: string;
   health: Health;
-  /** Set when the container has ended. */
+  /** Set when the container has exited. */
   exitCode?:
     | number
     | undefined;
-  /** Where the container's published target ports answer on its node. */
+  /** Host ports at which the container's published ports can be reached. */
   ports: HostPort[];
-  /** When the task began to run, by the leader's clock; stays when it ends. Absent: it never ran. */
+  /** When the task entered RUNNING, by the leader's clock; also kept after its end. Absent when it never ran. */
   runningSinceMs?:
     | number
     | undefined;
-  /** Where its container answers in the networks that span hosts. */
+  /** Addresses of its container in networks that span hosts. */
   addresses: TaskAddress[];
   /**
-   * It ended, and nothing is wrong with it or with its node: somebody other than berth stopped it, or its Docker daemon
-   * went away.
+   * The task was stopped by something other than berth, or by the end of its Docker daemon. Does not count as a failure
+   * of the task or of its node.
    */
   stoppedExternally: boolean;
 }
@@ -555,7 +552,7 @@ export interface TaskAddress {
   networkId: string;
   /** IPv4. */
   address: string;
-  /** Of the container's interface there. */
+  /** The address of the container's interface in the network. */
   macAddress: string;
 }
 
@@ -567,34 +564,34 @@ export interface HostPort {
   hostPort: number;
 }
 
-/** A port of a host that is taken by some program. */
+/** A port of a host on which a program listens. */
 export interface HostListener {
   protocol: PortSpec_Protocol;
-  /** Empty: on all addresses. */
+  /** Empty for all addresses. */
   address: string;
   port: number;
 }
 
-/** One Docker host. */
+/** A Docker host. */
 export interface Node {
   id: string;
   description?: NodeDescription | undefined;
   availability: Availability;
-  /** Given by the user; node.labels.* in constraints. */
+  /** Set by the user. Constraints use them as node.labels.*. */
   labels: { [key: string]: string };
   state: NodeState;
-  /** Why, for a person. */
+  /** Why the node is in this state. Shown to users. */
   stateMessage: string;
   stateSinceMs: number;
   createdAtMs: number;
-  /** Of a READY node: its agent does not answer though its host lives. What runs there goes on, nothing new is placed. */
+  /** For a READY node: the host answers, but its agent does not. Its tasks keep running, and it gets no new ones. */
   agentUnreachable: boolean;
   /**
-   * Of a node that is DOWN: its host has been silent for so long that its agent, if it lives, has stopped all of its
-   * at-most-one tasks. Only then may others take their place.
+   * For a DOWN node: it has been silent for so long that its agent, if alive, has stopped all at-most-one tasks. These
+   * tasks can only be replaced once this is set.
    */
   fenced: boolean;
-  /** It answered no probe while its agent was heard, because of a firewall perhaps: its silence proves nothing. */
+  /** The host did not answer probes while its agent sent heartbeats, possibly because of a firewall. */
   ignoresProbes: boolean;
 }
 
@@ -603,10 +600,10 @@ export interface Node_LabelsEntry {
   value: string;
 }
 
-/** What an agent says of its host. */
+/** An agent's description of its host. */
 export interface NodeDescription {
   hostname: string;
-  /** Where the other hosts reach the published ports of its containers. */
+  /** Address at which other hosts reach the published ports of its containers. */
   address: string;
   os: string;
   architecture: string;
@@ -616,19 +613,19 @@ export interface NodeDescription {
   engineApiVersion: string;
   agentVersion: string;
   engineLabels: { [key: string]: string };
-  /** False while the agent cannot reach its Docker daemon: no new tasks go there. */
+  /** Whether the agent can reach the Docker daemon. Otherwise, the node gets no new tasks. */
   engineReady: boolean;
-  /** What is wrong with the host now, a sentence each, for a person: Docker is away, a published port is taken. */
+  /** Current problems of the host, such as an unreachable Docker daemon or a taken port. Shown to users. */
   problems: string[];
-  /** Processes and threads that its containers can have together. 0: not known, or no limit. */
+  /** Maximum number of processes and threads of all containers. 0 when not known or not limited. */
   pids: number;
-  /** Countable things that the host's administrator declared ("gpu": 2). */
+  /** Generic resources that the administrator declared, such as "gpu": 2. */
   generic: { [key: string]: number };
-  /** Ports of the host that programs other than berth's tasks listen on, in a fixed order. */
+  /** Ports on which programs other than berth's tasks listen, sorted. */
   listeners: HostListener[];
-  /** Named volumes of the local driver that its Docker has, sorted. */
+  /** Named volumes of the local driver, sorted. */
   volumes: string[];
-  /** What its data plane can do. Absent: the agent is of a release without one. */
+  /** Capabilities of its data plane. Absent for an agent of a release without one. */
   dataPlane?: DataPlane | undefined;
 }
 
@@ -642,64 +639,67 @@ export interface NodeDescription_GenericEntry {
   value: number;
 }
 
-/** How a host takes part in the cluster's network. */
+/** Capabilities of a host's data plane. */
 export interface DataPlane {
-  /** New connections to published ports are balanced by the kernel; false: by a process. */
+  /** Whether the kernel balances new connections to published ports, instead of a process. */
   kernel: boolean;
-  /** Why, for a person: "nft is not installed", "forced by --ingress userspace". */
+  /** Why: "nft is not installed", "forced by --ingress userspace". Shown to users. */
   kernelReason: string;
-  /** It can have networks that span hosts. */
+  /** Whether the host can join networks that span hosts. */
   overlay: boolean;
-  /** Why not, for a person. */
+  /** Why the host cannot join them. Shown to users. */
   overlayReason: string;
-  /** Bytes that a packet of such a network may have. */
+  /** Maximum packet size in such a network, in bytes. */
   overlayMtu: number;
-  /** Of the host's WireGuard key pair; empty: it cannot have encrypted networks, and `wireguard_reason` says why. */
+  /** Empty when the host cannot join encrypted networks; `wireguard_reason` says why. */
   wireguardPublicKey: string;
   wireguardReason: string;
-  /** IPv4 subnets that the host reaches without a gateway, apart from berth's networks: none of these may overlap one. */
+  /** IPv4 subnets that the host reaches without a gateway, except berth's networks. No network may overlap them. */
   subnets: string[];
 }
 
-/** A network as stored. */
+/** A network that spans hosts. */
 export interface Network {
   id: string;
   spec?:
     | NetworkSpec
     | undefined;
-  /** "10.64.0.0/18": what the spec says, or what was picked. */
+  /** "10.64.0.0/18": the subnet of the spec, or the one that the leader picked. */
   subnet: string;
-  /** Tells its packets from those of other networks between hosts. */
+  /** The VXLAN network identifier. */
   vni: number;
   createdAtMs: number;
-  /** It goes when the last task that uses it is gone. */
+  /** The network is deleted after the last task that uses it. */
   removing: boolean;
   /**
-   * Bytes that a packet may have in it: what the spec says, or what all hosts' uplinks left when it was made. 0: what
-   * each host's own uplink leaves.
+   * Maximum packet size in bytes: the value of the spec, or the minimum of all hosts when the network was created. 0 when
+   * each host's uplink determines it.
    */
   mtu: number;
 }
 
 /**
- * The part of a network's subnet from which one host's Docker gives out addresses. Leased until the node is removed
- * from the cluster or the network goes: a lease that ran out by itself would give out addresses twice.
+ * The range of a network from which one host's Docker assigns addresses. Leased until the node or the network is
+ * removed: a lease that expired could lead to duplicate addresses.
  */
 export interface NetworkRange {
   networkId: string;
   nodeId: string;
   /** "10.64.1.0/25" */
   range: string;
-  /** The host's own address in the network, in that range. */
+  /** The host's address in the network, which is in that range. */
   gateway: string;
 }
 
-/** The address that stands for a service in a network. */
+/** The virtual IP of a service in a network. */
 export interface VirtualIp {
   networkId: string;
   serviceId: string;
   address: string;
-  /** When the service left; the address is not given to another for an hour, since resolvers may remember it. 0: in use. */
+  /**
+   * When the service left the network. The address is not reused for an hour, since resolvers may cache it. 0 while in
+   * use.
+   */
   releasedAtMs: number;
 }
 

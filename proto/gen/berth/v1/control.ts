@@ -44,29 +44,29 @@ export interface GetClusterResponse {
   leaderAddress: string;
   epoch: number;
   servers: string[];
-  /** By the leader's clock, in milliseconds since 1970. */
+  /** The leader's clock, in milliseconds since 1970. */
   nowMs: number;
 }
 
 export interface DeployStackRequest {
   stack: string;
   services: ServiceSpec[];
-  /** Also remove services of the stack that the request does not name. */
+  /** Also removes services and networks of the stack that the request does not name. */
   prune: boolean;
-  /** Only say what would be done. */
+  /** Only returns the plan. */
   dryRun: boolean;
-  /** Not empty: refused unless the plan of this request, made now, has this `rev`. */
+  /** When set, the request fails unless its current plan has this `rev`. */
   planRev: string;
-  /** Networks of the stack. Those that it has and that are not named go with `prune`, once nothing uses them. */
+  /** Networks of the stack. */
   networks: NetworkSpec[];
 }
 
 export interface DeployStackResponse {
   services: ServiceOutcome[];
-  /** Of a dry run. */
+  /** Set for a dry run. */
   plan?: DeployPlan | undefined;
   networks: NetworkOutcome[];
-  /** What was deployed will not be all that the request says, for a person. */
+  /** Parts of the request that cannot be satisfied. Shown to users. */
   warnings: string[];
 }
 
@@ -81,7 +81,7 @@ export const NetworkOutcome_Kind = {
   CREATED: 1,
   UNCHANGED: 2,
   REMOVED: 3,
-  /** UPDATED - Labels only: nothing else of a network can change while it is used. */
+  /** UPDATED - Only the labels of a network can change. */
   UPDATED: 4,
 } as const;
 
@@ -135,7 +135,7 @@ export function networkOutcome_KindToJSON(object: NetworkOutcome_Kind): string {
 }
 
 export interface ListNetworksRequest {
-  /** Empty: all. */
+  /** Empty for all stacks. */
   stack: string;
 }
 
@@ -147,16 +147,16 @@ export interface NetworkSummary {
   network?:
     | Network
     | undefined;
-  /** Services that use it, by full name. */
+  /** Full names of the services that use it. */
   services: string[];
   ranges: NetworkRange[];
   vips: VirtualIp[];
-  /** What is wrong with it now, a sentence each, for a person. */
+  /** Current problems of the network. Shown to users. */
   problems: string[];
 }
 
 export interface GetNetworkRequest {
-  /** By id, name or unique id prefix. */
+  /** Id, name or unique id prefix. */
   network: string;
 }
 
@@ -173,7 +173,7 @@ export interface CreateNetworkResponse {
 }
 
 export interface RemoveNetworksRequest {
-  /** By id, name or unique id prefix. */
+  /** Id, name or unique id prefix. */
   networks: string[];
 }
 
@@ -181,55 +181,55 @@ export interface RemoveNetworksResponse {
   networks: NetworkOutcome[];
 }
 
-/** What a deployment would do if everything went well, worked out by the same code that does it. */
+/** What a deployment would do if every step succeeded, computed by the code that deploys. */
 export interface DeployPlan {
-  /** Names what the plan does and the versions that it starts from: equal plans have equal names. */
+  /** Hash of the changes and of the versions that they start from: equal plans have equal hashes. */
   rev: string;
   services: ServicePlan[];
-  /** Those that are made, changed or removed. */
+  /** Networks that are created, updated or removed. */
   networks: NetworkOutcome[];
 }
 
 export interface ServicePlan {
   name: string;
   kind: ServiceOutcome_Kind;
-  /** 0 of a service that is to be made. */
+  /** 0 for a new service. */
   fromVersion: number;
   toVersion: number;
   changes: FieldChange[];
-  /** What tasks run changes, so that they are replaced. */
+  /** Whether the template changes, which replaces the tasks. */
   replacesTasks: boolean;
-  /** How they are replaced, for a person: "2 at a time, start-first". */
+  /** The update policy: "2 at a time, start-first". Shown to users. */
   rollout: string;
-  /** In the order in which they would be taken. */
+  /** In the order of execution. */
   steps: PlannedStep[];
-  /** What would keep the service from being as it should be, for a person. */
+  /** Problems that would keep the service from converging. Shown to users. */
   problems: string[];
-  /** Steps that would follow those above in the same way: a plan does not work out hundreds of rounds. */
+  /** Number of further steps of the same kind, which are not computed. */
   omittedSteps: number;
 }
 
 export interface FieldChange {
-  /** In the words of the spec: "task.container.image". */
+  /** Path in the spec: "task.container.image". */
   path: string;
-  /** Empty: there was none. */
+  /** Empty when the field was not set. */
   before: string;
-  /** Empty: there is none any more. */
+  /** Empty when the field is removed. */
   after: string;
 }
 
 export interface PlannedStep {
   kind: PlannedStep_Kind;
-  /** Number of the slot; 0 of a service that has one task a node. */
+  /** Number of the slot. 0 for a global service. */
   slot: number;
-  /** The task that goes; empty of a step that only makes one. */
+  /** The task that is stopped. Empty for KIND_CREATE. */
   taskId: string;
   fromHostname: string;
-  /** Where the new task would go; empty of a step that makes none, or that finds no node. */
+  /** The node of the new task. Empty for KIND_STOP and when no node was found. */
   toHostname: string;
-  /** Steps of one round are taken together, the next ones when those have gone well. From 1. */
+  /** Steps of one round run together, after the previous round has succeeded. From 1. */
   round: number;
-  /** For a person; of a step that finds no node, why. */
+  /** Why the task is stopped, or why no node was found. Shown to users. */
   reason: string;
   isUnplaced: boolean;
 }
@@ -341,19 +341,19 @@ export interface ServiceSummary {
   service?:
     | Service
     | undefined;
-  /** Tasks that should run, and those that do. */
+  /** Number of tasks that should run, and of those that do. */
   desired: number;
   running: number;
-  /** Everything runs, nothing is left over, nothing is outdated. */
+  /** Whether all desired tasks run, and no surplus or outdated task does. */
   converged: boolean;
-  /** Why not, for a person: empty exactly when converged. */
+  /** Why the service has not converged. Empty when it has. Shown to users. */
   reasons: string[];
-  /** Of a job: tasks of its latest run that have completed. */
+  /** For jobs: number of completed tasks of the latest run. */
   completed: number;
 }
 
 export interface ListServicesRequest {
-  /** Empty: all. */
+  /** Empty for all stacks. */
   stack: string;
 }
 
@@ -368,19 +368,19 @@ export interface GetServiceRequest {
 export interface GetServiceResponse {
   service?: ServiceSummary | undefined;
   ingress: IngressEntry[];
-  /** Versions that can be gone back to, and the present one, newest first. */
+  /** The current version and those that can be restored, newest first. */
   revisions: ServiceRevision[];
 }
 
 export interface GetServiceTrafficRequest {
-  /** By id, name or unique id prefix. */
+  /** Id, name or unique id prefix. */
   service: string;
 }
 
 export interface GetServiceTrafficResponse {
-  /** Those that take part and answer within a second. */
+  /** Hosts that reported within a second. */
   hosts: NodeTraffic[];
-  /** Hostnames of nodes that are up and did not answer. */
+  /** Hostnames of nodes that are up and did not report. */
   unresponsive: string[];
 }
 
@@ -409,15 +409,15 @@ export interface ScaleServicesResponse {
 }
 
 export interface RemoveServicesRequest {
-  /** By id, name or unique id prefix. */
+  /** Id, name or unique id prefix. */
   services: string[];
-  /** Or every service of this stack. */
+  /** Also removes every service of this stack. */
   stack: string;
 }
 
 export interface RemoveServicesResponse {
   services: ServiceOutcome[];
-  /** Of the stack; they go when the last task that uses them is gone. */
+  /** Networks of the stack, which are removed after the last task that uses them. */
   networks: NetworkOutcome[];
 }
 
@@ -431,17 +431,17 @@ export interface WatchServicesResponse {
 
 export interface WatchedService {
   serviceId: string;
-  /** The service and all its tasks are gone. */
+  /** Whether the service and all its tasks are gone. */
   removed: boolean;
   summary?:
     | ServiceSummary
     | undefined;
-  /** The newest task of each slot, and every task that is still to stop. */
+  /** The newest task of each slot, and every task that has to stop. */
   tasks: Task[];
 }
 
 export interface ListTasksRequest {
-  /** Each narrows the list; empty: does not. */
+  /** Filters by service, stack and node. Empty for no filter. */
   service: string;
   stack: string;
   node: string;
@@ -452,19 +452,19 @@ export interface ListTasksResponse {
 }
 
 export interface StreamLogsRequest {
-  /** A service (id, name, prefix) or a task id. */
+  /** A service (id, name, prefix), SERVICE.SLOT, or a task id. */
   target: string;
   follow: boolean;
-  /** Lines from the end of each task; negative: all. */
+  /** Number of lines from the end of each task's log. All lines when negative. */
   tail: number;
   sinceMs: number;
-  /** Only lines before this time. 0: all. */
+  /** Only lines before this time. 0 for no limit. */
   untilMs: number;
 }
 
 export interface StreamLogsResponse {
   message?: { $case: "line"; value: LogLine } | //
-  /** Part of the log is not to be had: a node is down, a container is gone. */
+  /** Part of the log cannot be read: a node is down, or a container is gone. */
   { $case: "warning"; value: string } | undefined;
 }
 
@@ -487,13 +487,13 @@ export interface NodeSummary {
   node?:
     | Node
     | undefined;
-  /** Tasks that should run there. */
+  /** Number of tasks that should run on the node. */
   tasks: number;
   reserved?: Resources | undefined;
 }
 
 export interface GetNodeRequest {
-  /** By id, hostname or unique id prefix. */
+  /** Id, hostname or unique id prefix. */
   node: string;
 }
 
@@ -503,7 +503,7 @@ export interface GetNodeResponse {
 
 export interface UpdateNodeRequest {
   node: string;
-  /** Unspecified: as it is. */
+  /** Unchanged when unspecified. */
   availability: Availability;
   addLabels: { [key: string]: string };
   removeLabels: string[];
@@ -528,9 +528,9 @@ export interface RemoveNodeResponse {
 }
 
 export interface RebalanceRequest {
-  /** Only say what would be moved. */
+  /** Only returns the moves. */
   dryRun: boolean;
-  /** 0: as many as it takes. */
+  /** 0 for no limit. */
   maxMoves: number;
 }
 
@@ -544,7 +544,7 @@ export interface RebalanceMove {
   fromHostname: string;
   toNodeId: string;
   toHostname: string;
-  /** For a person. */
+  /** Why the task is moved. Shown to users. */
   reason: string;
 }
 
@@ -553,7 +553,7 @@ export interface ExecRequest {
 }
 
 export interface ExecStart {
-  /** A task (id, prefix, SERVICE.SLOT), or a service of which one task runs. */
+  /** A task (id, prefix, SERVICE.SLOT), or a service with one running task. */
   target: string;
   command?: ExecCommand | undefined;
 }
@@ -563,14 +563,14 @@ export interface ExecResponse {
 }
 
 export interface UpdateServiceRequest {
-  /** By id, name or unique id prefix. */
+  /** Id, name or unique id prefix. */
   service: string;
   spec?:
     | ServiceSpec
     | undefined;
-  /** The version that the spec was made from; the update is refused when there is a newer one. 0: whatever it is. */
+  /** The version that the spec is based on. The update fails when the service has a newer one. 0 for any version. */
   expectedVersion: number;
-  /** Replace the tasks even if what they run stays the same. */
+  /** Replaces the tasks even if the template does not change. */
   force: boolean;
 }
 
@@ -579,9 +579,9 @@ export interface UpdateServiceResponse {
 }
 
 export interface RollbackServiceRequest {
-  /** By id, name or unique id prefix. */
+  /** Id, name or unique id prefix. */
   service: string;
-  /** 0: the newest version that ran well and that the service is not at now. */
+  /** 0 for the newest healthy version other than the current one. */
   toVersion: number;
 }
 
@@ -589,41 +589,41 @@ export interface RollbackServiceResponse {
   service?:
     | ServiceOutcome
     | undefined;
-  /** The version whose spec the service has again. */
+  /** The version whose spec was restored. */
   restoredVersion: number;
 }
 
 export interface StreamEventsRequest {
   follow: boolean;
   sinceMs: number;
-  /** Each narrows the stream; empty: does not. A service or a node by name or id. */
+  /** Filters by service (name or id), stack and node (hostname or id). Empty for no filter. */
   service: string;
   stack: string;
   node: string;
-  /** The last event that the caller knows. Of another epoch: events since `since_ms`. */
+  /** The last event that the caller has received. Ignored when it has another epoch than the leader. */
   afterEpoch: number;
   afterSequence: number;
 }
 
 export interface StreamEventsResponse {
   message?: { $case: "event"; value: ClusterEvent } | //
-  /** Events are missing: they came faster than they were read. */
+  /** Events were dropped because the caller read too slowly. */
   { $case: "warning"; value: string } | undefined;
 }
 
 export interface ClusterEvent {
-  /** The term of the leader that tells it. */
+  /** The epoch of the leader that recorded the event. */
   epoch: number;
-  /** Counts the events of a term, from 1. */
+  /** Counts the events of an epoch, from 1. 0 for a reconstructed event. */
   sequence: number;
   timeMs: number;
-  /** A stable code: TASK_FAILED, NODE_DOWN, ROLLOUT_COMPLETED. */
+  /** A stable code, such as TASK_FAILED, NODE_DOWN or ROLLOUT_COMPLETED. */
   reason: string;
-  /** For a person; may be empty. */
+  /** Shown to users. Can be empty. */
   message: string;
-  /** Something is not as it should be. */
+  /** Whether the event is a problem. */
   isWarning: boolean;
-  /** What it is about; empty where it is about something else. */
+  /** The subject of the event. Fields that do not apply are empty. */
   stack: string;
   serviceId: string;
   serviceName: string;
@@ -631,34 +631,34 @@ export interface ClusterEvent {
   slot: number;
   nodeId: string;
   nodeHostname: string;
-  /** Read from the records that this leader found, of the time before it led. */
+  /** Reconstructed from the records, because it happened before the leader's term. */
   isReconstructed: boolean;
 }
 
 export interface WatchStatsRequest {
-  /** Each narrows what is told; empty: does not. */
+  /** Filters by service and node. Empty for no filter. */
   service: string;
   node: string;
-  /** 0: what suits a person. */
+  /** 0 for the default of 2 s. */
   intervalMs: number;
 }
 
 export interface WatchStatsResponse {
   nodes: WatchedNodeStats[];
-  /** The busiest first. */
+  /** Sorted by CPU use, highest first. */
   tasks: WatchedTaskStats[];
-  /** How many more tasks run than are told of. */
+  /** Number of running tasks that are left out. */
   omittedTasks: number;
 }
 
 export interface WatchedNodeStats {
   nodeId: string;
   hostname: string;
-  /** Absent: the node does not tell. */
+  /** Absent when the node sends no stats. */
   stats?:
     | NodeStats
     | undefined;
-  /** Tasks of which it told something. */
+  /** Number of tasks in the node's stats. */
   tasks: number;
 }
 
@@ -670,7 +670,7 @@ export interface WatchedTaskStats {
   usage?:
     | ResourceUsage
     | undefined;
-  /** 0: no limit but the node's memory. */
+  /** 0 when only the node's memory limits the task. */
   memoryLimitBytes: number;
 }
 
@@ -7668,7 +7668,7 @@ export const ControlServiceService = {
     responseSerialize: (value: GetClusterResponse): Buffer => Buffer.from(GetClusterResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetClusterResponse => GetClusterResponse.decode(value),
   },
-  /** Makes the services of a stack what the request says. All of it is validated before anything is written. */
+  /** Creates or updates the services of a stack. The whole request is validated before anything is written. */
   deployStack: {
     path: "/berth.v1.ControlService/DeployStack" as const,
     requestStream: false as const,
@@ -7688,7 +7688,7 @@ export const ControlServiceService = {
       Buffer.from(ListServicesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListServicesResponse => ListServicesResponse.decode(value),
   },
-  /** By id, full name, or unique id prefix. */
+  /** Finds a service by id, full name, or unique id prefix. */
   getService: {
     path: "/berth.v1.ControlService/GetService" as const,
     requestStream: false as const,
@@ -7708,7 +7708,7 @@ export const ControlServiceService = {
       Buffer.from(ScaleServicesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ScaleServicesResponse => ScaleServicesResponse.decode(value),
   },
-  /** Replaces the whole spec of one service, if nobody changed it since it was read. */
+  /** Replaces the spec of one service, unless it has changed since it was read. */
   updateService: {
     path: "/berth.v1.ControlService/UpdateService" as const,
     requestStream: false as const,
@@ -7719,7 +7719,7 @@ export const ControlServiceService = {
       Buffer.from(UpdateServiceResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): UpdateServiceResponse => UpdateServiceResponse.decode(value),
   },
-  /** Gives a service the spec of an earlier version again, as a new version. */
+  /** Restores the spec of an earlier version as a new version. */
   rollbackService: {
     path: "/berth.v1.ControlService/RollbackService" as const,
     requestStream: false as const,
@@ -7731,7 +7731,7 @@ export const ControlServiceService = {
       Buffer.from(RollbackServiceResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RollbackServiceResponse => RollbackServiceResponse.decode(value),
   },
-  /** Marks for removal and returns; follow it with WatchServices. */
+  /** Marks services for removal and returns. WatchServices shows when they are gone. */
   removeServices: {
     path: "/berth.v1.ControlService/RemoveServices" as const,
     requestStream: false as const,
@@ -7743,7 +7743,7 @@ export const ControlServiceService = {
       Buffer.from(RemoveServicesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveServicesResponse => RemoveServicesResponse.decode(value),
   },
-  /** Now, and whenever something changes, how far services are from what they should be. */
+  /** Streams how far services are from their desired state, now and after each change. */
   watchServices: {
     path: "/berth.v1.ControlService/WatchServices" as const,
     requestStream: false as const,
@@ -7754,7 +7754,7 @@ export const ControlServiceService = {
       Buffer.from(WatchServicesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchServicesResponse => WatchServicesResponse.decode(value),
   },
-  /** What the hosts' ingress does for a service, asked of all of them now. */
+  /** Collects the traffic counters of a service from all nodes. */
   getServiceTraffic: {
     path: "/berth.v1.ControlService/GetServiceTraffic" as const,
     requestStream: false as const,
@@ -7785,8 +7785,8 @@ export const ControlServiceService = {
     responseDeserialize: (value: Buffer): StreamLogsResponse => StreamLogsResponse.decode(value),
   },
   /**
-   * Runs a command in the container of a task, wherever that is. The first request is `start`, the first answer is
-   * `started`, the last one is `exited`. A caller that goes away ends what it started. Never made twice.
+   * Runs a command in the container of a task. The first request is `start`, the first response is `started`, and the
+   * last one is `exited`. The command ends when the caller leaves. This call is never retried.
    */
   exec: {
     path: "/berth.v1.ControlService/Exec" as const,
@@ -7798,8 +7798,8 @@ export const ControlServiceService = {
     responseDeserialize: (value: Buffer): ExecResponse => ExecResponse.decode(value),
   },
   /**
-   * What happened, oldest first, as far as this leader knows: its memory is bounded, and what came before its term is
-   * only what the records still tell.
+   * Streams events, oldest first. The leader keeps a limited number of events, and reconstructs those before its term
+   * from the records.
    */
   streamEvents: {
     path: "/berth.v1.ControlService/StreamEvents" as const,
@@ -7811,7 +7811,7 @@ export const ControlServiceService = {
       Buffer.from(StreamEventsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StreamEventsResponse => StreamEventsResponse.decode(value),
   },
-  /** What nodes and their tasks use, again and again. It is measured only while somebody watches. */
+  /** Streams the resource use of nodes and tasks. Nodes measure only during such calls. */
   watchStats: {
     path: "/berth.v1.ControlService/WatchStats" as const,
     requestStream: false as const,
@@ -7848,7 +7848,7 @@ export const ControlServiceService = {
     responseSerialize: (value: UpdateNodeResponse): Buffer => Buffer.from(UpdateNodeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): UpdateNodeResponse => UpdateNodeResponse.decode(value),
   },
-  /** Refused while the node is up, unless forced. */
+  /** Fails while the node is up, unless forced. */
   removeNode: {
     path: "/berth.v1.ControlService/RemoveNode" as const,
     requestStream: false as const,
@@ -7858,7 +7858,7 @@ export const ControlServiceService = {
     responseSerialize: (value: RemoveNodeResponse): Buffer => Buffer.from(RemoveNodeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveNodeResponse => RemoveNodeResponse.decode(value),
   },
-  /** Moves tasks from full nodes to empty ones, each with the order and the health checks of its service. */
+  /** Moves tasks from loaded nodes to less loaded ones, with the update order and health checks of each service. */
   rebalance: {
     path: "/berth.v1.ControlService/Rebalance" as const,
     requestStream: false as const,
@@ -7878,7 +7878,7 @@ export const ControlServiceService = {
       Buffer.from(ListNetworksResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListNetworksResponse => ListNetworksResponse.decode(value),
   },
-  /** By id, full name, or unique id prefix. */
+  /** Finds a network by id, full name, or unique id prefix. */
   getNetwork: {
     path: "/berth.v1.ControlService/GetNetwork" as const,
     requestStream: false as const,
@@ -7888,7 +7888,7 @@ export const ControlServiceService = {
     responseSerialize: (value: GetNetworkResponse): Buffer => Buffer.from(GetNetworkResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetNetworkResponse => GetNetworkResponse.decode(value),
   },
-  /** Makes a network that belongs to no stack. */
+  /** Creates a network that belongs to no stack. */
   createNetwork: {
     path: "/berth.v1.ControlService/CreateNetwork" as const,
     requestStream: false as const,
@@ -7899,7 +7899,7 @@ export const ControlServiceService = {
       Buffer.from(CreateNetworkResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreateNetworkResponse => CreateNetworkResponse.decode(value),
   },
-  /** Refused while services use one of them. */
+  /** Fails while services use one of the networks. */
   removeNetworks: {
     path: "/berth.v1.ControlService/RemoveNetworks" as const,
     requestStream: false as const,
@@ -7915,49 +7915,49 @@ export const ControlServiceService = {
 
 export interface ControlServiceServer extends UntypedServiceImplementation {
   getCluster: handleUnaryCall<GetClusterRequest, GetClusterResponse>;
-  /** Makes the services of a stack what the request says. All of it is validated before anything is written. */
+  /** Creates or updates the services of a stack. The whole request is validated before anything is written. */
   deployStack: handleUnaryCall<DeployStackRequest, DeployStackResponse>;
   listServices: handleUnaryCall<ListServicesRequest, ListServicesResponse>;
-  /** By id, full name, or unique id prefix. */
+  /** Finds a service by id, full name, or unique id prefix. */
   getService: handleUnaryCall<GetServiceRequest, GetServiceResponse>;
   scaleServices: handleUnaryCall<ScaleServicesRequest, ScaleServicesResponse>;
-  /** Replaces the whole spec of one service, if nobody changed it since it was read. */
+  /** Replaces the spec of one service, unless it has changed since it was read. */
   updateService: handleUnaryCall<UpdateServiceRequest, UpdateServiceResponse>;
-  /** Gives a service the spec of an earlier version again, as a new version. */
+  /** Restores the spec of an earlier version as a new version. */
   rollbackService: handleUnaryCall<RollbackServiceRequest, RollbackServiceResponse>;
-  /** Marks for removal and returns; follow it with WatchServices. */
+  /** Marks services for removal and returns. WatchServices shows when they are gone. */
   removeServices: handleUnaryCall<RemoveServicesRequest, RemoveServicesResponse>;
-  /** Now, and whenever something changes, how far services are from what they should be. */
+  /** Streams how far services are from their desired state, now and after each change. */
   watchServices: handleServerStreamingCall<WatchServicesRequest, WatchServicesResponse>;
-  /** What the hosts' ingress does for a service, asked of all of them now. */
+  /** Collects the traffic counters of a service from all nodes. */
   getServiceTraffic: handleUnaryCall<GetServiceTrafficRequest, GetServiceTrafficResponse>;
   listTasks: handleUnaryCall<ListTasksRequest, ListTasksResponse>;
   streamLogs: handleServerStreamingCall<StreamLogsRequest, StreamLogsResponse>;
   /**
-   * Runs a command in the container of a task, wherever that is. The first request is `start`, the first answer is
-   * `started`, the last one is `exited`. A caller that goes away ends what it started. Never made twice.
+   * Runs a command in the container of a task. The first request is `start`, the first response is `started`, and the
+   * last one is `exited`. The command ends when the caller leaves. This call is never retried.
    */
   exec: handleBidiStreamingCall<ExecRequest, ExecResponse>;
   /**
-   * What happened, oldest first, as far as this leader knows: its memory is bounded, and what came before its term is
-   * only what the records still tell.
+   * Streams events, oldest first. The leader keeps a limited number of events, and reconstructs those before its term
+   * from the records.
    */
   streamEvents: handleServerStreamingCall<StreamEventsRequest, StreamEventsResponse>;
-  /** What nodes and their tasks use, again and again. It is measured only while somebody watches. */
+  /** Streams the resource use of nodes and tasks. Nodes measure only during such calls. */
   watchStats: handleServerStreamingCall<WatchStatsRequest, WatchStatsResponse>;
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesResponse>;
   getNode: handleUnaryCall<GetNodeRequest, GetNodeResponse>;
   updateNode: handleUnaryCall<UpdateNodeRequest, UpdateNodeResponse>;
-  /** Refused while the node is up, unless forced. */
+  /** Fails while the node is up, unless forced. */
   removeNode: handleUnaryCall<RemoveNodeRequest, RemoveNodeResponse>;
-  /** Moves tasks from full nodes to empty ones, each with the order and the health checks of its service. */
+  /** Moves tasks from loaded nodes to less loaded ones, with the update order and health checks of each service. */
   rebalance: handleUnaryCall<RebalanceRequest, RebalanceResponse>;
   listNetworks: handleUnaryCall<ListNetworksRequest, ListNetworksResponse>;
-  /** By id, full name, or unique id prefix. */
+  /** Finds a network by id, full name, or unique id prefix. */
   getNetwork: handleUnaryCall<GetNetworkRequest, GetNetworkResponse>;
-  /** Makes a network that belongs to no stack. */
+  /** Creates a network that belongs to no stack. */
   createNetwork: handleUnaryCall<CreateNetworkRequest, CreateNetworkResponse>;
-  /** Refused while services use one of them. */
+  /** Fails while services use one of the networks. */
   removeNetworks: handleUnaryCall<RemoveNetworksRequest, RemoveNetworksResponse>;
 }
 

@@ -34,63 +34,57 @@ export interface SessionRequest {
     | undefined;
 }
 
-/** The answer to assignments with `ack_requested`: ingress and names are in force as of this sequence. */
+/** Answers assignments with `ack_requested`: the ingress and DNS tables of this sequence are in force. */
 export interface TablesApplied {
   sequence: number;
 }
 
-/** The answer to `traffic_request`. */
+/** Answers `traffic_request`. */
 export interface TrafficReport {
   requestId: string;
-  /** Of the one service that was asked for. Absent: this host publishes no port of it. */
+  /** The counters of the requested service. Absent when this host publishes no port of it. */
   traffic?:
     | ServiceTraffic
     | undefined;
-  /** When all were asked for: those that anything has come to. */
+  /** When all services were requested: the listeners that have had a connection. */
   listeners: ListenerTraffic[];
   /**
-   * When all were asked for: of the table that serves. Each host counts its own. 0: none serves yet, or the agent's
-   * release cannot tell of all.
+   * When all services were requested: the version of the table in force, which each host counts by itself. 0 when no
+   * table is in force yet, or when the agent's release cannot report all services.
    */
   tableVersion: number;
-  /** When all were asked for: there are more doors than one answer has room for. */
+  /** When all services were requested: there are more listeners than fit into one report. */
   partial: boolean;
 }
 
-/**
- * What one host has done for one published port, or for one virtual IP. Counts only grow, until the host's ingress
- * process is started anew.
- */
+/** Counters of one published port, or of one virtual IP, on one host. They start at 0 with the host's ingress process. */
 export interface ListenerTraffic {
   /** Full name. */
   serviceName: string;
   stack: string;
-  /** "8080/tcp", "10.0.0.1:53/udp"; empty: a virtual IP. */
+  /** "8080/tcp", "10.0.0.1:53/udp". Empty for a virtual IP. */
   port: string;
-  /** Full name of the network that the virtual IP is in; empty: a published port. */
+  /** Full name of the virtual IP's network. Empty for a published port. */
   network: string;
   connections: number;
-  /** Open now. */
+  /** Connections that are open now. */
   active: number;
-  /** That no task took. */
+  /** Connections that no task accepted. */
   failed: number;
-  /** Attempts that moved on to another task. */
+  /** Attempts that were retried with another task. */
   retried: number;
-  /** Times that a task was passed over for a while: it failed, or its host fell silent. */
+  /** Times that a task was ejected for a while, because it failed or its host was silent. */
   ejections: number;
 }
 
-/**
- * What one host's ingress has done for a service since it opened the service's ports. Flows of datagrams count as
- * connections.
- */
+/** Counters of one service on one host since it opened the service's ports. A flow of datagrams counts as a connection. */
 export interface ServiceTraffic {
   connections: number;
-  /** Open now. */
+  /** Connections that are open now. */
   active: number;
-  /** That no task took. */
+  /** Connections that no task accepted. */
   failed: number;
-  /** Attempts that moved on to another task. */
+  /** Attempts that were retried with another task. */
   retried: number;
   tasks: TaskTraffic[];
 }
@@ -99,17 +93,17 @@ export interface TaskTraffic {
   taskId: string;
   connections: number;
   active: number;
-  /** Attempts to connect. */
+  /** Attempts to connect that failed. */
   failed: number;
-  /** Passed over for a while, since it failed. */
+  /** Gets no new connections for a while, because it failed. */
   ejected: boolean;
-  /** Gets no new connections and keeps those it has. */
+  /** Gets no new connections and keeps the existing ones. */
   draining: boolean;
 }
 
 export interface Hello {
   nodeId: string;
-  /** Raised when an agent could misunderstand a leader or the reverse. */
+  /** Incremented when agents and leaders of different releases could misunderstand each other. */
   protocolVersion: number;
   description?:
     | NodeDescription
@@ -118,30 +112,30 @@ export interface Hello {
   bootId: string;
 }
 
-/** Sent at the interval that `welcome` gives. Never stored. */
+/** Sent at the interval of `welcome`. Never stored. */
 export interface Heartbeat {
-  /** The last assignment sequence that this agent has taken over, ingress table included. */
+  /** The last sequence of assignments that the agent has applied. */
   appliedSequence: number;
-  /** How late the agent's event loop runs. */
+  /** Delay of the agent's event loop. */
   lagMs: number;
   /**
-   * Asks for a `heartbeat_ack` with the same number. Every few beats, so that an agent leaves a server that stands
-   * still; with each of them where it has at-most-one tasks, which it stops when it has not heard from the leader for
-   * too long. 0: no answer is needed.
+   * Requests a `heartbeat_ack` with the same number. 0 when none is needed. Sent every few heartbeats, so that the agent
+   * leaves a server that is stuck. Sent with every heartbeat while the agent has at-most-one tasks, which it stops when
+   * the leader has been silent for too long.
    */
   number: number;
 }
 
-/** The answer to a `probe`. */
+/** Answers `probe`. */
 export interface ProbeResult {
   requestId: string;
-  /** The host's kernel answered, with whatever. False: nothing came back in time. */
+  /** Whether the host's kernel answered in time, by accepting or by refusing the connection. */
   answered: boolean;
 }
 
 /**
- * Latest status of some tasks. Repeated by the agent until a `statuses_ack` covers its batch number.
- * A status for a task that the leader does not know is accepted and ignored.
+ * The latest status of some tasks. The agent repeats it until a `statuses_ack` covers the batch number. The leader
+ * accepts and ignores the status of a task that it does not know.
  */
 export interface TaskStatuses {
   batch: number;
@@ -154,7 +148,7 @@ export interface ReportedTask {
   status?:
     | TaskStatus
     | undefined;
-  /** The container is gone and the agent has forgotten the task: answers DESIRED_STATE_REMOVE. */
+  /** Answers DESIRED_STATE_REMOVE: the container is gone, and the agent has dropped the task. */
   removed: boolean;
 }
 
@@ -178,69 +172,70 @@ export interface SessionResponse {
 }
 
 export interface Welcome {
-  /** Grows with each new leader. An agent refuses orders of an older one than it has seen. */
+  /** Grows with each new leader. An agent refuses a leader whose epoch is lower than the highest one it has seen. */
   epoch: number;
   heartbeatMs: number;
-  /** Addresses of all servers, for when this one goes away. */
+  /** Addresses of all servers, to connect to when this one is lost. */
   servers: string[];
 }
 
-/** Asks an agent whether it can reach another host, whose agent has fallen silent. */
+/** Asks an agent to probe another host, whose agent is silent. */
 export interface ProbeRequest {
   requestId: string;
   address: string;
   port: number;
 }
 
-/** Asks for counters. */
+/** Requests traffic counters. */
 export interface TrafficRequest {
   requestId: string;
-  /** Full name. Empty: those of all services. */
+  /** Full name. Empty for all services. */
   serviceName: string;
 }
 
-/** The leader has heard the heartbeat of this number, and that it leads is certain. */
+/** Acknowledges the heartbeat of this number. Only sent while the server is certain that it is the leader. */
 export interface HeartbeatAck {
   number: number;
 }
 
-/** The cluster has grown: heartbeats go slower from now on. */
+/** Changes the heartbeat interval, which depends on the number of nodes. */
 export interface HeartbeatInterval {
   heartbeatMs: number;
 }
 
+/** Acknowledges that all statuses up to this batch are stored. */
 export interface StatusesAck {
   batch: number;
 }
 
 /**
- * Desired state for one agent: a complete set, or the difference to the set that `applies_to` names.
- * Both sides take the parts in one order: specs, then tasks, then removals, and at the end they forget the specs that
- * no task names any more. So a spec stays when its last task goes and another one comes in the same increment.
+ * The desired state of one node: a complete set, or the difference to the set with the sequence `applies_to`.
+ * Both sides apply specs first, then tasks, then removals, and finally drop the specs that no task names. A spec is
+ * therefore kept when its last task is removed and another one is added in the same increment.
  */
 export interface Assignments {
   kind: Assignments_Kind;
   appliesTo: number;
   resultsIn: number;
-  /** Specs come before the tasks that name them. */
+  /** Includes a spec no later than the first task that names it. */
   specs: AssignedSpec[];
   tasks: AssignedTask[];
   removedTaskIds: string[];
   ingress: IngressEntry[];
   removedIngressKeys: string[];
-  /** Networks that tasks of this node use. */
+  /** Networks of this node's tasks. */
   networks: AssignedNetwork[];
   removedNetworkIds: string[];
-  /** Who answers to which name in those networks. */
+  /** DNS entries in those networks. */
   dnsEntries: DnsEntry[];
   removedDnsKeys: string[];
-  /** The leader waits for the answer `tables_applied`. */
+  /** Requests `tables_applied`. */
   ackRequested: boolean;
 }
 
 export const Assignments_Kind = {
   UNSPECIFIED: 0,
-  /** COMPLETE - Replaces everything: what is not in it is to be removed. */
+  /** COMPLETE - Replaces everything. The agent removes what is not part of it. */
   COMPLETE: 1,
   INCREMENTAL: 2,
 } as const;
@@ -282,32 +277,32 @@ export function assignments_KindToJSON(object: Assignments_Kind): string {
   }
 }
 
-/** A network that spans hosts, as one of them sees it. */
+/** A network that spans hosts, as one host is part of it. */
 export interface AssignedNetwork {
   id: string;
   spec?: NetworkSpec | undefined;
   subnet: string;
   vni: number;
-  /** Of this host. */
+  /** This host's range and address in the network. */
   range: string;
   gateway: string;
-  /** The other hosts that take part. */
+  /** The other hosts in the network. */
   peers: NetworkPeer[];
-  /** So many hosts take part that nothing is sent to all of them: names say where every container of it is. */
+  /** Nothing is flooded to all hosts, because there are too many. DNS entries carry the location of every container. */
   staticFdb: boolean;
-  /** Bytes that a packet may have in it. 0: what this host's uplink leaves. */
+  /** Maximum packet size in bytes. 0 when this host's uplink determines it. */
   mtu: number;
 }
 
 export interface NetworkPeer {
   nodeId: string;
-  /** Where the host is reached. */
+  /** Address at which the other hosts reach this host. */
   address: string;
-  /** Of encrypted networks. */
+  /** Set for encrypted networks. */
   wireguardPublicKey: string;
 }
 
-/** A service in a network, by its names there. */
+/** The DNS names of a service in one network, and the tasks behind them. */
 export interface DnsEntry {
   /** "<network id>/<service id>" */
   key: string;
@@ -316,34 +311,34 @@ export interface DnsEntry {
   /** Full name. */
   serviceName: string;
   stack: string;
-  /** What containers call it: the service's name in its stack, and its aliases. */
+  /** The service's name within its stack, and its aliases. */
   names: string[];
-  /** Its virtual IP; empty: its names stand for the tasks' addresses. */
+  /** The service's virtual IP. Empty when its names resolve to the addresses of its tasks. */
   vip: string;
   endpoints: DnsEndpoint[];
-  /** Get no new connections and keep those they have. */
+  /** Tasks that get no new connections and keep the existing ones. */
   draining: DnsEndpoint[];
-  /** In a listed network: the service's other tasks that have an address there, whatever they do. */
+  /** With `static_fdb`: all other tasks of the service that have an address in the network. */
   inactive: DnsEndpoint[];
-  /** Who gets the connections of one asker's address. */
+  /** How connections of one client address are distributed. */
   affinity: TrafficSpec_Affinity;
 }
 
 export interface DnsEndpoint {
   taskId: string;
   nodeId: string;
-  /** In the network. */
+  /** The task's address in the network. */
   address: string;
   slot: number;
-  /** In a listed network: of its container's interface. Empty: as Docker makes it from the address. */
+  /** With `static_fdb`: the address of the container's interface. Empty when Docker derives it from the IP address. */
   macAddress: string;
 }
 
-/** What tasks of one service version run, sent once per agent. An agent forgets it with the last task that names it. */
+/** The spec of one service version, sent once per agent. The agent drops it with the last task that names it. */
 export interface AssignedSpec {
   serviceId: string;
   version: number;
-  /** Absent when the leader cannot read this revision: containers that run by it stay, nothing is started by it. */
+  /** Absent when the leader cannot read this revision. Its containers keep running, and no new ones are started. */
   task?: TaskSpec | undefined;
   ports: PortSpec[];
 }
@@ -356,11 +351,11 @@ export interface AssignedTask {
   slot: number;
   specVersion: number;
   desiredState: DesiredState;
-  /** The host stops it by itself when it has lost contact with the leader. */
+  /** The agent stops the task by itself when it has lost contact with the leader. */
   atMostOne: boolean;
 }
 
-/** One published port that every agent's ingress serves. */
+/** One published port, which the ingress process of every host serves. */
 export interface IngressEntry {
   /** "tcp/<host_ip>/<published>". */
   key: string;
@@ -369,7 +364,7 @@ export interface IngressEntry {
   hostIp: string;
   published: number;
   endpoints: IngressEndpoint[];
-  /** Get no new connections and keep those they have. */
+  /** Tasks that get no new connections and keep the existing ones. */
   draining: IngressEndpoint[];
   traffic?: TrafficSpec | undefined;
   stack: string;
@@ -386,11 +381,11 @@ export interface StartLogs {
   requestId: string;
   taskId: string;
   follow: boolean;
-  /** Lines from the end; negative: all. */
+  /** Number of lines from the end. All lines when negative. */
   tail: number;
-  /** Only lines after this time. 0: all. */
+  /** Only lines after this time. 0 for no limit. */
   sinceMs: number;
-  /** Only lines before this time. 0: all. */
+  /** Only lines before this time. 0 for no limit. */
   untilMs: number;
 }
 
@@ -405,11 +400,12 @@ export interface PushLogsRequest {
   error: string;
 }
 
+/** One line of a log. */
 export interface LogEntry {
   stream: LogEntry_Stream;
-  /** Nanoseconds since 1970, by the node's clock, as decimal text: it does not fit a number. */
+  /** Nanoseconds since 1970 by the node's clock, as decimal text, since the number exceeds 53 bits. */
   timeNs: string;
-  /** One line without its line end. */
+  /** The line without its line terminator. */
   line: Buffer;
 }
 
@@ -461,27 +457,27 @@ export interface StartExec {
   command?: ExecCommand | undefined;
 }
 
-/** Nobody waits for the command any more: it is hung up on. */
+/** Ends a command whose caller has left: it is sent SIGHUP. */
 export interface StopExec {
   requestId: string;
 }
 
-/** What is run in a container that runs already. */
+/** A command that is run in a running container. */
 export interface ExecCommand {
   command: string[];
-  /** "KEY=VALUE", beside the container's own environment. */
+  /** "KEY=VALUE", in addition to the container's environment. */
   env: string[];
-  /** "user", "uid", "user:group"; empty: the container's own. */
+  /** "user", "uid", "user:group". Empty for the container's user. */
   user: string;
-  /** Empty: the container's own. */
+  /** Empty for the container's working directory. */
   workingDir: string;
-  /** On a terminal: stdout and stderr are one stream then. */
+  /** Allocates a terminal, which makes stdout and stderr one stream. */
   tty: boolean;
-  /** Input follows. */
+  /** Attaches stdin. */
   stdin: boolean;
-  /** Start it and leave it: it outlives the call, and nothing of it is told. */
+  /** Runs the command in the background: it outlives the call, and its output is discarded. */
   detach: boolean;
-  /** The terminal's size at the beginning. */
+  /** The initial size of the terminal. */
   size?: TerminalSize | undefined;
 }
 
@@ -494,11 +490,11 @@ export interface ExecInput {
   message?:
     | { $case: "stdin"; value: Buffer }
     | //
-    /** No more stdin follows: the command reads the end of its input. */
+    /** Closes stdin. */
     { $case: "stdinEnd"; value: StdinEnd }
     | { $case: "resize"; value: TerminalSize }
     | //
-    /** To be sent to the command's process: "SIGINT". */
+    /** A signal for the command's process, such as "SIGINT". */
     { $case: "signal"; value: string }
     | undefined;
 }
@@ -526,7 +522,7 @@ export interface ExecExited {
 
 export interface PushExecRequest {
   requestId: string;
-  /** Absent in the first message, which says that the node is there. */
+  /** Absent in the first message, which only shows that the agent has received the request. */
   output?:
     | ExecOutput
     | undefined;
@@ -538,10 +534,7 @@ export interface PushExecResponse {
   input?: ExecInput | undefined;
 }
 
-/**
- * Which services' use of resources the leader wants to hear of from now on. Takes the place of the last one; without
- * services nothing is measured.
- */
+/** The services whose usage the agent has to measure and report. Replaces the previous list; empty to stop measuring. */
 export interface MeasureUsage {
   intervalMs: number;
   services: MeasuredService[];
@@ -549,15 +542,15 @@ export interface MeasureUsage {
 
 export interface MeasuredService {
   serviceId: string;
-  /** Full name: what the ingress knows it by. */
+  /** Full name. */
   serviceName: string;
-  /** Processor time of its tasks on this node. */
+  /** Report the CPU time of its tasks on this node. */
   cpu: boolean;
-  /** Connections that this node's ingress carries to its tasks, wherever they run. */
+  /** Report the connections from this node's ingress process to its tasks on all nodes. */
   connections: boolean;
 }
 
-/** What was measured since the last report. Never stored, never acknowledged. */
+/** Usage since the last report. Never stored and never acknowledged. */
 export interface UsageReport {
   tasks: TaskUsage[];
   connections: TaskConnections[];
@@ -565,13 +558,13 @@ export interface UsageReport {
 
 export interface TaskUsage {
   taskId: string;
-  /** Since the last report, in percent of one processor. */
+  /** In percent of one CPU, since the last report. */
   cpuPercent: number;
 }
 
 export interface TaskConnections {
   taskId: string;
-  /** Open now. */
+  /** Connections that are open now. */
   active: number;
 }
 
@@ -586,20 +579,20 @@ export interface StopStats {
 
 export interface PushStatsRequest {
   requestId: string;
-  /** Absent in the first message, which says that the node measures. */
+  /** Absent in the first message, which only shows that the agent has received the request. */
   node?:
     | NodeStats
     | undefined;
-  /** Of the tasks that run there. */
+  /** Stats of the tasks that run on the node. */
   tasks: TaskStats[];
 }
 
 export interface PushStatsResponse {
 }
 
-/** What something uses, over the time since it was measured last. */
+/** Resource use since the previous measurement. */
 export interface ResourceUsage {
-  /** Of one processor. */
+  /** In percent of one CPU. */
   cpuPercent: number;
   memoryBytes: number;
   receivedBytesPerSecond: number;
@@ -7469,8 +7462,8 @@ export const TaskStats: MessageFns<TaskStats> = {
 export type DispatcherServiceService = typeof DispatcherServiceService;
 export const DispatcherServiceService = {
   /**
-   * One stream per agent. The agent's first message is `hello`, the leader's first is `welcome`, then a complete
-   * assignment set, then increments. A server that does not lead ends the stream with BERTH_NOT_LEADER and the
+   * One stream per agent. The agent sends `hello` first. The leader answers with `welcome`, then with a complete set of
+   * assignments, then with increments. A server that is not the leader ends the stream with BERTH_NOT_LEADER and the
    * leader's address in the error's details ("leader").
    */
   session: {
@@ -7482,7 +7475,7 @@ export const DispatcherServiceService = {
     responseSerialize: (value: SessionResponse): Buffer => Buffer.from(SessionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SessionResponse => SessionResponse.decode(value),
   },
-  /** The agent's answer to a `start_logs`: the log of one task. Ends when the log does or the leader has enough. */
+  /** Answers `start_logs` with the log of one task. Ends with the log, or when the leader has no reader for it. */
   pushLogs: {
     path: "/berth.v1.DispatcherService/PushLogs" as const,
     requestStream: true as const,
@@ -7492,7 +7485,7 @@ export const DispatcherServiceService = {
     responseSerialize: (value: PushLogsResponse): Buffer => Buffer.from(PushLogsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PushLogsResponse => PushLogsResponse.decode(value),
   },
-  /** The agent's answer to a `start_exec`: what the command prints goes up, what is typed comes down. */
+  /** Answers `start_exec`: the agent sends the command's output, the leader sends its input. */
   pushExec: {
     path: "/berth.v1.DispatcherService/PushExec" as const,
     requestStream: true as const,
@@ -7502,7 +7495,7 @@ export const DispatcherServiceService = {
     responseSerialize: (value: PushExecResponse): Buffer => Buffer.from(PushExecResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PushExecResponse => PushExecResponse.decode(value),
   },
-  /** The agent's answer to a `start_stats`: what the host and its tasks use, until the leader has enough. */
+  /** Answers `start_stats` with the resource use of the host and its tasks, until the leader ends it. */
   pushStats: {
     path: "/berth.v1.DispatcherService/PushStats" as const,
     requestStream: true as const,
@@ -7516,16 +7509,16 @@ export const DispatcherServiceService = {
 
 export interface DispatcherServiceServer extends UntypedServiceImplementation {
   /**
-   * One stream per agent. The agent's first message is `hello`, the leader's first is `welcome`, then a complete
-   * assignment set, then increments. A server that does not lead ends the stream with BERTH_NOT_LEADER and the
+   * One stream per agent. The agent sends `hello` first. The leader answers with `welcome`, then with a complete set of
+   * assignments, then with increments. A server that is not the leader ends the stream with BERTH_NOT_LEADER and the
    * leader's address in the error's details ("leader").
    */
   session: handleBidiStreamingCall<SessionRequest, SessionResponse>;
-  /** The agent's answer to a `start_logs`: the log of one task. Ends when the log does or the leader has enough. */
+  /** Answers `start_logs` with the log of one task. Ends with the log, or when the leader has no reader for it. */
   pushLogs: handleClientStreamingCall<PushLogsRequest, PushLogsResponse>;
-  /** The agent's answer to a `start_exec`: what the command prints goes up, what is typed comes down. */
+  /** Answers `start_exec`: the agent sends the command's output, the leader sends its input. */
   pushExec: handleBidiStreamingCall<PushExecRequest, PushExecResponse>;
-  /** The agent's answer to a `start_stats`: what the host and its tasks use, until the leader has enough. */
+  /** Answers `start_stats` with the resource use of the host and its tasks, until the leader ends it. */
   pushStats: handleClientStreamingCall<PushStatsRequest, PushStatsResponse>;
 }
 

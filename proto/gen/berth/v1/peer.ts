@@ -9,12 +9,12 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 
 export interface CheckLeaderRequest {
-  /** The leader meant. */
+  /** The epoch of the leader. */
   epoch: number;
 }
 
 export interface CheckLeaderResponse {
-  /** Its host has just answered this server. */
+  /** Whether the leader's host has just answered the called server. */
   reachable: boolean;
 }
 
@@ -154,7 +154,10 @@ export const CheckLeaderResponse: MessageFns<CheckLeaderResponse> = {
 
 export type PeerServiceService = typeof PeerServiceService;
 export const PeerServiceService = {
-  /** Asked before a leader that is silent to one server is taken for dead: whoever hears it says so. */
+  /**
+   * Asks another server whether it can reach the leader. A server that cannot reach the leader calls this before it
+   * declares the leader dead.
+   */
   checkLeader: {
     path: "/berth.v1.PeerService/CheckLeader" as const,
     requestStream: false as const,
@@ -167,7 +170,10 @@ export const PeerServiceService = {
 } as const;
 
 export interface PeerServiceServer extends UntypedServiceImplementation {
-  /** Asked before a leader that is silent to one server is taken for dead: whoever hears it says so. */
+  /**
+   * Asks another server whether it can reach the leader. A server that cannot reach the leader calls this before it
+   * declares the leader dead.
+   */
   checkLeader: handleUnaryCall<CheckLeaderRequest, CheckLeaderResponse>;
 }
 

@@ -9,7 +9,7 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 
 export const EndpointMode = {
   UNSPECIFIED: 0,
-  /** VIP - One address that stays as long as the service does; each host balances it over the tasks. */
+  /** VIP - A virtual IP for as long as the service exists. Each host balances its connections over the tasks. */
   VIP: 1,
   /** DNSRR - The addresses of the tasks. */
   DNSRR: 2,
@@ -52,12 +52,12 @@ export function endpointModeToJSON(object: EndpointMode): string {
   }
 }
 
-/** Where a task with a named volume of the local driver may go, once the volume exists somewhere. */
+/** Where tasks with a named volume of the local driver can be placed once the volume exists on a node. */
 export const VolumePolicy = {
   UNSPECIFIED: 0,
-  /** STICKY - Only to nodes that have it; anywhere while none has. */
+  /** STICKY - Only on nodes that have the volume. On any node while none has it. */
   STICKY: 1,
-  /** ANY - Anywhere; the volume starts empty there. */
+  /** ANY - On any node, where the volume starts empty. */
   ANY: 2,
 } as const;
 
@@ -100,7 +100,7 @@ export function volumePolicyToJSON(object: VolumePolicy): string {
 
 export const NetworkMode = {
   UNSPECIFIED: 0,
-  /** BRIDGE - A bridge network on each host. */
+  /** BRIDGE - Docker's bridge network on each host. */
   BRIDGE: 1,
   HOST: 2,
   NONE: 3,
@@ -194,15 +194,15 @@ export function pullPolicyToJSON(object: PullPolicy): string {
   }
 }
 
-/** The desired state of one service. Stored whole, once per version, and never changed after that. */
+/** The desired state of one service. Each version is stored as a whole and never changes. */
 export interface ServiceSpec {
   /** Unique in the cluster: "<stack>_<service>" for a service of a stack. */
   name: string;
-  /** The stack that the service belongs to; empty for none. */
+  /** The stack that the service belongs to. Empty for a service without a stack. */
   stack: string;
   /** Labels of the service (not of its containers). */
   labels: { [key: string]: string };
-  /** What each task runs. A change here replaces tasks; a change elsewhere does not. */
+  /** The template of the service's tasks. A change replaces all tasks. */
   task?: TaskSpec | undefined;
   mode?:
     | { $case: "replicated"; value: ReplicatedMode }
@@ -214,31 +214,31 @@ export interface ServiceSpec {
   update?:
     | UpdateConfig
     | undefined;
-  /** Published ports. A change of a target port or of a host-mode port replaces tasks. */
+  /** Published ports. A change of a target port or of a host-mode port replaces all tasks. */
   ports: PortSpec[];
-  /** How a rollback goes; absent: as `update` says. */
+  /** Policy for rollbacks. Same as `update` when absent. */
   rollback?:
     | UpdateConfig
     | undefined;
-  /** Services (full names) whose condition must hold before the first tasks are made. */
+  /** Services whose condition must hold before the first tasks are created. */
   dependsOn: Dependency[];
-  /** For jobs only: when they run. Absent: at once, once per change. */
+  /** Schedule of a job. When absent, the job runs once after each change. */
   cron?:
     | CronSpec
     | undefined;
-  /** For replicated services only: the control plane moves the number of replicas. */
+  /** Lets the control plane set the number of replicas. For replicated services only. */
   autoscale?:
     | AutoscaleSpec
     | undefined;
-  /** Absent: tasks of a dead node are replaced at once. */
+  /** When the tasks of a dead node are replaced. At once when absent. */
   failover?:
     | FailoverSpec
     | undefined;
-  /** Never two tasks of a slot at a time, whatever is cut off from whom: a host that lost contact stops its own. */
+  /** Never runs two tasks of a slot at a time, even in a network partition: a node that loses contact stops its task. */
   atMostOne: boolean;
-  /** What the service's name stands for in its networks. */
+  /** What the service's name resolves to in its networks. */
   endpointMode: EndpointMode;
-  /** How connections to its published ports reach its tasks. */
+  /** How connections to the service are distributed to its tasks. */
   traffic?: TrafficSpec | undefined;
 }
 
@@ -248,7 +248,7 @@ export interface ServiceSpec_LabelsEntry {
 }
 
 export interface TrafficSpec {
-  /** Each connection to a task begins with a PROXY protocol v2 header, which holds the client's address. */
+  /** Sends a PROXY protocol v2 header with the client's address at the start of each connection. */
   proxyProtocol: boolean;
   affinity: TrafficSpec_Affinity;
   balance: TrafficSpec_Balance;
@@ -256,9 +256,9 @@ export interface TrafficSpec {
 
 export const TrafficSpec_Affinity = {
   UNSPECIFIED: 0,
-  /** NONE - Each connection goes to the task whose turn it is. */
+  /** NONE - Each connection goes to the next task. */
   NONE: 1,
-  /** SOURCE - All connections of a client's address go to one task, through whichever host they come. */
+  /** SOURCE - All connections of one client address go to the same task, through any host. */
   SOURCE: 2,
 } as const;
 
@@ -347,18 +347,18 @@ export function trafficSpec_BalanceToJSON(object: TrafficSpec_Balance): string {
 export interface NetworkSpec {
   /** Unique in the cluster: "<stack>_<network>" for a network of a stack, unless it has a name of its own. */
   name: string;
-  /** The stack that it goes with; empty: it stays until it is removed. */
+  /** The stack that it is removed with. Empty for a network that is removed by itself. */
   stack: string;
   labels: { [key: string]: string };
-  /** No way out of it, and none in. */
+  /** Has no connection to the outside. */
   internal: boolean;
-  /** Containers that berth did not make may join it. Services of other stacks may do so anyway. */
+  /** Containers that are not managed by berth may join. Services of other stacks may always join. */
   attachable: boolean;
-  /** What travels between hosts is encrypted. A host that cannot do so takes no part. */
+  /** Encrypts the traffic between hosts. A host that cannot encrypt does not join. */
   encrypted: boolean;
-  /** "10.20.0.0/16"; empty: one is picked that no other network has. */
+  /** "10.20.0.0/16". When empty, the leader picks an unused subnet. */
   subnet: string;
-  /** Bytes that a packet may have in it. 0: what the hosts' uplinks leave. */
+  /** Maximum packet size in bytes. 0 when the hosts' uplinks determine it. */
   mtu: number;
 }
 
@@ -367,40 +367,40 @@ export interface NetworkSpec_LabelsEntry {
   value: string;
 }
 
-/** A service's place in a network. */
+/** The attachment of a service to a network. */
 export interface NetworkAttachment {
   /** Full name of the network. */
   network: string;
-  /** What else the service is called there. */
+  /** Additional DNS names of the service in the network. */
   aliases: string[];
-  /** Of the only task; empty: Docker picks one. */
+  /** Static address of a service with one replica. When empty, Docker picks addresses. */
   ipv4Address: string;
-  /** Nobody asked for it by name: on a host that cannot have networks over hosts, tasks run without it. */
+  /** The user did not request this network. On a host that cannot join it, tasks run without it. */
   optional: boolean;
-  /** The network is encrypted. The control plane fills it in. */
+  /** Whether the network is encrypted. Set by the control plane. */
   encrypted: boolean;
-  /** Containers that a host can have in the network. The control plane fills it in. 0: not known. */
+  /** Number of containers that a host can have in the network. Set by the control plane. 0 when not known. */
   addressesPerHost: number;
 }
 
-/** A fixed number of tasks, wherever they fit. */
+/** Runs a fixed number of tasks on any nodes. */
 export interface ReplicatedMode {
   replicas: number;
 }
 
-/** One task on each node that passes the placement constraints. */
+/** Runs one task on each node that satisfies the placement constraints. */
 export interface GlobalMode {
 }
 
 /** Runs a number of tasks to completion. */
 export interface ReplicatedJobMode {
-  /** Tasks that must complete. */
+  /** Number of tasks that must complete. */
   totalCompletions: number;
-  /** Of those, at once. 0: all. */
+  /** Number of tasks that run at a time. 0 for all. */
   maxConcurrent: number;
 }
 
-/** Runs one task to completion on each node that passes the constraints when the run begins. */
+/** Runs one task to completion on each node that satisfies the constraints when the run starts. */
 export interface GlobalJobMode {
 }
 
@@ -408,7 +408,7 @@ export interface Dependency {
   /** Full name of the service: "<stack>_<service>". */
   service: string;
   condition: Dependency_Condition;
-  /** Compose's `required: false`: go on without it when it does not exist or its deadline passes. */
+  /** Compose's `required: false`: start anyway when the service does not exist or the deadline passes. */
   optional: boolean;
 }
 
@@ -468,25 +468,25 @@ export function dependency_ConditionToJSON(object: Dependency_Condition): string
 export interface CronSpec {
   /** Five fields, or @hourly, @daily, @weekly, @monthly, @yearly, "@every 90s". */
   schedule: string;
-  /** IANA name; empty: UTC. */
+  /** IANA name. UTC when empty. */
   timeZone: string;
-  /** Unspecified: forbid. */
+  /** @default forbid */
   concurrency: CronSpec_Concurrency;
-  /** Finished runs whose tasks are kept. Absent: 3. */
+  /** Number of finished runs whose tasks are kept. @default 3 */
   history?:
     | number
     | undefined;
-  /** A run that could not begin this long after its time is skipped. 0: one minute. */
+  /** A run that has not started this long after its scheduled time is skipped. 0 for one minute. */
   startingDeadlineMs: number;
 }
 
 export const CronSpec_Concurrency = {
   UNSPECIFIED: 0,
-  /** ALLOW - Runs beside the last one. */
+  /** ALLOW - Starts next to the previous run. */
   ALLOW: 1,
-  /** FORBID - Is skipped while the last one is not done. */
+  /** FORBID - Is skipped while the previous run is not finished. */
   FORBID: 2,
-  /** REPLACE - Stops the last one. */
+  /** REPLACE - Stops the previous run. */
   REPLACE: 3,
 } as const;
 
@@ -536,56 +536,56 @@ export function cronSpec_ConcurrencyToJSON(object: CronSpec_Concurrency): string
 export interface AutoscaleSpec {
   min: number;
   max: number;
-  /** Average of the replicas, in percent of their reservation (of one processor without one). 0: not looked at. */
+  /** Target for the average CPU use, in percent of the reservation, or of one CPU without one. 0 for no target. */
   targetCpuPercent: number;
-  /** Open connections of the published ports per replica. 0: not looked at. */
+  /** Target for the open connections per replica, over published ports. 0 for no target. */
   targetConnections: number;
-  /** Go up only to what was asked for during all of this time. Absent: 0. */
+  /** Scale up only to the lowest value computed within this time. @default 0 */
   scaleUpWindowMs?:
     | number
     | undefined;
-  /** Go down only to what was asked for during all of this time. Absent: five minutes. */
+  /** Scale down only to the highest value computed within this time. @default 5 min */
   scaleDownWindowMs?: number | undefined;
 }
 
 export interface FailoverSpec {
-  /** How long a node must have been down before its tasks are replaced elsewhere. 0: at once. */
+  /** How long a node has to be down before its tasks are replaced on other nodes. 0 for at once. */
   afterMs: number;
-  /** They wait for their node instead, however long. */
+  /** Never replaces them: they wait for their node. */
   never: boolean;
 }
 
 export interface Placement {
-  /** "node.labels.zone == a", all of which a node must meet. */
+  /** A node must satisfy all of them. Example: "node.labels.zone == a". */
   constraints: string[];
-  /** 0: no limit. */
+  /** 0 for no limit. */
   maxReplicasPerNode: number;
-  /** Node attributes ("node.labels.zone") over whose values tasks are spread evenly, the first one first. */
+  /** Node attributes, such as "node.labels.zone", over whose values tasks are spread evenly. The first one has priority. */
   spread: string[];
   volumes: VolumePolicy;
 }
 
 export interface UpdateConfig {
-  /** Slots replaced at once; 0: all. Absent: 1. */
+  /** Number of slots that are updated at a time. 0 for all. @default 1 */
   parallelism?:
     | number
     | undefined;
-  /** Wait between batches. */
+  /** Pause between two batches. */
   delayMs: number;
-  /** Unspecified: start-first, but stop-first where two copies at a time would be wrong. */
+  /** @default start-first, or stop-first when two tasks of a slot cannot run at a time */
   order: UpdateConfig_Order;
-  /** Unspecified: rollback (of a rollback: pause). */
+  /** @default rollback, and pause for a rollback that fails */
   failureAction: UpdateConfig_FailureAction;
   /**
-   * How long a new task without a healthcheck must run before it counts, and for how long an end of any new task is
-   * a failure of the update. Absent: 5 s.
+   * How long a new task without a healthcheck has to run before its slot counts as updated. A new task that ends within
+   * this time is a failure of the update. @default 5 s
    */
   monitorMs?:
     | number
     | undefined;
-  /** Share of the slots whose failures are borne. 0: none. */
+  /** Ratio of failed slots to tolerate. 0 for none. */
   maxFailureRatio: number;
-  /** Without any progress for so long, the update has failed. Absent: five minutes. 0: never. */
+  /** The update fails after this time without progress. 0 for never. @default 5 min */
   progressDeadlineMs?: number | undefined;
 }
 
@@ -676,19 +676,19 @@ export function updateConfig_FailureActionToJSON(object: UpdateConfig_FailureAct
 export interface PortSpec {
   /** Port in the container. */
   target: number;
-  /** Port on the hosts. 0: the control plane picks one from 30000-32767 (ingress), Docker picks one (host). */
+  /** Port on the hosts. When 0, the leader picks one from 30000-32767 for ingress mode, and Docker for host mode. */
   published: number;
   protocol: PortSpec_Protocol;
   mode: PortSpec_Mode;
-  /** Address of the host to listen on; empty: all. */
+  /** Host address to listen on. Empty for all addresses. */
   hostIp: string;
 }
 
 export const PortSpec_Mode = {
   UNSPECIFIED: 0,
-  /** INGRESS - Every host answers on the published port and balances over all replicas. */
+  /** INGRESS - Every host listens on the published port and balances over all tasks. */
   INGRESS: 1,
-  /** HOST - Only the host that runs a replica answers, directly. */
+  /** HOST - Only the hosts that run a task listen on the published port. */
   HOST: 2,
 } as const;
 
@@ -773,23 +773,23 @@ export interface TaskSpec {
   limits?:
     | Resources
     | undefined;
-  /** What placement sets aside on the node. */
+  /** Resources that are reserved on the node. */
   reservations?: Resources | undefined;
   restart?:
     | RestartPolicy
     | undefined;
-  /** A change replaces tasks though nothing else changed: `service update --force`. */
+  /** Incremented by `service update --force` to replace all tasks. */
   forceUpdate: number;
-  /** In the order in which the container joins them: the first one has its default route. Empty: the host's bridge. */
+  /** In the order in which containers join them; the first one has the default route. Empty for Docker's bridge. */
   networks: NetworkAttachment[];
 }
 
 export interface Resources {
-  /** 1e9 is one processor. 0: none given. */
+  /** 1e9 is one CPU. 0 when not set. */
   nanoCpus: number;
   memoryBytes: number;
   pids: number;
-  /** Countable things that a node has so many of ("gpu": 2). Reservations only. */
+  /** Generic resources, such as "gpu": 2. For reservations only. */
   generic: { [key: string]: number };
 }
 
@@ -800,13 +800,13 @@ export interface Resources_GenericEntry {
 
 export interface RestartPolicy {
   condition: RestartPolicy_Condition;
-  /** The first restart is immediate unless this is set; later ones back off from here up to a minute. */
+  /** Delay of the first restart, and start of the exponential back-off up to one minute. At once when absent. */
   delayMs?:
     | number
     | undefined;
-  /** 0: no limit. */
+  /** 0 for no limit. */
   maxAttempts: number;
-  /** Failures older than this no longer count. 0: all count. */
+  /** Failures within this time count. 0 for all failures. */
   windowMs: number;
 }
 
@@ -855,10 +855,10 @@ export function restartPolicy_ConditionToJSON(object: RestartPolicy_Condition): 
   }
 }
 
-/** Everything that can be said of a container. Names and meanings are Docker's. */
+/** Settings of a container. Names and meanings are Docker's. */
 export interface ContainerSpec {
   image: string;
-  /** Absent: the image's own. Present and empty: cleared. */
+  /** The image's entrypoint when absent. Cleared when present and empty. */
   entrypoint?: StringList | undefined;
   command?:
     | StringList
@@ -868,24 +868,24 @@ export interface ContainerSpec {
   workingDir: string;
   user: string;
   labels: { [key: string]: string };
-  /** May hold {{.Node.Hostname}}, {{.Service.Name}}, {{.Task.Slot}}, {{.Task.ID}}, {{.Node.ID}}. */
+  /** May contain {{.Node.Hostname}}, {{.Service.Name}}, {{.Task.Slot}}, {{.Task.ID}} and {{.Node.ID}}. */
   hostname: string;
   domainname: string;
   mounts: Mount[];
   healthcheck?: Healthcheck | undefined;
   stopSignal: string;
-  /** Absent: 10 s. */
+  /** @default 10 s */
   stopGraceMs?: number | undefined;
   capAdd: string[];
   capDrop: string[];
   privileged: boolean;
   devices: Device[];
   deviceCgroupRules: string[];
-  /** 0: Docker's own. */
+  /** 0 for Docker's default. */
   shmSizeBytes: number;
   sysctls: { [key: string]: string };
   ulimits: Ulimit[];
-  /** "host:address"; address may be "host-gateway". */
+  /** "host:address", where address can be "host-gateway". */
   extraHosts: string[];
   dns: string[];
   dnsSearch: string[];
@@ -917,7 +917,7 @@ export interface ContainerSpec {
   annotations: { [key: string]: string };
   /** "private", "host" or empty. */
   cgroupnsMode: string;
-  /** "linux/amd64"; empty: the node's own. */
+  /** "linux/amd64". Empty for the node's platform. */
   platform: string;
 }
 
@@ -957,12 +957,12 @@ export interface Mount {
 export interface BindMount {
   source: string;
   propagation: string;
-  /** Make the folder on the host when it is missing. */
+  /** Creates the directory on the host when it does not exist. */
   createHostPath: boolean;
 }
 
 export interface VolumeMount {
-  /** Empty: an anonymous volume, removed with its container. */
+  /** Empty for an anonymous volume, which is removed with its container. */
   name: string;
   driver: string;
   driverOpts: { [key: string]: string };
@@ -986,7 +986,7 @@ export interface TmpfsMount {
 }
 
 export interface Healthcheck {
-  /** Docker's form: ["CMD", …], ["CMD-SHELL", "…"] or ["NONE"]. Empty: the image's own. */
+  /** Docker's format: ["CMD", …], ["CMD-SHELL", "…"] or ["NONE"]. Empty for the image's healthcheck. */
   test: string[];
   intervalMs: number;
   timeoutMs: number;
