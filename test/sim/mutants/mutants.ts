@@ -180,8 +180,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: "part-twice",
     what: "a host may get the part of a network that another one has",
     file: "packages/control-plane/src/core/allocator/address-pool.ts",
-    search: "const used = new Set([...taken.map(({ base }) => indexOf(base)), ...fixed.map(indexOf)]);",
-    replace: "const used = new Set(fixed.map(indexOf));",
+    search:
+      "const used = new Set([...taken.map(({ base }) => indexOf(base)), ...staticAddresses.map(indexOf)]);",
+    replace: "const used = new Set(staticAddresses.map(indexOf));",
   },
   {
     name: "subnet-twice",

@@ -44,7 +44,7 @@ describe("applyNetwork()", () => {
     const nodes = [node("10.64.0.7"), node("10.64.127.255"), node("fd00::7"), node("")];
     expect(apply(undefined, spec(), [], nodes)).toMatchObject({ network: { subnet: "10.64.128.0/18" } });
     expect(messageOf(apply(undefined, spec({ subnet: "10.64.0.0/24" }), [], nodes))).toMatchInlineSnapshot(
-      `"subnet: 10.64.0.0/24 holds 10.64.0.7, the address of node h1: choose one that holds no node's"`,
+      `"subnet: 10.64.0.0/24 contains 10.64.0.7, the address of node h1: choose a subnet without node addresses"`,
     );
     const network = made(spec({ subnet: "10.64.0.0/24" }));
     expect(apply(network, spec({ subnet: "10.64.0.0/24" }), [], nodes).kind).toBe("unchanged");
@@ -61,7 +61,7 @@ describe("applyNetwork()", () => {
       network: { subnet: "10.64.64.0/18", mtu: 1_350 },
     });
     expect(messageOf(apply(undefined, spec({ subnet: "172.20.5.0/24" }), [], nodes))).toMatchInlineSnapshot(
-      `"subnet: 172.20.5.0/24 overlaps 172.20.0.0/16, in which node h2 has neighbours: choose one that overlaps none"`,
+      `"subnet: 172.20.5.0/24 overlaps 172.20.0.0/16, which node h2 is attached to: choose another subnet"`,
     );
   });
 
@@ -78,21 +78,21 @@ describe("applyNetwork()", () => {
 
   it("refuses what hosts would have to build anew, and what others have", () => {
     expect(messageOf(apply(made(), spec({ internal: true })))).toMatchInlineSnapshot(
-      `"internal: it cannot change from false to true while the network is there: remove the stack first, or give the network another name"`,
+      `"internal: cannot change from false to true while the network exists: remove the stack first, or choose another network name"`,
     );
     expect(messageOf(apply(made(), spec({ subnet: "172.20.0.0/16" })))).toMatch(
       /^subnet: .*10\.64\.0\.0\/18/,
     );
     expect(messageOf(apply(made(), spec({ stack: "blog" })))).toMatchInlineSnapshot(
-      `"name: there is a network of this name already; it belongs to stack shop"`,
+      `"name: a network of this name exists already; it belongs to stack shop"`,
     );
     const holder = made(spec({ name: "other", subnet: "172.20.0.0/16" }));
     expect(messageOf(apply(undefined, spec({ subnet: "172.20.5.0/24" }), [holder]))).toMatchInlineSnapshot(
-      `"subnet: 172.20.5.0/24 overlaps 172.20.0.0/16, which network other has"`,
+      `"subnet: 172.20.5.0/24 overlaps 172.20.0.0/16 of network other"`,
     );
     const full = made(spec({ name: "all", subnet: "10.64.0.0/10" }));
     expect(messageOf(apply(undefined, spec(), [full]))).toMatchInlineSnapshot(
-      `"subnet: no subnet is left in 10.64.0.0/10: remove networks, give this one a subnet of its own, or start the servers with a larger --network-pool"`,
+      `"subnet: no subnet is left in 10.64.0.0/10: remove networks, give this network a subnet of its own, or start the servers with a larger --network-pool"`,
     );
   });
 });

@@ -20,21 +20,26 @@ export type NetworkOutcome =
   | { readonly kind: "refused"; readonly violation: Violation };
 
 export interface NetworkContext {
-  /** Of a network that is new. */
+  /** Id for a new network. */
   readonly id: string;
   readonly now: number;
   readonly pool: NetworkPool;
   /** All other networks. */
   readonly others: readonly Network[];
-  /** Whose own addresses, and neighbours, no network may hold: a host would look for them among its containers. */
+  /** A network must not overlap the subnets of any node: the node would look for its neighbors among containers. */
   readonly nodes: readonly Node[];
-  /** From 0 up to 1, anew at each call. */
+  /** Returns a new number from 0 up to 1 at each call. */
   readonly random: () => number;
 }
 
+/** Prefix length of a single address. */
+const HOST_PREFIX = 32;
+
 /**
- * Makes a network what a spec says. Hosts build a network once: of one that is there, only labels and who may join
- * can change. One that is being removed stays.
+ * Creates a network or updates it to a spec.
+ *
+ * Hosts create a network only once. So only the labels and `attachable` of an existing network can change. A network
+ * that is being removed is kept.
  */
 export function applyNetwork(
   existing: Network | undefined,
@@ -42,7 +47,7 @@ export function applyNetwork(
   context: NetworkContext,
 ): NetworkOutcome {
   if (existing === undefined) return newNetwork(spec, context);
-  const violation = changeProblem(existing, spec);
+  const violation = changeViolation(existing, spec);
   if (violation !== undefined) return { kind: "refused", violation };
   if (!existing.removing && specText(existing.spec) === specText(spec)) {
     return { kind: "unchanged", network: existing };
@@ -53,15 +58,14 @@ export function applyNetwork(
 function newNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutcome {
   const { id, now, pool, others, nodes, random } = context;
   const taken = [
-    ...others.map(({ subnet }) => parseSubnet(subnet)),
+    ...others.flatMap(({ subnet }) => parseSubnet(subnet) ?? []),
     ...nodes.flatMap(attachedSubnets),
-  ].flatMap((subnet) => subnet ?? []);
-  const found = spec.subnet === "" ? pickSubnet(pool, taken, random()) : ownSubnet(spec.subnet, context);
-  if (typeof found === "string") return refused("subnet", found);
+  ];
+  const found = spec.subnet === "" ? pickSubnet(pool, taken, random()) : chosenSubnet(spec.subnet, context);
+  if (typeof found === "string") return refused(found);
   if (found === undefined) {
     return refused(
-      "subnet",
-      `no subnet is left in ${subnetText(pool.subnet)}: remove networks, give this one a subnet of its own, or start the servers with a larger --network-pool`,
+      `no subnet is left in ${subnetText(pool.subnet)}: remove networks, give this network a subnet of its own, or start the servers with a larger --network-pool`,
     );
   }
   const vni = pickVni(new Set(others.map((network) => network.vni)), random());
@@ -70,51 +74,50 @@ function newNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutcome 
   return { kind: "created", network };
 }
 
-/** The subnet that a spec asks for, or why it cannot have it. */
-function ownSubnet(text: string, { others, nodes }: NetworkContext): Subnet | string {
+/** Returns the subnet that a spec asks for, or why the network cannot have it. */
+function chosenSubnet(text: string, { others, nodes }: NetworkContext): Subnet | string {
   const subnet = parseSubnet(text);
-  if (subnet === undefined) return `${JSON.stringify(text)} is no subnet`;
-  const overlaps = (its: Subnet | undefined): boolean => its !== undefined && subnetsOverlap(its, subnet);
-  const holder = others.find((other) => overlaps(parseSubnet(other.subnet)));
-  if (holder !== undefined) {
-    return `${text} overlaps ${holder.subnet}, which network ${holder.spec?.name ?? holder.id} has`;
+  if (subnet === undefined) return `invalid subnet ${JSON.stringify(text)}`;
+  const owner = others.find((other) => {
+    const taken = parseSubnet(other.subnet);
+    return taken !== undefined && subnetsOverlap(taken, subnet);
+  });
+  if (owner !== undefined) {
+    return `${text} overlaps ${owner.subnet} of network ${owner.spec?.name ?? owner.id}`;
   }
   for (const node of nodes) {
-    const block = attachedSubnets(node).find((its) => subnetsOverlap(its, subnet));
-    if (block === undefined) continue;
+    const attached = attachedSubnets(node).find((other) => subnetsOverlap(other, subnet));
+    if (attached === undefined) continue;
     const name = node.description?.hostname || node.id;
-    return block.prefix === HOST_PREFIX
-      ? `${text} holds ${ipv4Text(block.base)}, the address of node ${name}: choose one that holds no node's`
-      : `${text} overlaps ${subnetText(block)}, in which node ${name} has neighbours: choose one that overlaps none`;
+    return attached.prefix === HOST_PREFIX
+      ? `${text} contains ${ipv4Text(attached.base)}, the address of node ${name}: choose a subnet without node addresses`
+      : `${text} overlaps ${subnetText(attached)}, which node ${name} is attached to: choose another subnet`;
   }
   return subnet;
 }
 
-/** A single address. */
-const HOST_PREFIX = 32;
-
-function changeProblem(existing: Network, spec: NetworkSpec): Violation | undefined {
+function changeViolation(existing: Network, spec: NetworkSpec): Violation | undefined {
   const before = existing.spec ?? NetworkSpecCodec.fromPartial({});
   if (before.stack !== spec.stack) {
     const owner = before.stack === "" ? "no stack" : `stack ${before.stack}`;
-    return { path: "name", message: `there is a network of this name already; it belongs to ${owner}` };
+    return { path: "name", message: `a network of this name exists already; it belongs to ${owner}` };
   }
   if (spec.subnet !== "" && spec.subnet !== existing.subnet) {
-    return fixedAfter("subnet", existing.subnet, spec.subnet);
+    return immutable("subnet", existing.subnet, spec.subnet);
   }
   for (const path of ["internal", "encrypted", "mtu"] as const) {
-    if (before[path] !== spec[path]) return fixedAfter(path, String(before[path]), String(spec[path]));
+    if (before[path] !== spec[path]) return immutable(path, String(before[path]), String(spec[path]));
   }
   return undefined;
 }
 
-function fixedAfter(path: string, before: string, after: string): Violation {
-  const message = `it cannot change from ${before} to ${after} while the network is there: remove the stack first, or give the network another name`;
+function immutable(path: string, before: string, after: string): Violation {
+  const message = `cannot change from ${before} to ${after} while the network exists: remove the stack first, or choose another network name`;
   return { path, message };
 }
 
-function refused(path: string, message: string): NetworkOutcome {
-  return { kind: "refused", violation: { path, message } };
+function refused(message: string): NetworkOutcome {
+  return { kind: "refused", violation: { path: "subnet", message } };
 }
 
 function specText(spec: NetworkSpec | undefined): string {

@@ -12,19 +12,34 @@ import {
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { isReady, stateOf } from "../model/task-state.js";
 
-export interface DnsSources {
+/**
+ * Largest network in which broadcasts (mostly ARP) are flooded to all hosts.
+ *
+ * Flooding costs one copy per host. Beyond a few dozen hosts, flannel, Calico and the kernel documentation recommend
+ * static forwarding entries.
+ */
+export const DEFAULT_FLOOD_LIMIT = 32;
+
+/**
+ * Returns whether the hosts of a network get static forwarding and neighbor entries instead of flooding.
+ *
+ * Attachable networks are always flooded: berth does not know the containers that users attach.
+ */
+export function hasStaticFdb(network: Network, hosts: number, floodLimit: number): boolean {
+  return hosts > floodLimit && !(network.spec?.attachable ?? false);
+}
+
+export interface DnsContext {
   readonly nodes: ClusterSnapshot["nodes"];
-  /** Nodes that fell silent a moment ago, and may be dead. */
   readonly isSuspect: (nodeId: string) => boolean;
-  /** Id of the network of that name; undefined when there is none. */
+  /** Returns the id of the named network. Undefined when there is no such network. */
   readonly networkIdOf: (name: string) => string | undefined;
-  /** The address that stands for the service in a network; "": none. */
+  /** Returns the service's virtual IP in a network. Empty when it has none. */
   readonly virtualIpIn: (networkId: string) => string;
-  /** Whether hosts are told where each container of the network is. */
   readonly hasStaticFdb: (networkId: string) => boolean;
 }
 
-/** "<network id>/<service id>" */
+/** Returns `<network id>/<service id>`. */
 export function dnsEntryKey(networkId: string, serviceId: string): string {
   return `${networkId}/${serviceId}`;
 }
@@ -34,76 +49,69 @@ export function networkIdOfDnsEntry(key: string): string {
 }
 
 /**
- * The names of a service in each of its networks, and who answers to them: tasks that run well on a live node, also
- * on a suspect one only while there are no others. Draining are those that were told to stop and still run. Of a listed
- * network the rest are there, too: they are not answered, but reached. Ordered by task id, so that equal entries are
- * equal.
+ * Returns one entry per network of a service, with its names and endpoints.
+ *
+ * Endpoints are the ready tasks on ready nodes. Tasks on suspect nodes are endpoints only when there are no others.
+ * Stopping tasks that still run are draining. In networks with static forwarding entries, the remaining started tasks
+ * are listed as inactive: names do not resolve to them, but hosts have to reach them. Endpoints are sorted by task id,
+ * so that equal entries compare equal.
  */
-export function dnsEntries(view: ServiceSnapshot, sources: DnsSources): readonly DnsEntry[] {
-  const { service, spec, tasks } = view;
+export function dnsEntries(snapshot: ServiceSnapshot, context: DnsContext): readonly DnsEntry[] {
+  const { service, spec, tasks } = snapshot;
   const attachments = spec.task?.networks ?? [];
   if (attachments.length === 0) return [];
   const started = tasks.filter(hasStarted).sort((a, b) => (a.id < b.id ? -1 : 1));
-  const own = spec.stack === "" ? spec.name : spec.name.slice(spec.stack.length + 1);
+  const shortName = spec.stack === "" ? spec.name : spec.name.slice(spec.stack.length + 1);
   return attachments.flatMap(({ network, aliases }) => {
-    const networkId = sources.networkIdOf(network);
+    const networkId = context.networkIdOf(network);
     if (networkId === undefined) return [];
-    return [
-      {
-        key: dnsEntryKey(networkId, service.id),
-        networkId,
-        serviceId: service.id,
-        serviceName: spec.name,
-        stack: spec.stack,
-        names: [...new Set([own, ...aliases])],
-        vip: spec.endpointMode === EndpointMode.DNSRR ? "" : sources.virtualIpIn(networkId),
-        affinity: spec.traffic?.affinity ?? TrafficSpec_Affinity.UNSPECIFIED,
-        ...endpointsOf(started, networkId, sources),
-      },
-    ];
+    const entry: DnsEntry = {
+      key: dnsEntryKey(networkId, service.id),
+      networkId,
+      serviceId: service.id,
+      serviceName: spec.name,
+      stack: spec.stack,
+      names: [...new Set([shortName, ...aliases])],
+      vip: spec.endpointMode === EndpointMode.DNSRR ? "" : context.virtualIpIn(networkId),
+      affinity: spec.traffic?.affinity ?? TrafficSpec_Affinity.UNSPECIFIED,
+      ...endpointsIn(networkId, started, context),
+    };
+    return [entry];
   });
 }
 
-function endpointsOf(
-  tasks: readonly Task[],
+function endpointsIn(
   networkId: string,
-  { nodes, isSuspect, hasStaticFdb: isListed }: DnsSources,
+  tasks: readonly Task[],
+  context: DnsContext,
 ): Pick<DnsEntry, "endpoints" | "draining" | "inactive"> {
-  const isNetworkListed = isListed(networkId);
-  const endpoints: DnsEndpoint[] = [];
+  const isStatic = context.hasStaticFdb(networkId);
+  const ready: DnsEndpoint[] = [];
   const draining: DnsEndpoint[] = [];
   const others: DnsEndpoint[] = [];
   for (const task of tasks) {
-    const joined = task.status?.addresses.find((each) => each.networkId === networkId);
-    if (joined === undefined || joined.address === "") continue;
-    const { id: taskId, nodeId, slot } = task;
-    const macAddress = isNetworkListed ? joined.macAddress : "";
-    const endpoint = { taskId, nodeId, address: joined.address, slot, macAddress };
-    const isUp = nodes.get(nodeId)?.node.state === NodeState.READY && stateOf(task) === TaskState.RUNNING;
-    if (isUp && task.desiredState >= DesiredState.SHUTDOWN) draining.push(endpoint);
-    else if (isUp && isReady(task)) endpoints.push(endpoint);
+    const endpoint = endpointOf(task, networkId, isStatic);
+    if (endpoint === undefined) continue;
+    const isOnReadyNode = context.nodes.get(task.nodeId)?.node.state === NodeState.READY;
+    const isRunning = isOnReadyNode && stateOf(task) === TaskState.RUNNING;
+    if (isRunning && task.desiredState >= DesiredState.SHUTDOWN) draining.push(endpoint);
+    else if (isRunning && isReady(task)) ready.push(endpoint);
     else others.push(endpoint);
   }
-  const trusted = endpoints.filter(({ nodeId }) => !isSuspect(nodeId));
-  const answered = trusted.length > 0 ? trusted : endpoints;
-  const suspects = endpoints.filter((endpoint) => !answered.includes(endpoint));
-  return { endpoints: answered, draining, inactive: isNetworkListed ? [...others, ...suspects] : [] };
+  const trusted = ready.filter(({ nodeId }) => !context.isSuspect(nodeId));
+  const endpoints = trusted.length > 0 ? trusted : ready;
+  const unused = ready.filter((endpoint) => !endpoints.includes(endpoint));
+  return { endpoints, draining, inactive: isStatic ? [...others, ...unused] : [] };
 }
 
-/** Its container may be there, also on a node that is down. */
+/** Undefined when the task has no address in the network yet. */
+function endpointOf(task: Task, networkId: string, isStatic: boolean): DnsEndpoint | undefined {
+  const joined = task.status?.addresses.find((each) => each.networkId === networkId);
+  if (joined === undefined || joined.address === "") return undefined;
+  const { id: taskId, nodeId, slot } = task;
+  return { taskId, nodeId, address: joined.address, slot, macAddress: isStatic ? joined.macAddress : "" };
+}
+
+/** The task's container may exist, even when its node is down. */
 const hasStarted = (task: Task): boolean =>
   stateOf(task) === TaskState.STARTING || stateOf(task) === TaskState.RUNNING;
-
-/**
- * Hosts among which packets for everybody (ARP above all) are copied to each. The cost of one is a copy per host;
- * beyond a few dozen (flannel, Calico and the kernel's own documentation agree) hosts are told where containers are.
- */
-export const DEFAULT_FLOOD_LIMIT = 32;
-
-/**
- * Whether hosts send nothing to all others of a network, since names say where every container is. Nobody can say so
- * of containers that berth did not make, so networks that such may join stay as they are.
- */
-export function hasStaticFdb(network: Network, hosts: number, floodHosts: number): boolean {
-  return hosts > floodHosts && !(network.spec?.attachable ?? false);
-}

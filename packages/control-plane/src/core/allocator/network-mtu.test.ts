@@ -20,6 +20,6 @@ it("is the least that a node takes which can be in the network, unless its spec 
 it("is too large for nodes that came later, and they are named", () => {
   const problems = (mtu: number, nodes: readonly Node[]): readonly string[] =>
     mtuProblems(Network.fromPartial({ mtu, spec: spec() }), nodes);
-  expect(problems(1_450, NODES)).toEqual([expect.stringMatching(/^node h3 takes packets of 1350 bytes/)]);
+  expect(problems(1_450, NODES)).toEqual([expect.stringMatching(/^node h3 supports packets of 1350 bytes/)]);
   expect(problems(0, NODES)).toEqual([]);
 });

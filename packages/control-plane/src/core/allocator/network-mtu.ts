@@ -1,37 +1,38 @@
 import type { Network, NetworkSpec, Node } from "@berth/proto";
 import { canJoin } from "./network-eligibility.js";
 
-/** What WireGuard takes of each packet, and the longer headers inside it. */
+/** Added to each packet by WireGuard, including the longer headers inside it. */
 const WIREGUARD_OVERHEAD_BYTES = 80;
 
 /**
- * Bytes that a packet of a new network may have: what its spec says, or what all nodes can take that can be in it;
- * 0 while nobody can say. Between two hosts nobody tells a container that its packets are too large.
+ * Returns the MTU of a new network: the one of its spec, or the largest that every eligible node supports.
+ *
+ * 0 while no node has reported its MTU. Nothing tells a container that its packets are too large for another host.
  */
 export function networkMtu(spec: NetworkSpec, nodes: Iterable<Node>): number {
   if (spec.mtu > 0) return spec.mtu;
   const known = [...nodes]
     .filter((node) => canJoin(node, spec))
-    .map((node) => mtuOn(node, spec))
+    .map((node) => maxMtu(node, spec))
     .filter((mtu) => mtu > 0);
   return known.length === 0 ? 0 : Math.min(...known);
 }
 
-/** What is wrong with a network's MTU, a sentence for each of the nodes that take part. */
+/** Returns a message for each of the nodes that does not support the network's MTU. */
 export function mtuProblems({ mtu, spec }: Network, nodes: Iterable<Node>): readonly string[] {
   if (mtu === 0 || spec === undefined) return [];
   return [...nodes].flatMap((node) => {
-    const most = mtuOn(node, spec);
-    if (most === 0 || most >= mtu) return [];
+    const max = maxMtu(node, spec);
+    if (max === 0 || max >= mtu) return [];
     const name = node.description?.hostname || node.id;
     return [
-      `node ${name} takes packets of ${most} bytes, the network's have up to ${mtu}: large datagrams to it get lost, while TCP finds out by itself. Raise the MTU of the node's uplink, or make the network anew`,
+      `node ${name} supports packets of ${max} bytes, but the network's MTU is ${mtu}: large datagrams to the node are lost (TCP adapts); raise the MTU of the node's uplink or recreate the network`,
     ];
   });
 }
 
-/** 0: not known. */
-function mtuOn({ description }: Node, { encrypted }: Pick<NetworkSpec, "encrypted">): number {
+/** Returns the largest MTU that a node supports. 0 when it is unknown. */
+function maxMtu({ description }: Node, { encrypted }: Pick<NetworkSpec, "encrypted">): number {
   const plain = description?.dataPlane?.overlayMtu ?? 0;
   return plain === 0 ? 0 : plain - (encrypted ? WIREGUARD_OVERHEAD_BYTES : 0);
 }

@@ -91,21 +91,24 @@ describe("networks", () => {
       fc.property(prefix, hosts, fc.array(fraction, { maxLength: 5 }), (bits, changes, chosen) => {
         const subnet = { base: 0xac140000, prefix: bits };
         const layout = layoutOf(subnet);
-        const fixed = chosen.map((each) => subnet.base + Math.floor(each * 2 ** (32 - bits)));
+        const staticAddresses = chosen.map((each) => subnet.base + Math.floor(each * 2 ** (32 - bits)));
         const ranges = new Map<number, Subnet>();
         for (const [host, joins] of changes) {
           if (!joins) ranges.delete(host);
           if (!joins || ranges.has(host)) continue;
-          const range = pickRange(subnet, { taken: [...ranges.values()], fixed });
+          const range = pickRange(subnet, { taken: [...ranges.values()], staticAddresses });
           if (range !== undefined) ranges.set(host, range);
-          else expect(ranges.size).toBeGreaterThanOrEqual(layout.endRange - layout.firstRange - fixed.length);
+          else
+            expect(ranges.size).toBeGreaterThanOrEqual(
+              layout.endRange - layout.firstRange - staticAddresses.length,
+            );
         }
         const all = [...ranges.values()];
         for (const [index, range] of all.entries()) {
           expect(subnetHas(subnet, range.base)).toBe(true);
           expect(subnetHas(range, gatewayOf(range))).toBe(true);
           expect(subnetsOverlap(range, layout.virtualIps)).toBe(false);
-          expect(fixed.some((address) => subnetHas(range, address))).toBe(false);
+          expect(staticAddresses.some((address) => subnetHas(range, address))).toBe(false);
           for (const other of all.slice(index + 1)) expect(subnetsOverlap(range, other)).toBe(false);
         }
       }),
@@ -130,13 +133,13 @@ describe("addresses of services", () => {
         for (const { service, joins, afterMs } of steps) {
           now += afterMs;
           const before = vips.get(service);
-          const joined = joins ? [{ ...network, vips: [...vips.values()] }] : [];
+          const attached = joins ? [{ ...network, vips: [...vips.values()] }] : [];
           const changes = updateVirtualIps(service, {
-            joined,
+            attached,
             held: before === undefined ? [] : [before],
             now,
           });
-          for (const { serviceId } of changes.forgotten) vips.delete(serviceId);
+          for (const { serviceId } of changes.expired) vips.delete(serviceId);
           for (const vip of changes.put) {
             vips.set(vip.serviceId, vip);
             if (vip.releasedAtMs !== 0) {
@@ -163,22 +166,22 @@ describe("addresses of services", () => {
 
   it("come back with their service, and go when it leaves", () => {
     const network = { id: "n", subnet: "10.64.0.0/18", staticAddresses: [], vips: [] };
-    const [vip] = updateVirtualIps("s1", { joined: [network], held: [], now: 5 }).put;
+    const [vip] = updateVirtualIps("s1", { attached: [network], held: [], now: 5 }).put;
     expect(vip).toEqual({ networkId: "n", serviceId: "s1", address: "10.64.7.255", releasedAtMs: 0 });
     const held = vip === undefined ? [] : [vip];
-    expect(updateVirtualIps("s1", { joined: [{ ...network, vips: held }], held, now: 6 })).toEqual({
+    expect(updateVirtualIps("s1", { attached: [{ ...network, vips: held }], held, now: 6 })).toEqual({
       put: [],
-      forgotten: [],
+      expired: [],
     });
-    const released = updateVirtualIps("s1", { joined: [], held, now: 7 }).put;
+    const released = updateVirtualIps("s1", { attached: [], held, now: 7 }).put;
     expect(released).toEqual([{ ...vip, releasedAtMs: 7 }]);
     const again = updateVirtualIps("s1", {
-      joined: [{ ...network, vips: released }],
+      attached: [{ ...network, vips: released }],
       held: released,
       now: 8,
     });
     expect(again.put).toEqual(held);
-    const other = updateVirtualIps("s2", { joined: [{ ...network, vips: released }], held: [], now: 9 });
+    const other = updateVirtualIps("s2", { attached: [{ ...network, vips: released }], held: [], now: 9 });
     expect(other.put.map(({ address }) => address)).toEqual(["10.64.7.254"]);
   });
 });

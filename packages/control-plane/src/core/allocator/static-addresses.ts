@@ -1,6 +1,6 @@
 import type { Service, ServiceSpec } from "@berth/proto";
 
-/** Addresses that services have chosen for their tasks in the network of that name. */
+/** Returns the addresses that services have chosen for their tasks in a network, given by name. */
 export function staticAddresses(services: Iterable<Service>, network: string): readonly string[] {
   const addresses: string[] = [];
   for (const { spec } of services) {
@@ -10,8 +10,8 @@ export function staticAddresses(services: Iterable<Service>, network: string): r
   return addresses;
 }
 
-/** The address that a service has chosen for its task in a network. */
+/** Returns the address that a service has chosen in a network. Undefined when it leaves the choice to Docker. */
 export function staticAddressIn(spec: ServiceSpec, network: string): string | undefined {
-  const joined = spec.task?.networks.find((each) => each.network === network);
-  return joined?.ipv4Address || undefined;
+  const attachment = spec.task?.networks.find((each) => each.network === network);
+  return attachment?.ipv4Address || undefined;
 }

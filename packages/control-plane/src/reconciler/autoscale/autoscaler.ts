@@ -17,7 +17,7 @@ import type { Delta } from "../../state/delta.js";
 import type { Writer } from "../writer.js";
 import { UsageSamples } from "./usage-samples.js";
 
-/** How often agents tell, and how often it is decided. */
+/** Interval of the agents' usage reports and of the scaling decisions. */
 const INTERVAL_MS = 5_000;
 
 export interface AutoscalerOptions {
@@ -25,25 +25,27 @@ export interface AutoscalerOptions {
   readonly writer: Pick<Writer, "submit">;
   readonly runtime: Runtime;
   readonly logger: Logger;
-  /** Tells all agents what to measure from now on. */
+  /** Called when agents have to measure something else. */
   readonly onWatch: (watch: MeasureUsage) => void;
   readonly signal: AbortSignal;
 }
 
 /**
- * Moves the replicas of the services that ask for it, by what agents measure. Nobody measures anything while no
- * service does. What it knows lives in memory: a new leader begins with the number of replicas that it finds.
+ * Scales the services with an autoscale policy by the usage that agents report.
+ *
+ * Agents measure nothing while no service has a policy. The history is kept in memory only: a new leader starts from the
+ * present number of replicas.
  */
 export class Autoscaler {
   readonly #options: AutoscalerOptions;
-  readonly #board: UsageSamples;
+  readonly #samples: UsageSamples;
   readonly #history = new Map<string, readonly Recommendation[]>();
   #watch: MeasureUsage;
 
   constructor(options: AutoscalerOptions) {
     const { state, runtime, signal } = options;
     this.#options = options;
-    this.#board = new UsageSamples({
+    this.#samples = new UsageSamples({
       taskOf: (taskId) => state.tasks.get(taskId),
       nowMs: () => runtime.clock.nowMs(),
     });
@@ -54,13 +56,13 @@ export class Autoscaler {
     );
   }
 
-  /** What agents are to measure; undefined: nothing. */
+  /** What agents have to measure. Undefined when nothing. */
   get watch(): MeasureUsage | undefined {
     return this.#watch.services.length === 0 ? undefined : this.#watch;
   }
 
   report(nodeId: string, report: UsageReport): void {
-    if (this.#watch.services.length > 0) this.#board.report(nodeId, report);
+    if (this.#watch.services.length > 0) this.#samples.report(nodeId, report);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -69,11 +71,10 @@ export class Autoscaler {
       await sleep(runtime.clock, INTERVAL_MS, signal);
       for (const service of state.services.autoscaled()) {
         await this.#decide(service, signal).catch((error: unknown) => {
-          if (!signal.aborted)
-            logger.warn({ err: error, service: service.id }, "a service could not be scaled");
+          if (!signal.aborted) logger.warn({ err: error, service: service.id }, "scaling a service failed");
         });
       }
-      this.#board.sweep();
+      this.#samples.sweep();
     }
   }
 
@@ -83,7 +84,7 @@ export class Autoscaler {
     if (status === undefined) return;
     const isWritten = await writer.submit((state) => {
       const latest = state.services.get(service.id);
-      // Somebody changed it since: the next look decides upon what it is then.
+      // The service was changed meanwhile. The next interval decides again.
       if (latest !== service) return { changes: [], result: false };
       return { changes: [{ kind: "put-service", service: { ...latest, autoscale: status } }], result: true };
     }, signal);
@@ -98,7 +99,7 @@ export class Autoscaler {
     const current = replicasOf(spec, service.autoscale);
     const tasks = [...state.tasks.ofService(id).values()].filter((task) => shouldRun(task) && isReady(task));
     const nanoCpus = spec.task?.reservations?.nanoCpus ?? 0;
-    const usage = this.#board.usageOf(tasks, {
+    const usage = this.#samples.usageOf(tasks, {
       cpuShare: nanoCpus === 0 ? 1 : nanoCpus / 1e9,
       nodeIds: readyNodes(state),
       now,

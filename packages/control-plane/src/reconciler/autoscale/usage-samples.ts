@@ -1,9 +1,9 @@
 import type { Task, UsageReport } from "@berth/proto";
 import type { Usage } from "../../core/orchestrator/autoscale.js";
 
-/** Use is averaged over so long: a request that takes a second of CPU is no reason for another replica. */
-const AVERAGED_MS = 15_000;
-/** What a task does while it starts says nothing about its load. */
+/** Averaging window. A single expensive request is no reason for another replica. */
+const WINDOW_MS = 15_000;
+/** The usage of a task is ignored while it starts. */
 const STARTING_MS = 10_000;
 
 interface Sample {
@@ -17,13 +17,13 @@ interface NodeConnections {
 }
 
 export interface UsageSamplesOptions {
-  /** Tasks that are known: what is said of others is ignored, so that memory is bounded by what there is. */
+  /** Returns a known task. Samples of unknown tasks are dropped, which bounds the memory. */
   readonly taskOf: (taskId: string) => Task | undefined;
-  /** Milliseconds, by a clock that never jumps. */
+  /** The monotonic clock, in ms. */
   readonly nowMs: () => number;
 }
 
-/** What agents have told of the use of resources in the last seconds. In memory alone. */
+/** The usage that agents reported in the last seconds. Kept in memory only. */
 export class UsageSamples {
   readonly #options: UsageSamplesOptions;
   readonly #samples = new Map<string, readonly Sample[]>();
@@ -46,24 +46,30 @@ export class UsageSamples {
     this.#connections.set(nodeId, { atMs, activeByTask });
   }
 
-  /** @param cpuShare processors that 100 % stands for; `now` is milliseconds since 1970, as the tasks have it */
+  /**
+   * Returns the present usage of the tasks of one service.
+   *
+   * `cpuShare` is the number of CPUs that count as 100 %. `now` is the wall clock, in ms since the epoch.
+   */
   usageOf(
     tasks: readonly Task[],
     context: { readonly cpuShare: number; readonly nodeIds: Iterable<string>; readonly now: number },
   ): Usage {
-    const settled = tasks.filter(
+    const started = tasks.filter(
       ({ status }) => (status?.sinceMs ?? context.now) <= context.now - STARTING_MS,
     );
     const reports = [...context.nodeIds].map((nodeId) => this.#connections.get(nodeId));
-    const fresh = reports.flatMap((one) => (one !== undefined && this.#isFresh(one) ? [one] : []));
+    const fresh = reports.flatMap((report) =>
+      report !== undefined && this.#isFresh(report) ? [report] : [],
+    );
     return {
-      cpuPercents: settled.flatMap(({ id }) => this.#average(id, context.cpuShare)),
+      cpuPercents: started.flatMap(({ id }) => this.#average(id, context.cpuShare)),
       connections: fresh.length === 0 ? undefined : sumOver(tasks, fresh),
       connectionsComplete: fresh.length === reports.length,
     };
   }
 
-  /** Forgets what is too old to count. */
+  /** Drops expired samples. */
   sweep(): void {
     for (const [taskId, samples] of this.#samples) {
       const fresh = samples.filter((sample) => this.#isFresh(sample));
@@ -82,7 +88,7 @@ export class UsageSamples {
   }
 
   #isFresh({ atMs }: { readonly atMs: number }): boolean {
-    return atMs > this.#options.nowMs() - AVERAGED_MS;
+    return atMs > this.#options.nowMs() - WINDOW_MS;
   }
 }
 

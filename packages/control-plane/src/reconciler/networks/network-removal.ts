@@ -6,8 +6,8 @@ import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { Writer } from "../writer.js";
 
-/** The last tasks of a stack end one after the other. */
-const COALESCE_MS = 50;
+/** Delay after a change. The last tasks of a stack end shortly one after the other. */
+const CHECK_DELAY_MS = 50;
 const RETRY_MS = 1_000;
 
 export interface NetworkRemovalOptions {
@@ -17,43 +17,43 @@ export interface NetworkRemovalOptions {
   readonly logger: Logger;
 }
 
-/** Forgets networks that are to go once nothing uses them any more, until `signal` aborts. */
+/** Deletes the records of networks that are being removed once nothing uses them, until `signal` aborts. */
 export async function removeUnusedNetworks(
   options: NetworkRemovalOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const { state, writer, runtime, logger } = options;
-  let cancel: (() => void) | undefined;
-  const lookSoon = (delayMs = COALESCE_MS): void => {
+  let cancelCheck: (() => void) | undefined;
+  const scheduleCheck = (delayMs = CHECK_DELAY_MS): void => {
     if (signal.aborted || state.networks.leaving().size === 0) return;
-    cancel ??= runtime.clock.after(delayMs, look);
+    cancelCheck ??= runtime.clock.after(delayMs, check);
   };
-  const look = (): void => {
-    cancel = undefined;
+  const check = (): void => {
+    cancelCheck = undefined;
     if (unusedNetworks(state).length === 0) return;
-    writer.submit(forgetUnused, signal).then(
-      (names) => names.forEach((network) => void logger.info({ network }, "removed a network")),
+    writer.submit(deleteUnused, signal).then(
+      (names) => names.forEach((network) => void logger.info({ network }, "network removed")),
       (error: unknown) => {
         if (signal.aborted) return;
-        logger[isBerthError(error) ? "warn" : "error"]({ err: error }, "networks could not be removed");
-        lookSoon(RETRY_MS);
+        logger[isBerthError(error) ? "warn" : "error"]({ err: error }, "removing networks failed");
+        scheduleCheck(RETRY_MS);
       },
     );
   };
-  const unsubscribe = state.onChange(() => lookSoon());
-  lookSoon();
+  const unsubscribe = state.onChange(() => scheduleCheck());
+  scheduleCheck();
   await new Promise<void>((resolve) => onAbort(signal, resolve));
   unsubscribe();
-  cancel?.();
+  cancelCheck?.();
 }
 
-function forgetUnused(state: ClusterState): {
+function deleteUnused(state: ClusterState): {
   readonly changes: readonly Change[];
   readonly result: readonly string[];
 } {
   const ids = unusedNetworks(state);
   return {
-    changes: ids.flatMap((id) => networkRemoval(id, state)),
+    changes: ids.flatMap((id) => networkDeletion(id, state)),
     result: ids.map((id) => state.networks.get(id)?.spec?.name ?? id),
   };
 }
@@ -64,13 +64,13 @@ function unusedNetworks(state: ClusterState): readonly string[] {
     .map(({ id }) => id);
 }
 
-/** By a service, or by a task of one that uses it no more. */
+/** A network is in use by the services attached to it, and by tasks of services that have left it. */
 function isUsed(name: string, state: ClusterState): boolean {
   return state.services.ofNetwork(name).size > 0 || state.nodes.tasksIn(name) > 0;
 }
 
-/** The network's own record goes last: while it is there, an interrupted removal is taken up again. */
-function networkRemoval(networkId: string, state: ClusterState): readonly Change[] {
+/** Deletes the network's own record last, so that an interrupted removal is resumed. */
+function networkDeletion(networkId: string, state: ClusterState): readonly Change[] {
   const { ranges, vips } = state.networks;
   return [
     ...[...vips.ofFirst(networkId).keys()].map(

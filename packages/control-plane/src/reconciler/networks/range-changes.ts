@@ -14,38 +14,40 @@ import type { Action } from "../../core/model/plan.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
-export interface RangeDecision {
+export interface RangeChanges {
   readonly changes: readonly Change[];
-  /** Ids of tasks whose node cannot have a network that they need, with the reason. */
+  /** Why a task cannot run on its node, by task id: a required network has no range left for the node. */
   readonly refused: ReadonlyMap<string, string>;
 }
 
 /**
- * Gives the nodes that get tasks their part of these tasks' networks, where they have none yet. What such a change
- * makes possible has to come after it.
+ * Allocates ranges for the nodes to which a plan assigns tasks, in each of the tasks' networks.
+ *
+ * The changes have to be written before the assignments that depend on them.
  */
-export function rangeChanges(actions: readonly Action[], state: ClusterState): RangeDecision {
-  const leases = new RangeLeases(state);
+export function rangeChanges(actions: readonly Action[], state: ClusterState): RangeChanges {
+  const allocation = new RangeAllocation(state);
   for (const action of actions) {
     if (action.kind === "create-task" && action.task.nodeId !== "") {
-      leases.forTask(action.task, action.task.nodeId);
-    } else if (action.kind === "assign-task") leases.forTask(action.task, action.nodeId);
+      allocation.addTask(action.task, action.task.nodeId);
+    } else if (action.kind === "assign-task") allocation.addTask(action.task, action.nodeId);
   }
-  return leases;
+  return allocation;
 }
 
-/** Collects new leases; those of one plan know of each other. */
-class RangeLeases implements RangeDecision {
+/** The ranges allocated for one plan. Each allocation takes the earlier ones of the plan into account. */
+class RangeAllocation implements RangeChanges {
   readonly changes: Change[] = [];
   readonly refused = new Map<string, string>();
   readonly #state: ClusterState;
+  /** The allocated ranges, by network and node id. */
   readonly #planned = new Map<string, NetworkRange>();
 
   constructor(state: ClusterState) {
     this.#state = state;
   }
 
-  forTask({ id, serviceId, specVersion }: Task, nodeId: string): void {
+  addTask({ id, serviceId, specVersion }: Task, nodeId: string): void {
     const attachments = this.#state.services.specOf(serviceId, specVersion)?.task?.networks ?? [];
     if (attachments.length === 0) return;
     const node = this.#state.nodes.get(nodeId);
@@ -54,13 +56,13 @@ class RangeLeases implements RangeDecision {
       const network = this.#state.networks.byName(attachment.network);
       if (network === undefined || !canJoin(node, attachment)) continue;
       if (attachment.optional && overlapProblem(node, parseSubnet(network.subnet)) !== undefined) continue;
-      if (this.#lease(network, nodeId) || attachment.optional) continue;
-      this.refused.set(id, `all parts of network ${attachment.network} are taken by other nodes`);
+      if (this.#allocate(network, nodeId) || attachment.optional) continue;
+      this.refused.set(id, `all ranges of network ${attachment.network} are taken by other nodes`);
     }
   }
 
-  /** False when the network has none left. */
-  #lease(network: Network, nodeId: string): boolean {
+  /** Returns false when the network has no range left. */
+  #allocate(network: Network, nodeId: string): boolean {
     const { ranges } = this.#state.networks;
     const key = `${network.id}/${nodeId}`;
     if (ranges.get(network.id, nodeId) !== undefined || this.#planned.has(key)) return true;
@@ -78,11 +80,10 @@ class RangeLeases implements RangeDecision {
     const planned = [...this.#planned.values()].filter(({ networkId }) => networkId === network.id);
     const leased = [...networks.ranges.ofFirst(network.id).values(), ...planned];
     const name = network.spec?.name ?? "";
+    const chosen = staticAddresses(services.ofNetwork(name).values(), name);
     const picked = pickRange(subnet, {
       taken: leased.flatMap(({ range }) => parseSubnet(range) ?? []),
-      fixed: staticAddresses(services.ofNetwork(name).values(), name).flatMap(
-        (each) => parseIpv4(each) ?? [],
-      ),
+      staticAddresses: chosen.flatMap((address) => parseIpv4(address) ?? []),
     });
     if (picked === undefined) return undefined;
     const gateway = ipv4Text(gatewayOf(picked));

@@ -4,7 +4,7 @@ import { type AttachedNetwork, updateVirtualIps } from "../../core/allocator/vir
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
-/** Gives a service an address in each of its networks, and back those that it has left. */
+/** Gives a service a virtual IP in each of its networks and releases those in networks that it has left. */
 export function virtualIpChanges(
   serviceId: string,
   spec: ServiceSpec,
@@ -13,16 +13,16 @@ export function virtualIpChanges(
   const { vips } = state.networks;
   const ids = spec.endpointMode === EndpointMode.DNSRR ? [] : networkIds(spec, state);
   const held = [...vips.ofSecond(serviceId).values()];
-  if (isSettled(ids, held)) return [];
-  const joined = ids.flatMap((id) => joinedNetwork(id, state) ?? []);
-  const { put, forgotten } = updateVirtualIps(serviceId, { joined, held, now });
-  return [...forgotten.map(deletion), ...put.map((vip): Change => ({ kind: "put-vip", vip }))];
+  if (isUpToDate(ids, held)) return [];
+  const attached = ids.flatMap((id) => attachedNetwork(id, state) ?? []);
+  const { put, expired } = updateVirtualIps(serviceId, { attached, held, now });
+  return [...expired.map(deletion), ...put.map((vip): Change => ({ kind: "put-vip", vip }))];
 }
 
-/** Gives back all addresses of a service that is gone. */
+/** Releases all virtual IPs of a removed service. */
 export function virtualIpReleases(serviceId: string, state: ClusterState, now: number): readonly Change[] {
   const held = [...state.networks.vips.ofSecond(serviceId).values()];
-  const { put } = updateVirtualIps(serviceId, { joined: [], held, now });
+  const { put } = updateVirtualIps(serviceId, { attached: [], held, now });
   return put.map((vip) => ({ kind: "put-vip", vip }));
 }
 
@@ -30,13 +30,13 @@ function networkIds(spec: ServiceSpec, state: ClusterState): readonly string[] {
   return (spec.task?.networks ?? []).flatMap(({ network }) => state.networks.idOf(network) ?? []);
 }
 
-/** Asked at every look at a service: nearly always all is as it should be. */
-function isSettled(ids: readonly string[], held: readonly VirtualIp[]): boolean {
+/** Avoids the allocation in the usual case: this is called with every plan for a service. */
+function isUpToDate(ids: readonly string[], held: readonly VirtualIp[]): boolean {
   const inUse = held.filter(({ releasedAtMs }) => releasedAtMs === 0);
   return inUse.length === ids.length && inUse.every(({ networkId }) => ids.includes(networkId));
 }
 
-function joinedNetwork(id: string, state: ClusterState): AttachedNetwork | undefined {
+function attachedNetwork(id: string, state: ClusterState): AttachedNetwork | undefined {
   const network = state.networks.get(id);
   if (network?.spec === undefined) return undefined;
   const { name } = network.spec;
