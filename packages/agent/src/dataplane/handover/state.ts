@@ -9,7 +9,7 @@ export interface HandoverState {
   readonly dns: DnsTable;
   /** Virtual IPs that the kernel balances. */
   readonly activeVips: readonly string[];
-  /** Handles of listening sockets, by listener key. */
+  /** Handles of the sockets of listeners, by listener key, and of the DNS server, by protocol and address. */
   readonly sockets: ReadonlyMap<string, unknown>;
   /** UDP flows, the most recently used first. */
   readonly flows: readonly UdpFlowHandle[];
