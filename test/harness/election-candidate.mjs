@@ -1,9 +1,8 @@
 // A candidate in a process of its own, to be killed and stopped: stands for election and writes as fast as a leader may.
 // Arguments: endpoint, name, lease in seconds. Prints one JSON object a line.
 import { systemClock } from "../../packages/control-plane/dist/runtime/clock.js";
-import { campaign } from "../../packages/control-plane/dist/store/election.js";
+import { campaign, fence } from "../../packages/control-plane/dist/store/election.js";
 import { EtcdStore } from "../../packages/control-plane/dist/store/etcd/etcd-store.js";
-import { fence } from "../../packages/control-plane/dist/store/term.js";
 
 const LEADER_KEY = "/berth/v1/leader";
 const WRITE_KEY = "/berth/v1/written";

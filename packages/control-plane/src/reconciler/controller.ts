@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { describeAction, type Plan } from "../core/model/plan.js";
 import { reconcile } from "../core/reconcile.js";
 import { occupiesNode } from "../core/scheduler/resource-request.js";
+import { Backoff } from "../runtime/backoff.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { recordKey } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -14,19 +15,16 @@ import { orphanChanges, planChanges } from "./plan-changes.js";
 import { WorkQueue } from "./work-queue.js";
 import type { Decision, Writer } from "./writer.js";
 
-/**
- * Services decided upon at once: the more, the more decisions share a transaction. A host that dies has tasks of a
- * hundred services on it.
- */
+/** Services reconciled at the same time. Their changes share transactions; a lost host affects about a hundred services. */
 const WORKERS = 128;
 
-/** Room that appears is offered to waiting tasks this much later, so that many tasks that end cost one look. */
-const OFFER_ROOM_AFTER_MS = 100;
+/** Delay before tasks without a node are reconciled after capacity became free. Many ended tasks then cost one pass. */
+const RETRY_UNPLACED_AFTER_MS = 100;
 
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 10_000;
 
-/** A plan with more actions is logged as a sum: a thousand lines for one decision tell a person less. */
+/** A plan with more actions is logged as counts by kind. */
 const MAX_LOGGED_ACTIONS = 8;
 
 export interface ControllerObserver {
@@ -41,32 +39,35 @@ export interface ControllerOptions {
   readonly observer: ControllerObserver;
 }
 
-/** A plan and the name that people know its service by, which may be gone once the plan is written. */
-interface Decided {
+/** A plan with the name of its service, which may be gone when the plan has been written. */
+interface NamedPlan {
   readonly plan: Plan;
   readonly name: string;
 }
 
-/** Brings every service to what it should be: a changed key → a plan from the core → written → looked at again. */
+/**
+ * Reconciles every service: takes a changed service from the queue, plans its changes, writes them, and queues the service
+ * again for the time at which the plan is due.
+ */
 export class Controller {
   readonly #options: ControllerOptions;
   readonly #queue: WorkQueue;
-  readonly #failures = new Map<string, number>();
-  #cancelOffer: (() => void) | undefined;
-  readonly #sinceMs: number;
+  readonly #backoffs = new Map<string, Backoff>();
+  #cancelRetryUnplaced: (() => void) | undefined;
+  readonly #leaderSinceMs: number;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
-    this.#sinceMs = options.runtime.now();
+    this.#leaderSinceMs = options.runtime.now();
     this.#queue = new WorkQueue(options.runtime.clock);
   }
 
-  /** Services that wait to be looked at. */
+  /** Number of services that wait to be reconciled. */
   get depth(): number {
     return this.#queue.depth;
   }
 
-  /** Looks at every service once and at each that changes from then on, until `signal` aborts. */
+  /** Reconciles all services once, and then each one that changes, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { state } = this.#options;
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
@@ -74,7 +75,7 @@ export class Controller {
     for (const serviceId of state.tasks.serviceIds()) this.#queue.add(serviceId);
     await Promise.all(Array.from({ length: WORKERS }, () => this.#work(signal)));
     unsubscribe();
-    this.#cancelOffer?.();
+    this.#cancelRetryUnplaced?.();
     this.#queue.close();
   }
 
@@ -83,16 +84,16 @@ export class Controller {
       this.#queue.add(serviceId);
       for (const waiting of dependentsWaitingFor(serviceId, this.#options.state)) this.#queue.add(waiting);
     }
-    let roomAppeared = delta.nodes.size > 0;
+    let hasFreedCapacity = delta.nodes.size > 0;
     for (const { before, after } of delta.tasks.values()) {
-      roomAppeared ||=
+      hasFreedCapacity ||=
         before !== undefined && occupiesNode(before) && (after === undefined || !occupiesNode(after));
     }
     if (delta.nodes.size > 0) this.#queueNodes(delta.nodes.keys());
-    if (roomAppeared) this.#offerRoom();
+    if (hasFreedCapacity) this.#retryUnplacedSoon();
   }
 
-  /** A node that comes, goes or changes matters to what runs on it and to what runs on every node. */
+  /** A changed node affects the services that have tasks on it and all global services. */
   #queueNodes(nodeIds: Iterable<string>): void {
     const { state } = this.#options;
     for (const nodeId of nodeIds) {
@@ -101,10 +102,10 @@ export class Controller {
     for (const serviceId of state.services.globalServices()) this.#queue.add(serviceId);
   }
 
-  #offerRoom(): void {
+  #retryUnplacedSoon(): void {
     const { state, runtime } = this.#options;
-    this.#cancelOffer ??= runtime.clock.after(OFFER_ROOM_AFTER_MS, () => {
-      this.#cancelOffer = undefined;
+    this.#cancelRetryUnplaced ??= runtime.clock.after(RETRY_UNPLACED_AFTER_MS, () => {
+      this.#cancelRetryUnplaced = undefined;
       for (const serviceId of state.tasks.unplacedServices()) this.#queue.add(serviceId);
     });
   }
@@ -123,11 +124,11 @@ export class Controller {
     }
   }
 
-  #decide(serviceId: string, state: ClusterState): Decision<Decided> {
+  #decide(serviceId: string, state: ClusterState): Decision<NamedPlan> {
     const { runtime, observer } = this.#options;
     const snapshot = serviceSnapshot(state, serviceId);
     if (snapshot === undefined) {
-      // A record that is there and cannot be read is no reason to end what it describes.
+      // An unreadable record must not end the tasks of its service.
       const isGone = state.revisions.get(recordKey("service", { serviceId })) === undefined;
       return {
         changes: isGone ? orphanChanges(state.tasks.ofService(serviceId).values(), state) : [],
@@ -138,18 +139,18 @@ export class Controller {
     const now = runtime.now();
     const { spec } = snapshot;
     const gate = gateOf(snapshot, state, now);
-    const context = { now, newId: () => runtime.newId(), leaderSinceMs: this.#sinceMs };
+    const context = { now, newId: () => runtime.newId(), leaderSinceMs: this.#leaderSinceMs };
     const plan = withGate(gate, (holdReason) => reconcile(snapshot, state.nodes, { ...context, holdReason }));
-    const isGoing = plan.actions.some(({ kind }) => kind === "remove-service");
-    const vips = isGoing ? [] : virtualIpChanges(serviceId, spec, { state, now });
+    const isRemoved = plan.actions.some(({ kind }) => kind === "remove-service");
+    const vips = isRemoved ? [] : virtualIpChanges(serviceId, spec, { state, now });
     const changes = [...vips, ...planChanges(plan, state, now)];
     observer.onReconciled(runtime.clock.nowMs() - startedMs);
     return { changes, result: { plan, name: spec.name } };
   }
 
-  #finish(serviceId: string, { plan, name }: Decided): void {
+  #finish(serviceId: string, { plan, name }: NamedPlan): void {
     const { runtime } = this.#options;
-    this.#failures.delete(serviceId);
+    this.#backoffs.delete(serviceId);
     this.#log(name, plan);
     if (plan.requeueAtMs !== undefined) {
       this.#queue.addAfter(serviceId, plan.requeueAtMs - runtime.now());
@@ -164,15 +165,16 @@ export class Controller {
     }
     const counts: Record<string, number> = {};
     for (const { kind } of actions) counts[kind] = (counts[kind] ?? 0) + 1;
-    logger.info({ service, ...counts }, `${actions.length} steps for ${service}`);
+    logger.info({ service, actions: actions.length, ...counts }, "reconciled service");
   }
 
   #retry(serviceId: string, error: unknown): void {
-    const failures = (this.#failures.get(serviceId) ?? 0) + 1;
-    this.#failures.set(serviceId, failures);
-    const delayMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1));
+    const backoff =
+      this.#backoffs.get(serviceId) ?? new Backoff({ firstMs: FIRST_RETRY_MS, maxMs: MAX_RETRY_MS });
+    this.#backoffs.set(serviceId, backoff);
+    const delayMs = backoff.nextMs();
     const level = isBerthError(error) ? "warn" : "error";
-    this.#options.logger[level]({ err: error, serviceId, delayMs }, "a service could not be reconciled");
+    this.#options.logger[level]({ err: error, serviceId, delayMs }, "reconciling a service failed; retrying");
     this.#queue.addAfter(serviceId, delayMs);
   }
 }

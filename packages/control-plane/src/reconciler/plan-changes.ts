@@ -11,7 +11,7 @@ import type { ClusterState } from "../state/cluster-state.js";
 import { rangeChanges } from "./networks/range-changes.js";
 import { virtualIpReleases } from "./networks/virtual-ip-changes.js";
 
-/** A plan as changes of records, in the plan's order, after what its tasks need of their nodes' networks. */
+/** Returns the changes that a plan makes, in its order. Ranges of networks that its tasks need on their nodes come first. */
 export function planChanges(plan: Plan, state: ClusterState, now: number): readonly Change[] {
   const ranges = rangeChanges(plan.actions, state);
   const changes = plan.actions.flatMap((action) => {
@@ -22,14 +22,14 @@ export function planChanges(plan: Plan, state: ClusterState, now: number): reado
   return ranges.changes.length === 0 ? changes : [...ranges.changes, ...changes];
 }
 
-/** A task for whose node there is no part of its network goes on waiting for one. Undefined: it does so already. */
+/** Returns the action for a task whose network has no range left for its node: the task waits. Undefined if it already does. */
 function withoutNode(action: Action, refused: ReadonlyMap<string, string>): Action | undefined {
   if (action.kind !== "create-task" && action.kind !== "assign-task") return action;
   const message = refused.get(action.task.id);
   if (message === undefined) return action;
   if (action.kind === "assign-task") {
-    const isSaid = action.task.status?.message === message;
-    return isSaid ? undefined : { kind: "update-message", task: action.task, message };
+    const isKnown = action.task.status?.message === message;
+    return isKnown ? undefined : { kind: "update-message", task: action.task, message };
   }
   const { status } = action.task;
   const waiting = {
@@ -40,28 +40,34 @@ function withoutNode(action: Action, refused: ReadonlyMap<string, string>): Acti
   return { kind: "create-task", task: waiting };
 }
 
-/** Tasks whose service is gone, which only an edit by hand can bring about: nobody wants them any more. */
+/** Returns the changes that remove tasks without a service, which only a manual edit of etcd can cause. */
 export function orphanChanges(tasks: Iterable<Task>, state: ClusterState): readonly Change[] {
   return [...tasks].flatMap((task): Change[] => {
-    const canAnswer = state.nodes.get(task.nodeId) !== undefined && stateOf(task) !== TaskState.LOST;
-    if (!canAnswer) return [{ kind: "delete-task", serviceId: task.serviceId, taskId: task.id }];
+    const canReport = state.nodes.get(task.nodeId) !== undefined && stateOf(task) !== TaskState.LOST;
+    if (!canReport) return [{ kind: "delete-task", serviceId: task.serviceId, taskId: task.id }];
     if (task.desiredState === DesiredState.REMOVE) return [];
     return [{ kind: "put-task", task: { ...task, desiredState: DesiredState.REMOVE } }];
   });
 }
 
 function actionChanges(action: Action, state: ClusterState, now: number): readonly Change[] {
-  if (action.kind === "remove-service") return serviceRemoval(action.serviceId, state, now);
-  if (action.kind === "update-service") return [{ kind: "put-service", service: action.service }];
-  if (action.kind === "roll-back-service") return rollbackChanges(action, state, now);
-  if (action.kind === "delete-task") {
-    return [{ kind: "delete-task", serviceId: action.task.serviceId, taskId: action.task.id }];
+  switch (action.kind) {
+    case "remove-service":
+      return serviceRemoval(action.serviceId, state, now);
+    case "update-service":
+      return [{ kind: "put-service", service: action.service }];
+    case "roll-back-service":
+      return rollbackChanges(action, state, now);
+    case "delete-task":
+      return [{ kind: "delete-task", serviceId: action.task.serviceId, taskId: action.task.id }];
+    default: {
+      const task = taskAfter(action, now);
+      return task === undefined ? [] : [{ kind: "put-task", task }];
+    }
   }
-  const task = taskAfter(action, now);
-  return task === undefined ? [] : [{ kind: "put-task", task }];
 }
 
-/** The service's record goes last: while it is there, an interrupted removal is taken up again. */
+/** The service's record is deleted last, so that an interrupted removal is continued. */
 function serviceRemoval(serviceId: string, state: ClusterState, now: number): readonly Change[] {
   const changes: Change[] = [...virtualIpReleases(serviceId, state, now)];
   for (const version of state.services.versionsOf(serviceId).keys()) {

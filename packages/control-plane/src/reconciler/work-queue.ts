@@ -3,8 +3,8 @@ import type { Clock } from "../runtime/clock.js";
 import { DelayQueue } from "../runtime/delay-queue.js";
 
 /**
- * Keys that need work. A key is never worked on twice at once, and never lost: added while it is worked on, it comes up
- * again when that is done. Adding a key that waits already changes nothing.
+ * A queue of keys to process, like the work queue of Kubernetes controllers. A key is never processed twice at the same
+ * time. A key that is added while it is processed is queued again afterwards. Adding a queued key has no effect.
  */
 export class WorkQueue {
   readonly #ready = new Set<string>();
@@ -17,7 +17,7 @@ export class WorkQueue {
     this.#later = new DelayQueue(clock, (key) => this.add(key));
   }
 
-  /** Keys that wait, not counting those for later. */
+  /** Number of queued keys, without delayed ones. */
   get depth(): number {
     return this.#ready.size + this.#again.size;
   }
@@ -33,12 +33,12 @@ export class WorkQueue {
     else taker(this.#start(key));
   }
 
-  /** Adds the key after a while; the earliest of several times counts. */
+  /** Adds the key after a delay. The earliest of several times counts. */
   addAfter(key: string, delayMs: number): void {
     this.#later.add(key, delayMs);
   }
 
-  /** The next key, which is the caller's until `done`; undefined when `signal` aborts. */
+  /** Returns the next key, which no other caller gets until `done`; undefined when `signal` aborts. */
   take(signal: AbortSignal): Promise<string | undefined> {
     if (signal.aborted) return Promise.resolve(undefined);
     for (const key of this.#ready) {
@@ -47,11 +47,11 @@ export class WorkQueue {
     }
     return new Promise((resolve) => {
       const give = (key: string): void => {
-        forget();
+        removeListener();
         resolve(key);
       };
       this.#takers.push(give);
-      const forget = onAbort(signal, () => {
+      const removeListener = onAbort(signal, () => {
         this.#takers.splice(this.#takers.indexOf(give), 1);
         resolve(undefined);
       });
@@ -63,7 +63,7 @@ export class WorkQueue {
     if (this.#again.delete(key)) this.add(key);
   }
 
-  /** Ends the timer. Keys that wait are forgotten. */
+  /** Cancels the timer and removes all keys. */
   close(): void {
     this.#later.clear();
     this.#ready.clear();

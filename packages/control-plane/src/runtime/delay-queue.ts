@@ -5,12 +5,12 @@ interface Item {
   readonly dueMs: number;
 }
 
-/** Keys that come up later, each once: the earliest time asked for counts. One timer, however many keys. */
+/** Keys with due times. A key that is added several times is due once, at the earliest time. All keys share one timer. */
 export class DelayQueue {
   readonly #clock: Clock;
   readonly #onDue: (key: string) => void;
   readonly #dueByKey = new Map<string, number>();
-  /** Binary heap, earliest first. Items that `#dueByKey` no longer agrees with are left overs. */
+  /** Binary heap, earliest first. An item is stale when `#dueByKey` has another time for its key. */
   readonly #heap: Item[] = [];
   #cancelTimer: (() => void) | undefined;
   #timerDueMs = Number.POSITIVE_INFINITY;

@@ -2,7 +2,7 @@ import type { Task } from "@berth/proto";
 import { occupiesNode } from "../core/scheduler/resource-request.js";
 import type { ClusterState } from "./cluster-state.js";
 
-/** An address that a service chooses in the network of that name. */
+/** A static address of a service in the network with that name. */
 export interface ChosenAddress {
   readonly serviceId: string;
   readonly network: string;
@@ -10,15 +10,15 @@ export interface ChosenAddress {
 }
 
 /**
- * A task of another service, of whatever version, which has the address until it has stopped. Costs what the services
- * cost that have ever chosen it.
+ * Returns a task of another service, of any version, that holds the address until it has stopped. Visits only the
+ * services with a stored version that has this address.
  */
 export function findAddressHolder(
-  { serviceId: own, network, address }: ChosenAddress,
+  { serviceId: ownId, network, address }: ChosenAddress,
   { services, tasks }: Pick<ClusterState, "services" | "tasks">,
 ): Task | undefined {
   for (const { serviceId, version } of services.withFixedAddress(network, address)) {
-    if (serviceId === own) continue;
+    if (serviceId === ownId) continue;
     for (const task of tasks.ofService(serviceId).values()) {
       if (task.specVersion === version && occupiesNode(task)) return task;
     }

@@ -1,4 +1,4 @@
-/** Items by id, in groups. Empty groups take no room. */
+/** A map of maps: items by group and id. Empty groups are removed. */
 export class GroupedMap<T> {
   readonly #groups = new Map<string, Map<string, T>>();
 
@@ -19,7 +19,7 @@ export class GroupedMap<T> {
     if (items.size === 0) this.#groups.delete(group);
   }
 
-  /** Groups that have items. */
+  /** Returns the groups that have items. */
   groups(): IterableIterator<string> {
     return this.#groups.keys();
   }
@@ -31,7 +31,7 @@ export class GroupedMap<T> {
 
 const EMPTY: ReadonlyMap<string, never> = new Map<string, never>();
 
-/** Records that each belong to two others, found from either side. */
+/** Records with two ids, for example a network's and a node's, indexed by each of them. */
 export class PairTable<T> {
   readonly #firstOf: (record: T) => string;
   readonly #secondOf: (record: T) => string;
@@ -47,12 +47,12 @@ export class PairTable<T> {
     return this.#byFirst.get(first).get(second);
   }
 
-  /** By the second's id. */
+  /** Returns the records with this first id, by second id. */
   ofFirst(first: string): ReadonlyMap<string, T> {
     return this.#byFirst.get(first);
   }
 
-  /** By the first's id. */
+  /** Returns the records with this second id, by first id. */
   ofSecond(second: string): ReadonlyMap<string, T> {
     return this.#bySecond.get(second);
   }

@@ -3,14 +3,14 @@ import { layoutOf } from "../core/allocator/address-pool.js";
 import type { NetworkParts } from "../core/model/snapshot.js";
 import { GroupedMap, PairTable } from "./grouped.js";
 
-/** All networks by id, name and stack, with the hosts that have a part of them and the addresses of services. */
+/** All networks with the ranges of their nodes and the virtual IPs of their services. */
 export class NetworkTable implements NetworkParts {
-  /** By network and node. */
+  /** Ranges by network and node. */
   readonly ranges = new PairTable<NetworkRange>(
     ({ networkId }) => networkId,
     ({ nodeId }) => nodeId,
   );
-  /** By network and service. */
+  /** Virtual IPs by network and service. */
   readonly vips = new PairTable<VirtualIp>(
     ({ networkId }) => networkId,
     ({ serviceId }) => serviceId,
@@ -18,9 +18,9 @@ export class NetworkTable implements NetworkParts {
   readonly #byId = new Map<string, Network>();
   readonly #idByName = new Map<string, string>();
   readonly #byStack = new GroupedMap<Network>();
-  readonly #leaving = new Map<string, Network>();
-  /** How many hosts can have a part: asked for every node that a task could go to. */
-  readonly #partCounts = new Map<string, number>();
+  readonly #removing = new Map<string, Network>();
+  /** Number of ranges that fit into a network. Cached, because placement asks for every candidate. */
+  readonly #rangeCounts = new Map<string, number>();
   readonly #subnets = new Map<string, Subnet>();
 
   get size(): number {
@@ -43,7 +43,7 @@ export class NetworkTable implements NetworkParts {
   hasPartFor(nodeId: string, name: string): boolean {
     const id = this.#idByName.get(name) ?? "";
     const taken = this.ranges.ofFirst(id);
-    return taken.has(nodeId) || taken.size < (this.#partCounts.get(id) ?? Number.POSITIVE_INFINITY);
+    return taken.has(nodeId) || taken.size < (this.#rangeCounts.get(id) ?? Number.POSITIVE_INFINITY);
   }
 
   subnetOf(name: string): Subnet | undefined {
@@ -58,20 +58,20 @@ export class NetworkTable implements NetworkParts {
     return this.#byStack.get(stack);
   }
 
-  /** Those that go when nothing uses them any more. */
+  /** Returns the networks that are deleted as soon as no service uses them. */
   leaving(): ReadonlyMap<string, Network> {
-    return this.#leaving;
+    return this.#removing;
   }
 
   put(network: Network): void {
     this.delete(network.id);
     this.#byId.set(network.id, network);
-    if (network.removing) this.#leaving.set(network.id, network);
+    if (network.removing) this.#removing.set(network.id, network);
     const subnet = parseSubnet(network.subnet);
     if (subnet !== undefined) {
       this.#subnets.set(network.id, subnet);
       const { firstRange, endRange } = layoutOf(subnet);
-      this.#partCounts.set(network.id, endRange - firstRange);
+      this.#rangeCounts.set(network.id, endRange - firstRange);
     }
     if (network.spec === undefined) return;
     this.#idByName.set(network.spec.name, network.id);
@@ -82,8 +82,8 @@ export class NetworkTable implements NetworkParts {
     const network = this.#byId.get(networkId);
     if (network === undefined) return;
     this.#byId.delete(networkId);
-    this.#leaving.delete(networkId);
-    this.#partCounts.delete(networkId);
+    this.#removing.delete(networkId);
+    this.#rangeCounts.delete(networkId);
     this.#subnets.delete(networkId);
     const { spec } = network;
     if (spec === undefined) return;

@@ -13,14 +13,14 @@ const NOTHING: ResourceRequest = {
   networks: new Map(),
 };
 
-/** All nodes with what the tasks on them take, kept up to date task by task. */
+/** All nodes with the resources that their tasks occupy, updated with each task. */
 export class NodeTable implements ClusterSnapshot {
   readonly #records = new Map<string, Node>();
   readonly #usages = new Map<string, Usage>();
-  /** What to give back when a task ends: its spec may be gone by then. */
+  /** The resources of each task, kept until it is released: its spec may be deleted before. */
   readonly #holdings = new Map<string, { readonly nodeId: string; readonly demand: ResourceRequest }>();
   readonly #views = new Map<string, NodeSnapshot>();
-  /** Alive like the views. */
+  /** The nodes in the order of their load. Live, like `nodes`. */
   readonly orders = new SpreadIndexes(this.#views);
   readonly #tasksByNetwork = new Map<string, number>();
   readonly #closed = new Set<string>();
@@ -30,7 +30,7 @@ export class NodeTable implements ClusterSnapshot {
     this.parts = parts;
   }
 
-  /** Nodes as placement looks at them; alive, so not to be kept over a pause. */
+  /** The nodes as placement sees them. The views are live: do not keep them across an await. */
   get nodes(): ReadonlyMap<string, NodeSnapshot> {
     return this.#views;
   }
@@ -51,7 +51,7 @@ export class NodeTable implements ClusterSnapshot {
     return this.#records.values();
   }
 
-  /** How many tasks of any node are in the network of this name. */
+  /** Returns the number of tasks on all nodes that are attached to the network with this name. */
   tasksIn(network: string): number {
     return this.#tasksByNetwork.get(network) ?? 0;
   }
@@ -72,7 +72,7 @@ export class NodeTable implements ClusterSnapshot {
     this.#judge(nodeId);
   }
 
-  /** Counts a task against its node, in place of what it took before. */
+  /** Adds a task's resources to its node, in place of those that the task occupied before. */
   occupy(task: Task, spec: ServiceSpec | undefined): void {
     this.release(task.id);
     if (!occupiesNode(task)) return;
@@ -100,7 +100,7 @@ export class NodeTable implements ClusterSnapshot {
     this.#closed.delete(nodeId);
   }
 
-  /** A node without a record matters as long as there are tasks on it. */
+  /** A node without a record counts as closed while there are tasks on it. */
   #judge(nodeId: string): void {
     const view = this.#views.get(nodeId);
     if (view === undefined ? this.#usages.has(nodeId) : !acceptsTasks(view)) this.#closed.add(nodeId);
@@ -126,7 +126,7 @@ export class NodeTable implements ClusterSnapshot {
   }
 }
 
-/** The sum of what the tasks on one node take. */
+/** The resources that the tasks of one node occupy. */
 class Usage {
   readonly reserved = {
     nanoCpus: 0,
@@ -149,7 +149,7 @@ class Usage {
     for (const key of demand.hostPorts) this.#addPort(key, sign);
   }
 
-  /** Two tasks can hold one port for a while: the old one while it stops, the new one while it starts. */
+  /** Two tasks can hold a port at the same time: a stopping task and its replacement. */
   #addPort(key: string, sign: 1 | -1): void {
     const count = (this.#portCounts.get(key) ?? 0) + sign;
     if (count > 0) {
@@ -170,7 +170,7 @@ function addCounts(sum: Map<string, number>, counts: ReadonlyMap<string, number>
   }
 }
 
-/** A class for its getter: objects that each bring a getter of their own are several times as slow to read. */
+/** A class, because a getter on its prototype is several times faster than one on each object. */
 class LiveView implements NodeSnapshot {
   readonly node: Node;
   readonly reserved: Reservation;
@@ -191,7 +191,7 @@ class LiveView implements NodeSnapshot {
 
 const demands = new WeakMap<ServiceSpec, ResourceRequest>();
 
-/** Specs never change, so what their tasks take is worked out once. */
+/** Specs are immutable, so the request of their tasks is computed once. */
 function knownDemandOf(spec: ServiceSpec): ResourceRequest {
   let demand = demands.get(spec);
   if (demand === undefined) {

@@ -3,13 +3,13 @@ import type { PortClaim } from "../core/endpoints/published-ports.js";
 import { isBoundToNodes } from "../core/orchestrator/job-schedule.js";
 import { GroupedMap } from "./grouped.js";
 
-/** A version of a service whose spec is kept. */
+/** A version of a service. */
 export interface ServiceVersion {
   readonly serviceId: string;
   readonly version: number;
 }
 
-/** All services by id, name and stack, with the specs of their versions and the ports that they publish. */
+/** All services with the specs of their versions, indexed for the look-ups of the leader. */
 export class ServiceTable {
   readonly ports = new PortClaims();
   readonly #byId = new Map<string, Service>();
@@ -43,12 +43,12 @@ export class ServiceTable {
     return this.#byStack.get(stack);
   }
 
-  /** Ids of the services and jobs that run one task on each node. */
+  /** Returns the ids of global services and jobs. */
   globalServices(): IterableIterator<string> {
     return this.#global.values();
   }
 
-  /** Services whose replicas follow their load. */
+  /** Returns the services with autoscaling. */
   autoscaled(): IterableIterator<Service> {
     return this.#autoscaled.values();
   }
@@ -57,27 +57,27 @@ export class ServiceTable {
     return this.#autoscaled.has(serviceId);
   }
 
-  /** Services that wait for the one with this name before they start, whether or not it is there. */
+  /** Returns the services that depend on the service with this name, which need not exist. */
   dependentsOf(name: string): ReadonlyMap<string, Service> {
     return this.#byDependency.get(name);
   }
 
-  /** Services that join the network of this name, as their newest specs say. */
+  /** Returns the services whose current spec attaches to the network with this name. */
   ofNetwork(name: string): ReadonlyMap<string, Service> {
     return this.#byNetwork.get(name);
   }
 
-  /** The spec that tasks of a version run; undefined when its record is gone or unreadable. */
+  /** Returns the spec of a version; undefined when its record is gone or unreadable. */
   specOf(serviceId: string, version: number): ServiceSpec | undefined {
     return this.#specs.get(serviceId)?.get(version);
   }
 
-  /** Versions whose specs are kept, with their specs. */
+  /** Returns the specs of all stored versions by version. */
   versionsOf(serviceId: string): ReadonlyMap<number, ServiceSpec> {
     return this.#specs.get(serviceId) ?? new Map();
   }
 
-  /** Versions whose specs choose this address in the network of this name, of services that are there and of others. */
+  /** Returns the stored versions, also of removed services, whose specs have this static address in the network. */
   withFixedAddress(network: string, address: string): Iterable<ServiceVersion> {
     return this.#byFixedAddress.get(addressKey(network, address)).values();
   }
@@ -140,7 +140,7 @@ function addressKeys(spec: ServiceSpec): readonly string[] {
   );
 }
 
-/** Which service publishes which port. One service cannot clash with itself: that is the spec's own validity. */
+/** The published ports of all services. Conflicts within one service are found when its spec is validated. */
 export class PortClaims {
   readonly #claims = new GroupedMap<readonly PortClaim[]>();
 
@@ -157,7 +157,7 @@ export class PortClaims {
     for (const port of spec.ports) this.#claims.delete(portKey(port), serviceId);
   }
 
-  /** Claims on the same protocol and port number, whatever their address and mode. */
+  /** Returns the claims on a protocol and port number, whatever their address and mode. */
   on(protocol: PortSpec_Protocol, published: number): readonly PortClaim[] {
     return [...this.#claims.get(claimKey(protocol, published)).values()].flat();
   }

@@ -3,7 +3,7 @@ import { TaskIndex } from "../core/model/task-index.js";
 import { isPending, shouldRun, stateOf } from "../core/model/task-state.js";
 import { GroupedMap } from "./grouped.js";
 
-/** All tasks, by id, by service and by node. Every change costs the same, however many there are. */
+/** All tasks by id, service and node. A change takes constant time. */
 export class TaskTable {
   readonly #byId = new Map<string, Task>();
   readonly #byService = new Map<string, TaskIndex>();
@@ -27,7 +27,7 @@ export class TaskTable {
     return this.indexOf(serviceId).byId;
   }
 
-  /** Alive, so not to be kept over a pause. */
+  /** The index is live: do not keep it across an await. */
   indexOf(serviceId: string): TaskIndex {
     return this.#byService.get(serviceId) ?? NO_TASKS;
   }
@@ -36,17 +36,17 @@ export class TaskTable {
     return this.#byNode.get(nodeId);
   }
 
-  /** Ids of the services that have tasks, whether or not there is such a service. */
+  /** Returns the ids of all services that have tasks, also of removed ones. */
   serviceIds(): IterableIterator<string> {
     return this.#byService.keys();
   }
 
-  /** Ids of the services that have tasks which no node has room for. */
+  /** Returns the ids of the services that have tasks without a node. */
   unplacedServices(): IterableIterator<string> {
     return this.#unplaced.groups();
   }
 
-  /** Whether a service has tasks without a node. */
+  /** Returns whether a service has tasks without a node. */
   isUnplaced(serviceId: string): boolean {
     return this.#unplaced.get(serviceId).size > 0;
   }

@@ -3,20 +3,20 @@ import { join } from "node:path";
 import { BerthError } from "@berth/proto";
 import type { Ports } from "./data-dir.js";
 
-/** Each server's member listens here, on the server's own address: the others must know it beforehand. */
+/** Fixed ports of the members of a cluster: each member must know the others' addresses before they start. */
 export const MEMBER_PORTS: Ports = { client: 7404, peer: 7403 };
 
-/** Where etcd keeps its log and snapshots inside its data folder. */
+/** Subdirectory of etcd's data directory with its log and snapshots. */
 const ETCD_DATA = "member";
 
-/** How long a member may take to say who the members are. */
-const ASK_TIMEOUT_MS = 1_000;
+/** Timeout for the member list of another member. */
+const MEMBER_LIST_TIMEOUT_MS = 1_000;
 
-/** The servers whose etcds are one cluster. */
+/** The servers whose embedded etcds form a cluster. */
 export interface EtcdCluster {
-  /** This server's address, as it stands in `members`. */
+  /** This server's address, one of `members`. */
   readonly self: string;
-  /** Addresses of all servers, this one among them: the same on each. */
+  /** Addresses of all servers; the same list on each server. */
   readonly members: readonly string[];
 }
 
@@ -32,12 +32,12 @@ export function memberName(host: string): string {
   return `berth-${host}`;
 }
 
-/** etcd's `--initial-cluster`. */
+/** Returns the value of etcd's `--initial-cluster`. */
 export function initialCluster({ members }: EtcdCluster): string {
   return members.map((host) => `${memberName(host)}=${peerUrl(host, MEMBER_PORTS)}`).join(",");
 }
 
-/** Where to reach etcd: our own member first, the others for when it is down. */
+/** Returns the client URLs of all members, this server's own first. */
 export function clientUrls({ self, members }: EtcdCluster): readonly [string, ...string[]] {
   const others = members.filter((host) => host !== self);
   return [clientUrl(self, MEMBER_PORTS), ...others.map((host) => clientUrl(host, MEMBER_PORTS))];
@@ -48,7 +48,7 @@ export function hasEtcdData(path: string): boolean {
 }
 
 /**
- * Makes sure that a folder with data is not started for other members: etcd would go on with those it knows, without a word.
+ * Refuses a data directory of another cluster. etcd would silently continue with the members that it knows.
  * @throws BerthError BERTH_INPUT_INVALID
  */
 export function requireSameMembers(
@@ -56,17 +56,17 @@ export function requireSameMembers(
   recorded: readonly string[],
   cluster: EtcdCluster | undefined,
 ): void {
-  const asked = [...(cluster?.members ?? [])].sort();
-  if (!hasEtcdData(path) || [...recorded].sort().join() === asked.join()) return;
+  const requested = [...(cluster?.members ?? [])].sort();
+  if (!hasEtcdData(path) || [...recorded].sort().join() === requested.join()) return;
   const message =
-    `The etcd data in ${path} is that of ${describe(recorded)}, and this server was started as ${describe(asked)}. ` +
-    "Start it as before, or with an empty --data-dir.";
+    `the etcd data in ${path} belongs to ${describe(recorded)}, but this server was started as ${describe(requested)}: ` +
+    "start it as before, or with an empty --data-dir";
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message, details: { dataDir: path } });
 }
 
 /**
- * Whether the other members wait for this one to come in the place of one that was removed: `etcdctl member add` makes
- * a member that has an address and no name yet.
+ * Returns whether this member replaces a removed one. `etcdctl member add` creates a member with an address but without
+ * a name, which the member sets when it starts.
  */
 export async function isReplacement(cluster: EtcdCluster, path: string): Promise<boolean> {
   if (hasEtcdData(path)) return false;
@@ -76,29 +76,29 @@ export async function isReplacement(cluster: EtcdCluster, path: string): Promise
   return answers.flat().some(({ name, peerURLs }) => !name && peerURLs?.includes(own) === true);
 }
 
-/** What to do about a member whose data is gone while the others remember it. */
+/** Returns the error for a member whose data is missing although the other members know it. */
 export function lostData({ self, members }: EtcdCluster, path: string): BerthError {
   const other = members.find((host) => host !== self) ?? self;
   const etcdctl = `etcdctl --endpoints ${clientUrl(other, MEMBER_PORTS)}`;
   const message =
-    `The other servers remember the etcd member of ${self}, but its data is not in ${path}. If the folder is the right one ` +
-    `and the data is lost, replace the member: find its id with "${etcdctl} member list", then "${etcdctl} member remove ID" ` +
-    `and "${etcdctl} member add ${memberName(self)} --peer-urls=${peerUrl(self, MEMBER_PORTS)}", empty the folder and start ` +
-    "this server again: it copies everything from the others.";
+    `the other servers know the etcd member of ${self}, but ${path} has no data of it: check --data-dir. If the data ` +
+    `is lost, replace the member: find its id with "${etcdctl} member list", then "${etcdctl} member remove ID" ` +
+    `and "${etcdctl} member add ${memberName(self)} --peer-urls=${peerUrl(self, MEMBER_PORTS)}", empty the directory and start ` +
+    "this server again; it copies the data from the others";
   return new BerthError({ code: "BERTH_ETCD_FAILED", message, details: { dataDir: path } });
 }
 
 interface KnownMember {
-  /** Absent until the member has started for the first time. */
+  /** Undefined until the member has started for the first time. */
   readonly name?: string;
   readonly peerURLs?: readonly string[];
 }
 
-/** None when it does not answer. */
+/** Returns the members that another member knows; none when it does not answer. */
 async function membersKnownTo(host: string): Promise<readonly KnownMember[]> {
   try {
     const url = `${peerUrl(host, MEMBER_PORTS)}/members`;
-    const response = await fetch(url, { signal: AbortSignal.timeout(ASK_TIMEOUT_MS) });
+    const response = await fetch(url, { signal: AbortSignal.timeout(MEMBER_LIST_TIMEOUT_MS) });
     const members: unknown = await response.json();
     return Array.isArray(members) ? members : [];
   } catch {
@@ -107,7 +107,7 @@ async function membersKnownTo(host: string): Promise<readonly KnownMember[]> {
 }
 
 function describe(members: readonly string[]): string {
-  return members.length === 0 ? "a server alone" : `the cluster of ${members.join(", ")}`;
+  return members.length === 0 ? "a single server" : `the cluster of ${members.join(", ")}`;
 }
 
 function urlHost(host: string): string {

@@ -3,11 +3,11 @@ import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 
-/** Who uses the folder, beside etcd's own data so that removing the data removes the claim. */
+/** The claim is beside etcd's data, so that removing the data removes the claim, too. */
 const CLAIM_FILE = "berth-server.json";
 
-/** An etcd that was told to end does so within this; then it is killed, which loses nothing either. */
-const END_TIMEOUT_MS = 5_000;
+/** Time for etcd to stop after SIGTERM; then it is killed. etcd is crash-safe. */
+const STOP_TIMEOUT_MS = 5_000;
 const POLL_MS = 20;
 
 export interface Ports {
@@ -16,17 +16,17 @@ export interface Ports {
 }
 
 interface Claim {
-  /** Absent after an orderly end. */
+  /** The server that uses the directory. Undefined after an orderly stop. */
   readonly owner?: ProcessIdentity;
   readonly etcd?: ProcessIdentity;
   readonly ports?: Ports;
-  /** Addresses of the cluster that the data is of; absent for a server alone. */
+  /** Addresses of the cluster's members; undefined for a single server. */
   readonly members?: readonly string[];
 }
 
 /**
- * The data folder of an embedded etcd, claimed by this process. The claim outlives a crash: the next server finds in it
- * the etcd that was left over and the ports that it used.
+ * The data directory of an embedded etcd, claimed by this process. The claim survives a crash: it tells the next server
+ * about an orphaned etcd and the ports that it used.
  */
 export class DataDir {
   readonly path: string;
@@ -40,76 +40,75 @@ export class DataDir {
   }
 
   /**
-   * Makes the folder if need be, ends an etcd that a dead server left behind, and claims it.
-   * @throws BerthError BERTH_ETCD_DATA_LOCKED while another server uses the folder
+   * Creates the directory if necessary, stops an etcd that a dead server left behind, and claims the directory.
+   * @throws BerthError BERTH_ETCD_DATA_LOCKED while another server uses the directory
    */
-  static async claim(folder: string): Promise<DataDir> {
-    const path = resolve(folder);
+  static async claim(directory: string): Promise<DataDir> {
+    const path = resolve(directory);
     mkdirSync(path, { recursive: true, mode: 0o700 });
     const owner = identityOf(process.pid);
     if (owner === undefined) throw new BerthError({ code: "BERTH_UNSUPPORTED", message: NO_PROC });
     const previous = readClaim(join(path, CLAIM_FILE));
     if (previous?.owner !== undefined && isRunning(previous.owner)) throw lockedBy(path, previous.owner.pid);
-    if (previous?.etcd !== undefined) await endLeftover(previous.etcd, path);
-    const dir = new DataDir(path, { owner, ...lasting(previous) });
+    if (previous?.etcd !== undefined) await stopOrphan(previous.etcd, path);
+    const dir = new DataDir(path, { owner, ...persistent(previous) });
     dir.#write();
     return dir;
   }
 
-  /** The ports of the last run, if there was one. */
+  /** The ports of the last run. */
   get ports(): Ports | undefined {
     return this.#claim.ports;
   }
 
-  /** The members of the cluster that the data is of, if it is one. */
+  /** The members of the cluster that the data belongs to; empty for a single server. */
   get members(): readonly string[] {
     return this.#claim.members ?? [];
   }
 
-  /** Notes which etcd serves this folder, before anything else can go wrong. */
+  /** Records the etcd process that uses the directory, so that it can be found after a crash. */
   record(pid: number, ports: Ports, members: readonly string[]): void {
     const etcd = identityOf(pid);
     this.#claim = { ...this.#claim, ports, members, ...(etcd && { etcd }) };
     this.#write();
   }
 
-  /** Lets another server claim the folder; what the data is stays noted. */
+  /** Lets another server claim the directory. Ports and members stay recorded. */
   release(): void {
-    this.#claim = lasting(this.#claim);
+    this.#claim = persistent(this.#claim);
     this.#write();
   }
 
   #write(): void {
-    // Whole or not at all: a claim cut short by a crash would hide a left-over etcd.
+    // Atomic: a claim truncated by a crash would hide an orphaned etcd.
     writeFileSync(`${this.#file}.new`, `${JSON.stringify(this.#claim)}\n`, { mode: 0o600 });
     renameSync(`${this.#file}.new`, this.#file);
   }
 }
 
-function lasting(claim: Claim | undefined): Claim {
+function persistent(claim: Claim | undefined): Claim {
   return { ...(claim?.ports && { ports: claim.ports }), ...(claim?.members && { members: claim.members }) };
 }
 
-const NO_PROC =
-  "The embedded etcd needs Linux with /proc mounted. Start an etcd of your own and name it with --etcd URL.";
+const NO_PROC = "embedded etcd requires Linux with /proc mounted: use an external etcd with --etcd URL";
 
 function lockedBy(path: string, pid: number): BerthError {
   return new BerthError({
     code: "BERTH_ETCD_DATA_LOCKED",
-    message: `The data folder ${path} is in use by process ${pid}. Stop that server, or give this one another --data-dir.`,
+    message: `data directory ${path} is in use by process ${pid}: stop that server or use another --data-dir`,
     details: { dataDir: path, pid: String(pid) },
   });
 }
 
 /**
- * Ends the process only if it is the very one that was recorded, and an etcd on this folder.
- * @throws BerthError BERTH_ETCD_DATA_LOCKED if even SIGKILL does not end it
+ * Stops the process if it is still the recorded one and an etcd on this directory.
+ * @throws BerthError BERTH_ETCD_DATA_LOCKED if it survives SIGKILL
  */
-async function endLeftover(etcd: ProcessIdentity, path: string): Promise<void> {
+async function stopOrphan(etcd: ProcessIdentity, path: string): Promise<void> {
   const isOurs = (): boolean => isRunning(etcd) && argumentsOf(etcd.pid).includes(path);
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     if (isOurs()) process.kill(etcd.pid, signal);
-    const deadlineMs = performance.now() + END_TIMEOUT_MS;
+    const deadlineMs = performance.now() + STOP_TIMEOUT_MS;
     while (isOurs() && performance.now() < deadlineMs) await delay(POLL_MS);
   }
   if (isOurs()) throw lockedBy(path, etcd.pid);
@@ -122,10 +121,10 @@ function readClaim(file: string): Claim | undefined {
       ...(isIdentity(owner) && { owner }),
       ...(isIdentity(etcd) && { etcd }),
       ...(isPorts(ports) && { ports }),
-      ...(isTexts(members) && { members }),
+      ...(isStringList(members) && { members }),
     };
   } catch {
-    // Absent, or not of our making.
+    // Missing or invalid.
     return undefined;
   }
 }
@@ -142,11 +141,11 @@ function isPorts(value: unknown): value is Ports {
   );
 }
 
-function isTexts(value: unknown): value is readonly string[] {
+function isStringList(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((item) => typeof item === "string");
 }
 
-/** A process for certain: pids are reused, pids with their start time are not until the next boot. */
+/** Identifies a process. Pids are reused, but a pid with its start time and boot id is unique. */
 export interface ProcessIdentity {
   readonly pid: number;
   /** Clock ticks after boot, field 22 of /proc/PID/stat. */
@@ -154,10 +153,10 @@ export interface ProcessIdentity {
   readonly bootId: string;
 }
 
-/** Undefined when no such process runs (a zombie does not). */
+/** Returns undefined when no such process runs. A zombie does not run. */
 export function identityOf(pid: number): ProcessIdentity | undefined {
   const stat = readProc(`${pid}/stat`);
-  // The second field is the program's name in parentheses, and may itself hold spaces and parentheses.
+  // The second field, the program's name in parentheses, may contain spaces and parentheses.
   const [state, ...rest] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const startTicks = rest[18];
   if (startTicks === undefined || state === "Z" || state === "X") return undefined;
@@ -169,7 +168,7 @@ export function isRunning(identity: ProcessIdentity): boolean {
   return now?.startTicks === identity.startTicks && now.bootId === identity.bootId;
 }
 
-/** The arguments that a process was started with; empty if it does not run. */
+/** Returns the command line of a process; empty if it does not run. */
 export function argumentsOf(pid: number): readonly string[] {
   return readProc(`${pid}/cmdline`).split("\0").slice(0, -1);
 }

@@ -15,49 +15,48 @@ import { DataDir, type Ports } from "./data-dir.js";
 import { EtcdProcess, requireEtcd } from "./etcd-process.js";
 import { choosePorts, requireFree } from "./free-ports.js";
 
-/** Replaying a long log from a slow disk takes a while; an etcd that waits for a lock waits for ever. */
+/** Enough to replay a long log from a slow disk. An etcd that waits for a file lock would wait forever. */
 const START_TIMEOUT_MS = 30_000;
 
-/** A member of a cluster answers once most of the others run: after a power cut hosts come up one after the other. */
+/** A member answers only when a majority runs. After a power cut the hosts boot at different times. */
 const CLUSTER_START_TIMEOUT_MS = 10 * 60_000;
-const SAY_WAITING_AFTER_MS = 3_000;
+const LOG_WAITING_AFTER_MS = 3_000;
 
-/** The first restart is at once; an etcd that keeps dying does not get to eat a core. */
+/** The first restart is immediate; the back-off limits the load of an etcd that keeps crashing. */
 const MAX_RESTART_DELAY_MS = 5_000;
 const FIRST_RESTART_DELAY_MS = 100;
 
-/** An etcd that ran for this long has recovered: the next restart is at once again. */
-const STEADY_MS = 10_000;
+/** An etcd that ran this long counts as stable; its next restart is immediate again. */
+const STABLE_AFTER_MS = 10_000;
 
 export interface EmbeddedEtcdOptions {
-  /** Made if absent. Holds all of the cluster's state. */
+  /** Created if missing. Holds the whole state of the cluster. */
   readonly dataDir: string;
-  /** Loopback when absent: whoever reaches this address can read and write everything. */
+  /** Loopback by default: every client that reaches this address can read and write all data. */
   readonly listenHost?: string;
-  /** Those of the last run when absent, if they are free, else any. */
+  /** By default those of the last run if they are free, or else two free ones. */
   readonly ports?: Ports;
-  /** The servers whose etcds this one joins; a cluster has fixed ports, on the address `self`. Absent: an etcd alone. */
+  /** The cluster that this member belongs to, with fixed ports on the address `self`. Undefined for a single member. */
   readonly cluster?: EtcdCluster | undefined;
   readonly logger: Logger;
-  /** The etcd program, found on the PATH when absent. */
+  /** The etcd executable; found on PATH by default. */
   readonly program?: string;
 }
 
 export interface EmbeddedEtcd {
-  /** Our own first, then those of the cluster's other members. */
+  /** The client URL of this member first, then those of the others. */
   readonly endpoints: readonly [string, ...string[]];
-  /** Resolves when etcd is down for good. */
+  /** Resolves when etcd has stopped and is not restarted. */
   readonly exited: Promise<void>;
-  /** Ends etcd and its supervision, and frees the data folder. */
+  /** Stops etcd and releases the data directory. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts an etcd of our own and keeps it running, on the same ports, until it is stopped or `signal` aborts.
- * Every write is on the disk before it is answered (one fsync for all that arrive together: its time is the latency of
- * a write), so etcd and the server may be killed at any moment.
+ * Starts an embedded etcd and restarts it on the same ports until it is stopped or `signal` aborts. etcd syncs every write
+ * to disk before it answers, with one fsync for concurrent writes, so etcd and the server can be killed at any time.
  * @throws BerthError BERTH_ETCD_MISSING, BERTH_ETCD_DATA_LOCKED, BERTH_ADDRESS_IN_USE, BERTH_INPUT_INVALID for the
- *         data of other members, or BERTH_ETCD_FAILED if it does not come up
+ *         data of another cluster, or BERTH_ETCD_FAILED if it does not start
  */
 export async function startEmbeddedEtcd(
   options: EmbeddedEtcdOptions,
@@ -111,7 +110,7 @@ class Supervisor implements EmbeddedEtcd {
     signal.throwIfAborted();
     const etcd = this.#spawn();
     const forget = onAbort(signal, () => this.#stopping.abort());
-    if (!(await this.#comesUp(etcd))) {
+    if (!(await this.#isUpInTime(etcd))) {
       forget();
       etcd.kill();
       await etcd.exited;
@@ -142,16 +141,16 @@ class Supervisor implements EmbeddedEtcd {
     return etcd;
   }
 
-  async #comesUp(etcd: EtcdProcess): Promise<boolean> {
+  async #isUpInTime(etcd: EtcdProcess): Promise<boolean> {
     const { cluster, logger } = this.#options;
-    const giveUp = new AbortController();
-    const timer = setTimeout(() => giveUp.abort(), cluster ? CLUSTER_START_TIMEOUT_MS : START_TIMEOUT_MS);
-    const sayWaiting = (): void =>
-      logger.info({ members: cluster?.members }, "waiting until most of the cluster's servers run");
-    const waiting = cluster && setTimeout(sayWaiting, SAY_WAITING_AFTER_MS);
-    const forget = onAbort(this.#stopping.signal, () => giveUp.abort());
+    const timeout = new AbortController();
+    const timer = setTimeout(() => timeout.abort(), cluster ? CLUSTER_START_TIMEOUT_MS : START_TIMEOUT_MS);
+    const logWaiting = (): void =>
+      logger.info({ members: cluster?.members }, "waiting for a majority of the etcd members");
+    const waiting = cluster && setTimeout(logWaiting, LOG_WAITING_AFTER_MS);
+    const forget = onAbort(this.#stopping.signal, () => timeout.abort());
     try {
-      return await etcd.becomesHealthy(giveUp.signal);
+      return await etcd.waitUntilHealthy(timeout.signal);
     } finally {
       clearTimeout(timer);
       clearTimeout(waiting);
@@ -159,7 +158,7 @@ class Supervisor implements EmbeddedEtcd {
     }
   }
 
-  /** Runs until stopping: waits for the process to exit, then starts it again. */
+  /** Restarts etcd whenever it exits, until it is stopped. */
   async #supervise(first: EtcdProcess): Promise<void> {
     const { logger } = this.#options;
     const onExit = (): void => this.#etcd?.kill();
@@ -168,10 +167,10 @@ class Supervisor implements EmbeddedEtcd {
     let restartDelayMs = 0;
     for (;;) {
       const startedAtMs = performance.now();
-      await this.#exitOrStop(etcd);
+      await this.#untilExitOrStop(etcd);
       if (this.#stopping.signal.aborted) break;
-      if (performance.now() - startedAtMs > STEADY_MS) restartDelayMs = 0;
-      logger.error({ restartDelayMs, lastWords: etcd.lastWords }, "etcd died; it is started again");
+      if (performance.now() - startedAtMs > STABLE_AFTER_MS) restartDelayMs = 0;
+      logger.error({ restartDelayMs, lastLogLines: etcd.lastLogLines }, "etcd exited; restarting");
       await delay(restartDelayMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
       if (this.#stopping.signal.aborted) break;
       restartDelayMs = Math.min(Math.max(restartDelayMs * 2, FIRST_RESTART_DELAY_MS), MAX_RESTART_DELAY_MS);
@@ -183,16 +182,16 @@ class Supervisor implements EmbeddedEtcd {
     this.#resolveExited();
   }
 
-  /** A claim that cannot be given up is not in the way: its owner is about to be gone. */
+  /** A claim that remains does no harm: it is invalid once its owner has exited. */
   #release(): void {
     try {
       this.#options.dir.release();
     } catch (cause) {
-      this.#options.logger.warn({ cause }, "the claim on the data folder could not be removed");
+      this.#options.logger.warn({ cause }, "releasing the data directory failed");
     }
   }
 
-  #exitOrStop(etcd: EtcdProcess): Promise<void> {
+  #untilExitOrStop(etcd: EtcdProcess): Promise<void> {
     return new Promise((resolve) => {
       const forget = onAbort(this.#stopping.signal, resolve);
       void etcd.exited.then(() => {
@@ -206,13 +205,13 @@ class Supervisor implements EmbeddedEtcd {
     const { dir, cluster } = this.#options;
     const { path } = dir;
     const details = { dataDir: path };
-    if (cluster !== undefined && /already been bootstrapped/.test(etcd.lastWords))
+    if (cluster !== undefined && /already been bootstrapped/.test(etcd.lastLogLines))
       return lostData(cluster, path);
-    if (/file lock|already locked/i.test(etcd.lastWords)) {
-      const message = `The etcd data in ${path} is in use by another process. Stop it, or give this server another --data-dir.`;
+    if (/file lock|already locked/i.test(etcd.lastLogLines)) {
+      const message = `etcd data in ${path} is in use by another process: stop it or use another --data-dir`;
       return new BerthError({ code: "BERTH_ETCD_DATA_LOCKED", message, details });
     }
-    const message = `etcd did not come up on ${path}: ${etcd.lastWords}.`;
+    const message = `etcd did not start with the data in ${path}: ${etcd.lastLogLines}`;
     return new BerthError({ code: "BERTH_ETCD_FAILED", message, details });
   }
 }

@@ -8,40 +8,40 @@ import type { Logger } from "pino";
 import { clientUrl, type EtcdCluster, initialCluster, memberName, peerUrl } from "./cluster.js";
 import type { Ports } from "./data-dir.js";
 
-/** Kept for error messages. */
+/** Log lines kept for error messages. */
 const MAX_LAST_LINES = 5;
 
 const HEALTH_POLL_MS = 25;
 const HEALTH_CALL_TIMEOUT_MS = 1_000;
 
-/** etcd ends within this when asked to; it is crash-safe, so killing it is no loss. */
+/** Time for etcd to stop after SIGTERM; then it is killed. etcd is crash-safe. */
 const STOP_TIMEOUT_MS = 5_000;
 
-/** Follows a watch over a short disconnection, and no more: berth lists again after a longer one. */
+/** Enough to resume a watch after a short disconnection; after a longer one berth lists again. */
 const KEPT_REVISIONS = 1_000;
 
-/** Twice etcd's default: a million tasks of 1 kB with their history. */
+/** Twice etcd's default. Enough for a million tasks of 1 kB with their history. */
 const QUOTA_BYTES = 4 * 1024 ** 3;
 
-interface Pace {
+interface Timing {
   readonly heartbeatMs: number;
   readonly electionTimeoutMs: number;
 }
 
 /**
- * A lone member elects itself this long after a start, and there is no network to be patient with: etcd's default of
- * 1,000 ms would be most of an outage. The election timeout must be at least five heartbeats.
+ * A single member elects itself this long after its start. etcd's default of 1,000 ms allows for networks and would be
+ * most of an outage. The election timeout must be at least five heartbeats.
  */
-const ALONE: Pace = { heartbeatMs: 50, electionTimeoutMs: 250 };
+const SINGLE_MEMBER: Timing = { heartbeatMs: 50, electionTimeoutMs: 250 };
 
 /**
- * Members elect another leader one to two timeouts after the last heartbeat: a lost host costs 0.5-1 s, of which the
- * server's own failover needs most anyway. A busy machine misses no five heartbeats in a row; if it does, an election
- * costs a second without writes and nothing else.
+ * Members elect a new leader one to two timeouts after the last heartbeat: a lost host costs 0.5-1 s, about as long as
+ * berth's own failover. Five missed heartbeats in a row are unlikely on a busy machine and cost one second without
+ * writes.
  */
-const AMONG_OTHERS: Pace = { heartbeatMs: 100, electionTimeoutMs: 500 };
+const CLUSTER_MEMBER: Timing = { heartbeatMs: 100, electionTimeoutMs: 500 };
 
-/** etcd keeps as many entries in memory as are not in a snapshot yet; its default of 100,000 could be gigabytes of large transactions. */
+/** etcd keeps all entries since the last snapshot in memory. Its default of 100,000 large transactions could be gigabytes. */
 const ENTRIES_PER_SNAPSHOT = 5_000;
 
 export interface EtcdProcessOptions {
@@ -49,12 +49,12 @@ export interface EtcdProcessOptions {
   readonly dataDir: string;
   readonly host: string;
   readonly ports: Ports;
-  /** Absent: a member alone. */
+  /** Undefined for a single member. */
   readonly cluster?: (EtcdCluster & { readonly isReplacement: boolean }) | undefined;
   readonly logger: Logger;
 }
 
-/** One run of the etcd program, from spawn to exit. */
+/** One etcd process, from spawn to exit. */
 export class EtcdProcess {
   readonly exited: Promise<void>;
   readonly #child: ChildProcess;
@@ -65,16 +65,16 @@ export class EtcdProcess {
   constructor(options: EtcdProcessOptions) {
     const { program, host, ports, logger } = options;
     this.#endpoint = clientUrl(host, ports);
-    const [command, ...args] = dyingWithParent([program, ...etcdArguments(options)]);
-    // A clean environment: every ETCD_* variable would be a flag. And a session of its own: Ctrl-C in a terminal is for
-    // the server, which still needs its store to leave in order.
+    const [command, ...args] = killedWithParent([program, ...etcdArguments(options)]);
+    // A clean environment, because etcd reads every ETCD_* variable as a flag. A session of its own, because Ctrl-C in a
+    // terminal must stop the server first: it needs etcd to resign.
     this.#child = spawn(command, args, {
       stdio: ["ignore", "ignore", "pipe"],
       env: { PATH: process.env.PATH },
       detached: true,
     });
     this.exited = new Promise((resolve) => {
-      // Unlike "exit", after the last of its log has been read.
+      // Unlike "exit", "close" follows after the whole log has been read.
       this.#child.once("close", () => resolve());
       this.#child.once("error", () => resolve());
     });
@@ -92,13 +92,13 @@ export class EtcdProcess {
     return this.#running;
   }
 
-  /** What etcd said last, for an error message. */
-  get lastWords(): string {
-    return this.#lastLines.join("; ") || "it said nothing";
+  /** The last log lines, for error messages. */
+  get lastLogLines(): string {
+    return this.#lastLines.join("; ") || "etcd logged nothing";
   }
 
-  /** True once it serves requests, false if it exits or the signal aborts before. */
-  async becomesHealthy(signal: AbortSignal): Promise<boolean> {
+  /** Returns true once etcd serves requests, and false if it exits or the signal aborts first. */
+  async waitUntilHealthy(signal: AbortSignal): Promise<boolean> {
     while (this.#running && !signal.aborted) {
       if (await isHealthy(this.#endpoint)) return this.#running;
       await delay(HEALTH_POLL_MS);
@@ -133,7 +133,7 @@ function etcdArguments({ dataDir, host, ports, cluster }: EtcdProcessOptions): r
   const client = clientUrl(host, ports);
   const peer = peerUrl(host, ports);
   const name = cluster === undefined ? "berth" : memberName(host);
-  const { heartbeatMs, electionTimeoutMs } = cluster === undefined ? ALONE : AMONG_OTHERS;
+  const { heartbeatMs, electionTimeoutMs } = cluster === undefined ? SINGLE_MEMBER : CLUSTER_MEMBER;
   return [
     ["--name", name],
     ["--data-dir", dataDir],
@@ -141,7 +141,7 @@ function etcdArguments({ dataDir, host, ports, cluster }: EtcdProcessOptions): r
     ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
     ["--initial-cluster", cluster === undefined ? `${name}=${peer}` : initialCluster(cluster)],
     ["--initial-cluster-state", cluster?.isReplacement ? "existing" : "new"],
-    // A member that was cut off would otherwise depose a good leader when it comes back.
+    // Without pre-vote, a member that was cut off deposes a healthy leader when it returns.
     ["--pre-vote"],
     ["--auto-compaction-mode", "revision", "--auto-compaction-retention", String(KEPT_REVISIONS)],
     ["--quota-backend-bytes", String(QUOTA_BYTES)],
@@ -163,25 +163,25 @@ async function isHealthy(endpoint: string): Promise<boolean> {
   }
 }
 
-/** A server killed with -9 cannot stop its etcd; the kernel does it where util-linux is there to ask it to. */
-function dyingWithParent(command: readonly [string, ...string[]]): readonly [string, ...string[]] {
+/** Makes the kernel kill etcd when the server is killed with SIGKILL. Requires setpriv from util-linux. */
+function killedWithParent(command: readonly [string, ...string[]]): readonly [string, ...string[]] {
   return findProgram("setpriv") === undefined
     ? command
     : ["setpriv", "--pdeathsig", "KILL", "--", ...command];
 }
 
-/** What berth's way of running etcd always makes it warn about, and nobody can act on. */
+/** Warnings that etcd always logs as berth runs it. */
 const EXPECTED = [/simple token is not cryptographically signed/, /serving client traffic insecurely/];
 
-/** Before its JSON log is set up, etcd warns in the old format; and Go's last cry has none. The trace that follows says nothing to a user. */
+/** etcd's log format before JSON logging is set up, and the first line of a Go panic. The stack trace is not logged. */
 const PLAIN_TEXT = /^(?:panic:|fatal error:)|^\S+ \S+ [WEC] \| /;
 
-/** Passes one line of etcd's log on to berth's, and returns it as a short text; undefined if it says nothing. */
+/** Logs one line of etcd's log. Returns it as a short text; undefined if it is not worth logging. */
 export function logEtcdLine(line: string, logger: Logger): string | undefined {
   const parsed = parseLine(line);
   if (parsed === undefined || EXPECTED.some((pattern) => pattern.test(parsed.msg))) return undefined;
-  const { level, msg, facts } = parsed;
-  const { ts: _time, caller: _caller, stacktrace: _trace, ...etcd } = facts;
+  const { level, msg, fields } = parsed;
+  const { ts: _time, caller: _caller, stacktrace: _trace, ...etcd } = fields;
   if (level === "warn") logger.warn({ etcd }, `etcd: ${msg}`);
   else logger.error({ etcd }, `etcd: ${msg}`);
   return typeof etcd.error === "string" ? `${msg}: ${etcd.error}` : msg;
@@ -190,36 +190,36 @@ export function logEtcdLine(line: string, logger: Logger): string | undefined {
 interface LogLine {
   readonly level: string;
   readonly msg: string;
-  readonly facts: Readonly<Record<string, unknown>>;
+  readonly fields: Readonly<Record<string, unknown>>;
 }
 
 function parseLine(line: string): LogLine | undefined {
   try {
-    const { level, msg, ...facts } = JSON.parse(line);
-    if (typeof level === "string" && typeof msg === "string") return { level, msg, facts };
+    const { level, msg, ...fields } = JSON.parse(line);
+    if (typeof level === "string" && typeof msg === "string") return { level, msg, fields };
   } catch {
     // Not JSON.
   }
   if (!PLAIN_TEXT.test(line)) return undefined;
-  return { level: line.includes(" W | ") ? "warn" : "error", msg: line, facts: {} };
+  return { level: line.includes(" W | ") ? "warn" : "error", msg: line, fields: {} };
 }
 
-/** @throws BerthError BERTH_ETCD_MISSING, saying how to install it */
+/** @throws BerthError BERTH_ETCD_MISSING with installation instructions */
 export function requireEtcd(program: string): void {
   if (findProgram(program) !== undefined) return;
   throw new BerthError({
     code: "BERTH_ETCD_MISSING",
     message:
-      `The program ${program} was not found, and without --etcd URL berth keeps its state in an etcd that it starts itself. ` +
-      "Install it (Debian and Ubuntu: apt-get install etcd-server), or name a running etcd with --etcd URL.",
+      `program ${program} not found: the embedded etcd needs it. ` +
+      "Install it (Debian and Ubuntu: apt-get install etcd-server) or use an external etcd with --etcd URL",
   });
 }
 
-/** The path of a program on the PATH, or of the file if the name is a path already; undefined if it cannot be run. */
+/** Returns the path of an executable: the name itself if it is a path, or else a match on PATH. Undefined if there is none. */
 export function findProgram(name: string): string | undefined {
   if (name.includes("/")) return isExecutable(name) ? name : undefined;
-  const folders = (process.env.PATH ?? "").split(":").filter((folder) => folder !== "");
-  return folders.map((folder) => join(folder, name)).find(isExecutable);
+  const directories = (process.env.PATH ?? "").split(":").filter((directory) => directory !== "");
+  return directories.map((directory) => join(directory, name)).find(isExecutable);
 }
 
 function isExecutable(path: string): boolean {

@@ -3,15 +3,15 @@ import { createServer, type Server } from "node:net";
 import { BerthError } from "@berth/proto";
 import type { Ports } from "./data-dir.js";
 
-/** Below the ports that Linux gives to outgoing connections (from 32768), so that a restarted etcd finds its own still free. */
+/** Below Linux's ephemeral ports (from 32768), so that a restarted etcd finds its ports still free. */
 const FIRST_PORT = 20_000;
 const PORT_COUNT = 12_000;
 
-/** With most ports taken something else is wrong. */
+/** Failing this often means that nearly all ports are taken. */
 const MAX_ATTEMPTS = 50;
 
 /**
- * The preferred ports if both are free on the host, else two that are.
+ * Returns the preferred ports if both are free on the host, or else two free ones.
  * @throws BerthError BERTH_ADDRESS_IN_USE
  */
 export async function choosePorts(host: string, preferred: Ports | undefined): Promise<Ports> {
@@ -21,20 +21,20 @@ export async function choosePorts(host: string, preferred: Ports | undefined): P
     const ports = { client, peer: client + 1 };
     if (await areFree(host, ports)) return ports;
   }
-  throw inUse(host, `no two free ports were found in ${MAX_ATTEMPTS} attempts`);
+  throw portsInUse(host, `found no two free ports in ${MAX_ATTEMPTS} attempts`);
 }
 
 /**
- * Makes sure that nobody else answers on these ports: another etcd there would pass for ours.
+ * Returns the ports if both are free. Another etcd that listens there would be taken for this server's own.
  * @throws BerthError BERTH_ADDRESS_IN_USE
  */
 export async function requireFree(host: string, ports: Ports): Promise<Ports> {
   if (await areFree(host, ports)) return ports;
-  throw inUse(host, `port ${ports.client} or ${ports.peer} is in use`);
+  throw portsInUse(host, `port ${ports.client} or ${ports.peer} is in use`);
 }
 
-function inUse(host: string, why: string): BerthError {
-  const message = `The embedded etcd cannot listen on ${host}: ${why}. Free them or choose others.`;
+function portsInUse(host: string, reason: string): BerthError {
+  const message = `embedded etcd cannot listen on ${host}: ${reason}`;
   return new BerthError({ code: "BERTH_ADDRESS_IN_USE", message, details: { host } });
 }
 
