@@ -224,7 +224,7 @@ describe("an autoscaled service", () => {
     }
     expect((await record("shop_web"))?.autoscale).toMatchObject({
       replicas: 3,
-      message: "from 1 to 3: 30 connections a replica, the target is 10",
+      message: "from 1 to 3: 30 connections per replica, the target is 10",
     });
     const scaling = calls.scaleServices({ services: [{ service: "shop_web", replicas: 1 }] });
     await expect(scaling).rejects.toThrow(/scales itself between 1 and 4/);

@@ -1,5 +1,4 @@
 import type { Node, Service, ServiceSpec, Subnet, Task } from "@berth/proto";
-import type { SpreadIndexes } from "../scheduler/spread-index.js";
 import type { TaskIndex } from "./task-index.js";
 
 /** A service and the specs of its versions, without its tasks. */
@@ -44,12 +43,37 @@ export interface NodeSnapshot {
   readonly hostPorts: ReadonlySet<string>;
 }
 
+/** A node with the load by which it is sorted. */
+export interface OrderedNode {
+  readonly id: string;
+  /** Sorts like the id, and compares faster. */
+  readonly idRank: number;
+  /** The larger of the reserved shares of CPU and memory. */
+  readonly share: number;
+  /** Tasks of all services on the node. */
+  readonly tasks: number;
+  readonly view: NodeSnapshot;
+}
+
+/** All nodes, grouped by their values of the spread attributes and ordered by load within each group. */
+export interface NodeGroups {
+  /** The groups with the nodes in them that accept tasks. `path` holds the values, first attribute first. */
+  readonly groups: Iterable<{
+    readonly path: readonly string[];
+    readonly order: { inOrder(): readonly OrderedNode[] };
+  }>;
+  /** Number of nodes that accept tasks. */
+  readonly acceptingCount: number;
+  /** Returns the values of a node. */
+  pathOf(nodeId: string): readonly string[];
+}
+
 /** Everything that a decision reads about the nodes. */
 export interface ClusterSnapshot {
   /** By node id, in any order. */
   readonly nodes: ReadonlyMap<string, NodeSnapshot>;
-  /** The same nodes, sorted by load. */
-  readonly orders: SpreadIndexes;
+  /** The same nodes, sorted by load. `by` returns the groups of a list of spread attributes. */
+  readonly orders: { by(attributes: readonly string[]): NodeGroups };
   /** Ids of the nodes that accept no tasks, and of removed nodes that tasks still refer to. */
   readonly closed: Iterable<string>;
   readonly parts: NetworkParts;

@@ -83,7 +83,7 @@ test("decideScale says why, and forgets what no window needs", () => {
   expect(decision.status).toEqual({
     replicas: 6,
     changedAtMs: NOW,
-    message: "from 4 to 6: 75 % CPU a replica, the target is 50 %",
+    message: "from 4 to 6: 75 % CPU per replica, the target is 50 %",
   } satisfies AutoscaleStatus);
   expect(decision.history.map(({ replicas }) => replicas)).toEqual([3, 6]);
 });

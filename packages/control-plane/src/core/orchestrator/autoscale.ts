@@ -1,25 +1,25 @@
 import type { AutoscaleSpec, AutoscaleStatus } from "@berth/proto";
 
-/** A measure this close to its target is as good as on it. */
+/** Deviation from the target that does not cause a change. */
 const TOLERANCE = 0.1;
-/** More is asked for in steps: a first look at a service that starts says more about its start than about its load. */
+/** Limits one step up: the first measurements of a starting service say more about its start than about its load. */
 const MAX_GROWTH = 2;
 const MIN_GROWTH_STEP = 4;
 const DEFAULT_UP_WINDOW_MS = 0;
-/** Five minutes without any need for the replicas that go. */
+/** Replicas go after five minutes without need for them. */
 const DEFAULT_DOWN_WINDOW_MS = 5 * 60_000;
 
-/** What was measured of one service at one moment. */
+/** The measurements of one service at one time. */
 export interface Usage {
-  /** Percent of what each replica may use, of those that were measured. */
+  /** CPU usage of the measured replicas, in percent of what each may use. */
   readonly cpuPercents: readonly number[];
-  /** Open connections of all replicas; undefined when nobody counted them. */
+  /** Open connections of all replicas. Undefined when they are not counted. */
   readonly connections: number | undefined;
-  /** Whether all who carry connections have told of theirs. */
+  /** Whether every ingress process has reported its connections. */
   readonly connectionsComplete: boolean;
 }
 
-/** How many replicas seemed right at a time. */
+/** The number of replicas that the measurements asked for at one time. */
 export interface Recommendation {
   readonly atMs: number;
   readonly replicas: number;
@@ -27,46 +27,46 @@ export interface Recommendation {
 
 export interface ScaleInput {
   readonly spec: AutoscaleSpec;
-  /** Replicas that the service is to have now. */
+  /** The present number of replicas. */
   readonly current: number;
   readonly usage: Usage;
-  /** Earlier recommendations of the service. */
+  /** Earlier recommendations. */
   readonly history: readonly Recommendation[];
   readonly now: number;
 }
 
 export interface ScaleDecision {
-  /** Recommendations that the next decision must know, this one included. */
+  /** Recommendations to pass to the next decision, this one included. */
   readonly history: readonly Recommendation[];
-  /** Undefined: it stays as it is. */
+  /** Undefined when the scale stays. */
   readonly status: AutoscaleStatus | undefined;
 }
 
 /**
- * How many replicas a service should have. As Kubernetes decides it: each measure asks for current × measured ÷ target,
- * the largest counts; replicas without a measure count as idle when that would add replicas and as being on target when
- * it would remove some. Then the windows: it grows to the least, and shrinks to the most, that was asked for in them.
+ * Decides the number of replicas, as the Kubernetes HorizontalPodAutoscaler does.
+ *
+ * Each metric asks for current × measured ÷ target, and the largest number counts. A replica without a measurement
+ * counts as idle when it would add replicas, and as on target when it would remove some. The service scales up to the
+ * smallest number that was asked for within the up window, and down to the largest within the down window.
  */
 export function decideScale({ spec, current, usage, history, now }: ScaleInput): ScaleDecision {
-  const asked = askedFor(spec, current, usage);
+  const asked = recommend(spec, current, usage);
   const recommendation = { atMs: now, replicas: clamp(limitGrowth(asked.replicas, current), spec) };
   const upWindowMs = spec.scaleUpWindowMs ?? DEFAULT_UP_WINDOW_MS;
   const downWindowMs = spec.scaleDownWindowMs ?? DEFAULT_DOWN_WINDOW_MS;
   const known = [...history, recommendation];
-  const floor = Math.min(...within(known, now - upWindowMs));
-  const ceiling = Math.max(...within(known, now - downWindowMs));
+  const floor = Math.min(...replicasSince(known, now - upWindowMs));
+  const ceiling = Math.max(...replicasSince(known, now - downWindowMs));
   const replicas = clamp(Math.min(Math.max(current, floor), ceiling), spec);
   const keepSinceMs = now - Math.max(upWindowMs, downWindowMs);
+  const message = `from ${current} to ${replicas}: ${asked.reason}`;
   return {
     history: known.filter(({ atMs }) => atMs >= keepSinceMs),
-    status:
-      replicas === current
-        ? undefined
-        : { replicas, changedAtMs: now, message: `from ${current} to ${replicas}: ${asked.why}` },
+    status: replicas === current ? undefined : { replicas, changedAtMs: now, message },
   };
 }
 
-/** What a replicated service is scaled to: its status within the bounds of its spec, which may have changed since. */
+/** Returns the replicas of an autoscaled service. The bounds of its spec may have changed since it was scaled. */
 export function scaledReplicas(
   spec: AutoscaleSpec,
   status: AutoscaleStatus | undefined,
@@ -75,42 +75,41 @@ export function scaledReplicas(
   return clamp(status?.replicas ?? replicas, spec);
 }
 
-interface Asked {
+interface Recommended {
   readonly replicas: number;
-  readonly why: string;
+  readonly reason: string;
 }
 
-function askedFor(spec: AutoscaleSpec, current: number, usage: Usage): Asked {
-  const measures = [byCpu(spec, current, usage), byConnections(spec, current, usage)].flatMap(
-    (one) => one ?? [],
-  );
-  const none = { replicas: current, why: "it is within its bounds" };
-  return measures.reduce((most, one) => (most === none || one.replicas > most.replicas ? one : most), none);
+function recommend(spec: AutoscaleSpec, current: number, usage: Usage): Recommended {
+  const metrics = [byCpu(spec, current, usage), byConnections(spec, current, usage)];
+  const [first, ...others] = metrics.flatMap((metric) => metric ?? []);
+  if (first === undefined) return { replicas: current, reason: "the bounds of its spec" };
+  return others.reduce((most, each) => (each.replicas > most.replicas ? each : most), first);
 }
 
-function byCpu(spec: AutoscaleSpec, current: number, { cpuPercents }: Usage): Asked | undefined {
+function byCpu(spec: AutoscaleSpec, current: number, { cpuPercents }: Usage): Recommended | undefined {
   const target = spec.targetCpuPercent;
   if (target === 0 || cpuPercents.length === 0 || current === 0) return undefined;
   const sum = cpuPercents.reduce((total, percent) => total + percent, 0);
   const average = sum / cpuPercents.length;
-  const why = `${round(average)} % CPU a replica, the target is ${round(target)} %`;
-  const missing = Math.max(0, current - cpuPercents.length);
+  const reason = `${round(average)} % CPU per replica, the target is ${round(target)} %`;
+  const unmeasured = Math.max(0, current - cpuPercents.length);
   const ratio = average / target;
-  if (missing === 0) return { replicas: scaleBy(ratio, current), why };
-  const assumed = sum + (ratio > 1 ? 0 : missing * target);
-  const cautious = assumed / current / target;
-  // What is assumed of some must not turn what was measured of the others round.
-  const isTurned = (ratio > 1 && cautious < 1) || (ratio < 1 && cautious > 1);
-  return { replicas: isTurned ? current : scaleBy(cautious, current), why };
+  if (unmeasured === 0) return { replicas: scaleBy(ratio, current), reason };
+  const assumedSum = sum + (ratio > 1 ? 0 : unmeasured * target);
+  const assumedRatio = assumedSum / current / target;
+  // The assumption about some replicas must not reverse what was measured of the others.
+  const isReversed = (ratio > 1 && assumedRatio < 1) || (ratio < 1 && assumedRatio > 1);
+  return { replicas: isReversed ? current : scaleBy(assumedRatio, current), reason };
 }
 
-function byConnections(spec: AutoscaleSpec, current: number, usage: Usage): Asked | undefined {
+function byConnections(spec: AutoscaleSpec, current: number, usage: Usage): Recommended | undefined {
   const target = spec.targetConnections;
   const { connections, connectionsComplete } = usage;
   if (target === 0 || connections === undefined || current === 0) return undefined;
-  const why = `${round(connections / current)} connections a replica, the target is ${round(target)}`;
+  const reason = `${round(connections / current)} connections per replica, the target is ${round(target)}`;
   const replicas = scaleBy(connections / current / target, current);
-  return { replicas: connectionsComplete ? replicas : Math.max(replicas, current), why };
+  return { replicas: connectionsComplete ? replicas : Math.max(replicas, current), reason };
 }
 
 const scaleBy = (ratio: number, current: number): number =>
@@ -119,7 +118,7 @@ const scaleBy = (ratio: number, current: number): number =>
 const limitGrowth = (replicas: number, current: number): number =>
   Math.min(replicas, Math.max(current * MAX_GROWTH, current + MIN_GROWTH_STEP));
 
-const within = (known: readonly Recommendation[], sinceMs: number): readonly number[] =>
+const replicasSince = (known: readonly Recommendation[], sinceMs: number): readonly number[] =>
   known.filter(({ atMs }) => atMs >= sinceMs).map(({ replicas }) => replicas);
 
 const clamp = (replicas: number, { min, max }: AutoscaleSpec): number =>

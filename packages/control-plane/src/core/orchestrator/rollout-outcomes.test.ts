@@ -272,3 +272,86 @@ describe("a rollout", () => {
     expect(world.plan().requeueAtMs ?? Number.POSITIVE_INFINITY).toBeGreaterThan(world.now);
   });
 });
+
+/** Lets a task be rejected by its agent, as after a fault of the host. */
+function reject(world: World, task: Task, message: string): void {
+  const status = TaskStatus.fromPartial({ state: TaskState.REJECTED, message, sinceMs: world.now });
+  world.tasks.set(task.id, { ...task, status });
+  world.settle();
+}
+
+/** Rejects every task of version 2 that is placed on one of these nodes, until the rollout ends. */
+function rejectOn(world: World, nodeIds: readonly string[]): void {
+  const message = "driver failed programming external connectivity";
+  for (let round = 0; round < 100 && !isOver(world); round += 1) {
+    const [rejected] = world
+      .live()
+      .filter(({ specVersion, nodeId }) => specVersion === 2 && nodeIds.includes(nodeId));
+    if (rejected !== undefined) reject(world, rejected, message);
+    else world.runUntil((now) => isOver(now) || now.live().some((task) => isNewOn(task, nodeIds)), LIMIT_MS);
+  }
+}
+
+const isNewOn = (task: Task, nodeIds: readonly string[]): boolean =>
+  task.specVersion === 2 && nodeIds.includes(task.nodeId) && !isReady(task);
+
+describe("a rejection during a rollout", () => {
+  it("does not fail the rollout when one node is the cause, and the slot runs on another node", () => {
+    const world = settledWorld();
+    world.deploy(spec({ image: "good:2" }));
+    world.settle();
+    rejectOn(world, ["n1"]);
+    expect(world.service.rollout).toMatchObject({ state: State.COMPLETED, failedCount: 0 });
+    expect(serving(world).map(({ nodeId }) => nodeId)).not.toContain("n1");
+    expect(imagesOf(world)).toEqual(["good:2", "good:2", "good:2"]);
+    const rejected = [...world.tasks.values()].find(({ status }) => status?.state === TaskState.REJECTED);
+    expect(rejected?.status?.message).toContain("driver failed programming");
+  });
+
+  it("fails the rollout once a second node rejects the version", () => {
+    const world = settledWorld();
+    world.deploy(spec({ image: "good:2" }));
+    world.settle();
+    rejectOn(world, ["n1", "n2"]);
+    expect(world.service.rollout?.message).toContain("driver failed programming");
+    expect(world.service.rollout?.state).toBe(State.ROLLBACK_COMPLETED);
+  });
+
+  it("fails the rollout at once when no other node can run the task", () => {
+    const world = settledWorld(spec({ constraints: ["node.id == n1"] }));
+    world.deploy(spec({ image: "good:2", constraints: ["node.id == n1"] }));
+    world.settle();
+    const [task] = world.live().filter(({ specVersion }) => specVersion === 2);
+    if (task === undefined) throw new Error("no task of version 2 was placed");
+    reject(world, task, "the port is in use");
+    expect(world.service.rollout?.message).toContain("the port is in use");
+  });
+});
+
+describe("an automatic rollback", () => {
+  it("keeps the scale that was set after the failed version was deployed", () => {
+    const world = settledWorld();
+    world.deploy(spec({ image: "never:2" }));
+    world.settle();
+    world.deploy(spec({ image: "never:2", replicas: 5 }));
+    world.runUntil(isOver, LIMIT_MS);
+    expect(world.service.rollout?.state).toBe(State.ROLLBACK_COMPLETED);
+    expect(world.spec.mode).toEqual({ $case: "replicated", value: { replicas: 5 } });
+    world.comeToRest();
+    expect(imagesOf(world)).toEqual(["good:1", "good:1", "good:1", "good:1", "good:1"]);
+  });
+
+  it("keeps labels that changed later, and takes back a constraint of the failed version", () => {
+    const world = settledWorld();
+    const failing = spec({ image: "never:2", constraints: ["node.id != n3"] });
+    world.deploy(failing);
+    world.settle();
+    world.deploy({ ...failing, labels: { team: "shop" } });
+    world.runUntil(isOver, LIMIT_MS);
+    expect(world.spec).toMatchObject({
+      labels: { team: "shop" },
+      placement: { constraints: [] },
+      task: { container: { image: "good:1" } },
+    });
+  });
+});

@@ -1,4 +1,4 @@
-import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
+import type { ClusterSnapshot, NodeGroups, NodeSnapshot } from "../model/snapshot.js";
 import {
   addTask,
   type Candidate,
@@ -14,7 +14,6 @@ import type { OrderedNode } from "./load-order.js";
 import type { TaskRequirements } from "./requirements.js";
 import { minTasksPerNode, type ServiceLoad } from "./service-load.js";
 import { countGroups, countInto, emptyGroup, type Group, type Leaf, leavesOf, SpreadTree } from "./spread.js";
-import type { SpreadIndex } from "./spread-index.js";
 
 /** The requirements of a service and its present distribution over the nodes. */
 export interface ServicePlacement {
@@ -79,7 +78,7 @@ export function place(request: PlacementRequest, cluster: ClusterSnapshot): Plac
 interface PlacementState {
   readonly request: PlacementRequest;
   readonly cluster: ClusterSnapshot;
-  readonly index: SpreadIndex;
+  readonly index: NodeGroups;
   /** The candidates among the preferred nodes, with the tasks placed on them. */
   readonly preferred: Map<string, Candidate>;
   readonly candidateFor: CandidateFactory;
