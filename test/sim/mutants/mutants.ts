@@ -65,9 +65,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "state-goes-back",
     what: "a late report takes a task's state back",
-    file: "packages/control-plane/src/core/model/task-transition.ts",
+    file: "packages/control-plane/src/core/model/task-report.ts",
     search:
-      'if (to < from) return ignored("it is further than that");\n  if (to !== from && isEnded(task)) return ignored("it has ended already");',
+      'if (to < from) return ignored("the task is in a later state");\n  if (to !== from && isEnded(task)) return ignored("the task has ended");',
     replace: "",
   },
   {

@@ -7,7 +7,7 @@ import {
   type TaskStatuses,
 } from "@berth/proto";
 import type { Logger } from "pino";
-import { transition } from "../core/model/task-transition.js";
+import { applyReport } from "../core/model/task-report.js";
 import { MAX_CHANGES } from "../reconciler/transaction.js";
 import type { Writer } from "../reconciler/writer.js";
 import { sleep } from "../runtime/clock.js";
@@ -111,7 +111,7 @@ function changesOf({ nodeId, task: reported }: Report, state: ClusterState, now:
   const task = state.tasks.get(reported.taskId);
   if (task === undefined) return [];
   const { status, removed } = reported;
-  const result = transition(task, { nodeId, status, removed }, now);
+  const result = applyReport(task, { nodeId, status, removed }, now);
   switch (result.kind) {
     case "updated":
       return [{ kind: "put-task", task: result.task }];

@@ -1,9 +1,9 @@
 import type { ClusterEvent, Node, Service } from "@berth/proto";
-import { clusterEvent, type Happening } from "../../core/events/event.js";
+import { clusterEvent, type EventRecord } from "../../core/events/event.js";
 import { pastEvents } from "../../core/events/event-history.js";
-import { eventsOfNode } from "../../core/events/event-of-node.js";
-import { eventsOfService } from "../../core/events/event-of-service.js";
-import { eventsOfTask } from "../../core/events/event-of-task.js";
+import { nodeEvents } from "../../core/events/node-events.js";
+import { serviceEvents } from "../../core/events/service-events.js";
+import { taskEvents } from "../../core/events/task-events.js";
 import { onAbort } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -34,7 +34,7 @@ export interface EventLogOptions {
  */
 export class EventLog {
   readonly #options: EventLogOptions;
-  readonly #ring: Happening[] = [];
+  readonly #ring: EventRecord[] = [];
   readonly #listeners = new Set<() => void>();
   /** As they were told last: deltas only name services that changed. Records are never changed in place. */
   readonly #services = new Map<string, Service>();
@@ -103,10 +103,10 @@ export class EventLog {
   #onChange({ services, tasks, nodes }: Delta): void {
     const timeMs = this.#options.runtime.now();
     const before = this.#last;
-    for (const step of nodes.values()) for (const event of eventsOfNode(step, timeMs)) this.#add(event);
+    for (const step of nodes.values()) for (const event of nodeEvents(step, timeMs)) this.#add(event);
     for (const serviceId of services) this.#serviceChanged(serviceId, timeMs);
     const context = { timeMs, nodeOf: this.#nodeOf };
-    for (const step of tasks.values()) for (const event of eventsOfTask(step, context)) this.#add(event);
+    for (const step of tasks.values()) for (const event of taskEvents(step, context)) this.#add(event);
     if (this.#last > before) this.#tell();
   }
 
@@ -116,7 +116,7 @@ export class EventLog {
     if (before === after) return;
     if (after === undefined) this.#services.delete(serviceId);
     else this.#services.set(serviceId, after);
-    for (const event of eventsOfService({ before, after }, timeMs)) this.#add(event);
+    for (const event of serviceEvents({ before, after }, timeMs)) this.#add(event);
   }
 
   #rebuild(): readonly ClusterEvent[] {
@@ -127,7 +127,7 @@ export class EventLog {
       .map((event) => clusterEvent(event, { epoch: this.epoch, sequence: 0 }));
   }
 
-  #add(event: Happening): void {
+  #add(event: EventRecord): void {
     this.#last += 1;
     this.#ring[placeOf(this.#last)] = event;
   }

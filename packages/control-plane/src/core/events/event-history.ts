@@ -1,8 +1,8 @@
 import type { Node, Service, Task } from "@berth/proto";
-import type { Happening } from "./event.js";
-import { lastEventOfNode } from "./event-of-node.js";
-import { pastEventsOfService } from "./event-of-service.js";
-import { lastEventOfTask } from "./event-of-task.js";
+import type { EventRecord } from "./event.js";
+import { lastNodeEvent } from "./node-events.js";
+import { pastServiceEvents } from "./service-events.js";
+import { lastTaskEvent } from "./task-events.js";
 
 export interface Records {
   readonly services: Iterable<Service>;
@@ -12,26 +12,29 @@ export interface Records {
 }
 
 /**
- * The newest events that the records still tell of, oldest first: the last of each task and node, and the milestones of
- * each service. What lies between was known to an earlier leader alone.
+ * Reconstructs the newest `limit` events from the records, oldest first: the last event of each task and node, and the
+ * milestones of each service. All others are lost with the leader that saw them.
  */
-export function pastEvents({ services, tasks, nodes, nodeOf }: Records, limit: number): readonly Happening[] {
-  const events: Happening[] = [];
-  for (const service of services) events.push(...pastEventsOfService(service));
+export function pastEvents(
+  { services, tasks, nodes, nodeOf }: Records,
+  limit: number,
+): readonly EventRecord[] {
+  const events: EventRecord[] = [];
+  for (const service of services) events.push(...pastServiceEvents(service));
   for (const node of nodes) {
-    const event = lastEventOfNode(node);
+    const event = lastNodeEvent(node);
     if (event !== undefined) events.push(event);
   }
-  for (const task of newest([...tasks], limit)) {
-    const event = lastEventOfTask(task, { nodeOf });
+  for (const task of newestTasks([...tasks], limit)) {
+    const event = lastTaskEvent(task, { nodeOf });
     if (event !== undefined) events.push(event);
   }
-  const known = events.filter(({ timeMs }) => timeMs > 0);
-  return known.sort((a, b) => a.timeMs - b.timeMs).slice(-limit);
+  const dated = events.filter(({ timeMs }) => timeMs > 0);
+  return dated.sort((a, b) => a.timeMs - b.timeMs).slice(-limit);
 }
 
-/** Of a hundred thousand tasks only times are sorted. */
-function newest(tasks: readonly Task[], limit: number): readonly Task[] {
+/** Returns the newest tasks. Sorts only their times, because there may be 100,000. */
+function newestTasks(tasks: readonly Task[], limit: number): readonly Task[] {
   if (tasks.length <= limit) return tasks;
   const times = new Float64Array(tasks.length);
   tasks.forEach((task, index) => {

@@ -14,16 +14,16 @@ import { describe, expect, test } from "vitest";
 import { buildNode, buildService, buildSpec, buildTask } from "../testing/records.js";
 import { clusterEvent } from "./event.js";
 import { pastEvents } from "./event-history.js";
-import { eventsOfNode } from "./event-of-node.js";
-import { eventsOfService } from "./event-of-service.js";
-import { eventsOfTask } from "./event-of-task.js";
+import { nodeEvents } from "./node-events.js";
+import { serviceEvents } from "./service-events.js";
+import { taskEvents } from "./task-events.js";
 
 const nodeOf = (nodeId: string) =>
   nodeId === "" ? undefined : buildNode({ id: nodeId, description: { hostname: `host-${nodeId}` } });
 
 function told(...tasks: readonly Task[]): readonly string[] {
   return tasks.flatMap((after, index) =>
-    eventsOfTask({ before: tasks[index - 1], after }, { timeMs: 1, nodeOf }).map(({ reason, message }) =>
+    taskEvents({ before: tasks[index - 1], after }, { timeMs: 1, nodeOf }).map(({ reason, message }) =>
       `${reason} ${message}`.trim(),
     ),
   );
@@ -86,7 +86,7 @@ describe("eventsOfTask()", () => {
 test("eventsOfNode tells of joins, deaths, drains and what is wrong with a host", () => {
   const ready = buildNode({ id: "n1", state: NodeState.READY });
   const reasons = (before: typeof ready | undefined, after: typeof ready | undefined): readonly string[] =>
-    eventsOfNode({ before, after }, 1).map(
+    nodeEvents({ before, after }, 1).map(
       (event) => `${event.reason}${clusterEvent(event, { epoch: 1, sequence: 1 }).isWarning ? "!" : ""}`,
     );
   expect(reasons(undefined, ready)).toEqual(["NODE_JOINED", "NODE_READY"]);
@@ -101,7 +101,7 @@ test("eventsOfNode tells of joins, deaths, drains and what is wrong with a host"
 
 describe("eventsOfService()", () => {
   const told = (before = buildService(), after = buildService()): readonly string[] =>
-    eventsOfService({ before, after }, 1).map(({ reason, message }) => `${reason} ${message}`.trim());
+    serviceEvents({ before, after }, 1).map(({ reason, message }) => `${reason} ${message}`.trim());
   const replicas = (count: number) =>
     buildSpec({ mode: { $case: "replicated", value: { replicas: count } } });
   const rollout = (state: Rollout_State, message = "") =>

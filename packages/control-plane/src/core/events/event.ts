@@ -1,6 +1,6 @@
 import type { ClusterEvent, Node, Service, Task } from "@berth/proto";
 
-/** Every reason that an event can have. Codes are stable: they are never renamed or reused. */
+/** The reasons of events. They are stable: none is ever renamed or reused. */
 export const EVENT_REASONS = [
   "LEADER_ELECTED",
   "NODE_JOINED",
@@ -42,7 +42,7 @@ export const EVENT_REASONS = [
 
 export type EventReason = (typeof EVENT_REASONS)[number];
 
-/** Something that is not as it should be. */
+/** Reasons that are shown as warnings. */
 const WARNINGS: ReadonlySet<EventReason> = new Set<EventReason>([
   "NODE_SUSPECT",
   "NODE_AGENT_AWAY",
@@ -61,31 +61,31 @@ const WARNINGS: ReadonlySet<EventReason> = new Set<EventReason>([
 ]);
 
 /**
- * What happened, to the records as they were then. Kept small, since most events are never read: a record is not
- * changed, so that naming it costs nothing.
+ * One event, with the records as they were at the time. It is kept in this form because most events are never read.
+ * Records are immutable, so referring to them is safe and costs nothing.
  */
-export interface Happening {
-  /** Milliseconds since 1970. */
+export interface EventRecord {
+  /** In ms since the epoch. */
   readonly timeMs: number;
   readonly reason: EventReason;
-  /** For a person; may be empty. */
+  /** Details for users. May be empty. */
   readonly message: string;
   readonly service?: Service;
   readonly task?: Task;
-  /** Of a task: where it is. */
+  /** The node of the task, or the subject itself. */
   readonly node?: Node | undefined;
 }
 
-/** Its place among the events of a term. */
+/** The position of an event within a leader's term. */
 export interface EventPlace {
   readonly epoch: number;
-  /** 0: before the term. */
+  /** 0 when the event was reconstructed from records. */
   readonly sequence: number;
 }
 
-/** An event as it is told. */
+/** Returns an event in its wire format. */
 export function clusterEvent(
-  { timeMs, reason, message, service, task, node }: Happening,
+  { timeMs, reason, message, service, task, node }: EventRecord,
   { epoch, sequence }: EventPlace,
 ): ClusterEvent {
   const nodeId = task?.nodeId ?? node?.id ?? "";

@@ -7,6 +7,7 @@ import {
   TaskState,
   type TaskStatus,
 } from "@berth/proto";
+import { isDisconnected, isEnded } from "./task-state.js";
 
 /**
  * One change of one record. `task` is the record that the decision was based on, so that the writer can compare; for
@@ -81,7 +82,7 @@ export function taskAfter(action: Action, now: number): Task | undefined {
     case "update-message":
       return withStatus(action.task, TaskState.NEW, now, { message: action.message });
     case "set-desired":
-      return { ...action.task, desiredState: action.desired };
+      return { ...withStopReason(action.task, action.reason), desiredState: action.desired };
     case "mark-lost":
       return withStatus(action.task, TaskState.LOST, now, {
         state: TaskState.LOST,
@@ -105,6 +106,13 @@ export function taskAfter(action: Action, now: number): Task | undefined {
     default:
       return assertNever(action);
   }
+}
+
+/** Records why a task was told to stop. The end of a task, or the loss of its node, explains more. */
+function withStopReason(task: Task, reason: string): Task {
+  const { status } = task;
+  if (status === undefined || isEnded(task) || isDisconnected(task)) return task;
+  return { ...task, status: { ...status, message: reason } };
 }
 
 function withStatus(task: Task, initial: TaskState, now: number, over: Partial<TaskStatus>): Task {

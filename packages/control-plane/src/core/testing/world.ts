@@ -13,8 +13,8 @@ import {
 import type { Action, Plan } from "../model/plan.js";
 import { taskAfter } from "../model/plan.js";
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
+import { applyReport } from "../model/task-report.js";
 import { isDisconnected, isEnded, isPending, stateOf } from "../model/task-state.js";
-import { transition } from "../model/task-transition.js";
 import { applySpec } from "../orchestrator/apply-spec.js";
 import { specsInUse } from "../orchestrator/rollback.js";
 import { reconcile } from "../reconcile.js";
@@ -154,7 +154,7 @@ export class World {
       addresses: [],
       stoppedExternally: false,
     };
-    const outcome = transition(task, { nodeId: task.nodeId, status, removed }, this.now);
+    const outcome = applyReport(task, { nodeId: task.nodeId, status, removed }, this.now);
     if (outcome.kind === "updated") this.tasks.set(taskId, outcome.task);
     if (outcome.kind === "deleted") this.tasks.delete(taskId);
   }

@@ -2,10 +2,10 @@ import { DesiredState, Health, TaskState, TaskStatus } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildTask } from "../testing/records.js";
-import { type Report, transition } from "./task-transition.js";
+import { applyReport, type TaskReport } from "./task-report.js";
 
 const NOW = 5_000;
-const report = (state: TaskState, over: Partial<TaskStatus> = {}): Report => ({
+const report = (state: TaskState, over: Partial<TaskStatus> = {}): TaskReport => ({
   nodeId: "n1",
   status: TaskStatus.fromPartial({ state, ...over }),
   removed: false,
@@ -19,7 +19,7 @@ describe("transition()", () => {
     fc.assert(
       fc.property(anyState, anyState, (from, to) => {
         const task = buildTask({ status: { state: from } });
-        const result = transition(task, report(to), NOW);
+        const result = applyReport(task, report(to), NOW);
         if (result.kind !== "updated") return;
         const after = result.task.status?.state ?? 0;
         expect(after).toBeGreaterThanOrEqual(from);
@@ -31,12 +31,12 @@ describe("transition()", () => {
 
   it("takes the leader's time when the state changes and keeps it when only details do", () => {
     const task = buildTask({ status: { state: TaskState.STARTING, sinceMs: 1 } });
-    const moved = transition(task, report(TaskState.RUNNING, { sinceMs: 99 }), NOW);
+    const moved = applyReport(task, report(TaskState.RUNNING, { sinceMs: 99 }), NOW);
     expect(moved).toMatchObject({
       kind: "updated",
       task: { status: { state: TaskState.RUNNING, sinceMs: NOW } },
     });
-    const detail = transition(task, report(TaskState.STARTING, { health: Health.STARTING }), NOW);
+    const detail = applyReport(task, report(TaskState.STARTING, { health: Health.STARTING }), NOW);
     expect(detail).toMatchObject({
       kind: "updated",
       task: { status: { health: Health.STARTING, sinceMs: 1 } },
@@ -45,31 +45,31 @@ describe("transition()", () => {
 
   it("remembers when a task began to run, also once it has ended", () => {
     const starting = buildTask({ status: { state: TaskState.STARTING, sinceMs: 1 } });
-    const running = transition(starting, report(TaskState.RUNNING), NOW);
+    const running = applyReport(starting, report(TaskState.RUNNING), NOW);
     if (running.kind !== "updated") throw new Error("it runs");
     expect(running.task.status).toMatchObject({ sinceMs: NOW, runningSinceMs: NOW });
-    const ended = transition(running.task, report(TaskState.FAILED, { runningSinceMs: 7 }), NOW + 9);
+    const ended = applyReport(running.task, report(TaskState.FAILED, { runningSinceMs: 7 }), NOW + 9);
     expect(ended).toMatchObject({ task: { status: { sinceMs: NOW + 9, runningSinceMs: NOW } } });
-    const neverRan = transition(starting, report(TaskState.REJECTED), NOW);
+    const neverRan = applyReport(starting, report(TaskState.REJECTED), NOW);
     expect(neverRan).toMatchObject({ task: { status: { runningSinceMs: undefined } } });
   });
 
   it("writes nothing for a repeated report", () => {
     const task = buildTask({ status: { state: TaskState.RUNNING, sinceMs: 1, containerId: "c" } });
-    expect(transition(task, report(TaskState.RUNNING, { sinceMs: 77, containerId: "c" }), NOW).kind).toBe(
+    expect(applyReport(task, report(TaskState.RUNNING, { sinceMs: 77, containerId: "c" }), NOW).kind).toBe(
       "unchanged",
     );
   });
 
   it("ignores another node's word, and a LOST task's", () => {
-    expect(transition(buildTask({ nodeId: "n2" }), report(TaskState.FAILED), NOW).kind).toBe("ignored");
+    expect(applyReport(buildTask({ nodeId: "n2" }), report(TaskState.FAILED), NOW).kind).toBe("ignored");
     const lost = buildTask({ status: { state: TaskState.LOST } });
-    expect(transition(lost, report(TaskState.RUNNING), NOW).kind).toBe("ignored");
+    expect(applyReport(lost, report(TaskState.RUNNING), NOW).kind).toBe("ignored");
   });
 
   it("deletes the record once the removal that was asked for is reported", () => {
     const removed = { ...report(TaskState.SHUTDOWN), removed: true };
-    expect(transition(buildTask({ desiredState: DesiredState.REMOVE }), removed, NOW).kind).toBe("deleted");
-    expect(transition(buildTask(), removed, NOW).kind).toBe("ignored");
+    expect(applyReport(buildTask({ desiredState: DesiredState.REMOVE }), removed, NOW).kind).toBe("deleted");
+    expect(applyReport(buildTask(), removed, NOW).kind).toBe("ignored");
   });
 });

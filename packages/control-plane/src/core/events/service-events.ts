@@ -1,0 +1,118 @@
+import { type JobStatus, type Rollout, Rollout_State, type Service } from "@berth/proto";
+import type { EventReason, EventRecord } from "./event.js";
+
+const ROLLOUT_REASONS: ReadonlyMap<Rollout_State, EventReason> = new Map<Rollout_State, EventReason>([
+  [Rollout_State.UPDATING, "ROLLOUT_STARTED"],
+  [Rollout_State.PAUSED, "ROLLOUT_PAUSED"],
+  [Rollout_State.COMPLETED, "ROLLOUT_COMPLETED"],
+  [Rollout_State.ROLLING_BACK, "ROLLBACK_STARTED"],
+  [Rollout_State.ROLLBACK_PAUSED, "ROLLBACK_PAUSED"],
+  [Rollout_State.ROLLBACK_COMPLETED, "ROLLED_BACK"],
+]);
+
+type AddEvent = (reason: EventReason, message: string, atMs?: number) => void;
+
+export interface ServiceChange {
+  readonly before: Service | undefined;
+  readonly after: Service | undefined;
+}
+
+/** Returns the events of one change of a service's record. */
+export function serviceEvents({ before, after }: ServiceChange, timeMs: number): readonly EventRecord[] {
+  const service = after ?? before;
+  if (service === undefined) return [];
+  const events: EventRecord[] = [];
+  const add: AddEvent = (reason, message, atMs = timeMs) =>
+    void events.push({ timeMs: atMs, reason, message, service });
+  if (after === undefined) {
+    add("SERVICE_REMOVED", "");
+    return events;
+  }
+  if (before === undefined) add("SERVICE_CREATED", sizeText(after));
+  else addUpdate(before, after, add);
+  addRollout(before?.rollout, after.rollout, add);
+  addRuns(runsOf(before), runsOf(after), add);
+  return events;
+}
+
+/** Returns the past events that a service's record shows, with the times that it keeps. */
+export function pastServiceEvents(service: Service): readonly EventRecord[] {
+  const events: EventRecord[] = [];
+  const add: AddEvent = (reason, message, atMs = service.updatedAtMs) =>
+    void events.push({ timeMs: atMs, reason, message, service });
+  add("SERVICE_CREATED", "", service.createdAtMs);
+  if (service.version > 1) add("SERVICE_UPDATED", `version ${service.version}`);
+  const { rollout } = service;
+  if (rollout !== undefined) {
+    add("ROLLOUT_STARTED", versionsText(rollout), rollout.startedAtMs);
+    const reason = ROLLOUT_REASONS.get(rollout.state);
+    if (rollout.endedAtMs > 0 && reason !== undefined) add(reason, rollout.message, rollout.endedAtMs);
+  }
+  for (const run of runsOf(service)) {
+    add("JOB_STARTED", `run ${run.iteration}`, run.startedAtMs);
+    if (run.endedAtMs > 0) addRunEnd(run, add, run.endedAtMs);
+  }
+  return events;
+}
+
+function addUpdate(before: Service, after: Service, add: AddEvent): void {
+  if (after.removing && !before.removing) add("SERVICE_REMOVING", "");
+  const isScaled = replicasOf(after) !== replicasOf(before);
+  const isOnlyScaled = isScaled && after.templateVersion === before.templateVersion;
+  if (after.version !== before.version && !isOnlyScaled) {
+    add("SERVICE_UPDATED", `version ${after.version}${effectText(before, after)}`);
+  }
+  if (isScaled) add("SCALED", scaleText(before, after));
+}
+
+function addRollout(before: Rollout | undefined, after: Rollout | undefined, add: AddEvent): void {
+  if (after === undefined) return;
+  if (after.state === before?.state && after.startedAtMs === before.startedAtMs) return;
+  const reason = ROLLOUT_REASONS.get(after.state);
+  if (reason !== undefined) add(reason, after.message || versionsText(after));
+}
+
+function addRuns(before: readonly JobStatus[], after: readonly JobStatus[], add: AddEvent): void {
+  const known = new Map(before.map((run) => [run.iteration, run]));
+  for (const run of [...after].reverse()) {
+    const earlier = known.get(run.iteration);
+    if (earlier === undefined) add("JOB_STARTED", `run ${run.iteration}`);
+    if (run.endedAtMs > 0 && (earlier?.endedAtMs ?? 0) === 0) addRunEnd(run, add);
+  }
+}
+
+function addRunEnd({ iteration, failed, message }: JobStatus, add: AddEvent, atMs?: number): void {
+  const detail = message === "" ? "" : `: ${message}`;
+  add(failed ? "JOB_FAILED" : "JOB_COMPLETED", `run ${iteration}${detail}`, atMs);
+}
+
+/**
+ * Returns the runs of a job, newest first. Unlike the orchestrator's function of this name, it also returns runs of a
+ * schedule that the spec no longer has.
+ */
+function runsOf(service: Service | undefined): readonly JobStatus[] {
+  if (service?.cron !== undefined) return service.cron.runs;
+  return service?.job === undefined ? [] : [service.job];
+}
+
+function replicasOf({ spec, autoscale }: Service): number | undefined {
+  if (autoscale !== undefined) return autoscale.replicas;
+  return spec?.mode?.$case === "replicated" ? spec.mode.value.replicas : undefined;
+}
+
+function scaleText(before: Service, after: Service): string {
+  const reason = after.autoscale?.message ?? "";
+  const numbers = `${replicasOf(before) ?? "?"} → ${replicasOf(after) ?? "?"} replicas`;
+  return reason === "" ? numbers : `${numbers}: ${reason}`;
+}
+
+function effectText(before: Service, after: Service): string {
+  return after.templateVersion === before.templateVersion ? ", without a restart" : "";
+}
+
+const versionsText = ({ fromVersion, toVersion }: Rollout): string => `version ${fromVersion} → ${toVersion}`;
+
+function sizeText(service: Service): string {
+  const replicas = replicasOf(service);
+  return replicas === undefined ? "" : `${replicas} replicas`;
+}

@@ -1,0 +1,73 @@
+import { DesiredState, Health, type Node, type Task, TaskState } from "@berth/proto";
+import { isEnded, shouldRun, stateOf } from "../model/task-state.js";
+import { WAITING_FOR } from "../scheduler/pending-reason.js";
+import type { EventReason, EventRecord } from "./event.js";
+
+const END_REASONS: ReadonlyMap<TaskState, EventReason> = new Map<TaskState, EventReason>([
+  [TaskState.COMPLETE, "TASK_COMPLETED"],
+  [TaskState.FAILED, "TASK_FAILED"],
+  [TaskState.SHUTDOWN, "TASK_STOPPED"],
+  [TaskState.REJECTED, "TASK_REJECTED"],
+  [TaskState.LOST, "TASK_LOST"],
+]);
+
+export interface TaskChange {
+  readonly before: Task | undefined;
+  readonly after: Task | undefined;
+}
+
+export interface TaskEventContext {
+  readonly timeMs: number;
+  readonly nodeOf: (nodeId: string) => Node | undefined;
+}
+
+/** Returns the events of one change of a task's record, oldest first. The deletion of a record is no event. */
+export function taskEvents(
+  { before, after }: TaskChange,
+  { timeMs, nodeOf }: TaskEventContext,
+): readonly EventRecord[] {
+  if (after === undefined) return [];
+  const events: EventRecord[] = [];
+  const add = (reason: EventReason, message: string): void =>
+    void events.push({ timeMs, reason, message, task: after, node: nodeOf(after.nodeId) });
+  const from = before === undefined ? TaskState.UNSPECIFIED : stateOf(before);
+  const to = stateOf(after);
+  const message = after.status?.message ?? "";
+
+  if (after.nodeId === "" && message !== "" && message !== before?.status?.message) {
+    add(message.startsWith(WAITING_FOR) ? "TASK_WAITING" : "TASK_UNPLACEABLE", message);
+  }
+  if (after.nodeId !== "" && (before?.nodeId ?? "") === "" && !isEnded(after)) {
+    add("TASK_PLACED", `on ${nodeOf(after.nodeId)?.description?.hostname || after.nodeId}`);
+  }
+  if (from < TaskState.STARTING && (to === TaskState.STARTING || to === TaskState.RUNNING)) {
+    add("TASK_STARTED", message);
+  }
+  if (!isEnded(after)) addHealth(before, after, add);
+  if (before !== undefined && shouldRun(before) && !shouldRun(after) && !isEnded(after)) {
+    add("TASK_STOPPING", message || (after.desiredState === DesiredState.REMOVE ? "to be removed" : ""));
+  }
+  const end = END_REASONS.get(to);
+  if (end !== undefined && from !== to) add(end, message);
+  return events;
+}
+
+/** Returns the last event that a task's record shows. Earlier ones are lost with the leader that saw them. */
+export function lastTaskEvent(
+  task: Task,
+  context: Omit<TaskEventContext, "timeMs">,
+): EventRecord | undefined {
+  const timeMs = task.status?.sinceMs || task.createdAtMs;
+  const before = { ...task, status: undefined, nodeId: isEnded(task) ? task.nodeId : "" };
+  return taskEvents({ before, after: task }, { ...context, timeMs }).at(-1);
+}
+
+function addHealth(
+  before: Task | undefined,
+  { status }: Task,
+  add: (reason: EventReason, message: string) => void,
+): void {
+  if (status === undefined || status.health === (before?.status?.health ?? Health.UNSPECIFIED)) return;
+  if (status.health === Health.HEALTHY) add("TASK_HEALTHY", status.message);
+  if (status.health === Health.UNHEALTHY) add("TASK_UNHEALTHY", status.message);
+}

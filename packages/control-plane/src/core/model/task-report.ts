@@ -1,0 +1,66 @@
+import { DesiredState, type Task, TaskState, TaskStatus } from "@berth/proto";
+import { isEnded, shouldRun, stateOf } from "./task-state.js";
+
+/** An agent's report about one task. */
+export interface TaskReport {
+  readonly nodeId: string;
+  readonly status: TaskStatus | undefined;
+  /** Whether nothing of the task is left on the node. */
+  readonly removed: boolean;
+}
+
+export type TaskTransition =
+  | { readonly kind: "unchanged" }
+  | { readonly kind: "updated"; readonly task: Task }
+  /** The record is no longer needed. */
+  | { readonly kind: "deleted" }
+  | { readonly kind: "ignored"; readonly reason: string };
+
+/**
+ * Applies an agent's report to a task. States only move forward, and each has one owner: the control plane sets NEW,
+ * ASSIGNED and LOST, the agent of the task's node sets all others. Agents repeat reports and may send them late, so
+ * one without news is "unchanged" and one that would move back is "ignored"; neither is an error.
+ */
+export function applyReport(task: Task, report: TaskReport, now: number): TaskTransition {
+  if (task.nodeId !== report.nodeId) return ignored(`the task is not on node ${report.nodeId}`);
+  if (report.removed) return applyRemoval(task);
+  if (report.status === undefined) return ignored("the report has no status");
+  return applyStatus(task, report.status, now);
+}
+
+function applyRemoval(task: Task): TaskTransition {
+  return task.desiredState === DesiredState.REMOVE || stateOf(task) === TaskState.LOST
+    ? { kind: "deleted" }
+    : ignored("the task was not to be removed");
+}
+
+function applyStatus(task: Task, reported: TaskStatus, now: number): TaskTransition {
+  const from = stateOf(task);
+  const to = reported.state;
+  if (!AGENT_STATES.has(to)) return ignored("agents do not set this state");
+  if (to < from) return ignored("the task is in a later state");
+  if (to !== from && isEnded(task)) return ignored("the task has ended");
+  const sinceMs = to === from ? (task.status?.sinceMs ?? now) : now;
+  const runningSinceMs = to === TaskState.RUNNING && to !== from ? now : task.status?.runningSinceMs;
+  // A task that was told to stop keeps the reason, unless the agent has a better one.
+  const message = reported.message || (shouldRun(task) ? "" : (task.status?.message ?? ""));
+  const status = { ...reported, message, sinceMs, runningSinceMs };
+  if (task.status !== undefined && isSameStatus(task.status, status)) return { kind: "unchanged" };
+  return { kind: "updated", task: { ...task, status } };
+}
+
+const AGENT_STATES: ReadonlySet<TaskState> = new Set([
+  TaskState.PREPARING,
+  TaskState.STARTING,
+  TaskState.RUNNING,
+  TaskState.COMPLETE,
+  TaskState.FAILED,
+  TaskState.SHUTDOWN,
+  TaskState.REJECTED,
+]);
+
+/** Compares the encoded form, which leaves out unset fields and includes fields that are added later. */
+const isSameStatus = (a: TaskStatus, b: TaskStatus): boolean =>
+  JSON.stringify(TaskStatus.toJSON(a)) === JSON.stringify(TaskStatus.toJSON(b));
+
+const ignored = (reason: string): TaskTransition => ({ kind: "ignored", reason });
