@@ -106,7 +106,7 @@ describe("a Docker daemon that misbehaves", () => {
     const startManager = (): TaskManager => {
       states.clear();
       const manager = new TaskManager({
-        knock: async () => false,
+        isPortRefused: async () => false,
         shareFile: async () => "",
         engine,
         node: { nodeId: "n", hostname: "h", advertiseAddress: "127.0.0.1" },

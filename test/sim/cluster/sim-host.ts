@@ -256,7 +256,7 @@ export class SimHost {
         receivedBytes: 0,
         sentBytes: 0,
       }),
-      knock: async () => false,
+      isPortRefused: async () => false,
       probe: simProbe(world.network, actor),
       peerProbe: simProbe(world.network, actor),
       disk: {

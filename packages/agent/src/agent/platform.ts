@@ -36,7 +36,7 @@ export interface AgentPlatform {
   /** For the peers, which are probed continuously. */
   readonly peerProbe: Probe;
   /** Tries whether a port of a local container refuses connections. */
-  readonly knock: Knock;
+  readonly isPortRefused: Knock;
   readonly disk: Disk;
   /** Reads the processes of containers. Undefined when only Docker reports the end of a container. */
   readonly processes?: ContainerProcesses;
@@ -82,7 +82,7 @@ export async function hostPlatform({
     transport: grpcTransport,
     probe,
     peerProbe: probe,
-    knock: knockAt,
+    isPortRefused: knockAt,
     disk,
     processes: containerProcesses,
     readUsage: (processId) => usage.read(processId),

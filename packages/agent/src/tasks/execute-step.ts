@@ -13,7 +13,7 @@ export interface StepTools {
   readonly engine: Engine;
   readonly lanes: WorkLanes;
   readonly images: ImageCache;
-  readonly knock: Knock;
+  readonly isPortRefused: Knock;
   /** Writes a text to a file that containers can mount, and returns its path. */
   readonly shareFile: (text: string) => Promise<string>;
   readonly onPullProgress: (progress: PullProgress) => void;
@@ -63,9 +63,9 @@ const EXECUTORS: Executors = {
     await engine.stop(containerId, { graceMs, signal });
     return { kind: "changed", containerId };
   },
-  "probe-ports": async ({ containerId, address, targets }, { knock }, signal) => {
+  "probe-ports": async ({ containerId, address, targets }, { isPortRefused }, signal) => {
     const probed = await Promise.all(
-      targets.map(async (port) => ({ port, isRefused: await knock(address, port, signal) })),
+      targets.map(async (port) => ({ port, isRefused: await isPortRefused(address, port, signal) })),
     );
     signal.throwIfAborted();
     const refused = probed.filter(({ isRefused }) => isRefused).map(({ port }) => port);

@@ -14,7 +14,7 @@ import { type KnownTasks, TaskRecords } from "./task-records.js";
 
 export interface TaskManagerOptions extends StatusReporterOptions {
   readonly engine: Engine;
-  readonly knock: Knock;
+  readonly isPortRefused: Knock;
   /** Writes a text to a file that containers can mount, and returns its path. */
   readonly shareFile: (text: string) => Promise<string>;
   readonly node: Omit<NodeFacts, "engineApiVersion">;
@@ -44,13 +44,22 @@ export class TaskManager {
   readonly #observer: ContainerObserver;
 
   constructor(options: TaskManagerOptions) {
-    const { engine, knock, shareFile, log, now = Date.now, isFenced, networks, onForgotten } = options;
+    const {
+      engine,
+      isPortRefused,
+      shareFile,
+      log,
+      now = Date.now,
+      isFenced,
+      networks,
+      onForgotten,
+    } = options;
     const reporter = new StatusReporter(options);
     this.#options = options;
     this.#loop = new ReconcileLoop({
       tasks: this.#tasks,
       reporter,
-      tools: { engine, knock, shareFile },
+      tools: { engine, isPortRefused, shareFile },
       isFenced,
       networks,
       onForgotten,
