@@ -15,7 +15,7 @@ export interface DnsClientTask {
   readonly dns: readonly string[];
 }
 
-export interface DnsContext {
+export interface DnsSources {
   /** Networks that this node has a part of. */
   readonly networks: readonly AssignedNetwork[];
   readonly entries: readonly DnsEntry[];
@@ -23,7 +23,7 @@ export interface DnsContext {
 }
 
 /** Returns the DNS configuration of this node's ingress process. */
-export function dnsConfigOf({ networks, entries, tasks }: DnsContext): DnsConfig {
+export function dnsConfigOf({ networks, entries, tasks }: DnsSources): DnsConfig {
   return {
     networks: networks.map(({ id, spec, subnet, gateway, vni }) => ({
       ...{ id, subnet, gateway },

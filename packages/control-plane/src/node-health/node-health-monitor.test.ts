@@ -19,25 +19,25 @@ let rig: NodeHealthRig;
 let clock: NodeHealthRig["clock"];
 let store: NodeHealthRig["store"];
 let state: NodeHealthRig["state"];
-let liveness: NodeHealthMonitor;
-let lateBeats: number;
+let monitor: NodeHealthMonitor;
+let lateHeartbeats: number;
 let suspected: number;
-let rates: number[];
-/** Every time that a node became suspect, or was trusted again. */
+let intervals: number[];
+/** A node id with `-` when it became suspect, with `+` when it was trusted again. */
 let suspicions: string[];
 /** Hosts whose kernels answer. */
 let reachable: Set<string>;
-/** Peers whose answers get lost. */
+/** Peers whose results are lost. */
 let mute: Set<string>;
-/** From every host, as far as this server's probes go; agents are heard all the same. */
+/** Fails the leader's own probes. Heartbeats still arrive. */
 let isServerCutOff: boolean;
 
 beforeEach(async () => {
   rig = await startNodeHealthRig(NODES);
   ({ clock, store, state } = rig);
-  lateBeats = 0;
+  lateHeartbeats = 0;
   suspected = 0;
-  rates = [];
+  intervals = [];
   suspicions = [];
   reachable = new Set(NODES);
   mute = new Set();
@@ -45,36 +45,36 @@ beforeEach(async () => {
 });
 afterEach(() => rig.close());
 
-/** From now on this server leads. */
+/** Starts the term of the leader. */
 function lead(): void {
-  liveness = rig.lead({
-    observer: { onLateHeartbeat: () => (lateBeats += 1), onSuspect: () => (suspected += 1) },
+  monitor = rig.lead({
+    observer: { onLateHeartbeat: () => (lateHeartbeats += 1), onSuspect: () => (suspected += 1) },
     probe: async ({ address }) => !isServerCutOff && reachable.has(address),
     ask,
-    onSuspicion: (nodeId) => suspicions.push(`${liveness.isSuspect(nodeId) ? "-" : "+"}${nodeId}`),
-    onHeartbeatInterval: (heartbeatMs) => rates.push(heartbeatMs),
+    onSuspicion: (nodeId) => suspicions.push(`${monitor.isSuspect(nodeId) ? "-" : "+"}${nodeId}`),
+    onHeartbeatInterval: (heartbeatMs) => intervals.push(heartbeatMs),
   });
 }
 
-/** Agents answer a little later, if they live and as they see it. */
+/** Live peers answer after 20 ms. */
 function ask(peerId: string, { requestId, address }: ProbeRequest): boolean {
   if (!reachable.has(peerId) || mute.has(peerId)) return true;
-  clock.after(20, () => liveness.recordProbeResult(peerId, { requestId, answered: reachable.has(address) }));
+  clock.after(20, () => monitor.recordProbeResult(peerId, { requestId, answered: reachable.has(address) }));
   return true;
 }
 
-/** Lets time pass in which these nodes are heard. */
+/** Advances the clock while these nodes send heartbeats. */
 async function pass(ms: number, heard: readonly string[]): Promise<void> {
   for (let passed = 0; passed < ms; passed += HEARTBEAT_MS) {
-    for (const nodeId of heard) liveness.recordHeartbeat(nodeId, 0);
+    for (const nodeId of heard) monitor.recordHeartbeat(nodeId, 0);
     await clock.advance(HEARTBEAT_MS);
   }
 }
 
 const down = (): readonly string[] => NODES.filter((id) => state.nodes.get(id)?.state === NodeState.DOWN);
 
-describe("Liveness", () => {
-  it("suspects a host that fell silent, writes that it is down when its peers agree, and takes it back", async () => {
+describe("NodeHealthMonitor", () => {
+  it("suspects a silent host, writes that it is down when its peers agree, and readmits it", async () => {
     lead();
     await pass(2_000, NODES);
     reachable.delete("b");
@@ -93,7 +93,7 @@ describe("Liveness", () => {
     expect(suspected).toBe(1);
   });
 
-  it("leaves a host alone that answers while its agent does not, and says so", async () => {
+  it("keeps a host whose agent is silent, and reports the agent", async () => {
     lead();
     await pass(2_000, NODES);
     await pass(AGENT_AWAY_AFTER_MS + 500, ["a", "c", "d"]);
@@ -104,7 +104,7 @@ describe("Liveness", () => {
     expect(down()).toEqual(["b"]);
   });
 
-  it("gives up a node whose host was reinstalled, and leaves nodes that share a host alone", async () => {
+  it("declares the former node of a reinstalled host down, but not nodes that share a host", async () => {
     lead();
     await pass(1_000, NODES);
     await rig.addNodes(["beside"], "b");
@@ -116,7 +116,7 @@ describe("Liveness", () => {
     expect(down()).toEqual(["b"]);
   });
 
-  it("takes longer when one of those asked says nothing", async () => {
+  it("takes longer when a voter does not answer", async () => {
     lead();
     await pass(2_000, NODES);
     reachable.delete("b");
@@ -127,7 +127,7 @@ describe("Liveness", () => {
     expect(down()).toEqual(["b"]);
   });
 
-  it("believes the peers rather than itself", async () => {
+  it("trusts the peers rather than the leader's own probe", async () => {
     lead();
     await pass(2_000, NODES);
     isServerCutOff = true;
@@ -147,14 +147,14 @@ describe("Liveness", () => {
     expect(down()).toEqual(["b"]);
   });
 
-  it("finds a host dead that was so when this server took over, soon after", async () => {
+  it("detects a host that died before the takeover", async () => {
     reachable.delete("b");
     lead();
     await pass(1_250, ["a", "c", "d"]);
     expect(down()).toEqual(["b"]);
   });
 
-  it("freezes when most nodes fall silent at once, and goes on when that is confirmed", async () => {
+  it("freezes when most nodes fall silent at once, and resumes when that is confirmed", async () => {
     lead();
     await pass(2_000, NODES);
     for (const nodeId of ["b", "c", "d"]) reachable.delete(nodeId);
@@ -177,7 +177,7 @@ describe("Liveness", () => {
     expect(NODES.map((id) => state.nodes.get(id)?.stateMessage)).toEqual(["", "", "", ""]);
   });
 
-  it("fences a node that is down when its agent must have stopped its at-most-one tasks", async () => {
+  it("fences a down node once its agent must have stopped its at-most-one tasks", async () => {
     lead();
     await pass(2_000, NODES);
     reachable.delete("b");
@@ -187,11 +187,11 @@ describe("Liveness", () => {
     expect(state.nodes.get("b")).toMatchObject({ state: NodeState.DOWN, fenced: true });
   });
 
-  it("blames nobody for a time in which this process stood still", async () => {
+  it("ignores the time in which the leader's process stood still", async () => {
     lead();
     await pass(3_000, NODES);
     reachable = new Set();
-    for (const nodeId of NODES) liveness.recordHeartbeat(nodeId, 0);
+    for (const nodeId of NODES) monitor.recordHeartbeat(nodeId, 0);
     clock.jump(10_000);
     await clock.advance(50);
     expect(suspicions).toEqual([]);
@@ -200,13 +200,13 @@ describe("Liveness", () => {
     expect(down()).toEqual([]);
   });
 
-  it("tells of beats that come late, once for each silence", async () => {
+  it("counts a late heartbeat once per silence", async () => {
     lead();
     await pass(1_000, NODES);
-    expect(lateBeats).toBe(0);
+    expect(lateHeartbeats).toBe(0);
     await pass(750, ["a"]);
     await pass(1_000, ["a", "b"]);
-    expect(lateBeats).toBe(1);
+    expect(lateHeartbeats).toBe(1);
   });
 
   it("writes nothing while nothing changes", async () => {
@@ -217,10 +217,10 @@ describe("Liveness", () => {
     expect((await readOne(store, recordKey("node", { nodeId: "a" }), never))?.modRevision).toBe(before);
   });
 
-  it("asks for slower heartbeats when the cluster grows", async () => {
+  it("lengthens the heartbeat interval when the cluster grows", async () => {
     lead();
-    expect(liveness.heartbeatMs).toBe(250);
+    expect(monitor.heartbeatMs).toBe(250);
     await rig.addNodes(Array.from({ length: 60 }, (_, index) => `n${index}`));
-    expect([liveness.heartbeatMs, rates]).toEqual([500, [500]]);
+    expect([monitor.heartbeatMs, intervals]).toEqual([500, [500]]);
   });
 });

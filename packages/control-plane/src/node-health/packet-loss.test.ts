@@ -105,14 +105,14 @@ class LossyCluster {
   }
 }
 
-describe("Liveness where packets get lost", () => {
-  it.each([0.01, 0.05])("suspects nobody at a loss of %d, for minutes", async (loss) => {
+describe("NodeHealthMonitor with packet loss", () => {
+  it.each([0.01, 0.05])("suspects no node for minutes at a loss of %d", async (loss) => {
     const cluster = await LossyCluster.start(loss);
     await cluster.pass(5 * MINUTE_MS);
     expect(cluster.suspicions).toEqual([]);
   });
 
-  it.each([0.1, 0.19])("holds nobody dead at a loss of %d, for minutes", async (loss) => {
+  it.each([0.1, 0.19])("declares no node down for minutes at a loss of %d", async (loss) => {
     const cluster = await LossyCluster.start(loss);
     await cluster.pass(5 * MINUTE_MS);
     expect(cluster.down).toEqual([]);
@@ -122,7 +122,7 @@ describe("Liveness where packets get lost", () => {
     { loss: 0.05, suspectMs: 500, downMs: 1_500 },
     // A late beat may just have had the host asked after, and what has answered is asked again after a second.
     { loss: 0.2, suspectMs: 1_500, downMs: 3_000 },
-  ])("at a loss of $loss finds out soon that a host has died", async ({ loss, suspectMs, downMs }) => {
+  ])("detects a dead host in time at a loss of $loss", async ({ loss, suspectMs, downMs }) => {
     for (let seed = 1; seed <= 10; seed += 1) {
       const cluster = await LossyCluster.start(loss, seed);
       await cluster.pass(2_000);
@@ -134,7 +134,7 @@ describe("Liveness where packets get lost", () => {
     }
   });
 
-  it("holds nobody dead that it alone does not reach, and replaces nothing there", async () => {
+  it("does not declare a node down that only the leader cannot reach", async () => {
     const cluster = await LossyCluster.start(0.05);
     await cluster.pass(2_000);
     cluster.cutOff.add("b");

@@ -32,8 +32,8 @@ function answer(peerId: string, answered: boolean): void {
   rounds.recordResult(peerId, { requestId: question?.request.requestId ?? "", answered });
 }
 
-describe("Inquiries", () => {
-  it("asks nobody when the host answers this server at once", async () => {
+describe("ProbeRounds", () => {
+  it("asks no peer when the host answers the leader at once", async () => {
     rounds.start("n", { address: "10.0.0.1", askPeersAtOnce: false });
     probed[0]?.finish(true);
     await clock.advance(2_000);
@@ -41,13 +41,13 @@ describe("Inquiries", () => {
     expect(heard).toEqual([{ nodeId: "n", votes: { asked: 1, silent: 0, alive: 1 } }]);
   });
 
-  it("asks everybody at once about a host that nobody reached just now", async () => {
+  it("asks the peers at once when the last round failed", async () => {
     rounds.start("n", { address: "10.0.0.1", askPeersAtOnce: true });
     await clock.advance(0);
     expect(asked.map(({ peerId }) => peerId)).toEqual(["p1", "p2"]);
   });
 
-  it("concludes when all have answered, and counts each once", async () => {
+  it("ends when all voters have answered and counts each vote once", async () => {
     rounds.start("n", { address: "10.0.0.1", askPeersAtOnce: false });
     await clock.advance(100);
     expect(asked.map(({ peerId, request }) => [peerId, request.address])).toEqual([
@@ -63,7 +63,7 @@ describe("Inquiries", () => {
     expect(heard).toEqual([{ nodeId: "n", votes: { asked: 3, silent: 2, alive: 1 } }]);
   });
 
-  it("does not wait for ever, nor listen to whom it did not ask or to what comes too late", async () => {
+  it("times out, and ignores unsolicited and late results", async () => {
     rounds.start("n", { address: "10.0.0.1", askPeersAtOnce: false });
     await clock.advance(100);
     answer("p1", false);
@@ -77,7 +77,7 @@ describe("Inquiries", () => {
     expect(heard).toHaveLength(1);
   });
 
-  it("forgets a question that was answered by a heartbeat", async () => {
+  it("drops a cancelled round", async () => {
     rounds.start("n", { address: "10.0.0.1", askPeersAtOnce: false });
     rounds.cancel("n");
     probed[0]?.finish(false);
@@ -85,7 +85,7 @@ describe("Inquiries", () => {
     expect([asked, heard]).toEqual([[], []]);
   });
 
-  it("has a bound on what it asks at a time, and comes to the others later", async () => {
+  it("limits concurrent rounds and runs the others later", async () => {
     peers = [];
     for (let index = 0; index < 70; index += 1) {
       rounds.start(`n${index}`, { address: `10.0.0.${index}`, askPeersAtOnce: false });

@@ -12,8 +12,8 @@ import { NodeHealthMonitor, type NodeHealthMonitorOptions } from "./node-health-
 const logger = pino({ level: "silent" });
 const never = new AbortController().signal;
 
-/** What a test decides about the network and wants to hear of. */
-export type NodeHealthEdges = Pick<
+/** The callbacks that a test provides. */
+export type NodeHealthCallbacks = Pick<
   NodeHealthMonitorOptions,
   "probe" | "ask" | "onSuspicion" | "onHeartbeatInterval" | "observer"
 >;
@@ -22,14 +22,14 @@ export interface NodeHealthRig {
   readonly clock: ManualClock;
   readonly store: MemoryStore;
   readonly state: ClusterState;
-  /** `host`: the one that they are on, instead of one each. */
+  /** Adds nodes, each on a host of its own or all on `host`. */
   addNodes(nodeIds: readonly string[], host?: string): Promise<void>;
-  /** From now on this server leads. */
-  lead(edges: NodeHealthEdges): NodeHealthMonitor;
+  /** Starts the term of the leader. */
+  lead(edges: NodeHealthCallbacks): NodeHealthMonitor;
   close(): Promise<void>;
 }
 
-/** For tests: nodes of which a server on virtual time finds out whether they live. A node's address is its id. */
+/** Starts a cluster in virtual time for tests of failure detection. The address of a node is its id. */
 export async function startNodeHealthRig(nodeIds: readonly string[]): Promise<NodeHealthRig> {
   const clock = new ManualClock();
   const store = new MemoryStore({ clock });

@@ -20,7 +20,7 @@ import { FREEZE_MS, type Freeze } from "./suspect-nodes.js";
 const HEARD_MS = 100_000;
 const HEARTBEAT_MS = 250;
 const SILENT: ProbeVotes = { asked: 3, silent: 2, alive: 0 };
-/** Nobody reached it, twice. */
+/** Two rounds in which every voter failed. */
 const PROVEN = { votes: { asked: 3, silent: 3, alive: 0 }, failedRounds: 2 };
 const PROVEN_DOWN_AFTER_MS = 1_000;
 const LIVES: ProbeVotes = { asked: 3, silent: 1, alive: 2 };
@@ -30,9 +30,9 @@ const FREEZE: Freeze = { sinceMs: HEARD_MS + 400, why: "most nodes fell silent" 
 function after(
   silentMs: number,
   {
-    pulse = {},
+    input = {},
     context = {},
-  }: { readonly pulse?: Partial<NodeHealthInput>; readonly context?: Partial<NodeHealthContext> } = {},
+  }: { readonly input?: Partial<NodeHealthInput>; readonly context?: Partial<NodeHealthContext> } = {},
 ): NodeHealthVerdict {
   return judgeNode(
     {
@@ -44,7 +44,7 @@ function after(
       failedRounds: 0,
       hostAnsweredMs: undefined,
       replacedBy: undefined,
-      ...pulse,
+      ...input,
     },
     { now: HEARD_MS + silentMs, leadingSinceMs: 0, lagMs: 0, freeze: undefined, ...context },
   );
@@ -52,147 +52,147 @@ function after(
 
 const isDown = ({ condition }: NodeHealthVerdict): boolean => condition?.state === NodeState.DOWN;
 
-describe("judge() of a node that is up", () => {
-  it("wants nothing of one that was heard in time", () => {
-    const judgement = after(HEARTBEAT_MS);
-    expect(judgement).toMatchObject({ condition: undefined, isSuspect: false, isLate: false });
-    expect(judgement.checkAtMs).toBe(HEARD_MS + 300);
+describe("judgeNode() of a node that is up", () => {
+  it("changes nothing while heartbeats are on time", () => {
+    const verdict = after(HEARTBEAT_MS);
+    expect(verdict).toMatchObject({ condition: undefined, isSuspect: false, isLate: false });
+    expect(verdict.checkAtMs).toBe(HEARD_MS + 300);
   });
 
-  it("asks after a late one, and suspects it from 0.4 s on unless its host answers", () => {
+  it("probes a late node and suspects it after 0.4 s unless its host answers", () => {
     expect(after(350)).toMatchObject({ isLate: true, isSuspect: false });
     expect(after(400)).toMatchObject({ isLate: true, isSuspect: true, condition: undefined });
-    expect(after(400, { pulse: { votes: LIVES } })).toMatchObject({ isLate: true, isSuspect: false });
+    expect(after(400, { input: { votes: LIVES } })).toMatchObject({ isLate: true, isSuspect: false });
   });
 
-  it("holds it dead once most of those asked find its host silent, not before its time", () => {
-    expect(isDown(after(DOWN_AFTER_MS - 1, { pulse: { votes: SILENT } }))).toBe(false);
-    const judgement = after(DOWN_AFTER_MS, { pulse: { votes: SILENT } });
-    expect(judgement.condition?.stateMessage).toMatch(/silent for 1\.4 s: 2 of 3 probes failed/);
-    expect(judgement.isSuspect).toBe(true);
+  it("declares a node down after 1.4 s when most voters find its host silent", () => {
+    expect(isDown(after(DOWN_AFTER_MS - 1, { input: { votes: SILENT } }))).toBe(false);
+    const verdict = after(DOWN_AFTER_MS, { input: { votes: SILENT } });
+    expect(verdict.condition?.stateMessage).toMatch(/silent for 1\.4 s: 2 of 3 probes failed/);
+    expect(verdict.isSuspect).toBe(true);
   });
 
-  it("waits no longer once everybody asked in vain twice", () => {
-    expect(isDown(after(PROVEN_DOWN_AFTER_MS - 1, { pulse: PROVEN }))).toBe(false);
-    expect(isDown(after(PROVEN_DOWN_AFTER_MS, { pulse: PROVEN }))).toBe(true);
+  it("declares a node down after 1.0 s when every voter failed in two rounds", () => {
+    expect(isDown(after(PROVEN_DOWN_AFTER_MS - 1, { input: PROVEN }))).toBe(false);
+    expect(isDown(after(PROVEN_DOWN_AFTER_MS, { input: PROVEN }))).toBe(true);
     const once = { ...PROVEN, failedRounds: 1 };
-    expect(isDown(after(DOWN_AFTER_MS - 1, { pulse: once }))).toBe(false);
+    expect(isDown(after(DOWN_AFTER_MS - 1, { input: once }))).toBe(false);
     const answered = { ...PROVEN, hostAnsweredMs: HEARD_MS + 500 };
-    expect(isDown(after(PROVEN_DOWN_AFTER_MS, { pulse: answered }))).toBe(false);
-    const lagging = { pulse: PROVEN, context: { lagMs: 300 } };
+    expect(isDown(after(PROVEN_DOWN_AFTER_MS, { input: answered }))).toBe(false);
+    const lagging = { input: PROVEN, context: { lagMs: 300 } };
     expect(isDown(after(PROVEN_DOWN_AFTER_MS, lagging))).toBe(false);
   });
 
-  it("without anybody's word waits for 5 s; so it does when its host never answered probes", () => {
+  it("waits 5 s when no voter reports, and when the host ignores probes", () => {
     const node = buildNode({ state: NodeState.READY, ignoresProbes: true });
-    for (const pulse of [{}, { votes: SILENT, node }]) {
-      expect(isDown(after(DOWN_UNCONFIRMED_AFTER_MS - 1, { pulse }))).toBe(false);
-      expect(isDown(after(DOWN_UNCONFIRMED_AFTER_MS, { pulse }))).toBe(true);
+    for (const input of [{}, { votes: SILENT, node }]) {
+      expect(isDown(after(DOWN_UNCONFIRMED_AFTER_MS - 1, { input }))).toBe(false);
+      expect(isDown(after(DOWN_UNCONFIRMED_AFTER_MS, { input }))).toBe(true);
     }
   });
 
-  it("whose host lives is said to be without its agent, and is given up after a minute", () => {
-    const pulse = { votes: LIVES, hostAnsweredMs: HEARD_MS + 2_900 };
-    expect(after(AGENT_AWAY_AFTER_MS - 1, { pulse }).condition).toBeUndefined();
-    const away = after(AGENT_AWAY_AFTER_MS, { pulse }).condition;
+  it("reports an unreachable agent on a live host after 3 s, and gives it up after a minute", () => {
+    const input = { votes: LIVES, hostAnsweredMs: HEARD_MS + 2_900 };
+    expect(after(AGENT_AWAY_AFTER_MS - 1, { input }).condition).toBeUndefined();
+    const away = after(AGENT_AWAY_AFTER_MS, { input }).condition;
     expect(away).toMatchObject({ state: NodeState.READY, agentUnreachable: true });
-    expect(isDown(after(AGENT_LOST_AFTER_MS - 1, { pulse }))).toBe(false);
-    expect(isDown(after(AGENT_LOST_AFTER_MS, { pulse }))).toBe(true);
+    expect(isDown(after(AGENT_LOST_AFTER_MS - 1, { input }))).toBe(false);
+    expect(isDown(after(AGENT_LOST_AFTER_MS, { input }))).toBe(true);
   });
 
-  it("whose host has come back as another node is dead, as its kernel's answers are that one's", () => {
-    const pulse = { votes: LIVES, hostAnsweredMs: HEARD_MS + 1_300, replacedBy: "n2" };
-    expect(isDown(after(DOWN_AFTER_MS - 1, { pulse }))).toBe(false);
-    expect(after(DOWN_AFTER_MS, { pulse }).condition?.stateMessage).toBe("its host has come back as node n2");
+  it("declares a node down when its host has come back as another node", () => {
+    const input = { votes: LIVES, hostAnsweredMs: HEARD_MS + 1_300, replacedBy: "n2" };
+    expect(isDown(after(DOWN_AFTER_MS - 1, { input }))).toBe(false);
+    expect(after(DOWN_AFTER_MS, { input }).condition?.stateMessage).toBe("its host has come back as node n2");
     const unheard = {
-      pulse: { ...pulse, lastHeartbeatMs: undefined },
+      input: { ...input, lastHeartbeatMs: undefined },
       context: { leadingSinceMs: HEARD_MS },
     };
     expect(isDown(after(DOWN_UNCONFIRMED_AFTER_MS - 1, unheard))).toBe(false);
     expect(isDown(after(DOWN_UNCONFIRMED_AFTER_MS, unheard))).toBe(true);
   });
 
-  it("counts a host's silence from its last answer, not from its agent's last beat", () => {
-    const pulse = { votes: SILENT, hostAnsweredMs: HEARD_MS + 10_000 };
-    expect(isDown(after(10_000 + DOWN_AFTER_MS - 1, { pulse }))).toBe(false);
-    expect(isDown(after(10_000 + DOWN_AFTER_MS, { pulse }))).toBe(true);
+  it("counts the silence of a host from its last probe answer", () => {
+    const input = { votes: SILENT, hostAnsweredMs: HEARD_MS + 10_000 };
+    expect(isDown(after(10_000 + DOWN_AFTER_MS - 1, { input }))).toBe(false);
+    expect(isDown(after(10_000 + DOWN_AFTER_MS, { input }))).toBe(true);
   });
 
-  it("gives it what this server lags, and what its agent does up to a second", () => {
-    const pulse = { votes: SILENT };
-    expect(isDown(after(DOWN_AFTER_MS + 699, { pulse, context: { lagMs: 700 } }))).toBe(false);
+  it("subtracts the lag of the leader, and up to a second of the agent's", () => {
+    const input = { votes: SILENT };
+    expect(isDown(after(DOWN_AFTER_MS + 699, { input, context: { lagMs: 700 } }))).toBe(false);
     expect(after(999, { context: { lagMs: 700 } }).isLate).toBe(false);
-    expect(isDown(after(DOWN_AFTER_MS + 999, { pulse: { ...pulse, agentLagMs: 60_000 } }))).toBe(false);
-    expect(isDown(after(DOWN_AFTER_MS + 1_000, { pulse: { ...pulse, agentLagMs: 60_000 } }))).toBe(true);
+    expect(isDown(after(DOWN_AFTER_MS + 999, { input: { ...input, agentLagMs: 60_000 } }))).toBe(false);
+    expect(isDown(after(DOWN_AFTER_MS + 1_000, { input: { ...input, agentLagMs: 60_000 } }))).toBe(true);
   });
 
-  it("gives one that has not connected to a new leader a little longer, and no more", () => {
-    const pulse = { lastHeartbeatMs: undefined, votes: SILENT };
+  it("gives a node that has not connected to a new leader a grace period", () => {
+    const input = { lastHeartbeatMs: undefined, votes: SILENT };
     const context = { leadingSinceMs: HEARD_MS };
-    expect(after(TAKEOVER_LATE_MS, { pulse, context })).toMatchObject({ isLate: true, isSuspect: false });
-    expect(after(400, { pulse, context }).isSuspect).toBe(true);
-    expect(isDown(after(TAKEOVER_GRACE_MS - 1, { pulse, context }))).toBe(false);
-    expect(isDown(after(TAKEOVER_GRACE_MS, { pulse, context }))).toBe(true);
+    expect(after(TAKEOVER_LATE_MS, { input, context })).toMatchObject({ isLate: true, isSuspect: false });
+    expect(after(400, { input, context }).isSuspect).toBe(true);
+    expect(isDown(after(TAKEOVER_GRACE_MS - 1, { input, context }))).toBe(false);
+    expect(isDown(after(TAKEOVER_GRACE_MS, { input, context }))).toBe(true);
   });
 
-  it("of one that died while there was no leader needs no more than two rounds", () => {
-    const pulse = { ...PROVEN, lastHeartbeatMs: undefined };
+  it("needs only two rounds for a node that died while there was no leader", () => {
+    const input = { ...PROVEN, lastHeartbeatMs: undefined };
     const context = { leadingSinceMs: HEARD_MS };
-    expect(isDown(after(TAKEOVER_LATE_MS + PROOF_MS - 1, { pulse, context }))).toBe(false);
-    expect(isDown(after(TAKEOVER_LATE_MS + PROOF_MS, { pulse, context }))).toBe(true);
+    expect(isDown(after(TAKEOVER_LATE_MS + PROOF_MS - 1, { input, context }))).toBe(false);
+    expect(isDown(after(TAKEOVER_LATE_MS + PROOF_MS, { input, context }))).toBe(true);
   });
 
-  it("in a freeze holds nobody dead, says why, and needs confirmation when it is over", () => {
+  it("declares no node down during a freeze, records why, and requires confirmation afterwards", () => {
     const context = { freeze: FREEZE };
-    const frozen = after(FREEZE_MS, { pulse: { votes: SILENT }, context });
+    const frozen = after(FREEZE_MS, { input: { votes: SILENT }, context });
     expect(frozen.condition).toMatchObject({ state: NodeState.READY, stateMessage: FREEZE.why });
     const overMs = 400 + FREEZE_MS;
-    expect(isDown(after(overMs, { pulse: { votes: SILENT }, context }))).toBe(true);
+    expect(isDown(after(overMs, { input: { votes: SILENT }, context }))).toBe(true);
     expect(isDown(after(overMs, { context }))).toBe(false);
   });
 
-  it("forgets what was said of it when it is heard", () => {
+  it("clears the state message with the next heartbeat", () => {
     const node = buildNode({ state: NodeState.READY, agentUnreachable: true, stateMessage: "away" });
-    expect(after(0, { pulse: { node } }).condition).toMatchObject({
+    expect(after(0, { input: { node } }).condition).toMatchObject({
       agentUnreachable: false,
       stateMessage: "",
     });
   });
 });
 
-describe("judge() of a node that is down", () => {
+describe("judgeNode() of a node that is down", () => {
   const down = buildNode({ state: NodeState.DOWN, stateMessage: "silent" });
 
-  it("brings it back with its next beat only", () => {
-    expect(after(0, { pulse: { node: down } }).condition?.state).toBe(NodeState.READY);
+  it("becomes ready with the next heartbeat only", () => {
+    expect(after(0, { input: { node: down } }).condition?.state).toBe(NodeState.READY);
     const unheard = { node: down, lastHeartbeatMs: undefined };
-    expect(after(0, { pulse: unheard, context: { leadingSinceMs: HEARD_MS } }).condition).toBeUndefined();
-    expect(after(9_000, { pulse: { node: down, votes: LIVES } }).condition).toBeUndefined();
+    expect(after(0, { input: unheard, context: { leadingSinceMs: HEARD_MS } }).condition).toBeUndefined();
+    expect(after(9_000, { input: { node: down, votes: LIVES } }).condition).toBeUndefined();
   });
 
-  it("is fenced when its agent must have stopped its tasks, if nobody reaches its host", () => {
-    const pulse = { node: down, votes: SILENT };
-    expect(after(FENCED_AFTER_MS - 1, { pulse }).condition).toBeUndefined();
-    expect(after(FENCED_AFTER_MS, { pulse }).condition).toMatchObject({
+  it("is fenced once its agent must have stopped its tasks, unless a voter reaches its host", () => {
+    const input = { node: down, votes: SILENT };
+    expect(after(FENCED_AFTER_MS - 1, { input }).condition).toBeUndefined();
+    expect(after(FENCED_AFTER_MS, { input }).condition).toMatchObject({
       state: NodeState.DOWN,
       fenced: true,
     });
     const contested = { asked: 3, silent: 2, alive: 1 };
-    expect(after(60_000, { pulse: { ...pulse, votes: contested } }).condition).toBeUndefined();
+    expect(after(60_000, { input: { ...input, votes: contested } }).condition).toBeUndefined();
     const node = { ...down, ignoresProbes: true };
-    expect(after(60_000, { pulse: { ...pulse, node } }).condition).toBeUndefined();
+    expect(after(60_000, { input: { ...input, node } }).condition).toBeUndefined();
   });
 
-  it("under a new leader is fenced later: the former one may have gone on acknowledging", () => {
-    const pulse = { node: down, lastHeartbeatMs: undefined, votes: SILENT };
+  it("is fenced later under a new leader, since the former one may have acknowledged heartbeats", () => {
+    const input = { node: down, lastHeartbeatMs: undefined, votes: SILENT };
     const context = { leadingSinceMs: HEARD_MS };
-    expect(after(FENCED_AFTER_MS, { pulse, context }).condition).toBeUndefined();
-    expect(after(FENCED_AFTER_MS + 3_000, { pulse, context }).condition?.fenced).toBe(true);
+    expect(after(FENCED_AFTER_MS, { input, context }).condition).toBeUndefined();
+    expect(after(FENCED_AFTER_MS + 3_000, { input, context }).condition?.fenced).toBe(true);
   });
 
-  it("is not looked at any more once it is fenced", () => {
+  it("is not checked again once it is fenced", () => {
     const node = { ...down, fenced: true };
-    expect(after(60_000, { pulse: { node, votes: SILENT } })).toMatchObject({
+    expect(after(60_000, { input: { node, votes: SILENT } })).toMatchObject({
       condition: undefined,
       isLate: false,
       checkAtMs: undefined,
@@ -200,9 +200,9 @@ describe("judge() of a node that is down", () => {
   });
 });
 
-describe("judge() at any time", () => {
+describe("judgeNode()", () => {
   const votes = fc.record({ asked: fc.nat(5), silent: fc.nat(5), alive: fc.nat(5) });
-  const pulse = fc.record({
+  const input = fc.record({
     lastHeartbeatMs: fc.option(fc.constant(HEARD_MS), { nil: undefined }),
     heartbeatMs: fc.constantFrom(250, 500, 2_000),
     agentLagMs: fc.nat(5_000),
@@ -216,20 +216,20 @@ describe("judge() at any time", () => {
   // Clocks tell fractions of a millisecond.
   const silence = fc.double({ min: 0, max: 70_000, noNaN: true });
 
-  it("asks to be asked again only in the future, and never holds dead what answered or was heard just now", () => {
+  it("schedules checks in the future only, and never declares a recently heard node down", () => {
     fc.assert(
-      fc.property(pulse, silence, fc.nat(3_000), fc.boolean(), (made, silentMs, lagMs, frozen) => {
+      fc.property(input, silence, fc.nat(3_000), fc.boolean(), (made, silentMs, lagMs, frozen) => {
         const context = { lagMs, leadingSinceMs: HEARD_MS, freeze: frozen ? FREEZE : undefined };
         const node = buildNode({ state: made.state, ignoresProbes: made.ignoresProbes });
-        const judgement = after(silentMs, { pulse: { ...made, node }, context });
+        const verdict = after(silentMs, { input: { ...made, node }, context });
         const now = HEARD_MS + silentMs;
-        if (judgement.checkAtMs !== undefined) expect(judgement.checkAtMs).toBeGreaterThan(now);
+        if (verdict.checkAtMs !== undefined) expect(verdict.checkAtMs).toBeGreaterThan(now);
         if (made.state === NodeState.DOWN) return;
         const quietMs = now - Math.max(HEARD_MS, made.hostAnsweredMs ?? 0);
         const isProven = made.failedRounds >= 2;
         const neededMs = isProven ? TAKEOVER_LATE_MS + PROOF_MS : DOWN_AFTER_MS;
-        if (quietMs < neededMs && silentMs < AGENT_LOST_AFTER_MS) expect(isDown(judgement)).toBe(false);
-        if (frozen && now < FREEZE.sinceMs + FREEZE_MS) expect(isDown(judgement)).toBe(false);
+        if (quietMs < neededMs && silentMs < AGENT_LOST_AFTER_MS) expect(isDown(verdict)).toBe(false);
+        if (frozen && now < FREEZE.sinceMs + FREEZE_MS) expect(isDown(verdict)).toBe(false);
       }),
     );
   });

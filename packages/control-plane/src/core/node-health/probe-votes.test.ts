@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { chooseVoters, evidenceOf, isUnanimous } from "./probe-votes.js";
 
-describe("chooseWitnesses()", () => {
-  it("takes five or three peers, and with fewer all of them and the server", () => {
+describe("chooseVoters()", () => {
+  it("chooses five or three peers, or all of fewer peers and the leader", () => {
     const peers = fc.uniqueArray(fc.string({ minLength: 1 }), { maxLength: 12 });
     fc.assert(
       fc.property(peers, fc.infiniteStream(fc.double({ min: 0, max: 0.999, noNaN: true })), (live, draws) => {

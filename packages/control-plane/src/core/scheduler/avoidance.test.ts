@@ -15,29 +15,30 @@ const avoided = (tasks: Parameters<typeof nodesToAvoid>[0]) => [
 ];
 
 describe("nodesToAvoid()", () => {
-  it("names a node after five recent failures there, not after four", () => {
+  it("avoids a node after five recent failures", () => {
     expect(avoided(failures(4))).toEqual([]);
     expect(avoided(failures(5))).toEqual([["n1", 5]]);
   });
 
-  it("names a node that rejected a task at once", () => {
+  it("avoids a node at once after a rejection", () => {
     expect(avoided(failures(1, { status: { state: TaskState.REJECTED, sinceMs: NOW } }))).toEqual([
       ["n1", 1],
     ]);
   });
 
-  it("forgets failures after five minutes, and those of what tasks ran before", () => {
+  it("ignores failures older than five minutes and those of outdated tasks", () => {
     const old = { state: TaskState.FAILED, sinceMs: NOW - 5 * MINUTE };
     expect(avoided(failures(5, { status: old }))).toEqual([]);
     expect(avoided(failures(5, { specVersion: 0 }))).toEqual([]);
   });
 
-  it("does not blame a node for what went down with its Docker daemon, or was stopped by a person", () => {
+  it("ignores tasks that ended with their Docker daemon or were stopped outside berth, rejected ones too", () => {
     const status = { state: TaskState.FAILED, sinceMs: NOW - MINUTE, stoppedExternally: true };
     expect(avoided(failures(9, { status }))).toEqual([]);
+    expect(avoided(failures(1, { status: { ...status, state: TaskState.REJECTED } }))).toEqual([]);
   });
 
-  it("does not blame a node for tasks that were told to stop", () => {
+  it("ignores tasks that berth has stopped", () => {
     expect(avoided(failures(5, { desiredState: DesiredState.SHUTDOWN }))).toEqual([]);
   });
 });

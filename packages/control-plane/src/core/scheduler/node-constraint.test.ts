@@ -9,7 +9,7 @@ const node = buildNode({
   description: { hostname: "web-1", address: "192.0.2.7", engineLabels: { disk: "ssd" } },
 });
 
-describe("nodeTest()", () => {
+describe("parseNodeConstraint()", () => {
   it.each([
     ["node.id == n1", true],
     ["node.id != n1", false],
@@ -49,13 +49,13 @@ describe("nodeTest()", () => {
     expect(parseNodeConstraint(text).meets(node)).toBe(met);
   });
 
-  it("is met by no node when it cannot be understood, and says why", () => {
+  it("is met by no node when it is malformed, and says why", () => {
     const broken = parseNodeConstraint("zone is a");
     expect(broken.meets(node)).toBe(false);
     expect(broken.impossible).toContain("zone is a");
   });
 
-  it("compares a value without * and ? letter by letter, whatever a pattern would make of it", () => {
+  it("compares a value without wildcards literally", () => {
     const value = fc.string({ unit: fc.constantFrom(..."ab.+()[]^$|\\"), minLength: 1, maxLength: 4 });
     fc.assert(
       fc.property(value, value, (wanted, label) => {
