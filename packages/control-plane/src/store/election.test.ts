@@ -26,7 +26,7 @@ afterEach(async () => {
 });
 
 /** Campaigns and holds each term until it is lost. */
-function stand(
+function runCandidate(
   value: string,
   through: Store = store,
   isKnownDead: (leader: LeaderRecord) => boolean = () => false,
@@ -68,17 +68,17 @@ function cutOff(from: MemoryStore): Store {
 }
 
 describe("campaign", () => {
-  it("elects exactly one of several candidates and keeps it while it lives", async () => {
-    const candidates = ["a", "b", "c"].map((value) => stand(value));
+  it("elects exactly one of several candidates and keeps it while it is alive", async () => {
+    const candidates = ["a", "b", "c"].map((value) => runCandidate(value));
     await clock.advance(60_000);
     expect(candidates.flatMap(({ terms }) => terms)).toHaveLength(1);
     expect(candidates.filter((each) => each.current())).toHaveLength(1);
   });
 
-  it("passes leadership on at once when the leader's signal aborts", async () => {
-    const first = stand("a");
+  it("elects the next leader at once when the leader's signal aborts", async () => {
+    const first = runCandidate("a");
     await clock.advance(10);
-    const second = stand("b");
+    const second = runCandidate("b");
     await clock.advance(10);
     first.leave();
     await clock.advance(1);
@@ -86,17 +86,17 @@ describe("campaign", () => {
     expect(second.current()?.epoch).toBeGreaterThan(first.terms[0]?.epoch ?? 0n);
   });
 
-  it("does not wait for the lease of a leader that is known to be dead, and keeps its writes out", async () => {
+  it("deletes the key of a dead leader before its lease expires, and refuses its writes", async () => {
     const { leaseId } = await store.leases.grant(TTL_SECONDS, abort.signal);
     const put = { kind: "put", key: KEY, value: "dead", leaseId } as const;
     const { revision: epoch } = committed(await store.txn({ ops: [put] }, abort.signal));
-    const successor = stand("b", store, ({ value }) => value === "dead");
+    const successor = runCandidate("b", store, ({ value }) => value === "dead");
     await clock.advance(10);
     expect(successor.current()?.epoch).toBeGreaterThan(epoch);
     expect(await canWrite({ key: KEY, epoch })).toBe(false);
   });
 
-  it("removes a dead leader's key as soon as the store answers again", async () => {
+  it("deletes a dead leader's key as soon as the store answers again", async () => {
     const { leaseId } = await store.leases.grant(TTL_SECONDS, abort.signal);
     const put = { kind: "put", key: KEY, value: "dead", leaseId } as const;
     await store.txn({ ops: [put] }, abort.signal);
@@ -108,7 +108,7 @@ describe("campaign", () => {
       txn: async (request, signal) =>
         isAnswering ? store.txn(request, signal) : { kind: "unknown", cause: NO_ANSWER },
     };
-    const successor = stand("b", electing, ({ value }) => value === "dead");
+    const successor = runCandidate("b", electing, ({ value }) => value === "dead");
     await clock.advance(500);
     expect(successor.terms).toHaveLength(0);
     isAnswering = true;
@@ -117,9 +117,9 @@ describe("campaign", () => {
   });
 
   it("ends a term that cannot be renewed before another can be elected", async () => {
-    const first = stand("a", cutOff(store));
+    const first = runCandidate("a", cutOff(store));
     await clock.advance(10);
-    const second = stand("b");
+    const second = runCandidate("b");
     let lostAtMs = 0;
     first.terms[0]?.lost.addEventListener("abort", () => {
       lostAtMs = clock.nowMs();
@@ -131,8 +131,8 @@ describe("campaign", () => {
     expect(second.current()).toBeDefined();
   });
 
-  it("does not trust a term after the process stood still for longer than the lease", async () => {
-    const first = stand("a");
+  it("does not trust a term after the process was suspended for longer than the lease", async () => {
+    const first = runCandidate("a");
     await clock.advance(10);
     clock.jump(TTL_SECONDS * 1_000);
     expect(first.terms[0]?.lost.aborted).toBe(false);
@@ -141,8 +141,8 @@ describe("campaign", () => {
     expect(first.terms[0]?.lost.aborted).toBe(true);
   });
 
-  it("ends the term of a leader whose key someone else removed, and the fence holds", async () => {
-    const first = stand("a");
+  it("ends the term of a leader whose key was deleted, and refuses its writes", async () => {
+    const first = runCandidate("a");
     await clock.advance(10);
     const [term] = first.terms;
     if (term === undefined) throw new Error("not elected");
@@ -163,7 +163,7 @@ describe("campaign", () => {
         return outcome.kind === "committed" ? { kind: "unknown", cause: NO_ANSWER } : outcome;
       },
     };
-    const candidate = stand("a", forgetful);
+    const candidate = runCandidate("a", forgetful);
     await clock.advance(10);
     const term = candidate.current();
     expect(term && (await canWrite(term))).toBe(true);
@@ -171,15 +171,15 @@ describe("campaign", () => {
 });
 
 describe("observeLeader", () => {
-  it("tells who leads now and each change", async () => {
+  it("yields the current leader and each change", async () => {
     const seen: (LeaderRecord | undefined)[] = [];
     void (async () => {
       for await (const leader of watchLeader({ store, key: KEY, clock }, abort.signal)) seen.push(leader);
     })();
     await clock.advance(10);
-    const first = stand("a");
+    const first = runCandidate("a");
     await clock.advance(10);
-    stand("b");
+    runCandidate("b");
     await clock.advance(10);
     first.leave();
     await clock.advance(10);

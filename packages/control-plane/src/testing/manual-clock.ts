@@ -5,7 +5,7 @@ interface Timer {
   readonly run: () => void;
 }
 
-/** Virtual time for tests and simulations: it moves only when told to. */
+/** A clock for tests that advances only on request. */
 export class ManualClock implements Clock {
   readonly #timers = new Set<Timer>();
   #nowMs = 0;
@@ -20,7 +20,7 @@ export class ManualClock implements Clock {
     return () => this.#timers.delete(timer);
   }
 
-  /** Moves time on, running what is due in order, each after all promise jobs of the one before have settled. */
+  /** Advances time and runs the due timers in order. All promise jobs of a timer run before the next timer. */
   async advance(byMs: number): Promise<void> {
     const untilMs = this.#nowMs + byMs;
     await settle();
@@ -33,7 +33,7 @@ export class ManualClock implements Clock {
     this.#nowMs = untilMs;
   }
 
-  /** Moves time on without running anything, as for a process that stands still. */
+  /** Advances time without running timers, as for a suspended process. */
   jump(byMs: number): void {
     this.#nowMs += byMs;
   }

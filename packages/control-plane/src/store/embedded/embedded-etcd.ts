@@ -109,15 +109,15 @@ class Supervisor implements EmbeddedEtcd {
   async start(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const etcd = this.#spawn();
-    const forget = onAbort(signal, () => this.#stopping.abort());
+    const removeListener = onAbort(signal, () => this.#stopping.abort());
     if (!(await this.#isUpInTime(etcd))) {
-      forget();
+      removeListener();
       etcd.kill();
       await etcd.exited;
       signal.throwIfAborted();
       throw this.#startFailure(etcd);
     }
-    void this.#supervise(etcd).finally(forget);
+    void this.#supervise(etcd).finally(removeListener);
   }
 
   async stop(): Promise<void> {
@@ -148,13 +148,13 @@ class Supervisor implements EmbeddedEtcd {
     const logWaiting = (): void =>
       logger.info({ members: cluster?.members }, "waiting for a majority of the etcd members");
     const waiting = cluster && setTimeout(logWaiting, LOG_WAITING_AFTER_MS);
-    const forget = onAbort(this.#stopping.signal, () => timeout.abort());
+    const removeListener = onAbort(this.#stopping.signal, () => timeout.abort());
     try {
       return await etcd.waitUntilHealthy(timeout.signal);
     } finally {
       clearTimeout(timer);
       clearTimeout(waiting);
-      forget();
+      removeListener();
     }
   }
 
@@ -193,9 +193,9 @@ class Supervisor implements EmbeddedEtcd {
 
   #untilExitOrStop(etcd: EtcdProcess): Promise<void> {
     return new Promise((resolve) => {
-      const forget = onAbort(this.#stopping.signal, resolve);
+      const removeListener = onAbort(this.#stopping.signal, resolve);
       void etcd.exited.then(() => {
-        forget();
+        removeListener();
         resolve();
       });
     });

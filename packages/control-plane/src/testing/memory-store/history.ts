@@ -1,6 +1,6 @@
 import type { Entry, Span, WatchEvent } from "../../store/store.js";
 
-/** A key at one revision; without an entry it was deleted then. */
+/** A key at one revision. Without an entry the key was deleted in this revision. */
 interface Version {
   readonly revision: bigint;
   readonly entry?: Entry;
@@ -12,8 +12,8 @@ interface Commit {
 }
 
 /**
- * Every key at every revision since the last compaction, and the events that led there.
- * Revisions count transactions that wrote something; an empty store is at revision 1, as in etcd.
+ * All revisions of all keys since the last compaction, with their events. Each transaction that writes something is one
+ * revision. An empty store has revision 1, as in etcd.
  */
 export class History {
   readonly #versions = new Map<string, Version[]>();
@@ -26,12 +26,12 @@ export class History {
     return this.#revision;
   }
 
-  /** The oldest revision that can be read, 0 before the first compaction. */
+  /** The oldest readable revision; 0 before the first compaction. */
   get compactedAt(): bigint {
     return this.#compactedAt;
   }
 
-  /** How many commits are kept. */
+  /** Number of commits since the last compaction. */
   get length(): number {
     return this.#commits.length;
   }
@@ -40,7 +40,7 @@ export class History {
     return this.#versions.get(key)?.findLast((version) => version.revision <= revision)?.entry;
   }
 
-  /** Up to `limit` entries of the span in key order, those after the key `after`. */
+  /** Returns up to `limit` entries of the span after the key `after`, in key order. */
   entries(span: Span, options: { revision: bigint; limit: number; after: string }): readonly Entry[] {
     const keys = "key" in span ? [span.key] : this.#index.startingWith(span.prefix, options.after);
     const found: Entry[] = [];
@@ -52,7 +52,7 @@ export class History {
     return found;
   }
 
-  /** Makes the events of one transaction the next revision. They carry that revision already and name each key once. */
+  /** Adds the events of one transaction as the next revision. They have that revision already and contain each key once. */
   commit(events: readonly WatchEvent[]): void {
     this.#revision += 1n;
     this.#commits.push({ revision: this.#revision, events });
@@ -70,7 +70,7 @@ export class History {
     }
   }
 
-  /** The events of the span since `fromRevision`, which must be after the compaction. */
+  /** Returns the events of the span since `fromRevision`, which must not be compacted. */
   eventsSince(span: Span, fromRevision: bigint): readonly WatchEvent[] {
     const oldest = this.#commits[0]?.revision ?? 0n;
     const start = fromRevision > oldest ? Number(fromRevision - oldest) : 0;
@@ -81,7 +81,7 @@ export class History {
     return events;
   }
 
-  /** Forgets what was before `revision`; the state at `revision` and its events stay. */
+  /** Removes everything before `revision`. The state at `revision` and its events remain. */
   compact(revision: bigint): void {
     const upTo = revision < this.#revision ? revision : this.#revision;
     if (upTo <= this.#compactedAt) return;
@@ -109,7 +109,7 @@ function covers(span: Span, key: string): boolean {
 }
 
 /**
- * Keys in byte order. New keys are sorted in on the next read, so that a run of writes costs one merge and not one each.
+ * Keys in byte order. Added keys are merged on the next read, so that a series of writes costs one merge.
  */
 export class KeyIndex {
   #sorted: string[] = [];
@@ -125,7 +125,7 @@ export class KeyIndex {
     if (!this.#added.delete(key)) this.#removed.add(key);
   }
 
-  /** Keys that start with `prefix` and sort after `after`, in order. Do not write while iterating. */
+  /** Yields the keys that start with `prefix` and sort after `after`, in order. Do not write during the iteration. */
   *startingWith(prefix: string, after = ""): Generator<string> {
     this.#settle();
     for (let i = this.#firstAtLeast(after < prefix ? prefix : `${after}\0`); i < this.#sorted.length; i++) {

@@ -24,19 +24,19 @@ import { History } from "./history.js";
 
 const DEFAULT_PAGE_SIZE = 1_000;
 
-/** As berth's embedded etcd keeps them. */
+/** The same as in berth's embedded etcd. */
 const DEFAULT_KEPT_REVISIONS = 1_000;
 
 export interface MemoryStoreOptions {
-  /** Only leases use it: the store has no timers of its own. */
+  /** Used by leases only. */
   readonly clock: Clock;
-  /** Older revisions are compacted, in steps of as many. */
+  /** Number of revisions to keep. Older ones are compacted when twice as many exist. */
   readonly keptRevisions?: number;
 }
 
 /**
- * The store in memory, with etcd's semantics as the contract suite checks them: multi-version reads, compaction, leases.
- * Nothing survives the process. Deterministic: what happens depends on the calls and the clock alone.
+ * An in-memory store with etcd's semantics: multi-version reads, compaction, watches and leases. The contract tests run
+ * against it and etcd. It is deterministic: its behavior depends only on the calls and the clock.
  */
 export class MemoryStore implements Store {
   readonly leases: MemoryLeases;
@@ -93,13 +93,13 @@ export class MemoryStore implements Store {
     }
   }
 
-  /** Forgets all revisions before this one. */
+  /** Compacts all revisions before this one. */
   compact(revision: bigint): void {
     this.#history.compact(revision);
     this.#committed.notifyAll();
   }
 
-  /** Cancels the leases' expiry. */
+  /** Cancels the timers of all leases. */
   close(): void {
     this.leases.close();
   }
@@ -142,7 +142,7 @@ export class MemoryStore implements Store {
     if (this.leases.has(leaseId)) return;
     throw new BerthError({
       code: "BERTH_ETCD_FAILED",
-      message: `The store has no lease ${leaseId}: it expired or was revoked.`,
+      message: `lease ${leaseId} does not exist: it expired or was revoked`,
     });
   }
 }
@@ -150,17 +150,17 @@ export class MemoryStore implements Store {
 function futureRevision(wanted: bigint, newest: bigint): BerthError {
   return new BerthError({
     code: "BERTH_INTERNAL",
-    message: `Revision ${wanted} of the store was asked for; the newest is ${newest}.`,
+    message: `revision ${wanted} does not exist yet; the newest is ${newest}`,
   });
 }
 
 export interface Staged {
-  /** What the next revision changes, each key once, in the order of the ops. */
+  /** The events of the next revision, one for each key, in the order of the operations. */
   readonly events: readonly WatchEvent[];
   readonly results: readonly OpResult[];
 }
 
-/** Works out what the ops of one transaction do to the newest state, without doing it. Later ops see what earlier ones wrote. */
+/** Computes the effect of a transaction on the newest revision without committing it. Later operations see earlier ones. */
 export function stage(ops: readonly Op[], history: History): Staged {
   const staging = new Staging(history);
   const results = ops.map((op) => staging.apply(op));
@@ -210,7 +210,7 @@ class Staging {
   }
 }
 
-/** As etcd with its default election timeout. */
+/** The same as in etcd with its default election timeout. */
 const MIN_TTL_SECONDS = 2;
 const SECOND_MS = 1_000;
 
@@ -222,11 +222,11 @@ interface Lease {
 
 export interface MemoryLeasesOptions {
   readonly clock: Clock;
-  /** Deletes the keys of a lease that ended, in one revision. */
+  /** Deletes the keys of an ended lease in one revision. */
   readonly onEnd: (keys: ReadonlySet<string>) => void;
 }
 
-/** Leases that expire on the injected clock. */
+/** Leases that expire by the injected clock. */
 export class MemoryLeases implements Leases {
   readonly #options: MemoryLeasesOptions;
   readonly #leases = new Map<LeaseId, Lease>();
@@ -263,7 +263,7 @@ export class MemoryLeases implements Leases {
     return this.#leases.has(leaseId);
   }
 
-  /** Ties a key to a lease that exists. */
+  /** Attaches a key to an existing lease. */
   attach(leaseId: LeaseId, key: string): void {
     this.#leases.get(leaseId)?.keys.add(key);
   }
@@ -272,7 +272,7 @@ export class MemoryLeases implements Leases {
     this.#leases.get(leaseId)?.keys.delete(key);
   }
 
-  /** Cancels every expiry; nothing fires on the clock any more. */
+  /** Cancels all timers. */
   close(): void {
     for (const lease of this.#leases.values()) lease.cancelExpiry();
     this.#leases.clear();
