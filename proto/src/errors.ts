@@ -1,4 +1,4 @@
-/** The gRPC status numbers in use. A copy, since the core imports this file and must not load grpc-js. */
+/** gRPC status numbers. Copied, since the pure core imports this file and must not load grpc-js. */
 const status = {
   CANCELLED: 1,
   INVALID_ARGUMENT: 3,
@@ -12,18 +12,15 @@ const status = {
   UNAVAILABLE: 14,
 } as const;
 
-/** How an error maps onto a gRPC status and onto the exit code of the command line. */
+/** The gRPC status and the exit code of an error code. */
 interface ErrorKind {
-  /** gRPC status number that carries the error over the wire. */
+  /** gRPC status number. */
   readonly grpc: number;
-  /** Exit code of `berth` when a command ends with this error: 1 it failed, 2 the input was wrong, 3 the cluster could not be reached. */
+  /** Exit code of the command line: 1 for a failure, 2 for invalid input, 3 when the cluster cannot be reached. */
   readonly exit: 1 | 2 | 3;
 }
 
-/**
- * Every error code that a user, a log or a script can meet. Codes are stable: they are never renamed or reused.
- * The text belongs to the place that raises the error; the code belongs here.
- */
+/** All error codes. Codes are stable for scripts and logs: they are never renamed or reused. */
 export const ERROR_CODES = {
   BERTH_INPUT_INVALID: { grpc: status.INVALID_ARGUMENT, exit: 2 },
   BERTH_COMPOSE_INVALID: { grpc: status.INVALID_ARGUMENT, exit: 2 },
@@ -67,14 +64,14 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 
 export interface BerthErrorOptions {
   readonly code: ErrorCode;
-  /** What happened, to what, and what to do about it: one or two sentences for a person. */
+  /** What failed: why: what to do. In lower case and without a full stop, as Docker writes errors. */
   readonly message: string;
   readonly cause?: unknown;
-  /** Machine-readable facts for `-o json` and logs. Values are short. */
+  /** Short machine-readable values for `-o json` and logs. */
   readonly details?: Readonly<Record<string, string>>;
 }
 
-/** The one error type that crosses a boundary of berth: between packages, over gRPC, to the terminal. */
+/** The error type at all boundaries of berth: between packages, over gRPC, and on the terminal. */
 export class BerthError extends Error {
   override readonly name = "BerthError";
   readonly code: ErrorCode;
@@ -87,12 +84,12 @@ export class BerthError extends Error {
   }
 }
 
-/** True for a BerthError, of the given code if there is one. */
+/** Whether `error` is a BerthError, with the given code if any. */
 export function isBerthError(error: unknown, code?: ErrorCode): error is BerthError {
   return error instanceof BerthError && (code === undefined || error.code === code);
 }
 
-/** True when an operation ended because its AbortSignal fired, not because it failed. */
+/** Whether an operation ended because its signal aborted. */
 export function isAbortError(error: unknown): boolean {
   return error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError");
 }

@@ -28,7 +28,7 @@ describe("errors", () => {
   test("an unreachable server exits with code 3", async () => {
     const cli = fakeCli({ env: { BERTH_SERVER: "127.0.0.1:1" } });
     expect(await run(["node", "ls"], cli)).toBe(3);
-    expect(cli.err()).toContain("cannot reach the berth server at 127.0.0.1:1");
+    expect(cli.err()).toContain("cannot connect to the berth server at 127.0.0.1:1");
   });
 
   test.each([

@@ -3,22 +3,23 @@ import { createServer, type RequestListener } from "node:http";
 import { BerthError } from "../errors.js";
 
 export interface HttpListener {
-  /** "host:port" with the port that is really in use. */
+  /** "host:port" with the actual port. */
   readonly address: string;
-  /** Cuts what is being answered. */
+  /** Closes the server and all its connections. */
   close(): void;
 }
 
 export interface ListenOptions {
   /** "host:port"; port 0 picks a free one. */
   readonly listen: string;
-  /** What for and by which option, for a person: "metrics", "--metrics". */
+  /** Purpose of the server, for the error message: "metrics". */
   readonly purpose: string;
+  /** Command-line option that sets the address: "--metrics". */
   readonly option: string;
   readonly requestTimeoutMs: number;
 }
 
-/** Answers HTTP. @throws BerthError BERTH_ADDRESS_IN_USE */
+/** Starts an HTTP server. @throws BerthError BERTH_ADDRESS_IN_USE */
 export async function listenHttp(
   answer: RequestListener,
   { listen, purpose, option, requestTimeoutMs }: ListenOptions,
@@ -32,7 +33,7 @@ export async function listenHttp(
   } catch (cause) {
     throw new BerthError({
       code: "BERTH_ADDRESS_IN_USE",
-      message: `cannot listen on ${listen} for ${purpose}: another program may have the port, or the address is not this host's. Choose another with ${option}.`,
+      message: `cannot listen on ${listen} for ${purpose}: the port may be in use, or the address may not belong to this host; choose another address with ${option}`,
       cause,
       details: { address: listen },
     });

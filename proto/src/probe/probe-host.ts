@@ -1,8 +1,8 @@
 import { connect, isIP, type Socket } from "node:net";
 
 /**
- * Where hosts are probed. Nothing listens there: what proves that a host lives is the reset that its kernel sends,
- * however busy or stuck its processes are, and a port without a listener is one that nobody can overload.
+ * The port at which hosts are probed. Nothing listens on it: the kernel answers with a reset, however busy the host's
+ * processes are, and a port without a listener cannot be overloaded.
  */
 export const PROBE_PORT = 7402;
 
@@ -10,23 +10,23 @@ export interface ProbeTarget {
   /** An IP address. */
   readonly address: string;
   readonly port: number;
-  /** Connections tried, one each `tryMs`; all of them are waited for until the last one's time is over. */
+  /** Number of connection attempts, one every `tryMs`. Any of them can be answered until the last one times out. */
   readonly tries: number;
   readonly tryMs: number;
 }
 
 /**
- * Whether a host's kernel answers a connection, be it with an acceptance or a refusal. False after
- * `tries` × `tryMs` of silence, and when the signal fires. Never rejects.
+ * Returns whether a host's kernel answers a connection attempt, by accepting or refusing it. False after `tries` ×
+ * `tryMs` without an answer, and when the signal aborts. Never rejects.
  */
 export type Probe = (target: ProbeTarget, signal: AbortSignal) => Promise<boolean>;
 
 const MAX_PORT = 65_535;
 
-/** What a kernel that lives says; "unreachable" comes from our own, or from a router on the way. */
+/** Answers of the probed kernel. "Unreachable" errors come from this host's kernel, or from a router. */
 const ANSWERS: ReadonlySet<unknown> = new Set(["ECONNREFUSED", "ECONNRESET"]);
 
-/** Probes over the network. */
+/** Probes a host by TCP. */
 export const probeHost: Probe = ({ address, port, tries, tryMs }, signal) =>
   new Promise((resolve) => {
     const sockets: Socket[] = [];

@@ -3,17 +3,17 @@ import type { Probe, ProbeTarget } from "./probe-host.js";
 
 export interface UntilSilentOptions extends ProbeTarget {
   readonly probe: Probe;
-  /** Between an answer and the next question. */
+  /** Pause between an answer and the next probe. */
   readonly everyMs: number;
-  /** Waits for so long in another way. */
+  /** Replaces the pause of `everyMs`. */
   readonly pause?: () => Promise<void>;
-  /** Whether it is known that the host answers when it lives. @default its first answer shows it */
+  /** Whether the host is known to answer probes. @default false until its first answer */
   readonly hasAnswered?: boolean;
 }
 
 /**
- * Resolves with true when a host that has answered before answers no more, all `tries` of a probe; with false when
- * `signal` fires. A host that never answered is not judged: a firewall may swallow the probes.
+ * Probes a host until a probe gets no answer. Returns true then, and false when `signal` aborts. A host that has never
+ * answered is probed without end, since a firewall may drop the probes.
  */
 export async function untilSilent(options: UntilSilentOptions, signal: AbortSignal): Promise<boolean> {
   const { probe, everyMs } = options;

@@ -12,20 +12,20 @@ import { fromServiceError } from "./status.js";
 import { readMessages, writeMessages } from "./streams.js";
 import type { CallOptions, RpcClient, RpcDefinition, RpcMethod } from "./types.js";
 
-/** A server that does not answer a plain call within this time is as good as gone. */
+/** Deadline of a call with one response. */
 const DEFAULT_TIMEOUT_MS = 10_000;
 
 export interface RpcClientOptions {
-  /** "host:port". Nothing is connected before the first call. */
+  /** "host:port". Connects with the first call. */
   readonly address: string;
-  /** Mark every call as passed on by a server. */
+  /** Marks every call as forwarded by another server. */
   readonly forwarded?: boolean;
 }
 
 export interface RpcConnection<D extends RpcDefinition> {
   readonly address: string;
   readonly calls: RpcClient<D>;
-  /** Ends the connection; running calls fail. */
+  /** Closes the connection. Running calls fail. */
   close(): void;
 }
 
@@ -40,7 +40,7 @@ type AnyClientStream =
   | ClientWritableStream<unknown>
   | ClientDuplexStream<unknown, unknown>;
 
-/** A typed client: one function per method of the definition. Failures are BerthErrors, or the signal's reason. */
+/** Returns a typed client with one function per method. Calls fail with a BerthError, or with the signal's reason. */
 export function createRpcClient<D extends RpcDefinition>(
   definition: D,
   options: RpcClientOptions,
@@ -119,7 +119,7 @@ async function* callForStream(
   const call = startStream(caller, method, input);
   const cancel = (): void => call.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
-  // Without a listener an error between two reads would end the process; the iterator reports it.
+  // Without a listener, an error between two reads would end the process. The iterator reports the error.
   call.on("error", () => {});
   try {
     yield* readMessages(call);
@@ -146,15 +146,15 @@ function startStream(
   return call;
 }
 
-/** Sends in the background; whatever ends the call ends the sending, and a failing producer cancels the call. */
+/** Sends messages in the background until the call ends. A failing producer cancels the call. */
 function sendAll(
   call: Exclude<AnyClientStream, ClientReadableStream<unknown>>,
   messages: AsyncIterable<unknown>,
 ): void {
-  const over = new AbortController();
-  call.on("status", () => over.abort());
-  call.on("error", () => over.abort());
-  writeMessages(call, messages, over.signal).then(
+  const ended = new AbortController();
+  call.on("status", () => ended.abort());
+  call.on("error", () => ended.abort());
+  writeMessages(call, messages, ended.signal).then(
     () => call.end(),
     () => call.cancel(),
   );

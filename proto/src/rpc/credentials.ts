@@ -1,14 +1,14 @@
 import { ChannelCredentials, ServerCredentials } from "@grpc/grpc-js";
 
-// All gRPC credentials of berth are made here and nowhere else, so that identities can be added in one place.
-// Until then every connection is plain text and unauthenticated: the README says that a lab network is assumed.
+// All gRPC credentials are created in this file, so that TLS can be added in one place. All connections are currently
+// unencrypted and unauthenticated; the README states that berth needs a trusted network.
 
-/** Credentials of a server that agents and people connect to. */
+/** Returns the credentials of a server. */
 export function serverCredentials(): ServerCredentials {
   return ServerCredentials.createInsecure();
 }
 
-/** Credentials of whoever calls a server. */
+/** Returns the credentials of a client. */
 export function channelCredentials(): ChannelCredentials {
   return ChannelCredentials.createInsecure();
 }

@@ -1,8 +1,8 @@
 import type { CallContext, RpcClient, RpcDefinition, RpcHandlers } from "./types.js";
 
 /**
- * Handlers that pass each call on to another server, for a follower. `resolveTarget` gives a client for the leader, or
- * throws what the caller is to be told when there is none.
+ * Returns handlers that forward each call to another server. `resolveTarget` returns a client of that server, or throws
+ * the error for the caller.
  */
 export function forwardService<D extends RpcDefinition>(
   definition: D,
@@ -11,8 +11,8 @@ export function forwardService<D extends RpcDefinition>(
   const entries = Object.entries(definition).map(([name, method]) => {
     const call = async (input: never, context: CallContext): Promise<unknown> => {
       const target = await resolveTarget(context);
-      const passOn = target[name as keyof D] as unknown as (input: never, options: object) => unknown;
-      return passOn(input, { signal: context.signal });
+      const forward = target[name as keyof D] as unknown as (input: never, options: object) => unknown;
+      return forward(input, { signal: context.signal });
     };
     return [name, method.responseStream ? streaming(call) : call] as const;
   });

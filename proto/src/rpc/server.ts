@@ -14,7 +14,7 @@ import { toStatus } from "./status.js";
 import { readMessages, writeMessages } from "./streams.js";
 import type { CallContext, RpcDefinition, RpcHandlers, RpcMethod } from "./types.js";
 
-/** The four kinds of call as one: which parts exist follows from the method's definition. */
+/** Any of the four kinds of call. The method's definition determines which parts exist. */
 type AnyCall = ServerDuplexStream<unknown, unknown> &
   Partial<Pick<ServerUnaryCall<unknown, unknown>, "request">>;
 
@@ -26,7 +26,7 @@ export interface RpcService {
   readonly handlers: Readonly<Record<string, AnyHandler>>;
 }
 
-/** Ties handlers to a generated definition; the compiler checks that every method is there. */
+/** Combines handlers with a generated definition. The compiler checks that every method has a handler. */
 export function rpcService<D extends RpcDefinition>(definition: D, handlers: RpcHandlers<D>): RpcService {
   return { definition, handlers: handlers as unknown as Record<string, AnyHandler> };
 }
@@ -35,22 +35,22 @@ export interface RpcServerOptions {
   /** "host:port"; port 0 picks a free one. */
   readonly listen: string;
   readonly services: readonly RpcService[];
-  /** Told of errors that are not BerthErrors: bugs. They never end the process. */
+  /** Called with errors that are not BerthErrors, which are bugs. They never end the process. */
   readonly onInternalError?: (path: string, error: unknown) => void;
 }
 
 export interface RpcServer {
-  /** "host:port" with the port that is really in use. */
+  /** "host:port" with the actual port. */
   readonly address: string;
-  /** Lets running calls finish for `graceMs`, then cuts them. */
+  /** Waits up to `graceMs` for running calls, then aborts them. */
   close(graceMs: number): Promise<void>;
 }
 
-/** @throws BerthError BERTH_ADDRESS_IN_USE when the address cannot be listened on. */
+/** Starts a gRPC server. @throws BerthError BERTH_ADDRESS_IN_USE when it cannot listen on the address */
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
   const server = new Server(CHANNEL_OPTIONS);
   const closing = new AbortController();
-  // Every call in flight listens to it: Node's warning about leaks says nothing here.
+  // Every running call adds a listener, so Node's warning about listener leaks does not apply.
   setMaxListeners(0, closing.signal);
   const onInternalError = options.onInternalError ?? (() => {});
   for (const service of options.services) {
@@ -74,7 +74,7 @@ function implement(
   return Object.fromEntries(entries);
 }
 
-/** grpc-js neither waits for async handlers nor maps what they throw; this does both, for all four kinds of call. */
+/** Adapts an async handler for grpc-js: waits for its result, and maps errors that it throws to a gRPC status. */
 function adapt(
   method: RpcMethod,
   handler: AnyHandler,
@@ -125,13 +125,13 @@ function inputOf(call: AnyCall, method: RpcMethod): unknown {
 
 function contextOf(call: AnyCall, closing: AbortSignal): { context: CallContext; dispose: () => void } {
   const controller = new AbortController();
-  const gone = (): void =>
-    controller.abort(new BerthError({ code: "BERTH_CANCELLED", message: "the caller went away" }));
+  const cancel = (): void =>
+    controller.abort(new BerthError({ code: "BERTH_CANCELLED", message: "the caller disconnected" }));
   const close = (): void =>
     controller.abort(
       new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message: "the server is shutting down" }),
     );
-  call.on("cancelled", gone);
+  call.on("cancelled", cancel);
   closing.addEventListener("abort", close, { once: true });
   if (closing.aborted) close();
   const context = {
@@ -149,7 +149,7 @@ function bind(server: Server, listen: string): Promise<number> {
       reject(
         new BerthError({
           code: "BERTH_ADDRESS_IN_USE",
-          message: `cannot listen on ${listen}: ${systemWords(error.message)}. Another program may have the port, or the address is not this host's.`,
+          message: `cannot listen on ${listen}: ${systemError(error.message)}; the port may be in use, or the address may not belong to this host`,
           cause: error,
         }),
       );
@@ -157,14 +157,14 @@ function bind(server: Server, listen: string): Promise<number> {
   });
 }
 
-/** grpc-js puts the system's words in brackets behind its own. */
-function systemWords(message: string): string {
+/** Returns the system's error, which grpc-js appends in brackets. */
+function systemError(message: string): string {
   return /\[(.+)\]$/.exec(message)?.[1] ?? message;
 }
 
 function shutDown(server: Server, closing: AbortController, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
-    // tryShutdown waits for open streams for ever: they are told, and cut when the grace is over.
+    // tryShutdown waits for open streams without a limit: they are asked to end, and aborted after `graceMs`.
     const timer = setTimeout(() => {
       server.forceShutdown();
       resolve();

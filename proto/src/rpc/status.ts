@@ -15,21 +15,21 @@ const MESSAGE_KEY = "berth-message-bin";
 /** gRPC sends messages and metadata as HTTP/2 headers, of which peers accept 16 KiB in all by default. */
 const MAX_MESSAGE_CHARS = 6_000;
 
-/** What a server answers for an error that a handler threw. Only a BerthError's own text leaves the process. */
+/** Returns the gRPC status for an error that a handler threw. */
 export function toStatus(error: unknown): Pick<StatusObject, "code" | "details" | "metadata"> {
   const known = isBerthError(error) ? error : unexpected(error);
-  const message = clip(known.message);
+  const message = truncate(known.message);
   const metadata = new Metadata();
   metadata.set(CODE_KEY, known.code);
-  // Header text is ASCII: the bytes travel beside it, so that names and quotes survive.
+  // The status text is limited to ASCII, so the message is also sent as bytes.
   metadata.set(MESSAGE_KEY, Buffer.from(message));
   if (Object.keys(known.details).length > 0) {
-    metadata.set(DETAILS_KEY, Buffer.from(clip(JSON.stringify(known.details))));
+    metadata.set(DETAILS_KEY, Buffer.from(truncate(JSON.stringify(known.details))));
   }
   return { code: ERROR_CODES[known.code].grpc, details: message, metadata };
 }
 
-/** The BerthError that a failed call means for its caller. `address` is the server that was called. */
+/** Returns the BerthError of a failed call. `address` is the server that was called. */
 export function fromServiceError(error: unknown, address: string): Error {
   if (!isServiceError(error)) return error instanceof Error ? error : new Error(String(error));
   const code = String(error.metadata.get(CODE_KEY)[0] ?? "");
@@ -49,7 +49,7 @@ function describe(error: ServiceError, address: string): { code: ErrorCode; mess
     case status.UNAVAILABLE:
       return {
         code: "BERTH_SERVER_UNREACHABLE",
-        message: `cannot reach the berth server at ${address} (${reasonIn(error.details)}). Is it running, and is the address right?`,
+        message: `cannot connect to the berth server at ${address}: ${reasonIn(error.details)}; is it running, and is the address correct?`,
       };
     case status.DEADLINE_EXCEEDED:
       return { code: "BERTH_DEADLINE", message: `the berth server at ${address} did not answer in time` };
@@ -58,14 +58,14 @@ function describe(error: ServiceError, address: string): { code: ErrorCode; mess
     case status.UNIMPLEMENTED:
       return {
         code: "BERTH_PROTOCOL",
-        message: `the server at ${address} does not know this call: it is not berth, or of another version`,
+        message: `the server at ${address} does not support this call: it is another version of berth, or another program`,
       };
     default:
       return { code: "BERTH_INTERNAL", message: `the call to ${address} failed: ${error.details}` };
   }
 }
 
-/** The system's own words in grpc-js's long sentence about a connection that could not be made. */
+/** Returns the system's error within grpc-js's text about a failed connection. */
 function reasonIn(details: string): string {
   return /Last error: (?:Error: )?(.*?)\.? Resolution note:/.exec(details)?.[1] ?? details;
 }
@@ -96,10 +96,10 @@ function remoteDetails(error: ServiceError): Record<string, string> {
     if (typeof parsed !== "object" || parsed === null) return {};
     return Object.fromEntries(Object.entries(parsed).map(([key, value]) => [key, String(value)]));
   } catch {
-    return {}; // Clipped on the way: the message still says what happened.
+    return {}; // The details were truncated; the message still says what happened.
   }
 }
 
-function clip(text: string): string {
+function truncate(text: string): string {
   return text.length <= MAX_MESSAGE_CHARS ? text : `${text.slice(0, MAX_MESSAGE_CHARS)}…`;
 }

@@ -2,14 +2,14 @@ import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
 
 /**
- * Messages of a gRPC stream as they arrive. Leaving the loop early does not destroy the stream: on a two-way call the
- * other direction may still be in use, and its owner ends it.
+ * Yields the messages of a gRPC stream. Leaving the loop early does not destroy the stream, since the other direction of
+ * a bidirectional call may still be in use.
  */
 export async function* readMessages<T>(stream: Readable): AsyncGenerator<T> {
   for await (const message of stream.iterator({ destroyOnReturn: false })) yield message as T;
 }
 
-/** Writes all messages, waiting whenever the peer reads more slowly than they come. Does not end the stream. */
+/** Writes all messages and waits when the peer reads too slowly. Does not end the stream. */
 export async function writeMessages<T>(
   stream: Writable,
   messages: AsyncIterable<T>,
@@ -25,14 +25,14 @@ export async function writeMessages<T>(
     }
   } finally {
     unless.forget();
-    // The producer is told, but not waited for: it may be asleep until its own signal fires.
+    // The producer is not waited for: it may wait until its own signal aborts.
     void iterator.return?.()?.catch(() => {});
   }
 }
 
 /**
- * Waits for one promise after the other, each rejected when the signal aborts. Not `Promise.race`: on a stream that
- * lives for weeks it would keep a reaction per message on the abort promise. One listener, however many messages.
+ * Waits for promises one after the other, and rejects when the signal aborts. Adds one listener for all of them:
+ * `Promise.race` would add a reaction to the abort promise for every message of a stream that lives for weeks.
  */
 function unlessAborted(signal: AbortSignal): {
   readonly aborted: <T>(promise: Promise<T>) => Promise<T>;

@@ -2,11 +2,11 @@ import { createRpcClient, type RpcClientOptions, type RpcConnection } from "./cl
 import { type RpcServer, type RpcServerOptions, startRpcServer } from "./server.js";
 import type { RpcDefinition } from "./types.js";
 
-/** How calls travel: over gRPC in a process, over a simulated network in a simulation. */
+/** Transports calls: over gRPC, or over a simulated network in the simulation. */
 export interface RpcTransport {
-  /** @throws BerthError BERTH_ADDRESS_IN_USE when the address cannot be listened on. */
+  /** Starts a server. @throws BerthError BERTH_ADDRESS_IN_USE when it cannot listen on the address */
   serve(options: RpcServerOptions): Promise<RpcServer>;
-  /** Nothing is connected before the first call. */
+  /** Returns a client, which connects with the first call. */
   connect<D extends RpcDefinition>(definition: D, options: RpcClientOptions): RpcConnection<D>;
 }
 

@@ -1,4 +1,4 @@
-/** The part of a generated service definition that calls and handlers need. */
+/** The part of a generated method definition that clients and servers use. */
 export interface RpcMethod {
   readonly path: string;
   readonly requestStream: boolean;
@@ -16,34 +16,34 @@ export type RpcDefinition = Readonly<Record<string, RpcMethod>>;
 export type RequestOf<M extends RpcMethod> = ReturnType<M["requestDeserialize"]>;
 export type ResponseOf<M extends RpcMethod> = ReturnType<M["responseDeserialize"]>;
 
-/** What a method takes: one message, or a stream of them. */
+/** Input of a method: one message, or a stream of messages. */
 export type RpcInput<M extends RpcMethod> = M["requestStream"] extends true
   ? AsyncIterable<RequestOf<M>>
   : RequestOf<M>;
 
-/** What a method gives: one message, or a stream of them. */
+/** Output of a method: one message, or a stream of messages. */
 export type RpcOutput<M extends RpcMethod> = M["responseStream"] extends true
   ? AsyncIterable<ResponseOf<M>>
   : Promise<ResponseOf<M>>;
 
 export interface CallOptions {
-  /** Ends the call: its promise or stream rejects with the signal's reason. */
+  /** Cancels the call, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Deadline of a call that answers once. Streams have none. @default 10 s */
+  /** Deadline of a call with one response. Streams have none. @default 10 s */
   readonly timeoutMs?: number;
 }
 
-/** What a handler knows about its caller. */
+/** The context of a call on the server. */
 export interface CallContext {
-  /** Aborted when the caller went away, its deadline passed, or the server closes. */
+  /** Aborts when the caller disconnects, its deadline passes, or the server closes. */
   readonly signal: AbortSignal;
   /** "address:port" of the caller. */
   readonly peer: string;
-  /** True when another server passed the call on; it is not passed on again. */
+  /** Whether another server forwarded the call. It is not forwarded again. */
   readonly forwarded: boolean;
 }
 
-/** One async function per method of a service. An error that it throws reaches the caller as the same BerthError. */
+/** One async function per method of a service. A BerthError that it throws reaches the caller unchanged. */
 export type RpcHandlers<D extends RpcDefinition> = {
   readonly [K in keyof D]: (input: RpcInput<D[K]>, context: CallContext) => RpcOutput<D[K]>;
 };

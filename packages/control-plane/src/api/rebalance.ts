@@ -4,7 +4,7 @@ import { planMoves, requestMoves } from "../reconciler/rebalance/rebalancer.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
 
-/** Says which tasks should move, and asks them to unless it is a dry run. */
+/** Returns which tasks should move to balance the load, and moves them unless it is a dry run. */
 export async function rebalance(
   { dryRun, maxMoves }: RebalanceRequest,
   { state, writer, runtime }: ApiContext,

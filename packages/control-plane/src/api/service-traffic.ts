@@ -7,7 +7,7 @@ import {
 import type { ApiContext } from "./api-context.js";
 import { findService } from "./lookup.js";
 
-/** @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS */
+/** Collects the traffic counters of a service from all nodes. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export async function getServiceTraffic(
   request: GetServiceTrafficRequest,
   { state, trafficCollector: counters }: ApiContext,
@@ -18,12 +18,12 @@ export async function getServiceTraffic(
   const nodeIds = nodes.map(({ id }) => id);
   const answers = await counters.collect(service.spec?.name ?? "", nodeIds, signal);
   const hosts: NodeTraffic[] = [];
-  const silent: string[] = [];
+  const unresponsive: string[] = [];
   for (const { id, description } of nodes) {
     const hostname = description?.hostname ?? id;
     const answer = answers.get(id);
-    if (answer === undefined) silent.push(hostname);
+    if (answer === undefined) unresponsive.push(hostname);
     else if (answer.traffic !== undefined) hosts.push({ nodeId: id, hostname, traffic: answer.traffic });
   }
-  return { hosts, unresponsive: silent };
+  return { hosts, unresponsive };
 }

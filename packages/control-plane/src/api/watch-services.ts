@@ -7,10 +7,10 @@ import { serviceSnapshot } from "../state/service-snapshot.js";
 import type { ApiContext } from "./api-context.js";
 import { serviceSummary } from "./summaries.js";
 
-/** People see no more than this, and a big service changes a thousand times while it starts. */
+/** A large service changes a thousand times while it starts; updates more often than this are not visible. */
 const MIN_INTERVAL_MS = 50;
 
-/** All services asked for at once, then those that changed, whenever some did. Ends with the caller or the term. */
+/** Streams the state of services: first all of them, then those that changed. Ends with the caller or the term. */
 export async function* watchServices(
   { serviceIds }: WatchServicesRequest,
   { state, runtime, signal: term }: ApiContext,
@@ -18,16 +18,16 @@ export async function* watchServices(
 ): AsyncGenerator<WatchServicesResponse> {
   const watched = new Set(serviceIds);
   const changed = new Set(watched);
-  const over = linkSignals(caller, term);
-  const { signal } = over;
+  const end = linkSignals(caller, term);
+  const { signal } = end;
   let wake = (): void => {};
   const unsubscribe = state.onChange((delta) => {
     for (const id of delta.services) if (watched.has(id)) changed.add(id);
-    // How many tasks a global service should have depends on the nodes.
+    // The nodes determine how many tasks a global service should have.
     if (delta.nodes.size > 0) for (const id of watched) changed.add(id);
     if (changed.size > 0) wake();
   });
-  const forget = onAbort(signal, () => wake());
+  const stopWatching = onAbort(signal, () => wake());
   try {
     while (!signal.aborted) {
       const services = [...changed].map((id) => watchedService(state, id, runtime.now()));
@@ -42,8 +42,8 @@ export async function* watchServices(
     signal.throwIfAborted();
   } finally {
     unsubscribe();
-    forget();
-    over.unlink();
+    stopWatching();
+    end.unlink();
   }
 }
 

@@ -15,40 +15,40 @@ import { sleep } from "../runtime/clock.js";
 import type { ApiContext } from "./api-context.js";
 import { findNode, findService } from "./lookup.js";
 
-/** What suits a person, and what nobody reads faster than. */
+/** Interval between two responses. */
 const DEFAULT_INTERVAL_MS = 2_000;
 const MIN_INTERVAL_MS = 500;
 const MAX_INTERVAL_MS = 60_000;
 
-/** The first answer waits for so long until every node has told something, looking this often. */
+/** How long the first response waits for a sample of every node, and how often it checks. */
 const FIRST_WAIT_MS = 3_000;
 const FIRST_POLL_MS = 100;
 
-/** More than a screen shows, and little to send. */
+/** Tasks in one response: more than a screen shows. */
 const MAX_TASKS = 1_000;
 
 /**
- * What nodes and their tasks use, again and again, the busiest first, until the caller or the term ends.
+ * Streams the resource use of nodes and tasks, busiest tasks first, until the caller leaves or the term ends.
  * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
 export async function* watchStats(
   request: WatchStatsRequest,
-  scope: ApiContext,
+  context: ApiContext,
   caller: AbortSignal,
 ): AsyncGenerator<WatchStatsResponse> {
-  const { state, runtime, signal: term } = scope;
+  const { state, runtime, signal: term } = context;
   const serviceId = request.service === "" ? "" : findService(state, request.service).id;
   const nodeId = request.node === "" ? "" : findNode(state, request.node).id;
   const intervalMs = Math.min(
     Math.max(request.intervalMs || DEFAULT_INTERVAL_MS, MIN_INTERVAL_MS),
     MAX_INTERVAL_MS,
   );
-  const over = linkSignals(caller, term);
-  const { signal } = over;
-  const look = (): WatchStatsResponse => snapshot({ serviceId, nodeId }, scope);
+  const end = linkSignals(caller, term);
+  const { signal } = end;
+  const look = (): WatchStatsResponse => snapshot({ serviceId, nodeId }, context);
   try {
     const firstUntilMs = runtime.clock.nowMs() + FIRST_WAIT_MS;
-    while (!signal.aborted && isPartial(look(), scope) && runtime.clock.nowMs() < firstUntilMs)
+    while (!signal.aborted && isPartial(look(), context) && runtime.clock.nowMs() < firstUntilMs)
       await sleep(runtime.clock, FIRST_POLL_MS, signal);
     while (!signal.aborted) {
       yield look();
@@ -56,11 +56,11 @@ export async function* watchStats(
     }
     signal.throwIfAborted();
   } finally {
-    over.unlink();
+    end.unlink();
   }
 }
 
-/** Whether a node that is up has not told anything yet. */
+/** Whether a node that is up has sent no sample yet. */
 function isPartial({ nodes }: WatchStatsResponse, { state }: ApiContext): boolean {
   return nodes.some(
     ({ nodeId, stats }) => stats === undefined && state.nodes.get(nodeId)?.state === NodeState.READY,
@@ -69,14 +69,14 @@ function isPartial({ nodes }: WatchStatsResponse, { state }: ApiContext): boolea
 
 function snapshot(
   wanted: { readonly serviceId: string; readonly nodeId: string },
-  scope: ApiContext,
+  context: ApiContext,
 ): WatchStatsResponse {
-  const { state } = scope;
+  const { state } = context;
   const nodes: WatchedNodeStats[] = [];
   const tasks: WatchedTaskStats[] = [];
   for (const node of state.nodes.values()) {
     if (wanted.nodeId !== "" && node.id !== wanted.nodeId) continue;
-    const sample = scope.stats.latest(node.id);
+    const sample = context.stats.latest(node.id);
     const hostname = hostnameOf(node);
     nodes.push({ nodeId: node.id, hostname, stats: sample?.node, tasks: sample?.tasks.length ?? 0 });
     if (sample === undefined) continue;
@@ -84,7 +84,7 @@ function snapshot(
     for (const task of state.tasks.ofNode(node.id).values()) {
       if (stateOf(task) !== TaskState.RUNNING) continue;
       if (wanted.serviceId !== "" && task.serviceId !== wanted.serviceId) continue;
-      tasks.push(taskStats(task, { usage: usages.get(task.id), hostname, scope }));
+      tasks.push(taskStats(task, { usage: usages.get(task.id), hostname, context }));
     }
   }
   nodes.sort((a, b) => (a.hostname < b.hostname ? -1 : 1));
@@ -92,16 +92,16 @@ function snapshot(
   return { nodes, tasks: tasks.slice(0, MAX_TASKS), omittedTasks: Math.max(0, tasks.length - MAX_TASKS) };
 }
 
-/** Without a usage: an agent that runs beside its host's processes cannot see them. */
+/** The usage is missing when the agent cannot see its host's processes. */
 function taskStats(
   { id: taskId, serviceId, serviceName, slot, specVersion }: Task,
   known: {
     readonly usage: ResourceUsage | undefined;
     readonly hostname: string;
-    readonly scope: ApiContext;
+    readonly context: ApiContext;
   },
 ): WatchedTaskStats {
-  const spec = known.scope.state.services.specOf(serviceId, specVersion);
+  const spec = known.context.state.services.specOf(serviceId, specVersion);
   const memoryLimitBytes = spec?.task?.limits?.memoryBytes ?? 0;
   return { taskId, serviceName, slot, nodeHostname: known.hostname, usage: known.usage, memoryLimitBytes };
 }

@@ -88,7 +88,7 @@ test("EventLog keeps the newest events and tells a slow reader how many it misse
 
 test("streamEvents() warns about a service or node that does not exist", async () => {
   const { warnings } = await read(newLog(), { service: "shop_wed", node: "n9" });
-  expect(warnings).toEqual(['there is no service "shop_wed" now', 'there is no node "n9" now']);
+  expect(warnings).toEqual(['no such service: "shop_wed"', 'no such node: "n9"']);
 });
 
 test("EventLog adds no service event when only the service's tasks changed", async () => {

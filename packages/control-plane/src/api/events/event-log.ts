@@ -9,50 +9,50 @@ import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { Delta } from "../../state/delta.js";
 
-/** A few megabytes; in a cluster that is well, days. */
+/** A few megabytes. In a healthy cluster, this covers days. */
 const CAPACITY = 10_000;
 
-/** Of the time before this leader's term. */
-const MAX_REBUILT = 2_000;
+/** Events that are reconstructed from the time before this leader's term. */
+const MAX_RECONSTRUCTED = 2_000;
 
-/** Records are looked through for the past once the takeover, which must be quick, is over; sooner if somebody asks. */
-const REBUILD_AFTER_MS = 5_000;
+/** Past events are reconstructed when the takeover, which has to be fast, is over, or when they are first read. */
+const RECONSTRUCT_AFTER_MS = 5_000;
 
 export interface EventLogOptions {
   readonly state: ClusterState;
   readonly runtime: Runtime;
   readonly epoch: bigint;
-  /** Of this server: who leads. */
+  /** This server's address. */
   readonly address: string;
-  /** Aborts with the term. */
+  /** Aborts when the term ends. */
   readonly signal: AbortSignal;
 }
 
 /**
- * What happened in the cluster, in this leader's memory: the newest events of its term, and what the records that it
- * found tell of the time before. Costs the same for each change, however much there is.
+ * The events of the cluster, in the leader's memory: the newest ones of its term, and those that the records show of
+ * the time before. The cost of a change does not depend on the size of the cluster.
  */
 export class EventLog {
   readonly #options: EventLogOptions;
   readonly #ring: EventRecord[] = [];
   readonly #listeners = new Set<() => void>();
-  /** As they were told last: deltas only name services that changed. Records are never changed in place. */
+  /** Service records before the next change, since a delta only contains the ids of services. */
   readonly #services = new Map<string, Service>();
   readonly #nodeOf = (nodeId: string): Node | undefined => this.#options.state.nodes.get(nodeId);
   readonly #electedMs: number;
   #past: readonly ClusterEvent[] | undefined;
   #last = 0;
 
-  /** Records everything from now on; `state` is what the leader has found. */
+  /** Records all changes from now on. `state` holds the records that the leader has loaded. */
   constructor(options: EventLogOptions) {
     this.#options = options;
     const { state, runtime, address, epoch, signal } = options;
     this.#electedMs = runtime.now();
     for (const service of state.services.values()) this.#services.set(service.id, service);
-    const message = `${address} leads (term ${epoch}); what came before is told from the records alone`;
+    const message = `${address} is the leader (epoch ${epoch}); earlier events are reconstructed from the records`;
     this.#add({ timeMs: this.#electedMs, reason: "LEADER_ELECTED", message });
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
-    const cancel = runtime.clock.after(REBUILD_AFTER_MS, () => void this.past());
+    const cancel = runtime.clock.after(RECONSTRUCT_AFTER_MS, () => void this.past());
     onAbort(signal, () => {
       cancel();
       unsubscribe();
@@ -63,41 +63,44 @@ export class EventLog {
     return Number(this.#options.epoch);
   }
 
-  /** What the records tell of the time before the term, oldest first. Without places in its order. */
+  /** Returns the reconstructed events from before the term, oldest first. They have no sequence numbers. */
   past(): readonly ClusterEvent[] {
-    this.#past ??= this.#rebuild();
+    this.#past ??= this.#reconstruct();
     return this.#past;
   }
 
-  /** Sequence numbers of the oldest and the newest event of the term that are known. */
+  /** Sequence number of the oldest event of the term that is kept. */
   get first(): number {
     return this.#last - this.#ring.length + 1;
   }
 
+  /** Sequence number of the newest event of the term. */
   get last(): number {
     return this.#last;
   }
 
-  /** Undefined when it is not known any more, or not yet. */
+  /** Returns an event of the term; undefined when it was dropped, or has not happened yet. */
   at(sequence: number): ClusterEvent | undefined {
-    const event = sequence < this.first || sequence > this.#last ? undefined : this.#ring[placeOf(sequence)];
+    const event = sequence < this.first || sequence > this.#last ? undefined : this.#ring[slotOf(sequence)];
     return event && clusterEvent(event, { epoch: this.epoch, sequence });
   }
 
-  /** Calls `listener` whenever there are new events; the returned function ends that. */
+  /** Calls `listener` whenever there are new events. The returned function ends that. */
   onAppended(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** What is known of a node in memory alone: whether it takes new connections. */
+  /** Records that a node has become suspect, or is no longer. Suspicions are not part of any record. */
   suspicion(nodeId: string, isSuspect: boolean): void {
     const node = this.#nodeOf(nodeId);
     if (node === undefined) return;
     const timeMs = this.#options.runtime.now();
-    const message = isSuspect ? "late: it gets no new connections for now" : "it gets new connections again";
+    const message = isSuspect
+      ? "not responding; it gets no new connections"
+      : "responding again; it gets new connections";
     this.#add({ timeMs, reason: isSuspect ? "NODE_SUSPECT" : "NODE_CLEARED", message, node });
-    this.#tell();
+    this.#notify();
   }
 
   #onChange({ services, tasks, nodes }: Delta): void {
@@ -107,7 +110,7 @@ export class EventLog {
     for (const serviceId of services) this.#serviceChanged(serviceId, timeMs);
     const context = { timeMs, nodeOf: this.#nodeOf };
     for (const step of tasks.values()) for (const event of taskEvents(step, context)) this.#add(event);
-    if (this.#last > before) this.#tell();
+    if (this.#last > before) this.#notify();
   }
 
   #serviceChanged(serviceId: string, timeMs: number): void {
@@ -119,22 +122,22 @@ export class EventLog {
     for (const event of serviceEvents({ before, after }, timeMs)) this.#add(event);
   }
 
-  #rebuild(): readonly ClusterEvent[] {
+  #reconstruct(): readonly ClusterEvent[] {
     const { services, tasks, nodes } = this.#options.state;
     const records = { services: services.values(), tasks: tasks.values(), nodes: nodes.values() };
-    return pastEvents({ ...records, nodeOf: this.#nodeOf }, MAX_REBUILT)
+    return pastEvents({ ...records, nodeOf: this.#nodeOf }, MAX_RECONSTRUCTED)
       .filter(({ timeMs }) => timeMs < this.#electedMs)
       .map((event) => clusterEvent(event, { epoch: this.epoch, sequence: 0 }));
   }
 
   #add(event: EventRecord): void {
     this.#last += 1;
-    this.#ring[placeOf(this.#last)] = event;
+    this.#ring[slotOf(this.#last)] = event;
   }
 
-  #tell(): void {
+  #notify(): void {
     for (const listener of this.#listeners) listener();
   }
 }
 
-const placeOf = (sequence: number): number => (sequence - 1) % CAPACITY;
+const slotOf = (sequence: number): number => (sequence - 1) % CAPACITY;

@@ -4,8 +4,8 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 
 /**
- * What happened, oldest first, and with `follow` what happens, until the caller or the term ends. A caller that reads
- * more slowly than things happen is told how many events it missed.
+ * Streams past events, oldest first, and with `follow` new ones until the caller leaves or the term ends. A caller that
+ * reads too slowly gets a warning with the number of events that it missed.
  */
 export async function* streamEvents(
   request: StreamEventsRequest,
@@ -13,25 +13,25 @@ export async function* streamEvents(
   caller: AbortSignal,
 ): AsyncGenerator<StreamEventsResponse> {
   const isResumed = request.afterEpoch === events.epoch;
-  const over = linkSignals(caller, term);
+  const end = linkSignals(caller, term);
   let next = isResumed ? request.afterSequence + 1 : events.first;
   let wake = (): void => {};
   const unsubscribe = events.onAppended(() => wake());
-  const forget = onAbort(over.signal, () => wake());
+  const stopWatching = onAbort(end.signal, () => wake());
   try {
     for (const text of unknownNames(request, state)) yield warning(text);
-    // Whoever was told of this term has been told of what came before it.
+    // A caller that resumes within this term has already got the events before it.
     for (const event of isResumed ? [] : events.past())
-      if (isWanted(event, request, false)) yield told(event);
-    while (!over.signal.aborted) {
+      if (matches(event, request, false)) yield eventResponse(event);
+    while (!end.signal.aborted) {
       if (next < events.first) {
-        yield warning(`${events.first - next} events are missing: they came faster than they were read`);
+        yield warning(`${events.first - next} events are missing: the caller reads too slowly`);
         next = events.first;
       }
       const event = events.at(next);
       if (event !== undefined) {
         next += 1;
-        if (isWanted(event, request, isResumed)) yield told(event);
+        if (matches(event, request, isResumed)) yield eventResponse(event);
       } else if (!request.follow) {
         return;
       } else {
@@ -40,15 +40,15 @@ export async function* streamEvents(
         });
       }
     }
-    over.signal.throwIfAborted();
+    end.signal.throwIfAborted();
   } finally {
     unsubscribe();
-    forget();
-    over.unlink();
+    stopWatching();
+    end.unlink();
   }
 }
 
-function isWanted(
+function matches(
   event: ClusterEvent,
   { service, stack, node, sinceMs }: StreamEventsRequest,
   isResumed: boolean,
@@ -61,19 +61,19 @@ function isWanted(
   );
 }
 
-function told(value: ClusterEvent): StreamEventsResponse {
+function eventResponse(value: ClusterEvent): StreamEventsResponse {
   return { message: { $case: "event", value } };
 }
 
-/** A name of the past is no mistake; one that was mistyped should not look like silence. */
+/** Returns warnings for names that do not exist now. They are no errors: past events may contain them. */
 function unknownNames({ service, node }: StreamEventsRequest, state: ClusterState): readonly string[] {
   const isService = state.services.get(service) !== undefined || state.services.byName(service) !== undefined;
   const isNode = [...state.nodes.values()].some(
     (one) => node === one.id || node === one.description?.hostname,
   );
   return [
-    ...(service === "" || isService ? [] : [`there is no service ${JSON.stringify(service)} now`]),
-    ...(node === "" || isNode ? [] : [`there is no node ${JSON.stringify(node)} now`]),
+    ...(service === "" || isService ? [] : [`no such service: ${JSON.stringify(service)}`]),
+    ...(node === "" || isNode ? [] : [`no such node: ${JSON.stringify(node)}`]),
   ];
 }
 
