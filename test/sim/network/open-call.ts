@@ -71,7 +71,7 @@ export function openCall(opening: Opening): Request {
       {
         actor: server,
         onBroken: () => {
-          const reason = new BerthError({ code: "BERTH_CANCELLED", message: "the caller went away" });
+          const reason = new BerthError({ code: "BERTH_CANCELLED", message: "the caller disconnected" });
           incoming.end(reason);
           gone.abort(reason);
         },
@@ -105,7 +105,7 @@ export function openCall(opening: Opening): Request {
     cancelled.signal.addEventListener("abort", () => {
       connection.toServer.send(() => {
         connection.close();
-        const reason = new BerthError({ code: "BERTH_CANCELLED", message: "the caller went away" });
+        const reason = new BerthError({ code: "BERTH_CANCELLED", message: "the caller disconnected" });
         incoming.end(reason);
         gone.abort(reason);
       });
@@ -164,6 +164,6 @@ function asReceived(error: unknown, address: string): Error {
 export function unreachable(address: string, why: string): BerthError {
   return new BerthError({
     code: "BERTH_SERVER_UNREACHABLE",
-    message: `cannot reach the berth server at ${address} (${why})`,
+    message: `cannot connect to the berth server at ${address}: ${why}`,
   });
 }

@@ -98,7 +98,7 @@ async function* decoded(requests: Mailbox<Buffer>, method: RpcMethod): AsyncGene
 
 async function first(requests: Mailbox<Buffer>, method: RpcMethod): Promise<unknown> {
   for await (const bytes of requests) return method.requestDeserialize(bytes);
-  throw new BerthError({ code: "BERTH_CANCELLED", message: "the caller went away" });
+  throw new BerthError({ code: "BERTH_CANCELLED", message: "the caller disconnected" });
 }
 
 /** Until the messages or the call end; the producer is told, but not waited for. */
