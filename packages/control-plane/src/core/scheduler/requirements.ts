@@ -17,7 +17,18 @@ export interface TaskRequirements {
   readonly networks: readonly NetworkAttachment[];
 }
 
+/** Specs are immutable, and each plan needs the requirements several times: constraints are parsed once per spec. */
+const requirementsBySpec = new WeakMap<ServiceSpec, TaskRequirements>();
+
 export function requirementsOf(spec: ServiceSpec): TaskRequirements {
+  const known = requirementsBySpec.get(spec);
+  if (known !== undefined) return known;
+  const requirements = parseRequirements(spec);
+  requirementsBySpec.set(spec, requirements);
+  return requirements;
+}
+
+function parseRequirements(spec: ServiceSpec): TaskRequirements {
   const isGlobal = spec.mode?.$case === "global";
   const max = spec.placement?.maxReplicasPerNode ?? 0;
   return {
